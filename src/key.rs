@@ -1,0 +1,163 @@
+//! What a key and a prefix are.
+//!
+//! A key is an absolute path of `/`-separated segments: it begins with `/`, holds no empty, `.` or `..`
+//! segment and does not end in `/` (but for the root, which is `/` itself). Every room that handles keys
+//! uses these functions, so that a boundary is always a segment boundary: `/app` never contains `/apple`.
+//!
+//! Leaves out: what a key holds (`template::Values`) and where it comes from (`source`).
+
+/// Makes a key of anything a user may type: a leading `/` is added, `//`, `.` and `..` are resolved, a
+/// trailing `/` goes. This is Go's `path.Join("/", text)`, which confd's users rely on.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 1);
+    push_segments(&mut out, text);
+    if out.is_empty() {
+        out.push('/');
+    }
+    out
+}
+
+/// The key `text` below `prefix`, cleaned as a whole: `..` in `text` may climb out of `prefix`, as it does
+/// in confd.
+#[must_use]
+pub fn join(prefix: &str, text: &str) -> String {
+    let mut out = String::with_capacity(prefix.len() + text.len() + 2);
+    push_segments(&mut out, prefix);
+    push_segments(&mut out, text);
+    if out.is_empty() {
+        out.push('/');
+    }
+    out
+}
+
+fn push_segments(out: &mut String, text: &str) {
+    for segment in text.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => out.truncate(out.rfind('/').unwrap_or(0)),
+            _ => {
+                out.push('/');
+                out.push_str(segment);
+            }
+        }
+    }
+}
+
+/// Whether `key` is `dir` itself or lies below it. Both must be clean.
+#[must_use]
+pub fn contains(dir: &str, key: &str) -> bool {
+    dir == "/" || key.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// `key` as it is called inside `prefix` (`/app/db` inside `/app` is `/db`), or `None` outside it.
+#[must_use]
+pub fn relative<'k>(prefix: &str, key: &'k str) -> Option<&'k str> {
+    if prefix == "/" {
+        return Some(key);
+    }
+    match key.strip_prefix(prefix)? {
+        "" => Some("/"),
+        rest if rest.starts_with('/') => Some(rest),
+        _ => None,
+    }
+}
+
+/// The last segment, or `/` for the root.
+#[must_use]
+pub fn base(key: &str) -> &str {
+    match key.rsplit_once('/') {
+        Some((_, "")) | None => "/",
+        Some((_, base)) => base,
+    }
+}
+
+/// The directory a key lies in, or `None` for the root.
+#[must_use]
+pub fn parent(key: &str) -> Option<&str> {
+    match key.rsplit_once('/')? {
+        (_, "") => None,
+        ("", _) => Some("/"),
+        (dir, _) => Some(dir),
+    }
+}
+
+/// Every directory above `key`, nearest first, the root last.
+pub fn ancestors(key: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(parent(key), |dir| parent(dir))
+}
+
+/// The fewest keys that contain all of `keys`, sorted: one that lies below another goes.
+#[must_use]
+pub fn disjoint(mut keys: Vec<String>) -> Vec<String> {
+    // `/` sorts before most bytes but not before all of them (`/a!` < `/a/b`), so segments are compared.
+    keys.sort_by(|a, b| a.split('/').cmp(b.split('/')));
+    keys.dedup_by(|later, kept| contains(kept, later));
+    keys
+}
+
+/// The deepest directory that contains every one of `keys`; the root when there are none.
+#[must_use]
+pub fn common(keys: &[String]) -> String {
+    let Some((first, rest)) = keys.split_first() else { return "/".to_owned() };
+    let mut dir = first.as_str();
+    for key in rest {
+        while !contains(dir, key) {
+            dir = parent(dir).unwrap_or("/");
+        }
+    }
+    dir.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn join_is_gos_path_join() {
+        for (prefix, text, want) in [
+            ("/", "app", "/app"),
+            ("app", "/db/", "/app/db"),
+            ("/app", "/", "/app"),
+            ("/app/", "//a//b", "/app/a/b"),
+            ("/app", "../x", "/x"),
+            ("/app", "../../..", "/"),
+            ("", "", "/"),
+        ] {
+            assert_eq!(join(prefix, text), want, "join({prefix:?}, {text:?})");
+        }
+    }
+
+    #[test]
+    fn a_prefix_ends_at_a_segment_boundary() {
+        assert!(contains("/app", "/app/x") && contains("/app", "/app") && contains("/", "/app"));
+        assert!(!contains("/app", "/apple") && !contains("/app/x", "/app"));
+        assert_eq!(relative("/app", "/app/x"), Some("/x"));
+        assert_eq!(relative("/app", "/apple/x"), None);
+        assert_eq!(relative("/", "/x"), Some("/x"));
+        assert_eq!(relative("/app", "/app"), Some("/"));
+    }
+
+    #[test]
+    fn disjoint_drops_what_lies_below_another_even_with_bytes_that_sort_before_the_slash() {
+        let keys = ["/a/b", "/a!", "/a", "/b/c", "/b/c", "/a/z"].map(str::to_owned).to_vec();
+        assert_eq!(disjoint(keys), ["/a", "/a!", "/b/c"]);
+    }
+
+    #[test]
+    fn common_is_the_deepest_directory_above_all() {
+        let keys = |list: &[&str]| list.iter().map(|k| (*k).to_owned()).collect::<Vec<_>>();
+        assert_eq!(common(&keys(&["/app/1", "/app/2/x"])), "/app");
+        assert_eq!(common(&keys(&["/app", "/apple"])), "/");
+        assert_eq!(common(&keys(&["/app/x"])), "/app/x");
+        assert_eq!(common(&[]), "/");
+    }
+
+    #[test]
+    fn parents_end_at_the_root() {
+        assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
+        assert_eq!(parent("/"), None);
+        assert_eq!(base("/a/b"), "b");
+        assert_eq!(base("/"), "/");
+    }
+}

@@ -1,0 +1,33 @@
+//! retune keeps configuration files in step with a key/value store.
+//!
+//! The rooms, lowest first. A room imports only rooms of a lower rank; `tests/architecture.rs` fails when an
+//! import climbs. Rank order is the order of starting; reversed, of stopping.
+//!
+//! | rank | room | owns |
+//! |---|---|---|
+//! | 0 | [`key`] | what a key and a prefix are |
+//! | 0 | [`backoff`] | how long to wait before trying again |
+//! | 0 | [`stop`] | signals to one token; named loops of which the first to end early is the failure |
+//! | 0 | [`replace`] | putting new bytes where an old file was, atomically, with mode and owner |
+//! | 0 | [`command`] | running a shell command with a time limit, in its own process group |
+//! | 1 | [`template`] | text and values to text, with every read recorded |
+//! | 2 | [`client`] | speaking HTTP to a store: endpoints, TLS, failover, watches |
+//! | 3 | [`source`] | where values come from: one snapshot, then deltas |
+//! | 4 | [`reloader`] | resource files, the pass, stage, check, place, reload, verify |
+//! | 5 | [`settings`] | flags, environment and file to the settings structs of the rooms |
+//! | 6 | [`app`] | build everything, run everything, stop everything |
+//!
+//! The shape every long-running part shares: a worker waits for hints, one pure function decides, another
+//! small one acts.
+
+pub mod app;
+pub mod backoff;
+pub mod client;
+pub mod command;
+pub mod key;
+pub mod reloader;
+pub mod replace;
+pub mod settings;
+pub mod source;
+pub mod stop;
+pub mod template;

@@ -1,0 +1,78 @@
+//! What the reloader needs to know; filled by `settings`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::template::Limits;
+
+/// What to do with a field of a resource file that no one knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// The resource is refused with the nearest known name.
+    Refuse,
+    /// The resource is used and a warning logged: what confd's users have always had, but said aloud.
+    Warn,
+}
+
+/// Everything that says what is rendered where, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder that holds `conf.d` and `templates`.
+    pub confdir: PathBuf,
+    /// Only these resources, by file name (`nginx.toml` or `nginx`); empty means all.
+    pub only: Vec<String>,
+    /// Replaces the prefix of every resource, as confd's `-prefix` does.
+    pub prefix: Option<String>,
+    /// Render and compare, change nothing, run nothing.
+    pub noop: bool,
+    /// Write files, run neither check nor reload commands.
+    pub sync_only: bool,
+    /// Leave staged files beside their destination.
+    pub keep_stage_file: bool,
+    /// Run every reload command even when nothing changed.
+    pub force_reload: bool,
+    /// Where owed reloads and the last good snapshot are kept; `None` keeps nothing between runs.
+    pub state_dir: Option<PathBuf>,
+    /// How long a change waits for the next one before a pass starts; zero starts at once.
+    pub debounce: Duration,
+    /// The longest a change may wait for quiet.
+    pub max_wait: Duration,
+    /// Time limit of a check command, unless its resource says otherwise.
+    pub check_timeout: Duration,
+    /// Time limit of a reload command, unless its resource says otherwise.
+    pub reload_timeout: Duration,
+    /// How long a running command may go on after the first stop signal.
+    pub shutdown_timeout: Duration,
+    /// How long `render` may take as a whole, the source's answer included.
+    pub render_timeout: Duration,
+    /// What to do with unknown fields of resource files.
+    pub unknown_fields: UnknownFields,
+    /// Globs over keys (`/app/*/password`) whose values no diff and no log shows.
+    pub redact: Vec<String>,
+    /// What one template may use.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            confdir: PathBuf::from("/etc/retune"),
+            only: Vec::new(),
+            prefix: None,
+            noop: false,
+            sync_only: false,
+            keep_stage_file: false,
+            force_reload: false,
+            state_dir: None,
+            debounce: Duration::ZERO,
+            max_wait: Duration::from_secs(10),
+            check_timeout: Duration::from_secs(30),
+            reload_timeout: Duration::from_secs(60),
+            shutdown_timeout: Duration::from_secs(30),
+            render_timeout: Duration::from_secs(30),
+            unknown_fields: UnknownFields::Refuse,
+            redact: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! stub
+mod settings;
+pub use settings::{Backend, Follow, Login, Secret, Settings, Tls};

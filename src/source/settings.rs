@@ -1,0 +1,126 @@
+//! What a source needs to know; filled by `settings`, read by nobody else.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Which kind of source the values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// etcd's v2 API (`--backend etcd`, or `store`). Where the server answers that it has no v2 API
+    /// (etcd 3.4 and later without `--enable-v2`), its v3 API is used and the log says so once.
+    Etcd,
+    /// etcd's v3 API through its JSON gateway (`--backend etcdv3`).
+    EtcdV3,
+    /// The environment of the process (`--backend env`).
+    Env,
+    /// TOML, JSON and YAML files (`--backend file`).
+    File,
+}
+
+impl Backend {
+    /// The name users type and logs show.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::EtcdV3 => "etcdv3",
+            Self::Env => "env",
+            Self::File => "file",
+        }
+    }
+}
+
+/// Text that never shows itself: `Debug` prints a placeholder, and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that sends it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+/// Name and password for a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user's name.
+    pub username: String,
+    /// The user's password.
+    pub password: Secret,
+}
+
+/// TLS towards a store; all empty means the system's trust roots and no client certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of certificate authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// PEM file of the client certificate chain; needs `key`.
+    pub cert: Option<PathBuf>,
+    /// PEM file of the client's private key; needs `cert`.
+    pub key: Option<PathBuf>,
+    /// Accept any server certificate. For tests on a trusted network only; said in the log each start.
+    pub insecure: bool,
+}
+
+/// Everything that says where values come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The kind of source.
+    pub backend: Backend,
+    /// URLs of the store's nodes, `http://host:port` or `https://host:port`; the first that answers serves.
+    pub nodes: Vec<String>,
+    /// A DNS SRV record (`_etcd._tcp.example.com.`) whose targets replace `nodes`.
+    pub srv_record: Option<String>,
+    /// The scheme put before SRV targets and nodes given without one: `http` or `https`.
+    pub scheme: String,
+    /// TLS for `https` nodes.
+    pub tls: Tls,
+    /// Basic auth for etcd v2, name and password for etcd v3.
+    pub login: Option<Login>,
+    /// Files or folders of the file source; later ones win.
+    pub files: Vec<PathBuf>,
+    /// Which files of a folder count, as a glob over the file name (`*.yaml`); `*` takes all.
+    pub filter: String,
+    /// How long one request may take; also how long a node may take to accept a connection.
+    pub timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Etcd,
+            nodes: Vec::new(),
+            srv_record: None,
+            scheme: "http".to_owned(),
+            tls: Tls::default(),
+            login: None,
+            files: Vec::new(),
+            filter: "*".to_owned(),
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How a source is followed after its first snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Whether to watch. Without it only `relist` brings news.
+    pub watch: bool,
+    /// How often the whole snapshot is taken again, watched or not.
+    pub relist: Option<Duration>,
+}

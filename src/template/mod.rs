@@ -1,0 +1,7 @@
+//! stub
+mod limits;
+mod reads;
+mod values;
+pub use limits::Limits;
+pub use reads::Reads;
+pub use values::{Change, Datum, Scope, Touched, Values, View};
