@@ -1,0 +1,125 @@
+//! Finding shell lines that cannot be parsed before they are needed.
+
+use std::io::{ErrorKind, Read};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How long the shell may take to parse a line.
+const LIMIT: Duration = Duration::from_secs(2);
+/// How much of the shell's complaint is kept.
+const COMPLAINT: u64 = 1024;
+
+/// Whether the shell can parse `line`. Nothing of it is run: the shell is told to read only. Where there is no
+/// shell to ask, unbalanced quotes are found all the same. Blocks for at most two seconds.
+///
+/// # Errors
+/// What the shell says is wrong with the line.
+pub fn lint(line: &str) -> Result<(), String> {
+    if line.trim().is_empty() {
+        return Err("the command is empty".to_owned());
+    }
+    if line.contains('\0') {
+        return Err("the command holds a NUL byte, which no command can".to_owned());
+    }
+    match ask_shell(line) {
+        Answer::Fine => Ok(()),
+        Answer::Wrong(complaint) => Err(complaint),
+        Answer::None => check_quotes(line),
+    }
+}
+
+enum Answer {
+    Fine,
+    Wrong(String),
+    None,
+}
+
+fn ask_shell(line: &str) -> Answer {
+    let started = Command::new("/bin/sh")
+        .args(["-n", "-c", line])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => {
+            if error.kind() != ErrorKind::NotFound {
+                tracing::debug!(%error, "cannot ask the shell about a command line");
+            }
+            return Answer::None;
+        }
+    };
+    let Some(mut stderr) = child.stderr.take() else { return Answer::None };
+    let (said, heard) = mpsc::channel();
+    let complaint = thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut text = Vec::new();
+            let result = stderr.by_ref().take(COMPLAINT).read_to_end(&mut text);
+            // Nobody listens any more when the limit has passed; then there is nothing to say.
+            said.send(result.map(|_| text)).unwrap_or_default();
+        });
+        let complaint = heard.recv_timeout(LIMIT);
+        if complaint.is_err() {
+            // Its death closes the pipe, so the reader ends too. An error means it is dead already.
+            child.kill().unwrap_or_default();
+        }
+        complaint
+    });
+    match (child.wait(), complaint) {
+        (Ok(status), Ok(Ok(_))) if status.success() => Answer::Fine,
+        (Ok(_), Ok(Ok(text))) if !text.is_empty() => {
+            Answer::Wrong(String::from_utf8_lossy(&text).trim().replace('\n', "; "))
+        }
+        _ => Answer::None,
+    }
+}
+
+fn check_quotes(line: &str) -> Result<(), String> {
+    match shlex::split(line) {
+        Some(_) => Ok(()),
+        None => Err("a quote is not closed, or the line ends in a backslash".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_the_shell_cannot_parse_are_found() {
+        for bad in ["echo \"a", "echo 'a", "if true; then echo", "( echo a", "a && && b", "", "  ", "a\0b"] {
+            assert!(lint(bad).is_err(), "{bad:?} passed");
+        }
+        assert!(lint("echo \"a").unwrap_err().to_lowercase().contains("unterminated"));
+    }
+
+    #[test]
+    fn lines_it_can_parse_pass_also_those_a_word_splitter_would_refuse() {
+        for good in [
+            "nginx -t -c {{.src}}",
+            "systemctl reload haproxy || service haproxy reload",
+            "test -f /x && { echo \"it's\"; } # don't",
+            "cat <<E\nit's\nE",
+        ] {
+            assert_eq!(lint(good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_line_is_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("made");
+        assert_eq!(lint(&format!("touch {0}; : > {0}; x=$(touch {0})", file.display())), Ok(()));
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn without_a_shell_open_quotes_are_still_found() {
+        assert!(check_quotes("echo 'a").is_err());
+        assert_eq!(check_quotes("echo 'a b' c"), Ok(()));
+    }
+}

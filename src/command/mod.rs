@@ -1,0 +1,259 @@
+//! Running a shell command with a time limit, in its own process group.
+//!
+//! Owns: starting `/bin/sh -c LINE`, collecting what it says, ending it when its time is over or nobody wants it
+//! any more.
+//! Promises: a shell that is still running at the limit is ended together with everything in its group: SIGTERM,
+//! a short grace, SIGKILL. Output is bounded and always read on, so a talkative command never blocks on its pipe.
+//! No zombie stays behind. Dropping the future of a run kills the group at once.
+//!
+//! The limit is the shell's. When the shell exits in time, what it left running in the background stays alive,
+//! because `daemon &` is how some services are started. Its output is read for at most a second more; after that
+//! the pipe is closed and a background process that still writes to it gets SIGPIPE, so it should redirect its
+//! output. `sleep 5 & echo done` with a limit of one second is therefore a success after one second.
+//!
+//! Leaves out: processes that leave the group by themselves (`setsid`), which no group signal reaches.
+
+mod capture;
+mod group;
+mod lint;
+
+use std::fmt::{self, Display};
+use std::future::{Future, pending};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::Child;
+use tokio::time::{Instant, sleep, timeout};
+
+use capture::Capture;
+use group::Group;
+pub use lint::lint;
+
+/// How long a group may take to end after SIGTERM before SIGKILL.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long the output of what a finished shell left in the background is still read.
+const DRAIN: Duration = Duration::from_secs(1);
+/// How long to wait for the system to end a killed process; one stuck in the kernel is left to be reaped later.
+const REAP: Duration = Duration::from_secs(5);
+
+/// A shell command and the bounds it runs in.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// Run by `/bin/sh -c`.
+    pub line: String,
+    /// Added to the environment of this process.
+    pub env: Vec<(String, String)>,
+    /// How long the shell may run. Zero is no time at all, not "no limit".
+    pub timeout: Duration,
+    /// Where it runs; `None` is the folder of this process.
+    pub dir: Option<PathBuf>,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The shell exited with this code.
+    Exited(i32),
+    /// A signal ended the shell.
+    Signalled(i32),
+    /// It was still running at its limit; the group was killed.
+    TimedOut,
+    /// It never ran, and this is why.
+    NotStarted(String),
+    /// The caller gave up waiting; the group was killed.
+    Cancelled,
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exited with {code}"),
+            Self::Signalled(signal) => write!(f, "was ended by signal {signal}"),
+            Self::TimedOut => f.write_str("was still running at its time limit and was killed"),
+            Self::NotStarted(why) => write!(f, "could not be started: {why}"),
+            Self::Cancelled => f.write_str("was killed because retune is stopping"),
+        }
+    }
+}
+
+/// What a run left behind.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub status: Status,
+    /// What it wrote to stdout and stderr, in the order written; invalid UTF-8 replaced. When much, beginning and
+    /// end with a note of how many bytes lay between.
+    pub output: String,
+    /// Whether the output is not all of it.
+    pub truncated: bool,
+    /// From start to the last byte read.
+    pub took: Duration,
+}
+
+impl Outcome {
+    /// Whether the shell exited with 0 within its time.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.status == Status::Exited(0)
+    }
+}
+
+impl Command {
+    /// Runs it to its end or its limit. Dropping the future kills the whole group with SIGKILL. Needs a tokio
+    /// runtime with IO and time around it.
+    pub async fn run(&self) -> Outcome {
+        self.run_until(pending()).await
+    }
+
+    /// As [`Command::run`], but when `cancel` completes first the group is ended as at the limit (SIGTERM, grace,
+    /// SIGKILL) and the status is [`Status::Cancelled`].
+    pub async fn run_until(&self, cancel: impl Future<Output = ()>) -> Outcome {
+        self.supervise(cancel, false).await
+    }
+
+    /// As [`Command::run`], but dropping the future lets the command go on to its own end, without its limit and
+    /// without a reader for its output.
+    pub async fn run_left_alone(&self) -> Outcome {
+        self.supervise(pending(), true).await
+    }
+
+    async fn supervise(&self, cancel: impl Future<Output = ()>, leave_when_dropped: bool) -> Outcome {
+        let begun = Instant::now();
+        let mut capture = Capture::default();
+        let status = match self.spawn() {
+            // The group is declared last, so that it is dropped first: killed before its leader can be reaped.
+            Ok((mut child, mut pipe)) => match Group::of(&child, leave_when_dropped) {
+                Ok(mut group) => {
+                    self.follow(&mut child, &mut group, &mut pipe, &mut capture, pin!(cancel)).await
+                }
+                Err(why) => Status::NotStarted(why),
+            },
+            Err(error) => Status::NotStarted(self.explain(&error)),
+        };
+        let (output, truncated) = capture.finish();
+        Outcome { status, output, truncated, took: begun.elapsed() }
+    }
+
+    fn spawn(&self) -> io::Result<(Child, Receiver)> {
+        let (reader, writer) = io::pipe()?;
+        let mut command = tokio::process::Command::new("/bin/sh");
+        command.arg("-c").arg(&self.line).stdin(Stdio::null()).process_group(0);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        // One pipe for both, or the order of the two streams would be lost.
+        command.stdout(writer.try_clone()?).stderr(writer);
+        let pipe = Receiver::from_owned_fd(OwnedFd::from(reader))?;
+        let child = command.spawn()?;
+        // `command` ends here and with it our copies of the write end; the pipe could not end otherwise.
+        Ok((child, pipe))
+    }
+
+    fn explain(&self, error: &io::Error) -> String {
+        match &self.dir {
+            Some(dir) if !dir.is_dir() => format!("{} is not a folder to run it in", dir.display()),
+            _ => format!("/bin/sh: {error}"),
+        }
+    }
+
+    async fn follow(
+        &self,
+        child: &mut Child,
+        group: &mut Group,
+        pipe: &mut Receiver,
+        capture: &mut Capture,
+        mut cancel: std::pin::Pin<&mut impl Future<Output = ()>>,
+    ) -> Status {
+        let limit = sleep(self.timeout);
+        let mut limit = pin!(limit);
+        let mut open = true;
+        let reason = loop {
+            tokio::select! {
+                exit = child.wait() => {
+                    // Reaped: from here on the number may belong to someone else.
+                    group.disarm();
+                    if open {
+                        read_to_end(pipe, capture, DRAIN).await;
+                    }
+                    return from_exit(exit);
+                }
+                () = &mut limit => break Status::TimedOut,
+                () = &mut cancel => break Status::Cancelled,
+                more = read_some(pipe, capture), if open => open = more,
+            }
+        };
+        end_group(child, group, pipe, capture, open).await;
+        reason
+    }
+}
+
+/// SIGTERM, grace, SIGKILL. The leader is not reaped before the SIGKILL: while it is there, as a zombie too, its
+/// number cannot go to another group.
+async fn end_group(
+    child: &mut Child,
+    group: &mut Group,
+    pipe: &mut Receiver,
+    capture: &mut Capture,
+    mut open: bool,
+) {
+    group.terminate();
+    let grace = sleep(GRACE);
+    let mut grace = pin!(grace);
+    // With the leader gone and the pipe closed nobody is known to be left, and the grace may end early.
+    while open || !group.leader_has_exited() {
+        tokio::select! {
+            () = &mut grace => break,
+            more = read_some(pipe, capture), if open => open = more,
+            () = sleep(Duration::from_millis(10)) => {}
+        }
+    }
+    group.kill();
+    let reaped = timeout(REAP, child.wait()).await;
+    if open {
+        read_to_end(pipe, capture, Duration::from_millis(100)).await;
+    }
+    group.disarm();
+    if reaped.is_err() {
+        tracing::warn!(pid = child.id(), "a killed command is still stuck in the kernel");
+    }
+}
+
+fn from_exit(exit: io::Result<ExitStatus>) -> Status {
+    use std::os::unix::process::ExitStatusExt;
+    match exit {
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => Status::Exited(code),
+            (None, Some(signal)) => Status::Signalled(signal),
+            (None, None) => Status::NotStarted(format!("ended in an unknown way: {status}")),
+        },
+        Err(error) => Status::NotStarted(format!("its end could not be waited for: {error}")),
+    }
+}
+
+/// Reads once; `false` when there will be no more.
+async fn read_some(pipe: &mut Receiver, capture: &mut Capture) -> bool {
+    let mut buffer = [0; 4096];
+    match pipe.read(&mut buffer).await {
+        Ok(0) | Err(_) => false,
+        Ok(count) => {
+            capture.push(&buffer[..count]);
+            true
+        }
+    }
+}
+
+async fn read_to_end(pipe: &mut Receiver, capture: &mut Capture, limit: Duration) {
+    let all = async { while read_some(pipe, capture).await {} };
+    // Running out of time is the expected end where something in the background holds the pipe open.
+    timeout(limit, all).await.unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests;
