@@ -1,0 +1,169 @@
+//! Why a file could not be replaced, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+/// Why a file could not be replaced. Unless a variant says otherwise, the old file is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplaceError {
+    /// The destination is a folder.
+    #[error("{path} is a folder; a destination names a file")]
+    IsFolder {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// The destination is a device, a socket or a pipe.
+    #[error("{path} is a device, a socket or a pipe; replacing it would break who uses it")]
+    NotAFile {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// The destination is a symbolic link that leads in a circle.
+    #[error("{path} is a symbolic link that leads in a circle; remove it or point it at a file")]
+    LinkLoop {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// The folder of the destination is missing.
+    #[error("the folder {folder} is missing; create it or change the destination {path}")]
+    FolderMissing {
+        /// The missing folder.
+        folder: PathBuf,
+        /// The destination.
+        path: PathBuf,
+    },
+    /// Something on the way to the destination is no folder.
+    #[error("{folder} is not a folder, so {path} cannot be in it")]
+    NotAFolder {
+        /// What should be a folder.
+        folder: PathBuf,
+        /// The destination.
+        path: PathBuf,
+    },
+    /// No new file can be put into the folder.
+    #[error(
+        "cannot write into the folder {folder}: {source}; the new file is made beside the old one, so the folder \
+         itself must be writable"
+    )]
+    NotWritable {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The wanted owner or group could not be set.
+    #[error(
+        "cannot give {path} the owner {uid}:{gid}: {source}; run as root or with CAP_CHOWN, or leave uid and gid unset"
+    )]
+    Owner {
+        /// The destination.
+        path: PathBuf,
+        /// The wanted owner.
+        uid: u32,
+        /// The wanted group.
+        gid: u32,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system took the mode but changed it.
+    #[error(
+        "{path} should have mode {want:04o} but the system made it {have:04o}; setgid needs membership in the group"
+    )]
+    Mode {
+        /// The destination.
+        path: PathBuf,
+        /// The wanted permission bits.
+        want: u32,
+        /// The permission bits it has.
+        have: u32,
+    },
+    /// The disk or the quota is full.
+    #[error("no space left in {folder}: {needed} bytes needed; the old file is untouched")]
+    NoSpace {
+        /// The folder.
+        folder: PathBuf,
+        /// The size of the new file.
+        needed: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The existing file is too large to be kept in memory for putting it back.
+    #[error("{path} has {size} bytes, more than the {limit} that are kept for putting it back")]
+    TooLarge {
+        /// The destination.
+        path: PathBuf,
+        /// Its size.
+        size: u64,
+        /// The largest size kept.
+        limit: u64,
+    },
+    /// Writing in place failed half way and so did putting the old bytes back: the file is damaged.
+    #[error(
+        "{path} is HALF WRITTEN: {source}; the old bytes could not be put back ({again}); restore it by hand"
+    )]
+    HalfWritten {
+        /// The destination.
+        path: PathBuf,
+        /// Why writing failed.
+        source: io::Error,
+        /// Why putting back failed.
+        again: io::Error,
+    },
+    /// Anything else.
+    #[error("cannot {doing} {path}: {source}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ReplaceError {
+    pub(super) fn io(doing: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Io { doing, path: path.to_owned(), source: source.into() }
+    }
+
+    /// The error of writing `needed` bytes for `path`.
+    pub(super) fn writing(path: &Path, needed: usize, source: io::Error) -> Self {
+        if is_full(&source) {
+            Self::NoSpace { folder: folder_of(path).to_owned(), needed: needed as u64, source }
+        } else {
+            Self::io("write", path, source)
+        }
+    }
+
+    /// The error of making a file in the folder of `path`.
+    pub(super) fn creating(path: &Path, source: io::Error) -> Self {
+        let folder = folder_of(path).to_owned();
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::FolderMissing { folder, path },
+            io::ErrorKind::NotADirectory => Self::NotAFolder { folder, path },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NotWritable { folder, source }
+            }
+            _ => Self::io("create a file beside", &path, source),
+        }
+    }
+}
+
+/// Whether an error means a full disk or a used-up quota.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether a file exists under a name that cannot be renamed over because it is a mount point.
+pub(super) fn is_mount_point(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EBUSY | Errno::EXDEV))
+}
+
+/// The folder a file is in; an absolute path to a file always has one.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}

@@ -1,0 +1,116 @@
+//! Keeping the previous file, to put it back or to leave it beside.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use super::error::ReplaceError;
+use super::place::read_bounded;
+use super::sync::sync_folder;
+use super::{Attributes, PERMISSIONS, Target};
+
+/// The largest file kept in memory.
+const LIMIT: u64 = 64 * 1024 * 1024;
+
+/// A file as it was.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Previous {
+    bytes: Vec<u8>,
+    attributes: Attributes,
+}
+
+impl std::fmt::Debug for Previous {
+    /// Without the bytes: they may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Previous")
+            .field("length", &self.bytes.len())
+            .field("attributes", &self.attributes)
+            .finish()
+    }
+}
+
+impl Previous {
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its mode and owner, all set.
+    #[must_use]
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+}
+
+impl Target {
+    /// The file as it is now, to be put back should the new one not work; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or is larger than 64 MiB.
+    pub fn save(&self) -> Result<Option<Previous>, ReplaceError> {
+        let Some(metadata) = self.metadata()? else { return Ok(None) };
+        let Some(bytes) = read_old(self)? else { return Ok(None) };
+        let attributes = Attributes {
+            mode: Some(metadata.mode() & PERMISSIONS),
+            uid: Some(metadata.uid()),
+            gid: Some(metadata.gid()),
+        };
+        Ok(Some(Previous { bytes, attributes }))
+    }
+
+    /// Puts back what [`Target::save`] returned, on the disk too: the previous file, or none.
+    ///
+    /// # Errors
+    /// When it cannot be put back; the file is then as it is now.
+    pub fn restore(&self, previous: Option<&Previous>) -> Result<(), ReplaceError> {
+        match previous {
+            Some(previous) => {
+                let staged = self.stage(&previous.bytes, &previous.attributes)?;
+                staged.sync().map_err(|error| ReplaceError::io("sync", staged.path(), error))?;
+                staged.place()?;
+            }
+            None => match fs::remove_file(self.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(ReplaceError::io("remove", self.path(), error));
+                }
+                _ => {}
+            },
+        }
+        sync_folder(self.folder()).map_err(|error| ReplaceError::io("sync the folder of", self.path(), error))
+    }
+
+    /// Copies the file as it is now to the same name with `suffix` (`.bak`), replacing an older copy, and says
+    /// where; `None` when there is no file. A copy and no hard link: a later write in place would change both.
+    ///
+    /// # Errors
+    /// When it cannot be read or the copy not be made.
+    pub fn backup(&self, suffix: &str) -> Result<Option<PathBuf>, ReplaceError> {
+        let Some(previous) = self.save()? else { return Ok(None) };
+        let mut name = OsString::from(self.path());
+        name.push(suffix);
+        let copy = self.sibling(PathBuf::from(name));
+        let staged = copy.stage(&previous.bytes, &previous.attributes)?;
+        staged.sync().map_err(|error| ReplaceError::io("sync", staged.path(), error))?;
+        staged.place()?;
+        Ok(Some(copy.path().to_owned()))
+    }
+}
+
+/// The present bytes of a destination; `None` when there is no file.
+pub(super) fn read_old(target: &Target) -> Result<Option<Vec<u8>>, ReplaceError> {
+    let path = target.path();
+    let failed = |error| ReplaceError::io("read", path, error);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let size = file.metadata().map_err(failed)?.len();
+    match read_bounded(file, LIMIT).map_err(failed)? {
+        Some(bytes) => Ok(Some(bytes)),
+        None => Err(ReplaceError::TooLarge { path: path.to_owned(), size, limit: LIMIT }),
+    }
+}

@@ -1,0 +1,187 @@
+//! The staged file: the new bytes beside the old file, ready to take its name.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::{Gid, Uid, fchown};
+
+use super::error::{ReplaceError, is_full};
+use super::{Attributes, PERMISSIONS, Target};
+
+/// How every staged file's name begins.
+pub(super) const PREFIX: &str = ".retune-stage.";
+/// How many bytes of the destination's name go into the stage name; names end at 255 on common file systems.
+const BASE: usize = 200;
+/// The mode of a file nobody gave one.
+const NEW_MODE: u32 = 0o644;
+
+/// The new bytes in a file of their own beside the destination. Dropping it removes the file.
+#[derive(Debug)]
+pub struct Staged {
+    pub(super) path: PathBuf,
+    pub(super) target: Target,
+    pub(super) attributes: Wanted,
+    pub(super) device: u64,
+    pub(super) armed: bool,
+}
+
+/// Attributes with nothing left open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Whether somebody asked for owner or group, rather than them being the old file's.
+    pub(super) owner_asked_for: bool,
+}
+
+// Asked once: a process keeps them, and a pass stages thousands of files.
+static OUR_PID: LazyLock<u32> = LazyLock::new(std::process::id);
+static OUR_UID: LazyLock<u32> = LazyLock::new(|| Uid::effective().as_raw());
+static OUR_GID: LazyLock<u32> = LazyLock::new(|| Gid::effective().as_raw());
+
+impl Target {
+    /// Writes `bytes` with all attributes into a new file beside the destination. It is complete but not yet on
+    /// the disk: see [`Staged::sync`]. Where the attributes are not asked for and the old file has another owner
+    /// whom this process may not set, the new file belongs to this process.
+    ///
+    /// # Errors
+    /// When the file cannot be made, written or given its attributes; it is then removed again.
+    pub fn stage(&self, bytes: &[u8], want: &Attributes) -> Result<Staged, ReplaceError> {
+        let old = self.found;
+        let (path, mut file) = self.create(bytes.len())?;
+        // From here on the file is removed when anything fails.
+        let own = file.metadata().map_err(|error| {
+            // It was made a moment ago; when even that fails, the first error is the one to tell.
+            fs::remove_file(&path).unwrap_or_default();
+            ReplaceError::io("look at", &path, error)
+        })?;
+        let attributes = Wanted {
+            mode: want.mode.or(old.map(|old| old.mode)).unwrap_or(NEW_MODE) & PERMISSIONS,
+            uid: want.uid.or(old.map(|old| old.uid)).unwrap_or(*OUR_UID),
+            gid: want.gid.or(old.map(|old| old.gid)).unwrap_or(*OUR_GID),
+            owner_asked_for: want.uid.is_some() || want.gid.is_some(),
+        };
+        let staged = Staged { path, target: self.clone(), attributes, device: own.dev(), armed: true };
+        file.write_all(bytes).map_err(|error| ReplaceError::writing(self.path(), bytes.len(), error))?;
+        attributes.apply(&file, &own, self.path())?;
+        Ok(staged)
+    }
+
+    fn create(&self, needed: usize) -> Result<(PathBuf, File), ReplaceError> {
+        let mut last = io::Error::other("no free name");
+        for _ in 0..8 {
+            let path = self.folder().join(self.stage_name());
+            let made = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .custom_flags(OFlag::O_NOFOLLOW.bits())
+                .open(&path);
+            match made {
+                Ok(file) => return Ok((path, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+                Err(error) if is_full(&error) => {
+                    return Err(ReplaceError::writing(self.path(), needed, error));
+                }
+                Err(error) => return Err(ReplaceError::creating(self.path(), error)),
+            }
+        }
+        Err(ReplaceError::creating(self.path(), last))
+    }
+
+    /// Ends in digits, so that no `include *.conf` of a running service picks it up.
+    fn stage_name(&self) -> OsString {
+        let base = self.path().file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+        let mut name = format!("{PREFIX}{}.", *OUR_PID).into_bytes();
+        name.extend_from_slice(&base[..base.len().min(BASE)]);
+        name.extend_from_slice(format!(".{:08x}", rand::random::<u32>()).as_bytes());
+        OsString::from_vec(name)
+    }
+}
+
+impl Wanted {
+    /// Gives an open file, which has those of `have`, these attributes. `dest` is named in errors.
+    pub(super) fn apply(&self, file: &File, have: &Metadata, dest: &Path) -> Result<(), ReplaceError> {
+        let uid = (have.uid() != self.uid).then(|| Uid::from_raw(self.uid));
+        let gid = (have.gid() != self.gid).then(|| Gid::from_raw(self.gid));
+        // Owner before mode: a change of owner clears setuid and setgid.
+        if uid.is_some() || gid.is_some() {
+            match fchown(file, uid, gid) {
+                Ok(()) => {}
+                Err(Errno::EPERM) if !self.owner_asked_for => {
+                    tracing::warn!(path = %dest.display(), "may not keep the owner of the old file; it becomes ours");
+                }
+                Err(error) => {
+                    let path = dest.to_owned();
+                    return Err(ReplaceError::Owner {
+                        path,
+                        uid: self.uid,
+                        gid: self.gid,
+                        source: error.into(),
+                    });
+                }
+            }
+        }
+        file.set_permissions(Permissions::from_mode(self.mode))
+            .map_err(|error| ReplaceError::io("set the mode of", dest, error))?;
+        // The system drops setgid in silence where the process is not in the group.
+        if self.mode & 0o7000 == 0 {
+            return Ok(());
+        }
+        let have = file.metadata().map_err(|error| ReplaceError::io("look at", dest, error))?;
+        let have = have.mode() & PERMISSIONS;
+        if have != self.mode {
+            return Err(ReplaceError::Mode { path: dest.to_owned(), want: self.mode, have });
+        }
+        Ok(())
+    }
+}
+
+impl Staged {
+    /// Where the staged file is, for a check command to look at.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file it is to replace.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Leaves the staged file for a person to look at and says where. It gets a name without a process number,
+    /// which [`super::sweep()`] does not touch.
+    #[must_use]
+    pub fn keep(mut self) -> PathBuf {
+        self.armed = false;
+        let name = self.path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+        let rest = name.get(PREFIX.len() + std::process::id().to_string().len()..).unwrap_or_default();
+        let mut kept = format!("{PREFIX}kept").into_bytes();
+        kept.extend_from_slice(rest);
+        let kept = self.path.with_file_name(OsString::from_vec(kept));
+        // Under its old name it is kept as well, only not for so long.
+        if fs::rename(&self.path, &kept).is_ok() { kept } else { self.path.clone() }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        if let Err(error) = fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove a staged file");
+        }
+    }
+}
