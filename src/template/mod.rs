@@ -1,7 +1,47 @@
-//! stub
+//! Text and values to text, with every read recorded.
+//!
+//! Owns the template language as users meet it: the engine with its functions and limits, what a source's values
+//! look like from a template, what a render read, and how a mistake is told. Promises that the same inputs give the
+//! same text, that no template runs, nests or grows past its limits, and that a value prints exactly as it was
+//! stored. Leaves out where values come from (`source`) and what becomes of the text (`reloader`).
+//!
+//! One promise has a gap: the engine's own `~` and `+` on texts cannot be intercepted, so a template that doubles
+//! a text by them forty times uses the memory for it before a limit can say no.
+
+mod builtins;
+mod command_text;
+mod convert;
+mod crypt;
+mod current;
+pub mod data;
+mod dates;
+mod engine;
+mod error;
+mod glob;
+mod item;
 mod limits;
+mod lists;
+mod loader;
+mod math;
+mod nearest;
+mod net;
+mod number;
+mod pattern;
 mod reads;
+mod registry;
+mod store;
+mod system;
+#[cfg(test)]
+mod tests;
+mod text;
 mod values;
+mod words;
+
+pub use command_text::expand_command;
+pub use engine::{Engine, Rendered};
+pub use error::{Failure, Kind, MissingKey, TemplateError};
+pub use glob::{BadPattern, glob_matches};
+pub use item::Item;
 pub use limits::Limits;
 pub use reads::Reads;
 pub use values::{Change, Datum, Scope, Touched, Values, View};

@@ -3,6 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::key;
+
+use super::glob::glob_matches;
+use super::values::Touched;
+
 /// Everything one render asked of the values, hits and misses alike, in absolute keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
@@ -17,4 +22,36 @@ pub struct Reads {
     pub outside: HashSet<Arc<str>>,
     /// Whether the result also depends on something no source reports a change of: the clock, DNS, a file.
     pub volatile: bool,
+}
+
+impl Reads {
+    /// Whether a render that read this may come out differently now.
+    #[must_use]
+    pub fn touched_by(&self, touched: &Touched) -> bool {
+        // A pattern was checked when it was read; one that is malformed after all matches nothing.
+        self.keys.contains(&touched.key)
+            || (touched.listing && self.listings.iter().any(|dir| key::contains(dir, &touched.key)))
+            || self.globs.iter().any(|pattern| glob_matches(pattern, &touched.key).unwrap_or(false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_touches_what_named_listed_or_matched_its_key() {
+        let set = |texts: &[&str]| texts.iter().map(|text| Arc::from(*text)).collect();
+        let reads = Reads {
+            keys: set(&["/a"]),
+            listings: set(&["/dir"]),
+            globs: set(&["/app/*"]),
+            ..Reads::default()
+        };
+        let touch = |key: &str, listing| reads.touched_by(&Touched { key: key.into(), listing });
+        assert!(touch("/a", false) && touch("/a", true));
+        assert!(touch("/dir/x/y", true) && touch("/dir", true) && !touch("/dir/x", false));
+        assert!(touch("/app/x", false) && !touch("/app/x/y", true));
+        assert!(!touch("/ab", true) && !touch("/dirt", true));
+    }
 }

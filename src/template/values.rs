@@ -101,6 +101,18 @@ impl Values {
         self.tree.range::<str, _>((Bound::Included(from.as_str()), Bound::Excluded(to.as_str())))
     }
 
+    /// Every key below `dir` from `from` on, in key order.
+    pub fn below_from<'v>(
+        &'v self,
+        dir: &str,
+        from: &str,
+    ) -> impl Iterator<Item = (&'v Arc<str>, &'v Datum)> + use<'v> {
+        let (low, to) = bounds(dir);
+        // A range that ends before it begins would panic.
+        let from = from.clamp(low.as_str(), to.as_str());
+        self.tree.range::<str, _>((Bound::Included(from), Bound::Excluded(to.as_str())))
+    }
+
     /// The first key at or after `from` that still lies below `dir`; lets a listing skip whole subtrees.
     #[must_use]
     pub fn next_below(&self, dir: &str, from: &str) -> Option<(&Arc<str>, &Datum)> {

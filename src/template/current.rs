@@ -1,0 +1,156 @@
+//! The render that runs on this thread: what it may see, what it read, what it may still use.
+//!
+//! Functions find it here and not in the template's state, because an imported macro does not see the context it
+//! was called from, and the environment with its functions is shared by renders on several threads.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use minijinja::{Error, Value};
+
+use super::error::{fail, over_limit};
+use super::{Limits, Reads, View};
+
+/// How long one render may take; DNS answers count.
+pub(super) const MAX_TIME: Duration = Duration::from_secs(60);
+
+thread_local! {
+    static SLOT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    /// Bytes that may still be printed, apart from the slot because every printed value counts against it.
+    static LEFT: Cell<usize> = const { Cell::new(0) };
+    static TICKS: Cell<u32> = const { Cell::new(0) };
+}
+
+pub(super) struct Current {
+    pub(super) view: View,
+    pub(super) reads: Reads,
+    pub(super) limits: Limits,
+    pub(super) vars: BTreeMap<String, Value>,
+    /// Templates being rendered by the include function, outermost first.
+    pub(super) chain: Vec<String>,
+    pub(super) end: Instant,
+    left: usize,
+}
+
+impl Current {
+    pub(super) fn new(view: &View, limits: Limits, vars: &BTreeMap<String, Value>, name: &str) -> Self {
+        Self {
+            view: view.clone(),
+            reads: Reads::default(),
+            limits,
+            vars: vars.clone(),
+            chain: vec![name.to_owned()],
+            end: Instant::now() + MAX_TIME,
+            // Captured text is printed twice, once into the capture.
+            left: limits.output.saturating_mul(4),
+        }
+    }
+}
+
+/// Keeps the slot filled; dropping it puts back what was there before, also when the render panics.
+pub(super) struct Guard {
+    before: Option<Current>,
+}
+
+impl Guard {
+    pub(super) fn enter(current: Current) -> Self {
+        LEFT.set(current.left);
+        Self { before: SLOT.replace(Some(current)) }
+    }
+
+    /// What the render left in the slot.
+    pub(super) fn finish(self) -> Option<Current> {
+        let mut current = SLOT.take();
+        if let Some(current) = &mut current {
+            current.left = LEFT.get();
+        }
+        current
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            LEFT.set(before.left);
+        }
+        drop(SLOT.replace(self.before.take()));
+    }
+}
+
+/// Runs with the current render.
+pub(super) fn with<T>(act: impl FnOnce(&mut Current) -> Result<T, Error>) -> Result<T, Error> {
+    SLOT.with_borrow_mut(|slot| match slot {
+        Some(current) => act(current),
+        None => Err(fail("this function works only while a template is rendered")),
+    })
+}
+
+/// Marks the result as depending on something no source reports a change of.
+pub(super) fn volatile() -> Result<(), Error> {
+    with(|current| {
+        current.reads.volatile = true;
+        Ok(())
+    })
+}
+
+/// Takes the slot off this thread so that an include can run on another one.
+pub(super) fn take() -> Option<Current> {
+    let mut current = SLOT.take();
+    if let Some(current) = &mut current {
+        current.left = LEFT.get();
+    }
+    current
+}
+
+/// Puts back what `take` took.
+pub(super) fn put_back(current: Current) {
+    LEFT.set(current.left);
+    drop(SLOT.replace(Some(current)));
+}
+
+/// Counts text that is about to be printed.
+pub(super) fn count(bytes: usize) -> Result<(), Error> {
+    match LEFT.get().checked_sub(bytes) {
+        Some(left) => LEFT.set(left),
+        None => return Err(over_limit("the output is too large")),
+    }
+    tick()
+}
+
+/// Ends a render that takes too long; asks the clock now and then only.
+pub(super) fn tick() -> Result<(), Error> {
+    let ticks = TICKS.get().wrapping_add(1);
+    TICKS.set(ticks);
+    if ticks.is_multiple_of(1024) { on_time() } else { Ok(()) }
+}
+
+/// Ends a render that takes too long.
+pub(super) fn on_time() -> Result<(), Error> {
+    let late = SLOT.with_borrow(|slot| slot.as_ref().is_some_and(|current| Instant::now() > current.end));
+    if late {
+        return Err(over_limit(&format!("the render takes longer than {} seconds", MAX_TIME.as_secs())));
+    }
+    Ok(())
+}
+
+/// Refuses to build a text larger than the whole output may be.
+pub(super) fn fits(bytes: Option<usize>, what: &str) -> Result<(), Error> {
+    let limit =
+        SLOT.with_borrow(|slot| slot.as_ref().map_or_else(Limits::default, |current| current.limits)).output;
+    match bytes {
+        Some(bytes) if bytes <= limit => Ok(()),
+        _ => Err(over_limit(&format!("{what} would make more than the {limit} bytes a template may"))),
+    }
+}
+
+/// As many items as a list may hold.
+pub(super) const MAX_ITEMS: usize = 1_000_000;
+
+/// Refuses to build a list of more than a million items.
+pub(super) fn fits_items(items: usize, what: &str) -> Result<(), Error> {
+    if items <= MAX_ITEMS {
+        return Ok(());
+    }
+    Err(over_limit(&format!("{what} would make more than {MAX_ITEMS} items")))
+}

@@ -1,0 +1,72 @@
+//! TOML, with the spelling of its numbers kept.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{MAX_DEPTH, Node};
+
+/// Parses one TOML document; dates become text.
+///
+/// # Errors
+/// Says what is wrong and where.
+pub fn parse_toml(text: &str) -> Result<Node, String> {
+    let table = DeTable::parse(text).map_err(|error| {
+        let line = error.span().map(|span| {
+            text.as_bytes()[..span.start.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
+        });
+        match line {
+            Some(line) => format!("{} at line {line} of the TOML", error.message()),
+            None => error.message().to_owned(),
+        }
+    })?;
+    entries(table.get_ref(), 0)
+}
+
+fn entries(table: &DeTable<'_>, depth: usize) -> Result<Node, String> {
+    if depth > MAX_DEPTH {
+        return Err(format!("the TOML nests deeper than {MAX_DEPTH} levels"));
+    }
+    let list = table
+        .iter()
+        .map(|(name, value)| Ok((name.get_ref().to_string(), node(value, depth + 1)?)))
+        .collect::<Result<_, String>>()?;
+    Ok(Node::Map(list))
+}
+
+fn node(value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Node, String> {
+    if depth > MAX_DEPTH {
+        return Err(format!("the TOML nests deeper than {MAX_DEPTH} levels"));
+    }
+    Ok(match value.get_ref() {
+        DeValue::String(text) => Node::Text(text.to_string()),
+        DeValue::Integer(number) => Node::Number(number.to_string()),
+        DeValue::Float(number) => Node::Number(number.to_string()),
+        DeValue::Boolean(flag) => Node::Bool(*flag),
+        DeValue::Datetime(date) => Node::Text(date.to_string()),
+        DeValue::Array(items) => {
+            Node::List(items.iter().map(|item| node(item, depth + 1)).collect::<Result<_, _>>()?)
+        }
+        DeValue::Table(table) => entries(table, depth)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_arrays_and_dates_come_out_as_one_tree() {
+        let node =
+            parse_toml("when = 2024-02-29T12:00:00Z\n[db]\nports = [1, 0x1F]\n[[list]]\nx = true\n").unwrap();
+        assert_eq!(node.get("when"), Some(&Node::Text("2024-02-29T12:00:00Z".into())));
+        let ports = node.get("db").and_then(|db| db.get("ports"));
+        assert_eq!(ports, Some(&Node::List(vec![Node::Number("1".into()), Node::Number("0x1F".into())])));
+        let Some(Node::List(list)) = node.get("list") else { panic!("{node:?}") };
+        assert_eq!(list[0].get("x"), Some(&Node::Bool(true)));
+    }
+
+    #[test]
+    fn an_error_names_its_line() {
+        assert!(parse_toml("a = 1\nb = = 2\n").unwrap_err().contains("line 2"));
+    }
+}

@@ -1,0 +1,176 @@
+//! Rendering: one environment for a configuration, shared by every thread that renders.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value};
+
+use super::current::{self, Current, Guard};
+use super::error::{Failure, Kind, TemplateError};
+use super::loader::Loader;
+use super::registry::Registry;
+use super::{Limits, Reads, View, number};
+
+/// The templates of one configuration, each read once.
+#[derive(Debug)]
+pub struct Engine {
+    env: Environment<'static>,
+    loader: Arc<Loader>,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Loader")
+    }
+}
+
+/// What came of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The text.
+    pub text: String,
+    /// Everything it depends on.
+    pub reads: Reads,
+}
+
+impl Engine {
+    /// An engine over a folder of templates; reads nothing yet.
+    #[must_use]
+    pub fn new(templates_dir: &Path, limits: Limits) -> Self {
+        let loader = Arc::new(Loader::new(templates_dir));
+        let mut env = Registry::build();
+        let read = Arc::clone(&loader);
+        env.set_loader(move |name| match read.short(name) {
+            Some(text) => Ok(Some(text.to_string())),
+            None => read.load(name),
+        });
+        env.set_auto_reload(false);
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .keep_trailing_newline(true)
+            .build()
+            .expect("the default delimiters are valid");
+        env.set_syntax(syntax);
+        // By default `x.yaml.tmpl` prints as it is but `x.yaml` prints every value as JSON.
+        env.set_auto_escape_callback(|_| AutoEscape::None);
+        env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+        env.set_formatter(|out, _, value| number::print(out, value));
+        env.set_fuel(Some(limits.fuel));
+        // An include costs ten of the engine's levels.
+        env.set_recursion_limit(limits.depth.saturating_mul(10));
+        Self { env, loader, limits }
+    }
+
+    /// Renders a template, named by its path below the folder, with what a resource sees; `vars` are further names.
+    ///
+    /// # Errors
+    /// The template's mistake with what it had read by then.
+    pub fn render(
+        &self,
+        name: &str,
+        view: &View,
+        vars: &BTreeMap<String, Value>,
+    ) -> Result<Rendered, Box<Failure>> {
+        let guard = Guard::enter(Current::new(view, self.limits, vars, name));
+        let mut out = Capped { bytes: Vec::new(), limit: self.limits.output, full: false };
+        let result = self.render_to(name, vars, &mut out);
+        let reads = guard.finish().map(|current| current.reads).unwrap_or_default();
+        let error = match result {
+            _ if out.full => {
+                let what = format!("the output is larger than the {} bytes it may be", self.limits.output);
+                TemplateError::plain(&self.loader, name, Kind::Limit, what)
+            }
+            Err(error) => self.explain(name, &error),
+            Ok(()) => match String::from_utf8(out.bytes) {
+                Ok(text) => return Ok(Rendered { text, reads }),
+                Err(error) => {
+                    TemplateError::plain(&self.loader, name, Kind::Function, format!("no UTF-8: {error}"))
+                }
+            },
+        };
+        Err(Box::new(Failure { error, reads }))
+    }
+
+    fn render_to(&self, name: &str, vars: &BTreeMap<String, Value>, out: &mut Capped) -> Result<(), Error> {
+        // Many renders of one template are the entries of a `for_each`.
+        let short = if vars.is_empty() { self.loader.short(name) } else { None };
+        let template = match &short {
+            Some(source) => self.env.template_from_named_str(name, source)?,
+            None => self.env.get_template(name)?,
+        };
+        template.render_captured_to(Value::from_pairs(vars.clone()), &mut *out)?;
+        keep_final_newline(template.source(), &mut out.bytes);
+        Ok(())
+    }
+
+    /// Parses a template without rendering it.
+    ///
+    /// # Errors
+    /// It is missing or does not parse.
+    pub fn check(&self, name: &str) -> Result<(), Box<TemplateError>> {
+        let checked = match self.loader.short(name) {
+            Some(source) => self.env.template_from_named_str(name, &source).map(drop),
+            None => self.env.get_template(name).map(drop),
+        };
+        checked.map_err(|error| Box::new(self.explain(name, &error)))
+    }
+
+    /// Every file that was read or looked for so far, so that changes to them can be watched.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.loader.files()
+    }
+
+    fn explain(&self, name: &str, error: &Error) -> TemplateError {
+        TemplateError::new(&self.loader, name, error, |file| match self.loader.short(file) {
+            Some(source) => Some(source.to_string()),
+            None => match self.env.get_template(file) {
+                Ok(template) => Some(template.source().to_owned()),
+                Err(_) => self.loader.load(file).ok().flatten(),
+            },
+        })
+    }
+}
+
+/// Block trimming takes the newline behind a tag, also behind one that ends the template's last line. A file whose
+/// template ends in a newline ends in one all the same (HAProxy and cron refuse it otherwise), unless the template
+/// says `-%}` there.
+fn keep_final_newline(source: &str, bytes: &mut Vec<u8>) {
+    let Some(body) = source.strip_suffix('\n') else { return };
+    let body = body.strip_suffix('\r').unwrap_or(body);
+    let trimmed = ["-%}", "-}}", "-#}"].iter().any(|end| body.ends_with(end));
+    if !trimmed && !bytes.is_empty() && !bytes.ends_with(b"\n") {
+        bytes.extend_from_slice(&source.as_bytes()[body.len()..]);
+    }
+}
+
+/// A buffer that refuses to grow past its limit.
+struct Capped {
+    bytes: Vec<u8>,
+    limit: usize,
+    full: bool,
+}
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.limit {
+            self.full = true;
+            return Err(io::Error::other("the output is full"));
+        }
+        // Text between tags is written here alone, so a loop that only prints text is stopped here.
+        if current::tick().is_err() {
+            return Err(io::Error::other("out of time"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! Functions that ask the machine, and the one that includes another template.
+
+#![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
+
+use std::fs::File;
+use std::io::Read;
+
+use minijinja::{Error, State, Value};
+
+use super::current;
+use super::error::{fail, over_limit};
+use super::registry::{Registry, Text};
+
+/// The largest file whose contents a template takes.
+const MAX_FILE: u64 = 1 << 20;
+/// Stack of a template included by function; the engine's own recursion limit holds on each.
+const STACK: usize = 8 << 20;
+
+pub(super) fn register(all: &mut Registry) {
+    all.function("getenv", |name: Text, default: Option<Text>| {
+        // A name with `=` or NUL would make std panic in places; it names nothing anyway.
+        let valid = !name.is_empty() && !name.contains(['=', '\0']);
+        let set = if valid { std::env::var(&*name).ok() } else { None };
+        set.filter(|value| !value.is_empty()).or(default.map(|default| default.0)).unwrap_or_default()
+    });
+    all.function("hostname", || match nix::unistd::gethostname() {
+        Ok(name) => Ok(name.to_string_lossy().into_owned()),
+        Err(error) => Err(fail(format!("hostname: {error}"))),
+    });
+    all.both("fileExists", |path: Text| {
+        current::volatile()?;
+        Ok::<_, Error>(std::fs::metadata(&*path).is_ok())
+    });
+    all.both("file", file);
+    all.function("include", include);
+}
+
+fn file(path: Text) -> Result<String, Error> {
+    current::volatile()?;
+    let refuse = |what: &str| fail(format!("file: {}: {what}", &*path));
+    let open = |path: &str| -> std::io::Result<Option<Vec<u8>>> {
+        // Looked at before it is opened: opening a pipe waits for a writer.
+        if !std::fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    };
+    let bytes =
+        open(&path).map_err(|error| refuse(&error.to_string()))?.ok_or_else(|| refuse("no regular file"))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(over_limit(&format!("file: {}: larger than 1 MiB", &*path)));
+    }
+    String::from_utf8(bytes).map_err(|_| refuse("not UTF-8"))
+}
+
+/// Another template's text. It sees the render's own names, and `data` if that is given.
+fn include(state: &State<'_, '_>, name: Text, data: Option<Value>) -> Result<String, Error> {
+    let template = state.get_template(&name)?;
+    let (mut vars, limit) = current::with(|current| {
+        current.chain.push(name.0.clone());
+        let turns = current.chain.iter().filter(|known| **known == name.0).count();
+        if turns > 1 && data.is_none() || current.chain.len() > current.limits.depth.max(1) {
+            let mut chain = current.chain.clone();
+            chain.truncate(20);
+            current.chain.pop();
+            return Err(over_limit(&format!("include cycle detected: {}", chain.join(" -> "))));
+        }
+        Ok((current.vars.clone(), current.limits.output))
+    })?;
+    if let Some(data) = data {
+        vars.insert("data".to_owned(), data);
+    }
+    current::on_time()?;
+    // On a thread of its own, since includes within includes would else use up the stack of this one.
+    let slot = current::take().ok_or_else(|| fail("include works only while a template is rendered"))?;
+    let (result, slot) = std::thread::scope(|scope| {
+        let render = move || {
+            current::put_back(slot);
+            let mut out = Vec::new();
+            let result = template
+                .render_captured_to(Value::from_pairs(vars), Bounded { out: &mut out, limit })
+                .map(|_| out);
+            (result, current::take())
+        };
+        match std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, render) {
+            Ok(thread) => match thread.join() {
+                Ok((result, slot)) => (result, slot),
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+            Err(error) => (Err(fail(format!("include: no thread for it: {error}"))), None),
+        }
+    });
+    if let Some(mut slot) = slot {
+        slot.chain.pop();
+        current::put_back(slot);
+    }
+    let bytes = result.map_err(|error| {
+        Error::new(minijinja::ErrorKind::BadInclude, format!("error in \"{}\"", &*name)).with_source(error)
+    })?;
+    String::from_utf8(bytes).map_err(|_| fail("include: not UTF-8"))
+}
+
+struct Bounded<'o> {
+    out: &'o mut Vec<u8>,
+    limit: usize,
+}
+
+impl std::io::Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.out.len() + bytes.len() > self.limit || current::tick().is_err() {
+            return Err(std::io::Error::other("maximum recursion or output"));
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

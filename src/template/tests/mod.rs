@@ -1,0 +1,78 @@
+//! Rendering as a whole: files, views and values in, text and reads out.
+
+mod docs;
+mod errors;
+mod limits;
+mod output;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// A folder of templates with the engine over it.
+struct Bench {
+    dir: TempDir,
+    engine: Engine,
+}
+
+impl Bench {
+    fn new(files: &[(&str, &str)]) -> Self {
+        Self::with(files, Limits::default())
+    }
+
+    fn with(files: &[(&str, &str)], limits: Limits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let templates = dir.path().join("templates");
+        for (name, text) in files {
+            let path = templates.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let engine = Engine::new(&templates, limits);
+        Self { dir, engine }
+    }
+
+    fn render(&self, name: &str, view: &View) -> Result<Rendered, Box<Failure>> {
+        self.engine.render(name, view, &BTreeMap::new())
+    }
+}
+
+fn view_of(prefix: &str, keys: &[&str], values: &[(&str, &str)]) -> View {
+    let values: Values = values.iter().map(|(key, text)| (Arc::from(*key), Datum::from(*text))).collect();
+    let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+    View { values: Arc::new(values), scope: Arc::new(Scope::new(prefix, &keys)) }
+}
+
+fn view(values: &[(&str, &str)]) -> View {
+    view_of("/", &["/"], values)
+}
+
+fn try_text(template: &str, view: &View) -> Result<Rendered, Box<Failure>> {
+    Bench::new(&[("t", template)]).render("t", view)
+}
+
+#[track_caller]
+fn text(template: &str, view: &View) -> String {
+    match try_text(template, view) {
+        Ok(rendered) => rendered.text,
+        Err(failure) => panic!("{template}: {failure}"),
+    }
+}
+
+#[track_caller]
+fn error(template: &str, view: &View) -> TemplateError {
+    match try_text(template, view) {
+        Ok(rendered) => panic!("{template}: rendered {:?}", rendered.text),
+        Err(failure) => failure.error,
+    }
+}
+
+fn sorted(set: &std::collections::HashSet<Arc<str>>) -> Vec<&str> {
+    let mut all: Vec<&str> = set.iter().map(|text| &**text).collect();
+    all.sort_unstable();
+    all
+}
