@@ -1,0 +1,302 @@
+//! Requests to whichever node answers.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Response, StatusCode};
+use tokio::time::timeout;
+
+use super::endpoints::{Endpoints, Node};
+use super::lines::Lines;
+use super::{ClientError, Trust, tls};
+
+/// No snapshot of configuration values is larger; a larger answer is a fault.
+const MAX_ANSWER: usize = 512 << 20;
+/// Enough for any message worth reading.
+const MAX_ERROR: usize = 64 << 10;
+/// A large answer may take longer than one timeout as long as bytes keep coming, but not for ever.
+const SLOWEST: u32 = 12;
+
+/// Where a store is and how to reach it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// URLs of the nodes; one without a scheme gets `scheme`.
+    pub nodes: Vec<String>,
+    /// A DNS SRV record whose targets replace `nodes`.
+    pub srv_record: Option<String>,
+    /// `http` or `https`.
+    pub scheme: String,
+    /// TLS for `https` nodes.
+    pub trust: Trust,
+    /// How long a node may take to accept a connection, to begin its answer, and to go on with it.
+    pub timeout: Duration,
+}
+
+/// Name and password; never shown.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The user's name.
+    pub name: String,
+    /// The user's password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(hidden)")
+    }
+}
+
+impl Credentials {
+    /// The value of an `Authorization` header for basic auth.
+    pub(crate) fn basic(&self) -> HeaderValue {
+        secret(&format!("Basic {}", STANDARD.encode(format!("{}:{}", self.name, self.password))))
+            .unwrap_or_else(|| HeaderValue::from_static("Basic"))
+    }
+}
+
+/// A header value that no log of the HTTP library prints.
+pub(crate) fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// One request, whichever node it goes to. With a body it is a POST of JSON, without one a GET.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Call {
+    pub(crate) path: String,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) authorization: Option<HeaderValue>,
+}
+
+/// A whole answer below 500.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) node: Node,
+    pub(crate) status: StatusCode,
+    /// etcd v2's `X-Etcd-Index`.
+    pub(crate) index: Option<u64>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// An answer whose head has come.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A success, to be read line by line.
+    Stream { node: Node, index: Option<u64>, lines: Lines },
+    /// A refusal below 500.
+    Answer(Answer),
+}
+
+/// A store: its nodes behind one door.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    endpoints: Endpoints,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Checks the nodes and reads the certificate files; nothing goes over the network yet.
+    ///
+    /// # Errors
+    /// `Settings` for a node or a combination that cannot work, `File` for a certificate file.
+    pub fn new(config: &Config) -> Result<Self, ClientError> {
+        let endpoints =
+            Endpoints::new(&config.nodes, config.srv_record.as_deref(), &config.scheme, config.timeout)?;
+        let tls = tls::config(&config.trust, endpoints.https())?;
+        let http = reqwest::Client::builder()
+            .use_preconfigured_tls(tls)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(config.timeout)
+            .pool_idle_timeout(Duration::from_secs(15))
+            // A link that died without a word is found by the kernel within seconds, also under an idle watch.
+            .tcp_keepalive(Duration::from_secs(3))
+            .tcp_keepalive_interval(Duration::from_secs(1))
+            .tcp_keepalive_retries(3)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| {
+                ClientError::Settings(format!("the HTTP client cannot be set up: {}", reason(&error)))
+            })?;
+        Ok(Self { http, endpoints, timeout: config.timeout })
+    }
+
+    /// The nodes, for logs.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.endpoints.describe()
+    }
+
+    /// How long one step of a request may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Says that a node failed in the middle of an answer, so that another is asked first.
+    pub(crate) fn failed(&self, node: &str) {
+        self.endpoints.failed(node);
+    }
+
+    /// The whole answer of the first node that gives one below 500.
+    pub(crate) async fn request(&self, call: &Call) -> Result<Answer, ClientError> {
+        let mut faults = Vec::new();
+        for node in self.endpoints.order().await? {
+            match self.request_at(&node, call).await {
+                Ok(answer) => {
+                    self.endpoints.served(&node);
+                    return Ok(answer);
+                }
+                Err(why) => faults.push(format!("{node}: {why}")),
+            }
+        }
+        self.endpoints.all_failed();
+        Err(ClientError::Unavailable { why: faults.join("; ") })
+    }
+
+    /// The whole answer of one node. An error is the reason as text.
+    pub(crate) async fn request_at(&self, node: &Node, call: &Call) -> Result<Answer, String> {
+        let response = self.head(node, call, false).await?;
+        let whole = self.timeout.saturating_mul(SLOWEST);
+        timeout(whole, self.finish(node, response)).await.map_err(|_| no_answer(whole))?
+    }
+
+    /// The head of the answer of the first node that gives one below 500; its connection serves nothing else.
+    pub(crate) async fn open(&self, call: &Call) -> Result<Opened, ClientError> {
+        let mut faults = Vec::new();
+        for node in self.endpoints.order().await? {
+            match self.open_at(&node, call).await {
+                Ok(opened) => {
+                    self.endpoints.served(&node);
+                    return Ok(opened);
+                }
+                Err(why) => faults.push(format!("{node}: {why}")),
+            }
+        }
+        self.endpoints.all_failed();
+        Err(ClientError::Unavailable { why: faults.join("; ") })
+    }
+
+    async fn open_at(&self, node: &Node, call: &Call) -> Result<Opened, String> {
+        let response = self.head(node, call, call.body.is_some()).await?;
+        if response.status().is_success() {
+            let index = index(&response);
+            return Ok(Opened::Stream { node: Node::clone(node), index, lines: Lines::new(response) });
+        }
+        Ok(Opened::Answer(self.finish(node, response).await?))
+    }
+
+    async fn head(&self, node: &Node, call: &Call, alone: bool) -> Result<Response, String> {
+        let url = format!("{node}{}", call.path);
+        let mut request = match &call.body {
+            Some(body) => {
+                self.http.post(url).header(CONTENT_TYPE, "application/json").body(Bytes::clone(body))
+            }
+            None => self.http.get(url),
+        };
+        if let Some(value) = &call.authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        if alone {
+            // Go's server throws away the unread rest of a body once its answer begins, unless the connection is to
+            // be closed after it: the later half of many watch requests would be lost without a word.
+            request = request.header(CONNECTION, "close");
+        }
+        let limit = self.timeout;
+        timeout(limit, request.send())
+            .await
+            .map_err(|_| no_answer(limit))?
+            .map_err(|error| if error.is_timeout() { no_answer(limit) } else { reason(&error) })
+    }
+
+    async fn finish(&self, node: &Node, mut response: Response) -> Result<Answer, String> {
+        let status = response.status();
+        let limit = if status.is_success() { MAX_ANSWER } else { MAX_ERROR };
+        let index = index(&response);
+        let known = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let mut body = Vec::with_capacity(known.min(limit).min(1 << 20));
+        while let Some(chunk) = timeout(self.timeout, response.chunk())
+            .await
+            .map_err(|_| no_answer(self.timeout))?
+            .map_err(|error| format!("the answer broke off: {}", reason(&error)))?
+        {
+            if body.len() + chunk.len() > limit {
+                if status.is_success() {
+                    return Err(format!("the answer is larger than {} MiB", limit >> 20));
+                }
+                break;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(format!("status {}: {}", status.as_u16(), excerpt(&body)));
+        }
+        Ok(Answer { node: Node::clone(node), status, index, body })
+    }
+}
+
+fn index(response: &Response) -> Option<u64> {
+    response.headers().get("x-etcd-index")?.to_str().ok()?.parse().ok()
+}
+
+/// The words for a wait that was too long.
+pub(crate) fn no_answer(limit: Duration) -> String {
+    format!("no answer within {limit:?}")
+}
+
+/// The deepest cause in an error of the HTTP library, the only part a person can act on, and how to act on it.
+pub(crate) fn reason(error: &reqwest::Error) -> String {
+    let mut cause: &(dyn Error + 'static) = error;
+    loop {
+        cause = unwrapped(cause);
+        if let Some(advice) = cause.downcast_ref().and_then(tls::advice) {
+            return format!("{cause}: {advice}");
+        }
+        match cause.source() {
+            Some(deeper) => cause = deeper,
+            // Only a handshake can find an end while connecting.
+            None if error.is_connect() && ended(cause) => {
+                return format!("{cause}: it may not speak TLS; then its URL begins with http://");
+            }
+            None => return cause.to_string(),
+        }
+    }
+}
+
+fn ended(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+}
+
+/// What an I/O error wraps, however deep: it does not tell that as its source.
+fn unwrapped<'e>(mut cause: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    while let Some(inner) = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        // Below the last I/O error there may be nothing but its text.
+        if !inner.is::<io::Error>() && !inner.is::<rustls::Error>() {
+            break;
+        }
+        cause = inner;
+    }
+    cause
+}
+
+/// The beginning of a body, on one line, to be shown in an error.
+pub(crate) fn excerpt(body: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.is_empty() {
+        "an empty body".into()
+    } else if line.chars().count() > SHOWN {
+        line.chars().take(SHOWN).chain(" …".chars()).collect()
+    } else {
+        line
+    }
+}

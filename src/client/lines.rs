@@ -1,0 +1,103 @@
+//! One line after another out of an answer that does not end.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::http;
+
+/// A line longer than this is no event of any store.
+const MAX_LINE: usize = 64 << 20;
+
+/// The lines of a streamed answer. Reading is cancel-safe: what has arrived stays in the buffer.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    response: reqwest::Response,
+    buffer: Vec<u8>,
+    /// Up to here there is no line end, so no byte is looked at twice.
+    seen: usize,
+    /// How much of the buffer's front was already handed out.
+    taken: usize,
+}
+
+impl Lines {
+    pub(crate) fn new(response: reqwest::Response) -> Self {
+        Self { response, buffer: Vec::new(), seen: 0, taken: 0 }
+    }
+
+    /// The next line without its end, `None` when the answer ended. Empty lines are passed over. An error is the
+    /// reason as text.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
+        loop {
+            if let Some(line) = self.buffered() {
+                return Ok(Some(line));
+            }
+            if !self.more().await? {
+                return Ok(self.rest());
+            }
+        }
+    }
+
+    /// A line that has already arrived, without waiting.
+    pub(crate) fn ready(&mut self) -> Option<Result<Vec<u8>, String>> {
+        loop {
+            if let Some(line) = self.buffered() {
+                return Some(Ok(line));
+            }
+            match self.more().now_or_never()? {
+                Ok(true) => {}
+                // The end is found again by the next read that may wait.
+                Ok(false) => return None,
+                Err(why) => return Some(Err(why)),
+            }
+        }
+    }
+
+    /// The next line, or an error when none comes in time.
+    pub(crate) async fn within(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, String> {
+        match tokio::time::timeout(limit, self.next()).await {
+            Ok(line) => line,
+            Err(_) => Err(http::no_answer(limit)),
+        }
+    }
+
+    async fn more(&mut self) -> Result<bool, String> {
+        let Some(chunk) = self.response.chunk().await.map_err(|error| http::reason(&error))? else {
+            return Ok(false);
+        };
+        if self.taken > 0 {
+            self.buffer.drain(..self.taken);
+            self.seen -= self.taken;
+            self.taken = 0;
+        }
+        if self.buffer.len() + chunk.len() > MAX_LINE {
+            return Err(format!("a line longer than {} MiB", MAX_LINE >> 20));
+        }
+        self.buffer.extend_from_slice(&chunk);
+        Ok(true)
+    }
+
+    fn buffered(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let Some(at) = self.buffer[self.seen..].iter().position(|byte| *byte == b'\n') else {
+                self.seen = self.buffer.len();
+                return None;
+            };
+            let end = self.seen + at;
+            let line = self.buffer[self.taken..end].trim_ascii().to_vec();
+            self.taken = end + 1;
+            self.seen = self.taken;
+            if !line.is_empty() {
+                return Some(line);
+            }
+        }
+    }
+
+    fn rest(&mut self) -> Option<Vec<u8>> {
+        let line = self.buffer[self.taken..].trim_ascii().to_vec();
+        self.buffer.clear();
+        self.seen = 0;
+        self.taken = 0;
+        (!line.is_empty()).then_some(line)
+    }
+}

@@ -1,0 +1,61 @@
+//! Which hosts a DNS SRV record names.
+
+use std::time::Duration;
+
+use hickory_resolver::Resolver;
+use hickory_resolver::proto::rr::RData;
+
+/// One target of an SRV record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) priority: u16,
+    pub(crate) weight: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// Looks the record up with the system's name servers. An error is the reason as text.
+pub(crate) async fn look_up(record: &str, limit: Duration) -> Result<Vec<Target>, String> {
+    let resolver = Resolver::builder_tokio()
+        .and_then(|builder| builder.build())
+        .map_err(|error| format!("the system's DNS settings cannot be used: {error}"))?;
+    let found = tokio::time::timeout(limit, resolver.srv_lookup(record))
+        .await
+        .map_err(|_| format!("no DNS answer within {limit:?}"))?
+        .map_err(|error| error.to_string())?;
+    let targets = found.answers().iter().filter_map(|answer| match &answer.data {
+        RData::SRV(srv) => Some(Target {
+            priority: srv.priority,
+            weight: srv.weight,
+            host: srv.target.to_ascii().trim_end_matches('.').to_owned(),
+            port: srv.port,
+        }),
+        _ => None,
+    });
+    let ordered = order(targets.collect());
+    if ordered.is_empty() { Err("it names no host".into()) } else { Ok(ordered) }
+}
+
+/// Lowest priority first, within one priority the heaviest first. A single `.` as the target means the service is
+/// decidedly not there.
+fn order(mut targets: Vec<Target>) -> Vec<Target> {
+    targets.retain(|target| !target.host.is_empty());
+    targets.sort_by(|a, b| (a.priority, b.weight, &a.host).cmp(&(b.priority, a.weight, &b.host)));
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_go_by_priority_then_weight() {
+        let target = |priority, weight, host: &str| Target { priority, weight, host: host.into(), port: 1 };
+        let hosts: Vec<String> =
+            order(vec![target(20, 9, "c"), target(10, 1, "b"), target(10, 5, "a"), target(1, 0, "")])
+                .into_iter()
+                .map(|target| target.host)
+                .collect();
+        assert_eq!(hosts, ["a", "b", "c"]);
+    }
+}

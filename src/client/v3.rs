@@ -1,0 +1,408 @@
+//! etcd's v3 API through its JSON gateway: ranges at one revision, and watches.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use reqwest::StatusCode;
+use reqwest::header::HeaderValue;
+use serde::Deserialize;
+
+use super::endpoints::Node;
+use super::http::{Answer, Call, Opened, excerpt, secret};
+use super::lines::Lines;
+use super::v3_wire::{Authenticated, Failure, Probed, StreamError, TxnAnswer, WatchLine, WatchResult};
+use super::{Client, ClientError, Credentials};
+
+pub use super::v3_wire::{Event, Pair};
+
+const API: &str = "the etcd v3 JSON gateway";
+/// Where releases of etcd have had their gateway: 3.4 and later, 3.3, 3.2.
+const PREFIXES: [&str; 3] = ["/v3", "/v3beta", "/v3alpha"];
+/// How many operations etcd allows in one transaction unless told otherwise.
+pub const MAX_OPERATIONS: usize = 128;
+
+/// The v3 API of a store.
+#[derive(Debug)]
+pub struct V3 {
+    client: Arc<Client>,
+    login: Option<Credentials>,
+    token: Mutex<Option<HeaderValue>>,
+    prefix: AtomicUsize,
+}
+
+/// The keys from `from` up to but not including `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first key.
+    pub from: String,
+    /// The first key beyond.
+    pub to: String,
+}
+
+/// Every pair of some ranges, all at one revision.
+#[derive(Debug)]
+pub struct Ranges {
+    /// The revision read.
+    pub revision: u64,
+    /// The pairs of each range.
+    pub pairs: Vec<Vec<Pair>>,
+}
+
+/// An open stream of watches.
+#[derive(Debug)]
+pub struct Watch {
+    node: Node,
+    lines: Lines,
+    from: u64,
+    wanted: usize,
+    /// Which range each of the store's watch numbers stands for; it accepts them in the order asked.
+    accepted: HashMap<u64, usize>,
+}
+
+impl Watch {
+    /// The node the stream comes from.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+}
+
+/// What one message of a stream says.
+#[derive(Debug)]
+pub struct Message {
+    /// Which of the ranges it is about.
+    pub range: usize,
+    /// The store's revision when it was sent.
+    pub revision: u64,
+    /// Empty in a sign of life.
+    pub events: Vec<Event>,
+}
+
+impl V3 {
+    /// The v3 API behind `client`.
+    #[must_use]
+    pub fn new(client: Arc<Client>, login: Option<Credentials>) -> Self {
+        Self { client, login, token: Mutex::new(None), prefix: AtomicUsize::new(0) }
+    }
+
+    /// Reads up to [`MAX_OPERATIONS`] ranges in one transaction, at `revision` or at the newest.
+    ///
+    /// # Errors
+    /// `Cleared` when `revision` is compacted away, and any other but `Behind`.
+    pub async fn ranges(&self, ranges: &[Range], revision: Option<u64>) -> Result<Ranges, ClientError> {
+        self.pairs(ranges, revision, None).await
+    }
+
+    /// Reads the first `limit` pairs of one range.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn first(&self, range: Range, limit: usize) -> Result<Ranges, ClientError> {
+        self.pairs(&[range], None, Some(limit)).await
+    }
+
+    async fn pairs(
+        &self,
+        ranges: &[Range],
+        revision: Option<u64>,
+        limit: Option<usize>,
+    ) -> Result<Ranges, ClientError> {
+        let mut body = String::with_capacity(ranges.len() * 160 + 32);
+        body.push_str(r#"{"success":["#);
+        for (at, range) in ranges.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let (key, end) = (STANDARD.encode(&range.from), STANDARD.encode(&range.to));
+            // Writing to a string cannot fail.
+            let _ = write!(body, r#"{comma}{{"request_range":{{"key":"{key}","range_end":"{end}""#);
+            if let Some(revision) = revision {
+                let _ = write!(body, r#","revision":"{revision}""#);
+            }
+            if let Some(limit) = limit {
+                let _ = write!(body, r#","limit":"{limit}""#);
+            }
+            body.push_str("}}");
+        }
+        body.push_str("]}");
+        let answer = self.post("/kv/txn", body.into(), revision.unwrap_or(0)).await?;
+        let txn: TxnAnswer = parse(&answer.node, &answer.body)?;
+        // A store that holds nothing is still at revision 1, so 0 means another kind of answer.
+        if txn.header.revision == 0 || txn.responses.len() != ranges.len() {
+            return Err(invalid(&answer.node, "a transaction's answer is not whole"));
+        }
+        let pairs = txn.responses.into_iter().map(|response| response.response_range.kvs).collect();
+        Ok(Ranges { revision: revision.unwrap_or(txn.header.revision), pairs })
+    }
+
+    /// Opens one stream that watches every range, each from its own revision on, and waits for its first sign.
+    ///
+    /// # Errors
+    /// `Cleared` when a revision is compacted away, `Behind` when the node has not even come to the one before, any
+    /// other.
+    pub async fn watch(&self, ranges: &[(Range, u64)]) -> Result<Watch, ClientError> {
+        let mut body = String::with_capacity(ranges.len() * 200);
+        for (range, from) in ranges {
+            let (key, end) = (STANDARD.encode(&range.from), STANDARD.encode(&range.to));
+            let _ = write!(body, r#"{{"create_request":{{"key":"{key}","range_end":"{end}","#);
+            let _ = writeln!(body, r#""start_revision":"{from}","progress_notify":true}}}}"#);
+        }
+        let body = Bytes::from(body);
+        let from = ranges.iter().map(|(_, from)| *from).max().unwrap_or(0);
+        match self.start(&body, ranges.len(), from).await {
+            // The token may have run out; the store only says "no".
+            Err(ClientError::Refused { .. }) if self.forget_token() => {
+                self.start(&body, ranges.len(), from).await
+            }
+            other => other,
+        }
+    }
+
+    async fn start(&self, body: &Bytes, wanted: usize, from: u64) -> Result<Watch, ClientError> {
+        let (node, lines) = self.open("/watch", body, from).await?;
+        let mut watch = Watch { node, lines, from, wanted, accepted: HashMap::with_capacity(wanted) };
+        let line = watch.lines.within(self.client.timeout()).await;
+        let Some(line) = line.map_err(|why| self.broken(&watch, &why))? else {
+            return Err(self.broken(&watch, "it ended before it began"));
+        };
+        // Only an acceptance can be first: events belong to an accepted watch.
+        self.read(&mut watch, &line)?;
+        Ok(watch)
+    }
+
+    /// The next message of a stream. Cancel-safe.
+    ///
+    /// # Errors
+    /// `Unavailable` when the stream broke, `Cleared` when the store cancelled it for a compaction, any other.
+    pub async fn next(&self, watch: &mut Watch) -> Result<Message, ClientError> {
+        loop {
+            // Acceptances that stay out would be watches lost without a word.
+            let line = if watch.accepted.len() < watch.wanted {
+                watch.lines.within(self.client.timeout()).await
+            } else {
+                watch.lines.next().await
+            };
+            let Some(line) = line.map_err(|why| self.broken(watch, &why))? else {
+                return Err(self.broken(watch, "the store ended it"));
+            };
+            if let Some(message) = self.read(watch, &line)? {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// A message that has already arrived, without waiting.
+    ///
+    /// # Errors
+    /// As `next`.
+    pub fn ready(&self, watch: &mut Watch) -> Result<Option<Message>, ClientError> {
+        while let Some(line) = watch.lines.ready() {
+            let line = line.map_err(|why| self.broken(watch, &why))?;
+            if let Some(message) = self.read(watch, &line)? {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the node behind a stream still answers, by a cheap read on another connection.
+    ///
+    /// # Errors
+    /// `Unavailable` when it does not.
+    pub async fn probe(&self, node: &str, key: &str) -> Result<(), ClientError> {
+        let body = format!(
+            r#"{{"key":"{}","count_only":true,"limit":"1","serializable":true}}"#,
+            STANDARD.encode(key)
+        );
+        let call = self.call("/kv/range", body.into());
+        let node = Node::from(node);
+        let answer = self.client.request_at(&node, &call).await.map_err(|why| self.lost(&node, &why))?;
+        // A refusal is an answer too: this asks whether the node lives, not what it holds.
+        if answer.status.is_success() {
+            parse::<Probed>(&answer.node, &answer.body)?;
+        }
+        Ok(())
+    }
+
+    /// What a line means; `None` for an acceptance.
+    fn read(&self, watch: &mut Watch, line: &[u8]) -> Result<Option<Message>, ClientError> {
+        let parsed: WatchLine = parse(&watch.node, line)?;
+        if let Some(error) = parsed.error {
+            return Err(self.stream_error(watch, error));
+        }
+        let result = parsed.result.ok_or_else(|| invalid(&watch.node, "a message without a result"))?;
+        if result.canceled {
+            return Err(cancelled(watch, result));
+        }
+        if result.created {
+            watch.accepted.insert(result.watch_id, watch.accepted.len());
+            let (index, seen) = (result.header.revision, watch.from.saturating_sub(1));
+            if index < seen {
+                return Err(ClientError::Behind { node: watch.node.to_string(), index, seen });
+            }
+            return Ok(None);
+        }
+        match watch.accepted.get(&result.watch_id) {
+            Some(range) => {
+                Ok(Some(Message { range: *range, revision: result.header.revision, events: result.events }))
+            }
+            None => Err(invalid(&watch.node, "an event of a watch nobody asked for")),
+        }
+    }
+
+    fn stream_error(&self, watch: &Watch, error: StreamError) -> ClientError {
+        match error.http_code {
+            401 | 403 => ClientError::Refused { node: watch.node.to_string(), why: error.message },
+            _ => self.broken(watch, &error.message),
+        }
+    }
+
+    fn broken(&self, watch: &Watch, why: &str) -> ClientError {
+        self.lost(&watch.node, &format!("the watch broke off: {why}"))
+    }
+
+    fn lost(&self, node: &Node, why: &str) -> ClientError {
+        self.client.failed(node);
+        ClientError::Unavailable { why: format!("{node}: {why}") }
+    }
+
+    /// Posts to the gateway wherever it is, with a fresh token when the present one has run out.
+    async fn post(&self, path: &str, body: Bytes, revision: u64) -> Result<Answer, ClientError> {
+        self.log_in().await?;
+        let mut answer = self.find(path, &body).await?;
+        if answer.status == StatusCode::UNAUTHORIZED && self.forget_token() {
+            self.log_in().await?;
+            answer = self.find(path, &body).await?;
+        }
+        if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer, revision)) }
+    }
+
+    /// Posts to the gateway's present place, and to its other places while that one does not exist.
+    async fn find(&self, path: &str, body: &Bytes) -> Result<Answer, ClientError> {
+        let first = self.prefix.load(Ordering::Relaxed);
+        let mut answer = self.send(path, body).await?;
+        for _ in 1..PREFIXES.len() {
+            if answer.status != StatusCode::NOT_FOUND {
+                return Ok(answer);
+            }
+            self.prefix.store((self.prefix.load(Ordering::Relaxed) + 1) % PREFIXES.len(), Ordering::Relaxed);
+            answer = self.send(path, body).await?;
+        }
+        if answer.status == StatusCode::NOT_FOUND {
+            self.prefix.store(first, Ordering::Relaxed);
+            return Err(ClientError::NotServed { node: answer.node.to_string(), api: API });
+        }
+        Ok(answer)
+    }
+
+    async fn send(&self, path: &str, body: &Bytes) -> Result<Answer, ClientError> {
+        let answer = self.client.request(&self.call(path, Bytes::clone(body))).await;
+        answer.inspect_err(|error| self.doubt_token(error))
+    }
+
+    /// etcd does not answer a request whose token is of a later time than its data, as after a restore: it waits
+    /// until it gets there. So a token does not outlive an outage.
+    fn doubt_token(&self, error: &ClientError) {
+        if matches!(error, ClientError::Unavailable { .. }) {
+            self.forget_token();
+        }
+    }
+
+    async fn open(&self, path: &str, body: &Bytes, from: u64) -> Result<(Node, Lines), ClientError> {
+        self.log_in().await?;
+        let opened = self.client.open(&self.call(path, Bytes::clone(body))).await;
+        match opened.inspect_err(|error| self.doubt_token(error))? {
+            Opened::Stream { node, lines, .. } => Ok((node, lines)),
+            Opened::Answer(answer) if answer.status == StatusCode::NOT_FOUND => {
+                Err(ClientError::NotServed { node: answer.node.to_string(), api: API })
+            }
+            Opened::Answer(answer) => Err(refusal(&answer, from)),
+        }
+    }
+
+    fn call(&self, path: &str, body: Bytes) -> Call {
+        let prefix = PREFIXES[self.prefix.load(Ordering::Relaxed) % PREFIXES.len()];
+        Call { path: format!("{prefix}{path}"), body: Some(body), authorization: self.token() }
+    }
+
+    /// Gets a token when there is a login and none is at hand.
+    async fn log_in(&self) -> Result<(), ClientError> {
+        let Some(login) = &self.login else { return Ok(()) };
+        if self.token().is_some() {
+            return Ok(());
+        }
+        let body = serde_json::json!({ "name": login.name, "password": login.password }).to_string();
+        let answer = self.find("/auth/authenticate", &body.into()).await?;
+        if answer.status.is_success() {
+            let token = parse::<Authenticated>(&answer.node, &answer.body)?.token;
+            let value = secret(&token)
+                .ok_or_else(|| invalid(&answer.node, "its token does not fit into a header"))?;
+            *self.lock() = Some(value);
+            return Ok(());
+        }
+        match refusal(&answer, 0) {
+            // A store without authentication needs no token.
+            ClientError::Invalid { why, .. } if why.contains("authentication is not enabled") => Ok(()),
+            ClientError::Invalid { node, why, .. } => Err(ClientError::Refused { node, why }),
+            other => Err(other),
+        }
+    }
+
+    fn token(&self) -> Option<HeaderValue> {
+        self.lock().clone()
+    }
+
+    /// Whether there was one, so that trying again may help.
+    fn forget_token(&self) -> bool {
+        self.lock().take().is_some()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HeaderValue>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn cancelled(watch: &Watch, result: WatchResult) -> ClientError {
+    let node = watch.node.to_string();
+    if result.compact_revision > 0 {
+        return ClientError::Cleared { from: watch.from };
+    }
+    let why = result.cancel_reason;
+    if why.contains("permission denied") || why.contains("PermissionDenied") || why.contains("auth token") {
+        return ClientError::Refused { node, why };
+    }
+    ClientError::Unavailable { why: format!("{node}: the store cancelled the watch: {why}") }
+}
+
+fn refusal(answer: &Answer, from: u64) -> ClientError {
+    let node = answer.node.to_string();
+    let Ok(failure) = serde_json::from_slice::<Failure>(&answer.body) else {
+        return match answer.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                ClientError::Refused { node, why: excerpt(&answer.body) }
+            }
+            status => {
+                invalid(&answer.node, &format!("status {} with {}", status.as_u16(), excerpt(&answer.body)))
+            }
+        };
+    };
+    let why = failure.text();
+    match answer.status {
+        _ if why.contains("has been compacted") => ClientError::Cleared { from },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ClientError::Refused { node, why },
+        _ if why.contains("user name is empty") => ClientError::Refused { node, why },
+        status => invalid(&answer.node, &format!("status {}: {why}", status.as_u16())),
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(node: &Node, body: &'a [u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(body)
+        .map_err(|error| invalid(node, &format!("{error}; it begins: {}", excerpt(body))))
+}
+
+fn invalid(node: &Node, why: &str) -> ClientError {
+    ClientError::Invalid { node: node.to_string(), api: API, why: why.to_owned() }
+}

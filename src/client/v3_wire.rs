@@ -1,0 +1,189 @@
+//! What etcd's JSON gateway writes: byte strings are base64, 64-bit numbers are strings, and a field with its zero
+//! value is left out.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+
+/// One key with its value.
+#[derive(Debug, Default, Deserialize)]
+pub struct Pair {
+    /// Any bytes.
+    #[serde(default, deserialize_with = "bytes")]
+    pub key: Vec<u8>,
+    /// Any bytes; none in a delete event.
+    #[serde(default, deserialize_with = "bytes")]
+    pub value: Vec<u8>,
+    /// The revision of the last write, or of the delete.
+    #[serde(default, rename = "mod_revision", deserialize_with = "number")]
+    pub modified: u64,
+}
+
+/// One event of a watch.
+#[derive(Debug, Deserialize)]
+pub struct Event {
+    #[serde(default, rename = "type")]
+    kind: Kind,
+    /// What is there now; a delete has only the key.
+    #[serde(default)]
+    pub kv: Pair,
+}
+
+impl Event {
+    /// Whether the key is gone.
+    #[must_use]
+    pub fn is_delete(&self) -> bool {
+        matches!(self.kind, Kind::Delete)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+enum Kind {
+    #[default]
+    #[serde(rename = "PUT")]
+    Put,
+    #[serde(rename = "DELETE")]
+    Delete,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Header {
+    #[serde(default, deserialize_with = "number")]
+    pub(super) revision: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct RangeAnswer {
+    #[serde(default)]
+    pub(super) kvs: Vec<Pair>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Response {
+    pub(super) response_range: RangeAnswer,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct TxnAnswer {
+    pub(super) header: Header,
+    #[serde(default)]
+    pub(super) responses: Vec<Response>,
+}
+
+/// Only the head of an answer whose rest does not matter.
+#[derive(Debug, Deserialize)]
+pub(super) struct Probed {
+    #[serde(rename = "header")]
+    pub(super) _header: Header,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Authenticated {
+    pub(super) token: String,
+}
+
+/// `message` in releases that have it, `error` in all of them.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Failure {
+    #[serde(default)]
+    pub(super) error: String,
+    #[serde(default)]
+    pub(super) message: String,
+}
+
+impl Failure {
+    pub(super) fn text(self) -> String {
+        if self.message.is_empty() { self.error } else { self.message }
+    }
+}
+
+/// One line of a watch stream.
+#[derive(Debug, Deserialize)]
+pub(super) struct WatchLine {
+    pub(super) result: Option<WatchResult>,
+    pub(super) error: Option<StreamError>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WatchResult {
+    pub(super) header: Header,
+    #[serde(default)]
+    pub(super) created: bool,
+    #[serde(default)]
+    pub(super) canceled: bool,
+    #[serde(default, deserialize_with = "watch_number")]
+    pub(super) watch_id: u64,
+    #[serde(default, deserialize_with = "number")]
+    pub(super) compact_revision: u64,
+    #[serde(default)]
+    pub(super) cancel_reason: String,
+    #[serde(default)]
+    pub(super) events: Vec<Event>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct StreamError {
+    #[serde(default)]
+    pub(super) message: String,
+    #[serde(default)]
+    pub(super) http_code: u16,
+}
+
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    struct Base64;
+    impl Visitor<'_> for Base64 {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("base64")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Vec<u8>, E> {
+            STANDARD.decode(text).map_err(E::custom)
+        }
+    }
+    from.deserialize_str(Base64)
+}
+
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    struct Number;
+    impl Visitor<'_> for Number {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number as text")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+    from.deserialize_str(Number)
+}
+
+/// A refused watch is number -1, which is as good as any number nobody was given.
+fn watch_number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+    Ok(text.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_without_a_type_is_a_put_and_missing_fields_are_empty() {
+        let put: Event = serde_json::from_str(r#"{"kv":{"key":"L2E=","mod_revision":"7"}}"#).unwrap();
+        assert!(!put.is_delete() && put.kv.key == b"/a" && put.kv.value.is_empty() && put.kv.modified == 7);
+        let gone: Event = serde_json::from_str(r#"{"type":"DELETE","kv":{"key":"L2E="}}"#).unwrap();
+        assert!(gone.is_delete());
+    }
+
+    #[test]
+    fn what_is_not_base64_is_an_error() {
+        assert!(serde_json::from_str::<Pair>(r#"{"key":"L2E"}"#).is_err());
+    }
+}

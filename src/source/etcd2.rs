@@ -1,0 +1,331 @@
+//! etcd v2 as a source: recursive reads, then one-shot watches resumed by index.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{FutureExt, try_join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt, TryStreamExt};
+use rand::RngExt;
+use tokio::time::Instant;
+
+use super::link::{Closed, End, Link};
+use super::roots::Roots;
+use super::{Listing, News, Snapshot};
+use crate::client::ClientError;
+use crate::client::v2::{Event, Node, V2, Watch};
+use crate::key;
+use crate::template::{Change, Datum};
+
+/// More roots than this are read by one request for the directory they share.
+const LIST_APART: usize = 16;
+/// More roots than this are watched by one watch on the directory they share.
+const WATCH_APART: usize = 8;
+/// How often roots that were read at different indexes are read again to bring them level.
+const LEVELLING: usize = 5;
+/// A watch that saw nothing for about this long is asked anew from the index it has proven, so that its place never
+/// falls out of the store's history.
+const IDLE: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(50) };
+/// How long past events may take to come one after another.
+const NEXT_PAST: Duration = Duration::from_millis(5);
+/// At most this many past events in one piece of news; the store keeps no more.
+const MOST_PAST: usize = 1000;
+
+#[derive(Debug)]
+pub(super) struct Etcd2 {
+    api: V2,
+}
+
+/// One place that is watched, and from where on.
+#[derive(Clone, Debug)]
+struct Spot {
+    key: String,
+    next: u64,
+}
+
+/// What one round at a spot brought.
+struct Turn {
+    spot: usize,
+    next: u64,
+    events: Vec<Event>,
+    watch: Option<Watch>,
+}
+
+/// Why a round of watching ended.
+enum Halt {
+    Closed(Closed),
+    Store(ClientError),
+}
+
+impl From<Closed> for Halt {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed)
+    }
+}
+
+impl From<ClientError> for Halt {
+    fn from(error: ClientError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Etcd2 {
+    pub(super) const fn new(api: V2) -> Self {
+        Self { api }
+    }
+
+    pub(super) async fn list(&self, roots: &[String]) -> Result<Listing, ClientError> {
+        if let Some(dir) = shared(roots, LIST_APART) {
+            let found = self.api.list(&dir).await?;
+            let mut entries = Vec::new();
+            if let Some(node) = found.node {
+                let roots = Roots::new(roots);
+                gather(node, &|key| roots.cover(key), &mut entries);
+            }
+            let snapshot = Snapshot { entries, revision: found.index };
+            return Ok(Listing { snapshot, indexes: vec![found.index; roots.len()] });
+        }
+        let mut found: Vec<Option<(u64, Option<Node>)>> = roots.iter().map(|_| None).collect();
+        for _ in 0..LEVELLING {
+            let newest = found.iter().flatten().map(|(index, _)| *index).max();
+            let behind: Vec<usize> = (0..roots.len())
+                .filter(|at| found[*at].as_ref().map(|(index, _)| *index) != newest || newest.is_none())
+                .collect();
+            if behind.is_empty() {
+                break;
+            }
+            let reads = behind.into_iter().map(|at| async move {
+                let listing = self.api.list(&roots[at]).await?;
+                Ok::<_, ClientError>((at, (listing.index, listing.node)))
+            });
+            let mut reads = futures_util::stream::iter(reads).buffer_unordered(LIST_APART);
+            while let Some((at, read)) = reads.try_next().await? {
+                found[at] = Some(read);
+            }
+        }
+        let mut entries = Vec::new();
+        let mut indexes = Vec::with_capacity(roots.len());
+        for (root, (index, node)) in roots.iter().zip(found.into_iter().flatten()) {
+            indexes.push(index);
+            if let Some(node) = node {
+                gather(node, &|key| key::contains(root, key), &mut entries);
+            }
+        }
+        let revision = indexes.iter().copied().min().unwrap_or(0);
+        Ok(Listing { snapshot: Snapshot { entries, revision }, indexes })
+    }
+
+    /// Sends every change after `indexes` (one for each root) until the place in the history is lost.
+    pub(super) async fn watch(
+        &self,
+        roots: &[String],
+        indexes: &[u64],
+        link: &mut Link,
+    ) -> Result<End, Closed> {
+        let mut spots: Vec<Spot> = match shared(roots, WATCH_APART) {
+            // What some roots have seen already comes again; applying it twice ends at the same values.
+            Some(dir) => {
+                vec![Spot { key: dir, next: indexes.iter().copied().min().unwrap_or(0) + 1 }]
+            }
+            None => roots
+                .iter()
+                .zip(indexes)
+                .map(|(root, index)| Spot { key: root.clone(), next: index + 1 })
+                .collect(),
+        };
+        loop {
+            let started = Instant::now();
+            match self.rounds(&mut spots, roots, link).await {
+                Halt::Closed(closed) => return Err(closed),
+                Halt::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
+                Halt::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
+                Halt::Store(error) => {
+                    // An upgraded store may have lost this API; the listing finds out which one it has.
+                    let moved = matches!(error, ClientError::NotServed { .. });
+                    link.down(error.into(), started.elapsed()).await?;
+                    if moved {
+                        return Ok(End::Relist);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Watches all spots at once until something fails. A spot moves on only when its events are out.
+    async fn rounds(&self, spots: &mut [Spot], roots: &[String], link: &mut Link) -> Halt {
+        let end: Result<(), Halt> = async {
+            let opened = try_join_all(spots.iter().map(|spot| self.api.watch(&spot.key, spot.next))).await?;
+            link.up().await?;
+            let mut turns: FuturesUnordered<_> = opened
+                .into_iter()
+                .enumerate()
+                .map(|(at, watch)| self.turn(at, spots[at].clone(), Some(watch)))
+                .collect();
+            while let Some(turn) = turns.next().await {
+                let mut done = vec![turn?];
+                // What has come by now belongs to the same piece of news.
+                while let Some(Some(turn)) = turns.next().now_or_never() {
+                    done.push(turn?);
+                }
+                let revision = done.iter().map(|turn| turn.next - 1).max().unwrap_or(0);
+                let changes: Vec<Change> = done
+                    .iter_mut()
+                    .flat_map(|turn| {
+                        std::mem::take(&mut turn.events).into_iter().map(|event| (turn.spot, event))
+                    })
+                    .filter_map(|(at, event)| change(event, &spots[at].key, roots))
+                    .collect();
+                if !changes.is_empty() {
+                    link.send(News::Changes { changes, revision }).await?;
+                }
+                for turn in done {
+                    spots[turn.spot].next = turn.next;
+                    turns.push(self.turn(turn.spot, spots[turn.spot].clone(), turn.watch));
+                }
+            }
+            Ok(())
+        }
+        .await;
+        // Without a spot there is no turn, and follow asks for no watch without roots.
+        end.err().unwrap_or(Halt::Closed(Closed))
+    }
+
+    async fn turn(&self, spot: usize, at: Spot, watch: Option<Watch>) -> Result<Turn, ClientError> {
+        let Spot { key, mut next } = at;
+        let mut events = Vec::new();
+        let mut watch = match watch {
+            Some(watch) => watch,
+            None => self.api.watch(&key, next).await?,
+        };
+        loop {
+            let wait = if events.is_empty() { idle() } else { NEXT_PAST };
+            match self.api.event(&mut watch, wait).await? {
+                Some(event) => {
+                    next = next.max(event.node.modified.saturating_add(1));
+                    events.push(event);
+                    // The store had come no further when it accepted the watch, so there is no more past to fetch.
+                    if watch.index < next || events.len() >= MOST_PAST {
+                        return Ok(Turn { spot, next, events, watch: None });
+                    }
+                    watch = self.api.watch(&key, next).await?;
+                }
+                None if events.is_empty() => {
+                    next = next.max(watch.index + 1);
+                    return Ok(Turn { spot, next, events, watch: None });
+                }
+                None => return Ok(Turn { spot, next, events, watch: Some(watch) }),
+            }
+        }
+    }
+}
+
+/// The one directory to ask for instead of more than `most` roots. etcd leaves hidden keys out of what it lists below
+/// a directory, so roots that are hidden below the shared one are asked for one by one.
+fn shared(roots: &[String], most: usize) -> Option<String> {
+    if roots.len() <= most {
+        return None;
+    }
+    let dir = key::common(roots);
+    roots.iter().all(|root| !hidden(&dir, root)).then_some(dir)
+}
+
+/// Whether etcd leaves `key` out of a listing of `dir`.
+fn hidden(dir: &str, key: &str) -> bool {
+    key::relative(dir, key).is_some_and(|below| below.contains("/_"))
+}
+
+/// Files only: a directory is nothing but the path of what it holds.
+fn gather(node: Node, wanted: &dyn Fn(&str) -> bool, into: &mut Vec<(Arc<str>, Datum)>) {
+    for child in node.nodes {
+        gather(child, wanted, into);
+    }
+    if let Some(value) = node.value
+        && !node.dir
+        && wanted(&node.key)
+    {
+        into.push((node.key.into(), Datum::Text(value.into())));
+    }
+}
+
+/// What an event of a watch on `spot` means for the values, if anything.
+fn change(event: Event, spot: &str, roots: &[String]) -> Option<Change> {
+    let Event { action, node, before } = event;
+    let key = if node.key.is_empty() { "/" } else { node.key.as_str() };
+    let gone = matches!(action.as_str(), "delete" | "expire" | "compareAndDelete");
+    let was_dir = node.dir || before.as_ref().is_some_and(|before| before.dir);
+    // A directory may go together with the root inside it.
+    let ours =
+        roots.iter().any(|root| key::contains(root, key) || (gone && was_dir && key::contains(key, root)));
+    // A watch that reads the past is shown hidden keys, which neither a listing nor a live watch shows.
+    if !ours || hidden(spot, key) {
+        return None;
+    }
+    let name: Arc<str> = key.into();
+    if gone {
+        return Some(if was_dir { Change::DeleteTree(name) } else { Change::Delete(name) });
+    }
+    if node.dir {
+        // A directory in a file's place; a new or touched directory holds nothing of its own.
+        return before.is_some_and(|before| !before.dir).then_some(Change::Delete(name));
+    }
+    Some(Change::Set(name, Datum::Text(node.value.unwrap_or_default().into())))
+}
+
+fn idle() -> Duration {
+    IDLE.mul_f64(rand::rng().random_range(0.9..1.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(json: &str) -> Option<Change> {
+        change(serde_json::from_str(json).unwrap(), "/app", &["/app/a".to_owned(), "/app/b".to_owned()])
+    }
+
+    #[test]
+    fn each_action_means_one_change_or_none() {
+        let set = Some(Change::Set("/app/a/x".into(), "1".into()));
+        for action in ["set", "create", "update", "compareAndSwap"] {
+            assert_eq!(
+                seen(&format!(r#"{{"action":"{action}","node":{{"key":"/app/a/x","value":"1"}}}}"#)),
+                set
+            );
+        }
+        for action in ["delete", "expire", "compareAndDelete"] {
+            let file = format!(r#"{{"action":"{action}","node":{{"key":"/app/a/x"}}}}"#);
+            assert_eq!(seen(&file), Some(Change::Delete("/app/a/x".into())));
+        }
+        let gone = r#"{"action":"expire","node":{"key":"/app/a","dir":true}}"#;
+        assert_eq!(seen(gone), Some(Change::DeleteTree("/app/a".into())));
+        assert_eq!(seen(r#"{"action":"set","node":{"key":"/app/a/d","dir":true}}"#), None);
+        assert_eq!(
+            seen(
+                r#"{"action":"update","node":{"key":"/app/a/d","dir":true},"prevNode":{"key":"/app/a/d","dir":true}}"#
+            ),
+            None
+        );
+        let replaced = r#"{"action":"set","node":{"key":"/app/a/x","dir":true},"prevNode":{"key":"/app/a/x","value":"1"}}"#;
+        assert_eq!(seen(replaced), Some(Change::Delete("/app/a/x".into())));
+    }
+
+    #[test]
+    fn what_lies_above_goes_with_its_roots_and_what_lies_beside_is_nothing() {
+        let above = r#"{"action":"delete","node":{"key":"/app","dir":true}}"#;
+        assert_eq!(seen(above), Some(Change::DeleteTree("/app".into())));
+        for beside in ["/app/ab", "/app/c/x", "/app/a/_x/y"] {
+            assert_eq!(
+                seen(&format!(r#"{{"action":"set","node":{{"key":"{beside}","value":"1"}}}}"#)),
+                None,
+                "{beside}"
+            );
+        }
+    }
+
+    #[test]
+    fn roots_hidden_below_what_they_share_are_asked_for_apart() {
+        let names = |last: &str| -> Vec<String> { ["/a/x", "/a/y", last].map(str::to_owned).to_vec() };
+        assert_eq!(shared(&names("/a/z"), 2).as_deref(), Some("/a"));
+        assert_eq!(shared(&names("/a/_z"), 2), None);
+        assert_eq!(shared(&names("/a/z"), 3), None);
+    }
+}

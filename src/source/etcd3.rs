@@ -1,0 +1,319 @@
+//! etcd v3 as a source: every root at one revision, then one stream of watches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::stream::{StreamExt, TryStreamExt};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::link::{Closed, End, Link};
+use super::roots::Roots;
+use super::{Listing, News, Snapshot};
+use crate::client::ClientError;
+use crate::client::v3::{Event, MAX_OPERATIONS, Message, Pair, Range, Ranges, V3, Watch};
+use crate::key;
+use crate::template::{Change, Datum};
+
+/// Transactions in flight at once.
+const IN_FLIGHT: usize = 8;
+/// How many keys that nobody asked for may come along when many roots are read as one range: reading a few
+/// neighbours is cheaper than a range for each root.
+const NEIGHBOURS_FREE: usize = 1_000;
+const NEIGHBOURS_PER_ROOT: usize = 20;
+/// How often a silent stream's node is asked whether it lives, and how long it may take to say so.
+const PROBE_EVERY: Duration = Duration::from_secs(30);
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+/// A transaction over several watches comes as several messages, microseconds apart.
+const SETTLE: Duration = Duration::from_micros(200);
+/// At most about this many changes in one piece of news.
+const MOST_CHANGES: usize = 10_000;
+
+#[derive(Debug)]
+pub(super) struct Etcd3 {
+    api: V3,
+    /// Whether the last listing read many roots as one range. Then one watch follows them all: a transaction comes as
+    /// one message, and the store keeps one watch instead of thousands.
+    together: AtomicBool,
+}
+
+enum Halt {
+    Closed(Closed),
+    Store(ClientError),
+}
+
+impl From<Closed> for Halt {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed)
+    }
+}
+
+impl From<ClientError> for Halt {
+    fn from(error: ClientError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What a listing has gathered.
+#[derive(Default)]
+struct Taken {
+    entries: Vec<(Arc<str>, Datum)>,
+    skipped: usize,
+}
+
+impl Taken {
+    fn take(&mut self, pair: Pair, wanted: impl Fn(&str) -> bool) {
+        match entry(pair) {
+            Some((name, datum)) if wanted(&name) => self.entries.push((name, datum)),
+            Some(_) => {}
+            None => self.skipped += 1,
+        }
+    }
+
+    fn listing(self, revision: u64, roots: &[String]) -> Listing {
+        if self.skipped > 0 {
+            tracing::warn!(
+                keys = self.skipped,
+                "left out keys that are not UTF-8 or hold an empty, `.` or `..` segment"
+            );
+        }
+        let snapshot = Snapshot { entries: self.entries, revision };
+        Listing { snapshot, indexes: vec![revision; roots.len()] }
+    }
+}
+
+impl Etcd3 {
+    pub(super) const fn new(api: V3) -> Self {
+        Self { api, together: AtomicBool::new(false) }
+    }
+
+    pub(super) async fn list(&self, roots: &[String]) -> Result<Listing, ClientError> {
+        if roots.len() > MAX_OPERATIONS
+            && let Some(listing) = self.list_at_once(roots).await?
+        {
+            self.together.store(true, Ordering::Relaxed);
+            return Ok(listing);
+        }
+        self.together.store(false, Ordering::Relaxed);
+        self.list_each(roots).await
+    }
+
+    /// Many roots as one range over the folder they share: one request instead of a range each. `None` where that
+    /// folder holds so much else that the ranges are cheaper, or may not be read as a whole.
+    async fn list_at_once(&self, roots: &[String]) -> Result<Option<Listing>, ClientError> {
+        let limit = NEIGHBOURS_FREE + NEIGHBOURS_PER_ROOT * roots.len();
+        let ranges = match self.api.first(around(&key::common(roots)), limit).await {
+            Ok(ranges) => ranges,
+            Err(ClientError::Refused { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let pairs = ranges.pairs.into_iter().next().unwrap_or_default();
+        if pairs.len() >= limit {
+            return Ok(None);
+        }
+        let wanted = Roots::new(roots);
+        let mut taken = Taken::default();
+        for pair in pairs {
+            taken.take(pair, |name| wanted.cover(name));
+        }
+        Ok(Some(taken.listing(ranges.revision, roots)))
+    }
+
+    async fn list_each(&self, roots: &[String]) -> Result<Listing, ClientError> {
+        // With few roots exact ranges keep a large neighbour (`/app-old` beside `/app`) out of the answer; with many
+        // the fewer operations matter more.
+        let exact = roots.len() * 2 <= MAX_OPERATIONS;
+        let ranges: Vec<Range> =
+            roots.iter().flat_map(|root| if exact { exactly(root) } else { vec![around(root)] }).collect();
+        let (first, rest) = ranges.split_at(ranges.len().min(MAX_OPERATIONS));
+        let head = self.api.ranges(first, None).await?;
+        let revision = head.revision;
+        // Not a closure over the chunks: the compiler cannot see that its future may cross threads.
+        let mut reads = Vec::new();
+        for chunk in rest.chunks(MAX_OPERATIONS) {
+            reads.push(self.api.ranges(chunk, Some(revision)));
+        }
+        let mut all = vec![head];
+        let tail: Vec<Ranges> = futures_util::stream::iter(reads).buffered(IN_FLIGHT).try_collect().await?;
+        all.extend(tail);
+        let per_root = if exact { 2 } else { 1 };
+        let mut taken = Taken::default();
+        for (at, pairs) in all.into_iter().flat_map(|ranges| ranges.pairs).enumerate() {
+            let root = &roots[at / per_root];
+            for pair in pairs {
+                taken.take(pair, |name| key::contains(root, name));
+            }
+        }
+        Ok(taken.listing(revision, roots))
+    }
+
+    /// Sends every change after `indexes` (one for each root) until the place in the history is lost.
+    pub(super) async fn watch(
+        &self,
+        roots: &[String],
+        indexes: &[u64],
+        link: &mut Link,
+    ) -> Result<End, Closed> {
+        let mut ranges: Vec<(Range, u64)> = if self.together.load(Ordering::Relaxed) {
+            let index = indexes.iter().min().copied().unwrap_or(0);
+            vec![(around(&key::common(roots)), index + 1)]
+        } else {
+            roots.iter().zip(indexes).map(|(root, index)| (around(root), index + 1)).collect()
+        };
+        loop {
+            let started = Instant::now();
+            match self.stream(roots, &mut ranges, link).await {
+                Halt::Closed(closed) => return Err(closed),
+                Halt::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
+                Halt::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
+                Halt::Store(error) => link.down(error.into(), started.elapsed()).await?,
+            }
+        }
+    }
+
+    /// One stream until it fails. A range moves on only when its events are out.
+    async fn stream(&self, roots: &[String], ranges: &mut [(Range, u64)], link: &mut Link) -> Halt {
+        let end: Result<(), Halt> = async {
+            let mut watch = self.api.watch(ranges).await?;
+            link.up().await?;
+            let node = watch.node().to_owned();
+            let key = ranges.first().map(|(range, _)| range.from.clone()).unwrap_or_default();
+            let mut lives = std::pin::pin!(self.lives(&node, &key));
+            let together = (ranges.len() < roots.len()).then(|| Roots::new(roots));
+            loop {
+                let first = tokio::select! {
+                    message = self.api.next(&mut watch) => message?,
+                    error = &mut lives => return Err(error.into()),
+                };
+                let (messages, fault) = self.gather(&mut watch, first, ranges.len() > 1).await;
+                let revision = messages.iter().map(|message| message.revision).max().unwrap_or(0);
+                let mut changes = Vec::new();
+                let mut places = Vec::with_capacity(messages.len());
+                for message in messages {
+                    let last = message.events.iter().map(|event| event.kv.modified).max();
+                    // A sign of life says that this range has had everything up to its revision.
+                    places.push((message.range, last.unwrap_or(message.revision) + 1));
+                    // A range reaches past its root, to `/app-old` from `/app`; what is there is another range's.
+                    let wanted = |name: &str| match &together {
+                        Some(all) => all.cover(name),
+                        None => key::contains(&roots[message.range], name),
+                    };
+                    changes.extend(message.events.into_iter().filter_map(|event| change(event, wanted)));
+                }
+                if !changes.is_empty() {
+                    link.send(News::Changes { changes, revision }).await?;
+                }
+                for (range, next) in places {
+                    ranges[range].1 = ranges[range].1.max(next);
+                }
+                if let Some(error) = fault {
+                    return Err(error.into());
+                }
+            }
+        }
+        .await;
+        end.err().unwrap_or(Halt::Closed(Closed))
+    }
+
+    /// The first message and all that have come by now, and what went wrong behind them. With several watches it
+    /// looks a moment longer, so that a transaction over them stays in one piece.
+    async fn gather(
+        &self,
+        watch: &mut Watch,
+        first: Message,
+        several: bool,
+    ) -> (Vec<Message>, Option<ClientError>) {
+        let mut messages = vec![first];
+        let mut count = 0;
+        let since = Instant::now();
+        loop {
+            match self.api.ready(watch) {
+                Ok(Some(message)) => {
+                    count += message.events.len();
+                    messages.push(message);
+                    if count >= MOST_CHANGES {
+                        return (messages, None);
+                    }
+                }
+                Err(error) => return (messages, Some(error)),
+                Ok(None) if !several || since.elapsed() >= SETTLE => return (messages, None),
+                Ok(None) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Ends with an error once the node missed two probes in a row: a link that is half open says nothing by itself.
+    async fn lives(&self, node: &str, key: &str) -> ClientError {
+        let mut missed = false;
+        loop {
+            sleep(PROBE_EVERY).await;
+            let probe = timeout(PROBE_LIMIT, self.api.probe(node, key)).await;
+            match probe {
+                Ok(Ok(())) => missed = false,
+                Ok(Err(error)) if missed => return error,
+                Err(_) if missed => {
+                    let why = format!("{node}: no answer within {PROBE_LIMIT:?}, twice");
+                    return ClientError::Unavailable { why };
+                }
+                _ => missed = true,
+            }
+        }
+    }
+}
+
+/// The root itself and everything below it, apart.
+fn exactly(root: &str) -> Vec<Range> {
+    let own = Range { from: root.to_owned(), to: format!("{root}\0") };
+    let dir = if root == "/" { "" } else { root };
+    vec![own, Range { from: format!("{dir}/"), to: format!("{dir}0") }]
+}
+
+/// One range that holds the root and everything below it, and some neighbours too: `/app-x` lies in it for `/app`.
+fn around(root: &str) -> Range {
+    let dir = if root == "/" { "" } else { root };
+    Range { from: root.to_owned(), to: format!("{dir}0") }
+}
+
+/// `None` for a key no template could name.
+fn name(key: Vec<u8>) -> Option<Arc<str>> {
+    let key = String::from_utf8(key).ok()?;
+    let clean = key
+        .strip_prefix('/')
+        .is_some_and(|rest| rest.split('/').all(|segment| !matches!(segment, "" | "." | "..")));
+    clean.then(|| key.into())
+}
+
+fn entry(pair: Pair) -> Option<(Arc<str>, Datum)> {
+    Some((name(pair.key)?, Datum::from_bytes(pair.value)))
+}
+
+fn change(event: Event, wanted: impl Fn(&str) -> bool) -> Option<Change> {
+    let gone = event.is_delete();
+    let name = name(event.kv.key)?;
+    if !wanted(&name) {
+        return None;
+    }
+    Some(if gone { Change::Delete(name) } else { Change::Set(name, Datum::from_bytes(event.kv.value)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_keys_a_template_can_name_count() {
+        for (key, good) in
+            [("/a/b", true), ("a/b", false), ("/a//b", false), ("/a/", false), ("/a/../b", false)]
+        {
+            assert_eq!(name(key.into()).is_some(), good, "{key}");
+        }
+        assert!(name(vec![b'/', 0xff]).is_none());
+    }
+
+    #[test]
+    fn ranges_hold_the_root_and_all_below_it() {
+        assert_eq!(around("/"), Range { from: "/".into(), to: "0".into() });
+        assert_eq!(around("/app"), Range { from: "/app".into(), to: "/app0".into() });
+        assert_eq!(exactly("/app")[1], Range { from: "/app/".into(), to: "/app0".into() });
+    }
+}

@@ -1,0 +1,79 @@
+//! Following a source for ever: snapshot, deltas, and again from the snapshot when the thread is lost.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, sleep};
+
+use super::link::{Closed, End, Link};
+use super::{Follow, News, Place, Source};
+
+/// How often a store that seems behind is given a moment before it is believed that its data was replaced.
+const PATIENCE: u32 = 3;
+const MOMENT: Duration = Duration::from_millis(300);
+/// A store is never listed more often than this, whatever the settings say.
+const SHORTEST_RELIST: Duration = Duration::from_millis(10);
+
+impl Source {
+    /// Sends a snapshot, then deltas, for ever. Through an outage it tries again with growing waits and says `Down`
+    /// and `Up` once each. It ends only when nobody listens any more; dropping it ends everything it does.
+    ///
+    /// With `relist` a whole snapshot comes at that pace too, in order with the deltas. Without `watch` that is all
+    /// that comes after the first snapshot.
+    pub async fn follow(&self, roots: Vec<String>, how: Follow, news: Sender<News>) {
+        let mut link = Link::new(news.clone(), self.describe());
+        tokio::select! {
+            () = news.closed() => {}
+            Err(Closed) = self.run(&roots, how, &mut link) => {}
+        }
+    }
+
+    async fn run(&self, roots: &[String], how: Follow, link: &mut Link) -> Result<Infallible, Closed> {
+        let watch = how.watch && self.watches() && !roots.is_empty();
+        let mut seen = 0;
+        let mut patience = 0;
+        loop {
+            let started = Instant::now();
+            let listing = match self.list(roots).await {
+                Ok(listing) => listing,
+                Err(error) => {
+                    link.down(error, started.elapsed()).await?;
+                    continue;
+                }
+            };
+            link.up().await?;
+            if listing.snapshot.revision < seen && patience > 0 {
+                patience -= 1;
+                sleep(MOMENT).await;
+                continue;
+            }
+            let place = Place::after(&listing);
+            link.send(News::Snapshot(listing.snapshot)).await?;
+            let relist = async {
+                match how.relist {
+                    Some(pace) => sleep(pace.max(SHORTEST_RELIST)).await,
+                    None => pending().await,
+                }
+            };
+            if !watch {
+                relist.await;
+                continue;
+            }
+            tokio::select! {
+                end = self.watch(roots, &place, link) => {
+                    match end? {
+                        End::Relist => seen = 0,
+                        End::Behind(index) => (seen, patience) = (index, PATIENCE),
+                    }
+                    // A store that throws its history away at once must not be listed in a tight loop.
+                    if started.elapsed() < Duration::from_secs(1) {
+                        sleep(MOMENT).await;
+                    }
+                }
+                () = relist => seen = 0,
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Hints that files may have changed.
+//!
+//! A hint says nothing about what changed: events get lost, arrive for other names than the one meant, and some
+//! mounts send none. So whoever is woken looks again, and looks from time to time without a hint too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How often files are looked at although nothing was heard of them.
+const LOOK_ANYWAY: Duration = Duration::from_secs(30);
+/// The same when the system gives no hints.
+const LOOK_BLIND: Duration = Duration::from_secs(1);
+/// A save is several events; it is over when this long nothing came.
+const QUIET: Duration = Duration::from_millis(20);
+/// A folder that is never quiet is looked at this often.
+const LONGEST: Duration = Duration::from_millis(200);
+
+/// Watched files and folders; tells that a look is worth while.
+pub struct Eyes {
+    watcher: Option<RecommendedWatcher>,
+    hints: mpsc::Receiver<()>,
+    /// Each watched place with the inode it was when the watch was set.
+    watched: BTreeMap<PathBuf, (u64, u64)>,
+    /// When the hint came that is being waited out; kept here so that a dropped wait loses none.
+    heard: Option<Instant>,
+    /// Something was removed or renamed. An inode's number may be given out again at once, so that a place which was
+    /// replaced looks as if it had stayed; every watch is then set anew.
+    moved: Arc<AtomicBool>,
+}
+
+impl Eyes {
+    /// Watches nothing yet. Where the system has no watches to give it says so once and looks every second.
+    #[must_use]
+    pub fn new() -> Self {
+        // One hint in the queue is enough: the look that follows sees everything before it.
+        let (hint, hints) = mpsc::channel(1);
+        let moved = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&moved);
+        let watcher = RecommendedWatcher::new(
+            move |event: notify::Result<notify::Event>| {
+                if event.as_ref().is_ok_and(|event| !matters(event)) {
+                    return;
+                }
+                if event.map_or(true, |event| moves(&event)) {
+                    seen.store(true, Ordering::Release);
+                }
+                // Full means that a look is due anyway.
+                let _ = hint.try_send(());
+            },
+            Config::default(),
+        );
+        let watcher = watcher.inspect_err(blind).ok();
+        Self { watcher, hints, watched: BTreeMap::new(), heard: None, moved }
+    }
+
+    /// Watches exactly these places. Whether any of them is new, so that a look before it may have missed something.
+    pub fn arm(&mut self, places: &BTreeSet<PathBuf>) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
+        let now: BTreeMap<PathBuf, (u64, u64)> = places
+            .iter()
+            .filter_map(|place| {
+                fs::metadata(place).ok().map(|found| (place.clone(), (found.dev(), found.ino())))
+            })
+            .collect();
+        let anew = self.moved.swap(false, Ordering::AcqRel);
+        for (place, inode) in &self.watched {
+            if anew || now.get(place) != Some(inode) {
+                // The watch of a deleted inode is gone already.
+                watcher.unwatch(place).ok();
+            }
+        }
+        self.watched.retain(|place, inode| !anew && now.get(place) == Some(inode));
+        let mut fresh = false;
+        for (place, inode) in now {
+            if self.watched.contains_key(&place) {
+                continue;
+            }
+            match watcher.watch(&place, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    self.watched.insert(place, inode);
+                    fresh = true;
+                }
+                Err(error) if scarce(&error) => {
+                    blind(&error);
+                    self.watcher = None;
+                    return true;
+                }
+                Err(error) => tracing::debug!(path = %place.display(), "cannot be watched: {error}"),
+            }
+        }
+        fresh
+    }
+
+    /// Waits for a hint and then for quiet, or until it is time to look anyway. `limit` makes that sooner.
+    pub async fn wait(&mut self, limit: Option<Duration>) {
+        let anyway = if self.watcher.is_some() { LOOK_ANYWAY } else { LOOK_BLIND };
+        let limit = limit.unwrap_or(anyway).min(anyway);
+        if self.watcher.is_none() {
+            return sleep(limit).await;
+        }
+        if self.heard.is_none() {
+            if !matches!(timeout(limit, self.hints.recv()).await, Ok(Some(()))) {
+                return;
+            }
+            self.heard = Some(Instant::now());
+        }
+        while self.heard.is_some_and(|since| since.elapsed() < LONGEST)
+            && timeout(QUIET, self.hints.recv()).await.is_ok()
+        {}
+        self.heard = None;
+    }
+}
+
+impl Default for Eyes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Reading a file is an event too, which must not wake its own reader.
+fn matters(event: &notify::Event) -> bool {
+    match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    }
+}
+
+/// Whether a watched place may be gone or be another one. An event without certainty counts as such.
+fn moves(event: &notify::Event) -> bool {
+    event.need_rescan()
+        || matches!(
+            event.kind,
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) | EventKind::Any
+        )
+}
+
+/// Whether the system has no more watches or open files to give.
+fn scarce(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::MaxFilesWatch => true,
+        notify::ErrorKind::Io(error) => matches!(
+            error.raw_os_error().map(nix::errno::Errno::from_raw),
+            Some(nix::errno::Errno::ENOSPC | nix::errno::Errno::EMFILE | nix::errno::Errno::ENFILE)
+        ),
+        _ => false,
+    }
+}
+
+fn blind(error: &notify::Error) {
+    tracing::warn!(
+        "the system gives no file events ({error}); looking every second instead. Raising \
+         fs.inotify.max_user_watches or max_user_instances helps"
+    );
+}

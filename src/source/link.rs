@@ -1,0 +1,83 @@
+//! The way from a source to whoever listens: news out, outages told once, waits between tries.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, sleep};
+
+use super::{News, SourceError};
+use crate::backoff::Backoff;
+
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// A write must reach its file within three seconds of the store's return, so no wait may be that long.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// Nobody listens any more.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+/// Why a watch ended although the store is there.
+#[derive(Debug)]
+pub(super) enum End {
+    /// What it would resume from is gone: list again.
+    Relist,
+    /// The node is behind this index, which was seen before; list again, but give it a moment to catch up.
+    Behind(u64),
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    news: Sender<News>,
+    source: String,
+    backoff: Backoff,
+    down: bool,
+    logged: Option<Instant>,
+}
+
+impl Link {
+    pub(super) fn new(news: Sender<News>, source: String) -> Self {
+        Self { news, source, backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT), down: false, logged: None }
+    }
+
+    /// Waits while the listener is busy: nothing piles up here.
+    pub(super) async fn send(&self, news: News) -> Result<(), Closed> {
+        self.news.send(news).await.map_err(|_| Closed)
+    }
+
+    /// Tells of an outage when it is new, then waits until the next try is due. The time the failed try took counts
+    /// towards the wait, so that slow failures and slow waits do not add up.
+    pub(super) async fn down(&mut self, error: SourceError, took: Duration) -> Result<(), Closed> {
+        let wait = self.backoff.next();
+        self.tell(error).await?;
+        sleep(wait.saturating_sub(took)).await;
+        Ok(())
+    }
+
+    /// Tells of an outage when it is new; the log hears of it again each minute.
+    pub(super) async fn tell(&mut self, error: SourceError) -> Result<(), Closed> {
+        if self.logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            self.logged = Some(Instant::now());
+            tracing::warn!(source = self.source, "{error}; trying again until it answers");
+        } else {
+            tracing::debug!(source = self.source, "{error}");
+        }
+        if !self.down {
+            self.send(News::Down(error)).await?;
+            self.down = true;
+        }
+        Ok(())
+    }
+
+    /// Tells that an outage is over, if there was one.
+    pub(super) async fn up(&mut self) -> Result<(), Closed> {
+        self.backoff.reset();
+        if self.down {
+            self.send(News::Up).await?;
+            self.down = false;
+            // Not forgotten: a store that comes and goes may not log more than one that stays away.
+            tracing::debug!(source = self.source, "it answers again");
+        }
+        Ok(())
+    }
+}

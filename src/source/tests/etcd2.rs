@@ -1,0 +1,180 @@
+//! etcd v2: exact resumption, lost history, levelling, outages.
+
+use super::*;
+
+fn dir(index: u64, files: &[(&str, &str)]) -> Reply {
+    let nodes: Vec<String> = files
+        .iter()
+        .map(|(key, value)| format!(r#"{{"key":"{key}","value":"{value}","modifiedIndex":1}}"#))
+        .collect();
+    let body =
+        format!(r#"{{"action":"get","node":{{"key":"/app","dir":true,"nodes":[{}]}}}}"#, nodes.join(","));
+    Reply::Whole(200, index, body)
+}
+
+fn event(key: &str, value: &str, index: u64) -> String {
+    format!(
+        r#"{{"action":"set","node":{{"key":"{key}","value":"{value}","modifiedIndex":{index},"createdIndex":1}}}}"#
+    )
+}
+
+fn once(accepted: u64, line: String) -> Reply {
+    // One event ends a watch; what follows on the connection does not matter.
+    Reply::Open(accepted, vec![line])
+}
+
+/// The `waitIndex` of each watch so far.
+fn waits(fake: &Fake) -> Vec<u64> {
+    fake.seen()
+        .iter()
+        .filter_map(|line| line.split("waitIndex=").nth(1).and_then(|index| index.parse().ok()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_watch_resumes_right_behind_the_last_event_and_an_idle_one_behind_its_proof() {
+    let fake = Fake::new(|number, _| match number {
+        0 => dir(10, &[("/app/a", "1")]),
+        1 => once(11, event("/app/a", "2", 12)),
+        2 => Reply::Open(40, Vec::new()),
+        _ => Reply::Open(41, Vec::new()),
+    });
+    following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
+        let first = snapshot(&mut news).await;
+        assert_eq!((first.revision, first.entries.len()), (10, 1));
+        assert_eq!(changes(&mut news).await, [set("/app/a", "2")]);
+        // The idle watch is asked anew meanwhile.
+        assert!(timeout(Duration::from_millis(800), news.recv()).await.is_err());
+    })
+    .await;
+    assert_eq!(waits(&fake)[..3], [11, 13, 41]);
+}
+
+#[tokio::test]
+async fn past_events_come_in_one_piece() {
+    let fake = Fake::new(|number, _| match number {
+        0 => dir(10, &[]),
+        1 => once(13, event("/app/a", "1", 11)),
+        2 => once(13, event("/app/a", "2", 12)),
+        3 => once(13, event("/app/b", "3", 13)),
+        _ => Reply::Open(13, Vec::new()),
+    });
+    following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
+        snapshot(&mut news).await;
+        assert_eq!(changes(&mut news).await, [set("/app/a", "1"), set("/app/a", "2"), set("/app/b", "3")]);
+    })
+    .await;
+    assert_eq!(waits(&fake)[..3], [11, 12, 13]);
+}
+
+#[tokio::test]
+async fn a_cleared_history_is_listed_again_and_resumed_from_the_new_index() {
+    let fake = Fake::new(|number, _| {
+        match number {
+        0 => dir(10, &[("/app/a", "1")]),
+        1 => Reply::Whole(
+            400,
+            5000,
+            r#"{"errorCode":401,"message":"The event in requested index is outdated and cleared","cause":"the requested history has been cleared [4001/11]","index":5000}"#.into(),
+        ),
+        2 => dir(5000, &[("/app/a", "2")]),
+        _ => Reply::Open(5000, Vec::new()),
+    }
+    });
+    following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
+        snapshot(&mut news).await;
+        let second = snapshot(&mut news).await;
+        assert_eq!((second.revision, &second.entries[0].1), (5000, &Datum::from("2")));
+        assert!(timeout(Duration::from_millis(200), news.recv()).await.is_err());
+    })
+    .await;
+    assert_eq!(waits(&fake)[..2], [11, 5001]);
+}
+
+#[tokio::test]
+async fn a_store_whose_index_went_back_is_listed_again() {
+    let fake =
+        Fake::new(
+            |_, request| {
+                if request.line.contains("wait=true") { Reply::Open(4, Vec::new()) } else { dir(10, &[]) }
+            },
+        );
+    // The listing says 10 and the watch 4: two members, or a store that was replaced.
+    following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
+        snapshot(&mut news).await;
+        snapshot(&mut news).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_outage_is_told_once_and_nothing_is_missed_after_it() {
+    let fake = Fake::new(|number, _| match number {
+        0 => dir(10, &[]),
+        1 => Reply::Cut(10, Vec::new()),
+        2..=4 => Reply::Whole(503, 0, "no leader".into()),
+        5 => once(11, event("/app/a", "1", 11)),
+        _ => Reply::Open(11, Vec::new()),
+    });
+    following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
+        snapshot(&mut news).await;
+        assert!(matches!(next(&mut news).await, News::Down(error) if error.is_retryable()));
+        assert!(matches!(next(&mut news).await, News::Up));
+        assert_eq!(changes(&mut news).await, [set("/app/a", "1")]);
+    })
+    .await;
+    assert!(waits(&fake)[..5].iter().all(|index| *index == 11));
+}
+
+#[tokio::test]
+async fn roots_read_at_different_indexes_are_levelled_and_watched_each_from_its_own() {
+    let fake = Fake::new(|number, request| match (number, request.line.contains("/app/b")) {
+        _ if request.line.contains("wait=true") => Reply::Open(12, Vec::new()),
+        (0 | 1, false) => dir(10, &[("/app/a/x", "old")]),
+        (_, false) => dir(12, &[("/app/a/x", "new")]),
+        (_, true) => dir(12, &[("/app/b/x", "1"), ("/app/other", "1")]),
+    });
+    following(&etcd(Backend::Etcd, &fake), &["/app/a", "/app/b"], |mut news| async move {
+        let mut first = snapshot(&mut news).await;
+        first.entries.sort_by(|a, b| a.0.cmp(&b.0));
+        let want = [("/app/a/x", "new"), ("/app/b/x", "1")].map(|(key, value)| (key.into(), value.into()));
+        assert_eq!((first.revision, first.entries), (12, want.to_vec()));
+        assert!(timeout(Duration::from_millis(200), news.recv()).await.is_err());
+    })
+    .await;
+    assert_eq!(waits(&fake)[..2], [13, 13]);
+}
+
+#[tokio::test]
+async fn many_roots_are_one_read_and_one_watch_of_the_directory_they_share() {
+    let fake = Fake::new(|number, _| match number {
+        0 => dir(10, &[("/app/r03/x", "1"), ("/app/other", "1")]),
+        1 => once(12, event("/app/other", "2", 11)),
+        2 => once(12, event("/app/r04", "3", 12)),
+        _ => Reply::Open(12, Vec::new()),
+    });
+    let names: Vec<String> = (0..20).map(|at| format!("/app/r{at:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    following(&etcd(Backend::Etcd, &fake), &names, |mut news| async move {
+        assert_eq!(snapshot(&mut news).await.entries.len(), 1);
+        assert_eq!(changes(&mut news).await, [set("/app/r04", "3")]);
+    })
+    .await;
+    assert!(fake.seen()[..3].iter().all(|line| line.starts_with("GET /v2/keys/app?")));
+}
+
+#[tokio::test]
+async fn a_store_without_the_v2_api_is_read_by_its_v3_api() {
+    let fake = Fake::new(|_, request| {
+        if request.line.starts_with("GET /v2/") {
+            return Reply::Whole(404, 0, "404 page not found\n".into());
+        }
+        Reply::Whole(200, 0, r#"{"header":{"revision":"7"},"responses":[{"response_range":{}},{"response_range":{"kvs":[{"key":"L2FwcC9h","value":"MQ=="}]}}]}"#.into())
+    });
+    let source = etcd(Backend::Etcd, &fake);
+    for _ in 0..2 {
+        let found = source.fetch(&roots(&["/app"])).await.unwrap();
+        assert_eq!((found.revision, &*found.entries[0].0), (7, "/app/a"));
+    }
+    assert_eq!(fake.seen().len(), 3, "the v2 API is asked for once");
+}

@@ -1,0 +1,100 @@
+//! Sources against small scripted servers and real files.
+
+mod etcd2;
+mod etcd3;
+mod files;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::time::timeout;
+
+use super::{Backend, Follow, News, Settings, Snapshot, Source};
+use crate::client::fake::{Fake, Reply, Request};
+use crate::template::{Change, Datum};
+
+const LONG: Duration = Duration::from_secs(10);
+
+fn etcd(backend: Backend, fake: &Fake) -> Source {
+    let nodes = vec![fake.url.clone()];
+    Source::new(Settings { backend, nodes, timeout: Duration::from_secs(2), ..Settings::default() }).unwrap()
+}
+
+fn roots(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Follows `source` while `body` looks at the news.
+async fn following<B, F>(source: &Source, names: &[&str], body: B)
+where
+    B: FnOnce(Receiver<News>) -> F,
+    F: Future<Output = ()>,
+{
+    let (sender, receiver) = channel(16);
+    let how = Follow { watch: true, relist: None };
+    tokio::join!(
+        async {
+            timeout(2 * LONG, source.follow(roots(names), how, sender))
+                .await
+                .expect("it ends with its listener");
+        },
+        body(receiver)
+    );
+}
+
+async fn next(news: &mut Receiver<News>) -> News {
+    timeout(LONG, news.recv()).await.expect("news in time").expect("it follows for ever")
+}
+
+async fn snapshot(news: &mut Receiver<News>) -> Snapshot {
+    match next(news).await {
+        News::Snapshot(snapshot) => snapshot,
+        other => panic!("no snapshot but {other:?}"),
+    }
+}
+
+async fn changes(news: &mut Receiver<News>) -> Vec<Change> {
+    match next(news).await {
+        News::Changes { changes, .. } => changes,
+        other => panic!("no changes but {other:?}"),
+    }
+}
+
+fn set(key: &str, value: &str) -> Change {
+    Change::Set(Arc::from(key), Datum::from(value))
+}
+
+fn delete(key: &str) -> Change {
+    Change::Delete(Arc::from(key))
+}
+
+#[tokio::test]
+async fn without_roots_nothing_is_asked() {
+    let fake = Fake::new(|_, _| Reply::Whole(500, 0, String::new()));
+    for backend in [Backend::Etcd, Backend::EtcdV3] {
+        let source = etcd(backend, &fake);
+        assert!(source.fetch(&[]).await.unwrap().entries.is_empty());
+        following(&source, &[], |mut news| async move {
+            assert!(snapshot(&mut news).await.entries.is_empty());
+        })
+        .await;
+    }
+    assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn the_environment_comes_at_the_relist_pace() {
+    let source = Source::new(Settings { backend: Backend::Env, ..Settings::default() }).unwrap();
+    assert!(!source.watches() && source.describe() == "env");
+    let (sender, mut news) = channel(1);
+    let how = Follow { watch: true, relist: Some(Duration::from_millis(20)) };
+    tokio::select! {
+        () = source.follow(roots(&["/path"]), how, sender) => panic!("it follows for ever"),
+        () = async {
+            for _ in 0..3 {
+                assert_eq!(snapshot(&mut news).await.entries.len(), 1);
+            }
+        } => {}
+    }
+}
