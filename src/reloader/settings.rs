@@ -33,6 +33,8 @@ pub struct Settings {
     pub force_reload: bool,
     /// Where owed reloads and the last good snapshot are kept; `None` keeps nothing between runs.
     pub state_dir: Option<PathBuf>,
+    /// Whether a state folder that cannot be used is only worth a warning: nobody asked for it by name.
+    pub state_dir_may_fail: bool,
     /// How long a change waits for the next one before a pass starts; zero starts at once.
     pub debounce: Duration,
     /// The longest a change may wait for quiet.
@@ -64,6 +66,7 @@ impl Default for Settings {
             keep_stage_file: false,
             force_reload: false,
             state_dir: None,
+            state_dir_may_fail: false,
             debounce: Duration::ZERO,
             max_wait: Duration::from_secs(10),
             check_timeout: Duration::from_secs(30),

@@ -1,0 +1,158 @@
+//! Whose a debt is: taking up what earlier runs left, and following resources through their edits.
+//!
+//! A debt names destinations, not only the command that would have paid it: when somebody corrects a wrong
+//! `reload_cmd`, it is the correct one that is owed from then on.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::deliver::Deliverer;
+use super::generation::Generation;
+use super::outcome::Report;
+use super::owed::{Debt, Swapped};
+use super::reload::Action;
+use super::resource::Resource;
+use super::settle::Owed;
+use super::want::{Content, Want};
+
+impl Deliverer {
+    /// Files each want under its reload; one that needs neither reload nor verification is done.
+    pub(super) fn owe_all(&mut self, wants: Vec<Want>, report: &mut Report) {
+        for want in wants {
+            // A reload that cannot be made was refused before the swap.
+            let action = Action::of(&want.resource, &want.dest).ok().flatten();
+            if self.settings.sync_only || (action.is_none() && want.resource.verify.is_none()) {
+                report.lines.extend(want.done());
+            } else {
+                self.owe(want, action);
+            }
+        }
+    }
+
+    /// Files one want under its reload.
+    pub(super) fn owe(&mut self, want: Want, action: Option<Action>) {
+        let (key, debt) = match &action {
+            Some(action) => {
+                let key = action.key();
+                let debt = self.ledger.find(&key).unwrap_or_else(|| Debt::new(key.clone()));
+                (key, Some(debt))
+            }
+            None => (format!("verify {}", want.dest.display()), None),
+        };
+        self.owed.entry(key).or_insert_with(|| Owed::new(action)).add(want, debt);
+    }
+
+    /// Takes up the debts that earlier runs left for the resources that are due. When all are due, what is left
+    /// over is nobody's any more.
+    pub(super) fn adopt(&mut self, generation: &Generation, due: &BTreeSet<usize>) {
+        if self.inherited.is_empty() {
+            return;
+        }
+        let resources = &generation.confdir.resources;
+        let mut left = Vec::new();
+        for mut debt in std::mem::take(&mut self.inherited) {
+            let (mine, others): (Vec<_>, Vec<_>) = debt
+                .files
+                .drain(..)
+                .partition(|file| due.iter().any(|index| is_of(file, &resources[*index])));
+            for file in mine {
+                let owner = due.iter().find(|index| is_of(&file, &resources[**index]));
+                if let Some(&index) = owner {
+                    self.take_up(&debt, file, index, &resources[index]);
+                }
+            }
+            debt.files = others;
+            if !debt.files.is_empty() {
+                left.push(debt);
+            }
+        }
+        let complete = due.len() == resources.len() && self.settings.only.is_empty();
+        if complete && generation.confdir.problems.is_empty() {
+            for debt in left.drain(..) {
+                tracing::warn!("no resource wants the owed {} any more; it is struck off", debt.action);
+                self.ledger.paid(&debt).ok();
+            }
+        }
+        self.inherited = left;
+    }
+
+    fn take_up(&mut self, debt: &Debt, file: Swapped, index: usize, resource: &Arc<Resource>) {
+        let content = if file.digest.is_empty() { Content::Removed } else { Content::Swapped(file.digest) };
+        let dest: PathBuf = file.dest;
+        let want = Want { index: Some(index), resource: Arc::clone(resource), dest, content, previous: None };
+        match Action::of(resource, &want.dest) {
+            Ok(Some(action)) => {
+                tracing::warn!("{} is owed from an earlier run", action.describe());
+                self.refile(want, action, debt);
+            }
+            // It needs no reload any more.
+            _ => {
+                self.ledger.paid(debt).ok();
+            }
+        }
+    }
+
+    /// The resources were read again: each debt stays with its destination, under the resource's new number and
+    /// its present reload.
+    pub(super) fn renumber(&mut self, generation: &Generation) {
+        let resources = &generation.confdir.resources;
+        for (key, mut owed) in std::mem::take(&mut self.owed) {
+            let wants = owed.take_wants();
+            let before = owed.debt();
+            for mut want in wants {
+                let Some(index) = resources.iter().position(|resource| is_wanted_by(&want, resource)) else {
+                    tracing::warn!(
+                        "{} has no resource any more; its owed reload is struck off",
+                        want.dest.display()
+                    );
+                    continue;
+                };
+                want.index = Some(index);
+                want.resource = Arc::clone(&resources[index]);
+                match Action::of(&want.resource, &want.dest) {
+                    Ok(Some(action)) if action.key() == key => owed.add_waiting(want),
+                    Ok(Some(action)) => {
+                        let before = before.clone().unwrap_or_else(|| Debt::new(key.clone()));
+                        self.refile(want, action, &before);
+                    }
+                    Ok(None) if want.resource.verify.is_some() => self.owe(want, None),
+                    _ => {}
+                }
+            }
+            // Another debt may have come under this reload a moment ago.
+            for want in self.owed.remove(&key).map(|mut other| other.take_wants()).unwrap_or_default() {
+                owed.add(want, None);
+            }
+            if owed.is_wanted() {
+                self.owed.insert(key, owed);
+            } else if let Some(debt) = before {
+                self.ledger.paid(&debt).ok();
+            }
+        }
+        self.held.clear();
+    }
+
+    /// Writes a want down under its present reload, and strikes off the paper of another reload it stood on.
+    fn refile(&mut self, want: Want, action: Action, before: &Debt) {
+        let key = action.key();
+        let mut debt = Debt::new(key.clone());
+        debt.files.push(want.on_paper());
+        if let Err(error) = self.ledger.owe(&debt) {
+            tracing::warn!("the owed {} could not be written down: {error}", action.describe());
+        }
+        if before.action != key {
+            self.ledger.paid(before).ok();
+        }
+        self.owe(want, Some(action));
+    }
+}
+
+/// Whether a file on paper belongs to a resource: by its name, or, should that have changed, by its destination.
+fn is_of(file: &Swapped, resource: &Resource) -> bool {
+    file.resource == resource.name || file.dest.as_os_str() == resource.dest.as_str()
+}
+
+fn is_wanted_by(want: &Want, resource: &Resource) -> bool {
+    want.resource.name == resource.name || want.dest.as_os_str() == resource.dest.as_str()
+}

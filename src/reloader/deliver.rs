@@ -1,0 +1,312 @@
+//! Delivering renderings: check each staged file, write down the reloads they will owe, swap them in.
+//!
+//! The order is what makes nothing get lost. A file is swapped only after its check passed and after the
+//! reload it needs is on disk as a debt; `settle` then pays the debts. A step that fails leaves the old file
+//! in service.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::error::ReloaderError;
+use super::expand::{Claims, Expanded, expand};
+use super::generation::Generation;
+use super::job::Job;
+use super::manifest::Manifest;
+use super::outcome::{Line, Outcome, Report, Step};
+use super::owed::{Debt, Ledger, Swapped, digest};
+use super::place::{Gone, Placing, Swap, place_all};
+use super::prepare::{Depth, Prepared, prepare_all};
+use super::redact::Redactor;
+use super::reload::{Action, run_command};
+use super::settings::Settings;
+use super::settle::Owed;
+use super::want::{Want, line};
+use crate::stop::Stop;
+use crate::template::{Reads, Values, expand_command};
+
+/// What passes leave behind for the next: debts, refused contents, owned files.
+pub(super) struct Deliverer {
+    pub(super) settings: Arc<Settings>,
+    pub(super) ledger: Ledger,
+    /// Debts of earlier runs that no resource has taken up yet.
+    pub(super) inherited: Vec<Debt>,
+    pub(super) owed: BTreeMap<String, Owed>,
+    /// Contents that failed their verification, by destination: not tried again until they change.
+    pub(super) held: HashMap<PathBuf, String>,
+    /// When each throttled action last ran.
+    pub(super) last_run: HashMap<String, Instant>,
+    pub(super) redactor: Redactor,
+    pub(super) stop: Stop,
+    pub(super) manifest: Manifest,
+    claims: Claims,
+    /// Destinations known to be mounts, so that it is said once.
+    mounts: BTreeSet<PathBuf>,
+}
+
+/// What a pass did: the report, and what each rendered resource read.
+#[derive(Default)]
+pub(super) struct Passed {
+    pub(super) report: Report,
+    pub(super) reads: BTreeMap<usize, Reads>,
+}
+
+/// What was decided about a prepared file.
+enum Judged {
+    Done(Line),
+    Deliver(Box<Placing>),
+}
+
+impl Deliverer {
+    pub(super) fn new(settings: Arc<Settings>, stop: Stop) -> Result<Self, ReloaderError> {
+        let open = |dir: Option<&Path>| -> std::io::Result<_> {
+            Ok((Ledger::open(dir, &settings.confdir)?, Manifest::open(dir, &settings.confdir)?))
+        };
+        let (ledger, manifest) = match open(settings.state_dir.as_deref()) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let error = ReloaderError::state(settings.state_dir.as_deref(), error);
+                if !settings.state_dir_may_fail {
+                    return Err(error);
+                }
+                tracing::warn!("{error}; until then, a reload that is owed when this run ends is forgotten");
+                open(None).map_err(|error| ReloaderError::state(None, error))?
+            }
+        };
+        let pays = !settings.noop && !settings.sync_only;
+        let inherited = if pays { ledger.inherited() } else { Vec::new() };
+        Ok(Self {
+            settings,
+            ledger,
+            inherited,
+            owed: BTreeMap::new(),
+            held: HashMap::new(),
+            last_run: HashMap::new(),
+            redactor: Redactor::default(),
+            stop,
+            manifest,
+            claims: Claims::default(),
+            mounts: BTreeSet::new(),
+        })
+    }
+
+    /// One pass over the resources that are due.
+    pub(super) async fn pass(
+        &mut self,
+        generation: &Generation,
+        values: &Arc<Values>,
+        due: &BTreeSet<usize>,
+    ) -> Passed {
+        self.redactor = Redactor::new(&self.settings.redact, values);
+        let Expanded { jobs, gone, failed, reads } =
+            expand(generation, values, due, &self.manifest, &mut self.claims);
+        let mut passed = Passed { report: Report { lines: failed }, reads };
+        self.adopt(generation, due);
+        let mut accepted = Vec::new();
+        for one in self.prepare(generation, values, jobs).await {
+            merge(passed.reads.entry(one.job.index).or_default(), one.reads.clone());
+            if self.stop.requested() {
+                let why = "stopped before the swap; the next run does it".to_owned();
+                passed.report.lines.push(one.told(Outcome::Skipped { why }));
+                continue;
+            }
+            match self.judge(one).await {
+                Judged::Deliver(placing) => accepted.push(*placing),
+                Judged::Done(line) => passed.report.lines.push(line),
+            }
+        }
+        if !self.stop.requested() {
+            let wants = self.place(accepted, gone, &mut passed.report).await;
+            self.owe_all(wants, &mut passed.report);
+        }
+        self.tell_failures(&mut passed.report);
+        passed.report.lines.extend(self.settle_due().await);
+        passed
+    }
+
+    async fn prepare(&self, generation: &Generation, values: &Arc<Values>, jobs: Vec<Job>) -> Vec<Prepared> {
+        if jobs.is_empty() {
+            return Vec::new();
+        }
+        // A kept staged file is what a noop run is asked to leave.
+        let only_compare = self.settings.noop && !self.settings.keep_stage_file;
+        let depth = if only_compare { Depth::Compare } else { Depth::Stage };
+        let (generation, values) = (generation.clone(), Arc::clone(values));
+        let work = move || prepare_all(&generation, &values, jobs, depth);
+        // A panic in a template function is a defect worth a crash; hiding it would render nothing for ever.
+        tokio::task::spawn_blocking(work).await.expect("rendering does not panic")
+    }
+
+    /// Decides about one prepared file: done as it is, or to be delivered.
+    async fn judge(&mut self, prepared: Prepared) -> Judged {
+        let Prepared { job, result, .. } = prepared;
+        let done = |outcome| Judged::Done(line(job.index, &job.resource, &job.dest, outcome));
+        let ready = match result {
+            Ok(ready) => ready,
+            Err(outcome) => return done(outcome),
+        };
+        let action = match Action::of(&job.resource, &job.dest) {
+            Ok(action) => action,
+            Err(text) => return done(Outcome::failed(Step::Resource, format!("reload_cmd: {text}"))),
+        };
+        let dest = job.dest.display();
+        if ready.difference.none() {
+            tracing::debug!("Target config {dest} in sync");
+            self.own(&job);
+            // Another content than the refused one is wanted now: should that one come back, it is a new wish.
+            self.held.remove(&job.dest);
+            if self.settings.force_reload && !self.settings.noop {
+                self.owe(Want::present(job.index, &job.resource, &job.dest), action);
+            }
+            return done(Outcome::InSync);
+        }
+        if self.settings.noop {
+            tracing::warn!("Noop mode enabled. {dest} will not be modified");
+            tracing::info!("Target config {dest} out of sync ({})", ready.difference);
+            if let Some(staged) = ready.staged {
+                tracing::info!("Keeping staged file: {}", staged.keep().display());
+            }
+            return done(Outcome::WouldChange);
+        }
+        let content = digest(&ready.bytes);
+        if self.held.get(&job.dest) == Some(&content) {
+            let text = "the same content failed its verification before; waiting for another";
+            return done(Outcome::failed(Step::Verify, text));
+        }
+        tracing::info!("Target config {dest} out of sync ({})", ready.difference);
+        let staged = ready.staged.expect("what differs was staged, unless only a comparison was asked for");
+        if let Err(text) = self.check(&job, staged.path()).await {
+            if self.settings.keep_stage_file {
+                tracing::info!("Keeping staged file: {}", staged.keep().display());
+            }
+            return done(Outcome::failed(Step::Check, text));
+        }
+        Judged::Deliver(Box::new(Placing {
+            job,
+            target: ready.target,
+            staged,
+            digest: content,
+            action,
+            keep_previous: false,
+        }))
+    }
+
+    /// A file of a `for_each` that is as it should be is ours, whoever wrote it first.
+    fn own(&self, job: &Job) {
+        if job.resource.for_each.is_none() || self.settings.noop {
+            return;
+        }
+        if let Err(error) = self.manifest.add(&job.resource.name, vec![job.dest.clone()]) {
+            tracing::warn!("cannot write down that {} is ours: {error}", job.dest.display());
+        }
+    }
+
+    async fn check(&self, job: &Job, staged: &Path) -> Result<(), String> {
+        let Some(check) = job.resource.check.as_ref().filter(|_| !self.settings.sync_only) else {
+            return Ok(());
+        };
+        let line = expand_command(&check.line, &staged.to_string_lossy(), &job.dest.to_string_lossy())?;
+        run_command(&line, check.timeout).await.map_err(|text| format!("{}: {text}", check.line))
+    }
+
+    /// Masks and logs what failed so far. What `settle` adds it tells itself, with the wait before the next try.
+    fn tell_failures(&self, report: &mut Report) {
+        for line in &mut report.lines {
+            let (resource, dest) = (&line.resource, line.dest.display());
+            match &mut line.outcome {
+                Outcome::Failed { step, text } => {
+                    *text = self.redactor.mask(text);
+                    tracing::error!(%resource, %dest, %step, "{text}");
+                }
+                Outcome::Skipped { why } => {
+                    *why = self.redactor.mask(why);
+                    tracing::info!(%resource, %dest, "left as it is: {why}");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Swaps everything that was accepted. Answers the destinations whose service must be told.
+    async fn place(&mut self, mut accepted: Vec<Placing>, gone: Vec<Gone>, report: &mut Report) -> Vec<Want> {
+        if accepted.is_empty() && gone.is_empty() {
+            return Vec::new();
+        }
+        if self.settings.noop {
+            for gone in gone {
+                tracing::info!("Target config {} would be removed", gone.dest.display());
+                report.lines.push(line(gone.index, &gone.resource, &gone.dest, Outcome::WouldChange));
+            }
+            return Vec::new();
+        }
+        let debts = if self.settings.sync_only { BTreeMap::new() } else { self.debts_for(&accepted, &gone) };
+        let verified = self.verified_actions(&accepted, &gone);
+        for one in &mut accepted {
+            let shared = one.action.as_ref().is_some_and(|action| verified.contains(&action.key()));
+            one.keep_previous = shared || one.job.resource.verify.is_some();
+        }
+        let swap = Swap {
+            accepted,
+            gone,
+            debts,
+            ledger: self.ledger.clone(),
+            keep_staged: self.settings.keep_stage_file,
+            manifest: self.manifest.clone(),
+        };
+        let swapped = tokio::task::spawn_blocking(move || place_all(swap));
+        let swapped = swapped.await.expect("placing does not panic");
+        for dest in swapped.in_place {
+            if !self.mounts.contains(&dest) {
+                tracing::warn!(
+                    "{} is a mount of its own: it is written in place, not swapped",
+                    dest.display()
+                );
+                self.mounts.insert(dest);
+            }
+        }
+        report.lines.extend(swapped.failed);
+        swapped.wants
+    }
+
+    /// The debts these swaps will make, one for each distinct reload.
+    fn debts_for(&self, accepted: &[Placing], gone: &[Gone]) -> BTreeMap<String, Debt> {
+        let swaps = accepted.iter().map(|one| {
+            let resource = one.job.resource.name.clone();
+            (one.action.clone(), Swapped { dest: one.job.dest.clone(), digest: one.digest.clone(), resource })
+        });
+        let removals = gone.iter().map(|gone| {
+            let file = Swapped {
+                dest: gone.dest.clone(),
+                digest: String::new(),
+                resource: gone.resource.name.clone(),
+            };
+            (gone.action(), file)
+        });
+        let mut debts = BTreeMap::<String, Debt>::new();
+        for (action, file) in swaps.chain(removals) {
+            let Some(key) = action.map(|action| action.key()) else { continue };
+            debts.entry(key.clone()).or_insert_with(|| Debt::new(key)).files.push(file);
+        }
+        debts
+    }
+
+    /// The reloads that some destination verifies: all files they bring in may have to go back.
+    fn verified_actions(&self, accepted: &[Placing], gone: &[Gone]) -> BTreeSet<String> {
+        let new = accepted.iter().filter(|one| one.job.resource.verify.is_some());
+        let new = new.filter_map(|one| one.action.as_ref()).map(Action::key);
+        let removed = gone.iter().filter(|gone| gone.resource.verify.is_some());
+        let removed = removed.filter_map(Gone::action).map(|action| action.key());
+        let owed = self.owed.iter().filter(|(_, owed)| owed.is_verified()).map(|(key, _)| key.clone());
+        new.chain(removed).chain(owed).collect()
+    }
+}
+
+fn merge(all: &mut Reads, more: Reads) {
+    all.keys.extend(more.keys);
+    all.listings.extend(more.listings);
+    all.globs.extend(more.globs);
+    all.outside.extend(more.outside);
+    all.volatile |= more.volatile;
+}

@@ -1,0 +1,127 @@
+//! Which resources a change touches: the reads of every last render, turned round.
+//!
+//! Finding the resources of one changed key costs one look-up for each segment of the key, however many
+//! resources there are.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::key;
+use crate::template::{Reads, Touched};
+
+/// The reads of all resources, by what they read.
+#[derive(Debug, Default)]
+pub(super) struct Dependents {
+    reads: HashMap<usize, Reads>,
+    by_key: HashMap<Arc<str>, BTreeSet<usize>>,
+    by_dir: HashMap<Arc<str>, BTreeSet<usize>>,
+}
+
+impl Dependents {
+    /// Takes the reads of a resource's newest render in place of its earlier ones.
+    pub(super) fn record(&mut self, resource: usize, reads: Reads) {
+        if self.reads.get(&resource) == Some(&reads) {
+            return;
+        }
+        self.forget(resource);
+        for (map, name) in edges(&reads) {
+            let map = if map { &mut self.by_key } else { &mut self.by_dir };
+            map.entry(name).or_default().insert(resource);
+        }
+        self.reads.insert(resource, reads);
+    }
+
+    fn forget(&mut self, resource: usize) {
+        let Some(reads) = self.reads.remove(&resource) else { return };
+        for (map, name) in edges(&reads) {
+            let map = if map { &mut self.by_key } else { &mut self.by_dir };
+            if let Some(set) = map.get_mut(&name) {
+                set.remove(&resource);
+                if set.is_empty() {
+                    map.remove(&name);
+                }
+            }
+        }
+    }
+
+    /// Every resource whose last render read something that these changes touched.
+    #[must_use]
+    pub(super) fn touched(&self, touched: &[Touched]) -> BTreeSet<usize> {
+        let mut due = BTreeSet::new();
+        for touch in touched {
+            due.extend(self.by_key.get(&touch.key).into_iter().flatten());
+            for dir in key::ancestors(&touch.key) {
+                let candidates = self.by_dir.get(dir).into_iter().flatten();
+                due.extend(candidates.filter(|index| self.reads[index].touched_by(touch)));
+            }
+        }
+        due
+    }
+}
+
+/// Where each read is filed: keys under themselves (`true`), listings and globs under the directory that
+/// surely lies above all they can match (`false`).
+fn edges(reads: &Reads) -> Vec<(bool, Arc<str>)> {
+    let keys = reads.keys.iter().map(|name| (true, Arc::clone(name)));
+    let listings = reads.listings.iter().map(|dir| (false, Arc::clone(dir)));
+    let globs = reads.globs.iter().map(|pattern| (false, Arc::from(literal_dir(pattern))));
+    keys.chain(listings).chain(globs).collect()
+}
+
+/// The directory part of a glob before its first special character.
+fn literal_dir(pattern: &str) -> &str {
+    let literal = &pattern[..pattern.find(['*', '?', '[', '\\']).unwrap_or(pattern.len())];
+    match literal.rfind('/') {
+        None | Some(0) => "/",
+        Some(end) => &literal[..end],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(keys: &[&str], listings: &[&str], globs: &[&str]) -> Reads {
+        let set = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect();
+        Reads { keys: set(keys), listings: set(listings), globs: set(globs), ..Reads::default() }
+    }
+
+    fn due(dependents: &Dependents, key: &str, listing: bool) -> Vec<usize> {
+        dependents.touched(&[Touched { key: Arc::from(key), listing }]).into_iter().collect()
+    }
+
+    #[test]
+    fn a_change_touches_exactly_the_resources_that_read_it() {
+        let mut all = Dependents::default();
+        all.record(0, reads(&["/app/port"], &[], &[]));
+        all.record(1, reads(&[], &["/app"], &[]));
+        all.record(2, reads(&[], &[], &["/app/*/host"]));
+        all.record(3, reads(&[], &[], &["/*"]));
+        assert_eq!(due(&all, "/app/port", false), [0]);
+        assert_eq!(due(&all, "/app/port", true), [0, 1]);
+        assert_eq!(due(&all, "/app/db/host", false), [2]);
+        assert_eq!(due(&all, "/app/db/host", true), [1, 2]);
+        assert_eq!(due(&all, "/top", false), [3]);
+        assert_eq!(due(&all, "/apple/x", true), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn newer_reads_take_the_place_of_earlier_ones() {
+        let mut all = Dependents::default();
+        all.record(0, reads(&["/a"], &["/dir"], &[]));
+        all.record(0, reads(&["/b"], &[], &[]));
+        assert_eq!(due(&all, "/a", false), [] as [usize; 0]);
+        assert_eq!(due(&all, "/dir/x", true), [] as [usize; 0]);
+        assert_eq!(due(&all, "/b", false), [0]);
+        assert!(all.by_dir.is_empty() && all.by_key.len() == 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_glob_is_filed_under_what_it_surely_lies_below() {
+        for (pattern, dir) in
+            [("/a/b/*", "/a/b"), ("/a/b*", "/a"), ("/*", "/"), ("/a/[x]/c", "/a"), ("/a/b", "/a")]
+        {
+            assert_eq!(literal_dir(pattern), dir, "{pattern}");
+        }
+    }
+}

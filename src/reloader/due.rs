@@ -1,0 +1,166 @@
+//! Which resources are due for a render, and when: debounce, the ceiling over it, and retries.
+//!
+//! Resources that share a reload wait together: a burst that touches twenty of them is one quiet time and one
+//! reload. Pure: time comes in as an argument.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::settle::retry_backoff;
+use crate::backoff::Backoff;
+
+/// The quiet a resource waits for and the longest it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Patience {
+    pub(super) debounce: Duration,
+    pub(super) max_wait: Duration,
+}
+
+/// Resources that wait together.
+#[derive(Debug)]
+struct Waiting {
+    first: Instant,
+    last: Instant,
+    /// Of all that wait here the longest.
+    patience: Patience,
+    resources: BTreeSet<usize>,
+}
+
+impl Waiting {
+    /// Quiet since the last change, but no longer than the ceiling since the first.
+    fn at(&self) -> Instant {
+        let Patience { debounce, max_wait } = self.patience;
+        (self.last + debounce).min(self.first + max_wait.max(debounce))
+    }
+}
+
+/// The resources that are due.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    waiting: BTreeMap<usize, Waiting>,
+    retries: BTreeMap<usize, (Backoff, Instant)>,
+}
+
+impl Due {
+    /// Something a resource reads changed. `group` is the number of those it waits with.
+    pub(super) fn mark(&mut self, resource: usize, group: usize, patience: Patience, now: Instant) {
+        let waiting = self.waiting.entry(group).or_insert_with(|| Waiting {
+            first: now,
+            last: now,
+            patience,
+            resources: BTreeSet::new(),
+        });
+        waiting.last = now;
+        waiting.patience.debounce = waiting.patience.debounce.max(patience.debounce);
+        waiting.patience.max_wait = waiting.patience.max_wait.max(patience.max_wait);
+        waiting.resources.insert(resource);
+    }
+
+    /// A resource failed: it is tried again after a growing wait, whether anything changes or not.
+    pub(super) fn failed(&mut self, resource: usize, now: Instant) -> Duration {
+        let (backoff, at) = self.retries.entry(resource).or_insert_with(|| (retry_backoff(), now));
+        let wait = backoff.next();
+        *at = now + wait;
+        wait
+    }
+
+    /// A resource is as wished.
+    pub(super) fn succeeded(&mut self, resource: usize) {
+        self.retries.remove(&resource);
+    }
+
+    /// Forgets everything: the resources are other ones now.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes out every resource whose wait is over.
+    pub(super) fn take(&mut self, now: Instant) -> BTreeSet<usize> {
+        let over: Vec<usize> =
+            self.waiting.iter().filter(|(_, waiting)| waiting.at() <= now).map(|(group, _)| *group).collect();
+        let mut ready: BTreeSet<usize> = over
+            .iter()
+            .filter_map(|group| self.waiting.remove(group))
+            .flat_map(|waiting| waiting.resources)
+            .collect();
+        for (index, (_, at)) in &mut self.retries {
+            if *at <= now {
+                ready.insert(*index);
+                // Until its outcome is known it is not due again.
+                *at = now + Duration::from_secs(3600);
+            }
+        }
+        ready
+    }
+
+    /// When the next resource will be due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let waiting = self.waiting.values().map(Waiting::at);
+        waiting.chain(self.retries.values().map(|(_, at)| *at)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENT: Patience =
+        Patience { debounce: Duration::from_millis(100), max_wait: Duration::from_millis(250) };
+    const NONE: Patience = Patience { debounce: Duration::ZERO, max_wait: Duration::ZERO };
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_burst_is_one_render_after_quiet_and_never_later_than_the_ceiling() {
+        let (mut due, start) = (Due::default(), Instant::now());
+        for step in 0..10 {
+            due.mark(7, 7, PATIENT, start + ms(step * 50));
+            let ready = due.take(start + ms(step * 50));
+            assert_eq!(
+                !ready.is_empty(),
+                step == 5,
+                "only the ceiling ends a burst without quiet, at step {step}"
+            );
+        }
+        assert_eq!(due.next(), Some(start + ms(550)));
+        assert_eq!(due.take(start + ms(550)), BTreeSet::from([7]));
+        assert_eq!(due.next(), None);
+    }
+
+    #[test]
+    fn without_debounce_a_change_is_due_at_once() {
+        let (mut due, now) = (Due::default(), Instant::now());
+        due.mark(1, 1, NONE, now);
+        assert_eq!(due.take(now), BTreeSet::from([1]));
+    }
+
+    #[test]
+    fn resources_that_share_a_reload_become_due_together() {
+        let (mut due, start) = (Due::default(), Instant::now());
+        due.mark(1, 9, PATIENT, start);
+        due.mark(2, 9, NONE, start + ms(80));
+        due.mark(3, 3, PATIENT, start);
+        assert_eq!(due.take(start + ms(100)), BTreeSet::from([3]), "the others saw a change 20 ms ago");
+        assert_eq!(due.take(start + ms(180)), BTreeSet::from([1, 2]));
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_with_growing_waits_until_it_succeeds() {
+        let (mut due, mut now) = (Due::default(), Instant::now());
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            let wait = due.failed(3, now);
+            waits.push(wait);
+            assert!(due.take(now).is_empty());
+            now += wait;
+            assert_eq!(due.take(now), BTreeSet::from([3]));
+        }
+        assert!(waits[3] > waits[0], "{waits:?}");
+        due.succeeded(3);
+        assert_eq!(due.next(), None);
+    }
+}

@@ -1,0 +1,35 @@
+//! Why the reloader could not run at all. What fails for one resource is an `Outcome` instead.
+
+use std::io;
+use std::path::Path;
+
+use crate::source::SourceError;
+use crate::stop::Ended;
+
+/// Why the reloader could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloaderError {
+    /// The source did not answer in time.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The state folder cannot be used.
+    #[error("cannot use the state folder {dir}: {why}; give another with --state-dir, or --state-dir none")]
+    State {
+        /// The folder.
+        dir: String,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// There is nothing to do.
+    #[error("{0}")]
+    Confdir(String),
+    /// A loop ended that never should.
+    #[error("{0}")]
+    Loop(Ended),
+}
+
+impl ReloaderError {
+    pub(super) fn state(dir: Option<&Path>, why: io::Error) -> Self {
+        Self::State { dir: dir.unwrap_or(Path::new("(none)")).display().to_string(), why }
+    }
+}

@@ -1,0 +1,104 @@
+//! From the resources that are due to the files to render, and to the files whose entry is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::confdir::Confdir;
+use super::generation::Generation;
+use super::job::{Job, jobs};
+use super::manifest::Manifest;
+use super::outcome::{Line, Outcome, Step};
+use super::place::Gone;
+use super::want::line;
+use crate::template::{Reads, Values};
+
+/// Which resource writes which destination. Two that wrote one would undo each other for ever; `conf.d` itself is
+/// checked when it is read, the files of `for_each` only show here.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    confdir: Option<Arc<Confdir>>,
+    by_dest: BTreeMap<PathBuf, String>,
+}
+
+impl Claims {
+    /// Starts again with a generation's plain destinations, unless it is the one that is known.
+    fn renew(&mut self, confdir: &Arc<Confdir>) {
+        if self.confdir.as_ref().is_some_and(|known| Arc::ptr_eq(known, confdir)) {
+            return;
+        }
+        self.confdir = Some(Arc::clone(confdir));
+        let plain = confdir.resources.iter().filter(|resource| resource.for_each.is_none());
+        self.by_dest = plain.map(|resource| (PathBuf::from(&resource.dest), resource.name.clone())).collect();
+    }
+
+    /// Claims a destination; the error is the resource that has it already.
+    fn claim(&mut self, dest: &Path, resource: &str) -> Result<(), String> {
+        match self.by_dest.get(dest) {
+            Some(owner) if owner != resource => Err(owner.clone()),
+            Some(_) => Ok(()),
+            None => {
+                self.by_dest.insert(dest.to_owned(), resource.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    fn is_of_another(&self, dest: &Path, resource: &str) -> bool {
+        self.by_dest.get(dest).is_some_and(|owner| owner != resource)
+    }
+}
+
+/// What a pass has to do, before anything is rendered.
+#[derive(Default)]
+pub(super) struct Expanded {
+    pub(super) jobs: Vec<Job>,
+    pub(super) gone: Vec<Gone>,
+    pub(super) failed: Vec<Line>,
+    pub(super) reads: BTreeMap<usize, Reads>,
+}
+
+/// The files of all resources that are due.
+pub(super) fn expand(
+    generation: &Generation,
+    values: &Values,
+    due: &BTreeSet<usize>,
+    manifest: &Manifest,
+    claims: &mut Claims,
+) -> Expanded {
+    claims.renew(&generation.confdir);
+    let mut all = Expanded::default();
+    for &index in due {
+        let Some(resource) = generation.confdir.resources.get(index) else { continue };
+        let expanded = jobs(index, resource, values);
+        let mut problems = expanded.problems;
+        let mut mine = Vec::new();
+        for job in expanded.jobs {
+            match claims.claim(&job.dest, &resource.name) {
+                Ok(()) => mine.push(job),
+                Err(owner) => problems.push(format!("{} is also written by {owner}", job.dest_text())),
+            }
+        }
+        if let Some(dir) = expanded.listing {
+            all.reads.entry(index).or_default().listings.insert(dir);
+            let dests: BTreeSet<&Path> = mine.iter().map(|job| job.dest.as_path()).collect();
+            let left = manifest.of(&resource.name).into_iter();
+            let left = left.filter(|dest| {
+                !dests.contains(dest.as_path()) && !claims.is_of_another(dest, &resource.name)
+            });
+            // An entry that cannot be a file may stand for one that could: nothing is removed then.
+            if problems.is_empty() {
+                all.gone.extend(left.map(|dest| Gone { index, resource: Arc::clone(resource), dest }));
+            }
+        }
+        for text in problems {
+            let outcome = Outcome::failed(Step::Resource, text);
+            all.failed.push(line(index, resource, Path::new(&resource.dest), outcome));
+        }
+        all.jobs.extend(mine);
+    }
+    for gone in &all.gone {
+        claims.by_dest.remove(&gone.dest);
+    }
+    all
+}

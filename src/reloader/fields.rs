@@ -1,0 +1,249 @@
+//! Reading one TOML table field by field, with the line of everything that is wrong.
+//!
+//! Typed deserialising stops at the first mistake and forgets where it was; a person mending a resource file
+//! wants all of them at once, each with its line and the nearest known name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The longest duration that means anything; a clock cannot be moved on by much more.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// Something wrong in a resource file, at a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// The resource file.
+    pub file: PathBuf,
+    /// The line, counted from one; zero when the file as a whole is meant.
+    pub line: usize,
+    /// What is wrong and what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file.display(), self.text),
+            line => write!(f, "{}:{line}: {}", self.file.display(), self.text),
+        }
+    }
+}
+
+/// One table of a resource file while it is read: a field that was taken is known, what is left is not.
+pub(super) struct Fields<'t> {
+    file: &'t Path,
+    text: &'t str,
+    section: &'static str,
+    left: BTreeMap<String, (usize, &'t DeValue<'t>)>,
+    known: Vec<&'static str>,
+    /// Wrong values found so far.
+    pub(super) problems: Vec<Problem>,
+}
+
+impl<'t> Fields<'t> {
+    /// Starts on `table`, called `section` in messages. Names match in any case, as confd's do.
+    pub(super) fn new(file: &'t Path, text: &'t str, section: &'static str, table: &'t DeTable<'t>) -> Self {
+        let left = table
+            .iter()
+            .map(|(name, value)| (name.get_ref().to_lowercase(), (line_at(text, name), value.get_ref())))
+            .collect();
+        Self { file, text, section, left, known: Vec::new(), problems: Vec::new() }
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<(usize, &'t DeValue<'t>)> {
+        self.known.push(name);
+        self.left.remove(name)
+    }
+
+    /// Notes a problem at a line.
+    pub(super) fn wrong(&mut self, line: usize, text: impl Into<String>) {
+        self.problems.push(Problem { file: self.file.to_owned(), line, text: text.into() });
+    }
+
+    fn mistyped(&mut self, name: &str, line: usize, wanted: &str, got: &DeValue<'_>) {
+        self.wrong(line, format!("{name} wants {wanted}, not {}", got.type_str()));
+    }
+
+    /// A text and its line.
+    pub(super) fn string_at(&mut self, name: &'static str) -> Option<(usize, String)> {
+        let (line, value) = self.take(name)?;
+        match value.as_str() {
+            Some(text) => Some((line, text.to_owned())),
+            None => {
+                self.mistyped(name, line, "a text in quotes", value);
+                None
+            }
+        }
+    }
+
+    /// A text; an empty one counts as not given, as in confd.
+    pub(super) fn string(&mut self, name: &'static str) -> Option<String> {
+        self.string_at(name).map(|(_, text)| text).filter(|text| !text.is_empty())
+    }
+
+    /// A list of texts.
+    pub(super) fn strings(&mut self, name: &'static str) -> Option<Vec<String>> {
+        let (line, value) = self.take(name)?;
+        let texts = value.as_array().and_then(|list| {
+            list.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        });
+        if texts.is_none() {
+            self.mistyped(name, line, "a list of texts", value);
+        }
+        texts
+    }
+
+    /// Yes or no; not given is no.
+    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+        let Some((line, value)) = self.take(name) else { return false };
+        value.as_bool().unwrap_or_else(|| {
+            self.mistyped(name, line, "true or false", value);
+            false
+        })
+    }
+
+    /// A whole number that fits an id.
+    pub(super) fn id(&mut self, name: &'static str) -> Option<u32> {
+        let (line, value) = self.take(name)?;
+        let number = value.as_integer().and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok());
+        match number.map(u32::try_from) {
+            Some(Ok(id)) => Some(id),
+            // confd's own examples leave uid and gid out; some sites write -1 for "as it is".
+            Some(Err(_)) if number == Some(-1) => None,
+            _ => {
+                self.mistyped(name, line, "a whole number from 0 to 4294967295", value);
+                None
+            }
+        }
+    }
+
+    /// A duration: `"500ms"`, `"30s"`, `"5m"`, `"1h30m"`, or a number of seconds.
+    pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
+        let (line, value) = self.take(name)?;
+        let parsed = match value {
+            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
+                .ok()
+                .and_then(|n| u64::try_from(n).ok())
+                .map(Duration::from_secs),
+            DeValue::String(text) => duration(text),
+            _ => None,
+        };
+        let parsed = parsed.filter(|duration| *duration <= LONGEST);
+        if parsed.is_none() {
+            self.wrong(line, format!("{name} wants a duration such as \"500ms\", \"30s\" or \"5m\""));
+        }
+        parsed
+    }
+
+    /// The table `name` below this one.
+    pub(super) fn table(&mut self, name: &'static str, section: &'static str) -> Option<Self> {
+        let (line, value) = self.take(name)?;
+        match value.as_table() {
+            Some(table) => Some(Self::new(self.file, self.text, section, table)),
+            None => {
+                self.mistyped(name, line, "a table", value);
+                None
+            }
+        }
+    }
+
+    /// Refuses a field that other programs have and that cannot mean anything here.
+    pub(super) fn refuse(&mut self, name: &'static str, why: &str) {
+        if let Some((line, _)) = self.left.remove(name) {
+            self.wrong(line, format!("{name}: {why}"));
+        }
+    }
+
+    /// Ends the table: the wrong values and the unknown fields, each with the nearest known name.
+    pub(super) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
+        let unknown = self.left.iter().map(|(name, (line, _))| {
+            let hint = match nearest(name, &self.known) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => format!("known here: {}", self.known.join(", ")),
+            };
+            let text = format!("unknown field `{name}` in [{}]: {hint}", self.section);
+            Problem { file: self.file.to_owned(), line: *line, text }
+        });
+        let unknown = unknown.collect();
+        (self.problems, unknown)
+    }
+}
+
+fn line_at<T>(text: &str, spanned: &Spanned<T>) -> usize {
+    line_of(text, spanned.span().start)
+}
+
+/// The line, counted from one, on which byte `offset` of `text` stands.
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// The candidate a person most likely meant by `name`, or `None` when nothing is near.
+pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let limit = (name.len() / 3).max(2);
+    let near = candidates.iter().map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate));
+    near.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)
+}
+
+/// A duration as Go spells it (`1h30m`, `250ms`) or as a plain number of seconds.
+fn duration(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let mut rest = text;
+    let mut total = 0.0_f64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit_len = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = match &rest[..unit_len] {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        total += number * unit;
+        rest = &rest[unit_len..];
+    }
+    (!text.is_empty()).then(|| Duration::try_from_secs_f64(total).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_gos_or_seconds() {
+        for (text, millis) in
+            [("500ms", 500), ("30s", 30_000), ("1h30m", 5_400_000), ("1.5s", 1_500), ("7", 7_000)]
+        {
+            assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "x", "5", "1d", "s", "-1s", "5 s"].iter().filter(|text| **text != "5") {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_problem_has_its_line_and_unknown_fields_the_nearest_name() {
+        let text = "src = 1\nkeyz = []\nmode = \"0644\"\n";
+        let table = DeTable::parse(text).unwrap();
+        let mut fields = Fields::new(Path::new("a.toml"), text, "template", table.get_ref());
+        assert_eq!(fields.string("src"), None);
+        assert_eq!(fields.strings("keys"), None);
+        assert_eq!(fields.string("mode").as_deref(), Some("0644"));
+        let (wrong, unknown) = fields.finish();
+        assert_eq!(wrong[0].to_string(), "a.toml:1: src wants a text in quotes, not integer");
+        assert_eq!(
+            unknown[0].to_string(),
+            "a.toml:2: unknown field `keyz` in [template]: did you mean `keys`?"
+        );
+    }
+}

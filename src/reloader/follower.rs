@@ -1,0 +1,46 @@
+//! The loop that follows the source and hands its news to the worker.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::source::{Follow, News, Source};
+use crate::stop::{Ended, Loops, Stop};
+
+/// How many news may wait; past it the source waits, and the store keeps its history for it.
+const NEWS: usize = 64;
+
+/// A running follower. Dropping it ends it.
+pub(super) struct Follower {
+    loops: Loops,
+    news: mpsc::Receiver<News>,
+}
+
+impl Follower {
+    /// Follows the source from its next snapshot on.
+    pub(super) fn start(source: &Arc<Source>, roots: Vec<String>, follow: Follow) -> Self {
+        let (sender, news) = mpsc::channel(NEWS);
+        let mut loops = Loops::new(Stop::new());
+        let source = Arc::clone(source);
+        loops.spawn("source", async move {
+            source.follow(roots, follow, sender).await;
+            Ok::<(), Infallible>(())
+        });
+        Self { loops, news }
+    }
+
+    /// The next news, or the end of the loop, which is a failure. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Result<News, Ended> {
+        tokio::select! {
+            biased;
+            Some(news) = self.news.recv() => Ok(news),
+            ended = self.loops.first_failure() => Err(ended),
+        }
+    }
+
+    /// News that are already there.
+    pub(super) fn ready(&mut self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
+}

@@ -1,0 +1,167 @@
+//! One destination to be rendered: a resource, or one entry of a resource's `for_each`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
+
+use super::resource::Resource;
+use crate::key;
+use crate::template::{Item, Values};
+
+/// One file to be rendered.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    /// Index of the resource in its generation.
+    pub index: usize,
+    /// The resource.
+    pub resource: Arc<Resource>,
+    /// Where the file goes.
+    pub dest: PathBuf,
+    /// Extra variables of the template: `item` for an entry of `for_each`.
+    pub vars: BTreeMap<String, Value>,
+}
+
+impl Job {
+    /// What logs call it: the destination.
+    #[must_use]
+    pub(super) fn dest_text(&self) -> String {
+        self.dest.display().to_string()
+    }
+}
+
+/// What a resource comes to with the present values.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    /// The files to render.
+    pub jobs: Vec<Job>,
+    /// The directory whose entries decided the list, if any: a dependency like any other.
+    pub listing: Option<Arc<str>>,
+    /// Entries that cannot be a file.
+    pub problems: Vec<String>,
+}
+
+/// The files of one resource: one, or one for each entry of its `for_each` directory.
+#[must_use]
+pub(super) fn jobs(index: usize, resource: &Arc<Resource>, values: &Values) -> Jobs {
+    let one = |dest: PathBuf, vars| Job { index, resource: Arc::clone(resource), dest, vars };
+    let Some(pattern) = &resource.for_each else {
+        return Jobs { jobs: vec![one(PathBuf::from(&resource.dest), BTreeMap::new())], ..Jobs::default() };
+    };
+    let dir = key::join(&resource.scope.prefix, pattern.strip_suffix("/*").unwrap_or(pattern));
+    let mut all = Jobs { listing: Some(Arc::from(dir.as_str())), ..Jobs::default() };
+    let mut dests: BTreeMap<PathBuf, String> = BTreeMap::new();
+    for name in entries(&dir, resource, values) {
+        let item = item(&dir, &name, resource);
+        match dest_of(&resource.dest, &name, &item) {
+            Ok(dest) => {
+                if let Some(other) = dests.insert(dest.clone(), name.clone()) {
+                    let text = format!(
+                        "entries {other} and {name} of {dir} have one destination, {}",
+                        dest.display()
+                    );
+                    all.problems.push(text);
+                    all.jobs.retain(|job| job.dest != dest);
+                    continue;
+                }
+                all.jobs.push(one(dest, BTreeMap::from([("item".to_owned(), item)])));
+            }
+            Err(text) => all.problems.push(format!("entry {name} of {dir}: {text}")),
+        }
+    }
+    all
+}
+
+/// The names directly below `dir` that the resource may see, in order; whole subtrees are skipped.
+fn entries(dir: &str, resource: &Resource, values: &Values) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut from = String::new();
+    while let Some((found, _)) = values.next_below(dir, &from) {
+        let below = key::relative(dir, found).unwrap_or(found).trim_start_matches('/');
+        let name = below.split('/').next().unwrap_or(below);
+        let entry = key::join(dir, name);
+        // `0` is the byte after `/`: the first key past everything below the entry.
+        from = if **found == *entry { format!("{entry}\0") } else { format!("{entry}0") };
+        if resource.scope.covers(&entry)
+            || resource.scope.roots.iter().any(|root| key::contains(&entry, root))
+        {
+            names.insert(name.to_owned());
+        }
+    }
+    names
+}
+
+fn item(dir: &str, name: &str, resource: &Resource) -> Value {
+    let absolute = key::join(dir, name);
+    let key = key::relative(&resource.scope.prefix, &absolute).unwrap_or(&absolute).to_owned();
+    Value::from_object(Item { name: name.to_owned(), key })
+}
+
+/// The destination of one entry: the pattern with `{{ item.name }}` filled in. A name that could climb out
+/// of the folder, or a pattern that names nothing of the entry, is refused.
+fn dest_of(pattern: &str, name: &str, item: &Value) -> Result<PathBuf, String> {
+    if name == "." || name == ".." || name.contains(['\0', '/']) {
+        return Err("its name cannot be part of a file name".to_owned());
+    }
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    let dest = environment
+        .render_str(pattern, context! { item })
+        .map_err(|error| format!("dest {pattern:?}: {error}"))?;
+    if dest == pattern {
+        return Err(format!("dest {pattern:?} must hold {{{{ item.name }}}}, or every entry is one file"));
+    }
+    Ok(PathBuf::from(dest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resource;
+    use super::super::settings::Settings;
+    use std::path::Path;
+
+    use super::*;
+    use crate::template::Datum;
+
+    fn resource(dest: &str) -> Arc<Resource> {
+        let text = format!(
+            "[template]\nsrc=\"a\"\ndest=\"{dest}\"\nprefix=\"/p\"\nkeys=[\"/sites\"]\nfor_each=\"/sites/*\"\n"
+        );
+        Arc::new(resource::parse("a", Path::new("a.toml"), &text, &Settings::default()).resource.unwrap())
+    }
+
+    fn values(keys: &[&str]) -> Values {
+        keys.iter().map(|key| (Arc::from(*key), Datum::from("v"))).collect()
+    }
+
+    fn dests(dest: &str, keys: &[&str]) -> (Vec<String>, usize) {
+        let all = jobs(0, &resource(dest), &values(keys));
+        (all.jobs.iter().map(Job::dest_text).collect(), all.problems.len())
+    }
+
+    #[test]
+    fn each_entry_is_one_file_whether_it_is_a_key_or_a_directory() {
+        let keys = ["/p/sites/a/x", "/p/sites/a/y/z", "/p/sites/a!", "/p/sites/b", "/p/sitesx/c", "/q"];
+        assert_eq!(
+            dests("/o/{{ item.name }}", &keys),
+            (vec!["/o/a".into(), "/o/a!".into(), "/o/b".into()], 0)
+        );
+    }
+
+    #[test]
+    fn a_destination_that_all_entries_share_is_refused() {
+        assert_eq!(dests("/o/x", &["/p/sites/a", "/p/sites/b"]), (vec![], 2));
+        assert_eq!(dests("/o/{{ item.name[0] }}", &["/p/sites/ab", "/p/sites/ac"]), (vec![], 1));
+        assert_eq!(dests("/o/{{ item.nope }}", &["/p/sites/ab"]), (vec![], 1));
+    }
+
+    #[test]
+    fn the_listing_is_a_dependency() {
+        assert_eq!(
+            jobs(0, &resource("/o/{{ item.name }}"), &Values::default()).listing.as_deref(),
+            Some("/p/sites")
+        );
+    }
+}

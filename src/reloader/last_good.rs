@@ -1,0 +1,174 @@
+//! The last good snapshot: what a daemon renders from while its source is down at start.
+//!
+//! Kept in the state folder, readable by its owner only, since it holds every value. It is written when
+//! things are quiet and at the end, not for every change.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::owed::digest;
+use crate::key;
+use crate::template::{Datum, Values};
+
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    format: u32,
+    source: String,
+    roots: Vec<String>,
+    taken: u64,
+    keys: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    k: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    v: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    b: Option<String>,
+}
+
+/// A snapshot as it was read back.
+#[derive(Debug)]
+pub(super) struct LastGood {
+    pub(super) values: Values,
+    /// When it was taken, in seconds since 1970.
+    pub(super) taken: u64,
+}
+
+/// Where the snapshot of one source is kept.
+#[derive(Clone, Debug)]
+pub(super) struct Shelf {
+    path: Option<PathBuf>,
+    source: String,
+}
+
+impl Shelf {
+    /// The shelf for a source; without a state folder nothing is kept.
+    pub(super) fn new(state_dir: Option<&Path>, confdir: &Path, source: &str) -> Self {
+        let name = format!("{} {source}", confdir.display());
+        let path = state_dir
+            .map(|dir| dir.join("last-good").join(format!("{}.jsonl", &digest(name.as_bytes())[..32])));
+        Self { path, source: source.to_owned() }
+    }
+
+    /// Keeps a snapshot. Blocking.
+    pub(super) fn put(&self, roots: &[String], values: &Values) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        if let Some(dir) = path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        let temporary = path.with_extension(format!("new.{}", std::process::id()));
+        fs::remove_file(&temporary).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut out = BufWriter::new(file);
+        let taken =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        let head = Head {
+            format: FORMAT,
+            source: self.source.clone(),
+            roots: roots.to_vec(),
+            taken,
+            keys: values.len(),
+        };
+        line(&mut out, &head)?;
+        for (key, datum) in values.iter() {
+            let entry = match datum {
+                Datum::Text(text) => Entry { k: Arc::clone(key), v: Some(Arc::clone(text)), b: None },
+                Datum::Binary(bytes) => {
+                    Entry { k: Arc::clone(key), v: None, b: Some(STANDARD.encode(bytes)) }
+                }
+            };
+            line(&mut out, &entry)?;
+        }
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    }
+
+    /// The snapshot kept for this source, if it is whole and covers all of `roots`.
+    pub(super) fn get(&self, roots: &[String]) -> Option<LastGood> {
+        let text = fs::read_to_string(self.path.as_ref()?).ok()?;
+        let mut lines = text.lines();
+        let head: Head = serde_json::from_str(lines.next()?).ok()?;
+        let covered = roots.iter().all(|root| head.roots.iter().any(|have| key::contains(have, root)));
+        if head.format != FORMAT || head.source != self.source || !covered {
+            return None;
+        }
+        let values: Values = lines.map(entry).collect::<Option<_>>()?;
+        (values.len() == head.keys).then_some(LastGood { values, taken: head.taken })
+    }
+}
+
+fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value).map_err(io::Error::other)?;
+    out.write_all(b"\n")
+}
+
+fn entry(line: &str) -> Option<(Arc<str>, Datum)> {
+    let Entry { k, v, b } = serde_json::from_str(line).ok()?;
+    let datum = match (v, b) {
+        (Some(text), None) => Datum::Text(text),
+        (None, Some(text)) => Datum::Binary(STANDARD.decode(text).ok()?.into()),
+        _ => return None,
+    };
+    Some((k, datum))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn values() -> Values {
+        let binary = Datum::Binary(vec![0xff, 0].into());
+        [(Arc::from("/app/a"), Datum::from("one\ntwo")), (Arc::from("/app/b"), binary)].into_iter().collect()
+    }
+
+    fn roots(list: &[&str]) -> Vec<String> {
+        list.iter().map(|root| (*root).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_snapshot_comes_back_as_it_was_and_only_its_owner_can_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(Some(dir.path()), Path::new("/c"), "etcd");
+        shelf.put(&roots(&["/app"]), &values()).unwrap();
+        assert_eq!(shelf.get(&roots(&["/app/a"])).unwrap().values, values());
+        let mode = fs::metadata(shelf.path.as_ref().unwrap()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_snapshot_of_another_source_or_of_fewer_keys_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = |source| Shelf::new(Some(dir.path()), Path::new("/c"), source);
+        shelf("etcd").put(&roots(&["/app"]), &values()).unwrap();
+        assert!(shelf("other").get(&roots(&["/app"])).is_none());
+        assert!(shelf("etcd").get(&roots(&["/app", "/db"])).is_none());
+    }
+
+    #[test]
+    fn a_torn_snapshot_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(Some(dir.path()), Path::new("/c"), "etcd");
+        shelf.put(&roots(&["/app"]), &values()).unwrap();
+        let path = shelf.path.clone().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.lines().take(2).collect::<Vec<_>>().join("\n")).unwrap();
+        assert!(shelf.get(&roots(&["/app"])).is_none());
+    }
+}

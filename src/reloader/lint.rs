@@ -1,0 +1,281 @@
+//! Judging a confdir without a store: what will fail, and what will surprise.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::confdir::Confdir;
+use super::fields::Problem;
+use super::generation::Generation;
+use super::job::jobs;
+use super::lint_template::{Found, scan};
+use super::prepare::{Rendered, render};
+use super::resource::{Reload, Resource};
+use super::settings::Settings;
+use crate::command;
+use crate::key;
+use crate::template::{Values, expand_command};
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth a look; the check still passes.
+    Warning,
+    /// It will fail, or do what nobody meant.
+    Error,
+}
+
+/// One thing found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The rule that found it.
+    pub rule: &'static str,
+    /// The resource it belongs to, by name; empty when none.
+    pub resource: String,
+    /// The file.
+    pub file: PathBuf,
+    /// The line, counted from one; zero for the file as a whole.
+    pub line: usize,
+    /// What is wrong and what to do.
+    pub text: String,
+}
+
+/// Everything found, and what was looked at.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Findings {
+    /// In order of file and line.
+    pub findings: Vec<Finding>,
+    /// The names of all resources that were judged.
+    pub resources: Vec<String>,
+}
+
+impl Findings {
+    /// Whether nothing will fail.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity == Severity::Warning)
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        rule: &'static str,
+        resource: &str,
+        at: (&Path, usize),
+        text: String,
+    ) {
+        let (file, line) = at;
+        let finding =
+            Finding { severity, rule, resource: resource.to_owned(), file: file.to_owned(), line, text };
+        self.findings.push(finding);
+    }
+}
+
+/// Judges a confdir. With `values` it renders every resource as well; with `expect` it compares each rendering
+/// with the file of the same path below that folder. Blocking.
+#[must_use]
+pub fn lint(settings: &Settings, values: Option<&Arc<Values>>, expect: Option<&Path>) -> Findings {
+    let generation = Generation::load(settings);
+    let confdir = &generation.confdir;
+    let resources = confdir.resources.iter().map(|resource| resource.name.clone()).collect();
+    let mut all = Findings { findings: Vec::new(), resources };
+    take(&mut all, &confdir.problems, Severity::Error);
+    take(&mut all, &confdir.warnings, Severity::Warning);
+    if confdir.resources.is_empty() && confdir.problems.is_empty() {
+        let folder = settings.confdir.join("conf.d");
+        all.add(Severity::Warning, "empty", "", (&folder, 0), "it holds no resource".to_owned());
+    }
+    let templates = settings.confdir.join("templates");
+    let mut reached = BTreeSet::new();
+    for resource in &confdir.resources {
+        judge_resource(&mut all, resource);
+        judge_template(&mut all, &generation, resource, &templates, &mut reached);
+    }
+    report_unreached(&mut all, &templates, &reached, confdir);
+    if let Some(values) = values {
+        render_all(&mut all, &generation, values, expect);
+    }
+    all.findings.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
+    all
+}
+
+fn take(all: &mut Findings, problems: &[Problem], severity: Severity) {
+    for problem in problems {
+        all.add(severity, "resource", "", (&problem.file, problem.line), problem.text.clone());
+    }
+}
+
+fn judge_resource(all: &mut Findings, resource: &Resource) {
+    let at = (resource.file.as_path(), 0);
+    let dest = resource.dest.as_str();
+    if !Path::new(dest).is_absolute() {
+        let text =
+            format!("dest {dest} is relative: where it goes depends on the folder the process starts in");
+        all.add(Severity::Warning, "dest", &resource.name, at, text);
+    }
+    if resource.scope.roots.is_empty() {
+        let text = "keys is empty: every key will be missing".to_owned();
+        all.add(Severity::Warning, "keys", &resource.name, at, text);
+    }
+    if let Some(pattern) = &resource.for_each {
+        if !dest.contains("{{") {
+            let text = format!("dest {dest} must hold {{{{ item.name }}}}, or every entry is one file");
+            all.add(Severity::Error, "for_each", &resource.name, at, text);
+        }
+        if is_outside(resource, pattern.strip_suffix("/*").unwrap_or(pattern), true) {
+            let text = format!("for_each {pattern} lies outside keys: there will be no entry");
+            all.add(Severity::Error, "for_each", &resource.name, at, text);
+        }
+    }
+    if let Some(check) = &resource.check {
+        judge_command(all, resource, "check_cmd", &check.line);
+        let names_dest = check.line.contains(dest) || check.line.contains("{{.dest}}");
+        let names_src = check.line.contains(".src") || check.line.contains("src }}");
+        if names_dest && !names_src {
+            let text =
+                "check_cmd names the destination: it would judge the old file; {{.src}} is the new one"
+                    .to_owned();
+            all.add(Severity::Error, "check_cmd", &resource.name, at, text);
+        }
+    }
+    if let Some(Reload::Command { line, .. }) = &resource.reload {
+        judge_command(all, resource, "reload_cmd", line);
+    }
+}
+
+fn judge_command(all: &mut Findings, resource: &Resource, rule: &'static str, line: &str) {
+    let judged = expand_command(line, "/staged", "/dest").and_then(|line| command::lint(&line));
+    if let Err(text) = judged {
+        all.add(Severity::Error, rule, &resource.name, (&resource.file, 0), format!("{rule}: {text}"));
+    }
+}
+
+fn judge_template(
+    all: &mut Findings,
+    generation: &Generation,
+    resource: &Resource,
+    templates: &Path,
+    reached: &mut BTreeSet<PathBuf>,
+) {
+    let mut waiting = vec![resource.src.trim_start_matches('/').to_owned()];
+    while let Some(name) = waiting.pop() {
+        let path = templates.join(&name);
+        if !reached.insert(path.clone()) && name != resource.src {
+            continue;
+        }
+        if let Err(error) = generation.engine.check(&name) {
+            let at = error.line().map_or((resource.file.as_path(), 0), |line| (path.as_path(), line));
+            all.add(Severity::Error, "template", &resource.name, at, error.to_string());
+            continue;
+        }
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        for found in scan(&text) {
+            match found {
+                Found::Template(other) => waiting.push(other),
+                Found::Key { line, asked, listing } => {
+                    if is_outside(resource, &asked, listing) {
+                        let text =
+                            format!("{asked} lies outside keys of {}: it will be missing", resource.name);
+                        all.add(Severity::Error, "outside_keys", &resource.name, (&path, line), text);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether nothing of what is asked for can ever be in the resource's view.
+fn is_outside(resource: &Resource, asked: &str, listing: bool) -> bool {
+    let literal = &asked[..asked.find(['*', '?', '[']).unwrap_or(asked.len())];
+    let is_glob = literal.len() < asked.len();
+    let certain = if is_glob { literal.rsplit_once('/').map_or("", |(dir, _)| dir) } else { literal };
+    let absolute = key::join(&resource.scope.prefix, certain);
+    let above = || resource.scope.roots.iter().any(|root| key::contains(&absolute, root));
+    !(resource.scope.covers(&absolute) || ((is_glob || listing) && above()))
+}
+
+fn report_unreached(all: &mut Findings, templates: &Path, reached: &BTreeSet<PathBuf>, confdir: &Confdir) {
+    if !confdir.problems.is_empty() {
+        // A resource that could not be read may well use them.
+        return;
+    }
+    let mut waiting = vec![templates.to_owned()];
+    let mut seen = 0;
+    while let Some(dir) = waiting.pop() {
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            seen += 1;
+            if seen > 10_000 {
+                return;
+            }
+            if path.is_dir() {
+                waiting.push(path);
+            } else if !reached.contains(&path) {
+                let text = "no resource reaches this template".to_owned();
+                all.add(Severity::Warning, "unreached", "", (&path, 0), text);
+            }
+        }
+    }
+}
+
+fn render_all(all: &mut Findings, generation: &Generation, values: &Arc<Values>, expect: Option<&Path>) {
+    let mut work = Vec::new();
+    for (index, resource) in generation.confdir.resources.iter().enumerate() {
+        let expanded = jobs(index, resource, values);
+        for text in expanded.problems {
+            all.add(Severity::Error, "for_each", &resource.name, (&resource.file, 0), text);
+        }
+        work.extend(expanded.jobs);
+    }
+    for job in work {
+        let Rendered { job, reads, result } = render(generation, values, job);
+        let (name, file) = (&job.resource.name, &job.resource.file);
+        for key in &reads.outside {
+            let text = format!("the template read {key}, which lies outside keys");
+            all.add(Severity::Error, "outside_keys", name, (file, 0), text);
+        }
+        if reads.volatile {
+            let text = "it depends on the clock, DNS or a file, whose changes only the next --interval sees"
+                .to_owned();
+            all.add(Severity::Warning, "volatile", name, (file, 0), text);
+        }
+        match result {
+            Err(super::outcome::Outcome::Failed { step, text }) => {
+                all.add(Severity::Error, "render", name, (file, 0), format!("{step}: {text}"));
+            }
+            Err(_) => {}
+            Ok(bytes) => {
+                if let Some(text) = expect.and_then(|expect| golden(expect, &job.dest, &bytes)) {
+                    all.add(Severity::Error, "golden", name, (file, 0), text);
+                }
+            }
+        }
+    }
+}
+
+/// How a rendering differs from its golden file, if it does.
+fn golden(expect: &Path, dest: &Path, bytes: &[u8]) -> Option<String> {
+    let below: PathBuf =
+        dest.components().filter(|part| matches!(part, std::path::Component::Normal(_))).collect();
+    let by_name = dest.file_name().map(|name| expect.join(name));
+    let whole = expect.join(below);
+    let path = if whole.exists() { whole } else { by_name.filter(|path| path.exists()).unwrap_or(whole) };
+    let wanted = match fs::read(&path) {
+        Ok(wanted) => wanted,
+        Err(error) => return Some(format!("no golden file {}: {error}", path.display())),
+    };
+    if wanted == bytes {
+        return None;
+    }
+    let (wanted, got) = (String::from_utf8_lossy(&wanted), String::from_utf8_lossy(bytes));
+    let diff = similar::TextDiff::from_lines(wanted.as_ref(), got.as_ref());
+    let diff =
+        diff.unified_diff().context_radius(3).header(&path.display().to_string(), "rendered").to_string();
+    Some(format!("the rendering is not what {} holds\n{diff}", path.display()))
+}

@@ -1,0 +1,91 @@
+//! Rendering every resource once: what CI and boot scripts run.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use super::deliver::Deliverer;
+use super::ending::to_the_end;
+use super::error::ReloaderError;
+use super::generation::Generation;
+use super::housekeeping::sweep_stage_files;
+use super::outcome::{Line, Outcome, Report, Step};
+use super::phase::Ending;
+use super::settings::Settings;
+
+use crate::source::{Source, SourceError};
+use crate::stop::{Signal, Signals, Stop};
+use crate::template::Values;
+
+/// Renders everything once. A broken resource is a failed line of the report, the others are rendered.
+///
+/// # Errors
+/// When nothing could be rendered at all: no confdir, no answer from the source within its time.
+pub async fn render(
+    settings: Arc<Settings>,
+    source: &Source,
+    signals: &mut Signals,
+) -> Result<(Report, Ending), ReloaderError> {
+    let generation = Generation::load(&settings);
+    let mut report = problems_of(&generation)?;
+    generation.announce();
+    sweep_stage_files(&generation.confdir);
+    let values = tokio::select! {
+        values = fetch(&settings, source, &generation) => Arc::new(values?),
+        () = stop_signal(signals) => return Ok((report, Ending::CutOff)),
+    };
+    let mut deliverer = Deliverer::new(Arc::clone(&settings), Stop::new())?;
+    let all: BTreeSet<usize> = (0..generation.confdir.resources.len()).collect();
+    let stop = deliverer.stop.clone();
+    let work = deliverer.pass(&generation, &values, &all);
+    match to_the_end(work, signals, &stop, settings.shutdown_timeout, || {}).await {
+        Some((passed, _)) => {
+            report.lines.extend(passed.report.lines);
+            let ending = if stop.requested() { Ending::CutOff } else { Ending::Stopped };
+            Ok((report, ending))
+        }
+        None => Ok((report, Ending::CutOff)),
+    }
+}
+
+/// Waits for a signal to stop; while nothing is being changed there is nothing to finish first.
+async fn stop_signal(signals: &mut Signals) {
+    while !matches!(signals.next().await, Signal::Stop | Signal::StopNow) {}
+}
+
+/// The resources that could not even be read, as failed lines.
+pub(super) fn problems_of(generation: &Generation) -> Result<Report, ReloaderError> {
+    let confdir = &generation.confdir;
+    if confdir.files == 0 && confdir.problems.len() == 1 {
+        return Err(ReloaderError::Confdir(confdir.problems[0].to_string()));
+    }
+    let mut report = Report::default();
+    for problem in &confdir.problems {
+        report.lines.push(Line {
+            resource: problem.file.display().to_string(),
+            dest: PathBuf::new(),
+            outcome: Outcome::failed(Step::Resource, problem),
+            index: None,
+        });
+    }
+    Ok(report)
+}
+
+/// One snapshot of everything the resources read, within the time a one-shot may take.
+pub(super) async fn fetch(
+    settings: &Settings,
+    source: &Source,
+    generation: &Generation,
+) -> Result<Values, ReloaderError> {
+    let roots = generation.confdir.roots();
+    match timeout(settings.render_timeout, source.fetch(&roots)).await {
+        Ok(snapshot) => Ok(snapshot?.entries.into_iter().collect()),
+        Err(_) => {
+            let text =
+                format!("{} gave no whole answer within {:?}", source.describe(), settings.render_timeout);
+            Err(ReloaderError::Source(SourceError::Unavailable(text)))
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What came of each destination in a pass.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// The step at which a destination failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Its resource file.
+    Resource,
+    /// Rendering its template.
+    Template,
+    /// The syntax of what was rendered.
+    Format,
+    /// Writing the staged file.
+    Stage,
+    /// Its check command.
+    Check,
+    /// Swapping the file in.
+    Place,
+    /// Its reload.
+    Reload,
+    /// The service's answer after the reload.
+    Verify,
+}
+
+impl Step {
+    /// Whether rendering again is what may mend it. A reload has a clock of its own, and a content that failed
+    /// its verification waits for another content.
+    #[must_use]
+    pub const fn is_retried(self) -> bool {
+        !matches!(self, Self::Reload | Self::Verify)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resource => "resource",
+            Self::Template => "template",
+            Self::Format => "output format",
+            Self::Stage => "stage",
+            Self::Check => "config check",
+            Self::Place => "place",
+            Self::Reload => "reload",
+            Self::Verify => "verify",
+        })
+    }
+}
+
+/// What came of one destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// The file is as it should be.
+    InSync,
+    /// It differs and was left alone: noop.
+    WouldChange,
+    /// The new file is in place and its reload, if any, succeeded.
+    Updated,
+    /// The file of an entry that is gone was removed.
+    Removed,
+    /// Left as it is on purpose.
+    Skipped {
+        /// Why.
+        why: String,
+    },
+    /// The new file is in place; its reload waits for its turn and is not forgotten.
+    Owed {
+        /// Why it waits.
+        why: String,
+    },
+    /// Something failed.
+    Failed {
+        /// Where.
+        step: Step,
+        /// What, and what to do.
+        text: String,
+    },
+}
+
+impl Outcome {
+    /// Whether the destination is not as wished.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed { .. })
+    }
+
+    /// A failure at a step.
+    pub(super) fn failed(step: Step, text: impl fmt::Display) -> Self {
+        Self::Failed { step, text: text.to_string() }
+    }
+}
+
+/// One line of a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// The resource's name.
+    pub resource: String,
+    /// The destination; empty when the resource could not even be read.
+    pub dest: PathBuf,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Index of the resource in its generation.
+    #[serde(skip)]
+    pub index: Option<usize>,
+}
+
+/// What came of a whole pass.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Every destination that was looked at.
+    pub lines: Vec<Line>,
+}
+
+impl Report {
+    /// Whether everything is as wished.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        !self.lines.iter().any(|line| line.outcome.is_failure())
+    }
+
+    /// How many destinations failed.
+    #[must_use]
+    pub fn failures(&self) -> usize {
+        self.lines.iter().filter(|line| line.outcome.is_failure()).count()
+    }
+}

@@ -1,0 +1,232 @@
+//! Reloads that are owed: a file was swapped, and the service was not yet told, or would not listen.
+//!
+//! A debt is written down, and synced, before the file is swapped, and struck off after the reload
+//! succeeded. So whatever happens in between (a failing command, a throttled reload, SIGTERM, kill -9, a
+//! power cut), the next run finds it and pays, although the file on disk is already in sync.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// One owed reload, as kept on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Debt {
+    /// What has to run: the reload's identity (`Action::key`).
+    pub(super) action: String,
+    /// What was swapped.
+    pub(super) files: Vec<Swapped>,
+    /// Tells this run's debt from a later one's for the same action.
+    pub(super) token: String,
+}
+
+/// One destination of a debt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Swapped {
+    /// Where.
+    pub(super) dest: PathBuf,
+    /// The digest of what was put there; empty where the file was removed.
+    pub(super) digest: String,
+    /// The name of the resource.
+    pub(super) resource: String,
+}
+
+impl Debt {
+    /// A debt for an action, with no files yet and a token of its own.
+    pub(super) fn new(action: String) -> Self {
+        Self { action, files: Vec::new(), token: format!("{:016x}", rand::random::<u64>()) }
+    }
+}
+
+/// The folder of debts of one confdir; without a state folder, debts last as long as the process.
+#[derive(Clone, Debug)]
+pub(super) struct Ledger {
+    dir: Option<PathBuf>,
+}
+
+impl Ledger {
+    /// Opens the ledger below a state folder, made if missing, readable by its owner only.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub(super) fn open(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
+        let Some(state_dir) = state_dir else { return Ok(Self { dir: None }) };
+        let confdir = std::path::absolute(confdir)?;
+        let name = &digest(confdir.as_os_str().as_encoded_bytes())[..32];
+        let dir = state_dir.join("owed").join(name);
+        make(&dir)?;
+        Ok(Self { dir: Some(dir) })
+    }
+
+    /// Writes a debt down. An earlier one for the same action goes into it: should this run die before its
+    /// own swap, what was owed before is owed still.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; the file must then not be swapped.
+    pub(super) fn owe(&self, debt: &Debt) -> io::Result<()> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        // Somebody may have cleared the state folder meanwhile.
+        make(dir)?;
+        let path = dir.join(file_name(&debt.action));
+        let temporary = path.with_extension(format!("new.{}", std::process::id()));
+        let mut debt = debt.clone();
+        for file in read(&path).into_iter().flat_map(|earlier| earlier.files) {
+            if debt.files.iter().all(|known| known.dest != file.dest) {
+                debt.files.push(file);
+            }
+        }
+        let bytes = serde_json::to_vec(&debt).map_err(io::Error::other)?;
+        fs::write(&temporary, bytes)?;
+        fs::File::open(&temporary)?.sync_all()?;
+        fs::rename(&temporary, &path)?;
+        fs::File::open(dir)?.sync_all()
+    }
+
+    /// Strikes a debt off, unless another run has taken it over since.
+    ///
+    /// # Errors
+    /// When the file cannot be removed: the reload will then run once more than needed.
+    pub(super) fn paid(&self, debt: &Debt) -> io::Result<()> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let path = dir.join(file_name(&debt.action));
+        match read(&path) {
+            Some(present) if present.token != debt.token => Ok(()),
+            _ => match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// The debt for an action, when one is on file.
+    pub(super) fn find(&self, action: &str) -> Option<Debt> {
+        read(&self.dir.as_ref()?.join(file_name(action))).filter(|debt| debt.action == action)
+    }
+
+    /// Every debt that earlier runs left. One whose file no longer is what was swapped in is owed all the same: the
+    /// service may have seen neither text, and a reload too many harms nobody.
+    pub(super) fn inherited(&self) -> Vec<Debt> {
+        let Some(entries) = self.dir.as_ref().and_then(|dir| fs::read_dir(dir).ok()) else {
+            return Vec::new();
+        };
+        let papers = entries.flatten().map(|entry| entry.path());
+        let papers = papers.filter(|path| path.extension().is_some_and(|end| end == "json"));
+        let mut debts: Vec<Debt> = papers.filter_map(|path| read(&path)).collect();
+        debts.sort_by(|a, b| a.action.cmp(&b.action));
+        debts
+    }
+}
+
+fn make(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+fn read(path: &Path) -> Option<Debt> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn file_name(action: &str) -> String {
+    format!("{}.json", &digest(action.as_bytes())[..32])
+}
+
+/// The SHA-256 of some bytes in hexadecimal.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn debt(dest: &Path, content: &[u8], token: &str) -> Debt {
+        let digest = if content.is_empty() { String::new() } else { digest(content) };
+        let file = Swapped { dest: dest.to_owned(), digest, resource: "nginx".into() };
+        Debt { action: "sh nginx".into(), files: vec![file], token: token.into() }
+    }
+
+    fn ledger(dir: &Path) -> Ledger {
+        Ledger::open(Some(dir), Path::new("/confdir")).unwrap()
+    }
+
+    #[test]
+    fn a_debt_outlives_the_ledger_and_ends_when_paid() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("dest");
+        fs::write(&dest, "new").unwrap();
+        let owed = debt(&dest, b"new", "1");
+        ledger(dir.path()).owe(&owed).unwrap();
+        assert_eq!(ledger(dir.path()).inherited(), std::slice::from_ref(&owed));
+        ledger(dir.path()).paid(&owed).unwrap();
+        assert!(ledger(dir.path()).inherited().is_empty());
+    }
+
+    #[test]
+    fn debts_belong_to_one_confdir_and_only_their_owner_reads_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("dest");
+        fs::write(&dest, "new").unwrap();
+        ledger(dir.path()).owe(&debt(&dest, b"new", "1")).unwrap();
+        assert!(Ledger::open(Some(dir.path()), Path::new("/other")).unwrap().inherited().is_empty());
+        let mode = fs::metadata(dir.path().join("owed")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_debt_is_owed_whatever_became_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("dest");
+        ledger(dir.path()).owe(&debt(&dest, b"new", "1")).unwrap();
+        assert_eq!(ledger(dir.path()).inherited().len(), 1, "the file is missing");
+        fs::write(&dest, "edited by hand").unwrap();
+        assert_eq!(ledger(dir.path()).inherited().len(), 1, "the file is another");
+    }
+
+    #[test]
+    fn a_state_folder_that_was_cleared_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = ledger(dir.path());
+        fs::remove_dir_all(dir.path().join("owed")).unwrap();
+        ledger.owe(&debt(Path::new("/x"), b"new", "1")).unwrap();
+        assert_eq!(ledger.inherited().len(), 1);
+    }
+
+    #[test]
+    fn a_later_debt_takes_the_earlier_one_in_although_its_own_swap_never_happened() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        fs::write(&first, "swapped").unwrap();
+        ledger(dir.path()).owe(&debt(&first, b"swapped", "1")).unwrap();
+        ledger(dir.path()).owe(&debt(&second, b"never", "2")).unwrap();
+        let dests: Vec<_> =
+            ledger(dir.path()).inherited()[0].files.iter().map(|file| file.dest.clone()).collect();
+        assert!(dests.contains(&first), "{dests:?}");
+    }
+
+    #[test]
+    fn paying_leaves_a_debt_that_another_run_took_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("dest");
+        ledger(dir.path()).owe(&debt(&dest, b"a", "1")).unwrap();
+        ledger(dir.path()).owe(&debt(&dest, b"b", "2")).unwrap();
+        ledger(dir.path()).paid(&debt(&dest, b"a", "1")).unwrap();
+        assert!(ledger(dir.path()).find("sh nginx").is_some());
+    }
+
+    #[test]
+    fn a_torn_paper_is_no_debt() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = ledger(dir.path());
+        fs::write(ledger.dir.as_ref().unwrap().join(file_name("x")), "{\"act").unwrap();
+        assert!(ledger.inherited().is_empty());
+    }
+}

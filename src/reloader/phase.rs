@@ -1,0 +1,21 @@
+//! What the outside may know of a running daemon, and how it ended.
+
+/// What the outside may know of a running daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not every resource has rendered yet; the text says what is waited for.
+    Starting(String),
+    /// Every resource has rendered at least once; the text says how things stand.
+    Ready(String),
+    /// The stop was asked for.
+    Stopping,
+}
+
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In good order.
+    Stopped,
+    /// Cut off by a second signal or by its deadline; what was owed is on paper.
+    CutOff,
+}

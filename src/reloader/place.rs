@@ -1,0 +1,175 @@
+//! The swap itself: everything that was accepted in a pass, in one go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::job::Job;
+use super::manifest::Manifest;
+use super::outcome::{Line, Outcome, Step};
+use super::owed::{Debt, Ledger};
+use super::reload::Action;
+use super::resource::Resource;
+use super::want::{Before, Content, Want, line};
+use crate::replace::{Placed, Staged, Target, sync_folder};
+
+/// A checked file on its way to its destination.
+#[derive(Debug)]
+pub(super) struct Placing {
+    pub(super) job: Job,
+    pub(super) target: Target,
+    pub(super) staged: Staged,
+    pub(super) digest: String,
+    /// The reload it will owe.
+    pub(super) action: Option<Action>,
+    /// Whether a verification may want the present file back.
+    pub(super) keep_previous: bool,
+}
+
+/// A file of ours whose `for_each` entry is gone.
+#[derive(Clone, Debug)]
+pub(super) struct Gone {
+    pub(super) index: usize,
+    pub(super) resource: Arc<Resource>,
+    pub(super) dest: PathBuf,
+}
+
+impl Gone {
+    /// The reload its removal owes; one that cannot be made was reported when the file was rendered.
+    pub(super) fn action(&self) -> Option<Action> {
+        Action::of(&self.resource, &self.dest).ok().flatten()
+    }
+}
+
+/// Everything one pass swaps.
+pub(super) struct Swap {
+    pub(super) accepted: Vec<Placing>,
+    pub(super) gone: Vec<Gone>,
+    pub(super) debts: BTreeMap<String, Debt>,
+    pub(super) ledger: Ledger,
+    pub(super) keep_staged: bool,
+    pub(super) manifest: Manifest,
+}
+
+/// What became of it.
+#[derive(Default)]
+pub(super) struct Swapped {
+    pub(super) wants: Vec<Want>,
+    pub(super) failed: Vec<Line>,
+    /// Destinations that are mounts of their own and could not be renamed over.
+    pub(super) in_place: Vec<PathBuf>,
+}
+
+/// Writes the debts down, swaps every file, makes the swaps durable. Blocking.
+pub(super) fn place_all(swap: Swap) -> Swapped {
+    let mut swapped = Swapped::default();
+    let Swap { accepted, gone, debts, ledger, keep_staged, manifest } = swap;
+    if let Err(text) = write_down(&debts, &ledger, &accepted, &manifest) {
+        // Without the debt on disk a crash after the swap would lose the reload: better no swap.
+        let files = accepted.iter().map(|one| (one.job.index, &one.job.resource, &one.job.dest));
+        let gone = gone.iter().map(|gone| (gone.index, &gone.resource, &gone.dest));
+        for (index, resource, dest) in files.chain(gone) {
+            swapped.failed.push(line(index, resource, dest, Outcome::failed(Step::Place, &text)));
+        }
+        return swapped;
+    }
+    let mut folders = BTreeSet::new();
+    for one in accepted {
+        let (index, resource, dest) = (one.job.index, Arc::clone(&one.job.resource), one.job.dest.clone());
+        folders.extend([one.target.folder().to_owned()]);
+        match place(one, keep_staged) {
+            Ok((want, placed)) => {
+                if placed == Placed::InPlace {
+                    swapped.in_place.push(dest);
+                }
+                swapped.wants.push(want);
+            }
+            Err(text) => {
+                swapped.failed.push(line(index, &resource, &dest, Outcome::failed(Step::Place, text)));
+            }
+        }
+    }
+    for Gone { index, resource, dest } in gone {
+        folders.extend(dest.parent().map(Path::to_owned));
+        match remove(&resource, &dest, &manifest) {
+            Ok(previous) => {
+                let content = Content::Removed;
+                swapped.wants.push(Want { index: Some(index), resource, dest, content, previous });
+            }
+            Err(text) => {
+                swapped.failed.push(line(index, &resource, &dest, Outcome::failed(Step::Place, text)));
+            }
+        }
+    }
+    for folder in folders {
+        if let Err(error) = sync_folder(&folder) {
+            tracing::warn!("{}: the swap may not survive a power cut: {error}", folder.display());
+        }
+    }
+    swapped
+}
+
+fn write_down(
+    debts: &BTreeMap<String, Debt>,
+    ledger: &Ledger,
+    accepted: &[Placing],
+    manifest: &Manifest,
+) -> Result<(), String> {
+    for debt in debts.values() {
+        ledger.owe(debt).map_err(|error| format!("cannot write down the reload it will owe: {error}"))?;
+    }
+    let mut by_resource: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
+    for one in accepted.iter().filter(|one| one.job.resource.for_each.is_some()) {
+        by_resource.entry(&one.job.resource.name).or_default().push(one.job.dest.clone());
+    }
+    for (resource, dests) in by_resource {
+        manifest
+            .add(resource, dests)
+            .map_err(|error| format!("cannot write down which files are ours: {error}"))?;
+    }
+    Ok(())
+}
+
+fn place(one: Placing, keep_staged: bool) -> Result<(Want, Placed), String> {
+    let Placing { job, target, staged, digest, keep_previous, .. } = one;
+    let previous = if keep_previous { Some(previous(&target)?) } else { None };
+    if job.resource.backup {
+        target.backup(".bak").map_err(|error| format!("cannot write the backup: {error}"))?;
+    }
+    if keep_staged {
+        let copy = kept_name(staged.path());
+        fs::copy(staged.path(), &copy).map_err(|error| format!("cannot keep the staged file: {error}"))?;
+        tracing::info!("Keeping staged file: {}", copy.display());
+    }
+    let placed = staged.place().map_err(|error| error.to_string())?;
+    let content = Content::Swapped(digest);
+    Ok((Want { index: Some(job.index), resource: job.resource, dest: job.dest, content, previous }, placed))
+}
+
+/// A name that no later run takes for an orphan of this one.
+fn kept_name(staged: &Path) -> PathBuf {
+    let name = staged.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    staged.with_file_name(name.replacen(&format!(".{}.", std::process::id()), ".kept.", 1))
+}
+
+fn previous(target: &Target) -> Result<Before, String> {
+    let saved =
+        target.save().map_err(|error| format!("cannot keep the present file for a way back: {error}"))?;
+    Ok((target.clone(), saved))
+}
+
+/// Removes the file of an entry that is gone; one that somebody else removed first is gone as well.
+fn remove(resource: &Resource, dest: &Path, manifest: &Manifest) -> Result<Option<Before>, String> {
+    let target = Target::resolve(dest).map_err(|error| error.to_string())?;
+    let previous = if resource.verify.is_some() { Some(previous(&target)?) } else { None };
+    match fs::remove_file(dest) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(format!("cannot remove it: {error}"));
+        }
+        _ => {}
+    }
+    manifest.drop_one(&resource.name, dest).map_err(|error| format!("cannot forget it: {error}"))?;
+    Ok(previous)
+}

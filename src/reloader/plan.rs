@@ -1,0 +1,236 @@
+//! What a render would change, for people and for programs. Nothing is touched.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::sync::Arc;
+
+use serde::Serialize;
+use similar::{DiffTag, TextDiff};
+
+use super::error::ReloaderError;
+use super::expand::{Claims, expand};
+use super::generation::Generation;
+use super::manifest::Manifest;
+use super::once::{fetch, problems_of};
+use super::outcome::{Line, Outcome};
+use super::prepare::{Depth, Prepared, Ready, prepare_all};
+use super::redact::{MASK, Redactor};
+use super::reload::Action;
+use super::settings::Settings;
+use crate::source::Source;
+
+/// What would happen to one destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// The file would be made.
+    Create,
+    /// Its text would change.
+    Update,
+    /// Only its mode or owner would change.
+    Attributes,
+    /// The file would be removed: its `for_each` entry is gone.
+    Remove,
+    /// Nothing would change.
+    None,
+    /// Nobody can tell: it fails to render.
+    Error,
+}
+
+/// One destination of a plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planned {
+    /// The resource's name.
+    pub resource: String,
+    /// The destination.
+    pub dest: String,
+    /// What would happen.
+    pub change: Change,
+    /// Mode or owner that would change, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<String>,
+    /// The unified diff, secrets masked.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub diff: String,
+    /// The command that would be run afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reload: Option<String>,
+    /// Why nobody can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Everything a render would change.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Plan {
+    /// Every destination, changed or not.
+    pub resources: Vec<Planned>,
+}
+
+impl Plan {
+    /// Whether a render would change anything, or fail.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        self.resources.iter().any(|planned| planned.change != Change::None)
+    }
+
+    /// The plan as unified diffs, one after the other, and a line for what a diff cannot show.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        for planned in &self.resources {
+            // Writing to a String cannot fail.
+            for change in &planned.attributes {
+                let _ = writeln!(out, "# {}: {change}", planned.dest);
+            }
+            if planned.change == Change::Remove {
+                let _ = writeln!(out, "# {} would be removed", planned.dest);
+            }
+            if let Some(error) = &planned.error {
+                let _ =
+                    writeln!(out, "# {} ({}) cannot be rendered: {error}", planned.dest, planned.resource);
+            }
+            out.push_str(&planned.diff);
+        }
+        out
+    }
+}
+
+/// Makes the plan. `context` is the number of unchanged lines around each change.
+///
+/// # Errors
+/// When the source does not answer or there is no confdir.
+pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> Result<Plan, ReloaderError> {
+    let generation = Generation::load(&settings);
+    let report = problems_of(&generation)?;
+    let values = Arc::new(fetch(&settings, source, &generation).await?);
+    let redactor = Redactor::new(&settings.redact, &values);
+    let mut plan = Plan { resources: report.lines.into_iter().map(unreadable).collect() };
+    let manifest = Manifest::peek(settings.state_dir.as_deref(), &settings.confdir)
+        .map_err(|error| ReloaderError::state(settings.state_dir.as_deref(), error))?;
+    let due = (0..generation.confdir.resources.len()).collect();
+    let expanded = expand(&generation, &values, &due, &manifest, &mut Claims::default());
+    plan.resources.extend(expanded.failed.into_iter().map(unreadable));
+    plan.resources.extend(expanded.gone.iter().filter(|gone| gone.dest.exists()).map(|gone| Planned {
+        reload: gone.action().map(|action| action.describe()),
+        ..Planned::new(&gone.resource.name, &gone.dest.display().to_string(), Change::Remove)
+    }));
+    let jobs = expanded.jobs;
+    let work = move || prepare_all(&generation, &values, jobs, Depth::Compare);
+    let prepared = tokio::task::spawn_blocking(work).await.expect("rendering does not panic");
+    plan.resources.extend(prepared.into_iter().map(|one| planned(one, &redactor, context)));
+    Ok(plan)
+}
+
+impl Planned {
+    fn new(resource: &str, dest: &str, change: Change) -> Self {
+        Self {
+            resource: resource.to_owned(),
+            dest: dest.to_owned(),
+            change,
+            attributes: Vec::new(),
+            diff: String::new(),
+            reload: None,
+            error: None,
+        }
+    }
+}
+
+fn unreadable(line: Line) -> Planned {
+    let error = match line.outcome {
+        Outcome::Failed { text, .. } => Some(text),
+        _ => None,
+    };
+    Planned { error, ..Planned::new(&line.resource, &line.dest.display().to_string(), Change::Error) }
+}
+
+fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
+    let Prepared { job, result, .. } = prepared;
+    let named = |change| Planned::new(&job.resource.name, &job.dest_text(), change);
+    match result {
+        Err(Outcome::Skipped { .. }) => named(Change::None),
+        Err(Outcome::Failed { text, .. }) => {
+            Planned { error: Some(redactor.mask(&text)), ..named(Change::Error) }
+        }
+        Err(_) => named(Change::None),
+        Ok(ready) if ready.difference.none() => named(Change::None),
+        Ok(ready) => {
+            let change = match (ready.difference.missing, ready.difference.bytes) {
+                (true, _) => Change::Create,
+                (false, true) => Change::Update,
+                (false, false) => Change::Attributes,
+            };
+            let reload = Action::of(&job.resource, &job.dest).ok().flatten().map(|action| action.describe());
+            Planned {
+                attributes: attributes(&ready),
+                diff: diff(&ready, &job.dest_text(), redactor, context),
+                reload,
+                ..named(change)
+            }
+        }
+    }
+}
+
+fn attributes(ready: &Ready) -> Vec<String> {
+    let difference = &ready.difference;
+    let mode = difference.mode.map(|(have, want)| format!("mode {have:04o} would become {want:04o}"));
+    let uid = difference.uid.map(|(have, want)| format!("owner {have} would become {want}"));
+    let gid = difference.gid.map(|(have, want)| format!("group {have} would become {want}"));
+    [mode, uid, gid].into_iter().flatten().collect()
+}
+
+fn diff(ready: &Ready, dest: &str, redactor: &Redactor, context: usize) -> String {
+    if !ready.difference.missing && !ready.difference.bytes {
+        return String::new();
+    }
+    let old = fs::read(ready.target.path()).unwrap_or_default();
+    let (Ok(old), Ok(new)) = (String::from_utf8(old), std::str::from_utf8(&ready.bytes)) else {
+        return format!("Binary files {dest} and its rendering differ\n");
+    };
+    let masked_new = redactor.mask(new);
+    let masked_old = hide_replaced(&redactor.mask(&old), &masked_new);
+    if masked_old == masked_new {
+        return format!("# {dest}: only a redacted value changes\n");
+    }
+    let from = if ready.difference.missing { "/dev/null".to_owned() } else { format!("a{dest}") };
+    TextDiff::from_lines(masked_old.as_str(), masked_new.as_str())
+        .unified_diff()
+        .context_radius(context)
+        .header(&from, &format!("b{dest}"))
+        .to_string()
+}
+
+/// Masks the lines that a line with a secret takes the place of: they held the secret's earlier value, which no
+/// source knows any more.
+fn hide_replaced(old: &str, new: &str) -> String {
+    let diff = TextDiff::from_lines(old, new);
+    let mut out = String::with_capacity(old.len());
+    for op in diff.ops() {
+        let (from, to) = (op.old_range(), op.new_range());
+        let secret = (to.start..to.end).any(|at| diff.new_slice(at).is_some_and(|line| line.contains(MASK)));
+        let before: Vec<&str> = from.filter_map(|at| diff.old_slice(at)).collect();
+        if secret && op.tag() == DiffTag::Replace {
+            out.extend(
+                before
+                    .iter()
+                    .map(|line| if line.ends_with('\n') { format!("{MASK}\n") } else { MASK.to_owned() }),
+            );
+        } else {
+            out.push_str(&before.concat());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_a_secret_replaces_is_hidden_and_its_neighbours_are_not() {
+        let old = "host a\npass old\nport 1\n";
+        let new = format!("host a\npass {MASK}\nport 2\nuser x\n");
+        assert_eq!(hide_replaced(old, &new), format!("host a\n{MASK}\n{MASK}\n"));
+        assert_eq!(hide_replaced("a\nb\n", "a\nc\n"), "a\nb\n");
+    }
+}

@@ -1,0 +1,100 @@
+//! What makes a service take a new file: a command or a signal, run once however many files want it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::resource::{Reload, Resource};
+use crate::command::{Command, Outcome, Status};
+use crate::template::expand_command;
+
+/// A reload with everything filled in. Two resources with equal actions share one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Command { line: String, timeout: Duration },
+    Signal { signal: Signal, pid_file: PathBuf },
+}
+
+impl Action {
+    /// The reload of one destination, if its resource has one.
+    pub(super) fn of(resource: &Resource, dest: &Path) -> Result<Option<Self>, String> {
+        Ok(match &resource.reload {
+            None => None,
+            Some(Reload::Command { line, timeout, literal }) => {
+                let dest = dest.to_string_lossy();
+                // After the swap the staged file is the destination.
+                let line = if *literal { line.clone() } else { expand_command(line, &dest, &dest)? };
+                Some(Self::Command { line, timeout: *timeout })
+            }
+            Some(Reload::Signal { signal, pid_file }) => {
+                Some(Self::Signal { signal: *signal, pid_file: pid_file.clone() })
+            }
+        })
+    }
+
+    /// What tells it from every other reload, in this run and in the next.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::Command { line, .. } => format!("command {line}"),
+            Self::Signal { signal, pid_file } => format!("signal {signal} {}", pid_file.display()),
+        }
+    }
+
+    /// What a person knows it by.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Command { line, .. } => line.clone(),
+            Self::Signal { signal, pid_file } => format!("{signal} to the process in {}", pid_file.display()),
+        }
+    }
+
+    /// Runs it. An error says what failed, with the command's output.
+    pub(super) async fn run(&self) -> Result<(), String> {
+        match self {
+            Self::Command { line, timeout } => run_command(line, *timeout).await,
+            Self::Signal { signal, pid_file } => {
+                let text = fs::read_to_string(pid_file)
+                    .map_err(|error| format!("cannot read {}: {error}", pid_file.display()))?;
+                let pid = text.trim().parse().ok().filter(|pid| *pid > 1).ok_or_else(|| {
+                    format!("{} holds no process id but {:?}", pid_file.display(), text.trim())
+                })?;
+                kill(Pid::from_raw(pid), *signal)
+                    .map_err(|error| format!("cannot send {signal} to {pid}: {error}"))
+            }
+        }
+    }
+}
+
+/// Runs one shell command to its end or its limit.
+pub(super) async fn run_command(line: &str, timeout: Duration) -> Result<(), String> {
+    let command = Command { line: line.to_owned(), env: Vec::new(), timeout, dir: None };
+    tracing::debug!("Running {line}");
+    let outcome = command.run().await;
+    if outcome.success() {
+        if !outcome.output.trim().is_empty() {
+            // What it printed may hold a secret; that it printed is all the log of a success needs.
+            tracing::debug!("{line} printed {} bytes", outcome.output.len());
+        }
+        return Ok(());
+    }
+    Err(explain(&outcome, timeout))
+}
+
+fn explain(outcome: &Outcome, timeout: Duration) -> String {
+    let what = match &outcome.status {
+        Status::Exited(code) => format!("exit status {code}"),
+        Status::Signalled(signal) => format!("killed by signal {signal}"),
+        Status::TimedOut => {
+            format!("still running after its limit of {timeout:?}; its process group was killed")
+        }
+        Status::NotStarted(why) => format!("could not be started: {why}"),
+        Status::Cancelled => "cut off by the stop of this process".to_owned(),
+    };
+    match outcome.output.trim() {
+        "" => what,
+        output => format!("{what}\n{output}"),
+    }
+}

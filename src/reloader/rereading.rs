@@ -1,0 +1,47 @@
+//! Reading the confdir again without holding anything up.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::generation::{Generation, Refused};
+use super::settings::Settings;
+
+/// What a reading comes to.
+type Read = Result<Option<Generation>, Refused>;
+
+/// At most one reading under way, on a thread of its own, and whether another one is wanted after it.
+#[derive(Default)]
+pub(super) struct Rereading {
+    running: Option<(JoinHandle<Read>, bool)>,
+    again: Option<bool>,
+}
+
+impl Rereading {
+    /// Starts a reading; while one runs, notes that another is wanted. `asked`: a person did, so it is read even
+    /// if nothing seems to have changed, and answered.
+    pub(super) fn start(&mut self, generation: &Generation, settings: &Arc<Settings>, asked: bool) {
+        if self.running.is_some() {
+            self.again = Some(self.again.unwrap_or(false) || asked);
+            return;
+        }
+        let (generation, settings) = (generation.clone(), Arc::clone(settings));
+        let work = move || generation.reread(&settings, asked);
+        self.running = Some((tokio::task::spawn_blocking(work), asked));
+    }
+
+    /// The result of the reading under way, and whether a person asked for it. Dropping the future loses nothing.
+    pub(super) async fn done(&mut self) -> (Read, bool) {
+        let Some((handle, asked)) = &mut self.running else { return pending().await };
+        let asked = *asked;
+        let result = handle.await.expect("reading a confdir does not panic");
+        self.running = None;
+        (result, asked)
+    }
+
+    /// The reading that was wanted meanwhile, if any: whether a person asked for it.
+    pub(super) fn wanted(&mut self) -> Option<bool> {
+        self.again.take()
+    }
+}

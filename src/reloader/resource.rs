@@ -1,0 +1,430 @@
+//! One resource: what a file in `conf.d` says is rendered where, checked and reloaded how.
+//!
+//! confd's schema is kept as it is; our own fields stand beside it. A field nobody knows is never dropped in
+//! silence.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{Group, User};
+use toml::de::DeTable;
+
+use super::fields::{Fields, Problem, line_of};
+use super::settings::{Settings, UnknownFields};
+use crate::replace::Attributes;
+use crate::template::{Scope, expand_command};
+
+/// A resource as its file describes it, with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Resource {
+    /// The path of its file below `conf.d`, without `.toml`: what logs and `--resource` call it.
+    pub name: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// The template, relative to the templates folder.
+    pub src: String,
+    /// The destination; with `for_each` a pattern holding `{{ item }}`.
+    pub dest: String,
+    /// What it sees of the source.
+    pub scope: Arc<Scope>,
+    /// Mode and owner of the destination; unset means as the present file has them.
+    pub attributes: Attributes,
+    /// The command that judges a staged file.
+    pub check: Option<Check>,
+    /// What makes the service take the new file.
+    pub reload: Option<Reload>,
+    /// How to see that the service really took it.
+    pub verify: Option<Verify>,
+    /// The directory, relative to the prefix, each entry of which becomes one file.
+    pub for_each: Option<String>,
+    /// Quiet time before a change is rendered, and the longest wait for it.
+    pub debounce: Option<Duration>,
+    /// The longest a change waits for quiet.
+    pub max_wait: Option<Duration>,
+    /// The least time between two reloads; a reload that comes earlier waits, it is never dropped.
+    pub min_reload_interval: Duration,
+    /// Whether a missing key merely leaves the file as it is.
+    pub optional: bool,
+    /// Whether the previous file is kept as `<dest>.bak`.
+    pub backup: bool,
+    /// The syntax the rendered text must have.
+    pub output_format: Option<Format>,
+}
+
+/// A check command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Check {
+    /// Shell text; `{{.src}}` is the staged file.
+    pub line: String,
+    /// Its time limit.
+    pub timeout: Duration,
+}
+
+/// What makes a service take a new file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Reload {
+    /// A shell command; `{{.dest}}` is the destination.
+    Command {
+        /// Shell text.
+        line: String,
+        /// Its time limit.
+        timeout: Duration,
+        /// Whether it is run as it stands, with nothing filled in.
+        literal: bool,
+    },
+    /// A signal to the process a file names.
+    Signal {
+        /// The signal.
+        signal: Signal,
+        /// The file that holds the process id.
+        pid_file: PathBuf,
+    },
+}
+
+/// How to see that a service runs the new file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Verify {
+    /// What to ask.
+    pub probe: Probe,
+    /// How long the service has to answer as it should.
+    pub timeout: Duration,
+    /// The pause between two tries.
+    pub interval: Duration,
+}
+
+/// One question to a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// A GET answered with this status (2xx or 3xx when unset), its body holding this text.
+    Http {
+        /// Where to ask.
+        url: String,
+        /// The status wanted.
+        status: Option<u16>,
+        /// A text the body must hold.
+        contains: Option<String>,
+    },
+    /// A TCP connection that is accepted.
+    Tcp(String),
+    /// A shell command that exits 0.
+    Command(String),
+}
+
+/// A syntax that a rendered file must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// TOML.
+    Toml,
+}
+
+/// What reading one file gave: a resource unless something is wrong, and what to warn of.
+pub(super) struct Loaded {
+    pub(super) resource: Result<Resource, Vec<Problem>>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+/// Reads a resource from the text of its file.
+pub(super) fn parse(name: &str, file: &Path, text: &str, settings: &Settings) -> Loaded {
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let line = error.span().map_or(0, |span| line_of(text, span.start));
+            let problem = Problem { file: file.to_owned(), line, text: error.message().to_owned() };
+            return Loaded { resource: Err(vec![problem]), warnings: Vec::new() };
+        }
+    };
+    let mut top = Fields::new(file, text, "the file", document.get_ref());
+    let section = top.table("template", "template");
+    top.refuse("backend", "a resource cannot have a source of its own; set the backend for the whole run");
+    let Some(mut fields) = section else {
+        let (mut problems, _) = top.finish();
+        if problems.is_empty() {
+            let text = "no [template] table: every resource file needs one".to_owned();
+            problems.push(Problem { file: file.to_owned(), line: 0, text });
+        }
+        return Loaded { resource: Err(problems), warnings: Vec::new() };
+    };
+    let mut nested_unknown = Vec::new();
+    let resource = read(name, file, &mut fields, settings, &mut nested_unknown);
+    let (mut problems, mut unknown) = fields.finish();
+    let (top_problems, top_unknown) = top.finish();
+    problems.extend(top_problems);
+    unknown.extend(top_unknown);
+    unknown.extend(nested_unknown);
+    let warnings = match settings.unknown_fields {
+        UnknownFields::Refuse => {
+            problems.append(&mut unknown);
+            Vec::new()
+        }
+        UnknownFields::Warn => unknown,
+    };
+    problems.sort_by_key(|problem| problem.line);
+    Loaded { resource: if problems.is_empty() { Ok(resource) } else { Err(problems) }, warnings }
+}
+
+fn read(
+    name: &str,
+    file: &Path,
+    fields: &mut Fields<'_>,
+    settings: &Settings,
+    unknown: &mut Vec<Problem>,
+) -> Resource {
+    let src = required(fields, "src");
+    let dest = required(fields, "dest");
+    let prefix = fields.string("prefix");
+    let prefix = settings.prefix.clone().or(prefix).unwrap_or_default();
+    let keys = fields.strings("keys").unwrap_or_default();
+    let attributes = attributes(fields);
+    let check_timeout = alias(fields, "check_timeout", "check_cmd_timeout").unwrap_or(settings.check_timeout);
+    let check = fields.string("check_cmd").map(|line| Check { line, timeout: check_timeout });
+    if let Some(Err(text)) = check.as_ref().map(|check| expand_command(&check.line, "/src", "/dest")) {
+        fields.wrong(0, format!("check_cmd: {text}"));
+    }
+    let reload = reload(fields, settings);
+    let verify =
+        fields.table("verify", "template.verify").and_then(|section| verify(section, fields, unknown));
+    fields.refuse("rollout", "rolling reloads through a lock in the store are not part of this version");
+    Resource {
+        name: name.to_owned(),
+        file: file.to_owned(),
+        src,
+        dest,
+        scope: Arc::new(Scope::new(&prefix, &keys)),
+        attributes,
+        check,
+        reload,
+        verify,
+        for_each: fields.string("for_each"),
+        debounce: fields.duration("debounce"),
+        max_wait: fields.duration("max_wait"),
+        min_reload_interval: fields.duration("min_reload_interval").unwrap_or_default(),
+        optional: fields.flag("optional"),
+        backup: fields.flag("backup"),
+        output_format: output_format(fields),
+    }
+}
+
+fn required(fields: &mut Fields<'_>, name: &'static str) -> String {
+    let text = fields.string(name).unwrap_or_default();
+    if text.is_empty() && !fields.problems.iter().any(|problem| problem.text.starts_with(name)) {
+        fields.wrong(0, format!("{name} is missing from [template]"));
+    }
+    text
+}
+
+fn alias(fields: &mut Fields<'_>, name: &'static str, other: &'static str) -> Option<Duration> {
+    let first = fields.duration(name);
+    let second = fields.duration(other);
+    first.or(second)
+}
+
+fn attributes(fields: &mut Fields<'_>) -> Attributes {
+    let mode = fields.string_at("mode").filter(|(_, text)| !text.is_empty()).and_then(|(line, text)| {
+        let mode = octal(&text);
+        if mode.is_none() {
+            fields.wrong(line, format!("mode {text:?} is no octal mode such as \"0644\""));
+        }
+        mode
+    });
+    let uid = fields.id("uid");
+    let gid = fields.id("gid");
+    let owner = fields.string_at("owner").and_then(|(line, text)| {
+        let found =
+            by_number_or(&text, || User::from_name(&text).ok().flatten().map(|user| user.uid.as_raw()));
+        if found.is_none() {
+            fields.wrong(line, format!("owner {text:?}: no such user; a number works without one"));
+        }
+        found
+    });
+    let group = fields.string_at("group").and_then(|(line, text)| {
+        let found =
+            by_number_or(&text, || Group::from_name(&text).ok().flatten().map(|group| group.gid.as_raw()));
+        if found.is_none() {
+            fields.wrong(line, format!("group {text:?}: no such group; a number works without one"));
+        }
+        found
+    });
+    Attributes { mode, uid: uid.or(owner), gid: gid.or(group) }
+}
+
+/// `"644"`, `"0644"` and `"0o644"` are all octal: nobody has ever meant anything else by a file mode.
+fn octal(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let octal = digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o7777)
+}
+
+fn by_number_or(text: &str, name: impl FnOnce() -> Option<u32>) -> Option<u32> {
+    text.parse().ok().or_else(name)
+}
+
+fn reload(fields: &mut Fields<'_>, settings: &Settings) -> Option<Reload> {
+    let timeout = alias(fields, "reload_timeout", "reload_cmd_timeout").unwrap_or(settings.reload_timeout);
+    let line = fields.string("reload_cmd");
+    let signal = fields.string_at("reload_signal");
+    let pid_file = fields.string("pid_file");
+    match (line, signal, pid_file) {
+        (None, None, None) => None,
+        (Some(line), None, None) => match expand_command(&line, "/src", "/dest") {
+            Ok(_) => Some(Reload::Command { line, timeout, literal: false }),
+            // confd fills in nothing here: braces meant for another program (`docker ps --format`) reach it.
+            Err(_) if settings.unknown_fields == UnknownFields::Warn => {
+                Some(Reload::Command { line, timeout, literal: true })
+            }
+            Err(text) => {
+                fields.wrong(0, format!("reload_cmd: {text}"));
+                None
+            }
+        },
+        (None, Some((at, text)), Some(pid_file)) => {
+            let upper = text.to_uppercase();
+            let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+            let signal = name.parse().ok();
+            if signal.is_none() {
+                fields.wrong(at, format!("reload_signal {text:?} is no signal such as \"HUP\" or \"USR2\""));
+            }
+            signal.map(|signal| Reload::Signal { signal, pid_file: pid_file.into() })
+        }
+        (Some(_), ..) => {
+            fields.wrong(0, "reload_cmd and reload_signal exclude each other: give one of them");
+            None
+        }
+        (None, signal, _) => {
+            let at = signal.map_or(0, |(line, _)| line);
+            fields.wrong(at, "reload_signal and pid_file go together: give both");
+            None
+        }
+    }
+}
+
+fn verify(mut section: Fields<'_>, parent: &mut Fields<'_>, unknown: &mut Vec<Problem>) -> Option<Verify> {
+    let (http, tcp, command) = (section.string("http"), section.string("tcp"), section.string("command"));
+    let status = section.id("status").map(|status| u16::try_from(status).unwrap_or(0));
+    if status.is_some_and(|status| !(100..600).contains(&status)) {
+        section.wrong(0, "verify.status wants an HTTP status from 100 to 599");
+    }
+    let contains = section.string("contains");
+    let timeout = section.duration("timeout").unwrap_or(Duration::from_secs(10));
+    let interval = section.duration("interval").unwrap_or(Duration::from_millis(250));
+    let probe = match (http, tcp, command) {
+        (Some(url), None, None) if url.starts_with("http://") => Some(Probe::Http { url, status, contains }),
+        (Some(url), None, None) => {
+            section.wrong(0, format!("verify.http wants an http:// URL of the service itself, not {url:?}"));
+            None
+        }
+        (None, Some(address), None) => Some(Probe::Tcp(address)),
+        (None, None, Some(line)) => Some(Probe::Command(line)),
+        _ => {
+            section.wrong(0, "[template.verify] wants exactly one of http, tcp and command");
+            None
+        }
+    };
+    let (problems, unknown_here) = section.finish();
+    parent.problems.extend(problems);
+    unknown.extend(unknown_here);
+    Some(Verify { probe: probe?, timeout, interval: interval.max(Duration::from_millis(10)) })
+}
+
+fn output_format(fields: &mut Fields<'_>) -> Option<Format> {
+    let (line, text) = fields.string_at("output_format")?;
+    match text.as_str() {
+        "json" => Some(Format::Json),
+        "yaml" | "yml" => Some(Format::Yaml),
+        "toml" => Some(Format::Toml),
+        _ => {
+            fields.wrong(line, format!("output_format {text:?}: known are json, yaml and toml"));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Loaded {
+        parse("a", Path::new("a.toml"), text, &Settings::default())
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        load(text).resource.unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_confd_resource_reads_as_confd_reads_it() {
+        let text = "[template]\nSRC = \"a.tmpl\"\ndest = \"/tmp/a\"\nprefix = \"app\"\nkeys = [\"/db/\", \"web\"]\n\
+                    mode = \"0600\"\nuid = 0\nreload_cmd = \"true\"\ncheck_cmd = \"test {{.src}}\"\n";
+        let resource = load(text).resource.unwrap();
+        assert_eq!(
+            *resource.scope,
+            Scope { prefix: "/app".into(), roots: vec!["/app/db".into(), "/app/web".into()] }
+        );
+        assert_eq!(resource.attributes, Attributes { mode: Some(0o600), uid: Some(0), gid: None });
+        assert!(matches!(resource.reload, Some(Reload::Command { .. })));
+    }
+
+    #[test]
+    fn the_global_prefix_replaces_the_resources_own() {
+        let settings = Settings { prefix: Some("prod".into()), ..Settings::default() };
+        let text = "[template]\nsrc = \"a\"\ndest = \"/a\"\nprefix = \"/app\"\nkeys = [\"x\"]\n";
+        let resource = parse("a", Path::new("a.toml"), text, &settings).resource.unwrap();
+        assert_eq!(resource.scope.roots, ["/prod/x"]);
+    }
+
+    #[test]
+    fn a_mode_is_octal_with_or_without_its_zero() {
+        assert_eq!([octal("644"), octal("0644"), octal("0o644")], [Some(0o644); 3]);
+        assert_eq!(octal("4755"), Some(0o4755));
+        assert_eq!([octal("648"), octal("99999"), octal(""), octal("0x1a4"), octal("+644")], [None; 5]);
+    }
+
+    #[test]
+    fn everything_wrong_is_reported_at_once_with_its_line() {
+        let text = "[template]\ndest = 1\nmode = \"9\"\nreload_comand = \"x\"\nowner = \"nobody-here\"\n";
+        let problems = problems(text);
+        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert!(
+            problems
+                .iter()
+                .any(|p| p.contains("a.toml:4: unknown field `reload_comand`") && p.contains("reload_cmd"))
+        );
+        assert!(problems.iter().any(|p| p.contains("src is missing")));
+        assert!(problems.iter().any(|p| p.starts_with("a.toml:5: owner")));
+    }
+
+    #[test]
+    fn under_the_name_confd_an_unknown_field_is_a_warning() {
+        let settings = Settings { unknown_fields: UnknownFields::Warn, ..Settings::default() };
+        let loaded =
+            parse("a", Path::new("a.toml"), "[template]\nsrc=\"a\"\ndest=\"/a\"\nfoo=1\n", &settings);
+        assert!(loaded.resource.is_ok());
+        assert_eq!(loaded.warnings.len(), 1);
+    }
+
+    #[test]
+    fn verify_wants_exactly_one_probe() {
+        let with = |verify: &str| {
+            load(&format!("[template]\nsrc=\"a\"\ndest=\"/a\"\n[template.verify]\n{verify}\n")).resource
+        };
+        assert!(with("tcp = \"127.0.0.1:80\"").is_ok());
+        assert!(with("tcp = \"127.0.0.1:80\"\ncommand = \"true\"").is_err());
+        assert!(with("timeout = \"3s\"").is_err());
+        assert!(with("tcp = \"x:1\"\nintervall = 1").is_err());
+    }
+
+    #[test]
+    fn a_signal_needs_its_pid_file() {
+        let with = |extra: &str| load(&format!("[template]\nsrc=\"a\"\ndest=\"/a\"\n{extra}\n")).resource;
+        let resource = with("reload_signal = \"hup\"\npid_file = \"/run/x.pid\"").unwrap();
+        assert!(matches!(resource.reload, Some(Reload::Signal { signal: Signal::SIGHUP, .. })));
+        assert!(with("reload_signal = \"HUP\"").is_err());
+        assert!(with("reload_signal = \"NOPE\"\npid_file = \"/x\"").is_err());
+        assert!(with("reload_cmd = \"x\"\nreload_signal = \"HUP\"\npid_file = \"/x\"").is_err());
+    }
+}

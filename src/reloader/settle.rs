@@ -1,0 +1,245 @@
+//! Paying owed reloads: run each once, see that the service took it, go back where it did not.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::deliver::Deliverer;
+use super::outcome::{Line, Outcome, Step};
+use super::owed::Debt;
+use super::reload::Action;
+use super::verify::verify;
+use super::want::{Content, Want};
+use crate::backoff::Backoff;
+
+/// A reload that has to run, and for whom.
+pub(super) struct Owed {
+    /// `None` where only a verification is due.
+    action: Option<Action>,
+    /// Its paper, if it has one.
+    debt: Option<Debt>,
+    wants: Vec<Want>,
+    backoff: Backoff,
+    not_before: Option<Instant>,
+}
+
+impl Owed {
+    pub(super) fn new(action: Option<Action>) -> Self {
+        Self { action, debt: None, wants: Vec::new(), backoff: retry_backoff(), not_before: None }
+    }
+
+    /// One more destination wants this reload: it is due at once, whatever it waited for.
+    pub(super) fn add(&mut self, want: Want, debt: Option<Debt>) {
+        self.debt = debt.or(self.debt.take());
+        self.not_before = None;
+        match self.wants.iter_mut().find(|present| present.dest == want.dest) {
+            // The way back leads to what was there before the first swap that is not yet verified.
+            Some(present) => {
+                let previous = present.previous.take().or(want.previous);
+                *present = Want { previous, ..want };
+            }
+            None => self.wants.push(want),
+        }
+    }
+
+    /// Takes a destination back that was here before; the wait goes on.
+    pub(super) fn add_waiting(&mut self, want: Want) {
+        self.wants.push(want);
+    }
+
+    pub(super) fn take_wants(&mut self) -> Vec<Want> {
+        std::mem::take(&mut self.wants)
+    }
+
+    pub(super) fn debt(&self) -> Option<Debt> {
+        self.debt.clone()
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.wants.is_empty()
+    }
+
+    pub(super) fn is_verified(&self) -> bool {
+        self.wants.iter().any(|want| want.resource.verify.is_some())
+    }
+
+    fn interval(&self) -> Duration {
+        self.wants.iter().map(|want| want.resource.min_reload_interval).max().unwrap_or_default()
+    }
+
+    fn describe(&self) -> String {
+        self.action.as_ref().map_or_else(|| "verification".to_owned(), Action::describe)
+    }
+}
+
+impl Deliverer {
+    /// When the next owed reload may be tried, if any is owed.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.owed.values().map(|owed| owed.not_before.unwrap_or_else(Instant::now)).min()
+    }
+
+    /// Whether any reload is owed.
+    pub(super) fn is_owing(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Runs every owed reload whose time has come. Once the stop was asked for, no further one is started: what is
+    /// still owed is on paper.
+    pub(super) async fn settle_due(&mut self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let now = Instant::now();
+        let due = |owed: &Owed| owed.not_before.is_none_or(|at| at <= now);
+        let keys: Vec<String> =
+            self.owed.iter().filter(|(_, owed)| due(owed)).map(|(key, _)| key.clone()).collect();
+        let mut ran = false;
+        for key in keys {
+            if ran && self.stop.requested() {
+                break;
+            }
+            let Some(mut owed) = self.owed.remove(&key) else { continue };
+            if let Some(at) = self.throttled(&key, &owed) {
+                let why = format!("{} ran less than {:?} ago", owed.describe(), owed.interval());
+                tracing::info!("Reload throttled: {why}; it runs when that time is over");
+                lines.extend(owed.wants.iter().map(|want| want.told(Outcome::Owed { why: why.clone() })));
+                owed.not_before = Some(at);
+                self.owed.insert(key, owed);
+                continue;
+            }
+            ran = true;
+            lines.extend(self.settle(key, owed).await);
+        }
+        lines
+    }
+
+    fn throttled(&self, key: &str, owed: &Owed) -> Option<Instant> {
+        let at = *self.last_run.get(key)? + owed.interval();
+        (at > Instant::now()).then_some(at)
+    }
+
+    async fn settle(&mut self, key: String, mut owed: Owed) -> Vec<Line> {
+        if let Err(text) = self.run(&key, &owed).await {
+            let wait = owed.backoff.next();
+            tracing::error!(reload = %owed.describe(), "reload failed, tried again in {wait:.1?}: {text}");
+            let outcome = Outcome::failed(Step::Reload, format!("{}: {text}", owed.describe()));
+            let lines = owed.wants.iter().map(|want| want.told(outcome.clone())).collect();
+            owed.not_before = Some(Instant::now() + wait);
+            self.owed.insert(key, owed);
+            return lines;
+        }
+        match self.verify_all(&owed.wants).await {
+            Ok(()) => {
+                self.strike_off(&owed);
+                for want in &owed.wants {
+                    self.held.remove(&want.dest);
+                }
+                owed.wants.iter().filter_map(Want::done).collect()
+            }
+            Err(text) => self.roll_back(key, owed, &text).await,
+        }
+    }
+
+    /// Runs the reload, if there is one. The error is masked.
+    async fn run(&mut self, key: &str, owed: &Owed) -> Result<(), String> {
+        let Some(action) = &owed.action else { return Ok(()) };
+        let result = action.run().await;
+        if owed.interval() > Duration::ZERO {
+            self.last_run.insert(key.to_owned(), Instant::now());
+        }
+        result.map_err(|text| self.redactor.mask(&text))
+    }
+
+    fn strike_off(&self, owed: &Owed) {
+        let Some(debt) = &owed.debt else { return };
+        if let Err(error) = self.ledger.paid(debt) {
+            tracing::warn!(
+                "{} ran, but its debt stays on paper and it will run again: {error}",
+                owed.describe()
+            );
+        }
+    }
+
+    async fn verify_all(&self, wants: &[Want]) -> Result<(), String> {
+        let mut asked = Vec::new();
+        for check in wants.iter().filter_map(|want| want.resource.verify.as_ref()) {
+            if !asked.contains(&check) {
+                verify(check).await.map_err(|text| self.redactor.mask(&text))?;
+                asked.push(check);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts every file back that this reload brought in, reloads once more, and remembers what was refused.
+    async fn roll_back(&mut self, key: String, mut owed: Owed, text: &str) -> Vec<Line> {
+        tracing::error!(reload = %owed.describe(), "verification failed, going back: {text}");
+        let mut lines = Vec::new();
+        let mut any = false;
+        for want in &mut owed.wants {
+            let outcome = match put_back(want) {
+                Ok(()) => {
+                    any = true;
+                    if let Content::Swapped(digest) = &want.content {
+                        self.held.insert(want.dest.clone(), digest.clone());
+                    }
+                    if want.content == Content::Removed {
+                        // Ours again; should this not get on paper, the file merely stays when its entry goes.
+                        self.manifest.add(&want.resource.name, vec![want.dest.clone()]).ok();
+                    }
+                    want.content = Content::PutBack;
+                    match &want.previous {
+                        Some((_, None)) => {
+                            format!("{text}; there was no file before, so it was removed again")
+                        }
+                        _ => format!("{text}; the previous file is back in service"),
+                    }
+                }
+                Err(error) => format!("{text}; the previous file could not be put back: {error}"),
+            };
+            lines.push(want.told(Outcome::failed(Step::Verify, outcome)));
+        }
+        if any {
+            self.reload_the_previous(key, owed).await;
+        } else {
+            // Nothing to go back to: the service may yet come round, and until then it is not known to run this.
+            owed.not_before = Some(Instant::now() + owed.backoff.next());
+            self.owed.insert(key, owed);
+        }
+        lines
+    }
+
+    /// The way back owes a reload just as the way there did, and a crash must not forget it either.
+    async fn reload_the_previous(&mut self, key: String, mut owed: Owed) {
+        for want in &mut owed.wants {
+            want.previous = None;
+        }
+        if owed.action.is_none() {
+            return;
+        }
+        let mut debt = Debt::new(key.clone());
+        debt.files = owed.wants.iter().map(Want::on_paper).collect();
+        if let Err(error) = self.ledger.owe(&debt) {
+            tracing::warn!("the reload after going back could not be written down: {error}");
+        }
+        owed.debt = Some(debt);
+        match self.run(&key, &owed).await {
+            Ok(()) => self.strike_off(&owed),
+            Err(text) => {
+                let wait = owed.backoff.next();
+                tracing::error!(reload = %owed.describe(), "the reload after going back failed, tried again in {wait:.1?}: {text}");
+                owed.not_before = Some(Instant::now() + wait);
+                self.owed.insert(key, owed);
+            }
+        }
+    }
+}
+
+/// Puts back what was there before: the previous file, or no file.
+fn put_back(want: &Want) -> Result<(), String> {
+    let Some((target, previous)) = &want.previous else { return Err("it was not kept".to_owned()) };
+    target.restore(previous.as_ref()).map_err(|error| error.to_string())
+}
+
+/// The wait between two tries of something that failed.
+pub(super) fn retry_backoff() -> Backoff {
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60))
+}

@@ -1,0 +1,168 @@
+//! Seeing that a service runs the new file: exit status 0 of a reload is not proof.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::reload::run_command;
+use super::resource::{Probe, Verify};
+
+/// The most of an answer that is looked at.
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// Asks until the service answers as it should. The error is what it answered last.
+pub(super) async fn verify(verify: &Verify) -> Result<(), String> {
+    let deadline = Instant::now() + verify.timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = match timeout(left, ask(&verify.probe, left)).await {
+            Ok(answer) => answer,
+            Err(_) => Err("no answer".to_owned()),
+        };
+        match answer {
+            Ok(()) => return Ok(()),
+            Err(text) if Instant::now() + verify.interval >= deadline => {
+                return Err(format!("{} within {:?}: {text}", describe(&verify.probe), verify.timeout));
+            }
+            Err(_) => sleep(verify.interval).await,
+        }
+    }
+}
+
+fn describe(probe: &Probe) -> String {
+    match probe {
+        Probe::Http { url, .. } => format!("{url} did not answer as it should"),
+        Probe::Tcp(address) => format!("{address} did not accept a connection"),
+        Probe::Command(line) => format!("{line:?} did not succeed"),
+    }
+}
+
+async fn ask(probe: &Probe, left: Duration) -> Result<(), String> {
+    match probe {
+        Probe::Tcp(address) => TcpStream::connect(address).await.map(drop).map_err(|error| error.to_string()),
+        Probe::Command(line) => run_command(line, left.max(Duration::from_millis(1))).await,
+        Probe::Http { url, status, contains } => {
+            let (got, body) = get(url).await?;
+            let wanted = status.map_or((200..400).contains(&got), |status| status == got);
+            if !wanted {
+                return Err(format!("status {got}"));
+            }
+            match contains {
+                Some(text) if !body.contains(text.as_str()) => {
+                    Err(format!("status {got}, without {text:?} in it"))
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+/// One GET over a connection of its own: a pooled one might still be held by a worker of the old file.
+async fn get(url: &str) -> Result<(u16, String), String> {
+    let rest = url.strip_prefix("http://").ok_or("only http:// is asked")?;
+    let (host, path) =
+        rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, path.to_owned()));
+    let address = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let mut stream = TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
+    let request =
+        format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: retune\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
+    let mut answer = Vec::new();
+    let mut stream = stream.take(MAX_ANSWER);
+    let mut chunk = [0; 8192];
+    while !is_whole(&answer) {
+        match stream.read(&mut chunk).await.map_err(|error| error.to_string())? {
+            0 => break,
+            count => answer.extend_from_slice(&chunk[..count]),
+        }
+    }
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    let status =
+        text.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
+    Ok((status.ok_or("no HTTP answer")?, text))
+}
+
+/// Whether an answer that says how long it is has come to its end: not every server closes when asked to.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let (body, status) = (&answer[end + 4..], head.split_whitespace().nth(1));
+    if matches!(status, Some("204" | "304")) {
+        return true;
+    }
+    if head.lines().any(|line| line.starts_with("transfer-encoding:") && line.contains("chunked")) {
+        return has_last_chunk(body);
+    }
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name == "content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    length.is_some_and(|length| body.len() >= length)
+}
+
+/// Whether a body in chunks holds the empty one that ends it.
+fn has_last_chunk(mut rest: &[u8]) -> bool {
+    loop {
+        let Some(end) = rest.windows(2).position(|window| window == b"\r\n") else { return false };
+        let size = String::from_utf8_lossy(&rest[..end]);
+        let size = size.split(';').next().unwrap_or_default().trim();
+        match usize::from_str_radix(size, 16) {
+            // Trailers may follow; no one asks for them.
+            Ok(0) | Err(_) => return true,
+            Ok(size) => match size.checked_add(end + 4).and_then(|next| rest.get(next..)) {
+                Some(next) => rest = next,
+                None => return false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn serve(answers: &'static [&'static str]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/x", listener.local_addr().unwrap());
+        #[expect(clippy::disallowed_methods, reason = "a test's own server")]
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = [0; 1024];
+                let _ = stream.read(&mut head).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        url
+    }
+
+    fn http(url: String, contains: Option<&str>) -> Verify {
+        let probe = Probe::Http { url, status: None, contains: contains.map(str::to_owned) };
+        Verify { probe, timeout: Duration::from_millis(400), interval: Duration::from_millis(10) }
+    }
+
+    #[tokio::test]
+    async fn an_old_answer_is_asked_again_until_the_new_one_comes() {
+        let url =
+            serve(&["HTTP/1.1 502 x\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nold", "HTTP/1.1 200 OK\r\n\r\nnew"])
+                .await;
+        assert_eq!(verify(&http(url, Some("new"))).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_never_answers_right_fails_within_the_limit() {
+        let url = serve(&["HTTP/1.1 502 x\r\n\r\n"; 100]).await;
+        let started = Instant::now();
+        let error = verify(&http(url, None)).await.unwrap_err();
+        assert!(error.contains("status 502"), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,98 @@
+//! A destination whose service has to be told of a change.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::outcome::{Line, Outcome};
+use super::owed::{Swapped, digest};
+use super::resource::Resource;
+use crate::replace::{Previous, Target};
+
+/// What was at a destination before, for a way back: `None` inside when nothing was.
+pub(super) type Before = (Target, Option<Previous>);
+
+/// What this run did to a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Swapped a file with this digest in.
+    Swapped(String),
+    /// Removed it: its `for_each` entry is gone.
+    Removed,
+    /// Nothing: an earlier run did, or the reload is forced.
+    Present,
+    /// Put the previous file back after a verification failed.
+    PutBack,
+}
+
+/// One destination that wants a reload.
+#[derive(Clone, Debug)]
+pub(super) struct Want {
+    /// The resource's number in the present generation; `None` when that no longer has it.
+    pub(super) index: Option<usize>,
+    pub(super) resource: Arc<Resource>,
+    pub(super) dest: PathBuf,
+    pub(super) content: Content,
+    /// What was there before, kept only where a verification may want it back.
+    pub(super) previous: Option<Before>,
+}
+
+impl Want {
+    /// For a destination that this run did not touch.
+    pub(super) fn present(index: usize, resource: &Arc<Resource>, dest: &Path) -> Self {
+        let resource = Arc::clone(resource);
+        Self {
+            index: Some(index),
+            resource,
+            dest: dest.to_owned(),
+            content: Content::Present,
+            previous: None,
+        }
+    }
+
+    /// How it stands in a debt.
+    pub(super) fn on_paper(&self) -> Swapped {
+        let digest = match &self.content {
+            Content::Swapped(digest) => digest.clone(),
+            Content::Removed => String::new(),
+            Content::Present | Content::PutBack => {
+                fs::read(&self.dest).map(|bytes| digest(&bytes)).unwrap_or_default()
+            }
+        };
+        Swapped { dest: self.dest.clone(), digest, resource: self.resource.name.clone() }
+    }
+
+    /// Its line in a report.
+    pub(super) fn told(&self, outcome: Outcome) -> Line {
+        line(self.index, &self.resource, &self.dest, outcome)
+    }
+
+    /// The whole chain succeeded for it. A file that was put back is no success to tell of.
+    pub(super) fn done(&self) -> Option<Line> {
+        let dest = self.dest.display();
+        match self.content {
+            Content::Swapped(_) | Content::Present => {
+                tracing::info!("Target config {dest} has been updated");
+                Some(self.told(Outcome::Updated))
+            }
+            Content::Removed => {
+                tracing::info!("Target config {dest} has been removed");
+                Some(self.told(Outcome::Removed))
+            }
+            Content::PutBack => {
+                tracing::info!("the previous {dest} is in service again");
+                None
+            }
+        }
+    }
+}
+
+/// A line of a report.
+pub(super) fn line(
+    index: impl Into<Option<usize>>,
+    resource: &Resource,
+    dest: &Path,
+    outcome: Outcome,
+) -> Line {
+    Line { resource: resource.name.clone(), dest: dest.to_owned(), outcome, index: index.into() }
+}

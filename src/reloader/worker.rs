@@ -1,0 +1,330 @@
+//! The daemon's loop: hints in, passes out.
+//!
+//! News from the source, edits of the confdir, signals and clocks only say that something is worth a look.
+//! They mark resources as due; when one's wait is over, a pass renders it from the values held by then.
+//! Promises: news that come while a pass runs are taken after it, never lost; a failing resource or reload is
+//! tried again by itself; a resource is never rendered from values that do not cover its keys; a stop finishes
+//! the running command and leaves nothing half done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::deliver::{Deliverer, Passed};
+use super::dependents::Dependents;
+use super::due::{Due, Patience};
+use super::ending::to_the_end;
+use super::error::ReloaderError;
+use super::follower::Follower;
+use super::generation::{Generation, Refused};
+use super::holdings::Holdings;
+use super::housekeeping::sweep_stage_files;
+use super::last_good::Shelf;
+use super::once::problems_of;
+use super::phase::{Ending, Phase};
+use super::progress::{Progress, Verdict};
+use super::rereading::Rereading;
+use super::settings::Settings;
+use crate::source::{Eyes, Follow, News, Source};
+use crate::stop::{Signal, Signals, Stop};
+use crate::template::Touched;
+
+/// How often the confdir is looked at although no event came: some mounts never send any.
+const LOOK: Duration = Duration::from_secs(30);
+
+struct Worker {
+    settings: Arc<Settings>,
+    source: Arc<Source>,
+    follow: Follow,
+    generation: Generation,
+    roots: Vec<String>,
+    /// Dropped and started again when the roots change.
+    follower: Follower,
+    holdings: Holdings,
+    dependents: Dependents,
+    due: Due,
+    deliverer: Deliverer,
+    progress: Progress,
+    rereading: Rereading,
+    next_look: Instant,
+    /// The confdir was read, so that its watches may have to be set anew.
+    looked: bool,
+    next_reconcile: Option<Instant>,
+}
+
+/// Keeps every resource of the settings' confdir rendered until the stop signal.
+///
+/// # Errors
+/// When it cannot start at all: no confdir, an unusable state folder.
+pub async fn run(
+    settings: Arc<Settings>,
+    source: Source,
+    follow: Follow,
+    mut signals: Signals,
+    phase: watch::Sender<Phase>,
+) -> Result<Ending, ReloaderError> {
+    let mut eyes = Eyes::new();
+    let mut worker = Worker::start(settings, source, follow, phase)?;
+    loop {
+        // A folder that is watched only now may have changed since it was read.
+        if std::mem::take(&mut worker.looked) && eyes.arm(worker.generation.folders()) {
+            worker.reread(false);
+        }
+        let wake = worker.next_wake();
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop | Signal::StopNow => break,
+                other => worker.answer(other),
+            },
+            news = worker.follower.next() => worker.take_all(news.map_err(ReloaderError::Loop)?),
+            (result, asked) = worker.rereading.done() => worker.reread_is_done(result, asked),
+            () = eyes.wait(None) => worker.reread(false),
+            () = sleep_until(wake) => worker.tick(),
+        }
+        if worker.pass_if_due(&mut signals).await == Some(Ending::CutOff) {
+            return Ok(Ending::CutOff);
+        }
+        if worker.deliverer.stop.requested() {
+            break;
+        }
+    }
+    tracing::info!("Captured the stop signal. Exiting...");
+    worker.progress.stopper()();
+    worker.holdings.save_now();
+    Ok(Ending::Stopped)
+}
+
+impl Worker {
+    fn start(
+        settings: Arc<Settings>,
+        source: Source,
+        follow: Follow,
+        phase: watch::Sender<Phase>,
+    ) -> Result<Self, ReloaderError> {
+        let generation = Generation::load_to_follow(&settings);
+        // A broken resource is told and left out; no folder of resources at all is a mistake in the settings.
+        problems_of(&generation)?;
+        generation.announce();
+        sweep_stage_files(&generation.confdir);
+        let roots = generation.confdir.roots();
+        let shelf = Shelf::new(settings.state_dir.as_deref(), &settings.confdir, &source.describe());
+        let deliverer = Deliverer::new(Arc::clone(&settings), Stop::new())?;
+        let source = Arc::new(source);
+        let follower = Follower::start(&source, roots.clone(), follow);
+        let now = Instant::now();
+        Ok(Self {
+            settings,
+            source,
+            follow,
+            generation,
+            roots,
+            follower,
+            holdings: Holdings::new(shelf),
+            dependents: Dependents::default(),
+            due: Due::default(),
+            deliverer,
+            progress: Progress::new(phase),
+            rereading: Rereading::default(),
+            next_look: now + LOOK,
+            looked: true,
+            next_reconcile: follow.relist.map(|interval| now + interval),
+        })
+    }
+
+    fn next_wake(&self) -> Instant {
+        let settle = self.deliverer.next_due().filter(|_| !self.holdings.is_empty());
+        let due = self.due.next();
+        let wakes = [self.next_reconcile, self.holdings.save_due(), settle, due];
+        wakes.into_iter().flatten().fold(self.next_look, Instant::min)
+    }
+
+    /// Takes this piece of news and every other that is already there: one pass answers them all.
+    fn take_all(&mut self, news: News) {
+        self.take(news);
+        while let Some(news) = self.follower.ready() {
+            self.take(news);
+        }
+    }
+
+    fn take(&mut self, news: News) {
+        let now = Instant::now();
+        match news {
+            News::Snapshot(snapshot) => {
+                tracing::debug!(
+                    keys = snapshot.entries.len(),
+                    revision = snapshot.revision,
+                    "snapshot taken"
+                );
+                let (touched, news) = self.holdings.take_snapshot(snapshot, &self.roots, now);
+                self.mark_touched(&touched, now);
+                if news {
+                    self.mark_all(now);
+                    // With no resource at all there is no pass that would say so.
+                    self.tell(&Passed::default());
+                }
+            }
+            News::Changes { changes, revision } => {
+                tracing::debug!(changes = changes.len(), revision, "changes taken");
+                let touched = self.holdings.take_changes(changes, now);
+                self.mark_touched(&touched, now);
+            }
+            News::Down(error) => {
+                // `source` itself logs the outage, once and then now and again.
+                tracing::debug!("the source is down: {error}");
+                if self.holdings.is_empty() {
+                    self.progress.wait_for(&self.source.describe());
+                    if self.holdings.fall_back(&self.roots) {
+                        self.mark_all(now);
+                    }
+                }
+            }
+            News::Up => tracing::debug!("the source answers again"),
+        }
+    }
+
+    fn mark_touched(&mut self, touched: &[Touched], now: Instant) {
+        for index in self.dependents.touched(touched) {
+            self.mark(index, now);
+        }
+    }
+
+    /// Marks every resource whose keys are known.
+    fn mark_all(&mut self, now: Instant) {
+        for index in 0..self.generation.confdir.resources.len() {
+            self.mark(index, now);
+        }
+    }
+
+    /// Marks a resource, unless it reads keys that are not known yet: the snapshot that brings them marks it again.
+    fn mark(&mut self, index: usize, now: Instant) {
+        let confdir = &self.generation.confdir;
+        let Some(resource) = confdir.resources.get(index).filter(|resource| self.holdings.cover(resource))
+        else {
+            return;
+        };
+        let patience = Patience {
+            debounce: resource.debounce.unwrap_or(self.settings.debounce),
+            max_wait: resource.max_wait.unwrap_or(self.settings.max_wait),
+        };
+        self.due.mark(index, confdir.group(index), patience, now);
+    }
+
+    /// What the clock asks for.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.next_look <= now {
+            self.next_look = now + LOOK;
+            self.reread(false);
+        }
+        if self.next_reconcile.is_some_and(|at| at <= now) {
+            self.next_reconcile = self.follow.relist.map(|interval| now + interval);
+            tracing::debug!("Reconciling every destination");
+            self.reread(false);
+            self.mark_all(now);
+        }
+        if self.holdings.save_due().is_some_and(|at| at <= now) {
+            self.holdings.save_aside();
+        }
+    }
+
+    fn answer(&mut self, signal: Signal) {
+        match signal {
+            Signal::Reread => {
+                tracing::info!("Captured SIGHUP. Reloading configuration...");
+                self.reread(true);
+            }
+            Signal::Dump => self.progress.dump(),
+            Signal::Stop | Signal::StopNow => {}
+        }
+    }
+
+    fn reread(&mut self, asked: bool) {
+        self.rereading.start(&self.generation, &self.settings, asked);
+    }
+
+    fn reread_is_done(&mut self, result: Result<Option<Generation>, Refused>, asked: bool) {
+        self.looked = true;
+        match result {
+            Ok(None) => {}
+            Ok(Some(next)) => self.adopt(next),
+            Err(Refused { problems, next }) => {
+                for problem in problems {
+                    tracing::error!("{problem}");
+                }
+                tracing::error!("the edit is not taken; the resources and templates read before stay in use");
+                self.generation.remember(&next);
+                if asked {
+                    self.mark_all(Instant::now());
+                }
+            }
+        }
+        if let Some(asked) = self.rereading.wanted() {
+            self.reread(asked);
+        }
+    }
+
+    fn adopt(&mut self, next: Generation) {
+        next.announce();
+        self.generation = next;
+        self.dependents = Dependents::default();
+        self.due.clear();
+        self.progress.clear();
+        self.deliverer.renumber(&self.generation);
+        // Those whose keys are known go on at once; the others wait for the snapshot of the new roots.
+        self.mark_all(Instant::now());
+        let roots = self.generation.confdir.roots();
+        if roots != self.roots {
+            self.roots = roots;
+            self.follower = Follower::start(&self.source, self.roots.clone(), self.follow);
+        }
+    }
+
+    /// Runs a pass when a resource or a debt is due. Signals are heard all the while.
+    async fn pass_if_due(&mut self, signals: &mut Signals) -> Option<Ending> {
+        if self.holdings.is_empty() {
+            return None;
+        }
+        let now = Instant::now();
+        let ready = self.due.take(now);
+        let owing = self.deliverer.next_due().is_some_and(|at| at <= now);
+        if ready.is_empty() && !owing {
+            return None;
+        }
+        let (stop, stopping) = (self.deliverer.stop.clone(), self.progress.stopper());
+        let work = self.deliverer.pass(&self.generation, self.holdings.values(), &ready);
+        let finished = to_the_end(work, signals, &stop, self.settings.shutdown_timeout, stopping).await;
+        let Some((passed, signal)) = finished else { return Some(Ending::CutOff) };
+        self.record(&ready, passed);
+        if let Some(signal) = signal {
+            self.answer(signal);
+        }
+        None
+    }
+
+    fn record(&mut self, ready: &BTreeSet<usize>, mut passed: Passed) {
+        let now = Instant::now();
+        for (index, reads) in std::mem::take(&mut passed.reads) {
+            self.dependents.record(index, reads);
+        }
+        for &index in ready {
+            match self.progress.judge(index, &passed.report) {
+                Verdict::Retry => {
+                    let wait = self.due.failed(index, now);
+                    tracing::debug!(resource = index, ?wait, "tried again later");
+                }
+                Verdict::Settled => self.due.succeeded(index),
+            }
+        }
+        self.tell(&passed);
+    }
+
+    fn tell(&mut self, passed: &Passed) {
+        let all = self.generation.confdir.resources.len();
+        if !self.deliverer.stop.requested() {
+            self.progress.tell(&passed.report, all, &self.deliverer, self.holdings.is_stale());
+        }
+    }
+}
