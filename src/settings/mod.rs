@@ -1,1 +1,84 @@
-//! stub
+//! Flags, environment and file to the settings structs of the rooms below.
+//!
+//! Three stages, each with its own file and type:
+//!
+//! 1. `words`: which command and dialect was typed, and which options with which words (`Typed`). Go's spelling
+//!    (`-onetime`, `-watch=false`) is understood here, in both dialects.
+//! 2. `layers`: for each option the one value that counts, and where it came from (`Layers`). Flags win over the
+//!    environment, which wins over the file, which wins over the defaults.
+//! 3. `build`: words to durations, sizes, choices and paths, and those into an [`Invocation`].
+//!
+//! All three read one table, `options`: a new option is a row there and a line in `build`. Help, completions and
+//! man pages (`pages`) come from the same rows, so they cannot tell of a flag that does not exist.
+//!
+//! Promises: every bad setting is reported in one go, each with the flag, variable or file line it came from and
+//! what to write instead. Help and version work whatever else is broken. No password is ever part of a message.
+//! A flag of confd's that can mean nothing here is refused with the reason, never ignored.
+//!
+//! Leaves out: what the settings do, whether files they name exist (but for the settings file itself), and all
+//! output; `app` prints and picks the exit status.
+
+mod build;
+mod file;
+mod invocation;
+mod layers;
+mod options;
+mod pages;
+mod problem;
+mod reader;
+mod store;
+mod suggest;
+mod units;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use invocation::{
+    Check, CheckFormat, Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Parsed, Task,
+};
+pub use pages::command;
+pub use problem::{Problem, Problems};
+
+/// Turns the words of the command line (the program's name first), the environment and the settings file into
+/// one [`Invocation`], or into the text that was asked for.
+///
+/// # Errors
+///
+/// Every bad setting at once.
+pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Parsed, Problems> {
+    let host = Host { etc: PathBuf::from("/etc"), root: nix::unistd::Uid::effective().is_root() };
+    parse_on(&host, args, env)
+}
+
+/// What the machine adds to the words; a value, so that tests can have their own `/etc`.
+struct Host {
+    etc: PathBuf,
+    root: bool,
+}
+
+fn parse_on(
+    host: &Host,
+    args: Vec<OsString>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Parsed, Problems> {
+    let call = words::read(args);
+    match call.wish {
+        words::Wish::Page(page) => pages::text(&page).map(|text| Parsed::Print { text }),
+        words::Wish::Run(command) => {
+            let layers = layers::gather(host, command, call.typed, env);
+            let mut problems = call.problems;
+            let built = build::invocation(host, command, &layers, env);
+            problems.extend(built.problems);
+            if problems.is_empty() {
+                Ok(Parsed::Run(Box::new(built.invocation)))
+            } else {
+                Err(Problems(problems))
+            }
+        }
+        words::Wish::Nothing => Err(Problems(call.problems)),
+    }
+}

@@ -1,0 +1,210 @@
+//! Stage three: values to the structs of the rooms below.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::invocation::{
+    Check, CheckFormat, Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Task,
+};
+use super::layers::Layers;
+use super::options::{CHECK, CONFD, Commands, DIFF, RENDER, WATCH};
+use super::problem::Problem;
+use super::reader::Reader;
+use super::store;
+use super::{Host, units};
+use crate::key;
+use crate::reloader::{self, UnknownFields};
+use crate::source;
+use crate::template::Limits;
+
+/// How often everything is looked at again, unless told otherwise: hand edits come back after that long.
+const INTERVAL: Duration = Duration::from_secs(600);
+
+const OUTPUTS: &[(&str, Output)] = &[("text", Output::Text), ("json", Output::Json)];
+
+/// The structs, and everything that was wrong; with problems, the invocation is not fit for use.
+pub(super) struct Built {
+    pub(super) invocation: Invocation,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Builds everything one call needs.
+pub(super) fn invocation(
+    host: &Host,
+    command: Commands,
+    layers: &Layers,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Built {
+    let mut reader = Reader::new(layers);
+    let read = &mut reader;
+    let log = log(read);
+    let output = if command & (RENDER | DIFF) == 0 {
+        Output::Text
+    } else {
+        read.choice("output", OUTPUTS, Output::Text)
+    };
+    let task = task(read, command, output, log.colour);
+    let source =
+        if command == CHECK { source::Settings::default() } else { store::settings(read, command, env) };
+    let reloader = reloader(host, read, command, &task, env);
+    let dialect = if command == CONFD { Dialect::Confd } else { Dialect::Retune };
+    let mut problems = layers.problems.clone();
+    problems.append(&mut reader.problems);
+    let mut warnings = layers.warnings.clone();
+    warnings.append(&mut reader.warnings);
+    Built { invocation: Invocation { task, dialect, log, source, reloader, output, warnings }, problems }
+}
+
+fn log(read: &mut Reader<'_>) -> Log {
+    let levels = [
+        ("debug", Level::Debug),
+        ("info", Level::Info),
+        ("warn", Level::Warn),
+        ("error", Level::Error),
+        // confd's other words.
+        ("warning", Level::Warn),
+        ("fatal", Level::Error),
+        ("panic", Level::Error),
+    ];
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let colours = [("auto", Colour::Auto), ("always", Colour::Always), ("never", Colour::Never)];
+    Log {
+        level: read.choice("log-level", &levels, Level::Info),
+        format: read.choice("log-format", &formats, LogFormat::Text),
+        colour: read.choice("color", &colours, Colour::Auto),
+    }
+}
+
+fn task(read: &mut Reader<'_>, command: Commands, output: Output, colour: Colour) -> Task {
+    match command {
+        RENDER => Task::Render,
+        WATCH => {
+            let watch = !read.on("poll");
+            Task::Watch(follow(read, watch))
+        }
+        DIFF => {
+            let lines = read.parsed("context", units::number).unwrap_or(3);
+            Task::Diff { output, context: usize::try_from(lines).unwrap_or(usize::MAX), colour }
+        }
+        CHECK => Task::Check(check(read)),
+        _ => {
+            let (once, watch) = (read.on("onetime"), read.on("watch"));
+            if once { Task::Render } else { Task::Watch(follow(read, watch)) }
+        }
+    }
+}
+
+fn follow(read: &mut Reader<'_>, watch: bool) -> source::Follow {
+    let interval = read.span("interval").unwrap_or(INTERVAL);
+    if interval.is_zero() && !watch {
+        read.object("interval", "0 means never, and nothing else would bring news here; write at least 1s");
+    }
+    source::Follow { watch, relist: (!interval.is_zero()).then_some(interval) }
+}
+
+fn check(read: &mut Reader<'_>) -> Check {
+    let formats = [("text", CheckFormat::Text), ("json", CheckFormat::Json), ("junit", CheckFormat::Junit)];
+    let check = Check {
+        data: read.path("data"),
+        expect: read.path("expect"),
+        format: read.choice("format", &formats, CheckFormat::Text),
+    };
+    if check.expect.is_some() && check.data.is_none() {
+        read.object("expect", "compares renderings, and there are none without values; add --data FILE");
+    }
+    check
+}
+
+fn reloader(
+    host: &Host,
+    read: &mut Reader<'_>,
+    command: Commands,
+    task: &Task,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> reloader::Settings {
+    let base = reloader::Settings::default();
+    let runs = command & (RENDER | WATCH | CONFD) != 0;
+    let waits = command & (WATCH | CONFD) != 0;
+    let (debounce, max_wait) = if waits { quiet(read, &base) } else { (base.debounce, base.max_wait) };
+    reloader::Settings {
+        confdir: read.path("confdir").unwrap_or_else(|| confdir(host, command)),
+        only: read.texts("resource"),
+        prefix: read.text("prefix").map(|prefix| key::clean(&prefix)),
+        noop: !runs || read.on("noop"),
+        sync_only: runs && read.on("sync-only"),
+        keep_stage_file: runs && read.on("keep-stage-file"),
+        force_reload: command == RENDER && read.on("force"),
+        state_dir: if command & CHECK == 0 { state_dir(host, read, env) } else { None },
+        state_dir_may_fail: read.text("state-dir").is_none(),
+        debounce,
+        max_wait,
+        check_timeout: if runs {
+            read.limit("check-timeout", base.check_timeout)
+        } else {
+            base.check_timeout
+        },
+        reload_timeout: if runs {
+            read.limit("reload-timeout", base.reload_timeout)
+        } else {
+            base.reload_timeout
+        },
+        shutdown_timeout: if runs {
+            read.span("shutdown-timeout").unwrap_or(base.shutdown_timeout)
+        } else {
+            base.shutdown_timeout
+        },
+        render_timeout: if matches!(task, Task::Render | Task::Diff { .. }) {
+            read.limit("timeout", base.render_timeout)
+        } else {
+            base.render_timeout
+        },
+        unknown_fields: if command == CONFD { UnknownFields::Warn } else { UnknownFields::Refuse },
+        redact: read.texts("redact"),
+        limits: limits(read, base.limits),
+    }
+}
+
+/// Quiet time and its ceiling. A ceiling nobody set never undercuts a quiet time somebody did.
+fn quiet(read: &mut Reader<'_>, base: &reloader::Settings) -> (Duration, Duration) {
+    let debounce = read.span("debounce").unwrap_or(base.debounce);
+    match read.span("max-wait") {
+        Some(most) if most < debounce => {
+            read.object("max-wait", "is shorter than the debounce time; write at least that");
+            (debounce, debounce)
+        }
+        Some(most) => (debounce, most),
+        None => (debounce, base.max_wait.max(debounce)),
+    }
+}
+
+fn limits(read: &mut Reader<'_>, base: Limits) -> Limits {
+    let fuel = |text: &str| match units::number(text) {
+        Ok(0) => Err("0 lets no template run; write at least 1".to_owned()),
+        other => other,
+    };
+    Limits {
+        fuel: read.parsed("fuel", fuel).unwrap_or(base.fuel),
+        output: read.parsed("max-output", units::bytes).unwrap_or(base.output),
+        depth: base.depth,
+    }
+}
+
+/// The dialect's own folder, or the other's when that is the only one there.
+fn confdir(host: &Host, command: Commands) -> PathBuf {
+    let (own, other) = if command == CONFD { ("confd", "retune") } else { ("retune", "confd") };
+    let (own, other) = (host.etc.join(own), host.etc.join(other));
+    if !own.is_dir() && other.is_dir() { other } else { own }
+}
+
+fn state_dir(host: &Host, read: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    if let Some(dir) = read.path("state-dir") {
+        return (dir.as_os_str() != "none").then_some(dir);
+    }
+    if host.root {
+        return Some(PathBuf::from("/var/lib/retune"));
+    }
+    // A relative folder here would move with the working directory; the convention is to pass it over.
+    let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    Some(base.join("retune"))
+}

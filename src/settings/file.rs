@@ -1,0 +1,142 @@
+//! The settings file: flat TOML, its keys the flags' names.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::options::{self, CONFD, Commands, Fate, Kind, Row};
+use super::problem::Problem;
+use super::suggest::nearest;
+
+/// A larger file is the wrong file.
+const LARGEST: u64 = 1 << 20;
+
+/// One key of the file. No `Debug`: the value may be a password.
+pub(super) struct Entry {
+    pub(super) row: &'static Row,
+    /// File, line and key.
+    pub(super) place: String,
+    /// Its words, or why it has none.
+    pub(super) words: Result<Vec<OsString>, String>,
+}
+
+/// What the file holds, and what is wrong with it.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) entries: Vec<Entry>,
+    pub(super) problems: Vec<Problem>,
+    /// Keys without effect. The caller decides how bad that is.
+    pub(super) idle: Vec<Problem>,
+}
+
+/// Reads the file; `named` by the user, it must exist.
+pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
+    let mut contents = Contents::default();
+    let shown = path.display();
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if named {
+                let says = "no such settings file; write it, or name another with --config-file";
+                // confd goes on without a file, also without one that was asked for.
+                let list = if command == CONFD { &mut contents.idle } else { &mut contents.problems };
+                list.push(Problem::new(shown.to_string(), says));
+            }
+            return contents;
+        }
+        Err(error) => {
+            contents.problems.push(Problem::new(shown.to_string(), format!("cannot be read: {error}")));
+            return contents;
+        }
+    };
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    for error in errors {
+        let line = error.span().map_or(1, |span| line_of(&text, span.start));
+        // The message alone: the error's own display would quote the line, password and all.
+        contents.problems.push(Problem::new(format!("{shown}:{line}"), error.message().to_owned()));
+    }
+    if !contents.problems.is_empty() {
+        return contents;
+    }
+    let mut keys: Vec<_> = table.get_ref().iter().collect();
+    keys.sort_by_key(|(key, _)| key.span().start);
+    for (key, value) in keys {
+        let place = format!("{shown}:{}: {}", line_of(&text, key.span().start), key.get_ref());
+        take(&mut contents, place, key.get_ref(), value.get_ref(), command);
+    }
+    contents
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::Error::new(
+            ErrorKind::FileTooLarge,
+            "it is larger than 1 MiB, so hardly a settings file",
+        ));
+    }
+    Ok(text)
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count()
+}
+
+fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, command: Commands) {
+    let Some(row) = options::key(key) else {
+        contents.idle.push(Problem::new(place, unknown(key, command)));
+        return;
+    };
+    if command != CONFD && row.commands == CONFD {
+        let says = match row.fate {
+            Fate::Refused(reason) | Fate::Idle(reason) => reason.to_owned(),
+            Fate::Used => "only confd's command line has it; the command says it here".to_owned(),
+        };
+        contents.idle.push(Problem::new(place, says));
+        return;
+    }
+    if contents.entries.iter().any(|entry| entry.row.name == row.name) {
+        contents.problems.push(Problem::new(place, format!("{} is set twice; keep one", row.name)));
+        return;
+    }
+    contents.entries.push(Entry { row, place, words: words(row.kind, value) });
+}
+
+fn unknown(key: &str, command: Commands) -> String {
+    let known = options::rows().filter(|row| row.fate == Fate::Used && row.name != "config-file");
+    let known = known.filter(|row| command == CONFD || row.commands != CONFD);
+    match nearest(&key.replace('_', "-"), known.map(|row| row.name)) {
+        Some(near) => format!("no such setting; did you mean {near}?"),
+        None => "no such setting; the flags' names are the names here too".to_owned(),
+    }
+}
+
+fn words(kind: Kind, value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
+    let wrong = |wanted: &str| Err(format!("must be {wanted}, not a {}", value.type_str()));
+    match (kind, value) {
+        (Kind::Switch, DeValue::Boolean(on)) => Ok(vec![on.to_string().into()]),
+        (Kind::Switch, _) => wrong("true or false"),
+        (Kind::Span | Kind::Number | Kind::Bytes, DeValue::Integer(number)) if number.radix() == 10 => {
+            Ok(vec![number.as_str().replace('_', "").into()])
+        }
+        (Kind::Span, DeValue::String(text)) => Ok(vec![text.as_ref().into()]),
+        (Kind::Span, _) => wrong("seconds or a string such as \"5m\""),
+        (Kind::Bytes, DeValue::String(text)) => Ok(vec![text.as_ref().into()]),
+        (Kind::Bytes, _) => wrong("bytes or a string such as \"64m\""),
+        (Kind::Number, _) => wrong("a whole number"),
+        (_, DeValue::String(text)) => Ok(vec![text.as_ref().into()]),
+        (kind, DeValue::Array(list)) if kind.many() => list
+            .iter()
+            .map(|item| match item.get_ref() {
+                DeValue::String(text) => Ok(OsString::from(text.as_ref())),
+                other => Err(format!("every entry must be a string, not a {}", other.type_str())),
+            })
+            .collect(),
+        (kind, _) if kind.many() => wrong("a list of strings"),
+        _ => wrong("a string"),
+    }
+}

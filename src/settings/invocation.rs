@@ -1,0 +1,140 @@
+//! What one call of the program is to do: the last of the three stages.
+
+use std::path::PathBuf;
+
+use crate::{reloader, source};
+
+/// Whose command line was typed. It also decides the shape of the text log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `retune render …` and its sisters.
+    Retune,
+    /// confd's: called by the name `confd`, or with flags and no command (`retune -onetime …`).
+    Confd,
+}
+
+/// How a result is written to stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs; a stable interface.
+    Json,
+}
+
+/// How log lines are written to stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line; a stable interface.
+    Json,
+}
+
+/// The least urgent log line that is still written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Everything.
+    Debug,
+    /// What changed.
+    Info,
+    /// What may need attention.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// When output is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// On a terminal.
+    Auto,
+    /// Also when piped.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least urgent line written.
+    pub level: Level,
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// When to colour, logs and results alike.
+    pub colour: Colour,
+}
+
+/// How `check` reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckFormat {
+    /// For people.
+    Text,
+    /// For programs; a stable interface.
+    Json,
+    /// For CI servers.
+    Junit,
+}
+
+/// What `check` looks at beside resources and templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// A file of values to render with.
+    pub data: Option<PathBuf>,
+    /// A folder of expected results; only together with `data`.
+    pub expect: Option<PathBuf>,
+    /// The shape of the report.
+    pub format: CheckFormat,
+}
+
+/// The job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Render everything once and exit; also `confd -onetime`, with `noop` or without.
+    Render,
+    /// Keep rendering; also `confd` without `-onetime`.
+    Watch(source::Follow),
+    /// Show what would change.
+    Diff {
+        /// A unified diff or a plan as JSON.
+        output: Output,
+        /// Unchanged lines around each change.
+        context: usize,
+        /// When to colour.
+        colour: Colour,
+    },
+    /// Look for mistakes, without a store.
+    Check(Check),
+}
+
+/// Everything one call needs to know.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The job.
+    pub task: Task,
+    /// Whose command line it was.
+    pub dialect: Dialect,
+    /// How to log.
+    pub log: Log,
+    /// Where values come from; the defaults, unused, for [`Task::Check`].
+    pub source: source::Settings,
+    /// What is rendered where, and how.
+    pub reloader: reloader::Settings,
+    /// The shape of `render`'s report.
+    pub output: Output,
+    /// Settings that had no effect, each a sentence; to be logged once logging is up.
+    pub warnings: Vec<String>,
+}
+
+/// What a command line asks for.
+#[derive(Clone, Debug)]
+pub enum Parsed {
+    /// Do the job.
+    Run(Box<Invocation>),
+    /// Print this to stdout and exit 0: help, version, completions, man page.
+    Print {
+        /// The text, with its final newline.
+        text: String,
+    },
+}

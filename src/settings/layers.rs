@@ -1,0 +1,155 @@
+//! Stage two: for each option the one value that counts, and where it came from.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::options::{self, CONFD, Commands, Fate, Kind, Row};
+use super::problem::Problem;
+use super::words::Typed;
+use super::{Host, file, units};
+
+/// Where a value came from, the strongest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    File,
+    Environment,
+    Flag,
+}
+
+/// The winning value of one option. No `Debug`: it may be a password.
+pub(super) struct Given {
+    pub(super) row: &'static Row,
+    pub(super) rank: Rank,
+    /// The flag, the variable, or file, line and key.
+    pub(super) place: String,
+    /// Its words, or why it has none. An empty list stands for the default.
+    pub(super) words: Result<Vec<OsString>, String>,
+}
+
+/// Every winning value, and what was wrong on the way.
+#[derive(Default)]
+pub(super) struct Layers {
+    given: Vec<Given>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Layers {
+    /// The value of an option, by its name in the table.
+    pub(super) fn get(&self, name: &str) -> Option<&Given> {
+        debug_assert!(options::flag(name).is_some_and(|row| row.name == name), "no option {name}");
+        self.given.iter().find(|given| given.row.name == name)
+    }
+
+    /// Adds a value unless a stronger layer has spoken.
+    fn offer(&mut self, given: Given) {
+        if self.get(given.row.name).is_none() {
+            self.given.push(given);
+        }
+    }
+}
+
+/// The start of the environment names of a dialect.
+pub(super) const fn start(command: Commands) -> &'static str {
+    if command == CONFD { "CONFD" } else { "RETUNE" }
+}
+
+/// Merges flags, environment and file.
+pub(super) fn gather(
+    host: &Host,
+    command: Commands,
+    typed: Vec<Typed>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Layers {
+    let mut layers = Layers::default();
+    take_flags(&mut layers, typed);
+    for row in options::rows().filter(|row| row.commands & command != 0) {
+        take_variable(&mut layers, command, row, env);
+    }
+    take_file(&mut layers, host, command);
+    refuse_foreign(&mut layers);
+    layers
+}
+
+fn take_flags(layers: &mut Layers, typed: Vec<Typed>) {
+    for Typed { row, spelled, value } in typed {
+        let words = split(row.kind, value, row.kind == Kind::List);
+        match layers.given.iter_mut().find(|given| given.row.name == row.name) {
+            Some(Given { words: Ok(list), .. }) if row.kind.many() => list.extend(words),
+            // Go's rule: of one flag given twice, the last counts.
+            Some(given) => (given.place, given.words) = (spelled, Ok(words)),
+            None => layers.given.push(Given { row, rank: Rank::Flag, place: spelled, words: Ok(words) }),
+        }
+    }
+}
+
+fn take_variable(
+    layers: &mut Layers,
+    command: Commands,
+    row: &'static Row,
+    env: &dyn Fn(&str) -> Option<String>,
+) {
+    let variables = row.names().map(|name| options::variable(start(command), name));
+    let set =
+        variables.filter_map(|name| env(&name).filter(|value| !value.is_empty()).map(|value| (name, value)));
+    if let Some((place, value)) = set.into_iter().next() {
+        // One variable is all there is, so a comma separates in lists of every kind.
+        let words = Ok(split(row.kind, value.into(), row.kind.many()));
+        layers.offer(Given { row, rank: Rank::Environment, place, words });
+    }
+}
+
+fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
+    let named = layers
+        .get("config-file")
+        .and_then(|given| given.words.as_ref().ok())
+        .and_then(|words| words.first())
+        .map(PathBuf::from);
+    let default = host.etc.join(if command == CONFD { "confd/confd.toml" } else { "retune/retune.toml" });
+    let path: &Path = named.as_deref().unwrap_or(&default);
+    let contents = file::load(path, named.is_some(), command);
+    layers.problems.extend(contents.problems);
+    if command == CONFD {
+        let lines = contents.idle.iter().map(|problem| format!("{problem} (no effect)"));
+        layers.warnings.extend(lines);
+    } else {
+        layers.problems.extend(contents.idle);
+    }
+    for file::Entry { row, place, words } in contents.entries {
+        let words = words.map(|list| list.into_iter().filter(|word| !word.is_empty()).collect());
+        layers.offer(Given { row, rank: Rank::File, place, words });
+    }
+}
+
+fn split(kind: Kind, value: OsString, commas: bool) -> Vec<OsString> {
+    let list = match value.to_str() {
+        Some(text) if commas => text.split(',').map(|part| OsString::from(part.trim())).collect(),
+        // `-watch=` is no answer; kept, so that it is reported.
+        _ if kind == Kind::Switch => return vec![value],
+        _ => vec![value],
+    };
+    list.into_iter().filter(|word| !word.is_empty()).collect()
+}
+
+/// A value for something that can mean nothing here must not look as if it did.
+fn refuse_foreign(layers: &mut Layers) {
+    for given in &layers.given {
+        let asked = match &given.words {
+            Ok(words) => words.first().is_some_and(|word| {
+                given.row.kind != Kind::Switch
+                    || word.to_str().is_none_or(|word| units::switch(word) != Ok(false))
+            }),
+            Err(_) => true,
+        };
+        match given.row.fate {
+            Fate::Refused(reason) if asked => layers.problems.push(Problem::new(&given.place, reason)),
+            Fate::Idle(reason) if asked && given.rank == Rank::Flag => {
+                layers.problems.push(Problem::new(&given.place, reason));
+            }
+            Fate::Idle(reason) if asked => {
+                layers.warnings.push(format!("{} has no effect: {reason}", given.place));
+            }
+            _ => {}
+        }
+    }
+}

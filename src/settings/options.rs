@@ -1,0 +1,316 @@
+//! The table of options. Flags, environment names, file keys, help and completions all come from these rows.
+
+/// What an option's words look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// On or off; takes a value only as `--x=false`.
+    Switch,
+    /// One word.
+    Text,
+    /// One path; the only kind that need not be UTF-8 beside `Paths`.
+    Path,
+    /// Any number of words, also separated by commas.
+    List,
+    /// Any number of words, one each time; a comma is part of the word.
+    Repeat,
+    /// Any number of paths.
+    Paths,
+    /// A time span.
+    Span,
+    /// A whole number.
+    Number,
+    /// A size.
+    Bytes,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+impl Kind {
+    pub(super) const fn many(self) -> bool {
+        matches!(self, Self::List | Self::Repeat | Self::Paths)
+    }
+}
+
+/// The commands that settings belong to; a bit each, so that a row can name several.
+pub(super) type Commands = u8;
+pub(super) const RENDER: Commands = 1;
+pub(super) const WATCH: Commands = 2;
+pub(super) const DIFF: Commands = 4;
+pub(super) const CHECK: Commands = 8;
+/// confd's command line, which has no commands.
+pub(super) const CONFD: Commands = 16;
+const STORE: Commands = RENDER | WATCH | DIFF | CONFD;
+const ALL: Commands = STORE | CHECK;
+const RUN: Commands = RENDER | WATCH | CONFD;
+
+/// The commands with their names, in the order of the help.
+pub(super) const COMMANDS: &[(&str, Commands, &str)] = &[
+    ("render", RENDER, "Render every resource once and exit"),
+    ("watch", WATCH, "Keep files rendered: follow the store, check, swap, reload"),
+    ("diff", DIFF, "Show what would change, as a unified diff; touch nothing"),
+    ("check", CHECK, "Find mistakes in resources and templates; no store needed"),
+];
+
+/// One option.
+pub(super) struct Row {
+    /// The flag without dashes; the environment and file names follow from it.
+    pub(super) name: &'static str,
+    /// The one-letter flag.
+    pub(super) short: Option<char>,
+    /// Other spellings that are understood, in every layer.
+    pub(super) also: &'static [&'static str],
+    pub(super) kind: Kind,
+    /// What the help calls the value.
+    pub(super) value: &'static str,
+    pub(super) help: &'static str,
+    /// Shown in the help; a test proves that giving it changes nothing.
+    pub(super) default: &'static str,
+    pub(super) commands: Commands,
+    pub(super) fate: Fate,
+}
+
+/// Whether an option does anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It does.
+    Used,
+    /// One of confd's that can mean nothing here, and why. A value other than the empty one is a problem.
+    Refused(&'static str),
+    /// Tuning of the maintained fork that has nothing to tune here, and why. A problem as a flag; in environment
+    /// and file, where it may serve another program too, a warning.
+    Idle(&'static str),
+}
+
+const fn row(name: &'static str, kind: Kind, commands: Commands, help: &'static str) -> Row {
+    let value = match kind {
+        Kind::Path | Kind::Paths => "PATH",
+        Kind::Span => "SPAN",
+        Kind::Number => "N",
+        Kind::Bytes => "SIZE",
+        Kind::Switch | Kind::Text | Kind::List | Kind::Repeat | Kind::Choice(_) => "WORD",
+    };
+    Row { name, short: None, also: &[], kind, value, help, default: "", commands, fate: Fate::Used }
+}
+
+const fn refused(name: &'static str, kind: Kind, reason: &'static str) -> Row {
+    let mut row = row(name, kind, CONFD, "Refused: needs a backend that this version does not read");
+    row.fate = Fate::Refused(reason);
+    row
+}
+
+const fn idle(name: &'static str, kind: Kind, reason: &'static str) -> Row {
+    let mut row = row(name, kind, CONFD, "");
+    row.fate = Fate::Idle(reason);
+    row
+}
+
+impl Row {
+    const fn also(mut self, names: &'static [&'static str]) -> Self {
+        self.also = names;
+        self
+    }
+    const fn default(mut self, text: &'static str) -> Self {
+        self.default = text;
+        self
+    }
+    const fn takes(mut self, value: &'static str) -> Self {
+        self.value = value;
+        self
+    }
+    const fn short(mut self, letter: char) -> Self {
+        self.short = Some(letter);
+        self
+    }
+
+    /// Every spelling, the real name first.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.also.iter().copied())
+    }
+}
+
+const BACKENDS: Kind = Kind::Choice(&["etcd", "store", "etcdv3", "env", "file"]);
+const LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error"]);
+const FORMATS: Kind = Kind::Choice(&["text", "json"]);
+const COLOURS: Kind = Kind::Choice(&["auto", "always", "never"]);
+const REPORTS: Kind = Kind::Choice(&["text", "json", "junit"]);
+const SCHEMES: Kind = Kind::Choice(&["http", "https"]);
+
+const MODE: &[Row] = &[
+    row("onetime", Kind::Switch, CONFD, "Render once and exit"),
+    row("watch", Kind::Switch, CONFD, "Follow the store instead of asking at intervals"),
+    row("poll", Kind::Switch, WATCH, "Do not follow the store; only look every --interval"),
+    row(
+        "interval",
+        Kind::Span,
+        WATCH | CONFD,
+        "How often everything is looked at again; 0 for never while following",
+    )
+    .default("600"),
+    row("noop", Kind::Switch, RUN, "Change nothing and run nothing; only say what is out of sync"),
+    row("sync-only", Kind::Switch, RUN, "Write files, but run neither check nor reload commands"),
+    row("keep-stage-file", Kind::Switch, RUN, "Leave staged files beside their destination"),
+    row("force", Kind::Switch, RENDER, "Run every reload command, also when nothing changed"),
+];
+
+const WHAT: &[Row] = &[
+    row("confdir", Kind::Path, ALL, "Folder that holds conf.d and templates"),
+    row("config-file", Kind::Path, ALL, "Settings file"),
+    row("prefix", Kind::Text, ALL, "Key prefix, in place of each resource's own").takes("KEY"),
+    row("resource", Kind::List, ALL, "Only this resource, by file name; may be repeated").takes("NAME"),
+    row(
+        "state-dir",
+        Kind::Path,
+        RUN | DIFF,
+        "Where owed reloads and the last good values are kept; none keeps nothing",
+    ),
+    row("redact", Kind::Repeat, ALL, "Keys whose values are never shown; may be repeated").takes("KEYGLOB"),
+];
+
+const SOURCE: &[Row] = &[
+    row("backend", BACKENDS, STORE, "Where values come from").default("etcd"),
+    row("node", Kind::List, STORE, "URL of a store node; may be repeated")
+        .takes("URL")
+        .short('n')
+        .also(&["nodes"]),
+    row("scheme", SCHEMES, STORE, "Scheme of nodes that are given or found without one").default("http"),
+    row("srv-domain", Kind::Text, STORE, "Find the nodes through SRV record _BACKEND._tcp.DOMAIN.")
+        .takes("DOMAIN"),
+    row("srv-record", Kind::Text, STORE, "Find the nodes through this SRV record").takes("RECORD"),
+    row("client-cert", Kind::Path, STORE, "PEM file of the client certificate"),
+    row("client-key", Kind::Path, STORE, "PEM file of the client certificate's key"),
+    row("client-ca-keys", Kind::Path, STORE, "PEM file of the authorities to trust").also(&["client-cakeys"]),
+    row("client-insecure", Kind::Switch, STORE, "Accept any server certificate; for tests only"),
+    row("username", Kind::Text, STORE, "User name at the store").takes("NAME"),
+    row(
+        "password",
+        Kind::Text,
+        STORE,
+        "Password at the store; shows in process lists, so prefer --password-file",
+    ),
+    row("password-file", Kind::Path, STORE, "File that holds the password"),
+    row("basic-auth", Kind::Switch, STORE, "Log in with --username; on when that is given, off with =false"),
+    row("file", Kind::Paths, STORE, "File or folder of the file backend; may be repeated"),
+    row("filter", Kind::Text, STORE, "Which files of a folder count").takes("GLOB").default("*"),
+];
+
+const BOUNDS: &[Row] = &[
+    row("backend-timeout", Kind::Span, STORE, "Time limit of one request").default("5s"),
+    row("timeout", Kind::Span, RENDER | DIFF | CONFD, "Time limit of the whole run").default("30s"),
+    row("debounce", Kind::Span, WATCH | CONFD, "How long a change waits for the next one").default("0"),
+    row("max-wait", Kind::Span, WATCH | CONFD, "How long it waits at most").default("10s"),
+    row("check-timeout", Kind::Span, RUN, "Time limit of a check command")
+        .default("30s")
+        .also(&["check-cmd-timeout"]),
+    row("reload-timeout", Kind::Span, RUN, "Time limit of a reload command")
+        .default("60s")
+        .also(&["reload-cmd-timeout"]),
+    row("shutdown-timeout", Kind::Span, RUN, "How long a running command may go on after a stop signal")
+        .default("30s"),
+    row("fuel", Kind::Number, ALL, "Steps that one template may take").default("100000000"),
+    row("max-output", Kind::Bytes, ALL, "Bytes that one template may write").default("64m"),
+];
+
+const REPORT: &[Row] = &[
+    row("data", Kind::Path, CHECK, "Render with the values of this file"),
+    row("expect", Kind::Path, CHECK, "Compare with the files of this folder; needs --data"),
+    row("format", REPORTS, CHECK, "Shape of the report").default("text"),
+    row("output", FORMATS, RENDER | DIFF, "Shape of the result").default("text"),
+    row("context", Kind::Number, DIFF, "Unchanged lines around each change").default("3"),
+    row("log-level", LEVELS, ALL, "Least urgent log line to write").default("info"),
+    row("log-format", FORMATS, ALL, "Shape of log lines").default("text"),
+    row("color", COLOURS, ALL, "When to colour").also(&["colour"]).default("auto"),
+];
+
+const VAULT: &str = "it belongs to the vault backend, which this version does not read; remove it";
+
+/// What confd has and nothing here can honour.
+const FOREIGN: &[Row] = &[
+    refused("app-id", Kind::Text, VAULT),
+    refused("user-id", Kind::Text, VAULT),
+    refused("role-id", Kind::Text, VAULT),
+    refused("secret-id", Kind::Text, VAULT),
+    refused("auth-type", Kind::Text, VAULT),
+    refused("path", Kind::Text, VAULT),
+    refused(
+        "auth-token",
+        Kind::Text,
+        "tokens belong to the vault and consul backends, which this version does not read; etcd takes -username and \
+         -password",
+    ),
+    refused(
+        "table",
+        Kind::Text,
+        "it belongs to the dynamodb backend, which this version does not read; remove it",
+    ),
+    refused(
+        "separator",
+        Kind::Text,
+        "it belongs to the redis backend, which this version does not read; remove it",
+    ),
+    idle("failure-mode", Kind::Text, "a failing resource never keeps the others from being rendered"),
+    idle("batch-interval", Kind::Span, "changes are gathered with -debounce and -max-wait"),
+    idle("template-cache", Kind::Switch, "templates are always kept and re-read when they change"),
+    idle("stat-cache-ttl", Kind::Span, "templates are always kept and re-read when they change"),
+    idle("dial-timeout", Kind::Span, "-backend-timeout bounds connecting as well"),
+    idle("read-timeout", Kind::Span, "-backend-timeout bounds a whole request"),
+    idle("write-timeout", Kind::Span, "-backend-timeout bounds a whole request"),
+    idle("retry-max-attempts", Kind::Number, "retries go on, with growing pauses"),
+    idle("retry-base-delay", Kind::Span, "retries go on, with growing pauses"),
+    idle("retry-max-delay", Kind::Span, "retries go on, with growing pauses"),
+    idle("watch-error-backoff", Kind::Span, "retries go on, with growing pauses"),
+    idle("preflight-timeout", Kind::Span, "`retune check` looks for mistakes before a start"),
+    idle("systemd-notify", Kind::Switch, "readiness is told whenever NOTIFY_SOCKET is set"),
+    idle("watchdog-interval", Kind::Span, "this version feeds no watchdog"),
+    idle("check-config", Kind::Switch, "`retune check` looks for mistakes"),
+    idle("validate", Kind::Switch, "`retune check` looks for mistakes"),
+    idle("preflight", Kind::Switch, "`retune check` looks for mistakes"),
+    idle("mock-data", Kind::Path, "`retune check --data` renders with values from a file"),
+    idle("diff", Kind::Switch, "`retune diff` shows what would change"),
+    idle("diff-context", Kind::Number, "`retune diff --context` shows what would change"),
+    idle("metrics-addr", Kind::Text, "this version serves no metrics"),
+];
+
+/// The rows under the headings of the help.
+pub(super) const GROUPS: &[(&str, &[Row])] = &[
+    ("Mode", MODE),
+    ("Resources", WHAT),
+    ("Source", SOURCE),
+    ("Bounds", BOUNDS),
+    ("Report", REPORT),
+    ("Foreign to this version", FOREIGN),
+];
+
+/// Every row.
+pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
+    GROUPS.iter().flat_map(|(_, rows)| rows.iter())
+}
+
+/// The row of a flag, spelled exactly or by another of its names.
+pub(super) fn flag(name: &str) -> Option<&'static Row> {
+    let letter = {
+        let mut chars = name.chars();
+        chars.next().filter(|_| chars.next().is_none())
+    };
+    rows().find(|row| row.names().any(|own| own == name) || (letter.is_some() && row.short == letter))
+}
+
+/// The row of a file key: case, hyphens and underscores do not count (`sync-only`, `sync_only`, `SyncOnly`).
+pub(super) fn key(name: &str) -> Option<&'static Row> {
+    let wanted = plain(name);
+    // A settings file cannot name another one.
+    rows().find(|row| row.name != "config-file" && row.names().any(|own| plain(own) == wanted))
+}
+
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
+}
+
+/// The environment variable of an option's name.
+pub(super) fn variable(start: &str, name: &str) -> String {
+    format!("{start}_{}", name.replace('-', "_").to_ascii_uppercase())
+}
+
+/// What a command is called in messages.
+pub(super) fn title(command: Commands) -> &'static str {
+    COMMANDS.iter().find(|(_, own, _)| *own == command).map_or("confd's command line", |(name, _, _)| name)
+}

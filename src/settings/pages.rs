@@ -1,0 +1,141 @@
+//! Help, version, completions and man pages, all drawn from the table of options.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command, ValueHint};
+use clap_complete::Shell;
+
+use super::options::{COMMANDS, CONFD, Commands, Fate, GROUPS, Kind, Row};
+use super::problem::{Problem, Problems};
+use super::words::{Page, command_names, no_command};
+
+const ABOUT: &str = "Keeps configuration files in step with a key/value store";
+const LAYERS: &str = "Settings come from flags, then the environment (RETUNE_NODE for --node), then the settings file \
+                      (node = \"…\"), then the defaults.\nFlags may be written with one dash, as in -log-level=debug.\n\
+                      Exit status: 0 done, 1 something is not as wished, 2 could not run.";
+const LAYERS_CONFD: &str = "Settings come from flags, then the environment (CONFD_NODE for -node), then confd.toml, then \
+                            the defaults.\nFlags may be written with one dash or two, as in -log-level=debug; a switch is \
+                            turned off with -watch=false.";
+
+/// The whole command line as clap describes it: for help, completions and man pages.
+#[must_use]
+pub fn command() -> Command {
+    let mut root = Command::new("retune")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .subcommand_required(true)
+        .after_help(
+            "Called by the name confd, or with flags and no command, it takes confd's command line: \
+             `retune help confd`.",
+        );
+    for (name, bit, about) in COMMANDS {
+        root = root.subcommand(with_options(Command::new(*name).about(*about), *bit).after_help(LAYERS));
+    }
+    let shell = Arg::new("shell")
+        .value_name("SHELL")
+        .required(true)
+        .value_parser(clap::builder::EnumValueParser::<Shell>::new())
+        .help("The shell to complete for");
+    let topic = Arg::new("command")
+        .value_name("COMMAND")
+        .value_parser(PossibleValuesParser::new(command_names()))
+        .help("The command the page is about");
+    root.subcommand(Command::new("completions").about("Print a completion script").arg(shell))
+        .subcommand(Command::new("man").about("Print a man page").arg(topic))
+}
+
+fn confd() -> Command {
+    let about =
+        "Takes confd's command line: follows the store, or looks every -interval, or once with -onetime";
+    let root = Command::new("confd").version(env!("CARGO_PKG_VERSION")).about(about);
+    with_options(root, CONFD).after_help(LAYERS_CONFD)
+}
+
+fn with_options(mut command: Command, bit: Commands) -> Command {
+    for (heading, rows) in GROUPS {
+        let shown = rows.iter().filter(|row| row.commands & bit != 0 && !matches!(row.fate, Fate::Idle(_)));
+        for row in shown {
+            command = command.arg(arg(row, bit).help_heading(*heading));
+        }
+    }
+    command
+}
+
+fn arg(row: &'static Row, bit: Commands) -> Arg {
+    let default = match (row.name, bit) {
+        ("confdir", CONFD) => "/etc/confd",
+        ("confdir", _) => "/etc/retune, or /etc/confd when only that exists",
+        ("config-file", CONFD) => "/etc/confd/confd.toml",
+        ("config-file", _) => "/etc/retune/retune.toml",
+        ("state-dir", _) => "/var/lib/retune for root, else ~/.local/state/retune",
+        _ => row.default,
+    };
+    let help =
+        if default.is_empty() { row.help.to_owned() } else { format!("{} [default: {default}]", row.help) };
+    let arg = Arg::new(row.name).long(row.name).help(help);
+    let arg = match row.short {
+        Some(letter) => arg.short(letter),
+        None => arg,
+    };
+    match row.kind {
+        Kind::Switch => arg.action(ArgAction::SetTrue),
+        Kind::Choice(words) => arg.value_name(row.value).value_parser(PossibleValuesParser::new(words)),
+        Kind::Path => arg.value_name(row.value).value_hint(ValueHint::AnyPath),
+        Kind::Paths => arg.value_name(row.value).value_hint(ValueHint::AnyPath).action(ArgAction::Append),
+        kind if kind.many() => arg.value_name(row.value).action(ArgAction::Append),
+        _ => arg.value_name(row.value),
+    }
+}
+
+/// The text of a page.
+pub(super) fn text(page: &Page) -> Result<String, Problems> {
+    match page {
+        Page::Version => Ok(format!("retune {}\n", env!("CARGO_PKG_VERSION"))),
+        Page::Help { topic, long } => Ok(help(*topic, *long)),
+        Page::Completions(shell) => completions(shell),
+        Page::Man(topic) => man(topic.as_deref()),
+    }
+}
+
+fn help(topic: Option<&str>, long: bool) -> String {
+    let mut command = find(topic).unwrap_or_else(command);
+    let text = if long { command.render_long_help() } else { command.render_help() };
+    let mut text = text.to_string();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+/// A command by its name, its usage line complete; the whole for no name.
+fn find(topic: Option<&str>) -> Option<Command> {
+    if topic == Some("confd") {
+        return Some(confd());
+    }
+    let mut root = command();
+    root.build();
+    match topic {
+        None => Some(root),
+        Some(topic) => root.find_subcommand(topic).cloned(),
+    }
+}
+
+fn completions(shell: &str) -> Result<String, Problems> {
+    let shell: Shell = shell.parse().map_err(|_| {
+        let says = "no completions for this shell; there are bash, elvish, fish, powershell and zsh";
+        Problems(vec![Problem::new(shell, says)])
+    })?;
+    let mut out = Vec::new();
+    clap_complete::generate(shell, &mut command(), "retune", &mut out);
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+fn man(topic: Option<&str>) -> Result<String, Problems> {
+    let Some(page) = find(topic) else {
+        return Err(Problems(vec![no_command(topic.unwrap_or_default())]));
+    };
+    let mut out = Vec::new();
+    match clap_mangen::Man::new(page).render(&mut out) {
+        Ok(()) => Ok(String::from_utf8_lossy(&out).into_owned()),
+        Err(error) => Err(Problems(vec![Problem::new("man", error.to_string())])),
+    }
+}

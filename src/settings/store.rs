@@ -1,0 +1,196 @@
+//! Values to [`crate::source::Settings`]: backend, nodes, TLS, login.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::layers::Rank;
+use super::options::{CONFD, Commands};
+use super::reader::Reader;
+use super::suggest::nearest;
+use crate::source::{Backend, Login, Secret, Settings, Tls};
+
+/// The other tools' backends, so that they can be refused by name.
+pub(super) const FOREIGN_BACKENDS: &[&str] = &[
+    "consul",
+    "vault",
+    "zookeeper",
+    "redis",
+    "dynamodb",
+    "rancher",
+    "ssm",
+    "secretsmanager",
+    "acm",
+    "imds",
+    "nats",
+];
+
+/// A longer password file is the wrong file.
+const PASSWORD_BYTES: u64 = 4096;
+
+/// Everything that says where values come from.
+pub(super) fn settings(
+    read: &mut Reader<'_>,
+    command: Commands,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Settings {
+    let base = Settings::default();
+    let backend = read.parsed("backend", backend).unwrap_or(base.backend);
+    let stored = matches!(backend, Backend::Etcd | Backend::EtcdV3);
+    let srv_record = srv_record(read, backend).filter(|_| stored);
+    let files = read.paths("file");
+    if backend == Backend::File && files.is_empty() {
+        read.object("file", "the file backend reads nothing unless told what; add --file PATH");
+    }
+    let given = nodes(read);
+    let nodes = match (stored, given.is_empty(), &srv_record) {
+        (true, true, None) => default_nodes(backend, command, env),
+        _ => given,
+    };
+    Settings {
+        backend,
+        nodes,
+        srv_record,
+        scheme: read.choice("scheme", &[("http", "http"), ("https", "https")], "http").to_owned(),
+        tls: if stored { tls(read, command) } else { base.tls },
+        login: if stored { login(read, command) } else { None },
+        files,
+        filter: read.text("filter").unwrap_or(base.filter),
+        timeout: read.limit("backend-timeout", base.timeout),
+    }
+}
+
+fn backend(text: &str) -> Result<Backend, String> {
+    match text.to_lowercase().as_str() {
+        "etcd" | "etcdv2" | "store" => Ok(Backend::Etcd),
+        "etcdv3" => Ok(Backend::EtcdV3),
+        "env" => Ok(Backend::Env),
+        "file" => Ok(Backend::File),
+        foreign if FOREIGN_BACKENDS.contains(&foreign) => Err(format!(
+            "{foreign} is not read by this version: this version reads etcd, etcdv3, env and file; copy the keys into \
+             one of those"
+        )),
+        other => {
+            let near = nearest(other, ["etcd", "etcdv3", "env", "file", "store"]);
+            let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            Err(format!("{text:?} is no backend: this version reads etcd, etcdv3, env and file{hint}"))
+        }
+    }
+}
+
+fn srv_record(read: &mut Reader<'_>, backend: Backend) -> Option<String> {
+    let record = read.text("srv-record");
+    let domain = read.text("srv-domain");
+    record.or_else(|| Some(format!("_{}._tcp.{}.", backend.name(), domain?.trim_end_matches('.'))))
+}
+
+fn nodes(read: &mut Reader<'_>) -> Vec<String> {
+    let nodes = read.texts("node");
+    // The node itself is not shown: it may carry a password.
+    let strange = nodes
+        .iter()
+        .filter_map(|node| node.split_once("://"))
+        .map(|(scheme, _)| scheme.to_owned())
+        .find(|scheme| !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https"));
+    if let Some(scheme) = strange {
+        read.object(
+            "node",
+            format!("{scheme}:// is no scheme of a store; write http://HOST:PORT or https://HOST:PORT"),
+        );
+    }
+    nodes
+}
+
+/// Where a store is looked for when nobody said. confd's etcd has its historic port, and only that one heeds
+/// `ETCDCTL_PEERS`.
+fn default_nodes(backend: Backend, command: Commands, env: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    if command != CONFD || backend == Backend::Etcd {
+        let peers = env("ETCDCTL_PEERS").unwrap_or_default();
+        let peers: Vec<String> =
+            peers.split(',').map(str::trim).filter(|peer| !peer.is_empty()).map(str::to_owned).collect();
+        if !peers.is_empty() {
+            return peers;
+        }
+    }
+    let port = if command == CONFD && backend == Backend::Etcd { 4001 } else { 2379 };
+    vec![format!("http://127.0.0.1:{port}")]
+}
+
+fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
+    let mut tls = Tls {
+        ca: read.path("client-ca-keys"),
+        cert: read.path("client-cert"),
+        key: read.path("client-key"),
+        insecure: read.on("client-insecure"),
+    };
+    if tls.cert.is_some() != tls.key.is_some() {
+        let (name, says) = if tls.cert.is_some() {
+            ("client-cert", "a certificate is of no use without its key; add --client-key FILE")
+        } else {
+            ("client-key", "a key is of no use without its certificate; add --client-cert FILE")
+        };
+        read.object_unless_confd(command, name, says);
+        (tls.cert, tls.key) = (None, None);
+    }
+    tls
+}
+
+fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
+    let wanted = read.switch("basic-auth");
+    let username = read.text("username");
+    let given = read.rank("password-file").is_some() || read.rank("password").is_some();
+    let password = password(read);
+    if wanted == Some(false) {
+        return None;
+    }
+    match (username, password) {
+        (Some(username), Some(password)) => Some(Login { username, password: Secret::new(password) }),
+        // A password that was given and could not be had is reported already.
+        (Some(_), None) if given => None,
+        (Some(_), None) => {
+            let says = "a user needs a password; add --password-file FILE";
+            read.object_unless_confd(command, "username", says);
+            None
+        }
+        (None, _) if wanted == Some(true) => {
+            let says = "there is no user to log in as; add --username NAME";
+            read.object_unless_confd(command, "basic-auth", says);
+            None
+        }
+        (None, _) => None,
+    }
+}
+
+/// The password from the stronger of the two layers that may hold one.
+fn password(read: &mut Reader<'_>) -> Option<String> {
+    let plain: Option<Rank> = read.rank("password");
+    let filed: Option<Rank> = read.rank("password-file");
+    if plain.is_some() && plain == filed {
+        read.object("password", "both a password and a password file are given; keep one");
+        return None;
+    }
+    if plain > filed || filed.is_none() {
+        return read.text("password");
+    }
+    let path = read.path("password-file")?;
+    match password_file(&path) {
+        Ok(text) => Some(text),
+        Err(says) => {
+            read.object("password-file", format!("{}: {says}", path.display()));
+            None
+        }
+    }
+}
+
+fn password_file(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let mut text = String::new();
+    file.take(PASSWORD_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > PASSWORD_BYTES {
+        return Err("is too long for a password".to_owned());
+    }
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() { Err("is empty".to_owned()) } else { Ok(password.to_owned()) }
+}

@@ -1,0 +1,213 @@
+//! Flags before environment before file before defaults.
+
+use std::time::Duration;
+
+use super::*;
+
+/// One option on its way through the layers: flag, variable, file text, and what is looked at.
+type Triple = (&'static str, (&'static str, &'static str), &'static str, fn(&Invocation) -> String);
+
+const TRIPLES: &[Triple] = &[
+    ("--prefix /flag", ("PREFIX", "/env"), "prefix = '/file'", |i| format!("{:?}", i.reloader.prefix)),
+    ("--noop=false", ("NOOP", "true"), "noop = true", |i| i.reloader.noop.to_string()),
+    ("--node a:1 --node b:1", ("NODE", "c:1,d:1"), "node = ['e:1', 'f:1']", |i| i.source.nodes.join(" ")),
+    ("--interval 1s", ("INTERVAL", "2s"), "interval = 3", |i| format!("{:?}", i.task)),
+];
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file_in_both_dialects() {
+    let wanted = [
+        [r#"Some("/flag")"#, r#"Some("/env")"#, r#"Some("/file")"#, "None"],
+        ["false", "true", "true", "false"],
+        ["a:1 b:1", "c:1 d:1", "e:1 f:1", "http://127.0.0.1:2379"],
+        ["1s", "2s", "3s", "600s"],
+    ];
+    for (start, line, file) in [
+        ("RETUNE_", "retune watch", "retune/retune.toml"),
+        ("CONFD_", "confd -backend etcdv3", "confd/confd.toml"),
+    ] {
+        for ((flag, (name, value), text, look), wanted) in TRIPLES.iter().zip(wanted) {
+            let name: &'static str = Box::leak(format!("{start}{name}").into());
+            let full = Machine::new().with(name, value).file(file, text);
+            let filed = Machine::new().file(file, text);
+            let got = [
+                look(&full.run(&format!("{line} {flag}"))),
+                look(&full.run(line)),
+                look(&filed.run(line)),
+                look(&run(line)),
+            ];
+            for (got, wanted) in got.iter().zip(wanted) {
+                assert!(
+                    got == wanted || got.contains(&format!("({wanted})")),
+                    "{flag}: {got} is not {wanted}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_cannot_turn_off_what_a_flag_turns_on_and_a_flag_can_turn_off_what_it_turns_on() {
+    let machine = Machine::new().file("retune/retune.toml", "noop = false\nsync-only = true\n");
+    let got = machine.run("retune render --noop --sync-only=false");
+    assert!(got.reloader.noop && !got.reloader.sync_only);
+    let machine = Machine::new().file("retune/retune.toml", "prefix = '/x'\n");
+    let Ok(Parsed::Run(got)) = machine.parse(&["retune", "render", "--prefix", ""]) else { panic!() };
+    assert_eq!(got.reloader.prefix, None, "an empty flag is the default");
+}
+
+#[test]
+fn all_problems_of_all_layers_come_in_one_go_each_with_its_place() {
+    let text = "intervall = 3\nnoop = 'yes'\ndebounce = 1.5\nnode = [1]\n";
+    let machine = Machine::new()
+        .with("RETUNE_LOG_LEVEL", "loud")
+        .with("RETUNE_MAX_OUTPUT", "much")
+        .file("retune/retune.toml", text);
+    let problems = machine
+        .refuse("retune watch --interval soon --bogus x --backend consul --reload-timeout 0 --scheme ftp");
+    let starts = [
+        "--bogus: no such flag",
+        "retune/retune.toml:1: intervall: no such setting; did you mean interval?",
+        "RETUNE_LOG_LEVEL: \"loud\" is not one of debug, info",
+        "--interval: \"soon\" is no time span",
+        "--backend: consul is not read",
+        "retune/retune.toml:4: node: every entry must be a string, not a integer",
+        "--scheme: \"ftp\" is not one of http, https",
+        "retune/retune.toml:3: debounce: must be seconds or a string such as \"5m\", not a float",
+        "retune/retune.toml:2: noop: must be true or false, not a string",
+        "--reload-timeout: must be more than 0",
+        "RETUNE_MAX_OUTPUT: \"much\" is no size",
+    ];
+    assert_eq!(problems.len(), starts.len(), "{problems:#?}");
+    for start in starts {
+        assert_eq!(
+            problems.iter().filter(|problem| problem.starts_with(start)).count(),
+            1,
+            "{start}: {problems:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_value_that_a_stronger_layer_overrides_does_not_stop_the_program() {
+    let machine =
+        Machine::new().with("RETUNE_INTERVAL", "soon").file("retune/retune.toml", "interval = 'late'\n");
+    assert_eq!(machine.refuse("retune watch").len(), 1);
+    machine.run("retune watch --interval 5");
+}
+
+#[test]
+fn the_settings_file_may_be_absent_unless_it_was_named() {
+    run("retune render");
+    assert_eq!(
+        refuse("retune render --config-file /nowhere.toml"),
+        ["/nowhere.toml: no such settings file; write it, or name another with --config-file"]
+    );
+    let machine = Machine::new().file("own.toml", "prefix = '/own'\n");
+    let path: String = machine.dir.path().join("own.toml").display().to_string();
+    assert_eq!(
+        machine.run(&format!("retune render --config-file {path}")).reloader.prefix.as_deref(),
+        Some("/own")
+    );
+    let machine = machine.with("RETUNE_CONFIG_FILE", &path);
+    assert_eq!(machine.run("retune render").reloader.prefix.as_deref(), Some("/own"));
+}
+
+#[test]
+fn every_mistake_in_a_broken_file_is_told_by_line_and_none_quotes_a_value() {
+    let machine = Machine::new().file("retune/retune.toml", "prefix = '/x'\npassword = hunter2\n[half\n");
+    let problems = machine.refuse("retune render");
+    assert!(problems.iter().any(|problem| problem.starts_with("retune/retune.toml:2: ")), "{problems:?}");
+    assert!(!problems.join("\n").contains("hunter2"), "{problems:?}");
+    let twice = Machine::new().file("retune/retune.toml", "sync-only = true\nsync_only = false\n");
+    assert_eq!(
+        twice.refuse("retune render"),
+        ["retune/retune.toml:2: sync_only: sync-only is set twice; keep one"]
+    );
+    let foreign = Machine::new().file("retune/retune.toml", "onetime = true\n");
+    assert!(foreign.refuse("retune render")[0].contains("only confd's command line has it"));
+}
+
+#[test]
+fn a_password_shows_in_neither_problems_nor_debug() {
+    let machine = Machine::new().with("RETUNE_PASSWORD", "hunter2");
+    let got = machine.run("retune render --username u");
+    assert_eq!(got.source.login.as_ref().unwrap().password.expose(), "hunter2");
+    assert!(!format!("{got:?}").contains("hunter2"));
+    for line in [
+        "retune render --pasword hunter2",
+        "retune render --pasword=hunter2",
+        "retune render --password hunter2",
+        "confd -password hunter2 -bogus",
+        "retune render --node ftp://u:hunter2@h --username u --password hunter2",
+    ] {
+        match Machine::new().parse(&line.split_whitespace().collect::<Vec<_>>()) {
+            Err(problems) => {
+                assert!(!format!("{problems} {problems:?}").contains("hunter2"), "{line}: {problems}");
+            }
+            Ok(parsed) => assert!(!format!("{parsed:?}").contains("hunter2"), "{line}"),
+        }
+    }
+}
+
+#[test]
+fn the_password_comes_from_the_stronger_layer_be_it_file_or_word() {
+    let machine = Machine::new().file("pw", "from-file\n").with("RETUNE_PASSWORD", "from-env");
+    let path = machine.dir.path().join("pw").display().to_string();
+    let password =
+        |machine: &Machine, line: &str| machine.run(line).source.login.unwrap().password.expose().to_owned();
+    assert_eq!(
+        password(&machine, &format!("retune render --username u --password-file {path}")),
+        "from-file"
+    );
+    assert_eq!(password(&machine, "retune render --username u --password word"), "word");
+    let both = machine.refuse(&format!("retune render --username u --password a --password-file {path}"));
+    assert_eq!(both, ["--password: both a password and a password file are given; keep one"]);
+    let missing = machine.refuse("retune render --username u --password-file /nowhere");
+    assert!(missing[0].starts_with("--password-file: /nowhere: cannot be read"), "{missing:?}");
+    assert!(machine.run("retune render --username u --basic-auth=false").source.login.is_none());
+}
+
+#[test]
+fn every_default_the_help_shows_is_the_default_that_holds() {
+    let machine = Machine::new();
+    for (name, bit, _) in options::COMMANDS {
+        let plain = format!("{:?}", machine.run(&format!("retune {name}")));
+        for row in options::rows() {
+            if row.commands & bit != 0 && !row.default.is_empty() {
+                let line = format!("retune {name} --{} {}", row.name, row.default);
+                assert_eq!(format!("{:?}", machine.run(&line)), plain, "{line}");
+            }
+        }
+    }
+    assert_eq!(run("retune watch --debounce 20s").reloader.max_wait, Duration::from_secs(20));
+}
+
+#[test]
+fn every_word_the_help_offers_is_understood() {
+    let machine = Machine::new();
+    for (name, bit, _) in options::COMMANDS {
+        for row in options::rows().filter(|row| row.commands & bit != 0) {
+            if let options::Kind::Choice(words) = row.kind {
+                for word in words {
+                    machine.run(&format!(
+                        "retune {name} --{} {word} {}",
+                        row.name,
+                        if *word == "file" { "--file /f" } else { "" }
+                    ));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_settings_file_without_end_or_text_is_refused_not_swallowed() {
+    let huge = Machine::new().file("retune/retune.toml", &"#".repeat((1 << 20) + 1));
+    assert!(huge.refuse("retune render")[0].contains("larger than 1 MiB"));
+    assert!(refuse("retune render --config-file /dev/zero")[0].starts_with("/dev/zero: cannot be read"));
+    assert!(refuse("retune render --config-file /")[0].starts_with("/: cannot be read"));
+    let odd = Machine::new().file("retune/retune.toml", "");
+    std::fs::write(odd.dir.path().join("retune/retune.toml"), b"prefix = '\xff'").unwrap();
+    assert!(odd.refuse("retune render")[0].contains("cannot be read"));
+}

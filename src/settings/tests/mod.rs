@@ -1,0 +1,75 @@
+//! Tests of the room as a whole: words, environment and file in, structs or problems out.
+
+mod confd;
+mod layering;
+mod pages;
+mod retune;
+
+use std::ffi::OsString;
+
+use super::*;
+
+/// A machine of its own for each test: an empty `/etc`, an unprivileged user.
+struct Machine {
+    dir: tempfile::TempDir,
+    env: Vec<(&'static str, String)>,
+    root: bool,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), env: vec![("HOME", "/home/u".to_owned())], root: false }
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.env.push((name, value.to_owned()));
+        self
+    }
+
+    fn file(self, name: &str, text: &str) -> Self {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    fn parse(&self, words: &[&str]) -> Result<Parsed, Problems> {
+        let host = Host { etc: self.dir.path().to_owned(), root: self.root };
+        let env = |name: &str| self.env.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
+        parse_on(&host, words.iter().map(OsString::from).collect(), &env)
+    }
+
+    /// What a line of words, separated by blanks, comes to.
+    fn run(&self, line: &str) -> Invocation {
+        match self.parse(&line.split_whitespace().collect::<Vec<_>>()) {
+            Ok(Parsed::Run(invocation)) => *invocation,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn page(&self, line: &str) -> String {
+        match self.parse(&line.split_whitespace().collect::<Vec<_>>()) {
+            Ok(Parsed::Print { text }) => text,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    /// The problems, one a line, the machine's folder left out.
+    fn refuse(&self, line: &str) -> Vec<String> {
+        match self.parse(&line.split_whitespace().collect::<Vec<_>>()) {
+            Err(Problems(list)) => {
+                let dir = format!("{}/", self.dir.path().display());
+                list.iter().map(|problem| problem.to_string().replace(&dir, "")).collect()
+            }
+            Ok(parsed) => panic!("{line}: {parsed:?}"),
+        }
+    }
+}
+
+fn run(line: &str) -> Invocation {
+    Machine::new().run(line)
+}
+
+fn refuse(line: &str) -> Vec<String> {
+    Machine::new().refuse(line)
+}

@@ -1,0 +1,95 @@
+//! Help, version, completions and man pages.
+
+use super::*;
+use crate::settings::options::{COMMANDS, CONFD, Fate, rows};
+
+#[test]
+fn help_of_each_command_lists_each_of_its_flags_and_no_other() {
+    let machine = Machine::new();
+    let pages = COMMANDS.iter().map(|(name, bit, _)| (format!("retune {name} -h"), *bit));
+    for (line, bit) in pages.chain([("confd -h".to_owned(), CONFD)]) {
+        let text = machine.page(&line);
+        for row in rows() {
+            let shown =
+                text.lines().any(|l| l.split_whitespace().any(|word| word == format!("--{}", row.name)));
+            let wanted = row.commands & bit != 0 && !matches!(row.fate, Fate::Idle(_));
+            assert_eq!(shown, wanted, "{line}: --{}", row.name);
+        }
+    }
+}
+
+#[test]
+fn every_row_has_names_of_its_own_and_a_sentence() {
+    let mut seen = std::collections::HashMap::new();
+    for row in rows() {
+        for name in row.names() {
+            let plain = name.replace('-', "");
+            let own = seen.entry(plain).or_insert(row.name);
+            assert_eq!(*own, row.name, "{name} belongs to two rows");
+        }
+        assert!(!row.help.is_empty() || matches!(row.fate, Fate::Idle(_)), "{}", row.name);
+    }
+}
+
+#[test]
+fn clap_finds_no_fault_with_the_table() {
+    command().debug_assert();
+}
+
+#[test]
+fn help_and_version_work_whatever_else_is_broken() {
+    let machine = Machine::new().with("RETUNE_INTERVAL", "x").file("retune/retune.toml", "= broken");
+    let version = format!("retune {}\n", env!("CARGO_PKG_VERSION"));
+    for line in [
+        "retune -version",
+        "retune --version",
+        "retune -V",
+        "confd -version",
+        "retune render --bogus --version",
+    ] {
+        assert_eq!(machine.page(line), version, "{line}");
+    }
+    for line in [
+        "retune help watch",
+        "retune watch -h",
+        "retune watch --bogus --help",
+        "retune --interval soon watch -help",
+    ] {
+        assert!(machine.page(line).contains("Usage: retune watch"), "{line}");
+    }
+    for line in ["retune -h", "retune help", "retune --help", "retune help help"] {
+        assert!(machine.page(line).contains("completions"), "{line}");
+    }
+    for line in ["confd -h", "confd -bogus -help", "retune -onetime -h", "retune help confd"] {
+        assert!(machine.page(line).contains("Usage: confd"), "{line}");
+    }
+    assert_eq!(
+        machine.refuse("retune help rendr"),
+        ["rendr: no such command; did you mean `retune render`?"]
+    );
+    assert_eq!(Machine::new().run("retune watch --prefix -h").reloader.prefix.as_deref(), Some("/-h"));
+}
+
+#[test]
+fn completions_name_commands_and_flags_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = Machine::new().page(&format!("retune completions {shell}"));
+        for word in ["render", "keep-stage-file", "srv-record"] {
+            assert!(text.contains(word), "{shell}: {word}");
+        }
+    }
+    assert!(refuse("retune completions")[0].contains("name the shell: bash"));
+    assert!(refuse("retune completions tcsh")[0].contains("there are bash"));
+    assert_eq!(refuse("retune completions bash --noop").len(), 1);
+    assert_eq!(refuse("retune completions bash zsh").len(), 1);
+}
+
+#[test]
+fn man_pages_render_for_the_whole_and_for_each_command() {
+    let machine = Machine::new();
+    assert!(machine.page("retune man").starts_with(".ie"), "roff's own preamble");
+    assert!(machine.page("retune man").contains(".SH SUBCOMMANDS"));
+    assert!(machine.page("retune man watch").contains("max\\-wait"));
+    assert!(machine.page("retune man confd").contains("onetime"));
+    assert!(refuse("retune man rendr")[0].contains("did you mean"));
+}
