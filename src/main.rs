@@ -1,3 +1,7 @@
 //! Words in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    retune::app::main(std::env::args_os().collect())
+}

@@ -1,1 +1,81 @@
-//! stub
+//! Builds everything, runs everything, stops everything.
+//!
+//! Owns: what each command does with the rooms below, the log's shape, the exit status, and telling the service
+//! manager how things stand.
+//!
+//! Promises: exit status 0 means done; 1 means it ran and something is not as wished; 2 means it could not run.
+//! Logs go to stderr, results to stdout.
+//!
+//! Leaves out: every decision about resources, sources and templates.
+
+mod check;
+mod commands;
+mod exit;
+mod logging;
+mod notify;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::settings::{self, Invocation, Parsed, Task};
+
+use exit::Exit;
+
+/// The stack of the threads that render: a template's expressions are parsed and run by recursion. Only what is
+/// touched of it takes memory.
+const STACK: usize = 64 << 20;
+
+/// Runs one call of the program: `args` are its words, its own name first.
+#[must_use]
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let program = args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match settings::parse(args, &|name| env::var(name).ok()) {
+        Ok(Parsed::Print { text }) => print(&text).into(),
+        Ok(Parsed::Run(invocation)) => run(&program, *invocation).into(),
+        Err(problems) => {
+            eprintln!("{problems}");
+            Exit::CouldNotRun.into()
+        }
+    }
+}
+
+fn run(program: &str, invocation: Invocation) -> Exit {
+    logging::start(invocation.log, invocation.dialect, program);
+    for warning in &invocation.warnings {
+        tracing::warn!("{warning}");
+    }
+    // One thread runs everything that waits; rendering has threads of its own while it lasts.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_stack_size(STACK).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return commands::could_not_run(&error.into()),
+    };
+    let exit = runtime.block_on(async {
+        let Invocation { task, source, reloader, output, .. } = invocation;
+        match task {
+            Task::Render => commands::render(source, reloader, output).await,
+            Task::Watch(follow) => commands::watch(source, reloader, follow).await,
+            Task::Diff { output, context, colour } => {
+                commands::diff(source, reloader, output, context, colour).await
+            }
+            Task::Check(what) => check::check(&reloader, &what).await,
+        }
+    });
+    // A blocking look-up (DNS in a template) must not hold up the end.
+    runtime.shutdown_background();
+    exit
+}
+
+/// Prints a result. A reader that went away (`| head`) is no failure.
+fn print(text: &str) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("cannot write the result: {error}");
+            Exit::CouldNotRun
+        }
+        _ => Exit::Done,
+    }
+}

@@ -1,0 +1,148 @@
+//! The commands that ask a source: render, watch, diff.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::exit::Exit;
+use super::notify::Notifier;
+use super::print;
+use crate::reloader::{self, Ending, Outcome, Phase, Report};
+use crate::settings::{Colour, Output};
+use crate::source::{self, Follow, Source};
+use crate::stop::{Loops, Signals, Stop};
+
+/// Says why a command could not run at all.
+pub(super) fn could_not_run(error: &anyhow::Error) -> Exit {
+    tracing::error!("{error:#}");
+    Exit::CouldNotRun
+}
+
+/// `retune render`.
+pub(super) async fn render(source: source::Settings, settings: reloader::Settings, output: Output) -> Exit {
+    let started = Instant::now();
+    let work = async {
+        let mut signals = Signals::listen()?;
+        let source = Source::new(source)?;
+        Ok(reloader::render(Arc::new(settings), &source, &mut signals).await?)
+    };
+    let (report, ending) = match work.await {
+        Ok(result) => result,
+        Err(error) => return could_not_run(&error),
+    };
+    summarise(&report, started.elapsed());
+    if output == Output::Json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(text) => {
+                print(&(text + "\n"));
+            }
+            Err(error) => return could_not_run(&error.into()),
+        }
+    }
+    Exit::clean(report.is_clean() && ending == Ending::Stopped)
+}
+
+/// The last lines of a one-shot: how many, and each that is not as wished.
+fn summarise(report: &Report, took: Duration) {
+    let count =
+        |wanted: fn(&Outcome) -> bool| report.lines.iter().filter(|line| wanted(&line.outcome)).count();
+    let changed =
+        count(|outcome| matches!(outcome, Outcome::Updated | Outcome::Removed | Outcome::WouldChange));
+    let failed = report.failures();
+    for line in report.lines.iter().filter(|line| line.outcome.is_failure()) {
+        if let Outcome::Failed { step, text } = &line.outcome {
+            let first = text.lines().next().unwrap_or_default();
+            tracing::error!("failed: {} ({step}): {first}", line.resource);
+        }
+    }
+    let all = report.lines.len();
+    tracing::debug!("{all} destinations, {changed} changed, {failed} failed, in {took:.1?}");
+}
+
+/// `retune watch`.
+pub(super) async fn watch(source: source::Settings, settings: reloader::Settings, follow: Follow) -> Exit {
+    let work = async {
+        let signals = Signals::listen()?;
+        let source = Source::new(source)?;
+        tracing::info!("Starting retune, values from {}", source.describe());
+        if follow.watch && !source.watches() && follow.relist.is_none() {
+            anyhow::bail!("{} cannot be watched: give --interval", source.describe());
+        }
+        let (phase, told) = watch::channel(Phase::Starting("reading the first snapshot".to_owned()));
+        let stop = Stop::new();
+        let mut loops = Loops::new(stop.clone());
+        if let Some(notifier) = Notifier::from_environment() {
+            loops.spawn("notify", notifier.follow(told, stop.clone()));
+        }
+        let ending = reloader::run(Arc::new(settings), source, follow, signals, phase).await;
+        loops.drain(Duration::from_millis(200)).await;
+        Ok(ending?)
+    };
+    match work.await {
+        Ok(Ending::Stopped) => Exit::Done,
+        Ok(Ending::CutOff) => Exit::NotAsWished,
+        Err(error) => could_not_run(&error),
+    }
+}
+
+/// `retune diff`.
+pub(super) async fn diff(
+    source: source::Settings,
+    settings: reloader::Settings,
+    output: Output,
+    context: usize,
+    colour: Colour,
+) -> Exit {
+    let work = async {
+        let source = Source::new(source)?;
+        Ok(reloader::plan(Arc::new(settings), &source, context).await?)
+    };
+    let plan = match work.await {
+        Ok(plan) => plan,
+        Err(error) => return could_not_run(&error),
+    };
+    for planned in &plan.resources {
+        if let Some(error) = &planned.error {
+            tracing::error!(resource = %planned.resource, dest = %planned.dest, "{error}");
+        }
+    }
+    let text = match output {
+        Output::Text if wants_colour(colour) => paint(&plan.text()),
+        Output::Text => plan.text(),
+        Output::Json => match serde_json::to_string_pretty(&plan) {
+            Ok(text) => text + "\n",
+            Err(error) => return could_not_run(&error.into()),
+        },
+    };
+    match print(&text) {
+        Exit::Done => Exit::clean(!plan.differs()),
+        exit => exit,
+    }
+}
+
+fn wants_colour(colour: Colour) -> bool {
+    match colour {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+/// A unified diff in the colours git uses.
+fn paint(diff: &str) -> String {
+    let mut out = String::with_capacity(diff.len() * 2);
+    for line in diff.split_inclusive('\n') {
+        let (text, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
+        let colour = match text.as_bytes() {
+            [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => "1",
+            [b'+', ..] => "32",
+            [b'-', ..] => "31",
+            [b'@', ..] => "36",
+            _ => "0",
+        };
+        out.push_str(&format!("\u{1b}[{colour}m{text}\u{1b}[0m{end}"));
+    }
+    out
+}

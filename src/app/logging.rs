@@ -1,0 +1,144 @@
+//! The log's shape: one line an event on stderr, as text or JSON.
+//!
+//! Under the name `confd` lines look as confd's do (`TIME HOST PROGRAM[PID]: LEVEL MESSAGE`), since people's
+//! monitoring reads them. A message of several lines is indented, so that every event still begins a line.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal};
+
+use jiff::{Timestamp, Unit};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::settings::{Colour, Dialect, Level, Log, LogFormat};
+
+/// Starts the log of this process. A second start is ignored.
+pub(super) fn start(log: Log, dialect: Dialect, program: &str) {
+    let level = match log.level {
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    };
+    // Libraries log request by request and may log headers: only their warnings are ours to show.
+    let filter = Targets::new().with_target("retune", level).with_default(LevelFilter::ERROR);
+    let fmt = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = match log.format {
+        LogFormat::Json => registry.with(fmt.json().flatten_event(true).with_target(false)).try_init(),
+        LogFormat::Text => {
+            registry.with(fmt.event_format(Lines::new(log.colour, dialect, program))).try_init()
+        }
+    };
+    // Only a test that calls twice can fail here, and its first log serves as well.
+    started.ok();
+}
+
+struct Lines {
+    colour: bool,
+    /// `HOST PROGRAM[PID]:` under the name `confd`.
+    head: Option<String>,
+}
+
+impl Lines {
+    fn new(colour: Colour, dialect: Dialect, program: &str) -> Self {
+        let colour = match colour {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        };
+        let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+        let host = host.unwrap_or_else(|_| "localhost".to_owned());
+        let head = (dialect == Dialect::Confd).then(|| format!("{host} {program}[{}]:", std::process::id()));
+        Self { colour: colour && head.is_none(), head }
+    }
+
+    fn level(&self, level: tracing::Level) -> &'static str {
+        match (level, &self.head) {
+            (tracing::Level::ERROR, _) => "ERROR",
+            (tracing::Level::WARN, Some(_)) => "WARNING",
+            (tracing::Level::WARN, None) => "WARN",
+            (tracing::Level::INFO, _) => "INFO",
+            _ => "DEBUG",
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut parts = Parts::default();
+        event.record(&mut parts);
+        let now = Timestamp::now();
+        let level = self.level(*event.metadata().level());
+        match &self.head {
+            Some(head) => {
+                let seconds = now.round(Unit::Second).unwrap_or(now);
+                write!(out, "{seconds} {head} {level} ")?;
+            }
+            None => {
+                let millis = now.round(Unit::Millisecond).unwrap_or(now);
+                let (on, off) = if self.colour { (colour_of(level), "\u{1b}[0m") } else { ("", "") };
+                write!(out, "{millis:.3} {on}{level}{off} ")?;
+            }
+        }
+        let message = plain(parts.message.trim_end());
+        writeln!(out, "{message}{}", parts.fields)
+    }
+}
+
+/// Text that cannot move the cursor or forge a line: what a command printed ends up here.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\n    "),
+            '\t' => out.push(c),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn colour_of(level: &str) -> &'static str {
+    match level {
+        "ERROR" => "\u{1b}[31m",
+        "WARN" => "\u{1b}[33m",
+        "INFO" => "\u{1b}[32m",
+        _ => "\u{1b}[2m",
+    }
+}
+
+/// An event's message, and its other fields as ` name=value`.
+#[derive(Default)]
+struct Parts {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Parts {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a String cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={}", format!("{value:?}").replace('\n', "\\n")),
+        };
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}

@@ -1,0 +1,76 @@
+//! Telling the service manager how things stand, in systemd's `sd_notify` protocol.
+//!
+//! READY is sent once every resource has rendered, not when the process has started: a unit that waits for it
+//! finds its configuration in place.
+
+use std::convert::Infallible;
+use std::env;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use tokio::sync::watch;
+
+use crate::reloader::Phase;
+use crate::stop::Stop;
+
+/// The service manager's socket.
+pub(super) struct Notifier {
+    socket: UnixDatagram,
+    address: SocketAddr,
+}
+
+impl Notifier {
+    /// The socket that `NOTIFY_SOCKET` names, if any.
+    pub(super) fn from_environment() -> Option<Self> {
+        let name = env::var_os("NOTIFY_SOCKET")?;
+        let address = match name.as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+            path => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path)),
+        };
+        let socket = UnixDatagram::unbound().and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        match (address, socket) {
+            (Ok(address), Ok(socket)) => Some(Self { socket, address }),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!("NOTIFY_SOCKET cannot be used: {error}");
+                None
+            }
+        }
+    }
+
+    /// Tells every change of phase until the stop.
+    pub(super) async fn follow(
+        self,
+        mut phase: watch::Receiver<Phase>,
+        stop: Stop,
+    ) -> Result<(), Infallible> {
+        let mut ready = false;
+        loop {
+            let now = phase.borrow_and_update().clone();
+            match now {
+                Phase::Starting(text) => self.send(&format!("STATUS={text}")),
+                Phase::Ready(text) if ready => self.send(&format!("STATUS={text}")),
+                Phase::Ready(text) => {
+                    ready = true;
+                    self.send(&format!("READY=1\nSTATUS={text}"));
+                }
+                Phase::Stopping => self.send("STOPPING=1"),
+            }
+            tokio::select! {
+                biased;
+                changed = phase.changed() => if changed.is_err() {
+                    // The worker is gone; what is left is to wait for the stop.
+                    stop.wait().await;
+                    return Ok(());
+                },
+                () = stop.wait() => return Ok(()),
+            }
+        }
+    }
+
+    fn send(&self, text: &str) {
+        if let Err(error) = self.socket.send_to_addr(text.as_bytes(), &self.address) {
+            tracing::debug!("the service manager could not be told: {error}");
+        }
+    }
+}
