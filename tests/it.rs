@@ -1,1 +1,24 @@
-fn main() {}
+//! Whole-program tests: the built binary against real etcd, nginx and HAProxy.
+//!
+//! One test binary, so that everything links once. Each module is named for what it proves; `support` is what
+//! they share. Programs that are missing make a test say so and pass, but fail when `CI` is set.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and it waits in plain threads: there is no runtime here to block"
+)]
+
+mod bad_input;
+mod claims;
+mod diff_check;
+mod habits;
+mod harness;
+mod ours;
+mod sample;
+mod seed_haproxy;
+mod seed_nginx;
+mod sources;
+mod support;
+mod traps;

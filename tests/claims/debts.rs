@@ -1,0 +1,187 @@
+//! Reloads that are owed: what becomes of them through edits, restarts and changes of the file.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::{Dir, Retune, SOON, eventually, stays};
+
+const VALUE: &str = "{{ getv(\"/x\") }}\n";
+const WRONG: &str = "reload_cmd = 'echo w >> {dir}/wrong; exit 1'";
+const RIGHT: &str = "reload_cmd = 'cat {out}/a.conf >> {dir}/right'";
+const MAYBE: &str = "reload_cmd = 'echo t >> {dir}/tries; test -f {dir}/allow && echo d >> {dir}/done'";
+
+fn site(extra: &str) -> Dir {
+    let dir = Dir::new();
+    dir.write("values.yaml", "x: one\n").resource("a", VALUE, extra).resource("other", VALUE, "");
+    dir
+}
+
+fn papers(dir: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let count = |path: &Path| if path.is_dir() { papers(path) } else { 1 };
+    entries.flatten().map(|entry| count(&entry.path())).sum()
+}
+
+#[test]
+fn a_corrected_reload_runs_at_once_and_the_wrong_one_is_not_tried_again() {
+    let dir = site(WRONG);
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("the wrong one backs off", SOON, || dir.lines("wrong").len() >= 3);
+    dir.resource("a", VALUE, RIGHT);
+    eventually("the right one, long before a retry's turn", Duration::from_secs(2), || {
+        dir.lines("right") == ["one"]
+    });
+    let wrong = dir.lines("wrong").len();
+    stays("the wrong one is gone and the right one ran once", Duration::from_secs(4), || {
+        dir.lines("wrong").len() == wrong && dir.lines("right").len() == 1
+    });
+    assert_eq!(papers(&dir.path("state/owed")), 0);
+    daemon.terminate();
+}
+
+#[test]
+fn a_reload_corrected_while_nothing_runs_is_paid_by_the_next_render() {
+    let dir = site(WRONG);
+    let render = || Retune::render(&dir).file("values.yaml").run();
+    render().exits(1);
+    dir.resource("a", VALUE, RIGHT);
+    render().exits(0);
+    render().exits(0);
+    assert_eq!((dir.lines("wrong").len(), dir.lines("right").len()), (1, 1));
+    assert_eq!(papers(&dir.path("state/owed")), 0);
+}
+
+#[test]
+fn a_corrected_reload_that_fails_too_is_owed_in_its_place() {
+    let dir = site(WRONG);
+    let render = || Retune::render(&dir).file("values.yaml").run();
+    render().exits(1);
+    dir.resource("a", VALUE, MAYBE);
+    render().exits(1);
+    render().exits(1);
+    dir.write("allow", "");
+    render().exits(0);
+    assert_eq!((dir.lines("wrong").len(), dir.lines("tries").len(), dir.lines("done").len()), (1, 3, 1));
+}
+
+#[test]
+fn removing_the_resource_strikes_its_owed_reload_off() {
+    let dir = site(WRONG);
+    Retune::render(&dir).file("values.yaml").run().exits(1);
+    assert_eq!(papers(&dir.path("state/owed")), 1);
+    fs::remove_file(dir.path("confdir/conf.d/a.toml")).unwrap();
+    Retune::render(&dir).file("values.yaml").run().exits(0);
+    assert_eq!((dir.lines("wrong").len(), papers(&dir.path("state/owed"))), (1, 0));
+
+    let dir = site(WRONG);
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("a try", SOON, || !dir.lines("wrong").is_empty());
+    fs::remove_file(dir.path("confdir/conf.d/a.toml")).unwrap();
+    eventually("struck off", SOON, || papers(&dir.path("state/owed")) == 0);
+    let wrong = dir.lines("wrong").len();
+    stays("no more tries", Duration::from_secs(3), || dir.lines("wrong").len() == wrong);
+    daemon.terminate();
+}
+
+fn sites() -> Dir {
+    let dir = Dir::new();
+    dir.write("values.yaml", "sites: {a: 1, b: 2}\n").template("site.tmpl", "{{ item }}\n");
+    let fields =
+        "src = 'site.tmpl'\ndest = '{out}/{{ item }}.conf'\nfor_each = '/sites'\nkeys = ['/sites']\n";
+    dir.conf("sites", &format!("[template]\n{fields}{MAYBE}\n")).write("allow", "");
+    Retune::render(&dir).file("values.yaml").run().exits(0);
+    assert_eq!((dir.outputs().len(), dir.lines("done").len()), (2, 1));
+    fs::remove_file(dir.path("allow")).unwrap();
+    dir.write("values.yaml", "sites: {a: 1}\n");
+    dir
+}
+
+#[test]
+fn a_removal_whose_reload_failed_is_owed_to_the_next_render() {
+    let dir = sites();
+    let render = || Retune::render(&dir).file("values.yaml").run();
+    render().exits(1);
+    assert_eq!(dir.outputs(), ["a.conf"]);
+    render().exits(1);
+    dir.write("allow", "");
+    render().exits(0);
+    render().exits(0);
+    assert_eq!((dir.lines("tries").len(), dir.lines("done").len()), (4, 2));
+}
+
+#[test]
+fn a_removal_whose_reload_failed_is_owed_to_the_next_daemon() {
+    let dir = sites();
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("the removal and its reload", SOON, || {
+        dir.outputs() == ["a.conf"] && dir.lines("tries").len() > 1
+    });
+    daemon.terminate();
+    dir.write("allow", "");
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("paid", SOON, || dir.lines("done").len() == 2);
+    stays("once", Duration::from_secs(1), || dir.lines("done").len() == 2);
+    daemon.terminate();
+}
+
+#[test]
+fn a_debt_outlives_content_that_goes_back_and_forth_and_edits_by_hand() {
+    let dir = site(MAYBE);
+    let render = |value: &str, code| {
+        dir.write("values.yaml", &format!("x: {value}\n"));
+        Retune::render(&dir).file("values.yaml").run().exits(code);
+        dir.assert_has("a.conf", &format!("{value}\n"));
+    };
+    dir.write("allow", "");
+    render("zero", 0);
+    fs::remove_file(dir.path("allow")).unwrap();
+    for value in ["one", "two", "one", "zero", "zero"] {
+        render(value, 1);
+    }
+    // By hand to something else, and by hand to what comes next.
+    dir.write_bytes("out/a.conf", b"by hand\n");
+    render("zero", 1);
+    dir.write_bytes("out/a.conf", b"two\n");
+    render("two", 1);
+    fs::remove_file(dir.out("a.conf")).unwrap();
+    render("two", 1);
+    dir.write("allow", "");
+    render("two", 0);
+    let tries = dir.lines("tries").len();
+    render("two", 0);
+    assert_eq!((dir.lines("done").len(), dir.lines("tries").len()), (2, tries), "paid is paid");
+}
+
+#[test]
+fn a_daemon_owes_through_changes_back_and_edits_by_hand() {
+    let dir = site(MAYBE);
+    dir.write("allow", "");
+    let daemon = Retune::watch(&dir).file("values.yaml").args(&["--interval", "500ms"]).spawn();
+    eventually("the first", SOON, || dir.lines("done").len() == 1);
+    fs::remove_file(dir.path("allow")).unwrap();
+    for value in ["two", "one"] {
+        dir.write("values.yaml", &format!("x: {value}\n"));
+        eventually("the file", SOON, || dir.has("a.conf", &format!("{value}\n")));
+    }
+    dir.write_bytes("out/a.conf", b"by hand\n");
+    eventually("the file is back", SOON, || dir.has("a.conf", "one\n"));
+    assert_eq!(dir.lines("done").len(), 1);
+    dir.write("allow", "");
+    eventually("paid", SOON, || dir.lines("done").len() == 2);
+    stays("once", Duration::from_secs(1), || dir.lines("done").len() == 2);
+    daemon.terminate();
+}
+
+#[test]
+fn reloads_go_on_when_the_state_folder_is_removed_under_the_daemon() {
+    let dir = site(RIGHT);
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("the first", SOON, || dir.lines("right") == ["one"]);
+    fs::remove_dir_all(dir.path("state")).unwrap();
+    dir.write("values.yaml", "x: two\n");
+    eventually("the second", SOON, || dir.lines("right") == ["one", "two"]);
+    dir.write("values.yaml", "x: three\n");
+    eventually("the third", SOON, || dir.lines("right").len() == 3);
+    daemon.terminate();
+}

@@ -1,0 +1,100 @@
+//! What the service manager is told, and when.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Daemon, Dir, Retune, SOON, eventually, stays};
+
+const VALUE: &str = "{{ getv(\"/x\") }}\n";
+
+/// The service manager's end.
+struct Manager {
+    socket: UnixDatagram,
+    heard: RefCell<String>,
+}
+
+impl Manager {
+    fn start(dir: &Dir) -> (Self, Daemon<'_>) {
+        dir.write("values.yaml", "x: one\n");
+        let path = dir.text_path("notify.sock");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let daemon = Retune::watch(dir).file("values.yaml").env("NOTIFY_SOCKET", &path).spawn();
+        (Self { socket, heard: RefCell::default() }, daemon)
+    }
+
+    fn heard(&self, word: &str) -> bool {
+        let (mut bytes, mut heard) = ([0; 4096], self.heard.borrow_mut());
+        while let Ok(size) = self.socket.recv(&mut bytes) {
+            heard.push_str(&String::from_utf8_lossy(&bytes[..size]));
+            heard.push('\n');
+        }
+        heard.lines().any(|line| line == word)
+    }
+}
+
+#[test]
+fn ready_comes_although_a_reload_fails() {
+    let dir = Dir::new();
+    dir.resource("a", VALUE, "reload_cmd = 'echo try >> {dir}/tries; exit 1'").resource("b", VALUE, "");
+    let (manager, daemon) = Manager::start(&dir);
+    eventually("READY", SOON, || manager.heard("READY=1"));
+    dir.assert_has("a.conf", "one\n");
+    assert!(!dir.lines("tries").is_empty());
+    daemon.terminate();
+}
+
+#[test]
+fn ready_waits_for_a_template_that_fails() {
+    let dir = Dir::new();
+    dir.resource("a", "{{ getv(\"/nowhere\") }}\n", "").resource("b", VALUE, "");
+    let (manager, daemon) = Manager::start(&dir);
+    eventually("the sound one", SOON, || dir.has("b.conf", "one\n"));
+    stays("not ready", Duration::from_secs(1), || !manager.heard("READY=1"));
+    dir.write("values.yaml", "x: one\nnowhere: here\n");
+    eventually("READY", SOON, || manager.heard("READY=1"));
+    dir.assert_has("a.conf", "here\n");
+    daemon.terminate();
+}
+
+#[test]
+fn ready_is_not_held_back_by_a_broken_resource_file() {
+    let dir = Dir::new();
+    dir.resource("a", VALUE, "").write("confdir/conf.d/broken.toml", "[template\n");
+    let (manager, daemon) = Manager::start(&dir);
+    eventually("READY", SOON, || manager.heard("READY=1"));
+    daemon.eventually_says("broken.toml");
+    dir.assert_has("a.conf", "one\n");
+    daemon.terminate();
+}
+
+#[test]
+fn stopping_is_said_while_a_reload_still_runs() {
+    let dir = Dir::new();
+    dir.resource("a", VALUE, "reload_cmd = 'echo start >> {dir}/steps; sleep 2; echo done >> {dir}/steps'");
+    let (manager, mut daemon) = Manager::start(&dir);
+    eventually("the reload runs", SOON, || dir.lines("steps") == ["start"]);
+    daemon.signal(Signal::SIGTERM);
+    eventually("STOPPING", Duration::from_millis(1500), || manager.heard("STOPPING=1"));
+    assert_eq!(dir.lines("steps"), ["start"], "said before the reload ended");
+    assert_eq!(daemon.wait_exit(SOON), Some(0));
+    assert_eq!(dir.lines("steps"), ["start", "done"]);
+}
+
+#[test]
+fn an_empty_folder_of_resources_is_ready_and_takes_one_that_is_added_later() {
+    let dir = Dir::new();
+    assert_eq!(fs::read_dir(dir.path("confdir/conf.d")).unwrap().count(), 0);
+    let (manager, mut daemon) = Manager::start(&dir);
+    eventually("READY", SOON, || manager.heard("READY=1"));
+    sleep(Duration::from_millis(300));
+    assert!(daemon.lives());
+    dir.resource("a", VALUE, "");
+    eventually("the new resource", SOON, || dir.has("a.conf", "one\n"));
+    daemon.terminate();
+}

@@ -1,0 +1,260 @@
+//! `diff` and `check`: what would change and what is wrong, touching nothing.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Dir, Retune};
+
+const VALUE: &str = "{{ getv(\"/x\") }}\n";
+
+fn site() -> Dir {
+    let dir = Dir::new();
+    dir.write("values.yaml", "x: one\n");
+    dir.resource("a", "head\nkeep\n{{ getv(\"/x\") }}\nkeep too\n", "");
+    dir
+}
+
+#[test]
+fn diff_says_what_would_change_and_touches_nothing() {
+    let dir = site();
+    dir.write_bytes("out/a.conf", b"head\nkeep\nold\nkeep too\n");
+    let done = Retune::diff(&dir).file("values.yaml").run().exits(1);
+    let done = done
+        .prints("--- ")
+        .prints("+++ ")
+        .prints("@@")
+        .prints("\n-old\n")
+        .prints("\n+one\n")
+        .prints("\n keep\n");
+    assert!(done.stdout.contains("a.conf"), "{}", done.stdout);
+    dir.assert_has("a.conf", "head\nkeep\nold\nkeep too\n");
+    assert_eq!(dir.outputs(), ["a.conf"]);
+    assert!(!dir.path("state").exists());
+
+    let done = Retune::diff(&dir).file("values.yaml").args(&["--context", "0"]).run().exits(1);
+    assert!(!done.stdout.contains("\n keep\n"), "{}", done.stdout);
+}
+
+#[test]
+fn diff_of_what_is_in_sync_is_empty_and_0() {
+    let dir = site();
+    Retune::render(&dir).file("values.yaml").run().exits(0);
+    dir.assert_has("a.conf", "head\nkeep\none\nkeep too\n");
+    let done = Retune::diff(&dir).file("values.yaml").run().exits(0);
+    assert!(!done.stdout.contains("@@"), "{}", done.stdout);
+}
+
+#[test]
+fn diff_of_a_new_file_is_against_nothing() {
+    let dir = site();
+    Retune::diff(&dir).file("values.yaml").run().exits(1).prints("/dev/null").prints("+head\n");
+    assert!(dir.outputs().is_empty());
+}
+
+#[test]
+fn diff_without_its_source_exits_2() {
+    let dir = site();
+    Retune::diff(&dir).file("missing.yaml").run().exits(2).says("missing.yaml");
+}
+
+#[test]
+fn diff_with_a_broken_resource_exits_1_and_still_shows_the_others() {
+    let dir = site();
+    dir.resource("b", "{{ nothing }}\n", "");
+    Retune::diff(&dir).file("values.yaml").run().exits(1).prints("+one\n").says("nothing");
+}
+
+#[test]
+fn diff_shows_a_change_of_mode_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = Dir::new();
+    dir.write("values.yaml", "x: one\n").resource("a", VALUE, "mode = \"0600\"");
+    dir.write_bytes("out/a.conf", b"one\n");
+    fs::set_permissions(dir.out("a.conf"), fs::Permissions::from_mode(0o644)).unwrap();
+    Retune::diff(&dir).file("values.yaml").run().exits(1).prints("644").prints("600");
+}
+
+#[test]
+fn redacted_values_never_show() {
+    let dir = Dir::new();
+    dir.write("values.yaml", "app: {password: canary-new, user: visible-new}\n");
+    dir.resource("a", "user {{ getv(\"/app/user\") }}\npass {{ getv(\"/app/password\") }}\n", "");
+    dir.write_bytes("out/a.conf", b"user visible-old\npass same\n");
+    for output in ["text", "json"] {
+        let flags = ["--redact", "/app/password", "--output", output];
+        let done = Retune::diff(&dir).file("values.yaml").args(&flags).run().exits(1);
+        assert!(!done.stdout.contains("canary"), "{}", done.stdout);
+        done.prints("visible-new").keeps_quiet_about("canary");
+    }
+    // Without the flag it shows: else the lines above would prove nothing.
+    Retune::diff(&dir).file("values.yaml").run().exits(1).prints("canary-new");
+}
+
+#[test]
+fn a_redacted_value_that_is_replaced_shows_neither_old_nor_new() {
+    let dir = Dir::new();
+    dir.write("values.yaml", "app: {password: canary-old}\n");
+    dir.resource("a", "pass {{ getv(\"/app/password\") }}\n", "");
+    Retune::render(&dir).file("values.yaml").run().exits(0);
+    dir.write("values.yaml", "app: {password: canary-new}\n");
+    let done = Retune::diff(&dir).file("values.yaml").args(&["--redact", "/app/*"]).run().exits(1);
+    assert!(!done.stdout.contains("canary"), "the line it stood on is masked whole\n{}", done.stdout);
+}
+
+#[test]
+fn the_plan_is_json_a_program_can_read() {
+    let dir = site();
+    dir.resource("b", VALUE, "reload_cmd = 'true'");
+    let done = Retune::diff(&dir).file("values.yaml").args(&["--output", "json"]).run().exits(1);
+    let plan: Value = serde_json::from_str(&done.stdout).unwrap();
+    let text = plan.to_string();
+    assert!(text.contains("/out/a.conf") && text.contains("/out/b.conf"), "{text}");
+}
+
+#[test]
+fn check_of_sound_resources_is_0_without_a_store() {
+    let dir = site();
+    Retune::check(&dir).run().exits(0);
+    let data = dir.text_path("values.yaml");
+    Retune::check(&dir).args(&["--data", &data]).run().exits(0);
+    assert!(dir.outputs().is_empty(), "check writes nothing");
+    dir.template("a.tmpl", "{{ unsound");
+    Retune::check(&dir).run().exits(1).prints("a.tmpl");
+}
+
+#[test]
+fn check_with_data_finds_what_a_rendering_would() {
+    let dir = site();
+    let data = dir.text_path("values.yaml");
+    dir.resource("b", "{{ getv(\"/nowhere\") }}\n", "");
+    let done = Retune::check(&dir).args(&["--data", &data]).run().exits(1);
+    done.prints("b.toml").prints("/nowhere");
+}
+
+#[test]
+fn check_compares_with_golden_files() {
+    let dir = site();
+    let (data, golden) = (dir.text_path("values.yaml"), dir.text_path("golden"));
+    dir.write_bytes("golden/a.conf", b"head\nkeep\none\nkeep too\n");
+    let check = || Retune::check(&dir).args(&["--data", &data, "--expect", &golden]);
+    check().run().exits(0);
+    dir.write_bytes("golden/a.conf", b"head\nkeep\ntwo\nkeep too\n");
+    check().run().exits(1).prints("-two").prints("+one");
+    fs::remove_file(dir.path("golden/a.conf")).unwrap();
+    check().run().exits(1).prints("a.conf");
+}
+
+#[test]
+fn check_names_each_fault_in_one_run() {
+    let dir = site();
+    dir.resource("unknown", VALUE, "reload_cmmd = 'true'");
+    dir.resource("shell", VALUE, "reload_cmd = \"echo 'never closed\"");
+    dir.resource("syntax", "{% if %}\n", "");
+    dir.conf("missing", "[template]\nsrc = 'nope.tmpl'\ndest = '{out}/m.conf'\nkeys = ['/']\n");
+    dir.resource("include", "{% include 'gone.tmpl' %}\n", "");
+    dir.conf("toml", "[template\n");
+    let done = Retune::check(&dir).run().exits(1);
+    let done = done.prints("unknown.toml").prints("reload_cmmd").prints("`reload_cmd`");
+    let done = done.prints("shell.toml").prints("syntax.tmpl").prints("nope.tmpl").prints("gone.tmpl");
+    done.prints("toml.toml");
+}
+
+#[test]
+fn check_reports_keys_read_outside_keys() {
+    let dir = Dir::new();
+    dir.write("values.yaml", "app: {x: one}\nother: {y: two}\n");
+    dir.resource("a", "{{ getv(\"/app/x\") }} {{ getv(\"/other/y\") }}\n", "keys = [\"/app\"]");
+    let data = dir.text_path("values.yaml");
+    Retune::check(&dir).args(&["--data", &data]).run().exits(1).prints("/other/y").prints("keys");
+}
+
+#[test]
+fn check_speaks_json_and_junit() {
+    let dir = site();
+    dir.resource("b", "{{ \"<&>\" + undefined_thing }}\n", "");
+    let data = dir.text_path("values.yaml");
+    let check = |format: &str| Retune::check(&dir).args(&["--data", &data, "--format", format]).run();
+    let json: Value = serde_json::from_str(&check("json").exits(1).stdout).unwrap();
+    assert!(json.to_string().contains("b.toml"), "{json}");
+
+    let junit = check("junit").exits(1).prints("<testsuite").prints("<testcase").prints("<failure").stdout;
+    assert_eq!(well_formed(&junit), Ok(()), "{junit}");
+    assert!(junit.contains("tests=\"2\"") && junit.contains("failures=\"1\""), "{junit}");
+}
+
+#[test]
+fn the_xml_test_can_fail() {
+    assert_eq!(well_formed("<?xml version=\"1.0\"?><a b=\"c &lt;\"><d/>t &amp; t</a>\n"), Ok(()));
+    for bad in ["<a>", "<a></b>", "<a b=\"<\"/>", "<a>&</a>", "<a b=c/>", "text", "<a/><b/>", "<a>\u{1}</a>"]
+    {
+        assert!(well_formed(bad).is_err(), "{bad}");
+    }
+}
+
+/// As much of XML's rules as can break a report: tags pair up, one root, attributes quoted, `&` and `<` escaped.
+fn well_formed(xml: &str) -> Result<(), String> {
+    if let Some(control) = xml.chars().find(|letter| letter.is_control() && !"\n\r\t".contains(*letter)) {
+        return Err(format!("control character {control:?}"));
+    }
+    let (mut open, mut roots, mut rest) = (Vec::new(), 0, xml);
+    while let Some(from) = rest.find('<') {
+        let (text, tag) = rest.split_at(from);
+        characters(text)?;
+        if open.is_empty() && !text.trim().is_empty() {
+            return Err(format!("text outside the root: {text:?}"));
+        }
+        let end = tag.find('>').ok_or("a tag without end")?;
+        let inner = &tag[1..end];
+        rest = &tag[end + 1..];
+        if inner.starts_with('?') {
+            continue;
+        }
+        if let Some(name) = inner.strip_prefix('/') {
+            let expected: Option<String> = open.pop();
+            if expected.as_deref() != Some(name.trim()) {
+                return Err(format!("</{name}> closes {expected:?}"));
+            }
+            continue;
+        }
+        let body = inner.trim_end_matches('/');
+        attributes(body)?;
+        roots += usize::from(open.is_empty());
+        if !inner.ends_with('/') {
+            open.push(body.split_whitespace().next().unwrap_or_default().to_owned());
+        }
+    }
+    match (open.is_empty(), roots, rest.trim().is_empty()) {
+        (true, 1, true) => Ok(()),
+        _ => Err(format!("open {open:?}, {roots} roots, rest {rest:?}")),
+    }
+}
+
+fn attributes(tag: &str) -> Result<(), String> {
+    let pieces: Vec<&str> = tag.split('"').collect();
+    if pieces.len().is_multiple_of(2) {
+        return Err(format!("a quote is missing: <{tag}>"));
+    }
+    for (index, piece) in pieces.iter().enumerate() {
+        let names = index % 2 == 0;
+        let last = index + 1 == pieces.len();
+        let unquoted = if last { piece.contains('=') } else { !piece.ends_with('=') };
+        if names && unquoted {
+            return Err(format!("an attribute without quotes: <{tag}>"));
+        }
+        if !names {
+            characters(piece)?;
+        }
+    }
+    Ok(())
+}
+
+fn characters(text: &str) -> Result<(), String> {
+    for (at, _) in text.match_indices('&') {
+        let entity = text[at + 1..].split(';').next().unwrap_or_default();
+        if !matches!(entity, "lt" | "gt" | "amp" | "quot" | "apos") && !entity.starts_with('#') {
+            return Err(format!("a bare & in {text:?}"));
+        }
+    }
+    if text.contains('<') { Err(format!("a bare < in {text:?}")) } else { Ok(()) }
+}

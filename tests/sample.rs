@@ -1,0 +1,103 @@
+//! What the repository shows works: its first command, its sample, its examples.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Dir, Retune};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The first block of shell in a page, without prompts.
+fn first_block(page: &str) -> String {
+    let start = page.find("```sh").expect("the page has a block of shell");
+    let lines = page[start..].lines().skip(1).take_while(|line| !line.starts_with("```"));
+    lines.map(|line| format!("{}\n", line.strip_prefix("$ ").unwrap_or(line))).collect()
+}
+
+/// The block with `cargo run … --` replaced by the binary under test.
+fn with_binary(block: &str) -> String {
+    let from = block.find("cargo run").expect("the first command builds and runs the program");
+    let to = from + block[from..].find(" -- ").expect("arguments after --") + " --".len();
+    format!("{}'{}'{}", &block[..from], env!("CARGO_BIN_EXE_retune"), &block[to..])
+}
+
+fn files_below(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut found = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            found.extend(files_below(&path, extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn the_readmes_first_command_renders_the_sample() {
+    let page = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let block = with_binary(&first_block(&page));
+    let mut destinations = Vec::new();
+    for file in files_below(&Path::new(ROOT).join("conf.d"), "toml") {
+        let resource: toml::Table = fs::read_to_string(&file).unwrap().parse().unwrap();
+        destinations.push(Path::new(ROOT).join(resource["template"]["dest"].as_str().unwrap()));
+    }
+    assert!(!destinations.is_empty(), "conf.d holds a sample");
+    for path in &destinations {
+        // A file of an earlier run must not pass for one of this.
+        fs::remove_file(path).ok();
+    }
+    let done = Command::new("sh").args(["-ec", &block]).current_dir(ROOT).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{block}\n{said}");
+    for path in &destinations {
+        assert!(fs::metadata(path).is_ok_and(|meta| meta.len() > 0), "{} is missing\n{said}", path.display());
+    }
+}
+
+#[test]
+fn every_settings_file_among_the_examples_is_read() {
+    let files: Vec<_> = files_below(&Path::new(ROOT).join("examples"), "toml");
+    let settings = files.iter().filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        ["retune", "confd"].iter().any(|word| name.contains(word))
+    });
+    for path in settings {
+        let dir = Dir::new();
+        dir.write("values.yaml", "x: one\n").resource("a", "{{ getv(\"/x\") }}\n", "");
+        Retune::check(&dir).args(&["--config-file", path.to_str().unwrap()]).run().exits(0);
+    }
+    assert!(Path::new(ROOT).join("examples").is_dir(), "there are examples");
+}
+
+#[test]
+fn every_resource_among_the_examples_is_sound() {
+    let mut confdirs: Vec<PathBuf> = files_below(Path::new(ROOT).join("examples").as_path(), "toml");
+    confdirs.push(Path::new(ROOT).join("conf.d/x"));
+    let mut confdirs: Vec<_> = confdirs
+        .iter()
+        .filter_map(|path| path.ancestors().find(|dir| dir.ends_with("conf.d"))?.parent().map(Path::to_owned))
+        .collect();
+    confdirs.sort();
+    confdirs.dedup();
+    assert!(!confdirs.is_empty());
+    for confdir in confdirs {
+        assert!(confdir.join("conf.d").is_dir(), "{} has no conf.d", confdir.display());
+        let dir = Dir::new();
+        Retune::new(&dir, &["check", "--confdir", confdir.to_str().unwrap()]).run().exits(0);
+    }
+}
+
+#[test]
+fn the_readme_names_the_command_that_runs_the_tests() {
+    let page = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    assert!(page.contains(".ci/run"));
+    for script in [".ci/run", ".ci/checks"] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(Path::new(ROOT).join(script)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{script} is executable");
+    }
+}

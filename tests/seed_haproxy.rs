@@ -1,0 +1,82 @@
+//! The seeds' listing with real etcd and real HAProxy: master-worker reloads lose no request of any kind.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::support::front::{A_MOMENT, Site, assert_books_agree, assert_fresh_saw_nothing};
+use crate::support::haproxy::Haproxy;
+use crate::support::{Backend, Dir, Etcd, Kind, Load, Retune, SOON, eventually};
+
+#[test]
+fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
+    let (py1, py2) = (Backend::start("py1"), Backend::start("py2"));
+    let front = haproxy.front();
+    front.resource(&dir);
+    let daemon = Retune::watch(&dir).etcd(&etcd).spawn();
+    etcd.put("/app/upstream/py1", &py1.address());
+    front.eventually_serves(&["py1"]);
+    etcd.put("/app/upstream/py2", &py2.address());
+    front.eventually_serves(&["py1", "py2"]);
+    eventually("both answer", SOON, || front.answering() == ["py1", "py2"]);
+    etcd.delete("/app/upstream/py1");
+    front.eventually_serves(&["py2"]);
+    eventually("only py2 answers", SOON, || front.answering() == ["py2"]);
+    daemon.terminate();
+}
+
+#[test]
+fn no_request_of_any_kind_is_lost_over_thirty_reloads() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
+    let site = Site::start(&dir, etcd, haproxy.front());
+    let load = Load::start(site.front.port, 2);
+    let mut reloads = site.switch(8);
+    reloads.push(site.add(&site.green));
+    reloads.push(site.remove(&site.blue));
+    eventually("the old workers are gone", SOON, || haproxy.old_workers() == 0);
+    site.blue.kill();
+    sleep(Duration::from_millis(300));
+
+    let ledger = load.finish();
+    eprintln!("{ledger}");
+    assert!(site.reloads() >= 30, "{} reloads", site.reloads());
+    assert_fresh_saw_nothing(&ledger, &reloads);
+    for kind in [Kind::KeepAliveGet, Kind::KeepAlivePost] {
+        assert_eq!(ledger.failures(kind), 0, "{ledger}");
+    }
+    assert_books_agree(&ledger, [&site.blue, &site.green]);
+    site.finish();
+}
+
+/// Without this the test above would prove nothing: the same ledger must show a careless end.
+#[test]
+fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
+    let site = Site::start(&dir, etcd, haproxy.front());
+    let load = Load::start(site.front.port, 2);
+    sleep(A_MOMENT);
+    site.blue.kill();
+    sleep(A_MOMENT);
+    site.add(&site.green);
+    site.remove(&site.blue);
+    let ledger = load.finish();
+    assert!(ledger.failures(Kind::Fresh) > 0, "{ledger}");
+    site.finish();
+}
+
+#[test]
+fn a_configuration_haproxy_refuses_never_reaches_it() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
+    let site = Site::start(&dir, etcd, haproxy.front());
+    let (before, reloads) = (std::fs::read(&site.front.conf).unwrap(), site.reloads());
+    site.etcd.put("/app/upstream/green", "not an address");
+    sleep(Duration::from_secs(1));
+    assert_eq!(std::fs::read(&site.front.conf).unwrap(), before);
+    assert_eq!(site.reloads(), reloads);
+    site.add(&site.green);
+    site.finish();
+}

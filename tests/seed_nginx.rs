@@ -1,0 +1,162 @@
+//! The seeds' listing with real etcd and real nginx: a server put into the store answers, one taken out does
+//! not, and no request is lost over the reloads.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::support::front::{A_MOMENT, Site, assert_books_agree, assert_fresh_saw_nothing};
+use crate::support::nginx::Nginx;
+use crate::support::{Backend, Class, Dir, Etcd, Kind, Load, Retune, SOON, eventually};
+
+#[test]
+fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
+    let (py1, py2) = (Backend::start("py1"), Backend::start("py2"));
+    let front = nginx.front(true);
+    front.resource(&dir);
+    let daemon = Retune::watch(&dir).etcd(&etcd).spawn();
+
+    etcd.put("/app/upstream/py1", &py1.address());
+    front.eventually_serves(&["py1"]);
+    eventually("only py1 answers", SOON, || front.answering() == ["py1"]);
+
+    etcd.put("/app/upstream/py2", &py2.address());
+    front.eventually_serves(&["py1", "py2"]);
+    eventually("both answer", SOON, || front.answering() == ["py1", "py2"]);
+
+    etcd.delete("/app/upstream/py1");
+    front.eventually_serves(&["py2"]);
+    eventually("only py2 answers", SOON, || front.answering() == ["py2"]);
+
+    let log = daemon.log();
+    for words in ["out of sync", "has been updated"] {
+        assert!(log.contains(&format!("Target config {} {words}", front.conf)), "{words:?} in\n{log}");
+    }
+    daemon.terminate();
+}
+
+#[test]
+fn confds_command_line_does_the_same_once() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
+    let py1 = Backend::start("py1");
+    let front = nginx.front(true);
+    front.resource(&dir);
+    etcd.put("/app/upstream/py1", &py1.address());
+
+    let words = ["-onetime", "-backend", "etcd", "-node", &etcd.url(), "-confdir", &dir.confdir()];
+    Retune::called(&dir, "confd", &words).run().exits(0).says("has been updated");
+    front.eventually_serves(&["py1"]);
+    assert_eq!(front.answering(), ["py1"]);
+    Retune::called(&dir, "confd", &words).run().exits(0);
+    assert_eq!(dir.lines("reloads").len(), 1, "in sync needs no reload");
+}
+
+#[test]
+fn no_request_is_lost_over_thirty_reloads() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
+    let site = Site::start(&dir, etcd, nginx.front(true));
+    let load = Load::start(site.front.port, 2);
+    let mut reloads = site.switch(8);
+
+    // The safe order of an end: green in, blue out, the old workers gone, and only then blue itself.
+    reloads.push(site.add(&site.green));
+    reloads.push(site.remove(&site.blue));
+    eventually("the old workers are gone", SOON, || nginx.old_workers() == 0);
+    site.blue.kill();
+    sleep(Duration::from_millis(300));
+
+    let ledger = load.finish();
+    eprintln!("{ledger}");
+    assert!(site.reloads() >= 30, "{} reloads", site.reloads());
+    assert_fresh_saw_nothing(&ledger, &reloads);
+    for kind in [Kind::KeepAliveGet, Kind::KeepAlivePost] {
+        let race = ledger.count(kind, Class::ClosedReusedNoBytes);
+        assert_eq!(ledger.failures(kind), race, "only the idle-close race may show: {ledger}");
+    }
+    assert_books_agree(&ledger, [&site.blue, &site.green]);
+    site.finish();
+}
+
+#[test]
+fn once_the_old_workers_are_gone_the_old_server_gets_nothing_new() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
+    let site = Site::start(&dir, etcd, nginx.front(true));
+    let load = Load::start(site.front.port, 1);
+    site.add(&site.green);
+    site.remove(&site.blue);
+    // One new worker answers with the new generation while an old one still accepts: that alone is no proof.
+    eventually("the old workers are gone", SOON, || nginx.old_workers() == 0);
+    let proof = std::time::Instant::now();
+    sleep(A_MOMENT);
+    let ledger = load.finish();
+    let late = ledger.records.iter().filter(|record| record.kind == Kind::Fresh && record.from > proof);
+    let late: Vec<_> = late.collect();
+    assert!(late.len() > 5 && late.iter().all(|record| record.by == "green"), "{late:?}");
+    site.finish();
+}
+
+#[test]
+fn a_request_longer_than_a_whole_switch_ends_well() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
+    let site = Site::start(&dir, etcd, nginx.front(true));
+    site.blue.hold(true);
+    let mut slow = TcpStream::connect(&site.front.address).unwrap();
+    slow.set_read_timeout(Some(SOON)).unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: slow\r\nConnection: close\r\n\r\n").unwrap();
+    eventually("blue has the request", SOON, || site.blue.seen().contains_key("slow"));
+
+    site.add(&site.green);
+    site.remove(&site.blue);
+    assert_eq!(site.front.answering(), ["green"]);
+    assert!(nginx.old_workers() > 0, "an old worker waits with the request");
+    site.blue.hold(false);
+
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("blue slow\n"), "{answer:?}");
+    eventually("the old workers are gone", SOON, || nginx.old_workers() == 0);
+    site.finish();
+}
+
+/// Without this the ledger would prove nothing: it must show a careless end.
+#[test]
+fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
+    let site = Site::start(&dir, etcd, nginx.front(true));
+    let load = Load::start(site.front.port, 2);
+    sleep(A_MOMENT);
+    site.blue.kill();
+    sleep(A_MOMENT);
+    site.add(&site.green);
+    site.remove(&site.blue);
+    let ledger = load.finish();
+    assert!(ledger.failures(Kind::Fresh) > 0, "{ledger}");
+    site.finish();
+}
+
+#[test]
+fn control_an_empty_upstream_is_refused_and_the_dead_server_stays_in_service() {
+    let dir = Dir::new();
+    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
+    let site = Site::start(&dir, etcd, nginx.front(false));
+    let before = std::fs::read(&site.front.conf).unwrap();
+    let load = Load::start(site.front.port, 1);
+    site.etcd.delete("/app/upstream/blue");
+    site.blue.kill();
+    sleep(Duration::from_secs(1));
+    let ledger = load.finish();
+    assert!(ledger.failures(Kind::Fresh) > 0, "{ledger}");
+    assert_eq!(std::fs::read(&site.front.conf).unwrap(), before, "a failed check leaves the old file");
+    // The hole closes by itself as soon as there is a server again.
+    site.etcd.put("/app/upstream/green", &site.green.address());
+    site.front.eventually_serves(&["green"]);
+    site.finish();
+}

@@ -1,0 +1,5 @@
+//! Stores as they are run in earnest: behind TLS, with logins, with several nodes; and folders of files.
+
+mod logins;
+mod nodes;
+mod tls;

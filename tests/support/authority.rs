@@ -1,0 +1,82 @@
+//! A certificate authority of the test's own, made with the `openssl` program.
+
+use std::process::{Command, Stdio};
+
+use super::Dir;
+use super::programs::need;
+
+/// An authority whose files lie in a test's folder.
+pub struct Authority<'d> {
+    dir: &'d Dir,
+    name: String,
+}
+
+/// The server's certificate is a client's too: etcd's gateway shows it to etcd itself.
+const CONFIG: &str = "\
+[req]
+distinguished_name = dn
+prompt = no
+[dn]
+CN = retune test
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+[server]
+subjectAltName = IP:127.0.0.1, DNS:localhost
+extendedKeyUsage = serverAuth, clientAuth
+[client]
+extendedKeyUsage = clientAuth
+";
+
+impl<'d> Authority<'d> {
+    /// A new authority, or `None` where openssl is not installed.
+    pub fn new(dir: &'d Dir, name: &str) -> Option<Self> {
+        if !need("openssl") {
+            return None;
+        }
+        let authority = Self { dir, name: name.to_owned() };
+        dir.write("openssl.cnf", CONFIG);
+        let words = ["req", "-x509", "-extensions", "authority", "-days", "2"];
+        authority.new_key(&words, name, &authority.ca());
+        Some(authority)
+    }
+
+    /// The authority's certificate.
+    pub fn ca(&self) -> String {
+        self.certificate(&self.name)
+    }
+
+    /// Signs a certificate for `kind`, `server` (at 127.0.0.1) or `client`: the files of certificate and key.
+    pub fn sign(&self, kind: &str) -> (String, String) {
+        let name = format!("{}-{kind}", self.name);
+        let (request, certificate) = (self.dir.text_path(&format!("{name}.csr")), self.certificate(&name));
+        self.new_key(&["req", "-new"], &name, &request);
+        let (ca, key, config) = (self.ca(), self.key(&self.name), self.dir.text_path("openssl.cnf"));
+        let words =
+            ["x509", "-req", "-days", "2", "-set_serial", "7", "-extensions", kind, "-extfile", &config];
+        openssl(&[&words[..], &["-CA", &ca, "-CAkey", &key, "-in", &request, "-out", &certificate]].concat());
+        (certificate, self.key(&name))
+    }
+
+    fn certificate(&self, name: &str) -> String {
+        self.dir.text_path(&format!("{name}.pem"))
+    }
+
+    fn key(&self, name: &str) -> String {
+        self.dir.text_path(&format!("{name}.key"))
+    }
+
+    fn new_key(&self, words: &[&str], name: &str, out: &str) {
+        let (key, config) = (self.key(name), self.dir.text_path("openssl.cnf"));
+        let subject = format!("/CN={name}");
+        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+        let rest = ["-config", &config, "-subj", &subject, "-keyout", &key, "-out", out];
+        openssl(&[words, &curve[..], &rest[..]].concat());
+    }
+}
+
+fn openssl(words: &[&str]) {
+    let done = Command::new("openssl").args(words).stdin(Stdio::null()).output().unwrap();
+    assert!(done.status.success(), "openssl {words:?}: {}", String::from_utf8_lossy(&done.stderr));
+}

@@ -1,0 +1,169 @@
+//! A proxy kept configured by the program, with two servers behind it and etcd in front of all.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::load::{Class, Kind, Ledger, Record};
+use super::{Backend, Daemon, Dir, Etcd, Retune, SOON, eventually, http};
+
+/// What the program needs to know of a proxy.
+pub struct Front {
+    /// `127.0.0.1:port`.
+    pub address: String,
+    /// The port.
+    pub port: u16,
+    /// The file it reads.
+    pub conf: String,
+    /// The template of that file; it shows the names of its servers at `/generation`.
+    pub template: String,
+    /// The check command.
+    pub check: String,
+    /// The reload command.
+    pub reload: String,
+}
+
+impl Front {
+    /// Writes the resource: check and reload as they are typed by hand, each reload counted in `reloads`.
+    pub fn resource(&self, dir: &Dir) {
+        dir.template("proxy.tmpl", &self.template);
+        let (conf, check, reload) = (&self.conf, &self.check, &self.reload);
+        let reload = format!("{reload} && echo reload >> {}", dir.text_path("reloads"));
+        dir.conf(
+            "proxy",
+            &format!(
+                "[template]\nsrc = \"proxy.tmpl\"\ndest = \"{conf}\"\nkeys = [\"/app/upstream\"]\n\
+                 check_cmd = \"{check}\"\nreload_cmd = \"{reload}\"\n"
+            ),
+        );
+    }
+
+    /// The names the running configuration was rendered with.
+    pub fn generation(&self) -> Option<Vec<String>> {
+        let body = http::get(&self.address, "/generation")?;
+        Some(body.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// Waits until the proxy runs a configuration with exactly these servers.
+    #[track_caller]
+    pub fn eventually_serves(&self, names: &[&str]) {
+        eventually(&format!("the proxy is configured with {names:?}"), SOON, || {
+            self.generation().is_some_and(|found| found == names)
+        });
+    }
+
+    /// The servers that answer a number of requests, each name once, sorted.
+    pub fn answering(&self) -> Vec<String> {
+        let mut names: Vec<_> = (0..12)
+            .map(|_| http::get(&self.address, "/").unwrap_or_else(|| "nobody ".to_owned()))
+            .map(|body| body.split(' ').next().unwrap_or_default().to_owned())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// A proxy under the program's care, and what it is switched between.
+pub struct Site<'d> {
+    /// The store.
+    pub etcd: Etcd,
+    /// The proxy.
+    pub front: Front,
+    /// One server.
+    pub blue: Backend,
+    /// The other.
+    pub green: Backend,
+    /// Where everything lies.
+    pub dir: &'d Dir,
+    daemon: Daemon<'d>,
+}
+
+impl<'d> Site<'d> {
+    /// A site that serves from blue.
+    pub fn start(dir: &'d Dir, etcd: Etcd, front: Front) -> Self {
+        let (blue, green) = (Backend::start("blue"), Backend::start("green"));
+        front.resource(dir);
+        etcd.put("/app/upstream/blue", &blue.address());
+        let daemon = Retune::watch(dir).etcd(&etcd).spawn();
+        front.eventually_serves(&["blue"]);
+        Self { etcd, front, blue, green, dir, daemon }
+    }
+
+    /// Puts a server in and waits until the proxy has it; the instant of that proof.
+    pub fn add(&self, server: &Backend) -> Instant {
+        self.etcd.put(&format!("/app/upstream/{}", server.name()), &server.address());
+        self.front.eventually_serves(&["blue", "green"]);
+        Instant::now()
+    }
+
+    /// Takes a server out and waits until the proxy has only the other.
+    pub fn remove(&self, server: &Backend) -> Instant {
+        self.etcd.delete(&format!("/app/upstream/{}", server.name()));
+        let other = if server.name() == "blue" { "green" } else { "blue" };
+        self.front.eventually_serves(&[other]);
+        Instant::now()
+    }
+
+    /// Switches from blue to green and back, `rounds` times: four reloads a round. Answers when each was proven.
+    pub fn switch(&self, rounds: usize) -> Vec<Instant> {
+        let steps = (0..rounds).flat_map(|_| {
+            [self.add(&self.green), self.remove(&self.blue), self.add(&self.blue), self.remove(&self.green)]
+        });
+        steps.collect()
+    }
+
+    /// How many reloads ran.
+    pub fn reloads(&self) -> usize {
+        self.dir.lines("reloads").len()
+    }
+
+    /// Ends the daemon as a service manager does.
+    pub fn finish(self) {
+        self.daemon.terminate();
+    }
+}
+
+/// Holds the ledger of the clients against those of the servers: an answered request was seen exactly once,
+/// one that was closed without a byte on a used connection by nobody.
+pub fn assert_books_agree(ledger: &Ledger, servers: [&Backend; 2]) {
+    let seen = servers.map(Backend::seen);
+    let times = |record: &Record| seen.iter().filter_map(|ids| ids.get(&record.id)).sum::<u32>();
+    for record in &ledger.records {
+        match record.class {
+            Class::Ok => assert_eq!(times(record), 1, "{record:?}"),
+            Class::ClosedReusedNoBytes => assert_eq!(times(record), 0, "safe to retry? {record:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// Fails unless fresh connections saw no failure, over enough requests in flight to mean something.
+pub fn assert_fresh_saw_nothing(ledger: &Ledger, reloads: &[Instant]) {
+    assert_eq!(ledger.failures(Kind::Fresh), 0, "{ledger}");
+    let busy = reloads.iter().filter(|at| ledger.in_flight(**at) >= 2).count();
+    assert!(
+        busy * 10 >= reloads.len() * 8,
+        "requests in flight over {busy} of {} reloads only",
+        reloads.len()
+    );
+    assert!(ledger.count(Kind::Fresh, Class::Ok) > 500, "too little load to prove anything: {ledger}");
+}
+
+/// How many children of a process have `word` in their title.
+pub fn old_children(master: u32, word: &str) -> usize {
+    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
+    let children = entries.flatten().filter(|entry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // The name in parentheses may hold spaces; what follows it is state, then the parent's id.
+        let rest = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+        if rest.split_whitespace().nth(1).and_then(|text| text.parse().ok()) != Some(master) {
+            return false;
+        }
+        let title = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&title).contains(word)
+    });
+    children.count()
+}
+
+/// Long enough for a failing request to be seen before the switch goes on.
+pub const A_MOMENT: Duration = Duration::from_millis(100);

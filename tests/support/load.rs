@@ -1,0 +1,239 @@
+//! Closed-loop clients with a ledger: every request has its own id and ends in exactly one class.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::backend::header;
+
+/// How a client uses its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A new connection for each request.
+    Fresh,
+    /// One connection for many GETs.
+    KeepAliveGet,
+    /// One connection for many POSTs.
+    KeepAlivePost,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// 200 with the id in the body.
+    Ok,
+    /// Another status.
+    Non200,
+    /// 200 with another body.
+    WrongBody,
+    /// The head came whole, the body did not.
+    Truncated,
+    /// No answer in time.
+    Timeout,
+    /// No connection.
+    Refused,
+    /// Closed on a new connection before any byte of an answer.
+    ClosedFresh,
+    /// Closed on a used connection before any byte of an answer: HTTP's own race, safe to retry.
+    ClosedReusedNoBytes,
+    /// Closed in the middle of the head.
+    ClosedPartial,
+}
+
+/// One request's line in the ledger.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The id it carried.
+    pub id: String,
+    /// Which kind of client sent it.
+    pub kind: Kind,
+    /// How it ended.
+    pub class: Class,
+    /// Who answered, when it is `Ok`.
+    pub by: String,
+    /// When it was begun.
+    pub from: Instant,
+    /// When it was over.
+    pub to: Instant,
+}
+
+/// Clients at work.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    clients: Vec<JoinHandle<Vec<Record>>>,
+}
+
+impl Load {
+    /// Starts `each` clients of every kind against a port of this machine.
+    pub fn start(port: u16, each: usize) -> Self {
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let kinds = [Kind::Fresh, Kind::KeepAliveGet, Kind::KeepAlivePost];
+        let clients = kinds.into_iter().flat_map(|kind| (0..each).map(move |number| (kind, number)));
+        let clients = clients
+            .map(|(kind, number)| {
+                let client = Client { port, kind, name: format!("{kind:?}-{number}"), open: None };
+                let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
+                thread::spawn(move || client.work(&stop, &sent))
+            })
+            .collect();
+        Self { stop, sent, clients }
+    }
+
+    /// Lets every request in flight end and closes the ledger.
+    pub fn finish(self) -> Ledger {
+        self.stop.store(true, Ordering::SeqCst);
+        let records = self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        let ledger = Ledger { records, sent: self.sent.load(Ordering::SeqCst) };
+        assert_eq!(u64::try_from(ledger.records.len()).unwrap(), ledger.sent, "every request has one end");
+        ledger
+    }
+}
+
+/// What became of all requests.
+pub struct Ledger {
+    /// One for each request.
+    pub records: Vec<Record>,
+    /// Counted as they were sent.
+    pub sent: u64,
+}
+
+impl Ledger {
+    /// How many requests of a kind ended in a class.
+    pub fn count(&self, kind: Kind, class: Class) -> usize {
+        self.records.iter().filter(|record| record.kind == kind && record.class == class).count()
+    }
+
+    /// How many requests of a kind did not end well.
+    pub fn failures(&self, kind: Kind) -> usize {
+        self.records.iter().filter(|record| record.kind == kind && record.class != Class::Ok).count()
+    }
+
+    /// How many requests were in flight over the whole of an instant.
+    pub fn in_flight(&self, at: Instant) -> usize {
+        self.records.iter().filter(|record| record.from < at && at < record.to).count()
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut counts = BTreeMap::new();
+        for record in &self.records {
+            *counts.entry((record.kind, record.class)).or_insert(0) += 1;
+        }
+        write!(f, "{} requests:", self.sent)?;
+        counts.iter().try_for_each(|((kind, class), count)| write!(f, " {kind:?}/{class:?} {count};"))
+    }
+}
+
+struct Client {
+    port: u16,
+    kind: Kind,
+    name: String,
+    open: Option<TcpStream>,
+}
+
+impl Client {
+    fn work(mut self, stop: &AtomicBool, sent: &AtomicU64) -> Vec<Record> {
+        let mut records = Vec::new();
+        while !stop.load(Ordering::SeqCst) {
+            let id = format!("{}-{}", self.name, records.len());
+            sent.fetch_add(1, Ordering::SeqCst);
+            let from = Instant::now();
+            let (class, by) = match self.exchange(&id) {
+                Ok(by) => (Class::Ok, by),
+                Err(class) => {
+                    self.open = None;
+                    (class, String::new())
+                }
+            };
+            records.push(Record { id, kind: self.kind, class, by, from, to: Instant::now() });
+            // A real client thinks too, and a refusing port must not be asked a million times.
+            thread::sleep(Duration::from_millis(if class == Class::Ok { 1 } else { 5 }));
+        }
+        records
+    }
+
+    fn exchange(&mut self, id: &str) -> Result<String, Class> {
+        let (mut stream, reused) = match self.open.take() {
+            Some(stream) => (stream, true),
+            None => (self.connect()?, false),
+        };
+        let closed = if reused { Class::ClosedReusedNoBytes } else { Class::ClosedFresh };
+        let (verb, body) = if self.kind == Kind::KeepAlivePost { ("POST", id) } else { ("GET", "") };
+        let end = if self.kind == Kind::Fresh { "close" } else { "keep-alive" };
+        let size = body.len();
+        let request = format!(
+            "{verb} /app HTTP/1.1\r\nHost: test\r\nX-Request-Id: {id}\r\nConnection: {end}\r\n\
+             Content-Length: {size}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).map_err(|_| closed)?;
+        let reply = Reply::read(&mut stream, closed)?;
+        if reply.status != 200 {
+            return Err(Class::Non200);
+        }
+        let (name, echoed) = reply.body.split_once(' ').ok_or(Class::WrongBody)?;
+        if echoed.trim_end() != id {
+            return Err(Class::WrongBody);
+        }
+        if self.kind != Kind::Fresh && !reply.close {
+            self.open = Some(stream);
+        }
+        Ok(name.to_owned())
+    }
+
+    fn connect(&self) -> Result<TcpStream, Class> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).map_err(|_| Class::Refused)?;
+        stream.set_nodelay(true).map_err(|_| Class::ClosedFresh)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(|_| Class::ClosedFresh)?;
+        Ok(stream)
+    }
+}
+
+struct Reply {
+    status: u16,
+    body: String,
+    close: bool,
+}
+
+impl Reply {
+    fn read(stream: &mut TcpStream, closed: Class) -> Result<Self, Class> {
+        let mut bytes = Vec::new();
+        let end = loop {
+            if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end;
+            }
+            let before = if bytes.is_empty() { closed } else { Class::ClosedPartial };
+            more(stream, &mut bytes, before)?;
+        };
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let status = head.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let size: usize = header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        while bytes.len() < end + 4 + size {
+            more(stream, &mut bytes, Class::Truncated)?;
+        }
+        let body = String::from_utf8_lossy(&bytes[end + 4..end + 4 + size]).into_owned();
+        let close = header(&head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        Ok(Self { status, body, close })
+    }
+}
+
+fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>, closed: Class) -> Result<(), Class> {
+    let mut chunk = [0; 4096];
+    match stream.read(&mut chunk) {
+        Ok(0) => Err(closed),
+        Ok(size) => {
+            bytes.extend_from_slice(&chunk[..size]);
+            Ok(())
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Err(Class::Timeout)
+        }
+        Err(_) => Err(closed),
+    }
+}

@@ -1,0 +1,31 @@
+//! What the whole-program tests share: a folder, the program, the servers around it, and load with a ledger.
+//!
+//! Everything started here dies with its handle, every port is claimed for one test alone, and every wait has
+//! a limit that `RETUNE_TEST_PATIENCE` stretches on a slow machine.
+
+pub mod authority;
+pub mod backend;
+pub mod cable;
+pub mod dir;
+pub mod etcd;
+pub mod front;
+pub mod haproxy;
+pub mod http;
+pub mod load;
+pub mod mount;
+pub mod nginx;
+pub mod port;
+pub mod proc;
+pub mod programs;
+pub mod retune;
+pub mod wait;
+
+pub use authority::Authority;
+pub use backend::Backend;
+pub use cable::Cable;
+pub use dir::Dir;
+pub use etcd::Etcd;
+pub use load::{Class, Kind, Load};
+pub use mount::Mount;
+pub use retune::{Daemon, Retune};
+pub use wait::{SOON, eventually, patient, stays};

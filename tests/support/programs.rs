@@ -1,0 +1,39 @@
+//! Programs and rights a test needs.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Whether `program` is there. Without it a test says so and is skipped, but in CI that is a failure.
+pub fn need(program: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let found = path.split(':').any(|dir| Path::new(dir).join(program).is_file());
+    found
+        || missing(&format!("{program} is not in PATH"), "apt-get install etcd-server nginx haproxy openssl")
+}
+
+/// Whether the test may mount file systems. No package gives that right, so `.ci/run` may say that it is missing
+/// on this machine; then even CI skips, and says so.
+pub fn need_mounts() -> bool {
+    let probe = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
+    if nix::unistd::geteuid().is_root() && probe.is_ok_and(|status| status.success()) {
+        return true;
+    }
+    if std::env::var_os("RETUNE_TEST_NO_MOUNTS").is_some() {
+        return skipped("no right to mount here");
+    }
+    missing("mounting is not allowed", "run the tests as root, in a container with CAP_SYS_ADMIN")
+}
+
+fn missing(what: &str, remedy: &str) -> bool {
+    assert!(std::env::var_os("CI").is_none(), "{what}, and CI skips nothing: {remedy}");
+    skipped(&format!("{what} ({remedy})"))
+}
+
+/// Says that a test is skipped, and why; always `false`.
+pub fn skipped(why: &str) -> bool {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Not `eprintln`: the test runner would swallow it, because a skipped test passes.
+    writeln!(std::io::stderr().lock(), "SKIPPED: {test}: {why}").unwrap();
+    false
+}

@@ -1,0 +1,288 @@
+//! The program under test: run once, or as a daemon.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::proc::Proc;
+use super::{Dir, Etcd, SOON, eventually, patient};
+
+/// One command line to be.
+pub struct Retune<'d> {
+    dir: &'d Dir,
+    program: PathBuf,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    bare_env: bool,
+    limit: Duration,
+}
+
+impl<'d> Retune<'d> {
+    /// `retune` with these words only.
+    pub fn new(dir: &'d Dir, args: &[&str]) -> Self {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_retune"));
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Self { dir, program, args, env: Vec::new(), bare_env: false, limit: Duration::from_secs(20) }
+    }
+
+    /// `retune render` on the test's confdir and state folder.
+    pub fn render(dir: &'d Dir) -> Self {
+        Self::new(dir, &["render", "--confdir", &dir.confdir(), "--state-dir", &dir.text_path("state")])
+    }
+
+    /// `retune watch` on the test's confdir and state folder.
+    pub fn watch(dir: &'d Dir) -> Self {
+        Self::new(dir, &["watch", "--confdir", &dir.confdir(), "--state-dir", &dir.text_path("state")])
+    }
+
+    /// `retune diff` on the test's confdir.
+    pub fn diff(dir: &'d Dir) -> Self {
+        Self::new(dir, &["diff", "--confdir", &dir.confdir()])
+    }
+
+    /// `retune check` on the test's confdir.
+    pub fn check(dir: &'d Dir) -> Self {
+        Self::new(dir, &["check", "--confdir", &dir.confdir()])
+    }
+
+    /// The program through a symlink of another name, with these words only.
+    pub fn called(dir: &'d Dir, name: &str, args: &[&str]) -> Self {
+        let link = dir.path("bin").join(name);
+        if !link.is_symlink() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_retune"), &link).unwrap();
+        }
+        Self { program: link, ..Self::new(dir, args) }
+    }
+
+    /// More words.
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Values from a file of the test's folder.
+    pub fn file(self, name: &str) -> Self {
+        let path = self.dir.text_path(name);
+        self.args(&["--backend", "file", "--file", &path])
+    }
+
+    /// Values from etcd's v2 API.
+    pub fn etcd(self, etcd: &Etcd) -> Self {
+        self.node("etcd", &etcd.url())
+    }
+
+    /// Values from etcd's v3 API.
+    pub fn etcdv3(self, etcd: &Etcd) -> Self {
+        self.node("etcdv3", &etcd.url())
+    }
+
+    /// Values from a store at this URL.
+    pub fn node(self, backend: &str, url: &str) -> Self {
+        self.args(&["--backend", backend, "--node", url])
+    }
+
+    /// One more environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Nothing in the environment but `PATH` and what `env` gave: for the environment as a source.
+    pub fn bare_env(mut self) -> Self {
+        self.bare_env = true;
+        self
+    }
+
+    /// How long `run` waits before it calls the program hung.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs to the end. Output goes to files: a pipe would wait for a command's background children.
+    #[track_caller]
+    pub fn run(self) -> Done {
+        let start = Instant::now();
+        let limit = self.limit;
+        let mut daemon = self.start();
+        let code = daemon.proc.wait(limit);
+        let done = Done {
+            code: code.unwrap_or(-1),
+            stdout: daemon.stdout(),
+            stderr: daemon.log(),
+            elapsed: start.elapsed(),
+            story: daemon.story(),
+        };
+        daemon.told = true;
+        assert!(code.is_some(), "still running after {:?}\n{}", patient(limit), done.story);
+        done
+    }
+
+    /// Starts a daemon.
+    pub fn spawn(self) -> Daemon<'d> {
+        self.start()
+    }
+
+    fn start(self) -> Daemon<'d> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let stdout = self.dir.path(&format!("log/{number}.stdout"));
+        let stderr = self.dir.path(&format!("log/{number}.stderr"));
+        let mut command = Command::new(&self.program);
+        if self.bare_env {
+            command.env_clear().env("PATH", std::env::var("PATH").unwrap_or_default());
+        }
+        // What a developer exports must not steer a test.
+        for (name, _) in std::env::vars_os() {
+            let name_text = name.to_string_lossy();
+            if ["RETUNE_", "CONFD_", "ETCD", "NOTIFY_SOCKET"].iter().any(|mine| name_text.starts_with(mine)) {
+                command.env_remove(&name);
+            }
+        }
+        command.args(&self.args).envs(self.env).current_dir(self.dir.path("")).stdin(Stdio::null());
+        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        let line = format!("{command:?}");
+        Daemon { proc: Proc::spawn(&mut command), dir: self.dir, line, stdout, stderr, told: false }
+    }
+}
+
+/// What a finished run left.
+#[derive(Debug)]
+pub struct Done {
+    /// The exit code, or 128 + the signal.
+    pub code: i32,
+    /// Results.
+    pub stdout: String,
+    /// Logs.
+    pub stderr: String,
+    /// How long it took.
+    pub elapsed: Duration,
+    story: String,
+}
+
+impl Done {
+    /// Fails unless it exited like this.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "wrong exit code\n{}", self.story);
+        self
+    }
+
+    /// Fails unless the log contains this.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "the log does not say {text:?}\n{}", self.story);
+        self
+    }
+
+    /// Fails if the log contains this.
+    #[track_caller]
+    pub fn keeps_quiet_about(self, text: &str) -> Self {
+        assert!(!self.stderr.contains(text), "the log says {text:?}\n{}", self.story);
+        self
+    }
+
+    /// Fails unless the result contains this.
+    #[track_caller]
+    pub fn prints(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "the output lacks {text:?}\n{}", self.story);
+        self
+    }
+
+    /// Fails unless it took less than this.
+    #[track_caller]
+    pub fn within(self, limit: Duration) -> Self {
+        assert!(self.elapsed < patient(limit), "took {:?}, allowed {limit:?}\n{}", self.elapsed, self.story);
+        self
+    }
+}
+
+/// A running program; killed when dropped, and its log shown when the test is failing.
+pub struct Daemon<'d> {
+    proc: Proc,
+    dir: &'d Dir,
+    line: String,
+    stdout: PathBuf,
+    stderr: PathBuf,
+    told: bool,
+}
+
+impl Daemon<'_> {
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.stderr).unwrap_or_default()).into_owned()
+    }
+
+    /// Everything printed so far.
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.stdout).unwrap_or_default()).into_owned()
+    }
+
+    /// Sends a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        self.proc.signal(signal);
+    }
+
+    /// Whether it has not ended.
+    pub fn lives(&mut self) -> bool {
+        self.proc.ended().is_none()
+    }
+
+    /// Waits for the log to contain this.
+    #[track_caller]
+    pub fn eventually_says(&self, text: &str) {
+        eventually(&format!("the log says {text:?}"), SOON, || self.log().contains(text));
+    }
+
+    /// Waits for the end: the exit code, or 128 + the signal; `None` past the limit.
+    pub fn wait_exit(&mut self, limit: Duration) -> Option<i32> {
+        self.proc.wait(limit)
+    }
+
+    /// Ends it as a service manager does; it must obey with exit code 0.
+    #[track_caller]
+    pub fn terminate(mut self) {
+        self.signal(Signal::SIGTERM);
+        assert_eq!(self.wait_exit(SOON), Some(0), "SIGTERM must end it with 0");
+    }
+
+    /// Ends it as a power cut does.
+    #[track_caller]
+    pub fn kill(mut self) {
+        self.signal(Signal::SIGKILL);
+        assert_eq!(self.wait_exit(SOON), Some(137));
+    }
+
+    fn story(&self) -> String {
+        let (line, out, log) = (&self.line, self.stdout(), self.log());
+        let tail = |text: &str| {
+            text.lines().rev().take(80).collect::<Vec<_>>().into_iter().rev().fold(
+                String::new(),
+                |mut text, line| {
+                    text.extend(line.chars().take(400));
+                    text.push('\n');
+                    text
+                },
+            )
+        };
+        format!(
+            "--- command\n{line}\n--- stdout\n{}--- stderr\n{}--- files\n{}",
+            tail(&out),
+            tail(&log),
+            self.dir.listing()
+        )
+    }
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() && !self.told {
+            eprintln!("{}", self.story());
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Waiting for what must come, with a limit.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The limit of most waits: far more than a healthy machine needs, far less than a hang.
+pub const SOON: Duration = Duration::from_secs(12);
+
+/// A probe's answer: `false` and `None` mean "not yet".
+pub trait Outcome {
+    /// What the waiter gets.
+    type Value;
+    /// The value, once there is one.
+    fn settled(self) -> Option<Self::Value>;
+}
+
+impl Outcome for bool {
+    type Value = ();
+    fn settled(self) -> Option<()> {
+        self.then_some(())
+    }
+}
+
+impl<T> Outcome for Option<T> {
+    type Value = T;
+    fn settled(self) -> Self {
+        self
+    }
+}
+
+/// `limit` stretched by `RETUNE_TEST_PATIENCE`, a factor such as `3` for a loaded machine.
+pub fn patient(limit: Duration) -> Duration {
+    let factor = std::env::var("RETUNE_TEST_PATIENCE").ok().and_then(|text| text.parse().ok());
+    limit.mul_f64(factor.unwrap_or(1.0))
+}
+
+/// Asks `probe` until it settles; fails with `what` when the limit has passed.
+#[track_caller]
+pub fn eventually<O: Outcome>(what: &str, limit: Duration, mut probe: impl FnMut() -> O) -> O::Value {
+    let limit = patient(limit);
+    let start = Instant::now();
+    loop {
+        if let Some(value) = probe().settled() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// Fails as soon as `probe` is false within `span`; for what must not happen.
+#[track_caller]
+pub fn stays(what: &str, span: Duration, mut probe: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while start.elapsed() < span {
+        assert!(probe(), "after {:?} it was over: {what}", start.elapsed());
+        sleep(Duration::from_millis(10));
+    }
+}

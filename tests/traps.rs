@@ -1,0 +1,8 @@
+//! What other reloaders get wrong, each with a test named for what happens here instead.
+
+mod files;
+mod outages;
+mod reloads;
+mod reread;
+mod stopping;
+mod values;
