@@ -4,11 +4,12 @@
 //! `reload_cmd`, it is the correct one that is owed from then on.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::deliver::Deliverer;
 use super::generation::Generation;
+use super::job::writes;
 use super::outcome::Report;
 use super::owed::{Debt, Swapped};
 use super::reload::Action;
@@ -84,40 +85,36 @@ impl Deliverer {
         match Action::of(resource, &want.dest) {
             Ok(Some(action)) => {
                 tracing::warn!("{} is owed from an earlier run", action.describe());
-                self.refile(want, action, debt);
+                self.refile(want, action, &debt.action);
             }
             // It needs no reload any more.
-            _ => {
-                self.ledger.paid(debt).ok();
-            }
+            _ => self.release(&debt.action, &want.dest),
         }
     }
 
     /// The resources were read again: each debt stays with its destination, under the resource's new number and
-    /// its present reload.
+    /// its present reload. One whose resource went waits on paper: an editor may be writing its file anew. The next
+    /// start strikes it off if it is still nobody's.
     pub(super) fn renumber(&mut self, generation: &Generation) {
         let resources = &generation.confdir.resources;
         for (key, mut owed) in std::mem::take(&mut self.owed) {
-            let wants = owed.take_wants();
-            let before = owed.debt();
-            for mut want in wants {
+            for mut want in owed.take_wants() {
                 let Some(index) = resources.iter().position(|resource| is_wanted_by(&want, resource)) else {
                     tracing::warn!(
-                        "{} has no resource any more; its owed reload is struck off",
+                        "{} has no resource any more; its owed reload waits for one",
                         want.dest.display()
                     );
+                    let debt = Debt { files: vec![want.on_paper()], ..Debt::new(key.clone()) };
+                    self.orphans.push(debt);
                     continue;
                 };
                 want.index = Some(index);
                 want.resource = Arc::clone(&resources[index]);
                 match Action::of(&want.resource, &want.dest) {
                     Ok(Some(action)) if action.key() == key => owed.add_waiting(want),
-                    Ok(Some(action)) => {
-                        let before = before.clone().unwrap_or_else(|| Debt::new(key.clone()));
-                        self.refile(want, action, &before);
-                    }
+                    Ok(Some(action)) => self.refile(want, action, &key),
                     Ok(None) if want.resource.verify.is_some() => self.owe(want, None),
-                    _ => {}
+                    _ => self.release(&key, &want.dest),
                 }
             }
             // Another debt may have come under this reload a moment ago.
@@ -126,33 +123,46 @@ impl Deliverer {
             }
             if owed.is_wanted() {
                 self.owed.insert(key, owed);
-            } else if let Some(debt) = before {
-                self.ledger.paid(&debt).ok();
+            }
+        }
+        for debt in std::mem::take(&mut self.orphans) {
+            let found = debt.files.first().and_then(|file| {
+                resources.iter().position(|resource| is_of(file, resource)).map(|index| (index, file.clone()))
+            });
+            match found {
+                Some((index, file)) => self.take_up(&debt, file, index, &resources[index]),
+                None => self.orphans.push(debt),
             }
         }
         self.held.clear();
     }
 
-    /// Writes a want down under its present reload, and strikes off the paper of another reload it stood on.
-    fn refile(&mut self, want: Want, action: Action, before: &Debt) {
+    /// Writes a want down under its present reload, and takes it off the paper of the reload it stood on.
+    fn refile(&mut self, want: Want, action: Action, before: &str) {
         let key = action.key();
         let mut debt = Debt::new(key.clone());
         debt.files.push(want.on_paper());
         if let Err(error) = self.ledger.owe(&debt) {
             tracing::warn!("the owed {} could not be written down: {error}", action.describe());
         }
-        if before.action != key {
-            self.ledger.paid(before).ok();
+        if before != key {
+            self.release(before, &want.dest);
         }
         self.owe(want, Some(action));
+    }
+
+    fn release(&self, action: &str, dest: &Path) {
+        if let Err(error) = self.ledger.release(action, dest) {
+            tracing::warn!("{}: its debt stays on paper and will be paid once more: {error}", dest.display());
+        }
     }
 }
 
 /// Whether a file on paper belongs to a resource: by its name, or, should that have changed, by its destination.
 fn is_of(file: &Swapped, resource: &Resource) -> bool {
-    file.resource == resource.name || file.dest.as_os_str() == resource.dest.as_str()
+    file.resource == resource.name || writes(resource, &file.dest)
 }
 
 fn is_wanted_by(want: &Want, resource: &Resource) -> bool {
-    want.resource.name == resource.name || want.dest.as_os_str() == resource.dest.as_str()
+    want.resource.name == resource.name || writes(resource, &want.dest)
 }

@@ -34,6 +34,8 @@ pub(super) struct Deliverer {
     /// Debts of earlier runs that no resource has taken up yet.
     pub(super) inherited: Vec<Debt>,
     pub(super) owed: BTreeMap<String, Owed>,
+    /// Debts of this run whose resource went: on paper, retried by nobody, taken up should it come back.
+    pub(super) orphans: Vec<Debt>,
     /// Contents that failed their verification, by destination: not tried again until they change.
     pub(super) held: HashMap<PathBuf, String>,
     /// When each throttled action last ran.
@@ -82,6 +84,7 @@ impl Deliverer {
             ledger,
             inherited,
             owed: BTreeMap::new(),
+            orphans: Vec::new(),
             held: HashMap::new(),
             last_run: HashMap::new(),
             redactor: Redactor::default(),

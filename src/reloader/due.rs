@@ -23,7 +23,7 @@ pub(super) struct Patience {
 struct Waiting {
     first: Instant,
     last: Instant,
-    /// Of all that wait here the longest.
+    /// Of all that wait here together.
     patience: Patience,
     resources: BTreeSet<usize>,
 }
@@ -41,20 +41,29 @@ impl Waiting {
 pub(super) struct Due {
     waiting: BTreeMap<usize, Waiting>,
     retries: BTreeMap<usize, (Backoff, Instant)>,
+    /// Since when something has been waiting, over a change of the resources.
+    since: Option<Instant>,
 }
 
 impl Due {
     /// Something a resource reads changed. `group` is the number of those it waits with.
     pub(super) fn mark(&mut self, resource: usize, group: usize, patience: Patience, now: Instant) {
+        let first = self.since.unwrap_or(now);
         let waiting = self.waiting.entry(group).or_insert_with(|| Waiting {
-            first: now,
+            first,
             last: now,
             patience,
             resources: BTreeSet::new(),
         });
         waiting.last = now;
-        waiting.patience.debounce = waiting.patience.debounce.max(patience.debounce);
-        waiting.patience.max_wait = waiting.patience.max_wait.max(patience.max_wait);
+        // The longest quiet that any of them wants, and the lowest ceiling of those that want any.
+        let (debounce, max_wait) = (waiting.patience.debounce, waiting.patience.max_wait);
+        waiting.patience.max_wait = match (debounce.is_zero(), patience.debounce.is_zero()) {
+            (false, false) => max_wait.min(patience.max_wait),
+            (true, false) => patience.max_wait,
+            (_, true) => max_wait,
+        };
+        waiting.patience.debounce = debounce.max(patience.debounce);
         waiting.resources.insert(resource);
     }
 
@@ -71,9 +80,12 @@ impl Due {
         self.retries.remove(&resource);
     }
 
-    /// Forgets everything: the resources are other ones now.
+    /// Forgets everything: the resources are other ones now. Only how long something has waited is kept, so that
+    /// edits without end cannot put a render off for ever.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        let first = self.waiting.values().map(|waiting| waiting.first);
+        let since = first.chain(self.since).min();
+        *self = Self { since, ..Self::default() };
     }
 
     /// Takes out every resource whose wait is over.
@@ -85,6 +97,9 @@ impl Due {
             .filter_map(|group| self.waiting.remove(group))
             .flat_map(|waiting| waiting.resources)
             .collect();
+        if self.waiting.is_empty() {
+            self.since = None;
+        }
         for (index, (_, at)) in &mut self.retries {
             if *at <= now {
                 ready.insert(*index);
@@ -146,6 +161,27 @@ mod tests {
         due.mark(3, 3, PATIENT, start);
         assert_eq!(due.take(start + ms(100)), BTreeSet::from([3]), "the others saw a change 20 ms ago");
         assert_eq!(due.take(start + ms(180)), BTreeSet::from([1, 2]));
+    }
+
+    #[test]
+    fn the_lowest_ceiling_of_those_that_wait_together_counts() {
+        let (mut due, start) = (Due::default(), Instant::now());
+        let noisy = Patience { debounce: ms(200), max_wait: ms(5000) };
+        due.mark(1, 9, PATIENT, start);
+        for step in 0..10 {
+            due.mark(2, 9, noisy, start + ms(step * 20));
+        }
+        assert_eq!(due.take(start + ms(250)), BTreeSet::from([1, 2]));
+    }
+
+    #[test]
+    fn edits_without_end_do_not_put_a_render_off_for_ever() {
+        let (mut due, start) = (Due::default(), Instant::now());
+        for step in 0..5 {
+            due.clear();
+            due.mark(1, 1, PATIENT, start + ms(step * 50));
+        }
+        assert_eq!(due.take(start + ms(250)), BTreeSet::from([1]), "the ceiling counts from the first");
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub(super) fn expand(
         if let Some(dir) = expanded.listing {
             all.reads.entry(index).or_default().listings.insert(dir);
             let dests: BTreeSet<&Path> = mine.iter().map(|job| job.dest.as_path()).collect();
-            let left = manifest.of(&resource.name).into_iter();
+            let left = manifest.of(resource, &generation.confdir.resources).into_iter();
             let left = left.filter(|dest| {
                 !dests.contains(dest.as_path()) && !claims.is_of_another(dest, &resource.name)
             });

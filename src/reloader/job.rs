@@ -1,7 +1,7 @@
 //! One destination to be rendered: a resource, or one entry of a resource's `for_each`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
@@ -92,6 +92,18 @@ fn entries(dir: &str, resource: &Resource, values: &Values) -> BTreeSet<String> 
     names
 }
 
+/// Whether a resource can be the one that writes `dest`: for a `for_each`, whether the path fits its pattern.
+pub(super) fn writes(resource: &Resource, dest: &Path) -> bool {
+    let (pattern, dest) = (resource.dest.as_str(), dest.to_string_lossy());
+    if resource.for_each.is_none() {
+        return dest == pattern;
+    }
+    let before = pattern.split("{{").next().unwrap_or_default();
+    let after = pattern.rsplit("}}").next().unwrap_or_default();
+    let entry = dest.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    entry.is_some_and(|entry| !entry.is_empty() && !entry.contains('/'))
+}
+
 fn item(dir: &str, name: &str, resource: &Resource) -> Value {
     let absolute = key::join(dir, name);
     let key = key::relative(&resource.scope.prefix, &absolute).unwrap_or(&absolute).to_owned();
@@ -120,8 +132,6 @@ fn dest_of(pattern: &str, name: &str, item: &Value) -> Result<PathBuf, String> {
 mod tests {
     use super::super::resource;
     use super::super::settings::Settings;
-    use std::path::Path;
-
     use super::*;
     use crate::template::Datum;
 
@@ -155,6 +165,14 @@ mod tests {
         assert_eq!(dests("/o/x", &["/p/sites/a", "/p/sites/b"]), (vec![], 2));
         assert_eq!(dests("/o/{{ item.name[0] }}", &["/p/sites/ab", "/p/sites/ac"]), (vec![], 1));
         assert_eq!(dests("/o/{{ item.nope }}", &["/p/sites/ab"]), (vec![], 1));
+    }
+
+    #[test]
+    fn a_path_is_known_as_one_of_a_patterns() {
+        let resource = resource("/o/{{ item.name }}.conf");
+        let fits = |dest: &str| writes(&resource, Path::new(dest));
+        assert!(fits("/o/a.conf") && fits("/o/a.b.conf"));
+        assert!(!fits("/o/.conf") && !fits("/o/a/b.conf") && !fits("/p/a.conf") && !fits("/o/a.txt"));
     }
 
     #[test]

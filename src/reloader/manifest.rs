@@ -7,7 +7,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::job::writes;
 use super::owed::digest;
+use super::resource::Resource;
 
 /// The files made by each `for_each` resource of one confdir, kept in the state folder.
 #[derive(Clone, Debug)]
@@ -45,9 +47,16 @@ impl Manifest {
         Self { path, files: Arc::new(Mutex::new(files)) }
     }
 
-    /// The files a resource made.
-    pub(super) fn of(&self, resource: &str) -> BTreeSet<PathBuf> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).get(resource).cloned().unwrap_or_default()
+    /// The files a resource made. Those made under a name that none of `present` has any more are its too, as far
+    /// as its pattern can have made them: its file was renamed.
+    pub(super) fn of(&self, resource: &Resource, present: &[Arc<Resource>]) -> BTreeSet<PathBuf> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = files.iter().flat_map(|(name, dests)| {
+            let is_mine = *name == resource.name;
+            let is_left = !is_mine && present.iter().all(|other| other.name != *name);
+            dests.iter().filter(move |dest| is_mine || (is_left && writes(resource, dest)))
+        });
+        mine.cloned().collect()
     }
 
     /// Notes files about to be made.
@@ -63,9 +72,12 @@ impl Manifest {
     }
 
     /// Forgets a file that was removed.
-    pub(super) fn drop_one(&self, resource: &str, dest: &Path) -> io::Result<()> {
+    pub(super) fn drop_one(&self, dest: &Path) -> io::Result<()> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if files.get_mut(resource).is_some_and(|mine| mine.remove(dest)) { self.save(&files) } else { Ok(()) }
+        // Under whichever name, and should a rename have left two, under both.
+        let removed = files.values_mut().filter_map(|mine| mine.remove(dest).then_some(())).count();
+        files.retain(|_, mine| !mine.is_empty());
+        if removed > 0 { self.save(&files) } else { Ok(()) }
     }
 
     fn save(&self, files: &BTreeMap<String, BTreeSet<PathBuf>>) -> io::Result<()> {
@@ -87,15 +99,34 @@ fn file_name(confdir: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::resource;
+    use super::super::settings::Settings;
     use super::*;
+
+    fn sites(name: &str) -> Arc<Resource> {
+        let text = "[template]\nsrc=\"a\"\ndest=\"/o/{{ item }}\"\nkeys=[\"/s\"]\nfor_each=\"/s\"\n";
+        Arc::new(resource::parse(name, Path::new("a.toml"), text, &Settings::default()).resource.unwrap())
+    }
 
     #[test]
     fn what_was_made_is_known_after_a_restart_and_only_to_its_confdir() {
         let dir = tempfile::tempdir().unwrap();
         let open = |confdir: &str| Manifest::open(Some(dir.path()), Path::new(confdir)).unwrap();
         open("/c").add("sites", vec!["/o/a".into(), "/o/b".into()]).unwrap();
-        open("/c").drop_one("sites", Path::new("/o/a")).unwrap();
-        assert_eq!(open("/c").of("sites"), BTreeSet::from([PathBuf::from("/o/b")]));
-        assert!(open("/other").of("sites").is_empty());
+        open("/c").drop_one(Path::new("/o/a")).unwrap();
+        let resource = sites("sites");
+        let present = [Arc::clone(&resource)];
+        assert_eq!(open("/c").of(&resource, &present), BTreeSet::from([PathBuf::from("/o/b")]));
+        assert!(open("/other").of(&resource, &present).is_empty());
+    }
+
+    #[test]
+    fn a_renamed_resource_keeps_its_files_and_takes_no_one_elses() {
+        let manifest = Manifest::open(None, Path::new("/c")).unwrap();
+        manifest.add("old", vec!["/o/a".into(), "/elsewhere/b".into()]).unwrap();
+        manifest.add("other", vec!["/o/c".into()]).unwrap();
+        let (new, other) = (sites("new"), sites("other"));
+        let mine = manifest.of(&new, &[Arc::clone(&new), other]);
+        assert_eq!(mine, BTreeSet::from([PathBuf::from("/o/a")]));
     }
 }

@@ -73,16 +73,30 @@ impl Ledger {
         let path = dir.join(file_name(&debt.action));
         let temporary = path.with_extension(format!("new.{}", std::process::id()));
         let mut debt = debt.clone();
+        // What others of the same action owe stands on one paper.
         for file in read(&path).into_iter().flat_map(|earlier| earlier.files) {
             if debt.files.iter().all(|known| known.dest != file.dest) {
                 debt.files.push(file);
             }
         }
-        let bytes = serde_json::to_vec(&debt).map_err(io::Error::other)?;
-        fs::write(&temporary, bytes)?;
-        fs::File::open(&temporary)?.sync_all()?;
-        fs::rename(&temporary, &path)?;
+        write(&debt, &temporary, &path)?;
         fs::File::open(dir)?.sync_all()
+    }
+
+    /// Takes one destination off the paper of an action: it is owed under another now, or by nobody. The others
+    /// on that paper stay.
+    ///
+    /// # Errors
+    /// When the paper cannot be changed: the reload will then run once more than needed.
+    pub(super) fn release(&self, action: &str, dest: &Path) -> io::Result<()> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let path = dir.join(file_name(action));
+        let Some(mut debt) = read(&path) else { return Ok(()) };
+        debt.files.retain(|file| file.dest != dest);
+        if debt.files.is_empty() {
+            return self.paid(&debt);
+        }
+        write(&debt, &path.with_extension(format!("new.{}", std::process::id())), &path)
     }
 
     /// Strikes a debt off, unless another run has taken it over since.
@@ -118,6 +132,12 @@ impl Ledger {
         debts.sort_by(|a, b| a.action.cmp(&b.action));
         debts
     }
+}
+
+fn write(debt: &Debt, temporary: &Path, path: &Path) -> io::Result<()> {
+    fs::write(temporary, serde_json::to_vec(debt).map_err(io::Error::other)?)?;
+    fs::File::open(temporary)?.sync_all()?;
+    fs::rename(temporary, path)
 }
 
 fn make(dir: &Path) -> io::Result<()> {
@@ -210,6 +230,19 @@ mod tests {
         let dests: Vec<_> =
             ledger(dir.path()).inherited()[0].files.iter().map(|file| file.dest.clone()).collect();
         assert!(dests.contains(&first), "{dests:?}");
+    }
+
+    #[test]
+    fn releasing_one_destination_leaves_the_others_owed() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = ledger(dir.path());
+        ledger.owe(&debt(Path::new("/a"), b"a", "1")).unwrap();
+        ledger.owe(&debt(Path::new("/b"), b"b", "2")).unwrap();
+        ledger.release("sh nginx", Path::new("/a")).unwrap();
+        let dests: Vec<_> = ledger.inherited()[0].files.iter().map(|file| file.dest.clone()).collect();
+        assert_eq!(dests, [PathBuf::from("/b")]);
+        ledger.release("sh nginx", Path::new("/b")).unwrap();
+        assert!(ledger.inherited().is_empty());
     }
 
     #[test]

@@ -170,6 +170,6 @@ fn remove(resource: &Resource, dest: &Path, manifest: &Manifest) -> Result<Optio
         }
         _ => {}
     }
-    manifest.drop_one(&resource.name, dest).map_err(|error| format!("cannot forget it: {error}"))?;
+    manifest.drop_one(dest).map_err(|error| format!("cannot forget it: {error}"))?;
     Ok(previous)
 }

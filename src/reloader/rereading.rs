@@ -2,11 +2,16 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::generation::{Generation, Refused};
 use super::settings::Settings;
+
+/// How long a pass waits for a reading.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a reading comes to.
 type Read = Result<Option<Generation>, Refused>;
@@ -15,6 +20,7 @@ type Read = Result<Option<Generation>, Refused>;
 #[derive(Default)]
 pub(super) struct Rereading {
     running: Option<(JoinHandle<Read>, bool)>,
+    started: Option<Instant>,
     again: Option<bool>,
 }
 
@@ -29,6 +35,17 @@ impl Rereading {
         let (generation, settings) = (generation.clone(), Arc::clone(settings));
         let work = move || generation.reread(&settings, asked);
         self.running = Some((tokio::task::spawn_blocking(work), asked));
+        self.started = Some(Instant::now());
+    }
+
+    /// Until when a pass should wait for the reading under way: it may change what is rendered. Not for ever, since a
+    /// confdir may lie on a mount that hangs.
+    pub(super) fn worth_waiting(&self) -> Option<Instant> {
+        self.running
+            .as_ref()
+            .and(self.started)
+            .map(|started| started + PATIENCE)
+            .filter(|until| *until > Instant::now())
     }
 
     /// The result of the reading under way, and whether a person asked for it. Dropping the future loses nothing.

@@ -51,10 +51,6 @@ impl Owed {
         std::mem::take(&mut self.wants)
     }
 
-    pub(super) fn debt(&self) -> Option<Debt> {
-        self.debt.clone()
-    }
-
     pub(super) fn is_wanted(&self) -> bool {
         !self.wants.is_empty()
     }

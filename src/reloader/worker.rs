@@ -35,6 +35,9 @@ use crate::template::Touched;
 /// How often the confdir is looked at although no event came: some mounts never send any.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// A pass longer than this waited for a command.
+const SLOW: Duration = Duration::from_millis(50);
+
 struct Worker {
     settings: Arc<Settings>,
     source: Arc<Source>,
@@ -137,8 +140,11 @@ impl Worker {
     fn next_wake(&self) -> Instant {
         let settle = self.deliverer.next_due().filter(|_| !self.holdings.is_empty());
         let due = self.due.next();
-        let wakes = [self.next_reconcile, self.holdings.save_due(), settle, due];
-        wakes.into_iter().flatten().fold(self.next_look, Instant::min)
+        let clocks = [self.next_reconcile, self.holdings.save_due()];
+        let passes = [settle, due].into_iter().flatten();
+        // Nothing is rendered while a reading of the confdir is worth waiting for.
+        let passes = passes.map(|at| self.rereading.worth_waiting().map_or(at, |until| at.max(until)));
+        clocks.into_iter().flatten().chain(passes).fold(self.next_look, Instant::min)
     }
 
     /// Takes this piece of news and every other that is already there: one pass answers them all.
@@ -284,7 +290,7 @@ impl Worker {
 
     /// Runs a pass when a resource or a debt is due. Signals are heard all the while.
     async fn pass_if_due(&mut self, signals: &mut Signals) -> Option<Ending> {
-        if self.holdings.is_empty() {
+        if self.holdings.is_empty() || self.rereading.worth_waiting().is_some() {
             return None;
         }
         let now = Instant::now();
@@ -298,6 +304,10 @@ impl Worker {
         let finished = to_the_end(work, signals, &stop, self.settings.shutdown_timeout, stopping).await;
         let Some((passed, signal)) = finished else { return Some(Ending::CutOff) };
         self.record(&ready, passed);
+        if now.elapsed() > SLOW {
+            // The confdir may have been edited meanwhile, and what is rendered next must know.
+            self.reread(false);
+        }
         if let Some(signal) = signal {
             self.answer(signal);
         }
