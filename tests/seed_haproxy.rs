@@ -31,6 +31,8 @@ fn no_request_of_any_kind_is_lost_over_thirty_reloads() {
     let dir = Dir::new();
     let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
     let site = Site::start(&dir, etcd, haproxy.front());
+    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    eventually("the first workers are gone", SOON, || haproxy.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     let mut reloads = site.switch(8);
     reloads.push(site.add(&site.green));
@@ -56,6 +58,8 @@ fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
     let dir = Dir::new();
     let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
     let site = Site::start(&dir, etcd, haproxy.front());
+    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    eventually("the first workers are gone", SOON, || haproxy.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     sleep(A_MOMENT);
     site.blue.kill();

@@ -60,6 +60,8 @@ fn no_request_is_lost_over_thirty_reloads() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = Site::start(&dir, etcd, nginx.front(true));
+    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     let mut reloads = site.switch(8);
 
@@ -87,6 +89,8 @@ fn once_the_old_workers_are_gone_the_old_server_gets_nothing_new() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = Site::start(&dir, etcd, nginx.front(true));
+    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 1);
     site.add(&site.green);
     site.remove(&site.blue);
@@ -131,6 +135,8 @@ fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = Site::start(&dir, etcd, nginx.front(true));
+    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     sleep(A_MOMENT);
     site.blue.kill();
@@ -148,6 +154,8 @@ fn control_an_empty_upstream_is_refused_and_the_dead_server_stays_in_service() {
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = Site::start(&dir, etcd, nginx.front(false));
     let before = std::fs::read(&site.front.conf).unwrap();
+    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 1);
     site.etcd.delete("/app/upstream/blue");
     site.blue.kill();
