@@ -8,7 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt, TryStreamExt};
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::link::{Closed, End, Link};
+use super::link::{Closed, End, Halt, Link};
 use super::roots::Roots;
 use super::{Listing, News, Snapshot};
 use crate::client::ClientError;
@@ -48,24 +48,6 @@ struct Turn {
     next: u64,
     events: Vec<Event>,
     watch: Option<Watch>,
-}
-
-/// Why a round of watching ended.
-enum Halt {
-    Closed(Closed),
-    Store(ClientError),
-}
-
-impl From<Closed> for Halt {
-    fn from(closed: Closed) -> Self {
-        Self::Closed(closed)
-    }
-}
-
-impl From<ClientError> for Halt {
-    fn from(error: ClientError) -> Self {
-        Self::Store(error)
-    }
 }
 
 impl Etcd2 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::stream::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::link::{Closed, End, Link};
+use super::link::{Closed, End, Halt, Link};
 use super::roots::Roots;
 use super::{Listing, News, Snapshot};
 use crate::client::ClientError;
@@ -35,23 +35,6 @@ pub(super) struct Etcd3 {
     /// Whether the last listing read many roots as one range. Then one watch follows them all: a transaction comes as
     /// one message, and the store keeps one watch instead of thousands.
     together: AtomicBool,
-}
-
-enum Halt {
-    Closed(Closed),
-    Store(ClientError),
-}
-
-impl From<Closed> for Halt {
-    fn from(closed: Closed) -> Self {
-        Self::Closed(closed)
-    }
-}
-
-impl From<ClientError> for Halt {
-    fn from(error: ClientError) -> Self {
-        Self::Store(error)
-    }
 }
 
 /// What a listing has gathered.

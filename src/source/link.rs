@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{News, SourceError};
 use crate::backoff::Backoff;
+use crate::client::ClientError;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// A write must reach its file within three seconds of the store's return, so no wait may be that long.
@@ -16,6 +17,24 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 /// Nobody listens any more.
 #[derive(Debug)]
 pub(super) struct Closed;
+
+/// Why a round of watching ended.
+pub(super) enum Halt {
+    Closed(Closed),
+    Store(ClientError),
+}
+
+impl From<Closed> for Halt {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed)
+    }
+}
+
+impl From<ClientError> for Halt {
+    fn from(error: ClientError) -> Self {
+        Self::Store(error)
+    }
+}
 
 /// Why a watch ended although the store is there.
 #[derive(Debug)]
