@@ -1,0 +1,96 @@
+//! From the files' contents to what rustls works with.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use super::contents::{CA, CERT, Contents, KEY, bad};
+use super::{Files, TlsError};
+
+const HTTP: &[u8] = b"http/1.1";
+
+/// The side that is called.
+pub(super) fn server(files: &Files, contents: &Contents) -> Result<ServerConfig, TlsError> {
+    let Some((chain, key)) = contents.identity(files)? else {
+        let (cert, key) = (files.flag(CERT), files.flag(KEY));
+        return Err(TlsError(format!("an https URL needs a certificate and its key; add {cert} and {key}")));
+    };
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| no_tls(&error))?;
+    let builder = match verifier(files, contents.roots(files)?)? {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| unpaired(files, &error))?;
+    config.alpn_protocols = vec![HTTP.to_vec()];
+    Ok(config)
+}
+
+/// The side that calls.
+pub(super) fn client(files: &Files, contents: &Contents) -> Result<ClientConfig, TlsError> {
+    let identity = contents.identity(files)?;
+    let roots = match contents.roots(files)? {
+        Some(roots) => roots,
+        None => system_roots(files)?,
+    };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| no_tls(&error))?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(chain, key).map_err(|error| unpaired(files, &error))?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![HTTP.to_vec()];
+    Ok(config)
+}
+
+/// Naming an authority does not by itself demand certificates; those that are shown must then be good.
+fn verifier(
+    files: &Files,
+    roots: Option<RootCertStore>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    let Some(roots) = roots else {
+        if !files.client_auth {
+            return Ok(None);
+        }
+        let (auth, ca) = (files.flag("client-cert-auth"), files.flag(CA));
+        return Err(TlsError(format!("{auth} needs to know whose certificates count; add {ca} FILE")));
+    };
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let builder = if files.client_auth { builder } else { builder.allow_unauthenticated() };
+    let verifier = builder.build().map_err(|error| bad(files, CA, &format!("cannot be used: {error}")))?;
+    Ok(Some(verifier))
+}
+
+fn system_roots(files: &Files) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let native = rustls_native_certs::load_native_certs();
+    let (added, _) = roots.add_parsable_certificates(native.certs);
+    if added == 0 {
+        return Err(TlsError(format!(
+            "this system has no trusted certificate authorities; name a PEM file of them by {}",
+            files.flag(CA)
+        )));
+    }
+    Ok(roots)
+}
+
+fn unpaired(files: &Files, error: &rustls::Error) -> TlsError {
+    let key = files.key.as_ref().map(|key| key.display().to_string()).unwrap_or_default();
+    bad(files, CERT, &format!("does not go with the key {key}: {error}"))
+}
+
+fn no_tls(error: &rustls::Error) -> TlsError {
+    TlsError(format!("TLS cannot be set up: {error}"))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}

@@ -1,0 +1,89 @@
+//! What a port's files hold at one moment.
+
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest as _, Sha256};
+
+use super::{Files, TlsError, pem};
+
+/// The bytes, all read before any is looked at.
+pub(super) struct Contents {
+    cert: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+    trusted_ca: Option<Vec<u8>>,
+}
+
+impl Contents {
+    /// Reads the files.
+    pub(super) fn read(files: &Files) -> Result<Self, TlsError> {
+        let read = |name| match path(files, name) {
+            Some(path) => pem::contents(path).map_err(|why| bad(files, name, &why)).map(Some),
+            None => Ok(None),
+        };
+        Ok(Self { cert: read(CERT)?, key: read(KEY)?, trusted_ca: read(CA)? })
+    }
+
+    /// Tells these contents from others. Times and sizes would not do: two writes may come within one tick of a
+    /// file system's clock.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in [&self.cert, &self.key, &self.trusted_ca] {
+            let length = part.as_ref().map_or(u64::MAX, |bytes| bytes.len() as u64);
+            hash.update(length.to_le_bytes());
+            hash.update(part.as_deref().unwrap_or_default());
+        }
+        hash.finalize().into()
+    }
+
+    /// The certificate chain with its key; `None` when neither was named.
+    pub(super) fn identity(&self, files: &Files) -> Result<Option<Identity>, TlsError> {
+        match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                let chain = pem::certificates(cert).map_err(|why| bad(files, CERT, &why))?;
+                let key = pem::private_key(key).map_err(|why| bad(files, KEY, &why))?;
+                Ok(Some((chain, key)))
+            }
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(alone(files, CERT, KEY)),
+            (None, Some(_)) => Err(alone(files, KEY, CERT)),
+        }
+    }
+
+    /// The authorities; `None` when no file of them was named.
+    pub(super) fn roots(&self, files: &Files) -> Result<Option<RootCertStore>, TlsError> {
+        let Some(pem) = &self.trusted_ca else { return Ok(None) };
+        let bad = |why: &str| bad(files, CA, why);
+        let mut roots = RootCertStore::empty();
+        for certificate in pem::certificates(pem).map_err(|why| bad(&why))? {
+            roots.add(certificate).map_err(|error| bad(&format!("holds a bad certificate: {error}")))?;
+        }
+        Ok(Some(roots))
+    }
+}
+
+/// A certificate chain and its key.
+pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+pub(super) const CERT: &str = "cert-file";
+pub(super) const KEY: &str = "key-file";
+pub(super) const CA: &str = "trusted-ca-file";
+
+/// One file's error, with the flag that names it.
+pub(super) fn bad(files: &Files, name: &str, why: &str) -> TlsError {
+    let path = path(files, name).map_or(Path::new(""), PathBuf::as_path);
+    TlsError(format!("{}: {why}; check {}", path.display(), files.flag(name)))
+}
+
+fn path<'f>(files: &'f Files, name: &str) -> Option<&'f PathBuf> {
+    match name {
+        CERT => files.cert.as_ref(),
+        KEY => files.key.as_ref(),
+        _ => files.trusted_ca.as_ref(),
+    }
+}
+
+fn alone(files: &Files, given: &str, missing: &str) -> TlsError {
+    TlsError(format!("{} is of no use alone; add {} FILE", files.flag(given), files.flag(missing)))
+}

@@ -1,0 +1,207 @@
+//! Something made of a port's files, made again when they hold something else.
+//!
+//! The contents are compared, not times or inodes: that sees every way a file can change (written over, renamed into
+//! place, a folder of links swapped as Kubernetes does it), and what is compared is what is used. The files are small,
+//! and nobody looks unless somebody connects.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::contents::Contents;
+use super::{Files, TlsError};
+
+/// From one look at the files to the next.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a handshake waits for a look; a disk that hangs must not take the port with it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What was made last, and whether it is worth looking whether it still holds.
+pub(super) struct Renewed<T> {
+    files: Files,
+    make: Make<T>,
+    state: Mutex<State<T>>,
+}
+
+type Make<T> = fn(&Files, &Contents) -> Result<T, TlsError>;
+
+struct State<T> {
+    current: Arc<T>,
+    /// Of the contents that `current` was made from.
+    digest: [u8; 32],
+    /// The last complaint, as long as it holds.
+    said: Option<String>,
+    looked: Instant,
+    looking: bool,
+}
+
+impl<T: Send + Sync + 'static> Renewed<T> {
+    /// Reads the files for the first time.
+    pub(super) fn open(files: &Files, make: Make<T>) -> Result<Arc<Self>, TlsError> {
+        let contents = Contents::read(files)?;
+        let state = State {
+            current: Arc::new(make(files, &contents)?),
+            digest: contents.digest(),
+            said: None,
+            looked: Instant::now(),
+            looking: false,
+        };
+        Ok(Arc::new(Self { files: files.clone(), make, state: Mutex::new(state) }))
+    }
+
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// What the files give, as of a second ago at most.
+    pub(super) async fn current(self: &Arc<Self>) -> Arc<T> {
+        {
+            let mut state = self.lock();
+            if state.looking || state.looked.elapsed() < PAUSE {
+                return Arc::clone(&state.current);
+            }
+            state.looking = true;
+        }
+        let own = Arc::clone(self);
+        let look = tokio::task::spawn_blocking(move || {
+            let looking = Looking(&own);
+            own.look();
+            drop(looking);
+        });
+        timeout(PATIENCE, look).await.ok();
+        Arc::clone(&self.lock().current)
+    }
+
+    /// Reads the files again, and keeps what was made of them before when they are of no use.
+    fn look(&self) {
+        let cert = self.files.cert.as_deref().unwrap_or("".as_ref()).display();
+        let made = Contents::read(&self.files).and_then(|contents| {
+            let digest = contents.digest();
+            let same = self.lock().digest == digest;
+            if same { Ok(None) } else { (self.make)(&self.files, &contents).map(|made| Some((made, digest))) }
+        });
+        let mut state = self.lock();
+        match made {
+            Ok(None) => state.said = None,
+            Ok(Some((made, digest))) => {
+                state.current = Arc::new(made);
+                state.digest = digest;
+                state.said = None;
+                tracing::info!(flag = self.files.flag("cert-file"), "TLS files were read anew: {cert}");
+            }
+            Err(error) => {
+                let says = error.to_string();
+                if state.said.as_ref() != Some(&says) {
+                    tracing::warn!("{says}; what was read before stays in use");
+                    state.said = Some(says);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a look, however it ends.
+struct Looking<'r, T: Send + Sync + 'static>(&'r Renewed<T>);
+
+impl<T: Send + Sync + 'static> Drop for Looking<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.looking = false;
+        state.looked = Instant::now();
+    }
+}
+
+impl<T> fmt::Debug for Renewed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewed").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// As if a certificate were any text but `bad`.
+    fn opened(cert: &Path) -> Arc<Renewed<[u8; 32]>> {
+        let files = Files { cert: Some(cert.to_owned()), ..Files::default() };
+        let make: Make<[u8; 32]> = |files, contents| {
+            let bad = std::fs::read(files.cert.as_ref().unwrap()).unwrap() == b"bad";
+            if bad { Err(TlsError("bad".to_owned())) } else { Ok(contents.digest()) }
+        };
+        Renewed::open(&files, make).unwrap()
+    }
+
+    #[test]
+    fn other_contents_count_also_when_size_and_time_are_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cert.pem");
+        std::fs::write(&path, "one").unwrap();
+        let time = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let renewed = opened(&path);
+        let first = *renewed.lock().current;
+        std::fs::write(&path, "two").unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        renewed.look();
+        assert_ne!(*renewed.lock().current, first);
+    }
+
+    #[test]
+    fn a_folder_of_links_that_was_swapped_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for (folder, text) in [("v1", "one"), ("v2", "two")] {
+            std::fs::create_dir(at(folder)).unwrap();
+            std::fs::write(at(folder).join("cert.pem"), text).unwrap();
+        }
+        std::os::unix::fs::symlink("v1", at("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/cert.pem", at("cert.pem")).unwrap();
+        let renewed = opened(&at("cert.pem"));
+        let first = *renewed.lock().current;
+        std::os::unix::fs::symlink("v2", at("..new")).unwrap();
+        std::fs::rename(at("..new"), at("..data")).unwrap();
+        renewed.look();
+        assert_ne!(*renewed.lock().current, first);
+    }
+
+    #[test]
+    fn what_is_of_no_use_leaves_the_last_good_one_and_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cert.pem");
+        std::fs::write(&path, "one").unwrap();
+        let renewed = opened(&path);
+        let first = *renewed.lock().current;
+        std::fs::write(&path, "bad").unwrap();
+        renewed.look();
+        assert_eq!(renewed.lock().said.as_deref(), Some("bad"));
+        std::fs::remove_file(&path).unwrap();
+        renewed.look();
+        let said = renewed.lock().said.clone().unwrap();
+        assert!(said.contains("cert.pem: cannot be read") && said.contains("--cert-file"), "{said}");
+        assert_eq!(*renewed.lock().current, first);
+        std::fs::write(&path, "two").unwrap();
+        renewed.look();
+        assert_ne!(*renewed.lock().current, first);
+        assert_eq!(renewed.lock().said, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_looks_twice_within_a_second() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cert.pem");
+        std::fs::write(&path, "one").unwrap();
+        let renewed = opened(&path);
+        let first = *renewed.current().await;
+        std::fs::write(&path, "two").unwrap();
+        assert_eq!(*renewed.current().await, first);
+        tokio::time::advance(PAUSE).await;
+        assert_ne!(*renewed.current().await, first);
+    }
+}
