@@ -1,0 +1,195 @@
+//! The byte forms of users and roles: one for logs, one for snapshots.
+//!
+//! Each begins with a version. A list that may be missing is written with its count plus one, so that 0 is the
+//! missing one. Whatever is read back is written the same again.
+
+use std::collections::BTreeMap;
+
+use super::{Auth, Change, Role, User};
+use crate::keyspace::Undecodable;
+use crate::keyspace::bytes::{Reader, put_bytes, put_varint};
+
+const STATE: u8 = 1;
+const CHANGE: u8 = 1;
+/// Bits of the state's flags.
+const ENABLED: u8 = 1;
+const BEGUN: u8 = 2;
+/// Bits of what a change brings along.
+const WITH_HASH: u8 = 1;
+const WITH_GRANT: u8 = 1;
+const WITH_REVOKE: u8 = 2;
+
+impl Auth {
+    /// The byte form, for snapshots.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 + self.weight());
+        out.push(STATE);
+        out.push(flag(self.enabled, ENABLED) | flag(self.begun, BEGUN));
+        put_varint(&mut out, self.users.len() as u64);
+        for (name, user) in &self.users {
+            put_bytes(&mut out, name.as_bytes());
+            put_bytes(&mut out, user.hash.as_bytes());
+            put_list(&mut out, user.roles.as_deref());
+        }
+        put_varint(&mut out, self.roles.len() as u64);
+        for (name, role) in &self.roles {
+            put_bytes(&mut out, name.as_bytes());
+            put_role(&mut out, role);
+        }
+        out
+    }
+
+    /// Reads the byte form back.
+    ///
+    /// # Errors
+    /// The bytes are not what [`Auth::encode`] made.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let mut read = Reader::new(bytes);
+        read.version(STATE)?;
+        let flags = read.flags(ENABLED | BEGUN)?;
+        let users = map(&mut read, |read| Ok(User { hash: text(read)?, roles: list(read)? }))?;
+        let roles = map(&mut read, role)?;
+        read.end()?;
+        Ok(Self { enabled: flags & ENABLED != 0, begun: flags & BEGUN != 0, users, roles })
+    }
+}
+
+impl Change {
+    /// The byte form, for the log.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(CHANGE);
+        match self {
+            Self::Enable => out.push(0),
+            Self::Disable => out.push(1),
+            Self::PutUser { name, hash, roles, grant, revoke } => {
+                out.push(2);
+                put_bytes(out, name.as_bytes());
+                out.push(flag(hash.is_some(), WITH_HASH));
+                if let Some(hash) = hash {
+                    put_bytes(out, hash.as_bytes());
+                }
+                put_list(out, roles.as_deref());
+                put_texts(out, grant);
+                put_texts(out, revoke);
+            }
+            Self::DeleteUser(name) => {
+                out.push(3);
+                put_bytes(out, name.as_bytes());
+            }
+            Self::PutRole { name, permissions, grant, revoke } => {
+                out.push(4);
+                put_bytes(out, name.as_bytes());
+                put_role(out, permissions);
+                out.push(flag(grant.is_some(), WITH_GRANT) | flag(revoke.is_some(), WITH_REVOKE));
+                for part in [grant, revoke].into_iter().flatten() {
+                    put_role(out, part);
+                }
+            }
+            Self::DeleteRole(name) => {
+                out.push(5);
+                put_bytes(out, name.as_bytes());
+            }
+        }
+    }
+
+    /// Reads the byte form back.
+    ///
+    /// # Errors
+    /// The bytes are not what [`Change::encode`] made.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let mut read = Reader::new(bytes);
+        read.version(CHANGE)?;
+        let change = match read.byte()? {
+            0 => Self::Enable,
+            1 => Self::Disable,
+            2 => {
+                let name = text(&mut read)?;
+                let flags = read.flags(WITH_HASH)?;
+                let hash = read.when(flags & WITH_HASH != 0, text)?;
+                let (roles, grant) = (list(&mut read)?, texts(&mut read)?);
+                Self::PutUser { name, hash, roles, grant, revoke: texts(&mut read)? }
+            }
+            3 => Self::DeleteUser(text(&mut read)?),
+            4 => {
+                let (name, permissions) = (text(&mut read)?, role(&mut read)?);
+                let flags = read.flags(WITH_GRANT | WITH_REVOKE)?;
+                let grant = read.when(flags & WITH_GRANT != 0, role)?;
+                let revoke = read.when(flags & WITH_REVOKE != 0, role)?;
+                Self::PutRole { name, permissions, grant, revoke }
+            }
+            5 => Self::DeleteRole(text(&mut read)?),
+            _ => return Err(read.wrong("a change that is not known here")),
+        };
+        read.end()?;
+        Ok(change)
+    }
+}
+
+const fn flag(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
+}
+
+fn put_texts(out: &mut Vec<u8>, texts: &[String]) {
+    put_varint(out, texts.len() as u64);
+    texts.iter().for_each(|text| put_bytes(out, text.as_bytes()));
+}
+
+fn put_list(out: &mut Vec<u8>, list: Option<&[String]>) {
+    match list {
+        None => out.push(0),
+        Some(list) => {
+            put_varint(out, list.len() as u64 + 1);
+            list.iter().for_each(|text| put_bytes(out, text.as_bytes()));
+        }
+    }
+}
+
+fn put_role(out: &mut Vec<u8>, role: &Role) {
+    put_list(out, role.read.as_deref());
+    put_list(out, role.write.as_deref());
+}
+
+fn text(read: &mut Reader<'_>) -> Result<String, Undecodable> {
+    let bytes = read.bytes()?;
+    let text = std::str::from_utf8(bytes).map_err(|_| read.wrong("a text that is not UTF-8"))?;
+    Ok(text.to_owned())
+}
+
+/// So many texts; each takes a byte at least, so that a count beyond the bytes is found before room is made for it.
+fn counted(read: &mut Reader<'_>, count: u64) -> Result<Vec<String>, Undecodable> {
+    if count > read.left() as u64 {
+        return Err(read.wrong("cut short"));
+    }
+    (0..count).map(|_| text(read)).collect()
+}
+
+fn texts(read: &mut Reader<'_>) -> Result<Vec<String>, Undecodable> {
+    let count = read.varint()?;
+    counted(read, count)
+}
+
+fn list(read: &mut Reader<'_>) -> Result<Option<Vec<String>>, Undecodable> {
+    let count = read.varint()?;
+    count.checked_sub(1).map(|count| counted(read, count)).transpose()
+}
+
+fn role(read: &mut Reader<'_>) -> Result<Role, Undecodable> {
+    Ok(Role { read: list(read)?, write: list(read)? })
+}
+
+/// What stands under names, which come in order and once each.
+fn map<V>(
+    read: &mut Reader<'_>,
+    value: impl Fn(&mut Reader<'_>) -> Result<V, Undecodable>,
+) -> Result<BTreeMap<String, V>, Undecodable> {
+    let mut all = BTreeMap::new();
+    for _ in 0..read.varint()? {
+        let name = text(read)?;
+        if all.last_key_value().is_some_and(|(last, _)| *last >= name) {
+            return Err(read.wrong("a name that is out of order"));
+        }
+        all.insert(name, value(read)?);
+    }
+    Ok(all)
+}

@@ -1,0 +1,114 @@
+//! The smallest pieces of the byte forms: numbers, strings of bytes, and reading them back without trust.
+//!
+//! Each has exactly one spelling, so that equal states have equal bytes.
+
+use super::{Time, Undecodable};
+
+pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Small numbers of either sign take few bytes.
+pub(super) fn put_signed(out: &mut Vec<u8>, number: i64) {
+    put_varint(out, ((number << 1) ^ (number >> 63)) as u64);
+}
+
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn put_time(out: &mut Vec<u8>, time: Time) {
+    out.extend_from_slice(&time.to_le_bytes());
+}
+
+/// Bytes from outside, read from the front. Nothing it hands out is longer than what is left of them.
+#[derive(Debug)]
+pub(super) struct Reader<'b> {
+    all: &'b [u8],
+    at: usize,
+}
+
+impl<'b> Reader<'b> {
+    pub(super) const fn new(all: &'b [u8]) -> Self {
+        Self { all, at: 0 }
+    }
+
+    /// The complaint that `what` was wrong just before here.
+    pub(super) const fn wrong(&self, what: &'static str) -> Undecodable {
+        Undecodable::Bytes { what, at: self.at }
+    }
+
+    pub(super) const fn left(&self) -> usize {
+        self.all.len() - self.at
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'b [u8], Undecodable> {
+        let taken = self.all[self.at..].get(..length).ok_or(self.wrong("cut short"))?;
+        self.at += length;
+        Ok(taken)
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, Undecodable> {
+        Ok(self.take(1)?[0])
+    }
+
+    /// The first byte of a form, which says which form it is.
+    pub(super) fn version(&mut self, known: u8) -> Result<(), Undecodable> {
+        if self.byte()? == known { Ok(()) } else { Err(self.wrong("a version that is not known here")) }
+    }
+
+    /// A byte of flags, of which only those in `known` may be set.
+    pub(super) fn flags(&mut self, known: u8) -> Result<u8, Undecodable> {
+        let flags = self.byte()?;
+        if flags & !known == 0 { Ok(flags) } else { Err(self.wrong("a flag that is not known here")) }
+    }
+
+    pub(super) fn varint(&mut self) -> Result<u64, Undecodable> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let part = u64::from(byte & 0x7f);
+            if part << shift >> shift != part || byte == 0 && shift > 0 {
+                break;
+            }
+            number |= part << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(self.wrong("a number of too many digits"))
+    }
+
+    pub(super) fn signed(&mut self) -> Result<i64, Undecodable> {
+        let number = self.varint()?;
+        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<&'b [u8], Undecodable> {
+        let length = self.varint()?;
+        self.take(usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    pub(super) fn time(&mut self) -> Result<Time, Undecodable> {
+        let bytes = self.take(size_of::<Time>())?;
+        Ok(Time::from_le_bytes(bytes.try_into().expect("as many bytes as were asked for")))
+    }
+
+    /// What `value` reads if the flag is set.
+    pub(super) fn when<T>(
+        &mut self,
+        set: bool,
+        value: impl FnOnce(&mut Self) -> Result<T, Undecodable>,
+    ) -> Result<Option<T>, Undecodable> {
+        set.then(|| value(self)).transpose()
+    }
+
+    pub(super) const fn end(&self) -> Result<(), Undecodable> {
+        if self.left() == 0 { Ok(()) } else { Err(self.wrong("followed by more")) }
+    }
+}

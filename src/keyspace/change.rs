@@ -1,0 +1,322 @@
+//! What each operation checks, in etcd's order, and does.
+
+use std::sync::Arc;
+
+use super::tree::{Node, Stamp, Stop};
+use super::{Action, Code, Error, Event, Key, Keyspace, Operation, Shape, Time, Value, path, time};
+
+type Outcome = Result<Arc<Event>, Error>;
+
+/// What a write gives a node.
+#[derive(Clone, Copy)]
+struct Given<'c> {
+    value: &'c Value,
+    dir: bool,
+    expires: Option<Time>,
+    refresh: bool,
+}
+
+/// What a compare compares with.
+#[derive(Clone, Copy)]
+struct Expected<'c> {
+    value: Option<&'c Value>,
+    index: Option<u64>,
+}
+
+impl Keyspace {
+    /// Carries out a command. For `Operation::Expire` the answer is the last expiry, or `KeyNotFound` when nothing
+    /// was due; use `expire`.
+    ///
+    /// # Errors
+    /// A refusal that every member answers alike.
+    pub fn apply(&mut self, command: &super::Command) -> Outcome {
+        let at = command.at;
+        match &command.operation {
+            Operation::Set { key, dir, value, expires, refresh } => {
+                let given = Given::new(value, *dir, expires.filter(|time| *time >= time::EARLIEST), *refresh);
+                let outcome = self.set(at, key, given);
+                let writes = &mut self.tally.writes;
+                count(&mut writes.sets_success, &mut writes.sets_fail, outcome.is_ok());
+                outcome
+            }
+            Operation::Create { key, dir, value, expires, in_order } => {
+                let given = Given::new(value, *dir, expires.filter(|time| *time >= time::EARLIEST), false);
+                let outcome = self.create(at, key, given, *in_order);
+                let writes = &mut self.tally.writes;
+                count(&mut writes.create_success, &mut writes.create_fail, outcome.is_ok());
+                outcome
+            }
+            Operation::Update { key, value, expires, refresh } => {
+                let given = Given::new(value, false, *expires, *refresh);
+                let outcome = self.update(at, key, given);
+                let passed = counts_as_success(&outcome, &[Code::RootReadOnly, Code::NotAFile]);
+                let writes = &mut self.tally.writes;
+                count(&mut writes.update_success, &mut writes.update_fail, passed);
+                outcome
+            }
+            Operation::CompareAndSwap { key, prev_value, prev_index, value, expires, refresh } => {
+                let expected = Expected::new(prev_value.as_ref(), *prev_index);
+                let given = Given::new(value, false, *expires, *refresh);
+                let outcome = self.compare_and_swap(at, key, expected, given);
+                let passed = counts_as_success(&outcome, &[Code::RootReadOnly]);
+                let writes = &mut self.tally.writes;
+                count(&mut writes.compare_and_swap_success, &mut writes.compare_and_swap_fail, passed);
+                outcome
+            }
+            Operation::Delete { key, dir, recursive } => {
+                let outcome = self.delete(at, key, *dir, *recursive);
+                let passed = counts_as_success(&outcome, &[Code::RootReadOnly]);
+                let writes = &mut self.tally.writes;
+                count(&mut writes.delete_success, &mut writes.delete_fail, passed);
+                outcome
+            }
+            Operation::CompareAndDelete { key, prev_value, prev_index } => {
+                let expected = Expected::new(prev_value.as_ref(), *prev_index);
+                let outcome = self.compare_and_delete(at, key, expected);
+                let passed = counts_as_success(&outcome, &[Code::NotAFile, Code::CompareFailed]);
+                let writes = &mut self.tally.writes;
+                count(&mut writes.compare_and_delete_success, &mut writes.compare_and_delete_fail, passed);
+                outcome
+            }
+            Operation::Expire => {
+                let mut last = Err(self.refusal(Code::KeyNotFound, b""));
+                while let Some(event) = self.expire_next(at) {
+                    last = Ok(event);
+                }
+                last
+            }
+        }
+    }
+
+    fn set(&mut self, at: Time, key: &Key, given: Given<'_>) -> Outcome {
+        let index = self.index() + 1;
+        let stamp = Stamp::new(index, index, given.expires);
+        match self.root.find_mut(key) {
+            Ok(_) if path::is_root(key) => Err(self.refusal(Code::RootReadOnly, b"/")),
+            Ok(Node::Dir(_)) => Err(self.refusal(Code::NotAFile, key)),
+            Ok(file) => {
+                let prev = file.shape(at);
+                let kept = prev.value.as_ref().filter(|_| given.refresh);
+                *file = given.node(kept, stamp);
+                let node = file.shape(at);
+                self.expiry.moved(key, prev.expires, given.expires);
+                Ok(self.written(Action::Set, key, node, Some(prev), given.refresh))
+            }
+            Err(Stop::Missing(path)) if given.refresh => Err(self.refusal(Code::KeyNotFound, path)),
+            Err(Stop::Missing(_)) => self.insert(at, Action::Set, key, given),
+            Err(stop) => Err(self.stopped(stop)),
+        }
+    }
+
+    fn create(&mut self, at: Time, key: &Key, given: Given<'_>, in_order: bool) -> Outcome {
+        let key = if in_order { &path::in_order(key, self.index() + 1) } else { key };
+        match self.root.find(key) {
+            Ok(_) if path::is_root(key) => Err(self.refusal(Code::RootReadOnly, b"/")),
+            Ok(_) => Err(self.refusal(Code::KeyExists, key)),
+            Err(Stop::Missing(_)) => self.insert(at, Action::Create, key, given),
+            Err(stop) => {
+                // etcd counts this one as a failed set as well.
+                self.tally.writes.sets_fail += 1;
+                Err(self.stopped(stop))
+            }
+        }
+    }
+
+    /// Puts a node where nothing is, and directories where there are none above it.
+    fn insert(&mut self, at: Time, action: Action, key: &Key, given: Given<'_>) -> Outcome {
+        let index = self.index() + 1;
+        let (parent, name) = path::split(key).unwrap_or((b"/", b""));
+        let node = given.node(None, Stamp::new(index, index, given.expires));
+        let shape = node.shape(at);
+        let changes = &mut self.changes;
+        let made = |path: &[u8]| changes.touched(&Key::from(path));
+        match self.root.open(parent, Stamp::new(index, index, None), made) {
+            Ok(dir) => {
+                dir.insert(name, node);
+                self.expiry.moved(key, None, given.expires);
+                Ok(self.written(action, key, shape, None, false))
+            }
+            Err(stop) => Err(self.stopped(stop)),
+        }
+    }
+
+    fn update(&mut self, at: Time, key: &Key, given: Given<'_>) -> Outcome {
+        if path::is_root(key) {
+            return Err(self.refusal(Code::RootReadOnly, b"/"));
+        }
+        let index = self.index() + 1;
+        let node = match self.root.find_mut(key) {
+            Ok(Node::Dir(_)) if !given.value.is_empty() => return Err(self.refusal(Code::NotAFile, key)),
+            Ok(node) => node,
+            Err(stop) => return Err(self.stopped(stop)),
+        };
+        let prev = node.shape(at);
+        let stamp = Stamp::new(prev.created, index, given.expires);
+        if node.is_dir() {
+            // etcd shows the new modifiedIndex in the answer and forgets to keep it.
+            *node.stamp_mut() = Stamp::new(prev.created, prev.modified, given.expires);
+        } else {
+            *node = given.node(prev.value.as_ref().filter(|_| given.refresh), stamp);
+        }
+        let shape = Shape { modified: index, ..node.shape(at) };
+        self.expiry.moved(key, prev.expires, given.expires);
+        Ok(self.written(Action::Update, key, shape, Some(prev), given.refresh))
+    }
+
+    fn compare_and_swap(&mut self, at: Time, key: &Key, expected: Expected<'_>, given: Given<'_>) -> Outcome {
+        if path::is_root(key) {
+            return Err(self.refusal(Code::RootReadOnly, b"/"));
+        }
+        let index = self.index() + 1;
+        let node = match self.root.find_mut(key) {
+            Ok(Node::Dir(_)) => return Err(self.refusal(Code::NotAFile, key)),
+            Ok(node) => node,
+            Err(stop) => return Err(self.stopped(stop)),
+        };
+        if let Some(cause) = expected.differs(node) {
+            return Err(self.refusal(Code::CompareFailed, &cause));
+        }
+        let prev = node.shape(at);
+        let kept = prev.value.as_ref().filter(|_| given.refresh);
+        *node = given.node(kept, Stamp::new(prev.created, index, given.expires));
+        let shape = node.shape(at);
+        self.expiry.moved(key, prev.expires, given.expires);
+        Ok(self.written(Action::CompareAndSwap, key, shape, Some(prev), given.refresh))
+    }
+
+    fn delete(&mut self, at: Time, key: &Key, dir: bool, recursive: bool) -> Outcome {
+        if path::is_root(key) {
+            return Err(self.refusal(Code::RootReadOnly, b"/"));
+        }
+        match self.root.find(key) {
+            Ok(Node::Dir(_)) if !dir && !recursive => Err(self.refusal(Code::NotAFile, key)),
+            Ok(Node::Dir(dir)) if !recursive && !dir.children.is_empty() => {
+                Err(self.refusal(Code::DirectoryNotEmpty, key))
+            }
+            Ok(_) => Ok(self.remove(at, Action::Delete, key)),
+            Err(stop) => Err(self.stopped(stop)),
+        }
+    }
+
+    fn compare_and_delete(&mut self, at: Time, key: &Key, expected: Expected<'_>) -> Outcome {
+        match self.root.find(key) {
+            // The root is a directory like others here, but etcd's cause is then empty.
+            Ok(Node::Dir(_)) if path::is_root(key) => Err(self.refusal(Code::NotAFile, b"")),
+            Ok(Node::Dir(_)) => Err(self.refusal(Code::NotAFile, key)),
+            Ok(file) => match expected.differs(file) {
+                Some(cause) => Err(self.refusal(Code::CompareFailed, &cause)),
+                None => Ok(self.remove(at, Action::CompareAndDelete, key)),
+            },
+            Err(stop) => Err(self.stopped(stop)),
+        }
+    }
+
+    /// Removes the next key that expires at `now` or before.
+    pub(super) fn expire_next(&mut self, now: Time) -> Option<Arc<Event>> {
+        let key = self.expiry.due(now)?;
+        let event = self.remove(now, Action::Expire, &key);
+        self.tally.writes.expire_count += 1;
+        Some(event)
+    }
+
+    /// Removes what is at `key`, which is there and is not the root.
+    fn remove(&mut self, at: Time, action: Action, key: &Key) -> Arc<Event> {
+        let node = self.root.take(key).expect("the node was found before");
+        let prev = node.shape(at);
+        self.expiry.moved(key, prev.expires, None);
+        if node.is_dir() && !self.expiry.is_empty() {
+            let mut below = node.walk(key);
+            while let Some((_, path, _, node)) = below.step() {
+                if let Some(expires) = node.stamp().expires() {
+                    self.expiry.moved(&Key::from(path), Some(expires), None);
+                }
+            }
+        }
+        self.changes.removed(key, prev.dir);
+        let shape = Shape {
+            value: None,
+            dir: prev.dir,
+            expires: None,
+            ttl: 0,
+            created: prev.created,
+            modified: self.index() + 1,
+        };
+        let event = Arc::new(Event::new(action, key, shape, Some(prev), false));
+        // The path of a watched key from the removed node on, as if that were the root.
+        self.hub.removed(&event, |watched| node.find(&watched[key.len()..]).is_ok());
+        self.happened(event)
+    }
+
+    /// A node was written: makes the event of it.
+    fn written(
+        &mut self,
+        action: Action,
+        key: &Key,
+        node: Shape,
+        prev: Option<Shape>,
+        refresh: bool,
+    ) -> Arc<Event> {
+        self.changes.touched(key);
+        self.happened(Arc::new(Event::new(action, key, node, prev, refresh)))
+    }
+
+    fn happened(&mut self, event: Arc<Event>) -> Arc<Event> {
+        self.history.push(Some(Arc::clone(&event)));
+        if !event.refresh {
+            self.hub.notify(&event);
+        }
+        event
+    }
+
+    pub(super) fn stopped(&self, stop: Stop<'_>) -> Error {
+        match stop {
+            Stop::Missing(path) => self.refusal(Code::KeyNotFound, path),
+            Stop::File(path) => self.refusal(Code::NotADirectory, path),
+        }
+    }
+
+    pub(super) fn refusal(&self, code: Code, cause: &[u8]) -> Error {
+        Error { code, cause: cause.to_vec(), index: self.index() }
+    }
+}
+
+impl<'c> Given<'c> {
+    fn new(value: &'c Value, dir: bool, expires: Option<Time>, refresh: bool) -> Self {
+        Self { value, dir, expires, refresh }
+    }
+
+    /// The node to write, with the value `kept` if there is one.
+    fn node(self, kept: Option<&Value>, stamp: Stamp) -> Node {
+        if self.dir { Node::dir(stamp) } else { Node::file(Value::clone(kept.unwrap_or(self.value)), stamp) }
+    }
+}
+
+impl<'c> Expected<'c> {
+    /// An empty value and index 0 ask for nothing, as in etcd.
+    fn new(value: Option<&'c Value>, index: Option<u64>) -> Self {
+        Self { value: value.filter(|value| !value.is_empty()), index: index.filter(|index| *index != 0) }
+    }
+
+    /// What differs from `file`, as etcd words it; `None` when nothing does.
+    fn differs(self, file: &Node) -> Option<Vec<u8>> {
+        let mut parts: Vec<Vec<u8>> = vec![];
+        let present = file.value().map_or(&[][..], |value| value);
+        if let Some(value) = self.value.filter(|value| ***value != *present) {
+            parts.push([b"[", &**value, b" != ", present, b"]"].concat());
+        }
+        let modified = file.stamp().modified;
+        if let Some(index) = self.index.filter(|index| *index != modified) {
+            parts.push(format!("[{index} != {modified}]").into_bytes());
+        }
+        (!parts.is_empty()).then(|| parts.join(&b' '))
+    }
+}
+
+/// etcd counts the refusals that it finds before it looks at the node, and a few more, as successes.
+fn counts_as_success(outcome: &Outcome, refusals: &[Code]) -> bool {
+    outcome.as_ref().err().is_none_or(|error| refusals.contains(&error.code))
+}
+
+const fn count(success: &mut u64, fail: &mut u64, passed: bool) {
+    *(if passed { success } else { fail }) += 1;
+}

@@ -1,0 +1,307 @@
+//! The byte forms of commands, nodes and events, as logs, mirrors and snapshots keep them.
+//!
+//! A form begins with its version. It is exact: one value has one spelling, and nothing may follow it.
+
+use std::sync::OnceLock;
+
+use super::bytes::{Reader, put_bytes, put_signed, put_time, put_varint};
+use super::{Action, Command, Event, Key, Operation, Record, Shape, Time, Undecodable, Value, is_key};
+
+const VERSION: u8 = 1;
+
+/// The flags of a command.
+mod flag {
+    pub(super) const DIR: u8 = 1;
+    pub(super) const REFRESH: u8 = 1 << 1;
+    pub(super) const IN_ORDER: u8 = 1 << 2;
+    pub(super) const RECURSIVE: u8 = 1 << 3;
+    pub(super) const EXPIRES: u8 = 1 << 4;
+    pub(super) const PREV_VALUE: u8 = 1 << 5;
+    pub(super) const PREV_INDEX: u8 = 1 << 6;
+    // Of nodes in events and records.
+    pub(super) const VALUE: u8 = 1 << 1;
+    // Of events.
+    pub(super) const PREV: u8 = 1;
+}
+
+/// What follows the head of a command: each operation has its tag and its own selection of these.
+#[derive(Default)]
+struct Parts<'c> {
+    tag: u8,
+    flags: u8,
+    key: Option<&'c Key>,
+    value: Option<&'c Value>,
+    expires: Option<Time>,
+    prev_value: Option<&'c Value>,
+    prev_index: Option<u64>,
+}
+
+const fn bit(flag: u8, set: bool) -> u8 {
+    if set { flag } else { 0 }
+}
+
+impl Command {
+    /// Appends the command's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let parts = self.operation.parts();
+        let flags = parts.flags
+            | bit(flag::EXPIRES, parts.expires.is_some())
+            | bit(flag::PREV_VALUE, parts.prev_value.is_some())
+            | bit(flag::PREV_INDEX, parts.prev_index.is_some());
+        out.reserve(32 + parts.key.map_or(0, |key| key.len()) + parts.value.map_or(0, |value| value.len()));
+        out.extend_from_slice(&[VERSION, parts.tag, flags]);
+        put_time(out, self.at);
+        if let Some(time) = parts.expires {
+            put_time(out, time);
+        }
+        if let Some(index) = parts.prev_index {
+            put_varint(out, index);
+        }
+        for bytes in [parts.key, parts.prev_value, parts.value].into_iter().flatten() {
+            put_bytes(out, bytes);
+        }
+    }
+
+    /// Reads a command back.
+    ///
+    /// # Errors
+    /// The bytes are not exactly one command, or its key is not a key.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let reader = &mut Reader::new(bytes);
+        reader.version(VERSION)?;
+        let tag = reader.byte()?;
+        let known = known_flags(tag).ok_or(reader.wrong("an operation that is not known here"))?;
+        let flags = reader.flags(known)?;
+        let set = |flag| flags & flag != 0;
+        let at = reader.time()?;
+        let expires = reader.when(set(flag::EXPIRES), Reader::time)?;
+        let prev_index = reader.when(set(flag::PREV_INDEX), Reader::varint)?;
+        if tag == tag::EXPIRE {
+            reader.end()?;
+            return Ok(Self { at, operation: Operation::Expire });
+        }
+        let key = key(reader)?;
+        let prev_value = reader.when(set(flag::PREV_VALUE), value)?;
+        let dir = set(flag::DIR);
+        let refresh = set(flag::REFRESH);
+        let operation = match tag {
+            tag::DELETE => Operation::Delete { key, dir, recursive: set(flag::RECURSIVE) },
+            tag::COMPARE_AND_DELETE => Operation::CompareAndDelete { key, prev_value, prev_index },
+            tag::SET => Operation::Set { key, dir, value: value(reader)?, expires, refresh },
+            tag::CREATE => {
+                Operation::Create { key, dir, value: value(reader)?, expires, in_order: set(flag::IN_ORDER) }
+            }
+            tag::UPDATE => Operation::Update { key, value: value(reader)?, expires, refresh },
+            _ => {
+                let value = value(reader)?;
+                Operation::CompareAndSwap { key, prev_value, prev_index, value, expires, refresh }
+            }
+        };
+        reader.end()?;
+        Ok(Self { at, operation })
+    }
+}
+
+/// Which byte stands for which operation.
+mod tag {
+    pub(super) const SET: u8 = 1;
+    pub(super) const CREATE: u8 = 2;
+    pub(super) const UPDATE: u8 = 3;
+    pub(super) const COMPARE_AND_SWAP: u8 = 4;
+    pub(super) const DELETE: u8 = 5;
+    pub(super) const COMPARE_AND_DELETE: u8 = 6;
+    pub(super) const EXPIRE: u8 = 7;
+}
+
+/// The flags an operation can have; `None` for an unknown one.
+const fn known_flags(operation: u8) -> Option<u8> {
+    Some(match operation {
+        tag::SET => flag::DIR | flag::EXPIRES | flag::REFRESH,
+        tag::CREATE => flag::DIR | flag::EXPIRES | flag::IN_ORDER,
+        tag::UPDATE => flag::EXPIRES | flag::REFRESH,
+        tag::COMPARE_AND_SWAP => flag::EXPIRES | flag::REFRESH | flag::PREV_VALUE | flag::PREV_INDEX,
+        tag::DELETE => flag::DIR | flag::RECURSIVE,
+        tag::COMPARE_AND_DELETE => flag::PREV_VALUE | flag::PREV_INDEX,
+        tag::EXPIRE => 0,
+        _ => return None,
+    })
+}
+
+impl Operation {
+    fn parts(&self) -> Parts<'_> {
+        match self {
+            Self::Set { key, dir, value, expires, refresh } => Parts {
+                tag: tag::SET,
+                flags: bit(flag::DIR, *dir) | bit(flag::REFRESH, *refresh),
+                key: Some(key),
+                value: Some(value),
+                expires: *expires,
+                ..Parts::default()
+            },
+            Self::Create { key, dir, value, expires, in_order } => Parts {
+                tag: tag::CREATE,
+                flags: bit(flag::DIR, *dir) | bit(flag::IN_ORDER, *in_order),
+                key: Some(key),
+                value: Some(value),
+                expires: *expires,
+                ..Parts::default()
+            },
+            Self::Update { key, value, expires, refresh } => Parts {
+                tag: tag::UPDATE,
+                flags: bit(flag::REFRESH, *refresh),
+                key: Some(key),
+                value: Some(value),
+                expires: *expires,
+                ..Parts::default()
+            },
+            Self::CompareAndSwap { key, prev_value, prev_index, value, expires, refresh } => Parts {
+                tag: tag::COMPARE_AND_SWAP,
+                flags: bit(flag::REFRESH, *refresh),
+                key: Some(key),
+                value: Some(value),
+                expires: *expires,
+                prev_value: prev_value.as_ref(),
+                prev_index: *prev_index,
+            },
+            Self::Delete { key, dir, recursive } => Parts {
+                tag: tag::DELETE,
+                flags: bit(flag::DIR, *dir) | bit(flag::RECURSIVE, *recursive),
+                key: Some(key),
+                ..Parts::default()
+            },
+            Self::CompareAndDelete { key, prev_value, prev_index } => Parts {
+                tag: tag::COMPARE_AND_DELETE,
+                key: Some(key),
+                prev_value: prev_value.as_ref(),
+                prev_index: *prev_index,
+                ..Parts::default()
+            },
+            Self::Expire => Parts { tag: tag::EXPIRE, ..Parts::default() },
+        }
+    }
+}
+
+impl Record {
+    /// Appends the record's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        self.put(out);
+    }
+
+    /// Reads a record back.
+    ///
+    /// # Errors
+    /// The bytes are not exactly one record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let reader = &mut Reader::new(bytes);
+        reader.version(VERSION)?;
+        let record = Self::read(reader)?;
+        reader.end()?;
+        Ok(record)
+    }
+
+    /// The record without a version, as a part of something larger.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        let (flags, value) = match &self.value {
+            Some(value) if !self.dir => (0, Some(value)),
+            _ => (flag::DIR, None),
+        };
+        out.push(flags | bit(flag::EXPIRES, self.expires.is_some()));
+        put_varint(out, self.created);
+        put_varint(out, self.modified);
+        if let Some(time) = self.expires {
+            put_time(out, time);
+        }
+        if let Some(value) = value {
+            put_bytes(out, value);
+        }
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Undecodable> {
+        let flags = reader.flags(flag::DIR | flag::EXPIRES)?;
+        let (created, modified) = (reader.varint()?, reader.varint()?);
+        let expires = reader.when(flags & flag::EXPIRES != 0, Reader::time)?;
+        let dir = flags & flag::DIR != 0;
+        let value = reader.when(!dir, value)?;
+        Ok(Self { dir, value, created, modified, expires })
+    }
+}
+
+/// The order of these is the byte that stands for each.
+const ACTIONS: [Action; 7] = [
+    Action::Set,
+    Action::Create,
+    Action::Update,
+    Action::CompareAndSwap,
+    Action::Delete,
+    Action::CompareAndDelete,
+    Action::Expire,
+];
+
+impl Event {
+    /// Appends the event's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let action =
+            ACTIONS.iter().position(|action| *action == self.action).expect("all actions are listed");
+        let flags = bit(flag::PREV, self.prev.is_some()) | bit(flag::REFRESH, self.refresh);
+        out.extend_from_slice(&[VERSION, action as u8, flags]);
+        put_bytes(out, &self.key);
+        self.node.put(out);
+        if let Some(prev) = &self.prev {
+            prev.put(out);
+        }
+    }
+
+    /// Reads an event back.
+    ///
+    /// # Errors
+    /// The bytes are not exactly one event, or its key is not a key.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let reader = &mut Reader::new(bytes);
+        reader.version(VERSION)?;
+        let action = ACTIONS.get(usize::from(reader.byte()?));
+        let action = *action.ok_or(reader.wrong("an action that is not known here"))?;
+        let flags = reader.flags(flag::PREV | flag::REFRESH)?;
+        let key = key(reader)?;
+        let node = Shape::read(reader)?;
+        let prev = reader.when(flags & flag::PREV != 0, Shape::read)?;
+        reader.end()?;
+        Ok(Self { action, key, node, prev, refresh: flags & flag::REFRESH != 0, rendered: OnceLock::new() })
+    }
+}
+
+impl Shape {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(
+            bit(flag::DIR, self.dir)
+                | bit(flag::VALUE, self.value.is_some())
+                | bit(flag::EXPIRES, self.expires.is_some()),
+        );
+        put_varint(out, self.created);
+        put_varint(out, self.modified);
+        put_signed(out, self.ttl);
+        if let Some(time) = self.expires {
+            put_time(out, time);
+        }
+        if let Some(value) = &self.value {
+            put_bytes(out, value);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Undecodable> {
+        let flags = reader.flags(flag::DIR | flag::VALUE | flag::EXPIRES)?;
+        let (created, modified, ttl) = (reader.varint()?, reader.varint()?, reader.signed()?);
+        let expires = reader.when(flags & flag::EXPIRES != 0, Reader::time)?;
+        let value = reader.when(flags & flag::VALUE != 0, value)?;
+        Ok(Self { value, dir: flags & flag::DIR != 0, expires, ttl, created, modified })
+    }
+}
+
+fn key(reader: &mut Reader<'_>) -> Result<Key, Undecodable> {
+    let bytes = reader.bytes()?;
+    if is_key(bytes) { Ok(bytes.into()) } else { Err(reader.wrong("what is no key")) }
+}
+
+fn value(reader: &mut Reader<'_>) -> Result<Value, Undecodable> {
+    reader.bytes().map(Value::from)
+}

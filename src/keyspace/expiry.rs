@@ -1,0 +1,41 @@
+//! When keys expire, in order.
+
+use std::collections::BTreeSet;
+
+use super::{Key, Time};
+
+/// The keys with a TTL: in order of expiration, equal times in the order of their bytes, so that every member removes
+/// them in the same order.
+#[derive(Debug, Default)]
+pub(super) struct Expiry {
+    due: BTreeSet<(Time, Key)>,
+}
+
+impl Expiry {
+    pub(super) fn is_empty(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// `key` expired at `before` and expires at `now`.
+    pub(super) fn moved(&mut self, key: &Key, before: Option<Time>, now: Option<Time>) {
+        if before == now {
+            return;
+        }
+        if let Some(time) = before {
+            self.due.remove(&(time, Key::clone(key)));
+        }
+        if let Some(time) = now {
+            self.due.insert((time, Key::clone(key)));
+        }
+    }
+
+    /// When the next key expires.
+    pub(super) fn next(&self) -> Option<Time> {
+        self.due.first().map(|(time, _)| *time)
+    }
+
+    /// The next key that expires at `now` or before. It stays until it is `moved`.
+    pub(super) fn due(&self, now: Time) -> Option<Key> {
+        self.due.first().filter(|(time, _)| *time <= now).map(|(_, key)| Key::clone(key))
+    }
+}

@@ -1,0 +1,138 @@
+//! A keyspace from the nodes and events that a mirror kept.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::expiry::Expiry;
+use super::history::{History, LAST_INDEX};
+use super::tree::{Node, Stamp, Stop};
+use super::{Event, HISTORY, Key, Keyspace, Record, Undecodable, is_key, path};
+
+/// Takes nodes and events in any order and makes a keyspace of them. It is quickest when the nodes come in the order
+/// of their keys' bytes.
+#[derive(Debug)]
+pub struct Loader {
+    root: Node,
+    expiry: Expiry,
+    /// The directories that only their children told of so far.
+    awaited: usize,
+    newest: u64,
+    events: BTreeMap<u64, Option<Arc<Event>>>,
+}
+
+impl Default for Loader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Loader {
+    /// Nothing loaded yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            root: Node::dir(Stamp::default()),
+            expiry: Expiry::default(),
+            awaited: 0,
+            newest: 0,
+            events: BTreeMap::new(),
+        }
+    }
+
+    /// The node at `key`. Its parent may come later.
+    ///
+    /// # Errors
+    /// It is no key, the node cannot be, or it does not fit those that came before.
+    pub fn node(&mut self, key: &[u8], record: Record) -> Result<(), Undecodable> {
+        let wrong = |what| Err(Undecodable::Misfit { what, key: key.to_vec() });
+        if !is_key(key) {
+            return wrong("no key");
+        }
+        let Some((parent, name)) = path::split(key) else { return wrong("the root is no node of its own") };
+        let expires = record.expires;
+        let newest = record.created.max(record.modified);
+        let node = match node_of(record) {
+            Ok(node) => node,
+            Err(what) => return wrong(what),
+        };
+        let awaited = &mut self.awaited;
+        let dir = match self.root.open(parent, Stamp::default(), |_| *awaited += 1) {
+            Ok(dir) => dir,
+            Err(Stop::File(_) | Stop::Missing(_)) => return wrong("below a file"),
+        };
+        match dir.replace(name, node) {
+            Ok(new) => self.awaited -= usize::from(!new),
+            Err(what) => return wrong(what),
+        }
+        if expires.is_some() {
+            self.expiry.moved(&Key::from(key), None, expires);
+        }
+        self.newest = self.newest.max(newest);
+        Ok(())
+    }
+
+    /// The slot `index` of the window of past events; `None` is a hole.
+    ///
+    /// # Errors
+    /// The event has another index.
+    pub fn event(&mut self, index: u64, event: Option<Event>) -> Result<(), Undecodable> {
+        if let Some(event) = event.as_ref().filter(|event| event.index() != index) {
+            let what = "an event that is kept under another index than its own";
+            return Err(Undecodable::Misfit { what, key: event.key.to_vec() });
+        }
+        self.events.insert(index, event.map(Arc::new));
+        // What has left the window may still be in the mirror.
+        if self.events.len() > HISTORY {
+            self.events.pop_first();
+        }
+        Ok(())
+    }
+
+    /// The keyspace at `index`. Its window begins with the oldest slot given, or later if that is too far back; slots
+    /// that were not given are holes.
+    ///
+    /// # Errors
+    /// A node has no directory, or something is newer than `index`.
+    pub fn finish(self, index: u64) -> Result<Keyspace, Undecodable> {
+        if self.awaited > 0 {
+            let mut walk = self.root.walk(b"/");
+            while let Some((_, key, _, node)) = walk.step() {
+                if node.stamp().created == 0 {
+                    let what = "nodes below it, but it is not there itself";
+                    return Err(Undecodable::Misfit { what, key: key.to_vec() });
+                }
+            }
+        }
+        let last_event = self.events.last_key_value().map_or(0, |(index, _)| *index);
+        if self.newest > index || last_event > index {
+            let what = "newer than the index of the whole";
+            return Err(Undecodable::Misfit { what, key: b"/".to_vec() });
+        }
+        if index > LAST_INDEX {
+            return Err(Undecodable::Misfit {
+                what: "an index that no number of changes reaches",
+                key: b"/".to_vec(),
+            });
+        }
+        let window = (index + 1).saturating_sub(HISTORY as u64).max(1);
+        let mut events = self.events;
+        let oldest = events.first_key_value().map_or(index + 1, |(oldest, _)| (*oldest).max(window));
+        let slots: VecDeque<_> = (oldest..=index).map(|index| events.remove(&index).flatten()).collect();
+        Ok(Keyspace::restored(self.root, History::restored(slots, index), self.expiry))
+    }
+}
+
+/// The node of a record, or what is wrong with it.
+pub(super) fn node_of(record: Record) -> Result<Node, &'static str> {
+    let Record { dir, value, created, modified, expires } = record;
+    // Only the root has no index, and a loader marks the directories it waits for like that.
+    if created == 0 || modified < created {
+        return Err("indexes that no change can have made");
+    }
+    let stamp = Stamp::new(created, modified, expires);
+    match (dir, value) {
+        (true, None) => Ok(Node::dir(stamp)),
+        (false, Some(value)) => Ok(Node::file(value, stamp)),
+        _ => Err("neither a file nor a directory"),
+    }
+}

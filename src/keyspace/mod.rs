@@ -1,0 +1,65 @@
+//! The state machine of the store: commands in, outcomes and events out.
+//!
+//! Owns: the tree of keys, the change counter (the *index*), TTLs, the window of past events, the watchers, the
+//! counters of `/v2/stats/store`, and the byte forms of commands, nodes and events that logs and snapshots keep.
+//!
+//! Promises: no network, no disk, no wall clock: a command carries all that it depends on, also time, so that
+//! every member that applies the same commands holds the same bytes. A refused command changes nothing. Undecodable
+//! bytes are an error, never a panic, and never allocate out of proportion to their length. What is decoded has clean
+//! keys; whoever makes commands otherwise sees to that with `is_key`.
+//!
+//! Leaves out: agreeing on the order of commands and keeping them (`consensus`), and every shape that crosses HTTP
+//! (`protocol`, `api`).
+
+pub mod auth;
+mod bytes;
+mod change;
+mod codec;
+mod command;
+mod counts;
+mod error;
+mod event;
+mod expiry;
+mod history;
+mod image;
+mod loader;
+mod name;
+mod path;
+mod record;
+mod replace;
+mod space;
+mod time;
+mod touched;
+mod tree;
+mod view;
+mod watch;
+mod watchers;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, Operation};
+pub use counts::Counts;
+pub use error::{Code, Error, Undecodable};
+pub use event::{Action, Event, Shape};
+pub use loader::Loader;
+pub use path::{SPREAD, is_key};
+pub use record::Record;
+pub use space::Keyspace;
+pub use time::{Time, expiry, remaining};
+pub use touched::Changes;
+pub use view::{Kind, View};
+pub use watch::{Watch, WatchFor};
+
+use std::sync::Arc;
+
+/// A key as the store keeps it: raw bytes, absolute, clean (no empty, `.` or `..` segment, no `/` at the end but
+/// for the root, which is `/` itself). Not always UTF-8.
+pub type Key = Arc<[u8]>;
+/// A value: raw bytes.
+pub type Value = Arc<[u8]>;
+/// How many events the window of past events holds, internal ones and refreshes included (etcd's figure).
+pub const HISTORY: usize = 1000;
+/// How many bytes of values it may keep alive: with values of megabytes, fewer events are held. etcd has no such bound,
+/// and a thousand values of the largest size take it ten gigabytes.
+pub const HISTORY_BYTES: usize = 64 << 20;

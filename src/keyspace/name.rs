@@ -1,0 +1,66 @@
+//! The name of a node in its directory.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::fmt;
+
+/// How long a name may be to need no allocation of its own: all but a few names in practice, among them the twenty
+/// digits of in-order keys.
+const SHORT: usize = 22;
+
+/// One segment of a key. Compares as its bytes do.
+#[derive(Clone)]
+pub(super) enum Name {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+impl Name {
+    pub(super) fn new(segment: &[u8]) -> Self {
+        if segment.len() > SHORT {
+            return Self::Long(segment.into());
+        }
+        let mut bytes = [0; SHORT];
+        bytes[..segment.len()].copy_from_slice(segment);
+        Self::Short { length: segment.len() as u8, bytes }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Name {}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(self.as_bytes()))
+    }
+}

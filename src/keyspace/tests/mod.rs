@@ -1,0 +1,139 @@
+//! What the keyspace promises, rule by rule.
+
+mod forms;
+mod history;
+mod model;
+mod random;
+mod reads;
+mod replace;
+mod watches;
+mod writes;
+
+use std::sync::Arc;
+
+use super::*;
+
+/// 2026, well after the first expiration there can be.
+const NOW: Time = 1_800_000_000 * SECOND;
+const SECOND: Time = 1_000_000_000;
+
+fn bytes(text: &str) -> Arc<[u8]> {
+    text.as_bytes().into()
+}
+
+fn set_op(key: &str, value: &str) -> Operation {
+    Operation::Set { key: bytes(key), dir: false, value: bytes(value), expires: None, refresh: false }
+}
+
+fn set_dir_op(key: &str) -> Operation {
+    Operation::Set { key: bytes(key), dir: true, value: bytes(""), expires: None, refresh: false }
+}
+
+fn create_op(key: &str, value: &str) -> Operation {
+    Operation::Create { key: bytes(key), dir: false, value: bytes(value), expires: None, in_order: false }
+}
+
+fn update_op(key: &str, value: &str) -> Operation {
+    Operation::Update { key: bytes(key), value: bytes(value), expires: None, refresh: false }
+}
+
+fn swap_op(key: &str, prev: Option<&str>, prev_index: Option<u64>, value: &str) -> Operation {
+    Operation::CompareAndSwap {
+        key: bytes(key),
+        prev_value: prev.map(bytes),
+        prev_index,
+        value: bytes(value),
+        expires: None,
+        refresh: false,
+    }
+}
+
+fn delete_op(key: &str, dir: bool, recursive: bool) -> Operation {
+    Operation::Delete { key: bytes(key), dir, recursive }
+}
+
+fn compare_delete_op(key: &str, prev: Option<&str>, prev_index: Option<u64>) -> Operation {
+    Operation::CompareAndDelete { key: bytes(key), prev_value: prev.map(bytes), prev_index }
+}
+
+/// The same with a TTL that ends `seconds` after `NOW`.
+fn lasting(operation: Operation, seconds: i64) -> Operation {
+    let mut operation = operation;
+    match &mut operation {
+        Operation::Set { expires, .. }
+        | Operation::Create { expires, .. }
+        | Operation::Update { expires, .. }
+        | Operation::CompareAndSwap { expires, .. } => *expires = Some(NOW + seconds * SECOND),
+        _ => panic!("{operation:?} sets no TTL"),
+    }
+    operation
+}
+
+/// The same as a refresh.
+fn refreshing(operation: Operation) -> Operation {
+    let mut operation = operation;
+    match &mut operation {
+        Operation::Set { refresh, .. }
+        | Operation::Update { refresh, .. }
+        | Operation::CompareAndSwap { refresh, .. } => *refresh = true,
+        _ => panic!("{operation:?} refreshes nothing"),
+    }
+    operation
+}
+
+impl Keyspace {
+    fn run(&mut self, operation: Operation) -> Result<Arc<Event>, Error> {
+        self.apply(&Command { at: NOW, operation })
+    }
+
+    fn ok(&mut self, operation: Operation) -> Arc<Event> {
+        self.run(operation).expect("accepted")
+    }
+
+    /// Refused, with nothing changed: the code, the cause.
+    fn no(&mut self, operation: Operation) -> (Code, String) {
+        let (before, index) = (self.listing(), self.index());
+        let error = self.run(operation).expect_err("refused");
+        assert_eq!(error.index, index, "an error carries the index at the time");
+        assert_eq!((self.listing(), self.index()), (before, index), "a refusal changes nothing");
+        (error.code, String::from_utf8_lossy(&error.cause).into_owned())
+    }
+
+    fn listing(&self) -> Vec<(Key, Record)> {
+        self.nodes().collect()
+    }
+
+    fn node(&self, key: &str) -> Record {
+        self.record(key.as_bytes()).expect("the node is there")
+    }
+
+    fn watching(&mut self, key: &str, recursive: bool, stream: bool, since: u64) -> Watch {
+        self.watch(key.as_bytes(), WatchFor { recursive, stream, since }).expect("accepted")
+    }
+
+    /// `/d/1` … as files.
+    fn with(keys: &[&str]) -> Self {
+        let mut space = Self::new();
+        for key in keys {
+            space.ok(set_op(key, "v"));
+        }
+        space
+    }
+}
+
+fn refused(code: Code, cause: &str) -> (Code, String) {
+    (code, cause.to_owned())
+}
+
+fn text(event: &Event) -> (&'static str, String, u64) {
+    (event.action.word(), String::from_utf8_lossy(&event.key).into_owned(), event.index())
+}
+
+/// What a watch has at hand.
+fn drained(watch: &mut Watch) -> Vec<(&'static str, String, u64)> {
+    std::iter::from_fn(|| watch.ready()).map(|event| text(&event)).collect()
+}
+
+fn told(action: &'static str, key: &str, index: u64) -> (&'static str, String, u64) {
+    (action, key.to_owned(), index)
+}

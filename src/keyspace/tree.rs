@@ -1,0 +1,266 @@
+//! The tree of keys. It knows paths, not rules: what may be done to a node is `change`'s.
+
+use std::collections::btree_map::{BTreeMap, Entry, Iter};
+use std::mem;
+use std::num::NonZeroI64;
+
+use super::name::Name;
+use super::path;
+use super::{Record, Shape, Time, Value, remaining};
+
+/// A file or a directory.
+#[derive(Debug)]
+pub(super) enum Node {
+    File(File),
+    // Boxed: there are far more files than directories, and a node takes the room of its largest variant.
+    Dir(Box<Dir>),
+}
+
+/// A key with a value.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) value: Value,
+    pub(super) stamp: Stamp,
+}
+
+/// A key with children, in the order of their names' bytes.
+#[derive(Debug)]
+pub(super) struct Dir {
+    pub(super) stamp: Stamp,
+    pub(super) children: BTreeMap<Name, Node>,
+}
+
+/// What files and directories have in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) created: u64,
+    pub(super) modified: u64,
+    // An expiration in 1970 does not exist, and a plain `Option<i64>` would take another eight bytes a node.
+    expires: Option<NonZeroI64>,
+}
+
+impl Stamp {
+    pub(super) fn new(created: u64, modified: u64, expires: Option<Time>) -> Self {
+        Self { created, modified, expires: expires.and_then(NonZeroI64::new) }
+    }
+
+    pub(super) fn expires(self) -> Option<Time> {
+        self.expires.map(NonZeroI64::get)
+    }
+}
+
+/// Why a walk down the tree ended before its key, with the path where it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop<'k> {
+    /// Nothing is there: the first missing element.
+    Missing(&'k [u8]),
+    /// A file is there, and the walk was to go below it.
+    File(&'k [u8]),
+}
+
+impl Node {
+    pub(super) fn file(value: Value, stamp: Stamp) -> Self {
+        Self::File(File { value, stamp })
+    }
+
+    pub(super) fn dir(stamp: Stamp) -> Self {
+        Self::Dir(Box::new(Dir { stamp, children: BTreeMap::new() }))
+    }
+
+    /// A directory with its children, which are in order.
+    pub(super) fn filled(stamp: Stamp, children: Vec<(Name, Self)>) -> Self {
+        Self::Dir(Box::new(Dir { stamp, children: children.into_iter().collect() }))
+    }
+
+    pub(super) const fn is_dir(&self) -> bool {
+        matches!(self, Self::Dir(_))
+    }
+
+    pub(super) const fn stamp(&self) -> Stamp {
+        match self {
+            Self::File(file) => file.stamp,
+            Self::Dir(dir) => dir.stamp,
+        }
+    }
+
+    pub(super) const fn stamp_mut(&mut self) -> &mut Stamp {
+        match self {
+            Self::File(file) => &mut file.stamp,
+            Self::Dir(dir) => &mut dir.stamp,
+        }
+    }
+
+    pub(super) const fn value(&self) -> Option<&Value> {
+        match self {
+            Self::File(file) => Some(&file.value),
+            Self::Dir(_) => None,
+        }
+    }
+
+    pub(super) const fn children(&self) -> Option<&BTreeMap<Name, Self>> {
+        match self {
+            Self::File(_) => None,
+            Self::Dir(dir) => Some(&dir.children),
+        }
+    }
+
+    /// How an event at `at` shows it.
+    pub(super) fn shape(&self, at: Time) -> Shape {
+        let stamp = self.stamp();
+        Shape {
+            value: self.value().cloned(),
+            dir: self.is_dir(),
+            expires: stamp.expires(),
+            ttl: stamp.expires().map_or(0, |expires| remaining(at, expires)),
+            created: stamp.created,
+            modified: stamp.modified,
+        }
+    }
+
+    pub(super) fn record(&self) -> Record {
+        let stamp = self.stamp();
+        Record {
+            dir: self.is_dir(),
+            value: self.value().cloned(),
+            created: stamp.created,
+            modified: stamp.modified,
+            expires: stamp.expires(),
+        }
+    }
+
+    /// The node at `key`, seen from this one as the root.
+    pub(super) fn find<'k>(&self, key: &'k [u8]) -> Result<&Self, Stop<'k>> {
+        let (mut node, mut reached) = (self, &key[..0]);
+        for (segment, path) in path::segments(key) {
+            let Self::Dir(dir) = node else { return Err(Stop::File(reached)) };
+            node = dir.children.get(segment).ok_or(Stop::Missing(path))?;
+            reached = path;
+        }
+        Ok(node)
+    }
+
+    /// [`find`](Self::find), for changing.
+    pub(super) fn find_mut<'k>(&mut self, key: &'k [u8]) -> Result<&mut Self, Stop<'k>> {
+        let (mut node, mut reached) = (self, &key[..0]);
+        for (segment, path) in path::segments(key) {
+            let Self::Dir(dir) = node else { return Err(Stop::File(reached)) };
+            node = dir.children.get_mut(segment).ok_or(Stop::Missing(path))?;
+            reached = path;
+        }
+        Ok(node)
+    }
+
+    /// The directory `key`; those that are missing are made with `stamp` and reported to `made`. When a file is in the
+    /// way nothing was made: what is missing lies below what is there.
+    pub(super) fn open<'k>(
+        &mut self,
+        key: &'k [u8],
+        stamp: Stamp,
+        mut made: impl FnMut(&'k [u8]),
+    ) -> Result<&mut Dir, Stop<'k>> {
+        let Self::Dir(dir) = self else { return Err(Stop::File(key)) };
+        let mut dir = dir;
+        for (segment, path) in path::segments(key) {
+            let node = dir.children.entry(Name::new(segment)).or_insert_with(|| {
+                made(path);
+                Self::dir(stamp)
+            });
+            let Self::Dir(next) = node else { return Err(Stop::File(path)) };
+            dir = next;
+        }
+        Ok(dir)
+    }
+
+    /// Takes the node at `key` out, with all below it. `None`: there is none, or it is the root.
+    pub(super) fn take(&mut self, key: &[u8]) -> Option<Self> {
+        let (parent, name) = path::split(key)?;
+        let Self::Dir(dir) = self.find_mut(parent).ok()? else { return None };
+        dir.children.remove(name)
+    }
+
+    /// Every node below this one, which has the path `key`: parents first, siblings in the order of their names.
+    pub(super) fn walk(&self, key: &[u8]) -> Walk<'_> {
+        let mut path = if path::is_root(key) { vec![] } else { key.to_vec() };
+        path.reserve(64);
+        let levels = self.children().map(|children| Level { base: path.len(), rest: children.iter() });
+        Walk { path, levels: levels.into_iter().collect() }
+    }
+}
+
+impl Dir {
+    /// Puts `node` there under `name`, which is free.
+    pub(super) fn insert(&mut self, name: &[u8], node: Node) {
+        self.children.insert(Name::new(name), node);
+    }
+
+    /// Puts `node` there under `name`. `Ok(false)`: a directory without index was there, and `node` is what it stood
+    /// for. A node with an index is never replaced.
+    pub(super) fn replace(&mut self, name: &[u8], node: Node) -> Result<bool, &'static str> {
+        match self.children.entry(Name::new(name)) {
+            Entry::Vacant(free) => {
+                free.insert(node);
+                Ok(true)
+            }
+            Entry::Occupied(taken) => match taken.into_mut() {
+                present if present.stamp().created != 0 => Err("there twice"),
+                present if node.is_dir() => {
+                    *present.stamp_mut() = node.stamp();
+                    Ok(false)
+                }
+                _ => Err("a file with nodes below it"),
+            },
+        }
+    }
+}
+
+// A chain of thousands of directories would take as many nested calls, and the stack with them.
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let mut waiting = vec![];
+        let mut children = mem::take(&mut self.children);
+        loop {
+            for node in children.into_values() {
+                if let Node::Dir(mut dir) = node {
+                    waiting.push(mem::take(&mut dir.children));
+                }
+            }
+            let Some(next) = waiting.pop() else { break };
+            children = next;
+        }
+    }
+}
+
+/// See [`Node::walk`].
+#[derive(Debug)]
+pub(super) struct Walk<'t> {
+    path: Vec<u8>,
+    levels: Vec<Level<'t>>,
+}
+
+#[derive(Debug)]
+struct Level<'t> {
+    /// The length of the directory's path; 0 for the root.
+    base: usize,
+    rest: Iter<'t, Name, Node>,
+}
+
+impl<'t> Walk<'t> {
+    /// The next node, how many levels it lies below the start, and its path, which lasts until the next call.
+    pub(super) fn step(&mut self) -> Option<(usize, &[u8], &'t Name, &'t Node)> {
+        loop {
+            let level = self.levels.last_mut()?;
+            let Some((name, node)) = level.rest.next() else {
+                self.levels.pop();
+                continue;
+            };
+            self.path.truncate(level.base);
+            self.path.push(b'/');
+            self.path.extend_from_slice(name.as_bytes());
+            let depth = self.levels.len();
+            if let Some(children) = node.children() {
+                self.levels.push(Level { base: self.path.len(), rest: children.iter() });
+            }
+            return Some((depth, &self.path, name, node));
+        }
+    }
+}

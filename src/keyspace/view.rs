@@ -1,0 +1,60 @@
+//! Nodes, borrowed for reading.
+
+use super::tree::Node;
+use super::{Time, Value};
+
+/// File or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A key with a value.
+    File,
+    /// A key with children.
+    Dir,
+}
+
+/// One node, borrowed for reading.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'k> {
+    pub(super) node: &'k Node,
+}
+
+impl<'k> View<'k> {
+    /// File or directory.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        if self.node.is_dir() { Kind::Dir } else { Kind::File }
+    }
+
+    /// A file's value.
+    #[must_use]
+    pub const fn value(&self) -> Option<&'k Value> {
+        self.node.value()
+    }
+
+    /// createdIndex; 0 for the root.
+    #[must_use]
+    pub const fn created(&self) -> u64 {
+        self.node.stamp().created
+    }
+
+    /// modifiedIndex; 0 for the root.
+    #[must_use]
+    pub const fn modified(&self) -> u64 {
+        self.node.stamp().modified
+    }
+
+    /// When it expires.
+    #[must_use]
+    pub fn expires(&self) -> Option<Time> {
+        self.node.stamp().expires()
+    }
+
+    /// What a directory holds, hidden ones too, in the order of the names' bytes.
+    #[must_use]
+    pub fn children(&self) -> Box<dyn Iterator<Item = (&'k [u8], Self)> + 'k> {
+        match self.node.children() {
+            None => Box::new(std::iter::empty()),
+            Some(children) => Box::new(children.iter().map(|(name, node)| (name.as_bytes(), Self { node }))),
+        }
+    }
+}

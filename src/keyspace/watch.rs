@@ -1,0 +1,214 @@
+//! One watch: what was delivered to it and not yet taken.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::{Event, HISTORY, Key};
+
+/// How many undelivered events a watch holds; one more and it is unhooked. Ten times etcd's figure: the events of a round,
+/// of which a member that catches up has large ones, come at once, however fast the client reads.
+const ROOM: usize = HISTORY;
+/// How many it holds when it catches up with a whole window of them at once, which is not its client's slowness.
+const LARGEST_ROOM: usize = HISTORY + ROOM;
+
+/// What a watch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchFor {
+    /// Everything below as well.
+    pub recursive: bool,
+    /// More than the first event.
+    pub stream: bool,
+    /// First index of interest; 0 means from now.
+    pub since: u64,
+}
+
+/// A watch that was accepted. Dropping it ends it.
+#[derive(Debug)]
+pub struct Watch {
+    /// The index when it was accepted.
+    pub index: u64,
+    slot: Arc<Slot>,
+    /// Where the hub knows it; `None` when history had its event and the hub never did.
+    place: Option<Place>,
+}
+
+/// Where the hub keeps a watch.
+#[derive(Debug)]
+struct Place {
+    key: Key,
+    id: u64,
+    office: Arc<Office>,
+}
+
+/// What watches tell the hub, which they cannot reach: they are dropped wherever their client left.
+#[derive(Debug, Default)]
+pub(super) struct Office {
+    /// How many watches still wait for events.
+    waiting: AtomicU64,
+    /// Those that were dropped and that the hub still holds; it has never more entries than the hub.
+    departed: Mutex<Vec<(Key, u64)>>,
+}
+
+impl Office {
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take_departed(&self) -> Vec<(Key, u64)> {
+        std::mem::take(&mut *lock(&self.departed))
+    }
+}
+
+/// What the hub and a watch share.
+#[derive(Debug)]
+pub(super) struct Slot {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    events: VecDeque<Arc<Event>>,
+    /// How many of them there may be.
+    room: usize,
+    phase: Phase,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Hooked: events come.
+    Open,
+    /// No more will come, and the watch ends with the last one taken.
+    Done,
+    /// No more will come, and the watch never ends.
+    Silent,
+}
+
+/// A panic elsewhere cannot leave these few fields half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slot {
+    fn new(events: VecDeque<Arc<Event>>, phase: Phase) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(State { events, room: ROOM, phase, waker: None }) })
+    }
+
+    /// Hands over an event; answers whether the watch waits for more.
+    pub(super) fn deliver(&self, event: &Arc<Event>, stream: bool, office: &Office) -> bool {
+        let mut state = lock(&self.state);
+        if state.phase != Phase::Open {
+            return false;
+        }
+        let overrun = state.events.len() >= state.room;
+        if !overrun {
+            state.events.push_back(Arc::clone(event));
+        }
+        if !stream || overrun {
+            // etcd leaves an overrun watch open and silent; ended, it is asked for again, and loses nothing.
+            state.phase = Phase::Done;
+            office.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        let more = state.phase == Phase::Open;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        more
+    }
+
+    /// Makes room for `more` events beside the usual.
+    pub(super) fn widen(&self, more: usize) {
+        let mut state = lock(&self.state);
+        state.room = (state.events.len() + more + ROOM).min(LARGEST_ROOM);
+    }
+
+    /// No more will come: the watch ends with the last event that it has, so that its client asks again.
+    pub(super) fn end(&self, office: &Office) {
+        let mut state = lock(&self.state);
+        if state.phase != Phase::Open {
+            return;
+        }
+        state.phase = Phase::Done;
+        office.waiting.fetch_sub(1, Ordering::Relaxed);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The next event, or whether there will be one.
+    fn take(&self, waker: Option<&Waker>) -> Poll<Option<Arc<Event>>> {
+        let mut state = lock(&self.state);
+        match state.events.pop_front() {
+            Some(event) => Poll::Ready(Some(event)),
+            None if state.phase == Phase::Done => Poll::Ready(None),
+            None => {
+                match (&mut state.waker, waker) {
+                    (Some(known), Some(waker)) => known.clone_from(waker),
+                    (none, Some(waker)) => *none = Some(waker.clone()),
+                    (_, None) => {}
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// A watch that waits for events, and the hub's end of it.
+    pub(super) fn waiting(index: u64, key: &Key, id: u64, office: &Arc<Office>) -> (Self, Arc<Slot>) {
+        let slot = Slot::new(VecDeque::new(), Phase::Open);
+        office.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Place { key: Key::clone(key), id, office: Arc::clone(office) };
+        (Self { index, slot: Arc::clone(&slot), place: Some(place) }, slot)
+    }
+
+    /// A watch whose event was in history. A stream then stays silent for ever, as etcd's does.
+    pub(super) fn answered(index: u64, event: Arc<Event>, stream: bool) -> Self {
+        let phase = if stream { Phase::Silent } else { Phase::Done };
+        Self { index, slot: Slot::new(VecDeque::from([event]), phase), place: None }
+    }
+
+    /// The next event. `None`: no more will come (a one-shot watch that had its event, or one that the state was
+    /// replaced under and that would have missed some).
+    /// A stream that was overrun by more than 100 undelivered events hands out what was buffered, then waits for ever,
+    /// as etcd's does.
+    pub async fn next(&mut self) -> Option<Arc<Event>> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// As `next`, for a body that is polled: without a future to keep between polls.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<Event>>> {
+        self.slot.take(Some(context.waker()))
+    }
+
+    /// Like `next` for what is there already; `None` when nothing is.
+    pub fn ready(&mut self) -> Option<Arc<Event>> {
+        match self.slot.take(None) {
+            Poll::Ready(event) => event,
+            Poll::Pending => None,
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let Some(place) = self.place.take() else { return };
+        let mut state = lock(&self.slot.state);
+        // The buffer goes at once: the hub may look at its own end of the slot only much later.
+        let unread = std::mem::take(&mut state.events);
+        let was_open = std::mem::replace(&mut state.phase, Phase::Silent) == Phase::Open;
+        drop(state);
+        drop(unread);
+        if was_open {
+            place.office.waiting.fetch_sub(1, Ordering::Relaxed);
+            lock(&place.office.departed).push((place.key, place.id));
+        }
+    }
+}

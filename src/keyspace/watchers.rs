@@ -1,0 +1,145 @@
+//! Who waits for which key.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::watch::{Office, Slot, Watch, WatchFor};
+use super::{Event, Key, path};
+
+/// The watches that wait for events, by their keys.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    watched: BTreeMap<Key, Vec<Waiting>>,
+    next_id: u64,
+    office: Arc<Office>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Ascending within a key.
+    id: u64,
+    since: u64,
+    recursive: bool,
+    stream: bool,
+    slot: Arc<Slot>,
+}
+
+impl Hub {
+    /// How many watches wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.office.waiting()
+    }
+
+    /// Hooks a watch up. Those that left are unhooked here too: with nothing but clients coming and going, no event
+    /// would ever do it.
+    pub(super) fn register(&mut self, key: &[u8], what: WatchFor, index: u64) -> Watch {
+        self.forget_departed();
+        self.next_id += 1;
+        let id = self.next_id;
+        let WatchFor { recursive, stream, since } = what;
+        let key = self.watched.get_key_value(key).map_or_else(|| Key::from(key), |(key, _)| Key::clone(key));
+        let (watch, slot) = Watch::waiting(index, &key, id, &self.office);
+        self.watched.entry(key).or_default().push(Waiting { id, since, recursive, stream, slot });
+        watch
+    }
+
+    /// Tells those who watch the event's key or a directory above it.
+    pub(super) fn notify(&mut self, event: &Arc<Event>) {
+        if self.watched.is_empty() {
+            return;
+        }
+        self.forget_departed();
+        for watched in path::upward(&event.key) {
+            self.tell(watched, event, false);
+        }
+    }
+
+    /// Tells those who watch what the event removed: its key, and below it whatever `existed`. A stream at the key
+    /// itself hears of it once more through `notify`, as with etcd.
+    pub(super) fn removed(&mut self, event: &Arc<Event>, existed: impl Fn(&[u8]) -> bool) {
+        if self.watched.is_empty() {
+            return;
+        }
+        self.forget_departed();
+        if event.node.dir {
+            let (from, to) = path::bounds(&event.key);
+            let range = (Bound::Included(&*from), Bound::Excluded(&*to));
+            let below = self.watched.range::<[u8], _>(range).map(|(key, _)| key);
+            for watched in below.filter(|key| existed(key)).cloned().collect::<Vec<_>>() {
+                self.tell(&watched, event, true);
+            }
+        }
+        self.tell(&event.key, event, true);
+    }
+
+    /// Tells those who watch exactly `watched`; one-shot and overrun watches are unhooked by it.
+    fn tell(&mut self, watched: &[u8], event: &Arc<Event>, removed: bool) {
+        let Some(waiting) = self.watched.get_mut(watched) else { return };
+        let same = *event.key == *watched;
+        // Below a removed directory the watched key is the longer one; nothing lies between it and the event's key.
+        if !same && path::hidden(watched, &event.key) {
+            return;
+        }
+        let (index, office) = (event.index(), &*self.office);
+        waiting.retain(|one| {
+            let wanted = (one.recursive || same || removed) && index >= one.since;
+            !wanted || one.slot.deliver(event, one.stream, office)
+        });
+        if waiting.is_empty() {
+            self.watched.remove(watched);
+        }
+    }
+
+    /// Whether nobody watches anything.
+    pub(super) fn is_empty(&mut self) -> bool {
+        self.forget_departed();
+        self.watched.is_empty()
+    }
+
+    /// Of the events from `from` on, those before `oldest` are known to nobody: ends the watches that waited for them,
+    /// and has the others make room for `coming` at once.
+    pub(super) fn skip(&mut self, from: u64, oldest: u64, coming: usize) {
+        let office = &*self.office;
+        self.watched.retain(|_, waiting| {
+            waiting.retain(|one| {
+                let misses = one.since.max(from) < oldest;
+                if misses {
+                    one.slot.end(office);
+                } else {
+                    one.slot.widen(coming);
+                }
+                !misses
+            });
+            !waiting.is_empty()
+        });
+    }
+
+    /// Unhooks the watches that were dropped.
+    fn forget_departed(&mut self) {
+        let mut departed = self.office.take_departed();
+        // Thousands of clients of one key may leave at once, when their network goes: one pass for each key.
+        departed.sort_unstable();
+        for group in departed.chunk_by(|one, next| one.0 == next.0) {
+            let key = &group[0].0;
+            let Some(waiting) = self.watched.get_mut(key) else { continue };
+            match group {
+                [(_, id)] => {
+                    if let Ok(place) = waiting.binary_search_by_key(id, |one| one.id) {
+                        waiting.remove(place);
+                    }
+                }
+                _ => waiting.retain(|one| group.binary_search_by_key(&one.id, |(_, id)| *id).is_err()),
+            }
+            if waiting.is_empty() {
+                self.watched.remove(key);
+            }
+        }
+    }
+
+    /// How many watches the hub holds, those that left included.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.watched.values().map(Vec::len).sum()
+    }
+}

@@ -1,0 +1,162 @@
+//! The parameters of a `/v2/keys` request, validated in etcd's order.
+
+use super::form::{Form, Name, fault};
+use super::{ErrorCode, Fault, media};
+
+/// The methods of `/v2/keys`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Method {
+    Head,
+    Get,
+    Put,
+    Post,
+    Delete,
+}
+
+/// What a `/v2/keys` request says beside its key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the parameters'")]
+pub struct Params {
+    pub value: Vec<u8>,
+    /// Seconds; `None` when absent or empty.
+    pub ttl: Option<u64>,
+    pub dir: bool,
+    pub prev_exist: Option<bool>,
+    /// Never `Some` and empty.
+    pub prev_value: Option<Vec<u8>>,
+    /// `None` when absent or 0.
+    pub prev_index: Option<u64>,
+    pub recursive: bool,
+    pub sorted: bool,
+    pub quorum: bool,
+    pub wait: bool,
+    /// 0 when absent.
+    pub wait_index: u64,
+    pub stream: bool,
+    pub refresh: bool,
+    pub no_value_on_success: bool,
+}
+
+impl Params {
+    /// Whether the body of such a request is a form, so that it has to be read before `read` can be called; other
+    /// bodies are ignored whatever their size.
+    #[must_use]
+    pub fn in_body(method: Method, content_type: Option<&[u8]>) -> bool {
+        matches!(method, Method::Put | Method::Post)
+            && media::is_form(content_type.unwrap_or_default()) == Ok(true)
+    }
+
+    /// Reads query and, for PUT and POST with a form's Content-Type, the body (the body wins).
+    ///
+    /// # Errors
+    /// etcd's first complaint in its order (index 0).
+    pub fn read(
+        method: Method,
+        query: &str,
+        content_type: Option<&[u8]>,
+        body: &[u8],
+    ) -> Result<Self, Fault> {
+        let mut form = Form::default();
+        if matches!(method, Method::Put | Method::Post) {
+            // The type is checked even when there is no body.
+            let is_form = media::is_form(content_type.unwrap_or_default()).map_err(fault)?;
+            if is_form {
+                form.take(body)?;
+            }
+        }
+        form.take(query.as_bytes())?;
+        Self::validate(method, form)
+    }
+
+    /// The order of these lines is etcd's, and which complaint a client gets depends on it.
+    fn validate(method: Method, form: Form<'_>) -> Result<Self, Fault> {
+        let prev_index = index(&form, Name::PrevIndex, "prevIndex")?;
+        let wait_index = index(&form, Name::WaitIndex, "waitIndex")?;
+        let recursive = flag(&form, Name::Recursive, "\"recursive\"")?;
+        let sorted = flag(&form, Name::Sorted, "\"sorted\"")?;
+        let wait = flag(&form, Name::Wait, "\"wait\"")?;
+        let dir = flag(&form, Name::Dir, "\"dir\"")?;
+        let quorum = flag(&form, Name::Quorum, "\"quorum\"")?;
+        let stream = flag(&form, Name::Stream, "\"stream\"")?;
+        if wait == Some(true) && method != Method::Get {
+            return Err(invalid_field("\"wait\" can only be used with GET requests"));
+        }
+        let prev_value = form.get(Name::PrevValue);
+        if prev_value == Some(b"") {
+            let cause = "\"prevValue\" cannot be empty";
+            return Err(Fault::of_request(ErrorCode::PREV_VALUE_REQUIRED, cause));
+        }
+        let no_value_on_success = flag(&form, Name::NoValueOnSuccess, "\"noValueOnSuccess\"")?;
+        let ttl = ttl(&form)?;
+        // These two stand without quotes in etcd's text.
+        let prev_exist = flag(&form, Name::PrevExist, "prevExist")?;
+        let refresh = flag(&form, Name::Refresh, "refresh")? == Some(true);
+        if refresh {
+            check_refresh(&form, ttl)?;
+        }
+        Ok(Self {
+            ttl,
+            dir: dir == Some(true),
+            prev_exist,
+            prev_value: prev_value.map(<[u8]>::to_vec),
+            prev_index: (prev_index != 0).then_some(prev_index),
+            recursive: recursive == Some(true),
+            sorted: sorted == Some(true),
+            quorum: quorum == Some(true),
+            wait: wait == Some(true),
+            wait_index,
+            stream: stream == Some(true),
+            refresh,
+            no_value_on_success: no_value_on_success == Some(true),
+            value: form.into_value(Name::Value),
+        })
+    }
+}
+
+fn index(form: &Form<'_>, name: Name, word: &str) -> Result<u64, Fault> {
+    let Some(text) = form.get(name) else { return Ok(0) };
+    let cause = || format!("invalid value for \"{word}\"");
+    unsigned(text).ok_or_else(|| Fault::of_request(ErrorCode::INDEX_NOT_A_NUMBER, cause()))
+}
+
+fn ttl(form: &Form<'_>) -> Result<Option<u64>, Fault> {
+    match form.get(Name::Ttl) {
+        None | Some(b"") => Ok(None),
+        Some(text) => {
+            let complaint = || Fault::of_request(ErrorCode::TTL_NOT_A_NUMBER, "invalid value for \"ttl\"");
+            unsigned(text).map(Some).ok_or_else(complaint)
+        }
+    }
+}
+
+/// Decimal digits and nothing else; Rust's own parser would take a `+` in front.
+fn unsigned(text: &[u8]) -> Option<u64> {
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn flag(form: &Form<'_>, name: Name, word: &str) -> Result<Option<bool>, Fault> {
+    match form.get(name) {
+        None => Ok(None),
+        Some(b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True") => Ok(Some(true)),
+        Some(b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False") => Ok(Some(false)),
+        Some(_) => Err(invalid_field(format!("invalid value for {word}"))),
+    }
+}
+
+fn check_refresh(form: &Form<'_>, ttl: Option<u64>) -> Result<(), Fault> {
+    if form.get(Name::Value).is_some_and(|value| !value.is_empty()) {
+        return Err(Fault::of_request(ErrorCode::VALUE_ON_REFRESH, "A value was provided on a refresh"));
+    }
+    match ttl {
+        Some(_) => Ok(()),
+        None => Err(Fault::of_request(ErrorCode::TTL_REQUIRED, "No TTL value set")),
+    }
+}
+
+fn invalid_field(cause: impl Into<Vec<u8>>) -> Fault {
+    Fault::of_request(ErrorCode::INVALID_FIELD, cause)
+}

@@ -1,0 +1,117 @@
+//! Request paths: decoding, cleaning, encoding, as Go's router does.
+
+use super::form::decode;
+
+/// A request path, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cleaned {
+    /// As it should be: the decoded bytes.
+    Clean(Vec<u8>),
+    /// To be redirected to this path (percent-encoded; without the query).
+    Redirect(String),
+    /// A bad percent escape.
+    Bad,
+}
+
+/// Decodes and cleans a request path (the part before `?`); one trailing slash is kept.
+///
+/// What is not a path at all (`*`, `x`, control characters) is `Bad` as well. The empty path of `http://host` is
+/// redirected to `/`.
+#[must_use]
+pub fn clean(raw: &str) -> Cleaned {
+    if raw.is_empty() {
+        return Cleaned::Redirect("/".to_owned());
+    }
+    if !raw.starts_with('/') || raw.bytes().any(|byte| byte.is_ascii_control()) {
+        return Cleaned::Bad;
+    }
+    let Ok(path) = decode(raw.as_bytes(), false) else { return Cleaned::Bad };
+    if is_clean(&path) {
+        Cleaned::Clean(path.into_owned())
+    } else {
+        Cleaned::Redirect(escape(&cleaned(&path)))
+    }
+}
+
+fn is_clean(path: &[u8]) -> bool {
+    // Nearly every path is, and most hold nothing that could make them otherwise.
+    if !path.windows(2).any(|pair| pair[0] == b'/' && matches!(pair[1], b'/' | b'.')) {
+        return true;
+    }
+    let mut segments = path.split(|byte| *byte == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        if matches!(segment, b"." | b"..") || (segment.is_empty() && !last) {
+            return false;
+        }
+    }
+    true
+}
+
+fn cleaned(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    for segment in path.split(|byte| *byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => out.truncate(out.iter().rposition(|byte| *byte == b'/').unwrap_or(0)),
+            _ => {
+                out.push(b'/');
+                out.extend_from_slice(segment);
+            }
+        }
+    }
+    if out.is_empty() || path.ends_with(b"/") {
+        out.push(b'/');
+    }
+    out
+}
+
+/// The `Location` of a redirect to this path: the query goes along unless it is empty, and what of it is not ASCII
+/// is percent-encoded (in lower case, other than the path, as Go has it).
+#[must_use]
+pub fn location(path: &str, query: &str) -> String {
+    let mut out = String::with_capacity(path.len() + query.len() + 1);
+    out.push_str(path);
+    if !query.is_empty() {
+        out.push('?');
+    }
+    let mut letter = [0; 4];
+    for c in query.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            percent(&mut out, c.encode_utf8(&mut letter).as_bytes(), b"0123456789abcdef");
+        }
+    }
+    out
+}
+
+fn percent(out: &mut String, bytes: &[u8], hex: &[u8; 16]) {
+    for byte in bytes {
+        out.push('%');
+        out.push(char::from(hex[usize::from(byte >> 4)]));
+        out.push(char::from(hex[usize::from(byte & 15)]));
+    }
+}
+
+/// Percent-encodes decoded path bytes as Go's `URL.EscapedPath`.
+#[must_use]
+pub fn escape(path: &[u8]) -> String {
+    let mut out = String::with_capacity(path.len() + 8);
+    for &byte in path {
+        if stays(byte) {
+            out.push(char::from(byte));
+        } else {
+            percent(&mut out, &[byte], b"0123456789ABCDEF");
+        }
+    }
+    out
+}
+
+const fn stays(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'_' | b'.' | b'~' | b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@'
+        )
+}
