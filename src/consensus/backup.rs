@@ -1,0 +1,107 @@
+//! What a stopped member holds: as another data folder under the same identity, or as a backup file.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use raft::{GetEntriesContext, Storage as _};
+
+use super::backup_file::{self, Saving};
+use super::clock::Clock;
+use super::error::OpenError;
+use super::figures::Counters;
+use super::folder::Folder;
+use super::identity::{Beginning, Identity};
+use super::log::Log;
+use super::recover::{Recovered, recover};
+use super::snapshot;
+use super::state::State;
+
+/// Entries read at once.
+const CHUNK: u64 = 1 << 20;
+
+/// What a copy holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The store's index.
+    pub index: u64,
+    /// Files and directories.
+    pub nodes: usize,
+}
+
+/// Copies what the stopped member in `data_dir` holds to the new folder `target`, from which a member can be started.
+/// Blocks.
+///
+/// # Errors
+/// The member runs, its folder is damaged or another's, or `target` holds something.
+pub fn copy(data_dir: &Path, target: &Path) -> Result<Copied, OpenError> {
+    if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(OpenError::Foreign {
+            path: target.to_path_buf(),
+            what: "it holds something already: name a new folder for the copy".to_owned(),
+        });
+    }
+    let (_folder, mut identity, state) = held(data_dir)?;
+    let copy = Folder::open(target)?;
+    let snapshots = copy.snapshots();
+    snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
+    // Last, since a folder without it is taken for no member at all.
+    identity.begun(&copy)?;
+    Ok(Copied { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() })
+}
+
+/// Writes what the stopped member in `data_dir` holds to a backup file; answers what it holds, and the file's length.
+/// Blocks.
+///
+/// # Errors
+/// The member runs, its folder is damaged or another's, or the file cannot be written.
+pub fn save(data_dir: &Path, saving: Saving) -> Result<(Copied, u64), OpenError> {
+    let (folder, _, state) = held(data_dir)?;
+    let copied = Copied { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() };
+    let taken = Clock::start(state.seen).now();
+    let aside = folder.backups();
+    fs::create_dir_all(&aside).map_err(OpenError::io(&aside, "making the folder"))?;
+    let length = backup_file::save(&state, &aside, taken, saving)?;
+    Ok((copied, length))
+}
+
+/// What the stopped member in `data_dir` holds, and who it is; the folder is locked as long as the answer lives.
+fn held(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
+    if !data_dir.join("member/identity").exists() {
+        return Err(OpenError::Foreign {
+            path: data_dir.to_path_buf(),
+            what: "it is no data folder of a member: there is no member/identity in it".to_owned(),
+        });
+    }
+    let folder = Folder::open(data_dir)?;
+    let mut identity = Identity::known(&folder)?;
+    let recovered = recover(&folder, &mut identity, Beginning::default(), &Arc::new(Counters::default()))?;
+    let state = caught_up(recovered, &folder)?;
+    Ok((folder, identity, state))
+}
+
+/// The state with the log's tail applied. In a group of one, what is in the log is committed; among several, what lies
+/// behind the last known commit may have been overruled by the others and is left out.
+fn caught_up(recovered: Recovered, folder: &Folder) -> Result<State, OpenError> {
+    let Recovered { log, mut state, .. } = recovered;
+    let alone = |state: &State| state.members().voters.len() == 1;
+    if !alone(&state) {
+        catch_up(&log, &mut state, log.commit(), folder)?;
+    }
+    if alone(&state) {
+        catch_up(&log, &mut state, log.last().index, folder)?;
+    }
+    Ok(state)
+}
+
+/// Applies the log's entries up to `end`.
+pub(super) fn catch_up(log: &Log, state: &mut State, end: u64, folder: &Folder) -> Result<(), OpenError> {
+    let damaged = |what: String| OpenError::Damaged { path: folder.log(), what };
+    while state.applied.index < end {
+        let entries = log.entries(state.applied.index + 1, end + 1, CHUNK, GetEntriesContext::empty(false));
+        for entry in entries.map_err(|error| damaged(error.to_string()))? {
+            state.apply(&entry, None).map_err(|failure| damaged(failure.to_string()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The file that a backup is: a line that names the format, when it was taken, a snapshot as it is, and a checksum of
+//! all that. Numbers are little endian.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::entry::Undecodable;
+use super::error::OpenError;
+use super::snapshot;
+use super::state::State;
+use crate::keyspace::Time;
+
+const FORMAT: &[u8] = b"retune backup 1\n";
+/// The format and the time.
+pub(super) const HEAD: usize = FORMAT.len() + 8;
+/// The checksum.
+pub(super) const TAIL: usize = 4;
+
+/// What comes before the snapshot.
+pub(super) fn head(taken: Time) -> Vec<u8> {
+    [FORMAT, &taken.to_le_bytes()].concat()
+}
+
+/// A backup being written: nothing of it is seen under its name before it is whole and found to be undamaged.
+#[derive(Debug)]
+pub struct Saving {
+    file: File,
+    path: PathBuf,
+    temporary: PathBuf,
+    head: Vec<u8>,
+    /// What came last, since the checksum is not part of what it sums up.
+    held: Vec<u8>,
+    sum: crc32fast::Hasher,
+    length: u64,
+    kept: bool,
+}
+
+impl Saving {
+    /// Begins a file, readable for its owner only. One that is there already is replaced only with `force`, and not
+    /// before the new one is whole.
+    ///
+    /// # Errors
+    /// It is there already, or cannot be written.
+    pub fn begin(path: &Path, force: bool) -> Result<Self, OpenError> {
+        if !force && path.symlink_metadata().is_ok() {
+            return Err(OpenError::Foreign {
+                path: path.to_path_buf(),
+                what: "it is there already: name another file, or add --force to replace it".to_owned(),
+            });
+        }
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(".partial");
+        let temporary = path.with_file_name(name);
+        // What a run that was killed left may have another mode.
+        fs::remove_file(&temporary).ok();
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+        Ok(Self {
+            file: file.map_err(OpenError::io(&temporary, "making the file"))?,
+            path: path.to_path_buf(),
+            temporary,
+            head: Vec::new(),
+            held: Vec::new(),
+            sum: crc32fast::Hasher::new(),
+            length: 0,
+            kept: false,
+        })
+    }
+
+    /// The next bytes.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
+        self.file.write_all(bytes).map_err(OpenError::io(&self.temporary, "writing"))?;
+        self.length += bytes.len() as u64;
+        let missing = HEAD.saturating_sub(self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..missing]);
+        self.held.extend_from_slice(bytes);
+        let sure = self.held.len().saturating_sub(TAIL);
+        self.sum.update(&self.held[..sure]);
+        self.held.drain(..sure);
+        Ok(())
+    }
+
+    /// All has come: checks it and gives it its name. Answers its length and when it was taken.
+    ///
+    /// # Errors
+    /// It is damaged or cut off, or the disk's.
+    pub fn finish(mut self) -> Result<(u64, Time), OpenError> {
+        let sum = self.sum.clone().finalize();
+        let taken = taken(&self.head).filter(|_| self.held == sum.to_le_bytes()).ok_or_else(|| {
+            let what = "what came is no whole backup; it was not kept".to_owned();
+            OpenError::Damaged { path: self.path.clone(), what }
+        })?;
+        self.file.sync_all().map_err(OpenError::io(&self.temporary, "syncing"))?;
+        fs::rename(&self.temporary, &self.path).map_err(OpenError::io(&self.path, "giving it its name"))?;
+        self.kept = true;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        super::folder::sync(folder.unwrap_or(Path::new(".")))?;
+        Ok((self.length, taken))
+    }
+}
+
+impl Drop for Saving {
+    fn drop(&mut self) {
+        if !self.kept {
+            fs::remove_file(&self.temporary).ok();
+        }
+    }
+}
+
+fn taken(head: &[u8]) -> Option<Time> {
+    let time = head.strip_prefix(FORMAT)?.first_chunk()?;
+    Some(Time::from_le_bytes(*time))
+}
+
+/// Writes `state`, which nobody changes, as a backup. `folder` is for the snapshot that is made on the way.
+pub(super) fn save(state: &State, folder: &Path, taken: Time, mut saving: Saving) -> Result<u64, OpenError> {
+    let mut sum = crc32fast::Hasher::new();
+    let mut put = |bytes: &[u8]| {
+        sum.update(bytes);
+        saving.write(bytes)
+    };
+    put(&head(taken))?;
+    let path = folder.join(snapshot::file_name(state.applied.index));
+    snapshot::write(folder, state).map_err(OpenError::io(folder, "writing the snapshot"))?;
+    let copied = (|| {
+        let mut file = File::open(&path).map_err(OpenError::io(&path, "opening"))?;
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            let read = io::Read::read(&mut file, &mut buffer).map_err(OpenError::io(&path, "reading"))?;
+            if read == 0 {
+                return Ok(());
+            }
+            put(&buffer[..read])?;
+        }
+    })();
+    fs::remove_file(&path).ok();
+    copied?;
+    let sum = sum.finalize();
+    saving.write(&sum.to_le_bytes())?;
+    Ok(saving.finish()?.0)
+}
+
+/// Reads a backup: the state, when it was taken, and its checksum.
+pub(super) fn read(path: &Path) -> Result<(State, Time, u32), OpenError> {
+    let bytes = fs::read(path).map_err(OpenError::io(path, "reading the backup"))?;
+    let refused = |error: Undecodable| OpenError::Damaged {
+        path: path.to_path_buf(),
+        what: format!("{error}: it cannot be restored from; take another backup"),
+    };
+    if !bytes.starts_with(FORMAT) {
+        let what = "it is no backup that this version knows: retune store backup writes them".to_owned();
+        return Err(OpenError::Foreign { path: path.to_path_buf(), what });
+    }
+    let body = bytes.len().checked_sub(TAIL).filter(|length| *length >= HEAD);
+    let (body, sum) = bytes.split_at(body.ok_or_else(|| refused(Undecodable("it is cut off")))?);
+    let own = crc32fast::hash(body);
+    if own.to_le_bytes() != sum {
+        return Err(refused(Undecodable("its checksum does not fit")));
+    }
+    let taken = taken(body).ok_or_else(|| refused(Undecodable("it is cut off")))?;
+    Ok((snapshot::parse(&body[HEAD..]).map_err(refused)?, taken, own))
+}

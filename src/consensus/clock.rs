@@ -1,0 +1,157 @@
+//! The store's clock: the leader's, which never jumps while the group lives.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::keyspace::Time;
+
+/// How far a follower's clock may lie off the leader's: messages take some time.
+const SLACK: Time = 200_000_000;
+/// Time without a leader is made up for this many times slower than it passed: a lease may be so much shorter meanwhile.
+const CATCH_UP: Time = 100;
+
+/// Nanoseconds since 1970, counted on the monotonic clock from where the wall clock of a first leader stood.
+///
+/// A wall clock that is set by hand or by a time server would otherwise expire keys a day early, or keep them a day
+/// too long; so would a member whose wall clock is wrong once it leads. Followers therefore take over the leader's clock,
+/// and a new leader goes on from there. The time without a leader does not count at first, since nobody could refresh
+/// anything; the clock then runs a little faster until it has made up for it.
+#[derive(Debug)]
+pub(super) struct Clock {
+    since: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    base: Time,
+    /// How much is still to be made up for, and since when.
+    behind: Time,
+    behind_since: Time,
+    /// When the leader was heard last, on the monotonic clock.
+    heard: Time,
+}
+
+impl Clock {
+    /// Starts at the wall clock, but never before `seen`, the latest time in the state: a clock that was set back
+    /// while the store was down must not lengthen lives.
+    pub(super) fn start(seen: Time) -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_nanos());
+        let wall = Time::try_from(wall).unwrap_or(Time::MAX);
+        let state = State { base: wall.max(seen), behind: 0, behind_since: 0, heard: 0 };
+        Self { since: Instant::now(), state: Mutex::new(state) }
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).at(self.passed())
+    }
+
+    /// The leader said that it is `time` there.
+    pub(super) fn hear(&self, time: Time) {
+        let passed = self.passed();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.heard = passed;
+        let own = state.at(passed);
+        if time > own || own.saturating_sub(time) > SLACK {
+            *state =
+                State { base: time.saturating_sub(passed), behind: 0, behind_since: passed, heard: passed };
+        }
+    }
+
+    /// This member no longer leads: until then nothing was missed.
+    pub(super) fn left(&self) {
+        let passed = self.passed();
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).heard = passed.max(1);
+    }
+
+    /// Whether this is the group's clock, and not only this host's.
+    pub(super) fn settled(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).heard != 0
+    }
+
+    /// This member leads from now on; a leader that was heard of at all was heard every `heartbeat`.
+    pub(super) fn lead(&self, heartbeat: Duration) {
+        let passed = self.passed();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let heartbeat = Time::try_from(heartbeat.as_nanos()).unwrap_or(Time::MAX);
+        let without = passed.saturating_sub(state.heard).saturating_sub(heartbeat).max(0);
+        if state.heard == 0 || without == 0 {
+            state.heard = passed.max(1);
+            return;
+        }
+        let behind = without.saturating_add(state.left(passed));
+        let now = state.at(passed).saturating_sub(without);
+        *state = State { base: now.saturating_sub(passed), behind, behind_since: passed, heard: passed };
+    }
+
+    fn passed(&self) -> Time {
+        Time::try_from(self.since.elapsed().as_nanos()).unwrap_or(Time::MAX)
+    }
+}
+
+impl State {
+    fn at(&self, passed: Time) -> Time {
+        self.base.saturating_add(passed).saturating_add(self.made_up(passed))
+    }
+
+    fn made_up(&self, passed: Time) -> Time {
+        self.behind.min(passed.saturating_sub(self.behind_since) / CATCH_UP)
+    }
+
+    /// What is still to be made up for.
+    fn left(&self, passed: Time) -> Time {
+        self.behind - self.made_up(passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Time = 86_400_000_000_000;
+
+    #[test]
+    fn a_follower_takes_over_the_leaders_clock_both_ways() {
+        for off in [-DAY, DAY] {
+            let clock = Clock::start(0);
+            let told = clock.now() + off;
+            clock.hear(told);
+            assert!((clock.now() - told).abs() < 1_000_000_000, "{off}");
+        }
+    }
+
+    #[test]
+    fn a_reign_that_ends_and_begins_again_takes_nothing_back() {
+        let clock = Clock::start(0);
+        clock.hear(clock.now());
+        clock.lead(Duration::from_millis(1));
+        std::thread::park_timeout(Duration::from_millis(60));
+        let before = clock.now();
+        clock.left();
+        clock.lead(Duration::from_millis(1));
+        assert!(clock.now() >= before, "the time as a leader was taken for one without");
+    }
+
+    #[test]
+    fn a_late_message_does_not_set_the_clock_back() {
+        let clock = Clock::start(0);
+        let before = clock.now();
+        clock.hear(before - SLACK / 2);
+        assert!(clock.now() >= before);
+    }
+
+    #[test]
+    fn time_without_a_leader_counts_later() {
+        let mut state = State { base: 0, behind: 0, behind_since: 0, heard: 0 };
+        (state.behind, state.behind_since) = (1_000, 50_000);
+        assert_eq!(state.at(50_000), 50_000);
+        assert_eq!(state.at(52_000), 52_000 + 20);
+        assert_eq!(state.at(150_000), 151_000, "made up for in full");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_starts_at_the_latest_time_seen() {
+        let far = Clock::start(0).now() + DAY;
+        assert!(Clock::start(far).now() >= far);
+    }
+}

@@ -1,0 +1,178 @@
+//! What time alone brings: raft's ticks, keys whose time has come, an election that need not wait, members to promote.
+
+use std::time::{Duration, Instant};
+
+use super::super::entry::Order;
+use super::super::replica::Progress;
+use super::Driver;
+use crate::keyspace::{Command, Operation};
+
+/// Two looks for keys whose time has come are at least this far apart.
+const EXPIRY_PAUSE: Duration = Duration::from_millis(20);
+/// A new member gets its vote once it lacks no more entries than this.
+const NEARLY: u64 = 256;
+/// For so many election timeouts a member may take over a snapshot before it is asked.
+const SILENT: u32 = 5;
+/// When the leader is gone for certain, the others stand for election one after the other, this far apart.
+const TURN: Duration = Duration::from_millis(60);
+
+/// An election that is not waited for.
+pub(super) struct Hasten {
+    next: Instant,
+    until: Instant,
+    /// How many of the others go first.
+    rank: u32,
+}
+
+impl Driver {
+    /// How long nothing but a request can bring work.
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        let mut until = self.next_tick;
+        if !self.expiring && self.replica.leads() && self.next_expiry < until {
+            until = self.next_expiry;
+        }
+        if let Some(hasten) = &self.hasten {
+            until = until.min(hasten.next);
+        }
+        until.saturating_duration_since(now)
+    }
+
+    /// What is due at `now`.
+    pub(super) fn tick(&mut self, now: Instant) {
+        if now >= self.next_tick {
+            // After a pause of the whole process, time is not made up for tick by tick: that would end a leader that the
+            // others still believe in.
+            self.next_tick = now + self.heartbeat;
+            self.replica.tick();
+            self.mind_the_late(now);
+            self.reads.retry(now, self.heartbeat * 3);
+            self.introduce(now);
+            self.promote(now);
+            self.mind_the_offered(now);
+        }
+        self.hurry_an_election(now);
+        self.expire(now);
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if now < self.next_expiry || !self.replica.leads() || self.expiring {
+            return;
+        }
+        let at = self.shared.clock.now();
+        let due = self.shared.read().keyspace.next_expiry();
+        let left = due.map_or(i64::MAX, |due| due.saturating_sub(at));
+        if left <= 0 {
+            self.expiring = true;
+            self.internal(Order::Key(Command { at, operation: Operation::Expire }), now);
+        }
+        // A key that is written meanwhile may be due sooner: look again at each heartbeat.
+        let left = Duration::from_nanos(u64::try_from(left).unwrap_or(0));
+        self.next_expiry = now + left.min(self.heartbeat).max(EXPIRY_PAUSE);
+    }
+
+    /// At each start a member says its name and addresses; the one that leads also settles the version.
+    pub(super) fn introduce(&mut self, now: Instant) {
+        // What a leader's log holds of it must have been carried out, or it would be said twice.
+        let current = self.replica.is_current() && self.shared.applied() >= self.replica.committed();
+        let led = self.replica.leader() != raft::INVALID_ID;
+        if !led || (self.replica.leads() && !current) {
+            return;
+        }
+        if !std::mem::replace(&mut self.introduced, true) {
+            let own = &self.introduction;
+            let order = Order::Publish {
+                id: self.replica.id(),
+                name: own.name.clone(),
+                client_urls: own.client_urls.clone(),
+                incarnation: own.incarnation,
+            };
+            self.internal(order, now);
+        }
+        if current && self.shared.read().roster.version != self.introduction.version {
+            let order = Order::Version(self.introduction.version.clone());
+            if !self.pending.iter_from(0).any(|(_, waiting)| waiting.order == order) {
+                self.internal(order, now);
+            }
+        }
+    }
+
+    /// Gives those who have caught up their vote.
+    fn promote(&mut self, now: Instant) {
+        if !self.replica.leads() {
+            return;
+        }
+        // Under load it is always some rounds behind: what counts is where the others were a moment ago.
+        let committed = std::mem::replace(&mut self.committed_then, self.replica.committed());
+        let near =
+            |progress: &Progress| progress.active && progress.matched.saturating_add(NEARLY) >= committed;
+        let caught_up = self.replica.progress().into_iter().filter(|(_, progress)| near(progress));
+        let caught_up: Vec<u64> = caught_up.map(|(id, _)| id).collect();
+        let state = self.shared.read();
+        // One that never started cannot have caught up; it says its name once it has.
+        let ready = |id: &u64| {
+            state.roster.members.get(id).is_some_and(|member| member.learner && member.incarnation != 0)
+        };
+        let promoted = caught_up.into_iter().find(ready);
+        drop(state);
+        let Some(id) = promoted else { return };
+        let order = Order::Promote { id };
+        if !self.pending.iter_from(0).any(|(_, waiting)| waiting.order == order) {
+            tracing::info!("member {id:x} has caught up and gets a vote");
+            self.internal(order, now);
+        }
+    }
+
+    /// Raft sends nothing to a member that takes over a snapshot until it says that it did; that word can be lost. Whoever
+    /// says nothing for long is asked: it has it, or is offered it again.
+    fn mind_the_offered(&mut self, now: Instant) {
+        let offered = self.replica.progress().into_iter().filter(|(_, progress)| progress.waits);
+        let before = std::mem::take(&mut self.offered);
+        self.offered = offered.map(|(id, _)| (id, before.get(&id).copied().unwrap_or(now))).collect();
+        for (id, since) in &mut self.offered {
+            if now.saturating_duration_since(*since) > self.election * SILENT {
+                *since = now;
+                self.replica.snapshot_failed(*id);
+            }
+        }
+    }
+
+    /// The leader's process is gone: whoever is left need not wait until its time has run out.
+    pub(super) fn leader_gone(&mut self, gone: u64, now: Instant) {
+        if !self.replica.votes() {
+            return;
+        }
+        self.replica.forget_leader();
+        let own = self.replica.id();
+        let state = self.shared.read();
+        let voters = state.roster.members.values().filter(|member| !member.learner);
+        let before = voters.filter(|member| member.id < own && member.id != gone).count();
+        drop(state);
+        let rank = u32::try_from(before).unwrap_or(0);
+        self.hasten = Some(Hasten { next: now + TURN * rank, until: now + self.election, rank });
+    }
+
+    fn hurry_an_election(&mut self, now: Instant) {
+        let Some(hasten) = &mut self.hasten else { return };
+        if now >= hasten.until {
+            self.hasten = None;
+        } else if now >= hasten.next {
+            // With other pauses for each, two that stood at the same moment do not do so again.
+            hasten.next = now + TURN * (hasten.rank + 2);
+            // One that is under way must not be thrown away: a slow disk takes longer than a turn.
+            if !self.replica.stands() {
+                self.replica.stand();
+            }
+        }
+    }
+
+    /// Hands the leadership to whoever has most of the log.
+    pub(super) fn hand_over(&mut self) {
+        let voters = self.replica.voters();
+        let able = self.replica.progress().into_iter();
+        let able = able.filter(|(id, _)| voters.contains(id));
+        // Raft forgets once in an election timeout who was active, and learns it anew: then nobody seems to be.
+        if let Some((id, _)) = able.max_by_key(|(_, progress)| (progress.active, progress.matched)) {
+            self.replica.hand_over(id);
+        }
+    }
+}

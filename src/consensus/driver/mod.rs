@@ -1,0 +1,333 @@
+//! The thread that owns the replica: takes what is queued, has it logged and sent, applies what is committed, answers.
+//!
+//! Owns: the loop, and with it the order in which things happen: requests and messages in, then time, then proposals, then
+//! what the replica has to say, until it has nothing more to say.
+//!
+//! Promises: nothing here waits but for the disk of the log and for the next request. Time comes in as an argument, so that
+//! a simulation can drive this without a thread and without a clock.
+//!
+//! Leaves out: what raft decides (`replica`), what an entry means (`state`), and how messages travel (`peers`).
+
+mod duties;
+mod inbound;
+mod propose;
+mod reads;
+mod settle;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use raft::prelude::Message;
+use tokio::sync::oneshot;
+
+use super::entry::Order;
+use super::error::Failure;
+use super::handle::Refusal;
+use super::log::{Mark, Offer};
+use super::peers::{Inbound, Post};
+use super::pending::{Outcome, Pending, Waiting};
+use super::replica::Replica;
+use super::roster::Roster;
+use super::shared::Shared;
+use super::state::State;
+
+use duties::Hasten;
+use reads::Reads;
+
+/// Requests that may wait for the driver; more are refused at once.
+pub(super) const QUEUE: usize = 16_384;
+/// Proposals of one round: more gain nothing, and the state is locked while they are applied.
+const ROUND_COUNT: usize = 1024;
+const ROUND_BYTES: usize = 4 << 20;
+/// How long the driver looks out for the next request before it sleeps.
+const LOOKOUT: Duration = Duration::from_micros(100);
+
+/// What others ask of the driver.
+pub(super) enum Request {
+    /// Have the group carry it out.
+    Propose(Proposal),
+    /// Answer when the state is not older than the question.
+    Read(oneshot::Sender<()>),
+    /// Something of the other members.
+    Inbound(Inbound),
+    /// A snapshot is on disk that others may have, and the log may be cut up to an index before it.
+    Snapshotted { offer: Offer, cut: u64 },
+    /// Let somebody else lead.
+    HandOver,
+    /// Leave.
+    Stop,
+}
+
+/// A change and who waits for it.
+pub(super) struct Proposal {
+    pub(super) order: Order,
+    pub(super) reply: oneshot::Sender<Outcome>,
+    pub(super) bytes: usize,
+}
+
+/// What a member says of itself at each of its starts.
+pub(super) struct Introduction {
+    pub(super) name: String,
+    pub(super) client_urls: Vec<String>,
+    pub(super) incarnation: u64,
+    pub(super) version: String,
+}
+
+/// Where messages to the others go.
+pub(super) enum Outbox {
+    /// To the threads that send them.
+    Post(Post),
+    /// Nowhere: whoever drives this takes them.
+    #[cfg(test)]
+    Kept(Vec<Message>),
+}
+
+impl Outbox {
+    fn send(&mut self, messages: Vec<Message>) {
+        match self {
+            Self::Post(post) => post.send(messages),
+            #[cfg(test)]
+            Self::Kept(kept) => kept.extend(messages),
+        }
+    }
+
+    fn set_group(&self, roster: &Roster) {
+        match self {
+            Self::Post(post) => post.set_group(roster),
+            #[cfg(test)]
+            Self::Kept(_) => {}
+        }
+    }
+}
+
+/// A snapshot of another member: its mark, its state, and its file.
+type Fetched = (Mark, Box<State>, PathBuf);
+
+/// What a driver is made of.
+pub(super) struct Parts {
+    pub(super) replica: Replica,
+    pub(super) shared: Arc<Shared>,
+    pub(super) requests: Receiver<Request>,
+    /// Tells this process's proposals from any other's.
+    pub(super) process: u64,
+    pub(super) introduction: Introduction,
+    pub(super) outbox: Outbox,
+    pub(super) heartbeat: Duration,
+    pub(super) election: Duration,
+}
+
+/// The driver.
+pub(super) struct Driver {
+    pub(super) replica: Replica,
+    pub(super) shared: Arc<Shared>,
+    pub(super) outbox: Outbox,
+    requests: Receiver<Request>,
+    pending: Pending,
+    introduction: Introduction,
+    heartbeat: Duration,
+    election: Duration,
+    reads: Reads,
+    /// The first proposal that the present leader was not told of.
+    next_put: u64,
+    /// The leader and the term that proposals were last put to.
+    led: (u64, u64),
+    /// How many proposals the last round had.
+    last_round: usize,
+    next_tick: Instant,
+    next_expiry: Instant,
+    expiring: bool,
+    introduced: bool,
+    /// This member's addresses were applied; it is to be told.
+    published: bool,
+    /// The leader is gone for certain: no election timeout is waited for.
+    hasten: Option<Hasten>,
+    /// The commit index of a tick ago.
+    committed_then: u64,
+    /// Members that take over a snapshot, and since when.
+    offered: BTreeMap<u64, Instant>,
+    /// This member was removed; until when it stays at the latest.
+    leaving: Option<Instant>,
+    /// The state of a snapshot that raft was told of.
+    fetched: Option<Fetched>,
+}
+
+impl Driver {
+    pub(super) fn new(parts: Parts, now: Instant) -> Self {
+        let Parts { replica, shared, requests, process, introduction, outbox, heartbeat, election } = parts;
+        let mut driver = Self {
+            replica,
+            shared,
+            outbox,
+            requests,
+            pending: Pending::new(process),
+            introduction,
+            heartbeat,
+            election,
+            reads: Reads::new(process),
+            next_put: 1,
+            led: (0, 0),
+            last_round: 0,
+            next_tick: now,
+            next_expiry: now,
+            expiring: false,
+            introduced: false,
+            published: false,
+            hasten: None,
+            committed_then: u64::MAX,
+            offered: BTreeMap::new(),
+            leaving: None,
+            fetched: None,
+        };
+        driver.outbox.set_group(&driver.shared.read().roster);
+        if driver.replica.alone() {
+            // Nobody else could be waited for.
+            driver.replica.stand();
+        }
+        driver
+    }
+
+    /// Drives until told to stop.
+    ///
+    /// # Errors
+    /// What cannot be gone on from: the log failed, an entry makes no sense, or this member was removed.
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        let result = loop {
+            if let Err(failure) = self.step(Instant::now()) {
+                break Err(failure);
+            }
+            match self.gather() {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(failure) => break Err(failure),
+            }
+        };
+        for waiting in self.pending.drain(|_| true) {
+            answer(&self.shared, waiting, Err(Refusal::Stopping));
+        }
+        result
+    }
+
+    /// All that is due at `now`, until nothing is.
+    ///
+    /// # Errors
+    /// As [`Driver::run`].
+    pub(super) fn step(&mut self, now: Instant) -> Result<(), Failure> {
+        self.tick(now);
+        self.put_forward(now);
+        self.settle(now)?;
+        if !self.introduced {
+            // Clients wait for it, and a tick is long.
+            self.introduce(now);
+        }
+        // A new leader is told at once what the one before may not have heard.
+        if self.put_forward(now) {
+            self.settle(now)?;
+        }
+        self.leave(now)?;
+        self.settle(now)
+    }
+
+    /// Waits for work, then takes all that is there, up to a round's size. `false`: the end.
+    fn gather(&mut self) -> Result<bool, Failure> {
+        let (mut count, mut bytes) = (0, 0);
+        let mut next = match self.next() {
+            Ok(request) => Some(request),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return Ok(false),
+        };
+        let mut proposals = 0;
+        while let Some(request) = next {
+            if let Request::Stop = request {
+                return Ok(false);
+            }
+            if let Request::Propose(proposal) = &request {
+                (proposals, bytes) = (proposals + 1, bytes + proposal.bytes);
+            }
+            count += 1;
+            self.take(request, Instant::now())?;
+            next = match count < ROUND_COUNT && bytes < ROUND_BYTES {
+                true => self.requests.try_recv().ok().or_else(|| self.one_more(proposals)),
+                false => None,
+            };
+        }
+        self.last_round = proposals;
+        Ok(true)
+    }
+
+    /// Takes a request in; what it leads to is [`Driver::step`]'s.
+    ///
+    /// # Errors
+    /// As [`Driver::run`].
+    pub(super) fn take(&mut self, request: Request, now: Instant) -> Result<(), Failure> {
+        match request {
+            Request::Propose(Proposal { order, reply, bytes }) => {
+                self.pending.add(Waiting {
+                    order,
+                    reply: Some(reply),
+                    bytes,
+                    since: now,
+                    put: None,
+                    tries: 0,
+                });
+            }
+            Request::Read(reply) => self.reads.add(reply),
+            Request::Inbound(inbound) => self.inbound(inbound, now)?,
+            Request::Snapshotted { offer, cut } => {
+                let busy = !self.offered.is_empty();
+                let log = self.replica.log();
+                // Whoever takes over the one before would have to begin anew.
+                if !(busy && log.has_offer()) {
+                    log.offer(offer);
+                }
+                log.cut_to(cut);
+            }
+            Request::HandOver => self.hand_over(),
+            Request::Stop => {}
+        }
+        Ok(())
+    }
+
+    /// The next request. A lone client's next one is near right after its last was answered, and waking a sleeping thread
+    /// takes as long as half a sync: so it is looked out for before sleeping. Of many clients' requests more gather
+    /// meanwhile.
+    fn next(&self) -> Result<Request, RecvTimeoutError> {
+        if (1..=2).contains(&self.last_round) {
+            let until = Instant::now() + LOOKOUT;
+            while Instant::now() < until {
+                if let Ok(request) = self.requests.try_recv() {
+                    return Ok(request);
+                }
+                std::thread::yield_now();
+            }
+        }
+        self.requests.recv_timeout(self.patience(Instant::now()))
+    }
+
+    /// Under load, gives those who are about to ask a moment to do so: a fuller round costs no more syncs. A lone client is
+    /// never kept waiting.
+    fn one_more(&self, gathered: usize) -> Option<Request> {
+        if gathered == 0 || gathered >= self.last_round {
+            return None;
+        }
+        std::thread::yield_now();
+        self.requests.try_recv().ok()
+    }
+}
+
+/// Answers whoever waits for a proposal.
+fn answer(shared: &Shared, waiting: Waiting, outcome: Outcome) {
+    if waiting.bytes > 0 {
+        shared.queued.fetch_sub(waiting.bytes, Relaxed);
+    }
+    if let Some(reply) = waiting.reply {
+        if outcome.is_err() {
+            shared.counters.failed.fetch_add(1, Relaxed);
+        }
+        // Whoever gave up waiting needs no answer.
+        reply.send(outcome).ok();
+    }
+}

@@ -1,0 +1,149 @@
+//! Proposals on their way to the leader, again when they may have been lost.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::super::entry::{Order, Ticket};
+use super::super::handle::Refusal;
+use super::super::pending::Waiting;
+use super::super::replica::Put;
+use super::{Driver, ROUND_BYTES, ROUND_COUNT, answer};
+
+/// Proposals without an answer for so many election timeouts are put forward again.
+const PATIENCE: u32 = 3;
+
+/// A proposal on its way.
+struct Item {
+    number: u64,
+    context: Vec<u8>,
+    data: Vec<u8>,
+    /// The order, when it changes the list of members.
+    change: Option<Order>,
+}
+
+impl Driver {
+    /// Adds a change that nobody waits for.
+    pub(super) fn internal(&mut self, order: Order, now: Instant) {
+        self.pending.add(Waiting { order, reply: None, bytes: 0, since: now, put: None, tries: 0 });
+    }
+
+    /// Everything that waits is put to the leader again: it may not have heard of it. What it has heard of is recognised
+    /// by its ticket.
+    pub(super) fn put_again(&mut self) {
+        self.next_put = 0;
+    }
+
+    /// Puts proposals to the leader that it was not told of, in order. Whether there were any.
+    pub(super) fn put_forward(&mut self, now: Instant) -> bool {
+        let led = (self.replica.leader(), self.replica.term());
+        if led != self.led {
+            self.led = led;
+            self.put_again();
+        }
+        let mut any = false;
+        loop {
+            let batch = if led.0 == raft::INVALID_ID { Vec::new() } else { self.next_batch(now) };
+            if batch.is_empty() {
+                break;
+            }
+            let numbers: Vec<u64> = batch.iter().map(|item| item.number).collect();
+            let after = numbers.last().map_or(self.next_put, |last| last + 1);
+            match self.put(batch) {
+                Put::Taken => (any, self.next_put) = (true, after),
+                Put::NoLeader => break,
+                Put::TooMuch => {
+                    any = true;
+                    self.refuse(&numbers);
+                    self.next_put = after;
+                }
+            }
+        }
+        self.shared.counters.pending.store(self.pending.len() as u64, Relaxed);
+        any
+    }
+
+    /// The next proposals. One that changes the list of members comes alone.
+    fn next_batch(&mut self, now: Instant) -> Vec<Item> {
+        let (next, term) = (self.next_put, self.led.1);
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let floor = self.pending.ticket(0);
+        for (number, waiting) in self.pending.iter_from(next) {
+            let change = waiting.order.conf_change().is_some().then(|| waiting.order.clone());
+            if batch.len() >= ROUND_COUNT || bytes >= ROUND_BYTES || (change.is_some() && !batch.is_empty()) {
+                break;
+            }
+            let alone = change.is_some();
+            let data = if alone { Vec::new() } else { waiting.order.encode() };
+            bytes += data.len();
+            waiting.put = Some((term, now));
+            waiting.tries += 1;
+            let context = Ticket { count: number, ..floor }.encode();
+            batch.push(Item { number, context, data, change });
+            if alone {
+                break;
+            }
+        }
+        batch
+    }
+
+    fn put(&mut self, mut batch: Vec<Item>) -> Put {
+        if let [Item { context, change: Some(order), .. }] = &mut *batch {
+            let own = self.replica.id();
+            if self.leaving.is_some() {
+                return Put::NoLeader;
+            }
+            if *order == (Order::Remove { id: own }) && self.replica.leads() && !self.replica.alone() {
+                // Whoever leads next carries it out: a leader that leaves would take what is under way with it.
+                self.hand_over();
+                return Put::NoLeader;
+            }
+            let change = order.conf_change().expect("only such orders come with themselves");
+            return self.replica.propose_change(std::mem::take(context), &change);
+        }
+        let entries = batch.into_iter().map(|item| (item.context, item.data)).collect();
+        self.replica.propose(entries)
+    }
+
+    fn refuse(&mut self, numbers: &[u64]) {
+        // What was put forward before may have been carried out: of that it cannot be said that nothing was done.
+        let fresh = |waiting: &Waiting| waiting.tries <= 1;
+        for number in numbers {
+            if !self.pending.get(*number).is_some_and(fresh) {
+                continue;
+            }
+            if let Some(waiting) = self.pending.remove(*number) {
+                self.note_lost(&waiting.order);
+                answer(&self.shared, waiting, Err(Refusal::Overloaded));
+            }
+        }
+    }
+
+    /// What became of a change that this member made by itself is no longer waited for.
+    fn note_lost(&mut self, order: &Order) {
+        match order {
+            Order::Publish { .. } => self.introduced = false,
+            Order::Key(_) => self.expiring = false,
+            _ => {}
+        }
+    }
+
+    /// Gives up what has waited for too long, and puts forward again what a leader should have answered by now.
+    pub(super) fn mind_the_late(&mut self, now: Instant) {
+        let limit = self.shared.request_timeout;
+        while let Some(oldest) = self.pending.oldest()
+            && now.saturating_duration_since(oldest.since) > limit
+        {
+            let number = self.pending.first();
+            let Some(waiting) = self.pending.remove(number) else { break };
+            if waiting.reply.is_none() {
+                self.note_lost(&waiting.order);
+            }
+            answer(&self.shared, waiting, Err(Refusal::TimedOut));
+        }
+        let late = self.pending.oldest().and_then(|oldest| oldest.put);
+        if late.is_some_and(|(_, at)| now.saturating_duration_since(at) > self.election * PATIENCE) {
+            self.put_again();
+        }
+    }
+}

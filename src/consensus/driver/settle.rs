@@ -1,0 +1,231 @@
+//! What the replica has to say: entries to apply, answers to give, a leader to know, a snapshot to take over.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use raft::prelude::{ConfChangeType, Entry};
+
+use super::super::entry::Order;
+use super::super::error::Failure;
+use super::super::handle::Refusal;
+use super::super::keeper::Hint;
+use super::super::log::Mark;
+use super::super::replica::Effects;
+use super::super::snapshot;
+use super::super::state::Applied;
+#[cfg(test)]
+use super::super::tests::simulation::plant::{Plant, planted};
+use super::{Driver, answer};
+
+/// The mirror is told to hurry once so many keys wait for it: what it gathers takes memory.
+const HURRY: usize = 4096;
+/// For so many election timeouts a leader that was removed stays.
+const STAYS: u32 = 3;
+/// A write to the log that takes longer is worth a word.
+const SLOW: Duration = Duration::from_secs(1);
+
+impl Driver {
+    /// Has the replica do all that is due.
+    pub(super) fn settle(&mut self, now: Instant) -> Result<(), Failure> {
+        loop {
+            let Self { reads, replica, .. } = self;
+            reads.ask(now, |context| replica.read_index(context));
+            let mut effects = Effects::default();
+            let (started, outbox) = (Instant::now(), &mut self.outbox);
+            let mut send = |messages| outbox.send(messages);
+            if !self.replica.turn(&mut effects, &mut send).map_err(Failure::Log)? {
+                break;
+            }
+            if started.elapsed() > SLOW {
+                let took = started.elapsed().as_millis();
+                tracing::warn!(
+                    "writing to the log took {took} ms: the disk is slow, and every write waits for it"
+                );
+            }
+            if let Some(mark) = effects.installed {
+                self.install(mark)?;
+            }
+            let roster_changed = self.apply(&effects.committed)? || effects.installed.is_some();
+            self.replica.applied();
+            if let Some(leader) = effects.leader {
+                self.led_by(leader);
+            }
+            if roster_changed || effects.leader.is_some() {
+                self.tell_group(now);
+            }
+            // Only now: whoever waits for this looks the published addresses up.
+            if std::mem::take(&mut self.published) {
+                self.shared.ready.send_replace(true);
+            }
+            for (context, index) in effects.readable {
+                self.reads.told(&context, index);
+            }
+            self.reads.answer(self.shared.applied());
+        }
+        if self.replica.log_ref().wants_snapshot() {
+            self.shared.hints.try_send(Hint::Snapshot).ok();
+        }
+        Ok(())
+    }
+
+    /// Applies committed entries under one lock, then answers. Whether the list of members changed.
+    fn apply(&mut self, entries: &[Entry]) -> Result<bool, Failure> {
+        if entries.is_empty() {
+            return Ok(false);
+        }
+        let mut outcomes = Vec::with_capacity(entries.len());
+        let (mut roster_changed, mut regrouped) = (false, false);
+        let mut state = self.shared.write();
+        for entry in entries {
+            // A snapshot may have brought it already.
+            if entry.index <= state.applied.index {
+                continue;
+            }
+            let mine = self.pending.take(&entry.context);
+            let (applied, change) = state.apply(entry, mine.as_ref().map(|waiting| &waiting.order))?;
+            if let Some(change) = change {
+                // Raft cannot lead a group that it does not belong to; until another leads, the list is one change behind.
+                let own =
+                    change.node_id == self.replica.id() && change.change_type == ConfChangeType::RemoveNode;
+                if !(own && self.replica.leads()) {
+                    self.replica.changed(&change).map_err(Failure::Group)?;
+                }
+                regrouped = true;
+            }
+            match applied {
+                Applied::Expired => self.expiring = false,
+                Applied::Roster(_) => roster_changed = true,
+                Applied::Key(_) | Applied::Auth(_) | Applied::Nothing => {}
+            }
+            if let Some(waiting) = mine {
+                outcomes.push((waiting, applied));
+            }
+        }
+        let applied = state.applied;
+        let changed = state.keyspace.changed();
+        self.shared.heed(&state.auth);
+        drop(state);
+        if regrouped {
+            self.replica.keep_position().map_err(Failure::Log)?;
+        }
+        self.shared.moved(self.replica.committed(), applied.index, applied.term);
+        self.shared.counters.pending.store(self.pending.len() as u64, Relaxed);
+        let position = self.shared.position();
+        if roster_changed {
+            // Before the answers: whoever has one finds it in the list.
+            self.shared.set_members(&self.shared.read().roster, self.shared.members().leader);
+        }
+        for (waiting, applied) in outcomes {
+            self.published |= matches!(waiting.order, Order::Publish { .. });
+            answer(&self.shared, waiting, Ok((applied, position)));
+        }
+        self.hint(changed);
+        Ok(roster_changed)
+    }
+
+    /// Tells the keeper that there is something to mirror, and when it should hurry: `changed` keys wait for it.
+    fn hint(&self, changed: usize) {
+        let hint = if changed >= HURRY { Hint::Hurry } else { Hint::Changed };
+        if self.shared.hinted.fetch_max(hint as u8, Relaxed) < hint as u8 {
+            // A full queue holds hints enough.
+            self.shared.hints.try_send(hint).ok();
+        }
+    }
+
+    /// Takes over the state of a snapshot. Watches go on, as far as its events reach back.
+    fn install(&mut self, mark: Mark) -> Result<(), Failure> {
+        let Some((_, mut fresh, path)) = self.fetched.take().filter(|(fetched, ..)| *fetched == mark) else {
+            return Err(Failure::Group(format!(
+                "the state of the snapshot at entry {} is not there",
+                mark.index
+            )));
+        };
+        if let Err(error) = snapshot::adopt(&path) {
+            tracing::warn!("{error}; the next start sees to it");
+        }
+        let mut state = self.shared.write();
+        #[cfg(test)]
+        if planted(Plant::KeysKept) {
+            std::mem::swap(&mut state.keyspace, &mut fresh.keyspace);
+        }
+        let old = state.keyspace.replace(std::mem::take(&mut fresh.keyspace));
+        fresh.keyspace = std::mem::take(&mut state.keyspace);
+        *state = *fresh;
+        self.shared.heed(&state.auth);
+        // Under the lock: whoever mirrors the state must not take this one for the one before.
+        self.shared.replaced(mark);
+        drop(state);
+        // Not under the lock: it may be large.
+        drop(old);
+        self.shared.moved(self.replica.committed(), mark.index, mark.term);
+        // Some of what waits may be part of it, but what came of it is not.
+        let sessions = self.shared.read().sessions.clone();
+        let numbers: Vec<u64> = self.pending.iter_from(0).map(|(number, _)| number).collect();
+        for number in numbers {
+            if sessions.knows(self.pending.ticket(number))
+                && let Some(waiting) = self.pending.remove(number)
+            {
+                // What this member asked for itself is done as well.
+                self.published |= matches!(waiting.order, Order::Publish { .. });
+                self.expiring &= waiting.reply.is_some();
+                answer(&self.shared, waiting, Err(Refusal::TimedOut));
+            }
+        }
+        self.put_again();
+        tracing::info!("took over a snapshot at log index {}", mark.index);
+        self.shared.hints.try_send(Hint::Hurry).ok();
+        Ok(())
+    }
+
+    fn led_by(&mut self, leader: u64) {
+        let counters = &self.shared.counters;
+        let before = self.shared.members().leader;
+        let leader = Some(leader).filter(|id| *id != raft::INVALID_ID);
+        let leads = self.replica.leads();
+        match (counters.leads.swap(leads, Relaxed), leads) {
+            (false, true) => self.shared.clock.lead(self.heartbeat),
+            (true, false) => self.shared.clock.left(),
+            _ => {}
+        }
+        if leader == before {
+            return;
+        }
+        let (own, term) = (self.replica.id(), self.replica.term());
+        match leader {
+            Some(leader) => {
+                counters.leader_changes.fetch_add(1, Relaxed);
+                counters.led_since.store(self.shared.clock.now(), Relaxed);
+                self.hasten = None;
+                tracing::info!("raft: {own:x} elected leader {leader:x} at term {term}");
+            }
+            None => tracing::info!("raft: {own:x} lost its leader at term {term}"),
+        }
+        self.shared.note_leader();
+    }
+
+    /// Tells everybody here who belongs to the group and who leads it.
+    fn tell_group(&mut self, now: Instant) {
+        let state = self.shared.read();
+        let leader = Some(self.replica.leader()).filter(|id| *id != raft::INVALID_ID);
+        self.shared.set_members(&state.roster, leader);
+        self.outbox.set_group(&state.roster);
+        let removed = state.roster.removed.contains(&self.replica.id());
+        drop(state);
+        if removed && self.leaving.is_none() {
+            let leader = self.replica.leader();
+            let knows = leader != raft::INVALID_ID && leader != self.replica.id();
+            self.leaving = Some(if knows { now } else { now + self.election * STAYS });
+        }
+    }
+
+    /// Leaves the group once it was removed. Whoever led it until then hands over and stays for a while: of two, the other
+    /// may not have heard of that, and needs the vote of the one that leaves.
+    pub(super) fn leave(&mut self, now: Instant) -> Result<(), Failure> {
+        match self.leaving {
+            Some(until) if now >= until => return Err(Failure::Removed),
+            Some(_) if self.replica.leads() => self.hand_over(),
+            _ => {}
+        }
+        Ok(())
+    }
+}

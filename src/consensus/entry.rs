@@ -1,0 +1,202 @@
+//! What a log entry says, with its byte form, and the number by which an answer finds its question.
+
+use raft::prelude::{ConfChange, ConfChangeType};
+use thiserror::Error;
+
+use crate::keyspace::{Command, auth};
+
+/// Longest text and largest count that bytes may announce; anything more is damage, not data.
+const MOST: u32 = 1 << 20;
+
+/// Bytes that are not what they should be.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub(super) struct Undecodable(pub(super) &'static str);
+
+/// What the group agrees on, one entry each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// A change of the keyspace.
+    Key(Command),
+    /// A member says its name, where clients reach it, and which data folder it has; at each of its starts.
+    Publish { id: u64, name: String, client_urls: Vec<String>, incarnation: u64 },
+    /// The version the group speaks.
+    Version(String),
+    /// Where peers reach a member.
+    PeerUrls { id: u64, urls: Vec<String> },
+    /// A change of users or roles.
+    Auth(auth::Change),
+    /// Somebody joins, at first without a vote.
+    Add { id: u64, urls: Vec<String> },
+    /// Somebody who joined has caught up and votes from now on.
+    Promote { id: u64 },
+    /// Somebody leaves for good.
+    Remove { id: u64 },
+}
+
+impl Order {
+    /// The change of raft's own list of members that goes with it.
+    pub(super) fn conf_change(&self) -> Option<ConfChange> {
+        let (kind, id) = match self {
+            Self::Add { id, .. } => (ConfChangeType::AddLearnerNode, *id),
+            Self::Promote { id } => (ConfChangeType::AddNode, *id),
+            Self::Remove { id } => (ConfChangeType::RemoveNode, *id),
+            _ => return None,
+        };
+        let mut change = ConfChange::default();
+        change.set_change_type(kind);
+        change.node_id = id;
+        change.context = self.encode().into();
+        Some(change)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        match self {
+            Self::Key(command) => {
+                out.push(1);
+                command.encode(&mut out);
+            }
+            Self::Publish { id, name, client_urls, incarnation } => {
+                out.push(2);
+                out.extend(id.to_le_bytes());
+                put_text(&mut out, name);
+                put_texts(&mut out, client_urls);
+                out.extend(incarnation.to_le_bytes());
+            }
+            Self::Version(version) => {
+                out.push(3);
+                put_text(&mut out, version);
+            }
+            Self::PeerUrls { id, urls } | Self::Add { id, urls } => {
+                out.push(if matches!(self, Self::Add { .. }) { 6 } else { 4 });
+                out.extend(id.to_le_bytes());
+                put_texts(&mut out, urls);
+            }
+            Self::Auth(change) => {
+                out.push(5);
+                change.encode(&mut out);
+            }
+            Self::Promote { id } | Self::Remove { id } => {
+                out.push(if matches!(self, Self::Promote { .. }) { 7 } else { 8 });
+                out.extend(id.to_le_bytes());
+            }
+        }
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let mut read = Reader::new(bytes);
+        let order = match read.byte()? {
+            1 => {
+                let command = Command::decode(read.rest());
+                return command
+                    .map(Self::Key)
+                    .map_err(|_| Undecodable("a change of a key that makes no sense"));
+            }
+            2 => {
+                let (id, name, client_urls) = (read.number()?, read.text()?, read.texts()?);
+                Self::Publish { id, name, client_urls, incarnation: read.number()? }
+            }
+            3 => Self::Version(read.text()?),
+            4 => Self::PeerUrls { id: read.number()?, urls: read.texts()? },
+            5 => {
+                let change = auth::Change::decode(read.rest());
+                return change
+                    .map(Self::Auth)
+                    .map_err(|_| Undecodable("a change of users that makes no sense"));
+            }
+            6 => Self::Add { id: read.number()?, urls: read.texts()? },
+            7 => Self::Promote { id: read.number()? },
+            8 => Self::Remove { id: read.number()? },
+            _ => return Err(Undecodable("a kind of entry that this version does not know")),
+        };
+        read.end()?;
+        Ok(order)
+    }
+}
+
+/// Which proposal an entry came from: the process that made it and a count within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ticket {
+    pub(super) process: u64,
+    pub(super) count: u64,
+    /// Every count below is settled and never comes again.
+    pub(super) floor: u64,
+}
+
+impl Ticket {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(24);
+        for number in [self.process, self.count, self.floor] {
+            out.extend(number.to_le_bytes());
+        }
+        out
+    }
+
+    /// `None`: no proposal of any process (raft's own entries).
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; 24] = bytes.try_into().ok()?;
+        let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        Some(Self { process: number(0), count: number(8), floor: number(16) })
+    }
+}
+
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as u32).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+pub(super) fn put_texts(out: &mut Vec<u8>, texts: &[String]) {
+    out.extend((texts.len() as u32).to_le_bytes());
+    for text in texts {
+        put_text(out, text);
+    }
+}
+
+/// Takes bytes apart; never beyond their end.
+pub(super) struct Reader<'b>(&'b [u8]);
+
+impl<'b> Reader<'b> {
+    pub(super) fn new(bytes: &'b [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn take(&mut self, length: usize) -> Result<&'b [u8], Undecodable> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Undecodable("it ends too early"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, Undecodable> {
+        Ok(self.take(1)?[0])
+    }
+
+    pub(super) fn number(&mut self) -> Result<u64, Undecodable> {
+        self.take(8).map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes were taken")))
+    }
+
+    pub(super) fn count(&mut self) -> Result<u32, Undecodable> {
+        let count = self.take(4).map(|b| u32::from_le_bytes(b.try_into().expect("four bytes were taken")))?;
+        if count > MOST { Err(Undecodable("a length beyond all reason")) } else { Ok(count) }
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, Undecodable> {
+        let length = self.count()? as usize;
+        let text =
+            std::str::from_utf8(self.take(length)?).map_err(|_| Undecodable("text that is not UTF-8"))?;
+        Ok(text.to_owned())
+    }
+
+    pub(super) fn texts(&mut self) -> Result<Vec<String>, Undecodable> {
+        (0..self.count()?).map(|_| self.text()).collect()
+    }
+
+    pub(super) fn rest(&mut self) -> &'b [u8] {
+        std::mem::take(&mut self.0)
+    }
+
+    pub(super) fn end(&self) -> Result<(), Undecodable> {
+        if self.0.is_empty() { Ok(()) } else { Err(Undecodable("there are bytes behind its end")) }
+    }
+}

@@ -1,0 +1,111 @@
+//! Why a member cannot start, and why one stopped.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why the data folder cannot be opened. Nothing in it was changed unless the text says so.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// A file operation failed.
+    #[error("{path}: {doing}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("{path} is in use by process {holder}: stop that one, or give this member a --data-dir of its own", path = path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Its process id, or `unknown`.
+        holder: String,
+    },
+    /// The folder is something else's, or another version's.
+    #[error("{path}: {what}", path = path.display())]
+    Foreign {
+        /// The folder or file.
+        path: PathBuf,
+        /// What was found and what to do.
+        what: String,
+    },
+    /// A file's bytes are not what was written.
+    #[error("{path} is damaged: {what}", path = path.display())]
+    Damaged {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// The group let this member go.
+    #[error(
+        "{path}: member {id:x} was removed from its cluster: its data are of no use to it any more. To let it join again, \
+         empty the folder, add it (ctl member add), and start it with --initial-cluster-state existing",
+        path = path.display()
+    )]
+    Removed {
+        /// The data folder.
+        path: PathBuf,
+        /// The member's id.
+        id: u64,
+    },
+    /// The settings do not fit each other or the folder.
+    #[error("{0}")]
+    Settings(String),
+}
+
+impl OpenError {
+    pub(super) fn io(path: &std::path::Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, doing, source }
+    }
+}
+
+/// Why a running member stopped without being told to.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Failure {
+    /// The log could not be written or read.
+    #[error("the log failed, and without it nothing can be promised: {0}; mend the disk and start again")]
+    Log(String),
+    /// A committed entry could not be understood.
+    #[error("log entry {index} cannot be understood: {what}; was it written by a newer version?")]
+    Entry {
+        /// Its raft index.
+        index: u64,
+        /// Why.
+        what: String,
+    },
+    /// The disk was set back, or lost what it had synced.
+    #[error(
+        "this member's log ends at entry {last}, although it told the others that it had {told}: its data folder is an old \
+         copy or lost writes. It must not vote any more: remove the member from the group (ctl member remove), empty \
+         the data folder, and add it again (ctl member add)"
+    )]
+    Forgotten {
+        /// The last entry it has.
+        last: u64,
+        /// The entry that the leader knows it had.
+        told: u64,
+    },
+    /// The others decided that this member does not belong to them any more.
+    #[error(
+        "this member was removed from the group: its data are of no use to it any more, and it will not start again"
+    )]
+    Removed,
+    /// Raft itself refused to go on.
+    #[error(
+        "the members of the group do not agree on who belongs to it: {0}; restore this member from a backup"
+    )]
+    Group(String),
+    /// Somebody took the data folder away.
+    #[error("{path} is gone, and with it everything that was kept: put it back, then start again", path = .0.display())]
+    FolderGone(PathBuf),
+    /// A thread ended for a reason that is a fault of the program.
+    #[error("the {0} thread ended unexpectedly; its last words are above")]
+    Thread(&'static str),
+}

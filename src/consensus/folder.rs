@@ -1,0 +1,177 @@
+//! The data folder: its layout, its lock, and the room left on its disk.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::error::OpenError;
+
+/// The data folder, locked for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Folder {
+    member: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Folder {
+    /// Makes the folder when it is missing, and locks it.
+    pub(super) fn open(data_dir: &Path) -> Result<Self, OpenError> {
+        refuse_foreign(data_dir)?;
+        let member = data_dir.join("member");
+        for folder in [data_dir, &member] {
+            make(folder)?;
+        }
+        let lock = lock(&data_dir.join("lock"))?;
+        let folder = Self { member, _lock: lock };
+        folder.make_snapshots()?;
+        sync(data_dir)?;
+        Ok(folder)
+    }
+
+    /// Who this member is, and the format of everything else.
+    pub(super) fn identity(&self) -> PathBuf {
+        self.member.join("identity")
+    }
+
+    pub(super) fn make_snapshots(&self) -> Result<(), OpenError> {
+        make(&self.snapshots())
+    }
+
+    /// Whether there is anything of a member's but its identity.
+    pub(super) fn holds_something(&self) -> Result<bool, OpenError> {
+        let snapshots = self.snapshots();
+        let mut found =
+            fs::read_dir(&snapshots).map_err(OpenError::io(&snapshots, "listing the snapshots"))?;
+        Ok(self.log().exists() || self.mirror().exists() || found.next().is_some())
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.member.join("log")
+    }
+
+    pub(super) fn mirror(&self) -> PathBuf {
+        self.member.join("mirror")
+    }
+
+    pub(super) fn snapshots(&self) -> PathBuf {
+        self.member.join("snapshots")
+    }
+
+    /// Where a backup is written before it is handed out.
+    pub(super) fn backups(&self) -> PathBuf {
+        self.member.join("backup")
+    }
+
+    pub(super) fn member(&self) -> &Path {
+        &self.member
+    }
+}
+
+/// Bytes that this process may still write on the disk of `path`.
+pub(super) fn free(path: &Path) -> io::Result<u64> {
+    let stat = nix::sys::statvfs::statvfs(path)?;
+    Ok(stat.blocks_available() * stat.fragment_size())
+}
+
+/// etcd's own files mean other things under the same names.
+fn refuse_foreign(data_dir: &Path) -> Result<(), OpenError> {
+    let found = ["member/wal", "member/snap", "proxy"].into_iter().find(|name| data_dir.join(name).exists());
+    match found {
+        None => Ok(()),
+        Some(name) => Err(OpenError::Foreign {
+            path: data_dir.to_path_buf(),
+            what: format!(
+                "it holds {name}, which is etcd's own: give this member an empty --data-dir and copy the keys over \
+                 from the running etcd (retune ctl import --from URL)"
+            ),
+        }),
+    }
+}
+
+fn make(path: &Path) -> Result<(), OpenError> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {
+            sync(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Only the last folder is this member's own; the ones above it get the usual mode.
+            let above = path.parent().unwrap_or(Path::new("/"));
+            fs::create_dir_all(above).map_err(OpenError::io(above, "making the data folder"))?;
+            DirBuilder::new()
+                .mode(0o700)
+                .create(path)
+                .map_err(OpenError::io(path, "making the data folder"))?;
+            sync(above)
+        }
+        Err(error) => Err(OpenError::io(path, "making the data folder")(error)),
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync(path: &Path) -> Result<(), OpenError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(OpenError::io(path, "syncing the folder"))
+}
+
+fn lock(path: &Path) -> Result<Flock<File>, OpenError> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => OpenError::Foreign {
+            path: path.parent().unwrap_or(path).to_path_buf(),
+            what: format!(
+                "it cannot be written to ({error}): mount it writable, or give this user the right to write"
+            ),
+        },
+        _ => OpenError::io(path, "opening the lock file")(error),
+    })?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut held) => {
+            // Only for the message of the next one to come; the lock itself is the kernel's.
+            let note = format!("{}\n", std::process::id());
+            held.set_len(0)
+                .and_then(|()| held.write_all(note.as_bytes()))
+                .map_err(OpenError::io(path, "writing"))?;
+            Ok(held)
+        }
+        Err((mut file, _)) => {
+            let mut holder = String::new();
+            let read = file.read_to_string(&mut holder);
+            let holder = match holder.trim() {
+                pid if read.is_ok() && pid.parse::<u32>().is_ok() => pid.to_owned(),
+                _ => "unknown".to_owned(),
+            };
+            Err(OpenError::InUse { path: path.parent().unwrap_or(path).to_path_buf(), holder })
+        }
+    }
+}
+
+/// Writes `bytes` to `path` so that after a power cut there is either the old file or the whole new one.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+    let temporary = path.with_extension("new");
+    let write = || {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(OpenError::io(path, "writing"))?;
+    sync(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Moves something out of the way, to be looked at later; answers where it went. What was moved before goes.
+pub(super) fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = path.with_file_name(format!("{name}.damaged"));
+    if aside.exists() {
+        // One is enough to find out what happened, and each is as large as the state.
+        fs::remove_dir_all(&aside).map_err(OpenError::io(&aside, "removing what was moved aside before"))?;
+    }
+    fs::rename(path, &aside).map_err(OpenError::io(path, "moving it aside"))?;
+    sync(path.parent().unwrap_or(Path::new(".")))?;
+    Ok(aside)
+}

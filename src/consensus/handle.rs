@@ -1,0 +1,391 @@
+//! How other rooms reach the replica.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::TrySendError;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::driver::{Proposal, QUEUE, Request};
+use super::entry::Order;
+use super::figures::Figures;
+use super::identity;
+use super::member::{Member, MemberRefusal, Members};
+use super::peers::PeerFigures;
+use super::shared::Shared;
+use super::state::Applied;
+use crate::keyspace::auth::{Auth, Change, Changed, Refused};
+use crate::keyspace::{Command, Error, Event, Keyspace, Operation, Time, Watch, WatchFor};
+
+/// Bytes of values that may wait for their answers; more are refused at once.
+const QUEUED_BYTES: usize = 256 << 20;
+/// What a change of users is reckoned as while it is under way.
+const AUTH_BYTES: usize = 64 << 10;
+/// Between two looks whether the clock is the group's.
+const UNSETTLED: Duration = Duration::from_millis(5);
+/// Places of the queue that clients leave to the other members.
+const PEERS_ROOM: usize = 2048;
+/// How long another member may take to lead in place of one that stops.
+const HAND_OVER: Duration = Duration::from_secs(3);
+/// What the URLs of a member may take together.
+const MEMBER_BYTES: usize = 4096;
+
+/// Where this member's log stands; for the `X-Raft-*` headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The last committed log index known.
+    pub index: u64,
+    /// The term of the last applied entry.
+    pub term: u64,
+}
+
+/// What became of a proposal.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The keyspace's word.
+    pub result: Result<Arc<Event>, Error>,
+    /// Where the log stood.
+    pub position: Position,
+}
+
+/// Why a proposal has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No answer in time; the write is undecided.
+    TimedOut,
+    /// As `TimedOut`, begun shortly before a new leader was elected.
+    LeaderLost,
+    /// As `TimedOut`, with a leader known that is not connected.
+    ConnectionLost,
+    /// The queue is full; nothing was done.
+    Overloaded,
+    /// The disk is nearly full or the state has reached its quota; nothing was done. Deletes are still taken.
+    NoSpace,
+    /// This member is stopping; the write is undecided.
+    Stopping,
+}
+
+/// A way to the replica; cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    /// A folder that must outlive a handle which a test made on the quick.
+    #[cfg(test)]
+    #[allow(dead_code, reason = "it is only held")]
+    pub(super) keep: Option<Arc<tempfile::TempDir>>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("position", &self.position()).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            #[cfg(test)]
+            keep: None,
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Waits until this member has a leader and has published its addresses.
+    pub async fn ready(&self) {
+        let mut ready = self.shared.ready.subscribe();
+        // The sender lives as long as `shared` does.
+        ready.wait_for(|ready| *ready).await.ok();
+    }
+
+    /// The store's clock: does not jump while the process lives. For computing `expires` and remaining seconds.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.shared.clock.now()
+    }
+
+    /// Waits until [`Handle::now`] is the group's clock, and not only this host's: at once, but for the first moments of a
+    /// member that has not heard of a leader.
+    ///
+    /// # Errors
+    /// No leader in bounded time.
+    pub async fn settled(&self) -> Result<(), Refusal> {
+        let since = Instant::now();
+        while !self.shared.clock.settled() {
+            if since.elapsed() > self.shared.request_timeout {
+                return Err(self.shared.lateness(since));
+            }
+            tokio::time::sleep(UNSETTLED).await;
+        }
+        Ok(())
+    }
+
+    /// Has the group carry out `operation`; answers when it is durable and applied here.
+    ///
+    /// # Errors
+    /// No answer in bounded time, or no room for more.
+    pub async fn propose(&self, operation: Operation) -> Result<Answer, Refusal> {
+        let bytes = weight(&operation);
+        if !matches!(operation, Operation::Delete { .. } | Operation::CompareAndDelete { .. }) {
+            self.shared.room()?;
+            self.shared.spend(bytes)?;
+        }
+        let order = Order::Key(Command { at: self.now(), operation });
+        match self.order(order, bytes).await? {
+            (Applied::Key(result), position) => Ok(Answer { result, position }),
+            // It was carried out, but a snapshot brought it here, and with it nothing of what came of it.
+            _ => Err(Refusal::TimedOut),
+        }
+    }
+
+    /// Whether users and roles are heeded: a look at a flag.
+    #[must_use]
+    pub fn guarded(&self) -> bool {
+        self.shared.guarded()
+    }
+
+    /// Users and roles as this member knows them.
+    #[must_use]
+    pub fn auth(&self) -> Arc<Auth> {
+        Arc::clone(&self.shared.read().auth)
+    }
+
+    /// Has the group change users or roles; answers when that is durable and applied here.
+    ///
+    /// # Errors
+    /// No answer in bounded time, or no room for more. What the change itself was refused for is within the answer.
+    pub async fn change_auth(&self, change: Change) -> Result<Result<Changed, Refused>, Refusal> {
+        if matches!(change, Change::PutUser { .. } | Change::PutRole { .. }) {
+            self.shared.room()?;
+            self.shared.spend(AUTH_BYTES)?;
+        }
+        match self.order(Order::Auth(change), AUTH_BYTES).await? {
+            (Applied::Auth(result), _) => Ok(result),
+            _ => Err(Refusal::TimedOut),
+        }
+    }
+
+    async fn order(&self, order: Order, bytes: usize) -> Result<(Applied, Position), Refusal> {
+        let shared = &self.shared;
+        if shared.queued.fetch_add(bytes, Relaxed) > QUEUED_BYTES {
+            shared.queued.fetch_sub(bytes, Relaxed);
+            return Err(Refusal::Overloaded);
+        }
+        // What comes from the other members needs room too, most of all when there is much to do.
+        if shared.requests.len() > QUEUE - PEERS_ROOM {
+            shared.queued.fetch_sub(bytes, Relaxed);
+            return Err(Refusal::Overloaded);
+        }
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Propose(Proposal { order, reply, bytes });
+        if let Err(refused) = shared.requests.try_send(request) {
+            shared.queued.fetch_sub(bytes, Relaxed);
+            return Err(match refused {
+                TrySendError::Full(_) => Refusal::Overloaded,
+                TrySendError::Disconnected(_) => Refusal::Stopping,
+            });
+        }
+        let since = Instant::now();
+        match timeout(shared.request_timeout, answer).await {
+            Ok(Ok(Err(Refusal::TimedOut))) => Err(shared.lateness(since)),
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Refusal::Stopping),
+            Err(_) => {
+                shared.counters.failed.fetch_add(1, Relaxed);
+                Err(shared.lateness(since))
+            }
+        }
+    }
+
+    /// Waits until what `view` shows is not older than this call, by asking the group (`quorum=true`).
+    ///
+    /// # Errors
+    /// No answer in bounded time.
+    pub async fn read_index(&self) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        match self.shared.requests.try_send(Request::Read(reply)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(Refusal::Overloaded),
+            Err(TrySendError::Disconnected(_)) => return Err(Refusal::Stopping),
+        }
+        match timeout(self.shared.request_timeout, answer).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Refusal::Stopping),
+            Err(_) => Err(Refusal::TimedOut),
+        }
+    }
+
+    /// Reads this member's own state. `read` must be quick: it holds up writes.
+    pub fn view<R>(&self, read: impl FnOnce(&Keyspace) -> R) -> R {
+        read(&self.shared.read().keyspace)
+    }
+
+    /// Registers a watch.
+    ///
+    /// # Errors
+    /// `HistoryCleared`.
+    pub fn watch(&self, key: &[u8], what: WatchFor) -> Result<Watch, Error> {
+        self.shared.write().keyspace.watch(key, what)
+    }
+
+    /// Where the log stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.shared.position()
+    }
+
+    /// The group.
+    #[must_use]
+    pub fn members(&self) -> Arc<Members> {
+        self.shared.members()
+    }
+
+    /// The version that the group agreed on; empty until it did.
+    #[must_use]
+    pub fn version(&self) -> String {
+        self.shared.read().roster.version.clone()
+    }
+
+    /// Gives a member other peer URLs.
+    ///
+    /// # Errors
+    /// See [`MemberRefusal`].
+    pub async fn update_member(&self, id: u64, mut urls: Vec<String>) -> Result<(), MemberRefusal> {
+        self.known(id)?;
+        urls.sort();
+        if urls.iter().map(String::len).sum::<usize>() > MEMBER_BYTES {
+            return Err(MemberRefusal::Unsafe);
+        }
+        self.regroup(Order::PeerUrls { id, urls }).await
+    }
+
+    /// Takes a member out of the group.
+    ///
+    /// # Errors
+    /// See [`MemberRefusal`].
+    pub async fn remove_member(&self, id: u64) -> Result<(), MemberRefusal> {
+        self.known(id)?;
+        let members = self.members();
+        let voters = members.all.iter().filter(|member| !member.learner);
+        let (gone, left): (Vec<_>, Vec<_>) = voters.partition(|member| member.id == id);
+        let reached = left.iter().filter(|member| self.reaches(member.id)).count();
+        // A member without a vote is missed by nobody; without one with a vote, the others must still be enough.
+        if !gone.is_empty() && reached < left.len() / 2 + 1 {
+            tracing::warn!(
+                "removing member {id:x} was refused: of the {} that would be left, {reached} can be reached, which is no \
+                 majority",
+                left.len()
+            );
+            return Err(MemberRefusal::Unsafe);
+        }
+        self.regroup(Order::Remove { id }).await
+    }
+
+    /// Takes a member into the group. It has no vote until it has started and caught up.
+    ///
+    /// # Errors
+    /// See [`MemberRefusal`].
+    pub async fn add_member(&self, mut urls: Vec<String>) -> Result<Member, MemberRefusal> {
+        let members = self.members();
+        if members.all.iter().flat_map(|member| &member.peer_urls).any(|url| urls.contains(url)) {
+            return Err(MemberRefusal::UrlTaken);
+        }
+        if !self.shared.listens.load(Relaxed) {
+            tracing::error!(
+                "a member cannot be added: nothing listens for it here. Start this member with --listen-peer-urls and \
+                 --initial-advertise-peer-urls, and tell the cluster of them (ctl member update)"
+            );
+            return Err(MemberRefusal::Unsafe);
+        }
+        if urls.iter().map(String::len).sum::<usize>() > MEMBER_BYTES {
+            return Err(MemberRefusal::Unsafe);
+        }
+        if let Some(waiting) = members.all.iter().find(|member| member.incarnation == 0) {
+            tracing::warn!(
+                "adding a member was refused: {:x} was added before and has not started yet; start it, or remove it",
+                waiting.id
+            );
+            return Err(MemberRefusal::Unsafe);
+        }
+        urls.sort();
+        urls.dedup();
+        let seconds = self.now() / 1_000_000_000;
+        let id = identity::hash((urls.concat() + &seconds.to_string()).as_bytes());
+        self.regroup(Order::Add { id, urls: urls.clone() }).await?;
+        Ok(Member { id, peer_urls: urls, learner: true, ..Member::default() })
+    }
+
+    /// Has another member lead, if this one does; answers when it no longer does, or when that takes too long.
+    pub async fn hand_over(&self) {
+        if !self.figures().leads || self.members().all.iter().filter(|member| !member.learner).count() < 2 {
+            return;
+        }
+        self.shared.requests.try_send(Request::HandOver).ok();
+        let limit = Instant::now() + HAND_OVER;
+        while self.figures().leads && Instant::now() < limit {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn regroup(&self, order: Order) -> Result<(), MemberRefusal> {
+        match self.order(order, MEMBER_BYTES).await {
+            Ok((Applied::Roster(result), _)) => result,
+            Ok(_) | Err(_) => Err(MemberRefusal::Unavailable),
+        }
+    }
+
+    /// Whether a member is this one, or is connected to it.
+    fn reaches(&self, id: u64) -> bool {
+        id == self.members().own_id || self.shared.reaches(id)
+    }
+
+    fn known(&self, id: u64) -> Result<(), MemberRefusal> {
+        if self.shared.read().roster.removed.contains(&id) {
+            return Err(MemberRefusal::Removed);
+        }
+        let known = self.members().all.iter().any(|member| member.id == id);
+        if known { Ok(()) } else { Err(MemberRefusal::Unknown) }
+    }
+
+    /// What is counted of the other members, in the order of ids.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerFigures> {
+        self.shared.peers()
+    }
+
+    /// Whether the group let this member go.
+    #[must_use]
+    pub fn removed(&self) -> bool {
+        self.shared.removed.load(Relaxed)
+    }
+
+    /// Counters and gauges.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures {
+            committed: self.position().index,
+            applied: self.shared.applied(),
+            queued: self.shared.requests.len() as u64,
+            started: self.shared.started,
+            ..self.shared.counters.read()
+        }
+    }
+}
+
+/// Roughly the bytes that a change keeps in memory while it is under way.
+fn weight(operation: &Operation) -> usize {
+    match operation {
+        Operation::Set { key, value, .. }
+        | Operation::Create { key, value, .. }
+        | Operation::Update { key, value, .. }
+        | Operation::CompareAndSwap { key, value, .. } => key.len() + value.len(),
+        Operation::Delete { key, .. } | Operation::CompareAndDelete { key, .. } => key.len(),
+        Operation::Expire => 0,
+    }
+}

@@ -1,0 +1,351 @@
+//! The thread behind the driver: keeps the mirror up to date, writes snapshots, has the log cut back, minds the disk.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::RwLockWriteGuard;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::driver::Request;
+use super::error::Failure;
+use super::folder::{self, Folder};
+use super::log::{Offer, Purger};
+use super::mirror::{Delta, Mirror, MirrorError};
+use super::pairs::{self, Head, Tally};
+use super::peers::Pins;
+use super::shared::{Room, Shared};
+use super::snapshot;
+use super::state::State;
+use crate::keyspace::Changes;
+
+/// Changes are gathered for this long before they are mirrored: a key written often is mirrored once.
+const GATHER: Duration = Duration::from_secs(1);
+/// While the disk is low, or mirror or snapshot failed, they are looked at this often.
+const PAUSE: Duration = Duration::from_secs(1);
+/// With less than this left, or less than the state takes as a snapshot, writes are refused, so that log, mirror and
+/// snapshot do not meet a full disk.
+const RESERVE: u64 = 16 << 20;
+/// So much more must be left before they are taken again.
+const RELIEF: u64 = 8 << 20;
+/// After so many bytes of entries there is a snapshot whatever their number, so that the log does not grow for ever.
+const LONG_LOG: u64 = 128 << 20;
+/// A snapshot that another member needs is made no sooner than this after the last one.
+const WANTED_PAUSE: Duration = Duration::from_millis(500);
+/// A snapshot that failed is tried again no sooner than this.
+const SNAPSHOT_PAUSE: Duration = Duration::from_secs(5);
+/// A mirror that failed is made anew no sooner than this.
+const MIRROR_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the driver tells the keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Hint {
+    /// There is something to mirror.
+    Changed = 1,
+    /// There is much to mirror.
+    Hurry = 2,
+    /// Another member needs a snapshot that knows of it.
+    Snapshot = 3,
+    /// Leave, with everything written.
+    Stop = 4,
+}
+
+/// The keeper.
+pub(super) struct Keeper {
+    pub(super) shared: Arc<Shared>,
+    pub(super) hints: Receiver<Hint>,
+    pub(super) folder: Arc<Folder>,
+    /// `None`: has to be made anew.
+    pub(super) mirror: Option<Mirror>,
+    pub(super) purger: Purger,
+    /// Snapshots that other members are being sent.
+    pub(super) pins: Pins,
+    pub(super) snapshot_count: u64,
+    pub(super) quota: Option<u64>,
+    /// The state's raft index at the last snapshot.
+    pub(super) last_snapshot: u64,
+    /// The newest and the oldest event that the mirror has.
+    pub(super) mirrored_index: u64,
+    pub(super) mirrored_oldest: u64,
+    pub(super) retry_at: Instant,
+    /// After a failure: when a snapshot may be tried again.
+    pub(super) snapshot_at: Option<Instant>,
+    /// Bytes that had been appended to the log at the last snapshot.
+    pub(super) appended_then: u64,
+    /// Another member waits for a snapshot.
+    pub(super) wanted: bool,
+    /// When the last snapshot was done.
+    pub(super) snapshot_done: Option<Instant>,
+    /// The log was told to cut; its files may go after its next round.
+    pub(super) purge: bool,
+}
+
+impl Keeper {
+    /// Keeps until told to stop.
+    ///
+    /// # Errors
+    /// The data folder is gone: what is answered from now on would be kept nowhere.
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        self.mind_the_disk();
+        loop {
+            let hint = match self.wait() {
+                Some(Hint::Changed) => self.gather(),
+                Some(hint) => hint,
+                None => Hint::Changed,
+            };
+            if !self.folder.identity().exists() {
+                return Err(Failure::FolderGone(self.folder.member().to_path_buf()));
+            }
+            self.wanted |= hint == Hint::Snapshot;
+            self.keep();
+            if hint == Hint::Stop {
+                break;
+            }
+        }
+        if let Some(mirror) = &self.mirror
+            && let Err(error) = mirror.barrier()
+        {
+            tracing::warn!("the mirror could not be synced, the next start may take longer: {error}");
+        }
+        Ok(())
+    }
+
+    /// The next hint. `None`: something is amiss, and it is time to look again whether it still is.
+    fn wait(&self) -> Option<Hint> {
+        if self.shared.room().is_ok() && self.mirror.is_some() && self.snapshot_at.is_none() {
+            return Some(self.hints.recv().unwrap_or(Hint::Stop));
+        }
+        match self.hints.recv_timeout(PAUSE) {
+            Ok(hint) => Some(hint),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Hint::Stop),
+        }
+    }
+
+    fn gather(&self) -> Hint {
+        let until = Instant::now() + GATHER;
+        loop {
+            match self.hints.recv_deadline(until) {
+                Ok(Hint::Changed) => {}
+                Ok(hint) => return hint,
+                Err(_) => return Hint::Changed,
+            }
+        }
+    }
+
+    /// One round: mirror, snapshot when due, disk.
+    fn keep(&mut self) {
+        // First of all: what changes from here on is hinted at again, whatever becomes of this round.
+        self.shared.hinted.store(0, Relaxed);
+        let backups = self.shared.backups.take();
+        self.mind_the_disk();
+        if let Some(index) = self.shared.take_replaced() {
+            self.begin_anew(index);
+        }
+        if std::mem::take(&mut self.purge) {
+            self.purger.purge();
+        }
+        let due = self.mirror.is_some() || Instant::now() >= self.retry_at;
+        let mirrored = if due { self.mirror() } else { Ok(()) };
+        if let Err(error) = mirrored {
+            tracing::warn!("the mirror failed and is made anew from memory: {error}");
+            self.lose_mirror();
+        }
+        if self.mirror.is_none() {
+            // It will be made of everything there is, so what changed need not be gathered.
+            drop(self.shared.write().keyspace.take_changes());
+        }
+        self.back_up(backups);
+        self.snapshot_when_due();
+    }
+
+    pub(super) fn lose_mirror(&mut self) {
+        self.let_go();
+        self.retry_at = Instant::now() + MIRROR_PAUSE;
+    }
+
+    /// Drops the mirror. On a thread of its own: sled, when it could not write, may wait for ever for its disk when it is
+    /// closed.
+    fn let_go(&mut self) {
+        let Some(mirror) = self.mirror.take() else { return };
+        let closing = std::thread::Builder::new().name("mirror-closing".to_owned());
+        if let Err(error) = closing.spawn(move || drop(mirror)) {
+            tracing::warn!("the mirror that failed is closed here, since no thread can be started: {error}");
+        }
+    }
+
+    /// The whole state is another: all that the mirror knows is of no use any more.
+    fn begin_anew(&mut self, index: u64) {
+        self.let_go();
+        self.retry_at = Instant::now();
+        self.last_snapshot = index;
+    }
+
+    fn mirror(&mut self) -> Result<(), MirrorError> {
+        let (delta, head, oldest) = self.difference()?;
+        let Some(mirror) = &mut self.mirror else { return Ok(()) };
+        (self.mirrored_index, self.mirrored_oldest) = (head.index, oldest);
+        mirror.write(delta, head)
+    }
+
+    /// After so many entries, or so many bytes of them, and not at once again when it failed.
+    fn snapshot_when_due(&mut self) {
+        let applied =
+            self.mirror.as_ref().map_or(self.shared.applied(), |mirror| mirror.head().applied.index);
+        let appended = self.shared.counters.appended.load(Relaxed);
+        let entries = applied.saturating_sub(self.last_snapshot);
+        // The one just made may not have reached the log yet, which then asks again.
+        let just = self.snapshot_done.is_some_and(|at| at.elapsed() < WANTED_PAUSE);
+        let due = entries >= self.snapshot_count
+            || (entries > 0 && appended - self.appended_then >= LONG_LOG)
+            || (self.wanted && !just);
+        let held = self.snapshot_at.is_some_and(|at| Instant::now() < at);
+        self.wanted = false;
+        if !due || held {
+            return;
+        }
+        match self.snapshot() {
+            Ok(offer) => {
+                self.snapshot_at = None;
+                self.snapshot_done = Some(Instant::now());
+                self.appended_then = appended;
+                self.cut_behind(offer);
+            }
+            Err(error) => {
+                let folder = self.folder.snapshots();
+                tracing::warn!(
+                    "{}: no snapshot could be written, the log grows until one can: {error}",
+                    folder.display()
+                );
+                self.snapshot_at = Some(Instant::now() + SNAPSHOT_PAUSE);
+                if matches!(error, MirrorError::Sled(_) | MirrorError::Content(_)) {
+                    self.lose_mirror();
+                }
+            }
+        }
+    }
+
+    /// Writes a snapshot: of the mirror, which holds nobody up, or without one of what is in memory.
+    fn snapshot(&self) -> Result<Offer, MirrorError> {
+        let (started, folder) = (Instant::now(), self.folder.snapshots());
+        let offer = if let Some(mirror) = &self.mirror {
+            mirror.snapshot(&folder)?;
+            mirror.barrier()?;
+            Offer { mark: mirror.head().applied, members: mirror.head().roster.conf_state() }
+        } else {
+            let state = self.shared.read();
+            snapshot::write(&folder, &state)?;
+            Offer { mark: state.applied, members: state.roster.conf_state() }
+        };
+        snapshot::prune(&folder, &self.pins.all());
+        tracing::debug!("snapshot at log index {} written in {:.1?}", offer.mark.index, started.elapsed());
+        Ok(offer)
+    }
+
+    /// Has the log cut back to the snapshot before the newest, so that both can be gone on from.
+    fn cut_behind(&mut self, offer: Offer) {
+        let applied = offer.mark.index;
+        let before = std::mem::replace(&mut self.last_snapshot, applied);
+        // Made again for a new member: then the one before is still the one before.
+        let before = if before == applied { 0 } else { before };
+        // Whoever is being sent a snapshot needs the entries behind it next.
+        let cut = self.pins.held().map_or(before, |held| before.min(held));
+        self.shared.counters.snapshot_index.store(applied, Relaxed);
+        // The queue is full only under a load that brings the next snapshot soon.
+        self.shared.requests.try_send(Request::Snapshotted { offer, cut }).ok();
+        self.purge = true;
+    }
+
+    /// What the mirror has to be told, or everything when there is none.
+    fn difference(&mut self) -> Result<(Delta, Head, u64), MirrorError> {
+        if self.mirror.is_none() {
+            self.start_anew()?;
+            self.mirrored_index = 0;
+            let mut state = self.shared.write();
+            drop(state.keyspace.take_changes());
+            let state = RwLockWriteGuard::downgrade(state);
+            let pairs = pairs::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
+            let delta = Delta { removed: Vec::new(), pairs: pairs.collect() };
+            return Ok((delta, Head::of(&state, Tally::default()), pairs::first_event(&state.keyspace)));
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.write();
+        // Since this round began: what changed from the state before is not what is asked for.
+        if let Some(index) = shared.take_replaced() {
+            drop(state);
+            self.begin_anew(index);
+            return self.difference();
+        }
+        let changes = state.keyspace.take_changes();
+        let state = RwLockWriteGuard::downgrade(state);
+        let oldest = pairs::first_event(&state.keyspace);
+        Ok((self.delta(&state, &changes), Head::of(&state, Tally::default()), oldest))
+    }
+
+    fn delta(&self, state: &State, changes: &Changes) -> Delta {
+        let keyspace = &state.keyspace;
+        let removed = changes.removed.iter().map(|key| pairs::node_key(key)).collect();
+        let nodes = changes.touched.iter().map(|key| {
+            let value = keyspace.record(key).map(|record| pairs::node_value(&record));
+            (pairs::node_key(key), value)
+        });
+        let mut pairs: Vec<_> = nodes.collect();
+        let first = pairs::first_event(keyspace);
+        for (index, event) in keyspace.events_since(self.mirrored_index.max(first - 1)) {
+            pairs.push((pairs::event_key(index), Some(pairs::event_value(event.map(|event| &**event)))));
+        }
+        // What fell out of the window of events since.
+        let oldest = first.min(self.mirrored_index + 1);
+        for index in self.mirrored_oldest..oldest {
+            pairs.push((pairs::event_key(index), None));
+        }
+        Delta { removed, pairs }
+    }
+
+    /// Removes what is left of a mirror that failed; it was only ever a copy of what is in memory and in the log.
+    fn start_anew(&mut self) -> Result<(), MirrorError> {
+        let path = self.folder.mirror();
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        self.mirror = Some(Mirror::make(&path)?);
+        Ok(())
+    }
+
+    fn mind_the_disk(&self) {
+        let bytes = self.mirror.as_ref().map_or(0, |mirror| mirror.head().tally.bytes);
+        let reserve = RESERVE.max(bytes + bytes / 4);
+        let free = folder::free(self.folder.member());
+        if let Err(error) = &free {
+            tracing::warn!("how much room the disk has cannot be told: {error}");
+        }
+        let free = free.ok();
+        let needed = if self.shared.room().is_ok() { reserve } else { reserve + RELIEF };
+        let low = free.is_some_and(|free| free < needed);
+        let room = match self.quota {
+            _ if low => Room::DiskLow,
+            Some(quota) if bytes > quota => Room::QuotaReached,
+            _ => Room::Enough,
+        };
+        // A byte that is written takes room in the log, in the mirror and in a snapshot, and sled takes some more.
+        let credit =
+            free.map_or(i64::MAX, |free| i64::try_from(free.saturating_sub(reserve) / 4).unwrap_or(i64::MAX));
+        self.shared.credit.store(credit, Relaxed);
+        if self.shared.set_room(room) {
+            let folder = self.folder.member().display();
+            match room {
+                Room::Enough => tracing::info!("{folder}: there is room again: writes are taken"),
+                Room::DiskLow => tracing::error!(
+                    "{folder}: less than {} MiB are left on its disk: writes are refused until there is room; deletes \
+                     are taken",
+                    reserve >> 20
+                ),
+                Room::QuotaReached => tracing::error!(
+                    "the state holds {bytes} bytes, more than --quota-backend-bytes allows: only deletes are taken"
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! The raft log on disk: entries, hard state and where the log begins, one synced batch a round.
+
+mod storage;
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use raft::Storage as _;
+use raft::prelude::{ConfState, Entry, HardState};
+use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize, RecoveryMode};
+
+use super::entry::Reader;
+use super::error::OpenError;
+use super::figures::Counters;
+use super::folder;
+use super::guard::{Finding, Guarded, Marks};
+#[cfg(test)]
+use super::tests::simulation::plant::{Plant, planted};
+
+/// The log's library can hold many groups; here there is one.
+const GROUP: u64 = 1;
+const ROUND: &[u8] = b"round";
+const POSITION: &[u8] = b"position";
+/// A file of the log; small enough that cutting the log back frees room soon.
+const FILE: ReadableSize = ReadableSize::mb(16);
+/// Files are deleted once the log is longer than this.
+const LONGEST: ReadableSize = ReadableSize::mb(32);
+/// How much of the log's end is kept in memory, where raft reads it again right after writing it.
+const CACHED_ENTRIES: usize = 4096;
+const CACHED_BYTES: usize = 8 << 20;
+/// A file of the log begins with a name and a version of at least this many bytes.
+const HEADER: usize = 40;
+/// What an entry takes in the log beside its data, roughly.
+const ENTRY_BYTES: usize = 48;
+/// How long to wait before a write to a full disk is tried again.
+const FULL: Duration = Duration::from_millis(500);
+/// And how much room there must be: the log reserves two megabytes at a time.
+const ROOM: u64 = 8 << 20;
+
+/// Tells the log's library what an entry is.
+struct Entries;
+
+impl MessageExt for Entries {
+    type Entry = Entry;
+
+    fn index(entry: &Entry) -> u64 {
+        entry.index
+    }
+}
+
+/// An entry of the log by index and term.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) index: u64,
+    pub(super) term: u64,
+}
+
+/// The log of one member. Owned by the replica, whose raft reads it.
+pub(super) struct Log {
+    engine: Arc<Engine<Guarded>>,
+    hard: HardState,
+    members: ConfState,
+    /// The entry before the first one kept.
+    start: Mark,
+    last: Mark,
+    round: u64,
+    marks: Marks,
+    cache: VecDeque<Entry>,
+    cached_bytes: usize,
+    /// Put into the next batch: entries up to here may go.
+    cut: Option<Mark>,
+    /// The newest snapshot on disk, for members that need what was cut.
+    offer: Option<Offer>,
+    /// Somebody needs a snapshot, and the one on offer will not do.
+    wanted: Cell<bool>,
+    counters: Arc<Counters>,
+}
+
+/// A snapshot on disk that other members may be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    pub(super) mark: Mark,
+    pub(super) members: ConfState,
+}
+
+/// The part of the log that the keeper's thread may use: deleting files that are no longer needed.
+#[derive(Clone)]
+pub(super) struct Purger(Arc<Engine<Guarded>>);
+
+impl Log {
+    /// Opens the log below `path`; makes it when it is missing.
+    pub(super) fn open(path: &Path, marks: Marks, counters: Arc<Counters>) -> Result<Self, OpenError> {
+        let config = Config {
+            dir: path.to_string_lossy().into_owned(),
+            recovery_mode: RecoveryMode::TolerateTailCorruption,
+            recovery_threads: 2,
+            // The processor is what is short, not the disk.
+            batch_compression_threshold: ReadableSize(0),
+            target_file_size: FILE,
+            // What an earlier life of a file left behind would look like a write that was torn.
+            enable_log_recycle: false,
+            purge_threshold: LONGEST,
+            ..Config::default()
+        };
+        let files = Arc::new(Guarded::new(marks, Arc::clone(&counters)));
+        remove_unborn(path)?;
+        let opened = Engine::open_with_file_system(config, Arc::clone(&files));
+        let findings = files.opened();
+        let engine = Arc::new(opened.map_err(|error| match error {
+            raft_engine::Error::Io(error) if !findings.iter().any(|finding| finding.refused) => {
+                OpenError::io(path, "opening the log")(error)
+            }
+            error => damaged(path, &error.to_string(), &findings),
+        })?);
+        for Finding { path, offset, .. } in findings {
+            let path = path.display();
+            tracing::warn!(
+                "{path}: the last write before the crash was cut off at byte {offset}; unless the disk is at fault, it \
+                 was never answered"
+            );
+        }
+        // The engine syncs what it writes to its first files, but not that they have names.
+        folder::sync(path)?;
+        let round = engine.get(GROUP, ROUND).and_then(|bytes| marks.round(&bytes)).unwrap_or(0);
+        let (hard, start) = match engine.get(GROUP, POSITION) {
+            Some(bytes) => read_position(&bytes)
+                .ok_or_else(|| damaged(path, "the place where it begins is unreadable", &[]))?,
+            None => Default::default(),
+        };
+        let mut log = Self {
+            engine,
+            hard,
+            members: ConfState::default(),
+            start,
+            last: start,
+            round,
+            marks,
+            cache: VecDeque::new(),
+            cached_bytes: 0,
+            cut: None,
+            offer: None,
+            wanted: Cell::new(false),
+            counters,
+        };
+        log.find_end(path)?;
+        Ok(log)
+    }
+
+    /// Finds the last entry, and whether there is a gap.
+    fn find_end(&mut self, path: &Path) -> Result<(), OpenError> {
+        let (first, last) = (self.engine.first_index(GROUP), self.engine.last_index(GROUP));
+        let (Some(first), Some(last)) = (first, last) else { return Ok(()) };
+        if first > self.start.index + 1 {
+            let what = format!("entries {} to {} are missing", self.start.index + 1, first - 1);
+            return Err(damaged(path, &what, &[]));
+        }
+        if last > self.start.index {
+            let entry = self.engine.get_entry::<Entries>(GROUP, last);
+            let entry = entry
+                .ok()
+                .flatten()
+                .ok_or_else(|| damaged(path, &format!("entry {last} is unreadable"), &[]))?;
+            self.last = Mark { index: last, term: entry.term };
+        }
+        Ok(())
+    }
+
+    /// Reads every entry behind `applied` once: raft would give up in the middle of its work on one that is damaged.
+    pub(super) fn check_tail(&mut self, path: &Path, applied: u64) -> Result<(), OpenError> {
+        let mut next = applied.max(self.start.index) + 1;
+        while next <= self.last.index {
+            let mut found = Vec::new();
+            let end = self.last.index + 1;
+            let fetched =
+                self.engine.fetch_entries_to::<Entries>(GROUP, next, end, Some(CACHED_BYTES), &mut found);
+            let count = match fetched {
+                Ok(count) if count > 0 => count as u64,
+                Ok(_) => return Err(damaged(path, &format!("entry {next} is missing"), &[])),
+                Err(error) => return Err(damaged(path, &format!("entries behind {next}: {error}"), &[])),
+            };
+            next += count;
+            // The last of them are what raft reads first of all.
+            let last = self.last;
+            self.remember(found);
+            self.last = last;
+        }
+        Ok(())
+    }
+
+    pub(super) fn purger(&self) -> Purger {
+        Purger(Arc::clone(&self.engine))
+    }
+
+    /// The entry before the first one kept.
+    pub(super) fn start(&self) -> Mark {
+        self.start
+    }
+
+    pub(super) fn last(&self) -> Mark {
+        self.last
+    }
+
+    /// Begins an empty log behind `start`, as at the birth of a group or where a snapshot takes over.
+    pub(super) fn begin(&mut self, start: Mark, term: u64) -> Result<(), String> {
+        self.hard.term = self.hard.term.max(term);
+        self.hard.commit = start.index;
+        let stale = self.engine.last_index(GROUP).is_some();
+        self.start = start;
+        self.last = start;
+        self.cache.clear();
+        self.cached_bytes = 0;
+        self.write(&|batch| {
+            if stale {
+                batch.add_command(GROUP, Command::Clean);
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes a snapshot in place of everything: the log goes on behind it.
+    pub(super) fn replace(&mut self, start: Mark) -> Result<(), String> {
+        // What the file offered tells nothing about these members any more.
+        self.offer = None;
+        self.cut = None;
+        self.begin(start, start.term)
+    }
+
+    /// Who belongs to the group, by the state that goes with this log.
+    pub(super) fn set_members(&mut self, members: ConfState) {
+        self.members = members;
+    }
+
+    /// A snapshot is on disk that other members may have.
+    pub(super) fn offer(&mut self, offer: Offer) {
+        self.offer = Some(offer);
+    }
+
+    /// Whether the snapshot on offer still goes with the log.
+    pub(super) fn has_offer(&self) -> bool {
+        self.offer.as_ref().is_some_and(|offer| offer.mark.index >= self.start.index)
+    }
+
+    /// Whether a snapshot was asked for that is not there; asking resets it.
+    pub(super) fn wants_snapshot(&self) -> bool {
+        self.wanted.take()
+    }
+
+    /// What was last known to be committed when that was written down.
+    pub(super) fn commit(&self) -> u64 {
+        self.hard.commit
+    }
+
+    /// What the state has was committed, whatever the log remembers of it.
+    pub(super) fn known_committed(&mut self, applied: u64) {
+        self.hard.commit = self.hard.commit.max(applied);
+        self.hard.term = self.hard.term.max(1);
+    }
+
+    /// Has the next round drop the entries up to `to` (they are in a durable snapshot).
+    pub(super) fn cut_to(&mut self, to: u64) {
+        #[cfg(test)]
+        let to = if planted(Plant::CutTooFar) { u64::MAX } else { to };
+        let to = to.min(self.last.index);
+        if to > self.start.index
+            && let Ok(term) = self.term(to)
+        {
+            self.cut = Some(Mark { index: to, term });
+        }
+    }
+
+    /// As it would be if what is committed were known only to this process.
+    #[cfg(test)]
+    pub(super) fn forgetting_commit(&self, mut hard: HardState) -> HardState {
+        if planted(Plant::CommitForgotten) {
+            hard.commit = self.hard.commit;
+        }
+        hard
+    }
+
+    /// Terms, vote and commit index, to be kept with the next write.
+    pub(super) fn note(&mut self, hard: HardState) {
+        self.hard = hard;
+    }
+
+    /// Appends a round and syncs it. Waits while the disk is full.
+    pub(super) fn append(&mut self, entries: Vec<Entry>) -> Result<(), String> {
+        let cut = self.cut.take();
+        self.start = cut.unwrap_or(self.start);
+        self.write(&|batch| {
+            if let Some(cut) = cut {
+                batch.add_command(GROUP, Command::Compact { index: cut.index + 1 });
+            }
+            if entries.is_empty() { Ok(()) } else { batch.add_entries::<Entries>(GROUP, &entries) }
+        })?;
+        let bytes: usize = entries.iter().map(|entry| entry.data.len() + ENTRY_BYTES).sum();
+        self.counters.appended.fetch_add(bytes as u64, Relaxed);
+        self.remember(entries);
+        Ok(())
+    }
+
+    /// Writes and syncs one batch, which `fill` fills; anew for each try.
+    fn write(&mut self, fill: &dyn Fn(&mut LogBatch) -> raft_engine::Result<()>) -> Result<(), String> {
+        #[cfg(test)]
+        super::tests::simulation::plant::power()?;
+        self.round += 1;
+        let mut waited = false;
+        loop {
+            let mut batch = LogBatch::default();
+            let filled = fill(&mut batch)
+                .and_then(|()| batch.put(GROUP, ROUND.to_vec(), self.marks.of(self.round)))
+                .and_then(|()| batch.put(GROUP, POSITION.to_vec(), self.position()));
+            match filled.and_then(|()| self.engine.write(&mut batch, true)) {
+                Ok(_) => break,
+                Err(error) if is_full(&error) => self.wait_for_room(&error, &mut waited),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        if waited {
+            tracing::info!("the disk of the log has room again: writes go on");
+        }
+        let used = u64::try_from(self.engine.get_used_size()).unwrap_or(u64::MAX);
+        self.counters.log_bytes.store(used, Relaxed);
+        Ok(())
+    }
+
+    /// Each try of a write that fails begins a new file, so none is made before it may succeed.
+    fn wait_for_room(&self, error: &raft_engine::Error, waited: &mut bool) {
+        if !std::mem::replace(waited, true) {
+            tracing::error!("the disk of the log is full: writes wait until there is room ({error})");
+        }
+        loop {
+            std::thread::park_timeout(FULL);
+            match folder::free(Path::new(self.engine.path())) {
+                Ok(free) if free < ROOM => {}
+                _ => break,
+            }
+        }
+    }
+
+    fn position(&self) -> Vec<u8> {
+        let vote = self.hard.vote;
+        #[cfg(test)]
+        let vote = if planted(Plant::VoteForgotten) { 0 } else { vote };
+        let numbers = [self.hard.term, vote, self.hard.commit, self.start.index, self.start.term];
+        numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    fn remember(&mut self, entries: Vec<Entry>) {
+        let Some(first) = entries.first() else { return };
+        // A new leader may overwrite what was never committed.
+        while let Some(last) = self.cache.pop_back_if(|last| last.index >= first.index) {
+            self.cached_bytes -= last.data.len().min(self.cached_bytes);
+        }
+        for entry in entries {
+            self.last = Mark { index: entry.index, term: entry.term };
+            self.cached_bytes += entry.data.len();
+            self.cache.push_back(entry);
+        }
+        while self.cache.len() > CACHED_ENTRIES || (self.cached_bytes > CACHED_BYTES && self.cache.len() > 1)
+        {
+            let Some(gone) = self.cache.pop_front() else { break };
+            self.cached_bytes -= gone.data.len().min(self.cached_bytes);
+        }
+    }
+
+    fn cached(&self, index: u64) -> Option<usize> {
+        let first = self.cache.front()?.index;
+        let at = usize::try_from(index.checked_sub(first)?).ok()?;
+        (at < self.cache.len()).then_some(at)
+    }
+}
+
+impl Purger {
+    /// Deletes the files that hold nothing but what was cut.
+    pub(super) fn purge(&self) {
+        if let Err(error) = self.0.purge_expired_files() {
+            tracing::warn!("old files of the log could not be deleted, they take up room: {error}");
+        }
+    }
+}
+
+/// Removes a newest file that has no header yet. One is left when a disk was full as the log went on to a new file; the
+/// library would take the file before it, which is still the one in use, for a closed one and its end for damage. A
+/// header is synced before anything is written behind it, so such a file holds nothing.
+fn remove_unborn(path: &Path) -> Result<(), OpenError> {
+    let mut files = match std::fs::read_dir(path) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>(),
+        Err(_) => return Ok(()),
+    };
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "raftlog"));
+    files.sort();
+    // The only file is another matter: whatever was in it is gone.
+    while files.len() > 1
+        && let Some(newest) = files.pop()
+    {
+        let bytes = std::fs::read(&newest).map_err(OpenError::io(&newest, "reading"))?;
+        if bytes.len() >= HEADER && bytes.iter().any(|byte| *byte != 0) {
+            break;
+        }
+        std::fs::remove_file(&newest)
+            .map_err(OpenError::io(&newest, "removing a log file without a header"))?;
+        tracing::info!("{}: a file of the log that was never begun is removed", newest.display());
+    }
+    Ok(())
+}
+
+fn is_full(error: &raft_engine::Error) -> bool {
+    match error {
+        // The library keeps the error's number only in its text.
+        raft_engine::Error::Io(error) => {
+            error.kind() == std::io::ErrorKind::StorageFull || error.to_string().contains("nospace")
+        }
+        raft_engine::Error::TryAgain(_) => true,
+        _ => false,
+    }
+}
+
+fn read_position(bytes: &[u8]) -> Option<(HardState, Mark)> {
+    let mut read = Reader::new(bytes);
+    let mut next = || read.number().ok();
+    let mut hard = HardState::default();
+    (hard.term, hard.vote, hard.commit) = (next()?, next()?, next()?);
+    let start = Mark { index: next()?, term: next()? };
+    read.end().ok()?;
+    Some((hard, start))
+}
+
+fn damaged(path: &Path, error: &str, findings: &[Finding]) -> OpenError {
+    let what = match findings.iter().find(|finding| finding.refused) {
+        Some(Finding { path, offset, .. }) => format!(
+            "{} is unreadable from byte {offset}, and what is written behind it was answered to clients. Nothing was \
+             changed. Put the data folder back from a backup; to go on without those writes, start from the newest \
+             snapshot: move the log folder away",
+            path.display()
+        ),
+        None => format!(
+            "{error}. Nothing was changed. Put the data folder back from a backup; to go on from the newest snapshot \
+             without what was written since, move the log folder away"
+        ),
+    };
+    OpenError::Damaged { path: path.to_path_buf(), what }
+}

@@ -1,0 +1,291 @@
+//! The durable mirror of the state, in sled: changed pairs and the head in one batch.
+//!
+//! What sled 0.34 is known for is kept at bay here: its `flush` is no fsync, so [`Mirror::barrier`] syncs its file
+//! itself, and nothing is answered on its word; values that it would put into files it never syncs are cut into parts;
+//! half-written files that a kill during its opening leaves, on which it would choke, are removed before; its panics on
+//! damaged files are caught; and what it hands out is held against a tally, since it may forget the end of what was
+//! written to it.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use sha1::{Digest as _, Sha1};
+use sled::{Batch, Db};
+use thiserror::Error;
+
+use super::entry::Undecodable;
+use super::pairs::{Builder, Head, Tally, Weight, weigh};
+use super::snapshot::Writing;
+use super::state::State;
+
+const HEAD: &[u8] = b"h";
+/// Longer values are cut into parts of this size.
+const PART: usize = 32 << 10;
+const WHOLE: u8 = 0;
+const PARTS: u8 = 1;
+/// sled keeps this much of its pages in memory. Reads do not come here, so little is enough.
+const CACHE: u64 = 4 << 20;
+/// Opening takes longer only when it will never end.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Why the mirror cannot be used.
+#[derive(Debug, Error)]
+pub(super) enum MirrorError {
+    #[error("{0}")]
+    Sled(#[from] sled::Error),
+    #[error("{0}")]
+    Content(#[from] Undecodable),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("it cannot be opened: {0}")]
+    Opening(String),
+}
+
+/// What changed since the mirror was last written.
+#[derive(Debug, Default)]
+pub(super) struct Delta {
+    /// Subtrees that are gone, as keys of pairs; before everything else.
+    pub(super) removed: Vec<Vec<u8>>,
+    /// Pairs with their new value; `None` is gone.
+    pub(super) pairs: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// The mirror.
+pub(super) struct Mirror {
+    db: Db,
+    path: PathBuf,
+    head: Head,
+}
+
+impl Mirror {
+    /// Opens what is at `path` and reads the state from it. `None`: nothing was there.
+    pub(super) fn open(path: &Path) -> Result<Option<(Self, State)>, MirrorError> {
+        if !path.join("db").exists() {
+            return Ok(None);
+        }
+        let path = path.to_path_buf();
+        guarded(move || {
+            let db = open(&path)?;
+            let head = db.get(HEAD)?.ok_or(Undecodable("it has no head"))?;
+            let head = Head::decode(&head)?;
+            let mirror = Self { db, path, head };
+            let mut builder = Builder::new();
+            mirror.each(|key, value| builder.pair(key, value).map_err(MirrorError::from))?;
+            let state = builder.finish(&mirror.head)?;
+            Ok(Some((mirror, state)))
+        })
+    }
+
+    /// Makes an empty mirror at `path`, where nothing may be.
+    pub(super) fn make(path: &Path) -> Result<Self, MirrorError> {
+        let path = path.to_path_buf();
+        guarded(move || Ok(Self { db: open(&path)?, path, head: Head::default() }))
+    }
+
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Writes a delta and the head that it leads to, in one batch. `head`'s tally is kept here.
+    pub(super) fn write(&mut self, delta: Delta, head: Head) -> Result<(), MirrorError> {
+        let mut batch = Batch::default();
+        let mut tally = self.head.tally;
+        let mut gone = HashSet::new();
+        for root in delta.removed {
+            self.remove_below(&root, &mut batch, &mut tally, &mut gone)?;
+        }
+        for (key, value) in delta.pairs {
+            if !gone.contains(&key)
+                && let Some(stored) = self.db.get(&key)?
+            {
+                tally.remove(drop_stored(&key, &stored, &mut batch)?);
+            }
+            match value {
+                None => batch.remove(key),
+                Some(value) => {
+                    tally.add(weigh(&key, &value));
+                    store(key, &value, &mut batch);
+                }
+            }
+        }
+        let head = Head { tally, ..head };
+        batch.insert(HEAD, head.encode());
+        self.db.apply_batch(batch)?;
+        self.db.flush()?;
+        self.head = head;
+        Ok(())
+    }
+
+    fn remove_below(
+        &self,
+        root: &[u8],
+        batch: &mut Batch,
+        tally: &mut Tally,
+        gone: &mut HashSet<Vec<u8>>,
+    ) -> Result<(), MirrorError> {
+        let below = [root, b"/"].concat();
+        let own = self.db.get(root)?.map(|value| Ok((root.into(), value)));
+        for pair in own.into_iter().chain(self.db.scan_prefix(below)) {
+            let (key, stored) = pair?;
+            if gone.insert(key.to_vec()) {
+                tally.remove(drop_stored(&key, &stored, batch)?);
+                batch.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes all that was written durable. Slow.
+    pub(super) fn barrier(&self) -> io::Result<()> {
+        self.db.flush().map_err(io::Error::other)?;
+        // The kernel syncs the file whichever descriptor asks.
+        File::open(self.path.join("db"))?.sync_all()?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Writes the state as of the last `write` as a snapshot, unless the pairs do not add up.
+    pub(super) fn snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
+        let mut writing = Writing::begin(folder, &self.head)?;
+        let mut tally = Tally::default();
+        let copied = self.each(|key, value| {
+            tally.add(weigh(key, value));
+            Ok(writing.pair(key, value)?)
+        });
+        if let Err(error) = copied {
+            writing.discard();
+            return Err(error);
+        }
+        if tally != self.head.tally {
+            writing.discard();
+            return Err(Undecodable("the pairs do not add up to what was written").into());
+        }
+        Ok(writing.finish()?)
+    }
+
+    /// Hands out every pair of the state, put together from its parts.
+    fn each(&self, mut take: impl FnMut(&[u8], &[u8]) -> Result<(), MirrorError>) -> Result<(), MirrorError> {
+        for prefix in [b"n", b"e"] {
+            for pair in self.db.scan_prefix(prefix) {
+                let (key, stored) = pair?;
+                match stored.split_first() {
+                    Some((&WHOLE, value)) => take(&key, value)?,
+                    Some((&PARTS, stub)) => take(&key, &self.assemble(&key, Stub::decode(stub)?)?)?,
+                    _ => return Err(Undecodable("a pair in an unknown form").into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn assemble(&self, key: &[u8], stub: Stub) -> Result<Vec<u8>, MirrorError> {
+        let mut value = Vec::new();
+        for part in 0..stub.parts {
+            let stored = self.db.get(part_key(stub.id, part))?;
+            value.extend_from_slice(&stored.ok_or(Undecodable("a part of a long value is missing"))?);
+        }
+        if weigh(key, &value) != stub.weight {
+            return Err(Undecodable("the parts of a long value do not fit").into());
+        }
+        Ok(value)
+    }
+}
+
+/// What stands in place of a value that is kept in parts.
+#[derive(Clone, Copy)]
+struct Stub {
+    id: u64,
+    parts: u64,
+    weight: Weight,
+}
+
+impl Stub {
+    fn encode(self) -> Vec<u8> {
+        let mut out = vec![PARTS];
+        for number in [self.id, self.parts, self.weight.hash, self.weight.bytes] {
+            out.extend(number.to_le_bytes());
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let mut read = super::entry::Reader::new(bytes);
+        let (id, parts) = (read.number()?, read.number()?);
+        let weight = Weight { hash: read.number()?, bytes: read.number()? };
+        read.end()?;
+        Ok(Self { id, parts, weight })
+    }
+}
+
+/// A pair's key and content name its parts: no two pairs share them, and writing the same again changes nothing.
+fn part_id(key: &[u8], value: &[u8]) -> u64 {
+    let mut digest = Sha1::new();
+    digest.update((key.len() as u64).to_le_bytes());
+    digest.update(key);
+    digest.update(value);
+    u64::from_be_bytes(digest.finalize()[..8].try_into().expect("a digest has twenty bytes"))
+}
+
+fn part_key(id: u64, part: u64) -> Vec<u8> {
+    [b"p".as_slice(), &id.to_be_bytes(), &part.to_be_bytes()].concat()
+}
+
+fn store(key: Vec<u8>, value: &[u8], batch: &mut Batch) {
+    if value.len() <= PART {
+        batch.insert(key, [&[WHOLE], value].concat());
+        return;
+    }
+    let weight = weigh(&key, value);
+    let stub = Stub { id: part_id(&key, value), parts: value.len().div_ceil(PART) as u64, weight };
+    for (part, bytes) in value.chunks(PART).enumerate() {
+        batch.insert(part_key(stub.id, part as u64), bytes);
+    }
+    batch.insert(key, stub.encode());
+}
+
+/// Removes the parts of a stored value, if it has any; answers what the pair weighed.
+fn drop_stored(key: &[u8], stored: &[u8], batch: &mut Batch) -> Result<Weight, MirrorError> {
+    match stored.split_first() {
+        Some((&WHOLE, value)) => Ok(weigh(key, value)),
+        Some((&PARTS, stub)) => {
+            let stub = Stub::decode(stub)?;
+            for part in 0..stub.parts {
+                batch.remove(part_key(stub.id, part));
+            }
+            Ok(stub.weight)
+        }
+        _ => Err(Undecodable("a pair in an unknown form").into()),
+    }
+}
+
+fn open(path: &Path) -> Result<Db, MirrorError> {
+    if path.exists() {
+        for entry in fs::read_dir(path)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "generating") {
+                fs::remove_file(path)?;
+            }
+        }
+    }
+    let config = sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None);
+    Ok(config.open()?)
+}
+
+/// Runs `work` on a thread of its own, so that neither a panic nor an endless loop in it is the program's.
+fn guarded<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, MirrorError> + Send + 'static,
+) -> Result<T, MirrorError> {
+    let (send, receive) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("mirror-opening".to_owned());
+    thread.spawn(move || send.send(work()).ok())?;
+    match receive.recv_timeout(PATIENCE) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(MirrorError::Opening("it takes too long".to_owned())),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            Err(MirrorError::Opening("sled gave up on its files".to_owned()))
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A member as a whole: opened, run, stopped.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{TrySendError, bounded};
+use tokio::sync::oneshot;
+
+use super::driver::{Driver, Introduction, Outbox, Parts, QUEUE, Request};
+use super::error::{Failure, OpenError};
+use super::figures::Counters;
+use super::folder::Folder;
+use super::handle::Handle;
+use super::identity::Identity;
+use super::keeper::{Hint, Keeper};
+use super::pairs;
+use super::peers::{self, Book, PeerServer, Peers, Pins, Post, Survey};
+use super::recover::{Recovered, alone, belongs, recover};
+use super::replica::Replica;
+use super::settings::{Settings, Start};
+use super::shared::{Beginning, Shared};
+use crate::stop::{Loops, Stop};
+use crate::tls::Connector;
+
+/// Hints that may wait for the keeper: one of each kind says all.
+const HINTS: usize = 8;
+/// A driver that waits for a full disk does not hear that it should stop.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One member of the store. Its threads live until [`Node::run`] ends.
+pub struct Node {
+    shared: Arc<Shared>,
+    peers: Peers,
+    driver: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    driver_ended: oneshot::Receiver<Result<(), Failure>>,
+    keeper_ended: oneshot::Receiver<Result<(), Failure>>,
+}
+
+impl Node {
+    /// Opens the data folder, makes whole what a crash left, and starts the threads. Blocks. `found` is what other members
+    /// said of their group, for a folder that is empty.
+    ///
+    /// # Errors
+    /// The folder is another's, in use, damaged or cannot be written. It is left as it was.
+    pub fn open(settings: Settings, found: Option<&Survey>) -> Result<Self, OpenError> {
+        let folder = Arc::new(Folder::open(&settings.data_dir)?);
+        let (mut identity, beginning) = Identity::open(&folder, &settings, found)?;
+        let counters = Arc::new(Counters::default());
+        let mut recovered = recover(&folder, &mut identity, beginning, &counters)?;
+        if settings.start == Start::ForceNew {
+            recovered = alone(recovered, &folder, identity.id)?;
+        }
+        belongs(&recovered.state, identity.id, &settings)?;
+        let (send_request, requests) = bounded(QUEUE);
+        let (send_hint, hints) = bounded(HINTS);
+        let Recovered { log, state, mirror, snapshot } = recovered;
+        counters.snapshot_index.store(snapshot, Relaxed);
+        let applied = state.applied.index;
+        let roster = state.roster.clone();
+        let (mirrored_index, mirrored_oldest) = (state.keyspace.index(), pairs::first_event(&state.keyspace));
+        let purger = log.purger();
+        let ticks = settings.election.as_millis() / settings.heartbeat.as_millis().max(1);
+        let ticks = usize::try_from(ticks).unwrap_or(usize::MAX).max(2);
+        let replica = Replica::new(identity.id, log, applied, ticks).map_err(OpenError::Settings)?;
+        let shared = Arc::new(Shared::new(Beginning {
+            state,
+            own_id: identity.id,
+            cluster_id: identity.cluster,
+            request_timeout: settings.request_timeout(),
+            counters,
+            requests: send_request,
+            hints: send_hint,
+        }));
+        let (process, pins) = (rand::random(), Pins::default());
+        let (post, peers) = wire(&shared, &identity, process, &settings, &folder, pins.clone())?;
+        post.set_group(&roster);
+        shared.post.set(post.clone()).ok();
+        let parts = Parts {
+            replica,
+            shared: Arc::clone(&shared),
+            requests,
+            process,
+            introduction: Introduction {
+                name: settings.name,
+                client_urls: settings.client_urls,
+                incarnation: identity.incarnation(),
+                version: settings.version,
+            },
+            outbox: Outbox::Post(post),
+            heartbeat: settings.heartbeat,
+            election: settings.election,
+        };
+        let driver = Driver::new(parts, Instant::now());
+        let keeper = Keeper {
+            shared: Arc::clone(&shared),
+            hints,
+            folder,
+            mirror,
+            purger,
+            pins,
+            snapshot_count: settings.snapshot_count.max(1),
+            quota: settings.quota,
+            last_snapshot: snapshot,
+            mirrored_index,
+            mirrored_oldest,
+            retry_at: Instant::now(),
+            snapshot_at: None,
+            appended_then: 0,
+            wanted: false,
+            snapshot_done: None,
+            purge: false,
+        };
+        Self::start(shared, peers, driver, keeper)
+    }
+
+    fn start(shared: Arc<Shared>, peers: Peers, driver: Driver, keeper: Keeper) -> Result<Self, OpenError> {
+        let failed =
+            |error: std::io::Error| OpenError::Settings(format!("no thread can be started: {error}"));
+        let (driver_done, driver_ended) = oneshot::channel();
+        let (keeper_done, keeper_ended) = oneshot::channel();
+        // A thread that panics drops its sender without a word, which says enough.
+        let driver = std::thread::Builder::new().name("consensus".to_owned()).spawn(move || {
+            driver_done.send(driver.run()).ok();
+        });
+        let keeper = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
+            keeper_done.send(keeper.run()).ok();
+        });
+        let (driver, keeper) = (driver.map_err(failed)?, keeper.map_err(failed)?);
+        Ok(Self { shared, peers, driver, keeper, driver_ended, keeper_ended })
+    }
+
+    /// A way to the replica.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.shared))
+    }
+
+    /// Runs until `stop` is requested, then writes everything down and ends the threads. Other members reach this one at
+    /// `server`.
+    ///
+    /// # Errors
+    /// The member had to stop by itself.
+    pub async fn run(self, server: PeerServer, stop: Stop) -> Result<(), Failure> {
+        let Self { shared, peers, driver, keeper, mut driver_ended, mut keeper_ended } = self;
+        shared.listens.store(!server.urls().is_empty(), Relaxed);
+        let stop_peers = Stop::new();
+        let mut loops = Loops::new(stop_peers.clone());
+        loops.spawn("peers", peers.run(server, stop_peers));
+        let result = tokio::select! {
+            () = stop.wait() => Ok(()),
+            ended = &mut driver_ended => ended.unwrap_or(Err(Failure::Thread("consensus"))),
+            ended = &mut keeper_ended => ended.unwrap_or(Err(Failure::Thread("keeper"))),
+            ended = loops.first_failure() => {
+                tracing::error!("{ended}");
+                Err(Failure::Thread("peers"))
+            }
+        };
+        shared.removed.store(result == Err(Failure::Removed), Relaxed);
+        let end = tokio::task::spawn_blocking(move || {
+            // Full queues mean that the threads are at work and will come to it; they are given a moment.
+            shared.requests.send_timeout(Request::Stop, PATIENCE).ok();
+            let until = Instant::now() + PATIENCE;
+            while !driver.is_finished() && Instant::now() < until {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            shared.hints.send_timeout(Hint::Stop, PATIENCE).ok();
+            if driver.is_finished() {
+                // The panic, if it was one, has been reported.
+                driver.join().ok();
+                keeper.join().ok();
+            } else {
+                tracing::warn!(
+                    "the log is still waiting for its disk; what it was given has not been answered"
+                );
+            }
+        });
+        end.await.ok();
+        // Last: the others hear at once that this one is gone, and not while it still has something to say.
+        loops.drain(PATIENCE).await;
+        result
+    }
+}
+
+/// The way to the other members.
+fn wire(
+    shared: &Arc<Shared>,
+    identity: &Identity,
+    process: u64,
+    settings: &Settings,
+    folder: &Folder,
+    pins: Pins,
+) -> Result<(Post, Peers), OpenError> {
+    let tls = settings.peer_tls.as_ref().map(Connector::open).transpose();
+    let (inbox, clock) = (shared.requests.clone(), Arc::downgrade(shared));
+    Ok(Peers::new(peers::Beginning {
+        book: Book {
+            cluster: identity.cluster,
+            own: identity.id,
+            process,
+            incarnation: identity.incarnation(),
+            version: settings.version.clone(),
+            ..Book::default()
+        },
+        election: settings.election,
+        snapshots: folder.snapshots(),
+        tls: tls.map_err(|error| OpenError::Settings(error.to_string()))?,
+        deliver: Arc::new(move |inbound| match inbox.try_send(Request::Inbound(inbound)) {
+            Ok(()) => Ok(()),
+            Err(
+                TrySendError::Full(Request::Inbound(back))
+                | TrySendError::Disconnected(Request::Inbound(back)),
+            ) => Err(back),
+            Err(_) => Ok(()),
+        }),
+        now: Arc::new(move || clock.upgrade().map_or(0, |shared| shared.clock.now())),
+        pins,
+    }))
+}

@@ -1,0 +1,215 @@
+//! The state as pairs of bytes: what the mirror keeps one by one and a snapshot keeps in a row.
+//!
+//! | key | value |
+//! |---|---|
+//! | `n` and a node's key | the node |
+//! | `e` and an index, big endian | the event, or nothing for an index that was no key's |
+//!
+//! Beside them stands a [`Head`]. Its tally tells whether any pair was lost, doubled or is older than the others.
+
+use std::sync::Arc;
+
+use super::entry::{Reader, Undecodable};
+use super::log::Mark;
+use super::roster::Roster;
+use super::session::Sessions;
+use super::state::State;
+use crate::keyspace::auth::Auth;
+use crate::keyspace::{Event, Keyspace, Loader, Record, Time};
+
+const NODE: u8 = b'n';
+const EVENT: u8 = b'e';
+const FORMAT: u8 = 1;
+/// Bytes of values from which on an event is not kept over a restart.
+const LARGE_EVENT: usize = 128 << 10;
+
+/// A sum over pairs that does not depend on their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) count: u64,
+    pub(super) sum: u64,
+    pub(super) bytes: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, weight: Weight) {
+        self.count = self.count.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(weight.hash);
+        self.bytes = self.bytes.wrapping_add(weight.bytes);
+    }
+
+    pub(super) fn remove(&mut self, weight: Weight) {
+        self.count = self.count.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(weight.hash);
+        self.bytes = self.bytes.wrapping_sub(weight.bytes);
+    }
+}
+
+/// What one pair adds to a tally.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Weight {
+    pub(super) hash: u64,
+    pub(super) bytes: u64,
+}
+
+pub(super) fn weigh(key: &[u8], value: &[u8]) -> Weight {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    let name = hasher.clone().finalize();
+    hasher.update(value);
+    // What counts towards the quota: past events go by themselves.
+    let bytes = if key.first() == Some(&NODE) { (key.len() + value.len()) as u64 } else { 0 };
+    Weight { hash: u64::from(name) << 32 | u64::from(hasher.finalize()), bytes }
+}
+
+/// What the pairs belong to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) applied: Mark,
+    /// The keyspace's index.
+    pub(super) index: u64,
+    pub(super) seen: Time,
+    pub(super) roster: Roster,
+    pub(super) auth: Arc<Auth>,
+    pub(super) sessions: Sessions,
+    pub(super) tally: Tally,
+}
+
+impl Head {
+    /// Of `state`, with a tally that is kept elsewhere.
+    pub(super) fn of(state: &State, tally: Tally) -> Self {
+        Self {
+            applied: state.applied,
+            index: state.keyspace.index(),
+            seen: state.seen,
+            roster: state.roster.clone(),
+            auth: Arc::clone(&state.auth),
+            sessions: state.sessions.clone(),
+            tally,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Self { applied, index, seen, roster, auth, sessions, tally } = self;
+        let mut out = vec![FORMAT];
+        for number in [applied.index, applied.term, *index, *seen as u64, tally.count, tally.sum, tally.bytes]
+        {
+            out.extend(number.to_le_bytes());
+        }
+        for part in [roster.encode(), auth.encode(), sessions.encode()] {
+            out.extend((part.len() as u64).to_le_bytes());
+            out.extend(part);
+        }
+        out.extend(crc32fast::hash(&out).to_le_bytes());
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let body = bytes.len().checked_sub(4).ok_or(Undecodable("it is too short"))?;
+        let (body, check) = bytes.split_at(body);
+        if crc32fast::hash(body).to_le_bytes() != check {
+            return Err(Undecodable("its checksum does not fit"));
+        }
+        let mut read = Reader::new(body);
+        if read.byte()? != FORMAT {
+            return Err(Undecodable("it has a format that this version does not know"));
+        }
+        let applied = Mark { index: read.number()?, term: read.number()? };
+        let (index, seen) = (read.number()?, read.number()? as Time);
+        let tally = Tally { count: read.number()?, sum: read.number()?, bytes: read.number()? };
+        let mut head = Self { applied, index, seen, tally, ..Self::default() };
+        head.roster = Roster::decode(part(&mut read)?)?;
+        let auth =
+            Auth::decode(part(&mut read)?).map_err(|_| Undecodable("the users in it make no sense"))?;
+        head.auth = Arc::new(auth);
+        head.sessions = Sessions::decode(part(&mut read)?)?;
+        read.end()?;
+        Ok(head)
+    }
+}
+
+fn part<'b>(read: &mut Reader<'b>) -> Result<&'b [u8], Undecodable> {
+    let length = usize::try_from(read.number()?).unwrap_or(usize::MAX);
+    read.take(length)
+}
+
+pub(super) fn node_key(key: &[u8]) -> Vec<u8> {
+    [&[NODE], key].concat()
+}
+
+pub(super) fn event_key(index: u64) -> Vec<u8> {
+    [&[EVENT], index.to_be_bytes().as_slice()].concat()
+}
+
+pub(super) fn node_value(record: &Record) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    record.encode(&mut out);
+    out
+}
+
+pub(super) fn event_value(event: Option<&Event>) -> Vec<u8> {
+    let mut out = Vec::new();
+    if let Some(event) = event {
+        event.encode(&mut out);
+    }
+    out
+}
+
+/// Makes a state of pairs, in any order.
+pub(super) struct Builder {
+    loader: Loader,
+    tally: Tally,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self { loader: Loader::new(), tally: Tally::default() }
+    }
+
+    pub(super) fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), Undecodable> {
+        self.tally.add(weigh(key, value));
+        match key.split_first() {
+            Some((&NODE, key)) => {
+                let record = Record::decode(value).map_err(|_| Undecodable("a node that makes no sense"))?;
+                self.loader.node(key, record).map_err(|_| Undecodable("a node where none can be"))
+            }
+            Some((&EVENT, index)) => {
+                let index = index.try_into().map_err(|_| Undecodable("an event without an index"))?;
+                let event = (!value.is_empty()).then(|| Event::decode(value)).transpose();
+                let event = event.map_err(|_| Undecodable("an event that makes no sense"))?;
+                let index = u64::from_be_bytes(index);
+                self.loader.event(index, event).map_err(|_| Undecodable("an event where none can be"))
+            }
+            _ => Err(Undecodable("a pair of an unknown kind")),
+        }
+    }
+
+    /// The state, if the pairs are all there.
+    pub(super) fn finish(self, head: &Head) -> Result<State, Undecodable> {
+        if self.tally != head.tally {
+            return Err(Undecodable("the pairs do not add up to what was written"));
+        }
+        let keyspace = self.loader.finish(head.index).map_err(|_| Undecodable("the pairs make no tree"))?;
+        let Head { applied, seen, roster, auth, sessions, .. } = head.clone();
+        Ok(State { keyspace, roster, auth, sessions, applied, seen })
+    }
+}
+
+/// All pairs of a keyspace.
+pub(super) fn all(keyspace: &Keyspace) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let nodes = keyspace.nodes().map(|(key, record)| (node_key(&key), node_value(&record)));
+    let events = keyspace.events_since(first_event(keyspace) - 1);
+    let events = events.map(|(index, event)| (event_key(index), event_value(event.map(|e| &**e))));
+    nodes.chain(events).collect()
+}
+
+/// The index of the first event that is kept: those up to the last one with a large value are not, since each would be
+/// written twice more, as what is and as what was. A watch that wants one after a restart is told that it is cleared.
+pub(super) fn first_event(keyspace: &Keyspace) -> u64 {
+    let mut first = None;
+    for (index, event) in keyspace.events_since(0) {
+        let large = event.is_some_and(|event| event.weight() > LARGE_EVENT);
+        first = if large { Some(index + 1) } else { first.or(Some(index)) };
+    }
+    first.unwrap_or(keyspace.index() + 1)
+}

@@ -1,0 +1,204 @@
+//! Who may speak to this member: the group as it knows it, and the check of each greeting against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderValue};
+
+use super::form;
+use crate::consensus::member::Member;
+
+/// What a greeting and a request for a snapshot are checked against. The driver gives a new one whenever the group changes.
+#[derive(Clone, Debug, Default)]
+pub(in crate::consensus) struct Book {
+    pub(in crate::consensus) cluster: u64,
+    pub(in crate::consensus) own: u64,
+    /// Drawn at each start of the process.
+    pub(in crate::consensus) process: u64,
+    /// Of this member's data folder.
+    pub(in crate::consensus) incarnation: u64,
+    pub(in crate::consensus) members: BTreeMap<u64, Known>,
+    /// Members by what other members say of them: the log has not told of them yet.
+    pub(in crate::consensus) strangers: BTreeMap<u64, Member>,
+    /// Ids that may never come back.
+    pub(in crate::consensus) removed: BTreeSet<u64>,
+    /// This program's version and the group's, as `/version` tells them.
+    pub(in crate::consensus) version: String,
+    pub(in crate::consensus) cluster_version: String,
+}
+
+/// A member as the group knows it.
+#[derive(Clone, Debug)]
+pub(in crate::consensus) struct Known {
+    pub(in crate::consensus) member: Member,
+    /// Of its data folder; `None` until it has told.
+    pub(in crate::consensus) incarnation: Option<u64>,
+}
+
+impl Known {
+    pub(super) fn of(member: &Member) -> Self {
+        let incarnation = Some(member.incarnation).filter(|incarnation| *incarnation != 0);
+        Self { member: member.clone(), incarnation }
+    }
+}
+
+/// Who calls, and whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Greeting {
+    pub(super) cluster: u64,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) process: u64,
+    pub(super) incarnation: u64,
+    pub(super) oldest: u32,
+    pub(super) newest: u32,
+}
+
+/// Why a call is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) reason: String,
+}
+
+const CLUSTER: &str = "Retune-Cluster";
+const FROM: &str = "Retune-From";
+const TO: &str = "Retune-To";
+const PROCESS: &str = "Retune-Process";
+const INCARNATION: &str = "Retune-Incarnation";
+const OLDEST: &str = "Retune-Form-Min";
+const NEWEST: &str = "Retune-Form-Max";
+
+impl Greeting {
+    /// The greeting of `book`'s owner for `to`.
+    pub(super) fn of(book: &Book, to: u64) -> Self {
+        Self {
+            cluster: book.cluster,
+            from: book.own,
+            to,
+            process: book.process,
+            incarnation: book.incarnation,
+            oldest: form::OLDEST,
+            newest: form::NEWEST,
+        }
+    }
+
+    pub(super) fn headers(&self) -> [(&'static str, String); 7] {
+        let hex = |number: u64| format!("{number:x}");
+        [
+            (CLUSTER, hex(self.cluster)),
+            (FROM, hex(self.from)),
+            (TO, hex(self.to)),
+            (PROCESS, hex(self.process)),
+            (INCARNATION, hex(self.incarnation)),
+            (OLDEST, self.oldest.to_string()),
+            (NEWEST, self.newest.to_string()),
+        ]
+    }
+
+    pub(super) fn read(headers: &HeaderMap<HeaderValue>) -> Result<Self, Refusal> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let hex = |name| text(name).and_then(|text| u64::from_str_radix(text, 16).ok());
+        let number = |name| text(name).and_then(|text| text.parse().ok());
+        let all = (hex(CLUSTER), hex(FROM), hex(TO), hex(PROCESS), hex(INCARNATION));
+        match (all, number(OLDEST), number(NEWEST)) {
+            (
+                (Some(cluster), Some(from), Some(to), Some(process), Some(incarnation)),
+                Some(oldest),
+                Some(newest),
+            ) => Ok(Self { cluster, from, to, process, incarnation, oldest, newest }),
+            _ => Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "this address is for the members of a retune store only",
+            )),
+        }
+    }
+
+    /// The newest form that both sides speak.
+    pub(super) fn form(&self) -> Result<u32, Refusal> {
+        let newest = self.newest.min(form::NEWEST);
+        if newest >= self.oldest.max(form::OLDEST) {
+            return Ok(newest);
+        }
+        let (oldest, own) = (self.oldest, form::NEWEST);
+        Err(Refusal::new(
+            StatusCode::UPGRADE_REQUIRED,
+            format!(
+                "member {:x} speaks the forms {oldest} to {} and member {:x} {} to {own}: upgrade the older one, one \
+                 version after the other",
+                self.from,
+                self.newest,
+                self.to,
+                form::OLDEST
+            ),
+        ))
+    }
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into() }
+    }
+}
+
+impl Book {
+    /// Whether a call may be believed.
+    pub(super) fn check(&self, greeting: &Greeting) -> Result<(), Refusal> {
+        let (from, to) = (greeting.from, greeting.to);
+        if greeting.cluster != self.cluster {
+            return Err(Refusal::new(
+                StatusCode::PRECONDITION_FAILED,
+                format!(
+                    "another cluster: member {from:x} belongs to {:x}, member {:x} to {:x}; do both have the same \
+                     --initial-cluster-token and --initial-cluster?",
+                    greeting.cluster, self.own, self.cluster
+                ),
+            ));
+        }
+        if to != self.own {
+            return Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                format!(
+                    "another member answers at this address: it is {:x}'s, and {to:x} was wanted; check the peer URLs \
+                     of both",
+                    self.own
+                ),
+            ));
+        }
+        if self.removed.contains(&from) {
+            return Err(Refusal::new(
+                StatusCode::GONE,
+                format!(
+                    "member {from:x} was removed from the cluster: to come back it must be added as a new one"
+                ),
+            ));
+        }
+        if self.strangers.contains_key(&from) {
+            return Ok(());
+        }
+        let Some(known) = self.members.get(&from) else {
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "member {from:x} is not known to member {to:x}: if this lasts, was it added to the cluster?"
+                ),
+            ));
+        };
+        if known.incarnation.is_some_and(|incarnation| incarnation != greeting.incarnation) {
+            return Err(Refusal::new(
+                StatusCode::CONFLICT,
+                format!(
+                    "member {from:x} comes with another data folder than the one it had: remove the member and add it \
+                     again"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a stream from `id` may go on.
+    pub(super) fn knows(&self, id: u64) -> bool {
+        let known = self.members.contains_key(&id) || self.strangers.contains_key(&id);
+        known && !self.removed.contains(&id)
+    }
+}

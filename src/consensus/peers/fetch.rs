@@ -1,0 +1,336 @@
+//! Fetching a snapshot that another member announced: one at a time, the newest wins, and what broke is resumed.
+
+use std::convert::Infallible;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
+use hyper::{Response, StatusCode};
+use raft::prelude::Message;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Inbound;
+use super::book::Greeting;
+use super::dial::{self, ask, dial};
+use super::office::Office;
+use super::part::{self, Part};
+use super::routes::SNAPSHOTS;
+use super::sender::{refusal, request};
+use crate::backoff::Backoff;
+use crate::consensus::snapshot;
+use crate::consensus::state::State;
+use crate::stop::Stop;
+
+/// Without a byte for this long, a transfer is begun anew.
+const IDLE: Duration = Duration::from_secs(10);
+/// Old parts are looked for this often.
+const TIDY: Duration = Duration::from_secs(600);
+/// Tries in a row that brought nothing, and files that were damaged, until it is given up.
+const FRUITLESS: u32 = 10;
+const DAMAGED: u32 = 3;
+const FIRST: Duration = Duration::from_millis(50);
+const CEILING: Duration = Duration::from_secs(1);
+
+/// A snapshot that was announced.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) from: u64,
+    pub(super) message: Message,
+}
+
+/// The newest announcement that was not seen to yet.
+#[derive(Debug, Default)]
+pub(super) struct Wish {
+    wanted: Mutex<Option<Wanted>>,
+    changed: Notify,
+}
+
+/// Why a try brought no snapshot.
+enum Trouble {
+    /// It may work another time; whether bytes came.
+    Broken { why: String, progress: bool },
+    /// What came is no snapshot.
+    Damaged(String),
+    /// It will not work.
+    Final(String),
+}
+
+impl Wanted {
+    fn index(&self) -> u64 {
+        self.message.get_snapshot().get_metadata().index
+    }
+
+    fn term(&self) -> u64 {
+        self.message.get_snapshot().get_metadata().term
+    }
+}
+
+impl Wish {
+    pub(super) fn set(&self, wanted: Wanted) {
+        let mut slot = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.as_ref().is_none_or(|before| before.message.term <= wanted.message.term) {
+            *slot = Some(wanted);
+        }
+        drop(slot);
+        self.changed.notify_one();
+    }
+
+    async fn next(&self) -> Wanted {
+        loop {
+            if let Some(wanted) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return wanted;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Waits for an announcement of another leader, which overrides `current`; one of the same file only renews it.
+    async fn other(&self, current: &Mutex<Wanted>) -> Wanted {
+        loop {
+            let next = self.next().await;
+            let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+            if next.message.term < current.message.term {
+                continue;
+            }
+            // A later snapshot of the same leader is not worth beginning anew for: what lies between comes from its log.
+            let same_leader = next.from == current.from && next.message.term == current.message.term;
+            if !same_leader {
+                return next;
+            }
+            if next.index() == current.index() {
+                *current = next;
+            }
+        }
+    }
+}
+
+/// Fetches what is announced until the stop.
+pub(super) async fn run(office: Arc<Office>, stop: Stop) -> Result<(), io::Error> {
+    let mut overriding = None;
+    loop {
+        let wanted = match overriding.take() {
+            Some(wanted) => wanted,
+            None => tokio::select! {
+                wanted = office.wish.next() => wanted,
+                never = tidy(&office.snapshots) => match never {},
+                () = stop.wait() => return Ok(()),
+            },
+        };
+        let current = Mutex::new(wanted);
+        tokio::select! {
+            () = fetch(&office, &current) => {}
+            other = office.wish.other(&current) => overriding = Some(other),
+            () = stop.wait() => return Ok(()),
+        }
+    }
+}
+
+/// While nothing is fetched, old parts are looked for now and then.
+async fn tidy(folder: &Path) -> Infallible {
+    loop {
+        part::tidy(folder).await;
+        sleep(TIDY).await;
+    }
+}
+
+async fn fetch(office: &Office, current: &Mutex<Wanted>) {
+    let now = || current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let wanted = now();
+    let (index, from) = (wanted.index(), wanted.from);
+    let (mut fruitless, mut damaged) = (0, 0);
+    let mut backoff = Backoff::new(FIRST, CEILING);
+    let begun = Instant::now();
+    let given_up = loop {
+        match attempt(office, &wanted).await {
+            Ok((state, path)) => {
+                tracing::info!("the snapshot at log index {index} is here after {:.1?}", begun.elapsed());
+                let message = Box::new(now().message);
+                return office.report(Inbound::Fetched { message, state, path }).await;
+            }
+            Err(Trouble::Final(why)) => break why,
+            Err(Trouble::Damaged(why)) => {
+                damaged += 1;
+                tracing::warn!("the snapshot at log index {index} from member {from:x} is damaged: {why}");
+                if damaged == DAMAGED {
+                    break "it came damaged each time".to_owned();
+                }
+            }
+            Err(Trouble::Broken { why, progress }) => {
+                fruitless = if progress { 0 } else { fruitless + 1 };
+                if fruitless == FRUITLESS {
+                    break why;
+                }
+                if progress {
+                    backoff.reset();
+                }
+                tracing::info!("the snapshot at log index {index} is fetched on in a moment: {why}");
+            }
+        }
+        sleep(backoff.next()).await;
+    };
+    tracing::warn!("the snapshot at log index {index} from member {from:x} could not be fetched: {given_up}");
+    if let Some(lane) = office.lane(from) {
+        lane.give_up(index);
+    }
+}
+
+/// One try at each of the member's URLs.
+async fn attempt(office: &Office, wanted: &Wanted) -> Result<(Box<State>, PathBuf), Trouble> {
+    let (index, term) = (wanted.index(), wanted.term());
+    let path = office.snapshots.join(format!("{index:016x}.{}", snapshot::FETCHED));
+    // It may have come before, and the driver have been told in vain.
+    if path.exists()
+        && let Ok(state) = check(path.clone(), index, term).await
+    {
+        return Ok((state, path));
+    }
+    let lane = office.lane(wanted.from).ok_or_else(|| Trouble::Final("its member left".to_owned()))?;
+    let mut trouble = Trouble::Broken { why: "its member has no URL".to_owned(), progress: false };
+    for url in lane.urls() {
+        match transfer(office, &url, wanted).await {
+            Ok(part) => {
+                match check(part.clone(), index, term).await {
+                    Ok(state) => {
+                        part::settle(&part, &path)
+                            .await
+                            .map_err(|error| Trouble::Final(error.to_string()))?;
+                        return Ok((state, path));
+                    }
+                    Err(trouble @ Trouble::Damaged(_)) => {
+                        tokio::fs::remove_file(&part).await.ok();
+                        return Err(trouble);
+                    }
+                    Err(trouble) => return Err(trouble),
+                };
+            }
+            Err(Trouble::Broken { why, progress: false }) => {
+                trouble = Trouble::Broken { why, progress: false };
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Err(trouble)
+}
+
+/// Reads the whole file, as a restart would.
+async fn check(path: PathBuf, index: u64, term: u64) -> Result<Box<State>, Trouble> {
+    let read = spawn_blocking(move || snapshot::read(&path)).await;
+    let state = read.map_err(|error| Trouble::Final(error.to_string()))?;
+    let state = state.map_err(|error| match error {
+        crate::consensus::error::OpenError::Damaged { .. } => Trouble::Damaged(error.to_string()),
+        other => Trouble::Final(other.to_string()),
+    })?;
+    if state.applied.index != index || (term != 0 && state.applied.term != term) {
+        let is = state.applied;
+        return Err(Trouble::Damaged(format!("it is of log index {} and term {}", is.index, is.term)));
+    }
+    Ok(Box::new(state))
+}
+
+/// Brings the rest of the file from `url`; answers where it lies.
+async fn transfer(office: &Office, url: &str, wanted: &Wanted) -> Result<PathBuf, Trouble> {
+    let before = part::find(&office.snapshots, wanted.index()).await;
+    let asked = async {
+        let pipe = dial(url, office.tls.as_ref()).await?;
+        let greeting = Greeting::of(&office.book(), wanted.from);
+        let path = format!("{SNAPSHOTS}{:016x}", wanted.index());
+        let mut request = request(url, &path, &greeting)?;
+        if let Some(part) = &before {
+            let headers = request.headers_mut();
+            let value = |text: String| text.parse().map_err(io::Error::other);
+            headers.insert(RANGE, value(format!("bytes={}-", part.length))?);
+            headers.insert(IF_RANGE, value(part.tag.clone())?);
+        }
+        ask(pipe, request, |response| async {
+            // What became of the transfer is no matter of the connection.
+            Ok(receive(office, wanted, before.as_ref(), response).await)
+        })
+        .await
+    };
+    asked
+        .await
+        .unwrap_or_else(|error| Err(Trouble::Broken { why: format!("{url}: {error}"), progress: false }))
+}
+
+async fn receive(
+    office: &Office,
+    wanted: &Wanted,
+    before: Option<&Part>,
+    response: Response<Incoming>,
+) -> Result<PathBuf, Trouble> {
+    let broken = |error: io::Error| Trouble::Broken { why: error.to_string(), progress: false };
+    let status = response.status();
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let resumed = status == StatusCode::PARTIAL_CONTENT;
+    if !resumed && status != StatusCode::OK {
+        let retry = status == StatusCode::FORBIDDEN || status.is_server_error();
+        let reason = timeout(IDLE, refusal(response)).await.map_err(|_| dial::late("its answer never ended"));
+        let reason = reason.flatten().map_or_else(|error| error.to_string(), |refusal| refusal.reason);
+        return Err(if retry {
+            Trouble::Broken { why: reason, progress: false }
+        } else {
+            Trouble::Final(reason)
+        });
+    }
+    let tag = header(ETAG).unwrap_or_default().to_owned();
+    let length: u64 = header(CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let have = before.filter(|_| resumed).map_or(0, |part| part.length);
+    if resumed && !header(CONTENT_RANGE).is_some_and(|range| range.starts_with(&format!("bytes {have}-"))) {
+        return Err(Trouble::Final("another part was sent than the one asked for".to_owned()));
+    }
+    let opened = part::open(&office.snapshots, wanted.index(), &tag, have).await;
+    let (path, file) = opened.map_err(|error| Trouble::Final(error.to_string()))?;
+    let total = have + length;
+    let (from, index) = (wanted.from, wanted.index());
+    tracing::info!(
+        "fetching the snapshot at log index {index} from member {from:x}: bytes {have} to {total}"
+    );
+    let came = store(response.into_body(), file, have, total).await.map_err(|trouble| match trouble {
+        Stored::Net(why, progress) => Trouble::Broken { why, progress },
+        Stored::Disk(error) => Trouble::Final(format!("{}: {error}", path.display())),
+    })?;
+    if came != total {
+        return Err(broken(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(path)
+}
+
+enum Stored {
+    Net(String, bool),
+    Disk(io::Error),
+}
+
+/// Writes what comes; answers how long the file is. What came is kept, whatever happens.
+async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: u64) -> Result<u64, Stored> {
+    let (mut at, mut told) = (have, have * 10 / total.max(1));
+    let ended = loop {
+        let data = match timeout(IDLE, body.frame()).await {
+            Err(_) => break Err("nothing comes any more".to_owned()),
+            Ok(None) => break Ok(()),
+            Ok(Some(Err(error))) => break Err(error.to_string()),
+            Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        };
+        file.write_all(&data).await.map_err(Stored::Disk)?;
+        at += data.len() as u64;
+        let tenths = at * 10 / total.max(1);
+        if tenths > told {
+            told = tenths;
+            tracing::debug!("{}0 % of the snapshot are here: {at} of {total} bytes", tenths);
+        }
+    };
+    file.flush().await.map_err(Stored::Disk)?;
+    file.sync_all().await.map_err(Stored::Disk)?;
+    ended.map_err(|why| Stored::Net(why, at > have)).map(|()| at)
+}
+
+/// The folder of a file.
+pub(super) fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}

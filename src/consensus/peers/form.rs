@@ -1,0 +1,245 @@
+//! Raft's messages as bytes, in a form of our own: fixed numbers, little endian, each text with its length before it.
+//!
+//! The library's own decoder is never run over bytes from the network. A change of the membership, which raft keeps as
+//! the library's bytes, crosses as its parts and is put together again by the receiver.
+
+use protobuf::{Message as _, ProtobufEnum as _};
+use raft::prelude::{ConfChange, ConfChangeType, Entry, EntryType, Message, MessageType};
+
+use super::super::entry::{Reader, Undecodable};
+
+/// The oldest and the newest form that this version speaks.
+pub(super) const OLDEST: u32 = 1;
+pub(super) const NEWEST: u32 = 1;
+
+/// Longest data of a change of the membership, and longest extra of a snapshot's announcement.
+const SMALL: usize = 64 << 10;
+/// What a message takes without what varies; for the bounds of queues.
+const MESSAGE: usize = 110;
+/// What an entry takes without what varies.
+const ENTRY: usize = 25;
+
+const REJECT: u8 = 1;
+const SNAPSHOT: u8 = 2;
+
+/// How many bytes a message takes, or a little more.
+pub(super) fn size(message: &Message) -> usize {
+    let entries = message.entries.iter().map(|entry| ENTRY + entry.data.len() + entry.context.len());
+    let snapshot = if message.has_snapshot() { 20 + message.get_snapshot().data.len() } else { 0 };
+    MESSAGE + message.context.len() + snapshot + entries.sum::<usize>()
+}
+
+/// Writes a message behind `out`.
+///
+/// # Errors
+/// It is one that has no form. `out` is as it was.
+pub(super) fn encode(message: &Message, out: &mut Vec<u8>) -> Result<(), Undecodable> {
+    let before = out.len();
+    let put = put_message(message, out);
+    if put.is_err() {
+        out.truncate(before);
+    }
+    put
+}
+
+fn put_message(message: &Message, out: &mut Vec<u8>) -> Result<(), Undecodable> {
+    let kind = u8::try_from(message.get_msg_type().value()).map_err(|_| Undecodable("a kind of message"))?;
+    let snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
+    let flags = if message.reject { REJECT } else { 0 } | if snapshot { SNAPSHOT } else { 0 };
+    out.extend([kind, flags]);
+    let numbers = [
+        message.to,
+        message.from,
+        message.term,
+        message.log_term,
+        message.index,
+        message.commit,
+        message.commit_term,
+        message.request_snapshot,
+        message.reject_hint,
+        message.priority.cast_unsigned(),
+        message.deprecated_priority,
+    ];
+    for number in numbers {
+        out.extend(number.to_le_bytes());
+    }
+    put_bytes(out, &message.context)?;
+    if snapshot {
+        let snapshot = message.get_snapshot();
+        if snapshot.data.len() > SMALL {
+            return Err(Undecodable("a snapshot's announcement is too long"));
+        }
+        out.extend(snapshot.get_metadata().index.to_le_bytes());
+        out.extend(snapshot.get_metadata().term.to_le_bytes());
+        put_bytes(out, &snapshot.data)?;
+    }
+    put_count(out, message.entries.len())?;
+    message.entries.iter().try_for_each(|entry| put_entry(entry, out))
+}
+
+fn put_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), Undecodable> {
+    match entry.get_entry_type() {
+        EntryType::EntryNormal => {
+            out.push(0);
+            out.extend(entry.term.to_le_bytes());
+            out.extend(entry.index.to_le_bytes());
+            put_bytes(out, &entry.data)?;
+        }
+        EntryType::EntryConfChange => {
+            if entry.data.len() > SMALL {
+                return Err(Undecodable("a change of the membership is too long"));
+            }
+            // These bytes come from this member's log: this code made them.
+            let change = ConfChange::parse_from_bytes(&entry.data)
+                .map_err(|_| Undecodable("a change of the membership in the log makes no sense"))?;
+            let kind = match change.get_change_type() {
+                ConfChangeType::AddNode => 0,
+                ConfChangeType::RemoveNode => 1,
+                ConfChangeType::AddLearnerNode => 2,
+            };
+            out.push(1);
+            out.extend(entry.term.to_le_bytes());
+            out.extend(entry.index.to_le_bytes());
+            out.push(kind);
+            out.extend(change.id.to_le_bytes());
+            out.extend(change.node_id.to_le_bytes());
+            put_bytes(out, &change.context)?;
+        }
+        EntryType::EntryConfChangeV2 => return Err(Undecodable("a kind of entry that is not used")),
+    }
+    put_bytes(out, &entry.context)
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize) -> Result<(), Undecodable> {
+    let count = u32::try_from(count).map_err(|_| Undecodable("a length beyond all reason"))?;
+    out.extend(count.to_le_bytes());
+    Ok(())
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Undecodable> {
+    put_count(out, bytes.len())?;
+    out.extend(bytes);
+    Ok(())
+}
+
+/// Reads messages until the end of `bytes`.
+///
+/// # Errors
+/// They are not what `encode` writes.
+pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Message>, Undecodable> {
+    let mut left = Left { read: Reader::new(bytes), bytes: bytes.len() };
+    let mut messages = Vec::new();
+    while left.bytes > 0 {
+        messages.push(message(&mut left)?);
+    }
+    Ok(messages)
+}
+
+/// A reader that knows how much is left, so that nothing is believed that there is no room for.
+struct Left<'b> {
+    read: Reader<'b>,
+    bytes: usize,
+}
+
+impl<'b> Left<'b> {
+    fn take(&mut self, length: usize) -> Result<&'b [u8], Undecodable> {
+        let taken = self.read.take(length)?;
+        self.bytes -= length;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, Undecodable> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn number(&mut self) -> Result<u64, Undecodable> {
+        Ok(u64::from_le_bytes(self.take(8)?.try_into().expect("eight bytes were taken")))
+    }
+
+    fn count(&mut self) -> Result<usize, Undecodable> {
+        Ok(u32::from_le_bytes(self.take(4)?.try_into().expect("four bytes were taken")) as usize)
+    }
+
+    fn bytes(&mut self) -> Result<&'b [u8], Undecodable> {
+        let length = self.count()?;
+        self.take(length)
+    }
+
+    fn small(&mut self) -> Result<&'b [u8], Undecodable> {
+        let bytes = self.bytes()?;
+        if bytes.len() > SMALL { Err(Undecodable("a part is too long")) } else { Ok(bytes) }
+    }
+}
+
+fn message(left: &mut Left<'_>) -> Result<Message, Undecodable> {
+    let kind = MessageType::from_i32(i32::from(left.byte()?))
+        .filter(|kind| !is_local(*kind))
+        .ok_or(Undecodable("a kind of message that this version does not know"))?;
+    let flags = left.byte()?;
+    if flags & !(REJECT | SNAPSHOT) != 0 || (flags & SNAPSHOT != 0) != (kind == MessageType::MsgSnapshot) {
+        return Err(Undecodable("a message with marks that make no sense"));
+    }
+    let mut message = Message::default();
+    message.set_msg_type(kind);
+    message.reject = flags & REJECT != 0;
+    message.to = left.number()?;
+    message.from = left.number()?;
+    message.term = left.number()?;
+    message.log_term = left.number()?;
+    message.index = left.number()?;
+    message.commit = left.number()?;
+    message.commit_term = left.number()?;
+    message.request_snapshot = left.number()?;
+    message.reject_hint = left.number()?;
+    message.priority = left.number()?.cast_signed();
+    message.deprecated_priority = left.number()?;
+    message.context = left.bytes()?.to_vec().into();
+    if flags & SNAPSHOT != 0 {
+        let (index, term) = (left.number()?, left.number()?);
+        let snapshot = message.mut_snapshot();
+        snapshot.mut_metadata().index = index;
+        snapshot.mut_metadata().term = term;
+        snapshot.data = left.small()?.to_vec().into();
+    }
+    let count = left.count()?;
+    if count > left.bytes / ENTRY {
+        return Err(Undecodable("more entries than there is room for"));
+    }
+    let entries = (0..count).map(|_| entry(left)).collect::<Result<Vec<_>, _>>()?;
+    message.entries = entries.into();
+    Ok(message)
+}
+
+fn entry(left: &mut Left<'_>) -> Result<Entry, Undecodable> {
+    let kind = left.byte()?;
+    let mut entry = Entry { term: left.number()?, index: left.number()?, ..Entry::default() };
+    match kind {
+        0 => entry.data = left.bytes()?.to_vec().into(),
+        1 => {
+            let kind = match left.byte()? {
+                0 => ConfChangeType::AddNode,
+                1 => ConfChangeType::RemoveNode,
+                2 => ConfChangeType::AddLearnerNode,
+                _ => return Err(Undecodable("a change of the membership that this version does not know")),
+            };
+            let mut change = ConfChange { id: left.number()?, node_id: left.number()?, ..Default::default() };
+            change.set_change_type(kind);
+            change.context = left.small()?.to_vec().into();
+            let bytes = change.write_to_bytes().map_err(|_| Undecodable("a change of the membership"))?;
+            if bytes.len() > SMALL {
+                return Err(Undecodable("a change of the membership is too long"));
+            }
+            entry.set_entry_type(EntryType::EntryConfChange);
+            entry.data = bytes.into();
+        }
+        _ => return Err(Undecodable("a kind of entry that this version does not know")),
+    }
+    entry.context = left.bytes()?.to_vec().into();
+    Ok(entry)
+}
+
+/// What a member only ever tells itself.
+fn is_local(kind: MessageType) -> bool {
+    use MessageType::{MsgBeat, MsgCheckQuorum, MsgHup, MsgSnapStatus, MsgUnreachable};
+    matches!(kind, MsgHup | MsgBeat | MsgUnreachable | MsgSnapStatus | MsgCheckQuorum)
+}

@@ -1,0 +1,157 @@
+//! What crosses a stream: frames of a length, a checksum, a kind and what that kind carries.
+
+use std::io;
+use std::time::Duration;
+
+use raft::prelude::Message;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::time::timeout;
+
+use super::form;
+use crate::keyspace::Time;
+
+/// The longest frame that is taken.
+pub(super) const LONGEST: usize = 32 << 20;
+/// Messages are put together in frames of about this size, so that none waits long for the one before it.
+pub(super) const USUAL: usize = 1 << 20;
+/// Length and checksum.
+const HEAD: usize = 8;
+/// The rest of a frame that has begun has to come within this time.
+const REST: Duration = Duration::from_secs(30);
+
+const MESSAGES: u8 = 1;
+const PING: u8 = 2;
+const PONG: u8 = 3;
+const SNAPSHOT_FAILED: u8 = 4;
+const BYE: u8 = 5;
+
+/// One frame.
+#[derive(Debug, PartialEq)]
+pub(super) enum Frame {
+    /// Messages, with the sender's clock.
+    Messages { time: Time, messages: Vec<Message> },
+    /// Asks for a pong.
+    Ping(u64),
+    /// Answers a ping; the only frame that goes against the stream's direction.
+    Pong(u64),
+    /// The sender of this frame gave up on the snapshot of this log index.
+    SnapshotFailed(u64),
+    /// The sender stops.
+    Bye,
+}
+
+/// A frame being written behind what is in a buffer.
+struct Writing<'b> {
+    out: &'b mut Vec<u8>,
+    start: usize,
+}
+
+impl<'b> Writing<'b> {
+    fn begin(out: &'b mut Vec<u8>, kind: u8) -> Self {
+        let start = out.len();
+        out.extend([0; HEAD]);
+        out.push(kind);
+        Self { out, start }
+    }
+
+    fn end(self) {
+        let body = self.start + HEAD;
+        let length = (self.out.len() - body) as u32;
+        let sum = crc32fast::hash(&self.out[body..]);
+        self.out[self.start..self.start + 4].copy_from_slice(&length.to_le_bytes());
+        self.out[self.start + 4..body].copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, kind: u8, number: u64) {
+    let frame = Writing::begin(out, kind);
+    frame.out.extend(number.to_le_bytes());
+    frame.end();
+}
+
+pub(super) fn put_ping(out: &mut Vec<u8>, nonce: u64) {
+    put_number(out, PING, nonce);
+}
+
+pub(super) fn put_pong(out: &mut Vec<u8>, nonce: u64) {
+    put_number(out, PONG, nonce);
+}
+
+pub(super) fn put_snapshot_failed(out: &mut Vec<u8>, index: u64) {
+    put_number(out, SNAPSHOT_FAILED, index);
+}
+
+pub(super) fn put_bye(out: &mut Vec<u8>) {
+    Writing::begin(out, BYE).end();
+}
+
+/// Writes messages as one frame. Those that have no form are left out and said.
+pub(super) fn put_messages(out: &mut Vec<u8>, time: Time, messages: &[Message]) {
+    let frame = Writing::begin(out, MESSAGES);
+    frame.out.extend(time.to_le_bytes());
+    for message in messages {
+        if let Err(error) = form::encode(message, frame.out) {
+            tracing::error!("a message of kind {:?} could not be sent: {error}", message.get_msg_type());
+        }
+    }
+    frame.end();
+}
+
+/// Reads one frame. `None`: the stream ended between two frames. The caller sets the deadline of its beginning.
+///
+/// # Errors
+/// The stream broke, or what came is no frame.
+pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Frame, usize)>> {
+    let mut head = [0; HEAD];
+    match from.read(&mut head[..1]).await? {
+        0 => Ok(None),
+        _ => timeout(REST, read_rest(from, head)).await.map_err(|_| bad("a frame never came to its end"))?,
+    }
+}
+
+async fn read_rest(
+    from: &mut (impl AsyncRead + Unpin),
+    mut head: [u8; HEAD],
+) -> io::Result<Option<(Frame, usize)>> {
+    from.read_exact(&mut head[1..]).await?;
+    let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
+    let (length, sum) = (number(&head[..4]) as usize, number(&head[4..]));
+    if length == 0 || length > LONGEST {
+        return Err(bad("a frame of a length beyond all reason"));
+    }
+    let mut body = Vec::new();
+    // It grows with what comes in, not with what is announced.
+    from.take(length as u64).read_to_end(&mut body).await?;
+    if body.len() < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    if crc32fast::hash(&body) != sum {
+        return Err(bad("a frame's checksum does not fit: bytes were changed on their way"));
+    }
+    Ok(Some((parse(&body)?, HEAD + length)))
+}
+
+/// Understands a frame's kind and what it carries.
+pub(super) fn parse(body: &[u8]) -> io::Result<Frame> {
+    let (kind, rest) = body.split_first().ok_or_else(|| bad("an empty frame"))?;
+    let number = || {
+        let bytes = rest.try_into().map_err(|_| bad("a frame of a wrong length"))?;
+        Ok::<_, io::Error>(u64::from_le_bytes(bytes))
+    };
+    match *kind {
+        MESSAGES => {
+            let (time, rest) = rest.split_first_chunk().ok_or_else(|| bad("a frame of a wrong length"))?;
+            let messages = form::decode(rest).map_err(|error| bad(error.0))?;
+            Ok(Frame::Messages { time: Time::from_le_bytes(*time), messages })
+        }
+        PING => Ok(Frame::Ping(number()?)),
+        PONG => Ok(Frame::Pong(number()?)),
+        SNAPSHOT_FAILED => Ok(Frame::SnapshotFailed(number()?)),
+        BYE if rest.is_empty() => Ok(Frame::Bye),
+        _ => Err(bad("a kind of frame that this version does not know")),
+    }
+}
+
+fn bad(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}

@@ -1,0 +1,219 @@
+//! What waits to be sent to one other member: a bounded queue in which what is urgent goes before what is long.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use raft::prelude::{Message, MessageType};
+use tokio::sync::Notify;
+
+use super::figures::Counters;
+use super::{form, frame};
+use crate::stop::Stop;
+
+/// What may wait at most.
+pub(super) const MOST_MESSAGES: usize = 4096;
+pub(super) const MOST_BYTES: usize = 64 << 20;
+/// The longest message: with as many before it as a frame usually has, the frame is still taken.
+pub(in crate::consensus) const MOST_MESSAGE: usize = frame::LONGEST - frame::USUAL - 64;
+/// How many messages wait for a stream that is not open yet.
+const EARLY: usize = 16;
+/// Snapshots given up that the other side was not told of yet.
+const MOST_FAILED: usize = 16;
+
+/// The way to one other member.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) id: u64,
+    pub(super) figures: Counters,
+    /// Its task is to look.
+    pub(super) wake: Notify,
+    /// Its member left.
+    pub(super) end: Stop,
+    /// Whether its task was started.
+    pub(super) started: AtomicBool,
+    /// Whether the loss of its process was told.
+    pub(super) gone: AtomicBool,
+    queue: Mutex<Queue>,
+    urls: Mutex<Vec<String>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    up: bool,
+    /// Short messages, on which elections and commits wait.
+    urgent: VecDeque<Message>,
+    /// Appends and snapshots, in order.
+    bulk: VecDeque<Message>,
+    bytes: usize,
+    /// Messages that asked for a vote while there was no stream.
+    early: VecDeque<(Instant, Message)>,
+    failed: Vec<u64>,
+    /// Something was dropped since the queue was last empty; and whether that was told.
+    overflow: Overflow,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Overflow {
+    #[default]
+    None,
+    Untold,
+    Told,
+}
+
+/// What is to be written next.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) messages: Vec<Message>,
+    pub(super) failed: Vec<u64>,
+    /// Messages were dropped, which the driver must be told.
+    pub(super) dropped: bool,
+}
+
+impl Lane {
+    pub(super) fn new(id: u64, urls: Vec<String>) -> Self {
+        Self {
+            id,
+            figures: Counters::default(),
+            wake: Notify::new(),
+            end: Stop::new(),
+            started: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            queue: Mutex::default(),
+            urls: Mutex::new(urls),
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn urls(&self) -> Vec<String> {
+        self.urls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_urls(&self, urls: Vec<String>) {
+        *self.urls.lock().unwrap_or_else(PoisonError::into_inner) = urls;
+    }
+
+    /// Queues a message or drops it.
+    pub(super) fn push(&self, message: Message) {
+        let size = form::size(&message);
+        let mut queue = self.queue();
+        if !queue.up {
+            if is_early(&message) {
+                if queue.early.len() >= EARLY {
+                    queue.early.pop_front();
+                }
+                queue.early.push_back((Instant::now(), message));
+            } else {
+                self.figures.dropped.fetch_add(1, Relaxed);
+            }
+            return;
+        }
+        let count = queue.urgent.len() + queue.bulk.len();
+        if size > MOST_MESSAGE {
+            tracing::error!(
+                "a message of {size} bytes for member {:x} is longer than members may send",
+                self.id
+            );
+        }
+        // One message is taken however long it is, or it would never get through.
+        if size > MOST_MESSAGE || count >= MOST_MESSAGES || (count > 0 && queue.bytes + size > MOST_BYTES) {
+            self.figures.dropped.fetch_add(1, Relaxed);
+            if queue.overflow == Overflow::None {
+                queue.overflow = Overflow::Untold;
+                self.figures.fail.fetch_add(1, Relaxed);
+            }
+        } else {
+            queue.bytes += size;
+            self.figures.queued.store(queue.bytes as u64, Relaxed);
+            if is_urgent(&message) { queue.urgent.push_back(message) } else { queue.bulk.push_back(message) }
+        }
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Has the other side be told that its snapshot was given up.
+    pub(super) fn give_up(&self, index: u64) {
+        let mut queue = self.queue();
+        if queue.failed.len() < MOST_FAILED && !queue.failed.contains(&index) {
+            queue.failed.push(index);
+        }
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Takes about `most` bytes of messages; never none when there are any.
+    pub(super) fn take(&self, most: usize) -> Batch {
+        let mut queue = self.queue();
+        let mut batch = Batch { failed: std::mem::take(&mut queue.failed), ..Batch::default() };
+        let mut bytes = 0;
+        while bytes < most {
+            let Some(message) = queue.urgent.pop_front().or_else(|| queue.bulk.pop_front()) else { break };
+            bytes += form::size(&message);
+            batch.messages.push(message);
+        }
+        queue.bytes = queue.bytes.saturating_sub(bytes);
+        self.figures.queued.store(queue.bytes as u64, Relaxed);
+        match queue.overflow {
+            Overflow::Untold => {
+                queue.overflow = Overflow::Told;
+                batch.dropped = true;
+            }
+            Overflow::Told if queue.bulk.is_empty() => queue.overflow = Overflow::None,
+            _ => {}
+        }
+        batch
+    }
+
+    /// The stream is open: messages are taken from here on, and those that came a moment before.
+    pub(super) fn up(&self, fresh: Duration) {
+        let mut queue = self.queue();
+        queue.up = true;
+        for (at, message) in std::mem::take(&mut queue.early) {
+            if at.elapsed() < fresh {
+                queue.bytes += form::size(&message);
+                queue.urgent.push_back(message);
+            }
+        }
+        self.gone.store(false, Relaxed);
+        self.figures.connected.store(true, Relaxed);
+    }
+
+    /// The stream is lost, and what waited for it.
+    pub(super) fn down(&self) {
+        let mut queue = self.queue();
+        if !std::mem::take(&mut queue.up) {
+            return;
+        }
+        let lost = queue.urgent.len() + queue.bulk.len();
+        // What was given up still has to be told.
+        *queue = Queue { failed: std::mem::take(&mut queue.failed), ..Queue::default() };
+        self.figures.dropped.fetch_add(lost as u64, Relaxed);
+        self.figures.queued.store(0, Relaxed);
+        self.figures.fail.fetch_add(1, Relaxed);
+        self.figures.connected.store(false, Relaxed);
+    }
+}
+
+fn is_urgent(message: &Message) -> bool {
+    !matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgSnapshot)
+        && message.entries.is_empty()
+}
+
+/// What is worth sending a moment late: an election would otherwise wait for its next turn.
+fn is_early(message: &Message) -> bool {
+    use MessageType::{
+        MsgRequestPreVote, MsgRequestPreVoteResponse, MsgRequestVote, MsgRequestVoteResponse, MsgTimeoutNow,
+    };
+    matches!(
+        message.get_msg_type(),
+        MsgRequestPreVote
+            | MsgRequestPreVoteResponse
+            | MsgRequestVote
+            | MsgRequestVoteResponse
+            | MsgTimeoutNow
+    )
+}

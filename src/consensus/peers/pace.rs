@@ -1,0 +1,41 @@
+//! How fast snapshots go out: so that one that is fetched leaves the disk and the wire to the others.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// Bytes a second, all transfers together.
+const RATE: u64 = 100 << 20;
+
+/// When the next bytes may go.
+#[derive(Debug, Default)]
+pub(super) struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    /// Waits until `bytes` more may go.
+    pub(super) async fn wait(&self, bytes: usize) {
+        sleep_until(self.next(bytes)).await;
+    }
+
+    fn next(&self, bytes: usize) -> Instant {
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let start = next.map_or(now, |next| next.max(now));
+        *next = Some(start + Duration::from_nanos(bytes as u64 * 1_000_000_000 / RATE));
+        start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_mebibytes_take_a_second() {
+        let (pace, begun) = (Pace::default(), Instant::now());
+        let last = (0..401).map(|_| pace.next(256 << 10)).last().unwrap();
+        let took = last - begun;
+        assert!((Duration::from_millis(999)..Duration::from_millis(1200)).contains(&took), "{took:?}");
+    }
+}

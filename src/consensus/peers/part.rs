@@ -1,0 +1,81 @@
+//! Files of snapshots that are on their way: `INDEX.TAG.part`, where the tag tells which file it is a part of.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::fs::{self, File, OpenOptions};
+
+use super::fetch::folder;
+
+/// How long a part waits for its rest.
+const KEPT: Duration = Duration::from_secs(3600);
+
+/// A part that is here, from an earlier try or life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// As the other side gave it, quotes and all.
+    pub(super) tag: String,
+    pub(super) length: u64,
+}
+
+/// The part of the snapshot of `index`, when there is one.
+pub(super) async fn find(folder: &Path, index: u64) -> Option<Part> {
+    let mut found = fs::read_dir(folder).await.ok()?;
+    while let Ok(Some(entry)) = found.next_entry().await {
+        let name = entry.file_name();
+        let tag =
+            name.to_str().and_then(|name| name.strip_suffix(".part")).and_then(|name| name.split_once('.'));
+        if let Some((of, tag)) = tag
+            && of == format!("{index:016x}")
+            && let Ok(meta) = entry.metadata().await
+            && meta.len() > 0
+        {
+            return Some(Part { tag: format!("\"{tag}\""), length: meta.len() });
+        }
+    }
+    None
+}
+
+/// Opens the part to go on at `have`, and removes all other parts: there is one transfer at a time.
+pub(super) async fn open(folder: &Path, index: u64, tag: &str, have: u64) -> io::Result<(PathBuf, File)> {
+    let bare = tag.trim_matches('"');
+    if bare.is_empty() || bare.len() > 32 || !bare.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the snapshot came without its mark"));
+    }
+    let path = folder.join(format!("{index:016x}.{bare}.part"));
+    let mut found = fs::read_dir(folder).await?;
+    while let Some(entry) = found.next_entry().await? {
+        let other = entry.path();
+        if other.extension().is_some_and(|extension| extension == "part") && other != path {
+            fs::remove_file(&other).await?;
+        }
+    }
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path).await?;
+    file.set_len(have).await?;
+    let mut file = file;
+    tokio::io::AsyncSeekExt::seek(&mut file, io::SeekFrom::Start(have)).await?;
+    Ok((path, file))
+}
+
+/// Removes parts that nobody went on with for long: the log has brought what they would have.
+pub(super) async fn tidy(folder: &Path) {
+    let Ok(mut found) = fs::read_dir(folder).await else { return };
+    while let Ok(Some(entry)) = found.next_entry().await {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "part")
+            && let Ok(meta) = entry.metadata().await
+            && meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEPT))
+            && let Err(error) = fs::remove_file(&path).await
+        {
+            tracing::warn!("{}: an old part of a snapshot could not be removed: {error}", path.display());
+        }
+    }
+}
+
+/// Gives a whole file, which is on disk, its name for good.
+pub(super) async fn settle(part: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(part, path).await?;
+    File::open(folder(path)).await?.sync_all().await
+}

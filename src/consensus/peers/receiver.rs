@@ -1,0 +1,119 @@
+//! The listening side of a stream: frames in, messages to the driver, pongs back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use raft::prelude::{Message, MessageType};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use super::Inbound;
+use super::fetch::Wanted;
+use super::frame::{self, Frame};
+use super::office::{Claim, Office, PING};
+use crate::stop::Stop;
+
+/// How long a pong may take to be written.
+const PONG: Duration = Duration::from_secs(10);
+
+/// Listens to member `from` until the stream ends.
+pub(super) async fn run<S>(stream: S, from: u64, claim: &Claim, office: &Arc<Office>, stop: &Stop)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    tracing::debug!("member {from:x} opened a stream");
+    tokio::select! {
+        why = listen(stream, from, claim, office) => {
+            let words = format!("the stream from member {from:x} ended: {why}");
+            if office.said.worth(&words) {
+                tracing::info!("{words}");
+            }
+        }
+        () = claim.end.wait() => tracing::debug!("member {from:x} opened another stream"),
+        () = stop.wait() => {}
+    }
+}
+
+async fn listen<S>(stream: S, from: u64, claim: &Claim, office: &Arc<Office>) -> String
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    // The sender pings; it is the one to notice first.
+    let patience = (office.election * 3).max(PING * 6);
+    loop {
+        let (frame, size) = match timeout(patience, frame::read(&mut reader)).await {
+            Err(_) => return "it is silent".to_owned(),
+            Ok(Err(error)) => return error.to_string(),
+            Ok(Ok(None)) => return "it was closed".to_owned(),
+            Ok(Ok(Some(read))) => read,
+        };
+        claim.heard();
+        let book = office.book();
+        if !book.knows(from) {
+            return "it is no member any more".to_owned();
+        }
+        if let Some(lane) = office.lane(from) {
+            lane.figures.received_bytes.fetch_add(size as u64, Relaxed);
+        }
+        match frame {
+            Frame::Ping(nonce) => {
+                let mut pong = Vec::with_capacity(17);
+                frame::put_pong(&mut pong, nonce);
+                let written = timeout(PONG, async {
+                    writer.write_all(&pong).await?;
+                    writer.flush().await
+                });
+                match written.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return error.to_string(),
+                    Err(_) => return "it takes no answer".to_owned(),
+                }
+            }
+            Frame::Messages { time, messages } => {
+                if messages.iter().any(|message| !belongs(message, from, book.own)) {
+                    return "it sent a message of another member, or for one".to_owned();
+                }
+                take(office, from, time, messages);
+            }
+            Frame::SnapshotFailed(index) => {
+                tracing::warn!("member {from:x} gave up on the snapshot at log index {index}");
+                office.report(Inbound::SnapshotFailed(from)).await;
+            }
+            Frame::Bye => {
+                office.report_gone(from).await;
+                return "it stopped".to_owned();
+            }
+            Frame::Pong(_) => return "it answered what was not asked".to_owned(),
+        }
+    }
+}
+
+fn belongs(message: &Message, from: u64, own: u64) -> bool {
+    // A wish for another leader is handed on in the name of the one who is to lead.
+    message.to == own && (message.from == from || message.get_msg_type() == MessageType::MsgTransferLeader)
+}
+
+fn take(office: &Arc<Office>, from: u64, time: crate::keyspace::Time, mut messages: Vec<Message>) {
+    let is_snapshot = |message: &mut Message| message.get_msg_type() == MessageType::MsgSnapshot;
+    for message in messages.extract_if(.., is_snapshot) {
+        office.wish.set(Wanted { from, message });
+    }
+    let lane = office.lane(from);
+    let appends = messages.iter().filter(|message| message.get_msg_type() == MessageType::MsgAppend).count();
+    let count = messages.len();
+    if count == 0 || (office.deliver)(Inbound::Messages { from, time, messages }).is_ok() {
+        if let Some(lane) = lane {
+            lane.figures.received_appends.fetch_add(appends as u64, Relaxed);
+        }
+        return;
+    }
+    // Raft sends again what matters.
+    if let Some(lane) = lane {
+        lane.figures.dropped.fetch_add(count as u64, Relaxed);
+    }
+    if office.said.worth("driver full") {
+        tracing::warn!("messages of other members were dropped: this member does not keep up");
+    }
+}

@@ -1,0 +1,145 @@
+//! What the peer port answers: the members as etcd lists them, the version, streams, snapshots.
+
+use std::fmt::Write as _;
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use super::book::{Book, Greeting, Refusal};
+use super::connection::{Granted, Slot};
+use super::office::Office;
+use super::sender::{FORM, PROTOCOL, STREAM};
+use super::serve;
+
+/// The body of an answer.
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// Snapshots are asked for below this, by raft index in sixteen hex digits.
+pub(super) const SNAPSHOTS: &str = "/retune/peers/snapshot/";
+
+/// Answers a request.
+pub(super) async fn answer(office: &Arc<Office>, request: Request<Incoming>, slot: &Slot) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    match path.as_str() {
+        "/members" | "/version" if request.method() != Method::GET => not_allowed(),
+        "/members" => members(&office.book()),
+        "/version" => version(&office.book()),
+        STREAM if request.method() == Method::GET => {
+            stream(office, request, slot).unwrap_or_else(|refusal| refused(office, &refusal))
+        }
+        path => match path.strip_prefix(SNAPSHOTS) {
+            Some(index) if request.method() == Method::GET => {
+                let served = serve::snapshot(office, index, request.headers()).await;
+                served.unwrap_or_else(|refusal| refused(office, &refusal))
+            }
+            _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        },
+    }
+}
+
+/// Checks who calls.
+pub(super) fn check(office: &Office, headers: &hyper::HeaderMap<HeaderValue>) -> Result<Greeting, Refusal> {
+    let greeting = Greeting::read(headers)?;
+    let checked = office.book().check(&greeting);
+    if checked.as_ref().is_err_and(|refusal| refusal.status == StatusCode::FORBIDDEN) {
+        office.strangers.called(greeting.from);
+    }
+    checked.map(|()| greeting)
+}
+
+fn stream(
+    office: &Arc<Office>,
+    mut request: Request<Incoming>,
+    slot: &Slot,
+) -> Result<Response<Body>, Refusal> {
+    let greeting = check(office, request.headers())?;
+    let form = greeting.form()?;
+    let upgrade = request.headers().get(UPGRADE).is_some_and(|value| value == PROTOCOL);
+    if !upgrade {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "a stream is asked for by an upgrade"));
+    }
+    let claim = office.claim(&greeting)?;
+    let upgrade = hyper::upgrade::on(&mut request);
+    let granted = Granted { upgrade, claim, from: greeting.from };
+    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted);
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(PROTOCOL));
+    headers.insert(FORM, HeaderValue::from(form));
+    Ok(response)
+}
+
+/// As etcd's peer port lists them.
+fn members(book: &Book) -> Response<Body> {
+    let mut out = String::from("[");
+    for (nth, known) in book.members.values().enumerate() {
+        let member = &known.member;
+        let comma = if nth > 0 { "," } else { "" };
+        write!(out, "{comma}{{\"id\":{},\"peerURLs\":{}", member.id, json!(member.peer_urls)).ok();
+        // What is empty is left out.
+        if !member.name.is_empty() {
+            write!(out, ",\"name\":{}", json!(member.name)).ok();
+        }
+        if !member.client_urls.is_empty() {
+            write!(out, ",\"clientURLs\":{}", json!(member.client_urls)).ok();
+        }
+        out.push('}');
+    }
+    out.push_str("]\n");
+    let mut response = json_answer(out);
+    let cluster = format!("{:x}", book.cluster);
+    response.headers_mut().insert("X-Etcd-Cluster-Id", cluster.parse().expect("hex digits"));
+    response
+}
+
+fn version(book: &Book) -> Response<Body> {
+    let (server, cluster) = (json!(book.version), json!(book.cluster_version));
+    json_answer(format!("{{\"etcdserver\":{server},\"etcdcluster\":{cluster}}}"))
+}
+
+fn json_answer(text: String) -> Response<Body> {
+    let mut response = Response::new(full(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
+    let mut response = Response::new(full(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert("X-Content-Type-Options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn not_allowed() -> Response<Body> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    response
+}
+
+/// Answers with a reason, and says it here too.
+fn refused(office: &Office, refusal: &Refusal) -> Response<Body> {
+    let Refusal { status, reason } = refusal;
+    if office.said.worth(reason) {
+        tracing::warn!("a member's call was refused: {reason} ({})", status.as_u16());
+    }
+    text(*status, format!("{reason}\n"))
+}
+
+fn full(text: String) -> Body {
+    Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn empty() -> Body {
+    full(String::new())
+}

@@ -1,0 +1,290 @@
+//! The task that speaks to one other member: connects, greets, writes what is queued, and notices when it is gone.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::header::{CONNECTION, HOST, UPGRADE};
+use hyper::upgrade::Upgraded;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use raft::prelude::MessageType;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::Inbound;
+use super::book::{Greeting, Refusal};
+use super::dial::{self, Address, ask, dial};
+use super::form;
+use super::frame::{self, Frame};
+use super::lane::Lane;
+use super::office::{Office, PING};
+use crate::backoff::Backoff;
+use crate::stop::Stop;
+
+/// Waits between two tries to connect.
+const FIRST: Duration = Duration::from_millis(10);
+const CEILING: Duration = Duration::from_millis(500);
+/// How long the other side may take to answer a greeting.
+const GREETING: Duration = Duration::from_secs(2);
+/// The longest reason of a refusal.
+const REASON: usize = 4 << 10;
+/// A stream that held for this long worked: the next try is made at once.
+const WORKED: Duration = Duration::from_secs(1);
+/// How long the goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(300);
+
+/// What a stream is asked for at.
+pub(super) const STREAM: &str = "/retune/peers/stream";
+/// What is spoken on a stream.
+pub(super) const PROTOCOL: &str = "retune-peers";
+
+/// The form of messages that both sides speak.
+pub(super) const FORM: &str = "Retune-Form";
+
+/// Why there is no stream.
+enum Missed {
+    /// Nobody listens at any of its URLs.
+    Nobody,
+    /// It does not want to.
+    Refused(Refusal),
+    Failed(String),
+}
+
+/// Runs until the stop, or until the member left.
+pub(super) async fn run(lane: Arc<Lane>, office: Arc<Office>, stop: Stop) {
+    tokio::select! {
+        () = lane.end.wait() => {}
+        () = work(&lane, &office, &stop) => {}
+    }
+    lane.down();
+}
+
+async fn work(lane: &Lane, office: &Office, stop: &Stop) {
+    let id = lane.id;
+    let mut backoff = Backoff::new(FIRST, CEILING);
+    let mut known = false;
+    while !stop.requested() {
+        let connected = tokio::select! {
+            connected = connect(lane, office) => connected,
+            () = stop.wait() => return,
+        };
+        match connected {
+            Ok(stream) => {
+                known = true;
+                lane.up(office.election);
+                tracing::info!("connected to member {id:x}");
+                office.report(Inbound::Connected(id)).await;
+                let since = Instant::now();
+                let why = speak(TokioIo::new(stream), lane, office, stop).await;
+                lane.down();
+                if stop.requested() {
+                    return;
+                }
+                let words = format!("the stream to member {id:x} broke: {why}");
+                if office.said.worth(&words) {
+                    tracing::warn!("{words}");
+                }
+                office.report(Inbound::Unreachable(id)).await;
+                if since.elapsed() >= WORKED {
+                    backoff.reset();
+                    continue;
+                }
+            }
+            Err(Missed::Nobody) if known => office.report_gone(id).await,
+            Err(missed) => say(office, lane, missed).await,
+        }
+        tokio::select! { () = sleep(backoff.next()) => {}, () = stop.wait() => return }
+    }
+}
+
+/// Why there is no stream, once.
+async fn say(office: &Office, lane: &Lane, missed: Missed) {
+    let id = lane.id;
+    let words = match missed {
+        Missed::Nobody => {
+            format!("member {id:x} does not run, or not at its peer URLs {}", lane.urls().join(", "))
+        }
+        Missed::Refused(refusal) => {
+            if refusal.status == StatusCode::GONE {
+                office.report(Inbound::Removed).await;
+            }
+            format!("member {id:x} refuses to listen: {} ({})", refusal.reason, refusal.status.as_u16())
+        }
+        Missed::Failed(error) => format!("member {id:x} is not reached: {error}"),
+    };
+    if office.said.worth(&words) {
+        tracing::warn!("{words}");
+    }
+}
+
+/// Tries each URL in turn.
+async fn connect(lane: &Lane, office: &Office) -> Result<Upgraded, Missed> {
+    let (mut nobody, mut missed) = (true, Missed::Nobody);
+    for url in lane.urls() {
+        match greet(&url, lane.id, office).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(refusal)) => {
+                nobody = false;
+                missed = Missed::Refused(refusal);
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(error) => {
+                nobody = false;
+                if !matches!(missed, Missed::Refused(_)) {
+                    missed = Missed::Failed(format!("{url}: {error}"));
+                }
+            }
+        }
+    }
+    Err(if nobody { Missed::Nobody } else { missed })
+}
+
+async fn greet(url: &str, to: u64, office: &Office) -> io::Result<Result<Upgraded, Refusal>> {
+    let pipe = dial(url, office.tls.as_ref()).await?;
+    let greeting = Greeting::of(&office.book(), to);
+    let request = request(url, STREAM, &greeting)?;
+    let (mut head, body) = request.into_parts();
+    head.headers.insert(CONNECTION, "Upgrade".parse().expect("it is a header's value"));
+    head.headers.insert(UPGRADE, PROTOCOL.parse().expect("it is a header's value"));
+    let asked = ask(pipe, Request::from_parts(head, body), |response| async move {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let form = response.headers().get(FORM).and_then(|value| value.to_str().ok()?.parse().ok());
+            // There is one so far; a later version has to speak the one that is answered.
+            if !form.is_some_and(|form: u32| (form::OLDEST..=form::NEWEST).contains(&form)) {
+                return Err(io::Error::other("it answers with a form of messages that was not offered"));
+            }
+            return hyper::upgrade::on(response).await.map(Ok).map_err(io::Error::other);
+        }
+        Ok(Err(refusal(response).await?))
+    });
+    timeout(GREETING, asked).await.map_err(|_| dial::late("it did not answer the greeting in time"))?
+}
+
+/// A GET of `path` with the greeting's headers.
+pub(super) fn request(url: &str, path: &str, greeting: &Greeting) -> io::Result<Request<Empty<Bytes>>> {
+    let Address { host, port, .. } = Address::parse(url)?;
+    let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let mut request = Request::get(path).header(HOST, host);
+    for (name, value) in greeting.headers() {
+        request = request.header(name, value);
+    }
+    request.body(Empty::new()).map_err(io::Error::other)
+}
+
+/// What an answer that is not the one wanted says.
+pub(super) async fn refusal(response: hyper::Response<hyper::body::Incoming>) -> io::Result<Refusal> {
+    let status = response.status();
+    let body = dial::body(response, REASON).await?;
+    // What comes from outside goes into a line of the log, and stays one.
+    let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(500).collect();
+    Ok(Refusal { status, reason: text })
+}
+
+/// Writes and listens until the stream breaks, or the stop; answers why it ended.
+async fn speak<S>(stream: S, lane: &Lane, office: &Office, stop: &Stop) -> String
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let asked = Asked { at: Instant::now(), nonce: AtomicU64::new(0) };
+    let ended = tokio::select! {
+        ended = listen(&mut reader, lane, office, &asked) => ended,
+        ended = write(&mut writer, lane, office, stop, &asked) => ended,
+        () = async { stop.wait().await; sleep(GOODBYE).await } => Ok(()),
+    };
+    match ended {
+        Ok(()) => "the other side closed it".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// When pings went out: their nonce is the time since the stream began.
+struct Asked {
+    at: Instant,
+    /// The last one that was answered.
+    nonce: AtomicU64,
+}
+
+async fn listen(
+    reader: &mut (impl AsyncRead + Unpin),
+    lane: &Lane,
+    office: &Office,
+    asked: &Asked,
+) -> io::Result<()> {
+    loop {
+        let read = timeout(office.election + PING, frame::read(reader)).await;
+        let read = read.map_err(|_| dial::late("no sign of life for longer than an election takes"))??;
+        match read {
+            None => return Ok(()),
+            Some((Frame::Pong(nonce), _)) => {
+                let now = u64::try_from(asked.at.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                if nonce > asked.nonce.swap(nonce, Relaxed) && nonce <= now {
+                    lane.figures.took(Duration::from_nanos(now - nonce));
+                }
+            }
+            Some(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "it sends what is not for this direction",
+                ));
+            }
+        }
+    }
+}
+
+async fn write(
+    writer: &mut (impl AsyncWrite + Unpin),
+    lane: &Lane,
+    office: &Office,
+    stop: &Stop,
+    asked: &Asked,
+) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    let mut next_ping = Instant::now();
+    loop {
+        let batch = lane.take(frame::USUAL);
+        if batch.dropped {
+            tracing::warn!("messages for member {:x} were dropped: it does not keep up", lane.id);
+            office.report(Inbound::Unreachable(lane.id)).await;
+        }
+        for index in batch.failed {
+            frame::put_snapshot_failed(&mut buffer, index);
+        }
+        if !batch.messages.is_empty() {
+            frame::put_messages(&mut buffer, (office.now)(), &batch.messages);
+            let appends = |kind| kind == MessageType::MsgAppend;
+            let count = batch.messages.iter().filter(|message| appends(message.get_msg_type())).count();
+            lane.figures.sent_appends.fetch_add(count as u64, Relaxed);
+        }
+        if Instant::now() >= next_ping {
+            next_ping = Instant::now() + PING;
+            frame::put_ping(
+                &mut buffer,
+                u64::try_from(asked.at.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1),
+            );
+        }
+        if !buffer.is_empty() {
+            writer.write_all(&buffer).await?;
+            writer.flush().await?;
+            lane.figures.sent_bytes.fetch_add(buffer.len() as u64, Relaxed);
+            buffer.clear();
+            // After a long append, its room is not kept for short ones.
+            buffer.shrink_to(2 * frame::USUAL);
+            continue;
+        }
+        if stop.requested() {
+            frame::put_bye(&mut buffer);
+            writer.write_all(&buffer).await?;
+            return writer.shutdown().await;
+        }
+        tokio::select! {
+            () = lane.wake.notified() => {}
+            () = sleep_until(next_ping) => {}
+            () = stop.wait() => {}
+        }
+    }
+}

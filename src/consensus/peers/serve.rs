@@ -1,0 +1,119 @@
+//! Sending a snapshot file to a member that lags behind.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use hyper::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE,
+};
+use hyper::{Response, StatusCode};
+use tokio::task::spawn_blocking;
+
+use super::book::Refusal;
+use super::office::Office;
+use super::pins::Held;
+use super::routes::{self, Body};
+
+/// Read and sent at a time.
+const CHUNK: u64 = 256 << 10;
+
+/// A file being sent.
+struct Sending {
+    file: File,
+    left: u64,
+    office: Arc<Office>,
+    _held: Held,
+}
+
+/// Answers with the snapshot of `index`, or what of it is still missing on the other side.
+pub(super) async fn snapshot(
+    office: &Arc<Office>,
+    index: &str,
+    headers: &HeaderMap<HeaderValue>,
+) -> Result<Response<Body>, Refusal> {
+    let greeting = routes::check(office, headers)?;
+    let index = u64::from_str_radix(index, 16).map_err(|_| {
+        Refusal::new(StatusCode::BAD_REQUEST, "a snapshot is asked for by its log index in hex")
+    })?;
+    // Before it is looked for, so that it stays once it was found.
+    let mut held = office.pins.hold(index);
+    let path = office.snapshots.join(format!("{index:016x}.snapshot"));
+    let opened = spawn_blocking(move || open(&path)).await;
+    let (file, length, tag) = opened.map_err(io::Error::other).flatten().map_err(|error| {
+        Refusal::new(StatusCode::NOT_FOUND, format!("the snapshot at log index {index} is not here: {error}"))
+    })?;
+    held.served();
+    let same = headers.get(IF_RANGE).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let from = headers.get(RANGE).and_then(|value| value.to_str().ok()).and_then(begin);
+    let from = from.filter(|from| same && *from < length).unwrap_or(0);
+    tracing::info!(
+        "sending member {:x} the snapshot at log index {index}: bytes {from} to {length}",
+        greeting.from
+    );
+    let sending = Sending { file, left: length - from, office: Arc::clone(office), _held: held };
+    let chunks = stream::try_unfold((sending, from), |(sending, at)| async move { next(sending, at).await });
+    let mut response = Response::new(StreamBody::new(chunks).boxed_unsync());
+    if from > 0 {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let range = format!("bytes {from}-{}/{length}", length - 1);
+        response.headers_mut().insert(CONTENT_RANGE, range.parse().expect("digits"));
+    }
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length - from));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(ETAG, tag.parse().expect("hex digits in quotes"));
+    Ok(response)
+}
+
+/// The file, its length, and what tells it from another of the same log index: its checksum.
+fn open(path: &std::path::Path) -> io::Result<(File, u64, String)> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut sum = [0; 4];
+    file.seek(SeekFrom::Start(length.saturating_sub(4)))?;
+    file.read_exact(&mut sum)?;
+    Ok((file, length, format!("\"{:08x}-{length:x}\"", u32::from_le_bytes(sum))))
+}
+
+/// Where `bytes=N-` begins.
+fn begin(range: &str) -> Option<u64> {
+    range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+}
+
+/// One chunk, when it is time for it.
+async fn next(mut sending: Sending, at: u64) -> io::Result<Option<(Frame<Bytes>, (Sending, u64))>> {
+    if sending.left == 0 {
+        return Ok(None);
+    }
+    let length = usize::try_from(sending.left.min(CHUNK)).expect("a chunk fits memory");
+    sending.office.pace.wait(length).await;
+    let read = spawn_blocking(move || {
+        let mut bytes = vec![0; length];
+        sending.file.seek(SeekFrom::Start(at))?;
+        sending.file.read_exact(&mut bytes)?;
+        Ok::<_, io::Error>((bytes, sending))
+    });
+    let (bytes, mut sending) = read.await.map_err(io::Error::other)??;
+    sending.left -= length as u64;
+    sending.office.served.fetch_add(length as u64, Relaxed);
+    Ok(Some((Frame::data(Bytes::from(bytes)), (sending, at + length as u64))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_open_ranges_are_understood() {
+        assert_eq!(begin("bytes=17-"), Some(17));
+        for odd in ["bytes=-5", "bytes=1-2", "bytes=a-", "17"] {
+            assert_eq!(begin(odd), None, "{odd}");
+        }
+    }
+}

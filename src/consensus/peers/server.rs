@@ -1,0 +1,204 @@
+//! The peer port: bound first, served once there is a member to serve it.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::connection;
+use super::dial::{Address, Pipe};
+use super::office::Office;
+use crate::consensus::error::OpenError;
+use crate::consensus::settings::Settings;
+use crate::stop::Stop;
+use crate::tls::Acceptor;
+
+/// Connections at one time.
+pub(super) const MOST: usize = 256;
+const BACKLOG: u32 = 1024;
+/// How long a TLS greeting may take, and the first byte of a request.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// After an accept that failed.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A TLS greeting begins with this.
+const TLS: [u8; 2] = [0x16, 0x03];
+
+/// Peer ports that are bound, and take connections once [`super::Peers::run`] runs.
+#[derive(Debug, Default)]
+pub struct PeerServer {
+    pub(super) listeners: Vec<Listener>,
+}
+
+/// One bound socket.
+pub(super) struct Listener {
+    socket: TcpListener,
+    url: String,
+    tls: Option<Acceptor>,
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+impl PeerServer {
+    /// Opens the listeners that the settings name. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// A URL that cannot be listened on, or bad TLS files.
+    pub fn open(settings: &Settings) -> Result<Self, OpenError> {
+        let acceptor = settings.peer_tls.as_ref().map(Acceptor::open).transpose();
+        let acceptor = acceptor.map_err(|error| OpenError::Settings(error.to_string()))?;
+        Self::bind(&settings.listen_peer_urls, acceptor.as_ref()).map_err(OpenError::Settings)
+    }
+
+    /// Opens the listeners. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// A URL that cannot be listened on, with what to do.
+    pub(in crate::consensus) fn bind(urls: &[String], tls: Option<&Acceptor>) -> Result<Self, String> {
+        let listeners = urls.iter().map(|url| Listener::bind(url, tls)).collect::<Result<_, _>>()?;
+        Ok(Self { listeners })
+    }
+
+    /// The listen URLs, with the ports that were found where 0 was asked for.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        self.listeners.iter().map(|listener| listener.url.clone()).collect()
+    }
+}
+
+impl Listener {
+    fn bind(url: &str, tls: Option<&Acceptor>) -> Result<Self, String> {
+        let bad = |why: &dyn fmt::Display| format!("--listen-peer-urls: {url}: {why}");
+        let Address { secure, host, port } =
+            Address::parse(url).map_err(|error| format!("--listen-peer-urls: {error}"))?;
+        if secure && tls.is_none() {
+            return Err(bad(
+                &"an https URL needs a certificate and its key; add --peer-cert-file and --peer-key-file",
+            ));
+        }
+        let ip = match host.as_str() {
+            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            // As etcd has it: every interface.
+            "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            _ => host.parse().map_err(|_| bad(&"expected an IP or localhost to listen on"))?,
+        };
+        let open = || -> io::Result<_> {
+            let socket = if ip.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(SocketAddr::new(ip, port))?;
+            let socket = socket.listen(BACKLOG)?;
+            let port = socket.local_addr()?.port();
+            Ok((socket, port))
+        };
+        let (socket, port) = open().map_err(|error| bad(&format!("cannot be listened on: {error}")))?;
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let scheme = if secure { "https" } else { "http" };
+        let tls = tls.filter(|_| secure).cloned();
+        Ok(Self { socket, url: format!("{scheme}://{host}:{port}"), tls })
+    }
+
+    /// Accepts until the stop.
+    pub(super) async fn run(
+        self,
+        office: Arc<Office>,
+        places: Arc<Semaphore>,
+        stop: Stop,
+    ) -> Result<(), io::Error> {
+        let mut connections = JoinSet::new();
+        tracing::info!(url = self.url, "serving peers");
+        loop {
+            let accepted = tokio::select! {
+                () = stop.wait() => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, remote)) => match Arc::clone(&places).try_acquire_owned() {
+                    Ok(place) => {
+                        let (office, tls, stop) = (Arc::clone(&office), self.tls.clone(), stop.clone());
+                        connections.spawn(async move {
+                            tokio::select! {
+                                () = serve(stream, remote, tls, &office, &stop) => {}
+                                () = stop.wait() => {}
+                            }
+                            drop(place);
+                        });
+                    }
+                    Err(_) if office.said.worth("full") => tracing::warn!(
+                        url = self.url,
+                        "more than {MOST} connections to the peer port: further ones are closed at once"
+                    ),
+                    Err(_) => {}
+                },
+                Err(error) => {
+                    if office.said.worth(&format!("accept {error}")) {
+                        tracing::warn!(url = self.url, %error, "a connection of a peer could not be accepted");
+                    }
+                    tokio::select! { () = stop.wait() => break, () = sleep(PAUSE) => {} }
+                }
+            }
+        }
+        drop(self.socket);
+        connections.shutdown().await;
+        Ok(())
+    }
+}
+
+pub(super) fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(MOST))
+}
+
+async fn serve(
+    stream: TcpStream,
+    remote: SocketAddr,
+    tls: Option<Acceptor>,
+    office: &Arc<Office>,
+    stop: &Stop,
+) {
+    // Without it, a pong could wait for the acknowledgement of the one before.
+    stream.set_nodelay(true).ok();
+    match timeout(HANDSHAKE, open(stream, tls)).await {
+        Ok(Ok(Some(pipe))) => connection::serve(pipe, remote, office, stop).await,
+        Ok(Ok(None)) => {}
+        Ok(Err(why)) => complain(office, remote, &why),
+        Err(_) => tracing::debug!(%remote, "a connection to the peer port said nothing"),
+    }
+}
+
+/// Greets, after a look at what the other side speaks. `None`: it went away.
+pub(super) async fn open(stream: TcpStream, tls: Option<Acceptor>) -> Result<Option<Pipe>, String> {
+    let mut first = [0; 8];
+    let Ok(count @ 1..) = stream.peek(&mut first).await else { return Ok(None) };
+    let first = &first[..count];
+    match tls {
+        None if first[0] == TLS[0] && (count == 1 || first[1] == TLS[1]) => {
+            Err("a TLS client on a plain port: is its URL of this member http where it says https?"
+                .to_owned())
+        }
+        None => Ok(Some(Box::new(stream))),
+        Some(_) if first[0].is_ascii_uppercase() => {
+            Err("plain HTTP on a TLS port: is its URL of this member https where it says http?".to_owned())
+        }
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => Ok(Some(Box::new(stream))),
+            Err(error) => Err(format!("a TLS greeting failed: {error}")),
+        },
+    }
+}
+
+/// Says now and then what comes to the port that does not belong there.
+pub(super) fn complain(office: &Office, remote: SocketAddr, why: &str) {
+    let remote = remote.ip();
+    if office.said.worth(&format!("{remote} {why}")) {
+        tracing::warn!("from {remote} to the peer port: {why}");
+    }
+}

@@ -1,0 +1,96 @@
+//! Asking a running group who belongs to it, as a proxy or a new member must before it knows anything.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::select_ok;
+use http_body_util::Empty;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::dial::{self, Address, ask, dial};
+use crate::consensus::member::Member;
+use crate::tls::Connector;
+
+/// The longest list that is read.
+const LONGEST: usize = 1 << 20;
+
+/// A group as one of its members lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// The group's id.
+    pub cluster_id: u64,
+    /// In the order of ids.
+    pub members: Vec<Member>,
+    /// The URL that answered.
+    pub from: String,
+}
+
+/// A member as etcd's peer port lists it. Unknown fields may come with later versions.
+#[derive(Deserialize)]
+struct Listed {
+    id: u64,
+    #[serde(rename = "peerURLs", default)]
+    peer_urls: Option<Vec<String>>,
+    #[serde(default)]
+    name: String,
+    #[serde(rename = "clientURLs", default)]
+    client_urls: Option<Vec<String>>,
+}
+
+/// Asks all `urls` (peer URLs) at once for the list of members; the first good answer within `patience` counts.
+pub async fn survey(urls: &[String], tls: Option<&Connector>, patience: Duration) -> Option<Survey> {
+    type Asked<'u> = Pin<Box<dyn Future<Output = Result<Survey, ()>> + Send + 'u>>;
+    if urls.is_empty() {
+        return None;
+    }
+    let asked = urls.iter().map(|url| -> Asked<'_> {
+        Box::pin(async move {
+            one(url, tls).await.map_err(|error| tracing::debug!("{url} does not tell the members: {error}"))
+        })
+    });
+    timeout(patience, select_ok(asked)).await.ok()?.ok().map(|(survey, _)| survey)
+}
+
+async fn one(url: &str, tls: Option<&Connector>) -> io::Result<Survey> {
+    let pipe = dial(url, tls).await?;
+    let Address { host, port, .. } = Address::parse(url)?;
+    let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let request = Request::get("/members").header(HOST, host).body(Empty::<Bytes>::new());
+    ask(pipe, request.map_err(io::Error::other)?, |response| async move {
+        if response.status() != StatusCode::OK {
+            return Err(io::Error::other(format!("it answers {}", response.status())));
+        }
+        let cluster = response.headers().get("X-Etcd-Cluster-Id").and_then(|value| value.to_str().ok());
+        let cluster = cluster.and_then(|text| u64::from_str_radix(text, 16).ok());
+        let cluster_id = cluster.ok_or_else(|| io::Error::other("it names no cluster"))?;
+        let members = read(&dial::body(response, LONGEST).await?)?;
+        Ok(Survey { cluster_id, members, from: url.to_owned() })
+    })
+    .await
+}
+
+/// Reads a list of members.
+pub(super) fn read(bytes: &[u8]) -> io::Result<Vec<Member>> {
+    let listed: Vec<Listed> = serde_json::from_slice(bytes).map_err(io::Error::other)?;
+    let mut members: Vec<_> = listed
+        .into_iter()
+        .map(|listed| Member {
+            id: listed.id,
+            name: listed.name,
+            peer_urls: listed.peer_urls.unwrap_or_default(),
+            client_urls: listed.client_urls.unwrap_or_default(),
+            ..Member::default()
+        })
+        .collect();
+    if members.is_empty() {
+        return Err(io::Error::other("the list is empty"));
+    }
+    members.sort_by_key(|member| member.id);
+    Ok(members)
+}

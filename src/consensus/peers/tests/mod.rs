@@ -1,0 +1,164 @@
+//! The room as a whole: members on loopback that speak, break, and come back. Their drivers are lists of what came in;
+//! a member is killed by dropping its tasks, as the kernel would drop its sockets.
+
+mod cable;
+mod forms;
+mod greetings;
+mod port;
+mod snapshots;
+mod streams;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use raft::prelude::{Entry, Message, MessageType};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::office::Office;
+use super::{Beginning, Book, Inbound, Known, PeerServer, Peers, Pins, Post};
+use crate::consensus::member::Member;
+use crate::stop::{Ended, Stop};
+
+const CLUSTER: u64 = 0xc1;
+const ELECTION: Duration = Duration::from_secs(1);
+
+/// A member of a test's group.
+struct Side {
+    post: Post,
+    office: Arc<Office>,
+    url: String,
+    stop: Stop,
+    running: JoinSet<Result<(), Ended>>,
+    seen: Arc<Mutex<Vec<Inbound>>>,
+    full: Arc<AtomicBool>,
+    folder: TempDir,
+}
+
+impl Side {
+    /// Takes everything that came in so far.
+    fn take(&self) -> Vec<Inbound> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+
+    /// Waits until something that `wanted` likes has come in.
+    async fn until(&self, what: &str, wanted: impl Fn(&Inbound) -> bool) {
+        eventually(what, || self.seen.lock().unwrap().iter().any(&wanted)).await;
+    }
+
+    fn has(&self, wanted: impl Fn(&Inbound) -> bool) -> bool {
+        self.seen.lock().unwrap().iter().any(wanted)
+    }
+
+    async fn kill(&mut self) {
+        self.running.shutdown().await;
+    }
+
+    async fn end(&mut self) {
+        self.stop.request();
+        while let Some(ended) = self.running.join_next().await {
+            assert!(ended.unwrap().is_ok());
+        }
+    }
+
+    /// The indexes of the appends that came in, in order.
+    fn appends(&self) -> Vec<u64> {
+        let seen = self.seen.lock().unwrap();
+        let messages = seen.iter().flat_map(|inbound| match inbound {
+            Inbound::Messages { messages, .. } => messages.as_slice(),
+            _ => &[],
+        });
+        let appends = messages.filter(|message| message.get_msg_type() == MessageType::MsgAppend);
+        appends.map(|message| message.index).collect()
+    }
+}
+
+/// Waits for `probe` with a limit.
+async fn eventually(what: &str, mut probe: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !probe() {
+        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What member `own` of `group` (ids and URLs) believes.
+fn book(own: u64, group: &[(u64, &str)]) -> Book {
+    let known = |(id, url): &(u64, &str)| {
+        let (name, client_urls) = (format!("n{id}"), vec![format!("http://127.0.0.1:{id}")]);
+        let member =
+            Member { id: *id, name, peer_urls: vec![(*url).to_owned()], client_urls, ..Member::default() };
+        (*id, Known { member, incarnation: Some(100 + id) })
+    };
+    Book {
+        cluster: CLUSTER,
+        own,
+        process: 1000 + own,
+        incarnation: 100 + own,
+        members: group.iter().map(known).collect(),
+        version: "3.4.0".to_owned(),
+        cluster_version: "3.4.0".to_owned(),
+        ..Book::default()
+    }
+}
+
+fn bind(url: &str) -> PeerServer {
+    PeerServer::bind(&[url.to_owned()], None).unwrap()
+}
+
+/// Starts a member that believes `book`.
+fn start(book: Book, server: PeerServer) -> Side {
+    let (seen, full) = (Arc::<Mutex<Vec<Inbound>>>::default(), Arc::new(AtomicBool::new(false)));
+    let folder = TempDir::new().unwrap();
+    let deliver = {
+        let (seen, full) = (Arc::clone(&seen), Arc::clone(&full));
+        move |inbound| {
+            if full.load(Relaxed) {
+                return Err(inbound);
+            }
+            seen.lock().unwrap().push(inbound);
+            Ok(())
+        }
+    };
+    let (own, members) = (book.own, book.members.clone());
+    let (post, peers) = Peers::new(Beginning {
+        book,
+        election: ELECTION,
+        snapshots: folder.path().to_owned(),
+        tls: None,
+        deliver: Arc::new(deliver),
+        now: Arc::new(|| 77),
+        pins: Pins::default(),
+    });
+    let others = members.into_iter().filter(|(id, _)| *id != own);
+    post.set_addresses(others.map(|(id, known)| (id, known.member.peer_urls)).collect());
+    let (stop, url) = (Stop::new(), server.urls()[0].clone());
+    let office = Arc::clone(&peers.office);
+    let mut running = JoinSet::new();
+    running.spawn(peers.run(server, stop.clone()));
+    Side { post, office, url, stop, running, seen, full, folder }
+}
+
+/// Two members that know each other and are connected.
+async fn pair() -> (Side, Side) {
+    let servers = [bind("http://127.0.0.1:0"), bind("http://127.0.0.1:0")];
+    let urls: Vec<_> = servers.iter().map(|server| server.urls()[0].clone()).collect();
+    let group = [(1, urls[0].as_str()), (2, urls[1].as_str())];
+    let [first, second] = servers;
+    let sides = (start(book(1, &group), first), start(book(2, &group), second));
+    sides.0.until("1 speaks to 2", |inbound| matches!(inbound, Inbound::Connected(2))).await;
+    sides.1.until("2 speaks to 1", |inbound| matches!(inbound, Inbound::Connected(1))).await;
+    sides
+}
+
+fn message(kind: MessageType, from: u64, to: u64) -> Message {
+    let mut message = Message { from, to, term: 3, ..Message::default() };
+    message.set_msg_type(kind);
+    message
+}
+
+fn append(from: u64, to: u64, index: u64, bytes: usize) -> Message {
+    let entry = Entry { term: 3, index: index + 1, data: vec![7; bytes].into(), ..Entry::default() };
+    Message { index, entries: vec![entry].into(), ..message(MessageType::MsgAppend, from, to) }
+}

@@ -1,0 +1,180 @@
+//! Snapshots: fetched, resumed where they broke, fetched anew when damaged, given up at the end.
+
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+
+use raft::prelude::{Message, MessageType};
+
+use super::super::Inbound;
+use super::cable::{Cable, Fault};
+use super::{Side, bind, book, eventually, message, start};
+use crate::consensus::log::Mark;
+use crate::consensus::snapshot;
+use crate::consensus::state::State;
+use crate::keyspace::{Command, Operation};
+
+const INDEX: u64 = 40;
+
+/// Writes a snapshot of about four megabytes; answers its length.
+fn write(folder: &Path, index: u64) -> u64 {
+    let mut state = State { applied: Mark { index, term: 3 }, ..State::default() };
+    for nth in 0..64 {
+        let operation = Operation::Set {
+            key: format!("/{nth}").into_bytes().into(),
+            dir: false,
+            value: vec![b'a' + (nth % 26); 64 << 10].into(),
+            expires: None,
+            refresh: false,
+        };
+        state.keyspace.apply(&Command { at: 1, operation }).unwrap();
+    }
+    snapshot::write(folder, &state).unwrap();
+    std::fs::metadata(folder.join(format!("{index:016x}.snapshot"))).unwrap().len()
+}
+
+fn announce(index: u64) -> Message {
+    let mut message = message(MessageType::MsgSnapshot, 1, 2);
+    message.mut_snapshot().mut_metadata().index = index;
+    message.mut_snapshot().mut_metadata().term = 3;
+    message
+}
+
+/// 1 with a snapshot, and 2, which reaches 1 by a cable with these faults.
+async fn pair(faults: Vec<Fault>) -> (Side, Side, Cable, u64) {
+    let (first, second) = (bind("http://127.0.0.1:0"), bind("http://127.0.0.1:0"));
+    let (to_one, to_two) = (first.urls()[0].clone(), second.urls()[0].clone());
+    let cable = Cable::to(&to_one, faults).await;
+    let one = start(book(1, &[(1, &to_one), (2, &to_two)]), first);
+    let two = start(book(2, &[(1, &cable.url), (2, &to_two)]), second);
+    one.until("1 speaks to 2", |inbound| matches!(inbound, Inbound::Connected(2))).await;
+    two.until("2 speaks to 1", |inbound| matches!(inbound, Inbound::Connected(1))).await;
+    let length = write(one.folder.path(), INDEX);
+    (one, two, cable, length)
+}
+
+async fn fetched(one: &Side, two: &Side) {
+    one.post.send(vec![announce(INDEX)]);
+    two.until("it is here", |inbound| matches!(inbound, Inbound::Fetched { .. })).await;
+    let name = format!("{INDEX:016x}.fetched");
+    let sent = std::fs::read(one.folder.path().join(format!("{INDEX:016x}.snapshot"))).unwrap();
+    let came = std::fs::read(two.folder.path().join(&name)).unwrap();
+    assert!(sent == came, "the files differ");
+    let found = two.take().into_iter().find_map(|inbound| match inbound {
+        Inbound::Fetched { message, state, path } => Some((message, state, path)),
+        _ => None,
+    });
+    let (message, state, path) = found.unwrap();
+    assert_eq!((*message, state.applied.index), (announce(INDEX), INDEX));
+    assert_eq!(path, two.folder.path().join(name));
+    assert_eq!(std::fs::read_dir(two.folder.path()).unwrap().count(), 1, "something was left behind");
+}
+
+fn carried(cable: &Cable) -> Vec<u64> {
+    cable.carried.lock().unwrap().iter().map(|count| count.load(Relaxed)).collect()
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_announced_is_fetched_and_its_file_held() {
+    let (one, two, cable, length) = pair(Vec::new()).await;
+    assert_eq!(one.office.pins.held(), None);
+    fetched(&one, &two).await;
+    assert_eq!(one.office.pins.held(), Some(INDEX));
+    assert_eq!(one.office.served.load(Relaxed), length);
+    assert_eq!(carried(&cable).len(), 1);
+    // Announced again, it is here already.
+    one.post.send(vec![announce(INDEX)]);
+    two.until("it is told again", |inbound| matches!(inbound, Inbound::Fetched { .. })).await;
+    assert_eq!(carried(&cable).len(), 1);
+}
+
+#[tokio::test]
+async fn a_transfer_that_is_cut_goes_on_where_it_was() {
+    let (one, two, cable, length) = pair(vec![Fault::Cut(3 << 20), Fault::Cut(600_000)]).await;
+    fetched(&one, &two).await;
+    let carried = carried(&cable);
+    assert_eq!(carried.len(), 3, "{carried:?}");
+    let last = *carried.last().unwrap();
+    assert!(last < length - (3 << 20), "{carried:?} of {length}");
+}
+
+#[tokio::test]
+async fn a_part_of_an_earlier_life_is_gone_on_with_and_one_of_another_file_is_not() {
+    let (one, two, cable, length) = pair(Vec::new()).await;
+    let bytes = std::fs::read(one.folder.path().join(format!("{INDEX:016x}.snapshot"))).unwrap();
+    let sum = u32::from_le_bytes(bytes[bytes.len() - 4..].try_into().unwrap());
+    let part = |tag: &str| two.folder.path().join(format!("{INDEX:016x}.{tag}.part"));
+    std::fs::write(part(&format!("{sum:08x}-{length:x}")), &bytes[..2 << 20]).unwrap();
+    fetched(&one, &two).await;
+    let came = carried(&cable)[0];
+    assert!(came < length - (2 << 20) + 2000, "{came} of {length}");
+    std::fs::remove_file(two.folder.path().join(format!("{INDEX:016x}.fetched"))).unwrap();
+    std::fs::write(part("00000000-1"), &bytes[..1 << 20]).unwrap();
+    fetched(&one, &two).await;
+    assert!(carried(&cable)[1] > length);
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_fetched_anew_from_its_beginning() {
+    let (one, two, cable, length) = pair(vec![Fault::Change(1 << 20)]).await;
+    fetched(&one, &two).await;
+    let carried = carried(&cable);
+    assert!(carried.len() == 2 && carried[1] > length, "{carried:?}");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_damaged_each_time_is_given_up_and_its_sender_told() {
+    let (one, two, cable, _) = pair(vec![Fault::Change(1 << 20); 3]).await;
+    one.post.send(vec![announce(INDEX)]);
+    one.until("it is told", |inbound| matches!(inbound, Inbound::SnapshotFailed(2))).await;
+    assert_eq!(carried(&cable).len(), 3);
+    assert!(!two.has(|inbound| matches!(inbound, Inbound::Fetched { .. })));
+    assert_eq!(std::fs::read_dir(two.folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_there_is_given_up_at_once() {
+    let (one, _two, cable, _) = pair(Vec::new()).await;
+    one.post.send(vec![announce(INDEX + 1)]);
+    one.until("it is told", |inbound| matches!(inbound, Inbound::SnapshotFailed(2))).await;
+    assert_eq!(carried(&cable).len(), 1);
+}
+
+#[tokio::test]
+async fn another_leaders_announcement_overrides_the_one_being_fetched_and_the_same_ones_does_not() {
+    // The first one's connection comes to a halt: nothing is left of the pace.
+    let (one, two, cable, _) = pair(Vec::new()).await;
+    for _ in 0..50 {
+        let wait = one.office.pace.wait(200 << 20);
+        tokio::time::timeout(std::time::Duration::ZERO, wait).await.ok();
+    }
+    one.post.send(vec![announce(INDEX)]);
+    eventually("it is asked for", || carried(&cable).len() == 1).await;
+    let newer = write(two.folder.path(), INDEX + 5);
+    assert!(newer > 0);
+    let own = two.folder.path().join(format!("{:016x}.snapshot", INDEX + 5));
+    std::fs::rename(&own, own.with_extension(snapshot::FETCHED)).unwrap();
+    one.post.send(vec![announce(INDEX + 5)]);
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!two.has(|inbound| matches!(inbound, Inbound::Fetched { .. })), "begun anew for nothing");
+    let mut later = announce(INDEX + 5);
+    later.term += 1;
+    one.post.send(vec![later]);
+    let is_newer = |inbound: &Inbound| match inbound {
+        Inbound::Fetched { message, .. } => message.get_snapshot().get_metadata().index == INDEX + 5,
+        _ => false,
+    };
+    two.until("the newer one is here", is_newer).await;
+}
+
+#[tokio::test]
+async fn a_part_that_nobody_went_on_with_for_long_is_removed() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (old, new) = (folder.path().join("1.a.part"), folder.path().join("2.b.part"));
+    for path in [&old, &new] {
+        std::fs::write(path, b"x").unwrap();
+    }
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(4000);
+    std::fs::File::options().write(true).open(&old).unwrap().set_modified(then).unwrap();
+    super::super::part::tidy(folder.path()).await;
+    assert!(!old.exists() && new.exists());
+}

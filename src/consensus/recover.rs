@@ -1,0 +1,247 @@
+//! Taking up where the last process left off: mirror, or snapshot, or nothing; then the log's tail.
+
+use std::sync::Arc;
+
+use super::error::OpenError;
+use super::figures::Counters;
+use super::folder::{self, Folder};
+use super::guard::Marks;
+use super::identity::{Beginning, Identity};
+use super::log::{Log, Mark};
+use super::mirror::Mirror;
+use super::roster::Roster;
+use super::settings::Settings;
+use super::snapshot;
+use super::state::State;
+#[cfg(test)]
+use super::tests::simulation::plant::{Plant, planted};
+use crate::keyspace::Keyspace;
+
+/// The log entry that a new group's state stands for: its founding.
+pub(super) const FOUNDING: Mark = Mark { index: 1, term: 1 };
+
+/// What was found.
+pub(super) struct Recovered {
+    pub(super) log: Log,
+    pub(super) state: State,
+    /// `None`: has to be made anew.
+    pub(super) mirror: Option<Mirror>,
+    /// Raft index of the newest snapshot; 0 without one.
+    pub(super) snapshot: u64,
+}
+
+/// Opens log and state of the member that `identity` names; `beginning` is what a new folder begins with.
+pub(super) fn recover(
+    folder: &Folder,
+    identity: &mut Identity,
+    beginning: Beginning,
+    counters: &Arc<Counters>,
+) -> Result<Recovered, OpenError> {
+    let marks = Marks::new(identity.secret);
+    if identity.fresh {
+        return found(folder, identity, beginning, counters);
+    }
+    let had_log = folder.log().exists();
+    let mut log = Log::open(&folder.log(), marks, Arc::clone(counters))?;
+    folder::sync(folder.member())?;
+    let (mut state, mut mirror) = match open_mirror(folder)? {
+        Some((mirror, state)) => (Some(state), Some(mirror)),
+        None => (None, None),
+    };
+    // A mirror from before the log's beginning cannot be brought up to date.
+    if let Some(behind) = state.as_ref().filter(|state| state.applied.index < log.start().index) {
+        let (at, start) = (behind.applied.index, log.start().index);
+        tracing::warn!("the mirror ends at log index {at}, the log begins behind {start}: it is rebuilt");
+        (state, mirror) = (None, None);
+    }
+    snapshot::sort_fetched(&folder.snapshots(), log.start().index)?;
+    let snapshots = snapshot::list(&folder.snapshots())?;
+    let newest = snapshots.first().map_or(0, |path| snapshot::index_of(path));
+    let state = match state {
+        Some(state) => state,
+        None => from_snapshot(folder, &snapshots, &log)?,
+    };
+    #[cfg(test)]
+    let state = if planted(Plant::AppliedTwice) { state.one_back(log.start().index) } else { state };
+    if state.applied.index > log.last().index {
+        if had_log {
+            // Whatever came behind that is gone too, and it was answered.
+            let (at, last) = (state.applied.index, log.last().index);
+            let what = format!(
+                "it ends at entry {last}, although entries up to {at} were carried out, so files are missing; put them \
+                 back, or remove the folder to go on without the writes that came last"
+            );
+            return Err(OpenError::Damaged { path: folder.log(), what });
+        }
+        log.begin(state.applied, state.applied.term).map_err(|error| log_failed(folder, error))?;
+    }
+    log.check_tail(&folder.log(), state.applied.index)?;
+    log.known_committed(state.applied.index);
+    log.set_members(state.members());
+    Ok(Recovered { log, state, mirror, snapshot: newest })
+}
+
+/// Begins: an empty log, a snapshot of the empty state, then the note that it began. A new group's log begins behind its
+/// founding; that of a member that joins begins with nothing, since all comes from the others.
+fn found(
+    folder: &Folder,
+    identity: &mut Identity,
+    beginning: Beginning,
+    counters: &Arc<Counters>,
+) -> Result<Recovered, OpenError> {
+    for leftover in [folder.log(), folder.mirror(), folder.snapshots()] {
+        if leftover.exists() {
+            std::fs::remove_dir_all(&leftover)
+                .map_err(OpenError::io(&leftover, "removing a half-made beginning"))?;
+        }
+    }
+    folder.make_snapshots()?;
+    let applied = if beginning.joins { Mark::default() } else { FOUNDING };
+    let mut keyspace = Keyspace::new();
+    for _ in beginning.members.iter().filter(|_| !beginning.joins) {
+        keyspace.reserve();
+    }
+    let roster = Roster { members: beginning.members, ..Roster::default() };
+    let state = State { keyspace, roster, applied, ..State::default() };
+    begin(folder, identity, state, counters)
+}
+
+/// Begins in a folder without anything: an empty log behind `state`.
+pub(super) fn begin(
+    folder: &Folder,
+    identity: &mut Identity,
+    state: State,
+    counters: &Arc<Counters>,
+) -> Result<Recovered, OpenError> {
+    let (marks, applied) = (Marks::new(identity.secret), state.applied);
+    let snapshots = folder.snapshots();
+    snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the first snapshot"))?;
+    let mut log = Log::open(&folder.log(), marks, Arc::clone(counters))?;
+    log.begin(applied, applied.term).map_err(|error| log_failed(folder, error))?;
+    log.set_members(state.members());
+    folder::sync(folder.member())?;
+    identity.begun(folder)?;
+    Ok(Recovered { log, state, mirror: None, snapshot: applied.index })
+}
+
+/// Makes a group of one of what a member holds. All that its log has counts, also what may not have been committed: its
+/// clients may have been told so by another member.
+pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Recovered, OpenError> {
+    let Recovered { mut log, mut state, .. } = recovered;
+    let (committed, end) = (log.commit(), log.last().index);
+    super::backup::catch_up(&log, &mut state, end, folder)?;
+    let others: Vec<u64> = state.roster.members.keys().copied().filter(|other| *other != id).collect();
+    for other in &others {
+        state.roster.members.remove(other);
+        state.roster.removed.insert(*other);
+    }
+    state.roster.removed.remove(&id);
+    let own = state.roster.members.entry(id).or_default();
+    (own.id, own.learner) = (id, false);
+    // An entry of nobody's: no other member can hold one at this place that says something else in this term.
+    state.applied = Mark { index: state.applied.index + 1, term: state.applied.term + 1 };
+    let snapshots = folder.snapshots();
+    // Like one of another member's: until the log goes on from it, it counts for nothing.
+    let written = snapshot::write_fetched(&snapshots, &state);
+    let written = written.map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
+    log.replace(state.applied).map_err(|error| log_failed(folder, error))?;
+    snapshot::adopt(&written)?;
+    log.set_members(state.members());
+    // Last: until the log is another, only the mirror goes with it.
+    if let Ok(aside) = folder::set_aside(&folder.mirror()) {
+        tracing::debug!("the mirror is made anew; the one before is {}", aside.display());
+    }
+    tracing::warn!(
+        "--force-new-cluster: this member {id:x} is the only one of its cluster now; {} left. It goes on from log entry \
+         {end}, {} of which were not known to be committed here; what the others had beyond that is lost. Start it without \
+         this flag from now on, and add new members (ctl member add)",
+        match others.len() {
+            1 => "1 member was".to_owned(),
+            count => format!("{count} members were"),
+        },
+        end.saturating_sub(committed)
+    );
+    let snapshot = state.applied.index;
+    Ok(Recovered { log, state, mirror: None, snapshot })
+}
+
+/// Whether the folder is that of the member that the settings are about.
+pub(super) fn belongs(state: &State, id: u64, settings: &Settings) -> Result<(), OpenError> {
+    if state.roster.removed.contains(&id) {
+        return Err(OpenError::Removed { path: settings.data_dir.clone(), id });
+    }
+    let own = state.roster.members.get(&id).map(|member| member.name.as_str()).unwrap_or_default();
+    let known = state.roster.members.get(&id).map(|member| member.peer_urls.as_slice()).unwrap_or_default();
+    let mut told: Vec<&String> = settings.peer_urls.iter().collect();
+    told.sort();
+    if !settings.listen_peer_urls.is_empty() && !known.is_empty() && !known.iter().eq(told.iter().copied()) {
+        tracing::warn!(
+            "the cluster knows this member {id:x} at {}, but it was told {}: if it has moved, say so to the cluster (ctl \
+             member update {id:x} {})",
+            known.join(","),
+            settings.peer_urls.join(","),
+            settings.peer_urls.join(",")
+        );
+    }
+    let other = state.roster.members.values().find(|member| member.id != id && member.name == settings.name);
+    match other {
+        Some(other) if own != settings.name => Err(OpenError::Foreign {
+            path: settings.data_dir.clone(),
+            what: format!(
+                "it is the data folder of {own:?} (member {id:x}), but --name is {:?}, which is member {:x} of the same \
+                 cluster: give each member its own --data-dir",
+                settings.name, other.id
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn log_failed(folder: &Folder, error: String) -> OpenError {
+    OpenError::io(&folder.log(), "writing the log")(std::io::Error::other(error))
+}
+
+/// The mirror and its state; one that cannot be used is moved aside, since it can be made anew.
+fn open_mirror(folder: &Folder) -> Result<Option<(Mirror, State)>, OpenError> {
+    let path = folder.mirror();
+    // While the mirror is opened its library may panic; what it says is no help to anybody.
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|panic| tracing::debug!("while the mirror was opened: {panic}")));
+    let opened = Mirror::open(&path);
+    std::panic::set_hook(loud);
+    match opened {
+        Ok(opened) => Ok(opened),
+        Err(error) => {
+            let aside = folder::set_aside(&path)?;
+            tracing::warn!(
+                "{} cannot be used ({error}); it is rebuilt from snapshot and log, and kept as {}",
+                path.display(),
+                aside.display()
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// The newest snapshot that the log goes on from.
+fn from_snapshot(folder: &Folder, snapshots: &[std::path::PathBuf], log: &Log) -> Result<State, OpenError> {
+    let mut first_error = None;
+    for path in snapshots {
+        match snapshot::read(path) {
+            Ok(state) if state.applied.index >= log.start().index => return Ok(state),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!("{error}");
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    Err(first_error.unwrap_or_else(|| OpenError::Damaged {
+        path: folder.snapshots(),
+        what: format!(
+            "no snapshot reaches log index {}, where the log begins, and there is no mirror: put the data folder back \
+             from a backup",
+            log.start().index
+        ),
+    }))
+}

@@ -1,0 +1,410 @@
+//! A member of the raft group as a value: ticks, messages and proposals in, effects out. No socket, no clock.
+
+use protobuf::Message as _;
+use raft::prelude::{ConfChange, Entry, EntryType, Message, MessageType};
+use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
+use slog::{Drain, Logger};
+
+use super::entry::Order;
+use super::error::Failure;
+use super::log::{Log, Mark};
+#[cfg(test)]
+use super::tests::simulation::plant::{Plant, planted};
+
+/// Ticks of one heartbeat; the driver ticks at the heartbeat's pace.
+const HEARTBEAT_TICKS: usize = 1;
+/// Entries that are handed out at once while a long tail is replayed.
+const COMMITTED_BYTES: u64 = 16 << 20;
+const MESSAGE_BYTES: u64 = 1 << 20;
+/// Messages of entries that a member may be sent before it answers.
+const IN_FLIGHT: usize = 256;
+/// Entries that are not committed yet; more are refused.
+const UNCOMMITTED_BYTES: u64 = 512 << 20;
+
+/// What a turn of the replica asks its owner to do.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// Entries to apply, in order.
+    pub(super) committed: Vec<Entry>,
+    /// Reads that may be answered once the state has reached the index.
+    pub(super) readable: Vec<(Vec<u8>, u64)>,
+    /// The leader, when that changed. 0 is none.
+    pub(super) leader: Option<u64>,
+    /// The snapshot that took the place of the log: the state has to be the one at this entry, before anything is applied.
+    pub(super) installed: Option<Mark>,
+}
+
+/// What became of a proposal for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It is in the leader's log, or on its way to the leader.
+    Taken,
+    /// There is nobody to take it at present.
+    NoLeader,
+    /// Too much is under way.
+    TooMuch,
+}
+
+/// How far another member is, as its leader knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// The last entry that it is known to have.
+    pub(super) matched: u64,
+    /// It was heard of within the last election timeout.
+    pub(super) active: bool,
+    /// It was offered a snapshot and is sent nothing else until it says that it has it.
+    pub(super) waits: bool,
+}
+
+/// The replica.
+pub(super) struct Replica {
+    raw: RawNode<Log>,
+}
+
+impl Replica {
+    /// Takes up where `log` ends; `applied` is the last entry that the state has.
+    pub(super) fn new(id: u64, log: Log, applied: u64, election_ticks: usize) -> Result<Self, String> {
+        let config = Config {
+            id,
+            election_tick: election_ticks,
+            heartbeat_tick: HEARTBEAT_TICKS,
+            applied,
+            max_size_per_msg: MESSAGE_BYTES,
+            max_inflight_msgs: IN_FLIGHT,
+            max_committed_size_per_ready: COMMITTED_BYTES,
+            max_uncommitted_size: UNCOMMITTED_BYTES,
+            check_quorum: true,
+            pre_vote: true,
+            ..Config::default()
+        };
+        let logger = Logger::root(ToTracing.fuse(), slog::o!());
+        let raw = RawNode::new(&config, log, &logger).map_err(|error| error.to_string())?;
+        Ok(Self { raw })
+    }
+
+    /// For a simulation, in which nothing is left to raft's own chance.
+    #[cfg(test)]
+    pub(super) fn raft(&mut self) -> &mut raft::Raft<Log> {
+        &mut self.raw.raft
+    }
+
+    /// One heartbeat's time passed.
+    pub(super) fn tick(&mut self) {
+        self.raw.tick();
+    }
+
+    /// Stands for election at once: nobody else could win it, or the leader is known to be gone.
+    pub(super) fn stand(&mut self) {
+        // Refused only where it would have no effect.
+        self.raw.campaign().ok();
+    }
+
+    /// The leader is known to be gone: nothing is owed to it any more. Raft would otherwise refuse its vote to others until
+    /// the leader's time has run out.
+    pub(super) fn forget_leader(&mut self) {
+        if !self.leads() {
+            let term = self.raw.raft.term;
+            self.raw.raft.become_follower(term, raft::INVALID_ID);
+            #[cfg(test)]
+            if planted(Plant::VoteWithLeader) {
+                self.raw.raft.vote = raft::INVALID_ID;
+            }
+        }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.raw.raft.id
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    pub(super) fn leader(&self) -> u64 {
+        self.raw.raft.leader_id
+    }
+
+    pub(super) fn term(&self) -> u64 {
+        self.raw.raft.term
+    }
+
+    pub(super) fn committed(&self) -> u64 {
+        self.raw.raft.raft_log.committed
+    }
+
+    /// Whether this member asks for votes that count, not only whether it should.
+    pub(super) fn stands(&self) -> bool {
+        self.raw.raft.state == StateRole::Candidate
+    }
+
+    /// Whether this member leads and knows all that was committed before.
+    pub(super) fn is_current(&self) -> bool {
+        self.leads() && self.raw.raft.commit_to_current_term()
+    }
+
+    /// Whether this member has a vote.
+    pub(super) fn votes(&self) -> bool {
+        self.raw.raft.promotable()
+    }
+
+    /// Who has a vote.
+    pub(super) fn voters(&self) -> Vec<u64> {
+        self.raw.raft.prs().conf().to_conf_state().voters
+    }
+
+    /// Whether this member's vote is the only one.
+    pub(super) fn alone(&self) -> bool {
+        self.voters() == [self.id()]
+    }
+
+    pub(super) fn log(&mut self) -> &mut Log {
+        self.raw.mut_store()
+    }
+
+    pub(super) fn log_ref(&self) -> &Log {
+        self.raw.store()
+    }
+
+    /// How far the others are; only a leader knows.
+    pub(super) fn progress(&self) -> Vec<(u64, Progress)> {
+        if !self.leads() {
+            return Vec::new();
+        }
+        let own = self.id();
+        let others = self.raw.raft.prs().iter().filter(|(id, _)| **id != own);
+        others
+            .map(|(id, progress)| {
+                let waits = progress.state == ProgressState::Snapshot;
+                (*id, Progress { matched: progress.matched, active: progress.recent_active, waits })
+            })
+            .collect()
+    }
+
+    /// Takes a message of another member in. What raft refuses is as if it had been lost on the way.
+    ///
+    /// # Errors
+    /// The message shows that this member has forgotten what it told the others; it must not go on.
+    pub(super) fn step(&mut self, message: Message) -> Result<(), Failure> {
+        if !sound(&message) {
+            tracing::warn!("a message of member {:x} makes no sense and was left out", message.from);
+            return Ok(());
+        }
+        let last = self.raw.raft.raft_log.last_index();
+        // Raft panics when it meets this.
+        if message.get_msg_type() == MessageType::MsgHeartbeat
+            && message.term >= self.term()
+            && message.commit > last
+        {
+            return Err(Failure::Forgotten { last, told: message.commit });
+        }
+        // Raft would count it as if this log held that, and answer writes that only this member has.
+        if self.leads()
+            && message.get_msg_type() == MessageType::MsgAppendResponse
+            && message.term == self.term()
+            && !message.reject
+            && message.index > last
+        {
+            tracing::error!(
+                "member {:x} has entries up to {}, but the log here ends at {last}: a data folder was set back to an older \
+                 copy, so writes that were answered are missing here. The member is not counted; stop the one whose folder \
+                 was set back, empty its folder, remove it and add it again",
+                message.from,
+                message.index
+            );
+            return Ok(());
+        }
+        // Raft panics over what comes to a leader that is none of its own members any more.
+        if !(self.leads() && self.raw.raft.prs().get(self.id()).is_none()) {
+            self.raw.step(message).ok();
+        }
+        Ok(())
+    }
+
+    /// The snapshot that raft is about to take over.
+    pub(super) fn pending_snapshot(&self) -> Option<Mark> {
+        let about = self.raw.snap()?.get_metadata();
+        Some(Mark { index: about.index, term: about.term })
+    }
+
+    /// Messages to a member may have been lost.
+    pub(super) fn unreachable(&mut self, id: u64) {
+        self.raw.report_unreachable(id);
+    }
+
+    /// A member gave up fetching a snapshot; it is offered one again when it is next heard of.
+    pub(super) fn snapshot_failed(&mut self, id: u64) {
+        self.raw.report_snapshot(id, SnapshotStatus::Failure);
+    }
+
+    /// Puts entries (context and data each) forward, all or none.
+    pub(super) fn propose(&mut self, batch: Vec<(Vec<u8>, Vec<u8>)>) -> Put {
+        let entries = batch.into_iter().map(|(context, data)| Entry {
+            context: context.into(),
+            data: data.into(),
+            ..Entry::default()
+        });
+        self.put(entries.collect())
+    }
+
+    /// Puts a change of raft's own list of members forward. One at a time: `NoLeader` also while another is under way.
+    pub(super) fn propose_change(&mut self, context: Vec<u8>, change: &ConfChange) -> Put {
+        if self.leads() && self.raw.raft.has_pending_conf() {
+            return Put::NoLeader;
+        }
+        let Ok(data) = change.write_to_bytes() else { return Put::TooMuch };
+        let mut entry = Entry { context: context.into(), data: data.into(), ..Entry::default() };
+        entry.set_entry_type(EntryType::EntryConfChange);
+        let put = self.put(vec![entry]);
+        #[cfg(test)]
+        if planted(Plant::EarlyChange) && self.leads() && put == Put::Taken {
+            self.raw.apply_conf_change(change).map(|_| self.raw.raft.pending_conf_index = 0).ok();
+        }
+        put
+    }
+
+    fn put(&mut self, entries: Vec<Entry>) -> Put {
+        if self.leader() == raft::INVALID_ID || self.raw.raft.lead_transferee.is_some() {
+            return Put::NoLeader;
+        }
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgPropose);
+        message.from = self.raw.raft.id;
+        message.entries = entries.into();
+        match self.raw.step(message) {
+            Ok(()) => Put::Taken,
+            Err(_) if self.leads() => Put::TooMuch,
+            Err(_) => Put::NoLeader,
+        }
+    }
+
+    /// Tells raft what became of an entry about its list of members.
+    ///
+    /// # Errors
+    /// Raft cannot make sense of it; the group's members would not agree any more.
+    pub(super) fn changed(&mut self, change: &ConfChange) -> Result<(), String> {
+        self.raw.apply_conf_change(change).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Hands the leadership to `id`, unless that is under way. It takes a round trip; nothing can be proposed meanwhile.
+    pub(super) fn hand_over(&mut self, id: u64) {
+        self.raw.transfer_leader(id);
+    }
+
+    /// Asks for a moment at which the state is not older than this call. `false`: it cannot be asked for now (raft would
+    /// drop the question without a word).
+    pub(super) fn read_index(&mut self, context: Vec<u8>) -> bool {
+        let possible = if self.leads() {
+            self.raw.raft.commit_to_current_term()
+        } else {
+            self.leader() != raft::INVALID_ID
+        };
+        if possible {
+            self.raw.read_index(context);
+        }
+        possible
+    }
+
+    /// Does what is due: writes to the log with one sync, has messages sent, and tells what is to be done. `false`: nothing
+    /// was due. A leader's messages go out before its own write; anybody else's say what is on the disk, so they go after it.
+    ///
+    /// # Errors
+    /// The log could not be written. The replica must not be used any more.
+    pub(super) fn turn(
+        &mut self,
+        effects: &mut Effects,
+        send: &mut dyn FnMut(Vec<Message>),
+    ) -> Result<bool, String> {
+        if !self.raw.has_ready() {
+            return Ok(false);
+        }
+        let mut ready = self.raw.ready();
+        if let Some(soft) = ready.ss() {
+            effects.leader = Some(soft.leader_id);
+        }
+        post(send, ready.take_messages());
+        self.note();
+        #[cfg(test)]
+        if planted(Plant::SentBeforeSync) {
+            post(send, ready.take_persisted_messages());
+        }
+        if !ready.snapshot().is_empty() {
+            let about = ready.snapshot().get_metadata();
+            let mark = Mark { index: about.index, term: about.term };
+            self.raw.mut_store().replace(mark)?;
+            effects.installed = Some(mark);
+        }
+        effects.committed.extend(ready.take_committed_entries());
+        let entries = ready.take_entries();
+        if ready.must_sync() {
+            self.raw.mut_store().append(entries)?;
+        }
+        // The commit index alone is kept with the next entries. By then it must be: whoever holds an entry behind a change of
+        // members and does not know that the change is committed would count votes by a list that is two changes old.
+        post(send, ready.take_persisted_messages());
+        effects
+            .readable
+            .extend(ready.take_read_states().into_iter().map(|read| (read.request_ctx, read.index)));
+        let mut light = self.raw.advance(ready);
+        self.note();
+        post(send, light.take_messages());
+        effects.committed.extend(light.take_committed_entries());
+        Ok(true)
+    }
+
+    /// What raft knows of terms, votes and what is committed goes with the next write.
+    fn note(&mut self) {
+        let hard = self.raw.raft.hard_state();
+        #[cfg(test)]
+        let hard = self.raw.store().forgetting_commit(hard);
+        self.raw.mut_store().note(hard);
+    }
+
+    /// Writes down what is committed. Whoever starts again must not count votes by a list of members from before a change
+    /// that is committed: those who were to vote may have left for good.
+    ///
+    /// # Errors
+    /// The log could not be written. The replica must not be used any more.
+    pub(super) fn keep_position(&mut self) -> Result<(), String> {
+        self.raw.mut_store().append(Vec::new())
+    }
+
+    /// Everything that was handed out is applied.
+    pub(super) fn applied(&mut self) {
+        self.raw.advance_apply();
+    }
+}
+
+/// Whether raft can take a message in: it panics over some that no member sends, and an entry that nobody understands
+/// would stop them all.
+fn sound(message: &Message) -> bool {
+    match message.get_msg_type() {
+        MessageType::MsgPropose => {
+            !message.entries.is_empty() && message.entries.iter().all(|entry| Order::of(entry).is_ok())
+        }
+        MessageType::MsgReadIndex => message.entries.len() == 1,
+        _ => message.term != 0,
+    }
+}
+
+fn post(send: &mut dyn FnMut(Vec<Message>), messages: Vec<Message>) {
+    if !messages.is_empty() {
+        send(messages);
+    }
+}
+
+/// Raft's own log lines, of which only the grave ones are worth a user's time.
+struct ToTracing;
+
+impl Drain for ToTracing {
+    type Ok = ();
+    type Err = slog::Never;
+
+    fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+        match record.level() {
+            slog::Level::Critical | slog::Level::Error => tracing::error!("raft: {}", record.msg()),
+            slog::Level::Warning => tracing::warn!("raft: {}", record.msg()),
+            _ => tracing::trace!("raft: {}", record.msg()),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! A new group from a backup.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::backup_file;
+use super::error::OpenError;
+use super::figures::Counters;
+use super::folder::Folder;
+use super::identity::{Beginning, Identity};
+use super::recover::{FOUNDING, begin};
+use super::roster::Roster;
+use super::settings::Settings;
+use super::state::State;
+use crate::keyspace::Time;
+
+/// What was restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The store's index.
+    pub index: u64,
+    /// Files and directories.
+    pub nodes: usize,
+    /// When the backup was taken, nanoseconds since 1970.
+    pub taken: Time,
+}
+
+/// Makes the data folder that `settings` name hold what the backup `file` holds, as one member of a new group: that of
+/// `settings.initial_cluster`. Who does so with the same file and the same group on each of its hosts has a group that
+/// agrees. Keys keep their indexes and their times; users and roles stay. The ids are new, so that a member which was
+/// lost and comes back finds nobody who would listen to it. Blocks.
+///
+/// # Errors
+/// The file is damaged, the folder holds something, or the group makes no sense.
+pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> {
+    let target = &settings.data_dir;
+    if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(OpenError::Foreign {
+            path: target.clone(),
+            what: "it holds something already: name a new folder, or move that one away".to_owned(),
+        });
+    }
+    let (saved, taken, sum) = backup_file::read(file)?;
+    let token = format!("{} from {sum:08x}", settings.cluster_token);
+    let settings = Settings { cluster_token: token, ..settings.clone() };
+    let (mut identity, Beginning { members, .. }) = Identity::founding(&settings)?;
+    let State { mut keyspace, auth, seen, .. } = saved;
+    for _ in &members {
+        keyspace.reserve();
+    }
+    let roster = Roster { members, ..Roster::default() };
+    let state = State { keyspace, roster, auth, applied: FOUNDING, seen, ..State::default() };
+    let (index, nodes) = (state.keyspace.index(), state.keyspace.nodes().count());
+    let folder = Folder::open(target)?;
+    // The identity is written last: a folder that a crash left half made is taken for no member's.
+    begin(&folder, &mut identity, state, &Arc::new(Counters::default()))?;
+    Ok(Restored { index, nodes, taken })
+}

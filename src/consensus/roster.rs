@@ -1,0 +1,126 @@
+//! The group's members as part of the replicated state, with their byte form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use raft::prelude::ConfState;
+
+use super::entry::{Reader, Undecodable, put_text, put_texts};
+use super::member::{Member, MemberRefusal};
+
+/// Who belongs to the group, who did, and which version they agreed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Roster {
+    pub(super) members: BTreeMap<u64, Member>,
+    /// Ids that may never come back.
+    pub(super) removed: BTreeSet<u64>,
+    /// Empty until agreed.
+    pub(super) version: String,
+}
+
+impl Roster {
+    /// Who counts and who only listens, as raft wants to know it.
+    pub(super) fn conf_state(&self) -> ConfState {
+        let ids = |learners: bool| {
+            let some = self.members.values().filter(move |member| member.learner == learners);
+            some.map(|member| member.id).collect::<Vec<_>>()
+        };
+        ConfState::from((ids(false), ids(true)))
+    }
+
+    /// Takes somebody in, without a vote.
+    pub(super) fn add(&mut self, id: u64, urls: &[String]) -> Result<(), MemberRefusal> {
+        if self.removed.contains(&id) {
+            return Err(MemberRefusal::Removed);
+        }
+        if self.members.contains_key(&id) {
+            return Err(MemberRefusal::IdTaken);
+        }
+        // One at a time: of several that do not come up, nobody could tell which one to blame.
+        if self.members.values().any(|member| member.incarnation == 0) {
+            return Err(MemberRefusal::Unsafe);
+        }
+        self.free(id, urls)?;
+        let peer_urls = urls.to_vec();
+        self.members.insert(id, Member { id, peer_urls, learner: true, ..Member::default() });
+        Ok(())
+    }
+
+    /// Gives a member a vote.
+    pub(super) fn promote(&mut self, id: u64) -> Result<(), MemberRefusal> {
+        self.known(id)?.learner = false;
+        Ok(())
+    }
+
+    /// Lets a member go for good. The last voter stays: nobody could decide anything any more.
+    pub(super) fn remove(&mut self, id: u64) -> Result<(), MemberRefusal> {
+        let member = self.known(id)?;
+        let votes = !member.learner;
+        if votes && self.members.values().filter(|member| !member.learner).count() == 1 {
+            return Err(MemberRefusal::Unsafe);
+        }
+        self.members.remove(&id);
+        self.removed.insert(id);
+        Ok(())
+    }
+
+    /// Gives a member other peer URLs.
+    pub(super) fn relocate(&mut self, id: u64, urls: &[String]) -> Result<(), MemberRefusal> {
+        self.known(id)?;
+        self.free(id, urls)?;
+        self.known(id)?.peer_urls = urls.to_vec();
+        Ok(())
+    }
+
+    fn known(&mut self, id: u64) -> Result<&mut Member, MemberRefusal> {
+        if self.removed.contains(&id) {
+            return Err(MemberRefusal::Removed);
+        }
+        self.members.get_mut(&id).ok_or(MemberRefusal::Unknown)
+    }
+
+    /// Whether no other member has one of the URLs.
+    fn free(&self, id: u64, urls: &[String]) -> Result<(), MemberRefusal> {
+        let others = self.members.values().filter(|member| member.id != id);
+        let taken = others.flat_map(|member| &member.peer_urls).any(|url| urls.contains(url));
+        if taken { Err(MemberRefusal::UrlTaken) } else { Ok(()) }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![1];
+        out.extend((self.members.len() as u32).to_le_bytes());
+        for member in self.members.values() {
+            out.extend(member.id.to_le_bytes());
+            put_text(&mut out, &member.name);
+            put_texts(&mut out, &member.peer_urls);
+            put_texts(&mut out, &member.client_urls);
+            out.push(u8::from(member.learner));
+            out.extend(member.incarnation.to_le_bytes());
+        }
+        out.extend((self.removed.len() as u32).to_le_bytes());
+        for id in &self.removed {
+            out.extend(id.to_le_bytes());
+        }
+        put_text(&mut out, &self.version);
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let mut read = Reader::new(bytes);
+        if read.byte()? != 1 {
+            return Err(Undecodable("a list of members of another format"));
+        }
+        let mut roster = Self::default();
+        for _ in 0..read.count()? {
+            let (id, name) = (read.number()?, read.text()?);
+            let (peer_urls, client_urls) = (read.texts()?, read.texts()?);
+            let (learner, incarnation) = (read.byte()? == 1, read.number()?);
+            roster.members.insert(id, Member { id, name, peer_urls, client_urls, learner, incarnation });
+        }
+        for _ in 0..read.count()? {
+            roster.removed.insert(read.number()?);
+        }
+        roster.version = read.text()?;
+        read.end()?;
+        Ok(roster)
+    }
+}

@@ -1,0 +1,157 @@
+//! Which proposals were carried out already, so that one that was put forward twice counts once.
+//!
+//! A proposal that was on its way to a leader when that one died may be in the log or not, and nobody can tell at once:
+//! so it is put forward again, and whichever copy comes second is recognised by its ticket. This is part of the replicated
+//! state: every member skips the same copies.
+
+use std::collections::BTreeMap;
+
+use super::entry::{Reader, Ticket, Undecodable};
+
+/// Processes remembered. Each start of a member is one; the one that was quiet for longest is forgotten first.
+const PROCESSES: usize = 128;
+
+/// The proposals carried out, by the process that made them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sessions(BTreeMap<u64, Session>);
+
+/// Those of one process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Session {
+    /// Counts below are settled, and their process never puts them forward again.
+    floor: u64,
+    /// Counts carried out from there on, as runs: first to one behind the last.
+    done: BTreeMap<u64, u64>,
+    /// Raft index of the last entry from there.
+    last: u64,
+}
+
+impl Sessions {
+    /// Notes that the entry at `index` carries `ticket`. `false`: it was carried out before and must be skipped.
+    pub(super) fn admit(&mut self, ticket: Ticket, index: u64) -> bool {
+        if !self.0.contains_key(&ticket.process) && self.0.len() >= PROCESSES {
+            let quietest = self.0.iter().min_by_key(|(_, session)| session.last).map(|(process, _)| *process);
+            quietest.and_then(|process| self.0.remove(&process));
+        }
+        let session = self.0.entry(ticket.process).or_default();
+        session.last = index;
+        session.raise(ticket.floor);
+        session.insert(ticket.count)
+    }
+
+    /// Whether it was carried out.
+    pub(super) fn knows(&self, ticket: Ticket) -> bool {
+        let Some(session) = self.0.get(&ticket.process) else { return false };
+        let run = session.done.range(..=ticket.count).next_back();
+        ticket.count < session.floor || run.is_some_and(|(_, end)| *end > ticket.count)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(8 + 64 * self.0.len());
+        out.extend((self.0.len() as u64).to_le_bytes());
+        for (process, session) in &self.0 {
+            let head = [*process, session.floor, session.last, session.done.len() as u64];
+            let runs = session.done.iter().flat_map(|(from, to)| [*from, *to]);
+            out.extend(head.into_iter().chain(runs).flat_map(u64::to_le_bytes));
+        }
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let mut read = Reader::new(bytes);
+        let mut sessions = Self::default();
+        for _ in 0..read.number()? {
+            let process = read.number()?;
+            let mut session = Session { floor: read.number()?, last: read.number()?, ..Session::default() };
+            for _ in 0..read.number()? {
+                let (from, to) = (read.number()?, read.number()?);
+                session.done.insert(from, to);
+            }
+            sessions.0.insert(process, session);
+        }
+        read.end()?;
+        Ok(sessions)
+    }
+}
+
+impl Session {
+    fn raise(&mut self, floor: u64) {
+        if floor <= self.floor {
+            return;
+        }
+        self.floor = floor;
+        while let Some(run) = self.done.first_entry()
+            && *run.key() < floor
+        {
+            let to = run.remove();
+            if to > floor {
+                self.done.insert(floor, to);
+            }
+        }
+    }
+
+    fn insert(&mut self, count: u64) -> bool {
+        if count < self.floor {
+            return false;
+        }
+        let (mut from, mut to) = (count, count + 1);
+        if let Some((before, end)) = self.done.range(..=count).next_back() {
+            if *end > count {
+                return false;
+            }
+            if *end == count {
+                from = *before;
+            }
+        }
+        if let Some(end) = self.done.remove(&to) {
+            to = end;
+        }
+        self.done.insert(from, to);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+    use std::collections::BTreeSet;
+
+    fn ticket(process: u64, count: u64, floor: u64) -> Ticket {
+        Ticket { process, count, floor }
+    }
+
+    #[test]
+    fn a_second_copy_is_recognised_in_any_order_and_the_runs_stay_few() {
+        for seed in 0..200 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let (mut sessions, mut model) = (Sessions::default(), BTreeSet::new());
+            let mut floor = 1_u64;
+            for index in 1..600 {
+                floor = if random.random_bool(0.05) { floor + random.random_range(0..4) } else { floor };
+                let count = floor.saturating_sub(2) + random.random_range(0..20);
+                let fresh = count >= floor && model.insert(count);
+                assert_eq!(
+                    sessions.admit(ticket(7, count, floor), index),
+                    fresh,
+                    "seed {seed}, count {count}"
+                );
+            }
+            assert!(sessions.0[&7].done.len() <= 20, "seed {seed}");
+            assert_eq!(Sessions::decode(&sessions.encode()), Ok(sessions));
+        }
+    }
+
+    #[test]
+    fn the_quietest_process_is_forgotten_first() {
+        let mut sessions = Sessions::default();
+        for process in 0..PROCESSES as u64 {
+            assert!(sessions.admit(ticket(process, 1, 1), 10 + process));
+        }
+        assert!(!sessions.admit(ticket(0, 1, 1), 1000), "still known, and heard of again");
+        assert!(sessions.admit(ticket(9999, 1, 1), 1001));
+        assert!(!sessions.admit(ticket(0, 1, 1), 1002));
+        assert!(sessions.admit(ticket(1, 1, 1), 1003), "this one went");
+    }
+}

@@ -1,0 +1,224 @@
+//! What the driver, the keeper and all handles look at together.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use tokio::sync::watch;
+
+use super::clock::Clock;
+use super::driver::Request;
+use super::figures::Counters;
+use super::handle::{Position, Refusal};
+use super::keeper::Hint;
+use super::log::Mark;
+use super::member::Members;
+use super::online::Backups;
+use super::peers::{PeerFigures, Post};
+use super::roster::Roster;
+use super::state::State;
+use crate::keyspace::Time;
+use crate::keyspace::auth::Auth;
+
+/// What a change takes in the log beside its key and value, roughly.
+const OVERHEAD: i64 = 256;
+
+/// Why only deletes are taken at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Room {
+    Enough,
+    DiskLow,
+    QuotaReached,
+}
+
+/// Shared by the threads of a member and by all of its handles.
+pub(super) struct Shared {
+    state: RwLock<State>,
+    pub(super) clock: Clock,
+    pub(super) counters: Arc<Counters>,
+    pub(super) requests: Sender<Request>,
+    pub(super) hints: Sender<Hint>,
+    pub(super) request_timeout: Duration,
+    /// Bytes of values that wait in the queue or in the log for their answer.
+    pub(super) queued: AtomicUsize,
+    /// Whether this member has said its name and addresses in this life.
+    pub(super) ready: watch::Sender<bool>,
+    /// The most urgent hint that the keeper has been given since it last began a round; 0 is none.
+    pub(super) hinted: AtomicU8,
+    /// When this process took up the store, nanoseconds since 1970.
+    pub(super) started: Time,
+    own_id: u64,
+    /// Other members can reach this one.
+    pub(super) listens: AtomicBool,
+    /// The group let this member go.
+    pub(super) removed: AtomicBool,
+    /// The way to the others, once it is there.
+    pub(super) post: OnceLock<Post>,
+    /// Bytes that may still be proposed before the disk is looked at again.
+    pub(super) credit: AtomicI64,
+    /// Who waits for the state to be written down.
+    pub(super) backups: Backups,
+    members: RwLock<Arc<Members>>,
+    committed: AtomicU64,
+    term: AtomicU64,
+    applied: AtomicU64,
+    room: AtomicU8,
+    /// Raft index of a snapshot that took the place of the whole state, until the keeper has seen it; 0 is none.
+    replaced: AtomicU64,
+    /// When this member last learnt of a leader, or lost one.
+    leader_at: RwLock<Instant>,
+    /// Whether users and roles are heeded: every request asks, and nearly always they are not.
+    guarded: AtomicBool,
+}
+
+/// What a new `Shared` begins with.
+pub(super) struct Beginning {
+    pub(super) state: State,
+    pub(super) own_id: u64,
+    pub(super) cluster_id: u64,
+    pub(super) request_timeout: Duration,
+    pub(super) counters: Arc<Counters>,
+    pub(super) requests: Sender<Request>,
+    pub(super) hints: Sender<Hint>,
+}
+
+impl Shared {
+    pub(super) fn new(beginning: Beginning) -> Self {
+        let Beginning { state, own_id, cluster_id, request_timeout, counters, requests, hints } = beginning;
+        let members = Members { cluster_id, own_id, ..Members::default() };
+        let (applied, seen) = (state.applied, state.seen);
+        let clock = Clock::start(seen);
+        let shared = Self {
+            started: clock.now(),
+            own_id,
+            listens: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
+            post: OnceLock::new(),
+            clock,
+            credit: AtomicI64::new(i64::MAX),
+            counters,
+            requests,
+            hints,
+            request_timeout,
+            queued: AtomicUsize::new(0),
+            ready: watch::channel(false).0,
+            hinted: AtomicU8::new(0),
+            backups: Backups::default(),
+            members: RwLock::new(Arc::new(members)),
+            committed: AtomicU64::new(applied.index),
+            term: AtomicU64::new(applied.term),
+            applied: AtomicU64::new(applied.index),
+            room: AtomicU8::new(Room::Enough as u8),
+            replaced: AtomicU64::new(0),
+            leader_at: RwLock::new(Instant::now()),
+            guarded: AtomicBool::new(state.auth.enabled()),
+            state: RwLock::new(state),
+        };
+        shared.set_members(&shared.read().roster, None);
+        shared
+    }
+
+    /// The state, for reading. A thread that died with the lock has ended the member; what it left is only looked at
+    /// until then.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn members(&self) -> Arc<Members> {
+        Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Publishes a changed list of members, or a changed leader.
+    pub(super) fn set_members(&self, roster: &Roster, leader: Option<u64>) {
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let all = roster.members.values().cloned().collect();
+        *members = Arc::new(Members { all, leader, ..**members });
+    }
+
+    pub(super) fn position(&self) -> Position {
+        Position { index: self.committed.load(Relaxed), term: self.term.load(Relaxed) }
+    }
+
+    /// To be told whenever `auth` may be another, before the state is let go.
+    pub(super) fn heed(&self, auth: &Auth) {
+        self.guarded.store(auth.enabled(), Release);
+    }
+
+    pub(super) fn guarded(&self) -> bool {
+        self.guarded.load(Acquire)
+    }
+
+    pub(super) fn applied(&self) -> u64 {
+        self.applied.load(Relaxed)
+    }
+
+    pub(super) fn moved(&self, committed: u64, applied: u64, term: u64) {
+        self.committed.store(committed, Relaxed);
+        self.applied.store(applied, Relaxed);
+        self.term.store(term, Relaxed);
+    }
+
+    /// The whole state is another one now.
+    pub(super) fn replaced(&self, mark: Mark) {
+        self.replaced.store(mark.index, Relaxed);
+    }
+
+    /// The snapshot that took the place of the state since this was last asked.
+    pub(super) fn take_replaced(&self) -> Option<u64> {
+        Some(self.replaced.swap(0, Relaxed)).filter(|index| *index != 0)
+    }
+
+    /// What is counted of the other members.
+    pub(super) fn peers(&self) -> Vec<PeerFigures> {
+        self.post.get().map(Post::figures).unwrap_or_default()
+    }
+
+    /// Whether the stream to a member is open.
+    pub(super) fn reaches(&self, id: u64) -> bool {
+        self.peers().iter().any(|peer| peer.id == id && peer.connected)
+    }
+
+    /// There is another leader, or none.
+    pub(super) fn note_leader(&self) {
+        *self.leader_at.write().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Why a request that began at `since` was not answered in time.
+    pub(super) fn lateness(&self, since: Instant) -> Refusal {
+        let changed = *self.leader_at.read().unwrap_or_else(PoisonError::into_inner);
+        match self.members().leader {
+            Some(_) if changed >= since => Refusal::LeaderLost,
+            Some(leader) if leader != self.own_id && !self.reaches(leader) => Refusal::ConnectionLost,
+            _ => Refusal::TimedOut,
+        }
+    }
+
+    /// Takes `bytes` from what may be written before the disk is looked at again; a burst on a small disk would
+    /// otherwise be through before it is.
+    pub(super) fn spend(&self, bytes: usize) -> Result<(), Refusal> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX / 2) + OVERHEAD;
+        if self.credit.fetch_sub(bytes, Relaxed) >= bytes {
+            return Ok(());
+        }
+        self.credit.fetch_add(bytes, Relaxed);
+        // A full queue holds hints enough.
+        self.hints.try_send(Hint::Hurry).ok();
+        Err(Refusal::NoSpace)
+    }
+
+    pub(super) fn room(&self) -> Result<(), Refusal> {
+        if self.room.load(Relaxed) == Room::Enough as u8 { Ok(()) } else { Err(Refusal::NoSpace) }
+    }
+
+    /// Answers whether that is a change.
+    pub(super) fn set_room(&self, room: Room) -> bool {
+        self.room.swap(room as u8, Relaxed) != room as u8
+    }
+}

@@ -1,0 +1,229 @@
+//! Snapshot files: the whole state at one log entry, checked by a checksum, written so that a crash leaves none half.
+//!
+//! Layout: a line that names the format, the head's length and bytes, then each pair as two lengths and two byte strings,
+//! an end mark, and a checksum of everything before it. Numbers are little endian, 32 bits.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::entry::{Reader, Undecodable};
+use super::error::OpenError;
+use super::folder;
+use super::pairs::{Builder, Head};
+use super::state::State;
+
+const FORMAT: &[u8] = b"retune snapshot 1\n";
+const END: u32 = u32::MAX;
+/// How many are kept: the one in use, and the one before it.
+const KEPT: usize = 2;
+
+/// A snapshot being written.
+pub(super) struct Writing {
+    file: BufWriter<Summed>,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+/// Writes through and sums up.
+struct Summed {
+    file: File,
+    sum: crc32fast::Hasher,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Writing {
+    pub(super) fn begin(folder: &Path, head: &Head) -> io::Result<Self> {
+        Self::begin_at(folder.join(file_name(head.applied.index)), head)
+    }
+
+    fn begin_at(path: PathBuf, head: &Head) -> io::Result<Self> {
+        let temporary = path.with_extension("new");
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = BufWriter::with_capacity(1 << 18, Summed { file, sum: crc32fast::Hasher::new() });
+        let head = head.encode();
+        file.write_all(FORMAT)?;
+        file.write_all(&(head.len() as u32).to_le_bytes())?;
+        file.write_all(&head)?;
+        Ok(Self { file, temporary, path })
+    }
+
+    pub(super) fn pair(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        self.file.write_all(&(key.len() as u32).to_le_bytes())?;
+        self.file.write_all(&(value.len() as u32).to_le_bytes())?;
+        self.file.write_all(key)?;
+        self.file.write_all(value)
+    }
+
+    /// Makes it durable under its name.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        let finished = self.write_end();
+        if finished.is_err() {
+            self.discard();
+        }
+        finished
+    }
+
+    fn write_end(&mut self) -> io::Result<()> {
+        self.file.write_all(&END.to_le_bytes())?;
+        self.file.flush()?;
+        let sum = self.file.get_ref().sum.clone().finalize();
+        let file = &mut self.file.get_mut().file;
+        file.write_all(&sum.to_le_bytes())?;
+        file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    /// Gives up.
+    pub(super) fn discard(self) {
+        fs::remove_file(&self.temporary).ok();
+    }
+}
+
+/// What the snapshot at a raft index is called.
+pub(super) fn file_name(applied: u64) -> String {
+    format!("{applied:016x}.snapshot")
+}
+
+/// What a snapshot of another member is called until the log goes on from it.
+pub(super) const FETCHED: &str = "fetched";
+
+/// Gives a snapshot that was fetched its place among this member's own.
+pub(super) fn adopt(path: &Path) -> Result<(), OpenError> {
+    fs::rename(path, path.with_extension("snapshot"))
+        .map_err(OpenError::io(path, "giving the fetched snapshot its name"))?;
+    folder::sync(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Sorts out what was fetched before a crash: what the log goes on from is this member's now. Anything else was not taken
+/// over, and the log knows nothing of it.
+pub(super) fn sort_fetched(folder: &Path, start: u64) -> Result<(), OpenError> {
+    for entry in fs::read_dir(folder).map_err(OpenError::io(folder, "listing the snapshots"))? {
+        let path = entry.map_err(OpenError::io(folder, "listing the snapshots"))?.path();
+        if path.extension().is_none_or(|extension| extension != FETCHED) {
+            continue;
+        }
+        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if u64::from_str_radix(name, 16) == Ok(start) {
+            adopt(&path)?;
+        } else {
+            fs::remove_file(&path)
+                .map_err(OpenError::io(&path, "removing a snapshot that was not taken over"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The snapshots there are, newest first; leftovers of a crash are removed.
+pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(OpenError::io(folder, "listing the snapshots"))? {
+        let path = entry.map_err(OpenError::io(folder, "listing the snapshots"))?.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("snapshot") => found.push(path),
+            Some("new") => {
+                fs::remove_file(&path).map_err(OpenError::io(&path, "removing a half-written snapshot"))?;
+            }
+            _ => {}
+        }
+    }
+    found.sort();
+    found.reverse();
+    Ok(found)
+}
+
+/// Removes all but the newest ones and those at the log indexes `held`.
+pub(super) fn prune(folder: &Path, held: &BTreeSet<u64>) {
+    let Ok(found) = list(folder) else { return };
+    let free = |path: &&PathBuf| !held.contains(&index_of(path));
+    for path in found.iter().skip(KEPT).filter(free) {
+        if let Err(error) = fs::remove_file(path) {
+            tracing::warn!("{}: an old snapshot could not be removed: {error}", path.display());
+        }
+    }
+}
+
+/// The log index in a snapshot's name; 0 when it is none.
+pub(super) fn index_of(path: &Path) -> u64 {
+    let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    u64::from_str_radix(name, 16).unwrap_or(0)
+}
+
+/// Reads a snapshot back, pairs included, for whoever wants them.
+pub(super) fn read(path: &Path) -> Result<State, OpenError> {
+    let bytes = fs::read(path).map_err(OpenError::io(path, "reading the snapshot"))?;
+    parse(&bytes).map_err(|error| OpenError::Damaged {
+        path: path.to_path_buf(),
+        what: format!("{error}: put it back from a backup of the data folder"),
+    })
+}
+
+/// The state that a snapshot's bytes hold.
+pub(super) fn parse(bytes: &[u8]) -> Result<State, Undecodable> {
+    let length = bytes.len().checked_sub(4).ok_or(Undecodable("it is too short"))?;
+    let (body, sum) = bytes.split_at(length);
+    let body_sum = crc32fast::hash(body).to_le_bytes();
+    if body_sum != sum {
+        return Err(Undecodable("its checksum does not fit"));
+    }
+    let body =
+        body.strip_prefix(FORMAT).ok_or(Undecodable("it has a format that this version does not know"))?;
+    let mut read = Reader::new(body);
+    let number = |read: &mut Reader<'_>| -> Result<u32, Undecodable> {
+        read.take(4).map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes were taken")))
+    };
+    let length = number(&mut read)? as usize;
+    let head = Head::decode(read.take(length)?)?;
+    let mut builder = Builder::new();
+    loop {
+        let key = number(&mut read)?;
+        if key == END {
+            break;
+        }
+        let value = number(&mut read)? as usize;
+        let key = read.take(key as usize)?;
+        builder.pair(key, read.take(value)?)?;
+    }
+    read.end()?;
+    builder.finish(&head)
+}
+
+/// Writes `state` as a snapshot; for a state that no mirror holds.
+pub(super) fn write(folder: &Path, state: &State) -> io::Result<()> {
+    let path = folder.join(file_name(state.applied.index));
+    write_to(path, state)
+}
+
+/// Writes `state` as one that counts only once it is adopted; answers where it is.
+pub(super) fn write_fetched(folder: &Path, state: &State) -> io::Result<PathBuf> {
+    let path = folder.join(file_name(state.applied.index)).with_extension(FETCHED);
+    write_to(path.clone(), state)?;
+    Ok(path)
+}
+
+fn write_to(path: PathBuf, state: &State) -> io::Result<()> {
+    let pairs = super::pairs::all(&state.keyspace);
+    let mut tally = super::pairs::Tally::default();
+    for (key, value) in &pairs {
+        tally.add(super::pairs::weigh(key, value));
+    }
+    let mut writing = Writing::begin_at(path, &Head::of(state, tally))?;
+    for (key, value) in &pairs {
+        writing.pair(key, value)?;
+    }
+    writing.finish()
+}

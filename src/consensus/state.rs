@@ -1,0 +1,163 @@
+//! The replicated state of a member, and how a committed entry changes it.
+
+use std::sync::Arc;
+
+use protobuf::Message as _;
+use raft::prelude::{ConfChange, ConfState, Entry, EntryType};
+
+use super::entry::{Order, Ticket, Undecodable};
+use super::error::Failure;
+use super::log::Mark;
+use super::member::MemberRefusal;
+use super::roster::Roster;
+use super::session::Sessions;
+#[cfg(test)]
+use super::tests::simulation::plant::{Plant, planted};
+use crate::keyspace::auth::{Auth, Changed, Refused};
+use crate::keyspace::{Error, Event, Keyspace, Operation, Time};
+
+/// All that the log's entries add up to.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) keyspace: Keyspace,
+    pub(super) roster: Roster,
+    pub(super) auth: Arc<Auth>,
+    pub(super) sessions: Sessions,
+    /// The last entry that is in here.
+    pub(super) applied: Mark,
+    /// The latest time that an entry carried.
+    pub(super) seen: Time,
+}
+
+/// What applying an entry came to.
+#[derive(Debug)]
+pub(super) enum Applied {
+    /// A change of the keyspace, or its refusal.
+    Key(Result<Arc<Event>, Error>),
+    /// Keys whose time had come are gone.
+    Expired,
+    /// A change of the list of members, or its refusal.
+    Roster(Result<(), MemberRefusal>),
+    /// A change of users or roles, or its refusal.
+    Auth(Result<Changed, Refused>),
+    /// Nothing (raft's own entries, and second copies of what was carried out before).
+    Nothing,
+}
+
+impl State {
+    /// Who counts, as raft wants to know it. A member that has nothing yet does not know, and must not stand for election.
+    pub(super) fn members(&self) -> ConfState {
+        if self.applied.index == 0 { ConfState::default() } else { self.roster.conf_state() }
+    }
+
+    /// As a member would begin that lost count of what it had applied, and of whose proposals those were.
+    #[cfg(test)]
+    pub(super) fn one_back(mut self, least: u64) -> Self {
+        if self.applied.index > least {
+            self.applied.index -= 1;
+            self.sessions = Sessions::default();
+        }
+        self
+    }
+
+    /// Carries out a committed entry. `known` spares decoding what this process proposed itself. Raft has to be told of
+    /// each entry that is about its own list of members: of what became of it.
+    pub(super) fn apply(
+        &mut self,
+        entry: &Entry,
+        known: Option<&Order>,
+    ) -> Result<(Applied, Option<ConfChange>), Failure> {
+        debug_assert_eq!(entry.index, self.applied.index + 1, "entries come one by one");
+        let fresh = match Ticket::decode(&entry.context) {
+            Some(ticket) => self.sessions.admit(ticket, entry.index),
+            None => true,
+        };
+        #[cfg(test)]
+        let fresh = fresh || planted(Plant::AlwaysAdmitted);
+        self.applied = Mark { index: entry.index, term: entry.term };
+        let failure = |error: Undecodable| Failure::Entry { index: entry.index, what: error.to_string() };
+        match entry.get_entry_type() {
+            EntryType::EntryNormal if entry.data.is_empty() || !fresh => Ok((Applied::Nothing, None)),
+            EntryType::EntryNormal => match known {
+                Some(order) => Ok((self.carry_out(order), None)),
+                None => Ok((self.carry_out(&Order::decode(&entry.data).map_err(failure)?), None)),
+            },
+            EntryType::EntryConfChange => {
+                let (change, order) = conf_change(&entry.data).map_err(failure)?;
+                let applied = if fresh { self.carry_out(&order) } else { Applied::Nothing };
+                // Raft wants to hear of each; one without an id changes nothing.
+                let done = matches!(applied, Applied::Roster(Ok(())));
+                Ok((applied, Some(if done { change } else { ConfChange::default() })))
+            }
+            EntryType::EntryConfChangeV2 => {
+                let what = "it changes several members at once, which this version does not do".to_owned();
+                Err(Failure::Entry { index: entry.index, what })
+            }
+        }
+    }
+
+    fn carry_out(&mut self, order: &Order) -> Applied {
+        let result = match order {
+            Order::Key(command) => {
+                self.seen = self.seen.max(command.at);
+                if command.operation == Operation::Expire {
+                    self.keyspace.expire(command.at);
+                    return Applied::Expired;
+                }
+                return Applied::Key(self.keyspace.apply(command));
+            }
+            // etcd keeps users in the store itself, so that each change of them counts there.
+            Order::Auth(change) => {
+                let outcome = Arc::make_mut(&mut self.auth).apply(change);
+                for _ in 0..outcome.writes {
+                    self.keyspace.reserve();
+                }
+                return Applied::Auth(outcome.result);
+            }
+            Order::Publish { id, name, client_urls, incarnation } => {
+                if let Some(member) = self.roster.members.get_mut(id) {
+                    member.name.clone_from(name);
+                    member.client_urls.clone_from(client_urls);
+                    if member.incarnation == 0 {
+                        member.incarnation = *incarnation;
+                    }
+                }
+                Ok(())
+            }
+            Order::Version(version) => {
+                self.roster.version.clone_from(version);
+                Ok(())
+            }
+            Order::PeerUrls { id, urls } => self.roster.relocate(*id, urls),
+            Order::Add { id, urls } => self.roster.add(*id, urls),
+            Order::Promote { id } => self.roster.promote(*id),
+            Order::Remove { id } => self.roster.remove(*id),
+        };
+        self.keyspace.reserve();
+        Applied::Roster(result)
+    }
+}
+
+impl Order {
+    /// What an entry says, whatever its kind.
+    pub(super) fn of(entry: &Entry) -> Result<Self, Undecodable> {
+        match entry.get_entry_type() {
+            EntryType::EntryNormal => Self::decode(&entry.data),
+            EntryType::EntryConfChange => conf_change(&entry.data).map(|(_, order)| order),
+            EntryType::EntryConfChangeV2 => Err(Undecodable("a change of several members at once")),
+        }
+    }
+}
+
+/// A change of raft's own list with the order that it goes with.
+fn conf_change(bytes: &[u8]) -> Result<(ConfChange, Order), Undecodable> {
+    let mut change = ConfChange::default();
+    change.merge_from_bytes(bytes).map_err(|_| Undecodable("a change of members that makes no sense"))?;
+    let order = Order::decode(&change.context)?;
+    match order.conf_change() {
+        Some(own) if own.node_id == change.node_id && own.change_type == change.change_type => {
+            Ok((change, order))
+        }
+        _ => Err(Undecodable("a change of members that says two things")),
+    }
+}

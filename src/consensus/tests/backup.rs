@@ -1,0 +1,81 @@
+//! Saving what a member holds, and founding a group on it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use raft::prelude::{Entry, HardState};
+use tempfile::TempDir;
+
+use super::super::entry::Order;
+use super::super::figures::Counters;
+use super::super::folder::Folder;
+use super::super::identity::Identity;
+use super::super::recover::{FOUNDING, begin};
+use super::super::roster::Roster;
+use super::super::state::State;
+use super::super::{Copied, Member, Saving, copy as copy_folder, restore, save};
+use super::*;
+use crate::keyspace::{Command, Keyspace};
+
+/// A stopped member's folder: a group of so many, and a log of three writes of which the first is known to be
+/// committed.
+fn member_of(members: usize) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let (mut identity, beginning) = Identity::founding(&settings(folder.path())).unwrap();
+    let mut members: BTreeMap<u64, Member> = (1..members as u64)
+        .map(|id| (id, Member { id, name: format!("m{id}"), ..Member::default() }))
+        .collect();
+    members.extend(beginning.members);
+    let roster = Roster { members, ..Roster::default() };
+    let state = State { keyspace: Keyspace::new(), roster, applied: FOUNDING, ..State::default() };
+    let opened = Folder::open(folder.path()).unwrap();
+    let mut begun = begin(&opened, &mut identity, state, &Arc::new(Counters::default())).unwrap();
+    let entry = |index: u64| {
+        let operation = set(&format!("/{index}"), b"v", None);
+        let data = Order::Key(Command { at: 1, operation }).encode();
+        Entry { index, term: 1, data: data.into(), ..Entry::default() }
+    };
+    let hard = HardState { term: 1, commit: 2, ..HardState::default() };
+    begun.log.note(hard);
+    begun.log.append((2..=4).map(entry).collect()).unwrap();
+    folder
+}
+
+fn saved(data_dir: &Path, to: &TempDir) -> (Copied, PathBuf) {
+    let file = to.path().join("saved");
+    let (copied, length) = save(data_dir, Saving::begin(&file, true).unwrap()).unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), length);
+    (copied, file)
+}
+
+#[test]
+fn of_several_members_only_what_is_known_to_be_committed_is_saved() {
+    let to = TempDir::new().unwrap();
+    assert_eq!(saved(member_of(1).path(), &to).0.nodes, 3, "alone, what is in the log is committed");
+    assert_eq!(saved(member_of(3).path(), &to).0.nodes, 1);
+    let copied = copy_folder(member_of(3).path(), &to.path().join("copy")).unwrap();
+    assert_eq!(copied.nodes, 1);
+}
+
+#[tokio::test]
+async fn what_is_restored_twice_is_the_same_under_ids_that_nobody_had() {
+    let (folder, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    node.set("/k", b"v").await;
+    let (old, index) = (node.handle.members(), node.index());
+    node.stop().await;
+    let (_, file) = saved(folder.path(), &to);
+    let mut restored = vec![];
+    for name in ["one", "two"] {
+        let settings = settings(&to.path().join(name));
+        let told = restore(&file, &settings).unwrap();
+        assert_eq!((told.index, told.nodes), (index + 1, 1), "the founding of a member counts");
+        let node = Running::start(settings).await.unwrap();
+        let members = node.handle.members();
+        restored.push((node.digest(), members.cluster_id, members.own_id));
+        assert_eq!(node.value("/k").as_deref(), Some(b"v".as_slice()));
+        node.stop().await;
+    }
+    assert_eq!(restored[0], restored[1]);
+    assert!(restored[0].1 != old.cluster_id && restored[0].2 != old.own_id);
+}

@@ -1,0 +1,96 @@
+//! The byte forms: what was written is read back, and anything else is refused without harm.
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::super::entry::{Order, Ticket};
+use super::super::member::Member;
+use super::super::pairs::Head;
+use super::super::roster::Roster;
+use crate::keyspace::{Command, Operation};
+
+fn orders() -> Vec<Order> {
+    let operation = Operation::Set {
+        key: (*b"/a/b").into(),
+        dir: false,
+        value: (*b"v").into(),
+        expires: Some(7),
+        refresh: true,
+    };
+    vec![
+        Order::Key(Command { at: 5, operation }),
+        Order::Publish {
+            id: 7,
+            name: "a".to_owned(),
+            client_urls: vec!["http://127.0.0.1:1".to_owned()],
+            incarnation: 9,
+        },
+        Order::Add { id: 8, urls: vec!["http://127.0.0.1:2".to_owned()] },
+        Order::Promote { id: 8 },
+        Order::Remove { id: 8 },
+        Order::Version("3.4.0".to_owned()),
+        Order::PeerUrls { id: 9, urls: vec![String::new(), "x".to_owned()] },
+    ]
+}
+
+fn head() -> Head {
+    let member = Member {
+        id: 3,
+        name: "n".to_owned(),
+        peer_urls: vec!["p".to_owned()],
+        client_urls: vec![],
+        learner: true,
+        incarnation: 5,
+    };
+    let roster = Roster { members: [(3, member)].into(), removed: [1, 2].into(), version: "v".to_owned() };
+    Head { index: 9, seen: -4, roster, ..Head::default() }
+}
+
+#[test]
+fn orders_and_heads_come_back_as_they_were() {
+    for order in orders() {
+        assert_eq!(Order::decode(&order.encode()), Ok(order));
+    }
+    assert_eq!(Head::decode(&head().encode()), Ok(head()));
+    let ticket = Ticket { process: 3, count: u64::MAX, floor: 2 };
+    assert_eq!(Ticket::decode(&ticket.encode()), Some(ticket));
+    assert_eq!(Ticket::decode(b"short"), None);
+}
+
+/// `RETUNE_TEST_SEEDS` makes it longer.
+#[test]
+fn changed_bytes_are_refused_or_mean_something_but_never_harm() {
+    let rounds = std::env::var("RETUNE_TEST_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40_u64);
+    let mut samples: Vec<Vec<u8>> = orders().iter().map(Order::encode).collect();
+    samples.push(head().encode());
+    samples.push(head().roster.encode());
+    for seed in 0..rounds * 500 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut bytes = samples[random.random_range(0..samples.len())].clone();
+        for _ in 0..random.random_range(1..4) {
+            match random.random_range(0..4) {
+                0 if !bytes.is_empty() => {
+                    let at = random.random_range(0..bytes.len());
+                    bytes[at] ^= 1 << random.random_range(0..8);
+                }
+                1 => bytes.truncate(random.random_range(0..=bytes.len())),
+                2 => bytes.extend((0..random.random_range(0..9)).map(|_| random.random::<u8>())),
+                _ if !bytes.is_empty() => {
+                    let at = random.random_range(0..bytes.len());
+                    bytes[at] = 0xff;
+                }
+                _ => {}
+            }
+        }
+        // What it still understands, it must be able to say again.
+        if let Ok(order) = Order::decode(&bytes) {
+            assert_eq!(Order::decode(&order.encode()), Ok(order), "seed {seed}");
+        }
+        if let Ok(roster) = Roster::decode(&bytes) {
+            assert_eq!(Roster::decode(&roster.encode()), Ok(roster), "seed {seed}");
+        }
+        if let Ok(changed) = Head::decode(&bytes) {
+            assert_eq!(changed, head(), "a checksum let damage pass, seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a restart finds.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::keyspace::WatchFor;
+
+#[tokio::test]
+async fn the_first_key_of_a_new_group_gets_index_four() {
+    let folder = TempDir::new().unwrap();
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    // The version is settled right behind the member's introduction.
+    node.handle.read_index().await.unwrap();
+    assert_eq!(node.set("/a", b"1").await.index(), 4);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart_and_the_index_grew_by_the_introduction() {
+    let folder = TempDir::new().unwrap();
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    node.set("/a/b", b"1").await;
+    node.set("/a/c", b"2").await;
+    node.propose(delete("/a/b")).await;
+    let index = node.index();
+    node.stop().await;
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    assert_eq!(node.value("/a/c").as_deref(), Some(b"2".as_slice()));
+    assert_eq!(node.value("/a/b"), None);
+    assert_eq!(node.index(), index + 1);
+    let mut watch =
+        node.handle.watch(b"/a/b", WatchFor { recursive: false, stream: false, since: 4 }).unwrap();
+    assert_eq!(watch.next().await.unwrap().index(), 4, "the history survives");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_taken_under_load_has_every_write_answered_before() {
+    let folder = TempDir::new().unwrap();
+    let node = Running::start(Settings { snapshot_count: 20, ..settings(folder.path()) }).await.unwrap();
+    for round in 0..5 {
+        for n in 0..40 {
+            node.set(&format!("/r{round}/k{n}"), format!("{n}").as_bytes()).await;
+        }
+        // Not at one moment, as a kill would be, but files only grow behind what was answered.
+        let copied = TempDir::new().unwrap();
+        copy(&folder.path().join("member/log"), &copied.path().join("member/log"));
+        copy(&folder.path().join("member/snapshots"), &copied.path().join("member/snapshots"));
+        fs::copy(folder.path().join("member/identity"), copied.path().join("member/identity")).unwrap();
+        let again = Running::start(settings(copied.path())).await.unwrap();
+        for n in 0..40 {
+            assert!(again.value(&format!("/r{round}/k{n}")).is_some(), "round {round} key {n}");
+        }
+        again.stop().await;
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_mirror_that_is_gone_is_rebuilt_from_snapshot_and_log() {
+    let folder = TempDir::new().unwrap();
+    let node = Running::start(Settings { snapshot_count: 50, ..settings(folder.path()) }).await.unwrap();
+    for n in 0..200 {
+        node.set(&format!("/k{}", n % 30), &vec![b'x'; n * 300]).await;
+    }
+    node.stop().await;
+    let mirror = folder.path().join("member/mirror");
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    let wanted = node.digest();
+    node.stop().await;
+    fs::remove_dir_all(&mirror).unwrap();
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    node.propose(delete("/none")).await;
+    assert_eq!(node.value("/k19").map(|value| value.len()), Some(199 * 300));
+    assert_ne!(node.digest(), wanted, "the introduction counts");
+    node.stop().await;
+    assert!(mirror.join("db").exists(), "made anew");
+}
+
+#[tokio::test]
+async fn the_log_is_cut_back_and_what_remains_is_enough() {
+    let folder = TempDir::new().unwrap();
+    let node = Running::start(Settings { snapshot_count: 25, ..settings(folder.path()) }).await.unwrap();
+    for n in 0..400 {
+        node.set(&format!("/k{}", n % 7), format!("{n}").as_bytes()).await;
+        if n % 40 == 0 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+    let snapshot = node.handle.figures().snapshot_index;
+    assert!(snapshot > 100, "snapshots were taken: {snapshot}");
+    node.stop().await;
+    let snapshots = fs::read_dir(folder.path().join("member/snapshots")).unwrap().count();
+    assert!(snapshots <= 2, "{snapshots} snapshots");
+    fs::remove_dir_all(folder.path().join("member/mirror")).unwrap();
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    for n in 393..400 {
+        assert_eq!(node.value(&format!("/k{}", n % 7)), Some(format!("{n}").into_bytes()));
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn values_of_every_size_come_back_from_the_mirror() {
+    let folder = TempDir::new().unwrap();
+    let sizes = [0, 1, 32_000, 32_768, 32_769, 300_000, 2_000_000];
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    for round in 0..2 {
+        for size in sizes {
+            node.set(&format!("/s{size}"), &vec![b'a' + round; size]).await;
+        }
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    node.propose(delete("/s300000")).await;
+    node.stop().await;
+    // Without the log's help.
+    fs::remove_dir_all(folder.path().join("member/log")).unwrap();
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    for size in sizes.into_iter().filter(|size| *size != 300_000) {
+        assert_eq!(node.value(&format!("/s{size}")), Some(vec![b'b'; size]), "size {size}");
+    }
+    assert_eq!(node.value("/s300000"), None);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_expires_without_being_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    let expires = Some(crate::keyspace::expiry(node.handle.now(), 1));
+    node.propose(set("/lease", b"x", expires)).await.result.unwrap();
+    assert!(node.value("/lease").is_some());
+    tokio::time::sleep(Duration::from_millis(1300)).await;
+    assert_eq!(node.value("/lease"), None);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_copied_folder_starts_with_everything_and_a_running_member_is_not_copied() {
+    let (folder, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    for n in 0..30 {
+        node.set(&format!("/d/k{n}"), format!("{n}").as_bytes()).await;
+    }
+    let index = node.index();
+    assert!(matches!(super::super::copy(folder.path(), target.path()), Err(OpenError::InUse { .. })));
+    node.stop().await;
+    let copied = super::super::copy(folder.path(), target.path()).unwrap();
+    assert_eq!((copied.index, copied.nodes), (index, 31));
+    let node = Running::start(settings(target.path())).await.unwrap();
+    assert_eq!(node.value("/d/k29").as_deref(), Some(b"29".as_slice()));
+    assert_eq!(node.index(), index + 1);
+    node.stop().await;
+}

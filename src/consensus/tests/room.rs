@@ -1,0 +1,77 @@
+//! When there is no room, and when there is too much to do.
+
+use tempfile::TempDir;
+
+use super::super::Refusal;
+use super::*;
+
+#[tokio::test]
+async fn beyond_the_quota_only_deletes_are_taken_until_there_is_room() {
+    let folder = TempDir::new().unwrap();
+    let node = Running::start(Settings { quota: Some(100_000), ..settings(folder.path()) }).await.unwrap();
+    for n in 0..20 {
+        node.set(&format!("/big/{n}"), &[b'x'; 10_000]).await;
+    }
+    // What is there is known once it was mirrored.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while node.handle.propose(set("/more", b"x", None)).await.err() != Some(Refusal::NoSpace) {
+        assert!(tokio::time::Instant::now() < deadline, "writes are never refused");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    node.propose(delete("/big")).await.result.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while node.handle.propose(set("/more", b"x", None)).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "writes are never taken again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn more_bytes_than_the_queue_may_hold_are_refused_at_once() {
+    let folder = TempDir::new().unwrap();
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    let value = vec![b'x'; 8 << 20];
+    let all = (0..36).map(|_| node.handle.propose(set("/big", &value, None)));
+    let all = futures_util::future::join_all(all).await;
+    assert!(all.iter().any(|answer| matches!(answer, Err(Refusal::Overloaded))), "none was refused");
+    assert!(all.iter().any(Result::is_ok), "none was taken");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn large_values_bring_a_snapshot_by_their_bytes_and_the_log_stays_bounded() {
+    let folder = TempDir::new().unwrap();
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    let value = vec![b'x'; 4 << 20];
+    for round in 0..120 {
+        node.set(&format!("/k{}", round % 3), &value).await;
+        if round % 20 == 19 {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+    }
+    for _ in 0..3 {
+        node.set("/end", b"x").await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    let figures = node.handle.figures();
+    assert!(figures.snapshot_index > 60, "no snapshot but {}", figures.snapshot_index);
+    assert!(figures.log_bytes < 400 << 20, "the log has {} bytes of the 480 MiB written", figures.log_bytes);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_heartbeat_of_a_few_milliseconds_does_no_harm() {
+    let folder = TempDir::new().unwrap();
+    let quick = Settings {
+        heartbeat: Duration::from_millis(5),
+        election: Duration::from_millis(50),
+        ..settings(folder.path())
+    };
+    let node = Running::start(quick).await.unwrap();
+    let expires = Some(crate::keyspace::expiry(node.handle.now(), 1));
+    node.propose(set("/lease", b"x", expires)).await.result.unwrap();
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(node.value("/lease"), None);
+    node.stop().await;
+}

@@ -1,0 +1,66 @@
+//! What was applied anywhere is in the log of every later leader; what was answered is in the final state; and what a
+//! member has shown since it was ready, it does not take back.
+
+use std::collections::BTreeMap;
+
+use raft::Storage as _;
+
+use super::super::super::super::log::Log;
+use super::{Check, ensure};
+use crate::keyspace::{Event, Keyspace};
+
+/// What was answered, by the index of the change.
+#[derive(Default)]
+pub(in super::super) struct Durable {
+    answered: BTreeMap<u64, (Vec<u8>, Option<Vec<u8>>)>,
+    shown: BTreeMap<u64, u64>,
+}
+
+impl Durable {
+    /// `id` begins to lead with `log`, while `last` was the last entry that anybody applied.
+    pub(in super::super) fn leads(id: u64, log: &Log, last: Option<(u64, u64)>) -> Check {
+        let Some((index, term)) = last else { return Ok(()) };
+        // What was cut was in a snapshot, and the states are compared anyway.
+        let held = if index < log.start().index { Some(term) } else { log.term(index).ok() };
+        ensure(held == Some(term), || {
+            format!(
+                "durable: {id:x} leads without entry {index} of term {term}, which was applied (has term {held:?})"
+            )
+        })
+    }
+
+    /// A client was told of `event`.
+    pub(in super::super) fn answered(&mut self, event: &Event) -> Check {
+        let found = (event.key.to_vec(), event.node.value.as_ref().map(|value| value.to_vec()));
+        let known = self.answered.entry(event.index()).or_insert_with(|| found.clone());
+        ensure(*known == found, || format!("durable: two answers for index {}", event.index()))
+    }
+
+    /// Member `id`, which was ready, shows index `index`.
+    pub(in super::super) fn shows(&mut self, id: u64, index: u64) -> Check {
+        let before = self.shown.insert(id, index).unwrap_or(0);
+        ensure(before <= index, || format!("durable: {id:x} went back from index {before} to {index}"))
+    }
+
+    /// `keyspace` is what it all came to.
+    pub(in super::super) fn end(&self, keyspace: &Keyspace) -> Check {
+        let oldest = keyspace.events_since(0).next().map_or(0, |(index, _)| index);
+        let events: BTreeMap<_, _> = keyspace.events_since(0).collect();
+        for (index, (key, value)) in self.answered.range(oldest..) {
+            let kept = events.get(index).copied().flatten();
+            let same = kept.is_some_and(|event| {
+                event.key[..] == key[..] && event.node.value.as_deref() == value.as_deref()
+            });
+            ensure(same, || {
+                let key = String::from_utf8_lossy(key);
+                format!("durable: the answered change {index} of {key} is lost")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// How many answers there were.
+    pub(in super::super) fn count(&self) -> usize {
+        self.answered.len()
+    }
+}

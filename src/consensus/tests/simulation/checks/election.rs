@@ -1,0 +1,32 @@
+//! At most one member leads in a term.
+
+use std::collections::BTreeMap;
+
+use super::{Check, ensure};
+
+/// Who led in which term.
+#[derive(Default)]
+pub(in super::super) struct Election(BTreeMap<u64, u64>);
+
+impl Election {
+    /// `id` says that it leads in `term`. Whether that is news.
+    pub(in super::super) fn leads(&mut self, id: u64, term: u64) -> Result<bool, String> {
+        let new = !self.0.contains_key(&term);
+        let known = *self.0.entry(term).or_insert(id);
+        ensure(known == id, || format!("election: {known:x} and {id:x} both lead in term {term}"))?;
+        Ok(new)
+    }
+
+    /// The terms that had a leader.
+    pub(in super::super) fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[test]
+fn two_leaders_in_a_term_are_noticed() {
+    let mut election = Election::default();
+    let check: Check = election.leads(1, 1).and(election.leads(2, 2)).and(election.leads(1, 1)).map(drop);
+    assert_eq!(check, Ok(()));
+    assert!(election.leads(1, 2).is_err());
+}

@@ -1,0 +1,15 @@
+//! A leader that hands over has a successor within an election timeout.
+
+use std::collections::BTreeMap;
+
+use super::super::member::{ELECTION, Member};
+
+/// Milliseconds that it may take.
+pub(in super::super) const LIMIT: u64 = ELECTION.as_millis() as u64;
+
+/// Who leads now, if it is another than `before`.
+pub(in super::super) fn successor(members: &BTreeMap<u64, Member>, before: u64) -> Option<u64> {
+    let leads = |member: &&Member| member.life.as_ref().is_some_and(|life| life.driver.replica.leads());
+    let leaders: Vec<u64> = members.values().filter(leads).map(|member| member.id).collect();
+    leaders.iter().copied().find(|id| *id != before).filter(|_| !leaders.contains(&before))
+}

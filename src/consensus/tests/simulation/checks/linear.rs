@@ -1,0 +1,147 @@
+//! For each key there is one order of all writes and quorum reads that explains every answer and goes with real time.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{Check, ensure};
+
+/// What a client asked of a key. Values are numbers; `None` is no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Act {
+    Set(u64),
+    Swap(u64, u64),
+    Delete,
+    Read,
+}
+
+/// What it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Told {
+    /// It was done.
+    Done,
+    /// It was refused for what was there.
+    Refused,
+    /// This is there.
+    There(Option<u64>),
+    /// Nothing: it may have been done, or may be done later, or never.
+    Nothing,
+}
+
+/// One request and its answer, with the moments of both.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Asked {
+    pub(in super::super) act: Act,
+    pub(in super::super) told: Told,
+    pub(in super::super) from: u64,
+    pub(in super::super) to: u64,
+}
+
+/// All requests by key.
+#[derive(Default)]
+pub(in super::super) struct Linear {
+    asked: BTreeMap<u64, (usize, Asked)>,
+}
+
+/// Longer histories are cut: only whole ones can be judged, but nobody has so long.
+const MOST: usize = 128;
+/// Orders that are tried before it is given up.
+const PATIENCE: usize = 300_000;
+
+impl Linear {
+    /// A request begins; `from` names it.
+    pub(in super::super) fn asks(&mut self, key: usize, act: Act, from: u64) {
+        self.asked.insert(from, (key, Asked { act, told: Told::Nothing, from, to: u64::MAX }));
+    }
+
+    /// It is answered.
+    pub(in super::super) fn told(&mut self, from: u64, told: Told, to: u64) {
+        if let Some((_, asked)) = self.asked.get_mut(&from) {
+            (asked.told, asked.to) = (told, to);
+        }
+    }
+
+    pub(in super::super) fn end(&self) -> Check {
+        let keys: BTreeMap<usize, Vec<Asked>> =
+            self.asked.values().fold(BTreeMap::new(), |mut keys, (key, asked)| {
+                // Nobody can tell what a read without an answer saw.
+                if *asked != (Asked { act: Act::Read, told: Told::Nothing, ..*asked }) {
+                    keys.entry(*key).or_default().push(*asked);
+                }
+                keys
+            });
+        for (key, asked) in keys {
+            ensure(explains(&asked), || {
+                let lines: Vec<String> = asked.iter().map(|asked| format!("\n    {asked:?}")).collect();
+                format!("linear: no order of these explains the answers about key {key}:{}", lines.concat())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for Asked {
+    fn eq(&self, other: &Self) -> bool {
+        (self.act, self.told, self.from) == (other.act, other.told, other.from)
+    }
+}
+
+/// Looks for an order: whatever began before the first end of those left may come next.
+fn explains(asked: &[Asked]) -> bool {
+    if asked.len() > MOST {
+        return true;
+    }
+    let all: u128 = if asked.len() == MOST { u128::MAX } else { (1 << asked.len()) - 1 };
+    let must = asked.iter().enumerate().filter(|(_, asked)| asked.told != Told::Nothing);
+    let must: u128 = must.map(|(at, _)| 1 << at).sum();
+    let (mut seen, mut open) = (HashSet::new(), vec![(all, None)]);
+    while let Some((left, value)) = open.pop() {
+        if left & must == 0 || seen.len() > PATIENCE {
+            return true;
+        }
+        if !seen.insert((left, value)) {
+            continue;
+        }
+        let waiting = || asked.iter().enumerate().filter(move |(at, _)| left >> at & 1 == 1);
+        let end = waiting().map(|(_, asked)| asked.to).min().unwrap_or(u64::MAX);
+        // Pushed backwards, so that the earliest is tried first.
+        let next = waiting().filter(|(_, asked)| asked.from <= end);
+        let mut next: Vec<_> =
+            next.filter_map(|(at, asked)| Some((left & !(1 << at), after(asked, value)?))).collect();
+        next.reverse();
+        open.extend(next);
+    }
+    false
+}
+
+/// The value after a request, if its answer goes with the value before.
+fn after(asked: &Asked, value: Option<u64>) -> Option<Option<u64>> {
+    let (done, changed) = match asked.act {
+        Act::Set(to) => (true, Some(to)),
+        Act::Swap(from, to) => (value == Some(from), Some(to)),
+        Act::Delete => (value.is_some(), None),
+        Act::Read => return (asked.told == Told::There(value)).then_some(value),
+    };
+    match asked.told {
+        Told::Done if done => Some(changed),
+        Told::Refused if !done => Some(value),
+        Told::Nothing => Some(if done { changed } else { value }),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_stale_read_is_noticed_and_an_unanswered_write_may_count_or_not() {
+    let asked = |act, told, from, to| Asked { act, told, from, to };
+    let first = asked(Act::Set(1), Told::Done, 0, 1);
+    let stale = asked(Act::Read, Told::There(None), 2, 3);
+    assert!(!explains(&[first, stale]));
+    assert!(explains(&[asked(Act::Set(1), Told::Done, 0, 2), asked(Act::Read, Told::There(None), 1, 3)]));
+    let lost = asked(Act::Set(2), Told::Nothing, 2, u64::MAX);
+    for seen in [1, 2] {
+        assert!(explains(&[first, lost, asked(Act::Read, Told::There(Some(seen)), 3, 4)]));
+    }
+    let both = [asked(Act::Read, Told::There(Some(2)), 3, 4), asked(Act::Read, Told::There(Some(1)), 5, 6)];
+    assert!(!explains(&[first, lost, both[0], both[1]]), "it cannot be undone");
+    assert!(!explains(&[first, asked(Act::Swap(2, 3), Told::Done, 2, 3)]));
+    assert!(explains(&[first, asked(Act::Swap(2, 3), Told::Refused, 2, 3)]));
+    assert!(!explains(&[first, asked(Act::Delete, Told::Refused, 2, 3)]));
+}

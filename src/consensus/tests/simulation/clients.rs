@@ -1,0 +1,235 @@
+//! Clients: each asks one thing after the other, of any member, and notes what it was told.
+
+use rand::RngExt as _;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::super::super::driver::{Proposal, Request};
+use super::super::super::entry::Order;
+use super::super::super::handle::Refusal;
+use super::super::super::pending::Outcome;
+use super::super::super::state::Applied;
+use super::checks::Check;
+use super::checks::linear::{Act, Told};
+use super::checks::once::QUEUE;
+use super::world::World;
+use crate::keyspace::{Code, Command, Operation};
+
+/// Keys that are written and read.
+const KEYS: usize = 3;
+/// A key whose time has always come.
+const FLEETING: &str = "/fleeting";
+/// Milliseconds after which a client gives up; a member does so sooner.
+const PATIENCE: u64 = 9_000;
+
+/// One client.
+#[derive(Default)]
+pub(super) struct Client {
+    member: u64,
+    asked: Option<Asked>,
+    next: u64,
+}
+
+/// What it waits for.
+struct Asked {
+    what: What,
+    since: u64,
+    member: u64,
+    answer: Answer,
+}
+
+enum Answer {
+    Outcome(oneshot::Receiver<Outcome>),
+    Read(oneshot::Receiver<()>),
+}
+
+/// What was asked.
+enum What {
+    /// Of a key, in the history under this number.
+    Key { key: usize, number: u64 },
+    /// A place in the queue.
+    Place(String),
+    /// Anything else.
+    Else,
+}
+
+fn key(number: usize) -> String {
+    format!("/key{number}")
+}
+
+impl Client {
+    /// Whether it waits for an answer.
+    pub(super) fn waits(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// What one that is stuck waits for.
+    pub(super) fn stuck(&self) -> Option<(u64, u64)> {
+        self.asked.as_ref().map(|asked| (asked.member, asked.since))
+    }
+}
+
+impl World {
+    /// Each client takes its answer, or asks something new.
+    pub(super) fn clients_turn(&mut self, asking: bool) -> Check {
+        for at in 0..self.clients.len() {
+            let mut client = std::mem::take(&mut self.clients[at]);
+            let turned = if client.asked.is_some() {
+                self.take_answer(&mut client)
+            } else if asking && client.next <= self.now {
+                self.ask(&mut client)
+            } else {
+                Ok(())
+            };
+            self.clients[at] = client;
+            turned?;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, client: &mut Client) -> Check {
+        let up = self.up();
+        if up.is_empty() {
+            return Ok(());
+        }
+        if !up.contains(&client.member) || self.random.random_bool(0.1) {
+            client.member = up[self.random.random_range(0..up.len())];
+        }
+        let member = client.member;
+        let number = self.moment();
+        let key_number = self.random.random_range(0..KEYS);
+        let name: crate::keyspace::Key = key(key_number).as_bytes().into();
+        let text = number.to_string();
+        let value: crate::keyspace::Value = text.as_bytes().into();
+        let (what, act, operation) = match self.random.random_range(0..20) {
+            0..6 => {
+                let operation =
+                    Operation::Set { key: name, dir: false, value, expires: None, refresh: false };
+                (What::Key { key: key_number, number }, Some(Act::Set(number)), Some(operation))
+            }
+            6..9 => {
+                let before = self.last_values[key_number];
+                let prev_value = Some(before.to_string().as_bytes().into());
+                let (prev_index, expires, refresh) = (None, None, false);
+                let operation =
+                    Operation::CompareAndSwap { key: name, prev_value, prev_index, value, expires, refresh };
+                (What::Key { key: key_number, number }, Some(Act::Swap(before, number)), Some(operation))
+            }
+            9 => {
+                let operation = Operation::Delete { key: name, dir: false, recursive: false };
+                (What::Key { key: key_number, number }, Some(Act::Delete), Some(operation))
+            }
+            10..14 => {
+                let (key, dir, expires, in_order) = (QUEUE.as_bytes().into(), false, None, true);
+                self.once.proposed(&text);
+                (What::Place(text), None, Some(Operation::Create { key, dir, value, expires, in_order }))
+            }
+            14 => {
+                let (key, dir, expires, refresh) = (FLEETING.as_bytes().into(), false, Some(1), false);
+                (What::Else, None, Some(Operation::Set { key, dir, value, expires, refresh }))
+            }
+            _ => (What::Key { key: key_number, number }, Some(Act::Read), None),
+        };
+        if let Some(act) = act {
+            self.linear.asks(key_number, act, number);
+        }
+        self.note(|| format!("client asks {member:x}: {number} {act:?}"));
+        let answer = match operation {
+            Some(operation) => {
+                let (reply, answer) = oneshot::channel();
+                let order = Order::Key(Command { at: i64::try_from(self.now).unwrap_or(0), operation });
+                self.give(member, Request::Propose(Proposal { order, reply, bytes: 0 }))?;
+                Answer::Outcome(answer)
+            }
+            None => {
+                let (reply, answer) = oneshot::channel();
+                self.give(member, Request::Read(reply))?;
+                Answer::Read(answer)
+            }
+        };
+        client.asked = Some(Asked { what, since: self.now, member, answer });
+        Ok(())
+    }
+
+    fn take_answer(&mut self, client: &mut Client) -> Check {
+        let Some(mut asked) = client.asked.take() else { return Ok(()) };
+        let answered = match &mut asked.answer {
+            Answer::Outcome(answer) => match answer.try_recv() {
+                Ok(outcome) => Some(self.told(&asked.what, outcome)),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Closed) => Some(Ok(())),
+            },
+            Answer::Read(answer) => match answer.try_recv() {
+                Ok(()) => Some(self.read(&asked)),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Closed) => Some(Ok(())),
+            },
+        };
+        if let Some(check) = answered {
+            client.next = self.now + self.random.random_range(0..=self.plan.rest);
+            return check;
+        }
+        if self.now < asked.since + PATIENCE {
+            client.asked = Some(asked);
+        }
+        Ok(())
+    }
+
+    /// A proposal was answered.
+    fn told(&mut self, what: &What, outcome: Outcome) -> Check {
+        let moment = self.moment();
+        let result = match outcome {
+            Ok((Applied::Key(result), _)) => result,
+            Ok((other, _)) => return Err(format!("once: a change of a key was answered with {other:?}")),
+            Err(refusal) => {
+                self.note(|| format!("client is told {refusal:?}"));
+                let known = matches!(refusal, Refusal::TimedOut | Refusal::Stopping);
+                return if known { Ok(()) } else { Err(format!("live: refused with {refusal:?}")) };
+            }
+        };
+        self.note(|| {
+            format!("client is told {:?}", result.as_ref().map(|event| (event.index(), event.action)))
+        });
+        if let Ok(event) = &result {
+            self.durable.answered(event)?;
+        }
+        match (what, result) {
+            (What::Key { key, number }, Ok(event)) => {
+                if let Some(value) = event.node.value.as_deref() {
+                    let text = String::from_utf8_lossy(value);
+                    self.last_values[*key] = text.parse().unwrap_or(0);
+                }
+                self.linear.told(*number, Told::Done, moment);
+            }
+            (What::Key { number, .. }, Err(error)) => {
+                let refused = matches!(error.code, Code::KeyNotFound | Code::CompareFailed);
+                if !refused {
+                    return Err(format!("linear: a change of a key was refused: {error}"));
+                }
+                self.linear.told(*number, Told::Refused, moment);
+            }
+            (What::Place(text), Ok(_)) => self.once.answered(text),
+            (What::Place(_), Err(error)) => return Err(format!("once: no place in the queue: {error}")),
+            (What::Else, _) => {}
+        }
+        self.answers += 1;
+        Ok(())
+    }
+
+    /// A read may be answered from the member's own state.
+    fn read(&mut self, asked: &Asked) -> Check {
+        let What::Key { key: number_of_key, number } = asked.what else { return Ok(()) };
+        let Some(life) = self.members.get(&asked.member).and_then(|member| member.life.as_ref()) else {
+            return Ok(());
+        };
+        let state = life.shared.read();
+        let value = state.keyspace.get(key(number_of_key).as_bytes()).ok();
+        let value = value.and_then(|node| String::from_utf8_lossy(node.value()?).parse().ok());
+        drop(state);
+        let moment = self.moment();
+        self.note(|| format!("client reads {value:?} from {:x} for {number}", asked.member));
+        self.linear.told(number, Told::There(value), moment);
+        self.answers += 1;
+        Ok(())
+    }
+}

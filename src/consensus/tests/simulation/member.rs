@@ -1,0 +1,167 @@
+//! A member under simulation: the real driver over the real log in a folder, without threads and without sled.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded};
+use raft::prelude::Message;
+
+use super::super::super::driver::{Driver, Introduction, Outbox, Parts, Request};
+use super::super::super::error::{Failure, OpenError};
+use super::super::super::figures::Counters;
+use super::super::super::folder::Folder;
+use super::super::super::identity::Identity;
+use super::super::super::keeper::Hint;
+use super::super::super::log::Offer;
+use super::super::super::peers::Survey;
+use super::super::super::recover::{Recovered, belongs, recover};
+use super::super::super::replica::Replica;
+use super::super::super::settings::{Settings, Start};
+use super::super::super::shared::{Beginning, Shared};
+use super::super::super::snapshot;
+use super::checks::watches::Watching;
+
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(100);
+pub(super) const ELECTION: Duration = Duration::from_secs(1);
+
+/// A member, up or down.
+pub(super) struct Member {
+    pub(super) id: u64,
+    pub(super) settings: Settings,
+    found: Option<Survey>,
+    pub(super) life: Option<Life>,
+    /// When it is started again.
+    pub(super) up_at: Option<u64>,
+    /// It was let go, and knows it.
+    pub(super) left: bool,
+    /// The last snapshot that it fetched, with its announcement.
+    pub(super) fetched: Option<(Message, Vec<u8>)>,
+}
+
+/// A member that is up.
+pub(super) struct Life {
+    pub(super) driver: Driver,
+    pub(super) shared: Arc<Shared>,
+    pub(super) hints: Receiver<Hint>,
+    pub(super) watching: Watching,
+    /// The last entry whose applying was looked at.
+    pub(super) seen: u64,
+    pub(super) last_snapshot: u64,
+    pub(super) wanted_at: Option<u64>,
+    /// When the driver hears of the last snapshot; never before it hears of the one before.
+    pub(super) told_at: u64,
+    /// It has said its name.
+    pub(super) ready: bool,
+    // Last, so that the folder is free only once the log is closed.
+    folder: Folder,
+}
+
+/// A member's settings; `others` are all that found the group with it.
+pub(super) fn settings(root: &Path, name: &str, others: &[String], start: Start) -> Settings {
+    Settings {
+        initial_cluster: others.iter().map(|other| (other.clone(), url(other))).collect(),
+        name: name.to_owned(),
+        data_dir: root.join(name),
+        start,
+        peer_urls: vec![url(name)],
+        heartbeat: HEARTBEAT,
+        election: ELECTION,
+        ..super::super::settings(root)
+    }
+}
+
+pub(super) fn url(name: &str) -> String {
+    format!("http://{name}:2380")
+}
+
+impl Member {
+    pub(super) fn new(id: u64, settings: Settings, found: Option<Survey>) -> Self {
+        Self { id, settings, found, life: None, up_at: None, left: false, fetched: None }
+    }
+
+    /// Starts it, as `Node::open` does.
+    pub(super) fn open(&mut self, process: u64, now: Instant) -> Result<(), OpenError> {
+        let settings = &self.settings;
+        let folder = Folder::open(&settings.data_dir)?;
+        let (mut identity, beginning) = Identity::open(&folder, settings, self.found.as_ref())?;
+        let counters = Arc::new(Counters::default());
+        // The log's library remembers the last block it read by file and place, for each thread: of several members on one
+        // thread, one would be given another's.
+        let recovered = std::thread::scope(|scope| {
+            scope
+                .spawn(|| recover(&folder, &mut identity, beginning, &counters))
+                .join()
+                .expect("it does not panic")
+        });
+        let Recovered { log, state, snapshot, .. } = recovered?;
+        belongs(&state, identity.id, settings)?;
+        self.id = identity.id;
+        let (send_request, requests) = bounded::<Request>(1);
+        let (send_hint, hints) = bounded(8);
+        let applied = state.applied.index;
+        let replica = Replica::new(identity.id, log, applied, 10).map_err(OpenError::Settings)?;
+        let shared = Arc::new(Shared::new(Beginning {
+            state,
+            own_id: identity.id,
+            cluster_id: identity.cluster,
+            request_timeout: settings.request_timeout(),
+            counters,
+            requests: send_request,
+            hints: send_hint,
+        }));
+        let parts = Parts {
+            replica,
+            shared: Arc::clone(&shared),
+            requests,
+            process,
+            introduction: Introduction {
+                name: settings.name.clone(),
+                client_urls: settings.client_urls.clone(),
+                incarnation: identity.incarnation(),
+                version: settings.version.clone(),
+            },
+            outbox: Outbox::Kept(Vec::new()),
+            heartbeat: HEARTBEAT,
+            election: ELECTION,
+        };
+        let driver = Driver::new(parts, now);
+        let watching = Watching::begin(&shared);
+        self.life = Some(Life {
+            driver,
+            shared,
+            hints,
+            watching,
+            seen: applied,
+            last_snapshot: snapshot,
+            wanted_at: None,
+            told_at: 0,
+            ready: false,
+            folder,
+        });
+        Ok(())
+    }
+
+    pub(super) fn snapshots(&self) -> PathBuf {
+        self.settings.data_dir.join("member/snapshots")
+    }
+}
+
+impl Life {
+    /// Writes a snapshot as the keeper does; what the log is to be told of it.
+    pub(super) fn snapshot(&mut self) -> Request {
+        let folder = self.folder.snapshots();
+        let state = self.shared.read();
+        snapshot::write(&folder, &state).expect("a snapshot can be written");
+        let offer = Offer { mark: state.applied, members: state.roster.conf_state() };
+        drop(state);
+        snapshot::prune(&folder, &std::collections::BTreeSet::new());
+        let before = std::mem::replace(&mut self.last_snapshot, offer.mark.index);
+        Request::Snapshotted { cut: if before == offer.mark.index { 0 } else { before }, offer }
+    }
+
+    /// All that is due.
+    pub(super) fn step(&mut self, now: Instant) -> Result<(), Failure> {
+        self.driver.step(now)
+    }
+}

@@ -1,0 +1,58 @@
+//! The network between simulated members: it drops, delays, reorders, repeats and cuts, all by one random stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use raft::prelude::Message;
+
+use super::super::super::driver::Request;
+
+/// Something on its way to a member.
+pub(super) enum Parcel {
+    /// A message of another.
+    Message { from: u64, message: Box<Message> },
+    /// A word of the member's own streams about another.
+    Notice(Notice),
+    /// A word of the member's own keeper, in the life that it was said in.
+    Kept { life: u64, request: Request },
+}
+
+/// What streams say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    Connected(u64),
+    Unreachable(u64),
+    Gone(u64),
+    SnapshotFailed(u64),
+    Removed,
+}
+
+/// What is on its way, by when it arrives.
+#[derive(Default)]
+pub(super) struct Network {
+    parcels: BTreeMap<(u64, u64, u64), (u64, Parcel)>,
+    count: u64,
+    /// Directions that let nothing through.
+    pub(super) cut: BTreeSet<(u64, u64)>,
+}
+
+impl Network {
+    pub(super) fn send(&mut self, at: u64, to: u64, parcel: Parcel) {
+        self.send_at(at, 0, to, parcel);
+    }
+
+    /// Of those that arrive at the same moment, the lower `place` is first.
+    pub(super) fn send_at(&mut self, at: u64, place: u64, to: u64, parcel: Parcel) {
+        self.count += 1;
+        self.parcels.insert((at, place, self.count), (to, parcel));
+    }
+
+    /// The next that arrives at `now` or before.
+    pub(super) fn arrive(&mut self, now: u64) -> Option<(u64, Parcel)> {
+        let first = self.parcels.first_entry().filter(|entry| entry.key().0 <= now)?;
+        Some(first.remove())
+    }
+
+    pub(super) fn passes(&self, from: u64, to: u64) -> bool {
+        !self.cut.contains(&(from, to))
+    }
+}

@@ -1,0 +1,93 @@
+//! What one seed does: how many members, what befalls them, what clients ask.
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+/// The nature of one run.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) founders: usize,
+    /// Milliseconds of trouble, before all is well again.
+    pub(super) trouble: u64,
+    /// How often a message is lost, or comes twice.
+    pub(super) lost: f64,
+    pub(super) twice: f64,
+    /// Milliseconds that a message takes at most.
+    pub(super) delay: u64,
+    /// Now and then one takes this long.
+    pub(super) late: u64,
+    /// Messages arrive only at multiples of this many milliseconds, and then in any order.
+    pub(super) lump: u64,
+    /// Elections are put off by up to so many ticks, so that not all stand at once.
+    pub(super) ticks: usize,
+    /// Milliseconds until a member that crashed is back, at most.
+    pub(super) back: u64,
+    /// Crashes, cuts of the network and false reports in a second.
+    pub(super) crashes: f64,
+    pub(super) cuts: f64,
+    pub(super) lies: f64,
+    /// Changes of the list of members in a second.
+    pub(super) regroups: f64,
+    /// Entries between two snapshots.
+    pub(super) snapshot_every: u64,
+    pub(super) clients: usize,
+    /// Milliseconds a client rests between two requests, at most.
+    pub(super) rest: u64,
+    /// Requests that a leader hands over, in a second.
+    pub(super) hand_overs: f64,
+}
+
+impl Plan {
+    /// What a seed is like; `stormy`: as bad as can be.
+    pub(super) fn of(random: &mut StdRng, stormy: bool) -> Self {
+        let plain = Self::plain(random);
+        if random.random_bool(0.1) || stormy { plain.storm(random) } else { plain }
+    }
+
+    /// As bad as can be: messages in heaps, elections without end.
+    fn storm(self, random: &mut StdRng) -> Self {
+        let often = |random: &mut StdRng, most: f64| random.random_range(most / 4.0..most);
+        Self {
+            founders: [3, 3, 5][random.random_range(0..3)],
+            trouble: random.random_range(4_000..10_000),
+            lost: often(random, 0.2),
+            twice: often(random, 0.4),
+            delay: 300,
+            late: random.random_range(300..2_000),
+            lump: [20, 100, 200][random.random_range(0..3)],
+            ticks: random.random_range(1..4),
+            back: [20, 100, 1_000][random.random_range(0..3)],
+            crashes: often(random, 2.0),
+            lies: often(random, 12.0),
+            snapshot_every: [3, 5, 12][random.random_range(0..3)],
+            ..self
+        }
+    }
+
+    fn plain(random: &mut StdRng) -> Self {
+        let founders = [3, 3, 3, 3, 3, 2, 1, 5][random.random_range(0..8)];
+        let calm = random.random_bool(0.15);
+        let some = |random: &mut StdRng, most: f64| {
+            if calm || random.random_bool(0.3) { 0.0 } else { random.random_range(0.0..most) }
+        };
+        Self {
+            founders,
+            trouble: random.random_range(3_000..9_000),
+            lost: some(random, 0.15),
+            twice: some(random, 0.1),
+            delay: [2, 10, 40, 150][random.random_range(0..4)],
+            late: random.random_range(100..3_000),
+            lump: 1,
+            ticks: 10,
+            back: 2_000,
+            crashes: some(random, 0.8),
+            cuts: some(random, 0.8),
+            lies: some(random, 1.0),
+            regroups: if random.random_bool(0.35) { random.random_range(0.2..1.2) } else { 0.0 },
+            snapshot_every: [5, 12, 30, 1_000][random.random_range(0..4)],
+            clients: random.random_range(2..5),
+            rest: [30, 100, 400][random.random_range(0..3)],
+            hand_overs: some(random, 0.4),
+        }
+    }
+}
