@@ -54,7 +54,8 @@ impl std::fmt::Debug for Credentials {
 
 impl Credentials {
     /// The value of an `Authorization` header for basic auth.
-    pub(crate) fn basic(&self) -> HeaderValue {
+    #[must_use]
+    pub fn basic(&self) -> HeaderValue {
         secret(&format!("Basic {}", STANDARD.encode(format!("{}:{}", self.name, self.password))))
             .unwrap_or_else(|| HeaderValue::from_static("Basic"))
     }
@@ -97,8 +98,8 @@ pub(crate) enum Opened {
 /// A store: its nodes behind one door.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    endpoints: Endpoints,
+    pub(super) http: reqwest::Client,
+    pub(super) endpoints: Endpoints,
     timeout: Duration,
 }
 
@@ -243,7 +244,7 @@ impl Client {
     }
 }
 
-fn index(response: &Response) -> Option<u64> {
+pub(super) fn index(response: &Response) -> Option<u64> {
     response.headers().get("x-etcd-index")?.to_str().ok()?.parse().ok()
 }
 

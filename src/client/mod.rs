@@ -2,11 +2,14 @@
 //!
 //! Owns: the nodes and which of them is asked ([`endpoints`]), DNS SRV ([`srv`]), TLS ([`tls`]), requests with
 //! failover and bounded answers ([`http`]), streamed answers ([`lines`]), and two APIs on top: etcd's v2 keys ([`v2`])
-//! and etcd's v3 JSON gateway ([`v3`]).
+//! and etcd's v3 JSON gateway ([`v3`]). Beside them [`cluster`]: the v2 keys and members APIs in full, with the
+//! failover and the words of etcd's own command line client.
 //! Promises: every wait and every buffer has a bound; a request fails only after every node was tried; no error and
 //! no log line holds a password. Dropping a future ends what it did.
 //! Leaves out: what to do about an error, how to wait before the next try, and what keys mean (`source`).
 
+pub mod cluster;
+mod download;
 mod endpoints;
 mod error;
 #[cfg(test)]
@@ -21,6 +24,7 @@ pub mod v2;
 pub mod v3;
 mod v3_wire;
 
+pub use download::Downloaded;
 pub use error::ClientError;
 pub use http::{Client, Config, Credentials};
 pub use tls::Trust;

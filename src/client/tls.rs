@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::ClientError;
+use crate::tls::pem;
 
 /// Files and switches of TLS; all empty means the system's trust roots and no client certificate.
 #[derive(Clone, Debug, Default)]
@@ -72,18 +72,13 @@ fn roots(trust: &Trust, https: bool) -> Result<RootCertStore, ClientError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-    let bad = |why: String| ClientError::File { path: path.to_owned(), why };
-    let pem = std::fs::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-    let all = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| bad(format!("is no PEM file of certificates: {error}")))?;
-    if all.is_empty() { Err(bad("holds no certificate in PEM form".into())) } else { Ok(all) }
+    let read = pem::contents(path).and_then(|bytes| pem::certificates(&bytes));
+    read.map_err(|why| ClientError::File { path: path.to_owned(), why })
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ClientError> {
-    let bad = |why: String| ClientError::File { path: path.to_owned(), why };
-    let pem = std::fs::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| bad("holds no private key in PEM form".into()))
+    let read = pem::contents(path).and_then(|bytes| pem::private_key(&bytes));
+    read.map_err(|why| ClientError::File { path: path.to_owned(), why })
 }
 
 /// What a person can do about a failed handshake, where the error's own words do not say.

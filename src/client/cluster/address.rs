@@ -1,0 +1,217 @@
+//! One endpoint as it was typed, taken apart as Go takes URLs apart.
+//!
+//! Go's leniency is kept on purpose: `localhost:2379` is a URL of the scheme `localhost` and fails only when it is
+//! asked, `host` alone means `http://host`, and the words of each refusal are Go's.
+
+use super::escape::{self, quoted};
+
+/// A base URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) scheme: String,
+    /// What stands behind a scheme without slashes; such an address cannot be asked.
+    opaque: Option<String>,
+    /// Host and port as typed.
+    pub(super) host: String,
+    path: String,
+}
+
+impl Address {
+    /// Takes `text` apart; one without a scheme gets `http`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let whole = Self::url(text)?;
+        if !whole.scheme.is_empty() {
+            return Ok(whole);
+        }
+        // Go puts `http:` in front and reads the result again, which makes a host of a bare word.
+        let path = escape::path(whole.path.as_bytes());
+        let slashes = if whole.host.is_empty() && path.is_empty() { "" } else { "//" };
+        Self::url(&format!("http:{slashes}{}{path}", whole.host))
+    }
+
+    /// As Go's `url.Parse`.
+    fn url(text: &str) -> Result<Self, String> {
+        Self::apart(text).map_err(|why| format!("parse {}: {why}", quoted(&hidden(text))))
+    }
+
+    fn apart(text: &str) -> Result<Self, String> {
+        let text = text.split('#').next().unwrap_or_default();
+        if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
+            return Err("net/url: invalid control character in URL".into());
+        }
+        let (scheme, rest) = scheme(text)?;
+        let rest = rest.split('?').next().unwrap_or_default();
+        let mut address = Self { scheme, opaque: None, host: String::new(), path: String::new() };
+        if !rest.starts_with('/') {
+            if !address.scheme.is_empty() {
+                address.opaque = Some(rest.to_owned());
+                return Ok(address);
+            }
+            if rest.split('/').next().is_some_and(|first| first.contains(':')) {
+                return Err("first path segment in URL cannot contain colon".into());
+            }
+        }
+        let path = match rest.strip_prefix("//") {
+            Some(after) if !(address.scheme.is_empty() && after.starts_with('/')) => {
+                let at = after.find('/').unwrap_or(after.len());
+                address.host = host(&after[..at])?;
+                &after[at..]
+            }
+            _ => rest,
+        };
+        address.path = unescaped(path)?;
+        Ok(address)
+    }
+
+    /// The address as Go prints it.
+    pub(super) fn text(&self) -> String {
+        match &self.opaque {
+            Some(opaque) => format!("{}:{opaque}", self.scheme),
+            None if self.host.is_empty() && self.path.is_empty() => format!("{}:", self.scheme),
+            None => format!("{}://{}{}", self.scheme, self.host, escape::path(self.path.as_bytes())),
+        }
+    }
+
+    /// The URL of `path` below this address.
+    pub(super) fn below(&self, path: &[u8], query: &str) -> String {
+        let whole = escape::clean(&[self.path.as_bytes(), path].concat());
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}://{}{}{mark}{query}", self.scheme, self.host, escape::path(&whole))
+    }
+
+    /// Why this address cannot be asked at all, if so.
+    pub(super) fn hopeless(&self) -> Option<String> {
+        if self.scheme != "http" && self.scheme != "https" {
+            return Some(format!("unsupported protocol scheme {}", quoted(&self.scheme)));
+        }
+        if self.host.is_empty() {
+            return Some("http: no Host in request URL".into());
+        }
+        let port = self.port_text()?;
+        (!port.is_empty() && port.parse::<u16>().is_err())
+            .then(|| format!("dial tcp: address {port}: invalid port"))
+    }
+
+    fn port_text(&self) -> Option<&str> {
+        let after = self.host.rfind(']').map_or(0, |at| at + 1);
+        self.host[after..].rsplit_once(':').map(|(_, port)| port)
+    }
+
+    /// Host name or address, without brackets, and the port.
+    pub(super) fn dialled(&self) -> (String, u16) {
+        let default = if self.scheme == "https" { 443 } else { 80 };
+        let port = self.port_text().and_then(|port| port.parse().ok());
+        let name = match self.port_text() {
+            Some(port) => &self.host[..self.host.len() - port.len() - 1],
+            None => &self.host,
+        };
+        (name.trim_matches(['[', ']']).to_owned(), port.unwrap_or(default))
+    }
+}
+
+/// The text without a password that a URL may carry.
+fn hidden(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    match rest.split('/').next().and_then(|authority| authority.rfind('@')) {
+        Some(at) => format!("{scheme}://…{}", &rest[at..]),
+        None => text.to_owned(),
+    }
+}
+
+fn scheme(text: &str) -> Result<(String, &str), String> {
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' => {}
+            b'0'..=b'9' | b'+' | b'-' | b'.' if at > 0 => {}
+            b':' if at == 0 => return Err("missing protocol scheme".into()),
+            b':' => return Ok((text[..at].to_ascii_lowercase(), &text[at + 1..])),
+            _ => break,
+        }
+    }
+    Ok((String::new(), text))
+}
+
+fn host(text: &str) -> Result<String, String> {
+    if text.contains('@') {
+        return Err("an endpoint holds no user name or password; give them by --username".into());
+    }
+    let after = if text.starts_with('[') {
+        &text[text.rfind(']').ok_or("missing ']' in host")? + 1..]
+    } else {
+        text.rfind(':').map_or("", |at| &text[at..])
+    };
+    let port = after.strip_prefix(':');
+    if !after.is_empty() && !port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err(format!("invalid port {} after host", quoted(after)));
+    }
+    for c in text.chars() {
+        let fine = c.is_ascii_alphanumeric() || !c.is_ascii() || "-_.~!$&'()*+,;=:[]<>\"".contains(c);
+        if !fine {
+            return Err(format!("invalid character {} in host name", quoted(&c.to_string())));
+        }
+    }
+    Ok(text.to_owned())
+}
+
+fn unescaped(path: &str) -> Result<String, String> {
+    let bytes = path.as_bytes();
+    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        if bytes[at] != b'%' {
+            out.push(bytes[at]);
+            at += 1;
+            continue;
+        }
+        let code = path.get(at + 1..at + 3).filter(|code| code.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let Some(byte) = code.and_then(|code| u8::from_str_radix(code, 16).ok()) else {
+            let shown = path.get(at..(at + 3).min(path.len())).unwrap_or("%");
+            return Err(format!("invalid URL escape {}", quoted(shown)));
+        };
+        out.push(byte);
+        at += 3;
+    }
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_in_the_words_of_go() {
+        for (typed, says) in [
+            ("127.0.0.1:2379", "parse \"127.0.0.1:2379\": first path segment in URL cannot contain colon"),
+            ("http://a b", "parse \"http://a b\": invalid character \" \" in host name"),
+            ("http://[::1", "parse \"http://[::1\": missing ']' in host"),
+            ("http://127.0.0.1:x", "parse \"http://127.0.0.1:x\": invalid port \":x\" after host"),
+            ("%zz", "parse \"%zz\": invalid URL escape \"%zz\""),
+            (":foo", "parse \":foo\": missing protocol scheme"),
+        ] {
+            assert_eq!(Address::parse(typed).unwrap_err(), says);
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_endpoint_is_refused_and_not_repeated() {
+        let said = Address::parse("http://root:secret@h:1").unwrap_err();
+        assert!(said.contains("--username") && !said.contains("secret"), "{said}");
+    }
+
+    #[test]
+    fn what_go_lets_pass_passes() {
+        let address = Address::parse("localhost:2379").unwrap();
+        assert_eq!(address.hopeless().unwrap(), "unsupported protocol scheme \"localhost\"");
+        let address = Address::parse("localhost").unwrap();
+        assert_eq!(
+            (address.text().as_str(), address.dialled()),
+            ("http://localhost", ("localhost".into(), 80))
+        );
+        assert_eq!(Address::parse("").unwrap().hopeless().unwrap(), "http: no Host in request URL");
+        let address = Address::parse("https://[::1]:2379/base/").unwrap();
+        assert_eq!(address.below(b"/v2/members", "x=1"), "https://[::1]:2379/base/v2/members?x=1");
+        assert_eq!(address.dialled(), ("::1".into(), 2379));
+        assert_eq!(address.text(), "https://[::1]:2379/base/");
+        let far = Address::parse("http://127.0.0.1:99999").unwrap();
+        assert_eq!(far.hopeless().unwrap(), "dial tcp: address 99999: invalid port");
+    }
+}

@@ -1,0 +1,360 @@
+//! One question to whichever endpoint answers it.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rand::seq::SliceRandom as _;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Response};
+use tokio::time::{Instant, timeout_at};
+
+use super::address::Address;
+use super::error::{AskError, Fault};
+use super::escape::quoted;
+use super::reason;
+use crate::client::{ClientError, Credentials, Trust, tls};
+
+/// No answer of a store is larger; a larger one is a fault.
+const MAX_ANSWER: usize = 512 << 20;
+/// As many redirects are followed, as by Go's client.
+const MAX_REDIRECTS: usize = 10;
+/// A name or a network that does not answer is given up after this.
+const DIAL: Duration = Duration::from_secs(30);
+
+/// Where a cluster is and how to reach it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Base URLs as they were typed.
+    pub endpoints: Vec<String>,
+    /// TLS for `https` endpoints.
+    pub trust: Trust,
+    /// Sent with each request.
+    pub login: Option<Credentials>,
+    /// How long one endpoint may take to begin its answer; zero is for ever. A watch has no such limit.
+    pub timeout: Duration,
+    /// The limit of a connection, when shorter than half a minute.
+    pub dial: Duration,
+    /// Gets a line about each request, in the form of a `curl` command.
+    pub trace: Option<fn(&str)>,
+}
+
+/// One question, whichever endpoint it goes to.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) method: Method,
+    pub(super) path: Vec<u8>,
+    pub(super) query: String,
+    /// Content type and text.
+    pub(super) body: Option<(&'static str, String)>,
+    /// To be sent to one endpoint only: done twice it would answer something else.
+    pub(super) once: bool,
+    /// A watch, which answers when something happens.
+    pub(super) wait: bool,
+    /// The body is not to be told.
+    pub(super) secret: bool,
+}
+
+impl Question {
+    pub(super) fn get(path: &[u8]) -> Self {
+        let (path, query) = (path.to_vec(), String::new());
+        Self { method: Method::GET, path, query, body: None, once: false, wait: false, secret: false }
+    }
+}
+
+/// A whole answer of one endpoint.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) index: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+/// A v2 cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    options: Options,
+    authorization: Option<HeaderValue>,
+    plain: reqwest::Client,
+    // Reading the system's trust roots takes milliseconds, so this waits until an endpoint needs them.
+    secure: OnceLock<Result<reqwest::Client, String>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    nodes: Vec<Address>,
+    /// The endpoint that answered last.
+    at: usize,
+}
+
+impl Cluster {
+    /// Checks the endpoints and reads the certificate files; nothing goes over the network yet. The order of the
+    /// endpoints is left to chance, so that clients spread over them.
+    ///
+    /// # Errors
+    /// `Refused` for an endpoint or a certificate file.
+    pub fn new(options: Options) -> Result<Self, AskError> {
+        let parse = |text: &String| Address::parse(text).map_err(AskError::Refused);
+        let nodes = options.endpoints.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let plain = http(&options, false).map_err(AskError::Refused)?;
+        let authorization = options.login.as_ref().map(Credentials::basic);
+        let state = Mutex::new(State { nodes: shuffled(nodes), at: 0 });
+        Ok(Self { options, authorization, plain, secure: OnceLock::new(), state })
+    }
+
+    /// The endpoints, in the order they are tried.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        self.lock().nodes.iter().map(Address::text).collect()
+    }
+
+    /// Takes these as the endpoints from now on, unless they are what it has already.
+    pub(super) fn replace(&self, endpoints: &[String]) -> Result<(), AskError> {
+        if endpoints.is_empty() {
+            return Err(AskError::NoEndpoints);
+        }
+        let parse = |text: &String| Address::parse(text).map_err(AskError::Refused);
+        let nodes = endpoints.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let sorted = |nodes: &[Address]| {
+            let mut texts: Vec<String> = nodes.iter().map(Address::text).collect();
+            texts.sort();
+            texts
+        };
+        let mut state = self.lock();
+        if sorted(&state.nodes) != sorted(&nodes) {
+            *state = State { nodes: shuffled(nodes), at: 0 };
+        }
+        Ok(())
+    }
+
+    /// The answer of the first endpoint that gives one below 500.
+    pub(super) async fn ask(
+        &self,
+        question: &Question,
+        deadline: Option<Instant>,
+    ) -> Result<Reply, AskError> {
+        let (nodes, first) = {
+            let state = self.lock();
+            (state.nodes.clone(), state.at)
+        };
+        if nodes.is_empty() {
+            return Err(AskError::NoEndpoints);
+        }
+        let mut faults = Vec::new();
+        for at in (first..first + nodes.len()).map(|at| at % nodes.len()) {
+            let node = &nodes[at];
+            let fault = match self.ask_at(node, question, deadline).await {
+                Ok(reply) if reply.status < 500 => {
+                    self.lock().at = at;
+                    return Ok(reply);
+                }
+                Ok(reply) => server_error(node, reply.status),
+                Err(Some(fault)) => fault,
+                Err(None) => return Err(AskError::Deadline),
+            };
+            if question.once {
+                // Another one is asked first by whatever comes next.
+                self.lock().at = (at + 1) % nodes.len();
+                return Err(AskError::One(fault));
+            }
+            faults.push(fault);
+        }
+        Err(AskError::All(faults))
+    }
+
+    /// The answer of this endpoint or of whom it points to. No fault means that the deadline is over.
+    async fn ask_at(
+        &self,
+        node: &Address,
+        question: &Question,
+        deadline: Option<Instant>,
+    ) -> Result<Reply, Option<Fault>> {
+        let mut url = node.below(&question.path, &question.query);
+        for _ in 0..=MAX_REDIRECTS {
+            self.trace(&url, question);
+            if let Some(text) = node.hopeless() {
+                let connection = text.starts_with("dial");
+                return Err(Some(Fault { text, connection }));
+            }
+            let (reply, location) = self.send(node, &url, question, deadline).await?;
+            if reply.status / 100 != 3 {
+                return Ok(reply);
+            }
+            let fault = |text: String| Some(Fault { text, connection: false });
+            let location = location.ok_or_else(|| fault("location header not set".into()))?;
+            if !location.starts_with("http://") && !location.starts_with("https://") {
+                return Err(fault(format!("location header not valid URL: {location}")));
+            }
+            url = location;
+        }
+        Err(Some(Fault { text: "client: too many redirects".into(), connection: false }))
+    }
+
+    async fn send(
+        &self,
+        node: &Address,
+        url: &str,
+        question: &Question,
+        deadline: Option<Instant>,
+    ) -> Result<(Reply, Option<String>), Option<Fault>> {
+        let http = self.http(url.starts_with("https:")).map_err(|text| Fault { text, connection: false })?;
+        let mut request = http.request(question.method.clone(), url);
+        if let Some((kind, text)) = &question.body {
+            request = request.header(CONTENT_TYPE, *kind).body(text.clone());
+        } else if question.method == Method::DELETE {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        // A redirect may lead anywhere; only a known endpoint is told the password.
+        if let Some(value) = self.authorization.as_ref().filter(|_| self.knows(url)) {
+            request = request.header(AUTHORIZATION, value);
+        }
+        let patience = (!question.wait && !self.options.timeout.is_zero()).then_some(self.options.timeout);
+        let head_by = patience.map(|patience| Instant::now() + patience);
+        let by = match (head_by, deadline) {
+            (Some(head), Some(whole)) => Some(head.min(whole)),
+            (head, whole) => head.or(whole),
+        };
+        let response = match within(by, request.send()).await {
+            Some(response) => response,
+            None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Err(None),
+            None => {
+                let text = format!("client: endpoint {} exceeded header timeout", node.text());
+                return Err(Some(Fault { text, connection: false }));
+            }
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => return Err(Some(reason::of(&error, node).await)),
+        };
+        let location = header(&response, "location");
+        match within(deadline, whole(response, node)).await {
+            Some(reply) => Ok((reply.map_err(Some)?, location)),
+            None => Err(None),
+        }
+    }
+
+    /// Gets `url` as it is and answers the body; an error is the reason.
+    pub(super) async fn fetch(&self, url: &str, limit: Duration) -> Result<Vec<u8>, String> {
+        let address = Address::parse(url)?;
+        let deadline = Some(Instant::now() + limit);
+        if let Some(why) = address.hopeless() {
+            return Err(format!("Get {}: {why}", quoted(url)));
+        }
+        let http = self.http(address.scheme == "https")?;
+        let answer = within(deadline, async {
+            match http.get(url).send().await {
+                Ok(response) => whole(response, &address).await.map(|reply| reply.body),
+                Err(error) => Err(reason::of(&error, &address).await),
+            }
+        });
+        match answer.await {
+            Some(Ok(body)) => Ok(body),
+            Some(Err(fault)) => Err(format!("Get {}: {}", quoted(url), fault.text)),
+            None => Err(format!("Get {}: context deadline exceeded", quoted(url))),
+        }
+    }
+
+    fn trace(&self, url: &str, question: &Question) {
+        if let Some(trace) = self.options.trace {
+            let body = question.body.as_ref();
+            let data = body.map_or_else(String::new, |(_, text)| {
+                format!(
+                    " -d {}",
+                    quoted(if question.secret { "(hidden: it holds a password)" } else { text })
+                )
+            });
+            trace(&format!("cURL Command: curl -X {} {url}{data}", question.method));
+        }
+    }
+
+    fn knows(&self, url: &str) -> bool {
+        self.lock().nodes.iter().any(|node| {
+            let base = format!("{}://{}", node.scheme, node.host);
+            url.strip_prefix(&base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+        })
+    }
+
+    fn http(&self, secure: bool) -> Result<&reqwest::Client, String> {
+        if !secure {
+            return Ok(&self.plain);
+        }
+        self.secure.get_or_init(|| http(&self.options, true)).as_ref().map_err(Clone::clone)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing can panic while the lock is held; a poisoned one still holds whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn http(options: &Options, secure: bool) -> Result<reqwest::Client, String> {
+    let tls = tls::config(&options.trust, secure).map_err(|error| file_words(&error))?;
+    reqwest::Client::builder()
+        .use_preconfigured_tls(tls)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(if options.dial.is_zero() { DIAL } else { options.dial.min(DIAL) })
+        // A link that died without a word is found by the kernel within seconds, also under an idle watch.
+        .tcp_keepalive(Duration::from_secs(3))
+        .tcp_keepalive_interval(Duration::from_secs(1))
+        .tcp_keepalive_retries(3)
+        .tcp_nodelay(true)
+        .build()
+        .map_err(|error| format!("the HTTP client cannot be set up: {error}"))
+}
+
+/// A missing certificate file in Go's words, anything else in ours.
+fn file_words(error: &ClientError) -> String {
+    match error {
+        ClientError::File { path, .. } if !path.exists() => {
+            format!("open {}: no such file or directory", path.display())
+        }
+        other => other.to_string(),
+    }
+}
+
+fn shuffled(mut nodes: Vec<Address>) -> Vec<Address> {
+    nodes.shuffle(&mut rand::rng());
+    nodes
+}
+
+fn server_error(node: &Address, status: u16) -> Fault {
+    let text = match status {
+        500 | 503 => format!("client: etcd member {} has no leader", node.text()),
+        status => {
+            let code = reqwest::StatusCode::from_u16(status).ok();
+            let reason = code.and_then(|code| code.canonical_reason()).unwrap_or_default();
+            format!("client: etcd member {} returns server error [{reason}]", node.text())
+        }
+    };
+    Fault { text, connection: false }
+}
+
+/// What the work came to, `None` when that was not in time. The timer is coarser than the shortest limit one can
+/// ask for, so the clock has the last word.
+async fn within<T>(by: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match by {
+        Some(by) => timeout_at(by, work).await.ok().filter(|_| Instant::now() < by),
+        None => Some(work.await),
+    }
+}
+
+fn header(response: &Response, name: &str) -> Option<String> {
+    Some(response.headers().get(name)?.to_str().ok()?.to_owned())
+}
+
+async fn whole(mut response: Response, node: &Address) -> Result<Reply, Fault> {
+    let (status, index) = (response.status().as_u16(), header(&response, "x-etcd-index"));
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => {
+                let text = format!("the answer is larger than {} MiB", MAX_ANSWER >> 20);
+                return Err(Fault { text, connection: false });
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(Reply { status, index, body }),
+            Err(error) => return Err(reason::of(&error, node).await),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The v2 API of users and roles with typed answers.
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::ask::{Cluster, Question, Reply};
+use super::error::AskError;
+
+const USERS: &[u8] = b"/v2/auth/users";
+const ROLES: &[u8] = b"/v2/auth/roles";
+const ENABLE: &[u8] = b"/v2/auth/enable";
+
+/// The patterns of keys that a role may read and write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permissions {
+    /// What it may read.
+    #[serde(default)]
+    pub read: Option<Vec<String>>,
+    /// What it may write.
+    #[serde(default)]
+    pub write: Option<Vec<String>>,
+}
+
+/// A role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub permissions: Permissions,
+}
+
+/// A user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// The names of its roles.
+    pub roles: Vec<String>,
+}
+
+/// The users and roles of a cluster, with one deadline for whatever is asked through this value.
+#[derive(Clone, Copy, Debug)]
+pub struct Auth<'c> {
+    cluster: &'c Cluster,
+    deadline: Option<Instant>,
+}
+
+/// A user as a request brings it.
+#[derive(Serialize, Default)]
+struct SentUser<'s> {
+    user: &'s str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    password: &'s str,
+    roles: Option<()>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    grant: &'s [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    revoke: &'s [String],
+}
+
+#[derive(Clone, Serialize, Deserialize, Default)]
+struct Kv {
+    #[serde(default)]
+    kv: Permissions,
+}
+
+/// A role as a request brings it.
+#[derive(Serialize, Default)]
+struct SentRole<'s> {
+    role: &'s str,
+    permissions: Kv,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<Kv>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoke: Option<Kv>,
+}
+
+#[derive(Deserialize, Default)]
+struct SeenRole {
+    #[serde(default)]
+    role: String,
+    #[serde(default)]
+    permissions: Kv,
+}
+
+#[derive(Deserialize, Default)]
+struct SeenUser {
+    #[serde(default)]
+    user: String,
+    #[serde(default)]
+    roles: Option<Vec<SeenRole>>,
+}
+
+impl<'c> Auth<'c> {
+    /// The users and roles behind `cluster`.
+    #[must_use]
+    pub const fn new(cluster: &'c Cluster, deadline: Option<Instant>) -> Self {
+        Self { cluster, deadline }
+    }
+
+    /// Has users and roles heeded, or not.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn enable(&self, on: bool) -> Result<(), AskError> {
+        let method = if on { Method::PUT } else { Method::DELETE };
+        self.send(method, ENABLE.to_vec(), None, &[200, 201]).await.map(drop)
+    }
+
+    /// The names of all users.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn users(&self) -> Result<Vec<String>, AskError> {
+        #[derive(Deserialize)]
+        struct Listed {
+            #[serde(default)]
+            users: Option<Vec<SeenUser>>,
+        }
+        let reply = self.send(Method::GET, USERS.to_vec(), None, &[200]).await?;
+        let listed: Listed = parse(&reply)?;
+        Ok(listed.users.into_iter().flatten().map(|user| user.user).collect())
+    }
+
+    /// One user.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn user(&self, name: &str) -> Result<User, AskError> {
+        let reply = self.send(Method::GET, below(USERS, name), None, &[200]).await?;
+        let seen: SeenUser = parse(&reply)?;
+        let roles = seen.roles.into_iter().flatten().map(|role| role.role).collect();
+        Ok(User { name: seen.user, roles })
+    }
+
+    /// Makes a user, or gives one that is there another password.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn add_user(&self, name: &str, password: &str) -> Result<(), AskError> {
+        self.put_user(&SentUser { user: name, password, ..SentUser::default() }, &[200, 201]).await
+    }
+
+    /// Gives a user another password.
+    ///
+    /// # Errors
+    /// Any; also when there was no such user, who is there then: the store makes one.
+    pub async fn change_password(&self, name: &str, password: &str) -> Result<(), AskError> {
+        self.put_user(&SentUser { user: name, password, ..SentUser::default() }, &[200]).await
+    }
+
+    /// Gives a user roles.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn grant(&self, name: &str, roles: &[String]) -> Result<(), AskError> {
+        self.put_user(&SentUser { user: name, grant: roles, ..SentUser::default() }, &[200]).await
+    }
+
+    /// Takes roles from a user.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn revoke(&self, name: &str, roles: &[String]) -> Result<(), AskError> {
+        self.put_user(&SentUser { user: name, revoke: roles, ..SentUser::default() }, &[200]).await
+    }
+
+    /// Removes a user.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn remove_user(&self, name: &str) -> Result<(), AskError> {
+        self.send(Method::DELETE, below(USERS, name), None, &[200, 201]).await.map(drop)
+    }
+
+    /// The names of all roles.
+    ///
+    /// # Errors
+    /// Any; what the store refuses comes as the status, not in its words: etcdctl's client has it so.
+    pub async fn roles(&self) -> Result<Vec<String>, AskError> {
+        #[derive(Deserialize)]
+        struct Listed {
+            #[serde(default)]
+            roles: Option<Vec<SeenRole>>,
+        }
+        let reply = self.cluster.ask(&Question::get(ROLES), self.deadline).await?;
+        if reply.status != 200 {
+            return Err(AskError::Status(reply.status));
+        }
+        let listed: Listed = parse(&reply)?;
+        Ok(listed.roles.into_iter().flatten().map(|role| role.role).collect())
+    }
+
+    /// One role.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn role(&self, name: &str) -> Result<Role, AskError> {
+        let reply = self.send(Method::GET, below(ROLES, name), None, &[200]).await?;
+        role_of(&reply)
+    }
+
+    /// Makes a role that may do nothing.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn add_role(&self, name: &str) -> Result<(), AskError> {
+        self.put_role(&SentRole { role: name, ..SentRole::default() }, &[200, 201]).await.map(drop)
+    }
+
+    /// Lets a role do more.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn grant_role(&self, name: &str, kv: Permissions) -> Result<Role, AskError> {
+        let sent = SentRole { role: name, grant: Some(Kv { kv }), ..SentRole::default() };
+        role_of(&self.put_role(&sent, &[200]).await?)
+    }
+
+    /// Lets a role do less.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn revoke_role(&self, name: &str, kv: Permissions) -> Result<Role, AskError> {
+        let sent = SentRole { role: name, revoke: Some(Kv { kv }), ..SentRole::default() };
+        role_of(&self.put_role(&sent, &[200]).await?)
+    }
+
+    /// Removes a role.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn remove_role(&self, name: &str) -> Result<(), AskError> {
+        self.send(Method::DELETE, below(ROLES, name), None, &[200, 201]).await.map(drop)
+    }
+
+    async fn put_user(&self, user: &SentUser<'_>, wanted: &[u16]) -> Result<(), AskError> {
+        let body = json(user)?;
+        self.send(Method::PUT, below(USERS, user.user), Some(body), wanted).await.map(drop)
+    }
+
+    async fn put_role(&self, role: &SentRole<'_>, wanted: &[u16]) -> Result<Reply, AskError> {
+        let body = json(role)?;
+        self.send(Method::PUT, below(ROLES, role.role), Some(body), wanted).await
+    }
+
+    /// The answer, when its status is one that is wanted; otherwise the message in it.
+    async fn send(
+        &self,
+        method: Method,
+        path: Vec<u8>,
+        body: Option<String>,
+        wanted: &[u16],
+    ) -> Result<Reply, AskError> {
+        let secret = body.as_ref().is_some_and(|body| body.contains("\"password\""));
+        let body = body.map(|body| ("application/json", body));
+        let question = Question { method, body, secret, ..Question::get(&path) };
+        let reply = self.cluster.ask(&question, self.deadline).await?;
+        if wanted.contains(&reply.status) { Ok(reply) } else { Err(refusal(&reply)) }
+    }
+}
+
+fn json(sent: &impl Serialize) -> Result<String, AskError> {
+    serde_json::to_string(sent).map_err(|error| AskError::Refused(error.to_string()))
+}
+
+fn below(folder: &[u8], name: &str) -> Vec<u8> {
+    if name.is_empty() { folder.to_vec() } else { [folder, b"/", name.as_bytes()].concat() }
+}
+
+fn role_of(reply: &Reply) -> Result<Role, AskError> {
+    let seen: SeenRole = parse(reply)?;
+    Ok(Role { name: seen.role, permissions: seen.permissions.kv })
+}
+
+fn parse<T: for<'d> Deserialize<'d>>(reply: &Reply) -> Result<T, AskError> {
+    serde_json::from_slice(&reply.body).map_err(|_| AskError::NotJson)
+}
+
+/// The message of an answer; an answer of another status than is wanted need not have one.
+fn refusal(reply: &Reply) -> AskError {
+    #[derive(Deserialize)]
+    struct Said {
+        #[serde(default)]
+        message: String,
+    }
+    match (serde_json::from_slice::<Said>(&reply.body), reply.body.first()) {
+        (Ok(said), _) => AskError::Refused(said.message),
+        (Err(_), Some(first)) if first.is_ascii_uppercase() => {
+            let first = char::from(*first);
+            AskError::Refused(format!("invalid character '{first}' looking for beginning of value"))
+        }
+        (Err(_), _) => AskError::NotJson,
+    }
+}

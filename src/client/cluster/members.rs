@@ -1,0 +1,219 @@
+//! The v2 members API with typed answers.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::address::Address;
+use super::ask::{Cluster, Question, Reply};
+use super::error::AskError;
+
+const PATH: &[u8] = b"/v2/members";
+
+/// One member of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Member {
+    /// Sixteen hexadecimal digits.
+    #[serde(default)]
+    pub id: String,
+    /// Empty until it has started for the first time.
+    #[serde(default)]
+    pub name: String,
+    /// Where the other members reach it.
+    #[serde(default, rename = "peerURLs")]
+    pub peers: Vec<String>,
+    /// Where clients reach it.
+    #[serde(default, rename = "clientURLs")]
+    pub clients: Vec<String>,
+}
+
+/// What a member says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It serves writes.
+    Good,
+    /// It answers and says that it does not.
+    Bad,
+    /// It did not answer, for this reason.
+    Unknown(String),
+}
+
+/// The members of a cluster, with one deadline for whatever is asked through this value.
+#[derive(Clone, Copy, Debug)]
+pub struct Members<'c> {
+    cluster: &'c Cluster,
+    deadline: Option<Instant>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(default)]
+    members: Option<Vec<Member>>,
+}
+
+impl<'c> Members<'c> {
+    /// The members behind `cluster`.
+    #[must_use]
+    pub const fn new(cluster: &'c Cluster, deadline: Option<Instant>) -> Self {
+        Self { cluster, deadline }
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn list(&self) -> Result<Vec<Member>, AskError> {
+        let reply = self.cluster.ask(&Question::get(PATH), self.deadline).await?;
+        expect(&reply, &[200])?;
+        Ok(parse::<Listed>(&reply)?.members.unwrap_or_default())
+    }
+
+    /// The one that leads.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn leader(&self) -> Result<Member, AskError> {
+        let reply = self.cluster.ask(&Question::get(b"/v2/members/leader"), self.deadline).await?;
+        expect(&reply, &[200])?;
+        parse(&reply)
+    }
+
+    /// Asks for a new member with this peer URL.
+    ///
+    /// # Errors
+    /// `Refused` before anything is sent for a bad URL, and for what the store says no to.
+    pub async fn add(&self, peer: &str) -> Result<Member, AskError> {
+        let question = Question { method: Method::POST, body: Some(body(&[peer])?), ..Question::get(PATH) };
+        let reply = self.cluster.ask(&question, self.deadline).await?;
+        expect(&reply, &[201, 409])?;
+        if reply.status == 201 { parse(&reply) } else { Err(refusal(&reply)) }
+    }
+
+    /// Asks for other peer URLs of this member.
+    ///
+    /// # Errors
+    /// As [`Members::add`].
+    pub async fn update(&self, id: &str, peers: &[&str]) -> Result<(), AskError> {
+        let question = Question { method: Method::PUT, body: Some(body(peers)?), ..Question::get(&one(id)) };
+        let reply = self.cluster.ask(&question, self.deadline).await?;
+        expect(&reply, &[204, 404, 409])?;
+        if reply.status == 204 { Ok(()) } else { Err(refusal(&reply)) }
+    }
+
+    /// Asks for this member to be removed.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn remove(&self, id: &str) -> Result<(), AskError> {
+        let question = Question { method: Method::DELETE, ..Question::get(&one(id)) };
+        let reply = self.cluster.ask(&question, self.deadline).await?;
+        expect(&reply, &[204, 410])
+    }
+
+    /// Takes the addresses that the members publish as the cluster's endpoints.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn sync(&self) -> Result<(), AskError> {
+        let clients: Vec<String> = self.list().await?.into_iter().flat_map(|member| member.clients).collect();
+        self.cluster.replace(&clients)
+    }
+
+    /// What the member at this client URL says of itself.
+    pub async fn health(&self, url: &str, limit: Duration) -> Health {
+        #[derive(Deserialize)]
+        struct Said {
+            #[serde(default, alias = "Health")]
+            health: Value,
+        }
+        let body = match self.cluster.fetch(&format!("{url}/health"), limit).await {
+            Ok(body) => body,
+            Err(why) => return Health::Unknown(why),
+        };
+        match serde_json::from_slice::<Said>(&body).map(|said| said.health) {
+            Ok(Value::Bool(true)) => Health::Good,
+            Ok(Value::String(text)) if text == "true" => Health::Good,
+            Ok(Value::Bool(_) | Value::String(_) | Value::Null) => Health::Bad,
+            Ok(other) => Health::Unknown(format!("its health is no truth value but {other}")),
+            Err(error) => Health::Unknown(error.to_string()),
+        }
+    }
+}
+
+fn one(id: &str) -> Vec<u8> {
+    [PATH, b"/", id.as_bytes()].concat()
+}
+
+fn body(peers: &[&str]) -> Result<(&'static str, String), AskError> {
+    let mut urls =
+        peers.iter().map(|url| checked(url).map_err(AskError::Refused)).collect::<Result<Vec<_>, _>>()?;
+    if urls.is_empty() {
+        return Err(AskError::Refused("no valid URLs given".into()));
+    }
+    urls.sort();
+    Ok(("application/json", json!({ "peerURLs": urls }).to_string()))
+}
+
+/// A peer URL that a store would take; the words are the store's.
+fn checked(url: &str) -> Result<String, String> {
+    let url = url.trim();
+    let typed_scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let address = Address::parse(url)?;
+    if !typed_scheme.is_some_and(|scheme| ["http", "https", "unix", "unixs"].contains(&scheme.as_str())) {
+        return Err(format!("URL scheme must be http, https, unix, or unixs: {url}"));
+    }
+    let base = format!("{}://{}", address.scheme, address.host);
+    let port = address
+        .host
+        .rsplit_once(':')
+        .filter(|(host, port)| (!host.contains(':') || host.ends_with(']')) && !port.contains(']'));
+    if port.is_none() {
+        return Err(format!("URL address does not have the form \"host:port\": {url}"));
+    }
+    if address.text() != base {
+        return Err(format!("URL must not contain a path: {url}"));
+    }
+    Ok(base)
+}
+
+fn expect(reply: &Reply, wanted: &[u16]) -> Result<(), AskError> {
+    if wanted.contains(&reply.status) { Ok(()) } else { Err(AskError::Status(reply.status)) }
+}
+
+fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, AskError> {
+    serde_json::from_slice(&reply.body).map_err(|_| AskError::NotJson)
+}
+
+fn refusal(reply: &Reply) -> AskError {
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+    }
+    serde_json::from_slice::<Said>(&reply.body)
+        .map_or(AskError::NotJson, |said| AskError::Refused(said.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_peer_urls_are_refused_in_the_words_of_the_store() {
+        for (url, says) in [
+            ("xx", "URL scheme must be http, https, unix, or unixs: xx"),
+            ("", "URL scheme must be http, https, unix, or unixs: "),
+            ("foo://x:1", "URL scheme must be http, https, unix, or unixs: foo://x:1"),
+            ("http://127.0.0.1", "URL address does not have the form \"host:port\": http://127.0.0.1"),
+            ("http://127.0.0.1:1/x", "URL must not contain a path: http://127.0.0.1:1/x"),
+            (":foo", "parse \":foo\": missing protocol scheme"),
+        ] {
+            assert_eq!(checked(url).unwrap_err(), says);
+        }
+        assert_eq!(checked(" http://h:1").unwrap(), "http://h:1");
+        assert_eq!(checked("https://[::1]:1").unwrap(), "https://[::1]:1");
+    }
+}

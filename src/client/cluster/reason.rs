@@ -1,0 +1,130 @@
+//! What the HTTP library says, in the words Go's would have used.
+
+use std::error::Error;
+use std::io;
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+
+use super::address::Address;
+use super::error::Fault;
+
+/// Why this request to `address` failed.
+pub(super) async fn of(error: &reqwest::Error, address: &Address) -> Fault {
+    let causes = causes(error);
+    if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        return Fault { text: handshake(tls, address), connection: false };
+    }
+    let os = causes.iter().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    let named = |words: &str| causes.iter().any(|cause| cause.to_string().contains(words));
+    if error.is_connect() && named("dns error") {
+        let (host, _) = address.dialled();
+        return Fault {
+            text: format!("dial tcp: lookup {host}{}: no such host", name_server()),
+            connection: true,
+        };
+    }
+    if error.is_connect() && (error.is_timeout() || os.is_some()) {
+        let why =
+            if error.is_timeout() { "i/o timeout".to_owned() } else { format!("connect: {}", words(os)) };
+        return Fault { text: format!("dial tcp {}: {why}", target(address).await), connection: true };
+    }
+    if os.is_some() {
+        return Fault {
+            text: format!("read tcp {}: read: {}", target(address).await, words(os)),
+            connection: true,
+        };
+    }
+    let ended = causes.iter().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof)
+    });
+    if ended || named("connection closed before message completed") {
+        let text = if error.is_body() || error.is_decode() { "unexpected EOF" } else { "EOF" };
+        return Fault { text: text.to_owned(), connection: false };
+    }
+    if error.is_body() || error.is_decode() {
+        return Fault { text: "unexpected EOF".to_owned(), connection: false };
+    }
+    let last = causes.last().map_or_else(|| error.to_string(), |cause| cause.to_string());
+    Fault { text: last, connection: false }
+}
+
+/// The error and everything below it, also what I/O errors wrap without telling.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
+    let (mut found, mut next) = (Vec::new(), Some(error));
+    while let Some(cause) = next {
+        found.push(cause);
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => cause.source(),
+        };
+    }
+    found
+}
+
+fn words(os: Option<i32>) -> String {
+    os.map_or_else(String::new, |code| Errno::from_raw(code).desc().to_lowercase())
+}
+
+/// The address that was dialled, as Go shows it: with the number, not the name.
+async fn target(address: &Address) -> String {
+    let (host, port) = address.dialled();
+    let ip = match host.parse::<IpAddr>() {
+        Ok(ip) => Some(ip),
+        Err(_) => match tokio::net::lookup_host((host.as_str(), port)).await {
+            Ok(mut found) => found.next().map(|found| found.ip()),
+            Err(_) => None,
+        },
+    };
+    match ip {
+        Some(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+        Some(IpAddr::V4(ip)) => format!("{ip}:{port}"),
+        None => format!("{host}:{port}"),
+    }
+}
+
+/// ` on SERVER:53`, which Go's resolver adds.
+pub(super) fn name_server() -> String {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let server = text.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        if words.next() == Some("nameserver") { words.next().map(str::to_owned) } else { None }
+    });
+    match server {
+        Some(server) if server.contains(':') => format!(" on [{server}]:53"),
+        Some(server) => format!(" on {server}:53"),
+        None => String::new(),
+    }
+}
+
+fn handshake(error: &rustls::Error, address: &Address) -> String {
+    use rustls::{CertificateError, InvalidMessage};
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "x509: certificate signed by unknown authority".to_owned()
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "x509: certificate has expired or is not yet valid".to_owned(),
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => format!("x509: certificate is not valid for {}", address.dialled().0),
+        rustls::Error::AlertReceived(alert) => {
+            let name = format!("{alert:?}");
+            let mut spoken = String::new();
+            for c in name.chars() {
+                if c.is_uppercase() && !spoken.is_empty() {
+                    spoken.push(' ');
+                }
+                spoken.extend(c.to_lowercase());
+            }
+            format!("remote error: tls: {spoken}")
+        }
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "http: server gave HTTP response to HTTPS client".to_owned()
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,79 @@
+//! One large answer, handed on as it comes.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use tokio::time::timeout;
+
+use super::http::{excerpt, index, no_answer, reason};
+use super::{Client, ClientError};
+
+/// How long a node may take to begin its answer: it may have to write it down first.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How long it may take to go on with it.
+const STALL: Duration = Duration::from_secs(60);
+/// Enough for any message worth reading.
+const MAX_ERROR: usize = 64 << 10;
+
+/// What came of a download.
+#[derive(Debug)]
+pub struct Downloaded {
+    /// The node that answered.
+    pub node: String,
+    /// etcd v2's `X-Etcd-Index`.
+    pub index: Option<u64>,
+}
+
+impl Client {
+    /// Gets `path` from the first node that has it and hands the bytes to `take`. A node that fails in the middle ends
+    /// it: half of one node's answer and half of another's make no whole.
+    ///
+    /// # Errors
+    /// `Unavailable` with each node's reason, or what `take` said.
+    pub async fn download<E: From<ClientError>>(
+        &self,
+        path: &str,
+        authorization: Option<&HeaderValue>,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Downloaded, E> {
+        let mut faults = Vec::new();
+        for node in self.endpoints.order().await? {
+            let mut request = self.http.get(format!("{node}{path}"));
+            if let Some(value) = authorization {
+                request = request.header(reqwest::header::AUTHORIZATION, value);
+            }
+            let mut response = match timeout(PATIENCE, request.send()).await {
+                Err(_) => {
+                    faults.push(format!("{node}: {}", no_answer(PATIENCE)));
+                    continue;
+                }
+                Ok(Err(error)) => {
+                    faults.push(format!("{node}: {}", reason(&error)));
+                    continue;
+                }
+                Ok(Ok(response)) => response,
+            };
+            let status = response.status();
+            let index = index(&response);
+            let broken = |why: String| ClientError::Unavailable { why: format!("{node}: {why}") };
+            let mut says = Vec::new();
+            loop {
+                let chunk = timeout(STALL, response.chunk()).await;
+                let chunk = chunk.map_err(|_| broken(no_answer(STALL)))?;
+                let chunk =
+                    chunk.map_err(|error| broken(format!("the answer broke off: {}", reason(&error))))?;
+                match chunk {
+                    Some(chunk) if status.is_success() => take(&chunk)?,
+                    Some(chunk) if says.len() + chunk.len() <= MAX_ERROR => says.extend_from_slice(&chunk),
+                    _ => break,
+                }
+            }
+            if status.is_success() {
+                return Ok(Downloaded { node: node.to_string(), index });
+            }
+            faults.push(format!("{node}: status {}: {}", status.as_u16(), excerpt(&says)));
+        }
+        self.endpoints.all_failed();
+        Err(ClientError::Unavailable { why: faults.join("; ") }.into())
+    }
+}
