@@ -1,0 +1,171 @@
+//! `/v2/auth`: users, roles, and the guard before whatever needs them.
+//!
+//! Owns: the routes below `/v2/auth`, reading names and passwords off a request, hashing and checking passwords
+//! ([`passwords`]), and the decision whether a request may go on ([`to_key`], [`to_root`]).
+//! Promises: while users are not heeded, a request pays one look at a flag and its `Authorization` is not looked at. A
+//! password is kept nowhere, neither here nor in a log, and a name that nobody has takes as long to refuse as a wrong password.
+//! Leaves out: what users and roles are and what they allow (`keyspace::auth`).
+
+mod basic;
+mod guard;
+mod passwords;
+mod requests;
+mod words;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+
+use super::connection::Seat;
+use super::respond::{self, Answer, CLUSTER_ID, Refused};
+use super::routes::spare;
+use crate::consensus::Refusal;
+use crate::keyspace::auth::{Auth, Change, Changed};
+
+pub(super) use guard::{to_key, to_root};
+pub(super) use passwords::Passwords;
+
+/// What a path is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    Users,
+    User,
+    Roles,
+    Role,
+    Enable,
+    /// More than a user or a role.
+    TooMuch,
+}
+
+impl About {
+    const fn allow(self) -> &'static str {
+        match self {
+            Self::Users | Self::Roles => "GET",
+            Self::User | Self::Role | Self::Enable => "GET,PUT,DELETE",
+            Self::TooMuch => "",
+        }
+    }
+}
+
+/// Answers a request to `/v2/auth/REST`.
+pub(super) async fn answer(seat: &Seat, head: &Parts, body: Incoming, rest: &[u8]) -> Answer {
+    let Some((about, name)) = about(rest) else {
+        spare(body).await;
+        return respond::not_found();
+    };
+    if about == About::TooMuch {
+        spare(body).await;
+        return respond::message(StatusCode::BAD_REQUEST, b"Invalid path");
+    }
+    if !about.allow().split(',').any(|method| method == head.method.as_str()) {
+        spare(body).await;
+        return respond::not_allowed(Some(about.allow()));
+    }
+    if (about != About::Enable || head.method != Method::GET)
+        && let Err(refused) = to_root(seat, &head.headers).await
+    {
+        spare(body).await;
+        return refused.answer();
+    }
+    let name = String::from_utf8_lossy(name);
+    let answered = match head.method {
+        Method::GET => {
+            spare(body).await;
+            shown(&seat.shared.handle.auth(), about, &name)
+        }
+        Method::PUT => put(seat, body, about, &name).await,
+        _ => {
+            spare(body).await;
+            delete(seat, about, &name).await
+        }
+    };
+    let mut answer = answered.unwrap_or_else(|refused| refused.answer());
+    answer.headers_mut().insert(CLUSTER_ID, seat.shared.cluster_id.clone());
+    answer
+}
+
+/// What a path is about, with the name in it.
+fn about(rest: &[u8]) -> Option<(About, &[u8])> {
+    let known = |prefix: &[u8]| {
+        let name = rest.strip_prefix(prefix)?;
+        (name.is_empty() || name[0] == b'/').then(|| name.strip_prefix(b"/").unwrap_or(name))
+    };
+    let (all, one, name) = match (known(b"users"), known(b"roles")) {
+        (Some(name), _) => (About::Users, About::User, name),
+        (_, Some(name)) => (About::Roles, About::Role, name),
+        _ if rest == b"enable" => return Some((About::Enable, b"")),
+        _ => return None,
+    };
+    let name = name.strip_suffix(b"/").unwrap_or(name);
+    Some(match name {
+        b"" => (all, name),
+        _ if name.contains(&b'/') => (About::TooMuch, name),
+        _ => (one, name),
+    })
+}
+
+fn shown(auth: &Auth, about: About, name: &str) -> Result<Answer, Refused> {
+    let body = match about {
+        About::Enable => format!("{{\"enabled\":{}}}\n", auth.enabled()).into_bytes(),
+        About::Users => words::users(auth),
+        About::User => words::user(auth, name)?,
+        About::Roles => words::roles(auth),
+        About::Role | About::TooMuch => {
+            words::role(name, &auth.role(name).ok_or_else(|| words::no_role(name))?)
+        }
+    };
+    Ok(respond::json(StatusCode::OK, body))
+}
+
+async fn put(seat: &Seat, body: Incoming, about: About, name: &str) -> Result<Answer, Refused> {
+    if about == About::Enable {
+        spare(body).await;
+        change(seat, Change::Enable, name).await?;
+        return Ok(respond::json(StatusCode::OK, ""));
+    }
+    let sent = requests::take(seat, body).await?;
+    let change_wanted = if about == About::User {
+        requests::user(seat, name, &sent.bytes).await?
+    } else {
+        requests::role(name, &sent.bytes)?
+    };
+    drop(sent);
+    // A user made with roles is answered as if it had been there: etcd does so.
+    let with_roles =
+        matches!(&change_wanted, Change::PutUser { roles: Some(roles), .. } if !roles.is_empty());
+    let status = |created: bool| {
+        if created && !with_roles { StatusCode::CREATED } else { StatusCode::OK }
+    };
+    Ok(match change(seat, change_wanted, name).await? {
+        Changed::User { roles, created } => {
+            respond::json(status(created), words::changed_user(name, roles.as_deref()))
+        }
+        Changed::Role { permissions, created } => {
+            respond::json(status(created), words::role(name, &permissions))
+        }
+        Changed::Done => respond::json(StatusCode::OK, ""),
+    })
+}
+
+async fn delete(seat: &Seat, about: About, name: &str) -> Result<Answer, Refused> {
+    let wanted = match about {
+        About::Enable => Change::Disable,
+        About::Users | About::User => Change::DeleteUser(name.to_owned()),
+        About::Roles | About::Role | About::TooMuch => Change::DeleteRole(name.to_owned()),
+    };
+    change(seat, wanted, name).await?;
+    Ok(respond::json(StatusCode::OK, ""))
+}
+
+/// Has the group agree on a change.
+async fn change(seat: &Seat, change: Change, name: &str) -> Result<Changed, Refused> {
+    let deletes = matches!(change, Change::DeleteUser(_) | Change::DeleteRole(_));
+    match seat.shared.handle.change_auth(change).await {
+        Ok(result) => result.map_err(|refused| words::refused(refused, name, deletes)),
+        Err(Refusal::Overloaded) => Err(Refused::Message(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this member has more writes waiting than it can carry out; try again later".into(),
+        )),
+        Err(_) => Err(Refused::Message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into())),
+    }
+}

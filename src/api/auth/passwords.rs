@@ -1,0 +1,254 @@
+//! Passwords: hashed with argon2id, and checked at a bounded cost.
+//!
+//! A check takes tens of milliseconds and 19 MiB, on purpose. So only a few run at a time, few wait, and what was right
+//! once is remembered, not as the password but as a mark that only this process can make: an HMAC, under a key drawn at its start,
+//! of the name, the stored hash and the password. A changed password has another hash, which no old mark fits.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hyper::StatusCode;
+use sha2::Sha256;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::api::respond::Refused;
+
+/// The longest password.
+pub(super) const LONGEST: usize = 1024;
+/// So many are hashed at a time.
+const AT_ONCE: usize = 2;
+/// So many may wait for that.
+const WAITING: usize = 256;
+/// So long one may wait.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So many users' marks are kept.
+const MARKS: usize = 1024;
+/// What is hashed with the password when nobody has the name: as much work as for anybody.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdCE$\
+                      nnXnKJD2qcCqvAuAGv5fJ3q6q3mmkQhY2nJ2b4Pso0U";
+
+/// Hashes and checks passwords.
+pub(in crate::api) struct Passwords {
+    key: [u8; 32],
+    /// The mark of the last right password, by user.
+    marks: Mutex<HashMap<String, Mark>>,
+    turns: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+type Mark = [u8; 32];
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passwords(hidden)")
+    }
+}
+
+impl Passwords {
+    pub(in crate::api) fn new() -> Self {
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        Self { key: rand::random(), marks: Mutex::default(), turns, waiting: AtomicUsize::new(0) }
+    }
+
+    /// The hash to keep of a new password, as a PHC string.
+    pub(super) async fn hash(&self, password: Vec<u8>) -> Result<String, Refused> {
+        let salt: [u8; 16] = rand::random();
+        let hashed = self.run(move || {
+            let hash: Result<PasswordHash, _> = hasher().hash_password_with_salt(&password, &salt);
+            hash.map(|hash| hash.to_string()).ok()
+        });
+        hashed.await?.ok_or_else(|| {
+            Refused::Message(StatusCode::INTERNAL_SERVER_ERROR, "the password cannot be hashed".into())
+        })
+    }
+
+    /// Whether this is the password that `hash`, the user's, was made of. Without a hash it is not, which takes as long
+    /// to find out.
+    pub(super) async fn check(
+        &self,
+        user: &str,
+        hash: Option<&str>,
+        password: Vec<u8>,
+    ) -> Result<bool, Refused> {
+        if password.len() > LONGEST {
+            return Ok(false);
+        }
+        let mark = self.mark(user, hash.unwrap_or(NOBODY), &password);
+        if hash.is_some() && self.remembered(user, &mark) {
+            return Ok(true);
+        }
+        let against = hash.unwrap_or(NOBODY).to_owned();
+        let right = self.run(move || {
+            PasswordHash::new(&against).is_ok_and(|hash| hasher().verify_password(&password, &hash).is_ok())
+        });
+        let right = right.await? && hash.is_some();
+        if right {
+            self.remember(user, mark);
+        }
+        Ok(right)
+    }
+
+    /// Runs it on a thread that may block, when its turn has come.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+        let busy = || {
+            let says = "too many passwords are being checked; try again later";
+            Refused::Message(StatusCode::SERVICE_UNAVAILABLE, says.into())
+        };
+        let place = Place::take(&self.waiting).ok_or_else(busy)?;
+        let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
+        drop(place);
+        // The turn goes along: work that nobody waits for any more still takes its time.
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        });
+        done.await.map_err(|_| busy())
+    }
+
+    fn mark(&self, user: &str, hash: &str, password: &[u8]) -> Hmac<Sha256> {
+        let mut mark = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        for part in [user.as_bytes(), hash.as_bytes(), password] {
+            mark.update(&(part.len() as u64).to_le_bytes());
+            mark.update(part);
+        }
+        mark
+    }
+
+    fn remembered(&self, user: &str, mark: &Hmac<Sha256>) -> bool {
+        let known = self.marks().get(user).copied();
+        known.is_some_and(|known| mark.clone().verify_slice(&known).is_ok())
+    }
+
+    fn remember(&self, user: &str, mark: Hmac<Sha256>) {
+        let mut marks = self.marks();
+        if marks.len() >= MARKS && !marks.contains_key(user) {
+            // Whose it is matters little: it costs that user one more check.
+            let one = marks.keys().next().cloned();
+            one.map(|one| marks.remove(&one));
+        }
+        marks.insert(user.to_owned(), mark.finalize().into_bytes().into());
+    }
+
+    fn marks(&self) -> MutexGuard<'_, HashMap<String, Mark>> {
+        // Nothing can panic while the lock is held; a poisoned one still holds whole marks.
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// OWASP's least for argon2id.
+fn hasher() -> Argon2<'static> {
+    let params = Params::new(19 << 10, 2, 1, None).expect("parameters within the algorithm's limits");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+/// A place among those who wait; given back when dropped.
+struct Place<'w>(&'w AtomicUsize);
+
+impl<'w> Place<'w> {
+    fn take(waiting: &'w AtomicUsize) -> Option<Self> {
+        let place = Self(waiting);
+        (waiting.fetch_add(1, Relaxed) < WAITING).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn the_hash_that_nobody_has_costs_as_much_as_anybodys() {
+        let nobody = PasswordHash::new(NOBODY).unwrap();
+        let own: PasswordHash = hasher().hash_password_with_salt(b"x", &[7; 16]).unwrap();
+        assert_eq!((nobody.algorithm, nobody.version), (own.algorithm, own.version));
+        assert_eq!(nobody.params, own.params);
+        assert_eq!(nobody.hash.unwrap().len(), own.hash.unwrap().len());
+    }
+
+    #[test]
+    fn right_is_right_and_remembered_and_wrong_is_neither() {
+        block_on(async {
+            let passwords = Passwords::new();
+            let hash = passwords.hash(b"right".into()).await.unwrap();
+            let check = async |name: &str, hash: Option<&str>, password: &[u8]| {
+                passwords.check(name, hash, password.into()).await.unwrap()
+            };
+            assert!(!check("u", Some(&hash), b"wrong").await);
+            assert!(!check("u", None, b"right").await);
+            assert!(passwords.marks().is_empty());
+            assert!(check("u", Some(&hash), b"right").await);
+            assert!(passwords.remembered("u", &passwords.mark("u", &hash, b"right")));
+            for (name, password) in [("u", &b"wrong"[..]), ("v", b"right"), ("u", b"")] {
+                assert!(!passwords.remembered(name, &passwords.mark(name, &hash, password)));
+            }
+            let other = passwords.hash(b"right".into()).await.unwrap();
+            assert_ne!(other, hash, "each hash has a salt of its own");
+            assert!(!passwords.remembered("u", &passwords.mark("u", &other, b"right")));
+            assert!(!check("u", Some(&other), b"wrong").await);
+            assert!(!check("u", Some("no hash at all"), b"right").await);
+            assert!(!check("u", Some(&hash), &[b'x'; LONGEST + 1]).await);
+        });
+    }
+
+    #[test]
+    fn a_remembered_password_costs_no_hashing() {
+        block_on(async {
+            let passwords = Passwords::new();
+            let hash = passwords.hash(b"right".into()).await.unwrap();
+            assert!(passwords.check("u", Some(&hash), b"right".into()).await.unwrap());
+            passwords.turns.close();
+            assert!(passwords.check("u", Some(&hash), b"right".into()).await.unwrap());
+            assert!(passwords.check("u", Some(&hash), b"wrong".into()).await.is_err());
+        });
+    }
+
+    #[test]
+    fn marks_are_bounded() {
+        let passwords = Passwords::new();
+        for number in 0..MARKS + 10 {
+            passwords.remember(&number.to_string(), passwords.mark("", "", b""));
+        }
+        assert_eq!(passwords.marks().len(), MARKS);
+    }
+
+    #[test]
+    fn those_who_would_wait_behind_too_many_are_refused() {
+        block_on(async {
+            let passwords = Passwords::new();
+            let places: Vec<_> = (0..WAITING).map_while(|_| Place::take(&passwords.waiting)).collect();
+            assert_eq!(places.len(), WAITING);
+            let refused = passwords.check("u", None, b"x".into()).await.unwrap_err();
+            assert!(matches!(refused, Refused::Message(StatusCode::SERVICE_UNAVAILABLE, _)), "{refused:?}");
+            drop(places);
+            assert!(!passwords.check("u", None, b"x".into()).await.unwrap());
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_turn_without_end() {
+        let passwords = Passwords::new();
+        let turns = Arc::clone(&passwords.turns).acquire_many_owned(AT_ONCE as u32).await.unwrap();
+        assert!(passwords.check("u", None, b"x".into()).await.is_err());
+        drop(turns);
+        assert_eq!(passwords.waiting.load(Relaxed), 0);
+    }
+}

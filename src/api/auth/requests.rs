@@ -1,0 +1,124 @@
+//! What a request wants of a user or a role, read as Go's `encoding/json` reads it.
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use super::passwords::LONGEST;
+use crate::api::body::{self, NoBody, Taken};
+use crate::api::connection::Seat;
+use crate::api::respond::Refused;
+use crate::api::unmarshal::field;
+use crate::keyspace::auth::{Change, Role};
+
+/// The longest request about users or roles.
+const BODY: usize = 64 << 10;
+/// The longest name.
+const NAME: usize = 256;
+
+fn bad(says: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
+    Refused::Message(StatusCode::BAD_REQUEST, says.into())
+}
+
+fn no_json() -> Refused {
+    bad("Invalid JSON in request body.")
+}
+
+/// Takes in the body.
+pub(super) async fn take(seat: &Seat, body: Incoming) -> Result<Taken<'_>, Refused> {
+    body::take(body, BODY, &seat.shared).await.map_err(|why| match why {
+        NoBody::TooLarge => bad(format!("a request about a user or a role may have {BODY} bytes at most")),
+        NoBody::NoRoom => Refused::Message(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many large requests at once; try again later".into(),
+        ),
+        NoBody::Broken => no_json(),
+    })
+}
+
+/// A user to be made or changed; its password is hashed on the way.
+pub(super) async fn user(seat: &Seat, name: &str, body: &[u8]) -> Result<Change, Refused> {
+    let sent = first_value(body).ok_or_else(no_json)?;
+    let (roles, grant, revoke) = (list(&sent, "roles")?, list(&sent, "grant")?, list(&sent, "revoke")?);
+    let (sent_name, password) = (text(&sent, "user")?, text(&sent, "password")?);
+    drop(sent);
+    if sent_name != name {
+        return Err(bad("User JSON name does not match the name in the URL"));
+    }
+    let (grant, revoke) = (grant.unwrap_or_default(), revoke.unwrap_or_default());
+    let names_roles = roles.as_ref().is_some_and(|roles| !roles.is_empty());
+    if names_roles && !(grant.is_empty() && revoke.is_empty()) {
+        return Err(bad("User JSON contains both roles and grant/revoke"));
+    }
+    fits(name)?;
+    if password.len() > LONGEST {
+        return Err(bad(format!("auth: a password may have {LONGEST} bytes at most")));
+    }
+    let hash = match password {
+        password if password.is_empty() => None,
+        password => Some(seat.shared.passwords.hash(password.into_bytes()).await?),
+    };
+    Ok(Change::PutUser { name: name.to_owned(), hash, roles, grant, revoke })
+}
+
+/// A role to be made or changed.
+pub(super) fn role(name: &str, body: &[u8]) -> Result<Change, Refused> {
+    let sent = first_value(body).ok_or_else(no_json)?;
+    let given = |name: &str| field(&sent, name).filter(|value| !value.is_null());
+    let permissions = given("permissions").map(permissions).transpose()?.unwrap_or_default();
+    let grant = given("grant").map(self::permissions).transpose()?;
+    let revoke = given("revoke").map(self::permissions).transpose()?;
+    if text(&sent, "role")? != name {
+        return Err(bad("Role JSON name does not match the name in the URL"));
+    }
+    let changes = [&grant, &revoke].into_iter().flatten().any(|part| !part.is_empty());
+    if changes && !permissions.is_empty() {
+        return Err(bad("Role JSON contains both permissions and grant/revoke"));
+    }
+    fits(name)?;
+    Ok(Change::PutRole { name: name.to_owned(), permissions, grant, revoke })
+}
+
+fn fits(name: &str) -> Result<(), Refused> {
+    if name.len() <= NAME { Ok(()) } else { Err(bad(format!("auth: a name may have {NAME} bytes at most"))) }
+}
+
+/// The first JSON value, which must be an object or `null`; what comes behind it does not count.
+fn first_value(body: &[u8]) -> Option<Value> {
+    let text = String::from_utf8_lossy(body);
+    let value = serde_json::Deserializer::from_str(&text).into_iter().next()?.ok()?;
+    matches!(value, Value::Object(_) | Value::Null).then_some(value)
+}
+
+fn text(object: &Value, name: &str) -> Result<String, Refused> {
+    match field(object, name) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => Err(no_json()),
+    }
+}
+
+fn list(object: &Value, name: &str) -> Result<Option<Vec<String>>, Refused> {
+    match field(object, name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|item| match item {
+                Value::String(text) => Ok(text.clone()),
+                Value::Null => Ok(String::new()),
+                _ => Err(no_json()),
+            })
+            .collect::<Result<_, _>>()
+            .map(Some),
+        Some(_) => Err(no_json()),
+    }
+}
+
+fn permissions(value: &Value) -> Result<Role, Refused> {
+    let object = |value: &Value| matches!(value, Value::Object(_) | Value::Null);
+    let kv = field(value, "kv").unwrap_or(&Value::Null);
+    if !object(value) || !object(kv) {
+        return Err(no_json());
+    }
+    Ok(Role { read: list(kv, "read")?, write: list(kv, "write")? })
+}

@@ -1,0 +1,107 @@
+//! Who may ask: origins of browsers, and the host names of plain-HTTP requests.
+
+use hyper::StatusCode;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, HOST, HeaderMap,
+    HeaderValue, ORIGIN,
+};
+
+use super::respond::{self, Answer};
+
+/// The origins a browser may come from.
+#[derive(Debug)]
+pub(super) enum Origins {
+    All,
+    These(Vec<String>),
+}
+
+impl Origins {
+    pub(super) fn new(list: &[String]) -> Self {
+        if list.iter().any(|origin| origin == "*") { Self::All } else { Self::These(list.to_vec()) }
+    }
+
+    /// What `Access-Control-Allow-Origin` is to say to a request with these headers.
+    pub(super) fn allow(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        match self {
+            Self::All => Some(HeaderValue::from_static("*")),
+            Self::These(list) => {
+                let origin = request.get(ORIGIN)?;
+                list.iter().any(|known| known.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+            }
+        }
+    }
+}
+
+/// Adds the three headers.
+pub(super) fn mark(answer: &mut Answer, origin: HeaderValue) {
+    let headers = answer.headers_mut();
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("accept, content-type, authorization"),
+    );
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, OPTIONS, PUT, DELETE"));
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+}
+
+/// The host names that plain-HTTP requests may carry: a guard against DNS rebinding.
+#[derive(Debug)]
+pub(super) enum Hosts {
+    All,
+    These(Vec<String>),
+}
+
+impl Hosts {
+    pub(super) fn new(list: &[String]) -> Self {
+        if list.is_empty() || list.iter().any(|host| host == "*") {
+            Self::All
+        } else {
+            Self::These(list.to_vec())
+        }
+    }
+
+    /// The refusal, when the request's host is none of them.
+    pub(super) fn refuse(&self, request: &HeaderMap) -> Option<Answer> {
+        let Self::These(list) = self else { return None };
+        let given = request.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
+        let given = String::from_utf8_lossy(given);
+        let name = host_name(&given);
+        if list.iter().any(|known| known == name) {
+            return None;
+        }
+        let says = format!(
+            "\netcd received your request, but the Host header was unrecognized.\n\n\
+             To fix this, choose one of the following options:\n\
+             - Enable TLS, then any HTTPS request will be allowed.\n\
+             - Add the hostname you want to use to the whitelist in settings.\n  \
+             - e.g. etcd --host-whitelist {name:?}\n\n\
+             This requirement has been added to help prevent \"DNS Rebinding\" attacks (CVE-2018-5702).\n\n"
+        );
+        Some(respond::text(StatusCode::MISDIRECTED_REQUEST, says))
+    }
+}
+
+/// `HOST` of `HOST:PORT`; the whole where there is no such form.
+fn host_name(given: &str) -> &str {
+    let Some((host, _)) = given.rsplit_once(':') else { return given };
+    if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        inner
+    } else if host.contains(':') {
+        given
+    } else {
+        host
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_name;
+
+    #[test]
+    fn the_port_is_no_part_of_a_host_name() {
+        for (given, name) in
+            [("a", "a"), ("a:1", "a"), ("[::1]:1", "::1"), ("::1", "::1"), ("[::1]", "[::1]"), ("", "")]
+        {
+            assert_eq!(host_name(given), name, "{given}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Counts of requests to `/v2/keys`, for `/metrics`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The kinds of request that are counted apart, in the order of etcd's labels.
+pub(super) const KINDS: [&str; 6] = ["DELETE", "GET", "HEAD", "POST", "PUT", "QGET"];
+/// Statuses of failures that are counted apart; the last stands for all others.
+pub(super) const STATUSES: [u16; 6] = [400, 403, 404, 412, 500, 503];
+/// How many upper bounds the durations have: 0.5 ms, doubled each time.
+pub(super) const BOUNDS: usize = 13;
+const FIRST_BOUND: Duration = Duration::from_micros(500);
+
+/// What a request counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Delete,
+    Get,
+    Head,
+    Post,
+    Put,
+    QuorumGet,
+}
+
+/// Counters of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    pub(super) received: AtomicU64,
+    pub(super) failed: [AtomicU64; STATUSES.len()],
+    /// Requests by the first bound that they kept; the last element counts those beyond all.
+    pub(super) within: [AtomicU64; BOUNDS + 1],
+    pub(super) nanoseconds: AtomicU64,
+}
+
+/// All counters. Each costs an addition on a request's way; nothing is computed before somebody asks.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) rows: [Row; KINDS.len()],
+    pub(super) reads: AtomicU64,
+    pub(super) recursive_reads: AtomicU64,
+    pub(super) watches: AtomicU64,
+    pub(super) healthy: AtomicU64,
+    pub(super) unhealthy: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn received(&self, kind: Kind) {
+        add(&self.rows[kind as usize].received, 1);
+    }
+
+    pub(super) fn failed(&self, kind: Kind, status: u16) {
+        let at = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 2);
+        add(&self.rows[kind as usize].failed[at], 1);
+    }
+
+    pub(super) fn succeeded(&self, kind: Kind, took: Duration) {
+        let row = &self.rows[kind as usize];
+        add(&row.within[bound(took)], 1);
+        add(&row.nanoseconds, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn read(&self, recursive: bool) {
+        add(if recursive { &self.recursive_reads } else { &self.reads }, 1);
+    }
+}
+
+/// Adds to a counter of which nothing but its value matters.
+pub(super) fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+/// The first bound that `took` keeps.
+pub(super) fn bound(took: Duration) -> usize {
+    (0..BOUNDS).find(|at| took <= FIRST_BOUND * (1 << at)).unwrap_or(BOUNDS)
+}
+
+/// The upper bound number `at`, in seconds.
+pub(super) fn seconds(at: usize) -> f64 {
+    (FIRST_BOUND * (1 << at)).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{BOUNDS, bound, seconds};
+
+    #[test]
+    fn durations_fall_into_the_first_bound_that_holds_them() {
+        for (micros, at) in [(0, 0), (500, 0), (501, 1), (1000, 1), (2_048_000, 12), (2_048_001, BOUNDS)] {
+            assert_eq!(bound(Duration::from_micros(micros)), at, "{micros}");
+        }
+        assert!((seconds(12) - 2.048).abs() < 1e-9);
+    }
+}

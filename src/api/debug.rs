@@ -1,0 +1,69 @@
+//! `/debug/vars` and `/config/local/log`: for the person who looks after this member.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use nix::sys::resource::{Resource, getrlimit};
+use serde_json::Value;
+
+use super::connection::Seat;
+use super::metrics::resident_bytes;
+use super::respond::{self, Answer};
+use super::settings::LogLevel;
+use super::{body, unmarshal};
+use crate::protocol::json_bytes;
+
+/// The longest request to set the log's level.
+const BODY: usize = 64 << 10;
+
+/// Variables in the form of Go's `expvar`. `memstats` has the one figure that is known here.
+pub(super) fn vars(seat: &Seat) -> Answer {
+    let handle = &seat.shared.handle;
+    let (members, figures) = (handle.members(), handle.figures());
+    let mut out = b"{\n\"cmdline\": [".to_vec();
+    for (at, word) in std::env::args_os().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        json_bytes(&mut out, word.as_encoded_bytes());
+    }
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    let (id, lead) = (members.own_id, members.leader.unwrap_or_default());
+    let state = if figures.leads { "StateLeader" } else { "StateFollower" };
+    let rest = format!(
+        "],\n\"file_descriptor_limit\": {files},\n\"memstats\": {{\"Sys\":{}}},\n\"raft.status\": \
+         {{\"id\":\"{id:x}\",\"term\":{},\"vote\":\"{lead:x}\",\"commit\":{},\"lead\":\"{lead:x}\",\
+         \"raftState\":\"{state}\",\"applied\":{},\"progress\":{{}},\"leadtransferee\":\"0\"}}\n}}\n",
+        resident_bytes(),
+        handle.position().term,
+        figures.committed,
+        figures.applied,
+    );
+    out.extend_from_slice(rest.as_bytes());
+    respond::typed(StatusCode::OK, HeaderValue::from_static("application/json; charset=utf-8"), out)
+}
+
+/// Sets how much is logged from now on.
+pub(super) async fn log_level(seat: &Seat, body: Incoming) -> Answer {
+    let invalid = || respond::message(StatusCode::BAD_REQUEST, b"Invalid json body");
+    let Ok(body) = body::take(body, BODY, &seat.shared).await else { return invalid() };
+    let Ok(asked) = asked(&body.bytes) else { return invalid() };
+    let Some(level) = LogLevel::parse(&asked) else {
+        return respond::message(StatusCode::BAD_REQUEST, format!("Invalid log level {asked}").as_bytes());
+    };
+    if let Some(set) = seat.shared.info.set_log_level {
+        set(level);
+    }
+    respond::empty(StatusCode::NO_CONTENT)
+}
+
+/// The level that a request names; empty when it names none.
+fn asked(body: &Bytes) -> Result<String, ()> {
+    let value = unmarshal::parse(body).map_err(|_| ())?;
+    match unmarshal::field(&value, "Level") {
+        Some(Value::String(level)) => Ok(level.clone()),
+        None | Some(Value::Null) if matches!(value, Value::Object(_) | Value::Null) => Ok(String::new()),
+        _ => Err(()),
+    }
+}

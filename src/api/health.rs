@@ -1,0 +1,28 @@
+//! `/health`: whether this member can serve reads that are not stale.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use tokio::time::timeout;
+
+use super::connection::Seat;
+use super::counters::add;
+use super::respond::{self, Answer};
+
+/// How long the group may take to confirm.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Healthy: a leader is known, and the group answers in time. `exclude` names alarms that this store does not
+/// have, so it has nothing to leave out.
+pub(super) async fn answer(seat: &Seat) -> Answer {
+    let handle = &seat.shared.handle;
+    let counters = &seat.shared.counters;
+    let led = handle.members().leader.is_some();
+    if led && matches!(timeout(PATIENCE, handle.read_index()).await, Ok(Ok(()))) {
+        add(&counters.healthy, 1);
+        return respond::typed(StatusCode::OK, respond::TEXT, Bytes::from_static(b"{\"health\":\"true\"}"));
+    }
+    add(&counters.unhealthy, 1);
+    respond::text(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(b"{\"health\":\"false\"}\n"))
+}

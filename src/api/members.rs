@@ -1,0 +1,182 @@
+//! `/v2/members` and `/v2/machines`: who belongs to the group.
+
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+
+use super::auth;
+use super::body;
+use super::connection::Seat;
+use super::respond::{self, Answer, CLUSTER_ID, Refused};
+use super::routes::spare;
+use super::{unmarshal, urls};
+use crate::consensus::{Member, MemberRefusal};
+use crate::protocol::json_bytes;
+
+const ALLOW: &str = "GET,POST,DELETE,PUT";
+/// The longest request about members.
+const BODY: usize = 1 << 20;
+
+/// Answers a request to `/v2/members/REST`.
+pub(super) async fn answer(seat: &Seat, head: &Parts, body: Incoming, rest: &[u8]) -> Answer {
+    let id = String::from_utf8_lossy(rest);
+    if matches!(head.method, Method::POST | Method::PUT | Method::DELETE)
+        && let Err(refused) = auth::to_root(seat, &head.headers).await
+    {
+        spare(body).await;
+        return refused.answer();
+    }
+    let answered = match head.method {
+        Method::GET => {
+            spare(body).await;
+            Ok(shown(seat, &id))
+        }
+        Method::POST => add(seat, &head.headers, body).await,
+        Method::DELETE | Method::PUT if id.is_empty() => {
+            spare(body).await;
+            Ok(respond::not_allowed(None))
+        }
+        Method::DELETE => {
+            spare(body).await;
+            remove(seat, &id).await
+        }
+        Method::PUT => update(seat, &head.headers, body, &id).await,
+        _ => {
+            spare(body).await;
+            // The one answer here without the group's id, as in etcd.
+            return respond::not_allowed(Some(ALLOW));
+        }
+    };
+    let mut answer = answered.unwrap_or_else(|refused| refused.answer());
+    answer.headers_mut().insert(CLUSTER_ID, seat.shared.cluster_id.clone());
+    answer
+}
+
+fn shown(seat: &Seat, which: &str) -> Answer {
+    let members = seat.shared.handle.members();
+    let mut out = Vec::with_capacity(256 * members.all.len() + 32);
+    match which {
+        "" => {
+            out.extend_from_slice(b"{\"members\":[");
+            for (at, member) in members.all.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write(&mut out, member);
+            }
+            out.extend_from_slice(b"]}\n");
+        }
+        "leader" => {
+            let leader = members.all.iter().find(|member| Some(member.id) == members.leader);
+            let Some(leader) = leader else {
+                return respond::message(StatusCode::SERVICE_UNAVAILABLE, b"During election");
+            };
+            write(&mut out, leader);
+            out.push(b'\n');
+        }
+        _ => return respond::message(StatusCode::NOT_FOUND, b"Not found"),
+    }
+    respond::json(StatusCode::OK, out)
+}
+
+fn write(out: &mut Vec<u8>, member: &Member) {
+    let list = |out: &mut Vec<u8>, urls: &[String]| {
+        out.push(b'[');
+        for (at, url) in urls.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            json_bytes(out, url.as_bytes());
+        }
+        out.push(b']');
+    };
+    out.extend_from_slice(format!("{{\"id\":\"{:x}\",\"name\":", member.id).as_bytes());
+    json_bytes(out, member.name.as_bytes());
+    out.extend_from_slice(b",\"peerURLs\":");
+    list(out, &member.peer_urls);
+    out.extend_from_slice(b",\"clientURLs\":");
+    list(out, &member.client_urls);
+    out.push(b'}');
+}
+
+async fn add(seat: &Seat, headers: &HeaderMap, body: Incoming) -> Result<Answer, Refused> {
+    let urls = wanted(seat, headers, body).await?;
+    let member = seat.shared.handle.add_member(urls).await.map_err(|refusal| refused(refusal, ""))?;
+    let mut out = Vec::with_capacity(256);
+    write(&mut out, &member);
+    out.push(b'\n');
+    Ok(respond::json(StatusCode::CREATED, out))
+}
+
+async fn update(seat: &Seat, headers: &HeaderMap, body: Incoming, id: &str) -> Result<Answer, Refused> {
+    let (number, urls) = match number(id) {
+        Ok(number) => (number, wanted(seat, headers, body).await?),
+        Err(unknown) => {
+            spare(body).await;
+            return Err(unknown);
+        }
+    };
+    let updated = seat.shared.handle.update_member(number, urls).await;
+    updated.map_err(|refusal| refused(refusal, &format!("{number:x}")))?;
+    Ok(respond::empty(StatusCode::NO_CONTENT))
+}
+
+async fn remove(seat: &Seat, id: &str) -> Result<Answer, Refused> {
+    let number = number(id)?;
+    let removed = seat.shared.handle.remove_member(number).await;
+    removed.map_err(|refusal| refused(refusal, &format!("{number:x}")))?;
+    Ok(respond::empty(StatusCode::NO_CONTENT))
+}
+
+/// An id as the path has it: hex digits and nothing else.
+fn number(id: &str) -> Result<u64, Refused> {
+    let hex = id.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let number = hex.then(|| u64::from_str_radix(id, 16).ok()).flatten();
+    number.ok_or_else(|| refused(MemberRefusal::Unknown, id))
+}
+
+/// The peer URLs of a request.
+async fn wanted(seat: &Seat, headers: &HeaderMap, body: Incoming) -> Result<Vec<String>, Refused> {
+    if let Err(kind) = check_type(headers.get(CONTENT_TYPE)) {
+        spare(body).await;
+        let says = format!("Bad Content-Type {}, accept application/json", String::from_utf8_lossy(&kind));
+        return Err(Refused::Message(StatusCode::UNSUPPORTED_MEDIA_TYPE, says.into()));
+    }
+    let bad = |says: String| Refused::Message(StatusCode::BAD_REQUEST, says.into());
+    let body = body::take(body, BODY, &seat.shared).await;
+    let body = body.map_err(|_| bad("the request's body is too long or broke off".to_owned()))?;
+    unmarshal::peer_urls(&body.bytes).and_then(|given| urls::check(&given)).map_err(bad)
+}
+
+/// Only with parameters is the type's case of no matter.
+fn check_type(given: Option<&HeaderValue>) -> Result<(), Vec<u8>> {
+    let given = given.map_or(&b""[..], HeaderValue::as_bytes);
+    let kind = match given.iter().position(|byte| *byte == b';') {
+        Some(at) => given[..at].to_ascii_lowercase().trim_ascii().to_vec(),
+        None => given.to_vec(),
+    };
+    if kind == b"application/json" { Ok(()) } else { Err(kind) }
+}
+
+fn refused(refusal: MemberRefusal, id: &str) -> Refused {
+    let (status, says) = match refusal {
+        MemberRefusal::Unknown => (StatusCode::NOT_FOUND, format!("No such member: {id}").into()),
+        MemberRefusal::Removed => (StatusCode::GONE, format!("Member permanently removed: {id}").into()),
+        MemberRefusal::IdTaken => (StatusCode::CONFLICT, "membership: ID exists".into()),
+        MemberRefusal::UrlTaken => (StatusCode::CONFLICT, "membership: peerURL exists".into()),
+        MemberRefusal::Unsafe | MemberRefusal::Unavailable => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into())
+        }
+    };
+    Refused::Message(status, says)
+}
+
+/// All client URLs of all members.
+pub(super) fn machines(seat: &Seat) -> Answer {
+    let members = seat.shared.handle.members();
+    let mut urls: Vec<&str> =
+        members.all.iter().flat_map(|member| &member.client_urls).map(String::as_str).collect();
+    urls.sort_unstable();
+    respond::typed(StatusCode::OK, respond::TEXT, urls.join(", "))
+}

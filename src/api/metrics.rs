@@ -1,0 +1,253 @@
+//! `/metrics`: this member in figures, as Prometheus reads them.
+//!
+//! Names are etcd's, so that its dashboards and alerts work; what etcd has no name for begins with `retune_`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::connection::Seat;
+use super::counters::{BOUNDS, Counters, KINDS, STATUSES, seconds};
+use super::respond::{self, Answer};
+use crate::consensus::{Figures, PeerFigures};
+
+/// All figures, each name with its help and type.
+pub(super) fn answer(seat: &Seat) -> Answer {
+    let mut page = Page::new();
+    page.server(seat);
+    page.requests(&seat.shared.counters);
+    page.store(seat);
+    page.connections(seat);
+    page.log(&seat.shared.handle.figures());
+    page.peers(&seat.shared.handle.peers());
+    page.process();
+    self::page(page)
+}
+
+/// A page that is complete.
+pub(super) fn page(page: Page) -> Answer {
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    respond::typed(StatusCode::OK, kind, page.out)
+}
+
+/// Figures in Prometheus' form.
+pub(super) struct Page {
+    out: String,
+}
+
+impl Page {
+    pub(super) fn new() -> Self {
+        Self { out: String::with_capacity(16 << 10) }
+    }
+
+    pub(super) fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    pub(super) fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        self.out.write_fmt(line).expect("a string takes all");
+        self.out.push('\n');
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, "counter", help);
+        self.line(format_args!("{name} {value}"));
+    }
+
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, "gauge", help);
+        self.line(format_args!("{name} {value}"));
+    }
+
+    fn label(&mut self, name: &str, help: &str, label: &str, value: &str) {
+        self.head(name, "gauge", help);
+        self.line(format_args!("{name}{{{label}=\"{value}\"}} 1"));
+    }
+
+    fn server(&mut self, seat: &Seat) {
+        let (handle, info) = (&seat.shared.handle, &seat.shared.info);
+        let (members, figures) = (handle.members(), handle.figures());
+        let minor = info.cluster_version.rsplit_once('.').map_or("", |(minor, _)| minor);
+        let id = format!("{:x}", members.own_id);
+        let leads = members.leader == Some(members.own_id);
+        self.label(
+            "etcd_cluster_version",
+            "The version that all members have in common.",
+            "cluster_version",
+            minor,
+        );
+        self.label(
+            "etcd_server_version",
+            "The version of etcd whose API this is.",
+            "server_version",
+            &info.server_version,
+        );
+        self.label("etcd_server_id", "The id of this member in hexadecimal.", "server_id", &id);
+        self.gauge(
+            "etcd_server_has_leader",
+            "Whether a leader is known.",
+            u64::from(members.leader.is_some()),
+        );
+        self.gauge("etcd_server_is_leader", "Whether this member leads.", u64::from(leads));
+        let own = members.all.iter().find(|member| member.id == members.own_id);
+        let learner = own.is_some_and(|member| member.learner);
+        self.gauge("etcd_server_is_learner", "Whether this member has no vote.", u64::from(learner));
+        self.counter(
+            "etcd_server_leader_changes_seen_total",
+            "Changes of leader seen.",
+            figures.leader_changes,
+        );
+        // Gauges in etcd too: they follow the log's index, which a restart does not begin anew.
+        self.gauge(
+            "etcd_server_proposals_committed_total",
+            "The highest log index committed.",
+            figures.committed,
+        );
+        self.gauge("etcd_server_proposals_applied_total", "The highest log index applied.", figures.applied);
+        self.gauge("etcd_server_proposals_pending", "Proposals waiting for their answer.", figures.pending);
+        self.gauge(
+            "retune_replica_queue_length",
+            "Requests and messages of members that wait for the replica.",
+            figures.queued,
+        );
+        self.counter("etcd_server_proposals_failed_total", "Proposals that failed.", figures.failed);
+        let counters = &seat.shared.counters;
+        self.counter("etcd_server_health_success", "Health checks passed.", get(&counters.healthy));
+        self.counter("etcd_server_health_failures", "Health checks failed.", get(&counters.unhealthy));
+        self.counter("etcd_server_heartbeat_send_failures_total", "Heartbeats that were sent too late.", 0);
+    }
+
+    /// One figure of each other member.
+    fn each_peer(
+        &mut self,
+        (name, kind, help): (&str, &str, &str),
+        peers: &[PeerFigures],
+        value: impl Fn(&PeerFigures) -> f64,
+    ) {
+        self.head(name, kind, help);
+        for peer in peers {
+            self.line(format_args!("{name}{{To=\"{:x}\"}} {}", peer.id, value(peer)));
+        }
+    }
+
+    fn peers(&mut self, peers: &[PeerFigures]) {
+        if peers.is_empty() {
+            return;
+        }
+        let count = |figure: u64| figure as f64;
+        let gauge = |name, help| (name, "gauge", help);
+        let counter = |name, help| (name, "counter", help);
+        let active = gauge("etcd_network_active_peers", "Whether the stream to the member is open.");
+        self.each_peer(active, peers, |peer| f64::from(u8::from(peer.connected)));
+        let sent = counter("etcd_network_peer_sent_bytes_total", "Bytes sent to the member.");
+        self.each_peer(sent, peers, |peer| count(peer.sent_bytes));
+        let received = counter("etcd_network_peer_received_bytes_total", "Bytes that came from the member.");
+        self.each_peer(received, peers, |peer| count(peer.received_bytes));
+        let lost = counter("etcd_network_peer_sent_failures_total", "Streams lost and queues overrun.");
+        self.each_peer(lost, peers, |peer| count(peer.fail));
+        let latency = gauge("retune_peer_round_trip_seconds", "The last question and answer on the stream.");
+        self.each_peer(latency, peers, |peer| peer.latency.current / 1000.0);
+        let queued = gauge("retune_peer_queue_bytes", "Bytes that wait to be sent to the member.");
+        self.each_peer(queued, peers, |peer| count(peer.queued));
+        let dropped = counter("retune_peer_dropped_messages_total", "Messages that were dropped on the way.");
+        self.each_peer(dropped, peers, |peer| count(peer.dropped));
+    }
+
+    fn requests(&mut self, counters: &Counters) {
+        let rows = || KINDS.iter().zip(&counters.rows).filter(|(_, row)| get(&row.received) > 0);
+        let name = "etcd_http_received_total";
+        self.head(name, "counter", "Requests to keys that were understood.");
+        for (kind, row) in rows() {
+            self.line(format_args!("{name}{{method=\"{kind}\"}} {}", get(&row.received)));
+        }
+        let name = "etcd_http_failed_total";
+        self.head(name, "counter", "Requests to keys that were refused, watches aside.");
+        for (kind, row) in rows() {
+            for (status, count) in STATUSES.iter().zip(&row.failed).filter(|(_, count)| get(count) > 0) {
+                let count = get(count);
+                self.line(format_args!("{name}{{code=\"{status}\",method=\"{kind}\"}} {count}"));
+            }
+        }
+        let name = "etcd_http_successful_duration_seconds";
+        self.head(name, "histogram", "How long requests to keys took, watches aside.");
+        for (kind, row) in rows() {
+            let mut sum = 0;
+            for (at, count) in row.within.iter().enumerate() {
+                sum += get(count);
+                let bound = if at < BOUNDS { seconds(at).to_string() } else { "+Inf".to_owned() };
+                self.line(format_args!("{name}_bucket{{method=\"{kind}\",le=\"{bound}\"}} {sum}"));
+            }
+            let took = get(&row.nanoseconds) as f64 / 1e9;
+            self.line(format_args!("{name}_sum{{method=\"{kind}\"}} {took}"));
+            self.line(format_args!("{name}_count{{method=\"{kind}\"}} {sum}"));
+        }
+    }
+
+    fn store(&mut self, seat: &Seat) {
+        let counters = &seat.shared.counters;
+        let counts = seat.shared.handle.view(|keyspace| keyspace.counts());
+        let name = "etcd_debugging_store_reads_total";
+        self.head(name, "counter", "Reads of keys, by action, local to this member.");
+        self.line(format_args!("{name}{{action=\"get\"}} {}", get(&counters.reads)));
+        self.line(format_args!("{name}{{action=\"getRecursive\"}} {}", get(&counters.recursive_reads)));
+        let name = "etcd_debugging_store_writes_total";
+        self.head(name, "counter", "Changes of keys, by action, seen by this member.");
+        for (action, count) in [
+            ("set", counts.sets_success),
+            ("create", counts.create_success),
+            ("update", counts.update_success),
+            ("compareAndSwap", counts.compare_and_swap_success),
+            ("delete", counts.delete_success),
+            ("compareAndDelete", counts.compare_and_delete_success),
+        ] {
+            self.line(format_args!("{name}{{action=\"{action}\"}} {count}"));
+        }
+        self.counter("etcd_debugging_store_expires_total", "Keys that expired.", counts.expire_count);
+        let watches = get(&counters.watches);
+        self.counter("etcd_debugging_store_watch_requests_total", "Watches asked for.", watches);
+        self.gauge("etcd_debugging_store_watchers", "Watches open.", counts.watchers);
+    }
+
+    fn connections(&mut self, seat: &Seat) {
+        let taken = seat.shared.places.taken() as u64;
+        self.gauge("retune_store_client_connections", "Connections of clients.", taken);
+    }
+
+    fn log(&mut self, figures: &Figures) {
+        self.gauge("retune_store_queue_length", "Proposals waiting for their answer.", figures.pending);
+        self.gauge("retune_store_log_bytes", "Bytes of the log on disk.", figures.log_bytes);
+        self.gauge("retune_store_snapshot_index", "Log index of the last snapshot.", figures.snapshot_index);
+        let name = "retune_store_sync_duration_seconds";
+        self.head(name, "histogram", "How long syncs of the log to disk took.");
+        for (bound, count) in figures.sync_buckets.iter().filter(|(bound, _)| bound.is_finite()) {
+            self.line(format_args!("{name}_bucket{{le=\"{bound}\"}} {count}"));
+        }
+        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {}", figures.syncs));
+        self.line(format_args!("{name}_sum {}", figures.sync_seconds));
+        self.line(format_args!("{name}_count {}", figures.syncs));
+    }
+
+    pub(super) fn process(&mut self) {
+        let files = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+        let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+        self.gauge("process_open_fds", "Files this process has open.", files);
+        self.gauge("process_max_fds", "Files this process may have open.", most);
+        self.gauge("process_resident_memory_bytes", "Memory this process holds.", resident_bytes());
+    }
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// How much memory this process holds; 0 where the system does not say.
+pub(super) fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kibibytes.unwrap_or_default() * 1024
+}

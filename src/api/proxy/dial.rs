@@ -1,0 +1,220 @@
+//! Connecting to a member, and holding it to its time limits.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep, timeout};
+
+use super::super::error::ApiError;
+use super::line::Line;
+use super::site::Site;
+use crate::tls::{Connector, Files, TlsError};
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection may be quiet before the other machine is asked whether it is still there, how often then,
+/// and how many times in vain. A watch has no other way to learn that a machine lost its power.
+const QUIET: u32 = 30;
+const PROBES: u32 = 3;
+const BETWEEN: u32 = 5;
+
+/// How long the parts of a conversation with a member may take; `None` is for ever.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) dial: Option<Duration>,
+    pub(super) write: Option<Duration>,
+    pub(super) read: Option<Duration>,
+}
+
+/// Makes connections.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    limits: Limits,
+    files: Files,
+    /// Made when it is first needed: most clusters do without.
+    connector: OnceLock<Connector>,
+}
+
+impl Dialer {
+    /// Reads the TLS files, if any are given, so that a bad one is found at the start.
+    pub(super) fn new(files: &Files, limits: Limits) -> Result<Self, ApiError> {
+        let connector = OnceLock::new();
+        if files.cert.is_some() || files.trusted_ca.is_some() {
+            let made = Connector::open(files).map_err(ApiError::Tls)?;
+            connector.get_or_init(|| made);
+        }
+        Ok(Self { limits, files: files.clone(), connector })
+    }
+
+    /// Connects; the error says what failed, for the log.
+    pub(super) async fn connect(&self, site: &Site) -> io::Result<Line> {
+        let stream = self.tcp(site).await?;
+        stream.set_nodelay(true)?;
+        self.notice_lost_machines(&stream)?;
+        if !site.secure {
+            return Line::over(Timed::new(stream, self.limits)).await;
+        }
+        let greeting = timeout(HANDSHAKE, self.connector()?.connect(&site.host, stream));
+        let stream = greeting.await.map_err(|_| late("the TLS handshake", HANDSHAKE))??;
+        Line::over(Timed::new(stream, self.limits)).await
+    }
+
+    async fn tcp(&self, site: &Site) -> io::Result<TcpStream> {
+        let connecting = TcpStream::connect((site.host.as_str(), site.port));
+        match self.limits.dial {
+            Some(limit) => timeout(limit, connecting).await.map_err(|_| late("connecting", limit))?,
+            None => connecting.await,
+        }
+    }
+
+    /// A machine that lost its power or its cable says nothing: without these, what was sent to it would be repeated
+    /// for a quarter of an hour, and what is awaited from it for ever.
+    fn notice_lost_machines(&self, stream: &TcpStream) -> io::Result<()> {
+        setsockopt(stream, sockopt::KeepAlive, &true)?;
+        setsockopt(stream, sockopt::TcpKeepIdle, &QUIET)?;
+        setsockopt(stream, sockopt::TcpKeepInterval, &BETWEEN)?;
+        setsockopt(stream, sockopt::TcpKeepCount, &PROBES)?;
+        if let Some(limit) = self.limits.write {
+            let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
+            setsockopt(stream, sockopt::TcpUserTimeout, &millis)?;
+        }
+        Ok(())
+    }
+
+    fn connector(&self) -> io::Result<&Connector> {
+        if let Some(connector) = self.connector.get() {
+            return Ok(connector);
+        }
+        let made = Connector::open(&self.files).map_err(|TlsError(says)| io::Error::other(says))?;
+        Ok(self.connector.get_or_init(|| made))
+    }
+}
+
+fn late(what: &str, limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} took longer than {limit:?}"))
+}
+
+/// A stream of which each read and each write has a limit of its own, as etcd's have.
+#[derive(Debug)]
+struct Timed<S> {
+    stream: S,
+    limits: Limits,
+    reading: Option<Pin<Box<Sleep>>>,
+    writing: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Timed<S> {
+    fn new(stream: S, limits: Limits) -> Self {
+        Self { stream, limits, reading: None, writing: None }
+    }
+}
+
+/// Whether a wait that just went on has lasted too long.
+fn overdue(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    limit: Option<Duration>,
+    what: &str,
+    cx: &mut Context<'_>,
+) -> Poll<io::Error> {
+    let Some(limit) = limit else { return Poll::Pending };
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+    ready!(timer.as_mut().poll(cx));
+    Poll::Ready(late(what, limit))
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            this.reading = None;
+            return Poll::Ready(read);
+        }
+        overdue(&mut this.reading, this.limits.read, "waiting for the member's next word", cx).map(Err)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Timed<S> {
+    fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.writing = None;
+            return polled;
+        }
+        overdue(&mut self.writing, self.limits.write, "sending to the member", cx).map(Err)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(polled, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.wrote(polled, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.wrote(polled, cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    fn limits(read: u64, write: u64) -> Limits {
+        let span = |seconds| Some(Duration::from_secs(seconds)).filter(|span| !span.is_zero());
+        Limits { dial: None, write: span(write), read: span(read) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_takes_nothing_in_is_given_up_after_the_write_limit() {
+        let (near, _far) = tokio::io::duplex(16);
+        let mut timed = Timed::new(near, limits(0, 5));
+        let begun = tokio::time::Instant::now();
+        let error = timed.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed().as_secs(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_limit_holds_for_each_read_alone() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let mut timed = Timed::new(near, limits(5, 0));
+        let mut byte = [0];
+        for _ in 0..3 {
+            let (read, ()) = tokio::join!(timed.read_exact(&mut byte), async {
+                sleep(Duration::from_secs(4)).await;
+                far.write_all(b"x").await.unwrap();
+            });
+            read.unwrap();
+        }
+        assert_eq!(timed.read_exact(&mut byte).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+}

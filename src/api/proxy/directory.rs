@@ -1,0 +1,128 @@
+//! The members to ask, in which order, and which of them to leave alone for now.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::seq::SliceRandom as _;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::site::Site;
+
+/// A client URL of a member.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) site: Site,
+    /// Until when it is left alone.
+    aside: Mutex<Option<Instant>>,
+}
+
+impl Endpoint {
+    fn new(site: Site) -> Self {
+        Self { site, aside: Mutex::new(None) }
+    }
+
+    /// Leaves it alone for a while, unless it is already.
+    fn set_aside(&self, wait: Duration) -> bool {
+        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let news = aside.is_none_or(|until| until <= now);
+        if news {
+            *aside = Some(now + wait);
+        }
+        news
+    }
+
+    fn usable(&self, now: Instant) -> bool {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|until| until <= now)
+    }
+}
+
+/// All endpoints, in the order in which they are tried.
+#[derive(Debug)]
+pub(super) struct Directory {
+    list: watch::Sender<Vec<Arc<Endpoint>>>,
+    failure_wait: Duration,
+    /// Somebody wants the list read anew now.
+    pub(super) wanted: Notify,
+}
+
+impl Directory {
+    pub(super) fn new(failure_wait: Duration) -> Self {
+        Self { list: watch::Sender::new(Vec::new()), failure_wait, wanted: Notify::new() }
+    }
+
+    /// Takes a new list, in an order of chance: or all proxies would load the same member. What was left alone gets
+    /// another chance.
+    pub(super) fn replace(&self, sites: Vec<Site>) {
+        let mut list: Vec<_> = sites.into_iter().map(|site| Arc::new(Endpoint::new(site))).collect();
+        list.shuffle(&mut rand::rng());
+        self.list.send_replace(list);
+    }
+
+    /// Those that can be asked now.
+    pub(super) fn usable(&self) -> Vec<Arc<Endpoint>> {
+        let now = Instant::now();
+        self.list.borrow().iter().filter(|endpoint| endpoint.usable(now)).map(Arc::clone).collect()
+    }
+
+    /// Leaves one alone for the failure wait.
+    pub(super) fn failed(&self, endpoint: &Endpoint, why: &str) {
+        let url = &endpoint.site.url;
+        if endpoint.set_aside(self.failure_wait) {
+            let wait = self.failure_wait;
+            tracing::warn!("marked endpoint {url} unavailable for {wait:?}: {why}");
+        } else {
+            tracing::debug!("failed to direct request to {url}: {why}");
+        }
+    }
+
+    /// Tells of each list from now on.
+    pub(super) fn follow(&self) -> watch::Receiver<Vec<Arc<Endpoint>>> {
+        self.list.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sites(urls: &[&str]) -> Vec<Site> {
+        urls.iter().map(|url| Site::read(url).unwrap()).collect()
+    }
+
+    fn urls(directory: &Directory) -> Vec<String> {
+        let mut urls: Vec<_> = directory.usable().iter().map(|one| one.site.url.clone()).collect();
+        urls.sort();
+        urls
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_is_left_alone_for_the_wait_and_no_longer() {
+        let directory = Directory::new(Duration::from_secs(5));
+        directory.replace(sites(&["http://a:1", "http://b:1"]));
+        let all = directory.usable();
+        let (failed, other) = (&all[0], all[1].site.url.clone());
+        directory.failed(failed, "test");
+        tokio::time::advance(Duration::from_millis(4900)).await;
+        // A late failure of a request from before does not make it longer.
+        directory.failed(failed, "test");
+        assert_eq!(urls(&directory), [other]);
+        tokio::time::advance(Duration::from_millis(200)).await;
+        assert_eq!(urls(&directory).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_new_list_forgives_and_every_order_comes_about() {
+        let directory = Directory::new(Duration::from_secs(500));
+        let mut firsts = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            directory.replace(sites(&["http://a:1", "http://b:1", "http://c:1"]));
+            assert_eq!(urls(&directory).len(), 3);
+            let first = directory.usable().remove(0);
+            directory.failed(&first, "test");
+            firsts.insert(first.site.url.clone());
+        }
+        assert_eq!(firsts.len(), 3);
+    }
+}

@@ -1,0 +1,137 @@
+//! `/metrics` of a proxy: requests by what became of them, under etcd's names.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+
+use super::super::counters::{BOUNDS, bound, seconds};
+use super::super::metrics::{self, Page};
+use super::super::respond::Answer;
+use super::forward::Forwarder;
+
+/// Why a request came to nothing, at one member or at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Dropped {
+    /// There was nobody to ask.
+    NoEndpoint,
+    /// Nobody answered.
+    NoAnswer,
+    /// One did not answer.
+    NotSent,
+}
+
+impl Dropped {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::NoEndpoint => "zero_endpoints",
+            Self::NoAnswer => "failed_getting_response",
+            Self::NotSent => "failed_sending_request",
+        }
+    }
+}
+
+/// How long requests took until the head of their answer.
+#[derive(Debug, Default)]
+struct Durations {
+    /// By the first bound that they kept; the last element counts those beyond all.
+    within: [u64; BOUNDS + 1],
+    seconds: f64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    received: BTreeMap<&'static str, u64>,
+    handled: BTreeMap<(u16, &'static str), u64>,
+    dropped: BTreeMap<(&'static str, Dropped), u64>,
+    durations: BTreeMap<&'static str, Durations>,
+}
+
+/// All counters.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    counts: Mutex<Counts>,
+}
+
+impl Figures {
+    pub(super) fn received(&self, method: &Method) {
+        *self.lock().received.entry(label(method)).or_default() += 1;
+    }
+
+    pub(super) fn dropped(&self, method: &Method, why: Dropped) {
+        *self.lock().dropped.entry((label(method), why)).or_default() += 1;
+    }
+
+    pub(super) fn handled(&self, method: &Method, status: StatusCode, took: Duration) {
+        let (method, mut counts) = (label(method), self.lock());
+        *counts.handled.entry((status.as_u16(), method)).or_default() += 1;
+        let durations = counts.durations.entry(method).or_default();
+        durations.within[bound(took)] += 1;
+        durations.seconds += took.as_secs_f64();
+    }
+
+    /// The page.
+    pub(super) fn page(&self, shared: &Forwarder) -> Answer {
+        let mut page = Page::new();
+        self.lock().write(&mut page);
+        let usable = shared.directory.usable().len() as u64;
+        page.gauge("retune_proxy_endpoints", "Endpoints in use.", usable);
+        let taken = shared.premises.places.taken() as u64;
+        page.gauge("retune_store_client_connections", "Connections of clients.", taken);
+        page.process();
+        metrics::page(page)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn write(&self, page: &mut Page) {
+        let name = "etcd_proxy_requests_total";
+        page.head(name, "counter", "Counter requests incoming by method.");
+        for (method, count) in &self.received {
+            page.line(format_args!("{name}{{method=\"{method}\"}} {count}"));
+        }
+        let name = "etcd_proxy_handled_total";
+        page.head(name, "counter", "Counter of requests fully handled (by authoratitave servers)");
+        for ((status, method), count) in &self.handled {
+            page.line(format_args!("{name}{{code=\"{status}\",method=\"{method}\"}} {count}"));
+        }
+        let name = "etcd_proxy_dropped_total";
+        page.head(name, "counter", "Counter of requests dropped in the proxy.");
+        for ((method, why), count) in &self.dropped {
+            let why = why.label();
+            page.line(format_args!("{name}{{method=\"{method}\",proxying_error=\"{why}\"}} {count}"));
+        }
+        let name = "etcd_proxy_handling_duration_seconds";
+        let help = "Bucketed histogram of handling time of successful events (non-watches), by method (GET/PUT etc.).";
+        page.head(name, "histogram", help);
+        for (method, durations) in &self.durations {
+            let mut sum = 0;
+            for (at, count) in durations.within.iter().enumerate() {
+                sum += count;
+                let bound = if at < BOUNDS { seconds(at).to_string() } else { "+Inf".to_owned() };
+                page.line(format_args!("{name}_bucket{{method=\"{method}\",le=\"{bound}\"}} {sum}"));
+            }
+            let took = durations.seconds;
+            page.line(format_args!("{name}_sum{{method=\"{method}\"}} {took}"));
+            page.line(format_args!("{name}_count{{method=\"{method}\"}} {sum}"));
+        }
+    }
+}
+
+/// Whatever word a client takes for a method must not make a row of its own.
+fn label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        _ => "OTHER",
+    }
+}

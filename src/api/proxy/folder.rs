@@ -1,0 +1,140 @@
+//! The `proxy` part of a data folder: the peer URLs that the cluster had when it was last asked.
+//!
+//! It is etcd's own, in place and form, so either program goes on where the other stopped.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::error::ApiError;
+use crate::replace::sync_folder;
+
+/// More than the URLs of any cluster take.
+const LONGEST: u64 = 1 << 20;
+
+/// Whose a data folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Nobody's yet.
+    Nothing,
+    /// A member's.
+    Member,
+    /// A proxy's.
+    Proxy,
+    /// It holds the data of both, which no program writes.
+    Both,
+}
+
+/// Looks whose `data_dir` is.
+#[must_use]
+pub fn held(data_dir: &Path) -> Held {
+    match (data_dir.join("member").exists(), data_dir.join("proxy").exists()) {
+        (false, false) => Held::Nothing,
+        (true, false) => Held::Member,
+        (false, true) => Held::Proxy,
+        (true, true) => Held::Both,
+    }
+}
+
+/// The file's form.
+#[derive(Debug, Deserialize, Serialize)]
+struct Cluster {
+    #[serde(rename = "PeerURLs")]
+    peer_urls: Vec<String>,
+}
+
+/// The file of peer URLs.
+#[derive(Clone, Debug)]
+pub(super) struct ClusterFile {
+    path: PathBuf,
+}
+
+impl ClusterFile {
+    /// Makes the folder when it is missing. Answers the URLs when there are some.
+    pub(super) fn open(data_dir: &Path) -> Result<(Self, Option<Vec<String>>), ApiError> {
+        let folder = data_dir.join("proxy");
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| ApiError::File {
+            path: folder.clone(),
+            why: format!(
+                "cannot be made: {error}; name another --data-dir, or give this user the right to write"
+            ),
+        })?;
+        let path = folder.join("cluster");
+        let bad = |why: String| ApiError::File { path: path.clone(), why };
+        let known = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Ok(found) if found.len() > LONGEST => Some(Err("it is too long".to_owned())),
+            _ => Some(read(&path)),
+        };
+        let known = known.transpose().map_err(|why| {
+            bad(format!("cannot be used: {why}; remove it, and --initial-cluster counts again"))
+        })?;
+        Ok((Self { path }, known))
+    }
+
+    /// Keeps the URLs for the next start: after a crash there are the old ones or the new.
+    pub(super) fn keep(&self, peer_urls: &[String]) -> io::Result<()> {
+        let cluster = Cluster { peer_urls: peer_urls.to_vec() };
+        let text = serde_json::to_vec(&cluster).map_err(io::Error::other)?;
+        let aside = self.path.with_extension("bak");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&aside, &self.path)?;
+        sync_folder(self.path.parent().unwrap_or(Path::new(".")))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<String>, String> {
+    let text = fs::read(path).map_err(|error| error.to_string())?;
+    let cluster: Cluster = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    if cluster.peer_urls.is_empty() { Err("it names no URL".to_owned()) } else { Ok(cluster.peer_urls) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_etcds_own_and_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let (file, known) = ClusterFile::open(&data).unwrap();
+        assert_eq!(known, None);
+        file.keep(&["http://a:1".to_owned(), "http://b:2".to_owned()]).unwrap();
+        let text = fs::read_to_string(data.join("proxy/cluster")).unwrap();
+        assert_eq!(text, r#"{"PeerURLs":["http://a:1","http://b:2"]}"#);
+        let (_, known) = ClusterFile::open(&data).unwrap();
+        assert_eq!(known.unwrap(), ["http://a:1", "http://b:2"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["", "{", "[]", "{\"PeerURLs\":[]}", "{\"PeerURLs\":null}"] {
+            fs::create_dir_all(dir.path().join("proxy")).unwrap();
+            fs::write(dir.path().join("proxy/cluster"), text).unwrap();
+            let error = ClusterFile::open(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("proxy/cluster") && error.contains("remove it"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_nobodys_a_members_a_proxys_or_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(held(dir.path()), Held::Nothing);
+        fs::create_dir(dir.path().join("proxy")).unwrap();
+        assert_eq!(held(dir.path()), Held::Proxy);
+        fs::create_dir(dir.path().join("member")).unwrap();
+        assert_eq!(held(dir.path()), Held::Both);
+        fs::remove_dir(dir.path().join("proxy")).unwrap();
+        assert_eq!(held(dir.path()), Held::Member);
+    }
+}

@@ -1,0 +1,98 @@
+//! What crosses over of a head.
+
+use std::net::IpAddr;
+
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Headers that concern one connection only. The last are no standard's, but etcd drops them.
+const ONE_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("trailers"),
+];
+
+/// A request's headers for the next hop.
+pub(super) fn of_request(mut headers: HeaderMap, client: Option<IpAddr>) -> HeaderMap {
+    strip(&mut headers);
+    // The body is complete by now: its length is written anew, and nobody has to be asked whether to send it.
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(EXPECT);
+    if let Some(client) = client {
+        // An IPv4 client of a socket for both is called by its own address.
+        let mut hops: Vec<u8> = Vec::new();
+        for prior in headers.get_all(&FORWARDED_FOR) {
+            hops.extend_from_slice(prior.as_bytes());
+            hops.extend_from_slice(b", ");
+        }
+        hops.extend_from_slice(client.to_canonical().to_string().as_bytes());
+        if let Ok(hops) = HeaderValue::from_bytes(&hops) {
+            headers.insert(FORWARDED_FOR, hops);
+        }
+    }
+    headers
+}
+
+/// Takes out what concerns one connection only, and what that connection's own header names.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().filter(|name| **name != CONTENT_LENGTH).chain(&ONE_HOP) {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn the_client_is_added_to_those_it_came_through() {
+        let client = Some("10.0.0.9".parse().unwrap());
+        let got = of_request(map(&[("Accept", "x"), ("Content-Length", "3")]), client);
+        assert_eq!(got, map(&[("Accept", "x"), ("X-Forwarded-For", "10.0.0.9")]));
+        let got = of_request(map(&[("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-For", "2.2.2.2")]), client);
+        assert_eq!(got, map(&[("X-Forwarded-For", "1.1.1.1, 2.2.2.2, 10.0.0.9")]));
+    }
+
+    #[test]
+    fn what_concerns_one_connection_does_not_cross() {
+        let mut headers = map(&[
+            ("Connection", "close, X-Mine"),
+            ("X-Mine", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Authorization", "secret"),
+            ("Proxy-Authenticate", "x"),
+            ("TE", "trailers"),
+            ("Trailers", "x"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "h2c"),
+            ("Authorization", "Basic cm9vdDpwdw=="),
+        ]);
+        strip(&mut headers);
+        assert_eq!(headers, map(&[("Authorization", "Basic cm9vdDpwdw==")]));
+    }
+}

@@ -1,0 +1,164 @@
+//! Following the cluster: who its members are is asked now and then, and kept for the next start.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::super::error::ApiError;
+use super::dial::{Dialer, Limits};
+use super::folder::ClusterFile;
+use super::forward::Forwarder;
+use super::peers::{self, Found};
+use super::settings::ProxySettings;
+use super::site::Site;
+use crate::stop::Stop;
+
+/// How soon to ask again while there is no endpoint.
+const NONE_YET: Duration = Duration::from_secs(1);
+
+/// What it takes to ask.
+#[derive(Debug)]
+pub(super) struct Refresh {
+    forwarder: Arc<Forwarder>,
+    dialer: Dialer,
+    file: ClusterFile,
+    /// What the file says, once it says something.
+    kept: Option<Vec<String>>,
+    peer_urls: Vec<String>,
+    client_urls: Vec<String>,
+    interval: Duration,
+    /// Whether the line that tools wait for is out.
+    told: bool,
+    /// Whether nobody answered when last asked.
+    silent: bool,
+}
+
+impl Refresh {
+    /// Begins with the URLs of the folder, or else with those of the settings.
+    pub(super) fn open(settings: &ProxySettings, forwarder: Arc<Forwarder>) -> Result<Self, ApiError> {
+        let limits = Limits { dial: settings.dial_timeout, write: settings.write_timeout, read: None };
+        let dialer = Dialer::new(&settings.peer_tls, limits)?;
+        let (file, kept) = ClusterFile::open(&settings.data_dir)?;
+        let peer_urls = match &kept {
+            Some(urls) => {
+                tracing::info!("proxy: using peer urls {urls:?} from cluster file {}", file.path().display());
+                urls.clone()
+            }
+            None => {
+                tracing::info!("proxy: using peer urls {:?}", settings.peer_urls);
+                settings.peer_urls.clone()
+            }
+        };
+        let interval = settings.refresh_interval;
+        let client_urls = Vec::new();
+        Ok(Self {
+            forwarder,
+            dialer,
+            file,
+            kept,
+            peer_urls,
+            client_urls,
+            interval,
+            told: false,
+            silent: false,
+        })
+    }
+
+    /// Asks until the stop.
+    pub(super) async fn run(mut self, stop: Stop) -> Result<(), Infallible> {
+        loop {
+            let none = self.client_urls.is_empty();
+            let wait = if none { self.interval.min(NONE_YET) } else { self.interval };
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.forwarder.directory.wanted.notified() => {}
+                () = stop.wait() => return Ok(()),
+            }
+            tokio::select! {
+                () = self.once() => {}
+                () = stop.wait() => return Ok(()),
+            }
+        }
+    }
+
+    /// Asks once. While nobody says who the members are there is no endpoint, as in etcd's proxy.
+    pub(super) async fn once(&mut self) {
+        // An outage is said once, not each second.
+        let loud = !self.silent;
+        let found = peers::ask(&self.dialer, &self.peer_urls, loud).await;
+        self.silent = found.is_none();
+        let found = found.unwrap_or_else(|| {
+            if loud {
+                self.complain();
+            }
+            Found { peer_urls: self.peer_urls.clone(), ..Found::default() }
+        });
+        if self.client_urls != found.client_urls && self.told {
+            tracing::info!("endpoints are now {:?}, were {:?}", found.client_urls, self.client_urls);
+        }
+        self.client_urls = found.client_urls;
+        let sites: Vec<Site> = self.client_urls.iter().filter_map(|url| site(url)).collect();
+        self.forwarder.pool.tidy(&sites);
+        self.forwarder.directory.replace(sites);
+        self.tell();
+        if !self.client_urls.is_empty() && self.kept.as_ref() != Some(&found.peer_urls) {
+            self.keep(found.peer_urls).await;
+        }
+    }
+
+    fn complain(&self) {
+        let advice = match &self.kept {
+            Some(_) => format!(
+                "; if they are no longer the cluster's, stop the proxy, remove {} and name others with --initial-cluster",
+                self.file.path().display()
+            ),
+            None => "; --initial-cluster has to name the members' peer URLs".to_owned(),
+        };
+        tracing::warn!(
+            "proxy: could not retrieve cluster information from the given urls {:?}; trying on{advice}",
+            self.peer_urls
+        );
+    }
+
+    /// The line that tools wait for.
+    fn tell(&mut self) {
+        let endpoints = self.forwarder.directory.usable();
+        if !self.told && !endpoints.is_empty() {
+            self.told = true;
+            let urls: Vec<String> =
+                endpoints.iter().map(|endpoint| format!("\"{}\"", endpoint.site.url)).collect();
+            tracing::info!("proxy/httpproxy: endpoints found [{}]", urls.join(" "));
+        }
+    }
+
+    async fn keep(&mut self, peer_urls: Vec<String>) {
+        let (file, urls) = (self.file.clone(), peer_urls.clone());
+        let kept = tokio::task::spawn_blocking(move || file.keep(&urls)).await;
+        let path = self.file.path().display();
+        match kept.map_err(std::io::Error::other).and_then(|kept| kept) {
+            Ok(()) => {
+                if self.kept.is_some() {
+                    let was = &self.peer_urls;
+                    tracing::info!("updated peer urls in cluster file from {was:?} to {peer_urls:?}");
+                }
+                self.kept = Some(peer_urls.clone());
+            }
+            Err(error) => {
+                tracing::error!(
+                    "proxy: {path} cannot be written: {error}; the next start may not find the members"
+                );
+            }
+        }
+        self.peer_urls = peer_urls;
+    }
+}
+
+fn site(url: &str) -> Option<Site> {
+    let site = Site::read(url);
+    if site.is_none() {
+        tracing::warn!("upstream URL invalid: {url}");
+    }
+    site
+}

@@ -1,0 +1,212 @@
+//! Nodes and events to JSON, in etcd's order of fields.
+
+use bytes::Bytes;
+
+use crate::keyspace::{Event, Kind, Shape, Time, View, remaining};
+use crate::protocol::{json_bytes, json_number, json_timestamp};
+
+/// How much of the tree below a node is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// The children of a directory, without theirs.
+    Children,
+    /// Everything.
+    All,
+}
+
+/// The answer to a read of the node at `key`: straight from the tree into one buffer, with `room` bytes to begin with.
+pub(super) fn node(key: &[u8], view: View<'_>, depth: Depth, now: Time, room: usize) -> Vec<u8> {
+    let room = view.value().map_or(room.max(512), |value| value.len() + key.len() + 192);
+    let mut writer = Writer { out: Vec::with_capacity(room), path: Vec::with_capacity(key.len() + 64), now };
+    writer.out.extend_from_slice(b"{\"action\":\"get\",\"node\":");
+    if key != b"/" {
+        escape_into(&mut writer.path, key);
+    }
+    writer.tree(view, if depth == Depth::All { usize::MAX } else { 1 });
+    writer.out.extend_from_slice(b"}\n");
+    writer.out
+}
+
+/// A walk down the tree.
+struct Writer {
+    out: Vec<u8>,
+    /// The key of the present node as JSON text, without quotes: what a directory's children begin with is
+    /// escaped once.
+    path: Vec<u8>,
+    now: Time,
+}
+
+/// A directory of which the end is still to be written.
+struct Open<'k, C> {
+    view: View<'k>,
+    children: C,
+    /// Where its children's names begin in the path.
+    length: usize,
+    any: bool,
+}
+
+impl Writer {
+    /// Writes a node with what is below it. Not by recursion: keys may be nested deeper than a stack reaches.
+    fn tree(&mut self, top: View<'_>, levels: usize) {
+        self.begin(top);
+        if top.kind() == Kind::File {
+            return self.end(top);
+        }
+        let mut open =
+            vec![Open { view: top, children: top.children(), length: self.path.len(), any: false }];
+        while let Some(directory) = open.last_mut() {
+            let Some((name, child)) = directory.children.next() else {
+                if directory.any {
+                    self.out.push(b']');
+                }
+                self.end(directory.view);
+                open.pop();
+                continue;
+            };
+            // Hidden ones are not listed; one who knows the name may ask for it.
+            if name.first() == Some(&b'_') {
+                continue;
+            }
+            self.path.truncate(directory.length);
+            self.out.extend_from_slice(if directory.any { b"," } else { b",\"nodes\":[" });
+            directory.any = true;
+            self.path.push(b'/');
+            escape_into(&mut self.path, name);
+            self.begin(child);
+            if child.kind() == Kind::Dir && open.len() < levels {
+                let length = self.path.len();
+                open.push(Open { view: child, children: child.children(), length, any: false });
+            } else {
+                self.end(child);
+            }
+        }
+    }
+
+    /// What stands before a node's children.
+    fn begin(&mut self, view: View<'_>) {
+        let out = &mut self.out;
+        let file = view.value();
+        if self.path.is_empty() {
+            out.extend_from_slice(b"{\"dir\":true");
+        } else {
+            out.extend_from_slice(b"{\"key\":\"");
+            out.extend_from_slice(&self.path);
+            out.extend_from_slice(if file.is_some() { b"\",\"value\":" } else { b"\",\"dir\":true" });
+        }
+        if let Some(value) = file {
+            json_bytes(out, value);
+        }
+        if let Some(at) = view.expires() {
+            expiration(out, at, remaining(self.now, at));
+        }
+    }
+
+    /// What stands after them.
+    fn end(&mut self, view: View<'_>) {
+        if view.created() != 0 {
+            indexes(&mut self.out, view.modified(), view.created());
+        }
+        self.out.push(b'}');
+    }
+}
+
+/// The text of an event, made once for all who are sent it.
+pub(super) fn shared(event: &Event) -> Bytes {
+    event.rendered.get_or_init(|| Bytes::from(written(event))).clone()
+}
+
+/// The text of an event for the one who caused it: shared if it is there already, but not kept for the life
+/// of the event's place in the history, which would double the memory of large values.
+pub(super) fn answer(event: &Event) -> Bytes {
+    event.rendered.get().cloned().unwrap_or_else(|| Bytes::from(written(event)))
+}
+
+fn written(event: &Event) -> Vec<u8> {
+    let value = |shape: &Shape| shape.value.as_ref().map_or(0, |value| value.len());
+    let values = value(&event.node) + event.prev.as_ref().map_or(0, value);
+    let mut out = Vec::with_capacity(256 + 2 * event.key.len() + values + values / 8);
+    out.extend_from_slice(b"{\"action\":\"");
+    out.extend_from_slice(event.action.word().as_bytes());
+    out.extend_from_slice(b"\",\"node\":");
+    shape(&mut out, &event.key, &event.node);
+    if let Some(prev) = &event.prev {
+        out.extend_from_slice(b",\"prevNode\":");
+        shape(&mut out, &event.key, prev);
+    }
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+fn shape(out: &mut Vec<u8>, key: &[u8], shape: &Shape) {
+    out.extend_from_slice(b"{\"key\":");
+    json_bytes(out, key);
+    if let Some(value) = &shape.value {
+        out.extend_from_slice(b",\"value\":");
+        json_bytes(out, value);
+    }
+    if shape.dir {
+        out.extend_from_slice(b",\"dir\":true");
+    }
+    if let Some(at) = shape.expires {
+        expiration(out, at, shape.ttl);
+    }
+    indexes(out, shape.modified, shape.created);
+    out.push(b'}');
+}
+
+fn expiration(out: &mut Vec<u8>, at: Time, ttl: i64) {
+    out.extend_from_slice(b",\"expiration\":");
+    json_timestamp(out, at);
+    if ttl != 0 {
+        out.extend_from_slice(b",\"ttl\":");
+        signed(out, ttl);
+    }
+}
+
+fn indexes(out: &mut Vec<u8>, modified: u64, created: u64) {
+    out.extend_from_slice(b",\"modifiedIndex\":");
+    let digits = out.len();
+    json_number(out, modified);
+    let digits = digits..out.len();
+    out.extend_from_slice(b",\"createdIndex\":");
+    // Most keys are written once.
+    if created == modified {
+        out.extend_from_within(digits);
+    } else {
+        json_number(out, created);
+    }
+}
+
+fn signed(out: &mut Vec<u8>, value: i64) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    json_number(out, value.unsigned_abs());
+}
+
+/// Appends the JSON text of `bytes` without quotes. Joined at `/`, pieces give the text of the whole: no
+/// escape and no UTF-8 sequence spans one.
+fn escape_into(out: &mut Vec<u8>, bytes: &[u8]) {
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~' if !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&'));
+    if bytes.iter().all(plain) {
+        out.extend_from_slice(bytes);
+        return;
+    }
+    let mut quoted = Vec::with_capacity(bytes.len() + 16);
+    json_bytes(&mut quoted, bytes);
+    out.extend_from_slice(&quoted[1..quoted.len() - 1]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::signed;
+
+    #[test]
+    fn seconds_left_may_be_negative() {
+        for value in [i64::MIN, -4, 0, 9] {
+            let mut out = Vec::new();
+            signed(&mut out, value);
+            assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Answers: their bodies, their headers, and the forms that several routes share.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::proxy::Passing;
+use super::snapshot::BackupBody;
+use super::watch::WatchBody;
+use crate::protocol::{Fault, json_bytes};
+
+pub(super) const CLUSTER_ID: HeaderName = HeaderName::from_static("x-etcd-cluster-id");
+pub(super) const ETCD_INDEX: HeaderName = HeaderName::from_static("x-etcd-index");
+pub(super) const RAFT_INDEX: HeaderName = HeaderName::from_static("x-raft-index");
+pub(super) const RAFT_TERM: HeaderName = HeaderName::from_static("x-raft-term");
+const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// Most answers have this many headers or fewer, those of CORS included: one allocation.
+const HEADERS: usize = 12;
+
+/// An answer on its way out.
+pub(super) type Answer = Response<Body>;
+
+/// What follows the head.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// Complete; its length goes into the head.
+    Whole(Bytes),
+    /// Events as they happen.
+    Watch(Box<WatchBody>),
+    /// A file, as it is read.
+    Backup(Box<BackupBody>),
+    /// What another server says, as it says it.
+    Passing(Box<Passing>),
+}
+
+/// The rest of an answer that cannot be had; the connection ends here, so that nobody takes the part for the whole.
+#[derive(Debug)]
+pub(super) struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer broke off")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut *self {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Watch(watch) => watch.poll_event(cx).map(|event| event.map(|text| Ok(Frame::data(text)))),
+            Self::Backup(backup) => {
+                backup.poll_piece(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+            }
+            Self::Passing(passing) => {
+                passing.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Watch(watch) => watch.ended(),
+            Self::Backup(backup) => backup.left() == 0,
+            Self::Passing(passing) => passing.ended(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Watch(_) => SizeHint::default(),
+            Self::Backup(backup) => SizeHint::with_exact(backup.left()),
+            Self::Passing(passing) => passing.size_hint(),
+        }
+    }
+}
+
+/// An answer without a single header.
+pub(super) fn bare(status: StatusCode, body: Body) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    *answer.headers_mut() = HeaderMap::with_capacity(HEADERS);
+    answer
+}
+
+/// An empty answer.
+pub(super) fn empty(status: StatusCode) -> Answer {
+    bare(status, Body::Whole(Bytes::new()))
+}
+
+/// A complete answer of a content type.
+pub(super) fn typed(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Answer {
+    let mut answer = bare(status, Body::Whole(body.into()));
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
+}
+
+/// A complete JSON answer.
+pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    typed(status, JSON, body)
+}
+
+/// Plain text as Go's `http.Error` sends it; `body` brings its newline.
+pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = typed(status, TEXT, body);
+    answer.headers_mut().insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// `{"message":…}` without a newline: how everything beside `/v2/keys` refuses.
+pub(super) fn message(status: StatusCode, says: &[u8]) -> Answer {
+    let mut body = Vec::with_capacity(says.len() + 16);
+    body.extend_from_slice(b"{\"message\":");
+    json_bytes(&mut body, says);
+    body.push(b'}');
+    json(status, body)
+}
+
+/// 404 for a path that is no route.
+pub(super) fn not_found() -> Answer {
+    text(StatusCode::NOT_FOUND, Bytes::from_static(b"404 page not found\n"))
+}
+
+/// 405 with the methods that are allowed; none are named where etcd names none.
+pub(super) fn not_allowed(allow: Option<&'static str>) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(b"Method Not Allowed\n"));
+    if let Some(allow) = allow {
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    answer
+}
+
+/// 400 for a request that is no HTTP as Go reads it; the connection ends with it.
+pub(super) fn malformed(says: &'static str) -> Answer {
+    let mut answer = typed(StatusCode::BAD_REQUEST, TEXT, Bytes::from_static(says.as_bytes()));
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// A request that is not carried out.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// An error with a number, as `/v2/keys` answers.
+    Fault(Fault),
+    /// A sentence, as everything else does.
+    Message(StatusCode, Cow<'static, str>),
+}
+
+impl Refused {
+    /// Says it to the client.
+    pub(super) fn answer(&self) -> Answer {
+        match self {
+            Self::Fault(fault) => numbered(fault),
+            Self::Message(status, says) => message(*status, says.as_bytes()),
+        }
+    }
+}
+
+fn numbered(fault: &Fault) -> Answer {
+    let mut body = Vec::with_capacity(96 + fault.cause.len());
+    fault.write(&mut body);
+    let status = StatusCode::from_u16(fault.code.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut answer = json(status, body);
+    answer.headers_mut().insert(ETCD_INDEX, HeaderValue::from(fault.index));
+    answer
+}

@@ -1,0 +1,156 @@
+//! The client listeners: bound first, served once there is a store to serve.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::TcpSocket;
+
+use super::error::ApiError;
+use super::listener::Listener;
+use super::settings::{Info, Settings};
+use super::shared::{Service, Shared};
+use crate::consensus::Handle;
+use crate::stop::{Loops, Stop};
+use crate::tls::{Acceptor, Files};
+
+/// How long a stop takes at most: time for answers that are being sent. Watches are cut at once.
+pub const DRAIN: Duration = Duration::from_secs(1);
+
+/// Connections waiting to be accepted: many clients may come back at once after a restart.
+const BACKLOG: u32 = 4096;
+/// File descriptors that are not for client connections: log, mirror, peers, and what libraries open.
+const RESERVE: u64 = 256;
+/// Where the system names no limit.
+const MOST: u64 = 1 << 20;
+
+/// Listeners that are bound, and take connections once [`Server::run`] runs. Clients that connect before
+/// wait.
+#[derive(Debug)]
+pub struct Server {
+    settings: Settings,
+    listeners: Vec<Listener>,
+    connections: usize,
+}
+
+impl Server {
+    /// Opens the listeners. Needs a tokio runtime around it. Raises this process's limit of open files as far
+    /// as it may.
+    ///
+    /// # Errors
+    /// A URL that cannot be listened on, an address in use, bad TLS files.
+    pub fn bind(settings: &Settings) -> Result<Self, ApiError> {
+        let secure = settings.listen_client_urls.iter().any(|url| url.starts_with("https://"));
+        let acceptor = match &settings.tls {
+            Some(files) => Some(Acceptor::open(files)?),
+            // Says what is missing.
+            None if secure => Some(Acceptor::open(&Files::default())?),
+            None => None,
+        };
+        let listeners = settings
+            .listen_client_urls
+            .iter()
+            .map(|url| listen(url, acceptor.as_ref()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let connections = usize::try_from(open_files().saturating_sub(RESERVE)).unwrap_or(usize::MAX).max(16);
+        Ok(Self { settings: settings.clone(), listeners, connections })
+    }
+
+    /// Sets how many connections there may be, instead of as many as files may be open.
+    #[must_use]
+    pub fn connections(mut self, most: usize) -> Self {
+        self.connections = most;
+        self
+    }
+
+    /// The listen URLs, with the ports that were found where 0 was asked for.
+    #[must_use]
+    pub fn client_urls(&self) -> Vec<String> {
+        self.listeners.iter().map(|listener| listener.url.clone()).collect()
+    }
+
+    /// Serves until `stop`; then accepts no more, cuts watches, and lets finished answers go out for at most
+    /// [`DRAIN`].
+    ///
+    /// # Errors
+    /// A listener that ended although nobody had asked for a stop.
+    pub async fn run(self, handle: Handle, info: Info, stop: Stop) -> Result<(), ApiError> {
+        let shared = Arc::new(Shared::new(&self.settings, self.connections, handle, info));
+        self.serve(shared, stop).await
+    }
+
+    /// How many connections there may be.
+    pub(super) fn most(&self) -> usize {
+        self.connections
+    }
+
+    /// Serves on whatever behalf, in the same way.
+    pub(super) async fn serve<S: Service>(self, service: Arc<S>, stop: Stop) -> Result<(), ApiError> {
+        let mut loops = Loops::new(stop.clone());
+        for listener in self.listeners {
+            tracing::info!(url = listener.url, "serving clients");
+            loops.spawn("client listener", listener.run(Arc::clone(&service), stop.clone(), DRAIN));
+        }
+        tokio::select! {
+            () = stop.wait() => {}
+            ended = loops.first_failure() => {
+                tracing::error!("{ended}");
+                loops.drain(DRAIN).await;
+                return Err(ApiError::Ended(ended));
+            }
+        }
+        // The listeners keep to their own deadline; the half second is for the cutting itself.
+        let left = loops.drain(DRAIN + Duration::from_millis(500)).await;
+        if !left.is_empty() {
+            tracing::warn!(
+                open = service.premises().places.taken(),
+                "client connections did not end in time"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn listen(url: &str, acceptor: Option<&Acceptor>) -> Result<Listener, ApiError> {
+    let bad = |why: &str| ApiError::Url { url: url.to_owned(), why: why.to_owned() };
+    let (scheme, rest) =
+        url.split_once("://").ok_or_else(|| bad("write http://IP:PORT or https://IP:PORT"))?;
+    let secure = match scheme {
+        "http" => false,
+        "https" => true,
+        _ => return Err(bad("only http and https can be listened on")),
+    };
+    let (host, port) =
+        rest.rsplit_once(':').ok_or_else(|| bad("the port is missing; write http://IP:PORT"))?;
+    let port = port.parse::<u16>().map_err(|_| bad("the port is no number up to 65535"))?;
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let ip = match bare {
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        // As etcd has it: every interface.
+        "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        _ => bare.parse().map_err(|_| bad("expected an IP or localhost to listen on"))?,
+    };
+    let address = SocketAddr::new(ip, port);
+    let open = || -> std::io::Result<_> {
+        let socket = if ip.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(BACKLOG)?;
+        let port = socket.local_addr()?.port();
+        Ok((socket, port))
+    };
+    let (socket, port) = open().map_err(|error| ApiError::Listen { url: url.to_owned(), error })?;
+    let acceptor = acceptor.filter(|_| secure).cloned();
+    Ok(Listener { socket, url: format!("{scheme}://{host}:{port}"), acceptor, complaints: Arc::default() })
+}
+
+/// How many files this process may have open, after asking for as many as the system allows it.
+fn open_files() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return MOST };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_err() {
+        tracing::warn!(soft, hard, "the limit of open files cannot be raised");
+        return soft.min(MOST);
+    }
+    hard.min(MOST)
+}

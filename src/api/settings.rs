@@ -1,0 +1,100 @@
+//! What the HTTP side needs to know.
+
+use std::fmt;
+
+use crate::tls;
+
+/// The largest form body etcd takes.
+pub const MAX_REQUEST_BYTES: usize = 10 << 20;
+
+/// Where to listen and whom to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to listen: `http://IP:PORT` or `https://…`; port 0 picks a free one.
+    pub listen_client_urls: Vec<String>,
+    /// Origins that may use the API from a browser; `*` is all.
+    pub cors: Vec<String>,
+    /// Host names a plain-HTTP request may carry; `*` is all, and so is an empty list.
+    pub host_whitelist: Vec<String>,
+    /// Largest form body in bytes (etcd's v2 limit: 10 MiB).
+    pub max_request_bytes: usize,
+    /// Certificate, key and client authority for `https` URLs.
+    pub tls: Option<tls::Files>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen_client_urls: vec!["http://localhost:2379".to_owned()],
+            cors: vec!["*".to_owned()],
+            host_whitelist: vec!["*".to_owned()],
+            max_request_bytes: MAX_REQUEST_BYTES,
+            tls: None,
+        }
+    }
+}
+
+/// What answers tell about this program.
+#[derive(Clone)]
+pub struct Info {
+    /// This member's name.
+    pub name: String,
+    /// The version of etcd whose API this is, for `/version`. It must not contain `0.4` anywhere: Registrator
+    /// takes such a server for one of etcd 0.4, which spoke another API.
+    pub server_version: String,
+    /// The version that all members have in common, for `/version`; the same holds.
+    pub cluster_version: String,
+    /// Called with the level that `PUT /config/local/log` asks for.
+    pub set_log_level: Option<fn(LogLevel)>,
+}
+
+impl Default for Info {
+    fn default() -> Self {
+        Self {
+            name: "default".to_owned(),
+            server_version: "3.4.23".to_owned(),
+            cluster_version: "3.4.0".to_owned(),
+            set_log_level: None,
+        }
+    }
+}
+
+impl fmt::Debug for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Info")
+            .field("name", &self.name)
+            .field("server_version", &self.server_version)
+            .field("cluster_version", &self.cluster_version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How much is to be logged, in the steps that etcd's log knows and this program has too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Failures only.
+    Error,
+    /// And what may become one.
+    Warn,
+    /// And what happens.
+    Info,
+    /// And why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// Reads a level as etcd does, in any case, by name, letter or digit.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text.to_ascii_uppercase().as_str() {
+            "CRITICAL" | "C" | "ERROR" | "0" | "E" => Self::Error,
+            "WARNING" | "1" | "W" => Self::Warn,
+            "NOTICE" | "2" | "N" | "INFO" | "3" | "I" => Self::Info,
+            "DEBUG" | "4" | "D" => Self::Debug,
+            "TRACE" | "5" | "T" => Self::Trace,
+            _ => return None,
+        })
+    }
+}

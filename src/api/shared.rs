@@ -1,0 +1,153 @@
+//! What every request of every connection needs: the premises that any service has, and what a member has
+//! besides.
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use tokio::sync::Notify;
+
+use super::auth::Passwords;
+use super::connection::Seat;
+use super::cors::{Hosts, Origins};
+use super::counters::Counters;
+use super::places::Places;
+use super::respond::Answer;
+use super::routes;
+use super::settings::{Info, Settings};
+use crate::consensus::Handle;
+
+/// Bytes of request bodies in memory at a time, those aside that came in one piece with their heads. etcd has
+/// no such bound and can be filled up by a few hundred clients.
+const BODIES: usize = 256 << 20;
+
+/// Whom the listeners serve: it answers requests, and stands on premises.
+pub(super) trait Service: Debug + Send + Sync + Sized + 'static {
+    /// Where its connections have their places.
+    fn premises(&self) -> &Arc<Premises>;
+
+    /// Answers a request. It never fails: what is wrong with a request is said in its answer.
+    fn answer(
+        seat: Arc<Seat<Self>>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Answer, Infallible>> + Send;
+}
+
+/// What connections need whoever answers them: their places, memory for their bodies, and word of the end.
+#[derive(Debug)]
+pub(super) struct Premises {
+    pub(super) closing: Closing,
+    pub(super) places: Places,
+    bodies: AtomicUsize,
+}
+
+impl Premises {
+    pub(super) fn new(connections: usize) -> Self {
+        Self { closing: Closing::default(), places: Places::new(connections), bodies: AtomicUsize::new(0) }
+    }
+
+    /// Room for `bytes` more of a body, if there is.
+    pub(super) fn reserve(&self, bytes: usize) -> Option<Reserved<'_>> {
+        let mut room = Reserved { premises: self, bytes: 0 };
+        room.grow(bytes).then_some(room)
+    }
+}
+
+/// Shared by all listeners of a member.
+#[derive(Debug)]
+pub(super) struct Shared {
+    premises: Arc<Premises>,
+    pub(super) handle: Handle,
+    pub(super) info: Info,
+    pub(super) origins: Origins,
+    pub(super) hosts: Hosts,
+    pub(super) max_request_bytes: usize,
+    /// The group's id as the header shows it; it never changes while a member runs.
+    pub(super) cluster_id: HeaderValue,
+    pub(super) counters: Counters,
+    pub(super) passwords: Passwords,
+    /// How long the last recursive listing was.
+    pub(super) listed: AtomicUsize,
+}
+
+impl Shared {
+    pub(super) fn new(settings: &Settings, connections: usize, handle: Handle, info: Info) -> Self {
+        let cluster_id = format!("{:x}", handle.members().cluster_id);
+        Self {
+            origins: Origins::new(&settings.cors),
+            hosts: Hosts::new(&settings.host_whitelist),
+            max_request_bytes: settings.max_request_bytes,
+            cluster_id: HeaderValue::from_str(&cluster_id).expect("hex digits are a header value"),
+            counters: Counters::default(),
+            premises: Arc::new(Premises::new(connections)),
+            passwords: Passwords::new(),
+            listed: AtomicUsize::new(0),
+            handle,
+            info,
+        }
+    }
+}
+
+impl Deref for Shared {
+    type Target = Premises;
+
+    fn deref(&self) -> &Premises {
+        &self.premises
+    }
+}
+
+impl Service for Shared {
+    fn premises(&self) -> &Arc<Premises> {
+        &self.premises
+    }
+
+    async fn answer(seat: Arc<Seat>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+        routes::answer(seat, request).await
+    }
+}
+
+/// A part of the memory for bodies; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Reserved<'s> {
+    premises: &'s Premises,
+    bytes: usize,
+}
+
+impl Reserved<'_> {
+    /// Takes `bytes` more; false when there is no room.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        self.premises.bodies.fetch_add(bytes, Ordering::Relaxed) + bytes <= BODIES
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.premises.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The end of all connections. A token that wakes by itself would take a lock at each poll of each
+/// connection; here a poll costs the look at a flag.
+#[derive(Debug, Default)]
+pub(super) struct Closing {
+    begun: AtomicBool,
+    pub(super) notify: Notify,
+}
+
+impl Closing {
+    pub(super) fn begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+        self.notify.notify_waiters();
+    }
+}

@@ -1,0 +1,105 @@
+//! `/retune/snapshot`: a backup of the store, as `retune store backup` fetches it.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::auth;
+use super::connection::{Phase, Seat};
+use super::respond::{self, Answer, Body};
+use crate::consensus::{Backup, NoBackup};
+
+/// Answers with a file of everything the store holds, not older than the request.
+pub(super) async fn answer(seat: &Arc<Seat>, head: &Parts) -> Answer {
+    // Whoever may have everything is root.
+    if let Err(refused) = auth::to_root(seat, &head.headers).await {
+        return refused.answer();
+    }
+    let hindered = |says: &str| respond::message(StatusCode::SERVICE_UNAVAILABLE, says.as_bytes());
+    match seat.shared.handle.backup().await {
+        Ok(backup) => {
+            let (index, length) = (backup.index(), backup.length());
+            let body = BackupBody { reading: Reading::Idle(backup), left: length, seat: Arc::clone(seat) };
+            let mut answer = respond::bare(StatusCode::OK, Body::Backup(Box::new(body)));
+            let headers = answer.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            headers.insert(respond::ETCD_INDEX, HeaderValue::from(index));
+            headers.insert(respond::CLUSTER_ID, seat.shared.cluster_id.clone());
+            answer
+        }
+        Err(NoBackup::Hindered(says)) => hindered(&says),
+        Err(NoBackup::Refused(_)) => hindered(
+            "the group does not answer, so this member may not know the newest writes; a stopped member's folder can \
+             be backed up with --data-dir",
+        ),
+    }
+}
+
+/// A backup on its way to a client. Its file is read off the thread that serves.
+#[derive(Debug)]
+pub(super) struct BackupBody {
+    reading: Reading,
+    left: u64,
+    seat: Arc<Seat>,
+}
+
+#[derive(Debug)]
+enum Reading {
+    Idle(Backup),
+    Under(JoinHandle<(Backup, io::Result<Vec<u8>>)>),
+    Over,
+}
+
+impl BackupBody {
+    /// The next bytes. An answer that ends before its length has the connection closed, so that the client knows.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            match std::mem::replace(&mut self.reading, Reading::Over) {
+                Reading::Over => return Poll::Ready(None),
+                Reading::Idle(_) if self.left == 0 => return Poll::Ready(None),
+                Reading::Idle(mut backup) => {
+                    self.reading = Reading::Under(spawn_blocking(move || {
+                        let piece = backup.next_piece();
+                        (backup, piece)
+                    }));
+                }
+                Reading::Under(mut task) => match Pin::new(&mut task).poll(cx) {
+                    Poll::Pending => {
+                        self.reading = Reading::Under(task);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok((backup, Ok(piece)))) if !piece.is_empty() => {
+                        self.left -= piece.len() as u64;
+                        self.reading = Reading::Idle(backup);
+                        return Poll::Ready(Some(Bytes::from(piece)));
+                    }
+                    Poll::Ready(ended) => {
+                        if let Ok((_, Err(error))) = ended {
+                            tracing::warn!("a backup could not be read while it was handed out: {error}");
+                        }
+                        return Poll::Ready(None);
+                    }
+                },
+            }
+        }
+    }
+
+    /// How many bytes are to come.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+}
+
+impl Drop for BackupBody {
+    fn drop(&mut self) {
+        self.seat.enter(Phase::Rest);
+    }
+}

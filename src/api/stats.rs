@@ -1,0 +1,144 @@
+//! `/v2/stats` and `/version`.
+
+use hyper::StatusCode;
+
+use super::connection::Seat;
+use super::respond::{self, Answer};
+use crate::consensus::{Latency, PeerFigures};
+use crate::keyspace::Time;
+use crate::protocol::{json_bytes, json_timestamp};
+
+/// This member, and who leads it since when.
+pub(super) fn own(seat: &Seat) -> Answer {
+    let handle = &seat.shared.handle;
+    let (members, figures) = (handle.members(), handle.figures());
+    let leads = members.leader == Some(members.own_id);
+    let mut out = b"{\"name\":".to_vec();
+    json_bytes(&mut out, seat.shared.info.name.as_bytes());
+    let state = if leads { "StateLeader" } else { "StateFollower" };
+    out.extend_from_slice(format!(",\"id\":\"{:x}\",\"state\":\"{state}\"", members.own_id).as_bytes());
+    out.extend_from_slice(b",\"startTime\":");
+    json_timestamp(&mut out, figures.started);
+    let leader = members.leader.map(|id| format!("{id:x}")).unwrap_or_default();
+    let led = figures.led_since != 0;
+    let uptime = duration(if led { handle.now().saturating_sub(figures.led_since) } else { 0 });
+    out.extend_from_slice(
+        format!(",\"leaderInfo\":{{\"leader\":\"{leader}\",\"uptime\":\"{uptime}\",\"startTime\":")
+            .as_bytes(),
+    );
+    if led {
+        json_timestamp(&mut out, figures.led_since);
+    } else {
+        // Go's zero time, which clients have to cope with already.
+        out.extend_from_slice(b"\"0001-01-01T00:00:00Z\"");
+    }
+    let peers = handle.peers();
+    let received: u64 = peers.iter().map(|peer| peer.received_appends).sum();
+    let sent: u64 = peers.iter().map(|peer| peer.sent_appends).sum();
+    let counts = format!("}},\"recvAppendRequestCnt\":{received},\"sendAppendRequestCnt\":{sent}}}");
+    out.extend_from_slice(counts.as_bytes());
+    respond::json(StatusCode::OK, out)
+}
+
+/// The leader's view of its followers.
+pub(super) fn leader(seat: &Seat) -> Answer {
+    let members = seat.shared.handle.members();
+    if members.leader != Some(members.own_id) {
+        return respond::message(StatusCode::FORBIDDEN, b"not current leader");
+    }
+    let followers: Vec<String> = seat.shared.handle.peers().iter().map(follower).collect();
+    let text = format!("{{\"leader\":\"{:x}\",\"followers\":{{{}}}}}", members.own_id, followers.join(","));
+    respond::json(StatusCode::OK, text)
+}
+
+/// How a follower answers, in milliseconds.
+fn follower(peer: &PeerFigures) -> String {
+    let Latency { current, average, standard_deviation, minimum, maximum } = peer.latency;
+    format!(
+        "\"{:x}\":{{\"latency\":{{\"current\":{current},\"average\":{average},\"standardDeviation\":{standard_deviation},\
+         \"minimum\":{minimum},\"maximum\":{maximum}}},\"counts\":{{\"fail\":{},\"success\":{}}}}}",
+        peer.id, peer.fail, peer.success
+    )
+}
+
+/// What was done to keys.
+pub(super) fn store(seat: &Seat) -> Answer {
+    let counts = seat.shared.handle.view(|keyspace| keyspace.counts());
+    let figures = [
+        ("getsSuccess", counts.gets_success),
+        ("getsFail", counts.gets_fail),
+        ("setsSuccess", counts.sets_success),
+        ("setsFail", counts.sets_fail),
+        ("deleteSuccess", counts.delete_success),
+        ("deleteFail", counts.delete_fail),
+        ("updateSuccess", counts.update_success),
+        ("updateFail", counts.update_fail),
+        ("createSuccess", counts.create_success),
+        ("createFail", counts.create_fail),
+        ("compareAndSwapSuccess", counts.compare_and_swap_success),
+        ("compareAndSwapFail", counts.compare_and_swap_fail),
+        ("compareAndDeleteSuccess", counts.compare_and_delete_success),
+        ("compareAndDeleteFail", counts.compare_and_delete_fail),
+        ("expireCount", counts.expire_count),
+        ("watchers", counts.watchers),
+    ];
+    let text = figures.map(|(name, count)| format!("\"{name}\":{count}")).join(",");
+    respond::json(StatusCode::OK, format!("{{{text}}}"))
+}
+
+/// Which API this is.
+pub(super) fn version(seat: &Seat) -> Answer {
+    let info = &seat.shared.info;
+    let mut out = b"{\"etcdserver\":".to_vec();
+    json_bytes(&mut out, info.server_version.as_bytes());
+    out.extend_from_slice(b",\"etcdcluster\":");
+    json_bytes(&mut out, info.cluster_version.as_bytes());
+    out.push(b'}');
+    respond::json(StatusCode::OK, out)
+}
+
+/// A span as Go prints one: `1h2m3.5s`, `12.5ms`.
+fn duration(nanoseconds: Time) -> String {
+    let whole = nanoseconds.max(0).unsigned_abs();
+    let point = |unit: u64, digits: usize, name: &str| {
+        let text = format!("{}.{:0digits$}", whole / unit, whole % unit);
+        format!("{}{name}", text.trim_end_matches('0').trim_end_matches('.'))
+    };
+    match whole {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{whole}ns"),
+        1_000..1_000_000 => point(1_000, 3, "µs"),
+        1_000_000..1_000_000_000 => point(1_000_000, 6, "ms"),
+        _ => {
+            let (minutes, rest) = (whole / 60_000_000_000, whole % 60_000_000_000);
+            let seconds = format!("{}.{:09}", rest / 1_000_000_000, rest % 1_000_000_000);
+            let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => format!("{seconds}s"),
+                (0, minutes) => format!("{minutes}m{seconds}s"),
+                (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn spans_are_printed_as_go_prints_them() {
+        for (nanoseconds, text) in [
+            (-5, "0s"),
+            (0, "0s"),
+            (17, "17ns"),
+            (1_500, "1.5µs"),
+            (12_500_000, "12.5ms"),
+            (1_047_016_326, "1.047016326s"),
+            (60_000_000_000, "1m0s"),
+            (3_723_500_000_000, "1h2m3.5s"),
+        ] {
+            assert_eq!(duration(nanoseconds), text);
+        }
+    }
+}

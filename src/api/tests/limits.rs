@@ -1,0 +1,164 @@
+//! What is too large, too slow, or too many.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::super::connection::{End, Seat, serve};
+use super::super::shared::Shared;
+use super::super::{Info, Settings};
+use super::{Client, Running};
+use crate::consensus::Handle;
+use crate::keyspace::Operation;
+
+const TOO_LARGE: &str =
+    "{\"errorCode\":210,\"message\":\"Invalid POST form\",\"cause\":\"http: POST too large\",\"index\":0}\n";
+
+#[test]
+fn the_largest_form_is_taken_and_one_byte_more_is_not() {
+    let limit = 100_000;
+    let server = Running::with(Settings { max_request_bytes: limit, ..Settings::default() }, |server| server);
+    let mut client = server.connect();
+    let form = |length: usize| format!("value={}", "x".repeat(length - "value=".len()));
+    assert_eq!(client.ask("PUT", "/v2/keys/a", &form(limit)).status, 201);
+    let reply = client.ask("PUT", "/v2/keys/b", &form(limit + 1));
+    assert_eq!((reply.status, reply.text().as_str()), (400, TOO_LARGE));
+    let chunk = form(limit + 1);
+    client.send(format!(
+        "PUT /v2/keys/b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n{:x}\r\n{chunk}\r\n0\r\n\r\n",
+        chunk.len()
+    ));
+    let reply = client.reply("PUT");
+    assert_eq!((reply.status, reply.text().as_str()), (400, TOO_LARGE), "without a length said in advance");
+    let other = client.ask_as("PUT", "/v2/keys/c", "Content-Type: text/plain\r\n", &form(limit * 3));
+    assert_eq!(other.status, 201, "what is no form is not looked at");
+}
+
+#[test]
+fn ten_mebibytes_are_stored_and_read_back() {
+    let server = Running::start();
+    let mut client = server.connect();
+    let value = "v".repeat((10 << 20) - 6);
+    assert_eq!(client.ask("PUT", "/v2/keys/a", &format!("value={value}")).status, 201);
+    let reply = client.ask("GET", "/v2/keys/a", "");
+    assert!(reply.text().contains(&value));
+    let reply = client.ask("PUT", "/v2/keys/a", &format!("value=v{value}"));
+    assert_eq!(reply.text(), TOO_LARGE);
+}
+
+#[test]
+fn a_head_beyond_the_limit_is_refused() {
+    let server = Running::start();
+    let mut client = server.connect();
+    // The server may cut the connection while the rest is still being sent.
+    let long = format!("GET /version HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(2 << 20));
+    std::io::Write::write_all(client.stream.get_mut(), long.as_bytes()).ok();
+    let said = client.line();
+    assert!(said.is_none_or(|line| line.contains("431")));
+    assert_eq!(server.ask("GET", "/version", "").status, 200);
+}
+
+#[test]
+fn connections_beyond_the_limit_are_told_so_and_places_become_free_again() {
+    let server = Running::with(Settings::default(), |server| server.connections(2));
+    let mut held: Vec<Client> = (0..2).map(|_| server.connect()).collect();
+    for client in &mut held {
+        assert_eq!(client.ask("GET", "/version", "").status, 200);
+    }
+    let mut third = server.connect();
+    let reply = third.reply("GET");
+    assert_eq!(reply.status, 503);
+    assert_eq!(reply.text(), "{\"message\":\"too many connections to this member\"}");
+    held.clear();
+    let begun = Instant::now();
+    loop {
+        let mut client = Client::new(TcpStream::connect(server.address).unwrap());
+        std::io::Write::write_all(client.stream.get_mut(), b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n").ok();
+        if client.line().is_some_and(|line| line.contains("200")) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "no place became free");
+    }
+}
+
+/// A connection of which a head may take `head_time`, and the time until it ended by itself.
+async fn until_cut(head_time: Duration, sent: &[&str]) -> (Duration, Vec<u8>) {
+    let (mut near, far) = tokio::io::duplex(1 << 16);
+    let shared = Arc::new(Shared::new(&Settings::default(), 1, Handle::in_memory(), Info::default()));
+    let seat = Seat::new(shared, false).impatient(head_time);
+    let begun = tokio::time::Instant::now();
+    let client = async {
+        for piece in sent {
+            near.write_all(piece.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let mut said = Vec::new();
+        near.read_to_end(&mut said).await.unwrap();
+        said
+    };
+    let (said, _) = tokio::join!(client, serve(far, seat));
+    (begun.elapsed(), said)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_dawdles_is_cut_off() {
+    let patience = Duration::from_secs(30);
+    let whole = "GET /version HTTP/1.1\r\nHost: x\r\n\r\n";
+    for sent in [&[][..], &["GET /ver"], &[whole, "GET /ver"], &["G", "E", "T", " ", "/", "v"]] {
+        let ended = tokio::time::timeout(patience * 4, until_cut(patience, sent)).await;
+        let (after, said) = ended.unwrap_or_else(|_| panic!("{sent:?} was let be"));
+        assert!(after >= patience && after < patience * 2, "{sent:?}: {after:?}");
+        assert_eq!(said.is_empty(), !sent.contains(&whole), "{sent:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_may_rest_between_requests() {
+    let patience = Duration::from_secs(30);
+    let resting = until_cut(patience, &["GET /version HTTP/1.1\r\nHost: x\r\n\r\n"]);
+    assert!(tokio::time::timeout(patience * 100, resting).await.is_err(), "it was cut");
+}
+
+/// A connection to a store with a value of a megabyte at `/a`, of which the pipe holds a part. From here on
+/// time passes only when everyone waits.
+async fn with_a_large_value() -> (tokio::io::DuplexStream, impl Future<Output = End>) {
+    let (near, far) = tokio::io::duplex(1 << 14);
+    let handle = Handle::in_memory();
+    handle.ready().await;
+    let (key, value) = (b"/a"[..].into(), vec![b'v'; 1 << 20].as_slice().into());
+    let put = Operation::Set { key, dir: false, value, expires: None, refresh: false };
+    handle.propose(put).await.unwrap();
+    let shared = Arc::new(Shared::new(&Settings::default(), 1, handle, Info::default()));
+    tokio::time::pause();
+    (near, serve(far, Seat::new(shared, false)))
+}
+
+const GET: &[u8] = b"GET /v2/keys/a HTTP/1.1\r\nHost: x\r\n\r\n";
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answer_is_cut_off() {
+    let (mut near, serving) = with_a_large_value().await;
+    near.write_all(GET).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(300), serving).await;
+    assert!(ended.is_ok(), "it was let be");
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_its_answer_whole() {
+    let (mut near, serving) = with_a_large_value().await;
+    let reading = async {
+        near.write_all(GET).await.unwrap();
+        let (mut all, mut piece) = (0, vec![0; 1 << 14]);
+        while all < 1 << 20 {
+            tokio::time::sleep(Duration::from_secs(40)).await;
+            let read = near.read(&mut piece).await.unwrap();
+            assert!(read > 0, "cut after {all} bytes");
+            all += read;
+        }
+        drop(near);
+    };
+    tokio::join!(reading, serving);
+}
