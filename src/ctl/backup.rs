@@ -1,0 +1,28 @@
+//! An offline copy of a member's data.
+
+use crate::consensus;
+
+use super::end::End;
+use super::job::Backup;
+use super::print;
+
+/// Copies the data folder of a member that does not run.
+pub(super) fn backup(wanted: &Backup) -> Result<(), End> {
+    if let Some(option) = wanted.without_meaning.first() {
+        let says =
+            "it is about files that only etcd has; --data-dir and --backup-dir are all there is to say";
+        return Err(End::mistake(&format!("--{option}: {says}")));
+    }
+    for (option, path) in [("data-dir", &wanted.data_dir), ("backup-dir", &wanted.backup_dir)] {
+        if path.as_os_str().is_empty() {
+            return Err(End::mistake(&format!("--{option} required")));
+        }
+    }
+    let copied = consensus::copy(&wanted.data_dir, &wanted.backup_dir)
+        .map_err(|error| End::mistake(&error.to_string()))?;
+    let (from, to) = (wanted.data_dir.display(), wanted.backup_dir.display());
+    print::out(
+        format!("copied {} keys up to index {} from {from} to {to}\n", copied.nodes, copied.index).as_bytes(),
+    );
+    Ok(())
+}

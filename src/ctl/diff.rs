@@ -1,0 +1,33 @@
+//! `diff`.
+
+use similar::TextDiff;
+
+use super::document::write;
+use super::end::End;
+use super::import::document;
+use super::session::Session;
+use super::{live, print};
+
+const DIFFERENT: u8 = 1;
+/// As with `diff`: one is for a difference.
+const TROUBLE: u8 = 2;
+
+pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> {
+    let trouble = |why: String| End { code: TROUBLE, ..End::mistake(&why) };
+    let (wanted, format) = document(session, format).map_err(trouble)?;
+    let key = live::key(session, 1).map_err(|end| End { code: TROUBLE, ..end })?;
+    let before = match live::read(session, &key, true).await? {
+        Some(item) => write(&item.lives_as(Some(&wanted)), format).map_err(trouble)?,
+        None => String::new(),
+    };
+    let after = write(&wanted, format).map_err(trouble)?;
+    if before == after {
+        return Ok(());
+    }
+    let file =
+        session.call.words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
+    let diff = TextDiff::from_lines(&before, &after);
+    let text = diff.unified_diff().context_radius(3).header(&format!("store:{key}"), &file).to_string();
+    print::result(text.as_bytes())?;
+    Err(End { code: DIFFERENT, said: String::new() })
+}

@@ -1,0 +1,178 @@
+//! A subtree as one document, in JSON, TOML or YAML.
+//!
+//! A directory is a map, a file a text. `{"$value": …, "$ttl": …}` is a file that expires, `$ttl` among a
+//! directory's names one that expires. A name that begins with `$` is written with a second one in front, so that
+//! every name can be told from these.
+
+mod read;
+mod write;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub(super) use read::read;
+pub(super) use write::write;
+
+/// A file or a directory, with what goes with either.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) kind: Kind,
+    /// Seconds to live.
+    pub(super) ttl: Option<u64>,
+    /// The index of its last write; 0 when it comes from a document.
+    pub(super) index: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File(String),
+    Dir(BTreeMap<String, Item>),
+}
+
+impl Item {
+    #[cfg(test)]
+    pub(super) fn file(value: &str) -> Self {
+        Self { kind: Kind::File(value.to_owned()), ttl: None, index: 0 }
+    }
+
+    /// How many files it is or holds.
+    pub(super) fn files(&self) -> usize {
+        match &self.kind {
+            Kind::File(_) => 1,
+            Kind::Dir(entries) => entries.values().map(Self::files).sum(),
+        }
+    }
+
+    /// Whether both hold the same, written at the same time; what is left of a life does not count.
+    pub(super) fn untouched(&self, other: &Self) -> bool {
+        self.index == other.index
+            && match (&self.kind, &other.kind) {
+                (Kind::File(own), Kind::File(others)) => own == others,
+                (Kind::Dir(own), Kind::Dir(others)) => {
+                    own.len() == others.len()
+                        && own
+                            .iter()
+                            .all(|(name, item)| others.get(name).is_some_and(|other| item.untouched(other)))
+                }
+                _ => false,
+            }
+    }
+
+    /// The same as `wanted` would be written: with a life only where that names one too, and then with its length.
+    pub(super) fn lives_as(&self, wanted: Option<&Self>) -> Self {
+        let ttl = self.ttl.and_then(|_| wanted.and_then(|wanted| wanted.ttl));
+        let kind = match &self.kind {
+            Kind::File(value) => Kind::File(value.clone()),
+            Kind::Dir(entries) => {
+                let others = match wanted.map(|wanted| &wanted.kind) {
+                    Some(Kind::Dir(others)) => Some(others),
+                    _ => None,
+                };
+                let same = |(name, item): (&String, &Self)| {
+                    (name.clone(), item.lives_as(others.and_then(|others| others.get(name))))
+                };
+                Kind::Dir(entries.iter().map(same).collect())
+            }
+        };
+        Self { kind, ttl, index: self.index }
+    }
+}
+
+/// How a document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Toml,
+    Yaml,
+}
+
+impl Format {
+    /// The format that was asked for, or that the file's name says; YAML for everything else, JSON included.
+    pub(super) fn find(asked: &str, file: Option<&Path>) -> Result<Self, String> {
+        let named = file.and_then(|file| file.extension()).and_then(|end| end.to_str());
+        match (asked, named) {
+            ("json", _) | ("", Some("json")) => Ok(Self::Json),
+            ("toml", _) | ("", Some("toml")) => Ok(Self::Toml),
+            ("yaml" | "yml" | "", _) => Ok(Self::Yaml),
+            (other, _) => Err(format!("the format is json, toml or yaml, not {other:?}")),
+        }
+    }
+
+    /// What a file in this format is called.
+    pub(super) const fn extension(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Toml => "toml",
+            Self::Yaml => "yaml",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> Item {
+        let dir = |entries: Vec<(&str, Item)>| Item {
+            kind: Kind::Dir(entries.into_iter().map(|(name, item)| (name.to_owned(), item)).collect()),
+            ttl: None,
+            index: 0,
+        };
+        dir(vec![
+            ("a", Item::file("1.50")),
+            ("text", Item::file("line\nnext\t\u{1}\"é: # 'x'\r\n")),
+            ("empty", Item::file("")),
+            ("no", Item::file("yes")),
+            ("$ttl", Item::file("a name, not a time")),
+            ("$$", Item::file("null")),
+            ("with space.and.dots", dir(vec![("x", Item::file(" lead"))])),
+            ("void", dir(vec![])),
+            ("dies", Item { ttl: Some(60), ..Item::file("soon") }),
+            ("dying", Item { ttl: Some(5), ..dir(vec![("k", Item::file("v"))]) }),
+        ])
+    }
+
+    #[test]
+    fn every_format_reads_back_as_what_was_written() {
+        for format in [Format::Json, Format::Toml, Format::Yaml] {
+            let text = write(&tree(), format).unwrap();
+            assert_eq!(read(&text, format).unwrap(), tree(), "{text}");
+            assert_eq!(write(&read(&text, format).unwrap(), format).unwrap(), text, "the output is stable");
+        }
+    }
+
+    #[test]
+    fn a_lone_value_is_a_document_where_the_format_has_lone_values() {
+        for format in [Format::Json, Format::Yaml] {
+            let text = write(&Item::file("off"), format).unwrap();
+            assert_eq!(read(&text, format).unwrap(), Item::file("off"), "{text}");
+        }
+        assert!(write(&Item::file("off"), Format::Toml).is_err());
+    }
+
+    #[test]
+    fn scalars_become_the_text_they_were_written_as() {
+        let item = read("a: 1.50\nb: true\nc:\nd: 0x1F\n", Format::Yaml).unwrap();
+        let Kind::Dir(entries) = item.kind else { panic!("a map") };
+        let values: Vec<Item> = entries.into_values().collect();
+        assert_eq!(values, ["1.50", "true", "", "0x1F"].map(Item::file));
+    }
+
+    #[test]
+    fn what_no_store_can_hold_is_refused_by_its_name() {
+        for (text, says) in [
+            ("a: [1]", "/a is a list"),
+            ("a: {b/c: 1}", "\"b/c\""),
+            ("a: {'': 1}", "/a"),
+            ("a: {'..': 1}", "\"..\""),
+            ("_x: 1", "\"_x\""),
+            ("$x: 1", "\"$x\""),
+            ("a: {$value: 1, b: 2}", "/a"),
+            ("a: {$value: 1, $ttl: soon}", "/a"),
+            ("a: {$value: {b: 1}}", "/a"),
+        ] {
+            let said = read(text, Format::Yaml).unwrap_err();
+            assert!(said.contains(says), "{text}: {said}");
+        }
+    }
+}

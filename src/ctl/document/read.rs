@@ -1,0 +1,76 @@
+//! Documents to trees.
+
+use std::collections::BTreeMap;
+
+use crate::template::data::{Node, parse_json, parse_toml, parse_yaml};
+
+use super::{Format, Item, Kind};
+
+/// Reads a document. An error names the place.
+pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
+    let node = match format {
+        Format::Json => parse_json(text),
+        Format::Toml => parse_toml(text),
+        Format::Yaml => parse_yaml(text),
+    };
+    item(&node?, "")
+}
+
+fn item(node: &Node, path: &str) -> Result<Item, String> {
+    let shown = if path.is_empty() { "/" } else { path };
+    if let Some(text) = node.scalar_text() {
+        return Ok(Item { kind: Kind::File(text.to_owned()), ttl: None, index: 0 });
+    }
+    let Node::Map(entries) = node else {
+        return Err(format!("{shown} is a list; a store holds texts and directories"));
+    };
+    let mut ttl = None;
+    let mut value = None;
+    let mut children = BTreeMap::new();
+    for (name, child) in entries {
+        match name.as_str() {
+            "$ttl" => ttl = Some(seconds(child, shown)?),
+            "$value" => {
+                value = Some(child.scalar_text().ok_or_else(|| format!("{shown}: \"$value\" is no text"))?);
+            }
+            name => {
+                let own = own_name(name, shown)?;
+                children.insert(own.to_owned(), item(child, &format!("{path}/{own}"))?);
+            }
+        }
+    }
+    let kind = match value {
+        None => Kind::Dir(children),
+        Some(text) if children.is_empty() => Kind::File(text.to_owned()),
+        Some(_) => {
+            return Err(format!("{shown} has a \"$value\" and entries as well; it is a file or a directory"));
+        }
+    };
+    Ok(Item { kind, ttl, index: 0 })
+}
+
+fn seconds(node: &Node, shown: &str) -> Result<u64, String> {
+    let number = node.scalar_text().and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0);
+    // The store counts in nanoseconds, in 63 bits.
+    let fits = number.filter(|seconds| *seconds < 9_000_000_000);
+    fits.ok_or_else(|| format!("{shown}: \"$ttl\" is a whole number of seconds above zero"))
+}
+
+fn own_name<'n>(name: &'n str, shown: &str) -> Result<&'n str, String> {
+    let own = match name.strip_prefix('$') {
+        None => name,
+        Some(own) if own.starts_with('$') => own,
+        Some(_) => {
+            return Err(format!("{shown}: {name:?}: a key that begins with '$' is written with two of them"));
+        }
+    };
+    if own.is_empty() || own == "." || own == ".." || own.contains('/') {
+        return Err(format!("{shown}: {own:?} cannot be the name of a key"));
+    }
+    if own.starts_with('_') {
+        return Err(format!(
+            "{shown}: {own:?} would be hidden; the store does not list it, so a document cannot hold it"
+        ));
+    }
+    Ok(own)
+}

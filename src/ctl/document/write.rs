@@ -1,0 +1,59 @@
+//! Trees to documents.
+
+use crate::template::data::{Node, json_string, to_toml, to_yaml};
+
+use super::{Format, Item, Kind};
+
+/// Writes a document, ending in a newline.
+pub(in crate::ctl) fn write(item: &Item, format: Format) -> Result<String, String> {
+    let node = node(item);
+    match format {
+        Format::Yaml => Ok(to_yaml(&node)),
+        Format::Toml => to_toml(&node).map_err(|error| format!("{error}; take json or yaml")),
+        Format::Json => {
+            let mut out = String::new();
+            json(&mut out, &node, 0);
+            out.push('\n');
+            Ok(out)
+        }
+    }
+}
+
+fn node(item: &Item) -> Node {
+    let ttl = item.ttl.map(|ttl| ("$ttl".to_owned(), Node::Number(ttl.to_string())));
+    match (&item.kind, ttl) {
+        (Kind::File(value), None) => Node::Text(value.clone()),
+        (Kind::File(value), Some(ttl)) => {
+            Node::Map(vec![ttl, ("$value".to_owned(), Node::Text(value.clone()))])
+        }
+        (Kind::Dir(entries), ttl) => {
+            let named = |(name, item): (&String, &Item)| {
+                let name = if name.starts_with('$') { format!("${name}") } else { name.clone() };
+                (name, node(item))
+            };
+            Node::Map(ttl.into_iter().chain(entries.iter().map(named)).collect())
+        }
+    }
+}
+
+fn json(out: &mut String, node: &Node, depth: usize) {
+    match node {
+        Node::Map(entries) if !entries.is_empty() => {
+            out.push_str("{\n");
+            for (number, (name, child)) in entries.iter().enumerate() {
+                out.push_str(&"  ".repeat(depth + 1));
+                out.push_str(&json_string(name));
+                out.push_str(": ");
+                json(out, child, depth + 1);
+                out.push_str(if number + 1 < entries.len() { ",\n" } else { "\n" });
+            }
+            out.push_str(&"  ".repeat(depth));
+            out.push('}');
+        }
+        Node::Map(_) => out.push_str("{}"),
+        Node::Number(text) => out.push_str(text),
+        Node::Text(text) => out.push_str(&json_string(text)),
+        // A tree has nothing else.
+        Node::Null | Node::Bool(_) | Node::List(_) => out.push_str("null"),
+    }
+}

@@ -1,0 +1,100 @@
+//! `exec-watch`: a program for each event, without a shell.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::ExitStatus;
+
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use crate::client::cluster::Event;
+
+use super::end::End;
+use super::print;
+use super::session::Session;
+use super::watch::{Position, until_interrupted};
+
+/// As many programs run at a time; a further event waits for one to end.
+const AT_ONCE: usize = 64;
+
+/// Runs the program for each event until the user interrupts it. Programs do not wait for each other.
+pub(super) async fn run(session: &Session<'_>, after: u64, recursive: bool) -> Result<(), End> {
+    let words = &session.call.words;
+    if words.len() < 2 {
+        return Err(End::mistake("key and command to exec required"));
+    }
+    let (key, program) = split(words);
+    let mut from = Position::after(after);
+    let mut running: JoinSet<std::io::Result<ExitStatus>> = JoinSet::new();
+    let events = async {
+        loop {
+            while running.len() >= AT_ONCE {
+                running.join_next().await;
+            }
+            while running.try_join_next().is_some() {}
+            let event = from.next(session, key.as_bytes(), recursive).await?;
+            if event.node.dir {
+                print::error(&format!("Ignored dir {} change\n", event.node.key));
+                continue;
+            }
+            let mut child = start(program, &event)?;
+            running.spawn(async move { child.wait().await });
+        }
+    };
+    until_interrupted(events).await
+}
+
+/// Key and program. With a `--` behind the key that is plain; without, etcdctl's parser puts the words behind the
+/// first option before those in front of it, so that the key comes last.
+fn split(words: &[OsString]) -> (&OsStr, &[OsString]) {
+    let apart = words.iter().skip(1).any(|word| word == "--");
+    match words {
+        [key, _, program @ ..] if apart => (key, program),
+        [program @ .., key] => (key, program),
+        [] => (OsStr::new(""), &[]),
+    }
+}
+
+fn start(program: &[OsString], event: &Event) -> Result<Child, End> {
+    let Some((name, args)) = program.split_first() else {
+        return Err(End::mistake("key and command to exec required"));
+    };
+    let child = Command::new(name)
+        .args(args)
+        .stdin(std::process::Stdio::null())
+        .env("ETCD_WATCH_ACTION", &event.action)
+        .env("ETCD_WATCH_MODIFIED_INDEX", event.node.modified.to_string())
+        .env("ETCD_WATCH_KEY", event.node.key.replace('\0', ""))
+        .env("ETCD_WATCH_VALUE", event.node.value.replace('\0', ""))
+        .spawn();
+    child.map_err(|error| {
+        let shown = name.to_string_lossy();
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        End::usage(&if missing && !shown.contains('/') {
+            format!("exec: \"{shown}\": executable file not found in $PATH")
+        } else {
+            format!("fork/exec {shown}: {}", os_words(&error))
+        })
+    })
+}
+
+fn os_words(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => nix::errno::Errno::from_raw(code).desc().to_lowercase(),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_first_with_dashes_and_last_without() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let typed = words("/a -- echo hi");
+        assert_eq!(split(&typed), (OsStr::new("/a"), &words("echo hi")[..]));
+        let typed = words("echo hi /a");
+        assert_eq!(split(&typed), (OsStr::new("/a"), &words("echo hi")[..]));
+    }
+}

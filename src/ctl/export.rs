@@ -1,0 +1,30 @@
+//! `export`.
+
+use super::document::{Format, Item, Kind, write};
+use super::end::{End, SERVER};
+use super::session::Session;
+use super::{live, print};
+
+pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: bool) -> Result<(), End> {
+    let format = if format.is_empty() { "json" } else { format };
+    let format = Format::find(format, None).map_err(|why| End::mistake(&why))?;
+    let key = live::key(session, 0)?;
+    let Some(item) = live::read(session, &key, quorum).await? else {
+        return Err(End { code: SERVER, said: format!("Error:  {key}: there is no such key\n") });
+    };
+    live::whole(&item, &key)?;
+    let item = if ttl { item } else { lasting(item) };
+    let text = write(&item, format).map_err(|why| End::mistake(&format!("{key}: {why}")))?;
+    print::result(text.as_bytes())
+}
+
+/// The same without any time to live.
+pub(super) fn lasting(item: Item) -> Item {
+    let kind = match item.kind {
+        Kind::Dir(entries) => {
+            Kind::Dir(entries.into_iter().map(|(name, item)| (name, lasting(item))).collect())
+        }
+        file @ Kind::File(_) => file,
+    };
+    Item { kind, ttl: None, index: item.index }
+}

@@ -1,0 +1,154 @@
+//! `import --from --follow`: what changes in the source after the copy.
+//!
+//! Changes are carried over one by one as they are told. Now and then, and whenever it may have missed some, everything
+//! is compared anew: a store tells nobody of a life that is prolonged without a change.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::time::{Instant, sleep};
+
+use crate::client::cluster::{AskError, Delete, Event, Keys, Set};
+
+use super::end::End;
+use super::import_from::{Listing, Move};
+use super::print;
+use super::watch::until_interrupted;
+
+/// With keys that expire, everything is compared at least this often.
+const OFTEN: Duration = Duration::from_secs(10);
+/// Without any.
+const SELDOM: Duration = Duration::from_secs(300);
+/// After a failure of either store.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Follows until interrupted.
+pub(super) async fn run(moves: Vec<(Move<'_>, Listing)>) -> Result<(), End> {
+    print::error("following the source; CTRL+C ends it\n");
+    let all = try_join_all(moves.into_iter().map(|(one, listing)| follow(one, listing)));
+    until_interrupted(async { all.await.map(drop) }).await
+}
+
+/// One subtree that is followed.
+struct Followed {
+    /// What was carried over from the source: what of it is gone there has to go here.
+    known: BTreeSet<String>,
+    /// The next index.
+    from: u64,
+    /// When everything is compared again.
+    due: Instant,
+}
+
+impl Followed {
+    fn of(listing: Listing) -> Self {
+        let shortest = listing.entries.values().map(|entry| entry.ttl).filter(|ttl| *ttl > 0).min();
+        let third = shortest.map(|ttl| Duration::from_secs(ttl.unsigned_abs()) / 3);
+        let pause = third.map_or(SELDOM, |third| third.clamp(Duration::from_secs(1), OFTEN));
+        let known = listing.entries.into_keys().collect();
+        Self { known, from: listing.index + 1, due: Instant::now() + pause }
+    }
+}
+
+async fn follow(one: Move<'_>, listing: Listing) -> Result<(), End> {
+    let mut followed = Followed::of(listing);
+    let mut failing = false;
+    loop {
+        let watch = Keys::new(one.source, None);
+        let done = tokio::select! {
+            event = watch.next(one.key.as_bytes(), followed.from, true) => match event {
+                Ok(event) => carry(&one, &mut followed, &event).await,
+                Err(AskError::Etcd(error)) if error.code == 401 => again(&one, &mut followed).await,
+                Err(error) => Err(End::server(&error)),
+            },
+            () = tokio::time::sleep_until(followed.due) => again(&one, &mut followed).await,
+        };
+        match done {
+            Ok(()) => failing = false,
+            Err(end) => {
+                if !std::mem::replace(&mut failing, true) {
+                    print::error(&format!("{}it is tried again until it works\n", end.said));
+                }
+                sleep(PAUSE).await;
+                // Whether what failed was done is not known.
+                followed.due = Instant::now();
+            }
+        }
+    }
+}
+
+/// Brings the target to the source as a whole.
+async fn again(one: &Move<'_>, followed: &mut Followed) -> Result<(), End> {
+    let mut next = match one.bring().await {
+        Ok(listing) => Followed::of(listing),
+        Err(end) => return Err(end),
+    };
+    let gone: Vec<String> = followed.known.difference(&next.known).cloned().collect();
+    let mut above: Option<String> = None;
+    for key in gone {
+        if above.as_ref().is_some_and(|above| is_below(above, &key)) {
+            continue;
+        }
+        if let Err(end) = remove(one, &key).await {
+            // What could not be removed is still known as the source's.
+            next.known.append(&mut followed.known);
+            *followed = next;
+            return Err(end);
+        }
+        above = Some(key);
+    }
+    *followed = next;
+    Ok(())
+}
+
+/// Carries one change over.
+async fn carry(one: &Move<'_>, followed: &mut Followed, event: &Event) -> Result<(), End> {
+    let node = &event.node;
+    if matches!(&*event.action, "delete" | "compareAndDelete" | "expire") {
+        // A directory above may have gone; beside what is followed it is not ours to remove.
+        let key = if is_below(&node.key, &one.key) { &one.key } else { &node.key };
+        remove(one, key).await?;
+        followed.known.retain(|known| known != key && !is_below(key, known));
+    } else {
+        let ttl = u64::try_from(node.ttl).unwrap_or(0);
+        let how = Set { dir: node.dir, ttl, exists: None, ..Set::default() };
+        let mut done = one.keys().set(node.key.as_bytes(), node.value.as_bytes(), &how).await;
+        if node.dir && done.as_ref().is_err_and(|error| error.code() == Some(102)) {
+            // It is there; only its life changes.
+            let how = Set { exists: Some(true), ..how };
+            done = one.keys().set(node.key.as_bytes(), b"", &how).await;
+        }
+        done.map_err(|error| End::server(&error))?;
+        followed.known.insert(node.key.clone());
+        if node.ttl > 0 {
+            let third = Duration::from_secs(ttl) / 3;
+            followed.due = followed.due.min(Instant::now() + third.clamp(Duration::from_secs(1), OFTEN));
+        }
+    }
+    print::out(format!("{} {}\n", event.action, node.key).as_bytes());
+    followed.from = node.modified + 1;
+    Ok(())
+}
+
+async fn remove(one: &Move<'_>, key: &str) -> Result<(), End> {
+    let how = Delete { dir: true, recursive: true, ..Delete::default() };
+    match one.keys().delete(key.as_bytes(), &how).await {
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.code(), Some(100 | 107)) => Ok(()),
+        Err(error) => Err(End::server(&error)),
+    }
+}
+
+fn is_below(dir: &str, key: &str) -> bool {
+    key.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_below;
+
+    #[test]
+    fn below_ends_at_a_slash() {
+        assert!(is_below("/a", "/a/b") && !is_below("/a", "/ab") && !is_below("/a", "/a"));
+    }
+}

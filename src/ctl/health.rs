@@ -1,0 +1,84 @@
+//! `cluster-health`.
+
+use std::time::Duration;
+
+use crate::client::cluster::{Health, Member, Members};
+
+use super::end::{End, NOT_HEALTHY, SERVER};
+use super::job::Invocation;
+use super::print;
+use super::session::Session;
+use super::watch::until_interrupted;
+
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Asks every member how it is, once or until the user interrupts it.
+pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
+    let session = Session::unsynced(call).await?;
+    if call.access.debug {
+        print::debug(&format!("Cluster-Endpoints: {}", session.cluster.endpoints().join(", ")));
+    }
+    // The list has no limit but that of each endpoint.
+    let members = Members::new(&session.cluster, None);
+    let all = match members.list().await {
+        Ok(all) => all,
+        Err(error) => {
+            print::out(b"cluster may be unhealthy: failed to list members\n");
+            return Err(End::error(SERVER, &error));
+        }
+    };
+    if !forever {
+        return check(&session, &all).await;
+    }
+    until_interrupted(async {
+        loop {
+            // How this round went is told; the next one may go better.
+            check(&session, &all).await.ok();
+            print::out(b"\nnext check after 10 second...\n\n");
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+    .await
+}
+
+async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), End> {
+    let mut good = 0;
+    for member in all {
+        if one(session, member).await {
+            good += 1;
+        }
+    }
+    let (verdict, code) = match good {
+        good if good == all.len() => ("healthy", 0),
+        0 => ("unavailable", NOT_HEALTHY),
+        _ => ("degraded", NOT_HEALTHY),
+    };
+    print::out(format!("cluster is {verdict}\n").as_bytes());
+    if code == 0 { Ok(()) } else { Err(End { code, said: String::new() }) }
+}
+
+/// Whether the member says that it is well.
+async fn one(session: &Session<'_>, member: &Member) -> bool {
+    let id = &member.id;
+    if member.clients.is_empty() {
+        print::out(format!("member {id} is unreachable: no available published client urls\n").as_bytes());
+        return false;
+    }
+    // A member that accepts and then says nothing must not hold up the verdict for ever.
+    let limit = session.call.access.total_timeout;
+    for url in &member.clients {
+        let (line, good) = match session.members().health(url, limit).await {
+            Health::Good => (format!("member {id} is healthy: got healthy result from {url}\n"), true),
+            Health::Bad => (format!("member {id} is unhealthy: got unhealthy result from {url}\n"), false),
+            Health::Unknown(why) => {
+                print::out(format!("failed to check the health of member {id} on {url}: {why}\n").as_bytes());
+                continue;
+            }
+        };
+        print::out(line.as_bytes());
+        return good;
+    }
+    let clients = member.clients.join(" ");
+    print::out(format!("member {id} is unreachable: [{clients}] are all unreachable\n").as_bytes());
+    false
+}

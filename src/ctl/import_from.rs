@@ -1,0 +1,380 @@
+//! `import --from`: the keys of another running store.
+//!
+//! What is to be written is decided from two listings, that of the source and that of the target; what is there
+//! already is not written again. Directories that do not come with their entries, the empty ones and those that
+//! expire, are made first, the upper ones before the lower.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
+
+use crate::client::cluster::{AskError, Cluster, Get, Keys, Node, Options, Set};
+
+use super::end::{End, NO_CONNECTION, SERVER};
+use super::job::From;
+use super::session::Session;
+use super::{follow, live, print, session};
+
+/// How long the source may take to begin with a listing, which is large.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a whole listing may take.
+const LISTING: Duration = Duration::from_secs(600);
+/// A difference in what is left of two lives that comes from counting in whole seconds.
+const ALIKE: i64 = 1;
+/// So many keys are named in a message.
+const NAMED: usize = 5;
+
+/// A file or a directory, without what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// `None`: a directory.
+    pub(super) value: Option<String>,
+    /// Whether it is a directory that holds nothing.
+    empty: bool,
+    /// Seconds left; 0 is for ever.
+    pub(super) ttl: i64,
+}
+
+/// What was at and below a key, the root itself left out.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) entries: BTreeMap<String, Entry>,
+    /// The store's index.
+    pub(super) index: u64,
+    /// When it was asked for: lives count from then.
+    at: Instant,
+}
+
+/// Two stores, and a subtree to be carried from the one to the other.
+pub(super) struct Move<'m> {
+    pub(super) session: &'m Session<'m>,
+    pub(super) source: &'m Cluster,
+    pub(super) key: String,
+    pub(super) clients: usize,
+}
+
+/// Why the source shows nothing.
+enum Unlisted {
+    /// There is no such key at this index.
+    NoKey(u64),
+    Failed(AskError),
+}
+
+impl Unlisted {
+    fn end(self, key: &str) -> End {
+        match self {
+            Self::NoKey(_) => End::mistake(&format!("the source has no key {key}")),
+            Self::Failed(error) => {
+                let code = if error.is_connection() { NO_CONNECTION } else { SERVER };
+                let said = End::error(code, &error).said;
+                End { code, said: format!("{said}{key} could not be read from the source; run it again\n") }
+            }
+        }
+    }
+}
+
+/// Which writes bring the target to the source.
+#[derive(Debug, Default)]
+struct Plan {
+    /// Directories to be made, or given another life.
+    dirs: Vec<(String, i64, bool)>,
+    files: Vec<(String, String, i64)>,
+    /// Files that need no write.
+    same: usize,
+    /// Keys that the target has otherwise, or alone.
+    own: Vec<String>,
+    /// Keys that are a file on the one side and a directory on the other.
+    blocked: Vec<String>,
+}
+
+pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
+    let key = live::key(session, 0)?;
+    let login = match from.user.as_deref() {
+        Some(typed) => Some(session::login(typed).await?),
+        None => None,
+    };
+    let plain = |text: String| End::usage(&format!("{text}\n"));
+    let options = Options {
+        endpoints: from.endpoints.clone(),
+        trust: session.call.access.trust.clone(),
+        login,
+        timeout: PATIENCE,
+        dial: session.call.access.total_timeout,
+        trace: session.call.access.debug.then_some(print::debug as fn(&str)),
+    };
+    let source = Cluster::new(options).map_err(|error| plain(error.to_string()))?;
+    let keys = std::iter::once(key).chain(from.hidden.iter().map(|key| clean(key)));
+    let mut moves = Vec::new();
+    for key in keys {
+        let one = Move { session, source: &source, key, clients: from.clients };
+        let listing = one.copy(from.merge).await?;
+        moves.push((one, listing));
+    }
+    if from.follow { follow::run(moves).await } else { Ok(()) }
+}
+
+fn clean(key: &str) -> String {
+    let segments: Vec<&str> = key.split('/').filter(|segment| !segment.is_empty()).collect();
+    format!("/{}", segments.join("/"))
+}
+
+impl Move<'_> {
+    /// Copies everything; answers what the source had.
+    async fn copy(&self, merge: bool) -> Result<Listing, End> {
+        let source = self.listed().await.map_err(|why| why.end(&self.key))?;
+        let target = self.present().await?;
+        let plan = plan(&source.entries, &target);
+        self.refuse(&plan, merge)?;
+        let lossy = source.entries.iter().filter(|(_, entry)| {
+            entry.value.as_ref().is_some_and(|value| value.contains(char::REPLACEMENT_CHARACTER))
+        });
+        let lossy: Vec<String> = lossy.map(|(key, _)| key.clone()).collect();
+        if !lossy.is_empty() {
+            print::error(&format!(
+                "{}: the values may have had bytes that are no text, which the source's API does not give\n",
+                named(&lossy)
+            ));
+        }
+        let (files, dirs, same) = (plan.files.len(), plan.dirs.len(), plan.same);
+        self.write(plan, source.at).await?;
+        let (key, index) = (&self.key, source.index);
+        let says = format!("copied {files} keys and {dirs} directories of {key} as of index {index}");
+        print::out(format!("{says}; {same} keys were there already\n").as_bytes());
+        Ok(source)
+    }
+
+    /// Brings the target to the source again, whatever either has gone through; answers what the source has.
+    pub(super) async fn bring(&self) -> Result<Listing, End> {
+        let source = match self.listed().await {
+            Err(Unlisted::NoKey(index)) => Listing { entries: BTreeMap::new(), index, at: Instant::now() },
+            listed => listed.map_err(|why| why.end(&self.key))?,
+        };
+        let target = self.present().await?;
+        let plan = plan(&source.entries, &target);
+        self.refuse(&plan, true)?;
+        self.write(plan, source.at).await?;
+        Ok(source)
+    }
+
+    /// What the source has.
+    async fn listed(&self) -> Result<Listing, Unlisted> {
+        list(self.source, &self.key, LISTING).await.map_err(|error| match error {
+            AskError::Etcd(error) if error.code == 100 => Unlisted::NoKey(error.index),
+            error => Unlisted::Failed(error),
+        })
+    }
+
+    /// What the target has; nothing at all when there is no such key.
+    async fn present(&self) -> Result<BTreeMap<String, Entry>, End> {
+        let limit = LISTING.min(self.session.call.access.total_timeout.max(PATIENCE));
+        match list(&self.session.cluster, &self.key, limit).await {
+            Ok(listing) => Ok(listing.entries),
+            Err(error) if error.code() == Some(100) => Ok(BTreeMap::new()),
+            Err(error) => Err(End::server(&error)),
+        }
+    }
+
+    fn refuse(&self, plan: &Plan, merge: bool) -> Result<(), End> {
+        if !plan.blocked.is_empty() {
+            let names = named(&plan.blocked);
+            let says = "a file in one of the stores and a directory in the other; remove it from the target";
+            return Err(End::mistake(&format!("{names}: {says}; nothing was written")));
+        }
+        if !merge && !plan.own.is_empty() {
+            return Err(End::mistake(&format!(
+                "the target has keys that the source does not have, or has otherwise: {}; nothing was written \
+                 (--merge lets the source's values win and other keys stay)",
+                named(&plan.own)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the writes; lives are what is left of those at `at`.
+    async fn write(&self, plan: Plan, at: Instant) -> Result<(), End> {
+        let total = plan.dirs.len() + plan.files.len();
+        let mut progress = Progress::new(total);
+        let mut levels: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        for (key, ttl, exists) in plan.dirs {
+            let how = Set { dir: true, exists: exists.then_some(true), ..Set::default() };
+            levels.entry(key.matches('/').count()).or_default().push((key, String::new(), ttl, how));
+        }
+        let files = plan.files.into_iter().map(|(key, value, ttl)| (key, value, ttl, Set::default()));
+        for group in levels.into_values().chain([files.collect()]) {
+            let writes = group.into_iter().map(|(key, value, ttl, how)| self.put(key, value, ttl, how, at));
+            let mut writes = stream::iter(writes).buffer_unordered(self.clients);
+            while let Some(done) = writes.next().await {
+                done?;
+                progress.step();
+            }
+        }
+        Ok(())
+    }
+
+    async fn put(&self, key: String, value: String, ttl: i64, how: Set, at: Instant) -> Result<(), End> {
+        let Some(ttl) = left(ttl, at.elapsed()) else { return Ok(()) };
+        let how = Set { ttl, ..how };
+        match self.keys().set(key.as_bytes(), value.as_bytes(), &how).await {
+            Ok(_) => Ok(()),
+            // Somebody else made the directory meanwhile.
+            Err(error) if how.dir && ttl == 0 && error.code() == Some(102) => Ok(()),
+            Err(error) => {
+                let end = End::server(&error);
+                let said =
+                    format!("{}{key} could not be written; run it again to go on from here\n", end.said);
+                Err(End { said, ..end })
+            }
+        }
+    }
+
+    /// The target's keys, with the time of one command.
+    pub(super) fn keys(&self) -> Keys<'_> {
+        let session = self.session;
+        Keys::new(&session.cluster, Some(Instant::now() + session.call.access.total_timeout))
+    }
+}
+
+async fn list(cluster: &Cluster, key: &str, limit: Duration) -> Result<Listing, AskError> {
+    let at = Instant::now();
+    let how = Get { recursive: true, sorted: false, quorum: true };
+    let answer = Keys::new(cluster, Some(at + limit)).get(key.as_bytes(), how).await?;
+    let mut entries = BTreeMap::new();
+    flatten(answer.node, &mut entries);
+    Ok(Listing { entries, index: answer.index, at })
+}
+
+fn flatten(node: Node, entries: &mut BTreeMap<String, Entry>) {
+    let children = node.nodes.unwrap_or_default();
+    if !matches!(&*node.key, "" | "/") {
+        let value = (!node.dir).then_some(node.value);
+        entries.insert(node.key, Entry { empty: node.dir && children.is_empty(), value, ttl: node.ttl });
+    }
+    for child in children {
+        flatten(child, entries);
+    }
+}
+
+fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> Plan {
+    let mut plan = Plan::default();
+    for (key, wanted) in source {
+        let own = target.get(key);
+        match (&wanted.value, own) {
+            (None, Some(own)) if own.value.is_none() => {
+                if !alike(wanted.ttl, own.ttl) {
+                    plan.dirs.push((key.clone(), wanted.ttl, true));
+                }
+            }
+            (None, None) => {
+                if wanted.empty || wanted.ttl > 0 {
+                    plan.dirs.push((key.clone(), wanted.ttl, false));
+                }
+            }
+            (Some(value), None) => plan.files.push((key.clone(), value.clone(), wanted.ttl)),
+            (Some(value), Some(Entry { value: Some(own_value), ttl, .. })) => {
+                if value == own_value && alike(wanted.ttl, *ttl) {
+                    plan.same += 1;
+                    continue;
+                }
+                if value != own_value {
+                    plan.own.push(key.clone());
+                }
+                plan.files.push((key.clone(), value.clone(), wanted.ttl));
+            }
+            _ => plan.blocked.push(key.clone()),
+        }
+    }
+    plan.own.extend(target.keys().filter(|key| !source.contains_key(*key)).cloned());
+    plan
+}
+
+fn alike(one: i64, other: i64) -> bool {
+    (one > 0) == (other > 0) && (one - other).abs() <= ALIKE
+}
+
+/// What is left of a life after so long, in whole seconds; `None` when it is over.
+fn left(ttl: i64, since: Duration) -> Option<u64> {
+    if ttl <= 0 {
+        return Some(0);
+    }
+    let left = ttl as f64 - since.as_secs_f64();
+    (left > 0.0).then_some(left.round().max(1.0) as u64)
+}
+
+/// The first of some keys, and how many more there are.
+fn named(keys: &[String]) -> String {
+    let first = keys[..keys.len().min(NAMED)].join(", ");
+    if keys.len() > NAMED { format!("{first} (and {} more)", keys.len() - NAMED) } else { first }
+}
+
+/// How far it is, on a terminal.
+struct Progress {
+    total: usize,
+    done: usize,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    fn new(total: usize) -> Self {
+        Self { total, done: 0, shown: std::io::stderr().is_terminal().then(Instant::now) }
+    }
+
+    fn step(&mut self) {
+        self.done += 1;
+        let Some(shown) = &mut self.shown else { return };
+        if shown.elapsed() > Duration::from_millis(200) || self.done == self.total {
+            *shown = Instant::now();
+            let end = if self.done == self.total { "\n" } else { "" };
+            print::error(&format!("\r{}/{}{end}", self.done, self.total));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(list: &[(&str, Option<&str>, i64)]) -> BTreeMap<String, Entry> {
+        let holds = |dir: &str| list.iter().any(|(key, ..)| key.starts_with(&format!("{dir}/")));
+        let entry = |(key, value, ttl): &(&str, Option<&str>, i64)| {
+            let empty = value.is_none() && !holds(key);
+            ((*key).to_owned(), Entry { value: value.map(str::to_owned), empty, ttl: *ttl })
+        };
+        list.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn only_what_is_missing_or_differs_is_written() {
+        let source = entries(&[
+            ("/a", Some("1"), 0),
+            ("/b", Some("2"), 9),
+            ("/d", None, 0),
+            ("/d/x", Some("3"), 0),
+            ("/e", None, 0),
+            ("/t", None, 50),
+            ("/t/y", Some("4"), 0),
+        ]);
+        let fresh = plan(&source, &BTreeMap::new());
+        assert_eq!(fresh.dirs, [("/e".to_owned(), 0, false), ("/t".to_owned(), 50, false)]);
+        assert_eq!((fresh.files.len(), fresh.own.len()), (4, 0));
+        let again = plan(&source, &source);
+        assert_eq!((again.dirs.len(), again.files.len(), again.same), (0, 0, 4));
+        let other =
+            entries(&[("/a", Some("other"), 0), ("/b", Some("2"), 5), ("/z", None, 0), ("/t", None, 0)]);
+        let merged = plan(&source, &other);
+        assert_eq!(merged.own, ["/a", "/z"]);
+        assert_eq!(merged.dirs, [("/e".to_owned(), 0, false), ("/t".to_owned(), 50, true)]);
+        assert!(merged.files.iter().any(|(key, _, ttl)| key == "/b" && *ttl == 9));
+        assert_eq!(plan(&source, &entries(&[("/a", None, 0)])).blocked, ["/a"]);
+    }
+
+    #[test]
+    fn a_life_is_shorter_by_what_has_passed_and_what_is_over_is_not_written() {
+        assert_eq!(left(0, Duration::from_secs(99)), Some(0));
+        assert_eq!(left(10, Duration::from_millis(2_400)), Some(8));
+        assert_eq!(left(1, Duration::from_millis(900)), Some(1));
+        assert_eq!(left(1, Duration::from_secs(1)), None);
+    }
+}

@@ -1,0 +1,73 @@
+//! A subtree as the store has it now.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
+
+use crate::client::cluster::{Get, Node};
+
+use super::document::{Item, Kind};
+use super::end::End;
+use super::session::Session;
+
+/// The key that the word at `position` names, `/` without one: no empty segments, no final slash.
+pub(super) fn key(session: &Session<'_>, position: usize) -> Result<String, End> {
+    let word = session.call.words.get(position).map_or(&b"/"[..], |word| word.as_bytes());
+    let text = std::str::from_utf8(word).map_err(|_| End::mistake("the key is no text"))?;
+    let segments: Vec<&str> = text.split('/').filter(|segment| !segment.is_empty()).collect();
+    if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
+        return Err(End::mistake("the key has a segment that leads elsewhere"));
+    }
+    Ok(format!("/{}", segments.join("/")))
+}
+
+/// Everything at and below `key`, `None` when nothing is there.
+pub(super) async fn read(session: &Session<'_>, key: &str, quorum: bool) -> Result<Option<Item>, End> {
+    let how = Get { recursive: true, sorted: true, quorum };
+    match session.keys().get(key.as_bytes(), how).await {
+        Ok(event) => Ok(Some(item(event.node))),
+        Err(error) if error.code() == Some(100) => Ok(None),
+        Err(error) => Err(End::server(&error)),
+    }
+}
+
+fn item(node: Node) -> Item {
+    let ttl = u64::try_from(node.ttl).ok().filter(|ttl| *ttl > 0);
+    let index = node.modified;
+    let kind = if node.dir {
+        let children = node.nodes.into_iter().flatten();
+        let named = |child: Node| (child.key.rsplit('/').next().unwrap_or_default().to_owned(), item(child));
+        Kind::Dir(children.map(named).collect::<BTreeMap<_, _>>())
+    } else {
+        Kind::File(node.value)
+    };
+    Item { kind, ttl, index }
+}
+
+/// The keys of which the store cannot give back every byte.
+pub(super) fn unreadable(item: &Item, key: &str, found: &mut Vec<String>) {
+    match &item.kind {
+        Kind::File(value) if value.contains('\u{fffd}') => found.push(key.to_owned()),
+        Kind::File(_) => {}
+        Kind::Dir(entries) => {
+            for (name, child) in entries {
+                unreadable(child, &below(key, name), found);
+            }
+        }
+    }
+}
+
+/// The key of an entry.
+pub(super) fn below(key: &str, name: &str) -> String {
+    if key == "/" { format!("/{name}") } else { format!("{key}/{name}") }
+}
+
+/// Refuses a tree with values that are not whole.
+pub(super) fn whole(item: &Item, key: &str) -> Result<(), End> {
+    let mut found = Vec::new();
+    unreadable(item, key, &mut found);
+    let Some(first) = found.first() else { return Ok(()) };
+    let others = if found.len() > 1 { format!(" (and {} more)", found.len() - 1) } else { String::new() };
+    Err(End::mistake(&format!(
+        "{first}{others}: the value has bytes that are no text, and the store's API does not give them back"
+    )))
+}

@@ -1,0 +1,128 @@
+//! The etcdctl command set over `client`, and what etcdctl never had: whole subtrees as documents.
+//!
+//! Owns: what each command asks, prints and exits with; documents ([`document`]) and how a store is brought to one
+//! ([`plan`]); snapshots of etcd 0.4; candidates for the shells' completions.
+//! Promises: stdout, stderr and exit codes of etcdctl's commands are etcdctl's. Exit codes: 0 done, 1 bad words or a
+//! refusal before the store was asked (also every failure of `member`, `user`, `role` and `auth`), 2 no connection,
+//! 3 no such command, 4 the store said no or did not answer, 5 a cluster that is not fully healthy. A write that rests
+//! on what was read goes out on the condition that it is still there. A password is asked for unseen, and never told.
+//! Leaves out: reading the command line (`settings`), and starting the runtime (`app`).
+
+mod access;
+mod auth;
+mod backup;
+mod complete;
+mod diff;
+mod dirs;
+mod document;
+mod edit;
+mod end;
+mod exec_watch;
+mod export;
+mod follow;
+mod health;
+mod import;
+mod import_from;
+mod job;
+mod keys;
+mod live;
+mod members;
+mod plan;
+mod print;
+mod prompt;
+mod remove;
+mod role;
+mod session;
+mod snapshot;
+mod user;
+mod watch;
+
+pub use access::{Access, Discovery};
+pub use job::{Backup, From, Invocation, Job, Regrant, Said};
+
+use end::End;
+use session::Session;
+
+/// Runs one call to its end: what there is to say is printed, the exit code comes back. Needs a tokio runtime with
+/// IO and time around it.
+pub async fn run(invocation: Invocation) -> u8 {
+    match dispatch(&invocation).await {
+        Ok(()) => 0,
+        Err(end) => {
+            print::error(&end.said);
+            end.code
+        }
+    }
+}
+
+async fn dispatch(call: &Invocation) -> Result<(), End> {
+    match &call.job {
+        Job::Say(said) => {
+            print::out(said.stdout.as_bytes());
+            if said.code == 0 { Ok(()) } else { Err(End { code: said.code, said: said.stderr.clone() }) }
+        }
+        Job::Backup(wanted) => backup::backup(wanted),
+        Job::CompleteKeys => {
+            complete::keys(call).await;
+            Ok(())
+        }
+        Job::ClusterHealth { forever } => health::run(call, *forever).await,
+        Job::MemberList => members::list(call).await,
+        Job::MemberAdd => members::add(call).await,
+        Job::MemberRemove => members::remove(call).await,
+        Job::MemberUpdate => members::update(call).await,
+        _ => of_users(call).await,
+    }
+}
+
+/// The commands about users and roles.
+async fn of_users(call: &Invocation) -> Result<(), End> {
+    match &call.job {
+        Job::AuthEnable => auth::enable(call, true).await,
+        Job::AuthDisable => auth::enable(call, false).await,
+        Job::UserAdd => user::add(call).await,
+        Job::UserGet => user::get(call).await,
+        Job::UserList => user::list(call).await,
+        Job::UserRemove => user::remove(call).await,
+        Job::UserGrant { roles } => user::regrant(call, roles, true).await,
+        Job::UserRevoke { roles } => user::regrant(call, roles, false).await,
+        Job::UserPasswd => user::passwd(call).await,
+        Job::RoleAdd => role::add(call).await,
+        Job::RoleGet => role::get(call).await,
+        Job::RoleList => role::list(call).await,
+        Job::RoleRemove => role::remove(call).await,
+        Job::RoleGrant(what) => role::regrant(call, what, true).await,
+        Job::RoleRevoke(what) => role::regrant(call, what, false).await,
+        _ => with_session(call).await,
+    }
+}
+
+/// The commands that look at their words only after the cluster was found, as etcdctl does.
+async fn with_session(call: &Invocation) -> Result<(), End> {
+    let session = Session::open(call).await?;
+    match &call.job {
+        Job::Get { get } => keys::get(&session, *get).await,
+        Job::List { get, slash } => keys::list(&session, *get, *slash).await,
+        Job::Set { ttl, swap_value, swap_index } => keys::set(&session, *ttl, swap_value, *swap_index).await,
+        Job::Make { ttl, in_order } => keys::make(&session, *ttl, *in_order).await,
+        Job::Update { ttl } => keys::update(&session, *ttl).await,
+        Job::MakeDir { ttl } => dirs::make(&session, *ttl, Some(false)).await,
+        Job::SetDir { ttl } => dirs::make(&session, *ttl, None).await,
+        Job::UpdateDir { ttl } => dirs::make(&session, *ttl, Some(true)).await,
+        Job::Remove { dir, recursive, with_value, with_index } => {
+            remove::any(&session, *dir, *recursive, with_value, *with_index).await
+        }
+        Job::RemoveDir => remove::dir(&session).await,
+        Job::Watch { forever, after, recursive } => watch::run(&session, *forever, *after, *recursive).await,
+        Job::ExecWatch { after, recursive } => exec_watch::run(&session, *after, *recursive).await,
+        Job::Export { format, ttl, quorum } => export::run(&session, format, *ttl, *quorum).await,
+        Job::Import { format, dry_run, prune } => import::run(&session, format, *dry_run, *prune).await,
+        Job::ImportFrom(from) => import_from::run(&session, from).await,
+        Job::ImportSnapshot { path, hidden, clients } => {
+            snapshot::run(&session, path, hidden, *clients).await
+        }
+        Job::Diff { format } => diff::run(&session, format).await,
+        Job::Edit { format } => edit::run(&session, format).await,
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,265 @@
+//! Which writes bring a store to a document, and making them.
+//!
+//! Deciding is pure; every write goes out on the condition that what was read is still there.
+
+use std::collections::BTreeMap;
+
+use crate::client::cluster::{AskError, Delete, Set};
+
+use super::document::{Item, Kind};
+use super::end::{End, SERVER};
+use super::live::below;
+use super::print;
+use super::session::Session;
+
+/// One write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Create {
+        key: String,
+        value: String,
+        ttl: Option<u64>,
+    },
+    Update {
+        key: String,
+        value: String,
+        ttl: Option<u64>,
+        index: u64,
+    },
+    MakeDir {
+        key: String,
+        ttl: Option<u64>,
+    },
+    /// Only a directory's life changes.
+    Live {
+        key: String,
+        ttl: u64,
+    },
+    Remove {
+        key: String,
+        index: u64,
+    },
+    RemoveDir {
+        key: String,
+    },
+}
+
+/// What the one who asks wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    /// Remove what the document does not name.
+    pub(super) prune: bool,
+    /// A file whose value changes keeps what is left of its life.
+    pub(super) keep_ttl: bool,
+}
+
+/// The writes that make `wanted` of what is at `key`; the keys that stand in the way when nothing may be removed.
+pub(super) fn plan(
+    key: &str,
+    live: Option<&Item>,
+    wanted: &Item,
+    rule: Rule,
+) -> Result<Vec<Step>, Vec<String>> {
+    let (mut steps, mut blocked) = (Vec::new(), Vec::new());
+    Planner { rule, steps: &mut steps, blocked: &mut blocked }.bring(key, live, wanted);
+    if blocked.is_empty() { Ok(steps) } else { Err(blocked) }
+}
+
+struct Planner<'p> {
+    rule: Rule,
+    steps: &'p mut Vec<Step>,
+    blocked: &'p mut Vec<String>,
+}
+
+impl Planner<'_> {
+    fn bring(&mut self, key: &str, live: Option<&Item>, wanted: &Item) {
+        let mut live = live;
+        let same_kind =
+            |live: &Item| matches!(live.kind, Kind::Dir(_)) == matches!(wanted.kind, Kind::Dir(_));
+        if let Some(old) = live.filter(|live| !same_kind(live)) {
+            if !self.rule.prune {
+                let is = if matches!(old.kind, Kind::Dir(_)) { "directory" } else { "file" };
+                self.blocked.push(format!("{key} is a {is} in the store"));
+                return;
+            }
+            self.remove(key, old);
+            live = None;
+        }
+        match &wanted.kind {
+            Kind::File(value) => self.file(key, live, value, wanted.ttl),
+            Kind::Dir(entries) => self.dir(key, live, entries, wanted.ttl),
+        }
+    }
+
+    fn file(&mut self, key: &str, live: Option<&Item>, value: &str, ttl: Option<u64>) {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        let Some(old) = live else {
+            self.steps.push(Step::Create { key, value, ttl });
+            return;
+        };
+        let same = matches!(&old.kind, Kind::File(old) if *old == value);
+        if !same || (ttl.is_some() && ttl != old.ttl) {
+            let ttl = ttl.or(old.ttl.filter(|_| self.rule.keep_ttl));
+            self.steps.push(Step::Update { key, value, ttl, index: old.index });
+        }
+    }
+
+    fn dir(&mut self, key: &str, live: Option<&Item>, entries: &BTreeMap<String, Item>, ttl: Option<u64>) {
+        let old = match live {
+            Some(Item { kind: Kind::Dir(old), ttl: old_ttl, .. }) => {
+                if let Some(ttl) = ttl.filter(|_| ttl != *old_ttl) {
+                    self.steps.push(Step::Live { key: key.to_owned(), ttl });
+                }
+                Some(old)
+            }
+            _ => {
+                // Directories come with their first entry, but for an empty one and one that expires.
+                if entries.is_empty() || ttl.is_some() {
+                    self.steps.push(Step::MakeDir { key: key.to_owned(), ttl });
+                }
+                None
+            }
+        };
+        for (name, item) in entries {
+            self.bring(&below(key, name), old.and_then(|old| old.get(name)), item);
+        }
+        if self.rule.prune {
+            for (name, item) in old.into_iter().flatten().filter(|(name, _)| !entries.contains_key(*name)) {
+                self.remove(&below(key, name), item);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &str, item: &Item) {
+        match &item.kind {
+            Kind::File(_) => self.steps.push(Step::Remove { key: key.to_owned(), index: item.index }),
+            Kind::Dir(entries) => {
+                for (name, item) in entries {
+                    self.remove(&below(key, name), item);
+                }
+                self.steps.push(Step::RemoveDir { key: key.to_owned() });
+            }
+        }
+    }
+}
+
+impl Step {
+    /// What is done, and to which key.
+    pub(super) fn says(&self) -> String {
+        let (verb, key) = match self {
+            Self::Create { key, .. } => ("create", key),
+            Self::Update { key, .. } => ("update", key),
+            Self::MakeDir { key, .. } => ("mkdir", key),
+            Self::Live { key, .. } => ("expire", key),
+            Self::Remove { key, .. } => ("remove", key),
+            Self::RemoveDir { key } => ("rmdir", key),
+        };
+        format!("{verb} {key}\n")
+    }
+
+    async fn take(&self, session: &Session<'_>) -> Result<(), AskError> {
+        let keys = session.keys();
+        let done = match self {
+            Self::Create { key, value, ttl } => {
+                let how = Set { ttl: ttl.unwrap_or(0), exists: Some(false), ..Set::default() };
+                keys.set(key.as_bytes(), value.as_bytes(), &how).await
+            }
+            Self::Update { key, value, ttl, index } => {
+                let how = Set { ttl: ttl.unwrap_or(0), previous_index: *index, ..Set::default() };
+                keys.set(key.as_bytes(), value.as_bytes(), &how).await
+            }
+            Self::MakeDir { key, ttl } => {
+                let how = Set { dir: true, ttl: ttl.unwrap_or(0), exists: Some(false), ..Set::default() };
+                keys.set(key.as_bytes(), b"", &how).await
+            }
+            Self::Live { key, ttl } => {
+                let how = Set { dir: true, ttl: *ttl, exists: Some(true), ..Set::default() };
+                keys.set(key.as_bytes(), b"", &how).await
+            }
+            Self::Remove { key, index } => {
+                let how = Delete { previous_index: *index, ..Delete::default() };
+                keys.delete(key.as_bytes(), &how).await
+            }
+            Self::RemoveDir { key } => {
+                keys.delete(key.as_bytes(), &Delete { dir: true, ..Delete::default() }).await
+            }
+        };
+        done.map(|_| ())
+    }
+}
+
+/// Makes the writes in their order and names each; the first that fails ends it.
+pub(super) async fn carry_out(session: &Session<'_>, steps: &[Step]) -> Result<(), End> {
+    for (done, step) in steps.iter().enumerate() {
+        match step.take(session).await {
+            Ok(()) => print::out(step.says().as_bytes()),
+            // What is left in it is hidden, or came meanwhile; neither is the document's to remove.
+            Err(error) if error.code() == Some(108) && matches!(step, Step::RemoveDir { .. }) => {
+                print::error(&format!("kept {}", step.says().trim_start_matches("rmdir ")));
+            }
+            Err(error) => {
+                let changed = matches!(error.code(), Some(100 | 101 | 105));
+                let why = if changed { ": somebody changed it meanwhile" } else { "" };
+                let left = steps.len() - done - 1;
+                let said = format!(
+                    "{}could not {}{why}; {left} later writes were not tried\n",
+                    End::server(&error).said,
+                    step.says().trim_end(),
+                );
+                return Err(End { code: SERVER, said });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::{Format, read};
+    use super::*;
+
+    fn tree(text: &str) -> Item {
+        let mut item = read(text, Format::Yaml).unwrap();
+        number(&mut item, &mut 0);
+        item
+    }
+
+    fn number(item: &mut Item, next: &mut u64) {
+        *next += 1;
+        item.index = *next;
+        if let Kind::Dir(entries) = &mut item.kind {
+            entries.values_mut().for_each(|item| number(item, next));
+        }
+    }
+
+    fn says(live: &str, wanted: &str, prune: bool) -> Result<Vec<String>, Vec<String>> {
+        let rule = Rule { prune, keep_ttl: false };
+        plan("/at", Some(&tree(live)), &tree(wanted), rule)
+            .map(|steps| steps.iter().map(|step| step.says().trim_end().to_owned()).collect())
+    }
+
+    #[test]
+    fn only_what_differs_is_written_and_nothing_is_removed_unasked() {
+        let (live, wanted) = ("{a: 1, b: 2, d: {x: 1}}", "{a: 1, b: 3, c: 4, e: {}}");
+        assert_eq!(says(live, wanted, false).unwrap(), ["update /at/b", "create /at/c", "mkdir /at/e"]);
+        let all = ["update /at/b", "create /at/c", "mkdir /at/e", "remove /at/d/x", "rmdir /at/d"];
+        assert_eq!(says(live, wanted, true).unwrap(), all);
+        assert_eq!(says(live, live, true).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_in_place_of_a_directory_needs_leave_to_remove() {
+        assert_eq!(says("{a: {x: 1}}", "{a: 1}", false).unwrap_err(), ["/at/a is a directory in the store"]);
+        let steps = says("{a: {x: 1}}", "{a: 1}", true).unwrap();
+        assert_eq!(steps, ["remove /at/a/x", "rmdir /at/a", "create /at/a"]);
+        assert_eq!(says("{a: 1}", "{a: {x: 1}}", true).unwrap(), ["remove /at/a", "create /at/a/x"]);
+    }
+
+    #[test]
+    fn a_named_life_is_written_unless_it_is_what_is_left() {
+        assert_eq!(says("{a: 1}", "{a: {$value: 1, $ttl: 5}}", false).unwrap(), ["update /at/a"]);
+        assert!(says("{a: {$value: 1, $ttl: 5}}", "{a: {$value: 1, $ttl: 5}}", false).unwrap().is_empty());
+        assert!(says("{a: {$value: 1, $ttl: 5}}", "{a: 1}", false).unwrap().is_empty());
+        assert_eq!(says("{d: {x: 1}}", "{d: {$ttl: 9, x: 1}}", false).unwrap(), ["expire /at/d"]);
+    }
+}

@@ -1,0 +1,64 @@
+//! Words that the user types unseen.
+
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::os::fd::AsFd as _;
+
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+
+use super::end::End;
+use super::print;
+
+/// Nobody types more.
+const LONGEST: u64 = 4096;
+/// The exit code of a program that an interrupt has ended.
+const INTERRUPTED: u8 = 130;
+
+/// Asks for a line: unseen at a terminal, otherwise the next line of stdin. An interrupt ends the command, with the
+/// terminal as it was.
+pub(super) async fn secret(question: &str) -> Result<String, End> {
+    print::out(question.as_bytes());
+    let quiet = Quiet::begin();
+    let read = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().lock().take(LONGEST).read_line(&mut line).map(|_| line)
+    });
+    let line = tokio::select! {
+        line = read => line,
+        // Without a handler the interrupt ends the process by itself, and leaves the terminal mute.
+        Ok(()) = tokio::signal::ctrl_c() => {
+            drop(quiet);
+            return Err(End { code: INTERRUPTED, said: "\n".to_owned() });
+        }
+    };
+    drop(quiet);
+    print::out(b"\n");
+    let failed = |why: &dyn std::fmt::Display| End::usage(&format!("Error reading password: {why}\n"));
+    let line = line.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// A terminal that does not show what is typed; when dropped it is as it was.
+struct Quiet(Option<Termios>);
+
+impl Quiet {
+    fn begin() -> Self {
+        let stdin = std::io::stdin();
+        if !stdin.is_terminal() {
+            return Self(None);
+        }
+        let before = tcgetattr(stdin.as_fd()).ok();
+        if let Some(mut quiet) = before.clone() {
+            quiet.local_flags.remove(LocalFlags::ECHO);
+            tcsetattr(stdin.as_fd(), SetArg::TCSAFLUSH, &quiet).ok();
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            tcsetattr(std::io::stdin().as_fd(), SetArg::TCSAFLUSH, before).ok();
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `role add`, `get`, `list`, `remove`, `grant` and `revoke`.
+
+use crate::client::cluster::Permissions;
+
+use super::end::End;
+use super::job::{Invocation, Regrant};
+use super::print;
+use super::session::{Session, texts};
+
+pub(super) async fn list(call: &Invocation) -> Result<(), End> {
+    if !call.words.is_empty() {
+        return Err(End::usage("No arguments accepted\n"));
+    }
+    let session = Session::open(call).await?;
+    let roles = session.auth().roles().await.map_err(|error| End::bare(&error))?;
+    print::out(roles.iter().map(|role| format!("{role}\n")).collect::<String>().as_bytes());
+    Ok(())
+}
+
+pub(super) async fn add(call: &Invocation) -> Result<(), End> {
+    let name = name(call)?;
+    let session = Session::open(call).await?;
+    let auth = session.auth();
+    if auth.role(&name).await.is_ok() {
+        return Err(End::usage(&format!("Role {name} already exists\n")));
+    }
+    auth.add_role(&name).await.map_err(|error| End::bare(&error))?;
+    print::out(format!("Role {name} created\n").as_bytes());
+    Ok(())
+}
+
+pub(super) async fn remove(call: &Invocation) -> Result<(), End> {
+    let name = name(call)?;
+    let session = Session::open(call).await?;
+    session.auth().remove_role(&name).await.map_err(|error| End::bare(&error))?;
+    print::out(format!("Role {name} removed\n").as_bytes());
+    Ok(())
+}
+
+pub(super) async fn get(call: &Invocation) -> Result<(), End> {
+    let name = name(call)?;
+    let session = Session::open(call).await?;
+    let role = session.auth().role(&name).await.map_err(|error| End::bare(&error))?;
+    let lines = |list: Option<Vec<String>>| {
+        list.into_iter().flatten().map(|pattern| format!("\t{pattern}\n")).collect::<String>()
+    };
+    let Permissions { read, write } = role.permissions;
+    let text = format!("Role: {}\nKV Read:\n{}KV Write:\n{}", role.name, lines(read), lines(write));
+    print::out(text.as_bytes());
+    Ok(())
+}
+
+pub(super) async fn regrant(call: &Invocation, what: &Regrant, grant: bool) -> Result<(), End> {
+    let path = &what.path;
+    if path.is_empty() {
+        return Err(End::usage("No path specified; please use `--path`\n"));
+    }
+    let clean = canonical(path);
+    if clean != *path {
+        return Err(End::usage(&format!("Not canonical path; please use `--path={clean}`\n")));
+    }
+    if [what.read, what.write, what.both].into_iter().filter(|given| *given).count() != 1 {
+        return Err(End::usage("Please specify exactly one of --read, --write or --readwrite\n"));
+    }
+    let name = name(call)?;
+    let session = Session::open(call).await?;
+    let auth = session.auth();
+    let before = auth.role(&name).await.map_err(|error| End::bare(&error))?;
+    let list = |wanted: bool| (wanted || what.both).then(|| vec![path.clone()]);
+    let permissions = Permissions { read: list(what.read), write: list(what.write) };
+    let after = if grant {
+        auth.grant_role(&name, permissions).await
+    } else {
+        auth.revoke_role(&name, permissions).await
+    };
+    if after.map_err(|error| End::bare(&error))? == before {
+        let word = if grant { "granted" } else { "revoked" };
+        // No line end here: etcdctl prints none.
+        print::out(format!("Role unchanged; already {word}").as_bytes());
+    }
+    print::out(format!("Role {name} updated\n").as_bytes());
+    Ok(())
+}
+
+fn name(call: &Invocation) -> Result<String, End> {
+    match &mut texts(&call.words)[..] {
+        [name] => Ok(std::mem::take(name)),
+        _ => Err(End::usage("Please provide a role name\n")),
+    }
+}
+
+/// The path as it should be written: absolute, without empty, `.` or `..` parts; a slash at its end stays.
+fn canonical(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let slash = if path.ends_with('/') && !parts.is_empty() { "/" } else { "" };
+    format!("/{}{slash}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn a_path_becomes_canonical() {
+        for (path, clean) in [
+            ("/", "/"),
+            ("//", "/"),
+            ("a", "/a"),
+            ("/a/", "/a/"),
+            ("/a/*", "/a/*"),
+            ("/a//b", "/a/b"),
+            ("/a/./", "/a/"),
+            ("/b/../c", "/c"),
+            ("/../..", "/"),
+            ("*", "/*"),
+        ] {
+            assert_eq!(canonical(path), clean);
+        }
+    }
+}

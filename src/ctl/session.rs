@@ -1,0 +1,169 @@
+//! A cluster that was found, and the call that is about it.
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+
+use tokio::time::Instant;
+
+use crate::client::Credentials;
+use crate::client::cluster::{AskError, Auth, Cluster, Keys, Members, Options};
+
+use super::access::{Access, Discovery};
+use super::end::{End, NO_CONNECTION, SERVER};
+use super::job::Invocation;
+use super::print;
+use super::prompt;
+
+/// No value that a store takes is larger.
+const MAX_VALUE: u64 = 64 << 20;
+
+/// One call with its cluster.
+pub(super) struct Session<'c> {
+    pub(super) call: &'c Invocation,
+    pub(super) cluster: Cluster,
+}
+
+impl<'c> Session<'c> {
+    /// Makes the client, and unless the user says otherwise asks the members where they are.
+    pub(super) async fn open(call: &'c Invocation) -> Result<Self, End> {
+        let session = Self::unsynced(call).await?;
+        let access = &call.access;
+        let listed = |between: &str| session.cluster.endpoints().join(between);
+        if access.sync {
+            if access.debug {
+                print::debug(&format!("start to sync cluster using endpoints({})", listed(",")));
+            }
+            if let Err(error) = session.members().sync().await {
+                if matches!(error, AskError::NoEndpoints) {
+                    let end = End::error(SERVER, &error);
+                    let said = format!(
+                        "etcd cluster has no published client endpoints.\nTry '--no-sync' if you want to access \
+                         non-published client endpoints({}).\n{}",
+                        listed(","),
+                        end.said
+                    );
+                    return Err(End { said, ..end });
+                }
+                if error.is_connection() {
+                    return Err(End::error(NO_CONNECTION, &error));
+                }
+            }
+            if access.debug {
+                print::debug(&format!("got endpoints({}) after sync", listed(",")));
+            }
+        }
+        if access.debug {
+            print::debug(&format!("Cluster-Endpoints: {}", listed(", ")));
+        }
+        Ok(session)
+    }
+
+    /// Makes the client.
+    pub(super) async fn unsynced(call: &'c Invocation) -> Result<Self, End> {
+        let access = &call.access;
+        let plain = |text: String| End::usage(&format!("{text}\n"));
+        let endpoints = endpoints(access).await.map_err(plain)?;
+        if access.trust.cert.is_some() != access.trust.key.is_some() {
+            let shown = |path: &Option<std::path::PathBuf>| {
+                path.as_ref().map_or_else(String::new, |path| path.display().to_string())
+            };
+            return Err(plain(format!(
+                "KeyFile and CertFile must both be present[key: {}, cert: {}]",
+                shown(&access.trust.key),
+                shown(&access.trust.cert)
+            )));
+        }
+        let login = match &access.username {
+            Some(typed) => Some(login(typed).await?),
+            None => None,
+        };
+        let options = Options {
+            endpoints,
+            trust: access.trust.clone(),
+            login,
+            timeout: access.timeout,
+            dial: access.total_timeout,
+            trace: access.debug.then_some(print::debug as fn(&str)),
+        };
+        let cluster = Cluster::new(options).map_err(|error| plain(error.to_string()))?;
+        Ok(Self { call, cluster })
+    }
+
+    /// The keys, with the time for a whole command from now on.
+    pub(super) fn keys(&self) -> Keys<'_> {
+        Keys::new(&self.cluster, Some(Instant::now() + self.call.access.total_timeout))
+    }
+
+    /// The members, with the time for a whole command from now on.
+    pub(super) fn members(&self) -> Members<'_> {
+        Members::new(&self.cluster, Some(Instant::now() + self.call.access.total_timeout))
+    }
+
+    /// Users and roles, with the time for a whole command from now on.
+    pub(super) fn auth(&self) -> Auth<'_> {
+        if self.call.access.debug {
+            // Twice, as etcdctl tells it for these commands.
+            print::debug(&format!("Cluster-Endpoints: {}", self.cluster.endpoints().join(", ")));
+        }
+        Auth::new(&self.cluster, Some(Instant::now() + self.call.access.total_timeout))
+    }
+
+    pub(super) fn output(&self) -> &str {
+        &self.call.output
+    }
+
+    /// The first word, which must be there.
+    pub(super) fn key(&self) -> Result<&[u8], End> {
+        self.call.words.first().map(|word| word.as_bytes()).ok_or_else(|| End::mistake("key required"))
+    }
+
+    /// The second word, or all of stdin with its final newline.
+    pub(super) fn value(&self) -> Result<Vec<u8>, End> {
+        if let Some(word) = self.call.words.get(1) {
+            return Ok(word.as_bytes().to_vec());
+        }
+        let mut value = Vec::new();
+        let read = std::io::stdin().lock().take(MAX_VALUE + 1).read_to_end(&mut value);
+        if read.is_err() || value.is_empty() {
+            return Err(End::mistake("value required"));
+        }
+        if value.len() as u64 > MAX_VALUE {
+            return Err(End::mistake(&format!("the value is larger than {} MiB", MAX_VALUE >> 20)));
+        }
+        Ok(value)
+    }
+}
+
+/// Seconds to live as etcdctl counts them: in nanoseconds, which overflow, and only when positive.
+pub(super) fn ttl(seconds: i64) -> u64 {
+    u64::try_from(seconds.wrapping_mul(1_000_000_000)).map_or(0, |nanoseconds| nanoseconds / 1_000_000_000)
+}
+
+/// Words as text, for what is shown.
+pub(super) fn texts(words: &[OsString]) -> Vec<String> {
+    words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+async fn endpoints(access: &Access) -> Result<Vec<String>, String> {
+    let Some(Discovery { domain, insecure }) = &access.discovery else { return Ok(access.endpoints.clone()) };
+    let mut found = crate::client::cluster::discover(domain, access.total_timeout).await?;
+    if !insecure {
+        found.retain(|endpoint| {
+            let plain = endpoint.starts_with("http://");
+            if plain {
+                print::error(&format!("ignoring discovered insecure endpoint \"{endpoint}\"\n"));
+            }
+            !plain
+        });
+    }
+    Ok(if found.is_empty() { access.endpoints.clone() } else { found })
+}
+
+/// Name and password of `name:password`; a password that is not there is asked for.
+pub(super) async fn login(typed: &str) -> Result<Credentials, End> {
+    if let Some((name, password)) = typed.split_once(':') {
+        return Ok(Credentials { name: name.to_owned(), password: password.to_owned() });
+    }
+    Ok(Credentials { name: typed.to_owned(), password: prompt::secret("Password: ").await? })
+}

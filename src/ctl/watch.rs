@@ -1,0 +1,66 @@
+//! `watch`.
+
+use crate::client::cluster::{Event, Keys};
+
+use super::end::End;
+use super::print;
+use super::session::Session;
+
+/// Prints the next event, or all from now on. An interrupt is the good end.
+pub(super) async fn run(
+    session: &Session<'_>,
+    forever: bool,
+    after: u64,
+    recursive: bool,
+) -> Result<(), End> {
+    let key = session.key()?;
+    let mut from = Position::after(after);
+    let events = async {
+        loop {
+            let event = from.next(session, key, recursive).await?;
+            if event.node.dir {
+                continue;
+            }
+            if recursive {
+                print::out(format!("[{}] {}\n", event.action, event.node.key).as_bytes());
+            }
+            print::event(&event, session.output());
+            if !forever {
+                return Ok(());
+            }
+        }
+    };
+    until_interrupted(events).await
+}
+
+/// Runs `work`, or ends well when the user interrupts it.
+pub(super) async fn until_interrupted(work: impl Future<Output = Result<(), End>>) -> Result<(), End> {
+    tokio::select! {
+        done = work => done,
+        // Without a handler the interrupt ends the process by itself.
+        Ok(()) = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+/// From which index on to wait.
+pub(super) struct Position(u64);
+
+impl Position {
+    /// After this index; 0 is from now on.
+    pub(super) const fn after(index: u64) -> Self {
+        Self(if index > 0 { index.wrapping_add(1) } else { 0 })
+    }
+
+    /// The next event; the position moves behind it.
+    pub(super) async fn next(
+        &mut self,
+        session: &Session<'_>,
+        key: &[u8],
+        recursive: bool,
+    ) -> Result<Event, End> {
+        let event = Keys::new(&session.cluster, None).next(key, self.0, recursive).await;
+        let event = event.map_err(|error| End::server(&error))?;
+        self.0 = event.node.modified + 1;
+        Ok(event)
+    }
+}
