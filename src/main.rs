@@ -5,3 +5,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     retune::app::main(std::env::args_os().collect())
 }
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

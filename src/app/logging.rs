@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use jiff::{Timestamp, Unit};
 use tracing::field::{Field, Visit};
@@ -15,8 +16,12 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 use crate::settings::{Colour, Dialect, Level, Log, LogFormat};
+
+/// The way to the filter of the running log.
+static CHANGER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Starts the log of this process. A second start is ignored.
 pub(super) fn start(log: Log, dialect: Dialect, program: &str) {
@@ -26,9 +31,10 @@ pub(super) fn start(log: Log, dialect: Dialect, program: &str) {
         Level::Warn => LevelFilter::WARN,
         Level::Error => LevelFilter::ERROR,
     };
-    // Libraries log request by request and may log headers: only their warnings are ours to show.
-    let filter = Targets::new().with_target("retune", level).with_default(LevelFilter::ERROR);
+    let filter = filter(level);
     let fmt = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let (filter, changer) = reload::Layer::new(filter);
+    CHANGER.set(changer).ok();
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
         LogFormat::Json => registry.with(fmt.json().flatten_event(true).with_target(false)).try_init(),
@@ -38,6 +44,18 @@ pub(super) fn start(log: Log, dialect: Dialect, program: &str) {
     };
     // Only a test that calls twice can fail here, and its first log serves as well.
     started.ok();
+}
+
+/// Changes how much this process logs from now on.
+pub(super) fn set_level(level: tracing::Level) {
+    if let Some(changer) = CHANGER.get() {
+        changer.reload(filter(LevelFilter::from_level(level))).ok();
+    }
+}
+
+/// Libraries log request by request and may log headers: only their errors are ours to show.
+fn filter(level: LevelFilter) -> Targets {
+    Targets::new().with_target("retune", level).with_default(LevelFilter::ERROR)
 }
 
 struct Lines {

@@ -8,11 +8,15 @@
 //!
 //! Leaves out: every decision about resources, sources and templates.
 
+mod backup;
 mod check;
 mod commands;
+mod ctl;
 mod exit;
 mod logging;
 mod notify;
+mod proxy;
+mod store;
 
 use std::env;
 use std::ffi::OsString;
@@ -33,10 +37,11 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     let program = args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match settings::parse(args, &|name| env::var(name).ok()) {
         Ok(Parsed::Print { text }) => print(&text).into(),
+        Ok(Parsed::Ctl(invocation)) => ctl::run(*invocation),
         Ok(Parsed::Run(invocation)) => run(&program, *invocation).into(),
         Err(problems) => {
             eprintln!("{problems}");
-            Exit::CouldNotRun.into()
+            ExitCode::from(problems.status())
         }
     }
 }
@@ -45,6 +50,12 @@ fn run(program: &str, invocation: Invocation) -> Exit {
     logging::start(invocation.log, invocation.dialect, program);
     for warning in &invocation.warnings {
         tracing::warn!("{warning}");
+    }
+    if let Task::Store(member) = invocation.task {
+        return store::store(*member, invocation.dialect);
+    }
+    if let Task::Proxy(settings) = &invocation.task {
+        return proxy::proxy(settings, invocation.dialect);
     }
     // One thread runs everything that waits; rendering has threads of its own while it lasts.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_stack_size(STACK).build();
@@ -61,6 +72,9 @@ fn run(program: &str, invocation: Invocation) -> Exit {
                 commands::diff(source, reloader, output, context, colour).await
             }
             Task::Check(what) => check::check(&reloader, &what).await,
+            Task::Backup(what) => backup::backup(source, *what).await,
+            Task::Restore(what) => backup::restore(*what).await,
+            Task::Store(_) | Task::Proxy(_) => unreachable!("a store has a runtime of its own"),
         }
     });
     // A blocking look-up (DNS in a template) must not hold up the end.

@@ -7,11 +7,10 @@ use super::invocation::{
     Check, CheckFormat, Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Task,
 };
 use super::layers::Layers;
-use super::options::{CHECK, CONFD, Commands, DIFF, RENDER, WATCH};
+use super::options::{BACKUP, CHECK, CONFD, Commands, DIFF, ETCD, MEMBER, RENDER, RESTORE, WATCH};
 use super::problem::Problem;
 use super::reader::Reader;
-use super::store;
-use super::{Host, units};
+use super::{Host, member, store, units};
 use crate::key;
 use crate::reloader::{self, UnknownFields};
 use crate::source;
@@ -38,6 +37,15 @@ pub(super) fn invocation(
     let mut reader = Reader::new(layers);
     let read = &mut reader;
     let log = log(read);
+    if command & (MEMBER | ETCD) != 0 {
+        return member::invocation(read, command, log, layers);
+    }
+    if command == BACKUP {
+        return member::backup(read, log, layers);
+    }
+    if command == RESTORE {
+        return member::restore(read, log, layers);
+    }
     let output = if command & (RENDER | DIFF) == 0 {
         Output::Text
     } else {

@@ -93,7 +93,7 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
     };
     if command != CONFD && row.commands == CONFD {
         let says = match row.fate {
-            Fate::Refused(reason) | Fate::Idle(reason) => reason.to_owned(),
+            Fate::Refused(reason) | Fate::Idle(reason) | Fate::Ignored(reason) => reason.to_owned(),
             Fate::Used => "only confd's command line has it; the command says it here".to_owned(),
         };
         contents.idle.push(Problem::new(place, says));

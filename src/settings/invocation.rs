@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::{reloader, source};
+use super::{Member, Proxy};
+use crate::{consensus, ctl, reloader, source};
 
 /// Whose command line was typed. It also decides the shape of the text log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub enum Dialect {
     Retune,
     /// confd's: called by the name `confd`, or with flags and no command (`retune -onetime …`).
     Confd,
+    /// etcd's: called by the name `etcd`.
+    Etcd,
 }
 
 /// How a result is written to stdout.
@@ -106,6 +109,34 @@ pub enum Task {
     },
     /// Look for mistakes, without a store.
     Check(Check),
+    /// Host one member of the store; also `etcd`.
+    Store(Box<Member>),
+    /// Stand before a cluster without being a member; also `etcd -proxy on`.
+    Proxy(Box<Proxy>),
+    /// Save what a store holds.
+    Backup(Box<Backup>),
+    /// Make a member of a new group from a backup.
+    Restore(Box<Restore>),
+}
+
+/// Which store is saved to which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// The file.
+    pub file: PathBuf,
+    /// Whether one that is there may be replaced.
+    pub force: bool,
+    /// A stopped member's folder; otherwise the running store in the invocation's `source` is asked.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Which file becomes which member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// The file.
+    pub file: PathBuf,
+    /// Name, folder and group of the member; the rest is as for any.
+    pub member: consensus::Settings,
 }
 
 /// Everything one call needs to know.
@@ -132,6 +163,8 @@ pub struct Invocation {
 pub enum Parsed {
     /// Do the job.
     Run(Box<Invocation>),
+    /// A command of etcdctl's, which has its own exit codes.
+    Ctl(Box<ctl::Invocation>),
     /// Print this to stdout and exit 0: help, version, completions, man page.
     Print {
         /// The text, with its final newline.

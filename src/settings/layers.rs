@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::options::{self, CONFD, Commands, Fate, Kind, Row};
+use super::options::{self, CONFD, Commands, ETCD, Fate, Kind, MEMBER, Row};
 use super::problem::Problem;
 use super::words::Typed;
 use super::{Host, file, units};
@@ -51,7 +51,11 @@ impl Layers {
 
 /// The start of the environment names of a dialect.
 pub(super) const fn start(command: Commands) -> &'static str {
-    if command == CONFD { "CONFD" } else { "RETUNE" }
+    match command {
+        CONFD => "CONFD",
+        ETCD => "ETCD",
+        _ => "RETUNE",
+    }
 }
 
 /// Merges flags, environment and file.
@@ -66,8 +70,12 @@ pub(super) fn gather(
     for row in options::rows().filter(|row| row.commands & command != 0) {
         take_variable(&mut layers, command, row, env);
     }
-    take_file(&mut layers, host, command);
-    refuse_foreign(&mut layers);
+    if command == ETCD {
+        warn_of_strangers(&mut layers, host);
+    } else {
+        take_file(&mut layers, host, command);
+    }
+    refuse_foreign(&mut layers, command);
     layers
 }
 
@@ -97,6 +105,16 @@ fn take_variable(
         let words = Ok(split(row.kind, value.into(), row.kind.many()));
         layers.offer(Given { row, rank: Rank::Environment, place, words });
     }
+}
+
+/// A mistyped variable has no effect, and nothing else would tell.
+fn warn_of_strangers(layers: &mut Layers, host: &Host) {
+    let ours = |name: &str| {
+        let rows = options::rows().filter(|row| row.commands & ETCD != 0);
+        rows.flat_map(Row::names).any(|own| options::variable("ETCD", own) == name)
+    };
+    let strangers = host.variables.iter().filter(|name| name.starts_with("ETCD_") && !ours(name));
+    layers.warnings.extend(strangers.map(|name| format!("unrecognized environment variable {name}")));
 }
 
 fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
@@ -132,7 +150,7 @@ fn split(kind: Kind, value: OsString, commas: bool) -> Vec<OsString> {
 }
 
 /// A value for something that can mean nothing here must not look as if it did.
-fn refuse_foreign(layers: &mut Layers) {
+fn refuse_foreign(layers: &mut Layers, command: Commands) {
     for given in &layers.given {
         let asked = match &given.words {
             Ok(words) => words.first().is_some_and(|word| {
@@ -142,6 +160,14 @@ fn refuse_foreign(layers: &mut Layers) {
             Err(_) => true,
         };
         match given.row.fate {
+            // The file serves every command: what it says to another one is that one's to judge.
+            _ if given.row.commands & (MEMBER | ETCD) != 0 && given.row.commands & command == 0 => {}
+            Fate::Refused(reason) if asked && command == ETCD => {
+                layers.problems.push(Problem::of_sense(&given.place, reason));
+            }
+            Fate::Ignored(reason) if !reason.is_empty() => {
+                layers.warnings.push(format!("{} has no effect: {reason}", given.place));
+            }
             Fate::Refused(reason) if asked => layers.problems.push(Problem::new(&given.place, reason)),
             Fate::Idle(reason) if asked && given.rank == Rank::Flag => {
                 layers.problems.push(Problem::new(&given.place, reason));

@@ -15,13 +15,17 @@
 //! what to write instead. Help and version work whatever else is broken. No password is ever part of a message.
 //! A flag of confd's that can mean nothing here is refused with the reason, never ignored.
 //!
+//! `ctl` is apart: etcdctl's command line has its own rules and its own table, in a folder of that name.
+//!
 //! Leaves out: what the settings do, whether files they name exist (but for the settings file itself), and all
 //! output; `app` prints and picks the exit status.
 
 mod build;
+mod ctl;
 mod file;
 mod invocation;
 mod layers;
+mod member;
 mod options;
 mod pages;
 mod problem;
@@ -38,8 +42,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use invocation::{
-    Check, CheckFormat, Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Parsed, Task,
+    Backup, Check, CheckFormat, Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Parsed, Restore,
+    Task,
 };
+pub use member::{CLUSTER_VERSION, ETCD_VERSION, Member, Proxy};
 pub use pages::command;
 pub use problem::{Problem, Problems};
 
@@ -50,7 +56,9 @@ pub use problem::{Problem, Problems};
 ///
 /// Every bad setting at once.
 pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Parsed, Problems> {
-    let host = Host { etc: PathBuf::from("/etc"), root: nix::unistd::Uid::effective().is_root() };
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    let root = nix::unistd::Uid::effective().is_root();
+    let host = Host { etc: PathBuf::from("/etc"), root, variables };
     parse_on(&host, args, env)
 }
 
@@ -58,6 +66,8 @@ pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Resul
 struct Host {
     etc: PathBuf,
     root: bool,
+    /// The names in the environment.
+    variables: Vec<String>,
 }
 
 fn parse_on(
@@ -65,6 +75,9 @@ fn parse_on(
     args: Vec<OsString>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Parsed, Problems> {
+    if let Some(invocation) = ctl::called(&args, env) {
+        return Ok(Parsed::Ctl(Box::new(invocation)));
+    }
     let call = words::read(args);
     match call.wish {
         words::Wish::Page(page) => pages::text(&page).map(|text| Parsed::Print { text }),

@@ -32,15 +32,27 @@ impl Kind {
 }
 
 /// The commands that settings belong to; a bit each, so that a row can name several.
-pub(super) type Commands = u8;
+pub(super) type Commands = u16;
 pub(super) const RENDER: Commands = 1;
 pub(super) const WATCH: Commands = 2;
 pub(super) const DIFF: Commands = 4;
 pub(super) const CHECK: Commands = 8;
 /// confd's command line, which has no commands.
 pub(super) const CONFD: Commands = 16;
+/// `retune store`: one member of the store.
+pub(super) const MEMBER: Commands = 64;
+/// etcd's command line, which has no commands either.
+pub(super) const ETCD: Commands = 128;
+/// `retune store backup`.
+pub(super) const BACKUP: Commands = 256;
+/// `retune store restore`.
+pub(super) const RESTORE: Commands = 512;
 const STORE: Commands = RENDER | WATCH | DIFF | CONFD;
 const ALL: Commands = STORE | CHECK;
+/// Everything about a store of our own.
+const SERVED: Commands = MEMBER | ETCD | BACKUP | RESTORE;
+/// What speaks to a store as a client.
+const ASKING: Commands = STORE | BACKUP;
 const RUN: Commands = RENDER | WATCH | CONFD;
 
 /// The commands with their names, in the order of the help.
@@ -49,6 +61,13 @@ pub(super) const COMMANDS: &[(&str, Commands, &str)] = &[
     ("watch", WATCH, "Keep files rendered: follow the store, check, swap, reload"),
     ("diff", DIFF, "Show what would change, as a unified diff; touch nothing"),
     ("check", CHECK, "Find mistakes in resources and templates; no store needed"),
+    ("store", MEMBER, "Host one member of the store that etcd's v2 clients speak to"),
+    (
+        "store backup",
+        BACKUP,
+        "Save what a store holds to one file, while it runs or from a stopped member's folder",
+    ),
+    ("store restore", RESTORE, "Make a member of a new cluster from a backup, in an empty folder"),
 ];
 
 /// One option.
@@ -79,9 +98,12 @@ pub(super) enum Fate {
     /// Tuning of the maintained fork that has nothing to tune here, and why. A problem as a flag; in environment
     /// and file, where it may serve another program too, a warning.
     Idle(&'static str),
+    /// One of etcd's that has nothing to do here, and why: a warning wherever it is given, or silence when there is
+    /// nothing to say.
+    Ignored(&'static str),
 }
 
-const fn row(name: &'static str, kind: Kind, commands: Commands, help: &'static str) -> Row {
+pub(super) const fn row(name: &'static str, kind: Kind, commands: Commands, help: &'static str) -> Row {
     let value = match kind {
         Kind::Path | Kind::Paths => "PATH",
         Kind::Span => "SPAN",
@@ -109,11 +131,11 @@ impl Row {
         self.also = names;
         self
     }
-    const fn default(mut self, text: &'static str) -> Self {
+    pub(super) const fn default(mut self, text: &'static str) -> Self {
         self.default = text;
         self
     }
-    const fn takes(mut self, value: &'static str) -> Self {
+    pub(super) const fn takes(mut self, value: &'static str) -> Self {
         self.value = value;
         self
     }
@@ -154,7 +176,7 @@ const MODE: &[Row] = &[
 
 const WHAT: &[Row] = &[
     row("confdir", Kind::Path, ALL, "Folder that holds conf.d and templates"),
-    row("config-file", Kind::Path, ALL, "Settings file"),
+    row("config-file", Kind::Path, ALL | MEMBER | BACKUP | RESTORE, "Settings file"),
     row("prefix", Kind::Text, ALL, "Key prefix, in place of each resource's own").takes("KEY"),
     row("resource", Kind::List, ALL, "Only this resource, by file name; may be repeated").takes("NAME"),
     row(
@@ -176,19 +198,20 @@ const SOURCE: &[Row] = &[
     row("srv-domain", Kind::Text, STORE, "Find the nodes through SRV record _BACKEND._tcp.DOMAIN.")
         .takes("DOMAIN"),
     row("srv-record", Kind::Text, STORE, "Find the nodes through this SRV record").takes("RECORD"),
-    row("client-cert", Kind::Path, STORE, "PEM file of the client certificate"),
-    row("client-key", Kind::Path, STORE, "PEM file of the client certificate's key"),
-    row("client-ca-keys", Kind::Path, STORE, "PEM file of the authorities to trust").also(&["client-cakeys"]),
-    row("client-insecure", Kind::Switch, STORE, "Accept any server certificate; for tests only"),
-    row("username", Kind::Text, STORE, "User name at the store").takes("NAME"),
+    row("client-cert", Kind::Path, ASKING, "PEM file of the client certificate"),
+    row("client-key", Kind::Path, ASKING, "PEM file of the client certificate's key"),
+    row("client-ca-keys", Kind::Path, ASKING, "PEM file of the authorities to trust")
+        .also(&["client-cakeys"]),
+    row("client-insecure", Kind::Switch, ASKING, "Accept any server certificate; for tests only"),
+    row("username", Kind::Text, ASKING, "User name at the store").takes("NAME"),
     row(
         "password",
         Kind::Text,
-        STORE,
+        ASKING,
         "Password at the store; shows in process lists, so prefer --password-file",
     ),
-    row("password-file", Kind::Path, STORE, "File that holds the password"),
-    row("basic-auth", Kind::Switch, STORE, "Log in with --username; on when that is given, off with =false"),
+    row("password-file", Kind::Path, ASKING, "File that holds the password"),
+    row("basic-auth", Kind::Switch, ASKING, "Log in with --username; on when that is given, off with =false"),
     row("file", Kind::Paths, STORE, "File or folder of the file backend; may be repeated"),
     row("filter", Kind::Text, STORE, "Which files of a folder count").takes("GLOB").default("*"),
 ];
@@ -216,9 +239,9 @@ const REPORT: &[Row] = &[
     row("format", REPORTS, CHECK, "Shape of the report").default("text"),
     row("output", FORMATS, RENDER | DIFF, "Shape of the result").default("text"),
     row("context", Kind::Number, DIFF, "Unchanged lines around each change").default("3"),
-    row("log-level", LEVELS, ALL, "Least urgent log line to write").default("info"),
-    row("log-format", FORMATS, ALL, "Shape of log lines").default("text"),
-    row("color", COLOURS, ALL, "When to colour").also(&["colour"]).default("auto"),
+    row("log-level", LEVELS, ALL | SERVED, "Least urgent log line to write").default("info"),
+    row("log-format", FORMATS, ALL | SERVED, "Shape of log lines").default("text"),
+    row("color", COLOURS, ALL | SERVED, "When to colour").also(&["colour"]).default("auto"),
 ];
 
 const VAULT: &str = "it belongs to the vault backend, which this version does not read; remove it";
@@ -276,13 +299,24 @@ pub(super) const GROUPS: &[(&str, &[Row])] = &[
     ("Resources", WHAT),
     ("Source", SOURCE),
     ("Bounds", BOUNDS),
+    ("Backup", super::member::BACKUP_ROWS),
+    ("Member", super::member::MEMBER_ROWS),
+    ("Cluster", super::member::CLUSTER_ROWS),
+    ("Transport", super::member::TRANSPORT_ROWS),
     ("Report", REPORT),
     ("Foreign to this version", FOREIGN),
+    ("Without effect", super::member::IGNORED_ROWS),
 ];
 
 /// Every row.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     GROUPS.iter().flat_map(|(_, rows)| rows.iter())
+}
+
+/// The row of a flag, spelled exactly or by another of its names; of several, the one of these commands.
+pub(super) fn flag_of(commands: Commands, name: &str) -> Option<&'static Row> {
+    let mut own = rows().filter(|row| row.commands & commands != 0);
+    own.find(|row| row.names().any(|own| own == name)).or_else(|| flag(name))
 }
 
 /// The row of a flag, spelled exactly or by another of its names.
@@ -312,5 +346,6 @@ pub(super) fn variable(start: &str, name: &str) -> String {
 
 /// What a command is called in messages.
 pub(super) fn title(command: Commands) -> &'static str {
-    COMMANDS.iter().find(|(_, own, _)| *own == command).map_or("confd's command line", |(name, _, _)| name)
+    let without = if command == ETCD { "etcd's command line" } else { "confd's command line" };
+    COMMANDS.iter().find(|(_, own, _)| *own == command).map_or(without, |(name, _, _)| name)
 }

@@ -4,7 +4,9 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
 
-use super::options::{COMMANDS, CONFD, Commands, Fate, GROUPS, Kind, Row};
+use super::ctl;
+use super::member;
+use super::options::{COMMANDS, CONFD, Commands, ETCD, Fate, GROUPS, Kind, Row};
 use super::problem::{Problem, Problems};
 use super::words::{Page, command_names, no_command};
 
@@ -15,6 +17,8 @@ const LAYERS: &str = "Settings come from flags, then the environment (RETUNE_NOD
 const LAYERS_CONFD: &str = "Settings come from flags, then the environment (CONFD_NODE for -node), then confd.toml, then \
                             the defaults.\nFlags may be written with one dash or two, as in -log-level=debug; a switch is \
                             turned off with -watch=false.";
+const LAYERS_ETCD: &str = "Settings come from flags, then the environment (ETCD_DATA_DIR for --data-dir), then the \
+                           defaults.\nExit status: 0 stopped when told to, 1 it could not run, 2 a flag is wrong.";
 
 /// The whole command line as clap describes it: for help, completions and man pages.
 #[must_use]
@@ -25,11 +29,20 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .after_help(
             "Called by the name confd, or with flags and no command, it takes confd's command line: \
-             `retune help confd`.",
+             `retune help confd`; called by the name etcd, it takes etcd's: `retune help etcd`.",
         );
     for (name, bit, about) in COMMANDS {
-        root = root.subcommand(with_options(Command::new(*name).about(*about), *bit).after_help(LAYERS));
+        let (parent, own) = match name.split_once(' ') {
+            Some((parent, own)) => (Some(parent), own),
+            None => (None, *name),
+        };
+        let command = with_options(Command::new(own).about(*about), *bit).after_help(LAYERS);
+        root = match parent {
+            Some(parent) => root.mut_subcommand(parent, |parent| parent.subcommand(command)),
+            None => root.subcommand(command),
+        };
     }
+    root = root.subcommand(ctl::described());
     let shell = Arg::new("shell")
         .value_name("SHELL")
         .required(true)
@@ -50,9 +63,17 @@ fn confd() -> Command {
     with_options(root, CONFD).after_help(LAYERS_CONFD)
 }
 
+fn etcd() -> Command {
+    let about = "Takes etcd's command line: hosts one member of a store with etcd's v2 API";
+    let root = Command::new("etcd").version(env!("CARGO_PKG_VERSION")).about(about);
+    with_options(root, ETCD).after_help(LAYERS_ETCD)
+}
+
 fn with_options(mut command: Command, bit: Commands) -> Command {
     for (heading, rows) in GROUPS {
-        let shown = rows.iter().filter(|row| row.commands & bit != 0 && !matches!(row.fate, Fate::Idle(_)));
+        let shown = rows
+            .iter()
+            .filter(|row| row.commands & bit != 0 && !matches!(row.fate, Fate::Idle(_) | Fate::Ignored(_)));
         for row in shown {
             command = command.arg(arg(row, bit).help_heading(*heading));
         }
@@ -66,6 +87,8 @@ fn arg(row: &'static Row, bit: Commands) -> Arg {
         ("confdir", _) => "/etc/retune, or /etc/confd when only that exists",
         ("config-file", CONFD) => "/etc/confd/confd.toml",
         ("config-file", _) => "/etc/retune/retune.toml",
+        ("data-dir", _) => "NAME.etcd in the working folder",
+        ("initial-cluster", _) => "NAME with --initial-advertise-peer-urls",
         ("state-dir", _) => "/var/lib/retune for root, else ~/.local/state/retune",
         _ => row.default,
     };
@@ -89,6 +112,7 @@ fn arg(row: &'static Row, bit: Commands) -> Arg {
 /// The text of a page.
 pub(super) fn text(page: &Page) -> Result<String, Problems> {
     match page {
+        Page::EtcdVersion => Ok(member::version_lines()),
         Page::Version => Ok(format!("retune {}\n", env!("CARGO_PKG_VERSION"))),
         Page::Help { topic, long } => Ok(help(*topic, *long)),
         Page::Completions(shell) => completions(shell),
@@ -97,6 +121,9 @@ pub(super) fn text(page: &Page) -> Result<String, Problems> {
 }
 
 fn help(topic: Option<&str>, long: bool) -> String {
+    if topic == Some("ctl") {
+        return ctl::page();
+    }
     let mut command = find(topic).unwrap_or_else(command);
     let text = if long { command.render_long_help() } else { command.render_help() };
     let mut text = text.to_string();
@@ -108,14 +135,20 @@ fn help(topic: Option<&str>, long: bool) -> String {
 
 /// A command by its name, its usage line complete; the whole for no name.
 fn find(topic: Option<&str>) -> Option<Command> {
-    if topic == Some("confd") {
-        return Some(confd());
+    match topic {
+        Some("confd") => return Some(confd()),
+        Some("etcd") => return Some(etcd()),
+        _ => {}
     }
     let mut root = command();
     root.build();
     match topic {
         None => Some(root),
-        Some(topic) => root.find_subcommand(topic).cloned(),
+        Some(topic) => {
+            let mut words = topic.split(' ');
+            let first = root.find_subcommand(words.next()?)?;
+            words.try_fold(first, |command, word| command.find_subcommand(word)).cloned()
+        }
     }
 }
 
@@ -126,7 +159,13 @@ fn completions(shell: &str) -> Result<String, Problems> {
     })?;
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut command(), "retune", &mut out);
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    let script = String::from_utf8_lossy(&out).into_owned();
+    Ok(match shell {
+        Shell::Bash => ctl::bash(&script),
+        Shell::Zsh => ctl::zsh(&script),
+        Shell::Fish => ctl::fish(&script),
+        _ => script,
+    })
 }
 
 fn man(topic: Option<&str>) -> Result<String, Problems> {

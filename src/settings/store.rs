@@ -116,7 +116,8 @@ fn default_nodes(backend: Backend, command: Commands, env: &dyn Fn(&str) -> Opti
     vec![format!("http://127.0.0.1:{port}")]
 }
 
-fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
+/// TLS towards the store.
+pub(super) fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
     let mut tls = Tls {
         ca: read.path("client-ca-keys"),
         cert: read.path("client-cert"),
@@ -135,7 +136,8 @@ fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
     tls
 }
 
-fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
+/// Who one is to the store.
+pub(super) fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
     let wanted = read.switch("basic-auth");
     let username = read.text("username");
     let given = read.rank("password-file").is_some() || read.rank("password").is_some();

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use super::options::{self, COMMANDS, CONFD, Commands, Fate, Kind, Row};
+use super::options::{self, BACKUP, COMMANDS, CONFD, Commands, ETCD, Fate, Kind, RESTORE, Row};
 use super::problem::Problem;
 use super::suggest::nearest;
 
@@ -30,6 +30,8 @@ pub(super) enum Wish {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Page {
     Version,
+    /// The four lines that etcd's `-version` has.
+    EtcdVersion,
     /// Help for the whole (no topic), a command or `confd`.
     Help {
         topic: Option<&'static str>,
@@ -56,7 +58,8 @@ enum Piece {
     Word { word: OsString, maybe_value: bool },
 }
 
-const PAGES: &[&str] = &["completions", "man", "help"];
+// `ctl` reads its own words; here it is only a name that help and suggestions know.
+const PAGES: &[&str] = &["ctl", "completions", "man", "help"];
 
 /// The names of everything that can stand behind `retune`.
 pub(super) fn command_names() -> impl Iterator<Item = &'static str> {
@@ -67,8 +70,16 @@ pub(super) fn command_names() -> impl Iterator<Item = &'static str> {
 pub(super) fn read(args: Vec<OsString>) -> Call {
     let mut args = args.into_iter();
     let program = args.next().unwrap_or_default();
-    let pieces = scan(args);
-    let called_confd = Path::new(&program).file_name() == Some(OsStr::new("confd"));
+    let called = Path::new(&program).file_name();
+    let called_confd = called == Some(OsStr::new("confd"));
+    if called == Some(OsStr::new("etcd")) {
+        return run(ETCD, scan(args, ETCD), None);
+    }
+    let args: Vec<OsString> = args.collect();
+    if let Some(command) = deeper(&args).filter(|_| !called_confd) {
+        return run(command, scan(args.into_iter().skip(2), command), None);
+    }
+    let pieces = scan(args.into_iter(), 0);
     let first = pieces.iter().position(|piece| matches!(piece, Piece::Word { .. }));
     let first_word = first.and_then(|at| match &pieces[at] {
         Piece::Word { word, .. } => word.to_str(),
@@ -87,11 +98,18 @@ pub(super) fn read(args: Vec<OsString>) -> Call {
     }
 }
 
+/// The command of two words that a command line begins with.
+fn deeper(words: &[OsString]) -> Option<Commands> {
+    let [first, second, ..] = words else { return None };
+    let typed = format!("{} {}", first.to_str()?, second.to_str()?);
+    COMMANDS.iter().find(|(name, ..)| *name == typed).map(|(_, command, _)| *command)
+}
+
 fn is_flag(piece: &Piece) -> bool {
     matches!(piece, Piece::Option(_) | Piece::Unknown { .. } | Piece::NoValue { .. })
 }
 
-fn scan(words: impl Iterator<Item = OsString>) -> Vec<Piece> {
+fn scan(words: impl Iterator<Item = OsString>, commands: Commands) -> Vec<Piece> {
     let mut words = words.peekable();
     let mut pieces: Vec<Piece> = Vec::new();
     while let Some(word) = words.next() {
@@ -111,7 +129,7 @@ fn scan(words: impl Iterator<Item = OsString>) -> Vec<Piece> {
         };
         let spelled = String::from_utf8_lossy(head).into_owned();
         let name = spelled.strip_prefix("--").or_else(|| spelled.strip_prefix('-')).unwrap_or(&spelled);
-        pieces.push(match (options::flag(name), name) {
+        pieces.push(match (options::flag_of(commands, name), name) {
             (Some(row), _) => match tail.or_else(|| value_of(row, &mut words)) {
                 Some(value) => Piece::Option(Typed { row, spelled, value }),
                 None => Piece::NoValue { spelled },
@@ -133,6 +151,7 @@ fn value_of(row: &Row, words: &mut impl Iterator<Item = OsString>) -> Option<OsS
 fn wanted_page(pieces: &[Piece], topic: Option<&'static str>) -> Option<Call> {
     let page = pieces.iter().find_map(|piece| match piece {
         Piece::Help { long } => Some(Page::Help { topic, long: *long }),
+        Piece::Version if topic == Some("etcd") => Some(Page::EtcdVersion),
         Piece::Version => Some(Page::Version),
         _ => None,
     })?;
@@ -140,7 +159,11 @@ fn wanted_page(pieces: &[Piece], topic: Option<&'static str>) -> Option<Call> {
 }
 
 fn run(command: Commands, pieces: Vec<Piece>, own_name_at: Option<usize>) -> Call {
-    let topic = if command == CONFD { "confd" } else { options::title(command) };
+    let topic = match command {
+        CONFD => "confd",
+        ETCD => "etcd",
+        _ => options::title(command),
+    };
     if let Some(call) = wanted_page(&pieces, Some(topic)) {
         return call;
     }
@@ -154,6 +177,12 @@ fn run(command: Commands, pieces: Vec<Piece>, own_name_at: Option<usize>) -> Cal
             Piece::Word { .. } if Some(at) == own_name_at => {}
             // It may be the value of a flag nobody knows, perhaps a password: that flag is reported already.
             Piece::Word { maybe_value: true, .. } => {}
+            Piece::Word { word, .. }
+                if command & (BACKUP | RESTORE) != 0 && !call.typed.iter().any(is_file) =>
+            {
+                let row = options::flag("backup-file").expect("it is in the table");
+                call.typed.push(Typed { row, spelled: word.to_string_lossy().into_owned(), value: word });
+            }
             Piece::Word { word, .. } => match backend_word(command, &word) {
                 Some(typed) => call.typed.push(typed),
                 None => call.problems.push(stray(command, &word)),
@@ -162,6 +191,10 @@ fn run(command: Commands, pieces: Vec<Piece>, own_name_at: Option<usize>) -> Cal
         }
     }
     call
+}
+
+fn is_file(typed: &Typed) -> bool {
+    typed.row.name == "backup-file"
 }
 
 /// The maintained fork names the backend as a word: `confd etcd --onetime`.
@@ -182,6 +215,7 @@ fn misplaced(command: Commands, typed: &Typed) -> Option<Problem> {
         .filter(|(_, own, _)| typed.row.commands & own != 0)
         .map(|(name, ..)| *name)
         .chain((typed.row.commands & CONFD != 0).then_some("confd's command line"))
+        .chain((typed.row.commands == ETCD).then_some("etcd's command line"))
         .collect();
     let says = format!("{} does not take it; it belongs to {}", options::title(command), homes.join(", "));
     let hint = match typed.row.name {
@@ -195,20 +229,29 @@ fn misplaced(command: Commands, typed: &Typed) -> Option<Problem> {
 fn unknown(command: Commands, spelled: &str) -> Problem {
     let name = spelled.trim_start_matches('-');
     let known = options::rows().filter(|row| row.commands & command != 0 && row.fate == Fate::Used);
-    let help = if command == CONFD {
-        "`confd -h`".to_owned()
-    } else {
-        format!("`retune {} -h`", options::title(command))
+    let help = match command {
+        CONFD => "`confd -h`".to_owned(),
+        ETCD => "`etcd -h`".to_owned(),
+        _ => format!("`retune {} -h`", options::title(command)),
     };
     let says = match nearest(name, known.map(|row| row.name)) {
         Some(near) => format!("no such flag; did you mean --{near}?"),
         None => format!("no such flag; {help} lists them"),
     };
-    Problem::new(spelled, says)
+    let place = if command == ETCD {
+        // Go's sentence, which scripts look for.
+        format!("flag provided but not defined: -{name}")
+    } else {
+        spelled.to_owned()
+    };
+    Problem::new(place, says)
 }
 
 fn stray(command: Commands, word: &OsStr) -> Problem {
     let word = word.to_string_lossy();
+    if command == ETCD {
+        return Problem::of_sense("etcd", format!("'{word}' is not a valid flag"));
+    }
     let says = if matches!(&*word, "true" | "false") {
         format!("no flag takes this word; a switch's value is written with an equals sign: --noop={word}")
     } else {
@@ -239,15 +282,24 @@ fn page(name: &'static str, pieces: Vec<Piece>, own_name_at: usize) -> Call {
             _ => {}
         }
     }
+    if let Some(both) =
+        words.get(..2).map(|two| two.join(" ")).filter(|both| command_names().any(|name| name == both))
+    {
+        words = vec![both];
+    }
     if let Some(extra) = words.get(1) {
         problems.push(Problem::new(extra, format!("`retune {name}` takes one word at most")));
     }
     let word = words.into_iter().next();
     let page = match (name, word) {
         ("completions", Some(shell)) => Some(Page::Completions(shell)),
+        ("ctl", _) => {
+            problems.push(Problem::new("ctl", "is the first word; the options it takes come behind it"));
+            None
+        }
         ("man", word) => Some(Page::Man(word)),
         ("help", None) => Some(Page::Help { topic: None, long: true }),
-        ("help", Some(word)) => match command_names().chain(["confd"]).find(|known| *known == word) {
+        ("help", Some(word)) => match command_names().chain(["confd", "etcd"]).find(|known| *known == word) {
             Some(topic) => Some(Page::Help { topic: Some(topic), long: true }),
             None => {
                 problems.push(no_command(&word));

@@ -168,10 +168,17 @@ fn the_password_comes_from_the_stronger_layer_be_it_file_or_word() {
     assert!(machine.run("retune render --username u --basic-auth=false").source.login.is_none());
 }
 
+/// A command with the words that it cannot do without.
+fn whole(name: &str, bit: options::Commands) -> String {
+    let file = bit & (options::BACKUP | options::RESTORE) != 0;
+    format!("{name}{}", if file { " saved" } else { "" })
+}
+
 #[test]
 fn every_default_the_help_shows_is_the_default_that_holds() {
     let machine = Machine::new();
     for (name, bit, _) in options::COMMANDS {
+        let name = whole(name, *bit);
         let plain = format!("{:?}", machine.run(&format!("retune {name}")));
         for row in options::rows() {
             if row.commands & bit != 0 && !row.default.is_empty() {
@@ -187,6 +194,7 @@ fn every_default_the_help_shows_is_the_default_that_holds() {
 fn every_word_the_help_offers_is_understood() {
     let machine = Machine::new();
     for (name, bit, _) in options::COMMANDS {
+        let name = whole(name, *bit);
         for row in options::rows().filter(|row| row.commands & bit != 0) {
             if let options::Kind::Choice(words) = row.kind {
                 for word in words {

@@ -1,8 +1,12 @@
 //! Tests of the room as a whole: words, environment and file in, structs or problems out.
 
+mod backup;
+mod cluster;
 mod confd;
 mod layering;
+mod member;
 mod pages;
+mod proxy;
 mod retune;
 
 use std::ffi::OsString;
@@ -14,11 +18,13 @@ struct Machine {
     dir: tempfile::TempDir,
     env: Vec<(&'static str, String)>,
     root: bool,
+    variables: Vec<String>,
 }
 
 impl Machine {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), env: vec![("HOME", "/home/u".to_owned())], root: false }
+        let env = vec![("HOME", "/home/u".to_owned())];
+        Self { dir: tempfile::tempdir().unwrap(), env, root: false, variables: Vec::new() }
     }
 
     fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -34,7 +40,8 @@ impl Machine {
     }
 
     fn parse(&self, words: &[&str]) -> Result<Parsed, Problems> {
-        let host = Host { etc: self.dir.path().to_owned(), root: self.root };
+        let host =
+            Host { etc: self.dir.path().to_owned(), root: self.root, variables: self.variables.clone() };
         let env = |name: &str| self.env.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
         parse_on(&host, words.iter().map(OsString::from).collect(), &env)
     }

@@ -1,0 +1,102 @@
+//! `retune store backup` and `retune store restore`.
+
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+
+use super::commands::could_not_run;
+use super::exit::Exit;
+use super::print;
+use crate::client::{Client, ClientError, Config, Credentials, Trust};
+use crate::consensus::{self, OpenError, Saving};
+use crate::settings::{Backup, Restore};
+use crate::source;
+
+/// Where a running member hands out what the store holds.
+const PATH: &str = "/retune/snapshot";
+/// The progress is told again after so many bytes.
+const STEP: u64 = 4 << 20;
+
+/// Saves a store to a file.
+pub(super) async fn backup(source: source::Settings, what: Backup) -> Exit {
+    let saved = match what.data_dir.clone() {
+        None => fetch(source, &what).await,
+        Some(data_dir) => {
+            let work = tokio::task::spawn_blocking(move || {
+                let saving = Saving::begin(&what.file, what.force)?;
+                let (copied, length) = consensus::save(&data_dir, saving)?;
+                let (file, from) = (what.file.display(), data_dir.display());
+                let consensus::Copied { index, nodes } = copied;
+                Ok::<String, OpenError>(format!(
+                    "saved {nodes} keys up to index {index} from {from} to {file}, {length} bytes\n"
+                ))
+            });
+            work.await.context("saving").and_then(|saved| Ok(saved?))
+        }
+    };
+    match saved {
+        Ok(says) => print(&says),
+        Err(error) => could_not_run(&error),
+    }
+}
+
+/// The two things that a download may fail of.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    #[error("{0}")]
+    File(#[from] OpenError),
+}
+
+async fn fetch(source: source::Settings, what: &Backup) -> anyhow::Result<String> {
+    let source::Settings { nodes, scheme, tls, login, timeout, .. } = source;
+    let trust = Trust { ca: tls.ca, cert: tls.cert, key: tls.key, insecure: tls.insecure };
+    let client = Client::new(&Config { nodes, srv_record: None, scheme, trust, timeout })?;
+    let login = login.map(|login| {
+        Credentials { name: login.username, password: login.password.expose().to_owned() }.basic()
+    });
+    let mut saving = Saving::begin(&what.file, what.force)?;
+    let terminal = std::io::stderr().is_terminal();
+    let (mut got, mut told) = (0_u64, 0_u64);
+    let take = |bytes: &[u8]| -> Result<(), FetchError> {
+        got += bytes.len() as u64;
+        if terminal && got - told >= STEP {
+            told = got;
+            eprint!("\r{} MiB", got >> 20);
+        }
+        Ok(saving.write(bytes)?)
+    };
+    let fetched = client.download(PATH, login.as_ref(), take).await;
+    if told > 0 {
+        eprint!("\r");
+    }
+    let fetched = fetched?;
+    let (length, taken) = saving.finish()?;
+    let index = fetched.index.unwrap_or_default();
+    let (file, node, when) = (what.file.display(), fetched.node, date(taken));
+    Ok(format!("saved everything up to index {index} from {node} to {file}, {length} bytes, taken {when}\n"))
+}
+
+/// Makes a member of a new group from a file.
+pub(super) async fn restore(what: Restore) -> Exit {
+    let work = tokio::task::spawn_blocking(move || {
+        let restored = consensus::restore(&what.file, &what.member)?;
+        Ok::<_, OpenError>((restored, what))
+    });
+    match work.await.context("restoring").and_then(|restored| Ok(restored?)) {
+        Ok((restored, what)) => {
+            let consensus::Restored { index, nodes, taken } = restored;
+            let (file, to, when) = (what.file.display(), what.member.data_dir.display(), date(taken));
+            print(&format!("restored {nodes} keys up to index {index} from {file}, taken {when}, to {to}\n"))
+        }
+        Err(error) => could_not_run(&error),
+    }
+}
+
+fn date(time: crate::keyspace::Time) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(time)).map_or_else(
+        |_| "at an unknown time".to_owned(),
+        |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
+}

@@ -1,0 +1,113 @@
+//! `retune store --proxy on`, also `etcd -proxy on`: a port that leads to the members of a cluster.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use super::exit::Exit;
+use super::notify::Notifier;
+use super::store::{failed_to_start, stop_signal, tell};
+use crate::api::{Proxy, ProxyHandle};
+use crate::reloader::Phase;
+use crate::settings::{self, Dialect};
+use crate::stop::{Ended, Loops, Signal, Signals, Stop};
+
+/// How long clients may take to hear their answers after a stop signal.
+const DRAIN: Duration = Duration::from_secs(4);
+
+/// Forwards until a signal, or until it fails.
+pub(super) fn proxy(proxy: &settings::Proxy, dialect: Dialect) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(proxy.workers)
+        .thread_name("serve")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failed_to_start(&error.into(), dialect),
+    };
+    let exit = match runtime.block_on(serve(&proxy.proxy, dialect)) {
+        Ok(None) => Exit::Done,
+        Ok(Some(ended)) => {
+            tracing::error!("{ended}");
+            Exit::NotAsWished
+        }
+        Err(error) => failed_to_start(&error, dialect),
+    };
+    runtime.shutdown_background();
+    exit
+}
+
+/// Starts everything and waits for its end: `None` when that was asked for.
+async fn serve(settings: &crate::api::ProxySettings, dialect: Dialect) -> anyhow::Result<Option<Ended>> {
+    let mut signals = Signals::listen()?;
+    tracing::info!("proxy: this proxy supports v2 API only!");
+    let proxy = Proxy::open(settings).context("cannot start as a proxy")?;
+    let (bound, handle) = (proxy.client_urls(), proxy.handle());
+    tell(&bound, dialect);
+    let stop = Stop::new();
+    let mut loops = Loops::new(stop.clone());
+    let (phase, told) = watch::channel(Phase::Starting("asking for the members".to_owned()));
+    if let Some(notifier) = Notifier::from_environment() {
+        loops.spawn("notify", notifier.follow(told, stop.clone()));
+    }
+    loops.spawn("status", report(handle.clone(), phase.clone(), stop.clone()));
+    let serving = move || {
+        for url in bound {
+            tracing::info!("v2 proxy started listening on client requests on \"{url}\"");
+        }
+    };
+    loops.spawn("proxy", proxy.run(serving, stop));
+    let ended = tokio::select! {
+        ended = loops.first_failure() => Some(ended),
+        () = heed(&mut signals, &handle) => None,
+    };
+    phase.send_replace(Phase::Stopping);
+    tracing::info!("stopping");
+    tokio::select! {
+        late = loops.drain(DRAIN) => if !late.is_empty() {
+            tracing::warn!("did not end in time: {}", late.join(", "));
+        },
+        () = stop_signal(&mut signals) => tracing::warn!("told to stop again: not waiting any longer"),
+    }
+    Ok(ended)
+}
+
+/// Tells the service manager. A proxy is ready once it answers, also when that is to say that no member is there: it
+/// is not the unit that would have to be started anew.
+async fn report(mut handle: ProxyHandle, phase: watch::Sender<Phase>, stop: Stop) -> Result<(), Infallible> {
+    loop {
+        tokio::select! {
+            () = handle.refreshed() => {}
+            () = stop.wait() => return Ok(()),
+        }
+        let status = match handle.endpoints().as_slice() {
+            [] => "no member answers".to_owned(),
+            endpoints => format!("forwarding to {}", endpoints.join(" ")),
+        };
+        phase.send_if_modified(|now| {
+            let next = Phase::Ready(status);
+            let news = !matches!(now, Phase::Stopping) && *now != next;
+            if news {
+                *now = next;
+            }
+            news
+        });
+    }
+}
+
+/// Heeds signals until one asks for the end.
+async fn heed(signals: &mut Signals, handle: &ProxyHandle) {
+    loop {
+        match signals.next().await {
+            Signal::Stop | Signal::StopNow => return,
+            Signal::Reread => {
+                tracing::info!("SIGHUP: asking for the members");
+                handle.refresh();
+            }
+            Signal::Dump => tracing::info!("endpoints in use: {:?}", handle.endpoints()),
+        }
+    }
+}

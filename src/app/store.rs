@@ -1,0 +1,294 @@
+//! `retune store`, also called `etcd`: one member, its client port in front of it.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use super::exit::Exit;
+use super::notify::Notifier;
+use super::{logging, print};
+use crate::api::{self, Server};
+use crate::consensus::{self, Handle, Node, OpenError, PeerServer, Start, Survey};
+use crate::reloader::Phase;
+use crate::settings::{CLUSTER_VERSION, Dialect, ETCD_VERSION, Member};
+use crate::stop::{Ended, Loops, Signal, Signals, Stop};
+use crate::tls::Connector;
+
+/// How long clients may take to hear their answers after a stop signal, and then the disk to take what is left.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// How long the members of a cluster to join are asked, and those of a new one.
+const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(300);
+const NEW_PATIENCE: Duration = Duration::from_millis(700);
+/// After so long without a leader, a member that was there before serves reads.
+const LEADERLESS: Duration = Duration::from_secs(3);
+
+/// Hosts a member until a signal, or until it fails.
+pub(super) fn store(member: Member, dialect: Dialect) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(member.workers)
+        .thread_name("serve")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failed_to_start(&error.into(), dialect),
+    };
+    let exit = match runtime.block_on(serve(member, dialect)) {
+        Ok(None) => Exit::Done,
+        Ok(Some(ended)) => {
+            tracing::error!("{ended}");
+            Exit::NotAsWished
+        }
+        Err(error) => failed_to_start(&error, dialect),
+    };
+    runtime.shutdown_background();
+    exit
+}
+
+/// etcd knows no status of its own for this.
+pub(super) fn failed_to_start(error: &anyhow::Error, dialect: Dialect) -> Exit {
+    tracing::error!("{error:#}");
+    if dialect == Dialect::Etcd { Exit::NotAsWished } else { Exit::CouldNotRun }
+}
+
+/// Starts everything and waits for its end: `None` when that was asked for.
+async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<Ended>> {
+    let mut signals = Signals::listen()?;
+    // The ports first: whether they are free is known at once, and replaying a long log is not repeated for nothing.
+    let server = Server::bind(&member.api).context("cannot listen for clients")?;
+    let peers = PeerServer::open(&member.consensus).context("cannot listen for other members")?;
+    let bound = server.client_urls();
+    for url in &mut member.consensus.client_urls {
+        *url = with_port(url, &bound);
+    }
+    let opened = tokio::select! {
+        node = open(member.consensus.clone()) => node?,
+        // Nothing was promised to anyone yet, and a folder is fit for being left at any moment.
+        () = stop_signal(&mut signals) => return Ok(None),
+    };
+    // The others decided that: there is nothing left to do, and nothing is amiss.
+    let Some(node) = opened else { return Ok(None) };
+    tell(&bound, dialect);
+    for url in peers.urls() {
+        tracing::info!("listening for peers on {url}");
+    }
+    let handle = node.handle();
+    let (stop, stop_node) = (Stop::new(), Stop::new());
+    let (mut outer, mut inner) = (Loops::new(stop.clone()), Loops::new(stop_node.clone()));
+    let (phase, told) = watch::channel(Phase::Starting("waiting for a leader".to_owned()));
+    if let Some(notifier) = Notifier::from_environment() {
+        outer.spawn("notify", notifier.follow(told, stop.clone()));
+    }
+    inner.spawn("consensus", node.run(peers, stop_node));
+    outer.spawn("api", serve_clients(server, handle.clone(), info(&member), stop.clone()));
+    outer.spawn("announce", announce(handle.clone(), phase.clone(), stop));
+    let ended = tokio::select! {
+        ended = outer.first_failure() => Some(ended),
+        ended = inner.first_failure() => Some(ended),
+        () = heed(&mut signals, &handle) => None,
+    };
+    phase.send_replace(Phase::Stopping);
+    tracing::info!("stopping");
+    let work = async {
+        // Another member leads on while this one's clients hear their last answers.
+        let ((), mut late) = tokio::join!(handle.hand_over(), outer.drain(DRAIN));
+        // Then the replica: an answer to a write needs it.
+        late.extend(inner.drain(DRAIN).await);
+        if !late.is_empty() {
+            tracing::warn!("did not end in time: {}", late.join(", "));
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop_signal(&mut signals) => tracing::warn!("told to stop again: not waiting any longer"),
+    }
+    if handle.removed() {
+        tracing::warn!("{}", consensus::Failure::Removed);
+        return Ok(None);
+    }
+    Ok(ended)
+}
+
+/// Opens the data folder. For an empty one the other members are asked first: whether there is a cluster to join, or one
+/// that knows this member already. `None`: the cluster let this member go.
+async fn open(settings: consensus::Settings) -> anyhow::Result<Option<Node>> {
+    let new = consensus::is_new(&settings.data_dir);
+    let found = if new { survey(&settings).await? } else { None };
+    if new && found.is_none() && settings.start == Start::Join {
+        // Before anything is made in the folder.
+        anyhow::bail!(
+            "none of the other members in --initial-cluster could be asked about the cluster to join: is one of them running, \
+             and can it be reached from here?"
+        );
+    }
+    let opening = tokio::task::spawn_blocking(move || Node::open(settings, found.as_ref()));
+    match opening.await.context("opening the data folder")? {
+        Ok(node) => Ok(Some(node)),
+        Err(removed @ OpenError::Removed { .. }) => {
+            tracing::warn!("{removed}");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn survey(settings: &consensus::Settings) -> anyhow::Result<Option<Survey>> {
+    let others = settings.initial_cluster.iter().filter(|(name, _)| *name != settings.name);
+    let urls: Vec<String> = others.map(|(_, url)| url.clone()).collect();
+    if urls.is_empty() {
+        return Ok(None);
+    }
+    let connector = settings.peer_tls.as_ref().map(Connector::open).transpose()?;
+    // Members of a new cluster start together, and need not wait for each other to find that out.
+    if settings.start != Start::Join {
+        return Ok(consensus::survey(&urls, connector.as_ref(), NEW_PATIENCE).await);
+    }
+    let until = Instant::now() + JOIN_PATIENCE;
+    loop {
+        let found = consensus::survey(&urls, connector.as_ref(), JOIN_PATIENCE).await;
+        // One that lags behind may not have heard of this one yet.
+        let listed = found.as_ref().is_some_and(|found| {
+            found
+                .members
+                .iter()
+                .any(|member| member.peer_urls.iter().all(|url| settings.peer_urls.contains(url)))
+        });
+        if listed || Instant::now() >= until {
+            return Ok(found);
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+fn info(member: &Member) -> api::Info {
+    api::Info {
+        name: member.consensus.name.clone(),
+        server_version: ETCD_VERSION.to_owned(),
+        cluster_version: CLUSTER_VERSION.to_owned(),
+        set_log_level: Some(|level| {
+            logging::set_level(match level {
+                api::LogLevel::Error => tracing::Level::ERROR,
+                api::LogLevel::Warn => tracing::Level::WARN,
+                api::LogLevel::Info => tracing::Level::INFO,
+                api::LogLevel::Debug => tracing::Level::DEBUG,
+                api::LogLevel::Trace => tracing::Level::TRACE,
+            });
+        }),
+    }
+}
+
+/// One line on stdout for each port: with port 0 there is no other way to learn it. etcd prints nothing.
+pub(super) fn tell(bound: &[String], dialect: Dialect) {
+    for url in bound {
+        tracing::info!("listening for clients on {url}");
+        if dialect != Dialect::Etcd {
+            print(&format!("listening for clients on {url}\n"));
+        }
+    }
+}
+
+/// `url` with the port that was bound in place of port 0.
+fn with_port(url: &str, bound: &[String]) -> String {
+    let Some(head) = url.strip_suffix(":0") else {
+        return url.to_owned();
+    };
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    let same = bound.iter().find(|own| own.starts_with(&format!("{scheme}://")));
+    match same.and_then(|own| own.rsplit_once(':')) {
+        Some((_, port)) => format!("{head}:{port}"),
+        None => url.to_owned(),
+    }
+}
+
+/// Takes clients once the member is ready: until then the list of members would lack its address, and they wait in the
+/// port's queue.
+async fn serve_clients(
+    server: Server,
+    handle: Handle,
+    info: api::Info,
+    stop: Stop,
+) -> Result<(), api::ApiError> {
+    tokio::select! {
+        () = handle.ready() => {}
+        () = servable(&handle) => {}
+        () = stop.wait() => return Ok(()),
+    }
+    server.run(handle, info, stop).await
+}
+
+/// Waits until reads are worth serving although no leader is found: what was there before a restart still is.
+async fn servable(handle: &Handle) {
+    tokio::time::sleep(LEADERLESS).await;
+    let members = handle.members();
+    let published =
+        members.all.iter().any(|member| member.id == members.own_id && !member.client_urls.is_empty());
+    if !published {
+        std::future::pending::<()>().await;
+    }
+    tracing::warn!("no leader is found: reads are served from what this member has, writes are not taken");
+}
+
+/// Says once that clients can be served, in the words that tools wait for.
+async fn announce(handle: Handle, phase: watch::Sender<Phase>, stop: Stop) -> Result<(), Infallible> {
+    let published = async {
+        handle.ready().await;
+        let members = handle.members();
+        let Some(own) = members.all.iter().find(|member| member.id == members.own_id) else { return };
+        let urls = own.client_urls.join(" ");
+        let (name, cluster) = (&own.name, members.cluster_id);
+        tracing::info!("published {{Name:{name} ClientURLs:[{urls}]}} to cluster {cluster:x}");
+        tracing::info!("enabled capabilities for version 3.4");
+        tracing::info!("ready to serve client requests");
+        phase.send_replace(Phase::Ready(format!("serving clients on {urls}")));
+    };
+    tokio::select! {
+        () = published => stop.wait().await,
+        () = stop.wait() => {}
+    }
+    Ok(())
+}
+
+/// Heeds signals until one asks for the end.
+async fn heed(signals: &mut Signals, handle: &Handle) {
+    loop {
+        match signals.next().await {
+            Signal::Stop | Signal::StopNow => return,
+            Signal::Reread => tracing::info!("SIGHUP: a member has nothing to read again"),
+            Signal::Dump => {
+                let (position, figures) = (handle.position(), handle.figures());
+                tracing::info!(
+                    committed = figures.committed,
+                    applied = figures.applied,
+                    pending = figures.pending,
+                    snapshot = figures.snapshot_index,
+                    "raft index {}, term {}, leading: {}",
+                    position.index,
+                    position.term,
+                    figures.leads
+                );
+            }
+        }
+    }
+}
+
+pub(super) async fn stop_signal(signals: &mut Signals) {
+    while !matches!(signals.next().await, Signal::Stop | Signal::StopNow) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_advertised_port_0_becomes_the_one_that_was_bound() {
+        let bound = ["https://127.0.0.1:7".to_owned(), "http://127.0.0.1:8".to_owned()];
+        assert_eq!(with_port("http://localhost:0", &bound), "http://localhost:8");
+        assert_eq!(with_port("https://store.example:0", &bound), "https://store.example:7");
+        assert_eq!(with_port("http://localhost:2379", &bound), "http://localhost:2379");
+        assert_eq!(with_port("http://localhost:10", &bound), "http://localhost:10");
+    }
+}

@@ -1,0 +1,123 @@
+//! Completions of `ctl` for the shells: words from the table, keys from the store.
+//!
+//! Each script asks the hidden command `complete-keys`, with the options typed so far, for keys that begin as the
+//! word under the cursor does.
+
+use clap::{Arg, ArgAction, Command};
+
+use super::ABOUT;
+use super::table::{COMMANDS, Cmd, GLOBAL, Kind, Name, Opt};
+
+/// The commands as clap describes commands: for the man page, and for shells that have no script of their own here.
+pub(in crate::settings) fn described() -> Command {
+    let root = Command::new("ctl").about(ABOUT).disable_help_flag(true).disable_help_subcommand(true);
+    let root = GLOBAL.iter().fold(root, |root, option| root.arg(arg(option)));
+    COMMANDS.iter().filter(|row| row.job != Name::Help).fold(root, |root, row| root.subcommand(command(row)))
+}
+
+fn command(row: &Cmd) -> Command {
+    let own = Command::new(row.name).about(row.usage).disable_help_flag(true).disable_help_subcommand(true);
+    let own = row.options.iter().fold(own, |own, option| own.arg(arg(option)));
+    row.sub.iter().fold(own, |own, sub| own.subcommand(command(sub)))
+}
+
+fn arg(option: &'static Opt) -> Arg {
+    let mut arg = Arg::new(option.names[0]).help(option.usage.replace('`', ""));
+    for name in option.names {
+        arg = match name.chars().next() {
+            Some(letter) if name.len() == 1 => arg.short(letter),
+            _ => arg.long(*name),
+        };
+    }
+    match option.kind {
+        Kind::Switch => arg.action(ArgAction::SetTrue),
+        _ => arg.value_name("VALUE"),
+    }
+}
+
+/// Whether the words of a command are keys from this one on; 0 is the first.
+const fn keys_from(job: Name) -> Option<usize> {
+    match job {
+        Name::Make
+        | Name::MakeDir
+        | Name::Remove
+        | Name::RemoveDir
+        | Name::Get
+        | Name::List
+        | Name::Set
+        | Name::SetDir
+        | Name::Update
+        | Name::UpdateDir
+        | Name::Watch
+        | Name::ExecWatch
+        | Name::Export
+        | Name::Edit => Some(0),
+        Name::Import | Name::Diff => Some(1),
+        _ => None,
+    }
+}
+
+fn spelled(option: &Opt) -> Vec<String> {
+    let dashes = |name: &&str| if name.len() == 1 { format!("-{name}") } else { format!("--{name}") };
+    option.names.iter().map(dashes).collect()
+}
+
+fn words(options: &[Opt]) -> String {
+    options.iter().flat_map(spelled).collect::<Vec<_>>().join(" ")
+}
+
+fn names(rows: &[Cmd]) -> String {
+    rows.iter().map(|row| row.name).collect::<Vec<_>>().join(" ")
+}
+
+/// The global options that take a value, in every spelling, as alternatives of a `case`.
+fn valued() -> String {
+    let with_value = GLOBAL.iter().filter(|option| option.kind != Kind::Switch);
+    let both = |name: &&str| {
+        if name.len() == 1 { vec![format!("-{name}")] } else { vec![format!("--{name}"), format!("-{name}")] }
+    };
+    with_value.flat_map(|option| option.names.iter().flat_map(both)).collect::<Vec<_>>().join("|")
+}
+
+fn of_keys(from: usize) -> String {
+    let rows = COMMANDS.iter().filter(|row| keys_from(row.job) == Some(from));
+    rows.map(|row| row.name).collect::<Vec<_>>().join("|")
+}
+
+/// `name) words="…" ;;` for each command with options.
+fn option_cases(indent: &str) -> String {
+    let rows = COMMANDS.iter().filter(|row| !row.options.is_empty());
+    rows.map(|row| format!("{indent}{}) all=\"{}\" ;;\n", row.name, words(row.options))).collect()
+}
+
+fn filled(script: &str) -> String {
+    script
+        .replace("@VALUED@", &valued())
+        .replace("@GLOBAL@", &words(GLOBAL))
+        .replace("@COMMANDS@", &names(COMMANDS))
+        .replace(
+            "@MEMBER@",
+            &COMMANDS.iter().find(|row| row.name == "member").map_or_else(String::new, |row| names(row.sub)),
+        )
+        .replace("@KEYS@", &of_keys(0))
+        .replace("@FILE_AND_KEY@", &of_keys(1))
+        .replace("@OPTIONS@\n", &option_cases("        "))
+}
+
+/// clap's script for bash, with `ctl` completed by ours.
+pub(in crate::settings) fn bash(generated: &str) -> String {
+    format!("{generated}{}", filled(include_str!("complete.bash")))
+}
+
+/// clap's script for zsh, with `ctl` completed by ours. The file is also run as the function it defines, so ours
+/// come before that.
+pub(in crate::settings) fn zsh(generated: &str) -> String {
+    let ours = filled(include_str!("complete.zsh"));
+    let head = "_retune() {\n    [[ ${words[2]} == ctl ]] && { _retune_ctl 3 ctl; return }\n";
+    generated.replacen("_retune() {\n", &format!("{ours}\n{head}"), 1)
+}
+
+/// clap's script for fish, with keys added.
+pub(in crate::settings) fn fish(generated: &str) -> String {
+    format!("{generated}{}", filled(include_str!("complete.fish")))
+}

@@ -1,0 +1,295 @@
+//! Options the way Go's `flag` package reads them, with the order of words that urfave/cli allows.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
+
+use crate::client::cluster::quoted;
+
+use super::table::{Kind, Opt};
+
+/// Options with their values, and the words that are none.
+#[derive(Debug, Default)]
+pub(super) struct Flags {
+    /// By the first name of the option.
+    given: Vec<(&'static str, OsString)>,
+    /// The names as they were typed.
+    spelled: Vec<&'static str>,
+    pub(super) words: Vec<OsString>,
+}
+
+impl Flags {
+    fn last(&self, name: &str) -> Option<&OsStr> {
+        self.given.iter().rev().find(|(own, _)| *own == name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// Whether it was given at all.
+    pub(super) fn given(&self, name: &str) -> bool {
+        self.last(name).is_some()
+    }
+
+    /// Whether the switch is on.
+    pub(super) fn on(&self, name: &str) -> bool {
+        self.last(name).and_then(OsStr::to_str).and_then(truth).unwrap_or(false)
+    }
+
+    /// The bytes of the value; empty when absent.
+    pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
+        self.last(name).map_or_else(Vec::new, |value| value.as_bytes().to_vec())
+    }
+
+    /// The value as text; empty when absent.
+    pub(super) fn text(&self, name: &str) -> String {
+        self.last(name).map_or_else(String::new, |value| value.to_string_lossy().into_owned())
+    }
+
+    /// The number, when given.
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        self.last(name).and_then(OsStr::to_str).and_then(|text| number(text).ok())
+    }
+
+    /// The span, when given.
+    pub(super) fn span(&self, name: &str) -> Option<Duration> {
+        self.last(name).and_then(OsStr::to_str).and_then(span)
+    }
+
+    /// Every value.
+    pub(super) fn all(&self, name: &str) -> Vec<OsString> {
+        self.given.iter().filter(|(own, _)| *own == name).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// The complaint about an option given by two of its names.
+    pub(super) fn twice(&self, options: &[&'static [Opt]]) -> Option<String> {
+        options.iter().flat_map(|options| options.iter()).find_map(|option| {
+            let mut used = option.names.iter().filter(|name| self.spelled.contains(name));
+            let first = used.next()?;
+            let second = used.next()?;
+            Some(format!("Cannot use two forms of the same flag: {second} {first}"))
+        })
+    }
+}
+
+/// Reads options up to the first word that is none. What was read before a mistake is kept beside it.
+pub(super) fn read(words: &[OsString], options: &[&'static [Opt]]) -> (Flags, Option<String>) {
+    let mut flags = Flags::default();
+    let mut at = 0;
+    while at < words.len() {
+        let word = words[at].as_bytes();
+        if word.len() < 2 || word[0] != b'-' {
+            break;
+        }
+        if word == b"--" {
+            at += 1;
+            break;
+        }
+        if let Err(why) = one(words, &mut at, options, &mut flags) {
+            return (flags, Some(why));
+        }
+        at += 1;
+    }
+    flags.words = words[at..].to_vec();
+    (flags, None)
+}
+
+fn one(
+    words: &[OsString],
+    at: &mut usize,
+    options: &[&'static [Opt]],
+    flags: &mut Flags,
+) -> Result<(), String> {
+    let word = words[*at].as_bytes();
+    let body = word.strip_prefix(b"--").or_else(|| word.strip_prefix(b"-")).unwrap_or(word);
+    if body.is_empty() || body[0] == b'-' || body[0] == b'=' {
+        return Err(format!("bad flag syntax: {}", words[*at].to_string_lossy()));
+    }
+    let (name, value) = match body.iter().position(|byte| *byte == b'=') {
+        Some(cut) => (&body[..cut], Some(OsString::from_vec(body[cut + 1..].to_vec()))),
+        None => (body, None),
+    };
+    let shown = String::from_utf8_lossy(name).into_owned();
+    let found = options.iter().flat_map(|options| options.iter()).find_map(|option| {
+        option.names.iter().find(|own| own.as_bytes() == name).map(|spelled| (option, *spelled))
+    });
+    let Some((option, spelled)) = found else {
+        return Err(format!("flag provided but not defined: -{shown}"));
+    };
+    let value = match (option.kind, value) {
+        (_, Some(value)) => value,
+        (Kind::Switch, None) => OsString::from("true"),
+        (_, None) => {
+            *at += 1;
+            words.get(*at).cloned().ok_or_else(|| format!("flag needs an argument: -{shown}"))?
+        }
+    };
+    if let Err(why) = check(option.kind, &value) {
+        let value = quoted(&value.to_string_lossy());
+        return Err(match option.kind {
+            Kind::Switch => format!("invalid boolean value {value} for -{shown}: {why}"),
+            _ => format!("invalid value {value} for flag -{shown}: {why}"),
+        });
+    }
+    flags.given.push((option.names[0], value));
+    flags.spelled.push(spelled);
+    Ok(())
+}
+
+fn check(kind: Kind, value: &OsStr) -> Result<(), &'static str> {
+    const SYNTAX: &str = "parse error";
+    let text = value.to_str().unwrap_or("\u{fffd}");
+    match kind {
+        Kind::Switch => truth(text).map(|_| ()).ok_or(SYNTAX),
+        Kind::Number(_) => number(text).map(|_| ()),
+        Kind::Span(_) => span(text).map(|_| ()).ok_or(SYNTAX),
+        Kind::Text(_) | Kind::Many => Ok(()),
+    }
+}
+
+/// The words of one command, options first, so that they may come last. As urfave/cli does it: only names the
+/// command knows count as options (`-1` may be a value), and the word behind an option moves with it even when that
+/// option is a switch, after which nothing is read as an option any more. A `--` comes before all words.
+pub(super) fn reordered(words: &[OsString], options: &[&'static [Opt]]) -> Vec<OsString> {
+    let (mut moved, mut rest) = (Vec::new(), Vec::new());
+    let mut may_be_value = false;
+    for (at, word) in words.iter().enumerate() {
+        let known = is_option(word, options);
+        if may_be_value && !known {
+            may_be_value = false;
+            moved.push(word.clone());
+        } else if word == "--" {
+            rest.insert(0, word.clone());
+            rest.extend_from_slice(&words[at + 1..]);
+            break;
+        } else if known {
+            moved.push(word.clone());
+            may_be_value = !word.as_bytes().contains(&b'=');
+        } else {
+            rest.push(word.clone());
+        }
+    }
+    moved.extend(rest);
+    moved
+}
+
+fn is_option(word: &OsStr, options: &[&'static [Opt]]) -> bool {
+    let bytes = word.as_bytes();
+    let Some(body) = bytes.strip_prefix(b"--").or_else(|| bytes.strip_prefix(b"-")) else { return false };
+    let name = body.split(|byte| *byte == b'=').next().unwrap_or(body);
+    options
+        .iter()
+        .flat_map(|options| options.iter())
+        .any(|option| option.names.iter().any(|own| own.as_bytes() == name))
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// As Go reads a number: in base 2, 8, 10 or 16 by its prefix, with underscores between digits of a prefixed one.
+fn number(text: &str) -> Result<i64, &'static str> {
+    let (negative, digits) = match text.strip_prefix(['-', '+']) {
+        Some(rest) => (text.starts_with('-'), rest),
+        None => (false, text),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (base, digits) = match lower.as_bytes() {
+        [b'0', b'x', ..] => (16, &lower[2..]),
+        [b'0', b'b', ..] => (2, &lower[2..]),
+        [b'0', b'o', ..] => (8, &lower[2..]),
+        [b'0', _, ..] => (8, &lower[1..]),
+        _ => (10, &lower[..]),
+    };
+    let plain = if base == 10 { digits.to_owned() } else { digits.replace('_', "") };
+    if plain.is_empty() || !plain.chars().all(|c| c.is_digit(base)) {
+        return Err("parse error");
+    }
+    let sign = if negative { "-" } else { "" };
+    i64::from_str_radix(&format!("{sign}{plain}"), base).map_err(|_| "value out of range")
+}
+
+/// As Go reads a duration; a negative one is no time at all.
+fn span(text: &str) -> Option<Duration> {
+    let (negative, mut rest) = match text.strip_prefix(['-', '+']) {
+        Some(rest) => (text.starts_with('-'), rest),
+        None => (false, text),
+    };
+    if rest == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut seconds = 0.0;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let amount: f64 = rest[..end].parse().ok()?;
+        rest = &rest[end..];
+        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let unit = match &rest[..end] {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        seconds += amount * unit;
+        rest = &rest[end..];
+    }
+    // What Go's type cannot hold is a mistake as well: some 292 years.
+    let span =
+        Duration::try_from_secs_f64(seconds).ok().filter(|span| i64::try_from(span.as_nanos()).is_ok())?;
+    Some(if negative { Duration::ZERO } else { span })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn options_may_come_last_and_what_follows_two_dashes_is_left_alone() {
+        const OPTIONS: &[Opt] = &[
+            Opt { names: &["ttl"], kind: Kind::Number(0), usage: "" },
+            Opt { names: &["recursive", "r"], kind: Kind::Switch, usage: "" },
+        ];
+        for (typed, read) in [
+            ("/a 1 --ttl 5", "--ttl 5 /a 1"),
+            ("/a --ttl 5 1", "--ttl 5 /a 1"),
+            ("--ttl 5 /a 1", "--ttl 5 /a 1"),
+            ("/a - 1", "/a - 1"),
+            ("/a -1", "/a -1"),
+            ("/a -- -1", "-- /a -1"),
+            ("-r / -- echo -n", "-r / -- echo -n"),
+            ("/ --ttl 4 -r -- echo", "--ttl 4 -r -- / echo"),
+            ("-r --ttl=4 / -- echo", "-r --ttl=4 -- / echo"),
+        ] {
+            assert_eq!(reordered(&words(typed), &[OPTIONS]), words(read), "{typed}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_spans_are_read_as_go_reads_them() {
+        for (text, want) in
+            [("10", Ok(10)), ("0x10", Ok(16)), ("010", Ok(8)), ("-1", Ok(-1)), ("0x1_0", Ok(16))]
+        {
+            assert_eq!(number(text), want, "{text}");
+        }
+        assert_eq!(number("99999999999999999999"), Err("value out of range"));
+        for bad in ["", "x", "1.5", "08", "1_0", "-", "0x"] {
+            assert_eq!(number(bad), Err("parse error"), "{bad}");
+        }
+        assert_eq!(span("1m1.5s"), Some(Duration::from_millis(61_500)));
+        assert_eq!(span("1ns"), Some(Duration::from_nanos(1)));
+        for bad in ["", "5", "x", "1.5", ".s", "99999999999h"] {
+            assert_eq!(span(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The pages of help, laid out as urfave/cli lays them out.
+
+use super::table::{COMMANDS, Cmd, GLOBAL, HELP, Kind, Opt};
+
+/// Help for the whole: `program` is what it was called by.
+pub(super) fn whole(program: &str, about: &str, version: &str) -> String {
+    format!(
+        "NAME:\n   {program} - {about}\n\nUSAGE:\n   {program} [global options] command [command options] \
+         [arguments...]\n\nVERSION:\n   {version}\n\nCOMMANDS:\n{}\nGLOBAL OPTIONS:\n{}",
+        commands(COMMANDS, true),
+        options(GLOBAL)
+    )
+}
+
+/// Help for one command.
+pub(super) fn command(full_name: &str, command: &Cmd) -> String {
+    let mut page = format!("NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name}", command.usage);
+    if !command.options.is_empty() {
+        page.push_str(" [command options]");
+    }
+    page.push(' ');
+    page.push_str(if command.args.is_empty() { "[arguments...]" } else { command.args });
+    page.push('\n');
+    if !command.description.is_empty() {
+        page.push_str(&format!("\nDESCRIPTION:\n   {}\n", command.description));
+    }
+    if !command.options.is_empty() {
+        page.push_str(&format!("\nOPTIONS:\n{}   \n", options(command.options)));
+    }
+    page
+}
+
+/// Help for a command that has nothing but subcommands.
+pub(super) fn group(full_name: &str, command: &Cmd) -> String {
+    format!(
+        "NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name} command [command options] [arguments...]\n\n\
+         COMMANDS:\n{}\nOPTIONS:\n{}   \n",
+        command.usage,
+        commands(command.sub, false),
+        options(&[HELP])
+    )
+}
+
+/// Help for a group as its own `help` command prints it: as if it were the whole.
+pub(super) fn group_as_whole(full_name: &str, command: &Cmd, version: &str) -> String {
+    format!(
+        "NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name} [global options] command [command options] \
+         [arguments...]\n\nVERSION:\n   {version}\n\nCOMMANDS:\n{}\nGLOBAL OPTIONS:\n{}",
+        command.usage,
+        commands(command.sub, false),
+        options(&[HELP])
+    )
+}
+
+fn commands(commands: &[Cmd], whole: bool) -> String {
+    columns(commands.iter().map(|command| {
+        let name = if whole && command.name == "help" { "help, h" } else { command.name };
+        (name.to_owned(), command.usage.to_owned())
+    }))
+}
+
+fn options(options: &[Opt]) -> String {
+    columns(options.iter().map(|option| {
+        let (called, usage) = placeholder(option);
+        let names: Vec<String> = option
+            .names
+            .iter()
+            .map(|name| {
+                let dashes = if name.len() == 1 { "-" } else { "--" };
+                if called.is_empty() { format!("{dashes}{name}") } else { format!("{dashes}{name} {called}") }
+            })
+            .collect();
+        let default = match option.kind {
+            Kind::Text(default) if !default.is_empty() => format!(" (default: \"{default}\")"),
+            Kind::Number(default) => format!(" (default: {default})"),
+            Kind::Span(default) => format!(" (default: {default})"),
+            _ => String::new(),
+        };
+        (names.join(", "), usage + &default)
+    }))
+}
+
+/// What the value is called, and the usage without the backquotes that say so.
+fn placeholder(option: &Opt) -> (String, String) {
+    if option.kind == Kind::Switch {
+        return (String::new(), option.usage.to_owned());
+    }
+    let mut parts = option.usage.splitn(3, '`');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(before), Some(name), Some(after)) => (name.to_owned(), format!("{before}{name}{after}")),
+        _ => ("value".to_owned(), option.usage.to_owned()),
+    }
+}
+
+fn columns(rows: impl Iterator<Item = (String, String)>) -> String {
+    let rows: Vec<_> = rows.collect();
+    let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
+    rows.iter().map(|(left, right)| format!("   {left:width$}  {right}\n")).collect()
+}

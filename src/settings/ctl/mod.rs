@@ -1,0 +1,173 @@
+//! `retune ctl …` and the command line of etcdctl: words to a [`ctl::Invocation`].
+//!
+//! etcdctl reads its words with urfave/cli on top of Go's `flag` package. Scripts depend on what these two allow
+//! (single dashes, options behind the arguments) and on how they refuse, so both are followed to the letter:
+//! `table` is the one list of commands and options (`people` a part of it), `flags` reads words by it, `help` draws its pages from it,
+//! `access` and `job` make the room's settings of what was read, `complete` the shells' completions.
+
+mod access;
+mod complete;
+mod flags;
+mod help;
+mod job;
+mod people;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use crate::ctl;
+
+use flags::Flags;
+use table::{COMMANDS, Cmd, GLOBAL, HELP, HIDDEN, Name, Opt};
+
+pub(super) use complete::{bash, described, fish, zsh};
+
+const ABOUT: &str = "A simple command line client for etcd, with export, import, diff and edit.";
+const HELP_ONLY: &[Opt] = &[HELP];
+
+/// Whose command line it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Program {
+    name: &'static str,
+    /// What the environment's names begin with, the stronger first.
+    prefixes: &'static [&'static str],
+}
+
+const ETCDCTL: Program = Program { name: "etcdctl", prefixes: &["ETCDCTL_"] };
+const OURS: Program = Program { name: "retune ctl", prefixes: &["RETUNE_", "ETCDCTL_"] };
+
+/// The invocation, when these words (the program's name first) are for `ctl` or were typed to `etcdctl`.
+pub(super) fn called(args: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> Option<ctl::Invocation> {
+    let own_name = args.first().and_then(|name| Path::new(name).file_name());
+    let (program, words) = match (own_name, args.get(1)) {
+        (Some(name), _) if name == OsStr::new("etcdctl") => (ETCDCTL, &args[1..]),
+        (_, Some(first)) if first == "ctl" => (OURS, &args[2..]),
+        _ => return None,
+    };
+    Some(read(program, words, env))
+}
+
+/// The page that `retune help ctl` prints.
+pub(super) fn page() -> String {
+    help::whole(OURS.name, ABOUT, env!("CARGO_PKG_VERSION"))
+}
+
+/// A text to print with its exit code, instead of a job.
+fn say(stdout: String, stderr: String, code: u8) -> ctl::Invocation {
+    ctl::Invocation::say(ctl::Said { stdout, stderr, code })
+}
+
+fn show(page: String) -> ctl::Invocation {
+    say(page, String::new(), 0)
+}
+
+fn misused(head: &str, why: &str, page: &str) -> ctl::Invocation {
+    say(format!("{head}{why}\n{page}"), format!("{why}\n"), 1)
+}
+
+fn no_topic(word: &OsStr) -> ctl::Invocation {
+    say(String::new(), format!("No help topic for '{}'\n", word.to_string_lossy()), 3)
+}
+
+fn read(program: Program, words: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> ctl::Invocation {
+    let (globals, wrong) = flags::read(words, &[GLOBAL]);
+    let page = || help::whole(program.name, ABOUT, env!("CARGO_PKG_VERSION"));
+    if let Some(why) = globals.twice(&[GLOBAL]) {
+        return misused("", &why, &page());
+    }
+    if let Some(why) = wrong {
+        return misused("Incorrect Usage. ", &why, &format!("\n{}", page()));
+    }
+    if globals.on("help") {
+        return show(page());
+    }
+    if globals.on("version") {
+        return show(format!("etcdctl version: {}\nAPI version: 2\n", env!("CARGO_PKG_VERSION")));
+    }
+    let Some((name, rest)) = globals.words.split_first() else { return show(page()) };
+    let Some(command) = find(COMMANDS, name).or_else(|| find(HIDDEN, name)) else { return no_topic(name) };
+    let full_name = format!("{} {}", program.name, command.name);
+    let call = Call { program, env, globals: &globals };
+    if command.sub.is_empty() {
+        call.command(&full_name, command, rest)
+    } else {
+        call.group(&full_name, command, rest)
+    }
+}
+
+fn find(commands: &'static [Cmd], word: &OsStr) -> Option<&'static Cmd> {
+    let word = if word == "h" { OsStr::new("help") } else { word };
+    commands.iter().find(|command| command.name == word)
+}
+
+/// What all commands of one call share.
+struct Call<'c> {
+    program: Program,
+    env: &'c dyn Fn(&str) -> Option<String>,
+    globals: &'c Flags,
+}
+
+impl Call<'_> {
+    fn command(&self, full_name: &str, command: &'static Cmd, words: &[OsString]) -> ctl::Invocation {
+        let all: [&'static [Opt]; 2] = [command.options, HELP_ONLY];
+        let (flags, wrong) = flags::read(&flags::reordered(words, &all), &all);
+        if let Some(why) = wrong.or_else(|| flags.twice(&all)) {
+            return misused("Incorrect Usage: ", &why, &format!("\n{}", help::command(full_name, command)));
+        }
+        if flags.on("help") {
+            return show(help::command(full_name, command));
+        }
+        if command.job == Name::Help {
+            return match flags.words.first() {
+                None => show(help::whole(self.program.name, ABOUT, env!("CARGO_PKG_VERSION"))),
+                Some(topic) => self.topic(COMMANDS, self.program.name, topic),
+            };
+        }
+        let mut job = job::of(command, &flags);
+        if let ctl::Job::ImportFrom(from) = &mut job {
+            let names = self.program.prefixes.iter().map(|prefix| format!("{prefix}FROM_USER"));
+            let given = || names.filter_map(|name| (self.env)(&name)).find(|user| !user.is_empty());
+            from.user = from.user.take().or_else(given);
+        }
+        let output = match self.globals.text("output") {
+            text if text.is_empty() && !self.globals.given("output") => "simple".to_owned(),
+            text => text,
+        };
+        let access = access::of(self.program, self.globals, self.env);
+        ctl::Invocation { job, words: flags.words, access, output }
+    }
+
+    fn group(&self, full_name: &str, command: &'static Cmd, words: &[OsString]) -> ctl::Invocation {
+        let (flags, wrong) = flags::read(words, &[HELP_ONLY]);
+        if let Some(why) = flags.twice(&[HELP_ONLY]) {
+            return misused("", &why, &format!("\n{}", help::group(full_name, command)));
+        }
+        if let Some(why) = wrong {
+            return misused("Incorrect Usage. ", &why, &format!("\n{}", help::group(full_name, command)));
+        }
+        let Some((name, rest)) = flags.words.split_first().filter(|_| !flags.on("help")) else {
+            return show(help::group(full_name, command));
+        };
+        if name == "help" || name == "h" {
+            return match rest.first() {
+                None => show(help::group_as_whole(full_name, command, env!("CARGO_PKG_VERSION"))),
+                Some(topic) => self.topic(command.sub, full_name, topic),
+            };
+        }
+        match find(command.sub, name) {
+            Some(sub) => self.command(&format!("{full_name} {}", sub.name), sub, rest),
+            None => no_topic(name),
+        }
+    }
+
+    fn topic(&self, commands: &'static [Cmd], above: &str, topic: &OsStr) -> ctl::Invocation {
+        match find(commands, topic) {
+            Some(command) => show(help::command(&format!("{above} {}", command.name), command)),
+            None => no_topic(topic),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Values to what saving a store and making one of a file need.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::build::Built;
+use super::super::invocation::{Backup, Dialect, Invocation, Log, Output, Restore, Task};
+use super::super::layers::{Layers, Rank};
+use super::super::options::{BACKUP, RESTORE};
+use super::super::reader::Reader;
+use super::super::store;
+use super::cluster::{self, Cluster};
+use super::urls::texts;
+use super::{CLUSTER_VERSION, consensus, reloader, source};
+
+const LOCAL: &str = "http://127.0.0.1:2379";
+
+/// `retune store backup`.
+pub(in crate::settings) fn backup(read: &mut Reader<'_>, log: Log, layers: &Layers) -> Built {
+    let file = file(read);
+    // The settings file says where a member of this host lies, which is no wish to read it from there.
+    let data_dir = if read.rank("data-dir") > Some(Rank::File) { read.path("data-dir") } else { None };
+    if data_dir.is_some() && read.rank("endpoints").is_some() {
+        read.object(
+            "data-dir",
+            "a running store is asked and a stopped member's folder read; name one of the two",
+        );
+    }
+    let mut nodes = read.texts("endpoints");
+    if nodes.is_empty() {
+        nodes.push(LOCAL.to_owned());
+    }
+    let source = source::Settings {
+        nodes,
+        tls: store::tls(read, BACKUP),
+        login: store::login(read, BACKUP),
+        ..source::Settings::default()
+    };
+    let task = Task::Backup(Box::new(Backup { file, force: read.on("force"), data_dir }));
+    built(read, log, layers, task, source)
+}
+
+/// `retune store restore`.
+pub(in crate::settings) fn restore(read: &mut Reader<'_>, log: Log, layers: &Layers) -> Built {
+    let file = file(read);
+    let name = read.text("name").unwrap_or_else(|| "default".to_owned());
+    let Cluster { members, peer_urls, .. } = cluster::read(read, RESTORE, &name, false);
+    let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
+    let member = consensus::Settings {
+        name,
+        data_dir,
+        cluster_token: read.text("initial-cluster-token").unwrap_or_else(|| "etcd-cluster".to_owned()),
+        initial_cluster: members.iter().map(|(name, url)| (name.clone(), url.text())).collect(),
+        listen_peer_urls: Vec::new(),
+        peer_tls: None,
+        start: consensus::Start::New,
+        peer_urls: texts(&peer_urls),
+        client_urls: Vec::new(),
+        snapshot_count: 1,
+        heartbeat: Duration::from_millis(100),
+        election: Duration::from_secs(1),
+        quota: None,
+        version: CLUSTER_VERSION.to_owned(),
+    };
+    let task = Task::Restore(Box::new(Restore { file, member }));
+    built(read, log, layers, task, source::Settings::default())
+}
+
+fn file(read: &mut Reader<'_>) -> PathBuf {
+    let file = read.path("backup-file").filter(|path| path.file_name().is_some());
+    file.unwrap_or_else(|| {
+        read.object("backup-file", "which file? write its path as the last word");
+        PathBuf::new()
+    })
+}
+
+fn built(read: &mut Reader<'_>, log: Log, layers: &Layers, task: Task, source: source::Settings) -> Built {
+    let mut problems = layers.problems.clone();
+    problems.append(&mut read.problems);
+    let mut warnings = layers.warnings.clone();
+    warnings.append(&mut read.warnings);
+    let invocation = Invocation {
+        task,
+        dialect: Dialect::Retune,
+        log,
+        source,
+        reloader: reloader::Settings::default(),
+        output: Output::Text,
+        warnings,
+    };
+    Built { invocation, problems }
+}

@@ -1,0 +1,252 @@
+//! Values to what one member of the store needs: etcd's command line, under both names.
+
+mod backup;
+mod cluster;
+mod proxy;
+mod rows;
+mod transport;
+mod urls;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::build::Built;
+use super::invocation::{Dialect, Invocation, Level, Log, Output, Task};
+use super::layers::Layers;
+use super::options::{Commands, ETCD};
+use super::reader::Reader;
+use super::units;
+use crate::{api, consensus, reloader, source};
+
+pub(super) use backup::{backup, restore};
+use cluster::Cluster;
+pub use proxy::Proxy;
+pub(super) use rows::{BACKUP_ROWS, CLUSTER_ROWS, IGNORED_ROWS, MEMBER_ROWS, TRANSPORT_ROWS};
+use transport::{CLIENTS, PEERS};
+use urls::{HostUrl, texts};
+
+/// The version of etcd whose v2 API this is. Clients read it; one of them takes any text with `0.4` in it for an
+/// ancient server.
+pub const ETCD_VERSION: &str = "3.4.23";
+
+/// The version that members of one group agree on.
+pub const CLUSTER_VERSION: &str = "3.4.0";
+
+const LOCAL_CLIENT: &str = "http://localhost:2379";
+
+/// The largest body that can be allowed.
+const LARGEST_REQUEST_BYTES: usize = 24 << 20;
+
+/// The largest form body that etcd's v2 API takes.
+const REQUEST_BYTES: usize = 10 << 20;
+
+/// Longer election timeouts are mistakes (etcd's bound).
+const LONGEST_ELECTION: u64 = 50_000;
+
+/// One member of the store: everything that `retune store` and `etcd` were told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What the replica needs.
+    pub consensus: consensus::Settings,
+    /// What the client port needs.
+    pub api: api::Settings,
+    /// Threads that serve clients.
+    pub workers: usize,
+}
+
+/// What `etcd -version` prints: tools cut the first line.
+pub(super) fn version_lines() -> String {
+    let (retune, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+    let arch = match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let os = std::env::consts::OS;
+    format!(
+        "etcd Version: {ETCD_VERSION}\nGit SHA: retune {retune}\nGo Version: none, retune is not written in Go\n\
+         Go OS/Arch: {os}/{arch}\n"
+    )
+}
+
+/// Builds the call.
+pub(super) fn invocation(read: &mut Reader<'_>, command: Commands, log: Log, layers: &Layers) -> Built {
+    let log = Log { level: if read.on("debug") { Level::Debug } else { log.level }, ..log };
+    let task = match proxy::read(read, command) {
+        Some(proxy) => Task::Proxy(Box::new(proxy)),
+        None => Task::Store(Box::new(member(read, command))),
+    };
+    let mut problems = layers.problems.clone();
+    problems.append(&mut read.problems);
+    let mut warnings = layers.warnings.clone();
+    warnings.append(&mut read.warnings);
+    let invocation = Invocation {
+        task,
+        dialect: if command == ETCD { Dialect::Etcd } else { Dialect::Retune },
+        log,
+        source: source::Settings::default(),
+        reloader: reloader::Settings::default(),
+        output: Output::Text,
+        warnings,
+    };
+    Built { invocation, problems }
+}
+
+fn member(read: &mut Reader<'_>, command: Commands) -> Member {
+    accept_or_refuse(read, command);
+    let name = read.text("name").unwrap_or_else(|| "default".to_owned());
+    let (heartbeat, election) = clock(read, command);
+    let client_urls = Clients::read(read, command);
+    let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
+    let cluster = cluster::read(read, command, &name, data_dir.join("member/identity").exists());
+    let Cluster { members, peer_urls, listen, start } = cluster;
+    let reached: Vec<HostUrl> = members.iter().map(|(_, url)| url.clone()).collect();
+    let snapshot_count = count(read, command, "snapshot-count", 100_000);
+    let consensus = consensus::Settings {
+        data_dir,
+        name,
+        cluster_token: read.text("initial-cluster-token").unwrap_or_else(|| "etcd-cluster".to_owned()),
+        initial_cluster: members.into_iter().map(|(name, url)| (name, url.text())).collect(),
+        peer_urls: texts(&peer_urls),
+        peer_tls: transport::tls(read, command, &PEERS, &listen, &reached),
+        listen_peer_urls: texts(&listen),
+        start,
+        client_urls: texts(&client_urls.advertise),
+        snapshot_count,
+        heartbeat,
+        election,
+        quota: read.parsed("quota-backend-bytes", quota).flatten(),
+        version: CLUSTER_VERSION.to_owned(),
+    };
+    let api = api::Settings {
+        tls: transport::tls(read, command, &CLIENTS, &client_urls.listen, &[]),
+        listen_client_urls: texts(&client_urls.listen),
+        cors: transport::cors(read),
+        host_whitelist: transport::hosts(read),
+        max_request_bytes: largest_request(read, command),
+    };
+    let workers = count(read, command, "workers", 2).min(1024);
+    Member { consensus, api, workers: usize::try_from(workers).unwrap_or(1024) }
+}
+
+/// Notes a problem that etcd ends with status 1, since every word was understood.
+fn object(read: &mut Reader<'_>, command: Commands, name: &str, says: impl Into<String>) {
+    read.object(name, says);
+    if let Some(problem) = read.problems.last_mut() {
+        problem.of_sense = command == ETCD;
+    }
+}
+
+/// What has one acceptable value in this version.
+fn accept_or_refuse(read: &mut Reader<'_>, command: Commands) {
+    if read.switch("enable-v2") == Some(false) {
+        read.warnings
+            .push("--enable-v2=false has no effect: the v2 API is the one that is served".to_owned());
+    }
+    read.choice("logger", &[("capnslog", ()), ("zap", ())], ());
+    let outputs = read.text("log-outputs").unwrap_or_default();
+    if outputs.split(',').any(|word| !matches!(word.trim(), "" | "default" | "stderr" | "systemd/journal")) {
+        object(read, command, "log-outputs", "logs go to stderr; redirect that where they are wanted");
+    }
+}
+
+/// Heartbeat and election timeout.
+fn clock(read: &mut Reader<'_>, command: Commands) -> (Duration, Duration) {
+    let heartbeat = read.parsed("heartbeat-interval", units::number).unwrap_or(100);
+    let election = read.parsed("election-timeout", units::number).unwrap_or(1000);
+    if heartbeat == 0 {
+        object(read, command, "heartbeat-interval", "--heartbeat-interval must be >0 (set to 0ms)");
+    } else if heartbeat.saturating_mul(5) > election {
+        let says = format!(
+            "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
+        );
+        object(read, command, "election-timeout", says);
+    } else if election > LONGEST_ELECTION {
+        let says = format!(
+            "--election-timeout[{election}ms] is too long, and should be set less than {LONGEST_ELECTION}ms"
+        );
+        object(read, command, "election-timeout", says);
+    }
+    (Duration::from_millis(heartbeat), Duration::from_millis(election))
+}
+
+/// What is larger would not fit a message between members, and the first such write would be the last of the cluster.
+fn largest_request(read: &mut Reader<'_>, command: Commands) -> usize {
+    let bytes = read.parsed("max-request-bytes", units::bytes).unwrap_or(REQUEST_BYTES);
+    if bytes > LARGEST_REQUEST_BYTES {
+        let says =
+            format!("{bytes} bytes are too many; at most {} MiB can be kept", LARGEST_REQUEST_BYTES >> 20);
+        object(read, command, "max-request-bytes", says);
+        return REQUEST_BYTES;
+    }
+    bytes
+}
+
+/// A number that cannot be 0.
+fn count(read: &mut Reader<'_>, command: Commands, name: &str, default: u64) -> u64 {
+    let count = read.parsed(name, units::number).unwrap_or(default);
+    if count == 0 {
+        object(read, command, name, "0 is too few; write at least 1");
+        return default;
+    }
+    count
+}
+
+/// etcd's convention: 0 is its own default, which is none here, and a negative number is none.
+fn quota(text: &str) -> Result<Option<u64>, String> {
+    match text.trim().parse::<i64>() {
+        Ok(bytes) => Ok(u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)),
+        Err(_) => units::bytes(text).map(|bytes| u64::try_from(bytes).ok()),
+    }
+}
+
+/// The client port: where it listens, and where clients are told to go.
+struct Clients {
+    listen: Vec<HostUrl>,
+    advertise: Vec<HostUrl>,
+}
+
+impl Clients {
+    fn read(read: &mut Reader<'_>, command: Commands) -> Self {
+        let told = read.parsed("listen-client-urls", HostUrl::read_list);
+        let advertised = read.parsed("advertise-client-urls", HostUrl::read_list);
+        let listen = bindable(read, command, "listen-client-urls", told.as_deref());
+        let local = || HostUrl::read_list(LOCAL_CLIENT).expect("the default is a URL");
+        let given = read.rank("advertise-client-urls").is_some();
+        let advertise = match (advertised, told) {
+            (Some(urls), _) => urls,
+            // Given and wrong is reported already.
+            (None, Some(urls)) if given => urls,
+            // etcd asks for both always; here, what can be told from the first is.
+            (None, Some(urls)) if command != ETCD && !urls.iter().any(HostUrl::is_everywhere) => urls,
+            (None, Some(_)) => {
+                let says = "--advertise-client-urls is required when --listen-client-urls is set explicitly: clients \
+                            must be told a URL that they can reach";
+                object(read, command, "listen-client-urls", says);
+                local()
+            }
+            (None, None) => local(),
+        };
+        Self { listen: listen.unwrap_or_else(|| vec![default_listener()]), advertise }
+    }
+}
+
+fn default_listener() -> HostUrl {
+    let url = HostUrl::read(LOCAL_CLIENT).expect("the default is a URL");
+    url.bindable().expect("localhost can be bound")
+}
+
+/// The URLs with addresses in place of names; `None` when there were none.
+fn bindable(
+    read: &mut Reader<'_>,
+    command: Commands,
+    name: &str,
+    urls: Option<&[HostUrl]>,
+) -> Option<Vec<HostUrl>> {
+    let urls = urls?;
+    if let Some(url) = urls.iter().find(|url| url.bindable().is_none()) {
+        let says = format!("expected IP in URL for binding ({})", url.text());
+        object(read, command, name, says);
+    }
+    Some(urls.iter().filter_map(HostUrl::bindable).collect())
+}

@@ -1,0 +1,130 @@
+//! Values to what a proxy needs: the same command line, of which it heeds a part.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::options::Commands;
+use super::super::reader::Reader;
+use super::super::units;
+use super::urls::{HostUrl, texts};
+use super::{REQUEST_BYTES, bindable, count, default_listener, object, transport};
+use crate::api::{self, Held, ProxySettings, Way, held};
+use crate::tls::Files;
+
+const LOCAL_PEER: &str = "http://localhost:2380";
+
+/// A proxy: everything that `retune store --proxy on` and `etcd -proxy on` were told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// What it needs to run.
+    pub proxy: ProxySettings,
+    /// Threads that serve clients.
+    pub workers: usize,
+}
+
+/// Reads what a proxy needs, when it is one that is to be started: the data folder knows better than the flag.
+pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
+    let asked = [("off", None), ("readonly", Some(Way::Reads)), ("on", Some(Way::All))];
+    let asked = read.choice("proxy", &asked, None);
+    let name = read.text("name").unwrap_or_else(|| "default".to_owned());
+    let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
+    let shown = data_dir.display();
+    let way = match (held(&data_dir), asked) {
+        (Held::Both, _) => {
+            let says = format!(
+                "invalid datadir. Both member and proxy directories exist in {shown}; move the one away that does not \
+                 belong there"
+            );
+            object(read, command, "data-dir", says);
+            asked?
+        }
+        (Held::Member, Some(_)) => {
+            read.warnings.push(format!(
+                "the server is already initialized as member before, starting as etcd member: {shown} holds a member's \
+                 data, so --proxy has no effect"
+            ));
+            return None;
+        }
+        (Held::Proxy, None) => {
+            read.warnings.push(format!(
+                "the server is already initialized as proxy before, starting as etcd proxy: {shown} holds a proxy's \
+                 data; a member needs another --data-dir"
+            ));
+            Way::All
+        }
+        (_, asked) => asked?,
+    };
+    Some(proxy(read, command, way, data_dir))
+}
+
+fn proxy(read: &mut Reader<'_>, command: Commands, way: Way, data_dir: PathBuf) -> Proxy {
+    let told = read.parsed("listen-client-urls", HostUrl::read_list);
+    let listen = bindable(read, command, "listen-client-urls", told.as_deref());
+    let listen = listen.unwrap_or_else(|| vec![default_listener()]);
+    // Its files serve for the members' client ports as well, so they may be given without a port of its own.
+    let secure = listen.iter().any(|url| url.https);
+    let tls = if secure { transport::tls(read, command, &transport::CLIENTS, &listen, &[]) } else { None };
+    let api = api::Settings {
+        tls,
+        listen_client_urls: texts(&listen),
+        cors: transport::cors(read),
+        host_whitelist: vec!["*".to_owned()],
+        max_request_bytes: read.parsed("max-request-bytes", units::bytes).unwrap_or(REQUEST_BYTES),
+    };
+    let peer_tls = Files {
+        cert: read.path("peer-cert-file"),
+        key: read.path("peer-key-file"),
+        trusted_ca: authority(read, "peer-trusted-ca-file", "peer-ca-file"),
+        client_auth: false,
+        peer: true,
+    };
+    let own = Files {
+        cert: read.path("cert-file"),
+        key: read.path("key-file"),
+        trusted_ca: authority(read, "trusted-ca-file", "ca-file"),
+        client_auth: false,
+        peer: false,
+    };
+    // etcd's rule: who names no files for clients' ports means the same for both.
+    let none = own.cert.is_none() && own.key.is_none() && own.trusted_ca.is_none();
+    let client_tls = if none { peer_tls.clone() } else { own };
+    let proxy = ProxySettings {
+        api,
+        way,
+        peer_urls: peer_urls(read),
+        data_dir,
+        failure_wait: millis(read, "proxy-failure-wait", 5000).unwrap_or_default(),
+        refresh_interval: Duration::from_millis(count(read, command, "proxy-refresh-interval", 30_000)),
+        dial_timeout: millis(read, "proxy-dial-timeout", 1000),
+        write_timeout: millis(read, "proxy-write-timeout", 5000),
+        read_timeout: millis(read, "proxy-read-timeout", 0),
+        client_tls,
+        peer_tls,
+    };
+    let workers = count(read, command, "workers", 2).min(1024);
+    Proxy { proxy, workers: usize::try_from(workers).unwrap_or(1024) }
+}
+
+fn authority(read: &mut Reader<'_>, name: &str, old_name: &str) -> Option<PathBuf> {
+    let old = read.path(old_name);
+    read.path(name).or(old)
+}
+
+/// A span in milliseconds; 0 is none.
+fn millis(read: &mut Reader<'_>, name: &str, default: u64) -> Option<Duration> {
+    let millis = read.parsed(name, units::number).unwrap_or(default);
+    (millis > 0).then(|| Duration::from_millis(millis))
+}
+
+/// The URLs of `--initial-cluster`; names do not matter.
+fn peer_urls(read: &mut Reader<'_>) -> Vec<String> {
+    let url = |part: &str| match part.trim().split_once('=') {
+        Some((name, url)) if !name.is_empty() && !url.is_empty() => Ok(HostUrl::read(url)?.text()),
+        Some(_) | None => Err(format!("{part:?} is no member; write NAME=URL, separated by commas")),
+    };
+    let urls = |text: &str| text.split(',').map(url).collect::<Result<Vec<_>, _>>();
+    let mut urls = read.parsed("initial-cluster", urls).unwrap_or_else(|| vec![LOCAL_PEER.to_owned()]);
+    urls.sort();
+    urls.dedup();
+    urls
+}

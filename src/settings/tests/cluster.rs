@@ -1,0 +1,136 @@
+//! The group a member belongs to: etcd's rules, etcd's words.
+
+use super::member::{built, member, status};
+use super::*;
+use crate::consensus::Start;
+use crate::tls::Files;
+
+#[test]
+fn a_member_alone_is_what_its_flags_say() {
+    let both = "--initial-advertise-peer-urls http://10.0.0.1:2380 --initial-cluster";
+    let got = member(&format!("etcd --name a {both} a=http://10.0.0.1:2380")).consensus;
+    assert_eq!(got.peer_urls, ["http://10.0.0.1:2380"]);
+    assert_eq!(got.initial_cluster, [("a".to_owned(), "http://10.0.0.1:2380".to_owned())]);
+    let got = member("etcd --initial-advertise-peer-urls http://10.0.0.1:2380").consensus;
+    assert_eq!(got.initial_cluster, [("default".to_owned(), "http://10.0.0.1:2380".to_owned())]);
+    let got = member("etcd --initial-cluster default=http://b:1,default=http://a:1").consensus;
+    assert_eq!(got.peer_urls, ["http://a:1", "http://b:1"], "a name may have several URLs");
+}
+
+const THREE: &str =
+    "--initial-cluster n0=http://10.0.0.1:2380,n1=http://10.0.0.2:2380,n2=http://10.0.0.3:2380,";
+
+#[test]
+fn several_members_are_a_group_to_found_or_to_join() {
+    let words = format!("{THREE} --listen-peer-urls http://10.0.0.2:2380 --name n1");
+    let advertised = "--initial-advertise-peer-urls http://10.0.0.2:2380";
+    for (words, start) in [
+        (format!("etcd {words} {advertised}"), Start::New),
+        (format!("retune store {words}"), Start::New),
+        (format!("etcd {words} {advertised} --initial-cluster-state existing"), Start::Join),
+        (format!("etcd {words} --initial-cluster-state=existing"), Start::Join),
+        (format!("retune store {words} --force-new-cluster"), Start::ForceNew),
+    ] {
+        let got = member(&words).consensus;
+        let names: Vec<&str> = got.initial_cluster.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((names, got.start), (vec!["n0", "n1", "n2"], start), "{words}");
+        assert_eq!(got.initial_cluster[2].1, "http://10.0.0.3:2380", "{words}");
+        assert_eq!(got.peer_urls, ["http://10.0.0.2:2380"], "{words}");
+        assert_eq!(got.listen_peer_urls, got.peer_urls, "{words}");
+    }
+}
+
+#[test]
+fn a_group_that_does_not_fit_is_refused_in_etcds_words() {
+    for (words, says) in [
+        (THREE, "couldn't find local name \"default\" in the initial cluster configuration"),
+        (
+            "--initial-cluster default=http://x:1,b=http://x:1",
+            "initial cluster b=http://x:1,default=http://x:1 has duplicate url",
+        ),
+        (
+            "--initial-cluster default=http://x:1 --initial-advertise-peer-urls http://x:2",
+            "--initial-cluster has default=http://x:1 but missing from --initial-advertise-peer-urls=http://x:2",
+        ),
+        (
+            "--initial-cluster default=http://x:1 --initial-advertise-peer-urls http://x:1,http://y:1",
+            "--initial-advertise-peer-urls has http://y:1 but missing from --initial-cluster=default=http://x:1",
+        ),
+        (
+            "--initial-cluster default=http://127.0.0.1:9,b=http://127.0.0.1:1",
+            "--initial-cluster has default=http://127.0.0.1:9 but missing from \
+             --initial-advertise-peer-urls=http://localhost:2380",
+        ),
+    ] {
+        let line = format!("etcd {words}");
+        let problems = refuse(&line);
+        assert!(problems.len() == 1 && problems[0].contains(says), "{line}: {problems:?}");
+        assert_eq!(status(&line), 1, "{line}");
+    }
+}
+
+#[test]
+fn one_address_may_be_written_in_two_ways() {
+    let warnings = |list: &str, own: &str| {
+        let line = format!("etcd --initial-cluster default={list} --initial-advertise-peer-urls {own}");
+        run(&line).warnings
+    };
+    assert!(warnings("http://127.0.0.1:1", "http://localhost:1").is_empty());
+    let said = warnings("http://n0.example:1", "http://10.0.0.1:1");
+    assert!(said.len() == 1 && said[0].contains("n0.example"), "{said:?}");
+}
+
+#[test]
+fn a_member_that_has_its_data_is_not_measured_by_the_flags_of_its_founding() {
+    let machine = Machine::new().file("data/member/identity", "");
+    let data = machine.dir.path().join("data");
+    let line = format!("etcd --data-dir {} --name other {THREE}", data.display());
+    assert_eq!(built(machine.run(&line)).consensus.initial_cluster.len(), 3);
+    assert!(machine.refuse("etcd --name other --initial-cluster a=http://a:1")[0].contains("local name"));
+}
+
+#[test]
+fn peers_are_told_what_is_listened_on_when_that_can_be_reached() {
+    let own = |line: &str| member(line).consensus.peer_urls;
+    assert_eq!(own("retune store --listen-peer-urls http://10.0.0.1:7"), ["http://10.0.0.1:7"]);
+    for line in [
+        "etcd --listen-peer-urls http://10.0.0.1:7",
+        "retune store --listen-peer-urls http://127.0.0.1:0",
+        "retune store --listen-peer-urls http://0.0.0.0:7",
+    ] {
+        assert_eq!(own(line), ["http://localhost:2380"], "{line}");
+    }
+    let got = member("etcd --listen-peer-urls http://127.0.0.1:0,http://localhost:7").consensus;
+    assert_eq!(got.listen_peer_urls, ["http://127.0.0.1:0", "http://127.0.0.1:7"]);
+}
+
+#[test]
+fn the_peer_port_has_files_of_its_own() {
+    let https = "--listen-peer-urls https://127.0.0.1:1 --initial-advertise-peer-urls https://127.0.0.1:1";
+    for (words, says) in [
+        (
+            "",
+            "TLS key/cert (--peer-cert-file/--peer-key-file) must be provided for peer url https://127.0.0.1:1",
+        ),
+        ("--peer-cert-file c", "add --peer-key-file"),
+        ("--peer-key-file k", "add --peer-cert-file"),
+        ("--peer-cert-file c --peer-key-file k --peer-client-cert-auth", "--peer-trusted-ca-file"),
+    ] {
+        let problems = refuse(&format!("etcd {https} {words}"));
+        assert!(problems.len() == 1 && problems[0].contains(says), "{words}: {problems:?}");
+    }
+    let path = |name: &str| Some(PathBuf::from(name));
+    let pair = Files { cert: path("c"), key: path("k"), peer: true, ..Files::default() };
+    for (words, expected) in [
+        ("", pair.clone()),
+        ("--peer-trusted-ca-file a", Files { trusted_ca: path("a"), client_auth: true, ..pair.clone() }),
+        ("--peer-ca-file a", Files { trusted_ca: path("a"), client_auth: true, ..pair }),
+    ] {
+        let line = format!("etcd {https} --peer-cert-file c --peer-key-file k {words}");
+        let got = member(&line);
+        assert_eq!((got.consensus.peer_tls, got.api.tls), (Some(expected), None), "{words}");
+    }
+    let reached = "--initial-cluster n0=http://127.0.0.1:1,n1=https://127.0.0.1:2 --name n0";
+    let got = member(&format!("retune store {reached} --peer-trusted-ca-file a")).consensus.peer_tls;
+    assert_eq!(got.unwrap().trusted_ca, path("a"), "the other member is called with them");
+}
