@@ -12,7 +12,10 @@
 
 mod bad_input;
 mod claims;
+mod cluster;
+mod ctl;
 mod diff_check;
+mod durable;
 mod habits;
 mod harness;
 mod ours;
@@ -20,5 +23,7 @@ mod sample;
 mod seed_haproxy;
 mod seed_nginx;
 mod sources;
+mod store;
 mod support;
+mod survey;
 mod traps;

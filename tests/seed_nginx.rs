@@ -118,7 +118,8 @@ fn a_request_longer_than_a_whole_switch_ends_well() {
 
     site.add(&site.green);
     site.remove(&site.blue);
-    assert_eq!(site.front.answering(), ["green"]);
+    // On a busy machine the old workers take a last connection after the new ones have begun.
+    eventually("only green answers", SOON, || site.front.answering() == ["green"]);
     assert!(nginx.old_workers() > 0, "an old worker waits with the request");
     site.blue.hold(false);
 

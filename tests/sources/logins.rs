@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::http::{encode, request_as};
-use crate::support::{Dir, Etcd, Retune, SOON, eventually};
+use crate::support::{Dir, Etcd, Retune, SOON, Store, eventually};
 
 const ROOT: &str = "canary-of-root";
 const RIGHT: &str = "canary-right";
@@ -20,9 +20,9 @@ fn site() -> Dir {
 
 /// One request as `authorization`, which must succeed; its answer.
 #[track_caller]
-fn ask(etcd: &Etcd, authorization: &str, method: &str, path: &str, body: (&str, &str)) -> String {
+fn ask(address: &str, authorization: &str, method: &str, path: &str, body: (&str, &str)) -> String {
     let body = (!body.0.is_empty()).then_some(body);
-    let answer = request_as(authorization, &etcd.address(), method, path, body).unwrap();
+    let answer = request_as(authorization, address, method, path, body).unwrap();
     assert!(matches!(answer.status, 200 | 201), "{method} {path}: {answer:?}");
     answer.body
 }
@@ -33,32 +33,33 @@ fn basic(name: &str, password: &str) -> String {
 
 /// Users root and app for the v2 API; app may read `/app` and, as recursive reads need it, all that begins so. Who
 /// gives no name may nothing.
-fn lock_v2(etcd: &Etcd) {
-    let put = |path: &str, body: Value| ask(etcd, "", "PUT", path, ("application/json", &body.to_string()));
+fn lock_v2(address: &str) {
+    let put =
+        |path: &str, body: Value| ask(address, "", "PUT", path, ("application/json", &body.to_string()));
     put("/v2/auth/users/root", json!({ "user": "root", "password": ROOT }));
     put(
         "/v2/auth/roles/app",
         json!({ "role": "app", "permissions": { "kv": { "read": ["/app*"], "write": [] } } }),
     );
     put("/v2/auth/users/app", json!({ "user": "app", "password": RIGHT, "roles": ["app"] }));
-    ask(etcd, "", "PUT", "/v2/auth/enable", ("", ""));
-    ask(etcd, &basic("root", ROOT), "DELETE", "/v2/auth/roles/guest", ("", ""));
+    ask(address, "", "PUT", "/v2/auth/enable", ("", ""));
+    ask(address, &basic("root", ROOT), "DELETE", "/v2/auth/roles/guest", ("", ""));
 }
 
-fn put_v2(etcd: &Etcd, key: &str, value: &str) {
+fn put_v2(address: &str, key: &str, value: &str) {
     let body = format!("value={}", encode(value, false));
     let form = ("application/x-www-form-urlencoded", body.as_str());
-    ask(etcd, &basic("root", ROOT), "PUT", &format!("/v2/keys{key}"), form);
+    ask(address, &basic("root", ROOT), "PUT", &format!("/v2/keys{key}"), form);
 }
 
-fn post_v3(etcd: &Etcd, token: &str, path: &str, body: &Value) -> Value {
-    let answer = ask(etcd, token, "POST", &format!("/v3{path}"), ("application/json", &body.to_string()));
+fn post_v3(address: &str, token: &str, path: &str, body: &Value) -> Value {
+    let answer = ask(address, token, "POST", &format!("/v3{path}"), ("application/json", &body.to_string()));
     serde_json::from_str(&answer).unwrap()
 }
 
 /// Users root and app for the v3 API; app may read `/app` and below, and no more.
-fn lock_v3(etcd: &Etcd) {
-    let post = |path: &str, body: Value| drop(post_v3(etcd, "", path, &body));
+fn lock_v3(address: &str) {
+    let post = |path: &str, body: Value| drop(post_v3(address, "", path, &body));
     for (name, password) in [("root", ROOT), ("app", RIGHT)] {
         post("/auth/user/add", json!({ "name": name, "password": password }));
         post("/auth/role/add", json!({ "name": name }));
@@ -72,18 +73,18 @@ fn lock_v3(etcd: &Etcd) {
     post("/auth/enable", json!({}));
 }
 
-fn put_v3(etcd: &Etcd, key: &str, value: &str) {
-    let login = post_v3(etcd, "", "/auth/authenticate", &json!({ "name": "root", "password": ROOT }));
+fn put_v3(address: &str, key: &str, value: &str) {
+    let login = post_v3(address, "", "/auth/authenticate", &json!({ "name": "root", "password": ROOT }));
     let body = json!({ "key": STANDARD.encode(key), "value": STANDARD.encode(value) });
-    post_v3(etcd, login["token"].as_str().unwrap(), "/kv/put", &body);
+    post_v3(address, login["token"].as_str().unwrap(), "/kv/put", &body);
 }
 
 /// What holds for both APIs of a store that is locked and has `/app/x` and `/other/x`.
-fn only_the_right_password_opens(backend: &str, etcd: &Etcd, put: impl Fn(&Etcd, &str, &str)) {
+fn only_the_right_password_opens(backend: &str, address: &str, put: impl Fn(&str, &str, &str)) {
     let dir = site();
-    put(etcd, "/app/x", "one");
-    put(etcd, "/other/x", "secret");
-    let url = etcd.url();
+    put(address, "/app/x", "one");
+    put(address, "/other/x", "secret");
+    let url = format!("http://{address}");
     let words = ["--backend", backend, "--node", &url, "--log-level", "debug"];
     let render = || Retune::render(&dir).args(&words);
     let with = |password: &str| {
@@ -99,7 +100,7 @@ fn only_the_right_password_opens(backend: &str, etcd: &Etcd, put: impl Fn(&Etcd,
     let file = ["--username", "app", "--password-file", &dir.text_path("right")];
     let mut daemon = Retune::watch(&dir).args(&words).args(&file).spawn();
     for value in ["two", "three", "four"] {
-        put(etcd, "/app/x", value);
+        put(address, "/app/x", value);
         eventually("the change", SOON, || dir.has("a.conf", &format!("{value}\n")));
     }
     assert!(daemon.lives() && !daemon.log().contains(RIGHT), "{}", daemon.log());
@@ -116,21 +117,31 @@ fn only_the_right_password_opens(backend: &str, etcd: &Etcd, put: impl Fn(&Etcd,
 #[test]
 fn v2_with_basic_auth() {
     let Some(etcd) = Etcd::start() else { return };
-    lock_v2(&etcd);
-    only_the_right_password_opens("etcd", &etcd, put_v2);
+    lock_v2(&etcd.address());
+    only_the_right_password_opens("etcd", &etcd.address(), put_v2);
+}
+
+#[test]
+fn our_own_store_with_basic_auth() {
+    let store = Store::start();
+    lock_v2(&store.address());
+    for backend in ["etcd", "store"] {
+        only_the_right_password_opens(backend, &store.address(), put_v2);
+    }
+    assert!(![ROOT, RIGHT, WRONG].iter().any(|password| store.log().contains(password)), "{}", store.log());
 }
 
 #[test]
 fn v3_with_tokens() {
     let Some(etcd) = Etcd::start() else { return };
-    lock_v3(&etcd);
-    only_the_right_password_opens("etcdv3", &etcd, put_v3);
+    lock_v3(&etcd.address());
+    only_the_right_password_opens("etcdv3", &etcd.address(), put_v3);
 }
 
 #[test]
 fn v3_many_roots_of_a_user_who_may_not_read_what_lies_between() {
     let Some(etcd) = Etcd::start() else { return };
-    lock_v3(&etcd);
+    lock_v3(&etcd.address());
     let dir = site();
     // More roots than one transaction takes; all they share is `/`, which the user may not read.
     let keys: Vec<String> = (0..150).map(|at| format!("\"/app/{at}\"")).collect();
@@ -138,12 +149,13 @@ fn v3_many_roots_of_a_user_who_may_not_read_what_lies_between() {
     let word = |name: &str, key: &str, end: &str| {
         let perm =
             json!({ "permType": "READ", "key": STANDARD.encode(key), "range_end": STANDARD.encode(end) });
-        let login = post_v3(&etcd, "", "/auth/authenticate", &json!({ "name": "root", "password": ROOT }));
+        let login =
+            post_v3(&etcd.address(), "", "/auth/authenticate", &json!({ "name": "root", "password": ROOT }));
         let token = login["token"].as_str().unwrap().to_owned();
-        post_v3(&etcd, &token, "/auth/role/grant", &json!({ "name": name, "perm": perm }));
+        post_v3(&etcd.address(), &token, "/auth/role/grant", &json!({ "name": name, "perm": perm }));
     };
     word("app", "/app7", "/app70");
-    put_v3(&etcd, "/app/7", "seven");
+    put_v3(&etcd.address(), "/app/7", "seven");
     let words = ["--username", "app", "--password", RIGHT];
     Retune::render(&dir).etcdv3(&etcd).args(&words).run().exits(0);
     dir.assert_has("a.conf", "seven\n");
@@ -155,9 +167,9 @@ fn a_daemon_with_a_wrong_password_says_so_and_never_shows_it() {
     for v3 in [false, true] {
         let Some(etcd) = Etcd::start() else { return };
         if v3 {
-            lock_v3(&etcd);
+            lock_v3(&etcd.address());
         } else {
-            lock_v2(&etcd);
+            lock_v2(&etcd.address());
         }
         let dir = site();
         let words = ["--username", "app", "--password", WRONG, "--log-level", "debug"];

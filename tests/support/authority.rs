@@ -49,12 +49,18 @@ impl<'d> Authority<'d> {
 
     /// Signs a certificate for `kind`, `server` (at 127.0.0.1) or `client`: the files of certificate and key.
     pub fn sign(&self, kind: &str) -> (String, String) {
+        self.sign_for(kind, 2)
+    }
+
+    /// The same for so many days; one of 0 days has expired a second later.
+    pub fn sign_for(&self, kind: &str, days: u32) -> (String, String) {
         let name = format!("{}-{kind}", self.name);
         let (request, certificate) = (self.dir.text_path(&format!("{name}.csr")), self.certificate(&name));
         self.new_key(&["req", "-new"], &name, &request);
         let (ca, key, config) = (self.ca(), self.key(&self.name), self.dir.text_path("openssl.cnf"));
+        let days = days.to_string();
         let words =
-            ["x509", "-req", "-days", "2", "-set_serial", "7", "-extensions", kind, "-extfile", &config];
+            ["x509", "-req", "-days", &days, "-set_serial", "7", "-extensions", kind, "-extfile", &config];
         openssl(&[&words[..], &["-CA", &ca, "-CAkey", &key, "-in", &request, "-out", &certificate]].concat());
         (certificate, self.key(&name))
     }

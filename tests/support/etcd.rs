@@ -107,6 +107,11 @@ impl Etcd {
         format!("http://{}", self.address())
     }
 
+    /// `http://127.0.0.1:port` for peers.
+    pub fn peer_url(&self) -> String {
+        format!("http://{}", self.peer.address())
+    }
+
     /// `https://127.0.0.1:port` for clients of one started with TLS.
     pub fn tls_url(&self) -> String {
         format!("https://{}", self.tls.as_ref().expect("started with TLS").0.address())

@@ -24,8 +24,23 @@ impl Mount {
 
     /// Makes it read-only from now on.
     pub fn read_only(&self) {
-        let done = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.at).status().unwrap();
-        assert!(done.success(), "cannot remount {} read-only", self.at.display());
+        self.remount("ro");
+    }
+
+    /// Makes it writable again.
+    pub fn writable(&self) {
+        self.remount("rw");
+    }
+
+    /// Gives one in memory another size.
+    pub fn resize(&self, size: &str) {
+        self.remount(&format!("size={size}"));
+    }
+
+    fn remount(&self, option: &str) {
+        let options = format!("remount,{option}");
+        let done = Command::new("mount").args(["-o", &options]).arg(&self.at).status().unwrap();
+        assert!(done.success(), "cannot remount {} with {option}", self.at.display());
     }
 
     fn run(command: &mut Command, at: &Path) -> Self {

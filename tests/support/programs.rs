@@ -9,7 +9,26 @@ pub fn need(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     let found = path.split(':').any(|dir| Path::new(dir).join(program).is_file());
     found
-        || missing(&format!("{program} is not in PATH"), "apt-get install etcd-server nginx haproxy openssl")
+        || missing(
+            &format!("{program} is not in PATH"),
+            "apt-get install etcd-server nginx haproxy openssl strace faketime iproute2 iptables",
+        )
+}
+
+/// Whether the test may make hosts of its own: network namespaces with filters. As with mounts, no package gives
+/// that right, and `.ci/run` says when it is missing.
+pub fn need_hosts() -> bool {
+    if std::env::var_os("RETUNE_TEST_NO_HOSTS").is_some() {
+        return skipped("no right to make network namespaces here");
+    }
+    if !need("ip") || !need("iptables") {
+        return false;
+    }
+    let probe = Command::new("unshare").args(["--net", "iptables", "-S"]).stdout(Stdio::null()).status();
+    if nix::unistd::geteuid().is_root() && probe.is_ok_and(|status| status.success()) {
+        return true;
+    }
+    missing("network namespaces are not allowed", "run the tests as root, in a container with CAP_SYS_ADMIN")
 }
 
 /// Whether the test may mount file systems. No package gives that right, so `.ci/run` may say that it is missing

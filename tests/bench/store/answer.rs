@@ -1,0 +1,143 @@
+//! An HTTP answer, taken in as it comes and read no further than the measurements need.
+
+use std::io;
+
+/// Longer heads and chunk sizes are not read.
+const LINE: usize = 8 * 1024;
+
+/// What is due next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Status,
+    Header,
+    Body(usize),
+    ChunkSize,
+    Chunk(usize),
+    ChunkEnd,
+    Trailer,
+    Nothing,
+}
+
+/// One answer, as far as it is there.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code; 0 before it is there.
+    pub status: u16,
+    /// The body so far, without the frames of its chunks.
+    pub body: Vec<u8>,
+    due: Due,
+    line: Vec<u8>,
+    length: Option<usize>,
+    chunked: bool,
+}
+
+impl Answer {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self { status: 0, body: Vec::new(), due: Due::Status, line: Vec::new(), length: None, chunked: false }
+    }
+
+    /// Forgets the answer, but keeps its memory for the next one.
+    pub fn clear(&mut self) {
+        let (mut body, mut line) = (std::mem::take(&mut self.body), std::mem::take(&mut self.line));
+        body.clear();
+        line.clear();
+        *self = Self { body, line, ..Self::new() };
+    }
+
+    /// Whether the head is there.
+    pub fn has_head(&self) -> bool {
+        !matches!(self.due, Due::Status | Due::Header)
+    }
+
+    /// Whether the body holds a whole event of a watch.
+    pub fn has_event(&self) -> bool {
+        self.has_head() && self.body.last() == Some(&b'\n')
+    }
+
+    /// Whether all of it is there.
+    pub fn is_whole(&self) -> bool {
+        self.due == Due::Nothing
+    }
+
+    /// Takes in the next bytes.
+    pub fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.due {
+                Due::Nothing => return Err(broken("bytes after the end of the answer")),
+                Due::Body(left) | Due::Chunk(left) => {
+                    let (now, later) = bytes.split_at(left.min(bytes.len()));
+                    self.body.extend_from_slice(now);
+                    bytes = later;
+                    let left = left - now.len();
+                    self.due = match self.due {
+                        Due::Body(_) if left == 0 => Due::Nothing,
+                        Due::Body(_) => Due::Body(left),
+                        _ if left == 0 => Due::ChunkEnd,
+                        _ => Due::Chunk(left),
+                    };
+                }
+                Due::Status | Due::Header | Due::ChunkSize | Due::ChunkEnd | Due::Trailer => {
+                    let end = bytes.iter().position(|byte| *byte == b'\n');
+                    let (now, later) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+                    self.line.extend_from_slice(now);
+                    bytes = later;
+                    if self.line.len() > LINE {
+                        return Err(broken("a line without end"));
+                    }
+                    if end.is_some() {
+                        self.line_ended()?;
+                        self.line.clear();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn line_ended(&mut self) -> io::Result<()> {
+        let line = self.line.trim_ascii();
+        self.due = match self.due {
+            Due::Status => {
+                let code = line.get(9..12).and_then(|code| str::from_utf8(code).ok());
+                self.status = code.and_then(|code| code.parse().ok()).ok_or_else(|| broken("no status"))?;
+                Due::Header
+            }
+            Due::Header if line.is_empty() => match (self.chunked, self.length) {
+                (true, _) => Due::ChunkSize,
+                (false, Some(0)) => Due::Nothing,
+                (false, Some(length)) => Due::Body(length),
+                (false, None) => return Err(broken("a body without a length")),
+            },
+            Due::Header => {
+                if let Some(length) = header(line, b"content-length:") {
+                    let length = str::from_utf8(length).ok().and_then(|length| length.parse().ok());
+                    self.length = Some(length.ok_or_else(|| broken("no length"))?);
+                } else if let Some(coding) = header(line, b"transfer-encoding:") {
+                    self.chunked = coding.eq_ignore_ascii_case(b"chunked");
+                }
+                Due::Header
+            }
+            Due::ChunkSize => {
+                let size = str::from_utf8(line).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+                match size.ok_or_else(|| broken("no chunk size"))? {
+                    0 => Due::Trailer,
+                    size => Due::Chunk(size),
+                }
+            }
+            Due::ChunkEnd => Due::ChunkSize,
+            Due::Trailer if line.is_empty() => Due::Nothing,
+            due => due,
+        };
+        Ok(())
+    }
+}
+
+fn header<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = line.split_at_checked(name.len())?;
+    start.eq_ignore_ascii_case(name).then(|| rest.trim_ascii())
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}

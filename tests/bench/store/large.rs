@@ -1,0 +1,102 @@
+//! A store of many keys: filling, listing, memory, restart.
+
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tokio::runtime::Runtime;
+
+use super::lane::{Exchange, Lane};
+use super::load::{Work, drive};
+use super::server::Server;
+use super::{Effort, in_turn, median};
+
+const LANES: usize = 64;
+const FOLDER: usize = 1000;
+const VALUE: &str = "10.0.0.1:8080";
+const LISTS: usize = 5;
+/// Writes before a kill.
+const LATE: usize = 1000;
+
+/// Of one server.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Seconds to write all keys.
+    pub fill: f64,
+    /// The first list, ms.
+    pub first_list: f64,
+    /// The best of those after it, ms.
+    pub best_list: f64,
+    /// Resident MB after the fill.
+    pub filled: f64,
+    /// Resident MB after the lists.
+    pub listed: f64,
+    /// From exec to an answer after SIGTERM, ms.
+    pub after_term: f64,
+    /// The same after kill -9.
+    pub after_kill: f64,
+}
+
+/// Measures new servers.
+pub fn measure(servers: &mut [Server], effort: Effort, runtime: &Runtime) -> Vec<Figures> {
+    let puts: Vec<_> = (0..effort.keys).map(|number| Exchange::put(&key(number), VALUE)).collect();
+    let late: Vec<_> = (0..LATE).map(|number| Exchange::put(&key(number), VALUE)).collect();
+    let (puts, late) = (Work::Through(Arc::new(puts)), Work::Through(Arc::new(late)));
+    let last = Exchange::get(&key(effort.keys - 1), VALUE);
+    let mut seen = in_turn(servers, 0, |server| {
+        let fill = drive(runtime, &server.address(), LANES, &puts).took.as_secs_f64();
+        sleep(Duration::from_secs(1));
+        let filled = server.resident();
+        let (first_list, best_list) = runtime.block_on(lists(&server.address(), effort.keys));
+        Figures { fill, filled, first_list, best_list, listed: server.resident(), ..Figures::default() }
+    });
+    let mut restart = |signal, before: &dyn Fn(&Server)| {
+        let mut times: Vec<Vec<f64>> = servers.iter().map(|_| Vec::new()).collect();
+        for round in 0..effort.restarts {
+            let took = in_turn(servers, round, |server| {
+                before(server);
+                server.end(signal);
+                server.start_again(runtime, &last)
+            });
+            for (times, took) in times.iter_mut().zip(took) {
+                times.push(took.as_secs_f64() * 1000.0);
+            }
+        }
+        times.into_iter().map(|mut times| median(&mut times)).collect::<Vec<_>>()
+    };
+    let after_term = restart(Signal::SIGTERM, &|_| ());
+    let after_kill = restart(Signal::SIGKILL, &|server| {
+        drive(runtime, &server.address(), LANES, &late);
+    });
+    for (at, figures) in seen.iter_mut().enumerate() {
+        (figures.after_term, figures.after_kill) = (after_term[at], after_kill[at]);
+    }
+    // A restart that is quick because it lost something is no restart.
+    in_turn(servers, 0, |server| runtime.block_on(lists(&server.address(), effort.keys)));
+    seen
+}
+
+fn key(number: usize) -> String {
+    format!("/big/d{}/k{number}", number / FOLDER)
+}
+
+/// The first recursive list and the best of those after it, ms; each must hold every key.
+async fn lists(address: &str, keys: usize) -> (f64, f64) {
+    let list = Exchange::list("/big");
+    let mut lane = Lane::open_large(address).await.unwrap();
+    let mut times = Vec::new();
+    for _ in 0..=LISTS {
+        let start = Instant::now();
+        lane.exchange(&list).await;
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+        assert_eq!(values(&lane.answer.body), keys, "keys in the list of all");
+    }
+    (times[0], times[1..].iter().copied().fold(f64::INFINITY, f64::min))
+}
+
+fn values(body: &[u8]) -> usize {
+    let wanted = format!("\"value\":\"{VALUE}\"");
+    let text = str::from_utf8(body).expect("JSON is UTF-8");
+    text.matches(&wanted).count()
+}

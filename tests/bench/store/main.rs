@@ -1,0 +1,153 @@
+//! `retune store` beside a real `etcd --enable-v2`: `cargo bench --bench store`, or a short run with `-- quick`.
+//!
+//! Both run as a user runs them, with their defaults, on loopback, each with a new data folder below the target
+//! folder, so on one disk. Only figures of one run compare: they are taken in turns, and every second round has the
+//! servers in the other order. The one whose turn it is not is stopped (SIGSTOP), so what a server left to do in
+//! the background it pays for in its own time. Without etcd in PATH ours is measured alone.
+//!
+//! * The load is closed-loop: each connection sends its next request when it has the whole answer to the last.
+//!   One thread drives all connections with requests built beforehand, since it shares the cores with the server;
+//!   what it took itself is printed. Every answer is checked, status and body: a single wrong one ends the run.
+//! * PUT and GET: each connection goes round 16 keys of its own, which all exist before. Rates are the median of
+//!   the rounds, percentiles are of all rounds together, CPU is the server's for each request. The ratio is the
+//!   median of the rounds' ratios, with the lowest and the highest.
+//! * The disk: 256 bytes appended to a file and fdatasync, again and again, taken between the rounds of PUT on one
+//!   connection. Over blocks written before only data goes to the disk; over blocks merely reserved, as a log
+//!   reserves its next ones, the file system has its own notes to write as well. A PUT is answered when its record
+//!   is synced, so one connection cannot do more; a share above 100 % says that others used the disk meanwhile.
+//! * Large: new servers get 100,000 keys (`/big/dN/kM`, 1,000 a folder) over 64 connections; resident memory is
+//!   read a second after the fill and again after six recursive lists of them all. The first list is shown, and
+//!   the best of the five after it; a list takes from its request's first byte to its answer's last.
+//! * Restart with these keys: from exec to the first answer that has the last key's value, asked for every half
+//!   millisecond; median of the rounds. The page cache is warm. SIGTERM comes at rest,
+//!   kill -9 straight after 1,000 more writes.
+//! * Watchers: one-shot watches of one key, all known to be registered since they have their heads; from the first
+//!   byte of the PUT until the median one and the last one has its event; median of three such writes a round.
+//!
+//! `RETUNE_BENCH_PROGRAM` measures another binary in place of ours.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a failed measurement may panic, and it waits in a plain thread: nothing else runs on it meanwhile"
+)]
+
+mod answer;
+mod disk;
+mod lane;
+mod large;
+mod load;
+#[path = "../machine.rs"]
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
+mod machine;
+mod rates;
+mod server;
+#[path = "../../support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the whole-program tests use the rest")]
+mod support;
+mod table;
+mod watchers;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
+
+use server::{Kind, Server};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+struct Effort {
+    /// Rounds of each shape of load.
+    rounds: usize,
+    /// How long one is.
+    round: Duration,
+    /// Keys of the large store.
+    keys: usize,
+    /// Restarts of each kind.
+    restarts: usize,
+    /// How often the watchers get a turn.
+    wakings: usize,
+}
+
+const FULL: Effort =
+    Effort { rounds: 5, round: Duration::from_millis(1000), keys: 100_000, restarts: 3, wakings: 3 };
+const QUICK: Effort =
+    Effort { rounds: 2, round: Duration::from_millis(400), keys: 20_000, restarts: 1, wakings: 1 };
+
+fn main() {
+    let effort = if std::env::args().any(|word| word == "quick") { QUICK } else { FULL };
+    let began = Instant::now();
+    allow_many_connections();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    println!("{}", machine::describe(folder));
+    if cfg!(debug_assertions) {
+        println!("A DEBUG BUILD: the figures of retune say nothing about the one that users run");
+    }
+    let kinds = kinds();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+
+    let mut servers = start(&kinds, &runtime);
+    table::rates(&kinds, effort, &rates::measure(&mut servers, effort, &runtime, folder));
+    let woken = watchers::measure(&mut servers, effort.wakings, &runtime);
+    drop(servers);
+    let mut servers = start(&kinds, &runtime);
+    let large = large::measure(&mut servers, effort, &runtime);
+    table::rest(effort, &large, &woken);
+    println!("\ntook {:.0} s", began.elapsed().as_secs_f64());
+}
+
+/// Whom to measure.
+fn kinds() -> Vec<Kind> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|dir| dir.join("etcd").is_file()) {
+        return vec![Kind::Retune, Kind::Etcd];
+    }
+    println!(
+        "ONLY RETUNE: there is nothing to compare with, etcd is not in PATH (apt-get install etcd-server)"
+    );
+    vec![Kind::Retune]
+}
+
+/// New servers, all stopped until their turn.
+fn start(kinds: &[Kind], runtime: &Runtime) -> Vec<Server> {
+    kinds.iter().map(|kind| Server::start(*kind, runtime)).collect()
+}
+
+/// Calls `step` with each server in turn while the others are stopped. Every second round has them in the other
+/// order; the answers always come in the order of the servers.
+fn in_turn<T>(servers: &mut [Server], round: usize, mut step: impl FnMut(&mut Server) -> T) -> Vec<T> {
+    let mut answers: Vec<Option<T>> = servers.iter().map(|_| None).collect();
+    let mut order: Vec<usize> = (0..servers.len()).collect();
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    for at in order {
+        servers[at].resume();
+        answers[at] = Some(step(&mut servers[at]));
+        servers[at].pause();
+    }
+    answers.into_iter().map(|answer| answer.expect("each had its turn")).collect()
+}
+
+/// The watchers need as many sockets here, and as many in the servers, which inherit the limit.
+fn allow_many_connections() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let need = watchers::COUNT as u64 + 200;
+    assert!(hard >= need, "{hard} open files are allowed, {need} are needed: raise the limit (ulimit -n)");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+}
+
+/// The value that so many percent do not exceed; sorts.
+fn rank(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() * percent).div_ceil(100).max(1) - 1]
+}
+
+/// The middle one, or what lies between the middle two; sorts.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
+}

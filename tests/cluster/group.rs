@@ -1,0 +1,339 @@
+//! Several members of one cluster, each a process of its own: on this machine's ports, or on hosts of their own.
+//!
+//! The program is `retune store`, or etcd where a test asks for it or `RETUNE_TEST_STORE=etcd` does: what fails with
+//! etcd too is the harness's own fault.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::hosts::Hosts;
+use super::line::Line;
+use crate::durable::member::{Member, Program, Seat, program};
+use crate::durable::wire::{Answer, Wire};
+use crate::support::port::Port;
+use crate::support::programs::need;
+use crate::support::{eventually, patient};
+
+/// How long a group may take to agree after a fault has gone.
+pub const AGREED: Duration = Duration::from_secs(20);
+
+/// What every member is started with: elections in half a second, so that a test sees many.
+const BRISK: [&str; 4] = ["--heartbeat-interval", "50", "--election-timeout", "500"];
+
+/// How to make a group.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub program: Program,
+    pub size: usize,
+    pub words: Vec<String>,
+    /// Whether what members send one another goes through lines.
+    pub lines: bool,
+    pub scheme: &'static str,
+}
+
+impl Plan {
+    /// So many members of the program under test; `None` when it is not there.
+    pub fn new(size: usize) -> Option<Self> {
+        program().map(|program| Self::of(program, size))
+    }
+
+    /// So many members of etcd, to show what the harness sees with a store that is known to be right.
+    pub fn control(size: usize) -> Option<Self> {
+        need("etcd").then(|| Self::of(Program::Etcd, size))
+    }
+
+    fn of(program: Program, size: usize) -> Self {
+        let words = BRISK.iter().map(|word| (*word).to_owned()).collect();
+        Self { program, size, words, lines: false, scheme: "http" }
+    }
+
+    /// With these further words on every command line.
+    pub fn with(mut self, words: &[&str]) -> Self {
+        self.words.extend(words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// With lines between the members.
+    pub fn on_lines(mut self) -> Self {
+        self.lines = true;
+        self
+    }
+
+    /// A group on this machine's ports that does not run yet.
+    pub fn here(self) -> Group {
+        let mut group = Group { plan: self, members: Vec::new(), lines: Vec::new(), hosts: None };
+        let seats: Vec<_> = (0..group.plan.size).map(|number| group.seat(number)).collect();
+        group.sit(seats);
+        group
+    }
+
+    /// A group of which each member has a host to itself; `None` where hosts cannot be made.
+    pub fn apart(self) -> Option<Group> {
+        let hosts = Hosts::new(self.size)?;
+        let mut group = Group { plan: self, members: Vec::new(), lines: Vec::new(), hosts: Some(hosts) };
+        let seats: Vec<_> = (0..group.plan.size).map(|number| group.seat(number)).collect();
+        group.sit(seats);
+        Some(group)
+    }
+}
+
+/// A cluster.
+#[derive(Debug)]
+pub struct Group {
+    pub plan: Plan,
+    pub members: Vec<Member>,
+    /// The line to each member, where there are any.
+    pub lines: Vec<Line>,
+    // After the members: they must be gone before their hosts go.
+    hosts: Option<Hosts>,
+}
+
+impl Group {
+    fn seat(&mut self, number: usize) -> (Seat, Vec<Port>) {
+        let (client, peer, ports) = match &self.hosts {
+            Some(hosts) => {
+                let address = hosts.address(number);
+                (format!("{address}:2379"), format!("{address}:2380"), Vec::new())
+            }
+            None => {
+                let ports = vec![Port::claim(), Port::claim()];
+                (ports[0].address(), ports[1].address(), ports)
+            }
+        };
+        let mut advertised = peer.clone();
+        if self.plan.lines {
+            self.lines.push(Line::to(&peer));
+            advertised = self.lines[number].address();
+        }
+        let (name, scheme) = (format!("n{number}"), self.plan.scheme);
+        (Seat { name, client, peer, advertised, cluster: String::new(), scheme }, ports)
+    }
+
+    fn sit(&mut self, seats: Vec<(Seat, Vec<Port>)>) {
+        for (seat, ports) in seats {
+            let number = self.members.len();
+            let mut member = Member::seated(self.plan.program, seat, ports);
+            if let Some(hosts) = &self.hosts {
+                member.under(&hosts.on(number));
+            }
+            let words: Vec<&str> = self.plan.words.iter().map(String::as_str).collect();
+            member.words(&words);
+            self.members.push(member);
+        }
+        let cluster = self.cluster();
+        for member in &mut self.members {
+            member.seat.cluster.clone_from(&cluster);
+        }
+    }
+
+    /// `--initial-cluster` for all members there are.
+    pub fn cluster(&self) -> String {
+        let entry = |member: &Member| {
+            let Seat { name, advertised, scheme, .. } = &member.seat;
+            format!("{name}={scheme}://{advertised}")
+        };
+        self.members.iter().map(entry).collect::<Vec<_>>().join(",")
+    }
+
+    /// One more member, which is not part of the cluster yet and does not run.
+    pub fn extend(&mut self) -> &mut Member {
+        if let Some(hosts) = &mut self.hosts {
+            hosts.add();
+        }
+        let number = self.members.len();
+        let (seat, ports) = self.seat(number);
+        let mut member = Member::seated(self.plan.program, seat, ports);
+        if let Some(hosts) = &self.hosts {
+            member.under(&hosts.on(number));
+        }
+        self.members.push(member);
+        self.members.last_mut().expect("just added")
+    }
+
+    /// The hosts of a group that has them.
+    pub fn hosts(&self) -> &Hosts {
+        self.hosts.as_ref().expect("a group on hosts")
+    }
+
+    /// Starts all that do not run and waits until they serve and agree on a leader, whose number it answers.
+    #[track_caller]
+    pub fn start(&mut self) -> usize {
+        for member in &mut self.members {
+            if !member.runs() {
+                member.kill();
+                member.spawn();
+            }
+        }
+        self.until_serving();
+        self.leader()
+    }
+
+    /// Waits until every running member serves.
+    #[track_caller]
+    pub fn until_serving(&mut self) {
+        for member in &mut self.members {
+            if member.runs()
+                && let Err(why) = member.until_serving(AGREED)
+            {
+                panic!("{}: {why}\n--- log\n{}", member.seat.name, member.log_tail());
+            }
+        }
+    }
+
+    /// The numbers of the members that run.
+    pub fn running(&mut self) -> Vec<usize> {
+        (0..self.members.len()).filter(|number| self.members[*number].runs()).collect()
+    }
+
+    /// The addresses for clients of all members.
+    pub fn addresses(&self) -> Vec<String> {
+        self.members.iter().map(Member::address).collect()
+    }
+
+    /// The name of the leader as this member has it.
+    pub fn leader_seen_by(&self, number: usize) -> Option<String> {
+        let answer = self.ask(number).get("/v2/members/leader").ok()?;
+        if answer.status != 200 {
+            return None;
+        }
+        answer.json()["name"].as_str().map(str::to_owned)
+    }
+
+    /// Waits until most of the running members name the same one of them as their leader: its number.
+    #[track_caller]
+    pub fn leader(&mut self) -> usize {
+        let running = self.running();
+        self.leader_among(&running)
+    }
+
+    /// Waits until all of these members name the same one of them as their leader.
+    #[track_caller]
+    pub fn leader_among(&self, among: &[usize]) -> usize {
+        let agreed = || {
+            let name = self.leader_seen_by(among[0])?;
+            let all = among.iter().all(|number| self.leader_seen_by(*number).as_ref() == Some(&name));
+            among.iter().copied().find(|number| all && self.members[*number].seat.name == name)
+        };
+        eventually(&format!("members {among:?} agree on a leader\n{}", self.logs()), AGREED, agreed)
+    }
+
+    /// Any member but this one.
+    pub fn other_than(&self, number: usize) -> usize {
+        (number + 1) % self.members.len()
+    }
+
+    /// A short connection to a member for a question that is answered at once.
+    pub fn ask(&self, number: usize) -> Wire {
+        self.members[number].wire().patient_for(Duration::from_secs(2))
+    }
+
+    /// A write through one member.
+    pub fn put(&self, number: usize, key: &str, value: &str) -> std::io::Result<Answer> {
+        self.members[number].wire().request("PUT", &format!("/v2/keys{key}"), Some(&format!("value={value}")))
+    }
+
+    /// A write through one member that must be done in the end, as after a fault has gone.
+    #[track_caller]
+    pub fn put_at_last(&self, number: usize, key: &str, value: &str) {
+        let begun = Instant::now();
+        let mut last = "nothing".to_owned();
+        loop {
+            last = match self.put(number, key, value) {
+                Ok(answer) if matches!(answer.status, 200 | 201) => break,
+                Ok(answer) => answer.text(),
+                Err(error) => error.to_string(),
+            };
+            assert!(
+                begun.elapsed() < patient(AGREED),
+                "no write of {key} through member {number}: {last}\n{}",
+                self.logs()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if last != "nothing" {
+            eprintln!("a write through member {number} after {:?}; before that {last}", begun.elapsed());
+        }
+    }
+
+    /// The value of a key as this member has it.
+    pub fn value(&self, number: usize, key: &str) -> Option<String> {
+        let answer = self.ask(number).get(&format!("/v2/keys{key}")).ok()?;
+        answer.json()["node"]["value"].as_str().map(str::to_owned)
+    }
+
+    /// The whole tree and its index as one member has them.
+    pub fn tree(&self, number: usize) -> Option<(u64, Value)> {
+        let answer = self.members[number].wire().get("/v2/keys/?recursive=true&sorted=true").ok()?;
+        (answer.status == 200).then(|| (answer.index.unwrap_or(0), without_ttl(answer.json())))
+    }
+
+    /// Waits until all running members have the same tree at the same index, which it answers.
+    #[track_caller]
+    pub fn level(&mut self) -> (u64, Value) {
+        let running = self.running();
+        let what = format!("members {running:?} have the same tree");
+        let (begun, limit) = (Instant::now(), patient(AGREED));
+        loop {
+            let trees: Vec<_> = running.iter().map(|number| self.tree(*number)).collect();
+            if let Some(Some(first)) = trees.first()
+                && trees.iter().all(|tree| tree.as_ref() == Some(first))
+            {
+                return first.clone();
+            }
+            let indexes: Vec<_> = trees.iter().map(|tree| tree.as_ref().map(|(index, _)| *index)).collect();
+            assert!(begun.elapsed() < limit, "{what}: at {indexes:?} after {limit:?}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until a member has what the others had when this was called.
+    #[track_caller]
+    pub fn catches_up(&self, number: usize) {
+        let index = self.tree(self.other_than(number)).map_or(0, |(index, _)| index);
+        eventually(&format!("member {number} gets to {index}\n{}", self.logs()), AGREED, || {
+            self.tree(number).is_some_and(|(own, _)| own >= index)
+        });
+    }
+
+    /// The ends of all logs.
+    pub fn logs(&self) -> String {
+        let log = |member: &Member| format!("--- {}\n{}\n", member.seat.name, member.log_tail());
+        self.members.iter().map(log).collect()
+    }
+
+    /// Stops a member's world: it neither answers nor goes away.
+    pub fn freeze(&self, number: usize) {
+        self.members[number].signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self, number: usize) {
+        self.members[number].signal(Signal::SIGCONT);
+    }
+}
+
+/// A tree without what changes by itself.
+fn without_ttl(mut tree: Value) -> Value {
+    fn strip(node: &mut Value) {
+        if let Some(fields) = node.as_object_mut() {
+            fields.remove("ttl");
+        }
+        for child in node.get_mut("nodes").and_then(Value::as_array_mut).into_iter().flatten() {
+            strip(child);
+        }
+    }
+    if let Some(root) = tree.get_mut("node") {
+        strip(root);
+    }
+    tree
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
+    }
+}

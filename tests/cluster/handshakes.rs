@@ -1,0 +1,144 @@
+//! Both sides of a connection between members: who is let in, and what is said when somebody is not.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use retune::tls::{Acceptor, Connector, Files};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use crate::support::{Authority, Dir, SOON, eventually};
+
+/// The files of a member with this pair that believes this authority.
+fn member((cert, key): &(String, String), ca: &str) -> Files {
+    let path = |text: &str| Some(PathBuf::from(text));
+    Files { cert: path(cert), key: path(key), trusted_ca: path(ca), client_auth: true, peer: true }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { timeout(SOON, work).await.expect("a handshake hangs") })
+}
+
+/// What the called side and the calling side say to each other's files.
+fn meet(called: &Files, calling: &Files, host: &str) -> (Result<(), String>, Result<(), String>) {
+    let (acceptor, connector) = (Acceptor::open(called).unwrap(), Connector::open(calling).unwrap());
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = async {
+            let mut stream = acceptor.accept(listener.accept().await?.0).await?;
+            stream.write_all(b"!").await?;
+            stream.shutdown().await
+        };
+        let call = async {
+            let mut stream = connector.connect(host, TcpStream::connect(address).await?).await?;
+            // A certificate of ours that is not liked shows here only.
+            stream.read_u8().await.map_err(|error| connector.explain(host, error)).map(drop)
+        };
+        let (served, called): (io::Result<()>, io::Result<()>) = tokio::join!(serve, call);
+        (served.map_err(|error| error.to_string()), called.map_err(|error| error.to_string()))
+    })
+}
+
+#[test]
+fn one_certificate_serves_both_sides_of_a_member() {
+    let dir = Dir::new();
+    let Some(authority) = Authority::new(&dir, "ours") else { return };
+    let files = member(&authority.sign("server"), &authority.ca());
+    for host in ["127.0.0.1", "localhost"] {
+        assert_eq!(meet(&files, &files, host), (Ok(()), Ok(())), "{host}");
+    }
+}
+
+#[test]
+fn whoever_is_not_let_in_is_told_what_to_do_and_so_is_the_other() {
+    let dir = Dir::new();
+    let Some(authority) = Authority::new(&dir, "ours") else { return };
+    let strange = Authority::new(&dir, "other").unwrap();
+    let (ca, strange_ca) = (authority.ca(), strange.ca());
+    let ours = member(&authority.sign("server"), &ca);
+    let nameless = Files { cert: None, key: None, ..ours.clone() };
+    let distrusting = Files { trusted_ca: Some(strange_ca.into()), ..ours.clone() };
+    let stranger = member(&strange.sign("server"), &ca);
+    let client_only = member(&authority.sign("client"), &ca);
+    let local = "127.0.0.1";
+    for (called, calling, host, served, heard) in [
+        (
+            &ours,
+            &nameless,
+            local,
+            "--peer-client-cert-auth or --peer-trusted-ca-file lets nobody in without",
+            "127.0.0.1 wants a certificate that it trusts; give one by --peer-cert-file and --peer-key-file",
+        ),
+        (
+            &ours,
+            &distrusting,
+            local,
+            "does not trust the authority that signed --peer-cert-file",
+            "other.pem signed its certificate; check --peer-trusted-ca-file",
+        ),
+        (
+            &ours,
+            &stranger,
+            local,
+            "no authority in --peer-trusted-ca-file signed the client's certificate",
+            "wants a certificate that it trusts",
+        ),
+        (&ours, &ours, "n9.example", "refuses the certificate of --peer-cert-file", "let it name n9.example"),
+        (&client_only, &ours, local, "refuses the certificate", "not made for servers (serverAuth)"),
+    ] {
+        let (server, client) = meet(called, calling, host);
+        let (server, client) = (server.unwrap_err(), client.unwrap_err());
+        assert!(server.contains(served), "{served:?}: {server}");
+        assert!(client.contains(heard), "{heard:?}: {client}");
+    }
+}
+
+#[test]
+fn an_expired_certificate_is_called_so() {
+    let dir = Dir::new();
+    let Some(authority) = Authority::new(&dir, "ours") else { return };
+    let fresh = member(&authority.sign("client"), &authority.ca());
+    let stale = member(&authority.sign_for("server", 0), &authority.ca());
+    eventually("a certificate of no days expires", SOON, || {
+        meet(&stale, &fresh, "localhost").1.is_err_and(|says| says.contains("renew its certificate"))
+    });
+    // The other way round: the member that calls has the old one.
+    let good = {
+        let (cert, key) = authority.sign("server");
+        let copies = (dir.text_path("good.pem"), dir.text_path("good.key"));
+        std::fs::copy(cert, &copies.0).unwrap();
+        std::fs::copy(key, &copies.1).unwrap();
+        member(&copies, &authority.ca())
+    };
+    let stale = member(&authority.sign_for("server", 0), &authority.ca());
+    eventually("the other side is told", SOON, || {
+        meet(&good, &stale, "localhost").0.is_err_and(|says| says.contains("renew the client's certificate"))
+    });
+}
+
+#[test]
+fn a_server_without_tls_and_a_host_that_is_none_are_named() {
+    let dir = Dir::new();
+    let Some(authority) = Authority::new(&dir, "ours") else { return };
+    let files = member(&authority.sign("server"), &authority.ca());
+    let connector = Connector::open(&files).unwrap();
+    let says = |host: &str| {
+        block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut plain, _) = listener.accept().await.unwrap();
+            plain.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+            let limit = Duration::from_secs(5);
+            timeout(limit, connector.connect(host, stream)).await.unwrap().unwrap_err().to_string()
+        })
+    };
+    let plain = says("localhost");
+    assert!(plain.contains("localhost does not speak TLS; its URL begins with http://"), "{plain}");
+    let odd = says("a b");
+    assert!(odd.contains("neither a host name nor an IP address"), "{odd}");
+}

@@ -1,0 +1,312 @@
+//! What clients did to one key, and whether a single copy of that key could have answered so.
+//!
+//! Every operation has the time it was sent and the time its answer came. A history is linearizable when there is an
+//! order of all operations that keeps to those times and in which every answer is right; Wing, Gong and Lowe's search
+//! for one comes from a library. An operation without a clear answer (a timeout, a 500, a broken connection) was
+//! carried out at some time after it was sent, or never.
+
+use std::collections::HashMap;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use todc_utils::linearizability::WGLChecker;
+use todc_utils::linearizability::history::{Action, History};
+use todc_utils::specifications::Specification;
+
+use crate::support::patient;
+
+/// A value; every write has one of its own.
+pub type Value = u64;
+
+/// What a key must be for an operation to do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Anything,
+    /// This value, or no key at all.
+    Is(Option<Value>),
+    /// A key with any value.
+    Present,
+    /// Anything but this value; no key will do as well.
+    Not(Value),
+}
+
+impl Need {
+    fn holds(self, state: Option<Value>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Is(value) => state == value,
+            Self::Present => state.is_some(),
+            Self::Not(value) => state != Some(value),
+        }
+    }
+}
+
+/// What an operation does: when `need` holds, the key becomes `then`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub need: Need,
+    /// `None` leaves the key as it is, `Some(None)` removes it.
+    pub then: Option<Option<Value>>,
+}
+
+/// One operation of one client on one key.
+#[derive(Clone, Copy, Debug)]
+pub struct Op {
+    pub client: usize,
+    pub key: usize,
+    pub sent: Instant,
+    /// What was asked for.
+    pub asked: Step,
+    /// When the answer came, and what it says that happened.
+    pub told: Option<(Instant, Step)>,
+    /// The index of an acknowledged write.
+    pub index: Option<u64>,
+}
+
+/// One key as a sequential thing. An undecided operation does what it can.
+struct Key;
+
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    step: Step,
+    decided: bool,
+}
+
+impl Specification for Key {
+    type State = Option<Value>;
+    type Operation = Move;
+
+    fn init() -> Self::State {
+        None
+    }
+
+    fn apply(operation: &Move, state: &Self::State) -> (bool, Self::State) {
+        let holds = operation.step.need.holds(*state);
+        let after = if holds { operation.step.then.unwrap_or(*state) } else { *state };
+        (holds || !operation.decided, after)
+    }
+}
+
+/// An operation as the search takes it.
+struct Entry {
+    sent: Instant,
+    /// `None`: it may have happened at any time until the end.
+    ended: Option<Instant>,
+    action: Move,
+}
+
+/// Leaves out what cannot matter and ends undecided writes as early as it can be told, which keeps the search short:
+/// every value is written once, so a value that nobody met was either never written or is as if it never was, and
+/// one that somebody met had been written when its first witness had its answer.
+fn entries(ops: &[Op]) -> Vec<Entry> {
+    let mut met: HashMap<Value, Instant> = HashMap::new();
+    for (at, step) in ops.iter().filter_map(|op| op.told) {
+        if let Need::Is(Some(value)) = step.need {
+            met.entry(value).and_modify(|first| *first = at.min(*first)).or_insert(at);
+        }
+    }
+    let entry = |op: &Op| {
+        if let Some((at, step)) = op.told {
+            return Some(Entry { sent: op.sent, ended: Some(at), action: Move { step, decided: true } });
+        }
+        let action = Move { step: op.asked, decided: false };
+        match op.asked.then {
+            None => None,
+            Some(None) => Some(Entry { sent: op.sent, ended: None, action }),
+            Some(Some(value)) => {
+                met.get(&value).map(|first| Entry { sent: op.sent, ended: Some(*first), action })
+            }
+        }
+    };
+    ops.iter().filter_map(entry).collect()
+}
+
+/// Whether these operations on one key are linearizable. Without a verdict in a minute it fails: such a history is too
+/// tangled, and a test that makes one must be changed.
+pub fn linearizable(ops: &[Op]) -> bool {
+    let entries = entries(ops);
+    // At one time calls come before answers, and what was under way ends before its witness does.
+    let mut actions: Vec<(Option<Instant>, u8, usize, Action<Move>)> = Vec::new();
+    for (number, Entry { sent, ended, action }) in entries.iter().enumerate() {
+        actions.push((Some(*sent), 0, number, Action::Call(*action)));
+        actions.push((*ended, if action.decided { 2 } else { 1 }, number, Action::Response(*action)));
+    }
+    actions.sort_by_key(|(at, order, ..)| (at.is_none(), *at, *order));
+    let actions: Vec<_> = actions.into_iter().map(|(_, _, number, action)| (number, action)).collect();
+    if actions.is_empty() {
+        return true;
+    }
+    let (sender, verdict) = channel();
+    std::thread::spawn(move || {
+        sender.send(WGLChecker::<Key>::is_linearizable(History::from_actions(actions))).ok();
+    });
+    verdict.recv_timeout(patient(Duration::from_secs(60))).expect("a verdict on the history in time")
+}
+
+/// The same operations as they were known at a time.
+fn known_at(ops: &[Op], time: Instant) -> Vec<Op> {
+    let at = |op: &Op| Op { told: op.told.filter(|(at, _)| *at <= time), ..*op };
+    ops.iter().filter(|op| op.sent <= time).map(at).collect()
+}
+
+/// Nothing when the operations on one key are linearizable; otherwise the first answer that cannot be, and what came
+/// before it.
+pub fn judge(name: &str, ops: &[Op]) -> Result<(), String> {
+    if linearizable(ops) {
+        return Ok(());
+    }
+    let mut answers: Vec<Instant> = ops.iter().filter_map(|op| op.told).map(|(at, _)| at).collect();
+    answers.sort();
+    // What is wrong stays wrong however the history goes on.
+    let bad = answers.partition_point(|time| linearizable(&known_at(ops, *time)));
+    let time = answers[bad.min(answers.len() - 1)];
+    let mut before = known_at(ops, time);
+    before.sort_by_key(|op| (op.told.is_none(), op.told.map(|(at, _)| at)));
+    let begun = ops.iter().map(|op| op.sent).min().unwrap_or(time);
+    let line = |op: &Op| {
+        let ended = op.told.map(|(at, _)| at.duration_since(begun));
+        let told = op.told.map(|(_, step)| step);
+        let (client, sent, asked) = (op.client, op.sent.duration_since(begun), op.asked);
+        format!("  client {client} {sent:?}..{ended:?} asked {asked:?} told {told:?} index {:?}", op.index)
+    };
+    let answered = before.iter().filter(|op| op.told.is_some()).count();
+    let lines: Vec<String> = before[answered.saturating_sub(14)..].iter().take(40).map(line).collect();
+    Err(format!(
+        "{name}: answer {bad} of {} cannot be; the last ones up to it and what was undecided:\n{}",
+        answers.len(),
+        lines.join("\n")
+    ))
+}
+
+mod tests {
+    use super::*;
+
+    const READ: Step = Step { need: Need::Anything, then: None };
+    const DELETE: Step = Step { need: Need::Present, then: Some(None) };
+
+    /// Operations on one key, at times in milliseconds.
+    struct Tale(Instant, Vec<Op>);
+
+    impl Tale {
+        fn new() -> Self {
+            Self(Instant::now(), Vec::new())
+        }
+
+        fn add(mut self, (from, to): (u64, u64), asked: Step, told: Option<Step>) -> Self {
+            let at = |millis| self.0 + Duration::from_millis(millis);
+            let (client, told) = (self.1.len(), told.map(|step| (at(to), step)));
+            self.1.push(Op { client, key: 0, sent: at(from), asked, told, index: None });
+            self
+        }
+
+        fn read(self, times: (u64, u64), value: Option<Value>) -> Self {
+            self.add(times, READ, Some(Step { need: Need::Is(value), then: None }))
+        }
+
+        fn set(self, times: (u64, u64), value: Value, before: Option<Value>) -> Self {
+            let asked = Step { need: Need::Anything, then: Some(Some(value)) };
+            self.add(times, asked, Some(Step { need: Need::Is(before), ..asked }))
+        }
+
+        fn lost_set(self, from: u64, value: Value) -> Self {
+            self.add((from, from), Step { need: Need::Anything, then: Some(Some(value)) }, None)
+        }
+
+        fn swap(self, times: (u64, u64), was: Value, value: Value) -> Self {
+            let step = Step { need: Need::Is(Some(was)), then: Some(Some(value)) };
+            self.add(times, step, Some(step))
+        }
+
+        fn swap_refused(self, times: (u64, u64), was: Value, value: Value, present: Value) -> Self {
+            let asked = Step { need: Need::Is(Some(was)), then: Some(Some(value)) };
+            self.add(times, asked, Some(Step { need: Need::Is(Some(present)), then: None }))
+        }
+
+        fn right(self) {
+            assert_eq!(judge("k", &self.1), Ok(()));
+        }
+
+        fn wrong(self, answer: usize) {
+            let why = judge("k", &self.1).unwrap_err();
+            assert!(why.starts_with(&format!("k: answer {answer} of")), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_one_copy_would_answer_passes() {
+        let tale = Tale::new().read((0, 1), None).set((2, 5), 1, None).read((3, 4), None);
+        let tale = tale.set((6, 9), 2, Some(3)).set((6, 9), 3, Some(1)).read((7, 10), Some(3));
+        tale.swap((11, 12), 2, 4).swap_refused((13, 14), 2, 5, 4).read((15, 16), Some(4)).right();
+        let gone = Step { need: Need::Is(Some(1)), then: Some(None) };
+        Tale::new().set((0, 1), 1, None).add((2, 3), DELETE, Some(gone)).read((4, 5), None).right();
+    }
+
+    #[test]
+    fn a_stale_read_is_found() {
+        Tale::new().set((0, 1), 1, None).set((2, 3), 2, Some(1)).read((4, 5), Some(1)).wrong(2);
+        // Two readers, one after the other, while the write is under way.
+        let tale = Tale::new().set((0, 1), 1, None).set((2, 9), 2, Some(1));
+        tale.read((3, 4), Some(2)).read((5, 6), Some(1)).wrong(2);
+    }
+
+    #[test]
+    fn a_lost_write_is_found() {
+        Tale::new().set((0, 1), 1, None).set((2, 3), 2, Some(1)).set((4, 5), 3, Some(1)).wrong(2);
+        Tale::new().set((0, 1), 1, None).read((2, 3), None).wrong(1);
+        Tale::new().set((0, 1), 1, None).swap((2, 4), 1, 2).swap((3, 5), 1, 3).wrong(2);
+        let gone = Step { need: Need::Is(Some(1)), then: Some(None) };
+        Tale::new().set((0, 1), 1, None).add((2, 3), DELETE, Some(gone)).read((4, 5), Some(1)).wrong(2);
+    }
+
+    #[test]
+    fn a_write_that_was_carried_out_twice_is_found() {
+        let tale = Tale::new().set((0, 1), 1, None).set((2, 3), 2, Some(1));
+        tale.read((4, 5), Some(2)).read((6, 7), Some(1)).wrong(3);
+        // Undecided, and still only once.
+        let tale = Tale::new().lost_set(0, 1).read((2, 3), Some(1)).set((4, 5), 2, Some(1));
+        tale.read((6, 7), Some(1)).wrong(2);
+    }
+
+    #[test]
+    fn what_is_undecided_may_happen_late_or_never_but_not_before_it_was_sent() {
+        Tale::new().lost_set(0, 1).read((2, 3), None).right();
+        Tale::new().lost_set(0, 1).read((2, 3), None).read((4, 5), Some(1)).right();
+        Tale::new().lost_set(0, 1).read((2, 3), Some(1)).read((4, 5), None).wrong(1);
+        Tale::new().read((0, 1), Some(1)).lost_set(2, 1).wrong(0);
+        let swap = Step { need: Need::Is(Some(1)), then: Some(Some(2)) };
+        Tale::new().set((0, 1), 1, None).add((2, 2), swap, None).read((4, 5), Some(2)).right();
+        Tale::new().set((0, 1), 9, None).add((2, 2), swap, None).read((4, 5), Some(2)).wrong(1);
+        Tale::new().set((0, 1), 1, None).add((2, 2), DELETE, None).read((4, 5), None).right();
+        let tale = Tale::new().set((0, 1), 1, None).add((2, 2), DELETE, None).read((4, 5), None);
+        tale.read((6, 7), Some(1)).wrong(2);
+        Tale::new().lost_set(0, 1).lost_set(0, 2).set((3, 4), 3, Some(2)).read((5, 6), Some(1)).right();
+        // A value that is not there cannot have been refused by.
+        let not = Step { need: Need::Not(1), then: None };
+        Tale::new().set((0, 1), 1, None).add((2, 3), swap, Some(not)).wrong(1);
+    }
+
+    #[test]
+    fn a_long_history_with_many_undecided_operations_is_judged_at_once() {
+        let mut tale = Tale::new();
+        let mut present = None;
+        for number in 0..600_u64 {
+            let at = number * 10;
+            if number % 12 == 0 {
+                tale = tale.lost_set(at, number + 10_000);
+            }
+            if number % 36 == 0 {
+                // The one that was lost was carried out after all.
+                tale = tale.read((at + 1, at + 2), Some(number + 10_000));
+                present = Some(number + 10_000);
+            }
+            tale = tale.set((at + 3, at + 5), number + 1, present).read((at + 4, at + 9), Some(number + 1));
+            present = Some(number + 1);
+        }
+        let begun = Instant::now();
+        let mut stale = Tale(tale.0, tale.1.clone());
+        tale.right();
+        stale = stale.read((6001, 6002), Some(599));
+        assert!(judge("k", &stale.1).is_err());
+        assert!(begun.elapsed() < patient(Duration::from_secs(20)), "{:?}", begun.elapsed());
+    }
+}

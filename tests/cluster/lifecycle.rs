@@ -1,0 +1,153 @@
+//! How a cluster begins, how its members come back under other flags or at another place, and how one is all that is
+//! left: each as etcd does it.
+
+use std::time::Duration;
+
+use super::group::{AGREED, Group, Plan};
+use super::membership::{about_members, id, join};
+use super::storm::Storm;
+use crate::durable::dice::Dice;
+use crate::durable::member::Program;
+use crate::support::port::Port;
+use crate::support::{eventually, stays};
+
+/// Kills a member and starts it with these words beside the usual ones.
+fn restart_with(group: &mut Group, number: usize, words: &[&str]) {
+    let plain = group.plan.words.clone();
+    let member = &mut group.members[number];
+    member.kill();
+    member.words(&plain.iter().map(String::as_str).chain(words.iter().copied()).collect::<Vec<_>>());
+    member.spawn();
+}
+
+#[test]
+fn a_cluster_begins_when_most_of_it_is_there_in_whatever_order() {
+    let Some(plan) = Plan::new(3) else { return };
+    let mut group = plan.here();
+    group.members[2].spawn();
+    let takes = |group: &Group| {
+        let answer = group.ask(2).request("PUT", "/v2/keys/k", Some("value=1"));
+        answer.is_ok_and(|answer| answer.status < 300)
+    };
+    stays("one of three takes nothing", Duration::from_secs(2), || !takes(&group));
+    assert!(group.members[2].runs(), "it waits for the others\n{}", group.logs());
+    group.members[0].spawn();
+    group.put_at_last(2, "/k", "two");
+    group.members[1].spawn();
+    group.put_at_last(1, "/k", "three");
+    group.until_serving();
+    group.level();
+}
+
+#[test]
+fn flags_of_the_beginning_do_not_matter_to_a_member_that_has_begun() {
+    let Some(plan) = Plan::new(3) else { return };
+    let mut group = plan.here();
+    group.start();
+    group.put_at_last(0, "/k", "1");
+    let (name, own) = (group.members[0].seat.name.clone(), group.members[0].seat.advertised.clone());
+    group.members[0].seat.cluster = format!("{name}=http://{own},x=http://127.0.0.1:1");
+    restart_with(
+        &mut group,
+        0,
+        &["--initial-cluster-token", "another", "--initial-cluster-state", "existing"],
+    );
+    group.until_serving();
+    group.put_at_last(0, "/k", "2");
+    group.level();
+}
+
+#[test]
+fn a_member_moves_to_another_place_when_the_cluster_was_told() {
+    let Some(plan) = Plan::new(3) else { return };
+    let mut group = plan.here();
+    group.start();
+    let id = id(&group, &[0, 1], &group.members[2].seat);
+    let port = Port::claim();
+    let json = format!("{{\"peerURLs\":[\"http://{}\"]}}", port.address());
+    about_members(&group, &[0, 1], "PUT", &format!("/v2/members/{id}"), Some(&json));
+    group.members[2].kill();
+    let seat = &mut group.members[2].seat;
+    (seat.peer, seat.advertised) = (port.address(), port.address());
+    let cluster = group.cluster();
+    group.members[2].seat.cluster = cluster;
+    group.put_at_last(0, "/k", "while it moved");
+    group.members[2].start();
+    group.put_at_last(2, "/k", "moved");
+    group.level();
+    // The others found it there, and not at the old place: it is one of the two that are left.
+    group.members[0].kill();
+    group.put_at_last(1, "/k", "two of three");
+}
+
+#[test]
+fn one_that_is_all_that_is_left_begins_a_new_cluster_with_all_it_has() {
+    let Some(plan) = Plan::new(3) else { return };
+    let mut group = plan.here();
+    group.start();
+    for number in 0..20 {
+        group.put_at_last(number % 3, &format!("/all/{number}"), "1");
+    }
+    group.level();
+    for number in 0..3 {
+        group.members[number].kill();
+    }
+    restart_with(&mut group, 0, &["--force-new-cluster"]);
+    group.put_at_last(0, "/all/20", "1");
+    restart_with(&mut group, 0, &[]);
+    group.put_at_last(0, "/all/21", "1");
+    let there = group.tree(0).unwrap().1["node"]["nodes"][0]["nodes"].as_array().map_or(0, Vec::len);
+    // Etcd drops the last of what it has when it does not know yet that the others had it too.
+    let most = if group.plan.program == Program::Etcd { 21 } else { 22 };
+    assert!((most..=22).contains(&there), "{there} of 22");
+    // The old ones do not come back into it; new ones do.
+    group.members.truncate(1);
+    group.extend();
+    join(&mut group, &[0], 1);
+    group.put_at_last(1, "/all/22", "1");
+    group.level();
+}
+
+#[test]
+fn large_values_do_not_unseat_the_leader() {
+    let Some(plan) = Plan::new(3) else { return };
+    let (mut group, mut dice) = (plan.here(), Dice::thrown("large"));
+    let leader = group.start();
+    let storm = Storm::start(&mut group, &mut dice, 2);
+    let form = &format!("value={}", "l".repeat(4 << 20));
+    std::thread::scope(|scope| {
+        for number in 0..3 {
+            let mut wire = group.members[number].wire().patient_for(Duration::from_secs(30));
+            scope.spawn(move || {
+                for round in 0..4 {
+                    let path = format!("/v2/keys/large/{number}/{round}");
+                    let answer = wire.request("PUT", &path, Some(form)).unwrap();
+                    assert_eq!(answer.status, 201, "{}", answer.text());
+                }
+            });
+        }
+    });
+    storm.goes_on(20, AGREED, "beside large values");
+    assert_eq!(group.leader(), leader);
+    storm.finish(&mut group);
+}
+
+#[test]
+fn three_that_slept_at_the_same_time_go_on_where_they_were() {
+    let Some(plan) = Plan::new(3) else { return };
+    let (mut group, mut dice) = (plan.here(), Dice::thrown("all_slept"));
+    group.start();
+    let storm = Storm::start(&mut group, &mut dice, 3);
+    storm.goes_on(30, AGREED, "in peace");
+    for number in 0..3 {
+        group.freeze(number);
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    for number in 0..3 {
+        group.thaw(number);
+    }
+    let took = storm.goes_on(30, AGREED, "after the sleep");
+    eprintln!("all slept: {took:?}");
+    eventually("they have a leader", AGREED, || group.leader_seen_by(0).is_some());
+    storm.finish(&mut group);
+}

@@ -1,0 +1,201 @@
+//! A line between members that is slow: every byte through it waits, can be held back, or comes a few at a time.
+//!
+//! There is no kernel help in it, so it needs no rights: a member advertises the line's address instead of its own,
+//! and everything the others send it, with the answers, goes through here. A hold is not a cut: nothing is refused or
+//! closed, bytes just do not come, as when a network drops every packet.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use crate::support::port::Port;
+
+/// Blocks of bytes on their way in one direction; more wait with the sender.
+const BLOCKS: usize = 64;
+
+/// A line to one member.
+#[derive(Debug)]
+pub struct Line {
+    port: Port,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ended: AtomicBool,
+    delay_micros: AtomicU64,
+    /// Bytes a second, or 0 for as fast as they come.
+    rate: AtomicU64,
+    hold_there: AtomicBool,
+    hold_back: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
+}
+
+impl Line {
+    /// A line to `address`, where nobody needs to listen yet; connections are refused until somebody does.
+    pub fn to(address: &str) -> Self {
+        let (port, state) = (Port::claim(), Arc::new(State::default()));
+        let listener = TcpListener::bind(port.address()).unwrap();
+        let (kept, address) = (Arc::clone(&state), address.to_owned());
+        thread::spawn(move || {
+            for near in listener.incoming() {
+                if state.ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                if let Ok(near) = near {
+                    // A connection that fails is what members must live with.
+                    state.join(near, &address);
+                }
+            }
+        });
+        Self { port, state: kept }
+    }
+
+    /// `127.0.0.1:port` of the near end.
+    pub fn address(&self) -> String {
+        self.port.address()
+    }
+
+    /// How long every byte is under way from now on, in each direction.
+    pub fn delay(&self, delay: Duration) {
+        self.state.delay_micros.store(u64::try_from(delay.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// How many bytes a second go through in each direction; 0 is as many as come.
+    pub fn rate(&self, bytes: u64) {
+        self.state.rate.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether nothing comes to the member, and whether nothing comes from it on these connections.
+    pub fn hold(&self, there: bool, back: bool) {
+        self.state.hold_there.store(there, Ordering::SeqCst);
+        self.state.hold_back.store(back, Ordering::SeqCst);
+    }
+}
+
+impl State {
+    fn join(self: &Arc<Self>, near: TcpStream, address: &str) {
+        let Ok(far) = TcpStream::connect(address) else {
+            near.shutdown(Shutdown::Both).ok();
+            return;
+        };
+        for stream in [&near, &far] {
+            stream.set_nodelay(true).ok();
+            self.open.lock().unwrap().extend(stream.try_clone());
+        }
+        let (Ok(near_too), Ok(far_too)) = (near.try_clone(), far.try_clone()) else { return };
+        self.carry(near, far, Way::There);
+        self.carry(far_too, near_too, Way::Back);
+    }
+
+    /// One thread reads and notes when, the other writes when the time has come.
+    fn carry(self: &Arc<Self>, mut from: TcpStream, to: TcpStream, way: Way) {
+        let (sender, receiver): (SyncSender<(Instant, Vec<u8>)>, _) = sync_channel(BLOCKS);
+        let state = Arc::clone(self);
+        thread::spawn(move || state.deliver(&receiver, to, way));
+        thread::spawn(move || {
+            let mut buffer = vec![0; 16 << 10];
+            while let Ok(size @ 1..) = from.read(&mut buffer) {
+                if sender.send((Instant::now(), buffer[..size].to_vec())).is_err() {
+                    break;
+                }
+            }
+            from.shutdown(Shutdown::Read).ok();
+        });
+    }
+
+    fn deliver(&self, blocks: &Receiver<(Instant, Vec<u8>)>, mut to: TcpStream, way: Way) {
+        while let Ok((read, block)) = blocks.recv() {
+            let delay = Duration::from_micros(self.delay_micros.load(Ordering::SeqCst));
+            sleep((read + delay).saturating_duration_since(Instant::now()));
+            while self.held(way) {
+                sleep(Duration::from_millis(2));
+            }
+            if let rate @ 1.. = self.rate.load(Ordering::SeqCst) {
+                sleep(Duration::from_secs_f64(block.len() as f64 / rate as f64));
+            }
+            if to.write_all(&block).is_err() {
+                break;
+            }
+        }
+        to.shutdown(Shutdown::Both).ok();
+    }
+
+    fn held(&self, way: Way) -> bool {
+        let hold = if way == Way::There { &self.hold_there } else { &self.hold_back };
+        hold.load(Ordering::SeqCst) && !self.ended.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.state.ended.store(true, Ordering::SeqCst);
+        for stream in self.state.open.lock().unwrap().drain(..) {
+            // Closed already by either end.
+            stream.shutdown(Shutdown::Both).ok();
+        }
+        // Wakes the accept, which then sees that it has ended.
+        TcpStream::connect(self.port.address()).ok();
+    }
+}
+
+mod tests {
+    use super::*;
+
+    /// A server that sends back what it gets.
+    fn echo() -> (Port, Line) {
+        let port = Port::claim();
+        let listener = TcpListener::bind(port.address()).unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten().take(1) {
+                let (mut from, mut to) = (stream.try_clone().unwrap(), stream);
+                std::io::copy(&mut from, &mut to).ok();
+            }
+        });
+        let line = Line::to(&port.address());
+        (port, line)
+    }
+
+    fn round(stream: &mut TcpStream, bytes: usize) -> Duration {
+        let begun = Instant::now();
+        stream.write_all(&vec![7; bytes]).unwrap();
+        stream.read_exact(&mut vec![0; bytes]).unwrap();
+        begun.elapsed()
+    }
+
+    #[test]
+    fn a_line_delays_holds_and_slows_what_goes_through_it() {
+        let (_port, line) = echo();
+        let mut stream = TcpStream::connect(line.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        round(&mut stream, 10);
+        line.delay(Duration::from_millis(60));
+        let took = round(&mut stream, 10);
+        assert!(took >= Duration::from_millis(120), "{took:?}");
+        line.delay(Duration::ZERO);
+        line.rate(50_000);
+        let took = round(&mut stream, 20_000);
+        assert!(took >= Duration::from_millis(400), "{took:?}");
+        line.rate(0);
+        for (there, back) in [(true, false), (false, true)] {
+            line.hold(there, back);
+            stream.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+            stream.write_all(b"x").unwrap();
+            assert!(stream.read_exact(&mut [0]).is_err(), "{there} {back}");
+            line.hold(false, false);
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Members that are added to a running cluster and removed from it, through the v2 API.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::group::{AGREED, Group};
+use crate::durable::member::Seat;
+use crate::support::http::request;
+use crate::support::{SOON, eventually, patient};
+
+/// The answer to a request about members, asked of each of them until one says yes.
+#[track_caller]
+pub fn about_members(group: &Group, among: &[usize], method: &str, path: &str, json: Option<&str>) -> String {
+    let (begun, mut last) = (Instant::now(), String::new());
+    loop {
+        for number in among {
+            let body = json.map(|json| ("application/json", json));
+            match request(&group.members[*number].address(), method, path, body) {
+                Ok(answer) if matches!(answer.status, 200..=299) => return answer.body,
+                // Done already: an earlier try was carried out although it was not answered.
+                Ok(answer) if matches!((method, answer.status), ("DELETE", 404 | 410) | ("POST", 409)) => {
+                    return answer.body;
+                }
+                Ok(answer) => last = format!("{} {}", answer.status, answer.body),
+                Err(error) => last = error.to_string(),
+            }
+        }
+        assert!(begun.elapsed() < patient(AGREED), "{method} {path}: {last}\n{}", group.logs());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// Adds a member to the cluster of `active`; it does not run yet.
+#[track_caller]
+pub fn add(group: &Group, active: &[usize], seat: &Seat) {
+    let json = format!("{{\"peerURLs\":[\"{}://{}\"]}}", seat.scheme, seat.advertised);
+    about_members(group, active, "POST", "/v2/members", Some(&json));
+}
+
+/// Adds the member `number`, which does not run yet, to the cluster of `active`, and starts it.
+#[track_caller]
+pub fn join(group: &mut Group, active: &[usize], number: usize) {
+    add(group, active, &group.members[number].seat);
+    let entry = |number: &usize| {
+        let seat = &group.members[*number].seat;
+        format!("{}={}://{}", seat.name, seat.scheme, seat.advertised)
+    };
+    let cluster: Vec<String> = active.iter().chain([&number]).map(entry).collect();
+    let words = group.plan.words.clone();
+    let words: Vec<&str> =
+        words.iter().map(String::as_str).chain(["--initial-cluster-state", "existing"]).collect();
+    let member = &mut group.members[number];
+    member.seat.cluster = cluster.join(",");
+    member.words(&words);
+    member.spawn();
+    if let Err(why) = member.until_serving(AGREED) {
+        panic!("the new member {number}: {why}\n{}", group.logs());
+    }
+    // Promoted when it has what the others have.
+    let index = group.tree(active[0]).map_or(0, |(index, _)| index);
+    eventually("the new member has what the others have", AGREED, || {
+        group.tree(number).is_some_and(|(own, _)| own >= index)
+    });
+}
+
+/// The id of a member by its peer address.
+#[track_caller]
+pub fn id(group: &Group, active: &[usize], seat: &Seat) -> String {
+    let members = about_members(group, active, "GET", "/v2/members", None);
+    let members: Value = serde_json::from_str(&members).unwrap();
+    let own = format!("{}://{}", seat.scheme, seat.advertised);
+    let mut all = members["members"].as_array().into_iter().flatten();
+    let found = all.find(|member| member["peerURLs"][0] == own.as_str());
+    found.unwrap_or_else(|| panic!("{own} is not in {members}"))["id"].as_str().unwrap().to_owned()
+}
+
+/// Removes a member, which must learn of it and end in good order.
+#[track_caller]
+pub fn leave(group: &mut Group, active: &[usize], number: usize) {
+    let id = id(group, active, &group.members[number].seat);
+    about_members(group, active, "DELETE", &format!("/v2/members/{id}"), None);
+    let code = group.members[number].wait(SOON);
+    assert_eq!(code, Some(0), "a removed member ends in good order\n{}", group.members[number].log_tail());
+}

@@ -1,0 +1,207 @@
+//! Members that stop for a while, networks that are slow, clocks that are wrong, disks that are full.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use super::group::{AGREED, Group, Plan};
+use super::storm::Storm;
+use crate::durable::dice::Dice;
+use crate::durable::member::Program;
+use crate::support::fake_time::FakeTime;
+use crate::support::programs::{need_mounts, skipped};
+use crate::support::{Mount, eventually, patient};
+
+const GOES_ON: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_leader_that_slept_through_its_own_replacement_does_no_harm() {
+    let Some(plan) = Plan::new(3) else { return };
+    let (mut group, mut dice) = (plan.here(), Dice::thrown("slept"));
+    group.start();
+    let storm = Storm::start(&mut group, &mut dice, 3);
+    for round in 0..4 {
+        storm.goes_on(20, GOES_ON, "in peace");
+        let leader = group.leader();
+        group.freeze(leader);
+        let rest: Vec<usize> = (0..3).filter(|number| *number != leader).collect();
+        // Three times the time of an election; at the last round until the others have a new one for certain.
+        std::thread::sleep(Duration::from_millis(1500));
+        if round == 3 {
+            assert_ne!(group.leader_among(&rest), leader);
+        }
+        group.thaw(leader);
+    }
+    storm.goes_on(30, GOES_ON, "after all woke up");
+    storm.finish(&mut group);
+}
+
+#[test]
+fn a_follower_that_sleeps_is_not_missed() {
+    let Some(plan) = Plan::new(3) else { return };
+    let (mut group, mut dice) = (plan.here(), Dice::thrown("sleeping_follower"));
+    let leader = group.start();
+    let storm = Storm::start(&mut group, &mut dice, 3);
+    let sleeper = group.other_than(leader);
+    group.freeze(sleeper);
+    storm.goes_on(100, GOES_ON, "with a sleeping follower");
+    group.thaw(sleeper);
+    storm.goes_on(30, GOES_ON, "after it woke up");
+    storm.finish(&mut group);
+}
+
+#[test]
+fn a_slow_network_makes_slow_writes_and_no_elections() {
+    let Some(plan) = Plan::new(3) else { return };
+    let (mut group, mut dice) = (plan.on_lines().here(), Dice::thrown("slow"));
+    let leader = group.start();
+    let storm = Storm::start(&mut group, &mut dice, 3);
+    for line in &group.lines {
+        line.delay(Duration::from_millis(40));
+    }
+    storm.goes_on(60, Duration::from_secs(20), "over lines of 40 ms");
+    assert_eq!(group.leader(), leader, "a delay below the time of an election unseats nobody");
+    for line in &group.lines {
+        line.delay(Duration::ZERO);
+        line.rate(200_000);
+    }
+    storm.goes_on(30, Duration::from_secs(20), "over lines of 200 kB a second");
+    for line in &group.lines {
+        line.rate(0);
+    }
+    storm.finish(&mut group);
+}
+
+#[test]
+fn a_line_that_holds_everything_back_is_noticed() {
+    let Some(plan) = Plan::new(3) else { return };
+    let (mut group, mut dice) = (plan.on_lines().here(), Dice::thrown("held"));
+    group.start();
+    let storm = Storm::start(&mut group, &mut dice, 3);
+    let leader = group.leader();
+    for number in [leader, group.other_than(leader)] {
+        for (there, back) in [(true, true), (true, false), (false, true)] {
+            group.lines[number].hold(there, back);
+            storm.goes_on(20, Duration::from_secs(20), "with one line that holds everything back");
+            std::thread::sleep(Duration::from_millis(1000));
+            group.lines[number].hold(false, false);
+        }
+    }
+    storm.goes_on(30, GOES_ON, "after that");
+    storm.finish(&mut group);
+}
+
+/// A key with a time to live through one member; when it went from another, counted from then.
+fn lifetime(group: &Group, through: usize, seen_by: usize, ttl: u64) -> Duration {
+    let key = format!("/lease/{through}");
+    let mut wire = group.members[through].wire();
+    let begun = Instant::now();
+    let form = format!("value=1&ttl={ttl}");
+    let answer = wire.request("PUT", &format!("/v2/keys{key}"), Some(&form)).unwrap();
+    assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+    let shown = answer.json()["node"]["ttl"].as_i64().unwrap_or(0);
+    assert!((0..=i64::try_from(ttl).unwrap()).contains(&shown), "member {through} shows {}", answer.text());
+    eventually("the other has the key", AGREED, || group.value(seen_by, &key).is_some());
+    eventually(&format!("the key of member {through} goes"), Duration::from_secs(ttl + 10), || {
+        group.value(seen_by, &key).is_none()
+    });
+    begun.elapsed()
+}
+
+#[test]
+fn leases_last_as_long_as_they_should_when_one_clock_is_a_day_off() {
+    let Some(plan) = Plan::new(3) else { return };
+    if plan.program == Program::Etcd {
+        skipped("etcd takes the time from whichever member is asked");
+        return;
+    }
+    let mut group = plan.here();
+    let Some(clock) = FakeTime::new(&group.members[0].path("")) else { return };
+    for (name, value) in clock.env() {
+        group.members[0].env(name, &value);
+    }
+    clock.set("+1d");
+    group.start();
+    for offset in ["+1d", "-1d"] {
+        clock.set(offset);
+        let lived: Vec<Duration> = std::thread::scope(|scope| {
+            let group = &group;
+            let through = |number| scope.spawn(move || lifetime(group, number, (number + 1) % 3, 3));
+            let threads: Vec<_> = (0..3).map(through).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        for (number, lived) in lived.iter().enumerate() {
+            assert!(
+                *lived >= Duration::from_millis(2950) && *lived < patient(Duration::from_secs(5)),
+                "{offset}: a lease of 3 s through member {number} lasted {lived:?}"
+            );
+        }
+        // The next leader may be the one whose clock is off, or another.
+        let leader = group.leader();
+        group.members[leader].kill();
+        group.members[leader].start();
+        group.leader();
+    }
+}
+
+#[test]
+fn a_full_disk_on_one_member_stops_nobody_else() {
+    if !need_mounts() {
+        return;
+    }
+    let Some(plan) = Plan::new(3) else { return };
+    for full_leads in [false, true] {
+        let (mut group, mut dice) = (plan.clone().here(), Dice::thrown("full"));
+        let data = group.members[0].data();
+        fs::create_dir(&data).unwrap();
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+        // Etcd begins with files of 64 MB each.
+        let (disk, ballast) = (Mount::tmpfs("200m", &data), data.join("ballast"));
+        group.start();
+        lead(&mut group, full_leads);
+        let storm = Storm::start(&mut group, &mut dice, 3);
+        storm.goes_on(20, GOES_ON, "in peace");
+        // Somebody else's file takes all that is left.
+        fill(&ballast);
+        for number in 0..40 {
+            let form = format!("value={}", "f".repeat(100_000));
+            let path = format!("/v2/keys/large/{number}");
+            group.members[1].wire().request("PUT", &path, Some(&form)).ok();
+        }
+        storm.goes_on(50, Duration::from_secs(20), "with a full disk on one member");
+        fs::remove_file(&ballast).unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        if !group.members[0].runs() {
+            eprintln!("the member with the full disk ended: {}", group.members[0].log_tail());
+            group.members[0].kill();
+            group.members[0].start();
+        }
+        group.put_at_last(0, "/room", "again");
+        storm.finish(&mut group);
+        drop(group);
+        drop(disk);
+    }
+}
+
+/// Restarts leaders until the first member leads, or does not.
+#[track_caller]
+fn lead(group: &mut Group, first: bool) {
+    for _ in 0..20 {
+        let leader = group.leader();
+        if (leader == 0) == first {
+            return;
+        }
+        group.members[leader].kill();
+        group.leader();
+        group.members[leader].start();
+    }
+    panic!("the first member never led, or always");
+}
+
+fn fill(path: &std::path::Path) {
+    use std::io::Write as _;
+    let mut file = fs::File::create(path).unwrap();
+    let block = vec![0; 64 << 10];
+    while file.write_all(&block).is_ok() {}
+    while file.write_all(&[0; 512]).is_ok() {}
+}

@@ -1,0 +1,98 @@
+//! The story as it is told of etcd: start three, write on the third, kill it, read from the first; without a majority
+//! reads answer and writes do not; with one member back writes work again, and it has what it missed.
+
+use std::time::{Duration, Instant};
+
+use super::group::{AGREED, Group, Plan};
+use crate::support::{eventually, patient};
+
+/// Five seconds and twice the time of an election, and a little for a busy machine.
+const REFUSED_WITHIN: Duration = Duration::from_millis(5000 + 2 * 500 + 1500);
+
+/// A running group of three whose third member took a write and was killed. A proxy's tests begin here too.
+#[track_caller]
+pub fn third_killed(plan: Plan) -> Group {
+    let mut group = plan.here();
+    group.start();
+    let answer = group.put(2, "/message", "hello").unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    group.members[2].kill();
+    group
+}
+
+/// A request that a member without a majority must refuse, and in time.
+#[track_caller]
+fn refused(group: &Group, number: usize, method: &str, path: &str, form: Option<&str>) {
+    let begun = Instant::now();
+    let answer = group.members[number].wire().request(method, path, form).unwrap();
+    let took = begun.elapsed();
+    assert_eq!((answer.status, answer.code()), (500, 300), "{method} {path}: {}", answer.text());
+    assert_eq!(answer.index, Some(0), "{method} {path}");
+    assert!(took < patient(REFUSED_WITHIN), "{method} {path} took {took:?}");
+    let json = answer.json();
+    assert_eq!(json["message"], "Raft Internal Error");
+    let cause = json["cause"].as_str().unwrap_or_default();
+    assert!(cause.starts_with("etcdserver: request timed out"), "{method} {path}: {cause}");
+}
+
+#[test]
+fn the_third_is_killed_and_the_first_has_what_it_wrote() {
+    let Some(plan) = Plan::new(3) else { return };
+    let mut group = third_killed(plan);
+    assert_eq!(group.leader_among(&[0, 1]), group.leader_among(&[1, 0]));
+    eventually("the first has it", AGREED, || group.value(0, "/message").as_deref() == Some("hello"));
+    group.put_at_last(0, "/message", "two of three");
+    group.members[2].start();
+    group.level();
+    assert_eq!(group.value(2, "/message").as_deref(), Some("two of three"), "what it missed is there");
+}
+
+#[test]
+fn without_a_majority_reads_answer_and_writes_are_refused_until_one_is_back() {
+    let Some(plan) = Plan::new(3) else { return };
+    let mut group = third_killed(plan);
+    group.put_at_last(1, "/message", "before");
+    group.members[1].kill();
+    std::thread::scope(|scope| {
+        let group = &group;
+        for (method, path, form) in [
+            ("PUT", "/v2/keys/message", Some("value=alone")),
+            ("POST", "/v2/keys/queue", Some("value=alone")),
+            ("DELETE", "/v2/keys/message", None),
+            ("PUT", "/v2/keys/message?prevValue=nonsense", Some("value=alone")),
+            ("GET", "/v2/keys/message?quorum=true", None),
+        ] {
+            scope.spawn(move || refused(group, 0, method, path, form));
+        }
+    });
+    let mut wire = group.ask(0);
+    assert_eq!(group.value(0, "/message").as_deref(), Some("before"), "a plain read");
+    for path in ["/v2/members", "/v2/machines", "/v2/stats/self", "/version"] {
+        assert_eq!(wire.get(path).unwrap().status, 200, "{path}");
+    }
+    assert_eq!(wire.get("/v2/members/leader").unwrap().status, 503);
+    assert_eq!(group.members[0].wire().get("/health").unwrap().status, 503);
+    group.members[1].start();
+    group.put_at_last(1, "/message", "again");
+    let (_, tree) = group.level();
+    assert!(tree.to_string().contains("again"));
+    group.members[2].start();
+    group.level();
+}
+
+#[test]
+fn all_three_are_killed_at_once_and_nothing_is_lost() {
+    let Some(plan) = Plan::new(3) else { return };
+    let mut group = plan.here();
+    group.start();
+    for number in 0..30 {
+        assert_eq!(group.put(number % 3, &format!("/all/{number}"), "1").unwrap().status, 201);
+    }
+    for member in &mut group.members {
+        member.kill();
+    }
+    group.start();
+    let (_, tree) = group.level();
+    let there = tree["node"]["nodes"][0]["nodes"].as_array().map_or(0, Vec::len);
+    assert_eq!(there, 30, "{tree}");
+}

@@ -1,0 +1,83 @@
+//! What is wrong with the flags of a group: etcd and this program refuse the same, in the same words.
+
+use std::process::{Command, Stdio};
+
+use crate::support::programs::need;
+use crate::support::{Dir, Retune};
+
+const PORTS: [&str; 6] = [
+    "--listen-client-urls",
+    "http://127.0.0.1:0",
+    "--advertise-client-urls",
+    "http://127.0.0.1:1",
+    "--listen-peer-urls",
+    "http://127.0.0.1:0",
+];
+
+/// Etcd's last words, without what it looked up in between.
+fn etcds(dir: &Dir, words: &[&str]) -> String {
+    let mut command = Command::new("etcd");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ETCD") {
+            command.env_remove(name);
+        }
+    }
+    command.args(["--logger", "capnslog", "--data-dir", &dir.text_path("theirs")]).args(PORTS).args(words);
+    let output = command.current_dir(dir.path("")).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let log = String::from_utf8_lossy(&output.stderr);
+    let last = log.lines().filter_map(|line| line.split_once(" C | etcdmain: ")).next_back();
+    let (_, says) = last.unwrap_or_else(|| panic!("no last words: {log}"));
+    says.split(" (resolved urls").next().unwrap().to_owned()
+}
+
+#[test]
+fn a_group_that_does_not_fit_is_refused_as_etcd_refuses_it() {
+    if !need("etcd") {
+        return;
+    }
+    let one = "http://127.0.0.1:9";
+    let dir = Dir::new();
+    for words in [
+        &["--name", "n6", "--initial-cluster", "a=http://127.0.0.1:9"][..],
+        &["--name", "n6", "--initial-cluster", "a=http://127.0.0.1:9", "--initial-cluster-state", "existing"],
+        &["--initial-cluster", "default=http://127.0.0.1:9,b=http://127.0.0.1:8"],
+        &[
+            "--initial-cluster",
+            "default=http://127.0.0.1:9",
+            "--initial-advertise-peer-urls",
+            "http://127.0.0.1:7",
+        ],
+        &[
+            "--initial-cluster",
+            "default=http://127.0.0.1:9",
+            "--initial-advertise-peer-urls",
+            "http://127.0.0.1:9,http://127.0.0.1:7",
+        ],
+        &[
+            "--initial-cluster",
+            "default=http://127.0.0.1:9,b=http://127.0.0.1:9",
+            "--initial-advertise-peer-urls",
+            one,
+        ],
+        &["--initial-cluster", "default=ftp://127.0.0.1:9", "--initial-advertise-peer-urls", one],
+    ] {
+        let says = etcds(&dir, words);
+        // A list of URLs that is none has another beginning there.
+        let says = says.strip_prefix("error setting up initial cluster: ").unwrap_or(&says);
+        // What etcd shows as the cluster here is its other flag once more.
+        let says = says.split("--initial-cluster=").next().unwrap();
+        Retune::called(&dir, "etcd", &PORTS).args(words).run().exits(1).says(says);
+    }
+}
+
+#[test]
+fn an_address_in_two_spellings_is_one_and_a_comma_too_many_is_none() {
+    let dir = Dir::new();
+    for cluster in ["default=http://localhost:9,", "default=http://127.0.0.1:9"] {
+        let words = ["--initial-cluster", cluster, "--initial-advertise-peer-urls", "http://127.0.0.1:9"];
+        let member = Retune::called(&dir, "etcd", &PORTS).args(&words).spawn();
+        member.eventually_says("ready to serve client requests");
+        member.terminate();
+    }
+}

@@ -1,0 +1,18 @@
+//! `retune ctl` and the name `etcdctl`: the same as Debian's etcdctl word for word, and what etcdctl never had.
+
+mod backup;
+mod compare;
+mod completion;
+mod documents;
+mod editing;
+mod import_from;
+mod lines;
+mod normal;
+mod pair;
+mod prompts;
+mod secured;
+mod snapshot;
+mod stories_auth;
+mod stories_keys;
+mod stories_words;
+mod watching;

@@ -1,0 +1,270 @@
+//! The same command lines through Debian's etcdctl and through ours, each against a store of its own: the same words
+//! on stdout and stderr, the same exit code, the same tree behind it.
+
+use super::lines::{Line, stories};
+use super::normal::{normal, tree};
+use super::pair::{A_MOMENT, Kind, Outcome, Side};
+use crate::support::Dir;
+
+/// Only the lines above the help: below them ours names commands that theirs lacks.
+fn above_help(outcome: Outcome) -> Outcome {
+    let end = outcome.stdout.find("NAME:").unwrap_or(outcome.stdout.len());
+    Outcome { stdout: outcome.stdout[..end].to_owned(), ..outcome }
+}
+
+/// Where the two went apart, if they did.
+fn difference(line: &Line, theirs: &Outcome, ours: &Outcome) -> Option<String> {
+    (theirs != ours).then(|| format!("{:?}\n--- etcdctl\n{theirs:#?}\n--- ours\n{ours:#?}\n", line.words))
+}
+
+/// Runs one line on both sides. One that ends only when interrupted may have had too little time on a busy machine;
+/// it changes nothing, so it may be tried with more.
+fn run_both(dir: &Dir, theirs: &Side, ours: &Side, line: &Line) -> Option<String> {
+    let mut line = line.clone();
+    loop {
+        let run = |side: &Side| {
+            let outcome = normal(&side.run(dir, &line), &side.server, &line);
+            if line.page { above_help(outcome) } else { outcome }
+        };
+        let found = difference(&line, &run(theirs), &run(ours));
+        match line.interrupt {
+            Some(after) if found.is_some() && after < 20 * A_MOMENT => line.interrupt = Some(4 * after),
+            _ => return found,
+        }
+    }
+}
+
+/// Tells every line of a story after which the two are not the same.
+fn tell(kind: Kind, name: &str) {
+    let dir = Dir::new();
+    let ours = Side::ours(&dir, kind);
+    tell_between(&dir, ours, name);
+}
+
+/// What `other` says and does on every line of a story must be what etcdctl says of a real etcd, and does to it.
+fn tell_between(dir: &Dir, other: Option<Side>, name: &str) {
+    let (Some(theirs), Some(ours)) = (Side::theirs(Kind::Etcd), other) else { return };
+    let story = stories().into_iter().find(|(own, _)| *own == name).expect("a story of this name").1;
+    let mut wrong = Vec::new();
+    for line in &story {
+        wrong.extend(run_both(dir, &theirs, &ours, line));
+        let (left, right) = (tree(&theirs.server, &["/_hidden"]), tree(&ours.server, &["/_hidden"]));
+        if left != right {
+            wrong.push(format!("the trees differ after {:?}\n{left}\n{right}", line.words));
+            break;
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} lines differ:\n{}", wrong.len(), story.len(), wrong.join("\n"));
+}
+
+#[test]
+fn files_are_the_same() {
+    tell(Kind::Etcd, "files");
+}
+
+#[test]
+fn directories_are_the_same() {
+    tell(Kind::Etcd, "directories");
+}
+
+#[test]
+fn removing_is_the_same() {
+    tell(Kind::Etcd, "removing");
+}
+
+#[test]
+fn conditions_are_the_same() {
+    tell(Kind::Etcd, "conditions");
+}
+
+#[test]
+fn odd_values_are_the_same() {
+    tell(Kind::Etcd, "odd values");
+}
+
+#[test]
+fn watching_is_the_same() {
+    tell(Kind::Etcd, "watching");
+}
+
+#[test]
+fn options_are_the_same() {
+    tell(Kind::Etcd, "options");
+}
+
+#[test]
+fn help_is_the_same() {
+    tell(Kind::Etcd, "help");
+}
+
+#[test]
+fn places_are_the_same() {
+    tell(Kind::Etcd, "places");
+}
+
+#[test]
+fn members_are_the_same() {
+    tell(Kind::Etcd, "members");
+}
+
+#[test]
+fn users_and_roles_are_the_same() {
+    tell(Kind::Etcd, "users and roles");
+}
+
+#[test]
+fn authentication_is_the_same() {
+    tell(Kind::Etcd, "authentication");
+}
+
+#[test]
+fn a_lost_quorum_is_told_the_same() {
+    tell(Kind::Etcd, "without a quorum");
+}
+
+/// Ours with our own store against theirs with etcd.
+mod with_our_store {
+    use super::*;
+
+    #[test]
+    fn files_are_the_same() {
+        tell(Kind::Store, "files");
+    }
+
+    #[test]
+    fn directories_are_the_same() {
+        tell(Kind::Store, "directories");
+    }
+
+    #[test]
+    fn removing_is_the_same() {
+        tell(Kind::Store, "removing");
+    }
+
+    #[test]
+    fn conditions_are_the_same() {
+        tell(Kind::Store, "conditions");
+    }
+
+    #[test]
+    fn odd_values_are_the_same() {
+        tell(Kind::Store, "odd values");
+    }
+
+    #[test]
+    fn watching_is_the_same() {
+        tell(Kind::Store, "watching");
+    }
+
+    #[test]
+    fn places_are_the_same() {
+        tell(Kind::Store, "places");
+    }
+
+    #[test]
+    fn members_are_the_same() {
+        tell(Kind::Store, "members");
+    }
+
+    #[test]
+    fn users_and_roles_are_the_same() {
+        tell(Kind::Store, "users and roles");
+    }
+
+    #[test]
+    fn authentication_is_the_same() {
+        tell(Kind::Store, "authentication");
+    }
+}
+
+#[test]
+fn there_are_enough_lines_to_mean_something() {
+    assert!(stories().iter().map(|(_, lines)| lines.len()).sum::<usize>() > 300);
+}
+
+#[test]
+fn a_difference_is_noticed() {
+    let line = &stories()[0].1[0];
+    let outcome = Outcome { stdout: "1\n".into(), stderr: String::new(), code: 0 };
+    assert_eq!(difference(line, &outcome, &outcome.clone()), None);
+    for other in [
+        Outcome { stdout: "1".into(), ..outcome.clone() },
+        Outcome { stderr: "x".into(), ..outcome.clone() },
+        Outcome { code: 4, ..outcome.clone() },
+    ] {
+        assert!(difference(line, &outcome, &other).is_some(), "{other:?}");
+    }
+}
+
+#[test]
+fn a_differing_tree_is_noticed() {
+    let dir = Dir::new();
+    let (Some(one), Some(other)) = (Side::ours(&dir, Kind::Etcd), Side::ours(&dir, Kind::Etcd)) else {
+        return;
+    };
+    assert_eq!(tree(&one.server, &[]), tree(&other.server, &[]));
+    let line = &stories()[0].1[0];
+    one.run(&dir, line);
+    assert_ne!(tree(&one.server, &[]), tree(&other.server, &[]));
+    other.run(&dir, line);
+    assert_eq!(tree(&one.server, &[]), tree(&other.server, &[]));
+}
+
+/// Debian's etcdctl, unchanged, with our own store against etcdctl with etcd.
+mod etcdctl_with_our_store {
+    use super::*;
+
+    fn tell_store(name: &str) {
+        tell_between(&Dir::new(), Side::theirs(Kind::Store), name);
+    }
+
+    #[test]
+    fn files_are_the_same() {
+        tell_store("files");
+    }
+
+    #[test]
+    fn directories_are_the_same() {
+        tell_store("directories");
+    }
+
+    #[test]
+    fn removing_is_the_same() {
+        tell_store("removing");
+    }
+
+    #[test]
+    fn conditions_are_the_same() {
+        tell_store("conditions");
+    }
+
+    #[test]
+    fn odd_values_are_the_same() {
+        tell_store("odd values");
+    }
+
+    #[test]
+    fn watching_is_the_same() {
+        tell_store("watching");
+    }
+
+    #[test]
+    fn places_are_the_same() {
+        tell_store("places");
+    }
+
+    #[test]
+    fn members_are_the_same() {
+        tell_store("members");
+    }
+
+    #[test]
+    fn users_and_roles_are_the_same() {
+        tell_store("users and roles");
+    }
+
+    #[test]
+    fn authentication_is_the_same() {
+        tell_store("authentication");
+    }
+}

@@ -1,0 +1,161 @@
+//! `export`, `import` and `diff` against a real store.
+
+use crate::support::port::random;
+use crate::support::retune::Done;
+use crate::support::{Dir, Etcd, Retune};
+
+fn ctl(dir: &Dir, etcd: &Etcd, words: &[&str]) -> Done {
+    Retune::new(dir, &["ctl", "--endpoints", &etcd.url()]).args(words).run()
+}
+
+/// Words that are awkward in one format or another.
+const AWKWARD: [&str; 16] = [
+    "plain",
+    "1.50",
+    "true",
+    "null",
+    "",
+    " lead and trail ",
+    "a: b",
+    "# no comment",
+    "line\nbreak\n",
+    "tab\t\"quote\" 'single' \\",
+    "\u{1}\u{7f}\u{2028}",
+    "é 漢 🦀",
+    "$ttl",
+    "[not, a, list]",
+    "{{ no template }}",
+    "- dash",
+];
+
+fn name(salt: u64) -> String {
+    const NAMES: [&str; 10] = ["a", "b.c", "with space", "é", "$ttl", "$value", "$$", "on", "1", "x:y"];
+    NAMES[usize::try_from(random(salt) % NAMES.len() as u64).unwrap()].to_owned()
+}
+
+/// Puts a random tree below `folder`.
+fn plant(etcd: &Etcd, folder: &str, depth: u32) {
+    for number in 0..3 + random(1) % 4 {
+        let key = format!("{folder}/{}", name(number));
+        // A name drawn twice may be a file and a folder; the store refuses the second, and that is fine.
+        if depth > 0 && random(number).is_multiple_of(3) {
+            plant(etcd, &key, depth - 1);
+        } else {
+            let value = AWKWARD[usize::try_from(random(number) % AWKWARD.len() as u64).unwrap()];
+            let body = format!("value={}", crate::support::http::encode(value, false));
+            let path = format!("/v2/keys{}", crate::support::http::encode(&key, true));
+            let form = ("application/x-www-form-urlencoded", body.as_str());
+            crate::support::http::request(&etcd.address(), "PUT", &path, Some(form)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_random_tree_comes_back_whole_in_every_format() {
+    let Some(etcd) = Etcd::start() else { return };
+    let dir = Dir::new();
+    for round in 0..8 {
+        let folder = format!("/from{round}");
+        plant(&etcd, &folder, 3);
+        for format in ["json", "toml", "yaml"] {
+            let exported = ctl(&dir, &etcd, &["export", "--format", format, &folder]).exits(0).stdout;
+            let file = format!("tree.{format}");
+            dir.write(&file, &exported);
+            let copy = format!("/to{round}/{format}");
+            ctl(&dir, &etcd, &["import", &file, &copy]).exits(0);
+            let again = ctl(&dir, &etcd, &["export", "--format", format, &copy]).exits(0).stdout;
+            assert_eq!(again, exported, "{format}");
+            ctl(&dir, &etcd, &["diff", &file, &copy]).exits(0);
+            let untouched = ctl(&dir, &etcd, &["import", &file, &copy]).exits(0).says("0 changes made");
+            assert_eq!(untouched.stdout, "");
+        }
+    }
+}
+
+#[test]
+fn an_import_writes_what_differs_and_removes_only_when_told() {
+    let Some(etcd) = Etcd::start() else { return };
+    let dir = Dir::new();
+    etcd.put("/app/same", "1");
+    etcd.put("/app/other", "2");
+    etcd.put("/app/left/over", "3");
+    dir.write("new.yaml", "same: 1\nother: 20\nfresh: {x: 4}\n");
+    let would = "would create /app/fresh/x\nwould update /app/other\n";
+    assert_eq!(ctl(&dir, &etcd, &["import", "--dry-run", "new.yaml", "/app"]).exits(0).stdout, would);
+    assert_eq!(ctl(&dir, &etcd, &["get", "/app/other"]).exits(0).stdout, "2\n", "a dry run writes nothing");
+    let shown = ctl(&dir, &etcd, &["diff", "new.yaml", "/app"]).exits(1).stdout;
+    assert!(
+        shown.contains("-other: \"2\"\n") && shown.contains("+other: \"20\"\n") && shown.contains("-left:\n"),
+        "{shown}"
+    );
+    let did = "create /app/fresh/x\nupdate /app/other\n";
+    assert_eq!(ctl(&dir, &etcd, &["import", "new.yaml", "/app"]).exits(0).stdout, did);
+    assert_eq!(ctl(&dir, &etcd, &["get", "/app/left/over"]).exits(0).stdout, "3\n", "nothing was removed");
+    let pruned = "remove /app/left/over\nrmdir /app/left\n";
+    assert_eq!(ctl(&dir, &etcd, &["import", "--prune", "new.yaml", "/app"]).exits(0).stdout, pruned);
+    ctl(&dir, &etcd, &["diff", "new.yaml", "/app"]).exits(0);
+}
+
+#[test]
+fn pruning_keeps_a_folder_that_holds_hidden_keys() {
+    let Some(etcd) = Etcd::start() else { return };
+    let dir = Dir::new();
+    etcd.put("/app/d/k", "1");
+    etcd.put("/app/d/_hidden", "2");
+    dir.write("empty.yaml", "{}\n");
+    ctl(&dir, &etcd, &["import", "--prune", "empty.yaml", "/app"]).exits(0).says("kept /app/d");
+    assert_eq!(ctl(&dir, &etcd, &["get", "/app/d/_hidden"]).exits(0).stdout, "2\n");
+}
+
+#[test]
+fn lives_are_exported_on_demand_and_imported_when_named() {
+    let Some(etcd) = Etcd::start() else { return };
+    let dir = Dir::new();
+    etcd.put_ttl("/app/dies", "x", 500);
+    etcd.put("/app/stays", "y");
+    assert_eq!(
+        ctl(&dir, &etcd, &["export", "--format", "yaml", "/app"]).exits(0).stdout,
+        "dies: x\nstays: \"y\"\n"
+    );
+    let with = ctl(&dir, &etcd, &["export", "--ttl", "--format", "json", "/app"]).exits(0).stdout;
+    assert!(with.contains("\"$ttl\": ") && with.contains("\"$value\": \"x\""), "{with}");
+    dir.write("tree.json", &with);
+    ctl(&dir, &etcd, &["import", "tree.json", "/copy"]).exits(0);
+    let ttl = ctl(&dir, &etcd, &["-o", "json", "get", "/copy/dies"]).exits(0).stdout;
+    assert!(ttl.contains("\"ttl\":"), "{ttl}");
+    ctl(&dir, &etcd, &["diff", "tree.json", "/copy"]).exits(0);
+}
+
+#[test]
+fn a_document_that_cannot_be_used_changes_nothing() {
+    let Some(etcd) = Etcd::start() else { return };
+    let dir = Dir::new();
+    etcd.put("/app/dir/x", "1");
+    dir.write("broken.json", "{\"a\": ")
+        .write("list.yaml", "a: [1, 2]\n")
+        .write("blocked.yaml", "b: 1\ndir: 2\n");
+    let before = ctl(&dir, &etcd, &["export"]).exits(0).stdout;
+    ctl(&dir, &etcd, &["import", "broken.json", "/app"]).exits(1).says("broken.json: ");
+    ctl(&dir, &etcd, &["import", "list.yaml", "/app"]).exits(1).says("/a is a list");
+    ctl(&dir, &etcd, &["import", "blocked.yaml", "/app"])
+        .exits(1)
+        .says("/app/dir is a directory in the store");
+    ctl(&dir, &etcd, &["import", "none.yaml"]).exits(1).says("none.yaml: ");
+    ctl(&dir, &etcd, &["import", "--format", "xml", "list.yaml"]).exits(1).says("json, toml or yaml");
+    ctl(&dir, &etcd, &["diff", "broken.json", "/app"]).exits(2);
+    ctl(&dir, &etcd, &["diff", "none.yaml"]).exits(2);
+    assert_eq!(ctl(&dir, &etcd, &["export"]).exits(0).stdout, before);
+}
+
+#[test]
+fn a_value_that_is_no_text_is_refused_by_its_key() {
+    let Some(etcd) = Etcd::start() else { return };
+    let dir = Dir::new();
+    let form = ("application/x-www-form-urlencoded", "value=%FF%FE");
+    crate::support::http::request(&etcd.address(), "PUT", "/v2/keys/app/raw", Some(form)).unwrap();
+    for format in ["json", "toml", "yaml"] {
+        ctl(&dir, &etcd, &["export", "--format", format, "/app"])
+            .exits(1)
+            .says("/app/raw: the value has bytes");
+    }
+}

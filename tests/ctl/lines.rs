@@ -1,0 +1,90 @@
+//! The command lines that both programs are given, as stories: each begins with two fresh stores.
+
+use std::time::Duration;
+
+use super::pair::A_MOMENT;
+use super::{stories_auth as people, stories_keys as keys, stories_words as words_of};
+
+/// One command line.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Behind the program's name.
+    pub words: Vec<&'static str>,
+    pub stdin: &'static [u8],
+    pub env: Vec<(&'static str, &'static str)>,
+    /// When it is interrupted, because it does not end by itself.
+    pub interrupt: Option<Duration>,
+    /// The order of the output's lines is left to chance.
+    pub any_order: bool,
+    /// Nothing in the environment names the store.
+    pub bare: bool,
+    /// The output ends with the help for the whole, which is not the same.
+    pub page: bool,
+}
+
+impl Line {
+    pub(super) fn interrupted(self) -> Self {
+        Self { interrupt: Some(A_MOMENT), ..self }
+    }
+
+    pub(super) fn any_order(self) -> Self {
+        Self { any_order: true, ..self }
+    }
+
+    pub(super) fn bare(self) -> Self {
+        Self { bare: true, ..self }
+    }
+
+    pub(super) fn page(self) -> Self {
+        Self { page: true, ..self }
+    }
+
+    pub(super) fn stdin(self, stdin: &'static [u8]) -> Self {
+        Self { stdin, ..self }
+    }
+
+    pub(super) fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.env.push((name, value));
+        self
+    }
+}
+
+pub(super) fn words(words: &[&'static str]) -> Line {
+    Line {
+        words: words.to_vec(),
+        stdin: b"",
+        env: Vec::new(),
+        interrupt: None,
+        any_order: false,
+        bare: false,
+        page: false,
+    }
+}
+
+/// A line without odd words.
+pub(super) fn line(text: &'static str) -> Line {
+    words(&text.split(' ').collect::<Vec<_>>())
+}
+
+pub(super) fn lines(text: &'static str) -> Vec<Line> {
+    text.lines().map(str::trim).filter(|text| !text.is_empty()).map(line).collect()
+}
+
+/// Every story with its name.
+pub fn stories() -> Vec<(&'static str, Vec<Line>)> {
+    vec![
+        ("files", keys::files()),
+        ("directories", keys::directories()),
+        ("removing", keys::removing()),
+        ("conditions", keys::conditions()),
+        ("odd values", keys::values()),
+        ("watching", keys::watching()),
+        ("options", words_of::options()),
+        ("help", words_of::help()),
+        ("places", words_of::places()),
+        ("members", words_of::members()),
+        ("users and roles", people::people()),
+        ("authentication", people::locked()),
+        ("without a quorum", words_of::without_quorum()),
+    ]
+}

@@ -1,0 +1,108 @@
+//! A wall clock that jumps by a day while the member runs: leases keep to the time that really passes.
+
+use std::time::{Duration, Instant};
+
+use super::member::Member;
+use super::wire::Wire;
+use crate::support::fake_time::FakeTime;
+use crate::support::patient;
+
+const TTL: u64 = 3;
+/// Expiry is a command of its own, proposed every half second; the rest is for a busy machine.
+const LATE: Duration = Duration::from_millis(1500);
+
+fn put(wire: &mut Wire, key: &str, ttl: u64) -> String {
+    let answer = wire.request("PUT", &format!("/v2/keys{key}"), Some(&format!("value=1&ttl={ttl}"))).unwrap();
+    assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+    answer.json()["node"]["expiration"].as_str().unwrap_or_default().to_owned()
+}
+
+/// When the key went, counted from `begun`; and the highest and lowest `ttl` it showed meanwhile.
+fn lifetime(wire: &mut Wire, key: &str, begun: Instant) -> (Duration, i64, i64) {
+    let (mut high, mut low) = (i64::MIN, i64::MAX);
+    loop {
+        let answer = wire.get(&format!("/v2/keys{key}")).unwrap();
+        if answer.status == 404 {
+            return (begun.elapsed(), high, low);
+        }
+        let ttl = answer.json()["node"]["ttl"].as_i64().unwrap_or(0);
+        (high, low) = (high.max(ttl), low.min(ttl));
+        assert!(
+            begun.elapsed() < Duration::from_secs(TTL) + 4 * patient(LATE),
+            "{key} lives on: {}",
+            answer.text()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[track_caller]
+fn in_time(what: &str, (lived, high, low): (Duration, i64, i64)) {
+    let real = Duration::from_secs(TTL);
+    assert!(lived + Duration::from_millis(50) >= real, "{what}: it vanished after {lived:?}");
+    assert!(lived <= real + patient(LATE), "{what}: it lived for {lived:?}");
+    assert!(high <= i64::try_from(TTL).unwrap() && low >= -2, "{what}: it showed a ttl from {low} to {high}");
+}
+
+/// The day of an RFC 3339 time, as days since some day.
+fn day(time: &str) -> i64 {
+    let date: jiff::civil::Date = time.split('T').next().unwrap_or_default().parse().unwrap();
+    (date - jiff::civil::date(2000, 1, 1)).get_days().into()
+}
+
+#[test]
+fn leases_last_as_long_as_they_should_while_the_clock_jumps() {
+    let Some(mut member) = Member::of_ours(&[]) else { return };
+    let Some(clock) = FakeTime::new(&member.path("")) else { return };
+    for (name, value) in clock.env() {
+        member.env(name, &value);
+    }
+    member.start();
+    let mut wire = member.wire();
+    let begun = Instant::now();
+    put(&mut wire, "/before", TTL);
+    clock.set("+1d");
+    in_time("a jump forwards", lifetime(&mut wire, "/before", begun));
+    let begun = Instant::now();
+    put(&mut wire, "/between", TTL);
+    clock.set("-1d");
+    in_time("a jump backwards by two days", lifetime(&mut wire, "/between", begun));
+    let begun = Instant::now();
+    put(&mut wire, "/after", TTL);
+    clock.set("+0s");
+    in_time("the way back", lifetime(&mut wire, "/after", begun));
+    assert!(!member.log().contains("panicked"), "{}", member.log());
+}
+
+/// Shows that the member would have noticed: one that starts under the other clock lives by it.
+#[test]
+fn the_clock_that_jumps_is_the_one_the_member_reads() {
+    let Some(mut member) = Member::of_ours(&[]) else { return };
+    let Some(clock) = FakeTime::new(&member.path("")) else { return };
+    for (name, value) in clock.env() {
+        member.env(name, &value);
+    }
+    let mut days = Vec::new();
+    for offset in ["+0s", "+10d"] {
+        clock.set(offset);
+        member.start();
+        days.push(day(&put(&mut member.wire(), "/k", 100)));
+        member.kill();
+    }
+    assert!((9..=11).contains(&(days[1] - days[0])), "{days:?}");
+}
+
+/// What a lease is worth after a restart: the time that is left, by the clock on the wall, as etcd has it.
+#[test]
+fn a_lease_goes_on_after_a_restart() {
+    let Some(mut member) = Member::new(&[]) else { return };
+    member.start();
+    let begun = Instant::now();
+    put(&mut member.wire(), "/k", TTL);
+    put(&mut member.wire(), "/long", 100);
+    member.kill();
+    member.start();
+    in_time("a restart", lifetime(&mut member.wire(), "/k", begun));
+    let left = member.wire().get("/v2/keys/long").unwrap().json()["node"]["ttl"].as_i64().unwrap();
+    assert!((80..=98).contains(&left), "{left}");
+}

@@ -1,0 +1,143 @@
+//! Killed at any moment, started again on the same folder, for many rounds.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::dice::Dice;
+use super::ledger::{Event, Ledger, Node, Observed};
+use super::member::{Member, copy};
+use super::wire::Wire;
+use super::{budget, rounds, writers};
+
+const WRITERS: usize = 5;
+/// A round's watches of the past.
+const LOOK_BACK: usize = 5;
+/// How many events every store remembers; a few more may have come since.
+const REMEMBERED: u64 = 900;
+
+/// Small numbers have snapshots written and the log cut all the time, the large one never.
+const SNAPSHOT_COUNTS: [&str; 3] = ["10", "100", "100000"];
+
+/// One round of load that ends with a kill.
+fn round(member: &mut Member, ledger: &mut Ledger, dice: &mut Dice, number: u64) {
+    let address = member.address();
+    let span = Duration::from_millis(20 + dice.below(230));
+    let mut own = dice.split();
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| writers::work(&address, ledger, &mut own, number, &|| false));
+        std::thread::sleep(span);
+        member.kill();
+        load.join().unwrap();
+    });
+    // Start-up is a moment like any other.
+    while dice.one_in(4) {
+        member.spawn();
+        std::thread::sleep(Duration::from_millis(dice.below(120)));
+        member.kill();
+    }
+}
+
+/// Reads the state and fails on anything that cannot be.
+#[track_caller]
+fn verify(member: &Member, ledger: &Ledger, events: &[Event], dice: &mut Dice) -> Observed {
+    let mut wire = member.wire();
+    let observed = writers::observe(&mut wire).unwrap();
+    let mut wrong = ledger.check(&observed);
+    for _ in 0..LOOK_BACK.min(events.len()) {
+        let event = &events[dice.index(events.len())];
+        if event.node.modified + REMEMBERED > observed.index {
+            wrong.extend(forgotten(&mut wire, event));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n--- log\n{}", wrong.join("\n"), member.log_tail());
+    observed
+}
+
+/// What is wrong with the memory of an acknowledged write.
+fn forgotten(wire: &mut Wire, event: &Event) -> Option<String> {
+    let path = format!("/v2/keys{}?wait=true&waitIndex={}", event.key, event.node.modified);
+    let answer = match wire.get(&path) {
+        Ok(answer) => answer,
+        Err(error) => return Some(format!("{path}: {error}")),
+    };
+    let json = answer.json();
+    let got = Event {
+        key: json["node"]["key"].as_str().unwrap_or_default().to_owned(),
+        action: json["action"].as_str().unwrap_or_default().to_owned(),
+        node: Node::of(&json["node"]),
+    };
+    (got != *event).then(|| format!("{path}: acknowledged was {event:?}, remembered is {}", answer.text()))
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_it_is_killed() {
+    let mut dice = Dice::thrown("kill9");
+    let Some(mut member) = Member::new(&[]) else { return };
+    let mut ledger = writers::ledger(WRITERS);
+    let (most, span, begun) = (rounds("RETUNE_TEST_KILLS", 200), budget(240), Instant::now());
+    member.start();
+    let (mut done, mut acknowledged) = (0_u32, 0_usize);
+    while done < most && begun.elapsed() < span {
+        round(&mut member, &mut ledger, &mut dice, u64::from(done));
+        member.clear_log();
+        member.words(&["--snapshot-count", SNAPSHOT_COUNTS[dice.index(3)]]);
+        member.start();
+        let events: Vec<Event> = ledger.books.iter().flat_map(|book| book.events.clone()).collect();
+        acknowledged += events.len();
+        let observed = verify(&member, &ledger, &events, &mut dice);
+        ledger.settle(&observed);
+        if observed.files.len() > 3000 {
+            thin_out(&mut member.wire(), &mut ledger);
+        }
+        done += 1;
+    }
+    eprintln!("kill9: {done} kills, {acknowledged} acknowledged writes, all there");
+    assert!(u64::from(done) >= u64::from(most).min(span.as_secs() / 4), "only {done} rounds in {span:?}");
+    assert!(acknowledged > done as usize * 5, "hardly a write got through: {acknowledged}");
+}
+
+/// Removes the in-order keys: a listing of everything is read each round.
+fn thin_out(wire: &mut Wire, ledger: &mut Ledger) {
+    for number in 0..WRITERS {
+        let answer = wire.request("DELETE", &format!("/v2/keys/q{number}?recursive=true"), None).unwrap();
+        assert!(matches!(answer.status, 200 | 404), "{}", answer.text());
+    }
+    let observed = writers::observe(wire).unwrap();
+    ledger.settle(&observed);
+}
+
+/// Work without a kill, then an older copy of the folder: the loss that the checker is there to find.
+#[test]
+fn an_older_copy_of_the_folder_is_found_out() {
+    let mut dice = Dice::thrown("older_copy");
+    let Some(mut member) = Member::new(&[]) else { return };
+    let mut ledger = writers::ledger(WRITERS);
+    member.start();
+    let address = member.address();
+    for number in 0..2 {
+        let enough = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| {
+                writers::work(&address, &mut ledger, &mut dice, number, &|| enough.load(Ordering::Relaxed));
+            });
+            std::thread::sleep(Duration::from_millis(300));
+            enough.store(true, Ordering::Relaxed);
+            load.join().unwrap();
+        });
+        member.kill();
+        if number == 0 {
+            copy(&member.data(), &member.path("older"));
+        }
+        member.start();
+        let observed = writers::observe(&mut member.wire()).unwrap();
+        assert_eq!(ledger.check(&observed), Vec::<String>::new(), "nothing is lost so far");
+        ledger.settle(&observed);
+    }
+    member.kill();
+    std::fs::rename(member.data(), member.path("newer")).unwrap();
+    std::fs::rename(member.path("older"), member.data()).unwrap();
+    member.start();
+    let wrong = ledger.check(&writers::observe(&mut member.wire()).unwrap()).join("\n");
+    assert!(wrong.contains("the index went back"), "{wrong}");
+    assert!(wrong.contains("was acknowledged as"), "{wrong}");
+}

@@ -1,0 +1,341 @@
+//! What was attempted, what was acknowledged, and whether a store's state is one that could come of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+/// A file as the store shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub value: String,
+    pub created: u64,
+    pub modified: u64,
+}
+
+impl Node {
+    /// From a node of an answer; of a deletion, without a value.
+    pub fn of(node: &Value) -> Self {
+        Self {
+            value: node["value"].as_str().unwrap_or_default().to_owned(),
+            created: node["createdIndex"].as_u64().unwrap_or(0),
+            modified: node["modifiedIndex"].as_u64().unwrap_or(0),
+        }
+    }
+}
+
+/// A write whose answer has not come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The key with this value.
+    Write { key: String, value: String },
+    /// The key gone.
+    Delete { key: String },
+    /// A new key in this folder with this value.
+    Post { folder: String, value: String },
+}
+
+/// An acknowledged write, as a watch of the past must tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub key: String,
+    pub action: String,
+    pub node: Node,
+}
+
+/// What one writer did in the folders that are its own. It sends one request at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    pub folders: Vec<String>,
+    /// The files as last acknowledged.
+    pub known: BTreeMap<String, Node>,
+    /// The request that was under way when everything stopped.
+    pub pending: Option<Attempt>,
+    /// Acknowledged since the last check.
+    pub events: Vec<Event>,
+    /// Answers that were wrong by themselves.
+    pub faults: Vec<String>,
+}
+
+/// What all writers did to one counter, by compare-and-swap alone.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// The highest acknowledged count, and its node.
+    pub top: Option<(u64, Node)>,
+    /// Values whose answer has not come.
+    pub pending: BTreeSet<String>,
+}
+
+/// Everything.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    pub books: Vec<Book>,
+    pub counters: BTreeMap<String, Tally>,
+    /// The highest index of all acknowledged writes.
+    pub highest: u64,
+}
+
+/// A store's state as it was read.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Every file by its key.
+    pub files: BTreeMap<String, Node>,
+    /// `X-Etcd-Index`.
+    pub index: u64,
+}
+
+impl Observed {
+    /// From a recursive listing of the root.
+    pub fn of(listing: &Value, index: u64) -> Self {
+        let mut observed = Self { files: BTreeMap::new(), index };
+        observed.take(&listing["node"]);
+        observed
+    }
+
+    fn take(&mut self, node: &Value) {
+        if node["dir"].as_bool() == Some(true) {
+            for child in node["nodes"].as_array().into_iter().flatten() {
+                self.take(child);
+            }
+        } else if let Some(key) = node["key"].as_str() {
+            self.files.insert(key.to_owned(), Node::of(node));
+        }
+    }
+}
+
+/// The count in a counter's value (`7.writer.serial`).
+pub fn count_of(value: &str) -> Option<u64> {
+    value.split('.').next()?.parse().ok()
+}
+
+impl Ledger {
+    /// Everything in `observed` that cannot be, a line each.
+    pub fn check(&self, observed: &Observed) -> Vec<String> {
+        let mut wrong: Vec<String> = self.books.iter().flat_map(|book| book.faults.clone()).collect();
+        if observed.index < self.highest {
+            wrong.push(format!("the index went back from {} to {}", self.highest, observed.index));
+        }
+        for book in &self.books {
+            self.check_book(book, observed, &mut wrong);
+        }
+        for (key, tally) in &self.counters {
+            self.check_counter(key, tally, observed.files.get(key), &mut wrong);
+        }
+        for key in observed.files.keys() {
+            let owned = self.books.iter().any(|book| book.owns(key)) || self.counters.contains_key(key);
+            if !owned {
+                wrong.push(format!("{key} is there and nobody wrote it"));
+            }
+        }
+        wrong
+    }
+
+    fn check_book(&self, book: &Book, observed: &Observed, wrong: &mut Vec<String>) {
+        for (key, want) in &book.known {
+            let got = observed.files.get(key);
+            if got != Some(want) && !self.explains(book, key, got) {
+                wrong.push(format!("{key} was acknowledged as {want:?} and is {got:?}"));
+            }
+        }
+        for (key, got) in observed.files.iter().filter(|(key, _)| book.owns(key)) {
+            if !book.known.contains_key(key) && !self.explains(book, key, Some(got)) {
+                wrong.push(format!("{key} was acknowledged as absent and is {got:?}"));
+            }
+        }
+    }
+
+    /// Whether the request that was under way could have left this.
+    fn explains(&self, book: &Book, key: &str, got: Option<&Node>) -> bool {
+        match (&book.pending, got) {
+            (Some(Attempt::Write { key: own, value }), Some(got)) => {
+                own == key && *value == got.value && self.is_new(book, key, got)
+            }
+            (Some(Attempt::Delete { key: own }), None) => own == key,
+            (Some(Attempt::Post { folder, value }), Some(got)) => {
+                *key == format!("{folder}/{:020}", got.created)
+                    && *value == got.value
+                    && self.is_new(book, key, got)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether its index is one that nobody else was told.
+    fn is_new(&self, book: &Book, key: &str, got: &Node) -> bool {
+        let before = book.known.get(key).map_or(0, |node| node.modified);
+        let mut told = self.books.iter().flat_map(|book| book.known.values());
+        got.modified > before && told.all(|node| node.modified != got.modified)
+    }
+
+    fn check_counter(&self, key: &str, tally: &Tally, got: Option<&Node>, wrong: &mut Vec<String>) {
+        let top = tally.top.as_ref();
+        if got == top.map(|(_, node)| node) {
+            return;
+        }
+        let least = top.map_or(0, |(count, _)| *count);
+        let allowed = got.is_some_and(|got| {
+            let count = count_of(&got.value).unwrap_or(0);
+            tally.pending.contains(&got.value) && count > least && count <= least + tally.pending.len() as u64
+        });
+        if !allowed {
+            wrong.push(format!(
+                "{key} was acknowledged as {top:?} and is {got:?}; under way: {:?}",
+                tally.pending
+            ));
+        }
+    }
+
+    /// Takes what is there as what is known: nothing is under way any more.
+    pub fn settle(&mut self, observed: &Observed) {
+        self.highest = self.highest.max(observed.index);
+        for book in &mut self.books {
+            book.pending = None;
+            book.events.clear();
+            let own = observed.files.iter().filter(|(key, _)| book.owns(key));
+            let own: BTreeMap<String, Node> = own.map(|(key, node)| (key.clone(), node.clone())).collect();
+            book.known = own;
+        }
+        for (key, tally) in &mut self.counters {
+            tally.pending.clear();
+            tally.top =
+                observed.files.get(key).map(|node| (count_of(&node.value).unwrap_or(0), node.clone()));
+        }
+    }
+}
+
+impl Book {
+    /// Whether nobody else writes this key.
+    pub fn owns(&self, key: &str) -> bool {
+        self.folders
+            .iter()
+            .any(|folder| key.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/')))
+    }
+}
+
+mod tests {
+    use super::*;
+
+    fn node(value: &str, created: u64, modified: u64) -> Node {
+        Node { value: value.to_owned(), created, modified }
+    }
+
+    fn ledger() -> Ledger {
+        let known =
+            BTreeMap::from([("/w/a".to_owned(), node("1", 4, 6)), ("/w/b".to_owned(), node("2", 5, 5))]);
+        let book = Book { folders: vec!["/w".to_owned()], known, ..Book::default() };
+        let tally = Tally { top: Some((2, node("2.w.1", 7, 8))), ..Tally::default() };
+        Ledger { books: vec![book], counters: BTreeMap::from([("/c".to_owned(), tally)]), highest: 8 }
+    }
+
+    fn faithful() -> Observed {
+        let mut files = ledger().books[0].known.clone();
+        files.insert("/c".to_owned(), node("2.w.1", 7, 8));
+        Observed { files, index: 8 }
+    }
+
+    fn wrong(change: impl FnOnce(&mut Ledger, &mut Observed)) -> String {
+        let (mut ledger, mut observed) = (ledger(), faithful());
+        change(&mut ledger, &mut observed);
+        ledger.check(&observed).join("\n")
+    }
+
+    fn put(observed: &mut Observed, key: &str, node: Node) {
+        observed.files.insert(key.to_owned(), node);
+    }
+
+    #[test]
+    fn a_faithful_store_passes() {
+        assert_eq!(wrong(|_, _| {}), "");
+    }
+
+    #[test]
+    fn every_kind_of_loss_is_found() {
+        assert!(wrong(|_, seen| drop(seen.files.remove("/w/a"))).contains("/w/a was acknowledged as"));
+        assert!(wrong(|_, seen| put(seen, "/w/a", node("0", 4, 4))).contains("/w/a was acknowledged as"));
+        assert!(wrong(|_, seen| put(seen, "/w/a", node("1", 4, 7))).contains("/w/a was acknowledged as"));
+        assert!(wrong(|_, seen| put(seen, "/w/a", node("1", 6, 6))).contains("/w/a was acknowledged as"));
+        assert!(wrong(|_, seen| put(seen, "/w/x", node("9", 9, 9))).contains("acknowledged as absent"));
+        assert!(wrong(|_, seen| put(seen, "/z", node("9", 9, 9))).contains("nobody wrote it"));
+        assert!(wrong(|_, seen| put(seen, "/c", node("1.w.0", 7, 7))).contains("/c was acknowledged as"));
+        assert!(wrong(|_, seen| seen.index = 7).contains("the index went back from 8 to 7"));
+        assert!(wrong(|own, _| own.books[0].faults.push("x".to_owned())).contains('x'));
+    }
+
+    #[test]
+    fn what_was_under_way_may_be_there_whole_or_not_at_all() {
+        let write = |own: &mut Ledger| {
+            own.books[0].pending = Some(Attempt::Write { key: "/w/a".to_owned(), value: "3".to_owned() });
+        };
+        assert_eq!(wrong(|own, _| write(own)), "");
+        let whole = |own: &mut Ledger, seen: &mut Observed| {
+            write(own);
+            put(seen, "/w/a", node("3", 9, 9));
+        };
+        assert_eq!(wrong(whole), "");
+        let half = |own: &mut Ledger, seen: &mut Observed| {
+            write(own);
+            put(seen, "/w/a", node("", 9, 9));
+        };
+        assert!(!wrong(half).is_empty(), "a value that nobody tried");
+        let stolen = |own: &mut Ledger, seen: &mut Observed| {
+            write(own);
+            put(seen, "/w/a", node("3", 9, 5));
+        };
+        assert!(!wrong(stolen).is_empty(), "an index that another write was told");
+        let other = |own: &mut Ledger, seen: &mut Observed| {
+            write(own);
+            drop(seen.files.remove("/w/b"));
+        };
+        assert!(!wrong(other).is_empty(), "what is under way on one key explains nothing of another");
+    }
+
+    #[test]
+    fn deletions_and_in_order_keys_may_be_under_way_too() {
+        let gone = |own: &mut Ledger, seen: &mut Observed| {
+            own.books[0].pending = Some(Attempt::Delete { key: "/w/a".to_owned() });
+            drop(seen.files.remove("/w/a"));
+        };
+        assert_eq!(wrong(gone), "");
+        let post = |key: &'static str| {
+            move |own: &mut Ledger, seen: &mut Observed| {
+                own.books[0].pending =
+                    Some(Attempt::Post { folder: "/w/q".to_owned(), value: "p".to_owned() });
+                put(seen, key, node("p", 9, 9));
+            }
+        };
+        assert_eq!(wrong(post("/w/q/00000000000000000009")), "");
+        assert!(!wrong(post("/w/q/00000000000000000008")).is_empty(), "its name is its index");
+    }
+
+    #[test]
+    fn a_counter_may_have_taken_what_was_under_way_and_nothing_else() {
+        let tried = |own: &mut Ledger, value: &str| {
+            own.counters.get_mut("/c").unwrap().pending.insert(value.to_owned());
+        };
+        let taken = |own: &mut Ledger, seen: &mut Observed| {
+            tried(own, "3.w.2");
+            put(seen, "/c", node("3.w.2", 7, 9));
+        };
+        assert_eq!(wrong(taken), "");
+        let skipped = |own: &mut Ledger, seen: &mut Observed| {
+            tried(own, "4.w.2");
+            put(seen, "/c", node("4.w.2", 7, 9));
+        };
+        assert!(!wrong(skipped).is_empty(), "3 was never reached");
+        let foreign = |own: &mut Ledger, seen: &mut Observed| {
+            tried(own, "3.w.2");
+            put(seen, "/c", node("3.v.9", 7, 9));
+        };
+        assert!(!wrong(foreign).is_empty(), "nobody tried that");
+    }
+
+    #[test]
+    fn settling_takes_what_is_there_as_known() {
+        let (mut own, mut seen) = (ledger(), faithful());
+        own.books[0].pending = Some(Attempt::Delete { key: "/w/a".to_owned() });
+        drop(seen.files.remove("/w/a"));
+        seen.index = 9;
+        own.settle(&seen);
+        assert_eq!((own.check(&seen), own.highest), (Vec::new(), 9));
+        assert!(!own.check(&faithful()).is_empty(), "the key cannot come back");
+    }
+}

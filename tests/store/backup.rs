@@ -1,0 +1,172 @@
+//! Saving a store to a file, while it runs and when it does not, and making a new one of the file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use serde_json::Value;
+
+use crate::support::http::{get, request};
+use crate::support::{Dir, Retune, SOON, Store, eventually};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn put(address: &str, key: &str, form: &str) -> Value {
+    let answer = request(address, "PUT", &format!("/v2/keys{key}"), Some((FORM, form))).expect("an answer");
+    assert!(answer.status < 300, "{key}: {answer:?}");
+    serde_json::from_str(&answer.body).expect("JSON")
+}
+
+fn value(address: &str, key: &str) -> String {
+    let body = get(address, &format!("/v2/keys{key}")).unwrap_or_else(|| panic!("{key} is not there"));
+    let answer: Value = serde_json::from_str(&body).expect("JSON");
+    answer["node"]["value"].as_str().expect("a value").to_owned()
+}
+
+fn backup<'d>(dir: &'d Dir, store: &Store, file: &str) -> Retune<'d> {
+    Retune::new(dir, &["store", "backup", "--endpoints", &store.url(), file])
+}
+
+fn restore<'d>(dir: &'d Dir, data: &str, file: &str) -> Retune<'d> {
+    let cluster = ["--name", "a", "--initial-cluster", "a=http://127.0.0.1:7001"];
+    let peer = ["--initial-advertise-peer-urls", "http://127.0.0.1:7001"];
+    Retune::new(dir, &["store", "restore", file, "--data-dir", data]).args(&cluster).args(&peer)
+}
+
+/// The store anew from a file.
+fn started_from(dir: &Dir, mut store: Store, file: &str) -> Store {
+    store.kill();
+    fs::remove_dir_all(store.data_dir()).unwrap();
+    restore(dir, &store.data_dir().to_string_lossy(), file).run().exits(0).prints("restored ");
+    store.start_again();
+    let address = store.address();
+    eventually("it leads", SOON, || get(&address, "/health").is_some());
+    store
+}
+
+#[test]
+fn what_was_acknowledged_before_backups_began_is_in_each_of_them_and_nothing_is_half() {
+    let (dir, store) = (Dir::new(), Store::start());
+    let address = store.address();
+    let (over, done) = (AtomicBool::new(false), [const { AtomicU64::new(0) }; 3]);
+    let before = thread::scope(|scope| {
+        for (number, done) in done.iter().enumerate() {
+            let (address, over) = (&address, &over);
+            scope.spawn(move || {
+                for round in 1.. {
+                    // The second is never ahead of the first.
+                    put(address, &format!("/first/{number}"), &format!("value={round}"));
+                    put(address, &format!("/second/{number}"), &format!("value={round}"));
+                    done.store(round, Ordering::SeqCst);
+                    if over.load(Ordering::SeqCst) {
+                        break;
+                    }
+                }
+            });
+        }
+        let all_wrote = || done.iter().all(|done| done.load(Ordering::SeqCst) > 20);
+        eventually("writes", SOON, all_wrote);
+        let before = done.each_ref().map(|done| done.load(Ordering::SeqCst));
+        let mut backups = ["one", "two", "three"].map(|file| backup(&dir, &store, file).spawn());
+        let codes = backups.each_mut().map(|running| running.wait_exit(SOON));
+        let after = done.each_ref().map(|done| done.load(Ordering::SeqCst));
+        over.store(true, Ordering::SeqCst);
+        assert_eq!(codes, [Some(0); 3], "{}", backups.each_ref().map(|running| running.log()).concat());
+        assert!(after.iter().zip(before).all(|(after, before)| *after > before), "writes were held up");
+        before
+    });
+    let mut store = store;
+    for file in ["one", "two", "three"] {
+        let mode = fs::metadata(dir.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        store = started_from(&dir, store, file);
+        for (number, before) in before.iter().enumerate() {
+            let [first, second] = ["first", "second"].map(|name| {
+                value(&store.address(), &format!("/{name}/{number}")).parse::<u64>().expect("a number")
+            });
+            assert!(
+                second >= *before && (first == second || first == second + 1),
+                "{before} {first} {second}"
+            );
+        }
+        put(&store.address(), "/new", "value=taken");
+    }
+}
+
+#[test]
+fn lives_history_and_index_go_on_in_a_restored_store() {
+    let (dir, store) = (Dir::new(), Store::start());
+    let address = store.address();
+    put(&address, "/plain", "value=%00%01raw");
+    put(&address, "/short", "value=x&ttl=6");
+    put(&address, "/empty", "dir=true");
+    let marked = put(&address, "/long", "value=x&ttl=5000");
+    let expiration = marked["node"]["expiration"].clone();
+    let index = marked["node"]["modifiedIndex"].as_u64().unwrap();
+    backup(&dir, &store, "saved").run().exits(0).prints("saved everything up to index ");
+    let store = started_from(&dir, store, "saved");
+    let address = store.address();
+    assert_eq!(value(&address, "/plain"), "\0\u{1}raw");
+    let body = get(&address, "/v2/keys/long").unwrap();
+    let node: Value = serde_json::from_str::<Value>(&body).unwrap()["node"].clone();
+    assert_eq!((&node["expiration"], node["modifiedIndex"].as_u64()), (&expiration, Some(index)));
+    assert!(get(&address, "/v2/keys/empty").is_some());
+    let past = get(&address, &format!("/v2/keys/long?wait=true&waitIndex={index}")).expect("from history");
+    assert!(past.contains("5000"), "{past}");
+    assert!(put(&address, "/next", "value=x")["node"]["modifiedIndex"].as_u64() > Some(index));
+    eventually("the short one expires", SOON, || get(&address, "/v2/keys/short").is_none());
+}
+
+#[test]
+fn a_stopped_members_folder_can_be_saved_and_a_running_ones_cannot() {
+    let (dir, mut store) = (Dir::new(), Store::start());
+    put(&store.address(), "/k", "value=v");
+    let data = store.data_dir().to_string_lossy().into_owned();
+    let save = || Retune::new(&dir, &["store", "backup", "--data-dir", &data, "saved"]).run();
+    save().exits(2).says("is in use by process");
+    assert!(!dir.path("saved").exists() && !dir.path("saved.partial").exists());
+    store.kill();
+    save().exits(0).prints("saved 1 keys");
+    save().exits(2).says("--force");
+    store.start_again();
+    let store = started_from(&dir, store, "saved");
+    assert_eq!(value(&store.address(), "/k"), "v");
+}
+
+#[test]
+fn a_damaged_file_and_a_folder_that_holds_something_are_refused() {
+    let (dir, store) = (Dir::new(), Store::start());
+    put(&store.address(), "/k", "value=v");
+    backup(&dir, &store, "saved").run().exits(0);
+    backup(&dir, &store, "saved").run().exits(2).says("it is there already");
+    backup(&dir, &store, "saved").args(&["--force"]).run().exits(0);
+    let whole = fs::read(dir.path("saved")).unwrap();
+    let to = dir.text_path("restored");
+    for at in [0, 17, 40, whole.len() / 2, whole.len() - 1] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        dir.write_bytes("damaged", &bytes);
+        let refused = restore(&dir, &to, "damaged").run().exits(2);
+        refused.says(if at == 0 { "no backup" } else { "checksum" });
+    }
+    for length in [0, 10, 20, 30, whole.len() - 1] {
+        dir.write_bytes("damaged", &whole[..length]);
+        restore(&dir, &to, "damaged").run().exits(2);
+    }
+    assert!(!dir.path("restored").exists(), "nothing is made of a damaged file");
+    restore(&dir, &to, "saved").run().exits(0).prints("restored 1 keys");
+    restore(&dir, &to, "saved").run().exits(2).says("it holds something already");
+}
+
+#[test]
+fn what_is_no_store_of_ours_or_nobody_at_all_is_said() {
+    let dir = Dir::new();
+    let nobody = ["store", "backup", "--endpoints", "http://127.0.0.1:1", "saved"];
+    Retune::new(&dir, &nobody).run().exits(2).says("http://127.0.0.1:1");
+    if let Some(etcd) = crate::support::Etcd::start() {
+        let etcds = ["store", "backup", "--endpoints", &etcd.url(), "saved"];
+        Retune::new(&dir, &etcds).run().exits(2).says("404");
+    }
+    assert!(!dir.path("saved").exists() && !dir.path("saved.partial").exists());
+}

@@ -1,0 +1,270 @@
+//! Two servers that are asked the same and must say the same.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::answers::difference;
+use super::json::Regard;
+use super::plans::Step;
+use super::requests::{FORM, NAMES, asked};
+use super::wire::{Conversation, Lane, Reply, Request};
+use crate::support::{SOON, eventually, patient};
+
+/// How long watches must bring nothing new before what they brought is taken for all.
+const QUIET: Duration = Duration::from_millis(60);
+
+/// One of the two servers.
+struct Side {
+    address: String,
+    lane: Lane,
+    /// What was asked and is to be collected.
+    watches: Vec<(Request, Conversation)>,
+}
+
+impl Side {
+    fn new(address: String) -> Self {
+        Self { lane: Lane::to(&address), address, watches: Vec::new() }
+    }
+
+    /// Its own address is no difference.
+    fn hide(&self, mut reply: Reply) -> Reply {
+        reply.body = String::from_utf8_lossy(&reply.body).replace(&self.address, "ADDRESS").into_bytes();
+        reply
+    }
+
+    fn ask(&mut self, request: &Request) -> Option<Reply> {
+        self.lane.ask(request).map(|reply| self.hide(reply))
+    }
+}
+
+/// Both servers at the same index.
+pub struct Pair {
+    left: Side,
+    right: Side,
+    pub index: u64,
+    /// The error codes and actions that were answered.
+    pub met: BTreeSet<String>,
+}
+
+impl Pair {
+    /// Two servers that were just started.
+    pub fn fresh(left: String, right: String) -> Self {
+        for address in [&left, &right] {
+            let mut lane = Lane::to(address);
+            let read = asked("GET", "/v2/keys", &[]);
+            // Its own first entries are done; the first key will get 4.
+            eventually("a fresh server is at index 3", SOON, || {
+                lane.ask(&read).is_some_and(|reply| reply.header("X-Etcd-Index") == Some("3"))
+            });
+        }
+        Self { left: Side::new(left), right: Side::new(right), index: 3, met: BTreeSet::new() }
+    }
+
+    /// The same servers, just started again: each takes an index for that, a little later than it serves.
+    pub fn again(self) -> Self {
+        let Self { left, right, index, met } = self;
+        let (mut left, mut right) = (Side::new(left.address), Side::new(right.address));
+        let read = asked("GET", "/v2/keys", &[]);
+        let wanted = (index + 1).to_string();
+        let mut seen = [None, None];
+        eventually(&format!("both are at index {wanted} again"), SOON, || {
+            seen = [&mut left, &mut right]
+                .map(|side| side.ask(&read).and_then(|reply| Some(reply.header("X-Etcd-Index")?.to_owned())));
+            seen.iter().all(|index| index.as_ref() == Some(&wanted))
+        });
+        Self { left, right, index: index + 1, met }
+    }
+
+    /// Removes all that a plan may have left.
+    pub fn clean(&mut self) -> Result<(), String> {
+        self.left.watches.clear();
+        self.right.watches.clear();
+        let everything = ["recursive=true".to_owned()];
+        for name in NAMES.iter().chain(&["%2F"]) {
+            self.ask(&asked("DELETE", &format!("/v2/keys/{name}"), &everything))?;
+        }
+        // What is left was made in order, so its name is a number.
+        let listed = self.left.ask(&asked("GET", "/v2/keys", &[])).unwrap();
+        let listed: serde_json::Value = serde_json::from_slice(&listed.body).unwrap();
+        for node in listed["node"]["nodes"].as_array().into_iter().flatten() {
+            let key = crate::support::http::encode(node["key"].as_str().unwrap(), true);
+            self.ask(&asked("DELETE", &format!("/v2/keys{key}"), &everything))?;
+        }
+        self.ask(&asked("GET", "/v2/keys", &everything))
+    }
+
+    /// What one server alone answers to this.
+    pub fn alone(address: &str, request: &Request) -> Option<u16> {
+        Lane::to(address).ask(request).map(|reply| reply.status)
+    }
+
+    pub fn step(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Ask(request) => self.ask(&self.filled(request)),
+            Step::Watch(request) => self.watch(&self.filled(request)),
+            Step::Collect => self.collect(),
+            Step::Flood(writes) => self.flood(*writes),
+            Step::Pause(time) => {
+                sleep(*time);
+                Ok(())
+            }
+        }
+    }
+
+    /// The request with its `{now…}` and `{new…}` replaced.
+    fn filled(&self, request: &Request) -> Request {
+        let mut request = request.clone();
+        request.target = fill(&request.target, self.index);
+        request.body = request.body.map(|body| fill(&body, self.index));
+        request
+    }
+
+    pub fn ask(&mut self, request: &Request) -> Result<(), String> {
+        let (left, right) = std::thread::scope(|scope| {
+            let left = scope.spawn(|| self.left.ask(request));
+            let right = self.right.ask(request);
+            (left.join().unwrap(), right)
+        });
+        self.compare(request, left, right)
+    }
+
+    fn compare(
+        &mut self,
+        request: &Request,
+        left: Option<Reply>,
+        right: Option<Reply>,
+    ) -> Result<(), String> {
+        let index = left.as_ref().and_then(|reply| reply.header("X-Etcd-Index")?.parse().ok());
+        self.index = index.filter(|index| *index > 0).unwrap_or(self.index);
+        let (left, right) = match (left, right) {
+            (Some(left), Some(right)) => (left, right),
+            (None, None) => return Ok(()),
+            (left, right) => return Err(story("only one answered", request, left, right)),
+        };
+        match difference(&left, &right, regard(request)) {
+            None => {
+                self.met.extend(kind(&left));
+                Ok(())
+            }
+            Some(what) => Err(story(&what, request, Some(left), Some(right))),
+        }
+    }
+
+    fn watch(&mut self, request: &Request) -> Result<(), String> {
+        let mut heads = Vec::new();
+        for side in [&mut self.left, &mut self.right] {
+            let mut talk = Conversation::start(&side.address, request).map_err(|error| error.to_string())?;
+            heads.push(talk.until(|_| true).map(|reply| Reply {
+                body: Vec::new(),
+                complete: false,
+                ..reply
+            }));
+            side.watches.push((request.clone(), talk));
+        }
+        let (right, left) = (heads.pop().flatten(), heads.pop().flatten());
+        self.compare(request, left, right)
+    }
+
+    /// Listens until both have brought the same and nothing more comes; what is different then is an error.
+    fn collect(&mut self) -> Result<(), String> {
+        let (start, limit) = (Instant::now(), patient(Duration::from_secs(3)));
+        let mut last_news = start;
+        loop {
+            let mut news = false;
+            for (_, talk) in self.left.watches.iter_mut().chain(&mut self.right.watches) {
+                news |= talk.listen(Duration::from_millis(1));
+            }
+            if news {
+                last_news = Instant::now();
+            } else if last_news.elapsed() > QUIET {
+                let found = self.compare_watches();
+                if found.is_ok() || start.elapsed() > limit {
+                    self.left.watches.clear();
+                    self.right.watches.clear();
+                    return found;
+                }
+            }
+            sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn compare_watches(&mut self) -> Result<(), String> {
+        for ((request, left), (_, right)) in self.left.watches.iter().zip(&self.right.watches) {
+            let left = left.reply().map(|reply| self.left.hide(reply));
+            let right = right.reply().map(|reply| self.right.hide(reply));
+            let what = match (&left, &right) {
+                (Some(left), Some(right)) => difference(left, right, regard(request)),
+                _ => (left.is_some() != right.is_some()).then(|| "only one answered".to_owned()),
+            };
+            if let Some(what) = what {
+                return Err(story(&what, request, left, right));
+            }
+            self.met.extend(left.as_ref().and_then(kind).map(|kind| format!("watched {kind}")));
+        }
+        Ok(())
+    }
+
+    fn flood(&mut self, writes: usize) -> Result<(), String> {
+        // An overrun watch is another matter.
+        self.collect()?;
+        let mut request = asked("PUT", "/v2/keys/c/flood", &[]);
+        request.headers.push(("Content-Type", FORM.to_owned()));
+        (0..writes).try_for_each(|number| {
+            request.target = format!("/v2/keys/c/{}", number % 7);
+            request.body = Some(format!("value={number}"));
+            self.ask(&request)
+        })
+    }
+}
+
+fn fill(text: &str, index: u64) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{n") {
+        let (token, next) = after.split_once('}').expect("a closed token");
+        let number = index.saturating_add_signed(token[2..].parse().expect("a signed number"));
+        out.push_str(before);
+        let digits = if token.starts_with("ew") { 20 } else { 1 };
+        write!(out, "{number:0digits$}").unwrap();
+        rest = next;
+    }
+    out + rest
+}
+
+/// The error code or the action that an answer begins with; `None` for other answers.
+fn kind(reply: &Reply) -> Option<String> {
+    let line = reply.body.split(|byte| *byte == b'\n').next()?;
+    let body: serde_json::Value = serde_json::from_slice(line).ok()?;
+    let code = body.get("errorCode").map(ToString::to_string);
+    code.or_else(|| Some(body.get("action")?.as_str()?.to_owned()))
+}
+
+/// What counts of the answer to this request.
+fn regard(request: &Request) -> Regard {
+    let path = request.target.trim_start_matches('/');
+    if path.starts_with("metrics") || path.starts_with("debug") {
+        return Regard::Nothing;
+    }
+    if path.starts_with("v2/auth") {
+        return Regard::Ordered;
+    }
+    if !path.starts_with("v2/keys") && request.method == "GET" {
+        return Regard::Shape;
+    }
+    let sorted = ["sorted=true", "sorted=1", "sorted=T"].iter().any(|word| request.target.contains(word));
+    if sorted { Regard::Ordered } else { Regard::Unordered }
+}
+
+fn story(what: &str, request: &Request, left: Option<Reply>, right: Option<Reply>) -> String {
+    let shown = |reply: Option<Reply>| reply.map_or_else(|| "nothing".to_owned(), |reply| reply.to_string());
+    let (left, right) = (shown(left), shown(right));
+    format!("different: {what}\n  request: {request}\n  etcd: {left}\n  other: {right}")
+}
+
+#[test]
+fn tokens_become_indexes() {
+    assert_eq!(fill("a{now-2}b{new+1}c{now+0}", 40), "a38b00000000000000000041c40");
+    assert_eq!(fill("{now-9}", 4), "0");
+}

@@ -1,0 +1,47 @@
+//! A wall clock that jumps while a process runs; its monotonic clock goes on as it did.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::programs::need;
+
+/// The clock of a process that runs with `env`.
+#[derive(Debug)]
+pub struct FakeTime {
+    library: PathBuf,
+    file: PathBuf,
+}
+
+impl FakeTime {
+    /// A clock that is right so far; `None` where libfaketime is not installed.
+    pub fn new(folder: &Path) -> Option<Self> {
+        if !need("faketime") {
+            return None;
+        }
+        let machine = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
+        let library = PathBuf::from(machine);
+        assert!(library.is_file(), "faketime is installed, but not {}", library.display());
+        let clock = Self { library, file: folder.join("clock") };
+        clock.set("+0s");
+        Some(clock)
+    }
+
+    /// What the process must find in its environment.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("LD_PRELOAD", self.library.display().to_string()),
+            ("FAKETIME_TIMESTAMP_FILE", self.file.display().to_string()),
+            ("FAKETIME_NO_CACHE", "1".to_owned()),
+            ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ]
+    }
+
+    /// How far the wall clock is off from now on, such as `+1d`.
+    pub fn set(&self, offset: &str) {
+        // A rename, so that nobody reads half a line.
+        let new = self.file.with_extension("new");
+        fs::write(&new, format!("{offset}\n")).unwrap();
+        fs::rename(new, &self.file).unwrap();
+    }
+}
