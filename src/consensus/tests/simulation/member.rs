@@ -21,6 +21,7 @@ use super::super::super::settings::{Settings, Start};
 use super::super::super::shared::{Beginning, Shared};
 use super::super::super::snapshot;
 use super::checks::watches::Watching;
+use super::plant::on_a_thread;
 
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(100);
 pub(super) const ELECTION: Duration = Duration::from_secs(1);
@@ -88,12 +89,7 @@ impl Member {
         let counters = Arc::new(Counters::default());
         // The log's library remembers the last block it read by file and place, for each thread: of several members on one
         // thread, one would be given another's.
-        let recovered = std::thread::scope(|scope| {
-            scope
-                .spawn(|| recover(&folder, &mut identity, beginning, &counters))
-                .join()
-                .expect("it does not panic")
-        });
+        let recovered = on_a_thread(|| recover(&folder, &mut identity, beginning, &counters));
         let Recovered { log, state, snapshot, .. } = recovered?;
         belongs(&state, identity.id, settings)?;
         self.id = identity.id;

@@ -73,6 +73,21 @@ pub(super) fn cut_power_after(writes: Option<u32>) {
     WRITES.set(writes);
 }
 
+/// Runs `act` on a thread of its own that has the same bug planted and the same power left as this one.
+pub(super) fn on_a_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    let (planted, writes) = (PLANTED.get(), WRITES.get());
+    let (result, writes) = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            PLANTED.set(planted);
+            WRITES.set(writes);
+            (act(), WRITES.get())
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    WRITES.set(writes);
+    result
+}
+
 /// Asked before each write to the log.
 pub(in crate::consensus) fn power() -> Result<(), String> {
     match WRITES.get() {
