@@ -75,6 +75,8 @@ impl Replica {
             max_uncommitted_size: UNCOMMITTED_BYTES,
             check_quorum: true,
             pre_vote: true,
+            // The driver does that, when no entries follow soon.
+            skip_bcast_commit: true,
             ..Config::default()
         };
         let logger = Logger::root(ToTracing.fuse(), slog::o!());
@@ -130,6 +132,24 @@ impl Replica {
 
     pub(super) fn committed(&self) -> u64 {
         self.raw.raft.raft_log.committed
+    }
+
+    /// The last entry of the log, also when it is not written yet.
+    pub(super) fn last(&self) -> u64 {
+        self.raw.raft.raft_log.last_index()
+    }
+
+    /// Has the others told what is committed; the messages come with the next turn.
+    pub(super) fn tell_committed(&mut self) {
+        if self.leads() {
+            self.raw.raft.bcast_append();
+        }
+    }
+
+    /// All other members of raft's list.
+    pub(super) fn others(&self) -> impl Iterator<Item = u64> + '_ {
+        let own = self.id();
+        self.raw.raft.prs().iter().map(|(id, _)| *id).filter(move |id| *id != own)
     }
 
     /// Whether this member asks for votes that count, not only whether it should.

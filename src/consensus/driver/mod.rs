@@ -13,6 +13,7 @@ mod inbound;
 mod propose;
 mod reads;
 mod settle;
+mod tidings;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use super::state::State;
 
 use duties::Hasten;
 use reads::Reads;
+use tidings::Tidings;
 
 /// Requests that may wait for the driver; more are refused at once.
 pub(super) const QUEUE: usize = 16_384;
@@ -131,6 +133,7 @@ pub(super) struct Driver {
     heartbeat: Duration,
     election: Duration,
     reads: Reads,
+    tidings: Tidings,
     /// The first proposal that the present leader was not told of.
     next_put: u64,
     /// The leader and the term that proposals were last put to.
@@ -168,6 +171,7 @@ impl Driver {
             heartbeat,
             election,
             reads: Reads::new(process),
+            tidings: Tidings::default(),
             next_put: 1,
             led: (0, 0),
             last_round: 0,

@@ -59,6 +59,9 @@ impl Driver {
             }
         }
         self.shared.counters.pending.store(self.pending.len() as u64, Relaxed);
+        if any {
+            self.tidings.entries(now);
+        }
         any
     }
 

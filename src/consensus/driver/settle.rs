@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use raft::prelude::{ConfChangeType, Entry};
+use raft::prelude::{ConfChangeType, Entry, Message};
 
 use super::super::entry::Order;
 use super::super::error::Failure;
@@ -31,10 +31,16 @@ impl Driver {
             let Self { reads, replica, .. } = self;
             reads.ask(now, |context| replica.read_index(context));
             let mut effects = Effects::default();
-            let (started, outbox) = (Instant::now(), &mut self.outbox);
-            let mut send = |messages| outbox.send(messages);
+            let (started, outbox, tidings) = (Instant::now(), &mut self.outbox, &mut self.tidings);
+            let mut send = |messages: Vec<Message>| {
+                tidings.sent(&messages);
+                outbox.send(messages);
+            };
             if !self.replica.turn(&mut effects, &mut send).map_err(Failure::Log)? {
-                break;
+                match self.tell_committed(now) {
+                    true => continue,
+                    false => break,
+                }
             }
             if started.elapsed() > SLOW {
                 let took = started.elapsed().as_millis();

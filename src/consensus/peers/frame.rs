@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use raft::prelude::Message;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::time::timeout;
 
 use super::form;
@@ -16,6 +16,8 @@ pub(super) const LONGEST: usize = 32 << 20;
 pub(super) const USUAL: usize = 1 << 20;
 /// Length and checksum.
 const HEAD: usize = 8;
+/// What is read from a stream at once: most frames are shorter and take one call to the system.
+const AHEAD: usize = 16 << 10;
 /// The rest of a frame that has begun has to come within this time.
 const REST: Duration = Duration::from_secs(30);
 
@@ -97,6 +99,11 @@ pub(super) fn put_messages(out: &mut Vec<u8>, time: Time, messages: &[Message]) 
     frame.end();
 }
 
+/// A stream to read frames from.
+pub(super) fn ahead<R: AsyncRead>(from: R) -> BufReader<R> {
+    BufReader::with_capacity(AHEAD, from)
+}
+
 /// Reads one frame. `None`: the stream ended between two frames. The caller sets the deadline of its beginning.
 ///
 /// # Errors
@@ -119,8 +126,8 @@ async fn read_rest(
     if length == 0 || length > LONGEST {
         return Err(bad("a frame of a length beyond all reason"));
     }
-    let mut body = Vec::new();
-    // It grows with what comes in, not with what is announced.
+    // Beyond that it grows with what comes in, not with what is announced.
+    let mut body = Vec::with_capacity(length.min(AHEAD));
     from.take(length as u64).read_to_end(&mut body).await?;
     if body.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());

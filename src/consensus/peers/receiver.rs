@@ -39,7 +39,8 @@ async fn listen<S>(stream: S, from: u64, claim: &Claim, office: &Arc<Office>) ->
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (reader, mut writer) = tokio::io::split(stream);
+    let mut reader = frame::ahead(reader);
     // The sender pings; it is the one to notice first.
     let patience = (office.election * 3).max(PING * 6);
     loop {

@@ -189,7 +189,8 @@ async fn speak<S>(stream: S, lane: &Lane, office: &Office, stop: &Stop) -> Strin
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (reader, mut writer) = tokio::io::split(stream);
+    let mut reader = frame::ahead(reader);
     let asked = Asked { at: Instant::now(), nonce: AtomicU64::new(0) };
     let ended = tokio::select! {
         ended = listen(&mut reader, lane, office, &asked) => ended,
