@@ -139,11 +139,13 @@ impl Replica {
         self.raw.raft.raft_log.last_index()
     }
 
-    /// Has the others told what is committed; the messages come with the next turn.
-    pub(super) fn tell_committed(&mut self) {
-        if self.leads() {
-            self.raw.raft.bcast_append();
+    /// A leader's messages that tell the others what is committed. As all of its messages, they need not wait for its disk.
+    pub(super) fn tell_committed(&mut self) -> Vec<Message> {
+        if !self.leads() {
+            return Vec::new();
         }
+        self.raw.raft.bcast_append();
+        std::mem::take(&mut self.raw.raft.msgs)
     }
 
     /// All other members of raft's list.

@@ -37,11 +37,11 @@ impl Driver {
                 outbox.send(messages);
             };
             if !self.replica.turn(&mut effects, &mut send).map_err(Failure::Log)? {
-                match self.tell_committed(now) {
-                    true => continue,
-                    false => break,
-                }
+                self.tell_committed(now);
+                break;
             }
+            // Before anybody is answered, who may do away with this member on the strength of that.
+            self.tell_committed(now);
             if started.elapsed() > SLOW {
                 let took = started.elapsed().as_millis();
                 tracing::warn!(

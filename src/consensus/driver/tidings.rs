@@ -78,19 +78,18 @@ impl Tidings {
 }
 
 impl Driver {
-    /// Tells the others what is committed, when that is due. Whether there is something to send now.
-    pub(super) fn tell_committed(&mut self, now: Instant) -> bool {
+    /// Tells the others what is committed, when that is due.
+    pub(super) fn tell_committed(&mut self, now: Instant) {
         if !self.replica.leads() {
             self.tidings = Tidings::default();
-            return false;
+            return;
         }
         let committed = self.replica.committed();
-        let due = self.tidings.are_due(committed, self.replica.others(), now);
-        if due {
-            self.replica.tell_committed();
+        if self.tidings.are_due(committed, self.replica.others(), now) {
+            let messages = self.replica.tell_committed();
+            self.outbox.send(messages);
             self.tidings.told(committed, self.replica.others());
         }
-        due
     }
 }
 
