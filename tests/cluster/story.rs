@@ -52,6 +52,8 @@ fn without_a_majority_reads_answer_and_writes_are_refused_until_one_is_back() {
     let Some(plan) = Plan::new(3) else { return };
     let mut group = third_killed(plan);
     group.put_at_last(1, "/message", "before");
+    // What was answered is safe with both, but a plain read shows what its member has heard of by now.
+    eventually("it is heard of", AGREED, || group.value(0, "/message").as_deref() == Some("before"));
     group.members[1].kill();
     std::thread::scope(|scope| {
         let group = &group;
