@@ -14,6 +14,7 @@
 //! | 1 | [`keyspace`] | the store's state machine: tree, history, watchers; no network, no clock |
 //! | 1 | [`protocol`] | the shapes that cross HTTP, and the error codes |
 //! | 1 | [`template`] | text and values to text, with every read recorded |
+//! | 1 | [`placement`] | expressions, filters and strategies over what is known of nodes; pure |
 //! | 2 | [`consensus`] | agreeing on the order of commands: replica, log, mirror, snapshots |
 //! | 2 | [`client`] | speaking HTTP to a store: endpoints, TLS, failover, watches |
 //! | 3 | [`api`] | HTTP in, commands to consensus, reads from the keyspace, answers out |
@@ -35,6 +36,7 @@ pub mod consensus;
 pub mod ctl;
 pub mod key;
 pub mod keyspace;
+pub mod placement;
 pub mod protocol;
 pub mod reloader;
 pub mod replace;

@@ -1,0 +1,149 @@
+//! The filters, in the order in which Swarm asks them.
+
+mod labels;
+mod near;
+mod ports;
+
+use std::str::FromStr;
+
+use super::Dialect;
+use super::expression::{Expression, Kind};
+use super::facts::Node;
+use super::request::Request;
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// The node is well.
+    Health,
+    /// The host ports are free.
+    Port,
+    /// The node takes one more container: its label `containerslots` says how many.
+    ContainerSlots,
+    /// The containers that this one is tied to are there.
+    Dependency,
+    /// What runs or lies on the node.
+    Affinity,
+    /// The node's labels and name.
+    Constraint,
+    /// The node's name, out of a list.
+    Whitelist,
+}
+
+impl FromStr for Filter {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|filter| filter.name() == name).ok_or("filter not supported")
+    }
+}
+
+impl Filter {
+    /// All of them, in Swarm's order.
+    pub const ALL: [Self; 7] = [
+        Self::Health,
+        Self::Port,
+        Self::ContainerSlots,
+        Self::Dependency,
+        Self::Affinity,
+        Self::Constraint,
+        Self::Whitelist,
+    ];
+
+    /// As Swarm's `--filter` names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::Port => "port",
+            Self::ContainerSlots => "containerslots",
+            Self::Dependency => "dependency",
+            Self::Affinity => "affinity",
+            Self::Constraint => "constraint",
+            Self::Whitelist => "whitelist",
+        }
+    }
+
+    /// The expressions that it is about.
+    pub(super) fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Affinity => Some(Kind::Affinity),
+            Self::Constraint => Some(Kind::Constraint),
+            Self::Whitelist => Some(Kind::Whitelist),
+            Self::Health | Self::Port | Self::ContainerSlots | Self::Dependency => None,
+        }
+    }
+
+    /// The nodes of `nodes` that it does not refuse.
+    ///
+    /// # Errors
+    /// It refuses the last one: what it asks for that none has.
+    pub(super) fn apply<'n>(
+        self,
+        request: &Request,
+        wishes: &[&Expression],
+        nodes: Vec<&'n Node>,
+        dialect: Dialect,
+    ) -> Result<Vec<&'n Node>, String> {
+        match self {
+            Self::Health => keep(nodes, |node| node.health() > 0)
+                .ok_or_else(|| "No healthy node available in the cluster".to_owned()),
+            Self::Port => ports::apply(request, nodes, dialect),
+            Self::ContainerSlots => keep(nodes, has_a_slot)
+                .ok_or_else(|| "No node with enough open slots available in the cluster".to_owned()),
+            Self::Dependency => near::dependencies(request, nodes),
+            Self::Affinity | Self::Constraint | Self::Whitelist => {
+                let mut nodes = nodes;
+                for wish in wishes.iter().filter(|wish| Some(wish.kind) == self.kind()) {
+                    let meets = |node: &Node| match self {
+                        Self::Affinity => near::meets(wish, node, dialect),
+                        Self::Constraint => labels::meets(wish, node, dialect),
+                        _ => labels::is_listed(wish, node, dialect),
+                    };
+                    nodes = keep(nodes, meets).ok_or_else(|| refused(wish, dialect))?;
+                }
+                Ok(nodes)
+            }
+        }
+    }
+
+    /// What it asks for, as Swarm lists it.
+    pub(super) fn conditions(self, request: &Request) -> Vec<String> {
+        let parsed = |kind| {
+            let texts = request.wishes.of(kind);
+            texts.filter_map(move |text| Expression::parse(kind, text, 0, Dialect::Swarm).ok())
+        };
+        match self {
+            Self::Health => Vec::new(),
+            Self::Port => ports::conditions(request),
+            Self::ContainerSlots => vec!["available container slots".to_owned()],
+            Self::Dependency => near::asked(request),
+            Self::Affinity => parsed(Kind::Affinity)
+                .map(|wish| format!("{} (soft={})", wish.words(), wish.soft.is_some()))
+                .collect(),
+            Self::Constraint => parsed(Kind::Constraint).map(|wish| wish.words()).collect(),
+            Self::Whitelist => parsed(Kind::Whitelist).map(|wish| wish.words()).collect(),
+        }
+    }
+}
+
+/// The words for an expression that no node meets. Ours are those of Swarm's first versions, which its users know.
+fn refused(wish: &Expression, dialect: Dialect) -> String {
+    let kind = match dialect {
+        Dialect::Swarm => format!("the {} ", wish.kind.word()),
+        Dialect::Plain => String::new(),
+    };
+    format!("unable to find a node that satisfies {kind}{}", wish.words())
+}
+
+/// Those that `meets` takes; `None`: there were some and it takes none.
+fn keep(nodes: Vec<&Node>, meets: impl Fn(&Node) -> bool) -> Option<Vec<&Node>> {
+    let kept: Vec<&Node> = nodes.into_iter().filter(|node| meets(node)).collect();
+    if kept.is_empty() { None } else { Some(kept) }
+}
+
+/// A label that is no number sets no limit.
+fn has_a_slot(node: &Node) -> bool {
+    let slots = node.labels.get("containerslots").and_then(|text| text.parse::<i64>().ok());
+    slots.is_none_or(|slots| i64::try_from(node.containers.len()).is_ok_and(|count| count < slots))
+}

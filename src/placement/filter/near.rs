@@ -1,0 +1,106 @@
+//! What a container is to be near to, or far from: other containers, images, labels of containers.
+
+use super::super::Dialect;
+use super::super::expression::Expression;
+use super::super::facts::{Container, Image, Node};
+use super::super::request::Request;
+use super::keep;
+
+/// Characters of a short id.
+const SHORT: usize = 12;
+
+pub(super) fn meets(wish: &Expression, node: &Node, dialect: Dialect) -> bool {
+    match wish.key.as_str() {
+        "container" => wish.matches(node.containers.iter().flat_map(|container| called(container, dialect))),
+        "image" => wish.matches(node.images.iter().flat_map(|image| named(image, dialect))),
+        label => {
+            let labels =
+                node.containers.iter().filter_map(|container| match (container.labels.get(label), dialect) {
+                    (Some(value), _) => Some(value.as_str()),
+                    (None, Dialect::Swarm) => Some(""),
+                    (None, Dialect::Plain) => None,
+                });
+            wish.matches(labels)
+        }
+    }
+}
+
+/// What a container may be called in an expression.
+fn called(container: &Container, dialect: Dialect) -> Vec<&str> {
+    let own = container.names.first().map(|name| own_name(name));
+    let mut names: Vec<&str> = [Some(container.id.as_str()), own].into_iter().flatten().collect();
+    if dialect == Dialect::Plain {
+        names.extend(container.id.get(..SHORT));
+    }
+    names
+}
+
+fn own_name(name: &str) -> &str {
+    name.strip_prefix('/').unwrap_or(name)
+}
+
+/// What an image may be called in an expression: by its id, with its tag, without.
+fn named(image: &Image, dialect: Dialect) -> Vec<&str> {
+    let mut names = vec![image.id.as_str()];
+    if dialect == Dialect::Plain
+        && let Some(id) = image.id.strip_prefix("sha256:")
+    {
+        names.push(id);
+        names.extend(id.get(..SHORT));
+    }
+    for tag in &image.tags {
+        names.push(tag);
+        names.push(repository(tag));
+    }
+    names
+}
+
+/// A name of an image without its tag: `localhost:5000/test:v1` is of `localhost:5000/test`.
+fn repository(tag: &str) -> &str {
+    let (before, _) = tag.split_once('@').unwrap_or((tag, ""));
+    match before.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => before,
+    }
+}
+
+/// Each container that this one depends on must be on the node.
+pub(super) fn dependencies<'n>(request: &Request, nodes: Vec<&'n Node>) -> Result<Vec<&'n Node>, String> {
+    let before_colon = |text: &'_ String| text.split(':').next().unwrap_or_default().to_owned();
+    let mut wanted: Vec<String> = request.volumes_from.iter().map(before_colon).collect();
+    wanted.extend(request.links.iter().map(before_colon));
+    wanted.extend(request.network_of.clone());
+    if wanted.is_empty() {
+        return Ok(nodes);
+    }
+    keep(nodes, |node| wanted.iter().all(|name| has(node, name))).ok_or_else(|| {
+        format!("Unable to find a node fulfilling all dependencies: {}", asked(request).join(" "))
+    })
+}
+
+/// The words of the command line that ask for them.
+pub(super) fn asked(request: &Request) -> Vec<String> {
+    let mut asked: Vec<String> =
+        request.volumes_from.iter().map(|name| format!("--volumes-from={name}")).collect();
+    asked.extend(request.links.iter().map(|name| format!("--link={name}")));
+    asked.extend(request.network_of.iter().map(|name| format!("--net=container:{name}")));
+    asked
+}
+
+/// By id, short id, name with or without its slash or the node's name before it, or the beginning of an id that no other
+/// container's has.
+fn has(node: &Node, name: &str) -> bool {
+    if name.is_empty() {
+        return false;
+    }
+    let of_node = name.strip_prefix(node.name.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    let known = |container: &Container| {
+        let by_name = container
+            .names
+            .iter()
+            .any(|own| own_name(own) == own_name(name) || of_node.is_some_and(|name| own_name(own) == name));
+        by_name || container.id == name || container.id.get(..SHORT) == Some(name)
+    };
+    node.containers.iter().any(known)
+        || node.containers.iter().filter(|container| container.id.starts_with(name)).count() == 1
+}

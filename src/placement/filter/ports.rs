@@ -1,0 +1,83 @@
+//! Whether the host ports that a container wants are free.
+
+use std::ops::RangeInclusive;
+
+use super::super::Dialect;
+use super::super::facts::{Binding, Container, Node};
+use super::super::request::Request;
+use super::keep;
+
+pub(super) fn apply<'n>(
+    request: &Request,
+    mut nodes: Vec<&'n Node>,
+    dialect: Dialect,
+) -> Result<Vec<&'n Node>, String> {
+    if request.host_network {
+        for exposed in &request.exposed {
+            let taken =
+                |node: &Node| node.containers.iter().any(|other| takes_exposed(other, exposed, dialect));
+            nodes = keep(nodes, |node| !taken(node)).ok_or_else(|| {
+                format!("unable to find a node with port {exposed} available in the Host mode")
+            })?;
+        }
+        return Ok(nodes);
+    }
+    for wanted in request.ports.iter().filter(|wanted| !wanted.host_port.is_empty()) {
+        let taken = |node: &Node| node.containers.iter().any(|other| takes(other, wanted, dialect));
+        nodes = keep(nodes, |node| !taken(node))
+            .ok_or_else(|| format!("unable to find a node with port {} available", wanted.host_port))?;
+    }
+    Ok(nodes)
+}
+
+pub(super) fn conditions(request: &Request) -> Vec<String> {
+    if request.host_network {
+        return request.exposed.iter().map(|port| format!("port {port} (Host mode)")).collect();
+    }
+    let wanted = request.ports.iter().filter(|wanted| !wanted.host_port.is_empty());
+    wanted.map(|wanted| format!("port {} (Bridge mode)", wanted.host_port)).collect()
+}
+
+/// A container that has the port, or asked for it and may come back.
+fn takes(other: &Container, wanted: &Binding, dialect: Dialect) -> bool {
+    let bound = other.ports.iter().any(|has| {
+        let meet = has.is_everywhere() || wanted.is_everywhere() || has.ip == wanted.ip;
+        meet && same_port(has, wanted, dialect)
+    });
+    // On the host's network what is exposed is what is listened on, as far as anybody can know. Swarm does not look there.
+    let on_host = dialect == Dialect::Plain
+        && other.host_network
+        && other.exposed.iter().any(|exposed| same_port(&exposed_port(exposed), wanted, dialect));
+    bound || on_host
+}
+
+fn takes_exposed(other: &Container, exposed: &str, dialect: Dialect) -> bool {
+    if other.host_network && other.exposed.iter().any(|own| own == exposed) {
+        return true;
+    }
+    dialect == Dialect::Plain && takes(other, &exposed_port(exposed), dialect)
+}
+
+fn exposed_port(text: &str) -> Binding {
+    let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    Binding { ip: String::new(), host_port: port.to_owned(), protocol: protocol.to_owned() }
+}
+
+/// Swarm compares the texts, of whatever protocol.
+fn same_port(one: &Binding, other: &Binding, dialect: Dialect) -> bool {
+    if one.host_port.is_empty() || other.host_port.is_empty() {
+        return false;
+    }
+    if dialect == Dialect::Swarm {
+        return one.host_port == other.host_port;
+    }
+    let (Some(ours), Some(theirs)) = (range(&one.host_port), range(&other.host_port)) else {
+        return one.host_port == other.host_port;
+    };
+    one.protocol() == other.protocol() && ours.start() <= theirs.end() && theirs.start() <= ours.end()
+}
+
+fn range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(first.parse().ok()?..=last.parse().ok()?)
+}

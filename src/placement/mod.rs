@@ -1,0 +1,209 @@
+//! Where a container may run: expressions, filters and strategies over what is known of the nodes.
+//!
+//! Owns: the words of a wish (`constraint:zone==a`, `affinity:container!=web-*`, `80:80/tcp`), what they mean, in which order
+//! they are asked, and how the nodes that are left are ranked.
+//!
+//! Promises: pure. The same wish over the same facts gives the same answer, but for the strategy `random`, whose chance is
+//! given to it. No expression panics, and one that cannot be understood is an error and never "no match".
+//!
+//! Two dialects. [`Dialect::Swarm`] is what Docker's classic Swarm 1.2 did, oddities included. [`Dialect::Plain`] is ours, and
+//! differs where Swarm surprised: a literal is a literal (only `*` is special), a label that a node lacks matches nothing,
+//! TCP and UDP ports are different ports and ranges are what they say, short ids are ids, a whitelist heeds its operator,
+//! and of several soft expressions that cannot all be met, the last ones are given up first, one by one.
+//!
+//! Leaves out: where the facts come from (`registrar` publishes them) and who carries the choice out.
+
+mod expression;
+mod facts;
+mod filter;
+mod pattern;
+mod request;
+mod strategy;
+
+#[cfg(test)]
+mod tests;
+
+pub use expression::{Expression, Invalid, Kind};
+pub use facts::{Binding, Container, Image, Node};
+pub use filter::Filter;
+pub use request::{Request, Wishes, collect};
+pub use strategy::Strategy;
+
+use thiserror::Error;
+
+/// Whose habits expressions and filters have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Ours.
+    #[default]
+    Plain,
+    /// Classic Swarm's, to the letter.
+    Swarm,
+}
+
+/// Why no node can take the container.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// An expression that makes no sense.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+    /// No node is left, in words for the person who asked.
+    #[error("{0}")]
+    NoNode(String),
+}
+
+/// What refuses one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// The node.
+    pub node: String,
+    /// The first thing that refuses it; `None`: nothing does.
+    pub refused_by: Option<String>,
+}
+
+/// How a choice is made.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The filters, in the order in which they are asked.
+    pub filters: Vec<Filter>,
+    /// How those who are left are ranked.
+    pub strategy: Strategy,
+    /// Whose habits count.
+    pub dialect: Dialect,
+}
+
+const NOBODY: &str = "No nodes available in the cluster";
+
+/// What these filters ask for, in Swarm's words.
+fn conditions(filters: &[Filter], request: &Request) -> String {
+    let mut all = "Unable to find a node that satisfies the following conditions ".to_owned();
+    for filter in filters {
+        let asked = filter.conditions(request);
+        if !asked.is_empty() {
+            all.push_str(&format!("\n[{}]", asked.join(" ")));
+        }
+    }
+    all
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { filters: Filter::ALL.to_vec(), strategy: Strategy::Spread, dialect: Dialect::Plain }
+    }
+}
+
+impl Rules {
+    /// The nodes that may run what `request` describes, the best first. `chance` is asked by the strategy `random` only, for a
+    /// number below the one given.
+    ///
+    /// # Errors
+    /// An expression that makes no sense, or no node fits: in words that name what could not be met.
+    pub fn place<'n>(
+        &self,
+        request: &Request,
+        nodes: &'n [Node],
+        chance: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<Vec<&'n Node>, Refusal> {
+        let wishes = match request.wishes.parse(self.dialect) {
+            Ok(wishes) => wishes,
+            Err(error) if self.dialect == Dialect::Swarm => return Err(self.met_late(request, nodes, error)),
+            Err(error) => return Err(error.into()),
+        };
+        let mut outcome = Err(Refusal::NoNode(NOBODY.to_owned()));
+        for soft in self.attempts(&wishes) {
+            let asked: Vec<&Expression> = wishes.iter().filter(|wish| wish.counts(soft)).collect();
+            let left = self.sift(&self.filters, request, &asked, nodes);
+            outcome = left.and_then(|left| {
+                let ranked = self.strategy.rank(request, left, chance);
+                ranked.map_err(|words| Refusal::NoNode(words.to_owned()))
+            });
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        // If none was: what could not be met without any soft expression is what has to change.
+        outcome
+    }
+
+    /// Swarm meets an expression that makes no sense when it comes to its filter, and says what was asked until then.
+    fn met_late(&self, request: &Request, nodes: &[Node], error: Invalid) -> Refusal {
+        let broken = |kind| {
+            let mut texts = request.wishes.of(kind);
+            texts.find_map(|text| Expression::parse(kind, text, 0, Dialect::Swarm).err())
+        };
+        let met = |(at, filter): (usize, &Filter)| {
+            let kind = filter.kind()?;
+            Some((at, kind, broken(kind)?))
+        };
+        let Some((at, kind, error)) = self.filters.iter().enumerate().find_map(met) else {
+            return error.into();
+        };
+        let before = &self.filters[..at];
+        let sound: Vec<Expression> = before
+            .iter()
+            .filter_map(|filter| filter.kind())
+            .flat_map(|kind| {
+                request.wishes.of(kind).map(move |text| Expression::parse(kind, text, 0, Dialect::Swarm))
+            })
+            .filter_map(Result::ok)
+            .collect();
+        let hard: Vec<&Expression> = sound.iter().filter(|wish| wish.counts(0)).collect();
+        match self.sift(before, request, &hard, nodes) {
+            Err(refusal) => refusal,
+            Ok(_) => Refusal::NoNode(format!(
+                "{}\nerror from {} filter: {error}",
+                conditions(before, request),
+                kind.word()
+            )),
+        }
+    }
+
+    /// How many of the soft expressions count, attempt by attempt.
+    fn attempts(&self, wishes: &[Expression]) -> Vec<usize> {
+        let soft = wishes.iter().filter(|wish| wish.soft.is_some()).count();
+        match self.dialect {
+            // It tries again also where nothing is soft, which changes nothing.
+            Dialect::Swarm => vec![soft, 0],
+            Dialect::Plain => (0..=soft).rev().collect(),
+        }
+    }
+
+    /// The nodes that no filter refuses.
+    fn sift<'n>(
+        &self,
+        filters: &[Filter],
+        request: &Request,
+        wishes: &[&Expression],
+        nodes: &'n [Node],
+    ) -> Result<Vec<&'n Node>, Refusal> {
+        let mut left: Vec<&Node> = nodes.iter().collect();
+        for (position, filter) in filters.iter().enumerate() {
+            left = filter.apply(request, wishes, left, self.dialect).map_err(|words| {
+                // Swarm 1.2 told its users what all filters up to the failing one ask for; the versions before it told the
+                // one expression, which says more.
+                let plain = self.dialect == Dialect::Plain || *filter == Filter::Health;
+                Refusal::NoNode(if plain { words } else { conditions(&filters[..=position], request) })
+            })?;
+        }
+        if left.is_empty() { Err(Refusal::NoNode(NOBODY.to_owned())) } else { Ok(left) }
+    }
+
+    /// For each node, by itself, the first thing that refuses it; soft expressions are not asked.
+    ///
+    /// # Errors
+    /// An expression that makes no sense.
+    pub fn why(&self, request: &Request, nodes: &[Node]) -> Result<Vec<Why>, Refusal> {
+        let wishes = request.wishes.parse(self.dialect)?;
+        let asked: Vec<&Expression> = wishes.iter().filter(|wish| wish.counts(0)).collect();
+        let refused_by = |node| {
+            for filter in &self.filters {
+                if let Err(words) = filter.apply(request, &asked, vec![node], self.dialect) {
+                    return Some(words);
+                }
+            }
+            let ranked = self.strategy.rank(request, vec![node], &mut |_| 0);
+            ranked.err().map(str::to_owned)
+        };
+        Ok(nodes.iter().map(|node| Why { node: node.name.clone(), refused_by: refused_by(node) }).collect())
+    }
+}
