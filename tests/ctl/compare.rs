@@ -21,6 +21,8 @@ fn difference(line: &Line, theirs: &Outcome, ours: &Outcome) -> Option<String> {
 /// it changes nothing, so it may be tried with more.
 fn run_both(dir: &Dir, theirs: &Side, ours: &Side, line: &Line) -> Option<String> {
     let mut line = line.clone();
+    // Without any time at all, etcdctl itself says now this and now that.
+    let mut again = if line.words.contains(&"1ns") { 20 } else { 0 };
     loop {
         let run = |side: &Side| {
             let outcome = normal(&side.run(dir, &line), &side.server, &line);
@@ -29,6 +31,7 @@ fn run_both(dir: &Dir, theirs: &Side, ours: &Side, line: &Line) -> Option<String
         let found = difference(&line, &run(theirs), &run(ours));
         match line.interrupt {
             Some(after) if found.is_some() && after < 20 * A_MOMENT => line.interrupt = Some(4 * after),
+            _ if found.is_some() && again > 0 => again -= 1,
             _ => return found,
         }
     }
