@@ -27,4 +27,6 @@ mod v3_wire;
 pub use download::Downloaded;
 pub use error::ClientError;
 pub use http::{Client, Config, Credentials};
+pub(crate) use http::{excerpt, no_answer};
 pub use tls::Trust;
+pub(crate) use tls::config as tls_config;

@@ -12,7 +12,7 @@ use super::ClientError;
 use crate::tls::pem;
 
 /// Files and switches of TLS; all empty means the system's trust roots and no client certificate.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     /// PEM file of the authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,

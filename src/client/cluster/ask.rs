@@ -150,7 +150,11 @@ impl Cluster {
                 }
                 Ok(reply) => server_error(node, reply.status),
                 Err(Some(fault)) => fault,
-                Err(None) => return Err(AskError::Deadline),
+                Err(None) => {
+                    // Otherwise one that is silent would eat up the time of every request to come.
+                    self.lock().at = (at + 1) % nodes.len();
+                    return Err(AskError::Deadline);
+                }
             };
             if question.once {
                 // Another one is asked first by whatever comes next.

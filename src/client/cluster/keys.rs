@@ -84,6 +84,8 @@ pub struct Set {
     pub previous_index: u64,
     /// Whether something must or must not be there.
     pub exists: Option<bool>,
+    /// A new time to live for what is there; the value stays and no watcher is told. Needs `ttl`.
+    pub refresh: bool,
 }
 
 /// How to delete, and on which conditions.
@@ -139,7 +141,11 @@ impl<'c> Keys<'c> {
             if !how.previous_value.is_empty() {
                 query.push(("prevValue", how.previous_value.clone()));
             }
-            form.push(("value", value.to_vec()));
+            if how.refresh {
+                query.push(("refresh", b"true".to_vec()));
+            } else {
+                form.push(("value", value.to_vec()));
+            }
         }
         if how.previous_index != 0 {
             query.push(("prevIndex", how.previous_index.to_string().into_bytes()));

@@ -11,29 +11,40 @@ use super::error::Fault;
 
 /// Why this request to `address` failed.
 pub(super) async fn of(error: &reqwest::Error, address: &Address) -> Fault {
+    // The causes may not be sent between threads, so nothing is waited for while they are looked at.
+    match told(error, address) {
+        Told::Whole(fault) => fault,
+        Told::Connection { what, why } => {
+            Fault { text: format!("{what} tcp {}: {why}", target(address).await), connection: true }
+        }
+    }
+}
+
+/// A reason, or the parts between which the address that was dialled belongs.
+enum Told {
+    Whole(Fault),
+    Connection { what: &'static str, why: String },
+}
+
+fn told(error: &reqwest::Error, address: &Address) -> Told {
     let causes = causes(error);
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return Fault { text: handshake(tls, address), connection: false };
+        return Told::Whole(Fault { text: handshake(tls, address), connection: false });
     }
     let os = causes.iter().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
     let named = |words: &str| causes.iter().any(|cause| cause.to_string().contains(words));
     if error.is_connect() && named("dns error") {
         let (host, _) = address.dialled();
-        return Fault {
-            text: format!("dial tcp: lookup {host}{}: no such host", name_server()),
-            connection: true,
-        };
+        let text = format!("dial tcp: lookup {host}{}: no such host", name_server());
+        return Told::Whole(Fault { text, connection: true });
     }
     if error.is_connect() && (error.is_timeout() || os.is_some()) {
         let why =
             if error.is_timeout() { "i/o timeout".to_owned() } else { format!("connect: {}", words(os)) };
-        return Fault { text: format!("dial tcp {}: {why}", target(address).await), connection: true };
+        return Told::Connection { what: "dial", why };
     }
     if os.is_some() {
-        return Fault {
-            text: format!("read tcp {}: read: {}", target(address).await, words(os)),
-            connection: true,
-        };
+        return Told::Connection { what: "read", why: format!("read: {}", words(os)) };
     }
     let ended = causes.iter().any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
@@ -41,13 +52,13 @@ pub(super) async fn of(error: &reqwest::Error, address: &Address) -> Fault {
     });
     if ended || named("connection closed before message completed") {
         let text = if error.is_body() || error.is_decode() { "unexpected EOF" } else { "EOF" };
-        return Fault { text: text.to_owned(), connection: false };
+        return Told::Whole(Fault { text: text.to_owned(), connection: false });
     }
     if error.is_body() || error.is_decode() {
-        return Fault { text: "unexpected EOF".to_owned(), connection: false };
+        return Told::Whole(Fault { text: "unexpected EOF".to_owned(), connection: false });
     }
     let last = causes.last().map_or_else(|| error.to_string(), |cause| cause.to_string());
-    Fault { text: last, connection: false }
+    Told::Whole(Fault { text: last, connection: false })
 }
 
 /// The error and everything below it, also what I/O errors wrap without telling.
