@@ -87,12 +87,29 @@ pub fn ancestors(key: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(parent(key), |dir| parent(dir))
 }
 
-/// The fewest keys that contain all of `keys`, sorted: one that lies below another goes.
+/// Whether `key` lies below `dir` and is left out of its listing by etcd's v2 API: a segment below begins with `_`.
+#[must_use]
+pub fn is_hidden_below(dir: &str, key: &str) -> bool {
+    relative(dir, key).is_some_and(|below| below.contains("/_"))
+}
+
+/// The fewest keys whose listings show all of `keys`, sorted: one that lies below another goes, unless it is hidden
+/// there.
 #[must_use]
 pub fn disjoint(mut keys: Vec<String>) -> Vec<String> {
     // `/` sorts before most bytes but not before all of them (`/a!` < `/a/b`), so segments are compared.
     keys.sort_by(|a, b| a.split('/').cmp(b.split('/')));
-    keys.dedup_by(|later, kept| contains(kept, later));
+    let mut above: Vec<String> = Vec::new();
+    keys.retain(|key| {
+        while above.last().is_some_and(|dir| !contains(dir, key)) {
+            above.pop();
+        }
+        let shown = above.iter().any(|dir| !is_hidden_below(dir, key));
+        if !shown {
+            above.push(key.clone());
+        }
+        !shown
+    });
     keys
 }
 
@@ -142,6 +159,14 @@ mod tests {
     fn disjoint_drops_what_lies_below_another_even_with_bytes_that_sort_before_the_slash() {
         let keys = ["/a/b", "/a!", "/a", "/b/c", "/b/c", "/a/z"].map(str::to_owned).to_vec();
         assert_eq!(disjoint(keys), ["/a", "/a!", "/b/c"]);
+    }
+
+    #[test]
+    fn disjoint_keeps_what_a_listing_above_hides() {
+        let keys =
+            ["/", "/app", "/_retune/nodes", "/_retune/nodes/a", "/_retune/_x", "/z/_a/b", "/_retune/nodes"];
+        let left = disjoint(keys.map(str::to_owned).to_vec());
+        assert_eq!(left, ["/", "/_retune/_x", "/_retune/nodes", "/z/_a/b"]);
     }
 
     #[test]

@@ -11,15 +11,16 @@
 //! | 0 | [`replace`] | putting new bytes where an old file was, atomically, with mode and owner |
 //! | 0 | [`command`] | running a shell command with a time limit, in its own process group |
 //! | 0 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
+//! | 0 | [`placement`] | expressions, filters and strategies over what is known of nodes; pure |
 //! | 1 | [`keyspace`] | the store's state machine: tree, history, watchers; no network, no clock |
 //! | 1 | [`protocol`] | the shapes that cross HTTP, and the error codes |
 //! | 1 | [`template`] | text and values to text, with every read recorded |
-//! | 1 | [`placement`] | expressions, filters and strategies over what is known of nodes; pure |
 //! | 2 | [`consensus`] | agreeing on the order of commands: replica, log, mirror, snapshots |
 //! | 2 | [`client`] | speaking HTTP to a store: endpoints, TLS, failover, watches |
 //! | 3 | [`api`] | HTTP in, commands to consensus, reads from the keyspace, answers out |
 //! | 3 | [`source`] | where values come from: one snapshot, then deltas |
 //! | 4 | [`reloader`] | resource files, the pass, stage, check, place, reload, verify |
+//! | 4 | [`registrar`] | running containers to keys with a lease; what a node publishes of itself |
 //! | 4 | [`ctl`] | the etcdctl command set over `client` |
 //! | 5 | [`settings`] | flags, environment and file to the settings structs of the rooms |
 //! | 6 | [`app`] | build everything, run everything, stop everything |
@@ -38,6 +39,7 @@ pub mod key;
 pub mod keyspace;
 pub mod placement;
 pub mod protocol;
+pub mod registrar;
 pub mod reloader;
 pub mod replace;
 pub mod settings;

@@ -29,6 +29,13 @@ impl Kind {
             Self::Whitelist => "whitelist",
         }
     }
+
+    /// The kind that `text` begins with, for instance `constraint:zone==a`, and what follows the colon.
+    #[must_use]
+    pub fn of(text: &str) -> Option<(Self, &str)> {
+        let kinds = [Self::Constraint, Self::Affinity, Self::Whitelist];
+        kinds.into_iter().find_map(|kind| Some((kind, text.strip_prefix(kind.word())?.strip_prefix(':')?)))
+    }
 }
 
 /// An expression that makes no sense. The words of the first three are Swarm's.

@@ -18,6 +18,7 @@ mod facts;
 mod filter;
 mod pattern;
 mod request;
+mod selection;
 mod strategy;
 
 #[cfg(test)]
@@ -27,9 +28,14 @@ pub use expression::{Expression, Invalid, Kind};
 pub use facts::{Binding, Container, Image, Node};
 pub use filter::Filter;
 pub use request::{Request, Wishes, collect};
+pub use selection::Selection;
 pub use strategy::Strategy;
 
 use thiserror::Error;
+
+/// Where the records of nodes lie, each under its node's name. Hidden: in etcd's v2 API a listing of the root leaves
+/// it out.
+pub const NODES: &str = "/_retune/nodes";
 
 /// Whose habits expressions and filters have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

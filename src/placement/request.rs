@@ -44,12 +44,8 @@ impl Wishes {
     /// # Errors
     /// It is of no kind that there is.
     pub fn add(&mut self, text: &str) -> Result<(), Invalid> {
-        let kinds = [Kind::Constraint, Kind::Affinity, Kind::Whitelist];
-        let found = kinds.into_iter().find_map(|kind| {
-            let rest = text.strip_prefix(kind.word())?.strip_prefix(':')?;
-            Some((kind, rest.to_owned()))
-        });
-        self.expressions.push(found.ok_or_else(|| Invalid::Kind(text.to_owned()))?);
+        let (kind, rest) = Kind::of(text).ok_or_else(|| Invalid::Kind(text.to_owned()))?;
+        self.expressions.push((kind, rest.to_owned()));
         Ok(())
     }
 

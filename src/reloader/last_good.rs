@@ -103,7 +103,9 @@ impl Shelf {
         let text = fs::read_to_string(self.path.as_ref()?).ok()?;
         let mut lines = text.lines();
         let head: Head = serde_json::from_str(lines.next()?).ok()?;
-        let covered = roots.iter().all(|root| head.roots.iter().any(|have| key::contains(have, root)));
+        let covered = roots.iter().all(|root| {
+            head.roots.iter().any(|have| key::contains(have, root) && !key::is_hidden_below(have, root))
+        });
         if head.format != FORMAT || head.source != self.source || !covered {
             return None;
         }

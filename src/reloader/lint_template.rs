@@ -25,8 +25,10 @@ pub(super) enum Found {
 }
 
 static KEYS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"\b(getv|getvs|getb64|gets|get|exists|lsdir|ls)\(\s*(?:"([^"\\]*)"|'([^'\\]*)')\s*[,)]"#)
-        .expect("the pattern is a constant that a test compiles")
+    Regex::new(
+        r#"\b(getv|getvs|getb64|gets|get|exists|lsdir|ls|backends)\(\s*(?:"([^"\\]*)"|'([^'\\]*)')\s*[,)]"#,
+    )
+    .expect("the pattern is a constant that a test compiles")
 });
 static TEMPLATES: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"(?:\binclude\(|\{%[-+]?\s*(?:include|extends|import|from))\s*(?:"([^"\\]*)"|'([^'\\]*)')"#)
@@ -47,7 +49,7 @@ pub(super) fn scan(text: &str) -> Vec<Found> {
     };
     let keys = KEYS.captures_iter(text).map(|found| {
         let line = line_of(text, found.get(0).map_or(0, |all| all.start()));
-        let listing = found[1].starts_with("ls");
+        let listing = found[1].starts_with("ls") || &found[1] == "backends";
         Found::Key { line, asked: literal(&found, 2), listing }
     });
     let templates = TEMPLATES.captures_iter(text).map(|found| Found::Template(literal(&found, 1)));

@@ -207,12 +207,7 @@ fn shared(roots: &[String], most: usize) -> Option<String> {
         return None;
     }
     let dir = key::common(roots);
-    roots.iter().all(|root| !hidden(&dir, root)).then_some(dir)
-}
-
-/// Whether etcd leaves `key` out of a listing of `dir`.
-fn hidden(dir: &str, key: &str) -> bool {
-    key::relative(dir, key).is_some_and(|below| below.contains("/_"))
+    roots.iter().all(|root| !key::is_hidden_below(&dir, root)).then_some(dir)
 }
 
 /// Files only: a directory is nothing but the path of what it holds.
@@ -238,7 +233,7 @@ fn change(event: Event, spot: &str, roots: &[String]) -> Option<Change> {
     let ours =
         roots.iter().any(|root| key::contains(root, key) || (gone && was_dir && key::contains(key, root)));
     // A watch that reads the past is shown hidden keys, which neither a listing nor a live watch shows.
-    if !ours || hidden(spot, key) {
+    if !ours || key::is_hidden_below(spot, key) {
         return None;
     }
     let name: Arc<str> = key.into();

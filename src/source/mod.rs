@@ -122,7 +122,8 @@ impl Source {
         Ok(Self { kind, label: label.trim_end().to_owned() })
     }
 
-    /// One consistent snapshot of everything at and below `roots`, which are absolute, clean and disjoint. Without
+    /// One consistent snapshot of everything at and below `roots`, which are absolute, clean and disjoint (but for
+    /// one that etcd hides below another). Without
     /// roots nothing is asked.
     ///
     /// # Errors

@@ -5,10 +5,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use minijinja::{Error, Value};
 
+use super::backends::Nodes;
 use super::error::{fail, over_limit};
 use super::{Limits, Reads, View};
 
@@ -30,6 +32,8 @@ pub(super) struct Current {
     /// Templates being rendered by the include function, outermost first.
     pub(super) chain: Vec<String>,
     pub(super) end: Instant,
+    /// What nodes publish, once a function asked for it.
+    pub(super) nodes: Option<Arc<Nodes>>,
     left: usize,
 }
 
@@ -42,6 +46,7 @@ impl Current {
             vars: vars.clone(),
             chain: vec![name.to_owned()],
             end: Instant::now() + MAX_TIME,
+            nodes: None,
             // Captured text is printed twice, once into the capture.
             left: limits.output.saturating_mul(4),
         }

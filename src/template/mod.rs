@@ -8,6 +8,7 @@
 //! One promise has a gap: the engine's own `~` and `+` on texts cannot be intercepted, so a template that doubles
 //! a text by them forty times uses the memory for it before a limit can say no.
 
+mod backends;
 mod builtins;
 mod command_text;
 mod convert;

@@ -8,7 +8,9 @@ use minijinja::value::{ArgType, FunctionArgs, FunctionResult};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::error::fail;
-use super::{builtins, convert, crypt, dates, lists, math, net, number, pattern, store, system, text, words};
+use super::{
+    backends, builtins, convert, crypt, dates, lists, math, net, number, pattern, store, system, text, words,
+};
 
 /// An environment that is being filled.
 pub(super) struct Registry {
@@ -27,6 +29,7 @@ impl Registry {
     fn fill() -> Self {
         let mut all = Self { env: Environment::new(), functions: BTreeSet::new(), filters: BTreeSet::new() };
         for register in [
+            backends::register,
             builtins::register,
             convert::register,
             crypt::register,

@@ -14,7 +14,8 @@ use super::error::{MissingKey, fail, missing_key};
 use super::glob::{self, glob_matches};
 use super::nearest::nearest;
 use super::registry::{Registry, Text};
-use super::{Datum, Values};
+use super::values::is_own;
+use super::{Datum, Scope, Values};
 use crate::key;
 
 pub(super) fn register(all: &mut Registry) {
@@ -69,14 +70,14 @@ impl Object for Pair {
     }
 }
 
-fn relative_from(key: &str, from: usize) -> &str {
+pub(super) fn relative_from(key: &str, from: usize) -> &str {
     match &key[from..] {
         "" => "/",
         rest => rest,
     }
 }
 
-fn binary(key: &str, bytes: &[u8]) -> Error {
+pub(super) fn binary(key: &str, bytes: &[u8]) -> Error {
     let at = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
     fail(format!("the value of {key} is not UTF-8 (byte {at}); getb64 takes it as base64"))
 }
@@ -139,7 +140,7 @@ fn getb64(asked: Text) -> Result<Value, Error> {
     })
 }
 
-fn prefix_len(prefix: &str) -> usize {
+pub(super) fn prefix_len(prefix: &str) -> usize {
     if prefix == "/" { 0 } else { prefix.len() }
 }
 
@@ -156,9 +157,9 @@ fn matching(current: &mut Current, asked: &str) -> Result<Vec<(Arc<str>, Datum)>
     current.reads.globs.insert(pattern.as_str().into());
     let mut found = Vec::new();
     let mut covered = false;
-    for root in starts(&scope.roots, &dir) {
+    for root in starts(&scope, &dir) {
         covered = true;
-        collect(&current.view.values, &root, &pattern, &mut found);
+        collect(&current.view.values, &scope, &root, &pattern, &mut found);
     }
     if !covered {
         current.reads.outside.insert(dir.into());
@@ -167,16 +168,24 @@ fn matching(current: &mut Current, asked: &str) -> Result<Vec<(Arc<str>, Datum)>
     Ok(found)
 }
 
-/// The directories to walk for what lies in `dir` and within the roots.
-fn starts(roots: &[String], dir: &str) -> Vec<String> {
-    if roots.iter().any(|root| key::contains(root, dir)) {
+/// The directories to walk for what lies in `dir` and within the roots. What lies in them may still be hidden.
+pub(super) fn starts(scope: &Scope, dir: &str) -> Vec<String> {
+    if scope.covers(dir) {
         return vec![dir.to_owned()];
     }
-    roots.iter().filter(|root| key::contains(dir, root)).cloned().collect()
+    scope.roots.iter().filter(|root| key::contains(dir, root)).cloned().collect()
 }
 
-fn collect(values: &Values, root: &str, pattern: &str, found: &mut Vec<(Arc<str>, Datum)>) {
+/// Whether a key below one of the roots is not to be seen after all.
+pub(super) fn is_hidden(scope: &Scope, key: &str) -> bool {
+    is_own(key) && !scope.covers(key)
+}
+
+fn collect(values: &Values, scope: &Scope, root: &str, pattern: &str, found: &mut Vec<(Arc<str>, Datum)>) {
     let mut take = |key: &Arc<str>, datum: &Datum| {
+        if is_hidden(scope, key) {
+            return;
+        }
         // The pattern was parsed before.
         if glob_matches(pattern, key).unwrap_or(false) {
             found.push((Arc::clone(key), datum.clone()));
@@ -239,14 +248,14 @@ fn children(asked: Option<&str>, dirs: bool) -> Result<Value, Error> {
         current.reads.listings.insert(dir.as_str().into());
         let mut names: BTreeMap<String, bool> = BTreeMap::new();
         let values = &current.view.values;
-        let roots = starts(&scope.roots, &dir);
+        let roots = starts(&scope, &dir);
         if roots.is_empty() {
             current.reads.outside.insert(dir.into());
             return Ok(Value::from(Vec::<Value>::new()));
         }
         for root in roots {
             if root == dir {
-                list(values, &dir, &mut names);
+                list(values, &scope, &dir, &mut names);
                 continue;
             }
             let below = root[dir.len().min(root.len())..].trim_start_matches('/');
@@ -262,7 +271,7 @@ fn children(asked: Option<&str>, dirs: bool) -> Result<Value, Error> {
 }
 
 /// Steps from child to child, skipping what lies below each.
-fn list(values: &Values, dir: &str, names: &mut BTreeMap<String, bool>) {
+fn list(values: &Values, scope: &Scope, dir: &str, names: &mut BTreeMap<String, bool>) {
     // confd lists a leaf as itself.
     if dir != "/" && values.get(dir).is_some() {
         names.entry(key::base(dir).to_owned()).or_default();
@@ -270,6 +279,10 @@ fn list(values: &Values, dir: &str, names: &mut BTreeMap<String, bool>) {
     let start = if dir == "/" { 1 } else { dir.len() + 1 };
     let mut from = dir.to_owned();
     while let Some((found, _)) = values.next_below(dir, &from) {
+        if is_hidden(scope, found) {
+            from = format!("{found}\0");
+            continue;
+        }
         let rest = &found[start..];
         match rest.split_once('/') {
             Some((name, _)) => {

@@ -187,12 +187,22 @@ fn bounds(dir: &str) -> (String, String) {
     (format!("{dir}/"), format!("{dir}0"))
 }
 
+/// What registrars keep for themselves, beside all prefixes. A listing of what lies above does not show it, in either of
+/// etcd's APIs: a file must not change because a registrar was started.
+const OWN: &str = "/_retune";
+
+/// Whether a key is one of the registrars' own.
+pub(super) fn is_own(key: &str) -> bool {
+    key::contains(OWN, key)
+}
+
 /// What one resource may see of the values: its prefix and its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// Absolute; templates name keys relative to it.
     pub prefix: String,
-    /// Absolute and disjoint: the resource's `keys` below the prefix. A key outside all of them is missing.
+    /// Absolute, and disjoint but for what one hides of another: the resource's `keys` below the prefix. A key outside all
+    /// of them is missing.
     pub roots: Vec<String>,
 }
 
@@ -201,14 +211,20 @@ impl Scope {
     #[must_use]
     pub fn new(prefix: &str, keys: &[String]) -> Self {
         let prefix = key::clean(prefix);
-        let roots = key::disjoint(keys.iter().map(|text| key::join(&prefix, text)).collect());
+        let absolute = |text: &String| {
+            let whole = key::clean(text);
+            // What nodes publish is the same for all prefixes.
+            if is_own(&whole) { whole } else { key::join(&prefix, text) }
+        };
+        let roots = key::disjoint(keys.iter().map(absolute).collect());
         Self { prefix, roots }
     }
 
     /// Whether an absolute key lies within `keys`.
     #[must_use]
     pub fn covers(&self, absolute: &str) -> bool {
-        self.roots.iter().any(|root| key::contains(root, absolute))
+        let own = is_own(absolute);
+        self.roots.iter().any(|root| key::contains(root, absolute) && (!own || is_own(root)))
     }
 }
 
@@ -239,6 +255,20 @@ mod tests {
         assert!(all.apply(Change::Set("/a".into(), "1".into())).is_empty());
         assert_eq!(keys(&all.apply(Change::Set("/a".into(), "2".into()))), [("/a", false)]);
         assert_eq!(keys(&all.apply(Change::Set("/b".into(), "1".into()))), [("/b", true)]);
+    }
+
+    #[test]
+    fn what_nodes_publish_is_named_absolutely_and_seen_only_where_it_is_named() {
+        let scope = |keys: &[&str]| {
+            Scope::new("/prod", &keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(scope(&["/", "/_retune/nodes"]).roots, ["/_retune/nodes", "/prod"]);
+        assert_eq!(scope(&["_retune/nodes", "/_retuned"]).roots, ["/_retune/nodes", "/prod/_retuned"]);
+        let all =
+            |keys: &[&str]| Scope::new("/", &keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
+        assert!(!all(&["/"]).covers("/_retune/nodes/a") && all(&["/"]).covers("/_other"));
+        assert!(all(&["/", "/_retune/nodes"]).covers("/_retune/nodes/a"));
+        assert!(!all(&["/", "/_retune/nodes"]).covers("/_retune/owners/a"));
     }
 
     #[test]

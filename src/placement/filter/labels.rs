@@ -6,7 +6,9 @@ use super::super::facts::Node;
 
 pub(super) fn meets(wish: &Expression, node: &Node, dialect: Dialect) -> bool {
     if wish.key == "node" {
-        return wish.matches([node.id.as_str(), node.name.as_str()]);
+        // A node that nothing is known of is no node called "".
+        let known = |name: &&str| dialect == Dialect::Swarm || !name.is_empty();
+        return wish.matches([node.id.as_str(), node.name.as_str()].into_iter().filter(known));
     }
     match (node.labels.get(&wish.key), dialect) {
         (Some(label), _) => wish.matches([label.as_str()]),

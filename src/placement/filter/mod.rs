@@ -95,12 +95,8 @@ impl Filter {
             Self::Affinity | Self::Constraint | Self::Whitelist => {
                 let mut nodes = nodes;
                 for wish in wishes.iter().filter(|wish| Some(wish.kind) == self.kind()) {
-                    let meets = |node: &Node| match self {
-                        Self::Affinity => near::meets(wish, node, dialect),
-                        Self::Constraint => labels::meets(wish, node, dialect),
-                        _ => labels::is_listed(wish, node, dialect),
-                    };
-                    nodes = keep(nodes, meets).ok_or_else(|| refused(wish, dialect))?;
+                    nodes = keep(nodes, |node| meets(wish, node, dialect))
+                        .ok_or_else(|| refused(wish, dialect))?;
                 }
                 Ok(nodes)
             }
@@ -124,6 +120,15 @@ impl Filter {
             Self::Constraint => parsed(Kind::Constraint).map(|wish| wish.words()).collect(),
             Self::Whitelist => parsed(Kind::Whitelist).map(|wish| wish.words()).collect(),
         }
+    }
+}
+
+/// Whether a node is as an expression wants it, be that soft or not.
+pub(super) fn meets(wish: &Expression, node: &Node, dialect: Dialect) -> bool {
+    match wish.kind {
+        Kind::Affinity => near::meets(wish, node, dialect),
+        Kind::Constraint => labels::meets(wish, node, dialect),
+        Kind::Whitelist => labels::is_listed(wish, node, dialect),
     }
 }
 

@@ -122,3 +122,44 @@ fn no_text_makes_it_panic() {
         }
     }
 }
+
+#[test]
+fn a_selection_sorts_where_a_request_would_be_refused() {
+    let chosen = |texts: &[&str]| {
+        let nodes = nodes();
+        let chosen = Selection::parse(texts.iter().copied()).unwrap().choose(&nodes);
+        let names =
+            nodes.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(node, _)| node.name.as_str());
+        names.collect::<Vec<_>>().join(",")
+    };
+    for (texts, want) in [
+        (&["constraint:region==us*"][..], "n0,n1"),
+        (&["region==us*"], "n0,n1"),
+        (&["region==us*", "affinity:container==redis"], "n0"),
+        (&["whitelist:node!=n0|n1"], "n2,n3"),
+        (&["region==none"], ""),
+        (&["region==~none"], "n0,n1,n2,n3"),
+        (&["region==~us*", "st==~none"], "n0,n1"),
+        (&["st==~none", "region==~us*"], "n0,n1,n2,n3"),
+        (&["region==~us*", "node!=n0", "st==~none"], "n1"),
+        (&[], "n0,n1,n2,n3"),
+    ] {
+        assert_eq!(chosen(texts), want, "{texts:?}");
+        // What may run a container is what is chosen, where anything is.
+        if !want.is_empty() {
+            let mut placed: Vec<String> = Vec::new();
+            let kind = |text: &&str| {
+                if text.contains(':') { (*text).to_owned() } else { format!("constraint:{text}") }
+            };
+            let texts: Vec<String> = texts.iter().map(kind).collect();
+            let asked = ask(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+            placed.extend(asked.split(',').map(str::to_owned));
+            placed.sort();
+            assert_eq!(placed.join(","), want, "{texts:?}");
+        }
+    }
+    assert_eq!(Selection::parse(["zone"]).unwrap_err(), Invalid::Operator);
+    let unknown = [Node::default()];
+    assert_eq!(Selection::parse(["node==*"]).unwrap().choose(&unknown), [false]);
+    assert_eq!(Selection::parse(["node!=n0"]).unwrap().choose(&unknown), [true]);
+}

@@ -27,7 +27,7 @@ fn fixture() -> View {
     let (_, _, body) = blocks().into_iter().find(|(_, language, _)| language == "keys").unwrap();
     let pairs: Vec<(&str, &str)> = body.lines().filter_map(|line| line.split_once(" = ")).collect();
     assert!(pairs.len() > 5);
-    view(&pairs)
+    view_of("/", &["/", "/_retune/nodes"], &pairs)
 }
 
 #[test]

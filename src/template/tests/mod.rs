@@ -1,5 +1,6 @@
 //! Rendering as a whole: files, views and values in, text and reads out.
 
+mod backends;
 mod docs;
 mod errors;
 mod limits;

@@ -1,0 +1,59 @@
+//! Expressions over things that are there already, which they sort instead of refusing them.
+
+use super::Dialect;
+use super::expression::{Expression, Invalid, Kind};
+use super::facts::Node;
+use super::filter::meets;
+
+/// Expressions that are asked together, in our own dialect.
+#[derive(Clone, Debug)]
+pub struct Selection(Vec<Expression>);
+
+impl Selection {
+    /// Understands expressions, each with its kind before it (`constraint:zone==a`); without one it is a constraint.
+    ///
+    /// # Errors
+    /// One of them makes no sense.
+    pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, Invalid> {
+        let mut wishes: Vec<Expression> = Vec::new();
+        let mut soft = 0;
+        for text in texts {
+            let (kind, text) = Kind::of(text).unwrap_or((Kind::Constraint, text));
+            let wish = Expression::parse(kind, text, soft, Dialect::Plain)?;
+            soft += usize::from(wish.soft.is_some());
+            wishes.push(wish);
+        }
+        Ok(Self(wishes))
+    }
+
+    /// The expressions.
+    #[must_use]
+    pub fn expressions(&self) -> &[Expression] {
+        &self.0
+    }
+
+    /// For each node whether it is chosen. Of soft expressions that no node meets together, the last ones are given up
+    /// first, one by one; where a hard one fails everywhere, none is chosen.
+    #[must_use]
+    pub fn choose<'n>(&self, nodes: impl IntoIterator<Item = &'n Node>) -> Vec<bool> {
+        let met: Vec<Option<usize>> = nodes.into_iter().map(|node| self.met(node)).collect();
+        let most = met.iter().flatten().max().copied();
+        met.into_iter().map(|met| met.is_some() && met == most).collect()
+    }
+
+    /// How many of the soft ones a node meets before the first that it does not; `None`: it fails a hard one.
+    fn met(&self, node: &Node) -> Option<usize> {
+        let mut soft = 0;
+        let mut broken = false;
+        for wish in &self.0 {
+            let meets = || meets(wish, node, Dialect::Plain);
+            match wish.soft {
+                None if !meets() => return None,
+                Some(_) if !broken && meets() => soft += 1,
+                Some(_) => broken = true,
+                None => {}
+            }
+        }
+        Some(soft)
+    }
+}

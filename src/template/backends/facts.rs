@@ -1,0 +1,208 @@
+//! What nodes publish of themselves, and which of them a service runs on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use minijinja::Error;
+use serde::Deserialize;
+
+use super::super::error::fail;
+use super::super::{Datum, View};
+use super::read::Service;
+use crate::key;
+use crate::placement::{Container, Image, NODES, Node};
+
+/// The records of all nodes, with what they are found by.
+#[derive(Debug, Default)]
+pub(in crate::template) struct Nodes {
+    /// Whether the resource's `keys` cover the records.
+    pub(super) covered: bool,
+    /// The keys of the records.
+    pub(super) keys: Vec<Arc<str>>,
+    pub(super) all: Vec<Arc<Node>>,
+    by_name: HashMap<String, usize>,
+    /// The node and its container, by the container's whole id.
+    by_container: HashMap<String, (usize, usize)>,
+    /// The container's place on a node, by node and the container's own name.
+    by_container_name: HashMap<(usize, String), usize>,
+    /// By the address of the host; `None` where several nodes claim it.
+    by_host: HashMap<String, Option<usize>>,
+}
+
+/// What a record has beside the node.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Host {
+    host: String,
+}
+
+impl Nodes {
+    /// Reads all records that a resource sees.
+    ///
+    /// # Errors
+    /// A record is none; its text stays out of the words.
+    pub(super) fn read(view: &View) -> Result<Self, Error> {
+        if !view.scope.covers(NODES) {
+            return Ok(Self::default());
+        }
+        let mut nodes = Self { covered: true, ..Self::default() };
+        for (key, datum) in view.values.below(NODES) {
+            if key::parent(key) != Some(NODES) {
+                continue;
+            }
+            let (mut node, host) = record(key, datum)?;
+            if node.name.is_empty() {
+                key::base(key).clone_into(&mut node.name);
+            }
+            nodes.keys.push(Arc::clone(key));
+            nodes.add(node, &host.host);
+        }
+        Ok(nodes)
+    }
+
+    fn add(&mut self, node: Node, host: &str) {
+        let at = self.all.len();
+        for (place, container) in node.containers.iter().enumerate() {
+            if !container.id.is_empty() {
+                self.by_container.insert(container.id.clone(), (at, place));
+            }
+            if let Some(name) = container.names.first() {
+                self.by_container_name.insert((at, name.trim_start_matches('/').to_owned()), place);
+            }
+        }
+        let mut hosts = vec![host_of(&node.address), host];
+        hosts.dedup();
+        for host in hosts.into_iter().filter(|host| !host.is_empty()) {
+            let claimed = self.by_host.entry(host.to_owned()).or_insert(Some(at));
+            if *claimed != Some(at) {
+                *claimed = None;
+            }
+        }
+        self.by_name.insert(node.name.clone(), at);
+        self.all.push(Arc::new(node));
+    }
+
+    /// The node of a service, if one is known: the one it names, the one its id names, the one that has its
+    /// container, the one that is reached at its address.
+    fn of(&self, service: &Service) -> Option<usize> {
+        if !service.node.is_empty() {
+            return self.by_name.get(&service.node).copied();
+        }
+        let named = service.id.split_once(':').and_then(|(node, _)| self.by_name.get(node));
+        let having = || self.by_container.get(&service.container).map(|(node, _)| node);
+        let reached = || self.by_host.get(&service.ip).and_then(Option::as_ref);
+        named.or_else(having).or_else(reached).copied()
+    }
+
+    /// The service as expressions see it: a node that runs nothing but its container, with the labels of its own node
+    /// and over them its attributes. What its container's record tells is filled in.
+    pub(super) fn join(&self, service: &mut Service) -> Node {
+        let at = self.of(service);
+        let mut joined = match at.map(|at| &self.all[at]) {
+            Some(node) => Node {
+                name: node.name.clone(),
+                id: node.id.clone(),
+                address: node.address.clone(),
+                labels: node.labels.clone(),
+                ..Node::default()
+            },
+            None => Node { name: service.node.clone(), ..Node::default() },
+        };
+        joined.labels.extend(service.attributes.clone());
+        let known = at.and_then(|at| self.container(at, service));
+        if let Some(container) = known {
+            for (ours, theirs) in
+                [(&mut service.container, &container.id), (&mut service.image, &container.image)]
+            {
+                if ours.is_empty() {
+                    ours.clone_from(theirs);
+                }
+            }
+        }
+        joined.images = self.images(at, &service.image);
+        joined.containers.extend(known.cloned().or_else(|| container(service)));
+        joined
+    }
+
+    fn container(&self, at: usize, service: &Service) -> Option<&Container> {
+        let by_id = self.by_container.get(&service.container).filter(|(node, _)| *node == at);
+        let place = match by_id {
+            Some((_, place)) => Some(place),
+            // An id that the node does not list is another container than the one of that name.
+            None if !service.container.is_empty() => None,
+            None => self.by_container_name.get(&(at, service.container_name.clone())),
+        };
+        self.all[at].containers.get(*place?)
+    }
+
+    /// The image under all its names.
+    fn images(&self, at: Option<usize>, name: &str) -> Vec<Image> {
+        if name.is_empty() {
+            return Vec::new();
+        }
+        let listed = at.iter().flat_map(|at| &self.all[*at].images);
+        let is_it = |image: &&Image| image.id == name || image.tags.iter().any(|tag| tag == name);
+        let mut images: Vec<Image> = listed.filter(is_it).cloned().collect();
+        if images.is_empty() {
+            images.push(Image { id: name.to_owned(), tags: vec![name.to_owned()] });
+        }
+        images
+    }
+}
+
+/// The container of a service whose node does not list it.
+fn container(service: &Service) -> Option<Container> {
+    let named = !service.container.is_empty() || !service.container_name.is_empty();
+    named.then(|| Container {
+        id: service.container.clone(),
+        names: vec![service.container_name.clone()],
+        image: service.image.clone(),
+        ..Container::default()
+    })
+}
+
+fn record(key: &str, datum: &Datum) -> Result<(Node, Host), Error> {
+    let read = |text: &str| Ok((serde_json::from_str(text)?, serde_json::from_str(text)?));
+    let found: Result<_, serde_json::Error> = match datum {
+        Datum::Text(text) => read(text),
+        Datum::Binary(_) => return Err(fail(format!("{key} is no record of a node: it is not UTF-8"))),
+    };
+    found.map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        fail(format!("{key} is no record of a node (line {line}, column {column} of its JSON)"))
+    })
+}
+
+/// The host of `tcp://10.0.0.1:2375`, `ssh://user@10.0.0.1` or `[::1]:2376`, without brackets.
+fn host_of(address: &str) -> &str {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    if scheme == "unix" {
+        return "";
+    }
+    let rest = rest.split('/').next().unwrap_or_default();
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    match rest.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => rest.split(':').next().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_an_engines_address_is_found_in_every_spelling() {
+        for (address, want) in [
+            ("tcp://10.0.0.1:2375", "10.0.0.1"),
+            ("ssh://10.0.0.1", "10.0.0.1"),
+            ("ssh://root@10.0.0.1:22/run/docker.sock", "10.0.0.1"),
+            ("tcp://[fe80::1]:2375", "fe80::1"),
+            ("10.0.0.1:2375", "10.0.0.1"),
+            ("unix:///var/run/docker.sock", ""),
+            ("", ""),
+        ] {
+            assert_eq!(host_of(address), want, "{address}");
+        }
+    }
+}

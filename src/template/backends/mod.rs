@@ -1,0 +1,171 @@
+//! Services joined with what their nodes publish, and placement's expressions over them.
+
+#![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
+
+mod facts;
+mod object;
+mod read;
+
+pub(super) use facts::Nodes;
+
+use std::sync::Arc;
+
+use minijinja::value::Rest;
+use minijinja::{Error, Value};
+
+use super::current;
+use super::error::fail;
+use super::number;
+use super::registry::{List, Registry, Text};
+use super::store::{is_hidden, prefix_len, relative_from, starts};
+use crate::key;
+use crate::placement::{Kind, NODES, Node, Selection};
+use object::{Backend, Known, Offer};
+
+pub(super) fn register(all: &mut Registry) {
+    all.function("backends", backends);
+    all.function("nodes", nodes);
+    all.both("where", chosen);
+    all.both("prefer", prefer);
+}
+
+/// What nodes publish, read once for each render.
+fn facts() -> Result<Arc<Nodes>, Error> {
+    current::with(|current| {
+        if let Some(nodes) = &current.nodes {
+            return Ok(Arc::clone(nodes));
+        }
+        if current.view.scope.covers(NODES) {
+            current.reads.listings.insert(NODES.into());
+            // Before they are read: one that is broken is read again when it is mended.
+            let records = current.view.values.below(NODES);
+            current.reads.keys.extend(records.map(|(key, _)| Arc::clone(key)));
+        }
+        let nodes = Arc::new(Nodes::read(&current.view)?);
+        current.nodes = Some(Arc::clone(&nodes));
+        Ok(nodes)
+    })
+}
+
+/// Every service below a directory.
+fn backends(dir: Text) -> Result<Value, Error> {
+    let facts = facts()?;
+    let (view, roots, dir) = current::with(|current| {
+        let scope = &current.view.scope;
+        let dir = key::join(&scope.prefix, &dir);
+        let roots = starts(scope, &dir);
+        current.reads.listings.insert(dir.as_str().into());
+        if roots.is_empty() {
+            current.reads.outside.insert(dir.as_str().into());
+        }
+        Ok((current.view.clone(), roots, dir))
+    })?;
+    let mut found = Vec::new();
+    for root in roots {
+        // A root below the directory may be a service itself.
+        let itself =
+            view.values.get(&root).filter(|_| root != dir).map(|datum| (Arc::from(root.as_str()), datum));
+        let below = view.values.below(&root).map(|(key, datum)| (Arc::clone(key), datum));
+        for (key, datum) in itself.into_iter().chain(below) {
+            if !is_hidden(&view.scope, &key) && !key::is_hidden_below(&dir, &key) {
+                current::fits_items(found.len(), "backends")?;
+                found.push((key, datum));
+            }
+        }
+    }
+    found.sort_by(|left, right| left.0.cmp(&right.0));
+    found.dedup_by(|left, right| left.0 == right.0);
+    current::with(|current| {
+        current.reads.keys.extend(found.iter().map(|(key, _)| Arc::clone(key)));
+        Ok(())
+    })?;
+    let from = prefix_len(&view.scope.prefix);
+    let mut all = Vec::with_capacity(found.len());
+    for (key, datum) in found {
+        current::tick()?;
+        let mut service = read::read(&key, datum)?;
+        let node = facts.join(&mut service);
+        let shown = relative_from(&key, from.min(key.len())).to_owned();
+        let backend = Arc::new(Backend { key: shown, service, node });
+        all.push(Value::from_object(Offer { backend, backup: false }));
+    }
+    Ok(Value::from(all))
+}
+
+/// Everything that nodes publish.
+fn nodes() -> Result<Value, Error> {
+    let facts = facts()?;
+    if !facts.covered {
+        return Err(uncovered("nodes"));
+    }
+    let all = facts.all.iter().map(|node| Value::from_object(Known(Arc::clone(node))));
+    Ok(Value::from(all.collect::<Vec<_>>()))
+}
+
+fn uncovered(function: &str) -> Error {
+    // A failure here still tells `check` what was asked for.
+    let recorded = current::with(|current| {
+        current.reads.outside.insert(NODES.into());
+        Ok(())
+    });
+    recorded.err().unwrap_or_else(|| {
+        fail(format!("{function}: nothing is known of the nodes: add \"{NODES}\" to `keys` of the resource"))
+    })
+}
+
+/// Those of a list that expressions choose.
+fn chosen(list: List, expressions: Rest<Text>) -> Result<Value, Error> {
+    let facts = facts()?;
+    let chosen = choose("where", &list.0, &expressions.0, &facts)?;
+    let none = !list.0.is_empty() && !chosen.contains(&true);
+    if none && facts.all.is_empty() {
+        // All records gone at once is an outage of the registrars, and no reason to take every backend out.
+        return Err(fail(format!("where: it leaves nothing, and no node has a record below {NODES}")));
+    }
+    let kept = list.0.into_iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(item, _)| item);
+    Ok(Value::from(kept.collect::<Vec<_>>()))
+}
+
+/// The whole list, those that expressions choose first and the others as their backups.
+fn prefer(list: List, expressions: Rest<Text>) -> Result<Value, Error> {
+    let facts = facts()?;
+    let chosen = choose("prefer", &list.0, &expressions.0, &facts)?;
+    let any = chosen.contains(&true);
+    let (mut first, mut rest) = (Vec::new(), Vec::new());
+    for (item, chosen) in list.0.iter().zip(chosen) {
+        let offer = item.downcast_object_ref::<Offer>().ok_or_else(|| stranger("prefer", item))?;
+        let backup = any && !chosen;
+        let offer = Value::from_object(Offer { backend: Arc::clone(&offer.backend), backup });
+        if backup { rest.push(offer) } else { first.push(offer) }
+    }
+    first.extend(rest);
+    Ok(Value::from(first))
+}
+
+fn choose(function: &str, list: &[Value], expressions: &[Text], facts: &Nodes) -> Result<Vec<bool>, Error> {
+    if expressions.is_empty() {
+        return Err(fail(format!("{function}: it takes an expression, for instance \"constraint:zone==a\"")));
+    }
+    let selection = Selection::parse(expressions.iter().map(|text| &**text))
+        .map_err(|error| fail(format!("{function}: {error}")))?;
+    // A service may tell its own container and image; all else is known of nodes only.
+    let own = |key: &str| matches!(key, "container" | "image");
+    let asks_nodes =
+        selection.expressions().iter().any(|wish| wish.kind != Kind::Affinity || !own(&wish.key));
+    if asks_nodes && !facts.covered {
+        return Err(uncovered(function));
+    }
+    current::on_time()?;
+    let mut nodes: Vec<&Node> = Vec::with_capacity(list.len());
+    for item in list {
+        let offer = item.downcast_object_ref::<Offer>().map(|offer| &offer.backend.node);
+        let known = || item.downcast_object_ref::<Known>().map(|known| &*known.0);
+        nodes.push(offer.or_else(known).ok_or_else(|| stranger(function, item))?);
+    }
+    Ok(selection.choose(nodes))
+}
+
+fn stranger(function: &str, item: &Value) -> Error {
+    let wanted = if function == "where" { "backends(…) or nodes()" } else { "backends(…)" };
+    fail(format!("{function}: it takes a list of {wanted}, and {} is none of those", number::show(item)))
+}
