@@ -1,0 +1,138 @@
+//! Where an engine listens, in the spellings of `DOCKER_HOST`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use super::EngineError;
+use crate::registrar::settings::EngineAt;
+
+const FORMS: &str = "write unix:///path/to/socket, tcp://host:port, http://host:port or https://host:port";
+
+/// An address, read.
+#[derive(Clone, Debug)]
+pub(super) struct Address {
+    /// As a person may write it again.
+    pub(super) shown: Arc<str>,
+    /// What paths are appended to; without a slash at its end.
+    pub(super) base: Url,
+    /// The socket that replaces the host of `base`.
+    pub(super) socket: Option<PathBuf>,
+}
+
+impl Address {
+    pub(super) fn read(at: &EngineAt) -> Result<Self, EngineError> {
+        let text = at.url.trim();
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            None if text.starts_with('/') => ("unix".to_owned(), text),
+            None => return Err(refused(text, &format!("it names no scheme; {FORMS}"))),
+        };
+        match scheme.as_str() {
+            "unix" => socket(text, rest),
+            "tcp" => {
+                let (scheme, port) = if at.tls { ("https", 2376) } else { ("http", 2375) };
+                host(text, scheme, rest, Some(port))
+            }
+            "http" | "https" => host(text, &scheme, rest, None),
+            "ssh" => Err(refused(
+                text,
+                "ssh is not spoken here; forward the socket (ssh -L /tmp/engine.sock:/var/run/docker.sock host) \
+                 and write unix:///tmp/engine.sock",
+            )),
+            "npipe" => Err(refused(text, &format!("named pipes are Windows's; {FORMS}"))),
+            "fd" => Err(refused(
+                text,
+                &format!("fd:// is the engine's own word for a socket it is given; {FORMS}"),
+            )),
+            other => Err(refused(text, &format!("nothing here speaks {other}://; {FORMS}"))),
+        }
+    }
+}
+
+fn socket(text: &str, path: &str) -> Result<Address, EngineError> {
+    if !path.starts_with('/') || path == "/" {
+        return Err(refused(text, "a socket is named by its whole path: unix:///var/run/docker.sock"));
+    }
+    // The name only fills the Host header.
+    let base = Url::parse("http://localhost").map_err(|error| refused(text, &error.to_string()))?;
+    Ok(Address { shown: format!("unix://{path}").into(), base, socket: Some(path.into()) })
+}
+
+fn host(text: &str, scheme: &str, rest: &str, port: Option<u16>) -> Result<Address, EngineError> {
+    if rest.contains('@') {
+        // Not shown: what stands before the @ may be a password.
+        let why = format!("an engine's address holds no name and no password; {FORMS}");
+        return Err(EngineError { why });
+    }
+    let mut base = Url::parse(&format!("{scheme}://{rest}"))
+        .map_err(|error| refused(text, &format!("{error}; {FORMS}")))?;
+    if base.query().is_some() || base.fragment().is_some() {
+        return Err(refused(text, &format!("it holds more than a host, a port and a path; {FORMS}")));
+    }
+    if let Some(port) = port {
+        let authority = rest.split('/').next().unwrap_or(rest);
+        let bare = authority.rsplit(']').next().unwrap_or(authority);
+        // A port that is the scheme's own is dropped by the parser, and one that was never written gets Docker's.
+        if !bare.contains(':') {
+            base.set_port(Some(port)).map_err(|()| refused(text, FORMS))?;
+        }
+    }
+    Ok(Address { shown: text.into(), base, socket: None })
+}
+
+fn refused(text: &str, why: &str) -> EngineError {
+    EngineError { why: format!("the engine's address {text:?}: {why}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Trust;
+
+    fn read(url: &str, tls: bool) -> Result<Address, EngineError> {
+        Address::read(&EngineAt { url: url.into(), trust: Trust::default(), tls })
+    }
+
+    #[test]
+    fn every_form_of_an_address_is_read() {
+        for (url, tls, base, socket) in [
+            ("unix:///var/run/docker.sock", false, "http://localhost/", Some("/var/run/docker.sock")),
+            ("/run/podman/podman.sock", true, "http://localhost/", Some("/run/podman/podman.sock")),
+            ("tcp://10.0.0.1:2375", false, "http://10.0.0.1:2375/", None),
+            ("tcp://10.0.0.1:2376", true, "https://10.0.0.1:2376/", None),
+            ("tcp://10.0.0.1", false, "http://10.0.0.1:2375/", None),
+            ("tcp://[::1]", true, "https://[::1]:2376/", None),
+            ("tcp://10.0.0.1:80", false, "http://10.0.0.1/", None),
+            ("http://engine:1234/behind/", true, "http://engine:1234/behind/", None),
+            ("HTTPS://engine:1234", false, "https://engine:1234/", None),
+        ] {
+            let address = read(url, tls).unwrap();
+            assert_eq!(address.base.as_str(), base, "{url}");
+            assert_eq!(address.socket, socket.map(PathBuf::from), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_says_what_to_write() {
+        for (url, word) in [
+            ("", "write unix:///"),
+            ("engine:2375", "write unix:///"),
+            ("unix://", "whole path"),
+            ("unix://var/run/docker.sock", "whole path"),
+            ("tcp://", "write unix:///"),
+            ("tcp://host:port", "write unix:///"),
+            ("npipe:////./pipe/docker_engine", "named pipes"),
+            ("ssh://root@host", "ssh -L"),
+            ("fd://", "write unix:///"),
+            ("ftp://host", "ftp://"),
+            ("http://host:1?x", "write unix:///"),
+        ] {
+            let why = read(url, false).unwrap_err().why;
+            assert!(why.contains(word), "{url}: {why}");
+        }
+        let why = read("http://me:secret@host:1", false).unwrap_err().why;
+        assert!(!why.contains("secret"), "{why}");
+    }
+}

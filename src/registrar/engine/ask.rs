@@ -1,0 +1,274 @@
+//! One request to an engine, bounded in bytes and in time, and what is told when it fails.
+
+use std::error::Error;
+use std::io;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::version::Version;
+use super::{Engine, EngineError};
+use crate::client::{excerpt, no_answer};
+
+/// How long a short answer may take.
+pub(super) const SHORT: Duration = Duration::from_secs(10);
+/// Enough for any message worth reading.
+const MAX_REFUSAL: usize = 64 << 10;
+
+/// One request below the version.
+pub(super) struct Call<'a> {
+    method: Method,
+    /// The segments of the path, not yet escaped.
+    path: &'a [&'a str],
+    query: &'a [(&'a str, &'a str)],
+    body: Option<&'a Value>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) const fn get(path: &'a [&'a str], query: &'a [(&'a str, &'a str)]) -> Self {
+        Self { method: Method::GET, path, query, body: None }
+    }
+
+    pub(super) const fn post(
+        path: &'a [&'a str],
+        query: &'a [(&'a str, &'a str)],
+        body: Option<&'a Value>,
+    ) -> Self {
+        Self { method: Method::POST, path, query, body }
+    }
+}
+
+/// How much of an answer is read, and for how long.
+#[derive(Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) bytes: usize,
+    pub(super) within: Duration,
+}
+
+/// Whom was asked what, for errors.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    engine: Arc<str>,
+    socket: bool,
+    asked: Arc<str>,
+}
+
+/// A whole answer.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) place: Place,
+    body: Vec<u8>,
+}
+
+impl Engine {
+    /// Asks the engine which version it speaks.
+    pub(super) async fn settle(&self) -> Result<Version, EngineError> {
+        let call = Call::get(&["_ping"], &[]);
+        let (request, place) = self.request(&call, None)?;
+        let pinged = timeout(SHORT, async {
+            let response = request.send().await.map_err(|error| place.broken(&error))?;
+            let theirs = response.headers().get("api-version").and_then(|value| value.to_str().ok());
+            let version = Version::settled(theirs);
+            let answer = whole(response, place.clone(), MAX_REFUSAL).await?;
+            if answer.status == StatusCode::OK { Ok(version) } else { Err(answer.refusal()) }
+        });
+        let version = pinged.await.map_err(|_| place.fault(&no_answer(SHORT)))??;
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
+        Ok(version)
+    }
+
+    /// The version settled before, or now.
+    async fn spoken(&self) -> Result<Version, EngineError> {
+        let settled = *self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        match settled {
+            Some(version) => Ok(version),
+            None => self.settle().await,
+        }
+    }
+
+    /// The whole answer to a request, whatever its status.
+    pub(super) async fn ask(&self, call: &Call<'_>, bound: Bound) -> Result<Answer, EngineError> {
+        let asked = timeout(bound.within, async {
+            let (request, place) = self.prepare(call).await?;
+            let response = request.send().await.map_err(|error| place.broken(&error))?;
+            whole(response, place, bound.bytes).await
+        });
+        let Ok(answer) = asked.await else {
+            let settled = *self.version.lock().unwrap_or_else(PoisonError::into_inner);
+            let (_, place) = self.request(call, settled)?;
+            return Err(place.fault(&no_answer(bound.within)));
+        };
+        answer.inspect(|answer| {
+            // The engine was replaced by one that does not speak this version any more: the next request asks.
+            if answer.status == StatusCode::BAD_REQUEST
+                && answer.message().is_some_and(|message| message.contains("client version"))
+            {
+                *self.version.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+        })
+    }
+
+    /// A request ready to be sent, with the version that was settled.
+    pub(super) async fn prepare(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<(reqwest::RequestBuilder, Place), EngineError> {
+        let version = self.spoken().await?;
+        self.request(call, Some(version))
+    }
+
+    fn request(
+        &self,
+        call: &Call<'_>,
+        version: Option<Version>,
+    ) -> Result<(reqwest::RequestBuilder, Place), EngineError> {
+        let url = self.place_of(call, version)?;
+        let place = Place {
+            engine: Arc::clone(&self.address.shown),
+            socket: self.address.socket.is_some(),
+            asked: format!("{} {}", call.method, url.path()).into(),
+        };
+        let mut request = self.http.request(call.method.clone(), url);
+        if let Some(body) = call.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        Ok((request, place))
+    }
+
+    fn place_of(&self, call: &Call<'_>, version: Option<Version>) -> Result<Url, EngineError> {
+        // URLs resolve these, even when escaped: the request would go elsewhere.
+        if call.path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
+            let why = format!("{}: an id or a name is empty or made of dots", self.address.shown);
+            return Err(EngineError { why });
+        }
+        let mut url = self.address.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(version.map(|version| version.to_string())).extend(call.path);
+        }
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(call.query);
+        }
+        Ok(url)
+    }
+}
+
+impl Answer {
+    /// The answer as JSON. What was found in place of it is not told: it may be a container's environment.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, EngineError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let at = format!("line {}, column {}", error.line(), error.column());
+            self.place.fault(&match error.classify() {
+                serde_json::error::Category::Eof => format!("the answer is cut off at {at}"),
+                serde_json::error::Category::Data => {
+                    format!("the answer is not what this API promises, at {at}")
+                }
+                _ => format!("the answer is not JSON, at {at}: is this a container engine?"),
+            })
+        })
+    }
+
+    /// The engine's own words in a refusal; `None`: it may not have been the engine that answered.
+    pub(super) fn message(&self) -> Option<String> {
+        let said: Value = serde_json::from_slice(&self.body).ok()?;
+        Some(said["message"].as_str()?.to_owned())
+    }
+
+    /// The error for an answer that is no success.
+    pub(super) fn refusal(&self) -> EngineError {
+        let said = match self.message() {
+            Some(message) => excerpt(message.as_bytes()),
+            None => excerpt(&self.body),
+        };
+        self.place.fault(&format!("status {}: {said}", self.status.as_u16()))
+    }
+}
+
+/// Reads an answer to its end. One that says no is read only as far as it is shown.
+pub(super) async fn whole(mut response: Response, place: Place, limit: usize) -> Result<Answer, EngineError> {
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| place.broken(&error))? {
+        if !status.is_success() && body.len() + chunk.len() > MAX_REFUSAL {
+            break;
+        }
+        if body.len() + chunk.len() > limit {
+            return Err(place.fault(&format!("the answer is larger than {} MiB", limit >> 20)));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, place, body })
+}
+
+impl Place {
+    pub(super) fn fault(&self, why: &str) -> EngineError {
+        EngineError { why: format!("{}: {}: {why}", self.engine, self.asked) }
+    }
+
+    /// The error for a connection that was not made or that broke.
+    pub(super) fn broken(&self, error: &reqwest::Error) -> EngineError {
+        let (cause, kind) = deepest(error);
+        let advice = match kind {
+            _ if !error.is_connect() => "the answer broke off",
+            Some(io::ErrorKind::NotFound) if self.socket => {
+                "there is no such socket; is the engine running? In a container, mount the socket: \
+                 -v /var/run/docker.sock:/var/run/docker.sock"
+            }
+            Some(io::ErrorKind::PermissionDenied) if self.socket => {
+                "the socket may not be opened; run as root, or join the group it belongs to (mostly docker)"
+            }
+            Some(io::ErrorKind::ConnectionRefused) if self.socket => {
+                "nobody listens on the socket; is the engine running?"
+            }
+            Some(io::ErrorKind::ConnectionRefused) => {
+                "nobody listens there; is the engine running, and was it told to listen on TCP?"
+            }
+            Some(io::ErrorKind::TimedOut) => "is the host up, and does a firewall let this port pass?",
+            _ => match cause.downcast_ref() {
+                Some(error) => handshake(error),
+                None => "no connection",
+            },
+        };
+        self.fault(&format!("{advice} ({cause})"))
+    }
+}
+
+/// What a person can do about a failed handshake.
+fn handshake(error: &rustls::Error) -> &'static str {
+    use rustls::{CertificateError, Error, InvalidMessage};
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "no trusted authority signed the engine's certificate; name the file of the one that did (ca.pem)"
+        }
+        Error::InvalidCertificate(_) => "the engine's certificate is not good for this address",
+        Error::AlertReceived(_) => {
+            "the engine wants a client certificate that it trusts; name its files (cert.pem, key.pem)"
+        }
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the engine does not speak TLS at this port; write http://, or tcp:// without TLS"
+        }
+        _ => "TLS failed",
+    }
+}
+
+/// The cause at the bottom, and the kind of the lowest I/O error above it.
+fn deepest(error: &reqwest::Error) -> (&(dyn Error + 'static), Option<io::ErrorKind>) {
+    let mut cause: &(dyn Error + 'static) = error;
+    let mut kind = None;
+    loop {
+        let mut inner = None;
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            kind = Some(error.kind());
+            // An I/O error does not tell what it wraps as its source.
+            inner = error.get_ref().map(|wrapped| wrapped as &(dyn Error + 'static));
+        }
+        match inner.or_else(|| cause.source()) {
+            Some(deeper) => cause = deeper,
+            None => return (cause, kind),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The stream of events: one JSON object after another, for as long as the engine lives.
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::ask::{Call, SHORT, whole};
+use super::{Engine, EngineError, Event, Events, Of, signal};
+use crate::client::no_answer;
+
+/// Old Podman sends nothing, not even a status, before the first event; longer than this nobody else takes.
+const HEAD: Duration = Duration::from_secs(2);
+/// An event holds all labels of its container, and nothing larger.
+const MAX_EVENT: usize = 1 << 20;
+const MAX_REFUSAL: usize = 64 << 10;
+
+type Head = Pin<Box<dyn Future<Output = Result<Response, EngineError>> + Send>>;
+
+/// How far the answer has come.
+pub(super) enum Phase {
+    /// The status has not come.
+    Asked(Head),
+    Open(Response),
+    Ended,
+}
+
+impl fmt::Debug for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked(_) => "Asked",
+            Self::Open(_) => "Open",
+            Self::Ended => "Ended",
+        })
+    }
+}
+
+impl Engine {
+    pub(super) async fn subscribe(&self, since: Option<i64>) -> Result<Events, EngineError> {
+        let filters = r#"{"type":["container","image"]}"#;
+        let since = since.map(|at| {
+            let at = at.max(0);
+            format!("{}.{:09}", at / 1_000_000_000, at % 1_000_000_000)
+        });
+        let mut query = vec![("filters", filters)];
+        query.extend(since.as_deref().map(|since| ("since", since)));
+        let (request, place) = self.prepare(&Call::get(&["events"], &query)).await?;
+        let at = place.clone();
+        let mut head: Head = Box::pin(async move {
+            let response = request.send().await.map_err(|error| at.broken(&error))?;
+            if response.status() == StatusCode::OK {
+                return Ok(response);
+            }
+            let refused = timeout(SHORT, whole(response, at.clone(), MAX_REFUSAL)).await;
+            Err(refused.map_err(|_| at.fault(&no_answer(SHORT)))??.refusal())
+        });
+        let phase = match timeout(HEAD, &mut head).await {
+            Ok(response) => Phase::Open(response?),
+            Err(_) => Phase::Asked(head),
+        };
+        Ok(Events { place, phase, objects: Objects::default() })
+    }
+}
+
+impl Events {
+    /// The next event of those that matter here.
+    pub(super) async fn following(&mut self) -> Result<Option<Event>, EngineError> {
+        loop {
+            while let Some(object) = self.objects.next().map_err(|why| self.place.fault(why))? {
+                if let Some(event) = serde_json::from_slice(&object).ok().and_then(|said| read(&said)) {
+                    return Ok(Some(event));
+                }
+            }
+            match &mut self.phase {
+                Phase::Asked(head) => {
+                    let opened = head.await;
+                    self.phase = Phase::Ended;
+                    self.phase = Phase::Open(opened?);
+                }
+                Phase::Open(response) => match response.chunk().await {
+                    Ok(Some(chunk)) => self.objects.add(&chunk),
+                    Ok(None) => self.phase = Phase::Ended,
+                    Err(error) => {
+                        self.phase = Phase::Ended;
+                        return Err(self.place.broken(&error));
+                    }
+                },
+                Phase::Ended if self.objects.is_empty() => return Ok(None),
+                Phase::Ended => {
+                    self.objects = Objects::default();
+                    return Err(self.place.fault("the stream of events ended within an event"));
+                }
+            }
+        }
+    }
+}
+
+/// JSON objects out of pieces. They are told apart by their braces: engines write a line end after each, or nothing.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    buffer: Vec<u8>,
+    /// How much of the buffer's front was already handed out.
+    taken: usize,
+    /// Up to here the buffer was looked at, with what was found.
+    seen: usize,
+    depth: usize,
+    quoted: bool,
+    escaped: bool,
+}
+
+impl Objects {
+    fn add(&mut self, chunk: &[u8]) {
+        self.buffer.drain(..self.taken);
+        self.seen -= self.taken;
+        self.taken = 0;
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.depth == 0 && self.taken == self.buffer.len()
+    }
+
+    /// The next object that is whole.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
+        while let Some(byte) = self.buffer.get(self.seen) {
+            self.seen += 1;
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.quoted => self.escaped = true,
+                b'"' if self.depth > 0 => self.quoted = !self.quoted,
+                _ if self.quoted => {}
+                b'{' => self.depth += 1,
+                b'}' if self.depth > 0 => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        let object = self.buffer[self.taken..self.seen].to_vec();
+                        self.taken = self.seen;
+                        return Ok(Some(object));
+                    }
+                }
+                byte if self.depth == 0 && byte.is_ascii_whitespace() => self.taken = self.seen,
+                _ if self.depth == 0 => {
+                    return Err("the stream of events is not JSON: is this a container engine?");
+                }
+                _ => {}
+            }
+            if self.seen - self.taken > MAX_EVENT {
+                return Err("an event is larger than 1 MiB");
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// An event of a container or an image; `None` for every other, and for the noise of commands inside containers, of
+/// which each HEALTHCHECK makes three.
+fn read(said: &Value) -> Option<Event> {
+    let word = |newer: &Value, older: &Value| {
+        let newer = newer.as_str().filter(|word| !word.is_empty());
+        newer.or(older.as_str()).unwrap_or("").to_owned()
+    };
+    let action = word(&said["Action"], &said["status"]);
+    let action = action.split(':').next().unwrap_or("").trim();
+    let id = word(&said["Actor"]["ID"], &said["id"]);
+    if id.is_empty() || action.is_empty() || action == "exec" || action.starts_with("exec_") {
+        return None;
+    }
+    let of = match said["Type"].as_str() {
+        Some("container") => Of::Container,
+        Some("image") => Of::Image,
+        Some(_) => return None,
+        None => of_old(action),
+    };
+    let action = match (of, action) {
+        (Of::Container, "died") => "die",
+        (Of::Container, "remove") => "destroy",
+        (_, action) => action,
+    };
+    let at = said["timeNano"].as_i64().filter(|at| *at > 0);
+    let at = at.or_else(|| said["time"].as_i64()?.checked_mul(1_000_000_000)).filter(|at| *at > 0);
+    let attribute = &said["Actor"]["Attributes"]["signal"];
+    let signal = attribute.as_str().and_then(signal::number).or_else(|| attribute.as_i64()?.try_into().ok());
+    Some(Event { of, action: action.to_owned(), id, at, signal })
+}
+
+/// Engines before API 1.22 name no type, but their images know few words.
+fn of_old(action: &str) -> Of {
+    match action {
+        "delete" | "import" | "load" | "pull" | "push" | "save" | "tag" | "untag" => Of::Image,
+        _ => Of::Container,
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/events.rs"]
+mod tests;

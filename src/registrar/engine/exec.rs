@@ -1,0 +1,164 @@
+//! A command inside a container: its output, then how it ended.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::ask::{Bound, Call, SHORT, whole};
+use super::{Engine, EngineError, Ran};
+use crate::registrar::container::short;
+
+/// How much of a command's output is kept, as an engine does for its own health checks.
+const KEPT: usize = 4096;
+const MAX_ANSWER: usize = 1 << 20;
+
+impl Engine {
+    pub(super) async fn run(&self, id: &str, argv: &[String], within: Duration) -> Result<Ran, EngineError> {
+        timeout(within, self.run_to_its_end(id, argv)).await.unwrap_or_else(|_| {
+            // A name is told whole.
+            let whom = if id.len() == 64 { short(id) } else { id };
+            let shown = &self.address.shown;
+            let why = format!("{shown}: the command in container {whom} did not end within {within:?}");
+            Err(EngineError { why })
+        })
+    }
+
+    async fn run_to_its_end(&self, id: &str, argv: &[String]) -> Result<Ran, EngineError> {
+        let bound = Bound { bytes: MAX_ANSWER, within: SHORT };
+        let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": argv });
+        let made = self.ask(&Call::post(&["containers", id, "exec"], &[], Some(&body)), bound).await?;
+        if !made.status.is_success() {
+            return Err(made.refusal());
+        }
+        let said: Value = made.json()?;
+        let Some(exec) = said["Id"].as_str().filter(|exec| !exec.is_empty()) else {
+            return Err(made.place.fault("the answer names no command (Id)"));
+        };
+        let output = self.output(exec).await?;
+        let code = self.ended(exec, bound).await?;
+        Ok(Ran { code, output })
+    }
+
+    async fn output(&self, exec: &str) -> Result<String, EngineError> {
+        let body = json!({ "Detach": false, "Tty": false });
+        let path = ["exec", exec, "start"];
+        let (request, place) = self.prepare(&Call::post(&path, &[], Some(&body))).await?;
+        let mut response = request.send().await.map_err(|error| place.broken(&error))?;
+        if !response.status().is_success() {
+            return Err(whole(response, place, MAX_ANSWER).await?.refusal());
+        }
+        let mut output = Output::default();
+        while let Some(chunk) = response.chunk().await.map_err(|error| place.broken(&error))? {
+            output.take(&chunk);
+        }
+        Ok(String::from_utf8_lossy(&output.kept).into_owned())
+    }
+
+    /// The exit code. The output may end a moment before the engine knows that the command did.
+    async fn ended(&self, exec: &str, bound: Bound) -> Result<i64, EngineError> {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let answer = self.ask(&Call::get(&["exec", exec, "json"], &[]), bound).await?;
+            if !answer.status.is_success() {
+                return Err(answer.refusal());
+            }
+            let said: Value = answer.json()?;
+            match (said["Running"].as_bool(), said["ExitCode"].as_i64()) {
+                (Some(true), _) => {}
+                (_, Some(code)) => return Ok(code),
+                (_, None) => return Err(answer.place.fault("the answer names no ExitCode")),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+}
+
+/// The beginning of a command's output out of frames: a stream's number, three zeros, four bytes of length, the text.
+#[derive(Debug, Default)]
+struct Output {
+    kept: Vec<u8>,
+    head: Vec<u8>,
+    /// How much of the present frame is still to come.
+    left: usize,
+    /// No frames came: the text is as it is.
+    bare: bool,
+}
+
+impl Output {
+    fn take(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.bare {
+                self.keep(bytes);
+                return;
+            }
+            let wanted = if self.left > 0 { self.left } else { 8 - self.head.len() };
+            let (now, rest) = bytes.split_at(wanted.min(bytes.len()));
+            bytes = rest;
+            if self.left > 0 {
+                self.left -= now.len();
+                self.keep(now);
+                continue;
+            }
+            self.head.extend_from_slice(now);
+            if !looks_framed(&self.head) {
+                self.bare = true;
+                let head = std::mem::take(&mut self.head);
+                self.keep(&head);
+            } else if let Ok([_, _, _, _, length @ ..]) = <[u8; 8]>::try_from(self.head.as_slice()) {
+                self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+                self.head.clear();
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = KEPT - self.kept.len();
+        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+fn looks_framed(head: &[u8]) -> bool {
+    head.iter().take(4).enumerate().all(|(at, byte)| if at == 0 { *byte <= 3 } else { *byte == 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(stream: u8, text: &[u8]) -> Vec<u8> {
+        let mut out = vec![stream, 0, 0, 0];
+        out.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
+        out.extend(text);
+        out
+    }
+
+    #[test]
+    fn frames_are_joined_however_they_are_cut() {
+        let all = [frame(1, b"one "), frame(2, b""), frame(2, b"two "), frame(1, b"three")].concat();
+        for size in 1..=all.len() {
+            let mut output = Output::default();
+            all.chunks(size).for_each(|chunk| output.take(chunk));
+            assert_eq!(output.kept, b"one two three", "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn only_the_beginning_of_much_output_is_kept() {
+        let mut output = Output::default();
+        output.take(&frame(1, &[b'a'; 4000]));
+        output.take(&frame(2, &[b'b'; 4000]));
+        output.take(&frame(1, b"c"));
+        assert_eq!(output.kept.len(), KEPT);
+        assert_eq!((output.kept[3999], output.kept[4000], output.kept[4095]), (b'a', b'b', b'b'));
+    }
+
+    #[test]
+    fn output_without_frames_is_taken_as_it_is() {
+        let mut output = Output::default();
+        output.take(b"plain text");
+        output.take(b", more of it");
+        assert_eq!(output.kept, b"plain text, more of it");
+    }
+}

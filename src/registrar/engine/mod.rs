@@ -1,0 +1,236 @@
+//! The door to a container engine: Docker's API, as Docker and Podman speak it.
+//!
+//! Owns: where the engine is and how it is reached, the version that both sides speak, requests and their bounds, the stream
+//! of events, commands inside a container.
+//! Promises: every URL names a version; an answer is taken for true only when all of it came with status 200; no request
+//! waits for ever, but the stream of events may be silent for hours; fields that this engine's version lacks or adds are no
+//! error.
+//! Leaves out: when to ask, and what an answer means.
+//!
+//! Over reqwest, which is here anyway and speaks to unix sockets: the client crates for this API are generated from one
+//! version's schema and refuse words that another engine uses.
+
+mod address;
+mod ask;
+mod events;
+mod exec;
+mod signal;
+#[cfg(test)]
+mod tests;
+mod version;
+mod wire;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use self::address::Address;
+use self::ask::{Bound, Call, Place, SHORT};
+use self::version::Version;
+use super::container::{Container, Listed};
+use super::settings::EngineAt;
+use crate::client::{Trust, tls_config};
+use crate::placement::Image;
+
+/// A host may hold thousands of containers, with a kilobyte or two for each; a longer list is a fault.
+const LIST: Bound = Bound { bytes: 64 << 20, within: Duration::from_secs(30) };
+/// Health checks leave their last outputs in an inspection, and people put files into labels.
+const INSPECTION: Bound = Bound { bytes: 16 << 20, within: SHORT };
+/// How long the engine may take to stop a container whose own grace is not known here.
+const UNKNOWN_GRACE: Duration = Duration::from_secs(600);
+/// What a stop may take beside the grace: the kill, and the engine's tidying up.
+const AFTER_GRACE: Duration = Duration::from_secs(20);
+
+/// Why an engine did not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{why}")]
+pub(super) struct EngineError {
+    /// What went wrong, and what to do.
+    pub(super) why: String,
+}
+
+/// What an engine says of its host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Info {
+    pub(super) id: String,
+    /// The host's name.
+    pub(super) name: String,
+    /// `key=value`, split.
+    pub(super) labels: std::collections::BTreeMap<String, String>,
+    pub(super) cpus: i64,
+    pub(super) memory: i64,
+    pub(super) storage_driver: String,
+    pub(super) kernel_version: String,
+    pub(super) operating_system: String,
+    pub(super) os_type: String,
+}
+
+/// One event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Event {
+    pub(super) of: Of,
+    /// The first word: `start`, `die`, `kill`, `health_status`, …; Podman's `died` and `remove` come as `die` and `destroy`.
+    pub(super) action: String,
+    /// Whose.
+    pub(super) id: String,
+    /// When, in nanoseconds of the engine's clock since 1970.
+    pub(super) at: Option<i64>,
+    /// The number of a kill's signal.
+    pub(super) signal: Option<i32>,
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Of {
+    #[default]
+    Container,
+    Image,
+}
+
+/// How a command in a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ran {
+    pub(super) code: i64,
+    /// The beginning of what it wrote.
+    pub(super) output: String,
+}
+
+/// A container engine.
+#[derive(Debug)]
+pub(super) struct Engine {
+    http: reqwest::Client,
+    address: Address,
+    /// `None`: it was not asked yet, or has to be asked again.
+    version: Mutex<Option<Version>>,
+}
+
+/// A stream of events that the engine has accepted.
+#[derive(Debug)]
+pub(super) struct Events {
+    place: Place,
+    phase: events::Phase,
+    objects: events::Objects,
+}
+
+impl Engine {
+    /// Reads the address and the certificate files; nothing goes over the network yet.
+    pub(super) fn new(at: &EngineAt) -> Result<Self, EngineError> {
+        let address = Address::read(at)?;
+        let wrong = |why: &dyn std::fmt::Display| EngineError { why: format!("{}: {why}", address.shown) };
+        let secure = address.base.scheme() == "https";
+        // Files that nobody needs may be missing.
+        let trust = if secure { &at.trust } else { &Trust::default() };
+        let tls = tls_config(trust, secure).map_err(|error| wrong(&error))?;
+        let mut http = reqwest::Client::builder()
+            .use_preconfigured_tls(tls)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(5))
+            .pool_idle_timeout(Duration::from_secs(15))
+            // A link that died without a word is found by the kernel, also under a silent stream of events.
+            .tcp_keepalive(Duration::from_secs(15))
+            .tcp_keepalive_interval(Duration::from_secs(5))
+            .tcp_keepalive_retries(3)
+            .tcp_nodelay(true);
+        if let Some(socket) = &address.socket {
+            http = http.unix_socket(socket.as_path());
+        }
+        let http = http.build().map_err(|error| wrong(&error))?;
+        Ok(Self { http, address, version: Mutex::default() })
+    }
+
+    /// Where it is, for logs and errors.
+    pub(super) fn url(&self) -> &str {
+        &self.address.shown
+    }
+
+    /// Settles the version of the API, and asks the engine about its host.
+    pub(super) async fn info(&self) -> Result<Info, EngineError> {
+        self.settle().await?;
+        let said: Value = self.read(&Call::get(&["info"], &[]), INSPECTION).await?;
+        if !said.is_object() {
+            let why = format!("{}: what it says of its host is no object", self.address.shown);
+            return Err(EngineError { why });
+        }
+        Ok(wire::info(&said))
+    }
+
+    /// All containers, stopped ones too.
+    pub(super) async fn list(&self) -> Result<Vec<Listed>, EngineError> {
+        let call = Call::get(&["containers", "json"], &[("all", "1")]);
+        let lines: Vec<wire::Line> = self.read(&call, LIST).await?;
+        Ok(lines.into_iter().map(|line| line.0).collect())
+    }
+
+    /// One container by id or name; `None`: there is none, says the engine.
+    pub(super) async fn inspect(&self, id: &str) -> Result<Option<Container>, EngineError> {
+        let answer = self.ask(&Call::get(&["containers", id, "json"], &[]), INSPECTION).await?;
+        match answer.status {
+            StatusCode::OK => {
+                let said: Value = answer.json()?;
+                wire::container(&said).map(Some).map_err(|why| answer.place.fault(why))
+            }
+            StatusCode::NOT_FOUND if answer.message().is_some_and(|said| says_gone(&said)) => Ok(None),
+            _ => Err(answer.refusal()),
+        }
+    }
+
+    /// All images.
+    pub(super) async fn images(&self) -> Result<Vec<Image>, EngineError> {
+        let lines: Vec<wire::ImageLine> = self.read(&Call::get(&["images", "json"], &[]), LIST).await?;
+        Ok(lines.into_iter().map(|line| line.0).collect())
+    }
+
+    /// Subscribes to events of containers and images, from `since` on, in nanoseconds of the engine's clock since 1970. The
+    /// engine has accepted when this returns, but for one that says nothing before its first event: after 2 seconds
+    /// without a word the stream is handed back as it is, and what is wrong with it comes from [`Events::next`].
+    pub(super) async fn events(&self, since: Option<i64>) -> Result<Events, EngineError> {
+        self.subscribe(since).await
+    }
+
+    /// Runs a command in a container. At the limit the answer is an error; the command may go on inside.
+    pub(super) async fn exec(&self, id: &str, argv: &[String], within: Duration) -> Result<Ran, EngineError> {
+        self.run(id, argv, within).await
+    }
+
+    /// Stops a container; `grace` is the time from its stop signal to the kill, `None` the container's own. One that does
+    /// not run is stopped.
+    pub(super) async fn stop(&self, id: &str, grace: Option<Duration>) -> Result<(), EngineError> {
+        let seconds = grace.map(|grace| grace.as_millis().div_ceil(1000).to_string());
+        let query: Vec<_> = seconds.as_deref().map(|seconds| ("t", seconds)).into_iter().collect();
+        let within = grace.unwrap_or(UNKNOWN_GRACE).saturating_add(AFTER_GRACE);
+        let bound = Bound { bytes: 1 << 20, within };
+        let answer = self.ask(&Call::post(&["containers", id, "stop"], &query, None), bound).await?;
+        match answer.status {
+            StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Ok(()),
+            _ => Err(answer.refusal()),
+        }
+    }
+
+    /// A whole answer of status 200, read as JSON.
+    async fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+        bound: Bound,
+    ) -> Result<T, EngineError> {
+        let answer = self.ask(call, bound).await?;
+        if answer.status == StatusCode::OK { answer.json() } else { Err(answer.refusal()) }
+    }
+}
+
+/// Whether a message says that there is no such container, as Docker (`No such container: web`) and Podman (`no container
+/// with name or ID "web" found: no such container`) do, and not that there is no such page.
+fn says_gone(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    let whom = message.contains("container") || message.contains("no such id");
+    whom && (message.contains("no such") || message.contains("no container"))
+}
+
+impl Events {
+    /// The next event; `None`: the engine ended the stream. Waits for ever. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Result<Option<Event>, EngineError> {
+        self.following().await
+    }
+}

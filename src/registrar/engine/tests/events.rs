@@ -1,0 +1,86 @@
+use serde_json::json;
+
+use super::*;
+
+fn of(said: &Value) -> Option<Event> {
+    read(said)
+}
+
+#[test]
+fn an_event_is_read_in_the_words_of_every_engine() {
+    let docker = json!({
+        "Type": "container", "Action": "kill", "Actor": { "ID": "a", "Attributes": { "signal": "15" } },
+        "status": "kill", "id": "a", "time": 7, "timeNano": 7_000_000_001_i64
+    });
+    let kill = Event {
+        of: Of::Container,
+        action: "kill".into(),
+        id: "a".into(),
+        at: Some(7_000_000_001),
+        signal: Some(15),
+    };
+    assert_eq!(of(&docker), Some(kill.clone()));
+    for signal in [json!("SIGTERM"), json!("TERM"), json!(15)] {
+        let mut named = docker.clone();
+        named["Actor"]["Attributes"]["signal"] = signal;
+        assert_eq!(of(&named), Some(kill.clone()));
+    }
+    let old = json!({ "status": "kill", "id": "a", "time": 7 });
+    assert_eq!(of(&old), Some(Event { at: Some(7_000_000_000), signal: None, ..kill }));
+    let old = json!({ "status": "pull", "id": "busybox:latest" });
+    assert_eq!(of(&old).map(|event| event.of), Some(Of::Image));
+    for (theirs, ours) in
+        [("died", "die"), ("remove", "destroy"), ("health_status: healthy", "health_status")]
+    {
+        let said = json!({ "Type": "container", "Action": theirs, "Actor": { "ID": "a" } });
+        assert_eq!(of(&said).map(|event| event.action), Some(ours.to_owned()));
+    }
+}
+
+#[test]
+fn events_that_say_nothing_here_are_passed_over() {
+    for said in [
+        json!({ "Type": "container", "Action": "exec_create: /bin/true", "Actor": { "ID": "a" } }),
+        json!({ "Type": "container", "Action": "exec_die", "Actor": { "ID": "a" } }),
+        json!({ "Type": "container", "Action": "exec", "Actor": { "ID": "a" } }),
+        json!({ "Type": "network", "Action": "connect", "Actor": { "ID": "a" } }),
+        json!({ "Type": "container", "Action": "start", "Actor": { "ID": "" } }),
+        json!({ "Type": "container", "Action": "start", "Actor": null }),
+        json!({ "Type": "container", "Action": 7, "Actor": { "ID": "a" } }),
+        json!({}),
+    ] {
+        assert_eq!(of(&said), None, "{said}");
+    }
+}
+
+fn objects(pieces: &[&[u8]]) -> Result<Vec<String>, &'static str> {
+    let (mut objects, mut out) = (Objects::default(), Vec::new());
+    for piece in pieces {
+        objects.add(piece);
+        while let Some(object) = objects.next()? {
+            out.push(String::from_utf8(object).unwrap());
+        }
+    }
+    Ok(out)
+}
+
+#[test]
+fn objects_are_told_apart_wherever_the_stream_is_cut() {
+    let one = r#"{"a":"}{\"\\","b":{"c":[{}]}}"#;
+    let two = r#"{"ä":"\\\"}"}"#;
+    let all = format!("{one}{two}\r\n\n{two} {one}\n");
+    for size in 1..=all.len() {
+        let pieces: Vec<_> = all.as_bytes().chunks(size).collect();
+        assert_eq!(objects(&pieces).unwrap(), [one, two, two, one], "in pieces of {size}");
+    }
+}
+
+#[test]
+fn an_event_without_end_is_an_error_before_it_fills_the_memory() {
+    let piece = vec![b'x'; 64 << 10];
+    let mut pieces: Vec<&[u8]> = vec![b"{\"a\":\""];
+    pieces.extend(std::iter::repeat_n(piece.as_slice(), 17));
+    assert_eq!(objects(&pieces), Err("an event is larger than 1 MiB"));
+    assert!(objects(&pieces[..16]).unwrap().is_empty());
+    assert!(objects(&[b"{}{}", b"nonsense"]).is_err());
+}
