@@ -1,0 +1,108 @@
+//! Whose network a container is in, and its address there.
+
+use std::net::IpAddr;
+
+use super::super::container::{Container, Doing, Network};
+
+/// How many containers may lend each other one network, the one in front to the one behind.
+const LENDERS: usize = 8;
+
+/// Where the ports of a container are.
+pub(super) enum Home<'c> {
+    /// On the host itself.
+    Host,
+    /// Nowhere.
+    Nowhere,
+    /// In networks of its own.
+    Own(&'c Container),
+    /// In those of this container, which it shares.
+    Lent(Box<Container>),
+}
+
+impl<'c> Home<'c> {
+    /// Finds it. An error is for the user: the other container is not there.
+    pub(super) fn of(
+        container: &'c Container,
+        other: &dyn Fn(&str) -> Option<Container>,
+    ) -> Result<Self, String> {
+        let mut owner: Option<Box<Container>> = None;
+        for _ in 0..LENDERS {
+            let next = match owner.as_deref().unwrap_or(container).network_mode.as_str() {
+                "host" => return Ok(Self::Host),
+                "none" => return Ok(Self::Nowhere),
+                mode => match mode.strip_prefix("container:") {
+                    None => return Ok(owner.map_or(Self::Own(container), Self::Lent)),
+                    Some(next) => next.to_owned(),
+                },
+            };
+            owner = Some(Box::new(other(&next).ok_or_else(|| {
+                format!(
+                    "it shares the network of container {}, which the engine does not know; start that one again, \
+                     then this",
+                    shown(&next)
+                )
+            })?));
+        }
+        Err(format!(
+            "more than {LENDERS} containers share one network in a row; name the owner of the network itself"
+        ))
+    }
+
+    /// The address of the container itself. `wanted` names the network that is meant; `host` is the host's address.
+    pub(super) fn address(&self, host: Option<IpAddr>, wanted: Option<&str>) -> Result<IpAddr, String> {
+        match self {
+            Self::Host => host.ok_or_else(|| NO_HOST.to_owned()),
+            Self::Nowhere => Err("it has no network".to_owned()),
+            Self::Own(owner) => own(owner, wanted),
+            Self::Lent(owner) => own(owner, wanted),
+        }
+    }
+}
+
+/// What is said when the host's own address is needed and not known.
+pub(super) const NO_HOST: &str =
+    "no address of this host was found; name the one that others reach it by with --ip";
+
+fn own(owner: &Container, wanted: Option<&str>) -> Result<IpAddr, String> {
+    let names = || match owner.networks.len() {
+        0 => "no network".to_owned(),
+        _ => owner.networks.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+    };
+    let mode = if owner.network_mode == "default" { "bridge" } else { &owner.network_mode };
+    let (name, network) = match wanted {
+        Some(wanted) => owner.networks.get_key_value(wanted).ok_or_else(|| {
+            format!("SERVICE_NETWORK names {}, and the container is in {}", shown(wanted), names())
+        })?,
+        None => match (owner.networks.get_key_value(mode), owner.networks.first_key_value()) {
+            (Some(found), _) => found,
+            (None, Some(only)) if owner.networks.len() == 1 => only,
+            (None, Some(_)) => {
+                let names = names();
+                return Err(format!(
+                    "the container is in several networks ({names}); say which address is meant with the label \
+                     SERVICE_NETWORK"
+                ));
+            }
+            (None, None) => return Err("the container is in no network".to_owned()),
+        },
+    };
+    address_in(network).ok_or_else(|| match owner.doing {
+        Doing::Nothing => format!("the container has no address in the network {name}: it does not run"),
+        _ => format!(
+            "the container has no address in the network {name}; name another with the label SERVICE_NETWORK"
+        ),
+    })
+}
+
+fn address_in(network: &Network) -> Option<IpAddr> {
+    network.v4.or(network.v6)
+}
+
+/// A user's word in a message: quoted, so that nothing hides in it, and not without end.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{:?}…", &text[..at]),
+        None => format!("{text:?}"),
+    }
+}

@@ -1,0 +1,189 @@
+//! Where a key lies and what it holds.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::super::service;
+use super::super::settings::{Layout, Rules, Value};
+use super::home::shown;
+use super::template::Templates;
+use crate::key;
+
+/// The bytes of the longest key.
+pub(super) const LONGEST_KEY: usize = 512;
+/// The bytes of the largest value.
+pub(super) const LARGEST_VALUE: usize = 64 << 10;
+/// What a store keeps of its own, hidden from listings.
+const HIDDEN: &str = "/_retune";
+
+/// What is known of a service when its key is made. The order of the fields is that of the JSON value.
+#[derive(Serialize)]
+pub(super) struct Facts<'f> {
+    /// `ip:port`.
+    pub(super) address: String,
+    pub(super) ip: &'f str,
+    pub(super) port: u16,
+    pub(super) name: &'f str,
+    pub(super) id: &'f str,
+    pub(super) tags: Vec<String>,
+    pub(super) attributes: &'f BTreeMap<String, String>,
+    pub(super) node: &'f str,
+    /// Its whole id.
+    pub(super) container: &'f str,
+    pub(super) container_name: &'f str,
+    pub(super) image: &'f str,
+    pub(super) protocol: &'f str,
+    /// The port in the container.
+    #[serde(skip)]
+    pub(super) private_port: u16,
+}
+
+/// What SkyDNS reads.
+#[derive(Serialize)]
+struct Skydns<'s> {
+    host: &'s str,
+    port: u16,
+}
+
+/// The layout of the rules, ready for many services.
+pub(super) struct Layouts<'r> {
+    rules: &'r Rules,
+    templates: Option<Templates<'r>>,
+}
+
+impl<'r> Layouts<'r> {
+    /// Reads templates, if the layout has any. An error is what is wrong with them.
+    pub(super) fn new(rules: &'r Rules) -> Result<Self, String> {
+        let templates = match &rules.layout {
+            Layout::Template { key, value } => Some(Templates::new(key, value.as_deref())?),
+            Layout::Registrator | Layout::Dockreg { .. } | Layout::Skydns { .. } => None,
+        };
+        Ok(Self { rules, templates })
+    }
+
+    /// The key and the value of a service. An error is for the user.
+    pub(super) fn render(&self, facts: &Facts<'_>) -> Result<(String, String), String> {
+        let prefix = self.rules.prefix.as_str();
+        let (key, value) = match &self.rules.layout {
+            Layout::Registrator => (key_of(prefix, &own_path(facts))?, self.plain(facts, &facts.address)),
+            Layout::Dockreg { directory } => {
+                let path = format!("{}/{}", directory.trim_matches('/'), facts.address);
+                (key_of(prefix, path.trim_start_matches('/'))?, self.plain(facts, "running"))
+            }
+            Layout::Skydns { domain } => {
+                let path = format!("skydns/{}/{}", reversed(domain), own_path(facts));
+                (key_of("/", &path)?, json(&Skydns { host: facts.ip, port: facts.port }))
+            }
+            Layout::Template { .. } => {
+                let templates = self.templates.as_ref().expect("new() reads them for this layout");
+                let (path, value) = templates.render(facts, prefix)?;
+                let value = value.unwrap_or_else(|| self.plain(facts, &facts.address));
+                (key_of(prefix, path.strip_prefix('/').unwrap_or(&path))?, value)
+            }
+        };
+        if value.len() > LARGEST_VALUE {
+            let most = LARGEST_VALUE >> 10;
+            return Err(format!(
+                "the value of {key} is larger than {most} KiB; shorten its tags and SERVICE_* attributes"
+            ));
+        }
+        Ok((key, value))
+    }
+
+    fn plain(&self, facts: &Facts<'_>, text: &str) -> String {
+        match self.rules.value {
+            Value::Address => text.to_owned(),
+            Value::Json => json(facts),
+        }
+    }
+}
+
+fn own_path(facts: &Facts<'_>) -> String {
+    format!("{}/{}", facts.name, facts.id)
+}
+
+/// `cluster.local` as `local/cluster`.
+fn reversed(domain: &str) -> String {
+    domain.trim_end_matches('.').rsplit('.').collect::<Vec<_>>().join("/")
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts and numbers under texts are always JSON")
+}
+
+/// The key at `path` below `prefix`. Users write names and ids: what could climb, hide or be taken for another
+/// key is refused.
+fn key_of(prefix: &str, path: &str) -> Result<String, String> {
+    let bad = |what: &str| {
+        let path = shown(path);
+        format!("its key would be {path}, which {what}; change its name or id (SERVICE_NAME, SERVICE_ID)")
+    };
+    if path.chars().any(char::is_control) {
+        return Err(bad("holds a control character"));
+    }
+    for segment in path.split('/') {
+        match segment {
+            "" => return Err(bad("has an empty part")),
+            "." | ".." => return Err(bad("climbs")),
+            hidden if hidden.starts_with('_') => {
+                return Err(bad("has a part that begins with _, which no listing of the store shows"));
+            }
+            _ => {}
+        }
+    }
+    let key = key::join(prefix, path);
+    if key.len() > LONGEST_KEY {
+        return Err(bad(&format!("makes a key of more than {LONGEST_KEY} bytes")));
+    }
+    if key::contains(HIDDEN, &key) {
+        return Err(bad(&format!("lies below {HIDDEN}, where the store keeps what is not for users")));
+    }
+    Ok(key)
+}
+
+/// Whether the rules make keys at all, and different ones for different services.
+pub(super) fn check(rules: &Rules) -> Result<(), String> {
+    let layouts = Layouts::new(rules)?;
+    if let Some(templates) = &layouts.templates {
+        templates.check()?;
+    }
+    let none = BTreeMap::new();
+    let sample = |name, id, ip: &'static str, port| Facts {
+        address: service::address(ip, port),
+        ip,
+        port,
+        name,
+        id,
+        tags: vec!["blue".to_owned(), "green".to_owned()],
+        attributes: &none,
+        node: "node",
+        container: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        container_name: id,
+        image: "registry.example/web:1",
+        protocol: "tcp",
+        private_port: 80,
+    };
+    let samples = [
+        sample("web", "node:web.0:80", "192.0.2.7", 8080),
+        sample("api", "node:api.0:80", "192.0.2.8", 8081),
+    ];
+    let mut keys = Vec::with_capacity(samples.len());
+    for facts in &samples {
+        keys.push(match &layouts.templates {
+            Some(templates) => {
+                let (path, _) = templates.sample(facts, &rules.prefix)?;
+                key_of(&rules.prefix, path.strip_prefix('/').unwrap_or(&path))?
+            }
+            None => layouts.render(facts)?.0,
+        });
+    }
+    if keys[0] == keys[1] {
+        return Err(format!(
+            "every service would have the key {}; let the key's template hold {{{{ name }}}} and {{{{ id }}}}, or what \
+             else tells services apart",
+            keys[0]
+        ));
+    }
+    Ok(())
+}

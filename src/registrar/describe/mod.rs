@@ -1,0 +1,203 @@
+//! What of a container becomes which key: ports, names, addresses, layouts. Pure.
+//!
+//! Owns: the reading of `SERVICE_*` ([`metadata`]), whose network a container is in ([`home`]), which of its
+//! ports are reached and how ([`ports`]), names and their suffix, ids ([`name`]), addresses ([`address`]), tags
+//! ([`tags`]), and where a key lies and what it holds ([`layout`], [`template`]).
+//! Promises: exactly Registrator's reading of environment and labels, its three generations of the suffix; an
+//! address that nobody could reach is refused with a message and never registered; two ports never share a key.
+//! Leaves out: whether the container is well, and everything about the store.
+
+mod address;
+mod home;
+mod layout;
+mod metadata;
+mod name;
+mod ports;
+mod tags;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+pub(super) use address::host_address;
+
+use self::home::Home;
+use self::layout::{Facts, Layouts};
+use self::metadata::{Meta, Metadata};
+use self::ports::{Candidate, Ports, Way};
+use super::container::{Container, Doing, Port};
+use super::service::{self, Described, Passed, Service};
+use super::settings::{Own, Rules};
+
+/// What a container is described from, beside itself.
+#[derive(Clone, Debug)]
+pub(super) struct Ground<'g> {
+    pub(super) rules: &'g Rules,
+    /// The name of this node, the beginning of ids.
+    pub(super) node: &'g str,
+    /// The address of this host towards others; `None`: none was found.
+    pub(super) host: Option<IpAddr>,
+    /// Only this container's ports, for a sidecar.
+    pub(super) own: Option<&'g Own>,
+}
+
+/// What of `container` is to be registered. `other` finds the container whose network it shares, by id or name.
+pub(super) fn describe(
+    container: &Container,
+    ground: &Ground<'_>,
+    other: &dyn Fn(&str) -> Option<Container>,
+) -> Described {
+    let mut described = Described::default();
+    let home = match Home::of(container, other) {
+        Ok(home) => home,
+        Err(_) if container.doing == Doing::Nothing => return ignored(NO_PORTS),
+        Err(why) => return refused(why),
+    };
+    let layouts = match Layouts::new(ground.rules) {
+        Ok(layouts) => layouts,
+        Err(why) => return refused(why),
+    };
+    let v6 = address::Places { container, rules: ground.rules, host: ground.host }.are_v6();
+    let (mut ports, missing) = ports::of(container, &home, ground.rules.internal, v6).only(ground.own);
+    described.passed.extend(missing.into_iter().map(Passed::Refused));
+    if ports.candidates.is_empty() {
+        if described.passed.is_empty() {
+            return ignored(NO_PORTS);
+        }
+        return described;
+    }
+    described.passed.extend(address::missing_label(container, ground.rules).map(Passed::Ignored));
+    let candidates = std::mem::take(&mut ports.candidates);
+    let maker = Maker { container, ground, home: &home, layouts: &layouts, ports: &ports };
+    let metadata = Metadata::read(container);
+    let mut taken: BTreeMap<String, Port> = BTreeMap::new();
+    for candidate in &candidates {
+        match maker.service(candidate, &metadata.of(candidate.port.number)) {
+            Ok(service) => match taken.get(&service.key) {
+                Some(first) => described.passed.push(Passed::Refused(twice(&service, *first))),
+                None => {
+                    taken.insert(service.key.clone(), service.port);
+                    described.services.push(service);
+                }
+            },
+            Err(passed) => described.passed.push(passed),
+        }
+    }
+    described
+}
+
+/// Whether the rules make a key and a value of a service such as there are many; a template that cannot work is
+/// told before any container runs.
+///
+/// # Errors
+/// What is wrong with the template, directory, domain or prefix.
+pub(super) fn check_templates(rules: &Rules) -> Result<(), String> {
+    layout::check(rules)
+}
+
+const NO_PORTS: &str = "no published ports";
+
+fn ignored(why: &str) -> Described {
+    Described { services: Vec::new(), passed: vec![Passed::Ignored(why.to_owned())] }
+}
+
+fn refused(why: String) -> Described {
+    Described { services: Vec::new(), passed: vec![Passed::Refused(why)] }
+}
+
+fn twice(service: &Service, first: Port) -> String {
+    format!(
+        "port {}: the key {} is already that of port {first}; give the two different names or ids, or leave it to the \
+         registrar to make the ids",
+        service.port, service.key
+    )
+}
+
+/// What every service of one container is made from.
+struct Maker<'d> {
+    container: &'d Container,
+    ground: &'d Ground<'d>,
+    home: &'d Home<'d>,
+    layouts: &'d Layouts<'d>,
+    ports: &'d Ports,
+}
+
+impl Maker<'_> {
+    fn service(&self, candidate: &Candidate, meta: &Meta) -> Result<Service, Passed> {
+        let (port, rules) = (candidate.port, self.ground.rules);
+        let listed = self.ground.own.is_some_and(|own| own.ports.contains(&port.number));
+        let refuse = |why: String| Passed::Refused(format!("port {port}: {why}"));
+        if candidate.way == Way::Unpublished && !listed {
+            return Err(Passed::Ignored(format!("port {} not published on host", port.number)));
+        }
+        if meta.ignored || (rules.explicit && meta.name.is_none()) {
+            return Err(Passed::Ignored(format!("service on port {}", port.number)));
+        }
+        let (ip, public) = self.reached(candidate, meta)?;
+        let name = name::of(self.container, port, meta, rules.suffix, self.ports);
+        let id = meta.id.clone().unwrap_or_else(|| name::id(self.ground.node, self.container, port));
+        // A check is the registrar's business, and its command may hold what is no reader's.
+        let told: BTreeMap<String, String> = meta
+            .attributes
+            .iter()
+            .filter(|(name, _)| !name.starts_with("check_") && *name != "network")
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let facts = Facts {
+            address: service::address(&ip, public),
+            ip: &ip,
+            port: public,
+            name: &name,
+            id: &id,
+            tags: tags::of(meta, port, rules),
+            attributes: &told,
+            node: self.ground.node,
+            container: &self.container.id,
+            container_name: &self.container.name,
+            image: &self.container.image,
+            protocol: port.protocol.word(),
+            private_port: port.number,
+        };
+        let (key, value) = self.layouts.render(&facts).map_err(refuse)?;
+        let tags = facts.tags;
+        let inner = self.home.address(self.ground.host, meta.network()).ok();
+        Ok(Service {
+            container: self.container.id.clone(),
+            port,
+            name,
+            id,
+            ip,
+            public,
+            inner,
+            tags,
+            attributes: meta.attributes.clone(),
+            key,
+            value,
+        })
+    }
+
+    /// Where consumers reach the port.
+    fn reached(&self, candidate: &Candidate, meta: &Meta) -> Result<(String, u16), Passed> {
+        let port = candidate.port;
+        let refuse = |why: String| Passed::Refused(format!("port {port}: {why}"));
+        let places =
+            address::Places { container: self.container, rules: self.ground.rules, host: self.ground.host };
+        let (ip, public) = match &candidate.way {
+            Way::Unpublished => return Err(refuse(ports::UNPUBLISHED.to_owned())),
+            Way::Wrong(why) => return Err(refuse(why.clone())),
+            Way::Through { ip, port } => (places.through(ip), *port),
+            Way::Own => match self.home.address(self.ground.host, meta.network()) {
+                Err(_) if self.container.doing == Doing::Nothing => {
+                    return Err(Passed::Ignored(format!(
+                        "port {} has no address while it does not run",
+                        port.number
+                    )));
+                }
+                own => (places.own(own), port.number),
+            },
+        };
+        Ok((ip.map_err(refuse)?, public))
+    }
+}

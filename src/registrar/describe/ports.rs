@@ -1,0 +1,139 @@
+//! Which ports of a container may be services, and how each is reached.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::super::container::{Container, Port, Published};
+use super::super::settings::Own;
+use super::home::{Home, shown};
+
+/// What to do about a port that was asked for by number and is not published.
+pub(super) const UNPUBLISHED: &str = "it is not published on the host; publish it (`docker run -p`), or register \
+    the container's own address (--internal)";
+
+/// The ports of one container.
+pub(super) struct Ports {
+    /// In the order of ports.
+    pub(super) candidates: Vec<Candidate>,
+    /// How many ports the container has, published or not.
+    pub(super) known: usize,
+    /// How many of them can be reached and are looked at.
+    pub(super) reached: usize,
+}
+
+/// A port that may be a service.
+pub(super) struct Candidate {
+    pub(super) port: Port,
+    pub(super) way: Way,
+}
+
+/// How a port is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By a port of the host; `None`: at all of its addresses.
+    Through { ip: Option<IpAddr>, port: u16 },
+    /// At the container's own address.
+    Own,
+    /// Not at all from outside.
+    Unpublished,
+    /// The engine says something of it that is no place to go to: what, and what to do.
+    Wrong(String),
+}
+
+/// The ports of `container`, which lives in `home`; `internal`: at its own address. `v6`: those who come will come by IPv6.
+///
+/// In a network of its own these are the ports that the engine says are published while it runs, and no others:
+/// what was asked for is not published when the container is stopped. In another's network they are the ports
+/// that this container says it listens to, reached as the other publishes them. On the host they are those it
+/// was asked to publish, for a choice, or else those it says it listens to, and their number is the same on
+/// both sides.
+pub(super) fn of(container: &Container, home: &Home<'_>, internal: bool, v6: bool) -> Ports {
+    let exposed = || container.exposed.iter().copied().collect::<BTreeSet<Port>>();
+    let asked = || container.asked.keys().copied();
+    let published = || container.ports.keys().copied();
+    let (ports, known): (BTreeSet<Port>, BTreeSet<Port>) = match home {
+        Home::Nowhere => (BTreeSet::new(), BTreeSet::new()),
+        Home::Host => {
+            let chosen: BTreeSet<Port> = match () {
+                () if internal => exposed().into_iter().chain(asked()).collect(),
+                () if container.asked.is_empty() => exposed(),
+                () => asked().collect(),
+            };
+            (chosen.clone(), chosen)
+        }
+        Home::Lent(_) => {
+            let own: BTreeSet<Port> = exposed().into_iter().chain(asked()).collect();
+            (own.clone(), own)
+        }
+        Home::Own(_) => {
+            let all: BTreeSet<Port> = exposed().into_iter().chain(published()).collect();
+            let ports = if internal { all.clone() } else { published().collect() };
+            (ports, all.into_iter().chain(asked()).collect())
+        }
+    };
+    let candidates =
+        ports.into_iter().map(|port| Candidate { port, way: way(port, home, internal, v6) }).collect();
+    let mut ports = Ports { candidates, known: known.len(), reached: 0 };
+    ports.count();
+    ports
+}
+
+impl Ports {
+    /// Only the ports that a sidecar is to register, with what is wrong with the others of its list.
+    pub(super) fn only(mut self, own: Option<&Own>) -> (Self, Vec<String>) {
+        let Some(own) = own.filter(|own| !own.ports.is_empty()) else { return (self, Vec::new()) };
+        self.candidates.retain(|candidate| own.ports.contains(&candidate.port.number));
+        self.count();
+        let there: BTreeSet<u16> = self.candidates.iter().map(|candidate| candidate.port.number).collect();
+        let listed: BTreeSet<u16> = own.ports.iter().copied().collect();
+        let missing =
+            listed.difference(&there).map(|number| format!("port {number}: {UNPUBLISHED}")).collect();
+        (self, missing)
+    }
+
+    fn count(&mut self) {
+        self.reached = self.candidates.iter().filter(|candidate| candidate.way != Way::Unpublished).count();
+    }
+}
+
+fn way(port: Port, home: &Home<'_>, internal: bool, v6: bool) -> Way {
+    if port.number == 0 {
+        return Way::Wrong("there is no port 0; name the port that the application listens to".to_owned());
+    }
+    match home {
+        Home::Nowhere => Way::Unpublished,
+        Home::Host => Way::Through { ip: None, port: port.number },
+        Home::Own(_) | Home::Lent(_) if internal => Way::Own,
+        Home::Own(owner) => through(owner, port, v6),
+        Home::Lent(owner) => through(owner, port, v6),
+    }
+}
+
+/// The one of several host addresses that counts: the first of the kind by which consumers come, else the first. Where the engine
+/// chooses host ports, it may choose one for IPv4 and another for IPv6.
+fn through(owner: &Container, port: Port, v6: bool) -> Way {
+    let all = owner.ports.get(&port).map_or(&[][..], Vec::as_slice);
+    let fits = |published: &&Published| {
+        let ip = published.ip.trim();
+        ip.is_empty() || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6() == v6)
+    };
+    let Some(first) = all.iter().find(fits).or(all.first()) else { return Way::Unpublished };
+    let ip = match first.ip.trim() {
+        "" => None,
+        ip => match ip.parse::<IpAddr>() {
+            Ok(ip) if ip.is_unspecified() => None,
+            Ok(ip) => Some(ip),
+            Err(_) => {
+                return Way::Wrong(format!("the engine publishes it at {}, which is no address", shown(ip)));
+            }
+        },
+    };
+    match first.port.parse::<u16>() {
+        Ok(port) if port != 0 && first.port.bytes().all(|b| b.is_ascii_digit()) => Way::Through { ip, port },
+        _ => Way::Wrong(format!(
+            "the engine publishes it at the host port {}, which is not one port; publish it at one of its own, or at none \
+             for the engine to choose",
+            shown(&first.port)
+        )),
+    }
+}

@@ -1,0 +1,31 @@
+//! The tags of a service.
+
+use super::super::container::{Port, Protocol};
+use super::super::settings::Rules;
+use super::metadata::Meta;
+
+/// The container's own as it wrote them, those of the rules, and `udp` for a port of UDP.
+pub(super) fn of(meta: &Meta, port: Port, rules: &Rules) -> Vec<String> {
+    let mut tags = split(&meta.tags);
+    tags.extend(rules.tags.iter().filter(|tag| !tag.is_empty()).cloned());
+    if port.protocol == Protocol::Udp {
+        tags.push("udp".to_owned());
+    }
+    tags
+}
+
+/// The pieces of a comma list; `\,` is a comma in a piece, and an empty piece is none.
+fn split(text: &str) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let last = pieces.last_mut().expect("begins with one piece and only grows");
+        match c {
+            '\\' if rest.next_if_eq(&',').is_some() => last.push(','),
+            ',' => pieces.push(String::new()),
+            c => last.push(c),
+        }
+    }
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}

@@ -1,0 +1,177 @@
+//! Keys and values from the user's own templates.
+//!
+//! The templates are the operator's; what is filled in is the container's. A template runs for so many steps
+//! and writes so many bytes. The language lets a text be doubled by a loop that keeps state, before any byte is
+//! written: the function that keeps state over loops is taken away, and macros nest only so deep. One
+//! repetition may still use 100 MB for a moment, as the engine has it.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use minijinja::value::Object;
+use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, context};
+
+use super::layout::{Facts, LARGEST_VALUE};
+
+/// Steps of one rendering.
+const FUEL: u64 = 10_000;
+const DEEPEST: usize = 12;
+/// Bytes of a rendered path, checked before it is looked at as a key.
+const LONGEST_PATH: usize = 4 << 10;
+const KEY: &str = "the key's template";
+const VALUE: &str = "the value's template";
+/// What a template may ask for.
+const NAMES: [&str; 14] = [
+    "name",
+    "id",
+    "ip",
+    "port",
+    "address",
+    "private_port",
+    "protocol",
+    "tags",
+    "attrs",
+    "node",
+    "container",
+    "container_name",
+    "image",
+    "prefix",
+];
+
+/// The templates of a layout, parsed.
+pub(super) struct Templates<'t> {
+    environment: Environment<'t>,
+    with_value: bool,
+}
+
+impl<'t> Templates<'t> {
+    /// Parses them. An error is what is wrong, and where.
+    pub(super) fn new(key: &'t str, value: Option<&'t str>) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(DEEPEST);
+        environment.remove_global("namespace");
+        // Its words hold everything a template was given.
+        environment.remove_global("debug");
+        environment.set_debug(false);
+        environment.add_template(KEY, key).map_err(|error| told(&error))?;
+        if let Some(value) = value {
+            environment.add_template(VALUE, value).map_err(|error| told(&error))?;
+        }
+        Ok(Self { environment, with_value: value.is_some() })
+    }
+
+    /// The path below the prefix, and the value if it has a template.
+    pub(super) fn render(&self, facts: &Facts<'_>, prefix: &str) -> Result<(String, Option<String>), String> {
+        self.both(facts, prefix, Value::from_pairs(facts.attributes.clone()))
+    }
+
+    /// The same for a service that has every attribute there could be.
+    pub(super) fn sample(&self, facts: &Facts<'_>, prefix: &str) -> Result<(String, Option<String>), String> {
+        self.both(facts, prefix, Value::from_object(Anything))
+    }
+
+    /// Whether they ask only for what there is, also where a sample would not come by.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let globals = self.environment.globals().map(|(name, _)| name.to_owned());
+        let known: BTreeSet<String> = NAMES.iter().map(|name| (*name).to_owned()).chain(globals).collect();
+        for template in self.names() {
+            let parsed = self.environment.get_template(template).map_err(|error| told(&error))?;
+            let asked: BTreeSet<String> = parsed.undeclared_variables(false).into_iter().collect();
+            if let Some(unknown) = asked.difference(&known).next() {
+                let names = NAMES.join(", ");
+                return Err(format!("{template} asks for {unknown}, which there is not; there is {names}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        [KEY, VALUE].into_iter().take(1 + usize::from(self.with_value))
+    }
+
+    fn both(
+        &self,
+        facts: &Facts<'_>,
+        prefix: &str,
+        attrs: Value,
+    ) -> Result<(String, Option<String>), String> {
+        let given = context! {
+            name => facts.name,
+            id => facts.id,
+            ip => facts.ip,
+            port => facts.port,
+            address => facts.address.as_str(),
+            private_port => facts.private_port,
+            protocol => facts.protocol,
+            tags => facts.tags.clone(),
+            attrs => attrs,
+            node => facts.node,
+            container => facts.container,
+            container_name => facts.container_name,
+            image => facts.image,
+            prefix => prefix,
+        };
+        let path = self.one(KEY, &given, LONGEST_PATH)?;
+        let value = if self.with_value { Some(self.one(VALUE, &given, LARGEST_VALUE)?) } else { None };
+        Ok((path, value))
+    }
+
+    fn one(&self, template: &str, given: &Value, limit: usize) -> Result<String, String> {
+        let mut out = Bounded { bytes: Vec::new(), limit, full: false };
+        let parsed = self.environment.get_template(template).map_err(|error| told(&error))?;
+        let rendered = parsed.render_captured_to(given.clone(), &mut out).map(drop);
+        match rendered {
+            _ if out.full => Err(format!("{template} writes more than the {limit} bytes that it may")),
+            Err(error) => Err(told(&error)),
+            Ok(()) => String::from_utf8(out.bytes).map_err(|_| format!("{template} does not write text")),
+        }
+    }
+}
+
+/// An engine's error in one line, without the values that it could show.
+fn told(error: &Error) -> String {
+    let place = match (error.name(), error.line()) {
+        (Some(name), Some(line)) => format!("{name}, line {line}"),
+        _ => "a template of the layout".to_owned(),
+    };
+    match error.detail() {
+        Some(detail) => format!("{place}: {}: {detail}", error.kind()),
+        None => format!("{place}: {}", error.kind()),
+    }
+}
+
+/// Attributes of which there is every one.
+#[derive(Debug)]
+struct Anything;
+
+impl Object for Anything {
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        Some(Value::from("1"))
+    }
+}
+
+/// A writer that is full at some point.
+struct Bounded {
+    bytes: Vec<u8>,
+    limit: usize,
+    full: bool,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.limit {
+            self.full = true;
+            return Err(io::Error::other("full"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! What becomes of a container, rule by rule.
+
+mod addresses;
+mod layouts;
+mod nonsense;
+mod ports;
+mod rows;
+mod words;
+
+use std::net::IpAddr;
+
+use super::super::container::{Container, Doing, Network, Port, Published};
+use super::super::service::{Described, Passed};
+use super::super::settings::{Own, Rules};
+use super::{Ground, describe};
+
+/// A running container in Docker's default network.
+fn container(name: &str, image: &str) -> Container {
+    Container {
+        id: "5cf7dd974939".repeat(6)[..64].to_owned(),
+        name: name.to_owned(),
+        image: image.to_owned(),
+        doing: Doing::Running,
+        network_mode: "default".to_owned(),
+        networks: [("bridge".to_owned(), network("172.17.0.2"))].into(),
+        ..Container::default()
+    }
+}
+
+fn network(ip: &str) -> Network {
+    Network { v4: Some(ip.parse().unwrap()), v6: None }
+}
+
+fn port(text: &str) -> Port {
+    Port::read(text).unwrap()
+}
+
+/// Host address and host port, as an engine writes them.
+fn at(ip: &str, port: &str) -> Published {
+    Published { ip: ip.to_owned(), port: port.to_owned() }
+}
+
+/// How a test tells what a container is like; no method of its own, for those would be every test's.
+trait Told {
+    fn with(self, inner: &str, outer: &str) -> Self;
+    fn env(self, key: &str, value: &str) -> Self;
+    fn label(self, key: &str, value: &str) -> Self;
+}
+
+impl Told for Container {
+    /// Publishes a port as Docker does, on all addresses of both kinds; an empty host port: exposed only.
+    fn with(mut self, inner: &str, outer: &str) -> Self {
+        let inner = port(inner);
+        self.exposed.push(inner);
+        let published = match outer {
+            "" => Vec::new(),
+            outer => vec![at("0.0.0.0", outer), at("::", outer)],
+        };
+        if !published.is_empty() {
+            self.asked.insert(inner, published.clone());
+        }
+        self.ports.insert(inner, published);
+        self
+    }
+
+    fn env(mut self, key: &str, value: &str) -> Self {
+        self.env.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+}
+
+fn nobody(_: &str) -> Option<Container> {
+    None
+}
+
+/// The node `h1` at 10.0.0.9.
+fn ground(rules: &Rules) -> Ground<'_> {
+    Ground { rules, node: "h1", host: Some(IpAddr::from([10, 0, 0, 9])), own: None }
+}
+
+fn described(container: &Container, rules: &Rules) -> Described {
+    describe(container, &ground(rules), &nobody)
+}
+
+fn described_own(container: &Container, rules: &Rules, ports: &[u16]) -> Described {
+    let own = Own { container: None, ports: ports.to_vec() };
+    describe(container, &Ground { own: Some(&own), ..ground(rules) }, &nobody)
+}
+
+/// `key = value` of every service.
+fn pairs(described: &Described) -> Vec<String> {
+    described.services.iter().map(|service| format!("{} = {}", service.key, service.value)).collect()
+}
+
+/// What was ignored, in its words.
+fn ignored(described: &Described) -> Vec<&str> {
+    let mut words = Vec::new();
+    for passed in &described.passed {
+        if let Passed::Ignored(text) = passed {
+            words.push(text.as_str());
+        }
+    }
+    words
+}
+
+/// The one thing that was refused, when nothing was registered.
+fn refusal(described: &Described) -> &str {
+    assert_eq!(pairs(described), Vec::<String>::new());
+    match described.passed.as_slice() {
+        [Passed::Refused(text)] => text,
+        other => panic!("{other:?}"),
+    }
+}
