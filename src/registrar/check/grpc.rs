@@ -1,0 +1,204 @@
+//! The gRPC health protocol: one call of `grpc.health.v1.Health/Check`.
+//!
+//! Its two messages have one field each, so they are written and read here by hand.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use h2::{Reason, RecvStream};
+use hyper::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
+use hyper::{Method, Request, StatusCode, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Target;
+use super::net::{AGENT, Awaiting, Inside, connect, driven, greet, innermost, uri};
+
+const PATH: &str = "/grpc.health.v1.Health/Check";
+const HEAD_BYTES: u32 = 16 << 10;
+/// The longest answer; the real one takes seven bytes.
+const ANSWER_BYTES: usize = 4096;
+/// Of gRPC's status codes, in their order.
+const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+const SERVING: u64 = 1;
+
+/// `tls`: whether it is, and whether the certificate has to be good.
+pub(super) async fn ask(
+    service: &str,
+    target: &Target,
+    tls: Option<bool>,
+    awaiting: &Awaiting,
+) -> Result<(), String> {
+    let stream = connect(target).await?;
+    let Some(verify) = tls else { return exchange(stream, service, target, awaiting).await };
+    awaiting.now("TLS handshake");
+    let stream = greet(target, stream, verify, Inside::Http2).await?;
+    exchange(stream, service, target, awaiting).await
+}
+
+async fn exchange<S>(stream: S, service: &str, target: &Target, awaiting: &Awaiting) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    awaiting.now("gRPC answer");
+    let request = Request::builder()
+        .method(Method::POST)
+        .version(Version::HTTP_2)
+        .uri(uri(target, PATH)?)
+        .header(CONTENT_TYPE, "application/grpc")
+        .header(TE, "trailers")
+        .header(USER_AGENT, AGENT)
+        .body(())
+        .map_err(|error| format!("no request can be made: {error}"))?;
+    let (sender, connection) = h2::client::Builder::new()
+        .enable_push(false)
+        .max_header_list_size(HEAD_BYTES)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .map_err(|error| no_answer(&error))?;
+    let answer = async {
+        let mut sender = sender.ready().await.map_err(|error| no_answer(&error))?;
+        let (response, mut question) =
+            sender.send_request(request, false).map_err(|error| no_answer(&error))?;
+        question.send_data(asking(service), true).map_err(|error| no_answer(&error))?;
+        let response = response.await.map_err(|error| no_answer(&error))?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("answered {}, which is no gRPC", response.status()));
+        }
+        // An error may come without a message, in the head alone.
+        if let Some(code) = code(response.headers()) {
+            verdict(code, service)?;
+        }
+        let (message, trailers) = rest(response.into_body()).await?;
+        match trailers.as_ref().and_then(code) {
+            Some(code) => verdict(code, service)?,
+            None => return Err("its answer ends without a grpc-status".to_owned()),
+        }
+        status(&message)
+    };
+    driven(answer, connection).await
+}
+
+/// A message as gRPC frames it: not compressed, its length, and the name of the service in field 1.
+pub(super) fn asking(service: &str) -> Bytes {
+    let mut message = BytesMut::new();
+    if !service.is_empty() {
+        message.put_u8(0x0a);
+        let mut length = service.len();
+        while length >= 0x80 {
+            message.put_u8((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        message.put_u8(length as u8);
+        message.put_slice(service.as_bytes());
+    }
+    let mut framed = BytesMut::with_capacity(5 + message.len());
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.put(message);
+    framed.freeze()
+}
+
+async fn rest(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), String> {
+    let mut message = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece.map_err(|error| no_answer(&error))?;
+        if message.len() + piece.len() > ANSWER_BYTES {
+            return Err("its answer is too long for one of the health protocol".to_owned());
+        }
+        message.extend_from_slice(&piece);
+    }
+    let trailers = body.trailers().await.map_err(|error| no_answer(&error))?;
+    Ok((message, trailers))
+}
+
+fn code(headers: &HeaderMap) -> Option<&str> {
+    headers.get("grpc-status").map(|value| value.to_str().unwrap_or("?"))
+}
+
+fn verdict(code: &str, service: &str) -> Result<(), String> {
+    let number = code.parse::<usize>().ok();
+    let name = number.and_then(|number| CODES.get(number)).copied();
+    match name {
+        Some("OK") => Ok(()),
+        Some("NOT_FOUND") => Err(format!("answered NOT_FOUND: it knows no service {service:?}")),
+        Some("UNIMPLEMENTED") => Err("answered UNIMPLEMENTED: it has no grpc.health.v1.Health".to_owned()),
+        Some(name) => Err(format!("answered {name}")),
+        None => Err("answered with a grpc-status that there is not".to_owned()),
+    }
+}
+
+/// What a framed `HealthCheckResponse` says.
+pub(super) fn status(framed: &[u8]) -> Result<(), String> {
+    let read = match framed.split_first_chunk::<5>() {
+        Some((&[0, a, b, c, d], message)) if u32::from_be_bytes([a, b, c, d]) as usize == message.len() => {
+            first_field(message)
+        }
+        _ => None,
+    };
+    match read {
+        Some(SERVING) => Ok(()),
+        Some(0) => Err("answered UNKNOWN".to_owned()),
+        Some(2) => Err("answered NOT_SERVING".to_owned()),
+        Some(3) => Err("answered SERVICE_UNKNOWN".to_owned()),
+        Some(other) => Err(format!("answered with the status {other}, which there is not")),
+        None => Err("its answer is none of the health protocol".to_owned()),
+    }
+}
+
+/// Field 1 as a number, 0 when it is not there; other fields are passed over. `None`: this is no message.
+fn first_field(mut message: &[u8]) -> Option<u64> {
+    let mut found = 0;
+    while !message.is_empty() {
+        let tag = number(&mut message)?;
+        match (tag >> 3, tag & 7) {
+            (1, 0) => found = number(&mut message)?,
+            (_, 0) => drop(number(&mut message)?),
+            (_, 1) => message = message.get(8..)?,
+            (_, 2) => {
+                let length = usize::try_from(number(&mut message)?).ok()?;
+                message = message.get(length..)?;
+            }
+            (_, 5) => message = message.get(4..)?,
+            _ => return None,
+        }
+    }
+    Some(found)
+}
+
+/// Protobuf's number of seven bits a byte.
+fn number(message: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for place in 0..10 {
+        let (&byte, rest) = message.split_first()?;
+        *message = rest;
+        value |= u64::from(byte & 0x7f) << (7 * place);
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn no_answer(error: &h2::Error) -> String {
+    if error.is_library() && matches!(error.reason(), Some(Reason::FRAME_SIZE_ERROR | Reason::PROTOCOL_ERROR))
+    {
+        return "no gRPC answer: it does not speak HTTP/2".to_owned();
+    }
+    format!("no gRPC answer: {}", innermost(error))
+}

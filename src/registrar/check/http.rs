@@ -1,0 +1,117 @@
+//! Whether HTTP is answered, and with what.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, USER_AGENT};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Target;
+use super::net::{AGENT, Awaiting, Inside, connect, driven, greet, innermost, uri};
+use crate::registrar::service::address;
+
+/// The longest head of an answer.
+const HEAD_BYTES: usize = 64 << 10;
+/// So much of a body is proof enough.
+const BODY_BYTES: usize = 64 << 10;
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    /// Whatever the status, and without its body.
+    pub(super) any_status: bool,
+}
+
+/// `tls`: whether it is, and whether the certificate has to be good.
+pub(super) async fn ask(
+    question: &Question<'_>,
+    target: &Target,
+    tls: Option<bool>,
+    awaiting: &Awaiting,
+) -> Result<(), String> {
+    let request = request(question, target)?;
+    let stream = connect(target).await?;
+    let Some(verify) = tls else {
+        return exchange(stream, request, question.any_status, awaiting).await;
+    };
+    awaiting.now("TLS handshake");
+    let stream = greet(target, stream, verify, Inside::Http1).await?;
+    exchange(stream, request, question.any_status, awaiting).await
+}
+
+fn request(question: &Question<'_>, target: &Target) -> Result<Request<Empty<Bytes>>, String> {
+    let whole = uri(target, question.path)?;
+    let path = whole.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::builder()
+        .method(question.method)
+        .uri(path)
+        .header(HOST, address(&target.host, target.port))
+        .header(USER_AGENT, AGENT)
+        .header(ACCEPT, "*/*")
+        .header(CONNECTION, "close");
+    if question.method == "POST" {
+        request = request.header(CONTENT_LENGTH, 0);
+    }
+    request.body(Empty::new()).map_err(|error| format!("no request can be made: {error}"))
+}
+
+async fn exchange<S>(
+    stream: S,
+    request: Request<Empty<Bytes>>,
+    any_status: bool,
+    awaiting: &Awaiting,
+) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    awaiting.now("HTTP answer");
+    let (mut sender, connection) = http1::Builder::new()
+        .title_case_headers(true)
+        .max_buf_size(HEAD_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| no_answer(&error))?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|error| no_answer(&error))?;
+        let status = response.status();
+        if any_status {
+            return Ok(());
+        }
+        if !(200..400).contains(&status.as_u16()) {
+            return Err(format!("answered {status}"));
+        }
+        awaiting.now("end of the answer");
+        some(response.into_body()).await
+    };
+    driven(answer, connection).await
+}
+
+/// Reads a body, or as much of it as counts.
+async fn some(mut body: Incoming) -> Result<(), String> {
+    let mut read = 0;
+    while read < BODY_BYTES
+        && let Some(frame) = body.frame().await
+    {
+        let frame = frame.map_err(|error| format!("its answer breaks off: {}", innermost(&error)))?;
+        read += frame.data_ref().map_or(0, Bytes::len);
+    }
+    Ok(())
+}
+
+fn no_answer(error: &hyper::Error) -> String {
+    if error.is_parse_too_large() {
+        return "no HTTP answer: its head is too long".to_owned();
+    }
+    if error.is_parse() {
+        return "no HTTP answer: it speaks something else".to_owned();
+    }
+    if error.is_incomplete_message() {
+        return "no HTTP answer: the connection was accepted and ended".to_owned();
+    }
+    format!("no HTTP answer: {}", innermost(error))
+}

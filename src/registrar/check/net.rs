@@ -1,0 +1,153 @@
+//! Connections for checks: always new ones, for an old one proves nothing about whether the next would be accepted.
+
+use std::io;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::http::Uri;
+use hyper::http::uri::PathAndQuery;
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::Target;
+use crate::client::{Trust, tls_config};
+use crate::registrar::service::address;
+
+/// What every check says it is, so that applications can leave it out of their logs.
+pub(super) const AGENT: &str = concat!("retune/", env!("CARGO_PKG_VERSION"), " (health check)");
+
+/// What a check is waiting for, told when its time is up.
+#[derive(Debug)]
+pub(super) struct Awaiting(Mutex<&'static str>);
+
+impl Awaiting {
+    pub(super) const fn new(what: &'static str) -> Self {
+        Self(Mutex::new(what))
+    }
+
+    pub(super) fn now(&self, what: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    pub(super) fn what(&self) -> &'static str {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is spoken inside TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inside {
+    Http1,
+    Http2,
+}
+
+impl Inside {
+    const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
+pub(super) async fn connect(target: &Target) -> Result<TcpStream, String> {
+    TcpStream::connect((target.host.as_str(), target.port))
+        .await
+        .map_err(|error| format!("no connection to {}: {}", address(&target.host, target.port), said(&error)))
+}
+
+pub(super) async fn greet(
+    target: &Target,
+    stream: TcpStream,
+    verify: bool,
+    inside: Inside,
+) -> Result<TlsStream<TcpStream>, String> {
+    let name = ServerName::try_from(target.host.clone())
+        .map_err(|_| format!("{:?} is neither a host name nor an IP address", target.host))?;
+    let mut config = trust(verify).await?;
+    config.alpn_protocols = vec![inside.alpn().to_vec()];
+    let stream =
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| refused(&error))?;
+    match stream.get_ref().1.alpn_protocol() {
+        Some(chosen) if chosen != inside.alpn() => {
+            Err("its TLS offers another protocol than was asked for".to_owned())
+        }
+        _ => Ok(stream),
+    }
+}
+
+/// Reading the system's authorities takes milliseconds of a blocking call, so it is done when the first check needs them.
+async fn trust(verify: bool) -> Result<ClientConfig, String> {
+    static VERIFIED: OnceCell<ClientConfig> = OnceCell::const_new();
+    static ANY: OnceCell<ClientConfig> = OnceCell::const_new();
+    let made = if verify { &VERIFIED } else { &ANY }
+        .get_or_try_init(|| async move {
+            let trust = Trust { insecure: !verify, ..Trust::default() };
+            let read =
+                spawn_blocking(move || tls_config(&trust, true)).await.map_err(|error| error.to_string())?;
+            let mut config = read.map_err(|_| {
+                "this system has no trusted certificate authorities; install them, or set \
+                 SERVICE_CHECK_TLS_SKIP_VERIFY=true"
+                    .to_owned()
+            })?;
+            // A resumed session would hide a certificate that has become bad since.
+            config.resumption = Resumption::disabled();
+            Ok::<_, String>(config)
+        })
+        .await?;
+    Ok(made.clone())
+}
+
+fn refused(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            format!("its certificate is not trusted: {why}; SERVICE_CHECK_TLS_SKIP_VERIFY=true lets it pass")
+        }
+        Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
+        Some(cause) => format!("no TLS: {cause}"),
+        None => format!("no TLS: {}", said(error)),
+    }
+}
+
+/// `http://host:port/path`.
+pub(super) fn uri(target: &Target, path: &str) -> Result<Uri, String> {
+    let (host, wrong) =
+        (address(&target.host, target.port), |_| format!("no URL can be made of {:?}", target.host));
+    let path = path.parse::<PathAndQuery>().map_err(|_| format!("{path:?} is no path"))?;
+    Uri::builder().scheme("http").authority(host).path_and_query(path).build().map_err(wrong)
+}
+
+/// What comes of `exchange`, with the connection that it goes over kept going meanwhile.
+pub(super) async fn driven<T>(exchange: impl Future<Output = T>, connection: impl Future) -> T {
+    let (mut exchange, mut connection) = (pin!(exchange), Box::pin(connection));
+    tokio::select! {
+        biased;
+        outcome = &mut exchange => return outcome,
+        _ = &mut connection => {}
+    }
+    // Only that it is gone tells whoever still waits for an answer.
+    drop(connection);
+    exchange.await
+}
+
+/// An error of the system without its number.
+pub(super) fn said(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()
+}
+
+/// The innermost cause, which says most in the fewest words.
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), said)
+}

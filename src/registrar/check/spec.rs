@@ -1,0 +1,181 @@
+//! What `SERVICE_[port_]CHECK_*` asks for.
+//!
+//! The names and their order are Registrator's, so that what was written for it goes on working; what cannot work here is
+//! refused with words, because a service that silently goes unchecked is found out about too late.
+
+use std::time::Duration;
+
+use hyper::http::uri::PathAndQuery;
+
+use super::span::span;
+use super::{Ask, Check};
+use crate::registrar::container::Protocol;
+use crate::registrar::service::Service;
+use crate::registrar::settings::Checks;
+
+const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
+const TIMEOUT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3600));
+const MOST_IN_A_ROW: u32 = 100;
+/// Longer paths and commands are mistakes.
+const LONGEST: usize = 4096;
+/// So much of a bad value is shown.
+const SHOWN: usize = 80;
+
+/// What a service's attributes ask for; `None`: nothing.
+pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>, String> {
+    let Some(ask) = ask(service)? else { return Ok(None) };
+    if service.port.protocol != Protocol::Tcp && !matches!(ask, Ask::Command(_)) {
+        let how = match &ask {
+            Ask::Http { https: false, .. } => "HTTP",
+            Ask::Http { https: true, .. } => "HTTPS",
+            Ask::Grpc { .. } => "gRPC",
+            _ => "TCP",
+        };
+        return Err(format!(
+            "a check by {how} of port {}, which speaks no TCP; use SERVICE_CHECK_CMD, or SERVICE_<port>_CHECK_… for \
+             one port of several",
+            service.port
+        ));
+    }
+    Ok(Some(Check {
+        ask,
+        interval: duration(service, "check_interval", INTERVAL)?.unwrap_or(defaults.interval),
+        timeout: duration(service, "check_timeout", TIMEOUT)?.unwrap_or(defaults.timeout),
+        rise: in_a_row(service, "check_rise")?.unwrap_or(defaults.rise),
+        fall: in_a_row(service, "check_fall")?.unwrap_or(defaults.fall),
+    }))
+}
+
+/// The first that is there, in Registrator's order.
+fn ask(service: &Service) -> Result<Option<Ask>, String> {
+    if let Some(path) = given(service, "check_http") {
+        return http(service, false, "check_http", path).map(Some);
+    }
+    if let Some(path) = given(service, "check_https") {
+        return http(service, true, "check_https", path).map(Some);
+    }
+    if let Some(line) = given(service, "check_cmd") {
+        return command(service, line).map(Some);
+    }
+    if given(service, "check_script").is_some() {
+        return Err("SERVICE_CHECK_SCRIPT would run on the host and is not done; use SERVICE_CHECK_CMD, which runs in the \
+                    container"
+            .to_owned());
+    }
+    if given(service, "check_ttl").is_some() {
+        return Err("SERVICE_CHECK_TTL has the application report to Consul, which is not there; use SERVICE_CHECK_CMD, \
+                    or CHECK_HTTP or CHECK_TCP"
+            .to_owned());
+    }
+    if given(service, "check_tcp").is_some_and(wanted) {
+        return Ok(Some(Ask::Tcp));
+    }
+    match given(service, "check_grpc").filter(|value| wanted(value)) {
+        Some(value) => grpc(service, value).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn http(service: &Service, https: bool, key: &str, path: &str) -> Result<Ask, String> {
+    if path.contains("://") && !path.starts_with('/') {
+        return Err(bad(key, path, "is a URL; write only its path, such as /health"));
+    }
+    if !path.starts_with('/') {
+        return Err(bad(key, path, "is no path; write one that begins with a slash, such as /health"));
+    }
+    if path.len() > LONGEST || path.parse::<PathAndQuery>().is_err() {
+        return Err(bad(key, path, "cannot be asked for; write a path of a URL, blanks in it as %20"));
+    }
+    let key = if https { "check_https_method" } else { "check_http_method" };
+    let word = given(service, key).unwrap_or("GET");
+    let method = word.to_ascii_uppercase();
+    if !["GET", "HEAD", "OPTIONS", "POST"].contains(&method.as_str()) {
+        return Err(bad(key, word, "is not done; write GET, HEAD, OPTIONS or POST"));
+    }
+    let verify = !switch(service, "check_tls_skip_verify")?;
+    Ok(Ask::Http { https, method, path: path.to_owned(), verify, any_status: false })
+}
+
+/// The value may hold a password, so no error shows it.
+fn command(service: &Service, line: &str) -> Result<Ask, String> {
+    if line.len() > LONGEST {
+        return Err(format!(
+            "SERVICE_CHECK_CMD is longer than {LONGEST} bytes; put it in a script in the image"
+        ));
+    }
+    let Some(words) = shlex::split(line) else {
+        return Err("SERVICE_CHECK_CMD ends inside a quotation; close its quotes".to_owned());
+    };
+    if words.is_empty() {
+        return Err("SERVICE_CHECK_CMD holds no command; write one, such as: pg_isready -q".to_owned());
+    }
+    if let Some(word) = words.iter().find(|word| ["&&", "||"].contains(&word.as_str())) {
+        return Err(format!(
+            "SERVICE_CHECK_CMD runs without a shell, which {word} needs; write sh -c '…' around it"
+        ));
+    }
+    let port = service.public.to_string();
+    let filled = |word: String| word.replace("$SERVICE_IP", &service.ip).replace("$SERVICE_PORT", &port);
+    Ok(Ask::Command(words.into_iter().map(filled).collect()))
+}
+
+fn grpc(service: &Service, value: &str) -> Result<Ask, String> {
+    let name = if value.eq_ignore_ascii_case("true") || value == "1" { "" } else { value };
+    if name.len() > LONGEST {
+        return Err(bad("check_grpc", name, "is too long; write true, or the name of a gRPC service"));
+    }
+    Ok(Ask::Grpc {
+        tls: switch(service, "check_grpc_use_tls")?,
+        verify: !switch(service, "check_tls_skip_verify")?,
+        service: name.to_owned(),
+    })
+}
+
+/// An attribute that is there and not blank.
+fn given<'a>(service: &'a Service, key: &str) -> Option<&'a str> {
+    service.attributes.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
+}
+
+fn wanted(value: &str) -> bool {
+    !value.eq_ignore_ascii_case("false") && value != "0"
+}
+
+fn switch(service: &Service, key: &str) -> Result<bool, String> {
+    let Some(value) = given(service, key) else { return Ok(false) };
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" | "yes" | "on" => Ok(true),
+        "0" | "f" | "false" | "no" | "off" => Ok(false),
+        _ => Err(bad(key, value, "is neither true nor false; write one of them")),
+    }
+}
+
+fn duration(
+    service: &Service,
+    key: &str,
+    (least, most): (Duration, Duration),
+) -> Result<Option<Duration>, String> {
+    let Some(value) = given(service, key) else { return Ok(None) };
+    let Some(read) = span(value) else {
+        return Err(bad(key, value, "is no time span; write one such as 10s, 1m30s or 500ms"));
+    };
+    if read < least || read > most {
+        let hours = most.as_secs() / 3600;
+        return Err(bad(key, value, &format!("is out of bounds; write one from {least:?} to {hours}h")));
+    }
+    Ok(Some(read))
+}
+
+fn in_a_row(service: &Service, key: &str) -> Result<Option<u32>, String> {
+    let Some(value) = given(service, key) else { return Ok(None) };
+    match value.parse() {
+        Ok(number @ 1..=MOST_IN_A_ROW) => Ok(Some(number)),
+        _ => Err(bad(key, value, &format!("is no number of checks; write one from 1 to {MOST_IN_A_ROW}"))),
+    }
+}
+
+/// What is wrong with an attribute, by the name that the user gave it.
+fn bad(key: &str, value: &str, what: &str) -> String {
+    let short: String = value.chars().take(SHOWN).collect();
+    let more = if short.len() < value.len() { "…" } else { "" };
+    format!("SERVICE_{}={short:?}{more} {what}", key.to_ascii_uppercase())
+}

@@ -1,0 +1,190 @@
+//! The gRPC health protocol, against a server of it.
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use hyper::header::HeaderMap;
+use hyper::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::super::grpc::{asking, status};
+use super::*;
+
+fn health(name: &str) -> Ask {
+    Ask::Grpc { tls: false, verify: true, service: name.to_owned() }
+}
+
+/// What a server does with a call.
+#[derive(Clone, Copy)]
+enum Reply {
+    /// A message, and a status in the trailers.
+    Message(&'static [u8], &'static str),
+    /// A message and no trailers.
+    Bare(&'static [u8]),
+    /// A status in the head alone.
+    Head(u16, &'static str),
+    /// Messages without an end.
+    Endless,
+    Silence,
+}
+
+const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
+
+/// Serves one connection; the name that is asked for has to be `name`.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, name: &str, reply: Reply) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    let Some(Ok((request, respond))) = connection.accept().await else { return };
+    let (name, replied) = (name.to_owned(), reply_to(request, respond, reply));
+    tokio::join!(async { assert_eq!(replied.await, asking(&name)) }, async {
+        while connection.accept().await.is_some() {}
+    });
+}
+
+async fn reply_to(request: Request<h2::RecvStream>, mut respond: SendResponse<Bytes>, reply: Reply) -> Bytes {
+    assert_eq!(request.method(), "POST");
+    assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+    assert_eq!(request.headers()["content-type"], "application/grpc");
+    assert_eq!(request.headers()["te"], "trailers");
+    let asked = request.into_body().data().await.unwrap().unwrap();
+    let head = || Response::builder().header("content-type", "application/grpc");
+    match reply {
+        Reply::Message(message, code) => {
+            let mut stream = respond.send_response(head().body(()).unwrap(), false).unwrap();
+            stream.send_data(Bytes::from_static(message), false).unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", code.parse().unwrap());
+            stream.send_trailers(trailers).unwrap();
+        }
+        Reply::Bare(message) => {
+            let mut stream = respond.send_response(head().body(()).unwrap(), false).unwrap();
+            stream.send_data(Bytes::from_static(message), true).unwrap();
+        }
+        Reply::Head(status, code) => {
+            let head = head().status(status).header("grpc-status", code).body(()).unwrap();
+            respond.send_response(head, true).unwrap();
+        }
+        Reply::Endless => {
+            let mut stream = respond.send_response(head().body(()).unwrap(), false).unwrap();
+            while stream.send_data(Bytes::from_static(&[0; 1024]), false).is_ok() {
+                tokio::task::yield_now().await;
+            }
+        }
+        Reply::Silence => std::future::pending().await,
+    }
+    asked
+}
+
+async fn replied(reply: Reply) -> Result<(), String> {
+    meets(check(health("")), async |stream| serve(stream, "", reply).await).await
+}
+
+fn failed(words: &str) -> Result<(), String> {
+    Err(words.to_owned())
+}
+
+#[tokio::test]
+async fn serving_passes_and_other_states_are_named() {
+    assert_eq!(replied(Reply::Message(SERVING, "0")).await, Ok(()));
+    let said = |status: &'static [u8]| replied(Reply::Message(status, "0"));
+    assert_eq!(said(&[0, 0, 0, 0, 2, 8, 2]).await, failed("answered NOT_SERVING"));
+    assert_eq!(said(&[0, 0, 0, 0, 2, 8, 3]).await, failed("answered SERVICE_UNKNOWN"));
+    assert_eq!(said(&[0, 0, 0, 0, 0]).await, failed("answered UNKNOWN"));
+}
+
+#[tokio::test]
+async fn the_name_of_a_service_is_asked_for() {
+    let long = "x".repeat(300);
+    for name in ["shop.v1.Carts", &long] {
+        let serve = async |stream| serve(stream, name, Reply::Message(SERVING, "0")).await;
+        assert_eq!(meets(check(health(name)), serve).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_ok_fails_wherever_it_stands() {
+    let message = |code| replied(Reply::Message(SERVING, code));
+    assert_eq!(message("14").await, failed("answered UNAVAILABLE"));
+    assert_eq!(message("99").await, failed("answered with a grpc-status that there is not"));
+    let head = |status, code| replied(Reply::Head(status, code));
+    assert_eq!(head(200, "5").await, failed("answered NOT_FOUND: it knows no service \"\""));
+    assert_eq!(head(200, "12").await, failed("answered UNIMPLEMENTED: it has no grpc.health.v1.Health"));
+    assert_eq!(head(404, "0").await, failed("answered 404 Not Found, which is no gRPC"));
+    assert!(head(200, "0").await.is_err(), "there was no message");
+    assert_eq!(replied(Reply::Bare(SERVING)).await, failed("its answer ends without a grpc-status"));
+}
+
+#[tokio::test]
+async fn neither_silence_nor_an_endless_answer_is_waited_out() {
+    let silent = async |stream| serve(stream, "", Reply::Silence).await;
+    assert_eq!(meets(hasty(health("")), silent).await, failed("no gRPC answer within 150ms"));
+    assert_eq!(meets(hasty(health("")), hold).await, failed("no gRPC answer within 150ms"));
+    let endless = replied(Reply::Endless).await;
+    assert_eq!(endless, failed("its answer is too long for one of the health protocol"));
+}
+
+#[tokio::test]
+async fn what_is_no_grpc_fails_at_once() {
+    let http1 = async |stream| answer(stream, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+    let said = meets(check(health("")), http1).await;
+    assert_eq!(said, failed("no gRPC answer: it does not speak HTTP/2"));
+    for said in [
+        meets(check(health("")), async |stream| drop(stream)).await,
+        meets(check(health("")), reset_later).await,
+    ] {
+        let said = said.unwrap_err();
+        assert!(said.starts_with("no gRPC answer: "), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn over_tls_it_is_asked_for_by_alpn() {
+    let ask = |verify| check(Ask::Grpc { tls: true, verify, service: String::new() });
+    let Some(acceptor) = http::acceptor(&[b"h2"]) else { return };
+    let tls = async |stream: TcpStream| {
+        let Ok(stream) = acceptor.accept(stream).await else { return };
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        serve(stream, "", Reply::Message(SERVING, "0")).await;
+    };
+    assert_eq!(meets(ask(false), &tls).await, Ok(()));
+    let said = meets(ask(true), &tls).await.unwrap_err();
+    assert!(said.contains("is not trusted"), "{said}");
+    let Some(other) = http::acceptor(&[b"http/1.1"]) else { return };
+    let serve_other = async |stream: TcpStream| drop(other.accept(stream).await);
+    assert!(meets(ask(false), serve_other).await.unwrap_err().starts_with("no TLS: "));
+}
+
+#[test]
+fn the_question_is_framed_to_the_byte() {
+    assert_eq!(asking(""), [0, 0, 0, 0, 0][..]);
+    assert_eq!(asking("ab"), [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b'][..]);
+    let long = asking(&"x".repeat(300));
+    assert_eq!((&long[..9], long.len()), (&[0, 0, 0, 1, 0x2f, 0x0a, 0xac, 2, b'x'][..], 308));
+}
+
+#[test]
+fn messages_are_read_to_the_byte_and_nonsense_is_none() {
+    for framed in [
+        SERVING,
+        &[0, 0, 0, 0, 4, 8, 2, 8, 1],             // the last one counts
+        &[0, 0, 0, 0, 6, 0x12, 2, 8, 2, 8, 1],    // another field before it
+        &[0, 0, 0, 0, 7, 8, 1, 0x1d, 1, 2, 3, 4], // four bytes after it
+        &[0, 0, 0, 0, 3, 8, 0x81, 0],             // longer than it needs to be
+    ] {
+        assert_eq!(status(framed), Ok(()), "{framed:?}");
+    }
+    for framed in [
+        &[][..],
+        &[0, 0, 0, 0],
+        &[1, 0, 0, 0, 2, 8, 1], // compressed
+        &[0, 0, 0, 0, 3, 8, 1], // cut
+        &[0, 0, 0, 0, 1, 8, 1], // more than was said
+        &[0, 0, 0, 0, 1, 8],
+        &[0, 0, 0, 0, 2, 8, 0x81],
+        &[0, 0, 0, 0, 2, 0x12, 9],
+        &[0, 0, 0, 0, 2, 0x0b, 1],
+        &[0, 0, 0, 0, 12, 8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255],
+        &[0, 255, 255, 255, 255, 8, 1],
+    ] {
+        assert_eq!(status(framed), failed("its answer is none of the health protocol"), "{framed:?}");
+    }
+    assert_eq!(status(&[0, 0, 0, 0, 2, 8, 9]), failed("answered with the status 9, which there is not"));
+}

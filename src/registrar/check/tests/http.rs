@@ -1,0 +1,229 @@
+//! HTTP: what counts, and what bad servers can do to a check.
+
+use std::sync::Mutex;
+
+use super::*;
+
+async fn answered(bytes: &'static [u8]) -> Result<(), String> {
+    meets(check(get("/health")), async |stream| answer(stream, bytes).await).await
+}
+
+fn any_status() -> Check {
+    fallback(&Checks { default: Health::Http, ..defaults() }).unwrap()
+}
+
+#[tokio::test]
+async fn the_request_is_http_1_1_with_host_and_path() {
+    let seen = Mutex::new(String::new());
+    let serve = async |mut stream: TcpStream| {
+        *seen.lock().unwrap() = head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    };
+    assert_eq!(meets(check(get("/health?deep=1")), &serve).await, Ok(()));
+    let text = seen.lock().unwrap().clone();
+    assert!(text.starts_with("GET /health?deep=1 HTTP/1.1\r\n"), "{text}");
+    assert!(text.contains("\r\nHost: 127.0.0.1:") && text.contains("\r\nUser-Agent: retune/"), "{text}");
+    assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
+    for method in ["HEAD", "OPTIONS", "POST"] {
+        let asked = of(&service(&[("check_http", "/h"), ("check_http_method", method)]), &defaults());
+        assert_eq!(meets(asked.unwrap().unwrap(), &serve).await, Ok(()));
+        let text = seen.lock().unwrap().clone();
+        assert!(text.starts_with(&format!("{method} /h HTTP/1.1\r\n")), "{text}");
+        assert_eq!(text.contains("\r\nContent-Length: 0\r\n"), method == "POST", "{text}");
+    }
+    assert_eq!(meets_at("::1", check(get("/")), &serve).await, Ok(()));
+    assert!(seen.lock().unwrap().contains("\r\nHost: [::1]:"), "{}", seen.lock().unwrap());
+}
+
+#[tokio::test]
+async fn from_200_to_399_passes_and_the_rest_is_named() {
+    for line in ["200 OK", "204 No Content", "302 Found", "304 Not Modified", "399 Odd"] {
+        let text = format!("HTTP/1.1 {line}\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
+        let serve = async |stream| answer(stream, text.as_bytes()).await;
+        assert_eq!(meets(check(get("/")), serve).await, Ok(()), "{line}");
+    }
+    for line in ["404 Not Found", "500 Internal Server Error", "503 Service Unavailable"] {
+        let text = format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
+        let serve = async |stream| answer(stream, text.as_bytes()).await;
+        assert_eq!(meets(check(get("/")), &serve).await, Err(format!("answered {line}")));
+        assert_eq!(meets(any_status(), &serve).await, Ok(()), "{line}");
+    }
+    assert!(answered(b"HTTP/1.1 400 Bad\r\n\r\n").await.is_err());
+}
+
+#[tokio::test]
+async fn each_check_is_one_connection_and_follows_no_redirect() {
+    let count = Mutex::new(0);
+    let serve = async |stream| {
+        *count.lock().unwrap() += 1;
+        answer(stream, b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n").await;
+    };
+    for so_far in 1..=3 {
+        assert_eq!(meets(check(get("/")), &serve).await, Ok(()));
+        assert_eq!(*count.lock().unwrap(), so_far);
+    }
+}
+
+#[tokio::test]
+async fn accepted_and_ended_at_once_is_no_answer() {
+    for check in [check(get("/")), any_status()] {
+        let said = meets(check, async |stream| drop(stream)).await.unwrap_err();
+        assert!(said.starts_with("no HTTP answer: "), "{said}");
+    }
+    let after_the_request = answered(b"").await;
+    assert_eq!(after_the_request.unwrap_err(), "no HTTP answer: the connection was accepted and ended");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_fails_at_the_deadline() {
+    for ask in [get("/"), any_status().ask] {
+        let begun = Instant::now();
+        assert_eq!(meets(hasty(ask), hold).await, Err("no HTTP answer within 150ms".to_owned()));
+        assert!(begun.elapsed() >= millis(150) && begun.elapsed() < millis(1500), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_no_answer() {
+    for bytes in
+        [&b"hello, this is a page of 1991\n"[..], b"SSH-2.0-OpenSSH_9\r\n\r\n", b"\0\0\0\0\0\0\0\0\0\0"]
+    {
+        let said = meets(check(get("/")), async |stream| answer(stream, bytes).await).await.unwrap_err();
+        assert_eq!(said, "no HTTP answer: it speaks something else");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_body_passes_after_64_kib_and_its_connection_is_dropped() {
+    let sent = Mutex::new(0);
+    let serve = async |mut stream: TcpStream| {
+        head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        while stream.write_all(&[b'x'; 4096]).await.is_ok() {
+            *sent.lock().unwrap() += 4096;
+        }
+    };
+    assert_eq!(meets(check(get("/")), serve).await, Ok(()));
+    let sent = sent.into_inner().unwrap();
+    assert!((64 << 10..32 << 20).contains(&sent), "{sent}");
+}
+
+#[tokio::test]
+async fn endless_headers_are_refused_long_before_the_deadline() {
+    for line in ["X-Some: thing\r\n", "X"] {
+        let serve = async |mut stream: TcpStream| {
+            head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nX-A: b\r\n").await.unwrap();
+            while stream.write_all(line.repeat(1000).as_bytes()).await.is_ok() {}
+        };
+        let slow = Check { timeout: millis(30_000), ..check(get("/")) };
+        let said = meets(slow, serve).await.unwrap_err();
+        assert_eq!(said, "no HTTP answer: its head is too long");
+    }
+}
+
+#[tokio::test]
+async fn dripping_does_not_stretch_the_deadline() {
+    for head_of_answer in ["", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"] {
+        let serve = async |mut stream: TcpStream| {
+            head(&mut stream).await;
+            stream.write_all(head_of_answer.as_bytes()).await.unwrap();
+            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n".iter().cycle() {
+                if stream.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(millis(20)).await;
+            }
+        };
+        let begun = Instant::now();
+        let said = meets(hasty(get("/")), serve).await.unwrap_err();
+        let missing = if head_of_answer.is_empty() { "HTTP answer" } else { "end of the answer" };
+        assert_eq!(said, format!("no {missing} within 150ms"));
+        assert!(begun.elapsed() < millis(1500), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_fails_and_for_any_status_the_head_is_enough() {
+    let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf of";
+    let said = answered(cut).await.unwrap_err();
+    assert!(said.starts_with("its answer breaks off"), "{said}");
+    assert_eq!(meets(any_status(), async |stream| answer(stream, cut).await).await, Ok(()));
+    assert_eq!(
+        answered(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await,
+        Ok(())
+    );
+    assert_eq!(answered(b"HTTP/1.0 200 OK\r\n\r\nold, and ended by its connection").await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_provisional_answer_is_not_the_answer() {
+    assert!(answered(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 500 No\r\n\r\n").await.is_err());
+    assert_eq!(answered(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n").await, Ok(()));
+}
+
+fn https(verify: bool) -> Ask {
+    let (method, path) = ("GET".to_owned(), "/".to_owned());
+    Ask::Http { https: true, method, path, verify, any_status: false }
+}
+
+#[tokio::test]
+async fn https_towards_plain_http_says_so() {
+    for verify in [true, false] {
+        let serve = async |mut stream: TcpStream| {
+            stream.read_u8().await.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.ok();
+            hold(stream).await;
+        };
+        assert_eq!(meets(check(https(verify)), serve).await, Err("it does not speak TLS".to_owned()));
+    }
+    let said = meets(hasty(https(false)), hold).await.unwrap_err();
+    assert_eq!(said, "no TLS handshake within 150ms");
+}
+
+#[tokio::test]
+async fn an_unknown_certificate_fails_unless_it_is_to_be_passed_over() {
+    let Some(acceptor) = acceptor(&[b"http/1.1"]) else { return };
+    let serve = async |stream: TcpStream| {
+        let Ok(mut stream) = acceptor.accept(stream).await else { return };
+        stream.read_u8().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        stream.shutdown().await.ok();
+    };
+    assert_eq!(meets(check(https(false)), &serve).await, Ok(()));
+    let said = meets(check(https(true)), &serve).await.unwrap_err();
+    assert!(said.contains("is not trusted") && said.contains("SERVICE_CHECK_TLS_SKIP_VERIFY=true"), "{said}");
+}
+
+/// TLS with a certificate that nobody trusts; `None` where openssl is not installed.
+pub(super) fn acceptor(alpn: &[&[u8]]) -> Option<tokio_rustls::TlsAcceptor> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let made = std::process::Command::new("openssl")
+        .args(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=t"
+                .split(' '),
+        )
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .arg(path("key"))
+        .arg("-out")
+        .arg(path("cert"))
+        .output();
+    let made = match made {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        made => made.unwrap(),
+    };
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = |name| crate::tls::pem::contents(&path(name)).unwrap();
+    let chain = crate::tls::pem::certificates(&read("cert")).unwrap();
+    let key = crate::tls::pem::private_key(&read("key")).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Some(std::sync::Arc::new(config).into())
+}
