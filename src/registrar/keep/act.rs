@@ -1,0 +1,252 @@
+//! One action on one key, carried out.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::dirs;
+use crate::client::cluster::{AskError, Cluster, Delete, EtcdError, Get, Keys, Node, Set};
+
+/// How long one request may take.
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
+/// A key that changes under every look is left for later after so many.
+const LOOKS: usize = 4;
+const CHANGING: &str = "the key changes all the time";
+
+/// Key not found.
+pub(in crate::registrar) const NOT_FOUND: i64 = 100;
+/// Compare failed.
+pub(in crate::registrar) const OTHER: i64 = 101;
+/// What lies above the key is a file.
+pub(in crate::registrar) const NO_DIRECTORY: i64 = 104;
+/// Not a file.
+const DIRECTORY: i64 = 102;
+/// Key already exists.
+pub(in crate::registrar) const EXISTS: i64 = 105;
+/// The credentials do not reach this far.
+pub(in crate::registrar) const NO_RIGHT: i64 = 110;
+
+/// The keys behind `cluster`, for one request.
+pub(in crate::registrar) fn soon(cluster: &Cluster) -> Keys<'_> {
+    Keys::new(cluster, Some(Instant::now() + DEADLINE))
+}
+
+/// How to read what a write is to be decided by: a member that is behind would send it round in circles.
+pub(in crate::registrar) const NEWEST: Get = Get { recursive: false, sorted: false, quorum: true };
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    pub(super) key: String,
+    pub(super) value: String,
+    /// Seconds; `None`: for ever.
+    pub(super) ttl: Option<u64>,
+    /// Values that are ours to replace.
+    pub(super) mine: BTreeSet<String>,
+    /// Whether an earlier try of this life may have done it already.
+    pub(super) tried: bool,
+    pub(super) first: Step,
+}
+
+/// One request of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Create,
+    Swap(u64),
+    Renew(u64),
+    /// See what is there, and decide.
+    Look,
+}
+
+/// How a key came to stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    Added,
+    /// It had been there, and the store had lost it.
+    AddedAgain,
+    Changed,
+    Renewed,
+    /// It was there already, with the right value.
+    Found,
+}
+
+/// What became of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The value stands, last written at this index.
+    Stands { index: u64, how: How },
+    /// Somebody else's value stands there.
+    Taken { value: String },
+    /// Nothing of ours stands there any more.
+    Gone,
+    /// To be deleted, but somebody else's by now.
+    Successor,
+    /// The store says no.
+    Refused { why: String },
+    /// No answer; what the store did is unknown.
+    Failed(AskError),
+}
+
+/// Brings a value to stand, as far as it is ours to do.
+pub(super) async fn write(cluster: &Cluster, write: &Write) -> Outcome {
+    let (mut step, mut how) = (
+        write.first,
+        match write.first {
+            Step::Create | Step::Look => How::Added,
+            Step::Swap(_) => How::Changed,
+            Step::Renew(_) => How::Renewed,
+        },
+    );
+    let known = !matches!(write.first, Step::Create);
+    for _ in 0..LOOKS * 2 {
+        let (key, keys) = (write.key.as_bytes(), soon(cluster));
+        let answer = match step {
+            Step::Look => keys.get(key, NEWEST).await,
+            Step::Renew(guard) => match renewal(write, guard) {
+                Some(set) => keys.set(key, b"", &set).await,
+                None => keys.get(key, NEWEST).await,
+            },
+            Step::Create => {
+                let set = Set { exists: Some(false), ttl: write.ttl.unwrap_or(0), ..Set::default() };
+                keys.set(key, write.value.as_bytes(), &set).await
+            }
+            Step::Swap(guard) => {
+                let set = Set { previous_index: guard, ttl: write.ttl.unwrap_or(0), ..Set::default() };
+                keys.set(key, write.value.as_bytes(), &set).await
+            }
+        };
+        match answer {
+            Ok(event) if step == Step::Look || (matches!(step, Step::Renew(_)) && write.ttl.is_none()) => {
+                (step, how) = match seen(write, &event.node, how) {
+                    Seen::Go(step, how) => (step, how),
+                    Seen::End(outcome) => return outcome,
+                };
+            }
+            Ok(event) => return Outcome::Stands { index: event.node.modified, how },
+            Err(error) => match error.code() {
+                Some(EXISTS | OTHER) => step = Step::Look,
+                Some(NOT_FOUND) => {
+                    (step, how) = (Step::Create, if known { How::AddedAgain } else { How::Added });
+                }
+                _ => return refused_or_failed(error),
+            },
+        }
+    }
+    Outcome::Refused { why: CHANGING.to_owned() }
+}
+
+fn renewal(write: &Write, guard: u64) -> Option<Set> {
+    let ttl = write.ttl?;
+    Some(Set { refresh: true, exists: Some(true), previous_index: guard, ttl, ..Set::default() })
+}
+
+enum Seen {
+    Go(Step, How),
+    End(Outcome),
+}
+
+/// What a look at the key leads to.
+fn seen(write: &Write, node: &Node, how: How) -> Seen {
+    if node.dir {
+        return Seen::End(Outcome::Refused { why: "a directory is in the key's place".to_owned() });
+    }
+    if node.value == write.value {
+        let how = if how == How::Renewed || write.tried { how } else { How::Found };
+        return match write.ttl {
+            Some(_) => Seen::Go(Step::Renew(node.modified), how),
+            None => Seen::End(Outcome::Stands { index: node.modified, how }),
+        };
+    }
+    if write.mine.contains(&node.value) {
+        return Seen::Go(Step::Swap(node.modified), How::Changed);
+    }
+    Seen::End(Outcome::Taken { value: node.value.clone() })
+}
+
+/// Renews the lease of a key if it holds a value of ours.
+pub(super) async fn tend(cluster: &Cluster, key: &str, mine: &BTreeSet<String>, ttl: u64) -> Outcome {
+    for _ in 0..LOOKS {
+        let index = match soon(cluster).get(key.as_bytes(), NEWEST).await {
+            Ok(event) if !event.node.dir && mine.contains(&event.node.value) => event.node.modified,
+            Ok(_) => return Outcome::Successor,
+            Err(error) if matches!(error.code(), Some(NOT_FOUND | NO_DIRECTORY)) => return Outcome::Gone,
+            Err(error) => return refused_or_failed(error),
+        };
+        let set = Set { refresh: true, exists: Some(true), previous_index: index, ttl, ..Set::default() };
+        match soon(cluster).set(key.as_bytes(), b"", &set).await {
+            Ok(event) => return Outcome::Stands { index: event.node.modified, how: How::Renewed },
+            Err(error) if matches!(error.code(), Some(OTHER | NOT_FOUND)) => {}
+            Err(error) => return refused_or_failed(error),
+        }
+    }
+    Outcome::Refused { why: CHANGING.to_owned() }
+}
+
+/// Deletes a key that is as it was left, or holds a value of ours; then the directories that this empties, up to `prefix`.
+pub(super) async fn remove(
+    cluster: &Cluster,
+    key: &str,
+    guard: Option<u64>,
+    mine: &BTreeSet<String>,
+    prefix: &str,
+) -> Outcome {
+    let mut guard = guard;
+    for _ in 0..LOOKS {
+        let answer = match guard {
+            Some(index) => {
+                let how = Delete { previous_index: index, ..Delete::default() };
+                soon(cluster).delete(key.as_bytes(), &how).await.map(|_| None)
+            }
+            None => soon(cluster).get(key.as_bytes(), NEWEST).await.map(Some),
+        };
+        match answer {
+            Ok(None) => {
+                dirs::remove_empty(cluster, key, prefix).await;
+                return Outcome::Gone;
+            }
+            Ok(Some(event)) if !event.node.dir && mine.contains(&event.node.value) => {
+                guard = Some(event.node.modified);
+            }
+            Ok(Some(_)) => return Outcome::Successor,
+            Err(error) => match error.code() {
+                Some(OTHER) => guard = None,
+                Some(NOT_FOUND) => {
+                    dirs::remove_empty(cluster, key, prefix).await;
+                    return Outcome::Gone;
+                }
+                // A file lies where the directory was: whoever put it there deleted ours.
+                Some(NO_DIRECTORY) => return Outcome::Gone,
+                // A directory is nothing that we wrote.
+                Some(DIRECTORY) => return Outcome::Successor,
+                _ => return refused_or_failed(error),
+            },
+        }
+    }
+    Outcome::Refused { why: CHANGING.to_owned() }
+}
+
+fn refused_or_failed(error: AskError) -> Outcome {
+    match error {
+        AskError::Etcd(error) => Outcome::Refused { why: refusal(&error) },
+        error => Outcome::Failed(error),
+    }
+}
+
+/// Why the store says no, and what to do.
+pub(super) fn refusal(error: &EtcdError) -> String {
+    match error.code {
+        NO_RIGHT => "the store gives these credentials no right to the key: grant their role readwrite on it"
+            .to_owned(),
+        NO_DIRECTORY => {
+            format!("{} is a key in the store, where a directory is needed: delete it", error.cause)
+        }
+        DIRECTORY => format!("{} is a directory in the store: delete it", error.cause),
+        _ => format!("the store says {error}"),
+    }
+}
+
+/// An error as one line.
+pub(in crate::registrar) fn one_line(error: &AskError) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,58 @@
+//! What a keeper would do, said and not done.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::act::{NEWEST, NOT_FOUND, one_line, refusal, soon};
+use super::owned::{self, Reading};
+use super::{Keeping, Wanted};
+use crate::client::cluster::{AskError, Cluster, quoted};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// So many keys are read at once.
+const AT_ONCE: usize = 32;
+
+/// What would be written and deleted, a line a key, by key; keys that stand as they should have none.
+///
+/// # Errors
+/// The store cannot be asked, or does not let us look.
+pub(in crate::registrar) async fn difference(
+    cluster: &Cluster,
+    keeping: &Keeping,
+    wanted: &Wanted,
+) -> Result<Vec<String>, String> {
+    let list = match owned::read(cluster, keeping).await.map_err(|error| one_line(&error))? {
+        Reading::Ours { keys, .. } => keys,
+        Reading::Foreign { .. } | Reading::Refused { .. } => BTreeMap::new(),
+    };
+    let keys: BTreeSet<String> = wanted.keys.keys().chain(list.keys()).cloned().collect();
+    let reads = keys.into_iter().map(|key| async move {
+        match soon(cluster).get(key.as_bytes(), NEWEST).await {
+            Ok(event) if event.node.dir => Ok((key, Some(None))),
+            Ok(event) => Ok((key, Some(Some(event.node.value)))),
+            Err(AskError::Etcd(error)) if error.code == NOT_FOUND => Ok((key, None)),
+            Err(AskError::Etcd(error)) => Err(format!("{key}: {}", refusal(&error))),
+            Err(error) => Err(one_line(&error)),
+        }
+    });
+    let found: Vec<_> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+    let line = |(key, there): (String, Option<Option<String>>)| {
+        let claim = wanted.keys.get(&key).map(|claim| claim.value.as_str());
+        let mine = |value: &String| list.get(&key).is_some_and(|entry| entry.values.contains(value));
+        match (claim, there) {
+            (Some(claim), None) => Some(format!("would add {key} = {claim}")),
+            (Some(_), Some(None)) => Some(format!("somebody else's: {key} is a directory")),
+            (Some(claim), Some(Some(value))) if value == claim => None,
+            (Some(claim), Some(Some(value))) if mine(&value) => {
+                Some(format!("would replace {key} = {claim} (was {})", quoted(&value)))
+            }
+            (Some(claim), Some(Some(value))) => {
+                Some(format!("somebody else's: {key} = {}, wanted {claim}", quoted(&value)))
+            }
+            (None, Some(Some(value))) if mine(&value) && wanted.complete && !wanted.let_go.contains(&key) => {
+                Some(format!("would remove {key} = {value}"))
+            }
+            (None, _) => None,
+        }
+    };
+    Ok(found.into_iter().filter_map(line).collect())
+}

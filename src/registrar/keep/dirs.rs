@@ -1,0 +1,43 @@
+//! Directories that a removal left empty.
+
+use super::act::{NOT_FOUND, soon};
+use crate::client::cluster::{Cluster, Delete};
+use crate::key;
+
+/// Deletes the directories above `key` while they are empty, nearest first; never one at or above `prefix`, nor the root. A
+/// directory that cannot be deleted is left: it is in nobody's way, and the next removal tries again.
+pub(super) async fn remove_empty(cluster: &Cluster, key: &str, prefix: &str) {
+    for dir in removable(key, prefix) {
+        // Not recursive: the store itself sees to it that nothing is in there, also nothing that came this instant.
+        let how = Delete { dir: true, ..Delete::default() };
+        match soon(cluster).delete(dir.as_bytes(), &how).await {
+            Ok(_) => tracing::debug!("removed the empty directory {dir}"),
+            Err(error) if error.code() == Some(NOT_FOUND) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// The directories above `key` that may go, nearest first.
+fn removable<'k>(key: &'k str, prefix: &str) -> impl Iterator<Item = &'k str> {
+    key::ancestors(key).take_while(move |dir| !key::contains(dir, prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_the_prefix_nor_what_lies_above_it_nor_the_root_may_go() {
+        for (key, prefix, want) in [
+            ("/web/x", "/", vec!["/web"]),
+            ("/x", "/", vec![]),
+            ("/a/b/web/x", "/a/b", vec!["/a/b/web"]),
+            ("/a/b/x", "/a/b", vec![]),
+            ("/skydns/local/web/x", "/a", vec!["/skydns/local/web", "/skydns/local", "/skydns"]),
+            ("/ab/x", "/a", vec!["/ab"]),
+        ] {
+            assert_eq!(removable(key, prefix).collect::<Vec<_>>(), want, "{key} under {prefix}");
+        }
+    }
+}

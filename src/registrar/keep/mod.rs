@@ -1,0 +1,100 @@
+//! What of it stands in the store.
+//!
+//! Owns: the difference between the keys that should be and those that are ([`reconcile`]), leases and their renewal, the list
+//! of keys that are this node's, and being right again after a crash of either side.
+//! Promises: a key that somebody else wrote is neither replaced nor deleted; a renewal wakes no watcher; a key that the
+//! store lost is written again; a directory that a removal leaves empty goes too; a store that is away is tried for ever,
+//! with growing pauses.
+//! Leaves out: which keys there should be (`model`).
+
+pub(super) mod act;
+mod difference;
+mod dirs;
+mod ending;
+mod keeper;
+mod outcome;
+mod owned;
+mod reconcile;
+mod weather;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::board::Board;
+use super::settings::{Lease, OnExit};
+use crate::client::cluster::Cluster;
+use crate::stop::Stop;
+use keeper::Keeper;
+
+pub(super) use difference::difference;
+
+/// The keys that should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// By key.
+    pub(super) keys: BTreeMap<String, Claim>,
+    /// Keys that are no longer wanted but left to their leases rather than deleted.
+    pub(super) let_go: BTreeSet<String>,
+    /// Whether every container that was there at the start has been looked at: before that, a key of ours that nobody wants may
+    /// yet turn out to be wanted, and is not deleted.
+    pub(super) complete: bool,
+    /// The beginnings of the ids of containers of which it is not known how they are: what an earlier life left of theirs stays.
+    pub(super) unknown: BTreeSet<String>,
+}
+
+/// One key that should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) value: String,
+    /// The container's id.
+    pub(super) container: String,
+    /// The service's id, for the log.
+    pub(super) service: String,
+}
+
+/// What a keeper needs to know.
+#[derive(Clone, Debug)]
+pub(super) struct Keeping {
+    /// The name of this node. Two keepers that live at once share it only if they want the same keys: each takes what the list
+    /// under this name says and nobody wants for what a crash left. A keeper of one container has a name of its own.
+    pub(super) node: String,
+    /// What tells this registrar's keys from those of others on its node: another prefix, another engine, a sidecar.
+    pub(super) scope: String,
+    /// Whether a living registrar of this node's name can be told by its record.
+    pub(super) publishes: bool,
+    /// What tells this host from another one that took the same name.
+    pub(super) host: String,
+    pub(super) lease: Lease,
+    pub(super) on_exit: OnExit,
+    /// Tries of the store at start; `None`: for ever.
+    pub(super) attempts: Option<u32>,
+    pub(super) pause: std::time::Duration,
+    /// The directory of all keys, clean; neither it nor what lies above it is ever removed. `/` for none.
+    pub(super) prefix: String,
+}
+
+/// Keeps the store as `wanted` says until the stop.
+///
+/// # Errors
+/// The store was tried as often as it was to be, and never answered.
+pub(super) async fn keep(
+    cluster: Arc<Cluster>,
+    keeping: Keeping,
+    mut wanted: watch::Receiver<Wanted>,
+    board: Arc<Board>,
+    stop: Stop,
+) -> Result<(), String> {
+    let mut keeper = Keeper::new(cluster, keeping, board);
+    tokio::select! {
+        begun = keeper.begin() => begun?,
+        () = stop.wait() => return Ok(()),
+    }
+    keeper.run(&mut wanted, &stop).await;
+    keeper.end(&mut wanted).await;
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! What became of an action, noted down and told.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::act::{How, Outcome, Write};
+use super::keeper::{Done, Keeper};
+use super::owned::{Entry, Ledger, Reading, Writing};
+use super::reconcile::{Held, Standing};
+use crate::client::cluster::{AskError, quoted};
+use crate::registrar::board::Count;
+
+/// A key that is somebody else's is tried again after this, or sooner where leases are renewed more often.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Keys without a lease are looked at this often: a store that came back from a backup says nothing of what it lost.
+const LOOK: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
+/// No more of somebody else's value is shown.
+const SHOWN: usize = 100;
+
+impl Keeper {
+    pub(super) fn finish(&mut self, done: Done) {
+        match done {
+            Done::Written { write, outcome, sent } => self.written(&write, outcome, sent),
+            Done::Removed { key, outcome } => self.removed(&key, outcome),
+            Done::Tended { key, outcome, sent } => self.tended(&key, outcome, sent),
+            Done::ListRead(result) => {
+                (self.listing, self.list_at) = (false, None);
+                match result {
+                    Ok(reading) => {
+                        self.weather.answered(&self.board);
+                        self.list_read(reading);
+                    }
+                    Err(error) => self.failed(&error, None),
+                }
+            }
+            Done::ListWritten { keys, result } => self.list_written(keys, result),
+            Done::Pinged(None) => self.weather.answered(&self.board),
+            Done::Pinged(Some(error)) => self.failed(&error, None),
+        }
+    }
+
+    /// The store gave no answer; `key` is where the next try does not begin.
+    fn failed(&mut self, error: &AskError, key: Option<&str>) {
+        self.weather.failed(error, &self.board);
+        self.stuck = key.map(str::to_owned);
+    }
+
+    fn answered(&mut self) {
+        self.weather.answered(&self.board);
+        self.stuck = None;
+    }
+
+    fn written(&mut self, write: &Write, outcome: Outcome, sent: Instant) {
+        let Write { key, value, .. } = write;
+        self.busy.remove(key);
+        if !matches!(outcome, Outcome::Failed(_)) {
+            self.answered();
+        }
+        match outcome {
+            Outcome::Stands { index, how } => self.stands(key, value, index, how, sent),
+            Outcome::Taken { value: theirs } => {
+                self.count(Count::Conflicts);
+                let shown: String = theirs.chars().take(SHOWN).collect();
+                let why = format!("held by somebody else with value {}", quoted(&shown));
+                self.blocked(key, value, why);
+                if let Some(held) = self.held.get_mut(key) {
+                    held.mine.clear();
+                }
+                self.list_at = None;
+            }
+            Outcome::Refused { why } => self.blocked(key, value, why),
+            Outcome::Failed(error) => {
+                self.failed(&error, Some(key));
+                let Some(held) = self.held.get_mut(key) else { return };
+                let now = Instant::now();
+                match &held.standing {
+                    // The renewal may have gone through; its next try finds out. The value is the same either way.
+                    Standing::Kept { value: kept, .. } if kept == value => {}
+                    // What was said of it is not said again.
+                    Standing::Blocked { .. } => held.due = now,
+                    _ => {
+                        held.standing = Standing::Unknown;
+                        self.tell(key, false, "the store cannot be asked");
+                    }
+                }
+            }
+            // Not of a write.
+            Outcome::Gone | Outcome::Successor => {}
+        }
+    }
+
+    fn stands(&mut self, key: &str, value: &str, index: u64, how: How, sent: Instant) {
+        let due = sent + self.period(key);
+        let Some(held) = self.held.get_mut(key) else { return };
+        if held.mine.len() != 1 {
+            self.list_at = None;
+        }
+        held.mine = [value.to_owned()].into();
+        held.standing = Standing::Kept { value: value.to_owned(), index };
+        held.due = due;
+        let Held { id, service, .. } = held.clone();
+        match how {
+            How::Added => tracing::info!("added: {id} {service}"),
+            How::AddedAgain => tracing::warn!("added again: {id} {service} (the store had lost {key})"),
+            How::Changed => tracing::info!("changed: {id} {service}"),
+            How::Renewed => tracing::debug!("refreshed: {id} {service}"),
+            How::Found => tracing::info!("found: {id} {service} (the key was there already)"),
+        }
+        self.count(match how {
+            How::Added | How::Changed => Count::Added,
+            How::AddedAgain => Count::Recreated,
+            How::Renewed | How::Found => Count::Refreshed,
+        });
+        self.tell(key, true, "");
+    }
+
+    /// Somebody is in the way: said once, tried again for ever.
+    fn blocked(&mut self, key: &str, wish: &str, why: String) {
+        self.tell(key, false, &why);
+        let due = Instant::now() + self.again();
+        let Some(held) = self.held.get_mut(key) else { return };
+        held.due = due;
+        let said = matches!(&held.standing, Standing::Blocked { why: said, .. } if *said == why);
+        if !said {
+            let Held { id, service, .. } = &*held;
+            tracing::error!("{id} {service}: the key {key} is left as it is: {why}");
+        }
+        held.standing = Standing::Blocked { wish: wish.to_owned(), why };
+    }
+
+    fn removed(&mut self, key: &str, outcome: Outcome) {
+        self.busy.remove(key);
+        if !matches!(outcome, Outcome::Failed(_)) {
+            self.answered();
+        }
+        match outcome {
+            Outcome::Gone | Outcome::Successor => {
+                self.list_at = None;
+                self.board.key(key, None);
+                let Some(Held { id, service, .. }) = self.held.remove(key) else { return };
+                if outcome == Outcome::Gone {
+                    self.count(Count::Removed);
+                    tracing::info!("removed: {id} {service}");
+                } else {
+                    tracing::warn!("left alone: {id} {service}: the key {key} is somebody else's by now");
+                }
+            }
+            Outcome::Refused { why } => self.blocked(key, "", why),
+            Outcome::Failed(error) => {
+                self.failed(&error, Some(key));
+                if let Some(held) = self.held.get_mut(key) {
+                    // Whether it is gone is unknown, also when somebody wants it back meanwhile.
+                    held.standing = Standing::Unknown;
+                }
+            }
+            // Not of a removal.
+            Outcome::Stands { .. } | Outcome::Taken { .. } => {}
+        }
+    }
+
+    fn tended(&mut self, key: &str, outcome: Outcome, sent: Instant) {
+        self.busy.remove(key);
+        if !matches!(outcome, Outcome::Failed(_)) {
+            self.answered();
+        }
+        let due = sent + self.period(key);
+        match outcome {
+            Outcome::Stands { .. } => self.count(Count::Refreshed),
+            Outcome::Gone | Outcome::Successor => {
+                // Nobody asked for it in this life, so there is nothing to be told.
+                self.held.remove(key);
+                self.list_at = None;
+            }
+            Outcome::Failed(error) => return self.failed(&error, Some(key)),
+            Outcome::Refused { why } => tracing::warn!("cannot renew the lease of {key}: {why}"),
+            // Not of this.
+            Outcome::Taken { .. } => {}
+        }
+        if let Some(held) = self.held.get_mut(key) {
+            held.due = due;
+        }
+    }
+
+    pub(super) fn list_read(&mut self, reading: Reading) {
+        let now = Instant::now();
+        self.list_at = None;
+        self.ledger = match reading {
+            Reading::Ours { index, keys } => {
+                // Of another host until now: what it left is looked after as what an earlier life left.
+                if std::mem::take(&mut self.foreign_said) {
+                    self.adopt(&keys);
+                }
+                Ledger::Ours { index, written: keys, at: now, stale: None }
+            }
+            Reading::Foreign { host } => {
+                if !std::mem::replace(&mut self.foreign_said, true) {
+                    tracing::error!(
+                        "another host ({host}), or this one before a reboot just now, uses the node name {}: give each host a \
+                         name of its own with --node-name; until then no list of this node's keys is kept, and after a crash they are left to \
+                         their leases",
+                        self.keeping.node
+                    );
+                }
+                Ledger::Foreign { from: now + self.again() }
+            }
+            Reading::Refused { why } => self.without_list(&why),
+        };
+    }
+
+    fn without_list(&self, why: &str) -> Ledger {
+        let place = super::owned::place(&self.keeping);
+        tracing::warn!(
+            "no list of this node's keys is kept at {place}, so that after a crash they are left to their leases: {why}"
+        );
+        Ledger::Off
+    }
+
+    fn list_written(&mut self, keys: BTreeMap<String, Entry>, result: Result<Writing, AskError>) {
+        let now = Instant::now();
+        (self.listing, self.list_at) = (false, None);
+        match result {
+            Ok(Writing::Done { index }) => {
+                self.ledger = Ledger::Ours { index: Some(index), written: keys, at: now, stale: None };
+            }
+            Ok(Writing::Changed) => self.ledger = Ledger::Unread { from: now },
+            Ok(Writing::Refused { why }) => self.ledger = self.without_list(&why),
+            Err(error) => return self.failed(&error, None),
+        }
+        self.answered();
+    }
+
+    /// How long a key is left alone that could not be written.
+    fn again(&self) -> Duration {
+        if self.keeping.lease.ttl.is_some() { self.keeping.lease.refresh.min(AGAIN) } else { AGAIN }
+    }
+
+    /// From one renewal of a key to the next: each key has its own, so that they do not all come together.
+    fn period(&self, key: &str) -> Duration {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((key, &self.keeping.node));
+        let share = 0.8 + 0.2 * (hash % 1_000) as f64 / 1_000.0;
+        let period = if self.keeping.lease.ttl.is_some() { self.keeping.lease.refresh } else { LOOK };
+        period.mul_f64(share)
+    }
+}

@@ -1,0 +1,113 @@
+//! Keepers before a store of this program's own, in the same process, behind a door that loses requests and answers.
+
+mod crash;
+mod faults;
+mod node;
+mod plain;
+mod reconciling;
+mod rivals;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{Claim, Keeping, Wanted, keep};
+use crate::registrar::board::{Board, ContainerStatus, ServiceStatus};
+use crate::registrar::settings::{Lease, OnExit};
+use crate::stop::Stop;
+use store::Store;
+
+/// A keeper at work.
+struct Running {
+    wanted: watch::Sender<Wanted>,
+    board: Arc<Board>,
+    stop: Stop,
+    tasks: JoinSet<Result<(), String>>,
+}
+
+fn keeping() -> Keeping {
+    Keeping {
+        node: "h1".into(),
+        host: "machine-1".into(),
+        lease: Lease { ttl: Some(Duration::from_secs(2)), refresh: Duration::from_millis(300) },
+        on_exit: OnExit::Keep,
+        attempts: None,
+        pause: Duration::from_millis(10),
+        prefix: "/".into(),
+        scope: "s".into(),
+        publishes: true,
+    }
+}
+
+/// The wish for these keys and values, after everything was looked at.
+fn wish(keys: &[(&str, &str)]) -> Wanted {
+    let claim = |value: &str| Claim {
+        value: value.to_owned(),
+        container: "5cf7dd974939aaaaaaaa".into(),
+        service: "nginx".into(),
+    };
+    Wanted {
+        keys: keys.iter().map(|(key, value)| ((*key).to_owned(), claim(value))).collect(),
+        complete: true,
+        ..Wanted::default()
+    }
+}
+
+impl Running {
+    fn start(store: &Store, keeping: Keeping, first: Wanted) -> Self {
+        let (wanted, listen) = watch::channel(first);
+        let (board, stop) = (Arc::new(Board::new()), Stop::new());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keep(store.cluster(), keeping, listen, Arc::clone(&board), stop.clone()));
+        Self { wanted, board, stop, tasks }
+    }
+
+    fn wish(&self, keys: &[(&str, &str)]) {
+        self.wanted.send_replace(wish(keys));
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        let metrics = self.board.metrics();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("retune_register_{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+    }
+
+    /// Whether a key is held, and why not.
+    fn kept(&self, key: &str) -> Option<(bool, String)> {
+        let service = ServiceStatus { key: key.to_owned(), ..ServiceStatus::default() };
+        let container = ContainerStatus { services: vec![service], ..ContainerStatus::default() };
+        self.board.write(|status| status.containers = vec![container]);
+        let kept = self.board.status().containers.remove(0).services.remove(0).kept?;
+        Some((kept.held, kept.why))
+    }
+
+    /// Stops it in good order.
+    async fn end(mut self) -> Result<(), String> {
+        self.stop.request();
+        self.tasks.join_next().await.unwrap().unwrap()
+    }
+
+    /// As a SIGKILL would.
+    async fn crash(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Waits until it is so, and fails when it does not become so.
+async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("after 20 s still not: {what}");
+}
+
+fn map(keys: &[(&str, &str)]) -> BTreeMap<String, String> {
+    keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}

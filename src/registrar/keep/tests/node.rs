@@ -1,0 +1,133 @@
+//! The record of a node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::store::{Door, Store};
+use super::until;
+use crate::placement::{Image, Node};
+use crate::registrar::board::Board;
+use crate::registrar::node;
+use crate::registrar::settings::{Lease, OnExit};
+use crate::stop::Stop;
+
+const PLACE: &str = "/_retune/nodes/h1";
+
+struct Publisher {
+    facts: watch::Sender<Option<Node>>,
+    stop: Stop,
+    tasks: JoinSet<Result<(), String>>,
+}
+
+fn fact(cpus: i64) -> Option<Node> {
+    Some(Node { name: "h1".into(), cpus, ..Node::default() })
+}
+
+impl Publisher {
+    fn start(store: &Store, host: &str, first: Option<Node>) -> Self {
+        let (facts, listen) = watch::channel(first);
+        let (stop, mut tasks) = (Stop::new(), JoinSet::new());
+        let lease = Lease { ttl: Some(Duration::from_secs(2)), refresh: Duration::from_millis(300) };
+        let board = Arc::new(Board::new());
+        tasks.spawn(node::publish(
+            store.cluster(),
+            host.into(),
+            (lease, OnExit::Remove),
+            listen,
+            board,
+            stop.clone(),
+        ));
+        Self { facts, stop, tasks }
+    }
+
+    async fn end(mut self) {
+        self.stop.request();
+        self.tasks.join_next().await.unwrap().unwrap().unwrap();
+    }
+}
+
+fn stands(store: &Store, what: &str) -> bool {
+    store.value(PLACE).is_some_and(|record| record.contains(what))
+}
+
+#[tokio::test]
+async fn a_record_stands_under_its_lease_follows_the_facts_and_goes_at_the_end() {
+    let store = Store::new();
+    let publisher = Publisher::start(&store, "machine-1", None);
+    publisher.facts.send_replace(fact(1));
+    until("it stands", || stands(&store, "\"cpus\":1")).await;
+    let record: Node = serde_json::from_str(&store.value(PLACE).unwrap()).unwrap();
+    assert_eq!(Some(record), fact(1), "whoever chooses reads it as it is");
+    assert!(stands(&store, "\"host\":\"machine-1\""));
+    let first = store.get(PLACE).await.node;
+    let keys = store.keys();
+    let watch = keys.next(PLACE.as_bytes(), first.modified + 1, false);
+    assert!(tokio::time::timeout(Duration::from_secs(3), watch).await.is_err(), "a renewal woke a watcher");
+    assert!(store.get(PLACE).await.node.ttl >= 1);
+    for cpus in 2..10 {
+        publisher.facts.send_replace(fact(cpus));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    until("the last stands", || stands(&store, "\"cpus\":9")).await;
+    let writes = store.seen().iter().filter(|request| request.contains("cpus%22%3A")).count();
+    assert!(writes <= 3, "{writes} writes of one second's changes");
+    store.delete("/_retune").await;
+    until("it stands again", || stands(&store, "\"cpus\":9")).await;
+    publisher.end().await;
+    assert!(!store.has(PLACE));
+}
+
+#[tokio::test]
+async fn the_record_of_another_host_that_lives_is_not_overwritten_and_a_dead_ones_is() {
+    let store = Store::new();
+    let first = Publisher::start(&store, "machine-1", fact(1));
+    until("the first stands", || stands(&store, "machine-1")).await;
+    let second = Publisher::start(&store, "machine-2", fact(2));
+    until("the second looked", || store.seen().iter().any(|request| request.starts_with("GET"))).await;
+    second.facts.send_replace(fact(3));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(stands(&store, "machine-1"));
+    first.end().await;
+    until("the second stands", || stands(&store, "machine-2")).await;
+    // One of our own, from before a crash, is written over.
+    let third = Publisher::start(&store, "machine-2", fact(4));
+    until("the third stands", || stands(&store, "\"cpus\":4")).await;
+    third.end().await;
+    drop(second);
+}
+
+#[tokio::test]
+async fn lost_answers_and_an_outage_end_with_the_last_facts_and_a_long_record_lacks_images() {
+    let store = Store::new();
+    let mut count = 0;
+    store.guard(move |_| {
+        count += 1;
+        if count % 3 == 0 {
+            Door::LoseAnswer
+        } else if count < 8 {
+            Door::LoseRequest
+        } else {
+            Door::Open
+        }
+    });
+    let publisher = Publisher::start(&store, "machine-1", fact(1));
+    until("it stands", || stands(&store, "\"cpus\":1")).await;
+    let images = (0..30_000).map(|number| Image { id: format!("{number:064}"), tags: Vec::new() }).collect();
+    publisher.facts.send_replace(fact(2).map(|node| Node { images, ..node }));
+    until("it stands", || stands(&store, "\"cpus\":2")).await;
+    assert!(stands(&store, "\"images\":[]"));
+    store.open();
+    publisher.end().await;
+    assert!(!store.has(PLACE));
+}
+
+#[test]
+fn a_name_is_one_segment() {
+    for (name, want) in [("h1", "h1"), ("a/b", "a_b"), ("..", "__"), (".", "_"), ("", "_"), ("a b%", "a b%")]
+    {
+        assert_eq!(node::segment(name), want);
+    }
+}

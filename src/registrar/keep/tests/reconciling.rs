@@ -1,0 +1,245 @@
+//! The pure difference, by table and by random walk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::time::Instant;
+
+use super::super::Wanted;
+use super::super::reconcile::{Action, Held, Standing, reconcile};
+use super::wish;
+
+fn held(standing: Standing, mine: &[&str], due: Instant) -> Held {
+    let mine = mine.iter().map(|value| (*value).to_owned()).collect();
+    Held { standing, mine, due, before: false, left: None, id: String::new(), service: String::new() }
+}
+
+fn kept(value: &str) -> Standing {
+    Standing::Kept { value: value.into(), index: 7 }
+}
+
+fn blocked(wish: &str) -> Standing {
+    Standing::Blocked { wish: wish.into(), why: String::new() }
+}
+
+#[test]
+fn each_standing_under_each_wish_leads_to_its_one_action() {
+    let now = Instant::now();
+    let (past, later) = (now, now + Duration::from_secs(1));
+    let key = || "/k".to_owned();
+    let create = Some(Action::Create { key: key() });
+    let forget = Some(Action::Forget { key: key() });
+    let look = Some(Action::Remove { key: key(), guard: None });
+    for (what, wished, standing, mine, due, want) in [
+        ("new", Some("1"), None, vec![], past, create.clone()),
+        ("as wished", Some("1"), Some(kept("1")), vec!["1"], later, None),
+        ("due", Some("1"), Some(kept("1")), vec!["1"], past, Some(Action::Renew { key: key(), guard: 7 })),
+        (
+            "other",
+            Some("2"),
+            Some(kept("1")),
+            vec!["1"],
+            later,
+            Some(Action::Replace { key: key(), guard: 7 }),
+        ),
+        ("unknown", Some("1"), Some(Standing::Unknown), vec!["1"], later, create.clone()),
+        ("blocked", Some("1"), Some(blocked("1")), vec![], later, None),
+        ("blocked, due", Some("1"), Some(blocked("1")), vec![], past, create.clone()),
+        ("blocked, other", Some("2"), Some(blocked("1")), vec![], later, create),
+        (
+            "unwanted",
+            None,
+            Some(kept("1")),
+            vec!["1"],
+            later,
+            Some(Action::Remove { key: key(), guard: Some(7) }),
+        ),
+        ("unwanted, unknown", None, Some(Standing::Unknown), vec!["1"], later, look.clone()),
+        ("unwanted, theirs", None, Some(blocked("1")), vec![], later, forget),
+        ("unwanted, refused", None, Some(blocked("1")), vec!["1"], later, None),
+        ("unwanted, refused, due", None, Some(blocked("1")), vec!["1"], past, look),
+    ] {
+        let wanted = wished.map_or_else(|| wish(&[]), |value| wish(&[("/k", value)]));
+        let known = standing.map(|standing| (key(), held(standing, &mine, due)));
+        let actions = reconcile(&wanted, &known.into_iter().collect(), now);
+        assert_eq!(actions, want.into_iter().collect::<Vec<_>>(), "{what}");
+    }
+}
+
+#[test]
+fn an_earlier_lifes_key_goes_only_when_everything_was_looked_at_and_one_let_go_never() {
+    let now = Instant::now();
+    let before = Held { before: true, ..held(Standing::Unknown, &["1"], now) };
+    let known: BTreeMap<_, _> = [("/k".to_owned(), before)].into();
+    let early = Wanted { complete: false, ..wish(&[]) };
+    assert_eq!(reconcile(&early, &known, now), [Action::Tend { key: "/k".into() }]);
+    assert_eq!(reconcile(&early, &known, now.checked_sub(Duration::from_secs(1)).unwrap()), []);
+    assert_eq!(reconcile(&wish(&[]), &known, now), [Action::Remove { key: "/k".into(), guard: None }]);
+    let let_go = Wanted { let_go: ["/k".to_owned()].into(), ..wish(&[]) };
+    assert_eq!(reconcile(&let_go, &known, now), [Action::Leave { key: "/k".into() }]);
+    let left: BTreeMap<_, _> =
+        known.into_iter().map(|(key, held)| (key, Held { left: Some(now), ..held })).collect();
+    assert_eq!(reconcile(&let_go, &left, now), [Action::Forget { key: "/k".into() }]);
+    assert_eq!(reconcile(&wish(&[]), &left, now.checked_sub(Duration::from_secs(1)).unwrap()), []);
+    assert_eq!(
+        reconcile(&wish(&[("/k", "1")]), &left, now),
+        [Action::Create { key: "/k".into() }],
+        "a container that came back has its key again"
+    );
+}
+
+#[test]
+fn what_an_earlier_life_left_of_a_container_that_cannot_be_looked_at_stays() {
+    let now = Instant::now();
+    let before = Held { before: true, id: "aaaabbbbcccc".into(), ..held(Standing::Unknown, &["1"], now) };
+    let known: BTreeMap<_, _> = [("/k".to_owned(), before)].into();
+    let unknown = Wanted { unknown: ["aaaabbbbcccc".to_owned()].into(), ..wish(&[]) };
+    assert_eq!(reconcile(&unknown, &known, now), [Action::Tend { key: "/k".into() }]);
+}
+
+#[test]
+fn a_renewal_that_is_late_goes_before_new_keys() {
+    let now = Instant::now();
+    let long_ago = now.checked_sub(Duration::from_secs(5)).unwrap();
+    let known =
+        [("/y", now), ("/z", long_ago)].map(|(key, due)| (key.to_owned(), held(kept("1"), &["1"], due)));
+    let actions = reconcile(&wish(&[("/a", "1"), ("/y", "1"), ("/z", "1")]), &known.into(), now);
+    let keys: Vec<_> = actions.iter().map(Action::key).collect();
+    assert_eq!(keys, ["/z", "/a", "/y"]);
+}
+
+#[test]
+fn what_consumers_see_comes_before_renewals() {
+    let now = Instant::now();
+    let known = [("/a", kept("1")), ("/b", kept("1")), ("/z", kept("1"))]
+        .map(|(key, standing)| (key.to_owned(), held(standing, &["1"], now)));
+    let actions = reconcile(&wish(&[("/a", "1"), ("/b", "2"), ("/c", "1")]), &known.into(), now);
+    let keys: Vec<_> = actions.iter().map(Action::key).collect();
+    assert_eq!(keys, ["/b", "/c", "/z", "/a"]);
+}
+
+/// A store in a map, and a keeper's memory of it; each request may fail before or after it is done.
+#[derive(Default)]
+struct Model {
+    store: BTreeMap<String, (String, u64)>,
+    held: BTreeMap<String, Held>,
+    index: u64,
+}
+
+impl Model {
+    fn put(&mut self, key: &str, value: &str) -> u64 {
+        self.index += 1;
+        self.store.insert(key.to_owned(), (value.to_owned(), self.index));
+        self.index
+    }
+
+    /// What the store does for `action`, and what is remembered of it; `heard`: whether the answer came.
+    fn act(&mut self, wanted: &Wanted, action: &Action, now: Instant, heard: bool) {
+        let key = action.key().to_owned();
+        match action {
+            Action::Forget { .. } => {
+                self.held.remove(&key);
+            }
+            Action::Remove { guard, .. } => {
+                let known = &self.held[&key];
+                let theirs = self
+                    .store
+                    .get(&key)
+                    .is_some_and(|(value, index)| Some(*index) != *guard && !known.mine.contains(value));
+                if !theirs {
+                    self.store.remove(&key);
+                }
+                if heard {
+                    self.held.remove(&key);
+                } else if let Some(known) = self.held.get_mut(&key) {
+                    known.standing = Standing::Unknown;
+                }
+            }
+            Action::Tend { .. } | Action::Leave { .. } => {
+                unreachable!("everything was looked at in these walks, and nothing let go")
+            }
+            Action::Create { .. } | Action::Replace { .. } | Action::Renew { .. } => {
+                let value = wanted.keys[&key].value.clone();
+                let fresh = held(Standing::Unknown, &[], now);
+                let mut known = self.held.get(&key).cloned().unwrap_or(fresh);
+                let mine = known.mine.clone();
+                known.mine.insert(value.clone());
+                let free =
+                    self.store.get(&key).is_none_or(|(there, _)| *there == value || mine.contains(there));
+                let index = if free { self.put(&key, &value) } else { 0 };
+                if !heard {
+                    if !matches!(&known.standing, Standing::Kept { value: kept, .. } if *kept == value) {
+                        known.standing = Standing::Unknown;
+                    }
+                } else if free {
+                    known.mine = BTreeSet::from([value.clone()]);
+                    known.standing = Standing::Kept { value, index };
+                    known.due = now + Duration::from_secs(6);
+                } else {
+                    known.mine.clear();
+                    known.standing = Standing::Blocked { wish: value, why: String::new() };
+                    known.due = now + Duration::from_secs(5);
+                }
+                self.held.insert(key, known);
+            }
+        }
+    }
+}
+
+#[test]
+fn by_any_walk_the_store_comes_to_be_as_wished_and_nobody_elses_key_is_touched() {
+    for seed in 0..300 {
+        let (mut dice, mut model) = (StdRng::seed_from_u64(seed), Model::default());
+        let (mut now, mut wanted) = (Instant::now(), wish(&[]));
+        let mut theirs = BTreeMap::new();
+        for _ in 0..60 {
+            let mut keys = Vec::new();
+            for key in 0..5 {
+                if dice.random_range(0..2) == 0 {
+                    keys.push((format!("/{key}"), dice.random_range(0..3).to_string()));
+                }
+            }
+            if dice.random_range(0..3) == 0 {
+                wanted =
+                    wish(&keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect::<Vec<_>>());
+            }
+            let key = format!("/{}", dice.random_range(0..5));
+            match dice.random_range(0..12) {
+                0 => {
+                    model.put(&key, "theirs");
+                    theirs.insert(key, "theirs".to_owned());
+                }
+                1 => {
+                    model.store.remove(&key);
+                    theirs.remove(&key);
+                }
+                _ => {}
+            }
+            for action in reconcile(&wanted, &model.held, now) {
+                // Done and heard of, done and not heard of, or not done.
+                match dice.random_range(0..4) {
+                    0 => model.act(&wanted, &action, now, false),
+                    1 => {}
+                    _ => model.act(&wanted, &action, now, true),
+                }
+            }
+            for (key, value) in &theirs {
+                assert_eq!(model.store.get(key).map(|(value, _)| value), Some(value), "seed {seed}: {key}");
+            }
+            now += Duration::from_secs(1);
+        }
+        for _ in 0..3 {
+            now += Duration::from_secs(10);
+            for action in reconcile(&wanted, &model.held, now) {
+                model.act(&wanted, &action, now, true);
+            }
+        }
+        let stands: BTreeMap<_, _> = model.store.into_iter().map(|(key, (value, _))| (key, value)).collect();
+        let mut want: BTreeMap<_, _> =
+            wanted.keys.into_iter().map(|(key, claim)| (key, claim.value)).collect();
+        want.extend(theirs);
+        assert_eq!(stands, want, "seed {seed}");
+    }
+}

@@ -1,0 +1,246 @@
+//! A store in this process behind a door that can be told to misbehave.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use crate::api;
+use crate::client::Trust;
+use crate::client::cluster::{Cluster, Delete, Event, Get, Keys, Options, Set};
+use crate::consensus::Handle;
+use crate::keyspace::{Kind, View};
+use crate::stop::Stop;
+
+/// What the door does with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    Open,
+    /// The store does it, and nobody hears of it.
+    LoseAnswer,
+    /// The store never sees it.
+    LoseRequest,
+    /// The store never sees it, and nobody says so for a while.
+    Hang(Duration),
+    /// Somebody else answers.
+    Say(u16, String),
+}
+
+type Guard = Box<dyn FnMut(&str) -> Door + Send>;
+
+pub(super) struct Store {
+    url: String,
+    direct: Arc<Cluster>,
+    handle: Handle,
+    guard: Arc<Mutex<Guard>>,
+    seen: Arc<Mutex<Vec<String>>>,
+    stop: Stop,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop.request();
+    }
+}
+
+fn cluster(url: &str) -> Arc<Cluster> {
+    let seconds = Duration::from_secs(5);
+    let options = Options {
+        endpoints: vec![url.to_owned()],
+        trust: Trust::default(),
+        login: None,
+        timeout: seconds,
+        dial: seconds,
+        trace: None,
+    };
+    Arc::new(Cluster::new(options).unwrap())
+}
+
+impl Store {
+    pub(super) fn new() -> Self {
+        let (handle, stop) = (Handle::in_memory(), Stop::new());
+        let (told, tell) = mpsc::channel();
+        let (serving, stopping) = (handle.clone(), stop.clone());
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            runtime.unwrap().block_on(async {
+                let settings = api::Settings {
+                    listen_client_urls: vec!["http://127.0.0.1:0".into()],
+                    ..api::Settings::default()
+                };
+                let server = api::Server::bind(&settings).unwrap();
+                serving.ready().await;
+                told.send(server.client_urls().remove(0)).unwrap();
+                server.run(serving, api::Info::default(), stopping).await.unwrap();
+            });
+        });
+        let inner = tell.recv_timeout(Duration::from_secs(60)).expect("a store that starts");
+        let guard: Arc<Mutex<Guard>> = Arc::new(Mutex::new(Box::new(|_| Door::Open)));
+        let seen = Arc::<Mutex<Vec<String>>>::default();
+        let url = door(inner.strip_prefix("http://").unwrap().parse().unwrap(), &guard, &seen);
+        Self { url, direct: cluster(&inner), handle, guard, seen, stop }
+    }
+
+    /// A client that goes through the door.
+    pub(super) fn cluster(&self) -> Arc<Cluster> {
+        cluster(&self.url)
+    }
+
+    /// What the door does from now on with requests such as `PUT /v2/keys/a?prevExist=false value=1`.
+    pub(super) fn guard(&self, guard: impl FnMut(&str) -> Door + Send + 'static) {
+        *self.guard.lock().unwrap() = Box::new(guard);
+    }
+
+    pub(super) fn open(&self) {
+        self.guard(|_| Door::Open);
+    }
+
+    /// Every request that came to the door.
+    pub(super) fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub(super) fn keys(&self) -> Keys<'_> {
+        Keys::new(&self.direct, None)
+    }
+
+    pub(super) async fn set(&self, key: &str, value: &str) {
+        self.keys().set(key.as_bytes(), value.as_bytes(), &Set::default()).await.unwrap();
+    }
+
+    pub(super) async fn delete(&self, key: &str) {
+        let how = Delete { recursive: true, ..Delete::default() };
+        self.keys().delete(key.as_bytes(), &how).await.unwrap();
+    }
+
+    pub(super) async fn get(&self, key: &str) -> Event {
+        self.keys().get(key.as_bytes(), Get::default()).await.unwrap()
+    }
+
+    pub(super) fn value(&self, key: &str) -> Option<String> {
+        self.handle.view(|space| {
+            let value = space.get(key.as_bytes()).ok()?.value()?.to_vec();
+            Some(String::from_utf8(value).unwrap())
+        })
+    }
+
+    /// Whether there is a key or a directory.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.handle.view(|space| space.get(key.as_bytes()).is_ok())
+    }
+
+    pub(super) fn index(&self) -> u64 {
+        self.handle.view(|space| space.index())
+    }
+
+    /// Every key that is not hidden.
+    pub(super) fn all(&self) -> BTreeMap<String, String> {
+        fn gather(view: View<'_>, at: &str, found: &mut BTreeMap<String, String>) {
+            for (name, child) in view.children() {
+                let name = String::from_utf8_lossy(name);
+                if name.starts_with('_') {
+                    continue;
+                }
+                let key = format!("{at}/{name}");
+                match child.kind() {
+                    Kind::Dir => gather(child, &key, found),
+                    Kind::File => {
+                        let value = child.value().map(|value| String::from_utf8_lossy(value).into_owned());
+                        found.insert(key, value.unwrap_or_default());
+                    }
+                }
+            }
+        }
+        self.handle.view(|space| {
+            let mut found = BTreeMap::new();
+            gather(space.get(b"/").unwrap(), "", &mut found);
+            found
+        })
+    }
+
+    /// Every directory that is not hidden nor the root.
+    pub(super) async fn directories(&self) -> Vec<String> {
+        let root = self.keys().get(b"/", Get { recursive: true, ..Get::default() }).await.unwrap();
+        let (mut open, mut found) = (root.node.nodes.unwrap_or_default(), Vec::new());
+        while let Some(node) = open.pop() {
+            if node.dir {
+                found.push(node.key);
+                open.extend(node.nodes.unwrap_or_default());
+            }
+        }
+        found
+    }
+}
+
+fn door(inner: SocketAddr, guard: &Arc<Mutex<Guard>>, seen: &Arc<Mutex<Vec<String>>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (guard, seen) = (Arc::clone(guard), Arc::clone(seen));
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (guard, seen) = (Arc::clone(&guard), Arc::clone(&seen));
+            thread::spawn(move || pass(stream, inner, &guard, &seen));
+        }
+    });
+    url
+}
+
+/// One request on one connection.
+fn pass(
+    mut stream: TcpStream,
+    inner: SocketAddr,
+    guard: &Mutex<Guard>,
+    seen: &Mutex<Vec<String>>,
+) -> Option<()> {
+    let (line, request) = read(&stream)?;
+    let verdict = guard.lock().unwrap()(&line);
+    seen.lock().unwrap().push(line);
+    if let Door::Say(status, body) = verdict {
+        let head =
+            format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        return stream.write_all((head + &body).as_bytes()).ok();
+    }
+    match verdict {
+        Door::LoseRequest => return None,
+        #[expect(clippy::disallowed_methods, reason = "a thread of the test's own")]
+        Door::Hang(time) => {
+            thread::sleep(time);
+            return None;
+        }
+        _ => {}
+    }
+    let mut behind = TcpStream::connect(inner).ok()?;
+    behind.write_all(&request).ok()?;
+    let mut answer = Vec::new();
+    behind.read_to_end(&mut answer).ok()?;
+    if verdict == Door::Open { stream.write_all(&answer).ok() } else { None }
+}
+
+/// Method, target and body as text, and the whole request as bytes, of which the answer ends the connection.
+fn read(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length, mut first) = (String::new(), 0, String::new());
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line == "\r\n" {
+            break;
+        }
+        if first.is_empty() {
+            first = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let mut request = format!("{head}Connection: close\r\n\r\n").into_bytes();
+    request.extend_from_slice(&body);
+    Some((format!("{first} {}", String::from_utf8_lossy(&body)), request))
+}

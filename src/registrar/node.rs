@@ -1,0 +1,267 @@
+//! The record of this node, from which others choose where a container may run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::board::{Board, Count};
+use super::keep::act::{EXISTS, NEWEST, NO_RIGHT, NOT_FOUND, OTHER, one_line, soon};
+use super::settings::{Lease, OnExit};
+use crate::backoff::Backoff;
+use crate::client::cluster::{AskError, Cluster, Delete, Set};
+use crate::placement;
+use crate::stop::Stop;
+
+/// Where the records of all nodes lie. Hidden: a listing of the root does not show it.
+pub const NODES: &str = "/_retune/nodes";
+
+/// A longer record does without its images.
+const LONGEST: usize = 1 << 20;
+/// A record always has a lease; this one where keys have none.
+const TTL: Duration = Duration::from_secs(60);
+/// A record that changes all the time is written no more often.
+const APART: Duration = Duration::from_secs(1);
+/// How long its removal may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// The name of a node as one segment of a key.
+pub(super) fn segment(node: &str) -> String {
+    let name = node.replace('/', "_");
+    // These mean directories.
+    if matches!(name.as_str(), "" | "." | "..") { "_".repeat(name.len().max(1)) } else { name }
+}
+
+/// The key of a node's record.
+pub(super) fn place(node: &str) -> String {
+    format!("{NODES}/{}", segment(node))
+}
+
+#[derive(Serialize)]
+struct Record<'n> {
+    #[serde(flatten)]
+    node: &'n placement::Node,
+    host: &'n str,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Of {
+    host: String,
+}
+
+/// The host whose record stands at a node's name, if one does.
+pub(super) async fn living(cluster: &Cluster, node: &str) -> Result<Option<String>, AskError> {
+    match soon(cluster).get(place(node).as_bytes(), NEWEST).await {
+        Ok(event) => Ok(Some(host_of(&event.node.value))),
+        // No record, or none that we may see: nothing that says that somebody lives there.
+        Err(AskError::Etcd(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn host_of(record: &str) -> String {
+    serde_json::from_str(record).unwrap_or(Of::default()).host
+}
+
+/// Publishes the record under its lease, each time it changes, until the stop; then removes it where
+/// the keys are removed. `host` is what tells this
+/// host from another one that took the same name.
+pub(super) async fn publish(
+    cluster: Arc<Cluster>,
+    host: String,
+    (lease, on_exit): (Lease, OnExit),
+    mut facts: watch::Receiver<Option<placement::Node>>,
+    board: Arc<Board>,
+    stop: Stop,
+) -> Result<(), String> {
+    // A record tells that its host lives, however long keys do.
+    let ttl = lease.ttl.unwrap_or(TTL).min(TTL);
+    let refresh = if lease.ttl == Some(ttl) { lease.refresh } else { ttl / 3 };
+    let ttl = ttl.as_secs().max(1);
+    let mut publisher = Publisher { cluster, host, ttl, refresh, board, stands: None, said: Said::default() };
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    while !stop.requested() {
+        let (node, tried) = (facts.borrow_and_update().clone(), Instant::now());
+        let node_is_known = node.is_some();
+        let wait = match node {
+            Some(node) => publisher.turn(&node, &mut backoff).await,
+            None => refresh,
+        };
+        let next = Instant::now() + wait;
+        // Before there is anything to write, whatever comes is written at once.
+        let apart = if node_is_known { tried + APART } else { tried };
+        tokio::select! {
+            () = stop.wait() => break,
+            () = sleep_until(next) => {}
+            Ok(()) = facts.changed() => tokio::select! {
+                () = stop.wait() => break,
+                () = sleep_until(apart) => {}
+            }
+        }
+    }
+    // Where the keys stay, what is said of their node stays as well, both by their leases.
+    if on_exit == OnExit::Remove {
+        timeout(FAREWELL, publisher.withdraw()).await.ok();
+    }
+    Ok(())
+}
+
+/// What stands in the store, as far as is known.
+struct Stands {
+    key: String,
+    /// `None`: a write of it was not answered.
+    body: Option<String>,
+    index: Option<u64>,
+    due: Instant,
+}
+
+/// What was said once and is not said again.
+#[derive(Default)]
+struct Said {
+    foreign: bool,
+    refused: bool,
+    long: bool,
+}
+
+struct Publisher {
+    cluster: Arc<Cluster>,
+    host: String,
+    ttl: u64,
+    refresh: Duration,
+    board: Arc<Board>,
+    stands: Option<Stands>,
+    said: Said,
+}
+
+impl Publisher {
+    /// Writes or renews what is to be, and says how long that holds.
+    async fn turn(&mut self, node: &placement::Node, backoff: &mut Backoff) -> Duration {
+        let Some(body) = self.body(node) else { return self.refresh };
+        let (key, now) = (place(&node.name), Instant::now());
+        if let Some(stands) = &self.stands
+            && stands.body.as_ref() == Some(&body)
+            && now < stands.due
+        {
+            return stands.due - now;
+        }
+        match self.write(&key, body).await {
+            Ok(()) => {
+                backoff.reset();
+                self.refresh
+            }
+            Err(AskError::Etcd(error)) => {
+                if !std::mem::replace(&mut self.said.refused, true) {
+                    let right = if error.code == NO_RIGHT { "; grant the role readwrite on it" } else { "" };
+                    tracing::warn!(
+                        "the record of this node at {key} is not published, the store says {error}{right}"
+                    );
+                }
+                self.refresh
+            }
+            Err(error) => {
+                self.board.count(Count::StoreErrors);
+                tracing::debug!("the record of this node is not written: {}", one_line(&error));
+                backoff.next()
+            }
+        }
+    }
+
+    async fn write(&mut self, key: &str, body: String) -> Result<(), AskError> {
+        let stood = self.stands.take();
+        let mut refresh = stood.as_ref().is_some_and(|stands| stands.body.as_ref() == Some(&body));
+        let mut guard = stood.and_then(|stands| stands.index);
+        let (unsure, due) = (key.to_owned(), Instant::now());
+        self.stands = Some(Stands { key: unsure, body: None, index: guard, due });
+        // What a lost answer, a lost key or a predecessor calls for takes no more turns than these.
+        for _ in 0..4 {
+            let set = Set {
+                ttl: self.ttl,
+                previous_index: guard.unwrap_or(0),
+                exists: if guard.is_none() { Some(false) } else { refresh.then_some(true) },
+                refresh,
+                ..Set::default()
+            };
+            let sent = Instant::now();
+            match soon(&self.cluster).set(key.as_bytes(), body.as_bytes(), &set).await {
+                Ok(event) => {
+                    let (index, due) = (Some(event.node.modified), sent + self.refresh);
+                    self.stands = Some(Stands { key: key.to_owned(), body: Some(body), index, due });
+                    self.said.foreign = false;
+                    return Ok(());
+                }
+                Err(error) => match error.code() {
+                    Some(NOT_FOUND) => guard = None,
+                    Some(EXISTS | OTHER) => {
+                        let event = soon(&self.cluster).get(key.as_bytes(), NEWEST).await?;
+                        let host = host_of(&event.node.value);
+                        if !host.is_empty() && host != self.host {
+                            self.stands = None;
+                            self.foreign(key, &host);
+                            return Ok(());
+                        }
+                        guard = Some(event.node.modified);
+                    }
+                    _ => return Err(error),
+                },
+            }
+            refresh = false;
+        }
+        Ok(())
+    }
+
+    fn foreign(&mut self, key: &str, host: &str) {
+        if !std::mem::replace(&mut self.said.foreign, true) {
+            tracing::error!(
+                "another host ({host}) publishes {key}, the record of this node's name: give each host a name of its own \
+                 with --node-name"
+            );
+        }
+    }
+
+    /// The record as text; `None`: it is too long even without images.
+    fn body(&mut self, node: &placement::Node) -> Option<String> {
+        let text = |node| serde_json::to_string(&Record { node, host: &self.host }).unwrap_or_default();
+        let whole = text(node);
+        if whole.len() <= LONGEST {
+            return Some(whole);
+        }
+        let small = text(&placement::Node { images: Vec::new(), ..node.clone() });
+        let fits = small.len() <= LONGEST;
+        if !std::mem::replace(&mut self.said.long, true) {
+            let longest = LONGEST >> 10;
+            if fits {
+                tracing::warn!(
+                    "the record of this node is published without its images: it is longer than {longest} KiB"
+                );
+            } else {
+                tracing::error!("the record of this node is not published: it is longer than {longest} KiB");
+            }
+        }
+        fits.then_some(small)
+    }
+
+    async fn withdraw(&mut self) {
+        let Some(stands) = self.stands.take() else { return };
+        let (key, mut guard) = (stands.key.as_bytes(), stands.index.filter(|_| stands.body.is_some()));
+        loop {
+            let Some(index) = guard else {
+                // A write whose answer was lost, or somebody else's by now.
+                let Ok(event) = soon(&self.cluster).get(key, NEWEST).await else { return };
+                if host_of(&event.node.value) != self.host {
+                    return;
+                }
+                guard = Some(event.node.modified);
+                continue;
+            };
+            let how = Delete { previous_index: index, ..Delete::default() };
+            match soon(&self.cluster).delete(key, &how).await {
+                Err(error) if error.code() == Some(OTHER) => guard = None,
+                // Without an answer it is left to its lease.
+                _ => return,
+            }
+        }
+    }
+}
