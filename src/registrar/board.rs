@@ -1,0 +1,221 @@
+//! What a registrar can be asked about: every container, every key, and how engine and store do.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+
+/// What one container is, and why it is or is not registered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerStatus {
+    /// Its whole id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// `absent`, `starting`, `passing`, `failing` or `draining`.
+    pub state: String,
+    /// Why that is so, where there is something to say.
+    pub why: String,
+    /// Its services.
+    pub services: Vec<ServiceStatus>,
+    /// What is not registered, and why.
+    pub passed: Vec<String>,
+}
+
+/// One port of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceStatus {
+    /// What consumers ask for.
+    pub name: String,
+    /// What tells it from others of the name.
+    pub id: String,
+    /// Its port in the container.
+    pub port: String,
+    /// `starting`, `passing`, `failing` or `draining`.
+    pub state: String,
+    /// Why that is so.
+    pub why: String,
+    /// Its key.
+    pub key: String,
+    /// What the key should hold.
+    pub value: String,
+    /// How the key does in the store; `None`: nothing was tried.
+    pub kept: Option<KeyStatus>,
+}
+
+/// How a key does in the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeyStatus {
+    /// Whether it stands there as it should.
+    pub held: bool,
+    /// Why not.
+    pub why: String,
+}
+
+/// Everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// This node.
+    pub node: String,
+    /// Where the engine is.
+    pub engine: String,
+    /// Why the engine cannot be asked; empty: it can.
+    pub engine_error: String,
+    /// Why the store cannot be asked; empty: it can.
+    pub store_error: String,
+    /// Whether everything that was there at the start has been looked at.
+    pub complete: bool,
+    /// Every container that is or was to be registered, by name.
+    pub containers: Vec<ContainerStatus>,
+}
+
+/// What happened, counted since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    Added,
+    Removed,
+    Refreshed,
+    Recreated,
+    Conflicts,
+    StoreErrors,
+    Events,
+    Lists,
+    Inspections,
+    EngineErrors,
+    Checks,
+    FailedChecks,
+}
+
+const COUNTS: [(&str, &str); 12] = [
+    ("keys_added_total", "Keys written"),
+    ("keys_removed_total", "Keys deleted"),
+    ("keys_refreshed_total", "Leases renewed"),
+    ("keys_recreated_total", "Keys written again because the store had lost them"),
+    ("key_conflicts_total", "Writes left undone because the key is somebody else's"),
+    ("store_errors_total", "Requests to the store that failed"),
+    ("engine_events_total", "Events of the engine"),
+    ("engine_lists_total", "Lists of all containers"),
+    ("engine_inspections_total", "Inspections of one container"),
+    ("engine_errors_total", "Requests to the engine that failed"),
+    ("checks_total", "Health checks"),
+    ("checks_failed_total", "Health checks that failed"),
+];
+
+/// Where all of it is pinned up. Written by the loops of the registrar, read by whoever asks.
+#[derive(Debug, Default)]
+pub struct Board {
+    counts: [AtomicU64; COUNTS.len()],
+    status: Mutex<Status>,
+    keys: Mutex<BTreeMap<String, KeyStatus>>,
+    drains: Mutex<Vec<(String, bool)>>,
+    drain: Notify,
+    changed: watch::Sender<()>,
+}
+
+impl Board {
+    /// Nothing on it yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn count(&self, what: Count) {
+        self.counts[what as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Changes what is said of containers and engine.
+    pub(super) fn write(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.send_replace(());
+    }
+
+    /// Says how a key does; `None`: there is none any more.
+    pub(super) fn key(&self, key: &str, how: Option<KeyStatus>) {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        match how {
+            Some(how) => keys.insert(key.to_owned(), how),
+            None => keys.remove(key),
+        };
+        drop(keys);
+        self.changed.send_replace(());
+    }
+
+    /// Tells whenever the status may have changed.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Everything as it is now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        for service in status.containers.iter_mut().flat_map(|container| container.services.iter_mut()) {
+            service.kept = keys.get(&service.key).cloned();
+        }
+        status
+    }
+
+    /// The counts and gauges in Prometheus' text format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let mut text = String::new();
+        for ((name, help), count) in COUNTS.iter().zip(&self.counts) {
+            let count = count.load(Ordering::Relaxed);
+            text.push_str(&format!(
+                "# HELP retune_register_{name} {help}\n# TYPE retune_register_{name} counter\nretune_register_{name} {count}\n"
+            ));
+        }
+        let status = self.status();
+        let services = || status.containers.iter().flat_map(|container| &container.services);
+        let mut gauge = |name: &str, help: &str, value: usize| {
+            text.push_str(&format!(
+                "# HELP retune_register_{name} {help}\n# TYPE retune_register_{name} gauge\nretune_register_{name} {value}\n"
+            ));
+        };
+        gauge("containers", "Containers that are or were to be registered", status.containers.len());
+        gauge("services", "Services of those", services().count());
+        let passing = services().filter(|service| service.state == "passing").count();
+        gauge("services_passing", "Services that are well", passing);
+        let held = services().filter(|service| service.kept.as_ref().is_some_and(|kept| kept.held)).count();
+        gauge("keys_held", "Keys that stand in the store as they should", held);
+        let refusals = status.containers.iter().flat_map(|container| &container.passed);
+        let refused = refusals.filter(|passed| passed.starts_with("refused")).count();
+        gauge("services_refused", "Ports that should be registered and cannot be", refused);
+        gauge("engine_up", "Whether the engine can be asked", usize::from(status.engine_error.is_empty()));
+        gauge("store_up", "Whether the store can be asked", usize::from(status.store_error.is_empty()));
+        text
+    }
+
+    /// Asks that a container's keys go although it runs; by id, its beginning, or name.
+    pub fn ask_drain(&self, container: &str) {
+        self.drains.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), true));
+        self.drain.notify_one();
+    }
+
+    /// Asks that a drain is taken back.
+    pub fn ask_back(&self, container: &str) {
+        self.drains.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), false));
+        self.drain.notify_one();
+    }
+
+    /// Waits until somebody asks for a drain, and takes what was asked for.
+    pub(super) async fn drains(&self) -> Vec<(String, bool)> {
+        loop {
+            let asked = std::mem::take(&mut *self.drains.lock().unwrap_or_else(PoisonError::into_inner));
+            if !asked.is_empty() {
+                return asked;
+            }
+            self.drain.notified().await;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What this node tells of itself: the engine's word, the command line's labels, and the containers.
+
+use std::collections::BTreeMap;
+
+use super::engine::Info;
+use super::model::{Frame, Model};
+use super::settings::Settings;
+use crate::placement::{Image, Node};
+
+/// What makes up the record of this node, beside its containers.
+pub(super) struct Facts {
+    node: String,
+    address: String,
+    labels: BTreeMap<String, String>,
+    info: Info,
+    images: Vec<Image>,
+}
+
+impl Facts {
+    pub(super) fn new(settings: &Settings, frame: &Frame, info: Info) -> Self {
+        let url = &settings.engine.url;
+        let address = match &settings.engine_address {
+            Some(address) => address.clone(),
+            None if url.contains("://") && !url.starts_with("unix://") => url.clone(),
+            None => {
+                let host = frame.rules.ip.clone().or_else(|| frame.host.map(|ip| ip.to_string()));
+                host.map(|host| format!("ssh://{}", bracketed(&host))).unwrap_or_default()
+            }
+        };
+        let labels = settings.labels.clone();
+        Self { node: frame.node.clone(), address, labels, info, images: Vec::new() }
+    }
+
+    pub(super) fn info(&mut self, info: Info) {
+        self.info = info;
+    }
+
+    pub(super) fn images(&mut self, images: Vec<Image>) {
+        self.images = images;
+        self.images.sort_by(|left, right| left.id.cmp(&right.id));
+    }
+
+    /// The record as things stand.
+    pub(super) fn record(&self, model: &Model) -> Node {
+        let mut labels = self.info.labels.clone();
+        // A label of this name would hide the node's own.
+        labels.remove("node");
+        labels.extend(self.labels.clone());
+        let said = [
+            ("storagedriver", &self.info.storage_driver),
+            ("kernelversion", &self.info.kernel_version),
+            ("operatingsystem", &self.info.operating_system),
+            ("ostype", &self.info.os_type),
+        ];
+        for (name, value) in said {
+            if !value.is_empty() {
+                labels.insert(name.to_owned(), value.clone());
+            }
+        }
+        Node {
+            name: self.node.clone(),
+            id: self.info.id.clone(),
+            address: self.address.clone(),
+            labels,
+            cpus: self.info.cpus,
+            memory: self.info.memory,
+            health: None,
+            containers: model.facts(),
+            images: self.images.clone(),
+        }
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}

@@ -1,0 +1,222 @@
+//! Following an engine: its events, and lists of everything at the start, after each break, and at times.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::container::Listed;
+use super::engine::{Engine, EngineError, Event, Events, Info, Of};
+use crate::backoff::Backoff;
+use crate::placement::Image;
+use crate::stop::Stop;
+
+/// Between two tries of an engine that is away.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// An engine that accepts a subscription mostly says so sooner.
+const HEAD: Duration = Duration::from_millis(50);
+/// Images are listed when one changed, but not more often than this: a pull says so many times.
+const IMAGES: Duration = Duration::from_secs(1);
+
+/// What is heard of an engine.
+pub(super) enum News {
+    /// It answers; what it says of its host.
+    Up(Info),
+    /// It does not, and why.
+    Down(String),
+    /// Everything that is there.
+    Listed(Vec<Listed>),
+    /// Something happened.
+    Event(Event),
+    /// All images.
+    Images(Vec<Image>),
+}
+
+/// Tells `news` about the engine until the stop. An engine that is away is tried for ever.
+pub(super) async fn follow(
+    engine: Arc<Engine>,
+    relist: Duration,
+    news: mpsc::Sender<News>,
+    stop: Stop,
+) -> Result<(), String> {
+    let mut session = Session { engine, news, relist, since: None, backoff: backoff(relist) };
+    let work = async {
+        loop {
+            let begun = Instant::now();
+            let Broken { why, listed } = session.follow().await;
+            if begun.elapsed() > LAST_RETRY {
+                session.backoff.reset();
+            }
+            // Engines end a quiet stream now and then: that alone is nothing to be alarmed at.
+            match (session.backoff.attempts(), listed) {
+                (0, _) => tracing::info!("following the container engine anew: {why}"),
+                (1, true) => {
+                    tracing::warn!("events cannot be followed: {why}; containers are listed instead")
+                }
+                (1, false) => {
+                    tracing::warn!("the container engine is out of reach: {why}; keys stay as they are");
+                }
+                _ => tracing::debug!("following the container engine anew: {why}"),
+            }
+            if !listed {
+                session.tell(News::Down(why)).await;
+            }
+            sleep(session.backoff.next()).await;
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop.wait() => {}
+    }
+    Ok(())
+}
+
+fn backoff(relist: Duration) -> Backoff {
+    Backoff::new(FIRST_RETRY.min(relist), LAST_RETRY.min(relist))
+}
+
+/// How following came to an end.
+struct Broken {
+    why: String,
+    /// Whether the engine answered all the same, and lists what it has.
+    listed: bool,
+}
+
+struct Session {
+    engine: Arc<Engine>,
+    news: mpsc::Sender<News>,
+    relist: Duration,
+    /// The last event's time.
+    since: Option<i64>,
+    backoff: Backoff,
+}
+
+/// A question that is asked while events are heard.
+type Asking<T> = BoxFuture<'static, Result<Vec<T>, EngineError>>;
+
+impl Session {
+    async fn tell(&self, news: News) {
+        // Whoever no longer listens is about to end this as well.
+        self.news.send(news).await.ok();
+    }
+
+    /// Follows until that breaks, and says why it did. Subscribes before it lists: what happens in between is heard.
+    async fn follow(&mut self) -> Broken {
+        match self.subscribe().await {
+            Ok(events) => {
+                tracing::info!("Listening for Docker events ...");
+                Broken { why: self.hear(events).await, listed: false }
+            }
+            // Some engines have no events, and some proxies in front of one let none through.
+            Err(error) => Broken { why: error.to_string(), listed: self.listed().await },
+        }
+    }
+
+    /// Lists without a stream of events: whether that could be done.
+    async fn listed(&self) -> bool {
+        let Ok(all) = self.engine.list().await else { return false };
+        self.tell(News::Listed(all)).await;
+        true
+    }
+
+    async fn subscribe(&self) -> Result<Events, EngineError> {
+        let info = self.engine.info().await?;
+        self.tell(News::Up(info)).await;
+        let mut events = std::pin::pin!(self.engine.events(self.since));
+        match timeout(HEAD, &mut events).await {
+            Ok(events) => events,
+            // Some engines say nothing before the first event. What is there is worth knowing meanwhile; it is listed again
+            // once there is a stream.
+            Err(_) => {
+                self.listed().await;
+                events.await
+            }
+        }
+    }
+
+    async fn hear(&mut self, mut events: Events) -> String {
+        let mut listing: Option<Asking<Listed>> = Some(self.list());
+        let mut images: Option<Asking<Image>> = Some(self.images());
+        let (mut next_list, mut next_images) = (Instant::now() + self.relist, None);
+        let mut retry = backoff(self.relist);
+        let mut first = true;
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Ok(Some(event)) => {
+                        self.since = self.since.max(event.at);
+                        match event.of {
+                            Of::Image => {
+                                next_images.get_or_insert(Instant::now() + IMAGES);
+                            }
+                            Of::Container => self.tell(News::Event(event)).await,
+                        }
+                    }
+                    Ok(None) => return "it ended the stream of events".to_owned(),
+                    Err(error) => return error.to_string(),
+                },
+                listed = or_never(&mut listing) => {
+                    listing = None;
+                    match listed {
+                        Ok(all) => {
+                            retry.reset();
+                            next_list = Instant::now() + self.relist;
+                            if std::mem::take(&mut first) {
+                                tracing::info!("Syncing services on {} containers", all.len());
+                            }
+                            self.tell(News::Listed(all)).await;
+                        }
+                        Err(error) => {
+                            if retry.attempts() == 0 {
+                                tracing::warn!("cannot list containers: {error}; keys stay as they are");
+                            }
+                            next_list = Instant::now() + retry.next();
+                            self.tell(News::Down(error.to_string())).await;
+                        }
+                    }
+                }
+                listed = or_never(&mut images) => {
+                    images = None;
+                    // Without them, the node's record says nothing of images.
+                    match listed {
+                        Ok(all) => self.tell(News::Images(all)).await,
+                        Err(error) => tracing::debug!("cannot list images: {error}"),
+                    }
+                }
+                () = sleep_until(next_list), if listing.is_none() => listing = Some(self.list()),
+                () = at(next_images), if images.is_none() => {
+                    next_images = None;
+                    images = Some(self.images());
+                }
+            }
+        }
+    }
+
+    fn list(&self) -> Asking<Listed> {
+        let engine = Arc::clone(&self.engine);
+        async move { engine.list().await }.boxed()
+    }
+
+    fn images(&self) -> Asking<Image> {
+        let engine = Arc::clone(&self.engine);
+        async move { engine.images().await }.boxed()
+    }
+}
+
+async fn or_never<T>(asking: &mut Option<Asking<T>>) -> Result<Vec<T>, EngineError> {
+    match asking {
+        Some(asking) => asking.await,
+        None => pending().await,
+    }
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => pending().await,
+    }
+}

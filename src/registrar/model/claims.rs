@@ -1,0 +1,82 @@
+//! Which keys there should be, and whose a key is that several services claim.
+
+use std::collections::BTreeMap;
+
+use super::super::container::short;
+use super::super::keep::{Claim, Wanted};
+use super::super::service::Service;
+use super::{Model, Phase, Whose};
+
+impl Model {
+    /// The keys that should be. Of several services with one key, the one that has it keeps it; among new ones, the container
+    /// that has run the longest gets it.
+    pub(in crate::registrar) fn wanted(&mut self) -> Wanted {
+        let complete = self.complete();
+        let mut passing: Vec<(Option<i64>, Whose, &Service)> = Vec::new();
+        for (id, entry) in &self.entries {
+            let started = entry.container.as_ref().and_then(|container| container.started);
+            for (port, state) in &entry.services {
+                if entry.judge(state).0 == Phase::Passing {
+                    passing.push((started, (id.clone(), *port), &state.service));
+                }
+            }
+        }
+        passing.sort_by(|(left, whose, _), (right, other, _)| (left, whose).cmp(&(right, other)));
+        let owners = &self.owners;
+        let has = |whose: &Whose, service: &Service| owners.get(&service.key) == Some(whose);
+        let (old, new): (Vec<_>, Vec<_>) =
+            passing.into_iter().partition(|(_, whose, service)| has(whose, service));
+        let mut keys: BTreeMap<String, Claim> = BTreeMap::new();
+        let mut next: BTreeMap<String, Whose> = BTreeMap::new();
+        let mut beaten = Vec::new();
+        for (_, whose, service) in old.into_iter().chain(new) {
+            match next.get(&service.key) {
+                Some(owner) => beaten.push((service.key.clone(), whose, owner.clone())),
+                None => {
+                    let claim = Claim {
+                        value: service.value.clone(),
+                        container: service.container.clone(),
+                        service: service.id.clone(),
+                    };
+                    keys.insert(service.key.clone(), claim);
+                    next.insert(service.key.clone(), whose);
+                }
+            }
+        }
+        self.owners = next;
+        self.let_go.retain(|key, _| !keys.contains_key(key));
+        self.tell_collisions(&beaten);
+        let unknown = self.entries.iter().filter(|(_, entry)| !entry.is_known());
+        Wanted {
+            keys,
+            let_go: self.let_go.keys().cloned().collect(),
+            complete,
+            unknown: unknown.map(|(id, _)| short(id).to_owned()).collect(),
+        }
+    }
+
+    fn tell_collisions(&mut self, beaten: &[(String, Whose, Whose)]) {
+        self.told
+            .retain(|(key, whose)| beaten.iter().any(|(other, loser, _)| other == key && loser == whose));
+        for (key, loser, owner) in beaten {
+            if self.told.insert((key.clone(), loser.clone())) {
+                let (loser, owner) = (self.called(loser), self.called(owner));
+                tracing::error!(
+                    "refused: {loser}: its key {key} is already that of {owner}; give one of them another SERVICE_ID"
+                );
+            }
+        }
+    }
+
+    /// A service in words: the beginning of its container's id, the container's name, the port.
+    pub(super) fn called(&self, (id, port): &Whose) -> String {
+        let container = self.entries.get(id).and_then(|entry| entry.container.as_ref());
+        let name = container.map_or("", |container| container.name.as_str());
+        format!("{} ({name}) port {port}", short(id))
+    }
+
+    /// Whose key it is, if it is not this one's.
+    pub(super) fn taken_by(&self, key: &str, whose: &Whose) -> Option<&Whose> {
+        self.owners.get(key).filter(|owner| *owner != whose)
+    }
+}

@@ -1,0 +1,227 @@
+//! One container, and the state of each of its services.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::check::Check;
+use super::super::container::{Container, Doing, Listed, Port};
+use super::super::service::{Passed, Service};
+use super::{Basis, Phase, Probe, patience};
+
+/// Between two inspections that fail, at first and at most.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// After so long, an inspection is made again.
+const OLD: Duration = Duration::from_secs(300);
+
+/// What is known of one container.
+#[derive(Default)]
+pub(super) struct Entry {
+    /// As the last inspection showed it.
+    pub(super) container: Option<Container>,
+    /// What the last list said of it.
+    pub(super) signature: Option<String>,
+    pub(super) services: BTreeMap<Port, State>,
+    pub(super) passed: Vec<Passed>,
+    pub(super) draining: Option<Draining>,
+    /// Something happened since the last inspection was asked for.
+    pub(super) dirty: bool,
+    /// Since when an inspection is under way.
+    pub(super) asked: Option<Instant>,
+    /// Describe it again even if it is found unchanged.
+    pub(super) redescribe: bool,
+    failures: u32,
+    not_before: Option<Instant>,
+    /// When it was inspected last.
+    seen: Option<Instant>,
+}
+
+/// A container that is about to end.
+#[derive(Clone, Debug)]
+pub(super) struct Draining {
+    /// What happened, to be read after the container's name.
+    pub(super) why: String,
+    /// When, by the engine's clock.
+    pub(super) at: Option<i64>,
+    /// The life that it ends.
+    pub(super) life: Option<i64>,
+    /// When it will have outlived that if it still runs; `None`: it stays as it is until a new life.
+    pub(super) until: Option<Instant>,
+    /// That time has come, and an inspection is to say whether it still runs.
+    pub(super) doubted: bool,
+}
+
+/// One service of a container.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) service: Service,
+    pub(super) basis: Basis,
+    /// Whether its checks say that it is well; what is checked by nobody is not asked.
+    pub(super) well: bool,
+    /// Whether it ever was, in this life.
+    pub(super) was_well: bool,
+    /// Results of the same kind in a row.
+    passes: u32,
+    failures: u32,
+    /// Why the last check failed.
+    pub(super) why: String,
+}
+
+impl Entry {
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.dirty && self.asked.is_none() && self.not_before.is_none_or(|at| now >= at)
+    }
+
+    /// An inspection failed: the container is as it was, and is to be asked for again.
+    pub(super) fn failed(&mut self, now: Instant) {
+        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
+        self.failures += 1;
+        self.not_before = Some(now + wait);
+        self.dirty = true;
+    }
+
+    pub(super) fn answered(&mut self, now: Instant) {
+        (self.failures, self.not_before, self.seen) = (0, None, Some(now));
+    }
+
+    /// The engine is well, so an inspection that failed may be tried again at once.
+    pub(super) fn engine_answers(&mut self) {
+        self.not_before = None;
+    }
+
+    /// Whether a list says other than the list before, or than the last inspection.
+    pub(super) fn differs(&self, listed: &Listed) -> bool {
+        self.signature.as_ref() != Some(&listed.signature)
+            || self.container.as_ref().is_none_or(|container| !listed.agrees(container))
+    }
+
+    /// Whether it should be looked at again although nothing speaks for it: a list does not say everything.
+    pub(super) fn is_old(&self, now: Instant) -> bool {
+        self.seen.is_some_and(|seen| now >= seen + OLD)
+    }
+
+    /// Whether it was running when last seen.
+    pub(super) fn was_up(&self) -> bool {
+        self.container.as_ref().is_some_and(|container| container.doing != Doing::Nothing)
+    }
+
+    /// Whether it uses another container's network.
+    pub(super) fn is_guest(&self) -> bool {
+        self.container.as_ref().is_some_and(|container| container.network_mode.starts_with("container:"))
+    }
+
+    pub(super) fn stop_patience(&self) -> Duration {
+        patience(self.container.as_ref().and_then(|container| container.stop_timeout))
+    }
+
+    /// What is known of a service that is described anew, within one life of its container. What its checks have found stays
+    /// with it; where something else is checked from now on, one that was well stays so until that fails.
+    pub(super) fn inherit(&self, state: &mut State) {
+        let Some(known) = self.services.get(&state.service.port) else { return };
+        if known.basis == state.basis {
+            let service = state.service.clone();
+            *state = State { service, ..known.clone() };
+        } else if self.judge(known).0 == Phase::Passing {
+            (state.well, state.was_well) = (true, true);
+        }
+    }
+
+    /// A stop that ended nothing was none; whether it ended something is asked when it should have.
+    pub(super) fn outlive(&mut self, now: Instant) {
+        if let Some(draining) = &mut self.draining
+            && !draining.doubted
+            && draining.until.is_some_and(|until| now >= until)
+        {
+            draining.doubted = true;
+            self.dirty = true;
+        }
+    }
+
+    /// It runs: in the life that began at `started`, says an inspection that was asked for at `asked`.
+    pub(super) fn end_draining(&mut self, started: Option<i64>, asked: Option<Instant>) {
+        let Some(draining) = &self.draining else { return };
+        let new_life = match (draining.at, started) {
+            (Some(at), Some(started)) => started > at,
+            _ => started != draining.life,
+        };
+        let outlived = draining.until.is_some_and(|until| asked.is_some_and(|asked| asked >= until));
+        if outlived && !new_life {
+            self.services.values_mut().for_each(State::start_over);
+        }
+        if new_life || outlived {
+            self.draining = None;
+        }
+    }
+
+    /// Whether a service of it is passing.
+    pub(super) fn passes(&self, port: Port) -> bool {
+        self.services.get(&port).is_some_and(|state| self.judge(state).0 == Phase::Passing)
+    }
+
+    /// When time alone would change something.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let draining = self.draining.as_ref().filter(|draining| !draining.doubted);
+        let outlived = draining.and_then(|draining| draining.until);
+        let retry = self.not_before.filter(|_| self.dirty && self.asked.is_none());
+        outlived.into_iter().chain(retry).min()
+    }
+
+    /// Whether it was inspected, and every check of it has said so far as often as it takes how it is.
+    pub(super) fn is_known(&self) -> bool {
+        let Some(container) = &self.container else { return false };
+        container.doing != Doing::Running || self.services.values().all(State::is_known)
+    }
+}
+
+impl State {
+    pub(super) fn new(service: Service, basis: Basis) -> Self {
+        Self { service, basis, well: false, was_well: false, passes: 0, failures: 0, why: String::new() }
+    }
+
+    fn is_known(&self) -> bool {
+        match &self.basis {
+            Basis::Check { check, .. } => self.well || self.failures >= check.fall,
+            Basis::Engine | Basis::Running => true,
+        }
+    }
+
+    /// As at the beginning of a life.
+    fn start_over(&mut self) {
+        *self = Self::new(self.service.clone(), self.basis.clone());
+    }
+
+    /// The check that should be running.
+    pub(super) fn probe(&self, life: Option<i64>) -> Option<Probe> {
+        match &self.basis {
+            Basis::Check { check, target } => {
+                Some(Probe { check: check.clone(), target: target.clone(), life })
+            }
+            Basis::Engine | Basis::Running => None,
+        }
+    }
+
+    /// Counts a result of the check that should be running. Returns whether that changed anything.
+    pub(super) fn checked(&mut self, check: &Check, result: Result<(), String>) -> bool {
+        let before = (self.well, self.was_well, self.is_known(), self.why.clone());
+        match result {
+            Ok(()) => {
+                (self.passes, self.failures) = (self.passes.saturating_add(1), 0);
+                if self.passes >= check.rise {
+                    (self.well, self.was_well) = (true, true);
+                    self.why.clear();
+                }
+            }
+            Err(why) => {
+                (self.passes, self.failures) = (0, self.failures.saturating_add(1));
+                self.why = why;
+                if self.failures >= check.fall {
+                    self.well = false;
+                }
+            }
+        }
+        before != (self.well, self.was_well, self.is_known(), self.why.clone())
+    }
+}

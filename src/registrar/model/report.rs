@@ -1,0 +1,138 @@
+//! What the model tells: to the log, to who asks for the status, and to placement.
+
+use super::super::board::{ContainerStatus, ServiceStatus};
+use super::super::container::{Container, Doing, Port, Published};
+use super::super::service::Passed;
+use super::{Entry, Model, Phase};
+use crate::placement;
+
+/// A longer label is nothing to choose a node by.
+const LONGEST_LABEL: usize = 1024;
+
+/// Says what of a container is not registered, in the words that Registrator has for it.
+pub(super) fn tell(short: &str, passed: &[Passed]) {
+    for passed in passed {
+        match passed {
+            Passed::Ignored(why) => tracing::info!("ignored: {short} {why}"),
+            Passed::Refused(why) => tracing::warn!("refused: {short} {why}"),
+        }
+    }
+}
+
+impl Model {
+    /// Every container that is or was to be registered, by name.
+    pub(in crate::registrar) fn status(&self) -> Vec<ContainerStatus> {
+        let mut all: Vec<ContainerStatus> =
+            self.entries.iter().map(|(id, entry)| self.container_status(id, entry)).collect();
+        all.sort_by(|left, right| (&left.name, &left.id).cmp(&(&right.name, &right.id)));
+        all
+    }
+
+    fn container_status(&self, id: &str, entry: &Entry) -> ContainerStatus {
+        let services: Vec<ServiceStatus> = entry
+            .services
+            .iter()
+            .map(|(port, state)| {
+                let (mut phase, mut why) = entry.judge(state);
+                if let Some(owner) = self.taken_by(&state.service.key, &(id.to_owned(), *port))
+                    && phase == Phase::Passing
+                {
+                    phase = Phase::Failing;
+                    why = format!("its key is already that of {}", self.called(owner));
+                }
+                ServiceStatus {
+                    name: state.service.name.clone(),
+                    id: state.service.id.clone(),
+                    port: port.to_string(),
+                    state: phase.word().to_owned(),
+                    why,
+                    key: state.service.key.clone(),
+                    value: state.service.value.clone(),
+                    kept: None,
+                }
+            })
+            .collect();
+        let worst = services.iter().max_by_key(|service| rank(&service.state));
+        let (state, why) = match worst {
+            Some(worst) => (worst.state.clone(), worst.why.clone()),
+            None => (Phase::Absent.word().to_owned(), "nothing of it is registered".to_owned()),
+        };
+        let container = entry.container.as_ref();
+        let runs = container.is_some_and(|container| container.doing == Doing::Running);
+        let refusal = entry.passed.iter().find_map(|passed| match passed {
+            Passed::Refused(why) if runs => Some(format!("refused: {why}")),
+            _ => None,
+        });
+        let (state, why) = match refusal {
+            Some(refusal) if matches!(state.as_str(), "absent" | "passing") => {
+                (Phase::Failing.word().to_owned(), refusal)
+            }
+            _ => (state, why),
+        };
+        ContainerStatus {
+            id: id.to_owned(),
+            name: container.map(|container| container.name.clone()).unwrap_or_default(),
+            image: container.map(|container| container.image.clone()).unwrap_or_default(),
+            state,
+            why: if container.is_none() { "it has not been looked at yet".to_owned() } else { why },
+            services,
+            passed: entry
+                .passed
+                .iter()
+                .map(|passed| match passed {
+                    Passed::Ignored(why) => format!("ignored: {why}"),
+                    Passed::Refused(why) => format!("refused: {why}"),
+                })
+                .collect(),
+        }
+    }
+
+    /// All containers as placement sees them.
+    pub(in crate::registrar) fn facts(&self) -> Vec<placement::Container> {
+        self.entries.values().filter_map(|entry| entry.container.as_ref()).map(facts).collect()
+    }
+}
+
+/// How much attention a state wants.
+fn rank(state: &str) -> usize {
+    ["passing", "absent", "draining", "starting", "failing"]
+        .iter()
+        .position(|word| *word == state)
+        .unwrap_or_default()
+}
+
+fn facts(container: &Container) -> placement::Container {
+    let bindings = |(port, published): (&Port, &Vec<Published>)| {
+        let protocol = port.protocol.word();
+        published
+            .iter()
+            .map(|published| placement::Binding {
+                ip: published.ip.clone(),
+                host_port: published.port.clone(),
+                protocol: protocol.to_owned(),
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut ports: Vec<placement::Binding> = Vec::new();
+    for binding in container.asked.iter().chain(&container.ports).flat_map(bindings) {
+        if !ports.contains(&binding) {
+            ports.push(binding);
+        }
+    }
+    placement::Container {
+        id: container.id.clone(),
+        names: vec![container.name.clone()],
+        image: container.image.clone(),
+        labels: container
+            .labels
+            .iter()
+            .filter(|(name, text)| name.len() + text.len() <= LONGEST_LABEL)
+            .map(|(name, text)| (name.clone(), text.clone()))
+            .collect(),
+        ports,
+        host_network: container.network_mode == "host",
+        exposed: container.exposed.iter().map(ToString::to_string).collect(),
+        cpus: container.cpu_shares,
+        memory: container.memory,
+    }
+}

@@ -1,0 +1,115 @@
+//! Running the checks that should be running, each at its own pace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep};
+
+use super::check::{Ask, Finding};
+use super::container::short;
+use super::engine::Engine;
+use super::model::{Probe, Whose};
+use super::worker::ByService;
+use crate::backoff::Backoff;
+
+/// Before the first pass a check is repeated sooner, so that a service is there soon after it answers.
+const FIRST_RETRY: Duration = Duration::from_millis(25);
+/// Before a command that hung is tried again.
+const FIRST_HANG: Duration = Duration::from_secs(30);
+const LAST_HANG: Duration = Duration::from_secs(600);
+/// So many results may wait to be heard.
+const RESULTS: usize = 256;
+
+/// What one check found out.
+pub(super) struct Checked {
+    pub(super) whose: Whose,
+    pub(super) probe: Probe,
+    pub(super) result: Result<(), String>,
+}
+
+/// The checks that run.
+pub(super) struct Probing {
+    engine: Arc<Engine>,
+    running: ByService<(Probe, AbortHandle)>,
+    tasks: JoinSet<()>,
+    tell: mpsc::Sender<Checked>,
+    results: mpsc::Receiver<Checked>,
+}
+
+impl Probing {
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        let (tell, results) = mpsc::channel(RESULTS);
+        Self { engine, running: ByService::new(), tasks: JoinSet::new(), tell, results }
+    }
+
+    /// Starts and ends checks until these are the ones that run.
+    pub(super) fn should(&mut self, wanted: &ByService<Probe>) {
+        self.running.retain(|whose, (probe, task)| {
+            let stays = wanted.get(whose) == Some(probe);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for (whose, probe) in wanted {
+            if !self.running.contains_key(whose) {
+                let work = repeat(Arc::clone(&self.engine), whose.clone(), probe.clone(), self.tell.clone());
+                self.running.insert(whose.clone(), (probe.clone(), self.tasks.spawn(work)));
+            }
+        }
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// The next result.
+    pub(super) async fn next(&mut self) -> Checked {
+        // A sender is kept here, so the channel never closes.
+        match self.results.recv().await {
+            Some(checked) => checked,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next result, if there is one already.
+    pub(super) fn try_next(&mut self) -> Option<Checked> {
+        self.results.try_recv().ok()
+    }
+}
+
+/// One check, again and again.
+async fn repeat(engine: Arc<Engine>, whose: Whose, probe: Probe, tell: mpsc::Sender<Checked>) {
+    let interval = probe.check.interval;
+    let mut sooner = Backoff::new(FIRST_RETRY, interval);
+    // An engine cannot end a command that it began: one that hangs must not be begun again and again.
+    let mut hung = Backoff::new(interval.max(FIRST_HANG), LAST_HANG.max(interval));
+    let mut passed = false;
+    loop {
+        let begun = Instant::now();
+        let result = match probe.check.find(&probe.target, &engine).await {
+            Finding::Well => Some(Ok(())),
+            Finding::Ill(why) => Some(Err(why)),
+            // An engine that does not run the command says nothing of the service.
+            Finding::Unknown(why) => {
+                tracing::debug!("cannot check {} port {}: {why}", short(&whose.0), whose.1);
+                None
+            }
+        };
+        if let Some(result) = result {
+            passed |= result.is_ok();
+            let checked = Checked { whose: whose.clone(), probe: probe.clone(), result };
+            if tell.send(checked).await.is_err() {
+                return;
+            }
+        }
+        // A tenth of chance keeps the checks of many containers that started together from staying together.
+        let jitter = interval.mul_f64(rand::random_range(0.0..0.1));
+        let hangs = matches!(probe.check.ask, Ask::Command(_)) && begun.elapsed() >= probe.check.timeout;
+        let pause = match (hangs, passed) {
+            (true, _) => hung.next(),
+            (false, true) => interval.saturating_sub(jitter),
+            (false, false) => sooner.next(),
+        };
+        sleep(pause).await;
+    }
+}

@@ -1,0 +1,206 @@
+//! What has to be known before a registrar can begin: the engine's host, this node's name and address, a sidecar's container.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::time::sleep;
+
+use super::board::Board;
+use super::container::Container;
+use super::describe;
+use super::engine::{Engine, EngineError, Info};
+use super::error::RegistrarError;
+use super::model::{Frame, Sidecar};
+use super::own;
+use super::settings::{Own, Settings};
+use crate::backoff::Backoff;
+use crate::stop::Stop;
+
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// What a registrar begins with.
+pub(super) struct Started {
+    pub(super) engine: Arc<Engine>,
+    pub(super) info: Info,
+    pub(super) frame: Frame,
+    pub(super) places: Places,
+}
+
+/// Where the address of the engine's host is found, each time anew: networks come and change.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Places {
+    /// This host's, from its routes.
+    Here,
+    /// The engine is at this address.
+    There(IpAddr),
+    /// It has to be given.
+    Nowhere,
+}
+
+impl Places {
+    /// The address of the engine's host towards others.
+    pub(super) fn host(self) -> Option<IpAddr> {
+        match self {
+            Self::Here => describe::host_address(),
+            Self::There(ip) => Some(ip),
+            Self::Nowhere => None,
+        }
+    }
+}
+
+/// Finds it all out. An engine that is away is waited for, unless the run is to end by itself; `None`: the stop came first.
+pub(super) async fn start(
+    settings: &Settings,
+    board: &Board,
+    stop: &Stop,
+) -> Result<Option<Started>, RegistrarError> {
+    describe::check_templates(&settings.rules).map_err(RegistrarError::Settings)?;
+    let engine = Engine::new(&settings.engine).map_err(|error| RegistrarError::Settings(error.why))?;
+    let engine = Arc::new(engine);
+    let waits = !(settings.once || settings.dry_run);
+    let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
+    loop {
+        let why = match find_out(settings, &engine).await {
+            Ok(started) => return started.map(Some),
+            Err(error) => error.why,
+        };
+        board.write(|status| status.engine_error.clone_from(&why));
+        if !waits {
+            return Err(RegistrarError::Engine { url: engine.url().to_owned(), why });
+        }
+        if backoff.attempts() == 0 {
+            tracing::warn!("the container engine at {} cannot be asked: {why}; trying again", engine.url());
+        }
+        tokio::select! {
+            () = sleep(backoff.next()) => {}
+            () = stop.wait() => return Ok(None),
+        }
+    }
+}
+
+/// The outer error is that the engine could not be asked, the inner one that its answer leads nowhere.
+async fn find_out(
+    settings: &Settings,
+    engine: &Arc<Engine>,
+) -> Result<Result<Started, RegistrarError>, EngineError> {
+    let info = engine.info().await?;
+    let node = settings.node.clone().unwrap_or_else(|| info.name.clone());
+    if node.is_empty() {
+        let says = "the engine does not say what its host is called; give --node-name".to_owned();
+        return Ok(Err(RegistrarError::Settings(says)));
+    }
+    let inside = around(engine).await?;
+    let own = match &settings.own {
+        None => None,
+        Some(own) => match sidecar(engine, own, inside.as_ref()).await? {
+            Ok(sidecar) => Some(sidecar),
+            Err(says) => return Ok(Err(RegistrarError::Settings(says))),
+        },
+    };
+    let places = match &inside {
+        Some(container) if container.network_mode != "host" && settings.rules.ip.is_none() => {
+            if !settings.rules.internal {
+                tracing::warn!(
+                    "running in container {}, whose address is not the host's: services that are published on all addresses \
+                     need --ip",
+                    container.short()
+                );
+            }
+            Places::Nowhere
+        }
+        _ => places(&settings.engine.url),
+    };
+    let frame = Frame {
+        rules: settings.rules.clone(),
+        node,
+        host: places.host(),
+        own,
+        checks: settings.checks,
+        deregister: settings.deregister,
+        grace: settings.grace,
+        ttl: settings.lease.ttl,
+    };
+    Ok(Ok(Started { engine: Arc::clone(engine), info, frame, places }))
+}
+
+/// An engine that is reached over the network has an address of its own.
+fn places(url: &str) -> Places {
+    let Some((scheme, rest)) = url.split_once("://") else { return Places::Here };
+    if scheme == "unix" {
+        return Places::Here;
+    }
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let host = authority
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.ends_with(':'))
+        .map_or(authority, |(host, _)| host);
+    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(ip) if ip.is_loopback() || ip.is_unspecified() => Places::Here,
+        Ok(ip) => Places::There(ip),
+        Err(_) if host == "localhost" => Places::Here,
+        Err(_) => Places::Nowhere,
+    }
+}
+
+/// The container of this engine that this process runs in.
+async fn around(engine: &Engine) -> Result<Option<Container>, EngineError> {
+    for id in own::candidates(Path::new("/proc/self")) {
+        if let Some(container) = engine.inspect(&id).await? {
+            return Ok(Some(container));
+        }
+    }
+    Ok(None)
+}
+
+/// The one container of a sidecar; an error is what to do.
+async fn sidecar(
+    engine: &Engine,
+    own: &Own,
+    inside: Option<&Container>,
+) -> Result<Result<Sidecar, String>, EngineError> {
+    let named = match &own.container {
+        Some(asked) => match engine.inspect(asked).await? {
+            Some(container) => Some(container),
+            None => return Ok(Err(format!("there is no container {asked} in this engine"))),
+        },
+        None => None,
+    };
+    // The host's name in a container is the beginning of its id unless somebody chose another, so it comes last.
+    let by_name = match (&named, inside) {
+        (None, None) => engine.inspect(&own::hostname()).await?,
+        _ => None,
+    };
+    let chosen = named.as_ref().or(inside).or(by_name.as_ref());
+    Ok(match chosen {
+        Some(container) => Ok(Sidecar {
+            id: container.id.clone(),
+            own: own.clone(),
+            inside: own.container.is_none() || inside.is_some_and(|inside| inside.id == container.id),
+        }),
+        None => {
+            Err("cannot find out which container this is; give its id or name with --container".to_owned())
+        }
+    })
+}
+
+/// What the node is called, as far as that can be known without the engine: the engine of this host has this host's name.
+pub(super) fn likely_node(settings: &Settings) -> Option<String> {
+    let here = settings.engine.url.starts_with('/') || settings.engine.url.starts_with("unix://");
+    let guess = || (here && own::candidates(Path::new("/proc/self")).is_empty()).then(own::hostname);
+    settings.node.clone().or_else(guess).filter(|name| !name.is_empty() && settings.own.is_none())
+}
+
+/// What tells this host and engine from another that took the same name: the boot of its kernel, which containers see as well. Machine ids
+/// are copied with images, and Podman makes its engine's id up anew for each question.
+pub(super) fn host_identity(engine: &str) -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    // Everywhere but on strange kernels; there, hosts of one name are not told apart.
+    let boot = if boot.trim().is_empty() { own::hostname() } else { boot.trim().to_owned() };
+    let place: String =
+        Sha256::digest(engine.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{boot}-{place}")
+}

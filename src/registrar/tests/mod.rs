@@ -1,0 +1,4 @@
+//! What the model and its loops promise, against a world that lies.
+
+mod states;
+mod world;

@@ -1,0 +1,412 @@
+//! The loops of a registrar, and the one that ties them together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::board::{Board, Count};
+use super::container::{Container, short};
+use super::engine::{Engine, Info};
+use super::error::RegistrarError;
+use super::follow::{News, follow};
+use super::keep::{self, Keeping, Wanted};
+use super::model::{Frame, Model};
+use super::probing::{Checked, Probing};
+use super::settings::{OnExit, Rules, Settings};
+use super::{facts, node, start};
+use crate::client::cluster::Cluster;
+use crate::placement;
+use crate::stop::{Loops, Stop};
+
+/// So much news may wait to be heard; more waits in the connection to the engine.
+const NEWS: usize = 1024;
+/// So many inspections run at once.
+const INSPECTIONS: usize = 16;
+/// An engine that answers does so sooner.
+const SOON: Duration = Duration::from_millis(300);
+/// How long the last writes may take.
+const LAST_WRITES: Duration = Duration::from_secs(8);
+/// The record of the node is worked out anew at most this often.
+const RECORD: Duration = Duration::from_millis(500);
+/// The least time between two looks at the clock.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How a registrar ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to, or it was to run once; everything is as it should be.
+    Done,
+    /// It was to run once, and something is not registered that should be.
+    NotAsWished,
+    /// What would be written, a line each.
+    Planned(Vec<String>),
+}
+
+/// Registers containers until the stop.
+///
+/// # Errors
+/// Settings that can never work; and for a run that does not wait, an engine or a store that cannot be asked.
+pub async fn run(
+    settings: Settings,
+    cluster: Arc<Cluster>,
+    board: Arc<Board>,
+    stop: Stop,
+) -> Result<Ending, RegistrarError> {
+    let started = {
+        let start = start::start(&settings, &board, &stop);
+        tend_until(start, &settings, &cluster, &board).await?
+    };
+    let Some(start::Started { engine, info, frame, places }) = started else { return Ok(Ending::Done) };
+    let keeping = keeping(&settings, &frame);
+    let (wanted, wishes) = watch::channel(Wanted::default());
+    let (facts, told) = watch::channel(None);
+    // What writes ends after what decides, so that the last decisions are written.
+    let (stop_first, stop_last) = (Stop::new(), Stop::new());
+    let (mut first, mut last) = (Loops::new(stop_first.clone()), Loops::new(stop_last.clone()));
+    if !settings.dry_run {
+        let (cluster, board) = (Arc::clone(&cluster), Arc::clone(&board));
+        last.spawn("keeper", keep::keep(cluster, keeping.clone(), wishes, board, stop_last.clone()));
+    }
+    if settings.publish_node && !settings.dry_run && !settings.once {
+        let (cluster, board, host) = (Arc::clone(&cluster), Arc::clone(&board), keeping.host.clone());
+        last.spawn(
+            "node",
+            node::publish(cluster, host, (settings.lease, settings.on_exit), told, board, stop_last.clone()),
+        );
+    }
+    let (news, heard) = mpsc::channel(NEWS);
+    first.spawn("engine", follow(Arc::clone(&engine), settings.relist, news, stop_first.clone()));
+    let mut worker =
+        Worker::new(&settings, (engine, info), (frame, places), Arc::clone(&board), wanted, facts);
+    let ended = tokio::select! {
+        ended = worker.work(heard) => Ok(ended),
+        ended = first.first_failure() => Err(RegistrarError::Settings(ended.to_string())),
+        ended = last.first_failure() => Err(RegistrarError::Store(ended.to_string())),
+        () = stop.wait() => Ok(!settings.once && !settings.dry_run),
+    };
+    first.drain(Duration::from_secs(1)).await;
+    let planned = if settings.dry_run {
+        let plan = keep::difference(&cluster, &keeping, &worker.wanted()).await;
+        Some(plan.map_err(RegistrarError::Store)?)
+    } else {
+        None
+    };
+    drop(worker);
+    let late = last.drain(LAST_WRITES).await;
+    if !late.is_empty() {
+        tracing::warn!("did not end in time: {}", late.join(", "));
+    }
+    Ok(match (ended?, planned) {
+        (true, Some(lines)) => Ending::Planned(lines),
+        (false, Some(_)) if stop.requested() => Ending::NotAsWished,
+        (false, Some(lines)) => Ending::Planned(lines),
+        (true, None) => Ending::Done,
+        (false, None) => Ending::NotAsWished,
+    })
+}
+
+fn keeping(settings: &Settings, frame: &Frame) -> Keeping {
+    // A sidecar knows one container only: a list of its own keeps it from taking the others' keys for leftovers.
+    let node = match &frame.own {
+        Some(own) => format!("{}.{}", frame.node, short(&own.id)),
+        None => frame.node.clone(),
+    };
+    keeping_as(settings, node)
+}
+
+/// What tells the keys of this registrar from those of another on the same node.
+fn scope(settings: &Settings) -> String {
+    let Rules { prefix, layout, .. } = &settings.rules;
+    let sidecar = settings.own.as_ref().map(|own| &own.ports);
+    let all = format!("{:?}", (&settings.engine.url, prefix, layout, sidecar));
+    Sha256::digest(all.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn keeping_as(settings: &Settings, node: String) -> Keeping {
+    Keeping {
+        node,
+        scope: scope(settings),
+        publishes: settings.publish_node,
+        host: start::host_identity(&settings.engine.url),
+        prefix: settings.rules.prefix.clone(),
+        lease: settings.lease,
+        on_exit: settings.on_exit,
+        attempts: settings.attempts,
+        pause: settings.pause,
+    }
+}
+
+/// Waits for the start, and if that takes long keeps alive what an earlier life left: its containers may run well although their
+/// engine does not answer.
+async fn tend_until(
+    start: impl Future<Output = Result<Option<start::Started>, RegistrarError>>,
+    settings: &Settings,
+    cluster: &Arc<Cluster>,
+    board: &Arc<Board>,
+) -> Result<Option<start::Started>, RegistrarError> {
+    let mut start = std::pin::pin!(start);
+    let soon = tokio::time::timeout(SOON, &mut start).await;
+    let node = start::likely_node(settings).filter(|_| !settings.once && !settings.dry_run);
+    let (Err(_), Some(node)) = (&soon, node) else {
+        return match soon {
+            Ok(started) => started,
+            Err(_) => start.await,
+        };
+    };
+    let keeping = Keeping { on_exit: OnExit::Keep, ..keeping_as(settings, node) };
+    let (_wanted, nothing) = watch::channel(Wanted::default());
+    let stop = Stop::new();
+    let mut tending =
+        std::pin::pin!(keep::keep(Arc::clone(cluster), keeping, nothing, Arc::clone(board), stop.clone()));
+    let started = tokio::select! {
+        started = &mut start => started,
+        ended = &mut tending => return Err(RegistrarError::Store(ended.err().unwrap_or_default())),
+    };
+    stop.request();
+    tending.await.ok();
+    started
+}
+
+/// What an inspection brought back.
+type Inspected = (String, Result<Option<Container>, ()>);
+
+/// The loop that hears the news, asks the model, and sees to it that what follows is done.
+struct Worker {
+    model: Model,
+    places: start::Places,
+    engine: Arc<Engine>,
+    board: Arc<Board>,
+    probing: Probing,
+    inspections: JoinSet<Inspected>,
+    facts: facts::Facts,
+    wanted: watch::Sender<Wanted>,
+    told: watch::Sender<Option<placement::Node>>,
+    /// When the record of the node is to be worked out anew, and when that was done last.
+    record: (Option<Instant>, Option<Instant>),
+    /// When a run that is to end by itself gives up waiting; set once everything has been looked at.
+    once: Option<Option<Instant>>,
+    dry_run: bool,
+    patience: Duration,
+}
+
+impl Worker {
+    fn new(
+        settings: &Settings,
+        (engine, info): (Arc<Engine>, Info),
+        (frame, places): (Frame, start::Places),
+        board: Arc<Board>,
+        wanted: watch::Sender<Wanted>,
+        told: watch::Sender<Option<placement::Node>>,
+    ) -> Self {
+        let facts = facts::Facts::new(settings, &frame, info);
+        board.write(|status| {
+            status.node.clone_from(&frame.node);
+            engine.url().clone_into(&mut status.engine);
+        });
+        Self {
+            model: Model::new(frame),
+            places,
+            probing: Probing::new(Arc::clone(&engine)),
+            engine,
+            board,
+            inspections: JoinSet::new(),
+            facts,
+            wanted,
+            told,
+            record: (None, None),
+            once: (settings.once || settings.dry_run).then_some(None),
+            dry_run: settings.dry_run,
+            patience: settings.checks.timeout + settings.checks.interval,
+        }
+    }
+
+    /// The keys that should be, as things stand.
+    fn wanted(&mut self) -> Wanted {
+        self.model.wanted()
+    }
+
+    /// Goes on until a run that is to end by itself is at its end: whether everything is as it should be.
+    async fn work(&mut self, mut news: mpsc::Receiver<News>) -> bool {
+        let mut changes = self.board.changes();
+        loop {
+            changes.mark_unchanged();
+            self.follow_up();
+            if let Some(end) = self.is_done() {
+                return end;
+            }
+            let next = self.next();
+            tokio::select! {
+                Some(heard) = news.recv() => self.hear(heard),
+                Some(done) = self.inspections.join_next() => self.inspected(done.ok()),
+                checked = self.probing.next() => self.checked(checked),
+                asked = self.board.drains() => self.drain(asked),
+                // For a run that ends by itself, what becomes of its keys counts as well.
+                Ok(()) = changes.changed(), if self.once.is_some() => {}
+                () = sleep_until(next) => {}
+            }
+            // What else is there already is taken in one go: what follows from it is worked out once.
+            while let Ok(heard) = news.try_recv() {
+                self.hear(heard);
+            }
+            while let Some(done) = self.inspections.try_join_next() {
+                self.inspected(done.ok());
+            }
+            while let Some(checked) = self.probing.try_next() {
+                self.checked(checked);
+            }
+        }
+    }
+
+    /// When to look again although nothing is heard.
+    fn next(&self) -> Instant {
+        let now = Instant::now();
+        let next = self.model.next().map_or(now + Duration::from_secs(60), |at| at.max(now + TICK));
+        let next = self.record.0.map_or(next, |at| next.min(at));
+        match self.once {
+            Some(Some(until)) => next.min(until),
+            _ => next,
+        }
+    }
+
+    fn hear(&mut self, news: News) {
+        let now = Instant::now();
+        match news {
+            News::Up(info) => {
+                self.model.set_host(self.places.host());
+                self.board.write(|status| status.engine_error.clear());
+                self.facts.info(info);
+            }
+            News::Down(why) => {
+                self.board.count(Count::EngineErrors);
+                self.board.write(|status| status.engine_error = why);
+                self.model.lost(now);
+            }
+            News::Listed(all) => {
+                self.model.set_host(self.places.host());
+                self.board.count(Count::Lists);
+                self.board.write(|status| status.engine_error.clear());
+                self.model.listed(all, now);
+            }
+            News::Event(event) => {
+                self.board.count(Count::Events);
+                self.model.event(&event, now);
+            }
+            News::Images(images) => {
+                self.facts.images(images);
+                self.record_soon();
+            }
+        }
+    }
+
+    fn inspected(&mut self, done: Option<Inspected>) {
+        // A panic in an inspection is a defect, and no reason to leave its container alone.
+        let Some((id, found)) = done else { return self.model.inspections_lost() };
+        self.board.count(Count::Inspections);
+        self.model.inspected(&id, found, Instant::now());
+    }
+
+    fn checked(&mut self, checked: Checked) {
+        self.board.count(Count::Checks);
+        if checked.result.is_err() {
+            self.board.count(Count::FailedChecks);
+        }
+        self.model.checked(&checked.whose, &checked.probe, checked.result);
+    }
+
+    fn drain(&mut self, asked: Vec<(String, bool)>) {
+        for (asked, out) in asked {
+            if !self.model.drain(&asked, out) {
+                tracing::warn!("asked to drain {asked:?}, which is no container here");
+            }
+        }
+    }
+
+    /// Everything that follows from what is known now.
+    fn follow_up(&mut self) {
+        let now = Instant::now();
+        self.model.tick(now);
+        let room = INSPECTIONS.saturating_sub(self.inspections.len());
+        for id in self.model.due_inspections(room, now) {
+            let engine = Arc::clone(&self.engine);
+            self.inspections.spawn(async move {
+                let found = engine.inspect(&id).await;
+                let found = found.map_err(|error| {
+                    tracing::warn!("cannot look at container {}: {error}", short(&id));
+                });
+                (id, found)
+            });
+        }
+        if self.model.take_touched() {
+            self.publish();
+            self.record_soon();
+        }
+        if self.record.0.is_some_and(|at| now >= at) {
+            self.record = (None, Some(now));
+            let record = self.facts.record(&self.model);
+            self.told.send_if_modified(|old| {
+                let changed = old.as_ref() != Some(&record);
+                *old = Some(record);
+                changed
+            });
+        }
+    }
+
+    /// Checks, keys and status as they follow from the model.
+    fn publish(&mut self) {
+        self.probing.should(&self.model.probes());
+        let wanted = self.model.wanted();
+        let complete = wanted.complete;
+        self.wanted.send_if_modified(|old| {
+            let changed = *old != wanted;
+            *old = wanted;
+            changed
+        });
+        let containers = self.model.status();
+        self.board.write(|status| {
+            status.complete = complete;
+            status.containers = containers;
+        });
+    }
+
+    /// The record of the node may have to change.
+    fn record_soon(&mut self) {
+        let now = Instant::now();
+        // Half a record would have others place containers on ports that are taken.
+        if self.model.complete() {
+            let due = self.record.1.map_or(now, |last| now.max(last + RECORD));
+            self.record.0.get_or_insert(due);
+        }
+    }
+
+    /// For a run that is to end by itself: whether it is at its end, and whether everything is as it should be.
+    fn is_done(&mut self) -> Option<bool> {
+        let until = self.once.as_mut()?;
+        if !self.model.complete() {
+            return None;
+        }
+        let now = Instant::now();
+        let until = *until.get_or_insert(now + self.patience);
+        let status = self.board.status();
+        let services = || status.containers.iter().flat_map(|container| &container.services);
+        let starting = services().any(|service| service.state == "starting");
+        let unkept =
+            !self.dry_run && services().any(|service| service.state == "passing" && service.kept.is_none());
+        if now < until && (starting || unkept) {
+            return None;
+        }
+        let well = |service: &super::board::ServiceStatus| match service.state.as_str() {
+            "passing" => self.dry_run || service.kept.as_ref().is_some_and(|kept| kept.held),
+            "absent" | "draining" => true,
+            _ => false,
+        };
+        Some(services().all(well) && status.containers.iter().all(|container| container.state != "failing"))
+    }
+}
+
+/// By container and port.
+pub(super) type ByService<T> = BTreeMap<super::model::Whose, T>;
