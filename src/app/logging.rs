@@ -1,12 +1,13 @@
 //! The log's shape: one line an event on stderr, as text or JSON.
 //!
 //! Under the name `confd` lines look as confd's do (`TIME HOST PROGRAM[PID]: LEVEL MESSAGE`), since people's
-//! monitoring reads them. A message of several lines is indented, so that every event still begins a line.
+//! monitoring reads them; under the name `registrator` as Go's log package writes them (`DATE TIME MESSAGE`). A message of several lines is indented, so that every event still begins a line.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
+use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -60,8 +61,16 @@ fn filter(level: LevelFilter) -> Targets {
 
 struct Lines {
     colour: bool,
-    /// `HOST PROGRAM[PID]:` under the name `confd`.
-    head: Option<String>,
+    shape: Shape,
+}
+
+/// Whose lines they look like.
+enum Shape {
+    Own,
+    /// With `HOST PROGRAM[PID]:`.
+    Confd(String),
+    /// Go's log package: date, local time and message.
+    Go,
 }
 
 impl Lines {
@@ -73,15 +82,19 @@ impl Lines {
         };
         let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
         let host = host.unwrap_or_else(|_| "localhost".to_owned());
-        let head = (dialect == Dialect::Confd).then(|| format!("{host} {program}[{}]:", std::process::id()));
-        Self { colour: colour && head.is_none(), head }
+        let shape = match dialect {
+            Dialect::Confd => Shape::Confd(format!("{host} {program}[{}]:", std::process::id())),
+            Dialect::Registrator => Shape::Go,
+            Dialect::Retune | Dialect::Etcd => Shape::Own,
+        };
+        Self { colour: colour && matches!(shape, Shape::Own), shape }
     }
 
     fn level(&self, level: tracing::Level) -> &'static str {
-        match (level, &self.head) {
+        match (level, &self.shape) {
             (tracing::Level::ERROR, _) => "ERROR",
-            (tracing::Level::WARN, Some(_)) => "WARNING",
-            (tracing::Level::WARN, None) => "WARN",
+            (tracing::Level::WARN, Shape::Confd(_)) => "WARNING",
+            (tracing::Level::WARN, _) => "WARN",
             (tracing::Level::INFO, _) => "INFO",
             _ => "DEBUG",
         }
@@ -98,12 +111,16 @@ where
         event.record(&mut parts);
         let now = Timestamp::now();
         let level = self.level(*event.metadata().level());
-        match &self.head {
-            Some(head) => {
+        match &self.shape {
+            Shape::Go => {
+                let local = now.to_zoned(TimeZone::system());
+                write!(out, "{} ", local.strftime("%Y/%m/%d %H:%M:%S"))?;
+            }
+            Shape::Confd(head) => {
                 let seconds = now.round(Unit::Second).unwrap_or(now);
                 write!(out, "{seconds} {head} {level} ")?;
             }
-            None => {
+            Shape::Own => {
                 let millis = now.round(Unit::Millisecond).unwrap_or(now);
                 let (on, off) = if self.colour { (colour_of(level), "\u{1b}[0m") } else { ("", "") };
                 write!(out, "{millis:.3} {on}{level}{off} ")?;

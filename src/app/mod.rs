@@ -8,6 +8,7 @@
 //!
 //! Leaves out: every decision about resources, sources and templates.
 
+mod ask;
 mod backup;
 mod check;
 mod commands;
@@ -15,7 +16,11 @@ mod ctl;
 mod exit;
 mod logging;
 mod notify;
+mod place;
 mod proxy;
+mod register;
+mod status_page;
+mod status_table;
 mod store;
 
 use std::env;
@@ -64,7 +69,7 @@ fn run(program: &str, invocation: Invocation) -> Exit {
         Err(error) => return commands::could_not_run(&error.into()),
     };
     let exit = runtime.block_on(async {
-        let Invocation { task, source, reloader, output, .. } = invocation;
+        let Invocation { task, dialect, source, reloader, output, .. } = invocation;
         match task {
             Task::Render => commands::render(source, reloader, output).await,
             Task::Watch(follow) => commands::watch(source, reloader, follow).await,
@@ -74,6 +79,10 @@ fn run(program: &str, invocation: Invocation) -> Exit {
             Task::Check(what) => check::check(&reloader, &what).await,
             Task::Backup(what) => backup::backup(source, *what).await,
             Task::Restore(what) => backup::restore(*what).await,
+            Task::Register(what) => register::register(source, *what, dialect).await,
+            Task::RegisterStatus(what) => register::status(*what, output).await,
+            Task::RegisterStop(what) => register::stop(*what).await,
+            Task::Place(what) => place::place(source, *what, output).await,
             Task::Store(_) | Task::Proxy(_) => unreachable!("a store has a runtime of its own"),
         }
     });

@@ -7,10 +7,13 @@ use super::invocation::{
     Check, CheckFormat, Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Task,
 };
 use super::layers::Layers;
-use super::options::{BACKUP, CHECK, CONFD, Commands, DIFF, ETCD, MEMBER, RENDER, RESTORE, WATCH};
+use super::options::{
+    BACKUP, CHECK, CONFD, Commands, DIFF, ETCD, MEMBER, PLACE, REGISTER, REGISTER_STATUS, REGISTER_STOP,
+    RENDER, RESTORE, WATCH,
+};
 use super::problem::Problem;
 use super::reader::Reader;
-use super::{Host, member, store, units};
+use super::{Host, member, place, register, store, units};
 use crate::key;
 use crate::reloader::{self, UnknownFields};
 use crate::source;
@@ -19,12 +22,40 @@ use crate::template::Limits;
 /// How often everything is looked at again, unless told otherwise: hand edits come back after that long.
 const INTERVAL: Duration = Duration::from_secs(600);
 
-const OUTPUTS: &[(&str, Output)] = &[("text", Output::Text), ("json", Output::Json)];
+pub(super) const OUTPUTS: &[(&str, Output)] = &[("text", Output::Text), ("json", Output::Json)];
 
 /// The structs, and everything that was wrong; with problems, the invocation is not fit for use.
 pub(super) struct Built {
     pub(super) invocation: Invocation,
     pub(super) problems: Vec<Problem>,
+}
+
+/// What a call that renders nothing has beside its task.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    pub(super) log: Log,
+    pub(super) output: Output,
+}
+
+impl Call {
+    /// The whole, with everything that was wrong on the way.
+    pub(super) fn built(
+        self,
+        read: &mut Reader<'_>,
+        layers: &Layers,
+        task: Task,
+        source: source::Settings,
+    ) -> Built {
+        let mut problems = layers.problems.clone();
+        problems.append(&mut read.problems);
+        let mut warnings = layers.warnings.clone();
+        warnings.append(&mut read.warnings);
+        let reloader = reloader::Settings::default();
+        let (log, output) = (self.log, self.output);
+        let invocation =
+            Invocation { task, dialect: Dialect::Retune, log, source, reloader, output, warnings };
+        Built { invocation, problems }
+    }
 }
 
 /// Builds everything one call needs.
@@ -45,6 +76,14 @@ pub(super) fn invocation(
     }
     if command == RESTORE {
         return member::restore(read, log, layers);
+    }
+    let call = Call { log, output: Output::Text };
+    match command {
+        REGISTER => return register::register(host, read, call, layers, env),
+        REGISTER_STATUS => return register::status(host, read, call, layers, env),
+        REGISTER_STOP => return register::stop(host, read, call, layers, env),
+        PLACE => return place::place(read, call, layers),
+        _ => {}
     }
     let output = if command & (RENDER | DIFF) == 0 {
         Output::Text

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Member, Proxy};
+use super::{Member, Place, Proxy, Register, RegisterStatus, RegisterStop};
 use crate::{consensus, ctl, reloader, source};
 
 /// Whose command line was typed. It also decides the shape of the text log.
@@ -14,6 +14,8 @@ pub enum Dialect {
     Confd,
     /// etcd's: called by the name `etcd`.
     Etcd,
+    /// Registrator's: called by the name `registrator`.
+    Registrator,
 }
 
 /// How a result is written to stdout.
@@ -117,6 +119,14 @@ pub enum Task {
     Backup(Box<Backup>),
     /// Make a member of a new group from a backup.
     Restore(Box<Restore>),
+    /// Keep running containers in a store; also `registrator`.
+    Register(Box<Register>),
+    /// Ask the one that does so for its state.
+    RegisterStatus(Box<RegisterStatus>),
+    /// Take a container's keys away, then stop it.
+    RegisterStop(Box<RegisterStop>),
+    /// Choose a node.
+    Place(Box<Place>),
 }
 
 /// Which store is saved to which file.
@@ -148,7 +158,7 @@ pub struct Invocation {
     pub dialect: Dialect,
     /// How to log.
     pub log: Log,
-    /// Where values come from; the defaults, unused, for [`Task::Check`].
+    /// Where values come from, or which store is asked; the defaults, unused, for [`Task::Check`].
     pub source: source::Settings,
     /// What is rendered where, and how.
     pub reloader: reloader::Settings,

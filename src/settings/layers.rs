@@ -133,7 +133,13 @@ fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
     } else {
         layers.problems.extend(contents.idle);
     }
-    for file::Entry { row, place, words } in contents.entries {
+    let foreign = |row: &Row| {
+        let same = |own: &&Row| own.name == row.name && own.commands & command != 0;
+        row.commands & command == 0 && options::rows().any(|own| same(&own))
+    };
+    // A key that another command's option has taken says nothing to one of the same name that means something else.
+    for file::Entry { row, place, words } in contents.entries.into_iter().filter(|entry| !foreign(entry.row))
+    {
         let words = words.map(|list| list.into_iter().filter(|word| !word.is_empty()).collect());
         layers.offer(Given { row, rank: Rank::File, place, words });
     }

@@ -15,7 +15,8 @@
 //! what to write instead. Help and version work whatever else is broken. No password is ever part of a message.
 //! A flag of confd's that can mean nothing here is refused with the reason, never ignored.
 //!
-//! `ctl` is apart: etcdctl's command line has its own rules and its own table, in a folder of that name.
+//! `ctl` is apart: etcdctl's command line has its own rules and its own table, in a folder of that name. So is Registrator's,
+//! in `register`: a dozen of Go's flags before one URI.
 //!
 //! Leaves out: what the settings do, whether files they name exist (but for the settings file itself), and all
 //! output; `app` prints and picks the exit status.
@@ -28,8 +29,10 @@ mod layers;
 mod member;
 mod options;
 mod pages;
+mod place;
 mod problem;
 mod reader;
+mod register;
 mod store;
 mod suggest;
 mod units;
@@ -39,7 +42,7 @@ mod words;
 mod tests;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use invocation::{
     Backup, Check, CheckFormat, Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Parsed, Restore,
@@ -47,7 +50,9 @@ pub use invocation::{
 };
 pub use member::{CLUSTER_VERSION, ETCD_VERSION, Member, Proxy};
 pub use pages::command;
+pub use place::Place;
 pub use problem::{Problem, Problems};
+pub use register::{Listen, Register, RegisterStatus, RegisterStop};
 
 /// Turns the words of the command line (the program's name first), the environment and the settings file into
 /// one [`Invocation`], or into the text that was asked for.
@@ -58,7 +63,7 @@ pub use problem::{Problem, Problems};
 pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Parsed, Problems> {
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     let root = nix::unistd::Uid::effective().is_root();
-    let host = Host { etc: PathBuf::from("/etc"), root, variables };
+    let host = Host { etc: PathBuf::from("/etc"), root, variables, there: Box::new(Path::exists) };
     parse_on(&host, args, env)
 }
 
@@ -68,6 +73,8 @@ struct Host {
     root: bool,
     /// The names in the environment.
     variables: Vec<String>,
+    /// Whether a file is there, where a default depends on it.
+    there: Box<dyn Fn(&Path) -> bool>,
 }
 
 fn parse_on(
@@ -77,6 +84,9 @@ fn parse_on(
 ) -> Result<Parsed, Problems> {
     if let Some(invocation) = ctl::called(&args, env) {
         return Ok(Parsed::Ctl(Box::new(invocation)));
+    }
+    if let Some(parsed) = register::called(host, &args, env) {
+        return parsed;
     }
     let call = words::read(args);
     match call.wish {

@@ -47,12 +47,24 @@ pub(super) const ETCD: Commands = 128;
 pub(super) const BACKUP: Commands = 256;
 /// `retune store restore`.
 pub(super) const RESTORE: Commands = 512;
+/// `retune register`.
+pub(super) const REGISTER: Commands = 1024;
+/// `retune place`.
+pub(super) const PLACE: Commands = 4096;
+/// `retune register status`.
+pub(super) const REGISTER_STATUS: Commands = 8192;
+/// `retune register stop`.
+pub(super) const REGISTER_STOP: Commands = 16384;
 const STORE: Commands = RENDER | WATCH | DIFF | CONFD;
 const ALL: Commands = STORE | CHECK;
 /// Everything about a store of our own.
 const SERVED: Commands = MEMBER | ETCD | BACKUP | RESTORE;
+/// Everything about containers and where they run.
+const CONTAINERS: Commands = REGISTER | REGISTER_STATUS | REGISTER_STOP | PLACE;
 /// What speaks to a store as a client.
-const ASKING: Commands = STORE | BACKUP;
+const ASKING: Commands = STORE | BACKUP | REGISTER | PLACE;
+/// What has a log.
+const LOGGED: Commands = ALL | SERVED | CONTAINERS;
 const RUN: Commands = RENDER | WATCH | CONFD;
 
 /// The commands with their names, in the order of the help.
@@ -68,6 +80,14 @@ pub(super) const COMMANDS: &[(&str, Commands, &str)] = &[
         "Save what a store holds to one file, while it runs or from a stopped member's folder",
     ),
     ("store restore", RESTORE, "Make a member of a new cluster from a backup, in an empty folder"),
+    (
+        "register",
+        REGISTER,
+        "Keep the running containers of this host in a store, each with its health and a lease",
+    ),
+    ("register status", REGISTER_STATUS, "Ask the running registrar about every container, key and check"),
+    ("register stop", REGISTER_STOP, "Take a container's keys away, wait for its consumers, then stop it"),
+    ("place", PLACE, "Choose the node on which a container is to run, from what the registrars publish"),
 ];
 
 /// One option.
@@ -127,7 +147,7 @@ const fn idle(name: &'static str, kind: Kind, reason: &'static str) -> Row {
 }
 
 impl Row {
-    const fn also(mut self, names: &'static [&'static str]) -> Self {
+    pub(super) const fn also(mut self, names: &'static [&'static str]) -> Self {
         self.also = names;
         self
     }
@@ -139,7 +159,7 @@ impl Row {
         self.value = value;
         self
     }
-    const fn short(mut self, letter: char) -> Self {
+    pub(super) const fn short(mut self, letter: char) -> Self {
         self.short = Some(letter);
         self
     }
@@ -176,8 +196,14 @@ const MODE: &[Row] = &[
 
 const WHAT: &[Row] = &[
     row("confdir", Kind::Path, ALL, "Folder that holds conf.d and templates"),
-    row("config-file", Kind::Path, ALL | MEMBER | BACKUP | RESTORE, "Settings file"),
-    row("prefix", Kind::Text, ALL, "Key prefix, in place of each resource's own").takes("KEY"),
+    row("config-file", Kind::Path, ALL | MEMBER | BACKUP | RESTORE | CONTAINERS, "Settings file"),
+    row(
+        "prefix",
+        Kind::Text,
+        ALL | REGISTER,
+        "Key prefix: in place of each resource's own, or the directory of everything that is registered",
+    )
+    .takes("KEY"),
     row("resource", Kind::List, ALL, "Only this resource, by file name; may be repeated").takes("NAME"),
     row(
         "state-dir",
@@ -198,6 +224,15 @@ const SOURCE: &[Row] = &[
     row("srv-domain", Kind::Text, STORE, "Find the nodes through SRV record _BACKEND._tcp.DOMAIN.")
         .takes("DOMAIN"),
     row("srv-record", Kind::Text, STORE, "Find the nodes through this SRV record").takes("RECORD"),
+    row(
+        "endpoints",
+        Kind::List,
+        BACKUP | REGISTER | PLACE,
+        "URLs of the running store's members; one that answers is enough",
+    )
+    .takes("URL")
+    .also(&["etcd"])
+    .default("http://127.0.0.1:2379"),
     row("client-cert", Kind::Path, ASKING, "PEM file of the client certificate"),
     row("client-key", Kind::Path, ASKING, "PEM file of the client certificate's key"),
     row("client-ca-keys", Kind::Path, ASKING, "PEM file of the authorities to trust")
@@ -217,7 +252,7 @@ const SOURCE: &[Row] = &[
 ];
 
 const BOUNDS: &[Row] = &[
-    row("backend-timeout", Kind::Span, STORE, "Time limit of one request").default("5s"),
+    row("backend-timeout", Kind::Span, STORE | REGISTER | PLACE, "Time limit of one request").default("5s"),
     row("timeout", Kind::Span, RENDER | DIFF | CONFD, "Time limit of the whole run").default("30s"),
     row("debounce", Kind::Span, WATCH | CONFD, "How long a change waits for the next one").default("0"),
     row("max-wait", Kind::Span, WATCH | CONFD, "How long it waits at most").default("10s"),
@@ -237,11 +272,11 @@ const REPORT: &[Row] = &[
     row("data", Kind::Path, CHECK, "Render with the values of this file"),
     row("expect", Kind::Path, CHECK, "Compare with the files of this folder; needs --data"),
     row("format", REPORTS, CHECK, "Shape of the report").default("text"),
-    row("output", FORMATS, RENDER | DIFF, "Shape of the result").default("text"),
+    row("output", FORMATS, RENDER | DIFF | REGISTER_STATUS | PLACE, "Shape of the result").default("text"),
     row("context", Kind::Number, DIFF, "Unchanged lines around each change").default("3"),
-    row("log-level", LEVELS, ALL | SERVED, "Least urgent log line to write").default("info"),
-    row("log-format", FORMATS, ALL | SERVED, "Shape of log lines").default("text"),
-    row("color", COLOURS, ALL | SERVED, "When to colour").also(&["colour"]).default("auto"),
+    row("log-level", LEVELS, LOGGED, "Least urgent log line to write").default("info"),
+    row("log-format", FORMATS, LOGGED, "Shape of log lines").default("text"),
+    row("color", COLOURS, LOGGED, "When to colour").also(&["colour"]).default("auto"),
 ];
 
 const VAULT: &str = "it belongs to the vault backend, which this version does not read; remove it";
@@ -300,6 +335,14 @@ pub(super) const GROUPS: &[(&str, &[Row])] = &[
     ("Source", SOURCE),
     ("Bounds", BOUNDS),
     ("Backup", super::member::BACKUP_ROWS),
+    ("Engine", super::register::ENGINE_ROWS),
+    ("Registrar", super::register::REGISTRAR_ROWS),
+    ("Keys", super::register::KEY_ROWS),
+    ("Health", super::register::HEALTH_ROWS),
+    ("Own container", super::register::OWN_ROWS),
+    ("Stopping", super::register::STOP_ROWS),
+    ("Wishes", super::place::WISH_ROWS),
+    ("Answer", super::place::ANSWER_ROWS),
     ("Member", super::member::MEMBER_ROWS),
     ("Cluster", super::member::CLUSTER_ROWS),
     ("Transport", super::member::TRANSPORT_ROWS),

@@ -6,8 +6,11 @@ use clap_complete::Shell;
 
 use super::ctl;
 use super::member;
-use super::options::{COMMANDS, CONFD, Commands, ETCD, Fate, GROUPS, Kind, Row};
+use super::options::{
+    COMMANDS, CONFD, Commands, ETCD, Fate, GROUPS, Kind, PLACE, REGISTER, REGISTER_STATUS, Row,
+};
 use super::problem::{Problem, Problems};
+use super::register;
 use super::words::{Page, command_names, no_command};
 
 const ABOUT: &str = "Keeps configuration files in step with a key/value store";
@@ -20,6 +23,25 @@ const LAYERS_CONFD: &str = "Settings come from flags, then the environment (CONF
 const LAYERS_ETCD: &str = "Settings come from flags, then the environment (ETCD_DATA_DIR for --data-dir), then the \
                            defaults.\nExit status: 0 stopped when told to, 1 it could not run, 2 a flag is wrong.";
 
+const REGISTER_TELLS: &str = "SIGUSR1 writes the status to the log. Over --listen it answers GET /status (JSON), /metrics and \
+                              /health, and on its own host POST /drain?container=NAME.";
+const STATUS_TELLS: &str = "Exit status 0 means that every service passes and stands in the store, and that engine and store can be \
+                            asked; 1 that something of it is not so; 2 that nobody answers.";
+const PLACE_TELLS: &str = "Exit status 1 means that no node fits; stderr says why.\nWith --output json, a stable interface: \
+                           {\"nodes\": [{\"name\", \"address\"}]}, the best first; with --why {\"nodes\": [{\"name\", \"fits\", \
+                           \"refused_by\"}]}; when none fits {\"nodes\": [], \"refusal\"}.";
+
+/// What is told behind a command's flags.
+fn after(command: Commands) -> String {
+    let own = match command {
+        REGISTER => REGISTER_TELLS,
+        REGISTER_STATUS => STATUS_TELLS,
+        PLACE => PLACE_TELLS,
+        _ => return LAYERS.to_owned(),
+    };
+    format!("{LAYERS}\n{own}")
+}
+
 /// The whole command line as clap describes it: for help, completions and man pages.
 #[must_use]
 pub fn command() -> Command {
@@ -29,14 +51,15 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .after_help(
             "Called by the name confd, or with flags and no command, it takes confd's command line: \
-             `retune help confd`; called by the name etcd, it takes etcd's: `retune help etcd`.",
+             `retune help confd`; called by the name etcd, it takes etcd's: `retune help etcd`; called by the name \
+             registrator, it takes Registrator's: `retune help registrator`.",
         );
     for (name, bit, about) in COMMANDS {
         let (parent, own) = match name.split_once(' ') {
             Some((parent, own)) => (Some(parent), own),
             None => (None, *name),
         };
-        let command = with_options(Command::new(own).about(*about), *bit).after_help(LAYERS);
+        let command = with_options(Command::new(own).about(*about), *bit).after_help(after(*bit));
         root = match parent {
             Some(parent) => root.mut_subcommand(parent, |parent| parent.subcommand(command)),
             None => root.subcommand(command),
@@ -138,6 +161,7 @@ fn find(topic: Option<&str>) -> Option<Command> {
     match topic {
         Some("confd") => return Some(confd()),
         Some("etcd") => return Some(etcd()),
+        Some("registrator") => return Some(register::described()),
         _ => {}
     }
     let mut root = command();

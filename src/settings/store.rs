@@ -196,3 +196,40 @@ fn password_file(path: &Path) -> Result<String, String> {
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() { Err("is empty".to_owned()) } else { Ok(password.to_owned()) }
 }
+
+/// The members of the store that is registered in and asked for nodes, with what one is to it.
+pub(super) fn asked(read: &mut Reader<'_>, command: Commands) -> Settings {
+    let base = Settings::default();
+    let texts = read.texts("endpoints");
+    let nodes = match texts.iter().map(|text| endpoint(text)).collect::<Result<Vec<_>, _>>() {
+        Ok(nodes) if nodes.is_empty() => vec!["http://127.0.0.1:2379".to_owned()],
+        Ok(nodes) => nodes,
+        Err(says) => {
+            read.object("endpoints", says);
+            Vec::new()
+        }
+    };
+    Settings {
+        nodes,
+        tls: tls(read, command),
+        login: login(read, command),
+        timeout: read.limit("backend-timeout", base.timeout),
+        ..base
+    }
+}
+
+/// One URL of a member; without a scheme it is `http`.
+fn endpoint(text: &str) -> Result<String, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let rest = rest.trim_end_matches('/');
+    // Neither is shown whole: it may carry a password.
+    if rest.contains('@') {
+        return Err("a member's URL holds no user or password; add --username NAME and --password-file FILE"
+            .to_owned());
+    }
+    match scheme.to_ascii_lowercase().as_str() {
+        _ if rest.is_empty() => Err("names no host; write http://HOST:PORT or https://HOST:PORT".to_owned()),
+        scheme @ ("http" | "https") => Ok(format!("{scheme}://{rest}")),
+        _ => Err(format!("{scheme}:// is no scheme of a store; write http://HOST:PORT or https://HOST:PORT")),
+    }
+}

@@ -7,7 +7,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use super::options::{self, BACKUP, COMMANDS, CONFD, Commands, ETCD, Fate, Kind, RESTORE, Row};
+use super::options::{
+    self, BACKUP, COMMANDS, CONFD, Commands, ETCD, Fate, Kind, REGISTER_STOP, RESTORE, Row,
+};
 use super::problem::Problem;
 use super::suggest::nearest;
 
@@ -76,8 +78,8 @@ pub(super) fn read(args: Vec<OsString>) -> Call {
         return run(ETCD, scan(args, ETCD), None);
     }
     let args: Vec<OsString> = args.collect();
-    if let Some(command) = deeper(&args).filter(|_| !called_confd) {
-        return run(command, scan(args.into_iter().skip(2), command), None);
+    if let Some((command, words)) = leading(&args).filter(|_| !called_confd) {
+        return run(command, scan(args.into_iter().skip(words), command), None);
     }
     let pieces = scan(args.into_iter(), 0);
     let first = pieces.iter().position(|piece| matches!(piece, Piece::Word { .. }));
@@ -98,11 +100,15 @@ pub(super) fn read(args: Vec<OsString>) -> Call {
     }
 }
 
-/// The command of two words that a command line begins with.
-fn deeper(words: &[OsString]) -> Option<Commands> {
-    let [first, second, ..] = words else { return None };
-    let typed = format!("{} {}", first.to_str()?, second.to_str()?);
-    COMMANDS.iter().find(|(name, ..)| *name == typed).map(|(_, command, _)| *command)
+/// The command that a command line begins with, and how many words it is: the longest that fits. Known this early, its own
+/// rows say which flags take a value; behind flags it is found later.
+fn leading(words: &[OsString]) -> Option<(Commands, usize)> {
+    let typed: Vec<&str> = words.iter().take(2).map_while(|word| word.to_str()).collect();
+    (1..=typed.len()).rev().find_map(|length| {
+        let name = typed[..length].join(" ");
+        let (_, command, _) = COMMANDS.iter().find(|(own, ..)| *own == name)?;
+        Some((*command, length))
+    })
 }
 
 fn is_flag(piece: &Piece) -> bool {
@@ -177,24 +183,32 @@ fn run(command: Commands, pieces: Vec<Piece>, own_name_at: Option<usize>) -> Cal
             Piece::Word { .. } if Some(at) == own_name_at => {}
             // It may be the value of a flag nobody knows, perhaps a password: that flag is reported already.
             Piece::Word { maybe_value: true, .. } => {}
-            Piece::Word { word, .. }
-                if command & (BACKUP | RESTORE) != 0 && !call.typed.iter().any(is_file) =>
-            {
-                let row = options::flag("backup-file").expect("it is in the table");
-                call.typed.push(Typed { row, spelled: word.to_string_lossy().into_owned(), value: word });
+            Piece::Word { word, .. } => {
+                let bare = bare_word(command)
+                    .filter(|row| call.typed.iter().all(|typed| typed.row.name != row.name));
+                let spelled = word.to_string_lossy().into_owned();
+                let typed = match bare {
+                    Some(row) => Some(Typed { row, spelled, value: word.clone() }),
+                    None => backend_word(command, &word),
+                };
+                match typed {
+                    Some(typed) => call.typed.push(typed),
+                    None => call.problems.push(stray(command, &word)),
+                }
             }
-            Piece::Word { word, .. } => match backend_word(command, &word) {
-                Some(typed) => call.typed.push(typed),
-                None => call.problems.push(stray(command, &word)),
-            },
             Piece::Help { .. } | Piece::Version => {}
         }
     }
     call
 }
 
-fn is_file(typed: &Typed) -> bool {
-    typed.row.name == "backup-file"
+/// The option that a word without a flag is the value of.
+fn bare_word(command: Commands) -> Option<&'static Row> {
+    match command {
+        BACKUP | RESTORE => options::flag_of(command, "backup-file"),
+        REGISTER_STOP => options::flag_of(command, "container"),
+        _ => None,
+    }
 }
 
 /// The maintained fork names the backend as a word: `confd etcd --onetime`.
@@ -299,13 +313,15 @@ fn page(name: &'static str, pieces: Vec<Piece>, own_name_at: usize) -> Call {
         }
         ("man", word) => Some(Page::Man(word)),
         ("help", None) => Some(Page::Help { topic: None, long: true }),
-        ("help", Some(word)) => match command_names().chain(["confd", "etcd"]).find(|known| *known == word) {
-            Some(topic) => Some(Page::Help { topic: Some(topic), long: true }),
-            None => {
-                problems.push(no_command(&word));
-                None
+        ("help", Some(word)) => {
+            match command_names().chain(["confd", "etcd", "registrator"]).find(|known| *known == word) {
+                Some(topic) => Some(Page::Help { topic: Some(topic), long: true }),
+                None => {
+                    problems.push(no_command(&word));
+                    None
+                }
             }
-        },
+        }
         _ => {
             problems.push(Problem::new(name, "name the shell: bash, elvish, fish, powershell or zsh"));
             None

@@ -65,9 +65,6 @@ pub(in crate::settings) const MEMBER_ROWS: &[Row] = &[
 /// Saving what a store holds, and making one of it.
 pub(in crate::settings) const BACKUP_ROWS: &[Row] = &[
     row("backup-file", Kind::Path, BACKUP | RESTORE, "The file; the last word alone means the same"),
-    row("endpoints", Kind::List, BACKUP, "URLs of the running store's members; one that answers is enough")
-        .takes("URL")
-        .default("http://127.0.0.1:2379"),
     row("force", Kind::Switch, BACKUP, "Replace a file that is there already"),
 ];
 

@@ -170,8 +170,8 @@ fn the_password_comes_from_the_stronger_layer_be_it_file_or_word() {
 
 /// A command with the words that it cannot do without.
 fn whole(name: &str, bit: options::Commands) -> String {
-    let file = bit & (options::BACKUP | options::RESTORE) != 0;
-    format!("{name}{}", if file { " saved" } else { "" })
+    let word = bit & (options::BACKUP | options::RESTORE | options::REGISTER_STOP) != 0;
+    format!("{name}{}", if word { " saved" } else { "" })
 }
 
 #[test]
@@ -198,11 +198,12 @@ fn every_word_the_help_offers_is_understood() {
         for row in options::rows().filter(|row| row.commands & bit != 0) {
             if let options::Kind::Choice(words) = row.kind {
                 for word in words {
-                    machine.run(&format!(
-                        "retune {name} --{} {word} {}",
-                        row.name,
-                        if *word == "file" { "--file /f" } else { "" }
-                    ));
+                    let needs = match *word {
+                        "file" => "--file /f",
+                        "skydns" => "--domain d",
+                        _ => "",
+                    };
+                    machine.run(&format!("retune {name} --{} {word} {needs}", row.name));
                 }
             }
         }

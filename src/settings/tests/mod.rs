@@ -6,7 +6,10 @@ mod confd;
 mod layering;
 mod member;
 mod pages;
+mod place;
 mod proxy;
+mod register;
+mod registrator;
 mod retune;
 
 use std::ffi::OsString;
@@ -19,12 +22,14 @@ struct Machine {
     env: Vec<(&'static str, String)>,
     root: bool,
     variables: Vec<String>,
+    /// Files that are there beside those of `/etc`.
+    there: Vec<&'static str>,
 }
 
 impl Machine {
     fn new() -> Self {
         let env = vec![("HOME", "/home/u".to_owned())];
-        Self { dir: tempfile::tempdir().unwrap(), env, root: false, variables: Vec::new() }
+        Self { dir: tempfile::tempdir().unwrap(), env, root: false, variables: Vec::new(), there: Vec::new() }
     }
 
     fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -40,8 +45,13 @@ impl Machine {
     }
 
     fn parse(&self, words: &[&str]) -> Result<Parsed, Problems> {
-        let host =
-            Host { etc: self.dir.path().to_owned(), root: self.root, variables: self.variables.clone() };
+        let there = self.there.clone();
+        let host = Host {
+            etc: self.dir.path().to_owned(),
+            root: self.root,
+            variables: self.variables.clone(),
+            there: Box::new(move |path| there.iter().any(|own| Path::new(own) == path)),
+        };
         let env = |name: &str| self.env.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
         parse_on(&host, words.iter().map(OsString::from).collect(), &env)
     }

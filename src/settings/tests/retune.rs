@@ -125,7 +125,12 @@ fn half_a_pair_is_refused() {
 fn words_that_are_not_utf8_pass_as_paths_and_are_refused_elsewhere() {
     use std::os::unix::ffi::OsStringExt;
     let odd = OsString::from_vec(b"/x\xff".to_vec());
-    let host = || Host { etc: PathBuf::from("/nowhere"), root: false, variables: Vec::new() };
+    let host = || Host {
+        etc: PathBuf::from("/nowhere"),
+        root: false,
+        variables: Vec::new(),
+        there: Box::new(|_| false),
+    };
     let words = |flag: &str| vec!["retune".into(), "render".into(), flag.into(), odd.clone()];
     let Ok(Parsed::Run(got)) = parse_on(&host(), words("--confdir"), &|_| None) else { panic!() };
     assert_eq!(got.reloader.confdir.as_os_str(), odd);

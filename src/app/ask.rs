@@ -1,0 +1,110 @@
+//! One question to a running registrar.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use crate::settings::Listen;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The state of more containers than a host has.
+const MOST: usize = 64 << 20;
+
+/// The status and the body of the answer.
+pub(super) async fn ask(at: &Listen, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)> {
+    let work = async {
+        match at {
+            Listen::Unix(path) => speak(UnixStream::connect(path).await?, method, target).await,
+            Listen::Tcp(address) => speak(TcpStream::connect(address.as_str()).await?, method, target).await,
+        }
+    };
+    match timeout(PATIENCE, work).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => anyhow::bail!(
+            "the registrar at {at} cannot be asked: {error:#}; does `retune register` run, and with the same --listen?"
+        ),
+        Err(_) => anyhow::bail!("the registrar at {at} does not answer within {PATIENCE:?}"),
+    }
+}
+
+async fn speak<S>(stream: S, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let request =
+        Request::builder().method(method).uri(target).header(HOST, "retune").body(Empty::<Bytes>::new())?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut connection = pin!(connection);
+    let mut work = pin!(async {
+        let response = sender.send_request(request).await?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), MOST).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!("its answer cannot be read: {error}"))?;
+        Ok((status, body.to_bytes()))
+    });
+    let mut open = true;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            _ = &mut connection, if open => open = false,
+        }
+    }
+}
+
+/// A text as it stands in a query.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// A text of a query as it was before; what is no escape stays.
+pub(super) fn unescaped(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let code = (*first == b'%').then(|| after.get(..2)).flatten();
+        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_escaped_comes_back_and_what_is_no_escape_stays() {
+        for text in ["web.1", "a b&c=d%", "größe", ""] {
+            assert_eq!(unescaped(&escaped(text)), text);
+        }
+        assert_eq!(unescaped("50%zz%4"), "50%zz%4");
+    }
+
+    #[tokio::test]
+    async fn who_cannot_be_asked_is_named_with_what_to_do() {
+        let nobody = Listen::Unix("/nonexistent/register.sock".into());
+        let error = ask(&nobody, "GET", "/status").await.unwrap_err().to_string();
+        assert!(
+            error.contains("unix:///nonexistent/register.sock") && error.contains("retune register"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! `retune place`: the node on which a container is to run.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::commands::could_not_run;
+use super::exit::Exit;
+use super::print;
+use super::register::cluster;
+use crate::client::cluster::{AskError, Cluster, Event, Get, Keys};
+use crate::placement::{Node, Refusal, Rules, Why};
+use crate::registrar::NODES;
+use crate::settings::{Output, Place};
+use crate::source;
+
+/// Swarm's words for it, whichever filter would have been asked first.
+const NOBODY: &str = "No nodes available in the cluster";
+/// What the store says where there is nothing.
+const KEY_NOT_FOUND: i64 = 100;
+
+/// Chooses a node, or says of each what refuses it.
+pub(super) async fn place(source: source::Settings, what: Place, output: Output) -> Exit {
+    // Each member may take as long as one request does.
+    let limit = source.timeout.saturating_mul(u32::try_from(source.nodes.len()).unwrap_or(u32::MAX).max(1));
+    let nodes = match cluster(source) {
+        Ok(cluster) => nodes(&cluster, limit).await,
+        Err(error) => Err(error),
+    };
+    let nodes = match nodes {
+        Ok(nodes) => nodes,
+        Err(error) => return could_not_run(&error.context("the store cannot be asked for the nodes")),
+    };
+    let rules = Rules { filters: what.filters.clone(), strategy: what.strategy, dialect: what.dialect };
+    let told = if what.why {
+        rules.why(&what.request, &nodes).map(|why| reasons(&why, output))
+    } else {
+        let chosen = rules.place(&what.request, &nodes, &mut |below| rand::random_range(0..below.max(1)));
+        chosen.map(|ranked| choice(&what, &ranked, output))
+    };
+    let told = told.map_err(|refusal| match refusal {
+        Refusal::NoNode(_) if nodes.is_empty() => Refusal::NoNode(NOBODY.to_owned()),
+        refusal => refusal,
+    });
+    match told {
+        Ok(Told { text, clean }) => match print(&text) {
+            Exit::Done => {
+                if nodes.is_empty() {
+                    eprintln!("{NOBODY}");
+                    hint();
+                }
+                Exit::clean(clean)
+            }
+            exit => exit,
+        },
+        Err(refusal) => refused(&refusal, nodes.is_empty(), output),
+    }
+}
+
+/// What goes to stdout, and whether it is what was wished.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    text: String,
+    clean: bool,
+}
+
+fn refused(refusal: &Refusal, nobody: bool, output: Output) -> Exit {
+    eprintln!("{refusal}");
+    match refusal {
+        // A word that makes no sense, as in the rest of the command line.
+        Refusal::Invalid(_) => Exit::CouldNotRun,
+        Refusal::NoNode(words) => {
+            if nobody {
+                hint();
+            }
+            if output == Output::Json {
+                print(&lines(&json!({ "nodes": [], "refusal": words })));
+            }
+            Exit::NotAsWished
+        }
+    }
+}
+
+fn hint() {
+    eprintln!(
+        "(nothing lies below {NODES} in the store: does `retune register` run on the nodes, with this store?)"
+    );
+}
+
+fn choice(what: &Place, ranked: &[&Node], output: Output) -> Told {
+    let shown = if what.all { ranked } else { ranked.get(..1).unwrap_or(ranked) };
+    if output == Output::Json {
+        let nodes: Vec<_> =
+            shown.iter().map(|node| json!({ "name": node.name, "address": node.address })).collect();
+        let clean = !what.address || shown.iter().all(|node| !node.address.is_empty());
+        return Told { text: lines(&json!({ "nodes": nodes })), clean };
+    }
+    let (mut text, mut clean) = (String::new(), true);
+    for node in shown {
+        let line = if what.address { &node.address } else { &node.name };
+        if line.is_empty() {
+            eprintln!(
+                "{}: it publishes no address; start its registrar with --engine-address, for instance tcp://HOST:2376",
+                node.name
+            );
+            clean = false;
+        } else {
+            text.push_str(&plain(line));
+            text.push('\n');
+        }
+    }
+    Told { text, clean }
+}
+
+fn reasons(why: &[Why], output: Output) -> Told {
+    let clean = why.iter().any(|why| why.refused_by.is_none());
+    if output == Output::Json {
+        let node = |why: &Why| match &why.refused_by {
+            None => json!({ "name": why.node, "fits": true }),
+            Some(words) => json!({ "name": why.node, "fits": false, "refused_by": words }),
+        };
+        let nodes: Vec<_> = why.iter().map(node).collect();
+        return Told { text: lines(&json!({ "nodes": nodes })), clean };
+    }
+    let line = |why: &Why| match &why.refused_by {
+        None => format!("{}: fits\n", plain(&why.node)),
+        Some(words) => format!("{}: refused by {}\n", plain(&why.node), plain(&what_refuses(words))),
+    };
+    Told { text: why.iter().map(line).collect(), clean }
+}
+
+/// Of a refusal by all nodes the part that one node refuses by.
+fn what_refuses(words: &str) -> String {
+    let taken =
+        words.strip_prefix("unable to find a node with ").and_then(|port| port.split_once(" available"));
+    if let Some((port, network)) = taken {
+        return format!("{port} that is taken{network}");
+    }
+    let heads = ["unable to find a node that satisfies ", "Unable to find a node fulfilling "];
+    heads.into_iter().find_map(|head| words.strip_prefix(head)).unwrap_or(words).to_owned()
+}
+
+/// Text of a record that can neither forge a line nor move the cursor: a line is a command's argument soon.
+fn plain(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+fn lines(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// Every node that publishes itself, by name.
+async fn nodes(cluster: &Cluster, limit: Duration) -> anyhow::Result<Vec<Node>> {
+    let keys = Keys::new(cluster, Some(Instant::now() + limit));
+    let how = Get { recursive: true, sorted: true, quorum: false };
+    match keys.get(NODES.as_bytes(), how).await {
+        Ok(event) => Ok(records(event)),
+        Err(AskError::Etcd(error)) if error.code == KEY_NOT_FOUND => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The records that can be read; of the others it warns.
+fn records(event: Event) -> Vec<Node> {
+    let mut found = Vec::new();
+    for record in event.node.nodes.unwrap_or_default() {
+        let key = record.key;
+        if record.dir {
+            tracing::warn!("{key} is no record of a node: it is a directory");
+            continue;
+        }
+        match serde_json::from_str::<Node>(&record.value) {
+            Ok(node) if node.name.is_empty() => {
+                tracing::warn!("{key} is no record of a node: it has no name");
+            }
+            Ok(mut node) => {
+                // The key is what the store keeps apart; a record cannot pass for another node's.
+                node.name = key.rsplit('/').next().unwrap_or_default().to_owned();
+                found.push(node);
+            }
+            Err(error) => tracing::warn!("{key} is no record of a node: {error}"),
+        }
+    }
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, address: &str) -> Node {
+        Node { name: name.to_owned(), address: address.to_owned(), ..Node::default() }
+    }
+
+    fn what(words: &str) -> Place {
+        let words = format!("retune place {words} --config-file /dev/null");
+        let args = words.split_whitespace().map(std::ffi::OsString::from).collect();
+        match crate::settings::parse(args, &|_| None) {
+            Ok(crate::settings::Parsed::Run(invocation)) => match invocation.task {
+                crate::settings::Task::Place(place) => *place,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_the_best_is_told_unless_all_are_asked_for() {
+        let (a, b) = (node("a", "tcp://a:2376"), node("b", ""));
+        let ranked = [&a, &b];
+        let told = |words: &str, output| choice(&what(words), &ranked, output);
+        assert_eq!(told("", Output::Text), Told { text: "a\n".to_owned(), clean: true });
+        assert_eq!(told("--all", Output::Text).text, "a\nb\n");
+        assert_eq!(told("--address", Output::Text), Told { text: "tcp://a:2376\n".to_owned(), clean: true });
+        let all = told("--all --address", Output::Text);
+        assert_eq!(all, Told { text: "tcp://a:2376\n".to_owned(), clean: false }, "b has none");
+        let json: serde_json::Value = serde_json::from_str(&told("--all", Output::Json).text).unwrap();
+        assert_eq!(
+            json,
+            json!({"nodes": [{"name": "a", "address": "tcp://a:2376"}, {"name": "b", "address": ""}]})
+        );
+    }
+
+    #[test]
+    fn a_record_names_itself_by_its_key_and_can_forge_nothing() {
+        let value = r#"{"name":"z","address":"x\ny"}"#;
+        let record = |key: &str, value: &str| json!({"key": key, "value": value});
+        let event = json!({"action": "get", "node": {"key": NODES, "dir": true, "nodes": [
+            record("/_retune/nodes/b", value), record("/_retune/nodes/a", r#"{"name":"a"}"#), record("/_retune/nodes/d", "{}"), record("/_retune/nodes/c", "no JSON"),
+            {"key": "/_retune/nodes/d", "dir": true},
+        ]}});
+        let found = records(serde_json::from_value(event).unwrap());
+        let names: Vec<&str> = found.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(choice(&what("--address"), &[&found[1]], Output::Text).text, "x\\ny\n");
+    }
+
+    #[test]
+    fn a_node_is_told_with_what_refuses_it() {
+        let why = |refused_by: Option<&str>| Why {
+            node: "n".to_owned(),
+            refused_by: refused_by.map(str::to_owned),
+        };
+        let told = |refused_by| reasons(&[why(refused_by)], Output::Text);
+        assert_eq!(told(None), Told { text: "n: fits\n".to_owned(), clean: true });
+        let refused = told(Some("unable to find a node that satisfies zone==a"));
+        assert_eq!(refused, Told { text: "n: refused by zone==a\n".to_owned(), clean: false });
+        let full = "no resources available to schedule container";
+        assert_eq!(told(Some(full)).text, format!("n: refused by {full}\n"));
+        assert_eq!(reasons(&[why(Some("x")), why(None)], Output::Text).text.lines().count(), 2);
+        assert!(reasons(&[why(Some("x")), why(None)], Output::Json).clean);
+    }
+}

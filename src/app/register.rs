@@ -1,0 +1,310 @@
+//! `retune register` with its sisters, also called `registrator`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::ask::{ask, escaped};
+use super::commands::could_not_run;
+use super::exit::Exit;
+use super::notify::Notifier;
+use super::status_page::Page;
+use super::status_table as table;
+use super::{print, store};
+use crate::client::cluster::{Cluster, Options};
+use crate::client::{Credentials, Trust};
+use crate::registrar::{self, Board, Ending, RegistrarError, Status};
+use crate::reloader::Phase;
+use crate::settings::{Dialect, Listen, Output, Register, RegisterStatus, RegisterStop};
+use crate::source;
+use crate::stop::{Loops, Signal, Signals, Stop};
+
+/// How long the registrar may take to end, and then those who answer for it.
+const DRAIN: Duration = Duration::from_secs(20);
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// The service manager is told of changes at most this often, and a registrar is asked whether keys have gone.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long one of several endpoints may be silent.
+const SILENT: Duration = Duration::from_millis(1_500);
+/// How long the keys of a container may take to go before it is stopped.
+const GOING: Duration = Duration::from_secs(30);
+
+/// The store that is registered in or asked for nodes.
+pub(super) fn cluster(source: source::Settings) -> anyhow::Result<Cluster> {
+    let source::Settings { nodes, tls, login, timeout, .. } = source;
+    let login =
+        login.map(|login| Credentials { name: login.username, password: login.password.expose().to_owned() });
+    let trust = Trust { ca: tls.ca, cert: tls.cert, key: tls.key, insecure: tls.insecure };
+    // Of several, a silent one must leave time for the others within the deadline of one request.
+    let timeout = if nodes.len() > 1 { timeout.min(SILENT) } else { timeout };
+    Ok(Cluster::new(Options { endpoints: nodes, trust, login, timeout, dial: timeout, trace: None })?)
+}
+
+/// Registers until a signal, or until it fails.
+pub(super) async fn register(source: source::Settings, what: Register, dialect: Dialect) -> Exit {
+    match run(source, what).await {
+        Ok(Ended::Registrar(Ok(Ending::Done))) => Exit::Done,
+        Ok(Ended::Registrar(Ok(Ending::Planned(lines)))) => {
+            print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+        }
+        Ok(Ended::Registrar(Ok(Ending::NotAsWished)) | Ended::CutOff) => Exit::NotAsWished,
+        Ok(Ended::Registrar(Err(error))) => failed(&error.into(), dialect),
+        Err(error) => failed(&error, dialect),
+    }
+}
+
+/// Registrator knows one status for everything that keeps it from running.
+fn failed(error: &anyhow::Error, dialect: Dialect) -> Exit {
+    let exit = could_not_run(error);
+    if dialect == Dialect::Registrator { Exit::NotAsWished } else { exit }
+}
+
+enum Ended {
+    Registrar(Result<Ending, RegistrarError>),
+    /// By a second signal, by its deadline or by the failure of what runs beside it.
+    CutOff,
+}
+
+async fn run(source: source::Settings, what: Register) -> anyhow::Result<Ended> {
+    let mut signals = Signals::listen()?;
+    greet(&what, &source);
+    let cluster = Arc::new(cluster(source)?);
+    let page = listen(&what).await?;
+    let board = Arc::new(Board::new());
+    let (stop, stop_answers) = (Stop::new(), Stop::new());
+    let mut beside = Loops::new(stop_answers.clone());
+    let (phase, told) = watch::channel(Phase::Starting("looking at every container".to_owned()));
+    if let Some(page) = page {
+        for place in page.places() {
+            tracing::info!("answering for status and metrics on {place}");
+        }
+        beside.spawn("status page", page.run(Arc::clone(&board), stop_answers.clone()));
+    }
+    if let Some(notifier) = Notifier::from_environment() {
+        beside.spawn("notify", notifier.follow(told, stop_answers.clone()));
+        beside.spawn("readiness", readiness(Arc::clone(&board), phase.clone(), stop_answers.clone()));
+    }
+    let registrar = registrar::run(what.registrar, cluster, Arc::clone(&board), stop.clone());
+    let ended = attend(registrar, &mut signals, &mut beside, &board, &stop, &phase).await;
+    phase.send_replace(Phase::Stopping);
+    beside.drain(LAST_ANSWERS).await;
+    Ok(ended)
+}
+
+/// The first lines of the log; under Registrator's name the ones that its users wait for.
+fn greet(what: &Register, source: &source::Settings) {
+    match &what.adapter {
+        Some((scheme, shown)) => {
+            tracing::info!("Starting registrator v7 (retune {}) ...", env!("CARGO_PKG_VERSION"));
+            tracing::info!("Using {scheme} adapter: {shown}");
+        }
+        None => tracing::info!(
+            "Starting retune register, containers of {}, keys in {}",
+            what.registrar.engine.url,
+            source.nodes.join(" ")
+        ),
+    }
+    if source.tls.insecure {
+        tracing::warn!("--client-insecure: any server certificate is accepted");
+    }
+}
+
+/// The places that were asked for; of the customary one only a warning when it cannot be had.
+async fn listen(what: &Register) -> anyhow::Result<Option<Page>> {
+    if what.listen.is_empty() {
+        return Ok(None);
+    }
+    match Page::open(&what.listen).await {
+        Ok(page) => Ok(Some(page)),
+        Err(error) if what.must_listen => Err(error),
+        Err(error) => {
+            tracing::warn!("{error:#}; going on without, name a place with --listen");
+            Ok(None)
+        }
+    }
+}
+
+/// Lets the registrar run until it has ended, heeding signals.
+async fn attend(
+    registrar: impl Future<Output = Result<Ending, RegistrarError>>,
+    signals: &mut Signals,
+    beside: &mut Loops,
+    board: &Board,
+    stop: &Stop,
+    phase: &watch::Sender<Phase>,
+) -> Ended {
+    let mut registrar = std::pin::pin!(registrar);
+    let (mut until, mut broken) = (Instant::now(), false);
+    loop {
+        tokio::select! {
+            ended = &mut registrar => return if broken { Ended::CutOff } else { Ended::Registrar(ended) },
+            signal = signals.next() => match signal {
+                Signal::Stop => {
+                    phase.send_replace(Phase::Stopping);
+                    tracing::info!("stopping");
+                    stop.request();
+                    until = Instant::now() + DRAIN;
+                }
+                Signal::StopNow => {
+                    tracing::warn!("told to stop again: not waiting any longer");
+                    return Ended::CutOff;
+                }
+                Signal::Reread => tracing::info!("SIGHUP: a registrar has nothing to read again"),
+                Signal::Dump => dump(&board.status()),
+            },
+            ended = beside.first_failure(), if !stop.requested() => {
+                tracing::error!("{ended}");
+                broken = true;
+                stop.request();
+                until = Instant::now() + DRAIN;
+            }
+            () = sleep_until(until), if stop.requested() => {
+                tracing::warn!("the registrar did not end in time");
+                return Ended::CutOff;
+            }
+        }
+    }
+}
+
+fn dump(status: &Status) {
+    for line in table::text(status).lines() {
+        tracing::info!("{line}");
+    }
+}
+
+/// Tells the service manager once every container has been looked at, and from then on how many are well.
+async fn readiness(board: Arc<Board>, phase: watch::Sender<Phase>, stop: Stop) -> Result<(), Infallible> {
+    let mut changes = board.changes();
+    loop {
+        changes.mark_unchanged();
+        let status = board.status();
+        if status.complete {
+            phase.send_if_modified(|now| {
+                let next = Phase::Ready(table::summary(&status));
+                let news = !matches!(now, Phase::Stopping) && *now != next;
+                if news {
+                    *now = next;
+                }
+                news
+            });
+        }
+        tokio::select! {
+            // The board lives as long as this.
+            _ = changes.changed() => sleep(LOOK).await,
+            () = stop.wait() => return Ok(()),
+        }
+    }
+}
+
+/// `retune register status`.
+pub(super) async fn status(what: RegisterStatus, output: Output) -> Exit {
+    let status = match asked(&what.at).await {
+        Ok(status) => status,
+        Err(error) => return could_not_run(&error),
+    };
+    let text = match output {
+        Output::Text => table::text(&status),
+        Output::Json => match serde_json::to_string_pretty(&status) {
+            Ok(text) => text + "\n",
+            Err(error) => return could_not_run(&error.into()),
+        },
+    };
+    match print(&text) {
+        Exit::Done => Exit::clean(table::is_well(&status)),
+        exit => exit,
+    }
+}
+
+async fn asked(at: &Listen) -> anyhow::Result<Status> {
+    let (code, body) = ask(at, "GET", "/status").await?;
+    anyhow::ensure!(code == 200, "{at} answers {code} where a registrar tells its status; is it one?");
+    serde_json::from_slice(&body).with_context(|| format!("{at} answers with no registrar's status"))
+}
+
+/// `retune register stop`.
+pub(super) async fn stop(what: RegisterStop) -> Exit {
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return could_not_run(&error.into()),
+    };
+    tokio::select! {
+        exit = drained(&what) => exit,
+        () = store::stop_signal(&mut signals) => {
+            tracing::error!("told to stop: {:?} was not stopped, but its keys may be gone", what.container);
+            Exit::NotAsWished
+        }
+    }
+}
+
+async fn drained(what: &RegisterStop) -> Exit {
+    let container = &what.container;
+    let found = match asked(&what.at).await {
+        Ok(status) => table::find(&status, container)
+            .map(|found| (found.id.clone(), found.name.clone(), table::keys_left(found))),
+        Err(error) => return could_not_run(&error),
+    };
+    match found {
+        Ok((id, name, keys)) => {
+            if let Err(error) = registrar::reach(&what.engine).await {
+                tracing::error!("{error}; {name} was neither drained nor stopped");
+                return Exit::NotAsWished;
+            }
+            if let Err(error) = keys_away(&what.at, &id).await {
+                keys_back(&what.at, &id).await;
+                tracing::error!("{error:#}; {name} was not stopped");
+                return Exit::NotAsWished;
+            }
+            print(&format!("{name}: {keys} of its keys taken away, waiting {:?}\n", what.drain));
+            sleep(what.drain).await;
+            let exit = halt(what, &id, &name).await;
+            if exit != Exit::Done {
+                keys_back(&what.at, &id).await;
+            }
+            exit
+        }
+        Err(table::NotFound::Several) => {
+            could_not_run(&anyhow::anyhow!("{container:?} is the beginning of several ids; write more of it"))
+        }
+        Err(table::NotFound::None) => {
+            print(&format!("{container}: nothing of it is registered\n"));
+            halt(what, container, container).await
+        }
+    }
+}
+
+/// Asks that the keys go, and waits until they have.
+async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
+    let until = Instant::now() + GOING;
+    let (code, says) = ask(at, "POST", &format!("/drain?container={}", escaped(id))).await?;
+    anyhow::ensure!(code == 202, "its keys stay: {}", String::from_utf8_lossy(&says).trim_end());
+    loop {
+        let status = asked(at).await?;
+        let left = table::find(&status, id).map_or(0, table::keys_left);
+        if left == 0 {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < until, "after {GOING:?} {left} of its keys are still there");
+        sleep(LOOK).await;
+    }
+}
+
+/// Takes the drain of a container back that was not stopped after all.
+async fn keys_back(at: &Listen, id: &str) {
+    if let Err(error) = ask(at, "POST", &format!("/undrain?container={}", escaped(id))).await {
+        tracing::error!("its keys stay away until it is started again: {error:#}");
+    }
+}
+
+async fn halt(what: &RegisterStop, id: &str, name: &str) -> Exit {
+    match registrar::stop_container(&what.engine, id, what.grace).await {
+        Ok(()) => print(&format!("{name}: stopped\n")),
+        Err(error) => {
+            tracing::error!("{name} was not stopped: {error}");
+            Exit::NotAsWished
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! What a registrar answers to those who ask about it: over a socket in the file system, over TCP, or both.
+//!
+//! `GET /status` (JSON), `GET /metrics`, `GET /health` (200 or 503), and from this host `POST /drain?container=NAME` and, to
+//! take that back, `/undrain`.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::ask::unescaped;
+use crate::registrar::{Board, Status};
+use crate::settings::Listen;
+use crate::stop::Stop;
+
+/// So many connections are served at once.
+const MOST: usize = 64;
+/// How long the head of a request may take, and a whole visit.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+const VISIT: Duration = Duration::from_secs(30);
+const HEAD_BYTES: usize = 16 << 10;
+/// The wait after an accept that failed.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long whoever may be behind a socket has to take a connection.
+const KNOCK: Duration = Duration::from_secs(2);
+
+enum Socket {
+    Unix(UnixListener, PathBuf),
+    Tcp(TcpListener),
+}
+
+/// Bound sockets, and who is let in.
+pub(super) struct Page {
+    sockets: Vec<Socket>,
+}
+
+impl Page {
+    /// Binds all places.
+    pub(super) async fn open(places: &[Listen]) -> anyhow::Result<Self> {
+        let mut page = Self { sockets: Vec::new() };
+        for place in places {
+            let socket = match place {
+                Listen::Unix(path) => unix(path).await,
+                Listen::Tcp(address) => Ok(TcpListener::bind(address.as_str()).await.map(Socket::Tcp)?),
+            };
+            page.sockets.push(socket.with_context(|| format!("cannot listen for questions on {place}"))?);
+        }
+        Ok(page)
+    }
+
+    /// Where it answers, with the ports that were bound.
+    pub(super) fn places(&self) -> Vec<String> {
+        let place = |socket: &Socket| match socket {
+            Socket::Unix(_, path) => format!("unix://{}", path.display()),
+            Socket::Tcp(listener) => {
+                listener.local_addr().map_or_else(|_| String::new(), |at| at.to_string())
+            }
+        };
+        self.sockets.iter().map(place).collect()
+    }
+
+    /// Answers until the stop.
+    pub(super) async fn run(self, board: Arc<Board>, stop: Stop) -> Result<(), Infallible> {
+        let places = Arc::new(Semaphore::new(MOST));
+        let mut listeners = JoinSet::new();
+        for socket in self.sockets {
+            listeners.spawn(serve(socket, Arc::clone(&board), Arc::clone(&places), stop.clone()));
+        }
+        stop.wait().await;
+        while listeners.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// A socket that only its owner can use. One that is there already is replaced when nobody answers on it.
+async fn unix(path: &Path) -> anyhow::Result<Socket> {
+    let folder = path.parent().context("it is no path of a file")?;
+    let name = path.file_name().context("it is no path of a file")?.to_string_lossy().into_owned();
+    let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(folder);
+    made.with_context(|| format!("{} cannot be made", folder.display()))?;
+    match fs::symlink_metadata(path) {
+        Ok(there) if !there.file_type().is_socket() => {
+            anyhow::bail!("{} is there and is no socket; name another path", path.display());
+        }
+        Ok(_) => match timeout(KNOCK, UnixStream::connect(path)).await {
+            Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {}
+            Ok(Err(error)) => return Err(error).context("whether somebody answers there cannot be seen"),
+            Ok(Ok(_)) | Err(_) => {
+                anyhow::bail!("another process answers there; stop it, or name another place")
+            }
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    // Under another name until its mode is right: nobody else may slip in before.
+    let hidden = folder.join(format!(".{name}.{}", std::process::id()));
+    match fs::remove_file(&hidden) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&hidden)?;
+    let placed = fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600))
+        .and_then(|()| fs::rename(&hidden, path));
+    if let Err(error) = placed {
+        fs::remove_file(&hidden).ok();
+        return Err(error.into());
+    }
+    Ok(Socket::Unix(listener, path.to_owned()))
+}
+
+async fn serve(socket: Socket, board: Arc<Board>, places: Arc<Semaphore>, stop: Stop) {
+    let mut visits = JoinSet::new();
+    loop {
+        // Those who come when all places are taken wait in the socket's own queue.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let visit: io::Result<_> = tokio::select! {
+            () = stop.wait() => break,
+            stranger = accept(&socket) => stranger,
+        };
+        while visits.try_join_next().is_some() {}
+        match visit {
+            Ok((stream, local)) => {
+                let board = Arc::clone(&board);
+                visits.spawn(async move {
+                    let _place = place;
+                    timeout(VISIT, answer(stream, board, local)).await.ok();
+                });
+            }
+            Err(error) => {
+                tracing::debug!("a question could not be taken: {error}");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    if let Socket::Unix(listener, path) = socket {
+        drop(listener);
+        fs::remove_file(path).ok();
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The next one who asks, and whether they are on this host.
+async fn accept(socket: &Socket) -> io::Result<(Box<dyn Stream>, bool)> {
+    match socket {
+        Socket::Unix(listener, _) => {
+            let (stream, _) = listener.accept().await?;
+            Ok((Box::new(stream), true))
+        }
+        Socket::Tcp(listener) => {
+            let (stream, from) = listener.accept().await?;
+            let from: IpAddr = from.ip().to_canonical();
+            Ok((Box::new(stream), from.is_loopback()))
+        }
+    }
+}
+
+async fn answer(stream: Box<dyn Stream>, board: Arc<Board>, local: bool) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let response = respond(&request, &board, local);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    // An error here is of whoever asked: they went away or spoke no HTTP.
+    served.await.ok();
+}
+
+fn respond<B>(request: &Request<B>, board: &Board, local: bool) -> Response<Full<Bytes>> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/status") => match serde_json::to_string_pretty(&board.status()) {
+            Ok(json) => response(StatusCode::OK, "application/json", json + "\n"),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        },
+        (&Method::GET, "/metrics") => {
+            response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", board.metrics())
+        }
+        (&Method::GET, "/health") => match sickness(&board.status()) {
+            None => text(StatusCode::OK, "well".to_owned()),
+            Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+        },
+        (&Method::POST, "/drain") => drain(request, board, local, true),
+        (&Method::POST, "/undrain") => drain(request, board, local, false),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there are /status, /metrics and /health, and /drain to post to".to_owned(),
+        ),
+    }
+}
+
+/// Why the registrar itself is not well, if so; a container that is not is no fault of it.
+fn sickness(status: &Status) -> Option<String> {
+    if !status.engine_error.is_empty() {
+        return Some(format!("the engine cannot be asked: {}", status.engine_error));
+    }
+    if !status.store_error.is_empty() {
+        return Some(format!("the store cannot be asked: {}", status.store_error));
+    }
+    (!status.complete).then(|| "not every container has been looked at yet".to_owned())
+}
+
+fn drain<B>(request: &Request<B>, board: &Board, local: bool, out: bool) -> Response<Full<Bytes>> {
+    // A page in somebody's browser on this host is not who may do this.
+    if !local || request.headers().contains_key(ORIGIN) {
+        let says = "a drain is asked for on the registrar's own host";
+        return text(StatusCode::FORBIDDEN, says.to_owned());
+    }
+    let pairs = request.uri().query().unwrap_or_default().split('&');
+    let container = pairs.filter_map(|pair| pair.strip_prefix("container=")).map(unescaped).next_back();
+    match container.filter(|container| !container.is_empty()) {
+        Some(container) if !out => {
+            tracing::info!("asked to take back the drain of {container:?}");
+            board.ask_back(&container);
+            text(StatusCode::ACCEPTED, "its keys will come back".to_owned())
+        }
+        Some(container) => {
+            tracing::info!("asked to drain {container:?}");
+            board.ask_drain(&container);
+            text(StatusCode::ACCEPTED, "its keys will go".to_owned())
+        }
+        None => text(StatusCode::BAD_REQUEST, "which container? ask /drain?container=NAME".to_owned()),
+    }
+}
+
+fn text(status: StatusCode, says: String) -> Response<Full<Bytes>> {
+    response(status, "text/plain; charset=utf-8", says + "\n")
+}
+
+fn response(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ask::ask;
+    use super::*;
+
+    fn at(folder: &tempfile::TempDir) -> Listen {
+        Listen::Unix(folder.path().join("deep/register.sock"))
+    }
+
+    fn body(response: &str) -> String {
+        response.trim_end().to_owned()
+    }
+
+    struct Served {
+        stop: Stop,
+        board: Arc<Board>,
+        set: JoinSet<Result<(), Infallible>>,
+        places: Vec<String>,
+    }
+
+    impl Served {
+        async fn open(places: &[Listen]) -> Self {
+            let page = Page::open(places).await.unwrap();
+            let (stop, board, mut set) = (Stop::new(), Arc::new(Board::new()), JoinSet::new());
+            let places = page.places();
+            set.spawn(page.run(Arc::clone(&board), stop.clone()));
+            Self { stop, board, set, places }
+        }
+
+        async fn end(mut self) {
+            self.stop.request();
+            while self.set.join_next().await.is_some() {}
+        }
+    }
+
+    #[tokio::test]
+    async fn each_question_has_its_answer_and_the_socket_goes_with_its_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = at(&folder);
+        let served = Served::open(std::slice::from_ref(&place)).await;
+        let Listen::Unix(path) = &place else { unreachable!("it is one") };
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        let (code, status) = ask(&place, "GET", "/status").await.unwrap();
+        assert_eq!((code, serde_json::from_slice(&status).ok()), (200, Some(Status::default())));
+        let (code, metrics) = ask(&place, "GET", "/metrics").await.unwrap();
+        assert!(code == 200 && String::from_utf8_lossy(&metrics).contains("# TYPE"));
+        let (code, why) = ask(&place, "GET", "/health").await.unwrap();
+        assert_eq!((code, &why[..]), (503, &b"not every container has been looked at yet\n"[..]));
+        for (method, target, wanted) in [
+            ("POST", "/drain?container=web%2d1", 202),
+            ("POST", "/drain", 400),
+            ("POST", "/drain?container=", 400),
+            ("GET", "/drain?container=web", 404),
+            ("GET", "/", 404),
+        ] {
+            assert_eq!(ask(&place, method, target).await.unwrap().0, wanted, "{method} {target}");
+        }
+        assert!(format!("{:?}", served.board).contains("web-1"));
+        served.end().await;
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_answers_on_is_replaced_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = at(&folder);
+        let Listen::Unix(path) = &place else { unreachable!("it is one") };
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+        assert!(path.exists(), "a stale one");
+        let served = Served::open(std::slice::from_ref(&place)).await;
+        assert_eq!(ask(&place, "GET", "/status").await.unwrap().0, 200);
+        let second = Page::open(std::slice::from_ref(&place)).await.err().unwrap();
+        assert!(format!("{second:#}").contains("another process answers there"), "{second:#}");
+        served.end().await;
+        fs::write(path, "a file").unwrap();
+        let refused = Page::open(std::slice::from_ref(&place)).await.err().unwrap();
+        assert!(format!("{refused:#}").contains("is no socket"), "{refused:#}");
+        assert_eq!(fs::read_to_string(path).unwrap(), "a file");
+    }
+
+    #[tokio::test]
+    async fn over_tcp_only_this_host_may_drain() {
+        let served = Served::open(&[Listen::Tcp("127.0.0.1:0".to_owned())]).await;
+        let place = Listen::Tcp(served.places[0].clone());
+        assert_eq!(ask(&place, "GET", "/status").await.unwrap().0, 200);
+        assert_eq!(ask(&place, "POST", "/drain?container=web").await.unwrap().0, 202);
+        served.end().await;
+        let board = Board::new();
+        let asked = |local: bool, origin: Option<&str>| {
+            let mut request = Request::post("/drain?container=other");
+            if let Some(origin) = origin {
+                request = request.header(ORIGIN, origin);
+            }
+            respond(&request.body(()).unwrap(), &board, local).status()
+        };
+        assert_eq!(asked(false, None), StatusCode::FORBIDDEN, "from elsewhere");
+        assert_eq!(asked(true, Some("http://evil.example")), StatusCode::FORBIDDEN, "from a browser");
+        assert!(!format!("{board:?}").contains("other"));
+        assert_eq!(asked(true, None), StatusCode::ACCEPTED);
+    }
+
+    #[test]
+    fn it_is_well_when_engine_and_store_are_and_all_was_looked_at() {
+        let well = Status { complete: true, ..Status::default() };
+        assert_eq!(sickness(&well), None);
+        let gone = Status { engine_error: "gone".to_owned(), ..well.clone() };
+        assert_eq!(
+            sickness(&gone).map(|why| body(&why)),
+            Some("the engine cannot be asked: gone".to_owned())
+        );
+        assert!(sickness(&Status { store_error: "gone".to_owned(), ..well }).is_some());
+    }
+}

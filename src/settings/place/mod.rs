@@ -1,0 +1,128 @@
+//! Values to what choosing a node needs.
+
+mod ports;
+mod rows;
+
+use super::build::{Built, Call, OUTPUTS};
+use super::invocation::{Output, Task};
+use super::layers::Layers;
+use super::options::PLACE;
+use super::reader::Reader;
+use super::{store, units};
+use crate::placement::{Dialect, Filter, Request, Strategy};
+
+use ports::Published;
+pub(super) use rows::{ANSWER_ROWS, WISH_ROWS};
+
+/// What is to be placed, how, and what is told of it. Which store is asked is in the invocation's `source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What the container needs.
+    pub request: Request,
+    /// How nodes are ranked.
+    pub strategy: Strategy,
+    /// The filters, in the order in which they are asked.
+    pub filters: Vec<Filter>,
+    /// Whose habits count.
+    pub dialect: Dialect,
+    /// Every node that fits rather than the best.
+    pub all: bool,
+    /// For each node what refuses it.
+    pub why: bool,
+    /// Addresses rather than names.
+    pub address: bool,
+}
+
+/// `retune place`.
+pub(super) fn place(read: &mut Reader<'_>, call: Call, layers: &Layers) -> Built {
+    let output = read.choice("output", OUTPUTS, Output::Text);
+    let source = store::asked(read, PLACE);
+    let dialect = read.choice("compat", &[("swarm", Dialect::Swarm)], Dialect::Plain);
+    let strategies = [
+        ("spread", Strategy::Spread),
+        ("binpack", Strategy::Binpack),
+        ("binpacking", Strategy::Binpack),
+        ("random", Strategy::Random),
+    ];
+    let place = Place {
+        request: request(read),
+        strategy: read.choice("strategy", &strategies, Strategy::default()),
+        filters: filters(read),
+        dialect,
+        all: read.on("all"),
+        why: read.on("why"),
+        address: read.on("address"),
+    };
+    if place.why && (place.all || place.address) {
+        read.object("why", "tells of every node by its name, so --all and --address have no part in it");
+    }
+    Call { output, ..call }.built(read, layers, Task::Place(Box::new(place)), source)
+}
+
+fn request(read: &mut Reader<'_>) -> Request {
+    let mut request = Request::default();
+    for text in read.texts("env") {
+        if let Some(policy) = text.strip_prefix("reschedule:") {
+            request.wishes.reschedule.push(policy.to_owned());
+        } else if let Err(error) = request.wishes.add(&text) {
+            read.object("env", error.to_string());
+        }
+    }
+    let texts = read.texts("publish");
+    let published = texts.iter().map(|text| Published::read(text)).collect::<Result<Vec<_>, _>>();
+    let published = published.map_err(|says| read.object("publish", says)).unwrap_or_default();
+    let texts = read.texts("expose");
+    let exposed = texts.iter().map(|text| ports::exposed(text)).collect::<Result<Vec<_>, _>>();
+    request.exposed = exposed.map_err(|says| read.object("expose", says)).unwrap_or_default();
+    for Published { bindings, exposed } in published {
+        request.ports.extend(bindings);
+        // As docker: what is published is exposed, which is what counts on the host's network.
+        request.exposed.extend(exposed);
+    }
+    let mut seen = std::collections::HashSet::new();
+    request.exposed.retain(|port| seen.insert(port.clone()));
+    match read.text("net").as_deref() {
+        Some("host") => request.host_network = true,
+        Some(other) => request.network_of = other.strip_prefix("container:").map(str::to_owned),
+        None => {}
+    }
+    request.memory = read.parsed("memory", memory).unwrap_or_default();
+    request.cpus = read.parsed("cpus", cpus).unwrap_or_default();
+    request.volumes_from = read.texts("volumes-from");
+    request.links = read.texts("link");
+    request
+}
+
+fn filters(read: &mut Reader<'_>) -> Vec<Filter> {
+    let names = read.texts("filter");
+    if names.is_empty() {
+        return Filter::ALL.to_vec();
+    }
+    let read_one = |name: &String| {
+        name.parse().map_err(|says| {
+            let all: Vec<&str> = Filter::ALL.iter().map(|filter| filter.name()).collect();
+            format!("{name:?}: {says}; there are {}", all.join(", "))
+        })
+    };
+    let filters = names.iter().map(read_one).collect::<Result<Vec<_>, String>>();
+    filters.map_err(|says| read.object("filter", says)).unwrap_or_default()
+}
+
+/// Docker's convention: 0 asks for nothing.
+fn memory(text: &str) -> Result<i64, String> {
+    if text.trim().parse() == Ok(0_u8) {
+        return Ok(0);
+    }
+    i64::try_from(units::bytes(text)?).map_err(|_| format!("{text:?} is more than any node has"))
+}
+
+/// Whole ones are what nodes count; a part of one takes it.
+fn cpus(text: &str) -> Result<i64, String> {
+    let wrong = || format!("{text:?} is no number of processors; write one such as 2");
+    let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    if part.contains(|c: char| !c.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let whole: u32 = whole.parse().map_err(|_| wrong())?;
+    Ok(i64::from(whole) + i64::from(part.contains(|c| c != '0')))
+}

@@ -1,0 +1,86 @@
+//! Ports as `docker run -p` and `--expose` take them.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use crate::placement::Binding;
+
+const SHAPE: &str = "write [IP:][HOST:]CONTAINER[/PROTO], for instance 80, 8080:80, 127.0.0.1:8080:80/tcp or 8000-8010:8000-8010";
+
+/// A range of more is a mistake, and each port of it would be asked of each node.
+const MOST: usize = 1000;
+
+/// What one `-p` comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Published {
+    /// On the host.
+    pub(super) bindings: Vec<Binding>,
+    /// In the container, as `80/tcp`.
+    pub(super) exposed: Vec<String>,
+}
+
+impl Published {
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no port; {SHAPE}");
+        let (rest, protocol) = protocol(text)?;
+        let (ip, rest) = split_ip(rest).ok_or_else(wrong)?;
+        let (host, container) = rest.rsplit_once(':').unwrap_or(("", rest));
+        let inner = range(container).ok_or_else(wrong)?;
+        let exposed = inner.clone().map(|port| format!("{port}/{protocol}")).collect();
+        let binding =
+            |host_port: String| Binding { ip: ip.clone(), host_port, protocol: protocol.to_owned() };
+        if host.is_empty() {
+            return Ok(Self { bindings: inner.map(|_| binding(String::new())).collect(), exposed });
+        }
+        let outer = range(host).ok_or_else(wrong)?;
+        let bindings = match (outer.len(), inner.len()) {
+            (1, 1) => vec![binding(outer.start().to_string())],
+            (several, same) if several == same => outer.map(|port| binding(port.to_string())).collect(),
+            // Any of these ports will do.
+            (_, 1) => vec![binding(format!("{}-{}", outer.start(), outer.end()))],
+            _ => return Err(format!("{text:?}: the ranges of host and container are not of one length")),
+        };
+        Ok(Self { bindings, exposed })
+    }
+}
+
+/// A port of the container, as `80/tcp`.
+pub(super) fn exposed(text: &str) -> Result<String, String> {
+    let (port, protocol) = protocol(text)?;
+    match range(port) {
+        Some(range) if range.len() == 1 => Ok(format!("{}/{protocol}", range.start())),
+        _ => Err(format!("{text:?} is no port of a container; write one such as 80 or 53/udp")),
+    }
+}
+
+fn protocol(text: &str) -> Result<(&str, &'static str), String> {
+    let (rest, protocol) = text.trim().split_once('/').unwrap_or((text.trim(), "tcp"));
+    match protocol.to_ascii_lowercase().as_str() {
+        "tcp" => Ok((rest, "tcp")),
+        "udp" => Ok((rest, "udp")),
+        "sctp" => Ok((rest, "sctp")),
+        _ => Err(format!("{protocol:?} is no protocol; it is tcp, udp or sctp")),
+    }
+}
+
+/// The host's address, if one is named, and what is behind it.
+fn split_ip(text: &str) -> Option<(String, &str)> {
+    let (ip, rest) = match text.strip_prefix('[') {
+        Some(inner) => inner.split_once("]:")?,
+        None if text.matches(':').count() < 2 => return Some((String::new(), text)),
+        None => {
+            let (head, container) = text.rsplit_once(':')?;
+            let (ip, host) = head.rsplit_once(':')?;
+            (ip, &text[text.len() - container.len() - host.len() - 1..])
+        }
+    };
+    let parsed: IpAddr = ip.parse().ok()?;
+    Some((parsed.to_string(), rest))
+}
+
+fn range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    let range = first..=last;
+    (first > 0 && !range.is_empty() && range.len() <= MOST).then_some(range)
+}

@@ -1,0 +1,113 @@
+//! Where the container engine is, and how to speak TLS to it.
+
+use std::path::{Path, PathBuf};
+
+use super::super::Host;
+use super::super::reader::Reader;
+use crate::client::Trust;
+use crate::registrar::EngineAt;
+
+const DOCKER: &str = "/var/run/docker.sock";
+const PODMAN: &str = "/run/podman/podman.sock";
+/// Where a container finds the engine's socket by Registrator's custom.
+const CUSTOM: &str = "/tmp/docker.sock";
+
+const SCHEMES: &str =
+    "write unix:///PATH, tcp://HOST:PORT, http://HOST:PORT, https://HOST:PORT or the path of a socket";
+
+/// The environment, as it is asked.
+pub(super) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+/// The engine of the flags, else of docker's variables, else whatever socket is there.
+pub(super) fn read(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> EngineAt {
+    let given = read.rank("engine").is_some();
+    let url = read.parsed("engine", url);
+    let own = Trust {
+        ca: read.path("engine-ca"),
+        cert: read.path("engine-cert"),
+        key: read.path("engine-key"),
+        insecure: false,
+    };
+    if own.cert.is_some() != own.key.is_some() {
+        let (name, says) = if own.cert.is_some() {
+            ("engine-cert", "a certificate is of no use without its key; add --engine-key FILE")
+        } else {
+            ("engine-key", "a key is of no use without its certificate; add --engine-cert FILE")
+        };
+        read.object(name, says);
+    }
+    let named = own != Trust::default();
+    let (trust, tls) = if named { (own, true) } else { docker_tls(host, env) };
+    let url = url.unwrap_or_else(|| {
+        let found = if given { Ok(None) } else { docker_host(env) };
+        let found = found.map_err(|says| read.problems.push(super::Problem::new("DOCKER_HOST", says)));
+        found.ok().flatten().unwrap_or_else(|| socket(host, env))
+    });
+    EngineAt { url, trust, tls }
+}
+
+/// The engine as Registrator finds it.
+pub(super) fn customary(host: &Host, env: Env<'_>) -> Result<EngineAt, String> {
+    let (trust, tls) = docker_tls(host, env);
+    let at = |path: &str| format!("unix://{path}");
+    let url = match docker_host(env)? {
+        Some(url) => url,
+        None if !(host.there)(Path::new(CUSTOM)) && (host.there)(Path::new(DOCKER)) => at(DOCKER),
+        None => at(CUSTOM),
+    };
+    Ok(EngineAt { url, trust, tls })
+}
+
+fn docker_host(env: Env<'_>) -> Result<Option<String>, String> {
+    env("DOCKER_HOST").filter(|text| !text.trim().is_empty()).map(|text| url(&text)).transpose()
+}
+
+/// The socket of an engine that is there; docker's when none is.
+fn socket(host: &Host, env: Env<'_>) -> String {
+    let own = env("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let own = own.map(|path| path.join("podman/podman.sock"));
+    let all = [Some(PathBuf::from(DOCKER)), Some(PathBuf::from(PODMAN)), own];
+    let found = all.into_iter().flatten().find(|path| (host.there)(path));
+    format!("unix://{}", found.unwrap_or_else(|| PathBuf::from(DOCKER)).display())
+}
+
+/// What docker's own variables say of TLS. Servers are verified also where docker would not.
+fn docker_tls(host: &Host, env: Env<'_>) -> (Trust, bool) {
+    let on = |name: &str| env(name).is_some_and(|value| !value.is_empty());
+    if !on("DOCKER_TLS_VERIFY") && !on("DOCKER_TLS") {
+        return (Trust::default(), false);
+    }
+    let folder = env("DOCKER_CERT_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let folder = folder.or_else(|| Some(PathBuf::from(env("HOME")?).join(".docker")));
+    let file = |name: &str| Some(folder.as_ref()?.join(name)).filter(|path| (host.there)(path));
+    let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
+    let both = cert.is_some() && key.is_some();
+    (Trust { ca, cert: cert.filter(|_| both), key: key.filter(|_| both), insecure: false }, true)
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return match text {
+            path if path.starts_with('/') => Ok(format!("unix://{path}")),
+            // As docker takes it.
+            address if address.contains(':') && !address.contains('/') => Ok(format!("tcp://{address}")),
+            _ => Err(format!("{text:?} is no place of a container engine; {SCHEMES}")),
+        };
+    };
+    match scheme {
+        _ if rest.is_empty() => Err(format!("{text:?} names no place; {SCHEMES}")),
+        "unix" if !rest.starts_with('/') => Err(format!("{text:?} needs the whole path: unix:///PATH")),
+        "unix" => Ok(text.to_owned()),
+        // The text may hold a password, so it is not shown.
+        "tcp" | "http" | "https" if rest.contains('@') => {
+            Err("an engine's URL holds no user or password".to_owned())
+        }
+        "tcp" | "http" | "https" => Ok(text.trim_end_matches('/').to_owned()),
+        "ssh" => Err(format!(
+            "an engine is not reached by ssh from here; forward its socket (ssh -L /run/engine.sock:{DOCKER} HOST) and \
+             name that"
+        )),
+        _ => Err(format!("{scheme}:// is no scheme of a container engine; {SCHEMES}")),
+    }
+}

@@ -1,0 +1,106 @@
+//! Where a registrar answers for its state, and where it is asked.
+
+use std::path::PathBuf;
+
+use super::super::Host;
+use super::super::reader::Reader;
+use super::engine::Env;
+
+const SHAPE: &str = "write unix:///PATH or HOST:PORT, or none";
+
+/// One place to answer at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A socket in the file system.
+    Unix(PathBuf),
+    /// Host and port.
+    Tcp(String),
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp(address) => f.write_str(address),
+        }
+    }
+}
+
+/// The places to answer at; whether they were asked for, so that a failure there is one.
+pub(super) fn places(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: bool) -> (Vec<Listen>, bool) {
+    match given(read) {
+        Some(places) => (places, true),
+        None if own => (Vec::new(), false),
+        None => (customary(host, env).into_iter().collect(), false),
+    }
+}
+
+/// The place to ask.
+pub(super) fn asked(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> Listen {
+    let nowhere = || Listen::Unix(PathBuf::new());
+    let Some(places) = given(read) else {
+        let found = customary(host, env).filter(|place| match place {
+            Listen::Unix(path) => host.root || (host.there)(path),
+            Listen::Tcp(_) => true,
+        });
+        // Somebody who is not root may still have been let into root's socket.
+        return found.unwrap_or_else(system);
+    };
+    if places.is_empty() && read.problems.is_empty() {
+        read.object(
+            "listen",
+            "a registrar that answers nowhere cannot be asked; name the place it was given",
+        );
+    }
+    let socket = |place: &&Listen| matches!(place, Listen::Unix(_));
+    places.iter().find(socket).or(places.first()).cloned().unwrap_or_else(nowhere)
+}
+
+/// Where one answers by custom, if anywhere.
+pub(super) fn customary(host: &Host, env: Env<'_>) -> Option<Listen> {
+    if host.root {
+        return Some(system());
+    }
+    let folder = env("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())?;
+    Some(Listen::Unix(folder.join("retune/register.sock")))
+}
+
+fn system() -> Listen {
+    Listen::Unix(PathBuf::from("/run/retune/register.sock"))
+}
+
+fn given(read: &mut Reader<'_>) -> Option<Vec<Listen>> {
+    let texts = read.texts("listen");
+    if texts.is_empty() {
+        return None;
+    }
+    if texts.iter().any(|text| text == "none") {
+        if texts.len() > 1 {
+            read.object("listen", "none goes with no other place");
+        }
+        return Some(Vec::new());
+    }
+    let places = texts.iter().map(|text| place(text)).collect::<Result<Vec<_>, _>>();
+    Some(places.map_err(|says| read.object("listen", says)).unwrap_or_default())
+}
+
+fn place(text: &str) -> Result<Listen, String> {
+    if let Some(path) = text.strip_prefix("unix://").or_else(|| text.starts_with('/').then_some(text)) {
+        let whole = path.starts_with('/') && path.len() > 1;
+        return if whole {
+            Ok(Listen::Unix(path.into()))
+        } else {
+            Err(format!("{text:?} is no path; {SHAPE}"))
+        };
+    }
+    let address = text.strip_prefix("http://").or_else(|| text.strip_prefix("tcp://")).unwrap_or(text);
+    let (name, port) = address.rsplit_once(':').ok_or_else(|| format!("{text:?} has no port; {SHAPE}"))?;
+    let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '[' | ']');
+    if inner.contains(strange) || (inner == name && name.contains(':')) || port.parse::<u16>().is_err() {
+        return Err(format!("{text:?} is no place to listen at; {SHAPE}"));
+    }
+    // As Go's listeners take it: no host is every address.
+    let name = if name.is_empty() { "0.0.0.0" } else { name };
+    Ok(Listen::Tcp(format!("{name}:{port}")))
+}

@@ -1,0 +1,221 @@
+//! Values to what registering containers needs: `retune register` with its sisters, and Registrator's command line.
+
+mod engine;
+mod lease;
+mod listen;
+mod registrator;
+mod rows;
+mod rules;
+mod uri;
+
+use std::time::Duration;
+
+use super::Host;
+use super::build::{Built, Call};
+use super::invocation::{Output, Task};
+use super::layers::{Layers, Rank};
+use super::options::REGISTER;
+use super::problem::Problem;
+use super::reader::Reader;
+use super::{store, units};
+use crate::registrar::{Checks, Deregister, EngineAt, Health, OnExit, Own, Settings, Via};
+use crate::source;
+
+pub use listen::Listen;
+pub(super) use registrator::{called, described};
+pub(super) use rows::{ENGINE_ROWS, HEALTH_ROWS, KEY_ROWS, OWN_ROWS, REGISTRAR_ROWS, STOP_ROWS};
+
+use engine::Env;
+
+/// A registrar: everything that `retune register` and `registrator` were told, but for the store, which is the invocation's
+/// `source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// What it registers, and how.
+    pub registrar: Settings,
+    /// Where it answers for its state.
+    pub listen: Vec<Listen>,
+    /// Whether these places were asked for: then it is nothing without them.
+    pub must_listen: bool,
+    /// The registry's kind and address as Registrator's users typed it, without its password.
+    pub adapter: Option<(String, String)>,
+}
+
+/// Asking a registrar for its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterStatus {
+    /// Where it answers.
+    pub at: Listen,
+}
+
+/// Stopping a container whose keys have gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterStop {
+    /// Where its registrar answers.
+    pub at: Listen,
+    /// The engine that stops it.
+    pub engine: EngineAt,
+    /// Its id, the beginning of that, or its name.
+    pub container: String,
+    /// How long consumers have between the end of the keys and the stop.
+    pub drain: Duration,
+    /// How long it has before it is killed; `None`: the engine decides.
+    pub grace: Option<Duration>,
+}
+
+/// `retune register`.
+pub(super) fn register(
+    host: &Host,
+    read: &mut Reader<'_>,
+    call: Call,
+    layers: &Layers,
+    env: Env<'_>,
+) -> Built {
+    let own = own(read);
+    let (listen, must_listen) = listen::places(host, read, env, own.is_some());
+    let source = store::asked(read, REGISTER);
+    let registrar = settings(host, read, env, own);
+    let task = Register { registrar, listen, must_listen, adapter: None };
+    call.built(read, layers, Task::Register(Box::new(task)), source)
+}
+
+/// `retune register status`.
+pub(super) fn status(host: &Host, read: &mut Reader<'_>, call: Call, layers: &Layers, env: Env<'_>) -> Built {
+    let at = listen::asked(host, read, env);
+    let call = Call { output: read.choice("output", super::build::OUTPUTS, Output::Text), ..call };
+    let task = Task::RegisterStatus(Box::new(RegisterStatus { at }));
+    call.built(read, layers, task, source::Settings::default())
+}
+
+/// `retune register stop`.
+pub(super) fn stop(host: &Host, read: &mut Reader<'_>, call: Call, layers: &Layers, env: Env<'_>) -> Built {
+    let container = read.text("container").unwrap_or_else(|| {
+        read.object("container", "which one? write its id or name as the last word");
+        String::new()
+    });
+    let task = RegisterStop {
+        at: listen::asked(host, read, env),
+        engine: engine::read(host, read, env),
+        container,
+        drain: read.span("drain").unwrap_or(Duration::from_secs(10)),
+        grace: read.span("stop-timeout"),
+    };
+    call.built(read, layers, Task::RegisterStop(Box::new(task)), source::Settings::default())
+}
+
+fn settings(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: Option<Own>) -> Settings {
+    let base = Settings::default();
+    let publish = read.switch("publish-node").unwrap_or(own.is_none());
+    let exits = [("keep", OnExit::Keep), ("remove", OnExit::Remove)];
+    let on_exit = if own.is_some() { OnExit::Remove } else { base.on_exit };
+    Settings {
+        engine: engine::read(host, read, env),
+        node: read.parsed("node-name", node_name),
+        labels: labels(read),
+        engine_address: read.text("engine-address"),
+        publish_node: publish,
+        rules: rules::read(read, own.is_some()),
+        checks: checks(read, own.is_some()),
+        lease: lease::read(read),
+        relist: read.limit("relist", base.relist),
+        grace: read.span("grace").unwrap_or(base.grace),
+        on_exit: read.choice("on-exit", &exits, on_exit),
+        deregister: read.choice("deregister", DEREGISTER, base.deregister),
+        own,
+        attempts: read.parsed("retry-attempts", attempts).flatten(),
+        pause: read.limit("retry-interval", base.pause),
+        once: read.on("once"),
+        dry_run: read.on("dry-run"),
+    }
+}
+
+const DEREGISTER: &[(&str, Deregister)] =
+    &[("always", Deregister::Always), ("on-success", Deregister::OnSuccess)];
+
+/// The container that this runs in, if only that is meant.
+fn own(read: &mut Reader<'_>) -> Option<Own> {
+    let wanted = read.on("self");
+    let (container, texts) = (read.text("container"), read.texts("port"));
+    let ports = texts.iter().map(|text| port(text)).collect::<Result<Vec<_>, _>>();
+    let ports = ports.map_err(|says| read.object("port", says)).unwrap_or_default();
+    if wanted {
+        if texts.is_empty() {
+            read.object("self", "which port of the container is registered? add --port N");
+        }
+        return Some(Own { container, ports });
+    }
+    for name in ["container", "port"] {
+        // The settings file may say it for whoever adds --self.
+        if read.rank(name) > Some(Rank::File) {
+            read.object(
+                name,
+                "goes with --self, which registers the own container only; add that or remove this",
+            );
+        }
+    }
+    None
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    match text.trim().parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("{text:?} is no port; write a number from 1 to 65535")),
+    }
+}
+
+fn node_name(text: &str) -> Result<String, String> {
+    // It becomes the last part of a key.
+    let strange = |c: char| c.is_whitespace() || c.is_control() || c == '/';
+    if text.contains(strange) || matches!(text, "." | "..") {
+        return Err(format!("{text:?} is no name of a node; letters, digits, dots and hyphens make one"));
+    }
+    Ok(text.to_owned())
+}
+
+fn labels(read: &mut Reader<'_>) -> std::collections::BTreeMap<String, String> {
+    let mut labels = std::collections::BTreeMap::new();
+    for text in read.texts("label") {
+        match text.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                labels.insert(name.trim().to_owned(), value.to_owned());
+            }
+            _ => read.object("label", format!("{text:?} is no label; write NAME=VALUE, for instance zone=a")),
+        }
+    }
+    labels
+}
+
+fn checks(read: &mut Reader<'_>, own: bool) -> Checks {
+    let base = if own {
+        Checks { via: Via::Container, default: Health::Http, ..Checks::default() }
+    } else {
+        Checks::default()
+    };
+    let healths = [("running", Health::Running), ("tcp", Health::Tcp), ("http", Health::Http)];
+    let vias = [("published", Via::Published), ("container", Via::Container)];
+    Checks {
+        interval: read.limit("health-interval", base.interval),
+        timeout: read.limit("health-timeout", base.timeout),
+        rise: read.parsed("health-rise", times).unwrap_or(base.rise),
+        fall: read.parsed("health-fall", times).unwrap_or(base.fall),
+        via: read.choice("health-via", &vias, base.via),
+        default: read.choice("health", &healths, base.default),
+    }
+}
+
+fn times(text: &str) -> Result<u32, String> {
+    let times = units::number(text)?;
+    match u32::try_from(times) {
+        Ok(times) if (1..=1000).contains(&times) => Ok(times),
+        _ => Err(format!("{text} times make no sense; write a number from 1 to 1000")),
+    }
+}
+
+/// Registrator's convention: -1 is for ever, and so is 0 here.
+fn attempts(text: &str) -> Result<Option<u32>, String> {
+    match text.trim().parse::<i64>() {
+        Ok(-1 | 0) => Ok(None),
+        Ok(number) if number > 0 => Ok(Some(u32::try_from(number).unwrap_or(u32::MAX))),
+        _ => Err(format!("{text:?} is no number of tries; write at least 1, or 0 for ever")),
+    }
+}

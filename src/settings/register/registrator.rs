@@ -1,0 +1,296 @@
+//! Registrator's command line: `registrator [options] <registry URI>`, as its Go program reads it.
+//!
+//! A dozen flags with Go's rules, in a table of their own: options stop at the first word that is none, a mistyped one ends
+//! with status 2, one that makes no sense with status 1. Nothing but docker's variables is read beside it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, Command};
+
+use super::super::invocation::{Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Parsed, Task};
+use super::super::problem::{Problem, Problems};
+use super::super::{Host, units};
+use super::engine::{self, Env};
+use super::uri::Uri;
+use super::{DEREGISTER, Register, attempts, listen, rules};
+use crate::registrar::{Lease, Rules, Settings};
+use crate::{reloader, source};
+
+const NAME: &str = "registrator";
+const USAGE: &str = "registrator [options] <registry URI>";
+
+/// What a flag's word looks like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Switch,
+    Int,
+    Text,
+}
+
+/// One flag with its help.
+type Flag = (&'static str, Kind, &'static str);
+
+const FLAGS: &[Flag] = &[
+    ("cleanup", Kind::Switch, "Accepted; keys that no container backs are always removed"),
+    (
+        "deregister",
+        Kind::Text,
+        "Deregister exited services \"always\" or \"on-success\" (default \"always\")",
+    ),
+    ("explicit", Kind::Switch, "Only register containers that set SERVICE_NAME"),
+    ("internal", Kind::Switch, "Use internal ports and addresses instead of published ones"),
+    ("ip", Kind::Text, "IP of every service, in place of the one that is found"),
+    ("resync", Kind::Int, "Seconds between lists of all containers; 0 is the default of 30 here"),
+    ("retry-attempts", Kind::Int, "How often the store is tried at the start; 0 and -1 are for ever"),
+    ("retry-interval", Kind::Int, "Milliseconds between those tries (default 2000)"),
+    ("tags", Kind::Text, "Tags of every service, separated by commas"),
+    ("ttl", Kind::Int, "Seconds that keys outlive their registrar; 20 when not given, 0 is for ever"),
+    ("ttl-refresh", Kind::Int, "Seconds from one renewal of the leases to the next"),
+    ("useIpFromLabel", Kind::Text, "Container label that holds the IP of its services"),
+];
+
+/// What is told behind the list of flags.
+const AFTER: &str = "The registry URI is etcd://HOST:PORT/PREFIX or skydns2://HOST:PORT/DOMAIN; several hosts are separated by \
+                     commas, etcds:// speaks TLS.\nWithout -ttl keys get a lease of 20 seconds, so that none outlives its \
+                     host; `retune register` takes more options.\nExit status: 0 stopped when told to, 1 it could not run or \
+                     a setting makes no sense, 2 a flag is wrong.";
+
+/// The command as clap describes it: for help and man page.
+pub(in crate::settings) fn described() -> Command {
+    let about = "Takes Registrator's command line: keeps the running containers of this host in a store";
+    let args = FLAGS.iter().map(|(name, kind, help)| {
+        let arg = Arg::new(*name).long(*name).help(*help);
+        match kind {
+            Kind::Switch => arg.action(ArgAction::SetTrue),
+            Kind::Int => arg.value_name("N"),
+            Kind::Text => arg.value_name("WORD"),
+        }
+    });
+    let uri = Arg::new("uri").value_name("REGISTRY_URI").required(true).help("The store to register in");
+    Command::new(NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .override_usage(USAGE)
+        .disable_version_flag(true)
+        .args(args)
+        .arg(uri)
+        .after_help(AFTER)
+}
+
+/// What comes of it, if the program was called by that name.
+pub(in crate::settings) fn called(
+    host: &Host,
+    args: &[OsString],
+    env: Env<'_>,
+) -> Option<Result<Parsed, Problems>> {
+    let (program, words) = args.split_first()?;
+    if Path::new(program).file_name() != Some(OsStr::new(NAME)) {
+        return None;
+    }
+    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    // As the original: only alone.
+    if let [only] = &words[..]
+        && only == "--version"
+    {
+        let text = format!("v7 (retune {})\n", env!("CARGO_PKG_VERSION"));
+        return Some(Ok(Parsed::Print { text }));
+    }
+    Some(match scan(&words) {
+        Ok(None) => Ok(Parsed::Print { text: usage() }),
+        Ok(Some(typed)) => built(host, &typed, env).map(|invocation| Parsed::Run(Box::new(invocation))),
+        Err(problem) => Err(Problems(vec![problem])),
+    })
+}
+
+fn usage() -> String {
+    described().render_long_help().to_string()
+}
+
+/// Flags with their words, and the URI.
+struct Typed<'w> {
+    flags: Vec<(&'static str, &'w str)>,
+    uri: &'w str,
+}
+
+impl Typed<'_> {
+    /// The word of a flag; of several, the last counts.
+    fn get(&self, name: &str) -> Option<&str> {
+        debug_assert!(FLAGS.iter().any(|(own, ..)| *own == name), "no flag {name}");
+        self.flags.iter().rev().find(|(own, _)| *own == name).map(|(_, word)| *word)
+    }
+
+    fn filled(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|word| !word.is_empty())
+    }
+}
+
+/// Go's way through the words; nothing when help was asked for.
+fn scan(words: &[String]) -> Result<Option<Typed<'_>>, Problem> {
+    let (mut flags, mut rest) = (Vec::new(), words);
+    while let Some((word, after)) = rest.split_first() {
+        if word.len() < 2 || !word.starts_with('-') {
+            break;
+        }
+        rest = after;
+        if word == "--" {
+            break;
+        }
+        let bare = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).unwrap_or(word);
+        let (name, value) = bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)));
+        if name.is_empty() || name.starts_with('-') {
+            return Err(Problem::new(format!("bad flag syntax: {word}"), "`registrator -h` lists the flags"));
+        }
+        let Some((own, kind, _)) = FLAGS.iter().find(|(own, ..)| *own == name) else {
+            if matches!(name, "h" | "help") {
+                return Ok(None);
+            }
+            let place = format!("flag provided but not defined: -{name}");
+            return Err(Problem::new(place, "`registrator -h` lists the flags"));
+        };
+        let value = match (value, rest.split_first()) {
+            (Some(value), _) => value,
+            (None, _) if *kind == Kind::Switch => "true",
+            (None, Some((next, after))) => {
+                rest = after;
+                next
+            }
+            (None, None) => {
+                return Err(Problem::new(
+                    format!("flag needs an argument: -{name}"),
+                    "write it behind the flag",
+                ));
+            }
+        };
+        match kind {
+            Kind::Switch if units::switch(value).is_err() => {
+                let place = format!("invalid boolean value {value:?} for -{name}");
+                return Err(Problem::new(place, "it is true or false"));
+            }
+            Kind::Int if value.parse::<i64>().is_err() => {
+                let place = format!("invalid value {value:?} for flag -{name}");
+                return Err(Problem::new(place, "it is a whole number"));
+            }
+            _ => {}
+        }
+        flags.push((*own, value));
+    }
+    match rest {
+        [uri] => Ok(Some(Typed { flags, uri })),
+        [] => Err(Problem::new(NAME, format!("Missing required argument for registry URI.\n\n{}", usage()))),
+        [_, extra @ ..] => {
+            let says = format!(
+                "\n  {}\nOptions should come before the registry URI argument.\n\n{}",
+                extra.join(" "),
+                usage()
+            );
+            Err(Problem::new("Extra unparsed arguments", says))
+        }
+    }
+}
+
+fn built(host: &Host, typed: &Typed<'_>, env: Env<'_>) -> Result<Invocation, Problems> {
+    let mut wrong = Vec::new();
+    let settings = settings(host, typed, env, &mut wrong);
+    let uri = Uri::read(typed.uri).map_err(|says| wrong.push(Problem::of_sense("registry URI", says))).ok();
+    let (Some(uri), true) = (uri, wrong.is_empty()) else {
+        return Err(Problems(wrong));
+    };
+    let Uri { nodes, login, layout, prefix, scheme, shown } = uri;
+    let rules = Rules { layout, prefix, ..settings.rules };
+    let register = Register {
+        registrar: Settings { rules, ..settings },
+        listen: listen::customary(host, env).into_iter().collect(),
+        must_listen: false,
+        adapter: Some((scheme, shown)),
+    };
+    Ok(Invocation {
+        task: Task::Register(Box::new(register)),
+        dialect: Dialect::Registrator,
+        log: Log { level: Level::Info, format: LogFormat::Text, colour: Colour::Never },
+        source: source::Settings { nodes, login, ..source::Settings::default() },
+        reloader: reloader::Settings::default(),
+        output: Output::Text,
+        warnings: Vec::new(),
+    })
+}
+
+fn settings(host: &Host, typed: &Typed<'_>, env: Env<'_>, wrong: &mut Vec<Problem>) -> Settings {
+    let base = Settings::default();
+    let on = |name: &str| typed.get(name).is_some_and(|word| units::switch(word) == Ok(true));
+    let ip = typed.filled("ip").map(rules::ip).transpose();
+    let ip = ip.map_err(|says| wrong.push(Problem::of_sense("-ip", says)));
+    let tags = typed.get("tags").map(rules::tags).transpose();
+    let tags = tags.map_err(|says| wrong.push(Problem::of_sense("-tags", says)));
+    let deregister = typed.get("deregister").unwrap_or("always");
+    let deregister = DEREGISTER.iter().find(|(word, _)| *word == deregister).map(|(_, value)| *value);
+    let deregister = deregister.unwrap_or_else(|| {
+        wrong.push(Problem::of_sense("-deregister", "-deregister must be \"always\" or \"on-success\""));
+        base.deregister
+    });
+    let pause = int(typed, "retry-interval").unwrap_or(2000);
+    if pause <= 0 {
+        wrong.push(Problem::of_sense("-retry-interval", "-retry-interval must be greater than 0"));
+    }
+    let attempts = typed.get("retry-attempts").map(attempts).transpose();
+    let attempts = attempts.map_err(|says| wrong.push(Problem::of_sense("-retry-attempts", says)));
+    let resync = int(typed, "resync").and_then(|seconds| u64::try_from(seconds).ok());
+    let rules = Rules {
+        ip: ip.unwrap_or_default(),
+        internal: on("internal"),
+        explicit: on("explicit"),
+        ip_label: typed.filled("useIpFromLabel").map(str::to_owned),
+        tags: tags.unwrap_or_default().unwrap_or_default(),
+        ..Rules::default()
+    };
+    let engine =
+        engine::customary(host, env).map_err(|says| wrong.push(Problem::of_sense("DOCKER_HOST", says)));
+    Settings {
+        engine: engine.unwrap_or_else(|()| base.engine.clone()),
+        // The original writes nothing but services.
+        publish_node: true,
+        rules,
+        lease: leased(typed, wrong),
+        relist: resync.filter(|seconds| *seconds > 0).map_or(base.relist, seconds),
+        deregister,
+        attempts: attempts.ok().flatten().flatten(),
+        pause: Duration::from_millis(u64::try_from(pause).unwrap_or(1)),
+        ..base
+    }
+}
+
+/// Both or neither, and the longer one longer. Not given at all, they are what `retune register` has: a key without a lease
+/// outlives its host.
+fn leased(typed: &Typed<'_>, wrong: &mut Vec<Problem>) -> Lease {
+    let ttl = int(typed, "ttl");
+    let refresh = int(typed, "ttl-refresh").unwrap_or(0);
+    let base = Lease::default();
+    match ttl {
+        _ if (ttl.unwrap_or(0) == 0) != (refresh == 0) => {
+            let says = "-ttl and -ttl-refresh must be specified together or not at all";
+            wrong.push(Problem::of_sense("-ttl", says));
+            base
+        }
+        None => base,
+        Some(0) => Lease { ttl: None, ..base },
+        Some(ttl) if ttl <= refresh || refresh < 0 => {
+            wrong.push(Problem::of_sense("-ttl", "-ttl must be greater than -ttl-refresh"));
+            base
+        }
+        Some(ttl) => {
+            let whole = |count: i64| seconds(u64::try_from(count).unwrap_or_default());
+            Lease { ttl: Some(whole(ttl)), refresh: whole(refresh) }
+        }
+    }
+}
+
+/// Longer times than a year are mistakes, and would overflow a clock sooner or later.
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count.min(366 * 24 * 3600))
+}
+
+/// A flag's whole number; that it is one was seen when the words were read.
+fn int(typed: &Typed<'_>, name: &str) -> Option<i64> {
+    typed.get(name)?.parse().ok()
+}

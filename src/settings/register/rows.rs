@@ -1,0 +1,198 @@
+//! The options of a registrar: Registrator's names where it has one, and dockreg's.
+
+use super::super::options::{Commands, Kind, REGISTER, REGISTER_STATUS, REGISTER_STOP, Row, row};
+
+const ENGINE: Commands = REGISTER | REGISTER_STOP;
+const LAYOUTS: Kind = Kind::Choice(&["registrator", "dockreg", "skydns"]);
+const SUFFIXES: Kind = Kind::Choice(&["exposed", "published", "always", "never"]);
+const VALUES: Kind = Kind::Choice(&["address", "json"]);
+const VIAS: Kind = Kind::Choice(&["published", "container"]);
+const HEALTHS: Kind = Kind::Choice(&["running", "tcp", "http"]);
+const DEREGISTER: Kind = Kind::Choice(&["always", "on-success"]);
+const EXITS: Kind = Kind::Choice(&["keep", "remove"]);
+
+/// The way to the containers, and to whoever asks about them.
+pub(in crate::settings) const ENGINE_ROWS: &[Row] = &[
+    row(
+        "engine",
+        Kind::Text,
+        ENGINE,
+        "Where the container engine listens: a URL or the path of a socket; DOCKER_HOST when not given, else \
+         /var/run/docker.sock, else podman's socket",
+    )
+    .takes("URL")
+    .also(&["docker"]),
+    row(
+        "engine-ca",
+        Kind::Path,
+        ENGINE,
+        "PEM file of the engine's authorities; like the next two from DOCKER_CERT_PATH when DOCKER_TLS_VERIFY or \
+         DOCKER_TLS is set",
+    ),
+    row("engine-cert", Kind::Path, ENGINE, "PEM file of the certificate shown to the engine"),
+    row("engine-key", Kind::Path, ENGINE, "PEM file of that certificate's key"),
+    row(
+        "listen",
+        Kind::List,
+        REGISTER | REGISTER_STATUS | REGISTER_STOP,
+        "Where the registrar answers for status and metrics: unix:///PATH or HOST:PORT, or none; may be repeated; \
+         retune/register.sock in /run for root, else in XDG_RUNTIME_DIR, when not given",
+    )
+    .takes("ADDR"),
+];
+
+/// What is registered, and for how long.
+pub(in crate::settings) const REGISTRAR_ROWS: &[Row] = &[
+    row("node-name", Kind::Text, REGISTER, "Name of this node; what the engine calls its host when not given")
+        .takes("NAME"),
+    row("label", Kind::Repeat, REGISTER, "Label of this node, as NAME=VALUE; may be repeated").takes("LABEL"),
+    row(
+        "engine-address",
+        Kind::Text,
+        REGISTER,
+        "How docker -H reaches the engine from elsewhere; the engine's URL when that is TCP, else ssh:// and the \
+         node's address, when not given",
+    )
+    .takes("URL"),
+    row(
+        "publish-node",
+        Kind::Switch,
+        REGISTER,
+        "Publish the record of this node, from which `retune place` chooses; on, off with =false",
+    ),
+    row("ip", Kind::Text, REGISTER, "Address of every service; that of the default route when not given")
+        .takes("ADDR"),
+    row("internal", Kind::Switch, REGISTER, "Register the container's own address and port"),
+    row("explicit", Kind::Switch, REGISTER, "Register only containers that set SERVICE_NAME"),
+    row("use-ip-from-label", Kind::Text, REGISTER, "Container label that holds the address")
+        .takes("LABEL")
+        .also(&["useIpFromLabel"]),
+    row("tags", Kind::Repeat, REGISTER, "Tags of every service, separated by commas; \\, is a comma").takes("TAGS"),
+    row("ttl", Kind::Span, REGISTER, "How long keys outlive their registrar, in whole seconds; 0: for ever")
+        .default("20s"),
+    row("ttl-refresh", Kind::Span, REGISTER, "How often leases are renewed; a third of --ttl when not given"),
+    row("relist", Kind::Span, REGISTER, "How often all containers are listed anew").also(&["resync"]).default("30s"),
+    row(
+        "grace",
+        Kind::Span,
+        REGISTER,
+        "How long the engine may be gone before services without a check of their own are asked by TCP",
+    )
+    .also(&["docker-grace"])
+    .default("60s"),
+    row(
+        "deregister",
+        DEREGISTER,
+        REGISTER,
+        "When the key of an ended container goes: at once, or at once only after a good end",
+    )
+    .default("always"),
+    row(
+        "on-exit",
+        EXITS,
+        REGISTER,
+        "What becomes of the keys when the registrar stops: keep lets their leases run out; keep when not given, \
+         remove with --self",
+    ),
+    row("once", Kind::Switch, REGISTER, "Register what is there, wait for its first checks, and end"),
+    row("dry-run", Kind::Switch, REGISTER, "Write nothing to the store; say what would be written"),
+    row(
+        "retry-attempts",
+        Kind::Number,
+        REGISTER,
+        "How often the store is tried at the start before giving up; 0: for ever",
+    )
+    .takes("N")
+    .default("0"),
+    row("retry-interval", Kind::Span, REGISTER, "The wait between those tries").default("2s"),
+];
+
+/// Where keys lie and what they hold.
+pub(in crate::settings) const KEY_ROWS: &[Row] = &[
+    row(
+        "layout",
+        LAYOUTS,
+        REGISTER,
+        "Where keys lie: PREFIX/NAME/ID, PREFIX/KEY/IP:PORT, or /skydns/DOMAIN/NAME/ID; registrator when not given, \
+         dockreg with --self",
+    ),
+    row("key", Kind::Text, REGISTER, "Directory of the layout dockreg; service when not given").takes("DIR"),
+    row("domain", Kind::Text, REGISTER, "Domain of the layout skydns"),
+    row("key-template", Kind::Text, REGISTER, "Template of the key below --prefix, in place of a layout")
+        .takes("TEMPLATE"),
+    row("value-template", Kind::Text, REGISTER, "Template of the value; goes with --key-template")
+        .takes("TEMPLATE"),
+    row("value", VALUES, REGISTER, "What keys hold: ip:port, or JSON with everything known").default("address"),
+    row(
+        "suffix",
+        SUFFIXES,
+        REGISTER,
+        "When a name gets its port as a suffix: with several ports exposed, with several registered, always or never",
+    )
+    .default("exposed"),
+];
+
+/// How services are checked unless they say otherwise.
+pub(in crate::settings) const HEALTH_ROWS: &[Row] = &[
+    row(
+        "health",
+        HEALTHS,
+        REGISTER,
+        "What counts where a service has no check: running, http with --self, or tcp",
+    ),
+    row("health-interval", Kind::Span, REGISTER, "From one check to the next")
+        .also(&["check-interval"])
+        .default("5s"),
+    row("health-timeout", Kind::Span, REGISTER, "How long one check may take").default("3s"),
+    row("health-rise", Kind::Number, REGISTER, "So many passes in a row bring a key").default("1"),
+    row("health-fall", Kind::Number, REGISTER, "So many failures in a row take it away").default("1"),
+    row(
+        "health-via",
+        VIAS,
+        REGISTER,
+        "Which address is asked: the registered one or the container's own; published, container with --self",
+    ),
+];
+
+/// Registering the container that the registrar runs in.
+pub(in crate::settings) const OWN_ROWS: &[Row] = &[
+    row(
+        "self",
+        Kind::Switch,
+        REGISTER,
+        "Register only the container that this runs in: keys as dockreg's, checked by HTTP, removed at the end",
+    ),
+    row(
+        "container",
+        Kind::Text,
+        REGISTER,
+        "With --self: id or name of the own container; found out when not given",
+    )
+    .takes("ID"),
+    row("port", Kind::List, REGISTER, "With --self: the container's port to register; may be repeated")
+        .takes("PORT"),
+];
+
+/// Stopping a container behind its consumers' backs.
+pub(in crate::settings) const STOP_ROWS: &[Row] = &[
+    row(
+        "container",
+        Kind::Text,
+        REGISTER_STOP,
+        "Id or name of the container; the last word alone means the same",
+    )
+    .takes("ID"),
+    row(
+        "drain",
+        Kind::Span,
+        REGISTER_STOP,
+        "How long consumers have between the end of the keys and the stop",
+    )
+    .default("10s"),
+    row(
+        "stop-timeout",
+        Kind::Span,
+        REGISTER_STOP,
+        "How long the container has before it is killed; the engine decides when not given",
+    ),
+];

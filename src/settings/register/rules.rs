@@ -1,0 +1,148 @@
+//! What of a container becomes which key.
+
+use std::net::IpAddr;
+
+use super::super::layers::Rank;
+use super::super::reader::Reader;
+use crate::key;
+use crate::registrar::{Layout, Rules, Suffix, Value};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Registrator,
+    Dockreg,
+    Skydns,
+}
+
+pub(super) fn read(read: &mut Reader<'_>, own: bool) -> Rules {
+    let suffixes = [
+        ("exposed", Suffix::Exposed),
+        ("published", Suffix::Published),
+        ("always", Suffix::Always),
+        ("never", Suffix::Never),
+    ];
+    let layout = layout(read, own);
+    let values = [("address", Value::Address), ("json", Value::Json)];
+    let value = read.choice("value", &values, Value::Address);
+    let fixed = match layout {
+        Layout::Registrator => None,
+        Layout::Dockreg { .. } => Some("dockreg, whose keys hold `running`"),
+        Layout::Skydns { .. } => Some("skydns, whose keys hold JSON of their own"),
+        Layout::Template { value: None, .. } => None,
+        Layout::Template { .. } => Some("--value-template, which says what keys hold"),
+    };
+    if let Some(fixed) = fixed.filter(|_| value == Value::Json && stands(read, "value")) {
+        read.object("value", format!("does not go with {fixed}; remove one of the two"));
+    }
+    let tags = read.texts("tags");
+    let tags = tags.iter().map(|text| self::tags(text)).collect::<Result<Vec<_>, _>>();
+    Rules {
+        ip: read.parsed("ip", ip),
+        internal: read.on("internal"),
+        explicit: read.on("explicit"),
+        ip_label: read.text("use-ip-from-label"),
+        tags: tags.map_err(|says| read.object("tags", says)).unwrap_or_default().concat(),
+        suffix: read.choice("suffix", &suffixes, Suffix::default()),
+        layout,
+        value,
+        prefix: read.text("prefix").map_or_else(|| "/".to_owned(), |prefix| key::clean(&prefix)),
+    }
+}
+
+/// Whether it was said for this call: the settings file serves others too.
+fn stands(read: &Reader<'_>, name: &str) -> bool {
+    read.rank(name) > Some(Rank::File)
+}
+
+fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
+    let words = [("registrator", Word::Registrator), ("dockreg", Word::Dockreg), ("skydns", Word::Skydns)];
+    let usual = if own { Word::Dockreg } else { Word::Registrator };
+    let word = read.choice("layout", &words, usual);
+    let directory = read.parsed("key", directory);
+    let domain = read.parsed("domain", domain);
+    let (template, value) = (read.text("key-template"), read.text("value-template"));
+    if let Some(key) = template {
+        if stands(read, "layout") {
+            read.object("key-template", "says where keys lie, and so does --layout; keep one of the two");
+        }
+        return Layout::Template { key, value };
+    }
+    if value.is_some() {
+        read.object("value-template", "goes with --key-template; --value says what the other layouts hold");
+    }
+    for (name, layout, goes) in [("key", Word::Dockreg, "dockreg"), ("domain", Word::Skydns, "skydns")] {
+        if word != layout && stands(read, name) {
+            read.object(name, format!("goes with --layout {goes} only; add that or remove this"));
+        }
+    }
+    match word {
+        Word::Registrator => Layout::Registrator,
+        Word::Dockreg => Layout::Dockreg { directory: directory.unwrap_or_else(|| "service".to_owned()) },
+        Word::Skydns => {
+            // Given and wrong is reported already.
+            if domain.is_none() && read.rank("domain").is_none() {
+                read.object("layout", "skydns needs the domain that it answers for; add --domain NAME");
+            }
+            Layout::Skydns { domain: domain.unwrap_or_default() }
+        }
+    }
+}
+
+fn directory(text: &str) -> Result<String, String> {
+    match key::clean(text).strip_prefix('/') {
+        Some(clean) if !clean.is_empty() => Ok(clean.to_owned()),
+        _ => Err(format!("{text:?} is no directory below the prefix; write a name such as service")),
+    }
+}
+
+/// A DNS domain, without its last dot.
+pub(super) fn domain(text: &str) -> Result<String, String> {
+    let bare = text.strip_suffix('.').unwrap_or(text);
+    let fits = |label: &str| {
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        (1..=63).contains(&label.len()) && label.chars().all(fine)
+    };
+    if bare.len() <= 253 && bare.split('.').all(fits) {
+        Ok(bare.to_owned())
+    } else {
+        Err(format!("{text:?} is no domain; write one such as cluster.local"))
+    }
+}
+
+/// An address at which others reach this host.
+pub(super) fn ip(text: &str) -> Result<String, String> {
+    let ip: IpAddr = text
+        .trim()
+        .parse()
+        .map_err(|_| format!("{text:?} is no address; write one at which others reach this host"))?;
+    let ip = ip.to_canonical();
+    if ip.is_loopback() {
+        return Err(format!(
+            "{ip} leads everybody to themselves; write the address at which others reach this host"
+        ));
+    }
+    if ip.is_unspecified() || ip.is_multicast() {
+        return Err(format!("{ip} is no host's own; write the address at which others reach this host"));
+    }
+    Ok(ip.to_string())
+}
+
+/// Tags that commas separate; a comma behind a backslash is part of one.
+pub(super) fn tags(text: &str) -> Result<Vec<String>, String> {
+    if text.contains("{{") {
+        return Err("templates in tags are not part of this version; write the tags themselves, or set SERVICE_TAGS on \
+                    the containers"
+            .to_owned());
+    }
+    let (mut tags, mut tag) = (Vec::new(), String::new());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if chars.next_if_eq(&',').is_some() => tag.push(','),
+            ',' => tags.push(std::mem::take(&mut tag)),
+            c => tag.push(c),
+        }
+    }
+    tags.push(tag);
+    Ok(tags.iter().map(|tag| tag.trim()).filter(|tag| !tag.is_empty()).map(str::to_owned).collect())
+}

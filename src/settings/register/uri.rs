@@ -1,0 +1,111 @@
+//! The registry that Registrator's last word names.
+
+use super::rules;
+use crate::key;
+use crate::registrar::Layout;
+use crate::source::{Login, Secret};
+
+/// Where a store is looked for when the URI names no host.
+const LOCAL: &str = "127.0.0.1";
+const PORT: &str = "2379";
+
+/// A registry.
+#[derive(Debug)]
+pub(super) struct Uri {
+    pub(super) nodes: Vec<String>,
+    pub(super) login: Option<Login>,
+    pub(super) layout: Layout,
+    pub(super) prefix: String,
+    /// The adapter's name.
+    pub(super) scheme: String,
+    /// The whole, without a password.
+    pub(super) shown: String,
+}
+
+impl Uri {
+    /// Takes it apart; an error says what to write instead, and repeats no password.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        let secure = match scheme {
+            "etcd" | "skydns2" => false,
+            "etcds" => true,
+            _ => return Err(foreign(scheme)),
+        };
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (user, hosts) =
+            authority.rsplit_once('@').map_or((None, authority), |(user, hosts)| (Some(user), hosts));
+        let login = user.map(login).transpose()?;
+        let nodes = hosts.split(',').map(|host| node(host, secure)).collect::<Result<Vec<_>, _>>()?;
+        let (layout, prefix) = if scheme == "skydns2" {
+            let domain = path.trim_matches('/');
+            if domain.is_empty() {
+                return Err("skydns2: dns domain required, for instance: skydns2://HOST:PORT/cluster.local"
+                    .to_owned());
+            }
+            (Layout::Skydns { domain: rules::domain(domain)? }, "/".to_owned())
+        } else {
+            (Layout::Registrator, key::clean(path))
+        };
+        let name = login.as_ref().map_or_else(String::new, |login| format!("{}:…@", login.username));
+        let shown = format!("{scheme}://{name}{hosts}{path}");
+        Ok(Self { nodes, login, layout, prefix, scheme: scheme.to_owned(), shown })
+    }
+}
+
+fn foreign(scheme: &str) -> String {
+    let instead = "write etcd://HOST:PORT/PREFIX, or skydns2://HOST:PORT/DOMAIN";
+    match scheme {
+        "consul" | "consul-unix" | "consul-tls" => format!(
+            "{scheme}:// is not written by this version: it registers keys in etcd's API, as `retune store` serves it; {instead}"
+        ),
+        "consulkv" | "consulkv-unix" => format!(
+            "{scheme}:// is not written by this version; the same keys with the same values lie below the prefix of \
+             etcd://HOST:PORT/PREFIX: {instead}"
+        ),
+        "zookeeper" => format!(
+            "{scheme}:// is not written by this version; keys with leases in etcd stand for its ephemeral nodes: {instead}"
+        ),
+        _ => format!("unrecognized adapter: {scheme}; {instead}"),
+    }
+}
+
+fn login(user: &str) -> Result<Login, String> {
+    match user.split_once(':') {
+        Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+            Ok(Login { username: plain(name), password: Secret::new(plain(password)) })
+        }
+        _ => Err("a user needs a password: etcd://NAME:PASSWORD@HOST:PORT/PREFIX".to_owned()),
+    }
+}
+
+/// `%XX` taken back; what is no such escape stays.
+fn plain(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let code = (*first == b'%').then(|| after.get(..2)).flatten();
+        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn node(host: &str, secure: bool) -> Result<String, String> {
+    let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '@');
+    if host.contains(strange) {
+        return Err(
+            "a host of the URI has characters that none has; write etcd://HOST:PORT/PREFIX".to_owned()
+        );
+    }
+    let (name, port) = match host.rsplit_once(':') {
+        // The last colon of a bare IPv6 address is one of its own.
+        Some((name, port)) if !port.contains(']') => (name, port),
+        _ => (host, PORT),
+    };
+    if port.parse::<u16>().map_or(true, |port| port == 0) {
+        return Err(format!("{port:?} is no port; write etcd://HOST:PORT/PREFIX"));
+    }
+    let name = if name.is_empty() { LOCAL } else { name };
+    let scheme = if secure { "https" } else { "http" };
+    Ok(format!("{scheme}://{name}:{port}"))
+}
