@@ -10,20 +10,28 @@
     reason = "a test may panic, and it waits in plain threads: there is no runtime here to block"
 )]
 
+mod ansible;
 mod bad_input;
 mod claims;
 mod cluster;
 mod ctl;
 mod diff_check;
+mod docker;
+mod documented;
 mod durable;
 mod habits;
 mod harness;
 mod ours;
+mod place;
+mod register;
+mod register_words;
 mod sample;
 mod seed_haproxy;
 mod seed_nginx;
 mod sources;
 mod store;
+mod supervisord;
 mod support;
 mod survey;
 mod traps;
+mod zones;

@@ -9,9 +9,9 @@ use nix::sys::signal::Signal;
 use super::group::{AGREED, Group, Plan};
 use super::storm::Storm;
 use crate::durable::budget;
-use crate::durable::dice::Dice;
 use crate::durable::member::Program;
 use crate::support::SOON;
+use crate::support::dice::Dice;
 
 /// What was done to the group, so that it can be undone.
 #[derive(Default)]

@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::history::{Need, Op, Step, Value};
-use crate::durable::dice::Dice;
 use crate::durable::wire::{Answer, Wire};
+use crate::support::dice::Dice;
 
 /// Keys that all clients share.
 pub const KEYS: usize = 5;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::group::Plan;
 use super::storm::Storm;
-use crate::durable::dice::Dice;
 use crate::durable::member::copy;
+use crate::support::dice::Dice;
 
 const SOON: Duration = Duration::from_secs(15);
 

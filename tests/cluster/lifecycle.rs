@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::group::{AGREED, Group, Plan};
 use super::membership::{about_members, id, join};
 use super::storm::Storm;
-use crate::durable::dice::Dice;
 use crate::durable::member::Program;
+use crate::support::dice::Dice;
 use crate::support::port::Port;
 use crate::support::{eventually, stays};
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::group::{AGREED, Group, Plan};
 use super::storm::Storm;
 use crate::durable::budget;
-use crate::durable::dice::Dice;
 use crate::durable::member::Program;
+use crate::support::dice::Dice;
 use crate::support::{eventually, patient};
 
 /// How long a cluster may take to go on without the member that is cut off.

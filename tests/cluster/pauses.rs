@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::group::{AGREED, Group, Plan};
 use super::storm::Storm;
-use crate::durable::dice::Dice;
 use crate::durable::member::Program;
+use crate::support::dice::Dice;
 use crate::support::fake_time::FakeTime;
 use crate::support::programs::{need_mounts, skipped};
 use crate::support::{Mount, eventually, patient};

@@ -10,8 +10,8 @@ use super::group::{AGREED, Group, Plan};
 use super::membership::{join, leave};
 use super::storm::Storm;
 use crate::durable::budget;
-use crate::durable::dice::Dice;
 use crate::durable::member::Program;
+use crate::support::dice::Dice;
 use crate::support::programs::skipped;
 use crate::support::{SOON, patient};
 

@@ -6,8 +6,8 @@ use super::group::{AGREED, Group, Plan};
 use super::membership::{about_members, add, id, join, leave};
 use super::storm::Storm;
 use crate::durable::budget;
-use crate::durable::dice::Dice;
 use crate::durable::member::Program;
+use crate::support::dice::Dice;
 use crate::support::programs::skipped;
 
 const GOES_ON: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use super::clients::{Client, KEYS, Log, Post, Shared};
 use super::group::Group;
 use super::history::{Op, judge};
 use super::watchers::{Task, Watched, compare, follow};
-use crate::durable::dice::Dice;
+use crate::support::dice::Dice;
 use crate::support::{eventually, patient};
 
 /// The key that ends the watches.

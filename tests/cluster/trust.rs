@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::group::{AGREED, Group, Plan};
 use super::storm::Storm;
-use crate::durable::dice::Dice;
 use crate::durable::member::Program;
+use crate::support::dice::Dice;
 use crate::support::{Authority, Dir, eventually};
 
 const GOES_ON: Duration = Duration::from_secs(10);

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::dice::Dice;
 use super::ledger::{Book, Ledger, Node, Observed};
 use super::member::{Member, copy};
 use super::{budget, rounds, writers};
+use crate::support::dice::Dice;
 use crate::support::programs::need_mounts;
 use crate::support::{Mount, SOON, eventually};
 

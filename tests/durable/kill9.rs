@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::dice::Dice;
 use super::ledger::{Event, Ledger, Node, Observed};
 use super::member::{Member, copy};
 use super::wire::Wire;
 use super::{budget, rounds, writers};
+use crate::support::dice::Dice;
 
 const WRITERS: usize = 5;
 /// A round's watches of the past.

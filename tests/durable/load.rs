@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::dice::Dice;
 use super::member::Member;
 use super::rounds;
+use crate::support::dice::Dice;
 use crate::support::{SOON, eventually};
 
 /// As many watches as files may be open, and no more than this.

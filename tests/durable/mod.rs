@@ -8,7 +8,6 @@
 
 mod clock;
 mod command;
-pub mod dice;
 mod disk;
 mod kill9;
 mod ledger;

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::dice::Dice;
 use super::ledger::{Node, Observed};
 use super::member::Member;
 use super::{budget, rounds, writers};
+use crate::support::dice::Dice;
 use crate::support::programs::need;
 use crate::support::trace::parse;
 use crate::support::trace_disk::{Believe, Image, Recording, Rest, Sent};

@@ -4,9 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::dice::Dice;
 use super::ledger::{Attempt, Book, Event, Ledger, Node, Observed, count_of};
 use super::wire::{Answer, Wire};
+use crate::support::dice::Dice;
 
 /// Keys in each writer's folder.
 const KEYS: u64 = 12;

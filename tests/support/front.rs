@@ -25,13 +25,18 @@ pub struct Front {
 impl Front {
     /// Writes the resource: check and reload as they are typed by hand, each reload counted in `reloads`.
     pub fn resource(&self, dir: &Dir) {
+        self.resource_of(dir, &["/app/upstream"]);
+    }
+
+    /// The same for these keys.
+    pub fn resource_of(&self, dir: &Dir, keys: &[&str]) {
         dir.template("proxy.tmpl", &self.template);
         let (conf, check, reload) = (&self.conf, &self.check, &self.reload);
         let reload = format!("{reload} && echo reload >> {}", dir.text_path("reloads"));
         dir.conf(
             "proxy",
             &format!(
-                "[template]\nsrc = \"proxy.tmpl\"\ndest = \"{conf}\"\nkeys = [\"/app/upstream\"]\n\
+                "[template]\nsrc = \"proxy.tmpl\"\ndest = \"{conf}\"\nkeys = {keys:?}\n\
                  check_cmd = \"{check}\"\nreload_cmd = \"{reload}\"\n"
             ),
         );

@@ -62,7 +62,8 @@ pub fn encode(text: &str, keep_slash: bool) -> String {
     out
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+/// A whole answer, when it is one.
+pub fn parse(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
     let status = head.split_whitespace().nth(1)?.parse().ok()?;

@@ -24,7 +24,7 @@ impl Nginx {
         }
         let (port, prefix) = (Port::claim(), dir.text_path("nginx"));
         fs::create_dir_all(&prefix).unwrap();
-        let text = config(&prefix, &port, "", "server 127.0.0.1:1 down;");
+        let text = config(&prefix, &port, "", "server 127.0.0.1:1 down;", PASS);
         fs::write(format!("{prefix}/nginx.conf"), text).unwrap();
         let mut command = Command::new("nginx");
         command.args(["-p", &prefix, "-e", "error.log", "-c", "nginx.conf"]);
@@ -42,12 +42,17 @@ impl Nginx {
         let down = if fallback { "{% else %}server 127.0.0.1:1 down;" } else { "" };
         let servers =
             format!("{{% for v in getvs(\"/app/upstream/*\") %}}server {{{{ v }}}};{down}{{% endfor %}}");
+        self.front_with(names, &servers, PASS)
+    }
+
+    /// The same with templates of the names and the servers, and where requests are passed to.
+    pub fn front_with(&self, names: &str, servers: &str, pass: &str) -> Front {
         let prefix = &self.prefix;
         Front {
             address: self.port.address(),
             port: self.port.number(),
             conf: format!("{prefix}/nginx.conf"),
-            template: config(prefix, &self.port, names, &servers),
+            template: config(prefix, &self.port, names, servers, pass),
             check: format!("nginx -p {prefix} -e error.log -t -c {{{{.src}}}}"),
             reload: format!("nginx -p {prefix} -e error.log -c nginx.conf -s reload"),
         }
@@ -63,7 +68,10 @@ impl Nginx {
 /// How many workers a configuration starts.
 const WORKERS: usize = 2;
 
-fn config(prefix: &str, port: &Port, names: &str, servers: &str) -> String {
+/// Where requests are passed to as they are.
+const PASS: &str = "http://app";
+
+fn config(prefix: &str, port: &Port, names: &str, servers: &str, pass: &str) -> String {
     let port = port.number();
     let user = if nix::unistd::geteuid().is_root() { "user root;" } else { "" };
     format!(
@@ -86,7 +94,7 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     location = /generation {{ return 200 \"{names}\"; }}
-    location / {{ proxy_pass http://app; proxy_connect_timeout 2s; proxy_next_upstream off; }}
+    location / {{ proxy_pass {pass}; proxy_connect_timeout 2s; proxy_next_upstream off; }}
   }}
 }}
 "

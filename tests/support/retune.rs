@@ -22,9 +22,10 @@ pub struct Retune<'d> {
 }
 
 impl<'d> Retune<'d> {
-    /// `retune` with these words only.
+    /// `retune` with these words only; `RETUNE_TEST_PROGRAM` is another build of it.
     pub fn new(dir: &'d Dir, args: &[&str]) -> Self {
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_retune"));
+        let other = std::env::var_os("RETUNE_TEST_PROGRAM");
+        let program = PathBuf::from(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_retune").into()));
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         Self { dir, program, args, env: Vec::new(), bare_env: false, limit: Duration::from_secs(20) }
     }

@@ -29,7 +29,7 @@ impl Store {
         Self::start_with(&[])
     }
 
-    /// A running member with these further words on its command line.
+    /// A running member with these further words on its command line, `{port}` in them being that for clients.
     #[track_caller]
     pub fn start_with(words: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("retune-store-").tempdir().unwrap();
@@ -71,7 +71,7 @@ impl Store {
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", "http://127.0.0.1:0", "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("a={peer}")])
-            .args(&self.words)
+            .args(self.words.iter().map(|word| word.replace("{port}", &self.client.number().to_string())))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

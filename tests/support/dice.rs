@@ -15,6 +15,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// The sequence of a seed.
+    pub const fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Another sequence, for another thread.
     pub fn split(&mut self) -> Self {
         Self(self.next())

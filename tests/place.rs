@@ -1,0 +1,5 @@
+//! `retune place` against real stores that hold what registrars publish.
+
+mod choice;
+mod nodes;
+mod told;

@@ -1,0 +1,105 @@
+//! What is told of the choice, and what when there is none to make.
+
+use serde_json::{Value, json};
+
+use super::nodes::{Field, record, web};
+use crate::support::{Dir, Retune};
+
+fn at(address: &str, containers: &Value) -> Value {
+    let mut record = record(&json!({"zone": "a"}), containers);
+    record["address"] = json!(address);
+    record
+}
+
+fn field() -> Field {
+    Field::of(&[
+        ("n1", at("tcp://10.0.0.1:2376", &web())),
+        ("n2", at("ssh://10.0.0.2", &json!([]))),
+        ("n3", at("", &web())),
+    ])
+}
+
+#[test]
+fn docker_can_be_sent_there() {
+    let field = field();
+    assert_eq!(field.place("--address").exits(0).stdout, "ssh://10.0.0.2\n");
+    assert_eq!(field.place("--address -e constraint:node==n1").exits(0).stdout, "tcp://10.0.0.1:2376\n");
+    let done = field.place("--address -e constraint:node==n3").exits(1).says("n3: it publishes no address");
+    assert_eq!(done.stdout, "");
+}
+
+#[test]
+fn all_that_fit_are_ranked_one_a_line() {
+    let field = field();
+    assert_eq!(field.place("--all").exits(0).stdout, "n2\nn1\nn3\n");
+    assert_eq!(field.place("--all --strategy binpack").exits(0).stdout, "n1\nn3\nn2\n");
+    let json: Value = serde_json::from_str(&field.place("--all --output json").exits(0).stdout).unwrap();
+    let names: Vec<_> = json["nodes"].as_array().unwrap().iter().map(|node| &node["name"]).collect();
+    assert_eq!(names, ["n2", "n1", "n3"]);
+    assert_eq!(json["nodes"][0]["address"], "ssh://10.0.0.2");
+}
+
+#[test]
+fn every_node_says_what_refuses_it() {
+    let field = field();
+    let done = field.place("--why -p 80:80 -e constraint:node!=n3").exits(0);
+    assert_eq!(
+        done.stdout,
+        "n1: refused by port 80 available\nn2: fits\nn3: refused by port 80 available\n"
+            .replace("available", "that is taken")
+    );
+    let done = field.place("--why -e constraint:zone==b").exits(1);
+    assert_eq!(done.stdout, "n1: refused by zone==b\nn2: refused by zone==b\nn3: refused by zone==b\n");
+    let json: Value =
+        serde_json::from_str(&field.place("--why --output json -p 80:80").exits(0).stdout).unwrap();
+    assert_eq!(json["nodes"][1], json!({"name": "n2", "fits": true}));
+    assert_eq!(
+        json["nodes"][0],
+        json!({"name": "n1", "fits": false, "refused_by": "unable to find a node with port 80 available"})
+    );
+}
+
+#[test]
+fn a_refusal_is_json_too() {
+    let done = field().place("--output json -e constraint:zone==b").exits(1);
+    let words = "unable to find a node that satisfies zone==b";
+    assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap(), json!({"nodes": [], "refusal": words}));
+    assert_eq!(done.stderr, format!("{words}\n"));
+}
+
+#[test]
+fn without_nodes_it_says_who_would_publish_them() {
+    let done =
+        Field::new().place("").exits(1).says("No nodes available in the cluster").says("retune register");
+    assert_eq!(done.stdout, "");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_warned_of_and_no_reason_to_choose_nobody() {
+    let field = field();
+    field.write("n0", "no record");
+    field.write("n9/below", "neither");
+    let done = field.place("--all").exits(0).says("/_retune/nodes/n0").says("/_retune/nodes/n9");
+    assert_eq!(done.stdout, "n2\nn1\nn3\n");
+}
+
+#[test]
+fn a_store_that_is_not_there_and_a_wish_without_sense_end_with_2() {
+    let dir = Dir::new();
+    let nowhere = ["place", "--endpoints", "http://127.0.0.1:1"];
+    Retune::new(&dir, &nowhere).run().exits(2).says("the store cannot be asked for the nodes");
+    let field = field();
+    for words in [
+        "-e constraint:zone=a",
+        "-e constraint:z==a",
+        "-e constraint:zone==/(/",
+        "-e zone==a",
+        "-p x",
+        "--why --all",
+    ] {
+        let done = field.place(words).exits(2);
+        assert_eq!(done.stdout, "", "{words}");
+        assert_ne!(done.stderr, "", "{words}");
+    }
+    Retune::new(&dir, &nowhere).args(&["--endpoints", &field.url()]).run().exits(0).prints("n2\n");
+}

@@ -1,0 +1,112 @@
+//! Registrars that others stand beside or in the way of: another one on the same node, an engine without events, a stop that
+//! fails.
+
+use std::time::Duration;
+
+use super::view::below_now;
+use crate::support::fake_engine::{Container, Endpoint, Failure, FakeEngine};
+use crate::support::{Daemon, Dir, Retune, SOON, Store, eventually, stays};
+
+fn web(name: &str) -> Container {
+    Container::new(name).env("SERVICE_NAME", "web").publish("80/tcp", Some(8080))
+}
+
+/// `retune register` as node `n1`, below `prefix`.
+fn register<'d>(
+    dir: &'d Dir,
+    engine: &FakeEngine,
+    store: &Store,
+    prefix: &str,
+    words: &[&str],
+) -> Daemon<'d> {
+    let (engine, store) = (engine.url(), store.url());
+    let plain = ["register", "--engine", &engine, "--etcd", &store, "--prefix", prefix, "--node-name", "n1"];
+    let fast = ["--ip", "198.51.100.7", "--relist", "500ms", "--ttl", "3", "--ttl-refresh", "1"];
+    let listen = if words.contains(&"--listen") { &[][..] } else { &["--listen", "none"] };
+    Retune::new(dir, &plain).args(&fast).args(listen).args(words).spawn()
+}
+
+fn keys(store: &Store, prefix: &str) -> usize {
+    below_now(&store.address(), prefix).map_or(0, |seen| seen.keys.len())
+}
+
+#[test]
+fn a_second_registrar_with_another_prefix_leaves_the_firsts_keys_alone() {
+    let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
+    engine.run(web("one"));
+    let first = register(&dir, &engine, &store, "/a", &[]);
+    eventually("the first has its key", SOON, || keys(&store, "/a") == 1);
+    let second = register(&dir, &engine, &store, "/b", &[]);
+    eventually("the second has its own", SOON, || keys(&store, "/b") == 1);
+    stays("both stand", Duration::from_secs(2), || keys(&store, "/a") == 1 && keys(&store, "/b") == 1);
+    let log = first.log() + &second.log();
+    assert!(!log.contains("removed:") && !log.contains("added again:"), "{log}");
+    second.terminate();
+    first.terminate();
+}
+
+#[test]
+fn a_registrar_of_the_same_node_and_prefix_takes_over_without_a_gap() {
+    let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
+    engine.run(web("one"));
+    let old = register(&dir, &engine, &store, "/a", &[]);
+    eventually("the old one has its key", SOON, || keys(&store, "/a") == 1);
+    let new = register(&dir, &engine, &store, "/a", &[]);
+    new.eventually_says("found: ");
+    old.terminate();
+    stays("it stands", Duration::from_secs(4), || keys(&store, "/a") == 1);
+    engine.remove("one");
+    eventually("and goes with its container", SOON, || keys(&store, "/a") == 0);
+    new.terminate();
+}
+
+#[test]
+fn an_engine_that_refuses_its_events_is_followed_by_its_lists() {
+    let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
+    engine.fault(|faults| faults.requests.push((Some(Endpoint::Events), Failure::Error, 100)));
+    engine.run(web("one"));
+    let daemon = register(&dir, &engine, &store, "/a", &[]);
+    eventually("what is there is registered", SOON, || keys(&store, "/a") == 1);
+    engine.remove("one");
+    eventually("what went is removed", SOON, || keys(&store, "/a") == 0);
+    engine.run(web("two"));
+    eventually("what comes is registered", SOON, || keys(&store, "/a") == 1);
+    assert!(daemon.log().contains("events cannot be followed"), "{}", daemon.log());
+    daemon.terminate();
+}
+
+#[test]
+fn a_stop_that_fails_takes_its_drain_back() {
+    let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
+    engine.run(web("one"));
+    let listen = format!("unix://{}", dir.text_path("register.sock"));
+    let daemon = register(&dir, &engine, &store, "/a", &["--listen", &listen]);
+    eventually("the key is there", SOON, || keys(&store, "/a") == 1);
+    let stop = |engine: &str| {
+        let words = ["register", "stop", "one", "--drain", "300ms", "--listen", &listen, "--engine", engine];
+        Retune::new(&dir, &words).run()
+    };
+    stop("unix:///nowhere/docker.sock").exits(1).says("neither drained nor stopped");
+    assert_eq!(keys(&store, "/a"), 1, "nothing was drained for a stop that could not come");
+    engine.fault(|faults| faults.requests.push((Some(Endpoint::Stop), Failure::Error, 100)));
+    stop(&engine.url()).exits(1).says("was not stopped");
+    eventually("the key is back", SOON, || keys(&store, "/a") == 1);
+    engine.mend();
+    stop(&engine.url()).exits(0);
+    assert_eq!(keys(&store, "/a"), 0);
+    daemon.terminate();
+}
+
+#[test]
+fn a_service_that_cannot_be_registered_makes_a_single_run_end_with_1() {
+    let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
+    let once = || {
+        let (engine, store) = (engine.url(), store.url());
+        let words = ["register", "--once", "--engine", &engine, "--etcd", &store, "--node-name", "n1"];
+        Retune::new(&dir, &words).args(&["--ip", "198.51.100.7", "--listen", "none"]).run()
+    };
+    engine.run(web("one"));
+    once().exits(0).says("added: ");
+    engine.run(web("two").env("SERVICE_CHECK_HTTP", "http://198.51.100.9/x").publish("81/tcp", Some(81)));
+    once().exits(1).says("refused: ");
+}

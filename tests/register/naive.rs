@@ -1,0 +1,126 @@
+//! The simplest registrar there can be, in a right form and in wrong ones: what proves that the scripts find what is wrong.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::oracle::{Rules, services};
+use super::raw::get;
+use super::view::below_now;
+use crate::support::fake_engine::Container;
+use crate::support::http::{encode, request};
+
+/// What is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bug {
+    /// Nothing.
+    None,
+    /// A list that fails is taken for one of no containers.
+    FailureMeansNone,
+    /// An inspection that fails is taken for a container that is gone.
+    FailureMeansGone,
+    /// Paused containers stay.
+    Paused,
+    /// What its HEALTHCHECK says is not looked at.
+    Health,
+    /// A container that was described once is not described again.
+    Cached,
+}
+
+/// Looks at everything every now and then, and makes the store like it, until the stop.
+pub(super) struct Naive {
+    pub(super) socket: PathBuf,
+    pub(super) store: String,
+    pub(super) rules: Rules,
+    pub(super) bug: Bug,
+}
+
+impl Naive {
+    /// Runs until `over` says so. For a thread that may block.
+    pub(super) fn run(&self, over: impl Fn() -> bool) {
+        let (mut standing, mut known) = (None, BTreeMap::new());
+        while !over() {
+            // Everything below the prefix is its own.
+            if standing.is_none() {
+                standing = below_now(&self.store, &self.rules.prefix).ok().map(|seen| seen.keys);
+            }
+            if let (Some(standing), Some(wanted)) = (&mut standing, self.look(&mut known)) {
+                self.write(standing, &wanted);
+            }
+            sleep(Duration::from_millis(60));
+        }
+    }
+
+    fn look(&self, known: &mut BTreeMap<String, Vec<(String, String)>>) -> Option<BTreeMap<String, String>> {
+        let Some(list) = get(&self.socket, "/containers/json?all=1") else {
+            return (self.bug == Bug::FailureMeansNone).then(BTreeMap::new);
+        };
+        let mut wanted = BTreeMap::new();
+        for line in list.as_array()? {
+            let id = line["Id"].as_str()?;
+            let Some(seen) = get(&self.socket, &format!("/containers/{id}/json")) else {
+                if self.bug == Bug::FailureMeansGone {
+                    continue;
+                }
+                return None;
+            };
+            if !self.well(&seen) {
+                continue;
+            }
+            let fresh = services(&container(&seen), &self.rules);
+            let described = known.entry(id.to_owned()).or_insert_with(|| fresh.clone());
+            wanted.extend(if self.bug == Bug::Cached { described.clone() } else { fresh });
+        }
+        Some(wanted)
+    }
+
+    fn well(&self, seen: &Value) -> bool {
+        let status = seen["State"]["Status"].as_str().unwrap_or_default();
+        let health = seen["State"]["Health"]["Status"].as_str();
+        (status == "running" || (status == "paused" && self.bug == Bug::Paused))
+            && (self.bug == Bug::Health || health.is_none_or(|health| health == "healthy"))
+    }
+
+    fn write(&self, standing: &mut BTreeMap<String, String>, wanted: &BTreeMap<String, String>) {
+        for (key, value) in wanted {
+            if standing.get(key) == Some(value) {
+                continue;
+            }
+            let body = format!("value={}&ttl=600", encode(value, false));
+            if self.done("PUT", key, Some(("application/x-www-form-urlencoded", &body))) {
+                standing.insert(key.clone(), value.clone());
+            }
+        }
+        let gone: Vec<_> = standing.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
+        for key in gone {
+            if self.done("DELETE", &key, None) {
+                standing.remove(&key);
+            }
+        }
+    }
+
+    fn done(&self, method: &str, key: &str, body: Option<(&str, &str)>) -> bool {
+        let path = format!("/v2/keys{}", encode(key, true));
+        request(&self.store, method, &path, body).is_ok_and(|answer| [200, 201, 404].contains(&answer.status))
+    }
+}
+
+/// As much of a container as the rules look at.
+fn container(seen: &Value) -> Container {
+    let mut container = Container::new(seen["Name"].as_str().unwrap_or_default().trim_start_matches('/'));
+    container.image = seen["Config"]["Image"].as_str().unwrap_or_default().to_owned();
+    let env = seen["Config"]["Env"].as_array().into_iter().flatten();
+    container.env = env.filter_map(Value::as_str).map(str::to_owned).collect();
+    let labels = seen["Config"]["Labels"].as_object().into_iter().flatten();
+    container.labels =
+        labels.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
+    for (port, published) in seen["NetworkSettings"]["Ports"].as_object().into_iter().flatten() {
+        if let Some(host) = published[0]["HostPort"].as_str() {
+            container.bindings.insert(port.clone(), host.parse().unwrap());
+        }
+    }
+    container
+}

@@ -1,0 +1,256 @@
+//! Scripts: what happens to an engine, to its containers, to the store's line and to the registrar, all from a seed.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::line::Mode;
+use crate::support::dice::Dice;
+use crate::support::fake_engine::{Container, Dialect, Endpoint, Failure, Health, Lives, Since};
+
+/// So many containers come and go in a script.
+pub(super) const SLOTS: usize = 6;
+/// The store is away for shorter than this, so that no lease may run out.
+const STORE_AWAY: u64 = 700;
+/// From one time that it is away to the next: long enough for every lease to be renewed.
+const STORE_BACK: u64 = 2500;
+
+/// One step.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Run(usize, Kind),
+    Begin(usize),
+    Stop(usize, Duration),
+    Kill(usize, i32),
+    Die(usize, i64),
+    Crash(usize, Duration),
+    Restart(usize, Duration),
+    Pause(usize),
+    Unpause(usize),
+    Probe(usize, Health),
+    Rename(usize),
+    Remove(usize),
+    Pull(usize),
+    Fault(Fault),
+    Mend,
+    CutStreams { in_a_line: bool },
+    EngineDown,
+    EngineUp,
+    EngineRestart(Lives),
+    StoreAway(Mode, Duration),
+    Registrar { killed: bool },
+}
+
+/// What goes wrong with the engine from then on.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    Lost(u64),
+    Doubled(u64),
+    Late(Duration),
+    Jitter(Duration),
+    Silent,
+    LateHead,
+    Since(Since),
+    Request(Option<Endpoint>, Failure, u64),
+}
+
+/// What a container is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    One,
+    Two,
+    PortNamed,
+    PortIgnored,
+    Ignored,
+    OneOfTwo,
+    Both,
+    Checked,
+    Unnamed,
+    Labelled,
+    Fixed,
+    NoPorts,
+}
+
+const KINDS: [Kind; 12] = [
+    Kind::One,
+    Kind::Two,
+    Kind::PortNamed,
+    Kind::PortIgnored,
+    Kind::Ignored,
+    Kind::OneOfTwo,
+    Kind::Both,
+    Kind::Checked,
+    Kind::Unnamed,
+    Kind::Labelled,
+    Kind::Fixed,
+    Kind::NoPorts,
+];
+
+impl Kind {
+    /// A container of this kind; several share a service's name.
+    pub(super) fn container(self, name: &str, slot: usize) -> Container {
+        let plain = Container::new(name).image("registry.example:5000/team/app:3");
+        let service = ["web", "api", "db"][slot % 3];
+        let one = || plain.clone().publish("80/tcp", None).env("SERVICE_NAME", service);
+        let two = || one().publish("443/tcp", None);
+        match self {
+            Self::One => one(),
+            Self::Two => two(),
+            Self::PortNamed => {
+                two().env("SERVICE_80_NAME", "front").env("SERVICE_443_ID", &format!("secure-{slot}"))
+            }
+            Self::PortIgnored => two().env("SERVICE_443_IGNORE", "1"),
+            Self::Ignored => one().label("SERVICE_IGNORE", "false"),
+            Self::OneOfTwo => one().expose("443/tcp"),
+            Self::Both => plain.publish("53/tcp", None).publish("53/udp", None).env("SERVICE_NAME", "dns"),
+            Self::Checked => one().healthcheck(),
+            Self::Unnamed => plain.publish("80/tcp", None),
+            Self::Labelled => {
+                one().label("SERVICE_NAME", "labelled").label("SERVICE_ID", &format!("l{slot}"))
+            }
+            Self::Fixed => plain
+                .publish("80/tcp", Some(u16::try_from(9000 + slot).unwrap()))
+                .env("SERVICE_NAME", service)
+                .stop_signal(3),
+            Self::NoPorts => plain.env("SERVICE_NAME", service),
+        }
+    }
+}
+
+/// A script.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) dialect: Dialect,
+    pub(super) suffix: bool,
+    /// Whether an engine may be away for longer than a registrar believes in its last word.
+    pub(super) short_grace: bool,
+    /// Whether the registrar's node is published beside its services.
+    pub(super) publish_node: bool,
+    /// Steps, and the milliseconds after each.
+    pub(super) steps: Vec<(Step, u64)>,
+}
+
+impl Plan {
+    /// The script of a seed.
+    pub(super) fn of(seed: u64) -> Self {
+        let mut dice = Dice::seeded(seed);
+        let mut plan = Self {
+            seed,
+            dialect: if dice.one_in(4) { Dialect::Podman } else { Dialect::Docker },
+            suffix: dice.one_in(2),
+            short_grace: dice.one_in(4),
+            publish_node: dice.one_in(4),
+            steps: Vec::new(),
+        };
+        // Death of the engine with all its containers is for scripts of its own: nothing is steady there.
+        let fatal = dice.one_in(6);
+        let (length, mut since_store) = (12 + dice.below(28), STORE_BACK);
+        for slot in 0..3 {
+            plan.steps.push((Step::Run(slot, KINDS[dice.index(KINDS.len())]), 0));
+        }
+        for _ in 0..length {
+            let pause = [0, 0, 3, 10, 40, 120, 350][dice.index(7)];
+            let step = step(&mut dice, fatal, since_store >= STORE_BACK);
+            since_store += pause;
+            if matches!(step, Step::StoreAway(..)) {
+                since_store = 0;
+            }
+            plan.steps.push((step, pause));
+        }
+        plan
+    }
+
+    /// Whether containers that no step names are never touched.
+    pub(super) fn has_steady(&self) -> bool {
+        !self.steps.iter().any(|(step, _)| matches!(step, Step::EngineRestart(Lives::End)))
+    }
+
+    /// Whether store and registrar are well all the time: then nothing is ever to be written a second time.
+    pub(super) fn calm(&self) -> bool {
+        !self.steps.iter().any(|(step, _)| matches!(step, Step::StoreAway(..) | Step::Registrar { .. }))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, dialect, suffix, short_grace, publish_node, steps } = self;
+        writeln!(
+            f,
+            "seed {seed}: {dialect:?}, suffix {suffix}, short grace {short_grace}, publishes its node {publish_node}"
+        )?;
+        for (at, (step, pause)) in steps.iter().enumerate() {
+            writeln!(f, "  {at:3} {step:?}, then {pause} ms")?;
+        }
+        Ok(())
+    }
+}
+
+fn step(dice: &mut Dice, fatal: bool, store_may_go: bool) -> Step {
+    match dice.below(100) {
+        0..60 => life(dice),
+        60..80 => Step::Fault(fault(dice)),
+        80..86 => Step::Mend,
+        86..89 => Step::CutStreams { in_a_line: dice.one_in(2) },
+        89..91 => Step::EngineDown,
+        91..93 => Step::EngineUp,
+        93..95 => Step::EngineRestart(if fatal { Lives::End } else { Lives::Stay }),
+        95..98 if store_may_go => {
+            let mode = if dice.one_in(2) { Mode::Closed } else { Mode::Held };
+            Step::StoreAway(mode, Duration::from_millis(50 + dice.below(STORE_AWAY - 50)))
+        }
+        95..98 => life(dice),
+        _ => Step::Registrar { killed: dice.one_in(2) },
+    }
+}
+
+fn life(dice: &mut Dice) -> Step {
+    let slot = dice.index(SLOTS);
+    let wait = Duration::from_millis([0, 1, 20, 100, 400][dice.index(5)]);
+    match dice.below(24) {
+        0..6 => Step::Run(slot, KINDS[dice.index(KINDS.len())]),
+        6..8 => Step::Begin(slot),
+        8..10 => Step::Stop(slot, wait),
+        10 => Step::Kill(slot, [1, 9, 10, 15][dice.index(4)]),
+        11 => Step::Die(slot, [0, 1, 137][dice.index(3)]),
+        12..14 => Step::Crash(slot, wait),
+        14..16 => Step::Restart(slot, wait),
+        16 => Step::Pause(slot),
+        17 => Step::Unpause(slot),
+        18..21 => Step::Probe(slot, [Health::Healthy, Health::Healthy, Health::Unhealthy][dice.index(3)]),
+        21 => Step::Rename(slot),
+        22 => Step::Remove(slot),
+        _ => Step::Pull([1, 30, 300][dice.index(3)]),
+    }
+}
+
+fn fault(dice: &mut Dice) -> Fault {
+    const ENDPOINTS: [Option<Endpoint>; 7] = [
+        None,
+        Some(Endpoint::List),
+        Some(Endpoint::List),
+        Some(Endpoint::Inspect),
+        Some(Endpoint::Inspect),
+        Some(Endpoint::Events),
+        Some(Endpoint::Ping),
+    ];
+    let wait = Duration::from_millis([5, 30, 150, 600][dice.index(4)]);
+    match dice.below(15) {
+        0..2 => Fault::Lost([30, 100][dice.index(2)]),
+        2 => Fault::Doubled(50),
+        3 => Fault::Late(wait),
+        4..6 => Fault::Jitter(wait),
+        6 => Fault::Silent,
+        14 => Fault::LateHead,
+        7 => Fault::Since(if dice.one_in(2) { Since::Nothing } else { Since::Everything }),
+        _ => {
+            let failure = match dice.below(6) {
+                0..2 => Failure::Error,
+                2 => Failure::Hang,
+                3 => Failure::Truncate,
+                4 => Failure::Reset,
+                _ => Failure::Slow(wait),
+            };
+            Fault::Request(ENDPOINTS[dice.index(ENDPOINTS.len())], failure, [20, 60, 100][dice.index(3)])
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! Plays a script against a registrar, and judges it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use retune::client::Trust;
+use retune::client::cluster::{Cluster, Options};
+use retune::registrar::{self, Board, Ending, EngineAt, Lease, RegistrarError, Rules, Settings, Suffix};
+use retune::stop::Stop;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use super::line::{Line, Mode};
+use super::naive::{Bug, Naive};
+use super::oracle::{self, expected};
+use super::plan::{Fault, Kind, Plan, SLOTS, Step};
+use super::view::{below, first_touch};
+use crate::support::fake_engine::{Container, FakeEngine, Health, runtime};
+use crate::support::patient;
+
+const RELIST: Duration = Duration::from_millis(300);
+const CHECK: Duration = Duration::from_millis(200);
+/// Longer than any script keeps the store away.
+const TTL: Duration = Duration::from_secs(3);
+const REFRESH: Duration = Duration::from_millis(300);
+/// What a request that began before everything was mended may take to end, with its pause, on a machine that others use too.
+const MARGIN: Duration = Duration::from_millis(2500);
+/// Who registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// The program's own.
+    Ours,
+    /// The program's own, lists aside.
+    WithoutLists,
+    /// The simplest there is.
+    Naive(Bug),
+}
+
+/// An address of this host that others could reach, and whether it is there at all.
+fn address() -> (String, bool) {
+    // Asks the routing table; nothing is sent.
+    let own = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((Ipv4Addr::new(198, 51, 100, 7), 9))?;
+        socket.local_addr()
+    });
+    match own.map(|address| address.ip()) {
+        Ok(IpAddr::V4(ip)) if !ip.is_loopback() && !ip.is_unspecified() => (ip.to_string(), true),
+        _ => ("198.51.100.7".to_owned(), false),
+    }
+}
+
+struct Scene<'p> {
+    plan: &'p Plan,
+    who: Who,
+    engine: FakeEngine,
+    down: bool,
+    line: Line,
+    store: String,
+    rules: oracle::Rules,
+    slots: [Option<String>; SLOTS],
+    registrar: Option<Registrar>,
+    // Ports of steady containers that accept.
+    ports: JoinSet<()>,
+}
+
+struct Registrar {
+    task: JoinHandle<Result<Ending, RegistrarError>>,
+    stop: Stop,
+    board: Arc<Board>,
+}
+
+/// Ends a task with its handle.
+struct Watcher(AbortHandle);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Plays it; answers how long the store took to be right after everything was mended.
+pub(super) async fn play(plan: &Plan, who: Who, store: &str) -> Result<Duration, String> {
+    let mut scene = Scene::set(plan, who, store).await;
+    let done = scene.play().await;
+    if let Some(registrar) = &scene.registrar {
+        registrar.stop.request();
+        registrar.task.abort();
+    }
+    done.map_err(|why| scene.story(&why))
+}
+
+impl<'p> Scene<'p> {
+    async fn set(plan: &'p Plan, who: Who, store: &str) -> Self {
+        let (ip, _) = address();
+        let rules = oracle::Rules {
+            prefix: format!("/{}-{}", if who == Who::Ours { "script" } else { "other" }, plan.seed),
+            node: format!("node-{}", plan.seed),
+            ip,
+            suffix: plan.suffix,
+        };
+        Self {
+            plan,
+            who,
+            engine: FakeEngine::start_as(plan.dialect, plan.seed),
+            down: false,
+            line: Line::to(store.to_owned()).await,
+            store: store.to_owned(),
+            rules,
+            slots: Default::default(),
+            registrar: None,
+            ports: JoinSet::new(),
+        }
+    }
+
+    async fn play(&mut self) -> Result<Duration, String> {
+        let steady = self.steady().await;
+        self.register();
+        self.right("before the script", patient(Duration::from_secs(15))).await?;
+        let seen = below(&self.store, &self.rules.prefix).await.map_err(|error| error.to_string())?;
+        let (address, prefix) = (self.store.clone(), self.rules.prefix.clone());
+        let calm = self.plan.calm() && self.who == Who::Ours;
+        let mut watch =
+            runtime().spawn(async move { first_touch(&address, &prefix, &steady, calm, seen.index).await });
+        let _watcher = Watcher(watch.abort_handle());
+        let judged = async {
+            for (step, pause) in &self.plan.steps {
+                self.step(step).await?;
+                sleep(Duration::from_millis(*pause)).await;
+            }
+            let took = self.mended().await?;
+            // Right, and it stays so: nothing is on its way any more that could make it wrong.
+            sleep(RELIST * 2).await;
+            self.right("a while after it was right", patient(MARGIN)).await?;
+            Ok::<_, String>(took)
+        };
+        let took = tokio::select! {
+            took = judged => took?,
+            touch = &mut watch => return Err(touch.unwrap_or_else(|error| error.to_string())),
+        };
+        self.end().await?;
+        match self.engine.wrongly_asked().first() {
+            Some(asked) => Err(format!("the engine was asked what it must not be asked: {asked}")),
+            None => Ok(took),
+        }
+    }
+
+    /// Containers that no step touches, and their keys.
+    async fn steady(&mut self) -> BTreeMap<String, String> {
+        let (ip, there) = address();
+        let mut containers = Vec::new();
+        for (name, kind) in [("steady-0", Kind::One), ("steady-1", Kind::Two)] {
+            let mut container = kind.container(name, 0).env("SERVICE_NAME", "steady").always();
+            for (_, host) in &mut container.publish {
+                if there && self.plan.short_grace {
+                    *host = Some(self.listen(&ip).await);
+                }
+            }
+            containers.push(container);
+        }
+        containers[1] = containers[1].clone().healthcheck();
+        let ids: Vec<_> = containers.into_iter().map(|one| self.engine.run(one)).collect();
+        self.engine.probe(&ids[1], Health::Healthy);
+        // Where nothing answers at their ports, an engine that is away for too long makes them fail.
+        if !self.plan.has_steady() || (self.plan.short_grace && !there) {
+            return BTreeMap::new();
+        }
+        expected(&self.engine.containers(), &self.rules)
+    }
+
+    async fn listen(&mut self, ip: &str) -> u16 {
+        let listener = tokio::net::TcpListener::bind((ip, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        self.ports.spawn(async move {
+            let mut held = std::collections::VecDeque::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                held.push_back(stream);
+                if held.len() > 20 {
+                    held.pop_front();
+                }
+            }
+        });
+        port
+    }
+
+    fn register(&mut self) {
+        let (stop, board) = (Stop::new(), Arc::new(Board::new()));
+        let task = if let Who::Naive(bug) = self.who {
+            let (socket, store) = (self.engine.socket().to_owned(), self.line.address().to_owned());
+            let naive = Naive { socket, store, rules: self.rules.clone(), bug };
+            let stop = stop.clone();
+            runtime().spawn_blocking(move || {
+                naive.run(|| stop.requested());
+                Ok(Ending::Done)
+            })
+        } else {
+            let cluster = Arc::new(Cluster::new(options(self.line.url())).unwrap());
+            runtime().spawn(registrar::run(self.settings(), cluster, Arc::clone(&board), stop.clone()))
+        };
+        self.registrar = Some(Registrar { task, stop, board });
+    }
+
+    fn settings(&self) -> Settings {
+        let mut settings = Settings {
+            engine: EngineAt { url: self.engine.url(), trust: Trust::default(), tls: false },
+            node: Some(self.rules.node.clone()),
+            publish_node: self.plan.publish_node,
+            rules: Rules {
+                ip: Some(self.rules.ip.clone()),
+                suffix: if self.rules.suffix { Suffix::Published } else { Suffix::Never },
+                prefix: self.rules.prefix.clone(),
+                ..Rules::default()
+            },
+            lease: Lease { ttl: Some(TTL), refresh: REFRESH },
+            relist: if self.who == Who::WithoutLists { Duration::from_secs(3600) } else { RELIST },
+            grace: Duration::from_millis(if self.plan.short_grace { 500 } else { 60_000 }),
+            ..Settings::default()
+        };
+        settings.checks.interval = CHECK;
+        settings.checks.timeout = Duration::from_millis(500);
+        settings
+    }
+
+    /// Ends it in good order.
+    async fn end(&mut self) -> Result<(), String> {
+        let Some(registrar) = self.registrar.take() else { return Ok(()) };
+        registrar.stop.request();
+        match timeout(patient(Duration::from_secs(8)), registrar.task).await {
+            Ok(Ok(Ok(Ending::Done))) => Ok(()),
+            Ok(other) => Err(format!("it ended with {other:?}")),
+            Err(_) => Err("it does not end when it is told to".to_owned()),
+        }
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), String> {
+        if let Some(registrar) = self.registrar.as_mut().filter(|one| one.task.is_finished()) {
+            return Err(format!("the registrar ended of its own accord: {:?}", (&mut registrar.task).await));
+        }
+        match step {
+            Step::Fault(fault) => self.fault(fault),
+            Step::Mend => self.engine.mend(),
+            Step::CutStreams { in_a_line } => self.engine.cut_streams(*in_a_line),
+            Step::Pull(times) => self.engine.pull("busybox:latest", *times),
+            Step::EngineDown if !self.down => {
+                self.engine.down();
+                self.down = true;
+            }
+            Step::EngineUp => self.engine_up(),
+            Step::EngineDown => {}
+            Step::EngineRestart(lives) => {
+                self.engine.restart(*lives);
+                self.down = false;
+            }
+            Step::StoreAway(mode, span) => {
+                self.line.set(*mode);
+                sleep(*span).await;
+                self.line.set(Mode::Open);
+            }
+            Step::Registrar { killed } => self.another_registrar(*killed).await?,
+            other => self.live(other),
+        }
+        Ok(())
+    }
+
+    /// One ends and another begins, whatever the engine does meanwhile. The simplest there is knows nothing of its predecessor,
+    /// so for that one the engine is well.
+    async fn another_registrar(&mut self, killed: bool) -> Result<(), String> {
+        if matches!(self.who, Who::Naive(_)) {
+            self.engine.mend();
+            self.engine_up();
+        }
+        if !killed {
+            self.end().await?;
+        } else if let Some(registrar) = self.registrar.take() {
+            // A thread can only be told.
+            if matches!(self.who, Who::Naive(_)) {
+                registrar.stop.request();
+            }
+            registrar.task.abort();
+            registrar.task.await.ok();
+        }
+        self.register();
+        Ok(())
+    }
+
+    fn engine_up(&mut self) {
+        if std::mem::replace(&mut self.down, false) {
+            self.engine.up();
+        }
+    }
+
+    /// Something happens to one container.
+    fn live(&mut self, step: &Step) {
+        let (engine, slots) = (&self.engine, &mut self.slots);
+        let at = |slot: &usize| slots[*slot].clone().unwrap_or_else(|| "nobody".to_owned());
+        match step {
+            Step::Run(slot, kind) => {
+                if slots[*slot].is_none() {
+                    let container: Container = kind.container(&format!("c{slot}"), *slot);
+                    slots[*slot] = Some(engine.run(container));
+                }
+            }
+            Step::Begin(slot) => engine.begin(&at(slot)),
+            Step::Stop(slot, takes) => engine.stop(&at(slot), *takes),
+            Step::Kill(slot, signal) => engine.kill(&at(slot), *signal),
+            Step::Die(slot, code) => engine.die(&at(slot), *code),
+            Step::Crash(slot, back) => engine.crash(&at(slot), 1, *back),
+            Step::Restart(slot, takes) => engine.restart_container(&at(slot), *takes),
+            Step::Pause(slot) => engine.pause(&at(slot)),
+            Step::Unpause(slot) => engine.unpause(&at(slot)),
+            Step::Probe(slot, health) => engine.probe(&at(slot), *health),
+            Step::Rename(slot) => {
+                let now = engine.container(&at(slot)).map(|one| one.name);
+                let new = if now.is_some_and(|name| name.ends_with('x')) { "" } else { "x" };
+                engine.rename(&at(slot), &format!("c{slot}{new}"));
+            }
+            Step::Remove(slot) => {
+                engine.remove(&at(slot));
+                slots[*slot] = None;
+            }
+            other => unreachable!("{other:?} is no step of a container"),
+        }
+    }
+
+    fn fault(&self, fault: &Fault) {
+        self.engine.fault(|faults| match fault {
+            Fault::Lost(share) => faults.lost = *share,
+            Fault::Doubled(share) => faults.doubled = *share,
+            Fault::Late(wait) => faults.late = *wait,
+            Fault::Jitter(wait) => faults.jitter = *wait,
+            Fault::Silent => faults.silent = true,
+            Fault::LateHead => faults.late_head = true,
+            Fault::Since(since) => faults.since = *since,
+            Fault::Request(of, how, share) => faults.requests.push((*of, *how, *share)),
+        });
+    }
+
+    /// Everything works from now on: how long it takes until the store is right.
+    async fn mended(&mut self) -> Result<Duration, String> {
+        let wait = Instant::now();
+        while !self.engine.settled() {
+            if wait.elapsed() > Duration::from_secs(5) {
+                return Err("a container does not settle: an error of the test".to_owned());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.engine.mend();
+        self.engine_up();
+        self.right("after everything was mended", RELIST + CHECK + patient(MARGIN)).await
+    }
+
+    /// Waits until the store is as the engine is.
+    async fn right(&mut self, when: &str, limit: Duration) -> Result<Duration, String> {
+        let start = Instant::now();
+        let wanted = expected(&self.engine.containers(), &self.rules);
+        // Only where nobody was killed between two writes.
+        let tidy = self.who == Who::Ours && self.plan.calm();
+        loop {
+            let wrong = match below(&self.store, &self.rules.prefix).await {
+                Ok(seen) => {
+                    let mut wrong = seen.differs(&wanted);
+                    if tidy {
+                        wrong.extend(seen.empty.iter().map(|dir| format!("{dir} is empty and stands there")));
+                    }
+                    wrong
+                }
+                Err(error) => vec![format!("the store itself: {error}")],
+            };
+            if wrong.is_empty() {
+                return Ok(start.elapsed());
+            }
+            if let Some(registrar) = self.registrar.as_mut().filter(|one| one.task.is_finished()) {
+                return Err(format!(
+                    "the registrar ended of its own accord: {:?}",
+                    (&mut registrar.task).await
+                ));
+            }
+            if start.elapsed() > limit {
+                return Err(format!("{when}, still after {limit:?}:\n    {}", wrong.join("\n    ")));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Everything a person needs to find out why.
+    fn story(&self, why: &str) -> String {
+        let containers = self.engine.containers().into_iter().map(|one| {
+            let health = one.health.map_or("", Health::word);
+            format!("  {} {:?} {health} {:?} {}\n", one.name, one.doing, one.bindings, &one.id[..12])
+        });
+        let containers: String = containers.collect();
+        let board = self.registrar.as_ref().map(|one| one.board.status());
+        let asked = self.engine.asked();
+        format!(
+            "{why}\n{}containers at the end:\n{containers}asked of the engine: {asked:?}\nstatus: {board:?}\n",
+            self.plan
+        )
+    }
+}
+
+fn options(url: String) -> Options {
+    Options {
+        endpoints: vec![url],
+        trust: Trust::default(),
+        login: None,
+        timeout: Duration::from_millis(500),
+        dial: Duration::from_millis(500),
+        trace: None,
+    }
+}

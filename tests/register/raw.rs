@@ -1,0 +1,124 @@
+//! As much of a client of a container engine as the tests need, which takes only whole answers for answers.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// One request over its own connection: the status and the body. A path is given a version unless it begins with `!`.
+pub(super) fn ask(socket: &Path, method: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
+    let mut reader = BufReader::new(send(socket, method, path)?);
+    let (status, head) = head(&mut reader)?;
+    let length = field(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok((status, body))
+}
+
+/// A GET's JSON when it was answered with 200.
+pub(super) fn get(socket: &Path, path: &str) -> Option<Value> {
+    let (status, body) = ask(socket, "GET", path).ok()?;
+    (status == 200).then(|| serde_json::from_slice(&body).ok())?
+}
+
+fn send(socket: &Path, method: &str, path: &str) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_millis(600)))?;
+    let path = path.strip_prefix('!').map_or_else(|| format!("/v1.44{path}"), str::to_owned);
+    stream.write_all(
+        format!("{method} {path} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n").as_bytes(),
+    )?;
+    Ok(stream)
+}
+
+fn head(reader: &mut BufReader<UnixStream>) -> io::Result<(u16, String)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+    Ok((status.ok_or_else(|| io::Error::other("no status"))?, head))
+}
+
+/// A header's value.
+pub(super) fn field(head: &str, name: &str) -> Option<String> {
+    let lines = head.lines().filter_map(|line| line.split_once(':'));
+    lines.clone().find(|(this, _)| this.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+}
+
+/// The head of an answer, for its headers.
+pub(super) fn head_of(socket: &Path, path: &str) -> io::Result<String> {
+    Ok(head(&mut BufReader::new(send(socket, "GET", path)?))?.1)
+}
+
+/// A stream of events that is open.
+pub(super) struct Events {
+    reader: BufReader<UnixStream>,
+    text: Vec<u8>,
+}
+
+/// Why there is no next event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The last piece came.
+    InOrder,
+    /// The connection ended in the middle of it.
+    Cut,
+    /// Nothing came for a while.
+    Silent,
+}
+
+impl Events {
+    /// Subscribes, with these words in the query.
+    pub(super) fn open(socket: &Path, query: &str) -> io::Result<Self> {
+        let mut reader = BufReader::new(send(socket, "GET", &format!("/events{query}"))?);
+        let (status, _) = head(&mut reader)?;
+        if status != 200 {
+            return Err(io::Error::other(format!("status {status}")));
+        }
+        Ok(Self { reader, text: Vec::new() })
+    }
+
+    /// The next event.
+    pub(super) fn next(&mut self) -> Result<Value, Over> {
+        loop {
+            if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.text.drain(..=end).collect();
+                return serde_json::from_slice(&line).map_err(|_| Over::Cut);
+            }
+            self.piece()?;
+        }
+    }
+
+    fn piece(&mut self) -> Result<(), Over> {
+        let over = |error: io::Error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Over::Silent,
+            _ => Over::Cut,
+        };
+        let mut size = String::new();
+        self.reader.read_line(&mut size).map_err(over)?;
+        let size = usize::from_str_radix(size.trim(), 16).map_err(|_| Over::Cut)?;
+        let mut bytes = vec![0; size + 2];
+        self.reader.read_exact(&mut bytes).map_err(over)?;
+        if size == 0 {
+            return Err(if self.text.is_empty() { Over::InOrder } else { Over::Cut });
+        }
+        self.text.extend_from_slice(&bytes[..size]);
+        Ok(())
+    }
+
+    /// The actions of everything that comes until it is over, and how that was.
+    pub(super) fn actions(&mut self) -> (Vec<String>, Over) {
+        let mut actions = Vec::new();
+        loop {
+            match self.next() {
+                Ok(event) => actions.push(event["Action"].as_str().unwrap_or("?").to_owned()),
+                Err(over) => return (actions, over),
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The real container engine, for tests that cannot be fooled by a fake one.
+//!
+//! Where no engine answers, a test says so and is skipped, in CI too: no package gives a right to one. Tests with the
+//! engine run one at a time on a machine, because a registrar sees the containers of all of them. Everything made here
+//! has a label, and who comes next removes what a killed test left.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::port::random;
+use super::programs::skipped;
+use super::python::said;
+
+/// What containers and images of tests are found by.
+const LABEL: &str = "retune.test";
+/// The applets that the images have.
+const APPLETS: [&str; 9] = ["sh", "httpd", "sleep", "kill", "cat", "test", "touch", "rm", "echo"];
+/// An application in a container. `LATE`: seconds before it answers; `PORT`: where. It ends on SIGTERM, which the first
+/// process of a container ignores unless it says otherwise, and by itself in case nobody ends it.
+const APP: &str = "#!/bin/sh
+trap 'kill $! 2> /dev/null; exit 0' TERM
+sleep \"${LATE:-0}\" & wait $!
+[ \"$PORT\" = none ] || httpd -p \"${PORT:-80}\" -h /www
+sleep 600 & wait $!
+";
+
+/// The engine; no other test has it meanwhile.
+pub struct Docker {
+    _alone: File,
+}
+
+/// An image; removed when dropped.
+pub struct Image<'d> {
+    _engine: &'d Docker,
+    name: String,
+}
+
+/// A container; removed when dropped.
+pub struct Container<'d> {
+    _engine: &'d Docker,
+    /// All 64 digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Docker {
+    /// The engine, once no other test uses it; `None` where there is none, and the test says so.
+    pub fn there() -> Option<Self> {
+        if !answers() {
+            skipped("no Docker engine");
+            return None;
+        }
+        let lock = std::env::temp_dir().join("retune-docker-tests.lock");
+        let alone = File::options().create(true).append(true).open(lock).unwrap();
+        alone.lock().unwrap();
+        let docker = Self { _alone: alone };
+        docker.sweep();
+        Some(docker)
+    }
+
+    /// Only with the lock: what has the label now is nobody's.
+    fn sweep(&self) {
+        let filter = format!("label={LABEL}");
+        for (list, remove) in [(["ps", "-aq"], ["rm", "-fv"]), (["images", "-q"], ["rmi", "-f"])] {
+            let left = tried(&[&list[..], &["--filter", &filter]].concat());
+            for id in String::from_utf8_lossy(&left.stdout).split_whitespace() {
+                tried(&[remove[0], remove[1], id]);
+            }
+        }
+    }
+
+    /// An image that exposes these ports and answers `hello` at port 80, or where `PORT` says.
+    #[track_caller]
+    pub fn image(&self, exposed: &[u16]) -> Option<Image<'_>> {
+        self.image_with(exposed, &["/bin/app"], |_| {})
+    }
+
+    /// The same with another command, and what `fill` puts into its file system.
+    #[track_caller]
+    pub fn image_with(
+        &self,
+        exposed: &[u16],
+        command: &[&str],
+        fill: impl FnOnce(&Path),
+    ) -> Option<Image<'_>> {
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| is_static(path));
+        let Some(busybox) = busybox else {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "no static /bin/busybox, and CI skips nothing: apt-get install busybox-static"
+            );
+            skipped("no static /bin/busybox (apt-get install busybox-static)");
+            return None;
+        };
+        let root = tempfile::Builder::new().prefix("retune-image-").tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for folder in ["bin", "www", "tmp", "proc", "etc", "run"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
+        fs::copy(busybox, at("bin/busybox")).unwrap();
+        for applet in APPLETS {
+            std::os::unix::fs::symlink("busybox", at("bin").join(applet)).unwrap();
+        }
+        fs::write(at("www/index.html"), "hello\n").unwrap();
+        write_program(&at("bin/app"), APP);
+        fill(root.path());
+
+        // The last part is what a service is called by default.
+        let name = format!("retune-test-{:x}/nginx:1", random(1) >> 32);
+        let mut changes = vec![format!("LABEL {LABEL}=1"), format!("CMD {command:?}")];
+        changes.extend(exposed.iter().map(|port| format!("EXPOSE {port}")));
+        import(root.path(), &changes, &name);
+        Some(Image { _engine: self, name })
+    }
+
+    /// A running container: `docker run -d` with these words before the image.
+    #[track_caller]
+    pub fn run(&self, image: &Image<'_>, words: &[&str]) -> Container<'_> {
+        self.run_with(image, words, &[])
+    }
+
+    /// The same with a command in place of the image's.
+    #[track_caller]
+    pub fn run_with(&self, image: &Image<'_>, words: &[&str], command: &[&str]) -> Container<'_> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("retune-test-{}-{number}", std::process::id());
+        // Before it is started, so that it is removed also when its start fails.
+        let mut container = Container { _engine: self, id: String::new(), name };
+        let label = format!("{LABEL}=1");
+        let head = ["run", "-d", "--name", &container.name, "--label", &label];
+        container.id = docker(&[&head[..], words, &[&image.name], command].concat());
+        container
+    }
+}
+
+/// The address of the host's default route: no loopback, and containers reach it too.
+pub fn host() -> String {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    // It sends nothing; the kernel only chooses the way.
+    socket.connect("198.51.100.1:9").expect("a machine with an engine has a default route");
+    socket.local_addr().unwrap().ip().to_string()
+}
+
+impl Image<'_> {
+    /// Its name and tag.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Container<'_> {
+    /// The twelve digits that people see.
+    pub fn short(&self) -> &str {
+        &self.id[..12]
+    }
+
+    /// `docker WORDS… NAME`.
+    #[track_caller]
+    pub fn told(&self, words: &[&str]) -> String {
+        docker(&[words, &[&self.name]].concat())
+    }
+
+    /// `docker exec` of a line for its shell.
+    #[track_caller]
+    pub fn exec(&self, line: &str) -> String {
+        docker(&["exec", &self.name, "/bin/sh", "-c", line])
+    }
+
+    /// The host's port that leads to this one of the container's, if any does.
+    pub fn mapped(&self, port: u16) -> Option<u16> {
+        let out = said(&tried(&["port", &self.name, &format!("{port}/tcp")]));
+        out.lines().next()?.rsplit_once(':')?.1.trim().parse().ok()
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- {}'s log\n{}", self.name, said(&tried(&["logs", "--tail", "60", &self.name])));
+        }
+        tried(&["rm", "-fv", &self.name]);
+    }
+}
+
+impl Drop for Image<'_> {
+    fn drop(&mut self) {
+        tried(&["rmi", "-f", &self.name]);
+    }
+}
+
+/// Writes a file that can be run.
+pub fn write_program(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// One on this machine: the tests ask ports that it publishes.
+fn answers() -> bool {
+    if std::env::var("DOCKER_HOST").is_ok_and(|url| !url.starts_with("unix://")) {
+        return false;
+    }
+    let mut command = Command::new("docker");
+    command.args(["version", "--format", "{{.Server.Version}}"]).stdin(Stdio::null());
+    command.output().is_ok_and(|out| out.status.success())
+}
+
+fn is_static(path: &str) -> bool {
+    let interpreter = b"/ld-linux";
+    fs::read(path).is_ok_and(|bytes| !bytes.windows(interpreter.len()).any(|window| window == interpreter))
+}
+
+#[track_caller]
+fn import(root: &Path, changes: &[String], name: &str) {
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(root).args(["--owner=0", "--group=0", "-c", "."]).stdout(Stdio::piped());
+    let mut tar = tar.spawn().unwrap();
+    let mut docker = Command::new("docker");
+    docker.arg("import").args(changes.iter().flat_map(|change| ["-c", change])).args(["-", name]);
+    docker.stdin(tar.stdout.take().unwrap());
+    let out = docker.output().unwrap();
+    assert!(tar.wait().unwrap().success(), "tar of {}", root.display());
+    assert!(out.status.success(), "{docker:?}: {}", said(&out));
+}
+
+/// `docker WORDS…`, which must succeed: what it printed.
+#[track_caller]
+fn docker(words: &[&str]) -> String {
+    let out = tried(words);
+    assert!(out.status.success(), "docker {}: {}", words.join(" "), said(&out));
+    String::from_utf8_lossy(&out.stdout).trim().to_owned()
+}
+
+fn tried(words: &[&str]) -> Output {
+    Command::new("docker").args(words).stdin(Stdio::null()).output().unwrap()
+}

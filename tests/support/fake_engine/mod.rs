@@ -1,0 +1,355 @@
+//! A container engine that has no containers: Docker's API over a state that tests change, with everything that goes wrong
+//! between an engine and its clients.
+//!
+//! Owns: containers and their events in Docker's orders ([`state`]), how both look to Docker's and Podman's clients
+//! ([`shape`]), HTTP ([`wire`], [`serve`], [`stream`]), and faults ([`faults`]).
+//! Promises: what is asked without a version in the URL is refused; what no fault touches is answered as Docker answers it.
+//! Leaves out: whether anything listens on a published port.
+
+pub mod container;
+pub mod faults;
+mod serve;
+mod shape;
+mod state;
+mod stream;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+pub use container::{Container, Doing, Health};
+pub use faults::{Failure, Faults, Since};
+use state::State;
+
+use super::port::Port;
+
+/// Whose words the engine speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Docker's.
+    #[default]
+    Docker,
+    /// Those of Podman's compatible API.
+    Podman,
+}
+
+/// What can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// `/_ping`.
+    Ping,
+    /// `/info`.
+    Info,
+    /// `/containers/json`.
+    List,
+    /// `/containers/{id}/json`.
+    Inspect,
+    /// `/events`.
+    Events,
+    /// `/images/json`.
+    Images,
+    /// `/containers/{id}/exec` and `/exec/…`.
+    Exec,
+    /// `/containers/{id}/stop`.
+    Stop,
+}
+
+/// What becomes of containers when the engine is restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lives {
+    /// They run on (live-restore), and nobody is told anything.
+    Stay,
+    /// They die with it; those that are always to run are started again.
+    End,
+}
+
+/// What a command in a container leads to.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// Its exit code.
+    pub code: i64,
+    /// What it writes.
+    pub output: String,
+    /// How long it takes.
+    pub takes: Duration,
+}
+
+/// The engine. Everything it holds goes with the handle.
+pub struct FakeEngine {
+    shared: Arc<Shared>,
+    _folder: TempDir,
+    socket: PathBuf,
+    port: OnceLock<Port>,
+}
+
+pub(super) struct Shared {
+    dialect: Dialect,
+    state: Mutex<State>,
+    // A change ends every connection, and the listeners of before.
+    era: watch::Sender<u64>,
+    // A change ends every stream of events.
+    cuts: watch::Sender<Cut>,
+    faults: watch::Sender<Faults>,
+}
+
+/// How streams of events were ended last, and how often that was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cut {
+    times: u64,
+    in_a_line: bool,
+}
+
+/// The runtime on which everything made up runs, and the scripts that need it.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap())
+}
+
+fn later(what: impl Future<Output = ()> + Send + 'static) {
+    // It ends with the engine, or of its own accord.
+    drop(runtime().spawn(what));
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn faults(&self) -> Faults {
+        self.faults.borrow().clone()
+    }
+}
+
+impl FakeEngine {
+    /// A Docker engine without containers.
+    pub fn start() -> Self {
+        Self::start_as(Dialect::Docker, 0)
+    }
+
+    /// An engine of this kind; the seed is for the shares of its faults.
+    pub fn start_as(dialect: Dialect, seed: u64) -> Self {
+        let folder = tempfile::Builder::new().prefix("retune-engine-").tempdir().unwrap();
+        let engine = Self {
+            shared: Arc::new(Shared {
+                dialect,
+                state: Mutex::new(State::new(dialect, seed)),
+                era: watch::Sender::new(0),
+                cuts: watch::Sender::new(Cut::default()),
+                faults: watch::Sender::new(Faults::default()),
+            }),
+            socket: folder.path().join("engine.sock"),
+            _folder: folder,
+            port: OnceLock::new(),
+        };
+        engine.up();
+        engine
+    }
+
+    /// `unix:///path`.
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// `tcp://127.0.0.1:port`. While the engine is down, connections there are ended at once.
+    pub fn tcp_url(&self) -> String {
+        let port = self.port.get_or_init(|| {
+            let port = Port::claim();
+            let _in = runtime().enter();
+            let listener = std::net::TcpListener::bind(port.address()).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let listener = TcpListener::from_std(listener).unwrap();
+            later(serve::forward(listener, self.socket.clone(), self.shared.era.subscribe()));
+            port
+        });
+        format!("tcp://{}", port.address())
+    }
+
+    /// The path of the socket.
+    pub fn socket(&self) -> &std::path::Path {
+        &self.socket
+    }
+
+    /// Serves again.
+    pub fn up(&self) {
+        let _in = runtime().enter();
+        std::fs::remove_file(&self.socket).ok();
+        let unix = UnixListener::bind(&self.socket).unwrap();
+        self.shared.state().serving = true;
+        later(serve::serve(Arc::clone(&self.shared), unix, self.shared.era.subscribe()));
+    }
+
+    /// Ends abruptly: every connection is cut and the socket refuses. Containers live on, and their events are lost.
+    pub fn down(&self) {
+        self.shared.state().serving = false;
+        self.shared.era.send_modify(|era| *era += 1);
+        // As a service manager does it; and a path that is not there refuses at once.
+        std::fs::remove_file(&self.socket).ok();
+    }
+
+    /// Ends and serves again, having forgotten its events.
+    pub fn restart(&self, lives: Lives) {
+        self.down();
+        self.shared.state().forget(lives);
+        self.up();
+        self.shared.state().start_always(lives);
+    }
+
+    /// Changes what goes wrong.
+    pub fn fault(&self, change: impl FnOnce(&mut Faults)) {
+        self.shared.faults.send_modify(change);
+    }
+
+    /// Nothing goes wrong any more; what was kept back is sent.
+    pub fn mend(&self) {
+        self.fault(|faults| *faults = Faults::default());
+    }
+
+    /// Ends every stream of events, in order or in the middle of a line.
+    pub fn cut_streams(&self, in_a_line: bool) {
+        self.shared.cuts.send_modify(|cut| *cut = Cut { times: cut.times + 1, in_a_line });
+    }
+
+    /// Sets its clock forward or back from now on; events carry its time.
+    pub fn clock(&self, jump: Duration, back: bool) {
+        let jump = i64::try_from(jump.as_nanos()).unwrap();
+        self.shared.state().offset += if back { -jump } else { jump };
+    }
+
+    /// What commands in containers lead to from now on.
+    pub fn commands(&self, told: Told) {
+        self.shared.state().told = told;
+    }
+
+    /// The commands that were to run in a container.
+    pub fn commands_of(&self, id: &str) -> Vec<Vec<String>> {
+        let state = self.shared.state();
+        let Some(id) = state.find(id).map(|one| one.id.clone()) else { return Vec::new() };
+        state.execs.values().filter(|exec| exec.container == id).map(|exec| exec.command.clone()).collect()
+    }
+
+    /// Everything there is.
+    pub fn containers(&self) -> Vec<Container> {
+        self.shared.state().containers.values().cloned().collect()
+    }
+
+    /// One container.
+    pub fn container(&self, id: &str) -> Option<Container> {
+        self.shared.state().find(id).cloned()
+    }
+
+    /// How often each kind of request was made.
+    pub fn asked(&self) -> BTreeMap<Endpoint, u64> {
+        self.shared.state().asked.clone()
+    }
+
+    /// What was asked that no client should ask: URLs without a version, or ones that nobody knows.
+    pub fn wrongly_asked(&self) -> Vec<String> {
+        self.shared.state().wrongly_asked.clone()
+    }
+
+    /// Whether no container is between two states of its own accord.
+    pub fn settled(&self) -> bool {
+        let state = self.shared.state();
+        state.containers.values().all(|one| !one.stopping && one.doing != Doing::Restarting)
+    }
+
+    fn after(&self, wait: Duration, what: impl FnOnce(&mut State) + Send + 'static) {
+        let shared = Arc::clone(&self.shared);
+        later(async move {
+            tokio::time::sleep(wait).await;
+            what(&mut shared.state());
+        });
+    }
+}
+
+/// What happens to containers. What cannot happen in their present state does not; an id or a name says which.
+impl FakeEngine {
+    /// `docker create`; answers its id. A name that is taken is an error of the test.
+    pub fn create(&self, container: Container) -> String {
+        self.shared.state().create(container)
+    }
+
+    /// `docker run`.
+    pub fn run(&self, container: Container) -> String {
+        let id = self.create(container);
+        self.begin(&id);
+        id
+    }
+
+    /// `docker start`.
+    pub fn begin(&self, id: &str) {
+        self.shared.state().begin(id);
+    }
+
+    /// `docker stop` of a container that takes this long to end.
+    pub fn stop(&self, id: &str, takes: Duration) {
+        let Some((id, life)) = self.shared.state().ask_to_stop(id) else { return };
+        self.after(takes, move |state| state.stopped(&id, life));
+    }
+
+    /// `docker restart` of a container that takes this long to end.
+    pub fn restart_container(&self, id: &str, takes: Duration) {
+        let Some((id, life)) = self.shared.state().ask_to_stop(id) else { return };
+        self.after(takes, move |state| state.restarted(&id, life));
+    }
+
+    /// `docker kill -s`: it ends by 9, by 15 and by its stop signal, and lives through any other.
+    pub fn kill(&self, id: &str, signal: i32) {
+        self.shared.state().kill(id, signal);
+    }
+
+    /// It ends of its own accord.
+    pub fn die(&self, id: &str, code: i64) {
+        self.shared.state().die(id, code);
+    }
+
+    /// It ends of its own accord, and its restart policy starts it after a while.
+    pub fn crash(&self, id: &str, code: i64, back: Duration) {
+        let Some((id, life)) = self.shared.state().crash(id, code) else { return };
+        self.after(back, move |state| state.back(&id, life));
+    }
+
+    /// `docker pause`.
+    pub fn pause(&self, id: &str) {
+        self.shared.state().pause(id, true);
+    }
+
+    /// `docker unpause`.
+    pub fn unpause(&self, id: &str) {
+        self.shared.state().pause(id, false);
+    }
+
+    /// A probe of its HEALTHCHECK, and what it says from now on.
+    pub fn probe(&self, id: &str, health: Health) {
+        self.shared.state().probe(id, health);
+    }
+
+    /// `docker rename`, unless the name is taken.
+    pub fn rename(&self, id: &str, name: &str) {
+        self.shared.state().rename(id, name);
+    }
+
+    /// `docker rm -f`.
+    pub fn remove(&self, id: &str) {
+        self.shared.state().remove(id);
+    }
+
+    /// So many events of an image that is pulled again and again.
+    pub fn pull(&self, image: &str, times: usize) {
+        self.shared.state().pull(image, times);
+    }
+}
+
+impl Drop for FakeEngine {
+    fn drop(&mut self) {
+        self.shared.era.send(u64::MAX).ok();
+    }
+}

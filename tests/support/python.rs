@@ -1,0 +1,45 @@
+//! A Python with packages from PyPI.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::programs::{need, skipped};
+
+/// A Python with `packages`, made once and kept under `name`, or `None` where it cannot be had; then the test says so, but
+/// fails in CI.
+pub fn python(name: &str, packages: &[&str]) -> Option<PathBuf> {
+    if !need("python3") {
+        return None;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    // Two test runs may come here at once; the second finds the work done.
+    let lock = File::create(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let (venv, done) = (folder.join("venv"), folder.join("done"));
+    let program = venv.join("bin/python");
+    if !done.exists() {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv", "--clear"]).arg(&venv);
+        let mut install = Command::new(&program);
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
+        for mut command in [make, install] {
+            let out = command.output();
+            if !out.as_ref().is_ok_and(|out| out.status.success()) {
+                let why = out.map_or_else(|error| error.to_string(), |out| said(&out));
+                let what = format!("no {name}: {command:?}: {why}");
+                assert!(std::env::var_os("CI").is_none(), "{what} (apt-get install python3-venv, and PyPI)");
+                skipped(&what);
+                return None;
+            }
+        }
+        File::create(done).unwrap();
+    }
+    Some(program)
+}
+
+/// Everything that a program printed.
+pub fn said(out: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+}
