@@ -74,21 +74,10 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
-/// A text of a query as it was before; what is no escape stays.
-pub(super) fn unescaped(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        let code = (*first == b'%').then(|| after.get(..2)).flatten();
-        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
-        bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::unescaped;
 
     #[test]
     fn what_is_escaped_comes_back_and_what_is_no_escape_stays() {

@@ -9,6 +9,7 @@ use super::commands::could_not_run;
 use super::exit::Exit;
 use super::print;
 use super::register::cluster;
+use super::status_table::plain;
 use crate::client::cluster::{AskError, Cluster, Event, Get, Keys};
 use crate::placement::{Node, Refusal, Rules, Why};
 use crate::registrar::NODES;
@@ -139,11 +140,6 @@ fn what_refuses(words: &str) -> String {
     }
     let heads = ["unable to find a node that satisfies ", "Unable to find a node fulfilling "];
     heads.into_iter().find_map(|head| words.strip_prefix(head)).unwrap_or(words).to_owned()
-}
-
-/// Text of a record that can neither forge a line nor move the cursor: a line is a command's argument soon.
-fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 fn lines(value: &serde_json::Value) -> String {

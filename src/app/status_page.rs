@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::ask::unescaped;
+use crate::protocol::unescaped;
 use crate::registrar::{Board, Status};
 use crate::settings::Listen;
 use crate::stop::Stop;

@@ -116,9 +116,12 @@ fn cell(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { plain(text) }
 }
 
-/// Text of a container's can neither forge a line nor move the cursor.
-fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+/// Text of others that can neither forge a line nor move the cursor: it may be a command's argument soon. Nor turn the direction
+/// of what follows.
+pub(super) fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| if c.is_control() || turns(c) { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(shown).collect()
 }
 
 fn aligned(rows: &[[String; 6]]) -> String {

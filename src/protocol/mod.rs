@@ -20,4 +20,4 @@ mod tests;
 pub use codes::{ErrorCode, Fault};
 pub use json::{bytes as json_bytes, number as json_number, timestamp as json_timestamp};
 pub use params::{Method, Params};
-pub use path::{Cleaned, clean, escape, location};
+pub use path::{Cleaned, clean, escape, location, unescaped};

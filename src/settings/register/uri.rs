@@ -2,6 +2,7 @@
 
 use super::rules;
 use crate::key;
+use crate::protocol::unescaped;
 use crate::registrar::Layout;
 use crate::source::{Login, Secret};
 
@@ -72,22 +73,10 @@ fn foreign(scheme: &str) -> String {
 fn login(user: &str) -> Result<Login, String> {
     match user.split_once(':') {
         Some((name, password)) if !name.is_empty() && !password.is_empty() => {
-            Ok(Login { username: plain(name), password: Secret::new(plain(password)) })
+            Ok(Login { username: unescaped(name), password: Secret::new(unescaped(password)) })
         }
         _ => Err("a user needs a password: etcd://NAME:PASSWORD@HOST:PORT/PREFIX".to_owned()),
     }
-}
-
-/// `%XX` taken back; what is no such escape stays.
-fn plain(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        let code = (*first == b'%').then(|| after.get(..2)).flatten();
-        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
-        bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn node(host: &str, secure: bool) -> Result<String, String> {
