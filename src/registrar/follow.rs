@@ -52,14 +52,13 @@ pub(super) async fn follow(
                 session.backoff.reset();
             }
             // Engines end a quiet stream now and then: that alone is nothing to be alarmed at.
-            match (session.backoff.attempts(), listed) {
-                (0, _) => tracing::info!("following the container engine anew: {why}"),
-                (1, true) => {
-                    tracing::warn!("events cannot be followed: {why}; containers are listed instead")
+            match session.backoff.attempts() {
+                1 if listed => {
+                    let instead = "containers are listed instead";
+                    tracing::warn!("events cannot be followed: {why}; {instead}");
                 }
-                (1, false) => {
-                    tracing::warn!("the container engine is out of reach: {why}; keys stay as they are");
-                }
+                1 => tracing::warn!("the container engine is out of reach: {why}; keys stay as they are"),
+                0 => tracing::info!("following the container engine anew: {why}"),
                 _ => tracing::debug!("following the container engine anew: {why}"),
             }
             if !listed {
