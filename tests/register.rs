@@ -15,4 +15,5 @@ mod plan;
 mod play;
 mod raw;
 mod scripts;
+mod tls;
 mod view;

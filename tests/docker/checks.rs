@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::helpers::{node, register, value};
+use super::common::{node, register, value};
 use crate::support::docker::{Container, Docker, host};
 use crate::support::programs::skipped;
 use crate::support::{Dir, SOON, Store, eventually, stays};

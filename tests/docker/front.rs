@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::helpers::register;
+use super::common::register;
 use crate::support::docker::{Container, Docker, Image, host, write_program};
 use crate::support::front::Front;
 use crate::support::load::{Ledger, Record};

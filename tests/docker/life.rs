@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::helpers::{register, value};
+use super::common::{register, value};
 use crate::support::docker::{Container, Docker};
 use crate::support::{Daemon, Dir, SOON, Store, eventually, stays};
 

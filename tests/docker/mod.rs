@@ -1,8 +1,8 @@
 //! `retune register` with a real container engine and real containers.
 
 mod checks;
+mod common;
 mod front;
-mod helpers;
 mod life;
 mod own;
 mod seed_dockreg;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::helpers::{everything, node, value};
+use super::common::{everything, node, value};
 use crate::support::docker::{Docker, host, write_program};
 use crate::support::programs::skipped;
 use crate::support::{Dir, Retune, SOON, Store, eventually};

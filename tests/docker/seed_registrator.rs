@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::helpers::{everything, node, register, value};
+use super::common::{everything, node, register, value};
 use crate::support::docker::Docker;
 use crate::support::port::Port;
 use crate::support::{Dir, Retune, SOON, Store, eventually};
