@@ -64,7 +64,12 @@ pub(super) async fn start(
     let waits = !(settings.once || settings.dry_run);
     let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
     loop {
-        let why = match find_out(settings, &engine).await {
+        // An engine that hangs must not hold up the end.
+        let found = tokio::select! {
+            found = find_out(settings, &engine) => found,
+            () = stop.wait() => return Ok(None),
+        };
+        let why = match found {
             Ok(started) => return started.map(Some),
             Err(error) => error.why,
         };

@@ -1,11 +1,11 @@
 //! Registrars that others stand beside or in the way of: another one on the same node, an engine without events, a stop that
 //! fails.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::view::below_now;
 use crate::support::fake_engine::{Container, Endpoint, Failure, FakeEngine};
-use crate::support::{Daemon, Dir, Retune, SOON, Store, eventually, stays};
+use crate::support::{Daemon, Dir, Retune, SOON, Store, eventually, patient, stays};
 
 fn web(name: &str) -> Container {
     Container::new(name).env("SERVICE_NAME", "web").publish("80/tcp", Some(8080))
@@ -73,6 +73,17 @@ fn an_engine_that_refuses_its_events_is_followed_by_its_lists() {
     eventually("what comes is registered", SOON, || keys(&store, "/a") == 1);
     assert!(daemon.log().contains("events cannot be followed"), "{}", daemon.log());
     daemon.terminate();
+}
+
+#[test]
+fn a_registrar_whose_engine_hangs_at_the_start_ends_when_it_is_told_to() {
+    let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
+    engine.fault(|faults| faults.requests.push((None, Failure::Hang, 100)));
+    let daemon = register(&dir, &engine, &store, "/a", &[]);
+    eventually("it asks", SOON, || engine.asked().values().sum::<u64>() > 0);
+    let told = Instant::now();
+    daemon.terminate();
+    assert!(told.elapsed() < patient(Duration::from_secs(4)), "it took {:?}", told.elapsed());
 }
 
 #[test]
