@@ -61,7 +61,11 @@ pub async fn run(
         let start = start::start(&settings, &board, &stop);
         tend_until(start, &settings, &cluster, &board).await?
     };
-    let Some(start::Started { engine, info, frame, places }) = started else { return Ok(Ending::Done) };
+    let Some(start::Started { engine, info, frame, places }) = started else {
+        // Stopped before it could begin; a run that was to end by itself has not done its work.
+        let unfinished = settings.once || settings.dry_run;
+        return Ok(if unfinished { Ending::NotAsWished } else { Ending::Done });
+    };
     let keeping = keeping(&settings, &frame);
     let (wanted, wishes) = watch::channel(Wanted::default());
     let (facts, told) = watch::channel(None);

@@ -24,7 +24,7 @@ const LAYERS_ETCD: &str = "Settings come from flags, then the environment (ETCD_
                            defaults.\nExit status: 0 stopped when told to, 1 it could not run, 2 a flag is wrong.";
 
 const REGISTER_TELLS: &str = "SIGUSR1 writes the status to the log. Over --listen it answers GET /status (JSON), /metrics and \
-                              /health, and on its own host POST /drain?container=NAME.";
+                              /health, and on its own host POST /drain?container=NAME and /undrain.";
 const STATUS_TELLS: &str = "Exit status 0 means that every service passes and stands in the store, and that engine and store can be \
                             asked; 1 that something of it is not so; 2 that nobody answers.";
 const PLACE_TELLS: &str = "Exit status 1 means that no node fits; stderr says why.\nWith --output json, a stable interface: \

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use super::view::below_now;
 use crate::support::fake_engine::{Container, Endpoint, Failure, FakeEngine};
 use crate::support::{Daemon, Dir, Retune, SOON, Store, eventually, patient, stays};
@@ -84,6 +86,16 @@ fn a_registrar_whose_engine_hangs_at_the_start_ends_when_it_is_told_to() {
     let told = Instant::now();
     daemon.terminate();
     assert!(told.elapsed() < patient(Duration::from_secs(4)), "it took {:?}", told.elapsed());
+}
+
+#[test]
+fn a_single_run_that_is_stopped_before_it_began_does_not_end_well() {
+    let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
+    engine.fault(|faults| faults.requests.push((None, Failure::Hang, 100)));
+    let mut daemon = register(&dir, &engine, &store, "/a", &["--once"]);
+    eventually("it asks", SOON, || engine.asked().values().sum::<u64>() > 0);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(SOON), Some(1), "{}", daemon.log());
 }
 
 #[test]
