@@ -110,6 +110,50 @@ fn imports(text: &str) -> Vec<String> {
     found
 }
 
+/// The rooms that `super::` paths in the file at `path` lead to: those that climb past the room to the crate's root. An inline
+/// module takes one `super` of its own.
+fn super_imports(path: &Path, text: &str) -> Vec<String> {
+    let code: String = code_only(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    let code = code.replace(" ::", "::").replace(":: ", "::");
+    let file_depth = path.components().count() - usize::from(path.ends_with("mod.rs"));
+    let (mut braces, mut inline, mut found, mut at) = (0_usize, Vec::new(), Vec::new(), 0);
+    while let Some(c) = code[at..].chars().next() {
+        let rest = &code[at..];
+        let starts_word = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+        match c {
+            '{' => {
+                braces += 1;
+                let before = code[..at].trim_end();
+                let head = before.rsplit([';', '}', '{']).next().unwrap_or(before).trim();
+                if head.split(' ').rev().nth(1) == Some("mod") {
+                    inline.push(braces);
+                }
+            }
+            '}' => {
+                inline.pop_if(|opened| *opened == braces);
+                braces = braces.saturating_sub(1);
+            }
+            's' if starts_word && rest.starts_with("super::") => {
+                let supers = rest.split("super::").take_while(|part| part.is_empty()).count();
+                // `split` gives one empty part before the first `super::` and one between each two.
+                let tail = &rest[supers * "super::".len()..];
+                if supers == file_depth + inline.len() {
+                    match tail.strip_prefix('{') {
+                        Some(group) => found.extend(group_heads(group)),
+                        None => found.push(identifier(tail)),
+                    }
+                }
+                at += supers * "super::".len();
+                continue;
+            }
+            _ => {}
+        }
+        at += c.len_utf8();
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
 /// The first identifiers of the members of a use group, of which the opening brace is already taken.
 fn group_heads(group: &str) -> Vec<String> {
     let (mut depth, mut start, mut heads) = (0, 0, Vec::new());
@@ -145,7 +189,9 @@ fn room_of(path: &Path) -> Option<String> {
 /// What is wrong with the imports of one file of `room`.
 fn climbing(room: &str, path: &Path, text: &str, ranks: &Ranks) -> Vec<String> {
     let Some(own) = ranks.get(room) else { return vec![] };
-    imports(text)
+    let mut named = imports(text);
+    named.extend(super_imports(path, text));
+    named
         .into_iter()
         .filter(|other| other != room)
         .filter_map(|other| match ranks.get(&other) {
@@ -171,22 +217,47 @@ fn headless(room: &str, text: &str) -> Option<String> {
         .then(|| format!("{room}: {lines} lines of head comment; it owes what it owns, promises, leaves out"))
 }
 
-/// The test files, by their path inside `tests`, that `it.rs` does not declare.
-fn unreached(it: &str, files: &[String]) -> Vec<String> {
-    let declared: BTreeSet<String> = code_only(it)
-        .lines()
-        .filter_map(|line| Some(identifier(line.trim().trim_start_matches("pub ").strip_prefix("mod ")?)))
-        .collect();
+/// The module names that `text` declares, and the files it names with `#[path]`.
+fn declared(text: &str) -> BTreeSet<String> {
+    let modules = code_only(text).lines().filter_map(module_name).collect::<BTreeSet<_>>();
+    let paths = text.lines().filter_map(|line| line.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+    paths.map(str::to_owned).chain(modules).collect()
+}
+
+fn module_name(line: &str) -> Option<String> {
+    let line = line.trim();
+    let (_, name) =
+        line.split_once("mod ").filter(|(before, _)| before.is_empty() || before.starts_with("pub"))?;
+    name.ends_with(';').then(|| identifier(name))
+}
+
+/// The files, by their path below their crate's folder, that no parent module declares: they are never compiled. `roots` are
+/// the files that Cargo.toml names; other folders of a target of their own are left out by the caller.
+fn undeclared(roots: &[&str], files: &[(PathBuf, String)]) -> Vec<String> {
+    let declared: BTreeMap<&Path, _> =
+        files.iter().map(|(path, text)| (path.as_path(), declared(text))).collect();
+    let has = |parent: &Path, name: &str| declared.get(parent).is_some_and(|names| names.contains(name));
     files
         .iter()
-        .filter(|file| !["it.rs", "architecture.rs"].contains(&file.as_str()))
-        // A target of its own, as Cargo.toml says.
-        .filter(|file| !file.starts_with("bench/"))
-        .filter(|file| {
-            let first = file.split('/').next().unwrap_or(file).trim_end_matches(".rs");
-            !declared.contains(first) && !it.contains(&format!("#[path = \"{file}\"]"))
+        .map(|(path, _)| path)
+        .filter(|path| !roots.iter().any(|root| path.as_path() == Path::new(root)))
+        .filter(|path| {
+            let module = if path.ends_with("mod.rs") { path.parent().unwrap_or(path) } else { path };
+            let name = module.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let folder = module.parent().unwrap_or(Path::new(""));
+            let by_folder = [folder.join("mod.rs"), folder.with_extension("rs")];
+            let by_root = roots.iter().map(PathBuf::from).filter(|_| folder == Path::new(""));
+            !by_folder
+                .into_iter()
+                .filter(|_| folder != Path::new(""))
+                .chain(by_root)
+                .any(|parent| has(&parent, name))
+                && !declared.keys().any(|parent| {
+                    let beside = parent.parent().unwrap_or(Path::new(""));
+                    path.strip_prefix(beside).is_ok_and(|file| has(parent, &file.to_string_lossy()))
+                })
         })
-        .map(|file| format!("tests/{file} is not declared in tests/it.rs, so it never runs"))
+        .map(|path| format!("{} is declared in no parent module, so it is never compiled", path.display()))
         .collect()
 }
 
@@ -291,11 +362,11 @@ fn the_table_lists_the_rooms_there_are() {
 }
 
 #[test]
-fn every_test_file_runs() {
-    let files = sources(&root().join("tests"));
-    let (_, it) = files.iter().find(|(path, _)| path == Path::new("it.rs")).expect("tests/it.rs");
-    let names: Vec<_> = files.iter().map(|(path, _)| path.to_string_lossy().into_owned()).collect();
-    nothing_wrong(&unreached(it, &names));
+fn every_file_is_part_of_a_target() {
+    nothing_wrong(&undeclared(&["lib.rs", "main.rs"], &sources(&root().join("src"))));
+    // `bench` is a target of its own, as Cargo.toml says.
+    let tests = sources(&root().join("tests")).into_iter().filter(|(path, _)| !path.starts_with("bench"));
+    nothing_wrong(&undeclared(&["it.rs", "architecture.rs"], &tests.collect::<Vec<_>>()));
 }
 
 #[test]
@@ -355,11 +426,37 @@ mod rules {
     }
 
     #[test]
-    fn a_test_file_nobody_declares_is_found() {
-        let files =
-            ["it.rs", "architecture.rs", "a.rs", "b/mod.rs", "b/c.rs", "d.rs", "e.rs"].map(String::from);
-        let it = "mod a;\nmod b;\n// mod d;\n#[path = \"e.rs\"]\nmod other;\n";
-        assert_eq!(unreached(it, &files), ["tests/d.rs is not declared in tests/it.rs, so it never runs"]);
+    fn climbing_by_super_is_found_and_inline_modules_count() {
+        let verdict = |path: &str, text: &str| climbing("mid", Path::new(path), text, &ranks(TABLE)).len();
+        assert_eq!(verdict("mid/a.rs", "use super::super::high::Thing;"), 1);
+        assert_eq!(verdict("mid/mod.rs", "use super::{low, high::Thing};"), 1);
+        assert_eq!(verdict("mid/a/b.rs", "fn f() { super::super::super::high::f() }"), 1);
+        assert_eq!(verdict("mid.rs", "mod tests { use super::super::high; }"), 1);
+        assert_eq!(
+            verdict("mid.rs", "mod tests { use super::high; } use super::low;"),
+            0,
+            "the room's own item"
+        );
+        assert_eq!(verdict("mid/a.rs", "use super::high::Thing; use super::super::low;"), 0);
+    }
+
+    #[test]
+    fn a_file_nobody_declares_is_found_at_any_depth() {
+        let file = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
+        let files = [
+            file("it.rs", "mod a;\npub(crate) mod b;\n// mod d;\n#[path = \"e.rs\"]\nmod other;\nmod g;\n"),
+            file("a.rs", ""),
+            file("b/mod.rs", "mod c;"),
+            file("b/c.rs", ""),
+            file("b/lost.rs", ""),
+            file("d.rs", ""),
+            file("e.rs", ""),
+            file("g.rs", "mod h;"),
+            file("g/h.rs", ""),
+        ];
+        let wrong = undeclared(&["it.rs"], &files);
+        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert!(wrong[0].starts_with("b/lost.rs ") && wrong[1].starts_with("d.rs "), "{wrong:?}");
     }
 
     #[test]
