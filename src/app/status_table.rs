@@ -63,7 +63,7 @@ pub(super) fn summary(status: &Status) -> String {
     format!("{standing} of {there} services registered")
 }
 
-/// A table of services, what is passed over, and what is wrong.
+/// A table of services, what is skipped, and what is wrong.
 pub(super) fn text(status: &Status) -> String {
     let mut rows = vec![["NAME", "STATE", "SERVICE", "KEY", "VALUE", "WHY"].map(str::to_owned)];
     for container in &status.containers {
@@ -78,11 +78,11 @@ pub(super) fn text(status: &Status) -> String {
     }
     let mut text = aligned(&rows);
     for container in &status.containers {
-        for passed in &container.passed {
+        for skipped in &container.skipped {
             text.push_str(&format!(
-                "passed over: {}: {}\n",
+                "skipped: {}: {}\n",
                 cell(container.name.trim_start_matches('/')),
-                plain(passed)
+                plain(skipped)
             ));
         }
     }
@@ -158,7 +158,7 @@ mod tests {
             name: "/web".to_owned(),
             state: "passing".to_owned(),
             services,
-            passed: vec!["port 443 not published on host".to_owned()],
+            skipped: vec!["port 443 not published on host".to_owned()],
             ..ContainerStatus::default()
         };
         Status { node: "h".to_owned(), complete: true, containers: vec![container], ..Status::default() }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_line_a_service_then_what_was_passed_over_and_what_is_wrong() {
+    fn the_table_has_a_line_a_service_then_what_is_skipped_and_what_is_wrong() {
         let mut shown = status(vec![service("passing", Some(true)), service("passing", None)]);
         shown.store_error = "no leader\nforged".to_owned();
         let text = text(&shown);
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(
             &lines[3..],
             [
-                "passed over: web: port 443 not published on host",
+                "skipped: web: port 443 not published on host",
                 "the store cannot be asked: no leader\\nforged",
                 "h: 1 of 2 services registered"
             ]

@@ -24,7 +24,7 @@ pub struct ContainerStatus {
     /// Its services.
     pub services: Vec<ServiceStatus>,
     /// What is not registered, and why.
-    pub passed: Vec<String>,
+    pub skipped: Vec<String>,
 }
 
 /// One port of a container.
@@ -188,8 +188,8 @@ impl Board {
         gauge("services_passing", "Services that are well", passing);
         let held = services().filter(|service| service.kept.as_ref().is_some_and(|kept| kept.held)).count();
         gauge("keys_held", "Keys that stand in the store as they should", held);
-        let refusals = status.containers.iter().flat_map(|container| &container.passed);
-        let refused = refusals.filter(|passed| passed.starts_with("refused")).count();
+        let refusals = status.containers.iter().flat_map(|container| &container.skipped);
+        let refused = refusals.filter(|skipped| skipped.starts_with("refused")).count();
         gauge("services_refused", "Ports that should be registered and cannot be", refused);
         gauge("engine_up", "Whether the engine can be asked", usize::from(status.engine_error.is_empty()));
         gauge("store_up", "Whether the store can be asked", usize::from(status.store_error.is_empty()));

@@ -32,7 +32,7 @@ pub(super) struct Service {
 
 /// Why a port or a container is not registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
+pub(super) enum Skipped {
     /// Not meant to be: words for the log, as Registrator has them (`no published ports`, `port 443 not published on host`,
     /// `service on port 80`).
     Ignored(String),
@@ -45,7 +45,7 @@ pub(super) enum Passed {
 pub(super) struct Described {
     /// One a port, in the order of ports.
     pub(super) services: Vec<Service>,
-    pub(super) passed: Vec<Passed>,
+    pub(super) skipped: Vec<Skipped>,
 }
 
 /// `ip:port`, an IPv6 address in brackets.

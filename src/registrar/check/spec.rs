@@ -29,7 +29,8 @@ pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>
             Ask::Http { https: false, .. } => "HTTP",
             Ask::Http { https: true, .. } => "HTTPS",
             Ask::Grpc { .. } => "gRPC",
-            _ => "TCP",
+            Ask::Tcp => "TCP",
+            Ask::Command(_) => "a command",
         };
         return Err(format!(
             "a check by {how} of port {}, which speaks no TCP; use SERVICE_CHECK_CMD, or SERVICE_<port>_CHECK_… for \

@@ -88,7 +88,7 @@ fn own(owner: &Container, wanted: Option<&str>) -> Result<IpAddr, String> {
     };
     address_in(network).ok_or_else(|| match owner.doing {
         Doing::Nothing => format!("the container has no address in the network {name}: it does not run"),
-        _ => format!(
+        Doing::Running | Doing::Paused | Doing::Restarting => format!(
             "the container has no address in the network {name}; name another with the label SERVICE_NETWORK"
         ),
     })

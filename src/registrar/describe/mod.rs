@@ -28,7 +28,7 @@ use self::layout::{Facts, Layouts};
 use self::metadata::{Meta, Metadata};
 use self::ports::{Candidate, Ports, Way};
 use super::container::{Container, Doing, Port};
-use super::service::{self, Described, Passed, Service};
+use super::service::{self, Described, Service, Skipped};
 use super::settings::{Own, Rules};
 
 /// What a container is described from, beside itself.
@@ -61,14 +61,14 @@ pub(super) fn describe(
     };
     let v6 = address::Places { container, rules: ground.rules, host: ground.host }.are_v6();
     let (mut ports, missing) = ports::of(container, &home, ground.rules.internal, v6).only(ground.own);
-    described.passed.extend(missing.into_iter().map(Passed::Refused));
+    described.skipped.extend(missing.into_iter().map(Skipped::Refused));
     if ports.candidates.is_empty() {
-        if described.passed.is_empty() {
+        if described.skipped.is_empty() {
             return ignored(NO_PORTS);
         }
         return described;
     }
-    described.passed.extend(address::missing_label(container, ground.rules).map(Passed::Ignored));
+    described.skipped.extend(address::missing_label(container, ground.rules).map(Skipped::Ignored));
     let candidates = std::mem::take(&mut ports.candidates);
     let maker = Maker { container, ground, home: &home, layouts: &layouts, ports: &ports };
     let metadata = Metadata::read(container);
@@ -76,13 +76,13 @@ pub(super) fn describe(
     for candidate in &candidates {
         match maker.service(candidate, &metadata.of(candidate.port.number)) {
             Ok(service) => match taken.get(&service.key) {
-                Some(first) => described.passed.push(Passed::Refused(twice(&service, *first))),
+                Some(first) => described.skipped.push(Skipped::Refused(twice(&service, *first))),
                 None => {
                     taken.insert(service.key.clone(), service.port);
                     described.services.push(service);
                 }
             },
-            Err(passed) => described.passed.push(passed),
+            Err(skipped) => described.skipped.push(skipped),
         }
     }
     described
@@ -100,11 +100,11 @@ pub(super) fn check_templates(rules: &Rules) -> Result<(), String> {
 const NO_PORTS: &str = "no published ports";
 
 fn ignored(why: &str) -> Described {
-    Described { services: Vec::new(), passed: vec![Passed::Ignored(why.to_owned())] }
+    Described { services: Vec::new(), skipped: vec![Skipped::Ignored(why.to_owned())] }
 }
 
 fn refused(why: String) -> Described {
-    Described { services: Vec::new(), passed: vec![Passed::Refused(why)] }
+    Described { services: Vec::new(), skipped: vec![Skipped::Refused(why)] }
 }
 
 fn twice(service: &Service, first: Port) -> String {
@@ -125,15 +125,15 @@ struct Maker<'d> {
 }
 
 impl Maker<'_> {
-    fn service(&self, candidate: &Candidate, meta: &Meta) -> Result<Service, Passed> {
+    fn service(&self, candidate: &Candidate, meta: &Meta) -> Result<Service, Skipped> {
         let (port, rules) = (candidate.port, self.ground.rules);
         let listed = self.ground.own.is_some_and(|own| own.ports.contains(&port.number));
-        let refuse = |why: String| Passed::Refused(format!("port {port}: {why}"));
+        let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
         if candidate.way == Way::Unpublished && !listed {
-            return Err(Passed::Ignored(format!("port {} not published on host", port.number)));
+            return Err(Skipped::Ignored(format!("port {} not published on host", port.number)));
         }
         if meta.ignored || (rules.explicit && meta.name.is_none()) {
-            return Err(Passed::Ignored(format!("service on port {}", port.number)));
+            return Err(Skipped::Ignored(format!("service on port {}", port.number)));
         }
         let (ip, public) = self.reached(candidate, meta)?;
         let name = name::of(self.container, port, meta, rules.suffix, self.ports);
@@ -179,9 +179,9 @@ impl Maker<'_> {
     }
 
     /// Where consumers reach the port.
-    fn reached(&self, candidate: &Candidate, meta: &Meta) -> Result<(String, u16), Passed> {
+    fn reached(&self, candidate: &Candidate, meta: &Meta) -> Result<(String, u16), Skipped> {
         let port = candidate.port;
-        let refuse = |why: String| Passed::Refused(format!("port {port}: {why}"));
+        let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
         let places =
             address::Places { container: self.container, rules: self.ground.rules, host: self.ground.host };
         let (ip, public) = match &candidate.way {
@@ -190,7 +190,7 @@ impl Maker<'_> {
             Way::Through { ip, port } => (places.through(ip), *port),
             Way::Own => match self.home.address(self.ground.host, meta.network()) {
                 Err(_) if self.container.doing == Doing::Nothing => {
-                    return Err(Passed::Ignored(format!(
+                    return Err(Skipped::Ignored(format!(
                         "port {} has no address while it does not run",
                         port.number
                     )));

@@ -81,7 +81,7 @@ impl Keeper {
                     Standing::Kept { value: kept, .. } if kept == value => {}
                     // What was said of it is not said again.
                     Standing::Blocked { .. } => held.due = now,
-                    _ => {
+                    Standing::Kept { .. } | Standing::Unknown => {
                         held.standing = Standing::Unknown;
                         self.tell(key, false, "the store cannot be asked");
                     }

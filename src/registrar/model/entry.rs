@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::super::check::Check;
 use super::super::container::{Container, Doing, Listed, Port};
-use super::super::service::{Passed, Service};
+use super::super::service::{Service, Skipped};
 use super::{Basis, Phase, Probe, patience};
 
 /// Between two inspections that fail, at first and at most.
@@ -25,7 +25,7 @@ pub(super) struct Entry {
     /// What the last list said of it.
     pub(super) signature: Option<String>,
     pub(super) services: BTreeMap<Port, State>,
-    pub(super) passed: Vec<Passed>,
+    pub(super) skipped: Vec<Skipped>,
     pub(super) draining: Option<Draining>,
     /// Something happened since the last inspection was asked for.
     pub(super) dirty: bool,

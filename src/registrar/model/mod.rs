@@ -26,7 +26,7 @@ use super::check::{self, Check, Target};
 use super::container::{Container, Doing, Listed, Port, Protocol};
 use super::describe::{self, Ground};
 use super::engine::Event;
-use super::service::{Described, Passed, Service};
+use super::service::{Described, Service, Skipped};
 use super::settings::{Checks, Deregister, Own, Rules};
 
 use entry::{Draining, Entry, State};
@@ -328,7 +328,7 @@ impl Model {
                 Ok(basis) => {
                     services.insert(service.port, State::new(service, basis));
                 }
-                Err(why) => described.passed.push(Passed::Refused(why)),
+                Err(why) => described.skipped.push(Skipped::Refused(why)),
             }
         }
         let Some(entry) = self.entries.get_mut(id) else { return };
@@ -338,10 +338,10 @@ impl Model {
             }
         }
         entry.services = services;
-        if container.doing == Doing::Running && (new_life || entry.passed != described.passed) {
-            report::tell(container.short(), &described.passed);
+        if container.doing == Doing::Running && (new_life || entry.skipped != described.skipped) {
+            report::tell(container.short(), &described.skipped);
         }
-        entry.passed = described.passed;
+        entry.skipped = described.skipped;
     }
 
     /// What tells whether a service is well; an error is what is wrong with its wishes for that.

@@ -2,7 +2,7 @@
 
 use super::super::board::{ContainerStatus, ServiceStatus};
 use super::super::container::{Container, Doing, Port, Published};
-use super::super::service::Passed;
+use super::super::service::Skipped;
 use super::{Entry, Model, Phase};
 use crate::placement;
 
@@ -10,11 +10,11 @@ use crate::placement;
 const LONGEST_LABEL: usize = 1024;
 
 /// Says what of a container is not registered, in the words that Registrator has for it.
-pub(super) fn tell(short: &str, passed: &[Passed]) {
-    for passed in passed {
-        match passed {
-            Passed::Ignored(why) => tracing::info!("ignored: {short} {why}"),
-            Passed::Refused(why) => tracing::warn!("refused: {short} {why}"),
+pub(super) fn tell(short: &str, skipped: &[Skipped]) {
+    for skipped in skipped {
+        match skipped {
+            Skipped::Ignored(why) => tracing::info!("ignored: {short} {why}"),
+            Skipped::Refused(why) => tracing::warn!("refused: {short} {why}"),
         }
     }
 }
@@ -59,9 +59,9 @@ impl Model {
         };
         let container = entry.container.as_ref();
         let runs = container.is_some_and(|container| container.doing == Doing::Running);
-        let refusal = entry.passed.iter().find_map(|passed| match passed {
-            Passed::Refused(why) if runs => Some(format!("refused: {why}")),
-            _ => None,
+        let refusal = entry.skipped.iter().find_map(|skipped| match skipped {
+            Skipped::Refused(why) if runs => Some(format!("refused: {why}")),
+            Skipped::Refused(_) | Skipped::Ignored(_) => None,
         });
         let (state, why) = match refusal {
             Some(refusal) if matches!(state.as_str(), "absent" | "passing") => {
@@ -76,12 +76,12 @@ impl Model {
             state,
             why: if container.is_none() { "it has not been looked at yet".to_owned() } else { why },
             services,
-            passed: entry
-                .passed
+            skipped: entry
+                .skipped
                 .iter()
-                .map(|passed| match passed {
-                    Passed::Ignored(why) => format!("ignored: {why}"),
-                    Passed::Refused(why) => format!("refused: {why}"),
+                .map(|skipped| match skipped {
+                    Skipped::Ignored(why) => format!("ignored: {why}"),
+                    Skipped::Refused(why) => format!("refused: {why}"),
                 })
                 .collect(),
         }

@@ -1,4 +1,5 @@
 //! What the model and its loops promise, against a world that lies.
 
 mod states;
+mod status;
 mod world;

@@ -10,7 +10,7 @@ mod words;
 use std::net::IpAddr;
 
 use super::super::container::{Container, Doing, Network, Port, Published};
-use super::super::service::{Described, Passed};
+use super::super::service::{Described, Skipped};
 use super::super::settings::{Own, Rules};
 use super::{Ground, describe};
 
@@ -100,8 +100,8 @@ fn pairs(described: &Described) -> Vec<String> {
 /// What was ignored, in its words.
 fn ignored(described: &Described) -> Vec<&str> {
     let mut words = Vec::new();
-    for passed in &described.passed {
-        if let Passed::Ignored(text) = passed {
+    for skipped in &described.skipped {
+        if let Skipped::Ignored(text) = skipped {
             words.push(text.as_str());
         }
     }
@@ -111,8 +111,8 @@ fn ignored(described: &Described) -> Vec<&str> {
 /// The one thing that was refused, when nothing was registered.
 fn refusal(described: &Described) -> &str {
     assert_eq!(pairs(described), Vec::<String>::new());
-    match described.passed.as_slice() {
-        [Passed::Refused(text)] => text,
+    match described.skipped.as_slice() {
+        [Skipped::Refused(text)] => text,
         other => panic!("{other:?}"),
     }
 }

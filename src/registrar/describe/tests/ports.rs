@@ -10,7 +10,7 @@ fn with_bindings(bindings: &[Published]) -> Container {
 
 fn value(container: &Container, rules: &Rules) -> String {
     let described = described(container, rules);
-    assert_eq!(described.services.len(), 1, "{:?}", described.passed);
+    assert_eq!(described.services.len(), 1, "{:?}", described.skipped);
     described.services[0].value.clone()
 }
 
@@ -71,7 +71,7 @@ fn a_container_without_a_network_has_nothing() {
         let mut container = container("c", "i").with("80", "8000");
         container.network_mode = "none".to_owned();
         let described = described(&container, &Rules { internal, ..Rules::default() });
-        assert_eq!(described.passed, [Passed::Ignored("no published ports".to_owned())]);
+        assert_eq!(described.skipped, [Skipped::Ignored("no published ports".to_owned())]);
         assert!(described.services.is_empty());
     }
 }
@@ -143,7 +143,7 @@ fn a_sidecar_has_the_ports_it_was_told_and_each_that_is_not_there_is_refused() {
     let app = || container("c", "i").with("80", "8000").with("443", "").with("9000", "9");
     let described = described_own(&app(), &rules, &[80]);
     assert_eq!(pairs(&described), ["/i-80/h1:c:80 = 10.0.0.9:8000"]);
-    assert!(described.passed.is_empty(), "{:?}", described.passed);
+    assert!(described.skipped.is_empty(), "{:?}", described.skipped);
     assert_eq!(described_own(&app(), &rules, &[]).services.len(), 2);
     for (ports, want) in
         [(&[443_u16][..], "port 443/tcp: it is not published"), (&[7], "port 7: it is not published")]

@@ -149,7 +149,7 @@ fn the_second_port_with_one_key_is_refused_and_the_first_keeps_it() {
     let described = described(&dns().env("SERVICE_ID", "x"), &Rules::default());
     assert_eq!(described.services.len(), 1);
     assert_eq!(described.services[0].port, port("53/tcp"));
-    let [Passed::Refused(why)] = described.passed.as_slice() else { panic!("{:?}", described.passed) };
+    let [Skipped::Refused(why)] = described.skipped.as_slice() else { panic!("{:?}", described.skipped) };
     assert!(why.contains("port 53/udp: the key /dns-53/x is already that of port 53/tcp; give"), "{why}");
 }
 
