@@ -41,7 +41,11 @@ impl Order {
             Self::Add { id, .. } => (ConfChangeType::AddLearnerNode, *id),
             Self::Promote { id } => (ConfChangeType::AddNode, *id),
             Self::Remove { id } => (ConfChangeType::RemoveNode, *id),
-            _ => return None,
+            Self::Key(_)
+            | Self::Publish { .. }
+            | Self::Version(_)
+            | Self::PeerUrls { .. }
+            | Self::Auth(_) => return None,
         };
         let mut change = ConfChange::default();
         change.set_change_type(kind);

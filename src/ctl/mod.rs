@@ -55,7 +55,10 @@ pub async fn run(invocation: Invocation) -> u8 {
     }
 }
 
+/// One arm a job and no wildcard: a job without an arm does not compile.
 async fn dispatch(call: &Invocation) -> Result<(), End> {
+    // These commands look at their words only after the cluster was found, as etcdctl does.
+    let session = || Session::open(call);
     match &call.job {
         Job::Say(said) => {
             print::out(said.stdout.as_bytes());
@@ -71,13 +74,6 @@ async fn dispatch(call: &Invocation) -> Result<(), End> {
         Job::MemberAdd => members::add(call).await,
         Job::MemberRemove => members::remove(call).await,
         Job::MemberUpdate => members::update(call).await,
-        _ => of_users(call).await,
-    }
-}
-
-/// The commands about users and roles.
-async fn of_users(call: &Invocation) -> Result<(), End> {
-    match &call.job {
         Job::AuthEnable => auth::enable(call, true).await,
         Job::AuthDisable => auth::enable(call, false).await,
         Job::UserAdd => user::add(call).await,
@@ -93,36 +89,33 @@ async fn of_users(call: &Invocation) -> Result<(), End> {
         Job::RoleRemove => role::remove(call).await,
         Job::RoleGrant(what) => role::regrant(call, what, true).await,
         Job::RoleRevoke(what) => role::regrant(call, what, false).await,
-        _ => with_session(call).await,
-    }
-}
-
-/// The commands that look at their words only after the cluster was found, as etcdctl does.
-async fn with_session(call: &Invocation) -> Result<(), End> {
-    let session = Session::open(call).await?;
-    match &call.job {
-        Job::Get { get } => keys::get(&session, *get).await,
-        Job::List { get, slash } => keys::list(&session, *get, *slash).await,
-        Job::Set { ttl, swap_value, swap_index } => keys::set(&session, *ttl, swap_value, *swap_index).await,
-        Job::Make { ttl, in_order } => keys::make(&session, *ttl, *in_order).await,
-        Job::Update { ttl } => keys::update(&session, *ttl).await,
-        Job::MakeDir { ttl } => dirs::make(&session, *ttl, Some(false)).await,
-        Job::SetDir { ttl } => dirs::make(&session, *ttl, None).await,
-        Job::UpdateDir { ttl } => dirs::make(&session, *ttl, Some(true)).await,
+        Job::Get { get } => keys::get(&session().await?, *get).await,
+        Job::List { get, slash } => keys::list(&session().await?, *get, *slash).await,
+        Job::Set { ttl, swap_value, swap_index } => {
+            keys::set(&session().await?, *ttl, swap_value, *swap_index).await
+        }
+        Job::Make { ttl, in_order } => keys::make(&session().await?, *ttl, *in_order).await,
+        Job::Update { ttl } => keys::update(&session().await?, *ttl).await,
+        Job::MakeDir { ttl } => dirs::make(&session().await?, *ttl, Some(false)).await,
+        Job::SetDir { ttl } => dirs::make(&session().await?, *ttl, None).await,
+        Job::UpdateDir { ttl } => dirs::make(&session().await?, *ttl, Some(true)).await,
         Job::Remove { dir, recursive, with_value, with_index } => {
-            remove::any(&session, *dir, *recursive, with_value, *with_index).await
+            remove::any(&session().await?, *dir, *recursive, with_value, *with_index).await
         }
-        Job::RemoveDir => remove::dir(&session).await,
-        Job::Watch { forever, after, recursive } => watch::run(&session, *forever, *after, *recursive).await,
-        Job::ExecWatch { after, recursive } => exec_watch::run(&session, *after, *recursive).await,
-        Job::Export { format, ttl, quorum } => export::run(&session, format, *ttl, *quorum).await,
-        Job::Import { format, dry_run, prune } => import::run(&session, format, *dry_run, *prune).await,
-        Job::ImportFrom(from) => import_from::run(&session, from).await,
+        Job::RemoveDir => remove::dir(&session().await?).await,
+        Job::Watch { forever, after, recursive } => {
+            watch::run(&session().await?, *forever, *after, *recursive).await
+        }
+        Job::ExecWatch { after, recursive } => exec_watch::run(&session().await?, *after, *recursive).await,
+        Job::Export { format, ttl, quorum } => export::run(&session().await?, format, *ttl, *quorum).await,
+        Job::Import { format, dry_run, prune } => {
+            import::run(&session().await?, format, *dry_run, *prune).await
+        }
+        Job::ImportFrom(from) => import_from::run(&session().await?, from).await,
         Job::ImportSnapshot { path, hidden, clients } => {
-            snapshot::run(&session, path, hidden, *clients).await
+            snapshot::run(&session().await?, path, hidden, *clients).await
         }
-        Job::Diff { format } => diff::run(&session, format).await,
-        Job::Edit { format } => edit::run(&session, format).await,
-        _ => Ok(()),
+        Job::Diff { format } => diff::run(&session().await?, format).await,
+        Job::Edit { format } => edit::run(&session().await?, format).await,
     }
 }

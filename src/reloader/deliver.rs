@@ -227,7 +227,11 @@ impl Deliverer {
                     *why = self.redactor.mask(why);
                     tracing::info!(%resource, %dest, "left as it is: {why}");
                 }
-                _ => {}
+                Outcome::InSync
+                | Outcome::WouldChange
+                | Outcome::Updated
+                | Outcome::Removed
+                | Outcome::Owed { .. } => {}
             }
         }
     }

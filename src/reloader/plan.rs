@@ -139,7 +139,12 @@ impl Planned {
 fn unreadable(line: Line) -> Planned {
     let error = match line.outcome {
         Outcome::Failed { text, .. } => Some(text),
-        _ => None,
+        Outcome::InSync
+        | Outcome::WouldChange
+        | Outcome::Updated
+        | Outcome::Removed
+        | Outcome::Skipped { .. }
+        | Outcome::Owed { .. } => None,
     };
     Planned { error, ..Planned::new(&line.resource, &line.dest.display().to_string(), Change::Error) }
 }

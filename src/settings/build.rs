@@ -83,7 +83,8 @@ pub(super) fn invocation(
         REGISTER_STATUS => return register::status(host, read, call, layers, env),
         REGISTER_STOP => return register::stop(host, read, call, layers, env),
         PLACE => return place::place(read, call, layers),
-        _ => {}
+        RENDER | WATCH | DIFF | CHECK | CONFD => {}
+        other => unreachable!("no settings are read for command {other}"),
     }
     let output = if command & (RENDER | DIFF) == 0 {
         Output::Text
@@ -134,10 +135,11 @@ fn task(read: &mut Reader<'_>, command: Commands, output: Output, colour: Colour
             Task::Diff { output, context: usize::try_from(lines).unwrap_or(usize::MAX), colour }
         }
         CHECK => Task::Check(check(read)),
-        _ => {
+        CONFD => {
             let (once, watch) = (read.on("onetime"), read.on("watch"));
             if once { Task::Render } else { Task::Watch(follow(read, watch)) }
         }
+        other => unreachable!("command {other} has no task"),
     }
 }
 

@@ -293,7 +293,7 @@ fn page(name: &'static str, pieces: Vec<Piece>, own_name_at: usize) -> Call {
             | Piece::NoValue { spelled } => {
                 problems.push(Problem::new(spelled, format!("`retune {name}` takes no flags")));
             }
-            _ => {}
+            Piece::Word { .. } | Piece::Help { .. } | Piece::Version => {}
         }
     }
     if let Some(both) =

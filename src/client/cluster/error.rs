@@ -92,7 +92,13 @@ impl AskError {
             Self::All(faults) => faults.iter().all(|fault| fault.connection),
             Self::One(fault) => fault.connection,
             Self::Deadline => true,
-            _ => false,
+            Self::Etcd(_)
+            | Self::NoEndpoints
+            | Self::NotJson
+            | Self::TooDeep
+            | Self::Empty
+            | Self::Status(_)
+            | Self::Refused(_) => false,
         }
     }
 

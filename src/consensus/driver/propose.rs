@@ -127,7 +127,12 @@ impl Driver {
         match order {
             Order::Publish { .. } => self.introduced = false,
             Order::Key(_) => self.expiring = false,
-            _ => {}
+            Order::Version(_)
+            | Order::PeerUrls { .. }
+            | Order::Auth(_)
+            | Order::Add { .. }
+            | Order::Promote { .. }
+            | Order::Remove { .. } => {}
         }
     }
 

@@ -163,7 +163,7 @@ impl Lane {
                 batch.dropped = true;
             }
             Overflow::Told if queue.bulk.is_empty() => queue.overflow = Overflow::None,
-            _ => {}
+            Overflow::Told | Overflow::None => {}
         }
         batch
     }

@@ -53,7 +53,13 @@ const fn keys_from(job: Name) -> Option<usize> {
         | Name::Export
         | Name::Edit => Some(0),
         Name::Import | Name::Diff => Some(1),
-        _ => None,
+        Name::Backup | Name::ClusterHealth | Name::Group | Name::Help | Name::CompleteKeys => None,
+        Name::MemberList | Name::MemberAdd | Name::MemberRemove | Name::MemberUpdate => None,
+        Name::AuthEnable | Name::AuthDisable => None,
+        Name::UserAdd | Name::UserGet | Name::UserList | Name::UserRemove => None,
+        Name::UserGrant | Name::UserRevoke | Name::UserPasswd => None,
+        Name::RoleAdd | Name::RoleGet | Name::RoleList => None,
+        Name::RoleRemove | Name::RoleGrant | Name::RoleRevoke => None,
     }
 }
 

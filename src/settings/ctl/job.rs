@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::client::cluster::Get;
-use crate::ctl::{Backup, From, Job, Regrant, Said};
+use crate::ctl::{Backup, From, Job, Regrant};
 
 use super::flags::Flags;
 use super::table::{Cmd, Name};
@@ -11,17 +11,14 @@ use super::table::{Cmd, Name};
 /// So many writes at a time are worth their connections.
 const CONNECTIONS: usize = 32;
 
+/// One arm a command and no wildcard: a command without a job does not compile.
 pub(super) fn of(command: &Cmd, flags: &Flags) -> Job {
     let number = |name: &str| flags.number(name).unwrap_or(0);
     // Go converts between the signed number it reads and the unsigned one it sends without a look.
     let index = |name: &str| number(name).cast_unsigned();
-    let path = |name: &str| flags.all(name).pop().map(PathBuf::from).unwrap_or_default();
     let get = Get { recursive: flags.on("recursive"), sorted: flags.on("sort"), quorum: flags.on("quorum") };
     let (ttl, recursive) = (number("ttl"), flags.on("recursive"));
     let format = flags.text("format");
-    if let Some(job) = people(command, flags) {
-        return job;
-    }
     match command.job {
         Name::Get => Job::Get { get },
         Name::List => Job::List { get, slash: flags.on("p") },
@@ -46,51 +43,6 @@ pub(super) fn of(command: &Cmd, flags: &Flags) -> Job {
         Name::MemberAdd => Job::MemberAdd,
         Name::MemberRemove => Job::MemberRemove,
         Name::MemberUpdate => Job::MemberUpdate,
-        Name::ClusterHealth => Job::ClusterHealth { forever: flags.on("forever") },
-        Name::Backup => Job::Backup(Backup {
-            data_dir: path("data-dir"),
-            backup_dir: path("backup-dir"),
-            without_meaning: ["wal-dir", "backup-wal-dir", "with-v3"]
-                .into_iter()
-                .filter(|name| flags.given(name))
-                .collect(),
-        }),
-        Name::Export => Job::Export { format, ttl: flags.on("ttl"), quorum: get.quorum },
-        Name::Import if flags.given("from") => Job::ImportFrom(From {
-            endpoints: flags.text("from").split(',').map(|url| url.trim().to_owned()).collect(),
-            user: Some(flags.text("from-user")).filter(|user| !user.is_empty()),
-            hidden: texts(flags, "hidden"),
-            merge: flags.on("merge"),
-            follow: flags.on("follow"),
-            clients: if flags.given("c") { clients(flags) } else { CONNECTIONS },
-        }),
-        Name::Import => match flags.all("snap").pop().filter(|path| !path.is_empty()) {
-            Some(path) => Job::ImportSnapshot {
-                path: path.into(),
-                hidden: texts(flags, "hidden"),
-                clients: clients(flags),
-            },
-            None => Job::Import { format, dry_run: flags.on("dry-run"), prune: flags.on("prune") },
-        },
-        Name::Diff => Job::Diff { format },
-        Name::Edit => Job::Edit { format },
-        Name::CompleteKeys => Job::CompleteKeys,
-        // The words before the job answer these by themselves.
-        _ => Job::Say(Said::default()),
-    }
-}
-
-fn clients(flags: &Flags) -> usize {
-    usize::try_from(flags.number("c").unwrap_or(10)).unwrap_or(1).clamp(1, 64)
-}
-
-fn texts(flags: &Flags, name: &str) -> Vec<String> {
-    flags.all(name).iter().map(|word| word.to_string_lossy().into_owned()).collect()
-}
-
-/// The commands about users and roles.
-fn people(command: &Cmd, flags: &Flags) -> Option<Job> {
-    Some(match command.job {
         Name::AuthEnable => Job::AuthEnable,
         Name::AuthDisable => Job::AuthDisable,
         Name::UserAdd => Job::UserAdd,
@@ -106,8 +58,48 @@ fn people(command: &Cmd, flags: &Flags) -> Option<Job> {
         Name::RoleRemove => Job::RoleRemove,
         Name::RoleGrant => Job::RoleGrant(regrant(flags)),
         Name::RoleRevoke => Job::RoleRevoke(regrant(flags)),
-        _ => return None,
-    })
+        Name::ClusterHealth => Job::ClusterHealth { forever: flags.on("forever") },
+        Name::Backup => Job::Backup(backup(flags)),
+        Name::Export => Job::Export { format, ttl: flags.on("ttl"), quorum: get.quorum },
+        Name::Import => import(flags, format),
+        Name::Diff => Job::Diff { format },
+        Name::Edit => Job::Edit { format },
+        Name::CompleteKeys => Job::CompleteKeys,
+        Name::Group | Name::Help => unreachable!("{} prints a page of its own", command.name),
+    }
+}
+
+fn backup(flags: &Flags) -> Backup {
+    let path = |name: &str| flags.all(name).pop().map(PathBuf::from).unwrap_or_default();
+    let unused = ["wal-dir", "backup-wal-dir", "with-v3"].into_iter().filter(|name| flags.given(name));
+    Backup { data_dir: path("data-dir"), backup_dir: path("backup-dir"), without_meaning: unused.collect() }
+}
+
+fn import(flags: &Flags, format: String) -> Job {
+    if flags.given("from") {
+        return Job::ImportFrom(From {
+            endpoints: flags.text("from").split(',').map(|url| url.trim().to_owned()).collect(),
+            user: Some(flags.text("from-user")).filter(|user| !user.is_empty()),
+            hidden: texts(flags, "hidden"),
+            merge: flags.on("merge"),
+            follow: flags.on("follow"),
+            clients: if flags.given("c") { clients(flags) } else { CONNECTIONS },
+        });
+    }
+    match flags.all("snap").pop().filter(|path| !path.is_empty()) {
+        Some(path) => {
+            Job::ImportSnapshot { path: path.into(), hidden: texts(flags, "hidden"), clients: clients(flags) }
+        }
+        None => Job::Import { format, dry_run: flags.on("dry-run"), prune: flags.on("prune") },
+    }
+}
+
+fn clients(flags: &Flags) -> usize {
+    usize::try_from(flags.number("c").unwrap_or(10)).unwrap_or(1).clamp(1, 64)
+}
+
+fn texts(flags: &Flags, name: &str) -> Vec<String> {
+    flags.all(name).iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 fn regrant(flags: &Flags) -> Regrant {

@@ -220,3 +220,14 @@ fn a_settings_file_without_end_or_text_is_refused_not_swallowed() {
     std::fs::write(odd.dir.path().join("retune/retune.toml"), b"prefix = '\xff'").unwrap();
     assert!(odd.refuse("retune render")[0].contains("cannot be read"));
 }
+
+#[test]
+fn every_command_has_a_task_of_its_own() {
+    let mut tasks = Vec::new();
+    for (name, ..) in options::COMMANDS {
+        let word =
+            if matches!(*name, "store backup" | "store restore" | "register stop") { " x" } else { "" };
+        tasks.push(std::mem::discriminant(&run(&format!("retune {name}{word}")).task));
+    }
+    assert!(tasks.iter().all(|task| tasks.iter().filter(|other| *other == task).count() == 1), "{tasks:?}");
+}
