@@ -21,6 +21,7 @@ mod documented;
 mod durable;
 mod habits;
 mod harness;
+mod log_reader;
 mod ours;
 mod place;
 mod register;

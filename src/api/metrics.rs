@@ -14,6 +14,7 @@ use super::connection::Seat;
 use super::counters::{BOUNDS, Counters, KINDS, STATUSES, seconds};
 use super::respond::{self, Answer};
 use crate::consensus::{Figures, PeerFigures};
+use crate::log_queue;
 
 /// All figures, each name with its help and type.
 pub(super) fn answer(seat: &Seat) -> Answer {
@@ -232,6 +233,11 @@ impl Page {
     }
 
     pub(super) fn process(&mut self) {
+        self.counter(
+            "retune_log_lines_dropped_total",
+            "Log lines that were dropped because standard error was not read.",
+            log_queue::dropped(),
+        );
         let files = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
         let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
         self.gauge("process_open_fds", "Files this process has open.", files);

@@ -52,7 +52,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 }
 
 fn run(program: &str, invocation: Invocation) -> Exit {
-    logging::start(invocation.log, invocation.dialect, program);
+    let _log = logging::start(invocation.log, invocation.dialect, program);
     for warning in &invocation.warnings {
         tracing::warn!("{warning}");
     }
@@ -93,6 +93,7 @@ fn run(program: &str, invocation: Invocation) -> Exit {
 
 /// Prints a result. A reader that went away (`| head`) is no failure.
 fn print(text: &str) -> Exit {
+    logging::flush();
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -101,4 +102,10 @@ fn print(text: &str) -> Exit {
         }
         _ => Exit::Done,
     }
+}
+
+/// Says something to a person on standard error, behind what was logged.
+fn complain(text: &str) {
+    logging::flush();
+    eprintln!("{text}");
 }

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::commands::could_not_run;
 use super::exit::Exit;
-use super::print;
 use super::register::cluster;
 use super::status_table::plain;
+use super::{complain, print};
 use crate::client::cluster::{AskError, Cluster, Event, Get, Keys};
 use crate::placement::{Node, Refusal, Rules, Why};
 use crate::registrar::NODES;
@@ -48,7 +48,7 @@ pub(super) async fn place(source: source::Settings, what: Place, output: Output)
         Ok(Told { text, clean }) => match print(&text) {
             Exit::Done => {
                 if nodes.is_empty() {
-                    eprintln!("{NOBODY}");
+                    complain(NOBODY);
                     hint();
                 }
                 Exit::clean(clean)
@@ -67,7 +67,7 @@ struct Told {
 }
 
 fn refused(refusal: &Refusal, nobody: bool, output: Output) -> Exit {
-    eprintln!("{refusal}");
+    complain(&refusal.to_string());
     match refusal {
         // A word that makes no sense, as in the rest of the command line.
         Refusal::Invalid(_) => Exit::CouldNotRun,
@@ -84,9 +84,9 @@ fn refused(refusal: &Refusal, nobody: bool, output: Output) -> Exit {
 }
 
 fn hint() {
-    eprintln!(
+    complain(&format!(
         "(nothing lies below {NODES} in the store: does `retune register` run on the nodes, with this store?)"
-    );
+    ));
 }
 
 fn choice(what: &Place, ranked: &[&Node], output: Output) -> Told {
@@ -101,10 +101,10 @@ fn choice(what: &Place, ranked: &[&Node], output: Output) -> Told {
     for node in shown {
         let line = if what.address { &node.address } else { &node.name };
         if line.is_empty() {
-            eprintln!(
+            complain(&format!(
                 "{}: it publishes no address; start its registrar with --engine-address, for instance tcp://HOST:2376",
                 node.name
-            );
+            ));
             clean = false;
         } else {
             text.push_str(&plain(line));

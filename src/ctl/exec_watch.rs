@@ -34,7 +34,7 @@ pub(super) async fn run(session: &Session<'_>, after: u64, recursive: bool) -> R
             while running.try_join_next().is_some() {}
             let event = from.next(session, key.as_bytes(), recursive).await?;
             if event.node.dir {
-                print::error(&format!("Ignored dir {} change\n", event.node.key));
+                print::error_until_read(format!("Ignored dir {} change\n", event.node.key)).await;
                 continue;
             }
             let mut child = start(program, &event)?;

@@ -67,7 +67,8 @@ async fn follow(one: Move<'_>, listing: Listing) -> Result<(), End> {
             Ok(()) => failing = false,
             Err(end) => {
                 if !std::mem::replace(&mut failing, true) {
-                    print::error(&format!("{}it is tried again until it works\n", end.said));
+                    let said = format!("{}it is tried again until it works\n", end.said);
+                    print::error_until_read(said).await;
                 }
                 sleep(PAUSE).await;
                 // Whether what failed was done is not known.
@@ -125,7 +126,7 @@ async fn carry(one: &Move<'_>, followed: &mut Followed, event: &Event) -> Result
             followed.due = followed.due.min(Instant::now() + third.clamp(Duration::from_secs(1), OFTEN));
         }
     }
-    print::out(format!("{} {}\n", event.action, node.key).as_bytes());
+    print::out_until_read(format!("{} {}\n", event.action, node.key)).await;
     followed.from = node.modified + 1;
     Ok(())
 }

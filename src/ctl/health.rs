@@ -34,7 +34,7 @@ pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
         loop {
             // How this round went is told; the next one may go better.
             check(&session, &all).await.ok();
-            print::out(b"\nnext check after 10 second...\n\n");
+            print::out_until_read("\nnext check after 10 second...\n\n".to_owned()).await;
             tokio::time::sleep(PAUSE).await;
         }
     })
@@ -53,7 +53,7 @@ async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), End> {
         0 => ("unavailable", NOT_HEALTHY),
         _ => ("degraded", NOT_HEALTHY),
     };
-    print::out(format!("cluster is {verdict}\n").as_bytes());
+    print::out_until_read(format!("cluster is {verdict}\n")).await;
     if code == 0 { Ok(()) } else { Err(End { code, said: String::new() }) }
 }
 
@@ -61,7 +61,8 @@ async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), End> {
 async fn one(session: &Session<'_>, member: &Member) -> bool {
     let id = &member.id;
     if member.clients.is_empty() {
-        print::out(format!("member {id} is unreachable: no available published client urls\n").as_bytes());
+        let line = format!("member {id} is unreachable: no available published client urls\n");
+        print::out_until_read(line).await;
         return false;
     }
     // A member that accepts and then says nothing must not hold up the verdict for ever.
@@ -71,11 +72,12 @@ async fn one(session: &Session<'_>, member: &Member) -> bool {
             Health::Good => (format!("member {id} is healthy: got healthy result from {url}\n"), true),
             Health::Bad => (format!("member {id} is unhealthy: got unhealthy result from {url}\n"), false),
             Health::Unknown(why) => {
-                print::out(format!("failed to check the health of member {id} on {url}: {why}\n").as_bytes());
+                let line = format!("failed to check the health of member {id} on {url}: {why}\n");
+                print::out_until_read(line).await;
                 continue;
             }
         };
-        print::out(line.as_bytes());
+        print::out_until_read(line).await;
         return good;
     }
     let clients = member.clients.join(" ");

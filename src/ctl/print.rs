@@ -24,6 +24,17 @@ pub(super) fn result(bytes: &[u8]) -> Result<(), End> {
     }
 }
 
+/// As [`out`], for commands that run until they are interrupted: a reader that has stopped reading must not keep the
+/// interrupt from being noticed.
+pub(super) async fn out_until_read(text: String) {
+    tokio::task::spawn_blocking(move || out(text.as_bytes())).await.ok();
+}
+
+/// As [`error`], for the same commands.
+pub(super) async fn error_until_read(text: String) {
+    tokio::task::spawn_blocking(move || error(&text)).await.ok();
+}
+
 /// Writes to stderr.
 pub(super) fn error(text: &str) {
     io::stderr().lock().write_all(text.as_bytes()).ok();
@@ -36,15 +47,23 @@ pub(super) fn debug(line: &str) {
 
 /// What a request did, in the form the user wants.
 pub(super) fn event(event: &Event, output: &str) {
+    match event_text(event, output) {
+        Ok(text) => out(text.as_bytes()),
+        Err(text) => error(&text),
+    }
+}
+
+/// The same as text; an error is what to say of a form that is not known.
+pub(super) fn event_text(event: &Event, output: &str) -> Result<String, String> {
     match output {
         "simple" if event.action == "delete" => {
             let before = event.before.as_ref().map_or("", |node| node.value.as_str());
-            out(format!("PrevNode.Value: {before}\n").as_bytes());
+            Ok(format!("PrevNode.Value: {before}\n"))
         }
-        "simple" => out(format!("{}\n", event.node.value).as_bytes()),
-        "extended" => out(extended(event).as_bytes()),
-        "json" => out(json(event).as_bytes()),
-        other => error(&format!("Unsupported output format: {other}\n")),
+        "simple" => Ok(format!("{}\n", event.node.value)),
+        "extended" => Ok(extended(event)),
+        "json" => Ok(json(event)),
+        other => Err(format!("Unsupported output format: {other}\n")),
     }
 }
 

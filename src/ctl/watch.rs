@@ -21,10 +21,15 @@ pub(super) async fn run(
             if event.node.dir {
                 continue;
             }
-            if recursive {
-                print::out(format!("[{}] {}\n", event.action, event.node.key).as_bytes());
+            let head =
+                if recursive { format!("[{}] {}\n", event.action, event.node.key) } else { String::new() };
+            match print::event_text(&event, session.output()) {
+                Ok(text) => print::out_until_read(head + &text).await,
+                Err(text) => {
+                    print::out_until_read(head).await;
+                    print::error_until_read(text).await;
+                }
             }
-            print::event(&event, session.output());
             if !forever {
                 return Ok(());
             }

@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
+use crate::log_queue;
+
 /// What one container is, and why it is or is not registered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -175,6 +177,11 @@ impl Board {
                 "# HELP retune_register_{name} {help}\n# TYPE retune_register_{name} counter\nretune_register_{name} {count}\n"
             ));
         }
+        let dropped = log_queue::dropped();
+        text.push_str(&format!(
+            "# HELP retune_log_lines_dropped_total Log lines that were dropped because standard error was not read\n\
+             # TYPE retune_log_lines_dropped_total counter\nretune_log_lines_dropped_total {dropped}\n"
+        ));
         let status = self.status();
         let services = || status.containers.iter().flat_map(|container| &container.services);
         let mut gauge = |name: &str, help: &str, value: usize| {

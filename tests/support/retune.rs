@@ -1,6 +1,7 @@
 //! The program under test: run once, or as a daemon.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,6 +20,7 @@ pub struct Retune<'d> {
     env: Vec<(String, String)>,
     bare_env: bool,
     limit: Duration,
+    streams: (Option<OwnedFd>, Option<OwnedFd>),
 }
 
 impl<'d> Retune<'d> {
@@ -27,7 +29,15 @@ impl<'d> Retune<'d> {
         let other = std::env::var_os("RETUNE_TEST_PROGRAM");
         let program = PathBuf::from(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_retune").into()));
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Self { dir, program, args, env: Vec::new(), bare_env: false, limit: Duration::from_secs(20) }
+        Self {
+            dir,
+            program,
+            args,
+            env: Vec::new(),
+            bare_env: false,
+            limit: Duration::from_secs(20),
+            streams: (None, None),
+        }
     }
 
     /// `retune render` on the test's confdir and state folder.
@@ -98,6 +108,18 @@ impl<'d> Retune<'d> {
         self
     }
 
+    /// Results go here instead of to a file.
+    pub fn stdout_to(mut self, stdout: impl Into<OwnedFd>) -> Self {
+        self.streams.0 = Some(stdout.into());
+        self
+    }
+
+    /// Logs go here instead of to a file.
+    pub fn stderr_to(mut self, stderr: impl Into<OwnedFd>) -> Self {
+        self.streams.1 = Some(stderr.into());
+        self
+    }
+
     /// How long `run` waits before it calls the program hung.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -145,7 +167,9 @@ impl<'d> Retune<'d> {
             }
         }
         command.args(&self.args).envs(self.env).current_dir(self.dir.path("")).stdin(Stdio::null());
-        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        let file =
+            |stream: Option<OwnedFd>, path| stream.unwrap_or_else(|| File::create(path).unwrap().into());
+        command.stdout(file(self.streams.0, &stdout)).stderr(file(self.streams.1, &stderr));
         let line = format!("{command:?}");
         Daemon { proc: Proc::spawn(&mut command), dir: self.dir, line, stdout, stderr, told: false }
     }
@@ -221,6 +245,11 @@ impl Daemon<'_> {
     /// Everything printed so far.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.stdout).unwrap_or_default()).into_owned()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.proc.pid()
     }
 
     /// Sends a signal.

@@ -1,0 +1,183 @@
+//! A reader of the log that stops reading: nothing waits for it, and it hears what it missed.
+
+use std::fs;
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::Signal;
+
+use crate::durable::member::Member;
+use crate::support::fake_engine::{Container, FakeEngine};
+use crate::support::http::{get, request};
+use crate::support::port::Port;
+use crate::support::{Daemon, Dir, Retune, SOON, Store, eventually, patient};
+
+/// What may be waited for: the last words of the log take up to a second.
+const END: Duration = Duration::from_secs(6);
+
+/// A pipe that is full: whoever writes to it next waits until somebody reads.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'.'; 4096]).is_ok() {}
+    while writer.write(b".").is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    (reader, writer)
+}
+
+/// `retune store` on this port, whose log goes into the pipe.
+fn store<'d>(dir: &'d Dir, port: &Port, log: PipeWriter, words: &[&str]) -> Daemon<'d> {
+    let url = format!("http://{}", port.address());
+    let data = dir.text_path("data");
+    let plain = ["store", "--data-dir", &data, "--listen-client-urls", &url, "--advertise-client-urls", &url];
+    Retune::new(dir, &plain).args(words).stderr_to(log).spawn()
+}
+
+fn put(address: &str, key: &str) -> bool {
+    let form = Some(("application/x-www-form-urlencoded", "value=1"));
+    request(address, "PUT", &format!("/v2/keys{key}"), form).is_ok_and(|answer| answer.status < 300)
+}
+
+fn figure(page: &str, name: &str) -> Option<u64> {
+    page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+fn dropped(address: &str) -> u64 {
+    let page = get(address, "/metrics").unwrap_or_default();
+    figure(&page, "retune_log_lines_dropped_total").expect("the metric is there")
+}
+
+/// SIGTERM ends it in time although nobody reads.
+#[track_caller]
+fn ends_in_time(what: &str, mut daemon: Daemon<'_>) {
+    let begun = Instant::now();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(END), Some(0), "{what} does not end after SIGTERM");
+    eprintln!("{what} ended after {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_store_whose_log_nobody_reads_drops_lines_counts_them_and_says_so_later() {
+    let (dir, port) = (Dir::new(), Port::claim());
+    let (mut reader, writer) = full_pipe();
+    let mut daemon = store(&dir, &port, writer, &["--log-level", "debug"]);
+    let address = port.address();
+    eventually("it serves", SOON, || get(&address, "/health").is_some());
+    assert_eq!(dropped(&address), 0, "the first lines wait in the queue");
+    let over = AtomicBool::new(false);
+    let slowest = thread::scope(|scope| {
+        for _ in 0..4 {
+            // Each of these is a line at debug.
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let Ok(mut stream) = TcpStream::connect(&address) else { continue };
+                    stream.write_all(&[0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3]).ok();
+                    stream.read_to_end(&mut Vec::new()).ok();
+                }
+            });
+        }
+        eventually("lines are dropped", Duration::from_secs(90), || dropped(&address) > 100);
+        over.store(true, Ordering::Relaxed);
+        let puts = (0..50).map(|number| {
+            let begun = Instant::now();
+            assert!(put(&address, &format!("/k/{number}")), "write {number}");
+            begun.elapsed()
+        });
+        puts.max().unwrap()
+    });
+    eprintln!("slowest write {slowest:?}");
+    assert!(slowest < patient(Duration::from_secs(2)), "a write took {slowest:?}");
+    let count = dropped(&address);
+    let back = thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    });
+    // Once all of it is read, what is logged next is dropped no more.
+    eventually("it is read again", SOON, || {
+        let before = dropped(&address);
+        daemon.signal(Signal::SIGHUP);
+        put(&address, "/k/again") && before == dropped(&address)
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(SOON), Some(0));
+    let text = back.join().unwrap();
+    let notices: Vec<&str> =
+        text.lines().filter(|line| line.contains("dropped while standard error was not read")).collect();
+    let said: u64 = notices
+        .iter()
+        .map(|line| line.split(' ').find_map(|word| word.parse::<u64>().ok()).expect("a number"))
+        .sum();
+    assert!(said >= count, "{said} of {count}: {notices:?}");
+    let last: Vec<&str> = text.lines().rev().take(10).collect();
+    assert!(last.iter().any(|line| line.ends_with("INFO stopping")), "the last lines are there: {last:?}");
+}
+
+#[test]
+fn no_daemon_waits_for_the_reader_of_its_log_neither_at_work_nor_at_its_end() {
+    for words in [&["--log-level", "debug"][..], &["--log-format", "json"]] {
+        let (dir, port) = (Dir::new(), Port::claim());
+        let (_reader, writer) = full_pipe();
+        let daemon = store(&dir, &port, writer, words);
+        eventually("it serves", SOON, || put(&port.address(), "/a"));
+        ends_in_time("the store", daemon);
+    }
+    let Some(mut member) = Member::of_ours(&[]) else { return };
+    member.start();
+    let (dir, port) = (Dir::new(), Port::claim());
+    let (_reader, writer) = full_pipe();
+    let cluster = format!("one=http://{}", member.seat.peer);
+    let daemon = store(&dir, &port, writer, &["--proxy", "on", "--initial-cluster", &cluster]);
+    eventually("the proxy forwards", SOON, || put(&port.address(), "/a"));
+    ends_in_time("the proxy", daemon);
+
+    let dir = Dir::new();
+    dir.write("values.yaml", "x: one\n");
+    dir.resource("a", "{{ getv(\"/x\") }}\n", "");
+    let (_reader, writer) = full_pipe();
+    let words = ["--log-level", "debug"];
+    let daemon = Retune::watch(&dir).file("values.yaml").args(&words).stderr_to(writer).spawn();
+    eventually("the file", SOON, || dir.has("a.conf", "one\n"));
+    dir.write("values.yaml", "x: two\n");
+    eventually("the change", SOON, || dir.has("a.conf", "two\n"));
+    ends_in_time("watch", daemon);
+
+    let (dir, engine, port) = (Dir::new(), FakeEngine::start(), Port::claim());
+    engine.run(Container::new("one").env("SERVICE_NAME", "web").publish("80/tcp", Some(8080)));
+    let (url, store, listen) = (engine.url(), format!("http://{}", member.address()), port.address());
+    let plain = ["register", "--engine", &url, "--etcd", &store, "--prefix", "/r", "--node-name", "n1"];
+    let more = ["--ip", "198.51.100.7", "--listen", &listen, "--log-level", "debug"];
+    let (_reader, writer) = full_pipe();
+    let daemon = Retune::new(&dir, &plain).args(&more).stderr_to(writer).spawn();
+    let registered =
+        || get(&member.address(), "/v2/keys/r?recursive=true").is_some_and(|text| text.contains("8080"));
+    eventually("the key", SOON, registered);
+    assert_eq!(dropped(&listen), 0, "the registrar has the metric too");
+    ends_in_time("register", daemon);
+}
+
+/// Whether a thread of this process is in a write to its standard output.
+fn writes_to_stdout(pid: u32) -> bool {
+    let calls = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    // `write` has number 1 on x86-64 and 64 on ARM.
+    let is_write = |call: String| call.starts_with("1 0x1 ") || call.starts_with("64 0x1 ");
+    calls.filter_map(|task| fs::read_to_string(task.path().join("syscall")).ok()).any(is_write)
+}
+
+#[test]
+fn an_interrupt_ends_a_watch_of_which_nobody_reads_the_results() {
+    let (dir, store) = (Dir::new(), Store::start());
+    let (_reader, writer) = full_pipe();
+    let url = store.url();
+    let words = ["ctl", "--endpoints", &url, "watch", "--forever", "/k"];
+    let mut daemon = Retune::new(&dir, &words).stdout_to(writer).spawn();
+    eventually("it waits for its reader", SOON, || {
+        put(&store.address(), "/k") && writes_to_stdout(daemon.pid())
+    });
+    daemon.signal(Signal::SIGINT);
+    assert_eq!(daemon.wait_exit(END), Some(0), "the interrupt is not noticed");
+}
