@@ -43,9 +43,9 @@ pub(super) async fn backup(source: source::Settings, what: Backup) -> Exit {
 /// The two things that a download may fail of.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    #[error("{0}")]
+    #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] OpenError),
 }
 

@@ -10,7 +10,7 @@ use super::backup_file::{self, Saving};
 use super::clock::Clock;
 use super::error::OpenError;
 use super::figures::Counters;
-use super::folder::Folder;
+use super::folder::{self, Folder};
 use super::identity::{Beginning, Identity};
 use super::log::Log;
 use super::recover::{Recovered, recover};
@@ -33,14 +33,9 @@ pub struct Copied {
 /// Blocks.
 ///
 /// # Errors
-/// The member runs, its folder is damaged or another's, or `target` holds something.
+/// The member runs, its folder is damaged or another's, or a member lives in `target`.
 pub fn copy(data_dir: &Path, target: &Path) -> Result<Copied, OpenError> {
-    if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(OpenError::Foreign {
-            path: target.to_path_buf(),
-            what: "it holds something already: name a new folder for the copy".to_owned(),
-        });
-    }
+    folder::refuse_lived_in(target)?;
     let (_folder, mut identity, state) = held(data_dir)?;
     let copy = Folder::open(target)?;
     let snapshots = copy.snapshots();
@@ -99,7 +94,11 @@ pub(super) fn catch_up(log: &Log, state: &mut State, end: u64, folder: &Folder) 
     let damaged = |what: String| OpenError::Damaged { path: folder.log(), what };
     while state.applied.index < end {
         let entries = log.entries(state.applied.index + 1, end + 1, CHUNK, GetEntriesContext::empty(false));
-        for entry in entries.map_err(|error| damaged(error.to_string()))? {
+        let entries = entries.map_err(|error| damaged(error.to_string()))?;
+        if let Some(failure) = log.failure() {
+            return Err(OpenError::Disk(failure));
+        }
+        for entry in entries {
             state.apply(&entry, None).map_err(|failure| damaged(failure.to_string()))?;
         }
     }

@@ -144,22 +144,49 @@ pub(super) fn save(state: &State, folder: &Path, taken: Time, mut saving: Saving
     Ok(saving.finish()?.0)
 }
 
+/// What a file is that is no backup.
+fn foreign(bytes: &[u8]) -> &'static str {
+    // A page of the database that etcd's v3 snapshots are.
+    let bolt = bytes.get(16..20) == Some(&0xED0C_DAED_u32.to_le_bytes());
+    if bolt {
+        "it is no backup of this store but a snapshot of etcd's v3 keys: copy keys from the running etcd (retune ctl import \
+         --from URL)"
+    } else if bytes.starts_with(snapshot::FORMAT) {
+        "it is no backup but a snapshot out of a member's data folder: name a file that retune store backup wrote"
+    } else if bytes.trim_ascii_start().starts_with(b"{") {
+        "it is no backup but looks like a document of keys: retune ctl import reads those that retune ctl export wrote"
+    } else {
+        "it is no backup that this version knows: retune store backup writes them"
+    }
+}
+
 /// Reads a backup: the state, when it was taken, and its checksum.
 pub(super) fn read(path: &Path) -> Result<(State, Time, u32), OpenError> {
-    let bytes = fs::read(path).map_err(OpenError::io(path, "reading the backup"))?;
+    let reading = || OpenError::io(path, "reading the backup");
+    let kind = fs::metadata(path).map_err(reading())?;
+    if !kind.is_file() && !kind.is_dir() {
+        // It may never end.
+        let what =
+            "it is a device, a pipe or a socket: name a file that retune store backup wrote".to_owned();
+        return Err(OpenError::Foreign { path: path.to_path_buf(), what });
+    }
+    let bytes = fs::read(path).map_err(reading())?;
     let refused = |error: Undecodable| OpenError::Damaged {
         path: path.to_path_buf(),
         what: format!("{error}: it cannot be restored from; take another backup"),
     };
+    if FORMAT.starts_with(&bytes) {
+        let what = if bytes.is_empty() { "it is empty" } else { "it is cut off" };
+        return Err(refused(Undecodable(what)));
+    }
     if !bytes.starts_with(FORMAT) {
-        let what = "it is no backup that this version knows: retune store backup writes them".to_owned();
-        return Err(OpenError::Foreign { path: path.to_path_buf(), what });
+        return Err(OpenError::Foreign { path: path.to_path_buf(), what: foreign(&bytes).to_owned() });
     }
     let body = bytes.len().checked_sub(TAIL).filter(|length| *length >= HEAD);
     let (body, sum) = bytes.split_at(body.ok_or_else(|| refused(Undecodable("it is cut off")))?);
     let own = crc32fast::hash(body);
     if own.to_le_bytes() != sum {
-        return Err(refused(Undecodable("its checksum does not fit")));
+        return Err(refused(Undecodable("its checksum does not fit, so it is cut off or was changed")));
     }
     let taken = taken(body).ok_or_else(|| refused(Undecodable("it is cut off")))?;
     Ok((snapshot::parse(&body[HEAD..]).map_err(refused)?, taken, own))

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::error::OpenError;
+use crate::disk;
 
 /// The data folder, locked for as long as this lives.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes the folder when it is missing, and locks it.
     pub(super) fn open(data_dir: &Path) -> Result<Self, OpenError> {
-        refuse_foreign(data_dir)?;
+        is_lived_in(data_dir)?;
         let member = data_dir.join("member");
         for folder in [data_dir, &member] {
             make(folder)?;
@@ -76,11 +77,15 @@ pub(super) fn free(path: &Path) -> io::Result<u64> {
     Ok(stat.blocks_available() * stat.fragment_size())
 }
 
-/// etcd's own files mean other things under the same names.
-fn refuse_foreign(data_dir: &Path) -> Result<(), OpenError> {
+/// Whether a member of ours lives in `data_dir`. This is the one rule for where a member may begin, started or
+/// restored: what is not a store's own does not count, as the `lost+found` of a fresh volume.
+///
+/// # Errors
+/// It holds etcd's own files, which mean other things under the same names.
+pub(super) fn is_lived_in(data_dir: &Path) -> Result<bool, OpenError> {
     let found = ["member/wal", "member/snap", "proxy"].into_iter().find(|name| data_dir.join(name).exists());
     match found {
-        None => Ok(()),
+        None => Ok(fs::read_dir(data_dir.join("member")).is_ok_and(|mut entries| entries.next().is_some())),
         Some(name) => Err(OpenError::Foreign {
             path: data_dir.to_path_buf(),
             what: format!(
@@ -88,6 +93,36 @@ fn refuse_foreign(data_dir: &Path) -> Result<(), OpenError> {
                  from the running etcd (retune ctl import --from URL)"
             ),
         }),
+    }
+}
+
+/// Refuses a folder in which a member lives: another is to begin there.
+pub(super) fn refuse_lived_in(data_dir: &Path) -> Result<(), OpenError> {
+    if is_lived_in(data_dir)? {
+        return Err(OpenError::Foreign {
+            path: data_dir.to_path_buf(),
+            what: "it holds something already (the folder member of a store): name a new folder, or move that one away"
+                .to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Takes back what was made for a member that did not come to be in `data_dir`, so that the next try finds it as it was.
+pub(super) fn unmake(data_dir: &Path, was_there: bool) {
+    for made in [data_dir.join("member"), data_dir.join("lock")] {
+        let removed = match fs::symlink_metadata(&made) {
+            Ok(kind) if kind.is_dir() => fs::remove_dir_all(&made),
+            Ok(_) => fs::remove_file(&made),
+            Err(_) => continue,
+        };
+        if let Err(error) = removed {
+            tracing::warn!("{}: removing what was made: {}", made.display(), disk::explain(&error));
+        }
+    }
+    if !was_there {
+        // Not when somebody put something into it meanwhile.
+        fs::remove_dir(data_dir).ok();
     }
 }
 
@@ -119,15 +154,7 @@ pub(super) fn sync(path: &Path) -> Result<(), OpenError> {
 fn lock(path: &Path) -> Result<Flock<File>, OpenError> {
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => OpenError::Foreign {
-            path: path.parent().unwrap_or(path).to_path_buf(),
-            what: format!(
-                "it cannot be written to ({error}): mount it writable, or give this user the right to write"
-            ),
-        },
-        _ => OpenError::io(path, "opening the lock file")(error),
-    })?;
+    let file = options.open(path).map_err(OpenError::io(path, "opening the lock file"))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut held) => {
             // Only for the message of the next one to come; the lock itself is the kernel's.

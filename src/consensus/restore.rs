@@ -1,13 +1,12 @@
 //! A new group from a backup.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::backup_file;
 use super::error::OpenError;
 use super::figures::Counters;
-use super::folder::Folder;
+use super::folder::{self, Folder};
 use super::identity::{Beginning, Identity};
 use super::recover::{FOUNDING, begin};
 use super::roster::Roster;
@@ -32,15 +31,11 @@ pub struct Restored {
 /// lost and comes back finds nobody who would listen to it. Blocks.
 ///
 /// # Errors
-/// The file is damaged, the folder holds something, or the group makes no sense.
+/// The file is damaged, a member lives in the folder, the disk's, or the group makes no sense. Then nothing is left in the
+/// folder.
 pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> {
     let target = &settings.data_dir;
-    if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(OpenError::Foreign {
-            path: target.clone(),
-            what: "it holds something already: name a new folder, or move that one away".to_owned(),
-        });
-    }
+    folder::refuse_lived_in(target)?;
     let (saved, taken, sum) = backup_file::read(file)?;
     let token = format!("{} from {sum:08x}", settings.cluster_token);
     let settings = Settings { cluster_token: token, ..settings.clone() };
@@ -52,8 +47,16 @@ pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> 
     let roster = Roster { members, ..Roster::default() };
     let state = State { keyspace, roster, auth, applied: FOUNDING, seen, ..State::default() };
     let (index, nodes) = (state.keyspace.index(), state.keyspace.nodes().count());
-    let folder = Folder::open(target)?;
+    let was_there = target.exists();
     // The identity is written last: a folder that a crash left half made is taken for no member's.
-    begin(&folder, &mut identity, state, &Arc::new(Counters::default()))?;
+    let begun = Folder::open(target)
+        .and_then(|folder| begin(&folder, &mut identity, state, &Arc::new(Counters::default())).map(drop));
+    if let Err(error) = begun {
+        // Somebody who runs in it has made what is there.
+        if !matches!(error, OpenError::InUse { .. }) {
+            folder::unmake(target, was_there);
+        }
+        return Err(error);
+    }
     Ok(Restored { index, nodes, taken })
 }

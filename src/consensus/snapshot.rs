@@ -15,7 +15,7 @@ use super::folder;
 use super::pairs::{Builder, Head};
 use super::state::State;
 
-const FORMAT: &[u8] = b"retune snapshot 1\n";
+pub(super) const FORMAT: &[u8] = b"retune snapshot 1\n";
 const END: u32 = u32::MAX;
 /// How many are kept: the one in use, and the one before it.
 const KEPT: usize = 2;

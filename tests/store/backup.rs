@@ -2,13 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use serde_json::Value;
 
 use crate::support::http::{get, request};
-use crate::support::{Dir, Retune, SOON, Store, eventually};
+use crate::support::port::Port;
+use crate::support::programs::need_mounts;
+use crate::support::retune::Done;
+use crate::support::{Dir, Mount, Retune, SOON, Store, eventually};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -169,4 +174,128 @@ fn what_is_no_store_of_ours_or_nobody_at_all_is_said() {
         Retune::new(&dir, &etcds).run().exits(2).says("404");
     }
     assert!(!dir.path("saved").exists() && !dir.path("saved.partial").exists());
+}
+
+/// `lost+found`, as in a new ext4, and whatever else a volume may come with.
+fn fresh_volume(dir: &Dir, name: &str) -> String {
+    fs::create_dir_all(dir.path(name).join("lost+found")).unwrap();
+    dir.write(&format!("{name}/README"), "this volume is backed up at night");
+    dir.text_path(name)
+}
+
+#[test]
+fn a_store_starts_and_is_restored_in_a_fresh_volume_by_the_same_rule() {
+    let (dir, store) = (Dir::new(), Store::start());
+    put(&store.address(), "/k", "value=v");
+    backup(&dir, &store, "saved").run().exits(0);
+    let (started, restored) = (fresh_volume(&dir, "started"), fresh_volume(&dir, "restored"));
+    let port = Port::claim();
+    let url = format!("http://{}", port.address());
+    let words = ["store", "--listen-client-urls", &url, "--advertise-client-urls", &url, "--data-dir"];
+    let serves = |data: &str, words: &[&str]| {
+        let daemon = Retune::new(&dir, words).args(&[data]).spawn();
+        eventually("it serves", SOON, || get(&port.address(), "/health").is_some());
+        daemon.terminate();
+    };
+    serves(&started, &words);
+    restore(&dir, &restored, "saved").run().exits(0).prints("restored 1 keys");
+    let peer = ["--name", "a", "--initial-cluster", "a=http://127.0.0.1:7001"];
+    serves(&restored, &[&peer_words(&peer)[..], &words[1..]].concat());
+    // Where a member lives, neither begins another.
+    for data in [&started, &restored] {
+        restore(&dir, data, "saved").run().exits(2).says("it holds something already");
+        assert!(fs::metadata(dir.path(data).join("lost+found")).is_ok());
+    }
+}
+
+fn peer_words<'w>(more: &[&'w str]) -> Vec<&'w str> {
+    let own = ["store", "--initial-advertise-peer-urls", "http://127.0.0.1:7001"];
+    own.iter().chain(more).copied().collect()
+}
+
+/// Fails unless it was refused with one error that names the cause once, and nothing was left behind.
+#[track_caller]
+fn refused(done: Done, to: &Path, cause: &str) {
+    let errors = done.stderr.lines().filter(|line| line.contains(" ERROR ")).count();
+    assert_eq!(
+        (done.code, errors, done.stderr.matches(cause).count()),
+        (2, 1, 1),
+        "{cause}: {}",
+        done.stderr
+    );
+    let left: Vec<_> =
+        fs::read_dir(to).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+    assert!(left.iter().all(|name| name == "lost+found"), "{cause}: {left:?} is left");
+}
+
+#[test]
+fn whatever_hinders_a_restore_is_named_once_and_nothing_is_left() {
+    let (dir, store) = (Dir::new(), Store::start());
+    for number in 0..8 {
+        put(&store.address(), &format!("/k/{number}"), &format!("value={}", "v".repeat(50_000)));
+    }
+    backup(&dir, &store, "saved").run().exits(0);
+    let whole = fs::read(dir.path("saved")).unwrap();
+    dir.write_bytes("cut", &whole[..whole.len() - 100]).write_bytes("stub", &whole[..9]).write("empty", "");
+    // The snapshot inside, the first page of etcd's v3 database, a document of keys, and anything.
+    dir.write_bytes("snapshot", &whole[24..whole.len() - 4]);
+    dir.write_bytes("bolt", &[&[0; 16][..], &[0xED, 0xDA, 0x0C, 0xED], &[0; 100]].concat());
+    dir.write("keys", "{\"/a\": 1}").write("text", "hello").write("plain", "");
+    fs::create_dir(dir.path("folder")).unwrap();
+    let to = dir.path("to");
+    for (file, cause) in [
+        ("missing", "No such file or directory (ENOENT)"),
+        ("folder", "Is a directory (EISDIR)"),
+        ("/dev/zero", "a device, a pipe or a socket"),
+        ("empty", "it is empty"),
+        ("stub", "it is cut off"),
+        ("cut", "its checksum does not fit"),
+        ("snapshot", "a snapshot out of a member's data folder"),
+        ("keys", "looks like a document of keys"),
+        ("bolt", "a snapshot of etcd's v3 keys"),
+        ("text", "it is no backup"),
+    ] {
+        refused(restore(&dir, to.to_str().unwrap(), file).run(), &to, cause);
+        assert!(!to.exists(), "{file}: nothing is made");
+    }
+    let below_a_file = dir.path("plain/to");
+    let done = restore(&dir, below_a_file.to_str().unwrap(), "saved").run();
+    refused(done, &below_a_file, "Not a directory (ENOTDIR)");
+    refuses_a_bad_disk(&dir, &to);
+}
+
+/// No right to it, read-only, full.
+fn refuses_a_bad_disk(dir: &Dir, to: &Path) {
+    if !need_mounts() {
+        return;
+    }
+    fs::create_dir_all(to.join("lost+found")).unwrap();
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_retune")];
+    let words = ["store", "restore", "saved", "--name", "a", "--initial-cluster", "a=http://127.0.0.1:7001"];
+    let peer = ["--initial-advertise-peer-urls", "http://127.0.0.1:7001", "--data-dir"];
+    let done = Command::new("setpriv")
+        .args(nobody)
+        .args(words)
+        .args(peer)
+        .arg(to)
+        .current_dir(dir.path(""))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&done.stderr);
+    let errors = text.lines().filter(|line| line.contains(" ERROR ")).count();
+    assert_eq!((done.status.code(), errors), (Some(2), 1), "{text}");
+    assert_eq!(text.matches("Permission denied (EACCES)").count(), 1, "{text}");
+    for (size, cause) in
+        [("1m", "Read-only file system (EROFS)"), ("200k", "No space left on device (ENOSPC)")]
+    {
+        let disk = Mount::tmpfs(size, to);
+        if size == "1m" {
+            disk.read_only();
+        }
+        refused(restore(dir, to.to_str().unwrap(), "saved").run(), to, cause);
+    }
+    // With room for the snapshot, but not for the log behind it.
+    let _disk = Mount::tmpfs("440k", to);
+    refused(restore(dir, to.to_str().unwrap(), "saved").run(), to, "No space left on device (ENOSPC)");
+    assert!(to.exists());
 }
