@@ -7,11 +7,13 @@
 //! |---|---|---|
 //! | 0 | [`key`] | what a key and a prefix are |
 //! | 0 | [`backoff`] | how long to wait before trying again |
+//! | 0 | [`disk`] | what an error of a disk is called, and what to do about it |
+//! | 0 | [`log_queue`] | log lines on their way to standard error: bounded, and nobody waits for them |
 //! | 0 | [`stop`] | signals to one token; named loops of which the first to end early is the failure |
-//! | 0 | [`replace`] | putting new bytes where an old file was, atomically, with mode and owner |
 //! | 0 | [`command`] | running a shell command with a time limit, in its own process group |
 //! | 0 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
 //! | 0 | [`placement`] | expressions, filters and strategies over what is known of nodes; pure |
+//! | 1 | [`replace`] | putting new bytes where an old file was, atomically, with mode and owner |
 //! | 1 | [`keyspace`] | the store's state machine: tree, history, watchers; no network, no clock |
 //! | 1 | [`protocol`] | the shapes that cross HTTP, and the error codes |
 //! | 1 | [`template`] | text and values to text, with every read recorded |
@@ -35,8 +37,10 @@ pub mod client;
 pub mod command;
 pub mod consensus;
 pub mod ctl;
+pub mod disk;
 pub mod key;
 pub mod keyspace;
+pub mod log_queue;
 pub mod placement;
 pub mod protocol;
 pub mod registrar;

@@ -3,6 +3,7 @@
 mod chaos;
 mod clients;
 mod control;
+mod disks;
 mod group;
 mod handshakes;
 mod history;

@@ -1,11 +1,14 @@
-//! The log's shape: one line an event on stderr, as text or JSON.
+//! The log's shape: one line an event on stderr, as text or JSON. How lines get there is `log_queue`'s.
 //!
 //! Under the name `confd` lines look as confd's do (`TIME HOST PROGRAM[PID]: LEVEL MESSAGE`), since people's
 //! monitoring reads them; under the name `registrator` as Go's log package writes them (`DATE TIME MESSAGE`). A message of several lines is indented, so that every event still begins a line.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal};
+use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
@@ -19,13 +22,32 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
+use crate::consensus;
+use crate::log_queue::{self, LogWriter};
 use crate::settings::{Colour, Dialect, Level, Log, LogFormat};
 
 /// The way to the filter of the running log.
 static CHANGER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
+/// How long the end of the process waits for what was logged last. A reader that hangs holds it up no longer.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The running log. When this is dropped, what was logged last has been written, unless nobody reads it.
+pub(super) struct Started(());
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        flush();
+    }
+}
+
+/// Waits until what was logged is written, unless nobody reads it: before anything else is printed.
+pub(super) fn flush() {
+    log_queue::flush(FLUSH_TIMEOUT);
+}
+
 /// Starts the log of this process. A second start is ignored.
-pub(super) fn start(log: Log, dialect: Dialect, program: &str) {
+pub(super) fn start(log: Log, dialect: Dialect, program: &str) -> Started {
     let level = match log.level {
         Level::Debug => LevelFilter::DEBUG,
         Level::Info => LevelFilter::INFO,
@@ -33,7 +55,7 @@ pub(super) fn start(log: Log, dialect: Dialect, program: &str) {
         Level::Error => LevelFilter::ERROR,
     };
     let filter = filter(level);
-    let fmt = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let fmt = tracing_subscriber::fmt::layer().with_writer(|| LogWriter);
     let (filter, changer) = reload::Layer::new(filter);
     CHANGER.set(changer).ok();
     let registry = tracing_subscriber::registry().with(filter);
@@ -44,7 +66,27 @@ pub(super) fn start(log: Log, dialect: Dialect, program: &str) {
         }
     };
     // Only a test that calls twice can fail here, and its first log serves as well.
-    started.ok();
+    if started.is_ok() {
+        log_queue::start();
+        std::panic::set_hook(Box::new(log_panic));
+    }
+    Started(())
+}
+
+/// A panic is a line of the log as any other, and waits for its reader no more than any other.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    if consensus::panic_is_reported() {
+        tracing::debug!("{panic}");
+        return;
+    }
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("unnamed");
+    let trace = Backtrace::capture();
+    if trace.status() == BacktraceStatus::Captured {
+        tracing::error!("thread {name:?} {panic}\n{trace}");
+    } else {
+        tracing::error!("thread {name:?} {panic}");
+    }
 }
 
 /// Changes how much this process logs from now on.
@@ -54,9 +96,11 @@ pub(super) fn set_level(level: tracing::Level) {
     }
 }
 
-/// Libraries log request by request and may log headers: only their errors are ours to show.
+/// Libraries log request by request and may log headers: only their errors are ours to show. Those of the disk are
+/// reported here once, with what to do.
 fn filter(level: LevelFilter) -> Targets {
-    Targets::new().with_target("retune", level).with_default(LevelFilter::ERROR)
+    let targets = Targets::new().with_target("retune", level).with_default(LevelFilter::ERROR);
+    ["raft_engine", "sled"].iter().fold(targets, |targets, disk| targets.with_target(*disk, LevelFilter::OFF))
 }
 
 struct Lines {

@@ -13,11 +13,14 @@ use crate::api::{self, Server};
 use crate::consensus::{self, Handle, Node, OpenError, PeerServer, Start, Survey};
 use crate::reloader::Phase;
 use crate::settings::{CLUSTER_VERSION, Dialect, ETCD_VERSION, Member};
-use crate::stop::{Ended, Loops, Signal, Signals, Stop};
+use crate::stop::{Ended, Loops, Signal, Signals, Stop, Why};
 use crate::tls::Connector;
 
 /// How long clients may take to hear their answers after a stop signal, and then the disk to take what is left.
 const DRAIN: Duration = Duration::from_secs(8);
+
+/// The loop that the member itself is.
+const CONSENSUS: &str = "consensus";
 
 /// How long the members of a cluster to join are asked, and those of a new one.
 const JOIN_PATIENCE: Duration = Duration::from_secs(10);
@@ -40,7 +43,11 @@ pub(super) fn store(member: Member, dialect: Dialect) -> Exit {
     let exit = match runtime.block_on(serve(member, dialect)) {
         Ok(None) => Exit::Done,
         Ok(Some(ended)) => {
-            tracing::error!("{ended}");
+            match ended {
+                // Says all by itself: path, cause and what to do.
+                Ended { name: CONSENSUS, why: Why::Failed(error) } => tracing::error!("{error}"),
+                ended => tracing::error!("{ended}"),
+            }
             Exit::NotAsWished
         }
         Err(error) => failed_to_start(&error, dialect),
@@ -83,7 +90,7 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
     if let Some(notifier) = Notifier::from_environment() {
         outer.spawn("notify", notifier.follow(told, stop.clone()));
     }
-    inner.spawn("consensus", node.run(peers, stop_node));
+    inner.spawn(CONSENSUS, node.run(peers, stop_node));
     outer.spawn("api", serve_clients(server, handle.clone(), info(&member), stop.clone()));
     outer.spawn("announce", announce(handle.clone(), phase.clone(), stop));
     let ended = tokio::select! {
@@ -183,10 +190,16 @@ fn info(member: &Member) -> api::Info {
 
 /// One line on stdout for each port: with port 0 there is no other way to learn it. etcd prints nothing.
 pub(super) fn tell(bound: &[String], dialect: Dialect) {
-    for url in bound {
-        tracing::info!("listening for clients on {url}");
-        if dialect != Dialect::Etcd {
-            print(&format!("listening for clients on {url}\n"));
+    let lines: Vec<String> = bound.iter().map(|url| format!("listening for clients on {url}")).collect();
+    for line in &lines {
+        tracing::info!("{line}");
+    }
+    if dialect != Dialect::Etcd {
+        // On a thread of its own: a pipe that is full and that nobody reads must not keep the port shut.
+        let printing = std::thread::Builder::new().name("stdout".to_owned());
+        let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        if let Err(error) = printing.spawn(move || print(&text)) {
+            tracing::warn!("the ports are not printed, since no thread can be started: {error}");
         }
     }
 }

@@ -5,19 +5,24 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::disk;
+
 /// Why the data folder cannot be opened. Nothing in it was changed unless the text says so.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// A file operation failed.
-    #[error("{path}: {doing}: {source}", path = path.display())]
+    #[error("{path}: {doing}: {why}", path = path.display(), why = disk::explain(error))]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What was being done.
         doing: &'static str,
         /// The system's word.
-        source: io::Error,
+        error: io::Error,
     },
+    /// The log could not be written or read: what failed, where and what to do.
+    #[error("{0}")]
+    Disk(String),
     /// Another process has it.
     #[error("{path} is in use by process {holder}: stop that one, or give this member a --data-dir of its own", path = path.display())]
     InUse {
@@ -62,15 +67,17 @@ pub enum OpenError {
 impl OpenError {
     pub(super) fn io(path: &std::path::Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io { path, doing, source }
+        move |error| Self::Io { path, doing, error }
     }
 }
 
 /// Why a running member stopped without being told to.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Failure {
-    /// The log could not be written or read.
-    #[error("the log failed, and without it nothing can be promised: {0}; mend the disk and start again")]
+    /// The log could not be written or read: what failed, where and what to do.
+    #[error(
+        "{0}; this member stops, since it can promise nothing without its log: start it again after that"
+    )]
     Log(String),
     /// A committed entry could not be understood.
     #[error("log entry {index} cannot be understood: {what}; was it written by a newer version?")]
@@ -103,7 +110,7 @@ pub enum Failure {
     )]
     Group(String),
     /// Somebody took the data folder away.
-    #[error("{path} is gone, and with it everything that was kept: put it back, then start again", path = .0.display())]
+    #[error("{path} is gone (ENOENT), and with it everything that was kept: put it back, then start this member again", path = .0.display())]
     FolderGone(PathBuf),
     /// A thread ended for a reason that is a fault of the program.
     #[error("the {0} thread ended unexpectedly; its last words are above")]

@@ -53,6 +53,10 @@ pub(super) struct Counters {
     pub(super) led_since: AtomicI64,
     pub(super) leads: AtomicBool,
     pub(super) snapshot_index: AtomicU64,
+    /// The log failed, and the member stops: nothing more is to be written.
+    pub(super) broken: AtomicBool,
+    /// That the disk is full has been said.
+    pub(super) full: AtomicBool,
     pub(super) syncs: Syncs,
 }
 

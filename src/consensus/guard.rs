@@ -1,20 +1,10 @@
-//! The file layer below the log: it refuses to cut away what was durable, times each sync, and says why one failed.
+//! What must not be cut off the end of a log file, since it was durable.
 //!
 //! The log's library repairs a damaged last file by cutting it at the first record that it cannot read, wherever
 //! that is. After a crash this is right: what follows is the one round of writes that was never synced, and was never
 //! answered. After a flipped bit it would silently throw away everything written since. The two can be told apart,
 //! since each round carries its number and begins only when the one before was synced: if behind the damage there is a
 //! round later than the first unreadable one, then that one was durable, and cutting is refused.
-
-use std::io::{Error, ErrorKind, Read as _, Result, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
-
-use raft_engine::env::{DefaultFileSystem, FileSystem, Handle, Permission};
-
-use super::figures::Counters;
 
 /// Begins each round's mark.
 const MAGIC: [u8; 8] = *b"rtRound\x01";
@@ -64,7 +54,7 @@ impl Marks {
 
 /// What a cut would take away.
 #[derive(Debug, PartialEq, Eq)]
-enum Tail {
+pub(super) enum Tail {
     /// Room that was reserved and never written.
     Empty,
     /// One round that was cut off while it was written.
@@ -74,7 +64,7 @@ enum Tail {
 }
 
 /// Judges the bytes of a log file that would be cut at `cut`.
-fn judge(marks: Marks, bytes: &[u8], cut: usize) -> Tail {
+pub(super) fn judge(marks: Marks, bytes: &[u8], cut: usize) -> Tail {
     let (kept, tail) = bytes.split_at(cut.min(bytes.len()));
     if tail.iter().all(|byte| *byte == 0) {
         return Tail::Empty;
@@ -88,130 +78,6 @@ fn judge(marks: Marks, bytes: &[u8], cut: usize) -> Tail {
         None => first != last,
     };
     if durable { Tail::Durable } else { Tail::Torn }
-}
-
-/// The ordinary file system, watched.
-pub(super) struct Guarded {
-    /// While the log is being opened.
-    opening: AtomicBool,
-    /// What was found and refused or done.
-    found: Arc<Mutex<Vec<Finding>>>,
-    marks: Marks,
-    counters: Arc<Counters>,
-}
-
-/// What opening found at the end of a file.
-#[derive(Clone, Debug)]
-pub(super) struct Finding {
-    pub(super) path: PathBuf,
-    pub(super) offset: usize,
-    /// The file must not be cut there.
-    pub(super) refused: bool,
-}
-
-impl Guarded {
-    pub(super) fn new(marks: Marks, counters: Arc<Counters>) -> Self {
-        Self { opening: AtomicBool::new(true), found: Arc::default(), marks, counters }
-    }
-
-    /// Ends the opening and tells what was found.
-    pub(super) fn opened(&self) -> Vec<Finding> {
-        self.opening.store(false, Relaxed);
-        std::mem::take(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn watch(&self, path: &Path, inner: <DefaultFileSystem as FileSystem>::Handle) -> Watched {
-        Watched {
-            inner: Arc::new(inner),
-            path: path.to_path_buf(),
-            opening: self.opening.load(Relaxed),
-            found: Arc::clone(&self.found),
-            marks: self.marks,
-            counters: Arc::clone(&self.counters),
-        }
-    }
-}
-
-impl FileSystem for Guarded {
-    type Handle = Watched;
-    type Reader = <DefaultFileSystem as FileSystem>::Reader;
-    type Writer = <DefaultFileSystem as FileSystem>::Writer;
-
-    fn create<P: AsRef<Path>>(&self, path: P) -> Result<Watched> {
-        Ok(self.watch(path.as_ref(), DefaultFileSystem.create(&path)?))
-    }
-
-    fn open<P: AsRef<Path>>(&self, path: P, permission: Permission) -> Result<Watched> {
-        Ok(self.watch(path.as_ref(), DefaultFileSystem.open(&path, permission)?))
-    }
-
-    fn delete<P: AsRef<Path>>(&self, path: P) -> Result<()> {
-        DefaultFileSystem.delete(path)
-    }
-
-    fn rename<P: AsRef<Path>>(&self, from: P, to: P) -> Result<()> {
-        DefaultFileSystem.rename(from, to)
-    }
-
-    fn new_reader(&self, handle: Arc<Watched>) -> Result<Self::Reader> {
-        DefaultFileSystem.new_reader(Arc::clone(&handle.inner))
-    }
-
-    fn new_writer(&self, handle: Arc<Watched>) -> Result<Self::Writer> {
-        DefaultFileSystem.new_writer(Arc::clone(&handle.inner))
-    }
-}
-
-/// One open log file.
-pub(super) struct Watched {
-    inner: Arc<<DefaultFileSystem as FileSystem>::Handle>,
-    path: PathBuf,
-    opening: bool,
-    found: Arc<Mutex<Vec<Finding>>>,
-    marks: Marks,
-    counters: Arc<Counters>,
-}
-
-impl Watched {
-    fn content(&self) -> Result<Vec<u8>> {
-        let mut reader = DefaultFileSystem.new_reader(Arc::clone(&self.inner))?;
-        reader.seek(SeekFrom::Start(0))?;
-        let mut bytes = Vec::with_capacity(self.inner.file_size()?);
-        reader.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-}
-
-impl Handle for Watched {
-    fn truncate(&self, offset: usize) -> Result<()> {
-        if self.opening {
-            let tail = judge(self.marks, &self.content()?, offset);
-            if tail != Tail::Empty {
-                let refused = tail == Tail::Durable;
-                let finding = Finding { path: self.path.clone(), offset, refused };
-                self.found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
-            }
-            if tail == Tail::Durable {
-                return Err(Error::new(ErrorKind::InvalidData, "damaged before its end"));
-            }
-        }
-        self.inner.truncate(offset)
-    }
-
-    fn file_size(&self) -> Result<usize> {
-        self.inner.file_size()
-    }
-
-    fn sync(&self) -> Result<()> {
-        let started = Instant::now();
-        let result = self.inner.sync();
-        self.counters.syncs.observe(started.elapsed());
-        if let Err(error) = &result {
-            // The library ends the thread on this, and rightly: what the kernel dropped cannot be written again.
-            tracing::error!("{}: syncing the log failed: {error}", self.path.display());
-        }
-        result
-    }
 }
 
 #[cfg(test)]

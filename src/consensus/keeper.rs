@@ -18,6 +18,7 @@ use super::peers::Pins;
 use super::shared::{Room, Shared};
 use super::snapshot;
 use super::state::State;
+use crate::disk;
 use crate::keyspace::Changes;
 
 /// Changes are gathered for this long before they are mirrored: a key written often is mirrored once.
@@ -80,14 +81,42 @@ pub(super) struct Keeper {
     pub(super) snapshot_done: Option<Instant>,
     /// The log was told to cut; its files may go after its next round.
     pub(super) purge: bool,
+    /// What was last said of the mirror, of snapshots and of the disk.
+    pub(super) said: Said,
+}
+
+/// What was last said of each thing that may fail: the same is said once.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    mirror: Option<String>,
+    snapshot: Option<String>,
+    free: Option<String>,
+}
+
+/// Whether `text` is news.
+fn is_news(said: &mut Option<String>, text: &str) -> bool {
+    said.replace(text.to_owned()).as_deref() != Some(text)
 }
 
 impl Keeper {
     /// Keeps until told to stop.
     ///
     /// # Errors
-    /// The data folder is gone: what is answered from now on would be kept nowhere.
+    /// The data folder is gone, or a sync of the log failed: what is answered from now on would be kept nowhere.
     pub(super) fn run(mut self) -> Result<(), Failure> {
+        let ended = self.keep_on();
+        if ended.is_err() || self.shared.counters.broken.load(Relaxed) {
+            self.let_go();
+        } else if let Some(mirror) = &self.mirror
+            && let Err(error) = mirror.barrier()
+        {
+            let path = self.folder.mirror();
+            tracing::warn!("{}: syncing the mirror: {error}; the next start may take longer", path.display());
+        }
+        ended
+    }
+
+    fn keep_on(&mut self) -> Result<(), Failure> {
         self.mind_the_disk();
         loop {
             let hint = match self.wait() {
@@ -95,21 +124,20 @@ impl Keeper {
                 Some(hint) => hint,
                 None => Hint::Changed,
             };
-            if !self.folder.identity().exists() {
+            // An error of the disk is the log's to report.
+            if matches!(self.folder.identity().try_exists(), Ok(false)) {
                 return Err(Failure::FolderGone(self.folder.member().to_path_buf()));
             }
+            if self.shared.counters.broken.load(Relaxed) {
+                // That the disk fails was reported once.
+                return Ok(());
+            }
             self.wanted |= hint == Hint::Snapshot;
-            self.keep();
+            self.keep()?;
             if hint == Hint::Stop {
-                break;
+                return Ok(());
             }
         }
-        if let Some(mirror) = &self.mirror
-            && let Err(error) = mirror.barrier()
-        {
-            tracing::warn!("the mirror could not be synced, the next start may take longer: {error}");
-        }
-        Ok(())
     }
 
     /// The next hint. `None`: something is amiss, and it is time to look again whether it still is.
@@ -136,7 +164,7 @@ impl Keeper {
     }
 
     /// One round: mirror, snapshot when due, disk.
-    fn keep(&mut self) {
+    fn keep(&mut self) -> Result<(), Failure> {
         // First of all: what changes from here on is hinted at again, whatever becomes of this round.
         self.shared.hinted.store(0, Relaxed);
         let backups = self.shared.backups.take();
@@ -145,13 +173,22 @@ impl Keeper {
             self.begin_anew(index);
         }
         if std::mem::take(&mut self.purge) {
-            self.purger.purge();
+            self.purger.purge().map_err(Failure::Log)?;
         }
         let due = self.mirror.is_some() || Instant::now() >= self.retry_at;
-        let mirrored = if due { self.mirror() } else { Ok(()) };
-        if let Err(error) = mirrored {
-            tracing::warn!("the mirror failed and is made anew from memory: {error}");
-            self.lose_mirror();
+        match if due { self.mirror() } else { Ok(()) } {
+            Err(error) => {
+                let text =
+                    format!("{}: writing the mirror of the state: {error}", self.folder.mirror().display());
+                if is_news(&mut self.said.mirror, &text) {
+                    tracing::warn!("{text}; the store goes on, and makes it anew as soon as it can");
+                }
+                self.lose_mirror();
+            }
+            Ok(()) if self.mirror.is_some() && self.said.mirror.take().is_some() => {
+                tracing::info!("{}: the mirror is whole again", self.folder.mirror().display());
+            }
+            Ok(()) => {}
         }
         if self.mirror.is_none() {
             // It will be made of everything there is, so what changed need not be gathered.
@@ -159,6 +196,7 @@ impl Keeper {
         }
         self.back_up(backups);
         self.snapshot_when_due();
+        Ok(())
     }
 
     pub(super) fn lose_mirror(&mut self) {
@@ -208,19 +246,21 @@ impl Keeper {
         }
         match self.snapshot() {
             Ok(offer) => {
+                if self.said.snapshot.take().is_some() {
+                    tracing::info!("{}: snapshots are written again", self.folder.snapshots().display());
+                }
                 self.snapshot_at = None;
                 self.snapshot_done = Some(Instant::now());
                 self.appended_then = appended;
                 self.cut_behind(offer);
             }
             Err(error) => {
-                let folder = self.folder.snapshots();
-                tracing::warn!(
-                    "{}: no snapshot could be written, the log grows until one can: {error}",
-                    folder.display()
-                );
+                let text = format!("{}: writing a snapshot: {error}", self.folder.snapshots().display());
+                if is_news(&mut self.said.snapshot, &text) {
+                    tracing::warn!("{text}; the log grows until one can be written");
+                }
                 self.snapshot_at = Some(Instant::now() + SNAPSHOT_PAUSE);
-                if matches!(error, MirrorError::Sled(_) | MirrorError::Content(_)) {
+                if error.is_of_mirror() {
                     self.lose_mirror();
                 }
             }
@@ -314,12 +354,19 @@ impl Keeper {
         Ok(())
     }
 
-    fn mind_the_disk(&self) {
+    fn mind_the_disk(&mut self) {
         let bytes = self.mirror.as_ref().map_or(0, |mirror| mirror.head().tally.bytes);
         let reserve = RESERVE.max(bytes + bytes / 4);
         let free = folder::free(self.folder.member());
-        if let Err(error) = &free {
-            tracing::warn!("how much room the disk has cannot be told: {error}");
+        match &free {
+            Ok(_) => self.said.free = None,
+            Err(error) => {
+                let (path, why) = (self.folder.member().display(), disk::explain(error));
+                let text = format!("{path}: finding out how much room there is: {why}");
+                if is_news(&mut self.said.free, &text) {
+                    tracing::warn!("{text}");
+                }
+            }
         }
         let free = free.ok();
         let needed = if self.shared.room().is_ok() { reserve } else { reserve + RELIEF };
@@ -335,8 +382,14 @@ impl Keeper {
         self.shared.credit.store(credit, Relaxed);
         if self.shared.set_room(room) {
             let folder = self.folder.member().display();
+            let full = &self.shared.counters.full;
             match room {
-                Room::Enough => tracing::info!("{folder}: there is room again: writes are taken"),
+                Room::Enough => {
+                    full.store(false, Relaxed);
+                    tracing::info!("{folder}: there is room again: writes are taken");
+                }
+                // The log may have met the end of the disk first, and have said so.
+                Room::DiskLow if full.swap(true, Relaxed) => {}
                 Room::DiskLow => tracing::error!(
                     "{folder}: less than {} MiB are left on its disk: writes are refused until there is room; deletes \
                      are taken",

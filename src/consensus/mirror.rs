@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -18,9 +19,11 @@ use sled::{Batch, Db};
 use thiserror::Error;
 
 use super::entry::Undecodable;
+use super::library;
 use super::pairs::{Builder, Head, Tally, Weight, weigh};
 use super::snapshot::Writing;
 use super::state::State;
+use crate::disk;
 
 const HEAD: &[u8] = b"h";
 /// Longer values are cut into parts of this size.
@@ -35,14 +38,50 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Why the mirror cannot be used.
 #[derive(Debug, Error)]
 pub(super) enum MirrorError {
-    #[error("{0}")]
+    #[error("{}", words(.0))]
     Sled(#[from] sled::Error),
+    #[error("its library gave up: {0}")]
+    GaveUp(String),
     #[error("{0}")]
     Content(#[from] Undecodable),
-    #[error("{0}")]
+    #[error("{}", disk::explain(.0))]
     Io(#[from] io::Error),
     #[error("it cannot be opened: {0}")]
     Opening(String),
+}
+
+impl MirrorError {
+    /// Whether what sled has in memory or on disk is of no use any more.
+    pub(super) fn is_of_mirror(&self) -> bool {
+        !matches!(self, Self::Io(_))
+    }
+}
+
+fn words(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Io(error) => disk::explain(error),
+        error => error.to_string(),
+    }
+}
+
+/// sled, whose last deed may be a panic.
+struct Opened(Option<Db>);
+
+impl Deref for Opened {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        self.0.as_ref().expect("it is taken only to be dropped")
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let db = self.0.take();
+        if let Err(panic) = library::call(move || drop(db)) {
+            tracing::debug!("while the mirror was closed: {panic}");
+        }
+    }
 }
 
 /// What changed since the mirror was last written.
@@ -56,7 +95,7 @@ pub(super) struct Delta {
 
 /// The mirror.
 pub(super) struct Mirror {
-    db: Db,
+    db: Opened,
     path: PathBuf,
     head: Head,
 }
@@ -92,6 +131,10 @@ impl Mirror {
 
     /// Writes a delta and the head that it leads to, in one batch. `head`'s tally is kept here.
     pub(super) fn write(&mut self, delta: Delta, head: Head) -> Result<(), MirrorError> {
+        called(|| self.write_batch(delta, head))
+    }
+
+    fn write_batch(&mut self, delta: Delta, head: Head) -> Result<(), MirrorError> {
         let mut batch = Batch::default();
         let mut tally = self.head.tally;
         let mut gone = HashSet::new();
@@ -140,15 +183,21 @@ impl Mirror {
     }
 
     /// Makes all that was written durable. Slow.
-    pub(super) fn barrier(&self) -> io::Result<()> {
-        self.db.flush().map_err(io::Error::other)?;
-        // The kernel syncs the file whichever descriptor asks.
-        File::open(self.path.join("db"))?.sync_all()?;
-        File::open(&self.path)?.sync_all()
+    pub(super) fn barrier(&self) -> Result<(), MirrorError> {
+        called(|| {
+            self.db.flush()?;
+            // The kernel syncs the file whichever descriptor asks.
+            File::open(self.path.join("db"))?.sync_all()?;
+            Ok(File::open(&self.path)?.sync_all()?)
+        })
     }
 
     /// Writes the state as of the last `write` as a snapshot, unless the pairs do not add up.
     pub(super) fn snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
+        called(|| self.write_snapshot(folder))
+    }
+
+    fn write_snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
         let mut writing = Writing::begin(folder, &self.head)?;
         let mut tally = Tally::default();
         let copied = self.each(|key, value| {
@@ -261,7 +310,7 @@ fn drop_stored(key: &[u8], stored: &[u8], batch: &mut Batch) -> Result<Weight, M
     }
 }
 
-fn open(path: &Path) -> Result<Db, MirrorError> {
+fn open(path: &Path) -> Result<Opened, MirrorError> {
     if path.exists() {
         for entry in fs::read_dir(path)? {
             let path = entry?.path();
@@ -271,7 +320,11 @@ fn open(path: &Path) -> Result<Db, MirrorError> {
         }
     }
     let config = sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None);
-    Ok(config.open()?)
+    Ok(Opened(Some(config.open()?)))
+}
+
+fn called<T>(work: impl FnOnce() -> Result<T, MirrorError>) -> Result<T, MirrorError> {
+    library::call(work).unwrap_or_else(|panic| Err(MirrorError::GaveUp(panic)))
 }
 
 /// Runs `work` on a thread of its own, so that neither a panic nor an endless loop in it is the program's.
@@ -280,7 +333,7 @@ fn guarded<T: Send + 'static>(
 ) -> Result<T, MirrorError> {
     let (send, receive) = mpsc::channel();
     let thread = std::thread::Builder::new().name("mirror-opening".to_owned());
-    thread.spawn(move || send.send(work()).ok())?;
+    thread.spawn(move || send.send(called(work)).ok())?;
     match receive.recv_timeout(PATIENCE) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => Err(MirrorError::Opening("it takes too long".to_owned())),

@@ -14,7 +14,7 @@ use super::figures::Counters;
 use super::folder::Folder;
 use super::handle::Handle;
 use super::identity::Identity;
-use super::keeper::{Hint, Keeper};
+use super::keeper::{Hint, Keeper, Said};
 use super::pairs;
 use super::peers::{self, Book, PeerServer, Peers, Pins, Post, Survey};
 use super::recover::{Recovered, alone, belongs, recover};
@@ -112,6 +112,7 @@ impl Node {
             wanted: false,
             snapshot_done: None,
             purge: false,
+            said: Said::default(),
         };
         Self::start(shared, peers, driver, keeper)
     }
@@ -159,6 +160,8 @@ impl Node {
             }
         };
         shared.removed.store(result == Err(Failure::Removed), Relaxed);
+        let broken = matches!(result, Err(Failure::Log(_) | Failure::FolderGone(_)));
+        shared.counters.broken.store(broken, Relaxed);
         let end = tokio::task::spawn_blocking(move || {
             // Full queues mean that the threads are at work and will come to it; they are given a moment.
             shared.requests.send_timeout(Request::Stop, PATIENCE).ok();
@@ -167,10 +170,16 @@ impl Node {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
             shared.hints.send_timeout(Hint::Stop, PATIENCE).ok();
+            // The mirror's library may wait for ever for a disk that fails.
+            while broken && !keeper.is_finished() && Instant::now() < until {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
             if driver.is_finished() {
                 // The panic, if it was one, has been reported.
                 driver.join().ok();
-                keeper.join().ok();
+                if !broken {
+                    keeper.join().ok();
+                }
             } else {
                 tracing::warn!(
                     "the log is still waiting for its disk; what it was given has not been answered"

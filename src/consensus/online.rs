@@ -156,8 +156,9 @@ impl Keeper {
             Ok(Some(written)) => Ok(Arc::new(written)),
             Ok(None) => Err("the mirror is being made anew; try again in a few seconds".to_owned()),
             Err(error) => {
-                tracing::warn!("no backup could be written: {error}");
-                if matches!(error, MirrorError::Sled(_) | MirrorError::Content(_)) {
+                let path = self.folder.backups();
+                tracing::warn!("{}: writing a backup: {error}", path.display());
+                if error.is_of_mirror() {
                     self.lose_mirror();
                 }
                 Err(format!("it cannot be written: {error}"))

@@ -73,7 +73,7 @@ pub(super) fn recover(
             );
             return Err(OpenError::Damaged { path: folder.log(), what });
         }
-        log.begin(state.applied, state.applied.term).map_err(|error| log_failed(folder, error))?;
+        log.begin(state.applied, state.applied.term).map_err(OpenError::Disk)?;
     }
     log.check_tail(&folder.log(), state.applied.index)?;
     log.known_committed(state.applied.index);
@@ -117,7 +117,7 @@ pub(super) fn begin(
     let snapshots = folder.snapshots();
     snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the first snapshot"))?;
     let mut log = Log::open(&folder.log(), marks, Arc::clone(counters))?;
-    log.begin(applied, applied.term).map_err(|error| log_failed(folder, error))?;
+    log.begin(applied, applied.term).map_err(OpenError::Disk)?;
     log.set_members(state.members());
     folder::sync(folder.member())?;
     identity.begun(folder)?;
@@ -144,7 +144,7 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     // Like one of another member's: until the log goes on from it, it counts for nothing.
     let written = snapshot::write_fetched(&snapshots, &state);
     let written = written.map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
-    log.replace(state.applied).map_err(|error| log_failed(folder, error))?;
+    log.replace(state.applied).map_err(OpenError::Disk)?;
     snapshot::adopt(&written)?;
     log.set_members(state.members());
     // Last: until the log is another, only the mirror goes with it.
@@ -197,19 +197,10 @@ pub(super) fn belongs(state: &State, id: u64, settings: &Settings) -> Result<(),
     }
 }
 
-fn log_failed(folder: &Folder, error: String) -> OpenError {
-    OpenError::io(&folder.log(), "writing the log")(std::io::Error::other(error))
-}
-
 /// The mirror and its state; one that cannot be used is moved aside, since it can be made anew.
 fn open_mirror(folder: &Folder) -> Result<Option<(Mirror, State)>, OpenError> {
     let path = folder.mirror();
-    // While the mirror is opened its library may panic; what it says is no help to anybody.
-    let loud = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|panic| tracing::debug!("while the mirror was opened: {panic}")));
-    let opened = Mirror::open(&path);
-    std::panic::set_hook(loud);
-    match opened {
+    match Mirror::open(&path) {
         Ok(opened) => Ok(opened),
         Err(error) => {
             let aside = folder::set_aside(&path)?;

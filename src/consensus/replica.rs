@@ -330,16 +330,18 @@ impl Replica {
     /// was due. A leader's messages go out before its own write; anybody else's say what is on the disk, so they go after it.
     ///
     /// # Errors
-    /// The log could not be written. The replica must not be used any more.
+    /// The log could not be written or read. The replica must not be used any more.
     pub(super) fn turn(
         &mut self,
         effects: &mut Effects,
         send: &mut dyn FnMut(Vec<Message>),
     ) -> Result<bool, String> {
+        self.check_reads()?;
         if !self.raw.has_ready() {
             return Ok(false);
         }
         let mut ready = self.raw.ready();
+        self.check_reads()?;
         if let Some(soft) = ready.ss() {
             effects.leader = Some(soft.leader_id);
         }
@@ -371,6 +373,11 @@ impl Replica {
         post(send, light.take_messages());
         effects.committed.extend(light.take_committed_entries());
         Ok(true)
+    }
+
+    /// What raft was told although it could not be read must not be acted on.
+    fn check_reads(&self) -> Result<(), String> {
+        self.raw.store().failure().map_or(Ok(()), Err)
     }
 
     /// What raft knows of terms, votes and what is committed goes with the next write.

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::owed::digest;
+use crate::disk;
 use crate::key;
 use crate::template::{Datum, Values};
 
@@ -64,6 +65,10 @@ impl Shelf {
     /// Keeps a snapshot. Blocking.
     pub(super) fn put(&self, roots: &[String], values: &Values) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
+        self.write(path, roots, values).map_err(disk::at(path))
+    }
+
+    fn write(&self, path: &Path, roots: &[String], values: &Values) -> io::Result<()> {
         if let Some(dir) = path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::job::writes;
 use super::owed::digest;
 use super::resource::Resource;
+use crate::disk;
 
 /// The files made by each `for_each` resource of one confdir, kept in the state folder.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ impl Manifest {
             None => None,
             Some(dir) => {
                 let dir = dir.join("made");
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(disk::at(&dir))?;
                 Some(dir.join(file_name(confdir)?))
             }
         };
@@ -83,12 +84,12 @@ impl Manifest {
     fn save(&self, files: &BTreeMap<String, BTreeSet<PathBuf>>) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         if let Some(dir) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk::at(dir))?;
         }
         let temporary = path.with_extension(format!("new.{}", std::process::id()));
-        fs::write(&temporary, serde_json::to_vec(files).map_err(io::Error::other)?)?;
-        fs::File::open(&temporary)?.sync_all()?;
-        fs::rename(&temporary, path)
+        let bytes = serde_json::to_vec(files).map_err(io::Error::other)?;
+        let written = fs::write(&temporary, bytes).and_then(|()| fs::File::open(&temporary)?.sync_all());
+        written.and_then(|()| fs::rename(&temporary, path)).map_err(disk::at(path))
     }
 }
 

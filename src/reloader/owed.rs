@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::disk;
+
 /// One owed reload, as kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Debt {
@@ -80,7 +82,7 @@ impl Ledger {
             }
         }
         write(&debt, &temporary, &path)?;
-        fs::File::open(dir)?.sync_all()
+        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(disk::at(dir))
     }
 
     /// Takes one destination off the paper of an action: it is owed under another now, or by nobody. The others
@@ -109,7 +111,7 @@ impl Ledger {
         match read(&path) {
             Some(present) if present.token != debt.token => Ok(()),
             _ => match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk::at(&path)(error)),
                 _ => Ok(()),
             },
         }
@@ -135,13 +137,13 @@ impl Ledger {
 }
 
 fn write(debt: &Debt, temporary: &Path, path: &Path) -> io::Result<()> {
-    fs::write(temporary, serde_json::to_vec(debt).map_err(io::Error::other)?)?;
-    fs::File::open(temporary)?.sync_all()?;
-    fs::rename(temporary, path)
+    let bytes = serde_json::to_vec(debt).map_err(io::Error::other)?;
+    let written = fs::write(temporary, bytes).and_then(|()| fs::File::open(temporary)?.sync_all());
+    written.and_then(|()| fs::rename(temporary, path)).map_err(disk::at(path))
 }
 
 fn make(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk::at(dir))
 }
 
 fn read(path: &Path) -> Option<Debt> {

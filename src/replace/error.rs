@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::disk;
+
 /// Why a file could not be replaced. Unless a variant says otherwise, the old file is as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,8 +47,9 @@ pub enum ReplaceError {
     },
     /// No new file can be put into the folder.
     #[error(
-        "cannot write into the folder {folder}: {source}; the new file is made beside the old one, so the folder \
-         itself must be writable"
+        "cannot write into the folder {folder}: {why}; the new file is made beside the old one, so the folder \
+         itself must be writable",
+        why = disk::cause(source)
     )]
     NotWritable {
         /// The folder.
@@ -81,7 +84,10 @@ pub enum ReplaceError {
         have: u32,
     },
     /// The disk or the quota is full.
-    #[error("no space left in {folder}: {needed} bytes needed; the old file is untouched")]
+    #[error(
+        "no space left in {folder}: {needed} bytes needed: {why}; the old file is untouched",
+        why = disk::cause(source)
+    )]
     NoSpace {
         /// The folder.
         folder: PathBuf,
@@ -113,7 +119,7 @@ pub enum ReplaceError {
         again: io::Error,
     },
     /// Anything else.
-    #[error("cannot {doing} {path}: {source}")]
+    #[error("cannot {doing} {path}: {why}", why = disk::cause(source))]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -131,7 +137,7 @@ impl ReplaceError {
 
     /// The error of writing `needed` bytes for `path`.
     pub(super) fn writing(path: &Path, needed: usize, source: io::Error) -> Self {
-        if is_full(&source) {
+        if disk::is_full(&source) {
             Self::NoSpace { folder: folder_of(path).to_owned(), needed: needed as u64, source }
         } else {
             Self::io("write", path, source)
@@ -151,11 +157,6 @@ impl ReplaceError {
             _ => Self::io("create a file beside", &path, source),
         }
     }
-}
-
-/// Whether an error means a full disk or a used-up quota.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Whether a file exists under a name that cannot be renamed over because it is a mount point.

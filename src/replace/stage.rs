@@ -12,8 +12,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Uid, fchown};
 
-use super::error::{ReplaceError, is_full};
+use super::error::ReplaceError;
 use super::{Attributes, PERMISSIONS, Target};
+use crate::disk::is_full;
 
 /// How every staged file's name begins.
 pub(super) const PREFIX: &str = ".retune-stage.";

@@ -9,6 +9,7 @@
 mod clock;
 mod command;
 mod disk;
+pub mod disk_errors;
 mod kill9;
 mod ledger;
 mod load;

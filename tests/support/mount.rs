@@ -22,6 +22,22 @@ impl Mount {
         )
     }
 
+    /// An ext4 file system in a file of its own, which turns read-only at the first error.
+    pub fn ext4(image: &Path, megabytes: u64, at: &Path) -> Self {
+        std::fs::File::create(image).unwrap().set_len(megabytes << 20).unwrap();
+        let made = Command::new("mkfs.ext4").arg("-q").arg(image).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self::run(Command::new("mount").args(["-o", "loop,errors=remount-ro"]).arg(image).arg(at), at)
+    }
+
+    /// Has an ext4 meet an error of its disk.
+    pub fn fail(&self) {
+        let source = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(&self.at).output().unwrap();
+        let source = String::from_utf8(source.stdout).unwrap();
+        let device = source.trim().strip_prefix("/dev/").expect("a loop device");
+        std::fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").unwrap();
+    }
+
     /// Makes it read-only from now on.
     pub fn read_only(&self) {
         self.remount("ro");

@@ -44,6 +44,23 @@ pub fn need_mounts() -> bool {
     missing("mounting is not allowed", "run the tests as root, in a container with CAP_SYS_ADMIN")
 }
 
+/// Whether the test may mount a file as an ext4 file system, and have that meet errors.
+pub fn need_ext4() -> bool {
+    if !need_mounts() {
+        return false;
+    }
+    if Path::new("/dev/loop-control").exists() && Path::new("/usr/sbin/mkfs.ext4").exists() {
+        return true;
+    }
+    if std::env::var_os("RETUNE_TEST_NO_MOUNTS").is_some() {
+        return skipped("no loop devices here");
+    }
+    missing(
+        "there are no loop devices, or no mkfs.ext4",
+        "apt-get install e2fsprogs, in a container with /dev",
+    )
+}
+
 fn missing(what: &str, remedy: &str) -> bool {
     assert!(std::env::var_os("CI").is_none(), "{what}, and CI skips nothing: {remedy}");
     skipped(&format!("{what} ({remedy})"))

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::super::error::ApiError;
+use crate::disk;
 use crate::replace::sync_folder;
 
 /// More than the URLs of any cluster take.
@@ -59,7 +60,8 @@ impl ClusterFile {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| ApiError::File {
             path: folder.clone(),
             why: format!(
-                "cannot be made: {error}; name another --data-dir, or give this user the right to write"
+                "cannot be made: {}; name another --data-dir, or give this user the right to write",
+                disk::cause(&error)
             ),
         })?;
         let path = folder.join("cluster");
@@ -93,7 +95,7 @@ impl ClusterFile {
 }
 
 fn read(path: &Path) -> Result<Vec<String>, String> {
-    let text = fs::read(path).map_err(|error| error.to_string())?;
+    let text = fs::read(path).map_err(|error| disk::cause(&error))?;
     let cluster: Cluster = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     if cluster.peer_urls.is_empty() { Err("it names no URL".to_owned()) } else { Ok(cluster.peer_urls) }
 }

@@ -13,6 +13,7 @@ use super::forward::Forwarder;
 use super::peers::{self, Found};
 use super::settings::ProxySettings;
 use super::site::Site;
+use crate::disk;
 use crate::stop::Stop;
 
 /// How soon to ask again while there is no endpoint.
@@ -26,6 +27,8 @@ pub(super) struct Refresh {
     file: ClusterFile,
     /// What the file says, once it says something.
     kept: Option<Vec<String>>,
+    /// Why the file could not be written, as it was last said.
+    unkept: Option<String>,
     peer_urls: Vec<String>,
     client_urls: Vec<String>,
     interval: Duration,
@@ -58,6 +61,7 @@ impl Refresh {
             dialer,
             file,
             kept,
+            unkept: None,
             peer_urls,
             client_urls,
             interval,
@@ -144,11 +148,15 @@ impl Refresh {
                     tracing::info!("updated peer urls in cluster file from {was:?} to {peer_urls:?}");
                 }
                 self.kept = Some(peer_urls.clone());
+                self.unkept = None;
             }
             Err(error) => {
-                tracing::error!(
-                    "proxy: {path} cannot be written: {error}; the next start may not find the members"
-                );
+                let why = disk::explain(&error);
+                if self.unkept.replace(why.clone()).as_ref() != Some(&why) {
+                    tracing::error!(
+                        "proxy: {path}: keeping the members' URLs: {why}; until then the next start may not find them"
+                    );
+                }
             }
         }
         self.peer_urls = peer_urls;

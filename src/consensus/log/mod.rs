@@ -1,8 +1,10 @@
 //! The raft log on disk: entries, hard state and where the log begins, one synced batch a round.
 
+mod files;
 mod storage;
+mod tidy;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,9 +19,14 @@ use super::entry::Reader;
 use super::error::OpenError;
 use super::figures::Counters;
 use super::folder;
-use super::guard::{Finding, Guarded, Marks};
+use super::guard::Marks;
+use super::library;
 #[cfg(test)]
 use super::tests::simulation::plant::{Plant, planted};
+use crate::disk;
+use files::{Files, Finding};
+pub(super) use tidy::Purger;
+use tidy::remove_unborn;
 
 /// The log's library can hold many groups; here there is one.
 const GROUP: u64 = 1;
@@ -32,8 +39,6 @@ const LONGEST: ReadableSize = ReadableSize::mb(32);
 /// How much of the log's end is kept in memory, where raft reads it again right after writing it.
 const CACHED_ENTRIES: usize = 4096;
 const CACHED_BYTES: usize = 8 << 20;
-/// A file of the log begins with a name and a version of at least this many bytes.
-const HEADER: usize = 40;
 /// What an entry takes in the log beside its data, roughly.
 const ENTRY_BYTES: usize = 48;
 /// How long to wait before a write to a full disk is tried again.
@@ -61,7 +66,10 @@ pub(super) struct Mark {
 
 /// The log of one member. Owned by the replica, whose raft reads it.
 pub(super) struct Log {
-    engine: Arc<Engine<Guarded>>,
+    engine: Arc<Engine<Files>>,
+    files: Arc<Files>,
+    /// A read that failed; raft would panic over it.
+    unread: RefCell<Option<String>>,
     hard: HardState,
     members: ConfState,
     /// The entry before the first one kept.
@@ -80,16 +88,21 @@ pub(super) struct Log {
     counters: Arc<Counters>,
 }
 
+/// What a full disk means to a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    /// It waits until there is room: the member runs.
+    Waits,
+    /// It fails: somebody waits for the end.
+    Fails,
+}
+
 /// A snapshot on disk that other members may be sent.
 #[derive(Clone, Debug)]
 pub(super) struct Offer {
     pub(super) mark: Mark,
     pub(super) members: ConfState,
 }
-
-/// The part of the log that the keeper's thread may use: deleting files that are no longer needed.
-#[derive(Clone)]
-pub(super) struct Purger(Arc<Engine<Guarded>>);
 
 impl Log {
     /// Opens the log below `path`; makes it when it is missing.
@@ -106,10 +119,14 @@ impl Log {
             purge_threshold: LONGEST,
             ..Config::default()
         };
-        let files = Arc::new(Guarded::new(marks, Arc::clone(&counters)));
+        let files = Arc::new(Files::new(marks, Arc::clone(&counters)));
         remove_unborn(path)?;
-        let opened = Engine::open_with_file_system(config, Arc::clone(&files));
+        let opened = library::call(|| Engine::open_with_file_system(config, Arc::clone(&files)));
         let findings = files.opened();
+        let opened = opened.unwrap_or_else(|panic| Err(raft_engine::Error::Corruption(panic)));
+        if let Some(broken) = files.broken() {
+            return Err(OpenError::Disk(broken.to_owned()));
+        }
         let engine = Arc::new(opened.map_err(|error| match error {
             raft_engine::Error::Io(error) if !findings.iter().any(|finding| finding.refused) => {
                 OpenError::io(path, "opening the log")(error)
@@ -133,6 +150,8 @@ impl Log {
         };
         let mut log = Self {
             engine,
+            files,
+            unread: RefCell::default(),
             hard,
             members: ConfState::default(),
             start,
@@ -192,7 +211,7 @@ impl Log {
     }
 
     pub(super) fn purger(&self) -> Purger {
-        Purger(Arc::clone(&self.engine))
+        Purger { engine: Arc::clone(&self.engine), files: Arc::clone(&self.files) }
     }
 
     /// The entry before the first one kept.
@@ -204,8 +223,12 @@ impl Log {
         self.last
     }
 
-    /// Begins an empty log behind `start`, as at the birth of a group or where a snapshot takes over.
+    /// Begins an empty log behind `start`, as at the birth of a group. A full disk is an error.
     pub(super) fn begin(&mut self, start: Mark, term: u64) -> Result<(), String> {
+        self.begin_with(start, term, Full::Fails)
+    }
+
+    fn begin_with(&mut self, start: Mark, term: u64, full: Full) -> Result<(), String> {
         self.hard.term = self.hard.term.max(term);
         self.hard.commit = start.index;
         let stale = self.engine.last_index(GROUP).is_some();
@@ -213,12 +236,13 @@ impl Log {
         self.last = start;
         self.cache.clear();
         self.cached_bytes = 0;
-        self.write(&|batch| {
+        let fill = |batch: &mut LogBatch| {
             if stale {
                 batch.add_command(GROUP, Command::Clean);
             }
             Ok(())
-        })
+        };
+        self.write(&fill, full)
     }
 
     /// Takes a snapshot in place of everything: the log goes on behind it.
@@ -226,7 +250,7 @@ impl Log {
         // What the file offered tells nothing about these members any more.
         self.offer = None;
         self.cut = None;
-        self.begin(start, start.term)
+        self.begin_with(start, start.term, Full::Waits)
     }
 
     /// Who belongs to the group, by the state that goes with this log.
@@ -290,12 +314,13 @@ impl Log {
     pub(super) fn append(&mut self, entries: Vec<Entry>) -> Result<(), String> {
         let cut = self.cut.take();
         self.start = cut.unwrap_or(self.start);
-        self.write(&|batch| {
+        let fill = |batch: &mut LogBatch| {
             if let Some(cut) = cut {
                 batch.add_command(GROUP, Command::Compact { index: cut.index + 1 });
             }
             if entries.is_empty() { Ok(()) } else { batch.add_entries::<Entries>(GROUP, &entries) }
-        })?;
+        };
+        self.write(&fill, Full::Waits)?;
         let bytes: usize = entries.iter().map(|entry| entry.data.len() + ENTRY_BYTES).sum();
         self.counters.appended.fetch_add(bytes as u64, Relaxed);
         self.remember(entries);
@@ -303,7 +328,11 @@ impl Log {
     }
 
     /// Writes and syncs one batch, which `fill` fills; anew for each try.
-    fn write(&mut self, fill: &dyn Fn(&mut LogBatch) -> raft_engine::Result<()>) -> Result<(), String> {
+    fn write(
+        &mut self,
+        fill: &dyn Fn(&mut LogBatch) -> raft_engine::Result<()>,
+        full: Full,
+    ) -> Result<(), String> {
         #[cfg(test)]
         super::tests::simulation::plant::power()?;
         self.round += 1;
@@ -313,24 +342,55 @@ impl Log {
             let filled = fill(&mut batch)
                 .and_then(|()| batch.put(GROUP, ROUND.to_vec(), self.marks.of(self.round)))
                 .and_then(|()| batch.put(GROUP, POSITION.to_vec(), self.position()));
-            match filled.and_then(|()| self.engine.write(&mut batch, true)) {
-                Ok(_) => break,
-                Err(error) if is_full(&error) => self.wait_for_room(&error, &mut waited),
-                Err(error) => return Err(error.to_string()),
+            let written = library::call(|| filled.and_then(|()| self.engine.write(&mut batch, true)));
+            if let Some(broken) = self.files.broken() {
+                return Err(broken.to_owned());
+            }
+            match written {
+                Ok(Ok(_)) => break,
+                Ok(Err(raft_engine::Error::Io(error))) if full == Full::Waits && disk::is_full(&error) => {
+                    self.wait_for_room(&error, &mut waited);
+                }
+                Ok(Err(error)) => return Err(self.sentence(&error)),
+                Err(panic) => return Err(self.after_panic(&panic)),
             }
         }
-        if waited {
-            tracing::info!("the disk of the log has room again: writes go on");
+        if waited && self.counters.full.swap(false, Relaxed) {
+            tracing::info!("{}: the disk of the log has room again: writes go on", self.engine.path());
         }
         let used = u64::try_from(self.engine.get_used_size()).unwrap_or(u64::MAX);
         self.counters.log_bytes.store(used, Relaxed);
         Ok(())
     }
 
-    /// Each try of a write that fails begins a new file, so none is made before it may succeed.
-    fn wait_for_room(&self, error: &raft_engine::Error, waited: &mut bool) {
-        if !std::mem::replace(waited, true) {
-            tracing::error!("the disk of the log is full: writes wait until there is room ({error})");
+    /// What failed, where and what to do.
+    fn sentence(&self, error: &raft_engine::Error) -> String {
+        match error {
+            raft_engine::Error::Io(error) => self.files.failed().unwrap_or_else(|| {
+                format!("{}: writing the log: {}", self.engine.path(), disk::explain(error))
+            }),
+            error => format!("{}: {error}", self.engine.path()),
+        }
+    }
+
+    /// The library panics over one more error: its folder cannot be synced.
+    fn after_panic(&self, panic: &str) -> String {
+        match folder::sync(Path::new(self.engine.path())) {
+            Err(error) => error.to_string(),
+            Ok(()) => format!("{}: writing the log: {panic}", self.engine.path()),
+        }
+    }
+
+    /// A read of the log that failed since the last call: what was read then must not be counted on.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.unread.take()
+    }
+
+    /// Waits until a write may succeed. That the disk is full is said once, here or by the keeper.
+    fn wait_for_room(&self, error: &std::io::Error, waited: &mut bool) {
+        if !std::mem::replace(waited, true) && !self.counters.full.swap(true, Relaxed) {
+            let (path, why) = (self.engine.path(), disk::explain(error));
+            tracing::error!("{path}: writing the log: {why}; writes wait until there is room");
         }
         loop {
             std::thread::park_timeout(FULL);
@@ -371,51 +431,6 @@ impl Log {
         let first = self.cache.front()?.index;
         let at = usize::try_from(index.checked_sub(first)?).ok()?;
         (at < self.cache.len()).then_some(at)
-    }
-}
-
-impl Purger {
-    /// Deletes the files that hold nothing but what was cut.
-    pub(super) fn purge(&self) {
-        if let Err(error) = self.0.purge_expired_files() {
-            tracing::warn!("old files of the log could not be deleted, they take up room: {error}");
-        }
-    }
-}
-
-/// Removes a newest file that has no header yet. One is left when a disk was full as the log went on to a new file; the
-/// library would take the file before it, which is still the one in use, for a closed one and its end for damage. A
-/// header is synced before anything is written behind it, so such a file holds nothing.
-fn remove_unborn(path: &Path) -> Result<(), OpenError> {
-    let mut files = match std::fs::read_dir(path) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>(),
-        Err(_) => return Ok(()),
-    };
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "raftlog"));
-    files.sort();
-    // The only file is another matter: whatever was in it is gone.
-    while files.len() > 1
-        && let Some(newest) = files.pop()
-    {
-        let bytes = std::fs::read(&newest).map_err(OpenError::io(&newest, "reading"))?;
-        if bytes.len() >= HEADER && bytes.iter().any(|byte| *byte != 0) {
-            break;
-        }
-        std::fs::remove_file(&newest)
-            .map_err(OpenError::io(&newest, "removing a log file without a header"))?;
-        tracing::info!("{}: a file of the log that was never begun is removed", newest.display());
-    }
-    Ok(())
-}
-
-fn is_full(error: &raft_engine::Error) -> bool {
-    match error {
-        // The library keeps the error's number only in its text.
-        raft_engine::Error::Io(error) => {
-            error.kind() == std::io::ErrorKind::StorageFull || error.to_string().contains("nospace")
-        }
-        raft_engine::Error::TryAgain(_) => true,
-        _ => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What raft reads of the log.
+//! What raft reads of the log. A read that fails is kept for the replica, which stops over it: raft itself would panic.
 
 use raft::prelude::{Entry, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
@@ -37,7 +37,10 @@ impl Storage for Log {
         let most = most.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
         match self.engine.fetch_entries_to::<Entries>(GROUP, low, high, most, &mut found) {
             Ok(_) => Ok(found),
-            Err(error) => Err(raft::Error::Store(StorageError::Other(Box::new(error)))),
+            Err(error) => {
+                self.unread.replace(Some(self.sentence(&error)));
+                Ok(Vec::new())
+            }
         }
     }
 
@@ -57,7 +60,10 @@ impl Storage for Log {
         match self.engine.get_entry::<Entries>(GROUP, index) {
             Ok(Some(entry)) => Ok(entry.term),
             Ok(None) => Err(raft::Error::Store(StorageError::Unavailable)),
-            Err(error) => Err(raft::Error::Store(StorageError::Other(Box::new(error)))),
+            Err(error) => {
+                self.unread.replace(Some(self.sentence(&error)));
+                Err(raft::Error::Store(StorageError::Compacted))
+            }
         }
     }
 

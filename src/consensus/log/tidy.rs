@@ -1,0 +1,70 @@
+//! Files of the log that hold nothing, or nothing any more.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use raft_engine::Engine;
+
+use super::super::error::OpenError;
+use super::super::library;
+use super::files::Files;
+use crate::disk;
+
+/// A file of the log begins with a name and a version of at least this many bytes.
+const HEADER: usize = 40;
+
+/// The part of the log that the keeper's thread may use: deleting files that are no longer needed.
+#[derive(Clone)]
+pub(in super::super) struct Purger {
+    pub(super) engine: Arc<Engine<Files>>,
+    pub(super) files: Arc<Files>,
+}
+
+impl Purger {
+    /// Deletes the files that hold nothing but what was cut.
+    ///
+    /// # Errors
+    /// A sync failed on the way: nothing in the log may be counted on.
+    pub(in super::super) fn purge(&self) -> Result<(), String> {
+        let purged = library::call(|| self.engine.purge_expired_files());
+        if let Some(broken) = self.files.broken() {
+            return Err(broken.to_owned());
+        }
+        let why = match purged {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(raft_engine::Error::Io(error))) => {
+                self.files.failed().unwrap_or_else(|| disk::explain(&error))
+            }
+            Ok(Err(error)) => error.to_string(),
+            // Its folder could not be synced: a file that was begun may be lost.
+            Err(panic) => return Err(format!("{}: tidying the log: {panic}", self.engine.path())),
+        };
+        tracing::warn!("{why}; old files of the log stay and take up room");
+        Ok(())
+    }
+}
+
+/// Removes a newest file that has no header yet. One is left when a disk was full as the log went on to a new file; the
+/// library would take the file before it, which is still the one in use, for a closed one and its end for damage. A
+/// header is synced before anything is written behind it, so such a file holds nothing.
+pub(super) fn remove_unborn(path: &Path) -> Result<(), OpenError> {
+    let mut files = match std::fs::read_dir(path) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>(),
+        Err(_) => return Ok(()),
+    };
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "raftlog"));
+    files.sort();
+    // The only file is another matter: whatever was in it is gone.
+    while files.len() > 1
+        && let Some(newest) = files.pop()
+    {
+        let bytes = std::fs::read(&newest).map_err(OpenError::io(&newest, "reading"))?;
+        if bytes.len() >= HEADER && bytes.iter().any(|byte| *byte != 0) {
+            break;
+        }
+        std::fs::remove_file(&newest)
+            .map_err(OpenError::io(&newest, "removing a log file without a header"))?;
+        tracing::info!("{}: a file of the log that was never begun is removed", newest.display());
+    }
+    Ok(())
+}

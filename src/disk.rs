@@ -1,0 +1,107 @@
+//! What an error of a disk is called, and what to do about it.
+//!
+//! Owns: the words for a failed file operation: the system's text, the name of its number, and a remedy. Whoever reports
+//! one adds the path and what was being done.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use nix::errno::Errno;
+
+/// The system's text and the name of its number, as in `Read-only file system (EROFS)`.
+#[must_use]
+pub fn cause(error: &io::Error) -> String {
+    match errno(error) {
+        Some(errno) => format!("{} ({errno:?})", errno.desc()),
+        None => error.to_string(),
+    }
+}
+
+/// The cause, and what to do where that is known.
+#[must_use]
+pub fn explain(error: &io::Error) -> String {
+    match errno(error).and_then(remedy) {
+        Some(remedy) => format!("{}: {remedy}", cause(error)),
+        None => cause(error),
+    }
+}
+
+/// Adds the path and the words to an error that is passed on as one.
+pub fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {}", path.display(), explain(&error)))
+}
+
+/// Whether an error means a full disk or a quota that is used up: it may pass.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(errno(error), Some(Errno::ENOSPC | Errno::EDQUOT))
+        || matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// The number, also of an error that somebody else wrapped or kept as text only, as sled does.
+fn errno(error: &io::Error) -> Option<Errno> {
+    if let Some(code) = error.raw_os_error() {
+        return Some(Errno::from_raw(code));
+    }
+    let mut inner = error.get_ref().map(|inner| inner as &(dyn Error + 'static));
+    while let Some(next) = inner {
+        if let Some(code) = next.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(Errno::from_raw(code));
+        }
+        inner = next.source();
+    }
+    let text = error.to_string();
+    let (_, code) = text.split_once("Os { code: ")?;
+    Some(Errno::from_raw(code.split(',').next()?.parse().ok()?))
+}
+
+fn remedy(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::EROFS => {
+            "find out why it is read-only (after an error of its disk the kernel makes it so, and the kernel's log says \
+             it), mend that, and mount it writable"
+        }
+        Errno::EIO => {
+            "the disk, or the way to it, fails: the kernel's log says more; replace it, or bring it back"
+        }
+        Errno::ENOSPC => "make room on its disk (bytes or inodes)",
+        Errno::EDQUOT => "raise the quota, or make room within it",
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE => {
+            "is the path right, is its disk mounted, and did nobody remove it?"
+        }
+        Errno::EISDIR => "name a file in it",
+        Errno::ENODEV | Errno::ENXIO | Errno::ESHUTDOWN => {
+            "its device or file system is gone: bring it back, and mount it again"
+        }
+        Errno::EACCES | Errno::EPERM => "give the user of this process the right to do that",
+        Errno::EMFILE | Errno::ENFILE => "raise the limit of open files",
+        Errno::EFBIG => "raise the limit of the size of a file (ulimit -f), or use another file system",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_its_text_its_name_and_a_remedy() {
+        let text = explain(&io::Error::from_raw_os_error(30));
+        assert!(text.starts_with("Read-only file system (EROFS): "), "{text}");
+        for code in [2, 5, 13, 28, 122] {
+            let text = explain(&io::Error::from_raw_os_error(code));
+            assert!(text.contains(" (E") && text.contains("): "), "{text}");
+        }
+        assert_eq!(explain(&io::Error::other("its own words")), "its own words");
+    }
+
+    #[test]
+    fn the_number_is_found_where_others_put_it() {
+        let wrapped = io::Error::other(io::Error::from_raw_os_error(5));
+        assert!(cause(&wrapped).ends_with("(EIO)"), "{}", cause(&wrapped));
+        // As sled keeps it when it hands an error out a second time.
+        let kept = io::Error::other(format!("{:?}", io::Error::from_raw_os_error(122)));
+        assert!(cause(&kept).ends_with("(EDQUOT)") && is_full(&kept), "{}", cause(&kept));
+    }
+}
