@@ -215,7 +215,7 @@ fn peer_words<'w>(more: &[&'w str]) -> Vec<&'w str> {
 
 /// Fails unless it was refused with one error that names the cause once, and nothing was left behind.
 #[track_caller]
-fn refused(done: Done, to: &Path, cause: &str) {
+fn refused(done: &Done, to: &Path, cause: &str) {
     let errors = done.stderr.lines().filter(|line| line.contains(" ERROR ")).count();
     assert_eq!(
         (done.code, errors, done.stderr.matches(cause).count()),
@@ -255,12 +255,12 @@ fn whatever_hinders_a_restore_is_named_once_and_nothing_is_left() {
         ("bolt", "a snapshot of etcd's v3 keys"),
         ("text", "it is no backup"),
     ] {
-        refused(restore(&dir, to.to_str().unwrap(), file).run(), &to, cause);
+        refused(&restore(&dir, to.to_str().unwrap(), file).run(), &to, cause);
         assert!(!to.exists(), "{file}: nothing is made");
     }
     let below_a_file = dir.path("plain/to");
     let done = restore(&dir, below_a_file.to_str().unwrap(), "saved").run();
-    refused(done, &below_a_file, "Not a directory (ENOTDIR)");
+    refused(&done, &below_a_file, "Not a directory (ENOTDIR)");
     refuses_a_bad_disk(&dir, &to);
 }
 
@@ -292,10 +292,10 @@ fn refuses_a_bad_disk(dir: &Dir, to: &Path) {
         if size == "1m" {
             disk.read_only();
         }
-        refused(restore(dir, to.to_str().unwrap(), "saved").run(), to, cause);
+        refused(&restore(dir, to.to_str().unwrap(), "saved").run(), to, cause);
     }
     // With room for the snapshot, but not for the log behind it.
     let _disk = Mount::tmpfs("440k", to);
-    refused(restore(dir, to.to_str().unwrap(), "saved").run(), to, "No space left on device (ENOSPC)");
+    refused(&restore(dir, to.to_str().unwrap(), "saved").run(), to, "No space left on device (ENOSPC)");
     assert!(to.exists());
 }
