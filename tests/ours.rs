@@ -73,6 +73,36 @@ fn for_each_makes_one_file_an_entry_and_removes_what_went() {
     daemon.terminate();
 }
 
+/// An entry that was renamed, and whose new file is refused: what is in service stays until the new one is.
+#[test]
+fn the_file_of_a_renamed_entry_stays_until_the_new_one_is_in_place() {
+    let dir = Dir::new();
+    dir.write("values.yaml", "sites: {a: {port: 1}, b: {port: 2}}\n");
+    dir.template("site.tmpl", "{{ getv(\"/sites/\" ~ item ~ \"/port\") }}\n");
+    let fields =
+        "src = 'site.tmpl'\ndest = '{out}/{{ item }}.conf'\nfor_each = '/sites'\nkeys = ['/sites']\n";
+    let check = "check_cmd = 'grep -q \"^[0-9]*$\" {{src}}'\n";
+    // At each reload there is a file, and which ones there are is written down.
+    let reload = "reload_cmd = 'ls {out} | tr \"\\n\" \" \" >> {dir}/reloads; echo >> {dir}/reloads'\n";
+    dir.conf("sites", &format!("[template]\n{fields}{check}{reload}"));
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("both", SOON, || dir.has("a.conf", "1\n") && dir.has("b.conf", "2\n"));
+    eventually("their reload", SOON, || dir.lines("reloads").len() == 1);
+    dir.write("values.yaml", "sites: {new: {port: bad}, b: {port: 2}}\n");
+    daemon.eventually_says("the file of a new entry");
+    dir.assert_has("a.conf", "1\n");
+    assert!(!dir.out("new.conf").exists());
+    // An old entry whose new content is refused keeps nobody: it has its old file.
+    dir.write("values.yaml", "sites: {new: {port: 3}, b: {port: bad}}\n");
+    eventually("the new one", SOON, || dir.has("new.conf", "3\n"));
+    eventually("the old one", SOON, || !dir.out("a.conf").exists());
+    dir.assert_has("b.conf", "2\n");
+    eventually("one reload for both", SOON, || {
+        dir.lines("reloads") == ["a.conf b.conf ", "b.conf new.conf "]
+    });
+    daemon.terminate();
+}
+
 #[test]
 fn a_signal_to_a_pid_file_is_a_reload_too() {
     let dir = Dir::new();

@@ -17,7 +17,7 @@ use super::job::Job;
 use super::manifest::Manifest;
 use super::outcome::{Line, Outcome, Report, Step};
 use super::owed::{Debt, Ledger, Swapped, digest};
-use super::place::{Gone, Placing, Swap, place_all};
+use super::place::{Gone, Placing, Swap, place_all, waits_for};
 use super::prepare::{Depth, Prepared, prepare_all};
 use super::redact::Redactor;
 use super::reload::{Action, run_command};
@@ -121,6 +121,7 @@ impl Deliverer {
             }
         }
         if !self.stop.requested() {
+            let gone = keep_until_replaced(gone, &mut passed.report);
             let wants = self.place(accepted, gone, &mut passed.report).await;
             self.owe_all(wants, &mut passed.report);
         }
@@ -308,6 +309,26 @@ impl Deliverer {
         let owed = self.owed.iter().filter(|(_, owed)| owed.is_verified()).map(|(key, _)| key.clone());
         new.chain(removed).chain(owed).collect()
     }
+}
+
+/// An entry that was renamed is one that is gone and one that is new: the old file stays until the new one is in place. Returns
+/// the files that may be removed now.
+fn keep_until_replaced(gone: Vec<Gone>, report: &mut Report) -> Vec<Gone> {
+    let mut missing: BTreeMap<usize, PathBuf> = BTreeMap::new();
+    let gone_from: BTreeSet<usize> = gone.iter().map(|gone| gone.index).collect();
+    for line in report.lines.iter().filter(|line| line.outcome.is_failure()) {
+        let index = line.index.filter(|index| gone_from.contains(index));
+        if let Some(index) = index.filter(|_| line.dest.symlink_metadata().is_err()) {
+            missing.entry(index).or_insert_with(|| line.dest.clone());
+        }
+    }
+    let (kept, removed): (Vec<_>, Vec<_>) =
+        gone.into_iter().partition(|gone| missing.contains_key(&gone.index));
+    for Gone { index, resource, dest } in kept {
+        let why = waits_for(&missing[&index]);
+        report.lines.push(line(index, &resource, &dest, Outcome::Skipped { why }));
+    }
+    removed
 }
 
 fn merge(all: &mut Reads, more: Reads) {

@@ -57,6 +57,7 @@ pub(super) struct Swap {
 #[derive(Default)]
 pub(super) struct Swapped {
     pub(super) wants: Vec<Want>,
+    /// What was not done, and why.
     pub(super) failed: Vec<Line>,
     /// Destinations that are mounts of their own and could not be renamed over.
     pub(super) in_place: Vec<PathBuf>,
@@ -91,7 +92,18 @@ pub(super) fn place_all(swap: Swap) -> Swapped {
             }
         }
     }
+    let missing: BTreeMap<usize, PathBuf> = swapped
+        .failed
+        .iter()
+        .filter(|line| line.dest.symlink_metadata().is_err())
+        .filter_map(|line| Some((line.index?, line.dest.clone())))
+        .collect();
     for Gone { index, resource, dest } in gone {
+        if let Some(new) = missing.get(&index) {
+            let why = waits_for(new);
+            swapped.failed.push(line(index, &resource, &dest, Outcome::Skipped { why }));
+            continue;
+        }
         folders.extend(dest.parent().map(Path::to_owned));
         match remove(&resource, &dest, &manifest) {
             Ok(previous) => {
@@ -109,6 +121,11 @@ pub(super) fn place_all(swap: Swap) -> Swapped {
         }
     }
     swapped
+}
+
+/// Why the file of an entry that is gone stays.
+pub(super) fn waits_for(new: &Path) -> String {
+    format!("its entry is gone, but the file of a new entry, {}, is not in place yet", new.display())
 }
 
 fn write_down(
