@@ -33,6 +33,8 @@ pub struct Eyes {
     watched: BTreeMap<PathBuf, (u64, u64)>,
     /// When the hint came that is being waited out; kept here so that a dropped wait loses none.
     heard: Option<Instant>,
+    /// Files that were said to be mounted alone and replaced outside.
+    stale: BTreeSet<PathBuf>,
     /// Something was removed or renamed. An inode's number may be given out again at once, so that a place which was
     /// replaced looks as if it had stayed; every watch is then set anew.
     moved: Arc<AtomicBool>,
@@ -60,18 +62,26 @@ impl Eyes {
             Config::default(),
         );
         let watcher = watcher.inspect_err(blind).ok();
-        Self { watcher, hints, watched: BTreeMap::new(), heard: None, moved }
+        Self { watcher, hints, watched: BTreeMap::new(), heard: None, stale: BTreeSet::new(), moved }
     }
 
     /// Watches exactly these places. Whether any of them is new, so that a look before it may have missed something.
     pub fn arm(&mut self, places: &BTreeSet<PathBuf>) -> bool {
+        let mut now: BTreeMap<PathBuf, (u64, u64)> = BTreeMap::new();
+        for place in places {
+            let Ok(found) = fs::metadata(place) else { continue };
+            now.insert(place.clone(), (found.dev(), found.ino()));
+            if found.nlink() > 0 {
+                self.stale.remove(place);
+            } else if self.stale.insert(place.clone()) {
+                tracing::warn!(
+                    path = %place.display(),
+                    "this file is mounted by itself and was replaced outside: what is seen here is the old one, for ever. Mount \
+                     its folder in place of the file, and start again"
+                );
+            }
+        }
         let Some(watcher) = &mut self.watcher else { return false };
-        let now: BTreeMap<PathBuf, (u64, u64)> = places
-            .iter()
-            .filter_map(|place| {
-                fs::metadata(place).ok().map(|found| (place.clone(), (found.dev(), found.ino())))
-            })
-            .collect();
         let anew = self.moved.swap(false, Ordering::AcqRel);
         for (place, inode) in &self.watched {
             if anew || now.get(place) != Some(inode) {

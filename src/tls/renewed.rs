@@ -5,6 +5,7 @@
 //! and nobody looks unless somebody connects.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -84,7 +85,13 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         });
         let mut state = self.lock();
         match made {
-            Ok(None) => state.said = None,
+            Ok(None) => {
+                let says = replaced_outside(&self.files);
+                if says.is_some() && state.said != says {
+                    tracing::warn!("{}", says.as_deref().unwrap_or_default());
+                }
+                state.said = says;
+            }
             Ok(Some((made, digest))) => {
                 state.current = Arc::new(made);
                 state.digest = digest;
@@ -104,6 +111,18 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What to say of a file that is mounted by itself and was replaced outside: new contents never get here.
+fn replaced_outside(files: &Files) -> Option<String> {
+    let all = [&files.cert, &files.key, &files.trusted_ca].into_iter().flatten();
+    let stale = |path: &&std::path::PathBuf| std::fs::metadata(path).is_ok_and(|found| found.nlink() == 0);
+    let path = all.into_iter().find(stale)?;
+    Some(format!(
+        "{}: this file is mounted by itself and was replaced outside, and the old one stays in use: mount its folder in place \
+         of the file, and start again",
+        path.display()
+    ))
 }
 
 /// Ends a look, however it ends.

@@ -13,8 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::support::http::request;
-use crate::support::programs::need;
-use crate::support::{Authority, Daemon, Dir, Retune, SOON, eventually};
+use crate::support::programs::{need, need_mounts};
+use crate::support::{Authority, Daemon, Dir, Mount, Retune, SOON, eventually};
 
 /// A member with a port that speaks TLS and one that does not.
 struct Member<'d> {
@@ -215,6 +215,33 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
     fs::rename(&new.1, &live.1).unwrap();
     eventually("the first again", SOON, || caller.is_served(&member.secure) == first(&one.0));
     member.daemon.eventually_says("TLS files were read anew");
+    member.daemon.terminate();
+}
+
+/// As `docker run -v ./server.pem:/server.pem` and a certificate manager outside do it.
+#[test]
+fn a_certificate_that_is_mounted_alone_and_replaced_outside_is_said() {
+    if !need_mounts() {
+        return;
+    }
+    let dir = Dir::new();
+    let Some(authority) = Authority::new(&dir, "ours") else { return };
+    let (one, two) = (pair(&dir, &authority, "server", "one"), pair(&dir, &authority, "server", "two"));
+    let at = |name: &str| (dir.text_path(&format!("{name}.pem")), dir.text_path(&format!("{name}.key")));
+    let (outside, live, new) = (at("outside"), at("live"), at("new"));
+    install(&one, &outside);
+    fs::write(&live.0, "").unwrap();
+    install(&one, &live);
+    let _mount = Mount::bind(outside.0.as_ref(), live.0.as_ref());
+    let member = serve(&dir, &["--cert-file", &live.0, "--key-file", &live.1]);
+    let ca = authority.ca();
+    let caller = Caller::of(&ca);
+    install(&two, &new);
+    fs::rename(&new.0, &outside.0).unwrap();
+    eventually("it is said", SOON, || {
+        assert_eq!(caller.is_served(&member.secure), first(&one.0));
+        member.daemon.log().contains("mounted by itself and was replaced outside")
+    });
     member.daemon.terminate();
 }
 

@@ -49,6 +49,31 @@ fn a_bind_mounted_destination_is_written_in_place() {
     dir.assert_has("a.conf", "old\n");
 }
 
+/// As `docker run -v ./values.yaml:/values.yaml` and an editor outside do it.
+#[test]
+fn a_source_that_is_mounted_alone_and_replaced_outside_is_said_once() {
+    if !need_mounts() {
+        return;
+    }
+    let dir = site("");
+    dir.write("outside.yaml", "x: outside\n");
+    let _mount = Mount::bind(&dir.path("outside.yaml"), &dir.path("values.yaml"));
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("what is mounted", SOON, || dir.has("a.conf", "outside\n"));
+    // Written over, it is the same file.
+    fs::write(dir.path("outside.yaml"), "x: again\n").unwrap();
+    eventually("what was written over", SOON, || dir.has("a.conf", "again\n"));
+    let said = "mounted by itself and was replaced outside";
+    assert!(!daemon.log().contains(said), "{}", daemon.log());
+    dir.write("new.yaml", "x: new\n");
+    fs::rename(dir.path("new.yaml"), dir.path("outside.yaml")).unwrap();
+    daemon.eventually_says(said);
+    sleep(Duration::from_millis(300));
+    assert_eq!(daemon.log().matches(said).count(), 1, "{}", daemon.log());
+    dir.assert_has("a.conf", "again\n");
+    daemon.terminate();
+}
+
 #[test]
 fn a_symlinked_destination_is_replaced_at_its_target() {
     let dir = site("");
