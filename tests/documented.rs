@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::support::{Dir, Retune};
 
 /// Second names of ours, and flags of docker, curl, pip and others that the pages quote.
-const OTHERS: [&str; 7] = ["docker", "etcd", "name", "no-cache-dir", "sort", "unix-socket", "volumes-from"];
+const OTHERS: [&str; 8] =
+    ["docker", "etcd", "name", "no-cache-dir", "restart", "sort", "unix-socket", "volumes-from"];
 /// What every command has, or every client of a store; the pages tell of it where it matters.
 const COMMON: [&str; 16] = [
     "backend-timeout",

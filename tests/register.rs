@@ -15,5 +15,6 @@ mod plan;
 mod play;
 mod raw;
 mod scripts;
+mod states;
 mod tls;
 mod view;

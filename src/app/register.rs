@@ -52,6 +52,10 @@ pub(super) async fn register(source: source::Settings, what: Register, dialect: 
             print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
         }
         Ok(Ended::Registrar(Ok(Ending::NotAsWished)) | Ended::CutOff) => Exit::NotAsWished,
+        Ok(Ended::Registrar(Err(error @ RegistrarError::StaleSocket(_)))) => {
+            tracing::error!("{error}; ending, so that a restart policy can start it again; the keys stay");
+            Exit::NotAsWished
+        }
         Ok(Ended::Registrar(Err(error))) => failed(&error.into(), dialect),
         Err(error) => failed(&error, dialect),
     }

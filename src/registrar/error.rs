@@ -17,6 +17,9 @@ pub enum RegistrarError {
         /// What went wrong, and what to do.
         why: String,
     },
+    /// The engine's socket is mounted as a file that was replaced on the host; only a new start of the container mends that.
+    #[error("{0}")]
+    StaleSocket(String),
     /// The store does not answer, and the run is not one that waits.
     #[error("the store cannot be asked: {0}")]
     Store(String),

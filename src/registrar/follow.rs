@@ -37,6 +37,9 @@ pub(super) enum News {
 }
 
 /// Tells `news` about the engine until the stop. An engine that is away is tried for ever.
+///
+/// # Errors
+/// The socket is a file that nobody will ever listen on again.
 pub(super) async fn follow(
     engine: Arc<Engine>,
     relist: Duration,
@@ -47,7 +50,10 @@ pub(super) async fn follow(
     let work = async {
         loop {
             let begun = Instant::now();
-            let Broken { why, listed } = session.follow().await;
+            let Broken { why, listed, stale } = session.follow().await;
+            if stale {
+                return why;
+            }
             if begun.elapsed() > LAST_RETRY {
                 session.backoff.reset();
             }
@@ -68,10 +74,9 @@ pub(super) async fn follow(
         }
     };
     tokio::select! {
-        () = work => {}
-        () = stop.wait() => {}
+        why = work => Err(why),
+        () = stop.wait() => Ok(()),
     }
-    Ok(())
 }
 
 fn backoff(relist: Duration) -> Backoff {
@@ -83,6 +88,8 @@ struct Broken {
     why: String,
     /// Whether the engine answered all the same, and lists what it has.
     listed: bool,
+    /// Whether its socket is one that nobody will ever listen on again.
+    stale: bool,
 }
 
 struct Session {
@@ -108,10 +115,13 @@ impl Session {
         match self.subscribe().await {
             Ok(events) => {
                 tracing::info!("Listening for Docker events ...");
-                Broken { why: self.hear(events).await, listed: false }
+                Broken { why: self.hear(events).await, listed: false, stale: false }
             }
             // Some engines have no events, and some proxies in front of one let none through.
-            Err(error) => Broken { why: error.to_string(), listed: self.listed().await },
+            Err(error) => {
+                let listed = !error.stale_socket && self.listed().await;
+                Broken { why: error.why, listed, stale: error.stale_socket }
+            }
         }
     }
 
@@ -140,6 +150,7 @@ impl Session {
     async fn hear(&mut self, mut events: Events) -> String {
         let mut listing: Option<Asking<Listed>> = Some(self.list());
         let mut images: Option<Asking<Image>> = Some(self.images());
+        let mut host: Option<Asking<Info>> = None;
         let (mut next_list, mut next_images) = (Instant::now() + self.relist, None);
         let mut retry = backoff(self.relist);
         let mut first = true;
@@ -153,6 +164,10 @@ impl Session {
                                 next_images.get_or_insert(Instant::now() + IMAGES);
                             }
                             Of::Container => self.tell(News::Event(event)).await,
+                            Of::Host => {
+                                host = Some(self.host());
+                                next_list = Instant::now();
+                            }
                         }
                     }
                     Ok(None) => return "it ended the stream of events".to_owned(),
@@ -186,6 +201,16 @@ impl Session {
                         Err(error) => tracing::debug!("cannot list images: {error}"),
                     }
                 }
+                asked = or_never(&mut host) => {
+                    host = None;
+                    // Without it, what it said before stands until the stream breaks.
+                    match asked {
+                        Ok(said) => for info in said {
+                            self.tell(News::Up(info)).await;
+                        },
+                        Err(error) => tracing::debug!("cannot ask about the engine's host: {error}"),
+                    }
+                }
                 () = sleep_until(next_list), if listing.is_none() => listing = Some(self.list()),
                 () = at(next_images), if images.is_none() => {
                     next_images = None;
@@ -198,6 +223,11 @@ impl Session {
     fn list(&self) -> Asking<Listed> {
         let engine = Arc::clone(&self.engine);
         async move { engine.list().await }.boxed()
+    }
+
+    fn host(&self) -> Asking<Info> {
+        let engine = Arc::clone(&self.engine);
+        async move { engine.info().await.map(|info| vec![info]) }.boxed()
     }
 
     fn images(&self) -> Asking<Image> {

@@ -71,6 +71,7 @@ pub(super) async fn start(
         };
         let why = match found {
             Ok(started) => return started.map(Some),
+            Err(error) if error.stale_socket => return Err(RegistrarError::StaleSocket(error.why)),
             Err(error) => error.why,
         };
         board.write(|status| status.engine_error.clone_from(&why));

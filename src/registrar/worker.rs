@@ -21,7 +21,7 @@ use super::settings::{OnExit, Rules, Settings};
 use super::{facts, node, start};
 use crate::client::cluster::Cluster;
 use crate::placement;
-use crate::stop::{Loops, Stop};
+use crate::stop::{Loops, Stop, Why};
 
 /// So much news may wait to be heard; more waits in the connection to the engine.
 const NEWS: usize = 1024;
@@ -89,7 +89,10 @@ pub async fn run(
         Worker::new(&settings, (engine, info), (frame, places), Arc::clone(&board), wanted, facts);
     let ended = tokio::select! {
         ended = worker.work(heard) => Ok(ended),
-        ended = first.first_failure() => Err(RegistrarError::Settings(ended.to_string())),
+        ended = first.first_failure() => Err(match ended.why {
+            Why::Failed(why) => RegistrarError::StaleSocket(why),
+            _ => RegistrarError::Settings(ended.to_string()),
+        }),
         ended = last.first_failure() => Err(RegistrarError::Store(ended.to_string())),
         () = stop.wait() => Ok(!settings.once && !settings.dry_run),
     };
@@ -101,6 +104,11 @@ pub async fn run(
         None
     };
     drop(worker);
+    if matches!(ended, Err(RegistrarError::StaleSocket(_))) {
+        // Its containers run on, and the next registrar takes the keys over: they stay, whatever is done on a wanted end.
+        drop(last);
+        return ended.map(|_| Ending::NotAsWished);
+    }
     let late = last.drain(LAST_WRITES).await;
     if !late.is_empty() {
         tracing::warn!("did not end in time: {}", late.join(", "));
@@ -284,6 +292,7 @@ impl Worker {
                 self.model.set_host(self.places.host());
                 self.board.write(|status| status.engine_error.clear());
                 self.facts.info(info);
+                self.record_soon();
             }
             News::Down(why) => {
                 self.board.count(Count::EngineErrors);

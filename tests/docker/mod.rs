@@ -7,3 +7,4 @@ mod life;
 mod own;
 mod seed_dockreg;
 mod seed_registrator;
+mod states;

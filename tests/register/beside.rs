@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::view::below_now;
-use crate::support::fake_engine::{Container, Endpoint, Failure, FakeEngine};
-use crate::support::{Daemon, Dir, Retune, SOON, Store, eventually, patient, stays};
+use crate::support::fake_engine::{Container, Dialect, Endpoint, Failure, FakeEngine, Lives};
+use crate::support::http::request;
+use crate::support::programs::need_mounts;
+use crate::support::{Daemon, Dir, Mount, Retune, SOON, Store, eventually, patient, stays};
 
 fn web(name: &str) -> Container {
     Container::new(name).env("SERVICE_NAME", "web").publish("80/tcp", Some(8080))
@@ -132,4 +134,94 @@ fn a_service_that_cannot_be_registered_makes_a_single_run_end_with_1() {
     once().exits(0).says("added: ");
     engine.run(web("two").env("SERVICE_CHECK_HTTP", "http://198.51.100.9/x").publish("81/tcp", Some(81)));
     once().exits(1).says("refused: ");
+}
+
+/// Lists are so rare that only events can tell.
+#[test]
+fn a_container_that_joins_or_leaves_a_network_is_found_at_once_where_it_is_and_engines_labels_are_read_anew()
+{
+    for dialect in [Dialect::Docker, Dialect::Podman] {
+        let (dir, engine, store) = (Dir::new(), FakeEngine::start_as(dialect, 0), Store::start());
+        let container = Container::new("one").env("SERVICE_NAME", "web").label("SERVICE_NETWORK", "front");
+        engine.run(container.expose("80/tcp"));
+        let (at, into) = (engine.url(), store.url());
+        let words = ["register", "--engine", &at, "--etcd", &into, "--prefix", "/a", "--node-name", "n1"];
+        let rare = ["--internal", "--relist", "1h", "--listen", "none"];
+        let daemon = Retune::new(&dir, &words).args(&rare).spawn();
+        let value = || {
+            let seen = below_now(&store.address(), "/a").ok()?;
+            seen.keys.into_values().next()
+        };
+        let front = || format!("{}:80", engine.container("one").unwrap().more_networks["front"]);
+        daemon.eventually_says("Syncing services");
+        assert_eq!(value(), None, "it is not in that network");
+        engine.connect("one", "front");
+        eventually(&format!("{dialect:?}: connected"), SOON, || value() == Some(front()));
+        engine.disconnect("one", "front");
+        eventually(&format!("{dialect:?}: disconnected"), SOON, || value().is_none());
+        engine.connect("one", "front");
+        eventually(&format!("{dialect:?}: connected again"), SOON, || value() == Some(front()));
+        let record = || {
+            let answer = request(&store.address(), "GET", "/v2/keys/_retune/nodes/n1", None).unwrap();
+            answer.body
+        };
+        eventually("the node's record", SOON, || record().contains("ssd"));
+        engine.reload(&["storage=slow"]);
+        eventually(&format!("{dialect:?}: the engine's new labels"), SOON, || record().contains("slow"));
+        daemon.terminate();
+    }
+}
+
+/// What `docker run -v /run/docker.sock:/run/docker.sock` does, and a restart of the engine.
+#[test]
+fn a_socket_that_was_mounted_as_a_file_and_made_anew_ends_the_registrar_and_leaves_the_keys() {
+    if !need_mounts() {
+        return;
+    }
+    for remove in [false, true] {
+        let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
+        engine.run(web("one"));
+        let inside = dir.path("engine.sock");
+        std::fs::write(&inside, "").unwrap();
+        let _mount = Mount::bind(engine.socket(), &inside);
+        let url = format!("unix://{}", inside.display());
+        let on_exit = ["--on-exit", if remove { "remove" } else { "keep" }];
+        let words = [&["--engine", &url, "--ttl", "60"], &on_exit[..]].concat();
+        let mut daemon = register(&dir, &engine, &store, "/a", &words);
+        eventually("the key", SOON, || keys(&store, "/a") == 1);
+        // An engine that ends removes its socket: this one comes back elsewhere.
+        engine.restart(Lives::Stay);
+        assert_eq!(daemon.wait_exit(SOON), Some(1), "{}", daemon.log());
+        let log = daemon.log();
+        assert!(log.contains("the old one is still mounted here") && !log.contains("removed:"), "{log}");
+        assert_eq!(keys(&store, "/a"), 1, "its lease keeps it until the next registrar is there");
+        // The next one that sees the dead socket from its start ends as well; one that sees the new socket goes on.
+        let mut again = register(&dir, &engine, &store, "/a", &words);
+        assert_eq!(again.wait_exit(SOON), Some(1), "{}", again.log());
+        let next = register(&dir, &engine, &store, "/a", &[]);
+        next.eventually_says("found: ");
+        next.terminate();
+    }
+}
+
+/// The folder of the socket is mounted: nothing is stale.
+#[test]
+fn an_engine_that_is_away_is_waited_for_where_its_folder_is_mounted() {
+    if !need_mounts() {
+        return;
+    }
+    let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
+    engine.run(web("one"));
+    let inside = dir.path("host-run");
+    std::fs::create_dir(&inside).unwrap();
+    let _mount = Mount::bind(engine.socket().parent().unwrap(), &inside);
+    let url = format!("unix://{}/engine.sock", inside.display());
+    let daemon = register(&dir, &engine, &store, "/a", &["--engine", &url]);
+    eventually("the key", SOON, || keys(&store, "/a") == 1);
+    engine.down();
+    daemon.eventually_says("there is no such socket");
+    engine.up();
+    engine.run(Container::new("two").env("SERVICE_NAME", "web").publish("80/tcp", Some(8081)));
+    eventually("it is followed again", SOON, || keys(&store, "/a") == 2);
+    daemon.terminate();
 }

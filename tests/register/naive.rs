@@ -28,6 +28,8 @@ pub(super) enum Bug {
     Health,
     /// A container that was described once is not described again.
     Cached,
+    /// What is not wanted goes before what is wanted comes.
+    BreaksFirst,
 }
 
 /// Looks at everything every now and then, and makes the store like it, until the stop.
@@ -85,6 +87,9 @@ impl Naive {
     }
 
     fn write(&self, standing: &mut BTreeMap<String, String>, wanted: &BTreeMap<String, String>) {
+        if self.bug == Bug::BreaksFirst {
+            self.remove(standing, wanted);
+        }
         for (key, value) in wanted {
             if standing.get(key) == Some(value) {
                 continue;
@@ -94,6 +99,10 @@ impl Naive {
                 standing.insert(key.clone(), value.clone());
             }
         }
+        self.remove(standing, wanted);
+    }
+
+    fn remove(&self, standing: &mut BTreeMap<String, String>, wanted: &BTreeMap<String, String>) {
         let gone: Vec<_> = standing.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
         for key in gone {
             if self.done("DELETE", &key, None) {

@@ -37,6 +37,13 @@ pub struct Image<'d> {
     name: String,
 }
 
+/// A network; removed when dropped, after the containers in it.
+pub struct Network<'d> {
+    _engine: &'d Docker,
+    /// Its name.
+    pub name: String,
+}
+
 /// A container; removed when dropped.
 pub struct Container<'d> {
     _engine: &'d Docker,
@@ -64,8 +71,13 @@ impl Docker {
     /// Only with the lock: what has the label now is nobody's.
     fn sweep(&self) {
         let filter = format!("label={LABEL}");
-        for (list, remove) in [(["ps", "-aq"], ["rm", "-fv"]), (["images", "-q"], ["rmi", "-f"])] {
-            let left = tried(&[&list[..], &["--filter", &filter]].concat());
+        let kinds: [(&[&str], [&str; 2]); 3] = [
+            (&["ps", "-aq"], ["rm", "-fv"]),
+            (&["images", "-q"], ["rmi", "-f"]),
+            (&["network", "ls", "-q"], ["network", "rm"]),
+        ];
+        for (list, remove) in kinds {
+            let left = tried(&[list, &["--filter", &filter]].concat());
             for id in String::from_utf8_lossy(&left.stdout).split_whitespace() {
                 tried(&[remove[0], remove[1], id]);
             }
@@ -114,6 +126,14 @@ impl Docker {
         changes.extend(exposed.iter().map(|port| format!("EXPOSE {port}")));
         import(root.path(), &changes, &name);
         Some(Image { _engine: self, name })
+    }
+
+    /// A bridge network with this subnet, such as `10.213.1.0/24`.
+    #[track_caller]
+    pub fn network(&self, subnet: &str) -> Network<'_> {
+        let name = format!("retune-test-{:x}", random(1) >> 32);
+        docker(&["network", "create", "--label", &format!("{LABEL}=1"), "--subnet", subnet, &name]);
+        Network { _engine: self, name }
     }
 
     /// A running container: `docker run -d` with these words before the image.
@@ -183,6 +203,33 @@ impl Drop for Container<'_> {
             eprintln!("--- {}'s log\n{}", self.name, said(&tried(&["logs", "--tail", "60", &self.name])));
         }
         tried(&["rm", "-fv", &self.name]);
+    }
+}
+
+impl Container<'_> {
+    /// `docker rename`.
+    #[track_caller]
+    pub fn rename(&mut self, name: &str) {
+        docker(&["rename", &self.id, name]);
+        name.clone_into(&mut self.name);
+    }
+
+    /// `docker network connect --ip`.
+    #[track_caller]
+    pub fn connect(&self, network: &Network<'_>, ip: &str) {
+        docker(&["network", "connect", "--ip", ip, &network.name, &self.id]);
+    }
+
+    /// `docker network disconnect`.
+    #[track_caller]
+    pub fn disconnect(&self, network: &Network<'_>) {
+        docker(&["network", "disconnect", &network.name, &self.id]);
+    }
+}
+
+impl Drop for Network<'_> {
+    fn drop(&mut self) {
+        tried(&["network", "rm", &self.name]);
     }
 }
 

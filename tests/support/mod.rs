@@ -24,6 +24,7 @@ pub mod proc;
 pub mod programs;
 pub mod python;
 pub mod retune;
+pub mod states;
 pub mod store;
 pub mod trace;
 pub mod trace_disk;

@@ -78,6 +78,8 @@ pub struct Cluster {
     // Reading the system's trust roots takes milliseconds, so this waits until an endpoint needs them.
     secure: OnceLock<Result<reqwest::Client, String>>,
     state: Mutex<State>,
+    #[cfg(test)]
+    wire: Option<super::wire::Wire>,
 }
 
 #[derive(Debug)]
@@ -99,7 +101,21 @@ impl Cluster {
         let plain = http(&options, false).map_err(AskError::Refused)?;
         let authorization = options.login.as_ref().map(Credentials::basic);
         let state = Mutex::new(State { nodes: shuffled(nodes), at: 0 });
-        Ok(Self { options, authorization, plain, secure: OnceLock::new(), state })
+        Ok(Self {
+            options,
+            authorization,
+            plain,
+            secure: OnceLock::new(),
+            state,
+            #[cfg(test)]
+            wire: None,
+        })
+    }
+
+    /// One whose requests go over `wire` and not over the network.
+    #[cfg(test)]
+    pub(crate) fn over(wire: super::wire::Wire, options: Options) -> Result<Self, AskError> {
+        Ok(Self { wire: Some(wire), ..Self::new(options)? })
     }
 
     /// The endpoints, in the order they are tried.
@@ -201,6 +217,14 @@ impl Cluster {
         question: &Question,
         deadline: Option<Instant>,
     ) -> Result<(Reply, Option<String>), Option<Fault>> {
+        #[cfg(test)]
+        if let Some(wire) = &self.wire {
+            let lost = || Some(Fault { text: "EOF".to_owned(), connection: true });
+            return match within(deadline, wire.ask(question)).await {
+                Some(reply) => Ok((reply.ok_or_else(lost)?, None)),
+                None => Err(None),
+            };
+        }
         let http = self.http(url.starts_with("https:")).map_err(|text| Fault { text, connection: false })?;
         let mut request = http.request(question.method.clone(), url);
         if let Some((kind, text)) = &question.body {

@@ -19,6 +19,8 @@ mod members;
 mod reason;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod wire;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Where an engine listens, in the spellings of `DOCKER_HOST`.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use reqwest::Url;
@@ -18,7 +18,7 @@ pub(super) struct Address {
     /// What paths are appended to; without a slash at its end.
     pub(super) base: Url,
     /// The socket that replaces the host of `base`.
-    pub(super) socket: Option<PathBuf>,
+    pub(super) socket: Option<Arc<Path>>,
 }
 
 impl Address {
@@ -57,14 +57,14 @@ fn socket(text: &str, path: &str) -> Result<Address, EngineError> {
     }
     // The name only fills the Host header.
     let base = Url::parse("http://localhost").map_err(|error| refused(text, &error.to_string()))?;
-    Ok(Address { shown: format!("unix://{path}").into(), base, socket: Some(path.into()) })
+    Ok(Address { shown: format!("unix://{path}").into(), base, socket: Some(Path::new(path).into()) })
 }
 
 fn host(text: &str, scheme: &str, rest: &str, port: Option<u16>) -> Result<Address, EngineError> {
     if rest.contains('@') {
         // Not shown: what stands before the @ may be a password.
         let why = format!("an engine's address holds no name and no password; {FORMS}");
-        return Err(EngineError { why });
+        return Err(EngineError::new(why));
     }
     let mut base = Url::parse(&format!("{scheme}://{rest}"))
         .map_err(|error| refused(text, &format!("{error}; {FORMS}")))?;
@@ -83,7 +83,7 @@ fn host(text: &str, scheme: &str, rest: &str, port: Option<u16>) -> Result<Addre
 }
 
 fn refused(text: &str, why: &str) -> EngineError {
-    EngineError { why: format!("the engine's address {text:?}: {why}") }
+    EngineError::new(format!("the engine's address {text:?}: {why}"))
 }
 
 #[cfg(test)]
@@ -110,7 +110,7 @@ mod tests {
         ] {
             let address = read(url, tls).unwrap();
             assert_eq!(address.base.as_str(), base, "{url}");
-            assert_eq!(address.socket, socket.map(PathBuf::from), "{url}");
+            assert_eq!(address.socket.as_deref(), socket.map(Path::new), "{url}");
         }
     }
 

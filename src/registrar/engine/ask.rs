@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +19,9 @@ use crate::client::{excerpt, no_answer};
 
 /// How long a short answer may take.
 pub(super) const SHORT: Duration = Duration::from_secs(10);
+const STALE: &str = "the engine made its socket anew, and the old one is still mounted here: it cannot be reached until this container \
+                     is started again. Mount the folder of the socket in place of the socket itself \
+                     (-v /run:/host/run --engine unix:///host/run/docker.sock), and this does not happen";
 /// Enough for any message worth reading.
 const MAX_REFUSAL: usize = 64 << 10;
 
@@ -54,7 +59,7 @@ pub(super) struct Bound {
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     engine: Arc<str>,
-    socket: bool,
+    socket: Option<Arc<Path>>,
     asked: Arc<str>,
 }
 
@@ -130,7 +135,7 @@ impl Engine {
         let url = self.place_of(call, version)?;
         let place = Place {
             engine: Arc::clone(&self.address.shown),
-            socket: self.address.socket.is_some(),
+            socket: self.address.socket.clone(),
             asked: format!("{} {}", call.method, url.path()).into(),
         };
         let mut request = self.http.request(call.method.clone(), url);
@@ -144,7 +149,7 @@ impl Engine {
         // URLs resolve these, even when escaped: the request would go elsewhere.
         if call.path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
             let why = format!("{}: an id or a name is empty or made of dots", self.address.shown);
-            return Err(EngineError { why });
+            return Err(EngineError::new(why));
         }
         let mut url = self.address.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -205,8 +210,14 @@ pub(super) async fn whole(mut response: Response, place: Place, limit: usize) ->
 }
 
 impl Place {
+    /// Whether the socket is a file that is in no folder any more, and still mounted here.
+    fn is_stale(&self) -> bool {
+        let socket = self.socket.as_deref().and_then(|path| std::fs::metadata(path).ok());
+        socket.is_some_and(|found| found.nlink() == 0)
+    }
+
     pub(super) fn fault(&self, why: &str) -> EngineError {
-        EngineError { why: format!("{}: {}: {why}", self.engine, self.asked) }
+        EngineError::new(format!("{}: {}: {why}", self.engine, self.asked))
     }
 
     /// The error for a connection that was not made or that broke.
@@ -214,14 +225,17 @@ impl Place {
         let (cause, kind) = deepest(error);
         let advice = match kind {
             _ if !error.is_connect() => "the answer broke off",
-            Some(io::ErrorKind::NotFound) if self.socket => {
-                "there is no such socket; is the engine running? In a container, mount the socket: \
-                 -v /var/run/docker.sock:/var/run/docker.sock"
+            Some(io::ErrorKind::NotFound) if self.socket.is_some() => {
+                "there is no such socket; is the engine running? In a container, mount the folder of the socket: \
+                 -v /run:/host/run --engine unix:///host/run/docker.sock"
             }
-            Some(io::ErrorKind::PermissionDenied) if self.socket => {
+            Some(io::ErrorKind::PermissionDenied) if self.socket.is_some() => {
                 "the socket may not be opened; run as root, or join the group it belongs to (mostly docker)"
             }
-            Some(io::ErrorKind::ConnectionRefused) if self.socket => {
+            Some(io::ErrorKind::ConnectionRefused) if self.is_stale() => {
+                return EngineError { stale_socket: true, ..self.fault(STALE) };
+            }
+            Some(io::ErrorKind::ConnectionRefused) if self.socket.is_some() => {
                 "nobody listens on the socket; is the engine running?"
             }
             Some(io::ErrorKind::ConnectionRefused) => {

@@ -40,7 +40,7 @@ impl fmt::Debug for Phase {
 
 impl Engine {
     pub(super) async fn subscribe(&self, since: Option<i64>) -> Result<Events, EngineError> {
-        let filters = r#"{"type":["container","image"]}"#;
+        let filters = r#"{"type":["container","image","network","daemon"]}"#;
         let since = since.map(|at| {
             let at = at.max(0);
             format!("{}.{:09}", at / 1_000_000_000, at % 1_000_000_000)
@@ -155,8 +155,19 @@ impl Objects {
     }
 }
 
-/// An event of a container or an image; `None` for every other, and for the noise of commands inside containers, of
-/// which each HEALTHCHECK makes three.
+/// What an event leads to. The words of both engines, by type:
+///
+/// | type | action | leads to |
+/// |---|---|---|
+/// | container | `kill` with a signal that ends it, `die` (Podman: `died`) | its keys go at once, then it is inspected |
+/// | container | `create`, `init`, `start`, `restart`, `stop`, `oom`, `pause`, `unpause`, `rename`, `update`, `health_status`, `destroy` (Podman: `remove`, `cleanup`), `checkpoint`, `restore`, and every word that is not known | it is inspected |
+/// | container | `HARMLESS`, `exec…` | nothing: it is as it was |
+/// | network | `connect`, `disconnect` | the container is inspected; Docker names it in an attribute, Podman as the actor |
+/// | network | `create`, `destroy`, `remove`, `update`, `prune` | nothing: no container is in it, or each says so itself |
+/// | image | every one | images are listed |
+/// | daemon | `reload` | the engine is asked about its host, and containers are listed |
+/// | daemon | `shutdown` | nothing: the stream ends |
+/// | volume, plugin, node, service, secret, config, builder; Podman's pod, system, volume, machine | every one | nothing: they say nothing of ports, names or health |
 fn read(said: &Value) -> Option<Event> {
     let word = |newer: &Value, older: &Value| {
         let newer = newer.as_str().filter(|word| !word.is_empty());
@@ -165,18 +176,25 @@ fn read(said: &Value) -> Option<Event> {
     let action = word(&said["Action"], &said["status"]);
     let action = action.split(':').next().unwrap_or("").trim();
     let id = word(&said["Actor"]["ID"], &said["id"]);
-    if id.is_empty() || action.is_empty() || action == "exec" || action.starts_with("exec_") {
+    let kind = said["Type"].as_str().unwrap_or_else(|| kind_of_old(action));
+    let (of, id) = match (kind, action) {
+        (_, "") => return None,
+        ("container", action) if is_harmless(action) => return None,
+        ("container", _) => (Of::Container, id),
+        ("network", "connect" | "disconnect") => {
+            let container = said["Actor"]["Attributes"]["container"].as_str();
+            (Of::Container, container.map_or(id, str::to_owned))
+        }
+        ("image", _) => (Of::Image, id),
+        ("daemon", "reload") => (Of::Host, id),
+        _ => return None,
+    };
+    if of == Of::Container && id.is_empty() {
         return None;
     }
-    let of = match said["Type"].as_str() {
-        Some("container") => Of::Container,
-        Some("image") => Of::Image,
-        Some(_) => return None,
-        None => of_old(action),
-    };
-    let action = match (of, action) {
-        (Of::Container, "died") => "die",
-        (Of::Container, "remove") => "destroy",
+    let action = match (kind, action) {
+        ("container", "died") => "die",
+        ("container", "remove") => "destroy",
         (_, action) => action,
     };
     let at = said["timeNano"].as_i64().filter(|at| *at > 0);
@@ -187,11 +205,32 @@ fn read(said: &Value) -> Option<Event> {
 }
 
 /// Engines before API 1.22 name no type, but their images know few words.
-fn of_old(action: &str) -> Of {
+fn kind_of_old(action: &str) -> &'static str {
     match action {
-        "delete" | "import" | "load" | "pull" | "push" | "save" | "tag" | "untag" => Of::Image,
-        _ => Of::Container,
+        "delete" | "import" | "load" | "pull" | "push" | "save" | "tag" | "untag" => "image",
+        _ => "container",
     }
+}
+
+/// After these a container is as it was. Some come often: each HEALTHCHECK is three commands, and people watch `docker top`.
+const HARMLESS: [&str; 13] = [
+    "archive-path",
+    "attach",
+    "commit",
+    "copy",
+    "detach",
+    "exec",
+    "export",
+    "extract-to-dir",
+    "mount",
+    "resize",
+    "sync",
+    "top",
+    "unmount",
+];
+
+fn is_harmless(action: &str) -> bool {
+    HARMLESS.contains(&action) || action.starts_with("exec_")
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ impl Engine {
             let whom = if id.len() == 64 { short(id) } else { id };
             let shown = &self.address.shown;
             let why = format!("{shown}: the command in container {whom} did not end within {within:?}");
-            Err(EngineError { why })
+            Err(EngineError::new(why))
         })
     }
 

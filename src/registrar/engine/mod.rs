@@ -49,6 +49,15 @@ const AFTER_GRACE: Duration = Duration::from_secs(20);
 pub(super) struct EngineError {
     /// What went wrong, and what to do.
     pub(super) why: String,
+    /// The socket is mounted as a file, and the file on the host is another one by now: nobody will ever listen on the one that
+    /// this process sees.
+    pub(super) stale_socket: bool,
+}
+
+impl EngineError {
+    const fn new(why: String) -> Self {
+        Self { why, stale_socket: false }
+    }
 }
 
 /// What an engine says of its host.
@@ -71,7 +80,8 @@ pub(super) struct Info {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Event {
     pub(super) of: Of,
-    /// The first word: `start`, `die`, `kill`, `health_status`, …; Podman's `died` and `remove` come as `die` and `destroy`.
+    /// The first word: `start`, `die`, `kill`, `health_status`, …; Podman's `died` and `remove` come as `die` and `destroy`. A
+    /// network's `connect` and `disconnect` are events of the container.
     pub(super) action: String,
     /// Whose.
     pub(super) id: String,
@@ -87,6 +97,8 @@ pub(super) enum Of {
     #[default]
     Container,
     Image,
+    /// The engine itself: its configuration was read again.
+    Host,
 }
 
 /// How a command in a container ended.
@@ -118,7 +130,7 @@ impl Engine {
     /// Reads the address and the certificate files; nothing goes over the network yet.
     pub(super) fn new(at: &EngineAt) -> Result<Self, EngineError> {
         let address = Address::read(at)?;
-        let wrong = |why: &dyn std::fmt::Display| EngineError { why: format!("{}: {why}", address.shown) };
+        let wrong = |why: &dyn std::fmt::Display| EngineError::new(format!("{}: {why}", address.shown));
         let secure = address.base.scheme() == "https";
         // Files that nobody needs may be missing.
         let trust = if secure { &at.trust } else { &Trust::default() };
@@ -135,7 +147,7 @@ impl Engine {
             .tcp_keepalive_retries(3)
             .tcp_nodelay(true);
         if let Some(socket) = &address.socket {
-            http = http.unix_socket(socket.as_path());
+            http = http.unix_socket(&**socket);
         }
         let http = http.build().map_err(|error| wrong(&error))?;
         Ok(Self { http, address, version: Mutex::default() })
@@ -152,7 +164,7 @@ impl Engine {
         let said: Value = self.read(&Call::get(&["info"], &[]), INSPECTION).await?;
         if !said.is_object() {
             let why = format!("{}: what it says of its host is no object", self.address.shown);
-            return Err(EngineError { why });
+            return Err(EngineError::new(why));
         }
         Ok(wire::info(&said))
     }
@@ -183,7 +195,7 @@ impl Engine {
         Ok(lines.into_iter().map(|line| line.0).collect())
     }
 
-    /// Subscribes to events of containers and images, from `since` on, in nanoseconds of the engine's clock since 1970. The
+    /// Subscribes to events of containers, images, networks and the engine itself, from `since` on, in nanoseconds of the engine's clock since 1970. The
     /// engine has accepted when this returns, but for one that says nothing before its first event: after 2 seconds
     /// without a word the stream is handed back as it is, and what is wrong with it comes from [`Events::next`].
     pub(super) async fn events(&self, since: Option<i64>) -> Result<Events, EngineError> {

@@ -98,7 +98,7 @@ pub(super) async fn write(cluster: &Cluster, write: &Write) -> Outcome {
             Step::Renew(_) => How::Renewed,
         },
     );
-    let known = !matches!(write.first, Step::Create);
+    let known = !matches!(write.first, Step::Create | Step::Look);
     for _ in 0..LOOKS * 2 {
         let (key, keys) = (write.key.as_bytes(), soon(cluster));
         let answer = match step {

@@ -30,6 +30,7 @@ impl Keeper {
             self.wish.keys.clear();
             self.wish.complete = true;
         }
+        self.hand_over(Instant::now());
         let until = Instant::now() + if leave { REMOVE } else { KEEP };
         if timeout_at(until, self.clear(leave)).await.is_err() {
             let left = self.held.keys().filter(|key| !self.wish.keys.contains_key(*key)).count();

@@ -11,10 +11,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::act::{self, Outcome, Step, Write};
+use super::handover;
 use super::owned::{self, Entry, Ledger, Reading, Writing};
 use super::reconcile::{Action, Held, Standing, dues, reconcile};
 use super::weather::Weather;
 use super::{Keeping, Wanted};
+#[cfg(test)]
+use super::{Planted, is_planted};
 use crate::backoff::Backoff;
 use crate::client::cluster::{AskError, Cluster};
 use crate::registrar::board::{Board, Count, KeyStatus};
@@ -61,6 +64,8 @@ pub(super) struct Keeper {
     pub(super) ledger: Ledger,
     pub(super) weather: Weather,
     pub(super) running: FuturesUnordered<Task>,
+    /// Keys of the wish that nobody asked for: they let services swap their keys.
+    stand_ins: Vec<String>,
     /// Keys that something is under way for.
     pub(super) busy: BTreeSet<String>,
     /// The list is being read or written.
@@ -88,6 +93,7 @@ impl Keeper {
             ledger: Ledger::Unread { from: Instant::now() },
             weather: Weather::fair(),
             running: FuturesUnordered::new(),
+            stand_ins: Vec::new(),
             busy: BTreeSet::new(),
             listing: false,
             queue: VecDeque::new(),
@@ -131,8 +137,8 @@ impl Keeper {
     pub(super) fn adopt(&mut self, keys: &BTreeMap<String, Entry>) {
         let due = Instant::now();
         for (key, entry) in keys {
-            let Entry { values: mine, id, service } = entry.clone();
-            let held = Held { standing: Standing::Unknown, mine, due, before: true, left: None, id, service };
+            let Entry { values: mine, id, port, address, service } = entry.clone();
+            let held = Held { mine, before: true, id, port, address, service, ..Held::new(due) };
             self.held.entry(key.clone()).or_insert(held);
         }
     }
@@ -166,6 +172,7 @@ impl Keeper {
     /// Finds out what is to be done.
     fn plan(&mut self) {
         self.planned = Instant::now();
+        self.hand_over(self.planned);
         let actions = reconcile(&self.wish, &self.held, self.planned);
         self.queue.clear();
         for action in actions {
@@ -180,6 +187,21 @@ impl Keeper {
             self.stuck.as_ref().and_then(|stuck| self.queue.iter().position(|next| next.key() == stuck));
         if let Some(at) = stuck {
             self.queue.rotate_left(at + 1);
+        }
+    }
+
+    /// Works out which keys wait for the new keys of their services.
+    pub(super) fn hand_over(&mut self, now: Instant) {
+        for key in std::mem::take(&mut self.stand_ins) {
+            self.wish.keys.remove(&key);
+        }
+        handover::mark(&self.wish, &mut self.held, now);
+        for (key, claim) in handover::stand_ins(&self.wish, &self.held, now) {
+            if !self.held.contains_key(&key) {
+                self.list_at = None;
+            }
+            self.stand_ins.push(key.clone());
+            self.wish.keys.entry(key).or_insert(claim);
         }
     }
 
@@ -237,19 +259,18 @@ impl Keeper {
         if !matches!(first, Step::Renew(_)) && !self.ledger.covers(&key, &value) {
             return;
         }
-        let held = self.held.entry(key.clone()).or_insert_with(|| Held {
-            standing: Standing::Unknown,
-            mine: BTreeSet::new(),
-            due: Instant::now(),
-            before: false,
-            left: None,
-            id: String::new(),
-            service: String::new(),
-        });
+        let held = self.held.entry(key.clone()).or_insert_with(|| Held::new(Instant::now()));
+        // What an earlier run left is mostly there, and a look at it leads to a mere renewal.
+        let first = if held.before && first == Step::Create { Step::Look } else { first };
         let tried = !held.before && held.mine.contains(&value);
         (held.before, held.left) = (false, None);
         held.id = short(&claim.container).to_owned();
+        held.port.clone_from(&claim.port);
+        held.address.clone_from(&claim.address);
         held.service.clone_from(&claim.service);
+        if !matches!(&held.standing, Standing::Kept { value: kept, .. } if *kept == value) {
+            held.in_motion();
+        }
         let mine = held.mine.clone();
         held.mine.insert(value.clone());
         let ttl = self.keeping.lease.ttl.map(|ttl| ttl.as_secs().max(1));
@@ -265,6 +286,10 @@ impl Keeper {
 
     /// Keeps alive what an earlier life left, until it is known whether it is wanted.
     fn tend(&mut self, key: String) {
+        #[cfg(test)]
+        if is_planted(Planted::NotRenewed) && self.held.get(&key).is_some_and(|held| held.waits.is_some()) {
+            return;
+        }
         let Some(held) = self.held.get_mut(&key) else { return };
         let sent = Instant::now();
         let Some(ttl) = self.keeping.lease.ttl else {
@@ -281,7 +306,14 @@ impl Keeper {
     }
 
     fn start_removal(&mut self, key: String, guard: Option<u64>) {
-        let Some(held) = self.held.get(&key) else { return };
+        let Some(held) = self.held.get_mut(&key) else { return };
+        held.in_motion();
+        if held.waits.is_some() {
+            let Held { id, service, .. } = held;
+            tracing::warn!(
+                "{id} {service}: its new key is still not in the store; the old key {key} is removed all the same"
+            );
+        }
         let (mine, cluster, keeping) =
             (held.mine.clone(), Arc::clone(&self.cluster), Arc::clone(&self.keeping));
         self.busy.insert(key.clone());
@@ -317,14 +349,20 @@ impl Keeper {
         let known = self.held.iter().filter(|(_, held)| !held.mine.is_empty());
         let mut ours: BTreeMap<String, Entry> = known
             .map(|(key, held)| {
-                let Held { mine: values, id, service, .. } = held.clone();
-                (key.clone(), Entry { values, id, service })
+                let Held { mine: values, id, port, address, service, .. } = held.clone();
+                (key.clone(), Entry { values, id, port, address, service })
             })
             .collect();
         for (key, claim) in &self.wish.keys {
             let entry = ours.entry(key.clone()).or_default();
             entry.values.insert(claim.value.clone());
+            // One that still stands for another service says so, for the next life.
+            if self.held.get(key).is_some_and(|held| held.waits.is_some()) {
+                continue;
+            }
             entry.id = short(&claim.container).to_owned();
+            entry.port.clone_from(&claim.port);
+            entry.address.clone_from(&claim.address);
             entry.service.clone_from(&claim.service);
         }
         ours

@@ -2,7 +2,8 @@
 //!
 //! Owns: the difference between the keys that should be and those that are ([`reconcile`]), leases and their renewal, the list
 //! of keys that are this node's, and being right again after a crash of either side.
-//! Promises: a key that somebody else wrote is neither replaced nor deleted; a renewal wakes no watcher; a key that the
+//! Promises: within one reconciliation a new key is confirmed by the store before the key that it replaces is deleted or
+//! given to another service ([`handover`]); a key that somebody else wrote is neither replaced nor deleted; a renewal wakes no watcher; a key that the
 //! store lost is written again; a directory that a removal leaves empty goes too; a store that is away is tried for ever,
 //! with growing pauses.
 //! Leaves out: which keys there should be (`model`).
@@ -11,9 +12,12 @@ pub(super) mod act;
 mod difference;
 mod dirs;
 mod ending;
+mod handover;
 mod keeper;
 mod outcome;
 mod owned;
+#[cfg(test)]
+mod planted;
 mod reconcile;
 mod weather;
 
@@ -32,6 +36,8 @@ use crate::stop::Stop;
 use keeper::Keeper;
 
 pub(super) use difference::difference;
+#[cfg(test)]
+pub(super) use planted::{Planted, is as is_planted, planted};
 
 /// The keys that should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,16 +49,24 @@ pub(super) struct Wanted {
     /// Whether every container that was there at the start has been looked at: before that, a key of ours that nobody wants may
     /// yet turn out to be wanted, and is not deleted.
     pub(super) complete: bool,
+    /// Whether containers were listed: from then on `unknown` names every one of which nothing more is known.
+    pub(super) listed: bool,
+    /// Services that are well and whose key is another service's, as container and port: what they had before stays for a while.
+    pub(super) unplaced: BTreeSet<(String, String)>,
     /// The beginnings of the ids of containers of which it is not known how they are: what an earlier life left of theirs stays.
     pub(super) unknown: BTreeSet<String>,
 }
 
 /// One key that should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) value: String,
     /// The container's id.
     pub(super) container: String,
+    /// The container's port; with the container it tells which service this is.
+    pub(super) port: String,
+    /// Where consumers go, whatever key and value make of it.
+    pub(super) address: String,
     /// The service's id, for the log.
     pub(super) service: String,
 }

@@ -30,14 +30,14 @@ impl Keeper {
                 (self.listing, self.list_at) = (false, None);
                 match result {
                     Ok(reading) => {
-                        self.weather.answered(&self.board);
+                        self.answers();
                         self.list_read(reading);
                     }
                     Err(error) => self.failed(&error, None),
                 }
             }
             Done::ListWritten { keys, result } => self.list_written(keys, result),
-            Done::Pinged(None) => self.weather.answered(&self.board),
+            Done::Pinged(None) => self.answers(),
             Done::Pinged(Some(error)) => self.failed(&error, None),
         }
     }
@@ -48,8 +48,17 @@ impl Keeper {
         self.stuck = key.map(str::to_owned);
     }
 
+    fn answers(&mut self) {
+        if let Some(outage) = self.weather.answered(&self.board) {
+            // Nothing could be confirmed meanwhile.
+            for until in self.held.values_mut().filter_map(|held| held.waits.as_mut()) {
+                *until += outage;
+            }
+        }
+    }
+
     fn answered(&mut self) {
-        self.weather.answered(&self.board);
+        self.answers();
         self.stuck = None;
     }
 
@@ -168,7 +177,12 @@ impl Keeper {
         }
         let due = sent + self.period(key);
         match outcome {
-            Outcome::Stands { .. } => self.count(Count::Refreshed),
+            Outcome::Stands { index: renewed, .. } => {
+                self.count(Count::Refreshed);
+                if let Some(Held { standing: Standing::Kept { index, .. }, .. }) = self.held.get_mut(key) {
+                    *index = renewed;
+                }
+            }
             Outcome::Gone | Outcome::Successor => {
                 // Nobody asked for it in this life, so there is nothing to be told.
                 self.held.remove(key);

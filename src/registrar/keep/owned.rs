@@ -32,6 +32,10 @@ pub(super) struct Entry {
     pub(super) values: BTreeSet<String>,
     /// The beginning of the container's id.
     pub(super) id: String,
+    /// The container's port.
+    pub(super) port: String,
+    /// Where the key sends consumers.
+    pub(super) address: String,
     pub(super) service: String,
 }
 

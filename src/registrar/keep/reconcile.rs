@@ -33,10 +33,41 @@ pub(super) struct Held {
     pub(super) before: bool,
     /// When it is no longer ours, of one that is left to its lease.
     pub(super) left: Option<Instant>,
+    /// Until when it must not be deleted nor given to another service, because the new key of its own is not confirmed.
+    pub(super) waits: Option<Instant>,
     /// The beginning of the container's id.
     pub(super) id: String,
+    /// The container's port.
+    pub(super) port: String,
+    /// Where its key sends consumers.
+    pub(super) address: String,
     /// The service, for the log.
     pub(super) service: String,
+}
+
+impl Held {
+    /// One of which nothing is known.
+    pub(super) const fn new(due: Instant) -> Self {
+        Self {
+            standing: Standing::Unknown,
+            mine: BTreeSet::new(),
+            due,
+            before: false,
+            left: None,
+            waits: None,
+            id: String::new(),
+            port: String::new(),
+            address: String::new(),
+            service: String::new(),
+        }
+    }
+
+    /// A request is about to change or delete it: until the answer is there it confirms nothing, should the wish change meanwhile.
+    pub(super) fn in_motion(&mut self) {
+        if matches!(self.standing, Standing::Kept { .. }) {
+            self.standing = Standing::Unknown;
+        }
+    }
 }
 
 /// One thing to do about one key.
@@ -48,7 +79,7 @@ pub(super) enum Action {
     Replace { key: String, guard: u64 },
     /// Renew its lease, if it is as it was left; without leases, see that it is still there.
     Renew { key: String, guard: u64 },
-    /// Renew its lease if it holds a value of ours: whether it is still wanted will show.
+    /// Renew its lease if it holds a value of ours: whether it is still wanted will show, or its successor is not confirmed.
     Tend { key: String },
     /// Delete it if it is as it was left; without a guard, if it holds a value of ours.
     Remove { key: String, guard: Option<u64> },
@@ -104,6 +135,9 @@ pub(super) fn reconcile(wanted: &Wanted, held: &BTreeMap<String, Held>, now: Ins
 fn on_wish(key: &str, claim: &Claim, held: Option<&Held>, now: Instant) -> Option<Action> {
     let key = key.to_owned();
     let Some(held) = held else { return Some(Action::Create { key }) };
+    if held.waits(now) {
+        return (held.due <= now).then_some(Action::Tend { key });
+    }
     match &held.standing {
         Standing::Unknown => Some(Action::Create { key }),
         Standing::Blocked { wish, .. } => {
@@ -127,7 +161,8 @@ fn unwanted(wanted: &Wanted, key: &str, held: &Held, now: Instant) -> Option<Act
     if wanted.let_go.contains(&key) {
         return Some(Action::Leave { key });
     }
-    if held.before && (!wanted.complete || wanted.unknown.contains(&held.id)) {
+    let unsure = held.before && (!wanted.complete || wanted.unknown.contains(&held.id));
+    if unsure || held.waits(now) {
         return (held.due <= now).then_some(Action::Tend { key });
     }
     match held.standing {
@@ -147,6 +182,7 @@ pub(super) fn dues<'k>(
         let tended = held.before && (!wanted.complete || wanted.unknown.contains(&held.id));
         let at = match held.standing {
             _ if !wished && held.left.is_some() => held.left,
+            _ if held.waits.is_some() => held.waits.map(|until| until.min(held.due)),
             Standing::Kept { .. } if wished => Some(held.due),
             Standing::Blocked { .. } => Some(held.due),
             _ if !wished && tended => Some(held.due),

@@ -63,12 +63,14 @@ impl Weather {
         board.write(|status| status.store_error = text);
     }
 
-    pub(super) fn answered(&mut self, board: &Board) {
-        if let Some(down) = self.down.take() {
-            if down.told {
-                tracing::info!("the store answers again after {:.1?}", down.since.elapsed());
-            }
-            board.write(|status| status.store_error.clear());
+    /// The store answers; returns how long it did not.
+    pub(super) fn answered(&mut self, board: &Board) -> Option<Duration> {
+        let down = self.down.take()?;
+        let outage = down.since.elapsed();
+        if down.told {
+            tracing::info!("the store answers again after {outage:.1?}");
         }
+        board.write(|status| status.store_error.clear());
+        Some(outage)
     }
 }

@@ -1,15 +1,25 @@
 //! Which keys there should be, and whose a key is that several services claim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::container::short;
 use super::super::keep::{Claim, Wanted};
 use super::super::service::Service;
 use super::{Model, Phase, Whose};
 
+fn claim(whose: &Whose, service: &Service) -> Claim {
+    Claim {
+        value: service.value.clone(),
+        container: service.container.clone(),
+        port: whose.1.to_string(),
+        address: format!("{}:{}", service.ip, service.public),
+        service: service.id.clone(),
+    }
+}
+
 impl Model {
     /// The keys that should be. Of several services with one key, the one that has it keeps it; among new ones, the container
-    /// that has run the longest gets it.
+    /// that has run the longest gets it. A service whose new key is another's has none: often that one's change of name is just not known yet.
     pub(in crate::registrar) fn wanted(&mut self) -> Wanted {
         let complete = self.complete();
         let mut passing: Vec<(Option<i64>, Whose, &Service)> = Vec::new();
@@ -29,16 +39,15 @@ impl Model {
         let mut keys: BTreeMap<String, Claim> = BTreeMap::new();
         let mut next: BTreeMap<String, Whose> = BTreeMap::new();
         let mut beaten = Vec::new();
+        let mut unplaced = BTreeSet::new();
         for (_, whose, service) in old.into_iter().chain(new) {
             match next.get(&service.key) {
-                Some(owner) => beaten.push((service.key.clone(), whose, owner.clone())),
+                Some(owner) => {
+                    unplaced.insert((short(&whose.0).to_owned(), whose.1.to_string()));
+                    beaten.push((service.key.clone(), whose, owner.clone()));
+                }
                 None => {
-                    let claim = Claim {
-                        value: service.value.clone(),
-                        container: service.container.clone(),
-                        service: service.id.clone(),
-                    };
-                    keys.insert(service.key.clone(), claim);
+                    keys.insert(service.key.clone(), claim(&whose, service));
                     next.insert(service.key.clone(), whose);
                 }
             }
@@ -51,6 +60,8 @@ impl Model {
             keys,
             let_go: self.let_go.keys().cloned().collect(),
             complete,
+            listed: self.first.is_some(),
+            unplaced,
             unknown: unknown.map(|(id, _)| short(id).to_owned()).collect(),
         }
     }

@@ -89,7 +89,7 @@ pub(super) struct Model {
     let_go: BTreeMap<String, Option<Instant>>,
     /// Collisions that were told.
     told: BTreeSet<(String, Whose)>,
-    /// What the first list held, as far as it is not known yet; `None`: nothing was listed.
+    /// What the first list held; `None`: nothing was listed.
     first: Option<BTreeSet<String>>,
     /// When it is no longer waited for.
     settled: Option<Instant>,
@@ -180,9 +180,10 @@ impl Model {
         own.id == id || lender().is_some_and(|lender| lender == id)
     }
 
-    /// The address of this host towards others, which may come and change while it runs.
+    /// The address of this host towards others, which may come and change while it runs. A host without a route has none for
+    /// the moment, which says nothing against the one that its services were found at.
     pub(super) fn set_host(&mut self, host: Option<IpAddr>) {
-        if host != self.frame.host {
+        if host.is_some() && host != self.frame.host {
             self.frame.host = host;
             let ids: Vec<String> = self.entries.keys().cloned().collect();
             ids.iter().for_each(|id| self.describe(id, false));
@@ -442,10 +443,10 @@ impl Model {
     /// Whether everything that was there at the start has been looked at: listed, inspected, and checked as often as it takes. A
     /// container that cannot be looked at is not waited for without end.
     pub(super) fn complete(&mut self) -> bool {
-        if let (false, Some(first)) = (self.complete, &mut self.first) {
+        if let (false, Some(first)) = (self.complete, &self.first) {
             let entries = &self.entries;
-            first.retain(|id| entries.get(id).is_some_and(|entry| !entry.is_known()));
-            self.complete = first.is_empty();
+            // All at the same time: one may have to be described anew because of another.
+            self.complete = first.iter().all(|id| entries.get(id).is_none_or(Entry::is_known));
         }
         self.complete
     }

@@ -58,6 +58,8 @@ pub struct Container {
     pub publish: Vec<(String, Option<u16>)>,
     /// `bridge`, `host`, or a network's name.
     pub network_mode: String,
+    /// Networks that it was connected to beside that one, and its address in each.
+    pub more_networks: BTreeMap<String, String>,
     /// What is published while it runs.
     pub bindings: BTreeMap<String, u16>,
     /// Its address in its network.
@@ -98,6 +100,7 @@ impl Container {
             exposed: Vec::new(),
             publish: Vec::new(),
             network_mode: "bridge".to_owned(),
+            more_networks: BTreeMap::new(),
             bindings: BTreeMap::new(),
             ip: String::new(),
             doing: Doing::Created,

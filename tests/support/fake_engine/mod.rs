@@ -337,6 +337,26 @@ impl FakeEngine {
         self.shared.state().rename(id, name);
     }
 
+    /// `docker network connect`.
+    pub fn connect(&self, id: &str, network: &str) {
+        self.shared.state().network(id, network, true);
+    }
+
+    /// `docker network disconnect`.
+    pub fn disconnect(&self, id: &str, network: &str) {
+        self.shared.state().network(id, network, false);
+    }
+
+    /// Gives it another address in its network.
+    pub fn readdress(&self, id: &str) {
+        self.shared.state().readdress(id);
+    }
+
+    /// The engine reads its configuration again, and has these labels.
+    pub fn reload(&self, labels: &[&str]) {
+        self.shared.state().reload(labels);
+    }
+
     /// `docker rm -f`.
     pub fn remove(&self, id: &str) {
         self.shared.state().remove(id);

@@ -172,7 +172,10 @@ async fn answer(shared: &Shared, endpoint: Endpoint, request: &Request, rest: &[
     let dialect = shared.dialect;
     match endpoint {
         Endpoint::Ping => ping(dialect),
-        Endpoint::Info => Answer::json(200, &shape::info(shared.state().containers.len())),
+        Endpoint::Info => Answer::json(200, &{
+            let state = shared.state();
+            shape::info(state.containers.len(), &state.labels)
+        }),
         Endpoint::Images => Answer::json(200, &shape::images(&shared.state().containers)),
         Endpoint::List => Answer::json(200, &list(shared, request)),
         Endpoint::Inspect => {

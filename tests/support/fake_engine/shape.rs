@@ -55,7 +55,11 @@ fn asked(container: &Container) -> Value {
 fn networks(container: &Container) -> Value {
     let name = container.network_mode.clone();
     let mut networks = Map::new();
-    networks.insert(name, json!({"IPAddress": container.ip, "GlobalIPv6Address": "", "Aliases": null}));
+    let at = |ip: &String| json!({"IPAddress": ip, "GlobalIPv6Address": "", "Aliases": null});
+    networks.insert(name, at(&container.ip));
+    for (name, ip) in &container.more_networks {
+        networks.insert(name.clone(), at(ip));
+    }
     Value::Object(networks)
 }
 
@@ -198,11 +202,11 @@ pub(super) fn event(event: &Happened) -> Value {
 }
 
 /// What the engine says of its host.
-pub(super) fn info(containers: usize) -> Value {
+pub(super) fn info(containers: usize, labels: &[String]) -> Value {
     json!({
         "ID": "7TRN:IPZB:QYBB:VPBQ:UMPP:KARE:6ZNR:XE6T:7EWV:PKF4:ZOJD:TPYS",
         "Name": "fake-host",
-        "Labels": ["zone=a", "storage=ssd"],
+        "Labels": labels,
         "Containers": containers,
         "NCPU": 4,
         "MemTotal": 8_589_934_592_u64,

@@ -17,7 +17,7 @@ const WAITING: usize = 1024;
 /// One event.
 #[derive(Clone, Debug)]
 pub(super) struct Happened {
-    /// `container` or `image`.
+    /// `container`, `image`, `network` or `daemon`.
     pub(super) of: &'static str,
     pub(super) action: String,
     pub(super) id: String,
@@ -51,6 +51,8 @@ pub(super) struct State {
     pub(super) wrongly_asked: Vec<String>,
     pub(super) told: Told,
     pub(super) execs: BTreeMap<String, Exec>,
+    /// Of the engine.
+    pub(super) labels: Vec<String>,
     next_port: u16,
     next_address: u16,
 }
@@ -70,6 +72,7 @@ impl State {
             wrongly_asked: Vec::new(),
             told: Told::default(),
             execs: BTreeMap::new(),
+            labels: ["zone=a", "storage=ssd"].map(str::to_owned).to_vec(),
             next_port: 32_768,
             next_address: 2,
         }
@@ -307,6 +310,57 @@ impl State {
         let old = std::mem::replace(&mut container.name, name.to_owned());
         let id = container.id.clone();
         self.emit(&id, "rename", &[("oldName", format!("/{old}"))]);
+    }
+
+    /// Connects it to one more network, with a new address each time; `false`: disconnects it.
+    pub(super) fn network(&mut self, word: &str, network: &str, connected: bool) {
+        let address = self.free_address();
+        let Some(container) = self.change(word).filter(|one| one.up()) else { return };
+        let there = container.more_networks.contains_key(network);
+        if there == connected {
+            return;
+        }
+        if connected {
+            container.more_networks.insert(network.to_owned(), address);
+        } else {
+            container.more_networks.remove(network);
+        }
+        let id = container.id.clone();
+        self.of_network(&id, network, if connected { "connect" } else { "disconnect" });
+    }
+
+    /// Gives it another address in its network, as leaving the network and coming back does.
+    pub(super) fn readdress(&mut self, word: &str) {
+        let address = self.free_address();
+        let Some(container) = self.change(word).filter(|one| one.up()) else { return };
+        container.ip = address;
+        let id = container.id.clone();
+        for action in ["disconnect", "connect"] {
+            self.of_network(&id, "bridge", action);
+        }
+    }
+
+    fn of_network(&mut self, container: &str, network: &str, action: &str) {
+        let at = self.time();
+        let named = BTreeMap::from([("name".to_owned(), network.to_owned())]);
+        let (id, attributes) = match self.dialect {
+            Dialect::Podman => (container.to_owned(), named),
+            Dialect::Docker => {
+                let docker = [("container", container), ("type", "bridge")];
+                let docker = docker.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                (format!("{network:0>64}"), named.into_iter().chain(docker).collect())
+            }
+        };
+        let action = action.to_owned();
+        self.happened(Happened { of: "network", action, id, attributes, at, health: None });
+    }
+
+    /// Its configuration is read again, with these labels.
+    pub(super) fn reload(&mut self, labels: &[&str]) {
+        self.labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        let (at, id) = (self.time(), "fake-host".to_owned());
+        let (action, attributes) = ("reload".to_owned(), BTreeMap::new());
+        self.happened(Happened { of: "daemon", action, id, attributes, at, health: None });
     }
 
     pub(super) fn remove(&mut self, word: &str) {

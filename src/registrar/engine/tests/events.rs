@@ -37,13 +37,102 @@ fn an_event_is_read_in_the_words_of_every_engine() {
     }
 }
 
+/// Each action of each type in the words of Docker's and Podman's sources, and what it leads to.
+#[test]
+fn every_action_of_every_type_leads_to_what_the_table_says() {
+    let container = [
+        "create",
+        "init",
+        "start",
+        "restart",
+        "stop",
+        "oom",
+        "pause",
+        "unpause",
+        "rename",
+        "update",
+        "cleanup",
+        "checkpoint",
+        "restore",
+        "kill",
+        "die",
+        "died",
+        "destroy",
+        "remove",
+        "health_status: healthy",
+        "a-new-word",
+    ];
+    let harmless = [
+        "archive-path",
+        "attach",
+        "commit",
+        "copy",
+        "detach",
+        "exec_create: sh",
+        "exec_start: sh",
+        "exec_detach",
+        "exec_die",
+        "exec_died",
+        "exec",
+        "export",
+        "extract-to-dir",
+        "mount",
+        "resize",
+        "sync",
+        "top",
+        "unmount",
+    ];
+    let image = [
+        "create", "delete", "import", "load", "mount", "prune", "pull", "push", "remove", "save", "tag",
+        "untag",
+    ];
+    let other = [
+        ("network", &["create", "destroy", "remove", "prune", "update"][..]),
+        ("daemon", &["shutdown"]),
+        ("volume", &["create", "mount", "unmount", "destroy", "prune"]),
+        ("service", &["create", "update", "remove"]),
+        ("node", &["create", "update", "remove"]),
+        ("pod", &["create", "start", "stop", "kill", "remove"]),
+        ("system", &["refresh", "renumber"]),
+        ("builder", &["prune"]),
+    ];
+    let all = container.map(|action| ("container", action, Some(Of::Container))).into_iter();
+    let all = all.chain(harmless.map(|action| ("container", action, None)));
+    let all = all.chain(image.map(|action| ("image", action, Some(Of::Image))));
+    let all = all.chain(["connect", "disconnect"].map(|action| ("network", action, Some(Of::Container))));
+    let all = all.chain([("daemon", "reload", Some(Of::Host))]);
+    let all =
+        all.chain(other.into_iter().flat_map(|(of, words)| words.iter().map(move |word| (of, *word, None))));
+    for (kind, action, wanted) in all {
+        let said = json!({ "Type": kind, "Action": action, "Actor": { "ID": "a" } });
+        assert_eq!(of(&said).map(|event| event.of), wanted, "{kind} {action}");
+    }
+}
+
+#[test]
+fn a_network_event_is_its_containers_whichever_engine_says_it() {
+    let docker = json!({ "Type": "network", "Action": "connect",
+        "Actor": { "ID": "net", "Attributes": { "container": "c", "name": "front", "type": "bridge" } } });
+    let podman =
+        json!({ "Type": "network", "Action": "disconnect", "Actor": { "ID": "c", "Attributes": {} } });
+    for (said, action) in [(docker, "connect"), (podman, "disconnect")] {
+        let event = of(&said).unwrap();
+        assert_eq!((event.of, event.id.as_str(), event.action.as_str()), (Of::Container, "c", action));
+    }
+    let pruned = json!({ "Type": "image", "Action": "prune", "Actor": { "ID": "" } });
+    assert_eq!(of(&pruned).map(|event| event.of), Some(Of::Image));
+}
+
 #[test]
 fn events_that_say_nothing_here_are_passed_over() {
     for said in [
         json!({ "Type": "container", "Action": "exec_create: /bin/true", "Actor": { "ID": "a" } }),
         json!({ "Type": "container", "Action": "exec_die", "Actor": { "ID": "a" } }),
         json!({ "Type": "container", "Action": "exec", "Actor": { "ID": "a" } }),
-        json!({ "Type": "network", "Action": "connect", "Actor": { "ID": "a" } }),
+        json!({ "Type": "network", "Action": "create", "Actor": { "ID": "a" } }),
+        json!({ "Type": "network", "Action": "destroy", "Actor": { "ID": "a" } }),
+        json!({ "Type": "daemon", "Action": "shutdown", "Actor": { "ID": "a" } }),
+        json!({ "Type": "volume", "Action": "mount", "Actor": { "ID": "a" } }),
         json!({ "Type": "container", "Action": "start", "Actor": { "ID": "" } }),
         json!({ "Type": "container", "Action": "start", "Actor": null }),
         json!({ "Type": "container", "Action": 7, "Actor": { "ID": "a" } }),

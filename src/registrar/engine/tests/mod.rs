@@ -81,7 +81,7 @@ async fn a_missing_or_dead_socket_is_named_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none.sock");
     let why = engine_at(&path).list().await.unwrap_err().why;
-    assert!(why.contains("none.sock") && why.contains("mount the socket"), "{why}");
+    assert!(why.contains("none.sock") && why.contains("mount the folder of the socket"), "{why}");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let why = engine_at(&path).list().await.unwrap_err().why;
     assert!(why.contains("none.sock") && why.contains("nobody listens"), "{why}");
@@ -306,7 +306,7 @@ async fn events_come_however_they_are_cut_and_end_with_none() {
             chunk(r#"{"Type":"container","Action":"sta"#),
             chunk("rt\",\"Actor\":{\"ID\":\"a\"},\"timeNano\":1500000000000000001}\n{\"Type\":\"network\","),
             chunk(
-                r#""Action":"connect","Actor":{"ID":"n"}}{"Type":"image","Action":"pull","Actor":{"ID":"i"}}"#,
+                r#""Action":"create","Actor":{"ID":"n"}}{"Type":"image","Action":"pull","Actor":{"ID":"i"}}"#,
             ),
             send("0\r\n\r\n"),
         ],
@@ -320,8 +320,10 @@ async fn events_come_however_they_are_cut_and_end_with_none() {
     assert_eq!(events.next().await.unwrap(), None);
     assert_eq!(
         fake.seen(),
-        ["GET /v1.41/events?filters=%7B%22type%22%3A%5B%22container%22%2C%22image%22%5D%7D\
-          &since=1500000000.000000001"]
+        [
+            "GET /v1.41/events?filters=%7B%22type%22%3A%5B%22container%22%2C%22image%22%2C%22network%22%2C%22daemon%22%5D%7D\
+          &since=1500000000.000000001"
+        ]
     );
 }
 

@@ -2,6 +2,7 @@
 
 mod crash;
 mod faults;
+mod handover;
 mod node;
 mod plain;
 mod reconciling;
@@ -45,13 +46,16 @@ fn keeping() -> Keeping {
 
 /// The wish for these keys and values, after everything was looked at.
 fn wish(keys: &[(&str, &str)]) -> Wanted {
-    let claim = |value: &str| Claim {
+    // Each key is that of a service of its own.
+    let claim = |key: &str, value: &str| Claim {
         value: value.to_owned(),
         container: "5cf7dd974939aaaaaaaa".into(),
+        port: key.to_owned(),
+        address: value.to_owned(),
         service: "nginx".into(),
     };
     Wanted {
-        keys: keys.iter().map(|(key, value)| ((*key).to_owned(), claim(value))).collect(),
+        keys: keys.iter().map(|(key, value)| ((*key).to_owned(), claim(key, value))).collect(),
         complete: true,
         ..Wanted::default()
     }

@@ -13,7 +13,7 @@ use super::wish;
 
 fn held(standing: Standing, mine: &[&str], due: Instant) -> Held {
     let mine = mine.iter().map(|value| (*value).to_owned()).collect();
-    Held { standing, mine, due, before: false, left: None, id: String::new(), service: String::new() }
+    Held { standing, mine, ..Held::new(due) }
 }
 
 fn kept(value: &str) -> Standing {

@@ -24,6 +24,8 @@ pub(super) enum Door {
     LoseRequest,
     /// The store never sees it, and nobody says so for a while.
     Hang(Duration),
+    /// The store does it, later.
+    Slow(Duration),
     /// Somebody else answers.
     Say(u16, String),
 }
@@ -135,6 +137,19 @@ impl Store {
         self.handle.view(|space| space.index())
     }
 
+    /// What became of keys that are not hidden, after this index; a value of `None`: it went.
+    pub(super) fn events_since(&self, index: u64) -> Vec<(String, Option<String>)> {
+        self.handle.view(|space| {
+            let seen = space.events_since(index).filter_map(|(_, event)| event);
+            let seen = seen.map(|event| {
+                let value =
+                    event.node.value.as_ref().map(|value| String::from_utf8_lossy(value).into_owned());
+                (String::from_utf8_lossy(&event.key).into_owned(), value)
+            });
+            seen.filter(|(key, _)| !key.starts_with("/_")).collect()
+        })
+    }
+
     /// Every key that is not hidden.
     pub(super) fn all(&self) -> BTreeMap<String, String> {
         fn gather(view: View<'_>, at: &str, found: &mut BTreeMap<String, String>) {
@@ -209,13 +224,15 @@ fn pass(
             thread::sleep(time);
             return None;
         }
+        #[expect(clippy::disallowed_methods, reason = "a thread of the test's own")]
+        Door::Slow(time) => thread::sleep(time),
         _ => {}
     }
     let mut behind = TcpStream::connect(inner).ok()?;
     behind.write_all(&request).ok()?;
     let mut answer = Vec::new();
     behind.read_to_end(&mut answer).ok()?;
-    if verdict == Door::Open { stream.write_all(&answer).ok() } else { None }
+    if matches!(verdict, Door::Open | Door::Slow(_)) { stream.write_all(&answer).ok() } else { None }
 }
 
 /// Method, target and body as text, and the whole request as bytes, of which the answer ends the connection.

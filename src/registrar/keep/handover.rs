@@ -1,0 +1,159 @@
+//! Make before break: a key that a running service is found under stays until the service's new key is confirmed.
+//!
+//! Owns: which keys wait before they are deleted or given to another service, for how long, and the stand-in keys that
+//! let services swap their keys.
+//! Promises: a key waits only while its service is wanted under another key; a service that is no longer wanted (its
+//! container ended, its check fails) holds nothing up. One whose new key is another's counts as wanted.
+//! Leaves out: the requests (`act`). Pure: no clock, no store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::reconcile::{Held, Standing};
+use super::{Claim, Wanted};
+#[cfg(test)]
+use super::{Planted, is_planted};
+use crate::registrar::container::short;
+
+/// How long an old key with a right address waits for its successor while the store answers.
+const WAIT: Duration = Duration::from_secs(60);
+/// The same for an old key whose address is no longer the container's: somebody else may get that address.
+const WAIT_WITH_OLD_ADDRESS: Duration = Duration::from_secs(10);
+/// A key that an earlier run left of a container that is not looked at yet waits until it is; that has a bound of its own.
+const WAIT_UNKNOWN: Duration = Duration::from_secs(3_600);
+/// What a stand-in key has after the name of the key it stands in for.
+const STAND_IN: &str = "~moving";
+
+/// A service: the beginning of its container's id, and its port.
+type Service<'k> = (&'k str, &'k str);
+
+impl Claim {
+    fn by(&self) -> Service<'_> {
+        (short(&self.container), &self.port)
+    }
+}
+
+impl Held {
+    fn by(&self) -> Service<'_> {
+        (&self.id, &self.port)
+    }
+
+    /// Whether it must not be deleted nor given to another service now.
+    pub(super) fn waits(&self, now: Instant) -> bool {
+        self.waits.is_some_and(|until| now < until)
+    }
+
+    fn is_confirmed(&self, claim: &Claim) -> bool {
+        matches!(&self.standing, Standing::Kept { value, .. } if *value == claim.value)
+            && self.by() == claim.by()
+    }
+}
+
+/// Sets for every key until when it waits for the new key of its service.
+pub(super) fn mark(wanted: &Wanted, held: &mut BTreeMap<String, Held>, now: Instant) {
+    let places: BTreeMap<Service<'_>, (&String, &Claim)> =
+        wanted.keys.iter().map(|(key, claim)| (claim.by(), (key, claim))).collect();
+    let missing: BTreeSet<&str> = wanted
+        .keys
+        .iter()
+        .filter(|(key, claim)| !held.get(*key).is_some_and(|held| held.is_confirmed(claim)))
+        .map(|(_, claim)| short(&claim.container))
+        .collect();
+    // The common case: every wanted key is confirmed, so nothing waits.
+    let wait = |(key, known): (&String, &Held)| wait(wanted, &places, &missing, held, (key, known));
+    let waits: Vec<Option<Duration>> = if missing.is_empty() && wanted.unplaced.is_empty() {
+        vec![None; held.len()]
+    } else {
+        held.iter().map(wait).collect()
+    };
+    for (known, wait) in held.values_mut().zip(waits) {
+        known.waits = wait.map(|wait| known.waits.map_or(now + wait, |until| until.min(now + wait)));
+    }
+}
+
+/// How long a key may wait from now on; `None`: not at all.
+fn wait(
+    wanted: &Wanted,
+    places: &BTreeMap<Service<'_>, (&String, &Claim)>,
+    missing: &BTreeSet<&str>,
+    held: &BTreeMap<String, Held>,
+    (key, known): (&String, &Held),
+) -> Option<Duration> {
+    let wish = wanted.keys.get(key);
+    let own = wish.is_some_and(|claim| claim.by() == known.by());
+    if own || known.mine.is_empty() || known.left.is_some() || wanted.let_go.contains(key) {
+        return None;
+    }
+    #[cfg(test)]
+    if is_planted(Planted::NoWait) || (wish.is_some() && is_planted(Planted::NoWaitForAnothers)) {
+        return None;
+    }
+    let unlooked = wanted.unknown.contains(&known.id) || !(wanted.complete || wanted.listed);
+    if known.before && unlooked && wish.is_some() {
+        return Some(WAIT_UNKNOWN);
+    }
+    let Some((new_key, claim)) = places.get(&known.by()) else {
+        let unplaced = wanted.unplaced.contains(&(known.id.clone(), known.port.clone()));
+        #[cfg(test)]
+        let unplaced = unplaced && !is_planted(Planted::NoWaitForUnplaced);
+        // Another configuration may describe the same container by other ports.
+        return (unplaced || known.before && missing.contains(known.id.as_str())).then_some(WAIT);
+    };
+    let new = held.get(*new_key);
+    if new.is_some_and(|new| new.is_confirmed(claim)) {
+        return None;
+    }
+    // A key that goes to another service is free as soon as its present service is found under any other key.
+    let elsewhere = |(other, found): (&String, &Held)| {
+        other != key
+            && found.is_confirmed(claim)
+            && found.address == claim.address
+            && wanted.keys.get(other).is_none_or(|wish| wish.by() == found.by())
+    };
+    if wish.is_some() && held.iter().any(elsewhere) {
+        return None;
+    }
+    let right = known.address == claim.address;
+    let refused = new.is_some_and(|new| matches!(new.standing, Standing::Blocked { .. }));
+    match (right, refused) {
+        (true, _) => Some(WAIT),
+        (false, false) => Some(WAIT_WITH_OLD_ADDRESS),
+        (false, true) => None,
+    }
+}
+
+/// The keys that services need for a moment that want to swap theirs: each waits for another, so one of them is
+/// written under a third name first.
+pub(super) fn stand_ins(
+    wanted: &Wanted,
+    held: &BTreeMap<String, Held>,
+    now: Instant,
+) -> BTreeMap<String, Claim> {
+    let places: BTreeMap<Service<'_>, (&String, &Claim)> =
+        wanted.keys.iter().map(|(key, claim)| (claim.by(), (key, claim))).collect();
+    // From a key that another service is to get, to the key that its present service waits for.
+    let next = |key: &String| {
+        let known = held.get(key).filter(|known| known.waits(now) && wanted.keys.contains_key(key))?;
+        places.get(&known.by())
+    };
+    let mut found = BTreeMap::new();
+    let mut seen: BTreeSet<&String> = BTreeSet::new();
+    for start in held.iter().filter(|(_, known)| known.waits.is_some()).map(|(key, _)| key) {
+        let mut path: Vec<&String> = Vec::new();
+        let mut at = start;
+        while seen.insert(at) {
+            let Some((new_key, _)) = next(at) else { break };
+            path.push(at);
+            at = new_key;
+        }
+        // A way that comes back to one of its own keys is a circle; keys of earlier ways have been dealt with.
+        if path.contains(&at)
+            && let Some((_, claim)) = next(at)
+        {
+            found.insert(format!("{at}{STAND_IN}"), (*claim).clone());
+        }
+    }
+    found
+}

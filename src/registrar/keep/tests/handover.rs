@@ -1,0 +1,292 @@
+//! A new key is confirmed before the old one of its service goes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::handover::{mark, stand_ins};
+use super::super::reconcile::{Action, Held, Standing, reconcile};
+use super::super::{Claim, Keeping, Wanted};
+use super::store::{Door, Store};
+use super::{Running, keeping, map, until};
+use crate::registrar::settings::Lease;
+
+/// A key, its value, and which service it is for.
+type Row<'r> = (&'r str, &'r str, &'r str);
+
+fn claim(value: &str, service: &str) -> Claim {
+    Claim {
+        value: value.to_owned(),
+        container: format!("{service:c<64}"),
+        port: "80/tcp".to_owned(),
+        address: value.to_owned(),
+        service: service.to_owned(),
+    }
+}
+
+fn wish(rows: &[Row<'_>]) -> Wanted {
+    let keys = rows.iter().map(|(key, value, service)| ((*key).to_owned(), claim(value, service)));
+    Wanted { keys: keys.collect(), complete: true, ..Wanted::default() }
+}
+
+/// What a keeper knows that wrote these.
+fn held(rows: &[Row<'_>], now: Instant) -> BTreeMap<String, Held> {
+    let known = rows.iter().map(|(key, value, service)| {
+        let claim = claim(value, service);
+        let held = Held {
+            standing: Standing::Kept { value: claim.value.clone(), index: 7 },
+            mine: [claim.value.clone()].into(),
+            id: claim.container[..12].to_owned(),
+            port: claim.port,
+            address: claim.address,
+            ..Held::new(now + Duration::from_secs(5))
+        };
+        ((*key).to_owned(), held)
+    });
+    known.collect()
+}
+
+/// What is to be done, by key.
+fn actions(wanted: &Wanted, held: &mut BTreeMap<String, Held>, now: Instant) -> Vec<String> {
+    mark(wanted, held, now);
+    let word = |action: &Action| match action {
+        Action::Create { key } => format!("create {key}"),
+        Action::Replace { key, .. } => format!("replace {key}"),
+        Action::Remove { key, .. } => format!("remove {key}"),
+        Action::Tend { key } => format!("tend {key}"),
+        other => format!("{other:?}"),
+    };
+    reconcile(wanted, held, now).iter().map(word).collect()
+}
+
+#[test]
+fn an_old_key_waits_for_the_new_key_of_its_service_and_for_no_others() {
+    let now = Instant::now();
+    let renamed = wish(&[("/web/b", "1", "s")]);
+    let mut known = held(&[("/web/a", "1", "s")], now);
+    assert_eq!(actions(&renamed, &mut known, now), ["create /web/b"]);
+    let later = now + Duration::from_secs(6);
+    assert_eq!(actions(&renamed, &mut known, later), ["create /web/b", "tend /web/a"], "it is kept alive");
+    known.extend(held(&[("/web/b", "1", "s")], later));
+    assert_eq!(actions(&renamed, &mut known, later), ["remove /web/a"]);
+
+    // Its new key is another service's: it keeps the old one for a while, whoever is to have that.
+    let service = ("s".to_owned() + &"c".repeat(11), "80/tcp".to_owned());
+    for keys in [&[][..], &[("/web/a", "2", "t")]] {
+        let unplaced = Wanted { unplaced: [service.clone()].into(), ..wish(keys) };
+        let mut known = held(&[("/web/a", "1", "s")], now);
+        assert!(actions(&unplaced, &mut known, now).is_empty());
+        assert_eq!(actions(&unplaced, &mut known, now + Duration::from_secs(61)).len(), 1);
+    }
+
+    // The container ended: its key goes at once, whatever else is under way.
+    let mut known = held(&[("/web/a", "1", "s"), ("/web/x", "2", "t")], now);
+    assert_eq!(actions(&wish(&[("/web/b", "1", "s")]), &mut known, now), ["create /web/b", "remove /web/x"]);
+    assert_eq!(actions(&wish(&[]), &mut known, now), ["remove /web/a", "remove /web/x"]);
+}
+
+#[test]
+fn an_old_key_waits_for_a_bounded_time() {
+    let now = Instant::now();
+    let at = |seconds| now + Duration::from_secs(seconds);
+    let renamed = wish(&[("/web/b", "1", "s")]);
+    let mut known = held(&[("/web/a", "1", "s")], now);
+    actions(&renamed, &mut known, now);
+    assert!(!actions(&renamed, &mut known, at(59)).contains(&"remove /web/a".to_owned()));
+    assert!(actions(&renamed, &mut known, at(61)).contains(&"remove /web/a".to_owned()));
+
+    // Its address is another one by now: somebody else may have the old one soon.
+    let moved = wish(&[("/web/b", "2", "s")]);
+    let mut known = held(&[("/web/a", "1", "s")], now);
+    actions(&moved, &mut known, now);
+    assert!(!actions(&moved, &mut known, at(9)).contains(&"remove /web/a".to_owned()));
+    assert!(actions(&moved, &mut known, at(11)).contains(&"remove /web/a".to_owned()));
+
+    // And when the store refuses the new key, it goes at once.
+    let mut known = held(&[("/web/a", "1", "s")], now);
+    let blocked = Standing::Blocked { wish: "2".into(), why: String::new() };
+    known.insert("/web/b".into(), Held { standing: blocked, ..Held::new(at(5)) });
+    assert_eq!(actions(&moved, &mut known, now), ["remove /web/a"]);
+}
+
+#[test]
+fn a_key_is_given_to_another_service_only_once_its_own_is_found_elsewhere() {
+    let now = Instant::now();
+    let passed_on = wish(&[("/a", "2", "t"), ("/b", "1", "s")]);
+    let mut known = held(&[("/a", "1", "s")], now);
+    assert_eq!(actions(&passed_on, &mut known, now), ["create /b"]);
+    assert!(stand_ins(&passed_on, &known, now).is_empty(), "nothing goes in a circle");
+    known.extend(held(&[("/b", "1", "s")], now));
+    assert_eq!(actions(&passed_on, &mut known, now), ["replace /a"]);
+
+    // Nor while the container that had it before is not looked at.
+    let mut known = held(&[("/a", "1", "s")], now);
+    known.values_mut().for_each(|held| held.before = true);
+    let unknown = ["s".to_owned() + &"c".repeat(11)].into();
+    let early = Wanted { complete: false, listed: true, unknown, ..wish(&[("/a", "2", "t")]) };
+    assert!(actions(&early, &mut known, now).is_empty());
+    let unlisted = Wanted { complete: false, ..wish(&[("/a", "2", "t")]) };
+    assert!(actions(&unlisted, &mut known, now).is_empty());
+    let looked_at = Wanted { complete: false, listed: true, ..wish(&[("/a", "2", "t")]) };
+    assert_eq!(actions(&looked_at, &mut known, now), ["replace /a"]);
+
+    // A service that is gone holds nothing up.
+    let mut known = held(&[("/a", "1", "s")], now);
+    assert_eq!(actions(&wish(&[("/a", "2", "t")]), &mut known, now), ["replace /a"]);
+}
+
+#[test]
+fn services_that_swap_their_keys_get_one_stand_in() {
+    let now = Instant::now();
+    let ring = [("/a", "1", "r"), ("/b", "2", "s"), ("/c", "3", "t"), ("/d", "4", "u")];
+    let turned = wish(&[("/b", "1", "r"), ("/c", "2", "s"), ("/a", "3", "t"), ("/d", "4", "u")]);
+    let mut known = held(&ring, now);
+    assert!(actions(&turned, &mut known, now).is_empty());
+    let found = stand_ins(&turned, &known, now);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let (key, claim) = found.first_key_value().unwrap();
+    let row = (key.as_str(), claim.value.as_str(), claim.service.as_str());
+    let stood_in_for = key.trim_end_matches("~moving");
+    assert!(ring.iter().any(|(key, value, _)| *key == stood_in_for && *value == claim.value), "{found:?}");
+    known.extend(held(&[row], now));
+    assert_eq!(actions(&turned, &mut known, now), [format!("replace {stood_in_for}")]);
+}
+
+fn long() -> Keeping {
+    Keeping { lease: Lease { ttl: Some(Duration::from_secs(60)), ..keeping().lease }, ..keeping() }
+}
+
+#[tokio::test]
+async fn in_every_state_of_the_store_a_renamed_a_swapped_and_a_moved_service_are_there() {
+    let store = Store::new();
+    let first = [("/web/a", "1", "s"), ("/web/b", "2", "t"), ("/web/c", "3", "u")];
+    let keeper = Running::start(&store, long(), wish(&first));
+    until("they are there", || store.all().len() == 3).await;
+    let begin = store.index();
+    // Another directory, so that the old one is emptied as well; two that swap; another value.
+    let then = [("/www/a", "1", "s"), ("/web/c", "2", "t"), ("/web/b", "3", "u")];
+    keeper.wanted.send_replace(wish(&then));
+    until("as wished", || store.all() == map(&[("/www/a", "1"), ("/web/c", "2"), ("/web/b", "3")])).await;
+    keeper.wanted.send_replace(wish(&[("/w3/a", "1", "s"), ("/w3/c", "2", "t"), ("/w3/b", "4", "u")]));
+    until("as wished", || store.all() == map(&[("/w3/a", "1"), ("/w3/c", "2"), ("/w3/b", "4")])).await;
+    let mut state: BTreeMap<String, String> = map(&[("/web/a", "1"), ("/web/b", "2"), ("/web/c", "3")]);
+    let mut seen = 0;
+    for event in store.events_since(begin) {
+        seen += 1;
+        match event.1 {
+            Some(ref value) => state.insert(event.0.clone(), value.clone()),
+            None => state.remove(&event.0),
+        };
+        let has = |value: &str| state.values().any(|there| there == value);
+        assert!(has("1") && has("2") && (has("3") || has("4")), "after {event:?}: {state:?}");
+    }
+    assert!(seen >= 12, "only {seen} events");
+    until("emptied directories go", || !store.has("/web") && !store.has("/www")).await;
+    assert_eq!(store.directories().await, ["/w3"]);
+}
+
+#[tokio::test]
+async fn a_new_key_that_is_delayed_or_refused_leaves_the_old_one_alive() {
+    let store = Store::new();
+    let keeper = Running::start(&store, keeping(), wish(&[("/web/a", "1", "s")]));
+    until("it is there", || store.has("/web/a")).await;
+    let (since, same) = (store.index(), store.get("/web/a").await.node.created);
+    store.guard(|request| {
+        if request.contains("/web/b") && request.starts_with("PUT") {
+            Door::Say(503, String::new())
+        } else {
+            Door::Open
+        }
+    });
+    keeper.wanted.send_replace(wish(&[("/web/b", "1", "s")]));
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * keeping().lease.ttl.unwrap() {
+        assert!(store.has("/web/a"), "gone after {:?}", begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(store.get("/web/a").await.node.created, same, "it was never away");
+    // Somebody else has the new key.
+    store.set("/web/b", "theirs").await;
+    store.open();
+    until("that is said", || keeper.kept("/web/b").is_some_and(|(held, _)| !held)).await;
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * keeping().lease.ttl.unwrap() {
+        assert!(store.has("/web/a"), "gone after {:?}", begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    store.delete("/web/b").await;
+    until("as wished", || store.all() == map(&[("/web/b", "1")])).await;
+    assert!(store.index() > since);
+    // A container that ended takes its key along, also while the new key is refused.
+    store.guard(
+        |request| {
+            if request.contains("/web/c") { Door::Say(503, String::new()) } else { Door::Open }
+        },
+    );
+    keeper.wanted.send_replace(wish(&[("/web/c", "1", "s")]));
+    until("it is tried", || store.seen().iter().any(|request| request.contains("/web/c"))).await;
+    keeper.wanted.send_replace(wish(&[]));
+    until("it goes", || !store.has("/web/b")).await;
+}
+
+/// A name and its old name again, while the old key is being deleted.
+#[tokio::test]
+async fn a_service_that_is_called_back_while_its_old_key_goes_is_there_in_every_state() {
+    let store = Store::new();
+    let keeper = Running::start(&store, long(), wish(&[("/web/a", "1", "s")]));
+    until("it is there", || store.has("/web/a")).await;
+    let begin = store.index();
+    store.guard(|request| {
+        if request.starts_with("DELETE") { Door::Slow(Duration::from_millis(300)) } else { Door::Open }
+    });
+    keeper.wanted.send_replace(wish(&[("/web/b", "1", "s")]));
+    until("its removal is under way", || {
+        store.seen().iter().any(|request| request.starts_with("DELETE /v2/keys/web/a"))
+    })
+    .await;
+    keeper.wanted.send_replace(wish(&[("/web/a", "1", "s")]));
+    until("as wished", || store.all() == map(&[("/web/a", "1")]) && store.index() > begin + 3).await;
+    let mut state = map(&[("/web/a", "1")]);
+    for event in store.events_since(begin) {
+        match event.1 {
+            Some(ref value) => state.insert(event.0.clone(), value.clone()),
+            None => state.remove(&event.0),
+        };
+        assert!(!state.is_empty(), "after {event:?}");
+    }
+}
+
+#[tokio::test]
+async fn with_another_configuration_the_next_life_writes_its_keys_before_it_deletes_the_old_ones() {
+    let store = Store::new();
+    let old = Running::start(&store, long(), wish(&[("/old/a", "1", "s"), ("/old/b", "2", "t")]));
+    until("they are there", || store.all().len() == 2).await;
+    until("and on the list", || {
+        store.value("/_retune/owned/h1/s").is_some_and(|list| list.contains("/old/b"))
+    })
+    .await;
+    old.crash().await;
+    let begin = store.index();
+    // Also by another port of the same container: what is known of the old one is its container.
+    let mut other = wish(&[("/new/a", "1", "s"), ("/new/b", "2", "t")]);
+    other.keys.get_mut("/new/b").unwrap().port = "8080/tcp".into();
+    store.guard(|request| {
+        if request.starts_with("PUT") && request.contains("/new/") {
+            Door::Slow(Duration::from_millis(300))
+        } else {
+            Door::Open
+        }
+    });
+    let _new = Running::start(&store, long(), other);
+    until("as wished", || store.all() == map(&[("/new/a", "1"), ("/new/b", "2")])).await;
+    let mut state = map(&[("/old/a", "1"), ("/old/b", "2")]);
+    for event in store.events_since(begin) {
+        match event.1 {
+            Some(ref value) => state.insert(event.0.clone(), value.clone()),
+            None => state.remove(&event.0),
+        };
+        let has = |value: &str| state.values().any(|there| there == value);
+        assert!(has("1") && has("2"), "after {event:?}: {state:?}");
+    }
+}

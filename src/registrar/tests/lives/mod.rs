@@ -1,0 +1,86 @@
+//! Hours of a registrar's life in seconds: the model and the keeper, in virtual time, between an engine whose news is lost, late
+//! and doubled and a store that is slow, fails and loses answers, over restarts and crashes of the registrar. In no state
+//! of the store is a container missing that is well.
+
+mod judge;
+mod store;
+mod worker;
+mod world;
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::registrar::keep::{Planted, planted};
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// One life; an error is what was wrong and what had happened. Returns how many states of the store were looked at.
+fn live(seed: u64, span: Duration) -> Result<u64, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(world::live(seed, span))
+}
+
+/// Lives these, two at a time; the number of states, and the first that went wrong.
+fn live_all(seeds: Range<u64>, span: Duration, plant: Planted) -> Result<u64, String> {
+    let (next, states, wrong) = (AtomicU64::new(seeds.start), AtomicU64::new(0), Mutex::new(None));
+    let work = || {
+        planted(plant);
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || wrong.lock().unwrap().is_some() {
+                break;
+            }
+            match live(seed, span) {
+                Ok(seen) => {
+                    states.fetch_add(seen, Ordering::Relaxed);
+                }
+                Err(why) => {
+                    let again = format!(
+                        "seed {seed} (again with RETUNE_TEST_SEED={seed} RETUNE_TEST_SEEDS=1): {why}"
+                    );
+                    wrong.lock().unwrap().get_or_insert(again);
+                }
+            }
+        }
+        planted(Planted::Nothing);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
+    match wrong.into_inner().unwrap() {
+        Some(why) => Err(why),
+        None => Ok(states.into_inner()),
+    }
+}
+
+#[test]
+fn in_no_state_of_the_store_is_a_container_missing_that_is_well() {
+    let first = number("RETUNE_TEST_SEED", 1);
+    let seeds = first..first + number("RETUNE_TEST_SEEDS", 4);
+    let minutes = number("RETUNE_TEST_MINUTES", 120);
+    let count = seeds.end - seeds.start;
+    match live_all(seeds, Duration::from_secs(60 * minutes), Planted::Nothing) {
+        Ok(states) => {
+            eprintln!("{count} lives of {minutes} minutes: {states} states of the store, all right");
+        }
+        Err(why) => panic!("{why}"),
+    }
+}
+
+#[test]
+fn each_planted_fault_is_found() {
+    let hours = Duration::from_secs(10 * 3_600);
+    for plant in
+        [Planted::NoWait, Planted::NoWaitForAnothers, Planted::NotRenewed, Planted::NoWaitForUnplaced]
+    {
+        let found = live_all(1..40, hours, plant);
+        let why = found.err().unwrap_or_else(|| panic!("{plant:?} was not found"));
+        assert!(why.contains("is not found after"), "{plant:?} was found by something else: {why}");
+        eprintln!("{plant:?}: {why}");
+    }
+}

@@ -1,0 +1,195 @@
+//! One life of the registrar: the worker's part between the model and the keeper.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::store::Store;
+use super::world::World;
+use crate::registrar::board::Board;
+use crate::registrar::container::{Container, Listed};
+use crate::registrar::engine::Event;
+use crate::registrar::keep::{Keeping, Wanted, keep};
+use crate::registrar::model::{Frame, Model, Probe, Whose};
+use crate::registrar::settings::{Checks, Lease, OnExit, Rules};
+use crate::registrar::tests::world::frame;
+use crate::stop::Stop;
+
+const RELIST: Duration = Duration::from_secs(30);
+const TICK: Duration = Duration::from_millis(10);
+
+/// News on its way.
+pub(super) enum Message {
+    Event(Event),
+    Listed(Vec<Listed>),
+    Lost,
+    Inspected(String, Box<Result<Option<Container>, ()>>),
+    Checked(Whose, Probe, Result<(), String>),
+}
+
+/// One life of the registrar.
+pub(super) struct Life {
+    pub(super) model: Model,
+    pub(super) wanted: watch::Sender<Wanted>,
+    pub(super) stop: Stop,
+    pub(super) tasks: JoinSet<Result<(), String>>,
+    pub(super) under_way: Vec<(Instant, Message)>,
+    pub(super) probes: BTreeMap<Whose, (Probe, Instant)>,
+    pub(super) next_list: Instant,
+    pub(super) listing: bool,
+}
+
+fn listed(container: &Container) -> Listed {
+    let Container { id, name, networks, doing, healthcheck, labels, .. } = container;
+    let signature = format!("{name} {networks:?} {doing:?} {healthcheck:?} {labels:?}");
+    Listed { id: id.clone(), signature, doing: Some(*doing), healthcheck: *healthcheck }
+}
+
+impl Life {
+    pub(super) fn begin(store: &Store, lease: Lease, prefix: &str) -> Self {
+        // Longer than the default, for the sake of the machine.
+        let checks = Checks { interval: Duration::from_secs(30), ..Checks::default() };
+        let rules = Rules { internal: true, ip: None, prefix: prefix.to_owned(), ..frame().rules };
+        let keeping = Keeping {
+            node: "n".into(),
+            scope: "s".into(),
+            publishes: false,
+            host: "machine".into(),
+            lease,
+            on_exit: OnExit::Keep,
+            attempts: None,
+            pause: Duration::from_millis(10),
+            prefix: prefix.to_owned(),
+        };
+        let (wanted, wishes) = watch::channel(Wanted::default());
+        let (stop, mut tasks) = (Stop::new(), JoinSet::new());
+        tasks.spawn(keep(store.cluster(), keeping, wishes, Arc::new(Board::new()), stop.clone()));
+        Self {
+            model: Model::new(Frame { rules, checks, ttl: lease.ttl, ..frame() }),
+            wanted,
+            stop,
+            tasks,
+            under_way: Vec::new(),
+            probes: BTreeMap::new(),
+            next_list: Instant::now(),
+            listing: false,
+        }
+    }
+}
+
+impl World {
+    pub(super) async fn pass_some(&mut self, longest: u64) {
+        let span = self.rng.random_range(0..longest);
+        self.pass(Duration::from_millis(span)).await;
+    }
+
+    /// The worker's part, for a while.
+    pub(super) async fn pass(&mut self, span: Duration) {
+        let until = Instant::now() + span;
+        loop {
+            let now = Instant::now();
+            self.hear(now);
+            self.list(now);
+            self.inspect(now);
+            self.check(now);
+            self.publish();
+            if now >= until {
+                return;
+            }
+            let life = &self.life;
+            let news = life.under_way.iter().map(|(at, _)| *at);
+            let checks = life.probes.values().map(|(_, at)| *at);
+            let list = (!life.listing).then_some(life.next_list);
+            let model = life.model.next().map(|at| at.max(now + TICK));
+            let next = news.chain(checks).chain(list).chain(model).min().map_or(until, |at| at.min(until));
+            sleep_until(next.max(now + Duration::from_millis(1))).await;
+        }
+    }
+
+    fn hear(&mut self, now: Instant) {
+        let (due, later) =
+            std::mem::take(&mut self.life.under_way).into_iter().partition(|(at, _)| *at <= now);
+        self.life.under_way = later;
+        let due: Vec<(Instant, Message)> = due;
+        let life = &mut self.life;
+        for (_, message) in due {
+            match message {
+                Message::Event(event) => life.model.event(&event, now),
+                Message::Listed(all) => {
+                    life.model.listed(all, now);
+                    (life.listing, life.next_list) = (false, now + RELIST);
+                }
+                Message::Lost => {
+                    life.model.lost(now);
+                    (life.listing, life.next_list) = (false, now + Duration::from_millis(500));
+                }
+                Message::Inspected(id, found) => life.model.inspected(&id, *found, now),
+                Message::Checked(whose, probe, result) => life.model.checked(&whose, &probe, result),
+            }
+        }
+        life.model.tick(now);
+    }
+
+    fn late(&mut self, longest: u64) -> Instant {
+        let late = if self.chance(self.trouble) { self.rng.random_range(0..longest) } else { 1 };
+        Instant::now() + Duration::from_millis(late)
+    }
+
+    fn list(&mut self, now: Instant) {
+        if self.life.listing || now < self.life.next_list {
+            return;
+        }
+        self.life.listing = true;
+        let due = self.late(1_000);
+        let message = if self.chance(self.trouble) {
+            Message::Lost
+        } else {
+            Message::Listed(self.real.values().map(|real| listed(&real.container)).collect())
+        };
+        self.life.under_way.push((due, message));
+    }
+
+    fn inspect(&mut self, now: Instant) {
+        for id in self.life.model.due_inspections(4, now) {
+            let real = self.real.get(&id).map(|real| real.container.clone());
+            let found = if self.chance(self.trouble) { Err(()) } else { Ok(real) };
+            let due = self.late(1_500);
+            self.life.under_way.push((due, Message::Inspected(id, Box::new(found))));
+        }
+    }
+
+    /// Checks at their pace, whose findings come a little later.
+    fn check(&mut self, now: Instant) {
+        let wanted = self.life.model.probes();
+        self.life.probes.retain(|whose, (probe, _)| wanted.get(whose) == Some(probe));
+        for (whose, probe) in wanted {
+            let (probe, next) = self.life.probes.entry(whose.clone()).or_insert((probe, now));
+            if *next > now {
+                continue;
+            }
+            *next = now + probe.check.interval;
+            let target = format!("{}:{}", probe.target.host, probe.target.port);
+            let there = self.real.get(&whose.0).is_some_and(|real| real.answers_at(&target));
+            let result = if there { Ok(()) } else { Err("no answer".to_owned()) };
+            let due = now + Duration::from_millis(self.rng.random_range(1..40));
+            self.life.under_way.push((due, Message::Checked(whose, probe.clone(), result)));
+        }
+    }
+
+    fn publish(&mut self) {
+        if !self.life.model.take_touched() {
+            return;
+        }
+        let wanted = self.life.model.wanted();
+        self.life.wanted.send_if_modified(|old| {
+            let changed = *old != wanted;
+            *old = wanted;
+            changed
+        });
+    }
+}

@@ -1,0 +1,225 @@
+//! What a watcher of the registrar's prefix sees at any time: no state lacks a container that was well all the while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::naive::{Bug, Naive};
+use super::oracle::Rules;
+use crate::support::dice::Dice;
+use crate::support::fake_engine::{Container, FakeEngine};
+use crate::support::states::{Must, States, holds, lacking};
+use crate::support::{Dir, Retune, SOON, Store, eventually};
+
+const PREFIX: &str = "/seen";
+/// So many containers run all the while and only change their names and addresses.
+const MOVERS: usize = 4;
+/// So many things happen.
+const STEPS: usize = 25;
+
+struct Scene {
+    engine: FakeEngine,
+    store: Store,
+    states: States,
+    dice: Dice,
+    movers: Vec<String>,
+    musts: Vec<Must>,
+    made: usize,
+    /// Whether containers are found at their own addresses.
+    internal: bool,
+}
+
+impl Scene {
+    fn new(seed: u64, internal: bool) -> Self {
+        let store = Store::start();
+        let states = States::watch(&store.address(), PREFIX);
+        let engine = FakeEngine::start_as(crate::support::fake_engine::Dialect::Docker, seed);
+        let dice = Dice::seeded(seed);
+        let (movers, musts) = (Vec::new(), Vec::new());
+        Self { engine, store, states, dice, movers, musts, made: 0, internal }
+    }
+
+    fn address(&self, id: &str) -> String {
+        let container = self.engine.container(id).unwrap();
+        if self.internal {
+            format!("{}:80", container.ip)
+        } else {
+            format!("198.51.100.7:{}", container.bindings["80/tcp"])
+        }
+    }
+
+    fn run(&mut self, name: &str) -> String {
+        let container = Container::new(name).env("SERVICE_NAME", "web").publish("80/tcp", None);
+        let id = self.engine.run(container);
+        let address = self.address(&id);
+        self.musts.push(Must { who: id.clone(), addresses: vec![address], until: None });
+        id
+    }
+
+    fn is_there(&self, id: &str) {
+        let address = self.address(id);
+        eventually(&format!("{address} is registered"), SOON, || {
+            holds(&self.store.address(), PREFIX, &address)
+        });
+    }
+
+    /// From now on it need not be there.
+    fn may_go(&mut self, id: &str) {
+        let index = self.states.index();
+        let must = self.musts.iter_mut().rev().find(|must| must.who == id).unwrap();
+        must.until = Some(index);
+    }
+
+    fn begin(&mut self) {
+        for at in 0..MOVERS {
+            let id = self.run(&format!("mover-{at}"));
+            self.movers.push(id);
+        }
+        for id in self.movers.clone() {
+            self.is_there(&id);
+        }
+    }
+
+    fn fresh(&mut self) -> String {
+        self.made += 1;
+        format!("name-{}", self.made)
+    }
+
+    /// One thing happens; `only_names`: to names alone.
+    fn step(&mut self, only_names: bool) {
+        let one = self.movers[self.dice.index(MOVERS)].clone();
+        match self.dice.below(if only_names { 2 } else { 5 }) {
+            0 => {
+                let (name, before) = (self.fresh(), self.engine.container(&one).unwrap().name);
+                self.engine.rename(&one, &name);
+                // And back, while what follows is on its way.
+                if self.dice.one_in(2) {
+                    sleep(Duration::from_millis(self.dice.below(30)));
+                    self.engine.rename(&one, &before);
+                }
+            }
+            1 => self.swap(&one),
+            2 if self.internal => {
+                self.engine.readdress(&one);
+                let address = self.address(&one);
+                self.musts.iter_mut().find(|must| must.who == one).unwrap().addresses.push(address);
+            }
+            2 | 3 => self.replace(),
+            _ => self.restart(),
+        }
+        sleep(Duration::from_millis(self.dice.below(60)));
+    }
+
+    fn swap(&mut self, one: &str) {
+        let other = self.movers.iter().find(|id| *id != one).unwrap().clone();
+        let name = |id: &str| self.engine.container(id).unwrap().name;
+        let (first, second, between) = (name(one), name(&other), self.fresh());
+        self.engine.rename(one, &between);
+        if self.dice.one_in(2) {
+            sleep(Duration::from_millis(self.dice.below(20)));
+        }
+        self.engine.rename(&other, &first);
+        self.engine.rename(one, &second);
+    }
+
+    /// The new one runs and is found before the old one is stopped; the new one has other labels.
+    fn replace(&mut self) {
+        let (old, new) = (self.fresh(), self.fresh());
+        let old = self.run(&old);
+        self.is_there(&old);
+        let new = self.run(&new);
+        self.is_there(&new);
+        self.may_go(&old);
+        self.engine.stop(&old, Duration::ZERO);
+        self.engine.remove(&old);
+        self.may_go(&new);
+        self.engine.remove(&new);
+    }
+
+    fn restart(&mut self) {
+        let name = self.fresh();
+        let id = self.run(&name);
+        self.is_there(&id);
+        self.may_go(&id);
+        self.engine.restart_container(&id, Duration::ZERO);
+        eventually("it runs again", SOON, || {
+            self.engine.container(&id).is_some_and(|one| one.up() && one.life == 2)
+        });
+        self.musts.push(Must { who: id.clone(), addresses: vec![self.address(&id)], until: None });
+        self.is_there(&id);
+        self.may_go(&id);
+        self.engine.remove(&id);
+    }
+
+    /// What was wrong, if anything was; and how many states there were.
+    fn judged(self) -> (Option<String>, usize) {
+        for id in &self.movers {
+            self.is_there(id);
+        }
+        let states = self.states.end();
+        (lacking(&states, &self.musts), states.len())
+    }
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn no_state_that_a_watcher_sees_lacks_a_container_that_is_well_all_the_while() {
+    let first = number("RETUNE_TEST_SEED", 1);
+    for seed in first..first + number("RETUNE_TEST_SEEDS", 2) {
+        let dir = Dir::new();
+        let mut scene = Scene::new(seed, seed % 2 == 1);
+        let (engine, store) = (scene.engine.url(), scene.store.url());
+        let words =
+            ["register", "--engine", &engine, "--etcd", &store, "--prefix", PREFIX, "--node-name", "n1"];
+        // Lists are so rare that only events are heard.
+        let more = ["--relist", "1h", "--listen", "none"];
+        let place = if scene.internal { &["--internal"][..] } else { &["--ip", "198.51.100.7"] };
+        let daemon = Retune::new(&dir, &words).args(&more).args(place).spawn();
+        scene.begin();
+        for _ in 0..STEPS {
+            scene.step(false);
+        }
+        let (wrong, states) = scene.judged();
+        assert!(wrong.is_none(), "seed {seed}: {}\n{}", wrong.unwrap_or_default(), daemon.log());
+        assert!(states > STEPS, "seed {seed}: only {states} states");
+        daemon.terminate();
+    }
+}
+
+/// The same watch, over the simplest registrar that deletes before it writes.
+#[test]
+fn a_registrar_that_breaks_before_it_makes_is_found_out() {
+    for (bug, found_out) in [(Bug::BreaksFirst, true), (Bug::None, false)] {
+        let mut scene = Scene::new(7, false);
+        let over = Arc::new(AtomicBool::new(false));
+        let rules = Rules {
+            prefix: PREFIX.to_owned(),
+            node: "n1".to_owned(),
+            ip: "198.51.100.7".to_owned(),
+            suffix: false,
+        };
+        let naive =
+            Naive { socket: scene.engine.socket().to_owned(), store: scene.store.address(), rules, bug };
+        let ended = Arc::clone(&over);
+        let thread = std::thread::spawn(move || naive.run(|| ended.load(Ordering::Relaxed)));
+        scene.begin();
+        for _ in 0..10 {
+            let one = scene.movers[scene.dice.index(MOVERS)].clone();
+            let name = scene.fresh();
+            scene.engine.rename(&one, &name);
+            let key = format!("{PREFIX}/web/n1:{name}:80");
+            eventually("the new name is there", SOON, || {
+                super::view::below_now(&scene.store.address(), PREFIX)
+                    .is_ok_and(|seen| seen.keys.contains_key(&key))
+            });
+        }
+        let (wrong, _) = scene.judged();
+        over.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
+        assert_eq!(wrong.is_some(), found_out, "{bug:?}: {wrong:?}");
+    }
+}

@@ -1,0 +1,107 @@
+//! Every state of a prefix that a watcher sees, and who must be in each of them.
+
+use std::collections::BTreeMap;
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+use super::http::{encode, request};
+
+/// A key whose coming ends the watch.
+const END: &str = "the-end-of-the-watch";
+
+/// The index of the last change in a state, and its keys with their values.
+pub type State = (u64, BTreeMap<String, String>);
+
+/// Follows a prefix from the store's first event on.
+pub struct States {
+    address: String,
+    prefix: String,
+    thread: JoinHandle<Vec<State>>,
+}
+
+/// Somebody who is well for a while.
+#[derive(Clone, Debug)]
+pub struct Must {
+    pub who: String,
+    /// Where it is found: one of them.
+    pub addresses: Vec<String>,
+    /// The index after which it need not be there; `None`: to the end.
+    pub until: Option<u64>,
+}
+
+impl States {
+    /// Begins to watch a prefix in which nothing has ever been.
+    pub fn watch(address: &str, prefix: &str) -> Self {
+        let (at, below) = (address.to_owned(), prefix.to_owned());
+        let thread = std::thread::spawn(move || follow(&at, &below));
+        Self { address: address.to_owned(), prefix: prefix.to_owned(), thread }
+    }
+
+    /// The store's index now.
+    pub fn index(&self) -> u64 {
+        let body = Some(("application/x-www-form-urlencoded", "value=x"));
+        let answer = request(&self.address, "PUT", "/v2/keys/_index", body).unwrap();
+        let said: Value = serde_json::from_str(&answer.body).unwrap();
+        said["node"]["modifiedIndex"].as_u64().unwrap()
+    }
+
+    /// Ends it: every state there was.
+    pub fn end(self) -> Vec<State> {
+        let path = format!("/v2/keys{}/{END}", encode(&self.prefix, true));
+        request(&self.address, "PUT", &path, Some(("application/x-www-form-urlencoded", "value=x"))).unwrap();
+        self.thread.join().unwrap()
+    }
+}
+
+fn follow(address: &str, prefix: &str) -> Vec<State> {
+    let (mut next, mut states, mut state) = (1, Vec::new(), BTreeMap::new());
+    loop {
+        let path = format!("/v2/keys{}?wait=true&recursive=true&waitIndex={next}", encode(prefix, true));
+        // Silence ends a request, and it is made again.
+        let Ok(answer) = request(address, "GET", &path, None) else { continue };
+        let said: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        assert_eq!(answer.status, 200, "the watch lost its place: {said}");
+        let (key, node) = (said["node"]["key"].as_str().unwrap().to_owned(), &said["node"]);
+        let index = node["modifiedIndex"].as_u64().unwrap();
+        next = index + 1;
+        if key.ends_with(END) {
+            return states;
+        }
+        match node["value"].as_str() {
+            Some(value) => {
+                state.insert(key, value.to_owned());
+            }
+            // A directory that came, or something that went.
+            None if !["set", "create", "update"].contains(&said["action"].as_str().unwrap()) => {
+                let below = format!("{key}/");
+                state.retain(|one, _| *one != key && !one.starts_with(&below));
+            }
+            None => {}
+        }
+        states.push((index, state.clone()));
+    }
+}
+
+/// The first state, from the one on in which it first was, that lacks somebody who must be there.
+pub fn lacking(states: &[State], musts: &[Must]) -> Option<String> {
+    for must in musts {
+        let there = |(_, state): &State| state.values().any(|value| must.addresses.contains(value));
+        let Some(first) = states.iter().position(there) else {
+            return Some(format!("{must:?} never was there"));
+        };
+        let upto =
+            states[first..].iter().take_while(|(index, _)| must.until.is_none_or(|until| *index <= until));
+        if let Some((index, state)) = upto.into_iter().find(|state| !there(state)) {
+            return Some(format!("at index {index} {must:?} is missing: {state:?}"));
+        }
+    }
+    None
+}
+
+/// Whether a key holds this anywhere in the last state that was seen; for waiting there is the store itself.
+pub fn holds(address: &str, prefix: &str, value: &str) -> bool {
+    let path = format!("/v2/keys{}?recursive=true", encode(prefix, true));
+    let value = format!("\"value\":{}", Value::from(value));
+    request(address, "GET", &path, None).is_ok_and(|answer| answer.body.contains(&value))
+}
