@@ -3,7 +3,9 @@
 mod chaos;
 mod clients;
 mod control;
+mod discovery;
 mod disks;
+mod etcd_line;
 mod group;
 mod handshakes;
 mod history;

@@ -40,6 +40,6 @@ mod watch;
 mod tests;
 
 pub use error::ApiError;
-pub use proxy::{Held, Proxy, ProxyHandle, ProxySettings, Way, held};
+pub use proxy::{Held, Proxy, ProxyHandle, ProxySettings, Way, held, knows_peers};
 pub use server::{DRAIN, Server};
 pub use settings::{Info, LogLevel, MAX_REQUEST_BYTES, Settings};

@@ -56,6 +56,9 @@ fn run(program: &str, invocation: Invocation) -> Exit {
     for warning in &invocation.warnings {
         tracing::warn!("{warning}");
     }
+    for notice in &invocation.notices {
+        tracing::info!("{notice}");
+    }
     if let Task::Store(member) = invocation.task {
         return store::store(*member, invocation.dialect);
     }

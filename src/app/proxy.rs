@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::exit::Exit;
 use super::notify::Notifier;
 use super::store::{failed_to_start, stop_signal, tell};
-use crate::api::{Proxy, ProxyHandle};
+use crate::api::{Proxy, ProxyHandle, knows_peers};
 use crate::reloader::Phase;
 use crate::settings::{self, Dialect};
 use crate::stop::{Ended, Loops, Signal, Signals, Stop};
@@ -28,7 +28,7 @@ pub(super) fn proxy(proxy: &settings::Proxy, dialect: Dialect) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return failed_to_start(&error.into(), dialect),
     };
-    let exit = match runtime.block_on(serve(&proxy.proxy, dialect)) {
+    let exit = match runtime.block_on(serve(proxy, dialect)) {
         Ok(None) => Exit::Done,
         Ok(Some(ended)) => {
             tracing::error!("{ended}");
@@ -41,10 +41,17 @@ pub(super) fn proxy(proxy: &settings::Proxy, dialect: Dialect) -> Exit {
 }
 
 /// Starts everything and waits for its end: `None` when that was asked for.
-async fn serve(settings: &crate::api::ProxySettings, dialect: Dialect) -> anyhow::Result<Option<Ended>> {
+async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Option<Ended>> {
     let mut signals = Signals::listen()?;
     tracing::info!("proxy: this proxy supports v2 API only!");
-    let proxy = Proxy::open(settings).context("cannot start as a proxy")?;
+    let mut settings = proxy.proxy.clone();
+    if let Some(discovery) = proxy.discovery.as_ref().filter(|_| !knows_peers(&settings.data_dir)) {
+        settings.peer_urls = tokio::select! {
+            found = discovery.peer_urls() => found?,
+            () = stop_signal(&mut signals) => return Ok(None),
+        };
+    }
+    let proxy = Proxy::open(&settings).context("cannot start as a proxy")?;
     let (bound, handle) = (proxy.client_urls(), proxy.handle());
     tell(&bound, dialect);
     let stop = Stop::new();

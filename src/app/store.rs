@@ -73,7 +73,7 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
         *url = with_port(url, &bound);
     }
     let opened = tokio::select! {
-        node = open(member.consensus.clone()) => node?,
+        node = found(&mut member) => node?,
         // Nothing was promised to anyone yet, and a folder is fit for being left at any moment.
         () = stop_signal(&mut signals) => return Ok(None),
     };
@@ -118,6 +118,20 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
         return Ok(None);
     }
     Ok(ended)
+}
+
+/// Opens the data folder, after the members of a new one were looked up.
+async fn found(member: &mut Member) -> anyhow::Result<Option<Node>> {
+    let settings = &mut member.consensus;
+    if let Some(discovery) = member.discovery.as_ref().filter(|_| consensus::is_new(&settings.data_dir)) {
+        settings.initial_cluster = discovery.members(&settings.name, &settings.peer_urls).await?;
+        for (name, url) in &settings.initial_cluster {
+            tracing::info!("got bootstrap from DNS for etcd-server at {name}={url}");
+        }
+        let own = settings.initial_cluster.iter().filter(|(name, _)| *name == settings.name);
+        settings.peer_urls = own.map(|(_, url)| url.clone()).collect();
+    }
+    open(settings.clone()).await
 }
 
 /// Opens the data folder. For an empty one the other members are asked first: whether there is a cluster to join, or one

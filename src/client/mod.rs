@@ -1,6 +1,7 @@
 //! Speaking HTTP to a store.
 //!
-//! Owns: the nodes and which of them is asked ([`endpoints`]), DNS SRV ([`srv`]), TLS ([`tls`]), requests with
+//! Owns: the nodes and which of them is asked ([`endpoints`]), DNS SRV ([`srv`]) and
+//! the members that it names ([`discovery`]), TLS ([`tls`]), requests with
 //! failover and bounded answers ([`http`]), streamed answers ([`lines`]), and two APIs on top: etcd's v2 keys ([`v2`])
 //! and etcd's v3 JSON gateway ([`v3`]). Beside them [`cluster`]: the v2 keys and members APIs in full, with the
 //! failover and the words of etcd's own command line client.
@@ -9,6 +10,7 @@
 //! Leaves out: what to do about an error, how to wait before the next try, and what keys mean (`source`).
 
 pub mod cluster;
+mod discovery;
 mod download;
 mod endpoints;
 mod error;
@@ -24,6 +26,7 @@ pub mod v2;
 pub mod v3;
 mod v3_wire;
 
+pub use discovery::{Discovery, DiscoveryError};
 pub use download::Downloaded;
 pub use error::ClientError;
 pub use http::{Client, Config, Credentials};

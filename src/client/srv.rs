@@ -14,15 +14,36 @@ pub(crate) struct Target {
     pub(crate) port: u16,
 }
 
-/// Looks the record up with the system's name servers. An error is the reason as text.
-pub(crate) async fn look_up(record: &str, limit: Duration) -> Result<Vec<Target>, String> {
+impl Target {
+    /// As a URL.
+    pub(crate) fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+/// Why no host is known, each with the reason as text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotFound {
+    /// The name servers say that there is no such record, or none that names a host.
+    #[error("{0}")]
+    Missing(String),
+    /// They did not say.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Looks the record up with the system's name servers.
+pub(crate) async fn look_up(record: &str, limit: Duration) -> Result<Vec<Target>, NotFound> {
     let resolver = Resolver::builder_tokio()
         .and_then(|builder| builder.build())
-        .map_err(|error| format!("the system's DNS settings cannot be used: {error}"))?;
+        .map_err(|error| NotFound::Failed(format!("the system's DNS settings cannot be used: {error}")))?;
     let found = tokio::time::timeout(limit, resolver.srv_lookup(record))
         .await
-        .map_err(|_| format!("no DNS answer within {limit:?}"))?
-        .map_err(|error| error.to_string())?;
+        .map_err(|_| NotFound::Failed(format!("no DNS answer within {limit:?}")))?
+        .map_err(|error| {
+            let kind = if error.is_no_records_found() { NotFound::Missing } else { NotFound::Failed };
+            kind(error.to_string())
+        })?;
     let targets = found.answers().iter().filter_map(|answer| match &answer.data {
         RData::SRV(srv) => Some(Target {
             priority: srv.priority,
@@ -33,7 +54,7 @@ pub(crate) async fn look_up(record: &str, limit: Duration) -> Result<Vec<Target>
         _ => None,
     });
     let ordered = order(targets.collect());
-    if ordered.is_empty() { Err("it names no host".into()) } else { Ok(ordered) }
+    if ordered.is_empty() { Err(NotFound::Missing("it names no host".into())) } else { Ok(ordered) }
 }
 
 /// Lowest priority first, within one priority the heaviest first. A single `.` as the target means the service is

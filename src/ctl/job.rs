@@ -18,13 +18,16 @@ pub struct Invocation {
     pub access: Access,
     /// `simple`, `extended` or `json`; any other word is refused when there is something to print.
     pub output: String,
+    /// What is said of the settings before anything else, on stderr.
+    pub notes: Vec<String>,
 }
 
 impl Invocation {
     /// A call that only prints.
     #[must_use]
     pub fn say(said: Said) -> Self {
-        Self { job: Job::Say(said), words: Vec::new(), access: Access::default(), output: String::new() }
+        let (words, notes) = (Vec::new(), Vec::new());
+        Self { job: Job::Say(said), words, access: Access::default(), output: String::new(), notes }
     }
 }
 

@@ -46,6 +46,11 @@ use session::Session;
 /// Runs one call to its end: what there is to say is printed, the exit code comes back. Needs a tokio runtime with
 /// IO and time around it.
 pub async fn run(invocation: Invocation) -> u8 {
+    // Nobody reads them while a shell completes a word.
+    let quiet = matches!(invocation.job, Job::CompleteKeys);
+    for note in invocation.notes.iter().filter(|_| !quiet) {
+        print::error(&format!("{note}\n"));
+    }
     match dispatch(&invocation).await {
         Ok(()) => 0,
         Err(end) => {

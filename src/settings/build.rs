@@ -39,22 +39,22 @@ pub(super) struct Call {
 
 impl Call {
     /// The whole, with everything that was wrong on the way.
-    pub(super) fn built(
+    pub(super) fn built(self, read: &mut Reader<'_>, task: Task, source: source::Settings) -> Built {
+        self.typed_as(Dialect::Retune, read, task, source)
+    }
+
+    /// The same of somebody else's command line.
+    pub(super) fn typed_as(
         self,
+        dialect: Dialect,
         read: &mut Reader<'_>,
-        layers: &Layers,
         task: Task,
         source: source::Settings,
     ) -> Built {
-        let mut problems = layers.problems.clone();
-        problems.append(&mut read.problems);
-        let mut warnings = layers.warnings.clone();
-        warnings.append(&mut read.warnings);
         let reloader = reloader::Settings::default();
         let (log, output) = (self.log, self.output);
-        let invocation =
-            Invocation { task, dialect: Dialect::Retune, log, source, reloader, output, warnings };
-        Built { invocation, problems }
+        let (warnings, notices) = (Vec::new(), Vec::new());
+        read.finish(Invocation { task, dialect, log, source, reloader, output, warnings, notices })
     }
 }
 
@@ -68,21 +68,15 @@ pub(super) fn invocation(
     let mut reader = Reader::new(layers);
     let read = &mut reader;
     let log = log(read);
-    if command & (MEMBER | ETCD) != 0 {
-        return member::invocation(read, command, log, layers);
-    }
-    if command == BACKUP {
-        return member::backup(read, log, layers);
-    }
-    if command == RESTORE {
-        return member::restore(read, log, layers);
-    }
     let call = Call { log, output: Output::Text };
     match command {
-        REGISTER => return register::register(host, read, call, layers, env),
-        REGISTER_STATUS => return register::status(host, read, call, layers, env),
-        REGISTER_STOP => return register::stop(host, read, call, layers, env),
-        PLACE => return place::place(read, call, layers),
+        MEMBER | ETCD => return member::invocation(host, read, command, call),
+        BACKUP => return member::backup(read, call),
+        RESTORE => return member::restore(host, read, call),
+        REGISTER => return register::register(host, read, call, env),
+        REGISTER_STATUS => return register::status(host, read, call, env),
+        REGISTER_STOP => return register::stop(host, read, call, env),
+        PLACE => return place::place(read, call),
         RENDER | WATCH | DIFF | CHECK | CONFD => {}
         other => unreachable!("no settings are read for command {other}"),
     }
@@ -96,11 +90,8 @@ pub(super) fn invocation(
         if command == CHECK { source::Settings::default() } else { store::settings(read, command, env) };
     let reloader = reloader(host, read, command, &task, env);
     let dialect = if command == CONFD { Dialect::Confd } else { Dialect::Retune };
-    let mut problems = layers.problems.clone();
-    problems.append(&mut reader.problems);
-    let mut warnings = layers.warnings.clone();
-    warnings.append(&mut reader.warnings);
-    Built { invocation: Invocation { task, dialect, log, source, reloader, output, warnings }, problems }
+    let (warnings, notices) = (Vec::new(), Vec::new());
+    read.finish(Invocation { task, dialect, log, source, reloader, output, warnings, notices })
 }
 
 fn log(read: &mut Reader<'_>) -> Log {

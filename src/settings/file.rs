@@ -70,7 +70,8 @@ pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
     contents
 }
 
-fn read(path: &Path) -> io::Result<String> {
+/// The text of a settings file, which has a bound.
+pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LARGEST {

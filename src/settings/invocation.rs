@@ -166,6 +166,8 @@ pub struct Invocation {
     pub output: Output,
     /// Settings that had no effect, each a sentence; to be logged once logging is up.
     pub warnings: Vec<String>,
+    /// What was decided for the user, each a sentence; to be logged as information.
+    pub notices: Vec<String>,
 }
 
 /// What a command line asks for.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::options::{self, CONFD, Commands, ETCD, Fate, Kind, MEMBER, Row};
 use super::problem::Problem;
 use super::words::Typed;
-use super::{Host, file, units};
+use super::{Host, etcd_file, file, inherited, units};
 
 /// Where a value came from, the strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,10 @@ pub(super) struct Layers {
     given: Vec<Given>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
+    /// Whether all comes from a file in which etcd finds every mistake with one status.
+    pub(super) filed: bool,
+    /// Said for information.
+    pub(super) notices: Vec<String>,
 }
 
 impl Layers {
@@ -41,8 +45,18 @@ impl Layers {
         self.given.iter().find(|given| given.row.name == name)
     }
 
+    /// The options that have a value, and where each came from.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.given.iter().map(|given| (given.row.name, given.place.as_str()))
+    }
+
+    /// Where the option has another value than this one already.
+    pub(super) fn outvoting(&self, row: &Row, words: &Result<Vec<OsString>, String>) -> Option<String> {
+        self.get(row.name).filter(|given| given.words != *words).map(|given| given.place.clone())
+    }
+
     /// Adds a value unless a stronger layer has spoken.
-    fn offer(&mut self, given: Given) {
+    pub(super) fn offer(&mut self, given: Given) {
         if self.get(given.row.name).is_none() {
             self.given.push(given);
         }
@@ -71,8 +85,11 @@ pub(super) fn gather(
         take_variable(&mut layers, command, row, env);
     }
     if command == ETCD {
-        warn_of_strangers(&mut layers, host);
-    } else {
+        layers = etcd_file::instead(layers);
+    }
+    inherited::take(&mut layers, command, env);
+    inherited::unread(&mut layers, host, command);
+    if command != ETCD {
         take_file(&mut layers, host, command);
     }
     refuse_foreign(&mut layers, command);
@@ -103,18 +120,12 @@ fn take_variable(
     if let Some((place, value)) = set.into_iter().next() {
         // One variable is all there is, so a comma separates in lists of every kind.
         let words = Ok(split(row.kind, value.into(), row.kind.many()));
+        // etcd itself does not start with such a pair.
+        if let Some(other) = layers.outvoting(row, &words).filter(|_| command == ETCD) {
+            layers.warnings.push(format!("{place} is not used: {other} says otherwise"));
+        }
         layers.offer(Given { row, rank: Rank::Environment, place, words });
     }
-}
-
-/// A mistyped variable has no effect, and nothing else would tell.
-fn warn_of_strangers(layers: &mut Layers, host: &Host) {
-    let ours = |name: &str| {
-        let rows = options::rows().filter(|row| row.commands & ETCD != 0);
-        rows.flat_map(Row::names).any(|own| options::variable("ETCD", own) == name)
-    };
-    let strangers = host.variables.iter().filter(|name| name.starts_with("ETCD_") && !ours(name));
-    layers.warnings.extend(strangers.map(|name| format!("unrecognized environment variable {name}")));
 }
 
 fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
@@ -145,7 +156,7 @@ fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
     }
 }
 
-fn split(kind: Kind, value: OsString, commas: bool) -> Vec<OsString> {
+pub(super) fn split(kind: Kind, value: OsString, commas: bool) -> Vec<OsString> {
     let list = match value.to_str() {
         Some(text) if commas => text.split(',').map(|part| OsString::from(part.trim())).collect(),
         // `-watch=` is no answer; kept, so that it is reported.
@@ -181,7 +192,7 @@ fn refuse_foreign(layers: &mut Layers, command: Commands) {
             Fate::Idle(reason) if asked => {
                 layers.warnings.push(format!("{} has no effect: {reason}", given.place));
             }
-            _ => {}
+            Fate::Used | Fate::Ignored(_) | Fate::Refused(_) | Fate::Idle(_) => {}
         }
     }
 }

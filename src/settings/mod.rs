@@ -23,7 +23,9 @@
 
 mod build;
 mod ctl;
+mod etcd_file;
 mod file;
+mod inherited;
 mod invocation;
 mod layers;
 mod member;
@@ -42,6 +44,7 @@ mod words;
 mod tests;
 
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 pub use invocation::{
@@ -63,7 +66,13 @@ pub use register::{Listen, Register, RegisterStatus, RegisterStop};
 pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Parsed, Problems> {
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     let root = nix::unistd::Uid::effective().is_root();
-    let host = Host { etc: PathBuf::from("/etc"), root, variables, there: Box::new(Path::exists) };
+    let host = Host {
+        etc: PathBuf::from("/etc"),
+        root,
+        variables,
+        there: Box::new(Path::exists),
+        address: Box::new(address),
+    };
     parse_on(&host, args, env)
 }
 
@@ -75,6 +84,16 @@ struct Host {
     variables: Vec<String>,
     /// Whether a file is there, where a default depends on it.
     there: Box<dyn Fn(&Path) -> bool>,
+    /// The address that packets to the rest of the world leave from.
+    address: Box<dyn Fn() -> Option<IpAddr>>,
+}
+
+/// Asks the system's routes; nothing is sent.
+fn address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // An address of the documentation's, so never one of this host's own networks.
+    socket.connect((Ipv4Addr::new(203, 0, 113, 1), 9)).ok()?;
+    socket.local_addr().ok().map(|at| at.ip()).filter(|ip| !ip.is_unspecified())
 }
 
 fn parse_on(
@@ -82,7 +101,7 @@ fn parse_on(
     args: Vec<OsString>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Parsed, Problems> {
-    if let Some(invocation) = ctl::called(&args, env) {
+    if let Some(invocation) = ctl::called(&args, &host.variables, env) {
         return Ok(Parsed::Ctl(Box::new(invocation)));
     }
     if let Some(parsed) = register::called(host, &args, env) {

@@ -15,7 +15,8 @@ use super::words::{Page, command_names, no_command};
 
 const ABOUT: &str = "Keeps configuration files in step with a key/value store";
 const LAYERS: &str = "Settings come from flags, then the environment (RETUNE_NODE for --node), then the settings file \
-                      (node = \"…\"), then the defaults.\nFlags may be written with one dash, as in -log-level=debug.\n\
+                      (node = \"…\"), then the defaults.\nIn the environment, ETCD_ variables count after RETUNE_ ones for the store, and CONFD_ \
+                      ones for render, watch, diff and check.\nFlags may be written with one dash, as in -log-level=debug.\n\
                       Exit status: 0 done, 1 something is not as wished, 2 could not run.";
 const LAYERS_CONFD: &str = "Settings come from flags, then the environment (CONFD_NODE for -node), then confd.toml, then \
                             the defaults.\nFlags may be written with one dash or two, as in -log-level=debug; a switch is \
@@ -109,6 +110,7 @@ fn arg(row: &'static Row, bit: Commands) -> Arg {
         ("confdir", CONFD) => "/etc/confd",
         ("confdir", _) => "/etc/retune, or /etc/confd when only that exists",
         ("config-file", CONFD) => "/etc/confd/confd.toml",
+        ("config-file", ETCD) => "",
         ("config-file", _) => "/etc/retune/retune.toml",
         ("data-dir", _) => "NAME.etcd in the working folder",
         ("initial-cluster", _) => "NAME with --initial-advertise-peer-urls",

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::build::Built;
+use super::invocation::Invocation;
 use super::layers::{Layers, Rank};
 use super::options::{CONFD, Commands};
 use super::problem::Problem;
@@ -14,11 +16,26 @@ pub(super) struct Reader<'l> {
     layers: &'l Layers,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
+    /// Said for information.
+    pub(super) notices: Vec<String>,
 }
 
 impl<'l> Reader<'l> {
     pub(super) fn new(layers: &'l Layers) -> Self {
-        Self { layers, problems: Vec::new(), warnings: Vec::new() }
+        Self { layers, problems: Vec::new(), warnings: Vec::new(), notices: Vec::new() }
+    }
+
+    /// The whole call, with everything that was found on the way.
+    pub(super) fn finish(&mut self, mut invocation: Invocation) -> Built {
+        let filed = self.layers.filed;
+        self.problems.iter_mut().for_each(|problem| problem.of_sense |= filed);
+        let mut problems = self.layers.problems.clone();
+        problems.append(&mut self.problems);
+        invocation.warnings.clone_from(&self.layers.warnings);
+        invocation.warnings.append(&mut self.warnings);
+        invocation.notices.clone_from(&self.layers.notices);
+        invocation.notices.append(&mut self.notices);
+        Built { invocation, problems }
     }
 
     fn words(&mut self, name: &str) -> &'l [OsString] {

@@ -44,7 +44,7 @@ pub(super) fn settings(
     }
     let given = nodes(read);
     let nodes = match (stored, given.is_empty(), &srv_record) {
-        (true, true, None) => default_nodes(backend, command, env),
+        (true, true, None) => default_nodes(read, backend, command, env),
         _ => given,
     };
     Settings {
@@ -103,12 +103,18 @@ fn nodes(read: &mut Reader<'_>) -> Vec<String> {
 
 /// Where a store is looked for when nobody said. confd's etcd has its historic port, and only that one heeds
 /// `ETCDCTL_PEERS`.
-fn default_nodes(backend: Backend, command: Commands, env: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+fn default_nodes(
+    read: &mut Reader<'_>,
+    backend: Backend,
+    command: Commands,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Vec<String> {
     if command != CONFD || backend == Backend::Etcd {
         let peers = env("ETCDCTL_PEERS").unwrap_or_default();
         let peers: Vec<String> =
             peers.split(',').map(str::trim).filter(|peer| !peer.is_empty()).map(str::to_owned).collect();
         if !peers.is_empty() {
+            read.notices.push("the nodes are those of ETCDCTL_PEERS; --node names others".to_owned());
             return peers;
         }
     }

@@ -23,7 +23,7 @@ basicConstraints = critical, CA:TRUE
 keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 [server]
-subjectAltName = IP:127.0.0.1, DNS:localhost
+subjectAltName = IP:127.0.0.1, DNS:localhost, DNS:n0.test, DNS:n1.test, DNS:n2.test
 extendedKeyUsage = serverAuth, clientAuth
 [client]
 extendedKeyUsage = clientAuth

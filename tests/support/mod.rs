@@ -30,6 +30,7 @@ pub mod trace;
 pub mod trace_disk;
 pub mod trace_reader;
 pub mod wait;
+pub mod zone;
 
 pub use authority::Authority;
 pub use backend::Backend;
@@ -42,3 +43,4 @@ pub use mount::Mount;
 pub use retune::{Daemon, Retune};
 pub use store::Store;
 pub use wait::{SOON, eventually, patient, stays};
+pub use zone::{Record, Zone};

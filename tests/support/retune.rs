@@ -96,6 +96,14 @@ impl<'d> Retune<'d> {
         self.args(&["--backend", backend, "--node", url])
     }
 
+    /// Behind other programs' words, such as `ip netns exec NAME`.
+    pub fn under(mut self, words: &[String]) -> Self {
+        let own = std::mem::replace(&mut self.program, PathBuf::from(&words[0]));
+        let before: Vec<String> = words[1..].iter().cloned().chain([own.display().to_string()]).collect();
+        self.args.splice(0..0, before);
+        self
+    }
+
     /// One more environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));

@@ -40,6 +40,12 @@ pub fn held(data_dir: &Path) -> Held {
     }
 }
 
+/// Whether a proxy that ran in `data_dir` left the members' peer URLs.
+#[must_use]
+pub fn knows_peers(data_dir: &Path) -> bool {
+    data_dir.join("proxy/cluster").exists()
+}
+
 /// The file's form.
 #[derive(Debug, Deserialize, Serialize)]
 struct Cluster {

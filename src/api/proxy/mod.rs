@@ -33,7 +33,7 @@ use super::error::ApiError;
 use super::server::{DRAIN, Server};
 use crate::stop::{Loops, Stop};
 
-pub use folder::{Held, held};
+pub use folder::{Held, held, knows_peers};
 pub(super) use passing::Passing;
 pub use settings::{ProxySettings, Way};
 

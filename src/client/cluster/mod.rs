@@ -38,7 +38,7 @@ pub(crate) async fn discover(domain: &str, limit: Duration) -> Result<Vec<String
         let record = format!("_{service}._tcp.{domain}");
         match super::srv::look_up(&record, limit).await {
             Ok(targets) => {
-                found.extend(targets.iter().map(|at| format!("{scheme}://{}:{}", at.host, at.port)));
+                found.extend(targets.iter().map(|at| at.url(scheme)));
             }
             Err(_) => errors.push(format!("lookup {record}{}: no such host", reason::name_server())),
         }

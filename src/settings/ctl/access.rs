@@ -9,6 +9,24 @@ use crate::ctl::{Access, Discovery};
 use super::Program;
 use super::flags::Flags;
 
+/// What is read beside flags, without the prefix.
+pub(in crate::settings) const VARIABLES: &[&str] = &[
+    "CA_FILE",
+    "CERT_FILE",
+    "DISCOVERY_SRV",
+    "ENDPOINT",
+    "ENDPOINTS",
+    "INSECURE_DISCOVERY",
+    "KEY_FILE",
+    "PEERS",
+    "USERNAME",
+    "FROM_USER",
+];
+
+/// Names of the same in etcdctl's later API.
+const LATER: &[(&str, &str)] =
+    &[("CACERT", "CA_FILE"), ("CERT", "CERT_FILE"), ("KEY", "KEY_FILE"), ("USER", "USERNAME")];
+
 const DEFAULT: &str = "http://127.0.0.1:2379,http://127.0.0.1:4001";
 
 pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Access {
@@ -48,4 +66,30 @@ pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option
         sync: !globals.on("no-sync"),
         debug: globals.on("debug"),
     }
+}
+
+/// What a user of our own name should know of the environment: which of etcdctl's variables are outvoted, and which
+/// have no effect. Under etcdctl's name nothing is said that etcdctl does not say.
+pub(super) fn notes(
+    program: Program,
+    variables: &[String],
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let [own, theirs] = program.prefixes else { return Vec::new() };
+    let set = |prefix: &str, name: &str| env(&format!("{prefix}{name}")).filter(|value| !value.is_empty());
+    let outvoted = VARIABLES.iter().filter_map(|name| {
+        let (ours, other) = (set(own, name)?, set(theirs, name)?);
+        (ours != other).then(|| format!("{theirs}{name} is not used: {own}{name} says otherwise"))
+    });
+    let idle = variables.iter().filter_map(|variable| {
+        let name = variable.strip_prefix(theirs)?;
+        // It chooses the API, and there is one here.
+        if name == "API" || VARIABLES.contains(&name) {
+            return None;
+        }
+        let near = LATER.iter().find(|(later, _)| *later == name);
+        let hint = near.map(|(_, name)| format!("; {theirs}{name} is what it is called here"));
+        Some(format!("unrecognized environment variable {variable}{}", hint.unwrap_or_default()))
+    });
+    outvoted.chain(idle).collect()
 }

@@ -24,6 +24,7 @@ use crate::ctl;
 use flags::Flags;
 use table::{COMMANDS, Cmd, GLOBAL, HELP, HIDDEN, Name, Opt};
 
+pub(super) use access::VARIABLES;
 pub(super) use complete::{bash, described, fish, zsh};
 
 const ABOUT: &str = "A simple command line client for etcd, with export, import, diff and edit.";
@@ -41,14 +42,18 @@ const ETCDCTL: Program = Program { name: "etcdctl", prefixes: &["ETCDCTL_"] };
 const OURS: Program = Program { name: "retune ctl", prefixes: &["RETUNE_", "ETCDCTL_"] };
 
 /// The invocation, when these words (the program's name first) are for `ctl` or were typed to `etcdctl`.
-pub(super) fn called(args: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> Option<ctl::Invocation> {
+pub(super) fn called(
+    args: &[OsString],
+    variables: &[String],
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Option<ctl::Invocation> {
     let own_name = args.first().and_then(|name| Path::new(name).file_name());
     let (program, words) = match (own_name, args.get(1)) {
         (Some(name), _) if name == OsStr::new("etcdctl") => (ETCDCTL, &args[1..]),
         (_, Some(first)) if first == "ctl" => (OURS, &args[2..]),
         _ => return None,
     };
-    Some(read(program, words, env))
+    Some(read(program, words, variables, env))
 }
 
 /// The page that `retune help ctl` prints.
@@ -73,7 +78,12 @@ fn no_topic(word: &OsStr) -> ctl::Invocation {
     say(String::new(), format!("No help topic for '{}'\n", word.to_string_lossy()), 3)
 }
 
-fn read(program: Program, words: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> ctl::Invocation {
+fn read(
+    program: Program,
+    words: &[OsString],
+    variables: &[String],
+    env: &dyn Fn(&str) -> Option<String>,
+) -> ctl::Invocation {
     let (globals, wrong) = flags::read(words, &[GLOBAL]);
     let page = || help::whole(program.name, ABOUT, env!("CARGO_PKG_VERSION"));
     if let Some(why) = globals.twice(&[GLOBAL]) {
@@ -91,7 +101,7 @@ fn read(program: Program, words: &[OsString], env: &dyn Fn(&str) -> Option<Strin
     let Some((name, rest)) = globals.words.split_first() else { return show(page()) };
     let Some(command) = find(COMMANDS, name).or_else(|| find(HIDDEN, name)) else { return no_topic(name) };
     let full_name = format!("{} {}", program.name, command.name);
-    let call = Call { program, env, globals: &globals };
+    let call = Call { program, variables, env, globals: &globals };
     if command.sub.is_empty() {
         call.command(&full_name, command, rest)
     } else {
@@ -107,6 +117,8 @@ fn find(commands: &'static [Cmd], word: &OsStr) -> Option<&'static Cmd> {
 /// What all commands of one call share.
 struct Call<'c> {
     program: Program,
+    /// The names in the environment.
+    variables: &'c [String],
     env: &'c dyn Fn(&str) -> Option<String>,
     globals: &'c Flags,
 }
@@ -138,7 +150,8 @@ impl Call<'_> {
             text => text,
         };
         let access = access::of(self.program, self.globals, self.env);
-        ctl::Invocation { job, words: flags.words, access, output }
+        let notes = access::notes(self.program, self.variables, self.env);
+        ctl::Invocation { job, words: flags.words, access, output, notes }
     }
 
     fn group(&self, full_name: &str, command: &'static Cmd, words: &[OsString]) -> ctl::Invocation {

@@ -10,8 +10,9 @@ fn typed(line: &str, env: &[(&str, &str)]) -> Invocation {
     let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
     let env: Vec<(String, String)> =
         env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let names: Vec<String> = env.iter().map(|(name, _)| name.clone()).collect();
     let look = move |name: &str| env.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
-    called(&args, &look).expect("a command line of ctl")
+    called(&args, &names, &look).expect("a command line of ctl")
 }
 
 #[test]
@@ -33,6 +34,27 @@ fn our_own_variables_count_for_our_own_name_only() {
     assert_eq!(typed("retune ctl ls", &env).access.endpoints, ["ours"]);
     assert_eq!(typed("retune ctl ls", &env[1..]).access.endpoints, ["theirs"]);
     assert_eq!(typed("etcdctl ls", &env).access.endpoints, ["theirs"]);
+}
+
+#[test]
+fn variables_of_etcdctls_that_are_outvoted_or_unknown_are_said_under_our_own_name_only() {
+    let env = [
+        ("RETUNE_ENDPOINTS", "ours"),
+        ("ETCDCTL_ENDPOINTS", "theirs"),
+        ("RETUNE_USERNAME", "root:secret"),
+        ("ETCDCTL_USERNAME", "root:secret"),
+        ("ETCDCTL_API", "2"),
+        ("ETCDCTL_CACERT", "/ca"),
+        ("ETCDCTL_CA_FILE", "/ca"),
+    ];
+    assert_eq!(
+        typed("retune ctl ls", &env).notes,
+        [
+            "ETCDCTL_ENDPOINTS is not used: RETUNE_ENDPOINTS says otherwise",
+            "unrecognized environment variable ETCDCTL_CACERT; ETCDCTL_CA_FILE is what it is called here",
+        ]
+    );
+    assert!(typed("etcdctl ls", &env).notes.is_empty());
 }
 
 #[test]

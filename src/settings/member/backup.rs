@@ -3,20 +3,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::build::Built;
-use super::super::invocation::{Backup, Dialect, Invocation, Log, Output, Restore, Task};
-use super::super::layers::{Layers, Rank};
+use super::super::Host;
+use super::super::build::{Built, Call};
+use super::super::invocation::{Backup, Restore, Task};
+use super::super::layers::Rank;
 use super::super::options::{BACKUP, RESTORE};
 use super::super::reader::Reader;
 use super::super::store;
 use super::cluster::{self, Cluster};
 use super::urls::texts;
-use super::{CLUSTER_VERSION, consensus, reloader, source};
+use super::{CLUSTER_VERSION, consensus, source};
 
 const LOCAL: &str = "http://127.0.0.1:2379";
 
 /// `retune store backup`.
-pub(in crate::settings) fn backup(read: &mut Reader<'_>, log: Log, layers: &Layers) -> Built {
+pub(in crate::settings) fn backup(read: &mut Reader<'_>, call: Call) -> Built {
     let file = file(read);
     // The settings file says where a member of this host lies, which is no wish to read it from there.
     let data_dir = if read.rank("data-dir") > Some(Rank::File) { read.path("data-dir") } else { None };
@@ -37,14 +38,14 @@ pub(in crate::settings) fn backup(read: &mut Reader<'_>, log: Log, layers: &Laye
         ..source::Settings::default()
     };
     let task = Task::Backup(Box::new(Backup { file, force: read.on("force"), data_dir }));
-    built(read, log, layers, task, source)
+    call.built(read, task, source)
 }
 
 /// `retune store restore`.
-pub(in crate::settings) fn restore(read: &mut Reader<'_>, log: Log, layers: &Layers) -> Built {
+pub(in crate::settings) fn restore(host: &Host, read: &mut Reader<'_>, call: Call) -> Built {
     let file = file(read);
     let name = read.text("name").unwrap_or_else(|| "default".to_owned());
-    let Cluster { members, peer_urls, .. } = cluster::read(read, RESTORE, &name, false);
+    let Cluster { members, peer_urls, .. } = cluster::read(host, read, RESTORE, &name, false);
     let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
     let member = consensus::Settings {
         name,
@@ -63,7 +64,7 @@ pub(in crate::settings) fn restore(read: &mut Reader<'_>, log: Log, layers: &Lay
         version: CLUSTER_VERSION.to_owned(),
     };
     let task = Task::Restore(Box::new(Restore { file, member }));
-    built(read, log, layers, task, source::Settings::default())
+    call.built(read, task, source::Settings::default())
 }
 
 fn file(read: &mut Reader<'_>) -> PathBuf {
@@ -72,21 +73,4 @@ fn file(read: &mut Reader<'_>) -> PathBuf {
         read.object("backup-file", "which file? write its path as the last word");
         PathBuf::new()
     })
-}
-
-fn built(read: &mut Reader<'_>, log: Log, layers: &Layers, task: Task, source: source::Settings) -> Built {
-    let mut problems = layers.problems.clone();
-    problems.append(&mut read.problems);
-    let mut warnings = layers.warnings.clone();
-    warnings.append(&mut read.warnings);
-    let invocation = Invocation {
-        task,
-        dialect: Dialect::Retune,
-        log,
-        source,
-        reloader: reloader::Settings::default(),
-        output: Output::Text,
-        warnings,
-    };
-    Built { invocation, problems }
 }

@@ -1,58 +1,94 @@
 //! Who belongs to the group at the start, and how this member gets there.
 
-use super::super::options::{Commands, ETCD};
+use super::super::Host;
+use super::super::options::{Commands, ETCD, RESTORE};
 use super::super::reader::Reader;
 use super::urls::{HostUrl, texts};
-use super::{bindable, object};
+use super::{bindable, detected, object, reachable, warn_if_apart};
+use crate::client::Discovery;
 use crate::consensus::Start;
 
 const LOCAL_PEER: &str = "http://localhost:2380";
+const DEFAULT_NAME: &str = "default";
+const LISTEN: &str = "listen-peer-urls";
+const ADVERTISE: &str = "initial-advertise-peer-urls";
 
 /// The members by name and peer URL, this member's own peer URLs, and where it listens for the others.
 pub(super) struct Cluster {
+    /// Nobody when they are to be looked up.
     pub(super) members: Vec<(String, HostUrl)>,
     pub(super) peer_urls: Vec<HostUrl>,
     pub(super) listen: Vec<HostUrl>,
     pub(super) start: Start,
+    pub(super) discovery: Option<Discovery>,
 }
 
 /// Reads the group. What does not fit together is noted, unless the member is `settled`: one that has its data knows
 /// its group better than its command line, and etcd does not look at these flags again either.
-pub(super) fn read(read: &mut Reader<'_>, command: Commands, name: &str, settled: bool) -> Cluster {
+pub(super) fn read(
+    host: &Host,
+    read: &mut Reader<'_>,
+    command: Commands,
+    name: &str,
+    settled: bool,
+) -> Cluster {
     let start = start(read);
-    let told = read.parsed("listen-peer-urls", HostUrl::read_list);
-    let listen = bindable(read, command, "listen-peer-urls", told.as_deref());
-    let given = read.parsed("initial-advertise-peer-urls", HostUrl::read_list);
+    let told = read.parsed(LISTEN, HostUrl::read_list);
+    let listen = bindable(read, command, LISTEN, told.as_deref());
+    let given = read.parsed(ADVERTISE, HostUrl::read_list);
+    reachable(read, command, ADVERTISE, given.as_deref().unwrap_or_default());
     let advertised = given.is_some();
-    let members = members(read, command);
+    // What is restored is founded by its list.
+    let looked_up = command != RESTORE && read.rank("discovery-srv").is_some();
+    let discovery = if looked_up { discovery(read, command) } else { None };
+    let members = members(read, command).filter(|_| !looked_up);
     // A store that was told nothing of others opens no port for them; etcd always does.
-    let alone = command != ETCD && !advertised && members.is_none();
+    let alone = command != ETCD && !advertised && members.is_none() && !looked_up;
     let listen = listen.unwrap_or_else(|| {
         let default = HostUrl::read(LOCAL_PEER).ok().filter(|_| !alone);
         default.and_then(|url| url.bindable()).into_iter().collect()
     });
-    let own = given.unwrap_or_else(|| default_own(command, told));
-    let Some(members) = members else {
-        let members = own.iter().map(|url| (name.to_owned(), url.clone())).collect();
-        return Cluster { members, peer_urls: own, listen, start };
+    let own = given.unwrap_or_else(|| default_own(host, read, command, told));
+    let members = match members {
+        Some(members) => members,
+        None if looked_up => Vec::new(),
+        None => default_members(command, name, &own),
     };
     let mut mine: Vec<HostUrl> =
         members.iter().filter(|(member, _)| member == name).map(|(_, url)| url.clone()).collect();
     mine.sort_by_key(HostUrl::text);
     mine.dedup();
-    if !settled {
-        let several = members.iter().any(|(member, _)| member != name);
-        // Without others there is nobody to whom a default could have been told wrongly, and only etcd has it that a
-        // default counts when the list says better.
-        let compared = start != Start::Join && (advertised || several && command == ETCD);
-        let says = misfit(name, &members, &mine)
-            .or_else(|| if compared { mismatch(read, name, &mine, &own) } else { None });
-        if let Some(says) = says {
-            object(read, command, "initial-cluster", says);
-        }
+    if !settled && !looked_up {
+        fit(read, command, (name, advertised, start), &members, &mine, &own);
     }
     let peer_urls = if mine.is_empty() { own } else { mine };
-    Cluster { members, peer_urls, listen, start }
+    if !settled && command != RESTORE && !listen.is_empty() {
+        warn_if_apart(read, (LISTEN, &listen), (ADVERTISE, &peer_urls));
+    }
+    Cluster { members, peer_urls, listen, start, discovery }
+}
+
+/// Notes what does not fit together, and says which URL is advertised when only the list has it.
+fn fit(
+    read: &mut Reader<'_>,
+    command: Commands,
+    (name, advertised, start): (&str, bool, Start),
+    members: &[(String, HostUrl)],
+    mine: &[HostUrl],
+    own: &[HostUrl],
+) {
+    // Only etcd has it that a default counts when the list says better.
+    let compared = start != Start::Join && (advertised || command == ETCD);
+    let says = misfit(name, members, mine)
+        .or_else(|| if compared { mismatch(read, command, name, mine, own) } else { None });
+    if let Some(says) = says {
+        object(read, command, "initial-cluster", says);
+    } else if !advertised && !compared && mine != own {
+        read.notices.push(format!(
+            "--{ADVERTISE} is not given: others are told {}, as --initial-cluster has it",
+            texts(mine).join(",")
+        ));
+    }
 }
 
 fn start(read: &mut Reader<'_>) -> Start {
@@ -61,13 +97,52 @@ fn start(read: &mut Reader<'_>) -> Start {
     if read.on("force-new-cluster") { Start::ForceNew } else { state }
 }
 
+/// The domain whose records name the members. The list and the domain are two ways to say one thing.
+pub(super) fn discovery(read: &mut Reader<'_>, command: Commands) -> Option<Discovery> {
+    let service_name = read.text("discovery-srv-name");
+    let domain = read.text("discovery-srv")?;
+    let says = match domain.trim_end_matches('.') {
+        _ if read.rank("initial-cluster").is_some() => {
+            "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery\" or \
+             \"discovery-srv\""
+        }
+        bare if bare.is_empty()
+            || bare.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') =>
+        {
+            "is no domain; write one such as example.com"
+        }
+        bare => return Some(Discovery { domain: bare.to_owned(), service_name }),
+    };
+    object(read, command, "discovery-srv", says);
+    None
+}
+
 /// The peer URLs of a member that was not told any: under our own name those it listens on, when others can be told
-/// them.
-fn default_own(command: Commands, listen: Option<Vec<HostUrl>>) -> Vec<HostUrl> {
-    let tells = |urls: &Vec<HostUrl>| urls.iter().all(|url| !url.is_everywhere() && url.port != 0);
-    listen
-        .filter(|urls| command != ETCD && tells(urls))
-        .unwrap_or_else(|| HostUrl::read_list(LOCAL_PEER).expect("the default is a URL"))
+/// them; and under both this host's address when it listens on every one.
+fn default_own(
+    host: &Host,
+    read: &mut Reader<'_>,
+    command: Commands,
+    listen: Option<Vec<HostUrl>>,
+) -> Vec<HostUrl> {
+    let local = || HostUrl::read_list(LOCAL_PEER).expect("the default is a URL");
+    let Some(listen) = listen else { return local() };
+    let tells = |urls: &[HostUrl]| urls.iter().all(|url| !url.is_everywhere() && url.port != 0);
+    if command != ETCD && tells(&listen) {
+        return listen;
+    }
+    // The list says it where there is one.
+    if command != ETCD && read.rank("initial-cluster").is_some() {
+        return local();
+    }
+    detected(host, read, ADVERTISE, &listen).unwrap_or_else(local)
+}
+
+/// The members when no list was given: this one. Under its own default name etcd expects the default URL.
+fn default_members(command: Commands, name: &str, own: &[HostUrl]) -> Vec<(String, HostUrl)> {
+    let local = HostUrl::read_list(LOCAL_PEER).expect("the default is a URL");
+    let urls = if command == ETCD && name == DEFAULT_NAME { &local } else { own };
+    urls.iter().map(|url| (name.to_owned(), url.clone())).collect()
 }
 
 /// What is wrong with the group itself, in etcd's words.
@@ -88,7 +163,13 @@ fn misfit(name: &str, members: &[(String, HostUrl)], mine: &[HostUrl]) -> Option
 }
 
 /// What this member is said to be in one flag and not in the other, in etcd's words.
-fn mismatch(read: &mut Reader<'_>, name: &str, mine: &[HostUrl], own: &[HostUrl]) -> Option<String> {
+fn mismatch(
+    read: &mut Reader<'_>,
+    command: Commands,
+    name: &str,
+    mine: &[HostUrl],
+    own: &[HostUrl],
+) -> Option<String> {
     let missing = |from: &[HostUrl], to: &[HostUrl]| -> Vec<HostUrl> {
         from.iter().filter(|url| !to.contains(url)).cloned().collect()
     };
@@ -98,7 +179,8 @@ fn mismatch(read: &mut Reader<'_>, name: &str, mine: &[HostUrl], own: &[HostUrl]
     }
     let pairs = |urls: &[HostUrl]| urls.iter().map(|url| pair(name, url)).collect::<Vec<_>>().join(",");
     let both = mine.len() == own.len();
-    let met = |url: &HostUrl, others: &[HostUrl]| others.iter().any(|other| url.may_be(other));
+    let met =
+        |url: &HostUrl, others: &[HostUrl]| others.iter().any(|other| url.may_be(other, command == ETCD));
     if both
         && only_mine.iter().all(|url| met(url, &only_own))
         && only_own.iter().all(|url| met(url, &only_mine))

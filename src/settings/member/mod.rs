@@ -1,6 +1,7 @@
 //! Values to what one member of the store needs: etcd's command line, under both names.
 
 mod backup;
+mod clients;
 mod cluster;
 mod proxy;
 mod rows;
@@ -10,13 +11,14 @@ mod urls;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::build::Built;
-use super::invocation::{Dialect, Invocation, Level, Log, Output, Task};
-use super::layers::Layers;
+use super::Host;
+use super::build::{Built, Call};
+use super::invocation::{Dialect, Level, Task};
 use super::options::{Commands, ETCD};
 use super::reader::Reader;
 use super::units;
-use crate::{api, consensus, reloader, source};
+use crate::client::Discovery;
+use crate::{api, consensus, source};
 
 pub(super) use backup::{backup, restore};
 use cluster::Cluster;
@@ -31,8 +33,6 @@ pub const ETCD_VERSION: &str = "3.4.23";
 
 /// The version that members of one group agree on.
 pub const CLUSTER_VERSION: &str = "3.4.0";
-
-const LOCAL_CLIENT: &str = "http://localhost:2379";
 
 /// The largest body that can be allowed.
 const LARGEST_REQUEST_BYTES: usize = 24 << 20;
@@ -50,6 +50,8 @@ pub struct Member {
     pub consensus: consensus::Settings,
     /// What the client port needs.
     pub api: api::Settings,
+    /// Where the members of a new group are looked up, when the command line does not name them.
+    pub discovery: Option<Discovery>,
     /// Threads that serve clients.
     pub workers: usize,
 }
@@ -70,37 +72,31 @@ pub(super) fn version_lines() -> String {
 }
 
 /// Builds the call.
-pub(super) fn invocation(read: &mut Reader<'_>, command: Commands, log: Log, layers: &Layers) -> Built {
-    let log = Log { level: if read.on("debug") { Level::Debug } else { log.level }, ..log };
+pub(super) fn invocation(host: &Host, read: &mut Reader<'_>, command: Commands, mut call: Call) -> Built {
+    if read.on("debug") {
+        call.log.level = Level::Debug;
+    }
     let task = match proxy::read(read, command) {
         Some(proxy) => Task::Proxy(Box::new(proxy)),
-        None => Task::Store(Box::new(member(read, command))),
+        None => Task::Store(Box::new(member(host, read, command))),
     };
-    let mut problems = layers.problems.clone();
-    problems.append(&mut read.problems);
-    let mut warnings = layers.warnings.clone();
-    warnings.append(&mut read.warnings);
-    let invocation = Invocation {
-        task,
-        dialect: if command == ETCD { Dialect::Etcd } else { Dialect::Retune },
-        log,
-        source: source::Settings::default(),
-        reloader: reloader::Settings::default(),
-        output: Output::Text,
-        warnings,
-    };
-    Built { invocation, problems }
+    let dialect = if command == ETCD { Dialect::Etcd } else { Dialect::Retune };
+    call.typed_as(dialect, read, task, source::Settings::default())
 }
 
-fn member(read: &mut Reader<'_>, command: Commands) -> Member {
+fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
     accept_or_refuse(read, command);
     let name = read.text("name").unwrap_or_else(|| "default".to_owned());
     let (heartbeat, election) = clock(read, command);
-    let client_urls = Clients::read(read, command);
+    let client_urls = clients::read(host, read, command);
     let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
-    let cluster = cluster::read(read, command, &name, data_dir.join("member/identity").exists());
-    let Cluster { members, peer_urls, listen, start } = cluster;
-    let reached: Vec<HostUrl> = members.iter().map(|(_, url)| url.clone()).collect();
+    let settled = data_dir.join("member/identity").exists();
+    let Cluster { members, peer_urls, listen, start, discovery } =
+        cluster::read(host, read, command, &name, settled);
+    let mut reached: Vec<HostUrl> = members.iter().map(|(_, url)| url.clone()).collect();
+    // The records may say https; without a certificate they cannot.
+    let secured = discovery.iter().filter(|_| read.rank("peer-cert-file").is_some());
+    reached.extend(secured.map(|found| HostUrl { https: true, host: found.domain.clone(), port: 0 }));
     let snapshot_count = count(read, command, "snapshot-count", 100_000);
     let consensus = consensus::Settings {
         data_dir,
@@ -126,7 +122,7 @@ fn member(read: &mut Reader<'_>, command: Commands) -> Member {
         max_request_bytes: largest_request(read, command),
     };
     let workers = count(read, command, "workers", 2).min(1024);
-    Member { consensus, api, workers: usize::try_from(workers).unwrap_or(1024) }
+    Member { consensus, api, discovery, workers: usize::try_from(workers).unwrap_or(1024) }
 }
 
 /// Notes a problem that etcd ends with status 1, since every word was understood.
@@ -200,40 +196,9 @@ fn quota(text: &str) -> Result<Option<u64>, String> {
     }
 }
 
-/// The client port: where it listens, and where clients are told to go.
-struct Clients {
-    listen: Vec<HostUrl>,
-    advertise: Vec<HostUrl>,
-}
-
-impl Clients {
-    fn read(read: &mut Reader<'_>, command: Commands) -> Self {
-        let told = read.parsed("listen-client-urls", HostUrl::read_list);
-        let advertised = read.parsed("advertise-client-urls", HostUrl::read_list);
-        let listen = bindable(read, command, "listen-client-urls", told.as_deref());
-        let local = || HostUrl::read_list(LOCAL_CLIENT).expect("the default is a URL");
-        let given = read.rank("advertise-client-urls").is_some();
-        let advertise = match (advertised, told) {
-            (Some(urls), _) => urls,
-            // Given and wrong is reported already.
-            (None, Some(urls)) if given => urls,
-            // etcd asks for both always; here, what can be told from the first is.
-            (None, Some(urls)) if command != ETCD && !urls.iter().any(HostUrl::is_everywhere) => urls,
-            (None, Some(_)) => {
-                let says = "--advertise-client-urls is required when --listen-client-urls is set explicitly: clients \
-                            must be told a URL that they can reach";
-                object(read, command, "listen-client-urls", says);
-                local()
-            }
-            (None, None) => local(),
-        };
-        Self { listen: listen.unwrap_or_else(|| vec![default_listener()]), advertise }
-    }
-}
-
+/// Where clients are listened for when nothing is said of it.
 fn default_listener() -> HostUrl {
-    let url = HostUrl::read(LOCAL_CLIENT).expect("the default is a URL");
-    url.bindable().expect("localhost can be bound")
+    HostUrl::read("http://127.0.0.1:2379").expect("the default is a URL")
 }
 
 /// The URLs with addresses in place of names; `None` when there were none.
@@ -244,9 +209,53 @@ fn bindable(
     urls: Option<&[HostUrl]>,
 ) -> Option<Vec<HostUrl>> {
     let urls = urls?;
-    if let Some(url) = urls.iter().find(|url| url.bindable().is_none()) {
+    // Under our own name an empty host is every address, as in Go.
+    let bad = |url: &&HostUrl| url.bindable().is_none() || (command == ETCD && url.host.is_empty());
+    if let Some(url) = urls.iter().find(bad) {
         let says = format!("expected IP in URL for binding ({})", url.text());
         object(read, command, name, says);
     }
     Some(urls.iter().filter_map(HostUrl::bindable).collect())
+}
+
+/// Notes URLs that others are told to use and that name no host.
+fn reachable(read: &mut Reader<'_>, command: Commands, name: &str, urls: &[HostUrl]) {
+    if let Some(url) = urls.iter().find(|url| url.host.is_empty()) {
+        let says = format!("must be \"host:port\" (unexpected empty host ({}))", url.text());
+        object(read, command, name, says);
+    } else if let Some(url) = urls.iter().find(|url| url.is_everywhere()) {
+        let says = format!(
+            "--{name}: {} is no address that anybody can go to; write one of this host's own addresses or names",
+            url.text()
+        );
+        read.warnings.push(says);
+    }
+}
+
+/// The URL that etcd advertises in place of its default when the first URL that it listens on is every address: this
+/// host's own address there.
+fn detected(host: &Host, read: &mut Reader<'_>, name: &str, listen: &[HostUrl]) -> Option<Vec<HostUrl>> {
+    let first = listen.first().filter(|url| url.host == "0.0.0.0")?;
+    let address = (host.address)()?;
+    let url = HostUrl { https: false, host: address.to_string(), port: first.port };
+    read.notices.push(format!(
+        "advertising using detected default host \"{address}\": {} is told to others; --{name} says otherwise",
+        url.text()
+    ));
+    Some(vec![url])
+}
+
+/// Warns where others are told to go to a place at which nobody listens; unless both were given, which may be right behind
+/// a forwarded port.
+fn warn_if_apart(read: &mut Reader<'_>, listen: (&str, &[HostUrl]), told: (&str, &[HostUrl])) {
+    let ((listen_name, listen), (told_name, told)) = (listen, told);
+    let both = read.rank(listen_name).is_some() && read.rank(told_name).is_some();
+    if both || told.iter().any(|url| listen.iter().any(|own| own.serves(url))) {
+        return;
+    }
+    read.warnings.push(format!(
+        "others are told to find this member at {}, but it listens on {}; give --{listen_name} and --{told_name} that fit",
+        texts(told).join(","),
+        texts(listen).join(",")
+    ));
 }

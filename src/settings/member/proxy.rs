@@ -7,8 +7,9 @@ use super::super::options::Commands;
 use super::super::reader::Reader;
 use super::super::units;
 use super::urls::{HostUrl, texts};
-use super::{REQUEST_BYTES, bindable, count, default_listener, object, transport};
+use super::{REQUEST_BYTES, bindable, cluster, count, default_listener, object, transport};
 use crate::api::{self, Held, ProxySettings, Way, held};
+use crate::client::Discovery;
 use crate::tls::Files;
 
 const LOCAL_PEER: &str = "http://localhost:2380";
@@ -18,6 +19,8 @@ const LOCAL_PEER: &str = "http://localhost:2380";
 pub struct Proxy {
     /// What it needs to run.
     pub proxy: ProxySettings,
+    /// Where the members are looked up, when the command line does not name them.
+    pub discovery: Option<Discovery>,
     /// Threads that serve clients.
     pub workers: usize,
 }
@@ -88,10 +91,11 @@ fn proxy(read: &mut Reader<'_>, command: Commands, way: Way, data_dir: PathBuf) 
     // etcd's rule: who names no files for clients' ports means the same for both.
     let none = own.cert.is_none() && own.key.is_none() && own.trusted_ca.is_none();
     let client_tls = if none { peer_tls.clone() } else { own };
+    let discovery = cluster::discovery(read, command);
     let proxy = ProxySettings {
         api,
         way,
-        peer_urls: peer_urls(read),
+        peer_urls: if discovery.is_some() { Vec::new() } else { peer_urls(read) },
         data_dir,
         failure_wait: millis(read, "proxy-failure-wait", 5000).unwrap_or_default(),
         refresh_interval: Duration::from_millis(count(read, command, "proxy-refresh-interval", 30_000)),
@@ -102,7 +106,7 @@ fn proxy(read: &mut Reader<'_>, command: Commands, way: Way, data_dir: PathBuf) 
         peer_tls,
     };
     let workers = count(read, command, "workers", 2).min(1024);
-    Proxy { proxy, workers: usize::try_from(workers).unwrap_or(1024) }
+    Proxy { proxy, discovery, workers: usize::try_from(workers).unwrap_or(1024) }
 }
 
 fn authority(read: &mut Reader<'_>, name: &str, old_name: &str) -> Option<PathBuf> {

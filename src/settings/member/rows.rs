@@ -60,6 +60,12 @@ pub(in crate::settings) const MEMBER_ROWS: &[Row] = &[
         .default("stderr"),
     row("workers", Kind::Number, MEMBER, "Threads that serve clients").default("2"),
     row("enable-v2", Kind::Switch, BOTH, "Accepted; the v2 API is always served"),
+    row(
+        "config-file",
+        Kind::Path,
+        ETCD,
+        "Settings file in YAML; beside it no other flag and no variable counts",
+    ),
 ];
 
 /// Saving what a store holds, and making one of it.
@@ -122,13 +128,17 @@ pub(in crate::settings) const CLUSTER_ROWS: &[Row] = &[
     row("proxy-read-timeout", Kind::Number, BOTH, "Milliseconds that a member may say nothing; 0: no limit")
         .default("0"),
     refused("wal-dir", Kind::Path, "the log cannot lie apart from --data-dir in this version; remove it"),
-    refused("discovery", Kind::Text, DISCOVERY),
-    refused("discovery-srv", Kind::Text, DISCOVERY),
-    refused("discovery-srv-name", Kind::Text, DISCOVERY),
+    row("discovery-srv", Kind::Text, BOTH, "Find the members of a new cluster through this domain's SRV records")
+        .takes("DOMAIN"),
+    row("discovery-srv-name", Kind::Text, BOTH, "What follows a hyphen in the names of those records")
+        .takes("NAME"),
+    refused(
+        "discovery",
+        Kind::Text,
+        "a discovery service is not asked: the public one keeps no promise to stay, and who holds its URL decides who \
+         your members are; write --initial-cluster, or --discovery-srv DOMAIN",
+    ),
 ];
-
-const DISCOVERY: &str =
-    "finding the other members through a service is not part of this version; write --initial-cluster";
 
 /// What crosses the network, and to whom.
 pub(in crate::settings) const TRANSPORT_ROWS: &[Row] = &[
@@ -202,8 +212,8 @@ pub(in crate::settings) const IGNORED_ROWS: &[Row] = &[
     ignored("strict-reconfig-check", Kind::Switch, ""),
     ignored("pre-vote", Kind::Switch, ""),
     ignored("initial-election-tick-advance", Kind::Switch, ""),
-    ignored("discovery-fallback", Kind::Text, ""),
-    ignored("discovery-proxy", Kind::Text, ""),
+    ignored("discovery-fallback", Kind::Text, "it belongs to --discovery"),
+    ignored("discovery-proxy", Kind::Text, "it belongs to --discovery"),
     ignored("metrics", Kind::Text, ""),
     ignored("log-package-levels", Kind::Text, "--log-level holds for everything"),
     ignored("enable-pprof", Kind::Switch, "there is no Go runtime to look into"),
@@ -244,12 +254,4 @@ pub(in crate::settings) const IGNORED_ROWS: &[Row] = &[
     old("snapshot"),
     old("v"),
     old("vv"),
-    yaml(),
 ];
-
-const fn yaml() -> Row {
-    let mut row = row("config-file", Kind::Path, ETCD, "Refused: not part of this version");
-    row.fate =
-        Fate::Refused("etcd's settings file is not read by this version; use flags or ETCD_ variables");
-    row
-}

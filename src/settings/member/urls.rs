@@ -20,7 +20,9 @@ impl HostUrl {
             "http" => false,
             "https" => true,
             "unix" | "unixs" => {
-                return Err(format!("sockets in the file system are not part of this version: {text}"));
+                return Err(format!(
+                    "sockets in the file system are not part of this version; write http://127.0.0.1:PORT: {text}"
+                ));
             }
             _ => return Err(format!("URL scheme must be http, https, unix, or unixs: {text}")),
         };
@@ -78,13 +80,27 @@ impl HostUrl {
         Some(Self { host: host.to_owned(), ..self.clone() })
     }
 
-    /// Whether both may be one place: addresses are compared, and of another machine's name nobody knows here.
-    pub(super) fn may_be(&self, other: &Self) -> bool {
+    /// Whether both may be one place: addresses are compared, and of another machine's name nobody knows here. To
+    /// etcd (`strict`) `localhost` is no address, so it is the same as itself alone.
+    pub(super) fn may_be(&self, other: &Self, strict: bool) -> bool {
+        let local = |url: &Self| url.host == "localhost";
         let host = match (self.bindable(), other.bindable()) {
+            _ if strict && local(self) != local(other) => false,
             (Some(own), Some(other)) => own.host == other.host,
             _ => true,
         };
         host && (self.https, self.port) == (other.https, other.port)
+    }
+
+    /// Whether somebody who goes to `told` can come to what listens here, as far as can be seen from the URLs.
+    pub(super) fn serves(&self, told: &Self) -> bool {
+        let local = self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let host = match told.bindable() {
+            _ if self.is_everywhere() => true,
+            Some(told) => told.host == self.host,
+            None => !local,
+        };
+        host && (self.port == told.port || self.port == 0)
     }
 
     /// Whether it means every address of the machine, so that it tells nobody where to go.

@@ -5,7 +5,6 @@ mod rows;
 
 use super::build::{Built, Call, OUTPUTS};
 use super::invocation::{Output, Task};
-use super::layers::Layers;
 use super::options::PLACE;
 use super::reader::Reader;
 use super::{store, units};
@@ -34,7 +33,7 @@ pub struct Place {
 }
 
 /// `retune place`.
-pub(super) fn place(read: &mut Reader<'_>, call: Call, layers: &Layers) -> Built {
+pub(super) fn place(read: &mut Reader<'_>, call: Call) -> Built {
     let output = read.choice("output", OUTPUTS, Output::Text);
     let source = store::asked(read, PLACE);
     let dialect = read.choice("compat", &[("swarm", Dialect::Swarm)], Dialect::Plain);
@@ -56,7 +55,7 @@ pub(super) fn place(read: &mut Reader<'_>, call: Call, layers: &Layers) -> Built
     if place.why && (place.all || place.address) {
         read.object("why", "tells of every node by its name, so --all and --address have no part in it");
     }
-    Call { output, ..call }.built(read, layers, Task::Place(Box::new(place)), source)
+    Call { output, ..call }.built(read, Task::Place(Box::new(place)), source)
 }
 
 fn request(read: &mut Reader<'_>) -> Request {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::Host;
 use super::build::{Built, Call};
 use super::invocation::{Output, Task};
-use super::layers::{Layers, Rank};
+use super::layers::Rank;
 use super::options::REGISTER;
 use super::problem::Problem;
 use super::reader::Reader;
@@ -64,31 +64,25 @@ pub struct RegisterStop {
 }
 
 /// `retune register`.
-pub(super) fn register(
-    host: &Host,
-    read: &mut Reader<'_>,
-    call: Call,
-    layers: &Layers,
-    env: Env<'_>,
-) -> Built {
+pub(super) fn register(host: &Host, read: &mut Reader<'_>, call: Call, env: Env<'_>) -> Built {
     let own = own(read);
     let (listen, must_listen) = listen::places(host, read, env, own.is_some());
     let source = store::asked(read, REGISTER);
     let registrar = settings(host, read, env, own);
     let task = Register { registrar, listen, must_listen, adapter: None };
-    call.built(read, layers, Task::Register(Box::new(task)), source)
+    call.built(read, Task::Register(Box::new(task)), source)
 }
 
 /// `retune register status`.
-pub(super) fn status(host: &Host, read: &mut Reader<'_>, call: Call, layers: &Layers, env: Env<'_>) -> Built {
+pub(super) fn status(host: &Host, read: &mut Reader<'_>, call: Call, env: Env<'_>) -> Built {
     let at = listen::asked(host, read, env);
     let call = Call { output: read.choice("output", super::build::OUTPUTS, Output::Text), ..call };
     let task = Task::RegisterStatus(Box::new(RegisterStatus { at }));
-    call.built(read, layers, task, source::Settings::default())
+    call.built(read, task, source::Settings::default())
 }
 
 /// `retune register stop`.
-pub(super) fn stop(host: &Host, read: &mut Reader<'_>, call: Call, layers: &Layers, env: Env<'_>) -> Built {
+pub(super) fn stop(host: &Host, read: &mut Reader<'_>, call: Call, env: Env<'_>) -> Built {
     let container = read.text("container").unwrap_or_else(|| {
         read.object("container", "which one? write its id or name as the last word");
         String::new()
@@ -100,7 +94,7 @@ pub(super) fn stop(host: &Host, read: &mut Reader<'_>, call: Call, layers: &Laye
         drain: read.span("drain").unwrap_or(Duration::from_secs(10)),
         grace: read.span("stop-timeout"),
     };
-    call.built(read, layers, Task::RegisterStop(Box::new(task)), source::Settings::default())
+    call.built(read, Task::RegisterStop(Box::new(task)), source::Settings::default())
 }
 
 fn settings(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: Option<Own>) -> Settings {

@@ -213,6 +213,7 @@ fn built(host: &Host, typed: &Typed<'_>, env: Env<'_>) -> Result<Invocation, Pro
         reloader: reloader::Settings::default(),
         output: Output::Text,
         warnings: Vec::new(),
+        notices: Vec::new(),
     })
 }
 

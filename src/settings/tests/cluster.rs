@@ -11,9 +11,10 @@ fn a_member_alone_is_what_its_flags_say() {
     let got = member(&format!("etcd --name a {both} a=http://10.0.0.1:2380")).consensus;
     assert_eq!(got.peer_urls, ["http://10.0.0.1:2380"]);
     assert_eq!(got.initial_cluster, [("a".to_owned(), "http://10.0.0.1:2380".to_owned())]);
-    let got = member("etcd --initial-advertise-peer-urls http://10.0.0.1:2380").consensus;
-    assert_eq!(got.initial_cluster, [("default".to_owned(), "http://10.0.0.1:2380".to_owned())]);
-    let got = member("etcd --initial-cluster default=http://b:1,default=http://a:1").consensus;
+    let got = member("etcd --name a --initial-advertise-peer-urls http://10.0.0.1:2380").consensus;
+    assert_eq!(got.initial_cluster, [("a".to_owned(), "http://10.0.0.1:2380".to_owned())]);
+    let both = "--initial-advertise-peer-urls http://b:1,http://a:1 --initial-cluster";
+    let got = member(&format!("etcd {both} default=http://b:1,default=http://a:1")).consensus;
     assert_eq!(got.peer_urls, ["http://a:1", "http://b:1"], "a name may have several URLs");
 }
 
@@ -61,6 +62,26 @@ fn a_group_that_does_not_fit_is_refused_in_etcds_words() {
             "--initial-cluster has default=http://127.0.0.1:9 but missing from \
              --initial-advertise-peer-urls=http://localhost:2380",
         ),
+        (
+            "--name x --initial-cluster x=http://127.0.0.1:22901 --listen-peer-urls http://127.0.0.1:22901",
+            "--initial-cluster has x=http://127.0.0.1:22901 but missing from \
+             --initial-advertise-peer-urls=http://localhost:2380",
+        ),
+        (
+            "--initial-advertise-peer-urls http://127.0.0.1:2380",
+            "--initial-cluster has default=http://localhost:2380 but missing from \
+             --initial-advertise-peer-urls=http://127.0.0.1:2380",
+        ),
+        (
+            "--listen-peer-urls http://0.0.0.0:2380",
+            "--initial-cluster has default=http://localhost:2380 but missing from \
+             --initial-advertise-peer-urls=http://192.0.2.2:2380",
+        ),
+        (
+            "--initial-cluster default=http://127.0.0.1:2380 --initial-advertise-peer-urls http://localhost:2380",
+            "--initial-cluster has default=http://127.0.0.1:2380 but missing",
+        ),
+        ("--name x --initial-advertise-peer-urls http://:2380", "unexpected empty host (http://:2380)"),
     ] {
         let line = format!("etcd {words}");
         let problems = refuse(&line);
@@ -72,12 +93,16 @@ fn a_group_that_does_not_fit_is_refused_in_etcds_words() {
 #[test]
 fn one_address_may_be_written_in_two_ways() {
     let warnings = |list: &str, own: &str| {
-        let line = format!("etcd --initial-cluster default={list} --initial-advertise-peer-urls {own}");
-        run(&line).warnings
+        let listen = "--listen-peer-urls http://0.0.0.0:1";
+        let both = format!("--initial-cluster default={list} --initial-advertise-peer-urls {own} {listen}");
+        (run(&format!("retune store {both}")).warnings, format!("etcd {both}"))
     };
-    assert!(warnings("http://127.0.0.1:1", "http://localhost:1").is_empty());
-    let said = warnings("http://n0.example:1", "http://10.0.0.1:1");
+    let (said, etcd) = warnings("http://127.0.0.1:1", "http://localhost:1");
+    assert!(said.is_empty(), "{said:?}");
+    assert!(refuse(&etcd)[0].contains("but missing from"), "to etcd localhost is no address");
+    let (said, etcd) = warnings("http://n0.example:1", "http://10.0.0.1:1");
     assert!(said.len() == 1 && said[0].contains("n0.example"), "{said:?}");
+    assert_eq!(run(&etcd).warnings, said);
 }
 
 #[test]
@@ -95,10 +120,16 @@ fn peers_are_told_what_is_listened_on_when_that_can_be_reached() {
     assert_eq!(own("retune store --listen-peer-urls http://10.0.0.1:7"), ["http://10.0.0.1:7"]);
     for line in [
         "etcd --listen-peer-urls http://10.0.0.1:7",
+        "etcd --name x --listen-peer-urls http://[::]:7",
         "retune store --listen-peer-urls http://127.0.0.1:0",
-        "retune store --listen-peer-urls http://0.0.0.0:7",
     ] {
         assert_eq!(own(line), ["http://localhost:2380"], "{line}");
+    }
+    for line in ["etcd --name x", "retune store"] {
+        let line = format!("{line} --listen-peer-urls http://0.0.0.0:7");
+        assert_eq!(own(&line), ["http://192.0.2.2:7"], "{line}");
+        let said = run(&line).notices;
+        assert!(said.len() == 1 && said[0].contains("detected default host \"192.0.2.2\""), "{said:?}");
     }
     let got = member("etcd --listen-peer-urls http://127.0.0.1:0,http://localhost:7").consensus;
     assert_eq!(got.listen_peer_urls, ["http://127.0.0.1:0", "http://127.0.0.1:7"]);
@@ -106,7 +137,8 @@ fn peers_are_told_what_is_listened_on_when_that_can_be_reached() {
 
 #[test]
 fn the_peer_port_has_files_of_its_own() {
-    let https = "--listen-peer-urls https://127.0.0.1:1 --initial-advertise-peer-urls https://127.0.0.1:1";
+    let https =
+        "--name n --listen-peer-urls https://127.0.0.1:1 --initial-advertise-peer-urls https://127.0.0.1:1";
     for (words, says) in [
         (
             "",
@@ -133,4 +165,102 @@ fn the_peer_port_has_files_of_its_own() {
     let reached = "--initial-cluster n0=http://127.0.0.1:1,n1=https://127.0.0.1:2 --name n0";
     let got = member(&format!("retune store {reached} --peer-trusted-ca-file a")).consensus.peer_tls;
     assert_eq!(got.unwrap().trusted_ca, path("a"), "the other member is called with them");
+}
+
+#[test]
+fn a_url_that_only_the_list_has_is_advertised_and_that_is_said() {
+    let line = "retune store --name x --initial-cluster x=http://127.0.0.1:22901 --listen-peer-urls http://127.0.0.1:22901";
+    // The list says the same as what is listened on, so there is nothing to say.
+    assert_eq!(
+        (member(line).consensus.peer_urls, run(line).notices.len()),
+        (vec!["http://127.0.0.1:22901".into()], 0)
+    );
+    let line =
+        "retune store --name x --initial-cluster x=http://10.0.0.1:1 --listen-peer-urls http://0.0.0.0:1";
+    let got = run(line);
+    assert!(
+        got.notices.len() == 1
+            && got.notices[0].contains("others are told http://10.0.0.1:1, as --initial-cluster has it"),
+        "{:?}",
+        got.notices
+    );
+    assert_eq!(built(got).consensus.peer_urls, ["http://10.0.0.1:1"]);
+}
+
+#[test]
+fn whoever_is_told_to_go_where_nobody_listens_is_warned_of() {
+    for (line, told, listens) in [
+        (
+            "retune store --name x --initial-cluster x=http://10.0.0.1:2380",
+            "http://10.0.0.1:2380",
+            "http://127.0.0.1:2380",
+        ),
+        (
+            "retune store --initial-advertise-peer-urls http://n0.example:2380",
+            "http://n0.example:2380",
+            "http://127.0.0.1:2380",
+        ),
+        ("etcd --listen-peer-urls http://127.0.0.1:2385", "http://localhost:2380", "http://127.0.0.1:2385"),
+        (
+            "etcd --advertise-client-urls http://10.0.0.1:2379",
+            "http://10.0.0.1:2379",
+            "http://127.0.0.1:2379",
+        ),
+        (
+            "retune store --advertise-client-urls http://s.example:2379",
+            "http://s.example:2379",
+            "http://127.0.0.1:2379",
+        ),
+    ] {
+        let said = run(line).warnings;
+        let wanted = format!("others are told to find this member at {told}, but it listens on {listens}");
+        assert!(said.len() == 1 && said[0].starts_with(&wanted), "{line}: {said:?}");
+    }
+    for line in [
+        "retune store",
+        "etcd",
+        "etcd --name x --listen-peer-urls http://0.0.0.0:2380",
+        "retune store --listen-client-urls http://0.0.0.0:1 --advertise-client-urls http://s.example:80",
+        "retune store --listen-peer-urls http://127.0.0.1:0",
+    ] {
+        assert!(run(line).warnings.is_empty(), "{line}: {:?}", run(line).warnings);
+    }
+    let line = "etcd --advertise-client-urls http://0.0.0.0:1 --listen-client-urls http://0.0.0.0:1";
+    let said = run(line).warnings;
+    assert!(
+        said.len() == 1 && said[0].contains("http://0.0.0.0:1 is no address that anybody can go to"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn etcd_tells_clients_this_hosts_address_when_it_listens_on_every_one_and_has_only_the_default_to_tell() {
+    let both = "--listen-client-urls http://0.0.0.0:5 --advertise-client-urls http://localhost:2379";
+    assert_eq!(member(&format!("etcd {both}")).consensus.client_urls, ["http://192.0.2.2:5"]);
+    assert_eq!(member(&format!("retune store {both}")).consensus.client_urls, ["http://localhost:2379"]);
+}
+
+#[test]
+fn a_domain_stands_in_place_of_the_list() {
+    for program in ["etcd", "retune store"] {
+        let own =
+            "--initial-advertise-peer-urls http://10.0.0.1:2380 --listen-peer-urls http://10.0.0.1:2380";
+        let got = member(&format!("{program} {own} --discovery-srv example.com. --discovery-srv-name blue"));
+        let found = got.discovery.unwrap();
+        assert_eq!((found.domain.as_str(), found.service_name.as_deref()), ("example.com", Some("blue")));
+        assert!(got.consensus.initial_cluster.is_empty(), "{:?}", got.consensus.initial_cluster);
+        assert_eq!(got.consensus.peer_urls, ["http://10.0.0.1:2380"]);
+        for (words, says) in [
+            ("--discovery-srv example.com --initial-cluster default=http://10.0.0.1:2380", "Choose one of"),
+            ("--discovery-srv a/b", "is no domain"),
+            ("--discovery http://d/1", "--discovery-srv DOMAIN"),
+        ] {
+            let problems = refuse(&format!("{program} {words}"));
+            assert!(problems.len() == 1 && problems[0].contains(says), "{words}: {problems:?}");
+        }
+    }
+    let Task::Proxy(proxy) = run("etcd --proxy on --discovery-srv example.com").task else {
+        panic!("no proxy")
+    };
+    assert_eq!((proxy.discovery.unwrap().domain, proxy.proxy.peer_urls.len()), ("example.com".to_owned(), 0));
 }

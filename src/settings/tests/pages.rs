@@ -94,3 +94,21 @@ fn man_pages_render_for_the_whole_and_for_each_command() {
     assert!(machine.page("retune man confd").contains("onetime"));
     assert!(refuse("retune man rendr")[0].contains("did you mean"));
 }
+
+#[test]
+fn every_flag_of_etcds_that_is_refused_stands_in_the_documentation() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/store.md")).unwrap();
+    let table =
+        page.split("Refused, with a message").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let refused = rows().filter(|row| row.commands & ETCD != 0 && matches!(row.fate, Fate::Refused(_)));
+    let names: Vec<String> = refused.map(|row| format!("`--{}`", row.name)).collect();
+    assert!(names.len() > 5);
+    let missing: Vec<&String> = names.iter().filter(|name| !table.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed = rows.flat_map(|row| row.split('|').next().unwrap_or_default().split("--").skip(1));
+    for flag in listed.map(|flag| flag.split(['`', ' ']).next().unwrap_or_default()) {
+        let known = names.contains(&format!("`--{flag}`")) || flag == "log-outputs";
+        assert!(known, "--{flag} stands in the table and is not refused");
+    }
+}

@@ -130,6 +130,7 @@ fn words_that_are_not_utf8_pass_as_paths_and_are_refused_elsewhere() {
         root: false,
         variables: Vec::new(),
         there: Box::new(|_| false),
+        address: Box::new(|| None),
     };
     let words = |flag: &str| vec!["retune".into(), "render".into(), flag.into(), odd.clone()];
     let Ok(Parsed::Run(got)) = parse_on(&host(), words("--confdir"), &|_| None) else { panic!() };

@@ -1,0 +1,195 @@
+//! The members of a store by the SRV records of a domain, as etcd's `--discovery-srv` finds them.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::srv::{self, NotFound};
+
+/// How long name servers may take for everything.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Whose records name the members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// The domain.
+    pub domain: String,
+    /// What follows a hyphen in the records' names.
+    pub service_name: Option<String>,
+}
+
+/// Why the members are not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoveryError {
+    /// No record names a host.
+    #[error("error querying DNS SRV records for {0}")]
+    NoRecord(String),
+    /// A name server did not answer: there may be more members than the others named.
+    #[error(
+        "error querying DNS SRV records for {0}; members are only looked up at the first start, so start this one again"
+    )]
+    NotAsked(String),
+    /// An address of this member's own cannot be found.
+    #[error("cannot look up {0}, which --initial-advertise-peer-urls has: {1}")]
+    Own(String, String),
+    /// The records do not have this member.
+    #[error(
+        "cannot find local etcd member {name:?} in SRV records: they name {found}, and --initial-advertise-peer-urls is {own}; \
+         it must be one of those, or lead to the same address"
+    )]
+    NotListed {
+        /// This member's name.
+        name: String,
+        /// The URLs of the records.
+        found: String,
+        /// This member's own.
+        own: String,
+    },
+    /// The records say another scheme.
+    #[error(
+        "the record says {found}, and --initial-advertise-peer-urls {own}: records of _etcd-server-ssl are for https, those \
+         of _etcd-server for http"
+    )]
+    Scheme {
+        /// The URL of the record.
+        found: String,
+        /// This member's own.
+        own: String,
+    },
+}
+
+/// A peer URL with the addresses it leads to.
+#[derive(Clone, Debug)]
+struct Peer {
+    url: String,
+    at: BTreeSet<SocketAddr>,
+}
+
+impl Peer {
+    fn scheme(&self) -> &str {
+        self.url.split_once("://").map_or("", |(scheme, _)| scheme)
+    }
+
+    /// What a URL leads to; the error is the reason as text.
+    async fn find(url: String) -> Result<Self, String> {
+        let at = url.split_once("://").map_or(url.as_str(), |(_, at)| at).to_owned();
+        let found = tokio::net::lookup_host(at).await.map_err(|error| error.to_string())?;
+        Ok(Self { url, at: found.collect() })
+    }
+}
+
+impl Discovery {
+    /// The peer URLs that the records name, each once.
+    ///
+    /// # Errors
+    /// There are none, or a name server does not answer.
+    pub async fn peer_urls(&self) -> Result<Vec<String>, DiscoveryError> {
+        let suffix = self.service_name.as_ref().map(|name| format!("-{name}")).unwrap_or_default();
+        let (mut urls, mut missing) = (BTreeSet::new(), Vec::new());
+        for (service, scheme) in [("etcd-server-ssl", "https"), ("etcd-server", "http")] {
+            // Absolute: the system's search list has no part in it.
+            let record = format!("_{service}{suffix}._tcp.{}.", self.domain);
+            match srv::look_up(&record, LIMIT).await {
+                Ok(targets) => urls.extend(targets.iter().map(|target| target.url(scheme))),
+                Err(NotFound::Missing(why)) => missing.push(format!("{record} ({why})")),
+                Err(NotFound::Failed(why)) => {
+                    return Err(DiscoveryError::NotAsked(format!("{record} ({why})")));
+                }
+            }
+        }
+        if urls.is_empty() {
+            return Err(DiscoveryError::NoRecord(missing.join(" and ")));
+        }
+        Ok(urls.into_iter().collect())
+    }
+
+    /// Name and peer URL of each member. The records know no names: the member whose URL leads where one of `own` does is
+    /// called `name`, and the others have numbers until they publish their own.
+    ///
+    /// # Errors
+    /// See [`DiscoveryError`].
+    pub async fn members(&self, name: &str, own: &[String]) -> Result<Vec<(String, String)>, DiscoveryError> {
+        let mut own_peers = Vec::new();
+        for url in own {
+            let found = Peer::find(url.clone()).await;
+            own_peers.push(found.map_err(|why| DiscoveryError::Own(url.clone(), why))?);
+        }
+        let mut peers = Vec::new();
+        for url in self.peer_urls().await? {
+            let peer = Peer::find(url.clone()).await.unwrap_or_else(|why| {
+                // It belongs to the group all the same, or each member would found another.
+                tracing::warn!(
+                    "{url}, which the SRV records of {} name, cannot be looked up: {why}",
+                    self.domain
+                );
+                Peer { url, at: BTreeSet::new() }
+            });
+            peers.push(peer);
+        }
+        named(name, &own_peers, peers)
+    }
+}
+
+fn named(name: &str, own: &[Peer], peers: Vec<Peer>) -> Result<Vec<(String, String)>, DiscoveryError> {
+    let mut numbers = (0..).map(|number: usize| number.to_string()).filter(|number| number != name);
+    let mut members = Vec::new();
+    for peer in peers {
+        let same = own.iter().find(|own| own.url == peer.url || !own.at.is_disjoint(&peer.at));
+        let called = match same {
+            Some(own) if own.scheme() != peer.scheme() => {
+                return Err(DiscoveryError::Scheme { found: peer.url, own: own.url.clone() });
+            }
+            Some(_) => name.to_owned(),
+            None => numbers.next().expect("numbers do not end"),
+        };
+        members.push((called, peer.url));
+    }
+    if members.iter().all(|(called, _)| called != name) {
+        let texts = |urls: &mut dyn Iterator<Item = &str>| urls.collect::<Vec<_>>().join(", ");
+        return Err(DiscoveryError::NotListed {
+            name: name.to_owned(),
+            found: texts(&mut members.iter().map(|(_, url)| url.as_str())),
+            own: texts(&mut own.iter().map(|own| own.url.as_str())),
+        });
+    }
+    Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(url: &str, at: &[&str]) -> Peer {
+        Peer { url: url.to_owned(), at: at.iter().map(|at| at.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn the_member_that_leads_to_the_same_address_is_this_one_and_the_others_have_numbers() {
+        let own = [peer("http://10.0.0.1:2380", &["10.0.0.1:2380"])];
+        let all = || {
+            vec![
+                peer("http://n0.x:2380", &["10.0.0.2:2380"]),
+                peer("http://n1.x:2380", &["10.0.0.1:2380"]),
+                peer("http://n2.x:2380", &[]),
+            ]
+        };
+        let names = |name: &str| -> Vec<String> {
+            named(name, &own, all()).unwrap().into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names("a"), ["0", "a", "1"]);
+        assert_eq!(names("0"), ["1", "0", "2"], "a member that is named like a number shares it with nobody");
+        let text = [peer("http://n2.x:2380", &[])];
+        assert_eq!(named("a", &text, all()).unwrap()[2].0, "a", "the same URL needs no address");
+    }
+
+    #[test]
+    fn a_member_that_the_records_do_not_have_or_have_with_another_scheme_is_refused() {
+        let peers = || vec![peer("http://n0.x:2380", &["10.0.0.2:2380"])];
+        let error =
+            named("a", &[peer("http://10.0.0.9:1", &["10.0.0.9:1"])], peers()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot find local etcd member \"a\" in SRV records"), "{error}");
+        assert!(error.contains("http://n0.x:2380") && error.contains("http://10.0.0.9:1"), "{error}");
+        let error = named("a", &[peer("https://n0.x:2380", &["10.0.0.2:2380"])], peers()).unwrap_err();
+        assert!(matches!(error, DiscoveryError::Scheme { .. }), "{error}");
+    }
+}

@@ -1,0 +1,142 @@
+//! etcd's settings file: YAML, its keys the flags' names but for certificates, which stand below a key for each port.
+//!
+//! Where it is given, etcd heeds nothing else: no other flag and no variable.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::file;
+use super::layers::{Given, Layers, Rank};
+use super::options::{self, ETCD, Fate, Kind, Row};
+use super::problem::Problem;
+use super::suggest::nearest;
+use crate::template::data::{Node, parse_yaml};
+
+/// The keys that certificates stand below, with what the flags have before their names.
+const SECTIONS: [(&str, &str); 2] = [("client-transport-security", ""), ("peer-transport-security", "peer-")];
+/// What stands there.
+const FILES: [&str; 5] = ["cert-file", "key-file", "trusted-ca-file", "client-cert-auth", "auto-tls"];
+/// Flags that have no key, though they are flags.
+const FLAGS_ONLY: [&str; 3] = ["config-file", "log-format", "color"];
+
+/// The file's settings in place of all others, if one is named.
+pub(super) fn instead(mut layers: Layers) -> Layers {
+    let named = layers.get("config-file").and_then(|given| given.words.as_ref().ok()?.first());
+    let Some(path) = named.map(PathBuf::from) else { return layers };
+    let others: Vec<String> = layers
+        .places()
+        .filter(|(name, _)| *name != "config-file")
+        .map(|(_, place)| place.to_owned())
+        .collect();
+    // Those were about what is not heeded.
+    let mut from_file = Layers::default();
+    (from_file.filed, from_file.problems) = (true, std::mem::take(&mut layers.problems));
+    from_file.notices.push(format!(
+        "Loading server configuration from {path:?}. Other configuration command line flags and environment variables \
+         will be ignored if provided."
+    ));
+    if !others.is_empty() {
+        from_file.warnings.push(format!("not used beside --config-file, as in etcd: {}", others.join(", ")));
+    }
+    load(&path, &mut from_file);
+    from_file
+}
+
+fn load(path: &Path, layers: &mut Layers) {
+    let shown = path.display();
+    let read = file::read(path).map_err(|error| format!("cannot be read: {error}"));
+    let entries = match read.and_then(|text| parse_yaml(&text)) {
+        Ok(Node::Map(entries)) => entries,
+        Ok(Node::Null) => Vec::new(),
+        Ok(_) => {
+            return layers
+                .problems
+                .push(Problem::of_sense(shown.to_string(), "it holds no names with values"));
+        }
+        Err(says) => return layers.problems.push(Problem::of_sense(shown.to_string(), says)),
+    };
+    for (key, node) in entries {
+        let place = format!("{shown}: {key}");
+        match (SECTIONS.iter().find(|(section, _)| section.eq_ignore_ascii_case(&key)), node) {
+            (None, node) => take(layers, place, top(&key), &node),
+            (Some(_), Node::Null) => {}
+            (Some((_, start)), Node::Map(files)) => {
+                for (key, node) in files {
+                    let known = FILES.iter().find(|name| name.eq_ignore_ascii_case(&key));
+                    let row = known.and_then(|name| options::flag_of(ETCD, &format!("{start}{name}")));
+                    take(layers, format!("{place}: {key}"), row.ok_or_else(|| unknown(&key, &FILES)), &node);
+                }
+            }
+            (Some(_), _) => {
+                layers.problems.push(Problem::of_sense(place, format!("must hold {}", FILES.join(", "))));
+            }
+        }
+    }
+}
+
+/// The row of a key that stands by itself, or why there is none.
+fn top(key: &str) -> Result<&'static Row, String> {
+    let of_section = |name: &str| {
+        let bare = name.strip_prefix("peer-").unwrap_or(name);
+        FILES.contains(&bare)
+            || bare.ends_with("ca-file")
+            || bare.ends_with("crl-file")
+            || bare.contains("cert-allowed")
+    };
+    let flags = || options::rows().filter(|row| row.commands & ETCD != 0 && !FLAGS_ONLY.contains(&row.name));
+    match flags().find(|row| row.name.eq_ignore_ascii_case(key)) {
+        Some(row) if of_section(row.name) => {
+            Err(format!("stands below {} or {}, and has no effect here", SECTIONS[0].0, SECTIONS[1].0))
+        }
+        Some(row) => Ok(row),
+        None => {
+            let known: Vec<&str> = flags().map(|row| row.name).filter(|name| !of_section(name)).collect();
+            Err(unknown(key, &known))
+        }
+    }
+}
+
+fn unknown(key: &str, known: &[&'static str]) -> String {
+    match nearest(key, known.iter().copied()) {
+        Some(near) => format!("no such setting, so it has no effect; did you mean {near}?"),
+        None => "no such setting, so it has no effect".to_owned(),
+    }
+}
+
+/// etcd passes over what it does not know; a mistyped key is worth a warning.
+fn take(layers: &mut Layers, place: String, row: Result<&'static Row, String>, node: &Node) {
+    let row = match row {
+        Ok(row) => row,
+        Err(says) => return layers.warnings.push(format!("{place}: {says}")),
+    };
+    let words = words(row, node).transpose();
+    if let Some(Err(says)) = words {
+        return layers.problems.push(Problem::of_sense(place, says));
+    }
+    if let Some(words) = words {
+        layers.offer(Given { row, rank: Rank::File, place, words });
+    }
+}
+
+/// Nothing for what counts as not said. etcd is strict about types.
+fn words(row: &Row, node: &Node) -> Result<Option<Vec<OsString>>, String> {
+    let number = matches!(row.kind, Kind::Number | Kind::Bytes) || row.name == "quota-backend-bytes";
+    let text = match (row.kind, node) {
+        (_, Node::Null) => return Ok(None),
+        (_, node) if matches!(row.fate, Fate::Ignored(_)) => {
+            node.scalar_text().unwrap_or_default().to_owned()
+        }
+        (Kind::Switch, Node::Bool(on)) => on.to_string(),
+        (Kind::Switch, _) => return Err("must be true or false, without quotes".to_owned()),
+        (_, Node::Number(text)) if number => text.clone(),
+        (_, _) if number => return Err("must be a whole number, without quotes".to_owned()),
+        (_, Node::List(items)) if row.name == "log-outputs" => {
+            let items: Option<Vec<&str>> = items.iter().map(Node::scalar_text).collect();
+            items.ok_or("must be a list of words")?.join(",")
+        }
+        (_, Node::Text(text)) if row.name != "log-outputs" => text.clone(),
+        (_, _) if row.name == "log-outputs" => return Err("must be a list".to_owned()),
+        (_, _) => return Err("must be text; a number or a list needs quotes around the whole".to_owned()),
+    };
+    Ok(Some(if text.is_empty() { Vec::new() } else { vec![text.into()] }))
+}

@@ -1,0 +1,117 @@
+//! Variables of the programs that ours take the place of, and variables that nobody reads.
+//!
+//! A host that ran etcd or confd has its settings in `ETCD_*` or `CONFD_*`. The commands of ours that do the same job
+//! take them where flags and `RETUNE_*` say nothing. Whatever is taken, outvoted or without effect is said by name:
+//! the variables may be meant for another program.
+
+use super::layers::{Given, Layers, Rank, split};
+use super::options::{
+    self, CHECK, CONFD, Commands, DIFF, ETCD, Fate, Kind, MEMBER, RENDER, RESTORE, Row, WATCH,
+};
+use super::suggest::nearest;
+use super::{Host, units};
+
+/// Whose settings a command takes over.
+#[derive(Clone, Copy)]
+struct Origin {
+    prefix: &'static str,
+    /// The command line that the variables belong to.
+    commands: Commands,
+}
+
+const ETCDS: Origin = Origin { prefix: "ETCD", commands: ETCD };
+const CONFDS: Origin = Origin { prefix: "CONFD", commands: CONFD };
+const OURS: Origin = Origin { prefix: "RETUNE", commands: Commands::MAX };
+
+const fn origin(command: Commands) -> Option<Origin> {
+    match command {
+        MEMBER | RESTORE => Some(ETCDS),
+        RENDER | WATCH | DIFF | CHECK => Some(CONFDS),
+        _ => None,
+    }
+}
+
+/// Takes over what the environment holds for the program that `command` replaces.
+pub(super) fn take(layers: &mut Layers, command: Commands, env: &dyn Fn(&str) -> Option<String>) {
+    let Some(origin) = origin(command) else { return };
+    let (mut taken, mut idle) = (Vec::new(), Vec::new());
+    for row in options::rows().filter(|row| row.commands & origin.commands != 0) {
+        for variable in row.names().map(|name| options::variable(origin.prefix, name)) {
+            let Some(value) = env(&variable).filter(|value| !value.is_empty()) else { continue };
+            // Another program's settings file has another form.
+            if row.commands & command == 0 || row.name == "config-file" {
+                if asks(row, command, &value) {
+                    idle.push(variable);
+                }
+                continue;
+            }
+            let words = Ok(split(row.kind, value.into(), row.kind.many()));
+            if let Some(other) = layers.outvoting(row, &words) {
+                layers.warnings.push(format!("{variable} is not used: {other} says otherwise"));
+            } else if layers.get(row.name).is_none() {
+                layers.offer(Given { row, rank: Rank::Environment, place: variable.clone(), words });
+                taken.push(variable);
+            }
+        }
+    }
+    let title = options::title(command);
+    if !taken.is_empty() {
+        layers.notices.push(format!(
+            "`retune {title}` takes {} from the environment; flags and RETUNE_ variables come first",
+            taken.join(", ")
+        ));
+    }
+    if !idle.is_empty() {
+        let says = if idle.len() == 1 { "has" } else { "have" };
+        layers.warnings.push(format!("{} {says} no effect on `retune {title}`", idle.join(", ")));
+    }
+}
+
+/// Whether a variable asks for something that the command does not do anyway.
+fn asks(row: &Row, command: Commands, value: &str) -> bool {
+    let on = row.kind != Kind::Switch || units::switch(value) != Ok(false);
+    // What a member is told is more than what it is restored with.
+    let more = command == RESTORE && row.commands & MEMBER != 0;
+    on && !more && !matches!((row.name, command), ("watch", WATCH) | ("onetime", RENDER))
+}
+
+/// Names the variables that begin like settings and are none: a mistyped one has no effect, and nothing else would say
+/// so. Images of containers set `CONFD_VERSION` and the like, so but for etcd's, of which etcd warns as well, only those
+/// count that are almost a setting.
+pub(super) fn unread(layers: &mut Layers, host: &Host, command: Commands) {
+    let own = match command {
+        ETCD => ETCDS,
+        CONFD => CONFDS,
+        _ => OURS,
+    };
+    for origin in [Some(own), origin(command)].into_iter().flatten() {
+        let start = format!("{}_", origin.prefix);
+        for variable in &host.variables {
+            let Some(rest) = variable.strip_prefix(&start) else { continue };
+            let ours = origin.commands == Commands::MAX;
+            let near =
+                near(origin, variable, rest).filter(|_| !(ours && super::ctl::VARIABLES.contains(&rest)));
+            match near {
+                Some(near) if near == *variable => {}
+                Some(near) => layers
+                    .warnings
+                    .push(format!("unrecognized environment variable {variable}; did you mean {near}?")),
+                None if origin.commands == ETCD => {
+                    layers.warnings.push(format!("unrecognized environment variable {variable}"));
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// The variable itself when it is one, or the nearest that is.
+fn near(origin: Origin, variable: &str, rest: &str) -> Option<String> {
+    let rows = || options::rows().filter(|row| row.commands & origin.commands != 0);
+    if rows().flat_map(Row::names).any(|name| options::variable(origin.prefix, name) == variable) {
+        return Some(variable.to_owned());
+    }
+    let used = rows().filter(|row| row.fate == Fate::Used).flat_map(Row::names);
+    let near = nearest(&rest.replace('_', "-"), used)?;
+    Some(options::variable(origin.prefix, near))
+}

@@ -1,0 +1,64 @@
+//! The client port: where a member listens, and where clients are told to find it.
+
+use super::super::Host;
+use super::super::layers::Rank;
+use super::super::options::{Commands, ETCD};
+use super::super::reader::Reader;
+use super::urls::HostUrl;
+use super::{bindable, default_listener, detected, object, reachable, warn_if_apart};
+
+const LOCAL_CLIENT: &str = "http://localhost:2379";
+const LISTEN: &str = "listen-client-urls";
+const ADVERTISE: &str = "advertise-client-urls";
+
+/// Both sides of the client port.
+pub(super) struct Clients {
+    pub(super) listen: Vec<HostUrl>,
+    pub(super) advertise: Vec<HostUrl>,
+}
+
+/// Reads both; what was not given follows from the other where that can be.
+pub(super) fn read(host: &Host, read: &mut Reader<'_>, command: Commands) -> Clients {
+    let told = read.parsed(LISTEN, HostUrl::read_list);
+    let advertised = read.parsed(ADVERTISE, HostUrl::read_list);
+    reachable(read, command, ADVERTISE, advertised.as_deref().unwrap_or_default());
+    let listen = bindable(read, command, LISTEN, told.as_deref());
+    let advertise = advertise(host, read, command, told, advertised);
+    let listen = listen.unwrap_or_else(|| vec![default_listener()]);
+    warn_if_apart(read, (LISTEN, &listen), (ADVERTISE, &advertise));
+    Clients { listen, advertise }
+}
+
+fn advertise(
+    host: &Host,
+    read: &mut Reader<'_>,
+    command: Commands,
+    told: Option<Vec<HostUrl>>,
+    advertised: Option<Vec<HostUrl>>,
+) -> Vec<HostUrl> {
+    let local = HostUrl::read_list(LOCAL_CLIENT).expect("the default is a URL");
+    let given = read.rank(ADVERTISE).is_some();
+    // In its settings file etcd does not miss the other half.
+    let filed = read.rank(LISTEN) == Some(Rank::File);
+    match (advertised, told) {
+        // etcd takes its default for nothing said, also where somebody wrote it.
+        (Some(urls), Some(listen)) if command == ETCD && urls == local => {
+            detected(host, read, ADVERTISE, &listen).unwrap_or(urls)
+        }
+        (Some(urls), _) => urls,
+        // Given and wrong is reported already.
+        (None, Some(urls)) if given => urls,
+        (None, Some(listen)) if command == ETCD && filed => {
+            detected(host, read, ADVERTISE, &listen).unwrap_or(local)
+        }
+        // etcd asks for both always; here, what can be told from the first is.
+        (None, Some(urls)) if command != ETCD && !urls.iter().any(HostUrl::is_everywhere) => urls,
+        (None, Some(_)) => {
+            let says = "--advertise-client-urls is required when --listen-client-urls is set explicitly: clients \
+                        must be told a URL that they can reach";
+            object(read, command, LISTEN, says);
+            local
+        }
+        (None, None) => local,
+    }
+}
