@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use retune::tls::{Connector, Files};
+
 use crate::support::Etcd;
 
 #[test]
@@ -10,7 +12,8 @@ fn the_members_of_a_real_etcd_are_understood() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let nobody = "http://127.0.0.1:1".to_owned();
     let urls = [nobody, etcd.peer_url()];
-    let found = runtime.block_on(retune::consensus::survey(&urls, None, Duration::from_secs(10))).unwrap();
+    let tls = Connector::open(&Files::default()).unwrap();
+    let found = runtime.block_on(retune::consensus::survey(&urls, &tls, Duration::from_secs(10))).unwrap();
     assert_ne!(found.cluster_id, 0);
     assert_eq!(found.from, urls[1]);
     let [member] = &found.members[..] else { panic!("{:?}", found.members) };

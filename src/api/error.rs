@@ -36,7 +36,7 @@ pub enum ApiError {
         why: String,
     },
     /// A TLS file that is missing, unreadable or of the wrong kind, or settings that do not go together.
-    #[error("{0}")]
+    #[error(transparent)]
     Tls(#[from] TlsError),
     /// A listener ended without being told to.
     #[error("{0}")]

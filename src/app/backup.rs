@@ -51,7 +51,8 @@ enum FetchError {
 
 async fn fetch(source: source::Settings, what: &Backup) -> anyhow::Result<String> {
     let source::Settings { nodes, scheme, tls, login, timeout, .. } = source;
-    let trust = Trust { ca: tls.ca, cert: tls.cert, key: tls.key, insecure: tls.insecure };
+    let source::Tls { ca, cert, key, insecure } = tls;
+    let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
     let client = Client::new(&Config { nodes, srv_record: None, scheme, trust, timeout })?;
     let login = login.map(|login| {
         Credentials { name: login.username, password: login.password.expose().to_owned() }.basic()

@@ -38,7 +38,8 @@ pub(super) fn cluster(source: source::Settings) -> anyhow::Result<Cluster> {
     let source::Settings { nodes, tls, login, timeout, .. } = source;
     let login =
         login.map(|login| Credentials { name: login.username, password: login.password.expose().to_owned() });
-    let trust = Trust { ca: tls.ca, cert: tls.cert, key: tls.key, insecure: tls.insecure };
+    let source::Tls { ca, cert, key, insecure } = tls;
+    let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
     // Of several, a silent one must leave time for the others within the deadline of one request.
     let timeout = if nodes.len() > 1 { timeout.min(SILENT) } else { timeout };
     Ok(Cluster::new(Options { endpoints: nodes, trust, login, timeout, dial: timeout, trace: None })?)

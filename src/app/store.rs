@@ -138,14 +138,8 @@ async fn found(member: &mut Member) -> anyhow::Result<Option<Node>> {
 /// that knows this member already. `None`: the cluster let this member go.
 async fn open(settings: consensus::Settings) -> anyhow::Result<Option<Node>> {
     let new = consensus::is_new(&settings.data_dir);
+    // For one that is to join, this fails before anything is made in the folder.
     let found = if new { survey(&settings).await? } else { None };
-    if new && found.is_none() && settings.start == Start::Join {
-        // Before anything is made in the folder.
-        anyhow::bail!(
-            "none of the other members in --initial-cluster could be asked about the cluster to join: is one of them running, \
-             and can it be reached from here?"
-        );
-    }
     let opening = tokio::task::spawn_blocking(move || Node::open(settings, found.as_ref()));
     match opening.await.context("opening the data folder")? {
         Ok(node) => Ok(Some(node)),
@@ -161,25 +155,34 @@ async fn survey(settings: &consensus::Settings) -> anyhow::Result<Option<Survey>
     let others = settings.initial_cluster.iter().filter(|(name, _)| *name != settings.name);
     let urls: Vec<String> = others.map(|(_, url)| url.clone()).collect();
     if urls.is_empty() {
+        anyhow::ensure!(
+            settings.start != Start::Join,
+            "--initial-cluster names no other member that could be asked about the cluster to join"
+        );
         return Ok(None);
     }
-    let connector = settings.peer_tls.as_ref().map(Connector::open).transpose()?;
+    let connector = Connector::open(&settings.peer_tls)?;
     // Members of a new cluster start together, and need not wait for each other to find that out.
     if settings.start != Start::Join {
-        return Ok(consensus::survey(&urls, connector.as_ref(), NEW_PATIENCE).await);
+        return Ok(consensus::survey(&urls, &connector, NEW_PATIENCE).await.ok());
     }
     let until = Instant::now() + JOIN_PATIENCE;
     loop {
-        let found = consensus::survey(&urls, connector.as_ref(), JOIN_PATIENCE).await;
+        let found = consensus::survey(&urls, &connector, JOIN_PATIENCE).await;
         // One that lags behind may not have heard of this one yet.
-        let listed = found.as_ref().is_some_and(|found| {
+        let listed = found.as_ref().is_ok_and(|found| {
             found
                 .members
                 .iter()
                 .any(|member| member.peer_urls.iter().all(|url| settings.peer_urls.contains(url)))
         });
         if listed || Instant::now() >= until {
-            return Ok(found);
+            return found.map(Some).map_err(|why| {
+                anyhow::anyhow!(
+                    "none of the other members in --initial-cluster could be asked about the cluster to join; is one of \
+                     them running, and can it be reached from here? ({why})"
+                )
+            });
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }

@@ -38,7 +38,7 @@ impl Client {
     ) -> Result<Downloaded, E> {
         let mut faults = Vec::new();
         for node in self.endpoints.order().await? {
-            let mut request = self.http.get(format!("{node}{path}"));
+            let mut request = self.http(&node)?.get(format!("{node}{path}"));
             if let Some(value) = authorization {
                 request = request.header(reqwest::header::AUTHORIZATION, value);
             }

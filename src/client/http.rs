@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine;
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use super::endpoints::{Endpoints, Node};
 use super::lines::Lines;
 use super::{ClientError, Trust, tls};
+use crate::tls::advice;
 
 /// No snapshot of configuration values is larger; a larger answer is a fault.
 const MAX_ANSWER: usize = 512 << 20;
@@ -98,7 +100,10 @@ pub(crate) enum Opened {
 /// A store: its nodes behind one door.
 #[derive(Debug)]
 pub struct Client {
-    pub(super) http: reqwest::Client,
+    plain: reqwest::Client,
+    /// Made when the first `https` node is asked: reading the system's authorities takes milliseconds.
+    secure: OnceLock<reqwest::Client>,
+    trust: Trust,
     pub(super) endpoints: Endpoints,
     timeout: Duration,
 }
@@ -111,23 +116,26 @@ impl Client {
     pub fn new(config: &Config) -> Result<Self, ClientError> {
         let endpoints =
             Endpoints::new(&config.nodes, config.srv_record.as_deref(), &config.scheme, config.timeout)?;
-        let tls = tls::config(&config.trust, endpoints.https())?;
-        let http = reqwest::Client::builder()
-            .use_preconfigured_tls(tls)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(config.timeout)
-            .pool_idle_timeout(Duration::from_secs(15))
-            // A link that died without a word is found by the kernel within seconds, also under an idle watch.
-            .tcp_keepalive(Duration::from_secs(3))
-            .tcp_keepalive_interval(Duration::from_secs(1))
-            .tcp_keepalive_retries(3)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| {
-                ClientError::Settings(format!("the HTTP client cannot be set up: {}", reason(&error)))
-            })?;
-        Ok(Self { http, endpoints, timeout: config.timeout })
+        let plain = http(&config.trust, false, config.timeout)?;
+        let (trust, secure) = (config.trust.clone(), OnceLock::new());
+        let client = Self { plain, secure, trust, endpoints, timeout: config.timeout };
+        if client.endpoints.https() {
+            client.http("https:")?;
+        }
+        Ok(client)
+    }
+
+    /// The HTTP client for this node. Which scheme the first nodes had does not matter: a node that is learnt later,
+    /// when the store moves to TLS, is asked with the same files.
+    pub(super) fn http(&self, node: &str) -> Result<&reqwest::Client, ClientError> {
+        if !node.starts_with("https:") {
+            return Ok(&self.plain);
+        }
+        if let Some(secure) = self.secure.get() {
+            return Ok(secure);
+        }
+        let made = http(&self.trust, true, self.timeout)?;
+        Ok(self.secure.get_or_init(|| made))
     }
 
     /// The nodes, for logs.
@@ -197,11 +205,10 @@ impl Client {
 
     async fn head(&self, node: &Node, call: &Call, alone: bool) -> Result<Response, String> {
         let url = format!("{node}{}", call.path);
+        let http = self.http(node).map_err(|error| error.to_string())?;
         let mut request = match &call.body {
-            Some(body) => {
-                self.http.post(url).header(CONTENT_TYPE, "application/json").body(Bytes::clone(body))
-            }
-            None => self.http.get(url),
+            Some(body) => http.post(url).header(CONTENT_TYPE, "application/json").body(Bytes::clone(body)),
+            None => http.get(url),
         };
         if let Some(value) = &call.authorization {
             request = request.header(AUTHORIZATION, value);
@@ -244,6 +251,24 @@ impl Client {
     }
 }
 
+fn http(trust: &Trust, https: bool, timeout: Duration) -> Result<reqwest::Client, ClientError> {
+    reqwest::Client::builder()
+        .use_preconfigured_tls(tls::config(trust, https)?)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(timeout)
+        .pool_idle_timeout(Duration::from_secs(15))
+        // A link that died without a word is found by the kernel within seconds, also under an idle watch.
+        .tcp_keepalive(Duration::from_secs(3))
+        .tcp_keepalive_interval(Duration::from_secs(1))
+        .tcp_keepalive_retries(3)
+        .tcp_nodelay(true)
+        .build()
+        .map_err(|error| {
+            ClientError::Settings(format!("the HTTP client cannot be set up: {}", reason(&error)))
+        })
+}
+
 pub(super) fn index(response: &Response) -> Option<u64> {
     response.headers().get("x-etcd-index")?.to_str().ok()?.parse().ok()
 }
@@ -258,15 +283,14 @@ pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut cause: &(dyn Error + 'static) = error;
     loop {
         cause = unwrapped(cause);
-        if let Some(advice) = cause.downcast_ref().and_then(tls::advice) {
-            return format!("{cause}: {advice}");
+        let host = || error.url().and_then(|url| url.host_str()).unwrap_or("its host");
+        if let Some(reason) = cause.downcast_ref().and_then(|cause| tls::reason(cause, host())) {
+            return reason;
         }
         match cause.source() {
             Some(deeper) => cause = deeper,
             // Only a handshake can find an end while connecting.
-            None if error.is_connect() && ended(cause) => {
-                return format!("{cause}: it may not speak TLS; then its URL begins with http://");
-            }
+            None if error.is_connect() && ended(cause) => return advice::ENDED.to_owned(),
             None => return cause.to_string(),
         }
     }

@@ -31,5 +31,5 @@ pub use download::Downloaded;
 pub use error::ClientError;
 pub use http::{Client, Config, Credentials};
 pub(crate) use http::{excerpt, no_answer};
-pub use tls::Trust;
 pub(crate) use tls::config as tls_config;
+pub use tls::{SetBy, Trust};

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::ClientError;
+use crate::tls::advice::{self, Flags};
 use crate::tls::pem;
 
 /// Files and switches of TLS; all empty means the system's trust roots and no client certificate.
@@ -22,6 +23,34 @@ pub struct Trust {
     pub key: Option<PathBuf>,
     /// Accept any server certificate.
     pub insecure: bool,
+    /// What errors call the files.
+    pub set_by: SetBy,
+}
+
+/// Whose flags set the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SetBy {
+    /// Those of most commands: `--client-ca-keys`.
+    #[default]
+    Client,
+    /// Those of a container engine: `--engine-ca`.
+    Engine,
+    /// Those of `retune ctl`: `--ca-file`.
+    Ctl,
+    /// The same, where errors are in the words of etcd's own client and nothing else.
+    Etcdctl,
+}
+
+impl Trust {
+    /// The flags, with the files that they name.
+    pub(crate) fn flags(&self) -> Flags {
+        let flags = match self.set_by {
+            SetBy::Client => Flags::named("--client-ca-keys", "--client-cert", "--client-key"),
+            SetBy::Engine => Flags::named("--engine-ca", "--engine-cert", "--engine-key"),
+            SetBy::Ctl | SetBy::Etcdctl => Flags::named("--ca-file", "--cert-file", "--key-file"),
+        };
+        Flags { ca_path: self.ca.clone(), cert_path: self.cert.clone(), ..flags }
+    }
 }
 
 /// The configuration for nodes that speak TLS. Named files are always read, so that a bad one is found at start;
@@ -31,7 +60,7 @@ pub(crate) fn config(trust: &Trust, https: bool) -> Result<ClientConfig, ClientE
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| ClientError::Settings(format!("TLS cannot be set up: {error}")))?;
-    let roots = roots(trust, https)?;
+    let (roots, flags) = (roots(trust, https)?, trust.flags());
     let builder = if trust.insecure {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
     } else {
@@ -39,10 +68,12 @@ pub(crate) fn config(trust: &Trust, https: bool) -> Result<ClientConfig, ClientE
     };
     match (&trust.cert, &trust.key) {
         (Some(cert), Some(key)) => {
-            let private = private_key(key)?;
-            builder.with_client_auth_cert(certificates(cert)?, private).map_err(|error| ClientError::File {
-                path: cert.clone(),
-                why: format!("does not go with the key {}: {error}", key.display()),
+            let private = private_key(key, &flags.key)?;
+            builder.with_client_auth_cert(certificates(cert, &flags.cert)?, private).map_err(|error| {
+                ClientError::File {
+                    path: cert.clone(),
+                    why: format!("does not go with the key {}: {error}; check {}", key.display(), flags.cert),
+                }
             })
         }
         (None, None) => Ok(builder.with_no_client_auth()),
@@ -54,55 +85,40 @@ pub(crate) fn config(trust: &Trust, https: bool) -> Result<ClientConfig, ClientE
 fn roots(trust: &Trust, https: bool) -> Result<RootCertStore, ClientError> {
     let mut roots = RootCertStore::empty();
     if let Some(ca) = &trust.ca {
-        for certificate in certificates(ca)? {
+        let flag = trust.flags().ca;
+        for certificate in certificates(ca, &flag)? {
             roots
                 .add(certificate)
-                .map_err(|error| ClientError::File { path: ca.clone(), why: error.to_string() })?;
+                .map_err(|error| bad(ca, &flag, format!("holds a bad certificate: {error}")))?;
         }
     } else if https && !trust.insecure {
         let native = rustls_native_certs::load_native_certs();
         let (added, _) = roots.add_parsable_certificates(native.certs);
         if added == 0 {
-            return Err(ClientError::Settings(
-                "this system has no trusted certificate authorities; name a PEM file of them".into(),
-            ));
+            let flag = trust.flags().ca;
+            return Err(ClientError::Settings(format!(
+                "this system has no trusted certificate authorities; name a PEM file of them by {flag} FILE"
+            )));
         }
     }
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-    let read = pem::contents(path).and_then(|bytes| pem::certificates(&bytes));
-    read.map_err(|why| ClientError::File { path: path.to_owned(), why })
+fn certificates(path: &Path, flag: &str) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    pem::contents(path).and_then(|bytes| pem::certificates(&bytes)).map_err(|why| bad(path, flag, why))
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ClientError> {
-    let read = pem::contents(path).and_then(|bytes| pem::private_key(&bytes));
-    read.map_err(|why| ClientError::File { path: path.to_owned(), why })
+fn private_key(path: &Path, flag: &str) -> Result<PrivateKeyDer<'static>, ClientError> {
+    pem::contents(path).and_then(|bytes| pem::private_key(&bytes)).map_err(|why| bad(path, flag, why))
 }
 
-/// What a person can do about a failed handshake, where the error's own words do not say.
-pub(crate) fn advice(error: &rustls::Error) -> Option<&'static str> {
-    use rustls::{AlertDescription as Alert, CertificateError, Error, InvalidMessage};
-    match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            Some("no trusted authority signed its certificate; name the one that did by client-ca-keys")
-        }
-        Error::AlertReceived(
-            Alert::CertificateRequired
-            | Alert::NoCertificate
-            | Alert::BadCertificate
-            | Alert::UnknownCA
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateUnknown
-            | Alert::CertificateExpired
-            | Alert::CertificateRevoked,
-        ) => Some("it wants a client certificate that it trusts; give one by client-cert and client-key"),
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            Some("it does not speak TLS; its URL begins with http://")
-        }
-        _ => None,
-    }
+fn bad(path: &Path, flag: &str, why: String) -> ClientError {
+    ClientError::File { path: path.to_owned(), why: format!("{why}; check {flag}") }
+}
+
+/// Why a handshake with `host` failed, and what a person can do about it.
+pub(crate) fn reason(error: &rustls::Error, host: &str) -> Option<String> {
+    advice::of_server(&Trust::default().flags(), host, error)
 }
 
 /// Believes every certificate; signatures are still checked, so the peer at least owns the key it shows.

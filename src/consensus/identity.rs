@@ -260,7 +260,7 @@ mod tests {
             cluster_token: "etcd-cluster".to_owned(),
             initial_cluster: vec![("a".to_owned(), url.to_owned())],
             listen_peer_urls: Vec::new(),
-            peer_tls: None,
+            peer_tls: crate::tls::Files::default(),
             start: Start::New,
             peer_urls: vec![url.to_owned()],
             client_urls: Vec::new(),

@@ -202,7 +202,7 @@ fn wire(
     folder: &Folder,
     pins: Pins,
 ) -> Result<(Post, Peers), OpenError> {
-    let tls = settings.peer_tls.as_ref().map(Connector::open).transpose();
+    let tls = Connector::open(&settings.peer_tls);
     let (inbox, clock) = (shared.requests.clone(), Arc::downgrade(shared));
     Ok(Peers::new(peers::Beginning {
         book: Book {

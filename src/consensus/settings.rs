@@ -16,8 +16,8 @@ pub struct Settings {
     pub initial_cluster: Vec<(String, String)>,
     /// Where to listen for peers: `http://IP:PORT` or `https://…`; port 0 picks a free one.
     pub listen_peer_urls: Vec<String>,
-    /// The files of `https` peer URLs, for both sides of a stream.
-    pub peer_tls: Option<crate::tls::Files>,
+    /// The files for `https` peer URLs: this member's own, and those it calls, whichever URLs it listens on.
+    pub peer_tls: crate::tls::Files,
     /// What an empty data folder means.
     pub start: Start,
     /// Where peers reach this member.

@@ -51,7 +51,7 @@ pub enum Dialect {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// An expression that makes no sense.
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(#[from] Invalid),
     /// No node is left, in words for the person who asked.
     #[error("{0}")]

@@ -206,7 +206,7 @@ fn client(settings: Settings) -> Result<(Arc<Client>, Option<Credentials>), Sour
     if insecure {
         tracing::warn!("the store's certificate is not checked: whoever answers is believed");
     }
-    let trust = Trust { ca, cert, key, insecure };
+    let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
     let client = Client::new(&Config { nodes, srv_record, scheme, trust, timeout })?;
     let login =
         login.map(|login| Credentials { name: login.username, password: login.password.expose().to_owned() });

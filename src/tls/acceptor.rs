@@ -11,8 +11,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::advice::{self, Flags};
 use super::renewed::Renewed;
-use super::{Files, TlsError, advice, config};
+use super::{Files, TlsError, config};
 
 /// What every TLS connection begins with.
 const HANDSHAKE_RECORD: u8 = 22;
@@ -21,6 +22,8 @@ const HANDSHAKE_RECORD: u8 = 22;
 const NOT_PLAIN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Connection: close\r\nContent-Length: 77\r\n\r\n\
     Client sent an HTTP request to an HTTPS server: its URL must begin https://.\n";
+/// The same the other way round.
+const NOT_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /// How long a client that speaks plain HTTP may take to hear that, and how much more it may say.
 const FAREWELL: Duration = Duration::from_millis(500);
 const MOST_FAREWELL: u64 = 64 << 10;
@@ -52,7 +55,7 @@ impl Acceptor {
         match first[0] {
             HANDSHAKE_RECORD => {}
             b'A'..=b'Z' => {
-                timeout(FAREWELL, tell_plain(stream)).await.ok();
+                timeout(FAREWELL, tell(stream, NOT_PLAIN)).await.ok();
                 let says = "it spoke plain HTTP, and this port speaks TLS: its URL must begin with https://";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, says));
             }
@@ -68,14 +71,21 @@ impl Acceptor {
     /// Adds what to do to the error of a connection that this side accepted; others are left as they are.
     #[must_use]
     pub fn explain(&self, error: io::Error) -> io::Error {
-        advice::explained(error, |cause| advice::of_client(self.renewed.files(), cause))
+        let files = self.renewed.files();
+        let auth = files.flag("client-cert-auth");
+        advice::explained(error, |cause| advice::of_client(&Flags::of(files), &auth, cause))
     }
+}
+
+/// Answers a client that speaks TLS to a port that does not, so that it knows: what it reads is no TLS.
+pub async fn refuse_tls(stream: TcpStream) {
+    timeout(FAREWELL, tell(stream, NOT_TLS)).await.ok();
 }
 
 /// Answers, and reads on until the client has hung up: a socket that is closed with something unread in it takes the
 /// answer back.
-async fn tell_plain(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(NOT_PLAIN.as_bytes()).await?;
+async fn tell(mut stream: TcpStream, says: &str) -> io::Result<()> {
+    stream.write_all(says.as_bytes()).await?;
     stream.shutdown().await?;
     let mut rest = stream.take(MOST_FAREWELL);
     let mut sink = [0; 4096];

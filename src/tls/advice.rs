@@ -1,39 +1,86 @@
-//! What a person can do about a failed handshake.
+//! Why a handshake failed, in one sentence with what a person can do about it. The library's own words are left out where
+//! the sentence says the same.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
+use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription as Alert, CertificateError as Bad, Error, InvalidMessage};
 
 use super::Files;
 use super::contents::{CA, CERT, KEY};
 
-/// The error with its advice, when it is one of TLS and there is something to advise.
-pub(super) fn explained(error: io::Error, advice: impl FnOnce(&Error) -> Option<String>) -> io::Error {
-    let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>()) else { return error };
-    match advice(cause) {
-        Some(advice) => io::Error::new(error.kind(), format!("{cause}: {advice}")),
+/// How this side's files are called where a person sets them.
+#[derive(Clone, Debug)]
+pub(crate) struct Flags {
+    /// Names the authorities.
+    pub(crate) ca: String,
+    /// Names the certificate.
+    pub(crate) cert: String,
+    /// Names its key.
+    pub(crate) key: String,
+    /// The files, where they are known.
+    pub(crate) ca_path: Option<PathBuf>,
+    pub(crate) cert_path: Option<PathBuf>,
+}
+
+impl Flags {
+    /// Those of a port.
+    pub(super) fn of(files: &Files) -> Self {
+        let (ca, cert, key) = (files.flag(CA), files.flag(CERT), files.flag(KEY));
+        Self { ca, cert, key, ca_path: files.trusted_ca.clone(), cert_path: files.cert.clone() }
+    }
+
+    /// Those of a command, without paths.
+    pub(crate) fn named(ca: &str, cert: &str, key: &str) -> Self {
+        let [ca, cert, key] = [ca, cert, key].map(str::to_owned);
+        Self { ca, cert, key, ca_path: None, cert_path: None }
+    }
+}
+
+/// The error with its reason in place of the library's, when it is one of TLS, however deep.
+pub(super) fn explained(error: io::Error, reason: impl FnOnce(&Error) -> Option<String>) -> io::Error {
+    let found = error.get_ref().and_then(|inner| tls_error(inner));
+    match found.and_then(reason) {
+        Some(reason) => io::Error::new(error.kind(), reason),
         None => error,
     }
 }
 
+/// The TLS error in a chain of causes. An I/O error does not tell what it wraps as its source.
+fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Error> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref() {
+            return Some(found);
+        }
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| cause.source());
+    }
+    None
+}
+
 /// For the side that accepted: what is wrong with the client.
-pub(super) fn of_client(files: &Files, error: &Error) -> Option<String> {
-    let (auth, ca, cert) = (files.flag("client-cert-auth"), files.flag(CA), files.flag(CERT));
+pub(super) fn of_client(own: &Flags, auth: &str, error: &Error) -> Option<String> {
+    let (ca, cert) = (known(&own.ca, own.ca_path.as_deref()), known(&own.cert, own.cert_path.as_deref()));
     Some(match error {
-        Error::NoCertificatesPresented => {
-            format!(
-                "{auth} or {ca} lets nobody in without; give the client one that an authority in {ca} signed"
-            )
-        }
+        Error::NoCertificatesPresented => format!(
+            "it showed no certificate, and {auth} or {} lets nobody in without; give it one that an authority in {ca} \
+             signed",
+            own.ca
+        ),
         Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
-            format!("no authority in {ca} signed the client's certificate")
+            format!("no authority in {ca} signed its certificate; give it one of these, or add its authority")
         }
-        Error::InvalidCertificate(bad) => of_certificate(bad, "the client's", "clients (clientAuth)")?,
+        Error::InvalidCertificate(bad) => of_certificate(bad, "clients (clientAuth)")?,
         Error::AlertReceived(Alert::UnknownCA) => {
-            format!("the client does not trust the authority that signed {cert}; name it to the client")
+            format!("it does not trust the authority that signed {cert}; name that authority to it")
+        }
+        Error::AlertReceived(Alert::CertificateExpired) => {
+            format!("it says that {cert} has expired; renew it, or set its clock right")
         }
         Error::AlertReceived(alert) if of_certificates(*alert) => {
-            format!("the client refuses the certificate of {cert}: see its own log for the reason")
+            format!("it refuses {cert}; see its own log for the reason")
         }
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => "it does not speak TLS".to_owned(),
         _ => return None,
@@ -41,45 +88,93 @@ pub(super) fn of_client(files: &Files, error: &Error) -> Option<String> {
 }
 
 /// For the side that called: what is wrong with the server.
-pub(super) fn of_server(files: &Files, host: &str, error: &Error) -> Option<String> {
-    let (ca, cert, key) = (files.flag(CA), files.flag(CERT), files.flag(KEY));
+pub(crate) fn of_server(own: &Flags, host: &str, error: &Error) -> Option<String> {
+    let Flags { ca, cert, key, ca_path, cert_path } = own;
     Some(match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            format!("{host} does not speak TLS; its URL begins with http://")
+            "it does not speak TLS; its URL begins with http://".to_owned()
         }
-        Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => match &files.trusted_ca {
+        Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => match ca_path {
             Some(path) => format!("no authority in {} signed its certificate; check {ca}", path.display()),
             None => {
-                format!("no authority that this system trusts signed its certificate; name one by {ca} FILE")
+                format!("no trusted authority signed its certificate; name the one that did by {ca} FILE")
             }
         },
-        Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+        Error::InvalidCertificate(Bad::NotValidForNameContext { presented, .. }) if !presented.is_empty() => {
             format!(
-                "its certificate is for other names; let it name {host}, or use a URL with a name it holds"
+                "its certificate is for {}, not for {host}; use a URL with a name it holds, or have it hold {host}",
+                presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
             )
         }
-        Error::InvalidCertificate(bad) => of_certificate(bad, "its", "servers (serverAuth)")?,
-        Error::AlertReceived(alert) if of_certificates(*alert) => {
-            format!("{host} wants a certificate that it trusts; give one by {cert} and {key}")
+        Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            format!(
+                "its certificate is not for {host}; use a URL with a name it holds, or have it hold {host}"
+            )
+        }
+        Error::InvalidCertificate(bad) => of_certificate(bad, "servers (serverAuth)")?,
+        Error::AlertReceived(alert) if of_certificates(*alert) => match (alert, cert_path) {
+            (Alert::CertificateExpired, Some(path)) => {
+                format!("it says that {} has expired; renew it, or set its clock right", path.display())
+            }
+            (Alert::UnknownCA, Some(path)) => format!(
+                "it does not trust the authority that signed {}; give one that it trusts by {cert} and {key}",
+                path.display()
+            ),
+            (_, Some(path)) => format!(
+                "it refuses {}; give a certificate that it trusts by {cert} and {key}, or see its own log",
+                path.display()
+            ),
+            (_, None) => {
+                format!("it wants a client certificate that it trusts; give one by {cert} and {key}")
+            }
+        },
+        _ => return None,
+    })
+}
+
+/// For an end during a handshake.
+pub(crate) const ENDED: &str =
+    "it ended the connection during the TLS handshake; if it does not speak TLS, its URL begins with http://";
+
+/// What is the same on both sides.
+fn of_certificate(bad: &Bad, use_of: &str) -> Option<String> {
+    let clock = "or the clock of one side is wrong";
+    Some(match bad {
+        Bad::Expired => format!("its certificate has expired; renew it, {clock}"),
+        Bad::ExpiredContext { not_after, .. } => {
+            format!("its certificate expired at {}; renew it, {clock}", date(*not_after))
+        }
+        Bad::NotValidYet => format!("its certificate is not valid yet; wait, {clock}"),
+        Bad::NotValidYetContext { not_before, .. } => {
+            format!("its certificate is valid from {} on; wait, {clock}", date(*not_before))
+        }
+        Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => {
+            format!("its certificate is not made for {use_of}; members need one for both sides")
+        }
+        // The library has no variant of its own for it.
+        Bad::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is that of an authority (CA:TRUE); give it one that the authority signed"
+                .to_owned()
         }
         _ => return None,
     })
 }
 
-/// What is the same on both sides; `whose` and `use_of` name the other one.
-fn of_certificate(bad: &Bad, whose: &str, use_of: &str) -> Option<String> {
-    Some(match bad {
-        Bad::Expired | Bad::ExpiredContext { .. } => {
-            format!("renew {whose} certificate; or the clock of one side is wrong")
-        }
-        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-            format!("{whose} certificate begins later; or the clock of one side is wrong")
-        }
-        Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => {
-            format!("{whose} certificate is not made for {use_of}; members need one for both sides")
-        }
-        _ => return None,
-    })
+fn date(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| format!("{seconds} s after 1970"), |at| at.to_string())
+}
+
+/// A file with the flag that names it.
+fn known(flag: &str, path: Option<&Path>) -> String {
+    path.map_or_else(|| flag.to_owned(), |path| format!("{} ({flag})", path.display()))
+}
+
+/// A name without the library's word for its kind: `DnsName("localhost")` is `localhost`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    inner.trim_matches('"')
 }
 
 /// Whether the other side's word is about a certificate of ours, or that there is none.
@@ -96,4 +191,27 @@ fn of_certificates(alert: Alert) -> bool {
             | Alert::CertificateRevoked
             | Alert::AccessDenied
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tls_error_is_found_below_others() {
+        let tls = Error::AlertReceived(Alert::CertificateRequired);
+        let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
+        let flags = Flags::named("--ca", "--cert", "--key");
+        let says = explained(error, |cause| of_server(&flags, "h", cause)).to_string();
+        assert_eq!(says, "it wants a client certificate that it trusts; give one by --cert and --key");
+        let other = io::Error::other("disk");
+        assert_eq!(explained(other, |_| Some("tls".to_owned())).to_string(), "disk");
+    }
+
+    #[test]
+    fn the_librarys_kinds_of_names_are_left_out() {
+        assert_eq!(bare("DnsName(\"localhost\")"), "localhost");
+        assert_eq!(bare("IpAddress(127.0.0.1)"), "127.0.0.1");
+        assert_eq!(bare("x"), "x");
+    }
 }

@@ -1,7 +1,7 @@
 //! The side that calls.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -9,22 +9,37 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::advice::{self, Flags};
 use super::renewed::Renewed;
-use super::{Files, TlsError, advice, config};
+use super::{Files, TlsError, config};
 
 /// The client side. Clones share what was read.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    renewed: Arc<Renewed<ClientConfig>>,
+    files: Files,
+    renewed: Arc<OnceLock<Arc<Renewed<ClientConfig>>>>,
 }
 
 impl Connector {
-    /// Reads the files; without `trusted_ca` the system's authorities are trusted.
+    /// Reads the files; without `trusted_ca` the system's authorities are trusted. When no file is named, those are
+    /// read for the first connection: most programs never make one.
     ///
     /// # Errors
     /// A file cannot be used.
     pub fn open(files: &Files) -> Result<Self, TlsError> {
-        Ok(Self { renewed: Renewed::open(files, config::client)? })
+        let connector = Self { files: files.clone(), renewed: Arc::default() };
+        if files.any() {
+            connector.renewed()?;
+        }
+        Ok(connector)
+    }
+
+    fn renewed(&self) -> Result<&Arc<Renewed<ClientConfig>>, TlsError> {
+        if let Some(renewed) = self.renewed.get() {
+            return Ok(renewed);
+        }
+        let opened = Renewed::open(&self.files, config::client)?;
+        Ok(self.renewed.get_or_init(|| opened))
     }
 
     /// Greets the server `host` (a name or an IP address, with or without the brackets of IPv6). The caller sets the
@@ -41,14 +56,20 @@ impl Connector {
             let says = format!("{host:?} is neither a host name nor an IP address");
             io::Error::new(io::ErrorKind::InvalidInput, says)
         })?;
-        let connector = TlsConnector::from(self.renewed.current().await);
-        connector.connect(name, stream).await.map_err(|error| self.explain(host, error))
+        let renewed = self.renewed().map_err(io::Error::other)?;
+        let connector = TlsConnector::from(renewed.current().await);
+        connector.connect(name, stream).await.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+                io::Error::new(error.kind(), advice::ENDED)
+            }
+            _ => self.explain(host, error),
+        })
     }
 
     /// Adds what to do to the error of a connection to `host`; others are left as they are.
     #[must_use]
     pub fn explain(&self, host: &str, error: io::Error) -> io::Error {
-        advice::explained(error, |cause| advice::of_server(self.renewed.files(), host, cause))
+        advice::explained(error, |cause| advice::of_server(&Flags::of(&self.files), host, cause))
     }
 }
 

@@ -10,7 +10,7 @@
 //! Leaves out: who listens where (`api`, `consensus`), deadlines of handshakes, and HTTP.
 
 mod acceptor;
-mod advice;
+pub(crate) mod advice;
 mod complaints;
 mod config;
 mod connector;
@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use acceptor::Acceptor;
+pub use acceptor::{Acceptor, refuse_tls};
 pub use complaints::Complaints;
 pub use connector::Connector;
 
@@ -42,6 +42,12 @@ pub struct Files {
 }
 
 impl Files {
+    /// Whether any file is named.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.cert.is_some() || self.key.is_some() || self.trusted_ca.is_some()
+    }
+
     /// The flag that sets a file: `cert-file` is `--peer-cert-file` for the port between members.
     fn flag(&self, name: &str) -> String {
         if self.peer { format!("--peer-{name}") } else { format!("--{name}") }

@@ -30,10 +30,68 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
     let all = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("is no PEM file of certificates: {error}"))?;
-    if all.is_empty() { Err("holds no certificate in PEM form".to_owned()) } else { Ok(all) }
+    if all.is_empty() { Err(lacks(pem, "certificate")) } else { Ok(all) }
 }
 
 /// The first private key. The parser's own words may quote the file, which holds a secret, so they are not repeated.
 pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|_| "holds no private key in PEM form".to_owned())
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| lacks(pem, "private key"))
+}
+
+/// What a file holds instead of what is wanted. Nothing of a file that may hold a secret is repeated.
+fn lacks(pem: &[u8], wanted: &str) -> String {
+    const DER_SEQUENCE: [u8; 2] = [0x30, 0x82];
+    let text = String::from_utf8_lossy(pem);
+    let mut labels =
+        text.lines().filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
+    let held = labels.find_map(|label| match label {
+        "CERTIFICATE" => Some("a certificate"),
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Some("a request for a certificate"),
+        "ENCRYPTED PRIVATE KEY" => Some("a key under a password"),
+        label if label.ends_with("PRIVATE KEY") => Some("a private key"),
+        label if label.ends_with("PUBLIC KEY") => Some("a public key"),
+        _ => None,
+    });
+    match held {
+        Some(held) if held != format!("a {wanted}") => format!("holds {held}, but no {wanted}"),
+        Some(_) => format!("holds a damaged {wanted}"),
+        None if pem.starts_with(&DER_SEQUENCE) => {
+            format!("holds no {wanted} in PEM form but something in DER form; convert it with openssl")
+        }
+        None => format!("holds no {wanted} in PEM form"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wrong_kind_of_file_is_called_by_what_it_holds() {
+        let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+        for (file, cert, key) in [
+            (pem("EC PRIVATE KEY"), "holds a private key, but no certificate", "holds a damaged private key"),
+            (
+                pem("CERTIFICATE REQUEST"),
+                "holds a request for a certificate, but no certificate",
+                "a request for",
+            ),
+            (
+                pem("ENCRYPTED PRIVATE KEY"),
+                "a key under a password",
+                "holds a key under a password, but no private key",
+            ),
+            ("secret".to_owned(), "holds no certificate in PEM form", "holds no private key in PEM form"),
+        ] {
+            let (cert_says, key_says) =
+                (certificates(file.as_bytes()).unwrap_err(), private_key(file.as_bytes()).unwrap_err());
+            assert!(cert_says.contains(cert) && key_says.contains(key), "{cert_says}; {key_says}");
+            assert!(!cert_says.contains("secret") && !key_says.contains("secret"));
+        }
+        assert_eq!(
+            private_key(pem("CERTIFICATE").as_bytes()).unwrap_err(),
+            "holds a certificate, but no private key"
+        );
+        assert!(certificates(&[0x30, 0x82, 1, 2]).unwrap_err().contains("DER form"));
+    }
 }

@@ -61,7 +61,8 @@ impl Storm {
     pub fn watch(&mut self, address: &str) {
         let (address, leave) = (address.to_owned(), Arc::new(AtomicBool::new(false)));
         let give_up = Arc::clone(&self.give_up);
-        let task = Task { address, prefix: "/h", after: self.after, last: LAST, leave, give_up };
+        let others = Vec::new();
+        let task = Task { address, others, prefix: "/h", after: self.after, last: LAST, leave, give_up };
         let own = task.clone();
         self.watchers.push((task, thread::spawn(move || follow(&own))));
     }

@@ -13,7 +13,7 @@ use crate::support::{Authority, Dir, eventually};
 const GOES_ON: Duration = Duration::from_secs(10);
 
 /// The flags of a member with this certificate that believes this authority.
-fn flags(ca: &str, (cert, key): &(String, String)) -> Vec<String> {
+pub fn flags(ca: &str, (cert, key): &(String, String)) -> Vec<String> {
     let own = ["--peer-cert-file", cert, "--peer-key-file", key, "--peer-trusted-ca-file", ca];
     own.into_iter().chain(["--peer-client-cert-auth"]).map(str::to_owned).collect()
 }

@@ -1,6 +1,6 @@
 //! Watchers that follow a prefix on every member by `waitIndex`, and the comparison of what they heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct Watched {
 #[derive(Clone, Debug)]
 pub struct Task {
     pub address: String,
+    /// Members that are asked in its place while it does not answer.
+    pub others: Vec<String>,
     pub prefix: &'static str,
     /// The index after which it begins.
     pub after: u64,
@@ -44,12 +46,13 @@ pub struct Task {
     pub give_up: Arc<AtomicBool>,
 }
 
-/// Follows a prefix on one member.
+/// Follows a prefix on one member, or on whichever of several answers.
 pub fn follow(task: &Task) -> Watched {
-    let Task { address, prefix, after, last, leave, give_up } = task;
+    let Task { address, others, prefix, after, last, leave, give_up } = task;
     let mut watched = Watched { address: address.clone(), ..Watched::default() };
     // A short patience: every second without an event the watch is taken up anew.
-    let mut wire = Wire::to(address).patient_for(Duration::from_secs(1));
+    let wire = |address: &String| Wire::to(address).patient_for(Duration::from_secs(1));
+    let mut wires: VecDeque<Wire> = [address].into_iter().chain(others).map(wire).collect();
     let mut next = after + 1;
     while !watched.ended && !give_up.load(Ordering::Relaxed) {
         if leave.load(Ordering::Relaxed) {
@@ -57,7 +60,9 @@ pub fn follow(task: &Task) -> Watched {
             return watched;
         }
         let path = format!("/v2/keys{prefix}?wait=true&recursive=true&waitIndex={next}");
+        let wire = &mut wires[0];
         let Ok(answer) = wire.get(&path) else {
+            wires.rotate_left(1);
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
@@ -71,6 +76,7 @@ pub fn follow(task: &Task) -> Watched {
         let json = answer.json();
         let node = &json["node"];
         let Some(index) = node["modifiedIndex"].as_u64().filter(|_| answer.status == 200) else {
+            wires.rotate_left(1);
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };

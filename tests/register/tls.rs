@@ -70,8 +70,18 @@ fn an_engine_over_tls_is_followed_with_the_certificates_that_docker_has() {
 
     let (strange_cert, strange_key) = other.sign("client");
     for (ca, cert, key, says) in [
-        (other.ca(), &cert, &key, "no trusted authority signed the engine's certificate"),
-        (authority.ca(), &strange_cert, &strange_key, "UnknownCA"),
+        (
+            other.ca(),
+            &cert,
+            &key,
+            "no trusted authority signed its certificate; name the one that did by --engine-ca FILE",
+        ),
+        (
+            authority.ca(),
+            &strange_cert,
+            &strange_key,
+            "it wants a client certificate that it trusts; give one by --engine-cert and --engine-key",
+        ),
     ] {
         let words = ["--engine-ca", &ca, "--engine-cert", cert, "--engine-key", key];
         let daemon = register(&format!("https://{address}")).args(&words).spawn();

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,9 +11,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::super::error::ApiError;
-use super::line::Line;
+use super::line::{self, Line};
 use super::site::Site;
-use crate::tls::{Connector, Files, TlsError};
+use crate::tls::{Connector, Files};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -36,20 +35,13 @@ pub(super) struct Limits {
 #[derive(Debug)]
 pub(super) struct Dialer {
     limits: Limits,
-    files: Files,
-    /// Made when it is first needed: most clusters do without.
-    connector: OnceLock<Connector>,
+    connector: Connector,
 }
 
 impl Dialer {
     /// Reads the TLS files, if any are given, so that a bad one is found at the start.
     pub(super) fn new(files: &Files, limits: Limits) -> Result<Self, ApiError> {
-        let connector = OnceLock::new();
-        if files.cert.is_some() || files.trusted_ca.is_some() {
-            let made = Connector::open(files).map_err(ApiError::Tls)?;
-            connector.get_or_init(|| made);
-        }
-        Ok(Self { limits, files: files.clone(), connector })
+        Ok(Self { limits, connector: Connector::open(files).map_err(ApiError::Tls)? })
     }
 
     /// Connects; the error says what failed, for the log.
@@ -60,9 +52,22 @@ impl Dialer {
         if !site.secure {
             return Line::over(Timed::new(stream, self.limits)).await;
         }
-        let greeting = timeout(HANDSHAKE, self.connector()?.connect(&site.host, stream));
+        let greeting = timeout(HANDSHAKE, self.connector.connect(&site.host, stream));
         let stream = greeting.await.map_err(|_| late("the TLS handshake", HANDSHAKE))??;
         Line::over(Timed::new(stream, self.limits)).await
+    }
+
+    /// Why a connection was lost. A member may judge this side's certificate after the handshake only, and then the first
+    /// answer is an alert.
+    pub(super) fn explain(&self, site: &Site, error: hyper::Error) -> String {
+        let words = line::said(&error);
+        let error = io::Error::other(error);
+        let explained = self.connector.explain(&site.host, error);
+        if explained.get_ref().is_some_and(|inner| inner.is::<hyper::Error>()) {
+            words
+        } else {
+            explained.to_string()
+        }
     }
 
     async fn tcp(&self, site: &Site) -> io::Result<TcpStream> {
@@ -85,14 +90,6 @@ impl Dialer {
             setsockopt(stream, sockopt::TcpUserTimeout, &millis)?;
         }
         Ok(())
-    }
-
-    fn connector(&self) -> io::Result<&Connector> {
-        if let Some(connector) = self.connector.get() {
-            return Ok(connector);
-        }
-        let made = Connector::open(&self.files).map_err(|TlsError(says)| io::Error::other(says))?;
-        Ok(self.connector.get_or_init(|| made))
     }
 }
 

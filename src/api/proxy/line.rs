@@ -27,7 +27,7 @@ pub(super) enum Trouble {
     /// Not a byte of the request was sent; here it is again.
     Unsent(Box<Question>),
     /// Nobody knows what became of it.
-    Lost(String),
+    Lost(hyper::Error),
 }
 
 /// A connection.
@@ -78,7 +78,7 @@ impl Line {
         });
         answered.await.map_err(|mut error| match error.take_message() {
             Some(question) => Trouble::Unsent(Box::new(question)),
-            None => Trouble::Lost(said(&error.into_error())),
+            None => Trouble::Lost(error.into_error()),
         })
     }
 
@@ -104,7 +104,7 @@ impl fmt::Debug for Line {
 }
 
 /// An error with what is behind it.
-fn said(error: &hyper::Error) -> String {
+pub(super) fn said(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

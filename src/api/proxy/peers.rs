@@ -86,7 +86,7 @@ async fn members(dialer: &Dialer, site: &Site) -> io::Result<Found> {
     let question = question.map_err(io::Error::other)?;
     let mut answer = line.ask(question).await.map_err(|trouble| match trouble {
         Trouble::Unsent(_) => io::Error::other("the connection closed at once"),
-        Trouble::Lost(why) => io::Error::other(why),
+        Trouble::Lost(why) => io::Error::other(dialer.explain(site, why)),
     })?;
     if answer.status() != StatusCode::OK {
         return Err(io::Error::other(format!("it answered {}; is it a member's peer URL?", answer.status())));

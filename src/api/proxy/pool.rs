@@ -41,14 +41,14 @@ impl Pool {
                 (Ok(answer), _) => return Ok((answer, line)),
                 (Err(Trouble::Unsent(unsent)), _) => question = *unsent,
                 (Err(Trouble::Lost(_)), Some(again)) => question = again.clone(),
-                (Err(Trouble::Lost(why)), None) => return Err(why),
+                (Err(Trouble::Lost(why)), None) => return Err(self.dialer.explain(site, why)),
             }
         }
         let mut line = self.dialer.connect(site).await.map_err(|error| error.to_string())?;
         match line.ask(question).await {
             Ok(answer) => Ok((answer, line)),
             Err(Trouble::Unsent(_)) => Err("the connection closed at once".to_owned()),
-            Err(Trouble::Lost(why)) => Err(why),
+            Err(Trouble::Lost(why)) => Err(self.dialer.explain(site, why)),
         }
     }
 

@@ -12,12 +12,14 @@ use super::address::Address;
 use super::error::{AskError, Fault};
 use super::escape::quoted;
 use super::reason;
-use crate::client::{ClientError, Credentials, Trust, tls};
+use crate::client::{ClientError, Credentials, SetBy, Trust, excerpt, tls};
 
 /// No answer of a store is larger; a larger one is a fault.
 const MAX_ANSWER: usize = 512 << 20;
 /// As many redirects are followed, as by Go's client.
 const MAX_REDIRECTS: usize = 10;
+/// Loop Detected.
+const LOOP_DETECTED: u16 = 508;
 /// A name or a network that does not answer is given up after this.
 const DIAL: Duration = Duration::from_secs(30);
 
@@ -164,7 +166,7 @@ impl Cluster {
                     self.lock().at = at;
                     return Ok(reply);
                 }
-                Ok(reply) => server_error(node, reply.status),
+                Ok(reply) => server_error(node, &reply),
                 Err(Some(fault)) => fault,
                 Err(None) => {
                     // Otherwise one that is silent would eat up the time of every request to come.
@@ -252,10 +254,10 @@ impl Cluster {
         };
         let response = match response {
             Ok(response) => response,
-            Err(error) => return Err(Some(reason::of(&error, node).await)),
+            Err(error) => return Err(Some(reason::of(&error, node, &self.options.trust).await)),
         };
         let location = header(&response, "location");
-        match within(deadline, whole(response, node)).await {
+        match within(deadline, whole(response, node, &self.options.trust)).await {
             Some(reply) => Ok((reply.map_err(Some)?, location)),
             None => Err(None),
         }
@@ -271,8 +273,8 @@ impl Cluster {
         let http = self.http(address.scheme == "https")?;
         let answer = within(deadline, async {
             match http.get(url).send().await {
-                Ok(response) => whole(response, &address).await.map(|reply| reply.body),
-                Err(error) => Err(reason::of(&error, &address).await),
+                Ok(response) => whole(response, &address, &self.options.trust).await.map(|reply| reply.body),
+                Err(error) => Err(reason::of(&error, &address, &self.options.trust).await),
             }
         });
         match answer.await {
@@ -316,7 +318,8 @@ impl Cluster {
 }
 
 fn http(options: &Options, secure: bool) -> Result<reqwest::Client, String> {
-    let tls = tls::config(&options.trust, secure).map_err(|error| file_words(&error))?;
+    let tls =
+        tls::config(&options.trust, secure).map_err(|error| file_words(&error, options.trust.set_by))?;
     reqwest::Client::builder()
         .use_preconfigured_tls(tls)
         .no_proxy()
@@ -331,14 +334,21 @@ fn http(options: &Options, secure: bool) -> Result<reqwest::Client, String> {
         .map_err(|error| format!("the HTTP client cannot be set up: {error}"))
 }
 
-/// A missing certificate file in Go's words, anything else in ours.
-fn file_words(error: &ClientError) -> String {
+/// A missing certificate file in Go's words for etcdctl, anything else in ours.
+fn file_words(error: &ClientError, set_by: SetBy) -> String {
     match error {
-        ClientError::File { path, .. } if !path.exists() => {
+        ClientError::File { path, .. } if set_by == SetBy::Etcdctl && !path.exists() => {
             format!("open {}: no such file or directory", path.display())
         }
         other => other.to_string(),
     }
+}
+
+/// The `message` of a body, or its beginning.
+fn message(body: &[u8]) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let said = json.as_ref().and_then(|json| json["message"].as_str());
+    excerpt(said.map_or(body, str::as_bytes))
 }
 
 fn shuffled(mut nodes: Vec<Address>) -> Vec<Address> {
@@ -346,13 +356,15 @@ fn shuffled(mut nodes: Vec<Address>) -> Vec<Address> {
     nodes
 }
 
-fn server_error(node: &Address, status: u16) -> Fault {
-    let text = match status {
+fn server_error(node: &Address, reply: &Reply) -> Fault {
+    let text = match reply.status {
         500 | 503 => format!("client: etcd member {} has no leader", node.text()),
         status => {
             let code = reqwest::StatusCode::from_u16(status).ok();
             let reason = code.and_then(|code| code.canonical_reason()).unwrap_or_default();
-            format!("client: etcd member {} returns server error [{reason}]", node.text())
+            let text = format!("client: etcd member {} returns server error [{reason}]", node.text());
+            // No store returns this one: a proxy of ours says which address to change.
+            if status == LOOP_DETECTED { format!("{text}: {}", message(&reply.body)) } else { text }
         }
     };
     Fault { text, connection: false }
@@ -371,7 +383,7 @@ fn header(response: &Response, name: &str) -> Option<String> {
     Some(response.headers().get(name)?.to_str().ok()?.to_owned())
 }
 
-async fn whole(mut response: Response, node: &Address) -> Result<Reply, Fault> {
+async fn whole(mut response: Response, node: &Address, trust: &Trust) -> Result<Reply, Fault> {
     let (status, index) = (response.status().as_u16(), header(&response, "x-etcd-index"));
     let mut body = Vec::new();
     loop {
@@ -382,7 +394,7 @@ async fn whole(mut response: Response, node: &Address) -> Result<Reply, Fault> {
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(Reply { status, index, body }),
-            Err(error) => return Err(reason::of(&error, node).await),
+            Err(error) => return Err(reason::of(&error, node, trust).await),
         }
     }
 }

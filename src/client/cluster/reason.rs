@@ -5,14 +5,17 @@ use std::io;
 use std::net::IpAddr;
 
 use nix::errno::Errno;
+use rustls::AlertDescription;
 
 use super::address::Address;
 use super::error::Fault;
+use crate::client::{SetBy, Trust};
+use crate::tls::advice;
 
 /// Why this request to `address` failed.
-pub(super) async fn of(error: &reqwest::Error, address: &Address) -> Fault {
+pub(super) async fn of(error: &reqwest::Error, address: &Address, trust: &Trust) -> Fault {
     // The causes may not be sent between threads, so nothing is waited for while they are looked at.
-    match told(error, address) {
+    match told(error, address, trust) {
         Told::Whole(fault) => fault,
         Told::Connection { what, why } => {
             Fault { text: format!("{what} tcp {}: {why}", target(address).await), connection: true }
@@ -26,10 +29,10 @@ enum Told {
     Connection { what: &'static str, why: String },
 }
 
-fn told(error: &reqwest::Error, address: &Address) -> Told {
+fn told(error: &reqwest::Error, address: &Address, trust: &Trust) -> Told {
     let causes = causes(error);
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return Told::Whole(Fault { text: handshake(tls, address), connection: false });
+        return Told::Whole(Fault { text: handshake(tls, address, trust), connection: false });
     }
     let os = causes.iter().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
     let named = |words: &str| causes.iter().any(|cause| cause.to_string().contains(words));
@@ -110,32 +113,53 @@ pub(super) fn name_server() -> String {
     }
 }
 
-fn handshake(error: &rustls::Error, address: &Address) -> String {
+/// Go's words, and then ours.
+fn handshake(error: &rustls::Error, address: &Address, trust: &Trust) -> String {
+    let words = go_words(error, address);
+    match advice::of_server(&trust.flags(), &address.dialled().0, error) {
+        Some(reason) if trust.set_by != SetBy::Etcdctl => format!("{words} ({}: {reason})", address.text()),
+        _ => words,
+    }
+}
+
+fn go_words(error: &rustls::Error, address: &Address) -> String {
     use rustls::{CertificateError, InvalidMessage};
     match error {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "x509: certificate signed by unknown authority".to_owned()
         }
         rustls::Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
         ) => "x509: certificate has expired or is not yet valid".to_owned(),
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => format!("x509: certificate is not valid for {}", address.dialled().0),
-        rustls::Error::AlertReceived(alert) => {
-            let name = format!("{alert:?}");
+        rustls::Error::AlertReceived(alert) => format!("remote error: tls: {}", alert_words(*alert)),
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "http: server gave HTTP response to HTTPS client".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn alert_words(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::UnknownCA => "unknown certificate authority".to_owned(),
+        AlertDescription::CertificateExpired => "expired certificate".to_owned(),
+        AlertDescription::CertificateRevoked => "revoked certificate".to_owned(),
+        AlertDescription::CertificateUnknown => "unknown certificate".to_owned(),
+        other => {
             let mut spoken = String::new();
-            for c in name.chars() {
+            for c in format!("{other:?}").chars() {
                 if c.is_uppercase() && !spoken.is_empty() {
                     spoken.push(' ');
                 }
                 spoken.extend(c.to_lowercase());
             }
-            format!("remote error: tls: {spoken}")
+            spoken
         }
-        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "http: server gave HTTP response to HTTPS client".to_owned()
-        }
-        other => other.to_string(),
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn run(office: &Office) -> Infallible {
         let own = book.own;
         let known = book.members.values().filter(|known| known.member.id != own);
         let urls: Vec<String> = known.flat_map(|known| known.member.peer_urls.clone()).collect();
-        if let Some(found) = survey(&urls, office.tls.as_ref(), PATIENCE).await
+        if let Ok(found) = survey(&urls, &office.tls, PATIENCE).await
             && found.cluster_id == book.cluster
         {
             let met = found.members.into_iter().filter(|member| strangers.contains(&member.id));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 
+use super::dial::Address;
 use super::form;
 use crate::consensus::member::Member;
 
@@ -194,6 +195,24 @@ impl Book {
             ));
         }
         Ok(())
+    }
+
+    /// A member's id, with its name where it has one.
+    pub(super) fn shown(&self, id: u64) -> String {
+        match self.members.get(&id).map(|known| known.member.name.as_str()) {
+            Some(name) if !name.is_empty() => format!("{id:x} ({name})"),
+            _ => format!("{id:x}"),
+        }
+    }
+
+    /// The other member at this host, if there is just one.
+    pub(super) fn at_host(&self, host: &str) -> Option<String> {
+        let there = |url: &String| Address::parse(url).is_ok_and(|address| address.host == host);
+        let mut at = self.members.iter().filter(|(_, known)| known.member.peer_urls.iter().any(there));
+        match (at.next(), at.next()) {
+            (Some((id, _)), None) if *id != self.own => Some(self.shown(*id)),
+            _ => None,
+        }
     }
 
     /// Whether a stream from `id` may go on.

@@ -57,7 +57,7 @@ impl Address {
 }
 
 /// Connects to `url`. An error of the kind `ConnectionRefused` means that nobody listens there.
-pub(super) async fn dial(url: &str, tls: Option<&Connector>) -> io::Result<Pipe> {
+pub(super) async fn dial(url: &str, tls: &Connector) -> io::Result<Pipe> {
     let address = Address::parse(url)?;
     let stream = timeout(DIAL, connect(&address)).await.map_err(|_| late("it did not answer in time"))??;
     // Without it, a heartbeat could wait for the acknowledgement of what went before.
@@ -65,14 +65,17 @@ pub(super) async fn dial(url: &str, tls: Option<&Connector>) -> io::Result<Pipe>
     if !address.secure {
         return Ok(Box::new(stream));
     }
-    let tls = tls.ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("{url}: TLS is not set up; add --peer-trusted-ca-file, and --peer-cert-file with --peer-key-file"),
-        )
-    })?;
     let greeted = timeout(HANDSHAKE, tls.connect(&address.host, stream)).await;
     Ok(Box::new(greeted.map_err(|_| late("its TLS greeting took too long"))??))
+}
+
+/// The reason of an error on a connection to `url`. A server may judge this side's certificate after the handshake only, and
+/// then the first answer is an alert.
+pub(super) fn explain(url: &str, tls: &Connector, error: io::Error) -> io::Error {
+    match Address::parse(url) {
+        Ok(address) if address.secure => tls.explain(&address.host, error),
+        _ => error,
+    }
 }
 
 async fn connect(address: &Address) -> io::Result<TcpStream> {

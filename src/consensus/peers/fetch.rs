@@ -238,7 +238,7 @@ async fn check(path: PathBuf, index: u64, term: u64) -> Result<Box<State>, Troub
 async fn transfer(office: &Office, url: &str, wanted: &Wanted) -> Result<PathBuf, Trouble> {
     let before = part::find(&office.snapshots, wanted.index()).await;
     let asked = async {
-        let pipe = dial(url, office.tls.as_ref()).await?;
+        let pipe = dial(url, &office.tls).await?;
         let greeting = Greeting::of(&office.book(), wanted.from);
         let path = format!("{SNAPSHOTS}{:016x}", wanted.index());
         let mut request = request(url, &path, &greeting)?;
@@ -254,9 +254,10 @@ async fn transfer(office: &Office, url: &str, wanted: &Wanted) -> Result<PathBuf
         })
         .await
     };
-    asked
-        .await
-        .unwrap_or_else(|error| Err(Trouble::Broken { why: format!("{url}: {error}"), progress: false }))
+    asked.await.unwrap_or_else(|error| {
+        let error = dial::explain(url, &office.tls, error);
+        Err(Trouble::Broken { why: format!("{url}: {error}"), progress: false })
+    })
 }
 
 async fn receive(

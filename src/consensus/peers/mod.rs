@@ -92,7 +92,7 @@ pub(super) struct Beginning {
     /// Where snapshot files lie: those that are served, and those that are fetched.
     pub(super) snapshots: PathBuf,
     /// For `https` URLs of the others.
-    pub(super) tls: Option<Connector>,
+    pub(super) tls: Connector,
     /// Takes what comes in.
     pub(super) deliver: Deliver,
     /// Tells the store's time.

@@ -40,7 +40,7 @@ pub(in crate::consensus) type Now = Arc<dyn Fn() -> Time + Send + Sync>;
 pub(super) struct Office {
     pub(super) election: Duration,
     pub(super) snapshots: PathBuf,
-    pub(super) tls: Option<Connector>,
+    pub(super) tls: Connector,
     pub(super) deliver: Deliver,
     pub(super) now: Now,
     pub(super) pins: Pins,

@@ -34,6 +34,8 @@ const GREETING: Duration = Duration::from_secs(2);
 const REASON: usize = 4 << 10;
 /// A stream that held for this long worked: the next try is made at once.
 const WORKED: Duration = Duration::from_secs(1);
+/// What a port that speaks TLS answers to plain HTTP, in Go's words.
+const WANTS_TLS: &str = "Client sent an HTTP request to an HTTPS server";
 /// How long the goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -103,18 +105,24 @@ async fn work(lane: &Lane, office: &Office, stop: &Stop) {
 
 /// Why there is no stream, once.
 async fn say(office: &Office, lane: &Lane, missed: Missed) {
-    let id = lane.id;
+    let (id, shown) = (lane.id, office.book().shown(lane.id));
     let words = match missed {
         Missed::Nobody => {
-            format!("member {id:x} does not run, or not at its peer URLs {}", lane.urls().join(", "))
+            format!("member {shown} does not run, or not at its peer URLs {}", lane.urls().join(", "))
+        }
+        Missed::Refused(refusal) if refusal.reason.starts_with(WANTS_TLS) => {
+            format!(
+                "member {shown} speaks TLS at {}, and its URL must begin with https:// (ctl member update {id:x} URL)",
+                lane.urls().join(", ")
+            )
         }
         Missed::Refused(refusal) => {
             if refusal.status == StatusCode::GONE {
                 office.report(Inbound::Removed).await;
             }
-            format!("member {id:x} refuses to listen: {} ({})", refusal.reason, refusal.status.as_u16())
+            format!("member {shown} refuses to listen: {} ({})", refusal.reason, refusal.status.as_u16())
         }
-        Missed::Failed(error) => format!("member {id:x} is not reached: {error}"),
+        Missed::Failed(error) => format!("member {shown} is not reached: {error}"),
     };
     if office.said.worth(&words) {
         tracing::warn!("{words}");
@@ -134,6 +142,7 @@ async fn connect(lane: &Lane, office: &Office) -> Result<Upgraded, Missed> {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) => {
                 nobody = false;
+                let error = dial::explain(&url, &office.tls, error);
                 if !matches!(missed, Missed::Refused(_)) {
                     missed = Missed::Failed(format!("{url}: {error}"));
                 }
@@ -144,7 +153,7 @@ async fn connect(lane: &Lane, office: &Office) -> Result<Upgraded, Missed> {
 }
 
 async fn greet(url: &str, to: u64, office: &Office) -> io::Result<Result<Upgraded, Refusal>> {
-    let pipe = dial(url, office.tls.as_ref()).await?;
+    let pipe = dial(url, &office.tls).await?;
     let greeting = Greeting::of(&office.book(), to);
     let request = request(url, STREAM, &greeting)?;
     let (mut head, body) = request.into_parts();

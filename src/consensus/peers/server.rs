@@ -17,7 +17,7 @@ use super::office::Office;
 use crate::consensus::error::OpenError;
 use crate::consensus::settings::Settings;
 use crate::stop::Stop;
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Connector, refuse_tls};
 
 /// Connections at one time.
 pub(super) const MOST: usize = 256;
@@ -54,7 +54,10 @@ impl PeerServer {
     /// # Errors
     /// A URL that cannot be listened on, or bad TLS files.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let acceptor = settings.peer_tls.as_ref().map(Acceptor::open).transpose();
+        // What calls others is made later, behind the data folder: bad files are found before anything is made there.
+        Connector::open(&settings.peer_tls).map_err(|error| OpenError::Settings(error.to_string()))?;
+        let secure = settings.listen_peer_urls.iter().any(|url| url.starts_with("https://"));
+        let acceptor = secure.then(|| Acceptor::open(&settings.peer_tls)).transpose();
         let acceptor = acceptor.map_err(|error| OpenError::Settings(error.to_string()))?;
         Self::bind(&settings.listen_peer_urls, acceptor.as_ref()).map_err(OpenError::Settings)
     }
@@ -181,24 +184,26 @@ pub(super) async fn open(stream: TcpStream, tls: Option<Acceptor>) -> Result<Opt
     let first = &first[..count];
     match tls {
         None if first[0] == TLS[0] && (count == 1 || first[1] == TLS[1]) => {
-            Err("a TLS client on a plain port: is its URL of this member http where it says https?"
+            refuse_tls(stream).await;
+            Err("it spoke TLS, and this port speaks plain HTTP: the peer URL of this member must begin with http://, or \
+                 this member listen on https"
                 .to_owned())
         }
         None => Ok(Some(Box::new(stream))),
-        Some(_) if first[0].is_ascii_uppercase() => {
-            Err("plain HTTP on a TLS port: is its URL of this member https where it says http?".to_owned())
-        }
         Some(tls) => match tls.accept(stream).await {
             Ok(stream) => Ok(Some(Box::new(stream))),
-            Err(error) => Err(format!("a TLS greeting failed: {error}")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error.to_string()),
         },
     }
 }
 
 /// Says now and then what comes to the port that does not belong there.
 pub(super) fn complain(office: &Office, remote: SocketAddr, why: &str) {
-    let remote = remote.ip();
-    if office.said.worth(&format!("{remote} {why}")) {
-        tracing::warn!("from {remote} to the peer port: {why}");
+    let remote = remote.ip().to_canonical();
+    let member = office.book().at_host(&remote.to_string()).map(|name| format!(", as member {name}"));
+    let words = format!("a call to the peer port from {remote}{} failed: {why}", member.unwrap_or_default());
+    if office.said.worth(&words) {
+        tracing::warn!("{words}");
     }
 }

@@ -1,12 +1,12 @@
 //! Asking a running group who belongs to it, as a proxy or a new member must before it knows anything.
 
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::io;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::select_ok;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http_body_util::Empty;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
@@ -44,20 +44,33 @@ struct Listed {
 }
 
 /// Asks all `urls` (peer URLs) at once for the list of members; the first good answer within `patience` counts.
-pub async fn survey(urls: &[String], tls: Option<&Connector>, patience: Duration) -> Option<Survey> {
-    type Asked<'u> = Pin<Box<dyn Future<Output = Result<Survey, ()>> + Send + 'u>>;
-    if urls.is_empty() {
-        return None;
-    }
-    let asked = urls.iter().map(|url| -> Asked<'_> {
-        Box::pin(async move {
-            one(url, tls).await.map_err(|error| tracing::debug!("{url} does not tell the members: {error}"))
-        })
+///
+/// # Errors
+/// Why none of them gave one.
+pub async fn survey(urls: &[String], tls: &Connector, patience: Duration) -> Result<Survey, String> {
+    let mut failed: BTreeMap<&String, String> =
+        urls.iter().map(|url| (url, format!("{url}: no answer within {patience:?}"))).collect();
+    let mut asked: FuturesUnordered<_> =
+        urls.iter().map(|url| async move { one(url, tls).await.map_err(|error| (url, error)) }).collect();
+    let found = timeout(patience, async {
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(survey) => return Some(survey),
+                Err((url, error)) => {
+                    tracing::debug!("{url} does not tell the members: {error}");
+                    failed.insert(url, format!("{url}: {error}"));
+                }
+            }
+        }
+        None
     });
-    timeout(patience, select_ok(asked)).await.ok()?.ok().map(|(survey, _)| survey)
+    match found.await {
+        Ok(Some(survey)) => Ok(survey),
+        Ok(None) | Err(_) => Err(failed.into_values().collect::<Vec<_>>().join("; ")),
+    }
 }
 
-async fn one(url: &str, tls: Option<&Connector>) -> io::Result<Survey> {
+async fn one(url: &str, tls: &Connector) -> io::Result<Survey> {
     let pipe = dial(url, tls).await?;
     let Address { host, port, .. } = Address::parse(url)?;
     let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
@@ -73,6 +86,7 @@ async fn one(url: &str, tls: Option<&Connector>) -> io::Result<Survey> {
         Ok(Survey { cluster_id, members, from: url.to_owned() })
     })
     .await
+    .map_err(|error| dial::explain(url, tls, error))
 }
 
 /// Reads a list of members.

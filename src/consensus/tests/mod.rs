@@ -36,7 +36,7 @@ pub(super) fn settings(data_dir: &Path) -> Settings {
         cluster_token: "etcd-cluster".to_owned(),
         initial_cluster: vec![("default".to_owned(), peer.clone())],
         listen_peer_urls: Vec::new(),
-        peer_tls: None,
+        peer_tls: crate::tls::Files::default(),
         start: super::Start::New,
         peer_urls: vec![peer],
         client_urls: vec!["http://127.0.0.1:2379".to_owned()],

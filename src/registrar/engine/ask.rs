@@ -15,7 +15,8 @@ use tokio::time::timeout;
 
 use super::version::Version;
 use super::{Engine, EngineError};
-use crate::client::{excerpt, no_answer};
+use crate::client::{SetBy, Trust, excerpt, no_answer};
+use crate::tls::advice;
 
 /// How long a short answer may take.
 pub(super) const SHORT: Duration = Duration::from_secs(10);
@@ -223,6 +224,10 @@ impl Place {
     /// The error for a connection that was not made or that broke.
     pub(super) fn broken(&self, error: &reqwest::Error) -> EngineError {
         let (cause, kind) = deepest(error);
+        // An engine may judge this side's certificate after the handshake only.
+        if let Some(tls) = cause.downcast_ref() {
+            return self.fault(&handshake(tls, error.url().and_then(Url::host_str).unwrap_or("its host")));
+        }
         let advice = match kind {
             _ if !error.is_connect() => "the answer broke off",
             Some(io::ErrorKind::NotFound) if self.socket.is_some() => {
@@ -242,31 +247,16 @@ impl Place {
                 "nobody listens there; is the engine running, and was it told to listen on TCP?"
             }
             Some(io::ErrorKind::TimedOut) => "is the host up, and does a firewall let this port pass?",
-            _ => match cause.downcast_ref() {
-                Some(error) => handshake(error),
-                None => "no connection",
-            },
+            _ => "no connection",
         };
         self.fault(&format!("{advice} ({cause})"))
     }
 }
 
-/// What a person can do about a failed handshake.
-fn handshake(error: &rustls::Error) -> &'static str {
-    use rustls::{CertificateError, Error, InvalidMessage};
-    match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "no trusted authority signed the engine's certificate; name the file of the one that did (ca.pem)"
-        }
-        Error::InvalidCertificate(_) => "the engine's certificate is not good for this address",
-        Error::AlertReceived(_) => {
-            "the engine wants a client certificate that it trusts; name its files (cert.pem, key.pem)"
-        }
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "the engine does not speak TLS at this port; write http://, or tcp:// without TLS"
-        }
-        _ => "TLS failed",
-    }
+/// Why a handshake failed, and what a person can do about it.
+fn handshake(error: &rustls::Error, host: &str) -> String {
+    let flags = Trust { set_by: SetBy::Engine, ..Trust::default() }.flags();
+    advice::of_server(&flags, host, error).unwrap_or_else(|| format!("TLS failed: {error}"))
 }
 
 /// The cause at the bottom, and the kind of the lowest I/O error above it.

@@ -31,7 +31,7 @@ use self::ask::{Bound, Call, Place, SHORT};
 use self::version::Version;
 use super::container::{Container, Listed};
 use super::settings::EngineAt;
-use crate::client::{Trust, tls_config};
+use crate::client::{SetBy, Trust, tls_config};
 use crate::placement::Image;
 
 /// A host may hold thousands of containers, with a kilobyte or two for each; a longer list is a fault.
@@ -133,8 +133,9 @@ impl Engine {
         let wrong = |why: &dyn std::fmt::Display| EngineError::new(format!("{}: {why}", address.shown));
         let secure = address.base.scheme() == "https";
         // Files that nobody needs may be missing.
-        let trust = if secure { &at.trust } else { &Trust::default() };
-        let tls = tls_config(trust, secure).map_err(|error| wrong(&error))?;
+        let trust = if secure { at.trust.clone() } else { Trust::default() };
+        let tls =
+            tls_config(&Trust { set_by: SetBy::Engine, ..trust }, secure).map_err(|error| wrong(&error))?;
         let mut http = reqwest::Client::builder()
             .use_preconfigured_tls(tls)
             .no_proxy()

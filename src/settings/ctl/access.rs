@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::Trust;
+use crate::client::{SetBy, Trust};
 use crate::ctl::{Access, Discovery};
 
 use super::Program;
@@ -59,6 +59,7 @@ pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option
             cert: file("cert-file", "CERT_FILE"),
             key: file("key-file", "KEY_FILE"),
             insecure: false,
+            set_by: if program == super::ETCDCTL { SetBy::Etcdctl } else { SetBy::Ctl },
         },
         username: Some(either("username", "USERNAME")).filter(|name| !name.is_empty()),
         timeout: globals.span("timeout").unwrap_or(Duration::from_secs(2)),

@@ -53,7 +53,7 @@ pub(in crate::settings) fn restore(host: &Host, read: &mut Reader<'_>, call: Cal
         cluster_token: read.text("initial-cluster-token").unwrap_or_else(|| "etcd-cluster".to_owned()),
         initial_cluster: members.iter().map(|(name, url)| (name.clone(), url.text())).collect(),
         listen_peer_urls: Vec::new(),
-        peer_tls: None,
+        peer_tls: crate::tls::Files::default(),
         start: consensus::Start::New,
         peer_urls: texts(&peer_urls),
         client_urls: Vec::new(),

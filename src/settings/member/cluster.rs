@@ -21,6 +21,8 @@ pub(super) struct Cluster {
     pub(super) listen: Vec<HostUrl>,
     pub(super) start: Start,
     pub(super) discovery: Option<Discovery>,
+    /// Whether it was told of no others, listens for none, and has no data that may know some.
+    pub(super) alone: bool,
 }
 
 /// Reads the group. What does not fit together is noted, unless the member is `settled`: one that has its data knows
@@ -48,6 +50,7 @@ pub(super) fn read(
         let default = HostUrl::read(LOCAL_PEER).ok().filter(|_| !alone);
         default.and_then(|url| url.bindable()).into_iter().collect()
     });
+    let alone = alone && listen.is_empty() && !settled;
     let own = given.unwrap_or_else(|| default_own(host, read, command, told));
     let members = match members {
         Some(members) => members,
@@ -61,11 +64,12 @@ pub(super) fn read(
     if !settled && !looked_up {
         fit(read, command, (name, advertised, start), &members, &mine, &own);
     }
-    let peer_urls = if mine.is_empty() { own } else { mine };
+    // Later on the list is not looked at any more, so what it once said of this member may be out of date.
+    let peer_urls = if mine.is_empty() || settled && advertised { own } else { mine };
     if !settled && command != RESTORE && !listen.is_empty() {
         warn_if_apart(read, (LISTEN, &listen), (ADVERTISE, &peer_urls));
     }
-    Cluster { members, peer_urls, listen, start, discovery }
+    Cluster { members, peer_urls, listen, start, discovery, alone }
 }
 
 /// Notes what does not fit together, and says which URL is advertised when only the list has it.

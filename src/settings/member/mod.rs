@@ -24,7 +24,6 @@ pub(super) use backup::{backup, restore};
 use cluster::Cluster;
 pub use proxy::Proxy;
 pub(super) use rows::{BACKUP_ROWS, CLUSTER_ROWS, IGNORED_ROWS, MEMBER_ROWS, TRANSPORT_ROWS};
-use transport::{CLIENTS, PEERS};
 use urls::{HostUrl, texts};
 
 /// The version of etcd whose v2 API this is. Clients read it; one of them takes any text with `0.4` in it for an
@@ -91,12 +90,9 @@ fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
     let client_urls = clients::read(host, read, command);
     let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
     let settled = data_dir.join("member/identity").exists();
-    let Cluster { members, peer_urls, listen, start, discovery } =
-        cluster::read(host, read, command, &name, settled);
-    let mut reached: Vec<HostUrl> = members.iter().map(|(_, url)| url.clone()).collect();
-    // The records may say https; without a certificate they cannot.
-    let secured = discovery.iter().filter(|_| read.rank("peer-cert-file").is_some());
-    reached.extend(secured.map(|found| HostUrl { https: true, host: found.domain.clone(), port: 0 }));
+    let cluster = cluster::read(host, read, command, &name, settled);
+    let peer_tls = transport::of_peers(read, command, &cluster);
+    let Cluster { members, peer_urls, listen, start, discovery, .. } = cluster;
     let snapshot_count = count(read, command, "snapshot-count", 100_000);
     let consensus = consensus::Settings {
         data_dir,
@@ -104,7 +100,7 @@ fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
         cluster_token: read.text("initial-cluster-token").unwrap_or_else(|| "etcd-cluster".to_owned()),
         initial_cluster: members.into_iter().map(|(name, url)| (name, url.text())).collect(),
         peer_urls: texts(&peer_urls),
-        peer_tls: transport::tls(read, command, &PEERS, &listen, &reached),
+        peer_tls,
         listen_peer_urls: texts(&listen),
         start,
         client_urls: texts(&client_urls.advertise),
@@ -115,7 +111,7 @@ fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
         version: CLUSTER_VERSION.to_owned(),
     };
     let api = api::Settings {
-        tls: transport::tls(read, command, &CLIENTS, &client_urls.listen, &[]),
+        tls: transport::of_clients(read, command, &client_urls.listen),
         listen_client_urls: texts(&client_urls.listen),
         cors: transport::cors(read),
         host_whitelist: transport::hosts(read),

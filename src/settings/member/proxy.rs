@@ -66,7 +66,7 @@ fn proxy(read: &mut Reader<'_>, command: Commands, way: Way, data_dir: PathBuf) 
     let listen = listen.unwrap_or_else(|| vec![default_listener()]);
     // Its files serve for the members' client ports as well, so they may be given without a port of its own.
     let secure = listen.iter().any(|url| url.https);
-    let tls = if secure { transport::tls(read, command, &transport::CLIENTS, &listen, &[]) } else { None };
+    let tls = if secure { transport::of_clients(read, command, &listen) } else { None };
     let api = api::Settings {
         tls,
         listen_client_urls: texts(&listen),

@@ -2,12 +2,13 @@
 
 use super::super::options::Commands;
 use super::super::reader::Reader;
+use super::cluster::Cluster;
 use super::object;
 use super::urls::HostUrl;
 use crate::tls::Files;
 
 /// The flags of one port.
-pub(super) struct Port {
+struct Port {
     peer: bool,
     /// As etcd's messages have it.
     whose: &'static str,
@@ -20,7 +21,7 @@ pub(super) struct Port {
 }
 
 /// The port for clients.
-pub(super) const CLIENTS: Port = Port {
+const CLIENTS: Port = Port {
     peer: false,
     whose: "client",
     listen: "listen-client-urls",
@@ -32,7 +33,7 @@ pub(super) const CLIENTS: Port = Port {
 };
 
 /// The port for the other members.
-pub(super) const PEERS: Port = Port {
+const PEERS: Port = Port {
     peer: true,
     whose: "peer",
     listen: "listen-peer-urls",
@@ -43,14 +44,41 @@ pub(super) const PEERS: Port = Port {
     auth: "peer-client-cert-auth",
 };
 
-/// The files of a port, when some URL it listens on, or that is `reached` from here with the same files, is `https`.
-pub(super) fn tls(
-    read: &mut Reader<'_>,
-    command: Commands,
-    port: &Port,
-    listen: &[HostUrl],
-    reached: &[HostUrl],
-) -> Option<Files> {
+/// The files of the client port, when it has a use for them: they serve nothing but `https` URLs that it listens on.
+pub(super) fn of_clients(read: &mut Reader<'_>, command: Commands, listen: &[HostUrl]) -> Option<Files> {
+    let files = files(read, command, &CLIENTS);
+    let secure = served(read, command, &CLIENTS, listen, &files);
+    if !secure && (files.any() || files.client_auth) {
+        let says = format!("TLS files have no effect: no URL in --{} begins with https", CLIENTS.listen);
+        read.warnings.push(says);
+    }
+    secure.then_some(files)
+}
+
+/// The files of a member towards the others. It calls with them whatever it listens on: members move to `https` and
+/// back one at a time, and each has to reach those that have moved and those that have not.
+pub(super) fn of_peers(read: &mut Reader<'_>, command: Commands, cluster: &Cluster) -> Files {
+    let files = files(read, command, &PEERS);
+    let listen = &cluster.listen;
+    let secure = served(read, command, &PEERS, listen, &files);
+    if !secure && (files.any() || files.client_auth) {
+        if let Some(url) = listen.first() {
+            read.warnings.push(format!(
+                "{} is served without TLS: the peer TLS files are only used to call members at https URLs",
+                url.text()
+            ));
+        } else if cluster.alone {
+            read.warnings.push(
+                "TLS files have no effect: this member knows no others and listens for none; add --listen-peer-urls"
+                    .to_owned(),
+            );
+        }
+    }
+    files
+}
+
+/// The files of a port as they were given; what does not go together is noted.
+fn files(read: &mut Reader<'_>, command: Commands, port: &Port) -> Files {
     let (cert, key) = (read.path(port.cert), read.path(port.key));
     let old_authority = read.path(port.old_ca);
     let trusted_ca = read.path(port.trusted_ca).or(old_authority);
@@ -60,44 +88,34 @@ pub(super) fn tls(
             format!("certificates can only be judged by their authorities; add --{} FILE", port.trusted_ca);
         object(read, command, port.auth, says);
     }
-    if !paired(read, command, port, (cert.is_some(), key.is_some())) {
-        return None;
-    }
-    let given = cert.is_some() || trusted_ca.is_some() || asked;
-    match listen.iter().find(|url| url.https) {
-        Some(url) if cert.is_none() => {
-            let says = format!(
-                "TLS key/cert (--{}/--{}) must be provided for {} url {} with HTTPS scheme",
-                port.cert,
-                port.key,
-                port.whose,
-                url.text()
-            );
-            object(read, command, port.listen, says);
-            return None;
-        }
-        Some(_) => {
-            if let Some(url) = listen.iter().find(|url| !url.https) {
-                let url = url.text();
-                read.warnings.push(format!("{url} is served without TLS, although --{} is given", port.cert));
-            }
-        }
-        None if reached.iter().any(|url| url.https) => {}
-        None => {
-            if given {
-                let says = format!("TLS files have no effect: no URL in --{} begins with https", port.listen);
-                read.warnings.push(says);
-            }
-            return None;
-        }
-    }
+    pair(read, command, port, (cert.is_some(), key.is_some()));
     // etcd's rule: naming the authorities asks for certificates.
     let client_auth = asked || trusted_ca.is_some();
-    Some(Files { cert, key, trusted_ca, client_auth, peer: port.peer })
+    Files { cert, key, trusted_ca, client_auth, peer: port.peer }
 }
 
-/// Whether certificate and key are both there, or neither; notes what is missing.
-fn paired(read: &mut Reader<'_>, command: Commands, port: &Port, given: (bool, bool)) -> bool {
+/// Whether some URL that is listened on is `https`; notes when the certificate for it is missing, or when there are
+/// others.
+fn served(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUrl], files: &Files) -> bool {
+    let Some(url) = listen.iter().find(|url| url.https) else { return false };
+    if files.cert.is_none() && files.key.is_none() {
+        let says = format!(
+            "TLS key/cert (--{}/--{}) must be provided for {} url {} with HTTPS scheme",
+            port.cert,
+            port.key,
+            port.whose,
+            url.text()
+        );
+        object(read, command, port.listen, says);
+    } else if let Some(url) = listen.iter().find(|url| !url.https) {
+        let url = url.text();
+        read.warnings.push(format!("{url} is served without TLS, although --{} is given", port.cert));
+    }
+    true
+}
+
+/// Notes when a certificate has no key, or a key no certificate.
+fn pair(read: &mut Reader<'_>, command: Commands, port: &Port, given: (bool, bool)) {
     let (name, says) = match given {
         (true, false) => {
             (port.cert, format!("a certificate is of no use without its key; add --{} FILE", port.key))
@@ -105,10 +123,9 @@ fn paired(read: &mut Reader<'_>, command: Commands, port: &Port, given: (bool, b
         (false, true) => {
             (port.key, format!("a key is of no use without its certificate; add --{} FILE", port.cert))
         }
-        (true, true) | (false, false) => return true,
+        (true, true) | (false, false) => return,
     };
     object(read, command, name, says);
-    false
 }
 
 /// Origins; etcd wants each to be a URL.

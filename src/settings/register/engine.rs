@@ -26,7 +26,7 @@ pub(super) fn read(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> EngineAt
         ca: read.path("engine-ca"),
         cert: read.path("engine-cert"),
         key: read.path("engine-key"),
-        insecure: false,
+        ..Trust::default()
     };
     if own.cert.is_some() != own.key.is_some() {
         let (name, says) = if own.cert.is_some() {
@@ -82,7 +82,7 @@ fn docker_tls(host: &Host, env: Env<'_>) -> (Trust, bool) {
     let file = |name: &str| Some(folder.as_ref()?.join(name)).filter(|path| (host.there)(path));
     let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
     let both = cert.is_some() && key.is_some();
-    (Trust { ca, cert: cert.filter(|_| both), key: key.filter(|_| both), insecure: false }, true)
+    (Trust { ca, cert: cert.filter(|_| both), key: key.filter(|_| both), ..Trust::default() }, true)
 }
 
 fn url(text: &str) -> Result<String, String> {

@@ -160,11 +160,75 @@ fn the_peer_port_has_files_of_its_own() {
     ] {
         let line = format!("etcd {https} --peer-cert-file c --peer-key-file k {words}");
         let got = member(&line);
-        assert_eq!((got.consensus.peer_tls, got.api.tls), (Some(expected), None), "{words}");
+        assert_eq!((got.consensus.peer_tls, got.api.tls), (expected, None), "{words}");
     }
-    let reached = "--initial-cluster n0=http://127.0.0.1:1,n1=https://127.0.0.1:2 --name n0";
-    let got = member(&format!("retune store {reached} --peer-trusted-ca-file a")).consensus.peer_tls;
-    assert_eq!(got.unwrap().trusted_ca, path("a"), "the other member is called with them");
+}
+
+/// Members move to `https` and back one at a time: each calls those that have moved, also while it listens on `http`.
+#[test]
+fn the_peer_files_are_for_calling_whatever_is_listened_on() {
+    let files = "--peer-cert-file c --peer-key-file k --peer-trusted-ca-file a";
+    let path = |name: &str| Some(PathBuf::from(name));
+    let (cert, key, trusted_ca) = (path("c"), path("k"), path("a"));
+    let expected = Files { cert, key, trusted_ca, client_auth: true, peer: true };
+    for (words, warns) in [
+        (
+            "--initial-cluster n0=http://127.0.0.1:1 --listen-peer-urls http://127.0.0.1:1",
+            "served without TLS",
+        ),
+        (
+            "--initial-cluster n0=http://127.0.0.1:1,n1=https://127.0.0.1:2 --listen-peer-urls http://127.0.0.1:1",
+            "only used to call members at https URLs",
+        ),
+        ("--listen-peer-urls https://127.0.0.1:1", ""),
+        ("", "TLS files have no effect: this member knows no others and listens for none"),
+    ] {
+        let got = run(&format!("retune store --name n0 {words} {files}"));
+        match warns {
+            "" => assert_eq!(got.warnings, Vec::<String>::new(), "{words}"),
+            says => assert!(got.warnings.len() == 1 && got.warnings[0].contains(says), "{:?}", got.warnings),
+        }
+        let Task::Store(member) = got.task else { panic!("{words}") };
+        assert_eq!(member.consensus.peer_tls, expected, "{words}");
+    }
+    for (words, says) in [
+        ("--peer-cert-file c", "add --peer-key-file"),
+        ("--peer-key-file k", "add --peer-cert-file"),
+        ("--peer-client-cert-auth", "--peer-trusted-ca-file"),
+    ] {
+        let problems = refuse(&format!("retune store {words}"));
+        assert!(problems.len() == 1 && problems[0].contains(says), "{words}: {problems:?}");
+    }
+}
+
+/// The client port calls nobody, so there the files are of no use without an `https` URL, and that is said.
+#[test]
+fn the_client_ports_files_without_an_https_url_are_a_warning() {
+    let files = "--cert-file c --key-file k --trusted-ca-file a";
+    let got = run(&format!("retune store --listen-client-urls http://127.0.0.1:1 {files}"));
+    assert_eq!(got.warnings, ["TLS files have no effect: no URL in --listen-client-urls begins with https"]);
+    let both = "--listen-client-urls http://127.0.0.1:1,https://127.0.0.1:2";
+    let got = run(&format!("retune store {both} {files}"));
+    assert_eq!(got.warnings, ["http://127.0.0.1:1 is served without TLS, although --cert-file is given"]);
+    // A proxy calls the members with the same files.
+    let got = run(&format!("retune store --proxy on --listen-client-urls http://127.0.0.1:1 {files}"));
+    assert_eq!(got.warnings, Vec::<String>::new());
+    let Task::Proxy(proxy) = got.task else { panic!("a proxy") };
+    assert_eq!((proxy.proxy.api.tls, proxy.proxy.client_tls.cert), (None, Some(PathBuf::from("c"))));
+}
+
+/// After `member update` the flags of a member with data hold what its list of the beginning does not.
+#[test]
+fn a_member_with_data_is_at_the_urls_it_advertises() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = format!(
+        "retune store --name n0 --data-dir {} --initial-cluster n0=http://127.0.0.1:1,n1=http://127.0.0.1:2 \
+         --initial-advertise-peer-urls https://127.0.0.1:1 --listen-peer-urls http://127.0.0.1:1",
+        dir.path().display()
+    );
+    assert!(!refuse(&line).is_empty());
+    std::fs::create_dir_all(dir.path().join("member/identity")).unwrap();
+    assert_eq!(member(&line).consensus.peer_urls, ["https://127.0.0.1:1"]);
 }
 
 #[test]

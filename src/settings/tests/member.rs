@@ -46,7 +46,11 @@ fn both_names_have_etcds_defaults() {
         assert_eq!((got.api.cors.as_slice(), got.api.tls), (["*".to_owned()].as_slice(), None), "{line}");
         let listens = if !line.starts_with("retune") { &["http://127.0.0.1:2380"][..] } else { &[] };
         assert_eq!(consensus.listen_peer_urls, listens, "{line}");
-        assert_eq!((consensus.peer_tls.clone(), consensus.start), (None, Start::New), "{line}");
+        assert_eq!(
+            (consensus.peer_tls.clone(), consensus.start),
+            (crate::tls::Files { peer: true, ..Default::default() }, Start::New),
+            "{line}"
+        );
         assert_eq!(got.workers, 2, "{line}");
     }
     assert_eq!(run("etcd").dialect, Dialect::Etcd);

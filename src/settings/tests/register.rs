@@ -142,7 +142,7 @@ fn certificates_of_the_engine_come_from_flags_or_from_dockers_folder() {
         ca: Some("/certs/ca.pem".into()),
         cert: Some("/certs/cert.pem".into()),
         key: Some("/certs/key.pem".into()),
-        insecure: false,
+        ..Trust::default()
     };
     for name in ["DOCKER_TLS_VERIFY", "DOCKER_TLS"] {
         let got = engine(&machine().with(name, "1").with("DOCKER_CERT_PATH", "/certs"), "");

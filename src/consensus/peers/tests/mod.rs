@@ -126,7 +126,7 @@ fn start(book: Book, server: PeerServer) -> Side {
         book,
         election: ELECTION,
         snapshots: folder.path().to_owned(),
-        tls: None,
+        tls: crate::tls::Connector::open(&crate::tls::Files::default()).unwrap(),
         deliver: Arc::new(deliver),
         now: Arc::new(|| 77),
         pins: Pins::default(),

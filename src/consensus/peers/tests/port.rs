@@ -12,6 +12,7 @@ use super::super::book::Greeting;
 use super::super::survey::{read, survey};
 use super::super::{Inbound, frame, server};
 use super::{CLUSTER, Side, append, bind, book, pair, start};
+use crate::tls::{Connector, Files};
 
 async fn open(side: &Side) -> TcpStream {
     TcpStream::connect(side.url.strip_prefix("http://").unwrap()).await.unwrap()
@@ -52,11 +53,13 @@ async fn members_and_version_are_listed_as_etcd_lists_them() {
     assert!(get(&one, "/retune/peers/stream").await.starts_with("HTTP/1.1 400"));
     assert!(get(&one, "/retune/peers/snapshot/0000000000000001").await.starts_with("HTTP/1.1 400"));
     let urls = ["http://127.0.0.1:1".to_owned(), one.url.clone()];
-    let found = survey(&urls, None, Duration::from_secs(5)).await.unwrap();
+    let tls = Connector::open(&Files::default()).unwrap();
+    let found = survey(&urls, &tls, Duration::from_secs(5)).await.unwrap();
     assert_eq!((found.cluster_id, found.from.as_str()), (CLUSTER, one.url.as_str()));
     assert_eq!(found.members.len(), 2);
-    assert_eq!(survey(&urls[..1], None, Duration::from_secs(5)).await, None);
-    assert_eq!(survey(&[], None, Duration::from_secs(5)).await, None);
+    let why = survey(&urls[..1], &tls, Duration::from_secs(5)).await.unwrap_err();
+    assert!(why.starts_with("http://127.0.0.1:1: "), "{why}");
+    assert_eq!(survey(&[], &tls, Duration::from_secs(5)).await, Err(String::new()));
 }
 
 #[test]
@@ -183,5 +186,5 @@ async fn a_tls_client_on_a_plain_port_is_recognised() {
     client.write_all(b"\x16\x03\x01\x02").await.unwrap();
     let (stream, _) = socket.accept().await.unwrap();
     let Err(why) = server::open(stream, None).await else { panic!("it was taken for HTTP") };
-    assert!(why.starts_with("a TLS client on a plain port"), "{why}");
+    assert!(why.starts_with("it spoke TLS, and this port speaks plain HTTP"), "{why}");
 }
