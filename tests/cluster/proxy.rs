@@ -5,6 +5,8 @@ mod crossing;
 mod etcdctl;
 mod fake;
 mod front;
+mod loops;
 mod outages;
+mod schemes;
 mod story;
 mod watches;

@@ -7,14 +7,25 @@ use rand::seq::SliceRandom as _;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::hops;
 use super::site::Site;
+use crate::tls::Complaints;
+
+/// How long an endpoint is left alone that leads back to a proxy.
+const LOOP_WAIT: Duration = Duration::from_secs(60);
 
 /// A client URL of a member.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) site: Site,
-    /// Until when it is left alone.
-    aside: Mutex<Option<Instant>>,
+    aside: Mutex<Option<Aside>>,
+}
+
+/// Why an endpoint is left alone, and until when.
+#[derive(Clone, Copy, Debug)]
+struct Aside {
+    until: Instant,
+    leads_back: bool,
 }
 
 impl Endpoint {
@@ -23,18 +34,19 @@ impl Endpoint {
     }
 
     /// Leaves it alone for a while, unless it is already.
-    fn set_aside(&self, wait: Duration) -> bool {
-        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+    fn set_aside(&self, wait: Duration, leads_back: bool) -> bool {
         let now = Instant::now();
-        let news = aside.is_none_or(|until| until <= now);
+        let news = self.aside(now).is_none();
         if news {
-            *aside = Some(now + wait);
+            let aside = Aside { until: now + wait, leads_back };
+            *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = Some(aside);
         }
         news
     }
 
-    fn usable(&self, now: Instant) -> bool {
-        self.aside.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|until| until <= now)
+    /// Whether and why it is left alone now.
+    fn aside(&self, now: Instant) -> Option<Aside> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner).filter(|aside| now < aside.until)
     }
 }
 
@@ -43,13 +55,20 @@ impl Endpoint {
 pub(super) struct Directory {
     list: watch::Sender<Vec<Arc<Endpoint>>>,
     failure_wait: Duration,
+    /// What was said of endpoints: one that stays away is marked again and again.
+    complaints: Complaints,
     /// Somebody wants the list read anew now.
     pub(super) wanted: Notify,
 }
 
 impl Directory {
     pub(super) fn new(failure_wait: Duration) -> Self {
-        Self { list: watch::Sender::new(Vec::new()), failure_wait, wanted: Notify::new() }
+        Self {
+            list: watch::Sender::new(Vec::new()),
+            failure_wait,
+            complaints: Complaints::default(),
+            wanted: Notify::new(),
+        }
     }
 
     /// Takes a new list, in an order of chance: or all proxies would load the same member. What was left alone gets
@@ -63,18 +82,34 @@ impl Directory {
     /// Those that can be asked now.
     pub(super) fn usable(&self) -> Vec<Arc<Endpoint>> {
         let now = Instant::now();
-        self.list.borrow().iter().filter(|endpoint| endpoint.usable(now)).map(Arc::clone).collect()
+        self.list.borrow().iter().filter(|endpoint| endpoint.aside(now).is_none()).map(Arc::clone).collect()
     }
 
     /// Leaves one alone for the failure wait.
     pub(super) fn failed(&self, endpoint: &Endpoint, why: &str) {
         let url = &endpoint.site.url;
-        if endpoint.set_aside(self.failure_wait) {
-            let wait = self.failure_wait;
+        let wait = self.failure_wait;
+        if endpoint.set_aside(wait, false) && self.complaints.due_of(url, why) {
             tracing::warn!("marked endpoint {url} unavailable for {wait:?}: {why}");
         } else {
             tracing::debug!("failed to direct request to {url}: {why}");
         }
+    }
+
+    /// Leaves one alone that leads back to a proxy: until the list is read anew, as long as that comes in time.
+    pub(super) fn leads_back(&self, endpoint: &Endpoint) {
+        let url = &endpoint.site.url;
+        if endpoint.set_aside(LOOP_WAIT, true) && self.complaints.due_of(url, "leads back") {
+            tracing::warn!("{}", hops::says(url));
+        }
+    }
+
+    /// An endpoint that leads back to a proxy.
+    pub(super) fn looped(&self) -> Option<String> {
+        let now = Instant::now();
+        let list = self.list.borrow();
+        let found = list.iter().find(|endpoint| endpoint.aside(now).is_some_and(|aside| aside.leads_back));
+        found.map(|endpoint| endpoint.site.url.clone())
     }
 
     /// Tells of each list from now on.

@@ -21,6 +21,7 @@ use super::dial::{Dialer, Limits};
 use super::directory::{Directory, Endpoint};
 use super::figures::{Dropped, Figures};
 use super::headers;
+use super::hops::{self, Hops};
 use super::line::{Line, Question};
 use super::passing::Passing;
 use super::pool::Pool;
@@ -39,6 +40,7 @@ pub(in crate::api) struct Forwarder {
     pub(super) directory: Directory,
     pub(super) pool: Pool,
     pub(super) figures: Figures,
+    pub(super) hops: Hops,
     longest_body: usize,
 }
 
@@ -57,6 +59,7 @@ impl Forwarder {
             directory: Directory::new(settings.failure_wait),
             pool: Pool::new(Dialer::new(&settings.client_tls, limits)?),
             figures: Figures::default(),
+            hops: Hops::new(),
             longest_body: settings.api.max_request_bytes.saturating_add(BEYOND),
         })
     }
@@ -74,38 +77,63 @@ pub(super) async fn answer(seat: &Arc<Seat<Forwarder>>, head: Parts, body: Incom
     let endpoints = shared.directory.usable();
     if endpoints.is_empty() {
         shared.figures.dropped(&method, Dropped::NoEndpoint);
+        if let Some(url) = shared.directory.looped() {
+            return shared.hops.answer(&format!("httpproxy: {}", hops::says(&url)));
+        }
         return respond::message(
             StatusCode::SERVICE_UNAVAILABLE,
             b"httpproxy: zero endpoints currently available",
         );
     }
-    let watch = is_watch(&head);
+    let (watch, first) = (is_watch(&head), !hops::came_through_one(&head.headers));
     let question = question(head, taken.bytes.clone(), seat);
-    let Some((answer, line, endpoint)) = first_answer(shared, &endpoints, &question).await else {
-        shared.figures.dropped(&method, Dropped::NoAnswer);
-        let says = format!("httpproxy: unable to get response from {} endpoint(s)", endpoints.len());
-        return respond::message(StatusCode::BAD_GATEWAY, says.as_bytes());
-    };
-    shared.figures.handled(&method, answer.status(), begun.elapsed());
-    pass(seat, answer, line, endpoint, watch)
+    match first_answer(shared, &endpoints, &question, first).await {
+        Ok((answer, line, endpoint)) => {
+            shared.figures.handled(&method, answer.status(), begun.elapsed());
+            pass(seat, answer, line, endpoint, watch)
+        }
+        Err(looped) => {
+            shared.figures.dropped(&method, Dropped::NoAnswer);
+            if let Some(endpoint) = looped {
+                return shared.hops.answer(&format!("httpproxy: {}", hops::says(&endpoint.site.url)));
+            }
+            let says = format!("httpproxy: unable to get response from {} endpoint(s)", endpoints.len());
+            respond::message(StatusCode::BAD_GATEWAY, says.as_bytes())
+        }
+    }
 }
 
-/// The first answer, of whatever status. Who gives none is left alone for a while.
+/// The first answer, of whatever status but that of a loop. Who gives none is left alone for a while. Without an answer
+/// returns the endpoint that leads back, if one does.
+///
+/// One that leads back is left alone as well when this proxy was the `first` to get the request, or is that endpoint
+/// itself. For requests that came through another proxy it may be that one which must not ask here.
 async fn first_answer<'e>(
     shared: &Forwarder,
     endpoints: &'e [Arc<Endpoint>],
     question: &Question,
-) -> Option<(Response<Incoming>, Line, &'e Endpoint)> {
+    first: bool,
+) -> Result<(Response<Incoming>, Line, &'e Endpoint), Option<&'e Endpoint>> {
+    let mut looped = None;
     for endpoint in endpoints {
         match shared.pool.ask(&endpoint.site, question.clone()).await {
-            Ok((answer, line)) => return Some((answer, line, endpoint)),
+            Ok((answer, line)) if answer.status() != StatusCode::LOOP_DETECTED => {
+                return Ok((answer, line, endpoint));
+            }
+            Ok((answer, _)) => {
+                shared.figures.dropped(question.method(), Dropped::NotSent);
+                if first || shared.hops.is_own(&answer) {
+                    shared.directory.leads_back(endpoint);
+                }
+                looped = Some(&**endpoint);
+            }
             Err(why) => {
                 shared.figures.dropped(question.method(), Dropped::NotSent);
                 shared.directory.failed(endpoint, &why);
             }
         }
     }
-    None
+    Err(looped)
 }
 
 /// The request as it goes on: path and query letter by letter, the client's own `Host`, the whole body at once.
@@ -117,6 +145,7 @@ fn question(head: Parts, body: Bytes, seat: &Seat<Forwarder>) -> Question {
     *question.uri_mut() = Uri::from(target);
     *question.method_mut() = head.method;
     *question.headers_mut() = headers::of_request(head.headers, seat.client);
+    seat.shared.hops.add(question.headers_mut());
     if says_empty {
         question.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }

@@ -16,6 +16,7 @@ mod figures;
 mod folder;
 mod forward;
 mod headers;
+mod hops;
 mod line;
 mod passing;
 mod peers;

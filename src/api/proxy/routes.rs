@@ -61,6 +61,9 @@ async fn routed(seat: &Arc<Seat<Forwarder>>, head: Parts, body: Incoming) -> Ans
     } else if path == b"/v2/config/local/proxy" {
         spare(body).await;
         if head.method == Method::GET { endpoints(seat) } else { respond::not_allowed(Some("GET")) }
+    } else if let Some(refused) = seat.shared.hops.refuse(&head.headers) {
+        spare(body).await;
+        refused
     } else {
         forward::answer(seat, head, body).await
     };

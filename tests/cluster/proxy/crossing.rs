@@ -29,7 +29,13 @@ fn plain(reply: &Reply, front: &Front) -> (u16, Vec<String>, String) {
         .map(|(name, value)| format!("{name}: {value}"))
         .collect();
     headers.sort();
-    let body = String::from_utf8_lossy(&reply.body).replace(&front.address(), "PROXY");
+    let mut body = String::from_utf8_lossy(&reply.body).replace(&front.address(), "PROXY");
+    // Ours adds itself to what it passed, which etcd's does not.
+    if let Some(own) =
+        body.lines().find(|line| line.starts_with("Via: 1.1 retune-")).map(|line| format!("{line}\n"))
+    {
+        body = body.replace(&own, "");
+    }
     // The length of an address is part of its echo.
     if body.contains("PROXY") {
         headers.retain(|header| !header.starts_with("Content-Length"));

@@ -1,0 +1,118 @@
+//! Requests that come back. A member that advertises a proxy's address as its own client URL has that proxy ask
+//! itself, and two such proxies ask each other, until the head of the request is too large.
+//!
+//! Each proxy adds itself to the `Via` header (RFC 9110, section 7.6.3) under a name that is made up at its start. One
+//! that finds its own name there, or too many of others, refuses with status 508 (Loop Detected). The proxy before it
+//! tries its other endpoints.
+
+use hyper::header::{HeaderMap, HeaderValue, VIA};
+use hyper::{Response, StatusCode};
+
+use super::super::respond::{self, Answer};
+
+/// How many proxies a request may have passed.
+const MAX_HOPS: usize = 5;
+/// What the names of these proxies begin with.
+const NAMES: &str = "retune-";
+
+/// This proxy's part in `Via`.
+#[derive(Debug)]
+pub(super) struct Hops {
+    name: String,
+}
+
+impl Hops {
+    pub(super) fn new() -> Self {
+        Self { name: format!("{NAMES}{:016x}", rand::random::<u64>()) }
+    }
+
+    /// The answer to a request that has been here, or at too many proxies.
+    pub(super) fn refuse(&self, headers: &HeaderMap) -> Option<Answer> {
+        let passed = names(headers);
+        let been_here = passed.iter().any(|name| *name == self.name);
+        if !been_here && passed.len() < MAX_HOPS {
+            return None;
+        }
+        let says = if been_here {
+            "httpproxy: this request came back to a proxy that it has passed: a member advertises the proxy's address".to_owned()
+        } else {
+            format!("httpproxy: this request has passed {} proxies: they lead to each other", passed.len())
+        };
+        Some(self.answer(&says))
+    }
+
+    /// 508 with words of this proxy.
+    pub(super) fn answer(&self, says: &str) -> Answer {
+        let mut answer = respond::message(StatusCode::LOOP_DETECTED, says.as_bytes());
+        self.add(answer.headers_mut());
+        answer
+    }
+
+    /// Notes that a message passes this proxy.
+    pub(super) fn add(&self, headers: &mut HeaderMap) {
+        if let Ok(value) = HeaderValue::from_str(&format!("1.1 {}", self.name)) {
+            headers.append(VIA, value);
+        }
+    }
+
+    /// Whether who answered a request of this proxy with 508 is this proxy itself.
+    pub(super) fn is_own<B>(&self, answer: &Response<B>) -> bool {
+        names(answer.headers()) == [self.name.as_str()]
+    }
+}
+
+/// Whether a request came by way of such a proxy.
+pub(super) fn came_through_one(headers: &HeaderMap) -> bool {
+    !names(headers).is_empty()
+}
+
+/// What a client and the log are told about an endpoint that leads back.
+pub(super) fn says(url: &str) -> String {
+    format!(
+        "{url} leads back to a proxy, in a loop; start the member that advertises it with its own URL in \
+         --advertise-client-urls"
+    )
+}
+
+/// The names of these proxies in `Via`, in the order in which they were passed.
+fn names(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok());
+    let entries = values.flat_map(|value| value.split(','));
+    entries
+        .filter_map(|entry| entry.split_whitespace().nth(1))
+        .filter(|name| name.starts_with(NAMES))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_was_here_is_refused_and_so_is_one_that_was_at_many_places() {
+        let own = Hops::new();
+        let mut headers = HeaderMap::new();
+        assert!(own.refuse(&headers).is_none());
+        // What other proxies write there does not count.
+        for other in ["1.1 varnish (Varnish/6.0), 1.0 fred", "HTTP/1.1 example.com:80", ""] {
+            headers.append(VIA, HeaderValue::from_static(other));
+        }
+        for _ in 0..MAX_HOPS {
+            assert!(own.refuse(&headers).is_none(), "{headers:?}");
+            Hops::new().add(&mut headers);
+        }
+        assert_eq!(own.refuse(&headers).unwrap().status(), StatusCode::LOOP_DETECTED);
+        // As another proxy may have joined them.
+        let joined = format!("1.1 {}, 1.1 {}", own.name, Hops::new().name);
+        let headers = HeaderMap::from_iter([(VIA, HeaderValue::from_str(&joined).unwrap())]);
+        assert!(own.refuse(&headers).is_some());
+        assert!(Hops::new().refuse(&headers).is_none());
+    }
+
+    #[test]
+    fn a_refusal_tells_who_refused() {
+        let (own, other) = (Hops::new(), Hops::new());
+        let answer = own.answer("x");
+        assert!(own.is_own(&answer) && !other.is_own(&answer));
+    }
+}

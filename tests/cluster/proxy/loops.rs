@@ -1,0 +1,123 @@
+//! Members that advertise a proxy's address: requests come back to the proxy, which ends that early and says what to
+//! change.
+
+use std::time::{Duration, Instant};
+
+use super::front::{Front, Whose};
+use crate::durable::wire::{Answer, Wire};
+use crate::support::http::request;
+use crate::support::port::Port;
+use crate::support::{Daemon, Dir, Retune, SOON, eventually, patient};
+
+/// A member that has clients believe it is at these URLs.
+struct Misled<'d> {
+    _daemon: Daemon<'d>,
+    client: Port,
+    peer: Port,
+}
+
+impl<'d> Misled<'d> {
+    fn start(dir: &'d Dir, name: &str, advertised: impl FnOnce(&str) -> String) -> Self {
+        let (client, peer) = (Port::claim(), Port::claim());
+        let own = format!("http://{}", client.address());
+        let data = dir.text_path(name);
+        let peer_url = format!("http://{}", peer.address());
+        let daemon = Retune::new(dir, &["store", "--data-dir", &data, "--listen-client-urls", &own])
+            .args(&["--advertise-client-urls", &advertised(&own), "--listen-peer-urls", &peer_url])
+            .spawn();
+        let member = Self { _daemon: daemon, client, peer };
+        eventually("the member serves", SOON, || {
+            request(&member.client.address(), "GET", "/health", None).is_ok_and(|answer| answer.status == 200)
+        });
+        member
+    }
+
+    fn cluster(&self) -> String {
+        format!("default=http://{}", self.peer.address())
+    }
+}
+
+fn url(front: &Front) -> String {
+    format!("http://{}", front.address())
+}
+
+fn ask(front: &Front, method: &str, form: Option<&str>) -> Answer {
+    Wire::to(&front.address()).request(method, "/v2/keys/a", form).expect("a proxy always answers")
+}
+
+/// How many requests of this method a proxy has had.
+fn had(front: &Front, method: &str) -> u64 {
+    let page = request(&front.address(), "GET", "/metrics", None).unwrap().body;
+    let name = format!("etcd_proxy_requests_total{{method=\"{method}\"}} ");
+    page.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
+}
+
+const REMEDY: &str = "start the member that advertises it with its own URL in --advertise-client-urls";
+
+#[test]
+fn a_proxy_that_is_led_to_itself_says_so_at_once_with_the_address_to_change() {
+    let (dir, mut front) = (Dir::new(), Front::prepare());
+    let member = Misled::start(&dir, "member", |_| url(&front));
+    front.run(Whose::Ours, &member.cluster(), &["--proxy", "on"]);
+    front.found();
+    let begun = Instant::now();
+    let says = format!("{} leads back to a proxy, in a loop; {REMEDY}", url(&front));
+    for (method, form) in [("PUT", Some("value=1")), ("GET", None), ("PUT", Some("value=2"))] {
+        let answer = ask(&front, method, form);
+        assert_eq!(answer.status, 508, "{}", answer.text());
+        assert!(answer.text().contains(&says), "{}", answer.text());
+    }
+    assert!(begun.elapsed() < patient(Duration::from_secs(2)), "{:?}", begun.elapsed());
+    assert!(had(&front, "PUT") + had(&front, "GET") <= 4, "one way round is enough to know");
+    assert_eq!(front.log().matches(&says).count(), 1, "{}", front.log());
+    // Its clients hear the same words.
+    let ctl = Retune::new(&dir, &["ctl", "--endpoints", &url(&front), "get", "/a"]).run();
+    ctl.says("Loop Detected").says(&says);
+    dir.resource("a", "{{ getv(\"/a\") }}\n", "keys = [\"/a\"]");
+    Retune::render(&dir)
+        .node("etcd", &url(&front))
+        .run()
+        .exits(2)
+        .says(&url(&front))
+        .says("leads back to a proxy");
+}
+
+#[test]
+fn two_proxies_that_are_led_to_each_other_name_both_addresses() {
+    let (dir, mut one, mut two) = (Dir::new(), Front::prepare(), Front::prepare());
+    let to_two = Misled::start(&dir, "to-two", |_| url(&two));
+    let to_one = Misled::start(&dir, "to-one", |_| url(&one));
+    one.run(Whose::Ours, &to_two.cluster(), &["--proxy", "on"]);
+    two.run(Whose::Ours, &to_one.cluster(), &["--proxy", "on"]);
+    one.found();
+    two.found();
+    let answer = ask(&one, "PUT", Some("value=1"));
+    assert_eq!(answer.status, 508, "{}", answer.text());
+    assert!(answer.text().contains(&format!("{} leads back", url(&two))), "{}", answer.text());
+    assert!(had(&one, "PUT") + had(&two, "PUT") <= 3, "once there and once back");
+    let answer = ask(&two, "GET", None);
+    assert_eq!(answer.status, 508, "{}", answer.text());
+    assert!(answer.text().contains(&format!("{} leads back", url(&one))), "{}", answer.text());
+    for (front, other) in [(&one, &two), (&two, &one)] {
+        assert_eq!(front.log().matches(&format!("{} leads back", url(other))).count(), 1, "{}", front.log());
+    }
+}
+
+/// A member may advertise the proxy's address besides its own: then everything works, and the log says what is wrong.
+#[test]
+fn where_another_endpoint_answers_a_loop_costs_nothing_but_a_line_in_the_log() {
+    let (dir, mut front) = (Dir::new(), Front::prepare());
+    let member = Misled::start(&dir, "member", |own| format!("{own},{}", url(&front)));
+    front.run(Whose::Ours, &member.cluster(), &["--proxy", "on", "--proxy-refresh-interval", "100"]);
+    front.found();
+    // The order of the endpoints is left to chance, and changes with each refresh.
+    let says = format!("{} leads back to a proxy", url(&front));
+    let mut number = 0;
+    eventually("the loop is found", SOON, || {
+        number += 1;
+        let answer = ask(&front, "PUT", Some(&format!("value={number}")));
+        assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+        front.log().contains(&says)
+    });
+    assert_eq!(ask(&front, "GET", None).json()["node"]["value"], number.to_string());
+}
