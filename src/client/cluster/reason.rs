@@ -55,7 +55,14 @@ fn told(error: &reqwest::Error, address: &Address, trust: &Trust) -> Told {
     });
     if ended || named("connection closed before message completed") {
         let text = if error.is_body() || error.is_decode() { "unexpected EOF" } else { "EOF" };
-        return Told::Whole(Fault { text: text.to_owned(), connection: false });
+        // Only a handshake can find an end while connecting.
+        let text = match advice::ENDED {
+            ended if error.is_connect() && trust.set_by != SetBy::Etcdctl => {
+                format!("{text} ({}: {ended})", address.text())
+            }
+            _ => text.to_owned(),
+        };
+        return Told::Whole(Fault { text, connection: false });
     }
     if error.is_body() || error.is_decode() {
         return Told::Whole(Fault { text: "unexpected EOF".to_owned(), connection: false });
