@@ -89,7 +89,7 @@ fn roots(trust: &Trust, https: bool) -> Result<RootCertStore, ClientError> {
         for certificate in certificates(ca, &flag)? {
             roots
                 .add(certificate)
-                .map_err(|error| bad(ca, &flag, format!("holds a bad certificate: {error}")))?;
+                .map_err(|error| bad(ca, &flag, &format!("holds a bad certificate: {error}")))?;
         }
     } else if https && !trust.insecure {
         let native = rustls_native_certs::load_native_certs();
@@ -105,14 +105,14 @@ fn roots(trust: &Trust, https: bool) -> Result<RootCertStore, ClientError> {
 }
 
 fn certificates(path: &Path, flag: &str) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-    pem::contents(path).and_then(|bytes| pem::certificates(&bytes)).map_err(|why| bad(path, flag, why))
+    pem::contents(path).and_then(|bytes| pem::certificates(&bytes)).map_err(|why| bad(path, flag, &why))
 }
 
 fn private_key(path: &Path, flag: &str) -> Result<PrivateKeyDer<'static>, ClientError> {
-    pem::contents(path).and_then(|bytes| pem::private_key(&bytes)).map_err(|why| bad(path, flag, why))
+    pem::contents(path).and_then(|bytes| pem::private_key(&bytes)).map_err(|why| bad(path, flag, &why))
 }
 
-fn bad(path: &Path, flag: &str, why: String) -> ClientError {
+fn bad(path: &Path, flag: &str, why: &str) -> ClientError {
     ClientError::File { path: path.to_owned(), why: format!("{why}; check {flag}") }
 }
 
