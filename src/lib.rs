@@ -12,6 +12,7 @@
 //! | 0 | [`stop`] | signals to one token; named loops of which the first to end early is the failure |
 //! | 0 | [`command`] | running a shell command with a time limit, in its own process group |
 //! | 0 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
+//! | 0 | [`tcp`] | how ports listen, and how long a connection outlives the other machine |
 //! | 0 | [`placement`] | expressions, filters and strategies over what is known of nodes; pure |
 //! | 1 | [`replace`] | putting new bytes where an old file was, atomically, with mode and owner |
 //! | 1 | [`keyspace`] | the store's state machine: tree, history, watchers; no network, no clock |
@@ -49,5 +50,6 @@ pub mod replace;
 pub mod settings;
 pub mod source;
 pub mod stop;
+pub mod tcp;
 pub mod template;
 pub mod tls;

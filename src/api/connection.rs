@@ -18,7 +18,7 @@ use super::shared::{Service, Shared};
 
 /// How long a request's head may take from its first byte to its last, and a new connection to its first
 /// request. Between requests a connection may rest for as long as it likes.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+pub(super) const HEAD_TIME: Duration = Duration::from_secs(30);
 
 /// How long a client may take none of an answer that is waiting for it; the answer takes up memory. Watches
 /// may wait.
@@ -29,7 +29,7 @@ const STALL_TIME: Duration = Duration::from_secs(60);
 const HEAD_BYTES: usize = (1 << 20) + 4096;
 
 /// What every TLS connection begins with.
-const HANDSHAKE_RECORD: u8 = 22;
+pub(super) const HANDSHAKE_RECORD: u8 = 22;
 
 /// What a connection is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub(super) struct Seat<S = Shared> {
     /// Whether the very first byte began a TLS handshake; HTTP never begins so.
     spoke_tls: AtomicBool,
     head_time: Duration,
+    /// How much of that the first head has used before this was made.
+    used: Duration,
 }
 
 impl<S> Seat<S> {
@@ -74,12 +76,19 @@ impl<S> Seat<S> {
             writes: AtomicU32::new(0),
             spoke_tls: AtomicBool::new(false),
             head_time: HEAD_TIME,
+            used: Duration::ZERO,
         }
     }
 
     /// The same for the client at `address`.
     pub(super) fn of(mut self, address: IpAddr) -> Self {
         self.client = Some(address);
+        self
+    }
+
+    /// The same for one that arrived so long ago.
+    pub(super) fn after(mut self, used: Duration) -> Self {
+        self.used = used;
         self
     }
 
@@ -140,7 +149,7 @@ where
             .serve_connection(io, service)
     );
     let mut closing = pin!(seat.shared.premises().closing.notify.notified());
-    let mut late = Late::default();
+    let mut late = Late { used: seat.used, ..Late::default() };
     let (mut registered, mut told) = (false, false);
     std::future::poll_fn(|cx| {
         // Once is enough: the task's waker stays the same, and the flag tells why it was woken.
@@ -181,6 +190,8 @@ enum Owed {
 struct Late {
     owed: Owed,
     timer: Option<Pin<Box<Sleep>>>,
+    /// How much of its time the first head has used already.
+    used: Duration,
 }
 
 impl Late {
@@ -190,7 +201,10 @@ impl Late {
             self.owed = owed;
             self.timer = match owed {
                 Owed::Nothing => None,
-                Owed::Head => Some(Box::pin(sleep(seat.head_time))),
+                Owed::Head => {
+                    let left = seat.head_time.saturating_sub(std::mem::take(&mut self.used));
+                    Some(Box::pin(sleep(left)))
+                }
                 Owed::Read { .. } => Some(Box::pin(sleep(STALL_TIME))),
             };
         }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::{self, End, Seat};
+use super::connection::{self, End, HANDSHAKE_RECORD, HEAD_TIME, Seat};
 use super::places::{Place, Places};
 use super::shared::Service;
 use crate::stop::Stop;
@@ -21,12 +21,36 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(1);
 
+/// What a port speaks: the schemes of the URLs that name it.
+#[derive(Clone, Debug)]
+pub(super) enum Schemes {
+    Http,
+    Https(Acceptor),
+    /// Each client decides by its first byte.
+    Both(Acceptor),
+}
+
+impl Schemes {
+    /// The same and `other` besides.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Http, Self::Http) => Self::Http,
+            (Self::Https(acceptor), Self::Https(_)) => Self::Https(acceptor),
+            (Self::Both(acceptor), _)
+            | (_, Self::Both(acceptor))
+            | (Self::Https(acceptor), Self::Http)
+            | (Self::Http, Self::Https(acceptor)) => Self::Both(acceptor),
+        }
+    }
+}
+
 /// A bound socket with what its connections need.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
-    pub(super) url: String,
-    pub(super) acceptor: Option<Acceptor>,
+    /// The URLs that name it.
+    pub(super) urls: Vec<String>,
+    pub(super) schemes: Schemes,
     /// What was said about this socket's clients.
     pub(super) complaints: Arc<Complaints>,
 }
@@ -53,22 +77,21 @@ impl Listener {
                 Ok((stream, from)) => {
                     pause = None;
                     let Some(place) = Places::take(service.premises()) else {
-                        refuse(&stream, self.acceptor.is_some());
+                        refuse(&stream, matches!(self.schemes, Schemes::Https(_)));
                         continue;
                     };
-                    let seat = Seat::new(Arc::clone(&service), self.acceptor.is_some()).of(from.ip());
                     let visit = Visit {
                         from,
-                        acceptor: self.acceptor.clone(),
+                        schemes: self.schemes.clone(),
                         complaints: Arc::clone(&self.complaints),
                     };
-                    connections.spawn(visit.serve(stream, seat, place));
+                    connections.spawn(visit.serve(stream, Arc::clone(&service), place));
                 }
                 Err(error) if ours_alone(&error) => {}
                 Err(error) => {
                     let wait = pause.map_or(SHORTEST, |last: Duration| (last * 2).min(LONGEST));
                     if pause.replace(wait).is_none() {
-                        tracing::error!(url = self.url, %error, "cannot accept client connections; trying on");
+                        tracing::error!(url = self.urls.join(","), %error, "cannot accept client connections; trying on");
                     }
                     tokio::select! { () = stop.wait() => break, () = sleep(wait) => {} }
                 }
@@ -78,7 +101,11 @@ impl Listener {
         service.premises().closing.begin();
         let all_gone = async { while connections.join_next().await.is_some() {} };
         if timeout(drain, all_gone).await.is_err() {
-            tracing::debug!(url = self.url, left = connections.len(), "cutting client connections");
+            tracing::debug!(
+                url = self.urls.join(","),
+                left = connections.len(),
+                "cutting client connections"
+            );
             connections.shutdown().await;
         }
         Ok(())
@@ -88,15 +115,24 @@ impl Listener {
 /// One client, from its arrival on.
 struct Visit {
     from: SocketAddr,
-    acceptor: Option<Acceptor>,
+    schemes: Schemes,
     complaints: Arc<Complaints>,
 }
 
 impl Visit {
-    async fn serve<S: Service>(self, stream: TcpStream, seat: Seat<S>, place: Place) {
-        // Without it, an answer could wait for the acknowledgement of the one before.
-        stream.set_nodelay(true).ok();
-        match &self.acceptor {
+    async fn serve<S: Service>(self, stream: TcpStream, service: Arc<S>, place: Place) {
+        let arrived = Instant::now();
+        let acceptor = match &self.schemes {
+            Schemes::Http => None,
+            Schemes::Https(acceptor) => Some(acceptor),
+            // In a box, as with the handshake.
+            Schemes::Both(acceptor) => match Box::pin(timeout(HEAD_TIME, begins_tls(&stream))).await {
+                Ok(Ok(tls)) => Some(acceptor).filter(|_| tls),
+                Ok(Err(_)) | Err(_) => return,
+            },
+        };
+        let seat = Seat::new(service, acceptor.is_some()).of(self.from.ip()).after(arrived.elapsed());
+        match acceptor {
             None => {
                 if connection::serve(stream, seat).await == End::SpokeTls {
                     self.complain(
@@ -133,6 +169,15 @@ impl Visit {
     }
 }
 
+/// Whether the first byte is of a TLS handshake, which no HTTP request begins with. The byte stays to be read.
+async fn begins_tls(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    match stream.peek(&mut first).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(first[0] == HANDSHAKE_RECORD),
+    }
+}
+
 fn went_away(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
@@ -152,4 +197,54 @@ fn refuse(stream: &TcpStream, secure: bool) {
 fn ours_alone(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::super::shared::Shared;
+    use super::super::{Info, Settings};
+    use super::*;
+    use crate::consensus::Handle;
+    use crate::tls::Files;
+
+    /// How long a client of a port with both schemes is served that sends `first` after 20 seconds, and nothing else.
+    async fn served_for(first: &[u8]) -> Duration {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| Some(dir.path().join("data/fixtures/client").join(name));
+        let self_made = Some(vec!["localhost".to_owned()]);
+        let files = Files { cert: at("cert.pem"), key: at("key.pem"), self_made, ..Files::default() };
+        let schemes = Schemes::Both(Acceptor::open(&files).unwrap());
+        let shared = Arc::new(Shared::new(&Settings::default(), 1, Handle::in_memory(), Info::default()));
+        let place = Places::take(shared.premises()).unwrap();
+        let socket = crate::tcp::listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let address = socket.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), socket.accept());
+        let (mut client, (stream, from)) = (client.unwrap(), accepted.unwrap());
+        let visit = Visit { from, schemes, complaints: Arc::default() };
+        tokio::time::pause();
+        let begun = Instant::now();
+        let talking = async {
+            sleep(Duration::from_secs(20)).await;
+            client.write_all(first).await.unwrap();
+            client.read_to_end(&mut Vec::new()).await.ok();
+        };
+        tokio::join!(visit.serve(stream, shared, place), talking);
+        begun.elapsed()
+    }
+
+    #[tokio::test]
+    async fn a_client_of_a_shared_port_that_dawdles_is_cut_off_as_elsewhere() {
+        let head = HEAD_TIME..HEAD_TIME + Duration::from_secs(1);
+        for first in [&b""[..], b"GET /ver"] {
+            let served = served_for(first).await;
+            assert!(head.contains(&served), "{:?}: {served:?}", String::from_utf8_lossy(first));
+            tokio::time::resume();
+        }
+        // What begins as TLS has as long as on a port that speaks nothing else.
+        let served = served_for(b"\x16\x03\x01").await;
+        let wanted = Duration::from_secs(20) + HANDSHAKE;
+        assert!((wanted..wanted + Duration::from_secs(1)).contains(&served), "{served:?}");
+    }
 }

@@ -1,18 +1,19 @@
 //! The client listeners: bound first, served once there is a store to serve.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::net::TcpSocket;
 
 use super::error::ApiError;
-use super::listener::Listener;
+use super::listener::{Listener, Schemes};
 use super::settings::{Info, Settings};
 use super::shared::{Service, Shared};
 use crate::consensus::Handle;
 use crate::stop::{Loops, Stop};
+use crate::tcp;
 use crate::tls::{Acceptor, Files};
 
 /// How long a stop takes at most: time for answers that are being sent. Watches are cut at once.
@@ -48,11 +49,22 @@ impl Server {
             None if secure => Some(Acceptor::open(&Files::default())?),
             None => None,
         };
-        let listeners = settings
-            .listen_client_urls
-            .iter()
-            .map(|url| listen(url, acceptor.as_ref()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut listeners: Vec<Listener> = Vec::new();
+        for url in &settings.listen_client_urls {
+            let place = Place::read(url)?;
+            let schemes = match acceptor.as_ref().filter(|_| place.secure) {
+                Some(acceptor) => Schemes::Https(acceptor.clone()),
+                None => Schemes::Http,
+            };
+            match listeners.iter_mut().find(|own| place.is_at(own)) {
+                // As with etcd, URLs of one place share its port.
+                Some(own) => {
+                    own.schemes = own.schemes.clone().and(schemes);
+                    own.urls.push(place.url(place.address.port()));
+                }
+                None => listeners.push(listen(&place, schemes, &listeners)?),
+            }
+        }
         let connections = usize::try_from(open_files().saturating_sub(RESERVE)).unwrap_or(usize::MAX).max(16);
         Ok(Self { settings: settings.clone(), listeners, connections })
     }
@@ -67,7 +79,7 @@ impl Server {
     /// The listen URLs, with the ports that were found where 0 was asked for.
     #[must_use]
     pub fn client_urls(&self) -> Vec<String> {
-        self.listeners.iter().map(|listener| listener.url.clone()).collect()
+        self.listeners.iter().flat_map(|listener| listener.urls.clone()).collect()
     }
 
     /// Serves until `stop`; then accepts no more, cuts watches, and lets finished answers go out for at most
@@ -89,7 +101,7 @@ impl Server {
     pub(super) async fn serve<S: Service>(self, service: Arc<S>, stop: Stop) -> Result<(), ApiError> {
         let mut loops = Loops::new(stop.clone());
         for listener in self.listeners {
-            tracing::info!(url = listener.url, "serving clients");
+            tracing::info!(url = listener.urls.join(","), "serving clients");
             loops.spawn("client listener", listener.run(Arc::clone(&service), stop.clone(), DRAIN));
         }
         tokio::select! {
@@ -112,37 +124,64 @@ impl Server {
     }
 }
 
-fn listen(url: &str, acceptor: Option<&Acceptor>) -> Result<Listener, ApiError> {
-    let bad = |why: &str| ApiError::Url { url: url.to_owned(), why: why.to_owned() };
-    let (scheme, rest) =
-        url.split_once("://").ok_or_else(|| bad("write http://IP:PORT or https://IP:PORT"))?;
-    let secure = match scheme {
-        "http" => false,
-        "https" => true,
-        _ => return Err(bad("only http and https can be listened on")),
-    };
-    let (host, port) =
-        rest.rsplit_once(':').ok_or_else(|| bad("the port is missing; write http://IP:PORT"))?;
-    let port = port.parse::<u16>().map_err(|_| bad("the port is no number up to 65535"))?;
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    let ip = match bare {
-        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        // As etcd has it: every interface.
-        "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        _ => bare.parse().map_err(|_| bad("expected an IP or localhost to listen on"))?,
-    };
-    let address = SocketAddr::new(ip, port);
-    let open = || -> std::io::Result<_> {
-        let socket = if ip.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let socket = socket.listen(BACKLOG)?;
-        let port = socket.local_addr()?.port();
-        Ok((socket, port))
-    };
-    let (socket, port) = open().map_err(|error| ApiError::Listen { url: url.to_owned(), error })?;
-    let acceptor = acceptor.filter(|_| secure).cloned();
-    Ok(Listener { socket, url: format!("{scheme}://{host}:{port}"), acceptor, complaints: Arc::default() })
+/// The parts of a listen URL.
+struct Place<'u> {
+    given: &'u str,
+    scheme: &'u str,
+    host: &'u str,
+    secure: bool,
+    address: SocketAddr,
+}
+
+impl<'u> Place<'u> {
+    fn read(url: &'u str) -> Result<Self, ApiError> {
+        let bad = |why: &str| ApiError::Url { url: url.to_owned(), why: why.to_owned() };
+        let (scheme, rest) =
+            url.split_once("://").ok_or_else(|| bad("write http://IP:PORT or https://IP:PORT"))?;
+        let secure = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => return Err(bad("only http and https can be listened on")),
+        };
+        let (host, port) =
+            rest.rsplit_once(':').ok_or_else(|| bad("the port is missing; write http://IP:PORT"))?;
+        let port = port.parse::<u16>().map_err(|_| bad("the port is no number up to 65535"))?;
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let ip = match bare {
+            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            // As etcd has it: every interface.
+            "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            _ => bare.parse().map_err(|_| bad("expected an IP or localhost to listen on"))?,
+        };
+        Ok(Self { given: url, scheme, host, secure, address: SocketAddr::new(ip, port) })
+    }
+
+    /// Whether it is where a listener listens. Port 0 is a new one each time.
+    fn is_at(&self, own: &Listener) -> bool {
+        self.address.port() != 0 && own.socket.local_addr().is_ok_and(|address| address == self.address)
+    }
+
+    fn url(&self, port: u16) -> String {
+        format!("{}://{}:{port}", self.scheme, self.host)
+    }
+}
+
+fn listen(place: &Place<'_>, schemes: Schemes, others: &[Listener]) -> Result<Listener, ApiError> {
+    let url = || place.given.to_owned();
+    let listening = tcp::listen(place.address, BACKLOG).and_then(|socket| Ok((socket.local_addr()?, socket)));
+    let (address, socket) = listening.map_err(|error| {
+        let port =
+            |own: &&Listener| own.socket.local_addr().is_ok_and(|at| at.port() == place.address.port());
+        match others.iter().find(port) {
+            Some(own) if error.kind() == ErrorKind::AddrInUse => {
+                let why =
+                    format!("this port is listened on by {} already; remove one of them", own.urls.join(","));
+                ApiError::Url { url: url(), why }
+            }
+            _ => ApiError::Listen { url: url(), error },
+        }
+    })?;
+    Ok(Listener { socket, urls: vec![place.url(address.port())], schemes, complaints: Arc::default() })
 }
 
 /// How many files this process may have open, after asking for as many as the system allows it.
@@ -153,4 +192,21 @@ fn open_files() -> u64 {
         return soft.min(MOST);
     }
     hard.min(MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_vanishes_is_noticed_by_the_kernel() {
+        let listen_client_urls = vec!["http://127.0.0.1:0".to_owned()];
+        let server = Server::bind(&Settings { listen_client_urls, ..Settings::default() }).unwrap();
+        let socket = &server.listeners[0].socket;
+        let (_client, accepted) =
+            tokio::join!(TcpStream::connect(socket.local_addr().unwrap()), socket.accept());
+        assert!(tcp::is_watched(&accepted.unwrap().0));
+    }
 }

@@ -31,6 +31,7 @@ use crate::protocol::unescaped;
 use crate::registrar::{Board, Status};
 use crate::settings::Listen;
 use crate::stop::Stop;
+use crate::tcp::Liveness;
 
 /// So many connections are served at once.
 const MOST: usize = 64;
@@ -60,7 +61,7 @@ impl Page {
         for place in places {
             let socket = match place {
                 Listen::Unix(path) => unix(path).await,
-                Listen::Tcp(address) => Ok(TcpListener::bind(address.as_str()).await.map(Socket::Tcp)?),
+                Listen::Tcp(address) => tcp(address).await,
             };
             page.sockets.push(socket.with_context(|| format!("cannot listen for questions on {place}"))?);
         }
@@ -89,6 +90,12 @@ impl Page {
         while listeners.join_next().await.is_some() {}
         Ok(())
     }
+}
+
+async fn tcp(address: &str) -> anyhow::Result<Socket> {
+    let listener = TcpListener::bind(address).await?;
+    Liveness::ACCEPTED.set(&listener)?;
+    Ok(Socket::Tcp(listener))
 }
 
 /// A socket that only its owner can use. One that is there already is replaced when nobody answers on it.
@@ -357,6 +364,14 @@ mod tests {
         assert_eq!(asked(true, Some("http://evil.example")), StatusCode::FORBIDDEN, "from a browser");
         assert!(!format!("{board:?}").contains("other"));
         assert_eq!(asked(true, None), StatusCode::ACCEPTED);
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_and_vanishes_is_noticed_by_the_kernel() {
+        let Socket::Tcp(listener) = tcp("127.0.0.1:0").await.unwrap() else { unreachable!("it is TCP") };
+        let address = listener.local_addr().unwrap();
+        let (_asker, accepted) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+        assert!(crate::tcp::is_watched(&accepted.unwrap().0));
     }
 
     #[test]

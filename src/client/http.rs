@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::endpoints::{Endpoints, Node};
 use super::lines::Lines;
 use super::{ClientError, Trust, tls};
+use crate::tcp::Liveness;
 use crate::tls::advice;
 
 /// No snapshot of configuration values is larger; a larger answer is a fault.
@@ -252,21 +253,16 @@ impl Client {
 }
 
 fn http(trust: &Trust, https: bool, timeout: Duration) -> Result<reqwest::Client, ClientError> {
-    reqwest::Client::builder()
+    let http = reqwest::Client::builder()
         .use_preconfigured_tls(tls::config(trust, https)?)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(timeout)
-        .pool_idle_timeout(Duration::from_secs(15))
-        // A link that died without a word is found by the kernel within seconds, also under an idle watch.
-        .tcp_keepalive(Duration::from_secs(3))
-        .tcp_keepalive_interval(Duration::from_secs(1))
-        .tcp_keepalive_retries(3)
-        .tcp_nodelay(true)
-        .build()
-        .map_err(|error| {
-            ClientError::Settings(format!("the HTTP client cannot be set up: {}", reason(&error)))
-        })
+        .pool_idle_timeout(Duration::from_secs(15));
+    // A link that died without a word is found by the kernel within seconds, also under an idle watch.
+    Liveness::TO_STORE.of_client(http).build().map_err(|error| {
+        ClientError::Settings(format!("the HTTP client cannot be set up: {}", reason(&error)))
+    })
 }
 
 pub(super) fn index(response: &Response) -> Option<u64> {

@@ -86,6 +86,16 @@ impl Hosts {
         ["ip", "netns", "exec", self.host(number).leak()]
     }
 
+    /// Does some work on a thread that is on that host. Sockets it opens stay there.
+    pub fn within<T: Send>(&self, number: usize, work: impl FnOnce() -> T + Send) -> T {
+        let host = File::open(Path::new(NAMES).join(self.host(number))).unwrap();
+        let there = || {
+            setns(host, CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(there).join().unwrap())
+    }
+
     /// Nothing from one host arrives at the other any more.
     pub fn cut_one_way(&self, from: usize, to: usize) {
         self.filter(to, &["-I", "INPUT", "-s", &self.address(from), "-j", "DROP"]);

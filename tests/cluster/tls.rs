@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::support::http::request;
+use crate::support::port::Port;
 use crate::support::programs::{need, need_mounts};
 use crate::support::{Authority, Daemon, Dir, Mount, Retune, SOON, eventually};
 
@@ -193,6 +194,39 @@ fn the_wrong_scheme_is_answered_and_logged_at_either_port() {
     Caller::of(&authority.ca()).is_served(&member.secure);
     assert_eq!(request(&member.plain, "GET", "/version", None).unwrap().status, 200);
     member.daemon.terminate();
+}
+
+#[test]
+fn a_port_with_urls_of_both_schemes_serves_both() {
+    let dir = Dir::new();
+    let Some(authority) = Authority::new(&dir, "ours") else { return };
+    let (server, ca) = (authority.sign("server"), authority.ca());
+    let port = Port::claim();
+    let address = port.address();
+    let daemon = Retune::new(&dir, &["store", "--cert-file", &server.0, "--key-file", &server.1])
+        .args(&["--listen-client-urls", &format!("http://{address},https://{address}")])
+        .args(&["--data-dir", &dir.text_path("data")])
+        .spawn();
+    // Somebody who connects and says nothing holds up nobody.
+    eventually("it listens", SOON, || TcpStream::connect(&address).is_ok());
+    let silent = TcpStream::connect(&address).unwrap();
+    eventually("it serves", SOON, || {
+        request(&address, "GET", "/version", None).is_ok_and(|answer| answer.status == 200)
+    });
+    for _ in 0..3 {
+        Caller::of(&ca).is_served(&address);
+        assert_eq!(request(&address, "GET", "/version", None).unwrap().status, 200);
+    }
+    for scheme in ["http", "https"] {
+        assert!(daemon.stdout().contains(&format!("listening for clients on {scheme}://{address}\n")));
+        if need("curl") {
+            let words = ["-sS", "--cacert", &ca, &format!("{scheme}://{address}/version")];
+            let done = Command::new("curl").args(words).output().unwrap();
+            assert!(String::from_utf8_lossy(&done.stdout).contains("etcdserver"), "{done:?}");
+        }
+    }
+    drop(silent);
+    daemon.terminate();
 }
 
 #[test]

@@ -25,6 +25,11 @@ pub enum Program {
     Etcd,
 }
 
+/// The path of `retune`; `RETUNE_TEST_PROGRAM` is another build of it.
+pub fn retune() -> String {
+    std::env::var("RETUNE_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_retune").to_owned())
+}
+
 /// The program under test; `None` when etcd is asked for and is not there.
 pub fn program() -> Option<Program> {
     match std::env::var("RETUNE_TEST_STORE").as_deref() {
@@ -136,7 +141,7 @@ impl Member {
         let (client, peer) = (format!("http://{client}"), format!("{scheme}://{peer}"));
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let own: &[&str] = match self.program {
-            Program::Retune => &[env!("CARGO_BIN_EXE_retune"), "store"],
+            Program::Retune => &[&retune(), "store"],
             Program::Etcd => &["etcd", "--enable-v2", "--logger", "zap", "--log-level", "error"],
         };
         let mut line = self.wrapper.iter().map(String::as_str).chain(own.iter().copied());

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
@@ -13,15 +12,11 @@ use tokio::time::{Sleep, sleep, timeout};
 use super::super::error::ApiError;
 use super::line::{self, Line};
 use super::site::Site;
+use crate::tcp::{self, Liveness};
 use crate::tls::{Connector, Files};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a connection may be quiet before the other machine is asked whether it is still there, how often then,
-/// and how many times in vain. A watch has no other way to learn that a machine lost its power.
-const QUIET: u32 = 30;
-const PROBES: u32 = 3;
-const BETWEEN: u32 = 5;
 
 /// How long the parts of a conversation with a member may take; `None` is for ever.
 #[derive(Clone, Copy, Debug)]
@@ -81,15 +76,11 @@ impl Dialer {
     /// A machine that lost its power or its cable says nothing: without these, what was sent to it would be repeated
     /// for a quarter of an hour, and what is awaited from it for ever.
     fn notice_lost_machines(&self, stream: &TcpStream) -> io::Result<()> {
-        setsockopt(stream, sockopt::KeepAlive, &true)?;
-        setsockopt(stream, sockopt::TcpKeepIdle, &QUIET)?;
-        setsockopt(stream, sockopt::TcpKeepInterval, &BETWEEN)?;
-        setsockopt(stream, sockopt::TcpKeepCount, &PROBES)?;
-        if let Some(limit) = self.limits.write {
-            let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
-            setsockopt(stream, sockopt::TcpUserTimeout, &millis)?;
+        Liveness::TO_SERVER.set(stream)?;
+        match self.limits.write {
+            Some(limit) => tcp::limit_unacknowledged(stream, limit),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

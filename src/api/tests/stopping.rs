@@ -58,3 +58,16 @@ async fn urls_that_cannot_be_listened_on_are_named() {
     assert!(matches!(error, ApiError::Listen { .. }));
     assert!(error.to_string().contains("another process listens there"), "{error}");
 }
+
+#[tokio::test]
+async fn a_port_that_an_own_url_has_already_is_not_blamed_on_another_process() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let bind = |urls: &[String]| {
+        Server::bind(&Settings { listen_client_urls: urls.to_vec(), ..Settings::default() })
+    };
+    let (every, one) = (format!("http://0.0.0.0:{free}"), format!("http://127.0.0.1:{free}"));
+    let error = bind(&[every.clone(), one.clone()]).unwrap_err().to_string();
+    assert_eq!(error, format!("{one}: this port is listened on by {every} already; remove one of them"));
+    let named = format!("http://localhost:{free}");
+    assert_eq!(bind(&[one.clone(), named.clone()]).unwrap().client_urls(), [one, named]);
+}

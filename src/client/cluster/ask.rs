@@ -13,6 +13,7 @@ use super::error::{AskError, Fault};
 use super::escape::quoted;
 use super::reason;
 use crate::client::{ClientError, Credentials, SetBy, Trust, excerpt, tls};
+use crate::tcp::Liveness;
 
 /// No answer of a store is larger; a larger one is a fault.
 const MAX_ANSWER: usize = 512 << 20;
@@ -320,16 +321,14 @@ impl Cluster {
 fn http(options: &Options, secure: bool) -> Result<reqwest::Client, String> {
     let tls =
         tls::config(&options.trust, secure).map_err(|error| file_words(&error, options.trust.set_by))?;
-    reqwest::Client::builder()
+    let http = reqwest::Client::builder()
         .use_preconfigured_tls(tls)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(if options.dial.is_zero() { DIAL } else { options.dial.min(DIAL) })
-        // A link that died without a word is found by the kernel within seconds, also under an idle watch.
-        .tcp_keepalive(Duration::from_secs(3))
-        .tcp_keepalive_interval(Duration::from_secs(1))
-        .tcp_keepalive_retries(3)
-        .tcp_nodelay(true)
+        .connect_timeout(if options.dial.is_zero() { DIAL } else { options.dial.min(DIAL) });
+    // A link that died without a word is found by the kernel within seconds, also under an idle watch.
+    Liveness::TO_STORE
+        .of_client(http)
         .build()
         .map_err(|error| format!("the HTTP client cannot be set up: {error}"))
 }

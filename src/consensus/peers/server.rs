@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -17,6 +17,7 @@ use super::office::Office;
 use crate::consensus::error::OpenError;
 use crate::consensus::settings::Settings;
 use crate::stop::Stop;
+use crate::tcp;
 use crate::tls::{Acceptor, Connector, refuse_tls};
 
 /// Connections at one time.
@@ -95,10 +96,7 @@ impl Listener {
             _ => host.parse().map_err(|_| bad(&"expected an IP or localhost to listen on"))?,
         };
         let open = || -> io::Result<_> {
-            let socket = if ip.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            socket.set_reuseaddr(true)?;
-            socket.bind(SocketAddr::new(ip, port))?;
-            let socket = socket.listen(BACKLOG)?;
+            let socket = tcp::listen(SocketAddr::new(ip, port), BACKLOG)?;
             let port = socket.local_addr()?.port();
             Ok((socket, port))
         };
@@ -167,8 +165,6 @@ async fn serve(
     office: &Arc<Office>,
     stop: &Stop,
 ) {
-    // Without it, a pong could wait for the acknowledgement of the one before.
-    stream.set_nodelay(true).ok();
     match timeout(HANDSHAKE, open(stream, tls)).await {
         Ok(Ok(Some(pipe))) => connection::serve(pipe, remote, office, stop).await,
         Ok(Ok(None)) => {}
@@ -205,5 +201,19 @@ pub(super) fn complain(office: &Office, remote: SocketAddr, why: &str) {
     let words = format!("a call to the peer port from {remote}{} failed: {why}", member.unwrap_or_default());
     if office.said.worth(&words) {
         tracing::warn!("{words}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_member_that_vanishes_is_noticed_by_the_kernel() {
+        let server = PeerServer::bind(&["http://127.0.0.1:0".to_owned()], None).unwrap();
+        let socket = &server.listeners[0].socket;
+        let (_peer, accepted) =
+            tokio::join!(TcpStream::connect(socket.local_addr().unwrap()), socket.accept());
+        assert!(tcp::is_watched(&accepted.unwrap().0));
     }
 }

@@ -33,6 +33,7 @@ use super::container::{Container, Listed};
 use super::settings::EngineAt;
 use crate::client::{SetBy, Trust, tls_config};
 use crate::placement::Image;
+use crate::tcp::Liveness;
 
 /// A host may hold thousands of containers, with a kilobyte or two for each; a longer list is a fault.
 const LIST: Bound = Bound { bytes: 64 << 20, within: Duration::from_secs(30) };
@@ -141,12 +142,9 @@ impl Engine {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
-            .pool_idle_timeout(Duration::from_secs(15))
-            // A link that died without a word is found by the kernel, also under a silent stream of events.
-            .tcp_keepalive(Duration::from_secs(15))
-            .tcp_keepalive_interval(Duration::from_secs(5))
-            .tcp_keepalive_retries(3)
-            .tcp_nodelay(true);
+            .pool_idle_timeout(Duration::from_secs(15));
+        // A link that died without a word is found by the kernel, also under a silent stream of events.
+        http = Liveness::TO_SERVER.of_client(http);
         if let Some(socket) = &address.socket {
             http = http.unix_socket(&**socket);
         }

@@ -1,0 +1,132 @@
+//! TCP sockets: how every port listens, and how long a connection outlives the other machine.
+//!
+//! Owns: the options of listening sockets and of connections.
+//!
+//! Promises: a connection to a machine that vanished without a word (power, cable, firewall, NAT) fails within about its
+//! [`Liveness::limit`], whether it rests or has something to send. One that is quiet but lives stays: the other
+//! machine's kernel answers the probes, its program need not do anything.
+//!
+//! Leaves out: what is spoken, and how long the other program may take for it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use tokio::net::{TcpListener, TcpSocket};
+
+/// When the kernel asks whether the other machine is still there, and when it gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Liveness {
+    /// Seconds without a packet before the first probe.
+    idle: u32,
+    /// Seconds from one probe to the next.
+    interval: u32,
+    /// Probes without a reply before the connection fails.
+    probes: u32,
+}
+
+impl Liveness {
+    /// For connections that a port accepts: there may be many thousands, and most of them rest.
+    pub const ACCEPTED: Self = Self { idle: 20, interval: 5, probes: 5 };
+    /// For connections to a store, over which changes are awaited that have to arrive in seconds.
+    pub const TO_STORE: Self = Self { idle: 3, interval: 1, probes: 3 };
+    /// For connections to a container engine, and to a member from a proxy or another member.
+    pub const TO_SERVER: Self = Self { idle: 15, interval: 5, probes: 3 };
+
+    /// How long a machine may be gone before the connection fails. The kernel looks at it when it sends something
+    /// again: with data under way, that may be half as long later.
+    #[must_use]
+    pub const fn limit(self) -> Duration {
+        Duration::from_secs((self.idle + self.interval * self.probes) as u64)
+    }
+
+    /// Sets it on a connection, or on a listening socket: accepted connections inherit it.
+    ///
+    /// # Errors
+    /// The system's, for a socket that is none of TCP or is closed already.
+    pub fn set(self, socket: &impl AsFd) -> io::Result<()> {
+        setsockopt(socket, sockopt::KeepAlive, &true)?;
+        setsockopt(socket, sockopt::TcpKeepIdle, &self.idle)?;
+        setsockopt(socket, sockopt::TcpKeepInterval, &self.interval)?;
+        setsockopt(socket, sockopt::TcpKeepCount, &self.probes)?;
+        // Probes are sent only while nothing else is under way: without this limit, unacknowledged data would be sent
+        // again for a quarter of an hour. With it, Linux ignores the number of probes, so both must say the same.
+        limit_unacknowledged(socket, self.limit())
+    }
+
+    /// The same for the connections of an HTTP client.
+    pub fn of_client(self, client: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+        client
+            .tcp_keepalive(Duration::from_secs(self.idle.into()))
+            .tcp_keepalive_interval(Duration::from_secs(self.interval.into()))
+            .tcp_keepalive_retries(self.probes)
+            .tcp_user_timeout(self.limit())
+            .tcp_nodelay(true)
+    }
+}
+
+/// Limits how long the other machine may leave what was sent to it without acknowledgement.
+///
+/// # Errors
+/// The system's, as with [`Liveness::set`].
+pub fn limit_unacknowledged(socket: &impl AsFd, limit: Duration) -> io::Result<()> {
+    let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
+    Ok(setsockopt(socket, sockopt::TcpUserTimeout, &millis)?)
+}
+
+/// Listens at `address`. Accepted connections send without delay and have [`Liveness::ACCEPTED`]. Needs a tokio
+/// runtime around it.
+///
+/// # Errors
+/// The system's, when the address cannot be listened on.
+pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Without it, one reply could wait for the acknowledgement of the reply before.
+    socket.set_nodelay(true)?;
+    Liveness::ACCEPTED.set(&socket)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
+/// Whether a connection has what [`listen`] promises.
+#[cfg(test)]
+pub(crate) fn is_watched(stream: &tokio::net::TcpStream) -> bool {
+    use nix::sys::socket::getsockopt;
+    getsockopt(stream, sockopt::KeepAlive).unwrap()
+        && getsockopt(stream, sockopt::TcpUserTimeout).unwrap() == 45_000
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::getsockopt;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    fn of(socket: &impl AsFd) -> (bool, u32, u32, u32, u32) {
+        (
+            getsockopt(socket, sockopt::KeepAlive).unwrap(),
+            getsockopt(socket, sockopt::TcpKeepIdle).unwrap(),
+            getsockopt(socket, sockopt::TcpKeepInterval).unwrap(),
+            getsockopt(socket, sockopt::TcpKeepCount).unwrap(),
+            getsockopt(socket, sockopt::TcpUserTimeout).unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn what_a_port_accepts_is_probed_and_given_up_within_two_minutes() {
+        for at in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = listen(at.parse().unwrap(), 16).unwrap();
+            let (near, accepted) =
+                tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+            let (stream, _) = accepted.unwrap();
+            assert_eq!(of(&stream), (true, 20, 5, 5, 45_000), "{at}");
+            assert!(stream.nodelay().unwrap(), "{at}");
+            assert!(!of(&near.unwrap()).0, "a socket nobody touched has none");
+        }
+        assert!(Liveness::ACCEPTED.limit() < Duration::from_secs(120));
+    }
+}

@@ -1,0 +1,252 @@
+//! Clients whose machine vanishes without a word: no FIN, no RST, only silence. What they held is given back, and quiet
+//! clients that live keep what they hold.
+//!
+//! `RETUNE_TEST_SLOW` makes it ten thousand of each, or as many as there may be open files, and measures etcd beside
+//! it; `RETUNE_TEST_PROGRAM` is another build.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::hosts::Hosts;
+use crate::durable::member::{Member, Program, Seat, retune};
+use crate::durable::wire::Wire;
+use crate::support::proc::Proc;
+use crate::support::{SOON, eventually};
+
+/// The promise.
+const LIMIT: Duration = Duration::from_secs(120);
+/// etcd's own needs longer.
+const ETCDS_LIMIT: Duration = Duration::from_secs(600);
+
+/// The hosts.
+const SERVERS: usize = 0;
+const VANISHING: usize = 1;
+const LIVING: usize = 2;
+
+/// What a store holds: open files, watchers, and kilobytes of memory (without the pages of its program's file).
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    files: usize,
+    watchers: u64,
+    memory: u64,
+}
+
+/// A store on the first host, and a proxy before it unless it is etcd.
+struct Scene {
+    // Dropped in this order: what runs on a host goes before the host.
+    member: Member,
+    proxy: Option<Proc>,
+    hosts: Hosts,
+    address: String,
+    /// One connection for everything that is asked, so that counts of files can be compared.
+    wire: RefCell<Wire>,
+}
+
+impl Scene {
+    fn new(program: Program) -> Option<Self> {
+        let hosts = Hosts::new(3)?;
+        let host = hosts.address(SERVERS);
+        let (client, peer) = (format!("{host}:2379"), format!("{host}:2380"));
+        let seat = Seat {
+            name: "one".to_owned(),
+            cluster: format!("one=http://{peer}"),
+            advertised: peer.clone(),
+            client: client.clone(),
+            peer,
+            scheme: "http",
+        };
+        let mut member = Member::seated(program, seat, Vec::new());
+        member.under(&hosts.on(SERVERS));
+        member.start();
+        let proxy = (program == Program::Retune).then(|| proxy(&hosts, &member));
+        let wire = RefCell::new(Wire::to(&client));
+        let scene = Self { member, proxy, hosts, address: client, wire };
+        if scene.proxy.is_some() {
+            eventually("the proxy forwards", SOON, || {
+                Wire::to(&scene.front()).get("/v2/keys").is_ok_and(|answer| answer.status == 200)
+            });
+        }
+        Some(scene)
+    }
+
+    /// Where the proxy listens.
+    fn front(&self) -> String {
+        format!("{}:2378", self.hosts.address(SERVERS))
+    }
+
+    fn held(&self) -> Held {
+        let stats = self.wire.borrow_mut().get("/v2/stats/store").unwrap().json();
+        Held {
+            files: files(self.member.pid()),
+            watchers: stats["watchers"].as_u64().unwrap(),
+            memory: self.member.memory("RssAnon"),
+        }
+    }
+
+    fn write(&self, key: &str, value: &str) {
+        let form = format!("value={value}");
+        self.wire.borrow_mut().request("PUT", &format!("/v2/keys/{key}"), Some(&form)).unwrap();
+    }
+
+    /// Watches from a host: half of them long polls, half of them streams, half on a key that is written once they
+    /// have vanished.
+    fn watch(&self, host: usize, address: &str, count: usize, written: &str) -> Vec<TcpStream> {
+        let open = |number: usize| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let kind = if number.is_multiple_of(2) { "wait=true" } else { "wait=true&stream=true" };
+            let key = if number % 4 < 2 { "quiet" } else { written };
+            write!(stream, "GET /v2/keys/{key}?{kind} HTTP/1.1\r\nHost: store\r\n\r\n").unwrap();
+            stream
+        };
+        self.hosts.within(host, || (0..count).map(open).collect())
+    }
+
+    /// Waits until that many watches are open.
+    #[track_caller]
+    fn until_watched(&self, count: usize) {
+        eventually(&format!("{count} watches"), SOON * 6, || self.held().watchers == count as u64);
+    }
+}
+
+fn proxy(hosts: &Hosts, member: &Member) -> Proc {
+    let words = hosts.on(SERVERS);
+    let log = fs::File::create(member.path("proxy.log")).unwrap();
+    let mut command = Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .args([&retune(), "store", "--proxy", "on", "--data-dir"])
+        .arg(member.path("proxy"))
+        .args(["--listen-client-urls", &format!("http://{}:2378", hosts.address(SERVERS))])
+        .args(["--initial-cluster", &member.seat.cluster])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    Proc::spawn(&mut command)
+}
+
+/// How many files a process has open.
+fn files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// Whether a watch was told of the event.
+fn was_told(mut stream: &TcpStream) -> bool {
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut said = String::new();
+    let mut piece = [0; 4096];
+    while !said.contains("\"value\":\"to the living\"") {
+        match stream.read(&mut piece) {
+            Ok(count @ 1..) => said.push_str(&String::from_utf8_lossy(&piece[..count])),
+            Ok(0) | Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// Pulls the cable of half the clients, and measures until they are forgotten.
+fn pull_the_cable(program: Program, count: usize, limit: Duration) {
+    let Some(scene) = Scene::new(program) else { return };
+    let over_proxy = if scene.proxy.is_some() { count / 10 } else { 0 };
+    let living = scene.watch(LIVING, &scene.address, count, "quiet");
+    let living_too = scene.watch(LIVING, &scene.front(), over_proxy, "quiet");
+    let all_living = count + over_proxy;
+    scene.until_watched(all_living);
+    let before = scene.held();
+    let front_before = scene.proxy.as_ref().map(|proxy| files(proxy.pid()));
+
+    let vanishing = scene.watch(VANISHING, &scene.address, count, "written");
+    let vanishing_too = scene.watch(VANISHING, &scene.front(), over_proxy, "written");
+    scene.until_watched(2 * all_living);
+    let full = scene.held();
+    scene.hosts.plug(VANISHING, false);
+    let pulled = Instant::now();
+    // Now something is under way to half of them: probes alone would not notice those.
+    scene.write("written", "x");
+
+    let mut seen = scene.held();
+    let forgotten = |seen: &Held| {
+        let front = scene.proxy.as_ref().map(|proxy| files(proxy.pid()));
+        seen.watchers == all_living as u64
+            && seen.files <= before.files + before.files / 20
+            && front <= front_before.map(|files| files + files / 20)
+    };
+    while !forgotten(&seen) && pulled.elapsed() < limit {
+        std::thread::sleep(Duration::from_millis(250));
+        seen = scene.held();
+    }
+    let after = pulled.elapsed();
+    assert!(forgotten(&seen), "{program:?} after {after:?}: {seen:?}, and before {before:?}");
+    let most = before.memory + before.memory / 20;
+    while seen.memory > most && pulled.elapsed() < limit + Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(250));
+        seen = scene.held();
+    }
+    println!(
+        "{program:?}: {count} and {over_proxy} over the proxy gone after {after:?}; \
+         before {before:?}, with all {full:?}, at the end {seen:?} after {:?}",
+        pulled.elapsed()
+    );
+    if program == Program::Retune {
+        assert!(seen.memory <= most, "{seen:?}, and before {before:?}");
+    }
+    scene.write("quiet", "to+the+living");
+    let told = living.iter().chain(&living_too).filter(|stream| was_told(stream)).count();
+    assert_eq!(told, all_living, "{program:?}: some that were quiet and lived were cut");
+    drop((vanishing, vanishing_too));
+}
+
+/// Ten thousand of each kind, or as many as one process may have open: the test holds all of them, and the store holds
+/// those of the proxy as well.
+fn many() -> usize {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    usize::try_from(hard).unwrap_or(usize::MAX).saturating_sub(1000).min(22_000) / 22 * 10
+}
+
+#[test]
+fn clients_that_vanish_are_forgotten_and_quiet_ones_that_live_are_not() {
+    let slow = std::env::var_os("RETUNE_TEST_SLOW").is_some();
+    pull_the_cable(Program::Retune, if slow { many() } else { 200 }, LIMIT);
+}
+
+/// A client that awaits changes from a store that vanished would wait for ever.
+#[test]
+fn a_watch_on_a_store_that_vanished_ends_within_seconds() {
+    let Some(scene) = Scene::new(Program::Retune) else { return };
+    let host = scene.hosts.on(VANISHING);
+    let url = format!("http://{}", scene.address);
+    let program = retune();
+    let ctl = [&program, "ctl", "--no-sync", "--endpoints", &url, "watch", "--forever", "/quiet"];
+    let mut command = Command::new(host[0]);
+    command.args(&host[1..]).args(ctl).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let watcher = Proc::spawn(&mut command);
+    scene.until_watched(1);
+    let open = || {
+        let list =
+            Command::new(host[0]).args(&host[1..]).args(["ss", "-Htn", "state", "established"]).output();
+        String::from_utf8_lossy(&list.unwrap().stdout).lines().count()
+    };
+    assert_eq!(open(), 1);
+    scene.hosts.plug(VANISHING, false);
+    let pulled = Instant::now();
+    while open() > 0 && pulled.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let after = pulled.elapsed();
+    // The kernel's clock, so it does not depend on how busy the machine is.
+    assert!(after < Duration::from_secs(15), "it ended after {after:?}");
+    drop(watcher);
+}
+
+#[test]
+fn control_etcd_forgets_them_as_well_though_later() {
+    if std::env::var_os("RETUNE_TEST_SLOW").is_some() && crate::support::programs::need("etcd") {
+        pull_the_cable(Program::Etcd, many(), ETCDS_LIMIT);
+    }
+}
