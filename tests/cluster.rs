@@ -19,6 +19,7 @@ mod partitions;
 mod pauses;
 mod proxy;
 mod refusals;
+mod replacement;
 mod restarts;
 mod snapshots;
 mod storm;

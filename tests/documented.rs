@@ -10,7 +10,7 @@ use crate::support::{Dir, Retune};
 const OTHERS: [&str; 8] =
     ["docker", "etcd", "name", "no-cache-dir", "restart", "sort", "unix-socket", "volumes-from"];
 /// What every command has, or every client of a store; the pages tell of it where it matters.
-const COMMON: [&str; 16] = [
+const COMMON: [&str; 17] = [
     "backend-timeout",
     "basic-auth",
     "client-ca-keys",
@@ -23,6 +23,7 @@ const COMMON: [&str; 16] = [
     "help",
     "log-format",
     "log-level",
+    "no-sync",
     "output",
     "password",
     "password-file",

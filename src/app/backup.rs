@@ -50,10 +50,10 @@ enum FetchError {
 }
 
 async fn fetch(source: source::Settings, what: &Backup) -> anyhow::Result<String> {
-    let source::Settings { nodes, scheme, tls, login, timeout, .. } = source;
+    let source::Settings { nodes, scheme, tls, login, timeout, sync, .. } = source;
     let source::Tls { ca, cert, key, insecure } = tls;
     let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
-    let client = Client::new(&Config { nodes, srv_record: None, scheme, trust, timeout })?;
+    let client = Client::new(&Config { nodes, srv_record: None, scheme, trust, timeout, sync })?;
     let login = login.map(|login| {
         Credentials { name: login.username, password: login.password.expose().to_owned() }.basic()
     });

@@ -35,14 +35,14 @@ const GOING: Duration = Duration::from_secs(30);
 
 /// The store that is registered in or asked for nodes.
 pub(super) fn cluster(source: source::Settings) -> anyhow::Result<Cluster> {
-    let source::Settings { nodes, tls, login, timeout, .. } = source;
+    let source::Settings { nodes, tls, login, timeout, sync, .. } = source;
     let login =
         login.map(|login| Credentials { name: login.username, password: login.password.expose().to_owned() });
     let source::Tls { ca, cert, key, insecure } = tls;
     let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
     // Of several, a silent one must leave time for the others within the deadline of one request.
     let timeout = if nodes.len() > 1 { timeout.min(SILENT) } else { timeout };
-    Ok(Cluster::new(Options { endpoints: nodes, trust, login, timeout, dial: timeout, trace: None })?)
+    Ok(Cluster::new(Options { endpoints: nodes, trust, login, timeout, dial: timeout, trace: None, sync })?)
 }
 
 /// Registers until a signal, or until it fails.
@@ -93,11 +93,22 @@ async fn run(source: source::Settings, what: Register) -> anyhow::Result<Ended> 
         beside.spawn("notify", notifier.follow(told, stop_answers.clone()));
         beside.spawn("readiness", readiness(Arc::clone(&board), phase.clone(), stop_answers.clone()));
     }
+    if !what.registrar.once && !what.registrar.dry_run {
+        beside.spawn("members", members(Arc::clone(&cluster), stop_answers.clone()));
+    }
     let registrar = registrar::run(what.registrar, cluster, Arc::clone(&board), stop.clone());
     let ended = attend(registrar, &mut signals, &mut beside, &board, &stop, &phase).await;
     phase.send_replace(Phase::Stopping);
     beside.drain(LAST_ANSWERS).await;
     Ok(ended)
+}
+
+/// Keeps up with the members of the store.
+async fn members(cluster: Arc<Cluster>, stop: Stop) -> Result<(), Infallible> {
+    tokio::select! {
+        never = cluster.follow_members() => match never {},
+        () = stop.wait() => Ok(()),
+    }
 }
 
 /// The first lines of the log; under Registrator's name the ones that its users wait for.

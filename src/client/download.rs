@@ -5,7 +5,8 @@ use std::time::Duration;
 use reqwest::header::HeaderValue;
 use tokio::time::timeout;
 
-use super::http::{excerpt, index, no_answer, reason};
+use super::endpoints::Pass;
+use super::http::{cluster_id, excerpt, index, no_answer, reason};
 use super::{Client, ClientError};
 
 /// How long a node may take to begin its answer: it may have to write it down first.
@@ -36,8 +37,8 @@ impl Client {
         authorization: Option<&HeaderValue>,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Downloaded, E> {
-        let mut faults = Vec::new();
-        for node in self.endpoints.order().await? {
+        let (mut pass, mut faults) = (Pass::new(), Vec::new());
+        while let Some(node) = self.endpoints.next(&mut pass).await? {
             let mut request = self.http(&node)?.get(format!("{node}{path}"));
             if let Some(value) = authorization {
                 request = request.header(reqwest::header::AUTHORIZATION, value);
@@ -53,6 +54,10 @@ impl Client {
                 }
                 Ok(Ok(response)) => response,
             };
+            if let Err(why) = self.endpoints.admit(&node, cluster_id(&response)) {
+                faults.push(format!("{node}: {why}"));
+                continue;
+            }
             let status = response.status();
             let index = index(&response);
             let broken = |why: String| ClientError::Unavailable { why: format!("{node}: {why}") };
@@ -73,7 +78,6 @@ impl Client {
             }
             faults.push(format!("{node}: status {}: {}", status.as_u16(), excerpt(&says)));
         }
-        self.endpoints.all_failed();
         Err(ClientError::Unavailable { why: faults.join("; ") }.into())
     }
 }

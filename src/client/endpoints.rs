@@ -1,28 +1,125 @@
-//! The nodes of a store: which there are, and which one is asked.
+//! The nodes of a store: which there are, and in which order they are asked.
 //!
-//! They are tried in the order given. The one that answered last is asked first, until it fails. Targets of an SRV
-//! record replace them; the record is asked again after all of its targets failed.
+//! The node that answered last is asked first, until it fails. After it come the members that were learnt from the
+//! store ([`learn`]), then the nodes given at the start, and last the nodes that failed, the one that
+//! failed longest ago first. The given nodes stay for ever: they are the way back when every learnt member is gone.
+//! Targets of an SRV record stand in for given nodes; the record is looked up again after all nodes failed.
+//!
+//! An answer counts only when it comes from the cluster that answered before. A node of another cluster is passed
+//! over. Only when no node of the former cluster answers for a while, and a given node answers for another one, the
+//! store was replaced or restored, and that cluster is the store from then on.
+//!
+//! [`learn`]: super::learn
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{ClientError, srv};
+use rand::seq::SliceRandom as _;
+use tokio::sync::Notify;
+
+use super::learn::Learner;
+use super::{ClientError, Trust, srv};
 
 /// Base URL of a node, without a trailing slash.
 pub(crate) type Node = Arc<str>;
+
+/// How long a given node has to answer for another cluster, and no node for the own one, until the store counts as
+/// replaced: every node is tried once more meanwhile.
+const REPLACED: Duration = Duration::from_millis(300);
+/// Answers further apart are no sign of that.
+const STRAY: Duration = Duration::from_secs(15);
+/// So many nodes of other clusters are remembered, beside given ones.
+const MAX_FOREIGN: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     scheme: String,
     record: Option<String>,
     timeout: Duration,
+    /// `None`: members are not learnt and clusters are not compared.
+    learner: Option<Learner>,
     state: Mutex<State>,
+    trouble: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    nodes: Vec<Node>,
-    at: usize,
+    given: Vec<Node>,
+    /// Whether an SRV record has to be looked up for the given nodes.
+    stale: bool,
+    learnt: Vec<Node>,
+    /// The node that answered last.
+    current: Option<Node>,
+    /// Nodes that failed and have not answered since, the one that failed longest ago first.
+    failed: Vec<Node>,
+    cluster: Option<u64>,
+    /// When a node of that cluster answered last.
+    seen: Option<Instant>,
+    /// Nodes of another cluster, with its id.
+    foreign: BTreeMap<Node, u64>,
+    /// When a given node first and last answered for another cluster since a node of the own one answered.
+    replaced: Option<(Instant, Instant)>,
+}
+
+impl State {
+    /// Compares the cluster that `node` answers for with the one that answered before.
+    fn compare(&mut self, node: &Node, id: u64) -> Result<(), String> {
+        let own = *self.cluster.get_or_insert(id);
+        if own == id {
+            self.seen = Some(Instant::now());
+            self.replaced = None;
+            self.foreign.remove(node);
+            return Ok(());
+        }
+        let why = format!("it belongs to another cluster, its id is {id:x}, not {own:x}");
+        if self.foreign.insert(Node::clone(node), id) != Some(id) {
+            tracing::warn!("{node} is not used: {why}");
+        }
+        Err(why)
+    }
+
+    /// Keeps nothing about nodes that are neither given nor learnt, but for a bounded number of foreign ones.
+    fn forget_unknown(&mut self) {
+        let Self { given, learnt, failed, current, foreign, .. } = self;
+        let is_known = |node: &Node| learnt.contains(node) || given.contains(node);
+        failed.retain(is_known);
+        current.take_if(|node| !is_known(node));
+        // Each is warned of once as long as it is remembered.
+        if foreign.len() > MAX_FOREIGN {
+            foreign.retain(|node, _| is_known(node));
+        }
+    }
+
+    fn is_known(&self, node: &Node) -> bool {
+        self.learnt.contains(node) || self.given.contains(node)
+    }
+
+    fn order(&self) -> Vec<Node> {
+        let mut order: Vec<Node> = Vec::with_capacity(self.learnt.len() + self.given.len());
+        for node in self.current.iter().chain(&self.learnt).chain(&self.given) {
+            if !self.failed.contains(node) && !order.contains(node) {
+                order.push(Node::clone(node));
+            }
+        }
+        order.extend(self.failed.iter().cloned());
+        order
+    }
+}
+
+/// The nodes that one request was sent to.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    begun: Instant,
+    tried: Vec<Node>,
+    /// Whether more nodes were looked for after all known ones had failed.
+    extended: bool,
+}
+
+impl Pass {
+    pub(crate) fn new() -> Self {
+        Self { begun: Instant::now(), tried: Vec::new(), extended: false }
+    }
 }
 
 impl Endpoints {
@@ -44,61 +141,215 @@ impl Endpoints {
         if nodes.is_empty() && record.is_none() {
             return Err(ClientError::Settings("no node of the store is named; give at least one".into()));
         }
-        Ok(Self { scheme: scheme.into(), record, timeout, state: Mutex::new(State { nodes, at: 0 }) })
+        let endpoints = Self { scheme: scheme.into(), timeout, ..Self::of(nodes) };
+        endpoints.lock().stale = record.is_some();
+        Ok(Self { record, ..endpoints })
     }
 
-    /// Whether any node may speak TLS.
+    /// These nodes as they are, in this order.
+    pub(crate) fn of(given: Vec<Node>) -> Self {
+        Self {
+            scheme: String::new(),
+            record: None,
+            timeout: Duration::ZERO,
+            learner: None,
+            state: Mutex::new(State { given, ..State::default() }),
+            trouble: Notify::new(),
+        }
+    }
+
+    /// The same, but members are learnt from the store when `sync` says so.
+    pub(crate) fn learning(self, sync: bool, trust: &Trust) -> Self {
+        let learner = sync.then(|| Learner::new(trust.clone(), self.https()));
+        Self { learner, ..self }
+    }
+
+    /// Whether any given node may speak TLS.
     pub(crate) fn https(&self) -> bool {
         match self.record {
             Some(_) => self.scheme == "https",
-            None => self.lock().nodes.iter().any(|node| node.starts_with("https:")),
+            None => self.lock().given.iter().any(|node| node.starts_with("https:")),
+        }
+    }
+
+    pub(crate) fn learns(&self) -> bool {
+        self.learner.is_some()
+    }
+
+    /// Learns the members of the store again and again. Without learning it waits for ever.
+    pub(crate) async fn follow(&self) -> std::convert::Infallible {
+        match &self.learner {
+            Some(learner) => learner.follow(self).await,
+            None => std::future::pending().await,
         }
     }
 
     /// Every node, in the order they are to be tried now.
     pub(crate) async fn order(&self) -> Result<Vec<Node>, ClientError> {
-        let known = self.rotated();
-        if !known.is_empty() {
-            return Ok(known);
+        let (order, stale) = {
+            let state = self.lock();
+            (state.order(), state.stale)
+        };
+        let Some(record) = self.record.as_ref().filter(|_| stale) else { return Ok(order) };
+        match srv::look_up(record, self.timeout).await {
+            Ok(targets) => {
+                let nodes =
+                    targets.iter().map(|at| Node::from(format!("{}://{}:{}", self.scheme, at.host, at.port)));
+                let mut state = self.lock();
+                (state.given, state.stale) = (nodes.collect(), false);
+                state.forget_unknown();
+                Ok(state.order())
+            }
+            Err(_) if !order.is_empty() => Ok(order),
+            Err(why) => Err(ClientError::Unavailable { why: format!("SRV record {record}: {why}") }),
         }
-        let Some(record) = &self.record else { return Ok(known) };
-        let targets = srv::look_up(record, self.timeout)
-            .await
-            .map_err(|why| ClientError::Unavailable { why: format!("SRV record {record}: {why}") })?;
-        let nodes = targets.iter().map(|at| Node::from(format!("{}://{}:{}", self.scheme, at.host, at.port)));
-        *self.lock() = State { nodes: nodes.collect(), at: 0 };
-        Ok(self.rotated())
     }
 
-    fn rotated(&self) -> Vec<Node> {
-        let state = self.lock();
-        let mut nodes = state.nodes.clone();
-        if !nodes.is_empty() {
-            nodes.rotate_left(state.at % state.nodes.len());
+    /// The next node to ask, `None` after the last. A request may go on for days, so this goes by what is known now.
+    pub(crate) async fn next(&self, pass: &mut Pass) -> Result<Option<Node>, ClientError> {
+        let mut order = if pass.tried.is_empty() { self.order().await? } else { self.known() };
+        loop {
+            order.retain(|node| !pass.tried.contains(node));
+            if let Some(node) = order.into_iter().next() {
+                pass.tried.push(Node::clone(&node));
+                return Ok(Some(node));
+            }
+            if std::mem::replace(&mut pass.extended, true) {
+                // Hosts that came from DNS may have moved.
+                self.lock().stale = self.record.is_some();
+                return Ok(None);
+            }
+            if self.may_be_replaced(pass.begun) {
+                // Nothing of the former cluster answered. If that is so a moment later, it is gone.
+                tokio::time::sleep(REPLACED).await;
+                pass.tried.clear();
+            } else {
+                self.learn_from_the_living(pass.begun).await;
+            }
+            order = self.known();
         }
-        nodes
+    }
+
+    /// Every node failed. Whether a given one answered, but for another cluster.
+    fn may_be_replaced(&self, since: Instant) -> bool {
+        self.lock().replaced.is_some_and(|(_, last)| last >= since)
+    }
+
+    /// Every node failed. A member that still answers, although it cannot serve, knows the others.
+    async fn learn_from_the_living(&self, since: Instant) {
+        let living = self.lock().seen.is_some_and(|seen| seen >= since);
+        if let Some(learner) = self.learner.as_ref().filter(|_| living) {
+            learner.round(self, true).await;
+        }
     }
 
     /// This node answered: it is asked first from now on.
-    pub(crate) fn served(&self, node: &str) {
+    pub(crate) fn served(&self, node: &Node) {
         let mut state = self.lock();
-        if let Some(at) = state.nodes.iter().position(|known| **known == *node) {
-            state.at = at;
+        if state.failed.is_empty() && !state.stale && state.current.as_ref() == Some(node) {
+            return;
         }
+        state.failed.retain(|failed| failed != node);
+        state.stale = false;
+        state.current = state.is_known(node).then(|| Node::clone(node));
     }
 
-    /// This node failed in a way no request would have shown: the next one is asked first from now on.
+    /// This node failed: the others are asked before it from now on.
     pub(crate) fn failed(&self, node: &str) {
         let mut state = self.lock();
-        if state.nodes.get(state.at).is_some_and(|known| **known == *node) {
-            state.at = (state.at + 1) % state.nodes.len();
+        state.failed.retain(|failed| **failed != *node);
+        let known = state.learnt.iter().chain(&state.given).find(|known| ***known == *node).cloned();
+        state.failed.extend(known);
+        if state.current.as_ref().is_some_and(|current| **current == *node) {
+            state.current = None;
         }
+        drop(state);
+        self.trouble.notify_one();
     }
 
-    /// No node answered: hosts that came from DNS may have moved.
-    pub(crate) fn all_failed(&self) {
-        if self.record.is_some() {
-            *self.lock() = State::default();
+    /// Waits until a node fails.
+    pub(crate) async fn trouble(&self) {
+        self.trouble.notified().await;
+    }
+
+    /// Checks that an answer of `node` comes from the cluster that answered before, where it says which it is. An
+    /// error is the reason as text.
+    pub(crate) fn admit(&self, node: &Node, id: Option<u64>) -> Result<(), String> {
+        let Some(id) = id.filter(|_| self.learns()) else { return Ok(()) };
+        let mut state = self.lock();
+        let Err(why) = state.compare(node, id) else { return Ok(()) };
+        if state.given.contains(node) {
+            let now = Instant::now();
+            let (first, last) = state.replaced.get_or_insert((now, now));
+            if now.duration_since(*last) > STRAY {
+                *first = now;
+            }
+            *last = now;
+            if now.duration_since(*first) >= REPLACED {
+                tracing::warn!("the store at {node} was replaced or restored and is used from now on: {why}");
+                let given = std::mem::take(&mut state.given);
+                *state = State { given, cluster: Some(id), ..State::default() };
+                return Ok(());
+            }
+        }
+        Err(why)
+    }
+
+    /// Whether a member belongs to the cluster that answered before.
+    pub(crate) fn is_own(&self, node: &Node, id: Option<u64>) -> bool {
+        id.is_some_and(|id| self.lock().compare(node, id).is_ok())
+    }
+
+    /// Whether this is a member that answered for this cluster and has not failed since.
+    pub(crate) fn is_trusted(&self, node: &Node) -> bool {
+        let state = self.lock();
+        state.learnt.contains(node) && !state.failed.contains(node)
+    }
+
+    /// Whether this is a member that answered once and is listed still.
+    pub(crate) fn is_learnt(&self, node: &Node) -> bool {
+        self.lock().learnt.contains(node)
+    }
+
+    /// Takes `members` as the ones there are, as `teacher` lists them. They come in random order, so that clients
+    /// spread over them.
+    pub(crate) fn learn(&self, teacher: &Node, mut members: Vec<Node>) {
+        members.shuffle(&mut rand::rng());
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.learnt, members);
+        let (learnt, given) = (&state.learnt, &state.given);
+        let added: Vec<&str> = learnt
+            .iter()
+            .filter(|node| !before.contains(node) && (!before.is_empty() || !given.contains(node)))
+            .map(|node| &**node)
+            .collect();
+        let removed: Vec<&str> =
+            before.iter().filter(|node| !learnt.contains(node)).map(|node| &**node).collect();
+        match (added.join(", "), removed.join(", ")) {
+            (added, removed) if added.is_empty() && removed.is_empty() => {}
+            (added, removed) if removed.is_empty() => tracing::info!("members of the store: added {added}"),
+            (added, removed) if added.is_empty() => tracing::info!("members of the store: removed {removed}"),
+            (added, removed) => {
+                tracing::info!("members of the store: added {added}; removed {removed}");
+            }
+        }
+        state.forget_unknown();
+        // The given node that answers comes before the members.
+        state.current.get_or_insert_with(|| Node::clone(teacher));
+    }
+
+    /// This member answered a question about its cluster.
+    pub(crate) fn answered(&self, node: &Node) {
+        self.lock().failed.retain(|failed| failed != node);
+    }
+
+    /// Takes these nodes in place of the given ones, unless they are the same.
+    pub(crate) fn replace(&self, mut nodes: Vec<Node>) {
+        let mut state = self.lock();
+        let same = state.given.len() == nodes.len() && nodes.iter().all(|node| state.given.contains(node));
+        if !same {
+            nodes.shuffle(&mut rand::rng());
+            *state = State { given: nodes, ..State::default() };
         }
     }
 
@@ -106,8 +357,13 @@ impl Endpoints {
     pub(crate) fn describe(&self) -> String {
         match &self.record {
             Some(record) => format!("SRV record {record}"),
-            None => self.lock().nodes.join(", "),
+            None => self.lock().given.join(", "),
         }
+    }
+
+    /// Every known node, without looking anything up.
+    pub(crate) fn known(&self) -> Vec<Node> {
+        self.lock().order()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -116,7 +372,7 @@ impl Endpoints {
     }
 }
 
-fn normal(text: &str, scheme: &str) -> Result<Node, ClientError> {
+pub(super) fn normal(text: &str, scheme: &str) -> Result<Node, ClientError> {
     let bad = |what: &str| Err(ClientError::Settings(format!("node {what}")));
     let text = text.trim();
     let whole = if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") };
@@ -152,7 +408,7 @@ mod tests {
     fn nodes_get_a_scheme_and_lose_their_slash() {
         let found = endpoints(&["10.0.0.1:2379/", " https://store.example ", "[::1]:2379"]).unwrap();
         assert_eq!(
-            found.rotated().iter().map(|node| &**node).collect::<Vec<_>>(),
+            found.known().iter().map(|node| &**node).collect::<Vec<_>>(),
             ["http://10.0.0.1:2379", "https://store.example", "http://[::1]:2379"]
         );
         assert!(found.https());
@@ -172,11 +428,11 @@ mod tests {
     #[test]
     fn the_node_that_answered_is_asked_first_until_it_fails() {
         let found = endpoints(&["a:1", "b:1", "c:1"]).unwrap();
-        found.served("http://b:1");
-        assert_eq!(&*found.rotated()[0], "http://b:1");
+        found.served(&"http://b:1".into());
+        assert_eq!(&*found.known()[0], "http://b:1");
         found.failed("http://a:1");
-        assert_eq!(&*found.rotated()[0], "http://b:1");
+        assert_eq!(&*found.known()[0], "http://b:1");
         found.failed("http://b:1");
-        assert_eq!(&*found.rotated()[0], "http://c:1");
+        assert_eq!(&*found.known()[0], "http://c:1");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -9,6 +10,10 @@ use std::thread;
 pub(crate) enum Reply {
     /// A whole answer: status, `X-Etcd-Index`, body.
     Whole(u16, u64, String),
+    /// The same with status 200, from this cluster.
+    Of(u64, u64, String),
+    /// Status 503 from this cluster.
+    Ill(u64),
     /// The head and these lines, then silence while the server lives.
     Open(u64, Vec<String>),
     /// The head and these lines, then a cut in the middle of the answer.
@@ -30,6 +35,7 @@ pub(crate) struct Fake {
     pub(crate) url: String,
     seen: Arc<Mutex<Vec<String>>>,
     held: Arc<Mutex<Vec<TcpStream>>>,
+    refuses: Arc<AtomicBool>,
 }
 
 impl Fake {
@@ -39,20 +45,36 @@ impl Fake {
         let (seen, held) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<TcpStream>>>::default());
         let script = Arc::new(script);
         let shared = (Arc::clone(&seen), Arc::clone(&held));
+        let refuses = Arc::<AtomicBool>::default();
+        let refused = Arc::clone(&refuses);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (Ok(stream), script, shared) = (stream, Arc::clone(&script), shared.clone()) else {
                     return;
                 };
+                if refused.load(Ordering::Relaxed) {
+                    continue;
+                }
                 thread::spawn(move || serve(stream, &*script, &shared.0, &shared.1));
             }
         });
-        Self { url, seen, held }
+        Self { url, seen, held, refuses }
     }
 
     /// Every request line so far.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// Ends every connection from now on before an answer.
+    pub(crate) fn refuse(&self) {
+        self.refuses.store(true, Ordering::Relaxed);
+        self.cut();
+    }
+
+    /// Takes that back.
+    pub(crate) fn accept(&self) {
+        self.refuses.store(false, Ordering::Relaxed);
     }
 
     /// Cuts every connection that is being held open.
@@ -88,6 +110,14 @@ fn serve(
         Reply::Whole(status, index, body) => {
             let text = format!("{}Content-Length: {}\r\n\r\n{body}", head(status, index), body.len());
             stream.write_all(text.as_bytes()).ok();
+        }
+        Reply::Ill(cluster) => {
+            write!(stream, "{}X-Etcd-Cluster-Id: {cluster:x}\r\nContent-Length: 0\r\n\r\n", head(503, 0))
+                .ok();
+        }
+        Reply::Of(cluster, index, body) => {
+            let head = format!("{}X-Etcd-Cluster-Id: {cluster:x}\r\n", head(200, index));
+            write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok();
         }
         Reply::Open(index, lines) => {
             write!(stream, "{}Transfer-Encoding: chunked\r\n\r\n", head(200, index)).ok();

@@ -12,7 +12,7 @@ use reqwest::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
-use super::endpoints::{Endpoints, Node};
+use super::endpoints::{Endpoints, Node, Pass};
 use super::lines::Lines;
 use super::{ClientError, Trust, tls};
 use crate::tcp::Liveness;
@@ -38,6 +38,8 @@ pub struct Config {
     pub trust: Trust,
     /// How long a node may take to accept a connection, to begin its answer, and to go on with it.
     pub timeout: Duration,
+    /// Whether the members of the store are learnt from it.
+    pub sync: bool,
 }
 
 /// Name and password; never shown.
@@ -116,7 +118,8 @@ impl Client {
     /// `Settings` for a node or a combination that cannot work, `File` for a certificate file.
     pub fn new(config: &Config) -> Result<Self, ClientError> {
         let endpoints =
-            Endpoints::new(&config.nodes, config.srv_record.as_deref(), &config.scheme, config.timeout)?;
+            Endpoints::new(&config.nodes, config.srv_record.as_deref(), &config.scheme, config.timeout)?
+                .learning(config.sync, &config.trust);
         let plain = http(&config.trust, false, config.timeout)?;
         let (trust, secure) = (config.trust.clone(), OnceLock::new());
         let client = Self { plain, secure, trust, endpoints, timeout: config.timeout };
@@ -145,6 +148,12 @@ impl Client {
         self.endpoints.describe()
     }
 
+    /// Keeps up with the members of the store for ever; whoever uses this for long runs it beside. It does nothing
+    /// without [`Config::sync`].
+    pub async fn follow_members(&self) -> std::convert::Infallible {
+        self.endpoints.follow().await
+    }
+
     /// How long one step of a request may take.
     #[must_use]
     pub fn timeout(&self) -> Duration {
@@ -158,17 +167,19 @@ impl Client {
 
     /// The whole answer of the first node that gives one below 500.
     pub(crate) async fn request(&self, call: &Call) -> Result<Answer, ClientError> {
-        let mut faults = Vec::new();
-        for node in self.endpoints.order().await? {
+        let (mut pass, mut faults) = (Pass::new(), Vec::new());
+        while let Some(node) = self.endpoints.next(&mut pass).await? {
             match self.request_at(&node, call).await {
                 Ok(answer) => {
                     self.endpoints.served(&node);
                     return Ok(answer);
                 }
-                Err(why) => faults.push(format!("{node}: {why}")),
+                Err(why) => {
+                    self.endpoints.failed(&node);
+                    faults.push(format!("{node}: {why}"));
+                }
             }
         }
-        self.endpoints.all_failed();
         Err(ClientError::Unavailable { why: faults.join("; ") })
     }
 
@@ -181,17 +192,19 @@ impl Client {
 
     /// The head of the answer of the first node that gives one below 500; its connection serves nothing else.
     pub(crate) async fn open(&self, call: &Call) -> Result<Opened, ClientError> {
-        let mut faults = Vec::new();
-        for node in self.endpoints.order().await? {
+        let (mut pass, mut faults) = (Pass::new(), Vec::new());
+        while let Some(node) = self.endpoints.next(&mut pass).await? {
             match self.open_at(&node, call).await {
                 Ok(opened) => {
                     self.endpoints.served(&node);
                     return Ok(opened);
                 }
-                Err(why) => faults.push(format!("{node}: {why}")),
+                Err(why) => {
+                    self.endpoints.failed(&node);
+                    faults.push(format!("{node}: {why}"));
+                }
             }
         }
-        self.endpoints.all_failed();
         Err(ClientError::Unavailable { why: faults.join("; ") })
     }
 
@@ -220,10 +233,12 @@ impl Client {
             request = request.header(CONNECTION, "close");
         }
         let limit = self.timeout;
-        timeout(limit, request.send())
+        let response = timeout(limit, request.send())
             .await
             .map_err(|_| no_answer(limit))?
-            .map_err(|error| if error.is_timeout() { no_answer(limit) } else { reason(&error) })
+            .map_err(|error| if error.is_timeout() { no_answer(limit) } else { reason(&error) })?;
+        self.endpoints.admit(node, cluster_id(&response))?;
+        Ok(response)
     }
 
     async fn finish(&self, node: &Node, mut response: Response) -> Result<Answer, String> {
@@ -267,6 +282,11 @@ fn http(trust: &Trust, https: bool, timeout: Duration) -> Result<reqwest::Client
 
 pub(super) fn index(response: &Response) -> Option<u64> {
     response.headers().get("x-etcd-index")?.to_str().ok()?.parse().ok()
+}
+
+/// Which cluster a node belongs to, where it says so.
+pub(super) fn cluster_id(response: &Response) -> Option<u64> {
+    u64::from_str_radix(response.headers().get("x-etcd-cluster-id")?.to_str().ok()?, 16).ok()
 }
 
 /// The words for a wait that was too long.

@@ -1,7 +1,7 @@
 //! Speaking HTTP to a store.
 //!
-//! Owns: the nodes and which of them is asked ([`endpoints`]), DNS SRV ([`srv`]) and
-//! the members that it names ([`discovery`]), TLS ([`tls`]), requests with
+//! Owns: the nodes and which of them is asked ([`endpoints`]), learning the members of a store ([`learn`]), DNS SRV
+//! ([`srv`]) and the members that it names ([`discovery`]), TLS ([`tls`]), requests with
 //! failover and bounded answers ([`http`]), streamed answers ([`lines`]), and two APIs on top: etcd's v2 keys ([`v2`])
 //! and etcd's v3 JSON gateway ([`v3`]). Beside them [`cluster`]: the v2 keys and members APIs in full, with the
 //! failover and the words of etcd's own command line client.
@@ -17,6 +17,9 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod http;
+mod learn;
+#[cfg(test)]
+mod learn_tests;
 mod lines;
 mod srv;
 #[cfg(test)]

@@ -9,23 +9,27 @@ use super::v2::V2;
 use super::v3::{Range, V3};
 use super::{Client, ClientError, Config, Credentials, Trust};
 
-fn client(nodes: &[&str]) -> Arc<Client> {
-    let config = Config {
+pub(super) fn client(nodes: &[&str]) -> Arc<Client> {
+    Arc::new(Client::new(&config(nodes)).unwrap())
+}
+
+pub(super) fn config(nodes: &[&str]) -> Config {
+    Config {
         nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
         srv_record: None,
         scheme: "http".into(),
         trust: Trust::default(),
         timeout: Duration::from_millis(500),
-    };
-    Arc::new(Client::new(&config).unwrap())
+        sync: false,
+    }
 }
 
 /// The address of a port nobody listens on.
-fn nobody() -> String {
+pub(super) fn nobody() -> String {
     format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
 }
 
-fn file(index: u64) -> Reply {
+pub(super) fn file(index: u64) -> Reply {
     Reply::Whole(
         200,
         index,

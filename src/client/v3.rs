@@ -15,7 +15,9 @@ use serde::Deserialize;
 use super::endpoints::Node;
 use super::http::{Answer, Call, Opened, excerpt, secret};
 use super::lines::Lines;
-use super::v3_wire::{Authenticated, Failure, Probed, StreamError, TxnAnswer, WatchLine, WatchResult};
+use super::v3_wire::{
+    Authenticated, Failure, Header, Probed, StreamError, TxnAnswer, WatchLine, WatchResult,
+};
 use super::{Client, ClientError, Credentials};
 
 pub use super::v3_wire::{Event, Pair};
@@ -130,6 +132,7 @@ impl V3 {
         body.push_str("]}");
         let answer = self.post("/kv/txn", body.into(), revision.unwrap_or(0)).await?;
         let txn: TxnAnswer = parse(&answer.node, &answer.body)?;
+        self.admit(&answer.node, &txn.header)?;
         // A store that holds nothing is still at revision 1, so 0 means another kind of answer.
         if txn.header.revision == 0 || txn.responses.len() != ranges.len() {
             return Err(invalid(&answer.node, "a transaction's answer is not whole"));
@@ -238,6 +241,7 @@ impl V3 {
             return Err(cancelled(watch, result));
         }
         if result.created {
+            self.admit(&watch.node, &result.header)?;
             watch.accepted.insert(result.watch_id, watch.accepted.len());
             let (index, seen) = (result.header.revision, watch.from.saturating_sub(1));
             if index < seen {
@@ -262,6 +266,12 @@ impl V3 {
 
     fn broken(&self, watch: &Watch, why: &str) -> ClientError {
         self.lost(&watch.node, &format!("the watch broke off: {why}"))
+    }
+
+    /// The gateway names the cluster in the answer itself.
+    fn admit(&self, node: &Node, header: &Header) -> Result<(), ClientError> {
+        let id = Some(header.cluster_id).filter(|id| *id != 0);
+        self.client.endpoints.admit(node, id).map_err(|why| self.lost(node, &why))
     }
 
     fn lost(&self, node: &Node, why: &str) -> ClientError {

@@ -51,6 +51,9 @@ enum Kind {
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Header {
+    /// 0 where it is not said.
+    #[serde(default, deserialize_with = "number")]
+    pub(super) cluster_id: u64,
     #[serde(default, deserialize_with = "number")]
     pub(super) revision: u64,
 }

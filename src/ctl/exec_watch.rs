@@ -41,7 +41,7 @@ pub(super) async fn run(session: &Session<'_>, after: u64, recursive: bool) -> R
             running.spawn(async move { child.wait().await });
         }
     };
-    until_interrupted(events).await
+    until_interrupted(session.lasting(events)).await
 }
 
 /// Key and program. With a `--` behind the key that is plain; without, etcdctl's parser puts the words behind the

@@ -104,6 +104,7 @@ pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
         timeout: PATIENCE,
         dial: session.call.access.total_timeout,
         trace: session.call.access.debug.then_some(print::debug as fn(&str)),
+        sync: from.follow && session.call.access.sync,
     };
     let source = Cluster::new(options).map_err(|error| plain(error.to_string()))?;
     let keys = std::iter::once(key).chain(from.hidden.iter().map(|key| clean(key)));
@@ -113,7 +114,17 @@ pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
         let listing = one.copy(from.merge).await?;
         moves.push((one, listing));
     }
-    if from.follow { follow::run(moves).await } else { Ok(()) }
+    if !from.follow {
+        return Ok(());
+    }
+    session
+        .lasting(async {
+            tokio::select! {
+                done = follow::run(moves) => done,
+                never = source.follow_members() => match never {},
+            }
+        })
+        .await
 }
 
 fn clean(key: &str) -> String {

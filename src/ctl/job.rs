@@ -22,6 +22,18 @@ pub struct Invocation {
     pub notes: Vec<String>,
 }
 
+impl Job {
+    /// Whether it may go on for days.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Watch { .. } | Self::ExecWatch { .. } => true,
+            Self::ImportFrom(from) => from.follow,
+            _ => false,
+        }
+    }
+}
+
 impl Invocation {
     /// A call that only prints.
     #[must_use]

@@ -34,7 +34,18 @@ impl<'c> Session<'c> {
             if access.debug {
                 print::debug(&format!("start to sync cluster using endpoints({})", listed(",")));
             }
-            if let Err(error) = session.members().sync().await {
+            // What lasts uses a member only when that answers from here, and keeps what was given as a way back.
+            let members = session.members();
+            let synced = if call.job.is_lasting() {
+                let all = members.list().await;
+                all.and_then(|all| {
+                    let hidden = all.iter().all(|member| member.clients.is_empty());
+                    if hidden { Err(AskError::NoEndpoints) } else { Ok(()) }
+                })
+            } else {
+                members.sync().await
+            };
+            if let Err(error) = synced {
                 if matches!(error, AskError::NoEndpoints) {
                     let end = End::error(SERVER, &error);
                     let said = format!(
@@ -85,9 +96,18 @@ impl<'c> Session<'c> {
             timeout: access.timeout,
             dial: access.total_timeout,
             trace: access.debug.then_some(print::debug as fn(&str)),
+            sync: access.sync && call.job.is_lasting(),
         };
         let cluster = Cluster::new(options).map_err(|error| plain(error.to_string()))?;
         Ok(Self { call, cluster })
+    }
+
+    /// Does `work`, and keeps up with the members of the cluster meanwhile.
+    pub(super) async fn lasting<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.cluster.follow_members() => match never {},
+        }
     }
 
     /// The keys, with the time for a whole command from now on.

@@ -35,7 +35,7 @@ pub(super) async fn run(
             }
         }
     };
-    until_interrupted(events).await
+    until_interrupted(session.lasting(events)).await
 }
 
 /// Runs `work`, or ends well when the user interrupts it.

@@ -233,6 +233,13 @@ const SOURCE: &[Row] = &[
     .takes("URL")
     .also(&["etcd"])
     .default("http://127.0.0.1:2379"),
+    row(
+        "no-sync",
+        Kind::Switch,
+        ASKING,
+        "Use only the URLs given; without it the members are learnt from the store, and the URLs given are the way \
+         back",
+    ),
     row("client-cert", Kind::Path, ASKING, "PEM file of the client certificate"),
     row("client-key", Kind::Path, ASKING, "PEM file of the client certificate's key"),
     row("client-ca-keys", Kind::Path, ASKING, "PEM file of the authorities to trust")

@@ -54,6 +54,7 @@ pub(super) fn settings(
         scheme: read.choice("scheme", &[("http", "http"), ("https", "https")], "http").to_owned(),
         tls: if stored { tls(read, command) } else { base.tls },
         login: if stored { login(read, command) } else { None },
+        sync: !read.on("no-sync"),
         files,
         filter: read.text("filter").unwrap_or(base.filter),
         timeout: read.limit("backend-timeout", base.timeout),
@@ -219,6 +220,7 @@ pub(super) fn asked(read: &mut Reader<'_>, command: Commands) -> Settings {
         nodes,
         tls: tls(read, command),
         login: login(read, command),
+        sync: !read.on("no-sync"),
         timeout: read.limit("backend-timeout", base.timeout),
         ..base
     }

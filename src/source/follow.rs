@@ -27,6 +27,7 @@ impl Source {
         tokio::select! {
             () = news.closed() => {}
             Err(Closed) = self.run(&roots, how, &mut link) => {}
+            never = self.follow_members(), if !roots.is_empty() => match never {},
         }
     }
 

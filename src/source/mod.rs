@@ -27,6 +27,7 @@ mod settings;
 mod tests;
 mod walk;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -83,6 +84,8 @@ struct Listing {
 pub struct Source {
     kind: Kind,
     label: String,
+    /// Where the values are in a store: the client for it.
+    client: Option<Arc<Client>>,
 }
 
 #[derive(Debug)]
@@ -100,15 +103,18 @@ impl Source {
     /// `Settings` for what cannot work, `File` for a certificate file that cannot be used.
     pub fn new(settings: Settings) -> Result<Self, SourceError> {
         let name = settings.backend.name();
+        let mut store = None;
         let (kind, label) = match settings.backend {
             Backend::Etcd => {
                 let (client, login) = client(settings)?;
+                store = Some(Arc::clone(&client));
                 let v2 = Etcd2::new(V2::new(Arc::clone(&client), login.as_ref()));
                 let v3 = Etcd3::new(V3::new(Arc::clone(&client), login));
                 (Kind::Etcd { v2, v3, switched: AtomicBool::new(false) }, client.describe())
             }
             Backend::EtcdV3 => {
                 let (client, login) = client(settings)?;
+                store = Some(Arc::clone(&client));
                 (Kind::EtcdV3(Etcd3::new(V3::new(Arc::clone(&client), login))), client.describe())
             }
             Backend::Env => (Kind::Env, String::new()),
@@ -119,7 +125,7 @@ impl Source {
             }
         };
         let label = format!("{name} {label}");
-        Ok(Self { kind, label: label.trim_end().to_owned() })
+        Ok(Self { kind, label: label.trim_end().to_owned(), client: store })
     }
 
     /// One consistent snapshot of everything at and below `roots`, which are absolute, clean and disjoint (but for
@@ -142,6 +148,14 @@ impl Source {
     #[must_use]
     pub fn describe(&self) -> String {
         self.label.clone()
+    }
+
+    /// Keeps up with the members of a store for ever.
+    async fn follow_members(&self) -> Infallible {
+        match &self.client {
+            Some(client) => client.follow_members().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn list(&self, roots: &[String]) -> Result<Listing, SourceError> {
@@ -201,13 +215,13 @@ impl Place {
 }
 
 fn client(settings: Settings) -> Result<(Arc<Client>, Option<Credentials>), SourceError> {
-    let Settings { nodes, srv_record, scheme, tls, login, timeout, .. } = settings;
+    let Settings { nodes, srv_record, scheme, tls, login, timeout, sync, .. } = settings;
     let Tls { ca, cert, key, insecure } = tls;
     if insecure {
         tracing::warn!("the store's certificate is not checked: whoever answers is believed");
     }
     let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
-    let client = Client::new(&Config { nodes, srv_record, scheme, trust, timeout })?;
+    let client = Client::new(&Config { nodes, srv_record, scheme, trust, timeout, sync })?;
     let login =
         login.map(|login| Credentials { name: login.username, password: login.password.expose().to_owned() });
     Ok((Arc::new(client), login))

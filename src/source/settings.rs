@@ -90,6 +90,8 @@ pub struct Settings {
     pub scheme: String,
     /// TLS for `https` nodes.
     pub tls: Tls,
+    /// Whether the members of the store are learnt from it; the nodes given stay as a way back.
+    pub sync: bool,
     /// Basic auth for etcd v2, name and password for etcd v3.
     pub login: Option<Login>,
     /// Files or folders of the file source; later ones win.
@@ -108,6 +110,7 @@ impl Default for Settings {
             srv_record: None,
             scheme: "http".to_owned(),
             tls: Tls::default(),
+            sync: true,
             login: None,
             files: Vec::new(),
             filter: "*".to_owned(),

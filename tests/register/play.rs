@@ -407,5 +407,6 @@ fn options(url: String) -> Options {
         timeout: Duration::from_millis(500),
         dial: Duration::from_millis(500),
         trace: None,
+        sync: false,
     }
 }

@@ -132,7 +132,7 @@ fn etcd_v2_over_a_cut_connection_loses_no_change() {
     dir.resource("a", "{% for v in getvs(\"/app/*\") %}{{ v }} {% endfor %}\n", APP);
     etcd.put("/app/x", "one");
     let cable = Cable::to(&etcd.address());
-    let daemon = Retune::watch(&dir).node("etcd", &cable.url()).spawn();
+    let daemon = Retune::watch(&dir).node("etcd", &cable.url()).args(&["--no-sync"]).spawn();
     eventually("the first", SOON, || dir.has("a.conf", "one \n"));
     for round in 0..3 {
         cable.cut();
@@ -154,7 +154,7 @@ fn etcd_v3_compacting_while_disconnected_is_survived() {
     etcd.put3("/app/x", "one");
     etcd.put3("/app/y", "gone soon");
     let cable = Cable::to(&etcd.address());
-    let daemon = Retune::watch(&dir).node("etcdv3", &cable.url()).spawn();
+    let daemon = Retune::watch(&dir).node("etcdv3", &cable.url()).args(&["--no-sync"]).spawn();
     eventually("the first", SOON, || dir.has("a.conf", "gone soon one \n"));
     cable.cut();
     etcd.delete3("/app/y");

@@ -1,5 +1,6 @@
 //! One question to whichever endpoint answers it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::address::Address;
 use super::error::{AskError, Fault};
-use super::escape::quoted;
+use super::escape::{self, quoted};
 use super::reason;
+use crate::client::endpoints::{Endpoints, Node, Pass};
+use crate::client::http::cluster_id;
 use crate::client::{ClientError, Credentials, SetBy, Trust, excerpt, tls};
 use crate::tcp::Liveness;
 
@@ -23,6 +26,11 @@ const MAX_REDIRECTS: usize = 10;
 const LOOP_DETECTED: u16 = 508;
 /// A name or a network that does not answer is given up after this.
 const DIAL: Duration = Duration::from_secs(30);
+
+/// A watch that an endpoint ends sooner than this did not run.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// An event of the past comes sooner than this after an endpoint accepted the watch.
+const PROOF: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(20) };
 
 /// Where a cluster is and how to reach it.
 #[derive(Clone, Debug)]
@@ -39,6 +47,8 @@ pub struct Options {
     pub dial: Duration,
     /// Gets a line about each request, in the form of a `curl` command.
     pub trace: Option<fn(&str)>,
+    /// Whether the members of the cluster are learnt from it; what was given stays as a way back.
+    pub sync: bool,
 }
 
 /// One question, whichever endpoint it goes to.
@@ -52,7 +62,7 @@ pub(super) struct Question {
     /// To be sent to one endpoint only: done twice it would answer something else.
     pub(super) once: bool,
     /// A watch, which answers when something happens.
-    pub(super) wait: bool,
+    pub(super) wait: Option<Waiting>,
     /// The body is not to be told.
     pub(super) secret: bool,
 }
@@ -60,7 +70,59 @@ pub(super) struct Question {
 impl Question {
     pub(super) fn get(path: &[u8]) -> Self {
         let (path, query) = (path.to_vec(), String::new());
-        Self { method: Method::GET, path, query, body: None, once: false, wait: false, secret: false }
+        Self { method: Method::GET, path, query, body: None, once: false, wait: None, secret: false }
+    }
+}
+
+/// From which index on a watch waits. It moves on with what the endpoints say, so that the next endpoint goes on where
+/// one that failed was.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    from: AtomicU64,
+    /// The index of the endpoint that holds the watch now, when it accepted it, and when that was.
+    accepted: Mutex<Option<(u64, Instant)>>,
+    recursive: bool,
+}
+
+impl Waiting {
+    /// From index `from` on; 0 is from now on.
+    pub(super) fn new(from: u64, recursive: bool) -> Self {
+        Self { from: AtomicU64::new(from), accepted: Mutex::new(None), recursive }
+    }
+
+    fn query(&self) -> String {
+        escape::pairs(vec![
+            ("recursive", self.recursive.to_string().into_bytes()),
+            ("wait", b"true".to_vec()),
+            ("waitIndex", self.from.load(Ordering::Relaxed).to_string().into_bytes()),
+        ])
+    }
+
+    /// An endpoint accepted the watch when its index was this. "From now on" is known by number from here on.
+    fn accepted(&self, index: u64) {
+        *self.lock() = Some((index, Instant::now()));
+        let relaxed = Ordering::Relaxed;
+        self.from.compare_exchange(0, index.saturating_add(1), relaxed, relaxed).ok();
+    }
+
+    /// The endpoint does not hold the watch any more; whether it did for a while.
+    fn lost(&self) -> bool {
+        self.lock().take().is_some_and(|(_, since)| since.elapsed() >= SHORTEST)
+    }
+
+    /// No event has come. What was already in the history when the endpoint accepted the watch would have, if that was
+    /// long enough ago.
+    pub(super) fn quiet(&self) {
+        if let Some((index, since)) = *self.lock()
+            && since.elapsed() >= PROOF
+        {
+            self.from.fetch_max(index.saturating_add(1), Ordering::Relaxed);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(u64, Instant)>> {
+        // Nothing can panic while the lock is held; a poisoned one still holds whole state.
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,16 +142,9 @@ pub struct Cluster {
     plain: reqwest::Client,
     // Reading the system's trust roots takes milliseconds, so this waits until an endpoint needs them.
     secure: OnceLock<Result<reqwest::Client, String>>,
-    state: Mutex<State>,
+    endpoints: Endpoints,
     #[cfg(test)]
     wire: Option<super::wire::Wire>,
-}
-
-#[derive(Debug)]
-struct State {
-    nodes: Vec<Address>,
-    /// The endpoint that answered last.
-    at: usize,
 }
 
 impl Cluster {
@@ -99,17 +154,17 @@ impl Cluster {
     /// # Errors
     /// `Refused` for an endpoint or a certificate file.
     pub fn new(options: Options) -> Result<Self, AskError> {
-        let parse = |text: &String| Address::parse(text).map_err(AskError::Refused);
-        let nodes = options.endpoints.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let mut nodes = parsed(&options.endpoints)?;
+        nodes.shuffle(&mut rand::rng());
         let plain = http(&options, false).map_err(AskError::Refused)?;
         let authorization = options.login.as_ref().map(Credentials::basic);
-        let state = Mutex::new(State { nodes: shuffled(nodes), at: 0 });
+        let endpoints = Endpoints::of(nodes).learning(options.sync, &options.trust);
         Ok(Self {
             options,
             authorization,
             plain,
             secure: OnceLock::new(),
-            state,
+            endpoints,
             #[cfg(test)]
             wire: None,
         })
@@ -124,7 +179,18 @@ impl Cluster {
     /// The endpoints, in the order they are tried.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.lock().nodes.iter().map(Address::text).collect()
+        self.endpoints.known().iter().map(|node| node.to_string()).collect()
+    }
+
+    /// Keeps up with the members of the cluster for ever; whoever uses this for long runs it beside. It does nothing
+    /// without [`Options::sync`].
+    pub async fn follow_members(&self) -> std::convert::Infallible {
+        self.endpoints.follow().await
+    }
+
+    /// Whether the members of the cluster are learnt from it.
+    pub(super) fn learns(&self) -> bool {
+        self.endpoints.learns()
     }
 
     /// Takes these as the endpoints from now on, unless they are what it has already.
@@ -132,17 +198,7 @@ impl Cluster {
         if endpoints.is_empty() {
             return Err(AskError::NoEndpoints);
         }
-        let parse = |text: &String| Address::parse(text).map_err(AskError::Refused);
-        let nodes = endpoints.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-        let sorted = |nodes: &[Address]| {
-            let mut texts: Vec<String> = nodes.iter().map(Address::text).collect();
-            texts.sort();
-            texts
-        };
-        let mut state = self.lock();
-        if sorted(&state.nodes) != sorted(&nodes) {
-            *state = State { nodes: shuffled(nodes), at: 0 };
-        }
+        self.endpoints.replace(parsed(endpoints)?);
         Ok(())
     }
 
@@ -152,54 +208,59 @@ impl Cluster {
         question: &Question,
         deadline: Option<Instant>,
     ) -> Result<Reply, AskError> {
-        let (nodes, first) = {
-            let state = self.lock();
-            (state.nodes.clone(), state.at)
-        };
-        if nodes.is_empty() {
-            return Err(AskError::NoEndpoints);
-        }
-        let mut faults = Vec::new();
-        for at in (first..first + nodes.len()).map(|at| at % nodes.len()) {
-            let node = &nodes[at];
-            let fault = match self.ask_at(node, question, deadline).await {
+        let (mut pass, mut faults) = (Pass::new(), Vec::new());
+        question.wait.as_ref().map(Waiting::lost);
+        loop {
+            let next = self.endpoints.next(&mut pass);
+            // Only after all have failed it may take a while to find another.
+            let next = if faults.is_empty() { Some(next.await) } else { within(deadline, next).await };
+            let Ok(next) = next.ok_or(AskError::Deadline)? else { break };
+            let Some(node) = next else { break };
+            let address = Address::parse(&node).map_err(AskError::Refused)?;
+            let fault = match self.ask_at(&node, &address, question, deadline).await {
                 Ok(reply) if reply.status < 500 => {
-                    self.lock().at = at;
+                    self.endpoints.served(&node);
                     return Ok(reply);
                 }
-                Ok(reply) => server_error(node, &reply),
+                Ok(reply) => server_error(&address, &reply),
                 Err(Some(fault)) => fault,
                 Err(None) => {
                     // Otherwise one that is silent would eat up the time of every request to come.
-                    self.lock().at = (at + 1) % nodes.len();
+                    self.endpoints.failed(&node);
                     return Err(AskError::Deadline);
                 }
             };
+            // Another one is asked first by whatever comes next.
+            self.endpoints.failed(&node);
             if question.once {
-                // Another one is asked first by whatever comes next.
-                self.lock().at = (at + 1) % nodes.len();
                 return Err(AskError::One(fault));
+            }
+            if question.wait.as_ref().is_some_and(Waiting::lost) {
+                // The watch ran: every other endpoint deserves a new try.
+                (pass, faults) = (Pass::new(), Vec::new());
             }
             faults.push(fault);
         }
-        Err(AskError::All(faults))
+        if faults.is_empty() { Err(AskError::NoEndpoints) } else { Err(AskError::All(faults)) }
     }
 
     /// The answer of this endpoint or of whom it points to. No fault means that the deadline is over.
     async fn ask_at(
         &self,
-        node: &Address,
+        node: &Node,
+        address: &Address,
         question: &Question,
         deadline: Option<Instant>,
     ) -> Result<Reply, Option<Fault>> {
-        let mut url = node.below(&question.path, &question.query);
+        let query = question.wait.as_ref().map(Waiting::query);
+        let mut url = address.below(&question.path, query.as_ref().unwrap_or(&question.query));
         for _ in 0..=MAX_REDIRECTS {
             self.trace(&url, question);
-            if let Some(text) = node.hopeless() {
+            if let Some(text) = address.hopeless() {
                 let connection = text.starts_with("dial");
                 return Err(Some(Fault { text, connection }));
             }
-            let (reply, location) = self.send(node, &url, question, deadline).await?;
+            let (reply, location) = self.send((node, address), &url, question, deadline).await?;
             if reply.status / 100 != 3 {
                 return Ok(reply);
             }
@@ -215,7 +276,7 @@ impl Cluster {
 
     async fn send(
         &self,
-        node: &Address,
+        (node, address): (&Node, &Address),
         url: &str,
         question: &Question,
         deadline: Option<Instant>,
@@ -239,7 +300,8 @@ impl Cluster {
         if let Some(value) = self.authorization.as_ref().filter(|_| self.knows(url)) {
             request = request.header(AUTHORIZATION, value);
         }
-        let patience = (!question.wait && !self.options.timeout.is_zero()).then_some(self.options.timeout);
+        let patience =
+            (question.wait.is_none() && !self.options.timeout.is_zero()).then_some(self.options.timeout);
         let head_by = patience.map(|patience| Instant::now() + patience);
         let by = match (head_by, deadline) {
             (Some(head), Some(whole)) => Some(head.min(whole)),
@@ -249,16 +311,23 @@ impl Cluster {
             Some(response) => response,
             None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Err(None),
             None => {
-                let text = format!("client: endpoint {} exceeded header timeout", node.text());
+                let text = format!("client: endpoint {node} exceeded header timeout");
                 return Err(Some(Fault { text, connection: false }));
             }
         };
         let response = match response {
             Ok(response) => response,
-            Err(error) => return Err(Some(reason::of(&error, node, &self.options.trust).await)),
+            Err(error) => return Err(Some(reason::of(&error, address, &self.options.trust).await)),
         };
+        self.endpoints
+            .admit(node, cluster_id(&response))
+            .map_err(|why| Fault { text: format!("client: {node}: {why}"), connection: false })?;
+        let index = header(&response, "x-etcd-index").and_then(|index| index.parse().ok());
+        if let (Some(waiting), Some(index), true) = (&question.wait, index, response.status().is_success()) {
+            waiting.accepted(index);
+        }
         let location = header(&response, "location");
-        match within(deadline, whole(response, node, &self.options.trust)).await {
+        match within(deadline, whole(response, address, &self.options.trust)).await {
             Some(reply) => Ok((reply.map_err(Some)?, location)),
             None => Err(None),
         }
@@ -299,7 +368,7 @@ impl Cluster {
     }
 
     fn knows(&self, url: &str) -> bool {
-        self.lock().nodes.iter().any(|node| {
+        self.endpoints.known().iter().filter_map(|node| Address::parse(node).ok()).any(|node| {
             let base = format!("{}://{}", node.scheme, node.host);
             url.strip_prefix(&base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
         })
@@ -310,11 +379,6 @@ impl Cluster {
             return Ok(&self.plain);
         }
         self.secure.get_or_init(|| http(&self.options, true)).as_ref().map_err(Clone::clone)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // Nothing can panic while the lock is held; a poisoned one still holds whole state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -350,9 +414,10 @@ fn message(body: &[u8]) -> String {
     excerpt(said.map_or(body, str::as_bytes))
 }
 
-fn shuffled(mut nodes: Vec<Address>) -> Vec<Address> {
-    nodes.shuffle(&mut rand::rng());
-    nodes
+/// The base URLs as Go prints them.
+fn parsed(endpoints: &[String]) -> Result<Vec<Node>, AskError> {
+    let parse = |text: &String| Address::parse(text).map(|address| Node::from(address.text()));
+    endpoints.iter().map(parse).collect::<Result<_, _>>().map_err(AskError::Refused)
 }
 
 fn server_error(node: &Address, reply: &Reply) -> Fault {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::ask::{Cluster, Question, Reply};
+use super::ask::{Cluster, Question, Reply, Waiting};
 use super::error::AskError;
 use super::escape;
 
@@ -14,6 +14,10 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Before a watch that was ended without an event is opened again.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// A watch that saw nothing for this long is asked anew from the index it has proven, so that its place is still in
+/// the history when it has to move to another member.
+const IDLE: Duration = if cfg!(test) { Duration::from_millis(600) } else { Duration::from_secs(50) };
 
 /// A file or a directory of the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -192,19 +196,26 @@ impl<'c> Keys<'c> {
         self.ask(Method::DELETE, key, query, None, true).await
     }
 
-    /// Waits for the first event at (`recursive`: or below) `key` from index `from` on; 0 is from now on.
+    /// Waits for the first event at (`recursive`: or below) `key` from index `from` on; 0 is from now on. A watch that
+    /// moves to another endpoint goes on where it was.
     ///
     /// # Errors
     /// Any.
     pub async fn next(&self, key: &[u8], from: u64, recursive: bool) -> Result<Event, AskError> {
-        let query = escape::pairs(vec![
-            ("recursive", recursive.to_string().into_bytes()),
-            ("wait", b"true".to_vec()),
-            ("waitIndex", from.to_string().into_bytes()),
-        ]);
-        let question = Question { query, wait: true, ..Question::get(&path(key)) };
+        let wait = Some(Waiting::new(from, recursive));
+        let question = Question { wait, ..Question::get(&path(key)) };
         loop {
-            match event(&self.cluster.ask(&question, None).await?) {
+            let asked = self.cluster.ask(&question, None);
+            let reply = if self.cluster.learns() {
+                let Ok(reply) = timeout(IDLE, asked).await else {
+                    question.wait.as_ref().inspect(|waiting| waiting.quiet());
+                    continue;
+                };
+                reply
+            } else {
+                asked.await
+            };
+            match event(&reply?) {
                 // Something between us and the store ended an idle watch; one that does so at once is not asked in a
                 // tight loop.
                 Err(AskError::Empty) => tokio::time::sleep(AGAIN).await,
@@ -228,7 +239,7 @@ impl<'c> Keys<'c> {
             query: escape::pairs(query),
             body,
             once,
-            wait: false,
+            wait: None,
             secret: false,
         };
         event(&self.cluster.ask(&question, self.deadline).await?)

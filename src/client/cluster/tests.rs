@@ -63,6 +63,7 @@ fn cluster(urls: &[&str]) -> Cluster {
         timeout: Duration::from_secs(5),
         dial: Duration::from_secs(5),
         trace: None,
+        sync: false,
     })
     .unwrap()
 }
@@ -143,6 +144,7 @@ async fn a_store_that_says_nothing_is_left_after_its_time() {
         timeout: Duration::from_millis(100),
         dial: Duration::from_secs(5),
         trace: None,
+        sync: false,
     });
     let cluster = cluster.unwrap();
     let error = Keys::new(&cluster, None).get(b"/a", Get::default()).await.unwrap_err();

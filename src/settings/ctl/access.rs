@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::client::{SetBy, Trust};
 use crate::ctl::{Access, Discovery};
 
+use super::super::units;
 use super::Program;
 use super::flags::Flags;
 
@@ -34,6 +35,9 @@ pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option
         let mut names = program.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
         names.find_map(|name| env(&name).filter(|value| !value.is_empty())).unwrap_or_default()
     };
+    // etcdctl has no such variable.
+    let unsynced = program.prefixes.contains(&"RETUNE_")
+        && env("RETUNE_NO_SYNC").is_some_and(|word| units::switch(&word) == Ok(true));
     let either = |flag: &str, name: &str| {
         let typed = globals.text(flag);
         if typed.is_empty() { from_env(name) } else { typed }
@@ -64,7 +68,7 @@ pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option
         username: Some(either("username", "USERNAME")).filter(|name| !name.is_empty()),
         timeout: globals.span("timeout").unwrap_or(Duration::from_secs(2)),
         total_timeout: globals.span("total-timeout").unwrap_or(Duration::from_secs(5)),
-        sync: !globals.on("no-sync"),
+        sync: !(globals.on("no-sync") || unsynced),
         debug: globals.on("debug"),
     }
 }

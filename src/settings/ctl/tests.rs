@@ -34,6 +34,9 @@ fn our_own_variables_count_for_our_own_name_only() {
     assert_eq!(typed("retune ctl ls", &env).access.endpoints, ["ours"]);
     assert_eq!(typed("retune ctl ls", &env[1..]).access.endpoints, ["theirs"]);
     assert_eq!(typed("etcdctl ls", &env).access.endpoints, ["theirs"]);
+    let env = [("RETUNE_NO_SYNC", "true"), ("ETCDCTL_NO_SYNC", "true")];
+    assert!(!typed("retune ctl ls", &env).access.sync && typed("etcdctl ls", &env).access.sync);
+    assert!(!typed("etcdctl --no-sync ls", &[]).access.sync && typed("retune ctl ls", &[]).access.sync);
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub(in crate::settings) fn backup(read: &mut Reader<'_>, call: Call) -> Built {
         nodes,
         tls: store::tls(read, BACKUP),
         login: store::login(read, BACKUP),
+        sync: !read.on("no-sync"),
         ..source::Settings::default()
     };
     let task = Task::Backup(Box::new(Backup { file, force: read.on("force"), data_dir }));

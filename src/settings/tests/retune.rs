@@ -140,3 +140,26 @@ fn words_that_are_not_utf8_pass_as_paths_and_are_refused_elsewhere() {
     assert!(parse_on(&host(), vec!["retune".into(), odd.clone()], &|_| None).is_err());
     assert!(parse_on(&host(), Vec::new(), &|_| None).is_err());
 }
+
+#[test]
+fn no_sync_has_one_name_in_every_command_that_asks_a_store() {
+    for line in [
+        "retune render",
+        "retune watch",
+        "retune diff",
+        "confd",
+        "retune register",
+        "retune place",
+        "retune store backup b",
+    ] {
+        let syncs = |machine: Machine, line: &str| machine.run(line).source.sync;
+        assert!(syncs(Machine::new(), line), "{line}");
+        assert!(!syncs(Machine::new(), &format!("{line} --no-sync")), "{line}");
+        if line != "confd" {
+            assert!(!syncs(Machine::new().with("RETUNE_NO_SYNC", "true"), line), "{line}");
+            let file = || Machine::new().file("retune/retune.toml", "no_sync = true\n");
+            assert!(!syncs(file(), line), "{line}");
+            assert!(syncs(file(), &format!("{line} --no-sync=false")), "{line}");
+        }
+    }
+}

@@ -56,6 +56,7 @@ fn cluster(url: &str) -> Arc<Cluster> {
         timeout: seconds,
         dial: seconds,
         trace: None,
+        sync: false,
     };
     Arc::new(Cluster::new(options).unwrap())
 }

@@ -1,0 +1,291 @@
+//! Learning the members of a store from the store.
+//!
+//! A member that answers is asked for the list of members: at the start, after a node failed, and every
+//! [`INTERVAL`]. A change of members cannot be watched, so the list has to be asked for. The interval is short
+//! because of the client that sits on the member removed last and sees no failure before that: it must have learnt at
+//! least one of the new members while all are replaced, which a script does in less than ten seconds. (etcd itself
+//! accepts a change of members only after all have been connected for five seconds.) The list is one small answer from
+//! memory, on a connection of its own that is closed again, so it takes no place at the store.
+//!
+//! A member is used only after it answered from here, without credentials, for the same cluster. So an address that
+//! cannot be reached, or that is another machine's `localhost`, is never in anybody's way. A client that was given an
+//! `https` node never goes to an `http` one. The size of a list and the time of each request are bounded.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use rand::RngExt as _;
+use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::endpoints::{Endpoints, Node, normal};
+use super::http::{cluster_id, reason};
+use super::{Trust, tls};
+use crate::backoff::Backoff;
+
+/// How often the members are asked for at most; each client takes up to a quarter less.
+const INTERVAL: Duration = if cfg!(test) { Duration::from_millis(400) } else { Duration::from_secs(6) };
+/// The pause after a failed round, which doubles up to the interval.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long a client waits after a failure, so that not all ask in the same instant.
+const AFTER_TROUBLE: Duration = Duration::from_millis(500);
+/// The longest pause between two tries of a member that does not answer.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// The time limit of one request for the list.
+const LIMIT: Duration = Duration::from_secs(3);
+/// How many nodes are asked for the list at once after a failure.
+const AT_ONCE: usize = 8;
+/// A list with more URLs is a fault.
+const MAX_URLS: usize = 64;
+/// So is a larger answer.
+const MAX_ANSWER: usize = 256 << 10;
+
+/// What learns the members.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    trust: Trust,
+    secure: bool,
+    http: OnceLock<Option<reqwest::Client>>,
+    /// Whether the list comes from the v3 gateway because there is no v2 API.
+    v3: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Members that did not answer, and when each is tried again.
+    silent: HashMap<Node, (Backoff, Instant)>,
+    /// What was last warned of.
+    warned: String,
+}
+
+/// What a node says of its cluster, by either API.
+#[derive(Debug, Default, Deserialize)]
+struct Listed {
+    #[serde(skip)]
+    cluster: Option<u64>,
+    #[serde(default)]
+    header: Header,
+    #[serde(default)]
+    members: Option<Vec<Member>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Header {
+    #[serde(default)]
+    cluster_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Member {
+    #[serde(default, rename = "clientURLs")]
+    clients: Option<Vec<String>>,
+    /// It takes part in nothing yet and refuses to serve.
+    #[serde(default)]
+    is_learner: bool,
+}
+
+impl Learner {
+    /// With `secure`, only members that speak TLS are used.
+    pub(super) fn new(trust: Trust, secure: bool) -> Self {
+        let (http, v3, state) = (OnceLock::new(), AtomicBool::new(false), Mutex::default());
+        Self { trust, secure, http, v3, state }
+    }
+
+    /// Keeps the members of `endpoints` up to date for ever.
+    pub(super) async fn follow(&self, endpoints: &Endpoints) -> Infallible {
+        let mut retry = Backoff::new(RETRY, INTERVAL);
+        let mut urgent = false;
+        loop {
+            let learnt = self.round(endpoints, urgent).await;
+            let wait = if learnt {
+                retry.reset();
+                INTERVAL.mul_f64(rand::rng().random_range(0.75..1.0))
+            } else {
+                retry.next()
+            };
+            urgent = tokio::select! {
+                () = sleep(wait) => !learnt,
+                () = endpoints.trouble(), if learnt => {
+                    let pause = AFTER_TROUBLE.mul_f64(rand::rng().random_range(0.2..1.0));
+                    sleep(pause).await;
+                    true
+                }
+            };
+        }
+    }
+
+    /// Learns once, from the first node that has a list to give; whether there was one. An `urgent` round also tries
+    /// members that did not answer a short while ago.
+    pub(super) async fn round(&self, endpoints: &Endpoints, urgent: bool) -> bool {
+        let Ok(order) = endpoints.order().await else { return false };
+        let asked = order.into_iter().map(|node| async move {
+            let listed = self.list(&node).await;
+            (node, listed)
+        });
+        // In this order, however fast each is: a member that was cut off may have an old list.
+        let mut answers = futures_util::stream::iter(asked).buffered(if urgent { AT_ONCE } else { 1 });
+        while let Some((node, listed)) = answers.next().await {
+            match listed {
+                // Without a cluster id nobody can tell whether a member belongs to this store.
+                Ok(listed) if listed.cluster.is_none() => {
+                    tracing::debug!("{node} does not say which cluster it belongs to: no members are learnt");
+                }
+                Ok(listed) if endpoints.is_own(&node, listed.cluster) => {
+                    let Some(urls) = self.urls(&node, listed) else { return true };
+                    let members = self.reachable(endpoints, &node, urls, urgent).await;
+                    endpoints.learn(&node, members);
+                    return true;
+                }
+                Ok(_) => {}
+                Err(why) => tracing::debug!("{node} does not list the members: {why}"),
+            }
+        }
+        false
+    }
+
+    /// The listed URLs that may be followed; `None` for a list that cannot be right.
+    fn urls(&self, node: &Node, listed: Listed) -> Option<Vec<Node>> {
+        let members = listed.members.unwrap_or_default().into_iter().filter(|member| !member.is_learner);
+        let mut texts: Vec<String> = members.flat_map(|member| member.clients.unwrap_or_default()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        if texts.len() > MAX_URLS {
+            let count = texts.len();
+            self.warn(format!("{node} lists {count} URLs of members, more than {MAX_URLS}: none is used"));
+            return None;
+        }
+        let scheme = if self.secure { "https" } else { "http" };
+        let (urls, others): (Vec<&String>, Vec<&String>) =
+            texts.iter().partition(|url| url.starts_with(&format!("{scheme}://")));
+        if let (true, Some(other)) = (self.secure, others.first()) {
+            self.warn(format!("member {other} is not used: its URL is no https URL, and the given ones are"));
+        }
+        Some(urls.into_iter().filter_map(|url| normal(url, scheme).ok()).collect())
+    }
+
+    /// Those of `urls` that answer for the same cluster from here, and those that did once and are listed still.
+    async fn reachable(
+        &self,
+        endpoints: &Endpoints,
+        teacher: &Node,
+        urls: Vec<Node>,
+        urgent: bool,
+    ) -> Vec<Node> {
+        self.lock().silent.retain(|node, _| urls.contains(node));
+        let checks = urls.into_iter().map(|url| async move {
+            if url == *teacher || endpoints.is_trusted(&url) {
+                return Some(url);
+            }
+            if !urgent && self.lock().silent.get(&url).is_some_and(|(_, due)| Instant::now() < *due) {
+                return endpoints.is_learnt(&url).then_some(url);
+            }
+            match self.list(&url).await {
+                Ok(Listed { cluster: None, .. }) => None,
+                Ok(listed) => {
+                    self.lock().silent.remove(&url);
+                    if !endpoints.is_own(&url, listed.cluster) {
+                        return None;
+                    }
+                    endpoints.answered(&url);
+                    Some(url)
+                }
+                Err(why) => {
+                    self.silent(&url, &why);
+                    endpoints.is_learnt(&url).then_some(url)
+                }
+            }
+        });
+        join_all(checks).await.into_iter().flatten().collect()
+    }
+
+    fn silent(&self, url: &Node, why: &str) {
+        let mut state = self.lock();
+        let fresh = || (Backoff::new(INTERVAL, MAX_PAUSE), Instant::now());
+        let (backoff, due) = state.silent.entry(Node::clone(url)).or_insert_with(fresh);
+        if backoff.attempts() == 0 {
+            tracing::debug!("member {url} does not answer here ({why}): it is not used until it does");
+        }
+        *due = Instant::now() + backoff.next();
+    }
+
+    /// What `node` says of its cluster. An error is the reason as text.
+    async fn list(&self, node: &Node) -> Result<Listed, String> {
+        for _ in 0..2 {
+            let v3 = self.v3.load(Ordering::Relaxed);
+            if let Some(listed) = self.list_by(node, v3).await? {
+                return Ok(listed);
+            }
+            self.v3.store(!v3, Ordering::Relaxed);
+        }
+        Err("it serves no list of members".into())
+    }
+
+    /// The list by one API; `None` where that is not served.
+    async fn list_by(&self, node: &Node, v3: bool) -> Result<Option<Listed>, String> {
+        let http = self.http.get_or_init(|| http(&self.trust, self.secure)).as_ref();
+        let http = http.ok_or("the HTTP client cannot be set up")?;
+        let base = node.trim_end_matches('/');
+        // The list is free for all, so nobody is told a password for it.
+        let request = if v3 {
+            http.post(format!("{base}/v3/cluster/member/list"))
+                .header(CONTENT_TYPE, "application/json")
+                .body("{}")
+        } else {
+            http.get(format!("{base}/v2/members"))
+        };
+        let mut response = request.send().await.map_err(|error| reason(&error))?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        if !response.status().is_success() {
+            return Err(format!("status {}", response.status().as_u16()));
+        }
+        let cluster = cluster_id(&response);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                self.warn(format!("{node} lists more members than can be: none is used"));
+                return Err(format!("its list is larger than {} KiB", MAX_ANSWER >> 10));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let listed: Listed = serde_json::from_slice(&body).map_err(|error| format!("no list: {error}"))?;
+        let cluster = cluster.or_else(|| listed.header.cluster_id.parse().ok().filter(|id| *id != 0));
+        Ok(Some(Listed { cluster, ..listed }))
+    }
+
+    /// Warns, but not of the same thing twice in a row.
+    fn warn(&self, text: String) {
+        let mut state = self.lock();
+        if state.warned != text {
+            tracing::warn!("{text}");
+            state.warned = text;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing can panic while the lock is held; a poisoned one still holds whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client that keeps no connection, so that learning takes no place at a store that it does not need.
+fn http(trust: &Trust, secure: bool) -> Option<reqwest::Client> {
+    reqwest::Client::builder()
+        .use_preconfigured_tls(tls::config(trust, secure).ok()?)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(0)
+        .timeout(LIMIT)
+        .build()
+        .ok()
+}

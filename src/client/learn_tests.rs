@@ -1,0 +1,319 @@
+//! Learning the members of a store, against small scripted servers.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::cluster::{Cluster, Get, Keys, Options};
+use super::fake::{Fake, Reply, Request};
+use super::tests::{client, config, file, nobody};
+use super::v2::V2;
+use super::v3::{Range, V3};
+use super::{Client, ClientError, Config, Credentials, Trust};
+
+/// What the members of a store list; set once their addresses are known.
+type List = Arc<Mutex<Vec<String>>>;
+
+fn body(urls: &[String]) -> String {
+    let members: Vec<String> =
+        urls.iter().map(|url| format!(r#"{{"id":"1","name":"n","clientURLs":["{url}"]}}"#)).collect();
+    format!(r#"{{"members":[{}]}}"#, members.join(","))
+}
+
+/// A member of cluster `id` that lists `list`, and holds `/a`.
+fn member(id: u64, list: &List) -> Fake {
+    let list = Arc::clone(list);
+    Fake::new(move |_, request| answer(id, &list, request))
+}
+
+fn answer(id: u64, list: &List, request: &Request) -> Reply {
+    if request.line == "GET /v2/members" {
+        assert_eq!(request.authorization, "", "nobody is told a password for the list");
+        return Reply::Of(id, 5, body(&list.lock().unwrap()));
+    }
+    let Reply::Whole(_, index, body) = file(id) else { unreachable!() };
+    Reply::Of(id, index, body)
+}
+
+fn set(list: &List, urls: &[&str]) {
+    *list.lock().unwrap() = urls.iter().map(|url| (*url).to_owned()).collect();
+}
+
+fn learning(nodes: &[&str]) -> Arc<Client> {
+    Arc::new(Client::new(&Config { sync: true, ..config(nodes) }).unwrap())
+}
+
+/// Runs `work` while the client keeps up with the members.
+async fn following<T>(client: &Client, work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        done = work => done,
+        never = client.follow_members() => match never {},
+    }
+}
+
+async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn known(client: &Client) -> Vec<String> {
+    let mut known: Vec<String> = client.endpoints.known().iter().map(|node| node.to_string()).collect();
+    known.sort();
+    known
+}
+
+fn sorted(urls: &[&str]) -> Vec<String> {
+    let mut urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+    urls.sort();
+    urls
+}
+
+#[tokio::test]
+async fn members_that_came_later_are_asked_when_the_given_ones_are_gone() {
+    let list = List::default();
+    let (old, new) = (member(7, &list), member(7, &list));
+    set(&list, &[&old.url, &new.url]);
+    let client = learning(&[&old.url]);
+    let v2 = V2::new(Arc::clone(&client), None);
+    following(&client, async {
+        eventually("the new member is learnt", || known(&client) == sorted(&[&old.url, &new.url])).await;
+        assert_eq!(v2.list("/a").await.unwrap().index, 7);
+        assert!(!new.seen().iter().any(|line| line.contains("/keys")), "the node that works is kept");
+        old.refuse();
+        assert_eq!(v2.list("/a").await.unwrap().index, 7);
+        assert!(new.seen().iter().any(|line| line.contains("/keys")));
+        // What was given stays, as the way back.
+        set(&list, &[&new.url]);
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        assert_eq!(known(&client), sorted(&[&old.url, &new.url]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_sync_nothing_is_learnt() {
+    let list = List::default();
+    let (old, new) = (member(7, &list), member(7, &list));
+    set(&list, &[&old.url, &new.url]);
+    let client = client(&[&old.url]);
+    following(&client, tokio::time::sleep(Duration::from_millis(300))).await;
+    assert!(old.seen().is_empty() && new.seen().is_empty());
+    old.refuse();
+    let said = V2::new(client, None).list("/a").await.unwrap_err();
+    assert!(matches!(said, ClientError::Unavailable { .. }), "{said}");
+}
+
+#[tokio::test]
+async fn a_member_of_another_cluster_is_never_asked_for_data() {
+    let (list, others) = (List::default(), List::default());
+    let (own, foreign) = (member(7, &list), member(8, &others));
+    set(&list, &[&own.url, &foreign.url]);
+    let client = learning(&[&own.url]);
+    let v2 = V2::new(Arc::clone(&client), None);
+    following(&client, async {
+        eventually("the foreign member was looked at", || !foreign.seen().is_empty()).await;
+        assert_eq!(v2.list("/a").await.unwrap().index, 7);
+        own.refuse();
+        assert!(matches!(v2.list("/a").await, Err(ClientError::Unavailable { .. })));
+    })
+    .await;
+    assert_eq!(known(&client), sorted(&[&own.url]));
+    assert!(foreign.seen().iter().all(|line| line == "GET /v2/members"), "{:?}", foreign.seen());
+}
+
+#[tokio::test]
+async fn a_given_node_of_another_cluster_serves_only_when_nothing_of_the_former_answers() {
+    let (list, others) = (List::default(), List::default());
+    let (own, foreign) = (member(7, &list), member(8, &others));
+    let client = learning(&[&own.url, &foreign.url]);
+    let v2 = V2::new(Arc::clone(&client), None);
+    assert_eq!(v2.list("/a").await.unwrap().index, 7);
+    client.failed(&own.url);
+    // The other one is asked first now, and its answer does not count.
+    assert_eq!(v2.list("/a").await.unwrap().index, 7);
+    assert_eq!(foreign.seen().len(), 1);
+    own.refuse();
+    assert_eq!(v2.list("/a").await.unwrap().index, 8, "the store was replaced");
+}
+
+#[tokio::test]
+async fn a_poisoned_list_hurts_nobody() {
+    let list = List::default();
+    let (own, silent) = (member(7, &list), Fake::new(|_, _| Reply::Silent));
+    let stranger = Fake::new(|_, _| Reply::Whole(200, 0, "<html>".into()));
+    // What comes in too long a list is not even looked at.
+    let good = member(7, &list);
+    let mut many: Vec<String> = (0..10_000).map(|number| format!("http://10.0.0.1:{number}")).collect();
+    many[0].clone_from(&good.url);
+    let lists: [&[&str]; 4] = [
+        &[&nobody(), &silent.url, &stranger.url, "http://", "ftp://x", "http://u:p@h", "x", ""],
+        &["http://\u{0}", "http://[::1", "http://h:99999", "http://h/?x", "https://127.0.0.1:1"],
+        &many.iter().map(String::as_str).collect::<Vec<_>>(),
+        &many.iter().take(100).map(String::as_str).collect::<Vec<_>>(),
+    ];
+    let client = learning(&[&own.url]);
+    let v2 = V2::new(Arc::clone(&client), None);
+    following(&client, async {
+        for urls in lists {
+            set(&list, urls);
+            let (asked, begun) = (own.seen().len(), Instant::now());
+            eventually("the list was taken", || own.seen().len() > asked + 1).await;
+            for _ in 0..10 {
+                assert_eq!(v2.list("/a").await.unwrap().index, 7);
+            }
+            assert_eq!(known(&client), sorted(&[&own.url]), "{:.200}", format!("{urls:?}"));
+            assert!(begun.elapsed() < Duration::from_secs(15));
+        }
+    })
+    .await;
+    assert!(good.seen().is_empty(), "{:?}", good.seen());
+}
+
+#[tokio::test]
+async fn a_client_that_was_given_https_never_goes_to_http() {
+    let list = List::default();
+    let plain = member(7, &list);
+    set(&list, &[&plain.url]);
+    // The list comes from the plain node of a mixed set; with one https node, all that is learnt must be https.
+    let client = learning(&[&plain.url, "https://127.0.0.1:1"]);
+    let other = member(7, &list);
+    set(&list, &[&plain.url, &other.url]);
+    following(&client, async {
+        eventually("the list was asked for", || plain.seen().len() > 2).await;
+    })
+    .await;
+    assert_eq!(known(&client), sorted(&[&plain.url, "https://127.0.0.1:1"]));
+    assert!(other.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_member_that_cannot_be_reached_delays_nobody_and_is_used_once_it_answers() {
+    let list = List::default();
+    let (own, late) = (member(7, &list), member(7, &list));
+    let (late_url, silent) = (late.url.clone(), Fake::new(|_, _| Reply::Silent));
+    late.refuse();
+    set(&list, &[&own.url, &late_url, &silent.url]);
+    let client = learning(&[&own.url]);
+    let v2 = V2::new(Arc::clone(&client), None);
+    following(&client, async {
+        eventually("the silent one was tried", || !silent.seen().is_empty()).await;
+        let begun = Instant::now();
+        for _ in 0..20 {
+            v2.list("/a").await.unwrap();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!(known(&client), sorted(&[&own.url]));
+        late.accept();
+        eventually("it is learnt", || known(&client) == sorted(&[&own.url, &late_url])).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_list_comes_from_the_gateway_where_there_is_no_v2_api() {
+    let url = Arc::new(Mutex::new(String::new()));
+    let serve = |url: &Arc<Mutex<String>>| {
+        let url = Arc::clone(url);
+        Fake::new(move |_, request| {
+            match request.line.as_str() {
+            "POST /v3/cluster/member/list" => {
+                let (url, id) = (url.lock().unwrap(), u64::MAX);
+                Reply::Whole(
+                    200,
+                    0,
+                    format!(
+                        r#"{{"header":{{"cluster_id":"{id}","member_id":"3"}},"members":[{{"ID":"3","clientURLs":["{url}"]}},{{"ID":"4","isLearner":true,"clientURLs":["http://127.0.0.1:1"]}},{{"ID":"5"}}]}}"#
+                    ),
+                )
+            }
+            "POST /v3/kv/txn" => {
+                Reply::Whole(200, 0, r#"{"header":{"cluster_id":"18446744073709551615","revision":"7"},"responses":[{"response_range":{}}]}"#.into())
+            }
+            _ => Reply::Whole(404, 0, "404 page not found\n".into()),
+        }
+        })
+    };
+    let (old, new) = (serve(&url), serve(&url));
+    new.url.clone_into(&mut url.lock().unwrap());
+    let client = learning(&[&old.url]);
+    let v3 = V3::new(Arc::clone(&client), None);
+    let all = [Range { from: "/".into(), to: "0".into() }];
+    following(&client, async {
+        eventually("the new member is learnt", || known(&client) == sorted(&[&old.url, &new.url])).await;
+        old.refuse();
+        assert_eq!(v3.ranges(&all, None).await.unwrap().revision, 7);
+    })
+    .await;
+}
+
+fn cluster(url: &str) -> Cluster {
+    let login = Some(Credentials { name: "root".into(), password: "hunter2".into() });
+    Cluster::new(Options {
+        endpoints: vec![url.to_owned()],
+        trust: Trust::default(),
+        login,
+        timeout: Duration::from_secs(5),
+        dial: Duration::from_secs(5),
+        trace: None,
+        sync: true,
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_watch_from_now_on_goes_on_at_the_next_member_where_it_was() {
+    let list = List::default();
+    let watched = |list: &List, index: u64| {
+        let list = Arc::clone(list);
+        Fake::new(move |_, request| {
+            if request.line.contains("wait=true") {
+                Reply::Open(index, Vec::new())
+            } else {
+                answer(7, &list, request)
+            }
+        })
+    };
+    let (old, new) = (watched(&list, 41), watched(&list, 60));
+    set(&list, &[&old.url, &new.url]);
+    let cluster = cluster(&old.url);
+    let watch =
+        |fake: &Fake| fake.seen().into_iter().filter(|line| line.contains("wait=true")).collect::<Vec<_>>();
+    let keys = Keys::new(&cluster, None);
+    tokio::select! {
+        _ = keys.next(b"/a", 0, true) => panic!("nothing happens there"),
+        never = cluster.follow_members() => match never {},
+        () = async {
+            eventually("it watches", || !watch(&old).is_empty()).await;
+            eventually("the new member is learnt", || cluster.endpoints().len() == 2).await;
+            old.refuse();
+            eventually("it watches elsewhere", || !watch(&new).is_empty()).await;
+        } => {}
+    }
+    // What it saw nothing of for long it asks for no more.
+    tokio::select! {
+        _ = keys.next(b"/a", 30, true) => panic!("nothing happens there"),
+        () = eventually("it asks anew", || watch(&new).iter().any(|line| line.ends_with("waitIndex=61"))) => {}
+    }
+    assert!(watch(&new).iter().any(|line| line.ends_with("waitIndex=30")), "{:?}", watch(&new));
+    assert!(watch(&old)[0].ends_with("waitIndex=0"), "{:?}", watch(&old));
+    assert!(watch(&new)[0].ends_with("waitIndex=42"), "{:?}", watch(&new));
+}
+
+#[tokio::test]
+async fn a_member_that_answers_and_cannot_serve_leads_to_the_others() {
+    let list = List::default();
+    let ill_list = Arc::clone(&list);
+    let ill = Fake::new(move |_, request| match request.line.as_str() {
+        "GET /v2/members" => Reply::Of(7, 5, body(&ill_list.lock().unwrap())),
+        _ => Reply::Ill(7),
+    });
+    let well = member(7, &list);
+    set(&list, &[&ill.url, &well.url]);
+    // One request, and nobody keeps up with the members beside it.
+    assert_eq!(V2::new(learning(&[&ill.url]), None).list("/a").await.unwrap().index, 7);
+    let cluster = cluster(&ill.url);
+    let found = Keys::new(&cluster, None).get(b"/a", Get::default()).await.unwrap();
+    assert_eq!(found.node.value, "1");
+}

@@ -1,0 +1,229 @@
+//! Clients that run while every member of their store is replaced: they follow, and with `--no-sync` they do not. The
+//! same run has both, so it shows that it would notice clients that are left behind.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::group::{AGREED, Group, Plan};
+use super::membership::{join, leave};
+use crate::durable::member::Program;
+use crate::support::fake_engine::{Container, FakeEngine};
+use crate::support::http::request;
+use crate::support::programs::skipped;
+use crate::support::{Daemon, Dir, Retune, SOON, eventually, stays};
+
+/// How long a lease of these registrars is.
+const TTL: Duration = Duration::from_secs(12);
+
+/// How often clients ask for the members at the latest, and a moment.
+const LEARNS_EVERY: Duration = Duration::from_secs(8);
+
+/// A folder for each of the watching daemons: one for each backend.
+struct Folders(Vec<(&'static str, Dir)>);
+
+impl Folders {
+    fn new(backends: &[&'static str]) -> Self {
+        let folder = |backend: &&'static str| {
+            let dir = Dir::new();
+            dir.resource("a", "{{ getv(\"/app/x\") }}\n", "keys = [\"/app\"]");
+            (*backend, dir)
+        };
+        Self(backends.iter().map(folder).collect())
+    }
+
+    fn all_have(&self, value: &str) -> bool {
+        self.0.iter().all(|(_, dir)| dir.has("a.conf", &format!("{value}\n")))
+    }
+
+    fn any_has(&self, value: &str) -> bool {
+        self.0.iter().any(|(_, dir)| dir.has("a.conf", &format!("{value}\n")))
+    }
+}
+
+/// One of each client that runs for long.
+struct Clients<'d> {
+    name: &'static str,
+    watches: Vec<Daemon<'d>>,
+    register: Daemon<'d>,
+    ctl: Daemon<'d>,
+}
+
+impl<'d> Clients<'d> {
+    /// Registers below `/NAME`.
+    fn start(
+        name: &'static str,
+        folders: &'d Folders,
+        engine: &FakeEngine,
+        urls: &[String],
+        words: &[&str],
+    ) -> Self {
+        let watch = |(backend, dir): &'d (&'static str, Dir)| {
+            let nodes = urls.iter().flat_map(|url| ["--node", url]).collect::<Vec<_>>();
+            Retune::watch(dir).args(&["--backend", backend]).args(&nodes).args(words).spawn()
+        };
+        let (dir, all, engine, prefix) = (&folders.0[0].1, urls.join(","), engine.url(), format!("/{name}"));
+        let ttl = format!("{}s", TTL.as_secs());
+        let line = ["register", "--engine", &engine, "--endpoints", &all, "--prefix", &prefix];
+        let more = ["--node-name", name, "--ip", "198.51.100.7", "--listen", "none", "--ttl", &ttl];
+        let register = Retune::new(dir, &line).args(&more).args(words).spawn();
+        let mut ctl = vec!["ctl", "--endpoints", &all];
+        ctl.extend(words);
+        ctl.extend(["watch", "-f", "-r", "/app"]);
+        let ctl = Retune::new(dir, &ctl).spawn();
+        Self { name, watches: folders.0.iter().map(watch).collect(), register, ctl }
+    }
+
+    /// When the registered key was created, as this member has it. A key that ran out and came back is younger.
+    fn created(&self, group: &Group, number: usize) -> Option<u64> {
+        let tree = group.ask(number).get(&format!("/v2/keys/{}?recursive=true", self.name)).ok()?.json();
+        tree["node"]["nodes"][0]["nodes"][0]["createdIndex"].as_u64()
+    }
+
+    fn logs(&self) -> String {
+        let watches: String = self.watches.iter().map(Daemon::log).collect();
+        format!("--- watch\n{watches}--- register\n{}", self.register.log())
+    }
+}
+
+/// Writes `/app/x` through both APIs where there are two.
+#[track_caller]
+fn put(group: &Group, number: usize, value: &str) {
+    group.put_at_last(number, "/app/x", value);
+    if group.plan.program == Program::Etcd {
+        let encoded = |text: &str| STANDARD.encode(text);
+        let body = format!(r#"{{"key":"{}","value":"{}"}}"#, encoded("/app/x"), encoded(value));
+        let address = group.members[number].address();
+        eventually("a write by the v3 API", AGREED, || {
+            request(&address, "POST", "/v3/kv/put", Some(("application/json", &body)))
+                .is_ok_and(|answer| answer.status == 200)
+        });
+    }
+}
+
+fn urls(group: &Group) -> Vec<String> {
+    group.addresses().iter().map(|address| format!("http://{address}")).collect()
+}
+
+/// Waits until clients have rendered, registered and watched what there is: when their key was created.
+#[track_caller]
+fn under_way(group: &Group, folders: &Folders, clients: &Clients<'_>, value: &str) -> u64 {
+    eventually("the first value is rendered", SOON, || folders.all_have(value));
+    let mut number = 0;
+    eventually("the watch has begun", SOON, || {
+        number += 1;
+        group.put_at_last(0, "/app/begin", &number.to_string());
+        std::thread::sleep(Duration::from_millis(100));
+        clients.ctl.stdout().contains("/app/begin")
+    });
+    eventually("the key is there", SOON, || clients.created(group, 0))
+}
+
+/// Replaces all members while clients run.
+fn all_replaced(plan: Plan, backends: &[&'static str]) {
+    let engine = FakeEngine::start();
+    engine.run(Container::new("one").env("SERVICE_NAME", "web").publish("80/tcp", Some(8080)));
+    let mut group = plan.here();
+    group.start();
+    put(&group, 0, "first");
+    let given = urls(&group);
+    let (folders, left_folders) = (Folders::new(backends), Folders::new(backends));
+    let follow = Clients::start("follow", &folders, &engine, &given, &[]);
+    let mut left = Clients::start("left", &left_folders, &engine, &given, &["--no-sync"]);
+    let created = under_way(&group, &folders, &follow, "first");
+    under_way(&group, &left_folders, &left, "first");
+    for _ in 0..3 {
+        group.extend();
+    }
+    let mut active = vec![0, 1, 2];
+    for old in 0..3 {
+        join(&mut group, &active, old + 3);
+        if old == 0 {
+            // etcd takes ten seconds and more to replace three members. Ours takes two, so fast that a client on
+            // the last one would not have asked for the list in between.
+            std::thread::sleep(LEARNS_EVERY);
+        }
+        active.push(old + 3);
+        active.retain(|number| *number != old);
+        leave(&mut group, &active, old);
+        let value = format!("without {old}");
+        put(&group, old + 3, &value);
+        eventually(&format!("{value} is rendered\n{}", follow.logs()), SOON, || folders.all_have(&value));
+        eventually(&format!("{value} is watched"), SOON, || follow.ctl.stdout().contains(&value));
+        let now = eventually("the key is there", SOON, || follow.created(&group, old + 3));
+        assert_eq!(now, created, "the key was away\n{}", follow.logs());
+    }
+    // Nothing is skipped, and nothing comes twice.
+    let seen: Vec<String> = follow.ctl.stdout().lines().map(str::to_owned).collect();
+    let seen: Vec<&String> = seen.iter().filter(|line| line.starts_with("without")).collect();
+    assert_eq!(seen, ["without 0", "without 1", "without 2"]);
+    let log = follow.logs();
+    assert!(log.contains("members of the store: added http://"), "{log}");
+    // Those that know the given members only are left behind: their key runs out.
+    let begun = Instant::now();
+    eventually("the other key runs out", 2 * TTL + SOON, || left.created(&group, 3).is_none());
+    assert!(!left_folders.any_has("without 2") && !left.ctl.stdout().contains("without 2"));
+    assert!(!left.ctl.lives(), "a watch whose endpoints are all gone ends, as etcdctl's does");
+    let rest = TTL.saturating_sub(begun.elapsed());
+    stays("the key outlives its lease", rest, || follow.created(&group, 3).is_none_or(|now| now == created));
+    assert_eq!(follow.created(&group, 4), Some(created), "{}", follow.logs());
+}
+
+#[test]
+fn clients_follow_when_all_members_are_replaced_and_without_sync_they_do_not() {
+    let Some(plan) = Plan::new(3) else { return };
+    all_replaced(plan, &["etcd"]);
+}
+
+#[test]
+fn clients_of_etcd_follow_when_all_members_are_replaced_by_either_api() {
+    if std::env::var_os("RETUNE_TEST_SLOW").is_none() {
+        skipped("it takes half a minute; RETUNE_TEST_SLOW=1 runs it");
+        return;
+    }
+    let Some(plan) = Plan::control(3) else { return };
+    all_replaced(plan, &["etcd", "etcdv3"]);
+}
+
+#[test]
+fn when_all_members_are_gone_the_given_addresses_are_the_way_back() {
+    let Some(plan) = Plan::new(1) else { return };
+    let engine = FakeEngine::start();
+    engine.run(Container::new("one").env("SERVICE_NAME", "web").publish("80/tcp", Some(8080)));
+    let mut group = plan.here();
+    group.start();
+    put(&group, 0, "first");
+    let (folders, given) = (Folders::new(&["etcd"]), urls(&group));
+    let follow = Clients::start("follow", &folders, &engine, &given, &[]);
+    under_way(&group, &folders, &follow, "first");
+    // The store moves to another address, and they go there.
+    group.extend();
+    join(&mut group, &[0], 1);
+    // The watch of ctl has no log that would say it.
+    for daemon in follow.watches.iter().chain([&follow.register]) {
+        daemon.eventually_says("members of the store: added http://");
+    }
+    leave(&mut group, &[1], 0);
+    put(&group, 1, "moved");
+    eventually("it is rendered from there", SOON, || folders.all_have("moved"));
+    // That one dies, and a store that was made anew answers at the first address.
+    group.members[1].kill();
+    std::thread::sleep(Duration::from_millis(500));
+    std::fs::remove_dir_all(group.members[0].data()).unwrap();
+    group.members[0].seat.cluster =
+        format!("n0={}://{}", group.members[0].seat.scheme, group.members[0].seat.advertised);
+    let words = group.plan.words.clone();
+    let words: Vec<&str> =
+        words.iter().map(String::as_str).chain(["--initial-cluster-token", "new"]).collect();
+    group.members[0].words(&words);
+    group.members[0].start();
+    put(&group, 0, "back");
+    eventually(&format!("it is rendered from there\n{}", follow.logs()), 2 * SOON, || {
+        folders.all_have("back")
+    });
+    eventually("the key is registered there", 2 * SOON, || follow.created(&group, 0));
+    put(&group, 0, "and on");
+    eventually("it is watched there", SOON, || folders.all_have("and on"));
+    assert!(follow.logs().contains("was replaced or restored"), "{}", follow.logs());
+}
