@@ -3,6 +3,7 @@
 mod debts;
 mod edits;
 mod files;
+mod generation;
 mod ready;
 mod roots;
 mod secrets;

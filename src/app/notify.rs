@@ -1,7 +1,7 @@
 //! Telling the service manager how things stand, in systemd's `sd_notify` protocol.
 //!
-//! READY is sent once every resource has rendered, not when the process has started: a unit that waits for it
-//! finds its configuration in place.
+//! READY is sent once every resource has a file in service, not when the process has started: a unit that waits for
+//! it finds its configuration in place.
 
 use std::convert::Infallible;
 use std::env;

@@ -15,7 +15,7 @@ use super::owed::{Debt, Swapped};
 use super::reload::Action;
 use super::resource::Resource;
 use super::settle::Owed;
-use super::want::{Content, Want};
+use super::want::{Content, Want, unrendered};
 
 impl Deliverer {
     /// Files each want under its reload; one that needs neither reload nor verification is done.
@@ -81,7 +81,7 @@ impl Deliverer {
     fn take_up(&mut self, debt: &Debt, file: Swapped, index: usize, resource: &Arc<Resource>) {
         let content = if file.digest.is_empty() { Content::Removed } else { Content::Swapped(file.digest) };
         let dest: PathBuf = file.dest;
-        let want = Want { index: Some(index), resource: Arc::clone(resource), dest, content, previous: None };
+        let want = Want::unrendered(index, resource, dest, content);
         match Action::of(resource, &want.dest) {
             Ok(Some(action)) => {
                 tracing::warn!("{} is owed from an earlier run", action.describe());
@@ -110,6 +110,7 @@ impl Deliverer {
                 };
                 want.index = Some(index);
                 want.resource = Arc::clone(&resources[index]);
+                want.verify = unrendered(&want.resource);
                 match Action::of(&want.resource, &want.dest) {
                     Ok(Some(action)) if action.key() == key => owed.add_waiting(want),
                     Ok(Some(action)) => self.refile(want, action, &key),

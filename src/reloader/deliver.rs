@@ -109,7 +109,7 @@ impl Deliverer {
         self.adopt(generation, due);
         let mut accepted = Vec::new();
         for one in self.prepare(generation, values, jobs).await {
-            merge(passed.reads.entry(one.job.index).or_default(), one.reads.clone());
+            passed.reads.entry(one.job.index).or_default().merge(one.reads.clone());
             if self.stop.requested() {
                 let why = "stopped before the swap; the next run does it".to_owned();
                 passed.report.lines.push(one.told(Outcome::Skipped { why }));
@@ -159,10 +159,14 @@ impl Deliverer {
         if ready.difference.none() {
             tracing::debug!("Target config {dest} in sync");
             self.own(&job);
+            self.learn(&job.dest, ready.verify.as_ref());
             // Another content than the refused one is wanted now: should that one come back, it is a new wish.
             self.held.remove(&job.dest);
             if self.settings.force_reload && !self.settings.noop {
-                self.owe(Want::present(job.index, &job.resource, &job.dest), action);
+                self.owe(
+                    Want { verify: ready.verify, ..Want::present(job.index, &job.resource, &job.dest) },
+                    action,
+                );
             }
             return done(Outcome::InSync);
         }
@@ -192,6 +196,7 @@ impl Deliverer {
             target: ready.target,
             staged,
             digest: content,
+            verify: ready.verify,
             action,
             keep_previous: false,
         }))
@@ -212,7 +217,7 @@ impl Deliverer {
             return Ok(());
         };
         let line = expand_command(&check.line, &staged.to_string_lossy(), &job.dest.to_string_lossy())?;
-        run_command(&line, check.timeout).await.map_err(|text| format!("{}: {text}", check.line))
+        run_command(&line, &[], check.timeout).await.map_err(|text| format!("{}: {text}", check.line))
     }
 
     /// Masks and logs what failed so far. What `settle` adds it tells itself, with the wait before the next try.
@@ -329,12 +334,4 @@ fn keep_until_replaced(gone: Vec<Gone>, report: &mut Report) -> Vec<Gone> {
         report.lines.push(line(index, &resource, &dest, Outcome::Skipped { why }));
     }
     removed
-}
-
-fn merge(all: &mut Reads, more: Reads) {
-    all.keys.extend(more.keys);
-    all.listings.extend(more.listings);
-    all.globs.extend(more.globs);
-    all.outside.extend(more.outside);
-    all.volatile |= more.volatile;
 }

@@ -133,6 +133,16 @@ fn judge_resource(all: &mut Findings, resource: &Resource) {
             all.add(Severity::Error, "for_each", &resource.name, at, text);
         }
     }
+    for (field, text) in resource.verify.iter().flat_map(|verify| verify.texts()) {
+        for found in scan(text) {
+            if let Found::Key { asked, listing, .. } = found
+                && is_outside(resource, &asked, listing)
+            {
+                let text = format!("{field}: {asked} lies outside keys: it will be missing");
+                all.add(Severity::Error, "outside_keys", &resource.name, at, text);
+            }
+        }
+    }
     if let Some(check) = &resource.check {
         judge_command(all, resource, "check_cmd", &check.line);
         let names_dest = check.line.contains(dest) || check.line.contains("{{.dest}}");
@@ -250,8 +260,15 @@ fn render_all(all: &mut Findings, generation: &Generation, values: &Arc<Values>,
                 all.add(Severity::Error, "render", name, (file, 0), format!("{step}: {text}"));
             }
             Err(_) => {}
-            Ok(bytes) => {
-                if let Some(text) = expect.and_then(|expect| golden(expect, &job.dest, &bytes)) {
+            Ok(output) => {
+                let asks = job.resource.verify.as_ref().is_some_and(|verify| verify.wants_generation());
+                if asks && !output.prints_generation {
+                    let text = "verify.contains asks for generation(), which the template never prints: the \
+                                service cannot answer with it"
+                        .to_owned();
+                    all.add(Severity::Error, "verify", name, (file, 0), text);
+                }
+                if let Some(text) = expect.and_then(|expect| golden(expect, &job.dest, &output.bytes)) {
                     all.add(Severity::Error, "golden", name, (file, 0), text);
                 }
             }

@@ -3,9 +3,10 @@
 /// What the outside may know of a running daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Not every resource has rendered yet; the text says what is waited for.
+    /// A resource has no file in service yet; the text says what is waited for.
     Starting(String),
-    /// Every resource has rendered at least once; the text says how things stand.
+    /// Every resource was tried and has a file in service, or the wait for that is over; the text says how things
+    /// stand.
     Ready(String),
     /// The stop was asked for.
     Stopping,

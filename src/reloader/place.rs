@@ -10,9 +10,10 @@ use super::job::Job;
 use super::manifest::Manifest;
 use super::outcome::{Line, Outcome, Step};
 use super::owed::{Debt, Ledger};
+use super::probe::Verify;
 use super::reload::Action;
 use super::resource::Resource;
-use super::want::{Before, Content, Want, line};
+use super::want::{Before, Content, Want, line, unrendered};
 use crate::replace::{Placed, Staged, Target, sync_folder};
 
 /// A checked file on its way to its destination.
@@ -22,6 +23,8 @@ pub(super) struct Placing {
     pub(super) target: Target,
     pub(super) staged: Staged,
     pub(super) digest: String,
+    /// What to ask its service after the reload.
+    pub(super) verify: Option<Arc<Verify>>,
     /// The reload it will owe.
     pub(super) action: Option<Action>,
     /// Whether a verification may want the present file back.
@@ -108,7 +111,8 @@ pub(super) fn place_all(swap: Swap) -> Swapped {
         match remove(&resource, &dest, &manifest) {
             Ok(previous) => {
                 let content = Content::Removed;
-                swapped.wants.push(Want { index: Some(index), resource, dest, content, previous });
+                let verify = unrendered(&resource);
+                swapped.wants.push(Want { index: Some(index), resource, dest, content, verify, previous });
             }
             Err(text) => {
                 swapped.failed.push(line(index, &resource, &dest, Outcome::failed(Step::Place, text)));
@@ -150,7 +154,7 @@ fn write_down(
 }
 
 fn place(one: Placing, keep_staged: bool) -> Result<(Want, Placed), String> {
-    let Placing { job, target, staged, digest, keep_previous, .. } = one;
+    let Placing { job, target, staged, digest, verify, keep_previous, .. } = one;
     let previous = if keep_previous { Some(previous(&target)?) } else { None };
     if job.resource.backup {
         target.backup(".bak").map_err(|error| format!("cannot write the backup: {error}"))?;
@@ -162,7 +166,8 @@ fn place(one: Placing, keep_staged: bool) -> Result<(Want, Placed), String> {
     }
     let placed = staged.place().map_err(|error| error.to_string())?;
     let content = Content::Swapped(digest);
-    Ok((Want { index: Some(job.index), resource: job.resource, dest: job.dest, content, previous }, placed))
+    let index = Some(job.index);
+    Ok((Want { index, resource: job.resource, dest: job.dest, content, verify, previous }, placed))
 }
 
 /// A name that no later run takes for an orphan of this one.

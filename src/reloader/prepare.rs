@@ -11,10 +11,11 @@ use std::thread;
 use super::generation::Generation;
 use super::job::Job;
 use super::outcome::{Line, Outcome, Step};
-use super::resource::Format;
+use super::probe::Verify;
+use super::resource::{Format, Resource};
 use super::want::line;
 use crate::replace::{Difference, Staged, Target, sync_all};
-use crate::template::{Failure, Kind, Reads, Values, View, data};
+use crate::template::{Engine, Failure, Kind, Reads, TemplateError, Values, View, data, generation_of};
 
 /// With fewer jobs than this a second thread costs more than it saves.
 const PARALLEL_FROM: usize = 16;
@@ -43,6 +44,8 @@ impl Prepared {
 pub(super) struct Ready {
     pub(super) target: Target,
     pub(super) bytes: Vec<u8>,
+    /// What to ask the service, filled in for this rendering.
+    pub(super) verify: Option<Arc<Verify>>,
     pub(super) difference: Difference,
     /// Present when the file differs and is to be written.
     pub(super) staged: Option<Staged>,
@@ -103,7 +106,7 @@ fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, one: impl Fn(J) -> R + Sync) -> V
 
 fn prepare(generation: &Generation, values: &Arc<Values>, job: Job, depth: Depth) -> Prepared {
     let Rendered { job, reads, result } = render(generation, values, job);
-    let result = result.and_then(|bytes| compare(&job, bytes, depth));
+    let result = result.and_then(|output| compare(&job, output, depth));
     Prepared { job, reads, result }
 }
 
@@ -112,35 +115,87 @@ fn prepare(generation: &Generation, values: &Arc<Values>, job: Job, depth: Depth
 pub(super) struct Rendered {
     pub(super) job: Job,
     pub(super) reads: Reads,
-    pub(super) result: Result<Vec<u8>, Outcome>,
+    pub(super) result: Result<Output, Outcome>,
+}
+
+/// What a rendering came to.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) bytes: Vec<u8>,
+    /// What to ask the service, filled in.
+    pub(super) verify: Option<Arc<Verify>>,
+    /// Whether the template prints its generation.
+    pub(super) prints_generation: bool,
 }
 
 /// Renders one job; looks at no destination.
 pub(super) fn render(generation: &Generation, values: &Arc<Values>, job: Job) -> Rendered {
     let view = View { values: Arc::clone(values), scope: Arc::clone(&job.resource.scope) };
-    let (reads, result) = match generation.engine.render(&job.resource.src, &view, &job.vars) {
-        Ok(rendered) => (rendered.reads, Ok(rendered.text.into())),
+    let (mut reads, rendered) = match generation.engine.render(&job.resource.src, &view, &job.vars) {
+        Ok(rendered) => (rendered.reads, Ok((rendered.text, rendered.generation))),
         Err(failure) => {
             let Failure { error, reads } = *failure;
-            let outcome = if job.resource.optional && error.kind() == Kind::MissingKey {
-                Outcome::Skipped { why: error.to_string() }
-            } else {
-                Outcome::failed(Step::Template, error)
-            };
-            (reads, Err(outcome))
+            (reads, Err(failed(&job.resource, &error, error.to_string())))
         }
     };
-    let result = result.and_then(|bytes: Vec<u8>| match job.resource.output_format {
-        Some(format) => match has_format(format, &bytes) {
-            Ok(()) => Ok(bytes),
-            Err(error) => Err(Outcome::failed(Step::Format, error)),
-        },
-        None => Ok(bytes),
+    let result = rendered.and_then(|(text, own)| {
+        if let Some(format) = job.resource.output_format {
+            has_format(format, &text).map_err(|error| Outcome::failed(Step::Format, error))?;
+        }
+        let prints_generation = own.is_some();
+        let verify = match &job.resource.verify {
+            Some(verify) if !verify.is_fixed() => {
+                let own = own.unwrap_or_else(|| generation_of(text.as_bytes()));
+                Some(Arc::new(fill(&generation.engine, verify, &job, &view, &own, &mut reads)?))
+            }
+            verify => verify.clone(),
+        };
+        Ok(Output { bytes: text.into(), verify, prints_generation })
     });
     Rendered { job, reads, result }
 }
 
-fn compare(job: &Job, bytes: Vec<u8>, depth: Depth) -> Result<Ready, Outcome> {
+/// Fills in what to ask the service.
+fn fill(
+    engine: &Engine,
+    verify: &Verify,
+    job: &Job,
+    view: &View,
+    generation: &str,
+    reads: &mut Reads,
+) -> Result<Verify, Outcome> {
+    let resource = &job.resource;
+    let place = |text: &str| format!("{}: {text}", resource.file.display());
+    let fill = |field: &'static str, text: &str| match engine.render_text(
+        (field, text),
+        view,
+        &job.vars,
+        generation,
+    ) {
+        Ok(rendered) => {
+            reads.merge(rendered.reads);
+            Ok(rendered.text)
+        }
+        Err(failure) => {
+            let Failure { error, reads: more } = *failure;
+            reads.merge(more);
+            Err(failed(resource, &error, place(&format!("{field}: {}", error.what()))))
+        }
+    };
+    verify.filled(generation, &job.dest, fill, |text| Outcome::failed(Step::Template, place(&text)))
+}
+
+/// A missing key leaves the file of an optional resource as it is.
+fn failed(resource: &Resource, error: &TemplateError, text: String) -> Outcome {
+    if resource.optional && error.kind() == Kind::MissingKey {
+        Outcome::Skipped { why: text }
+    } else {
+        Outcome::failed(Step::Template, text)
+    }
+}
+
+fn compare(job: &Job, output: Output, depth: Depth) -> Result<Ready, Outcome> {
+    let Output { bytes, verify, .. } = output;
     let target = Target::resolve(&job.dest).map_err(|error| Outcome::failed(Step::Stage, error))?;
     let attributes = &job.resource.attributes;
     let difference =
@@ -154,11 +209,10 @@ fn compare(job: &Job, bytes: Vec<u8>, depth: Depth) -> Result<Ready, Outcome> {
     } else {
         None
     };
-    Ok(Ready { target, bytes, difference, staged })
+    Ok(Ready { target, bytes, verify, difference, staged })
 }
 
-fn has_format(format: Format, bytes: &[u8]) -> Result<(), String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))?;
+fn has_format(format: Format, text: &str) -> Result<(), String> {
     match format {
         Format::Json => data::parse_json(text).map(drop),
         Format::Yaml => data::parse_yaml(text).map(drop),

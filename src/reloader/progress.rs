@@ -1,18 +1,30 @@
 //! How far every resource has come, and what the outside is told of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::deliver::Deliverer;
-use super::outcome::{Outcome, Report};
+use super::outcome::{Line, Outcome, Report};
 use super::phase::Phase;
+use super::settings::{Ready, Settings};
+
+/// How many failing resources the status names.
+const NAMED: usize = 5;
 
 /// Which resources have rendered, which are failing.
 pub(super) struct Progress {
     rendered: BTreeSet<usize>,
-    failing: BTreeSet<usize>,
+    /// Those that failed, while a file from before is in service.
+    served: BTreeSet<usize>,
+    /// By name, as the status text names them.
+    failing: BTreeMap<usize, String>,
     phase: watch::Sender<Phase>,
+    rule: Ready,
+    ready: bool,
+    /// When the wait for a file in service ends.
+    ready_by: Option<Instant>,
 }
 
 /// What to do with a resource after a pass.
@@ -25,13 +37,22 @@ pub(super) enum Verdict {
 }
 
 impl Progress {
-    pub(super) fn new(phase: watch::Sender<Phase>) -> Self {
-        Self { rendered: BTreeSet::new(), failing: BTreeSet::new(), phase }
+    pub(super) fn new(phase: watch::Sender<Phase>, settings: &Settings, now: Instant) -> Self {
+        Self {
+            rendered: BTreeSet::new(),
+            served: BTreeSet::new(),
+            failing: BTreeMap::new(),
+            phase,
+            rule: settings.ready,
+            ready: false,
+            ready_by: settings.ready_timeout.and_then(|time| now.checked_add(time)),
+        }
     }
 
     /// The resources are other ones now.
     pub(super) fn clear(&mut self) {
         self.rendered.clear();
+        self.served.clear();
         self.failing.clear();
     }
 
@@ -39,14 +60,18 @@ impl Progress {
     /// rendered, and its reload has a clock of its own. (A reload can need the very service that waits for us to
     /// be ready.)
     pub(super) fn judge(&mut self, index: usize, report: &Report) -> Verdict {
-        let mut lines = report.lines.iter().filter(|line| line.index == Some(index));
+        let lines = report.lines.iter().filter(|line| line.index == Some(index));
         let retried =
-            |outcome: &Outcome| matches!(outcome, Outcome::Failed { step, .. } if step.is_retried());
-        if lines.any(|line| retried(&line.outcome)) {
-            return Verdict::Retry;
+            |line: &&Line| matches!(&line.outcome, Outcome::Failed { step, .. } if step.is_retried());
+        let mut failed = lines.filter(retried).peekable();
+        if failed.peek().is_none() {
+            self.rendered.insert(index);
+            return Verdict::Settled;
         }
-        self.rendered.insert(index);
-        Verdict::Settled
+        if !self.ready && self.rule == Ready::InService && failed.all(has_file) {
+            self.served.insert(index);
+        }
+        Verdict::Retry
     }
 
     /// Takes in the outcomes of a pass and tells how things stand.
@@ -54,20 +79,53 @@ impl Progress {
         for index in report.lines.iter().filter_map(|line| line.index) {
             self.failing.remove(&index);
         }
-        let failed = report.lines.iter().filter(|line| line.outcome.is_failure());
-        self.failing.extend(failed.filter_map(|line| line.index));
+        for line in report.lines.iter().filter(|line| line.outcome.is_failure()) {
+            if let Some(index) = line.index {
+                self.failing.insert(index, line.resource.clone());
+            }
+        }
         let stale = if stale { ", from the last good snapshot (stale)" } else { "" };
         let owing = if deliverer.is_owing() { ", reloads owed" } else { "" };
         let (rendered, failing) = (self.rendered.len(), self.failing.len());
-        let text = format!("{rendered} of {all} resources rendered, {failing} failing{owing}{stale}");
-        let was_ready = matches!(*self.phase.borrow(), Phase::Ready(_));
-        let is_ready = was_ready || rendered == all;
-        self.set(if is_ready { Phase::Ready(text) } else { Phase::Starting(text) });
+        let names = self.names();
+        let text = format!("{rendered} of {all} resources rendered, {failing} failing{names}{owing}{stale}");
+        self.ready |= self.rendered.union(&self.served).count() == all;
+        self.set(text);
+    }
+
+    fn names(&self) -> String {
+        if self.failing.is_empty() {
+            return String::new();
+        }
+        let names: Vec<&str> = self.failing.values().take(NAMED).map(String::as_str).collect();
+        let more = if self.failing.len() > NAMED { ", ..." } else { "" };
+        format!(" ({}{more})", names.join(", "))
     }
 
     /// Nothing can be rendered yet.
     pub(super) fn wait_for(&self, what: &str) {
-        self.set(Phase::Starting(format!("waiting for {what}")));
+        self.set(format!("waiting for {what}"));
+    }
+
+    /// When the wait for a file in service ends, if it has an end.
+    pub(super) fn ready_by(&self) -> Option<Instant> {
+        self.ready_by.filter(|_| !self.ready)
+    }
+
+    /// Ends that wait when its time is over: whoever waits for READY may do without the file.
+    pub(super) fn stop_waiting(&mut self, now: Instant) {
+        if self.ready_by().is_none_or(|at| at > now) {
+            return;
+        }
+        self.ready = true;
+        let text = match &*self.phase.borrow() {
+            Phase::Starting(text) | Phase::Ready(text) => text.clone(),
+            Phase::Stopping => return,
+        };
+        tracing::warn!(
+            "--ready-timeout is over: ready, although not every resource has a file in service ({text})"
+        );
+        self.set(text);
     }
 
     /// A handle that tells of the stop, for use while something else runs.
@@ -78,7 +136,8 @@ impl Progress {
         }
     }
 
-    fn set(&self, phase: Phase) {
+    fn set(&self, text: String) {
+        let phase = if self.ready { Phase::Ready(text) } else { Phase::Starting(text) };
         self.phase.send_if_modified(|present| {
             let changed = *present != phase;
             *present = phase;
@@ -91,4 +150,10 @@ impl Progress {
         let (rendered, failing) = (self.rendered.len(), self.failing.len());
         tracing::info!(rendered, failing, phase = ?*self.phase.borrow(), "status");
     }
+}
+
+/// Whether the service of a destination that failed has a file all the same. An entry of a `for_each` that cannot be a
+/// file has none to wait for.
+fn has_file(line: &Line) -> bool {
+    line.dest.to_string_lossy().contains("{{") || line.dest.exists()
 }

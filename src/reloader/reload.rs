@@ -54,7 +54,7 @@ impl Action {
     /// Runs it. An error says what failed, with the command's output.
     pub(super) async fn run(&self) -> Result<(), String> {
         match self {
-            Self::Command { line, timeout } => run_command(line, *timeout).await,
+            Self::Command { line, timeout } => run_command(line, &[], *timeout).await,
             Self::Signal { signal, pid_file } => {
                 let text = fs::read_to_string(pid_file)
                     .map_err(|error| format!("cannot read {}: {error}", pid_file.display()))?;
@@ -68,9 +68,13 @@ impl Action {
     }
 }
 
-/// Runs one shell command to its end or its limit.
-pub(super) async fn run_command(line: &str, timeout: Duration) -> Result<(), String> {
-    let command = Command { line: line.to_owned(), env: Vec::new(), timeout, dir: None };
+/// Runs one shell command to its end or its limit, with `env` added to its environment.
+pub(super) async fn run_command(
+    line: &str,
+    env: &[(String, String)],
+    timeout: Duration,
+) -> Result<(), String> {
+    let command = Command { line: line.to_owned(), env: env.to_vec(), timeout, dir: None };
     tracing::debug!("Running {line}");
     let outcome = command.run().await;
     if outcome.success() {

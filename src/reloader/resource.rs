@@ -12,6 +12,7 @@ use nix::unistd::{Group, User};
 use toml::de::DeTable;
 
 use super::fields::{Fields, Problem, line_of};
+use super::probe::{self, Verify};
 use super::settings::{Settings, UnknownFields};
 use crate::replace::Attributes;
 use crate::template::{Scope, expand_command};
@@ -36,7 +37,7 @@ pub(super) struct Resource {
     /// What makes the service take the new file.
     pub reload: Option<Reload>,
     /// How to see that the service really took it.
-    pub verify: Option<Verify>,
+    pub verify: Option<Arc<Verify>>,
     /// The directory, relative to the prefix, each entry of which becomes one file.
     pub for_each: Option<String>,
     /// Quiet time before a change is rendered, and the longest wait for it.
@@ -81,35 +82,6 @@ pub(super) enum Reload {
         /// The file that holds the process id.
         pid_file: PathBuf,
     },
-}
-
-/// How to see that a service runs the new file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Verify {
-    /// What to ask.
-    pub probe: Probe,
-    /// How long the service has to answer as it should.
-    pub timeout: Duration,
-    /// The pause between two tries.
-    pub interval: Duration,
-}
-
-/// One question to a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Probe {
-    /// A GET answered with this status (2xx or 3xx when unset), its body holding this text.
-    Http {
-        /// Where to ask.
-        url: String,
-        /// The status wanted.
-        status: Option<u16>,
-        /// A text the body must hold.
-        contains: Option<String>,
-    },
-    /// A TCP connection that is accepted.
-    Tcp(String),
-    /// A shell command that exits 0.
-    Command(String),
 }
 
 /// A syntax that a rendered file must have.
@@ -188,7 +160,7 @@ fn read(
     }
     let reload = reload(fields, settings);
     let verify =
-        fields.table("verify", "template.verify").and_then(|section| verify(section, fields, unknown));
+        fields.table("verify", "template.verify").and_then(|section| probe::read(section, fields, unknown));
     fields.refuse("rollout", "rolling reloads through a lock in the store are not part of this version");
     Resource {
         name: name.to_owned(),
@@ -199,7 +171,7 @@ fn read(
         attributes,
         check,
         reload,
-        verify,
+        verify: verify.map(Arc::new),
         for_each: fields.string("for_each"),
         debounce: fields.duration("debounce"),
         max_wait: fields.duration("max_wait"),
@@ -303,34 +275,6 @@ fn reload(fields: &mut Fields<'_>, settings: &Settings) -> Option<Reload> {
     }
 }
 
-fn verify(mut section: Fields<'_>, parent: &mut Fields<'_>, unknown: &mut Vec<Problem>) -> Option<Verify> {
-    let (http, tcp, command) = (section.string("http"), section.string("tcp"), section.string("command"));
-    let status = section.id("status").map(|status| u16::try_from(status).unwrap_or(0));
-    if status.is_some_and(|status| !(100..600).contains(&status)) {
-        section.wrong(0, "verify.status wants an HTTP status from 100 to 599");
-    }
-    let contains = section.string("contains");
-    let timeout = section.duration("timeout").unwrap_or(Duration::from_secs(10));
-    let interval = section.duration("interval").unwrap_or(Duration::from_millis(250));
-    let probe = match (http, tcp, command) {
-        (Some(url), None, None) if url.starts_with("http://") => Some(Probe::Http { url, status, contains }),
-        (Some(url), None, None) => {
-            section.wrong(0, format!("verify.http wants an http:// URL of the service itself, not {url:?}"));
-            None
-        }
-        (None, Some(address), None) => Some(Probe::Tcp(address)),
-        (None, None, Some(line)) => Some(Probe::Command(line)),
-        _ => {
-            section.wrong(0, "[template.verify] wants exactly one of http, tcp and command");
-            None
-        }
-    };
-    let (problems, unknown_here) = section.finish();
-    parent.problems.extend(problems);
-    unknown.extend(unknown_here);
-    Some(Verify { probe: probe?, timeout, interval: interval.max(Duration::from_millis(10)) })
-}
-
 fn output_format(fields: &mut Fields<'_>) -> Option<Format> {
     let (line, text) = fields.string_at("output_format")?;
     match text.as_str() {
@@ -416,6 +360,15 @@ mod tests {
         assert!(with("tcp = \"127.0.0.1:80\"\ncommand = \"true\"").is_err());
         assert!(with("timeout = \"3s\"").is_err());
         assert!(with("tcp = \"x:1\"\nintervall = 1").is_err());
+        assert!(with("tcp = \"x:1\"\ncontains = \"up\"").is_ok());
+        assert!(with("tcp = \"x:1\"\nstatus = 200").is_err());
+        assert!(with("command = \"true\"\ncontains = \"up\"").is_err());
+        assert!(with("command = \"docker inspect -f '{{.State}}' web\"").is_ok());
+        assert!(with("command = \"curl x | grep {{ generation() }}\"").is_err());
+        assert!(with("http = \"http://x/{{ getv('/path') }}\"").is_ok());
+        assert!(with("http = \"http://x/\"\ncontains = \"{{ generation( }}\"").is_err());
+        assert!(with("http = \"https://x/\"").is_err());
+        assert!(with("http = \"http://x/\"\nheaders = [\"nonsense\"]").is_err());
     }
 
     #[test]

@@ -14,6 +14,15 @@ pub enum UnknownFields {
     Warn,
 }
 
+/// What has to be true of every resource before the daemon is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// It was tried, and a file of it is in service: the new one, or where that failed the one from before.
+    InService,
+    /// It rendered.
+    Rendered,
+}
+
 /// Everything that says what is rendered where, and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -45,6 +54,10 @@ pub struct Settings {
     pub reload_timeout: Duration,
     /// How long a running command may go on after the first stop signal.
     pub shutdown_timeout: Duration,
+    /// When the daemon is ready.
+    pub ready: Ready,
+    /// After this time it is ready all the same; `None` waits for ever.
+    pub ready_timeout: Option<Duration>,
     /// How long `render` may take as a whole, the source's answer included.
     pub render_timeout: Duration,
     /// What to do with unknown fields of resource files.
@@ -72,6 +85,8 @@ impl Default for Settings {
             check_timeout: Duration::from_secs(30),
             reload_timeout: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(30),
+            ready: Ready::InService,
+            ready_timeout: None,
             render_timeout: Duration::from_secs(30),
             unknown_fields: UnknownFields::Refuse,
             redact: Vec::new(),

@@ -1,5 +1,7 @@
 //! Paying owed reloads: run each once, see that the service took it, go back where it did not.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -7,9 +9,10 @@ use tokio::time::Instant;
 use super::deliver::Deliverer;
 use super::outcome::{Line, Outcome, Step};
 use super::owed::Debt;
+use super::probe::Verify;
 use super::reload::Action;
 use super::verify::verify;
-use super::want::{Content, Want};
+use super::want::{Content, Want, unrendered};
 use crate::backoff::Backoff;
 
 /// A reload that has to run, and for whom.
@@ -59,6 +62,15 @@ impl Owed {
         self.wants.iter().any(|want| want.resource.verify.is_some())
     }
 
+    /// The file at `dest` was rendered again and is the one in place: from now on its service is asked this.
+    fn learn(&mut self, dest: &Path, verify: &Arc<Verify>) {
+        for want in self.wants.iter_mut().filter(|want| want.dest == dest) {
+            if matches!(want.content, Content::Swapped(_) | Content::Present) {
+                want.verify = Some(Arc::clone(verify));
+            }
+        }
+    }
+
     fn interval(&self) -> Duration {
         self.wants.iter().map(|want| want.resource.min_reload_interval).max().unwrap_or_default()
     }
@@ -69,6 +81,13 @@ impl Owed {
 }
 
 impl Deliverer {
+    /// Takes in what proves the file in place at `dest`, for the reloads that are still owed to it.
+    pub(super) fn learn(&mut self, dest: &Path, verify: Option<&Arc<Verify>>) {
+        if let Some(verify) = verify {
+            self.owed.values_mut().for_each(|owed| owed.learn(dest, verify));
+        }
+    }
+
     /// When the next owed reload may be tried, if any is owed.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.owed.values().map(|owed| owed.not_before.unwrap_or_else(Instant::now)).min()
@@ -124,14 +143,33 @@ impl Deliverer {
         }
         match self.verify_all(&owed.wants).await {
             Ok(()) => {
-                self.strike_off(&owed);
-                for want in &owed.wants {
+                let (unknown, done): (Vec<_>, Vec<_>) =
+                    owed.take_wants().into_iter().partition(Want::is_unknown);
+                for want in &done {
                     self.held.remove(&want.dest);
                 }
-                owed.wants.iter().filter_map(Want::done).collect()
+                owed.wants = unknown;
+                if owed.is_wanted() {
+                    self.wait_for_render(key, owed);
+                } else {
+                    self.strike_off(&owed);
+                }
+                done.iter().filter_map(Want::done).collect()
             }
             Err(text) => self.roll_back(key, owed, &text).await,
         }
+    }
+
+    /// The reload ran, but what its service must answer is not known before the template renders. It stays owed.
+    fn wait_for_render(&mut self, key: String, mut owed: Owed) {
+        for want in &owed.wants {
+            let dest = want.dest.display();
+            tracing::warn!(
+                "{dest} was reloaded; it is verified, after one more reload, once its template renders"
+            );
+        }
+        owed.not_before = Some(Instant::now() + owed.backoff.next());
+        self.owed.insert(key, owed);
     }
 
     /// Runs the reload, if there is one. The error is masked.
@@ -156,7 +194,7 @@ impl Deliverer {
 
     async fn verify_all(&self, wants: &[Want]) -> Result<(), String> {
         let mut asked = Vec::new();
-        for check in wants.iter().filter_map(|want| want.resource.verify.as_ref()) {
+        for check in wants.iter().filter_map(|want| want.verify.as_deref()) {
             if !asked.contains(&check) {
                 verify(check).await.map_err(|text| self.redactor.mask(&text))?;
                 asked.push(check);
@@ -182,6 +220,7 @@ impl Deliverer {
                         self.manifest.add(&want.resource.name, vec![want.dest.clone()]).ok();
                     }
                     want.content = Content::PutBack;
+                    want.verify = unrendered(&want.resource);
                     match &want.previous {
                         Some((_, None)) => {
                             format!("{text}; there was no file before, so it was removed again")

@@ -6,8 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::probe::{Probe, Verify};
 use super::reload::run_command;
-use super::resource::{Probe, Verify};
 
 /// The most of an answer that is looked at.
 const MAX_ANSWER: u64 = 1 << 20;
@@ -34,17 +34,18 @@ pub(super) async fn verify(verify: &Verify) -> Result<(), String> {
 fn describe(probe: &Probe) -> String {
     match probe {
         Probe::Http { url, .. } => format!("{url} did not answer as it should"),
-        Probe::Tcp(address) => format!("{address} did not accept a connection"),
-        Probe::Command(line) => format!("{line:?} did not succeed"),
+        Probe::Tcp { address, contains: None } => format!("{address} did not accept a connection"),
+        Probe::Tcp { address, .. } => format!("{address} did not say what it should"),
+        Probe::Command { line, .. } => format!("{line:?} did not succeed"),
     }
 }
 
 async fn ask(probe: &Probe, left: Duration) -> Result<(), String> {
     match probe {
-        Probe::Tcp(address) => TcpStream::connect(address).await.map(drop).map_err(|error| error.to_string()),
-        Probe::Command(line) => run_command(line, left.max(Duration::from_millis(1))).await,
-        Probe::Http { url, status, contains } => {
-            let (got, body) = get(url).await?;
+        Probe::Tcp { address, contains } => listen(address, contains.as_deref()).await,
+        Probe::Command { line, env } => run_command(line, env, left.max(Duration::from_millis(1))).await,
+        Probe::Http { url, headers, status, contains } => {
+            let (got, body) = get(url, headers).await?;
             let wanted = status.map_or((200..400).contains(&got), |status| status == got);
             if !wanted {
                 return Err(format!("status {got}"));
@@ -59,8 +60,28 @@ async fn ask(probe: &Probe, left: Duration) -> Result<(), String> {
     }
 }
 
+/// Connects, and reads until the service has said a text, if one is wanted.
+async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
+    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    let Some(wanted) = wanted else { return Ok(()) };
+    let mut stream = stream.take(MAX_ANSWER);
+    let (mut said, mut chunk) = (Vec::new(), [0; 8192]);
+    loop {
+        let count = stream.read(&mut chunk).await.map_err(|error| error.to_string())?;
+        said.extend_from_slice(&chunk[..count]);
+        let text = String::from_utf8_lossy(&said);
+        if text.contains(wanted) {
+            return Ok(());
+        }
+        if count == 0 {
+            let excerpt: String = text.chars().take(200).collect();
+            return Err(format!("it said {excerpt:?}, without {wanted:?} in it"));
+        }
+    }
+}
+
 /// One GET over a connection of its own: a pooled one might still be held by a worker of the old file.
-async fn get(url: &str) -> Result<(u16, String), String> {
+async fn get(url: &str, headers: &[String]) -> Result<(u16, String), String> {
     let rest = url.strip_prefix("http://").ok_or("only http:// is asked")?;
     let (host, path) =
         rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, path.to_owned()));
@@ -70,8 +91,15 @@ async fn get(url: &str) -> Result<(u16, String), String> {
         format!("{host}:80")
     };
     let mut stream = TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
-    let request =
-        format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: retune\r\nConnection: close\r\n\r\n");
+    let mut request = format!("GET /{path} HTTP/1.1\r\nUser-Agent: retune\r\nConnection: close\r\n");
+    let is_host = |header: &&String| header.to_ascii_lowercase().starts_with("host:");
+    let host =
+        if headers.iter().any(|header| is_host(&header)) { None } else { Some(format!("Host: {host}")) };
+    for header in host.iter().chain(headers) {
+        request.push_str(header);
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
     stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
     let mut answer = Vec::new();
     let mut stream = stream.take(MAX_ANSWER);
@@ -145,7 +173,8 @@ mod tests {
     }
 
     fn http(url: String, contains: Option<&str>) -> Verify {
-        let probe = Probe::Http { url, status: None, contains: contains.map(str::to_owned) };
+        let contains = contains.map(str::to_owned);
+        let probe = Probe::Http { url, headers: Vec::new(), status: None, contains };
         Verify { probe, timeout: Duration::from_millis(400), interval: Duration::from_millis(10) }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::outcome::{Line, Outcome};
 use super::owed::{Swapped, digest};
+use super::probe::Verify;
 use super::resource::Resource;
 use crate::replace::{Previous, Target};
 
@@ -33,6 +34,8 @@ pub(super) struct Want {
     pub(super) resource: Arc<Resource>,
     pub(super) dest: PathBuf,
     pub(super) content: Content,
+    /// What to ask its service after the reload. `None` while the resource asks nothing, or nothing that is known.
+    pub(super) verify: Option<Arc<Verify>>,
     /// What was there before, kept only where a verification may want it back.
     pub(super) previous: Option<Before>,
 }
@@ -40,14 +43,24 @@ pub(super) struct Want {
 impl Want {
     /// For a destination that this run did not touch.
     pub(super) fn present(index: usize, resource: &Arc<Resource>, dest: &Path) -> Self {
-        let resource = Arc::clone(resource);
-        Self {
-            index: Some(index),
-            resource,
-            dest: dest.to_owned(),
-            content: Content::Present,
-            previous: None,
-        }
+        Self::unrendered(index, resource, dest.to_owned(), Content::Present)
+    }
+
+    /// For a destination that was not rendered in this pass.
+    pub(super) fn unrendered(
+        index: usize,
+        resource: &Arc<Resource>,
+        dest: PathBuf,
+        content: Content,
+    ) -> Self {
+        let (resource, verify) = (Arc::clone(resource), unrendered(resource));
+        Self { index: Some(index), resource, dest, content, verify, previous: None }
+    }
+
+    /// Whether its service cannot be asked yet, because its template has not rendered in this run.
+    pub(super) fn is_unknown(&self) -> bool {
+        let rendered = matches!(self.content, Content::Swapped(_) | Content::Present);
+        rendered && self.resource.verify.is_some() && self.verify.is_none()
     }
 
     /// How it stands in a debt.
@@ -85,6 +98,11 @@ impl Want {
             }
         }
     }
+}
+
+/// What a resource asks its service where no rendering is at hand.
+pub(super) fn unrendered(resource: &Resource) -> Option<Arc<Verify>> {
+    resource.verify.as_ref().and_then(|verify| verify.unrendered()).map(Arc::new)
 }
 
 /// A line of a report.

@@ -118,6 +118,7 @@ impl Worker {
         let source = Arc::new(source);
         let follower = Follower::start(&source, roots.clone(), follow);
         let now = Instant::now();
+        let progress = Progress::new(phase, &settings, now);
         Ok(Self {
             settings,
             source,
@@ -129,7 +130,7 @@ impl Worker {
             dependents: Dependents::default(),
             due: Due::default(),
             deliverer,
-            progress: Progress::new(phase),
+            progress,
             rereading: Rereading::default(),
             next_look: now + LOOK,
             looked: true,
@@ -140,7 +141,7 @@ impl Worker {
     fn next_wake(&self) -> Instant {
         let settle = self.deliverer.next_due().filter(|_| !self.holdings.is_empty());
         let due = self.due.next();
-        let clocks = [self.next_reconcile, self.holdings.save_due()];
+        let clocks = [self.next_reconcile, self.holdings.save_due(), self.progress.ready_by()];
         let passes = [settle, due].into_iter().flatten();
         // Nothing is rendered while a reading of the confdir is worth waiting for.
         let passes = passes.map(|at| self.rereading.worth_waiting().map_or(at, |until| at.max(until)));
@@ -231,6 +232,7 @@ impl Worker {
             self.reread(false);
             self.mark_all(now);
         }
+        self.progress.stop_waiting(now);
         if self.holdings.save_due().is_some_and(|at| at <= now) {
             self.holdings.save_aside();
         }

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::reader::Reader;
 use super::{Host, member, place, register, store, units};
 use crate::key;
-use crate::reloader::{self, UnknownFields};
+use crate::reloader::{self, Ready, UnknownFields};
 use crate::source;
 use crate::template::Limits;
 
@@ -192,6 +192,20 @@ fn reloader(
             read.span("shutdown-timeout").unwrap_or(base.shutdown_timeout)
         } else {
             base.shutdown_timeout
+        },
+        ready: if command & WATCH == 0 {
+            base.ready
+        } else {
+            read.choice(
+                "ready",
+                &[("in-service", Ready::InService), ("rendered", Ready::Rendered)],
+                base.ready,
+            )
+        },
+        ready_timeout: if command & WATCH == 0 {
+            None
+        } else {
+            read.span("ready-timeout").filter(|time| !time.is_zero())
         },
         render_timeout: if matches!(task, Task::Render | Task::Diff { .. }) {
             read.limit("timeout", base.render_timeout)

@@ -175,6 +175,7 @@ const LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error"]);
 const FORMATS: Kind = Kind::Choice(&["text", "json"]);
 const COLOURS: Kind = Kind::Choice(&["auto", "always", "never"]);
 const REPORTS: Kind = Kind::Choice(&["text", "json", "junit"]);
+const READY: Kind = Kind::Choice(&["in-service", "rendered"]);
 const SCHEMES: Kind = Kind::Choice(&["http", "https"]);
 
 const MODE: &[Row] = &[
@@ -271,6 +272,14 @@ const BOUNDS: &[Row] = &[
         .also(&["reload-cmd-timeout"]),
     row("shutdown-timeout", Kind::Span, RUN, "How long a running command may go on after a stop signal")
         .default("30s"),
+    row(
+        "ready",
+        READY,
+        WATCH,
+        "What READY waits for: a file in service of every resource, or a rendered one",
+    )
+    .default("in-service"),
+    row("ready-timeout", Kind::Span, WATCH, "Longest wait for that; 0 waits for ever").default("0"),
     row("fuel", Kind::Number, ALL, "Steps that one template may take").default("100000000"),
     row("max-output", Kind::Bytes, ALL, "Bytes that one template may write").default("64m"),
 ];

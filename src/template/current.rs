@@ -12,6 +12,7 @@ use minijinja::{Error, Value};
 
 use super::backends::Nodes;
 use super::error::{fail, over_limit};
+use super::generation::BLANK;
 use super::{Limits, Reads, View};
 
 /// How long one render may take; DNS answers count.
@@ -34,6 +35,9 @@ pub(super) struct Current {
     pub(super) end: Instant,
     /// What nodes publish, once a function asked for it.
     pub(super) nodes: Option<Arc<Nodes>>,
+    /// What `generation()` returns, and whether it was called.
+    pub(super) generation: String,
+    pub(super) generation_used: bool,
     left: usize,
 }
 
@@ -47,6 +51,8 @@ impl Current {
             chain: vec![name.to_owned()],
             end: Instant::now() + MAX_TIME,
             nodes: None,
+            generation: BLANK.to_owned(),
+            generation_used: false,
             // Captured text is printed twice, once into the capture.
             left: limits.output.saturating_mul(4),
         }

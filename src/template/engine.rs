@@ -10,6 +10,7 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value};
 
 use super::current::{self, Current, Guard};
 use super::error::{Failure, Kind, TemplateError};
+use super::generation::generation_of;
 use super::loader::Loader;
 use super::registry::Registry;
 use super::{Limits, Reads, View, number};
@@ -35,6 +36,8 @@ pub struct Rendered {
     pub text: String,
     /// Everything it depends on.
     pub reads: Reads,
+    /// Its generation, if the template printed that.
+    pub generation: Option<String>,
 }
 
 impl Engine {
@@ -76,10 +79,60 @@ impl Engine {
         view: &View,
         vars: &BTreeMap<String, Value>,
     ) -> Result<Rendered, Box<Failure>> {
-        let guard = Guard::enter(Current::new(view, self.limits, vars, name));
+        let current = Current::new(view, self.limits, vars, name);
+        let end = current.end;
+        let first = self.run(name, current, |out| self.render_to(name, vars, out))?;
+        if first.generation.is_none() {
+            return Ok(first);
+        }
+        let mut current = Current::new(view, self.limits, vars, name);
+        // Both renderings share one time limit.
+        (current.end, current.generation) = (end, generation_of(first.text.as_bytes()));
+        match self.run(name, current, |out| self.render_to(name, vars, out)) {
+            Ok(mut second) => {
+                second.reads.merge(first.reads);
+                Ok(second)
+            }
+            Err(mut failure) => {
+                failure.reads.merge(first.reads);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Renders a short text of a resource file, with what its template sees and the generation of its output.
+    ///
+    /// # Errors
+    /// The text's mistake with what it had read by then.
+    pub fn render_text(
+        &self,
+        (name, source): (&str, &str),
+        view: &View,
+        vars: &BTreeMap<String, Value>,
+        generation: &str,
+    ) -> Result<Rendered, Box<Failure>> {
+        let mut current = Current::new(view, self.limits, vars, name);
+        generation.clone_into(&mut current.generation);
+        self.run(name, current, |out| {
+            let template = self.env.template_from_named_str(name, source)?;
+            template.render_captured_to(Value::from_pairs(vars.clone()), out).map(drop)
+        })
+    }
+
+    /// One rendering, within its limits.
+    fn run(
+        &self,
+        name: &str,
+        current: Current,
+        render: impl FnOnce(&mut Capped) -> Result<(), Error>,
+    ) -> Result<Rendered, Box<Failure>> {
+        let guard = Guard::enter(current);
         let mut out = Capped { bytes: Vec::new(), limit: self.limits.output, full: false };
-        let result = self.render_to(name, vars, &mut out);
-        let reads = guard.finish().map(|current| current.reads).unwrap_or_default();
+        let result = render(&mut out);
+        let (reads, generation) = match guard.finish() {
+            Some(current) => (current.reads, current.generation_used.then_some(current.generation)),
+            None => (Reads::default(), None),
+        };
         let error = match result {
             _ if out.full => {
                 let what = format!("the output is larger than the {} bytes it may be", self.limits.output);
@@ -87,7 +140,7 @@ impl Engine {
             }
             Err(error) => self.explain(name, &error),
             Ok(()) => match String::from_utf8(out.bytes) {
-                Ok(text) => return Ok(Rendered { text, reads }),
+                Ok(text) => return Ok(Rendered { text, reads, generation }),
                 Err(error) => {
                     TemplateError::plain(&self.loader, name, Kind::Function, format!("no UTF-8: {error}"))
                 }
@@ -135,6 +188,15 @@ impl Engine {
             },
         })
     }
+}
+
+/// Whether a short text of a resource file parses.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_text(source: &str) -> Result<(), String> {
+    let error = Registry::build().template_from_str(source).map(drop).err();
+    error.map_or(Ok(()), |error| Err(error.detail().map_or_else(|| error.to_string(), str::to_owned)))
 }
 
 /// Block trimming takes the newline behind a tag, also behind one that ends the template's last line. A file whose

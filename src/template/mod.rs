@@ -18,6 +18,7 @@ pub mod data;
 mod dates;
 mod engine;
 mod error;
+mod generation;
 mod glob;
 mod item;
 mod limits;
@@ -39,8 +40,9 @@ mod values;
 mod words;
 
 pub use command_text::expand_command;
-pub use engine::{Engine, Rendered};
+pub use engine::{Engine, Rendered, check_text};
 pub use error::{Failure, Kind, MissingKey, TemplateError};
+pub use generation::generation_of;
 pub use glob::{BadPattern, glob_matches};
 pub use item::Item;
 pub use limits::Limits;

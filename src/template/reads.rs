@@ -25,6 +25,15 @@ pub struct Reads {
 }
 
 impl Reads {
+    /// Adds what another render read.
+    pub fn merge(&mut self, more: Self) {
+        self.keys.extend(more.keys);
+        self.listings.extend(more.listings);
+        self.globs.extend(more.globs);
+        self.outside.extend(more.outside);
+        self.volatile |= more.volatile;
+    }
+
     /// Whether a render that read this may come out differently now.
     #[must_use]
     pub fn touched_by(&self, touched: &Touched) -> bool {

@@ -9,7 +9,8 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::error::fail;
 use super::{
-    backends, builtins, convert, crypt, dates, lists, math, net, number, pattern, store, system, text, words,
+    backends, builtins, convert, crypt, dates, generation, lists, math, net, number, pattern, store, system,
+    text, words,
 };
 
 /// An environment that is being filled.
@@ -34,6 +35,7 @@ impl Registry {
             convert::register,
             crypt::register,
             dates::register,
+            generation::register,
             lists::register,
             math::register,
             net::register,

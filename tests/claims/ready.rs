@@ -20,11 +20,15 @@ struct Manager {
 
 impl Manager {
     fn start(dir: &Dir) -> (Self, Daemon<'_>) {
+        Self::start_with(dir, &[])
+    }
+
+    fn start_with<'d>(dir: &'d Dir, words: &[&str]) -> (Self, Daemon<'d>) {
         dir.write("values.yaml", "x: one\n");
         let path = dir.text_path("notify.sock");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let daemon = Retune::watch(dir).file("values.yaml").env("NOTIFY_SOCKET", &path).spawn();
+        let daemon = Retune::watch(dir).file("values.yaml").args(words).env("NOTIFY_SOCKET", &path).spawn();
         (Self { socket, heard: RefCell::default() }, daemon)
     }
 
@@ -49,10 +53,67 @@ fn ready_comes_although_a_reload_fails() {
     daemon.terminate();
 }
 
-#[test]
-fn ready_waits_for_a_template_that_fails() {
-    let dir = Dir::new();
+/// A resource that fails and one that does not.
+fn one_is_broken(dir: &Dir) {
     dir.resource("a", "{{ getv(\"/nowhere\") }}\n", "").resource("b", VALUE, "");
+}
+
+#[test]
+fn a_resource_that_fails_does_not_hold_ready_back_while_its_file_is_in_service() {
+    let dir = Dir::new();
+    one_is_broken(&dir);
+    fs::write(dir.out("a.conf"), "from before\n").unwrap();
+    let (manager, daemon) = Manager::start(&dir);
+    eventually("READY", SOON, || manager.heard("READY=1"));
+    dir.assert_has("b.conf", "one\n");
+    dir.assert_has("a.conf", "from before\n");
+    assert!(manager.heard("STATUS=1 of 2 resources rendered, 1 failing (a)"), "{:?}", manager.heard);
+    daemon.terminate();
+}
+
+#[test]
+fn with_ready_rendered_it_holds_ready_back_all_the_same() {
+    let dir = Dir::new();
+    one_is_broken(&dir);
+    fs::write(dir.out("a.conf"), "from before\n").unwrap();
+    let (manager, daemon) = Manager::start_with(&dir, &["--ready", "rendered"]);
+    eventually("tried", SOON, || manager.heard("STATUS=1 of 2 resources rendered, 1 failing (a)"));
+    stays("not ready", Duration::from_secs(1), || !manager.heard("READY=1"));
+    dir.write("values.yaml", "x: one\nnowhere: here\n");
+    eventually("READY", SOON, || manager.heard("READY=1"));
+    daemon.terminate();
+}
+
+#[test]
+fn the_wait_for_a_file_that_is_missing_ends_with_the_ready_timeout() {
+    let dir = Dir::new();
+    one_is_broken(&dir);
+    let (manager, daemon) = Manager::start_with(&dir, &["--ready-timeout", "2s"]);
+    eventually("tried", SOON, || manager.heard("STATUS=1 of 2 resources rendered, 1 failing (a)"));
+    assert!(!manager.heard("READY=1"));
+    eventually("READY", SOON, || manager.heard("READY=1"));
+    daemon.eventually_says("--ready-timeout is over");
+    daemon.terminate();
+}
+
+#[test]
+fn the_ready_timeout_counts_while_no_store_answers() {
+    let dir = Dir::new();
+    dir.resource("a", VALUE, "");
+    let path = dir.text_path("notify.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let manager = Manager { socket, heard: RefCell::default() };
+    let daemon = Retune::watch(&dir).node("etcd", "http://127.0.0.1:1").args(&["--ready-timeout", "1s"]);
+    let daemon = daemon.env("NOTIFY_SOCKET", &path).spawn();
+    eventually("READY", SOON, || manager.heard("READY=1"));
+    daemon.terminate();
+}
+
+#[test]
+fn ready_waits_for_a_template_that_fails_where_there_is_no_file() {
+    let dir = Dir::new();
+    one_is_broken(&dir);
     let (manager, daemon) = Manager::start(&dir);
     eventually("the sound one", SOON, || dir.has("b.conf", "one\n"));
     stays("not ready", Duration::from_secs(1), || !manager.heard("READY=1"));

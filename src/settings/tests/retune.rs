@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::reloader::UnknownFields;
+use crate::reloader::{Ready, UnknownFields};
 use crate::source::{Backend, Follow};
 
 #[test]
@@ -39,7 +39,7 @@ fn every_flag_arrives_in_its_field() {
     let got = run(
         "retune watch --backend file --file a --file b --filter *.yml --confdir /c --prefix p/q/ --resource x,y \
          --resource z --state-dir /s --redact /a/* --redact /b,c --debounce 250ms --max-wait 3s --check-timeout 1s \
-         --reload-timeout 2s --shutdown-timeout 4s --backend-timeout 6s --fuel 9 --max-output 2k --keep-stage-file \
+         --reload-timeout 2s --shutdown-timeout 4s --ready rendered --ready-timeout 7s --backend-timeout 6s --fuel 9 --max-output 2k --keep-stage-file \
          --sync-only --log-level error --log-format json --colour always",
     );
     assert_eq!(got.source.backend, Backend::File);
@@ -52,6 +52,7 @@ fn every_flag_arrives_in_its_field() {
     assert_eq!((r.debounce, r.max_wait), (Duration::from_millis(250), Duration::from_secs(3)));
     assert_eq!((r.check_timeout, r.reload_timeout), (Duration::from_secs(1), Duration::from_secs(2)));
     assert_eq!((r.shutdown_timeout, r.limits.fuel, r.limits.output), (Duration::from_secs(4), 9, 2048));
+    assert_eq!((r.ready, r.ready_timeout), (Ready::Rendered, Some(Duration::from_secs(7))));
     assert!(r.keep_stage_file && r.sync_only && !r.noop);
     assert_eq!(got.log, Log { level: Level::Error, format: LogFormat::Json, colour: Colour::Always });
     let once = run("retune render --force --timeout 9s").reloader;

@@ -3,6 +3,7 @@
 mod backends;
 mod docs;
 mod errors;
+mod generation;
 mod limits;
 mod output;
 mod store;

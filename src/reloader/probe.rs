@@ -1,0 +1,257 @@
+//! `[template.verify]`: what to ask a service, so that it proves which file it runs.
+//!
+//! Its texts are small templates over what the resource's template sees. They are filled in when the file is
+//! rendered, because only then the generation is known. A command is no template: values never become shell text,
+//! so it gets the generation in its environment.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::fields::{Fields, Problem};
+use crate::template::check_text;
+
+/// The variable in which a command gets the generation.
+const GENERATION: &str = "RETUNE_GENERATION";
+
+/// How to see that a service runs the new file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Verify {
+    /// What to ask.
+    pub probe: Probe,
+    /// How long the service has to answer as it should.
+    pub timeout: Duration,
+    /// The pause between two tries.
+    pub interval: Duration,
+}
+
+/// One question to a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// A GET answered with this status (2xx or 3xx when unset), the answer holding this text.
+    Http {
+        /// Where to ask.
+        url: String,
+        /// Lines of the request's head, `Name: value`.
+        headers: Vec<String>,
+        /// The status wanted.
+        status: Option<u16>,
+        /// A text the answer must hold.
+        contains: Option<String>,
+    },
+    /// A TCP connection that is accepted, and on which the service says this text.
+    Tcp {
+        /// Where to connect.
+        address: String,
+        /// A text the service must send by itself.
+        contains: Option<String>,
+    },
+    /// A shell command that exits 0.
+    Command {
+        /// Shell text.
+        line: String,
+        /// Added to its environment.
+        env: Vec<(String, String)>,
+    },
+}
+
+impl Verify {
+    /// The texts that are templates, with the names of their fields.
+    pub(super) fn texts(&self) -> Vec<(&'static str, &str)> {
+        match &self.probe {
+            Probe::Http { url, headers, contains, .. } => {
+                let headers = headers.iter().map(|header| ("verify.headers", header.as_str()));
+                let contains = contains.iter().map(|text| ("verify.contains", text.as_str()));
+                std::iter::once(("verify.http", url.as_str())).chain(headers).chain(contains).collect()
+            }
+            Probe::Tcp { address, contains } => {
+                let contains = contains.iter().map(|text| ("verify.contains", text.as_str()));
+                std::iter::once(("verify.tcp", address.as_str())).chain(contains).collect()
+            }
+            Probe::Command { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether it is the same for every rendering.
+    pub(super) fn is_fixed(&self) -> bool {
+        !matches!(self.probe, Probe::Command { .. })
+            && !self.texts().iter().any(|(_, text)| is_template(text))
+    }
+
+    /// Whether an answer must hold the generation.
+    pub(super) fn wants_generation(&self) -> bool {
+        self.texts().iter().any(|(field, text)| *field == "verify.contains" && text.contains("generation("))
+    }
+
+    /// What can be asked where no rendering is at hand: after a file was removed or put back, and for a file that an
+    /// earlier run left until it is rendered again. `None` where the question needs a rendering.
+    pub(super) fn unrendered(&self) -> Option<Self> {
+        let askable = match &self.probe {
+            Probe::Command { line, .. } => !line.contains(GENERATION),
+            Probe::Http { .. } | Probe::Tcp { .. } => self.is_fixed(),
+        };
+        askable.then(|| self.clone())
+    }
+
+    /// The question for one rendering: `fill` renders one text.
+    ///
+    /// # Errors
+    /// The first that `fill` reports, or `refuse` of a text that came out as no such thing.
+    pub(super) fn filled<E>(
+        &self,
+        generation: &str,
+        dest: &Path,
+        mut fill: impl FnMut(&'static str, &str) -> Result<String, E>,
+        refuse: impl Fn(String) -> E,
+    ) -> Result<Self, E> {
+        let mut filled = self.clone();
+        match &mut filled.probe {
+            Probe::Http { url, headers, contains, .. } => {
+                *url = fill("verify.http", url)?;
+                check_url(url).map_err(&refuse)?;
+                for header in headers {
+                    *header = fill("verify.headers", header)?;
+                    check_header(header).map_err(&refuse)?;
+                }
+                if let Some(text) = contains {
+                    *text = fill("verify.contains", text)?;
+                }
+            }
+            Probe::Tcp { address, contains } => {
+                *address = fill("verify.tcp", address)?;
+                if let Some(text) = contains {
+                    *text = fill("verify.contains", text)?;
+                }
+            }
+            Probe::Command { env, .. } => {
+                env.push((GENERATION.to_owned(), generation.to_owned()));
+                env.push(("RETUNE_DEST".to_owned(), dest.to_string_lossy().into_owned()));
+            }
+        }
+        Ok(filled)
+    }
+}
+
+fn is_template(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|tag| text.contains(tag))
+}
+
+/// A value with a line break in it must not become a second request.
+fn check_url(url: &str) -> Result<(), String> {
+    if !url.starts_with("http://") {
+        return Err(format!("verify.http wants an http:// URL of the service itself, not {url:?}"));
+    }
+    match url.chars().find(|c| c.is_whitespace() || c.is_control()) {
+        Some(c) => Err(format!("verify.http: {url:?} holds {c:?}; `|urlquery` escapes a value")),
+        None => Ok(()),
+    }
+}
+
+fn check_header(header: &str) -> Result<(), String> {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    match header.split_once(':') {
+        Some((name, value))
+            if !name.is_empty() && name.chars().all(token) && !value.chars().any(char::is_control) =>
+        {
+            Ok(())
+        }
+        _ => Err(format!("verify.headers: {header:?} is no header such as \"Host: app.example\"")),
+    }
+}
+
+/// Reads the table, and hands its problems to the table above.
+pub(super) fn read(
+    mut section: Fields<'_>,
+    parent: &mut Fields<'_>,
+    unknown: &mut Vec<Problem>,
+) -> Option<Verify> {
+    let (http, tcp, command) = (section.string("http"), section.string("tcp"), section.string("command"));
+    let status = section.id("status").map(|status| u16::try_from(status).unwrap_or(0));
+    if status.is_some_and(|status| !(100..600).contains(&status)) {
+        section.wrong(0, "verify.status wants an HTTP status from 100 to 599");
+    }
+    let headers = section.strings("headers").unwrap_or_default();
+    let contains = section.string("contains");
+    let timeout = section.duration("timeout").unwrap_or(Duration::from_secs(10));
+    let interval = section.duration("interval").unwrap_or(Duration::from_millis(250));
+    if http.is_none() && (status.is_some() || !headers.is_empty()) {
+        section.wrong(0, "verify.status and verify.headers go with verify.http only");
+    }
+    if command.is_some() && contains.is_some() {
+        section.wrong(0, "verify.contains goes with http and tcp; a command compares by itself");
+    }
+    let probe = match (http, tcp, command) {
+        (Some(url), None, None) => Some(Probe::Http { url, headers, status, contains }),
+        (None, Some(address), None) => Some(Probe::Tcp { address, contains }),
+        (None, None, Some(line)) => Some(Probe::Command { line, env: Vec::new() }),
+        _ => {
+            section.wrong(0, "[template.verify] wants exactly one of http, tcp and command");
+            None
+        }
+    };
+    let verify =
+        probe.map(|probe| Verify { probe, timeout, interval: interval.max(Duration::from_millis(10)) });
+    for problem in verify.iter().flat_map(judge) {
+        section.wrong(0, problem);
+    }
+    let (problems, unknown_here) = section.finish();
+    parent.problems.extend(problems);
+    unknown.extend(unknown_here);
+    verify
+}
+
+/// What is wrong with the texts, as far as it shows before they are filled in.
+fn judge(verify: &Verify) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (field, text) in verify.texts() {
+        let judged = match field {
+            _ if is_template(text) => check_text(text).map_err(|why| format!("{field}: {why}")),
+            "verify.http" => check_url(text),
+            "verify.headers" => check_header(text),
+            _ => Ok(()),
+        };
+        problems.extend(judged.err());
+    }
+    // Braces of other programs (`docker inspect --format '{{.State}}'`) are the command's own.
+    if let Probe::Command { line, .. } = &verify.probe
+        && line.contains("generation()")
+    {
+        problems.push(format!("verify.command is no template: it gets the generation as ${GENERATION}"));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn http(url: &str, headers: &[&str]) -> Verify {
+        let headers = headers.iter().map(|header| (*header).to_owned()).collect();
+        let probe = Probe::Http { url: url.to_owned(), headers, status: None, contains: None };
+        Verify { probe, timeout: Duration::ZERO, interval: Duration::ZERO }
+    }
+
+    #[test]
+    fn a_value_with_a_line_break_never_becomes_a_second_request() {
+        let bad = "x\r\nHost: other\r\n\r\nGET / HTTP/1.1";
+        let fill = |_: &'static str, text: &str| Ok::<_, String>(text.replace("{{ x }}", bad));
+        let filled = |verify: Verify| verify.filled("g", Path::new("/d"), fill, |text| text);
+        assert!(filled(http("http://127.0.0.1/{{ x }}", &[])).is_err());
+        assert!(filled(http("http://127.0.0.1/", &["Host: {{ x }}"])).is_err());
+        assert!(filled(http("http://127.0.0.1/", &["Host: a"])).is_ok());
+    }
+
+    #[test]
+    fn only_what_is_the_same_for_every_rendering_is_fixed() {
+        let command = |line: &str| Verify {
+            probe: Probe::Command { line: line.to_owned(), env: Vec::new() },
+            ..http("", &[])
+        };
+        assert!(http("http://x/", &[]).is_fixed() && http("http://x/", &[]).unrendered().is_some());
+        assert!(
+            !http("http://x/{{ y }}", &[]).is_fixed() && http("http://x/{{ y }}", &[]).unrendered().is_none()
+        );
+        assert!(http("http://x/", &["A: {{ y }}"]).unrendered().is_none());
+        assert!(command("true").unrendered().is_some());
+        assert!(command("grep $RETUNE_GENERATION /x").unrendered().is_none());
+    }
+}

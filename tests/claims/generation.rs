@@ -1,0 +1,157 @@
+//! A service that still runs the old file is found out by the generation, however it is asked.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use crate::support::{Dir, Retune, SOON, eventually, stays};
+
+const TEMPLATE: &str = "{{ getv('/x') }} {{ generation() }}\n";
+
+/// A service that answers with what `served` holds, over HTTP or as soon as somebody connects, and with the `Host`
+/// that it was asked for.
+fn service(dir: &Dir, http: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, served) = (listener.local_addr().unwrap().to_string(), dir.path("served"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut head = [0; 4096];
+            let asked = if http { stream.read(&mut head).unwrap_or(0) } else { 0 };
+            let head = String::from_utf8_lossy(&head[..asked]).into_owned();
+            let text = fs::read_to_string(&served).unwrap_or_default();
+            let host = head.lines().find(|line| line.starts_with("Host:")).unwrap_or_default();
+            let answer = if http {
+                format!("HTTP/1.1 200 OK\r\nX-{host}\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+            } else {
+                text
+            };
+            stream.write_all(answer.as_bytes()).ok();
+        }
+    });
+    address
+}
+
+/// Every way to ask, and the service behind it.
+fn questions(dir: &Dir) -> [(&'static str, String); 3] {
+    let (web, plain) = (service(dir, true), service(dir, false));
+    [
+        ("http", format!("http = 'http://{web}/'\ncontains = '{{{{ generation() }}}}'")),
+        ("tcp", format!("tcp = '{plain}'\ncontains = '{{{{ generation() }}}}'")),
+        (
+            "command",
+            "command = 'grep -q \"$RETUNE_GENERATION\" {dir}/served && test -f $RETUNE_DEST'".to_owned(),
+        ),
+    ]
+}
+
+const TAKES: &str = "reload_cmd = 'cp {out}/a.conf {dir}/served'";
+const IGNORES: &str = "reload_cmd = 'true'";
+
+fn resource(dir: &Dir, reload: &str, question: &str) {
+    let verify = format!("[template.verify]\n{question}\ntimeout = '400ms'\ninterval = '50ms'\n");
+    dir.resource("a", TEMPLATE, &format!("{reload}\n{verify}"));
+}
+
+#[test]
+fn a_reload_that_did_nothing_is_found_out_by_http_by_tcp_and_by_command() {
+    let dir = Dir::new();
+    for (kind, question) in questions(&dir) {
+        dir.write("values.yaml", "x: old\n");
+        resource(&dir, TAKES, &question);
+        Retune::render(&dir).file("values.yaml").run().exits(0);
+        let old = dir.read("out/a.conf").unwrap();
+        dir.write("values.yaml", "x: new\n");
+        resource(&dir, IGNORES, &question);
+        let refused = Retune::render(&dir).file("values.yaml").run().exits(1);
+        refused
+            .says("verification failed")
+            .says("the previous file is back")
+            .keeps_quiet_about("been updated");
+        assert_eq!(dir.read("out/a.conf").unwrap(), old, "by {kind}");
+        // The negative: without the generation in question nobody would notice.
+        let blind =
+            question.replace("contains = '{{ generation() }}'", "").replace("\"$RETUNE_GENERATION\"", "old");
+        resource(&dir, IGNORES, &blind);
+        Retune::render(&dir).file("values.yaml").run().exits(0).says("been updated");
+        assert!(dir.read("served").unwrap().starts_with("old"), "by {kind}");
+    }
+}
+
+#[test]
+fn an_edit_of_the_template_alone_is_proven_too() {
+    let dir = Dir::new();
+    dir.write("values.yaml", "x: same\n");
+    let (_, question) = &questions(&dir)[0];
+    resource(&dir, TAKES, question);
+    Retune::render(&dir).file("values.yaml").run().exits(0);
+    resource(&dir, IGNORES, question);
+    dir.template("a.tmpl", &format!("# edited\n{TEMPLATE}"));
+    Retune::render(&dir).file("values.yaml").run().exits(1).says("verification failed");
+    assert!(dir.read("out/a.conf").unwrap().starts_with("same"));
+}
+
+#[test]
+fn every_text_of_the_question_is_filled_in_and_what_it_reads_is_followed() {
+    let dir = Dir::new();
+    let web = service(&dir, true);
+    dir.write("values.yaml", &format!("x: one\naddress: '{web}'\nhost: a.example\n"));
+    let question = "http = \"http://{{ getv('/address') }}/\"\nheaders = [\"Host: {{ getv('/host') }}\"]\n\
+                    contains = \"X-Host: {{ getv('/host') }}\"";
+    resource(&dir, TAKES, question);
+    Retune::render(&dir).file("values.yaml").run().exits(0).says("been updated");
+    // A key that only the question reads is missing: the file could not be proven, so it is not swapped.
+    dir.write("values.yaml", "x: two\nhost: a.example\n");
+    let failed = Retune::render(&dir).file("values.yaml").run().exits(1);
+    failed.says("a.toml: verify.http: key does not exist: /address");
+    assert!(dir.read("out/a.conf").unwrap().starts_with("one"));
+    // A value that is no part of a URL is refused, not sent.
+    dir.write("values.yaml", &format!("x: two\naddress: \"{web}/ HTTP/1.1\\r\\nX: y\"\nhost: a.example\n"));
+    Retune::render(&dir).file("values.yaml").run().exits(1).says("`|urlquery` escapes a value");
+}
+
+#[test]
+fn check_finds_a_question_that_nothing_can_answer() {
+    let dir = Dir::new();
+    dir.write("values.yaml", "x: one\n");
+    let question = "http = 'http://127.0.0.1:1/'\ncontains = '{{ generation() }}'";
+    resource(&dir, TAKES, question);
+    Retune::check(&dir).args(&["--data", &dir.text_path("values.yaml")]).run().exits(0);
+    dir.template("a.tmpl", "{{ getv('/x') }}\n");
+    let found = Retune::check(&dir).args(&["--data", &dir.text_path("values.yaml")]).run().exits(1);
+    found.prints("which the template never prints");
+    resource(&dir, TAKES, "http = \"http://127.0.0.1/{{ getv('/elsewhere/x') }}\"");
+    dir.resource(
+        "b",
+        TEMPLATE,
+        "keys = ['/x']\n[template.verify]\nhttp = \"http://127.0.0.1/{{ getv('/y') }}\"",
+    );
+    Retune::check(&dir).run().exits(1).prints("verify.http: /y lies outside keys");
+}
+
+/// Killed while a verification is under way, the next run verifies with what the file in place must answer.
+#[test]
+fn a_verification_that_a_crash_cut_off_is_repeated_once_the_template_renders() {
+    let dir = Dir::new();
+    dir.write("values.yaml", "x: one\n");
+    let question =
+        "command = 'test ! -f {dir}/slow || sleep 60; grep -q \"$RETUNE_GENERATION\" {dir}/served'";
+    let verify = format!("[template.verify]\n{question}\ntimeout = '50s'\ninterval = '50ms'\n");
+    let reload = "reload_cmd = 'cp {out}/a.conf {dir}/served; echo r >> {dir}/reloads'";
+    dir.resource("a", TEMPLATE, &format!("{reload}\n{verify}")).write("slow", "");
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("the reload ran", SOON, || dir.lines("reloads").len() == 1);
+    daemon.kill();
+    // The template fails at first: reloaded again, and still owed.
+    fs::remove_file(dir.path("slow")).unwrap();
+    dir.write("values.yaml", "y: two\n");
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    daemon.eventually_says("verified, after one more reload, once its template renders");
+    assert!(dir.lines("reloads").len() >= 2);
+    dir.write("values.yaml", "x: one\n");
+    daemon.eventually_says("has been updated");
+    let reloads = dir.lines("reloads").len();
+    stays("no further reload", Duration::from_millis(1500), || dir.lines("reloads").len() == reloads);
+    daemon.terminate();
+}
