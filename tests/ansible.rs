@@ -129,6 +129,25 @@ fn engine() -> String {
     std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
 }
 
+/// What a unit gives up. Which paths it may write to differs with where things are.
+fn sandbox(unit: &Path) -> Vec<String> {
+    let words = [
+        "Capability",
+        "Ambient",
+        "NoNew",
+        "Protect",
+        "Private",
+        "Restrict",
+        "Lock",
+        "Memory",
+        "SystemCall",
+        "UMask",
+    ];
+    let text = fs::read_to_string(unit).unwrap();
+    let lines = text.lines().filter(|line| words.iter().any(|word| line.starts_with(word)));
+    lines.map(str::to_owned).collect()
+}
+
 /// Fails unless systemd takes it, where there is one to ask, and it gives up what it does not need.
 #[track_caller]
 fn assert_is_a_unit(path: &Path) {
@@ -151,7 +170,10 @@ fn what_the_playbook_installs_works_and_a_second_run_changes_nothing() {
     assert!(site.applied() > 0, "the first run makes everything");
     assert_eq!(site.applied(), 0, "the second run finds it");
     for unit in ["retune-store", "retune-register", "retune"] {
-        assert_is_a_unit(&site.path(&format!("etc/systemd/system/{unit}.service")));
+        let path = site.path(&format!("etc/systemd/system/{unit}.service"));
+        assert_is_a_unit(&path);
+        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/systemd/{unit}.service"));
+        assert_eq!(sandbox(&path), sandbox(&ours), "one unit of {unit} has other rights than the other");
     }
 
     let up = site.up();
@@ -173,7 +195,38 @@ fn what_the_playbook_installs_works_and_a_second_run_changes_nothing() {
     assert!(!broken.status.success() && said(&broken).contains("They hold"), "{}", said(&broken));
     assert_eq!(fs::read(site.path(conf)).unwrap(), before);
     assert!(site.answer().is_some_and(|text| text.contains("one")));
+
+    // A reload that does nothing is found out, and the file of before is put back.
+    let resource = fs::read_to_string(site.path(conf)).unwrap();
+    let reload = resource.lines().find(|line| line.starts_with("reload_cmd")).unwrap();
+    let idle =
+        resource.replace(reload, "reload_cmd = \"true\"").replace("timeout = \"10s\"", "timeout = \"2s\"");
+    let before = fs::read(site.path("etc/nginx/nginx.conf")).unwrap();
+    fs::write(site.path(conf), idle).unwrap();
+    assert_eq!(put("127.0.0.1:9").status, 200);
+    eventually("it is found out", SOON, || site.logged("retune").contains("verification failed, going back"));
+    eventually("and put back", SOON, || fs::read(site.path("etc/nginx/nginx.conf")).unwrap() == before);
+    assert!(site.answer().is_some_and(|text| text.contains("one")));
     drop(up);
+}
+
+/// The first thing that the README shows.
+#[test]
+fn on_a_fresh_host_check_shows_what_would_be_there_and_writes_nothing() {
+    let dir = Dir::new();
+    let Some(site) = Site::new(&dir) else { return };
+    for more in ["{}", "{\"retune_manage_services\": true}"] {
+        let out = site.run(&["--check", "--diff", "-e", more]);
+        let text = said(&out);
+        assert!(out.status.success() && text.contains("failed=0") && !text.contains("changed=0"), "{text}");
+        for line in ["+ExecStart=", "+[template]", "+    upstream web {", "+[Install]"] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(!site.path("").exists(), "{}", dir.listing());
+    }
+    assert!(site.applied() > 0);
+    let text = said(&site.run(&["--check", "--diff"]));
+    assert!(text.contains("failed=0") && text.contains("changed=0"), "{text}");
 }
 
 #[test]

@@ -12,6 +12,7 @@
 
 mod ansible;
 mod bad_input;
+mod boot;
 mod claims;
 mod cluster;
 mod ctl;
@@ -19,6 +20,7 @@ mod diff_check;
 mod docker;
 mod documented;
 mod durable;
+mod examples;
 mod habits;
 mod harness;
 mod log_reader;

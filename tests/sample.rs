@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::support::{Dir, Retune};
+use crate::support::port::Port;
+use crate::support::proc::Proc;
+use crate::support::programs::need;
+use crate::support::{Dir, Retune, SOON, eventually, http};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -56,6 +59,36 @@ fn the_readmes_first_command_renders_the_sample() {
     for path in &destinations {
         assert!(fs::metadata(path).is_ok_and(|meta| meta.len() > 0), "{} is missing\n{said}", path.display());
     }
+}
+
+/// What the sample shows as comments works for the fragment that it renders, once the marks are taken away.
+#[test]
+fn the_commands_that_the_sample_shows_work_with_a_real_nginx() {
+    if !need("nginx") {
+        return;
+    }
+    let (dir, port) = (Dir::new(), Port::claim());
+    let conf = format!(
+        "pid {{dir}}/pid;\nevents {{}}\nhttp {{ include {{out}}/upstream.conf; server {{ listen {}; }} }}\n",
+        port.address()
+    );
+    dir.write("out/upstream.conf", "").write("nginx.conf", &conf);
+    let resource = fs::read_to_string(Path::new(ROOT).join("conf.d/nginx.toml")).unwrap();
+    assert!(resource.contains("# reload_cmd = "), "the sample shows a reload");
+    let resource = resource.replace("# reload_cmd", "reload_cmd").replace("# check_cmd", "check_cmd");
+    let resource = resource.replace("target/upstream.conf", "{out}/upstream.conf");
+    // The machine's own configuration is not the test's.
+    let resource = resource.replace("nginx -t -q", "nginx -t -q -c {dir}/nginx.conf");
+    dir.conf("nginx", &resource.replace("nginx -s reload", "nginx -s reload -c {dir}/nginx.conf"));
+    let template = fs::read_to_string(Path::new(ROOT).join("templates/upstream.conf.j2")).unwrap();
+    dir.template("upstream.conf.j2", &template);
+    let mut nginx = Command::new("nginx");
+    nginx.args(["-c", &dir.text_path("nginx.conf"), "-g", "daemon off;"]);
+    let _nginx = Proc::spawn_master(nginx.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
+    eventually("nginx runs", SOON, || http::request(&port.address(), "GET", "/", None).is_ok());
+    let values = Path::new(ROOT).join("examples/values.yaml");
+    let done = Retune::render(&dir).args(&["--backend", "file", "--file", values.to_str().unwrap()]).run();
+    done.exits(0).says("has been updated");
 }
 
 #[test]

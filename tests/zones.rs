@@ -116,6 +116,19 @@ fn servers(dir: &Dir, name: &str) -> Vec<String> {
 const NGINX_A: [&str; 2] = ["server 10.0.0.1:8001;", "server 10.0.0.2:8002 backup;"];
 const NGINX_B: [&str; 2] = ["server 10.0.0.2:8002;", "server 10.0.0.1:8001 backup;"];
 
+/// Without a zone nobody is preferred, and each server has a line of its own.
+fn no_zone(place: &Place<'_>) {
+    place.fill();
+    let dir = Dir::new();
+    examples(&dir);
+    Retune::render(&dir).node(place.backend, &place.url).run().exits(0);
+    assert_eq!(servers(&dir, "nginx"), ["server 10.0.0.1:8001;", "server 10.0.0.2:8002;"]);
+    assert_eq!(
+        servers(&dir, "haproxy"),
+        ["server h1:web.1:80 10.0.0.1:8001 check", "server w2 10.0.0.2:8002 check"]
+    );
+}
+
 fn two_zones(place: &Place<'_>) {
     place.fill();
     for (zone, nginx, haproxy) in [
@@ -158,6 +171,11 @@ fn follows(place: &Place<'_>) {
     place.put("/services/web/h3:web.4:80", "10.0.0.3:8004");
     serves("a node lost and one found", &["server 10.0.0.3:8004;", "server 10.0.0.1:8001 backup;"]);
     daemon.terminate();
+}
+
+#[test]
+fn without_a_zone_all_backends_are_alike() {
+    no_zone(&Place::ours(&Store::start()));
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub mod python;
 pub mod retune;
 pub mod states;
 pub mod store;
+pub mod systemd;
 pub mod trace;
 pub mod trace_disk;
 pub mod trace_reader;

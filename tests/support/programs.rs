@@ -1,7 +1,7 @@
 //! Programs and rights a test needs.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Whether `program` is there. Without it a test says so and is skipped, but in CI that is a failure.
@@ -59,6 +59,21 @@ pub fn need_ext4() -> bool {
         "there are no loop devices, or no mkfs.ext4",
         "apt-get install e2fsprogs, in a container with /dev",
     )
+}
+
+/// The systemd that the test may boot in namespaces of its own, or `None` where it may not. As with mounts, no package
+/// gives that right, and `.ci/run` says when it is missing.
+pub fn need_systemd() -> Option<PathBuf> {
+    if std::env::var_os("RETUNE_TEST_NO_SYSTEMD").is_some() {
+        skipped("no right to make control groups here");
+        return None;
+    }
+    let places = ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"].map(PathBuf::from);
+    let Some(program) = places.into_iter().find(|path| path.is_file()) else {
+        missing("systemd is not installed", "apt-get install systemd");
+        return None;
+    };
+    (need_mounts() && need("ip") && need("nsenter")).then_some(program)
 }
 
 fn missing(what: &str, remedy: &str) -> bool {
