@@ -124,6 +124,61 @@ fn every_resource_among_the_examples_is_sound() {
     }
 }
 
+/// Every fenced block of a language in the pages, with its indentation taken away; those on templates have a test of their
+/// own.
+fn blocks(language: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for page in ["README.md", "docs/resources.md", "docs/place.md", "docs/register.md", "docs/from-confd.md"]
+    {
+        let text = fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
+        let mut block: Option<(usize, String)> = None;
+        for line in text.lines() {
+            let indent = line.len() - line.trim_start().len();
+            match &mut block {
+                None if line.trim() == format!("```{language}") => block = Some((indent, String::new())),
+                Some(_) if line.trim() == "```" => {
+                    found.extend(block.take().map(|(_, text)| (page.to_owned(), text)))
+                }
+                Some((indent, text)) => {
+                    text.push_str(&format!("{}\n", line.get(*indent..).unwrap_or_default()))
+                }
+                None => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_resource_and_every_template_in_the_docs_is_sound() {
+    let resources: Vec<_> =
+        blocks("toml").into_iter().filter(|(_, text)| text.contains("[template")).collect();
+    assert!(resources.len() > 3, "{resources:?}: are they still read rightly?");
+    for (page, text) in resources {
+        let head = "[template]\nsrc = \"x.j2\"\ndest = \"/etc/x\"\nkeys = [\"/x\"]\n";
+        let text = if text.contains("[template]") { text } else { format!("{head}{text}") };
+        let dir = Dir::new();
+        let resource: toml::Table = text.parse().unwrap();
+        dir.template(resource["template"]["src"].as_str().unwrap(), "{{ generation() }}\n");
+        dir.write_bytes("confdir/conf.d/x.toml", text.as_bytes());
+        let done = Retune::check(&dir).run();
+        assert_eq!(done.code, 0, "{page}:\n{text}\n{}", done.stdout);
+    }
+    let templates = blocks("jinja");
+    assert!(templates.len() > 3, "{templates:?}: are they still read rightly?");
+    for (page, text) in templates {
+        let dir = Dir::new();
+        dir.write(
+            "values.yaml",
+            "app: {upstream: {py1: '10.0.0.1:80'}}\nservices: {web: {'h1:w:80': '10.0.0.1:80'}}\n",
+        );
+        dir.resource("x", "", "keys = [\"/\", \"/_retune/nodes\"]");
+        dir.write_bytes("confdir/templates/x.tmpl", text.as_bytes());
+        let done = Retune::render(&dir).file("values.yaml").run();
+        assert_eq!(done.code, 0, "{page}:\n{text}\n{}", done.stderr);
+    }
+}
+
 #[test]
 fn the_readme_names_the_command_that_runs_the_tests() {
     let page = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();

@@ -272,14 +272,10 @@ const BOUNDS: &[Row] = &[
         .also(&["reload-cmd-timeout"]),
     row("shutdown-timeout", Kind::Span, RUN, "How long a running command may go on after a stop signal")
         .default("30s"),
-    row(
-        "ready",
-        READY,
-        WATCH,
-        "What READY waits for: a file in service of every resource, or a rendered one",
-    )
-    .default("in-service"),
-    row("ready-timeout", Kind::Span, WATCH, "Longest wait for that; 0 waits for ever").default("0"),
+    row("ready", READY, WATCH, "Send READY once every resource has a file in service, or has rendered")
+        .default("in-service"),
+    row("ready-timeout", Kind::Span, WATCH, "Send READY after this time all the same; 0 waits for ever")
+        .default("0"),
     row("fuel", Kind::Number, ALL, "Steps that one template may take").default("100000000"),
     row("max-output", Kind::Bytes, ALL, "Bytes that one template may write").default("64m"),
 ];
