@@ -10,6 +10,9 @@ use crate::support::proc::Proc;
 use crate::support::programs::need;
 use crate::support::{Backend, Dir, Retune, SOON, eventually, http};
 
+/// The values with which an example has this server.
+type Values = fn(&str) -> String;
+
 /// An example with paths and port of the test's, and its real service.
 struct Example<'d> {
     dir: &'d Dir,
@@ -18,7 +21,7 @@ struct Example<'d> {
     template: String,
     /// What the resource says of its reload.
     reload: String,
-    values: fn(&str) -> String,
+    values: Values,
     port: Port,
     _service: Proc,
 }
@@ -32,7 +35,7 @@ fn services(server: &str) -> String {
 }
 
 /// The examples with a verification, by folder and resource.
-const EXAMPLES: [(&str, &str, fn(&str) -> String); 4] = [
+const EXAMPLES: [(&str, &str, Values); 4] = [
     ("nginx", "app", app),
     ("zones", "nginx", services),
     ("haproxy", "app", app),
@@ -40,7 +43,7 @@ const EXAMPLES: [(&str, &str, fn(&str) -> String); 4] = [
 ];
 
 impl<'d> Example<'d> {
-    fn start(dir: &'d Dir, folder: &str, name: &str, values: fn(&str) -> String) -> Option<Self> {
+    fn start(dir: &'d Dir, folder: &str, name: &str, values: Values) -> Option<Self> {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(folder);
         let resource = fs::read_to_string(from.join(format!("conf.d/{name}.toml"))).unwrap();
         let is_nginx = resource.contains("nginx.conf.j2");

@@ -137,10 +137,10 @@ fn blocks(language: &str) -> Vec<(String, String)> {
             match &mut block {
                 None if line.trim() == format!("```{language}") => block = Some((indent, String::new())),
                 Some(_) if line.trim() == "```" => {
-                    found.extend(block.take().map(|(_, text)| (page.to_owned(), text)))
+                    found.extend(block.take().map(|(_, text)| (page.to_owned(), text)));
                 }
                 Some((indent, text)) => {
-                    text.push_str(&format!("{}\n", line.get(*indent..).unwrap_or_default()))
+                    text.push_str(&format!("{}\n", line.get(*indent..).unwrap_or_default()));
                 }
                 None => {}
             }
