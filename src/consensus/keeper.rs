@@ -308,7 +308,7 @@ impl Keeper {
             let state = RwLockWriteGuard::downgrade(state);
             let pairs = pairs::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
             let delta = Delta { removed: Vec::new(), pairs: pairs.collect() };
-            return Ok((delta, Head::of(&state, Tally::default()), pairs::first_event(&state.keyspace)));
+            return Ok((delta, Head::of(&state, Tally::default()), state.keyspace.oldest_event()));
         }
         let shared = Arc::clone(&self.shared);
         let mut state = shared.write();
@@ -320,7 +320,7 @@ impl Keeper {
         }
         let changes = state.keyspace.take_changes();
         let state = RwLockWriteGuard::downgrade(state);
-        let oldest = pairs::first_event(&state.keyspace);
+        let oldest = state.keyspace.oldest_event();
         Ok((self.delta(&state, &changes), Head::of(&state, Tally::default()), oldest))
     }
 
@@ -332,12 +332,14 @@ impl Keeper {
             (pairs::node_key(key), value)
         });
         let mut pairs: Vec<_> = nodes.collect();
-        let first = pairs::first_event(keyspace);
-        for (index, event) in keyspace.events_since(self.mirrored_index.max(first - 1)) {
-            pairs.push((pairs::event_key(index), Some(pairs::event_value(event.map(|event| &**event)))));
+        // Those that lost their values; what is not mirrored yet follows below.
+        let known = changes.cleared.iter().filter(|index| **index <= self.mirrored_index);
+        let known = known.filter_map(|index| keyspace.events_since(index - 1).next());
+        for (index, entry) in known.chain(keyspace.events_since(self.mirrored_index)) {
+            pairs.push((pairs::event_key(index), Some(pairs::event_value(entry))));
         }
         // What fell out of the window of events since.
-        let oldest = first.min(self.mirrored_index + 1);
+        let oldest = keyspace.oldest_event().min(self.mirrored_index + 1);
         for index in self.mirrored_oldest..oldest {
             pairs.push((pairs::event_key(index), None));
         }

@@ -15,7 +15,6 @@ use super::folder::Folder;
 use super::handle::Handle;
 use super::identity::Identity;
 use super::keeper::{Hint, Keeper, Said};
-use super::pairs;
 use super::peers::{self, Book, PeerServer, Peers, Pins, Post, Survey};
 use super::recover::{Recovered, alone, belongs, recover};
 use super::replica::Replica;
@@ -60,7 +59,7 @@ impl Node {
         counters.snapshot_index.store(snapshot, Relaxed);
         let applied = state.applied.index;
         let roster = state.roster.clone();
-        let (mirrored_index, mirrored_oldest) = (state.keyspace.index(), pairs::first_event(&state.keyspace));
+        let (mirrored_index, mirrored_oldest) = (state.keyspace.index(), state.keyspace.oldest_event());
         let purger = log.purger();
         let ticks = settings.election.as_millis() / settings.heartbeat.as_millis().max(1);
         let ticks = usize::try_from(ticks).unwrap_or(usize::MAX).max(2);

@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `n` and a node's key | the node |
-//! | `e` and an index, big endian | the event, or nothing for an index that was no key's |
+//! | `e` and an index, big endian | the event, or a marker if its values are large, or nothing for an index that was no key's |
 //!
 //! Beside them stands a [`Head`]. Its tally tells whether any pair was lost, doubled or is older than the others.
 
@@ -15,12 +15,13 @@ use super::roster::Roster;
 use super::session::Sessions;
 use super::state::State;
 use crate::keyspace::auth::Auth;
-use crate::keyspace::{Event, Keyspace, Loader, Record, Time};
+use crate::keyspace::{HistoryEntry, Keyspace, Loader, Record, Time};
 
 const NODE: u8 = b'n';
 const EVENT: u8 = b'e';
 const FORMAT: u8 = 1;
-/// Bytes of values from which on an event is not kept over a restart.
+/// An event with more bytes of values is not kept over a restart: they would be written twice more, as what is and as what
+/// was. A marker stands in its place: after a restart, a watch that would be sent the event is told that it is cleared.
 const LARGE_EVENT: usize = 128 << 10;
 
 /// A sum over pairs that does not depend on their order.
@@ -147,10 +148,12 @@ pub(super) fn node_value(record: &Record) -> Vec<u8> {
     out
 }
 
-pub(super) fn event_value(event: Option<&Event>) -> Vec<u8> {
+pub(super) fn event_value(entry: &HistoryEntry) -> Vec<u8> {
     let mut out = Vec::new();
-    if let Some(event) = event {
-        event.encode(&mut out);
+    if entry.event().is_some_and(|event| event.weight() > LARGE_EVENT) {
+        entry.cleared().encode(&mut out);
+    } else {
+        entry.encode(&mut out);
     }
     out
 }
@@ -175,7 +178,7 @@ impl Builder {
             }
             Some((&EVENT, index)) => {
                 let index = index.try_into().map_err(|_| Undecodable("an event without an index"))?;
-                let event = (!value.is_empty()).then(|| Event::decode(value)).transpose();
+                let event = HistoryEntry::decode(value);
                 let event = event.map_err(|_| Undecodable("an event that makes no sense"))?;
                 let index = u64::from_be_bytes(index);
                 self.loader.event(index, event).map_err(|_| Undecodable("an event where none can be"))
@@ -198,18 +201,6 @@ impl Builder {
 /// All pairs of a keyspace.
 pub(super) fn all(keyspace: &Keyspace) -> Vec<(Vec<u8>, Vec<u8>)> {
     let nodes = keyspace.nodes().map(|(key, record)| (node_key(&key), node_value(&record)));
-    let events = keyspace.events_since(first_event(keyspace) - 1);
-    let events = events.map(|(index, event)| (event_key(index), event_value(event.map(|e| &**e))));
+    let events = keyspace.events_since(0).map(|(index, entry)| (event_key(index), event_value(entry)));
     nodes.chain(events).collect()
-}
-
-/// The index of the first event that is kept: those up to the last one with a large value are not, since each would be
-/// written twice more, as what is and as what was. A watch that wants one after a restart is told that it is cleared.
-pub(super) fn first_event(keyspace: &Keyspace) -> u64 {
-    let mut first = None;
-    for (index, event) in keyspace.events_since(0) {
-        let large = event.is_some_and(|event| event.weight() > LARGE_EVENT);
-        first = if large { Some(index + 1) } else { first.or(Some(index)) };
-    }
-    first.unwrap_or(keyspace.index() + 1)
 }

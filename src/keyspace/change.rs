@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::tree::{Node, Stamp, Stop};
-use super::{Action, Code, Error, Event, Key, Keyspace, Operation, Shape, Time, Value, path, time};
+use super::{
+    Action, Code, Error, Event, HistoryEntry, Key, Keyspace, Operation, Shape, Time, Value, path, time,
+};
 
 type Outcome = Result<Arc<Event>, Error>;
 
@@ -261,7 +263,7 @@ impl Keyspace {
     }
 
     fn happened(&mut self, event: Arc<Event>) -> Arc<Event> {
-        self.history.push(Some(Arc::clone(&event)));
+        self.history.push(HistoryEntry::Event(Arc::clone(&event)));
         if !event.refresh {
             self.hub.notify(&event);
         }

@@ -2,10 +2,13 @@
 //!
 //! A form begins with its version. It is exact: one value has one spelling, and nothing may follow it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::bytes::{Reader, put_bytes, put_signed, put_time, put_varint};
-use super::{Action, Command, Event, Key, Operation, Record, Shape, Time, Undecodable, Value, is_key};
+use super::{
+    Action, ClearedEvent, Command, Event, HistoryEntry, Key, Operation, Record, Shape, Time, Undecodable,
+    Value, is_key,
+};
 
 const VERSION: u8 = 1;
 
@@ -22,6 +25,9 @@ mod flag {
     pub(super) const VALUE: u8 = 1 << 1;
     // Of events.
     pub(super) const PREV: u8 = 1;
+    // Of cleared events, which have no other but `CLEARED_DIR`.
+    pub(super) const CLEARED: u8 = 1 << 2;
+    pub(super) const CLEARED_DIR: u8 = 1 << 3;
 }
 
 /// What follows the head of a command: each operation has its tag and its own selection of these.
@@ -241,10 +247,8 @@ const ACTIONS: [Action; 7] = [
 impl Event {
     /// Appends the event's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let action =
-            ACTIONS.iter().position(|action| *action == self.action).expect("all actions are listed");
         let flags = bit(flag::PREV, self.prev.is_some()) | bit(flag::REFRESH, self.refresh);
-        out.extend_from_slice(&[VERSION, action as u8, flags]);
+        out.extend_from_slice(&[VERSION, action_byte(self.action), flags]);
         put_bytes(out, &self.key);
         self.node.put(out);
         if let Some(prev) = &self.prev {
@@ -259,8 +263,7 @@ impl Event {
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         let reader = &mut Reader::new(bytes);
         reader.version(VERSION)?;
-        let action = ACTIONS.get(usize::from(reader.byte()?));
-        let action = *action.ok_or(reader.wrong("an action that is not known here"))?;
+        let action = action(reader)?;
         let flags = reader.flags(flag::PREV | flag::REFRESH)?;
         let key = key(reader)?;
         let node = Shape::read(reader)?;
@@ -268,6 +271,54 @@ impl Event {
         reader.end()?;
         Ok(Self { action, key, node, prev, refresh: flags & flag::REFRESH != 0, rendered: OnceLock::new() })
     }
+}
+
+impl HistoryEntry {
+    /// Appends the entry's bytes: none for a change that was no key's.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::NoKey => {}
+            Self::Event(event) => event.encode(out),
+            Self::Cleared(ClearedEvent { action, key, dir, index }) => {
+                let flags = flag::CLEARED | bit(flag::CLEARED_DIR, *dir);
+                out.extend_from_slice(&[VERSION, action_byte(*action), flags]);
+                put_bytes(out, key);
+                put_varint(out, *index);
+            }
+        }
+    }
+
+    /// Reads an entry back.
+    ///
+    /// # Errors
+    /// The bytes are not exactly one entry, or its key is not a key.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        match bytes.get(2) {
+            _ if bytes.is_empty() => Ok(Self::NoKey),
+            Some(flags) if flags & flag::CLEARED != 0 => {
+                let reader = &mut Reader::new(bytes);
+                reader.version(VERSION)?;
+                let action = action(reader)?;
+                let dir = reader.flags(flag::CLEARED | flag::CLEARED_DIR)? & flag::CLEARED_DIR != 0;
+                let cleared = ClearedEvent { action, key: key(reader)?, dir, index: reader.varint()? };
+                if dir && cleared.action.removes() {
+                    return Err(reader.wrong("a removed directory without the value that it never had"));
+                }
+                reader.end()?;
+                Ok(Self::Cleared(cleared))
+            }
+            _ => Event::decode(bytes).map(|event| Self::Event(Arc::new(event))),
+        }
+    }
+}
+
+fn action_byte(action: Action) -> u8 {
+    ACTIONS.iter().position(|known| *known == action).expect("all actions are listed") as u8
+}
+
+fn action(reader: &mut Reader<'_>) -> Result<Action, Undecodable> {
+    let action = ACTIONS.get(usize::from(reader.byte()?));
+    action.copied().ok_or(reader.wrong("an action that is not known here"))
 }
 
 impl Shape {

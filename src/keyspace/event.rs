@@ -33,6 +33,11 @@ impl Action {
             Self::Expire => "expire",
         }
     }
+
+    /// Whether the key is gone after it.
+    pub(super) const fn removes(self) -> bool {
+        matches!(self, Self::Delete | Self::CompareAndDelete | Self::Expire)
+    }
 }
 
 /// A node as an event shows it.

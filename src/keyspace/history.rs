@@ -3,27 +3,106 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Action, Event, HISTORY, HISTORY_BYTES};
+use super::{Action, Event, HISTORY, HISTORY_BYTES, Key};
 
 /// No number of changes reaches it; what claims to be further is garbage, and counting on from it could overflow.
 pub(super) const LAST_INDEX: u64 = 1 << 62;
+/// A thousand events with values of this size fit into the window together, so a smaller one is never cleared.
+const LARGE: usize = HISTORY_BYTES / HISTORY;
 
-/// The last [`HISTORY`] indexes, each with its event or a hole: a change that is no key's. The newest slot is the
-/// keyspace's index.
+/// What the history holds for one index.
+#[derive(Clone, Debug)]
+pub enum HistoryEntry {
+    /// A change that was no key's.
+    NoKey,
+    /// A change of a key.
+    Event(Arc<Event>),
+    /// A change of a key whose values were dropped to save space.
+    Cleared(ClearedEvent),
+}
+
+/// A marker in place of an event whose values were dropped. A watch that would be sent the event gets the error "event
+/// cleared" instead; all other watches pass over it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClearedEvent {
+    /// What happened.
+    pub action: Action,
+    /// To which key.
+    pub key: Key,
+    /// Whether that key is a directory now. Never true for a removal: a directory has no value to drop.
+    pub dir: bool,
+    /// The event's index.
+    pub index: u64,
+}
+
+impl HistoryEntry {
+    /// The event, if it is there with its values.
+    #[must_use]
+    pub const fn event(&self) -> Option<&Arc<Event>> {
+        if let Self::Event(event) = self { Some(event) } else { None }
+    }
+
+    /// The index of the change; `None` where the entry does not say.
+    pub(super) fn index(&self) -> Option<u64> {
+        match self {
+            Self::NoKey => None,
+            Self::Event(event) => Some(event.index()),
+            Self::Cleared(cleared) => Some(cleared.index),
+        }
+    }
+
+    /// The same without values. No watch is ever sent a refresh, so none needs a marker.
+    #[must_use]
+    pub fn cleared(&self) -> Self {
+        match self {
+            Self::Event(event) if !event.refresh => Self::Cleared(ClearedEvent {
+                action: event.action,
+                key: Key::clone(&event.key),
+                dir: event.node.dir,
+                index: event.index(),
+            }),
+            Self::Event(_) | Self::NoKey => Self::NoKey,
+            Self::Cleared(_) => self.clone(),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        self.event().map_or(0, |event| event.weight())
+    }
+
+    /// Whether a watch of `key` is sent this from history. The rules are not those of live delivery: hidden keys match, and
+    /// a removed directory matches all that begins with its bytes.
+    fn matches(&self, key: &[u8], recursive: bool) -> bool {
+        let (changed, removes_dir) = match self {
+            Self::NoKey => return false,
+            Self::Event(event) if event.refresh => return false,
+            Self::Event(event) => (&event.key, removes_dir(event)),
+            Self::Cleared(cleared) => (&cleared.key, false),
+        };
+        **changed == *key || recursive && contains(key, changed) || removes_dir && key.starts_with(changed)
+    }
+}
+
+/// The last [`HISTORY`] indexes. The newest slot is the keyspace's index.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    slots: VecDeque<Option<Arc<Event>>>,
+    slots: VecDeque<HistoryEntry>,
     last: u64,
-    /// What the slots weigh together.
+    /// What the values of the slots weigh together.
     bytes: usize,
+    /// The indexes of the events with large values, oldest first.
+    large: VecDeque<u64>,
+    /// The indexes that were cleared since this was last taken.
+    cleared: Vec<u64>,
 }
 
 impl History {
     /// A window that ends with `last`. At most [`HISTORY`] slots.
-    pub(super) fn restored(slots: VecDeque<Option<Arc<Event>>>, last: u64) -> Self {
-        let bytes = slots.iter().map(weight).sum();
-        let mut window = Self { slots, last, bytes };
-        window.trim();
+    pub(super) fn restored(slots: VecDeque<HistoryEntry>, last: u64) -> Self {
+        let mut window = Self { last: last - slots.len() as u64, ..Self::default() };
+        for slot in slots {
+            window.push(slot);
+        }
         window
     }
 
@@ -31,18 +110,42 @@ impl History {
         self.last
     }
 
-    pub(super) fn push(&mut self, slot: Option<Arc<Event>>) {
-        self.bytes += weight(&slot);
-        self.slots.push_back(slot);
+    pub(super) fn push(&mut self, slot: HistoryEntry) {
         self.last += 1;
+        let weight = slot.weight();
+        self.bytes += weight;
+        if weight > LARGE {
+            self.large.push_back(self.last);
+        }
+        self.slots.push_back(slot);
         self.trim();
     }
 
+    /// Drops what is too old, then the oldest large values while there are too many bytes: they must not cost the watchers
+    /// of other keys their place. The newest event is kept whatever it weighs.
     fn trim(&mut self) {
-        while self.slots.len() > HISTORY || (self.bytes > HISTORY_BYTES && self.slots.len() > 1) {
+        while self.slots.len() > HISTORY {
+            let oldest = self.oldest();
             let gone = self.slots.pop_front();
-            self.bytes -= gone.as_ref().map_or(0, weight);
+            self.bytes -= gone.as_ref().map_or(0, HistoryEntry::weight);
+            self.large.pop_front_if(|index| *index == oldest);
         }
+        while self.bytes > HISTORY_BYTES
+            && let Some(index) = self.large.pop_front_if(|index| *index < self.last)
+        {
+            let place = (index - self.oldest()) as usize;
+            self.bytes -= self.slots[place].weight();
+            self.slots[place] = self.slots[place].cleared();
+            self.cleared.push(index);
+        }
+    }
+
+    /// The indexes that were cleared since the last call and are still in the window.
+    pub(super) fn take_cleared(&mut self) -> Vec<u64> {
+        let oldest = self.oldest();
+        let mut cleared = std::mem::take(&mut self.cleared);
+        cleared.retain(|index| *index >= oldest);
+        cleared
     }
 
     /// The oldest index that is known; one after the newest when none is.
@@ -51,33 +154,24 @@ impl History {
     }
 
     /// The slots with an index above `index`.
-    pub(super) fn since(&self, index: u64) -> impl Iterator<Item = (u64, Option<&Arc<Event>>)> {
+    pub(super) fn since(&self, index: u64) -> impl Iterator<Item = (u64, &HistoryEntry)> {
         let oldest = self.oldest();
         let skipped = index.saturating_add(1).saturating_sub(oldest).min(self.slots.len() as u64) as usize;
-        (oldest + skipped as u64..).zip(self.slots.range(skipped..).map(Option::as_ref))
+        (oldest + skipped as u64..).zip(self.slots.range(skipped..))
     }
 
-    /// The first event with an index of at least `since` that a watch of `key` is sent from history. The rules are not
-    /// those of live delivery: hidden keys match, and a removed directory matches all that begins with its bytes.
-    pub(super) fn first(&self, key: &[u8], recursive: bool, since: u64) -> Option<&Arc<Event>> {
-        self.since(since.saturating_sub(1)).filter_map(|(_, event)| event).find(|event| {
-            !event.refresh
-                && (*event.key == *key
-                    || recursive && contains(key, &event.key)
-                    || takes_dir_away(event) && key.starts_with(&event.key))
-        })
+    /// The first change with an index of at least `since` that a watch of `key` is sent from history, or would be if it had
+    /// not been cleared.
+    pub(super) fn first(&self, key: &[u8], recursive: bool, since: u64) -> Option<&HistoryEntry> {
+        self.since(since.saturating_sub(1)).map(|(_, slot)| slot).find(|slot| slot.matches(key, recursive))
     }
-}
-
-fn weight(slot: &Option<Arc<Event>>) -> usize {
-    slot.as_ref().map_or(0, |event| event.weight())
 }
 
 fn contains(dir: &[u8], key: &[u8]) -> bool {
     dir.len() == 1 || key.strip_prefix(dir).is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
-fn takes_dir_away(event: &Event) -> bool {
+fn removes_dir(event: &Event) -> bool {
     matches!(event.action, Action::Delete | Action::Expire)
         && event.prev.as_ref().is_some_and(|prev| prev.dir)
 }

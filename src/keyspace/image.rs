@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use super::bytes::{Reader, put_bytes, put_varint};
 use super::expiry::Expiry;
@@ -14,7 +13,7 @@ use super::history::{History, LAST_INDEX};
 use super::loader::node_of;
 use super::name::Name;
 use super::tree::{Node, Stamp};
-use super::{Event, HISTORY, Key, Keyspace, Record, Undecodable, path};
+use super::{HISTORY, HistoryEntry, Key, Keyspace, Record, Undecodable, path};
 
 const VERSION: u8 = 1;
 
@@ -30,10 +29,7 @@ impl Keyspace {
         let mut encoded = vec![];
         for (_, slot) in self.history.since(0) {
             encoded.clear();
-            if let Some(event) = slot {
-                event.encode(&mut encoded);
-            }
-            // No event is empty: that is a hole.
+            slot.encode(&mut encoded);
             put_bytes(&mut buffer, &encoded);
             flush(&mut buffer, out)?;
         }
@@ -101,19 +97,18 @@ fn flush(buffer: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn read_slots(reader: &mut Reader<'_>, index: u64) -> Result<VecDeque<Option<Arc<Event>>>, Undecodable> {
+fn read_slots(reader: &mut Reader<'_>, index: u64) -> Result<VecDeque<HistoryEntry>, Undecodable> {
     let count = reader.varint()?;
     if count > index || count > HISTORY as u64 || index > LAST_INDEX {
         return Err(reader.wrong("a window of past events that cannot be"));
     }
     let mut slots = VecDeque::with_capacity(count as usize);
     for expected in index - count + 1..=index {
-        let bytes = reader.bytes()?;
-        let event = if bytes.is_empty() { None } else { Some(Event::decode(bytes)?) };
-        if event.as_ref().is_some_and(|event| event.index() != expected) {
+        let slot = HistoryEntry::decode(reader.bytes()?)?;
+        if slot.index().is_some_and(|index| index != expected) {
             return Err(reader.wrong("an event out of its place"));
         }
-        slots.push_back(event.map(Arc::new));
+        slots.push_back(slot);
     }
     Ok(slots)
 }

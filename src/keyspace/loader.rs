@@ -1,12 +1,11 @@
 //! A keyspace from the nodes and events that a mirror kept.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use super::expiry::Expiry;
 use super::history::{History, LAST_INDEX};
 use super::tree::{Node, Stamp, Stop};
-use super::{Event, HISTORY, Key, Keyspace, Record, Undecodable, is_key, path};
+use super::{HISTORY, HistoryEntry, Key, Keyspace, Record, Undecodable, is_key, path};
 
 /// Takes nodes and events in any order and makes a keyspace of them. It is quickest when the nodes come in the order
 /// of their keys' bytes.
@@ -17,7 +16,7 @@ pub struct Loader {
     /// The directories that only their children told of so far.
     awaited: usize,
     newest: u64,
-    events: BTreeMap<u64, Option<Arc<Event>>>,
+    events: BTreeMap<u64, HistoryEntry>,
 }
 
 impl Default for Loader {
@@ -71,16 +70,16 @@ impl Loader {
         Ok(())
     }
 
-    /// The slot `index` of the window of past events; `None` is a hole.
+    /// The slot `index` of the window of past events.
     ///
     /// # Errors
     /// The event has another index.
-    pub fn event(&mut self, index: u64, event: Option<Event>) -> Result<(), Undecodable> {
-        if let Some(event) = event.as_ref().filter(|event| event.index() != index) {
+    pub fn event(&mut self, index: u64, entry: HistoryEntry) -> Result<(), Undecodable> {
+        if entry.index().is_some_and(|own| own != index) {
             let what = "an event that is kept under another index than its own";
-            return Err(Undecodable::Misfit { what, key: event.key.to_vec() });
+            return Err(Undecodable::Misfit { what, key: b"/".to_vec() });
         }
-        self.events.insert(index, event.map(Arc::new));
+        self.events.insert(index, entry);
         // What has left the window may still be in the mirror.
         if self.events.len() > HISTORY {
             self.events.pop_first();
@@ -89,7 +88,7 @@ impl Loader {
     }
 
     /// The keyspace at `index`. Its window begins with the oldest slot given, or later if that is too far back; slots
-    /// that were not given are holes.
+    /// that were not given are no key's.
     ///
     /// # Errors
     /// A node has no directory, or something is newer than `index`.
@@ -117,7 +116,8 @@ impl Loader {
         let window = (index + 1).saturating_sub(HISTORY as u64).max(1);
         let mut events = self.events;
         let oldest = events.first_key_value().map_or(index + 1, |(oldest, _)| (*oldest).max(window));
-        let slots: VecDeque<_> = (oldest..=index).map(|index| events.remove(&index).flatten()).collect();
+        let slots: VecDeque<_> =
+            (oldest..=index).map(|index| events.remove(&index).unwrap_or(HistoryEntry::NoKey)).collect();
         Ok(Keyspace::restored(self.root, History::restored(slots, index), self.expiry))
     }
 }

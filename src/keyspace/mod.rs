@@ -42,6 +42,7 @@ pub use command::{Command, Operation};
 pub use counts::Counts;
 pub use error::{Code, Error, Undecodable};
 pub use event::{Action, Event, Shape};
+pub use history::{ClearedEvent, HistoryEntry};
 pub use loader::Loader;
 pub use path::{SPREAD, is_key};
 pub use record::Record;
@@ -60,6 +61,6 @@ pub type Key = Arc<[u8]>;
 pub type Value = Arc<[u8]>;
 /// How many events the window of past events holds, internal ones and refreshes included (etcd's figure).
 pub const HISTORY: usize = 1000;
-/// How many bytes of values it may keep alive: with values of megabytes, fewer events are held. etcd has no such bound,
-/// and a thousand values of the largest size take it ten gigabytes.
+/// How many bytes of values it may keep alive: beyond that, the oldest large events lose their values. etcd has no such
+/// bound, and a thousand values of the largest size take it ten gigabytes.
 pub const HISTORY_BYTES: usize = 64 << 20;

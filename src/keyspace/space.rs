@@ -8,7 +8,7 @@ use super::history::History;
 use super::touched::Gathering;
 use super::tree::{Node, Stamp, Walk};
 use super::watchers::Hub;
-use super::{Changes, Code, Counts, Error, Event, Key, Record, Time, View, Watch, WatchFor, path};
+use super::{Changes, Code, Counts, Error, HistoryEntry, Key, Record, Time, View, Watch, WatchFor, path};
 
 /// The store's state.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Keyspace {
 
     /// Takes an index for a change that is no key's (membership, auth): a hole in the history.
     pub fn reserve(&mut self) -> u64 {
-        self.history.push(None);
+        self.history.push(HistoryEntry::NoKey);
         self.index()
     }
 
@@ -95,9 +95,15 @@ impl Keyspace {
         std::iter::from_fn(move || walk.step().map(|(_, path, _, node)| (Key::from(path), node.record())))
     }
 
-    /// The slots of the window of past events with an index above `index`: an event or a hole.
-    pub fn events_since(&self, index: u64) -> impl Iterator<Item = (u64, Option<&Arc<Event>>)> {
+    /// The slots of the window of past events with an index above `index`.
+    pub fn events_since(&self, index: u64) -> impl Iterator<Item = (u64, &HistoryEntry)> {
         self.history.since(index)
+    }
+
+    /// The oldest index that the window of past events has; one after the newest when it is empty.
+    #[must_use]
+    pub fn oldest_event(&self) -> u64 {
+        self.history.oldest()
     }
 
     /// Registers a watch.
@@ -107,15 +113,20 @@ impl Keyspace {
     pub fn watch(&mut self, key: &[u8], what: WatchFor) -> Result<Watch, Error> {
         let index = self.index();
         let since = if what.since == 0 { index + 1 } else { what.since };
+        let cleared = |oldest: u64| {
+            let cause = format!("the requested history has been cleared [{oldest}/{since}]");
+            Err(self.refusal(Code::HistoryCleared, cause.as_bytes()))
+        };
         let oldest = self.history.oldest();
         if since < oldest {
-            let cause = format!("the requested history has been cleared [{oldest}/{since}]");
-            return Err(self.refusal(Code::HistoryCleared, cause.as_bytes()));
+            return cleared(oldest);
         }
-        Ok(match self.history.first(key, what.recursive, since) {
-            Some(event) => Watch::answered(index, Arc::clone(event), what.stream),
-            None => self.hub.register(key, WatchFor { since, ..what }, index),
-        })
+        match self.history.first(key, what.recursive, since) {
+            Some(HistoryEntry::Event(event)) => Ok(Watch::answered(index, Arc::clone(event), what.stream)),
+            // For this key the history begins behind it.
+            Some(HistoryEntry::Cleared(marker)) => cleared(marker.index + 1),
+            Some(HistoryEntry::NoKey) | None => Ok(self.hub.register(key, WatchFor { since, ..what }, index)),
+        }
     }
 
     /// The counters.
@@ -132,6 +143,6 @@ impl Keyspace {
 
     /// What changed since the last call. It gathers until it is taken: whoever applies commands has to take it.
     pub fn take_changes(&mut self) -> Changes {
-        self.changes.take()
+        Changes { cleared: self.history.take_cleared(), ..self.changes.take() }
     }
 }

@@ -11,6 +11,8 @@ pub struct Changes {
     pub removed: Vec<Key>,
     /// Keys that were written, each once, in no order; their present state is in the keyspace (it may be gone again).
     pub touched: Vec<Key>,
+    /// Indexes of events that lost their values, ascending.
+    pub cleared: Vec<u64>,
 }
 
 /// The changes as they gather. A key that goes and comes back needs no order between the two sets: whatever is there
@@ -47,7 +49,8 @@ impl Gathering {
     }
 
     pub(super) fn take(&mut self) -> Changes {
-        Changes { removed: drained(&mut self.removed), touched: drained(&mut self.touched) }
+        let (removed, touched) = (drained(&mut self.removed), drained(&mut self.touched));
+        Changes { removed, touched, cleared: Vec::new() }
     }
 }
 

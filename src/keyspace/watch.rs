@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::{Event, HISTORY, Key};
+use super::{Event, HISTORY, HISTORY_BYTES, Key};
 
-/// How many undelivered events a watch holds; one more and it is unhooked. Ten times etcd's figure: the events of a round,
-/// of which a member that catches up has large ones, come at once, however fast the client reads.
+/// How many undelivered events a watch holds; with one more it ends. Ten times etcd's figure: the events of a round, of
+/// which a member that catches up has large ones, come at once, however fast the client reads.
 const ROOM: usize = HISTORY;
+/// A watch with this many undelivered bytes of values ends with the next event.
+const ROOM_BYTES: usize = HISTORY_BYTES;
 /// How many it holds when it catches up with a whole window of them at once, which is not its client's slowness.
 const LARGEST_ROOM: usize = HISTORY + ROOM;
 
@@ -71,6 +73,8 @@ pub(super) struct Slot {
 #[derive(Debug)]
 struct State {
     events: VecDeque<Arc<Event>>,
+    /// What their values weigh together.
+    bytes: usize,
     /// How many of them there may be.
     room: usize,
     phase: Phase,
@@ -94,7 +98,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Slot {
     fn new(events: VecDeque<Arc<Event>>, phase: Phase) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { events, room: ROOM, phase, waker: None }) })
+        let bytes = events.iter().map(|event| event.weight()).sum();
+        Arc::new(Self { state: Mutex::new(State { events, bytes, room: ROOM, phase, waker: None }) })
     }
 
     /// Hands over an event; answers whether the watch waits for more.
@@ -103,8 +108,9 @@ impl Slot {
         if state.phase != Phase::Open {
             return false;
         }
-        let overrun = state.events.len() >= state.room;
+        let overrun = state.events.len() >= state.room || state.bytes >= ROOM_BYTES;
         if !overrun {
+            state.bytes += event.weight();
             state.events.push_back(Arc::clone(event));
         }
         if !stream || overrun {
@@ -146,7 +152,10 @@ impl Slot {
     fn take(&self, waker: Option<&Waker>) -> Poll<Option<Arc<Event>>> {
         let mut state = lock(&self.state);
         match state.events.pop_front() {
-            Some(event) => Poll::Ready(Some(event)),
+            Some(event) => {
+                state.bytes -= event.weight();
+                Poll::Ready(Some(event))
+            }
             None if state.phase == Phase::Done => Poll::Ready(None),
             None => {
                 match (&mut state.waker, waker) {
@@ -175,10 +184,10 @@ impl Watch {
         Self { index, slot: Slot::new(VecDeque::from([event]), phase), place: None }
     }
 
-    /// The next event. `None`: no more will come (a one-shot watch that had its event, or one that the state was
-    /// replaced under and that would have missed some).
-    /// A stream that was overrun by more than 100 undelivered events hands out what was buffered, then waits for ever,
-    /// as etcd's does.
+    /// The next event. `None`: no more will come. A one-shot watch ends after its event. A stream ends after what it holds
+    /// when its client did not take 1,000 events or 64 MiB of values in time, or when the state was replaced and the new
+    /// one does not have all events that the watch waits for. Its client then asks again; etcd leaves an overrun stream
+    /// open and silent.
     pub async fn next(&mut self) -> Option<Arc<Event>> {
         poll_fn(|context| self.poll_next(context)).await
     }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::watch::{Office, Slot, Watch, WatchFor};
-use super::{Event, Key, path};
+use super::{ClearedEvent, Event, Key, path};
 
 /// The watches that wait for events, by their keys.
 #[derive(Debug, Default)]
@@ -55,6 +55,16 @@ impl Hub {
         }
     }
 
+    /// Ends the watches that a cleared event would be sent to, so that their clients ask again and get the error.
+    pub(super) fn cleared(&mut self, event: &ClearedEvent) {
+        for watched in path::upward(&event.key) {
+            self.visit(watched, &event.key, event.index, false, |one, office| {
+                one.slot.end(office);
+                false
+            });
+        }
+    }
+
     /// Tells those who watch what the event removed: its key, and below it whatever `existed`. A stream at the key
     /// itself hears of it once more through `notify`, as with etcd.
     pub(super) fn removed(&mut self, event: &Arc<Event>, existed: impl Fn(&[u8]) -> bool) {
@@ -75,16 +85,31 @@ impl Hub {
 
     /// Tells those who watch exactly `watched`; one-shot and overrun watches are unhooked by it.
     fn tell(&mut self, watched: &[u8], event: &Arc<Event>, removed: bool) {
+        self.visit(watched, &event.key, event.index(), removed, |one, office| {
+            one.slot.deliver(event, one.stream, office)
+        });
+    }
+
+    /// Hands `act` those who watch exactly `watched` and want to hear of the change `index` of `key`; it returns whether
+    /// they stay.
+    fn visit(
+        &mut self,
+        watched: &[u8],
+        key: &[u8],
+        index: u64,
+        removed: bool,
+        act: impl Fn(&Waiting, &Office) -> bool,
+    ) {
         let Some(waiting) = self.watched.get_mut(watched) else { return };
-        let same = *event.key == *watched;
+        let same = *key == *watched;
         // Below a removed directory the watched key is the longer one; nothing lies between it and the event's key.
-        if !same && path::hidden(watched, &event.key) {
+        if !same && path::hidden(watched, key) {
             return;
         }
-        let (index, office) = (event.index(), &*self.office);
+        let office = &*self.office;
         waiting.retain(|one| {
             let wanted = (one.recursive || same || removed) && index >= one.since;
-            !wanted || one.slot.deliver(event, one.stream, office)
+            !wanted || act(one, office)
         });
         if waiting.is_empty() {
             self.watched.remove(watched);

@@ -40,6 +40,22 @@ pub struct Event {
     pub key: String,
     pub action: String,
     pub node: Node,
+    /// How many bytes of values it had, old and new together.
+    pub weight: usize,
+}
+
+impl Event {
+    /// From an answer.
+    pub fn of(answer: &Value) -> Self {
+        let node = Node::of(&answer["node"]);
+        let prev = answer["prevNode"]["value"].as_str().map_or(0, str::len);
+        Self {
+            key: answer["node"]["key"].as_str().unwrap_or_default().to_owned(),
+            action: answer["action"].as_str().unwrap_or_default().to_owned(),
+            weight: node.value.len() + prev,
+            node,
+        }
+    }
 }
 
 /// What one writer did in the folders that are its own. It sends one request at a time.

@@ -208,7 +208,7 @@ impl Writer<'_> {
             let says = format!("{action} of {key} took index {} and shows {:?}", node.modified, answer.index);
             self.book.faults.push(says);
         }
-        self.book.events.push(Event { key: key.to_owned(), action: action.to_owned(), node: node.clone() });
+        self.book.events.push(Event::of(&json));
         Some(node)
     }
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod damage;
 mod forms;
+mod history;
 mod restart;
 mod room;
 pub(super) mod simulation;

@@ -126,7 +126,7 @@ fn records_and_events_come_back_from_their_bytes_and_survive_none_that_are_not()
             assert!(Record::decode(&bytes[..length]).is_err());
         }
     }
-    for event in space.events_since(0).filter_map(|(_, event)| event) {
+    for event in space.events_since(0).filter_map(|(_, entry)| entry.event()) {
         let bytes = event_bytes(event);
         let back = Event::decode(&bytes).unwrap();
         assert_eq!((&back.node, &back.prev, back.refresh), (&event.node, &event.prev, event.refresh));
@@ -229,10 +229,10 @@ fn a_loader_refuses_what_cannot_be() {
     let mut loader = Loader::new();
     loader.node(b"/a", file(5)).unwrap();
     assert!(loader.finish(4).is_err());
-    let event = |space: &mut Keyspace| Event::decode(&event_bytes(&space.ok(set_op("/k", "v")))).unwrap();
+    let entry = HistoryEntry::Event(Keyspace::new().ok(set_op("/k", "v")));
     let mut loader = Loader::new();
-    assert!(loader.event(2, Some(event(&mut Keyspace::new()))).is_err());
-    assert!(loader.event(1, Some(event(&mut Keyspace::new()))).is_ok());
+    assert!(loader.event(2, entry.clone()).is_err() && loader.event(2, entry.cleared()).is_err());
+    assert!(loader.event(1, entry).is_ok());
     assert!(loader.finish(0).is_err());
 }
 
@@ -246,7 +246,7 @@ fn a_state_without_its_past_knows_none_of_it() {
     );
     assert!(space.watch(b"/", what(51)).is_ok());
     let mut loader = Loader::new();
-    loader.event(40, None).unwrap();
+    loader.event(40, HistoryEntry::NoKey).unwrap();
     let mut space = loader.finish(50).unwrap();
     assert!(space.watch(b"/", what(39)).is_err() && space.watch(b"/", what(40)).is_ok());
     assert_eq!(space.events_since(0).count(), 11);

@@ -1,5 +1,6 @@
 //! What the keyspace promises, rule by rule.
 
+mod cleared;
 mod forms;
 mod history;
 mod model;
@@ -109,6 +110,20 @@ impl Keyspace {
 
     fn watching(&mut self, key: &str, recursive: bool, stream: bool, since: u64) -> Watch {
         self.watch(key.as_bytes(), WatchFor { recursive, stream, since }).expect("accepted")
+    }
+
+    /// The same state as a member has it that kept the past but for the values of some events.
+    fn without_values_of(&self, cleared: impl Fn(u64) -> bool) -> Self {
+        let mut loader = Loader::new();
+        for (key, record) in self.nodes() {
+            loader.node(&key, record).expect("a node that fits");
+        }
+        for (index, entry) in self.events_since(0) {
+            let mut bytes = vec![];
+            if cleared(index) { entry.cleared() } else { entry.clone() }.encode(&mut bytes);
+            loader.event(index, HistoryEntry::decode(&bytes).expect("an entry")).expect("in its place");
+        }
+        loader.finish(self.index()).expect("a state")
     }
 
     /// `/d/1` … as files.

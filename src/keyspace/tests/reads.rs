@@ -85,7 +85,7 @@ fn counters_follow_etcd_with_its_odd_successes() {
 #[test]
 fn changes_name_each_key_once_with_made_parents_refreshes_and_removed_subtrees() {
     let sorted = |space: &mut Keyspace| {
-        let Changes { mut removed, mut touched } = space.take_changes();
+        let Changes { mut removed, mut touched, .. } = space.take_changes();
         removed.sort();
         touched.sort();
         let texts = |keys: Vec<Key>| {

@@ -51,7 +51,6 @@ fn watches_hear_over_a_replacement_what_they_would_have_heard_live() {
                     [&mut live, &mut lagging].map(|space| space.watch(key.as_bytes(), what).unwrap());
                 pairs.push((key, what, one, other));
             }
-            // The hundred events that a watch holds are not to be the limit here.
             for _ in 0..80 {
                 clock += rng.random_range(0..SECOND);
                 let operation = if rng.random_bool(0.05) {
@@ -153,7 +152,7 @@ fn changes_are_forgotten_and_counters_go_on() {
     assert_eq!(behind.changed(), 2);
     behind.replace(ahead);
     assert_eq!((behind.counts(), behind.index(), behind.changed()), (before, 4, 0));
-    let Changes { removed, touched } = behind.take_changes();
+    let Changes { removed, touched, .. } = behind.take_changes();
     assert_eq!((removed.len(), touched.len()), (0, 0));
     behind.ok(set_op("/d", "v"));
     assert_eq!((behind.changed(), behind.counts().sets_success), (1, before.sets_success + 1));

@@ -123,6 +123,23 @@ async fn an_overrun_stream_hands_out_what_was_buffered_and_ends() {
 }
 
 #[test]
+fn a_stream_that_holds_64_mib_of_values_ends_with_the_next_event() {
+    let mut space = Keyspace::new();
+    let mut streams = [(); 2].map(|()| space.watching("/", true, true, 0));
+    let mut write = |number: u32| {
+        let (key, value) = (bytes(&format!("/{number}")), vec![b'x'; 8 << 20].into());
+        space.ok(Operation::Set { key, dir: false, value, expires: None, refresh: false });
+        space.counts().watchers
+    };
+    for number in 0..8 {
+        assert_eq!(write(number), 2);
+    }
+    assert!(streams[1].ready().is_some(), "this one is read");
+    assert_eq!(write(8), 1);
+    assert_eq!(streams.each_mut().map(|stream| drained(stream).len()), [8, 8]);
+}
+
+#[test]
 fn a_dropped_watch_is_not_counted_and_the_next_registration_forgets_it() {
     let mut space = Keyspace::new();
     for round in 0..1_000 {

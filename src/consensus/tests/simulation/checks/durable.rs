@@ -47,7 +47,7 @@ impl Durable {
         let oldest = keyspace.events_since(0).next().map_or(0, |(index, _)| index);
         let events: BTreeMap<_, _> = keyspace.events_since(0).collect();
         for (index, (key, value)) in self.answered.range(oldest..) {
-            let kept = events.get(index).copied().flatten();
+            let kept = events.get(index).and_then(|entry| entry.event());
             let same = kept.is_some_and(|event| {
                 event.key[..] == key[..] && event.node.value.as_deref() == value.as_deref()
             });

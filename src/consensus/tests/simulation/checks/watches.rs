@@ -8,9 +8,6 @@ use super::super::super::super::shared::Shared;
 use super::{Check, ensure};
 use crate::keyspace::{Keyspace, Watch, WatchFor};
 
-/// Events that a watch holds for a client that does not read.
-const ROOM: usize = 100;
-
 /// A watch on everything, and how far it must have seen.
 pub(in super::super) struct Watching {
     watch: Watch,
@@ -46,17 +43,13 @@ impl Watching {
             };
             came.push(event.index());
         }
-        let happened = keyspace.events_since(self.seen).filter_map(|(index, event)| event.map(|_| index));
+        let happened =
+            keyspace.events_since(self.seen).filter_map(|(index, entry)| entry.event().map(|_| index));
         let happened: Vec<u64> = happened.collect();
         let since = self.seen;
         if ended {
             let order = came.iter().all(|index| happened.contains(index)) && came.is_sorted();
             ensure(order, || format!("watches: on {id:x} after {since} came {came:?} and then an end"))?;
-            *self = Self::on(keyspace);
-            return Ok(());
-        }
-        if came.len() >= ROOM && happened.starts_with(&came) {
-            // More at once than a watch holds for a client that does not read: it falls silent.
             *self = Self::on(keyspace);
             return Ok(());
         }

@@ -1,0 +1,225 @@
+//! Events whose values were dropped: what a watch of the past, and one that catches up, hears of them.
+
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::random::{key, stir};
+use super::*;
+
+/// What a one-shot watch is sent at once: an event, the refusal, or nothing yet.
+fn sent(space: &mut Keyspace, key: &str, recursive: bool, since: u64) -> String {
+    match space.watch(key.as_bytes(), WatchFor { recursive, stream: false, since }) {
+        Err(error) => {
+            assert_eq!((error.code, error.index), (Code::HistoryCleared, space.index()));
+            let cause = String::from_utf8(error.cause).unwrap();
+            cause.strip_prefix("the requested history has been ").unwrap().to_owned()
+        }
+        Ok(mut watch) => drained(&mut watch)
+            .pop()
+            .map_or("waits".to_owned(), |(action, key, index)| format!("{action} {key} {index}")),
+    }
+}
+
+fn set_large(key: &str, length: usize) -> Operation {
+    Operation::Set {
+        key: bytes(key),
+        dir: false,
+        value: vec![b'x'; length].into(),
+        expires: None,
+        refresh: false,
+    }
+}
+
+fn ended(watch: &mut Watch) -> bool {
+    let mut next = pin!(watch.next());
+    let context = &mut Context::from_waker(Waker::noop());
+    matches!(Future::poll(next.as_mut(), context), std::task::Poll::Ready(None))
+}
+
+#[test]
+fn a_watch_that_would_be_sent_a_cleared_event_is_refused_and_the_others_pass_over_it() {
+    let mut space = Keyspace::with(&["/a", "/big/v", "/b", "/big/w", "/big/_h/v", "/big/v", "/c"]);
+    space.ok(delete_op("/big/v", false, false));
+    let mut space = space.without_values_of(|index| [2, 5, 8].contains(&index));
+    for (key, recursive, since, expected) in [
+        ("/a", false, 1, "set /a 1"),
+        ("/b", false, 1, "set /b 3"),
+        ("/c", false, 2, "set /c 7"),
+        ("/never", true, 1, "waits"),
+        // The key itself, from before, at and behind the marker.
+        ("/big/v", false, 1, "cleared [3/1]"),
+        ("/big/v", false, 2, "cleared [3/2]"),
+        ("/big/v", false, 3, "set /big/v 6"),
+        ("/big/v", false, 7, "cleared [9/7]"),
+        ("/big/v", false, 9, "waits"),
+        // Directories above it: what came before is sent first.
+        ("/", true, 1, "set /a 1"),
+        ("/", true, 2, "cleared [3/2]"),
+        ("/", true, 3, "set /b 3"),
+        ("/big", true, 1, "cleared [3/1]"),
+        ("/big", true, 3, "set /big/w 4"),
+        ("/big", false, 1, "waits"),
+        // A watch of the past is sent hidden keys, and a removed file is nothing to those that share its beginning.
+        ("/big", true, 5, "cleared [6/5]"),
+        ("/big/vv", true, 1, "waits"),
+        ("/bi", true, 1, "waits"),
+    ] {
+        assert_eq!(sent(&mut space, key, recursive, since), expected, "{key} {recursive} {since}");
+    }
+}
+
+#[test]
+fn a_marker_outlives_every_way_of_keeping_the_state() {
+    let space = Keyspace::with(&["/a", "/big", "/b"]).without_values_of(|index| index == 2);
+    let mut image = vec![];
+    space.write_image(&mut image).unwrap();
+    let mut again = Keyspace::read_image(&image).unwrap().without_values_of(|_| false);
+    assert_eq!(again.digest(), space.digest());
+    assert_eq!(sent(&mut again, "/big", false, 1), "cleared [3/1]");
+    assert_eq!(sent(&mut again, "/b", false, 1), "set /b 3");
+}
+
+#[test]
+fn a_cleared_refresh_needs_no_marker() {
+    let mut space = Keyspace::with(&["/k"]);
+    space.ok(lasting(refreshing(set_op("/k", "")), 5));
+    let mut space = space.without_values_of(|index| index == 2);
+    assert_eq!(sent(&mut space, "/k", false, 2), "waits");
+}
+
+#[test]
+fn whatever_is_cleared_a_watch_of_the_past_is_sent_what_it_would_have_been_or_refused() {
+    for seed in 0..40 {
+        let rng = &mut StdRng::seed_from_u64(5_000 + seed);
+        let (mut live, mut clock) = (Keyspace::new(), NOW);
+        stir(&mut live, rng, 300, &mut clock);
+        // A removed directory has no value that could be dropped.
+        let removed = |index: u64| {
+            let entry = live.events_since(index - 1).next().and_then(|(_, entry)| entry.event());
+            entry.is_some_and(|event| event.action.removes() && event.node.dir)
+        };
+        let gone: Vec<u64> =
+            (1..=live.index()).filter(|index| rng.random_bool(0.2) && !removed(*index)).collect();
+        let mut kept = live.without_values_of(|index| gone.contains(&index));
+        for _ in 0..300 {
+            let (key, recursive, since) = (key(rng), rng.random(), rng.random_range(1..=live.index()));
+            let whole = sent(&mut live, &key, recursive, since);
+            let index = whole.rsplit(' ').next().and_then(|index| index.parse::<u64>().ok());
+            let expected = match index {
+                Some(index) if gone.contains(&index) => format!("cleared [{}/{since}]", index + 1),
+                _ => whole,
+            };
+            assert_eq!(sent(&mut kept, &key, recursive, since), expected, "seed {seed}: {key} {recursive}");
+        }
+    }
+}
+
+#[test]
+fn a_waiting_watch_that_a_cleared_event_was_for_ends_and_the_others_go_on() {
+    let mut behind = Keyspace::with(&["/d/x"]);
+    let mut ahead = behind.without_values_of(|_| false);
+    for operation in
+        [set_op("/d/y", "v"), set_op("/d/big", "v"), delete_op("/d", true, true), set_op("/e", "v")]
+    {
+        ahead.ok(operation);
+    }
+    let mut all = behind.watching("/", true, true, 0);
+    let mut exact = behind.watching("/d/big", false, true, 0);
+    // Begins later, and hears that the key went: that it was there is known from the marker.
+    let mut late = behind.watching("/d/big", false, false, 4);
+    let mut other = behind.watching("/e", false, false, 0);
+    behind.replace(ahead.without_values_of(|index| index == 3));
+    assert_eq!(drained(&mut all), [told("set", "/d/y", 2)], "what came before is not lost");
+    assert!(ended(&mut all) && ended(&mut exact));
+    assert_eq!(drained(&mut late), [told("delete", "/d", 4)]);
+    assert_eq!(drained(&mut other), [told("set", "/e", 5)]);
+    assert_eq!((behind.counts().watchers, behind.hub.held()), (0, 0));
+    assert_eq!(sent(&mut behind, "/", true, 3), "cleared [4/3]", "so its client is told when it asks again");
+}
+
+#[test]
+fn large_values_cost_the_oldest_of_them_their_place_and_nobody_else() {
+    let mut space = Keyspace::new();
+    space.ok(set_op("/small", "v"));
+    // Each but the first keeps the new and the old value.
+    for _ in 0..100 {
+        space.ok(set_large("/big", 1 << 20));
+        space.ok(set_op("/small", "v"));
+    }
+    assert_eq!(
+        (space.oldest_event(), space.events_since(0).count()),
+        (1, 201),
+        "the window is as long as ever"
+    );
+    let whole = |space: &Keyspace, key: &[u8]| {
+        let events = space.events_since(0).filter_map(|(_, entry)| entry.event());
+        events.filter(|event| *event.key == *key).count()
+    };
+    assert_eq!((whole(&space, b"/small"), whole(&space, b"/big")), (101, HISTORY_BYTES / (2 << 20) - 1));
+    assert_eq!(space.take_changes().cleared.len(), 101 - HISTORY_BYTES / (2 << 20));
+    assert_eq!(space.take_changes().cleared, [0; 0], "each is told once");
+    assert_eq!(sent(&mut space, "/small", false, 1), "set /small 1");
+    assert_eq!(sent(&mut space, "/big", false, 1), "cleared [3/1]");
+    assert_eq!(sent(&mut space, "/big", false, 200), "set /big 200");
+    // All at once, as at a start, it comes to the same.
+    let again = space.without_values_of(|_| false);
+    assert_eq!(again.digest(), space.digest());
+}
+
+#[test]
+fn a_thousand_events_that_are_not_large_are_kept_whatever_else_there_is() {
+    let mut space = Keyspace::new();
+    for number in 0..500 {
+        space.ok(set_large(&format!("/mid/{number}"), HISTORY_BYTES / HISTORY));
+        space.ok(set_op("/small", "v"));
+        let length = if number < 20 { 10 << 20 } else { HISTORY_BYTES / HISTORY + 1 };
+        space.ok(set_large(&format!("/big/{number}"), length));
+    }
+    let held = |space: &Keyspace| {
+        space
+            .events_since(0)
+            .filter_map(|(_, entry)| entry.event())
+            .map(|event| event.weight())
+            .sum::<usize>()
+    };
+    assert!(held(&space) <= HISTORY_BYTES);
+    for number in 200..500 {
+        let key = format!("/mid/{number}");
+        let index = 3 * number + 1;
+        assert_eq!(sent(&mut space, &key, false, index), format!("set {key} {index}"));
+    }
+    // One that is larger than all that there may be is known until the next comes.
+    let last = space.ok(set_large("/huge", HISTORY_BYTES + 1)).index();
+    assert_eq!(sent(&mut space, "/huge", false, last), format!("set /huge {last}"));
+    space.ok(set_op("/small", "v"));
+    assert_eq!(sent(&mut space, "/huge", false, last), format!("cleared [{}/{last}]", last + 1));
+    assert!(held(&space) <= HISTORY_BYTES);
+}
+
+#[test]
+fn an_entry_has_one_spelling_whatever_the_bytes_were() {
+    let mut rng = StdRng::seed_from_u64(8);
+    let space = Keyspace::with(&["/a", "/b/c"]);
+    for (_, entry) in space.events_since(0) {
+        let (mut good, mut decoded) = (vec![], 0);
+        entry.cleared().encode(&mut good);
+        for length in 1..good.len() {
+            assert!(HistoryEntry::decode(&good[..length]).is_err(), "{length} bytes");
+        }
+        for _ in 0..2_000 {
+            let mut bytes = good.clone();
+            let at = rng.random_range(0..bytes.len());
+            bytes[at] = rng.random();
+            if let Ok(entry) = HistoryEntry::decode(&bytes) {
+                let mut again = vec![];
+                entry.encode(&mut again);
+                assert_eq!(again, bytes);
+                decoded += 1;
+            }
+        }
+        assert!(decoded > 100);
+    }
+}
