@@ -24,6 +24,7 @@ mod restarts;
 mod snapshots;
 mod storm;
 mod story;
+mod survivor;
 mod tls;
 mod tls_words;
 mod trust;

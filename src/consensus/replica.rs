@@ -21,6 +21,10 @@ const IN_FLIGHT: usize = 256;
 /// Entries that are not committed yet; more are refused.
 const UNCOMMITTED_BYTES: u64 = 512 << 20;
 
+/// The context of an empty append that only carries the commit index to a member that is known to keep up. Raft's reply to
+/// it would say nothing new and wake the leader for every write.
+const NO_REPLY: &[u8] = b"no reply";
+
 /// What a turn of the replica asks its owner to do.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
@@ -134,18 +138,22 @@ impl Replica {
         self.raw.raft.raft_log.committed
     }
 
-    /// The last entry of the log, also when it is not written yet.
-    pub(super) fn last(&self) -> u64 {
-        self.raw.raft.raft_log.last_index()
-    }
-
-    /// A leader's messages that tell the others what is committed. As all of its messages, they need not wait for its disk.
-    pub(super) fn tell_committed(&mut self) -> Vec<Message> {
+    /// A leader's messages that carry nothing but the commit index. As all of its messages, they need not wait for its
+    /// disk.
+    pub(super) fn commit_messages(&mut self) -> Vec<Message> {
         if !self.leads() {
             return Vec::new();
         }
         self.raw.raft.bcast_append();
-        std::mem::take(&mut self.raw.raft.msgs)
+        let mut messages = std::mem::take(&mut self.raw.raft.msgs);
+        for message in &mut messages {
+            let progress = self.raw.raft.prs().get(message.to);
+            let replicates = progress.is_some_and(|progress| progress.state == ProgressState::Replicate);
+            if replicates && is_empty_append(message) {
+                message.context = NO_REPLY.into();
+            }
+        }
+        messages
     }
 
     /// All other members of raft's list.
@@ -237,7 +245,15 @@ impl Replica {
         }
         // Raft panics over what comes to a leader that is none of its own members any more.
         if !(self.leads() && self.raw.raft.prs().get(self.id()).is_none()) {
+            let no_reply = is_empty_append(&message) && *message.context == *NO_REPLY;
+            let before = self.raw.raft.msgs.len();
             self.raw.step(message).ok();
+            if no_reply && self.raw.raft.msgs.len() > before {
+                let accepts = |reply: &mut Message| {
+                    reply.get_msg_type() == MessageType::MsgAppendResponse && !reply.reject
+                };
+                self.raw.raft.msgs.pop_if(accepts);
+            }
         }
         Ok(())
     }
@@ -401,6 +417,10 @@ impl Replica {
     pub(super) fn applied(&mut self) {
         self.raw.advance_apply();
     }
+}
+
+fn is_empty_append(message: &Message) -> bool {
+    message.get_msg_type() == MessageType::MsgAppend && message.entries.is_empty()
 }
 
 /// Whether raft can take a message in: it panics over some that no member sends, and an entry that nobody understands

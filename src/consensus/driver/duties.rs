@@ -34,9 +34,6 @@ impl Driver {
         if let Some(hasten) = &self.hasten {
             until = until.min(hasten.next);
         }
-        if let Some(due) = self.tidings.due {
-            until = until.min(due);
-        }
         until.saturating_duration_since(now)
     }
 

@@ -32,12 +32,7 @@ impl Driver {
                         self.hand_over();
                         continue;
                     }
-                    let asks = message.get_msg_type() == MessageType::MsgPropose;
                     self.replica.step(message)?;
-                    if asks && self.replica.leads() {
-                        self.tidings.entries(now);
-                        self.tidings.asked(self.replica.last());
-                    }
                 }
                 // Before a leader was heard of, any member knows the time better than this host.
                 if self.replica.leader() == from || !(self.shared.clock.settled() || self.replica.leads()) {

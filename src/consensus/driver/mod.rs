@@ -8,12 +8,12 @@
 //!
 //! Leaves out: what raft decides (`replica`), what an entry means (`state`), and how messages travel (`peers`).
 
+mod commit_broadcast;
 mod duties;
 mod inbound;
 mod propose;
 mod reads;
 mod settle;
-mod tidings;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,9 +36,9 @@ use super::roster::Roster;
 use super::shared::Shared;
 use super::state::State;
 
+use commit_broadcast::CommitBroadcast;
 use duties::Hasten;
 use reads::Reads;
-use tidings::Tidings;
 
 /// Requests that may wait for the driver; more are refused at once.
 pub(super) const QUEUE: usize = 16_384;
@@ -133,7 +133,7 @@ pub(super) struct Driver {
     heartbeat: Duration,
     election: Duration,
     reads: Reads,
-    tidings: Tidings,
+    commit_broadcast: CommitBroadcast,
     /// The first proposal that the present leader was not told of.
     next_put: u64,
     /// The leader and the term that proposals were last put to.
@@ -171,7 +171,7 @@ impl Driver {
             heartbeat,
             election,
             reads: Reads::new(process),
-            tidings: Tidings::default(),
+            commit_broadcast: CommitBroadcast::default(),
             next_put: 1,
             led: (0, 0),
             last_round: 0,

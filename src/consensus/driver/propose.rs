@@ -59,9 +59,6 @@ impl Driver {
             }
         }
         self.shared.counters.pending.store(self.pending.len() as u64, Relaxed);
-        if any {
-            self.tidings.entries(now);
-        }
         any
     }
 

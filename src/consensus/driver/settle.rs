@@ -31,17 +31,16 @@ impl Driver {
             let Self { reads, replica, .. } = self;
             reads.ask(now, |context| replica.read_index(context));
             let mut effects = Effects::default();
-            let (started, outbox, tidings) = (Instant::now(), &mut self.outbox, &mut self.tidings);
+            let (started, outbox, broadcast) = (Instant::now(), &mut self.outbox, &mut self.commit_broadcast);
             let mut send = |messages: Vec<Message>| {
-                tidings.sent(&messages);
+                broadcast.sent(&messages);
                 outbox.send(messages);
             };
             if !self.replica.turn(&mut effects, &mut send).map_err(Failure::Log)? {
-                self.tell_committed(now);
+                self.broadcast_commit();
                 break;
             }
-            // Before anybody is answered, who may do away with this member on the strength of that.
-            self.tell_committed(now);
+            self.broadcast_commit();
             if started.elapsed() > SLOW {
                 let took = started.elapsed().as_millis();
                 tracing::warn!(
