@@ -141,7 +141,7 @@ impl Store {
     /// What became of keys that are not hidden, after this index; a value of `None`: it went.
     pub(super) fn events_since(&self, index: u64) -> Vec<(String, Option<String>)> {
         self.handle.view(|space| {
-            let seen = space.events_since(index).filter_map(|(_, event)| event);
+            let seen = space.events_since(index).filter_map(|(_, entry)| entry.event());
             let seen = seen.map(|event| {
                 let value =
                     event.node.value.as_ref().map(|value| String::from_utf8_lossy(value).into_owned());

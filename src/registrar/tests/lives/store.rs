@@ -99,6 +99,7 @@ impl Store {
             timeout: Duration::from_secs(5),
             dial: Duration::from_secs(5),
             trace: None,
+            sync: false,
         };
         Arc::new(Cluster::over(wire, options).unwrap())
     }
