@@ -54,10 +54,11 @@ impl Server {
                 match (&acceptor, &self) {
                     (Some(acceptor), _) => drop(acceptor.accept(stream).await),
                     (None, Self::Plain(says)) => {
-                        stream.read(&mut [0; 4096]).await.ok();
-                        stream.write_all(says.as_bytes()).await.ok();
+                        if stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                            stream.write_all(says.as_bytes()).await.ok();
+                        }
                         stream.shutdown().await.ok();
-                        stream.read(&mut [0; 4096]).await.ok();
+                        while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {}
                     }
                     (None, Self::Tls(_)) => {}
                 }
@@ -76,13 +77,14 @@ fn lists(client_url: &str) -> SocketAddr {
     std::thread::spawn(move || {
         use std::io::{Read as _, Write as _};
         for mut stream in listener.incoming().flatten() {
-            stream.read(&mut [0; 4096]).ok();
-            let length = body.len();
-            write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nX-Etcd-Cluster-Id: 1\r\nContent-Length: {length}\r\n\r\n{body}"
-            )
-            .ok();
+            if stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                let length = body.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nX-Etcd-Cluster-Id: 1\r\nContent-Length: {length}\r\n\r\n{body}"
+                )
+                .ok();
+            }
         }
     });
     address
