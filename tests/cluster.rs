@@ -1,5 +1,6 @@
 //! Several members: what they promise together, what lies between them, and every way in which they can be hurt.
 
+mod certificates;
 mod chaos;
 mod clients;
 mod control;
@@ -28,5 +29,6 @@ mod survivor;
 mod tls;
 mod tls_words;
 mod trust;
+mod vanished;
 mod watchers;
 mod words;

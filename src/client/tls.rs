@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
 use super::ClientError;
 use crate::tls::advice::{self, Flags};
-use crate::tls::pem;
+use crate::tls::identity::{Unusable, pair};
+use crate::tls::{AnyCertificate, pem};
 
 /// Files and switches of TLS; all empty means the system's trust roots and no client certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,13 +67,15 @@ pub(crate) fn config(trust: &Trust, https: bool) -> Result<ClientConfig, ClientE
     };
     match (&trust.cert, &trust.key) {
         (Some(cert), Some(key)) => {
-            let private = private_key(key, &flags.key)?;
-            builder.with_client_auth_cert(certificates(cert, &flags.cert)?, private).map_err(|error| {
-                ClientError::File {
-                    path: cert.clone(),
-                    why: format!("does not go with the key {}: {error}; check {}", key.display(), flags.cert),
+            let chain = certificates(cert, &flags.cert)?;
+            let paired = pair(chain, &private_key(key, &flags.key)?).map_err(|unusable| match unusable {
+                Unusable::Cert(why) => bad(cert, &flags.cert, &why),
+                Unusable::Key(why) => bad(key, &flags.key, why),
+                Unusable::Mismatch => {
+                    bad(cert, &flags.cert, &format!("does not go with the key {}", key.display()))
                 }
-            })
+            })?;
+            Ok(builder.with_client_cert_resolver(paired.shown))
         }
         (None, None) => Ok(builder.with_no_client_auth()),
         (Some(_), None) => Err(ClientError::Settings("a client certificate needs its client key".into())),
@@ -119,45 +120,6 @@ fn bad(path: &Path, flag: &str, why: &str) -> ClientError {
 /// Why a handshake with `host` failed, and what a person can do about it.
 pub(crate) fn reason(error: &rustls::Error, host: &str) -> Option<String> {
     advice::of_server(&Trust::default().flags(), host, error)
-}
-
-/// Believes every certificate; signatures are still checked, so the peer at least owns the key it shows.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription as Alert, CertificateError as Bad, Error, InvalidMessage};
 
-use super::Files;
 use super::contents::{CA, CERT, KEY};
+use super::{Files, identity};
 
 /// How this side's files are called where a person sets them.
 #[derive(Clone, Debug)]
@@ -156,7 +156,7 @@ fn of_certificate(bad: &Bad, use_of: &str) -> Option<String> {
             "its certificate is that of an authority (CA:TRUE); give it one that the authority signed"
                 .to_owned()
         }
-        _ => return None,
+        bad => identity::version_1(bad)?.to_owned(),
     })
 }
 

@@ -8,13 +8,13 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::contents::{CA, CERT, Contents, KEY, bad};
-use super::{Files, TlsError};
+use super::{AnyCertificate, Files, TlsError};
 
 const HTTP: &[u8] = b"http/1.1";
 
 /// The side that is called.
 pub(super) fn server(files: &Files, contents: &Contents) -> Result<ServerConfig, TlsError> {
-    let Some((chain, key)) = contents.identity(files)? else {
+    let Some(identity) = contents.identity(files)? else {
         let (cert, key) = (files.flag(CERT), files.flag(KEY));
         return Err(TlsError(format!("an https URL needs a certificate and its key; add {cert} and {key}")));
     };
@@ -25,7 +25,7 @@ pub(super) fn server(files: &Files, contents: &Contents) -> Result<ServerConfig,
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| unpaired(files, &error))?;
+    let mut config = builder.with_cert_resolver(identity);
     config.alpn_protocols = vec![HTTP.to_vec()];
     Ok(config)
 }
@@ -33,18 +33,17 @@ pub(super) fn server(files: &Files, contents: &Contents) -> Result<ServerConfig,
 /// The side that calls.
 pub(super) fn client(files: &Files, contents: &Contents) -> Result<ClientConfig, TlsError> {
     let identity = contents.identity(files)?;
-    let roots = match contents.roots(files)? {
-        Some(roots) => roots,
-        None => system_roots(files)?,
-    };
+    let roots = contents.roots(files)?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| no_tls(&error))?
-        .with_root_certificates(roots);
+        .map_err(|error| no_tls(&error))?;
+    let builder = if files.unverified {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+    } else {
+        builder.with_root_certificates(roots.map_or_else(|| system_roots(files), Ok)?)
+    };
     let mut config = match identity {
-        Some((chain, key)) => {
-            builder.with_client_auth_cert(chain, key).map_err(|error| unpaired(files, &error))?
-        }
+        Some(identity) => builder.with_client_cert_resolver(identity),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![HTTP.to_vec()];
@@ -80,11 +79,6 @@ fn system_roots(files: &Files) -> Result<RootCertStore, TlsError> {
         )));
     }
     Ok(roots)
-}
-
-fn unpaired(files: &Files, error: &rustls::Error) -> TlsError {
-    let key = files.key.as_ref().map(|key| key.display().to_string()).unwrap_or_default();
-    bad(files, CERT, &format!("does not go with the key {key}: {error}"))
 }
 
 fn no_tls(error: &rustls::Error) -> TlsError {

@@ -1,11 +1,13 @@
 //! What a port's files hold at one moment.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::SingleCertAndKey;
 use sha2::{Digest as _, Sha256};
 
+use super::identity::{self, Unusable};
 use super::{Files, TlsError, pem};
 
 /// The bytes, all read before any is looked at.
@@ -38,16 +40,31 @@ impl Contents {
     }
 
     /// The certificate chain with its key; `None` when neither was named.
-    pub(super) fn identity(&self, files: &Files) -> Result<Option<Identity>, TlsError> {
-        match (&self.cert, &self.key) {
-            (Some(cert), Some(key)) => {
-                let chain = pem::certificates(cert).map_err(|why| bad(files, CERT, &why))?;
-                let key = pem::private_key(key).map_err(|why| bad(files, KEY, &why))?;
-                Ok(Some((chain, key)))
+    pub(super) fn identity(&self, files: &Files) -> Result<Option<Arc<SingleCertAndKey>>, TlsError> {
+        let (cert, key) = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => (cert, key),
+            (None, None) => return Ok(None),
+            (Some(_), None) => return Err(alone(files, CERT, KEY)),
+            (None, Some(_)) => return Err(alone(files, KEY, CERT)),
+        };
+        let chain = pem::certificates(cert).map_err(|why| bad(files, CERT, &why))?;
+        let key = pem::private_key(key).map_err(|why| bad(files, KEY, &why))?;
+        let paired = identity::pair(chain, &key).map_err(|unusable| match unusable {
+            Unusable::Cert(why) => bad(files, CERT, &why),
+            Unusable::Key(why) => bad(files, KEY, why),
+            Unusable::Mismatch => {
+                let key = files.key.as_deref().unwrap_or(Path::new("")).display();
+                bad(files, CERT, &format!("does not go with the key {key}"))
             }
-            (None, None) => Ok(None),
-            (Some(_), None) => Err(alone(files, CERT, KEY)),
-            (None, Some(_)) => Err(alone(files, KEY, CERT)),
+        })?;
+        match paired.doubt {
+            // Whom a member calls is a member.
+            Some(doubt) if files.peer => Err(bad(files, CERT, doubt)),
+            Some(doubt) => {
+                tracing::warn!("{}: {doubt}", files.cert.as_deref().unwrap_or(Path::new("")).display());
+                Ok(Some(paired.shown))
+            }
+            None => Ok(Some(paired.shown)),
         }
     }
 
@@ -62,9 +79,6 @@ impl Contents {
         Ok(Some(roots))
     }
 }
-
-/// A certificate chain and its key.
-pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 pub(super) const CERT: &str = "cert-file";
 pub(super) const KEY: &str = "key-file";

@@ -1,8 +1,8 @@
 //! TLS as every port of ours speaks it: certificates, keys and authorities from files, read anew when they change.
 //!
 //! Owns: reading PEM files with errors that name the file and the flag, the server side ([`Acceptor`]) and the client
-//! side ([`Connector`]) of a connection between members or from a client, noticing that a file is another now, and
-//! what a person can do about a handshake that failed.
+//! side ([`Connector`]) of a connection between members or from a client, noticing that a file is another now,
+//! certificates that members make for themselves, and what a person can do about a handshake that failed.
 //!
 //! Promises: a certificate that was renewed on disk is shown a second later, without a restart; a bad file leaves the
 //! last good ones in use and is said once. Keys never reach an error's words. A failed handshake's error says what to do.
@@ -11,18 +11,22 @@
 
 mod acceptor;
 pub(crate) mod advice;
+mod any;
 mod complaints;
 mod config;
 mod connector;
 mod contents;
+pub(crate) mod identity;
 pub(crate) mod pem;
 mod renewed;
+mod self_made;
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 pub use acceptor::{Acceptor, refuse_tls};
+pub(crate) use any::AnyCertificate;
 pub use complaints::Complaints;
 pub use connector::Connector;
 
@@ -39,6 +43,10 @@ pub struct Files {
     pub client_auth: bool,
     /// Whether this is the port between members: errors name the flags with `peer-` before them.
     pub peer: bool,
+    /// The hosts that `cert` is to be for when it and `key` are made here, unless they are there already.
+    pub self_made: Option<Vec<String>>,
+    /// Whether every certificate of a server is believed: those are self-made, too.
+    pub unverified: bool,
 }
 
 impl Files {

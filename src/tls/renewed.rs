@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::contents::Contents;
-use super::{Files, TlsError};
+use super::{Files, TlsError, self_made};
 
 /// From one look at the files to the next.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -41,6 +41,7 @@ struct State<T> {
 impl<T: Send + Sync + 'static> Renewed<T> {
     /// Reads the files for the first time.
     pub(super) fn open(files: &Files, make: Make<T>) -> Result<Arc<Self>, TlsError> {
+        self_made::ensure(files)?;
         let contents = Contents::read(files)?;
         let state = State {
             current: Arc::new(make(files, &contents)?),

@@ -15,7 +15,8 @@ use crate::support::{Authority, Dir, SOON, eventually};
 /// The files of a member with this pair that believes this authority.
 fn member((cert, key): &(String, String), ca: &str) -> Files {
     let path = |text: &str| Some(PathBuf::from(text));
-    Files { cert: path(cert), key: path(key), trusted_ca: path(ca), client_auth: true, peer: true }
+    let (cert, key, trusted_ca) = (path(cert), path(key), path(ca));
+    Files { cert, key, trusted_ca, client_auth: true, peer: true, ..Files::default() }
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {

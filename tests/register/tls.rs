@@ -19,7 +19,7 @@ fn port(engine: &FakeEngine, authority: &Authority<'_>) -> SocketAddr {
         key: Some(key.into()),
         trusted_ca: Some(authority.ca().into()),
         client_auth: true,
-        peer: false,
+        ..Files::default()
     };
     let (acceptor, socket) = (Acceptor::open(&files).unwrap(), PathBuf::from(engine.socket()));
     let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -65,6 +65,34 @@ impl<'d> Authority<'d> {
         (certificate, self.key(&name))
     }
 
+    /// Signs one of X.509 version 1 for `localhost`, with a key of this kind (`ec` or `rsa`).
+    pub fn sign_version_1(&self, kind: &str) -> (String, String) {
+        let name = format!("{}-old-{kind}", self.name);
+        let (request, certificate, key) =
+            (self.dir.text_path(&format!("{name}.csr")), self.certificate(&name), self.key(&name));
+        let config = self.dir.text_path("openssl.cnf");
+        let of_kind: &[&str] = match kind {
+            "rsa" => &["-newkey", "rsa:2048"],
+            _ => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"],
+        };
+        let rest =
+            ["-nodes", "-config", &config, "-subj", "/CN=localhost", "-keyout", &key, "-out", &request];
+        openssl(&[&["req", "-new"], of_kind, &rest].concat());
+        let (ca, ca_key) = (self.ca(), self.key(&self.name));
+        let words = ["x509", "-req", "-days", "2", "-set_serial", "9", "-CA", &ca, "-CAkey", &ca_key];
+        openssl(&[&words[..], &["-in", &request, "-out", &certificate]].concat());
+        let shown = Command::new("openssl").args(["x509", "-noout", "-text", "-in", &certificate]).output();
+        assert!(String::from_utf8_lossy(&shown.unwrap().stdout).contains("Version: 1 (0x0)"));
+        (certificate, key)
+    }
+
+    /// A key of a kind that few programs use.
+    pub fn odd_key(&self) -> String {
+        let key = self.key("odd");
+        openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp521r1", "-out", &key]);
+        key
+    }
+
     fn certificate(&self, name: &str) -> String {
         self.dir.text_path(&format!("{name}.pem"))
     }

@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::Target;
 use crate::client::{Trust, tls_config};
 use crate::registrar::service::address;
+use crate::tls::identity::version_1;
 
 /// What every check says it is, so that applications can leave it out of their logs.
 pub(super) const AGENT: &str = concat!("retune/", env!("CARGO_PKG_VERSION"), " (health check)");
@@ -107,6 +108,7 @@ async fn trust(verify: bool) -> Result<ClientConfig, String> {
 fn refused(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match cause {
+        Some(rustls::Error::InvalidCertificate(why)) if let Some(says) = version_1(why) => says.to_owned(),
         Some(rustls::Error::InvalidCertificate(why)) => {
             format!("its certificate is not trusted: {why}; SERVICE_CHECK_TLS_SKIP_VERIFY=true lets it pass")
         }

@@ -24,6 +24,7 @@ pub(super) use backup::{backup, restore};
 use cluster::Cluster;
 pub use proxy::Proxy;
 pub(super) use rows::{BACKUP_ROWS, CLUSTER_ROWS, IGNORED_ROWS, MEMBER_ROWS, TRANSPORT_ROWS};
+use transport::Own;
 use urls::{HostUrl, texts};
 
 /// The version of etcd whose v2 API this is. Clients read it; one of them takes any text with `0.4` in it for an
@@ -91,9 +92,11 @@ fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
     let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
     let settled = data_dir.join("member/identity").exists();
     let cluster = cluster::read(host, read, command, &name, settled);
-    let peer_tls = transport::of_peers(read, command, &cluster);
+    let peer_tls = transport::of_peers(read, command, &cluster, &data_dir);
     let Cluster { members, peer_urls, listen, start, discovery, .. } = cluster;
     let snapshot_count = count(read, command, "snapshot-count", 100_000);
+    let own = Own { data_dir: &data_dir, advertised: &client_urls.advertise };
+    let tls = transport::of_clients(read, command, &client_urls.listen, &own);
     let consensus = consensus::Settings {
         data_dir,
         name,
@@ -111,7 +114,7 @@ fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
         version: CLUSTER_VERSION.to_owned(),
     };
     let api = api::Settings {
-        tls: transport::of_clients(read, command, &client_urls.listen),
+        tls,
         listen_client_urls: texts(&client_urls.listen),
         cors: transport::cors(read),
         host_whitelist: transport::hosts(read),

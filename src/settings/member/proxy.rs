@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::options::Commands;
 use super::super::reader::Reader;
 use super::super::units;
+use super::transport::Own;
 use super::urls::{HostUrl, texts};
 use super::{REQUEST_BYTES, bindable, cluster, count, default_listener, object, transport};
 use crate::api::{self, Held, ProxySettings, Way, held};
@@ -66,7 +67,8 @@ fn proxy(read: &mut Reader<'_>, command: Commands, way: Way, data_dir: PathBuf) 
     let listen = listen.unwrap_or_else(|| vec![default_listener()]);
     // Its files serve for the members' client ports as well, so they may be given without a port of its own.
     let secure = listen.iter().any(|url| url.https);
-    let tls = if secure { transport::of_clients(read, command, &listen) } else { None };
+    let own = Own { data_dir: &data_dir, advertised: &[] };
+    let tls = if secure { transport::of_clients(read, command, &listen, &own) } else { None };
     let api = api::Settings {
         tls,
         listen_client_urls: texts(&listen),
@@ -78,19 +80,21 @@ fn proxy(read: &mut Reader<'_>, command: Commands, way: Way, data_dir: PathBuf) 
         cert: read.path("peer-cert-file"),
         key: read.path("peer-key-file"),
         trusted_ca: authority(read, "peer-trusted-ca-file", "peer-ca-file"),
-        client_auth: false,
         peer: true,
+        // The members' are self-made, and so are not verified, as with etcd's proxy.
+        unverified: read.on("peer-auto-tls"),
+        ..Files::default()
     };
     let own = Files {
         cert: read.path("cert-file"),
         key: read.path("key-file"),
         trusted_ca: authority(read, "trusted-ca-file", "ca-file"),
-        client_auth: false,
-        peer: false,
+        unverified: read.on("auto-tls"),
+        ..Files::default()
     };
     // etcd's rule: who names no files for clients' ports means the same for both.
     let none = own.cert.is_none() && own.key.is_none() && own.trusted_ca.is_none();
-    let client_tls = if none { peer_tls.clone() } else { own };
+    let client_tls = if none { Files { unverified: own.unverified, ..peer_tls.clone() } } else { own };
     let discovery = cluster::discovery(read, command);
     let proxy = ProxySettings {
         api,

@@ -168,16 +168,8 @@ pub(in crate::settings) const TRANSPORT_ROWS: &[Row] = &[
     row("host-whitelist", Kind::Text, BOTH, "Host names that a request without TLS may carry")
         .takes("LIST")
         .default("*"),
-    refused(
-        "auto-tls",
-        Kind::Switch,
-        "certificates are not made by this version; give --cert-file and --key-file",
-    ),
-    refused(
-        "peer-auto-tls",
-        Kind::Switch,
-        "certificates are not made by this version; give --peer-cert-file and --peer-key-file",
-    ),
+    row("auto-tls", Kind::Switch, BOTH, "Serve clients with a certificate made here, kept in --data-dir"),
+    row("peer-auto-tls", Kind::Switch, BOTH, "Serve other members with one made here, and believe theirs"),
     refused("client-crl-file", Kind::Path, REVOCATION),
     refused("peer-crl-file", Kind::Path, REVOCATION),
     refused(

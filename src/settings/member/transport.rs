@@ -1,5 +1,7 @@
 //! What crosses the ports, and to whom.
 
+use std::path::Path;
+
 use super::super::options::Commands;
 use super::super::reader::Reader;
 use super::cluster::Cluster;
@@ -18,6 +20,9 @@ struct Port {
     trusted_ca: &'static str,
     old_ca: &'static str,
     auth: &'static str,
+    auto: &'static str,
+    /// Where below the data folder a self-made pair is kept, as with etcd.
+    fixtures: &'static str,
 }
 
 /// The port for clients.
@@ -30,6 +35,8 @@ const CLIENTS: Port = Port {
     trusted_ca: "trusted-ca-file",
     old_ca: "ca-file",
     auth: "client-cert-auth",
+    auto: "auto-tls",
+    fixtures: "fixtures/client",
 };
 
 /// The port for the other members.
@@ -42,11 +49,26 @@ const PEERS: Port = Port {
     trusted_ca: "peer-trusted-ca-file",
     old_ca: "peer-ca-file",
     auth: "peer-client-cert-auth",
+    auto: "peer-auto-tls",
+    fixtures: "fixtures/peer",
 };
 
+/// What a self-made certificate depends on.
+pub(super) struct Own<'o> {
+    /// Where it is kept.
+    pub(super) data_dir: &'o Path,
+    /// Whom it is for: the URLs that others are given.
+    pub(super) advertised: &'o [HostUrl],
+}
+
 /// The files of the client port, when it has a use for them: they serve nothing but `https` URLs that it listens on.
-pub(super) fn of_clients(read: &mut Reader<'_>, command: Commands, listen: &[HostUrl]) -> Option<Files> {
-    let files = files(read, command, &CLIENTS);
+pub(super) fn of_clients(
+    read: &mut Reader<'_>,
+    command: Commands,
+    listen: &[HostUrl],
+    own: &Own<'_>,
+) -> Option<Files> {
+    let files = files(read, command, &CLIENTS, listen, own);
     let secure = served(read, command, &CLIENTS, listen, &files);
     if !secure && (files.any() || files.client_auth) {
         let says = format!("TLS files have no effect: no URL in --{} begins with https", CLIENTS.listen);
@@ -57,9 +79,15 @@ pub(super) fn of_clients(read: &mut Reader<'_>, command: Commands, listen: &[Hos
 
 /// The files of a member towards the others. It calls with them whatever it listens on: members move to `https` and
 /// back one at a time, and each has to reach those that have moved and those that have not.
-pub(super) fn of_peers(read: &mut Reader<'_>, command: Commands, cluster: &Cluster) -> Files {
-    let files = files(read, command, &PEERS);
+pub(super) fn of_peers(
+    read: &mut Reader<'_>,
+    command: Commands,
+    cluster: &Cluster,
+    data_dir: &Path,
+) -> Files {
     let listen = &cluster.listen;
+    let own = Own { data_dir, advertised: &cluster.peer_urls };
+    let files = files(read, command, &PEERS, listen, &own);
     let secure = served(read, command, &PEERS, listen, &files);
     if !secure && (files.any() || files.client_auth) {
         if let Some(url) = listen.first() {
@@ -78,8 +106,8 @@ pub(super) fn of_peers(read: &mut Reader<'_>, command: Commands, cluster: &Clust
 }
 
 /// The files of a port as they were given; what does not go together is noted.
-fn files(read: &mut Reader<'_>, command: Commands, port: &Port) -> Files {
-    let (cert, key) = (read.path(port.cert), read.path(port.key));
+fn files(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUrl], own: &Own<'_>) -> Files {
+    let (mut cert, mut key) = (read.path(port.cert), read.path(port.key));
     let old_authority = read.path(port.old_ca);
     let trusted_ca = read.path(port.trusted_ca).or(old_authority);
     let asked = read.on(port.auth);
@@ -89,9 +117,49 @@ fn files(read: &mut Reader<'_>, command: Commands, port: &Port) -> Files {
         object(read, command, port.auth, says);
     }
     pair(read, command, port, (cert.is_some(), key.is_some()));
+    let self_made = self_made(read, command, port, cert.is_some(), &[listen, own.advertised].concat());
+    if self_made.is_some() {
+        let folder = own.data_dir.join(port.fixtures);
+        (cert, key) = (Some(folder.join("cert.pem")), Some(folder.join("key.pem")));
+    }
     // etcd's rule: naming the authorities asks for certificates.
     let client_auth = asked || trusted_ca.is_some();
-    Files { cert, key, trusted_ca, client_auth, peer: port.peer }
+    // The others' are self-made as well.
+    let unverified = port.peer && self_made.is_some();
+    Files { cert, key, trusted_ca, client_auth, peer: port.peer, self_made, unverified }
+}
+
+/// The hosts of the certificate that the member makes for itself; `None` when it is to make none.
+fn self_made(
+    read: &mut Reader<'_>,
+    command: Commands,
+    port: &Port,
+    given: bool,
+    urls: &[HostUrl],
+) -> Option<Vec<String>> {
+    if !read.on(port.auto) {
+        return None;
+    }
+    if given {
+        // etcd's rule.
+        read.warnings.push(format!("--{} has no effect: --{} is given", port.auto, port.cert));
+        return None;
+    }
+    if port.peer && (read.on(port.auth) || read.path(port.trusted_ca).or(read.path(port.old_ca)).is_some()) {
+        // etcd drops these, and then lets everybody in.
+        let says = format!(
+            "certificates that members make for themselves come from no authority, so none can be asked for; remove --{} and \
+             --{}, or give --{} and --{}",
+            port.auth, port.trusted_ca, port.cert, port.key
+        );
+        object(read, command, port.auto, says);
+    }
+    let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let told = urls.iter().filter(|url| !url.is_everywhere()).map(|url| url.host.clone());
+    let mut hosts: Vec<String> = local.into_iter().chain(told).collect();
+    hosts.sort();
+    hosts.dedup();
+    Some(hosts)
 }
 
 /// Whether some URL that is listened on is `https`; notes when the certificate for it is missing, or when there are

@@ -328,3 +328,53 @@ fn a_domain_stands_in_place_of_the_list() {
     };
     assert_eq!((proxy.discovery.unwrap().domain, proxy.proxy.peer_urls.len()), ("example.com".to_owned(), 0));
 }
+
+#[test]
+fn self_made_certificates_are_for_the_hosts_that_others_are_given() {
+    for (program, extra) in [("etcd", ""), ("retune store", ""), ("etcd", "=true")] {
+        let got = member(&format!(
+            "{program} --auto-tls{extra} --peer-auto-tls{extra} --data-dir d --listen-client-urls https://0.0.0.0:1 \
+             --advertise-client-urls https://store.example:1 --listen-peer-urls https://10.0.0.1:2 \
+             --initial-advertise-peer-urls https://10.0.0.1:2 --initial-cluster default=https://10.0.0.1:2"
+        ));
+        let (clients, peers) = (got.api.tls.unwrap(), got.consensus.peer_tls.unwrap());
+        let hosts = |more: &str| Some(["127.0.0.1", "::1", "localhost", more].map(str::to_owned).to_vec());
+        assert_eq!(clients.self_made, hosts("store.example"), "{program}");
+        let mut wanted = hosts("10.0.0.1");
+        wanted.as_mut().unwrap().sort();
+        assert_eq!(peers.self_made, wanted, "{program}");
+        let path = |name: &str| Some(PathBuf::from(name));
+        assert_eq!(
+            (clients.cert, clients.key),
+            (path("d/fixtures/client/cert.pem"), path("d/fixtures/client/key.pem"))
+        );
+        assert_eq!(
+            (peers.cert, peers.key),
+            (path("d/fixtures/peer/cert.pem"), path("d/fixtures/peer/key.pem"))
+        );
+        assert!(peers.unverified && !clients.unverified && !peers.client_auth && !clients.client_auth);
+    }
+}
+
+#[test]
+fn self_made_certificates_that_make_no_sense_are_refused_or_a_warning() {
+    let listen = "--listen-client-urls https://127.0.0.1:1 --advertise-client-urls https://127.0.0.1:1";
+    let got = run(&format!("etcd {listen} --auto-tls --cert-file c --key-file k"));
+    assert_eq!(got.warnings, ["--auto-tls has no effect: --cert-file is given"]);
+    // Clients' certificates can be asked for all the same.
+    let tls =
+        member(&format!("etcd {listen} --auto-tls --client-cert-auth --trusted-ca-file a")).api.tls.unwrap();
+    assert!(tls.client_auth && tls.self_made.is_some() && tls.trusted_ca.is_some());
+    let peers = "--listen-peer-urls https://127.0.0.1:2 --initial-advertise-peer-urls https://127.0.0.1:2";
+    for words in
+        ["--peer-trusted-ca-file a", "--peer-ca-file a", "--peer-client-cert-auth --peer-trusted-ca-file a"]
+    {
+        let problems = refuse(&format!("etcd {peers} --peer-auto-tls {words}"));
+        assert!(
+            problems.len() == 1 && problems[0].contains("come from no authority"),
+            "{words}: {problems:?}"
+        );
+    }
+    let warnings = run("etcd --auto-tls").warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("no URL in --listen-client-urls begins with https"));
+}

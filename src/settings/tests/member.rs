@@ -147,11 +147,9 @@ fn what_is_not_here_yet_is_refused_and_not_ignored() {
     for (words, says) in [
         ("--wal-dir /w", "cannot lie apart"),
         ("--discovery http://d/1", "--initial-cluster"),
-        ("--auto-tls", "--cert-file"),
         ("--client-crl-file /c", "revocation"),
         ("--listen-metrics-urls http://127.0.0.1:9", "client port"),
         ("--log-outputs /var/log/x", "stderr"),
-        ("--peer-auto-tls", "--peer-cert-file"),
         ("--peer-crl-file /c", "revocation"),
         ("--peer-cert-allowed-cn x", "names in members' certificates"),
         ("--listen-client-urls unix://x:1 --advertise-client-urls http://a:1", "not part of this version"),

@@ -1,0 +1,89 @@
+//! A certificate chain with its key, as TLS shows it.
+
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CertificateError, Error, InconsistentKeys};
+
+/// Of ours, with what to do.
+const DOUBT: &str = "is of X.509 version 1: curl and other programs on OpenSSL take it, those in Go or Rust (etcdctl, retune) \
+                     refuse it; make one of version 3: openssl x509 -req with -extfile FILE, where FILE holds \
+                     subjectAltName=DNS:HOST,IP:ADDRESS";
+/// Of the other side's, with what to do.
+const REFUSED: &str = "its certificate is of X.509 version 1, which is not taken; make one of version 3: openssl x509 -req \
+                       with -extfile FILE, where FILE holds subjectAltName=DNS:HOST,IP:ADDRESS";
+
+/// What is wrong with the two files. Keys never reach the words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// The certificate cannot be read.
+    Cert(String),
+    /// The key cannot be used.
+    Key(&'static str),
+    /// Each is good, but the certificate is for another key.
+    Mismatch,
+}
+
+/// What is shown in a handshake.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// For a server's or a client's configuration.
+    pub(crate) shown: Arc<SingleCertAndKey>,
+    /// What others may object to in it, with what to do.
+    pub(crate) doubt: Option<&'static str>,
+}
+
+/// Pairs a chain with its key.
+///
+/// # Errors
+/// The certificate or the key cannot be read, or they do not belong together.
+pub(crate) fn pair(
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKeyDer<'static>,
+) -> Result<Identity, Unusable> {
+    let key = ring::sign::any_supported_type(key).map_err(|_| {
+        Unusable::Key(
+            "holds a key of a kind that cannot be used; RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, and Ed25519 can",
+        )
+    })?;
+    let certified = CertifiedKey::new(chain, key);
+    let doubt = match certified.keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => None,
+        Err(Error::InconsistentKeys(_)) => return Err(Unusable::Mismatch),
+        // Not only version 3 is served: others take what rustls cannot read.
+        Err(error) => match certified.cert.first().and_then(key_of_version_1) {
+            Some(public) if certified.key.public_key().as_ref() == Some(&public) => Some(DOUBT),
+            Some(_) => return Err(Unusable::Mismatch),
+            None => return Err(Unusable::Cert(format!("holds a certificate that cannot be read: {error}"))),
+        },
+    };
+    Ok(Identity { shown: Arc::new(SingleCertAndKey::from(certified)), doubt })
+}
+
+/// The public key in a certificate of version 1; `None` when it is none. Such a one has six fields, without a version.
+fn key_of_version_1(cert: &CertificateDer<'static>) -> Option<SubjectPublicKeyInfoDer<'static>> {
+    let key = yasna::parse_der(cert, |reader| {
+        reader.read_sequence(|fields| {
+            let key = fields.next().read_sequence(|body| {
+                // Serial number, signature algorithm, issuer, validity, subject.
+                for _ in 0..5 {
+                    body.next().read_der()?;
+                }
+                body.next().read_der()
+            })?;
+            fields.next().read_der()?;
+            fields.next().read_der()?;
+            Ok(key)
+        })
+    });
+    key.ok().map(SubjectPublicKeyInfoDer::from)
+}
+
+/// What is wrong with the other side's certificate, when that is its version.
+pub(crate) fn version_1(error: &CertificateError) -> Option<&'static str> {
+    let CertificateError::Other(cause) = error else { return None };
+    // The library that judges it has no place of its own for this among rustls' errors.
+    cause.0.to_string().contains("UnsupportedCertVersion").then_some(REFUSED)
+}

@@ -1,0 +1,171 @@
+//! Certificates that are not the usual ones: of X.509 version 1, and those that members make for themselves.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::group::Plan;
+use crate::support::port::Port;
+use crate::support::programs::need;
+use crate::support::{Authority, Daemon, Dir, Retune, SOON, eventually};
+
+/// A store that listens at `https://` and this address, with these further words.
+fn store<'d>(dir: &'d Dir, address: &str, words: &[&str]) -> Daemon<'d> {
+    Retune::new(dir, &["store", "--data-dir", &dir.text_path("data")])
+        .args(&["--listen-client-urls", &format!("https://{address}")])
+        .args(words)
+        .spawn()
+}
+
+/// A port by this machine's name.
+fn by_name(port: &Port) -> String {
+    port.address().replace("127.0.0.1", "localhost")
+}
+
+fn curl(words: &[&str], url: &str) -> Output {
+    Command::new("curl").args(["-sS", "--max-time", "5"]).args(words).arg(url).output().unwrap()
+}
+
+fn served(done: &Output) -> bool {
+    String::from_utf8_lossy(&done.stdout).contains("etcdserver")
+}
+
+/// What `openssl s_client` says of a port whose certificate it judges by an authority.
+fn s_client(address: &str, ca: &str) -> String {
+    let words = ["s_client", "-connect", address, "-CAfile", ca, "-verify_hostname", "localhost"];
+    let done = Command::new("openssl").args(words).stdin(Stdio::null()).output().unwrap();
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+#[test]
+fn a_certificate_of_version_1_is_served_with_a_warning() {
+    let dir = Dir::new();
+    let Some(authority) = Authority::new(&dir, "ours") else { return };
+    if !need("curl") {
+        return;
+    }
+    let ca = authority.ca();
+    for kind in ["ec", "rsa"] {
+        let port = Port::claim();
+        let (address, url) = (port.address(), format!("https://{}/version", by_name(&port)));
+        let (cert, key) = authority.sign_version_1(kind);
+        let daemon = store(&dir, &address, &["--cert-file", &cert, "--key-file", &key]);
+        eventually("it serves", SOON, || served(&curl(&["--cacert", &ca], &url)));
+        let says = s_client(&address, &ca);
+        assert!(says.contains("Verify return code: 0 (ok)"), "{kind}: {says}");
+        assert_eq!(daemon.log().matches("is of X.509 version 1").count(), 1, "{}", daemon.log());
+        // Clients in Rust refuse it, and say what is wrong in a sentence.
+        let endpoint = format!("https://{}", by_name(&port));
+        let ctl = ["ctl", "--no-sync", "--endpoints", &endpoint, "--ca-file", &ca, "get", "/a"];
+        let done = Retune::new(&dir, &ctl).run();
+        assert!(
+            done.stderr.contains("X.509 version 1") && done.stderr.contains("subjectAltName"),
+            "{}",
+            done.stderr
+        );
+        daemon.terminate();
+    }
+}
+
+#[test]
+fn a_pair_that_is_of_no_use_is_an_error_that_is_true_and_said_once() {
+    let dir = Dir::new();
+    let Some(authority) = Authority::new(&dir, "ours") else { return };
+    let (good, old) = (authority.sign("server"), authority.sign_version_1("ec"));
+    let (other, odd) = (authority.sign("client"), authority.odd_key());
+    let port = Port::claim();
+    for (cert, key, says, keeps_quiet) in [
+        // Neither version is taken with another's key.
+        (&good.0, &other.1, "does not go with the key", "version 1"),
+        (&old.0, &other.1, "does not go with the key", "version 1"),
+        // Whose fault it is.
+        (&good.0, &odd, "holds a key of a kind that cannot be used", "does not go with"),
+    ] {
+        let urls = format!("https://{}", port.address());
+        for words in [
+            &["store", "--listen-client-urls", &urls, "--cert-file", cert, "--key-file", key][..],
+            &["store", "--listen-peer-urls", &urls, "--peer-cert-file", cert, "--peer-key-file", key],
+        ] {
+            let done = Retune::new(&dir, words).args(&["--data-dir", &dir.text_path("none")]).run().exits(2);
+            assert_eq!(done.stderr.matches(says).count(), 1, "{}", done.stderr);
+            assert!(!done.stderr.contains(keeps_quiet), "{}", done.stderr);
+        }
+    }
+    let urls = format!("https://{}", port.address());
+    let peer = ["store", "--listen-peer-urls", &urls, "--peer-cert-file", &old.0, "--peer-key-file", &old.1];
+    let done = Retune::new(&dir, &peer).args(&["--data-dir", &dir.text_path("none")]).run().exits(2);
+    assert_eq!(done.stderr.matches("is of X.509 version 1").count(), 1, "{}", done.stderr);
+}
+
+/// The mode of a file, without its type.
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn auto_tls_makes_a_certificate_once_and_serves_it_under_both_names() {
+    let dir = Dir::new();
+    if !need("curl") || !need("openssl") {
+        return;
+    }
+    let port = Port::claim();
+    let (address, url) = (port.address(), format!("https://{}", port.address()));
+    let version = format!("{url}/version");
+    let (cert, key) = (dir.path("data/fixtures/client/cert.pem"), dir.path("data/fixtures/client/key.pem"));
+    let shown = cert.to_str().unwrap().to_owned();
+    let words = ["--data-dir", &dir.text_path("data"), "--listen-client-urls", &url];
+    let etcds = ["--advertise-client-urls", &url, "--listen-peer-urls", "http://127.0.0.1:0"];
+    let mut first = None;
+    for name in ["retune", "etcd", "variable"] {
+        let run = match name {
+            "retune" => Retune::new(&dir, &["store", "--auto-tls"]).args(&words),
+            "etcd" => Retune::called(&dir, "etcd", &["-auto-tls"]).args(&words).args(&etcds),
+            _ => Retune::called(&dir, "etcd", &[]).args(&words).args(&etcds).env("ETCD_AUTO_TLS", "true"),
+        };
+        let daemon = run.spawn();
+        eventually("it serves", SOON, || served(&curl(&["-k"], &version)));
+        // Who has the certificate knows whom it speaks to, by address and by name.
+        let named = format!("https://{}/version", by_name(&port));
+        assert!(
+            served(&curl(&["--cacert", &shown], &version)) && served(&curl(&["--cacert", &shown], &named))
+        );
+        assert!(!served(&curl(&[], &version)), "it is no certificate of an authority");
+        assert!(s_client(&address, &shown).contains("Verify return code: 0 (ok)"));
+        Retune::new(&dir, &["ctl", "--endpoints", &url, "--ca-file", &shown, "set", "/a", name])
+            .run()
+            .exits(0);
+        if need("etcdctl") {
+            let ctl = ["--endpoints", &url, "--ca-file", &shown, "get", "/a"];
+            let done = Command::new("etcdctl").env("ETCDCTL_API", "2").args(ctl).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&done.stdout), format!("{name}\n"), "{done:?}");
+        }
+        assert_eq!((mode(&key), mode(cert.parent().unwrap())), (0o600, 0o700));
+        let made = (fs::read(&cert).unwrap(), fs::read(&key).unwrap());
+        assert_eq!(first.get_or_insert_with(|| made.clone()), &made, "{name}: it was made again");
+        daemon.terminate();
+    }
+}
+
+#[test]
+fn three_members_with_certificates_of_their_own_making_are_a_cluster() {
+    let Some(mut plan) = Plan::new(3) else { return };
+    plan.scheme = "https";
+    let mut group = plan.with(&["--peer-auto-tls"]).here();
+    group.start();
+    for (number, member) in group.members.iter().enumerate() {
+        let answer = member.wire().request("PUT", &format!("/v2/keys/{number}"), Some("value=x")).unwrap();
+        assert_eq!(answer.status, 201);
+        let key = member.data().join("fixtures/peer/key.pem");
+        assert_eq!(mode(&key), 0o600);
+    }
+    // A member that comes back shows what it showed before.
+    let cert = group.members[0].data().join("fixtures/peer/cert.pem");
+    let made = fs::read(&cert).unwrap();
+    group.members[0].kill();
+    group.start();
+    assert_eq!(fs::read(&cert).unwrap(), made);
+    eventually("it has everything", SOON, || {
+        group.members[0].wire().get("/v2/keys/2").is_ok_and(|answer| answer.status == 200)
+    });
+}
