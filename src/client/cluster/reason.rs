@@ -11,6 +11,7 @@ use super::address::Address;
 use super::error::Fault;
 use crate::client::{SetBy, Trust};
 use crate::tls::advice;
+use crate::tls::identity::version_1;
 
 /// Why this request to `address` failed.
 pub(super) async fn of(error: &reqwest::Error, address: &Address, trust: &Trust) -> Fault {
@@ -148,6 +149,7 @@ fn go_words(error: &rustls::Error, address: &Address) -> String {
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "http: server gave HTTP response to HTTPS client".to_owned()
         }
+        rustls::Error::InvalidCertificate(bad) if let Some(says) = version_1(bad) => says.to_owned(),
         other => other.to_string(),
     }
 }
