@@ -29,7 +29,7 @@ fn pair(dir: &Dir, authority: &Authority<'_>, kind: &str, days: u32, name: &str)
 fn files((cert, key): &Pair, ca: Option<&str>) -> Files {
     let path = |text: &str| Some(PathBuf::from(text));
     let client_auth = ca.is_some();
-    Files { cert: path(cert), key: path(key), trusted_ca: ca.and_then(path), client_auth, peer: false }
+    Files { cert: path(cert), key: path(key), trusted_ca: ca.and_then(path), client_auth, ..Files::default() }
 }
 
 /// A server that a caller has trouble with.
@@ -379,7 +379,7 @@ fn callers(
     let caller = |pair: Option<&Pair>, ca: &str| {
         let path = |text: &String| Some(PathBuf::from(text));
         let (cert, key) = (pair.and_then(|pair| path(&pair.0)), pair.and_then(|pair| path(&pair.1)));
-        Some(Files { cert, key, trusted_ca: Some(ca.into()), client_auth: false, peer: false })
+        Some(Files { cert, key, trusted_ca: Some(ca.into()), ..Files::default() })
     };
     let own = &pairs.own.0;
     let none = format!(

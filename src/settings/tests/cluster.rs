@@ -170,7 +170,7 @@ fn the_peer_files_are_for_calling_whatever_is_listened_on() {
     let files = "--peer-cert-file c --peer-key-file k --peer-trusted-ca-file a";
     let path = |name: &str| Some(PathBuf::from(name));
     let (cert, key, trusted_ca) = (path("c"), path("k"), path("a"));
-    let expected = Files { cert, key, trusted_ca, client_auth: true, peer: true };
+    let expected = Files { cert, key, trusted_ca, client_auth: true, peer: true, ..Files::default() };
     for (words, warns) in [
         (
             "--initial-cluster n0=http://127.0.0.1:1 --listen-peer-urls http://127.0.0.1:1",
@@ -337,7 +337,7 @@ fn self_made_certificates_are_for_the_hosts_that_others_are_given() {
              --advertise-client-urls https://store.example:1 --listen-peer-urls https://10.0.0.1:2 \
              --initial-advertise-peer-urls https://10.0.0.1:2 --initial-cluster default=https://10.0.0.1:2"
         ));
-        let (clients, peers) = (got.api.tls.unwrap(), got.consensus.peer_tls.unwrap());
+        let (clients, peers) = (got.api.tls.unwrap(), got.consensus.peer_tls);
         let hosts = |more: &str| Some(["127.0.0.1", "::1", "localhost", more].map(str::to_owned).to_vec());
         assert_eq!(clients.self_made, hosts("store.example"), "{program}");
         let mut wanted = hosts("10.0.0.1");
