@@ -69,25 +69,23 @@ mod tests {
     #[test]
     fn the_wrong_kind_of_file_is_called_by_what_it_holds() {
         let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
-        for (file, cert, key) in [
-            (pem("EC PRIVATE KEY"), "holds a private key, but no certificate", "holds a damaged private key"),
-            (
-                pem("CERTIFICATE REQUEST"),
-                "holds a request for a certificate, but no certificate",
-                "a request for",
-            ),
-            (
-                pem("ENCRYPTED PRIVATE KEY"),
-                "a key under a password",
-                "holds a key under a password, but no private key",
-            ),
-            ("secret".to_owned(), "holds no certificate in PEM form", "holds no private key in PEM form"),
+        for (file, holds) in [
+            (pem("CERTIFICATE REQUEST"), "holds a request for a certificate, but no "),
+            (pem("ENCRYPTED PRIVATE KEY"), "holds a key under a password, but no "),
+            (pem("PUBLIC KEY"), "holds a public key, but no "),
+            ("secret".to_owned(), "holds no "),
         ] {
-            let (cert_says, key_says) =
-                (certificates(file.as_bytes()).unwrap_err(), private_key(file.as_bytes()).unwrap_err());
-            assert!(cert_says.contains(cert) && key_says.contains(key), "{cert_says}; {key_says}");
-            assert!(!cert_says.contains("secret") && !key_says.contains("secret"));
+            let says =
+                [certificates(file.as_bytes()).unwrap_err(), private_key(file.as_bytes()).unwrap_err()];
+            for (says, wanted) in says.iter().zip(["certificate", "private key"]) {
+                assert!(says.starts_with(&format!("{holds}{wanted}")), "{says}");
+                assert!(!says.contains("secret"), "{says}");
+            }
         }
+        let key = certificates(pem("EC PRIVATE KEY").as_bytes()).unwrap_err();
+        assert_eq!(key, "holds a private key, but no certificate");
+        let damaged = private_key(b"-----BEGIN PRIVATE KEY-----\nsecret").unwrap_err();
+        assert_eq!(damaged, "holds a damaged private key");
         assert_eq!(
             private_key(pem("CERTIFICATE").as_bytes()).unwrap_err(),
             "holds a certificate, but no private key"
