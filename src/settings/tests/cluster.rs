@@ -365,7 +365,8 @@ fn self_made_certificates_that_make_no_sense_are_refused_or_a_warning() {
     let tls =
         member(&format!("etcd {listen} --auto-tls --client-cert-auth --trusted-ca-file a")).api.tls.unwrap();
     assert!(tls.client_auth && tls.self_made.is_some() && tls.trusted_ca.is_some());
-    let peers = "--listen-peer-urls https://127.0.0.1:2 --initial-advertise-peer-urls https://127.0.0.1:2";
+    let peers = "--listen-peer-urls https://127.0.0.1:2 --initial-advertise-peer-urls https://127.0.0.1:2 \
+                 --initial-cluster default=https://127.0.0.1:2";
     for words in
         ["--peer-trusted-ca-file a", "--peer-ca-file a", "--peer-client-cert-auth --peer-trusted-ca-file a"]
     {
