@@ -1,8 +1,14 @@
 //! Who must be found in every state of the store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tokio::time::Instant;
+
+/// As long at least an old key with an old address waits for the new one.
+const OLD_ADDRESS: Duration = Duration::from_secs(10);
+/// No request is under way for longer.
+const UNDER_WAY: Duration = Duration::from_secs(15);
 
 /// A container that is well, and where it is or was found.
 struct Well {
@@ -10,6 +16,10 @@ struct Well {
     addresses: Vec<String>,
     /// Whether it has been found since it became well.
     seen: bool,
+    /// Since when it is well.
+    since: Instant,
+    /// When it got its present address.
+    moved: Instant,
 }
 
 /// Knows which containers are well, and holds every state of the store against that.
@@ -33,9 +43,15 @@ impl Judge {
     pub(super) fn know(&mut self, well: &BTreeMap<String, String>) {
         self.well.retain(|id, _| well.contains_key(id));
         for (id, address) in well {
-            let known = self.well.entry(id.clone()).or_insert(Well { addresses: Vec::new(), seen: false });
+            let known = self.well.entry(id.clone()).or_insert_with(|| Well {
+                addresses: Vec::new(),
+                seen: false,
+                since: Instant::now(),
+                moved: Instant::now(),
+            });
             if known.addresses.last() != Some(address) {
                 known.addresses.push(address.clone());
+                known.moved = Instant::now();
             }
         }
     }
@@ -45,11 +61,14 @@ impl Judge {
         let excused = cause.contains("lease") && self.excused.is_some_and(|until| Instant::now() < until);
         for (id, well) in &mut self.well {
             if well.addresses.last().is_some_and(|address| values.contains(address)) {
-                well.seen = true;
+                // What was asked of the store when it was not well may be on its way for so long.
+                well.seen |= well.since.elapsed() > UNDER_WAY;
                 well.addresses.drain(..well.addresses.len() - 1);
             } else if well.seen && !well.addresses.iter().any(|address| values.contains(address)) {
                 well.seen = false;
-                if !excused {
+                // An address that it left is kept for a bounded time while the new one cannot be written.
+                let bound = well.addresses.len() > 1 && well.moved.elapsed() >= OLD_ADDRESS;
+                if !excused && !bound {
                     let addresses = &well.addresses;
                     self.wrong.get_or_insert_with(|| {
                         format!("{} is well at {addresses:?} and is not found after: {cause}", &id[..4])
