@@ -183,7 +183,7 @@ fn what_does_no_harm_is_accepted_with_a_word_or_without() {
     for (words, says) in [
         ("--enable-v2=false", "the v2 API is the one that is served"),
         ("--peer-cert-file c --peer-key-file k", "only used to call members at https URLs"),
-        ("--peer-trusted-ca-file a", "no URL in --listen-peer-urls begins with https"),
+        ("--peer-trusted-ca-file a", "only used to call members at https URLs"),
         ("--experimental-peer-skip-client-san-verification", "not compared"),
         ("--auto-compaction-retention 1", "v3 API"),
         ("-snapshot", "no longer supported - ignoring"),
