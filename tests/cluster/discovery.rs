@@ -180,7 +180,7 @@ fn settings(dir: &Dir, folder: &str, number: usize, ca: &str, (cert, key): &(Str
 fn cluster(dir: &Dir, program: &str, folder: &str) -> Option<Vec<Value>> {
     let zone = zone("_etcd-server-ssl._tcp.store.test", "_etcd-client._tcp.store.test")?;
     let authority = Authority::new(dir, folder)?;
-    let pair = authority.sign("server");
+    let pair = authority.sign("zone");
     let within = zone.within();
     let _members: Vec<Proc> = (0..3)
         .map(|number| {

@@ -94,7 +94,7 @@ fn whoever_is_not_let_in_is_told_what_to_do_and_so_is_the_other() {
             &ours,
             "n9.example",
             "(--peer-cert-file); see its own log",
-            ", not for n9.example; use a URL with a name it holds",
+            "its certificate is for 127.0.0.1, localhost, not for n9.example",
         ),
         (&client_only, &ours, local, "it refuses", "not made for servers (serverAuth)"),
     ] {

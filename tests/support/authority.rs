@@ -23,6 +23,9 @@ basicConstraints = critical, CA:TRUE
 keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 [server]
+subjectAltName = IP:127.0.0.1, DNS:localhost
+extendedKeyUsage = serverAuth, clientAuth
+[zone]
 subjectAltName = IP:127.0.0.1, DNS:localhost, DNS:n0.test, DNS:n1.test, DNS:n2.test
 extendedKeyUsage = serverAuth, clientAuth
 [client]
@@ -47,7 +50,8 @@ impl<'d> Authority<'d> {
         self.certificate(&self.name)
     }
 
-    /// Signs a certificate for `kind`, `server` (at 127.0.0.1) or `client`: the files of certificate and key.
+    /// Signs a certificate for `kind`, `server` (at 127.0.0.1), `zone` (the same with the hosts of a zone) or `client`: the
+    /// files of certificate and key.
     pub fn sign(&self, kind: &str) -> (String, String) {
         self.sign_for(kind, 2)
     }
