@@ -85,7 +85,12 @@ pub(super) fn free(path: &Path) -> io::Result<u64> {
 pub(super) fn is_lived_in(data_dir: &Path) -> Result<bool, OpenError> {
     let found = ["member/wal", "member/snap", "proxy"].into_iter().find(|name| data_dir.join(name).exists());
     match found {
-        None => Ok(fs::read_dir(data_dir.join("member")).is_ok_and(|mut entries| entries.next().is_some())),
+        None => match fs::read_dir(data_dir.join("member")) {
+            Ok(mut entries) => Ok(entries.next().is_some()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            // Whether somebody lives there is not known, so nobody may begin there.
+            Err(error) => Err(OpenError::io(&data_dir.join("member"), "listing it")(error)),
+        },
         Some(name) => Err(OpenError::Foreign {
             path: data_dir.to_path_buf(),
             what: format!(
@@ -98,14 +103,20 @@ pub(super) fn is_lived_in(data_dir: &Path) -> Result<bool, OpenError> {
 
 /// Refuses a folder in which a member lives: another is to begin there.
 pub(super) fn refuse_lived_in(data_dir: &Path) -> Result<(), OpenError> {
-    if is_lived_in(data_dir)? {
-        return Err(OpenError::Foreign {
-            path: data_dir.to_path_buf(),
-            what: "it holds something already (the folder member of a store): name a new folder, or move that one away"
-                .to_owned(),
-        });
+    if is_lived_in(data_dir)? { Err(lived_in(data_dir)) } else { Ok(()) }
+}
+
+/// The same for a folder that is open, and so locked.
+pub(super) fn refuse_begun(folder: &Folder, data_dir: &Path) -> Result<(), OpenError> {
+    if folder.identity().exists() || folder.holds_something()? { Err(lived_in(data_dir)) } else { Ok(()) }
+}
+
+fn lived_in(data_dir: &Path) -> OpenError {
+    OpenError::Foreign {
+        path: data_dir.to_path_buf(),
+        what: "it holds something already (the folder member of a store): name a new folder, or move that one away"
+            .to_owned(),
     }
-    Ok(())
 }
 
 /// Takes back what was made for a member that did not come to be in `data_dir`, so that the next try finds it as it was.

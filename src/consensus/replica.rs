@@ -245,7 +245,9 @@ impl Replica {
         }
         // Raft panics over what comes to a leader that is none of its own members any more.
         if !(self.leads() && self.raw.raft.prs().get(self.id()).is_none()) {
-            let no_reply = is_empty_append(&message) && *message.context == *NO_REPLY;
+            // A leader of an earlier term has to hear of the later one.
+            let current = message.term >= self.term();
+            let no_reply = current && is_empty_append(&message) && *message.context == *NO_REPLY;
             let before = self.raw.raft.msgs.len();
             self.raw.step(message).ok();
             if no_reply && self.raw.raft.msgs.len() > before {

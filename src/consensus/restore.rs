@@ -49,11 +49,14 @@ pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> 
     let (index, nodes) = (state.keyspace.index(), state.keyspace.nodes().count());
     let was_there = target.exists();
     // The identity is written last: a folder that a crash left half made is taken for no member's.
-    let begun = Folder::open(target)
-        .and_then(|folder| begin(&folder, &mut identity, state, &Arc::new(Counters::default())).map(drop));
+    let begun = Folder::open(target).and_then(|folder| {
+        // A member may have begun here while the backup was read. Now nobody else can.
+        folder::refuse_begun(&folder, target)?;
+        begin(&folder, &mut identity, state, &Arc::new(Counters::default())).map(drop)
+    });
     if let Err(error) = begun {
-        // Somebody who runs in it has made what is there.
-        if !matches!(error, OpenError::InUse { .. }) {
+        // Somebody else has made what is there.
+        if !matches!(error, OpenError::InUse { .. } | OpenError::Foreign { .. }) {
             folder::unmake(target, was_there);
         }
         return Err(error);

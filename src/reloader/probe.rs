@@ -12,6 +12,8 @@ use crate::template::check_text;
 
 /// The variable in which a command gets the generation.
 const GENERATION: &str = "RETUNE_GENERATION";
+/// The variable that tells a command which file was rendered.
+const DEST: &str = "RETUNE_DEST";
 
 /// How to see that a service runs the new file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +88,7 @@ impl Verify {
     /// earlier run left until it is rendered again. `None` where the question needs a rendering.
     pub(super) fn unrendered(&self) -> Option<Self> {
         let askable = match &self.probe {
-            Probe::Command { line, .. } => !line.contains(GENERATION),
+            Probe::Command { line, .. } => ![GENERATION, DEST].iter().any(|name| line.contains(name)),
             Probe::Http { .. } | Probe::Tcp { .. } => self.is_fixed(),
         };
         askable.then(|| self.clone())
@@ -114,17 +116,27 @@ impl Verify {
                 }
                 if let Some(text) = contains {
                     *text = fill("verify.contains", text)?;
+                    if text.is_empty() {
+                        return Err(refuse(
+                            "verify.contains came out empty: every answer holds that".to_owned(),
+                        ));
+                    }
                 }
             }
             Probe::Tcp { address, contains } => {
                 *address = fill("verify.tcp", address)?;
                 if let Some(text) = contains {
                     *text = fill("verify.contains", text)?;
+                    if text.is_empty() {
+                        return Err(refuse(
+                            "verify.contains came out empty: every answer holds that".to_owned(),
+                        ));
+                    }
                 }
             }
             Probe::Command { env, .. } => {
                 env.push((GENERATION.to_owned(), generation.to_owned()));
-                env.push(("RETUNE_DEST".to_owned(), dest.to_string_lossy().into_owned()));
+                env.push((DEST.to_owned(), dest.to_string_lossy().into_owned()));
             }
         }
         Ok(filled)
@@ -138,10 +150,11 @@ fn is_template(text: &str) -> bool {
 /// A value with a line break in it must not become a second request.
 fn check_url(url: &str) -> Result<(), String> {
     if !url.starts_with("http://") {
-        return Err(format!("verify.http wants an http:// URL of the service itself, not {url:?}"));
+        let scheme = url.split("://").next().filter(|_| url.contains("://")).unwrap_or("no scheme");
+        return Err(format!("verify.http wants an http:// URL of the service itself, not one with {scheme}"));
     }
     match url.chars().find(|c| c.is_whitespace() || c.is_control()) {
-        Some(c) => Err(format!("verify.http: {url:?} holds {c:?}; `|urlquery` escapes a value")),
+        Some(c) => Err(format!("verify.http: the URL holds {c:?}; `|urlquery` escapes a value")),
         None => Ok(()),
     }
 }
@@ -154,7 +167,11 @@ fn check_header(header: &str) -> Result<(), String> {
         {
             Ok(())
         }
-        _ => Err(format!("verify.headers: {header:?} is no header such as \"Host: app.example\"")),
+        // A value may be a secret: only its name is shown.
+        Some((name, _)) if !name.is_empty() && name.chars().all(token) => Err(format!(
+            "verify.headers: the value of {name} holds a line break or another control character; `|trim` removes it"
+        )),
+        _ => Err("verify.headers: one of them is no header such as \"Host: app.example\"".to_owned()),
     }
 }
 
@@ -241,6 +258,22 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_shows_no_value_and_an_empty_text_proves_nothing() {
+        let fill = |_: &'static str, text: &str| Ok::<_, String>(text.replace("{{ token }}", "s3cret\n"));
+        let filled = |verify: Verify| verify.filled("g", Path::new("/d"), fill, |text| text);
+        let says = filled(http("http://127.0.0.1/", &["Authorization: Bearer {{ token }}"])).unwrap_err();
+        assert!(says.contains("Authorization") && !says.contains("s3cret"), "{says}");
+        let says = filled(http("http://127.0.0.1/{{ token }}", &[])).unwrap_err();
+        assert!(!says.contains("s3cret"), "{says}");
+        let empty = Some("{{ nothing }}".to_owned());
+        let probe = Probe::Tcp { address: "127.0.0.1:1".to_owned(), contains: empty };
+        let nothing = |_: &'static str, text: &str| Ok::<_, String>(text.replace("{{ nothing }}", ""));
+        let says =
+            Verify { probe, ..http("", &[]) }.filled("g", Path::new("/d"), nothing, |text| text).unwrap_err();
+        assert!(says.contains("came out empty"), "{says}");
+    }
+
+    #[test]
     fn only_what_is_the_same_for_every_rendering_is_fixed() {
         let command = |line: &str| Verify {
             probe: Probe::Command { line: line.to_owned(), env: Vec::new() },
@@ -253,5 +286,9 @@ mod tests {
         assert!(http("http://x/", &["A: {{ y }}"]).unrendered().is_none());
         assert!(command("true").unrendered().is_some());
         assert!(command("grep $RETUNE_GENERATION /x").unrendered().is_none());
+        assert!(
+            command("test -s \"$RETUNE_DEST\"").unrendered().is_none(),
+            "it would be asked without a file"
+        );
     }
 }

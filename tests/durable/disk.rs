@@ -73,6 +73,8 @@ fn a_full_disk_refuses_writes_clearly_and_loses_none() {
         let again = wire.request("PUT", "/v2/keys/more", Some(&format!("value={}", "m".repeat(50_000))));
         assert!(begun.elapsed() < Duration::from_secs(10), "{again:?}");
     }
+    // The log has a writer of its own, which may be behind the reply.
+    eventually("the full disk is logged", SOON, || member.log().contains(" ERROR "));
     one_sentence(&member.log(), &[member.data().to_str().unwrap(), "room"]);
     disk.resize("256m");
     if member.ended().is_some() {

@@ -216,7 +216,14 @@ impl Cluster {
             let next = if faults.is_empty() { Some(next.await) } else { within(deadline, next).await };
             let Ok(next) = next.ok_or(AskError::Deadline)? else { break };
             let Some(node) = next else { break };
-            let address = Address::parse(&node).map_err(AskError::Refused)?;
+            let address = match Address::parse(&node) {
+                Ok(address) => address,
+                Err(text) => {
+                    self.endpoints.failed(&node);
+                    faults.push(Fault { text, connection: false });
+                    continue;
+                }
+            };
             let fault = match self.ask_at(&node, &address, question, deadline).await {
                 Ok(reply) if reply.status < 500 => {
                     self.endpoints.served(&node);
@@ -239,9 +246,15 @@ impl Cluster {
                 // The watch ran: every other endpoint deserves a new try.
                 (pass, faults) = (Pass::new(), Vec::new());
             }
-            faults.push(fault);
+            // An endpoint that was given twice counts twice, as with etcd's client.
+            faults.extend(std::iter::repeat_n(fault, self.times_given(&node).max(1)));
         }
         if faults.is_empty() { Err(AskError::NoEndpoints) } else { Err(AskError::All(faults)) }
+    }
+
+    fn times_given(&self, node: &Node) -> usize {
+        let same = |given: &&String| Address::parse(given).is_ok_and(|address| address.text() == **node);
+        self.options.endpoints.iter().filter(same).count()
     }
 
     /// The answer of this endpoint or of whom it points to. No fault means that the deadline is over.

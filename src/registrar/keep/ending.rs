@@ -27,8 +27,9 @@ impl Keeper {
         self.wish = wanted.borrow_and_update().clone();
         let leave = self.keeping.on_exit == OnExit::Remove;
         if leave {
-            self.wish.keys.clear();
-            self.wish.complete = true;
+            // Nothing is wanted any more, so no key waits for another.
+            let let_go = std::mem::take(&mut self.wish.let_go);
+            self.wish = Wanted { let_go, complete: true, listed: true, ..Wanted::default() };
         }
         self.hand_over(Instant::now());
         let until = Instant::now() + if leave { REMOVE } else { KEEP };

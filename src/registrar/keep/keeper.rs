@@ -200,8 +200,11 @@ impl Keeper {
             if !self.held.contains_key(&key) {
                 self.list_at = None;
             }
-            self.stand_ins.push(key.clone());
-            self.wish.keys.entry(key).or_insert(claim);
+            // A service may want a key with the name of a stand-in: that one stays when the stand-in goes.
+            if let std::collections::btree_map::Entry::Vacant(free) = self.wish.keys.entry(key.clone()) {
+                free.insert(claim);
+                self.stand_ins.push(key);
+            }
         }
     }
 
@@ -323,7 +326,8 @@ impl Keeper {
         }));
     }
 
-    fn forget(&mut self, key: &str) {
+    /// Drops what is known of a key that is gone.
+    pub(super) fn forget(&mut self, key: &str) {
         self.held.remove(key);
         self.list_at = None;
         self.board.key(key, None);

@@ -184,8 +184,7 @@ impl Keeper {
                 }
             }
             Outcome::Gone | Outcome::Successor => {
-                // Nobody asked for it in this life, so there is nothing to be told.
-                self.held.remove(key);
+                self.forget(key);
                 self.list_at = None;
             }
             Outcome::Failed(error) => return self.failed(&error, Some(key)),

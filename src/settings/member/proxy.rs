@@ -81,20 +81,21 @@ fn proxy(read: &mut Reader<'_>, command: Commands, way: Way, data_dir: PathBuf) 
         key: read.path("peer-key-file"),
         trusted_ca: authority(read, "peer-trusted-ca-file", "peer-ca-file"),
         peer: true,
-        // The members' are self-made, and so are not verified, as with etcd's proxy.
-        unverified: read.on("peer-auto-tls"),
         ..Files::default()
     };
     let own = Files {
         cert: read.path("cert-file"),
         key: read.path("key-file"),
         trusted_ca: authority(read, "trusted-ca-file", "ca-file"),
-        unverified: read.on("auto-tls"),
         ..Files::default()
     };
+    // The members' are self-made, and so are not verified, as with etcd's proxy; files that are given count instead.
+    let peer_tls = Files { unverified: read.on("peer-auto-tls") && !peer_tls.any(), ..peer_tls };
+    let own = Files { unverified: read.on("auto-tls") && !own.any(), ..own };
     // etcd's rule: who names no files for clients' ports means the same for both.
     let none = own.cert.is_none() && own.key.is_none() && own.trusted_ca.is_none();
-    let client_tls = if none { Files { unverified: own.unverified, ..peer_tls.clone() } } else { own };
+    let unverified = own.unverified && !peer_tls.any();
+    let client_tls = if none { Files { unverified, ..peer_tls.clone() } } else { own };
     let discovery = cluster::discovery(read, command);
     let proxy = ProxySettings {
         api,

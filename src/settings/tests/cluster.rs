@@ -357,6 +357,18 @@ fn self_made_certificates_are_for_the_hosts_that_others_are_given() {
 }
 
 #[test]
+fn a_proxy_with_an_authority_verifies_the_members_whatever_makes_certificates_itself() {
+    let proxy = |words: &str| {
+        let line = format!("etcd --proxy on --initial-cluster a=https://127.0.0.1:1 {words}");
+        let Task::Proxy(proxy) = run(&line).task else { panic!("no proxy") };
+        (proxy.proxy.peer_tls.unverified, proxy.proxy.client_tls.unverified)
+    };
+    assert_eq!(proxy("--peer-auto-tls --auto-tls"), (true, true));
+    assert_eq!(proxy("--peer-auto-tls --auto-tls --peer-trusted-ca-file a"), (false, false));
+    assert_eq!(proxy("--auto-tls --trusted-ca-file a"), (false, false));
+}
+
+#[test]
 fn self_made_certificates_that_make_no_sense_are_refused_or_a_warning() {
     let listen = "--listen-client-urls https://127.0.0.1:1 --advertise-client-urls https://127.0.0.1:1";
     let got = run(&format!("etcd {listen} --auto-tls --cert-file c --key-file k"));
