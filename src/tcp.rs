@@ -4,7 +4,8 @@
 //!
 //! Promises: a connection to a machine that vanished without a word (power, cable, firewall, NAT) fails within about its
 //! [`Liveness::limit`], whether it rests or has something to send. One that is quiet but lives stays: the other
-//! machine's kernel answers the probes, its program need not do anything.
+//! machine's kernel answers the probes, its program need not do anything. Only while something waits to be sent, a program
+//! that takes nothing for that long looks like a machine that vanished.
 //!
 //! Leaves out: what is spoken, and how long the other program may take for it.
 

@@ -129,8 +129,7 @@ impl Client {
         Ok(client)
     }
 
-    /// The HTTP client for this node. Which scheme the first nodes had does not matter: a node that is learnt later,
-    /// when the store moves to TLS, is asked with the same files.
+    /// The HTTP client for this node: one for `http`, and one for `https` that is made when it is needed first.
     pub(super) fn http(&self, node: &str) -> Result<&reqwest::Client, ClientError> {
         if !node.starts_with("https:") {
             return Ok(&self.plain);
