@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_secs(60);
 const WAIT_WITH_OLD_ADDRESS: Duration = Duration::from_secs(10);
 /// A key that an earlier run left of a container that is not looked at yet waits until it is; that has a bound of its own.
 const WAIT_UNKNOWN: Duration = Duration::from_secs(3_600);
-/// What a stand-in key has after the name of the key it stands in for.
+/// What a stand-in key has after the name of the key it stands in for, before the id of the container that it is for.
 const STAND_IN: &str = "~moving";
 
 /// A service: the beginning of its container's id, and its port.
@@ -152,7 +152,8 @@ pub(super) fn stand_ins(
         if path.contains(&at)
             && let Some((_, claim)) = next(at)
         {
-            found.insert(format!("{at}{STAND_IN}"), (*claim).clone());
+            // With the service's own name: the key of an earlier circle may still stand in for another.
+            found.insert(format!("{at}{STAND_IN}-{}", short(&claim.container)), (*claim).clone());
         }
     }
     found

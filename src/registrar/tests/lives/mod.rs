@@ -72,6 +72,14 @@ fn in_no_state_of_the_store_is_a_container_missing_that_is_well() {
     }
 }
 
+/// A second circle of renames came while a key of the first still stood in for a container: the two had one name.
+#[test]
+fn a_circle_within_a_circle_loses_nobody() {
+    if let Err(why) = live_all(5248..5249, Duration::from_secs(20 * 60), Planted::Nothing) {
+        panic!("{why}");
+    }
+}
+
 #[test]
 fn each_planted_fault_is_found() {
     let hours = Duration::from_secs(10 * 3_600);
