@@ -27,16 +27,16 @@ const WAIT_UNKNOWN: Duration = Duration::from_secs(3_600);
 const STAND_IN: &str = "~moving";
 
 /// A service: the beginning of its container's id, and its port.
-type Service<'k> = (&'k str, &'k str);
+pub(super) type Service<'k> = (&'k str, &'k str);
 
 impl Claim {
-    fn by(&self) -> Service<'_> {
+    pub(super) fn by(&self) -> Service<'_> {
         (short(&self.container), &self.port)
     }
 }
 
 impl Held {
-    fn by(&self) -> Service<'_> {
+    pub(super) fn by(&self) -> Service<'_> {
         (&self.id, &self.port)
     }
 

@@ -135,7 +135,8 @@ pub(super) fn reconcile(wanted: &Wanted, held: &BTreeMap<String, Held>, now: Ins
 fn on_wish(key: &str, claim: &Claim, held: Option<&Held>, now: Instant) -> Option<Action> {
     let key = key.to_owned();
     let Some(held) = held else { return Some(Action::Create { key }) };
-    if held.waits(now) {
+    // A stand-in waits as its service's old key too, but it must be confirmed for the circle to open.
+    if held.waits(now) && held.by() != claim.by() {
         return (held.due <= now).then_some(Action::Tend { key });
     }
     match &held.standing {

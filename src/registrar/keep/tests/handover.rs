@@ -50,6 +50,10 @@ fn held(rows: &[Row<'_>], now: Instant) -> BTreeMap<String, Held> {
 /// What is to be done, by key.
 fn actions(wanted: &Wanted, held: &mut BTreeMap<String, Held>, now: Instant) -> Vec<String> {
     mark(wanted, held, now);
+    words(&reconcile(wanted, held, now))
+}
+
+fn words(actions: &[Action]) -> Vec<String> {
     let word = |action: &Action| match action {
         Action::Create { key } => format!("create {key}"),
         Action::Replace { key, .. } => format!("replace {key}"),
@@ -57,7 +61,7 @@ fn actions(wanted: &Wanted, held: &mut BTreeMap<String, Held>, now: Instant) -> 
         Action::Tend { key } => format!("tend {key}"),
         other => format!("{other:?}"),
     };
-    reconcile(wanted, held, now).iter().map(word).collect()
+    actions.iter().map(word).collect()
 }
 
 #[test]
@@ -151,6 +155,27 @@ fn services_that_swap_their_keys_get_one_stand_in() {
     assert!(ring.iter().any(|(key, value, _)| *key == stood_in_for && *value == claim.value), "{found:?}");
     known.extend(held(&[row], now));
     assert_eq!(actions(&turned, &mut known, now), [format!("replace {stood_in_for}")]);
+}
+
+/// The stand-in is its service's old key as well, and waits as such. Were it only renewed, the circle would never open and end
+/// with the longest wait, in which a key is given away whose service is nowhere else.
+#[test]
+fn a_stand_in_whose_reply_was_lost_is_written_again() {
+    let now = Instant::now();
+    let swapped = wish(&[("/b", "1", "r"), ("/a", "2", "s")]);
+    let mut known = held(&[("/a", "1", "r"), ("/b", "2", "s")], now);
+    assert!(actions(&swapped, &mut known, now).is_empty());
+    let found = stand_ins(&swapped, &known, now);
+    let (key, claim) = found.first_key_value().unwrap();
+    known.extend(held(&[(key, &claim.value, &claim.service)], now));
+    known.get_mut(key).unwrap().standing = Standing::Unknown;
+
+    mark(&swapped, &mut known, now);
+    assert!(known[key].waits(now), "it is an old key of its service");
+    let mut with = swapped.clone();
+    with.keys.extend(found.clone());
+    let doing = words(&reconcile(&with, &known, now));
+    assert!(doing.contains(&format!("create {key}")), "{doing:?}");
 }
 
 fn long() -> Keeping {
