@@ -110,6 +110,8 @@ fn a_request_longer_than_a_whole_switch_ends_well() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = Site::start(&dir, etcd, nginx.front(true));
+    // The workers of the first configuration, which knows no server, may take the request otherwise.
+    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
     site.blue.hold(true);
     let mut slow = TcpStream::connect(&site.front.address).unwrap();
     slow.set_read_timeout(Some(SOON)).unwrap();

@@ -76,6 +76,8 @@ pub(super) enum How {
 pub(super) enum Outcome {
     /// The value stands, last written at this index.
     Stands { index: u64, how: How },
+    /// This value of ours stands there, last written at this index, and its lease is renewed.
+    Holds { value: String, index: u64 },
     /// Somebody else's value stands there.
     Taken { value: String },
     /// Nothing of ours stands there any more.
@@ -164,18 +166,20 @@ fn seen(write: &Write, node: &Node, how: How) -> Seen {
     Seen::End(Outcome::Taken { value: node.value.clone() })
 }
 
-/// Renews the lease of a key if it holds a value of ours.
-pub(super) async fn tend(cluster: &Cluster, key: &str, mine: &BTreeSet<String>, ttl: u64) -> Outcome {
+/// Looks which value of ours a key holds, and renews its lease, of one that has a lease.
+pub(super) async fn tend(cluster: &Cluster, key: &str, mine: &BTreeSet<String>, ttl: Option<u64>) -> Outcome {
     for _ in 0..LOOKS {
-        let index = match soon(cluster).get(key.as_bytes(), NEWEST).await {
-            Ok(event) if !event.node.dir && mine.contains(&event.node.value) => event.node.modified,
+        let node = match soon(cluster).get(key.as_bytes(), NEWEST).await {
+            Ok(event) if !event.node.dir && mine.contains(&event.node.value) => event.node,
             Ok(_) => return Outcome::Successor,
             Err(error) if matches!(error.code(), Some(NOT_FOUND | NO_DIRECTORY)) => return Outcome::Gone,
             Err(error) => return refused_or_failed(error),
         };
-        let set = Set { refresh: true, exists: Some(true), previous_index: index, ttl, ..Set::default() };
+        let Some(ttl) = ttl else { return Outcome::Holds { value: node.value, index: node.modified } };
+        let set =
+            Set { refresh: true, exists: Some(true), previous_index: node.modified, ttl, ..Set::default() };
         match soon(cluster).set(key.as_bytes(), b"", &set).await {
-            Ok(event) => return Outcome::Stands { index: event.node.modified, how: How::Renewed },
+            Ok(event) => return Outcome::Holds { value: node.value, index: event.node.modified },
             Err(error) if matches!(error.code(), Some(OTHER | NOT_FOUND)) => {}
             Err(error) => return refused_or_failed(error),
         }

@@ -37,7 +37,7 @@ pub(in crate::registrar) async fn difference(
     let found: Vec<_> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
     let line = |(key, there): (String, Option<Option<String>>)| {
         let claim = wanted.keys.get(&key).map(|claim| claim.value.as_str());
-        let mine = |value: &String| list.get(&key).is_some_and(|entry| entry.values.contains(value));
+        let mine = |value: &String| list.get(&key).is_some_and(|entry| entry.values.contains_key(value));
         match (claim, there) {
             (Some(claim), None) => Some(format!("would add {key} = {claim}")),
             (Some(_), Some(None)) => Some(format!("somebody else's: {key} is a directory")),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::reconcile::{Held, Standing};
+use super::held::{Held, Owner, Service, Standing};
 use super::{Claim, Wanted};
 #[cfg(test)]
 use super::{Planted, is_planted};
@@ -25,31 +25,6 @@ const WAIT_WITH_OLD_ADDRESS: Duration = Duration::from_secs(10);
 const WAIT_UNKNOWN: Duration = Duration::from_secs(3_600);
 /// What a stand-in key has after the name of the key it stands in for, before the id of the container that it is for.
 const STAND_IN: &str = "~moving";
-
-/// A service: the beginning of its container's id, and its port.
-pub(super) type Service<'k> = (&'k str, &'k str);
-
-impl Claim {
-    pub(super) fn by(&self) -> Service<'_> {
-        (short(&self.container), &self.port)
-    }
-}
-
-impl Held {
-    pub(super) fn by(&self) -> Service<'_> {
-        (&self.id, &self.port)
-    }
-
-    /// Whether it must not be deleted nor given to another service now.
-    pub(super) fn waits(&self, now: Instant) -> bool {
-        self.waits.is_some_and(|until| now < until)
-    }
-
-    fn is_confirmed(&self, claim: &Claim) -> bool {
-        matches!(&self.standing, Standing::Kept { value, .. } if *value == claim.value)
-            && self.by() == claim.by()
-    }
-}
 
 /// Sets for every key until when it waits for the new key of its service.
 pub(super) fn mark(wanted: &Wanted, held: &mut BTreeMap<String, Held>, now: Instant) {
@@ -81,25 +56,39 @@ fn wait(
     held: &BTreeMap<String, Held>,
     (key, known): (&String, &Held),
 ) -> Option<Duration> {
-    let wish = wanted.keys.get(key);
-    let own = wish.is_some_and(|claim| claim.by() == known.by());
-    if own || known.mine.is_empty() || known.left.is_some() || wanted.let_go.contains(key) {
+    if known.left.is_some() || wanted.let_go.contains(key) {
         return None;
     }
+    let wish = wanted.keys.get(key);
     #[cfg(test)]
     if is_planted(Planted::NoWait) || (wish.is_some() && is_planted(Planted::NoWaitForAnothers)) {
         return None;
     }
-    let unlooked = wanted.unknown.contains(&known.id) || !(wanted.complete || wanted.listed);
-    if known.before && unlooked && wish.is_some() {
+    let others = known.owners().filter(|owner| wish.is_none_or(|claim| claim.by() != owner.by()));
+    // Whoever of them is really found there must not be lost.
+    others.filter_map(|owner| wait_for(owner, wanted, places, missing, held, (key, known))).max()
+}
+
+/// How long a key may wait for the new key of `owner`, which may be found under it.
+fn wait_for(
+    owner: &Owner,
+    wanted: &Wanted,
+    places: &BTreeMap<Service<'_>, (&String, &Claim)>,
+    missing: &BTreeSet<&str>,
+    held: &BTreeMap<String, Held>,
+    (key, known): (&String, &Held),
+) -> Option<Duration> {
+    let given_away = wanted.keys.contains_key(key);
+    let unlooked = wanted.unknown.contains(&owner.id) || !(wanted.complete || wanted.listed);
+    if known.before && unlooked && given_away {
         return Some(WAIT_UNKNOWN);
     }
-    let Some((new_key, claim)) = places.get(&known.by()) else {
-        let unplaced = wanted.unplaced.contains(&(known.id.clone(), known.port.clone()));
+    let Some((new_key, claim)) = places.get(&owner.by()) else {
+        let unplaced = wanted.unplaced.contains(&(owner.id.clone(), owner.port.clone()));
         #[cfg(test)]
         let unplaced = unplaced && !is_planted(Planted::NoWaitForUnplaced);
         // Another configuration may describe the same container by other ports.
-        return (unplaced || known.before && missing.contains(known.id.as_str())).then_some(WAIT);
+        return (unplaced || known.before && missing.contains(owner.id.as_str())).then_some(WAIT);
     };
     let new = held.get(*new_key);
     if new.is_some_and(|new| new.is_confirmed(claim)) {
@@ -109,13 +98,13 @@ fn wait(
     let elsewhere = |(other, found): (&String, &Held)| {
         other != key
             && found.is_confirmed(claim)
-            && found.address == claim.address
-            && wanted.keys.get(other).is_none_or(|wish| wish.by() == found.by())
+            && found.owners().all(|owner| owner.address == claim.address)
+            && wanted.keys.get(other).is_none_or(|wish| wish.by() == claim.by())
     };
-    if wish.is_some() && held.iter().any(elsewhere) {
+    if given_away && held.iter().any(elsewhere) {
         return None;
     }
-    let right = known.address == claim.address;
+    let right = owner.address == claim.address;
     let refused = new.is_some_and(|new| matches!(new.standing, Standing::Blocked { .. }));
     match (right, refused) {
         (true, _) => Some(WAIT),
@@ -135,8 +124,9 @@ pub(super) fn stand_ins(
         wanted.keys.iter().map(|(key, claim)| (claim.by(), (key, claim))).collect();
     // From a key that another service is to get, to the key that its present service waits for.
     let next = |key: &String| {
-        let known = held.get(key).filter(|known| known.waits(now) && wanted.keys.contains_key(key))?;
-        places.get(&known.by())
+        let (known, wish) = (held.get(key).filter(|known| known.waits(now))?, wanted.keys.get(key)?);
+        let mut others = known.owners().filter(|owner| owner.by() != wish.by());
+        others.find_map(|owner| places.get(&owner.by()))
     };
     let mut found = BTreeMap::new();
     let mut seen: BTreeSet<&String> = BTreeSet::new();

@@ -12,8 +12,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::act::{self, Outcome, Step, Write};
 use super::handover;
+use super::held::{Held, Owner, Standing};
 use super::owned::{self, Entry, Ledger, Reading, Writing};
-use super::reconcile::{Action, Held, Standing, dues, reconcile};
+use super::reconcile::{Action, dues, go_on_after, reconcile};
 use super::weather::Weather;
 use super::{Keeping, Wanted};
 #[cfg(test)]
@@ -21,7 +22,6 @@ use super::{Planted, is_planted};
 use crate::backoff::Backoff;
 use crate::client::cluster::{AskError, Cluster};
 use crate::registrar::board::{Board, Count, KeyStatus};
-use crate::registrar::container::short;
 use crate::stop::Stop;
 
 /// So many requests are under way at once.
@@ -137,8 +137,8 @@ impl Keeper {
     pub(super) fn adopt(&mut self, keys: &BTreeMap<String, Entry>) {
         let due = Instant::now();
         for (key, entry) in keys {
-            let Entry { values: mine, id, port, address, service } = entry.clone();
-            let held = Held { mine, before: true, id, port, address, service, ..Held::new(due) };
+            let (mine, owner) = (entry.values.clone(), entry.values.values().next_back().cloned());
+            let held = Held { mine, before: true, owner: owner.unwrap_or_default(), ..Held::new(due) };
             self.held.entry(key.clone()).or_insert(held);
         }
     }
@@ -183,10 +183,8 @@ impl Keeper {
                 other => self.queue.push_back(other),
             }
         }
-        let stuck =
-            self.stuck.as_ref().and_then(|stuck| self.queue.iter().position(|next| next.key() == stuck));
-        if let Some(at) = stuck {
-            self.queue.rotate_left(at + 1);
+        if let Some(stuck) = &self.stuck {
+            go_on_after(stuck, self.queue.make_contiguous(), &self.held, self.planned);
         }
     }
 
@@ -265,17 +263,13 @@ impl Keeper {
         let held = self.held.entry(key.clone()).or_insert_with(|| Held::new(Instant::now()));
         // What an earlier run left is mostly there, and a look at it leads to a mere renewal.
         let first = if held.before && first == Step::Create { Step::Look } else { first };
-        let tried = !held.before && held.mine.contains(&value);
-        (held.before, held.left) = (false, None);
-        held.id = short(&claim.container).to_owned();
-        held.port.clone_from(&claim.port);
-        held.address.clone_from(&claim.address);
-        held.service.clone_from(&claim.service);
+        let tried = !held.before && held.mine.contains_key(&value);
+        (held.before, held.left, held.owner) = (false, None, Owner::of(claim));
         if !matches!(&held.standing, Standing::Kept { value: kept, .. } if *kept == value) {
             held.in_motion();
         }
-        let mine = held.mine.clone();
-        held.mine.insert(value.clone());
+        let mine = held.mine.keys().cloned().collect();
+        held.mine.insert(value.clone(), held.owner.clone());
         let ttl = self.keeping.lease.ttl.map(|ttl| ttl.as_secs().max(1));
         let (write, cluster) =
             (Write { key: key.clone(), value, ttl, mine, tried, first }, Arc::clone(&self.cluster));
@@ -295,15 +289,17 @@ impl Keeper {
         }
         let Some(held) = self.held.get_mut(&key) else { return };
         let sent = Instant::now();
-        let Some(ttl) = self.keeping.lease.ttl else {
+        let ttl = self.keeping.lease.ttl.map(|ttl| ttl.as_secs().max(1));
+        let unclear = held.mine.len() > 1 && held.standing == Standing::Unknown;
+        if ttl.is_none() && !unclear {
             // What has no lease lives by itself.
             held.due = sent + Duration::from_secs(3_600);
             return;
-        };
-        let (mine, cluster) = (held.mine.clone(), Arc::clone(&self.cluster));
+        }
+        let (mine, cluster) = (held.mine.keys().cloned().collect(), Arc::clone(&self.cluster));
         self.busy.insert(key.clone());
         self.running.push(Box::pin(async move {
-            let outcome = act::tend(&cluster, &key, &mine, ttl.as_secs().max(1)).await;
+            let outcome = act::tend(&cluster, &key, &mine, ttl).await;
             Done::Tended { key, outcome, sent }
         }));
     }
@@ -312,13 +308,13 @@ impl Keeper {
         let Some(held) = self.held.get_mut(&key) else { return };
         held.in_motion();
         if held.waits.is_some() {
-            let Held { id, service, .. } = held;
+            let Owner { id, service, .. } = &held.owner;
             tracing::warn!(
                 "{id} {service}: its new key is still not in the store; the old key {key} is removed all the same"
             );
         }
         let (mine, cluster, keeping) =
-            (held.mine.clone(), Arc::clone(&self.cluster), Arc::clone(&self.keeping));
+            (held.mine.keys().cloned().collect(), Arc::clone(&self.cluster), Arc::clone(&self.keeping));
         self.busy.insert(key.clone());
         self.running.push(Box::pin(async move {
             let outcome = act::remove(&cluster, &key, guard, &mine, &keeping.prefix).await;
@@ -339,7 +335,7 @@ impl Keeper {
         // Far enough to be never, near enough to be a time.
         held.left = Some(Instant::now() + ttl.unwrap_or(Duration::from_secs(10 * 365 * 86_400)));
         self.board.key(key, None);
-        let Held { id, service, .. } = held;
+        let Owner { id, service, .. } = &held.owner;
         match ttl {
             Some(_) => tracing::info!("left to its lease: {id} {service}"),
             None => {
@@ -351,23 +347,11 @@ impl Keeper {
     /// What the list is to hold.
     pub(super) fn ours(&self) -> BTreeMap<String, Entry> {
         let known = self.held.iter().filter(|(_, held)| !held.mine.is_empty());
-        let mut ours: BTreeMap<String, Entry> = known
-            .map(|(key, held)| {
-                let Held { mine: values, id, port, address, service, .. } = held.clone();
-                (key.clone(), Entry { values, id, port, address, service })
-            })
-            .collect();
+        let mut ours: BTreeMap<String, Entry> =
+            known.map(|(key, held)| (key.clone(), Entry { values: held.mine.clone() })).collect();
         for (key, claim) in &self.wish.keys {
             let entry = ours.entry(key.clone()).or_default();
-            entry.values.insert(claim.value.clone());
-            // One that still stands for another service says so, for the next life.
-            if self.held.get(key).is_some_and(|held| held.waits.is_some()) {
-                continue;
-            }
-            entry.id = short(&claim.container).to_owned();
-            entry.port.clone_from(&claim.port);
-            entry.address.clone_from(&claim.address);
-            entry.service.clone_from(&claim.service);
+            entry.values.entry(claim.value.clone()).or_insert_with(|| Owner::of(claim));
         }
         ours
     }

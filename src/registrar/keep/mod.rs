@@ -13,6 +13,7 @@ mod difference;
 mod dirs;
 mod ending;
 mod handover;
+mod held;
 mod keeper;
 mod outcome;
 mod owned;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::act::{How, Outcome, Write};
+use super::held::{Owner, Standing};
 use super::keeper::{Done, Keeper};
 use super::owned::{Entry, Ledger, Reading, Writing};
-use super::reconcile::{Held, Standing};
 use crate::client::cluster::{AskError, quoted};
 use crate::registrar::board::Count;
 
@@ -91,13 +91,13 @@ impl Keeper {
                     // What was said of it is not said again.
                     Standing::Blocked { .. } => held.due = now,
                     Standing::Kept { .. } | Standing::Unknown => {
-                        held.standing = Standing::Unknown;
+                        held.lost_sight(now);
                         self.tell(key, false, "the store cannot be asked");
                     }
                 }
             }
             // Not of a write.
-            Outcome::Gone | Outcome::Successor => {}
+            Outcome::Holds { .. } | Outcome::Gone | Outcome::Successor => {}
         }
     }
 
@@ -107,10 +107,11 @@ impl Keeper {
         if held.mine.len() != 1 {
             self.list_at = None;
         }
-        held.mine = [value.to_owned()].into();
+        let owner = held.owner.clone();
+        let Owner { id, service, .. } = owner.clone();
+        held.mine = [(value.to_owned(), owner)].into();
         held.standing = Standing::Kept { value: value.to_owned(), index };
         held.due = due;
-        let Held { id, service, .. } = held.clone();
         match how {
             How::Added => tracing::info!("added: {id} {service}"),
             How::AddedAgain => tracing::warn!("added again: {id} {service} (the store had lost {key})"),
@@ -134,7 +135,7 @@ impl Keeper {
         held.due = due;
         let said = matches!(&held.standing, Standing::Blocked { why: said, .. } if *said == why);
         if !said {
-            let Held { id, service, .. } = &*held;
+            let Owner { id, service, .. } = &held.owner;
             tracing::error!("{id} {service}: the key {key} is left as it is: {why}");
         }
         held.standing = Standing::Blocked { wish: wish.to_owned(), why };
@@ -149,7 +150,8 @@ impl Keeper {
             Outcome::Gone | Outcome::Successor => {
                 self.list_at = None;
                 self.board.key(key, None);
-                let Some(Held { id, service, .. }) = self.held.remove(key) else { return };
+                let Some(held) = self.held.remove(key) else { return };
+                let Owner { id, service, .. } = held.owner;
                 if outcome == Outcome::Gone {
                     self.count(Count::Removed);
                     tracing::info!("removed: {id} {service}");
@@ -162,11 +164,11 @@ impl Keeper {
                 self.failed(&error, Some(key));
                 if let Some(held) = self.held.get_mut(key) {
                     // Whether it is gone is unknown, also when somebody wants it back meanwhile.
-                    held.standing = Standing::Unknown;
+                    held.lost_sight(Instant::now());
                 }
             }
             // Not of a removal.
-            Outcome::Stands { .. } | Outcome::Taken { .. } => {}
+            Outcome::Holds { .. } | Outcome::Stands { .. } | Outcome::Taken { .. } => {}
         }
     }
 
@@ -177,10 +179,12 @@ impl Keeper {
         }
         let due = sent + self.period(key);
         match outcome {
-            Outcome::Stands { index: renewed, .. } => {
+            Outcome::Holds { value, index } => {
                 self.count(Count::Refreshed);
-                if let Some(Held { standing: Standing::Kept { index, .. }, .. }) = self.held.get_mut(key) {
-                    *index = renewed;
+                let held =
+                    self.held.get_mut(key).filter(|held| !matches!(held.standing, Standing::Blocked { .. }));
+                if let Some(held) = held {
+                    held.standing = Standing::Kept { value, index };
                 }
             }
             Outcome::Gone | Outcome::Successor => {
@@ -190,7 +194,7 @@ impl Keeper {
             Outcome::Failed(error) => return self.failed(&error, Some(key)),
             Outcome::Refused { why } => tracing::warn!("cannot renew the lease of {key}: {why}"),
             // Not of this.
-            Outcome::Taken { .. } => {}
+            Outcome::Stands { .. } | Outcome::Taken { .. } => {}
         }
         if let Some(held) = self.held.get_mut(key) {
             held.due = due;

@@ -2,7 +2,7 @@
 //!
 //! A value is on the list before it is written to its key, so that no crash leaves a key that nobody knows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Keeping;
 use super::act::{EXISTS, NEWEST, NOT_FOUND, OTHER, refusal, soon};
+use super::held::Owner;
 use crate::client::cluster::{AskError, Cluster, Delete, Set};
 use crate::registrar::node;
 
@@ -28,15 +29,8 @@ const LAZY: Duration = if cfg!(test) { Duration::from_millis(300) } else { Durat
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Entry {
-    /// What may stand there and is ours; two while a value changes.
-    pub(super) values: BTreeSet<String>,
-    /// The beginning of the container's id.
-    pub(super) id: String,
-    /// The container's port.
-    pub(super) port: String,
-    /// Where the key sends consumers.
-    pub(super) address: String,
-    pub(super) service: String,
+    /// What may stand there and is ours, each value with the service that it is for; two while a value changes.
+    pub(super) values: BTreeMap<String, Owner>,
 }
 
 /// What the list holds.
@@ -163,7 +157,9 @@ impl Ledger {
         match self {
             Self::Unread { .. } => false,
             Self::Foreign { .. } | Self::Off => true,
-            Self::Ours { written, .. } => written.get(key).is_some_and(|entry| entry.values.contains(value)),
+            Self::Ours { written, .. } => {
+                written.get(key).is_some_and(|entry| entry.values.contains_key(value))
+            }
         }
     }
 
@@ -171,16 +167,14 @@ impl Ledger {
     pub(super) fn write_at(&mut self, now_ours: &BTreeMap<String, Entry>, now: Instant) -> Option<Instant> {
         let Self::Ours { written, at, stale, index } = self else { return None };
         let has = |key: &String, entry: &Entry| {
-            written.get(key).is_some_and(|known| known.values.is_superset(&entry.values))
+            written
+                .get(key)
+                .is_some_and(|known| entry.values.keys().all(|value| known.values.contains_key(value)))
         };
         if !now_ours.iter().all(|(key, entry)| has(key, entry)) {
             return Some(now);
         }
-        let same = now_ours.len() == written.len()
-            && now_ours
-                .iter()
-                .all(|(key, entry)| written.get(key).is_some_and(|known| known.values == entry.values));
-        if !same {
+        if now_ours != written {
             return Some(*stale.get_or_insert(now) + LAZY);
         }
         *stale = None;

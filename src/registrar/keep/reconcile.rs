@@ -1,74 +1,15 @@
 //! The difference between the keys that should be and those that are. Pure: no clock, no store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::held::{Held, Standing};
 use super::{Claim, Wanted};
 
 /// A renewal that is overdue by so much goes before everything else.
 const LATE: Duration = Duration::from_secs(2);
-
-/// How a key of ours does in the store, as far as is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It stands there with this value, last written at this index.
-    Kept { value: String, index: u64 },
-    /// It may stand there: written before a crash, or by a request whose answer was lost.
-    Unknown,
-    /// The store or somebody else is in the way of this value, and that was said.
-    Blocked { wish: String, why: String },
-}
-
-/// A key that is ours or was to be.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) standing: Standing,
-    /// The values that may stand there and are ours; whatever else stands there is somebody else's.
-    pub(super) mine: BTreeSet<String>,
-    /// When it is to be looked at again.
-    pub(super) due: Instant,
-    /// Known from the list of an earlier life only; nobody has asked for it in this one.
-    pub(super) before: bool,
-    /// When it is no longer ours, of one that is left to its lease.
-    pub(super) left: Option<Instant>,
-    /// Until when it must not be deleted nor given to another service, because the new key of its own is not confirmed.
-    pub(super) waits: Option<Instant>,
-    /// The beginning of the container's id.
-    pub(super) id: String,
-    /// The container's port.
-    pub(super) port: String,
-    /// Where its key sends consumers.
-    pub(super) address: String,
-    /// The service, for the log.
-    pub(super) service: String,
-}
-
-impl Held {
-    /// One of which nothing is known.
-    pub(super) const fn new(due: Instant) -> Self {
-        Self {
-            standing: Standing::Unknown,
-            mine: BTreeSet::new(),
-            due,
-            before: false,
-            left: None,
-            waits: None,
-            id: String::new(),
-            port: String::new(),
-            address: String::new(),
-            service: String::new(),
-        }
-    }
-
-    /// A request is about to change or delete it: until the answer is there it confirms nothing, should the wish change meanwhile.
-    pub(super) fn in_motion(&mut self) {
-        if matches!(self.standing, Standing::Kept { .. }) {
-            self.standing = Standing::Unknown;
-        }
-    }
-}
 
 /// One thing to do about one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,20 +64,30 @@ pub(super) fn reconcile(wanted: &Wanted, held: &BTreeMap<String, Held>, now: Ins
             actions.extend(unwanted(wanted, key, held, now));
         }
     }
-    // A renewal that waits for too many writes is as urgent as they are: its key would be lost.
-    let late = |action: &Action| {
-        let renewal = matches!(action, Action::Renew { .. } | Action::Tend { .. });
-        renewal && held.get(action.key()).is_some_and(|held| held.due + LATE <= now)
-    };
-    actions.sort_by_key(|action| if late(action) { 0 } else { action.rank() });
+    actions.sort_by_key(|action| if is_late(action, held, now) { 0 } else { action.rank() });
     actions
+}
+
+/// Whether it is a renewal that has waited for too many writes: its key would be lost.
+fn is_late(action: &Action, held: &BTreeMap<String, Held>, now: Instant) -> bool {
+    let renewal = matches!(action, Action::Renew { .. } | Action::Tend { .. });
+    renewal && held.get(action.key()).is_some_and(|held| held.due + LATE <= now)
+}
+
+/// Puts the action after the one of `stuck` first, since that one failed last. Renewals that are late stay in front of the
+/// writes: a store that takes no new keys would else be asked for those alone, one at a time, until leases run out.
+pub(super) fn go_on_after(stuck: &str, actions: &mut [Action], held: &BTreeMap<String, Held>, now: Instant) {
+    let Some(at) = actions.iter().position(|action| action.key() == stuck) else { return };
+    let late = actions.iter().take_while(|action| is_late(action, held, now)).count();
+    let from = if at < late { 0 } else { late };
+    actions[from..].rotate_left(at + 1 - from);
 }
 
 fn on_wish(key: &str, claim: &Claim, held: Option<&Held>, now: Instant) -> Option<Action> {
     let key = key.to_owned();
     let Some(held) = held else { return Some(Action::Create { key }) };
     // A stand-in waits as its service's old key too, but it must be confirmed for the circle to open.
-    if held.waits(now) && held.by() != claim.by() {
+    if held.waits(now) && held.may_be_anothers(claim) {
         return (held.due <= now).then_some(Action::Tend { key });
     }
     match &held.standing {
@@ -162,8 +113,7 @@ fn unwanted(wanted: &Wanted, key: &str, held: &Held, now: Instant) -> Option<Act
     if wanted.let_go.contains(&key) {
         return Some(Action::Leave { key });
     }
-    let unsure = held.before && (!wanted.complete || wanted.unknown.contains(&held.id));
-    if unsure || held.waits(now) {
+    if unsure(wanted, held) || held.waits(now) {
         return (held.due <= now).then_some(Action::Tend { key });
     }
     match held.standing {
@@ -173,6 +123,11 @@ fn unwanted(wanted: &Wanted, key: &str, held: &Held, now: Instant) -> Option<Act
     }
 }
 
+/// Whether a key that an earlier life left may yet turn out to be wanted.
+fn unsure(wanted: &Wanted, held: &Held) -> bool {
+    held.before && (!wanted.complete || held.owners().any(|owner| wanted.unknown.contains(&owner.id)))
+}
+
 /// When each key is to be looked at without anything else happening.
 pub(super) fn dues<'k>(
     wanted: &'k Wanted,
@@ -180,7 +135,7 @@ pub(super) fn dues<'k>(
 ) -> impl Iterator<Item = (&'k String, Instant)> {
     let due = |(key, held): (&'k String, &'k Held)| {
         let wished = wanted.keys.contains_key(key);
-        let tended = held.before && (!wanted.complete || wanted.unknown.contains(&held.id));
+        let tended = unsure(wanted, held);
         let at = match held.standing {
             _ if !wished && held.left.is_some() => held.left,
             _ if held.waits.is_some() => held.waits.map(|until| until.min(held.due)),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::handover::{mark, stand_ins};
-use super::super::reconcile::{Action, Held, Standing, reconcile};
+use super::super::held::{Held, Owner, Standing};
+use super::super::reconcile::{Action, reconcile};
 use super::super::{Claim, Keeping, Wanted};
 use super::store::{Door, Store};
 use super::{Running, keeping, map, until};
@@ -36,10 +37,8 @@ fn held(rows: &[Row<'_>], now: Instant) -> BTreeMap<String, Held> {
         let claim = claim(value, service);
         let held = Held {
             standing: Standing::Kept { value: claim.value.clone(), index: 7 },
-            mine: [claim.value.clone()].into(),
-            id: claim.container[..12].to_owned(),
-            port: claim.port,
-            address: claim.address,
+            mine: [(claim.value.clone(), Owner::of(&claim))].into(),
+            owner: Owner::of(&claim),
             ..Held::new(now + Duration::from_secs(5))
         };
         ((*key).to_owned(), held)
@@ -155,6 +154,37 @@ fn services_that_swap_their_keys_get_one_stand_in() {
     assert!(ring.iter().any(|(key, value, _)| *key == stood_in_for && *value == claim.value), "{found:?}");
     known.extend(held(&[row], now));
     assert_eq!(actions(&turned, &mut known, now), [format!("replace {stood_in_for}")]);
+}
+
+/// A crash while a key changed hands leaves it with two values on the list: whichever stands there, its service must not be lost.
+#[test]
+fn a_key_of_which_it_is_unknown_whom_it_stands_for_waits_for_both() {
+    let now = Instant::now();
+    let renamed = wish(&[("/b", "1", "s"), ("/c", "2", "t")]);
+    let (first, second) = (held(&[("/a", "1", "s")], now), held(&[("/a", "2", "t")], now));
+    let mut unclear = Held { standing: Standing::Unknown, ..second["/a"].clone() };
+    unclear.mine.extend(first["/a"].mine.clone());
+    let mut known = held(&[("/b", "1", "s")], now);
+    known.insert("/a".to_owned(), unclear.clone());
+    assert_eq!(actions(&renamed, &mut known, now), ["create /c"], "/a may be where t is found");
+    let mut known = held(&[("/c", "2", "t")], now);
+    known.insert("/a".to_owned(), unclear.clone());
+    assert_eq!(actions(&renamed, &mut known, now), ["create /b"], "/a may be where s is found");
+    known.extend(held(&[("/b", "1", "s")], now));
+    assert_eq!(actions(&renamed, &mut known, now), ["remove /a"]);
+
+    // Once it is known that s is found there, t holds nothing up.
+    let mut known = held(&[("/b", "1", "s")], now);
+    known.insert("/a".to_owned(), Held { standing: first["/a"].standing.clone(), ..unclear.clone() });
+    assert_eq!(actions(&renamed, &mut known, now), ["create /c", "remove /a"]);
+
+    // Nor does one service write over the value that may be another's: a look says which it is.
+    let mut known = held(&[], now);
+    known.insert("/a".to_owned(), Held { due: now, ..unclear });
+    assert_eq!(
+        actions(&wish(&[("/a", "2", "t"), ("/b", "1", "s")]), &mut known, now),
+        ["create /b", "tend /a"]
+    );
 }
 
 /// The stand-in is its service's old key as well, and waits as such. Were it only renewed, the circle would never open and end

@@ -1,6 +1,6 @@
 //! The pure difference, by table and by random walk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -8,11 +8,12 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use super::super::Wanted;
-use super::super::reconcile::{Action, Held, Standing, reconcile};
+use super::super::held::{Held, Owner, Standing};
+use super::super::reconcile::{Action, go_on_after, reconcile};
 use super::wish;
 
 fn held(standing: Standing, mine: &[&str], due: Instant) -> Held {
-    let mine = mine.iter().map(|value| (*value).to_owned()).collect();
+    let mine = mine.iter().map(|value| ((*value).to_owned(), Owner::default())).collect();
     Held { standing, mine, ..Held::new(due) }
 }
 
@@ -93,7 +94,9 @@ fn an_earlier_lifes_key_goes_only_when_everything_was_looked_at_and_one_let_go_n
 #[test]
 fn what_an_earlier_life_left_of_a_container_that_cannot_be_looked_at_stays() {
     let now = Instant::now();
-    let before = Held { before: true, id: "aaaabbbbcccc".into(), ..held(Standing::Unknown, &["1"], now) };
+    let owner = Owner { id: "aaaabbbbcccc".into(), ..Owner::default() };
+    let mine = [("1".to_owned(), owner)].into();
+    let before = Held { before: true, mine, ..Held::new(now) };
     let known: BTreeMap<_, _> = [("/k".to_owned(), before)].into();
     let unknown = Wanted { unknown: ["aaaabbbbcccc".to_owned()].into(), ..wish(&[]) };
     assert_eq!(reconcile(&unknown, &known, now), [Action::Tend { key: "/k".into() }]);
@@ -108,6 +111,25 @@ fn a_renewal_that_is_late_goes_before_new_keys() {
     let actions = reconcile(&wish(&[("/a", "1"), ("/y", "1"), ("/z", "1")]), &known.into(), now);
     let keys: Vec<_> = actions.iter().map(Action::key).collect();
     assert_eq!(keys, ["/z", "/a", "/y"]);
+}
+
+#[test]
+fn late_renewals_stay_in_front_when_the_next_probe_is_another_key() {
+    let now = Instant::now();
+    let long_ago = now.checked_sub(Duration::from_secs(5)).unwrap();
+    let known = ["/y", "/z"].map(|key| (key.to_owned(), held(kept("1"), &["1"], long_ago))).into();
+    let actions = reconcile(&wish(&[("/a", "1"), ("/b", "1"), ("/y", "1"), ("/z", "1")]), &known, now);
+    let after = |stuck: &str| {
+        let mut actions = actions.clone();
+        go_on_after(stuck, &mut actions, &known, now);
+        actions.iter().map(|action| action.key().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(after("/a"), ["/y", "/z", "/b", "/a"]);
+    assert_eq!(after("/b"), ["/y", "/z", "/a", "/b"]);
+    // A renewal that fails is not all that is tried.
+    assert_eq!(after("/y"), ["/z", "/a", "/b", "/y"]);
+    assert_eq!(after("/z"), ["/a", "/b", "/y", "/z"]);
+    assert_eq!(after("/gone"), ["/y", "/z", "/a", "/b"]);
 }
 
 #[test]
@@ -147,7 +169,7 @@ impl Model {
                 let theirs = self
                     .store
                     .get(&key)
-                    .is_some_and(|(value, index)| Some(*index) != *guard && !known.mine.contains(value));
+                    .is_some_and(|(value, index)| Some(*index) != *guard && !known.mine.contains_key(value));
                 if !theirs {
                     self.store.remove(&key);
                 }
@@ -165,16 +187,16 @@ impl Model {
                 let fresh = held(Standing::Unknown, &[], now);
                 let mut known = self.held.get(&key).cloned().unwrap_or(fresh);
                 let mine = known.mine.clone();
-                known.mine.insert(value.clone());
+                known.mine.insert(value.clone(), Owner::default());
                 let free =
-                    self.store.get(&key).is_none_or(|(there, _)| *there == value || mine.contains(there));
+                    self.store.get(&key).is_none_or(|(there, _)| *there == value || mine.contains_key(there));
                 let index = if free { self.put(&key, &value) } else { 0 };
                 if !heard {
                     if !matches!(&known.standing, Standing::Kept { value: kept, .. } if *kept == value) {
                         known.standing = Standing::Unknown;
                     }
                 } else if free {
-                    known.mine = BTreeSet::from([value.clone()]);
+                    known.mine = [(value.clone(), Owner::default())].into();
                     known.standing = Standing::Kept { value, index };
                     known.due = now + Duration::from_secs(6);
                 } else {
