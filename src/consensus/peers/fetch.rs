@@ -157,7 +157,8 @@ async fn fetch(office: &Office, current: &Mutex<Wanted>) {
             Err(Trouble::Final(why)) => break why,
             Err(Trouble::Damaged(why)) => {
                 damaged += 1;
-                tracing::warn!("the snapshot at log index {index} from member {from:x} is damaged: {why}");
+                let shown = office.book().shown(from);
+                tracing::warn!("the snapshot at log index {index} from member {shown} is damaged: {why}");
                 if damaged == DAMAGED {
                     break "it came damaged each time".to_owned();
                 }
@@ -175,7 +176,8 @@ async fn fetch(office: &Office, current: &Mutex<Wanted>) {
         }
         sleep(backoff.next()).await;
     };
-    tracing::warn!("the snapshot at log index {index} from member {from:x} could not be fetched: {given_up}");
+    let shown = office.book().shown(from);
+    tracing::warn!("the snapshot at log index {index} from member {shown} could not be fetched: {given_up}");
     if let Some(lane) = office.lane(from) {
         lane.give_up(index);
     }

@@ -136,7 +136,11 @@ impl Office {
                 if known || member.id == book.own || book.strangers.len() >= STRANGERS {
                     continue;
                 }
-                tracing::info!("member {:x} joined while this one was away, as others say", member.id);
+                let name = &member.name;
+                tracing::info!(
+                    "member {:x} ({name}) joined while this one was away, as others say",
+                    member.id
+                );
                 book.strangers.insert(member.id, member);
             }
         });
@@ -177,7 +181,7 @@ impl Office {
         if let Some(lane) = self.lane(id)
             && !lane.gone.swap(true, Relaxed)
         {
-            tracing::info!("member {id:x} is gone: its process ended");
+            tracing::info!("member {} is gone: its process ended", self.book().shown(id));
             self.report(Inbound::Gone(id)).await;
         }
     }

@@ -25,7 +25,7 @@ where
     tracing::debug!("member {from:x} opened a stream");
     tokio::select! {
         why = listen(stream, from, claim, office) => {
-            let words = format!("the stream from member {from:x} ended: {why}");
+            let words = format!("the stream from member {} ended: {why}", office.book().shown(from));
             if office.said.worth(&words) {
                 tracing::info!("{words}");
             }
@@ -79,7 +79,8 @@ where
                 take(office, from, time, messages);
             }
             Frame::SnapshotFailed(index) => {
-                tracing::warn!("member {from:x} gave up on the snapshot at log index {index}");
+                let shown = book.shown(from);
+                tracing::warn!("member {shown} gave up on the snapshot at log index {index}");
                 office.report(Inbound::SnapshotFailed(from)).await;
             }
             Frame::Bye => {

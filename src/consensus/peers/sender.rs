@@ -78,7 +78,7 @@ async fn work(lane: &Lane, office: &Office, stop: &Stop) {
             Ok(stream) => {
                 known = true;
                 lane.up(office.election);
-                tracing::info!("connected to member {id:x}");
+                tracing::info!("connected to member {}", office.book().shown(id));
                 office.report(Inbound::Connected(id)).await;
                 let since = Instant::now();
                 let why = speak(TokioIo::new(stream), lane, office, stop).await;
@@ -86,7 +86,7 @@ async fn work(lane: &Lane, office: &Office, stop: &Stop) {
                 if stop.requested() {
                     return;
                 }
-                let words = format!("the stream to member {id:x} broke: {why}");
+                let words = format!("the stream to member {} broke: {why}", office.book().shown(id));
                 if office.said.worth(&words) {
                     tracing::warn!("{words}");
                 }
@@ -258,7 +258,8 @@ async fn write(
     loop {
         let batch = lane.take(frame::USUAL);
         if batch.dropped {
-            tracing::warn!("messages for member {:x} were dropped: it does not keep up", lane.id);
+            let shown = office.book().shown(lane.id);
+            tracing::warn!("messages for member {shown} were dropped: it does not keep up");
             office.report(Inbound::Unreachable(lane.id)).await;
         }
         for index in batch.failed {
