@@ -71,3 +71,17 @@ fn a_place_to_answer_at_that_was_asked_for_and_cannot_be_had_keeps_it_from_runni
     .exits(2)
     .says("is no socket");
 }
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let dir = Dir::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    let words =
+        ["register", "--engine", "/nowhere.sock", "--endpoints", "http://127.0.0.1:1", "--listen", &at];
+    Retune::new(&dir, &words)
+        .run()
+        .exits(2)
+        .says(&format!("on {at}: "))
+        .says("name another place with --listen");
+}

@@ -136,7 +136,7 @@ async fn listen(what: &Register) -> anyhow::Result<Option<Page>> {
     }
     match Page::open(&what.listen).await {
         Ok(page) => Ok(Some(page)),
-        Err(error) if what.must_listen => Err(error),
+        Err(error) if what.must_listen => Err(anyhow::anyhow!("{error:#}; name another place with --listen")),
         Err(error) => {
             tracing::warn!("{error:#}; going on without, name a place with --listen");
             Ok(None)

@@ -38,6 +38,8 @@ pub(super) enum Skipped {
     Ignored(String),
     /// Meant to be, and something is wrong with it: what, and what to do.
     Refused(String),
+    /// Registered, but a word that is said of it means nothing: what, and what was perhaps meant.
+    Odd(String),
 }
 
 /// What of a container is to be registered, and what is not and why.

@@ -71,6 +71,11 @@ pub(super) fn of(service: &Service, defaults: &Checks) -> Result<Option<Check>, 
     spec::read(service, defaults)
 }
 
+/// What `SERVICE_CHECK_*` says of a service that no check knows: such a word silently leaves it unchecked.
+pub(super) fn unknown_words(service: &Service) -> Vec<String> {
+    spec::unknown_words(service)
+}
+
 /// How a service is asked that has neither a check nor a HEALTHCHECK; `None`: that it runs is enough. Only for TCP ports:
 /// nothing else answers.
 pub(super) fn fallback(defaults: &Checks) -> Option<Check> {

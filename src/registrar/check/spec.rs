@@ -21,6 +21,45 @@ const LONGEST: usize = 4096;
 /// So much of a bad value is shown.
 const SHOWN: usize = 80;
 
+/// Every word that begins with `check_` and means something, or had a meaning to Registrator that is none here.
+const KNOWN: [&str; 17] = [
+    "check_cmd",
+    "check_deregister_after",
+    "check_fall",
+    "check_grpc",
+    "check_grpc_use_tls",
+    "check_http",
+    "check_http_method",
+    "check_https",
+    "check_https_method",
+    "check_initial_status",
+    "check_interval",
+    "check_rise",
+    "check_script",
+    "check_tcp",
+    "check_timeout",
+    "check_tls_skip_verify",
+    "check_ttl",
+];
+
+/// The words that are none of these, each with the one that was perhaps meant. Values are not shown.
+pub(super) fn unknown_words(service: &Service) -> Vec<String> {
+    let words = service.attributes.keys().filter(|key| key.starts_with("check"));
+    let unknown = words.filter(|key| !KNOWN.contains(&key.as_str()));
+    unknown
+        .map(|key| {
+            let key: String = key.chars().take(SHOWN).collect();
+            let near = KNOWN.iter().map(|known| (strsim::damerau_levenshtein(&key, known), known));
+            let near = near.filter(|(edits, _)| *edits <= 3).min();
+            let hint =
+                near.map(|(_, known)| format!("; did you mean SERVICE_{}?", known.to_ascii_uppercase()));
+            let hint =
+                hint.unwrap_or_else(|| "; the documentation's table of checks has the words".to_owned());
+            format!("SERVICE_{} is no word of a check, so it checks nothing{hint}", key.to_ascii_uppercase())
+        })
+        .collect()
+}
+
 /// What a service's attributes ask for; `None`: nothing.
 pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>, String> {
     let Some(ask) = ask(service)? else { return Ok(None) };

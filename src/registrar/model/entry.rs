@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::check::Check;
 use super::super::container::{Container, Doing, Listed, Port};
 use super::super::service::{Service, Skipped};
-use super::{Basis, Phase, Probe, patience};
+use super::{Basis, FIRST_PASS, Phase, Probe, patience};
 
 /// Between two inspections that fail, at first and at most.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -68,6 +68,10 @@ pub(super) struct State {
     failures: u32,
     /// Why the last check failed.
     pub(super) why: String,
+    /// Since when it has waited for its first passed check.
+    pub(super) since: Option<Instant>,
+    /// Whether that was told.
+    pub(super) is_told: bool,
 }
 
 impl Entry {
@@ -166,7 +170,10 @@ impl Entry {
         let draining = self.draining.as_ref().filter(|draining| !draining.doubted);
         let outlived = draining.and_then(|draining| draining.until);
         let retry = self.not_before.filter(|_| self.dirty && self.asked.is_none());
-        outlived.into_iter().chain(retry).min()
+        let waits =
+            self.services.values().filter(|state| !state.is_told && self.judge(state).0 == Phase::Starting);
+        let overdue = waits.filter_map(|state| Some(state.since? + FIRST_PASS));
+        outlived.into_iter().chain(retry).chain(overdue).min()
     }
 
     /// Whether it was inspected, and every check of it has said so far as often as it takes how it is.
@@ -178,7 +185,17 @@ impl Entry {
 
 impl State {
     pub(super) fn new(service: Service, basis: Basis) -> Self {
-        Self { service, basis, well: false, was_well: false, passes: 0, failures: 0, why: String::new() }
+        Self {
+            service,
+            basis,
+            well: false,
+            was_well: false,
+            passes: 0,
+            failures: 0,
+            why: String::new(),
+            since: None,
+            is_told: false,
+        }
     }
 
     fn is_known(&self) -> bool {

@@ -41,6 +41,9 @@ const OUTLIVED: Duration = Duration::from_secs(2);
 /// So long after the first list, a container that could not be looked at is no longer waited for.
 const SETTLING: Duration = Duration::from_secs(15);
 
+/// After so long without a passed check, a service that waits for its first one is told.
+const FIRST_PASS: Duration = Duration::from_secs(60);
+
 /// What stays the same for the whole run.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
@@ -324,6 +327,11 @@ impl Model {
         };
         let mut services: BTreeMap<Port, State> = BTreeMap::new();
         for service in described.services {
+            for odd in check::unknown_words(&service).into_iter().map(Skipped::Odd) {
+                if !described.skipped.contains(&odd) {
+                    described.skipped.push(odd);
+                }
+            }
             let passing = self.entries.get(id).is_some_and(|entry| entry.passes(service.port));
             match self.basis(&service, &container, passing) {
                 Ok(basis) => {
@@ -424,6 +432,9 @@ impl Model {
             ids.iter().for_each(|id| self.describe(id, false));
         }
         self.entries.values_mut().for_each(|entry| entry.outlive(now));
+        for line in self.overdue(now) {
+            tracing::warn!("{line}");
+        }
         if !self.complete && self.settled.is_some_and(|at| now >= at) {
             (self.complete, self.touched) = (true, true);
         }

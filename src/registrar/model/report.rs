@@ -1,9 +1,11 @@
 //! What the model tells: to the log, to who asks for the status, and to placement.
 
+use tokio::time::Instant;
+
 use super::super::board::{ContainerStatus, ServiceStatus};
 use super::super::container::{Container, Doing, Port, Published};
 use super::super::service::Skipped;
-use super::{Entry, Model, Phase};
+use super::{Entry, FIRST_PASS, Model, Phase};
 use crate::placement;
 
 /// A longer label is nothing to choose a node by.
@@ -15,11 +17,42 @@ pub(super) fn tell(short: &str, skipped: &[Skipped]) {
         match skipped {
             Skipped::Ignored(why) => tracing::info!("ignored: {short} {why}"),
             Skipped::Refused(why) => tracing::warn!("refused: {short} {why}"),
+            Skipped::Odd(why) => tracing::warn!("{short} {why}"),
         }
     }
 }
 
 impl Model {
+    /// Who has waited too long for its first passed check, in words; each is named once in a life.
+    pub(in crate::registrar) fn overdue(&mut self, now: Instant) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (id, entry) in &mut self.entries {
+            let starting: Vec<Port> = entry
+                .services
+                .iter()
+                .filter(|(_, state)| entry.judge(state).0 == Phase::Starting)
+                .map(|(port, _)| *port)
+                .collect();
+            let Some(container) = &entry.container else { continue };
+            let name = format!("{} ({})", container.name, id.get(..12).unwrap_or(id));
+            for port in starting {
+                let Some(state) = entry.services.get_mut(&port) else { continue };
+                let since = *state.since.get_or_insert(now);
+                if state.is_told || now < since + FIRST_PASS {
+                    continue;
+                }
+                state.is_told = true;
+                let last = if state.why.is_empty() { String::new() } else { format!(": {}", state.why) };
+                lines.push(format!(
+                    "{name}, service {} on port {port}, has passed no check in {} s, so it has no key{last}",
+                    state.service.name,
+                    FIRST_PASS.as_secs()
+                ));
+            }
+        }
+        lines
+    }
+
     /// Every container that is or was to be registered, by name.
     pub(in crate::registrar) fn status(&self) -> Vec<ContainerStatus> {
         let mut all: Vec<ContainerStatus> =
@@ -61,7 +94,7 @@ impl Model {
         let runs = container.is_some_and(|container| container.doing == Doing::Running);
         let refusal = entry.skipped.iter().find_map(|skipped| match skipped {
             Skipped::Refused(why) if runs => Some(format!("refused: {why}")),
-            Skipped::Refused(_) | Skipped::Ignored(_) => None,
+            Skipped::Refused(_) | Skipped::Ignored(_) | Skipped::Odd(_) => None,
         });
         let (state, why) = match refusal {
             Some(refusal) if matches!(state.as_str(), "absent" | "passing") => {
@@ -82,6 +115,7 @@ impl Model {
                 .map(|skipped| match skipped {
                     Skipped::Ignored(why) => format!("ignored: {why}"),
                     Skipped::Refused(why) => format!("refused: {why}"),
+                    Skipped::Odd(why) => format!("warning: {why}"),
                 })
                 .collect(),
         }

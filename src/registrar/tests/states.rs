@@ -398,3 +398,47 @@ async fn everything_is_known_only_when_all_checks_have_answered() {
     empty.listed(Vec::new(), case.now);
     assert!(empty.complete());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mistyped_word_of_a_check_is_told_with_the_one_that_was_meant() {
+    let mut case = Case::new(|container| {
+        container.env.push(("SERVICE_CHECK_HTPP".into(), "/secret".into()));
+        container.env.push(("SERVICE_CHECK_INITIAL_STATUS".into(), "passing".into()));
+    });
+    assert!(case.has_key(), "it is registered all the same");
+    let said = case.model.status()[0].skipped.join("\n");
+    assert!(said.contains("SERVICE_CHECK_HTPP is no word of a check"), "{said}");
+    assert!(said.contains("did you mean SERVICE_CHECK_HTTP?") && !said.contains("secret"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_passes_its_first_check_is_told_once() {
+    let mut case = Case::new(with_check);
+    assert!(case.model.overdue(case.now).is_empty());
+    case.checked(Err("connection refused".into()));
+    let began = case.now;
+    case.now += Duration::from_secs(59);
+    assert!(case.model.overdue(case.now).is_empty());
+    assert!(
+        case.model.next().is_some_and(|at| at <= began + Duration::from_secs(60)),
+        "time alone will tell"
+    );
+    case.now += Duration::from_secs(1);
+    let lines = case.model.overdue(case.now);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains("has passed no check in 60 s") && lines[0].contains("connection refused"),
+        "{lines:?}"
+    );
+    case.now += Duration::from_secs(600);
+    assert!(case.model.overdue(case.now).is_empty(), "once");
+    case.model.tick(case.now);
+    assert!(case.model.next().is_none_or(|at| at > case.now), "and time has nothing more to tell");
+
+    let mut case = Case::new(with_check);
+    assert!(case.model.overdue(case.now).is_empty());
+    case.checked(Ok(()));
+    case.now += Duration::from_secs(600);
+    assert!(case.model.overdue(case.now).is_empty(), "what passed is not overdue");
+}
