@@ -4,7 +4,7 @@ use similar::TextDiff;
 
 use super::document::write;
 use super::end::End;
-use super::import::document;
+use super::import::{Document, document};
 use super::session::Session;
 use super::{live, print};
 
@@ -14,8 +14,7 @@ const TROUBLE: u8 = 2;
 
 pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> {
     let trouble = |why: String| End { code: TROUBLE, ..End::mistake(&why) };
-    let (wanted, format) = document(session, format).map_err(trouble)?;
-    let key = live::key(session, 1).map_err(|end| End { code: TROUBLE, ..end })?;
+    let Document { item: wanted, format, file, key } = document(session, format).map_err(trouble)?;
     let before = match live::read(session, &key, true).await? {
         Some(item) => write(&item.lives_as(Some(&wanted)), format).map_err(trouble)?,
         None => String::new(),
@@ -24,8 +23,6 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
     if before == after {
         return Ok(());
     }
-    let file =
-        session.call.words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
     let diff = TextDiff::from_lines(&before, &after);
     let text = diff.unified_diff().context_radius(3).header(&format!("store:{key}"), &file).to_string();
     print::result(text.as_bytes())?;

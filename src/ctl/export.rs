@@ -1,6 +1,6 @@
 //! `export`.
 
-use super::document::{Format, Item, Kind, write};
+use super::document::{Format, Item, Kind, write_at};
 use super::end::{End, SERVER};
 use super::session::Session;
 use super::{live, print};
@@ -14,7 +14,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: 
     };
     live::whole(&item, &key)?;
     let item = if ttl { item } else { lasting(item) };
-    let text = write(&item, format).map_err(|why| End::mistake(&format!("{key}: {why}")))?;
+    let text = write_at(&item, &key, format).map_err(|why| End::mistake(&format!("{key}: {why}")))?;
     print::result(text.as_bytes())
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::document::{Format, Item, read};
+use super::document::{Format, Item, read_at};
 use super::end::End;
 use super::plan::{Rule, carry_out, plan};
 use super::session::Session;
@@ -14,8 +14,7 @@ use super::{live, print};
 const MAX_DOCUMENT: u64 = 64 << 20;
 
 pub(super) async fn run(session: &Session<'_>, format: &str, dry_run: bool, prune: bool) -> Result<(), End> {
-    let (wanted, _) = document(session, format).map_err(|why| End::mistake(&why))?;
-    let key = live::key(session, 1)?;
+    let Document { item: wanted, key, .. } = document(session, format).map_err(|why| End::mistake(&why))?;
     let live = live::read(session, &key, true).await?;
     let steps = plan(&key, live.as_ref(), &wanted, Rule { prune, keep_ttl: false }).map_err(|blocked| {
         End::mistake(&format!("{}; nothing was written (--prune would replace it)", blocked.join(", ")))
@@ -32,9 +31,25 @@ pub(super) async fn run(session: &Session<'_>, format: &str, dry_run: bool, prun
     Ok(())
 }
 
-/// The document that the first word names, and its format.
-pub(super) fn document(session: &Session<'_>, format: &str) -> Result<(Item, Format), String> {
-    let Some(file) = session.call.words.first() else { return Err("file required, or - for stdin".into()) };
+/// A document, and where it belongs.
+pub(super) struct Document {
+    pub(super) item: Item,
+    pub(super) format: Format,
+    /// The file's name, as the user wrote it.
+    pub(super) file: String,
+    /// The key that was given, else the one that the document remembers, else the root.
+    pub(super) key: String,
+}
+
+/// The document that one of the words names; the other word, if there is one, is a key.
+pub(super) fn document(session: &Session<'_>, format: &str) -> Result<Document, String> {
+    let words = &session.call.words;
+    let Some(first) = words.first() else { return Err("file required, or - for stdin".into()) };
+    let is_key = |word: &OsStr| word.as_encoded_bytes().starts_with(b"/");
+    let swapped = words.get(1).is_some_and(|second| {
+        !is_document(first) && (is_document(second) || (is_key(first) && !is_key(second)))
+    });
+    let file = if swapped { &words[1] } else { first };
     let stdin = file == OsStr::new("-");
     let path = Path::new(file);
     let format = Format::find(format, Some(path).filter(|_| !stdin))?;
@@ -49,6 +64,15 @@ pub(super) fn document(session: &Session<'_>, format: &str) -> Result<(Item, For
     if text.len() as u64 > MAX_DOCUMENT {
         return Err(format!("{name} is larger than {} MiB", MAX_DOCUMENT >> 20));
     }
-    let item = read(&text, format).map_err(|why| format!("{name}: {why}"))?;
-    Ok((item, format))
+    let (item, own) = read_at(&text, format).map_err(|why| format!("{name}: {why}"))?;
+    let key = match words.get(if swapped { 0 } else { 1 }) {
+        Some(word) => live::key_of(word)?,
+        None => live::key_of(OsStr::new(own.as_deref().unwrap_or("/")))?,
+    };
+    Ok(Document { item, format, file: file.to_string_lossy().into_owned(), key })
+}
+
+/// Whether a word is a document that is there, so that a key may stand before it.
+fn is_document(word: &OsStr) -> bool {
+    word == OsStr::new("-") || Path::new(word).metadata().is_ok_and(|file| !file.is_dir())
 }

@@ -1,7 +1,7 @@
 //! A subtree as the store has it now.
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::{OsStr, OsString};
 
 use crate::client::cluster::{Get, Node};
 
@@ -11,11 +11,16 @@ use super::session::Session;
 
 /// The key that the word at `position` names, `/` without one: no empty segments, no final slash.
 pub(super) fn key(session: &Session<'_>, position: usize) -> Result<String, End> {
-    let word = session.call.words.get(position).map_or(&b"/"[..], |word| word.as_bytes());
-    let text = std::str::from_utf8(word).map_err(|_| End::mistake("the key is no text"))?;
+    let word = session.call.words.get(position).map_or(OsStr::new("/"), OsString::as_os_str);
+    key_of(word).map_err(|why| End::mistake(&why))
+}
+
+/// The key that a word names.
+pub(super) fn key_of(word: &OsStr) -> Result<String, String> {
+    let text = word.to_str().ok_or("the key is no text")?;
     let segments: Vec<&str> = text.split('/').filter(|segment| !segment.is_empty()).collect();
     if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
-        return Err(End::mistake("the key has a segment that leads elsewhere"));
+        return Err("the key has a segment that leads elsewhere".to_owned());
     }
     Ok(format!("/{}", segments.join("/")))
 }

@@ -64,7 +64,8 @@ fn a_random_tree_comes_back_whole_in_every_format() {
             let copy = format!("/to{round}/{format}");
             ctl(&dir, &etcd, &["import", &file, &copy]).exits(0);
             let again = ctl(&dir, &etcd, &["export", "--format", format, &copy]).exits(0).stdout;
-            assert_eq!(again, exported, "{format}");
+            // Each remembers its own key.
+            assert_eq!(again.replacen(&copy, &folder, 1), exported, "{format}");
             ctl(&dir, &etcd, &["diff", &file, &copy]).exits(0);
             let untouched = ctl(&dir, &etcd, &["import", &file, &copy]).exits(0).says("0 changes made");
             assert_eq!(untouched.stdout, "");
@@ -115,7 +116,7 @@ fn lives_are_exported_on_demand_and_imported_when_named() {
     etcd.put("/app/stays", "y");
     assert_eq!(
         ctl(&dir, &etcd, &["export", "--format", "yaml", "/app"]).exits(0).stdout,
-        "dies: x\nstays: \"y\"\n"
+        "\"$key\": /app\ndies: x\nstays: \"y\"\n"
     );
     let with = ctl(&dir, &etcd, &["export", "--ttl", "--format", "json", "/app"]).exits(0).stdout;
     assert!(with.contains("\"$ttl\": ") && with.contains("\"$value\": \"x\""), "{with}");
@@ -158,4 +159,58 @@ fn a_value_that_is_no_text_is_refused_by_its_key() {
             .exits(1)
             .says("/app/raw: the value has bytes");
     }
+}
+
+#[test]
+fn a_document_goes_back_to_the_key_that_it_came_from() {
+    let Some(etcd) = Etcd::start() else { return };
+    let dir = Dir::new();
+    etcd.put("/app/db/host", "a");
+    etcd.put("/app/port", "80");
+    for format in ["json", "toml", "yaml"] {
+        let file = format!("b.{format}");
+        dir.write(&file, &ctl(&dir, &etcd, &["export", "--format", format, "/app"]).exits(0).stdout);
+        ctl(&dir, &etcd, &["set", "/app/port", "81"]).exits(0);
+        let done = ctl(&dir, &etcd, &["import", &file]).exits(0);
+        assert_eq!(done.stdout, "update /app/port\n", "{format}");
+        ctl(&dir, &etcd, &["diff", &file]).exits(0);
+        ctl(&dir, &etcd, &["import", &file, "/copy"]).exits(0);
+        assert_eq!(
+            ctl(&dir, &etcd, &["get", "/copy/db/host"]).exits(0).stdout,
+            "a\n",
+            "a key that is given counts"
+        );
+    }
+    dir.write("one.json", &ctl(&dir, &etcd, &["export", "/app/port"]).exits(0).stdout);
+    ctl(&dir, &etcd, &["set", "/app/port", "82"]).exits(0);
+    assert_eq!(ctl(&dir, &etcd, &["import", "one.json"]).exits(0).stdout, "update /app/port\n");
+}
+
+#[test]
+fn the_key_may_stand_before_the_document() {
+    let Some(etcd) = Etcd::start() else { return };
+    let dir = Dir::new();
+    etcd.put("/app/x", "1");
+    dir.write("b.yaml", "x: 2\n");
+    for words in [["/app", "b.yaml"], ["b.yaml", "/app"]] {
+        let shown = ctl(&dir, &etcd, &[&["diff"], &words[..]].concat()).exits(1).stdout;
+        assert!(
+            shown.contains("store:/app") && shown.contains("b.yaml") && shown.contains("+x: \"2\""),
+            "{shown}"
+        );
+    }
+    ctl(&dir, &etcd, &["import", "/app", "b.yaml"]).exits(0).says("1 changes made");
+    assert_eq!(ctl(&dir, &etcd, &["get", "/app/x"]).exits(0).stdout, "2\n");
+    ctl(&dir, &etcd, &["diff", "/app", "none.yaml"]).exits(2).says("none.yaml: ");
+}
+
+#[test]
+fn an_address_without_a_scheme_is_http_under_our_own_name() {
+    let Some(etcd) = Etcd::start() else { return };
+    let dir = Dir::new();
+    etcd.put("/app/x", "1");
+    let own = Retune::new(&dir, &["ctl", "--endpoints", &etcd.address(), "get", "/app/x"]).run();
+    assert_eq!(own.exits(0).stdout, "1\n");
+    let theirs = Retune::called(&dir, "etcdctl", &["--endpoints", &etcd.address(), "get", "/app/x"]).run();
+    assert_ne!(theirs.code, 0, "etcdctl takes none");
 }

@@ -1,7 +1,7 @@
 //! A subtree as one document, in JSON, TOML or YAML.
 //!
 //! A directory is a map, a file a text. `{"$value": …, "$ttl": …}` is a file that expires, `$ttl` among a
-//! directory's names one that expires. A name that begins with `$` is written with a second one in front, so that
+//! directory's names one that expires. `$key` at the top is the key that the whole was read from. A name that begins with `$` is written with a second one in front, so that
 //! every name can be told from these.
 
 mod read;
@@ -10,8 +10,11 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(super) use read::read;
-pub(super) use write::write;
+pub(super) use read::{read, read_at};
+pub(super) use write::{write, write_at};
+
+/// The name at the top of a document under which it remembers its own key.
+const KEY: &str = "$key";
 
 /// A file or a directory, with what goes with either.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +142,30 @@ mod tests {
             assert_eq!(read(&text, format).unwrap(), tree(), "{text}");
             assert_eq!(write(&read(&text, format).unwrap(), format).unwrap(), text, "the output is stable");
         }
+    }
+
+    #[test]
+    fn a_document_remembers_its_key_whatever_it_holds() {
+        for item in [tree(), Item::file("80"), Item { ttl: Some(9), ..Item::file("80") }] {
+            for format in [Format::Json, Format::Toml, Format::Yaml] {
+                let text = write_at(&item, "/app/$x", format).unwrap();
+                assert_eq!(
+                    read_at(&text, format).unwrap(),
+                    (item.clone(), Some("/app/$x".to_owned())),
+                    "{text}"
+                );
+            }
+        }
+        assert_eq!(
+            write_at(&tree(), "/", Format::Json),
+            write(&tree(), Format::Json),
+            "all keys need no key"
+        );
+        assert_eq!(read_at("{a: 1}", Format::Yaml).unwrap().1, None);
+        for wrong in ["{$key: [1]}", "{$key: app}", "{$key: /a/../b}", "{a: {$key: /b}}"] {
+            assert!(read_at(wrong, Format::Yaml).unwrap_err().contains("$key"), "{wrong}");
+        }
+        assert!(read("{$key: /a, b: 1}", Format::Yaml).unwrap_err().contains("$key"));
     }
 
     #[test]

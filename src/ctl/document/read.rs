@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::template::data::{Node, parse_json, parse_toml, parse_yaml};
 
-use super::{Format, Item, Kind};
+use super::{Format, Item, KEY, Kind};
 
 /// Reads a document. An error names the place.
 pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
@@ -14,6 +14,28 @@ pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
         Format::Yaml => parse_yaml(text),
     };
     item(&node?, "")
+}
+
+/// Reads a document with the key that it remembers, if it does.
+pub(in crate::ctl) fn read_at(text: &str, format: Format) -> Result<(Item, Option<String>), String> {
+    let mut node = match format {
+        Format::Json => parse_json(text),
+        Format::Toml => parse_toml(text),
+        Format::Yaml => parse_yaml(text),
+    }?;
+    let mut key = None;
+    if let Node::Map(entries) = &mut node
+        && let Some(at) = entries.iter().position(|(name, _)| name == KEY)
+    {
+        let (_, value) = entries.remove(at);
+        let whole = |text: &&str| {
+            text.starts_with('/') && !text.split('/').any(|segment| matches!(segment, "." | ".."))
+        };
+        let text = value.scalar_text().filter(whole);
+        key =
+            Some(text.ok_or_else(|| format!("\"{KEY}\" is the key of the whole, such as /app"))?.to_owned());
+    }
+    Ok((item(&node, "")?, key))
 }
 
 fn item(node: &Node, path: &str) -> Result<Item, String> {

@@ -2,17 +2,33 @@
 
 use crate::template::data::{Node, json_string, to_toml, to_yaml};
 
-use super::{Format, Item, Kind};
+use super::{Format, Item, KEY, Kind};
 
 /// Writes a document, ending in a newline.
 pub(in crate::ctl) fn write(item: &Item, format: Format) -> Result<String, String> {
-    let node = node(item);
+    text(&node(item), format)
+}
+
+/// Writes a document that remembers its key, so that it can be put back where it was. All keys together need none.
+pub(in crate::ctl) fn write_at(item: &Item, key: &str, format: Format) -> Result<String, String> {
+    if key == "/" {
+        return write(item, format);
+    }
+    let mut entries = vec![(KEY.to_owned(), Node::Text(key.to_owned()))];
+    match node(item) {
+        Node::Map(own) => entries.extend(own),
+        lone => entries.push(("$value".to_owned(), lone)),
+    }
+    text(&Node::Map(entries), format)
+}
+
+fn text(node: &Node, format: Format) -> Result<String, String> {
     match format {
-        Format::Yaml => Ok(to_yaml(&node)),
-        Format::Toml => to_toml(&node).map_err(|error| format!("{error}; take json or yaml")),
+        Format::Yaml => Ok(to_yaml(node)),
+        Format::Toml => to_toml(node).map_err(|error| format!("{error}; take json or yaml")),
         Format::Json => {
             let mut out = String::new();
-            json(&mut out, &node, 0);
+            json(&mut out, node, 0);
             out.push('\n');
             Ok(out)
         }

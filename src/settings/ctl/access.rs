@@ -55,8 +55,10 @@ pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option
         let typed = globals.all(flag).pop().filter(|path| !path.is_empty()).map(PathBuf::from);
         typed.or_else(|| Some(from_env(name)).filter(|path| !path.is_empty()).map(PathBuf::from))
     };
+    // etcdctl refuses an address without a scheme, in its parser's words; our other commands take it for http.
+    let whole = |url: &str| if program == super::ETCDCTL { url.to_owned() } else { with_scheme(url) };
     Access {
-        endpoints: endpoints.split(',').map(str::to_owned).collect(),
+        endpoints: endpoints.split(',').map(whole).collect(),
         discovery,
         trust: Trust {
             ca: file("ca-file", "CA_FILE"),
@@ -71,6 +73,12 @@ pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option
         sync: !(globals.on("no-sync") || unsynced),
         debug: globals.on("debug"),
     }
+}
+
+/// A URL as our other commands read it: without a scheme it is http.
+pub(super) fn with_scheme(url: &str) -> String {
+    let url = url.trim();
+    if url.is_empty() || url.contains("://") { url.to_owned() } else { format!("http://{url}") }
 }
 
 /// What a user of our own name should know of the environment: which of etcdctl's variables are outvoted, and which

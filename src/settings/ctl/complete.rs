@@ -18,7 +18,16 @@ pub(in crate::settings) fn described() -> Command {
 fn command(row: &Cmd) -> Command {
     let own = Command::new(row.name).about(row.usage).disable_help_flag(true).disable_help_subcommand(true);
     let own = row.options.iter().fold(own, |own, option| own.arg(arg(option)));
+    let own = row.args.split_whitespace().fold(own, |own, word| own.arg(operand(word)));
     row.sub.iter().fold(own, |own, sub| own.subcommand(command(sub)))
+}
+
+/// A word of a command, as the page of help shows it: `<key>`, `[key]` or `[args...]`.
+fn operand(shown: &'static str) -> Arg {
+    let name = shown.trim_matches(['<', '>', '[', ']']);
+    let arg = Arg::new(shown).value_name(name.trim_end_matches("..."));
+    let arg = if name.ends_with("...") { arg.num_args(0..) } else { arg };
+    arg.required(shown.starts_with('<'))
 }
 
 fn arg(option: &'static Opt) -> Arg {

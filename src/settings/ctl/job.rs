@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::client::cluster::Get;
 use crate::ctl::{Backup, From, Job, Regrant};
 
+use super::access::with_scheme;
 use super::flags::Flags;
 use super::table::{Cmd, Name};
 
@@ -78,7 +79,7 @@ fn backup(flags: &Flags) -> Backup {
 fn import(flags: &Flags, format: String) -> Job {
     if flags.given("from") {
         return Job::ImportFrom(From {
-            endpoints: flags.text("from").split(',').map(|url| url.trim().to_owned()).collect(),
+            endpoints: flags.text("from").split(',').map(with_scheme).collect(),
             user: Some(flags.text("from-user")).filter(|user| !user.is_empty()),
             hidden: texts(flags, "hidden"),
             merge: flags.on("merge"),

@@ -351,6 +351,7 @@ const EXPORT: Cmd = Cmd {
     usage: "write a key and all below it as one document",
     args: "[key]",
     description: "A directory becomes a map, a file a text; names are sorted, so the same keys give the same document.\
+                  \n   \"$key\" at its top is the key that was exported, unless that is all: `import` puts the document back there.\
                   \n   With --ttl, what expires says so: {\"$value\": \"text\", \"$ttl\": 60}, and a directory has \"$ttl\" \
                   among\n   its names. A name that begins with '$' gets a second one in front.\n\n   Hidden keys (names that \
                   begin with '_') are left out, because the store does not list them.\n   A value with bytes that are no \
@@ -365,7 +366,8 @@ const IMPORT: Cmd = Cmd {
     job: Name::Import,
     usage: "write what differs from a document or a running store, or a snapshot of etcd 0.4",
     args: "<file|-> [key]",
-    description: "Only keys that differ are written, each on the condition that nobody changed it meanwhile; every one is \
+    description: "Without a key the document goes where its \"$key\" says, and below / where it has none.\n   Only keys that \
+                  differ are written, each on the condition that nobody changed it meanwhile; every one is \
                   named.\n   Nothing is removed without --prune. A key whose document has \"$ttl\" is written whenever that \
                   is not\n   what is left of its time; without, a time to live stays as long as the value does.\n\n   With \
                   --snap, all keys of a snapshot of etcd 0.4 are set, whatever is there already.\n\n   With --from, \
@@ -398,7 +400,7 @@ const DIFF: Cmd = Cmd {
     job: Name::Diff,
     usage: "show what importing a document would change",
     args: "<file|-> [key]",
-    description: "A unified diff from the store to the document, of both in the document's format. Exits with 1 when they\
+    description: "The key may stand before the file; without one it is the document's \"$key\", or /.\n   A unified diff from the store to the document, of both in the document's format. Exits with 1 when they\
                   \n   differ and with 2 when the document cannot be used. A time to live that the document names is \
                   compared\n   as a difference in being there, not in seconds.",
     options: &[FORMAT],

@@ -31,8 +31,8 @@ fn each_variable_comes_right_behind_the_flag_of_its_name() {
 #[test]
 fn our_own_variables_count_for_our_own_name_only() {
     let env = [("RETUNE_ENDPOINTS", "ours"), ("ETCDCTL_ENDPOINTS", "theirs")];
-    assert_eq!(typed("retune ctl ls", &env).access.endpoints, ["ours"]);
-    assert_eq!(typed("retune ctl ls", &env[1..]).access.endpoints, ["theirs"]);
+    assert_eq!(typed("retune ctl ls", &env).access.endpoints, ["http://ours"]);
+    assert_eq!(typed("retune ctl ls", &env[1..]).access.endpoints, ["http://theirs"]);
     assert_eq!(typed("etcdctl ls", &env).access.endpoints, ["theirs"]);
     let env = [("RETUNE_NO_SYNC", "true"), ("ETCDCTL_NO_SYNC", "true")];
     assert!(!typed("retune ctl ls", &env).access.sync && typed("etcdctl ls", &env).access.sync);
