@@ -8,4 +8,5 @@ mod ready;
 mod roots;
 mod secrets;
 mod throttle;
+mod told;
 mod verify;

@@ -59,10 +59,10 @@ fn diff_without_its_source_exits_2() {
 }
 
 #[test]
-fn diff_with_a_broken_resource_exits_1_and_still_shows_the_others() {
+fn diff_with_a_broken_resource_exits_3_and_still_shows_the_others() {
     let dir = site();
     dir.resource("b", "{{ nothing }}\n", "");
-    Retune::diff(&dir).file("values.yaml").run().exits(1).prints("+one\n").says("nothing");
+    Retune::diff(&dir).file("values.yaml").run().exits(3).prints("+one\n").says("nothing");
 }
 
 #[test]
@@ -257,4 +257,110 @@ fn characters(text: &str) -> Result<(), String> {
         }
     }
     if text.contains('<') { Err(format!("a bare < in {text:?}")) } else { Ok(()) }
+}
+
+#[test]
+fn diff_tells_a_pending_reload_and_a_failed_resource_apart_from_a_difference() {
+    let dir = site();
+    dir.resource("a", VALUE, "reload_cmd = 'test -f {dir}/allow'");
+    let state = dir.text_path("state");
+    let diff = || Retune::diff(&dir).args(&["--state-dir", &state]).file("values.yaml");
+    Retune::render(&dir).file("values.yaml").run().exits(1);
+    let done = diff().run().exits(1).prints("reload pending: test -f ").prints("a.conf");
+    assert!(!done.stdout.contains("@@"), "{}", done.stdout);
+    let json: Value =
+        serde_json::from_str(&diff().args(&["--output", "json"]).run().exits(1).stdout).unwrap();
+    assert_eq!(json["pending"][0]["dests"][0], dir.out("a.conf").display().to_string());
+
+    dir.write("allow", "");
+    Retune::render(&dir).file("values.yaml").run().exits(0);
+    diff().run().exits(0);
+
+    dir.resource("b", "{{ getv(\"/missing\") }}\n", "");
+    diff().run().exits(3).prints("cannot be rendered");
+    dir.write("values.yaml", "x: two\n");
+    diff().run().exits(3).prints("+two");
+}
+
+#[test]
+fn diff_of_a_file_whose_folder_is_missing_shows_it_and_what_is_in_the_way() {
+    let dir = site();
+    let dest = dir.text_path("nowhere/a.conf");
+    dir.conf("a", &format!("[template]\nsrc = 'a.tmpl'\ndest = '{dest}'\nkeys = ['/']\n"));
+    let done = Retune::diff(&dir).file("values.yaml").run().exits(1).prints("+head\n");
+    done.prints("a render would fail: the folder ").prints("nowhere is missing; create it");
+    let noop = Retune::render(&dir).args(&["--noop"]).file("values.yaml").run().exits(1);
+    noop.says("nowhere is missing; create it");
+}
+
+#[test]
+fn check_names_unknown_functions_filters_and_tests_without_data() {
+    let dir = site();
+    dir.resource(
+        "b",
+        "head\n{{ getvv(\"/x\") }}\n{{ getv(\"/x\") | uper }}\n{% if 1 is od %}{% endif %}\n",
+        "",
+    );
+    let done = Retune::check(&dir).run().exits(1);
+    let done = done.prints("b.tmpl:2: error[unknown_name]: there is no function getvv; did you mean getv?");
+    let done = done.prints("b.tmpl:3: error[unknown_name]: there is no filter uper; did you mean upper?");
+    done.prints("b.tmpl:4: error[unknown_name]: there is no test od; did you mean odd?");
+    dir.resource("b", "{% macro row(x) %}{{ x }}{% endmacro %}{% include 'part.j2' %}\n", "");
+    dir.template("part.j2", "{{ row(1) }}\n");
+    Retune::check(&dir).run().exits(0);
+}
+
+#[test]
+fn check_with_data_names_a_pattern_that_matches_nothing_while_a_near_one_would() {
+    let dir = site();
+    dir.write("values.yaml", "x: one\na: {upstream: {one: '1', two: '2'}}\n");
+    dir.resource("b", "{% for v in getvs(\"/a/upsteam/*\") %}{{ v }}{% endfor %}\n", "");
+    let data = dir.text_path("values.yaml");
+    let check = || Retune::check(&dir).args(&["--data", &data]).run().exits(0);
+    check()
+        .prints("b.tmpl:1: warning[no_match]: /a/upsteam/* matches nothing")
+        .prints("did you mean /a/upstream/*?");
+    dir.resource("b", "{% for v in getvs(\"/a/upstream/*\") %}{{ v }}{% endfor %}\n", "");
+    let done = check();
+    assert!(!done.stdout.contains("no_match"), "{}", done.stdout);
+}
+
+#[test]
+fn check_writes_golden_files_that_it_then_finds_right() {
+    let dir = site();
+    let (data, golden) = (dir.text_path("values.yaml"), dir.text_path("golden"));
+    let check = || Retune::check(&dir).args(&["--data", &data, "--expect", &golden]);
+    check().run().exits(1).prints("--update writes it");
+    let below = format!("golden{}", dir.out("a.conf").display());
+    check().args(&["--update"]).run().exits(0).prints(&format!("wrote {}", dir.text_path(&below)));
+    assert_eq!(dir.read(&below).as_deref(), Some("head\nkeep\none\nkeep too\n"));
+    check().run().exits(0);
+    dir.write("values.yaml", "x: two\n");
+    check().run().exits(1).prints("+two");
+    let again = check().args(&["--update"]).run().exits(0);
+    assert_eq!(again.stdout.matches("wrote ").count(), 1);
+    assert!(!check().args(&["--update"]).run().exits(0).stdout.contains("wrote"), "nothing is written twice");
+    Retune::check(&dir).args(&["--update"]).run().exits(2).says("add --expect DIR");
+}
+
+#[test]
+fn render_below_another_root_makes_its_folders_and_leaves_this_host_alone() {
+    let dir = site();
+    dir.resource("a", VALUE, "check_cmd = 'touch {dir}/checked'\nreload_cmd = 'touch {dir}/reloaded'");
+    dir.template("item.tmpl", "{{ item }}\n").write("values.yaml", "x: one\nsites: {s: 1}\n");
+    let each = "[template]\nsrc = 'item.tmpl'\ndest = '{out}/{{ item.name }}.site'\nfor_each = '/sites'\nkeys = ['/sites']\n";
+    dir.conf("each", each);
+    let (confdir, root) = (dir.confdir(), dir.text_path("image"));
+    let words =
+        |command| Retune::new(&dir, &[command, "--confdir", &confdir, "--root", &root]).file("values.yaml");
+    words("diff").run().exits(1).prints("+one");
+    assert!(!dir.path("image").exists());
+    words("render").run().exits(0);
+    let below = |name: &str| dir.read(&format!("image{}", dir.out(name).display()));
+    assert_eq!(below("a.conf").as_deref(), Some("one\n"));
+    assert!(below("s.site").is_some());
+    assert!(dir.outputs().is_empty(), "{:?}", dir.outputs());
+    assert!(!dir.path("checked").exists() && !dir.path("reloaded").exists());
+    words("diff").run().exits(0);
+    words("render").args(&["--state-dir", &root]).run().exits(2).says("another root has no state");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::commands::could_not_run;
 use super::exit::Exit;
 use super::print;
-use crate::reloader::{self, lint};
+use crate::reloader::{self, Golden, lint};
 use crate::settings::{Check, CheckFormat};
 use crate::source::{self, Backend, Source, SourceError};
 use crate::template::Values;
@@ -25,8 +25,9 @@ pub(super) async fn check(settings: &reloader::Settings, what: &Check) -> Exit {
             Err(error) => return could_not_run(&error.into()),
         },
     };
-    let (settings, expect) = (settings.clone(), what.expect.clone());
-    let work = move || lint(&settings, values.as_ref(), expect.as_deref());
+    let settings = settings.clone();
+    let expect = what.expect.clone().map(|dir| Golden { dir, update: what.update });
+    let work = move || lint(&settings, values.as_ref(), expect.as_ref());
     // On a thread with the deep stack that templates may need.
     let findings = tokio::task::spawn_blocking(work).await.expect("linting does not panic");
     let text = match what.format {

@@ -1,5 +1,6 @@
 //! The commands that ask a source: render, watch, diff.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,20 +45,19 @@ pub(super) async fn render(source: source::Settings, settings: reloader::Setting
     Exit::clean(report.is_clean() && ending == Ending::Stopped)
 }
 
-/// The last lines of a one-shot: how many, and each that is not as wished.
+/// The last line of a one-shot: how many there were. Each that failed was logged when it did.
 fn summarise(report: &Report, took: Duration) {
-    let count =
-        |wanted: fn(&Outcome) -> bool| report.lines.iter().filter(|line| wanted(&line.outcome)).count();
+    // One destination may have two lines: its check failed, and so did a reload that was owed before.
+    let count = |wanted: fn(&Outcome) -> bool| {
+        let lines = report.lines.iter().filter(|line| wanted(&line.outcome));
+        lines.map(|line| (&line.resource, &line.dest)).collect::<BTreeSet<_>>().len()
+    };
     let changed =
         count(|outcome| matches!(outcome, Outcome::Updated | Outcome::Removed | Outcome::WouldChange));
-    let failed = report.failures();
-    for line in report.lines.iter().filter(|line| line.outcome.is_failure()) {
-        if let Outcome::Failed { step, text } = &line.outcome {
-            let first = text.lines().next().unwrap_or_default();
-            tracing::error!("failed: {} ({step}): {first}", line.resource);
-        }
+    let (all, failed) = (count(|_| true), count(Outcome::is_failure));
+    if failed > 0 && all > 1 {
+        tracing::error!("{failed} of {all} destinations failed");
     }
-    let all = report.lines.len();
     tracing::debug!("{all} destinations, {changed} changed, {failed} failed, in {took:.1?}");
 }
 
@@ -117,6 +117,7 @@ pub(super) async fn diff(
         },
     };
     match print(&text) {
+        Exit::Done if plan.failed() => Exit::ResourceFailed,
         Exit::Done => Exit::clean(!plan.differs()),
         exit => exit,
     }

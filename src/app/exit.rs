@@ -11,6 +11,8 @@ pub(super) enum Exit {
     NotAsWished,
     /// It could not run: usage, settings, no source.
     CouldNotRun,
+    /// `diff` ran, and of a resource nobody can tell whether it differs.
+    ResourceFailed,
 }
 
 impl Exit {
@@ -26,6 +28,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::NotAsWished => 1,
             Exit::CouldNotRun => 2,
+            Exit::ResourceFailed => 3,
         })
     }
 }

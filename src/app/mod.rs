@@ -3,7 +3,8 @@
 //! Owns: what each command does with the rooms below, the log's shape, the exit status, and telling the service
 //! manager how things stand.
 //!
-//! Promises: exit status 0 means done; 1 means it ran and something is not as wished; 2 means it could not run.
+//! Promises: exit status 0 means done; 1 means it ran and something is not as wished; 2 means it could not run; 3, of
+//! `diff` alone, that a resource failed.
 //! Logs go to stderr, results to stdout.
 //!
 //! Leaves out: every decision about resources, sources and templates.

@@ -43,7 +43,10 @@ impl Confdir {
         let mut all = Self::default();
         let mut files = Vec::new();
         if let Err(error) = find(&root, 0, &mut files) {
-            let text = format!("cannot read the folder of resources: {error}");
+            let text = format!(
+                "cannot read the folder of resources: {error}; --confdir names the folder that holds conf.d, with \
+                 resources (*.toml), and templates"
+            );
             all.problems.push(Problem { file: root, line: 0, text });
             return all;
         }

@@ -160,7 +160,7 @@ impl Deliverer {
 }
 
 /// Whether a file on paper belongs to a resource: by its name, or, should that have changed, by its destination.
-fn is_of(file: &Swapped, resource: &Resource) -> bool {
+pub(super) fn is_of(file: &Swapped, resource: &Resource) -> bool {
     file.resource == resource.name || writes(resource, &file.dest)
 }
 

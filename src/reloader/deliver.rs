@@ -42,6 +42,8 @@ pub(super) struct Deliverer {
     pub(super) last_run: HashMap<String, Instant>,
     pub(super) redactor: Redactor,
     pub(super) stop: Stop,
+    /// Whether the program ends after one pass, so that what failed waits for the next run.
+    pub(super) one_shot: bool,
     pub(super) manifest: Manifest,
     claims: Claims,
     /// Destinations known to be mounts, so that it is said once.
@@ -89,6 +91,7 @@ impl Deliverer {
             last_run: HashMap::new(),
             redactor: Redactor::default(),
             stop,
+            one_shot: false,
             manifest,
             claims: Claims::default(),
             mounts: BTreeSet::new(),
@@ -170,6 +173,9 @@ impl Deliverer {
             }
             return done(Outcome::InSync);
         }
+        if let Some(obstacle) = ready.obstacle {
+            return done(Outcome::failed(Step::Stage, obstacle));
+        }
         if self.settings.noop {
             tracing::warn!("Noop mode enabled. {dest} will not be modified");
             tracing::info!("Target config {dest} out of sync ({})", ready.difference);
@@ -186,10 +192,12 @@ impl Deliverer {
         tracing::info!("Target config {dest} out of sync ({})", ready.difference);
         let staged = ready.staged.expect("what differs was staged, unless only a comparison was asked for");
         if let Err(text) = self.check(&job, staged.path()).await {
-            if self.settings.keep_stage_file {
-                tracing::info!("Keeping staged file: {}", staged.keep().display());
-            }
-            return done(Outcome::failed(Step::Check, text));
+            let advice = if self.settings.keep_stage_file {
+                format!("the staged file is kept: {}", staged.keep().display())
+            } else {
+                "to look at the staged file, render with --keep-stage-file".to_owned()
+            };
+            return done(Outcome::failed(Step::Check, refused(&text, &advice)));
         }
         Judged::Deliver(Box::new(Placing {
             job,
@@ -217,7 +225,7 @@ impl Deliverer {
             return Ok(());
         };
         let line = expand_command(&check.line, &staged.to_string_lossy(), &job.dest.to_string_lossy())?;
-        run_command(&line, &[], check.timeout).await.map_err(|text| format!("{}: {text}", check.line))
+        run_command(&line, &[], check.timeout).await.map_err(|text| format!("{line}: {text}"))
     }
 
     /// Masks and logs what failed so far. What `settle` adds it tells itself, with the wait before the next try.
@@ -314,6 +322,13 @@ impl Deliverer {
         let owed = self.owed.iter().filter(|(_, owed)| owed.is_verified()).map(|(key, _)| key.clone());
         new.chain(removed).chain(owed).collect()
     }
+}
+
+/// Why a check refused a file, what stays in service and how to look into it, before the lines that the command printed.
+fn refused(text: &str, advice: &str) -> String {
+    let (first, output) =
+        text.split_once('\n').map_or((text, String::new()), |(first, output)| (first, format!("\n{output}")));
+    format!("{first}; the file in service stays as it is; {advice}{output}")
 }
 
 /// An entry that was renamed is one that is gone and one that is new: the old file stays until the new one is in place. Returns

@@ -20,6 +20,19 @@ pub enum ReloaderError {
         /// What the system said.
         why: io::Error,
     },
+    /// Another daemon does the same job.
+    #[error(
+        "another watch (process {holder}) renders {confdir} with this state folder (lock {lock}): stop it, or give this \
+         one a folder of its own with --state-dir"
+    )]
+    Busy {
+        /// The folder of resources.
+        confdir: String,
+        /// The other's process id, as the lock file has it.
+        holder: String,
+        /// The lock file.
+        lock: String,
+    },
     /// There is nothing to do.
     #[error("{0}")]
     Confdir(String),

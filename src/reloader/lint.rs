@@ -8,16 +8,17 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::confdir::Confdir;
-use super::fields::Problem;
+use super::fields::{Problem, nearest};
 use super::generation::Generation;
 use super::job::jobs;
+use super::lint_pattern::near_pattern;
 use super::lint_template::{Found, scan};
 use super::prepare::{Rendered, render};
 use super::resource::{Reload, Resource};
 use super::settings::Settings;
 use crate::command;
 use crate::key;
-use crate::template::{Values, expand_command};
+use crate::template::{Values, expand_command, known_names, made_names};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,6 +54,18 @@ pub struct Findings {
     pub findings: Vec<Finding>,
     /// The names of all resources that were judged.
     pub resources: Vec<String>,
+    /// The golden files that were written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<PathBuf>,
+}
+
+/// A folder of expected results: `/etc/app.conf` is `DIR/etc/app.conf`, or `DIR/app.conf` where only that is there.
+#[derive(Clone, Debug)]
+pub struct Golden {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Write what was rendered in place of comparing.
+    pub update: bool,
 }
 
 impl Findings {
@@ -80,11 +93,11 @@ impl Findings {
 /// Judges a confdir. With `values` it renders every resource as well; with `expect` it compares each rendering
 /// with the file of the same path below that folder. Blocking.
 #[must_use]
-pub fn lint(settings: &Settings, values: Option<&Arc<Values>>, expect: Option<&Path>) -> Findings {
+pub fn lint(settings: &Settings, values: Option<&Arc<Values>>, expect: Option<&Golden>) -> Findings {
     let generation = Generation::load(settings);
     let confdir = &generation.confdir;
     let resources = confdir.resources.iter().map(|resource| resource.name.clone()).collect();
-    let mut all = Findings { findings: Vec::new(), resources };
+    let mut all = Findings { findings: Vec::new(), resources, written: Vec::new() };
     take(&mut all, &confdir.problems, Severity::Error);
     take(&mut all, &confdir.warnings, Severity::Warning);
     if confdir.resources.is_empty() && confdir.problems.is_empty() {
@@ -95,7 +108,7 @@ pub fn lint(settings: &Settings, values: Option<&Arc<Values>>, expect: Option<&P
     let mut reached = BTreeSet::new();
     for resource in &confdir.resources {
         judge_resource(&mut all, resource);
-        judge_template(&mut all, &generation, resource, &templates, &mut reached);
+        judge_template(&mut all, &generation, resource, (&templates, values), &mut reached);
     }
     report_unreached(&mut all, &templates, &reached, confdir);
     if let Some(values) = values {
@@ -170,9 +183,10 @@ fn judge_template(
     all: &mut Findings,
     generation: &Generation,
     resource: &Resource,
-    templates: &Path,
+    (templates, values): (&Path, Option<&Arc<Values>>),
     reached: &mut BTreeSet<PathBuf>,
 ) {
+    let (mut made, mut unknown) = (BTreeSet::new(), Vec::new());
     let mut waiting = vec![resource.src.trim_start_matches('/').to_owned()];
     while let Some(name) = waiting.pop() {
         let path = templates.join(&name);
@@ -185,18 +199,44 @@ fn judge_template(
             continue;
         }
         let Ok(text) = fs::read_to_string(&path) else { continue };
+        made.extend(made_names(&text));
+        unknown.extend(generation.engine.unknown(&name).into_iter().map(|one| (path.clone(), one)));
         for found in scan(&text) {
             match found {
                 Found::Template(other) => waiting.push(other),
                 Found::Key { line, asked, listing } => {
-                    if is_outside(resource, &asked, listing) {
-                        let text =
-                            format!("{asked} lies outside keys of {}: it will be missing", resource.name);
-                        all.add(Severity::Error, "outside_keys", &resource.name, (&path, line), text);
-                    }
+                    judge_key(all, resource, (&path, line), (&asked, listing), values);
                 }
             }
         }
+    }
+    for (path, one) in unknown.into_iter().filter(|(_, one)| !made.contains(&one.name)) {
+        let near = nearest(&one.name, &known_names(one.used_as));
+        let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let text = format!("there is no {} {}{hint}", one.used_as, one.name);
+        all.add(Severity::Error, "unknown_name", &resource.name, (&path, one.line), text);
+    }
+}
+
+/// A key that a template names: it must lie within `keys`, and what it lists should be there.
+fn judge_key(
+    all: &mut Findings,
+    resource: &Resource,
+    at: (&Path, usize),
+    (asked, listing): (&str, bool),
+    values: Option<&Arc<Values>>,
+) {
+    if is_outside(resource, asked, listing) {
+        let text = format!("{asked} lies outside keys of {}: it will be missing", resource.name);
+        all.add(Severity::Error, "outside_keys", &resource.name, at, text);
+        return;
+    }
+    let is_pattern = listing || asked.contains(['*', '?', '[']);
+    let near = values.filter(|_| is_pattern).and_then(|values| near_pattern(values, &resource.scope, asked));
+    if let Some(near) = near {
+        let text =
+            format!("{asked} matches nothing, and nothing says so when it is rendered; did you mean {near}?");
+        all.add(Severity::Warning, "no_match", &resource.name, at, text);
     }
 }
 
@@ -234,7 +274,7 @@ fn report_unreached(all: &mut Findings, templates: &Path, reached: &BTreeSet<Pat
     }
 }
 
-fn render_all(all: &mut Findings, generation: &Generation, values: &Arc<Values>, expect: Option<&Path>) {
+fn render_all(all: &mut Findings, generation: &Generation, values: &Arc<Values>, expect: Option<&Golden>) {
     let mut work = Vec::new();
     for (index, resource) in generation.confdir.resources.iter().enumerate() {
         let expanded = jobs(index, resource, values);
@@ -268,7 +308,11 @@ fn render_all(all: &mut Findings, generation: &Generation, values: &Arc<Values>,
                         .to_owned();
                     all.add(Severity::Error, "verify", name, (file, 0), text);
                 }
-                if let Some(text) = expect.and_then(|expect| golden(expect, &job.dest, &output.bytes)) {
+                let compared = expect.map(|expect| golden(expect, &job.dest, &output.bytes));
+                if let Some(Ok(Some(path))) = &compared {
+                    all.written.push(path.clone());
+                }
+                if let Some(Err(text)) = compared {
                     all.add(Severity::Error, "golden", name, (file, 0), text);
                 }
             }
@@ -276,23 +320,30 @@ fn render_all(all: &mut Findings, generation: &Generation, values: &Arc<Values>,
     }
 }
 
-/// How a rendering differs from its golden file, if it does.
-fn golden(expect: &Path, dest: &Path, bytes: &[u8]) -> Option<String> {
+/// Compares a rendering with its golden file, or writes that; the file that was written. An error says what differs.
+fn golden(expect: &Golden, dest: &Path, bytes: &[u8]) -> Result<Option<PathBuf>, String> {
+    let Golden { dir, update } = expect;
     let below: PathBuf =
         dest.components().filter(|part| matches!(part, std::path::Component::Normal(_))).collect();
-    let by_name = dest.file_name().map(|name| expect.join(name));
-    let whole = expect.join(below);
+    let by_name = dest.file_name().map(|name| dir.join(name));
+    let whole = dir.join(below);
     let path = if whole.exists() { whole } else { by_name.filter(|path| path.exists()).unwrap_or(whole) };
     let wanted = match fs::read(&path) {
+        Ok(wanted) if wanted == bytes => return Ok(None),
+        _ if *update => {
+            let made =
+                path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, bytes));
+            made.map_err(|error| format!("cannot write the golden file {}: {error}", path.display()))?;
+            return Ok(Some(path));
+        }
         Ok(wanted) => wanted,
-        Err(error) => return Some(format!("no golden file {}: {error}", path.display())),
+        Err(error) => {
+            return Err(format!("no golden file {}: {error}; --update writes it", path.display()));
+        }
     };
-    if wanted == bytes {
-        return None;
-    }
     let (wanted, got) = (String::from_utf8_lossy(&wanted), String::from_utf8_lossy(bytes));
     let diff = similar::TextDiff::from_lines(wanted.as_ref(), got.as_ref());
     let diff =
         diff.unified_diff().context_radius(3).header(&path.display().to_string(), "rendered").to_string();
-    Some(format!("the rendering is not what {} holds\n{diff}", path.display()))
+    Err(format!("the rendering is not what {} holds; --update writes it anew\n{diff}", path.display()))
 }

@@ -18,6 +18,9 @@ impl Findings {
             let _ =
                 writeln!(out, "{}: {word}[{}]: {}", place(finding), finding.rule, finding.text.trim_end());
         }
+        for path in &self.written {
+            let _ = writeln!(out, "wrote {}", path.display());
+        }
         let errors = self.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
         let warnings = self.findings.len() - errors;
         let _ = writeln!(out, "{} resources, {errors} errors, {warnings} warnings", self.resources.len());

@@ -37,6 +37,7 @@ pub async fn render(
         () = stop_signal(signals) => return Ok((report, Ending::CutOff)),
     };
     let mut deliverer = Deliverer::new(Arc::clone(&settings), Stop::new())?;
+    deliverer.one_shot = true;
     let all: BTreeSet<usize> = (0..generation.confdir.resources.len()).collect();
     let stop = deliverer.stop.clone();
     let work = deliverer.pass(&generation, &values, &all);

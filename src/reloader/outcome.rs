@@ -123,10 +123,4 @@ impl Report {
     pub fn is_clean(&self) -> bool {
         !self.lines.iter().any(|line| line.outcome.is_failure())
     }
-
-    /// How many destinations failed.
-    #[must_use]
-    pub fn failures(&self) -> usize {
-        self.lines.iter().filter(|line| line.outcome.is_failure()).count()
-    }
 }

@@ -37,6 +37,11 @@ pub(super) struct Swapped {
 }
 
 impl Debt {
+    /// What has to run, as a person knows it.
+    pub(super) fn describe(&self) -> &str {
+        self.action.strip_prefix("command ").unwrap_or(&self.action)
+    }
+
     /// A debt for an action, with no files yet and a token of its own.
     pub(super) fn new(action: String) -> Self {
         Self { action, files: Vec::new(), token: format!("{:016x}", rand::random::<u64>()) }
@@ -55,12 +60,20 @@ impl Ledger {
     /// # Errors
     /// When the folder cannot be made.
     pub(super) fn open(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
+        let ledger = Self::peek(state_dir, confdir)?;
+        ledger.dir.as_deref().map_or(Ok(()), make)?;
+        Ok(ledger)
+    }
+
+    /// Looks at the ledger below a state folder without making anything.
+    ///
+    /// # Errors
+    /// When the confdir's path cannot be made absolute.
+    pub(super) fn peek(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
         let Some(state_dir) = state_dir else { return Ok(Self { dir: None }) };
         let confdir = std::path::absolute(confdir)?;
         let name = &digest(confdir.as_os_str().as_encoded_bytes())[..32];
-        let dir = state_dir.join("owed").join(name);
-        make(&dir)?;
-        Ok(Self { dir: Some(dir) })
+        Ok(Self { dir: Some(state_dir.join("owed").join(name)) })
     }
 
     /// Writes a debt down. An earlier one for the same action goes into it: should this run die before its

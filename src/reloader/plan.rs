@@ -7,12 +7,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use similar::{DiffTag, TextDiff};
 
+use super::debts::is_of;
 use super::error::ReloaderError;
 use super::expand::{Claims, expand};
 use super::generation::Generation;
 use super::manifest::Manifest;
 use super::once::{fetch, problems_of};
 use super::outcome::{Line, Outcome};
+use super::owed::{Debt, Ledger, Swapped};
 use super::prepare::{Depth, Prepared, Ready, prepare_all};
 use super::redact::{MASK, Redactor};
 use super::reload::Action;
@@ -58,6 +60,18 @@ pub struct Planned {
     /// Why nobody can tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What would keep a render from writing it, although its text is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<String>,
+}
+
+/// A reload that an earlier run left: its files are in place, and the service has not taken them.
+#[derive(Clone, Debug, Serialize)]
+pub struct PendingReload {
+    /// The command or signal.
+    pub reload: String,
+    /// The destinations it is for.
+    pub dests: Vec<String>,
 }
 
 /// Everything a render would change.
@@ -65,13 +79,21 @@ pub struct Planned {
 pub struct Plan {
     /// Every destination, changed or not.
     pub resources: Vec<Planned>,
+    /// The reloads that a render would run although no file changes.
+    pub pending: Vec<PendingReload>,
 }
 
 impl Plan {
-    /// Whether a render would change anything, or fail.
+    /// Whether a render would change anything or run a pending reload.
     #[must_use]
     pub fn differs(&self) -> bool {
-        self.resources.iter().any(|planned| planned.change != Change::None)
+        !self.pending.is_empty() || self.resources.iter().any(|planned| planned.change != Change::None)
+    }
+
+    /// Whether there is a resource of which nobody can tell.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.resources.iter().any(|planned| planned.change == Change::Error)
     }
 
     /// The plan as unified diffs, one after the other, and a line for what a diff cannot show.
@@ -90,7 +112,18 @@ impl Plan {
                 let _ =
                     writeln!(out, "# {} ({}) cannot be rendered: {error}", planned.dest, planned.resource);
             }
+            if let Some(obstacle) = &planned.obstacle {
+                let _ = writeln!(out, "# {}: a render would fail: {obstacle}", planned.dest);
+            }
             out.push_str(&planned.diff);
+        }
+        for PendingReload { reload, dests } in &self.pending {
+            let dests = dests.join(", ");
+            let _ = writeln!(
+                out,
+                "# reload pending: {reload} (for {dests}): the service has not taken the file in place; the next render \
+                 runs it, and a running watch tries it again"
+            );
         }
         out
     }
@@ -105,9 +138,13 @@ pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> R
     let report = problems_of(&generation)?;
     let values = Arc::new(fetch(&settings, source, &generation).await?);
     let redactor = Redactor::new(&settings.redact, &values);
-    let mut plan = Plan { resources: report.lines.into_iter().map(unreadable).collect() };
-    let manifest = Manifest::peek(settings.state_dir.as_deref(), &settings.confdir)
-        .map_err(|error| ReloaderError::state(settings.state_dir.as_deref(), error))?;
+    let state_dir = settings.state_dir.as_deref();
+    let unusable = |error| ReloaderError::state(state_dir, error);
+    let manifest = Manifest::peek(state_dir, &settings.confdir).map_err(unusable)?;
+    let ledger = Ledger::peek(state_dir, &settings.confdir).map_err(unusable)?;
+    let pending =
+        ledger.inherited().iter().filter_map(|debt| pending(debt, &generation, &redactor)).collect();
+    let mut plan = Plan { resources: report.lines.into_iter().map(unreadable).collect(), pending };
     let due = (0..generation.confdir.resources.len()).collect();
     let expanded = expand(&generation, &values, &due, &manifest, &mut Claims::default());
     plan.resources.extend(expanded.failed.into_iter().map(unreadable));
@@ -122,6 +159,15 @@ pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> R
     Ok(plan)
 }
 
+/// What is still owed for the resources at hand.
+fn pending(debt: &Debt, generation: &Generation, redactor: &Redactor) -> Option<PendingReload> {
+    let resources = &generation.confdir.resources;
+    let wanted = |file: &&Swapped| resources.iter().any(|resource| is_of(file, resource));
+    let files: Vec<_> = debt.files.iter().filter(wanted).collect();
+    let dests = files.iter().map(|file| file.dest.display().to_string()).collect();
+    (!files.is_empty()).then(|| PendingReload { reload: redactor.mask(debt.describe()), dests })
+}
+
 impl Planned {
     fn new(resource: &str, dest: &str, change: Change) -> Self {
         Self {
@@ -132,6 +178,7 @@ impl Planned {
             diff: String::new(),
             reload: None,
             error: None,
+            obstacle: None,
         }
     }
 }
@@ -170,6 +217,7 @@ fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
                 attributes: attributes(&ready),
                 diff: diff(&ready, &job.dest_text(), redactor, context),
                 reload,
+                obstacle: ready.obstacle.clone(),
                 ..named(change)
             }
         }

@@ -3,6 +3,7 @@
 //! Everything here is pure reading or a new file beside the destination: nothing a service sees changes, and
 //! dropping a prepared file removes its staged copy.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -47,6 +48,8 @@ pub(super) struct Ready {
     /// What to ask the service, filled in for this rendering.
     pub(super) verify: Option<Arc<Verify>>,
     pub(super) difference: Difference,
+    /// Where it is only compared: what would keep a new file from being written.
+    pub(super) obstacle: Option<String>,
     /// Present when the file differs and is to be written.
     pub(super) staged: Option<Staged>,
 }
@@ -196,20 +199,23 @@ fn failed(resource: &Resource, error: &TemplateError, text: String) -> Outcome {
 
 fn compare(job: &Job, output: Output, depth: Depth) -> Result<Ready, Outcome> {
     let Output { bytes, verify, .. } = output;
+    if depth == Depth::Stage && job.resource.makes_folders {
+        let made = job.dest.parent().map_or(Ok(()), fs::create_dir_all);
+        made.map_err(|error| Outcome::failed(Step::Stage, format!("cannot make its folder: {error}")))?;
+    }
     let target = Target::resolve(&job.dest).map_err(|error| Outcome::failed(Step::Stage, error))?;
     let attributes = &job.resource.attributes;
     let difference =
         target.compare(&bytes, attributes).map_err(|error| Outcome::failed(Step::Stage, error))?;
-    if depth == Depth::Compare && difference.missing {
-        target.check_folder().map_err(|error| Outcome::failed(Step::Stage, error))?;
-    }
+    let new = depth == Depth::Compare && difference.missing && !job.resource.makes_folders;
+    let obstacle = new.then(|| target.check_folder().err()).flatten().map(|error| error.to_string());
     let wanted = depth == Depth::Stage && !difference.none();
     let staged = if wanted {
         Some(target.stage(&bytes, attributes).map_err(|error| Outcome::failed(Step::Stage, error))?)
     } else {
         None
     };
-    Ok(Ready { target, bytes, verify, difference, staged })
+    Ok(Ready { target, bytes, verify, difference, obstacle, staged })
 }
 
 fn has_format(format: Format, text: &str) -> Result<(), String> {

@@ -76,8 +76,19 @@ impl Progress {
 
     /// Takes in the outcomes of a pass and tells how things stand.
     pub(super) fn tell(&mut self, report: &Report, all: usize, deliverer: &Deliverer, stale: bool) {
-        for index in report.lines.iter().filter_map(|line| line.index) {
-            self.failing.remove(&index);
+        let failed: BTreeSet<usize> = report
+            .lines
+            .iter()
+            .filter(|line| line.outcome.is_failure())
+            .filter_map(|line| line.index)
+            .collect();
+        for line in &report.lines {
+            let recovered = line.index.filter(|index| !failed.contains(index));
+            let Some(resource) = recovered.and_then(|index| self.failing.remove(&index)) else { continue };
+            // What was written says so itself.
+            if line.outcome == Outcome::InSync {
+                tracing::info!(%resource, dest = %line.dest.display(), "in order again, nothing had to be changed");
+            }
         }
         for line in report.lines.iter().filter(|line| line.outcome.is_failure()) {
             if let Some(index) = line.index {

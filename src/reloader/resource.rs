@@ -14,6 +14,7 @@ use toml::de::DeTable;
 use super::fields::{Fields, Problem, line_of};
 use super::probe::{self, Verify};
 use super::settings::{Settings, UnknownFields};
+use crate::key;
 use crate::replace::Attributes;
 use crate::template::{Scope, expand_command};
 
@@ -52,6 +53,8 @@ pub(super) struct Resource {
     pub backup: bool,
     /// The syntax the rendered text must have.
     pub output_format: Option<Format>,
+    /// Whether the folders of its destination are made: it lies below another root.
+    pub makes_folders: bool,
 }
 
 /// A check command.
@@ -99,6 +102,14 @@ pub(super) enum Format {
 pub(super) struct Loaded {
     pub(super) resource: Result<Resource, Vec<Problem>>,
     pub(super) warnings: Vec<Problem>,
+}
+
+/// A destination below another root; `..` does not lead out of it.
+fn below(root: &Path, dest: &str) -> String {
+    // A pattern of `for_each` is rendered first.
+    let inside =
+        if dest.contains("{{") { format!("/{}", dest.trim_start_matches('/')) } else { key::clean(dest) };
+    format!("{}{inside}", root.display().to_string().trim_end_matches('/'))
 }
 
 /// Reads a resource from the text of its file.
@@ -166,7 +177,8 @@ fn read(
         name: name.to_owned(),
         file: file.to_owned(),
         src,
-        dest,
+        dest: settings.root.as_ref().map_or_else(|| dest.clone(), |root| below(root, &dest)),
+        makes_folders: settings.root.is_some(),
         scope: Arc::new(Scope::new(&prefix, &keys)),
         attributes,
         check,

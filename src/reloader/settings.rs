@@ -66,6 +66,8 @@ pub struct Settings {
     pub redact: Vec<String>,
     /// What one template may use.
     pub limits: Limits,
+    /// The folder below which destinations lie, when that is not this host's own root.
+    pub root: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -91,6 +93,7 @@ impl Default for Settings {
             unknown_fields: UnknownFields::Refuse,
             redact: Vec::new(),
             limits: Limits::default(),
+            root: None,
         }
     }
 }

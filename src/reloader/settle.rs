@@ -15,6 +15,9 @@ use super::verify::verify;
 use super::want::{Content, Want, unrendered};
 use crate::backoff::Backoff;
 
+/// How many resources or destinations a log line names.
+const NAMED: usize = 5;
+
 /// A reload that has to run, and for whom.
 pub(super) struct Owed {
     /// `None` where only a verification is due.
@@ -78,6 +81,43 @@ impl Owed {
     fn describe(&self) -> String {
         self.action.as_ref().map_or_else(|| "verification".to_owned(), Action::describe)
     }
+
+    /// The resources it runs for, as the log names them.
+    fn resources(&self) -> String {
+        named(self.wants.iter().map(|want| want.resource.name.clone()))
+    }
+
+    /// The destinations it runs for, as the log names them.
+    fn dests(&self) -> String {
+        named(self.wants.iter().map(|want| want.dest.display().to_string()))
+    }
+
+    /// What lies on the disk while the reload has not succeeded.
+    fn state(&self) -> &'static str {
+        let any = |wanted: fn(&Content) -> bool| self.wants.iter().any(|want| wanted(&want.content));
+        if any(|content| matches!(content, Content::Swapped(_))) {
+            "the new file is in place, but the service has not taken it"
+        } else if any(|content| *content == Content::Removed) {
+            "the file is removed, but the service has not been told"
+        } else if any(|content| *content == Content::PutBack) {
+            "the previous file is in place, but the service has not taken it"
+        } else {
+            "the file in place is the wanted one, but the service has not taken it"
+        }
+    }
+}
+
+/// The names of a list, each once; of a long one the first few and how many there are.
+fn named(names: impl Iterator<Item = String>) -> String {
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    let all = names.len();
+    if all <= NAMED {
+        return names.join(", ");
+    }
+    names.truncate(NAMED);
+    format!("{} and {} more", names.join(", "), all - NAMED)
 }
 
 impl Deliverer {
@@ -114,7 +154,7 @@ impl Deliverer {
             let Some(mut owed) = self.owed.remove(&key) else { continue };
             if let Some(at) = self.throttled(&key, &owed) {
                 let why = format!("{} ran less than {:?} ago", owed.describe(), owed.interval());
-                tracing::info!("Reload throttled: {why}; it runs when that time is over");
+                tracing::info!(dest = %owed.dests(), "Reload throttled: {why}; it runs when that time is over");
                 lines.extend(owed.wants.iter().map(|want| want.told(Outcome::Owed { why: why.clone() })));
                 owed.not_before = Some(at);
                 self.owed.insert(key, owed);
@@ -134,7 +174,13 @@ impl Deliverer {
     async fn settle(&mut self, key: String, mut owed: Owed) -> Vec<Line> {
         if let Err(text) = self.run(&key, &owed).await {
             let wait = owed.backoff.next();
-            tracing::error!(reload = %owed.describe(), "reload failed, tried again in {wait:.1?}: {text}");
+            let (state, again) = (owed.state(), self.tried_again(wait));
+            tracing::error!(
+                resource = %owed.resources(),
+                dest = %owed.dests(),
+                reload = %owed.describe(),
+                "reload failed; {state}; {again}: {text}"
+            );
             let outcome = Outcome::failed(Step::Reload, format!("{}: {text}", owed.describe()));
             let lines = owed.wants.iter().map(|want| want.told(outcome.clone())).collect();
             owed.not_before = Some(Instant::now() + wait);
@@ -172,10 +218,24 @@ impl Deliverer {
         self.owed.insert(key, owed);
     }
 
+    /// When a reload that failed runs again. A one-shot ends before that.
+    fn tried_again(&self, wait: Duration) -> String {
+        match (self.one_shot, &self.settings.state_dir) {
+            (false, _) => format!("tried again in {wait:.1?}"),
+            (true, Some(_)) => "the next render or watch tries it again".to_owned(),
+            (true, None) => {
+                "nothing tries it again, since no state folder remembers it: run it by hand".to_owned()
+            }
+        }
+    }
+
     /// Runs the reload, if there is one. The error is masked.
     async fn run(&mut self, key: &str, owed: &Owed) -> Result<(), String> {
         let Some(action) = &owed.action else { return Ok(()) };
         let result = action.run().await;
+        if result.is_ok() {
+            tracing::info!(reload = %owed.describe(), "reloaded for {}", owed.dests());
+        }
         if owed.interval() > Duration::ZERO {
             self.last_run.insert(key.to_owned(), Instant::now());
         }
@@ -205,7 +265,12 @@ impl Deliverer {
 
     /// Puts every file back that this reload brought in, reloads once more, and remembers what was refused.
     async fn roll_back(&mut self, key: String, mut owed: Owed, text: &str) -> Vec<Line> {
-        tracing::error!(reload = %owed.describe(), "verification failed, going back: {text}");
+        tracing::error!(
+            resource = %owed.resources(),
+            dest = %owed.dests(),
+            reload = %owed.describe(),
+            "verification failed, going back: {text}"
+        );
         let mut lines = Vec::new();
         let mut any = false;
         for want in &mut owed.wants {
@@ -221,14 +286,19 @@ impl Deliverer {
                     }
                     want.content = Content::PutBack;
                     want.verify = unrendered(&want.resource);
-                    match &want.previous {
-                        Some((_, None)) => {
-                            format!("{text}; there was no file before, so it was removed again")
-                        }
-                        _ => format!("{text}; the previous file is back in service"),
-                    }
+                    let back = match &want.previous {
+                        Some((_, None)) => "there was no file before, so it was removed again",
+                        _ => "the previous file is back in service",
+                    };
+                    let (dest, held) = (want.dest.display(), tried_anew(self.one_shot));
+                    tracing::warn!(resource = %want.resource.name, %dest, "{back}; {held}");
+                    format!("{text}; {back}")
                 }
-                Err(error) => format!("{text}; the previous file could not be put back: {error}"),
+                Err(error) => {
+                    let (dest, says) = (want.dest.display(), "the previous file could not be put back");
+                    tracing::error!(resource = %want.resource.name, %dest, "{says}: {error}");
+                    format!("{text}; {says}: {error}")
+                }
             };
             lines.push(want.told(Outcome::failed(Step::Verify, outcome)));
         }
@@ -260,11 +330,25 @@ impl Deliverer {
             Ok(()) => self.strike_off(&owed),
             Err(text) => {
                 let wait = owed.backoff.next();
-                tracing::error!(reload = %owed.describe(), "the reload after going back failed, tried again in {wait:.1?}: {text}");
+                let again = self.tried_again(wait);
+                tracing::error!(
+                    dest = %owed.dests(),
+                    reload = %owed.describe(),
+                    "the reload after going back failed; {again}: {text}"
+                );
                 owed.not_before = Some(Instant::now() + wait);
                 self.owed.insert(key, owed);
             }
         }
+    }
+}
+
+/// When a content that failed its verification is tried again: a daemon remembers it, a one-shot ends.
+const fn tried_anew(one_shot: bool) -> &'static str {
+    if one_shot {
+        "the next render tries the new content again"
+    } else {
+        "the new content is not tried again until its input changes"
     }
 }
 

@@ -23,11 +23,12 @@ use super::generation::{Generation, Refused};
 use super::holdings::Holdings;
 use super::housekeeping::sweep_stage_files;
 use super::last_good::Shelf;
+use super::lock::Lock;
 use super::once::problems_of;
 use super::phase::{Ending, Phase};
 use super::progress::{Progress, Verdict};
 use super::rereading::Rereading;
-use super::settings::Settings;
+use super::settings::{Settings, UnknownFields};
 use crate::source::{Eyes, Follow, News, Source};
 use crate::stop::{Signal, Signals, Stop};
 use crate::template::Touched;
@@ -70,6 +71,7 @@ pub async fn run(
     phase: watch::Sender<Phase>,
 ) -> Result<Ending, ReloaderError> {
     let mut eyes = Eyes::new();
+    let _lock = only_one(&settings)?;
     let mut worker = Worker::start(settings, source, follow, phase)?;
     loop {
         // A folder that is watched only now may have changed since it was read.
@@ -98,6 +100,17 @@ pub async fn run(
     worker.progress.stopper()();
     worker.holdings.save_now();
     Ok(Ending::Stopped)
+}
+
+/// Keeps a second daemon away. confd never minded one, so its users are only told.
+fn only_one(settings: &Settings) -> Result<Option<Lock>, ReloaderError> {
+    match Lock::take(settings.state_dir.as_deref(), &settings.confdir) {
+        Err(error) if settings.unknown_fields == UnknownFields::Warn => {
+            tracing::warn!("{error}");
+            Ok(None)
+        }
+        other => other,
+    }
 }
 
 impl Worker {
@@ -276,6 +289,8 @@ impl Worker {
 
     fn adopt(&mut self, next: Generation) {
         next.announce();
+        let count = next.confdir.resources.len();
+        tracing::info!("resources and templates were read anew: {count} in use");
         self.generation = next;
         self.dependents = Dependents::default();
         self.due.clear();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::invocation::{
     Check, CheckFormat, Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Task,
 };
-use super::layers::Layers;
+use super::layers::{Layers, Rank};
 use super::options::{
     BACKUP, CHECK, CONFD, Commands, DIFF, ETCD, MEMBER, PLACE, REGISTER, REGISTER_STATUS, REGISTER_STOP,
     RENDER, RESTORE, WATCH,
@@ -147,10 +147,14 @@ fn check(read: &mut Reader<'_>) -> Check {
     let check = Check {
         data: read.path("data"),
         expect: read.path("expect"),
+        update: read.on("update"),
         format: read.choice("format", &formats, CheckFormat::Text),
     };
     if check.expect.is_some() && check.data.is_none() {
         read.object("expect", "compares renderings, and there are none without values; add --data FILE");
+    }
+    if check.update && check.expect.is_none() {
+        read.object("update", "writes the files of --expect, and there is none; add --expect DIR");
     }
     check
 }
@@ -166,15 +170,23 @@ fn reloader(
     let runs = command & (RENDER | WATCH | CONFD) != 0;
     let waits = command & (WATCH | CONFD) != 0;
     let (debounce, max_wait) = if waits { quiet(read, &base) } else { (base.debounce, base.max_wait) };
+    let root = if command & (RENDER | DIFF) == 0 { None } else { read.path("root") };
+    if root.is_some() && read.rank("state-dir") == Some(Rank::Flag) {
+        read.object(
+            "state-dir",
+            "another root has no state: no reload of it is ever owed; leave one of the two out",
+        );
+    }
     reloader::Settings {
         confdir: read.path("confdir").unwrap_or_else(|| confdir(host, command)),
         only: read.texts("resource"),
         prefix: read.text("prefix").map(|prefix| key::clean(&prefix)),
         noop: !runs || read.on("noop"),
-        sync_only: runs && read.on("sync-only"),
+        sync_only: runs && (root.is_some() || read.on("sync-only")),
         keep_stage_file: runs && read.on("keep-stage-file"),
         force_reload: command == RENDER && read.on("force"),
-        state_dir: if command & CHECK == 0 { state_dir(host, read, env) } else { None },
+        // What another root holds is not what this host runs.
+        state_dir: if command & CHECK == 0 && root.is_none() { state_dir(host, read, env) } else { None },
         state_dir_may_fail: read.text("state-dir").is_none(),
         debounce,
         max_wait,
@@ -215,6 +227,7 @@ fn reloader(
         unknown_fields: if command == CONFD { UnknownFields::Warn } else { UnknownFields::Refuse },
         redact: read.texts("redact"),
         limits: limits(read, base.limits),
+        root,
     }
 }
 

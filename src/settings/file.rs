@@ -101,7 +101,12 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
         return;
     }
     if contents.entries.iter().any(|entry| entry.row.name == row.name) {
-        contents.problems.push(Problem::new(place, format!("{} is set twice; keep one", row.name)));
+        let says = if options::plain(key) == options::plain(row.name) {
+            format!("{} is set twice; keep one", row.name)
+        } else {
+            format!("{key} is another name of {}, and one of the two is set above; keep one", row.name)
+        };
+        contents.problems.push(Problem::new(place, says));
         return;
     }
     contents.entries.push(Entry { row, place, words: words(row.kind, value) });
@@ -110,7 +115,7 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
 fn unknown(key: &str, command: Commands) -> String {
     let known = options::rows().filter(|row| row.fate == Fate::Used && row.name != "config-file");
     let known = known.filter(|row| command == CONFD || row.commands != CONFD);
-    match nearest(&key.replace('_', "-"), known.map(|row| row.name)) {
+    match nearest(&key.replace('_', "-"), known.flat_map(Row::names)) {
         Some(near) => format!("no such setting; did you mean {near}?"),
         None => "no such setting; the flags' names are the names here too".to_owned(),
     }

@@ -89,6 +89,8 @@ pub struct Check {
     pub data: Option<PathBuf>,
     /// A folder of expected results; only together with `data`.
     pub expect: Option<PathBuf>,
+    /// Write the expected results in place of comparing with them.
+    pub update: bool,
     /// The shape of the report.
     pub format: CheckFormat,
 }

@@ -117,7 +117,12 @@ fn take_variable(
     let variables = row.names().map(|name| options::variable(start(command), name));
     let set =
         variables.filter_map(|name| env(&name).filter(|value| !value.is_empty()).map(|value| (name, value)));
-    if let Some((place, value)) = set.into_iter().next() {
+    let mut set = set.into_iter();
+    if let Some((place, value)) = set.next() {
+        // Two names of one option that disagree: which one counts is said.
+        for (other, _) in set.filter(|(_, second)| *second != value) {
+            layers.warnings.push(format!("{other} is not used: {place} says otherwise"));
+        }
         // One variable is all there is, so a comma separates in lists of every kind.
         let words = Ok(split(row.kind, value.into(), row.kind.many()));
         // etcd itself does not start with such a pair.

@@ -164,6 +164,11 @@ impl Row {
         self
     }
 
+    /// The name that the help of a command shows first: confd's own where it has one.
+    pub(super) const fn shown(&self, command: Commands) -> &'static str {
+        if command == CONFD && matches!(self.name.as_bytes(), b"endpoints") { "node" } else { self.name }
+    }
+
     /// Every spelling, the real name first.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.also.iter().copied())
@@ -193,6 +198,13 @@ const MODE: &[Row] = &[
     row("sync-only", Kind::Switch, RUN, "Write files, but run neither check nor reload commands"),
     row("keep-stage-file", Kind::Switch, RUN, "Leave staged files beside their destination"),
     row("force", Kind::Switch, RENDER, "Run every reload command, also when nothing changed"),
+    row(
+        "root",
+        Kind::Path,
+        RENDER | DIFF,
+        "Put destinations below this folder (/etc/app.conf is PATH/etc/app.conf), and their folders too; no check, reload \
+         or state of this host",
+    ),
 ];
 
 const WHAT: &[Row] = &[
@@ -217,23 +229,20 @@ const WHAT: &[Row] = &[
 
 const SOURCE: &[Row] = &[
     row("backend", BACKENDS, STORE, "Where values come from").default("etcd"),
-    row("node", Kind::List, STORE, "URL of a store node; may be repeated")
-        .takes("URL")
-        .short('n')
-        .also(&["nodes"]),
+    row(
+        "endpoints",
+        Kind::List,
+        ASKING,
+        "URLs of the store's members, separated by commas; may be repeated, and one that answers is enough",
+    )
+    .takes("URL")
+    .short('n')
+    .also(&["endpoint", "peers", "node", "nodes", "etcd"])
+    .default("http://127.0.0.1:2379"),
     row("scheme", SCHEMES, STORE, "Scheme of nodes that are given or found without one").default("http"),
     row("srv-domain", Kind::Text, STORE, "Find the nodes through SRV record _BACKEND._tcp.DOMAIN.")
         .takes("DOMAIN"),
     row("srv-record", Kind::Text, STORE, "Find the nodes through this SRV record").takes("RECORD"),
-    row(
-        "endpoints",
-        Kind::List,
-        BACKUP | REGISTER | PLACE,
-        "URLs of the running store's members; one that answers is enough",
-    )
-    .takes("URL")
-    .also(&["etcd"])
-    .default("http://127.0.0.1:2379"),
     row(
         "no-sync",
         Kind::Switch,
@@ -282,7 +291,14 @@ const BOUNDS: &[Row] = &[
 
 const REPORT: &[Row] = &[
     row("data", Kind::Path, CHECK, "Render with the values of this file"),
-    row("expect", Kind::Path, CHECK, "Compare with the files of this folder; needs --data"),
+    row(
+        "expect",
+        Kind::Path,
+        CHECK,
+        "Compare with the files of this folder, which hold what is expected: /etc/app.conf as PATH/etc/app.conf, or as \
+         PATH/app.conf where only that is there; needs --data",
+    ),
+    row("update", Kind::Switch, CHECK, "Write the files of --expect in place of comparing with them"),
     row("format", REPORTS, CHECK, "Shape of the report").default("text"),
     row("output", FORMATS, RENDER | DIFF | REGISTER_STATUS | PLACE, "Shape of the result").default("text"),
     row("context", Kind::Number, DIFF, "Unchanged lines around each change").default("3"),
@@ -390,13 +406,23 @@ pub(super) fn key(name: &str) -> Option<&'static Row> {
     rows().find(|row| row.name != "config-file" && row.names().any(|own| plain(own) == wanted))
 }
 
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
 }
 
 /// The environment variable of an option's name.
 pub(super) fn variable(start: &str, name: &str) -> String {
     format!("{start}_{}", name.replace('-', "_").to_ascii_uppercase())
+}
+
+/// The option that a word without a flag is the value of, with what usage lines call it.
+pub(super) fn operand(command: Commands) -> Option<(&'static Row, &'static str)> {
+    let (name, called) = match command {
+        BACKUP | RESTORE => ("backup-file", "FILE"),
+        REGISTER_STOP => ("container", "CONTAINER"),
+        _ => return None,
+    };
+    Some((flag_of(command, name)?, called))
 }
 
 /// What a command is called in messages.

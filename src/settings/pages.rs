@@ -7,15 +7,15 @@ use clap_complete::Shell;
 use super::ctl;
 use super::member;
 use super::options::{
-    COMMANDS, CONFD, Commands, ETCD, Fate, GROUPS, Kind, PLACE, REGISTER, REGISTER_STATUS, Row,
+    COMMANDS, CONFD, Commands, DIFF, ETCD, Fate, GROUPS, Kind, PLACE, REGISTER, REGISTER_STATUS, Row, operand,
 };
 use super::problem::{Problem, Problems};
 use super::register;
 use super::words::{Page, command_names, no_command};
 
 const ABOUT: &str = "Keeps configuration files in step with a key/value store";
-const LAYERS: &str = "Settings come from flags, then the environment (RETUNE_NODE for --node), then the settings file \
-                      (node = \"…\"), then the defaults.\nIn the environment, ETCD_ variables count after RETUNE_ ones for the store, and CONFD_ \
+const LAYERS: &str = "Settings come from flags, then the environment (RETUNE_ENDPOINTS for --endpoints), then the settings \
+                      file (endpoints = \"…\"), then the defaults.\nIn the environment, ETCD_ variables count after RETUNE_ ones for the store, and CONFD_ \
                       ones for render, watch, diff and check.\nFlags may be written with one dash, as in -log-level=debug.\n\
                       Exit status: 0 done, 1 something is not as wished, 2 could not run.";
 const LAYERS_CONFD: &str = "Settings come from flags, then the environment (CONFD_NODE for -node), then confd.toml, then \
@@ -32,12 +32,16 @@ const PLACE_TELLS: &str = "Exit status 1 means that no node fits; stderr says wh
                            {\"nodes\": [{\"name\", \"address\"}]}, the best first; with --why {\"nodes\": [{\"name\", \"fits\", \
                            \"refused_by\"}]}; when none fits {\"nodes\": [], \"refusal\"}.";
 
+const DIFF_TELLS: &str =
+    "Of diff: 1 something differs or a reload is pending, 3 a resource failed, so that nobody can tell.";
+
 /// What is told behind a command's flags.
 fn after(command: Commands) -> String {
     let own = match command {
         REGISTER => REGISTER_TELLS,
         REGISTER_STATUS => STATUS_TELLS,
         PLACE => PLACE_TELLS,
+        DIFF => DIFF_TELLS,
         _ => return LAYERS.to_owned(),
     };
     format!("{LAYERS}\n{own}")
@@ -102,6 +106,14 @@ fn with_options(mut command: Command, bit: Commands) -> Command {
             command = command.arg(arg(row, bit).help_heading(*heading));
         }
     }
+    if let Some((row, called)) = operand(bit) {
+        let help = format!("What --{} names", row.name);
+        command = command.arg(Arg::new("operand").value_name(called).required(true).help(help));
+    }
+    if bit == CONFD {
+        let help = "What -backend names, as the maintained fork takes it";
+        command = command.arg(Arg::new("operand").value_name("BACKEND").help(help));
+    }
     command
 }
 
@@ -114,12 +126,15 @@ fn arg(row: &'static Row, bit: Commands) -> Arg {
         ("config-file", _) => "/etc/retune/retune.toml",
         ("data-dir", _) => "NAME.etcd in the working folder",
         ("initial-cluster", _) => "NAME with --initial-advertise-peer-urls",
+        ("endpoints", CONFD) => "http://127.0.0.1:4001 for etcd, else http://127.0.0.1:2379",
         ("state-dir", _) => "/var/lib/retune for root, else ~/.local/state/retune",
         _ => row.default,
     };
     let help =
         if default.is_empty() { row.help.to_owned() } else { format!("{} [default: {default}]", row.help) };
-    let arg = Arg::new(row.name).long(row.name).help(help);
+    let shown = row.shown(bit);
+    let others = row.names().filter(|name| *name != shown);
+    let arg = Arg::new(row.name).long(shown).help(help).visible_aliases(others);
     let arg = match row.short {
         Some(letter) => arg.short(letter),
         None => arg,

@@ -86,7 +86,7 @@ fn srv_record(read: &mut Reader<'_>, backend: Backend) -> Option<String> {
 }
 
 fn nodes(read: &mut Reader<'_>) -> Vec<String> {
-    let nodes = read.texts("node");
+    let nodes = read.texts("endpoints");
     // The node itself is not shown: it may carry a password.
     let strange = nodes
         .iter()
@@ -95,7 +95,7 @@ fn nodes(read: &mut Reader<'_>) -> Vec<String> {
         .find(|scheme| !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https"));
     if let Some(scheme) = strange {
         read.object(
-            "node",
+            "endpoints",
             format!("{scheme}:// is no scheme of a store; write http://HOST:PORT or https://HOST:PORT"),
         );
     }
@@ -115,7 +115,7 @@ fn default_nodes(
         let peers: Vec<String> =
             peers.split(',').map(str::trim).filter(|peer| !peer.is_empty()).map(str::to_owned).collect();
         if !peers.is_empty() {
-            read.notices.push("the nodes are those of ETCDCTL_PEERS; --node names others".to_owned());
+            read.notices.push("the nodes are those of ETCDCTL_PEERS; --endpoints names others".to_owned());
             return peers;
         }
     }

@@ -7,9 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use super::options::{
-    self, BACKUP, COMMANDS, CONFD, Commands, ETCD, Fate, Kind, REGISTER_STOP, RESTORE, Row,
-};
+use super::options::{self, COMMANDS, CONFD, Commands, ETCD, Fate, Kind, Row};
 use super::problem::Problem;
 use super::suggest::nearest;
 
@@ -184,7 +182,8 @@ fn run(command: Commands, pieces: Vec<Piece>, own_name_at: Option<usize>) -> Cal
             // It may be the value of a flag nobody knows, perhaps a password: that flag is reported already.
             Piece::Word { maybe_value: true, .. } => {}
             Piece::Word { word, .. } => {
-                let bare = bare_word(command)
+                let bare = options::operand(command)
+                    .map(|(row, _)| row)
                     .filter(|row| call.typed.iter().all(|typed| typed.row.name != row.name));
                 let spelled = word.to_string_lossy().into_owned();
                 let typed = match bare {
@@ -200,15 +199,6 @@ fn run(command: Commands, pieces: Vec<Piece>, own_name_at: Option<usize>) -> Cal
         }
     }
     call
-}
-
-/// The option that a word without a flag is the value of.
-fn bare_word(command: Commands) -> Option<&'static Row> {
-    match command {
-        BACKUP | RESTORE => options::flag_of(command, "backup-file"),
-        REGISTER_STOP => options::flag_of(command, "container"),
-        _ => None,
-    }
 }
 
 /// The maintained fork names the backend as a word: `confd etcd --onetime`.
@@ -244,11 +234,12 @@ fn unknown(command: Commands, spelled: &str) -> Problem {
     let name = spelled.trim_start_matches('-');
     let known = options::rows().filter(|row| row.commands & command != 0 && row.fate == Fate::Used);
     let help = match command {
-        CONFD => "`confd -h`".to_owned(),
+        // `retune --typo` comes here as well.
+        CONFD => "-h".to_owned(),
         ETCD => "`etcd -h`".to_owned(),
         _ => format!("`retune {} -h`", options::title(command)),
     };
-    let says = match nearest(name, known.map(|row| row.name)) {
+    let says = match nearest(name, known.flat_map(Row::names).chain(["help", "version"])) {
         Some(near) => format!("no such flag; did you mean --{near}?"),
         None => format!("no such flag; {help} lists them"),
     };

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, Error, Template, UndefinedBehavior, Value};
 
 use super::current::{self, Current, Guard};
 use super::error::{Failure, Kind, TemplateError};
 use super::generation::generation_of;
 use super::loader::Loader;
 use super::registry::Registry;
+use super::unknown::{UnknownName, unknown};
 use super::{Limits, Reads, View, number};
 
 /// The templates of one configuration, each read once.
@@ -171,6 +172,17 @@ impl Engine {
             None => self.env.get_template(name).map(drop),
         };
         checked.map_err(|error| Box::new(self.explain(name, &error)))
+    }
+
+    /// The functions, filters and tests that a template names and nobody has. None when it does not parse.
+    #[must_use]
+    pub fn unknown(&self, name: &str) -> Vec<UnknownName> {
+        let of = |template: Template<'_, '_>| unknown(&self.env, &template);
+        let found = match self.loader.short(name) {
+            Some(source) => self.env.template_from_named_str(name, &source).map(of),
+            None => self.env.get_template(name).map(of),
+        };
+        found.unwrap_or_default()
     }
 
     /// Every file that was read or looked for so far, so that changes to them can be watched.

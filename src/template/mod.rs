@@ -36,6 +36,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unknown;
 mod values;
 mod words;
 
@@ -47,4 +48,5 @@ pub use glob::{BadPattern, glob_matches};
 pub use item::Item;
 pub use limits::Limits;
 pub use reads::Reads;
+pub use unknown::{Callable, UnknownName, known_names, made_names};
 pub use values::{Change, Datum, Scope, Touched, Values, View};

@@ -16,15 +16,20 @@ use super::{
 /// An environment that is being filled.
 pub(super) struct Registry {
     env: Environment<'static>,
-    functions: BTreeSet<&'static str>,
-    filters: BTreeSet<&'static str>,
+    pub(super) functions: BTreeSet<&'static str>,
+    pub(super) filters: BTreeSet<&'static str>,
 }
 
 impl Registry {
     /// The filled environment. Filling takes a while, so it happens once and every engine gets a copy.
     pub(super) fn build() -> Environment<'static> {
-        static FILLED: OnceLock<Environment<'static>> = OnceLock::new();
-        FILLED.get_or_init(|| Self::fill().env).clone()
+        Self::filled().env.clone()
+    }
+
+    /// Everything, filled once.
+    pub(super) fn filled() -> &'static Self {
+        static FILLED: OnceLock<Registry> = OnceLock::new();
+        FILLED.get_or_init(Self::fill)
     }
 
     fn fill() -> Self {

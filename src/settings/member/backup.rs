@@ -21,7 +21,8 @@ pub(in crate::settings) fn backup(read: &mut Reader<'_>, call: Call) -> Built {
     let file = file(read);
     // The settings file says where a member of this host lies, which is no wish to read it from there.
     let data_dir = if read.rank("data-dir") > Some(Rank::File) { read.path("data-dir") } else { None };
-    if data_dir.is_some() && read.rank("endpoints").is_some() {
+    // Environment and file name the store for every command.
+    if data_dir.is_some() && read.rank("endpoints") == Some(Rank::Flag) {
         read.object(
             "data-dir",
             "a running store is asked and a stopped member's folder read; name one of the two",

@@ -36,7 +36,8 @@ fn a_restored_member_is_told_its_group() {
     assert_eq!((&*what.member.name, &*what.member.cluster_token), ("a", "t"));
     assert_eq!(what.member.initial_cluster, [("a".to_owned(), "http://h:2380".to_owned())]);
     assert!(
-        refuse("retune store restore saved --endpoints http://a:1")[0].contains("belongs to store backup")
+        refuse("retune store restore saved --endpoints http://a:1")[0]
+            .contains("store restore does not take it")
     );
 }
 

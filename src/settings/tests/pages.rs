@@ -10,8 +10,9 @@ fn help_of_each_command_lists_each_of_its_flags_and_no_other() {
     for (line, bit) in pages.chain([("confd -h".to_owned(), CONFD), ("etcd -h".to_owned(), ETCD)]) {
         let text = machine.page(&line);
         for row in rows() {
-            let shown =
-                text.lines().any(|l| l.split_whitespace().any(|word| word == format!("--{}", row.name)));
+            let shown = text
+                .lines()
+                .any(|l| l.split_whitespace().any(|word| word == format!("--{}", row.shown(bit))));
             let named = rows().filter(|other| other.name == row.name && other.commands & bit != 0);
             let wanted = named.into_iter().any(|row| !matches!(row.fate, Fate::Idle(_) | Fate::Ignored(_)));
             assert_eq!(shown, wanted, "{line}: --{}", row.name);
@@ -111,4 +112,61 @@ fn every_flag_of_etcds_that_is_refused_stands_in_the_documentation() {
         let known = names.contains(&format!("`--{flag}`")) || flag == "log-outputs";
         assert!(known, "--{flag} stands in the table and is not refused");
     }
+}
+
+#[test]
+fn usage_lines_show_what_a_command_wants_behind_its_name() {
+    let machine = Machine::new();
+    for (line, usage) in [
+        ("retune register stop -h", "Usage: retune register stop [OPTIONS] <CONTAINER>"),
+        ("retune store backup -h", "Usage: retune store backup [OPTIONS] <FILE>"),
+        ("retune store restore -h", "Usage: retune store restore [OPTIONS] <FILE>"),
+        ("retune help completions", "Usage: retune completions <SHELL>"),
+        ("retune help man", "Usage: retune man [COMMAND]"),
+        ("confd -h", "Usage: confd [OPTIONS] [BACKEND]"),
+        ("registrator -h", "<registry URI>"),
+    ] {
+        let text = machine.page(line);
+        assert!(text.contains(usage), "{line}: {:?}", text.lines().find(|line| line.contains("sage:")));
+    }
+    // Every command that takes a word shows one: none is forgotten when a command is added.
+    for (name, bit, _) in COMMANDS {
+        let text = machine.page(&format!("retune {name} -h"));
+        let usage = text.lines().find(|line| line.starts_with("Usage:")).unwrap();
+        let taken =
+            machine.parse(&[&["retune"][..], &name.split(' ').collect::<Vec<_>>(), &["word"]].concat());
+        let refused =
+            taken.is_err_and(|problems| problems.to_string().contains("word: no flag takes this word"));
+        let bare = usage.ends_with("[OPTIONS]") || usage.ends_with("[COMMAND]");
+        assert_eq!(bare, refused, "{usage} ({bit})");
+    }
+}
+
+#[test]
+fn every_other_name_of_an_option_stands_in_the_help() {
+    let machine = Machine::new();
+    let pages = COMMANDS.iter().map(|(name, bit, _)| (format!("retune {name} -h"), *bit));
+    for (line, bit) in pages.chain([("confd -h".to_owned(), CONFD)]) {
+        let text = machine.page(&line);
+        for row in rows().filter(|row| row.commands & bit != 0 && row.fate == Fate::Used) {
+            for name in row.names() {
+                let words = text.split(|c: char| !(c.is_alphanumeric() || c == '-'));
+                assert!(words.into_iter().any(|word| word == format!("--{name}")), "{line}: --{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn man_pages_of_ctl_show_the_words_of_its_commands() {
+    let machine = Machine::new();
+    let page = |command: &str| machine.page(&format!("retune help {command}"));
+    assert!(page("ctl").contains("USAGE"));
+    let mut described = command();
+    described.build();
+    let ctl = described.find_subcommand("ctl").unwrap();
+    let usage = |name: &str| ctl.find_subcommand(name).unwrap().clone().render_usage().to_string();
+    assert!(usage("set").ends_with("<key> <value>"), "{}", usage("set"));
+    assert!(usage("export").ends_with("[key]"), "{}", usage("export"));
+    assert!(usage("exec-watch").contains("<key> <command> [args]..."), "{}", usage("exec-watch"));
 }

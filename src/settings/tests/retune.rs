@@ -21,7 +21,7 @@ fn each_command_is_its_task() {
     let check = run("retune check --data d.json --expect e --format junit");
     let expect = Some(PathBuf::from("e"));
     let data = Some(PathBuf::from("d.json"));
-    assert_eq!(check.task, Task::Check(Check { data, expect, format: CheckFormat::Junit }));
+    assert_eq!(check.task, Task::Check(Check { data, expect, update: false, format: CheckFormat::Junit }));
     assert_eq!(run("retune render --output json").output, Output::Json);
     assert_eq!(run("retune render").reloader.unknown_fields, UnknownFields::Refuse);
     assert!(refuse("retune check --expect e")[0].starts_with("--expect: compares renderings"));
@@ -163,4 +163,49 @@ fn no_sync_has_one_name_in_every_command_that_asks_a_store() {
             assert!(syncs(file(), &format!("{line} --no-sync=false")), "{line}");
         }
     }
+}
+
+#[test]
+fn the_store_has_one_name_in_every_command_and_the_older_ones_mean_the_same() {
+    let lines = ["render", "watch", "diff", "register", "place", "store backup b"];
+    let names = ["endpoints", "endpoint", "peers", "node", "nodes", "etcd"];
+    for line in lines {
+        for name in names {
+            let nodes = |machine: Machine, line: &str| machine.run(line).source.nodes;
+            let want = ["http://a:1", "http://b:2"];
+            let flag = format!("retune {line} --{name} http://a:1,http://b:2");
+            assert_eq!(nodes(Machine::new(), &flag), want, "{flag}");
+            let variable: &'static str = format!("RETUNE_{}", name.to_uppercase()).leak();
+            let set = Machine::new().with(variable, "http://a:1,http://b:2");
+            assert_eq!(nodes(set, &format!("retune {line}")), want, "{variable} {line}");
+            let text = format!("{name} = ['http://a:1', 'http://b:2']\n");
+            let file = Machine::new().file("retune/retune.toml", &text);
+            assert_eq!(nodes(file, &format!("retune {line}")), want, "{text} {line}");
+        }
+    }
+    for word in ["-node", "--node", "-n", "-endpoints"] {
+        assert_eq!(run(&format!("confd {word} http://a:1")).source.nodes, ["http://a:1"], "{word}");
+    }
+}
+
+#[test]
+fn two_names_of_the_store_that_disagree_are_told() {
+    let both = Machine::new()
+        .with("RETUNE_ENDPOINTS", "http://a:1")
+        .with("RETUNE_NODE", "http://b:2")
+        .run("retune render");
+    assert_eq!(both.source.nodes, ["http://a:1"]);
+    assert_eq!(both.warnings, ["RETUNE_NODE is not used: RETUNE_ENDPOINTS says otherwise"]);
+    let text = "endpoints = 'http://a:1'\nnode = 'http://b:2'\n";
+    let problems = Machine::new().file("retune/retune.toml", text).refuse("retune render");
+    assert!(problems[0].contains("node is another name of endpoints"), "{problems:?}");
+    // A folder that was typed is meant, whatever the environment names for the other commands.
+    Machine::new().with("RETUNE_ENDPOINTS", "http://a:1").run("retune store backup --data-dir /d saved");
+}
+
+#[test]
+fn a_mistyped_version_or_help_finds_its_word() {
+    assert_eq!(refuse("retune --verison"), ["--verison: no such flag; did you mean --version?"]);
+    assert_eq!(refuse("retune watch --hlep"), ["--hlep: no such flag; did you mean --help?"]);
+    assert_eq!(refuse("retune --frobnicate"), ["--frobnicate: no such flag; -h lists them"]);
 }

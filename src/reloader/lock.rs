@@ -1,0 +1,74 @@
+//! One daemon for one confdir and state folder: two would each reload what the other owes.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use super::error::ReloaderError;
+use super::owed::digest;
+
+/// Held as long as the daemon runs; the system lets go of it when the process ends, however it does.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock, where there is a state folder that can be used.
+    ///
+    /// # Errors
+    /// Another process has it.
+    pub(super) fn take(state_dir: Option<&Path>, confdir: &Path) -> Result<Option<Self>, ReloaderError> {
+        let Some(state_dir) = state_dir else { return Ok(None) };
+        let whole = std::path::absolute(confdir).unwrap_or_else(|_| confdir.to_owned());
+        let dir = state_dir.join("watch");
+        let path = dir.join(format!("{}.lock", &digest(whole.as_os_str().as_encoded_bytes())[..32]));
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        let opened = made.and_then(|()| {
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)
+        });
+        // A folder that cannot be used is reported by those who keep something in it.
+        let Ok(mut file) = opened else { return Ok(None) };
+        match file.try_lock() {
+            Ok(()) => {
+                // For people; the lock counts without it.
+                file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).ok();
+                Ok(Some(Self { _file: file }))
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                file.take(32).read_to_string(&mut holder).ok();
+                Err(ReloaderError::Busy {
+                    confdir: whole.display().to_string(),
+                    holder: holder.trim().to_owned(),
+                    lock: path.display().to_string(),
+                })
+            }
+            // Some network file systems know no locks.
+            Err(TryLockError::Error(_)) => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_confdir_has_one_lock_in_a_state_folder_until_it_is_dropped() {
+        let state = tempfile::tempdir().unwrap();
+        let take = |confdir: &str| Lock::take(Some(state.path()), Path::new(confdir));
+        let first = take("/a").unwrap();
+        assert!(first.is_some());
+        let said = take("/a").unwrap_err().to_string();
+        assert!(
+            said.contains(&format!("process {}", std::process::id())) && said.contains(".lock"),
+            "{said}"
+        );
+        assert!(take("/b").unwrap().is_some(), "another confdir has its own");
+        assert!(Lock::take(None, Path::new("/a")).unwrap().is_none());
+        drop(first);
+        assert!(take("/a").unwrap().is_some());
+    }
+}

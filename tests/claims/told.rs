@@ -1,0 +1,133 @@
+//! What the log says of a failure: which file, what lies on the disk now, and what happens next; each of it once.
+
+use std::fs;
+
+use crate::support::{Dir, Retune, SOON, eventually};
+
+const VALUE: &str = "{{ getv(\"/x\") }}\n";
+
+fn site(extra: &str) -> Dir {
+    let dir = Dir::new();
+    dir.write("values.yaml", "x: one\n").resource("a", VALUE, extra);
+    dir
+}
+
+#[track_caller]
+fn once(log: &str, text: &str) {
+    assert_eq!(log.matches(text).count(), 1, "{text:?} stands once in\n{log}");
+}
+
+#[test]
+fn a_failed_reload_names_resource_and_file_and_that_the_file_is_in_place() {
+    let dir = site("reload_cmd = 'echo said-by-the-command; exit 7'");
+    let done = Retune::render(&dir).file("values.yaml").run().exits(1);
+    let named = format!("resource=a dest={}", dir.out("a.conf").display());
+    let done =
+        done.says("reload failed; the new file is in place, but the service has not taken it").says(&named);
+    // A one-shot promises no retry of its own.
+    let done = done.says("the next render or watch tries it again").keeps_quiet_about("tried again in");
+    once(&done.stderr, "said-by-the-command");
+    once(&done.stderr, "exit status 7");
+
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    daemon.eventually_says("the service has not taken it; tried again in");
+    daemon.terminate();
+}
+
+#[test]
+fn a_one_shot_without_a_state_folder_says_that_nothing_remembers_the_reload() {
+    let dir = site("reload_cmd = 'false'");
+    let done = Retune::render(&dir).args(&["--state-dir", "none"]).file("values.yaml").run().exits(1);
+    done.says("nothing tries it again").says("run it by hand");
+}
+
+#[test]
+fn a_failed_check_shows_the_command_that_ran_and_how_to_keep_the_staged_file() {
+    let dir = site("check_cmd = 'grep -q good {{.src}} || { echo not-good; exit 3; }'");
+    let render = || Retune::render(&dir).file("values.yaml");
+    let done = render().run().exits(1).keeps_quiet_about("{{.src}}");
+    let done =
+        done.says("--keep-stage-file").says("the file in service stays as it is").says("exit status 3");
+    once(&done.stderr, "\n    not-good");
+
+    let done = render().args(&["--keep-stage-file"]).run().exits(1);
+    let kept = done.stderr.split("the staged file is kept: ").nth(1).and_then(|rest| rest.lines().next());
+    let kept = kept.unwrap_or_else(|| panic!("it names the kept file\n{}", done.stderr));
+    assert_eq!(fs::read_to_string(kept.trim()).unwrap(), "one\n");
+}
+
+#[test]
+fn an_error_of_a_one_shot_is_logged_once() {
+    let dir = site("");
+    dir.resource("b", "{{ getv(\"/missing/key\") }}\n", "");
+    let done = Retune::render(&dir).file("values.yaml").run().exits(1).says("1 of 2 destinations failed");
+    once(&done.stderr, "b.tmpl:1");
+}
+
+#[test]
+fn going_back_says_what_is_in_service_and_when_the_new_content_is_tried_again() {
+    let dir = site(
+        "reload_cmd = 'true'\n[template.verify]\ncommand = '! grep -q bad {out}/a.conf'\ntimeout = '300ms'\n",
+    );
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("good", SOON, || dir.has("a.conf", "one\n"));
+    dir.write("values.yaml", "x: bad\n");
+    daemon.eventually_says(
+        "the previous file is back in service; the new content is not tried again until its input changes",
+    );
+    daemon.terminate();
+    let done = Retune::render(&dir).file("values.yaml").run().exits(1);
+    done.says("the previous file is back in service; the next render tries the new content again");
+}
+
+#[test]
+fn a_reload_and_a_corrected_edit_are_told_at_info() {
+    let dir = site("reload_cmd = 'true'");
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    daemon.eventually_says(&format!("reloaded for {}", dir.out("a.conf").display()));
+    dir.template("a.tmpl", "{{ getv(\"/x\" }}\n");
+    daemon.eventually_says("the edit is not taken");
+    assert!(!daemon.log().contains("were read anew"), "{}", daemon.log());
+    dir.template("a.tmpl", VALUE);
+    daemon.eventually_says("resources and templates were read anew: 1 in use");
+    daemon.terminate();
+}
+
+#[test]
+fn a_resource_that_is_in_order_again_without_a_change_is_told() {
+    let dir = site("check_cmd = '! grep -q bad {{.src}}'");
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("good", SOON, || dir.has("a.conf", "one\n"));
+    dir.write("values.yaml", "x: bad\n");
+    daemon.eventually_says("exit status 1");
+    dir.write("values.yaml", "x: one\n");
+    daemon.eventually_says("in order again");
+    daemon.terminate();
+}
+
+#[test]
+fn a_second_watch_of_one_state_folder_is_refused_and_the_first_goes_on() {
+    let dir = site("");
+    let first = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("rendered", SOON, || dir.has("a.conf", "one\n"));
+    let second = Retune::watch(&dir).file("values.yaml").run().exits(2);
+    second.says(&format!("another watch (process {})", first.pid())).says(".lock").says("--state-dir");
+    let own = dir.text_path("other");
+    let confdir = dir.confdir();
+    let third =
+        Retune::new(&dir, &["watch", "--confdir", &confdir, "--state-dir", &own]).file("values.yaml").spawn();
+    third.eventually_says("Starting retune");
+    third.terminate();
+    first.kill();
+    let next = Retune::watch(&dir).file("values.yaml").spawn();
+    dir.write("values.yaml", "x: two\n");
+    eventually("a killed one leaves no lock", SOON, || dir.has("a.conf", "two\n"));
+    next.terminate();
+}
+
+#[test]
+fn a_missing_folder_of_resources_names_the_option_and_what_it_holds() {
+    let dir = Dir::new();
+    let done = Retune::new(&dir, &["render", "--confdir", "/nowhere", "--backend", "env"]).run().exits(2);
+    done.says("--confdir names the folder that holds conf.d");
+}
