@@ -26,7 +26,7 @@ fn a_failed_reload_names_resource_and_file_and_that_the_file_is_in_place() {
         done.says("reload failed; the new file is in place, but the service has not taken it").says(&named);
     // A one-shot promises no retry of its own.
     let done = done.says("the next render or watch tries it again").keeps_quiet_about("tried again in");
-    once(&done.stderr, "said-by-the-command");
+    once(&done.stderr, "\n    said-by-the-command");
     once(&done.stderr, "exit status 7");
 
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
