@@ -39,6 +39,10 @@ impl Client {
     ) -> Result<Downloaded, E> {
         let (mut pass, mut faults) = (Pass::new(), Vec::new());
         while let Some(node) = self.endpoints.next(&mut pass).await? {
+            if let Err(unproven) = self.endpoints.prove(&node).await {
+                faults.push(format!("{node}: {}", unproven.why));
+                continue;
+            }
             let mut request = self.http(&node)?.get(format!("{node}{path}"));
             if let Some(value) = authorization {
                 request = request.header(reqwest::header::AUTHORIZATION, value);

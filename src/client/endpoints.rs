@@ -6,12 +6,16 @@
 //! Targets of an SRV record stand in for given nodes; the record is looked up again after all nodes failed.
 //!
 //! An answer counts only when it comes from the cluster that answered before. A node of another cluster is passed
-//! over. Only when no node of the former cluster answers for a while, and a given node answers for another one, the
-//! store was replaced or restored, and that cluster is the store from then on.
+//! over, and a node that has not answered for the cluster yet is asked for it before a write or a password goes there
+//! ([`Endpoints::prove`]). Only when no node of the former cluster answers, and a given node that belonged to it answers
+//! for another one, the store was replaced or restored, and that cluster is the store from then on: a new
+//! [`Endpoints::epoch`] begins. A given node that never belonged to it takes its place only after [`ELSEWHERE`], and one
+//! that was seen beside it never does.
 //!
 //! [`learn`]: super::learn
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +31,8 @@ pub(crate) type Node = Arc<str>;
 /// How long a given node has to answer for another cluster, and no node for the own one, until the store counts as
 /// replaced: every node is tried once more meanwhile.
 const REPLACED: Duration = Duration::from_millis(300);
+/// The same for a given node that never answered for the own cluster: that may only be restarting.
+const ELSEWHERE: Duration = if cfg!(test) { Duration::from_secs(2) } else { Duration::from_secs(30) };
 /// Answers further apart are no sign of that.
 const STRAY: Duration = Duration::from_secs(15);
 /// So many nodes of other clusters are remembered, beside given ones.
@@ -41,6 +47,8 @@ pub(crate) struct Endpoints {
     learner: Option<Learner>,
     state: Mutex<State>,
     trouble: Notify,
+    /// How often the store was replaced by another cluster.
+    epoch: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +66,12 @@ struct State {
     seen: Option<Instant>,
     /// Nodes of another cluster, with its id.
     foreign: BTreeMap<Node, u64>,
+    /// Nodes that answered for the own cluster and have not failed since.
+    proven: BTreeSet<Node>,
+    /// Nodes that ever answered for it.
+    belonged: BTreeSet<Node>,
+    /// Given nodes that answered for another cluster while the own one was there.
+    strangers: BTreeSet<Node>,
     /// When a given node first and last answered for another cluster since a node of the own one answered.
     replaced: Option<(Instant, Instant)>,
 }
@@ -70,8 +84,15 @@ impl State {
             self.seen = Some(Instant::now());
             self.replaced = None;
             self.foreign.remove(node);
+            self.strangers.remove(node);
+            if !self.proven.contains(node) {
+                self.proven.insert(Node::clone(node));
+                self.belonged.insert(Node::clone(node));
+            }
+            self.find_strangers();
             return Ok(());
         }
+        self.proven.remove(node);
         let why = format!("it belongs to another cluster, its id is {id:x}, not {own:x}");
         if self.foreign.insert(Node::clone(node), id) != Some(id) {
             tracing::warn!("{node} is not used: {why}");
@@ -79,11 +100,29 @@ impl State {
         Err(why)
     }
 
+    /// The own cluster is there: given nodes of another one are not what came in its place.
+    fn find_strangers(&mut self) {
+        for (node, id) in &self.foreign {
+            let known = self.belonged.contains(node) || self.strangers.contains(node);
+            if !known && self.given.contains(node) {
+                let own = self.cluster.unwrap_or_default();
+                tracing::error!(
+                    "the given URLs are of two clusters: {node} belongs to {id:x}, and {own:x} is in use. Give this client \
+                     the URLs of one; {node} is not used, also when no member of {own:x} answers"
+                );
+                self.strangers.insert(Node::clone(node));
+            }
+        }
+    }
+
     /// Keeps nothing about nodes that are neither given nor learnt, but for a bounded number of foreign ones.
     fn forget_unknown(&mut self) {
-        let Self { given, learnt, failed, current, foreign, .. } = self;
+        let Self { given, learnt, failed, current, foreign, proven, belonged, strangers, .. } = self;
         let is_known = |node: &Node| learnt.contains(node) || given.contains(node);
         failed.retain(is_known);
+        for nodes in [proven, belonged, strangers] {
+            nodes.retain(is_known);
+        }
         current.take_if(|node| !is_known(node));
         // Each is warned of once as long as it is remembered.
         if foreign.len() > MAX_FOREIGN {
@@ -105,6 +144,14 @@ impl State {
         order.extend(self.failed.iter().cloned());
         order
     }
+}
+
+/// Why it is not known that a node belongs to the cluster that answered before.
+#[derive(Debug)]
+pub(crate) struct Unproven {
+    pub(crate) why: String,
+    /// Whether it answers, but for another cluster.
+    pub(crate) answers: bool,
 }
 
 /// The nodes that one request was sent to.
@@ -155,6 +202,7 @@ impl Endpoints {
             learner: None,
             state: Mutex::new(State { given, ..State::default() }),
             trouble: Notify::new(),
+            epoch: AtomicU64::new(0),
         }
     }
 
@@ -258,6 +306,8 @@ impl Endpoints {
     pub(crate) fn failed(&self, node: &str) {
         let mut state = self.lock();
         state.failed.retain(|failed| **failed != *node);
+        // Who answers there next may be another.
+        state.proven.remove(node);
         let known = state.learnt.iter().chain(&state.given).find(|known| ***known == *node).cloned();
         state.failed.extend(known);
         if state.current.as_ref().is_some_and(|current| **current == *node) {
@@ -285,19 +335,61 @@ impl Endpoints {
                 *first = now;
             }
             *last = now;
-            if now.duration_since(*first) >= REPLACED {
+            let gone_for = now.duration_since(*first);
+            let wait = if state.belonged.contains(node) { REPLACED } else { ELSEWHERE };
+            if gone_for >= wait && !state.strangers.contains(node) {
                 tracing::warn!("the store at {node} was replaced or restored and is used from now on: {why}");
                 let given = std::mem::take(&mut state.given);
                 *state = State { given, cluster: Some(id), ..State::default() };
+                state.compare(node, id)?;
+                self.epoch.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
         }
         Err(why)
     }
 
+    /// Which of the clusters that were this store one after the other is in use: indexes of one mean nothing in the next.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Has `node` say which cluster it belongs to, unless it has answered for this one and not failed since. Whoever is
+    /// about to send something that another cluster must not get waits for it.
+    pub(crate) async fn prove(&self, node: &Node) -> Result<(), Unproven> {
+        let Some(learner) = self.learner.as_ref().filter(|_| self.is_unproven(node)) else { return Ok(()) };
+        match learner.cluster_of(node).await {
+            Ok(Some(id)) => self.admit(node, Some(id)).map_err(|why| Unproven { why, answers: true }),
+            // It does not say, as behind a proxy that lets only keys through.
+            Ok(None) => {
+                self.lock().proven.insert(Node::clone(node));
+                Ok(())
+            }
+            Err(why) => Err(Unproven { why, answers: false }),
+        }
+    }
+
+    /// Whether it is not known that `node` belongs to the cluster that answered before.
+    fn is_unproven(&self, node: &Node) -> bool {
+        let state = self.lock();
+        state.cluster.is_some() && !state.proven.contains(node)
+    }
+
+    /// Given nodes of which nobody knows yet which cluster they belong to.
+    pub(crate) fn unknown(&self) -> Vec<Node> {
+        let state = self.lock();
+        let is_unknown = |node: &&Node| !state.belonged.contains(*node) && !state.foreign.contains_key(*node);
+        state.given.iter().filter(is_unknown).cloned().collect()
+    }
+
     /// Whether a member belongs to the cluster that answered before.
     pub(crate) fn is_own(&self, node: &Node, id: Option<u64>) -> bool {
         id.is_some_and(|id| self.lock().compare(node, id).is_ok())
+    }
+
+    /// The own cluster answered a moment ago: whoever answered for another one is beside it.
+    pub(crate) fn compared(&self) {
+        self.lock().find_strangers();
     }
 
     /// Whether this is a member that answered for this cluster and has not failed since.

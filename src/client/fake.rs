@@ -16,6 +16,8 @@ pub(crate) enum Reply {
     Ill(u64),
     /// The head and these lines, then silence while the server lives.
     Open(u64, Vec<String>),
+    /// The same from this cluster.
+    OpenOf(u64, u64, Vec<String>),
     /// The head and these lines, then a cut in the middle of the answer.
     Cut(u64, Vec<String>),
     /// Not a byte while the server lives.
@@ -121,6 +123,12 @@ fn serve(
         }
         Reply::Open(index, lines) => {
             write!(stream, "{}Transfer-Encoding: chunked\r\n\r\n", head(200, index)).ok();
+            chunks(&mut stream, &lines);
+            held.lock().unwrap().push(stream);
+        }
+        Reply::OpenOf(cluster, index, lines) => {
+            let head = format!("{}X-Etcd-Cluster-Id: {cluster:x}\r\n", head(200, index));
+            write!(stream, "{head}Transfer-Encoding: chunked\r\n\r\n").ok();
             chunks(&mut stream, &lines);
             held.lock().unwrap().push(stream);
         }

@@ -159,6 +159,11 @@ impl Client {
         self.timeout
     }
 
+    /// Which of the clusters that were this store one after the other is in use.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.endpoints.epoch()
+    }
+
     /// Says that a node failed in the middle of an answer, so that another is asked first.
     pub(crate) fn failed(&self, node: &str) {
         self.endpoints.failed(node);
@@ -217,6 +222,8 @@ impl Client {
     }
 
     async fn head(&self, node: &Node, call: &Call, alone: bool) -> Result<Response, String> {
+        // A node of another cluster gets no password, and is not waited for.
+        self.endpoints.prove(node).await.map_err(|unproven| unproven.why)?;
         let url = format!("{node}{}", call.path);
         let http = self.http(node).map_err(|error| error.to_string())?;
         let mut request = match &call.body {

@@ -20,7 +20,6 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use rand::RngExt as _;
-use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
@@ -62,6 +61,8 @@ pub(crate) struct Learner {
 struct State {
     /// Members that did not answer, and when each is tried again.
     silent: HashMap<Node, (Backoff, Instant)>,
+    /// The same for given nodes that did not say which cluster they belong to.
+    unlisted: HashMap<Node, (Backoff, Instant)>,
     /// What was last warned of.
     warned: String,
 }
@@ -140,9 +141,11 @@ impl Learner {
                     tracing::debug!("{node} does not say which cluster it belongs to: no members are learnt");
                 }
                 Ok(listed) if endpoints.is_own(&node, listed.cluster) => {
-                    let Some(urls) = self.urls(&node, listed) else { return true };
-                    let members = self.reachable(endpoints, &node, urls, urgent).await;
-                    endpoints.learn(&node, members);
+                    if let Some(urls) = self.urls(&node, listed) {
+                        let members = self.reachable(endpoints, &node, urls, urgent).await;
+                        endpoints.learn(&node, members);
+                    }
+                    self.look_at_the_given(endpoints).await;
                     return true;
                 }
                 Ok(_) => {}
@@ -150,6 +153,28 @@ impl Learner {
             }
         }
         false
+    }
+
+    /// Finds out which cluster the given nodes belong to, while the own one is there to compare them with: nodes of
+    /// another cluster are reported at the start, and are not taken for a restored store later.
+    async fn look_at_the_given(&self, endpoints: &Endpoints) {
+        let unknown = endpoints.unknown().into_iter().map(|node| async move {
+            if self.lock().unlisted.get(&node).is_some_and(|(_, due)| Instant::now() < *due) {
+                return;
+            }
+            if let Ok(Some(id)) = self.cluster_of(&node).await {
+                self.lock().unlisted.remove(&node);
+                endpoints.is_own(&node, Some(id));
+                return;
+            }
+            let mut state = self.lock();
+            let fresh = || (Backoff::new(INTERVAL, MAX_PAUSE), Instant::now());
+            let (backoff, due) = state.unlisted.entry(node).or_insert_with(fresh);
+            *due = Instant::now() + backoff.next();
+        });
+        let asked = futures_util::stream::iter(unknown).buffer_unordered(AT_ONCE);
+        asked.collect::<()>().await;
+        endpoints.compared();
     }
 
     /// The listed URLs that may be followed; `None` for a list that cannot be right.
@@ -217,16 +242,26 @@ impl Learner {
         *due = Instant::now() + backoff.next();
     }
 
+    /// The id of the cluster that `node` belongs to, where it serves a list of members that says it.
+    pub(super) async fn cluster_of(&self, node: &Node) -> Result<Option<u64>, String> {
+        Ok(self.find(node).await?.and_then(|listed| listed.cluster))
+    }
+
     /// What `node` says of its cluster. An error is the reason as text.
     async fn list(&self, node: &Node) -> Result<Listed, String> {
+        self.find(node).await?.ok_or_else(|| "it serves no list of members".into())
+    }
+
+    /// The list by whichever API has one.
+    async fn find(&self, node: &Node) -> Result<Option<Listed>, String> {
         for _ in 0..2 {
             let v3 = self.v3.load(Ordering::Relaxed);
             if let Some(listed) = self.list_by(node, v3).await? {
-                return Ok(listed);
+                return Ok(Some(listed));
             }
             self.v3.store(!v3, Ordering::Relaxed);
         }
-        Err("it serves no list of members".into())
+        Ok(None)
     }
 
     /// The list by one API; `None` where that is not served.
@@ -243,7 +278,8 @@ impl Learner {
             http.get(format!("{base}/v2/members"))
         };
         let mut response = request.send().await.map_err(|error| reason(&error))?;
-        if response.status() == StatusCode::NOT_FOUND {
+        // A proxy before the store may have this one refused, too.
+        if response.status().is_client_error() {
             return Ok(None);
         }
         if !response.status().is_success() {

@@ -1,9 +1,10 @@
 //! Learning the members of a store, against small scripted servers.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::cluster::{Cluster, Get, Keys, Options};
+use super::cluster::{AskError, Cluster, Get, Keys, Options, Set};
 use super::fake::{Fake, Reply, Request};
 use super::tests::{client, config, file, nobody};
 use super::v2::V2;
@@ -123,19 +124,128 @@ async fn a_member_of_another_cluster_is_never_asked_for_data() {
     assert!(foreign.seen().iter().all(|line| line == "GET /v2/members"), "{:?}", foreign.seen());
 }
 
+/// Asks for `/a` until it comes from cluster `id`, for as long as a former cluster is waited for and a while.
+async fn comes_from(v2: &V2, id: u64) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        if v2.list("/a").await.is_ok_and(|listing| listing.index == id) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
 #[tokio::test]
-async fn a_given_node_of_another_cluster_serves_only_when_nothing_of_the_former_answers() {
+async fn a_given_node_of_another_cluster_never_serves_once_it_was_seen_beside_the_former() {
     let (list, others) = (List::default(), List::default());
     let (own, foreign) = (member(7, &list), member(8, &others));
     let client = learning(&[&own.url, &foreign.url]);
     let v2 = V2::new(Arc::clone(&client), None);
     assert_eq!(v2.list("/a").await.unwrap().index, 7);
     client.failed(&own.url);
-    // The other one is asked first now, and its answer does not count.
+    // The other one would be asked first now, and is not even asked.
     assert_eq!(v2.list("/a").await.unwrap().index, 7);
-    assert_eq!(foreign.seen().len(), 1);
+    assert_eq!(foreign.seen(), ["GET /v2/members"]);
     own.refuse();
-    assert_eq!(v2.list("/a").await.unwrap().index, 8, "the store was replaced");
+    assert!(!comes_from(&v2, 8).await);
+    assert_eq!(client.epoch(), 0);
+}
+
+#[tokio::test]
+async fn a_given_node_that_nobody_knew_takes_the_place_of_the_former_after_a_while() {
+    let (list, others) = (List::default(), List::default());
+    let (own, spare) = (member(7, &list), member(8, &others));
+    let client = learning(&[&own.url, &spare.url]);
+    spare.refuse();
+    let v2 = V2::new(Arc::clone(&client), None);
+    assert_eq!(v2.list("/a").await.unwrap().index, 7);
+    own.refuse();
+    spare.accept();
+    // The former one may only be restarting.
+    assert!(v2.list("/a").await.is_err());
+    assert!(comes_from(&v2, 8).await);
+    assert_eq!(client.epoch(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_was_restored_at_its_old_address_is_followed() {
+    let id = Arc::new(AtomicU64::new(7));
+    let (now, list) = (Arc::clone(&id), List::default());
+    let store = Fake::new(move |_, request| answer(now.load(Ordering::Relaxed), &list, request));
+    let client = learning(&[&store.url]);
+    let v2 = V2::new(Arc::clone(&client), None);
+    assert_eq!(v2.list("/a").await.unwrap().index, 7);
+    id.store(8, Ordering::Relaxed);
+    assert_eq!(v2.list("/a").await.unwrap().index, 8);
+    assert_eq!(client.epoch(), 1);
+}
+
+/// Of two, the one that this client has asked for data, and the other one.
+fn in_use<'f>(one: &'f Fake, other: &'f Fake) -> (&'f Fake, &'f Fake) {
+    if one.seen().iter().any(|line| line.contains("/keys")) { (one, other) } else { (other, one) }
+}
+
+/// The URLs of two clusters were given, and the one in use is restarted.
+async fn writes_go_to_one_of_two(follows: bool) {
+    let (one, other) = (member(7, &List::default()), member(8, &List::default()));
+    let cluster = cluster_at(&[&one.url, &other.url]);
+    let keys = Keys::new(&cluster, None);
+    let how = Set::default();
+    let writes = async {
+        // The first answer decides, whichever node it is from.
+        keys.set(b"/a", b"1", &how).await.unwrap();
+        let (own, foreign) = in_use(&one, &other);
+        if follows {
+            eventually("the other one was looked at", || !foreign.seen().is_empty()).await;
+        }
+        own.refuse();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(if follows { 3_000 } else { 1 }) {
+            let said = keys.set(b"/a", b"2", &how).await.unwrap_err().to_string();
+            assert!(said.contains("it belongs to another cluster"), "{said}");
+            keys.get(b"/a", Get::default()).await.unwrap_err();
+        }
+        own.accept();
+        keys.set(b"/a", b"3", &how).await.unwrap();
+        // Neither a write nor a password.
+        assert!(foreign.seen().iter().all(|line| line == "GET /v2/members"), "{:?}", foreign.seen());
+    };
+    tokio::select! {
+        () = writes => {}
+        never = cluster.follow_members(), if follows => match never {},
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_to_a_node_before_it_is_known_to_belong() {
+    writes_go_to_one_of_two(false).await;
+}
+
+#[tokio::test]
+async fn nothing_is_written_to_another_cluster_however_long_the_own_one_is_away() {
+    writes_go_to_one_of_two(true).await;
+}
+
+#[tokio::test]
+async fn a_watch_on_an_index_of_a_store_that_was_replaced_ends() {
+    let id = Arc::new(AtomicU64::new(7));
+    let (now, list) = (Arc::clone(&id), List::default());
+    let store = Fake::new(move |_, request| match now.load(Ordering::Relaxed) {
+        id if request.line.contains("wait=true") => Reply::OpenOf(id, 100 * id, Vec::new()),
+        id => answer(id, &list, request),
+    });
+    let cluster = cluster(&store.url);
+    let keys = Keys::new(&cluster, None);
+    let restored = async {
+        eventually("it watches", || store.seen().iter().any(|line| line.contains("wait=true"))).await;
+        // The idle watch is asked anew soon.
+        id.store(8, Ordering::Relaxed);
+    };
+    let (ended, ()) = tokio::join!(keys.next(b"/a", 700, true), restored);
+    assert_eq!(ended.unwrap_err(), AskError::Replaced);
+    // The caller may hold the index for longer than a request lasts.
+    assert_eq!(keys.next_of(b"/a", (700, 0), true).await.unwrap_err(), AskError::Replaced);
 }
 
 #[tokio::test]
@@ -249,9 +359,13 @@ async fn the_list_comes_from_the_gateway_where_there_is_no_v2_api() {
 }
 
 fn cluster(url: &str) -> Cluster {
+    cluster_at(&[url])
+}
+
+fn cluster_at(urls: &[&str]) -> Cluster {
     let login = Some(Credentials { name: "root".into(), password: "hunter2".into() });
     Cluster::new(Options {
-        endpoints: vec![url.to_owned()],
+        endpoints: urls.iter().map(|url| (*url).to_owned()).collect(),
         trust: Trust::default(),
         login,
         timeout: Duration::from_secs(5),

@@ -98,6 +98,12 @@ impl V2 {
         Self { client, authorization: login.map(Credentials::basic) }
     }
 
+    /// Which of the clusters that were this store one after the other is in use: indexes of one mean nothing in the next.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.client.epoch()
+    }
+
     /// Everything at and below `key`, as one member has it.
     ///
     /// # Errors

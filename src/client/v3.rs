@@ -92,6 +92,13 @@ impl V3 {
         Self { client, login, token: Mutex::new(None), prefix: AtomicUsize::new(0) }
     }
 
+    /// Which of the clusters that were this store one after the other is in use: revisions of one mean nothing in the
+    /// next.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.client.epoch()
+    }
+
     /// Reads up to [`MAX_OPERATIONS`] ranges in one transaction, at `revision` or at the newest.
     ///
     /// # Errors

@@ -34,8 +34,8 @@ pub(super) async fn run(moves: Vec<(Move<'_>, Listing)>) -> Result<(), End> {
 struct Followed {
     /// What was carried over from the source: what of it is gone there has to go here.
     known: BTreeSet<String>,
-    /// The next index.
-    from: u64,
+    /// The next index, and of which of the source's clusters it is.
+    from: (u64, u64),
     /// When everything is compared again.
     due: Instant,
 }
@@ -46,7 +46,7 @@ impl Followed {
         let third = shortest.map(|ttl| Duration::from_secs(ttl.unsigned_abs()) / 3);
         let pause = third.map_or(SELDOM, |third| third.clamp(Duration::from_secs(1), OFTEN));
         let known = listing.entries.into_keys().collect();
-        Self { known, from: listing.index + 1, due: Instant::now() + pause }
+        Self { known, from: (listing.index + 1, listing.epoch), due: Instant::now() + pause }
     }
 }
 
@@ -56,9 +56,10 @@ async fn follow(one: Move<'_>, listing: Listing) -> Result<(), End> {
     loop {
         let watch = Keys::new(one.source, None);
         let done = tokio::select! {
-            event = watch.next(one.key.as_bytes(), followed.from, true) => match event {
+            event = watch.next_of(one.key.as_bytes(), followed.from, true) => match event {
                 Ok(event) => carry(&one, &mut followed, &event).await,
                 Err(AskError::Etcd(error)) if error.code == 401 => again(&one, &mut followed).await,
+                Err(AskError::Replaced) => again(&one, &mut followed).await,
                 Err(error) => Err(End::server(&error)),
             },
             () = tokio::time::sleep_until(followed.due) => again(&one, &mut followed).await,
@@ -127,7 +128,7 @@ async fn carry(one: &Move<'_>, followed: &mut Followed, event: &Event) -> Result
         }
     }
     print::out_until_read(format!("{} {}\n", event.action, node.key)).await;
-    followed.from = node.modified + 1;
+    followed.from.0 = node.modified + 1;
     Ok(())
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Entry {
     empty: bool,
     /// Seconds left; 0 is for ever.
     pub(super) ttl: i64,
+    /// The index of the write that made it.
+    created: u64,
 }
 
 /// What was at and below a key, the root itself left out.
@@ -44,6 +46,10 @@ pub(super) struct Listing {
     pub(super) entries: BTreeMap<String, Entry>,
     /// The store's index.
     pub(super) index: u64,
+    /// Which of the clusters that were this store one after the other the index is of.
+    pub(super) epoch: u64,
+    /// The id of the cluster, where it says so.
+    cluster: Option<u64>,
     /// When it was asked for: lives count from then.
     at: Instant,
 }
@@ -59,14 +65,14 @@ pub(super) struct Move<'m> {
 /// Why the source shows nothing.
 enum Unlisted {
     /// There is no such key at this index.
-    NoKey(u64),
+    NoKey(u64, u64),
     Failed(AskError),
 }
 
 impl Unlisted {
     fn end(self, key: &str) -> End {
         match self {
-            Self::NoKey(_) => End::mistake(&format!("the source has no key {key}")),
+            Self::NoKey(..) => End::mistake(&format!("the source has no key {key}")),
             Self::Failed(error) => {
                 let code = if error.is_connection() { NO_CONNECTION } else { SERVER };
                 let said = End::error(code, &error).said;
@@ -136,7 +142,7 @@ impl Move<'_> {
     /// Copies everything; answers what the source had.
     async fn copy(&self, merge: bool) -> Result<Listing, End> {
         let source = self.listed().await.map_err(|why| why.end(&self.key))?;
-        let target = self.present().await?;
+        let target = self.present(&source).await?;
         let plan = plan(&source.entries, &target);
         self.refuse(&plan, merge)?;
         let lossy = source.entries.iter().filter(|(_, entry)| {
@@ -160,10 +166,12 @@ impl Move<'_> {
     /// Brings the target to the source again, whatever either has gone through; answers what the source has.
     pub(super) async fn bring(&self) -> Result<Listing, End> {
         let source = match self.listed().await {
-            Err(Unlisted::NoKey(index)) => Listing { entries: BTreeMap::new(), index, at: Instant::now() },
+            Err(Unlisted::NoKey(index, epoch)) => {
+                Listing { entries: BTreeMap::new(), index, epoch, cluster: None, at: Instant::now() }
+            }
             listed => listed.map_err(|why| why.end(&self.key))?,
         };
-        let target = self.present().await?;
+        let target = self.present(&source).await?;
         let plan = plan(&source.entries, &target);
         self.refuse(&plan, true)?;
         self.write(plan, source.at).await?;
@@ -172,17 +180,24 @@ impl Move<'_> {
 
     /// What the source has.
     async fn listed(&self) -> Result<Listing, Unlisted> {
+        let epoch = self.source.epoch();
         list(self.source, &self.key, LISTING).await.map_err(|error| match error {
-            AskError::Etcd(error) if error.code == 100 => Unlisted::NoKey(error.index),
+            AskError::Etcd(error) if error.code == 100 => Unlisted::NoKey(error.index, epoch),
             error => Unlisted::Failed(error),
         })
     }
 
     /// What the target has; nothing at all when there is no such key.
-    async fn present(&self) -> Result<BTreeMap<String, Entry>, End> {
+    async fn present(&self, source: &Listing) -> Result<BTreeMap<String, Entry>, End> {
         let limit = LISTING.min(self.session.call.access.total_timeout.max(PATIENCE));
         match list(&self.session.cluster, &self.key, limit).await {
-            Ok(listing) => Ok(listing.entries),
+            Ok(target) if target.is_of_the_store_of(source) => Err(End::mistake(&format!(
+                "source and target are one store (cluster {:x}), and {} would be copied onto itself; nothing was \
+                 written. Name another store by --from or by --endpoints",
+                source.cluster.unwrap_or_default(),
+                self.key
+            ))),
+            Ok(target) => Ok(target.entries),
             Err(error) if error.code() == Some(100) => Ok(BTreeMap::new()),
             Err(error) => Err(End::server(&error)),
         }
@@ -249,19 +264,35 @@ impl Move<'_> {
 }
 
 async fn list(cluster: &Cluster, key: &str, limit: Duration) -> Result<Listing, AskError> {
-    let at = Instant::now();
+    let (at, epoch) = (Instant::now(), cluster.epoch());
     let how = Get { recursive: true, sorted: false, quorum: true };
     let answer = Keys::new(cluster, Some(at + limit)).get(key.as_bytes(), how).await?;
     let mut entries = BTreeMap::new();
     flatten(answer.node, &mut entries);
-    Ok(Listing { entries, index: answer.index, at })
+    Ok(Listing { entries, index: answer.index, epoch, cluster: answer.cluster, at })
+}
+
+impl Listing {
+    /// Whether the two are of one store. The id of the cluster alone does not say so: stores that were founded with the
+    /// same names and URLs, as all that run with etcd's defaults, have the same. But then their keys were made by
+    /// different writes.
+    fn is_of_the_store_of(&self, other: &Self) -> bool {
+        if self.cluster.is_none() || self.cluster != other.cluster {
+            return false;
+        }
+        let both = self.entries.iter().filter_map(|(key, own)| Some((own, other.entries.get(key)?)));
+        let mut made = both.filter(|(own, other)| own.value.is_some() && other.value.is_some());
+        // Somebody may write the one or the other key between the two listings.
+        made.any(|(own, other)| own.created == other.created)
+    }
 }
 
 fn flatten(node: Node, entries: &mut BTreeMap<String, Entry>) {
     let children = node.nodes.unwrap_or_default();
     if !matches!(&*node.key, "" | "/") {
         let value = (!node.dir).then_some(node.value);
-        entries.insert(node.key, Entry { empty: node.dir && children.is_empty(), value, ttl: node.ttl });
+        let empty = node.dir && children.is_empty();
+        entries.insert(node.key, Entry { empty, value, ttl: node.ttl, created: node.created });
     }
     for child in children {
         flatten(child, entries);
@@ -351,7 +382,7 @@ mod tests {
         let holds = |dir: &str| list.iter().any(|(key, ..)| key.starts_with(&format!("{dir}/")));
         let entry = |(key, value, ttl): &(&str, Option<&str>, i64)| {
             let empty = value.is_none() && !holds(key);
-            ((*key).to_owned(), Entry { value: value.map(str::to_owned), empty, ttl: *ttl })
+            ((*key).to_owned(), Entry { value: value.map(str::to_owned), empty, ttl: *ttl, created: 0 })
         };
         list.iter().map(entry).collect()
     }

@@ -1,6 +1,6 @@
 //! `watch`.
 
-use crate::client::cluster::{Event, Keys};
+use crate::client::cluster::{AskError, Event, Keys};
 
 use super::end::End;
 use super::print;
@@ -47,25 +47,36 @@ pub(super) async fn until_interrupted(work: impl Future<Output = Result<(), End>
     }
 }
 
-/// From which index on to wait.
-pub(super) struct Position(u64);
+/// From which index on to wait, and of which cluster that index is.
+pub(super) struct Position {
+    from: u64,
+    epoch: u64,
+}
 
 impl Position {
     /// After this index; 0 is from now on.
     pub(super) const fn after(index: u64) -> Self {
-        Self(if index > 0 { index.wrapping_add(1) } else { 0 })
+        Self { from: if index > 0 { index.wrapping_add(1) } else { 0 }, epoch: 0 }
     }
 
-    /// The next event; the position moves behind it.
+    /// The next event; the position moves behind it. In a store that was replaced or restored, it is the next from now
+    /// on.
     pub(super) async fn next(
         &mut self,
         session: &Session<'_>,
         key: &[u8],
         recursive: bool,
     ) -> Result<Event, End> {
-        let event = Keys::new(&session.cluster, None).next(key, self.0, recursive).await;
-        let event = event.map_err(|error| End::server(&error))?;
-        self.0 = event.node.modified + 1;
-        Ok(event)
+        loop {
+            let place = (self.from, self.epoch);
+            match Keys::new(&session.cluster, None).next_of(key, place, recursive).await {
+                Ok(event) => {
+                    self.from = event.node.modified + 1;
+                    return Ok(event);
+                }
+                Err(AskError::Replaced) => *self = Self { from: 0, epoch: session.cluster.epoch() },
+                Err(error) => return Err(End::server(&error)),
+            }
+        }
     }
 }

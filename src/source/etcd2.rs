@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::link::{Closed, End, Halt, Link};
 use super::roots::Roots;
-use super::{Listing, News, Snapshot};
+use super::{Listing, News, Snapshot, Start};
 use crate::client::ClientError;
 use crate::client::v2::{Event, Node, V2, Watch};
 use crate::key;
@@ -40,6 +40,8 @@ pub(super) struct Etcd2 {
 struct Spot {
     key: String,
     next: u64,
+    /// The cluster that `next` is an index of.
+    epoch: u64,
 }
 
 /// What one round at a spot brought.
@@ -96,22 +98,22 @@ impl Etcd2 {
         Ok(Listing { snapshot: Snapshot { entries, revision }, indexes })
     }
 
-    /// Sends every change after `indexes` (one for each root) until the place in the history is lost.
+    /// Sends every change after the listing that `start` tells of, until the place in the history is lost.
     pub(super) async fn watch(
         &self,
         roots: &[String],
-        indexes: &[u64],
+        Start { indexes, epoch }: Start<'_>,
         link: &mut Link,
     ) -> Result<End, Closed> {
         let mut spots: Vec<Spot> = match shared(roots, WATCH_APART) {
             // What some roots have seen already comes again; applying it twice ends at the same values.
             Some(dir) => {
-                vec![Spot { key: dir, next: indexes.iter().copied().min().unwrap_or(0) + 1 }]
+                vec![Spot { key: dir, next: indexes.iter().copied().min().unwrap_or(0) + 1, epoch }]
             }
             None => roots
                 .iter()
                 .zip(indexes)
-                .map(|(root, index)| Spot { key: root.clone(), next: index + 1 })
+                .map(|(root, index)| Spot { key: root.clone(), next: index + 1, epoch })
                 .collect(),
         };
         loop {
@@ -135,7 +137,7 @@ impl Etcd2 {
     /// Watches all spots at once until something fails. A spot moves on only when its events are out.
     async fn rounds(&self, spots: &mut [Spot], roots: &[String], link: &mut Link) -> Halt {
         let end: Result<(), Halt> = async {
-            let opened = try_join_all(spots.iter().map(|spot| self.api.watch(&spot.key, spot.next))).await?;
+            let opened = try_join_all(spots.iter().map(|spot| self.open(spot, spot.next))).await?;
             link.up().await?;
             let mut turns: FuturesUnordered<_> = opened
                 .into_iter()
@@ -171,12 +173,18 @@ impl Etcd2 {
         end.err().unwrap_or(Halt::Closed(Closed))
     }
 
+    /// Watches a spot. In a store that was replaced or restored the index means nothing, also when it is past it.
+    async fn open(&self, spot: &Spot, next: u64) -> Result<Watch, ClientError> {
+        let watch = self.api.watch(&spot.key, next).await;
+        if self.api.epoch() == spot.epoch { watch } else { Err(ClientError::Cleared { from: next }) }
+    }
+
     async fn turn(&self, spot: usize, at: Spot, watch: Option<Watch>) -> Result<Turn, ClientError> {
-        let Spot { key, mut next } = at;
+        let mut next = at.next;
         let mut events = Vec::new();
         let mut watch = match watch {
             Some(watch) => watch,
-            None => self.api.watch(&key, next).await?,
+            None => self.open(&at, next).await?,
         };
         loop {
             let wait = if events.is_empty() { idle() } else { NEXT_PAST };
@@ -188,7 +196,7 @@ impl Etcd2 {
                     if watch.index < next || events.len() >= MOST_PAST {
                         return Ok(Turn { spot, next, events, watch: None });
                     }
-                    watch = self.api.watch(&key, next).await?;
+                    watch = self.open(&at, next).await?;
                 }
                 None if events.is_empty() => {
                     next = next.max(watch.index + 1);

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::link::{Closed, End, Halt, Link};
 use super::roots::Roots;
-use super::{Listing, News, Snapshot};
+use super::{Listing, News, Snapshot, Start};
 use crate::client::ClientError;
 use crate::client::v3::{Event, MAX_OPERATIONS, Message, Pair, Range, Ranges, V3, Watch};
 use crate::key;
@@ -130,11 +130,11 @@ impl Etcd3 {
         Ok(taken.listing(revision, roots))
     }
 
-    /// Sends every change after `indexes` (one for each root) until the place in the history is lost.
+    /// Sends every change after the listing that `start` tells of, until the place in the history is lost.
     pub(super) async fn watch(
         &self,
         roots: &[String],
-        indexes: &[u64],
+        Start { indexes, epoch }: Start<'_>,
         link: &mut Link,
     ) -> Result<End, Closed> {
         let mut ranges: Vec<(Range, u64)> = if self.together.load(Ordering::Relaxed) {
@@ -145,7 +145,7 @@ impl Etcd3 {
         };
         loop {
             let started = Instant::now();
-            match self.stream(roots, &mut ranges, link).await {
+            match self.stream(roots, (&mut ranges, epoch), link).await {
                 Halt::Closed(closed) => return Err(closed),
                 Halt::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
                 Halt::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
@@ -155,9 +155,19 @@ impl Etcd3 {
     }
 
     /// One stream until it fails. A range moves on only when its events are out.
-    async fn stream(&self, roots: &[String], ranges: &mut [(Range, u64)], link: &mut Link) -> Halt {
+    async fn stream(
+        &self,
+        roots: &[String],
+        (ranges, epoch): (&mut [(Range, u64)], u64),
+        link: &mut Link,
+    ) -> Halt {
         let end: Result<(), Halt> = async {
-            let mut watch = self.api.watch(ranges).await?;
+            let opened = self.api.watch(ranges).await;
+            // In a store that was replaced or restored the revisions mean nothing, also when it is past them.
+            if self.api.epoch() != epoch {
+                return Err(ClientError::Cleared { from: ranges.first().map_or(0, |(_, from)| *from) }.into());
+            }
+            let mut watch = opened?;
             link.up().await?;
             let node = watch.node().to_owned();
             let key = ranges.first().map(|(range, _)| range.from.clone()).unwrap_or_default();

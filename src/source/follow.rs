@@ -36,7 +36,8 @@ impl Source {
         let mut seen = 0;
         let mut patience = 0;
         loop {
-            let started = Instant::now();
+            // From before the listing: where the store is replaced in the middle of it, it is listed once more.
+            let (started, epoch) = (Instant::now(), self.epoch());
             let listing = match self.list(roots).await {
                 Ok(listing) => listing,
                 Err(error) => {
@@ -50,7 +51,7 @@ impl Source {
                 sleep(MOMENT).await;
                 continue;
             }
-            let place = Place::after(&listing);
+            let place = Place::after(&listing, epoch);
             link.send(News::Snapshot(listing.snapshot)).await?;
             let relist = async {
                 match how.relist {

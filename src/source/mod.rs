@@ -79,6 +79,15 @@ struct Listing {
     indexes: Vec<u64>,
 }
 
+/// From where on a store is watched.
+#[derive(Clone, Copy, Debug)]
+struct Start<'i> {
+    /// The index that each root was read at.
+    indexes: &'i [u64],
+    /// Which of the clusters that were this store one after the other they are of.
+    epoch: u64,
+}
+
 /// One place values come from.
 #[derive(Debug)]
 pub struct Source {
@@ -158,6 +167,11 @@ impl Source {
         }
     }
 
+    /// Which of the clusters that were this store one after the other is in use.
+    fn epoch(&self) -> u64 {
+        self.client.as_ref().map_or(0, |client| client.epoch())
+    }
+
     async fn list(&self, roots: &[String]) -> Result<Listing, SourceError> {
         if roots.is_empty() {
             return Ok(Listing { snapshot: Snapshot::default(), indexes: Vec::new() });
@@ -189,9 +203,9 @@ impl Source {
     async fn watch(&self, roots: &[String], from: &Place, link: &mut Link) -> Result<End, Closed> {
         match &self.kind {
             Kind::Etcd { v2, switched, .. } if !switched.load(Ordering::Relaxed) => {
-                v2.watch(roots, &from.indexes, link).await
+                v2.watch(roots, from.start(), link).await
             }
-            Kind::Etcd { v3, .. } | Kind::EtcdV3(v3) => v3.watch(roots, &from.indexes, link).await,
+            Kind::Etcd { v3, .. } | Kind::EtcdV3(v3) => v3.watch(roots, from.start(), link).await,
             Kind::Env => std::future::pending().await,
             Kind::File(files) => files.watch(roots, &from.entries, link).await,
         }
@@ -202,15 +216,20 @@ impl Source {
 #[derive(Debug)]
 struct Place {
     indexes: Vec<u64>,
+    epoch: u64,
     /// Only for sources without a history, which must compare.
     entries: Vec<(Arc<str>, Datum)>,
 }
 
 impl Place {
-    fn after(listing: &Listing) -> Self {
+    fn after(listing: &Listing, epoch: u64) -> Self {
         let indexes = listing.indexes.clone();
         let entries = if indexes.is_empty() { listing.snapshot.entries.clone() } else { Vec::new() };
-        Self { indexes, entries }
+        Self { indexes, epoch, entries }
+    }
+
+    fn start(&self) -> Start<'_> {
+        Start { indexes: &self.indexes, epoch: self.epoch }
     }
 }
 

@@ -105,6 +105,25 @@ fn everything_in_a_store_of_ours_is_carried_over_too() {
     moves_over(&source.url(), &source.address());
 }
 
+#[test]
+fn a_store_is_not_copied_onto_itself_nor_followed_to_itself() {
+    let (dir, store) = (Dir::new(), published(Store::start()));
+    let (url, address) = (store.url(), store.address());
+    fill(&address);
+    let index = || {
+        let listing = get(&address, "/v2/keys/?recursive=true").expect("a listing");
+        (nodes(&address), listing)
+    };
+    let before = index();
+    // By another name of the same host, too.
+    let other_name = url.replace("127.0.0.1", "localhost");
+    for words in [&["--follow"][..], &["--follow", "--merge"], &[]] {
+        let done = import(&dir, &other_name, &url, words).run();
+        done.exits(1).says("source and target are one store").says("nothing was written");
+    }
+    assert_eq!(index(), before);
+}
+
 fn moves_over(from: &str, source: &str) {
     let (dir, store) = (Dir::new(), published(Store::start()));
     let (url, target) = (store.url(), store.address());

@@ -79,15 +79,17 @@ impl Question {
 #[derive(Debug)]
 pub(super) struct Waiting {
     from: AtomicU64,
+    /// The cluster in which `from` means something, as [`Cluster::epoch`] counts them.
+    epoch: u64,
     /// The index of the endpoint that holds the watch now, when it accepted it, and when that was.
     accepted: Mutex<Option<(u64, Instant)>>,
     recursive: bool,
 }
 
 impl Waiting {
-    /// From index `from` on; 0 is from now on.
-    pub(super) fn new(from: u64, recursive: bool) -> Self {
-        Self { from: AtomicU64::new(from), accepted: Mutex::new(None), recursive }
+    /// From index `from` of the cluster `epoch` on; 0 is from now on.
+    pub(super) fn new(from: u64, epoch: u64, recursive: bool) -> Self {
+        Self { from: AtomicU64::new(from), epoch, accepted: Mutex::new(None), recursive }
     }
 
     fn query(&self) -> String {
@@ -131,6 +133,8 @@ impl Waiting {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) index: Option<String>,
+    /// The id of the cluster that answered, where it says so.
+    pub(super) cluster: Option<u64>,
     pub(super) body: Vec<u8>,
 }
 
@@ -188,6 +192,13 @@ impl Cluster {
         self.endpoints.follow().await
     }
 
+    /// How often another cluster has taken the place of the one before, as after a restore. An index that one of them
+    /// told means nothing to the next.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.endpoints.epoch()
+    }
+
     /// Whether the members of the cluster are learnt from it.
     pub(super) fn learns(&self) -> bool {
         self.endpoints.learns()
@@ -211,6 +222,7 @@ impl Cluster {
         let (mut pass, mut faults) = (Pass::new(), Vec::new());
         question.wait.as_ref().map(Waiting::lost);
         loop {
+            self.is_where_it_was(question)?;
             let next = self.endpoints.next(&mut pass);
             // Only after all have failed it may take a while to find another.
             let next = if faults.is_empty() { Some(next.await) } else { within(deadline, next).await };
@@ -224,6 +236,12 @@ impl Cluster {
                     continue;
                 }
             };
+            if let Err(fault) = self.prove(&node, question, deadline).await {
+                // Nothing was sent there, so another one may get it, whatever it is.
+                self.endpoints.failed(&node);
+                faults.push(fault.ok_or(AskError::Deadline)?);
+                continue;
+            }
             let fault = match self.ask_at(&node, &address, question, deadline).await {
                 Ok(reply) if reply.status < 500 => {
                     self.endpoints.served(&node);
@@ -237,6 +255,7 @@ impl Cluster {
                     return Err(AskError::Deadline);
                 }
             };
+            self.is_where_it_was(question)?;
             // Another one is asked first by whatever comes next.
             self.endpoints.failed(&node);
             if question.once {
@@ -250,6 +269,31 @@ impl Cluster {
             faults.extend(std::iter::repeat_n(fault, self.times_given(&node).max(1)));
         }
         if faults.is_empty() { Err(AskError::NoEndpoints) } else { Err(AskError::All(faults)) }
+    }
+
+    /// Ends a watch on an index of a cluster that is not this store any more.
+    fn is_where_it_was(&self, question: &Question) -> Result<(), AskError> {
+        match &question.wait {
+            Some(waiting) if waiting.epoch != self.epoch() => Err(AskError::Replaced),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that a node belongs to the cluster that answered before, when another one must not get the request.
+    async fn prove(
+        &self,
+        node: &Node,
+        question: &Question,
+        deadline: Option<Instant>,
+    ) -> Result<(), Option<Fault>> {
+        if question.method == Method::GET && self.authorization.is_none() {
+            return Ok(());
+        }
+        let proven = within(deadline, self.endpoints.prove(node)).await.ok_or(None)?;
+        proven.map_err(|unproven| {
+            let text = format!("client: {node}: {}", unproven.why);
+            Some(Fault { text, connection: !unproven.answers })
+        })
     }
 
     fn times_given(&self, node: &Node) -> usize {
@@ -335,6 +379,13 @@ impl Cluster {
         self.endpoints
             .admit(node, cluster_id(&response))
             .map_err(|why| Fault { text: format!("client: {node}: {why}"), connection: false })?;
+        if self.is_where_it_was(question).is_err() {
+            // Its answer to this index could be long in coming, and would be of no use.
+            return Err(Some(Fault {
+                text: format!("client: {node}: the store is another"),
+                connection: false,
+            }));
+        }
         let index = header(&response, "x-etcd-index").and_then(|index| index.parse().ok());
         if let (Some(waiting), Some(index), true) = (&question.wait, index, response.status().is_success()) {
             waiting.accepted(index);
@@ -462,6 +513,7 @@ fn header(response: &Response, name: &str) -> Option<String> {
 
 async fn whole(mut response: Response, node: &Address, trust: &Trust) -> Result<Reply, Fault> {
     let (status, index) = (response.status().as_u16(), header(&response, "x-etcd-index"));
+    let cluster = cluster_id(&response);
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
@@ -470,7 +522,7 @@ async fn whole(mut response: Response, node: &Address, trust: &Trust) -> Result<
                 return Err(Fault { text, connection: false });
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(Reply { status, index, body }),
+            Ok(None) => return Ok(Reply { status, index, cluster, body }),
             Err(error) => return Err(reason::of(&error, node, trust).await),
         }
     }

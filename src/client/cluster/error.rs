@@ -49,6 +49,9 @@ pub enum AskError {
     /// The one endpoint that was tried failed; whether the store did it is unknown, so no other was asked.
     #[error("{}", .0.text)]
     One(Fault),
+    /// Another cluster has taken the place of the one that was watched, as after a restore: its indexes are others.
+    #[error("the store was replaced or restored while it was watched")]
+    Replaced,
     /// The time for the whole command is over.
     #[error("context deadline exceeded")]
     Deadline,
@@ -93,6 +96,7 @@ impl AskError {
             Self::One(fault) => fault.connection,
             Self::Deadline => true,
             Self::Etcd(_)
+            | Self::Replaced
             | Self::NoEndpoints
             | Self::NotJson
             | Self::TooDeep

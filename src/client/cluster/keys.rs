@@ -62,6 +62,9 @@ pub struct Event {
     /// The store's index at the answer.
     #[serde(skip)]
     pub index: u64,
+    /// The id of the cluster that answered, where it says so.
+    #[serde(skip)]
+    pub cluster: Option<u64>,
 }
 
 /// How to read.
@@ -200,9 +203,22 @@ impl<'c> Keys<'c> {
     /// moves to another endpoint goes on where it was.
     ///
     /// # Errors
-    /// Any.
+    /// Any; `Replaced` when another cluster takes the place of this one.
     pub async fn next(&self, key: &[u8], from: u64, recursive: bool) -> Result<Event, AskError> {
-        let wait = Some(Waiting::new(from, recursive));
+        self.next_of(key, (from, self.cluster.epoch()), recursive).await
+    }
+
+    /// The same from an index that was told at [`Cluster::epoch`] `epoch`.
+    ///
+    /// # Errors
+    /// Any; `Replaced` when another cluster has taken the place of that one.
+    pub async fn next_of(
+        &self,
+        key: &[u8],
+        (from, epoch): (u64, u64),
+        recursive: bool,
+    ) -> Result<Event, AskError> {
+        let wait = Some(Waiting::new(from, epoch, recursive));
         let question = Question { wait, ..Question::get(&path(key)) };
         loop {
             let asked = self.cluster.ask(&question, None);
@@ -262,6 +278,7 @@ fn event(reply: &Reply) -> Result<Event, AskError> {
         // The parser's own bound, which serde_json says in no other way.
         if error.to_string().starts_with("recursion limit") { AskError::TooDeep } else { AskError::NotJson }
     })?;
+    event.cluster = reply.cluster;
     event.index = match reply.index.as_deref() {
         None | Some("") => 0,
         Some(text) => text.parse().map_err(|_| {

@@ -48,6 +48,6 @@ impl Wire {
             words: url.query_pairs().into_owned().collect(),
         };
         let (status, index, body) = (self.0)(request).await?;
-        Some(Reply { status, index: Some(index.to_string()), body: body.into_bytes() })
+        Some(Reply { status, index: Some(index.to_string()), cluster: None, body: body.into_bytes() })
     }
 }

@@ -1,5 +1,7 @@
 //! etcd v2: exact resumption, lost history, levelling, outages.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use super::*;
 
 fn dir(index: u64, files: &[(&str, &str)]) -> Reply {
@@ -177,4 +179,44 @@ async fn a_store_without_the_v2_api_is_read_by_its_v3_api() {
         assert_eq!((found.revision, &*found.entries[0].0), (7, "/app/a"));
     }
     assert_eq!(fake.seen().len(), 3, "the v2 API is asked for once");
+}
+
+/// After a restore the index may be lower or higher than before, and the history reaches back to the old one or not.
+#[tokio::test]
+async fn a_restored_store_is_listed_again_wherever_its_index_is() {
+    for index in [4, 10, 5_000] {
+        let restored = Arc::new(AtomicBool::new(false));
+        let now = Arc::clone(&restored);
+        let fake = Fake::new(move |_, request| {
+            let (id, index, value) = if now.load(Relaxed) { (8, index, "2") } else { (7, 10, "1") };
+            if request.line == "GET /v2/members" {
+                return Reply::Of(id, index, r#"{"members":[]}"#.into());
+            }
+            if request.line.contains("wait=true") {
+                return Reply::OpenOf(id, index, Vec::new());
+            }
+            let Reply::Whole(_, index, body) = dir(index, &[("/app/a", value)]) else { unreachable!() };
+            Reply::Of(id, index, body)
+        });
+        following(&etcd_at(Backend::Etcd, &fake, true), &["/app"], |mut news| {
+            let fake = &fake;
+            let restored = &restored;
+            async move {
+                assert_eq!(snapshot(&mut news).await.entries[0].1, Datum::from("1"));
+                while waits(fake).is_empty() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                restored.store(true, Relaxed);
+                fake.cut();
+                loop {
+                    match next(&mut news).await {
+                        News::Snapshot(second) if second.entries[0].1 == Datum::from("2") => break,
+                        News::Changes { changes, .. } => panic!("{changes:?} of another store"),
+                        _ => {}
+                    }
+                }
+            }
+        })
+        .await;
+    }
 }

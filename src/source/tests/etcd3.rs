@@ -1,5 +1,7 @@
 //! etcd v3: transactions in one piece, compaction, resumption.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -300,6 +302,47 @@ async fn a_quiet_stream_of_a_node_that_answers_is_kept() {
         blocking.await.unwrap().unwrap_err();
         assert!(news.try_recv().is_err(), "no outage and no news");
         assert!(seen()[2..].iter().all(|line| line == "POST /v3/kv/range"), "{:?}", seen());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restored_store_is_listed_again_although_its_revision_is_higher() {
+    let restored = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&restored);
+    let fake = Fake::new(move |_, request| {
+        let (id, revision, value) = if now.load(Relaxed) { (8, 5_000, "2") } else { (7, 10, "1") };
+        let told =
+            |text: String| text.replace(r#""header":{"#, &format!(r#""header":{{"cluster_id":"{id}","#));
+        match request.line.as_str() {
+            "POST /v3/watch" => Reply::Open(0, vec![told(created(0, revision))]),
+            "POST /v3/kv/txn" => match txn(revision, &[&[], &[("/a/x", value)]]) {
+                Reply::Whole(status, index, body) => Reply::Whole(status, index, told(body)),
+                _ => unreachable!(),
+            },
+            "POST /v3/cluster/member/list" => {
+                Reply::Whole(200, 0, format!(r#"{{"header":{{"cluster_id":"{id}"}},"members":[]}}"#))
+            }
+            _ => Reply::Whole(404, 0, "404 page not found\n".into()),
+        }
+    });
+    following(&etcd_at(Backend::EtcdV3, &fake, true), &["/a"], |mut news| {
+        let (fake, restored) = (&fake, &restored);
+        async move {
+            assert_eq!(snapshot(&mut news).await.entries[0].1, Datum::from("1"));
+            while !fake.seen().iter().any(|line| line.ends_with("/watch")) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            restored.store(true, Relaxed);
+            fake.cut();
+            loop {
+                match next(&mut news).await {
+                    News::Snapshot(second) if second.entries[0].1 == Datum::from("2") => break,
+                    News::Changes { changes, .. } => panic!("{changes:?} of another store"),
+                    _ => {}
+                }
+            }
+        }
     })
     .await;
 }

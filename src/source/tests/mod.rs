@@ -17,10 +17,14 @@ use crate::template::{Change, Datum};
 const LONG: Duration = Duration::from_secs(10);
 
 fn etcd(backend: Backend, fake: &Fake) -> Source {
+    // The scripts go by the number of a request, so nothing is asked beside.
+    etcd_at(backend, fake, false)
+}
+
+fn etcd_at(backend: Backend, fake: &Fake, sync: bool) -> Source {
     let nodes = vec![fake.url.clone()];
     let timeout = Duration::from_secs(2);
-    // The scripts go by the number of a request, so nothing is asked beside.
-    Source::new(Settings { backend, nodes, timeout, sync: false, ..Settings::default() }).unwrap()
+    Source::new(Settings { backend, nodes, timeout, sync, ..Settings::default() }).unwrap()
 }
 
 fn roots(names: &[&str]) -> Vec<String> {
