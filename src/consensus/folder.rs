@@ -119,21 +119,53 @@ fn lived_in(data_dir: &Path) -> OpenError {
     }
 }
 
-/// Takes back what was made for a member that did not come to be in `data_dir`, so that the next try finds it as it was.
-pub(super) fn unmake(data_dir: &Path, was_there: bool) {
-    for made in [data_dir.join("member"), data_dir.join("lock")] {
-        let removed = match fs::symlink_metadata(&made) {
-            Ok(kind) if kind.is_dir() => fs::remove_dir_all(&made),
-            Ok(_) => fs::remove_file(&made),
-            Err(_) => continue,
-        };
-        if let Err(error) = removed {
-            tracing::warn!("{}: removing what was made: {}", made.display(), disk::explain(&error));
+/// What a data folder was before somebody began to make a member in it.
+#[derive(Debug)]
+pub(super) struct Before {
+    data_dir: PathBuf,
+    was_there: bool,
+    had_member: bool,
+    had_lock: bool,
+}
+
+impl Before {
+    pub(super) fn of(data_dir: &Path) -> Self {
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        Self {
+            data_dir: data_dir.to_path_buf(),
+            was_there: data_dir.exists(),
+            had_member: is_there(&data_dir.join("member")),
+            had_lock: is_there(&data_dir.join("lock")),
         }
     }
-    if !was_there {
-        // Not when somebody put something into it meanwhile.
-        fs::remove_dir(data_dir).ok();
+
+    /// Takes back what was made for a member that did not come to be, so that the next try finds it as it was. The folder
+    /// `member` of a user, who may have it elsewhere behind a link, was empty and is so again.
+    pub(super) fn restore(&self) {
+        let member = self.data_dir.join("member");
+        let mut made = Vec::new();
+        if self.had_member {
+            made.extend(fs::read_dir(&member).into_iter().flatten().flatten().map(|entry| entry.path()));
+        } else {
+            made.push(member);
+        }
+        if !self.had_lock {
+            made.push(self.data_dir.join("lock"));
+        }
+        for made in made {
+            let removed = match fs::symlink_metadata(&made) {
+                Ok(kind) if kind.is_dir() => fs::remove_dir_all(&made),
+                Ok(_) => fs::remove_file(&made),
+                Err(_) => continue,
+            };
+            if let Err(error) = removed {
+                tracing::warn!("{}: removing what was made: {}", made.display(), disk::explain(&error));
+            }
+        }
+        if !self.was_there {
+            // Not when somebody put something into it meanwhile.
+            fs::remove_dir(&self.data_dir).ok();
+        }
     }
 }
 

@@ -144,7 +144,8 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     // Like one of another member's: until the log goes on from it, it counts for nothing.
     let written = snapshot::write_fetched(&snapshots, &state);
     let written = written.map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
-    log.replace(state.applied).map_err(OpenError::Disk)?;
+    // Nobody is served yet: on a full disk the start fails, and does not wait.
+    log.begin(state.applied, state.applied.term).map_err(OpenError::Disk)?;
     snapshot::adopt(&written)?;
     log.set_members(state.members());
     // Last: until the log is another, only the mirror goes with it.

@@ -7,6 +7,7 @@ use slog::{Drain, Logger};
 
 use super::entry::Order;
 use super::error::Failure;
+use super::library;
 use super::log::{Log, Mark};
 #[cfg(test)]
 use super::tests::simulation::plant::{Plant, planted};
@@ -249,7 +250,7 @@ impl Replica {
             let current = message.term >= self.term();
             let no_reply = current && is_empty_append(&message) && *message.context == *NO_REPLY;
             let before = self.raw.raft.msgs.len();
-            self.raw.step(message).ok();
+            self.judge(message)?;
             if no_reply && self.raw.raft.msgs.len() > before {
                 let accepts = |reply: &mut Message| {
                     reply.get_msg_type() == MessageType::MsgAppendResponse && !reply.reject
@@ -258,6 +259,21 @@ impl Replica {
             }
         }
         Ok(())
+    }
+
+    /// Has raft take a message in. It compares what it is told with its log, and panics when an entry that it knows to be
+    /// committed seems to be another: so it seems when the log cannot be read.
+    fn judge(&mut self, message: Message) -> Result<(), Failure> {
+        let judged = library::call(|| self.raw.step(message));
+        self.check_reads().map_err(Failure::Log)?;
+        match judged {
+            // What raft refuses is as if it had been lost on the way.
+            Ok(_) => Ok(()),
+            Err(panic) => {
+                tracing::error!("raft: {panic}");
+                Err(Failure::Thread("consensus"))
+            }
+        }
     }
 
     /// The snapshot that raft is about to take over.
@@ -452,6 +468,10 @@ impl Drain for ToTracing {
 
     fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
         match record.level() {
+            // The panic that comes with it is reported, with the reason.
+            slog::Level::Critical if library::panic_is_reported() => {
+                tracing::trace!("raft: {}", record.msg());
+            }
             slog::Level::Critical | slog::Level::Error => tracing::error!("raft: {}", record.msg()),
             slog::Level::Warning => tracing::warn!("raft: {}", record.msg()),
             _ => tracing::trace!("raft: {}", record.msg()),

@@ -47,7 +47,7 @@ pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> 
     let roster = Roster { members, ..Roster::default() };
     let state = State { keyspace, roster, auth, applied: FOUNDING, seen, ..State::default() };
     let (index, nodes) = (state.keyspace.index(), state.keyspace.nodes().count());
-    let was_there = target.exists();
+    let before = folder::Before::of(target);
     // The identity is written last: a folder that a crash left half made is taken for no member's.
     let begun = Folder::open(target).and_then(|folder| {
         // A member may have begun here while the backup was read. Now nobody else can.
@@ -57,7 +57,7 @@ pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> 
     if let Err(error) = begun {
         // Somebody else has made what is there.
         if !matches!(error, OpenError::InUse { .. } | OpenError::Foreign { .. }) {
-            folder::unmake(target, was_there);
+            before.restore();
         }
         return Err(error);
     }

@@ -12,7 +12,7 @@ use super::ledger::{Book, Ledger, Node, Observed};
 use super::member::{Member, copy};
 use super::{budget, rounds, writers};
 use crate::support::dice::Dice;
-use crate::support::programs::need_mounts;
+use crate::support::programs::{need, need_mounts};
 use crate::support::{Mount, SOON, eventually};
 
 /// Writes until the disk is full; answers every acknowledged key with its value's length.
@@ -101,6 +101,32 @@ fn a_full_disk_refuses_writes_clearly_and_loses_none() {
     all_there(&member, &kept);
     member.kill();
     drop(disk);
+}
+
+/// Whoever starts a member alone waits for it: a full disk is an error then.
+#[test]
+fn a_member_that_is_to_be_alone_ends_on_a_full_disk_and_starts_once_there_is_room() {
+    if !need("strace") {
+        return;
+    }
+    let Some(mut member) = Member::of_ours(&[]) else { return };
+    member.start();
+    member.wire().request("PUT", "/v2/keys/a", Some("value=1")).unwrap();
+    member.kill();
+    let files = fs::read_dir(member.data().join("member/log")).unwrap().map(|file| file.unwrap().path());
+    let log = files.filter(|path| path.extension().is_some_and(|end| end == "raftlog")).max().unwrap();
+    let tracer = ["strace", "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-P", log.to_str().unwrap()];
+    member.under(&[&tracer[..], &["-e", "inject=pwrite64:error=ENOSPC"]].concat());
+    member.words(&["--force-new-cluster"]);
+    member.clear_log();
+    member.spawn();
+    assert_eq!(member.wait(SOON), Some(2), "{}", member.log());
+    one_sentence(&member.log(), &["No space left on device (ENOSPC)", member.data().to_str().unwrap()]);
+    member.under(&[]);
+    member.start();
+    let kept = member.wire().request("GET", "/v2/keys/a", None).unwrap();
+    assert_eq!(kept.json()["node"]["value"], "1", "{}", kept.text());
+    member.kill();
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Log {
         self.last
     }
 
-    /// Begins an empty log behind `start`, as at the birth of a group. A full disk is an error.
+    /// Begins an empty log behind `start`, as at the birth of a group or when a member starts alone. A full disk is an error.
     pub(super) fn begin(&mut self, start: Mark, term: u64) -> Result<(), String> {
         self.begin_with(start, term, Full::Fails)
     }

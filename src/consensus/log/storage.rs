@@ -3,7 +3,20 @@
 use raft::prelude::{Entry, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
-use super::{Entries, GROUP, Log, Offer};
+use super::{Entries, GROUP, Log, Offer, library};
+
+impl Log {
+    /// Reads from the files. A failure is kept; the library panics over a file that is shorter than it was.
+    fn read<T>(&self, read: impl FnOnce() -> raft_engine::Result<T>) -> Option<T> {
+        let failure = match library::call(read) {
+            Ok(Ok(found)) => return Some(found),
+            Ok(Err(error)) => self.sentence(&error),
+            Err(panic) => format!("{}: reading the log: {panic}", self.engine.path()),
+        };
+        self.unread.replace(Some(failure));
+        None
+    }
+}
 
 impl Storage for Log {
     fn initial_state(&self) -> raft::Result<RaftState> {
@@ -35,13 +48,8 @@ impl Storage for Log {
         }
         let mut found = Vec::new();
         let most = most.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
-        match self.engine.fetch_entries_to::<Entries>(GROUP, low, high, most, &mut found) {
-            Ok(_) => Ok(found),
-            Err(error) => {
-                self.unread.replace(Some(self.sentence(&error)));
-                Ok(Vec::new())
-            }
-        }
+        let fetch = || self.engine.fetch_entries_to::<Entries>(GROUP, low, high, most, &mut found);
+        Ok(self.read(fetch).map(|_| found).unwrap_or_default())
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {
@@ -57,13 +65,10 @@ impl Storage for Log {
         if let Some(at) = self.cached(index) {
             return Ok(self.cache[at].term);
         }
-        match self.engine.get_entry::<Entries>(GROUP, index) {
-            Ok(Some(entry)) => Ok(entry.term),
-            Ok(None) => Err(raft::Error::Store(StorageError::Unavailable)),
-            Err(error) => {
-                self.unread.replace(Some(self.sentence(&error)));
-                Err(raft::Error::Store(StorageError::Compacted))
-            }
+        match self.read(|| self.engine.get_entry::<Entries>(GROUP, index)) {
+            Some(Some(entry)) => Ok(entry.term),
+            Some(None) => Err(raft::Error::Store(StorageError::Unavailable)),
+            None => Err(raft::Error::Store(StorageError::Compacted)),
         }
     }
 

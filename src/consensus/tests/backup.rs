@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::super::entry::Order;
 use super::super::figures::Counters;
-use super::super::folder::Folder;
+use super::super::folder::{Before, Folder};
 use super::super::identity::Identity;
 use super::super::recover::{FOUNDING, begin};
 use super::super::roster::Roster;
@@ -78,4 +78,36 @@ async fn what_is_restored_twice_is_the_same_under_ids_that_nobody_had() {
     }
     assert_eq!(restored[0], restored[1]);
     assert!(restored[0].1 != old.cluster_id && restored[0].2 != old.own_id);
+}
+
+/// The folder of the member may be on another disk, behind a link of the user's own.
+#[test]
+fn what_was_in_a_data_folder_before_a_restore_that_failed_is_there_after_it() {
+    for linked in [false, true] {
+        let dir = TempDir::new().unwrap();
+        let (data, elsewhere) = (dir.path().join("data"), dir.path().join("elsewhere"));
+        let member = data.join("member");
+        std::fs::create_dir_all(&elsewhere).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        if linked {
+            std::os::unix::fs::symlink(&elsewhere, &member).unwrap();
+        } else {
+            std::fs::create_dir(&member).unwrap();
+        }
+        let before = Before::of(&data);
+        let folder = Folder::open(&data).unwrap();
+        std::fs::write(folder.identity(), "half").unwrap();
+        drop(folder);
+        before.restore();
+        let kind = std::fs::symlink_metadata(&member).unwrap();
+        assert_eq!(kind.is_symlink(), linked);
+        assert_eq!(std::fs::read_dir(&member).unwrap().count(), 0, "what was made is gone");
+        assert!(!data.join("lock").exists());
+    }
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    let before = Before::of(&data);
+    drop(Folder::open(&data).unwrap());
+    before.restore();
+    assert!(!data.exists());
 }

@@ -7,6 +7,7 @@ mod history;
 mod restart;
 mod room;
 pub(super) mod simulation;
+mod unread;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,51 @@
+//! A log that cannot be read while raft looks things up in it.
+
+use std::fs::{self, OpenOptions};
+
+use raft::prelude::{ConfState, Entry, Message, MessageType};
+use tempfile::TempDir;
+
+use super::super::error::Failure;
+use super::super::guard::Marks;
+use super::super::log::{Log, Mark};
+use super::super::replica::Replica;
+use super::*;
+
+/// So many entries that the first ones are not in memory any more.
+const ENTRIES: u64 = 5_000;
+
+/// A follower of member 2 whose log goes up to [`ENTRIES`], of which those up to `committed` are known to be.
+fn follower(folder: &TempDir, committed: u64) -> Replica {
+    let mut log = Log::open(folder.path(), Marks::new(1), Arc::default()).unwrap();
+    log.begin(Mark { index: 1, term: 1 }, 1).unwrap();
+    log.set_members(ConfState { voters: vec![1, 2], ..ConfState::default() });
+    let entry = |index| Entry { index, term: 1, data: b"x".to_vec().into(), ..Entry::default() };
+    log.append((2..=ENTRIES).map(entry).collect()).unwrap();
+    log.known_committed(committed);
+    Replica::new(1, log, committed, 10).unwrap()
+}
+
+/// An append of member 2 that goes on behind `index`.
+fn append(index: u64) -> Message {
+    let mut message = Message { from: 2, to: 1, term: 1, log_term: 1, index, ..Message::default() };
+    message.set_msg_type(MessageType::MsgAppend);
+    message.entries = vec![Entry { index: index + 1, term: 1, ..Entry::default() }].into();
+    message
+}
+
+#[test]
+fn a_log_that_cannot_be_read_while_an_append_is_judged_is_a_disk_error() {
+    let folder = TempDir::new().unwrap();
+    let mut replica = follower(&folder, 100);
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|end| end == "raftlog") {
+            OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+        }
+    }
+    // What is in memory is judged all the same.
+    replica.step(append(ENTRIES)).unwrap();
+    let failure = replica.step(append(200)).unwrap_err();
+    let Failure::Log(says) = &failure else { panic!("{failure}") };
+    assert!(says.contains(&folder.path().display().to_string()), "{says}");
+}
