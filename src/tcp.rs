@@ -7,11 +7,14 @@
 //! machine's kernel answers the probes, its program need not do anything. Only while something waits to be sent, a program
 //! that takes nothing for that long looks like a machine that vanished.
 //!
+//! A system that refuses one of these options is warned of once and serves all the same.
+//!
 //! Leaves out: what is spoken, and how long the other program may take for it.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -43,18 +46,19 @@ impl Liveness {
         Duration::from_secs((self.idle + self.interval * self.probes) as u64)
     }
 
-    /// Sets it on a connection, or on a listening socket: accepted connections inherit it.
-    ///
-    /// # Errors
-    /// The system's, for a socket that is none of TCP or is closed already.
-    pub fn set(self, socket: &impl AsFd) -> io::Result<()> {
-        setsockopt(socket, sockopt::KeepAlive, &true)?;
-        setsockopt(socket, sockopt::TcpKeepIdle, &self.idle)?;
-        setsockopt(socket, sockopt::TcpKeepInterval, &self.interval)?;
-        setsockopt(socket, sockopt::TcpKeepCount, &self.probes)?;
-        // Probes are sent only while nothing else is under way: without this limit, unacknowledged data would be sent
-        // again for a quarter of an hour. With it, Linux ignores the number of probes, so both must say the same.
-        limit_unacknowledged(socket, self.limit())
+    /// Sets it on a connection, or on a listening socket: accepted connections inherit it. Returns whether the system took
+    /// all of it.
+    pub fn set(self, socket: &impl AsFd) -> bool {
+        let taken = [
+            took("SO_KEEPALIVE", setsockopt(socket, sockopt::KeepAlive, &true)),
+            took("TCP_KEEPIDLE", setsockopt(socket, sockopt::TcpKeepIdle, &self.idle)),
+            took("TCP_KEEPINTVL", setsockopt(socket, sockopt::TcpKeepInterval, &self.interval)),
+            took("TCP_KEEPCNT", setsockopt(socket, sockopt::TcpKeepCount, &self.probes)),
+            // Probes are sent only while nothing else is under way: without this limit, unacknowledged data would be sent
+            // again for a quarter of an hour. With it, Linux ignores the number of probes, so both must say the same.
+            limit_unacknowledged(socket, self.limit()),
+        ];
+        taken.iter().all(|taken| *taken)
     }
 
     /// The same for the connections of an HTTP client.
@@ -68,13 +72,32 @@ impl Liveness {
     }
 }
 
-/// Limits how long the other machine may leave what was sent to it without acknowledgement.
-///
-/// # Errors
-/// The system's, as with [`Liveness::set`].
-pub fn limit_unacknowledged(socket: &impl AsFd, limit: Duration) -> io::Result<()> {
+/// Limits how long the other machine may leave what was sent to it without acknowledgement. Returns whether the system took
+/// it.
+pub fn limit_unacknowledged(socket: &impl AsFd, limit: Duration) -> bool {
     let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
-    Ok(setsockopt(socket, sockopt::TcpUserTimeout, &millis)?)
+    took("TCP_USER_TIMEOUT", setsockopt(socket, sockopt::TcpUserTimeout, &millis))
+}
+
+/// Has a connection, or those that a listening socket accepts, send without delay: otherwise one message could wait for the
+/// acknowledgement of the one before. Returns whether the system took it.
+pub fn send_at_once(socket: &impl AsFd) -> bool {
+    took("TCP_NODELAY", setsockopt(socket, sockopt::TcpNoDelay, &true))
+}
+
+/// Whether an option was set. One that the system refuses makes a connection worse, but not useless.
+fn took(option: &str, set: nix::Result<()>) -> bool {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let Err(error) = set else { return true };
+    if WARNED.swap(true, Ordering::Relaxed) {
+        tracing::debug!("the socket option {option} cannot be set: {error}");
+    } else {
+        tracing::warn!(
+            "the socket option {option} cannot be set: {error}. Connections work without it, but those to a machine that \
+             vanished may stay for hours, or messages may be delayed"
+        );
+    }
+    false
 }
 
 /// Listens at `address`. Accepted connections send without delay and have [`Liveness::ACCEPTED`]. Needs a tokio
@@ -85,9 +108,8 @@ pub fn limit_unacknowledged(socket: &impl AsFd, limit: Duration) -> io::Result<(
 pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
-    // Without it, one reply could wait for the acknowledgement of the reply before.
-    socket.set_nodelay(true)?;
-    Liveness::ACCEPTED.set(&socket)?;
+    send_at_once(&socket);
+    Liveness::ACCEPTED.set(&socket);
     socket.bind(address)?;
     socket.listen(backlog)
 }
@@ -115,6 +137,14 @@ mod tests {
             getsockopt(socket, sockopt::TcpKeepCount).unwrap(),
             getsockopt(socket, sockopt::TcpUserTimeout).unwrap(),
         )
+    }
+
+    #[test]
+    fn options_that_the_system_refuses_are_no_error_and_keep_no_other_from_being_set() {
+        let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(!Liveness::ACCEPTED.set(&near) && !send_at_once(&near), "this is no TCP");
+        assert!(!limit_unacknowledged(&near, Duration::from_secs(1)));
+        assert!(getsockopt(&near, sockopt::KeepAlive).unwrap(), "what it knows is set");
     }
 
     #[tokio::test]

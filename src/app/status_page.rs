@@ -94,7 +94,7 @@ impl Page {
 
 async fn tcp(address: &str) -> anyhow::Result<Socket> {
     let listener = TcpListener::bind(address).await?;
-    Liveness::ACCEPTED.set(&listener)?;
+    Liveness::ACCEPTED.set(&listener);
     Ok(Socket::Tcp(listener))
 }
 

@@ -42,8 +42,8 @@ impl Dialer {
     /// Connects; the error says what failed, for the log.
     pub(super) async fn connect(&self, site: &Site) -> io::Result<Line> {
         let stream = self.tcp(site).await?;
-        stream.set_nodelay(true)?;
-        self.notice_lost_machines(&stream)?;
+        tcp::send_at_once(&stream);
+        self.notice_lost_machines(&stream);
         if !site.secure {
             return Line::over(Timed::new(stream, self.limits)).await;
         }
@@ -75,11 +75,10 @@ impl Dialer {
 
     /// A machine that lost its power or its cable says nothing: without these, what was sent to it would be repeated
     /// for a quarter of an hour, and what is awaited from it for ever.
-    fn notice_lost_machines(&self, stream: &TcpStream) -> io::Result<()> {
-        Liveness::TO_SERVER.set(stream)?;
-        match self.limits.write {
-            Some(limit) => tcp::limit_unacknowledged(stream, limit),
-            None => Ok(()),
+    fn notice_lost_machines(&self, stream: &TcpStream) {
+        Liveness::TO_SERVER.set(stream);
+        if let Some(limit) = self.limits.write {
+            tcp::limit_unacknowledged(stream, limit);
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::tcp::Liveness;
+use crate::tcp::{self, Liveness};
 use crate::tls::Connector;
 
 /// How long a connection may take to come about, and its TLS greeting.
@@ -61,9 +61,8 @@ impl Address {
 pub(super) async fn dial(url: &str, tls: &Connector) -> io::Result<Pipe> {
     let address = Address::parse(url)?;
     let stream = timeout(DIAL, connect(&address)).await.map_err(|_| late("it did not answer in time"))??;
-    // Without it, a heartbeat could wait for the acknowledgement of what went before.
-    stream.set_nodelay(true)?;
-    Liveness::TO_SERVER.set(&stream)?;
+    tcp::send_at_once(&stream);
+    Liveness::TO_SERVER.set(&stream);
     if !address.secure {
         return Ok(Box::new(stream));
     }
