@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{self, End, HANDSHAKE_RECORD, HEAD_TIME, Seat};
 use super::places::{Place, Places};
-use super::shared::Service;
+use super::shared::{Closing, Service};
 use crate::stop::Stop;
 use crate::tls::{Acceptor, Complaints};
 
@@ -122,14 +122,19 @@ struct Visit {
 impl Visit {
     async fn serve<S: Service>(self, stream: TcpStream, service: Arc<S>, place: Place) {
         let arrived = Instant::now();
+        let premises = Arc::clone(&service);
+        let closing = &premises.premises().closing;
         let acceptor = match &self.schemes {
             Schemes::Http => None,
             Schemes::Https(acceptor) => Some(acceptor),
             // In a box, as with the handshake.
-            Schemes::Both(acceptor) => match Box::pin(timeout(HEAD_TIME, begins_tls(&stream))).await {
-                Ok(Ok(tls)) => Some(acceptor).filter(|_| tls),
-                Ok(Err(_)) | Err(_) => return,
-            },
+            Schemes::Both(acceptor) => {
+                let first = Box::pin(until(closing, timeout(HEAD_TIME, begins_tls(&stream))));
+                match first.await {
+                    Some(Ok(Ok(tls))) => Some(acceptor).filter(|_| tls),
+                    Some(Ok(Err(_)) | Err(_)) | None => return,
+                }
+            }
         };
         let seat = Seat::new(service, acceptor.is_some()).of(self.from.ip()).after(arrived.elapsed());
         match acceptor {
@@ -142,18 +147,22 @@ impl Visit {
             }
             Some(acceptor) => {
                 // In a box: the state of a handshake would otherwise be part of every connection for ever.
-                let handshake = Box::pin(timeout(HANDSHAKE, acceptor.accept(stream)));
+                let handshake = Box::pin(until(closing, timeout(HANDSHAKE, acceptor.accept(stream))));
                 match handshake.await {
-                    Ok(Ok(stream)) => {
+                    // Nobody is served any more.
+                    None => {}
+                    Some(Ok(Ok(stream))) => {
                         connection::serve(stream, seat).await;
                     }
                     // Probes and scanners do that all day.
-                    Ok(Err(error)) if went_away(&error) => {
+                    Some(Ok(Err(error))) if went_away(&error) => {
                         tracing::debug!(%error, "a client left during its TLS handshake");
                     }
-                    Ok(Err(error)) => self.complain(&error.to_string()),
+                    Some(Ok(Err(error))) => self.complain(&error.to_string()),
                     // So do clients that open a connection ahead of need.
-                    Err(_) => tracing::debug!(from = %self.from, "a client's TLS handshake took too long"),
+                    Some(Err(_)) => {
+                        tracing::debug!(from = %self.from, "a client's TLS handshake took too long");
+                    }
                 }
             }
         }
@@ -166,6 +175,14 @@ impl Visit {
         } else {
             tracing::debug!(from = %self.from, "a client could not be served: {says}");
         }
+    }
+}
+
+/// What comes of `work`, unless the stop comes first.
+async fn until<T>(closing: &Closing, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = closing.wait() => None,
     }
 }
 
@@ -209,8 +226,11 @@ mod tests {
     use crate::consensus::Handle;
     use crate::tls::Files;
 
-    /// How long a client of a port with both schemes is served that sends `first` after 20 seconds, and nothing else.
-    async fn served_for(first: &[u8]) -> Duration {
+    const NEVER: Duration = Duration::from_secs(3_600);
+
+    /// How long a client of a port with both schemes is served that sends `first` after 20 seconds, and nothing else; the
+    /// stop comes after `stop`.
+    async fn served_for(first: &[u8], stop: Duration) -> Duration {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| Some(dir.path().join("data/fixtures/client").join(name));
         let self_made = Some(vec!["localhost".to_owned()]);
@@ -230,21 +250,40 @@ mod tests {
             client.write_all(first).await.unwrap();
             client.read_to_end(&mut Vec::new()).await.ok();
         };
-        tokio::join!(visit.serve(stream, shared, place), talking);
-        begun.elapsed()
+        let stopping = async {
+            sleep(stop).await;
+            shared.premises().closing.begin();
+        };
+        let serving = async {
+            visit.serve(stream, Arc::clone(&shared), place).await;
+            begun.elapsed()
+        };
+        tokio::select! {
+            served = async { tokio::join!(serving, talking).0 } => served,
+            never = async { stopping.await; std::future::pending().await } => never,
+        }
     }
 
     #[tokio::test]
     async fn a_client_of_a_shared_port_that_dawdles_is_cut_off_as_elsewhere() {
         let head = HEAD_TIME..HEAD_TIME + Duration::from_secs(1);
         for first in [&b""[..], b"GET /ver"] {
-            let served = served_for(first).await;
+            let served = served_for(first, NEVER).await;
             assert!(head.contains(&served), "{:?}: {served:?}", String::from_utf8_lossy(first));
             tokio::time::resume();
         }
         // What begins as TLS has as long as on a port that speaks nothing else.
-        let served = served_for(b"\x16\x03\x01").await;
+        let served = served_for(b"\x16\x03\x01", NEVER).await;
         let wanted = Duration::from_secs(20) + HANDSHAKE;
         assert!((wanted..wanted + Duration::from_secs(1)).contains(&served), "{served:?}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_said_nothing_or_half_a_handshake_does_not_delay_the_stop() {
+        for stop in [5, 22].map(Duration::from_secs) {
+            let served = served_for(b"\x16\x03\x01", stop).await;
+            assert!((stop..stop + Duration::from_secs(1)).contains(&served), "{stop:?}: {served:?}");
+            tokio::time::resume();
+        }
     }
 }

@@ -150,4 +150,14 @@ impl Closing {
         self.begun.store(true, Ordering::Release);
         self.notify.notify_waiters();
     }
+
+    /// Waits for it.
+    pub(super) async fn wait(&self) {
+        let mut notified = std::pin::pin!(self.notify.notified());
+        // From here on it is woken; whatever came before is in the flag.
+        notified.as_mut().enable();
+        if !self.begun() {
+            notified.await;
+        }
+    }
 }

@@ -44,6 +44,10 @@ impl Endpoint {
         news
     }
 
+    fn leads_back(&self, now: Instant) -> bool {
+        self.aside(now).is_some_and(|aside| aside.leads_back)
+    }
+
     /// Whether and why it is left alone now.
     fn aside(&self, now: Instant) -> Option<Aside> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner).filter(|aside| now < aside.until)
@@ -108,8 +112,15 @@ impl Directory {
     pub(super) fn looped(&self) -> Option<String> {
         let now = Instant::now();
         let list = self.list.borrow();
-        let found = list.iter().find(|endpoint| endpoint.aside(now).is_some_and(|aside| aside.leads_back));
+        let found = list.iter().find(|endpoint| endpoint.leads_back(now));
         found.map(|endpoint| endpoint.site.url.clone())
+    }
+
+    /// Whether every endpoint leads back to a proxy; those that were just `tried` are known to.
+    pub(super) fn all_loop(&self, tried: &[Arc<Endpoint>]) -> bool {
+        let now = Instant::now();
+        let is_tried = |endpoint| tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
+        self.list.borrow().iter().all(|endpoint| is_tried(endpoint) || endpoint.leads_back(now))
     }
 
     /// Tells of each list from now on.

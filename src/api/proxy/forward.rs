@@ -75,9 +75,13 @@ pub(super) async fn answer(seat: &Arc<Seat<Forwarder>>, head: Parts, body: Incom
         Err(why) => return no_body(why),
     };
     let endpoints = shared.directory.usable();
+    let (watch, first) = (is_watch(&head), !hops::came_through_one(&head.headers));
+    // Where some endpoints are only down, they are what is wrong. A proxy before this one has to hear of the loop all the
+    // same, so that it tries its other endpoints.
+    let is_loop = |tried: &[_]| !first || shared.directory.all_loop(tried);
     if endpoints.is_empty() {
         shared.figures.dropped(&method, Dropped::NoEndpoint);
-        if let Some(url) = shared.directory.looped() {
+        if let Some(url) = shared.directory.looped().filter(|_| is_loop(&[])) {
             return shared.hops.answer(&format!("httpproxy: {}", hops::says(&url)));
         }
         return respond::message(
@@ -85,16 +89,15 @@ pub(super) async fn answer(seat: &Arc<Seat<Forwarder>>, head: Parts, body: Incom
             b"httpproxy: zero endpoints currently available",
         );
     }
-    let (watch, first) = (is_watch(&head), !hops::came_through_one(&head.headers));
     let question = question(head, taken.bytes.clone(), seat);
     match first_answer(shared, &endpoints, &question, first).await {
         Ok((answer, line, endpoint)) => {
             shared.figures.handled(&method, answer.status(), begun.elapsed());
             pass(seat, answer, line, endpoint, watch)
         }
-        Err(looped) => {
+        Err(Unanswered { looped, failed }) => {
             shared.figures.dropped(&method, Dropped::NoAnswer);
-            if let Some(endpoint) = looped {
+            if let Some(endpoint) = looped.filter(|_| !(first && failed) && is_loop(&endpoints)) {
                 return shared.hops.answer(&format!("httpproxy: {}", hops::says(&endpoint.site.url)));
             }
             let says = format!("httpproxy: unable to get response from {} endpoint(s)", endpoints.len());
@@ -103,8 +106,16 @@ pub(super) async fn answer(seat: &Arc<Seat<Forwarder>>, head: Parts, body: Incom
     }
 }
 
-/// The first answer, of whatever status but that of a loop. Who gives none is left alone for a while. Without an answer
-/// returns the endpoint that leads back, if one does.
+/// What became of the endpoints when none of them answered.
+#[derive(Debug, Default)]
+struct Unanswered<'e> {
+    /// One that leads back, if one does.
+    looped: Option<&'e Endpoint>,
+    /// Whether another one could not be asked.
+    failed: bool,
+}
+
+/// The first answer, of whatever status but that of a loop. Who gives none is left alone for a while.
 ///
 /// One that leads back is left alone as well when this proxy was the `first` to get the request, or is that endpoint
 /// itself. For requests that came through another proxy it may be that one which must not ask here.
@@ -113,8 +124,8 @@ async fn first_answer<'e>(
     endpoints: &'e [Arc<Endpoint>],
     question: &Question,
     first: bool,
-) -> Result<(Response<Incoming>, Line, &'e Endpoint), Option<&'e Endpoint>> {
-    let mut looped = None;
+) -> Result<(Response<Incoming>, Line, &'e Endpoint), Unanswered<'e>> {
+    let mut unanswered = Unanswered::default();
     for endpoint in endpoints {
         match shared.pool.ask(&endpoint.site, question.clone()).await {
             Ok((answer, line)) if answer.status() != StatusCode::LOOP_DETECTED => {
@@ -125,15 +136,16 @@ async fn first_answer<'e>(
                 if first || shared.hops.is_own(&answer) {
                     shared.directory.leads_back(endpoint);
                 }
-                looped = Some(&**endpoint);
+                unanswered.looped = Some(&**endpoint);
             }
             Err(why) => {
                 shared.figures.dropped(question.method(), Dropped::NotSent);
                 shared.directory.failed(endpoint, &why);
+                unanswered.failed = true;
             }
         }
     }
-    Err(looped)
+    Err(unanswered)
 }
 
 /// The request as it goes on: path and query letter by letter, the client's own `Host`, the whole body at once.

@@ -127,3 +127,25 @@ fn where_another_endpoint_answers_a_loop_costs_nothing_but_a_line_in_the_log() {
     });
     assert_eq!(ask(&front, "GET", None).json()["node"]["value"], number.to_string());
 }
+
+/// The member is only down: a loop besides is not what its clients have to hear of.
+#[test]
+fn a_member_that_is_down_is_not_called_a_loop_because_another_url_is_one() {
+    let (dir, mut front, down) = (Dir::new(), Front::prepare(), Port::claim());
+    let down = format!("http://{}", down.address());
+    let member = Misled::start(&dir, "member", |_| format!("{down},{}", url(&front)));
+    front.run(Whose::Ours, &member.cluster(), &["--proxy", "on"]);
+    front.found();
+    // At first both are tried, then both are left alone.
+    let first = ask(&front, "GET", None);
+    assert_eq!(
+        (first.status, first.text().contains("unable to get response")),
+        (502, true),
+        "{}",
+        first.text()
+    );
+    let next = ask(&front, "GET", None);
+    assert_eq!((next.status, next.text().contains("zero endpoints")), (503, true), "{}", next.text());
+    let says = format!("{} leads back to a proxy", url(&front));
+    assert_eq!(front.log().matches(&says).count(), 1, "{}", front.log());
+}
