@@ -103,6 +103,32 @@ fn the_file_of_a_renamed_entry_stays_until_the_new_one_is_in_place() {
     daemon.terminate();
 }
 
+/// The same where the new entry has no value yet, and the resource may do without.
+#[test]
+fn the_file_of_a_renamed_entry_stays_while_the_new_one_lacks_an_optional_value() {
+    let dir = Dir::new();
+    dir.write("values.yaml", "sites: {a: {port: 1}}\n");
+    dir.template("site.tmpl", "{{ getv(\"/sites/\" ~ item ~ \"/port\") }}\n");
+    let fields =
+        "src = 'site.tmpl'\ndest = '{out}/{{ item }}.conf'\nfor_each = '/sites'\nkeys = ['/sites']\n";
+    dir.conf("sites", &format!("[template]\n{fields}optional = true\n"));
+    let render = || Retune::render(&dir).file("values.yaml").run().exits(0);
+    render();
+    dir.write("values.yaml", "sites: {new: {host: x}}\n");
+    render().says("the file of a new entry");
+    dir.assert_has("a.conf", "1\n");
+    dir.write("values.yaml", "sites: {new: {port: 3}}\n");
+    render();
+    dir.assert_has("new.conf", "3\n");
+    assert!(!dir.out("a.conf").exists());
+    // One that has its old file keeps nobody.
+    dir.write("values.yaml", "sites: {new: {host: x}, b: {port: 4}}\n");
+    render();
+    dir.write("values.yaml", "sites: {new: {host: x}}\n");
+    render();
+    assert!(!dir.out("b.conf").exists());
+}
+
 #[test]
 fn a_signal_to_a_pid_file_is_a_reload_too() {
     let dir = Dir::new();

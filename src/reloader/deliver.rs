@@ -336,7 +336,9 @@ fn refused(text: &str, advice: &str) -> String {
 fn keep_until_replaced(gone: Vec<Gone>, report: &mut Report) -> Vec<Gone> {
     let mut missing: BTreeMap<usize, PathBuf> = BTreeMap::new();
     let gone_from: BTreeSet<usize> = gone.iter().map(|gone| gone.index).collect();
-    for line in report.lines.iter().filter(|line| line.outcome.is_failure()) {
+    // Without a value for an optional entry its file is not made either.
+    let undone = |line: &&Line| line.outcome.is_failure() || matches!(line.outcome, Outcome::Skipped { .. });
+    for line in report.lines.iter().filter(undone) {
         let index = line.index.filter(|index| gone_from.contains(index));
         if let Some(index) = index.filter(|_| line.dest.symlink_metadata().is_err()) {
             missing.entry(index).or_insert_with(|| line.dest.clone());

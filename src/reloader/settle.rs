@@ -27,17 +27,20 @@ pub(super) struct Owed {
     wants: Vec<Want>,
     backoff: Backoff,
     not_before: Option<Instant>,
+    /// It ran, and what proves it is not known before a template renders: until then it would run in vain.
+    waits_for_render: bool,
 }
 
 impl Owed {
     pub(super) fn new(action: Option<Action>) -> Self {
-        Self { action, debt: None, wants: Vec::new(), backoff: retry_backoff(), not_before: None }
+        let (backoff, waits_for_render) = (retry_backoff(), false);
+        Self { action, debt: None, wants: Vec::new(), backoff, not_before: None, waits_for_render }
     }
 
     /// One more destination wants this reload: it is due at once, whatever it waited for.
     pub(super) fn add(&mut self, want: Want, debt: Option<Debt>) {
         self.debt = debt.or(self.debt.take());
-        self.not_before = None;
+        (self.not_before, self.waits_for_render) = (None, false);
         match self.wants.iter_mut().find(|present| present.dest == want.dest) {
             // The way back leads to what was there before the first swap that is not yet verified.
             Some(present) => {
@@ -50,6 +53,7 @@ impl Owed {
 
     /// Takes a destination back that was here before; the wait goes on.
     pub(super) fn add_waiting(&mut self, want: Want) {
+        self.waits_for_render &= want.is_unknown();
         self.wants.push(want);
     }
 
@@ -70,6 +74,9 @@ impl Owed {
         for want in self.wants.iter_mut().filter(|want| want.dest == dest) {
             if matches!(want.content, Content::Swapped(_) | Content::Present) {
                 want.verify = Some(Arc::clone(verify));
+                if std::mem::take(&mut self.waits_for_render) {
+                    self.not_before = None;
+                }
             }
         }
     }
@@ -128,9 +135,10 @@ impl Deliverer {
         }
     }
 
-    /// When the next owed reload may be tried, if any is owed.
+    /// When the next owed reload may be tried, if any is owed that does not wait for a template.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.owed.values().map(|owed| owed.not_before.unwrap_or_else(Instant::now)).min()
+        let timed = self.owed.values().filter(|owed| !owed.waits_for_render);
+        timed.map(|owed| owed.not_before.unwrap_or_else(Instant::now)).min()
     }
 
     /// Whether any reload is owed.
@@ -143,7 +151,7 @@ impl Deliverer {
     pub(super) async fn settle_due(&mut self) -> Vec<Line> {
         let mut lines = Vec::new();
         let now = Instant::now();
-        let due = |owed: &Owed| owed.not_before.is_none_or(|at| at <= now);
+        let due = |owed: &Owed| !owed.waits_for_render && owed.not_before.is_none_or(|at| at <= now);
         let keys: Vec<String> =
             self.owed.iter().filter(|(_, owed)| due(owed)).map(|(key, _)| key.clone()).collect();
         let mut ran = false;
@@ -206,7 +214,8 @@ impl Deliverer {
         }
     }
 
-    /// The reload ran, but what its service must answer is not known before the template renders. It stays owed.
+    /// The reload ran, but what its service must answer is not known before the template renders. It stays owed, and
+    /// does not run again before that: it would tell nothing.
     fn wait_for_render(&mut self, key: String, mut owed: Owed) {
         for want in &owed.wants {
             let dest = want.dest.display();
@@ -214,7 +223,7 @@ impl Deliverer {
                 "{dest} was reloaded; it is verified, after one more reload, once its template renders"
             );
         }
-        owed.not_before = Some(Instant::now() + owed.backoff.next());
+        owed.waits_for_render = true;
         self.owed.insert(key, owed);
     }
 
