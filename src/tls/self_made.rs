@@ -19,13 +19,34 @@ pub(super) fn ensure(files: &Files) -> Result<(), TlsError> {
     let (Some(hosts), Some(cert), Some(key)) = (&files.self_made, &files.cert, &files.key) else {
         return Ok(());
     };
-    if cert.exists() && key.exists() {
-        return Ok(());
+    match (cert.exists(), key.exists()) {
+        (true, true) => return Ok(()),
+        (false, false) => {}
+        // A crash while they were made, or somebody removed one of them. Alone, the other is of no use.
+        (has_cert, _) => {
+            let (left, missing) = if has_cert { (cert, key) } else { (key, cert) };
+            tracing::warn!(
+                "{} is missing: a new certificate is made in place of {}, and clients that were given the old one need the \
+                 new one",
+                missing.display(),
+                left.display()
+            );
+        }
     }
     let (cert_pem, key_pem) = pem(hosts).map_err(|error| {
         TlsError(format!("a certificate for {} cannot be made: {error}", hosts.join(", ")))
     })?;
-    // The key first: what a crash leaves behind is then made again, and never a certificate without its key.
+    // The key first, and no certificate of another key beside it: what a crash leaves behind is then made again, and never
+    // a certificate without its key.
+    match fs::remove_file(cert) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound && cert.exists() => {
+            return Err(TlsError(format!(
+                "{}: cannot be removed, and its key is missing: {error}",
+                cert.display()
+            )));
+        }
+        _ => {}
+    }
     for (path, text, mode) in [(key, key_pem, 0o600), (cert, cert_pem, 0o644)] {
         write(path, &text, mode).map_err(|error| {
             let says =
@@ -123,6 +144,24 @@ mod tests {
         fs::remove_file(one.cert.as_ref().unwrap()).unwrap();
         Acceptor::open(&one).unwrap();
         assert_ne!(fs::read(one.cert.as_ref().unwrap()).unwrap(), made);
+    }
+
+    #[test]
+    fn a_certificate_whose_key_went_is_never_left_beside_a_new_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(dir.path());
+        let (cert, key) = (files.cert.clone().unwrap(), files.key.clone().unwrap());
+        Acceptor::open(&files).unwrap();
+        let made = fs::read(&cert).unwrap();
+        fs::remove_file(&key).unwrap();
+        // As a crash between the two files would leave it.
+        let in_the_way = PathBuf::from(format!("{}.new", cert.display()));
+        fs::create_dir(&in_the_way).unwrap();
+        let error = Acceptor::open(&files).unwrap_err().to_string();
+        assert!(error.contains("cert.pem: cannot be written") && key.exists(), "{error}");
+        fs::remove_dir(&in_the_way).unwrap();
+        Acceptor::open(&files).unwrap();
+        assert_ne!(fs::read(&cert).unwrap(), made);
     }
 
     #[test]
