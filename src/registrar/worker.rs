@@ -97,7 +97,8 @@ pub async fn run(
         () = stop.wait() => Ok(!settings.once && !settings.dry_run),
     };
     first.drain(Duration::from_secs(1)).await;
-    let planned = if settings.dry_run {
+    // Where the run could not go on, that is what is reported, and not what half of the containers would come to.
+    let planned = if settings.dry_run && ended.is_ok() {
         let plan = keep::difference(&cluster, &keeping, &worker.wanted()).await;
         Some(plan.map_err(RegistrarError::Store)?)
     } else {

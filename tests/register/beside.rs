@@ -204,6 +204,29 @@ fn a_socket_that_was_mounted_as_a_file_and_made_anew_ends_the_registrar_and_leav
     }
 }
 
+/// What a run that only plans says then is that, and not that the store does not answer.
+#[test]
+fn a_plan_that_a_dead_socket_cuts_off_says_so() {
+    if !need_mounts() {
+        return;
+    }
+    let (dir, engine) = (Dir::new(), FakeEngine::start());
+    // The plan waits for its first check.
+    engine.run(web("one").healthcheck());
+    let inside = dir.path("engine.sock");
+    std::fs::write(&inside, "").unwrap();
+    let _mount = Mount::bind(engine.socket(), &inside);
+    let url = format!("unix://{}", inside.display());
+    let words = ["register", "--dry-run", "--engine", &url, "--etcd", "http://127.0.0.1:1", "--prefix", "/a"];
+    let more = ["--node-name", "n1", "--ip", "198.51.100.7", "--health-timeout", "60s", "--listen", "none"];
+    let mut daemon = Retune::new(&dir, &words).args(&more).spawn();
+    daemon.eventually_says("Syncing services");
+    engine.restart(Lives::Stay);
+    assert_eq!(daemon.wait_exit(SOON), Some(1), "{}", daemon.log());
+    let log = daemon.log();
+    assert!(log.contains("the old one is still mounted here"), "{log}");
+}
+
 /// The folder of the socket is mounted: nothing is stale.
 #[test]
 fn an_engine_that_is_away_is_waited_for_where_its_folder_is_mounted() {

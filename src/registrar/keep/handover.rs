@@ -28,8 +28,6 @@ const STAND_IN: &str = "~moving";
 
 /// Sets for every key until when it waits for the new key of its service.
 pub(super) fn mark(wanted: &Wanted, held: &mut BTreeMap<String, Held>, now: Instant) {
-    let places: BTreeMap<Service<'_>, (&String, &Claim)> =
-        wanted.keys.iter().map(|(key, claim)| (claim.by(), (key, claim))).collect();
     let missing: BTreeSet<&str> = wanted
         .keys
         .iter()
@@ -37,12 +35,14 @@ pub(super) fn mark(wanted: &Wanted, held: &mut BTreeMap<String, Held>, now: Inst
         .map(|(_, claim)| short(&claim.container))
         .collect();
     // The common case: every wanted key is confirmed, so nothing waits.
+    if missing.is_empty() && wanted.unplaced.is_empty() {
+        held.values_mut().for_each(|known| known.waits = None);
+        return;
+    }
+    let places: BTreeMap<Service<'_>, (&String, &Claim)> =
+        wanted.keys.iter().map(|(key, claim)| (claim.by(), (key, claim))).collect();
     let wait = |(key, known): (&String, &Held)| wait(wanted, &places, &missing, held, (key, known));
-    let waits: Vec<Option<Duration>> = if missing.is_empty() && wanted.unplaced.is_empty() {
-        vec![None; held.len()]
-    } else {
-        held.iter().map(wait).collect()
-    };
+    let waits: Vec<Option<Duration>> = held.iter().map(wait).collect();
     for (known, wait) in held.values_mut().zip(waits) {
         known.waits = wait.map(|wait| known.waits.map_or(now + wait, |until| until.min(now + wait)));
     }
