@@ -13,6 +13,8 @@ pub mod cluster;
 mod discovery;
 mod download;
 mod endpoints;
+#[cfg(test)]
+mod endpoints_tests;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;

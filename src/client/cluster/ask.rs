@@ -1,7 +1,6 @@
 //! One question to whichever endpoint answers it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rand::seq::SliceRandom as _;
@@ -11,8 +10,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::address::Address;
 use super::error::{AskError, Fault};
-use super::escape::{self, quoted};
+use super::escape::quoted;
 use super::reason;
+use super::waiting::Waiting;
 use crate::client::endpoints::{Endpoints, Node, Pass};
 use crate::client::http::cluster_id;
 use crate::client::{ClientError, Credentials, SetBy, Trust, excerpt, tls};
@@ -26,11 +26,6 @@ const MAX_REDIRECTS: usize = 10;
 const LOOP_DETECTED: u16 = 508;
 /// A name or a network that does not answer is given up after this.
 const DIAL: Duration = Duration::from_secs(30);
-
-/// A watch that an endpoint ends sooner than this did not run.
-const SHORTEST: Duration = Duration::from_secs(1);
-/// An event of the past comes sooner than this after an endpoint accepted the watch.
-const PROOF: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(20) };
 
 /// Where a cluster is and how to reach it.
 #[derive(Clone, Debug)]
@@ -71,60 +66,6 @@ impl Question {
     pub(super) fn get(path: &[u8]) -> Self {
         let (path, query) = (path.to_vec(), String::new());
         Self { method: Method::GET, path, query, body: None, once: false, wait: None, secret: false }
-    }
-}
-
-/// From which index on a watch waits. It moves on with what the endpoints say, so that the next endpoint goes on where
-/// one that failed was.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    from: AtomicU64,
-    /// The cluster in which `from` means something, as [`Cluster::epoch`] counts them.
-    epoch: u64,
-    /// The index of the endpoint that holds the watch now, when it accepted it, and when that was.
-    accepted: Mutex<Option<(u64, Instant)>>,
-    recursive: bool,
-}
-
-impl Waiting {
-    /// From index `from` of the cluster `epoch` on; 0 is from now on.
-    pub(super) fn new(from: u64, epoch: u64, recursive: bool) -> Self {
-        Self { from: AtomicU64::new(from), epoch, accepted: Mutex::new(None), recursive }
-    }
-
-    fn query(&self) -> String {
-        escape::pairs(vec![
-            ("recursive", self.recursive.to_string().into_bytes()),
-            ("wait", b"true".to_vec()),
-            ("waitIndex", self.from.load(Ordering::Relaxed).to_string().into_bytes()),
-        ])
-    }
-
-    /// An endpoint accepted the watch when its index was this. "From now on" is known by number from here on.
-    fn accepted(&self, index: u64) {
-        *self.lock() = Some((index, Instant::now()));
-        let relaxed = Ordering::Relaxed;
-        self.from.compare_exchange(0, index.saturating_add(1), relaxed, relaxed).ok();
-    }
-
-    /// The endpoint does not hold the watch any more; whether it did for a while.
-    fn lost(&self) -> bool {
-        self.lock().take().is_some_and(|(_, since)| since.elapsed() >= SHORTEST)
-    }
-
-    /// No event has come. What was already in the history when the endpoint accepted the watch would have, if that was
-    /// long enough ago.
-    pub(super) fn quiet(&self) {
-        if let Some((index, since)) = *self.lock()
-            && since.elapsed() >= PROOF
-        {
-            self.from.fetch_max(index.saturating_add(1), Ordering::Relaxed);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(u64, Instant)>> {
-        // Nothing can panic while the lock is held; a poisoned one still holds whole state.
-        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

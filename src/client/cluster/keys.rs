@@ -6,9 +6,10 @@ use reqwest::Method;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
-use super::ask::{Cluster, Question, Reply, Waiting};
+use super::ask::{Cluster, Question, Reply};
 use super::error::AskError;
 use super::escape;
+use super::waiting::Waiting;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

@@ -19,6 +19,7 @@ mod members;
 mod reason;
 #[cfg(test)]
 mod tests;
+mod waiting;
 #[cfg(test)]
 pub(crate) mod wire;
 
