@@ -1,8 +1,8 @@
-//! The documentation of `register` and `place` and the command lines themselves name the same flags.
+//! The pages name what exists: flags of `register` and `place`, links and their headings, files of the source.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::support::{Dir, Retune};
 
@@ -79,4 +79,104 @@ fn the_pages_on_registering_and_placing_name_flags_that_there_are_and_all_of_the
     let untold: Vec<_> =
         offered.iter().filter(|flag| !told.contains(*flag) && !COMMON.contains(&&***flag)).collect();
     assert!(untold.is_empty(), "neither {} tells of {untold:?}", pages.join(" nor "));
+}
+
+/// Every page, by its path from the root.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = vec![PathBuf::from("README.md"), PathBuf::from("CHANGELOG.md")];
+    found.extend(
+        fs::read_dir(root.join("docs"))
+            .unwrap()
+            .map(|entry| Path::new("docs").join(entry.unwrap().file_name())),
+    );
+    for entry in fs::read_dir(root.join("examples")).unwrap() {
+        let page = Path::new("examples").join(entry.unwrap().file_name()).join("README.md");
+        found.extend(root.join(&page).is_file().then_some(page));
+    }
+    found
+}
+
+/// The text outside of fenced blocks.
+fn prose(text: &str) -> String {
+    let mut fenced = false;
+    let mut kept = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let prose = prose(text);
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let kept = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+/// What is wrong with the links of a page; `read` returns another page's text, and `exists` knows all files.
+fn broken(
+    page: &Path,
+    text: &str,
+    exists: &dyn Fn(&Path) -> bool,
+    read: &dyn Fn(&Path) -> String,
+) -> Vec<String> {
+    let prose = prose(text);
+    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let mut wrong = Vec::new();
+    for target in targets.filter(|target| !target.contains("://")) {
+        let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+        let beside = page.parent().unwrap_or(Path::new(""));
+        let other = if file.is_empty() { page.to_owned() } else { beside.join(file) };
+        let heading = || anchor.is_empty() || anchors(&read(&other)).contains(anchor);
+        if !exists(&other) || !heading() {
+            wrong.push(format!("{}: ({target}) leads nowhere", page.display()));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn every_link_in_the_pages_leads_to_a_file_and_a_heading() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &Path| fs::read_to_string(root.join(path)).unwrap();
+    let exists = |path: &Path| root.join(path).exists();
+    let wrong: Vec<String> =
+        pages().iter().flat_map(|page| broken(page, &read(page), &exists, &read)).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    // The rule finds what it should.
+    let other = |_: &Path| "# Two words\n```\n# no heading\n```\n".to_owned();
+    let found =
+        |text: &str| broken(Path::new("docs/a.md"), text, &|path| path.ends_with("b.md"), &other).len();
+    assert_eq!(found("[x](b.md) [x](b.md#two-words) [x](https://example.org/#y)\n```\n[x](c.md)\n```\n"), 0);
+    assert_eq!(found("[x](c.md) [x](b.md#three) [x](b.md#no-heading)"), 3);
+}
+
+#[test]
+fn every_file_of_the_source_that_the_pages_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for page in ["docs/contributing.md"] {
+        let text = prose(&fs::read_to_string(root.join(page)).unwrap());
+        // Every other part stands between two backticks.
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_file = name.contains('/') && name.ends_with(".rs");
+            if is_file || name.starts_with("src/") || name.starts_with("tests/") {
+                named += 1;
+                let exists = root.join(name).exists() || root.join("src").join(name).exists();
+                assert!(exists, "{page} names {name}, which does not exist");
+            }
+        }
+    }
+    assert!(named > 20, "{named}: is it still read rightly?");
 }

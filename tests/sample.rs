@@ -10,12 +10,23 @@ use crate::support::programs::need;
 use crate::support::{Dir, Retune, SOON, eventually, http};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// The pages whose resources and templates are tried; the examples in docs/templates.md have a test of their own.
+const PAGES: [&str; 8] = [
+    "README.md",
+    "docs/ci.md",
+    "docs/from-confd.md",
+    "docs/operations.md",
+    "docs/place.md",
+    "docs/register.md",
+    "docs/resources.md",
+    "docs/settings.md",
+];
 
-/// The first block of shell in a page, without prompts.
-fn first_block(page: &str) -> String {
-    let start = page.find("```sh").expect("the page has a block of shell");
-    let lines = page[start..].lines().skip(1).take_while(|line| !line.starts_with("```"));
-    lines.map(|line| format!("{}\n", line.strip_prefix("$ ").unwrap_or(line))).collect()
+/// The first block of shell in a page that builds and runs the program, without prompts. How to install stands before it.
+fn first_run(page: &str) -> String {
+    let mut blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.find(|block| block.contains("cargo run")).expect("a block of shell runs the program");
+    block.lines().map(|line| format!("{}\n", line.strip_prefix("$ ").unwrap_or(line))).collect()
 }
 
 /// The block with `cargo run … --` replaced by the binary under test.
@@ -42,7 +53,7 @@ fn files_below(dir: &Path, extension: &str) -> Vec<PathBuf> {
 #[test]
 fn the_readmes_first_command_renders_the_sample() {
     let page = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
-    let block = with_binary(&first_block(&page));
+    let block = with_binary(&first_run(&page));
     let mut destinations = Vec::new();
     for file in files_below(&Path::new(ROOT).join("conf.d"), "toml") {
         let resource: toml::Table = fs::read_to_string(&file).unwrap().parse().unwrap();
@@ -128,8 +139,7 @@ fn every_resource_among_the_examples_is_sound() {
 /// own.
 fn blocks(language: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for page in ["README.md", "docs/resources.md", "docs/place.md", "docs/register.md", "docs/from-confd.md"]
-    {
+    for page in PAGES {
         let text = fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
         let mut block: Option<(usize, String)> = None;
         for line in text.lines() {
@@ -177,6 +187,22 @@ fn every_resource_and_every_template_in_the_docs_is_sound() {
         let done = Retune::render(&dir).file("values.yaml").run();
         assert_eq!(done.code, 0, "{page}:\n{text}\n{}", done.stderr);
     }
+}
+
+/// The page on settings shows a settings file and a file of values.
+#[test]
+fn every_file_that_the_page_on_settings_shows_is_read() {
+    let of_the_page = |language: &str| {
+        let all = blocks(language).into_iter().filter(|(page, _)| page == "docs/settings.md");
+        all.map(|(_, text)| text).collect::<Vec<_>>()
+    };
+    let (settings, values) = (of_the_page("toml"), of_the_page("yaml"));
+    assert!(settings.len() == 1 && values.len() == 1, "are they still read rightly?");
+    let dir = Dir::new();
+    dir.write_bytes("page.toml", settings[0].as_bytes()).write_bytes("page.yaml", values[0].as_bytes());
+    dir.resource("a", "{{ getv(\"/app/name\") }} {{ getv(\"/app/db/host\") }}\n", "keys = [\"/app\"]");
+    let files = [dir.text_path("page.toml"), dir.text_path("page.yaml")];
+    Retune::check(&dir).args(&["--config-file", &files[0], "--data", &files[1]]).run().exits(0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The figures of the README, measured again: `cargo bench --bench reload`, or a short run with `-- quick`.
+//! The figures of docs/benchmarks.md, measured again: `cargo bench --bench reload`, or a short run with `-- quick`.
 //!
 //! The built program runs as a user runs it, against a real etcd on loopback, and is watched from outside: the
 //! file it writes, its exit, the CPU time and memory the kernel counts for it. Everything started here ends
