@@ -9,6 +9,7 @@
 //! | 0 | [`backoff`] | how long to wait before trying again |
 //! | 0 | [`disk`] | what an error of a disk is called, and what to do about it |
 //! | 0 | [`log_queue`] | log lines on their way to standard error: bounded, and nobody waits for them |
+//! | 0 | [`log_throttle`] | which log lines are due: the same fault once a minute, made-up ones without filling a log |
 //! | 0 | [`stop`] | signals to one token; named loops of which the first to end early is the failure |
 //! | 0 | [`command`] | running a shell command with a time limit, in its own process group |
 //! | 0 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
@@ -42,6 +43,7 @@ pub mod disk;
 pub mod key;
 pub mod keyspace;
 pub mod log_queue;
+pub mod log_throttle;
 pub mod placement;
 pub mod protocol;
 pub mod registrar;

@@ -99,15 +99,15 @@ fn notice(missed: u64) -> Vec<u8> {
 struct LogQueue {
     max_lines: usize,
     max_bytes: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// There is something to write.
     filled: Condvar,
     /// Everything is written.
     emptied: Condvar,
 }
 
-struct State {
-    lines: VecDeque<Line>,
+struct QueueState {
+    lines: VecDeque<LogLine>,
     bytes: usize,
     /// Lines that were dropped after the last one in the queue.
     missed: u64,
@@ -119,13 +119,13 @@ struct State {
     waiting: bool,
 }
 
-struct Line {
+struct LogLine {
     /// Lines that were dropped right before this one.
     missed: u64,
     text: Vec<u8>,
 }
 
-impl State {
+impl QueueState {
     fn is_empty(&self) -> bool {
         self.lines.is_empty() && self.missed == 0
     }
@@ -133,13 +133,19 @@ impl State {
 
 impl LogQueue {
     const fn new(max_lines: usize, max_bytes: usize) -> Self {
-        let state =
-            State { lines: VecDeque::new(), bytes: 0, missed: 0, dropped: 0, running: false, waiting: false };
+        let state = QueueState {
+            lines: VecDeque::new(),
+            bytes: 0,
+            missed: 0,
+            dropped: 0,
+            running: false,
+            waiting: false,
+        };
         let (filled, emptied) = (Condvar::new(), Condvar::new());
         Self { max_lines, max_bytes, state: Mutex::new(state), filled, emptied }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,7 +165,7 @@ impl LogQueue {
         } else {
             let missed = std::mem::take(&mut state.missed);
             state.bytes += line.len();
-            state.lines.push_back(Line { missed, text: line.to_vec() });
+            state.lines.push_back(LogLine { missed, text: line.to_vec() });
         }
         if std::mem::take(&mut state.waiting) {
             self.filled.notify_one();
@@ -168,7 +174,7 @@ impl LogQueue {
     }
 
     fn flush(&self, limit: Duration) {
-        let pending = |state: &mut State| state.running && !(state.waiting && state.is_empty());
+        let pending = |state: &mut QueueState| state.running && !(state.waiting && state.is_empty());
         // Past the limit there is nothing left to do.
         drop(self.emptied.wait_timeout_while(self.lock(), limit, pending));
     }
@@ -205,7 +211,7 @@ impl LogQueue {
         drop(state);
         let count = lines.len() as u64;
         let mut batch = Vec::with_capacity(bytes);
-        for Line { missed, text } in lines {
+        for LogLine { missed, text } in lines {
             if missed > 0 {
                 batch.extend(notice(missed));
             }

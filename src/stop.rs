@@ -105,16 +105,16 @@ impl Signals {
 
 /// A loop that ended although nobody had asked for a stop.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct EndedLoop {
     /// The name it was spawned under.
     pub name: &'static str,
     /// How it ended.
-    pub why: Why,
+    pub why: EndReason,
 }
 
 /// How a loop ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum EndReason {
     /// It returned as if its work were done; a loop's work never is.
     Returned,
     /// It returned this error.
@@ -123,26 +123,26 @@ pub enum Why {
     Panicked(String),
 }
 
-impl Display for Ended {
+impl Display for EndedLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.why {
-            Why::Returned => write!(f, "the {} loop ended without a reason", self.name),
-            Why::Failed(error) => write!(f, "the {} loop failed: {error}", self.name),
-            Why::Panicked(message) => write!(f, "the {} loop panicked: {message}", self.name),
+            EndReason::Returned => write!(f, "the {} loop ended without a reason", self.name),
+            EndReason::Failed(error) => write!(f, "the {} loop failed: {error}", self.name),
+            EndReason::Panicked(message) => write!(f, "the {} loop panicked: {message}", self.name),
         }
     }
 }
 
-impl std::error::Error for Ended {}
+impl std::error::Error for EndedLoop {}
 
 /// What a finished loop leaves: whether its end was asked for, and its result.
-type Left = (bool, Result<(), String>);
+type LoopResult = (bool, Result<(), String>);
 
 /// The named loops of the process. Dropping it aborts them.
 #[derive(Debug)]
 pub struct Loops {
     stop: Stop,
-    set: JoinSet<Left>,
+    set: JoinSet<LoopResult>,
     names: HashMap<Id, &'static str>,
 }
 
@@ -170,11 +170,11 @@ impl Loops {
 
     /// The first loop to end before the stop was asked for. Ends after that are expected: then, and when there are
     /// no loops, this waits for ever, so select it against [`Stop::wait`]. Dropping the future loses no failure.
-    pub async fn first_failure(&mut self) -> Ended {
+    pub async fn first_failure(&mut self) -> EndedLoop {
         while let Some(joined) = self.set.join_next_with_id().await {
             if let Some((name, asked_for, why)) = self.take(joined) {
                 if !asked_for {
-                    return Ended { name, why };
+                    return EndedLoop { name, why };
                 }
                 log_late(name, &why);
             }
@@ -201,27 +201,30 @@ impl Loops {
     }
 
     /// Name, whether the end was asked for, and reason of a joined task; `None` for an aborted one.
-    fn take(&mut self, joined: Result<(Id, Left), JoinError>) -> Option<(&'static str, bool, Why)> {
+    fn take(
+        &mut self,
+        joined: Result<(Id, LoopResult), JoinError>,
+    ) -> Option<(&'static str, bool, EndReason)> {
         match joined {
             Ok((id, (asked_for, result))) => {
-                let why = result.map_or_else(Why::Failed, |()| Why::Returned);
+                let why = result.map_or_else(EndReason::Failed, |()| EndReason::Returned);
                 Some((self.names.remove(&id)?, asked_for, why))
             }
             Err(error) => {
                 let name = self.names.remove(&error.id())?;
                 let payload = error.try_into_panic().ok()?;
                 // A panic is never what a stop asks for, but after one there is nobody left to report it to.
-                Some((name, self.stop.requested(), Why::Panicked(panic_message(payload.as_ref()))))
+                Some((name, self.stop.requested(), EndReason::Panicked(panic_message(payload.as_ref()))))
             }
         }
     }
 }
 
-fn log_late(name: &'static str, why: &Why) {
+fn log_late(name: &'static str, why: &EndReason) {
     match why {
-        Why::Returned => tracing::debug!(name, "loop ended"),
-        Why::Failed(error) => tracing::warn!(name, error, "loop failed while stopping"),
-        Why::Panicked(message) => tracing::error!(name, message, "loop panicked while stopping"),
+        EndReason::Returned => tracing::debug!(name, "loop ended"),
+        EndReason::Failed(error) => tracing::warn!(name, error, "loop failed while stopping"),
+        EndReason::Panicked(message) => tracing::error!(name, message, "loop panicked while stopping"),
     }
 }
 
@@ -263,7 +266,7 @@ mod tests {
         loops.spawn("steady", until(stop.clone()));
         loops.spawn("broken", async { Err("disk gone") });
         let ended = loops.first_failure().await;
-        assert_eq!(ended, Ended { name: "broken", why: Why::Failed("disk gone".into()) });
+        assert_eq!(ended, EndedLoop { name: "broken", why: EndReason::Failed("disk gone".into()) });
         assert_eq!(ended.to_string(), "the broken loop failed: disk gone");
         assert!(loops.drain(Duration::from_secs(5)).await.is_empty());
     }
@@ -272,12 +275,15 @@ mod tests {
     async fn a_quiet_return_and_a_panic_are_failures_too() {
         let mut loops = Loops::new(Stop::new());
         loops.spawn("quiet", async { Ok::<(), String>(()) });
-        assert_eq!(loops.first_failure().await, Ended { name: "quiet", why: Why::Returned });
+        assert_eq!(loops.first_failure().await, EndedLoop { name: "quiet", why: EndReason::Returned });
         async fn panics() -> Result<(), String> {
             panic!("index {}", 7)
         }
         loops.spawn("bad", panics());
-        assert_eq!(loops.first_failure().await, Ended { name: "bad", why: Why::Panicked("index 7".into()) });
+        assert_eq!(
+            loops.first_failure().await,
+            EndedLoop { name: "bad", why: EndReason::Panicked("index 7".into()) }
+        );
     }
 
     #[tokio::test]

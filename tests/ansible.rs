@@ -9,13 +9,13 @@ use crate::support::port::Port;
 use crate::support::proc::Proc;
 use crate::support::programs::{need, skipped};
 use crate::support::python::{python, said};
-use crate::support::{Backend, Dir, SOON, eventually, http};
+use crate::support::{Backend, Dir, WAIT_TIMEOUT, eventually, http};
 
 /// Older ones do not run on the newest Python, newer ones not on the oldest that a distribution still has.
 const PACKAGES: [&str; 1] = ["ansible-core>=2.14,<3"];
 
 /// A host below a folder: what the playbook would put there, with the folder before every path.
-struct Site<'d> {
+struct TestSite<'d> {
     dir: &'d Dir,
     python: PathBuf,
     store: Port,
@@ -23,7 +23,7 @@ struct Site<'d> {
     _peer: Port,
 }
 
-impl<'d> Site<'d> {
+impl<'d> TestSite<'d> {
     /// What a run needs, or `None` where it cannot be had.
     fn new(dir: &'d Dir) -> Option<Self> {
         if !need("nginx") {
@@ -100,7 +100,7 @@ impl<'d> Site<'d> {
     fn up(&self) -> [Proc; 3] {
         let (store, watch) = (self.start("retune-store"), self.start("retune"));
         let conf = self.path("etc/nginx/nginx.conf");
-        eventually("a configuration of nginx", SOON, || {
+        eventually("a configuration of nginx", WAIT_TIMEOUT, || {
             assert!(conf.exists() || self.logged("retune").len() < 100_000, "{}", self.logged("retune"));
             conf.exists()
         });
@@ -108,7 +108,7 @@ impl<'d> Site<'d> {
         nginx.arg("-c").arg(&conf).args(["-g", "daemon off; user root;"]);
         let nginx =
             Proc::spawn_master(nginx.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
-        eventually("nginx answers", SOON, || {
+        eventually("nginx answers", WAIT_TIMEOUT, || {
             http::get(&self.proxy.address(), "/retune-generation").is_some()
         });
         [store, watch, nginx]
@@ -166,7 +166,7 @@ fn assert_is_a_unit(path: &Path) {
 #[test]
 fn what_the_playbook_installs_works_and_a_second_run_changes_nothing() {
     let dir = Dir::new();
-    let Some(site) = Site::new(&dir) else { return };
+    let Some(site) = TestSite::new(&dir) else { return };
     assert!(site.applied() > 0, "the first run makes everything");
     assert_eq!(site.applied(), 0, "the second run finds it");
     for unit in ["retune-store", "retune-register", "retune"] {
@@ -184,7 +184,9 @@ fn what_the_playbook_installs_works_and_a_second_run_changes_nothing() {
             .unwrap()
     };
     assert_eq!(put(&backend.address()).status, 201);
-    eventually("the proxy has the server", SOON, || site.answer().is_some_and(|text| text.contains("one")));
+    eventually("the proxy has the server", WAIT_TIMEOUT, || {
+        site.answer().is_some_and(|text| text.contains("one"))
+    });
 
     // A mistake is found where it is staged, and what runs never sees it.
     let (before, conf) =
@@ -204,8 +206,12 @@ fn what_the_playbook_installs_works_and_a_second_run_changes_nothing() {
     let before = fs::read(site.path("etc/nginx/nginx.conf")).unwrap();
     fs::write(site.path(conf), idle).unwrap();
     assert_eq!(put("127.0.0.1:9").status, 200);
-    eventually("it is found out", SOON, || site.logged("retune").contains("verification failed, going back"));
-    eventually("and put back", SOON, || fs::read(site.path("etc/nginx/nginx.conf")).unwrap() == before);
+    eventually("it is found out", WAIT_TIMEOUT, || {
+        site.logged("retune").contains("verification failed, going back")
+    });
+    eventually("and put back", WAIT_TIMEOUT, || {
+        fs::read(site.path("etc/nginx/nginx.conf")).unwrap() == before
+    });
     assert!(site.answer().is_some_and(|text| text.contains("one")));
     drop(up);
 }
@@ -214,7 +220,7 @@ fn what_the_playbook_installs_works_and_a_second_run_changes_nothing() {
 #[test]
 fn on_a_fresh_host_check_shows_what_would_be_there_and_writes_nothing() {
     let dir = Dir::new();
-    let Some(site) = Site::new(&dir) else { return };
+    let Some(site) = TestSite::new(&dir) else { return };
     for more in ["{}", "{\"retune_manage_services\": true}"] {
         let out = site.run(&["--check", "--diff", "-e", more]);
         let text = said(&out);
@@ -233,21 +239,21 @@ fn on_a_fresh_host_check_shows_what_would_be_there_and_writes_nothing() {
 fn a_container_on_the_site_is_served_by_its_proxy_until_it_stops() {
     let Some(docker) = Docker::there() else { return };
     let dir = Dir::new();
-    let Some(site) = Site::new(&dir) else { return };
+    let Some(site) = TestSite::new(&dir) else { return };
     let Some(image) = docker.image(&[80]) else { return };
     site.applied();
     let up = site.up();
     fs::create_dir_all(site.path("run/retune")).unwrap();
     let registrar = site.start("retune-register");
     let container = docker.run(&image, &["-p", "80", "-e", "SERVICE_NAME=web"]);
-    eventually("the proxy has the container", SOON, || {
+    eventually("the proxy has the container", WAIT_TIMEOUT, || {
         let answer = site.answer();
         answer.as_deref() == Some("hello\n")
     });
     let conf = fs::read_to_string(site.path("etc/nginx/nginx.conf")).unwrap();
     assert!(conf.contains(&format!("server {}:{};", host(), container.mapped(80).unwrap())), "{conf}");
     container.told(&["stop"]);
-    eventually("the proxy has it no more", SOON, || {
+    eventually("the proxy has it no more", WAIT_TIMEOUT, || {
         let conf = fs::read_to_string(site.path("etc/nginx/nginx.conf")).unwrap();
         conf.contains("server 127.0.0.1:9 down;")
     });

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::support::programs::need_mounts;
-use crate::support::{Dir, Etcd, Mount, Retune, SOON, eventually};
+use crate::support::{Dir, Etcd, Mount, Retune, WAIT_TIMEOUT, eventually};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -177,9 +177,9 @@ fn keys_with_spaces_and_unicode_are_keys_like_any_other() {
         dir.assert_has("a.conf", expected);
     }
     let daemon = Retune::watch(&dir).etcd(&etcd).args(&["--log-level", "debug"]).spawn();
-    eventually("the daemon is up", SOON, || daemon.log().contains("in sync"));
+    eventually("the daemon is up", WAIT_TIMEOUT, || daemon.log().contains("in sync"));
     etcd.put("/a key/größe 100%", "three");
-    eventually("its change", SOON, || dir.has("a.conf", "three größe 100%,日本\n"));
+    eventually("its change", WAIT_TIMEOUT, || dir.has("a.conf", "three größe 100%,日本\n"));
     daemon.terminate();
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use crate::support::port::Port;
 use crate::support::proc::Proc;
 use crate::support::programs::need;
-use crate::support::{Backend, Dir, Retune, SOON, eventually, http};
+use crate::support::{Backend, Dir, Retune, WAIT_TIMEOUT, eventually, http};
 
 /// The values with which an example has this server.
 type Values = fn(&str) -> String;
@@ -72,7 +72,7 @@ impl<'d> Example<'d> {
         let service = if is_nginx { nginx(dir) } else { haproxy(dir) };
         let template = format!("confdir/templates/{file}");
         let example = Self { dir, resource, template, reload, values, port, _service: service };
-        eventually("the service answers", SOON, || example.generation().is_some());
+        eventually("the service answers", WAIT_TIMEOUT, || example.generation().is_some());
         Some(example)
     }
 
@@ -103,7 +103,7 @@ impl<'d> Example<'d> {
     fn takes(&self, server: &Backend, name: &str) {
         self.dir.write("values.yaml", &(self.values)(&server.address()));
         Retune::render(self.dir).file("values.yaml").run().exits(0).says("has been updated");
-        eventually(name, SOON, || self.answer().is_some_and(|text| text.contains(name)));
+        eventually(name, WAIT_TIMEOUT, || self.answer().is_some_and(|text| text.contains(name)));
         assert!(self.conf().contains(self.generation().unwrap().trim()));
     }
 
@@ -116,7 +116,7 @@ impl<'d> Example<'d> {
         done.says("the previous file is back in service");
         assert_eq!(self.conf(), before, "{what}");
         // HAProxy may be deaf between a reload that failed and the next one.
-        eventually(&format!("{what}: the file of before is served"), SOON, || {
+        eventually(&format!("{what}: the file of before is served"), WAIT_TIMEOUT, || {
             self.generation() == generation
         });
     }

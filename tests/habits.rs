@@ -1,6 +1,6 @@
 //! What the hands of confd's users type works, and what cannot mean anything here is refused by name.
 
-use crate::support::{Dir, Retune, SOON, eventually};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -27,9 +27,9 @@ fn called_confd_it_watches_and_polls_as_confd_does() {
         dir.write("values.yaml", "x: one\n");
         let words = ["-backend=file", "-file", &values, "--confdir", &confdir];
         let daemon = Retune::called(&dir, "confd", &words).args(mode).spawn();
-        eventually("the first", SOON, || dir.has("a.conf", "one\n"));
+        eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
         dir.write("values.yaml", "x: two\n");
-        eventually("the change", SOON, || dir.has("a.conf", "two\n"));
+        eventually("the change", WAIT_TIMEOUT, || dir.has("a.conf", "two\n"));
         daemon.terminate();
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::front::{Front, assert_books_agree};
+use crate::support::front::{Front, assert_totals_agree};
 use crate::support::haproxy::Haproxy;
 use crate::support::nginx::Nginx;
 use crate::support::port::Port;
-use crate::support::{Backend, Cable, Class, Dir, Etcd, Kind, Load, SOON, eventually, http};
+use crate::support::{Backend, Cable, Class, Dir, Etcd, Kind, Load, WAIT_TIMEOUT, eventually, http};
 
 /// Renders a front's template by hand, with these servers.
 fn render(front: &Front, servers: &[&Backend]) -> String {
@@ -54,20 +54,20 @@ fn nginx_reloaded_by_hand_loses_no_fresh_request_and_the_books_agree() {
     let (front, blue, green) = (nginx.front(true), Backend::start("blue"), Backend::start("green"));
     switch_by_hand(&front, &[&blue]);
     // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
-    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
+    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let load = Load::start(front.port, 2);
     for _ in 0..3 {
         switch_by_hand(&front, &[&blue, &green]);
         switch_by_hand(&front, &[&green]);
         switch_by_hand(&front, &[&blue]);
     }
-    eventually("the old workers are gone", SOON, || nginx.old_workers() == 0);
+    eventually("the old workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let ledger = load.finish();
     eprintln!("{ledger}");
     let complaints = fs::read_to_string(dir.path("nginx/error.log")).unwrap_or_default();
     assert_eq!(ledger.failures(Kind::Fresh), 0, "{ledger}\n{complaints}");
     assert!(ledger.count(Kind::KeepAlivePost, Class::Ok) > 10, "{ledger}");
-    assert_books_agree(&ledger, [&blue, &green]);
+    assert_totals_agree(&ledger, [&blue, &green]);
 }
 
 #[test]
@@ -77,20 +77,20 @@ fn haproxy_reloaded_by_hand_loses_nothing_and_a_killed_server_shows() {
     let (front, blue, green) = (haproxy.front(), Backend::start("blue"), Backend::start("green"));
     switch_by_hand(&front, &[&blue]);
     // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
-    eventually("the first workers are gone", SOON, || haproxy.old_workers() == 0);
+    eventually("the first workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
     let load = Load::start(front.port, 2);
     for _ in 0..3 {
         switch_by_hand(&front, &[&blue, &green]);
         switch_by_hand(&front, &[&green]);
         switch_by_hand(&front, &[&blue]);
     }
-    eventually("the old workers are gone", SOON, || haproxy.old_workers() == 0);
+    eventually("the old workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
     let ledger = load.finish();
     eprintln!("{ledger}");
     for kind in [Kind::Fresh, Kind::KeepAliveGet, Kind::KeepAlivePost] {
         assert_eq!(ledger.failures(kind), 0, "{ledger}");
     }
-    assert_books_agree(&ledger, [&blue, &green]);
+    assert_totals_agree(&ledger, [&blue, &green]);
 
     let load = Load::start(front.port, 2);
     sleep(Duration::from_millis(100));
@@ -169,7 +169,7 @@ fn a_child_dies_with_its_handle() {
     let pid = sleeper.pid();
     assert!(sleeper.ended().is_none());
     sleeper.signal(Signal::SIGTERM);
-    assert_eq!(sleeper.wait(SOON), Some(143));
+    assert_eq!(sleeper.wait(WAIT_TIMEOUT), Some(143));
     drop(sleeper);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
 }

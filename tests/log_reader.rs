@@ -14,10 +14,10 @@ use crate::durable::member::Member;
 use crate::support::fake_engine::{Container, FakeEngine};
 use crate::support::http::{get, request};
 use crate::support::port::Port;
-use crate::support::{Daemon, Dir, Retune, SOON, Store, eventually, patient};
+use crate::support::{Daemon, Dir, Retune, Store, WAIT_TIMEOUT, eventually, patient};
 
 /// What may be waited for: the last words of the log take up to a second.
-const END: Duration = Duration::from_secs(6);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// A pipe that is full: whoever writes to it next waits until somebody reads.
 fn full_pipe() -> (PipeReader, PipeWriter) {
@@ -56,7 +56,7 @@ fn dropped(address: &str) -> u64 {
 fn ends_in_time(what: &str, mut daemon: Daemon<'_>) {
     let begun = Instant::now();
     daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.wait_exit(END), Some(0), "{what} does not end after SIGTERM");
+    assert_eq!(daemon.wait_exit(EXIT_TIMEOUT), Some(0), "{what} does not end after SIGTERM");
     eprintln!("{what} ended after {:?}", begun.elapsed());
 }
 
@@ -66,7 +66,7 @@ fn a_store_whose_log_nobody_reads_drops_lines_counts_them_and_says_so_later() {
     let (mut reader, writer) = full_pipe();
     let mut daemon = store(&dir, &port, writer, &["--log-level", "debug"]);
     let address = port.address();
-    eventually("it serves", SOON, || get(&address, "/health").is_some());
+    eventually("it serves", WAIT_TIMEOUT, || get(&address, "/health").is_some());
     assert_eq!(dropped(&address), 0, "the first lines wait in the queue");
     let over = AtomicBool::new(false);
     let slowest = thread::scope(|scope| {
@@ -98,13 +98,13 @@ fn a_store_whose_log_nobody_reads_drops_lines_counts_them_and_says_so_later() {
         text
     });
     // Once all of it is read, what is logged next is dropped no more.
-    eventually("it is read again", SOON, || {
+    eventually("it is read again", WAIT_TIMEOUT, || {
         let before = dropped(&address);
         daemon.signal(Signal::SIGHUP);
         put(&address, "/k/again") && before == dropped(&address)
     });
     daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.wait_exit(SOON), Some(0));
+    assert_eq!(daemon.wait_exit(WAIT_TIMEOUT), Some(0));
     let text = back.join().unwrap();
     let notices: Vec<&str> =
         text.lines().filter(|line| line.contains("dropped while standard error was not read")).collect();
@@ -123,16 +123,16 @@ fn no_daemon_waits_for_the_reader_of_its_log_neither_at_work_nor_at_its_end() {
         let (dir, port) = (Dir::new(), Port::claim());
         let (_reader, writer) = full_pipe();
         let daemon = store(&dir, &port, writer, words);
-        eventually("it serves", SOON, || put(&port.address(), "/a"));
+        eventually("it serves", WAIT_TIMEOUT, || put(&port.address(), "/a"));
         ends_in_time("the store", daemon);
     }
     let Some(mut member) = Member::of_ours(&[]) else { return };
     member.start();
     let (dir, port) = (Dir::new(), Port::claim());
     let (_reader, writer) = full_pipe();
-    let cluster = format!("one=http://{}", member.seat.peer);
+    let cluster = format!("one=http://{}", member.slot.peer);
     let daemon = store(&dir, &port, writer, &["--proxy", "on", "--initial-cluster", &cluster]);
-    eventually("the proxy forwards", SOON, || put(&port.address(), "/a"));
+    eventually("the proxy forwards", WAIT_TIMEOUT, || put(&port.address(), "/a"));
     ends_in_time("the proxy", daemon);
 
     let dir = Dir::new();
@@ -141,9 +141,9 @@ fn no_daemon_waits_for_the_reader_of_its_log_neither_at_work_nor_at_its_end() {
     let (_reader, writer) = full_pipe();
     let words = ["--log-level", "debug"];
     let daemon = Retune::watch(&dir).file("values.yaml").args(&words).stderr_to(writer).spawn();
-    eventually("the file", SOON, || dir.has("a.conf", "one\n"));
+    eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     dir.write("values.yaml", "x: two\n");
-    eventually("the change", SOON, || dir.has("a.conf", "two\n"));
+    eventually("the change", WAIT_TIMEOUT, || dir.has("a.conf", "two\n"));
     ends_in_time("watch", daemon);
 
     let (dir, engine, port) = (Dir::new(), FakeEngine::start(), Port::claim());
@@ -155,7 +155,7 @@ fn no_daemon_waits_for_the_reader_of_its_log_neither_at_work_nor_at_its_end() {
     let daemon = Retune::new(&dir, &plain).args(&more).stderr_to(writer).spawn();
     let registered =
         || get(&member.address(), "/v2/keys/r?recursive=true").is_some_and(|text| text.contains("8080"));
-    eventually("the key", SOON, registered);
+    eventually("the key", WAIT_TIMEOUT, registered);
     assert_eq!(dropped(&listen), 0, "the registrar has the metric too");
     ends_in_time("register", daemon);
 }
@@ -175,9 +175,9 @@ fn an_interrupt_ends_a_watch_of_which_nobody_reads_the_results() {
     let url = store.url();
     let words = ["ctl", "--endpoints", &url, "watch", "--forever", "/k"];
     let mut daemon = Retune::new(&dir, &words).stdout_to(writer).spawn();
-    eventually("it waits for its reader", SOON, || {
+    eventually("it waits for its reader", WAIT_TIMEOUT, || {
         put(&store.address(), "/k") && writes_to_stdout(daemon.pid())
     });
     daemon.signal(Signal::SIGINT);
-    assert_eq!(daemon.wait_exit(END), Some(0), "the interrupt is not noticed");
+    assert_eq!(daemon.wait_exit(EXIT_TIMEOUT), Some(0), "the interrupt is not noticed");
 }

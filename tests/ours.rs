@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::{Backend, Dir, Retune, SOON, eventually};
+use crate::support::{Backend, Dir, Retune, WAIT_TIMEOUT, eventually};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -63,13 +63,13 @@ fn for_each_makes_one_file_an_entry_and_removes_what_went() {
     dir.conf("sites", &format!("[template]\n{fields}reload_cmd = 'echo r >> {{dir}}/reloads'\n"));
     dir.write_bytes("out/c.conf", b"not ours\n");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("both", SOON, || dir.has("a.conf", "a 1\n") && dir.has("b.conf", "b 2\n"));
-    eventually("one reload for both", SOON, || dir.lines("reloads").len() == 1);
+    eventually("both", WAIT_TIMEOUT, || dir.has("a.conf", "a 1\n") && dir.has("b.conf", "b 2\n"));
+    eventually("one reload for both", WAIT_TIMEOUT, || dir.lines("reloads").len() == 1);
     dir.write("values.yaml", "sites: {b: {port: 3}, d: {port: 4}}\n");
-    eventually("the new one", SOON, || dir.has("d.conf", "d 4\n") && dir.has("b.conf", "b 3\n"));
-    eventually("the one that went", SOON, || !dir.out("a.conf").exists());
+    eventually("the new one", WAIT_TIMEOUT, || dir.has("d.conf", "d 4\n") && dir.has("b.conf", "b 3\n"));
+    eventually("the one that went", WAIT_TIMEOUT, || !dir.out("a.conf").exists());
     dir.assert_has("c.conf", "not ours\n");
-    eventually("one more reload", SOON, || dir.lines("reloads").len() == 2);
+    eventually("one more reload", WAIT_TIMEOUT, || dir.lines("reloads").len() == 2);
     daemon.terminate();
 }
 
@@ -86,18 +86,18 @@ fn the_file_of_a_renamed_entry_stays_until_the_new_one_is_in_place() {
     let reload = "reload_cmd = 'ls {out} | tr \"\\n\" \" \" >> {dir}/reloads; echo >> {dir}/reloads'\n";
     dir.conf("sites", &format!("[template]\n{fields}{check}{reload}"));
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("both", SOON, || dir.has("a.conf", "1\n") && dir.has("b.conf", "2\n"));
-    eventually("their reload", SOON, || dir.lines("reloads").len() == 1);
+    eventually("both", WAIT_TIMEOUT, || dir.has("a.conf", "1\n") && dir.has("b.conf", "2\n"));
+    eventually("their reload", WAIT_TIMEOUT, || dir.lines("reloads").len() == 1);
     dir.write("values.yaml", "sites: {new: {port: bad}, b: {port: 2}}\n");
     daemon.eventually_says("the file of a new entry");
     dir.assert_has("a.conf", "1\n");
     assert!(!dir.out("new.conf").exists());
     // An old entry whose new content is refused keeps nobody: it has its old file.
     dir.write("values.yaml", "sites: {new: {port: 3}, b: {port: bad}}\n");
-    eventually("the new one", SOON, || dir.has("new.conf", "3\n"));
-    eventually("the old one", SOON, || !dir.out("a.conf").exists());
+    eventually("the new one", WAIT_TIMEOUT, || dir.has("new.conf", "3\n"));
+    eventually("the old one", WAIT_TIMEOUT, || !dir.out("a.conf").exists());
     dir.assert_has("b.conf", "2\n");
-    eventually("one reload for both", SOON, || {
+    eventually("one reload for both", WAIT_TIMEOUT, || {
         dir.lines("reloads") == ["a.conf b.conf ", "b.conf new.conf "]
     });
     daemon.terminate();
@@ -139,10 +139,10 @@ fn a_signal_to_a_pid_file_is_a_reload_too() {
     );
     let mut shell = std::process::Command::new("sh");
     let service = crate::support::proc::Proc::spawn(shell.arg(dir.path("service.sh")));
-    eventually("the service is up", SOON, || dir.lines("pid").len() == 1);
+    eventually("the service is up", WAIT_TIMEOUT, || dir.lines("pid").len() == 1);
     dir.resource("a", VALUE, "reload_signal = 'HUP'\npid_file = '{dir}/pid'");
     Retune::render(&dir).file("values.yaml").run().exits(0);
-    eventually("the signal", SOON, || dir.lines("hups").len() == 1);
+    eventually("the signal", WAIT_TIMEOUT, || dir.lines("hups").len() == 1);
     drop(service);
     dir.write("values.yaml", "x: two\n");
     Retune::render(&dir).file("values.yaml").run().exits(1).says("pid");
@@ -155,9 +155,9 @@ fn only_what_a_change_touches_is_rendered() {
     dir.resource("a", VALUE, "check_cmd = 'echo a >> {dir}/checks'");
     dir.resource("b", "{{ getv(\"/y\") }}\n", "check_cmd = 'echo b >> {dir}/checks'");
     let daemon = Retune::watch(&dir).file("values.yaml").args(&["--log-level", "debug"]).spawn();
-    eventually("both", SOON, || dir.lines("checks").len() == 2);
+    eventually("both", WAIT_TIMEOUT, || dir.lines("checks").len() == 2);
     dir.write("values.yaml", "x: one\ny: two\n");
-    eventually("the touched one", SOON, || dir.has("b.conf", "two\n"));
+    eventually("the touched one", WAIT_TIMEOUT, || dir.has("b.conf", "two\n"));
     sleep(Duration::from_millis(300));
     assert_eq!(dir.lines("checks").iter().filter(|name| *name == "a").count(), 1);
     daemon.terminate();

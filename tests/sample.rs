@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::support::port::Port;
 use crate::support::proc::Proc;
 use crate::support::programs::need;
-use crate::support::{Dir, Retune, SOON, eventually, http};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, http};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The pages whose resources and templates are tried; the examples in docs/templates.md have a test of their own.
@@ -96,7 +96,7 @@ fn the_commands_that_the_sample_shows_work_with_a_real_nginx() {
     let mut nginx = Command::new("nginx");
     nginx.args(["-c", &dir.text_path("nginx.conf"), "-g", "daemon off;"]);
     let _nginx = Proc::spawn_master(nginx.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
-    eventually("nginx runs", SOON, || http::request(&port.address(), "GET", "/", None).is_ok());
+    eventually("nginx runs", WAIT_TIMEOUT, || http::request(&port.address(), "GET", "/", None).is_ok());
     let values = Path::new(ROOT).join("examples/values.yaml");
     let done = Retune::render(&dir).args(&["--backend", "file", "--file", values.to_str().unwrap()]).run();
     done.exits(0).says("has been updated");

@@ -3,9 +3,9 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::front::{A_MOMENT, Site, assert_books_agree, assert_fresh_saw_nothing};
+use crate::support::front::{FAILURE_DELAY, TestSite, assert_fresh_saw_nothing, assert_totals_agree};
 use crate::support::haproxy::Haproxy;
-use crate::support::{Backend, Dir, Etcd, Kind, Load, Retune, SOON, eventually};
+use crate::support::{Backend, Dir, Etcd, Kind, Load, Retune, WAIT_TIMEOUT, eventually};
 
 #[test]
 fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
@@ -19,10 +19,10 @@ fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
     front.eventually_serves(&["py1"]);
     etcd.put("/app/upstream/py2", &py2.address());
     front.eventually_serves(&["py1", "py2"]);
-    eventually("both answer", SOON, || front.answering() == ["py1", "py2"]);
+    eventually("both answer", WAIT_TIMEOUT, || front.answering() == ["py1", "py2"]);
     etcd.delete("/app/upstream/py1");
     front.eventually_serves(&["py2"]);
-    eventually("only py2 answers", SOON, || front.answering() == ["py2"]);
+    eventually("only py2 answers", WAIT_TIMEOUT, || front.answering() == ["py2"]);
     daemon.terminate();
 }
 
@@ -30,14 +30,14 @@ fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
 fn no_request_of_any_kind_is_lost_over_thirty_reloads() {
     let dir = Dir::new();
     let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
-    let site = Site::start(&dir, etcd, haproxy.front());
+    let site = TestSite::start(&dir, etcd, haproxy.front());
     // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
-    eventually("the first workers are gone", SOON, || haproxy.old_workers() == 0);
+    eventually("the first workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     let mut reloads = site.switch(8);
     reloads.push(site.add(&site.green));
     reloads.push(site.remove(&site.blue));
-    eventually("the old workers are gone", SOON, || haproxy.old_workers() == 0);
+    eventually("the old workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
     site.blue.kill();
     sleep(Duration::from_millis(300));
 
@@ -48,7 +48,7 @@ fn no_request_of_any_kind_is_lost_over_thirty_reloads() {
     for kind in [Kind::KeepAliveGet, Kind::KeepAlivePost] {
         assert_eq!(ledger.failures(kind), 0, "{ledger}");
     }
-    assert_books_agree(&ledger, [&site.blue, &site.green]);
+    assert_totals_agree(&ledger, [&site.blue, &site.green]);
     site.finish();
 }
 
@@ -57,13 +57,13 @@ fn no_request_of_any_kind_is_lost_over_thirty_reloads() {
 fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
     let dir = Dir::new();
     let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
-    let site = Site::start(&dir, etcd, haproxy.front());
+    let site = TestSite::start(&dir, etcd, haproxy.front());
     // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
-    eventually("the first workers are gone", SOON, || haproxy.old_workers() == 0);
+    eventually("the first workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
-    sleep(A_MOMENT);
+    sleep(FAILURE_DELAY);
     site.blue.kill();
-    sleep(A_MOMENT);
+    sleep(FAILURE_DELAY);
     site.add(&site.green);
     site.remove(&site.blue);
     let ledger = load.finish();
@@ -75,7 +75,7 @@ fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
 fn a_configuration_haproxy_refuses_never_reaches_it() {
     let dir = Dir::new();
     let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
-    let site = Site::start(&dir, etcd, haproxy.front());
+    let site = TestSite::start(&dir, etcd, haproxy.front());
     let (before, reloads) = (std::fs::read(&site.front.conf).unwrap(), site.reloads());
     site.etcd.put("/app/upstream/green", "not an address");
     sleep(Duration::from_secs(1));

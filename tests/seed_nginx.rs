@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::front::{A_MOMENT, Site, assert_books_agree, assert_fresh_saw_nothing};
+use crate::support::front::{FAILURE_DELAY, TestSite, assert_fresh_saw_nothing, assert_totals_agree};
 use crate::support::nginx::Nginx;
-use crate::support::{Backend, Class, Dir, Etcd, Kind, Load, Retune, SOON, eventually};
+use crate::support::{Backend, Class, Dir, Etcd, Kind, Load, Retune, WAIT_TIMEOUT, eventually};
 
 #[test]
 fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
@@ -21,15 +21,15 @@ fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
 
     etcd.put("/app/upstream/py1", &py1.address());
     front.eventually_serves(&["py1"]);
-    eventually("only py1 answers", SOON, || front.answering() == ["py1"]);
+    eventually("only py1 answers", WAIT_TIMEOUT, || front.answering() == ["py1"]);
 
     etcd.put("/app/upstream/py2", &py2.address());
     front.eventually_serves(&["py1", "py2"]);
-    eventually("both answer", SOON, || front.answering() == ["py1", "py2"]);
+    eventually("both answer", WAIT_TIMEOUT, || front.answering() == ["py1", "py2"]);
 
     etcd.delete("/app/upstream/py1");
     front.eventually_serves(&["py2"]);
-    eventually("only py2 answers", SOON, || front.answering() == ["py2"]);
+    eventually("only py2 answers", WAIT_TIMEOUT, || front.answering() == ["py2"]);
 
     let log = daemon.log();
     for words in ["out of sync", "has been updated"] {
@@ -59,16 +59,16 @@ fn confds_command_line_does_the_same_once() {
 fn no_request_is_lost_over_thirty_reloads() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
-    let site = Site::start(&dir, etcd, nginx.front(true));
+    let site = TestSite::start(&dir, etcd, nginx.front(true));
     // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
-    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
+    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     let mut reloads = site.switch(8);
 
     // The safe order of an end: green in, blue out, the old workers gone, and only then blue itself.
     reloads.push(site.add(&site.green));
     reloads.push(site.remove(&site.blue));
-    eventually("the old workers are gone", SOON, || nginx.old_workers() == 0);
+    eventually("the old workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     site.blue.kill();
     sleep(Duration::from_millis(300));
 
@@ -80,7 +80,7 @@ fn no_request_is_lost_over_thirty_reloads() {
         let race = ledger.count(kind, Class::ClosedReusedNoBytes);
         assert_eq!(ledger.failures(kind), race, "only the idle-close race may show: {ledger}");
     }
-    assert_books_agree(&ledger, [&site.blue, &site.green]);
+    assert_totals_agree(&ledger, [&site.blue, &site.green]);
     site.finish();
 }
 
@@ -88,16 +88,16 @@ fn no_request_is_lost_over_thirty_reloads() {
 fn once_the_old_workers_are_gone_the_old_server_gets_nothing_new() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
-    let site = Site::start(&dir, etcd, nginx.front(true));
+    let site = TestSite::start(&dir, etcd, nginx.front(true));
     // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
-    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
+    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 1);
     site.add(&site.green);
     site.remove(&site.blue);
     // One new worker answers with the new generation while an old one still accepts: that alone is no proof.
-    eventually("the old workers are gone", SOON, || nginx.old_workers() == 0);
+    eventually("the old workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let proof = std::time::Instant::now();
-    sleep(A_MOMENT);
+    sleep(FAILURE_DELAY);
     let ledger = load.finish();
     let late = ledger.records.iter().filter(|record| record.kind == Kind::Fresh && record.from > proof);
     let late: Vec<_> = late.collect();
@@ -109,26 +109,26 @@ fn once_the_old_workers_are_gone_the_old_server_gets_nothing_new() {
 fn a_request_longer_than_a_whole_switch_ends_well() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
-    let site = Site::start(&dir, etcd, nginx.front(true));
+    let site = TestSite::start(&dir, etcd, nginx.front(true));
     // The workers of the first configuration, which knows no server, may take the request otherwise.
-    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
+    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     site.blue.hold(true);
     let mut slow = TcpStream::connect(&site.front.address).unwrap();
-    slow.set_read_timeout(Some(SOON)).unwrap();
+    slow.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: slow\r\nConnection: close\r\n\r\n").unwrap();
-    eventually("blue has the request", SOON, || site.blue.seen().contains_key("slow"));
+    eventually("blue has the request", WAIT_TIMEOUT, || site.blue.seen().contains_key("slow"));
 
     site.add(&site.green);
     site.remove(&site.blue);
     // On a busy machine the old workers take a last connection after the new ones have begun.
-    eventually("only green answers", SOON, || site.front.answering() == ["green"]);
+    eventually("only green answers", WAIT_TIMEOUT, || site.front.answering() == ["green"]);
     assert!(nginx.old_workers() > 0, "an old worker waits with the request");
     site.blue.hold(false);
 
     let mut answer = String::new();
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("blue slow\n"), "{answer:?}");
-    eventually("the old workers are gone", SOON, || nginx.old_workers() == 0);
+    eventually("the old workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     site.finish();
 }
 
@@ -137,13 +137,13 @@ fn a_request_longer_than_a_whole_switch_ends_well() {
 fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
-    let site = Site::start(&dir, etcd, nginx.front(true));
+    let site = TestSite::start(&dir, etcd, nginx.front(true));
     // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
-    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
+    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
-    sleep(A_MOMENT);
+    sleep(FAILURE_DELAY);
     site.blue.kill();
-    sleep(A_MOMENT);
+    sleep(FAILURE_DELAY);
     site.add(&site.green);
     site.remove(&site.blue);
     let ledger = load.finish();
@@ -155,10 +155,10 @@ fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
 fn control_an_empty_upstream_is_refused_and_the_dead_server_stays_in_service() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
-    let site = Site::start(&dir, etcd, nginx.front(false));
+    let site = TestSite::start(&dir, etcd, nginx.front(false));
     let before = std::fs::read(&site.front.conf).unwrap();
     // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
-    eventually("the first workers are gone", SOON, || nginx.old_workers() == 0);
+    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 1);
     site.etcd.delete("/app/upstream/blue");
     site.blue.kill();

@@ -10,7 +10,7 @@ use crate::support::docker::{Docker, host, write_program};
 use crate::support::port::Port;
 use crate::support::proc::Proc;
 use crate::support::python::python;
-use crate::support::{Dir, SOON, Store, eventually, http};
+use crate::support::{Dir, Store, WAIT_TIMEOUT, eventually, http};
 
 /// Older ones need a module that newer Pythons no longer have.
 const PACKAGES: [&str; 1] = ["supervisor>=4.3,<5"];
@@ -49,17 +49,17 @@ fn on_a_stop_the_sidecar_ends_first_and_the_application_after_the_drain() {
     write_program(&dir.path("bin/retune"), &stand_in);
     let mut supervisor = supervisord(&dir, &python, &port, "http://192.0.2.1:2379", &[]);
     let answers = || http::get(&port.address(), "/").as_deref() == Some("hello\n");
-    eventually("the application", SOON, answers);
-    eventually("its sidecar", SOON, || !dir.lines("book").is_empty());
+    eventually("the application", WAIT_TIMEOUT, answers);
+    eventually("its sidecar", WAIT_TIMEOUT, || !dir.lines("book").is_empty());
     let told =
         format!("register --self --port {} --etcd http://192.0.2.1:2379 --ip {}", port.number(), host());
     assert_eq!(dir.lines("book"), [told.as_str()]);
 
     supervisor.signal(Signal::SIGTERM);
-    eventually("the sidecar has ended", SOON, || dir.lines("book").len() == 3);
+    eventually("the sidecar has ended", WAIT_TIMEOUT, || dir.lines("book").len() == 3);
     assert_eq!(dir.lines("book")[1..], ["asked", "ended"]);
     assert!(answers(), "the application must outlive its key");
-    assert_eq!(supervisor.wait(SOON), Some(0));
+    assert_eq!(supervisor.wait(WAIT_TIMEOUT), Some(0));
     assert!(!answers());
 }
 
@@ -78,12 +78,12 @@ fn the_key_stands_while_the_application_runs_and_is_gone_before_it() {
     let key = format!("/v2/keys/service/{}:{}", host(), app.mapped(port.number()).unwrap());
     let there = || http::get(&store.address(), &key).is_some();
     let answers = || http::get(&port.address(), "/").is_some();
-    eventually("key and application", SOON, || there() && answers());
+    eventually("key and application", WAIT_TIMEOUT, || there() && answers());
     supervisor.signal(Signal::SIGTERM);
-    eventually("the key is gone", SOON, || !there());
+    eventually("the key is gone", WAIT_TIMEOUT, || !there());
     assert!(
         supervisor.ended().is_none() && http::get(&port.address(), "/").is_some(),
         "the application is not"
     );
-    assert_eq!(supervisor.wait(SOON), Some(0));
+    assert_eq!(supervisor.wait(WAIT_TIMEOUT), Some(0));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::http::{encode, request};
 use crate::support::programs::need;
-use crate::support::{Dir, Etcd, Retune, SOON, Store, eventually};
+use crate::support::{Dir, Etcd, Retune, Store, WAIT_TIMEOUT, eventually};
 
 const NODES: [(&str, &str); 2] = [("h1", "a"), ("h2", "b")];
 
@@ -19,14 +19,14 @@ fn record(name: &str, zone: &str) -> String {
 type Put<'p> = Box<dyn Fn(&str, &str) + 'p>;
 
 /// Where values are written, and how.
-struct Place<'p> {
+struct PlaceRun<'p> {
     backend: &'p str,
     url: String,
     put: Put<'p>,
     delete: Box<dyn Fn(&str) + 'p>,
 }
 
-impl<'p> Place<'p> {
+impl<'p> PlaceRun<'p> {
     fn v2(etcd: &'p Etcd) -> Self {
         let put = |key: &str, value: &str| etcd.put(key, value);
         Self {
@@ -117,7 +117,7 @@ const NGINX_A: [&str; 2] = ["server 10.0.0.1:8001;", "server 10.0.0.2:8002 backu
 const NGINX_B: [&str; 2] = ["server 10.0.0.2:8002;", "server 10.0.0.1:8001 backup;"];
 
 /// Without a zone nobody is preferred, and each server has a line of its own.
-fn no_zone(place: &Place<'_>) {
+fn no_zone(place: &PlaceRun<'_>) {
     place.fill();
     let dir = Dir::new();
     examples(&dir);
@@ -129,7 +129,7 @@ fn no_zone(place: &Place<'_>) {
     );
 }
 
-fn two_zones(place: &Place<'_>) {
+fn two_zones(place: &PlaceRun<'_>) {
     place.fill();
     for (zone, nginx, haproxy) in [
         ("a", NGINX_A, ["server h1:web.1:80 10.0.0.1:8001 check", "server w2 10.0.0.2:8002 check backup"]),
@@ -144,14 +144,14 @@ fn two_zones(place: &Place<'_>) {
     }
 }
 
-fn follows(place: &Place<'_>) {
+fn follows(place: &PlaceRun<'_>) {
     place.fill();
     let dir = Dir::new();
     examples(&dir);
     let daemon = place.retune(Retune::watch(&dir), "b").spawn();
     let serves = |what: &str, want: &[&str]| {
         let what = format!("{what} from {}", place.backend);
-        eventually(&what, SOON, || servers(&dir, "nginx") == want);
+        eventually(&what, WAIT_TIMEOUT, || servers(&dir, "nginx") == want);
     };
     serves("two zones", &NGINX_B);
     // Only the record of a node changes, never the service.
@@ -175,38 +175,38 @@ fn follows(place: &Place<'_>) {
 
 #[test]
 fn without_a_zone_all_backends_are_alike() {
-    no_zone(&Place::ours(&Store::start()));
+    no_zone(&PlaceRun::ours(&Store::start()));
 }
 
 #[test]
 fn each_zone_prefers_its_own_backends_whatever_the_api() {
-    two_zones(&Place::ours(&Store::start()));
+    two_zones(&PlaceRun::ours(&Store::start()));
     let (Some(second), Some(third)) = (Etcd::start(), Etcd::start()) else { return };
-    two_zones(&Place::v2(&second));
-    two_zones(&Place::v3(&third));
+    two_zones(&PlaceRun::v2(&second));
+    two_zones(&PlaceRun::v3(&third));
 }
 
 #[test]
 fn a_record_that_changes_renders_again_from_our_own_store() {
-    follows(&Place::ours(&Store::start()));
+    follows(&PlaceRun::ours(&Store::start()));
 }
 
 #[test]
 fn a_record_that_changes_renders_again_from_etcd_v2() {
     let Some(etcd) = Etcd::start() else { return };
-    follows(&Place::v2(&etcd));
+    follows(&PlaceRun::v2(&etcd));
 }
 
 #[test]
 fn a_record_that_changes_renders_again_from_etcd_v3() {
     let Some(etcd) = Etcd::start() else { return };
-    follows(&Place::v3(&etcd));
+    follows(&PlaceRun::v3(&etcd));
 }
 
 #[test]
 fn one_file_for_each_service_joins_nodes_across_a_prefix() {
     let store = Store::start();
-    let place = Place::ours(&store);
+    let place = PlaceRun::ours(&store);
     for (name, zone) in NODES {
         place.put(&format!("/_retune/nodes/{name}"), &record(name, zone));
     }
@@ -223,19 +223,21 @@ fn one_file_for_each_service_joins_nodes_across_a_prefix() {
          keys = ['/services', '/_retune/nodes']\n",
     );
     let daemon = place.retune(Retune::watch(&dir), "a").spawn();
-    eventually("one file each", SOON, || {
+    eventually("one file each", WAIT_TIMEOUT, || {
         dir.has("web", "web /services/web/h1:web.1:80 a\n")
             && dir.has("db", "db /services/db/h2:db.1:5432 b\n")
     });
     place.put("/_retune/nodes/h2", &record("h2", "c"));
-    eventually("the one that the node runs", SOON, || dir.has("db", "db /services/db/h2:db.1:5432 c\n"));
+    eventually("the one that the node runs", WAIT_TIMEOUT, || {
+        dir.has("db", "db /services/db/h2:db.1:5432 c\n")
+    });
     daemon.terminate();
 }
 
 #[test]
 fn a_resource_without_the_nodes_among_its_keys_fails_and_says_what_to_add() {
     let store = Store::start();
-    let place = Place::ours(&store);
+    let place = PlaceRun::ours(&store);
     place.fill();
     let dir = Dir::new();
     dir.resource("a", "{{ backends('/services')|where('zone==a')|length }}\n", "");

@@ -18,23 +18,23 @@ use super::shared::{Service, Shared};
 
 /// How long a request's head may take from its first byte to its last, and a new connection to its first
 /// request. Between requests a connection may rest for as long as it likes.
-pub(super) const HEAD_TIME: Duration = Duration::from_secs(30);
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a client may take none of an answer that is waiting for it; the answer takes up memory. Watches
 /// may wait.
-const STALL_TIME: Duration = Duration::from_secs(60);
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest head, as etcd has it. It is also the most that is read ahead or buffered for writing; buffers
 /// begin at 8 KiB and only grow when a client fills them.
-const HEAD_BYTES: usize = (1 << 20) + 4096;
+const MAX_HEAD_BYTES: usize = (1 << 20) + 4096;
 
 /// What every TLS connection begins with.
-pub(super) const HANDSHAKE_RECORD: u8 = 22;
+pub(super) const TLS_HANDSHAKE_RECORD: u8 = 22;
 
 /// What a connection is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Phase {
+pub(super) enum ConnPhase {
     /// A head is under way (or the first is awaited).
     Head,
     /// Nothing is, after an answer.
@@ -47,7 +47,7 @@ pub(super) enum Phase {
 
 /// What the parts of one connection share: its socket, its requests, its open watch.
 #[derive(Debug)]
-pub(super) struct Seat<S = Shared> {
+pub(super) struct ConnState<S = Shared> {
     pub(super) shared: Arc<S>,
     /// Whether it came over TLS.
     pub(super) secure: bool,
@@ -65,17 +65,17 @@ pub(super) struct Seat<S = Shared> {
     used: Duration,
 }
 
-impl<S> Seat<S> {
+impl<S> ConnState<S> {
     pub(super) fn new(shared: Arc<S>, secure: bool) -> Self {
         Self {
             shared,
             secure,
             client: None,
-            phase: AtomicU8::new(Phase::Head as u8),
+            phase: AtomicU8::new(ConnPhase::Head as u8),
             blocked: AtomicBool::new(false),
             writes: AtomicU32::new(0),
             spoke_tls: AtomicBool::new(false),
-            head_time: HEAD_TIME,
+            head_time: HEAD_TIMEOUT,
             used: Duration::ZERO,
         }
     }
@@ -93,11 +93,11 @@ impl<S> Seat<S> {
     }
 
     /// All parties run in one task, so there is no order to establish between them.
-    pub(super) fn enter(&self, phase: Phase) {
+    pub(super) fn enter(&self, phase: ConnPhase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    fn is(&self, phase: Phase) -> bool {
+    fn is(&self, phase: ConnPhase) -> bool {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
@@ -110,15 +110,15 @@ impl<S> Seat<S> {
     }
 
     /// What the client has to do in a limited time.
-    fn owed(&self) -> Owed {
-        if self.is(Phase::Watch) {
-            Owed::Nothing
+    fn awaited(&self) -> AwaitedInput {
+        if self.is(ConnPhase::Watch) {
+            AwaitedInput::Nothing
         } else if self.blocked.load(Ordering::Relaxed) {
-            Owed::Read { after: self.writes.load(Ordering::Relaxed) }
-        } else if self.is(Phase::Head) {
-            Owed::Head
+            AwaitedInput::Read { after: self.writes.load(Ordering::Relaxed) }
+        } else if self.is(ConnPhase::Head) {
+            AwaitedInput::Head
         } else {
-            Owed::Nothing
+            AwaitedInput::Nothing
         }
     }
 }
@@ -133,31 +133,31 @@ pub(super) enum End {
 }
 
 /// Serves `stream` to its end.
-pub(super) async fn serve<T, S>(stream: T, seat: Seat<S>) -> End
+pub(super) async fn serve<T, S>(stream: T, conn: ConnState<S>) -> End
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
     S: Service,
 {
-    let seat = Arc::new(seat);
-    let io = TokioIo::new(Noticed { stream, seat: Arc::clone(&seat), begun: false });
-    let service = service_fn(|request| S::answer(Arc::clone(&seat), request));
+    let conn = Arc::new(conn);
+    let io = TokioIo::new(IdleTimeoutStream { stream, conn: Arc::clone(&conn), begun: false });
+    let service = service_fn(|request| S::response(Arc::clone(&conn), request));
     let mut connection = pin!(
         http1::Builder::new()
             .title_case_headers(true)
             .header_read_timeout(None)
-            .max_buf_size(HEAD_BYTES)
+            .max_buf_size(MAX_HEAD_BYTES)
             .serve_connection(io, service)
     );
-    let mut closing = pin!(seat.shared.premises().closing.notify.notified());
-    let mut late = Late { used: seat.used, ..Late::default() };
+    let mut closing = pin!(conn.shared.context().closing.notify.notified());
+    let mut late = IdleTimer { used: conn.used, ..IdleTimer::default() };
     let (mut registered, mut told) = (false, false);
     std::future::poll_fn(|cx| {
         // Once is enough: the task's waker stays the same, and the flag tells why it was woken.
         if !std::mem::replace(&mut registered, true) {
             let _ = closing.as_mut().poll(cx);
         }
-        if seat.shared.premises().closing.begun() {
-            if seat.is(Phase::Watch) {
+        if conn.shared.context().closing.begun() {
+            if conn.is(ConnPhase::Watch) {
                 return Poll::Ready(());
             }
             if !std::mem::replace(&mut told, true) {
@@ -165,18 +165,18 @@ where
             }
         }
         // An error here is the client's: it went away or spoke no HTTP. Whom would a line in the log help?
-        if connection.as_mut().poll(cx).is_ready() || late.poll(&seat, cx) {
+        if connection.as_mut().poll(cx).is_ready() || late.poll(&conn, cx) {
             return Poll::Ready(());
         }
         Poll::Pending
     })
     .await;
-    if seat.spoke_tls.load(Ordering::Relaxed) { End::SpokeTls } else { End::Usual }
+    if conn.spoke_tls.load(Ordering::Relaxed) { End::SpokeTls } else { End::Usual }
 }
 
 /// What a client owes the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Owed {
+enum AwaitedInput {
     #[default]
     Nothing,
     /// The rest of a head.
@@ -187,25 +187,25 @@ enum Owed {
 
 /// The deadline of what is owed. It is armed only when a request or its answer does not pass in one piece.
 #[derive(Debug, Default)]
-struct Late {
-    owed: Owed,
+struct IdleTimer {
+    awaited: AwaitedInput,
     timer: Option<Pin<Box<Sleep>>>,
     /// How much of its time the first head has used already.
     used: Duration,
 }
 
-impl Late {
-    fn poll<S>(&mut self, seat: &Seat<S>, cx: &mut Context<'_>) -> bool {
-        let owed = seat.owed();
-        if owed != self.owed {
-            self.owed = owed;
-            self.timer = match owed {
-                Owed::Nothing => None,
-                Owed::Head => {
-                    let left = seat.head_time.saturating_sub(std::mem::take(&mut self.used));
+impl IdleTimer {
+    fn poll<S>(&mut self, conn: &ConnState<S>, cx: &mut Context<'_>) -> bool {
+        let awaited = conn.awaited();
+        if awaited != self.awaited {
+            self.awaited = awaited;
+            self.timer = match awaited {
+                AwaitedInput::Nothing => None,
+                AwaitedInput::Head => {
+                    let left = conn.head_time.saturating_sub(std::mem::take(&mut self.used));
                     Some(Box::pin(sleep(left)))
                 }
-                Owed::Read { .. } => Some(Box::pin(sleep(STALL_TIME))),
+                AwaitedInput::Read { .. } => Some(Box::pin(sleep(WRITE_STALL_TIMEOUT))),
             };
         }
         self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready())
@@ -216,13 +216,13 @@ impl Late {
 /// A beginning that came along with the request before goes unnoticed: such a connection holds no more than
 /// one that rests.
 #[derive(Debug)]
-struct Noticed<T, S> {
+struct IdleTimeoutStream<T, S> {
     stream: T,
-    seat: Arc<Seat<S>>,
+    conn: Arc<ConnState<S>>,
     begun: bool,
 }
 
-impl<T: AsyncRead + Unpin, S> AsyncRead for Noticed<T, S> {
+impl<T: AsyncRead + Unpin, S> AsyncRead for IdleTimeoutStream<T, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -232,20 +232,20 @@ impl<T: AsyncRead + Unpin, S> AsyncRead for Noticed<T, S> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if let Some(first) = buffer.filled().get(before) {
             if !std::mem::replace(&mut self.begun, true) {
-                self.seat.spoke_tls.store(*first == HANDSHAKE_RECORD, Ordering::Relaxed);
+                self.conn.spoke_tls.store(*first == TLS_HANDSHAKE_RECORD, Ordering::Relaxed);
             }
-            if self.seat.is(Phase::Rest) {
-                self.seat.enter(Phase::Head);
+            if self.conn.is(ConnPhase::Rest) {
+                self.conn.enter(ConnPhase::Head);
             }
         }
         polled
     }
 }
 
-impl<T: AsyncWrite + Unpin, S> AsyncWrite for Noticed<T, S> {
+impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.seat.wrote(polled.is_ready());
+        self.conn.wrote(polled.is_ready());
         polled
     }
 
@@ -255,7 +255,7 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for Noticed<T, S> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.seat.wrote(polled.is_ready());
+        self.conn.wrote(polled.is_ready());
         polled
     }
 
@@ -273,7 +273,7 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for Noticed<T, S> {
 }
 
 #[cfg(test)]
-impl Seat {
+impl ConnState {
     /// A connection whose heads have to come sooner.
     pub(super) fn impatient(mut self, head_time: Duration) -> Self {
         self.head_time = head_time;

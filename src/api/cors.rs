@@ -6,7 +6,7 @@ use hyper::header::{
     HeaderValue, ORIGIN,
 };
 
-use super::respond::{self, Answer};
+use super::respond::{self, ApiResponse};
 
 /// The origins a browser may come from.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ impl Origins {
 }
 
 /// Adds the three headers.
-pub(super) fn mark(answer: &mut Answer, origin: HeaderValue) {
-    let headers = answer.headers_mut();
+pub(super) fn mark(response: &mut ApiResponse, origin: HeaderValue) {
+    let headers = response.headers_mut();
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static("accept, content-type, authorization"),
@@ -60,7 +60,7 @@ impl Hosts {
     }
 
     /// The refusal, when the request's host is none of them.
-    pub(super) fn refuse(&self, request: &HeaderMap) -> Option<Answer> {
+    pub(super) fn refuse(&self, request: &HeaderMap) -> Option<ApiResponse> {
         let Self::These(list) = self else { return None };
         let given = request.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
         let given = String::from_utf8_lossy(given);

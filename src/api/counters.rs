@@ -8,12 +8,12 @@ pub(super) const KINDS: [&str; 6] = ["DELETE", "GET", "HEAD", "POST", "PUT", "QG
 /// Statuses of failures that are counted apart; the last stands for all others.
 pub(super) const STATUSES: [u16; 6] = [400, 403, 404, 412, 500, 503];
 /// How many upper bounds the durations have: 0.5 ms, doubled each time.
-pub(super) const BOUNDS: usize = 13;
-const FIRST_BOUND: Duration = Duration::from_micros(500);
+pub(super) const BUCKET_COUNT: usize = 13;
+const FIRST_BUCKET_BOUND: Duration = Duration::from_micros(500);
 
 /// What a request counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RequestKind {
     Delete,
     Get,
     Head,
@@ -24,18 +24,18 @@ pub(super) enum Kind {
 
 /// Counters of one kind.
 #[derive(Debug, Default)]
-pub(super) struct Row {
+pub(super) struct CounterRow {
     pub(super) received: AtomicU64,
     pub(super) failed: [AtomicU64; STATUSES.len()],
     /// Requests by the first bound that they kept; the last element counts those beyond all.
-    pub(super) within: [AtomicU64; BOUNDS + 1],
+    pub(super) within: [AtomicU64; BUCKET_COUNT + 1],
     pub(super) nanoseconds: AtomicU64,
 }
 
 /// All counters. Each costs an addition on a request's way; nothing is computed before somebody asks.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    pub(super) rows: [Row; KINDS.len()],
+    pub(super) rows: [CounterRow; KINDS.len()],
     pub(super) reads: AtomicU64,
     pub(super) recursive_reads: AtomicU64,
     pub(super) watches: AtomicU64,
@@ -44,16 +44,16 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn received(&self, kind: Kind) {
+    pub(super) fn received(&self, kind: RequestKind) {
         add(&self.rows[kind as usize].received, 1);
     }
 
-    pub(super) fn failed(&self, kind: Kind, status: u16) {
+    pub(super) fn failed(&self, kind: RequestKind, status: u16) {
         let at = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 2);
         add(&self.rows[kind as usize].failed[at], 1);
     }
 
-    pub(super) fn succeeded(&self, kind: Kind, took: Duration) {
+    pub(super) fn succeeded(&self, kind: RequestKind, took: Duration) {
         let row = &self.rows[kind as usize];
         add(&row.within[bound(took)], 1);
         add(&row.nanoseconds, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
@@ -71,23 +71,25 @@ pub(super) fn add(counter: &AtomicU64, amount: u64) {
 
 /// The first bound that `took` keeps.
 pub(super) fn bound(took: Duration) -> usize {
-    (0..BOUNDS).find(|at| took <= FIRST_BOUND * (1 << at)).unwrap_or(BOUNDS)
+    (0..BUCKET_COUNT).find(|at| took <= FIRST_BUCKET_BOUND * (1 << at)).unwrap_or(BUCKET_COUNT)
 }
 
 /// The upper bound number `at`, in seconds.
 pub(super) fn seconds(at: usize) -> f64 {
-    (FIRST_BOUND * (1 << at)).as_secs_f64()
+    (FIRST_BUCKET_BOUND * (1 << at)).as_secs_f64()
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{BOUNDS, bound, seconds};
+    use super::{BUCKET_COUNT, bound, seconds};
 
     #[test]
     fn durations_fall_into_the_first_bound_that_holds_them() {
-        for (micros, at) in [(0, 0), (500, 0), (501, 1), (1000, 1), (2_048_000, 12), (2_048_001, BOUNDS)] {
+        for (micros, at) in
+            [(0, 0), (500, 0), (501, 1), (1000, 1), (2_048_000, 12), (2_048_001, BUCKET_COUNT)]
+        {
             assert_eq!(bound(Duration::from_micros(micros)), at, "{micros}");
         }
         assert!((seconds(12) - 2.048).abs() < 1e-9);

@@ -7,19 +7,19 @@ use hyper::header::HeaderValue;
 use nix::sys::resource::{Resource, getrlimit};
 use serde_json::Value;
 
-use super::connection::Seat;
+use super::connection::ConnState;
 use super::metrics::resident_bytes;
-use super::respond::{self, Answer};
+use super::respond::{self, ApiResponse};
 use super::settings::LogLevel;
 use super::{body, unmarshal};
 use crate::protocol::json_bytes;
 
 /// The longest request to set the log's level.
-const BODY: usize = 64 << 10;
+const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// Variables in the form of Go's `expvar`. `memstats` has the one figure that is known here.
-pub(super) fn vars(seat: &Seat) -> Answer {
-    let handle = &seat.shared.handle;
+pub(super) fn vars(conn: &ConnState) -> ApiResponse {
+    let handle = &conn.shared.handle;
     let (members, figures) = (handle.members(), handle.figures());
     let mut out = b"{\n\"cmdline\": [".to_vec();
     for (at, word) in std::env::args_os().enumerate() {
@@ -45,14 +45,14 @@ pub(super) fn vars(seat: &Seat) -> Answer {
 }
 
 /// Sets how much is logged from now on.
-pub(super) async fn log_level(seat: &Seat, body: Incoming) -> Answer {
+pub(super) async fn log_level(conn: &ConnState, body: Incoming) -> ApiResponse {
     let invalid = || respond::message(StatusCode::BAD_REQUEST, b"Invalid json body");
-    let Ok(body) = body::take(body, BODY, &seat.shared).await else { return invalid() };
+    let Ok(body) = body::take(body, MAX_BODY_BYTES, &conn.shared).await else { return invalid() };
     let Ok(asked) = asked(&body.bytes) else { return invalid() };
     let Some(level) = LogLevel::parse(&asked) else {
         return respond::message(StatusCode::BAD_REQUEST, format!("Invalid log level {asked}").as_bytes());
     };
-    if let Some(set) = seat.shared.info.set_log_level {
+    if let Some(set) = conn.shared.info.set_log_level {
         set(level);
     }
     respond::empty(StatusCode::NO_CONTENT)

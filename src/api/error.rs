@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::stop::Ended;
+use crate::stop::EndedLoop;
 use crate::tls::TlsError;
 
 /// What keeps the client port from opening or from staying open.
@@ -40,7 +40,7 @@ pub enum ApiError {
     Tls(#[from] TlsError),
     /// A listener ended without being told to.
     #[error("{0}")]
-    Ended(Ended),
+    Ended(EndedLoop),
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -6,20 +6,20 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::time::timeout;
 
-use super::connection::Seat;
+use super::connection::ConnState;
 use super::counters::add;
-use super::respond::{self, Answer};
+use super::respond::{self, ApiResponse};
 
 /// How long the group may take to confirm.
-const PATIENCE: Duration = Duration::from_secs(1);
+const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Healthy: a leader is known, and the group answers in time. `exclude` names alarms that this store does not
 /// have, so it has nothing to leave out.
-pub(super) async fn answer(seat: &Seat) -> Answer {
-    let handle = &seat.shared.handle;
-    let counters = &seat.shared.counters;
+pub(super) async fn response(conn: &ConnState) -> ApiResponse {
+    let handle = &conn.shared.handle;
+    let counters = &conn.shared.counters;
     let led = handle.members().leader.is_some();
-    if led && matches!(timeout(PATIENCE, handle.read_index()).await, Ok(Ok(()))) {
+    if led && matches!(timeout(READ_INDEX_TIMEOUT, handle.read_index()).await, Ok(Ok(()))) {
         add(&counters.healthy, 1);
         return respond::typed(StatusCode::OK, respond::TEXT, Bytes::from_static(b"{\"health\":\"true\"}"));
     }

@@ -11,28 +11,28 @@ use hyper::http::request::Parts;
 use hyper::{Method as Verb, StatusCode};
 
 use super::auth;
-use super::body::{self, NoBody, Taken};
-use super::connection::Seat;
-use super::counters::{Kind, add};
+use super::body::{self, BodyError, BufferedBody};
+use super::connection::ConnState;
+use super::counters::{RequestKind, add};
 use super::render::{self, Depth};
-use super::respond::{self, Answer, Body, CLUSTER_ID, ETCD_INDEX, RAFT_INDEX, RAFT_TERM, Refused};
+use super::respond::{self, ApiResponse, Body, CLUSTER_ID, ETCD_INDEX, RAFT_INDEX, RAFT_TERM, Rejection};
 use super::watch::WatchBody;
-use crate::consensus::{Position, Refusal};
-use crate::keyspace::auth::{Asked, Wish};
+use crate::consensus::{Position, ProposeError};
+use crate::keyspace::auth::{AccessMode, KeyAccess};
 use crate::keyspace::{self, Action, Event, Operation, Time, WatchFor, expiry};
-use crate::protocol::{ErrorCode, Fault, Method, Params};
+use crate::protocol::{ErrorBody, ErrorCode, Method, Params};
 
 /// No more room than this is made on a guess.
-const LARGEST_ROOM: usize = 32 << 20;
+const MAX_INITIAL_CAPACITY: usize = 32 << 20;
 const ALLOW: &str = "HEAD,GET,PUT,POST,DELETE";
 
 /// Answers a request to the key `key` (the decoded path after `/v2/keys`, clean but for a slash at its end).
-pub(super) async fn answer(seat: &Arc<Seat>, head: &Parts, body: Incoming, key: &[u8]) -> Answer {
+pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts, body: Incoming, key: &[u8]) -> ApiResponse {
     let Some(method) = method(&head.method) else { return respond::not_allowed(Some(ALLOW)) };
-    let answered = request(seat, head, body, method, key).await;
-    let mut answer = answered.unwrap_or_else(|refused| refused.answer());
-    answer.headers_mut().insert(CLUSTER_ID, seat.shared.cluster_id.clone());
-    answer
+    let answered = request(conn, head, body, method, key).await;
+    let mut response = answered.unwrap_or_else(|refused| refused.response());
+    response.headers_mut().insert(CLUSTER_ID, conn.shared.cluster_id.clone());
+    response
 }
 
 fn method(verb: &Verb) -> Option<Method> {
@@ -48,55 +48,56 @@ fn method(verb: &Verb) -> Option<Method> {
 
 /// Reads the request and does what it asks.
 async fn request(
-    seat: &Arc<Seat>,
+    conn: &Arc<ConnState>,
     head: &Parts,
     body: Incoming,
     method: Method,
     key: &[u8],
-) -> Result<Answer, Refused> {
+) -> Result<ApiResponse, Rejection> {
     let begun = Instant::now();
     let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let form = form(seat, content_type, body, method).await?;
+    let form = form(conn, content_type, body, method).await?;
     let query = head.uri.query().unwrap_or_default();
-    let params = Params::read(method, query, content_type, &form.bytes).map_err(Refused::Fault)?;
-    if seat.shared.handle.guarded() {
-        let wish = if matches!(method, Method::Get | Method::Head) { Wish::Read } else { Wish::Write };
-        auth::to_key(seat, &head.headers, Asked { key, wish, recursive: params.recursive }).await?;
+    let params = Params::read(method, query, content_type, &form.bytes).map_err(Rejection::Fault)?;
+    if conn.shared.handle.guarded() {
+        let mode =
+            if matches!(method, Method::Get | Method::Head) { AccessMode::Read } else { AccessMode::Write };
+        auth::to_key(conn, &head.headers, KeyAccess { key, mode, recursive: params.recursive }).await?;
     }
     let key = match key {
         b"" => b"/",
         [key @ .., b'/'] if !key.is_empty() => key,
         key => key,
     };
-    let counters = &seat.shared.counters;
+    let counters = &conn.shared.counters;
     let kind = kind(method, &params);
     counters.received(kind);
     let answered = match method {
-        Method::Get if params.wait && !params.quorum => return watch(seat, key, &params),
+        Method::Get if params.wait && !params.quorum => return watch(conn, key, &params),
         Method::Get | Method::Head => {
-            if kind == Kind::QuorumGet {
+            if kind == RequestKind::QuorumGet {
                 // A read of this member's state that is not older than the request.
-                match seat.shared.handle.read_index().await {
-                    Ok(()) => read(seat, key, &params),
+                match conn.shared.handle.read_index().await {
+                    Ok(()) => read(conn, key, &params),
                     Err(refusal) => Err(refuse(refusal)),
                 }
             } else {
-                read(seat, key, &params)
+                read(conn, key, &params)
             }
         }
-        _ if !fits(method, key) => Err(Refused::Fault(Fault::of_request(
+        _ if !fits(method, key) => Err(Rejection::Fault(ErrorBody::of_request(
             ErrorCode::INVALID_FIELD,
             "the key has too many levels for its length",
         ))),
-        _ => match seat.shared.handle.settled().await {
-            Ok(()) => write(seat, operation(method, key, &params, seat.shared.handle.now()), &params).await,
+        _ => match conn.shared.handle.settled().await {
+            Ok(()) => write(conn, operation(method, key, &params, conn.shared.handle.now()), &params).await,
             Err(refusal) => Err(refuse(refusal)),
         },
     };
     match &answered {
         Ok(_) => counters.succeeded(kind, begun.elapsed()),
-        Err(Refused::Fault(fault)) => counters.failed(kind, fault.code.status()),
-        Err(Refused::Message(status, _)) => counters.failed(kind, status.as_u16()),
+        Err(Rejection::Fault(fault)) => counters.failed(kind, fault.code.status()),
+        Err(Rejection::Message(status, _)) => counters.failed(kind, status.as_u16()),
     }
     answered
 }
@@ -113,46 +114,48 @@ fn fits(method: Method, key: &[u8]) -> bool {
     }
 }
 
-fn kind(method: Method, params: &Params) -> Kind {
+fn kind(method: Method, params: &Params) -> RequestKind {
     match method {
-        Method::Get if params.quorum => Kind::QuorumGet,
-        Method::Get => Kind::Get,
-        Method::Head => Kind::Head,
-        Method::Put => Kind::Put,
-        Method::Post => Kind::Post,
-        Method::Delete => Kind::Delete,
+        Method::Get if params.quorum => RequestKind::QuorumGet,
+        Method::Get => RequestKind::Get,
+        Method::Head => RequestKind::Head,
+        Method::Put => RequestKind::Put,
+        Method::Post => RequestKind::Post,
+        Method::Delete => RequestKind::Delete,
     }
 }
 
 /// The form, where the method and the Content-Type make the body one; other bodies are read off and ignored.
 async fn form<'s>(
-    seat: &'s Seat,
+    conn: &'s ConnState,
     content_type: Option<&[u8]>,
     body: Incoming,
     method: Method,
-) -> Result<Taken<'s>, Refused> {
+) -> Result<BufferedBody<'s>, Rejection> {
     if body.is_end_stream() {
-        return Ok(Taken::default());
+        return Ok(BufferedBody::default());
     }
     let taken = if Params::in_body(method, content_type) {
-        body::take(body, seat.shared.max_request_bytes, &seat.shared).await
+        body::take(body, conn.shared.max_request_bytes, &conn.shared).await
     } else {
-        body::read_off(body).await.map(|()| Taken::default())
+        body::read_off(body).await.map(|()| BufferedBody::default())
     };
     taken.map_err(|why| match why {
-        NoBody::TooLarge => Refused::Fault(Fault::form_too_large()),
-        NoBody::Broken => Refused::Fault(Fault::of_request(ErrorCode::INVALID_FORM, "unexpected EOF")),
-        NoBody::NoRoom => busy("too many large requests at once; try again later"),
+        BodyError::TooLarge => Rejection::Fault(ErrorBody::form_too_large()),
+        BodyError::Broken => {
+            Rejection::Fault(ErrorBody::of_request(ErrorCode::INVALID_FORM, "unexpected EOF"))
+        }
+        BodyError::NoRoom => busy("too many large requests at once; try again later"),
     })
 }
 
-fn read(seat: &Seat, key: &[u8], params: &Params) -> Result<Answer, Refused> {
-    let handle = &seat.shared.handle;
+fn read(conn: &ConnState, key: &[u8], params: &Params) -> Result<ApiResponse, Rejection> {
+    let handle = &conn.shared.handle;
     let depth = if params.recursive { Depth::All } else { Depth::Children };
     let now = handle.now();
-    seat.shared.counters.read(params.recursive);
+    conn.shared.counters.read(params.recursive);
     // The next large listing is most likely of the same tree: growing a buffer to it copies it as often as it doubles.
-    let listed = &seat.shared.listed;
+    let listed = &conn.shared.listed;
     let room = if params.recursive { listed.load(Relaxed) } else { 0 };
     let found = handle.view(|keyspace| {
         let view = keyspace.get(key)?;
@@ -160,43 +163,43 @@ fn read(seat: &Seat, key: &[u8], params: &Params) -> Result<Answer, Refused> {
     });
     let (body, index) = found.map_err(refused)?;
     if params.recursive {
-        listed.store((body.len() + body.len() / 16).min(LARGEST_ROOM), Relaxed);
+        listed.store((body.len() + body.len() / 16).min(MAX_INITIAL_CAPACITY), Relaxed);
     }
-    let answer = respond::json(StatusCode::OK, body);
-    Ok(placed(answer, index, handle.position()))
+    let response = respond::json(StatusCode::OK, body);
+    Ok(placed(response, index, handle.position()))
 }
 
-async fn write(seat: &Seat, operation: Operation, params: &Params) -> Result<Answer, Refused> {
-    let answer = seat.shared.handle.propose(operation).await.map_err(refuse)?;
-    let event = answer.result.map_err(refused)?;
+async fn write(conn: &ConnState, operation: Operation, params: &Params) -> Result<ApiResponse, Rejection> {
+    let response = conn.shared.handle.propose(operation).await.map_err(refuse)?;
+    let event = response.result.map_err(refused)?;
     let body = if params.no_value_on_success && quiet(event.action) {
         Bytes::from(format!("{{\"action\":\"{}\"}}\n", event.action.word()))
     } else {
-        render::answer(&event)
+        render::response(&event)
     };
     let status = if created(&event) { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(placed(respond::json(status, body), event.index(), answer.position))
+    Ok(placed(respond::json(status, body), event.index(), response.position))
 }
 
-fn watch(seat: &Arc<Seat>, key: &[u8], params: &Params) -> Result<Answer, Refused> {
+fn watch(conn: &Arc<ConnState>, key: &[u8], params: &Params) -> Result<ApiResponse, Rejection> {
     let what = WatchFor { recursive: params.recursive, stream: params.stream, since: params.wait_index };
-    let handle = &seat.shared.handle;
-    add(&seat.shared.counters.watches, 1);
+    let handle = &conn.shared.handle;
+    add(&conn.shared.counters.watches, 1);
     let watch = handle.watch(key, what).map_err(refused)?;
     let index = watch.index;
-    let body = Body::Watch(Box::new(WatchBody::new(watch, params.stream, Arc::clone(seat))));
-    let mut answer = respond::bare(StatusCode::OK, body);
-    answer.headers_mut().insert(CONTENT_TYPE, respond::JSON);
-    Ok(placed(answer, index, handle.position()))
+    let body = Body::Watch(Box::new(WatchBody::new(watch, params.stream, Arc::clone(conn))));
+    let mut response = respond::bare(StatusCode::OK, body);
+    response.headers_mut().insert(CONTENT_TYPE, respond::JSON);
+    Ok(placed(response, index, handle.position()))
 }
 
 /// Puts the three indexes on an answer.
-fn placed(mut answer: Answer, index: u64, position: Position) -> Answer {
-    let headers = answer.headers_mut();
+fn placed(mut response: ApiResponse, index: u64, position: Position) -> ApiResponse {
+    let headers = response.headers_mut();
     headers.insert(ETCD_INDEX, HeaderValue::from(index));
     headers.insert(RAFT_INDEX, HeaderValue::from(position.index));
     headers.insert(RAFT_TERM, HeaderValue::from(position.term));
-    answer
+    response
 }
 
 /// Which change a request is.
@@ -232,27 +235,27 @@ fn created(event: &Event) -> bool {
 }
 
 /// The keyspace's refusal.
-fn refused(error: keyspace::Error) -> Refused {
-    Refused::Fault(Fault { code: ErrorCode(error.code as u16), cause: error.cause, index: error.index })
+fn refused(error: keyspace::Error) -> Rejection {
+    Rejection::Fault(ErrorBody { code: ErrorCode(error.code as u16), cause: error.cause, index: error.index })
 }
 
 /// What a request is told that the group did not answer.
-fn refuse(refusal: Refusal) -> Refused {
+fn refuse(refusal: ProposeError) -> Rejection {
     let cause = match refusal {
-        Refusal::TimedOut => "etcdserver: request timed out",
-        Refusal::LeaderLost => "etcdserver: request timed out, possibly due to previous leader failure",
-        Refusal::ConnectionLost => "etcdserver: request timed out, possibly due to connection lost",
-        Refusal::NoSpace => "etcdserver: no space",
-        Refusal::Stopping => "etcdserver: server stopped",
-        Refusal::Overloaded => {
+        ProposeError::TimedOut => "etcdserver: request timed out",
+        ProposeError::LeaderLost => "etcdserver: request timed out, possibly due to previous leader failure",
+        ProposeError::ConnectionLost => "etcdserver: request timed out, possibly due to connection lost",
+        ProposeError::NoSpace => "etcdserver: no space",
+        ProposeError::Stopping => "etcdserver: server stopped",
+        ProposeError::Overloaded => {
             return busy("this member has more writes waiting than it can carry out; try again later");
         }
     };
-    Refused::Fault(Fault::of_request(ErrorCode(300), cause))
+    Rejection::Fault(ErrorBody::of_request(ErrorCode(300), cause))
 }
 
-fn busy(says: &'static str) -> Refused {
-    Refused::Message(StatusCode::SERVICE_UNAVAILABLE, says.into())
+fn busy(says: &'static str) -> Rejection {
+    Rejection::Message(StatusCode::SERVICE_UNAVAILABLE, says.into())
 }
 
 #[cfg(test)]
@@ -262,30 +265,30 @@ mod tests {
     #[test]
     fn what_the_group_did_not_answer_is_said_in_etcds_words() {
         for (refusal, status, begins) in [
-            (Refusal::TimedOut, 500, "etcdserver: request timed out\""),
+            (ProposeError::TimedOut, 500, "etcdserver: request timed out\""),
             (
-                Refusal::LeaderLost,
+                ProposeError::LeaderLost,
                 500,
                 "etcdserver: request timed out, possibly due to previous leader failure\"",
             ),
             (
-                Refusal::ConnectionLost,
+                ProposeError::ConnectionLost,
                 500,
                 "etcdserver: request timed out, possibly due to connection lost\"",
             ),
-            (Refusal::Stopping, 500, "etcdserver: server stopped\""),
-            (Refusal::NoSpace, 500, "etcdserver: no space\""),
-            (Refusal::Overloaded, 503, ""),
+            (ProposeError::Stopping, 500, "etcdserver: server stopped\""),
+            (ProposeError::NoSpace, 500, "etcdserver: no space\""),
+            (ProposeError::Overloaded, 503, ""),
         ] {
-            let answer = refuse(refusal).answer();
-            assert_eq!(answer.status().as_u16(), status);
-            assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
-            let Body::Whole(body) = answer.body() else { panic!("a watch") };
+            let response = refuse(refusal).response();
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+            let Body::Whole(body) = response.body() else { panic!("a watch") };
             let text = String::from_utf8_lossy(body);
             if status == 500 {
                 let whole = "{\"errorCode\":300,\"message\":\"Raft Internal Error\",\"cause\":\"";
                 assert_eq!(text, format!("{whole}{begins},\"index\":0}}\n"));
-                assert_eq!(answer.headers()[ETCD_INDEX], "0");
+                assert_eq!(response.headers()[ETCD_INDEX], "0");
             } else {
                 assert!(text.starts_with("{\"message\":\"this member has more writes"), "{text}");
             }

@@ -9,17 +9,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::{self, End, HANDSHAKE_RECORD, HEAD_TIME, Seat};
-use super::places::{Place, Places};
+use super::conn_limit::{ConnLimit, Permit};
+use super::connection::{self, ConnState, End, HEAD_TIMEOUT, TLS_HANDSHAKE_RECORD};
 use super::shared::{Closing, Service};
+use crate::log_throttle::LogThrottle;
 use crate::stop::Stop;
-use crate::tls::{Acceptor, Complaints};
+use crate::tls::Acceptor;
 
 /// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after an accept that failed; doubled up to the longest while it goes on.
-const SHORTEST: Duration = Duration::from_millis(20);
-const LONGEST: Duration = Duration::from_secs(1);
+const MIN_ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(20);
+const MAX_ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What a port speaks: the schemes of the URLs that name it.
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ pub(super) struct Listener {
     pub(super) urls: Vec<String>,
     pub(super) schemes: Schemes,
     /// What was said about this socket's clients.
-    pub(super) complaints: Arc<Complaints>,
+    pub(super) log_throttle: Arc<LogThrottle>,
 }
 
 impl Listener {
@@ -76,20 +77,22 @@ impl Listener {
             match accepted {
                 Ok((stream, from)) => {
                     pause = None;
-                    let Some(place) = Places::take(service.premises()) else {
+                    let Some(permit) = ConnLimit::take(service.context()) else {
                         refuse(&stream, matches!(self.schemes, Schemes::Https(_)));
                         continue;
                     };
-                    let visit = Visit {
+                    let visit = AcceptedConn {
                         from,
                         schemes: self.schemes.clone(),
-                        complaints: Arc::clone(&self.complaints),
+                        log_throttle: Arc::clone(&self.log_throttle),
                     };
-                    connections.spawn(visit.serve(stream, Arc::clone(&service), place));
+                    connections.spawn(visit.serve(stream, Arc::clone(&service), permit));
                 }
                 Err(error) if ours_alone(&error) => {}
                 Err(error) => {
-                    let wait = pause.map_or(SHORTEST, |last: Duration| (last * 2).min(LONGEST));
+                    let wait = pause.map_or(MIN_ACCEPT_RETRY_DELAY, |last: Duration| {
+                        (last * 2).min(MAX_ACCEPT_RETRY_DELAY)
+                    });
                     if pause.replace(wait).is_none() {
                         tracing::error!(url = self.urls.join(","), %error, "cannot accept client connections; trying on");
                     }
@@ -98,7 +101,7 @@ impl Listener {
             }
         }
         drop(self.socket);
-        service.premises().closing.begin();
+        service.context().closing.begin();
         let all_gone = async { while connections.join_next().await.is_some() {} };
         if timeout(drain, all_gone).await.is_err() {
             tracing::debug!(
@@ -113,52 +116,53 @@ impl Listener {
 }
 
 /// One client, from its arrival on.
-struct Visit {
+struct AcceptedConn {
     from: SocketAddr,
     schemes: Schemes,
-    complaints: Arc<Complaints>,
+    log_throttle: Arc<LogThrottle>,
 }
 
-impl Visit {
-    async fn serve<S: Service>(self, stream: TcpStream, service: Arc<S>, place: Place) {
+impl AcceptedConn {
+    async fn serve<S: Service>(self, stream: TcpStream, service: Arc<S>, permit: Permit) {
         let arrived = Instant::now();
-        let premises = Arc::clone(&service);
-        let closing = &premises.premises().closing;
+        let context = Arc::clone(&service);
+        let closing = &context.context().closing;
         let acceptor = match &self.schemes {
             Schemes::Http => None,
             Schemes::Https(acceptor) => Some(acceptor),
             // In a box, as with the handshake.
             Schemes::Both(acceptor) => {
-                let first = Box::pin(until(closing, timeout(HEAD_TIME, begins_tls(&stream))));
+                let first = Box::pin(until(closing, timeout(HEAD_TIMEOUT, begins_tls(&stream))));
                 match first.await {
                     Some(Ok(Ok(tls))) => Some(acceptor).filter(|_| tls),
                     Some(Ok(Err(_)) | Err(_)) | None => return,
                 }
             }
         };
-        let seat = Seat::new(service, acceptor.is_some()).of(self.from.ip()).after(arrived.elapsed());
+        let conn = ConnState::new(service, acceptor.is_some()).of(self.from.ip()).after(arrived.elapsed());
         match acceptor {
             None => {
-                if connection::serve(stream, seat).await == End::SpokeTls {
-                    self.complain(
+                if connection::serve(stream, conn).await == End::SpokeTls {
+                    self.log_failure(
                         "it spoke TLS, and this port speaks plain HTTP: its URL must begin with http://",
                     );
                 }
             }
             Some(acceptor) => {
                 // In a box: the state of a handshake would otherwise be part of every connection for ever.
-                let handshake = Box::pin(until(closing, timeout(HANDSHAKE, acceptor.accept(stream))));
+                let handshake =
+                    Box::pin(until(closing, timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream))));
                 match handshake.await {
                     // Nobody is served any more.
                     None => {}
                     Some(Ok(Ok(stream))) => {
-                        connection::serve(stream, seat).await;
+                        connection::serve(stream, conn).await;
                     }
                     // Probes and scanners do that all day.
                     Some(Ok(Err(error))) if went_away(&error) => {
                         tracing::debug!(%error, "a client left during its TLS handshake");
                     }
-                    Some(Ok(Err(error))) => self.complain(&error.to_string()),
+                    Some(Ok(Err(error))) => self.log_failure(&error.to_string()),
                     // So do clients that open a connection ahead of need.
                     Some(Err(_)) => {
                         tracing::debug!(from = %self.from, "a client's TLS handshake took too long");
@@ -166,11 +170,11 @@ impl Visit {
                 }
             }
         }
-        drop(place);
+        drop(permit);
     }
 
-    fn complain(&self, says: &str) {
-        if self.complaints.due(says) {
+    fn log_failure(&self, says: &str) {
+        if self.log_throttle.due(says) {
             tracing::warn!(from = %self.from, "a client could not be served: {says}");
         } else {
             tracing::debug!(from = %self.from, "a client could not be served: {says}");
@@ -191,7 +195,7 @@ async fn begins_tls(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     match stream.peek(&mut first).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(first[0] == HANDSHAKE_RECORD),
+        _ => Ok(first[0] == TLS_HANDSHAKE_RECORD),
     }
 }
 
@@ -237,12 +241,12 @@ mod tests {
         let files = Files { cert: at("cert.pem"), key: at("key.pem"), self_made, ..Files::default() };
         let schemes = Schemes::Both(Acceptor::open(&files).unwrap());
         let shared = Arc::new(Shared::new(&Settings::default(), 1, Handle::in_memory(), Info::default()));
-        let place = Places::take(shared.premises()).unwrap();
+        let permit = ConnLimit::take(shared.context()).unwrap();
         let socket = crate::tcp::listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         let address = socket.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(address), socket.accept());
         let (mut client, (stream, from)) = (client.unwrap(), accepted.unwrap());
-        let visit = Visit { from, schemes, complaints: Arc::default() };
+        let visit = AcceptedConn { from, schemes, log_throttle: Arc::default() };
         tokio::time::pause();
         let begun = Instant::now();
         let talking = async {
@@ -252,10 +256,10 @@ mod tests {
         };
         let stopping = async {
             sleep(stop).await;
-            shared.premises().closing.begin();
+            shared.context().closing.begin();
         };
         let serving = async {
-            visit.serve(stream, Arc::clone(&shared), place).await;
+            visit.serve(stream, Arc::clone(&shared), permit).await;
             begun.elapsed()
         };
         tokio::select! {
@@ -266,7 +270,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_of_a_shared_port_that_dawdles_is_cut_off_as_elsewhere() {
-        let head = HEAD_TIME..HEAD_TIME + Duration::from_secs(1);
+        let head = HEAD_TIMEOUT..HEAD_TIMEOUT + Duration::from_secs(1);
         for first in [&b""[..], b"GET /ver"] {
             let served = served_for(first, NEVER).await;
             assert!(head.contains(&served), "{:?}: {served:?}", String::from_utf8_lossy(first));
@@ -274,7 +278,7 @@ mod tests {
         }
         // What begins as TLS has as long as on a port that speaks nothing else.
         let served = served_for(b"\x16\x03\x01", NEVER).await;
-        let wanted = Duration::from_secs(20) + HANDSHAKE;
+        let wanted = Duration::from_secs(20) + TLS_HANDSHAKE_TIMEOUT;
         assert!((wanted..wanted + Duration::from_secs(1)).contains(&served), "{served:?}");
     }
 

@@ -7,8 +7,8 @@ use hyper::{Method, StatusCode};
 
 use super::auth;
 use super::body;
-use super::connection::Seat;
-use super::respond::{self, Answer, CLUSTER_ID, Refused};
+use super::connection::ConnState;
+use super::respond::{self, ApiResponse, CLUSTER_ID, Rejection};
 use super::routes::spare;
 use super::{unmarshal, urls};
 use crate::consensus::{Member, MemberRefusal};
@@ -16,45 +16,45 @@ use crate::protocol::json_bytes;
 
 const ALLOW: &str = "GET,POST,DELETE,PUT";
 /// The longest request about members.
-const BODY: usize = 1 << 20;
+const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// Answers a request to `/v2/members/REST`.
-pub(super) async fn answer(seat: &Seat, head: &Parts, body: Incoming, rest: &[u8]) -> Answer {
+pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
     let id = String::from_utf8_lossy(rest);
     if matches!(head.method, Method::POST | Method::PUT | Method::DELETE)
-        && let Err(refused) = auth::to_root(seat, &head.headers).await
+        && let Err(refused) = auth::to_root(conn, &head.headers).await
     {
         spare(body).await;
-        return refused.answer();
+        return refused.response();
     }
     let answered = match head.method {
         Method::GET => {
             spare(body).await;
-            Ok(shown(seat, &id))
+            Ok(shown(conn, &id))
         }
-        Method::POST => add(seat, &head.headers, body).await,
+        Method::POST => add(conn, &head.headers, body).await,
         Method::DELETE | Method::PUT if id.is_empty() => {
             spare(body).await;
             Ok(respond::not_allowed(None))
         }
         Method::DELETE => {
             spare(body).await;
-            remove(seat, &id).await
+            remove(conn, &id).await
         }
-        Method::PUT => update(seat, &head.headers, body, &id).await,
+        Method::PUT => update(conn, &head.headers, body, &id).await,
         _ => {
             spare(body).await;
             // The one answer here without the group's id, as in etcd.
             return respond::not_allowed(Some(ALLOW));
         }
     };
-    let mut answer = answered.unwrap_or_else(|refused| refused.answer());
-    answer.headers_mut().insert(CLUSTER_ID, seat.shared.cluster_id.clone());
-    answer
+    let mut response = answered.unwrap_or_else(|refused| refused.response());
+    response.headers_mut().insert(CLUSTER_ID, conn.shared.cluster_id.clone());
+    response
 }
 
-fn shown(seat: &Seat, which: &str) -> Answer {
-    let members = seat.shared.handle.members();
+fn shown(conn: &ConnState, which: &str) -> ApiResponse {
+    let members = conn.shared.handle.members();
     let mut out = Vec::with_capacity(256 * members.all.len() + 32);
     match which {
         "" => {
@@ -100,51 +100,56 @@ fn write(out: &mut Vec<u8>, member: &Member) {
     out.push(b'}');
 }
 
-async fn add(seat: &Seat, headers: &HeaderMap, body: Incoming) -> Result<Answer, Refused> {
-    let urls = wanted(seat, headers, body).await?;
-    let member = seat.shared.handle.add_member(urls).await.map_err(|refusal| refused(refusal, ""))?;
+async fn add(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result<ApiResponse, Rejection> {
+    let urls = wanted(conn, headers, body).await?;
+    let member = conn.shared.handle.add_member(urls).await.map_err(|refusal| refused(refusal, ""))?;
     let mut out = Vec::with_capacity(256);
     write(&mut out, &member);
     out.push(b'\n');
     Ok(respond::json(StatusCode::CREATED, out))
 }
 
-async fn update(seat: &Seat, headers: &HeaderMap, body: Incoming, id: &str) -> Result<Answer, Refused> {
+async fn update(
+    conn: &ConnState,
+    headers: &HeaderMap,
+    body: Incoming,
+    id: &str,
+) -> Result<ApiResponse, Rejection> {
     let (number, urls) = match number(id) {
-        Ok(number) => (number, wanted(seat, headers, body).await?),
+        Ok(number) => (number, wanted(conn, headers, body).await?),
         Err(unknown) => {
             spare(body).await;
             return Err(unknown);
         }
     };
-    let updated = seat.shared.handle.update_member(number, urls).await;
+    let updated = conn.shared.handle.update_member(number, urls).await;
     updated.map_err(|refusal| refused(refusal, &format!("{number:x}")))?;
     Ok(respond::empty(StatusCode::NO_CONTENT))
 }
 
-async fn remove(seat: &Seat, id: &str) -> Result<Answer, Refused> {
+async fn remove(conn: &ConnState, id: &str) -> Result<ApiResponse, Rejection> {
     let number = number(id)?;
-    let removed = seat.shared.handle.remove_member(number).await;
+    let removed = conn.shared.handle.remove_member(number).await;
     removed.map_err(|refusal| refused(refusal, &format!("{number:x}")))?;
     Ok(respond::empty(StatusCode::NO_CONTENT))
 }
 
 /// An id as the path has it: hex digits and nothing else.
-fn number(id: &str) -> Result<u64, Refused> {
+fn number(id: &str) -> Result<u64, Rejection> {
     let hex = id.bytes().all(|digit| digit.is_ascii_hexdigit());
     let number = hex.then(|| u64::from_str_radix(id, 16).ok()).flatten();
     number.ok_or_else(|| refused(MemberRefusal::Unknown, id))
 }
 
 /// The peer URLs of a request.
-async fn wanted(seat: &Seat, headers: &HeaderMap, body: Incoming) -> Result<Vec<String>, Refused> {
+async fn wanted(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result<Vec<String>, Rejection> {
     if let Err(kind) = check_type(headers.get(CONTENT_TYPE)) {
         spare(body).await;
         let says = format!("Bad Content-Type {}, accept application/json", String::from_utf8_lossy(&kind));
-        return Err(Refused::Message(StatusCode::UNSUPPORTED_MEDIA_TYPE, says.into()));
+        return Err(Rejection::Message(StatusCode::UNSUPPORTED_MEDIA_TYPE, says.into()));
     }
-    let bad = |says: String| Refused::Message(StatusCode::BAD_REQUEST, says.into());
-    let body = body::take(body, BODY, &seat.shared).await;
+    let bad = |says: String| Rejection::Message(StatusCode::BAD_REQUEST, says.into());
+    let body = body::take(body, MAX_BODY_BYTES, &conn.shared).await;
     let body = body.map_err(|_| bad("the request's body is too long or broke off".to_owned()))?;
     unmarshal::peer_urls(&body.bytes).and_then(|given| urls::check(&given)).map_err(bad)
 }
@@ -159,7 +164,7 @@ fn check_type(given: Option<&HeaderValue>) -> Result<(), Vec<u8>> {
     if kind == b"application/json" { Ok(()) } else { Err(kind) }
 }
 
-fn refused(refusal: MemberRefusal, id: &str) -> Refused {
+fn refused(refusal: MemberRefusal, id: &str) -> Rejection {
     let (status, says) = match refusal {
         MemberRefusal::Unknown => (StatusCode::NOT_FOUND, format!("No such member: {id}").into()),
         MemberRefusal::Removed => (StatusCode::GONE, format!("Member permanently removed: {id}").into()),
@@ -169,12 +174,12 @@ fn refused(refusal: MemberRefusal, id: &str) -> Refused {
             (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into())
         }
     };
-    Refused::Message(status, says)
+    Rejection::Message(status, says)
 }
 
 /// All client URLs of all members.
-pub(super) fn machines(seat: &Seat) -> Answer {
-    let members = seat.shared.handle.members();
+pub(super) fn machines(conn: &ConnState) -> ApiResponse {
+    let members = conn.shared.handle.members();
     let mut urls: Vec<&str> =
         members.all.iter().flat_map(|member| &member.client_urls).map(String::as_str).collect();
     urls.sort_unstable();

@@ -10,27 +10,27 @@ use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::connection::Seat;
-use super::counters::{BOUNDS, Counters, KINDS, STATUSES, seconds};
-use super::respond::{self, Answer};
+use super::connection::ConnState;
+use super::counters::{BUCKET_COUNT, Counters, KINDS, STATUSES, seconds};
+use super::respond::{self, ApiResponse};
 use crate::consensus::{Figures, PeerFigures};
 use crate::log_queue;
 
 /// All figures, each name with its help and type.
-pub(super) fn answer(seat: &Seat) -> Answer {
+pub(super) fn response(conn: &ConnState) -> ApiResponse {
     let mut page = Page::new();
-    page.server(seat);
-    page.requests(&seat.shared.counters);
-    page.store(seat);
-    page.connections(seat);
-    page.log(&seat.shared.handle.figures());
-    page.peers(&seat.shared.handle.peers());
+    page.server(conn);
+    page.requests(&conn.shared.counters);
+    page.store(conn);
+    page.connections(conn);
+    page.log(&conn.shared.handle.figures());
+    page.peers(&conn.shared.handle.peers());
     page.process();
     self::page(page)
 }
 
 /// A page that is complete.
-pub(super) fn page(page: Page) -> Answer {
+pub(super) fn page(page: Page) -> ApiResponse {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     respond::typed(StatusCode::OK, kind, page.out)
 }
@@ -69,8 +69,8 @@ impl Page {
         self.line(format_args!("{name}{{{label}=\"{value}\"}} 1"));
     }
 
-    fn server(&mut self, seat: &Seat) {
-        let (handle, info) = (&seat.shared.handle, &seat.shared.info);
+    fn server(&mut self, conn: &ConnState) {
+        let (handle, info) = (&conn.shared.handle, &conn.shared.info);
         let (members, figures) = (handle.members(), handle.figures());
         let minor = info.cluster_version.rsplit_once('.').map_or("", |(minor, _)| minor);
         let id = format!("{:x}", members.own_id);
@@ -116,7 +116,7 @@ impl Page {
             figures.queued,
         );
         self.counter("etcd_server_proposals_failed_total", "Proposals that failed.", figures.failed);
-        let counters = &seat.shared.counters;
+        let counters = &conn.shared.counters;
         self.counter("etcd_server_health_success", "Health checks passed.", get(&counters.healthy));
         self.counter("etcd_server_health_failures", "Health checks failed.", get(&counters.unhealthy));
         self.counter("etcd_server_heartbeat_send_failures_total", "Heartbeats that were sent too late.", 0);
@@ -179,7 +179,7 @@ impl Page {
             let mut sum = 0;
             for (at, count) in row.within.iter().enumerate() {
                 sum += get(count);
-                let bound = if at < BOUNDS { seconds(at).to_string() } else { "+Inf".to_owned() };
+                let bound = if at < BUCKET_COUNT { seconds(at).to_string() } else { "+Inf".to_owned() };
                 self.line(format_args!("{name}_bucket{{method=\"{kind}\",le=\"{bound}\"}} {sum}"));
             }
             let took = get(&row.nanoseconds) as f64 / 1e9;
@@ -188,9 +188,9 @@ impl Page {
         }
     }
 
-    fn store(&mut self, seat: &Seat) {
-        let counters = &seat.shared.counters;
-        let counts = seat.shared.handle.view(|keyspace| keyspace.counts());
+    fn store(&mut self, conn: &ConnState) {
+        let counters = &conn.shared.counters;
+        let counts = conn.shared.handle.view(|keyspace| keyspace.counts());
         let name = "etcd_debugging_store_reads_total";
         self.head(name, "counter", "Reads of keys, by action, local to this member.");
         self.line(format_args!("{name}{{action=\"get\"}} {}", get(&counters.reads)));
@@ -213,8 +213,8 @@ impl Page {
         self.gauge("etcd_debugging_store_watchers", "Watches open.", counts.watchers);
     }
 
-    fn connections(&mut self, seat: &Seat) {
-        let taken = seat.shared.places.taken() as u64;
+    fn connections(&mut self, conn: &ConnState) {
+        let taken = conn.shared.conn_limit.taken() as u64;
         self.gauge("retune_store_client_connections", "Connections of clients.", taken);
     }
 

@@ -5,13 +5,14 @@
 //!
 //! Promises: an answer is what etcd's would be, in status, headers and body. A connection costs one task and
 //! no more, an open watch nothing but memory. Heads, bodies, connections and half-sent requests are bounded;
-//! what is beyond a bound is refused, never queued without end. A stop ends everything within [`DRAIN`].
+//! what is beyond a bound is refused, never queued without end. A stop ends everything within [`DRAIN_TIMEOUT`].
 //!
 //! Leaves out: what commands mean (`keyspace`), their order and durability (`consensus`), how requests are
 //! spelled and errors numbered (`protocol`).
 
 mod auth;
 mod body;
+mod conn_limit;
 mod connection;
 mod cors;
 mod counters;
@@ -22,7 +23,6 @@ mod keys;
 mod listener;
 mod members;
 mod metrics;
-mod places;
 mod proxy;
 mod render;
 mod respond;
@@ -40,6 +40,6 @@ mod watch;
 mod tests;
 
 pub use error::ApiError;
-pub use proxy::{Held, Proxy, ProxyHandle, ProxySettings, Way, held, knows_peers};
-pub use server::{DRAIN, Server};
+pub use proxy::{FolderOwner, Proxy, ProxyHandle, ProxyMode, ProxySettings, held, knows_peers};
+pub use server::{DRAIN_TIMEOUT, Server};
 pub use settings::{Info, LogLevel, MAX_REQUEST_BYTES, Settings};

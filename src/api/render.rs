@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::keyspace::{Event, Kind, Shape, Time, View, remaining};
+use crate::keyspace::{Event, NodeKind, Shape, Time, View, remaining};
 use crate::protocol::{json_bytes, json_number, json_timestamp};
 
 /// How much of the tree below a node is shown.
@@ -37,7 +37,7 @@ struct Writer {
 }
 
 /// A directory of which the end is still to be written.
-struct Open<'k, C> {
+struct OpenDir<'k, C> {
     view: View<'k>,
     children: C,
     /// Where its children's names begin in the path.
@@ -49,11 +49,11 @@ impl Writer {
     /// Writes a node with what is below it. Not by recursion: keys may be nested deeper than a stack reaches.
     fn tree(&mut self, top: View<'_>, levels: usize) {
         self.begin(top);
-        if top.kind() == Kind::File {
+        if top.kind() == NodeKind::File {
             return self.end(top);
         }
         let mut open =
-            vec![Open { view: top, children: top.children(), length: self.path.len(), any: false }];
+            vec![OpenDir { view: top, children: top.children(), length: self.path.len(), any: false }];
         while let Some(directory) = open.last_mut() {
             let Some((name, child)) = directory.children.next() else {
                 if directory.any {
@@ -73,9 +73,9 @@ impl Writer {
             self.path.push(b'/');
             escape_into(&mut self.path, name);
             self.begin(child);
-            if child.kind() == Kind::Dir && open.len() < levels {
+            if child.kind() == NodeKind::Dir && open.len() < levels {
                 let length = self.path.len();
-                open.push(Open { view: child, children: child.children(), length, any: false });
+                open.push(OpenDir { view: child, children: child.children(), length, any: false });
             } else {
                 self.end(child);
             }
@@ -117,7 +117,7 @@ pub(super) fn shared(event: &Event) -> Bytes {
 
 /// The text of an event for the one who caused it: shared if it is there already, but not kept for the life
 /// of the event's place in the history, which would double the memory of large values.
-pub(super) fn answer(event: &Event) -> Bytes {
+pub(super) fn response(event: &Event) -> Bytes {
     event.rendered.get().cloned().unwrap_or_else(|| Bytes::from(written(event)))
 }
 

@@ -10,10 +10,10 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::proxy::Passing;
+use super::proxy::ResponseStream;
 use super::snapshot::BackupBody;
 use super::watch::WatchBody;
-use crate::protocol::{Fault, json_bytes};
+use crate::protocol::{ErrorBody, json_bytes};
 
 pub(super) const CLUSTER_ID: HeaderName = HeaderName::from_static("x-etcd-cluster-id");
 pub(super) const ETCD_INDEX: HeaderName = HeaderName::from_static("x-etcd-index");
@@ -26,10 +26,10 @@ pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; chars
 pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// Most answers have this many headers or fewer, those of CORS included: one allocation.
-const HEADERS: usize = 12;
+const HEADER_CAPACITY: usize = 12;
 
 /// An answer on its way out.
-pub(super) type Answer = Response<Body>;
+pub(super) type ApiResponse = Response<Body>;
 
 /// What follows the head.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(super) enum Body {
     /// A file, as it is read.
     Backup(Box<BackupBody>),
     /// What another server says, as it says it.
-    Passing(Box<Passing>),
+    ResponseStream(Box<ResponseStream>),
 }
 
 /// The rest of an answer that cannot be had; the connection ends here, so that nobody takes the part for the whole.
@@ -71,8 +71,8 @@ impl HttpBody for Body {
             Self::Backup(backup) => {
                 backup.poll_piece(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
             }
-            Self::Passing(passing) => {
-                passing.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
+            Self::ResponseStream(response_stream) => {
+                response_stream.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
             }
         }
     }
@@ -82,7 +82,7 @@ impl HttpBody for Body {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Watch(watch) => watch.ended(),
             Self::Backup(backup) => backup.left() == 0,
-            Self::Passing(passing) => passing.ended(),
+            Self::ResponseStream(response_stream) => response_stream.ended(),
         }
     }
 
@@ -91,45 +91,45 @@ impl HttpBody for Body {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Watch(_) => SizeHint::default(),
             Self::Backup(backup) => SizeHint::with_exact(backup.left()),
-            Self::Passing(passing) => passing.size_hint(),
+            Self::ResponseStream(response_stream) => response_stream.size_hint(),
         }
     }
 }
 
 /// An answer without a single header.
-pub(super) fn bare(status: StatusCode, body: Body) -> Answer {
-    let mut answer = Response::new(body);
-    *answer.status_mut() = status;
-    *answer.headers_mut() = HeaderMap::with_capacity(HEADERS);
-    answer
+pub(super) fn bare(status: StatusCode, body: Body) -> ApiResponse {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = HeaderMap::with_capacity(HEADER_CAPACITY);
+    response
 }
 
 /// An empty answer.
-pub(super) fn empty(status: StatusCode) -> Answer {
+pub(super) fn empty(status: StatusCode) -> ApiResponse {
     bare(status, Body::Whole(Bytes::new()))
 }
 
 /// A complete answer of a content type.
-pub(super) fn typed(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Answer {
-    let mut answer = bare(status, Body::Whole(body.into()));
-    answer.headers_mut().insert(CONTENT_TYPE, kind);
-    answer
+pub(super) fn typed(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> ApiResponse {
+    let mut response = bare(status, Body::Whole(body.into()));
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
 }
 
 /// A complete JSON answer.
-pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> ApiResponse {
     typed(status, JSON, body)
 }
 
 /// Plain text as Go's `http.Error` sends it; `body` brings its newline.
-pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = typed(status, TEXT, body);
-    answer.headers_mut().insert(NOSNIFF, HeaderValue::from_static("nosniff"));
-    answer
+pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> ApiResponse {
+    let mut response = typed(status, TEXT, body);
+    response.headers_mut().insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// `{"message":…}` without a newline: how everything beside `/v2/keys` refuses.
-pub(super) fn message(status: StatusCode, says: &[u8]) -> Answer {
+pub(super) fn message(status: StatusCode, says: &[u8]) -> ApiResponse {
     let mut body = Vec::with_capacity(says.len() + 16);
     body.extend_from_slice(b"{\"message\":");
     json_bytes(&mut body, says);
@@ -138,38 +138,38 @@ pub(super) fn message(status: StatusCode, says: &[u8]) -> Answer {
 }
 
 /// 404 for a path that is no route.
-pub(super) fn not_found() -> Answer {
+pub(super) fn not_found() -> ApiResponse {
     text(StatusCode::NOT_FOUND, Bytes::from_static(b"404 page not found\n"))
 }
 
 /// 405 with the methods that are allowed; none are named where etcd names none.
-pub(super) fn not_allowed(allow: Option<&'static str>) -> Answer {
-    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(b"Method Not Allowed\n"));
+pub(super) fn not_allowed(allow: Option<&'static str>) -> ApiResponse {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(b"Method Not Allowed\n"));
     if let Some(allow) = allow {
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     }
-    answer
+    response
 }
 
 /// 400 for a request that is no HTTP as Go reads it; the connection ends with it.
-pub(super) fn malformed(says: &'static str) -> Answer {
-    let mut answer = typed(StatusCode::BAD_REQUEST, TEXT, Bytes::from_static(says.as_bytes()));
-    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    answer
+pub(super) fn malformed(says: &'static str) -> ApiResponse {
+    let mut response = typed(StatusCode::BAD_REQUEST, TEXT, Bytes::from_static(says.as_bytes()));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// A request that is not carried out.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(super) enum Rejection {
     /// An error with a number, as `/v2/keys` answers.
-    Fault(Fault),
+    Fault(ErrorBody),
     /// A sentence, as everything else does.
     Message(StatusCode, Cow<'static, str>),
 }
 
-impl Refused {
+impl Rejection {
     /// Says it to the client.
-    pub(super) fn answer(&self) -> Answer {
+    pub(super) fn response(&self) -> ApiResponse {
         match self {
             Self::Fault(fault) => numbered(fault),
             Self::Message(status, says) => message(*status, says.as_bytes()),
@@ -177,11 +177,11 @@ impl Refused {
     }
 }
 
-fn numbered(fault: &Fault) -> Answer {
+fn numbered(fault: &ErrorBody) -> ApiResponse {
     let mut body = Vec::with_capacity(96 + fault.cause.len());
     fault.write(&mut body);
     let status = StatusCode::from_u16(fault.code.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut answer = json(status, body);
-    answer.headers_mut().insert(ETCD_INDEX, HeaderValue::from(fault.index));
-    answer
+    let mut response = json(status, body);
+    response.headers_mut().insert(ETCD_INDEX, HeaderValue::from(fault.index));
+    response
 }

@@ -9,69 +9,72 @@ use hyper::header::{HOST, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode, Version};
 
-use super::connection::{Phase, Seat};
-use super::respond::{self, Answer, Body};
+use super::connection::{ConnPhase, ConnState};
+use super::respond::{self, ApiResponse, Body};
 use super::{auth, body, cors, debug, health, keys, members, metrics, snapshot, stats};
-use crate::protocol::{Cleaned, clean, location};
+use crate::protocol::{CleanPath, clean, location};
 
 /// Answers a request. It never fails: what is wrong with a request is said in its answer.
-pub(super) async fn answer(seat: Arc<Seat>, request: Request<Incoming>) -> Result<Answer, Infallible> {
-    seat.enter(Phase::Work);
+pub(super) async fn response(
+    conn: Arc<ConnState>,
+    request: Request<Incoming>,
+) -> Result<ApiResponse, Infallible> {
+    conn.enter(ConnPhase::Work);
     let (head, body) = request.into_parts();
-    let answer = checked(&seat, &head, body).await;
-    if matches!(answer.body(), Body::Whole(_)) {
-        seat.enter(Phase::Rest);
+    let response = checked(&conn, &head, body).await;
+    if matches!(response.body(), Body::Whole(_)) {
+        conn.enter(ConnPhase::Rest);
     }
-    Ok(answer)
+    Ok(response)
 }
 
 /// What concerns every request, in etcd's order: host, origin, OPTIONS, then the path.
-async fn checked(seat: &Arc<Seat>, head: &Parts, body: Incoming) -> Answer {
+async fn checked(conn: &Arc<ConnState>, head: &Parts, body: Incoming) -> ApiResponse {
     // Such a request is not one for etcd's router, so that neither OPTIONS nor an origin counts.
-    if !is_clean(head.uri.path().as_bytes()) && clean(head.uri.path()) == Cleaned::Bad {
+    if !is_clean(head.uri.path().as_bytes()) && clean(head.uri.path()) == CleanPath::Bad {
         return respond::malformed("400 Bad Request");
     }
     if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) {
         return respond::malformed("400 Bad Request: missing required Host header");
     }
-    if !seat.secure
-        && let Some(refusal) = seat.shared.hosts.refuse(&head.headers)
+    if !conn.secure
+        && let Some(refusal) = conn.shared.hosts.refuse(&head.headers)
     {
         return refusal;
     }
-    let origin = seat.shared.origins.allow(&head.headers);
-    let mut answer = if head.method == Method::OPTIONS {
+    let origin = conn.shared.origins.allow(&head.headers);
+    let mut response = if head.method == Method::OPTIONS {
         respond::empty(StatusCode::OK)
     } else {
-        cleaned(seat, head, body).await
+        cleaned(conn, head, body).await
     };
     if let Some(origin) = origin {
-        cors::mark(&mut answer, origin);
+        cors::mark(&mut response, origin);
     }
-    answer
+    response
 }
 
 /// Brings the path into its clean form, or the client to it.
-async fn cleaned(seat: &Arc<Seat>, head: &Parts, body: Incoming) -> Answer {
+async fn cleaned(conn: &Arc<ConnState>, head: &Parts, body: Incoming) -> ApiResponse {
     let raw = head.uri.path();
     let path = if is_clean(raw.as_bytes()) {
         Cow::Borrowed(raw.as_bytes())
     } else {
         match clean(raw) {
-            Cleaned::Clean(path) => Cow::Owned(path),
-            Cleaned::Redirect(to) => {
+            CleanPath::Clean(path) => Cow::Owned(path),
+            CleanPath::Redirect(to) => {
                 spare(body).await;
                 return redirect(head, &to);
             }
-            Cleaned::Bad => return respond::malformed("400 Bad Request"),
+            CleanPath::Bad => return respond::malformed("400 Bad Request"),
         }
     };
     if let Some(key) = path.strip_prefix(b"/v2/keys")
         && matches!(key.first(), None | Some(b'/'))
     {
-        return keys::answer(seat, head, body, key).await;
+        return keys::response(conn, head, body, key).await;
     }
-    routed(seat, head, body, &path).await
+    routed(conn, head, body, &path).await
 }
 
 /// Whether a path is as it should be and free of escapes: nearly always, and then it need not be copied.
@@ -86,39 +89,39 @@ fn is_clean(path: &[u8]) -> bool {
 }
 
 /// The routes beside keys.
-async fn routed(seat: &Arc<Seat>, head: &Parts, body: Incoming, path: &[u8]) -> Answer {
+async fn routed(conn: &Arc<ConnState>, head: &Parts, body: Incoming, path: &[u8]) -> ApiResponse {
     if let Some(rest) = path.strip_prefix(b"/v2/members")
         && matches!(rest.first(), None | Some(b'/'))
     {
-        return members::answer(seat, head, body, rest.strip_prefix(b"/").unwrap_or(rest)).await;
+        return members::response(conn, head, body, rest.strip_prefix(b"/").unwrap_or(rest)).await;
     }
     if let Some(rest) = path.strip_prefix(b"/v2/auth/") {
-        return auth::answer(seat, head, body, rest).await;
+        return auth::response(conn, head, body, rest).await;
     }
     if path == b"/config/local/log" {
         return if head.method == Method::PUT {
-            debug::log_level(seat, body).await
+            debug::log_level(conn, body).await
         } else {
             spare(body).await;
             respond::not_allowed(Some("PUT"))
         };
     }
     spare(body).await;
-    let read_only = |answer: fn(&Seat) -> Answer| {
-        if head.method == Method::GET { answer(seat) } else { respond::not_allowed(Some("GET")) }
+    let read_only = |response: fn(&ConnState) -> ApiResponse| {
+        if head.method == Method::GET { response(conn) } else { respond::not_allowed(Some("GET")) }
     };
     match path {
-        b"/v2/machines" if matches!(head.method, Method::GET | Method::HEAD) => members::machines(seat),
+        b"/v2/machines" if matches!(head.method, Method::GET | Method::HEAD) => members::machines(conn),
         b"/v2/machines" => respond::not_allowed(Some("GET,HEAD")),
         b"/v2/stats/self" => read_only(stats::own),
         b"/v2/stats/leader" => read_only(stats::leader),
         b"/v2/stats/store" => read_only(stats::store),
         b"/version" => read_only(stats::version),
         b"/debug/vars" => read_only(debug::vars),
-        b"/metrics" => metrics::answer(seat),
-        b"/health" if head.method == Method::GET => health::answer(seat).await,
+        b"/metrics" => metrics::response(conn),
+        b"/health" if head.method == Method::GET => health::response(conn).await,
         b"/health" => respond::not_allowed(Some("GET")),
-        b"/retune/snapshot" if head.method == Method::GET => snapshot::answer(seat, head).await,
+        b"/retune/snapshot" if head.method == Method::GET => snapshot::response(conn, head).await,
         b"/retune/snapshot" => respond::not_allowed(Some("GET")),
         _ => respond::not_found(),
     }
@@ -133,9 +136,9 @@ pub(super) async fn spare(body: Incoming) {
 }
 
 /// 301 to the clean path, with the query as it came.
-pub(super) fn redirect(head: &Parts, path: &str) -> Answer {
+pub(super) fn redirect(head: &Parts, path: &str) -> ApiResponse {
     let to = location(path, head.uri.query().unwrap_or_default());
-    let mut answer = if matches!(head.method, Method::GET | Method::HEAD) {
+    let mut response = if matches!(head.method, Method::GET | Method::HEAD) {
         let shown = to
             .replace('&', "&amp;")
             .replace('<', "&lt;")
@@ -150,8 +153,8 @@ pub(super) fn redirect(head: &Parts, path: &str) -> Answer {
     let Ok(location) = HeaderValue::from_maybe_shared(bytes::Bytes::from(to)) else {
         return respond::malformed("400 Bad Request");
     };
-    answer.headers_mut().insert(LOCATION, location);
-    answer
+    response.headers_mut().insert(LOCATION, location);
+    response
 }
 
 #[cfg(test)]

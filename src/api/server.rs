@@ -17,14 +17,14 @@ use crate::tcp;
 use crate::tls::{Acceptor, Files};
 
 /// How long a stop takes at most: time for answers that are being sent. Watches are cut at once.
-pub const DRAIN: Duration = Duration::from_secs(1);
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Connections waiting to be accepted: many clients may come back at once after a restart.
-const BACKLOG: u32 = 4096;
+const LISTEN_BACKLOG: u32 = 4096;
 /// File descriptors that are not for client connections: log, mirror, peers, and what libraries open.
-const RESERVE: u64 = 256;
+const RESERVED_FILE_DESCRIPTORS: u64 = 256;
 /// Where the system names no limit.
-const MOST: u64 = 1 << 20;
+const DEFAULT_MAX_FILE_DESCRIPTORS: u64 = 1 << 20;
 
 /// Listeners that are bound, and take connections once [`Server::run`] runs. Clients that connect before
 /// wait.
@@ -51,7 +51,7 @@ impl Server {
         };
         let mut listeners: Vec<Listener> = Vec::new();
         for url in &settings.listen_client_urls {
-            let place = Place::read(url)?;
+            let place = ListenUrl::read(url)?;
             let schemes = match acceptor.as_ref().filter(|_| place.secure) {
                 Some(acceptor) => Schemes::Https(acceptor.clone()),
                 None => Schemes::Http,
@@ -65,7 +65,9 @@ impl Server {
                 None => listeners.push(listen(&place, schemes, &listeners)?),
             }
         }
-        let connections = usize::try_from(open_files().saturating_sub(RESERVE)).unwrap_or(usize::MAX).max(16);
+        let connections = usize::try_from(open_files().saturating_sub(RESERVED_FILE_DESCRIPTORS))
+            .unwrap_or(usize::MAX)
+            .max(16);
         Ok(Self { settings: settings.clone(), listeners, connections })
     }
 
@@ -83,7 +85,7 @@ impl Server {
     }
 
     /// Serves until `stop`; then accepts no more, cuts watches, and lets finished answers go out for at most
-    /// [`DRAIN`].
+    /// [`DRAIN_TIMEOUT`].
     ///
     /// # Errors
     /// A listener that ended although nobody had asked for a stop.
@@ -102,21 +104,21 @@ impl Server {
         let mut loops = Loops::new(stop.clone());
         for listener in self.listeners {
             tracing::info!(url = listener.urls.join(","), "serving clients");
-            loops.spawn("client listener", listener.run(Arc::clone(&service), stop.clone(), DRAIN));
+            loops.spawn("client listener", listener.run(Arc::clone(&service), stop.clone(), DRAIN_TIMEOUT));
         }
         tokio::select! {
             () = stop.wait() => {}
             ended = loops.first_failure() => {
                 tracing::error!("{ended}");
-                loops.drain(DRAIN).await;
+                loops.drain(DRAIN_TIMEOUT).await;
                 return Err(ApiError::Ended(ended));
             }
         }
         // The listeners keep to their own deadline; the half second is for the cutting itself.
-        let left = loops.drain(DRAIN + Duration::from_millis(500)).await;
+        let left = loops.drain(DRAIN_TIMEOUT + Duration::from_millis(500)).await;
         if !left.is_empty() {
             tracing::warn!(
-                open = service.premises().places.taken(),
+                open = service.context().conn_limit.taken(),
                 "client connections did not end in time"
             );
         }
@@ -125,7 +127,7 @@ impl Server {
 }
 
 /// The parts of a listen URL.
-struct Place<'u> {
+struct ListenUrl<'u> {
     given: &'u str,
     scheme: &'u str,
     host: &'u str,
@@ -133,7 +135,7 @@ struct Place<'u> {
     address: SocketAddr,
 }
 
-impl<'u> Place<'u> {
+impl<'u> ListenUrl<'u> {
     fn read(url: &'u str) -> Result<Self, ApiError> {
         let bad = |why: &str| ApiError::Url { url: url.to_owned(), why: why.to_owned() };
         let (scheme, rest) =
@@ -166,9 +168,10 @@ impl<'u> Place<'u> {
     }
 }
 
-fn listen(place: &Place<'_>, schemes: Schemes, others: &[Listener]) -> Result<Listener, ApiError> {
+fn listen(place: &ListenUrl<'_>, schemes: Schemes, others: &[Listener]) -> Result<Listener, ApiError> {
     let url = || place.given.to_owned();
-    let listening = tcp::listen(place.address, BACKLOG).and_then(|socket| Ok((socket.local_addr()?, socket)));
+    let listening =
+        tcp::listen(place.address, LISTEN_BACKLOG).and_then(|socket| Ok((socket.local_addr()?, socket)));
     let (address, socket) = listening.map_err(|error| {
         let port =
             |own: &&Listener| own.socket.local_addr().is_ok_and(|at| at.port() == place.address.port());
@@ -181,17 +184,17 @@ fn listen(place: &Place<'_>, schemes: Schemes, others: &[Listener]) -> Result<Li
             _ => ApiError::Listen { url: url(), error },
         }
     })?;
-    Ok(Listener { socket, urls: vec![place.url(address.port())], schemes, complaints: Arc::default() })
+    Ok(Listener { socket, urls: vec![place.url(address.port())], schemes, log_throttle: Arc::default() })
 }
 
 /// How many files this process may have open, after asking for as many as the system allows it.
 fn open_files() -> u64 {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return MOST };
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return DEFAULT_MAX_FILE_DESCRIPTORS };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_err() {
         tracing::warn!(soft, hard, "the limit of open files cannot be raised");
-        return soft.min(MOST);
+        return soft.min(DEFAULT_MAX_FILE_DESCRIPTORS);
     }
-    hard.min(MOST)
+    hard.min(DEFAULT_MAX_FILE_DESCRIPTORS)
 }
 
 #[cfg(test)]

@@ -14,47 +14,51 @@ use hyper::header::HeaderValue;
 use tokio::sync::Notify;
 
 use super::auth::Passwords;
-use super::connection::Seat;
+use super::conn_limit::ConnLimit;
+use super::connection::ConnState;
 use super::cors::{Hosts, Origins};
 use super::counters::Counters;
-use super::places::Places;
-use super::respond::Answer;
+use super::respond::ApiResponse;
 use super::routes;
 use super::settings::{Info, Settings};
 use crate::consensus::Handle;
 
 /// Bytes of request bodies in memory at a time, those aside that came in one piece with their heads. etcd has
 /// no such bound and can be filled up by a few hundred clients.
-const BODIES: usize = 256 << 20;
+const MAX_BODY_BYTES_IN_MEMORY: usize = 256 << 20;
 
 /// Whom the listeners serve: it answers requests, and stands on premises.
 pub(super) trait Service: Debug + Send + Sync + Sized + 'static {
     /// Where its connections have their places.
-    fn premises(&self) -> &Arc<Premises>;
+    fn context(&self) -> &Arc<ServerContext>;
 
     /// Answers a request. It never fails: what is wrong with a request is said in its answer.
-    fn answer(
-        seat: Arc<Seat<Self>>,
+    fn response(
+        conn: Arc<ConnState<Self>>,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Answer, Infallible>> + Send;
+    ) -> impl Future<Output = Result<ApiResponse, Infallible>> + Send;
 }
 
 /// What connections need whoever answers them: their places, memory for their bodies, and word of the end.
 #[derive(Debug)]
-pub(super) struct Premises {
+pub(super) struct ServerContext {
     pub(super) closing: Closing,
-    pub(super) places: Places,
+    pub(super) conn_limit: ConnLimit,
     bodies: AtomicUsize,
 }
 
-impl Premises {
+impl ServerContext {
     pub(super) fn new(connections: usize) -> Self {
-        Self { closing: Closing::default(), places: Places::new(connections), bodies: AtomicUsize::new(0) }
+        Self {
+            closing: Closing::default(),
+            conn_limit: ConnLimit::new(connections),
+            bodies: AtomicUsize::new(0),
+        }
     }
 
     /// Room for `bytes` more of a body, if there is.
     pub(super) fn reserve(&self, bytes: usize) -> Option<Reserved<'_>> {
-        let mut room = Reserved { premises: self, bytes: 0 };
+        let mut room = Reserved { context: self, bytes: 0 };
         room.grow(bytes).then_some(room)
     }
 }
@@ -62,7 +66,7 @@ impl Premises {
 /// Shared by all listeners of a member.
 #[derive(Debug)]
 pub(super) struct Shared {
-    premises: Arc<Premises>,
+    context: Arc<ServerContext>,
     pub(super) handle: Handle,
     pub(super) info: Info,
     pub(super) origins: Origins,
@@ -85,7 +89,7 @@ impl Shared {
             max_request_bytes: settings.max_request_bytes,
             cluster_id: HeaderValue::from_str(&cluster_id).expect("hex digits are a header value"),
             counters: Counters::default(),
-            premises: Arc::new(Premises::new(connections)),
+            context: Arc::new(ServerContext::new(connections)),
             passwords: Passwords::new(),
             listed: AtomicUsize::new(0),
             handle,
@@ -95,27 +99,27 @@ impl Shared {
 }
 
 impl Deref for Shared {
-    type Target = Premises;
+    type Target = ServerContext;
 
-    fn deref(&self) -> &Premises {
-        &self.premises
+    fn deref(&self) -> &ServerContext {
+        &self.context
     }
 }
 
 impl Service for Shared {
-    fn premises(&self) -> &Arc<Premises> {
-        &self.premises
+    fn context(&self) -> &Arc<ServerContext> {
+        &self.context
     }
 
-    async fn answer(seat: Arc<Seat>, request: Request<Incoming>) -> Result<Answer, Infallible> {
-        routes::answer(seat, request).await
+    async fn response(conn: Arc<ConnState>, request: Request<Incoming>) -> Result<ApiResponse, Infallible> {
+        routes::response(conn, request).await
     }
 }
 
 /// A part of the memory for bodies; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Reserved<'s> {
-    premises: &'s Premises,
+    context: &'s ServerContext,
     bytes: usize,
 }
 
@@ -123,13 +127,13 @@ impl Reserved<'_> {
     /// Takes `bytes` more; false when there is no room.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
-        self.premises.bodies.fetch_add(bytes, Ordering::Relaxed) + bytes <= BODIES
+        self.context.bodies.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_BODY_BYTES_IN_MEMORY
     }
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.premises.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.context.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

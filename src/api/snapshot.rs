@@ -13,27 +13,27 @@ use hyper::http::request::Parts;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::auth;
-use super::connection::{Phase, Seat};
-use super::respond::{self, Answer, Body};
+use super::connection::{ConnPhase, ConnState};
+use super::respond::{self, ApiResponse, Body};
 use crate::consensus::{Backup, NoBackup};
 
 /// Answers with a file of everything the store holds, not older than the request.
-pub(super) async fn answer(seat: &Arc<Seat>, head: &Parts) -> Answer {
+pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse {
     // Whoever may have everything is root.
-    if let Err(refused) = auth::to_root(seat, &head.headers).await {
-        return refused.answer();
+    if let Err(refused) = auth::to_root(conn, &head.headers).await {
+        return refused.response();
     }
     let hindered = |says: &str| respond::message(StatusCode::SERVICE_UNAVAILABLE, says.as_bytes());
-    match seat.shared.handle.backup().await {
+    match conn.shared.handle.backup().await {
         Ok(backup) => {
             let (index, length) = (backup.index(), backup.length());
-            let body = BackupBody { reading: Reading::Idle(backup), left: length, seat: Arc::clone(seat) };
-            let mut answer = respond::bare(StatusCode::OK, Body::Backup(Box::new(body)));
-            let headers = answer.headers_mut();
+            let body = BackupBody { reading: Reading::Idle(backup), left: length, conn: Arc::clone(conn) };
+            let mut response = respond::bare(StatusCode::OK, Body::Backup(Box::new(body)));
+            let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
             headers.insert(respond::ETCD_INDEX, HeaderValue::from(index));
-            headers.insert(respond::CLUSTER_ID, seat.shared.cluster_id.clone());
-            answer
+            headers.insert(respond::CLUSTER_ID, conn.shared.cluster_id.clone());
+            response
         }
         Err(NoBackup::Hindered(says)) => hindered(&says),
         Err(NoBackup::Refused(_)) => hindered(
@@ -48,7 +48,7 @@ pub(super) async fn answer(seat: &Arc<Seat>, head: &Parts) -> Answer {
 pub(super) struct BackupBody {
     reading: Reading,
     left: u64,
-    seat: Arc<Seat>,
+    conn: Arc<ConnState>,
 }
 
 #[derive(Debug)]
@@ -100,6 +100,6 @@ impl BackupBody {
 
 impl Drop for BackupBody {
     fn drop(&mut self) {
-        self.seat.enter(Phase::Rest);
+        self.conn.enter(ConnPhase::Rest);
     }
 }

@@ -2,19 +2,19 @@
 
 use hyper::StatusCode;
 
-use super::connection::Seat;
-use super::respond::{self, Answer};
+use super::connection::ConnState;
+use super::respond::{self, ApiResponse};
 use crate::consensus::{Latency, PeerFigures};
 use crate::keyspace::Time;
 use crate::protocol::{json_bytes, json_timestamp};
 
 /// This member, and who leads it since when.
-pub(super) fn own(seat: &Seat) -> Answer {
-    let handle = &seat.shared.handle;
+pub(super) fn own(conn: &ConnState) -> ApiResponse {
+    let handle = &conn.shared.handle;
     let (members, figures) = (handle.members(), handle.figures());
     let leads = members.leader == Some(members.own_id);
     let mut out = b"{\"name\":".to_vec();
-    json_bytes(&mut out, seat.shared.info.name.as_bytes());
+    json_bytes(&mut out, conn.shared.info.name.as_bytes());
     let state = if leads { "StateLeader" } else { "StateFollower" };
     out.extend_from_slice(format!(",\"id\":\"{:x}\",\"state\":\"{state}\"", members.own_id).as_bytes());
     out.extend_from_slice(b",\"startTime\":");
@@ -41,12 +41,12 @@ pub(super) fn own(seat: &Seat) -> Answer {
 }
 
 /// The leader's view of its followers.
-pub(super) fn leader(seat: &Seat) -> Answer {
-    let members = seat.shared.handle.members();
+pub(super) fn leader(conn: &ConnState) -> ApiResponse {
+    let members = conn.shared.handle.members();
     if members.leader != Some(members.own_id) {
         return respond::message(StatusCode::FORBIDDEN, b"not current leader");
     }
-    let followers: Vec<String> = seat.shared.handle.peers().iter().map(follower).collect();
+    let followers: Vec<String> = conn.shared.handle.peers().iter().map(follower).collect();
     let text = format!("{{\"leader\":\"{:x}\",\"followers\":{{{}}}}}", members.own_id, followers.join(","));
     respond::json(StatusCode::OK, text)
 }
@@ -62,8 +62,8 @@ fn follower(peer: &PeerFigures) -> String {
 }
 
 /// What was done to keys.
-pub(super) fn store(seat: &Seat) -> Answer {
-    let counts = seat.shared.handle.view(|keyspace| keyspace.counts());
+pub(super) fn store(conn: &ConnState) -> ApiResponse {
+    let counts = conn.shared.handle.view(|keyspace| keyspace.counts());
     let figures = [
         ("getsSuccess", counts.gets_success),
         ("getsFail", counts.gets_fail),
@@ -87,8 +87,8 @@ pub(super) fn store(seat: &Seat) -> Answer {
 }
 
 /// Which API this is.
-pub(super) fn version(seat: &Seat) -> Answer {
-    let info = &seat.shared.info;
+pub(super) fn version(conn: &ConnState) -> ApiResponse {
+    let info = &conn.shared.info;
     let mut out = b"{\"etcdserver\":".to_vec();
     json_bytes(&mut out, info.server_version.as_bytes());
     out.extend_from_slice(b",\"etcdcluster\":");

@@ -7,12 +7,12 @@ use serde_json::error::Category;
 pub(super) fn parse(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Eof => "unexpected end of JSON input".to_owned(),
-        _ => complaint(body, &error),
+        _ => error_text(body, &error),
     })
 }
 
 /// The place is the parser's; only the wording depends on what stands around it.
-fn complaint(body: &[u8], error: &serde_json::Error) -> String {
+fn error_text(body: &[u8], error: &serde_json::Error) -> String {
     let line = body.split(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
     let start: usize = line.map(|line| line.len() + 1).sum();
     let at = (start + error.column().saturating_sub(1)).min(body.len().saturating_sub(1));
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn complaints_are_gos() {
         let into = "into Go value of type struct { PeerURLs []string \"json:\\\"peerURLs\\\"\" }";
-        for (body, complaint) in [
+        for (body, error_text) in [
             ("", "unexpected end of JSON input".to_owned()),
             ("{", "unexpected end of JSON input".to_owned()),
             ("[]", format!("json: cannot unmarshal array {into}")),
@@ -121,7 +121,7 @@ mod tests {
             ("[1 2]", "invalid character '2' after array element".to_owned()),
             ("\"\\q\"", "invalid character 'q' in string escape code".to_owned()),
         ] {
-            assert_eq!(peer_urls(body.as_bytes()).unwrap_err(), complaint, "{body}");
+            assert_eq!(peer_urls(body.as_bytes()).unwrap_err(), error_text, "{body}");
         }
     }
 

@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn complaints_are_etcds() {
-        for (url, complaint) in [
+        for (url, error_text) in [
             ("", "URL scheme must be http, https, unix, or unixs: "),
             ("ftp://a:1", "URL scheme must be http, https, unix, or unixs: ftp://a:1"),
             ("a:1", "URL scheme must be http, https, unix, or unixs: a:1"),
@@ -168,7 +168,7 @@ mod tests {
             ("%zz", "parse \"%zz\": invalid URL escape \"%zz\""),
             ("%é", "parse \"%é\": invalid URL escape \"%é\""),
         ] {
-            assert_eq!(says(url), complaint);
+            assert_eq!(says(url), error_text);
         }
         assert_eq!(check(&[]).unwrap_err(), "no valid URLs given");
     }

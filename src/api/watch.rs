@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::connection::{Phase, Seat};
+use super::connection::{ConnPhase, ConnState};
 use super::render;
 use crate::keyspace::Watch;
 
@@ -14,15 +14,15 @@ use crate::keyspace::Watch;
 #[derive(Debug)]
 pub(super) struct WatchBody {
     watch: Watch,
-    seat: Arc<Seat>,
+    conn: Arc<ConnState>,
     stream: bool,
     ended: bool,
 }
 
 impl WatchBody {
-    pub(super) fn new(watch: Watch, stream: bool, seat: Arc<Seat>) -> Self {
-        seat.enter(Phase::Watch);
-        Self { watch, seat, stream, ended: false }
+    pub(super) fn new(watch: Watch, stream: bool, conn: Arc<ConnState>) -> Self {
+        conn.enter(ConnPhase::Watch);
+        Self { watch, conn, stream, ended: false }
     }
 
     /// The text of the next event; `None` after the last.
@@ -45,6 +45,6 @@ impl WatchBody {
 
 impl Drop for WatchBody {
     fn drop(&mut self) {
-        self.seat.enter(Phase::Rest);
+        self.conn.enter(ConnPhase::Rest);
     }
 }

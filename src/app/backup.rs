@@ -8,14 +8,14 @@ use super::commands::could_not_run;
 use super::exit::Exit;
 use super::print;
 use crate::client::{Client, ClientError, Config, Credentials, Trust};
-use crate::consensus::{self, OpenError, Saving};
+use crate::consensus::{self, BackupWriter, OpenError};
 use crate::settings::{Backup, Restore};
 use crate::source;
 
 /// Where a running member hands out what the store holds.
 const PATH: &str = "/retune/snapshot";
 /// The progress is told again after so many bytes.
-const STEP: u64 = 4 << 20;
+const PROGRESS_STEP_BYTES: u64 = 4 << 20;
 
 /// Saves a store to a file.
 pub(super) async fn backup(source: source::Settings, what: Backup) -> Exit {
@@ -23,10 +23,10 @@ pub(super) async fn backup(source: source::Settings, what: Backup) -> Exit {
         None => fetch(source, &what).await,
         Some(data_dir) => {
             let work = tokio::task::spawn_blocking(move || {
-                let saving = Saving::begin(&what.file, what.force)?;
+                let saving = BackupWriter::begin(&what.file, what.force)?;
                 let (copied, length) = consensus::save(&data_dir, saving)?;
                 let (file, from) = (what.file.display(), data_dir.display());
-                let consensus::Copied { index, nodes } = copied;
+                let consensus::BackupSummary { index, nodes } = copied;
                 Ok::<String, OpenError>(format!(
                     "saved {nodes} keys up to index {index} from {from} to {file}, {length} bytes\n"
                 ))
@@ -57,12 +57,12 @@ async fn fetch(source: source::Settings, what: &Backup) -> anyhow::Result<String
     let login = login.map(|login| {
         Credentials { name: login.username, password: login.password.expose().to_owned() }.basic()
     });
-    let mut saving = Saving::begin(&what.file, what.force)?;
+    let mut saving = BackupWriter::begin(&what.file, what.force)?;
     let terminal = std::io::stderr().is_terminal();
     let (mut got, mut told) = (0_u64, 0_u64);
     let take = |bytes: &[u8]| -> Result<(), FetchError> {
         got += bytes.len() as u64;
-        if terminal && got - told >= STEP {
+        if terminal && got - told >= PROGRESS_STEP_BYTES {
             told = got;
             eprint!("\r{} MiB", got >> 20);
         }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::exit::Exit;
 use super::notify::Notifier;
 use super::print;
-use crate::reloader::{self, Ending, Outcome, Phase, Report};
+use crate::reloader::{self, DaemonPhase, DestOutcome, Ending, Report};
 use crate::settings::{Colour, Output};
 use crate::source::{self, Follow, Source};
 use crate::stop::{Loops, Signals, Stop};
@@ -48,13 +48,14 @@ pub(super) async fn render(source: source::Settings, settings: reloader::Setting
 /// The last line of a one-shot: how many there were. Each that failed was logged when it did.
 fn summarise(report: &Report, took: Duration) {
     // One destination may have two lines: its check failed, and so did a reload that was owed before.
-    let count = |wanted: fn(&Outcome) -> bool| {
+    let count = |wanted: fn(&DestOutcome) -> bool| {
         let lines = report.lines.iter().filter(|line| wanted(&line.outcome));
         lines.map(|line| (&line.resource, &line.dest)).collect::<BTreeSet<_>>().len()
     };
-    let changed =
-        count(|outcome| matches!(outcome, Outcome::Updated | Outcome::Removed | Outcome::WouldChange));
-    let (all, failed) = (count(|_| true), count(Outcome::is_failure));
+    let changed = count(|outcome| {
+        matches!(outcome, DestOutcome::Updated | DestOutcome::Removed | DestOutcome::WouldChange)
+    });
+    let (all, failed) = (count(|_| true), count(DestOutcome::is_failure));
     if failed > 0 && all > 1 {
         tracing::error!("{failed} of {all} destinations failed");
     }
@@ -70,7 +71,7 @@ pub(super) async fn watch(source: source::Settings, settings: reloader::Settings
         if follow.watch && !source.watches() && follow.relist.is_none() {
             anyhow::bail!("{} cannot be watched: give --interval", source.describe());
         }
-        let (phase, told) = watch::channel(Phase::Starting("reading the first snapshot".to_owned()));
+        let (phase, told) = watch::channel(DaemonPhase::Starting("reading the first snapshot".to_owned()));
         let stop = Stop::new();
         let mut loops = Loops::new(stop.clone());
         if let Some(notifier) = Notifier::from_environment() {

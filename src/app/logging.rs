@@ -105,11 +105,11 @@ fn filter(level: LevelFilter) -> Targets {
 
 struct Lines {
     colour: bool,
-    shape: Shape,
+    shape: LineStyle,
 }
 
 /// Whose lines they look like.
-enum Shape {
+enum LineStyle {
     Own,
     /// With `HOST PROGRAM[PID]:`.
     Confd(String),
@@ -127,17 +127,17 @@ impl Lines {
         let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
         let host = host.unwrap_or_else(|_| "localhost".to_owned());
         let shape = match dialect {
-            Dialect::Confd => Shape::Confd(format!("{host} {program}[{}]:", std::process::id())),
-            Dialect::Registrator => Shape::Go,
-            Dialect::Retune | Dialect::Etcd => Shape::Own,
+            Dialect::Confd => LineStyle::Confd(format!("{host} {program}[{}]:", std::process::id())),
+            Dialect::Registrator => LineStyle::Go,
+            Dialect::Retune | Dialect::Etcd => LineStyle::Own,
         };
-        Self { colour: colour && matches!(shape, Shape::Own), shape }
+        Self { colour: colour && matches!(shape, LineStyle::Own), shape }
     }
 
     fn level(&self, level: tracing::Level) -> &'static str {
         match (level, &self.shape) {
             (tracing::Level::ERROR, _) => "ERROR",
-            (tracing::Level::WARN, Shape::Confd(_)) => "WARNING",
+            (tracing::Level::WARN, LineStyle::Confd(_)) => "WARNING",
             (tracing::Level::WARN, _) => "WARN",
             (tracing::Level::INFO, _) => "INFO",
             _ => "DEBUG",
@@ -156,15 +156,15 @@ where
         let now = Timestamp::now();
         let level = self.level(*event.metadata().level());
         match &self.shape {
-            Shape::Go => {
+            LineStyle::Go => {
                 let local = now.to_zoned(TimeZone::system());
                 write!(out, "{} ", local.strftime("%Y/%m/%d %H:%M:%S"))?;
             }
-            Shape::Confd(head) => {
+            LineStyle::Confd(head) => {
                 let seconds = now.round(Unit::Second).unwrap_or(now);
                 write!(out, "{seconds} {head} {level} ")?;
             }
-            Shape::Own => {
+            LineStyle::Own => {
                 let millis = now.round(Unit::Millisecond).unwrap_or(now);
                 let (on, off) = if self.colour { (colour_of(level), "\u{1b}[0m") } else { ("", "") };
                 write!(out, "{millis:.3} {on}{level}{off} ")?;

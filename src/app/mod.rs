@@ -9,7 +9,6 @@
 //!
 //! Leaves out: every decision about resources, sources and templates.
 
-mod ask;
 mod backup;
 mod check;
 mod commands;
@@ -20,6 +19,7 @@ mod notify;
 mod place;
 mod proxy;
 mod register;
+mod request;
 mod status_page;
 mod status_table;
 mod store;
@@ -35,7 +35,7 @@ use exit::Exit;
 
 /// The stack of the threads that render: a template's expressions are parsed and run by recursion. Only what is
 /// touched of it takes memory.
-const STACK: usize = 64 << 20;
+const THREAD_STACK_BYTES: usize = 64 << 20;
 
 /// Runs one call of the program: `args` are its words, its own name first.
 #[must_use]
@@ -67,7 +67,10 @@ fn run(program: &str, invocation: Invocation) -> Exit {
         return proxy::proxy(settings, invocation.dialect);
     }
     // One thread runs everything that waits; rendering has threads of its own while it lasts.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_stack_size(STACK).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_stack_size(THREAD_STACK_BYTES)
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return commands::could_not_run(&error.into()),
@@ -109,7 +112,7 @@ fn print(text: &str) -> Exit {
 }
 
 /// Says something to a person on standard error, behind what was logged.
-fn complain(text: &str) {
+fn print_error(text: &str) {
     logging::flush();
     eprintln!("{text}");
 }

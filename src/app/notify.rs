@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use tokio::sync::watch;
 
-use crate::reloader::Phase;
+use crate::reloader::DaemonPhase;
 use crate::stop::Stop;
 
 /// The service manager's socket.
@@ -41,20 +41,20 @@ impl Notifier {
     /// Tells every change of phase until the stop.
     pub(super) async fn follow(
         self,
-        mut phase: watch::Receiver<Phase>,
+        mut phase: watch::Receiver<DaemonPhase>,
         stop: Stop,
     ) -> Result<(), Infallible> {
         let mut ready = false;
         loop {
             let now = phase.borrow_and_update().clone();
             match now {
-                Phase::Starting(text) => self.send(&format!("STATUS={text}")),
-                Phase::Ready(text) if ready => self.send(&format!("STATUS={text}")),
-                Phase::Ready(text) => {
+                DaemonPhase::Starting(text) => self.send(&format!("STATUS={text}")),
+                DaemonPhase::Ready(text) if ready => self.send(&format!("STATUS={text}")),
+                DaemonPhase::Ready(text) => {
                     ready = true;
                     self.send(&format!("READY=1\nSTATUS={text}"));
                 }
-                Phase::Stopping => self.send("STOPPING=1"),
+                DaemonPhase::Stopping => self.send("STOPPING=1"),
             }
             tokio::select! {
                 biased;

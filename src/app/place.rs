@@ -9,11 +9,11 @@ use super::commands::could_not_run;
 use super::exit::Exit;
 use super::register::cluster;
 use super::status_table::plain;
-use super::{complain, print};
-use crate::client::cluster::{AskError, Cluster, Event, Get, Keys};
-use crate::placement::{Node, Refusal, Rules, Why};
+use super::{print, print_error};
+use crate::client::cluster::{Cluster, Event, Get, Keys, RequestError};
+use crate::placement::{Node, NodeRefusal, PlaceError, Rules};
 use crate::registrar::NODES;
-use crate::settings::{Output, Place};
+use crate::settings::{Output, PlaceSettings};
 use crate::source;
 
 /// Swarm's words for it, whichever filter would have been asked first.
@@ -22,7 +22,7 @@ const NOBODY: &str = "No nodes available in the cluster";
 const KEY_NOT_FOUND: i64 = 100;
 
 /// Chooses a node, or says of each what refuses it.
-pub(super) async fn place(source: source::Settings, what: Place, output: Output) -> Exit {
+pub(super) async fn place(source: source::Settings, what: PlaceSettings, output: Output) -> Exit {
     // Each member may take as long as one request does.
     let limit = source.timeout.saturating_mul(u32::try_from(source.nodes.len()).unwrap_or(u32::MAX).max(1));
     let nodes = match cluster(source) {
@@ -34,21 +34,21 @@ pub(super) async fn place(source: source::Settings, what: Place, output: Output)
         Err(error) => return could_not_run(&error.context("the store cannot be asked for the nodes")),
     };
     let rules = Rules { filters: what.filters.clone(), strategy: what.strategy, dialect: what.dialect };
-    let told = if what.why {
+    let printed = if what.why {
         rules.why(&what.request, &nodes).map(|why| reasons(&why, output))
     } else {
         let chosen = rules.place(&what.request, &nodes, &mut |below| rand::random_range(0..below.max(1)));
         chosen.map(|ranked| choice(&what, &ranked, output))
     };
-    let told = told.map_err(|refusal| match refusal {
-        Refusal::NoNode(_) if nodes.is_empty() => Refusal::NoNode(NOBODY.to_owned()),
+    let printed = printed.map_err(|refusal| match refusal {
+        PlaceError::NoNode(_) if nodes.is_empty() => PlaceError::NoNode(NOBODY.to_owned()),
         refusal => refusal,
     });
-    match told {
-        Ok(Told { text, clean }) => match print(&text) {
+    match printed {
+        Ok(PlaceOutput { text, clean }) => match print(&text) {
             Exit::Done => {
                 if nodes.is_empty() {
-                    complain(NOBODY);
+                    print_error(NOBODY);
                     hint();
                 }
                 Exit::clean(clean)
@@ -61,17 +61,17 @@ pub(super) async fn place(source: source::Settings, what: Place, output: Output)
 
 /// What goes to stdout, and whether it is what was wished.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
+struct PlaceOutput {
     text: String,
     clean: bool,
 }
 
-fn refused(refusal: &Refusal, nobody: bool, output: Output) -> Exit {
-    complain(&refusal.to_string());
+fn refused(refusal: &PlaceError, nobody: bool, output: Output) -> Exit {
+    print_error(&refusal.to_string());
     match refusal {
         // A word that makes no sense, as in the rest of the command line.
-        Refusal::Invalid(_) => Exit::CouldNotRun,
-        Refusal::NoNode(words) => {
+        PlaceError::Invalid(_) => Exit::CouldNotRun,
+        PlaceError::NoNode(words) => {
             if nobody {
                 hint();
             }
@@ -84,24 +84,24 @@ fn refused(refusal: &Refusal, nobody: bool, output: Output) -> Exit {
 }
 
 fn hint() {
-    complain(&format!(
+    print_error(&format!(
         "(nothing lies below {NODES} in the store: does `retune register` run on the nodes, with this store?)"
     ));
 }
 
-fn choice(what: &Place, ranked: &[&Node], output: Output) -> Told {
+fn choice(what: &PlaceSettings, ranked: &[&Node], output: Output) -> PlaceOutput {
     let shown = if what.all { ranked } else { ranked.get(..1).unwrap_or(ranked) };
     if output == Output::Json {
         let nodes: Vec<_> =
             shown.iter().map(|node| json!({ "name": node.name, "address": node.address })).collect();
         let clean = !what.address || shown.iter().all(|node| !node.address.is_empty());
-        return Told { text: lines(&json!({ "nodes": nodes })), clean };
+        return PlaceOutput { text: lines(&json!({ "nodes": nodes })), clean };
     }
     let (mut text, mut clean) = (String::new(), true);
     for node in shown {
         let line = if what.address { &node.address } else { &node.name };
         if line.is_empty() {
-            complain(&format!(
+            print_error(&format!(
                 "{}: it publishes no address; start its registrar with --engine-address, for instance tcp://HOST:2376",
                 node.name
             ));
@@ -111,24 +111,24 @@ fn choice(what: &Place, ranked: &[&Node], output: Output) -> Told {
             text.push('\n');
         }
     }
-    Told { text, clean }
+    PlaceOutput { text, clean }
 }
 
-fn reasons(why: &[Why], output: Output) -> Told {
+fn reasons(why: &[NodeRefusal], output: Output) -> PlaceOutput {
     let clean = why.iter().any(|why| why.refused_by.is_none());
     if output == Output::Json {
-        let node = |why: &Why| match &why.refused_by {
+        let node = |why: &NodeRefusal| match &why.refused_by {
             None => json!({ "name": why.node, "fits": true }),
             Some(words) => json!({ "name": why.node, "fits": false, "refused_by": words }),
         };
         let nodes: Vec<_> = why.iter().map(node).collect();
-        return Told { text: lines(&json!({ "nodes": nodes })), clean };
+        return PlaceOutput { text: lines(&json!({ "nodes": nodes })), clean };
     }
-    let line = |why: &Why| match &why.refused_by {
+    let line = |why: &NodeRefusal| match &why.refused_by {
         None => format!("{}: fits\n", plain(&why.node)),
         Some(words) => format!("{}: refused by {}\n", plain(&why.node), plain(&what_refuses(words))),
     };
-    Told { text: why.iter().map(line).collect(), clean }
+    PlaceOutput { text: why.iter().map(line).collect(), clean }
 }
 
 /// Of a refusal by all nodes the part that one node refuses by.
@@ -152,7 +152,7 @@ async fn nodes(cluster: &Cluster, limit: Duration) -> anyhow::Result<Vec<Node>> 
     let how = Get { recursive: true, sorted: true, quorum: false };
     match keys.get(NODES.as_bytes(), how).await {
         Ok(event) => Ok(records(event)),
-        Err(AskError::Etcd(error)) if error.code == KEY_NOT_FOUND => Ok(Vec::new()),
+        Err(RequestError::Etcd(error)) if error.code == KEY_NOT_FOUND => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
 }
@@ -190,7 +190,7 @@ mod tests {
         Node { name: name.to_owned(), address: address.to_owned(), ..Node::default() }
     }
 
-    fn what(words: &str) -> Place {
+    fn what(words: &str) -> PlaceSettings {
         let words = format!("retune place {words} --config-file /dev/null");
         let args = words.split_whitespace().map(std::ffi::OsString::from).collect();
         match crate::settings::parse(args, &|_| None) {
@@ -206,13 +206,16 @@ mod tests {
     fn only_the_best_is_told_unless_all_are_asked_for() {
         let (a, b) = (node("a", "tcp://a:2376"), node("b", ""));
         let ranked = [&a, &b];
-        let told = |words: &str, output| choice(&what(words), &ranked, output);
-        assert_eq!(told("", Output::Text), Told { text: "a\n".to_owned(), clean: true });
-        assert_eq!(told("--all", Output::Text).text, "a\nb\n");
-        assert_eq!(told("--address", Output::Text), Told { text: "tcp://a:2376\n".to_owned(), clean: true });
-        let all = told("--all --address", Output::Text);
-        assert_eq!(all, Told { text: "tcp://a:2376\n".to_owned(), clean: false }, "b has none");
-        let json: serde_json::Value = serde_json::from_str(&told("--all", Output::Json).text).unwrap();
+        let printed = |words: &str, output| choice(&what(words), &ranked, output);
+        assert_eq!(printed("", Output::Text), PlaceOutput { text: "a\n".to_owned(), clean: true });
+        assert_eq!(printed("--all", Output::Text).text, "a\nb\n");
+        assert_eq!(
+            printed("--address", Output::Text),
+            PlaceOutput { text: "tcp://a:2376\n".to_owned(), clean: true }
+        );
+        let all = printed("--all --address", Output::Text);
+        assert_eq!(all, PlaceOutput { text: "tcp://a:2376\n".to_owned(), clean: false }, "b has none");
+        let json: serde_json::Value = serde_json::from_str(&printed("--all", Output::Json).text).unwrap();
         assert_eq!(
             json,
             json!({"nodes": [{"name": "a", "address": "tcp://a:2376"}, {"name": "b", "address": ""}]})
@@ -235,16 +238,16 @@ mod tests {
 
     #[test]
     fn a_node_is_told_with_what_refuses_it() {
-        let why = |refused_by: Option<&str>| Why {
+        let why = |refused_by: Option<&str>| NodeRefusal {
             node: "n".to_owned(),
             refused_by: refused_by.map(str::to_owned),
         };
-        let told = |refused_by| reasons(&[why(refused_by)], Output::Text);
-        assert_eq!(told(None), Told { text: "n: fits\n".to_owned(), clean: true });
-        let refused = told(Some("unable to find a node that satisfies zone==a"));
-        assert_eq!(refused, Told { text: "n: refused by zone==a\n".to_owned(), clean: false });
+        let printed = |refused_by| reasons(&[why(refused_by)], Output::Text);
+        assert_eq!(printed(None), PlaceOutput { text: "n: fits\n".to_owned(), clean: true });
+        let refused = printed(Some("unable to find a node that satisfies zone==a"));
+        assert_eq!(refused, PlaceOutput { text: "n: refused by zone==a\n".to_owned(), clean: false });
         let full = "no resources available to schedule container";
-        assert_eq!(told(Some(full)).text, format!("n: refused by {full}\n"));
+        assert_eq!(printed(Some(full)).text, format!("n: refused by {full}\n"));
         assert_eq!(reasons(&[why(Some("x")), why(None)], Output::Text).text.lines().count(), 2);
         assert!(reasons(&[why(Some("x")), why(None)], Output::Json).clean);
     }

@@ -8,14 +8,14 @@ use tokio::sync::watch;
 
 use super::exit::Exit;
 use super::notify::Notifier;
-use super::store::{failed_to_start, stop_signal, tell};
+use super::store::{failed_to_start, print_bound, stop_signal};
 use crate::api::{Proxy, ProxyHandle, knows_peers};
-use crate::reloader::Phase;
+use crate::reloader::DaemonPhase;
 use crate::settings::{self, Dialect};
-use crate::stop::{Ended, Loops, Signal, Signals, Stop};
+use crate::stop::{EndedLoop, Loops, Signal, Signals, Stop};
 
 /// How long clients may take to hear their answers after a stop signal.
-const DRAIN: Duration = Duration::from_secs(4);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Forwards until a signal, or until it fails.
 pub(super) fn proxy(proxy: &settings::Proxy, dialect: Dialect) -> Exit {
@@ -41,7 +41,7 @@ pub(super) fn proxy(proxy: &settings::Proxy, dialect: Dialect) -> Exit {
 }
 
 /// Starts everything and waits for its end: `None` when that was asked for.
-async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Option<Ended>> {
+async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Option<EndedLoop>> {
     let mut signals = Signals::listen()?;
     tracing::info!("proxy: this proxy supports v2 API only!");
     let mut settings = proxy.proxy.clone();
@@ -53,10 +53,10 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Opti
     }
     let proxy = Proxy::open(&settings).context("cannot start as a proxy")?;
     let (bound, handle) = (proxy.client_urls(), proxy.handle());
-    tell(&bound, dialect);
+    print_bound(&bound, dialect);
     let stop = Stop::new();
     let mut loops = Loops::new(stop.clone());
-    let (phase, told) = watch::channel(Phase::Starting("asking for the members".to_owned()));
+    let (phase, told) = watch::channel(DaemonPhase::Starting("asking for the members".to_owned()));
     if let Some(notifier) = Notifier::from_environment() {
         loops.spawn("notify", notifier.follow(told, stop.clone()));
     }
@@ -71,10 +71,10 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Opti
         ended = loops.first_failure() => Some(ended),
         () = heed(&mut signals, &handle) => None,
     };
-    phase.send_replace(Phase::Stopping);
+    phase.send_replace(DaemonPhase::Stopping);
     tracing::info!("stopping");
     tokio::select! {
-        late = loops.drain(DRAIN) => if !late.is_empty() {
+        late = loops.drain(DRAIN_TIMEOUT) => if !late.is_empty() {
             tracing::warn!("did not end in time: {}", late.join(", "));
         },
         () = stop_signal(&mut signals) => tracing::warn!("told to stop again: not waiting any longer"),
@@ -84,7 +84,11 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Opti
 
 /// Tells the service manager. A proxy is ready once it answers, also when that is to say that no member is there: it
 /// is not the unit that would have to be started anew.
-async fn report(mut handle: ProxyHandle, phase: watch::Sender<Phase>, stop: Stop) -> Result<(), Infallible> {
+async fn report(
+    mut handle: ProxyHandle,
+    phase: watch::Sender<DaemonPhase>,
+    stop: Stop,
+) -> Result<(), Infallible> {
     loop {
         tokio::select! {
             () = handle.refreshed() => {}
@@ -95,8 +99,8 @@ async fn report(mut handle: ProxyHandle, phase: watch::Sender<Phase>, stop: Stop
             endpoints => format!("forwarding to {}", endpoints.join(" ")),
         };
         phase.send_if_modified(|now| {
-            let next = Phase::Ready(status);
-            let news = !matches!(now, Phase::Stopping) && *now != next;
+            let next = DaemonPhase::Ready(status);
+            let news = !matches!(now, DaemonPhase::Stopping) && *now != next;
             if news {
                 *now = next;
             }

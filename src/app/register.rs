@@ -8,30 +8,30 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::ask::{ask, escaped};
 use super::commands::could_not_run;
 use super::exit::Exit;
 use super::notify::Notifier;
+use super::request::{escaped, request};
 use super::status_page::Page;
 use super::status_table as table;
 use super::{print, store};
 use crate::client::cluster::{Cluster, Options};
 use crate::client::{Credentials, Trust};
-use crate::registrar::{self, Board, Ending, RegistrarError, Status};
-use crate::reloader::Phase;
+use crate::registrar::{self, Ending, RegistrarError, Status, StatusBoard};
+use crate::reloader::DaemonPhase;
 use crate::settings::{Dialect, Listen, Output, Register, RegisterStatus, RegisterStop};
 use crate::source;
 use crate::stop::{Loops, Signal, Signals, Stop};
 
 /// How long the registrar may take to end, and then those who answer for it.
-const DRAIN: Duration = Duration::from_secs(20);
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+const STATUS_PAGE_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The service manager is told of changes at most this often, and a registrar is asked whether keys have gone.
-const LOOK: Duration = Duration::from_millis(200);
+const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 /// How long one of several endpoints may be silent.
-const SILENT: Duration = Duration::from_millis(1_500);
+const ENDPOINT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long the keys of a container may take to go before it is stopped.
-const GOING: Duration = Duration::from_secs(30);
+const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The store that is registered in or asked for nodes.
 pub(super) fn cluster(source: source::Settings) -> anyhow::Result<Cluster> {
@@ -41,23 +41,23 @@ pub(super) fn cluster(source: source::Settings) -> anyhow::Result<Cluster> {
     let source::Tls { ca, cert, key, insecure } = tls;
     let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
     // Of several, a silent one must leave time for the others within the deadline of one request.
-    let timeout = if nodes.len() > 1 { timeout.min(SILENT) } else { timeout };
+    let timeout = if nodes.len() > 1 { timeout.min(ENDPOINT_TIMEOUT) } else { timeout };
     Ok(Cluster::new(Options { endpoints: nodes, trust, login, timeout, dial: timeout, trace: None, sync })?)
 }
 
 /// Registers until a signal, or until it fails.
 pub(super) async fn register(source: source::Settings, what: Register, dialect: Dialect) -> Exit {
     match run(source, what).await {
-        Ok(Ended::Registrar(Ok(Ending::Done))) => Exit::Done,
-        Ok(Ended::Registrar(Ok(Ending::Planned(lines)))) => {
+        Ok(RegisterEnd::Registrar(Ok(Ending::Done))) => Exit::Done,
+        Ok(RegisterEnd::Registrar(Ok(Ending::Planned(lines)))) => {
             print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
         }
-        Ok(Ended::Registrar(Ok(Ending::NotAsWished)) | Ended::CutOff) => Exit::NotAsWished,
-        Ok(Ended::Registrar(Err(error @ RegistrarError::StaleSocket(_)))) => {
+        Ok(RegisterEnd::Registrar(Ok(Ending::NotAsWished)) | RegisterEnd::CutOff) => Exit::NotAsWished,
+        Ok(RegisterEnd::Registrar(Err(error @ RegistrarError::StaleSocket(_)))) => {
             tracing::error!("{error}; ending, so that a restart policy can start it again; the keys stay");
             Exit::NotAsWished
         }
-        Ok(Ended::Registrar(Err(error))) => failed(&error.into(), dialect),
+        Ok(RegisterEnd::Registrar(Err(error))) => failed(&error.into(), dialect),
         Err(error) => failed(&error, dialect),
     }
 }
@@ -68,38 +68,38 @@ fn failed(error: &anyhow::Error, dialect: Dialect) -> Exit {
     if dialect == Dialect::Registrator { Exit::NotAsWished } else { exit }
 }
 
-enum Ended {
+enum RegisterEnd {
     Registrar(Result<Ending, RegistrarError>),
     /// By a second signal, by its deadline or by the failure of what runs beside it.
     CutOff,
 }
 
-async fn run(source: source::Settings, what: Register) -> anyhow::Result<Ended> {
+async fn run(source: source::Settings, what: Register) -> anyhow::Result<RegisterEnd> {
     let mut signals = Signals::listen()?;
-    greet(&what, &source);
+    log_start(&what, &source);
     let cluster = Arc::new(cluster(source)?);
     let page = listen(&what).await?;
-    let board = Arc::new(Board::new());
+    let status_board = Arc::new(StatusBoard::new());
     let (stop, stop_answers) = (Stop::new(), Stop::new());
     let mut beside = Loops::new(stop_answers.clone());
-    let (phase, told) = watch::channel(Phase::Starting("looking at every container".to_owned()));
+    let (phase, told) = watch::channel(DaemonPhase::Starting("looking at every container".to_owned()));
     if let Some(page) = page {
         for place in page.places() {
             tracing::info!("answering for status and metrics on {place}");
         }
-        beside.spawn("status page", page.run(Arc::clone(&board), stop_answers.clone()));
+        beside.spawn("status page", page.run(Arc::clone(&status_board), stop_answers.clone()));
     }
     if let Some(notifier) = Notifier::from_environment() {
         beside.spawn("notify", notifier.follow(told, stop_answers.clone()));
-        beside.spawn("readiness", readiness(Arc::clone(&board), phase.clone(), stop_answers.clone()));
+        beside.spawn("readiness", readiness(Arc::clone(&status_board), phase.clone(), stop_answers.clone()));
     }
     if !what.registrar.once && !what.registrar.dry_run {
         beside.spawn("members", members(Arc::clone(&cluster), stop_answers.clone()));
     }
-    let registrar = registrar::run(what.registrar, cluster, Arc::clone(&board), stop.clone());
-    let ended = attend(registrar, &mut signals, &mut beside, &board, &stop, &phase).await;
-    phase.send_replace(Phase::Stopping);
-    beside.drain(LAST_ANSWERS).await;
+    let registrar = registrar::run(what.registrar, cluster, Arc::clone(&status_board), stop.clone());
+    let ended = attend(registrar, &mut signals, &mut beside, &status_board, &stop, &phase).await;
+    phase.send_replace(DaemonPhase::Stopping);
+    beside.drain(STATUS_PAGE_DRAIN_TIMEOUT).await;
     Ok(ended)
 }
 
@@ -112,7 +112,7 @@ async fn members(cluster: Arc<Cluster>, stop: Stop) -> Result<(), Infallible> {
 }
 
 /// The first lines of the log; under Registrator's name the ones that its users wait for.
-fn greet(what: &Register, source: &source::Settings) {
+fn log_start(what: &Register, source: &source::Settings) {
     match &what.adapter {
         Some((scheme, shown)) => {
             tracing::info!("Starting registrator v7 (retune {}) ...", env!("CARGO_PKG_VERSION"));
@@ -149,38 +149,38 @@ async fn attend(
     registrar: impl Future<Output = Result<Ending, RegistrarError>>,
     signals: &mut Signals,
     beside: &mut Loops,
-    board: &Board,
+    status_board: &StatusBoard,
     stop: &Stop,
-    phase: &watch::Sender<Phase>,
-) -> Ended {
+    phase: &watch::Sender<DaemonPhase>,
+) -> RegisterEnd {
     let mut registrar = std::pin::pin!(registrar);
     let (mut until, mut broken) = (Instant::now(), false);
     loop {
         tokio::select! {
-            ended = &mut registrar => return if broken { Ended::CutOff } else { Ended::Registrar(ended) },
+            ended = &mut registrar => return if broken { RegisterEnd::CutOff } else { RegisterEnd::Registrar(ended) },
             signal = signals.next() => match signal {
                 Signal::Stop => {
-                    phase.send_replace(Phase::Stopping);
+                    phase.send_replace(DaemonPhase::Stopping);
                     tracing::info!("stopping");
                     stop.request();
-                    until = Instant::now() + DRAIN;
+                    until = Instant::now() + DRAIN_TIMEOUT;
                 }
                 Signal::StopNow => {
                     tracing::warn!("told to stop again: not waiting any longer");
-                    return Ended::CutOff;
+                    return RegisterEnd::CutOff;
                 }
                 Signal::Reread => tracing::info!("SIGHUP: a registrar has nothing to read again"),
-                Signal::Dump => dump(&board.status()),
+                Signal::Dump => dump(&status_board.status()),
             },
             ended = beside.first_failure(), if !stop.requested() => {
                 tracing::error!("{ended}");
                 broken = true;
                 stop.request();
-                until = Instant::now() + DRAIN;
+                until = Instant::now() + DRAIN_TIMEOUT;
             }
             () = sleep_until(until), if stop.requested() => {
                 tracing::warn!("the registrar did not end in time");
-                return Ended::CutOff;
+                return RegisterEnd::CutOff;
             }
         }
     }
@@ -193,15 +193,19 @@ fn dump(status: &Status) {
 }
 
 /// Tells the service manager once every container has been looked at, and from then on how many are well.
-async fn readiness(board: Arc<Board>, phase: watch::Sender<Phase>, stop: Stop) -> Result<(), Infallible> {
-    let mut changes = board.changes();
+async fn readiness(
+    status_board: Arc<StatusBoard>,
+    phase: watch::Sender<DaemonPhase>,
+    stop: Stop,
+) -> Result<(), Infallible> {
+    let mut changes = status_board.changes();
     loop {
         changes.mark_unchanged();
-        let status = board.status();
+        let status = status_board.status();
         if status.complete {
             phase.send_if_modified(|now| {
-                let next = Phase::Ready(table::summary(&status));
-                let news = !matches!(now, Phase::Stopping) && *now != next;
+                let next = DaemonPhase::Ready(table::summary(&status));
+                let news = !matches!(now, DaemonPhase::Stopping) && *now != next;
                 if news {
                     *now = next;
                 }
@@ -210,7 +214,7 @@ async fn readiness(board: Arc<Board>, phase: watch::Sender<Phase>, stop: Stop) -
         }
         tokio::select! {
             // The board lives as long as this.
-            _ = changes.changed() => sleep(LOOK).await,
+            _ = changes.changed() => sleep(STATUS_INTERVAL).await,
             () = stop.wait() => return Ok(()),
         }
     }
@@ -236,7 +240,7 @@ pub(super) async fn status(what: RegisterStatus, output: Output) -> Exit {
 }
 
 async fn asked(at: &Listen) -> anyhow::Result<Status> {
-    let (code, body) = ask(at, "GET", "/status").await?;
+    let (code, body) = request(at, "GET", "/status").await?;
     anyhow::ensure!(code == 200, "{at} answers {code} where a registrar tells its status; is it one?");
     serde_json::from_slice(&body).with_context(|| format!("{at} answers with no registrar's status"))
 }
@@ -294,8 +298,8 @@ async fn drained(what: &RegisterStop) -> Exit {
 
 /// Asks that the keys go, and waits until they have.
 async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
-    let until = Instant::now() + GOING;
-    let (code, says) = ask(at, "POST", &format!("/drain?container={}", escaped(id))).await?;
+    let until = Instant::now() + DEREGISTER_TIMEOUT;
+    let (code, says) = request(at, "POST", &format!("/drain?container={}", escaped(id))).await?;
     anyhow::ensure!(code == 202, "its keys stay: {}", String::from_utf8_lossy(&says).trim_end());
     loop {
         let status = asked(at).await?;
@@ -303,14 +307,17 @@ async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
         if left == 0 {
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < until, "after {GOING:?} {left} of its keys are still there");
-        sleep(LOOK).await;
+        anyhow::ensure!(
+            Instant::now() < until,
+            "after {DEREGISTER_TIMEOUT:?} {left} of its keys are still there"
+        );
+        sleep(STATUS_INTERVAL).await;
     }
 }
 
 /// Takes the drain of a container back that was not stopped after all.
 async fn keys_back(at: &Listen, id: &str) {
-    if let Err(error) = ask(at, "POST", &format!("/undrain?container={}", escaped(id))).await {
+    if let Err(error) = request(at, "POST", &format!("/undrain?container={}", escaped(id))).await {
         tracing::error!("its keys stay away until it is started again: {error:#}");
     }
 }

@@ -28,21 +28,21 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::protocol::unescaped;
-use crate::registrar::{Board, Status};
+use crate::registrar::{Status, StatusBoard};
 use crate::settings::Listen;
 use crate::stop::Stop;
 use crate::tcp::Liveness;
 
 /// So many connections are served at once.
-const MOST: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 /// How long the head of a request may take, and a whole visit.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-const VISIT: Duration = Duration::from_secs(30);
-const HEAD_BYTES: usize = 16 << 10;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_HEAD_BYTES: usize = 16 << 10;
 /// The wait after an accept that failed.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long whoever may be behind a socket has to take a connection.
-const KNOCK: Duration = Duration::from_secs(2);
+const SOCKET_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 enum Socket {
     Unix(UnixListener, PathBuf),
@@ -80,11 +80,11 @@ impl Page {
     }
 
     /// Answers until the stop.
-    pub(super) async fn run(self, board: Arc<Board>, stop: Stop) -> Result<(), Infallible> {
-        let places = Arc::new(Semaphore::new(MOST));
+    pub(super) async fn run(self, status_board: Arc<StatusBoard>, stop: Stop) -> Result<(), Infallible> {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut listeners = JoinSet::new();
         for socket in self.sockets {
-            listeners.spawn(serve(socket, Arc::clone(&board), Arc::clone(&places), stop.clone()));
+            listeners.spawn(serve(socket, Arc::clone(&status_board), Arc::clone(&places), stop.clone()));
         }
         stop.wait().await;
         while listeners.join_next().await.is_some() {}
@@ -108,7 +108,7 @@ async fn unix(path: &Path) -> anyhow::Result<Socket> {
         Ok(there) if !there.file_type().is_socket() => {
             anyhow::bail!("{} is there and is no socket; name another path", path.display());
         }
-        Ok(_) => match timeout(KNOCK, UnixStream::connect(path)).await {
+        Ok(_) => match timeout(SOCKET_PROBE_TIMEOUT, UnixStream::connect(path)).await {
             Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {}
             Ok(Err(error)) => return Err(error).context("whether somebody answers there cannot be seen"),
             Ok(Ok(_)) | Err(_) => {
@@ -134,7 +134,7 @@ async fn unix(path: &Path) -> anyhow::Result<Socket> {
     Ok(Socket::Unix(listener, path.to_owned()))
 }
 
-async fn serve(socket: Socket, board: Arc<Board>, places: Arc<Semaphore>, stop: Stop) {
+async fn serve(socket: Socket, status_board: Arc<StatusBoard>, places: Arc<Semaphore>, stop: Stop) {
     let mut visits = JoinSet::new();
     loop {
         // Those who come when all places are taken wait in the socket's own queue.
@@ -146,15 +146,15 @@ async fn serve(socket: Socket, board: Arc<Board>, places: Arc<Semaphore>, stop: 
         while visits.try_join_next().is_some() {}
         match visit {
             Ok((stream, local)) => {
-                let board = Arc::clone(&board);
+                let status_board = Arc::clone(&status_board);
                 visits.spawn(async move {
                     let _place = place;
-                    timeout(VISIT, answer(stream, board, local)).await.ok();
+                    timeout(CONNECTION_TIMEOUT, answer(stream, status_board, local)).await.ok();
                 });
             }
             Err(error) => {
                 tracing::debug!("a question could not be taken: {error}");
-                sleep(PAUSE).await;
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
@@ -182,36 +182,36 @@ async fn accept(socket: &Socket) -> io::Result<(Box<dyn Stream>, bool)> {
     }
 }
 
-async fn answer(stream: Box<dyn Stream>, board: Arc<Board>, local: bool) {
+async fn answer(stream: Box<dyn Stream>, status_board: Arc<StatusBoard>, local: bool) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = respond(&request, &board, local);
+        let response = respond(&request, &status_board, local);
         async move { Ok::<_, Infallible>(response) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD_BYTES)
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     // An error here is of whoever asked: they went away or spoke no HTTP.
     served.await.ok();
 }
 
-fn respond<B>(request: &Request<B>, board: &Board, local: bool) -> Response<Full<Bytes>> {
+fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/status") => match serde_json::to_string_pretty(&board.status()) {
+        (&Method::GET, "/status") => match serde_json::to_string_pretty(&status_board.status()) {
             Ok(json) => response(StatusCode::OK, "application/json", json + "\n"),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         },
         (&Method::GET, "/metrics") => {
-            response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", board.metrics())
+            response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", status_board.metrics())
         }
-        (&Method::GET, "/health") => match sickness(&board.status()) {
+        (&Method::GET, "/health") => match sickness(&status_board.status()) {
             None => text(StatusCode::OK, "well".to_owned()),
             Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
         },
-        (&Method::POST, "/drain") => drain(request, board, local, true),
-        (&Method::POST, "/undrain") => drain(request, board, local, false),
+        (&Method::POST, "/drain") => drain(request, status_board, local, true),
+        (&Method::POST, "/undrain") => drain(request, status_board, local, false),
         _ => text(
             StatusCode::NOT_FOUND,
             "there are /status, /metrics and /health, and /drain to post to".to_owned(),
@@ -230,7 +230,12 @@ fn sickness(status: &Status) -> Option<String> {
     (!status.complete).then(|| "not every container has been looked at yet".to_owned())
 }
 
-fn drain<B>(request: &Request<B>, board: &Board, local: bool, out: bool) -> Response<Full<Bytes>> {
+fn drain<B>(
+    request: &Request<B>,
+    status_board: &StatusBoard,
+    local: bool,
+    out: bool,
+) -> Response<Full<Bytes>> {
     // A page in somebody's browser on this host is not who may do this.
     if !local || request.headers().contains_key(ORIGIN) {
         let says = "a drain is asked for on the registrar's own host";
@@ -241,12 +246,12 @@ fn drain<B>(request: &Request<B>, board: &Board, local: bool, out: bool) -> Resp
     match container.filter(|container| !container.is_empty()) {
         Some(container) if !out => {
             tracing::info!("asked to take back the drain of {container:?}");
-            board.ask_back(&container);
+            status_board.ask_back(&container);
             text(StatusCode::ACCEPTED, "its keys will come back".to_owned())
         }
         Some(container) => {
             tracing::info!("asked to drain {container:?}");
-            board.ask_drain(&container);
+            status_board.ask_drain(&container);
             text(StatusCode::ACCEPTED, "its keys will go".to_owned())
         }
         None => text(StatusCode::BAD_REQUEST, "which container? ask /drain?container=NAME".to_owned()),
@@ -266,7 +271,7 @@ fn response(status: StatusCode, kind: &'static str, body: String) -> Response<Fu
 
 #[cfg(test)]
 mod tests {
-    use super::super::ask::ask;
+    use super::super::request::request;
     use super::*;
 
     fn at(folder: &tempfile::TempDir) -> Listen {
@@ -279,7 +284,7 @@ mod tests {
 
     struct Served {
         stop: Stop,
-        board: Arc<Board>,
+        status_board: Arc<StatusBoard>,
         set: JoinSet<Result<(), Infallible>>,
         places: Vec<String>,
     }
@@ -287,10 +292,10 @@ mod tests {
     impl Served {
         async fn open(places: &[Listen]) -> Self {
             let page = Page::open(places).await.unwrap();
-            let (stop, board, mut set) = (Stop::new(), Arc::new(Board::new()), JoinSet::new());
+            let (stop, status_board, mut set) = (Stop::new(), Arc::new(StatusBoard::new()), JoinSet::new());
             let places = page.places();
-            set.spawn(page.run(Arc::clone(&board), stop.clone()));
-            Self { stop, board, set, places }
+            set.spawn(page.run(Arc::clone(&status_board), stop.clone()));
+            Self { stop, status_board, set, places }
         }
 
         async fn end(mut self) {
@@ -306,11 +311,11 @@ mod tests {
         let served = Served::open(std::slice::from_ref(&place)).await;
         let Listen::Unix(path) = &place else { unreachable!("it is one") };
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-        let (code, status) = ask(&place, "GET", "/status").await.unwrap();
+        let (code, status) = request(&place, "GET", "/status").await.unwrap();
         assert_eq!((code, serde_json::from_slice(&status).ok()), (200, Some(Status::default())));
-        let (code, metrics) = ask(&place, "GET", "/metrics").await.unwrap();
+        let (code, metrics) = request(&place, "GET", "/metrics").await.unwrap();
         assert!(code == 200 && String::from_utf8_lossy(&metrics).contains("# TYPE"));
-        let (code, why) = ask(&place, "GET", "/health").await.unwrap();
+        let (code, why) = request(&place, "GET", "/health").await.unwrap();
         assert_eq!((code, &why[..]), (503, &b"not every container has been looked at yet\n"[..]));
         for (method, target, wanted) in [
             ("POST", "/drain?container=web%2d1", 202),
@@ -319,9 +324,9 @@ mod tests {
             ("GET", "/drain?container=web", 404),
             ("GET", "/", 404),
         ] {
-            assert_eq!(ask(&place, method, target).await.unwrap().0, wanted, "{method} {target}");
+            assert_eq!(request(&place, method, target).await.unwrap().0, wanted, "{method} {target}");
         }
-        assert!(format!("{:?}", served.board).contains("web-1"));
+        assert!(format!("{:?}", served.status_board).contains("web-1"));
         served.end().await;
         assert!(!path.exists());
     }
@@ -335,7 +340,7 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(path).unwrap());
         assert!(path.exists(), "a stale one");
         let served = Served::open(std::slice::from_ref(&place)).await;
-        assert_eq!(ask(&place, "GET", "/status").await.unwrap().0, 200);
+        assert_eq!(request(&place, "GET", "/status").await.unwrap().0, 200);
         let second = Page::open(std::slice::from_ref(&place)).await.err().unwrap();
         assert!(format!("{second:#}").contains("another process answers there"), "{second:#}");
         served.end().await;
@@ -349,20 +354,20 @@ mod tests {
     async fn over_tcp_only_this_host_may_drain() {
         let served = Served::open(&[Listen::Tcp("127.0.0.1:0".to_owned())]).await;
         let place = Listen::Tcp(served.places[0].clone());
-        assert_eq!(ask(&place, "GET", "/status").await.unwrap().0, 200);
-        assert_eq!(ask(&place, "POST", "/drain?container=web").await.unwrap().0, 202);
+        assert_eq!(request(&place, "GET", "/status").await.unwrap().0, 200);
+        assert_eq!(request(&place, "POST", "/drain?container=web").await.unwrap().0, 202);
         served.end().await;
-        let board = Board::new();
+        let status_board = StatusBoard::new();
         let asked = |local: bool, origin: Option<&str>| {
             let mut request = Request::post("/drain?container=other");
             if let Some(origin) = origin {
                 request = request.header(ORIGIN, origin);
             }
-            respond(&request.body(()).unwrap(), &board, local).status()
+            respond(&request.body(()).unwrap(), &status_board, local).status()
         };
         assert_eq!(asked(false, None), StatusCode::FORBIDDEN, "from elsewhere");
         assert_eq!(asked(true, Some("http://evil.example")), StatusCode::FORBIDDEN, "from a browser");
-        assert!(!format!("{board:?}").contains("other"));
+        assert!(!format!("{status_board:?}").contains("other"));
         assert_eq!(asked(true, None), StatusCode::ACCEPTED);
     }
 

@@ -11,23 +11,23 @@ use super::notify::Notifier;
 use super::{logging, print};
 use crate::api::{self, Server};
 use crate::consensus::{self, Handle, Node, OpenError, PeerServer, Start, Survey};
-use crate::reloader::Phase;
+use crate::reloader::DaemonPhase;
 use crate::settings::{CLUSTER_VERSION, Dialect, ETCD_VERSION, Member};
-use crate::stop::{Ended, Loops, Signal, Signals, Stop, Why};
+use crate::stop::{EndReason, EndedLoop, Loops, Signal, Signals, Stop};
 use crate::tls::Connector;
 
 /// How long clients may take to hear their answers after a stop signal, and then the disk to take what is left.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The loop that the member itself is.
 const CONSENSUS: &str = "consensus";
 
 /// How long the members of a cluster to join are asked, and those of a new one.
-const JOIN_PATIENCE: Duration = Duration::from_secs(10);
-const ASK_AGAIN: Duration = Duration::from_millis(300);
-const NEW_PATIENCE: Duration = Duration::from_millis(700);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+const JOIN_RETRY_DELAY: Duration = Duration::from_millis(300);
+const NEW_CLUSTER_TIMEOUT: Duration = Duration::from_millis(700);
 /// After so long without a leader, a member that was there before serves reads.
-const LEADERLESS: Duration = Duration::from_secs(3);
+const LEADER_WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Hosts a member until a signal, or until it fails.
 pub(super) fn store(member: Member, dialect: Dialect) -> Exit {
@@ -45,7 +45,7 @@ pub(super) fn store(member: Member, dialect: Dialect) -> Exit {
         Ok(Some(ended)) => {
             match ended {
                 // Says all by itself: path, cause and what to do.
-                Ended { name: CONSENSUS, why: Why::Failed(error) } => tracing::error!("{error}"),
+                EndedLoop { name: CONSENSUS, why: EndReason::Failed(error) } => tracing::error!("{error}"),
                 ended => tracing::error!("{ended}"),
             }
             Exit::NotAsWished
@@ -63,7 +63,7 @@ pub(super) fn failed_to_start(error: &anyhow::Error, dialect: Dialect) -> Exit {
 }
 
 /// Starts everything and waits for its end: `None` when that was asked for.
-async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<Ended>> {
+async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<EndedLoop>> {
     let mut signals = Signals::listen()?;
     // The ports first: whether they are free is known at once, and replaying a long log is not repeated for nothing.
     let server = Server::bind(&member.api).context("cannot listen for clients")?;
@@ -79,14 +79,14 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
     };
     // The others decided that: there is nothing left to do, and nothing is amiss.
     let Some(node) = opened else { return Ok(None) };
-    tell(&bound, dialect);
+    print_bound(&bound, dialect);
     for url in peers.urls() {
         tracing::info!("listening for peers on {url}");
     }
     let handle = node.handle();
     let (stop, stop_node) = (Stop::new(), Stop::new());
     let (mut outer, mut inner) = (Loops::new(stop.clone()), Loops::new(stop_node.clone()));
-    let (phase, told) = watch::channel(Phase::Starting("waiting for a leader".to_owned()));
+    let (phase, told) = watch::channel(DaemonPhase::Starting("waiting for a leader".to_owned()));
     if let Some(notifier) = Notifier::from_environment() {
         outer.spawn("notify", notifier.follow(told, stop.clone()));
     }
@@ -98,13 +98,13 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
         ended = inner.first_failure() => Some(ended),
         () = heed(&mut signals, &handle) => None,
     };
-    phase.send_replace(Phase::Stopping);
+    phase.send_replace(DaemonPhase::Stopping);
     tracing::info!("stopping");
     let work = async {
         // Another member leads on while this one's clients hear their last answers.
-        let ((), mut late) = tokio::join!(handle.hand_over(), outer.drain(DRAIN));
+        let ((), mut late) = tokio::join!(handle.hand_over(), outer.drain(DRAIN_TIMEOUT));
         // Then the replica: an answer to a write needs it.
-        late.extend(inner.drain(DRAIN).await);
+        late.extend(inner.drain(DRAIN_TIMEOUT).await);
         if !late.is_empty() {
             tracing::warn!("did not end in time: {}", late.join(", "));
         }
@@ -164,11 +164,11 @@ async fn survey(settings: &consensus::Settings) -> anyhow::Result<Option<Survey>
     let connector = Connector::open(&settings.peer_tls)?;
     // Members of a new cluster start together, and need not wait for each other to find that out.
     if settings.start != Start::Join {
-        return Ok(consensus::survey(&urls, &connector, NEW_PATIENCE).await.ok());
+        return Ok(consensus::survey(&urls, &connector, NEW_CLUSTER_TIMEOUT).await.ok());
     }
-    let until = Instant::now() + JOIN_PATIENCE;
+    let until = Instant::now() + JOIN_TIMEOUT;
     loop {
-        let found = consensus::survey(&urls, &connector, JOIN_PATIENCE).await;
+        let found = consensus::survey(&urls, &connector, JOIN_TIMEOUT).await;
         // One that lags behind may not have heard of this one yet.
         let listed = found.as_ref().is_ok_and(|found| {
             found
@@ -184,7 +184,7 @@ async fn survey(settings: &consensus::Settings) -> anyhow::Result<Option<Survey>
                 )
             });
         }
-        tokio::time::sleep(ASK_AGAIN).await;
+        tokio::time::sleep(JOIN_RETRY_DELAY).await;
     }
 }
 
@@ -206,7 +206,7 @@ fn info(member: &Member) -> api::Info {
 }
 
 /// One line on stdout for each port: with port 0 there is no other way to learn it. etcd prints nothing.
-pub(super) fn tell(bound: &[String], dialect: Dialect) {
+pub(super) fn print_bound(bound: &[String], dialect: Dialect) {
     let lines: Vec<String> = bound.iter().map(|url| format!("listening for clients on {url}")).collect();
     for line in &lines {
         tracing::info!("{line}");
@@ -252,7 +252,7 @@ async fn serve_clients(
 
 /// Waits until reads are worth serving although no leader is found: what was there before a restart still is.
 async fn servable(handle: &Handle) {
-    tokio::time::sleep(LEADERLESS).await;
+    tokio::time::sleep(LEADER_WAIT_TIMEOUT).await;
     let members = handle.members();
     let published =
         members.all.iter().any(|member| member.id == members.own_id && !member.client_urls.is_empty());
@@ -263,7 +263,7 @@ async fn servable(handle: &Handle) {
 }
 
 /// Says once that clients can be served, in the words that tools wait for.
-async fn announce(handle: Handle, phase: watch::Sender<Phase>, stop: Stop) -> Result<(), Infallible> {
+async fn announce(handle: Handle, phase: watch::Sender<DaemonPhase>, stop: Stop) -> Result<(), Infallible> {
     let published = async {
         handle.ready().await;
         let members = handle.members();
@@ -273,7 +273,7 @@ async fn announce(handle: Handle, phase: watch::Sender<Phase>, stop: Stop) -> Re
         tracing::info!("published {{Name:{name} ClientURLs:[{urls}]}} to cluster {cluster:x}");
         tracing::info!("enabled capabilities for version 3.4");
         tracing::info!("ready to serve client requests");
-        phase.send_replace(Phase::Ready(format!("serving clients on {urls}")));
+        phase.send_replace(DaemonPhase::Ready(format!("serving clients on {urls}")));
     };
     tokio::select! {
         () = published => stop.wait().await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::srv::{self, NotFound};
 
 /// How long name servers may take for everything.
-const LIMIT: Duration = Duration::from_secs(15);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Whose records name the members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Discovery {
         for (service, scheme) in [("etcd-server-ssl", "https"), ("etcd-server", "http")] {
             // Absolute: the system's search list has no part in it.
             let record = format!("_{service}{suffix}._tcp.{}.", self.domain);
-            match srv::look_up(&record, LIMIT).await {
+            match srv::look_up(&record, LOOKUP_TIMEOUT).await {
                 Ok(targets) => urls.extend(targets.iter().map(|target| target.url(scheme))),
                 Err(NotFound::Missing(why)) => missing.push(format!("{record} ({why})")),
                 Err(NotFound::Failed(why)) => {

@@ -10,11 +10,11 @@ use super::http::{cluster_id, excerpt, index, no_answer, reason};
 use super::{Client, ClientError};
 
 /// How long a node may take to begin its answer: it may have to write it down first.
-const PATIENCE: Duration = Duration::from_secs(600);
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long it may take to go on with it.
-const STALL: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Enough for any message worth reading.
-const MAX_ERROR: usize = 64 << 10;
+const MAX_ERROR_BYTES: usize = 64 << 10;
 
 /// What came of a download.
 #[derive(Debug)]
@@ -47,9 +47,9 @@ impl Client {
             if let Some(value) = authorization {
                 request = request.header(reqwest::header::AUTHORIZATION, value);
             }
-            let mut response = match timeout(PATIENCE, request.send()).await {
+            let mut response = match timeout(FIRST_BYTE_TIMEOUT, request.send()).await {
                 Err(_) => {
-                    faults.push(format!("{node}: {}", no_answer(PATIENCE)));
+                    faults.push(format!("{node}: {}", no_answer(FIRST_BYTE_TIMEOUT)));
                     continue;
                 }
                 Ok(Err(error)) => {
@@ -67,13 +67,15 @@ impl Client {
             let broken = |why: String| ClientError::Unavailable { why: format!("{node}: {why}") };
             let mut says = Vec::new();
             loop {
-                let chunk = timeout(STALL, response.chunk()).await;
-                let chunk = chunk.map_err(|_| broken(no_answer(STALL)))?;
+                let chunk = timeout(STALL_TIMEOUT, response.chunk()).await;
+                let chunk = chunk.map_err(|_| broken(no_answer(STALL_TIMEOUT)))?;
                 let chunk =
                     chunk.map_err(|error| broken(format!("the answer broke off: {}", reason(&error))))?;
                 match chunk {
                     Some(chunk) if status.is_success() => take(&chunk)?,
-                    Some(chunk) if says.len() + chunk.len() <= MAX_ERROR => says.extend_from_slice(&chunk),
+                    Some(chunk) if says.len() + chunk.len() <= MAX_ERROR_BYTES => {
+                        says.extend_from_slice(&chunk);
+                    }
                     _ => break,
                 }
             }

@@ -26,17 +26,17 @@ use super::learn::Learner;
 use super::{ClientError, Trust, srv};
 
 /// Base URL of a node, without a trailing slash.
-pub(crate) type Node = Arc<str>;
+pub(crate) type NodeUrl = Arc<str>;
 
 /// How long a given node has to answer for another cluster, and no node for the own one, until the store counts as
 /// replaced: every node is tried once more meanwhile.
-const REPLACED: Duration = Duration::from_millis(300);
+const REPLACED_STORE_DELAY: Duration = Duration::from_millis(300);
 /// The same for a given node that never answered for the own cluster: that may only be restarting.
 const ELSEWHERE: Duration = if cfg!(test) { Duration::from_secs(2) } else { Duration::from_secs(30) };
 /// Answers further apart are no sign of that.
-const STRAY: Duration = Duration::from_secs(15);
+const MAX_FOREIGN_REPLY_GAP: Duration = Duration::from_secs(15);
 /// So many nodes of other clusters are remembered, beside given ones.
-const MAX_FOREIGN: usize = 128;
+const MAX_FOREIGN_NODES: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct Endpoints {
@@ -45,40 +45,40 @@ pub(crate) struct Endpoints {
     timeout: Duration,
     /// `None`: members are not learnt and clusters are not compared.
     learner: Option<Learner>,
-    state: Mutex<State>,
+    state: Mutex<EndpointsState>,
     trouble: Notify,
     /// How often the store was replaced by another cluster.
     epoch: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    given: Vec<Node>,
+struct EndpointsState {
+    given: Vec<NodeUrl>,
     /// Whether an SRV record has to be looked up for the given nodes.
     stale: bool,
-    learnt: Vec<Node>,
+    learnt: Vec<NodeUrl>,
     /// The node that answered last.
-    current: Option<Node>,
+    current: Option<NodeUrl>,
     /// Nodes that failed and have not answered since, the one that failed longest ago first.
-    failed: Vec<Node>,
+    failed: Vec<NodeUrl>,
     cluster: Option<u64>,
     /// When a node of that cluster answered last.
     seen: Option<Instant>,
     /// Nodes of another cluster, with its id.
-    foreign: BTreeMap<Node, u64>,
+    foreign: BTreeMap<NodeUrl, u64>,
     /// Nodes that answered for the own cluster and have not failed since.
-    proven: BTreeSet<Node>,
+    proven: BTreeSet<NodeUrl>,
     /// Nodes that ever answered for it.
-    belonged: BTreeSet<Node>,
+    belonged: BTreeSet<NodeUrl>,
     /// Given nodes that answered for another cluster while the own one was there.
-    strangers: BTreeSet<Node>,
+    strangers: BTreeSet<NodeUrl>,
     /// When a given node first and last answered for another cluster since a node of the own one answered.
     replaced: Option<(Instant, Instant)>,
 }
 
-impl State {
+impl EndpointsState {
     /// Compares the cluster that `node` answers for with the one that answered before.
-    fn compare(&mut self, node: &Node, id: u64) -> Result<(), String> {
+    fn compare(&mut self, node: &NodeUrl, id: u64) -> Result<(), String> {
         let own = *self.cluster.get_or_insert(id);
         if own == id {
             self.seen = Some(Instant::now());
@@ -86,15 +86,15 @@ impl State {
             self.foreign.remove(node);
             self.strangers.remove(node);
             if !self.proven.contains(node) {
-                self.proven.insert(Node::clone(node));
-                self.belonged.insert(Node::clone(node));
+                self.proven.insert(NodeUrl::clone(node));
+                self.belonged.insert(NodeUrl::clone(node));
             }
             self.find_strangers();
             return Ok(());
         }
         self.proven.remove(node);
         let why = format!("it belongs to another cluster, its id is {id:x}, not {own:x}");
-        if self.foreign.insert(Node::clone(node), id) != Some(id) {
+        if self.foreign.insert(NodeUrl::clone(node), id) != Some(id) {
             tracing::warn!("{node} is not used: {why}");
         }
         Err(why)
@@ -110,7 +110,7 @@ impl State {
                     "the given URLs are of two clusters: {node} belongs to {id:x}, and {own:x} is in use. Give this client \
                      the URLs of one; {node} is not used, also when no member of {own:x} answers"
                 );
-                self.strangers.insert(Node::clone(node));
+                self.strangers.insert(NodeUrl::clone(node));
             }
         }
     }
@@ -118,27 +118,27 @@ impl State {
     /// Keeps nothing about nodes that are neither given nor learnt, but for a bounded number of foreign ones.
     fn forget_unknown(&mut self) {
         let Self { given, learnt, failed, current, foreign, proven, belonged, strangers, .. } = self;
-        let is_known = |node: &Node| learnt.contains(node) || given.contains(node);
+        let is_known = |node: &NodeUrl| learnt.contains(node) || given.contains(node);
         failed.retain(is_known);
         for nodes in [proven, belonged, strangers] {
             nodes.retain(is_known);
         }
         current.take_if(|node| !is_known(node));
         // Each is warned of once as long as it is remembered.
-        if foreign.len() > MAX_FOREIGN {
+        if foreign.len() > MAX_FOREIGN_NODES {
             foreign.retain(|node, _| is_known(node));
         }
     }
 
-    fn is_known(&self, node: &Node) -> bool {
+    fn is_known(&self, node: &NodeUrl) -> bool {
         self.learnt.contains(node) || self.given.contains(node)
     }
 
-    fn order(&self) -> Vec<Node> {
-        let mut order: Vec<Node> = Vec::with_capacity(self.learnt.len() + self.given.len());
+    fn order(&self) -> Vec<NodeUrl> {
+        let mut order: Vec<NodeUrl> = Vec::with_capacity(self.learnt.len() + self.given.len());
         for node in self.current.iter().chain(&self.learnt).chain(&self.given) {
             if !self.failed.contains(node) && !order.contains(node) {
-                order.push(Node::clone(node));
+                order.push(NodeUrl::clone(node));
             }
         }
         order.extend(self.failed.iter().cloned());
@@ -158,7 +158,7 @@ pub(crate) struct Unproven {
 #[derive(Debug)]
 pub(crate) struct Pass {
     begun: Instant,
-    tried: Vec<Node>,
+    tried: Vec<NodeUrl>,
     /// Whether more nodes were looked for after all known ones had failed.
     extended: bool,
 }
@@ -194,13 +194,13 @@ impl Endpoints {
     }
 
     /// These nodes as they are, in this order.
-    pub(crate) fn of(given: Vec<Node>) -> Self {
+    pub(crate) fn of(given: Vec<NodeUrl>) -> Self {
         Self {
             scheme: String::new(),
             record: None,
             timeout: Duration::ZERO,
             learner: None,
-            state: Mutex::new(State { given, ..State::default() }),
+            state: Mutex::new(EndpointsState { given, ..EndpointsState::default() }),
             trouble: Notify::new(),
             epoch: AtomicU64::new(0),
         }
@@ -233,7 +233,7 @@ impl Endpoints {
     }
 
     /// Every node, in the order they are to be tried now.
-    pub(crate) async fn order(&self) -> Result<Vec<Node>, ClientError> {
+    pub(crate) async fn order(&self) -> Result<Vec<NodeUrl>, ClientError> {
         let (order, stale) = {
             let state = self.lock();
             (state.order(), state.stale)
@@ -241,8 +241,9 @@ impl Endpoints {
         let Some(record) = self.record.as_ref().filter(|_| stale) else { return Ok(order) };
         match srv::look_up(record, self.timeout).await {
             Ok(targets) => {
-                let nodes =
-                    targets.iter().map(|at| Node::from(format!("{}://{}:{}", self.scheme, at.host, at.port)));
+                let nodes = targets
+                    .iter()
+                    .map(|at| NodeUrl::from(format!("{}://{}:{}", self.scheme, at.host, at.port)));
                 let mut state = self.lock();
                 (state.given, state.stale) = (nodes.collect(), false);
                 state.forget_unknown();
@@ -254,12 +255,12 @@ impl Endpoints {
     }
 
     /// The next node to ask, `None` after the last. A request may go on for days, so this goes by what is known now.
-    pub(crate) async fn next(&self, pass: &mut Pass) -> Result<Option<Node>, ClientError> {
+    pub(crate) async fn next(&self, pass: &mut Pass) -> Result<Option<NodeUrl>, ClientError> {
         let mut order = if pass.tried.is_empty() { self.order().await? } else { self.known() };
         loop {
             order.retain(|node| !pass.tried.contains(node));
             if let Some(node) = order.into_iter().next() {
-                pass.tried.push(Node::clone(&node));
+                pass.tried.push(NodeUrl::clone(&node));
                 return Ok(Some(node));
             }
             if std::mem::replace(&mut pass.extended, true) {
@@ -269,7 +270,7 @@ impl Endpoints {
             }
             if self.may_be_replaced(pass.begun) {
                 // Nothing of the former cluster answered. If that is so a moment later, it is gone.
-                tokio::time::sleep(REPLACED).await;
+                tokio::time::sleep(REPLACED_STORE_DELAY).await;
                 pass.tried.clear();
             } else {
                 self.learn_from_the_living(pass.begun).await;
@@ -292,14 +293,14 @@ impl Endpoints {
     }
 
     /// This node answered: it is asked first from now on.
-    pub(crate) fn served(&self, node: &Node) {
+    pub(crate) fn served(&self, node: &NodeUrl) {
         let mut state = self.lock();
         if state.failed.is_empty() && !state.stale && state.current.as_ref() == Some(node) {
             return;
         }
         state.failed.retain(|failed| failed != node);
         state.stale = false;
-        state.current = state.is_known(node).then(|| Node::clone(node));
+        state.current = state.is_known(node).then(|| NodeUrl::clone(node));
     }
 
     /// This node failed: the others are asked before it from now on.
@@ -324,23 +325,23 @@ impl Endpoints {
 
     /// Checks that an answer of `node` comes from the cluster that answered before, where it says which it is. An
     /// error is the reason as text.
-    pub(crate) fn admit(&self, node: &Node, id: Option<u64>) -> Result<(), String> {
+    pub(crate) fn admit(&self, node: &NodeUrl, id: Option<u64>) -> Result<(), String> {
         let Some(id) = id.filter(|_| self.learns()) else { return Ok(()) };
         let mut state = self.lock();
         let Err(why) = state.compare(node, id) else { return Ok(()) };
         if state.given.contains(node) {
             let now = Instant::now();
             let (first, last) = state.replaced.get_or_insert((now, now));
-            if now.duration_since(*last) > STRAY {
+            if now.duration_since(*last) > MAX_FOREIGN_REPLY_GAP {
                 *first = now;
             }
             *last = now;
             let gone_for = now.duration_since(*first);
-            let wait = if state.belonged.contains(node) { REPLACED } else { ELSEWHERE };
+            let wait = if state.belonged.contains(node) { REPLACED_STORE_DELAY } else { ELSEWHERE };
             if gone_for >= wait && !state.strangers.contains(node) {
                 tracing::warn!("the store at {node} was replaced or restored and is used from now on: {why}");
                 let given = std::mem::take(&mut state.given);
-                *state = State { given, cluster: Some(id), ..State::default() };
+                *state = EndpointsState { given, cluster: Some(id), ..EndpointsState::default() };
                 state.compare(node, id)?;
                 self.epoch.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
@@ -356,13 +357,13 @@ impl Endpoints {
 
     /// Has `node` say which cluster it belongs to, unless it has answered for this one and not failed since. Whoever is
     /// about to send something that another cluster must not get waits for it.
-    pub(crate) async fn prove(&self, node: &Node) -> Result<(), Unproven> {
+    pub(crate) async fn prove(&self, node: &NodeUrl) -> Result<(), Unproven> {
         let Some(learner) = self.learner.as_ref().filter(|_| self.is_unproven(node)) else { return Ok(()) };
         match learner.cluster_of(node).await {
             Ok(Some(id)) => self.admit(node, Some(id)).map_err(|why| Unproven { why, answers: true }),
             // It does not say, as behind a proxy that lets only keys through.
             Ok(None) => {
-                self.lock().proven.insert(Node::clone(node));
+                self.lock().proven.insert(NodeUrl::clone(node));
                 Ok(())
             }
             Err(why) => Err(Unproven { why, answers: false }),
@@ -370,20 +371,21 @@ impl Endpoints {
     }
 
     /// Whether it is not known that `node` belongs to the cluster that answered before.
-    fn is_unproven(&self, node: &Node) -> bool {
+    fn is_unproven(&self, node: &NodeUrl) -> bool {
         let state = self.lock();
         state.cluster.is_some() && !state.proven.contains(node)
     }
 
     /// Given nodes of which nobody knows yet which cluster they belong to.
-    pub(crate) fn unknown(&self) -> Vec<Node> {
+    pub(crate) fn unknown(&self) -> Vec<NodeUrl> {
         let state = self.lock();
-        let is_unknown = |node: &&Node| !state.belonged.contains(*node) && !state.foreign.contains_key(*node);
+        let is_unknown =
+            |node: &&NodeUrl| !state.belonged.contains(*node) && !state.foreign.contains_key(*node);
         state.given.iter().filter(is_unknown).cloned().collect()
     }
 
     /// Whether a member belongs to the cluster that answered before.
-    pub(crate) fn is_own(&self, node: &Node, id: Option<u64>) -> bool {
+    pub(crate) fn is_own(&self, node: &NodeUrl, id: Option<u64>) -> bool {
         id.is_some_and(|id| self.lock().compare(node, id).is_ok())
     }
 
@@ -393,19 +395,19 @@ impl Endpoints {
     }
 
     /// Whether this is a member that answered for this cluster and has not failed since.
-    pub(crate) fn is_trusted(&self, node: &Node) -> bool {
+    pub(crate) fn is_trusted(&self, node: &NodeUrl) -> bool {
         let state = self.lock();
         state.learnt.contains(node) && !state.failed.contains(node)
     }
 
     /// Whether this is a member that answered once and is listed still.
-    pub(crate) fn is_learnt(&self, node: &Node) -> bool {
+    pub(crate) fn is_learnt(&self, node: &NodeUrl) -> bool {
         self.lock().learnt.contains(node)
     }
 
     /// Takes `members` as the ones there are, as `teacher` lists them. They come in random order, so that clients
     /// spread over them.
-    pub(crate) fn learn(&self, teacher: &Node, mut members: Vec<Node>) {
+    pub(crate) fn learn(&self, teacher: &NodeUrl, mut members: Vec<NodeUrl>) {
         members.shuffle(&mut rand::rng());
         let mut state = self.lock();
         let before = std::mem::replace(&mut state.learnt, members);
@@ -427,21 +429,21 @@ impl Endpoints {
         }
         state.forget_unknown();
         // The given node that answers comes before the members.
-        state.current.get_or_insert_with(|| Node::clone(teacher));
+        state.current.get_or_insert_with(|| NodeUrl::clone(teacher));
     }
 
     /// This member answered a question about its cluster.
-    pub(crate) fn answered(&self, node: &Node) {
+    pub(crate) fn answered(&self, node: &NodeUrl) {
         self.lock().failed.retain(|failed| failed != node);
     }
 
     /// Takes these nodes in place of the given ones, unless they are the same.
-    pub(crate) fn replace(&self, mut nodes: Vec<Node>) {
+    pub(crate) fn replace(&self, mut nodes: Vec<NodeUrl>) {
         let mut state = self.lock();
         let same = state.given.len() == nodes.len() && nodes.iter().all(|node| state.given.contains(node));
         if !same {
             nodes.shuffle(&mut rand::rng());
-            *state = State { given: nodes, ..State::default() };
+            *state = EndpointsState { given: nodes, ..EndpointsState::default() };
         }
     }
 
@@ -454,17 +456,17 @@ impl Endpoints {
     }
 
     /// Every known node, without looking anything up.
-    pub(crate) fn known(&self) -> Vec<Node> {
+    pub(crate) fn known(&self) -> Vec<NodeUrl> {
         self.lock().order()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, EndpointsState> {
         // Nothing can panic while the lock is held; a poisoned one still holds whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(super) fn normal(text: &str, scheme: &str) -> Result<Node, ClientError> {
+pub(super) fn normal(text: &str, scheme: &str) -> Result<NodeUrl, ClientError> {
     let bad = |what: &str| Err(ClientError::Settings(format!("node {what}")));
     let text = text.trim();
     let whole = if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") };

@@ -12,18 +12,18 @@ use reqwest::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
-use super::endpoints::{Endpoints, Node, Pass};
+use super::endpoints::{Endpoints, NodeUrl, Pass};
 use super::lines::Lines;
 use super::{ClientError, Trust, tls};
 use crate::tcp::Liveness;
 use crate::tls::advice;
 
 /// No snapshot of configuration values is larger; a larger answer is a fault.
-const MAX_ANSWER: usize = 512 << 20;
+const MAX_RESPONSE_BYTES: usize = 512 << 20;
 /// Enough for any message worth reading.
-const MAX_ERROR: usize = 64 << 10;
+const MAX_ERROR_BYTES: usize = 64 << 10;
 /// A large answer may take longer than one timeout as long as bytes keep coming, but not for ever.
-const SLOWEST: u32 = 12;
+const MAX_BODY_TIMEOUTS: u32 = 12;
 
 /// Where a store is and how to reach it.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ pub(crate) fn secret(text: &str) -> Option<HeaderValue> {
 
 /// One request, whichever node it goes to. With a body it is a POST of JSON, without one a GET.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Call {
+pub(crate) struct HttpRequest {
     pub(crate) path: String,
     pub(crate) body: Option<Bytes>,
     pub(crate) authorization: Option<HeaderValue>,
@@ -83,8 +83,8 @@ pub(crate) struct Call {
 
 /// A whole answer below 500.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) node: Node,
+pub(crate) struct HttpResponse {
+    pub(crate) node: NodeUrl,
     pub(crate) status: StatusCode,
     /// etcd v2's `X-Etcd-Index`.
     pub(crate) index: Option<u64>,
@@ -95,9 +95,9 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// A success, to be read line by line.
-    Stream { node: Node, index: Option<u64>, lines: Lines },
+    Stream { node: NodeUrl, index: Option<u64>, lines: Lines },
     /// A refusal below 500.
-    Answer(Answer),
+    Answer(HttpResponse),
 }
 
 /// A store: its nodes behind one door.
@@ -170,13 +170,13 @@ impl Client {
     }
 
     /// The whole answer of the first node that gives one below 500.
-    pub(crate) async fn request(&self, call: &Call) -> Result<Answer, ClientError> {
+    pub(crate) async fn request(&self, call: &HttpRequest) -> Result<HttpResponse, ClientError> {
         let (mut pass, mut faults) = (Pass::new(), Vec::new());
         while let Some(node) = self.endpoints.next(&mut pass).await? {
             match self.request_at(&node, call).await {
-                Ok(answer) => {
+                Ok(response) => {
                     self.endpoints.served(&node);
-                    return Ok(answer);
+                    return Ok(response);
                 }
                 Err(why) => {
                     self.endpoints.failed(&node);
@@ -188,14 +188,18 @@ impl Client {
     }
 
     /// The whole answer of one node. An error is the reason as text.
-    pub(crate) async fn request_at(&self, node: &Node, call: &Call) -> Result<Answer, String> {
+    pub(crate) async fn request_at(
+        &self,
+        node: &NodeUrl,
+        call: &HttpRequest,
+    ) -> Result<HttpResponse, String> {
         let response = self.head(node, call, false).await?;
-        let whole = self.timeout.saturating_mul(SLOWEST);
+        let whole = self.timeout.saturating_mul(MAX_BODY_TIMEOUTS);
         timeout(whole, self.finish(node, response)).await.map_err(|_| no_answer(whole))?
     }
 
     /// The head of the answer of the first node that gives one below 500; its connection serves nothing else.
-    pub(crate) async fn open(&self, call: &Call) -> Result<Opened, ClientError> {
+    pub(crate) async fn open(&self, call: &HttpRequest) -> Result<Opened, ClientError> {
         let (mut pass, mut faults) = (Pass::new(), Vec::new());
         while let Some(node) = self.endpoints.next(&mut pass).await? {
             match self.open_at(&node, call).await {
@@ -212,16 +216,16 @@ impl Client {
         Err(ClientError::Unavailable { why: faults.join("; ") })
     }
 
-    async fn open_at(&self, node: &Node, call: &Call) -> Result<Opened, String> {
+    async fn open_at(&self, node: &NodeUrl, call: &HttpRequest) -> Result<Opened, String> {
         let response = self.head(node, call, call.body.is_some()).await?;
         if response.status().is_success() {
             let index = index(&response);
-            return Ok(Opened::Stream { node: Node::clone(node), index, lines: Lines::new(response) });
+            return Ok(Opened::Stream { node: NodeUrl::clone(node), index, lines: Lines::new(response) });
         }
         Ok(Opened::Answer(self.finish(node, response).await?))
     }
 
-    async fn head(&self, node: &Node, call: &Call, alone: bool) -> Result<Response, String> {
+    async fn head(&self, node: &NodeUrl, call: &HttpRequest, alone: bool) -> Result<Response, String> {
         // A node of another cluster gets no password, and is not waited for.
         self.endpoints.prove(node).await.map_err(|unproven| unproven.why)?;
         let url = format!("{node}{}", call.path);
@@ -247,9 +251,9 @@ impl Client {
         Ok(response)
     }
 
-    async fn finish(&self, node: &Node, mut response: Response) -> Result<Answer, String> {
+    async fn finish(&self, node: &NodeUrl, mut response: Response) -> Result<HttpResponse, String> {
         let status = response.status();
-        let limit = if status.is_success() { MAX_ANSWER } else { MAX_ERROR };
+        let limit = if status.is_success() { MAX_RESPONSE_BYTES } else { MAX_ERROR_BYTES };
         let index = index(&response);
         let known = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let mut body = Vec::with_capacity(known.min(limit).min(1 << 20));
@@ -269,7 +273,7 @@ impl Client {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(format!("status {}: {}", status.as_u16(), excerpt(&body)));
         }
-        Ok(Answer { node: Node::clone(node), status, index, body })
+        Ok(HttpResponse { node: NodeUrl::clone(node), status, index, body })
     }
 }
 
@@ -336,13 +340,13 @@ fn unwrapped<'e>(mut cause: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'stat
 
 /// The beginning of a body, on one line, to be shown in an error.
 pub(crate) fn excerpt(body: &[u8]) -> String {
-    const SHOWN: usize = 200;
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
+    const MAX_EXCERPT_CHARS: usize = 200;
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_EXCERPT_CHARS)]);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.is_empty() {
         "an empty body".into()
-    } else if line.chars().count() > SHOWN {
-        line.chars().take(SHOWN).chain(" …".chars()).collect()
+    } else if line.chars().count() > MAX_EXCERPT_CHARS {
+        line.chars().take(MAX_EXCERPT_CHARS).chain(" …".chars()).collect()
     } else {
         line
     }

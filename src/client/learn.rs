@@ -1,7 +1,7 @@
 //! Learning the members of a store from the store.
 //!
 //! A member that answers is asked for the list of members: at the start, after a node failed, and every
-//! [`INTERVAL`]. A change of members cannot be watched, so the list has to be asked for. The interval is short
+//! [`REFRESH_INTERVAL`]. A change of members cannot be watched, so the list has to be asked for. The interval is short
 //! because of the client that sits on the member removed last and sees no failure before that: it must have learnt at
 //! least one of the new members while all are replaced, which a script does in less than ten seconds. (etcd itself
 //! accepts a change of members only after all have been connected for five seconds.) The list is one small answer from
@@ -24,27 +24,28 @@ use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use super::endpoints::{Endpoints, Node, normal};
+use super::endpoints::{Endpoints, NodeUrl, normal};
 use super::http::{cluster_id, reason};
 use super::{Trust, tls};
 use crate::backoff::Backoff;
 
 /// How often the members are asked for at most; each client takes up to a quarter less.
-const INTERVAL: Duration = if cfg!(test) { Duration::from_millis(400) } else { Duration::from_secs(6) };
+const REFRESH_INTERVAL: Duration =
+    if cfg!(test) { Duration::from_millis(400) } else { Duration::from_secs(6) };
 /// The pause after a failed round, which doubles up to the interval.
-const RETRY: Duration = Duration::from_secs(1);
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long a client waits after a failure, so that not all ask in the same instant.
-const AFTER_TROUBLE: Duration = Duration::from_millis(500);
+const MAX_FAILURE_JITTER: Duration = Duration::from_millis(500);
 /// The longest pause between two tries of a member that does not answer.
-const MAX_PAUSE: Duration = Duration::from_secs(300);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(300);
 /// The time limit of one request for the list.
-const LIMIT: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many nodes are asked for the list at once after a failure.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT_REQUESTS: usize = 8;
 /// A list with more URLs is a fault.
 const MAX_URLS: usize = 64;
 /// So is a larger answer.
-const MAX_ANSWER: usize = 256 << 10;
+const MAX_RESPONSE_BYTES: usize = 256 << 10;
 
 /// What learns the members.
 #[derive(Debug)]
@@ -54,22 +55,22 @@ pub(crate) struct Learner {
     http: OnceLock<Option<reqwest::Client>>,
     /// Whether the list comes from the v3 gateway because there is no v2 API.
     v3: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<LearnerState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LearnerState {
     /// Members that did not answer, and when each is tried again.
-    silent: HashMap<Node, (Backoff, Instant)>,
+    silent: HashMap<NodeUrl, (Backoff, Instant)>,
     /// The same for given nodes that did not say which cluster they belong to.
-    unlisted: HashMap<Node, (Backoff, Instant)>,
+    unlisted: HashMap<NodeUrl, (Backoff, Instant)>,
     /// What was last warned of.
     warned: String,
 }
 
 /// What a node says of its cluster, by either API.
 #[derive(Debug, Default, Deserialize)]
-struct Listed {
+struct MemberReply {
     #[serde(skip)]
     cluster: Option<u64>,
     #[serde(default)]
@@ -103,20 +104,20 @@ impl Learner {
 
     /// Keeps the members of `endpoints` up to date for ever.
     pub(super) async fn follow(&self, endpoints: &Endpoints) -> Infallible {
-        let mut retry = Backoff::new(RETRY, INTERVAL);
+        let mut retry = Backoff::new(FIRST_RETRY_DELAY, REFRESH_INTERVAL);
         let mut urgent = false;
         loop {
             let learnt = self.round(endpoints, urgent).await;
             let wait = if learnt {
                 retry.reset();
-                INTERVAL.mul_f64(rand::rng().random_range(0.75..1.0))
+                REFRESH_INTERVAL.mul_f64(rand::rng().random_range(0.75..1.0))
             } else {
                 retry.next()
             };
             urgent = tokio::select! {
                 () = sleep(wait) => !learnt,
                 () = endpoints.trouble(), if learnt => {
-                    let pause = AFTER_TROUBLE.mul_f64(rand::rng().random_range(0.2..1.0));
+                    let pause = MAX_FAILURE_JITTER.mul_f64(rand::rng().random_range(0.2..1.0));
                     sleep(pause).await;
                     true
                 }
@@ -133,7 +134,8 @@ impl Learner {
             (node, listed)
         });
         // In this order, however fast each is: a member that was cut off may have an old list.
-        let mut answers = futures_util::stream::iter(asked).buffered(if urgent { AT_ONCE } else { 1 });
+        let mut answers =
+            futures_util::stream::iter(asked).buffered(if urgent { MAX_CONCURRENT_REQUESTS } else { 1 });
         while let Some((node, listed)) = answers.next().await {
             match listed {
                 // Without a cluster id nobody can tell whether a member belongs to this store.
@@ -168,17 +170,17 @@ impl Learner {
                 return;
             }
             let mut state = self.lock();
-            let fresh = || (Backoff::new(INTERVAL, MAX_PAUSE), Instant::now());
+            let fresh = || (Backoff::new(REFRESH_INTERVAL, MAX_RETRY_DELAY), Instant::now());
             let (backoff, due) = state.unlisted.entry(node).or_insert_with(fresh);
             *due = Instant::now() + backoff.next();
         });
-        let asked = futures_util::stream::iter(unknown).buffer_unordered(AT_ONCE);
+        let asked = futures_util::stream::iter(unknown).buffer_unordered(MAX_CONCURRENT_REQUESTS);
         asked.collect::<()>().await;
         endpoints.compared();
     }
 
     /// The listed URLs that may be followed; `None` for a list that cannot be right.
-    fn urls(&self, node: &Node, listed: Listed) -> Option<Vec<Node>> {
+    fn urls(&self, node: &NodeUrl, listed: MemberReply) -> Option<Vec<NodeUrl>> {
         let members = listed.members.unwrap_or_default().into_iter().filter(|member| !member.is_learner);
         let mut texts: Vec<String> = members.flat_map(|member| member.clients.unwrap_or_default()).collect();
         texts.sort_unstable();
@@ -201,10 +203,10 @@ impl Learner {
     async fn reachable(
         &self,
         endpoints: &Endpoints,
-        teacher: &Node,
-        urls: Vec<Node>,
+        teacher: &NodeUrl,
+        urls: Vec<NodeUrl>,
         urgent: bool,
-    ) -> Vec<Node> {
+    ) -> Vec<NodeUrl> {
         self.lock().silent.retain(|node, _| urls.contains(node));
         let checks = urls.into_iter().map(|url| async move {
             if url == *teacher || endpoints.is_trusted(&url) {
@@ -214,7 +216,7 @@ impl Learner {
                 return endpoints.is_learnt(&url).then_some(url);
             }
             match self.list(&url).await {
-                Ok(Listed { cluster: None, .. }) => None,
+                Ok(MemberReply { cluster: None, .. }) => None,
                 Ok(listed) => {
                     self.lock().silent.remove(&url);
                     if !endpoints.is_own(&url, listed.cluster) {
@@ -232,10 +234,10 @@ impl Learner {
         join_all(checks).await.into_iter().flatten().collect()
     }
 
-    fn silent(&self, url: &Node, why: &str) {
+    fn silent(&self, url: &NodeUrl, why: &str) {
         let mut state = self.lock();
-        let fresh = || (Backoff::new(INTERVAL, MAX_PAUSE), Instant::now());
-        let (backoff, due) = state.silent.entry(Node::clone(url)).or_insert_with(fresh);
+        let fresh = || (Backoff::new(REFRESH_INTERVAL, MAX_RETRY_DELAY), Instant::now());
+        let (backoff, due) = state.silent.entry(NodeUrl::clone(url)).or_insert_with(fresh);
         if backoff.attempts() == 0 {
             tracing::debug!("member {url} does not answer here ({why}): it is not used until it does");
         }
@@ -243,17 +245,17 @@ impl Learner {
     }
 
     /// The id of the cluster that `node` belongs to, where it serves a list of members that says it.
-    pub(super) async fn cluster_of(&self, node: &Node) -> Result<Option<u64>, String> {
+    pub(super) async fn cluster_of(&self, node: &NodeUrl) -> Result<Option<u64>, String> {
         Ok(self.find(node).await?.and_then(|listed| listed.cluster))
     }
 
     /// What `node` says of its cluster. An error is the reason as text.
-    async fn list(&self, node: &Node) -> Result<Listed, String> {
+    async fn list(&self, node: &NodeUrl) -> Result<MemberReply, String> {
         self.find(node).await?.ok_or_else(|| "it serves no list of members".into())
     }
 
     /// The list by whichever API has one.
-    async fn find(&self, node: &Node) -> Result<Option<Listed>, String> {
+    async fn find(&self, node: &NodeUrl) -> Result<Option<MemberReply>, String> {
         for _ in 0..2 {
             let v3 = self.v3.load(Ordering::Relaxed);
             if let Some(listed) = self.list_by(node, v3).await? {
@@ -265,7 +267,7 @@ impl Learner {
     }
 
     /// The list by one API; `None` where that is not served.
-    async fn list_by(&self, node: &Node, v3: bool) -> Result<Option<Listed>, String> {
+    async fn list_by(&self, node: &NodeUrl, v3: bool) -> Result<Option<MemberReply>, String> {
         let http = self.http.get_or_init(|| http(&self.trust, self.secure)).as_ref();
         let http = http.ok_or("the HTTP client cannot be set up")?;
         let base = node.trim_end_matches('/');
@@ -288,15 +290,16 @@ impl Learner {
         let cluster = cluster_id(&response);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
-            if body.len() + chunk.len() > MAX_ANSWER {
+            if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
                 self.warn(format!("{node} lists more members than can be: none is used"));
-                return Err(format!("its list is larger than {} KiB", MAX_ANSWER >> 10));
+                return Err(format!("its list is larger than {} KiB", MAX_RESPONSE_BYTES >> 10));
             }
             body.extend_from_slice(&chunk);
         }
-        let listed: Listed = serde_json::from_slice(&body).map_err(|error| format!("no list: {error}"))?;
+        let listed: MemberReply =
+            serde_json::from_slice(&body).map_err(|error| format!("no list: {error}"))?;
         let cluster = cluster.or_else(|| listed.header.cluster_id.parse().ok().filter(|id| *id != 0));
-        Ok(Some(Listed { cluster, ..listed }))
+        Ok(Some(MemberReply { cluster, ..listed }))
     }
 
     /// Warns, but not of the same thing twice in a row.
@@ -308,7 +311,7 @@ impl Learner {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, LearnerState> {
         // Nothing can panic while the lock is held; a poisoned one still holds whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -321,7 +324,7 @@ fn http(trust: &Trust, secure: bool) -> Option<reqwest::Client> {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(0)
-        .timeout(LIMIT)
+        .timeout(REQUEST_TIMEOUT)
         .build()
         .ok()
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::cluster::{AskError, Cluster, Get, Keys, Options, Set};
+use super::cluster::{Cluster, Get, Keys, Options, RequestError, Set};
 use super::fake::{Fake, Reply, Request};
 use super::tests::{client, config, file, nobody};
 use super::v2::V2;
@@ -243,9 +243,9 @@ async fn a_watch_on_an_index_of_a_store_that_was_replaced_ends() {
         id.store(8, Ordering::Relaxed);
     };
     let (ended, ()) = tokio::join!(keys.next(b"/a", 700, true), restored);
-    assert_eq!(ended.unwrap_err(), AskError::Replaced);
+    assert_eq!(ended.unwrap_err(), RequestError::Replaced);
     // The caller may hold the index for longer than a request lasts.
-    assert_eq!(keys.next_of(b"/a", (700, 0), true).await.unwrap_err(), AskError::Replaced);
+    assert_eq!(keys.next_of(b"/a", (700, 0), true).await.unwrap_err(), RequestError::Replaced);
 }
 
 #[tokio::test]

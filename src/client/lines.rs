@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use super::http;
 
 /// A line longer than this is no event of any store.
-const MAX_LINE: usize = 64 << 20;
+const MAX_LINE_BYTES: usize = 64 << 20;
 
 /// The lines of a streamed answer. Reading is cancel-safe: what has arrived stays in the buffer.
 #[derive(Debug)]
@@ -70,8 +70,8 @@ impl Lines {
             self.seen -= self.taken;
             self.taken = 0;
         }
-        if self.buffer.len() + chunk.len() > MAX_LINE {
-            return Err(format!("a line longer than {} MiB", MAX_LINE >> 20));
+        if self.buffer.len() + chunk.len() > MAX_LINE_BYTES {
+            return Err(format!("a line longer than {} MiB", MAX_LINE_BYTES >> 20));
         }
         self.buffer.extend_from_slice(&chunk);
         Ok(true)

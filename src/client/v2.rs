@@ -8,14 +8,14 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
-use super::endpoints::Node as Url;
-use super::http::{Answer, Call, Opened, excerpt};
+use super::endpoints::NodeUrl as Url;
+use super::http::{HttpRequest, HttpResponse, Opened, excerpt};
 use super::lines::Lines;
 use super::{Client, ClientError, Credentials};
 
 const API: &str = "the etcd v2 API";
 /// A watch the store ends without an event sooner than this is a fault.
-const SHORTEST: Duration = Duration::from_secs(5);
+const MIN_WATCH_DURATION: Duration = Duration::from_secs(5);
 
 /// The v2 API of a store.
 #[derive(Debug)]
@@ -109,19 +109,19 @@ impl V2 {
     /// # Errors
     /// Any but `Cleared` and `Behind`; a missing key is no error.
     pub async fn list(&self, key: &str) -> Result<Listing, ClientError> {
-        let answer = self.client.request(&self.call(key, "recursive=true&quorum=false")).await?;
-        if answer.status.is_success() {
-            let node = parse::<Read>(&answer.node, &answer.body)?.node;
-            return match answer.index {
+        let response = self.client.request(&self.call(key, "recursive=true&quorum=false")).await?;
+        if response.status.is_success() {
+            let node = parse::<Read>(&response.node, &response.body)?.node;
+            return match response.index {
                 Some(index) => Ok(Listing { index, node: Some(node) }),
-                None => Err(invalid(&answer.node, "it has no X-Etcd-Index header")),
+                None => Err(invalid(&response.node, "it has no X-Etcd-Index header")),
             };
         }
-        let failure = failure(&answer)?;
+        let failure = failure(&response)?;
         match failure.code {
             // A path through a file leads to nothing as well.
-            100 | 104 => Ok(Listing { index: answer.index.unwrap_or(failure.index), node: None }),
-            _ => Err(refusal(&answer, &failure, 0)),
+            100 | 104 => Ok(Listing { index: response.index.unwrap_or(failure.index), node: None }),
+            _ => Err(refusal(&response, &failure, 0)),
         }
     }
 
@@ -142,9 +142,9 @@ impl V2 {
             Opened::Stream { node, index: None, .. } => {
                 Err(invalid(&node, "a watch has no X-Etcd-Index header"))
             }
-            Opened::Answer(answer) => {
-                let failure = failure(&answer)?;
-                Err(refusal(&answer, &failure, from))
+            Opened::Answer(response) => {
+                let failure = failure(&response)?;
+                Err(refusal(&response, &failure, from))
             }
         }
     }
@@ -160,7 +160,7 @@ impl V2 {
             Ok(Ok(Some(line))) => parse(&watch.node, &line).map(Some),
             // Something between us and the store may end idle watches; one that does so at once must not be asked in
             // a tight loop.
-            Ok(Ok(None)) if watch.since.elapsed() >= SHORTEST => Ok(None),
+            Ok(Ok(None)) if watch.since.elapsed() >= MIN_WATCH_DURATION => Ok(None),
             Ok(Ok(None)) => Err(self.broken(watch, "it ended without an event")),
             Ok(Err(why)) => Err(self.broken(watch, &why)),
         }
@@ -171,10 +171,10 @@ impl V2 {
         ClientError::Unavailable { why: format!("{}: the watch broke off: {why}", watch.node) }
     }
 
-    fn call(&self, key: &str, query: &str) -> Call {
+    fn call(&self, key: &str, query: &str) -> HttpRequest {
         let key = if key == "/" { "" } else { key };
         let path = format!("/v2/keys{}?{query}", escape(key));
-        Call { path, body: None, authorization: self.authorization.clone() }
+        HttpRequest { path, body: None, authorization: self.authorization.clone() }
     }
 }
 
@@ -204,24 +204,25 @@ fn invalid(node: &Url, why: &str) -> ClientError {
     ClientError::Invalid { node: node.to_string(), api: API, why: why.to_owned() }
 }
 
-fn failure(answer: &Answer) -> Result<Failure, ClientError> {
-    if let Ok(failure) = serde_json::from_slice(&answer.body) {
+fn failure(response: &HttpResponse) -> Result<Failure, ClientError> {
+    if let Ok(failure) = serde_json::from_slice(&response.body) {
         return Ok(failure);
     }
-    let node = answer.node.to_string();
-    match answer.status {
+    let node = response.node.to_string();
+    match response.status {
         StatusCode::NOT_FOUND => Err(ClientError::NotServed { node, api: API }),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Err(ClientError::Refused { node, why: excerpt(&answer.body) })
+            Err(ClientError::Refused { node, why: excerpt(&response.body) })
         }
-        status => {
-            Err(invalid(&answer.node, &format!("status {} with {}", status.as_u16(), excerpt(&answer.body))))
-        }
+        status => Err(invalid(
+            &response.node,
+            &format!("status {} with {}", status.as_u16(), excerpt(&response.body)),
+        )),
     }
 }
 
-fn refusal(answer: &Answer, failure: &Failure, from: u64) -> ClientError {
-    let node = answer.node.to_string();
+fn refusal(response: &HttpResponse, failure: &Failure, from: u64) -> ClientError {
+    let node = response.node.to_string();
     let said = if failure.cause.is_empty() {
         failure.message.clone()
     } else {
@@ -230,7 +231,7 @@ fn refusal(answer: &Answer, failure: &Failure, from: u64) -> ClientError {
     match failure.code {
         110 => ClientError::Refused { node, why: said },
         401 => ClientError::Cleared { from },
-        code => invalid(&answer.node, &format!("error {code}: {said}")),
+        code => invalid(&response.node, &format!("error {code}: {said}")),
     }
 }
 

@@ -12,11 +12,11 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
-use super::endpoints::Node;
-use super::http::{Answer, Call, Opened, excerpt, secret};
+use super::endpoints::NodeUrl;
+use super::http::{HttpRequest, HttpResponse, Opened, excerpt, secret};
 use super::lines::Lines;
 use super::v3_wire::{
-    Authenticated, Failure, Header, Probed, StreamError, TxnAnswer, WatchLine, WatchResult,
+    Authenticated, Failure, Header, Probed, StreamError, TxnResponse, WatchLine, WatchResult,
 };
 use super::{Client, ClientError, Credentials};
 
@@ -58,7 +58,7 @@ pub struct Ranges {
 /// An open stream of watches.
 #[derive(Debug)]
 pub struct Watch {
-    node: Node,
+    node: NodeUrl,
     lines: Lines,
     from: u64,
     wanted: usize,
@@ -137,12 +137,12 @@ impl V3 {
             body.push_str("}}");
         }
         body.push_str("]}");
-        let answer = self.post("/kv/txn", body.into(), revision.unwrap_or(0)).await?;
-        let txn: TxnAnswer = parse(&answer.node, &answer.body)?;
-        self.admit(&answer.node, &txn.header)?;
+        let response = self.post("/kv/txn", body.into(), revision.unwrap_or(0)).await?;
+        let txn: TxnResponse = parse(&response.node, &response.body)?;
+        self.admit(&response.node, &txn.header)?;
         // A store that holds nothing is still at revision 1, so 0 means another kind of answer.
         if txn.header.revision == 0 || txn.responses.len() != ranges.len() {
-            return Err(invalid(&answer.node, "a transaction's answer is not whole"));
+            return Err(invalid(&response.node, "a transaction's answer is not whole"));
         }
         let pairs = txn.responses.into_iter().map(|response| response.response_range.kvs).collect();
         Ok(Ranges { revision: revision.unwrap_or(txn.header.revision), pairs })
@@ -228,11 +228,11 @@ impl V3 {
             STANDARD.encode(key)
         );
         let call = self.call("/kv/range", body.into());
-        let node = Node::from(node);
-        let answer = self.client.request_at(&node, &call).await.map_err(|why| self.lost(&node, &why))?;
+        let node = NodeUrl::from(node);
+        let response = self.client.request_at(&node, &call).await.map_err(|why| self.lost(&node, &why))?;
         // A refusal is an answer too: this asks whether the node lives, not what it holds.
-        if answer.status.is_success() {
-            parse::<Probed>(&answer.node, &answer.body)?;
+        if response.status.is_success() {
+            parse::<Probed>(&response.node, &response.body)?;
         }
         Ok(())
     }
@@ -276,48 +276,48 @@ impl V3 {
     }
 
     /// The gateway names the cluster in the answer itself.
-    fn admit(&self, node: &Node, header: &Header) -> Result<(), ClientError> {
+    fn admit(&self, node: &NodeUrl, header: &Header) -> Result<(), ClientError> {
         let id = Some(header.cluster_id).filter(|id| *id != 0);
         self.client.endpoints.admit(node, id).map_err(|why| self.lost(node, &why))
     }
 
-    fn lost(&self, node: &Node, why: &str) -> ClientError {
+    fn lost(&self, node: &NodeUrl, why: &str) -> ClientError {
         self.client.failed(node);
         ClientError::Unavailable { why: format!("{node}: {why}") }
     }
 
     /// Posts to the gateway wherever it is, with a fresh token when the present one has run out.
-    async fn post(&self, path: &str, body: Bytes, revision: u64) -> Result<Answer, ClientError> {
+    async fn post(&self, path: &str, body: Bytes, revision: u64) -> Result<HttpResponse, ClientError> {
         self.log_in().await?;
-        let mut answer = self.find(path, &body).await?;
-        if answer.status == StatusCode::UNAUTHORIZED && self.forget_token() {
+        let mut response = self.find(path, &body).await?;
+        if response.status == StatusCode::UNAUTHORIZED && self.forget_token() {
             self.log_in().await?;
-            answer = self.find(path, &body).await?;
+            response = self.find(path, &body).await?;
         }
-        if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer, revision)) }
+        if response.status.is_success() { Ok(response) } else { Err(refusal(&response, revision)) }
     }
 
     /// Posts to the gateway's present place, and to its other places while that one does not exist.
-    async fn find(&self, path: &str, body: &Bytes) -> Result<Answer, ClientError> {
+    async fn find(&self, path: &str, body: &Bytes) -> Result<HttpResponse, ClientError> {
         let first = self.prefix.load(Ordering::Relaxed);
-        let mut answer = self.send(path, body).await?;
+        let mut response = self.send(path, body).await?;
         for _ in 1..PREFIXES.len() {
-            if answer.status != StatusCode::NOT_FOUND {
-                return Ok(answer);
+            if response.status != StatusCode::NOT_FOUND {
+                return Ok(response);
             }
             self.prefix.store((self.prefix.load(Ordering::Relaxed) + 1) % PREFIXES.len(), Ordering::Relaxed);
-            answer = self.send(path, body).await?;
+            response = self.send(path, body).await?;
         }
-        if answer.status == StatusCode::NOT_FOUND {
+        if response.status == StatusCode::NOT_FOUND {
             self.prefix.store(first, Ordering::Relaxed);
-            return Err(ClientError::NotServed { node: answer.node.to_string(), api: API });
+            return Err(ClientError::NotServed { node: response.node.to_string(), api: API });
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    async fn send(&self, path: &str, body: &Bytes) -> Result<Answer, ClientError> {
-        let answer = self.client.request(&self.call(path, Bytes::clone(body))).await;
-        answer.inspect_err(|error| self.doubt_token(error))
+    async fn send(&self, path: &str, body: &Bytes) -> Result<HttpResponse, ClientError> {
+        let response = self.client.request(&self.call(path, Bytes::clone(body))).await;
+        response.inspect_err(|error| self.doubt_token(error))
     }
 
     /// etcd does not answer a request whose token is of a later time than its data, as after a restore: it waits
@@ -328,21 +328,21 @@ impl V3 {
         }
     }
 
-    async fn open(&self, path: &str, body: &Bytes, from: u64) -> Result<(Node, Lines), ClientError> {
+    async fn open(&self, path: &str, body: &Bytes, from: u64) -> Result<(NodeUrl, Lines), ClientError> {
         self.log_in().await?;
         let opened = self.client.open(&self.call(path, Bytes::clone(body))).await;
         match opened.inspect_err(|error| self.doubt_token(error))? {
             Opened::Stream { node, lines, .. } => Ok((node, lines)),
-            Opened::Answer(answer) if answer.status == StatusCode::NOT_FOUND => {
-                Err(ClientError::NotServed { node: answer.node.to_string(), api: API })
+            Opened::Answer(response) if response.status == StatusCode::NOT_FOUND => {
+                Err(ClientError::NotServed { node: response.node.to_string(), api: API })
             }
-            Opened::Answer(answer) => Err(refusal(&answer, from)),
+            Opened::Answer(response) => Err(refusal(&response, from)),
         }
     }
 
-    fn call(&self, path: &str, body: Bytes) -> Call {
+    fn call(&self, path: &str, body: Bytes) -> HttpRequest {
         let prefix = PREFIXES[self.prefix.load(Ordering::Relaxed) % PREFIXES.len()];
-        Call { path: format!("{prefix}{path}"), body: Some(body), authorization: self.token() }
+        HttpRequest { path: format!("{prefix}{path}"), body: Some(body), authorization: self.token() }
     }
 
     /// Gets a token when there is a login and none is at hand.
@@ -352,15 +352,15 @@ impl V3 {
             return Ok(());
         }
         let body = serde_json::json!({ "name": login.name, "password": login.password }).to_string();
-        let answer = self.find("/auth/authenticate", &body.into()).await?;
-        if answer.status.is_success() {
-            let token = parse::<Authenticated>(&answer.node, &answer.body)?.token;
+        let response = self.find("/auth/authenticate", &body.into()).await?;
+        if response.status.is_success() {
+            let token = parse::<Authenticated>(&response.node, &response.body)?.token;
             let value = secret(&token)
-                .ok_or_else(|| invalid(&answer.node, "its token does not fit into a header"))?;
+                .ok_or_else(|| invalid(&response.node, "its token does not fit into a header"))?;
             *self.lock() = Some(value);
             return Ok(());
         }
-        match refusal(&answer, 0) {
+        match refusal(&response, 0) {
             // A store without authentication needs no token.
             ClientError::Invalid { why, .. } if why.contains("authentication is not enabled") => Ok(()),
             ClientError::Invalid { node, why, .. } => Err(ClientError::Refused { node, why }),
@@ -394,32 +394,33 @@ fn cancelled(watch: &Watch, result: WatchResult) -> ClientError {
     ClientError::Unavailable { why: format!("{node}: the store cancelled the watch: {why}") }
 }
 
-fn refusal(answer: &Answer, from: u64) -> ClientError {
-    let node = answer.node.to_string();
-    let Ok(failure) = serde_json::from_slice::<Failure>(&answer.body) else {
-        return match answer.status {
+fn refusal(response: &HttpResponse, from: u64) -> ClientError {
+    let node = response.node.to_string();
+    let Ok(failure) = serde_json::from_slice::<Failure>(&response.body) else {
+        return match response.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                ClientError::Refused { node, why: excerpt(&answer.body) }
+                ClientError::Refused { node, why: excerpt(&response.body) }
             }
-            status => {
-                invalid(&answer.node, &format!("status {} with {}", status.as_u16(), excerpt(&answer.body)))
-            }
+            status => invalid(
+                &response.node,
+                &format!("status {} with {}", status.as_u16(), excerpt(&response.body)),
+            ),
         };
     };
     let why = failure.text();
-    match answer.status {
+    match response.status {
         _ if why.contains("has been compacted") => ClientError::Cleared { from },
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ClientError::Refused { node, why },
         _ if why.contains("user name is empty") => ClientError::Refused { node, why },
-        status => invalid(&answer.node, &format!("status {}: {why}", status.as_u16())),
+        status => invalid(&response.node, &format!("status {}: {why}", status.as_u16())),
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(node: &Node, body: &'a [u8]) -> Result<T, ClientError> {
+fn parse<'a, T: Deserialize<'a>>(node: &NodeUrl, body: &'a [u8]) -> Result<T, ClientError> {
     serde_json::from_slice(body)
         .map_err(|error| invalid(node, &format!("{error}; it begins: {}", excerpt(body))))
 }
 
-fn invalid(node: &Node, why: &str) -> ClientError {
+fn invalid(node: &NodeUrl, why: &str) -> ClientError {
     ClientError::Invalid { node: node.to_string(), api: API, why: why.to_owned() }
 }

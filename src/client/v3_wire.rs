@@ -26,7 +26,7 @@ pub struct Pair {
 #[derive(Debug, Deserialize)]
 pub struct Event {
     #[serde(default, rename = "type")]
-    kind: Kind,
+    kind: EventKind,
     /// What is there now; a delete has only the key.
     #[serde(default)]
     pub kv: Pair,
@@ -36,12 +36,12 @@ impl Event {
     /// Whether the key is gone.
     #[must_use]
     pub fn is_delete(&self) -> bool {
-        matches!(self.kind, Kind::Delete)
+        matches!(self.kind, EventKind::Delete)
     }
 }
 
 #[derive(Debug, Default, Deserialize)]
-enum Kind {
+enum EventKind {
     #[default]
     #[serde(rename = "PUT")]
     Put,
@@ -59,18 +59,18 @@ pub(super) struct Header {
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct RangeAnswer {
+pub(super) struct RangeResponse {
     #[serde(default)]
     pub(super) kvs: Vec<Pair>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Response {
-    pub(super) response_range: RangeAnswer,
+    pub(super) response_range: RangeResponse,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct TxnAnswer {
+pub(super) struct TxnResponse {
     pub(super) header: Header,
     #[serde(default)]
     pub(super) responses: Vec<Response>,

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-const HEAD: usize = 4 * 1024;
-const TAIL: usize = 12 * 1024;
+const HEAD_BYTES: usize = 4 * 1024;
+const TAIL_BYTES: usize = 12 * 1024;
 
 /// Keeps the first 4 KiB and the last 12 KiB and counts what lay between.
 #[derive(Debug, Default)]
@@ -15,10 +15,10 @@ pub(super) struct Capture {
 
 impl Capture {
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        let (to_head, rest) = bytes.split_at(bytes.len().min(HEAD - self.head.len()));
+        let (to_head, rest) = bytes.split_at(bytes.len().min(HEAD_BYTES - self.head.len()));
         self.head.extend_from_slice(to_head);
         self.tail.extend(rest);
-        let over = self.tail.len().saturating_sub(TAIL);
+        let over = self.tail.len().saturating_sub(TAIL_BYTES);
         self.tail.drain(..over);
         self.cut += over as u64;
     }
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn what_fits_is_kept_whole_even_with_a_character_across_the_seam() {
-        let text = format!("{}é and on", "a".repeat(HEAD - 1));
+        let text = format!("{}é and on", "a".repeat(HEAD_BYTES - 1));
         let mut capture = Capture::default();
         for byte in text.as_bytes() {
             capture.push(&[*byte]);
@@ -61,8 +61,8 @@ mod tests {
         let (text, truncated) = capture.finish();
         assert!(truncated);
         assert!(text.starts_with("first") && text.ends_with("last"));
-        let cut = 100_000 + 9 - HEAD - TAIL;
+        let cut = 100_000 + 9 - HEAD_BYTES - TAIL_BYTES;
         assert!(text.contains(&format!("[... {cut} bytes cut ...]")));
-        assert!(text.len() < HEAD + TAIL + 100);
+        assert!(text.len() < HEAD_BYTES + TAIL_BYTES + 100);
     }
 }

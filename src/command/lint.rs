@@ -7,9 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 /// How long the shell may take to parse a line.
-const LIMIT: Duration = Duration::from_secs(2);
+const PARSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of the shell's complaint is kept.
-const COMPLAINT: u64 = 1024;
+const MAX_MESSAGE_BYTES: u64 = 1024;
 
 /// Whether the shell can parse `line`. Nothing of it is run: the shell is told to read only. Where there is no
 /// shell to ask, unbalanced quotes are found all the same. Blocks for at most two seconds.
@@ -24,19 +24,19 @@ pub fn lint(line: &str) -> Result<(), String> {
         return Err("the command holds a NUL byte, which no command can".to_owned());
     }
     match ask_shell(line) {
-        Answer::Fine => Ok(()),
-        Answer::Wrong(complaint) => Err(complaint),
-        Answer::None => check_quotes(line),
+        ParseResult::Fine => Ok(()),
+        ParseResult::Wrong(message) => Err(message),
+        ParseResult::None => check_quotes(line),
     }
 }
 
-enum Answer {
+enum ParseResult {
     Fine,
     Wrong(String),
     None,
 }
 
-fn ask_shell(line: &str) -> Answer {
+fn ask_shell(line: &str) -> ParseResult {
     let started = Command::new("/bin/sh")
         .args(["-n", "-c", line])
         .env("LC_ALL", "C")
@@ -50,31 +50,31 @@ fn ask_shell(line: &str) -> Answer {
             if error.kind() != ErrorKind::NotFound {
                 tracing::debug!(%error, "cannot ask the shell about a command line");
             }
-            return Answer::None;
+            return ParseResult::None;
         }
     };
-    let Some(mut stderr) = child.stderr.take() else { return Answer::None };
+    let Some(mut stderr) = child.stderr.take() else { return ParseResult::None };
     let (said, heard) = mpsc::channel();
-    let complaint = thread::scope(|scope| {
+    let message = thread::scope(|scope| {
         scope.spawn(move || {
             let mut text = Vec::new();
-            let result = stderr.by_ref().take(COMPLAINT).read_to_end(&mut text);
+            let result = stderr.by_ref().take(MAX_MESSAGE_BYTES).read_to_end(&mut text);
             // Nobody listens any more when the limit has passed; then there is nothing to say.
             said.send(result.map(|_| text)).unwrap_or_default();
         });
-        let complaint = heard.recv_timeout(LIMIT);
-        if complaint.is_err() {
+        let message = heard.recv_timeout(PARSE_TIMEOUT);
+        if message.is_err() {
             // Its death closes the pipe, so the reader ends too. An error means it is dead already.
             child.kill().unwrap_or_default();
         }
-        complaint
+        message
     });
-    match (child.wait(), complaint) {
-        (Ok(status), Ok(Ok(_))) if status.success() => Answer::Fine,
+    match (child.wait(), message) {
+        (Ok(status), Ok(Ok(_))) if status.success() => ParseResult::Fine,
         (Ok(_), Ok(Ok(text))) if !text.is_empty() => {
-            Answer::Wrong(String::from_utf8_lossy(&text).trim().replace('\n', "; "))
+            ParseResult::Wrong(String::from_utf8_lossy(&text).trim().replace('\n', "; "))
         }
-        _ => Answer::None,
+        _ => ParseResult::None,
     }
 }
 

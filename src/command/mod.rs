@@ -36,11 +36,11 @@ use group::Group;
 pub use lint::lint;
 
 /// How long a group may take to end after SIGTERM before SIGKILL.
-const GRACE: Duration = Duration::from_secs(2);
+const KILL_DELAY: Duration = Duration::from_secs(2);
 /// How long the output of what a finished shell left in the background is still read.
-const DRAIN: Duration = Duration::from_secs(1);
+const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait for the system to end a killed process; one stuck in the kernel is left to be reaped later.
-const REAP: Duration = Duration::from_secs(5);
+const REAP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A shell command and the bounds it runs in.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl Display for Status {
 
 /// What a run left behind.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct CommandOutcome {
     /// How it ended.
     pub status: Status,
     /// What it wrote to stdout and stderr, in the order written; invalid UTF-8 replaced. When much, beginning and
@@ -96,7 +96,7 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-impl Outcome {
+impl CommandOutcome {
     /// Whether the shell exited with 0 within its time.
     #[must_use]
     pub fn success(&self) -> bool {
@@ -107,23 +107,23 @@ impl Outcome {
 impl Command {
     /// Runs it to its end or its limit. Dropping the future kills the whole group with SIGKILL. Needs a tokio
     /// runtime with IO and time around it.
-    pub async fn run(&self) -> Outcome {
+    pub async fn run(&self) -> CommandOutcome {
         self.run_until(pending()).await
     }
 
     /// As [`Command::run`], but when `cancel` completes first the group is ended as at the limit (SIGTERM, grace,
     /// SIGKILL) and the status is [`Status::Cancelled`].
-    pub async fn run_until(&self, cancel: impl Future<Output = ()>) -> Outcome {
+    pub async fn run_until(&self, cancel: impl Future<Output = ()>) -> CommandOutcome {
         self.supervise(cancel, false).await
     }
 
     /// As [`Command::run`], but dropping the future lets the command go on to its own end, without its limit and
     /// without a reader for its output.
-    pub async fn run_left_alone(&self) -> Outcome {
+    pub async fn run_left_alone(&self) -> CommandOutcome {
         self.supervise(pending(), true).await
     }
 
-    async fn supervise(&self, cancel: impl Future<Output = ()>, leave_when_dropped: bool) -> Outcome {
+    async fn supervise(&self, cancel: impl Future<Output = ()>, leave_when_dropped: bool) -> CommandOutcome {
         let begun = Instant::now();
         let mut capture = Capture::default();
         let status = match self.spawn() {
@@ -137,7 +137,7 @@ impl Command {
             Err(error) => Status::NotStarted(self.explain(&error)),
         };
         let (output, truncated) = capture.finish();
-        Outcome { status, output, truncated, took: begun.elapsed() }
+        CommandOutcome { status, output, truncated, took: begun.elapsed() }
     }
 
     fn spawn(&self) -> io::Result<(Child, Receiver)> {
@@ -180,7 +180,7 @@ impl Command {
                     // Reaped: from here on the number may belong to someone else.
                     group.disarm();
                     if open {
-                        read_to_end(pipe, capture, DRAIN).await;
+                        read_to_end(pipe, capture, OUTPUT_DRAIN_TIMEOUT).await;
                     }
                     return from_exit(exit);
                 }
@@ -204,7 +204,7 @@ async fn end_group(
     mut open: bool,
 ) {
     group.terminate();
-    let grace = sleep(GRACE);
+    let grace = sleep(KILL_DELAY);
     let mut grace = pin!(grace);
     // With the leader gone and the pipe closed nobody is known to be left, and the grace may end early.
     while open || !group.leader_has_exited() {
@@ -215,7 +215,7 @@ async fn end_group(
         }
     }
     group.kill();
-    let reaped = timeout(REAP, child.wait()).await;
+    let reaped = timeout(REAP_TIMEOUT, child.wait()).await;
     if open {
         read_to_end(pipe, capture, Duration::from_millis(100)).await;
     }

@@ -6,23 +6,23 @@ use std::sync::Arc;
 
 use raft::{GetEntriesContext, Storage as _};
 
-use super::backup_file::{self, Saving};
+use super::backup_file::{self, BackupWriter};
 use super::clock::Clock;
 use super::error::OpenError;
 use super::figures::Counters;
 use super::folder::{self, Folder};
-use super::identity::{Beginning, Identity};
+use super::identity::{Identity, IdentityInit};
 use super::log::Log;
 use super::recover::{Recovered, recover};
 use super::snapshot;
 use super::state::State;
 
 /// Entries read at once.
-const CHUNK: u64 = 1 << 20;
+const READ_CHUNK_BYTES: u64 = 1 << 20;
 
 /// What a copy holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copied {
+pub struct BackupSummary {
     /// The store's index.
     pub index: u64,
     /// Files and directories.
@@ -34,7 +34,7 @@ pub struct Copied {
 ///
 /// # Errors
 /// The member runs, its folder is damaged or another's, or a member lives in `target`.
-pub fn copy(data_dir: &Path, target: &Path) -> Result<Copied, OpenError> {
+pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> {
     folder::refuse_lived_in(target)?;
     let (_folder, mut identity, state) = held(data_dir)?;
     let copy = Folder::open(target)?;
@@ -42,7 +42,7 @@ pub fn copy(data_dir: &Path, target: &Path) -> Result<Copied, OpenError> {
     snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
     // Last, since a folder without it is taken for no member at all.
     identity.begun(&copy)?;
-    Ok(Copied { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() })
+    Ok(BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() })
 }
 
 /// Writes what the stopped member in `data_dir` holds to a backup file; answers what it holds, and the file's length.
@@ -50,9 +50,9 @@ pub fn copy(data_dir: &Path, target: &Path) -> Result<Copied, OpenError> {
 ///
 /// # Errors
 /// The member runs, its folder is damaged or another's, or the file cannot be written.
-pub fn save(data_dir: &Path, saving: Saving) -> Result<(Copied, u64), OpenError> {
+pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64), OpenError> {
     let (folder, _, state) = held(data_dir)?;
-    let copied = Copied { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() };
+    let copied = BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() };
     let taken = Clock::start(state.seen).now();
     let aside = folder.backups();
     fs::create_dir_all(&aside).map_err(OpenError::io(&aside, "making the folder"))?;
@@ -70,7 +70,7 @@ fn held(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
     }
     let folder = Folder::open(data_dir)?;
     let mut identity = Identity::known(&folder)?;
-    let recovered = recover(&folder, &mut identity, Beginning::default(), &Arc::new(Counters::default()))?;
+    let recovered = recover(&folder, &mut identity, IdentityInit::default(), &Arc::new(Counters::default()))?;
     let state = caught_up(recovered, &folder)?;
     Ok((folder, identity, state))
 }
@@ -93,7 +93,8 @@ fn caught_up(recovered: Recovered, folder: &Folder) -> Result<State, OpenError> 
 pub(super) fn catch_up(log: &Log, state: &mut State, end: u64, folder: &Folder) -> Result<(), OpenError> {
     let damaged = |what: String| OpenError::Damaged { path: folder.log(), what };
     while state.applied.index < end {
-        let entries = log.entries(state.applied.index + 1, end + 1, CHUNK, GetEntriesContext::empty(false));
+        let entries =
+            log.entries(state.applied.index + 1, end + 1, READ_CHUNK_BYTES, GetEntriesContext::empty(false));
         let entries = entries.map_err(|error| damaged(error.to_string()))?;
         if let Some(failure) = log.failure() {
             return Err(OpenError::Disk(failure));

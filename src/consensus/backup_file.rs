@@ -14,9 +14,9 @@ use crate::keyspace::Time;
 
 const FORMAT: &[u8] = b"retune backup 1\n";
 /// The format and the time.
-pub(super) const HEAD: usize = FORMAT.len() + 8;
+pub(super) const HEADER_BYTES: usize = FORMAT.len() + 8;
 /// The checksum.
-pub(super) const TAIL: usize = 4;
+pub(super) const CHECKSUM_BYTES: usize = 4;
 
 /// What comes before the snapshot.
 pub(super) fn head(taken: Time) -> Vec<u8> {
@@ -25,7 +25,7 @@ pub(super) fn head(taken: Time) -> Vec<u8> {
 
 /// A backup being written: nothing of it is seen under its name before it is whole and found to be undamaged.
 #[derive(Debug)]
-pub struct Saving {
+pub struct BackupWriter {
     file: File,
     path: PathBuf,
     temporary: PathBuf,
@@ -37,7 +37,7 @@ pub struct Saving {
     kept: bool,
 }
 
-impl Saving {
+impl BackupWriter {
     /// Begins a file, readable for its owner only. One that is there already is replaced only with `force`, and not
     /// before the new one is whole.
     ///
@@ -75,10 +75,10 @@ impl Saving {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
         self.file.write_all(bytes).map_err(OpenError::io(&self.temporary, "writing"))?;
         self.length += bytes.len() as u64;
-        let missing = HEAD.saturating_sub(self.head.len()).min(bytes.len());
+        let missing = HEADER_BYTES.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..missing]);
         self.held.extend_from_slice(bytes);
-        let sure = self.held.len().saturating_sub(TAIL);
+        let sure = self.held.len().saturating_sub(CHECKSUM_BYTES);
         self.sum.update(&self.held[..sure]);
         self.held.drain(..sure);
         Ok(())
@@ -103,7 +103,7 @@ impl Saving {
     }
 }
 
-impl Drop for Saving {
+impl Drop for BackupWriter {
     fn drop(&mut self) {
         if !self.kept {
             fs::remove_file(&self.temporary).ok();
@@ -117,7 +117,12 @@ fn taken(head: &[u8]) -> Option<Time> {
 }
 
 /// Writes `state`, which nobody changes, as a backup. `folder` is for the snapshot that is made on the way.
-pub(super) fn save(state: &State, folder: &Path, taken: Time, mut saving: Saving) -> Result<u64, OpenError> {
+pub(super) fn save(
+    state: &State,
+    folder: &Path,
+    taken: Time,
+    mut saving: BackupWriter,
+) -> Result<u64, OpenError> {
     let mut sum = crc32fast::Hasher::new();
     let mut put = |bytes: &[u8]| {
         sum.update(bytes);
@@ -182,12 +187,12 @@ pub(super) fn read(path: &Path) -> Result<(State, Time, u32), OpenError> {
     if !bytes.starts_with(FORMAT) {
         return Err(OpenError::Foreign { path: path.to_path_buf(), what: foreign(&bytes).to_owned() });
     }
-    let body = bytes.len().checked_sub(TAIL).filter(|length| *length >= HEAD);
+    let body = bytes.len().checked_sub(CHECKSUM_BYTES).filter(|length| *length >= HEADER_BYTES);
     let (body, sum) = bytes.split_at(body.ok_or_else(|| refused(Undecodable("it is cut off")))?);
     let own = crc32fast::hash(body);
     if own.to_le_bytes() != sum {
         return Err(refused(Undecodable("its checksum does not fit, so it is cut off or was changed")));
     }
     let taken = taken(body).ok_or_else(|| refused(Undecodable("it is cut off")))?;
-    Ok((snapshot::parse(&body[HEAD..]).map_err(refused)?, taken, own))
+    Ok((snapshot::parse(&body[HEADER_BYTES..]).map_err(refused)?, taken, own))
 }

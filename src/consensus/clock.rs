@@ -19,11 +19,11 @@ const CATCH_UP: Time = 100;
 #[derive(Debug)]
 pub(super) struct Clock {
     since: Instant,
-    state: Mutex<State>,
+    state: Mutex<ClockState>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct State {
+struct ClockState {
     base: Time,
     /// How much is still to be made up for, and since when.
     behind: Time,
@@ -38,7 +38,7 @@ impl Clock {
     pub(super) fn start(seen: Time) -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_nanos());
         let wall = Time::try_from(wall).unwrap_or(Time::MAX);
-        let state = State { base: wall.max(seen), behind: 0, behind_since: 0, heard: 0 };
+        let state = ClockState { base: wall.max(seen), behind: 0, behind_since: 0, heard: 0 };
         Self { since: Instant::now(), state: Mutex::new(state) }
     }
 
@@ -53,8 +53,12 @@ impl Clock {
         state.heard = passed;
         let own = state.at(passed);
         if time > own || own.saturating_sub(time) > SLACK {
-            *state =
-                State { base: time.saturating_sub(passed), behind: 0, behind_since: passed, heard: passed };
+            *state = ClockState {
+                base: time.saturating_sub(passed),
+                behind: 0,
+                behind_since: passed,
+                heard: passed,
+            };
         }
     }
 
@@ -81,7 +85,7 @@ impl Clock {
         }
         let behind = without.saturating_add(state.left(passed));
         let now = state.at(passed).saturating_sub(without);
-        *state = State { base: now.saturating_sub(passed), behind, behind_since: passed, heard: passed };
+        *state = ClockState { base: now.saturating_sub(passed), behind, behind_since: passed, heard: passed };
     }
 
     fn passed(&self) -> Time {
@@ -89,7 +93,7 @@ impl Clock {
     }
 }
 
-impl State {
+impl ClockState {
     fn at(&self, passed: Time) -> Time {
         self.base.saturating_add(passed).saturating_add(self.made_up(passed))
     }
@@ -142,7 +146,7 @@ mod tests {
 
     #[test]
     fn time_without_a_leader_counts_later() {
-        let mut state = State { base: 0, behind: 0, behind_since: 0, heard: 0 };
+        let mut state = ClockState { base: 0, behind: 0, behind_since: 0, heard: 0 };
         (state.behind, state.behind_since) = (1_000, 50_000);
         assert_eq!(state.at(50_000), 50_000);
         assert_eq!(state.at(52_000), 52_000 + 20);

@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::keyspace::{Command, auth};
 
 /// Longest text and largest count that bytes may announce; anything more is damage, not data.
-const MOST: u32 = 1 << 20;
+const MAX_LENGTH: u32 = 1 << 20;
 
 /// Bytes that are not what they should be.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -122,14 +122,14 @@ impl Order {
 
 /// Which proposal an entry came from: the process that made it and a count within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Ticket {
+pub(super) struct ProposalId {
     pub(super) process: u64,
     pub(super) count: u64,
     /// Every count below is settled and never comes again.
     pub(super) floor: u64,
 }
 
-impl Ticket {
+impl ProposalId {
     pub(super) fn encode(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(24);
         for number in [self.process, self.count, self.floor] {
@@ -182,7 +182,7 @@ impl<'b> Reader<'b> {
 
     pub(super) fn count(&mut self) -> Result<u32, Undecodable> {
         let count = self.take(4).map(|b| u32::from_le_bytes(b.try_into().expect("four bytes were taken")))?;
-        if count > MOST { Err(Undecodable("a length beyond all reason")) } else { Ok(count) }
+        if count > MAX_LENGTH { Err(Undecodable("a length beyond all reason")) } else { Ok(count) }
     }
 
     pub(super) fn text(&mut self) -> Result<String, Undecodable> {

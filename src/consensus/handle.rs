@@ -9,7 +9,7 @@ use crossbeam_channel::TrySendError;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::driver::{Proposal, QUEUE, Request};
+use super::driver::{Proposal, QUEUE_CAPACITY, Request};
 use super::entry::Order;
 use super::figures::Figures;
 use super::identity;
@@ -17,21 +17,21 @@ use super::member::{Member, MemberRefusal, Members};
 use super::peers::PeerFigures;
 use super::shared::Shared;
 use super::state::Applied;
-use crate::keyspace::auth::{Auth, Change, Changed, Refused};
+use crate::keyspace::auth::{Auth, Change, ChangeError, Changed};
 use crate::keyspace::{Command, Error, Event, Keyspace, Operation, Time, Watch, WatchFor};
 
 /// Bytes of values that may wait for their answers; more are refused at once.
-const QUEUED_BYTES: usize = 256 << 20;
+const MAX_QUEUED_BYTES: usize = 256 << 20;
 /// What a change of users is reckoned as while it is under way.
-const AUTH_BYTES: usize = 64 << 10;
+const AUTH_CHANGE_BYTES: usize = 64 << 10;
 /// Between two looks whether the clock is the group's.
-const UNSETTLED: Duration = Duration::from_millis(5);
+const CLOCK_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 /// Places of the queue that clients leave to the other members.
-const PEERS_ROOM: usize = 2048;
+const RESERVED_PEER_SLOTS: usize = 2048;
 /// How long another member may take to lead in place of one that stops.
-const HAND_OVER: Duration = Duration::from_secs(3);
+const LEADER_TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
 /// What the URLs of a member may take together.
-const MEMBER_BYTES: usize = 4096;
+const MAX_MEMBER_URL_BYTES: usize = 4096;
 
 /// Where this member's log stands; for the `X-Raft-*` headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Position {
 
 /// What became of a proposal.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ProposeOutcome {
     /// The keyspace's word.
     pub result: Result<Arc<Event>, Error>,
     /// Where the log stood.
@@ -53,7 +53,7 @@ pub struct Answer {
 
 /// Why a proposal has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ProposeError {
     /// No answer in time; the write is undecided.
     TimedOut,
     /// As `TimedOut`, begun shortly before a new leader was elected.
@@ -115,13 +115,13 @@ impl Handle {
     ///
     /// # Errors
     /// No leader in bounded time.
-    pub async fn settled(&self) -> Result<(), Refusal> {
+    pub async fn settled(&self) -> Result<(), ProposeError> {
         let since = Instant::now();
         while !self.shared.clock.settled() {
             if since.elapsed() > self.shared.request_timeout {
                 return Err(self.shared.lateness(since));
             }
-            tokio::time::sleep(UNSETTLED).await;
+            tokio::time::sleep(CLOCK_CHECK_INTERVAL).await;
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ impl Handle {
     ///
     /// # Errors
     /// No answer in bounded time, or no room for more.
-    pub async fn propose(&self, operation: Operation) -> Result<Answer, Refusal> {
+    pub async fn propose(&self, operation: Operation) -> Result<ProposeOutcome, ProposeError> {
         let bytes = weight(&operation);
         if !matches!(operation, Operation::Delete { .. } | Operation::CompareAndDelete { .. }) {
             self.shared.room()?;
@@ -138,9 +138,9 @@ impl Handle {
         }
         let order = Order::Key(Command { at: self.now(), operation });
         match self.order(order, bytes).await? {
-            (Applied::Key(result), position) => Ok(Answer { result, position }),
+            (Applied::Key(result), position) => Ok(ProposeOutcome { result, position }),
             // It was carried out, but a snapshot brought it here, and with it nothing of what came of it.
-            _ => Err(Refusal::TimedOut),
+            _ => Err(ProposeError::TimedOut),
         }
     }
 
@@ -160,42 +160,42 @@ impl Handle {
     ///
     /// # Errors
     /// No answer in bounded time, or no room for more. What the change itself was refused for is within the answer.
-    pub async fn change_auth(&self, change: Change) -> Result<Result<Changed, Refused>, Refusal> {
+    pub async fn change_auth(&self, change: Change) -> Result<Result<Changed, ChangeError>, ProposeError> {
         if matches!(change, Change::PutUser { .. } | Change::PutRole { .. }) {
             self.shared.room()?;
-            self.shared.spend(AUTH_BYTES)?;
+            self.shared.spend(AUTH_CHANGE_BYTES)?;
         }
-        match self.order(Order::Auth(change), AUTH_BYTES).await? {
+        match self.order(Order::Auth(change), AUTH_CHANGE_BYTES).await? {
             (Applied::Auth(result), _) => Ok(result),
-            _ => Err(Refusal::TimedOut),
+            _ => Err(ProposeError::TimedOut),
         }
     }
 
-    async fn order(&self, order: Order, bytes: usize) -> Result<(Applied, Position), Refusal> {
+    async fn order(&self, order: Order, bytes: usize) -> Result<(Applied, Position), ProposeError> {
         let shared = &self.shared;
-        if shared.queued.fetch_add(bytes, Relaxed) > QUEUED_BYTES {
+        if shared.queued.fetch_add(bytes, Relaxed) > MAX_QUEUED_BYTES {
             shared.queued.fetch_sub(bytes, Relaxed);
-            return Err(Refusal::Overloaded);
+            return Err(ProposeError::Overloaded);
         }
         // What comes from the other members needs room too, most of all when there is much to do.
-        if shared.requests.len() > QUEUE - PEERS_ROOM {
+        if shared.requests.len() > QUEUE_CAPACITY - RESERVED_PEER_SLOTS {
             shared.queued.fetch_sub(bytes, Relaxed);
-            return Err(Refusal::Overloaded);
+            return Err(ProposeError::Overloaded);
         }
         let (reply, answer) = oneshot::channel();
         let request = Request::Propose(Proposal { order, reply, bytes });
         if let Err(refused) = shared.requests.try_send(request) {
             shared.queued.fetch_sub(bytes, Relaxed);
             return Err(match refused {
-                TrySendError::Full(_) => Refusal::Overloaded,
-                TrySendError::Disconnected(_) => Refusal::Stopping,
+                TrySendError::Full(_) => ProposeError::Overloaded,
+                TrySendError::Disconnected(_) => ProposeError::Stopping,
             });
         }
         let since = Instant::now();
         match timeout(shared.request_timeout, answer).await {
-            Ok(Ok(Err(Refusal::TimedOut))) => Err(shared.lateness(since)),
+            Ok(Ok(Err(ProposeError::TimedOut))) => Err(shared.lateness(since)),
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Refusal::Stopping),
+            Ok(Err(_)) => Err(ProposeError::Stopping),
             Err(_) => {
                 shared.counters.failed.fetch_add(1, Relaxed);
                 Err(shared.lateness(since))
@@ -207,17 +207,17 @@ impl Handle {
     ///
     /// # Errors
     /// No answer in bounded time.
-    pub async fn read_index(&self) -> Result<(), Refusal> {
+    pub async fn read_index(&self) -> Result<(), ProposeError> {
         let (reply, answer) = oneshot::channel();
         match self.shared.requests.try_send(Request::Read(reply)) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(Refusal::Overloaded),
-            Err(TrySendError::Disconnected(_)) => return Err(Refusal::Stopping),
+            Err(TrySendError::Full(_)) => return Err(ProposeError::Overloaded),
+            Err(TrySendError::Disconnected(_)) => return Err(ProposeError::Stopping),
         }
         match timeout(self.shared.request_timeout, answer).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Refusal::Stopping),
-            Err(_) => Err(Refusal::TimedOut),
+            Ok(Err(_)) => Err(ProposeError::Stopping),
+            Err(_) => Err(ProposeError::TimedOut),
         }
     }
 
@@ -259,7 +259,7 @@ impl Handle {
     pub async fn update_member(&self, id: u64, mut urls: Vec<String>) -> Result<(), MemberRefusal> {
         self.known(id)?;
         urls.sort();
-        if urls.iter().map(String::len).sum::<usize>() > MEMBER_BYTES {
+        if urls.iter().map(String::len).sum::<usize>() > MAX_MEMBER_URL_BYTES {
             return Err(MemberRefusal::Unsafe);
         }
         self.regroup(Order::PeerUrls { id, urls }).await
@@ -303,7 +303,7 @@ impl Handle {
             );
             return Err(MemberRefusal::Unsafe);
         }
-        if urls.iter().map(String::len).sum::<usize>() > MEMBER_BYTES {
+        if urls.iter().map(String::len).sum::<usize>() > MAX_MEMBER_URL_BYTES {
             return Err(MemberRefusal::Unsafe);
         }
         if let Some(waiting) = members.all.iter().find(|member| member.incarnation == 0) {
@@ -327,14 +327,14 @@ impl Handle {
             return;
         }
         self.shared.requests.try_send(Request::HandOver).ok();
-        let limit = Instant::now() + HAND_OVER;
+        let limit = Instant::now() + LEADER_TRANSFER_TIMEOUT;
         while self.figures().leads && Instant::now() < limit {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     async fn regroup(&self, order: Order) -> Result<(), MemberRefusal> {
-        match self.order(order, MEMBER_BYTES).await {
+        match self.order(order, MAX_MEMBER_URL_BYTES).await {
             Ok((Applied::Roster(result), _)) => result,
             Ok(_) | Err(_) => Err(MemberRefusal::Unavailable),
         }

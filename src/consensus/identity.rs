@@ -14,7 +14,7 @@ use super::peers::Survey;
 use super::settings::{Settings, Start};
 
 /// The version of everything in the data folder. A later one that cannot be read by this program counts it up.
-const FORMAT: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// What the identity file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +34,13 @@ impl Identity {
         folder: &Folder,
         settings: &Settings,
         found: Option<&Survey>,
-    ) -> Result<(Self, Beginning), OpenError> {
+    ) -> Result<(Self, IdentityInit), OpenError> {
         let path = folder.identity();
         match fs::read(&path) {
             Ok(bytes) => {
                 let known = Self::read(&path, &bytes)?;
                 if !known.fresh {
-                    return Ok((known, Beginning::default()));
+                    return Ok((known, IdentityInit::default()));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -76,7 +76,7 @@ impl Identity {
     }
 
     /// The ids of a new group, which are written nowhere yet.
-    pub(super) fn founding(settings: &Settings) -> Result<(Self, Beginning), OpenError> {
+    pub(super) fn founding(settings: &Settings) -> Result<(Self, IdentityInit), OpenError> {
         let (id, cluster, beginning) = begin(settings, None)?;
         Ok((Self { id, cluster, secret: rand::random(), fresh: true }, beginning))
     }
@@ -102,7 +102,7 @@ impl Identity {
     fn keep(&self, folder: &Folder) -> Result<(), OpenError> {
         let state = if self.fresh { "new" } else { "member" };
         let ids = format!("member {:x}\ncluster {:x}\nsecret {:x}", self.id, self.cluster, self.secret);
-        let body = format!("retune store\nformat {FORMAT}\n{ids}\nstate {state}\n");
+        let body = format!("retune store\nformat {FORMAT_VERSION}\n{ids}\nstate {state}\n");
         let text = format!("{body}check {:08x}\n", crc32fast::hash(body.as_bytes()));
         folder::write_whole(&folder.identity(), text.as_bytes())
     }
@@ -120,12 +120,12 @@ impl Identity {
         }
         let field = |name: &str| body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         match field("format").and_then(|text| text.parse().ok()) {
-            Some(FORMAT) => {}
+            Some(FORMAT_VERSION) => {}
             Some(other) => {
                 return Err(OpenError::Foreign {
                     path: path.to_path_buf(),
                     what: format!(
-                        "it has format {other}, and this version knows {FORMAT}: start the version that wrote it"
+                        "it has format {other}, and this version knows {FORMAT_VERSION}: start the version that wrote it"
                     ),
                 });
             }
@@ -152,14 +152,14 @@ pub fn is_new(data_dir: &Path) -> bool {
 
 /// What a new data folder begins with.
 #[derive(Debug, Default)]
-pub(super) struct Beginning {
+pub(super) struct IdentityInit {
     pub(super) members: BTreeMap<u64, Member>,
     /// The group exists: everything else comes from the others.
     pub(super) joins: bool,
 }
 
 /// A new group, unless it turns out to exist.
-fn begin(settings: &Settings, found: Option<&Survey>) -> Result<(u64, u64, Beginning), OpenError> {
+fn begin(settings: &Settings, found: Option<&Survey>) -> Result<(u64, u64, IdentityInit), OpenError> {
     let members = founders(settings);
     let name = &settings.name;
     let own = members.values().find(|member| member.name == *name).ok_or_else(|| missing(name))?;
@@ -176,11 +176,11 @@ fn begin(settings: &Settings, found: Option<&Survey>) -> Result<(u64, u64, Begin
         )));
     }
     let cluster = hash(&members.keys().flat_map(|id| id.to_be_bytes()).collect::<Vec<u8>>());
-    Ok((id, cluster, Beginning { members, joins: false }))
+    Ok((id, cluster, IdentityInit { members, joins: false }))
 }
 
 /// The running group, in which this member must have been announced.
-fn join(settings: &Settings, found: &Survey) -> Result<(u64, u64, Beginning), OpenError> {
+fn join(settings: &Settings, found: &Survey) -> Result<(u64, u64, IdentityInit), OpenError> {
     let refused = |what: String| OpenError::Settings(format!("{what} (according to {})", found.from));
     let known: Vec<&Member> = found.members.iter().filter(|member| !member.client_urls.is_empty()).collect();
     if let Some(other) = known.iter().find(|member| member.name == settings.name) {
@@ -221,7 +221,7 @@ fn join(settings: &Settings, found: &Survey) -> Result<(u64, u64, Beginning), Op
         )));
     }
     let members = found.members.iter().map(|member| (member.id, member.clone())).collect();
-    Ok((member.id, found.cluster_id, Beginning { members, joins: true }))
+    Ok((member.id, found.cluster_id, IdentityInit { members, joins: true }))
 }
 
 fn missing(name: &str) -> OpenError {
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_changed_byte_of_the_file_is_found() {
-        let body = format!("retune store\nformat {FORMAT}\nmember a\ncluster b\nsecret c\n");
+        let body = format!("retune store\nformat {FORMAT_VERSION}\nmember a\ncluster b\nsecret c\n");
         let text = format!("{body}check {:08x}\n", crc32fast::hash(body.as_bytes()));
         let path = Path::new("identity");
         assert!(Identity::read(path, text.as_bytes()).is_ok());

@@ -20,20 +20,20 @@ use thiserror::Error;
 
 use super::entry::Undecodable;
 use super::library;
-use super::pairs::{Builder, Head, Tally, Weight, weigh};
 use super::snapshot::Writing;
 use super::state::State;
+use super::state_codec::{Builder, Head, SetChecksum, Weight, weigh};
 use crate::disk;
 
 const HEAD: &[u8] = b"h";
 /// Longer values are cut into parts of this size.
-const PART: usize = 32 << 10;
+const PART_BYTES: usize = 32 << 10;
 const WHOLE: u8 = 0;
 const PARTS: u8 = 1;
 /// sled keeps this much of its pages in memory. Reads do not come here, so little is enough.
-const CACHE: u64 = 4 << 20;
+const CACHE_BYTES: u64 = 4 << 20;
 /// Opening takes longer only when it will never end.
-const PATIENCE: Duration = Duration::from_secs(120);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Why the mirror cannot be used.
 #[derive(Debug, Error)]
@@ -90,7 +90,7 @@ pub(super) struct Delta {
     /// Subtrees that are gone, as keys of pairs; before everything else.
     pub(super) removed: Vec<Vec<u8>>,
     /// Pairs with their new value; `None` is gone.
-    pub(super) pairs: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(super) state_codec: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 /// The mirror.
@@ -141,7 +141,7 @@ impl Mirror {
         for root in delta.removed {
             self.remove_below(&root, &mut batch, &mut tally, &mut gone)?;
         }
-        for (key, value) in delta.pairs {
+        for (key, value) in delta.state_codec {
             if !gone.contains(&key)
                 && let Some(stored) = self.db.get(&key)?
             {
@@ -167,7 +167,7 @@ impl Mirror {
         &self,
         root: &[u8],
         batch: &mut Batch,
-        tally: &mut Tally,
+        tally: &mut SetChecksum,
         gone: &mut HashSet<Vec<u8>>,
     ) -> Result<(), MirrorError> {
         let below = [root, b"/"].concat();
@@ -199,7 +199,7 @@ impl Mirror {
 
     fn write_snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
         let mut writing = Writing::begin(folder, &self.head)?;
-        let mut tally = Tally::default();
+        let mut tally = SetChecksum::default();
         let copied = self.each(|key, value| {
             tally.add(weigh(key, value));
             Ok(writing.pair(key, value)?)
@@ -283,13 +283,13 @@ fn part_key(id: u64, part: u64) -> Vec<u8> {
 }
 
 fn store(key: Vec<u8>, value: &[u8], batch: &mut Batch) {
-    if value.len() <= PART {
+    if value.len() <= PART_BYTES {
         batch.insert(key, [&[WHOLE], value].concat());
         return;
     }
     let weight = weigh(&key, value);
-    let stub = Stub { id: part_id(&key, value), parts: value.len().div_ceil(PART) as u64, weight };
-    for (part, bytes) in value.chunks(PART).enumerate() {
+    let stub = Stub { id: part_id(&key, value), parts: value.len().div_ceil(PART_BYTES) as u64, weight };
+    for (part, bytes) in value.chunks(PART_BYTES).enumerate() {
         batch.insert(part_key(stub.id, part as u64), bytes);
     }
     batch.insert(key, stub.encode());
@@ -319,7 +319,7 @@ fn open(path: &Path) -> Result<Opened, MirrorError> {
             }
         }
     }
-    let config = sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None);
+    let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
     Ok(Opened(Some(config.open()?)))
 }
 
@@ -334,7 +334,7 @@ fn guarded<T: Send + 'static>(
     let (send, receive) = mpsc::channel();
     let thread = std::thread::Builder::new().name("mirror-opening".to_owned());
     thread.spawn(move || send.send(called(work)).ok())?;
-    match receive.recv_timeout(PATIENCE) {
+    match receive.recv_timeout(OPEN_TIMEOUT) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => Err(MirrorError::Opening("it takes too long".to_owned())),
         Err(mpsc::RecvTimeoutError::Disconnected) => {

@@ -6,7 +6,7 @@
 //!
 //! The way of a write: [`Handle::propose`] queues it; the driver's thread takes what is queued and puts it to the leader,
 //! which sends it to the others and appends it to its log with one fdatasync; when a quorum has it on disk, every member
-//! applies it to its state in memory, and the one that was asked answers. The keeper's thread follows behind: it mirrors
+//! applies it to its state in memory, and the one that was asked answers. The persister's thread follows behind: it mirrors
 //! what changed, writes a snapshot now and then and has the log cut back to it.
 //!
 //! Promises: a command is answered only after a quorum has its log entry on disk and it is applied. A proposal that may
@@ -25,19 +25,17 @@ mod entry;
 mod error;
 mod figures;
 mod folder;
-mod guard;
 mod handle;
 mod identity;
-mod keeper;
 mod library;
 mod log;
 mod member;
 mod mirror;
 mod node;
 mod online;
-mod pairs;
 mod peers;
 mod pending;
+mod persister;
 mod recover;
 mod replica;
 mod restore;
@@ -47,15 +45,17 @@ mod settings;
 mod shared;
 mod snapshot;
 mod state;
+mod state_codec;
+mod wal_guard;
 
 #[cfg(test)]
 mod tests;
 
-pub use backup::{Copied, copy, save};
-pub use backup_file::Saving;
+pub use backup::{BackupSummary, copy, save};
+pub use backup_file::BackupWriter;
 pub use error::{Failure, OpenError};
 pub use figures::Figures;
-pub use handle::{Answer, Handle, Position, Refusal};
+pub use handle::{Handle, Position, ProposeError, ProposeOutcome};
 pub use identity::is_new;
 pub use library::panic_is_reported;
 pub use member::{Member, MemberRefusal, Members};

@@ -8,34 +8,34 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{TrySendError, bounded};
 use tokio::sync::oneshot;
 
-use super::driver::{Driver, Introduction, Outbox, Parts, QUEUE, Request};
+use super::driver::{Driver, Outbox, Parts, PublishAttributes, QUEUE_CAPACITY, Request};
 use super::error::{Failure, OpenError};
 use super::figures::Counters;
 use super::folder::Folder;
 use super::handle::Handle;
 use super::identity::Identity;
-use super::keeper::{Hint, Keeper, Said};
-use super::peers::{self, Book, PeerServer, Peers, Pins, Post, Survey};
+use super::peers::{self, PeerDirectory, PeerSender, PeerServer, Peers, Pins, Survey};
+use super::persister::{Hint, LastReported, Persister};
 use super::recover::{Recovered, alone, belongs, recover};
 use super::replica::Replica;
 use super::settings::{Settings, Start};
-use super::shared::{Beginning, Shared};
+use super::shared::{Shared, SharedInit};
 use crate::stop::{Loops, Stop};
 use crate::tls::Connector;
 
-/// Hints that may wait for the keeper: one of each kind says all.
-const HINTS: usize = 8;
+/// Hints that may wait for the persister: one of each kind says all.
+const HINT_QUEUE_CAPACITY: usize = 8;
 /// A driver that waits for a full disk does not hear that it should stop.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One member of the store. Its threads live until [`Node::run`] ends.
 pub struct Node {
     shared: Arc<Shared>,
     peers: Peers,
     driver: JoinHandle<()>,
-    keeper: JoinHandle<()>,
+    persister: JoinHandle<()>,
     driver_ended: oneshot::Receiver<Result<(), Failure>>,
-    keeper_ended: oneshot::Receiver<Result<(), Failure>>,
+    persister_ended: oneshot::Receiver<Result<(), Failure>>,
 }
 
 impl Node {
@@ -53,8 +53,8 @@ impl Node {
             recovered = alone(recovered, &folder, identity.id)?;
         }
         belongs(&recovered.state, identity.id, &settings)?;
-        let (send_request, requests) = bounded(QUEUE);
-        let (send_hint, hints) = bounded(HINTS);
+        let (send_request, requests) = bounded(QUEUE_CAPACITY);
+        let (send_hint, hints) = bounded(HINT_QUEUE_CAPACITY);
         let Recovered { log, state, mirror, snapshot } = recovered;
         counters.snapshot_index.store(snapshot, Relaxed);
         let applied = state.applied.index;
@@ -64,7 +64,7 @@ impl Node {
         let ticks = settings.election.as_millis() / settings.heartbeat.as_millis().max(1);
         let ticks = usize::try_from(ticks).unwrap_or(usize::MAX).max(2);
         let replica = Replica::new(identity.id, log, applied, ticks).map_err(OpenError::Settings)?;
-        let shared = Arc::new(Shared::new(Beginning {
+        let shared = Arc::new(Shared::new(SharedInit {
             state,
             own_id: identity.id,
             cluster_id: identity.cluster,
@@ -82,18 +82,18 @@ impl Node {
             shared: Arc::clone(&shared),
             requests,
             process,
-            introduction: Introduction {
+            publish_attributes: PublishAttributes {
                 name: settings.name,
                 client_urls: settings.client_urls,
                 incarnation: identity.incarnation(),
                 version: settings.version,
             },
-            outbox: Outbox::Post(post),
+            outbox: Outbox::PeerSender(post),
             heartbeat: settings.heartbeat,
             election: settings.election,
         };
         let driver = Driver::new(parts, Instant::now());
-        let keeper = Keeper {
+        let persister = Persister {
             shared: Arc::clone(&shared),
             hints,
             folder,
@@ -111,25 +111,30 @@ impl Node {
             wanted: false,
             snapshot_done: None,
             purge: false,
-            said: Said::default(),
+            last_reported: LastReported::default(),
         };
-        Self::start(shared, peers, driver, keeper)
+        Self::start(shared, peers, driver, persister)
     }
 
-    fn start(shared: Arc<Shared>, peers: Peers, driver: Driver, keeper: Keeper) -> Result<Self, OpenError> {
+    fn start(
+        shared: Arc<Shared>,
+        peers: Peers,
+        driver: Driver,
+        persister: Persister,
+    ) -> Result<Self, OpenError> {
         let failed =
             |error: std::io::Error| OpenError::Settings(format!("no thread can be started: {error}"));
         let (driver_done, driver_ended) = oneshot::channel();
-        let (keeper_done, keeper_ended) = oneshot::channel();
+        let (keeper_done, persister_ended) = oneshot::channel();
         // A thread that panics drops its sender without a word, which says enough.
         let driver = std::thread::Builder::new().name("consensus".to_owned()).spawn(move || {
             driver_done.send(driver.run()).ok();
         });
-        let keeper = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
-            keeper_done.send(keeper.run()).ok();
+        let persister = std::thread::Builder::new().name("persister".to_owned()).spawn(move || {
+            keeper_done.send(persister.run()).ok();
         });
-        let (driver, keeper) = (driver.map_err(failed)?, keeper.map_err(failed)?);
-        Ok(Self { shared, peers, driver, keeper, driver_ended, keeper_ended })
+        let (driver, persister) = (driver.map_err(failed)?, persister.map_err(failed)?);
+        Ok(Self { shared, peers, driver, persister, driver_ended, persister_ended })
     }
 
     /// A way to the replica.
@@ -144,7 +149,7 @@ impl Node {
     /// # Errors
     /// The member had to stop by itself.
     pub async fn run(self, server: PeerServer, stop: Stop) -> Result<(), Failure> {
-        let Self { shared, peers, driver, keeper, mut driver_ended, mut keeper_ended } = self;
+        let Self { shared, peers, driver, persister, mut driver_ended, mut persister_ended } = self;
         shared.listens.store(!server.urls().is_empty(), Relaxed);
         let stop_peers = Stop::new();
         let mut loops = Loops::new(stop_peers.clone());
@@ -152,7 +157,7 @@ impl Node {
         let result = tokio::select! {
             () = stop.wait() => Ok(()),
             ended = &mut driver_ended => ended.unwrap_or(Err(Failure::Thread("consensus"))),
-            ended = &mut keeper_ended => ended.unwrap_or(Err(Failure::Thread("keeper"))),
+            ended = &mut persister_ended => ended.unwrap_or(Err(Failure::Thread("persister"))),
             ended = loops.first_failure() => {
                 tracing::error!("{ended}");
                 Err(Failure::Thread("peers"))
@@ -163,21 +168,21 @@ impl Node {
         shared.counters.broken.store(broken, Relaxed);
         let end = tokio::task::spawn_blocking(move || {
             // Full queues mean that the threads are at work and will come to it; they are given a moment.
-            shared.requests.send_timeout(Request::Stop, PATIENCE).ok();
-            let until = Instant::now() + PATIENCE;
+            shared.requests.send_timeout(Request::Stop, STOP_TIMEOUT).ok();
+            let until = Instant::now() + STOP_TIMEOUT;
             while !driver.is_finished() && Instant::now() < until {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
-            shared.hints.send_timeout(Hint::Stop, PATIENCE).ok();
+            shared.hints.send_timeout(Hint::Stop, STOP_TIMEOUT).ok();
             // The mirror's library may wait for ever for a disk that fails.
-            while broken && !keeper.is_finished() && Instant::now() < until {
+            while broken && !persister.is_finished() && Instant::now() < until {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
             if driver.is_finished() {
                 // The panic, if it was one, has been reported.
                 driver.join().ok();
                 if !broken {
-                    keeper.join().ok();
+                    persister.join().ok();
                 }
             } else {
                 tracing::warn!(
@@ -187,7 +192,7 @@ impl Node {
         });
         end.await.ok();
         // Last: the others hear at once that this one is gone, and not while it still has something to say.
-        loops.drain(PATIENCE).await;
+        loops.drain(STOP_TIMEOUT).await;
         result
     }
 }
@@ -200,17 +205,17 @@ fn wire(
     settings: &Settings,
     folder: &Folder,
     pins: Pins,
-) -> Result<(Post, Peers), OpenError> {
+) -> Result<(PeerSender, Peers), OpenError> {
     let tls = Connector::open(&settings.peer_tls);
     let (inbox, clock) = (shared.requests.clone(), Arc::downgrade(shared));
-    Ok(Peers::new(peers::Beginning {
-        book: Book {
+    Ok(Peers::new(peers::PeersInit {
+        directory: PeerDirectory {
             cluster: identity.cluster,
             own: identity.id,
             process,
             incarnation: identity.incarnation(),
             version: settings.version.clone(),
-            ..Book::default()
+            ..PeerDirectory::default()
         },
         election: settings.election,
         snapshots: folder.snapshots(),

@@ -1,4 +1,4 @@
-//! A backup of a running member: the keeper brings the mirror up to date and writes it down as one file, which is
+//! A backup of a running member: the persister brings the mirror up to date and writes it down as one file, which is
 //! then handed out bit by bit. Writes go on meanwhile.
 
 use std::fs::{self, DirBuilder, File};
@@ -10,46 +10,46 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::backup_file::{self, HEAD, TAIL};
+use super::backup_file::{self, CHECKSUM_BYTES, HEADER_BYTES};
 use super::folder;
-use super::handle::{Handle, Refusal};
-use super::keeper::{Hint, Keeper};
+use super::handle::{Handle, ProposeError};
 use super::mirror::MirrorError;
+use super::persister::{Hint, Persister};
 use super::snapshot;
 use crate::keyspace::Time;
 
 /// So many are handed out at once: each may keep a file as large as the state on the disk.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_BACKUPS: usize = 4;
 /// Writing down even a large state takes no longer.
-const PATIENCE: Duration = Duration::from_secs(600);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bytes handed out at once.
-const PIECE: usize = 256 << 10;
+const CHUNK_BYTES: usize = 256 << 10;
 /// What must be left on the disk beside the file.
-const MARGIN: u64 = 32 << 20;
+const MIN_FREE_BYTES: u64 = 32 << 20;
 
 /// What comes of asking for a backup.
-pub(super) type Made = Result<Arc<Written>, String>;
+pub(super) type BackupResult = Result<Arc<BackupFile>, String>;
 
 /// Who waits for a backup, and how many there may be.
 #[derive(Debug)]
 pub(super) struct Backups {
-    wanted: Mutex<Vec<oneshot::Sender<Made>>>,
+    wanted: Mutex<Vec<oneshot::Sender<BackupResult>>>,
     places: Arc<Semaphore>,
 }
 
 impl Default for Backups {
     fn default() -> Self {
-        Self { wanted: Mutex::default(), places: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { wanted: Mutex::default(), places: Arc::new(Semaphore::new(MAX_CONCURRENT_BACKUPS)) }
     }
 }
 
 impl Backups {
     /// Those who wait now: whatever is mirrored after this has all that they were promised.
-    pub(super) fn take(&self) -> Vec<oneshot::Sender<Made>> {
+    pub(super) fn take(&self) -> Vec<oneshot::Sender<BackupResult>> {
         std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn want(&self) -> oneshot::Receiver<Made> {
+    fn request(&self) -> oneshot::Receiver<BackupResult> {
         let (send, receive) = oneshot::channel();
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).push(send);
         receive
@@ -58,7 +58,7 @@ impl Backups {
 
 /// A snapshot on the disk, which nobody else can see: it goes with the last who reads it.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct BackupFile {
     file: File,
     length: u64,
     index: u64,
@@ -67,7 +67,7 @@ pub(super) struct Written {
 /// A backup on its way out.
 #[derive(Debug)]
 pub struct Backup {
-    written: Arc<Written>,
+    written: Arc<BackupFile>,
     taken: Time,
     at: u64,
     sum: crc32fast::Hasher,
@@ -78,7 +78,7 @@ pub struct Backup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoBackup {
     /// The group does not answer, so that nobody knows whether this member's state is the newest.
-    Refused(Refusal),
+    Refused(ProposeError),
     /// This member cannot make one now; why, and what to do.
     Hindered(String),
 }
@@ -92,18 +92,20 @@ impl Handle {
         let shared = self.shared();
         let place = Arc::clone(&shared.backups.places).acquire_owned();
         let Ok(Ok(place)) = timeout(shared.request_timeout, place).await else {
-            let says = format!("{AT_ONCE} backups are being fetched already; try again when one is done");
+            let says = format!(
+                "{MAX_CONCURRENT_BACKUPS} backups are being fetched already; try again when one is done"
+            );
             return Err(NoBackup::Hindered(says));
         };
         self.read_index().await.map_err(NoBackup::Refused)?;
         let taken = self.now();
-        let made = shared.backups.want();
+        let made = shared.backups.request();
         // A full queue holds a hint that brings a round in which this one is seen.
         shared.hints.try_send(Hint::Hurry).ok();
-        let written = match timeout(PATIENCE, made).await {
+        let written = match timeout(WRITE_TIMEOUT, made).await {
             Ok(Ok(made)) => made.map_err(NoBackup::Hindered)?,
-            Ok(Err(_)) => return Err(NoBackup::Refused(Refusal::Stopping)),
-            Err(_) => return Err(NoBackup::Refused(Refusal::TimedOut)),
+            Ok(Err(_)) => return Err(NoBackup::Refused(ProposeError::Stopping)),
+            Err(_) => return Err(NoBackup::Refused(ProposeError::TimedOut)),
         };
         Ok(Backup { written, taken, at: 0, sum: crc32fast::Hasher::new(), _place: place })
     }
@@ -113,7 +115,7 @@ impl Backup {
     /// How many bytes it is.
     #[must_use]
     pub fn length(&self) -> u64 {
-        self.written.length + (HEAD + TAIL) as u64
+        self.written.length + (HEADER_BYTES + CHECKSUM_BYTES) as u64
     }
 
     /// The store's index.
@@ -127,11 +129,11 @@ impl Backup {
     /// # Errors
     /// The disk's.
     pub fn next_piece(&mut self) -> io::Result<Vec<u8>> {
-        let (head, end) = (HEAD as u64, HEAD as u64 + self.written.length);
+        let (head, end) = (HEADER_BYTES as u64, HEADER_BYTES as u64 + self.written.length);
         let piece = if self.at == 0 {
             backup_file::head(self.taken)
         } else if self.at < end {
-            let mut piece = vec![0; PIECE.min(usize::try_from(end - self.at).unwrap_or(PIECE))];
+            let mut piece = vec![0; CHUNK_BYTES.min(usize::try_from(end - self.at).unwrap_or(CHUNK_BYTES))];
             self.written.file.read_exact_at(&mut piece, self.at - head)?;
             piece
         } else if self.at == end {
@@ -145,9 +147,9 @@ impl Backup {
     }
 }
 
-impl Keeper {
+impl Persister {
     /// Writes the mirror, which was brought up to date after `wanted` was taken, down for those who want it.
-    pub(super) fn back_up(&mut self, mut wanted: Vec<oneshot::Sender<Made>>) {
+    pub(super) fn back_up(&mut self, mut wanted: Vec<oneshot::Sender<BackupResult>>) {
         wanted.retain(|one| !one.is_closed());
         if wanted.is_empty() {
             return;
@@ -170,10 +172,10 @@ impl Keeper {
         }
     }
 
-    fn write_down(&self) -> Result<Option<Written>, MirrorError> {
+    fn write_down(&self) -> Result<Option<BackupFile>, MirrorError> {
         let Some(mirror) = &self.mirror else { return Ok(None) };
         let (head, room) = (mirror.head(), folder::free(self.folder.member())?);
-        let needed = head.tally.bytes + head.tally.bytes / 4 + MARGIN;
+        let needed = head.tally.bytes + head.tally.bytes / 4 + MIN_FREE_BYTES;
         if room < needed {
             let says = format!(
                 "a backup passes through {} and takes up to {} MiB there, but {} MiB are free",
@@ -195,6 +197,6 @@ impl Keeper {
         let file = File::open(&path)?;
         fs::remove_file(&path)?;
         let length = file.metadata()?.len();
-        Ok(Some(Written { file, length, index }))
+        Ok(Some(BackupFile { file, length, index }))
     }
 }

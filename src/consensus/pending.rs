@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::entry::{Order, Ticket};
-use super::handle::{Position, Refusal};
+use super::entry::{Order, ProposalId};
+use super::handle::{Position, ProposeError};
 use super::state::Applied;
 
 /// What comes back for a proposal: what it came to and where the log stood.
-pub(super) type Outcome = Result<(Applied, Position), Refusal>;
+pub(super) type ProposeResult = Result<(Applied, Position), ProposeError>;
 
 /// One proposal under way.
-pub(super) struct Waiting {
+pub(super) struct PendingProposal {
     pub(super) order: Order,
-    pub(super) reply: Option<oneshot::Sender<Outcome>>,
+    pub(super) reply: Option<oneshot::Sender<ProposeResult>>,
     /// Bytes that it keeps from the queue's allowance.
     pub(super) bytes: usize,
     /// When it came.
@@ -33,7 +33,7 @@ pub(super) struct Pending {
     process: u64,
     /// The number of the first in the queue.
     first: u64,
-    waiting: VecDeque<Option<Waiting>>,
+    waiting: VecDeque<Option<PendingProposal>>,
     count: usize,
 }
 
@@ -44,24 +44,25 @@ impl Pending {
     }
 
     /// Takes one in; answers its number.
-    pub(super) fn add(&mut self, waiting: Waiting) -> u64 {
+    pub(super) fn add(&mut self, waiting: PendingProposal) -> u64 {
         self.waiting.push_back(Some(waiting));
         self.count += 1;
         self.first + self.waiting.len() as u64 - 1
     }
 
     /// The proposal that an entry's context names, if it came from here and still waits.
-    pub(super) fn take(&mut self, context: &[u8]) -> Option<Waiting> {
-        let ticket = Ticket::decode(context).filter(|ticket| ticket.process == self.process)?;
-        self.remove(ticket.count)
+    pub(super) fn take(&mut self, context: &[u8]) -> Option<PendingProposal> {
+        let proposal_id =
+            ProposalId::decode(context).filter(|proposal_id| proposal_id.process == self.process)?;
+        self.remove(proposal_id.count)
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&Waiting> {
+    pub(super) fn get(&self, number: u64) -> Option<&PendingProposal> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.waiting.get(at)?.as_ref()
     }
 
-    pub(super) fn remove(&mut self, number: u64) -> Option<Waiting> {
+    pub(super) fn remove(&mut self, number: u64) -> Option<PendingProposal> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let taken = self.waiting.get_mut(at)?.take()?;
         self.count -= 1;
@@ -70,12 +71,12 @@ impl Pending {
     }
 
     /// What `number` is known by in the log. Everything before the oldest one waiting is settled.
-    pub(super) fn ticket(&self, number: u64) -> Ticket {
-        Ticket { process: self.process, count: number, floor: self.first }
+    pub(super) fn proposal_id(&self, number: u64) -> ProposalId {
+        ProposalId { process: self.process, count: number, floor: self.first }
     }
 
     /// Those that wait from `number` on, oldest first.
-    pub(super) fn iter_from(&mut self, number: u64) -> impl Iterator<Item = (u64, &mut Waiting)> {
+    pub(super) fn iter_from(&mut self, number: u64) -> impl Iterator<Item = (u64, &mut PendingProposal)> {
         let first = self.first;
         let skipped = usize::try_from(number.saturating_sub(first)).unwrap_or(usize::MAX);
         let numbered = self.waiting.iter_mut().enumerate().skip(skipped);
@@ -88,7 +89,7 @@ impl Pending {
     }
 
     /// The oldest one.
-    pub(super) fn oldest(&self) -> Option<&Waiting> {
+    pub(super) fn oldest(&self) -> Option<&PendingProposal> {
         self.waiting.front()?.as_ref()
     }
 
@@ -97,9 +98,9 @@ impl Pending {
     }
 
     /// Takes out every proposal that satisfies `gone`.
-    pub(super) fn drain(&mut self, gone: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
+    pub(super) fn drain(&mut self, gone: impl Fn(&PendingProposal) -> bool) -> Vec<PendingProposal> {
         let taken = self.waiting.iter_mut().filter_map(|slot| slot.take_if(|waiting| gone(waiting)));
-        let taken: Vec<Waiting> = taken.collect();
+        let taken: Vec<PendingProposal> = taken.collect();
         self.count -= taken.len();
         self.trim();
         taken

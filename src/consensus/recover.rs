@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::error::OpenError;
 use super::figures::Counters;
 use super::folder::{self, Folder};
-use super::guard::Marks;
-use super::identity::{Beginning, Identity};
-use super::log::{Log, Mark};
+use super::identity::{Identity, IdentityInit};
+use super::log::{Log, LogId};
 use super::mirror::Mirror;
 use super::roster::Roster;
 use super::settings::Settings;
@@ -15,10 +14,11 @@ use super::snapshot;
 use super::state::State;
 #[cfg(test)]
 use super::tests::simulation::plant::{Plant, planted};
+use super::wal_guard::WalMarks;
 use crate::keyspace::Keyspace;
 
 /// The log entry that a new group's state stands for: its founding.
-pub(super) const FOUNDING: Mark = Mark { index: 1, term: 1 };
+pub(super) const FOUNDING: LogId = LogId { index: 1, term: 1 };
 
 /// What was found.
 pub(super) struct Recovered {
@@ -34,10 +34,10 @@ pub(super) struct Recovered {
 pub(super) fn recover(
     folder: &Folder,
     identity: &mut Identity,
-    beginning: Beginning,
+    beginning: IdentityInit,
     counters: &Arc<Counters>,
 ) -> Result<Recovered, OpenError> {
-    let marks = Marks::new(identity.secret);
+    let marks = WalMarks::new(identity.secret);
     if identity.fresh {
         return found(folder, identity, beginning, counters);
     }
@@ -86,7 +86,7 @@ pub(super) fn recover(
 fn found(
     folder: &Folder,
     identity: &mut Identity,
-    beginning: Beginning,
+    beginning: IdentityInit,
     counters: &Arc<Counters>,
 ) -> Result<Recovered, OpenError> {
     for leftover in [folder.log(), folder.mirror(), folder.snapshots()] {
@@ -96,7 +96,7 @@ fn found(
         }
     }
     folder.make_snapshots()?;
-    let applied = if beginning.joins { Mark::default() } else { FOUNDING };
+    let applied = if beginning.joins { LogId::default() } else { FOUNDING };
     let mut keyspace = Keyspace::new();
     for _ in beginning.members.iter().filter(|_| !beginning.joins) {
         keyspace.reserve();
@@ -113,7 +113,7 @@ pub(super) fn begin(
     state: State,
     counters: &Arc<Counters>,
 ) -> Result<Recovered, OpenError> {
-    let (marks, applied) = (Marks::new(identity.secret), state.applied);
+    let (marks, applied) = (WalMarks::new(identity.secret), state.applied);
     let snapshots = folder.snapshots();
     snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the first snapshot"))?;
     let mut log = Log::open(&folder.log(), marks, Arc::clone(counters))?;
@@ -139,7 +139,7 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     let own = state.roster.members.entry(id).or_default();
     (own.id, own.learner) = (id, false);
     // An entry of nobody's: no other member can hold one at this place that says something else in this term.
-    state.applied = Mark { index: state.applied.index + 1, term: state.applied.term + 1 };
+    state.applied = LogId { index: state.applied.index + 1, term: state.applied.term + 1 };
     let snapshots = folder.snapshots();
     // Like one of another member's: until the log goes on from it, it counts for nothing.
     let written = snapshot::write_fetched(&snapshots, &state);

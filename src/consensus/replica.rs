@@ -8,19 +8,19 @@ use slog::{Drain, Logger};
 use super::entry::Order;
 use super::error::Failure;
 use super::library;
-use super::log::{Log, Mark};
+use super::log::{Log, LogId};
 #[cfg(test)]
 use super::tests::simulation::plant::{Plant, planted};
 
 /// Ticks of one heartbeat; the driver ticks at the heartbeat's pace.
 const HEARTBEAT_TICKS: usize = 1;
 /// Entries that are handed out at once while a long tail is replayed.
-const COMMITTED_BYTES: u64 = 16 << 20;
-const MESSAGE_BYTES: u64 = 1 << 20;
+const MAX_COMMITTED_BYTES: u64 = 16 << 20;
+const MAX_MESSAGE_BYTES: u64 = 1 << 20;
 /// Messages of entries that a member may be sent before it answers.
-const IN_FLIGHT: usize = 256;
+const MAX_INFLIGHT_MESSAGES: usize = 256;
 /// Entries that are not committed yet; more are refused.
-const UNCOMMITTED_BYTES: u64 = 512 << 20;
+const MAX_UNCOMMITTED_BYTES: u64 = 512 << 20;
 
 /// The context of an empty append that only carries the commit index to a member that is known to keep up. Raft's reply to
 /// it would say nothing new and wake the leader for every write.
@@ -36,7 +36,7 @@ pub(super) struct Effects {
     /// The leader, when that changed. 0 is none.
     pub(super) leader: Option<u64>,
     /// The snapshot that took the place of the log: the state has to be the one at this entry, before anything is applied.
-    pub(super) installed: Option<Mark>,
+    pub(super) installed: Option<LogId>,
 }
 
 /// What became of a proposal for now.
@@ -74,10 +74,10 @@ impl Replica {
             election_tick: election_ticks,
             heartbeat_tick: HEARTBEAT_TICKS,
             applied,
-            max_size_per_msg: MESSAGE_BYTES,
-            max_inflight_msgs: IN_FLIGHT,
-            max_committed_size_per_ready: COMMITTED_BYTES,
-            max_uncommitted_size: UNCOMMITTED_BYTES,
+            max_size_per_msg: MAX_MESSAGE_BYTES,
+            max_inflight_msgs: MAX_INFLIGHT_MESSAGES,
+            max_committed_size_per_ready: MAX_COMMITTED_BYTES,
+            max_uncommitted_size: MAX_UNCOMMITTED_BYTES,
             check_quorum: true,
             pre_vote: true,
             // The driver does that, when no entries follow soon.
@@ -277,9 +277,9 @@ impl Replica {
     }
 
     /// The snapshot that raft is about to take over.
-    pub(super) fn pending_snapshot(&self) -> Option<Mark> {
+    pub(super) fn pending_snapshot(&self) -> Option<LogId> {
         let about = self.raw.snap()?.get_metadata();
-        Some(Mark { index: about.index, term: about.term })
+        Some(LogId { index: about.index, term: about.term })
     }
 
     /// Messages to a member may have been lost.
@@ -387,7 +387,7 @@ impl Replica {
         }
         if !ready.snapshot().is_empty() {
             let about = ready.snapshot().get_metadata();
-            let mark = Mark { index: about.index, term: about.term };
+            let mark = LogId { index: about.index, term: about.term };
             self.raw.mut_store().replace(mark)?;
             effects.installed = Some(mark);
         }

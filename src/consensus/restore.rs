@@ -7,7 +7,7 @@ use super::backup_file;
 use super::error::OpenError;
 use super::figures::Counters;
 use super::folder::{self, Folder};
-use super::identity::{Beginning, Identity};
+use super::identity::{Identity, IdentityInit};
 use super::recover::{FOUNDING, begin};
 use super::roster::Roster;
 use super::settings::Settings;
@@ -39,7 +39,7 @@ pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> 
     let (saved, taken, sum) = backup_file::read(file)?;
     let token = format!("{} from {sum:08x}", settings.cluster_token);
     let settings = Settings { cluster_token: token, ..settings.clone() };
-    let (mut identity, Beginning { members, .. }) = Identity::founding(&settings)?;
+    let (mut identity, IdentityInit { members, .. }) = Identity::founding(&settings)?;
     let State { mut keyspace, auth, seen, .. } = saved;
     for _ in &members {
         keyspace.reserve();

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{Reader, Ticket, Undecodable};
+use super::entry::{ProposalId, Reader, Undecodable};
 
 /// Processes remembered. Each start of a member is one; the one that was quiet for longest is forgotten first.
-const PROCESSES: usize = 128;
+const MAX_PROCESSES: usize = 128;
 
 /// The proposals carried out, by the process that made them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,23 +27,23 @@ struct Session {
 }
 
 impl Sessions {
-    /// Notes that the entry at `index` carries `ticket`. `false`: it was carried out before and must be skipped.
-    pub(super) fn admit(&mut self, ticket: Ticket, index: u64) -> bool {
-        if !self.0.contains_key(&ticket.process) && self.0.len() >= PROCESSES {
+    /// Notes that the entry at `index` carries `proposal_id`. `false`: it was carried out before and must be skipped.
+    pub(super) fn admit(&mut self, proposal_id: ProposalId, index: u64) -> bool {
+        if !self.0.contains_key(&proposal_id.process) && self.0.len() >= MAX_PROCESSES {
             let quietest = self.0.iter().min_by_key(|(_, session)| session.last).map(|(process, _)| *process);
             quietest.and_then(|process| self.0.remove(&process));
         }
-        let session = self.0.entry(ticket.process).or_default();
+        let session = self.0.entry(proposal_id.process).or_default();
         session.last = index;
-        session.raise(ticket.floor);
-        session.insert(ticket.count)
+        session.raise(proposal_id.floor);
+        session.insert(proposal_id.count)
     }
 
     /// Whether it was carried out.
-    pub(super) fn knows(&self, ticket: Ticket) -> bool {
-        let Some(session) = self.0.get(&ticket.process) else { return false };
-        let run = session.done.range(..=ticket.count).next_back();
-        ticket.count < session.floor || run.is_some_and(|(_, end)| *end > ticket.count)
+    pub(super) fn knows(&self, proposal_id: ProposalId) -> bool {
+        let Some(session) = self.0.get(&proposal_id.process) else { return false };
+        let run = session.done.range(..=proposal_id.count).next_back();
+        proposal_id.count < session.floor || run.is_some_and(|(_, end)| *end > proposal_id.count)
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -118,8 +118,8 @@ mod tests {
     use rand::{RngExt as _, SeedableRng as _};
     use std::collections::BTreeSet;
 
-    fn ticket(process: u64, count: u64, floor: u64) -> Ticket {
-        Ticket { process, count, floor }
+    fn proposal_id(process: u64, count: u64, floor: u64) -> ProposalId {
+        ProposalId { process, count, floor }
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
                 let count = floor.saturating_sub(2) + random.random_range(0..20);
                 let fresh = count >= floor && model.insert(count);
                 assert_eq!(
-                    sessions.admit(ticket(7, count, floor), index),
+                    sessions.admit(proposal_id(7, count, floor), index),
                     fresh,
                     "seed {seed}, count {count}"
                 );
@@ -146,12 +146,12 @@ mod tests {
     #[test]
     fn the_quietest_process_is_forgotten_first() {
         let mut sessions = Sessions::default();
-        for process in 0..PROCESSES as u64 {
-            assert!(sessions.admit(ticket(process, 1, 1), 10 + process));
+        for process in 0..MAX_PROCESSES as u64 {
+            assert!(sessions.admit(proposal_id(process, 1, 1), 10 + process));
         }
-        assert!(!sessions.admit(ticket(0, 1, 1), 1000), "still known, and heard of again");
-        assert!(sessions.admit(ticket(9999, 1, 1), 1001));
-        assert!(!sessions.admit(ticket(0, 1, 1), 1002));
-        assert!(sessions.admit(ticket(1, 1, 1), 1003), "this one went");
+        assert!(!sessions.admit(proposal_id(0, 1, 1), 1000), "still known, and heard of again");
+        assert!(sessions.admit(proposal_id(9999, 1, 1), 1001));
+        assert!(!sessions.admit(proposal_id(0, 1, 1), 1002));
+        assert!(sessions.admit(proposal_id(1, 1, 1), 1003), "this one went");
     }
 }

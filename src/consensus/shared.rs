@@ -1,4 +1,4 @@
-//! What the driver, the keeper and all handles look at together.
+//! What the driver, the persister and all handles look at together.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize};
@@ -11,19 +11,19 @@ use tokio::sync::watch;
 use super::clock::Clock;
 use super::driver::Request;
 use super::figures::Counters;
-use super::handle::{Position, Refusal};
-use super::keeper::Hint;
-use super::log::Mark;
+use super::handle::{Position, ProposeError};
+use super::log::LogId;
 use super::member::Members;
 use super::online::Backups;
-use super::peers::{PeerFigures, Post};
+use super::peers::{PeerFigures, PeerSender};
+use super::persister::Hint;
 use super::roster::Roster;
 use super::state::State;
 use crate::keyspace::Time;
 use crate::keyspace::auth::Auth;
 
 /// What a change takes in the log beside its key and value, roughly.
-const OVERHEAD: i64 = 256;
+const CHANGE_OVERHEAD_BYTES: i64 = 256;
 
 /// Why only deletes are taken at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) struct Shared {
     pub(super) queued: AtomicUsize,
     /// Whether this member has said its name and addresses in this life.
     pub(super) ready: watch::Sender<bool>,
-    /// The most urgent hint that the keeper has been given since it last began a round; 0 is none.
+    /// The most urgent hint that the persister has been given since it last began a round; 0 is none.
     pub(super) hinted: AtomicU8,
     /// When this process took up the store, nanoseconds since 1970.
     pub(super) started: Time,
@@ -56,7 +56,7 @@ pub(super) struct Shared {
     /// The group let this member go.
     pub(super) removed: AtomicBool,
     /// The way to the others, once it is there.
-    pub(super) post: OnceLock<Post>,
+    pub(super) post: OnceLock<PeerSender>,
     /// Bytes that may still be proposed before the disk is looked at again.
     pub(super) credit: AtomicI64,
     /// Who waits for the state to be written down.
@@ -66,7 +66,7 @@ pub(super) struct Shared {
     term: AtomicU64,
     applied: AtomicU64,
     room: AtomicU8,
-    /// Raft index of a snapshot that took the place of the whole state, until the keeper has seen it; 0 is none.
+    /// Raft index of a snapshot that took the place of the whole state, until the persister has seen it; 0 is none.
     replaced: AtomicU64,
     /// When this member last learnt of a leader, or lost one.
     leader_at: RwLock<Instant>,
@@ -75,7 +75,7 @@ pub(super) struct Shared {
 }
 
 /// What a new `Shared` begins with.
-pub(super) struct Beginning {
+pub(super) struct SharedInit {
     pub(super) state: State,
     pub(super) own_id: u64,
     pub(super) cluster_id: u64,
@@ -86,8 +86,8 @@ pub(super) struct Beginning {
 }
 
 impl Shared {
-    pub(super) fn new(beginning: Beginning) -> Self {
-        let Beginning { state, own_id, cluster_id, request_timeout, counters, requests, hints } = beginning;
+    pub(super) fn new(beginning: SharedInit) -> Self {
+        let SharedInit { state, own_id, cluster_id, request_timeout, counters, requests, hints } = beginning;
         let members = Members { cluster_id, own_id, ..Members::default() };
         let (applied, seen) = (state.applied, state.seen);
         let clock = Clock::start(seen);
@@ -166,7 +166,7 @@ impl Shared {
     }
 
     /// The whole state is another one now.
-    pub(super) fn replaced(&self, mark: Mark) {
+    pub(super) fn replaced(&self, mark: LogId) {
         self.replaced.store(mark.index, Relaxed);
     }
 
@@ -177,7 +177,7 @@ impl Shared {
 
     /// What is counted of the other members.
     pub(super) fn peers(&self) -> Vec<PeerFigures> {
-        self.post.get().map(Post::figures).unwrap_or_default()
+        self.post.get().map(PeerSender::figures).unwrap_or_default()
     }
 
     /// Whether the stream to a member is open.
@@ -191,30 +191,30 @@ impl Shared {
     }
 
     /// Why a request that began at `since` was not answered in time.
-    pub(super) fn lateness(&self, since: Instant) -> Refusal {
+    pub(super) fn lateness(&self, since: Instant) -> ProposeError {
         let changed = *self.leader_at.read().unwrap_or_else(PoisonError::into_inner);
         match self.members().leader {
-            Some(_) if changed >= since => Refusal::LeaderLost,
-            Some(leader) if leader != self.own_id && !self.reaches(leader) => Refusal::ConnectionLost,
-            _ => Refusal::TimedOut,
+            Some(_) if changed >= since => ProposeError::LeaderLost,
+            Some(leader) if leader != self.own_id && !self.reaches(leader) => ProposeError::ConnectionLost,
+            _ => ProposeError::TimedOut,
         }
     }
 
     /// Takes `bytes` from what may be written before the disk is looked at again; a burst on a small disk would
     /// otherwise be through before it is.
-    pub(super) fn spend(&self, bytes: usize) -> Result<(), Refusal> {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX / 2) + OVERHEAD;
+    pub(super) fn spend(&self, bytes: usize) -> Result<(), ProposeError> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX / 2) + CHANGE_OVERHEAD_BYTES;
         if self.credit.fetch_sub(bytes, Relaxed) >= bytes {
             return Ok(());
         }
         self.credit.fetch_add(bytes, Relaxed);
         // A full queue holds hints enough.
         self.hints.try_send(Hint::Hurry).ok();
-        Err(Refusal::NoSpace)
+        Err(ProposeError::NoSpace)
     }
 
-    pub(super) fn room(&self) -> Result<(), Refusal> {
-        if self.room.load(Relaxed) == Room::Enough as u8 { Ok(()) } else { Err(Refusal::NoSpace) }
+    pub(super) fn room(&self) -> Result<(), ProposeError> {
+        if self.room.load(Relaxed) == Room::Enough as u8 { Ok(()) } else { Err(ProposeError::NoSpace) }
     }
 
     /// Answers whether that is a change.

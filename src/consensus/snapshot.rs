@@ -12,28 +12,28 @@ use std::path::{Path, PathBuf};
 use super::entry::{Reader, Undecodable};
 use super::error::OpenError;
 use super::folder;
-use super::pairs::{Builder, Head};
 use super::state::State;
+use super::state_codec::{Builder, Head};
 
 pub(super) const FORMAT: &[u8] = b"retune snapshot 1\n";
-const END: u32 = u32::MAX;
+const END_MARKER: u32 = u32::MAX;
 /// How many are kept: the one in use, and the one before it.
-const KEPT: usize = 2;
+const MAX_SNAPSHOTS: usize = 2;
 
 /// A snapshot being written.
 pub(super) struct Writing {
-    file: BufWriter<Summed>,
+    file: BufWriter<ChecksumWriter>,
     temporary: PathBuf,
     path: PathBuf,
 }
 
 /// Writes through and sums up.
-struct Summed {
+struct ChecksumWriter {
     file: File,
     sum: crc32fast::Hasher,
 }
 
-impl Write for Summed {
+impl Write for ChecksumWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.sum.update(&bytes[..written]);
@@ -53,7 +53,8 @@ impl Writing {
     fn begin_at(path: PathBuf, head: &Head) -> io::Result<Self> {
         let temporary = path.with_extension("new");
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        let mut file = BufWriter::with_capacity(1 << 18, Summed { file, sum: crc32fast::Hasher::new() });
+        let mut file =
+            BufWriter::with_capacity(1 << 18, ChecksumWriter { file, sum: crc32fast::Hasher::new() });
         let head = head.encode();
         file.write_all(FORMAT)?;
         file.write_all(&(head.len() as u32).to_le_bytes())?;
@@ -78,7 +79,7 @@ impl Writing {
     }
 
     fn write_end(&mut self) -> io::Result<()> {
-        self.file.write_all(&END.to_le_bytes())?;
+        self.file.write_all(&END_MARKER.to_le_bytes())?;
         self.file.flush()?;
         let sum = self.file.get_ref().sum.clone().finalize();
         let file = &mut self.file.get_mut().file;
@@ -150,7 +151,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
 pub(super) fn prune(folder: &Path, held: &BTreeSet<u64>) {
     let Ok(found) = list(folder) else { return };
     let free = |path: &&PathBuf| !held.contains(&index_of(path));
-    for path in found.iter().skip(KEPT).filter(free) {
+    for path in found.iter().skip(MAX_SNAPSHOTS).filter(free) {
         if let Err(error) = fs::remove_file(path) {
             tracing::warn!("{}: an old snapshot could not be removed: {error}", path.display());
         }
@@ -191,7 +192,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<State, Undecodable> {
     let mut builder = Builder::new();
     loop {
         let key = number(&mut read)?;
-        if key == END {
+        if key == END_MARKER {
             break;
         }
         let value = number(&mut read)? as usize;
@@ -216,13 +217,13 @@ pub(super) fn write_fetched(folder: &Path, state: &State) -> io::Result<PathBuf>
 }
 
 fn write_to(path: PathBuf, state: &State) -> io::Result<()> {
-    let pairs = super::pairs::all(&state.keyspace);
-    let mut tally = super::pairs::Tally::default();
-    for (key, value) in &pairs {
-        tally.add(super::pairs::weigh(key, value));
+    let state_codec = super::state_codec::all(&state.keyspace);
+    let mut tally = super::state_codec::SetChecksum::default();
+    for (key, value) in &state_codec {
+        tally.add(super::state_codec::weigh(key, value));
     }
     let mut writing = Writing::begin_at(path, &Head::of(state, tally))?;
-    for (key, value) in &pairs {
+    for (key, value) in &state_codec {
         writing.pair(key, value)?;
     }
     writing.finish()

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use protobuf::Message as _;
 use raft::prelude::{ConfChange, ConfState, Entry, EntryType};
 
-use super::entry::{Order, Ticket, Undecodable};
+use super::entry::{Order, ProposalId, Undecodable};
 use super::error::Failure;
-use super::log::Mark;
+use super::log::LogId;
 use super::member::MemberRefusal;
 use super::roster::Roster;
 use super::session::Sessions;
 #[cfg(test)]
 use super::tests::simulation::plant::{Plant, planted};
-use crate::keyspace::auth::{Auth, Changed, Refused};
+use crate::keyspace::auth::{Auth, ChangeError, Changed};
 use crate::keyspace::{Error, Event, Keyspace, Operation, Time};
 
 /// All that the log's entries add up to.
@@ -24,7 +24,7 @@ pub(super) struct State {
     pub(super) auth: Arc<Auth>,
     pub(super) sessions: Sessions,
     /// The last entry that is in here.
-    pub(super) applied: Mark,
+    pub(super) applied: LogId,
     /// The latest time that an entry carried.
     pub(super) seen: Time,
 }
@@ -39,7 +39,7 @@ pub(super) enum Applied {
     /// A change of the list of members, or its refusal.
     Roster(Result<(), MemberRefusal>),
     /// A change of users or roles, or its refusal.
-    Auth(Result<Changed, Refused>),
+    Auth(Result<Changed, ChangeError>),
     /// Nothing (raft's own entries, and second copies of what was carried out before).
     Nothing,
 }
@@ -68,13 +68,13 @@ impl State {
         known: Option<&Order>,
     ) -> Result<(Applied, Option<ConfChange>), Failure> {
         debug_assert_eq!(entry.index, self.applied.index + 1, "entries come one by one");
-        let fresh = match Ticket::decode(&entry.context) {
-            Some(ticket) => self.sessions.admit(ticket, entry.index),
+        let fresh = match ProposalId::decode(&entry.context) {
+            Some(proposal_id) => self.sessions.admit(proposal_id, entry.index),
             None => true,
         };
         #[cfg(test)]
         let fresh = fresh || planted(Plant::AlwaysAdmitted);
-        self.applied = Mark { index: entry.index, term: entry.term };
+        self.applied = LogId { index: entry.index, term: entry.term };
         let failure = |error: Undecodable| Failure::Entry { index: entry.index, what: error.to_string() };
         match entry.get_entry_type() {
             EntryType::EntryNormal if entry.data.is_empty() || !fresh => Ok((Applied::Nothing, None)),

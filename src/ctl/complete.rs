@@ -9,7 +9,7 @@ use super::print;
 use super::session::{Session, texts};
 
 /// Someone waits with a finger on the key.
-const PATIENCE: Duration = Duration::from_millis(700);
+const COMPLETION_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Prints the keys that begin as the word does, a directory with its slash.
 pub(super) async fn keys(call: &Invocation) {
@@ -21,14 +21,14 @@ pub(super) async fn keys(call: &Invocation) {
     }
     let mut call = call.clone();
     call.access.debug = false;
-    call.access.total_timeout = PATIENCE;
+    call.access.total_timeout = COMPLETION_TIMEOUT;
     let found = async {
         let session = Session::unsynced(&call).await.ok()?;
         let dir = &typed[..typed.rfind('/').map_or(0, |at| at + 1)];
         let how = Get { sorted: true, ..Get::default() };
         session.keys().get(format!("/{}", dir.trim_matches('/')).as_bytes(), how).await.ok()
     };
-    let Ok(Some(event)) = tokio::time::timeout(PATIENCE, found).await else { return };
+    let Ok(Some(event)) = tokio::time::timeout(COMPLETION_TIMEOUT, found).await else { return };
     let mut text = String::new();
     for node in event.node.nodes.into_iter().flatten() {
         // Without a leading slash typed, none is put in front of the rest.

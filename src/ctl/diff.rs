@@ -8,12 +8,12 @@ use super::import::{Document, document};
 use super::session::Session;
 use super::{live, print};
 
-const DIFFERENT: u8 = 1;
+const EXIT_DIFFERENT: u8 = 1;
 /// As with `diff`: one is for a difference.
-const TROUBLE: u8 = 2;
+const EXIT_FAILURE: u8 = 2;
 
 pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> {
-    let trouble = |why: String| End { code: TROUBLE, ..End::mistake(&why) };
+    let trouble = |why: String| End { code: EXIT_FAILURE, ..End::mistake(&why) };
     let Document { item: wanted, format, file, key } = document(session, format).map_err(trouble)?;
     let before = match live::read(session, &key, true).await? {
         Some(item) => write(&item.lives_as(Some(&wanted)), format).map_err(trouble)?,
@@ -26,5 +26,5 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
     let diff = TextDiff::from_lines(&before, &after);
     let text = diff.unified_diff().context_radius(3).header(&format!("store:{key}"), &file).to_string();
     print::result(text.as_bytes())?;
-    Err(End { code: DIFFERENT, said: String::new() })
+    Err(End { code: EXIT_DIFFERENT, message: String::new() })
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::document::{Format, Item, Kind, read, write};
-use super::end::{End, SERVER};
+use super::document::{Format, Item, ItemKind, read, write};
+use super::end::{EXIT_SERVER_ERROR, End};
 use super::export::lasting;
-use super::plan::{Rule, Step, carry_out, plan};
+use super::plan::{PlannedWrite, Rule, carry_out, plan};
 use super::session::Session;
 use super::{live, print};
 
@@ -19,12 +19,15 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
     let format = Format::find(format, None).map_err(|why| End::mistake(&why))?;
     let key = live::key(session, 0)?;
     let Some(item) = live::read(session, &key, true).await? else {
-        return Err(End { code: SERVER, said: format!("Error:  {key}: there is no such key\n") });
+        return Err(End {
+            code: EXIT_SERVER_ERROR,
+            message: format!("Error:  {key}: there is no such key\n"),
+        });
     };
     live::whole(&item, &key)?;
     let (text, end) = match &item.kind {
-        Kind::File(value) => (value.clone(), "txt"),
-        Kind::Dir(_) => {
+        ItemKind::File(value) => (value.clone(), "txt"),
+        ItemKind::Dir(_) => {
             let text = write(&lasting(item.clone()), format).map_err(|why| End::mistake(&why))?;
             (text, format.extension())
         }
@@ -42,7 +45,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
         }
         Err(end) => {
             let kept = draft.keep();
-            Err(End { said: format!("{}your text is kept in {}\n", end.said, kept.display()), ..end })
+            Err(End { message: format!("{}your text is kept in {}\n", end.message, kept.display()), ..end })
         }
     }
 }
@@ -57,21 +60,21 @@ async fn written_back(
     format: Format,
 ) -> Result<bool, End> {
     let steps = match &item.kind {
-        Kind::File(_) => {
+        ItemKind::File(_) => {
             let value = without_editors_newline(text, edited);
             if value == text {
                 return Ok(false);
             }
             let (key, value) = (key.to_owned(), value.to_owned());
-            vec![Step::Update { key, value, ttl: item.ttl, index: item.index }]
+            vec![PlannedWrite::Update { key, value, ttl: item.ttl, index: item.index }]
         }
-        Kind::Dir(_) => {
+        ItemKind::Dir(_) => {
             if edited == text {
                 return Ok(false);
             }
             let wanted =
                 read(edited, format).map_err(|why| End::mistake(&format!("nothing was written: {why}")))?;
-            if !matches!(wanted.kind, Kind::Dir(_)) {
+            if !matches!(wanted.kind, ItemKind::Dir(_)) {
                 return Err(End::mistake("nothing was written: the document is no directory any more"));
             }
             let rule = Rule { prune: true, keep_ttl: true };
@@ -84,8 +87,8 @@ async fn written_back(
     // Each write has its own condition; this one sees to it that a change anywhere stops them all.
     let now = live::read(session, key, true).await?;
     if !now.is_some_and(|now| now.untouched(item)) {
-        let said = format!("Error:  {key} was changed in the store meanwhile; nothing was written\n");
-        return Err(End { code: SERVER, said });
+        let message = format!("Error:  {key} was changed in the store meanwhile; nothing was written\n");
+        return Err(End { code: EXIT_SERVER_ERROR, message });
     }
     carry_out(session, &steps).await?;
     Ok(true)
@@ -134,7 +137,10 @@ impl Draft {
         let end = End::mistake(why);
         if fs::read(&self.path).is_ok_and(|now| now != before.as_bytes()) {
             let kept = self.keep();
-            return End { said: format!("{}your text is kept in {}\n", end.said, kept.display()), ..end };
+            return End {
+                message: format!("{}your text is kept in {}\n", end.message, kept.display()),
+                ..end
+            };
         }
         end
     }

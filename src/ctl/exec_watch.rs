@@ -15,7 +15,7 @@ use super::session::Session;
 use super::watch::{Position, until_interrupted};
 
 /// As many programs run at a time; a further event waits for one to end.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT_PROGRAMS: usize = 64;
 
 /// Runs the program for each event until the user interrupts it. Programs do not wait for each other.
 pub(super) async fn run(session: &Session<'_>, after: u64, recursive: bool) -> Result<(), End> {
@@ -28,7 +28,7 @@ pub(super) async fn run(session: &Session<'_>, after: u64, recursive: bool) -> R
     let mut running: JoinSet<std::io::Result<ExitStatus>> = JoinSet::new();
     let events = async {
         loop {
-            while running.len() >= AT_ONCE {
+            while running.len() >= MAX_CONCURRENT_PROGRAMS {
                 running.join_next().await;
             }
             while running.try_join_next().is_some() {}

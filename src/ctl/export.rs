@@ -1,7 +1,7 @@
 //! `export`.
 
-use super::document::{Format, Item, Kind, write_at};
-use super::end::{End, SERVER};
+use super::document::{Format, Item, ItemKind, write_at};
+use super::end::{EXIT_SERVER_ERROR, End};
 use super::session::Session;
 use super::{live, print};
 
@@ -10,7 +10,10 @@ pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: 
     let format = Format::find(format, None).map_err(|why| End::mistake(&why))?;
     let key = live::key(session, 0)?;
     let Some(item) = live::read(session, &key, quorum).await? else {
-        return Err(End { code: SERVER, said: format!("Error:  {key}: there is no such key\n") });
+        return Err(End {
+            code: EXIT_SERVER_ERROR,
+            message: format!("Error:  {key}: there is no such key\n"),
+        });
     };
     live::whole(&item, &key)?;
     let item = if ttl { item } else { lasting(item) };
@@ -21,10 +24,10 @@ pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: 
 /// The same without any time to live.
 pub(super) fn lasting(item: Item) -> Item {
     let kind = match item.kind {
-        Kind::Dir(entries) => {
-            Kind::Dir(entries.into_iter().map(|(name, item)| (name, lasting(item))).collect())
+        ItemKind::Dir(entries) => {
+            ItemKind::Dir(entries.into_iter().map(|(name, item)| (name, lasting(item))).collect())
         }
-        file @ Kind::File(_) => file,
+        file @ ItemKind::File(_) => file,
     };
     Item { kind, ttl: None, index: item.index }
 }

@@ -9,22 +9,22 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
-use crate::client::cluster::{AskError, Delete, Event, Keys, Set};
+use crate::client::cluster::{Delete, Event, Keys, RequestError, Set};
 
 use super::end::End;
-use super::import_from::{Listing, Move};
+use super::import_from::{Listing, Migration};
 use super::print;
 use super::watch::until_interrupted;
 
 /// With keys that expire, everything is compared at least this often.
-const OFTEN: Duration = Duration::from_secs(10);
+const EXPIRING_COMPARE_INTERVAL: Duration = Duration::from_secs(10);
 /// Without any.
-const SELDOM: Duration = Duration::from_secs(300);
+const COMPARE_INTERVAL: Duration = Duration::from_secs(300);
 /// After a failure of either store.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Follows until interrupted.
-pub(super) async fn run(moves: Vec<(Move<'_>, Listing)>) -> Result<(), End> {
+pub(super) async fn run(moves: Vec<(Migration<'_>, Listing)>) -> Result<(), End> {
     print::error("following the source; CTRL+C ends it\n");
     let all = try_join_all(moves.into_iter().map(|(one, listing)| follow(one, listing)));
     until_interrupted(async { all.await.map(drop) }).await
@@ -44,13 +44,14 @@ impl Followed {
     fn of(listing: Listing) -> Self {
         let shortest = listing.entries.values().map(|entry| entry.ttl).filter(|ttl| *ttl > 0).min();
         let third = shortest.map(|ttl| Duration::from_secs(ttl.unsigned_abs()) / 3);
-        let pause = third.map_or(SELDOM, |third| third.clamp(Duration::from_secs(1), OFTEN));
+        let pause = third
+            .map_or(COMPARE_INTERVAL, |third| third.clamp(Duration::from_secs(1), EXPIRING_COMPARE_INTERVAL));
         let known = listing.entries.into_keys().collect();
         Self { known, from: (listing.index + 1, listing.epoch), due: Instant::now() + pause }
     }
 }
 
-async fn follow(one: Move<'_>, listing: Listing) -> Result<(), End> {
+async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
     let mut followed = Followed::of(listing);
     let mut failing = false;
     loop {
@@ -58,8 +59,8 @@ async fn follow(one: Move<'_>, listing: Listing) -> Result<(), End> {
         let done = tokio::select! {
             event = watch.next_of(one.key.as_bytes(), followed.from, true) => match event {
                 Ok(event) => carry(&one, &mut followed, &event).await,
-                Err(AskError::Etcd(error)) if error.code == 401 => again(&one, &mut followed).await,
-                Err(AskError::Replaced) => again(&one, &mut followed).await,
+                Err(RequestError::Etcd(error)) if error.code == 401 => again(&one, &mut followed).await,
+                Err(RequestError::Replaced) => again(&one, &mut followed).await,
                 Err(error) => Err(End::server(&error)),
             },
             () = tokio::time::sleep_until(followed.due) => again(&one, &mut followed).await,
@@ -68,10 +69,10 @@ async fn follow(one: Move<'_>, listing: Listing) -> Result<(), End> {
             Ok(()) => failing = false,
             Err(end) => {
                 if !std::mem::replace(&mut failing, true) {
-                    let said = format!("{}it is tried again until it works\n", end.said);
-                    print::error_until_read(said).await;
+                    let message = format!("{}it is tried again until it works\n", end.message);
+                    print::error_until_read(message).await;
                 }
-                sleep(PAUSE).await;
+                sleep(RETRY_DELAY).await;
                 // Whether what failed was done is not known.
                 followed.due = Instant::now();
             }
@@ -80,7 +81,7 @@ async fn follow(one: Move<'_>, listing: Listing) -> Result<(), End> {
 }
 
 /// Brings the target to the source as a whole.
-async fn again(one: &Move<'_>, followed: &mut Followed) -> Result<(), End> {
+async fn again(one: &Migration<'_>, followed: &mut Followed) -> Result<(), End> {
     let mut next = match one.bring().await {
         Ok(listing) => Followed::of(listing),
         Err(end) => return Err(end),
@@ -104,7 +105,7 @@ async fn again(one: &Move<'_>, followed: &mut Followed) -> Result<(), End> {
 }
 
 /// Carries one change over.
-async fn carry(one: &Move<'_>, followed: &mut Followed, event: &Event) -> Result<(), End> {
+async fn carry(one: &Migration<'_>, followed: &mut Followed, event: &Event) -> Result<(), End> {
     let node = &event.node;
     if matches!(&*event.action, "delete" | "compareAndDelete" | "expire") {
         // A directory above may have gone; beside what is followed it is not ours to remove.
@@ -124,7 +125,9 @@ async fn carry(one: &Move<'_>, followed: &mut Followed, event: &Event) -> Result
         followed.known.insert(node.key.clone());
         if node.ttl > 0 {
             let third = Duration::from_secs(ttl) / 3;
-            followed.due = followed.due.min(Instant::now() + third.clamp(Duration::from_secs(1), OFTEN));
+            followed.due = followed
+                .due
+                .min(Instant::now() + third.clamp(Duration::from_secs(1), EXPIRING_COMPARE_INTERVAL));
         }
     }
     print::out_until_read(format!("{} {}\n", event.action, node.key)).await;
@@ -132,7 +135,7 @@ async fn carry(one: &Move<'_>, followed: &mut Followed, event: &Event) -> Result
     Ok(())
 }
 
-async fn remove(one: &Move<'_>, key: &str) -> Result<(), End> {
+async fn remove(one: &Migration<'_>, key: &str) -> Result<(), End> {
     let how = Delete { dir: true, recursive: true, ..Delete::default() };
     match one.keys().delete(key.as_bytes(), &how).await {
         Ok(_) => Ok(()),

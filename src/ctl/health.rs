@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::client::cluster::{Health, Member, Members};
 
-use super::end::{End, NOT_HEALTHY, SERVER};
+use super::end::{EXIT_SERVER_ERROR, EXIT_UNHEALTHY, End};
 use super::job::Invocation;
 use super::print;
 use super::session::Session;
 use super::watch::until_interrupted;
 
-const PAUSE: Duration = Duration::from_secs(10);
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Asks every member how it is, once or until the user interrupts it.
 pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
@@ -24,7 +24,7 @@ pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
         Ok(all) => all,
         Err(error) => {
             print::out(b"cluster may be unhealthy: failed to list members\n");
-            return Err(End::error(SERVER, &error));
+            return Err(End::error(EXIT_SERVER_ERROR, &error));
         }
     };
     if !forever {
@@ -35,7 +35,7 @@ pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
             // How this round went is told; the next one may go better.
             check(&session, &all).await.ok();
             print::out_until_read("\nnext check after 10 second...\n\n".to_owned()).await;
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     })
     .await
@@ -50,11 +50,11 @@ async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), End> {
     }
     let (verdict, code) = match good {
         good if good == all.len() => ("healthy", 0),
-        0 => ("unavailable", NOT_HEALTHY),
-        _ => ("degraded", NOT_HEALTHY),
+        0 => ("unavailable", EXIT_UNHEALTHY),
+        _ => ("degraded", EXIT_UNHEALTHY),
     };
     print::out_until_read(format!("cluster is {verdict}\n")).await;
-    if code == 0 { Ok(()) } else { Err(End { code, said: String::new() }) }
+    if code == 0 { Ok(()) } else { Err(End { code, message: String::new() }) }
 }
 
 /// Whether the member says that it is well.

@@ -11,7 +11,7 @@ use super::session::Session;
 use super::{live, print};
 
 /// A document larger than this is no configuration.
-const MAX_DOCUMENT: u64 = 64 << 20;
+const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
 pub(super) async fn run(session: &Session<'_>, format: &str, dry_run: bool, prune: bool) -> Result<(), End> {
     let Document { item: wanted, key, .. } = document(session, format).map_err(|why| End::mistake(&why))?;
@@ -56,13 +56,13 @@ pub(super) fn document(session: &Session<'_>, format: &str) -> Result<Document, 
     let name = if stdin { "stdin".into() } else { path.display().to_string() };
     let mut text = String::new();
     let read_all = if stdin {
-        std::io::stdin().lock().take(MAX_DOCUMENT + 1).read_to_string(&mut text)
+        std::io::stdin().lock().take(MAX_DOCUMENT_BYTES + 1).read_to_string(&mut text)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_DOCUMENT + 1).read_to_string(&mut text))
+        std::fs::File::open(path).and_then(|file| file.take(MAX_DOCUMENT_BYTES + 1).read_to_string(&mut text))
     };
     read_all.map_err(|error| format!("{name}: {error}"))?;
-    if text.len() as u64 > MAX_DOCUMENT {
-        return Err(format!("{name} is larger than {} MiB", MAX_DOCUMENT >> 20));
+    if text.len() as u64 > MAX_DOCUMENT_BYTES {
+        return Err(format!("{name} is larger than {} MiB", MAX_DOCUMENT_BYTES >> 20));
     }
     let (item, own) = read_at(&text, format).map_err(|why| format!("{name}: {why}"))?;
     let key = match words.get(if swapped { 0 } else { 1 }) {

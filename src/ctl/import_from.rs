@@ -11,21 +11,21 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use crate::client::cluster::{AskError, Cluster, Get, Keys, Node, Options, Set};
+use crate::client::cluster::{Cluster, Get, Keys, Node, Options, RequestError, Set};
 
-use super::end::{End, NO_CONNECTION, SERVER};
+use super::end::{EXIT_NO_CONNECTION, EXIT_SERVER_ERROR, End};
 use super::job::From;
 use super::session::Session;
 use super::{follow, live, print, session};
 
 /// How long the source may take to begin with a listing, which is large.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LISTING_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a whole listing may take.
-const LISTING: Duration = Duration::from_secs(600);
+const LISTING_TIMEOUT: Duration = Duration::from_secs(600);
 /// A difference in what is left of two lives that comes from counting in whole seconds.
-const ALIKE: i64 = 1;
+const TTL_TOLERANCE_SECS: i64 = 1;
 /// So many keys are named in a message.
-const NAMED: usize = 5;
+const MAX_NAMED_KEYS: usize = 5;
 
 /// A file or a directory, without what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(super) struct Listing {
 }
 
 /// Two stores, and a subtree to be carried from the one to the other.
-pub(super) struct Move<'m> {
+pub(super) struct Migration<'m> {
     pub(super) session: &'m Session<'m>,
     pub(super) source: &'m Cluster,
     pub(super) key: String,
@@ -66,7 +66,7 @@ pub(super) struct Move<'m> {
 enum Unlisted {
     /// There is no such key at this index.
     NoKey(u64, u64),
-    Failed(AskError),
+    Failed(RequestError),
 }
 
 impl Unlisted {
@@ -74,9 +74,12 @@ impl Unlisted {
         match self {
             Self::NoKey(..) => End::mistake(&format!("the source has no key {key}")),
             Self::Failed(error) => {
-                let code = if error.is_connection() { NO_CONNECTION } else { SERVER };
-                let said = End::error(code, &error).said;
-                End { code, said: format!("{said}{key} could not be read from the source; run it again\n") }
+                let code = if error.is_connection() { EXIT_NO_CONNECTION } else { EXIT_SERVER_ERROR };
+                let message = End::error(code, &error).message;
+                End {
+                    code,
+                    message: format!("{message}{key} could not be read from the source; run it again\n"),
+                }
             }
         }
     }
@@ -107,7 +110,7 @@ pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
         endpoints: from.endpoints.clone(),
         trust: session.call.access.trust.clone(),
         login,
-        timeout: PATIENCE,
+        timeout: LISTING_START_TIMEOUT,
         dial: session.call.access.total_timeout,
         trace: session.call.access.debug.then_some(print::debug as fn(&str)),
         sync: from.follow && session.call.access.sync,
@@ -116,7 +119,7 @@ pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
     let keys = std::iter::once(key).chain(from.hidden.iter().map(|key| clean(key)));
     let mut moves = Vec::new();
     for key in keys {
-        let one = Move { session, source: &source, key, clients: from.clients };
+        let one = Migration { session, source: &source, key, clients: from.clients };
         let listing = one.copy(from.merge).await?;
         moves.push((one, listing));
     }
@@ -138,7 +141,7 @@ fn clean(key: &str) -> String {
     format!("/{}", segments.join("/"))
 }
 
-impl Move<'_> {
+impl Migration<'_> {
     /// Copies everything; answers what the source had.
     async fn copy(&self, merge: bool) -> Result<Listing, End> {
         let source = self.listed().await.map_err(|why| why.end(&self.key))?;
@@ -181,15 +184,15 @@ impl Move<'_> {
     /// What the source has.
     async fn listed(&self) -> Result<Listing, Unlisted> {
         let epoch = self.source.epoch();
-        list(self.source, &self.key, LISTING).await.map_err(|error| match error {
-            AskError::Etcd(error) if error.code == 100 => Unlisted::NoKey(error.index, epoch),
+        list(self.source, &self.key, LISTING_TIMEOUT).await.map_err(|error| match error {
+            RequestError::Etcd(error) if error.code == 100 => Unlisted::NoKey(error.index, epoch),
             error => Unlisted::Failed(error),
         })
     }
 
     /// What the target has; nothing at all when there is no such key.
     async fn present(&self, source: &Listing) -> Result<BTreeMap<String, Entry>, End> {
-        let limit = LISTING.min(self.session.call.access.total_timeout.max(PATIENCE));
+        let limit = LISTING_TIMEOUT.min(self.session.call.access.total_timeout.max(LISTING_START_TIMEOUT));
         match list(&self.session.cluster, &self.key, limit).await {
             Ok(target) if target.is_of_the_store_of(source) => Err(End::mistake(&format!(
                 "source and target are one store (cluster {:x}), and {} would be copied onto itself; nothing was \
@@ -249,9 +252,9 @@ impl Move<'_> {
             Err(error) if how.dir && ttl == 0 && error.code() == Some(102) => Ok(()),
             Err(error) => {
                 let end = End::server(&error);
-                let said =
-                    format!("{}{key} could not be written; run it again to go on from here\n", end.said);
-                Err(End { said, ..end })
+                let message =
+                    format!("{}{key} could not be written; run it again to go on from here\n", end.message);
+                Err(End { message, ..end })
             }
         }
     }
@@ -263,7 +266,7 @@ impl Move<'_> {
     }
 }
 
-async fn list(cluster: &Cluster, key: &str, limit: Duration) -> Result<Listing, AskError> {
+async fn list(cluster: &Cluster, key: &str, limit: Duration) -> Result<Listing, RequestError> {
     let (at, epoch) = (Instant::now(), cluster.epoch());
     let how = Get { recursive: true, sorted: false, quorum: true };
     let answer = Keys::new(cluster, Some(at + limit)).get(key.as_bytes(), how).await?;
@@ -333,7 +336,7 @@ fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> P
 }
 
 fn alike(one: i64, other: i64) -> bool {
-    (one > 0) == (other > 0) && (one - other).abs() <= ALIKE
+    (one > 0) == (other > 0) && (one - other).abs() <= TTL_TOLERANCE_SECS
 }
 
 /// What is left of a life after so long, in whole seconds; `None` when it is over.
@@ -347,8 +350,12 @@ fn left(ttl: i64, since: Duration) -> Option<u64> {
 
 /// The first of some keys, and how many more there are.
 fn named(keys: &[String]) -> String {
-    let first = keys[..keys.len().min(NAMED)].join(", ");
-    if keys.len() > NAMED { format!("{first} (and {} more)", keys.len() - NAMED) } else { first }
+    let first = keys[..keys.len().min(MAX_NAMED_KEYS)].join(", ");
+    if keys.len() > MAX_NAMED_KEYS {
+        format!("{first} (and {} more)", keys.len() - MAX_NAMED_KEYS)
+    } else {
+        first
+    }
 }
 
 /// How far it is, on a terminal.

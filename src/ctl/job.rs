@@ -37,15 +37,15 @@ impl Job {
 impl Invocation {
     /// A call that only prints.
     #[must_use]
-    pub fn say(said: Said) -> Self {
+    pub fn say(message: Message) -> Self {
         let (words, notes) = (Vec::new(), Vec::new());
-        Self { job: Job::Say(said), words, access: Access::default(), output: String::new(), notes }
+        Self { job: Job::Say(message), words, access: Access::default(), output: String::new(), notes }
     }
 }
 
 /// Texts to print, and the exit code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct Message {
     /// For stdout.
     pub stdout: String,
     /// For stderr.
@@ -94,7 +94,7 @@ impl std::fmt::Debug for From {
 
 /// What a role is to be able to do, or no more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Regrant {
+pub struct PermissionChange {
     /// The pattern of keys.
     pub path: String,
     /// Read it.
@@ -109,7 +109,7 @@ pub struct Regrant {
 #[derive(Clone, Debug)]
 pub enum Job {
     /// Print this.
-    Say(Said),
+    Say(Message),
     /// `get`
     Get {
         /// How to read.
@@ -228,9 +228,9 @@ pub enum Job {
     /// `role remove`
     RoleRemove,
     /// `role grant`
-    RoleGrant(Regrant),
+    RoleGrant(PermissionChange),
     /// `role revoke`
-    RoleRevoke(Regrant),
+    RoleRevoke(PermissionChange),
     /// `cluster-health`
     ClusterHealth {
         /// Again every ten seconds.

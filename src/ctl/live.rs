@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 
 use crate::client::cluster::{Get, Node};
 
-use super::document::{Item, Kind};
+use super::document::{Item, ItemKind};
 use super::end::End;
 use super::session::Session;
 
@@ -41,9 +41,9 @@ fn item(node: Node) -> Item {
     let kind = if node.dir {
         let children = node.nodes.into_iter().flatten();
         let named = |child: Node| (child.key.rsplit('/').next().unwrap_or_default().to_owned(), item(child));
-        Kind::Dir(children.map(named).collect::<BTreeMap<_, _>>())
+        ItemKind::Dir(children.map(named).collect::<BTreeMap<_, _>>())
     } else {
-        Kind::File(node.value)
+        ItemKind::File(node.value)
     };
     Item { kind, ttl, index }
 }
@@ -51,9 +51,9 @@ fn item(node: Node) -> Item {
 /// The keys of which the store cannot give back every byte.
 pub(super) fn unreadable(item: &Item, key: &str, found: &mut Vec<String>) {
     match &item.kind {
-        Kind::File(value) if value.contains('\u{fffd}') => found.push(key.to_owned()),
-        Kind::File(_) => {}
-        Kind::Dir(entries) => {
+        ItemKind::File(value) if value.contains('\u{fffd}') => found.push(key.to_owned()),
+        ItemKind::File(_) => {}
+        ItemKind::Dir(entries) => {
             for (name, child) in entries {
                 unreadable(child, &below(key, name), found);
             }

@@ -38,7 +38,7 @@ mod user;
 mod watch;
 
 pub use access::{Access, Discovery};
-pub use job::{Backup, From, Invocation, Job, Regrant, Said};
+pub use job::{Backup, From, Invocation, Job, Message, PermissionChange};
 
 use end::End;
 use session::Session;
@@ -54,7 +54,7 @@ pub async fn run(invocation: Invocation) -> u8 {
     match dispatch(&invocation).await {
         Ok(()) => 0,
         Err(end) => {
-            print::error(&end.said);
+            print::error(&end.message);
             end.code
         }
     }
@@ -65,9 +65,13 @@ async fn dispatch(call: &Invocation) -> Result<(), End> {
     // These commands look at their words only after the cluster was found, as etcdctl does.
     let session = || Session::open(call);
     match &call.job {
-        Job::Say(said) => {
-            print::out(said.stdout.as_bytes());
-            if said.code == 0 { Ok(()) } else { Err(End { code: said.code, said: said.stderr.clone() }) }
+        Job::Say(message) => {
+            print::out(message.stdout.as_bytes());
+            if message.code == 0 {
+                Ok(())
+            } else {
+                Err(End { code: message.code, message: message.stderr.clone() })
+            }
         }
         Job::Backup(wanted) => backup::backup(wanted),
         Job::CompleteKeys => {

@@ -4,17 +4,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::client::cluster::{AskError, Delete, Set};
+use crate::client::cluster::{Delete, RequestError, Set};
 
-use super::document::{Item, Kind};
-use super::end::{End, SERVER};
+use super::document::{Item, ItemKind};
+use super::end::{EXIT_SERVER_ERROR, End};
 use super::live::below;
 use super::print;
 use super::session::Session;
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum PlannedWrite {
     Create {
         key: String,
         value: String,
@@ -59,7 +59,7 @@ pub(super) fn plan(
     live: Option<&Item>,
     wanted: &Item,
     rule: Rule,
-) -> Result<Vec<Step>, Vec<String>> {
+) -> Result<Vec<PlannedWrite>, Vec<String>> {
     let (mut steps, mut blocked) = (Vec::new(), Vec::new());
     Planner { rule, steps: &mut steps, blocked: &mut blocked }.bring(key, live, wanted);
     if blocked.is_empty() { Ok(steps) } else { Err(blocked) }
@@ -67,7 +67,7 @@ pub(super) fn plan(
 
 struct Planner<'p> {
     rule: Rule,
-    steps: &'p mut Vec<Step>,
+    steps: &'p mut Vec<PlannedWrite>,
     blocked: &'p mut Vec<String>,
 }
 
@@ -75,10 +75,10 @@ impl Planner<'_> {
     fn bring(&mut self, key: &str, live: Option<&Item>, wanted: &Item) {
         let mut live = live;
         let same_kind =
-            |live: &Item| matches!(live.kind, Kind::Dir(_)) == matches!(wanted.kind, Kind::Dir(_));
+            |live: &Item| matches!(live.kind, ItemKind::Dir(_)) == matches!(wanted.kind, ItemKind::Dir(_));
         if let Some(old) = live.filter(|live| !same_kind(live)) {
             if !self.rule.prune {
-                let is = if matches!(old.kind, Kind::Dir(_)) { "directory" } else { "file" };
+                let is = if matches!(old.kind, ItemKind::Dir(_)) { "directory" } else { "file" };
                 self.blocked.push(format!("{key} is a {is} in the store"));
                 return;
             }
@@ -86,36 +86,36 @@ impl Planner<'_> {
             live = None;
         }
         match &wanted.kind {
-            Kind::File(value) => self.file(key, live, value, wanted.ttl),
-            Kind::Dir(entries) => self.dir(key, live, entries, wanted.ttl),
+            ItemKind::File(value) => self.file(key, live, value, wanted.ttl),
+            ItemKind::Dir(entries) => self.dir(key, live, entries, wanted.ttl),
         }
     }
 
     fn file(&mut self, key: &str, live: Option<&Item>, value: &str, ttl: Option<u64>) {
         let (key, value) = (key.to_owned(), value.to_owned());
         let Some(old) = live else {
-            self.steps.push(Step::Create { key, value, ttl });
+            self.steps.push(PlannedWrite::Create { key, value, ttl });
             return;
         };
-        let same = matches!(&old.kind, Kind::File(old) if *old == value);
+        let same = matches!(&old.kind, ItemKind::File(old) if *old == value);
         if !same || (ttl.is_some() && ttl != old.ttl) {
             let ttl = ttl.or(old.ttl.filter(|_| self.rule.keep_ttl));
-            self.steps.push(Step::Update { key, value, ttl, index: old.index });
+            self.steps.push(PlannedWrite::Update { key, value, ttl, index: old.index });
         }
     }
 
     fn dir(&mut self, key: &str, live: Option<&Item>, entries: &BTreeMap<String, Item>, ttl: Option<u64>) {
         let old = match live {
-            Some(Item { kind: Kind::Dir(old), ttl: old_ttl, .. }) => {
+            Some(Item { kind: ItemKind::Dir(old), ttl: old_ttl, .. }) => {
                 if let Some(ttl) = ttl.filter(|_| ttl != *old_ttl) {
-                    self.steps.push(Step::Live { key: key.to_owned(), ttl });
+                    self.steps.push(PlannedWrite::Live { key: key.to_owned(), ttl });
                 }
                 Some(old)
             }
             _ => {
                 // Directories come with their first entry, but for an empty one and one that expires.
                 if entries.is_empty() || ttl.is_some() {
-                    self.steps.push(Step::MakeDir { key: key.to_owned(), ttl });
+                    self.steps.push(PlannedWrite::MakeDir { key: key.to_owned(), ttl });
                 }
                 None
             }
@@ -132,18 +132,20 @@ impl Planner<'_> {
 
     fn remove(&mut self, key: &str, item: &Item) {
         match &item.kind {
-            Kind::File(_) => self.steps.push(Step::Remove { key: key.to_owned(), index: item.index }),
-            Kind::Dir(entries) => {
+            ItemKind::File(_) => {
+                self.steps.push(PlannedWrite::Remove { key: key.to_owned(), index: item.index });
+            }
+            ItemKind::Dir(entries) => {
                 for (name, item) in entries {
                     self.remove(&below(key, name), item);
                 }
-                self.steps.push(Step::RemoveDir { key: key.to_owned() });
+                self.steps.push(PlannedWrite::RemoveDir { key: key.to_owned() });
             }
         }
     }
 }
 
-impl Step {
+impl PlannedWrite {
     /// What is done, and to which key.
     pub(super) fn says(&self) -> String {
         let (verb, key) = match self {
@@ -157,7 +159,7 @@ impl Step {
         format!("{verb} {key}\n")
     }
 
-    async fn take(&self, session: &Session<'_>) -> Result<(), AskError> {
+    async fn take(&self, session: &Session<'_>) -> Result<(), RequestError> {
         let keys = session.keys();
         let done = match self {
             Self::Create { key, value, ttl } => {
@@ -189,24 +191,24 @@ impl Step {
 }
 
 /// Makes the writes in their order and names each; the first that fails ends it.
-pub(super) async fn carry_out(session: &Session<'_>, steps: &[Step]) -> Result<(), End> {
+pub(super) async fn carry_out(session: &Session<'_>, steps: &[PlannedWrite]) -> Result<(), End> {
     for (done, step) in steps.iter().enumerate() {
         match step.take(session).await {
             Ok(()) => print::out(step.says().as_bytes()),
             // What is left in it is hidden, or came meanwhile; neither is the document's to remove.
-            Err(error) if error.code() == Some(108) && matches!(step, Step::RemoveDir { .. }) => {
+            Err(error) if error.code() == Some(108) && matches!(step, PlannedWrite::RemoveDir { .. }) => {
                 print::error(&format!("kept {}", step.says().trim_start_matches("rmdir ")));
             }
             Err(error) => {
                 let changed = matches!(error.code(), Some(100 | 101 | 105));
                 let why = if changed { ": somebody changed it meanwhile" } else { "" };
                 let left = steps.len() - done - 1;
-                let said = format!(
+                let message = format!(
                     "{}could not {}{why}; {left} later writes were not tried\n",
-                    End::server(&error).said,
+                    End::server(&error).message,
                     step.says().trim_end(),
                 );
-                return Err(End { code: SERVER, said });
+                return Err(End { code: EXIT_SERVER_ERROR, message });
             }
         }
     }
@@ -227,7 +229,7 @@ mod tests {
     fn number(item: &mut Item, next: &mut u64) {
         *next += 1;
         item.index = *next;
-        if let Kind::Dir(entries) = &mut item.kind {
+        if let ItemKind::Dir(entries) = &mut item.kind {
             entries.values_mut().for_each(|item| number(item, next));
         }
     }

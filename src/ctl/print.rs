@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use crate::client::cluster::{Event, Node};
 
-use super::end::{End, NO_RESULT};
+use super::end::{EXIT_NO_RESULT, End};
 
 /// Writes to stdout at once. A reader that went away (`| head`) is no failure; nobody is left to be told.
 pub(super) fn out(bytes: &[u8]) {
@@ -18,7 +18,7 @@ pub(super) fn result(bytes: &[u8]) -> Result<(), End> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(End { code: NO_RESULT, said: format!("Error:  cannot write the result: {error}\n") })
+            Err(End { code: EXIT_NO_RESULT, message: format!("Error:  cannot write the result: {error}\n") })
         }
         _ => Ok(()),
     }

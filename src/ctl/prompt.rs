@@ -9,25 +9,25 @@ use super::end::End;
 use super::print;
 
 /// Nobody types more.
-const LONGEST: u64 = 4096;
+const MAX_INPUT_BYTES: u64 = 4096;
 /// The exit code of a program that an interrupt has ended.
-const INTERRUPTED: u8 = 130;
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// Asks for a line: unseen at a terminal, otherwise the next line of stdin. An interrupt ends the command, with the
 /// terminal as it was.
 pub(super) async fn secret(question: &str) -> Result<String, End> {
     print::out(question.as_bytes());
-    let quiet = Quiet::begin();
+    let quiet = EchoGuard::begin();
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
-        std::io::stdin().lock().take(LONGEST).read_line(&mut line).map(|_| line)
+        std::io::stdin().lock().take(MAX_INPUT_BYTES).read_line(&mut line).map(|_| line)
     });
     let line = tokio::select! {
         line = read => line,
         // Without a handler the interrupt ends the process by itself, and leaves the terminal mute.
         Ok(()) = tokio::signal::ctrl_c() => {
             drop(quiet);
-            return Err(End { code: INTERRUPTED, said: "\n".to_owned() });
+            return Err(End { code: EXIT_INTERRUPTED, message: "\n".to_owned() });
         }
     };
     drop(quiet);
@@ -38,9 +38,9 @@ pub(super) async fn secret(question: &str) -> Result<String, End> {
 }
 
 /// A terminal that does not show what is typed; when dropped it is as it was.
-struct Quiet(Option<Termios>);
+struct EchoGuard(Option<Termios>);
 
-impl Quiet {
+impl EchoGuard {
     fn begin() -> Self {
         let stdin = std::io::stdin();
         if !stdin.is_terminal() {
@@ -55,7 +55,7 @@ impl Quiet {
     }
 }
 
-impl Drop for Quiet {
+impl Drop for EchoGuard {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             tcsetattr(std::io::stdin().as_fd(), SetArg::TCSAFLUSH, before).ok();

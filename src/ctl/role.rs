@@ -3,7 +3,7 @@
 use crate::client::cluster::Permissions;
 
 use super::end::End;
-use super::job::{Invocation, Regrant};
+use super::job::{Invocation, PermissionChange};
 use super::print;
 use super::session::{Session, texts};
 
@@ -50,7 +50,7 @@ pub(super) async fn get(call: &Invocation) -> Result<(), End> {
     Ok(())
 }
 
-pub(super) async fn regrant(call: &Invocation, what: &Regrant, grant: bool) -> Result<(), End> {
+pub(super) async fn regrant(call: &Invocation, what: &PermissionChange, grant: bool) -> Result<(), End> {
     let path = &what.path;
     if path.is_empty() {
         return Err(End::usage("No path specified; please use `--path`\n"));

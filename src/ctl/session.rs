@@ -7,16 +7,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use tokio::time::Instant;
 
 use crate::client::Credentials;
-use crate::client::cluster::{AskError, Auth, Cluster, Keys, Members, Options};
+use crate::client::cluster::{Auth, Cluster, Keys, Members, Options, RequestError};
 
 use super::access::{Access, Discovery};
-use super::end::{End, NO_CONNECTION, SERVER};
+use super::end::{EXIT_NO_CONNECTION, EXIT_SERVER_ERROR, End};
 use super::job::Invocation;
 use super::print;
 use super::prompt;
 
 /// No value that a store takes is larger.
-const MAX_VALUE: u64 = 64 << 20;
+const MAX_VALUE_BYTES: u64 = 64 << 20;
 
 /// One call with its cluster.
 pub(super) struct Session<'c> {
@@ -40,24 +40,24 @@ impl<'c> Session<'c> {
                 let all = members.list().await;
                 all.and_then(|all| {
                     let hidden = all.iter().all(|member| member.clients.is_empty());
-                    if hidden { Err(AskError::NoEndpoints) } else { Ok(()) }
+                    if hidden { Err(RequestError::NoEndpoints) } else { Ok(()) }
                 })
             } else {
                 members.sync().await
             };
             if let Err(error) = synced {
-                if matches!(error, AskError::NoEndpoints) {
-                    let end = End::error(SERVER, &error);
-                    let said = format!(
+                if matches!(error, RequestError::NoEndpoints) {
+                    let end = End::error(EXIT_SERVER_ERROR, &error);
+                    let message = format!(
                         "etcd cluster has no published client endpoints.\nTry '--no-sync' if you want to access \
                          non-published client endpoints({}).\n{}",
                         listed(","),
-                        end.said
+                        end.message
                     );
-                    return Err(End { said, ..end });
+                    return Err(End { message, ..end });
                 }
                 if error.is_connection() {
-                    return Err(End::error(NO_CONNECTION, &error));
+                    return Err(End::error(EXIT_NO_CONNECTION, &error));
                 }
             }
             if access.debug {
@@ -144,12 +144,12 @@ impl<'c> Session<'c> {
             return Ok(word.as_bytes().to_vec());
         }
         let mut value = Vec::new();
-        let read = std::io::stdin().lock().take(MAX_VALUE + 1).read_to_end(&mut value);
+        let read = std::io::stdin().lock().take(MAX_VALUE_BYTES + 1).read_to_end(&mut value);
         if read.is_err() || value.is_empty() {
             return Err(End::mistake("value required"));
         }
-        if value.len() as u64 > MAX_VALUE {
-            return Err(End::mistake(&format!("the value is larger than {} MiB", MAX_VALUE >> 20)));
+        if value.len() as u64 > MAX_VALUE_BYTES {
+            return Err(End::mistake(&format!("the value is larger than {} MiB", MAX_VALUE_BYTES >> 20)));
         }
         Ok(value)
     }

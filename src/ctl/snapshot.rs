@@ -20,9 +20,9 @@ use super::print;
 use super::session::Session;
 
 /// A key that would die sooner gets this long, as with etcd's own import.
-const SHORTEST_LIFE: u64 = 300;
+const MIN_TTL_SECS: u64 = 300;
 /// Past this a file is no snapshot of a store that fit into memory then.
-const MAX_FILE: u64 = 1 << 30;
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 #[derive(Deserialize)]
 struct Snapshot {
@@ -47,7 +47,7 @@ struct Saved {
 
 /// One key to be set.
 #[derive(Debug, PartialEq, Eq)]
-struct Copied {
+struct SnapshotKey {
     key: String,
     value: String,
     ttl: u64,
@@ -61,8 +61,11 @@ pub(super) async fn run(
 ) -> Result<(), End> {
     let shown = path.display();
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
-    if size > MAX_FILE {
-        return Err(End::usage(&format!("snapshot file {shown} is larger than {} MiB\n", MAX_FILE >> 20)));
+    if size > MAX_FILE_BYTES {
+        return Err(End::usage(&format!(
+            "snapshot file {shown} is larger than {} MiB\n",
+            MAX_FILE_BYTES >> 20
+        )));
     }
     let file =
         std::fs::read(path).map_err(|_| End::usage(&format!("cannot read snapshot file {shown}\n")))?;
@@ -88,7 +91,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-async fn set(session: &Session<'_>, copied: Copied) -> Result<(), End> {
+async fn set(session: &Session<'_>, copied: SnapshotKey) -> Result<(), End> {
     let how = Set { ttl: copied.ttl, ..Set::default() };
     // Each key has the time of a whole command, from when its turn has come.
     let keys = crate::client::cluster::Keys::new(
@@ -99,7 +102,7 @@ async fn set(session: &Session<'_>, copied: Copied) -> Result<(), End> {
     print::error(&format!("copying key: {}\n", copied.key));
     done.map_err(|error| {
         let end = End::server(&error);
-        End { said: format!("failed to copy key {}\n{}", copied.key, end.said), ..end }
+        End { message: format!("failed to copy key {}\n{}", copied.key, end.message), ..end }
     })?;
     Ok(())
 }
@@ -124,11 +127,15 @@ fn decode(file: &[u8]) -> Result<Saved, String> {
 fn checked(file: &[u8]) -> Result<Vec<u8>, String> {
     let end =
         file.iter().take(9).position(|byte| *byte == b'\n').ok_or("it does not begin with a checksum")?;
-    let said = std::str::from_utf8(&file[..end]).ok().and_then(|text| u32::from_str_radix(text, 16).ok());
-    let said = said.ok_or("it does not begin with a checksum")?;
+    let message = std::str::from_utf8(&file[..end]).ok().and_then(|text| u32::from_str_radix(text, 16).ok());
+    let message = message.ok_or("it does not begin with a checksum")?;
     let body = &file[end + 1..];
     let is = crc32fast::hash(body);
-    if is == said { Ok(body.to_vec()) } else { Err(format!("its checksum is {is:08x}, not {said:08x}")) }
+    if is == message {
+        Ok(body.to_vec())
+    } else {
+        Err(format!("its checksum is {is:08x}, not {message:08x}"))
+    }
 }
 
 fn find<'s>(root: &'s Saved, key: &str) -> Option<&'s Saved> {
@@ -137,7 +144,7 @@ fn find<'s>(root: &'s Saved, key: &str) -> Option<&'s Saved> {
 }
 
 /// The files at and below a directory that are not hidden and have not expired.
-fn collect(saved: &Saved, key: &str, now: Timestamp, keys: &mut Vec<Copied>) {
+fn collect(saved: &Saved, key: &str, now: Timestamp, keys: &mut Vec<SnapshotKey>) {
     // Go writes the year 1 for "never".
     let expires = saved.expires.parse::<Timestamp>().ok().filter(|expires| *expires > Timestamp::UNIX_EPOCH);
     let left = expires.map(|expires| expires.as_second() - now.as_second());
@@ -145,8 +152,8 @@ fn collect(saved: &Saved, key: &str, now: Timestamp, keys: &mut Vec<Copied>) {
         return;
     }
     let Some(children) = &saved.children else {
-        let ttl = left.map_or(0, |left| left.unsigned_abs().max(SHORTEST_LIFE));
-        keys.push(Copied { key: key.to_owned(), value: saved.value.clone(), ttl });
+        let ttl = left.map_or(0, |left| left.unsigned_abs().max(MIN_TTL_SECS));
+        keys.push(SnapshotKey { key: key.to_owned(), value: saved.value.clone(), ttl });
         return;
     };
     for (name, child) in children.iter().filter(|(name, _)| !name.starts_with('_')) {
@@ -188,9 +195,9 @@ mod tests {
         let mut keys = Vec::new();
         collect(&root, "", now, &mut keys);
         let found: Vec<(&str, u64)> = keys.iter().map(|copied| (copied.key.as_str(), copied.ttl)).collect();
-        assert_eq!(found, [("/a", 0), ("/soon", SHORTEST_LIFE)]);
+        assert_eq!(found, [("/a", 0), ("/soon", MIN_TTL_SECS)]);
         let mut keys = Vec::new();
         collect(find(&root, "/_h/").unwrap(), "/_h", now, &mut keys);
-        assert_eq!(keys, [Copied { key: "/_h/k".into(), value: "2".into(), ttl: 0 }]);
+        assert_eq!(keys, [SnapshotKey { key: "/_h/k".into(), value: "2".into(), ttl: 0 }]);
     }
 }

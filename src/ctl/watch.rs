@@ -1,6 +1,6 @@
 //! `watch`.
 
-use crate::client::cluster::{AskError, Event, Keys};
+use crate::client::cluster::{Event, Keys, RequestError};
 
 use super::end::End;
 use super::print;
@@ -74,7 +74,7 @@ impl Position {
                     self.from = event.node.modified + 1;
                     return Ok(event);
                 }
-                Err(AskError::Replaced) => *self = Self { from: 0, epoch: session.cluster.epoch() },
+                Err(RequestError::Replaced) => *self = Self { from: 0, epoch: session.cluster.epoch() },
                 Err(error) => return Err(End::server(&error)),
             }
         }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::tree::{Node, Stamp, Stop};
+use super::tree::{Node, NodeMeta, Stop};
 use super::{
     Action, Code, Error, Event, HistoryEntry, Key, Keyspace, Operation, Shape, Time, Value, path, time,
 };
 
-type Outcome = Result<Arc<Event>, Error>;
+type WriteResult = Result<Arc<Event>, Error>;
 
 /// What a write gives a node.
 #[derive(Clone, Copy)]
-struct Given<'c> {
+struct NodeContent<'c> {
     value: &'c Value,
     dir: bool,
     expires: Option<Time>,
@@ -31,25 +31,27 @@ impl Keyspace {
     ///
     /// # Errors
     /// A refusal that every member answers alike.
-    pub fn apply(&mut self, command: &super::Command) -> Outcome {
+    pub fn apply(&mut self, command: &super::Command) -> WriteResult {
         let at = command.at;
         match &command.operation {
             Operation::Set { key, dir, value, expires, refresh } => {
-                let given = Given::new(value, *dir, expires.filter(|time| *time >= time::EARLIEST), *refresh);
+                let given =
+                    NodeContent::new(value, *dir, expires.filter(|time| *time >= time::EARLIEST), *refresh);
                 let outcome = self.set(at, key, given);
                 let writes = &mut self.tally.writes;
                 count(&mut writes.sets_success, &mut writes.sets_fail, outcome.is_ok());
                 outcome
             }
             Operation::Create { key, dir, value, expires, in_order } => {
-                let given = Given::new(value, *dir, expires.filter(|time| *time >= time::EARLIEST), false);
+                let given =
+                    NodeContent::new(value, *dir, expires.filter(|time| *time >= time::EARLIEST), false);
                 let outcome = self.create(at, key, given, *in_order);
                 let writes = &mut self.tally.writes;
                 count(&mut writes.create_success, &mut writes.create_fail, outcome.is_ok());
                 outcome
             }
             Operation::Update { key, value, expires, refresh } => {
-                let given = Given::new(value, false, *expires, *refresh);
+                let given = NodeContent::new(value, false, *expires, *refresh);
                 let outcome = self.update(at, key, given);
                 let passed = counts_as_success(&outcome, &[Code::RootReadOnly, Code::NotAFile]);
                 let writes = &mut self.tally.writes;
@@ -58,7 +60,7 @@ impl Keyspace {
             }
             Operation::CompareAndSwap { key, prev_value, prev_index, value, expires, refresh } => {
                 let expected = Expected::new(prev_value.as_ref(), *prev_index);
-                let given = Given::new(value, false, *expires, *refresh);
+                let given = NodeContent::new(value, false, *expires, *refresh);
                 let outcome = self.compare_and_swap(at, key, expected, given);
                 let passed = counts_as_success(&outcome, &[Code::RootReadOnly]);
                 let writes = &mut self.tally.writes;
@@ -90,9 +92,9 @@ impl Keyspace {
         }
     }
 
-    fn set(&mut self, at: Time, key: &Key, given: Given<'_>) -> Outcome {
+    fn set(&mut self, at: Time, key: &Key, given: NodeContent<'_>) -> WriteResult {
         let index = self.index() + 1;
-        let stamp = Stamp::new(index, index, given.expires);
+        let stamp = NodeMeta::new(index, index, given.expires);
         match self.root.find_mut(key) {
             Ok(_) if path::is_root(key) => Err(self.refusal(Code::RootReadOnly, b"/")),
             Ok(Node::Dir(_)) => Err(self.refusal(Code::NotAFile, key)),
@@ -110,7 +112,7 @@ impl Keyspace {
         }
     }
 
-    fn create(&mut self, at: Time, key: &Key, given: Given<'_>, in_order: bool) -> Outcome {
+    fn create(&mut self, at: Time, key: &Key, given: NodeContent<'_>, in_order: bool) -> WriteResult {
         let key = if in_order { &path::in_order(key, self.index() + 1) } else { key };
         match self.root.find(key) {
             Ok(_) if path::is_root(key) => Err(self.refusal(Code::RootReadOnly, b"/")),
@@ -125,14 +127,14 @@ impl Keyspace {
     }
 
     /// Puts a node where nothing is, and directories where there are none above it.
-    fn insert(&mut self, at: Time, action: Action, key: &Key, given: Given<'_>) -> Outcome {
+    fn insert(&mut self, at: Time, action: Action, key: &Key, given: NodeContent<'_>) -> WriteResult {
         let index = self.index() + 1;
         let (parent, name) = path::split(key).unwrap_or((b"/", b""));
-        let node = given.node(None, Stamp::new(index, index, given.expires));
+        let node = given.node(None, NodeMeta::new(index, index, given.expires));
         let shape = node.shape(at);
         let changes = &mut self.changes;
         let made = |path: &[u8]| changes.touched(&Key::from(path));
-        match self.root.open(parent, Stamp::new(index, index, None), made) {
+        match self.root.open(parent, NodeMeta::new(index, index, None), made) {
             Ok(dir) => {
                 dir.insert(name, node);
                 self.expiry.moved(key, None, given.expires);
@@ -142,7 +144,7 @@ impl Keyspace {
         }
     }
 
-    fn update(&mut self, at: Time, key: &Key, given: Given<'_>) -> Outcome {
+    fn update(&mut self, at: Time, key: &Key, given: NodeContent<'_>) -> WriteResult {
         if path::is_root(key) {
             return Err(self.refusal(Code::RootReadOnly, b"/"));
         }
@@ -153,10 +155,10 @@ impl Keyspace {
             Err(stop) => return Err(self.stopped(stop)),
         };
         let prev = node.shape(at);
-        let stamp = Stamp::new(prev.created, index, given.expires);
+        let stamp = NodeMeta::new(prev.created, index, given.expires);
         if node.is_dir() {
             // etcd shows the new modifiedIndex in the answer and forgets to keep it.
-            *node.stamp_mut() = Stamp::new(prev.created, prev.modified, given.expires);
+            *node.stamp_mut() = NodeMeta::new(prev.created, prev.modified, given.expires);
         } else {
             *node = given.node(prev.value.as_ref().filter(|_| given.refresh), stamp);
         }
@@ -165,7 +167,13 @@ impl Keyspace {
         Ok(self.written(Action::Update, key, shape, Some(prev), given.refresh))
     }
 
-    fn compare_and_swap(&mut self, at: Time, key: &Key, expected: Expected<'_>, given: Given<'_>) -> Outcome {
+    fn compare_and_swap(
+        &mut self,
+        at: Time,
+        key: &Key,
+        expected: Expected<'_>,
+        given: NodeContent<'_>,
+    ) -> WriteResult {
         if path::is_root(key) {
             return Err(self.refusal(Code::RootReadOnly, b"/"));
         }
@@ -180,13 +188,13 @@ impl Keyspace {
         }
         let prev = node.shape(at);
         let kept = prev.value.as_ref().filter(|_| given.refresh);
-        *node = given.node(kept, Stamp::new(prev.created, index, given.expires));
+        *node = given.node(kept, NodeMeta::new(prev.created, index, given.expires));
         let shape = node.shape(at);
         self.expiry.moved(key, prev.expires, given.expires);
         Ok(self.written(Action::CompareAndSwap, key, shape, Some(prev), given.refresh))
     }
 
-    fn delete(&mut self, at: Time, key: &Key, dir: bool, recursive: bool) -> Outcome {
+    fn delete(&mut self, at: Time, key: &Key, dir: bool, recursive: bool) -> WriteResult {
         if path::is_root(key) {
             return Err(self.refusal(Code::RootReadOnly, b"/"));
         }
@@ -200,7 +208,7 @@ impl Keyspace {
         }
     }
 
-    fn compare_and_delete(&mut self, at: Time, key: &Key, expected: Expected<'_>) -> Outcome {
+    fn compare_and_delete(&mut self, at: Time, key: &Key, expected: Expected<'_>) -> WriteResult {
         match self.root.find(key) {
             // The root is a directory like others here, but etcd's cause is then empty.
             Ok(Node::Dir(_)) if path::is_root(key) => Err(self.refusal(Code::NotAFile, b"")),
@@ -282,13 +290,13 @@ impl Keyspace {
     }
 }
 
-impl<'c> Given<'c> {
+impl<'c> NodeContent<'c> {
     fn new(value: &'c Value, dir: bool, expires: Option<Time>, refresh: bool) -> Self {
         Self { value, dir, expires, refresh }
     }
 
     /// The node to write, with the value `kept` if there is one.
-    fn node(self, kept: Option<&Value>, stamp: Stamp) -> Node {
+    fn node(self, kept: Option<&Value>, stamp: NodeMeta) -> Node {
         if self.dir { Node::dir(stamp) } else { Node::file(Value::clone(kept.unwrap_or(self.value)), stamp) }
     }
 }
@@ -315,7 +323,7 @@ impl<'c> Expected<'c> {
 }
 
 /// etcd counts the refusals that it finds before it looks at the node, and a few more, as successes.
-fn counts_as_success(outcome: &Outcome, refusals: &[Code]) -> bool {
+fn counts_as_success(outcome: &WriteResult, refusals: &[Code]) -> bool {
     outcome.as_ref().err().is_none_or(|error| refusals.contains(&error.code))
 }
 

@@ -10,7 +10,7 @@ use super::{
     Value, is_key,
 };
 
-const VERSION: u8 = 1;
+const FORMAT_VERSION: u8 = 1;
 
 /// The flags of a command.
 mod flag {
@@ -55,7 +55,7 @@ impl Command {
             | bit(flag::PREV_VALUE, parts.prev_value.is_some())
             | bit(flag::PREV_INDEX, parts.prev_index.is_some());
         out.reserve(32 + parts.key.map_or(0, |key| key.len()) + parts.value.map_or(0, |value| value.len()));
-        out.extend_from_slice(&[VERSION, parts.tag, flags]);
+        out.extend_from_slice(&[FORMAT_VERSION, parts.tag, flags]);
         put_time(out, self.at);
         if let Some(time) = parts.expires {
             put_time(out, time);
@@ -74,7 +74,7 @@ impl Command {
     /// The bytes are not exactly one command, or its key is not a key.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         let reader = &mut Reader::new(bytes);
-        reader.version(VERSION)?;
+        reader.version(FORMAT_VERSION)?;
         let tag = reader.byte()?;
         let known = known_flags(tag).ok_or(reader.wrong("an operation that is not known here"))?;
         let flags = reader.flags(known)?;
@@ -190,7 +190,7 @@ impl Operation {
 impl Record {
     /// Appends the record's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
+        out.push(FORMAT_VERSION);
         self.put(out);
     }
 
@@ -200,7 +200,7 @@ impl Record {
     /// The bytes are not exactly one record.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         let reader = &mut Reader::new(bytes);
-        reader.version(VERSION)?;
+        reader.version(FORMAT_VERSION)?;
         let record = Self::read(reader)?;
         reader.end()?;
         Ok(record)
@@ -248,7 +248,7 @@ impl Event {
     /// Appends the event's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let flags = bit(flag::PREV, self.prev.is_some()) | bit(flag::REFRESH, self.refresh);
-        out.extend_from_slice(&[VERSION, action_byte(self.action), flags]);
+        out.extend_from_slice(&[FORMAT_VERSION, action_byte(self.action), flags]);
         put_bytes(out, &self.key);
         self.node.put(out);
         if let Some(prev) = &self.prev {
@@ -262,7 +262,7 @@ impl Event {
     /// The bytes are not exactly one event, or its key is not a key.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         let reader = &mut Reader::new(bytes);
-        reader.version(VERSION)?;
+        reader.version(FORMAT_VERSION)?;
         let action = action(reader)?;
         let flags = reader.flags(flag::PREV | flag::REFRESH)?;
         let key = key(reader)?;
@@ -281,7 +281,7 @@ impl HistoryEntry {
             Self::Event(event) => event.encode(out),
             Self::Cleared(ClearedEvent { action, key, dir, index }) => {
                 let flags = flag::CLEARED | bit(flag::CLEARED_DIR, *dir);
-                out.extend_from_slice(&[VERSION, action_byte(*action), flags]);
+                out.extend_from_slice(&[FORMAT_VERSION, action_byte(*action), flags]);
                 put_bytes(out, key);
                 put_varint(out, *index);
             }
@@ -297,7 +297,7 @@ impl HistoryEntry {
             _ if bytes.is_empty() => Ok(Self::NoKey),
             Some(flags) if flags & flag::CLEARED != 0 => {
                 let reader = &mut Reader::new(bytes);
-                reader.version(VERSION)?;
+                reader.version(FORMAT_VERSION)?;
                 let action = action(reader)?;
                 let dir = reader.flags(flag::CLEARED | flag::CLEARED_DIR)? & flag::CLEARED_DIR != 0;
                 let cleared = ClearedEvent { action, key: key(reader)?, dir, index: reader.varint()? };

@@ -26,13 +26,13 @@ pub struct Counts {
 
 /// The counters as they run. Those of writes live in `writes`; reads come through a shared reference.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct RunningCounts {
     pub(super) writes: Counts,
     gets_success: AtomicU64,
     gets_fail: AtomicU64,
 }
 
-impl Tally {
+impl RunningCounts {
     pub(super) fn got(&self, success: bool) {
         let counter = if success { &self.gets_success } else { &self.gets_fail };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Action, Event, HISTORY, HISTORY_BYTES, Key};
+use super::{Action, Event, HISTORY_BYTES, HISTORY_EVENTS, Key};
 
 /// No number of changes reaches it; what claims to be further is garbage, and counting on from it could overflow.
-pub(super) const LAST_INDEX: u64 = 1 << 62;
+pub(super) const MAX_INDEX: u64 = 1 << 62;
 /// A thousand events with values of this size fit into the window together, so a smaller one is never cleared.
-const LARGE: usize = HISTORY_BYTES / HISTORY;
+const LARGE_EVENT_BYTES: usize = HISTORY_BYTES / HISTORY_EVENTS;
 
 /// What the history holds for one index.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ impl HistoryEntry {
     }
 }
 
-/// The last [`HISTORY`] indexes. The newest slot is the keyspace's index.
+/// The last [`HISTORY_EVENTS`] indexes. The newest slot is the keyspace's index.
 #[derive(Debug, Default)]
 pub(super) struct History {
     slots: VecDeque<HistoryEntry>,
@@ -97,7 +97,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// A window that ends with `last`. At most [`HISTORY`] slots.
+    /// A window that ends with `last`. At most [`HISTORY_EVENTS`] slots.
     pub(super) fn restored(slots: VecDeque<HistoryEntry>, last: u64) -> Self {
         let mut window = Self { last: last - slots.len() as u64, ..Self::default() };
         for slot in slots {
@@ -114,7 +114,7 @@ impl History {
         self.last += 1;
         let weight = slot.weight();
         self.bytes += weight;
-        if weight > LARGE {
+        if weight > LARGE_EVENT_BYTES {
             self.large.push_back(self.last);
         }
         self.slots.push_back(slot);
@@ -124,7 +124,7 @@ impl History {
     /// Drops what is too old, then the oldest large values while there are too many bytes: they must not cost the watchers
     /// of other keys their place. The newest event is kept whatever it weighs.
     fn trim(&mut self) {
-        while self.slots.len() > HISTORY {
+        while self.slots.len() > HISTORY_EVENTS {
             let oldest = self.oldest();
             let gone = self.slots.pop_front();
             self.bytes -= gone.as_ref().map_or(0, HistoryEntry::weight);

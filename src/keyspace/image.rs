@@ -9,13 +9,13 @@ use std::io::{self, Write};
 
 use super::bytes::{Reader, put_bytes, put_varint};
 use super::expiry::Expiry;
-use super::history::{History, LAST_INDEX};
+use super::history::{History, MAX_INDEX};
 use super::loader::node_of;
 use super::name::Name;
-use super::tree::{Node, Stamp};
-use super::{HISTORY, HistoryEntry, Key, Keyspace, Record, Undecodable, path};
+use super::tree::{Node, NodeMeta};
+use super::{HISTORY_EVENTS, HistoryEntry, Key, Keyspace, Record, Undecodable, path};
 
-const VERSION: u8 = 1;
+const FORMAT_VERSION: u8 = 1;
 
 impl Keyspace {
     /// Writes the whole state but for watchers and counters.
@@ -23,7 +23,7 @@ impl Keyspace {
     /// # Errors
     /// Those of `out`.
     pub fn write_image(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut buffer = vec![VERSION];
+        let mut buffer = vec![FORMAT_VERSION];
         put_varint(&mut buffer, self.index());
         put_varint(&mut buffer, self.history.since(0).count() as u64);
         let mut encoded = vec![];
@@ -50,7 +50,7 @@ impl Keyspace {
     /// The bytes are not exactly one image.
     pub fn read_image(bytes: &[u8]) -> Result<Self, Undecodable> {
         let reader = &mut Reader::new(bytes);
-        reader.version(VERSION)?;
+        reader.version(FORMAT_VERSION)?;
         let index = reader.varint()?;
         let slots = read_slots(reader, index)?;
         let mut builder = Builder::new(index);
@@ -99,7 +99,7 @@ fn flush(buffer: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
 
 fn read_slots(reader: &mut Reader<'_>, index: u64) -> Result<VecDeque<HistoryEntry>, Undecodable> {
     let count = reader.varint()?;
-    if count > index || count > HISTORY as u64 || index > LAST_INDEX {
+    if count > index || count > HISTORY_EVENTS as u64 || index > MAX_INDEX {
         return Err(reader.wrong("a window of past events that cannot be"));
     }
     let mut slots = VecDeque::with_capacity(count as usize);
@@ -125,7 +125,7 @@ struct Builder {
 
 struct Open {
     name: Name,
-    stamp: Stamp,
+    stamp: NodeMeta,
     /// The length of its path; 0 for the root.
     base: usize,
     children: Vec<(Name, Node)>,
@@ -133,7 +133,7 @@ struct Open {
 
 impl Builder {
     fn new(index: u64) -> Self {
-        let root = Open { name: Name::new(b""), stamp: Stamp::default(), base: 0, children: vec![] };
+        let root = Open { name: Name::new(b""), stamp: NodeMeta::default(), base: 0, children: vec![] };
         Self { index, path: vec![], open: vec![root], expiry: Expiry::default() }
     }
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::expiry::Expiry;
-use super::history::{History, LAST_INDEX};
-use super::tree::{Node, Stamp, Stop};
-use super::{HISTORY, HistoryEntry, Key, Keyspace, Record, Undecodable, is_key, path};
+use super::history::{History, MAX_INDEX};
+use super::tree::{Node, NodeMeta, Stop};
+use super::{HISTORY_EVENTS, HistoryEntry, Key, Keyspace, Record, Undecodable, is_key, path};
 
 /// Takes nodes and events in any order and makes a keyspace of them. It is quickest when the nodes come in the order
 /// of their keys' bytes.
@@ -30,7 +30,7 @@ impl Loader {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            root: Node::dir(Stamp::default()),
+            root: Node::dir(NodeMeta::default()),
             expiry: Expiry::default(),
             awaited: 0,
             newest: 0,
@@ -55,7 +55,7 @@ impl Loader {
             Err(what) => return wrong(what),
         };
         let awaited = &mut self.awaited;
-        let dir = match self.root.open(parent, Stamp::default(), |_| *awaited += 1) {
+        let dir = match self.root.open(parent, NodeMeta::default(), |_| *awaited += 1) {
             Ok(dir) => dir,
             Err(Stop::File(_) | Stop::Missing(_)) => return wrong("below a file"),
         };
@@ -81,7 +81,7 @@ impl Loader {
         }
         self.events.insert(index, entry);
         // What has left the window may still be in the mirror.
-        if self.events.len() > HISTORY {
+        if self.events.len() > HISTORY_EVENTS {
             self.events.pop_first();
         }
         Ok(())
@@ -107,13 +107,13 @@ impl Loader {
             let what = "newer than the index of the whole";
             return Err(Undecodable::Misfit { what, key: b"/".to_vec() });
         }
-        if index > LAST_INDEX {
+        if index > MAX_INDEX {
             return Err(Undecodable::Misfit {
                 what: "an index that no number of changes reaches",
                 key: b"/".to_vec(),
             });
         }
-        let window = (index + 1).saturating_sub(HISTORY as u64).max(1);
+        let window = (index + 1).saturating_sub(HISTORY_EVENTS as u64).max(1);
         let mut events = self.events;
         let oldest = events.first_key_value().map_or(index + 1, |(oldest, _)| (*oldest).max(window));
         let slots: VecDeque<_> =
@@ -129,7 +129,7 @@ pub(super) fn node_of(record: Record) -> Result<Node, &'static str> {
     if created == 0 || modified < created {
         return Err("indexes that no change can have made");
     }
-    let stamp = Stamp::new(created, modified, expires);
+    let stamp = NodeMeta::new(created, modified, expires);
     match (dir, value) {
         (true, None) => Ok(Node::dir(stamp)),
         (false, Some(value)) => Ok(Node::file(value, stamp)),

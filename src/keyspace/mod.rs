@@ -44,12 +44,12 @@ pub use error::{Code, Error, Undecodable};
 pub use event::{Action, Event, Shape};
 pub use history::{ClearedEvent, HistoryEntry};
 pub use loader::Loader;
-pub use path::{SPREAD, is_key};
+pub use path::{MAX_DEPTH_TIMES_LENGTH, is_key};
 pub use record::Record;
 pub use space::Keyspace;
 pub use time::{Time, expiry, remaining};
 pub use touched::Changes;
-pub use view::{Kind, View};
+pub use view::{NodeKind, View};
 pub use watch::{Watch, WatchFor};
 
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub type Key = Arc<[u8]>;
 /// A value: raw bytes.
 pub type Value = Arc<[u8]>;
 /// How many events the window of past events holds, internal ones and refreshes included (etcd's figure).
-pub const HISTORY: usize = 1000;
+pub const HISTORY_EVENTS: usize = 1000;
 /// How many bytes of values it may keep alive: beyond that, the oldest large events lose their values. etcd has no such
 /// bound, and a thousand values of the largest size take it ten gigabytes.
 pub const HISTORY_BYTES: usize = 64 << 20;

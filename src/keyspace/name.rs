@@ -6,21 +6,21 @@ use std::fmt;
 
 /// How long a name may be to need no allocation of its own: all but a few names in practice, among them the twenty
 /// digits of in-order keys.
-const SHORT: usize = 22;
+const INLINE_BYTES: usize = 22;
 
 /// One segment of a key. Compares as its bytes do.
 #[derive(Clone)]
 pub(super) enum Name {
-    Short { length: u8, bytes: [u8; SHORT] },
+    Short { length: u8, bytes: [u8; INLINE_BYTES] },
     Long(Box<[u8]>),
 }
 
 impl Name {
     pub(super) fn new(segment: &[u8]) -> Self {
-        if segment.len() > SHORT {
+        if segment.len() > INLINE_BYTES {
             return Self::Long(segment.into());
         }
-        let mut bytes = [0; SHORT];
+        let mut bytes = [0; INLINE_BYTES];
         bytes[..segment.len()].copy_from_slice(segment);
         Self::Short { length: segment.len() as u8, bytes }
     }

@@ -5,10 +5,10 @@ use super::Key;
 /// The greatest product of a key's levels and its length. Making a key makes the directories above it, each of which
 /// a mirror knows by its full path: without a bound one request of a megabyte of `/a/a/a…` would ask for hundreds of
 /// gigabytes. 2,000 levels of one byte fit, and so do sixteen levels in a megabyte.
-pub const SPREAD: usize = 16 << 20;
+pub const MAX_DEPTH_TIMES_LENGTH: usize = 16 << 20;
 
 /// Whether `bytes` are a key: absolute, clean (no empty, `.` or `..` segment, no `/` at the end but for the root),
-/// and within [`SPREAD`].
+/// and within [`MAX_DEPTH_TIMES_LENGTH`].
 #[must_use]
 pub fn is_key(bytes: &[u8]) -> bool {
     match bytes {
@@ -26,7 +26,7 @@ pub fn is_key(bytes: &[u8]) -> bool {
 
 /// Whether a key of that many levels and bytes is bearable.
 pub(super) const fn within_spread(levels: usize, length: usize) -> bool {
-    levels.saturating_mul(length) <= SPREAD
+    levels.saturating_mul(length) <= MAX_DEPTH_TIMES_LENGTH
 }
 
 /// Whether `bytes` can be one segment of a key.

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::tree::{Node, Stamp};
+use super::tree::{Node, NodeMeta};
 use super::{Action, HistoryEntry, Keyspace, Value, path};
 
 impl Keyspace {
@@ -60,10 +60,10 @@ fn follow(tree: &mut Node, action: Action, key: &[u8], dir: bool) -> Option<Opti
         return Some(tree.take(key));
     }
     if let Some((parent, name)) = path::split(key)
-        && let Ok(parent) = tree.open(parent, Stamp::default(), |_| {})
+        && let Ok(parent) = tree.open(parent, NodeMeta::default(), |_| {})
         && parent.children.get(name).is_none_or(|present| present.is_dir() != dir)
     {
-        let stamp = Stamp::default();
+        let stamp = NodeMeta::default();
         let node = if dir { Node::dir(stamp) } else { Node::file(Value::from([]), stamp) };
         parent.insert(name, node);
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::counts::Tally;
+use super::counts::RunningCounts;
 use super::expiry::Expiry;
 use super::history::History;
 use super::touched::Gathering;
-use super::tree::{Node, Stamp, Walk};
+use super::tree::{Node, NodeMeta, Walk};
 use super::watchers::Hub;
 use super::{Changes, Code, Counts, Error, HistoryEntry, Key, Record, Time, View, Watch, WatchFor, path};
 
@@ -17,7 +17,7 @@ pub struct Keyspace {
     pub(super) history: History,
     pub(super) expiry: Expiry,
     pub(super) hub: Hub,
-    pub(super) tally: Tally,
+    pub(super) tally: RunningCounts,
     pub(super) changes: Gathering,
 }
 
@@ -31,12 +31,12 @@ impl Keyspace {
     /// The empty state, index 0.
     #[must_use]
     pub fn new() -> Self {
-        Self::restored(Node::dir(Stamp::default()), History::default(), Expiry::default())
+        Self::restored(Node::dir(NodeMeta::default()), History::default(), Expiry::default())
     }
 
     /// The state of that tree and window; `expiry` has the tree's TTLs.
     pub(super) fn restored(root: Node, history: History, expiry: Expiry) -> Self {
-        let (hub, tally, changes) = (Hub::default(), Tally::default(), Gathering::default());
+        let (hub, tally, changes) = (Hub::default(), RunningCounts::default(), Gathering::default());
         Self { root, history, expiry, hub, tally, changes }
     }
 

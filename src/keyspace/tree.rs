@@ -20,26 +20,26 @@ pub(super) enum Node {
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) value: Value,
-    pub(super) stamp: Stamp,
+    pub(super) stamp: NodeMeta,
 }
 
 /// A key with children, in the order of their names' bytes.
 #[derive(Debug)]
 pub(super) struct Dir {
-    pub(super) stamp: Stamp,
+    pub(super) stamp: NodeMeta,
     pub(super) children: BTreeMap<Name, Node>,
 }
 
 /// What files and directories have in common.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct NodeMeta {
     pub(super) created: u64,
     pub(super) modified: u64,
     // An expiration in 1970 does not exist, and a plain `Option<i64>` would take another eight bytes a node.
     expires: Option<NonZeroI64>,
 }
 
-impl Stamp {
+impl NodeMeta {
     pub(super) fn new(created: u64, modified: u64, expires: Option<Time>) -> Self {
         Self { created, modified, expires: expires.and_then(NonZeroI64::new) }
     }
@@ -59,16 +59,16 @@ pub(super) enum Stop<'k> {
 }
 
 impl Node {
-    pub(super) fn file(value: Value, stamp: Stamp) -> Self {
+    pub(super) fn file(value: Value, stamp: NodeMeta) -> Self {
         Self::File(File { value, stamp })
     }
 
-    pub(super) fn dir(stamp: Stamp) -> Self {
+    pub(super) fn dir(stamp: NodeMeta) -> Self {
         Self::Dir(Box::new(Dir { stamp, children: BTreeMap::new() }))
     }
 
     /// A directory with its children, which are in order.
-    pub(super) fn filled(stamp: Stamp, children: Vec<(Name, Self)>) -> Self {
+    pub(super) fn filled(stamp: NodeMeta, children: Vec<(Name, Self)>) -> Self {
         Self::Dir(Box::new(Dir { stamp, children: children.into_iter().collect() }))
     }
 
@@ -76,14 +76,14 @@ impl Node {
         matches!(self, Self::Dir(_))
     }
 
-    pub(super) const fn stamp(&self) -> Stamp {
+    pub(super) const fn stamp(&self) -> NodeMeta {
         match self {
             Self::File(file) => file.stamp,
             Self::Dir(dir) => dir.stamp,
         }
     }
 
-    pub(super) const fn stamp_mut(&mut self) -> &mut Stamp {
+    pub(super) const fn stamp_mut(&mut self) -> &mut NodeMeta {
         match self {
             Self::File(file) => &mut file.stamp,
             Self::Dir(dir) => &mut dir.stamp,
@@ -155,7 +155,7 @@ impl Node {
     pub(super) fn open<'k>(
         &mut self,
         key: &'k [u8],
-        stamp: Stamp,
+        stamp: NodeMeta,
         mut made: impl FnMut(&'k [u8]),
     ) -> Result<&mut Dir, Stop<'k>> {
         let Self::Dir(dir) = self else { return Err(Stop::File(key)) };

@@ -5,7 +5,7 @@ use super::{Time, Value};
 
 /// File or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum NodeKind {
     /// A key with a value.
     File,
     /// A key with children.
@@ -21,8 +21,8 @@ pub struct View<'k> {
 impl<'k> View<'k> {
     /// File or directory.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
-        if self.node.is_dir() { Kind::Dir } else { Kind::File }
+    pub const fn kind(&self) -> NodeKind {
+        if self.node.is_dir() { NodeKind::Dir } else { NodeKind::File }
     }
 
     /// A file's value.

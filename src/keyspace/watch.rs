@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::{Event, HISTORY, HISTORY_BYTES, Key};
+use super::{Event, HISTORY_BYTES, HISTORY_EVENTS, Key};
 
 /// How many undelivered events a watch holds; with one more it ends. Ten times etcd's figure: the events of a round, of
 /// which a member that catches up has large ones, come at once, however fast the client reads.
-const ROOM: usize = HISTORY;
+const QUEUE_CAPACITY: usize = HISTORY_EVENTS;
 /// A watch with this many undelivered bytes of values ends with the next event.
-const ROOM_BYTES: usize = HISTORY_BYTES;
+const MAX_QUEUED_BYTES: usize = HISTORY_BYTES;
 /// How many it holds when it catches up with a whole window of them at once, which is not its client's slowness.
-const LARGEST_ROOM: usize = HISTORY + ROOM;
+const MAX_CATCH_UP_CAPACITY: usize = HISTORY_EVENTS + QUEUE_CAPACITY;
 
 /// What a watch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,27 +34,27 @@ pub struct Watch {
     pub index: u64,
     slot: Arc<Slot>,
     /// Where the hub knows it; `None` when history had its event and the hub never did.
-    place: Option<Place>,
+    place: Option<HubEntry>,
 }
 
 /// Where the hub keeps a watch.
 #[derive(Debug)]
-struct Place {
+struct HubEntry {
     key: Key,
     id: u64,
-    office: Arc<Office>,
+    returns: Arc<WatchReturns>,
 }
 
 /// What watches tell the hub, which they cannot reach: they are dropped wherever their client left.
 #[derive(Debug, Default)]
-pub(super) struct Office {
+pub(super) struct WatchReturns {
     /// How many watches still wait for events.
     waiting: AtomicU64,
     /// Those that were dropped and that the hub still holds; it has never more entries than the hub.
     departed: Mutex<Vec<(Key, u64)>>,
 }
 
-impl Office {
+impl WatchReturns {
     pub(super) fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -67,22 +67,22 @@ impl Office {
 /// What the hub and a watch share.
 #[derive(Debug)]
 pub(super) struct Slot {
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct WatchState {
     events: VecDeque<Arc<Event>>,
     /// What their values weigh together.
     bytes: usize,
     /// How many of them there may be.
     room: usize,
-    phase: Phase,
+    phase: WatchPhase,
     waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum WatchPhase {
     /// Hooked: events come.
     Open,
     /// No more will come, and the watch ends with the last one taken.
@@ -97,28 +97,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Slot {
-    fn new(events: VecDeque<Arc<Event>>, phase: Phase) -> Arc<Self> {
+    fn new(events: VecDeque<Arc<Event>>, phase: WatchPhase) -> Arc<Self> {
         let bytes = events.iter().map(|event| event.weight()).sum();
-        Arc::new(Self { state: Mutex::new(State { events, bytes, room: ROOM, phase, waker: None }) })
+        Arc::new(Self {
+            state: Mutex::new(WatchState { events, bytes, room: QUEUE_CAPACITY, phase, waker: None }),
+        })
     }
 
     /// Hands over an event; answers whether the watch waits for more.
-    pub(super) fn deliver(&self, event: &Arc<Event>, stream: bool, office: &Office) -> bool {
+    pub(super) fn deliver(&self, event: &Arc<Event>, stream: bool, returns: &WatchReturns) -> bool {
         let mut state = lock(&self.state);
-        if state.phase != Phase::Open {
+        if state.phase != WatchPhase::Open {
             return false;
         }
-        let overrun = state.events.len() >= state.room || state.bytes >= ROOM_BYTES;
+        let overrun = state.events.len() >= state.room || state.bytes >= MAX_QUEUED_BYTES;
         if !overrun {
             state.bytes += event.weight();
             state.events.push_back(Arc::clone(event));
         }
         if !stream || overrun {
             // etcd leaves an overrun watch open and silent; ended, it is asked for again, and loses nothing.
-            state.phase = Phase::Done;
-            office.waiting.fetch_sub(1, Ordering::Relaxed);
+            state.phase = WatchPhase::Done;
+            returns.waiting.fetch_sub(1, Ordering::Relaxed);
         }
-        let more = state.phase == Phase::Open;
+        let more = state.phase == WatchPhase::Open;
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -130,17 +132,17 @@ impl Slot {
     /// Makes room for `more` events beside the usual.
     pub(super) fn widen(&self, more: usize) {
         let mut state = lock(&self.state);
-        state.room = (state.events.len() + more + ROOM).min(LARGEST_ROOM);
+        state.room = (state.events.len() + more + QUEUE_CAPACITY).min(MAX_CATCH_UP_CAPACITY);
     }
 
     /// No more will come: the watch ends with the last event that it has, so that its client asks again.
-    pub(super) fn end(&self, office: &Office) {
+    pub(super) fn end(&self, returns: &WatchReturns) {
         let mut state = lock(&self.state);
-        if state.phase != Phase::Open {
+        if state.phase != WatchPhase::Open {
             return;
         }
-        state.phase = Phase::Done;
-        office.waiting.fetch_sub(1, Ordering::Relaxed);
+        state.phase = WatchPhase::Done;
+        returns.waiting.fetch_sub(1, Ordering::Relaxed);
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -156,7 +158,7 @@ impl Slot {
                 state.bytes -= event.weight();
                 Poll::Ready(Some(event))
             }
-            None if state.phase == Phase::Done => Poll::Ready(None),
+            None if state.phase == WatchPhase::Done => Poll::Ready(None),
             None => {
                 match (&mut state.waker, waker) {
                     (Some(known), Some(waker)) => known.clone_from(waker),
@@ -171,16 +173,16 @@ impl Slot {
 
 impl Watch {
     /// A watch that waits for events, and the hub's end of it.
-    pub(super) fn waiting(index: u64, key: &Key, id: u64, office: &Arc<Office>) -> (Self, Arc<Slot>) {
-        let slot = Slot::new(VecDeque::new(), Phase::Open);
-        office.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Place { key: Key::clone(key), id, office: Arc::clone(office) };
+    pub(super) fn waiting(index: u64, key: &Key, id: u64, returns: &Arc<WatchReturns>) -> (Self, Arc<Slot>) {
+        let slot = Slot::new(VecDeque::new(), WatchPhase::Open);
+        returns.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = HubEntry { key: Key::clone(key), id, returns: Arc::clone(returns) };
         (Self { index, slot: Arc::clone(&slot), place: Some(place) }, slot)
     }
 
     /// A watch whose event was in history. A stream then stays silent for ever, as etcd's does.
     pub(super) fn answered(index: u64, event: Arc<Event>, stream: bool) -> Self {
-        let phase = if stream { Phase::Silent } else { Phase::Done };
+        let phase = if stream { WatchPhase::Silent } else { WatchPhase::Done };
         Self { index, slot: Slot::new(VecDeque::from([event]), phase), place: None }
     }
 
@@ -212,12 +214,12 @@ impl Drop for Watch {
         let mut state = lock(&self.slot.state);
         // The buffer goes at once: the hub may look at its own end of the slot only much later.
         let unread = std::mem::take(&mut state.events);
-        let was_open = std::mem::replace(&mut state.phase, Phase::Silent) == Phase::Open;
+        let was_open = std::mem::replace(&mut state.phase, WatchPhase::Silent) == WatchPhase::Open;
         drop(state);
         drop(unread);
         if was_open {
-            place.office.waiting.fetch_sub(1, Ordering::Relaxed);
-            lock(&place.office.departed).push((place.key, place.id));
+            place.returns.waiting.fetch_sub(1, Ordering::Relaxed);
+            lock(&place.returns.departed).push((place.key, place.id));
         }
     }
 }

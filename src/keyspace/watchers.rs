@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::watch::{Office, Slot, Watch, WatchFor};
+use super::watch::{Slot, Watch, WatchFor, WatchReturns};
 use super::{ClearedEvent, Event, Key, path};
 
 /// The watches that wait for events, by their keys.
@@ -12,7 +12,7 @@ use super::{ClearedEvent, Event, Key, path};
 pub(super) struct Hub {
     watched: BTreeMap<Key, Vec<Waiting>>,
     next_id: u64,
-    office: Arc<Office>,
+    returns: Arc<WatchReturns>,
 }
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct Waiting {
 impl Hub {
     /// How many watches wait.
     pub(super) fn waiting(&self) -> u64 {
-        self.office.waiting()
+        self.returns.waiting()
     }
 
     /// Hooks a watch up. Those that left are unhooked here too: with nothing but clients coming and going, no event
@@ -39,7 +39,7 @@ impl Hub {
         let id = self.next_id;
         let WatchFor { recursive, stream, since } = what;
         let key = self.watched.get_key_value(key).map_or_else(|| Key::from(key), |(key, _)| Key::clone(key));
-        let (watch, slot) = Watch::waiting(index, &key, id, &self.office);
+        let (watch, slot) = Watch::waiting(index, &key, id, &self.returns);
         self.watched.entry(key).or_default().push(Waiting { id, since, recursive, stream, slot });
         watch
     }
@@ -51,15 +51,15 @@ impl Hub {
         }
         self.forget_departed();
         for watched in path::upward(&event.key) {
-            self.tell(watched, event, false);
+            self.notify_at(watched, event, false);
         }
     }
 
     /// Ends the watches that a cleared event would be sent to, so that their clients ask again and get the error.
     pub(super) fn cleared(&mut self, event: &ClearedEvent) {
         for watched in path::upward(&event.key) {
-            self.visit(watched, &event.key, event.index, false, |one, office| {
-                one.slot.end(office);
+            self.visit(watched, &event.key, event.index, false, |one, returns| {
+                one.slot.end(returns);
                 false
             });
         }
@@ -77,16 +77,16 @@ impl Hub {
             let range = (Bound::Included(&*from), Bound::Excluded(&*to));
             let below = self.watched.range::<[u8], _>(range).map(|(key, _)| key);
             for watched in below.filter(|key| existed(key)).cloned().collect::<Vec<_>>() {
-                self.tell(&watched, event, true);
+                self.notify_at(&watched, event, true);
             }
         }
-        self.tell(&event.key, event, true);
+        self.notify_at(&event.key, event, true);
     }
 
     /// Tells those who watch exactly `watched`; one-shot and overrun watches are unhooked by it.
-    fn tell(&mut self, watched: &[u8], event: &Arc<Event>, removed: bool) {
-        self.visit(watched, &event.key, event.index(), removed, |one, office| {
-            one.slot.deliver(event, one.stream, office)
+    fn notify_at(&mut self, watched: &[u8], event: &Arc<Event>, removed: bool) {
+        self.visit(watched, &event.key, event.index(), removed, |one, returns| {
+            one.slot.deliver(event, one.stream, returns)
         });
     }
 
@@ -98,7 +98,7 @@ impl Hub {
         key: &[u8],
         index: u64,
         removed: bool,
-        act: impl Fn(&Waiting, &Office) -> bool,
+        act: impl Fn(&Waiting, &WatchReturns) -> bool,
     ) {
         let Some(waiting) = self.watched.get_mut(watched) else { return };
         let same = *key == *watched;
@@ -106,10 +106,10 @@ impl Hub {
         if !same && path::hidden(watched, key) {
             return;
         }
-        let office = &*self.office;
+        let returns = &*self.returns;
         waiting.retain(|one| {
             let wanted = (one.recursive || same || removed) && index >= one.since;
-            !wanted || act(one, office)
+            !wanted || act(one, returns)
         });
         if waiting.is_empty() {
             self.watched.remove(watched);
@@ -125,12 +125,12 @@ impl Hub {
     /// Of the events from `from` on, those before `oldest` are known to nobody: ends the watches that waited for them,
     /// and has the others make room for `coming` at once.
     pub(super) fn skip(&mut self, from: u64, oldest: u64, coming: usize) {
-        let office = &*self.office;
+        let returns = &*self.returns;
         self.watched.retain(|_, waiting| {
             waiting.retain(|one| {
                 let misses = one.since.max(from) < oldest;
                 if misses {
-                    one.slot.end(office);
+                    one.slot.end(returns);
                 } else {
                     one.slot.widen(coming);
                 }
@@ -142,7 +142,7 @@ impl Hub {
 
     /// Unhooks the watches that were dropped.
     fn forget_departed(&mut self) {
-        let mut departed = self.office.take_departed();
+        let mut departed = self.returns.take_departed();
         // Thousands of clients of one key may leave at once, when their network goes: one pass for each key.
         departed.sort_unstable();
         for group in departed.chunk_by(|one, next| one.0 == next.0) {

@@ -10,7 +10,7 @@ use super::pattern::Pattern;
 
 /// What an expression is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ExpressionKind {
     /// The node itself.
     Constraint,
     /// What runs or lies on the node already.
@@ -19,7 +19,7 @@ pub enum Kind {
     Whitelist,
 }
 
-impl Kind {
+impl ExpressionKind {
     /// The word before the expression's colon, and the one in messages.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -62,7 +62,7 @@ pub enum Invalid {
 #[derive(Clone, Debug)]
 pub struct Expression {
     /// What it is held against.
-    pub kind: Kind,
+    pub kind: ExpressionKind,
     /// What of it: a label's name, or `node`, `container`, `image`.
     pub key: String,
     /// `==` rather than `!=`.
@@ -86,7 +86,7 @@ impl Expression {
     ///
     /// # Errors
     /// It makes no sense.
-    pub fn parse(kind: Kind, text: &str, soft: usize, dialect: Dialect) -> Result<Self, Invalid> {
+    pub fn parse(kind: ExpressionKind, text: &str, soft: usize, dialect: Dialect) -> Result<Self, Invalid> {
         // Swarm looks for the one anywhere before it looks for the other.
         let (equal, (key, value)) = match (text.split_once("=="), text.split_once("!=")) {
             (Some(parts), _) => (true, parts),

@@ -24,10 +24,10 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 
-pub use expression::{Expression, Invalid, Kind};
+pub use expression::{Expression, ExpressionKind, Invalid};
 pub use facts::{Binding, Container, Image, Node};
 pub use filter::Filter;
-pub use request::{Request, Wishes, collect};
+pub use request::{Expressions, Request, collect};
 pub use selection::Selection;
 pub use strategy::Strategy;
 
@@ -49,7 +49,7 @@ pub enum Dialect {
 
 /// Why no node can take the container.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Refusal {
+pub enum PlaceError {
     /// An expression that makes no sense.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -60,7 +60,7 @@ pub enum Refusal {
 
 /// What refuses one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
+pub struct NodeRefusal {
     /// The node.
     pub node: String,
     /// The first thing that refuses it; `None`: nothing does.
@@ -109,19 +109,19 @@ impl Rules {
         request: &Request,
         nodes: &'n [Node],
         chance: &mut dyn FnMut(usize) -> usize,
-    ) -> Result<Vec<&'n Node>, Refusal> {
+    ) -> Result<Vec<&'n Node>, PlaceError> {
         let wishes = match request.wishes.parse(self.dialect) {
             Ok(wishes) => wishes,
             Err(error) if self.dialect == Dialect::Swarm => return Err(self.met_late(request, nodes, error)),
             Err(error) => return Err(error.into()),
         };
-        let mut outcome = Err(Refusal::NoNode(NOBODY.to_owned()));
+        let mut outcome = Err(PlaceError::NoNode(NOBODY.to_owned()));
         for soft in self.attempts(&wishes) {
-            let asked: Vec<&Expression> = wishes.iter().filter(|wish| wish.counts(soft)).collect();
+            let asked: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(soft)).collect();
             let left = self.sift(&self.filters, request, &asked, nodes);
             outcome = left.and_then(|left| {
                 let ranked = self.strategy.rank(request, left, chance);
-                ranked.map_err(|words| Refusal::NoNode(words.to_owned()))
+                ranked.map_err(|words| PlaceError::NoNode(words.to_owned()))
             });
             if outcome.is_ok() {
                 break;
@@ -132,7 +132,7 @@ impl Rules {
     }
 
     /// Swarm meets an expression that makes no sense when it comes to its filter, and says what was asked until then.
-    fn met_late(&self, request: &Request, nodes: &[Node], error: Invalid) -> Refusal {
+    fn met_late(&self, request: &Request, nodes: &[Node], error: Invalid) -> PlaceError {
         let broken = |kind| {
             let mut texts = request.wishes.of(kind);
             texts.find_map(|text| Expression::parse(kind, text, 0, Dialect::Swarm).err())
@@ -153,10 +153,10 @@ impl Rules {
             })
             .filter_map(Result::ok)
             .collect();
-        let hard: Vec<&Expression> = sound.iter().filter(|wish| wish.counts(0)).collect();
+        let hard: Vec<&Expression> = sound.iter().filter(|expr| expr.counts(0)).collect();
         match self.sift(before, request, &hard, nodes) {
             Err(refusal) => refusal,
-            Ok(_) => Refusal::NoNode(format!(
+            Ok(_) => PlaceError::NoNode(format!(
                 "{}\nerror from {} filter: {error}",
                 conditions(before, request),
                 kind.word()
@@ -166,7 +166,7 @@ impl Rules {
 
     /// How many of the soft expressions count, attempt by attempt.
     fn attempts(&self, wishes: &[Expression]) -> Vec<usize> {
-        let soft = wishes.iter().filter(|wish| wish.soft.is_some()).count();
+        let soft = wishes.iter().filter(|expr| expr.soft.is_some()).count();
         match self.dialect {
             // It tries again also where nothing is soft, which changes nothing.
             Dialect::Swarm => vec![soft, 0],
@@ -181,26 +181,26 @@ impl Rules {
         request: &Request,
         wishes: &[&Expression],
         nodes: &'n [Node],
-    ) -> Result<Vec<&'n Node>, Refusal> {
+    ) -> Result<Vec<&'n Node>, PlaceError> {
         let mut left: Vec<&Node> = nodes.iter().collect();
         for (position, filter) in filters.iter().enumerate() {
             left = filter.apply(request, wishes, left, self.dialect).map_err(|words| {
                 // Swarm 1.2 told its users what all filters up to the failing one ask for; the versions before it told the
                 // one expression, which says more.
                 let plain = self.dialect == Dialect::Plain || *filter == Filter::Health;
-                Refusal::NoNode(if plain { words } else { conditions(&filters[..=position], request) })
+                PlaceError::NoNode(if plain { words } else { conditions(&filters[..=position], request) })
             })?;
         }
-        if left.is_empty() { Err(Refusal::NoNode(NOBODY.to_owned())) } else { Ok(left) }
+        if left.is_empty() { Err(PlaceError::NoNode(NOBODY.to_owned())) } else { Ok(left) }
     }
 
     /// For each node, by itself, the first thing that refuses it; soft expressions are not asked.
     ///
     /// # Errors
     /// An expression that makes no sense.
-    pub fn why(&self, request: &Request, nodes: &[Node]) -> Result<Vec<Why>, Refusal> {
+    pub fn why(&self, request: &Request, nodes: &[Node]) -> Result<Vec<NodeRefusal>, PlaceError> {
         let wishes = request.wishes.parse(self.dialect)?;
-        let asked: Vec<&Expression> = wishes.iter().filter(|wish| wish.counts(0)).collect();
+        let asked: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(0)).collect();
         let refused_by = |node| {
             for filter in &self.filters {
                 if let Err(words) = filter.apply(request, &asked, vec![node], self.dialect) {
@@ -210,6 +210,9 @@ impl Rules {
             let ranked = self.strategy.rank(request, vec![node], &mut |_| 0);
             ranked.err().map(str::to_owned)
         };
-        Ok(nodes.iter().map(|node| Why { node: node.name.clone(), refused_by: refused_by(node) }).collect())
+        Ok(nodes
+            .iter()
+            .map(|node| NodeRefusal { node: node.name.clone(), refused_by: refused_by(node) })
+            .collect())
     }
 }

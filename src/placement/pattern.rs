@@ -6,7 +6,7 @@ use super::Dialect;
 use super::expression::Invalid;
 
 /// A pattern may take so much room compiled; values are short.
-const LARGEST: usize = 1 << 20;
+const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// A compiled value.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl Pattern {
         };
         let compiled = text.and_then(|text| {
             // Bytes and ASCII classes, as in Go; a text that is longer than one line ends where it ends.
-            let built = RegexBuilder::new(&text).unicode(false).size_limit(LARGEST).build();
+            let built = RegexBuilder::new(&text).unicode(false).size_limit(MAX_PATTERN_BYTES).build();
             built.map_err(|error| error.to_string())
         });
         match (compiled, dialect) {

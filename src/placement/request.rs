@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::Dialect;
-use super::expression::{Expression, Invalid, Kind};
+use super::expression::{Expression, ExpressionKind, Invalid};
 use super::facts::Binding;
 
 /// The expressions of a request as they were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct Expressions {
     /// Each with its kind, in the order in which they count.
-    pub expressions: Vec<(Kind, String)>,
+    pub expressions: Vec<(ExpressionKind, String)>,
     /// What is to be done when the node is lost; carried for whoever asks, decided on by nobody here.
     pub reschedule: Vec<String>,
 }
@@ -19,7 +19,7 @@ pub struct Wishes {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// The expressions.
-    pub wishes: Wishes,
+    pub wishes: Expressions,
     /// Host ports.
     pub ports: Vec<Binding>,
     /// It is to share the host's network.
@@ -38,19 +38,19 @@ pub struct Request {
     pub network_of: Option<String>,
 }
 
-impl Wishes {
+impl Expressions {
     /// Adds one as `-e` takes it, for instance `constraint:zone==a`.
     ///
     /// # Errors
     /// It is of no kind that there is.
     pub fn add(&mut self, text: &str) -> Result<(), Invalid> {
-        let (kind, rest) = Kind::of(text).ok_or_else(|| Invalid::Kind(text.to_owned()))?;
+        let (kind, rest) = ExpressionKind::of(text).ok_or_else(|| Invalid::Kind(text.to_owned()))?;
         self.expressions.push((kind, rest.to_owned()));
         Ok(())
     }
 
     /// Those of one kind.
-    pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = &str> {
+    pub(super) fn of(&self, kind: ExpressionKind) -> impl Iterator<Item = &str> {
         self.expressions.iter().filter(move |(of, _)| *of == kind).map(|(_, text)| text.as_str())
     }
 
@@ -58,7 +58,7 @@ impl Wishes {
     pub(super) fn parse(&self, dialect: Dialect) -> Result<Vec<Expression>, Invalid> {
         let mut parsed: Vec<Expression> = Vec::with_capacity(self.expressions.len());
         for (kind, text) in &self.expressions {
-            let soft = parsed.iter().filter(|wish| wish.soft.is_some()).count();
+            let soft = parsed.iter().filter(|expr| expr.soft.is_some()).count();
             parsed.push(Expression::parse(*kind, text, soft, dialect)?);
         }
         Ok(parsed)
@@ -73,15 +73,18 @@ fn label(kind: &str) -> String {
 /// The expressions in a container's environment and labels, as Swarm finds them, and what is left of the environment.
 /// Those of labels come first. A label that is no list of texts has none.
 #[must_use]
-pub fn collect(env: &[String], labels: &BTreeMap<String, String>) -> (Wishes, Vec<String>) {
+pub fn collect(env: &[String], labels: &BTreeMap<String, String>) -> (Expressions, Vec<String>) {
     let listed = |name: &str| -> Vec<String> {
         let text = labels.get(&label(name));
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     };
     let mut kept = Vec::new();
-    let mut wishes = Wishes { reschedule: listed("reschedule-policies"), ..Wishes::default() };
-    let named =
-        [(Kind::Affinity, "affinities"), (Kind::Constraint, "constraints"), (Kind::Whitelist, "whitelists")];
+    let mut wishes = Expressions { reschedule: listed("reschedule-policies"), ..Expressions::default() };
+    let named = [
+        (ExpressionKind::Affinity, "affinities"),
+        (ExpressionKind::Constraint, "constraints"),
+        (ExpressionKind::Whitelist, "whitelists"),
+    ];
     let mut by_kind = named.map(|(kind, name)| (kind, listed(name)));
     for entry in env {
         let parts = entry.split_once(':');

@@ -1,7 +1,7 @@
 //! Expressions over things that are there already, which they sort instead of refusing them.
 
 use super::Dialect;
-use super::expression::{Expression, Invalid, Kind};
+use super::expression::{Expression, ExpressionKind, Invalid};
 use super::facts::Node;
 use super::filter::meets;
 
@@ -18,10 +18,10 @@ impl Selection {
         let mut wishes: Vec<Expression> = Vec::new();
         let mut soft = 0;
         for text in texts {
-            let (kind, text) = Kind::of(text).unwrap_or((Kind::Constraint, text));
-            let wish = Expression::parse(kind, text, soft, Dialect::Plain)?;
-            soft += usize::from(wish.soft.is_some());
-            wishes.push(wish);
+            let (kind, text) = ExpressionKind::of(text).unwrap_or((ExpressionKind::Constraint, text));
+            let expr = Expression::parse(kind, text, soft, Dialect::Plain)?;
+            soft += usize::from(expr.soft.is_some());
+            wishes.push(expr);
         }
         Ok(Self(wishes))
     }
@@ -45,9 +45,9 @@ impl Selection {
     fn met(&self, node: &Node) -> Option<usize> {
         let mut soft = 0;
         let mut broken = false;
-        for wish in &self.0 {
-            let meets = || meets(wish, node, Dialect::Plain);
-            match wish.soft {
+        for expr in &self.0 {
+            let meets = || meets(expr, node, Dialect::Plain);
+            match expr.soft {
                 None if !meets() => return None,
                 Some(_) if !broken && meets() => soft += 1,
                 Some(_) => broken = true,

@@ -7,9 +7,9 @@ use super::facts::Node;
 use super::request::Request;
 
 /// A node may be given so many hundredths more than it has.
-const OVERCOMMIT: i64 = 5;
+const OVERCOMMIT_PERCENT: i64 = 5;
 /// How much a hundredth of health weighs.
-const HEALTH: i64 = 10;
+const HEALTH_WEIGHT: i64 = 10;
 const FULL: &str = "no resources available to schedule container";
 
 /// How nodes are ranked.
@@ -58,10 +58,10 @@ impl Strategy {
             nodes.into_iter().filter_map(|node| Some((load(request, node)?, node))).collect();
         match self {
             Self::Spread | Self::Random => weighed.sort_by_key(|(load, node)| {
-                (load - HEALTH * node.health(), node.containers.len(), node.name.as_str())
+                (load - HEALTH_WEIGHT * node.health(), node.containers.len(), node.name.as_str())
             }),
             Self::Binpack => weighed.sort_by_key(|(load, node)| {
-                (Reverse((load + HEALTH * node.health(), node.containers.len())), node.name.as_str())
+                (Reverse((load + HEALTH_WEIGHT * node.health(), node.containers.len())), node.name.as_str())
             }),
         }
         if weighed.is_empty() { Err(FULL) } else { Ok(weighed.into_iter().map(|(_, node)| node).collect()) }
@@ -80,7 +80,7 @@ fn load(request: &Request, node: &Node) -> Option<i64> {
 
 /// A part's score; one that is not asked for has the same everywhere.
 fn score(wanted: i64, used: i64, has: i64) -> Option<i64> {
-    let total = i128::from(has) + i128::from(has) * i128::from(OVERCOMMIT) / 100;
+    let total = i128::from(has) + i128::from(has) * i128::from(OVERCOMMIT_PERCENT) / 100;
     if i128::from(wanted) > total {
         return None;
     }

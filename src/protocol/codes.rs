@@ -86,7 +86,7 @@ impl ErrorCode {
 
 /// An error as a body shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ErrorBody {
     /// Which.
     pub code: ErrorCode,
     /// May be empty, then it is left out.
@@ -95,7 +95,7 @@ pub struct Fault {
     pub index: u64,
 }
 
-impl Fault {
+impl ErrorBody {
     /// A fault of the request alone: its index is 0.
     #[must_use]
     pub fn of_request(code: ErrorCode, cause: impl Into<Vec<u8>>) -> Self {
@@ -124,7 +124,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ErrorBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.0, self.code.message())?;
         if !self.cause.is_empty() {
@@ -134,4 +134,4 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ErrorBody {}

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::{ErrorCode, Fault};
+use super::{ErrorBody, ErrorCode};
 
 /// The names that mean something; others are checked for their encoding only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(super) struct Form<'r> {
 
 impl<'r> Form<'r> {
     /// Takes the pairs of `text`; a name that is there already keeps its value.
-    pub(super) fn take(&mut self, text: &'r [u8]) -> Result<(), Fault> {
+    pub(super) fn take(&mut self, text: &'r [u8]) -> Result<(), ErrorBody> {
         if text.contains(&b';') {
             // Go goes on after it and lets it overrule the complaints before and after.
             return Err(fault("invalid semicolon separator in query"));
@@ -134,13 +134,13 @@ fn escaped(text: &[u8]) -> Result<u8, &[u8]> {
     }
 }
 
-fn bad_escape(escape: &[u8]) -> Fault {
+fn bad_escape(escape: &[u8]) -> ErrorBody {
     fault(format!("invalid URL escape {}", quote(escape)))
 }
 
 /// A 210 with this cause.
-pub(super) fn fault(cause: impl Into<Vec<u8>>) -> Fault {
-    Fault::of_request(ErrorCode::INVALID_FORM, cause)
+pub(super) fn fault(cause: impl Into<Vec<u8>>) -> ErrorBody {
+    ErrorBody::of_request(ErrorCode::INVALID_FORM, cause)
 }
 
 /// Go's `strconv.Quote`, right for texts of up to three bytes that begin with `%` (so no character beyond U+07FF).

@@ -3,14 +3,14 @@
 /// Whether a byte of a valid text may need something else in its place.
 const SPECIAL: [bool; 256] = specials();
 /// The first byte of the line and paragraph separators, which end a line in JavaScript, so Go escapes them.
-const SEPARATOR: u8 = 0xe2;
+const SEPARATOR_LEAD_BYTE: u8 = 0xe2;
 
 const fn specials() -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         // Go escapes the three that matter to HTML as well, and leaves 0x7f as it is.
-        table[byte] = matches!(byte as u8, 0..0x20 | b'"' | b'\\' | b'<' | b'>' | b'&' | SEPARATOR);
+        table[byte] = matches!(byte as u8, 0..0x20 | b'"' | b'\\' | b'<' | b'>' | b'&' | SEPARATOR_LEAD_BYTE);
         byte += 1;
     }
     table
@@ -35,18 +35,18 @@ pub fn bytes(out: &mut Vec<u8>, text: &[u8]) {
 
 /// By blocks, of which most need nothing, because a listing is mostly such text; runs are copied whole.
 fn valid(out: &mut Vec<u8>, text: &[u8]) {
-    const BLOCK: usize = 16;
+    const BLOCK_BYTES: usize = 16;
     let mut start = 0;
-    for (number, block) in text.chunks(BLOCK).enumerate() {
+    for (number, block) in text.chunks(BLOCK_BYTES).enumerate() {
         if !block.iter().fold(false, |found, byte| found | SPECIAL[usize::from(*byte)]) {
             continue;
         }
         for (offset, &byte) in block.iter().enumerate() {
             if SPECIAL[usize::from(byte)] {
-                let at = number * BLOCK + offset;
+                let at = number * BLOCK_BYTES + offset;
                 let length = match text[at..] {
-                    [SEPARATOR, 0x80, 0xa8 | 0xa9, ..] => 3,
-                    [SEPARATOR, ..] => continue,
+                    [SEPARATOR_LEAD_BYTE, 0x80, 0xa8 | 0xa9, ..] => 3,
+                    [SEPARATOR_LEAD_BYTE, ..] => continue,
                     _ => 1,
                 };
                 out.extend_from_slice(&text[start..at]);
@@ -77,8 +77,9 @@ fn escape(out: &mut Vec<u8>, letter: &[u8]) {
 
 /// Writes nanoseconds since 1970 as RFC 3339 in UTC with up to nine digits, trailing zeros cut, in quotes.
 pub fn timestamp(out: &mut Vec<u8>, nanoseconds: i64) {
-    const SECOND: i64 = 1_000_000_000;
-    let (seconds, fraction) = (nanoseconds.div_euclid(SECOND), nanoseconds.rem_euclid(SECOND));
+    const NANOS_PER_SECOND: i64 = 1_000_000_000;
+    let (seconds, fraction) =
+        (nanoseconds.div_euclid(NANOS_PER_SECOND), nanoseconds.rem_euclid(NANOS_PER_SECOND));
     let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, date) = civil(day);
     let mut text = *b"\"0000-00-00T00:00:00.000000000";

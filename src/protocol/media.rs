@@ -107,7 +107,7 @@ const fn is_special(byte: u8) -> bool {
 
 /// Without the white space at the front, Unicode's too.
 fn trim_start(mut text: &[u8]) -> &[u8] {
-    while let Some(length) = (1..=text.len().min(LONGEST_SPACE)).find(|length| is_space(&text[..*length])) {
+    while let Some(length) = (1..=text.len().min(MAX_SPACE_BYTES)).find(|length| is_space(&text[..*length])) {
         text = &text[length..];
     }
     text
@@ -115,7 +115,7 @@ fn trim_start(mut text: &[u8]) -> &[u8] {
 
 fn trim_end(mut text: &[u8]) -> &[u8] {
     while let Some(length) =
-        (1..=text.len().min(LONGEST_SPACE)).find(|length| is_space(&text[text.len() - length..]))
+        (1..=text.len().min(MAX_SPACE_BYTES)).find(|length| is_space(&text[text.len() - length..]))
     {
         text = &text[..text.len() - length];
     }
@@ -123,7 +123,7 @@ fn trim_end(mut text: &[u8]) -> &[u8] {
 }
 
 /// No character of white space takes more bytes.
-const LONGEST_SPACE: usize = 3;
+const MAX_SPACE_BYTES: usize = 3;
 
 /// Whether this is one character of white space.
 fn is_space(text: &[u8]) -> bool {

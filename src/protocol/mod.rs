@@ -17,7 +17,7 @@ mod path;
 #[cfg(test)]
 mod tests;
 
-pub use codes::{ErrorCode, Fault};
+pub use codes::{ErrorBody, ErrorCode};
 pub use json::{bytes as json_bytes, number as json_number, timestamp as json_timestamp};
 pub use params::{Method, Params};
-pub use path::{Cleaned, clean, escape, location, unescaped};
+pub use path::{CleanPath, clean, escape, location, unescaped};

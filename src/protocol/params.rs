@@ -1,7 +1,7 @@
 //! The parameters of a `/v2/keys` request, validated in etcd's order.
 
 use super::form::{Form, Name, fault};
-use super::{ErrorCode, Fault, media};
+use super::{ErrorBody, ErrorCode, media};
 
 /// The methods of `/v2/keys`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Params {
         query: &str,
         content_type: Option<&[u8]>,
         body: &[u8],
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ErrorBody> {
         let mut form = Form::default();
         if matches!(method, Method::Put | Method::Post) {
             // The type is checked even when there is no body.
@@ -70,7 +70,7 @@ impl Params {
     }
 
     /// The order of these lines is etcd's, and which complaint a client gets depends on it.
-    fn validate(method: Method, form: Form<'_>) -> Result<Self, Fault> {
+    fn validate(method: Method, form: Form<'_>) -> Result<Self, ErrorBody> {
         let prev_index = index(&form, Name::PrevIndex, "prevIndex")?;
         let wait_index = index(&form, Name::WaitIndex, "waitIndex")?;
         let recursive = flag(&form, Name::Recursive, "\"recursive\"")?;
@@ -85,7 +85,7 @@ impl Params {
         let prev_value = form.get(Name::PrevValue);
         if prev_value == Some(b"") {
             let cause = "\"prevValue\" cannot be empty";
-            return Err(Fault::of_request(ErrorCode::PREV_VALUE_REQUIRED, cause));
+            return Err(ErrorBody::of_request(ErrorCode::PREV_VALUE_REQUIRED, cause));
         }
         let no_value_on_success = flag(&form, Name::NoValueOnSuccess, "\"noValueOnSuccess\"")?;
         let ttl = ttl(&form)?;
@@ -114,18 +114,18 @@ impl Params {
     }
 }
 
-fn index(form: &Form<'_>, name: Name, word: &str) -> Result<u64, Fault> {
+fn index(form: &Form<'_>, name: Name, word: &str) -> Result<u64, ErrorBody> {
     let Some(text) = form.get(name) else { return Ok(0) };
     let cause = || format!("invalid value for \"{word}\"");
-    unsigned(text).ok_or_else(|| Fault::of_request(ErrorCode::INDEX_NOT_A_NUMBER, cause()))
+    unsigned(text).ok_or_else(|| ErrorBody::of_request(ErrorCode::INDEX_NOT_A_NUMBER, cause()))
 }
 
-fn ttl(form: &Form<'_>) -> Result<Option<u64>, Fault> {
+fn ttl(form: &Form<'_>) -> Result<Option<u64>, ErrorBody> {
     match form.get(Name::Ttl) {
         None | Some(b"") => Ok(None),
         Some(text) => {
-            let complaint = || Fault::of_request(ErrorCode::TTL_NOT_A_NUMBER, "invalid value for \"ttl\"");
-            unsigned(text).map(Some).ok_or_else(complaint)
+            let error = || ErrorBody::of_request(ErrorCode::TTL_NOT_A_NUMBER, "invalid value for \"ttl\"");
+            unsigned(text).map(Some).ok_or_else(error)
         }
     }
 }
@@ -138,7 +138,7 @@ fn unsigned(text: &[u8]) -> Option<u64> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn flag(form: &Form<'_>, name: Name, word: &str) -> Result<Option<bool>, Fault> {
+fn flag(form: &Form<'_>, name: Name, word: &str) -> Result<Option<bool>, ErrorBody> {
     match form.get(name) {
         None => Ok(None),
         Some(b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True") => Ok(Some(true)),
@@ -147,16 +147,16 @@ fn flag(form: &Form<'_>, name: Name, word: &str) -> Result<Option<bool>, Fault> 
     }
 }
 
-fn check_refresh(form: &Form<'_>, ttl: Option<u64>) -> Result<(), Fault> {
+fn check_refresh(form: &Form<'_>, ttl: Option<u64>) -> Result<(), ErrorBody> {
     if form.get(Name::Value).is_some_and(|value| !value.is_empty()) {
-        return Err(Fault::of_request(ErrorCode::VALUE_ON_REFRESH, "A value was provided on a refresh"));
+        return Err(ErrorBody::of_request(ErrorCode::VALUE_ON_REFRESH, "A value was provided on a refresh"));
     }
     match ttl {
         Some(_) => Ok(()),
-        None => Err(Fault::of_request(ErrorCode::TTL_REQUIRED, "No TTL value set")),
+        None => Err(ErrorBody::of_request(ErrorCode::TTL_REQUIRED, "No TTL value set")),
     }
 }
 
-fn invalid_field(cause: impl Into<Vec<u8>>) -> Fault {
-    Fault::of_request(ErrorCode::INVALID_FIELD, cause)
+fn invalid_field(cause: impl Into<Vec<u8>>) -> ErrorBody {
+    ErrorBody::of_request(ErrorCode::INVALID_FIELD, cause)
 }

@@ -4,7 +4,7 @@ use super::form::decode;
 
 /// A request path, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cleaned {
+pub enum CleanPath {
     /// As it should be: the decoded bytes.
     Clean(Vec<u8>),
     /// To be redirected to this path (percent-encoded; without the query).
@@ -18,18 +18,18 @@ pub enum Cleaned {
 /// What is not a path at all (`*`, `x`, control characters) is `Bad` as well. The empty path of `http://host` is
 /// redirected to `/`.
 #[must_use]
-pub fn clean(raw: &str) -> Cleaned {
+pub fn clean(raw: &str) -> CleanPath {
     if raw.is_empty() {
-        return Cleaned::Redirect("/".to_owned());
+        return CleanPath::Redirect("/".to_owned());
     }
     if !raw.starts_with('/') || raw.bytes().any(|byte| byte.is_ascii_control()) {
-        return Cleaned::Bad;
+        return CleanPath::Bad;
     }
-    let Ok(path) = decode(raw.as_bytes(), false) else { return Cleaned::Bad };
+    let Ok(path) = decode(raw.as_bytes(), false) else { return CleanPath::Bad };
     if is_clean(&path) {
-        Cleaned::Clean(path.into_owned())
+        CleanPath::Clean(path.into_owned())
     } else {
-        Cleaned::Redirect(escape(&cleaned(&path)))
+        CleanPath::Redirect(escape(&cleaned(&path)))
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) struct Published {
 
 /// What the engine says a container does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(super) enum ContainerState {
     Running,
     Paused,
     /// Between two lives.
@@ -97,7 +97,7 @@ pub(super) struct Container {
     pub(super) image: String,
     pub(super) env: Vec<(String, String)>,
     pub(super) labels: BTreeMap<String, String>,
-    pub(super) doing: Doing,
+    pub(super) run_state: ContainerState,
     pub(super) exit_code: i64,
     /// When its present life began, in nanoseconds of the engine's clock since 1970; `None`: it never began.
     pub(super) started: Option<i64>,
@@ -136,20 +136,20 @@ pub(super) fn short(id: &str) -> &str {
 
 /// The line of a list, as far as it tells whether an inspection would say something new.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(super) struct ListedContainer {
     pub(super) id: String,
     /// Whatever else the line said that changes with what we need: state, health, names, ports, addresses.
     pub(super) signature: String,
     /// What the container does; `None`: the line does not say.
-    pub(super) doing: Option<Doing>,
+    pub(super) run_state: Option<ContainerState>,
     /// What its HEALTHCHECK says; `None`: the line does not say.
     pub(super) healthcheck: Option<Healthcheck>,
 }
 
-impl Listed {
+impl ListedContainer {
     /// Whether it says all that an inspection did, and the same. Podman's lines say nothing of health.
     pub(super) fn agrees(&self, with: &Container) -> bool {
-        let health = with.doing != Doing::Running || self.healthcheck == with.healthcheck;
-        health && self.doing.is_none_or(|doing| doing == with.doing)
+        let health = with.run_state != ContainerState::Running || self.healthcheck == with.healthcheck;
+        health && self.run_state.is_none_or(|run_state| run_state == with.run_state)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::engine::Info;
-use super::model::{Frame, Model};
+use super::model::{Model, NodeConfig};
 use super::settings::Settings;
 use crate::placement::{Image, Node};
 
@@ -17,7 +17,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new(settings: &Settings, frame: &Frame, info: Info) -> Self {
+    pub(super) fn new(settings: &Settings, frame: &NodeConfig, info: Info) -> Self {
         let url = &settings.engine.url;
         let address = match &settings.engine_address {
             Some(address) => address.clone(),

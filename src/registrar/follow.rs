@@ -8,28 +8,28 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::container::Listed;
-use super::engine::{Engine, EngineError, Event, Events, Info, Of};
+use super::container::ListedContainer;
+use super::engine::{Engine, EngineError, Event, EventSubject, Events, Info};
 use crate::backoff::Backoff;
 use crate::placement::Image;
 use crate::stop::Stop;
 
 /// Between two tries of an engine that is away.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(5);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// An engine that accepts a subscription mostly says so sooner.
-const HEAD: Duration = Duration::from_millis(50);
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_millis(50);
 /// Images are listed when one changed, but not more often than this: a pull says so many times.
-const IMAGES: Duration = Duration::from_secs(1);
+const IMAGE_LIST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is heard of an engine.
-pub(super) enum News {
+pub(super) enum EngineUpdate {
     /// It answers; what it says of its host.
     Up(Info),
     /// It does not, and why.
     Down(String),
     /// Everything that is there.
-    Listed(Vec<Listed>),
+    Listed(Vec<ListedContainer>),
     /// Something happened.
     Event(Event),
     /// All images.
@@ -43,7 +43,7 @@ pub(super) enum News {
 pub(super) async fn follow(
     engine: Arc<Engine>,
     relist: Duration,
-    news: mpsc::Sender<News>,
+    news: mpsc::Sender<EngineUpdate>,
     stop: Stop,
 ) -> Result<(), String> {
     let mut session = Session { engine, news, relist, since: None, backoff: backoff(relist) };
@@ -54,7 +54,7 @@ pub(super) async fn follow(
             if stale {
                 return why;
             }
-            if begun.elapsed() > LAST_RETRY {
+            if begun.elapsed() > MAX_RETRY_DELAY {
                 session.backoff.reset();
             }
             // Engines end a quiet stream now and then: that alone is nothing to be alarmed at.
@@ -68,7 +68,7 @@ pub(super) async fn follow(
                 _ => tracing::debug!("following the container engine anew: {why}"),
             }
             if !listed {
-                session.tell(News::Down(why)).await;
+                session.report(EngineUpdate::Down(why)).await;
             }
             sleep(session.backoff.next()).await;
         }
@@ -80,7 +80,7 @@ pub(super) async fn follow(
 }
 
 fn backoff(relist: Duration) -> Backoff {
-    Backoff::new(FIRST_RETRY.min(relist), LAST_RETRY.min(relist))
+    Backoff::new(MIN_RETRY_DELAY.min(relist), MAX_RETRY_DELAY.min(relist))
 }
 
 /// How following came to an end.
@@ -94,7 +94,7 @@ struct Broken {
 
 struct Session {
     engine: Arc<Engine>,
-    news: mpsc::Sender<News>,
+    news: mpsc::Sender<EngineUpdate>,
     relist: Duration,
     /// The last event's time.
     since: Option<i64>,
@@ -102,10 +102,10 @@ struct Session {
 }
 
 /// A question that is asked while events are heard.
-type Asking<T> = BoxFuture<'static, Result<Vec<T>, EngineError>>;
+type PendingQuery<T> = BoxFuture<'static, Result<Vec<T>, EngineError>>;
 
 impl Session {
-    async fn tell(&self, news: News) {
+    async fn report(&self, news: EngineUpdate) {
         // Whoever no longer listens is about to end this as well.
         self.news.send(news).await.ok();
     }
@@ -128,15 +128,15 @@ impl Session {
     /// Lists without a stream of events: whether that could be done.
     async fn listed(&self) -> bool {
         let Ok(all) = self.engine.list().await else { return false };
-        self.tell(News::Listed(all)).await;
+        self.report(EngineUpdate::Listed(all)).await;
         true
     }
 
     async fn subscribe(&self) -> Result<Events, EngineError> {
         let info = self.engine.info().await?;
-        self.tell(News::Up(info)).await;
+        self.report(EngineUpdate::Up(info)).await;
         let mut events = std::pin::pin!(self.engine.events(self.since));
-        match timeout(HEAD, &mut events).await {
+        match timeout(SUBSCRIBE_TIMEOUT, &mut events).await {
             Ok(events) => events,
             // Some engines say nothing before the first event. What is there is worth knowing meanwhile; it is listed again
             // once there is a stream.
@@ -148,9 +148,9 @@ impl Session {
     }
 
     async fn hear(&mut self, mut events: Events) -> String {
-        let mut listing: Option<Asking<Listed>> = Some(self.list());
-        let mut images: Option<Asking<Image>> = Some(self.images());
-        let mut host: Option<Asking<Info>> = None;
+        let mut listing: Option<PendingQuery<ListedContainer>> = Some(self.list());
+        let mut images: Option<PendingQuery<Image>> = Some(self.images());
+        let mut host: Option<PendingQuery<Info>> = None;
         let (mut next_list, mut next_images) = (Instant::now() + self.relist, None);
         let mut retry = backoff(self.relist);
         let mut first = true;
@@ -160,11 +160,11 @@ impl Session {
                     Ok(Some(event)) => {
                         self.since = self.since.max(event.at);
                         match event.of {
-                            Of::Image => {
-                                next_images.get_or_insert(Instant::now() + IMAGES);
+                            EventSubject::Image => {
+                                next_images.get_or_insert(Instant::now() + IMAGE_LIST_INTERVAL);
                             }
-                            Of::Container => self.tell(News::Event(event)).await,
-                            Of::Host => {
+                            EventSubject::Container => self.report(EngineUpdate::Event(event)).await,
+                            EventSubject::Host => {
                                 host = Some(self.host());
                                 next_list = Instant::now();
                             }
@@ -182,14 +182,14 @@ impl Session {
                             if std::mem::take(&mut first) {
                                 tracing::info!("Syncing services on {} containers", all.len());
                             }
-                            self.tell(News::Listed(all)).await;
+                            self.report(EngineUpdate::Listed(all)).await;
                         }
                         Err(error) => {
                             if retry.attempts() == 0 {
                                 tracing::warn!("cannot list containers: {error}; keys stay as they are");
                             }
                             next_list = Instant::now() + retry.next();
-                            self.tell(News::Down(error.to_string())).await;
+                            self.report(EngineUpdate::Down(error.to_string())).await;
                         }
                     }
                 }
@@ -197,7 +197,7 @@ impl Session {
                     images = None;
                     // Without them, the node's record says nothing of images.
                     match listed {
-                        Ok(all) => self.tell(News::Images(all)).await,
+                        Ok(all) => self.report(EngineUpdate::Images(all)).await,
                         Err(error) => tracing::debug!("cannot list images: {error}"),
                     }
                 }
@@ -206,7 +206,7 @@ impl Session {
                     // Without it, what it said before stands until the stream breaks.
                     match asked {
                         Ok(said) => for info in said {
-                            self.tell(News::Up(info)).await;
+                            self.report(EngineUpdate::Up(info)).await;
                         },
                         Err(error) => tracing::debug!("cannot ask about the engine's host: {error}"),
                     }
@@ -220,23 +220,23 @@ impl Session {
         }
     }
 
-    fn list(&self) -> Asking<Listed> {
+    fn list(&self) -> PendingQuery<ListedContainer> {
         let engine = Arc::clone(&self.engine);
         async move { engine.list().await }.boxed()
     }
 
-    fn host(&self) -> Asking<Info> {
+    fn host(&self) -> PendingQuery<Info> {
         let engine = Arc::clone(&self.engine);
         async move { engine.info().await.map(|info| vec![info]) }.boxed()
     }
 
-    fn images(&self) -> Asking<Image> {
+    fn images(&self) -> PendingQuery<Image> {
         let engine = Arc::clone(&self.engine);
         async move { engine.images().await }.boxed()
     }
 }
 
-async fn or_never<T>(asking: &mut Option<Asking<T>>) -> Result<Vec<T>, EngineError> {
+async fn or_never<T>(asking: &mut Option<PendingQuery<T>>) -> Result<Vec<T>, EngineError> {
     match asking {
         Some(asking) => asking.await,
         None => pending().await,

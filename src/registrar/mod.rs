@@ -5,7 +5,7 @@
 //! Beside the keys of services, the record of the node itself ([`node`]), from which `placement` chooses.
 //!
 //! The shape: hints say that a container may have changed, an inspection says how it is, the model decides which keys
-//! there should be, and the keeper writes the difference. Events of an engine are hints and lists are truth: a lost, late,
+//! there should be, and the reconciler writes the difference. Events of an engine are hints and lists are truth: a lost, late,
 //! doubled or reordered event costs time and never rightness.
 //!
 //! Promises: no key before its first passed check; a key goes when its container is told to stop, dies or fails its check;
@@ -15,7 +15,6 @@
 //!
 //! Leaves out: the command line (`settings`), who asks for the status (`app`), and expressions over nodes (`placement`).
 
-mod board;
 mod check;
 mod container;
 mod describe;
@@ -31,17 +30,19 @@ mod probing;
 mod service;
 mod settings;
 mod start;
+mod status_board;
 mod stopping;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
-pub use board::{Board, ContainerStatus, KeyStatus, ServiceStatus, Status};
 pub use error::RegistrarError;
 pub use node::NODES;
 pub use settings::{
-    Checks, Deregister, EngineAt, Health, Layout, Lease, OnExit, Own, Rules, Settings, Suffix, Value, Via,
+    CheckAddress, Checks, Deregister, EngineAt, Health, Layout, Lease, OnExit, OwnContainer, Rules, Settings,
+    Suffix, Value,
 };
+pub use status_board::{ContainerStatus, KeyStatus, ServiceStatus, Status, StatusBoard};
 pub use stopping::{reach, stop_container};
 pub use worker::{Ending, run};

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::board::{Board, Count};
 use super::keep::act::{EXISTS, NEWEST, NO_RIGHT, NOT_FOUND, OTHER, one_line, soon};
 use super::settings::{Lease, OnExit};
+use super::status_board::{Count, StatusBoard};
 use crate::backoff::Backoff;
-use crate::client::cluster::{AskError, Cluster, Delete, Set};
+use crate::client::cluster::{Cluster, Delete, RequestError, Set};
 use crate::placement;
 use crate::stop::Stop;
 
@@ -19,13 +19,13 @@ use crate::stop::Stop;
 pub const NODES: &str = "/_retune/nodes";
 
 /// A longer record does without its images.
-const LONGEST: usize = 1 << 20;
+const MAX_RECORD_BYTES: usize = 1 << 20;
 /// A record always has a lease; this one where keys have none.
-const TTL: Duration = Duration::from_secs(60);
+const DEFAULT_TTL: Duration = Duration::from_secs(60);
 /// A record that changes all the time is written no more often.
-const APART: Duration = Duration::from_secs(1);
+const MIN_WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long its removal may take.
-const FAREWELL: Duration = Duration::from_secs(3);
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The name of a node as one segment of a key.
 pub(super) fn segment(node: &str) -> String {
@@ -48,22 +48,22 @@ struct Record<'n> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Of {
+struct RecordHost {
     host: String,
 }
 
 /// The host whose record stands at a node's name, if one does.
-pub(super) async fn living(cluster: &Cluster, node: &str) -> Result<Option<String>, AskError> {
+pub(super) async fn living(cluster: &Cluster, node: &str) -> Result<Option<String>, RequestError> {
     match soon(cluster).get(place(node).as_bytes(), NEWEST).await {
         Ok(event) => Ok(Some(host_of(&event.node.value))),
         // No record, or none that we may see: nothing that says that somebody lives there.
-        Err(AskError::Etcd(_)) => Ok(None),
+        Err(RequestError::Etcd(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 fn host_of(record: &str) -> String {
-    serde_json::from_str(record).unwrap_or(Of::default()).host
+    serde_json::from_str(record).unwrap_or(RecordHost::default()).host
 }
 
 /// Publishes the record under its lease, each time it changes, until the stop; then removes it where
@@ -74,14 +74,15 @@ pub(super) async fn publish(
     host: String,
     (lease, on_exit): (Lease, OnExit),
     mut facts: watch::Receiver<Option<placement::Node>>,
-    board: Arc<Board>,
+    status_board: Arc<StatusBoard>,
     stop: Stop,
 ) -> Result<(), String> {
     // A record tells that its host lives, however long keys do.
-    let ttl = lease.ttl.unwrap_or(TTL).min(TTL);
+    let ttl = lease.ttl.unwrap_or(DEFAULT_TTL).min(DEFAULT_TTL);
     let refresh = if lease.ttl == Some(ttl) { lease.refresh } else { ttl / 3 };
     let ttl = ttl.as_secs().max(1);
-    let mut publisher = Publisher { cluster, host, ttl, refresh, board, stands: None, said: Said::default() };
+    let mut publisher =
+        Publisher { cluster, host, ttl, refresh, status_board, current: None, reported: Reported::default() };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     while !stop.requested() {
         let (node, tried) = (facts.borrow_and_update().clone(), Instant::now());
@@ -92,7 +93,7 @@ pub(super) async fn publish(
         };
         let next = Instant::now() + wait;
         // Before there is anything to write, whatever comes is written at once.
-        let apart = if node_is_known { tried + APART } else { tried };
+        let apart = if node_is_known { tried + MIN_WRITE_INTERVAL } else { tried };
         tokio::select! {
             () = stop.wait() => break,
             () = sleep_until(next) => {}
@@ -104,13 +105,13 @@ pub(super) async fn publish(
     }
     // Where the keys stay, what is said of their node stays as well, both by their leases.
     if on_exit == OnExit::Remove {
-        timeout(FAREWELL, publisher.withdraw()).await.ok();
+        timeout(REMOVAL_TIMEOUT, publisher.withdraw()).await.ok();
     }
     Ok(())
 }
 
 /// What stands in the store, as far as is known.
-struct Stands {
+struct PublishedRecord {
     key: String,
     /// `None`: a write of it was not answered.
     body: Option<String>,
@@ -120,7 +121,7 @@ struct Stands {
 
 /// What was said once and is not said again.
 #[derive(Default)]
-struct Said {
+struct Reported {
     foreign: bool,
     refused: bool,
     long: bool,
@@ -131,9 +132,9 @@ struct Publisher {
     host: String,
     ttl: u64,
     refresh: Duration,
-    board: Arc<Board>,
-    stands: Option<Stands>,
-    said: Said,
+    status_board: Arc<StatusBoard>,
+    current: Option<PublishedRecord>,
+    reported: Reported,
 }
 
 impl Publisher {
@@ -141,19 +142,19 @@ impl Publisher {
     async fn turn(&mut self, node: &placement::Node, backoff: &mut Backoff) -> Duration {
         let Some(body) = self.body(node) else { return self.refresh };
         let (key, now) = (place(&node.name), Instant::now());
-        if let Some(stands) = &self.stands
-            && stands.body.as_ref() == Some(&body)
-            && now < stands.due
+        if let Some(current) = &self.current
+            && current.body.as_ref() == Some(&body)
+            && now < current.due
         {
-            return stands.due - now;
+            return current.due - now;
         }
         match self.write(&key, body).await {
             Ok(()) => {
                 backoff.reset();
                 self.refresh
             }
-            Err(AskError::Etcd(error)) => {
-                if !std::mem::replace(&mut self.said.refused, true) {
+            Err(RequestError::Etcd(error)) => {
+                if !std::mem::replace(&mut self.reported.refused, true) {
                     let right = if error.code == NO_RIGHT { "; grant the role readwrite on it" } else { "" };
                     tracing::warn!(
                         "the record of this node at {key} is not published, the store says {error}{right}"
@@ -162,19 +163,19 @@ impl Publisher {
                 self.refresh
             }
             Err(error) => {
-                self.board.count(Count::StoreErrors);
+                self.status_board.count(Count::StoreErrors);
                 tracing::debug!("the record of this node is not written: {}", one_line(&error));
                 backoff.next()
             }
         }
     }
 
-    async fn write(&mut self, key: &str, body: String) -> Result<(), AskError> {
-        let stood = self.stands.take();
-        let mut refresh = stood.as_ref().is_some_and(|stands| stands.body.as_ref() == Some(&body));
-        let mut guard = stood.and_then(|stands| stands.index);
+    async fn write(&mut self, key: &str, body: String) -> Result<(), RequestError> {
+        let stood = self.current.take();
+        let mut refresh = stood.as_ref().is_some_and(|current| current.body.as_ref() == Some(&body));
+        let mut guard = stood.and_then(|current| current.index);
         let (unsure, due) = (key.to_owned(), Instant::now());
-        self.stands = Some(Stands { key: unsure, body: None, index: guard, due });
+        self.current = Some(PublishedRecord { key: unsure, body: None, index: guard, due });
         // What a lost answer, a lost key or a predecessor calls for takes no more turns than these.
         for _ in 0..4 {
             let set = Set {
@@ -188,8 +189,9 @@ impl Publisher {
             match soon(&self.cluster).set(key.as_bytes(), body.as_bytes(), &set).await {
                 Ok(event) => {
                     let (index, due) = (Some(event.node.modified), sent + self.refresh);
-                    self.stands = Some(Stands { key: key.to_owned(), body: Some(body), index, due });
-                    self.said.foreign = false;
+                    self.current =
+                        Some(PublishedRecord { key: key.to_owned(), body: Some(body), index, due });
+                    self.reported.foreign = false;
                     return Ok(());
                 }
                 Err(error) => match error.code() {
@@ -198,7 +200,7 @@ impl Publisher {
                         let event = soon(&self.cluster).get(key.as_bytes(), NEWEST).await?;
                         let host = host_of(&event.node.value);
                         if !host.is_empty() && host != self.host {
-                            self.stands = None;
+                            self.current = None;
                             self.foreign(key, &host);
                             return Ok(());
                         }
@@ -213,7 +215,7 @@ impl Publisher {
     }
 
     fn foreign(&mut self, key: &str, host: &str) {
-        if !std::mem::replace(&mut self.said.foreign, true) {
+        if !std::mem::replace(&mut self.reported.foreign, true) {
             tracing::error!(
                 "another host ({host}) publishes {key}, the record of this node's name: give each host a name of its own \
                  with --node-name"
@@ -225,13 +227,13 @@ impl Publisher {
     fn body(&mut self, node: &placement::Node) -> Option<String> {
         let text = |node| serde_json::to_string(&Record { node, host: &self.host }).unwrap_or_default();
         let whole = text(node);
-        if whole.len() <= LONGEST {
+        if whole.len() <= MAX_RECORD_BYTES {
             return Some(whole);
         }
         let small = text(&placement::Node { images: Vec::new(), ..node.clone() });
-        let fits = small.len() <= LONGEST;
-        if !std::mem::replace(&mut self.said.long, true) {
-            let longest = LONGEST >> 10;
+        let fits = small.len() <= MAX_RECORD_BYTES;
+        if !std::mem::replace(&mut self.reported.long, true) {
+            let longest = MAX_RECORD_BYTES >> 10;
             if fits {
                 tracing::warn!(
                     "the record of this node is published without its images: it is longer than {longest} KiB"
@@ -244,8 +246,8 @@ impl Publisher {
     }
 
     async fn withdraw(&mut self) {
-        let Some(stands) = self.stands.take() else { return };
-        let (key, mut guard) = (stands.key.as_bytes(), stands.index.filter(|_| stands.body.is_some()));
+        let Some(current) = self.current.take() else { return };
+        let (key, mut guard) = (current.key.as_bytes(), current.index.filter(|_| current.body.is_some()));
         loop {
             let Some(index) = guard else {
                 // A write whose answer was lost, or somebody else's by now.

@@ -7,24 +7,24 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::check::{Ask, Finding};
+use super::check::{CheckKind, Finding};
 use super::container::short;
 use super::engine::Engine;
-use super::model::{Probe, Whose};
+use super::model::{Probe, ServiceId};
 use super::worker::ByService;
 use crate::backoff::Backoff;
 
 /// Before the first pass a check is repeated sooner, so that a service is there soon after it answers.
-const FIRST_RETRY: Duration = Duration::from_millis(25);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(25);
 /// Before a command that hung is tried again.
-const FIRST_HANG: Duration = Duration::from_secs(30);
-const LAST_HANG: Duration = Duration::from_secs(600);
+const MIN_HANG_RETRY_DELAY: Duration = Duration::from_secs(30);
+const MAX_HANG_RETRY_DELAY: Duration = Duration::from_secs(600);
 /// So many results may wait to be heard.
-const RESULTS: usize = 256;
+const RESULT_QUEUE_CAPACITY: usize = 256;
 
 /// What one check found out.
 pub(super) struct Checked {
-    pub(super) whose: Whose,
+    pub(super) service_id: ServiceId,
     pub(super) probe: Probe,
     pub(super) result: Result<(), String>,
 }
@@ -40,23 +40,24 @@ pub(super) struct Probing {
 
 impl Probing {
     pub(super) fn new(engine: Arc<Engine>) -> Self {
-        let (tell, results) = mpsc::channel(RESULTS);
+        let (tell, results) = mpsc::channel(RESULT_QUEUE_CAPACITY);
         Self { engine, running: ByService::new(), tasks: JoinSet::new(), tell, results }
     }
 
     /// Starts and ends checks until these are the ones that run.
     pub(super) fn should(&mut self, wanted: &ByService<Probe>) {
-        self.running.retain(|whose, (probe, task)| {
-            let stays = wanted.get(whose) == Some(probe);
+        self.running.retain(|service_id, (probe, task)| {
+            let stays = wanted.get(service_id) == Some(probe);
             if !stays {
                 task.abort();
             }
             stays
         });
-        for (whose, probe) in wanted {
-            if !self.running.contains_key(whose) {
-                let work = repeat(Arc::clone(&self.engine), whose.clone(), probe.clone(), self.tell.clone());
-                self.running.insert(whose.clone(), (probe.clone(), self.tasks.spawn(work)));
+        for (service_id, probe) in wanted {
+            if !self.running.contains_key(service_id) {
+                let work =
+                    repeat(Arc::clone(&self.engine), service_id.clone(), probe.clone(), self.tell.clone());
+                self.running.insert(service_id.clone(), (probe.clone(), self.tasks.spawn(work)));
             }
         }
         while self.tasks.try_join_next().is_some() {}
@@ -78,11 +79,11 @@ impl Probing {
 }
 
 /// One check, again and again.
-async fn repeat(engine: Arc<Engine>, whose: Whose, probe: Probe, tell: mpsc::Sender<Checked>) {
+async fn repeat(engine: Arc<Engine>, service_id: ServiceId, probe: Probe, tell: mpsc::Sender<Checked>) {
     let interval = probe.check.interval;
-    let mut sooner = Backoff::new(FIRST_RETRY, interval);
+    let mut sooner = Backoff::new(MIN_RETRY_DELAY, interval);
     // An engine cannot end a command that it began: one that hangs must not be begun again and again.
-    let mut hung = Backoff::new(interval.max(FIRST_HANG), LAST_HANG.max(interval));
+    let mut hung = Backoff::new(interval.max(MIN_HANG_RETRY_DELAY), MAX_HANG_RETRY_DELAY.max(interval));
     let mut passed = false;
     loop {
         let begun = Instant::now();
@@ -91,20 +92,21 @@ async fn repeat(engine: Arc<Engine>, whose: Whose, probe: Probe, tell: mpsc::Sen
             Finding::Ill(why) => Some(Err(why)),
             // An engine that does not run the command says nothing of the service.
             Finding::Unknown(why) => {
-                tracing::debug!("cannot check {} port {}: {why}", short(&whose.0), whose.1);
+                tracing::debug!("cannot check {} port {}: {why}", short(&service_id.0), service_id.1);
                 None
             }
         };
         if let Some(result) = result {
             passed |= result.is_ok();
-            let checked = Checked { whose: whose.clone(), probe: probe.clone(), result };
+            let checked = Checked { service_id: service_id.clone(), probe: probe.clone(), result };
             if tell.send(checked).await.is_err() {
                 return;
             }
         }
         // A tenth of chance keeps the checks of many containers that started together from staying together.
         let jitter = interval.mul_f64(rand::random_range(0.0..0.1));
-        let hangs = matches!(probe.check.ask, Ask::Command(_)) && begun.elapsed() >= probe.check.timeout;
+        let hangs =
+            matches!(probe.check.kind, CheckKind::Command(_)) && begun.elapsed() >= probe.check.timeout;
         let pause = match (hangs, passed) {
             (true, _) => hung.next(),
             (false, true) => interval.saturating_sub(jitter),

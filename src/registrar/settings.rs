@@ -34,7 +34,7 @@ pub struct Settings {
     /// When the key of a container that ended goes.
     pub deregister: Deregister,
     /// Only the container that this process runs in.
-    pub own: Option<Own>,
+    pub own: Option<OwnContainer>,
     /// How often the store is tried at start before giving up; `None`: for ever.
     pub attempts: Option<u32>,
     /// The wait between those tries.
@@ -139,14 +139,14 @@ pub struct Checks {
     /// So many failures in a row take it away.
     pub fall: u32,
     /// Which address is asked.
-    pub via: Via,
+    pub via: CheckAddress,
     /// What counts where neither the service nor its image says anything.
     pub default: Health,
 }
 
 /// Which address a check asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Via {
+pub enum CheckAddress {
     /// The one that is registered, which is what consumers ask.
     #[default]
     Published,
@@ -197,7 +197,7 @@ pub enum Deregister {
 
 /// The container that this process runs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Own {
+pub struct OwnContainer {
     /// Its id or name; `None`: found out.
     pub container: Option<String>,
     /// The container's ports that are registered; empty: all.
@@ -227,7 +227,7 @@ impl Default for Checks {
             timeout: Duration::from_secs(3),
             rise: 1,
             fall: 1,
-            via: Via::default(),
+            via: CheckAddress::default(),
             default: Health::default(),
         }
     }

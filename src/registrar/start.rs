@@ -8,31 +8,31 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 
-use super::board::Board;
 use super::container::Container;
 use super::describe;
 use super::engine::{Engine, EngineError, Info};
 use super::error::RegistrarError;
-use super::model::{Frame, Sidecar};
+use super::model::{NodeConfig, Sidecar};
 use super::own;
-use super::settings::{Own, Settings};
+use super::settings::{OwnContainer, Settings};
+use super::status_board::StatusBoard;
 use crate::backoff::Backoff;
 use crate::stop::Stop;
 
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(5);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// What a registrar begins with.
 pub(super) struct Started {
     pub(super) engine: Arc<Engine>,
     pub(super) info: Info,
-    pub(super) frame: Frame,
-    pub(super) places: Places,
+    pub(super) node_config: NodeConfig,
+    pub(super) places: CheckPlaces,
 }
 
 /// Where the address of the engine's host is found, each time anew: networks come and change.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Places {
+pub(super) enum CheckPlaces {
     /// This host's, from its routes.
     Here,
     /// The engine is at this address.
@@ -41,7 +41,7 @@ pub(super) enum Places {
     Nowhere,
 }
 
-impl Places {
+impl CheckPlaces {
     /// The address of the engine's host towards others.
     pub(super) fn host(self) -> Option<IpAddr> {
         match self {
@@ -55,14 +55,14 @@ impl Places {
 /// Finds it all out. An engine that is away is waited for, unless the run is to end by itself; `None`: the stop came first.
 pub(super) async fn start(
     settings: &Settings,
-    board: &Board,
+    status_board: &StatusBoard,
     stop: &Stop,
 ) -> Result<Option<Started>, RegistrarError> {
     describe::check_templates(&settings.rules).map_err(RegistrarError::Settings)?;
     let engine = Engine::new(&settings.engine).map_err(|error| RegistrarError::Settings(error.why))?;
     let engine = Arc::new(engine);
     let waits = !(settings.once || settings.dry_run);
-    let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
+    let mut backoff = Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY);
     loop {
         // An engine that hangs must not hold up the end.
         let found = tokio::select! {
@@ -74,7 +74,7 @@ pub(super) async fn start(
             Err(error) if error.stale_socket => return Err(RegistrarError::StaleSocket(error.why)),
             Err(error) => error.why,
         };
-        board.write(|status| status.engine_error.clone_from(&why));
+        status_board.write(|status| status.engine_error.clone_from(&why));
         if !waits {
             return Err(RegistrarError::Engine { url: engine.url().to_owned(), why });
         }
@@ -116,11 +116,11 @@ async fn find_out(
                     container.short()
                 );
             }
-            Places::Nowhere
+            CheckPlaces::Nowhere
         }
         _ => places(&settings.engine.url),
     };
-    let frame = Frame {
+    let node_config = NodeConfig {
         rules: settings.rules.clone(),
         node,
         host: places.host(),
@@ -130,14 +130,14 @@ async fn find_out(
         grace: settings.grace,
         ttl: settings.lease.ttl,
     };
-    Ok(Ok(Started { engine: Arc::clone(engine), info, frame, places }))
+    Ok(Ok(Started { engine: Arc::clone(engine), info, node_config, places }))
 }
 
 /// An engine that is reached over the network has an address of its own.
-fn places(url: &str) -> Places {
-    let Some((scheme, rest)) = url.split_once("://") else { return Places::Here };
+fn places(url: &str) -> CheckPlaces {
+    let Some((scheme, rest)) = url.split_once("://") else { return CheckPlaces::Here };
     if scheme == "unix" {
-        return Places::Here;
+        return CheckPlaces::Here;
     }
     let authority = rest.split('/').next().unwrap_or(rest);
     let host = authority
@@ -145,10 +145,10 @@ fn places(url: &str) -> Places {
         .filter(|(host, _)| !host.ends_with(':'))
         .map_or(authority, |(host, _)| host);
     match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(ip) if ip.is_loopback() || ip.is_unspecified() => Places::Here,
-        Ok(ip) => Places::There(ip),
-        Err(_) if host == "localhost" => Places::Here,
-        Err(_) => Places::Nowhere,
+        Ok(ip) if ip.is_loopback() || ip.is_unspecified() => CheckPlaces::Here,
+        Ok(ip) => CheckPlaces::There(ip),
+        Err(_) if host == "localhost" => CheckPlaces::Here,
+        Err(_) => CheckPlaces::Nowhere,
     }
 }
 
@@ -165,7 +165,7 @@ async fn around(engine: &Engine) -> Result<Option<Container>, EngineError> {
 /// The one container of a sidecar; an error is what to do.
 async fn sidecar(
     engine: &Engine,
-    own: &Own,
+    own: &OwnContainer,
     inside: Option<&Container>,
 ) -> Result<Result<Sidecar, String>, EngineError> {
     let named = match &own.container {

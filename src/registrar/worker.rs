@@ -9,32 +9,32 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::board::{Board, Count};
 use super::container::{Container, short};
 use super::engine::{Engine, Info};
 use super::error::RegistrarError;
-use super::follow::{News, follow};
-use super::keep::{self, Keeping, Wanted};
-use super::model::{Frame, Model};
+use super::follow::{EngineUpdate, follow};
+use super::keep::{self, ReconcilerConfig, WantedKeys};
+use super::model::{Model, NodeConfig};
 use super::probing::{Checked, Probing};
 use super::settings::{OnExit, Rules, Settings};
+use super::status_board::{Count, StatusBoard};
 use super::{facts, node, start};
 use crate::client::cluster::Cluster;
 use crate::placement;
-use crate::stop::{Loops, Stop, Why};
+use crate::stop::{EndReason, Loops, Stop};
 
 /// So much news may wait to be heard; more waits in the connection to the engine.
-const NEWS: usize = 1024;
+const EVENT_QUEUE_CAPACITY: usize = 1024;
 /// So many inspections run at once.
-const INSPECTIONS: usize = 16;
+const MAX_CONCURRENT_INSPECTIONS: usize = 16;
 /// An engine that answers does so sooner.
-const SOON: Duration = Duration::from_millis(300);
+const ENGINE_START_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the last writes may take.
-const LAST_WRITES: Duration = Duration::from_secs(8);
+const FINAL_WRITES_TIMEOUT: Duration = Duration::from_secs(8);
 /// The record of the node is worked out anew at most this often.
-const RECORD: Duration = Duration::from_millis(500);
+const NODE_RECORD_INTERVAL: Duration = Duration::from_millis(500);
 /// The least time between two looks at the clock.
-const TICK: Duration = Duration::from_millis(10);
+const TICK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How a registrar ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,43 +54,43 @@ pub enum Ending {
 pub async fn run(
     settings: Settings,
     cluster: Arc<Cluster>,
-    board: Arc<Board>,
+    board: Arc<StatusBoard>,
     stop: Stop,
 ) -> Result<Ending, RegistrarError> {
     let started = {
         let start = start::start(&settings, &board, &stop);
         tend_until(start, &settings, &cluster, &board).await?
     };
-    let Some(start::Started { engine, info, frame, places }) = started else {
+    let Some(start::Started { engine, info, node_config, places }) = started else {
         // Stopped before it could begin; a run that was to end by itself has not done its work.
         let unfinished = settings.once || settings.dry_run;
         return Ok(if unfinished { Ending::NotAsWished } else { Ending::Done });
     };
-    let keeping = keeping(&settings, &frame);
-    let (wanted, wishes) = watch::channel(Wanted::default());
+    let config = config(&settings, &node_config);
+    let (wanted, wanted_keys) = watch::channel(WantedKeys::default());
     let (facts, told) = watch::channel(None);
     // What writes ends after what decides, so that the last decisions are written.
     let (stop_first, stop_last) = (Stop::new(), Stop::new());
     let (mut first, mut last) = (Loops::new(stop_first.clone()), Loops::new(stop_last.clone()));
     if !settings.dry_run {
         let (cluster, board) = (Arc::clone(&cluster), Arc::clone(&board));
-        last.spawn("keeper", keep::keep(cluster, keeping.clone(), wishes, board, stop_last.clone()));
+        last.spawn("reconciler", keep::keep(cluster, config.clone(), wanted_keys, board, stop_last.clone()));
     }
     if settings.publish_node && !settings.dry_run && !settings.once {
-        let (cluster, board, host) = (Arc::clone(&cluster), Arc::clone(&board), keeping.host.clone());
+        let (cluster, board, host) = (Arc::clone(&cluster), Arc::clone(&board), config.host.clone());
         last.spawn(
             "node",
             node::publish(cluster, host, (settings.lease, settings.on_exit), told, board, stop_last.clone()),
         );
     }
-    let (news, heard) = mpsc::channel(NEWS);
+    let (news, heard) = mpsc::channel(EVENT_QUEUE_CAPACITY);
     first.spawn("engine", follow(Arc::clone(&engine), settings.relist, news, stop_first.clone()));
     let mut worker =
-        Worker::new(&settings, (engine, info), (frame, places), Arc::clone(&board), wanted, facts);
+        Worker::new(&settings, (engine, info), (node_config, places), Arc::clone(&board), wanted, facts);
     let ended = tokio::select! {
         ended = worker.work(heard) => Ok(ended),
         ended = first.first_failure() => Err(match ended.why {
-            Why::Failed(why) => RegistrarError::StaleSocket(why),
+            EndReason::Failed(why) => RegistrarError::StaleSocket(why),
             _ => RegistrarError::Settings(ended.to_string()),
         }),
         ended = last.first_failure() => Err(RegistrarError::Store(ended.to_string())),
@@ -99,7 +99,7 @@ pub async fn run(
     first.drain(Duration::from_secs(1)).await;
     // Where the run could not go on, that is what is reported, and not what half of the containers would come to.
     let planned = if settings.dry_run && ended.is_ok() {
-        let plan = keep::difference(&cluster, &keeping, &worker.wanted()).await;
+        let plan = keep::difference(&cluster, &config, &worker.wanted()).await;
         Some(plan.map_err(RegistrarError::Store)?)
     } else {
         None
@@ -110,7 +110,7 @@ pub async fn run(
         drop(last);
         return ended.map(|_| Ending::NotAsWished);
     }
-    let late = last.drain(LAST_WRITES).await;
+    let late = last.drain(FINAL_WRITES_TIMEOUT).await;
     if !late.is_empty() {
         tracing::warn!("did not end in time: {}", late.join(", "));
     }
@@ -123,11 +123,11 @@ pub async fn run(
     })
 }
 
-fn keeping(settings: &Settings, frame: &Frame) -> Keeping {
+fn config(settings: &Settings, node_config: &NodeConfig) -> ReconcilerConfig {
     // A sidecar knows one container only: a list of its own keeps it from taking the others' keys for leftovers.
-    let node = match &frame.own {
-        Some(own) => format!("{}.{}", frame.node, short(&own.id)),
-        None => frame.node.clone(),
+    let node = match &node_config.own {
+        Some(own) => format!("{}.{}", node_config.node, short(&own.id)),
+        None => node_config.node.clone(),
     };
     keeping_as(settings, node)
 }
@@ -140,8 +140,8 @@ fn scope(settings: &Settings) -> String {
     Sha256::digest(all.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn keeping_as(settings: &Settings, node: String) -> Keeping {
-    Keeping {
+fn keeping_as(settings: &Settings, node: String) -> ReconcilerConfig {
+    ReconcilerConfig {
         node,
         scope: scope(settings),
         publishes: settings.publish_node,
@@ -160,10 +160,10 @@ async fn tend_until(
     start: impl Future<Output = Result<Option<start::Started>, RegistrarError>>,
     settings: &Settings,
     cluster: &Arc<Cluster>,
-    board: &Arc<Board>,
+    status_board: &Arc<StatusBoard>,
 ) -> Result<Option<start::Started>, RegistrarError> {
     let mut start = std::pin::pin!(start);
-    let soon = tokio::time::timeout(SOON, &mut start).await;
+    let soon = tokio::time::timeout(ENGINE_START_TIMEOUT, &mut start).await;
     let node = start::likely_node(settings).filter(|_| !settings.once && !settings.dry_run);
     let (Err(_), Some(node)) = (&soon, node) else {
         return match soon {
@@ -171,11 +171,16 @@ async fn tend_until(
             Err(_) => start.await,
         };
     };
-    let keeping = Keeping { on_exit: OnExit::Keep, ..keeping_as(settings, node) };
-    let (_wanted, nothing) = watch::channel(Wanted::default());
+    let config = ReconcilerConfig { on_exit: OnExit::Keep, ..keeping_as(settings, node) };
+    let (_wanted, nothing) = watch::channel(WantedKeys::default());
     let stop = Stop::new();
-    let mut tending =
-        std::pin::pin!(keep::keep(Arc::clone(cluster), keeping, nothing, Arc::clone(board), stop.clone()));
+    let mut tending = std::pin::pin!(keep::keep(
+        Arc::clone(cluster),
+        config,
+        nothing,
+        Arc::clone(status_board),
+        stop.clone()
+    ));
     let started = tokio::select! {
         started = &mut start => started,
         ended = &mut tending => return Err(RegistrarError::Store(ended.err().unwrap_or_default())),
@@ -191,13 +196,13 @@ type Inspected = (String, Result<Option<Container>, ()>);
 /// The loop that hears the news, asks the model, and sees to it that what follows is done.
 struct Worker {
     model: Model,
-    places: start::Places,
+    places: start::CheckPlaces,
     engine: Arc<Engine>,
-    board: Arc<Board>,
+    status_board: Arc<StatusBoard>,
     probing: Probing,
     inspections: JoinSet<Inspected>,
     facts: facts::Facts,
-    wanted: watch::Sender<Wanted>,
+    wanted: watch::Sender<WantedKeys>,
     told: watch::Sender<Option<placement::Node>>,
     /// When the record of the node is to be worked out anew, and when that was done last.
     record: (Option<Instant>, Option<Instant>),
@@ -211,22 +216,22 @@ impl Worker {
     fn new(
         settings: &Settings,
         (engine, info): (Arc<Engine>, Info),
-        (frame, places): (Frame, start::Places),
-        board: Arc<Board>,
-        wanted: watch::Sender<Wanted>,
+        (node_config, places): (NodeConfig, start::CheckPlaces),
+        status_board: Arc<StatusBoard>,
+        wanted: watch::Sender<WantedKeys>,
         told: watch::Sender<Option<placement::Node>>,
     ) -> Self {
-        let facts = facts::Facts::new(settings, &frame, info);
-        board.write(|status| {
-            status.node.clone_from(&frame.node);
+        let facts = facts::Facts::new(settings, &node_config, info);
+        status_board.write(|status| {
+            status.node.clone_from(&node_config.node);
             engine.url().clone_into(&mut status.engine);
         });
         Self {
-            model: Model::new(frame),
+            model: Model::new(node_config),
             places,
             probing: Probing::new(Arc::clone(&engine)),
             engine,
-            board,
+            status_board,
             inspections: JoinSet::new(),
             facts,
             wanted,
@@ -239,13 +244,13 @@ impl Worker {
     }
 
     /// The keys that should be, as things stand.
-    fn wanted(&mut self) -> Wanted {
+    fn wanted(&mut self) -> WantedKeys {
         self.model.wanted()
     }
 
     /// Goes on until a run that is to end by itself is at its end: whether everything is as it should be.
-    async fn work(&mut self, mut news: mpsc::Receiver<News>) -> bool {
-        let mut changes = self.board.changes();
+    async fn work(&mut self, mut news: mpsc::Receiver<EngineUpdate>) -> bool {
+        let mut changes = self.status_board.changes();
         loop {
             changes.mark_unchanged();
             self.follow_up();
@@ -257,7 +262,7 @@ impl Worker {
                 Some(heard) = news.recv() => self.hear(heard),
                 Some(done) = self.inspections.join_next() => self.inspected(done.ok()),
                 checked = self.probing.next() => self.checked(checked),
-                asked = self.board.drains() => self.drain(asked),
+                asked = self.status_board.drains() => self.drain(asked),
                 // For a run that ends by itself, what becomes of its keys counts as well.
                 Ok(()) = changes.changed(), if self.once.is_some() => {}
                 () = sleep_until(next) => {}
@@ -278,7 +283,7 @@ impl Worker {
     /// When to look again although nothing is heard.
     fn next(&self) -> Instant {
         let now = Instant::now();
-        let next = self.model.next().map_or(now + Duration::from_secs(60), |at| at.max(now + TICK));
+        let next = self.model.next().map_or(now + Duration::from_secs(60), |at| at.max(now + TICK_INTERVAL));
         let next = self.record.0.map_or(next, |at| next.min(at));
         match self.once {
             Some(Some(until)) => next.min(until),
@@ -286,31 +291,31 @@ impl Worker {
         }
     }
 
-    fn hear(&mut self, news: News) {
+    fn hear(&mut self, news: EngineUpdate) {
         let now = Instant::now();
         match news {
-            News::Up(info) => {
+            EngineUpdate::Up(info) => {
                 self.model.set_host(self.places.host());
-                self.board.write(|status| status.engine_error.clear());
+                self.status_board.write(|status| status.engine_error.clear());
                 self.facts.info(info);
                 self.record_soon();
             }
-            News::Down(why) => {
-                self.board.count(Count::EngineErrors);
-                self.board.write(|status| status.engine_error = why);
+            EngineUpdate::Down(why) => {
+                self.status_board.count(Count::EngineErrors);
+                self.status_board.write(|status| status.engine_error = why);
                 self.model.lost(now);
             }
-            News::Listed(all) => {
+            EngineUpdate::Listed(all) => {
                 self.model.set_host(self.places.host());
-                self.board.count(Count::Lists);
-                self.board.write(|status| status.engine_error.clear());
+                self.status_board.count(Count::Lists);
+                self.status_board.write(|status| status.engine_error.clear());
                 self.model.listed(all, now);
             }
-            News::Event(event) => {
-                self.board.count(Count::Events);
+            EngineUpdate::Event(event) => {
+                self.status_board.count(Count::Events);
                 self.model.event(&event, now);
             }
-            News::Images(images) => {
+            EngineUpdate::Images(images) => {
                 self.facts.images(images);
                 self.record_soon();
             }
@@ -320,16 +325,16 @@ impl Worker {
     fn inspected(&mut self, done: Option<Inspected>) {
         // A panic in an inspection is a defect, and no reason to leave its container alone.
         let Some((id, found)) = done else { return self.model.inspections_lost() };
-        self.board.count(Count::Inspections);
+        self.status_board.count(Count::Inspections);
         self.model.inspected(&id, found, Instant::now());
     }
 
     fn checked(&mut self, checked: Checked) {
-        self.board.count(Count::Checks);
+        self.status_board.count(Count::Checks);
         if checked.result.is_err() {
-            self.board.count(Count::FailedChecks);
+            self.status_board.count(Count::FailedChecks);
         }
-        self.model.checked(&checked.whose, &checked.probe, checked.result);
+        self.model.checked(&checked.service_id, &checked.probe, checked.result);
     }
 
     fn drain(&mut self, asked: Vec<(String, bool)>) {
@@ -344,7 +349,7 @@ impl Worker {
     fn follow_up(&mut self) {
         let now = Instant::now();
         self.model.tick(now);
-        let room = INSPECTIONS.saturating_sub(self.inspections.len());
+        let room = MAX_CONCURRENT_INSPECTIONS.saturating_sub(self.inspections.len());
         for id in self.model.due_inspections(room, now) {
             let engine = Arc::clone(&self.engine);
             self.inspections.spawn(async move {
@@ -381,7 +386,7 @@ impl Worker {
             changed
         });
         let containers = self.model.status();
-        self.board.write(|status| {
+        self.status_board.write(|status| {
             status.complete = complete;
             status.containers = containers;
         });
@@ -392,7 +397,7 @@ impl Worker {
         let now = Instant::now();
         // Half a record would have others place containers on ports that are taken.
         if self.model.complete() {
-            let due = self.record.1.map_or(now, |last| now.max(last + RECORD));
+            let due = self.record.1.map_or(now, |last| now.max(last + NODE_RECORD_INTERVAL));
             self.record.0.get_or_insert(due);
         }
     }
@@ -405,7 +410,7 @@ impl Worker {
         }
         let now = Instant::now();
         let until = *until.get_or_insert(now + self.patience);
-        let status = self.board.status();
+        let status = self.status_board.status();
         let services = || status.containers.iter().flat_map(|container| &container.services);
         let starting = services().any(|service| service.state == "starting");
         let unkept =
@@ -413,7 +418,7 @@ impl Worker {
         if now < until && (starting || unkept) {
             return None;
         }
-        let well = |service: &super::board::ServiceStatus| match service.state.as_str() {
+        let well = |service: &super::status_board::ServiceStatus| match service.state.as_str() {
             "passing" => self.dry_run || service.kept.as_ref().is_some_and(|kept| kept.held),
             "absent" | "draining" => true,
             _ => false,
@@ -423,4 +428,4 @@ impl Worker {
 }
 
 /// By container and port.
-pub(super) type ByService<T> = BTreeMap<super::model::Whose, T>;
+pub(super) type ByService<T> = BTreeMap<super::model::ServiceId, T>;

@@ -15,7 +15,7 @@ use super::settings::Settings;
 use crate::key;
 
 /// The largest resource file that is read; real ones hold a few hundred bytes.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 /// How deep folders may nest; symlinks can make a circle.
 const MAX_DEPTH: usize = 16;
 
@@ -161,11 +161,14 @@ fn read(file: &Path) -> Result<String, String> {
     if !meta.is_file() {
         return Err("it is no regular file".to_owned());
     }
-    if meta.len() > MAX_FILE {
-        return Err(format!("{} bytes are no resource file; at most {MAX_FILE} are read", meta.len()));
+    if meta.len() > MAX_FILE_BYTES {
+        return Err(format!("{} bytes are no resource file; at most {MAX_FILE_BYTES} are read", meta.len()));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default() + 1);
-    opened.take(MAX_FILE).read_to_end(&mut bytes).map_err(|error| format!("cannot read it: {error}"))?;
+    opened
+        .take(MAX_FILE_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("cannot read it: {error}"))?;
     String::from_utf8(bytes)
         .map_err(|error| format!("not UTF-8 from byte {}", error.utf8_error().valid_up_to()))
 }

@@ -1,7 +1,7 @@
 //! Delivering renderings: check each staged file, write down the reloads they will owe, swap them in.
 //!
 //! The order is what makes nothing get lost. A file is swapped only after its check passed and after the
-//! reload it needs is on disk as a debt; `settle` then pays the debts. A step that fails leaves the old file
+//! reload it needs is on disk as a journal entry; `settle` then pays the journal entries. A step that fails leaves the old file
 //! in service.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,31 +11,31 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::error::ReloaderError;
-use super::expand::{Claims, Expanded, expand};
+use super::expand::{DestinationOwners, Expanded, expand};
 use super::generation::Generation;
 use super::job::Job;
+use super::journal::{JournalEntry, JournalFile, ReloadJournal, digest};
 use super::manifest::Manifest;
-use super::outcome::{Line, Outcome, Report, Step};
-use super::owed::{Debt, Ledger, Swapped, digest};
-use super::place::{Gone, Placing, Swap, place_all, waits_for};
+use super::outcome::{DestOutcome, FailedStep, Report, ReportLine};
+use super::place::{CheckedFile, Gone, SwapBatch, place_all, waits_for};
 use super::prepare::{Depth, Prepared, prepare_all};
 use super::redact::Redactor;
 use super::reload::{Action, run_command};
+use super::request::{ReloadRequest, line};
 use super::settings::Settings;
-use super::settle::Owed;
-use super::want::{Want, line};
+use super::settle::PendingReload;
 use crate::stop::Stop;
 use crate::template::{Reads, Values, expand_command};
 
-/// What passes leave behind for the next: debts, refused contents, owned files.
+/// What passes leave behind for the next: journal entries, refused contents, owned files.
 pub(super) struct Deliverer {
     pub(super) settings: Arc<Settings>,
-    pub(super) ledger: Ledger,
-    /// Debts of earlier runs that no resource has taken up yet.
-    pub(super) inherited: Vec<Debt>,
-    pub(super) owed: BTreeMap<String, Owed>,
-    /// Debts of this run whose resource went: on paper, retried by nobody, taken up should it come back.
-    pub(super) orphans: Vec<Debt>,
+    pub(super) journal: ReloadJournal,
+    /// Journal entries of earlier runs that no resource has taken up yet.
+    pub(super) left_over: Vec<JournalEntry>,
+    pub(super) pending: BTreeMap<String, PendingReload>,
+    /// Journal entries of this run whose resource went: on paper, retried by nobody, taken up should it come back.
+    pub(super) orphans: Vec<JournalEntry>,
     /// Contents that failed their verification, by destination: not tried again until they change.
     pub(super) held: HashMap<PathBuf, String>,
     /// When each throttled action last ran.
@@ -45,30 +45,30 @@ pub(super) struct Deliverer {
     /// Whether the program ends after one pass, so that what failed waits for the next run.
     pub(super) one_shot: bool,
     pub(super) manifest: Manifest,
-    claims: Claims,
+    owners: DestinationOwners,
     /// Destinations known to be mounts, so that it is said once.
     mounts: BTreeSet<PathBuf>,
 }
 
 /// What a pass did: the report, and what each rendered resource read.
 #[derive(Default)]
-pub(super) struct Passed {
+pub(super) struct PassOutcome {
     pub(super) report: Report,
     pub(super) reads: BTreeMap<usize, Reads>,
 }
 
 /// What was decided about a prepared file.
-enum Judged {
-    Done(Line),
-    Deliver(Box<Placing>),
+enum Decision {
+    Done(ReportLine),
+    Deliver(Box<CheckedFile>),
 }
 
 impl Deliverer {
     pub(super) fn new(settings: Arc<Settings>, stop: Stop) -> Result<Self, ReloaderError> {
         let open = |dir: Option<&Path>| -> std::io::Result<_> {
-            Ok((Ledger::open(dir, &settings.confdir)?, Manifest::open(dir, &settings.confdir)?))
+            Ok((ReloadJournal::open(dir, &settings.confdir)?, Manifest::open(dir, &settings.confdir)?))
         };
-        let (ledger, manifest) = match open(settings.state_dir.as_deref()) {
+        let (journal, manifest) = match open(settings.state_dir.as_deref()) {
             Ok(opened) => opened,
             Err(error) => {
                 let error = ReloaderError::state(settings.state_dir.as_deref(), error);
@@ -80,12 +80,12 @@ impl Deliverer {
             }
         };
         let pays = !settings.noop && !settings.sync_only;
-        let inherited = if pays { ledger.inherited() } else { Vec::new() };
+        let left_over = if pays { journal.left_over() } else { Vec::new() };
         Ok(Self {
             settings,
-            ledger,
-            inherited,
-            owed: BTreeMap::new(),
+            journal,
+            left_over,
+            pending: BTreeMap::new(),
             orphans: Vec::new(),
             held: HashMap::new(),
             last_run: HashMap::new(),
@@ -93,7 +93,7 @@ impl Deliverer {
             stop,
             one_shot: false,
             manifest,
-            claims: Claims::default(),
+            owners: DestinationOwners::default(),
             mounts: BTreeSet::new(),
         })
     }
@@ -104,31 +104,31 @@ impl Deliverer {
         generation: &Generation,
         values: &Arc<Values>,
         due: &BTreeSet<usize>,
-    ) -> Passed {
+    ) -> PassOutcome {
         self.redactor = Redactor::new(&self.settings.redact, values);
         let Expanded { jobs, gone, failed, reads } =
-            expand(generation, values, due, &self.manifest, &mut self.claims);
-        let mut passed = Passed { report: Report { lines: failed }, reads };
+            expand(generation, values, due, &self.manifest, &mut self.owners);
+        let mut passed = PassOutcome { report: Report { lines: failed }, reads };
         self.adopt(generation, due);
         let mut accepted = Vec::new();
         for one in self.prepare(generation, values, jobs).await {
             passed.reads.entry(one.job.index).or_default().merge(one.reads.clone());
             if self.stop.requested() {
                 let why = "stopped before the swap; the next run does it".to_owned();
-                passed.report.lines.push(one.told(Outcome::Skipped { why }));
+                passed.report.lines.push(one.line_for(DestOutcome::Skipped { why }));
                 continue;
             }
             match self.judge(one).await {
-                Judged::Deliver(placing) => accepted.push(*placing),
-                Judged::Done(line) => passed.report.lines.push(line),
+                Decision::Deliver(placing) => accepted.push(*placing),
+                Decision::Done(line) => passed.report.lines.push(line),
             }
         }
         if !self.stop.requested() {
             let gone = keep_until_replaced(gone, &mut passed.report);
-            let wants = self.place(accepted, gone, &mut passed.report).await;
-            self.owe_all(wants, &mut passed.report);
+            let requests = self.place(accepted, gone, &mut passed.report).await;
+            self.record_all(requests, &mut passed.report);
         }
-        self.tell_failures(&mut passed.report);
+        self.log_failures(&mut passed.report);
         passed.report.lines.extend(self.settle_due().await);
         passed
     }
@@ -147,16 +147,18 @@ impl Deliverer {
     }
 
     /// Decides about one prepared file: done as it is, or to be delivered.
-    async fn judge(&mut self, prepared: Prepared) -> Judged {
+    async fn judge(&mut self, prepared: Prepared) -> Decision {
         let Prepared { job, result, .. } = prepared;
-        let done = |outcome| Judged::Done(line(job.index, &job.resource, &job.dest, outcome));
+        let done = |outcome| Decision::Done(line(job.index, &job.resource, &job.dest, outcome));
         let ready = match result {
             Ok(ready) => ready,
             Err(outcome) => return done(outcome),
         };
         let action = match Action::of(&job.resource, &job.dest) {
             Ok(action) => action,
-            Err(text) => return done(Outcome::failed(Step::Resource, format!("reload_cmd: {text}"))),
+            Err(text) => {
+                return done(DestOutcome::failed(FailedStep::Resource, format!("reload_cmd: {text}")));
+            }
         };
         let dest = job.dest.display();
         if ready.difference.none() {
@@ -166,15 +168,18 @@ impl Deliverer {
             // Another content than the refused one is wanted now: should that one come back, it is a new wish.
             self.held.remove(&job.dest);
             if self.settings.force_reload && !self.settings.noop {
-                self.owe(
-                    Want { verify: ready.verify, ..Want::present(job.index, &job.resource, &job.dest) },
+                self.record(
+                    ReloadRequest {
+                        verify: ready.verify,
+                        ..ReloadRequest::present(job.index, &job.resource, &job.dest)
+                    },
                     action,
                 );
             }
-            return done(Outcome::InSync);
+            return done(DestOutcome::InSync);
         }
         if let Some(obstacle) = ready.obstacle {
-            return done(Outcome::failed(Step::Stage, obstacle));
+            return done(DestOutcome::failed(FailedStep::Stage, obstacle));
         }
         if self.settings.noop {
             tracing::warn!("Noop mode enabled. {dest} will not be modified");
@@ -182,12 +187,12 @@ impl Deliverer {
             if let Some(staged) = ready.staged {
                 tracing::info!("Keeping staged file: {}", staged.keep().display());
             }
-            return done(Outcome::WouldChange);
+            return done(DestOutcome::WouldChange);
         }
         let content = digest(&ready.bytes);
         if self.held.get(&job.dest) == Some(&content) {
             let text = "the same content failed its verification before; waiting for another";
-            return done(Outcome::failed(Step::Verify, text));
+            return done(DestOutcome::failed(FailedStep::Verify, text));
         }
         tracing::info!("Target config {dest} out of sync ({})", ready.difference);
         let staged = ready.staged.expect("what differs was staged, unless only a comparison was asked for");
@@ -197,9 +202,9 @@ impl Deliverer {
             } else {
                 "to look at the staged file, render with --keep-stage-file".to_owned()
             };
-            return done(Outcome::failed(Step::Check, refused(&text, &advice)));
+            return done(DestOutcome::failed(FailedStep::Check, refused(&text, &advice)));
         }
-        Judged::Deliver(Box::new(Placing {
+        Decision::Deliver(Box::new(CheckedFile {
             job,
             target: ready.target,
             staged,
@@ -229,50 +234,56 @@ impl Deliverer {
     }
 
     /// Masks and logs what failed so far. What `settle` adds it tells itself, with the wait before the next try.
-    fn tell_failures(&self, report: &mut Report) {
+    fn log_failures(&self, report: &mut Report) {
         for line in &mut report.lines {
             let (resource, dest) = (&line.resource, line.dest.display());
             match &mut line.outcome {
-                Outcome::Failed { step, text } => {
+                DestOutcome::Failed { step, text } => {
                     *text = self.redactor.mask(text);
                     tracing::error!(%resource, %dest, %step, "{text}");
                 }
-                Outcome::Skipped { why } => {
+                DestOutcome::Skipped { why } => {
                     *why = self.redactor.mask(why);
                     tracing::info!(%resource, %dest, "left as it is: {why}");
                 }
-                Outcome::InSync
-                | Outcome::WouldChange
-                | Outcome::Updated
-                | Outcome::Removed
-                | Outcome::Owed { .. } => {}
+                DestOutcome::InSync
+                | DestOutcome::WouldChange
+                | DestOutcome::Updated
+                | DestOutcome::Removed
+                | DestOutcome::Owed { .. } => {}
             }
         }
     }
 
     /// Swaps everything that was accepted. Answers the destinations whose service must be told.
-    async fn place(&mut self, mut accepted: Vec<Placing>, gone: Vec<Gone>, report: &mut Report) -> Vec<Want> {
+    async fn place(
+        &mut self,
+        mut accepted: Vec<CheckedFile>,
+        gone: Vec<Gone>,
+        report: &mut Report,
+    ) -> Vec<ReloadRequest> {
         if accepted.is_empty() && gone.is_empty() {
             return Vec::new();
         }
         if self.settings.noop {
             for gone in gone {
                 tracing::info!("Target config {} would be removed", gone.dest.display());
-                report.lines.push(line(gone.index, &gone.resource, &gone.dest, Outcome::WouldChange));
+                report.lines.push(line(gone.index, &gone.resource, &gone.dest, DestOutcome::WouldChange));
             }
             return Vec::new();
         }
-        let debts = if self.settings.sync_only { BTreeMap::new() } else { self.debts_for(&accepted, &gone) };
+        let entries =
+            if self.settings.sync_only { BTreeMap::new() } else { self.entries_for(&accepted, &gone) };
         let verified = self.verified_actions(&accepted, &gone);
         for one in &mut accepted {
             let shared = one.action.as_ref().is_some_and(|action| verified.contains(&action.key()));
             one.keep_previous = shared || one.job.resource.verify.is_some();
         }
-        let swap = Swap {
+        let swap = SwapBatch {
             accepted,
             gone,
-            debts,
-            ledger: self.ledger.clone(),
+            entries,
+            journal: self.journal.clone(),
             keep_staged: self.settings.keep_stage_file,
             manifest: self.manifest.clone(),
         };
@@ -288,39 +299,43 @@ impl Deliverer {
             }
         }
         report.lines.extend(swapped.failed);
-        swapped.wants
+        swapped.requests
     }
 
-    /// The debts these swaps will make, one for each distinct reload.
-    fn debts_for(&self, accepted: &[Placing], gone: &[Gone]) -> BTreeMap<String, Debt> {
+    /// The journal entries these swaps will make, one for each distinct reload.
+    fn entries_for(&self, accepted: &[CheckedFile], gone: &[Gone]) -> BTreeMap<String, JournalEntry> {
         let swaps = accepted.iter().map(|one| {
             let resource = one.job.resource.name.clone();
-            (one.action.clone(), Swapped { dest: one.job.dest.clone(), digest: one.digest.clone(), resource })
+            (
+                one.action.clone(),
+                JournalFile { dest: one.job.dest.clone(), digest: one.digest.clone(), resource },
+            )
         });
         let removals = gone.iter().map(|gone| {
-            let file = Swapped {
+            let file = JournalFile {
                 dest: gone.dest.clone(),
                 digest: String::new(),
                 resource: gone.resource.name.clone(),
             };
             (gone.action(), file)
         });
-        let mut debts = BTreeMap::<String, Debt>::new();
+        let mut entries = BTreeMap::<String, JournalEntry>::new();
         for (action, file) in swaps.chain(removals) {
             let Some(key) = action.map(|action| action.key()) else { continue };
-            debts.entry(key.clone()).or_insert_with(|| Debt::new(key)).files.push(file);
+            entries.entry(key.clone()).or_insert_with(|| JournalEntry::new(key)).files.push(file);
         }
-        debts
+        entries
     }
 
     /// The reloads that some destination verifies: all files they bring in may have to go back.
-    fn verified_actions(&self, accepted: &[Placing], gone: &[Gone]) -> BTreeSet<String> {
+    fn verified_actions(&self, accepted: &[CheckedFile], gone: &[Gone]) -> BTreeSet<String> {
         let new = accepted.iter().filter(|one| one.job.resource.verify.is_some());
         let new = new.filter_map(|one| one.action.as_ref()).map(Action::key);
         let removed = gone.iter().filter(|gone| gone.resource.verify.is_some());
         let removed = removed.filter_map(Gone::action).map(|action| action.key());
-        let owed = self.owed.iter().filter(|(_, owed)| owed.is_verified()).map(|(key, _)| key.clone());
-        new.chain(removed).chain(owed).collect()
+        let pending =
+            self.pending.iter().filter(|(_, pending)| pending.is_verified()).map(|(key, _)| key.clone());
+        new.chain(removed).chain(pending).collect()
     }
 }
 
@@ -337,7 +352,8 @@ fn keep_until_replaced(gone: Vec<Gone>, report: &mut Report) -> Vec<Gone> {
     let mut missing: BTreeMap<usize, PathBuf> = BTreeMap::new();
     let gone_from: BTreeSet<usize> = gone.iter().map(|gone| gone.index).collect();
     // Without a value for an optional entry its file is not made either.
-    let undone = |line: &&Line| line.outcome.is_failure() || matches!(line.outcome, Outcome::Skipped { .. });
+    let undone =
+        |line: &&ReportLine| line.outcome.is_failure() || matches!(line.outcome, DestOutcome::Skipped { .. });
     for line in report.lines.iter().filter(undone) {
         let index = line.index.filter(|index| gone_from.contains(index));
         if let Some(index) = index.filter(|_| line.dest.symlink_metadata().is_err()) {
@@ -348,7 +364,7 @@ fn keep_until_replaced(gone: Vec<Gone>, report: &mut Report) -> Vec<Gone> {
         gone.into_iter().partition(|gone| missing.contains_key(&gone.index));
     for Gone { index, resource, dest } in kept {
         let why = waits_for(&missing[&index]);
-        report.lines.push(line(index, &resource, &dest, Outcome::Skipped { why }));
+        report.lines.push(line(index, &resource, &dest, DestOutcome::Skipped { why }));
     }
     removed
 }

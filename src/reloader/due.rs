@@ -13,25 +13,25 @@ use crate::backoff::Backoff;
 
 /// The quiet a resource waits for and the longest it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Patience {
+pub(super) struct Debounce {
     pub(super) debounce: Duration,
     pub(super) max_wait: Duration,
 }
 
 /// Resources that wait together.
 #[derive(Debug)]
-struct Waiting {
+struct DebounceGroup {
     first: Instant,
     last: Instant,
     /// Of all that wait here together.
-    patience: Patience,
+    patience: Debounce,
     resources: BTreeSet<usize>,
 }
 
-impl Waiting {
+impl DebounceGroup {
     /// Quiet since the last change, but no longer than the ceiling since the first.
     fn at(&self) -> Instant {
-        let Patience { debounce, max_wait } = self.patience;
+        let Debounce { debounce, max_wait } = self.patience;
         (self.last + debounce).min(self.first + max_wait.max(debounce))
     }
 }
@@ -39,7 +39,7 @@ impl Waiting {
 /// The resources that are due.
 #[derive(Debug, Default)]
 pub(super) struct Due {
-    waiting: BTreeMap<usize, Waiting>,
+    waiting: BTreeMap<usize, DebounceGroup>,
     retries: BTreeMap<usize, (Backoff, Instant)>,
     /// Since when something has been waiting, over a change of the resources.
     since: Option<Instant>,
@@ -47,9 +47,9 @@ pub(super) struct Due {
 
 impl Due {
     /// Something a resource reads changed. `group` is the number of those it waits with.
-    pub(super) fn mark(&mut self, resource: usize, group: usize, patience: Patience, now: Instant) {
+    pub(super) fn mark(&mut self, resource: usize, group: usize, patience: Debounce, now: Instant) {
         let first = self.since.unwrap_or(now);
-        let waiting = self.waiting.entry(group).or_insert_with(|| Waiting {
+        let waiting = self.waiting.entry(group).or_insert_with(|| DebounceGroup {
             first,
             last: now,
             patience,
@@ -112,7 +112,7 @@ impl Due {
 
     /// When the next resource will be due.
     pub(super) fn next(&self) -> Option<Instant> {
-        let waiting = self.waiting.values().map(Waiting::at);
+        let waiting = self.waiting.values().map(DebounceGroup::at);
         waiting.chain(self.retries.values().map(|(_, at)| *at)).min()
     }
 }
@@ -121,9 +121,9 @@ impl Due {
 mod tests {
     use super::*;
 
-    const PATIENT: Patience =
-        Patience { debounce: Duration::from_millis(100), max_wait: Duration::from_millis(250) };
-    const NONE: Patience = Patience { debounce: Duration::ZERO, max_wait: Duration::ZERO };
+    const PATIENT: Debounce =
+        Debounce { debounce: Duration::from_millis(100), max_wait: Duration::from_millis(250) };
+    const NONE: Debounce = Debounce { debounce: Duration::ZERO, max_wait: Duration::ZERO };
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn the_lowest_ceiling_of_those_that_wait_together_counts() {
         let (mut due, start) = (Due::default(), Instant::now());
-        let noisy = Patience { debounce: ms(200), max_wait: ms(5000) };
+        let noisy = Debounce { debounce: ms(200), max_wait: ms(5000) };
         due.mark(1, 9, PATIENT, start);
         for step in 0..10 {
             due.mark(2, 9, noisy, start + ms(step * 20));

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::stop::{Signal, Signals, Stop};
 
 /// How far away "no deadline" is.
-const NEVER: Duration = Duration::from_secs(86_400 * 365);
+const NO_DEADLINE: Duration = Duration::from_secs(86_400 * 365);
 
 /// Lets work end although signals come: the first stop gives it a deadline, the second cuts it off. Answers
 /// its result and the signal that is still to be answered; `None` when it was cut off.
@@ -22,7 +22,7 @@ pub(super) async fn to_the_end<T>(
     let mut deadline = None;
     let mut kept = None;
     loop {
-        let limit = deadline.unwrap_or_else(|| Instant::now() + NEVER);
+        let limit = deadline.unwrap_or_else(|| Instant::now() + NO_DEADLINE);
         tokio::select! {
             result = &mut work => return Some((result, kept)),
             () = sleep_until(limit) => {

@@ -1,10 +1,10 @@
-//! Why the reloader could not run at all. What fails for one resource is an `Outcome` instead.
+//! Why the reloader could not run at all. What fails for one resource is an `DestOutcome` instead.
 
 use std::io;
 use std::path::Path;
 
 use crate::source::SourceError;
-use crate::stop::Ended;
+use crate::stop::EndedLoop;
 
 /// Why the reloader could not run.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum ReloaderError {
     Confdir(String),
     /// A loop ended that never should.
     #[error("{0}")]
-    Loop(Ended),
+    Loop(EndedLoop),
 }
 
 impl ReloaderError {

@@ -8,20 +8,20 @@ use super::confdir::Confdir;
 use super::generation::Generation;
 use super::job::{Job, jobs};
 use super::manifest::Manifest;
-use super::outcome::{Line, Outcome, Step};
+use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::place::Gone;
-use super::want::line;
+use super::request::line;
 use crate::template::{Reads, Values};
 
 /// Which resource writes which destination. Two that wrote one would undo each other for ever; `conf.d` itself is
 /// checked when it is read, the files of `for_each` only show here.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(super) struct DestinationOwners {
     confdir: Option<Arc<Confdir>>,
     by_dest: BTreeMap<PathBuf, String>,
 }
 
-impl Claims {
+impl DestinationOwners {
     /// Starts again with a generation's plain destinations, unless it is the one that is known.
     fn renew(&mut self, confdir: &Arc<Confdir>) {
         if self.confdir.as_ref().is_some_and(|known| Arc::ptr_eq(known, confdir)) {
@@ -33,7 +33,7 @@ impl Claims {
     }
 
     /// Claims a destination; the error is the resource that has it already.
-    fn claim(&mut self, dest: &Path, resource: &str) -> Result<(), String> {
+    fn register(&mut self, dest: &Path, resource: &str) -> Result<(), String> {
         match self.by_dest.get(dest) {
             Some(owner) if owner != resource => Err(owner.clone()),
             Some(_) => Ok(()),
@@ -54,7 +54,7 @@ impl Claims {
 pub(super) struct Expanded {
     pub(super) jobs: Vec<Job>,
     pub(super) gone: Vec<Gone>,
-    pub(super) failed: Vec<Line>,
+    pub(super) failed: Vec<ReportLine>,
     pub(super) reads: BTreeMap<usize, Reads>,
 }
 
@@ -64,9 +64,9 @@ pub(super) fn expand(
     values: &Values,
     due: &BTreeSet<usize>,
     manifest: &Manifest,
-    claims: &mut Claims,
+    owners: &mut DestinationOwners,
 ) -> Expanded {
-    claims.renew(&generation.confdir);
+    owners.renew(&generation.confdir);
     let mut all = Expanded::default();
     for &index in due {
         let Some(resource) = generation.confdir.resources.get(index) else { continue };
@@ -74,7 +74,7 @@ pub(super) fn expand(
         let mut problems = expanded.problems;
         let mut mine = Vec::new();
         for job in expanded.jobs {
-            match claims.claim(&job.dest, &resource.name) {
+            match owners.register(&job.dest, &resource.name) {
                 Ok(()) => mine.push(job),
                 Err(owner) => problems.push(format!("{} is also written by {owner}", job.dest_text())),
             }
@@ -84,7 +84,7 @@ pub(super) fn expand(
             let dests: BTreeSet<&Path> = mine.iter().map(|job| job.dest.as_path()).collect();
             let left = manifest.of(resource, &generation.confdir.resources).into_iter();
             let left = left.filter(|dest| {
-                !dests.contains(dest.as_path()) && !claims.is_of_another(dest, &resource.name)
+                !dests.contains(dest.as_path()) && !owners.is_of_another(dest, &resource.name)
             });
             // An entry that cannot be a file may stand for one that could: nothing is removed then.
             if problems.is_empty() {
@@ -92,13 +92,13 @@ pub(super) fn expand(
             }
         }
         for text in problems {
-            let outcome = Outcome::failed(Step::Resource, text);
+            let outcome = DestOutcome::failed(FailedStep::Resource, text);
             all.failed.push(line(index, resource, Path::new(&resource.dest), outcome));
         }
         all.jobs.extend(mine);
     }
     for gone in &all.gone {
-        claims.by_dest.remove(&gone.dest);
+        owners.by_dest.remove(&gone.dest);
     }
     all
 }

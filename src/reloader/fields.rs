@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// The longest duration that means anything; a clock cannot be moved on by much more.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Something wrong in a resource file, at a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl<'t> Fields<'t> {
             DeValue::String(text) => duration(text),
             _ => None,
         };
-        let parsed = parsed.filter(|duration| *duration <= LONGEST);
+        let parsed = parsed.filter(|duration| *duration <= MAX_DURATION);
         if parsed.is_none() {
             self.wrong(line, format!("{name} wants a duration such as \"500ms\", \"30s\" or \"5m\""));
         }

@@ -5,22 +5,22 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::source::{Follow, News, Source};
-use crate::stop::{Ended, Loops, Stop};
+use crate::source::{Follow, Source, SourceEvent};
+use crate::stop::{EndedLoop, Loops, Stop};
 
 /// How many news may wait; past it the source waits, and the store keeps its history for it.
-const NEWS: usize = 64;
+const EVENT_QUEUE_CAPACITY: usize = 64;
 
 /// A running follower. Dropping it ends it.
 pub(super) struct Follower {
     loops: Loops,
-    news: mpsc::Receiver<News>,
+    news: mpsc::Receiver<SourceEvent>,
 }
 
 impl Follower {
     /// Follows the source from its next snapshot on.
     pub(super) fn start(source: &Arc<Source>, roots: Vec<String>, follow: Follow) -> Self {
-        let (sender, news) = mpsc::channel(NEWS);
+        let (sender, news) = mpsc::channel(EVENT_QUEUE_CAPACITY);
         let mut loops = Loops::new(Stop::new());
         let source = Arc::clone(source);
         loops.spawn("source", async move {
@@ -31,7 +31,7 @@ impl Follower {
     }
 
     /// The next news, or the end of the loop, which is a failure. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<News, Ended> {
+    pub(super) async fn next(&mut self) -> Result<SourceEvent, EndedLoop> {
         tokio::select! {
             biased;
             Some(news) = self.news.recv() => Ok(news),
@@ -40,7 +40,7 @@ impl Follower {
     }
 
     /// News that are already there.
-    pub(super) fn ready(&mut self) -> Option<News> {
+    pub(super) fn ready(&mut self) -> Option<SourceEvent> {
         self.news.try_recv().ok()
     }
 }

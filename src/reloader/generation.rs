@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::confdir::Confdir;
 use super::settings::Settings;
-use crate::template::{Engine, Kind};
+use crate::template::{Engine, TemplateErrorKind};
 
 /// How many files of a confdir are looked at for changes at most.
 const MAX_FILES: usize = 100_000;
@@ -25,13 +25,13 @@ pub(super) struct Generation {
     /// The templates, compiled as they are first used.
     pub engine: Arc<Engine>,
     /// What the files looked like: path, size, time and inode of each.
-    stamp: Arc<BTreeSet<Stamp>>,
+    stamp: Arc<BTreeSet<FileStamp>>,
     /// Every folder that holds one of them.
     folders: Arc<BTreeSet<PathBuf>>,
 }
 
 /// A newer set that is worse than the present one.
-pub(super) struct Refused {
+pub(super) struct RejectedGeneration {
     /// What is wrong with it.
     pub(super) problems: Vec<String>,
     /// The set itself.
@@ -40,7 +40,7 @@ pub(super) struct Refused {
 
 /// What a file looked like: path, size, inode, and when it changed, which an edit cannot hide, in seconds and
 /// nanoseconds.
-type Stamp = (PathBuf, u64, u64, i64, i64);
+type FileStamp = (PathBuf, u64, u64, i64, i64);
 
 impl Generation {
     /// Reads the confdir, for one use.
@@ -56,7 +56,7 @@ impl Generation {
         Self::load_as(settings, look(&settings.confdir))
     }
 
-    fn load_as(settings: &Settings, (stamp, folders): (BTreeSet<Stamp>, BTreeSet<PathBuf>)) -> Self {
+    fn load_as(settings: &Settings, (stamp, folders): (BTreeSet<FileStamp>, BTreeSet<PathBuf>)) -> Self {
         let confdir = Arc::new(Confdir::load(settings));
         let engine = Arc::new(Engine::new(&settings.confdir.join("templates"), settings.limits));
         Self { confdir, engine, stamp: Arc::new(stamp), folders: Arc::new(folders) }
@@ -83,7 +83,11 @@ impl Generation {
     ///
     /// # Errors
     /// What is wrong with the new set that was not wrong with this one; this one stays in use.
-    pub(super) fn reread(&self, settings: &Settings, asked: bool) -> Result<Option<Self>, Refused> {
+    pub(super) fn reread(
+        &self,
+        settings: &Settings,
+        asked: bool,
+    ) -> Result<Option<Self>, RejectedGeneration> {
         let (stamp, folders) = look(&settings.confdir);
         if !asked && stamp == *self.stamp {
             return Ok(None);
@@ -95,7 +99,7 @@ impl Generation {
         problems.extend(self.worse_templates(&next, settings));
         problems.sort();
         problems.dedup();
-        if problems.is_empty() { Ok(Some(next)) } else { Err(Refused { problems, next }) }
+        if problems.is_empty() { Ok(Some(next)) } else { Err(RejectedGeneration { problems, next }) }
     }
 
     /// Templates that were good and are not any more, included ones as well. One that was broken before may stay
@@ -111,7 +115,7 @@ impl Generation {
         let mut worse = Vec::new();
         for name in used.chain(sources.iter().cloned()).collect::<BTreeSet<_>>() {
             let Err(error) = next.engine.check(&name) else { continue };
-            let gone = error.kind() == Kind::MissingTemplate && !sources.contains(&name);
+            let gone = error.kind() == TemplateErrorKind::MissingTemplate && !sources.contains(&name);
             if !gone && self.engine.check(&name).is_ok() {
                 worse.push(error.to_string());
             }
@@ -130,7 +134,7 @@ impl Generation {
     }
 }
 
-fn look(confdir: &Path) -> (BTreeSet<Stamp>, BTreeSet<PathBuf>) {
+fn look(confdir: &Path) -> (BTreeSet<FileStamp>, BTreeSet<PathBuf>) {
     let (mut seen, mut folders) = (BTreeSet::new(), BTreeSet::from([confdir.to_owned()]));
     for folder in ["conf.d", "templates"] {
         add(&confdir.join(folder), 0, &mut seen, &mut folders);
@@ -138,7 +142,7 @@ fn look(confdir: &Path) -> (BTreeSet<Stamp>, BTreeSet<PathBuf>) {
     (seen, folders)
 }
 
-fn add(dir: &Path, depth: usize, seen: &mut BTreeSet<Stamp>, folders: &mut BTreeSet<PathBuf>) {
+fn add(dir: &Path, depth: usize, seen: &mut BTreeSet<FileStamp>, folders: &mut BTreeSet<PathBuf>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     folders.insert(dir.to_owned());
     for path in entries.flatten().map(|entry| entry.path()) {

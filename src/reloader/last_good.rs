@@ -13,12 +13,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::owed::digest;
+use super::journal::digest;
 use crate::disk;
 use crate::key;
 use crate::template::{Datum, Values};
 
-const FORMAT: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -48,12 +48,12 @@ pub(super) struct LastGood {
 
 /// Where the snapshot of one source is kept.
 #[derive(Clone, Debug)]
-pub(super) struct Shelf {
+pub(super) struct SnapshotCache {
     path: Option<PathBuf>,
     source: String,
 }
 
-impl Shelf {
+impl SnapshotCache {
     /// The shelf for a source; without a state folder nothing is kept.
     pub(super) fn new(state_dir: Option<&Path>, confdir: &Path, source: &str) -> Self {
         let name = format!("{} {source}", confdir.display());
@@ -82,7 +82,7 @@ impl Shelf {
         let taken =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_secs());
         let head = Head {
-            format: FORMAT,
+            format: FORMAT_VERSION,
             source: self.source.clone(),
             roots: roots.to_vec(),
             taken,
@@ -111,7 +111,7 @@ impl Shelf {
         let covered = roots.iter().all(|root| {
             head.roots.iter().any(|have| key::contains(have, root) && !key::is_hidden_below(have, root))
         });
-        if head.format != FORMAT || head.source != self.source || !covered {
+        if head.format != FORMAT_VERSION || head.source != self.source || !covered {
             return None;
         }
         let values: Values = lines.map(entry).collect::<Option<_>>()?;
@@ -152,30 +152,30 @@ mod tests {
     #[test]
     fn a_snapshot_comes_back_as_it_was_and_only_its_owner_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(Some(dir.path()), Path::new("/c"), "etcd");
-        shelf.put(&roots(&["/app"]), &values()).unwrap();
-        assert_eq!(shelf.get(&roots(&["/app/a"])).unwrap().values, values());
-        let mode = fs::metadata(shelf.path.as_ref().unwrap()).unwrap().permissions().mode();
+        let snapshot_cache = SnapshotCache::new(Some(dir.path()), Path::new("/c"), "etcd");
+        snapshot_cache.put(&roots(&["/app"]), &values()).unwrap();
+        assert_eq!(snapshot_cache.get(&roots(&["/app/a"])).unwrap().values, values());
+        let mode = fs::metadata(snapshot_cache.path.as_ref().unwrap()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
     fn a_snapshot_of_another_source_or_of_fewer_keys_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = |source| Shelf::new(Some(dir.path()), Path::new("/c"), source);
-        shelf("etcd").put(&roots(&["/app"]), &values()).unwrap();
-        assert!(shelf("other").get(&roots(&["/app"])).is_none());
-        assert!(shelf("etcd").get(&roots(&["/app", "/db"])).is_none());
+        let snapshot_cache = |source| SnapshotCache::new(Some(dir.path()), Path::new("/c"), source);
+        snapshot_cache("etcd").put(&roots(&["/app"]), &values()).unwrap();
+        assert!(snapshot_cache("other").get(&roots(&["/app"])).is_none());
+        assert!(snapshot_cache("etcd").get(&roots(&["/app", "/db"])).is_none());
     }
 
     #[test]
     fn a_torn_snapshot_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(Some(dir.path()), Path::new("/c"), "etcd");
-        shelf.put(&roots(&["/app"]), &values()).unwrap();
-        let path = shelf.path.clone().unwrap();
+        let snapshot_cache = SnapshotCache::new(Some(dir.path()), Path::new("/c"), "etcd");
+        snapshot_cache.put(&roots(&["/app"]), &values()).unwrap();
+        let path = snapshot_cache.path.clone().unwrap();
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.lines().take(2).collect::<Vec<_>>().join("\n")).unwrap();
-        assert!(shelf.get(&roots(&["/app"])).is_none());
+        assert!(snapshot_cache.get(&roots(&["/app"])).is_none());
     }
 }

@@ -12,7 +12,7 @@ use super::fields::{Problem, nearest};
 use super::generation::Generation;
 use super::job::jobs;
 use super::lint_pattern::near_pattern;
-use super::lint_template::{Found, scan};
+use super::lint_template::{TemplateRef, scan};
 use super::prepare::{Rendered, render};
 use super::resource::{Reload, Resource};
 use super::settings::Settings;
@@ -148,7 +148,7 @@ fn judge_resource(all: &mut Findings, resource: &Resource) {
     }
     for (field, text) in resource.verify.iter().flat_map(|verify| verify.texts()) {
         for found in scan(text) {
-            if let Found::Key { asked, listing, .. } = found
+            if let TemplateRef::Key { asked, listing, .. } = found
                 && is_outside(resource, &asked, listing)
             {
                 let text = format!("{field}: {asked} lies outside keys: it will be missing");
@@ -203,8 +203,8 @@ fn judge_template(
         unknown.extend(generation.engine.unknown(&name).into_iter().map(|one| (path.clone(), one)));
         for found in scan(&text) {
             match found {
-                Found::Template(other) => waiting.push(other),
-                Found::Key { line, asked, listing } => {
+                TemplateRef::Template(other) => waiting.push(other),
+                TemplateRef::Key { line, asked, listing } => {
                     judge_key(all, resource, (&path, line), (&asked, listing), values);
                 }
             }
@@ -296,7 +296,7 @@ fn render_all(all: &mut Findings, generation: &Generation, values: &Arc<Values>,
             all.add(Severity::Warning, "volatile", name, (file, 0), text);
         }
         match result {
-            Err(super::outcome::Outcome::Failed { step, text }) => {
+            Err(super::outcome::DestOutcome::Failed { step, text }) => {
                 all.add(Severity::Error, "render", name, (file, 0), format!("{step}: {text}"));
             }
             Err(_) => {}

@@ -10,7 +10,7 @@ use super::fields::line_of;
 
 /// Something a template names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum TemplateRef {
     /// A key, directory or glob.
     Key {
         /// Where.
@@ -38,7 +38,7 @@ static COMMENTS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?s)\{#.*?#\}").expect("the pattern is a constant that a test compiles"));
 
 /// Every literal name in a template's text, comments left out.
-pub(super) fn scan(text: &str) -> Vec<Found> {
+pub(super) fn scan(text: &str) -> Vec<TemplateRef> {
     // Comments become blanks of equal length, so that lines stay where they are.
     let text = COMMENTS.replace_all(text, |found: &regex::Captures<'_>| {
         found[0].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect::<String>()
@@ -50,10 +50,12 @@ pub(super) fn scan(text: &str) -> Vec<Found> {
     let keys = KEYS.captures_iter(text).map(|found| {
         let line = line_of(text, found.get(0).map_or(0, |all| all.start()));
         let listing = found[1].starts_with("ls") || &found[1] == "backends";
-        Found::Key { line, asked: literal(&found, 2), listing }
+        TemplateRef::Key { line, asked: literal(&found, 2), listing }
     });
-    let templates = TEMPLATES.captures_iter(text).map(|found| Found::Template(literal(&found, 1)));
-    keys.chain(templates).filter(|found| !matches!(found, Found::Template(name) if name.is_empty())).collect()
+    let templates = TEMPLATES.captures_iter(text).map(|found| TemplateRef::Template(literal(&found, 1)));
+    keys.chain(templates)
+        .filter(|found| !matches!(found, TemplateRef::Template(name) if name.is_empty()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -63,10 +65,15 @@ mod tests {
     #[test]
     fn literal_names_are_found_with_their_lines() {
         let text = "{{ getv(\"/a\") }}\n{# getv('/no') #}\n{% for x in ls('/b') %}{% include 'p.j2' %}\n{{ getv('/c', 'd') }}";
-        let key = |line, asked: &str, listing| Found::Key { line, asked: asked.into(), listing };
+        let key = |line, asked: &str, listing| TemplateRef::Key { line, asked: asked.into(), listing };
         assert_eq!(
             scan(text),
-            [key(1, "/a", false), key(3, "/b", true), key(4, "/c", false), Found::Template("p.j2".into())]
+            [
+                key(1, "/a", false),
+                key(3, "/b", true),
+                key(4, "/c", false),
+                TemplateRef::Template("p.j2".into())
+            ]
         );
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::error::ReloaderError;
-use super::owed::digest;
+use super::journal::digest;
 
 /// Held as long as the daemon runs; the system lets go of it when the process ends, however it does.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::job::writes;
-use super::owed::digest;
+use super::journal::digest;
 use super::resource::Resource;
 use crate::disk;
 

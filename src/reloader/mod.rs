@@ -5,7 +5,7 @@
 //! and the lint.
 //!
 //! Promises: a step that fails leaves the old file in service. A swapped file's reload is never forgotten: it is
-//! on disk as a debt before the swap. A change is never lost while something else runs. One broken resource
+//! on disk as a journal entry before the swap. A change is never lost while something else runs. One broken resource
 //! never stops the others. What a resource does not read never wakes it.
 //!
 //! Leaves out: where values come from (`source`), how text is made of them (`template`), how bytes get onto the
@@ -14,8 +14,8 @@
 //! The pass in one line: `due` says which resources, `expand` makes them files, `prepare` renders and stages on all
 //! cores, `deliver` checks and `place` swaps, `settle` reloads and verifies.
 
+mod background_read;
 mod confdir;
-mod debts;
 mod deliver;
 mod dependents;
 mod due;
@@ -25,9 +25,9 @@ mod expand;
 mod fields;
 mod follower;
 mod generation;
-mod holdings;
 mod housekeeping;
 mod job;
+mod journal;
 mod last_good;
 mod lint;
 mod lint_pattern;
@@ -37,28 +37,28 @@ mod lock;
 mod manifest;
 mod once;
 mod outcome;
-mod owed;
 mod phase;
 mod place;
 mod plan;
 mod prepare;
 mod probe;
 mod progress;
+mod record;
 mod redact;
 mod reload;
-mod rereading;
+mod request;
 mod resource;
 mod settings;
 mod settle;
+mod value_cache;
 mod verify;
-mod want;
 mod worker;
 
 pub use error::ReloaderError;
 pub use lint::{Finding, Findings, Golden, Severity, lint};
 pub use once::render;
-pub use outcome::{Line, Outcome, Report, Step};
-pub use phase::{Ending, Phase};
+pub use outcome::{DestOutcome, FailedStep, Report, ReportLine};
+pub use phase::{DaemonPhase, Ending};
 pub use plan::{Change, PendingReload, Plan, Planned, plan};
 pub use settings::{Ready, Settings, UnknownFields};
 pub use worker::run;

@@ -11,7 +11,7 @@ use super::ending::to_the_end;
 use super::error::ReloaderError;
 use super::generation::Generation;
 use super::housekeeping::sweep_stage_files;
-use super::outcome::{Line, Outcome, Report, Step};
+use super::outcome::{DestOutcome, FailedStep, Report, ReportLine};
 use super::phase::Ending;
 use super::settings::Settings;
 
@@ -64,10 +64,10 @@ pub(super) fn problems_of(generation: &Generation) -> Result<Report, ReloaderErr
     }
     let mut report = Report::default();
     for problem in &confdir.problems {
-        report.lines.push(Line {
+        report.lines.push(ReportLine {
             resource: problem.file.display().to_string(),
             dest: PathBuf::new(),
-            outcome: Outcome::failed(Step::Resource, problem),
+            outcome: DestOutcome::failed(FailedStep::Resource, problem),
             index: None,
         });
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// The step at which a destination failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Step {
+pub enum FailedStep {
     /// Its resource file.
     Resource,
     /// Rendering its template.
@@ -27,7 +27,7 @@ pub enum Step {
     Verify,
 }
 
-impl Step {
+impl FailedStep {
     /// Whether rendering again is what may mend it. A reload has a clock of its own, and a content that failed
     /// its verification waits for another content.
     #[must_use]
@@ -36,7 +36,7 @@ impl Step {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for FailedStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Resource => "resource",
@@ -54,7 +54,7 @@ impl fmt::Display for Step {
 /// What came of one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
-pub enum Outcome {
+pub enum DestOutcome {
     /// The file is as it should be.
     InSync,
     /// It differs and was left alone: noop.
@@ -76,13 +76,13 @@ pub enum Outcome {
     /// Something failed.
     Failed {
         /// Where.
-        step: Step,
+        step: FailedStep,
         /// What, and what to do.
         text: String,
     },
 }
 
-impl Outcome {
+impl DestOutcome {
     /// Whether the destination is not as wished.
     #[must_use]
     pub const fn is_failure(&self) -> bool {
@@ -90,21 +90,21 @@ impl Outcome {
     }
 
     /// A failure at a step.
-    pub(super) fn failed(step: Step, text: impl fmt::Display) -> Self {
+    pub(super) fn failed(step: FailedStep, text: impl fmt::Display) -> Self {
         Self::Failed { step, text: text.to_string() }
     }
 }
 
 /// One line of a report.
 #[derive(Clone, Debug, Serialize)]
-pub struct Line {
+pub struct ReportLine {
     /// The resource's name.
     pub resource: String,
     /// The destination; empty when the resource could not even be read.
     pub dest: PathBuf,
     /// What came of it.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: DestOutcome,
     /// Index of the resource in its generation.
     #[serde(skip)]
     pub index: Option<usize>,
@@ -114,7 +114,7 @@ pub struct Line {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// Every destination that was looked at.
-    pub lines: Vec<Line>,
+    pub lines: Vec<ReportLine>,
 }
 
 impl Report {

@@ -2,7 +2,7 @@
 
 /// What the outside may know of a running daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum DaemonPhase {
     /// A resource has no file in service yet; the text says what is waited for.
     Starting(String),
     /// Every resource was tried and has a file in service, or the wait for that is over; the text says how things

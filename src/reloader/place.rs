@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::job::Job;
+use super::journal::{JournalEntry, ReloadJournal};
 use super::manifest::Manifest;
-use super::outcome::{Line, Outcome, Step};
-use super::owed::{Debt, Ledger};
+use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::probe::Verify;
 use super::reload::Action;
+use super::request::{Before, Content, ReloadRequest, line, unrendered};
 use super::resource::Resource;
-use super::want::{Before, Content, Want, line, unrendered};
-use crate::replace::{Placed, Staged, Target, sync_folder};
+use crate::replace::{Staged, Target, WriteMethod, sync_folder};
 
 /// A checked file on its way to its destination.
 #[derive(Debug)]
-pub(super) struct Placing {
+pub(super) struct CheckedFile {
     pub(super) job: Job,
     pub(super) target: Target,
     pub(super) staged: Staged,
@@ -47,35 +47,40 @@ impl Gone {
 }
 
 /// Everything one pass swaps.
-pub(super) struct Swap {
-    pub(super) accepted: Vec<Placing>,
+pub(super) struct SwapBatch {
+    pub(super) accepted: Vec<CheckedFile>,
     pub(super) gone: Vec<Gone>,
-    pub(super) debts: BTreeMap<String, Debt>,
-    pub(super) ledger: Ledger,
+    pub(super) entries: BTreeMap<String, JournalEntry>,
+    pub(super) journal: ReloadJournal,
     pub(super) keep_staged: bool,
     pub(super) manifest: Manifest,
 }
 
 /// What became of it.
 #[derive(Default)]
-pub(super) struct Swapped {
-    pub(super) wants: Vec<Want>,
+pub(super) struct SwapResult {
+    pub(super) requests: Vec<ReloadRequest>,
     /// What was not done, and why.
-    pub(super) failed: Vec<Line>,
+    pub(super) failed: Vec<ReportLine>,
     /// Destinations that are mounts of their own and could not be renamed over.
     pub(super) in_place: Vec<PathBuf>,
 }
 
-/// Writes the debts down, swaps every file, makes the swaps durable. Blocking.
-pub(super) fn place_all(swap: Swap) -> Swapped {
-    let mut swapped = Swapped::default();
-    let Swap { accepted, gone, debts, ledger, keep_staged, manifest } = swap;
-    if let Err(text) = write_down(&debts, &ledger, &accepted, &manifest) {
-        // Without the debt on disk a crash after the swap would lose the reload: better no swap.
+/// The report's line of a destination that could not be changed.
+fn unplaced(index: usize, resource: &Resource, dest: &Path, text: &str) -> ReportLine {
+    line(index, resource, dest, DestOutcome::failed(FailedStep::Place, text))
+}
+
+/// Writes the journal entries down, swaps every file, makes the swaps durable. Blocking.
+pub(super) fn place_all(swap: SwapBatch) -> SwapResult {
+    let mut swapped = SwapResult::default();
+    let SwapBatch { accepted, gone, entries, journal, keep_staged, manifest } = swap;
+    if let Err(text) = write_down(&entries, &journal, &accepted, &manifest) {
+        // Without the journal entry on disk a crash after the swap would lose the reload: better no swap.
         let files = accepted.iter().map(|one| (one.job.index, &one.job.resource, &one.job.dest));
         let gone = gone.iter().map(|gone| (gone.index, &gone.resource, &gone.dest));
         for (index, resource, dest) in files.chain(gone) {
-            swapped.failed.push(line(index, resource, dest, Outcome::failed(Step::Place, &text)));
+            swapped.failed.push(unplaced(index, resource, dest, &text));
         }
         return swapped;
     }
@@ -84,14 +89,14 @@ pub(super) fn place_all(swap: Swap) -> Swapped {
         let (index, resource, dest) = (one.job.index, Arc::clone(&one.job.resource), one.job.dest.clone());
         folders.extend([one.target.folder().to_owned()]);
         match place(one, keep_staged) {
-            Ok((want, placed)) => {
-                if placed == Placed::InPlace {
+            Ok((request, placed)) => {
+                if placed == WriteMethod::InPlace {
                     swapped.in_place.push(dest);
                 }
-                swapped.wants.push(want);
+                swapped.requests.push(request);
             }
             Err(text) => {
-                swapped.failed.push(line(index, &resource, &dest, Outcome::failed(Step::Place, text)));
+                swapped.failed.push(unplaced(index, &resource, &dest, &text));
             }
         }
     }
@@ -104,7 +109,7 @@ pub(super) fn place_all(swap: Swap) -> Swapped {
     for Gone { index, resource, dest } in gone {
         if let Some(new) = missing.get(&index) {
             let why = waits_for(new);
-            swapped.failed.push(line(index, &resource, &dest, Outcome::Skipped { why }));
+            swapped.failed.push(line(index, &resource, &dest, DestOutcome::Skipped { why }));
             continue;
         }
         folders.extend(dest.parent().map(Path::to_owned));
@@ -112,10 +117,17 @@ pub(super) fn place_all(swap: Swap) -> Swapped {
             Ok(previous) => {
                 let content = Content::Removed;
                 let verify = unrendered(&resource);
-                swapped.wants.push(Want { index: Some(index), resource, dest, content, verify, previous });
+                swapped.requests.push(ReloadRequest {
+                    index: Some(index),
+                    resource,
+                    dest,
+                    content,
+                    verify,
+                    previous,
+                });
             }
             Err(text) => {
-                swapped.failed.push(line(index, &resource, &dest, Outcome::failed(Step::Place, text)));
+                swapped.failed.push(unplaced(index, &resource, &dest, &text));
             }
         }
     }
@@ -133,13 +145,15 @@ pub(super) fn waits_for(new: &Path) -> String {
 }
 
 fn write_down(
-    debts: &BTreeMap<String, Debt>,
-    ledger: &Ledger,
-    accepted: &[Placing],
+    entries: &BTreeMap<String, JournalEntry>,
+    journal: &ReloadJournal,
+    accepted: &[CheckedFile],
     manifest: &Manifest,
 ) -> Result<(), String> {
-    for debt in debts.values() {
-        ledger.owe(debt).map_err(|error| format!("cannot write down the reload it will owe: {error}"))?;
+    for entry in entries.values() {
+        journal
+            .record(entry)
+            .map_err(|error| format!("cannot write down the reload it will owe: {error}"))?;
     }
     let mut by_resource: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
     for one in accepted.iter().filter(|one| one.job.resource.for_each.is_some()) {
@@ -153,8 +167,8 @@ fn write_down(
     Ok(())
 }
 
-fn place(one: Placing, keep_staged: bool) -> Result<(Want, Placed), String> {
-    let Placing { job, target, staged, digest, verify, keep_previous, .. } = one;
+fn place(one: CheckedFile, keep_staged: bool) -> Result<(ReloadRequest, WriteMethod), String> {
+    let CheckedFile { job, target, staged, digest, verify, keep_previous, .. } = one;
     let previous = if keep_previous { Some(previous(&target)?) } else { None };
     if job.resource.backup {
         target.backup(".bak").map_err(|error| format!("cannot write the backup: {error}"))?;
@@ -167,7 +181,7 @@ fn place(one: Placing, keep_staged: bool) -> Result<(Want, Placed), String> {
     let placed = staged.place().map_err(|error| error.to_string())?;
     let content = Content::Swapped(digest);
     let index = Some(job.index);
-    Ok((Want { index, resource: job.resource, dest: job.dest, content, verify, previous }, placed))
+    Ok((ReloadRequest { index, resource: job.resource, dest: job.dest, content, verify, previous }, placed))
 }
 
 /// A name that no later run takes for an orphan of this one.

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use similar::{DiffTag, TextDiff};
 
-use super::debts::is_of;
 use super::error::ReloaderError;
-use super::expand::{Claims, expand};
+use super::expand::{DestinationOwners, expand};
 use super::generation::Generation;
+use super::journal::{JournalEntry, JournalFile, ReloadJournal};
 use super::manifest::Manifest;
 use super::once::{fetch, problems_of};
-use super::outcome::{Line, Outcome};
-use super::owed::{Debt, Ledger, Swapped};
-use super::prepare::{Depth, Prepared, Ready, prepare_all};
+use super::outcome::{DestOutcome, ReportLine};
+use super::prepare::{Depth, Prepared, ReadyFile, prepare_all};
+use super::record::is_of;
 use super::redact::{MASK, Redactor};
 use super::reload::Action;
 use super::settings::Settings;
@@ -141,12 +141,12 @@ pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> R
     let state_dir = settings.state_dir.as_deref();
     let unusable = |error| ReloaderError::state(state_dir, error);
     let manifest = Manifest::peek(state_dir, &settings.confdir).map_err(unusable)?;
-    let ledger = Ledger::peek(state_dir, &settings.confdir).map_err(unusable)?;
+    let journal = ReloadJournal::peek(state_dir, &settings.confdir).map_err(unusable)?;
     let pending =
-        ledger.inherited().iter().filter_map(|debt| pending(debt, &generation, &redactor)).collect();
+        journal.left_over().iter().filter_map(|entry| pending(entry, &generation, &redactor)).collect();
     let mut plan = Plan { resources: report.lines.into_iter().map(unreadable).collect(), pending };
     let due = (0..generation.confdir.resources.len()).collect();
-    let expanded = expand(&generation, &values, &due, &manifest, &mut Claims::default());
+    let expanded = expand(&generation, &values, &due, &manifest, &mut DestinationOwners::default());
     plan.resources.extend(expanded.failed.into_iter().map(unreadable));
     plan.resources.extend(expanded.gone.iter().filter(|gone| gone.dest.exists()).map(|gone| Planned {
         reload: gone.action().map(|action| action.describe()),
@@ -160,12 +160,12 @@ pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> R
 }
 
 /// What is still owed for the resources at hand.
-fn pending(debt: &Debt, generation: &Generation, redactor: &Redactor) -> Option<PendingReload> {
+fn pending(entry: &JournalEntry, generation: &Generation, redactor: &Redactor) -> Option<PendingReload> {
     let resources = &generation.confdir.resources;
-    let wanted = |file: &&Swapped| resources.iter().any(|resource| is_of(file, resource));
-    let files: Vec<_> = debt.files.iter().filter(wanted).collect();
+    let wanted = |file: &&JournalFile| resources.iter().any(|resource| is_of(file, resource));
+    let files: Vec<_> = entry.files.iter().filter(wanted).collect();
     let dests = files.iter().map(|file| file.dest.display().to_string()).collect();
-    (!files.is_empty()).then(|| PendingReload { reload: redactor.mask(debt.describe()), dests })
+    (!files.is_empty()).then(|| PendingReload { reload: redactor.mask(entry.describe()), dests })
 }
 
 impl Planned {
@@ -183,15 +183,15 @@ impl Planned {
     }
 }
 
-fn unreadable(line: Line) -> Planned {
+fn unreadable(line: ReportLine) -> Planned {
     let error = match line.outcome {
-        Outcome::Failed { text, .. } => Some(text),
-        Outcome::InSync
-        | Outcome::WouldChange
-        | Outcome::Updated
-        | Outcome::Removed
-        | Outcome::Skipped { .. }
-        | Outcome::Owed { .. } => None,
+        DestOutcome::Failed { text, .. } => Some(text),
+        DestOutcome::InSync
+        | DestOutcome::WouldChange
+        | DestOutcome::Updated
+        | DestOutcome::Removed
+        | DestOutcome::Skipped { .. }
+        | DestOutcome::Owed { .. } => None,
     };
     Planned { error, ..Planned::new(&line.resource, &line.dest.display().to_string(), Change::Error) }
 }
@@ -200,8 +200,8 @@ fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
     let Prepared { job, result, .. } = prepared;
     let named = |change| Planned::new(&job.resource.name, &job.dest_text(), change);
     match result {
-        Err(Outcome::Skipped { .. }) => named(Change::None),
-        Err(Outcome::Failed { text, .. }) => {
+        Err(DestOutcome::Skipped { .. }) => named(Change::None),
+        Err(DestOutcome::Failed { text, .. }) => {
             Planned { error: Some(redactor.mask(&text)), ..named(Change::Error) }
         }
         Err(_) => named(Change::None),
@@ -224,7 +224,7 @@ fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
     }
 }
 
-fn attributes(ready: &Ready) -> Vec<String> {
+fn attributes(ready: &ReadyFile) -> Vec<String> {
     let difference = &ready.difference;
     let mode = difference.mode.map(|(have, want)| format!("mode {have:04o} would become {want:04o}"));
     let uid = difference.uid.map(|(have, want)| format!("owner {have} would become {want}"));
@@ -232,7 +232,7 @@ fn attributes(ready: &Ready) -> Vec<String> {
     [mode, uid, gid].into_iter().flatten().collect()
 }
 
-fn diff(ready: &Ready, dest: &str, redactor: &Redactor, context: usize) -> String {
+fn diff(ready: &ReadyFile, dest: &str, redactor: &Redactor, context: usize) -> String {
     if !ready.difference.missing && !ready.difference.bytes {
         return String::new();
     }

@@ -11,18 +11,20 @@ use std::thread;
 
 use super::generation::Generation;
 use super::job::Job;
-use super::outcome::{Line, Outcome, Step};
+use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::probe::Verify;
+use super::request::line;
 use super::resource::{Format, Resource};
-use super::want::line;
 use crate::replace::{Difference, Staged, Target, sync_all};
-use crate::template::{Engine, Failure, Kind, Reads, TemplateError, Values, View, data, generation_of};
+use crate::template::{
+    Engine, Failure, Reads, TemplateError, TemplateErrorKind, Values, View, data, generation_of,
+};
 
 /// With fewer jobs than this a second thread costs more than it saves.
-const PARALLEL_FROM: usize = 16;
+const MIN_PARALLEL_JOBS: usize = 16;
 
 /// The stack of a rendering thread, as `app` gives it to the runtime's: templates are run by recursion.
-const STACK: usize = 64 << 20;
+const THREAD_STACK_BYTES: usize = 64 << 20;
 
 /// One destination, rendered and compared.
 #[derive(Debug)]
@@ -30,19 +32,19 @@ pub(super) struct Prepared {
     pub(super) job: Job,
     /// What the render read, also when it failed: a missing key that appears makes it due again.
     pub(super) reads: Reads,
-    pub(super) result: Result<Ready, Outcome>,
+    pub(super) result: Result<ReadyFile, DestOutcome>,
 }
 
 impl Prepared {
     /// Its line in a report.
-    pub(super) fn told(&self, outcome: Outcome) -> Line {
+    pub(super) fn line_for(&self, outcome: DestOutcome) -> ReportLine {
         line(self.job.index, &self.job.resource, &self.job.dest, outcome)
     }
 }
 
 /// A rendering that went well.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(super) struct ReadyFile {
     pub(super) target: Target,
     pub(super) bytes: Vec<u8>,
     /// What to ask the service, filled in for this rendering.
@@ -71,13 +73,16 @@ pub(super) fn prepare_all(
     depth: Depth,
 ) -> Vec<Prepared> {
     let one = |job: Job| prepare(generation, values, job, depth);
-    let mut prepared: Vec<Prepared> =
-        if jobs.len() < PARALLEL_FROM { jobs.into_iter().map(one).collect() } else { in_parallel(jobs, one) };
+    let mut prepared: Vec<Prepared> = if jobs.len() < MIN_PARALLEL_JOBS {
+        jobs.into_iter().map(one).collect()
+    } else {
+        in_parallel(jobs, one)
+    };
     let staged: Vec<&Staged> =
         prepared.iter().filter_map(|p| p.result.as_ref().ok()?.staged.as_ref()).collect();
     if let Err(error) = sync_all(&staged) {
         for p in prepared.iter_mut().filter(|p| p.result.as_ref().is_ok_and(|ready| ready.staged.is_some())) {
-            p.result = Err(Outcome::failed(Step::Stage, &error));
+            p.result = Err(DestOutcome::failed(FailedStep::Stage, &error));
         }
     }
     prepared
@@ -100,7 +105,7 @@ fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, one: impl Fn(J) -> R + Sync) -> V
         let threads = thread::available_parallelism().map_or(1, usize::from).min(16);
         for _ in 1..threads {
             // With one thread fewer the others do its share.
-            thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).ok();
+            thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn_scoped(scope, work).ok();
         }
         work();
     });
@@ -118,7 +123,7 @@ fn prepare(generation: &Generation, values: &Arc<Values>, job: Job, depth: Depth
 pub(super) struct Rendered {
     pub(super) job: Job,
     pub(super) reads: Reads,
-    pub(super) result: Result<Output, Outcome>,
+    pub(super) result: Result<Output, DestOutcome>,
 }
 
 /// What a rendering came to.
@@ -143,7 +148,7 @@ pub(super) fn render(generation: &Generation, values: &Arc<Values>, job: Job) ->
     };
     let result = rendered.and_then(|(text, own)| {
         if let Some(format) = job.resource.output_format {
-            has_format(format, &text).map_err(|error| Outcome::failed(Step::Format, error))?;
+            has_format(format, &text).map_err(|error| DestOutcome::failed(FailedStep::Format, error))?;
         }
         let prints_generation = own.is_some();
         let verify = match &job.resource.verify {
@@ -166,7 +171,7 @@ fn fill(
     view: &View,
     generation: &str,
     reads: &mut Reads,
-) -> Result<Verify, Outcome> {
+) -> Result<Verify, DestOutcome> {
     let resource = &job.resource;
     let place = |text: &str| format!("{}: {text}", resource.file.display());
     let fill = |field: &'static str, text: &str| match engine.render_text(
@@ -185,37 +190,43 @@ fn fill(
             Err(failed(resource, &error, place(&format!("{field}: {}", error.what()))))
         }
     };
-    verify.filled(generation, &job.dest, fill, |text| Outcome::failed(Step::Template, place(&text)))
+    verify.filled(generation, &job.dest, fill, |text| DestOutcome::failed(FailedStep::Template, place(&text)))
 }
 
 /// A missing key leaves the file of an optional resource as it is.
-fn failed(resource: &Resource, error: &TemplateError, text: String) -> Outcome {
-    if resource.optional && error.kind() == Kind::MissingKey {
-        Outcome::Skipped { why: text }
+fn failed(resource: &Resource, error: &TemplateError, text: String) -> DestOutcome {
+    if resource.optional && error.kind() == TemplateErrorKind::MissingKey {
+        DestOutcome::Skipped { why: text }
     } else {
-        Outcome::failed(Step::Template, text)
+        DestOutcome::failed(FailedStep::Template, text)
     }
 }
 
-fn compare(job: &Job, output: Output, depth: Depth) -> Result<Ready, Outcome> {
+fn compare(job: &Job, output: Output, depth: Depth) -> Result<ReadyFile, DestOutcome> {
     let Output { bytes, verify, .. } = output;
     if depth == Depth::Stage && job.resource.makes_folders {
         let made = job.dest.parent().map_or(Ok(()), fs::create_dir_all);
-        made.map_err(|error| Outcome::failed(Step::Stage, format!("cannot make its folder: {error}")))?;
+        made.map_err(|error| {
+            DestOutcome::failed(FailedStep::Stage, format!("cannot make its folder: {error}"))
+        })?;
     }
-    let target = Target::resolve(&job.dest).map_err(|error| Outcome::failed(Step::Stage, error))?;
+    let target = Target::resolve(&job.dest).map_err(|error| DestOutcome::failed(FailedStep::Stage, error))?;
     let attributes = &job.resource.attributes;
     let difference =
-        target.compare(&bytes, attributes).map_err(|error| Outcome::failed(Step::Stage, error))?;
+        target.compare(&bytes, attributes).map_err(|error| DestOutcome::failed(FailedStep::Stage, error))?;
     let new = depth == Depth::Compare && difference.missing && !job.resource.makes_folders;
     let obstacle = new.then(|| target.check_folder().err()).flatten().map(|error| error.to_string());
     let wanted = depth == Depth::Stage && !difference.none();
     let staged = if wanted {
-        Some(target.stage(&bytes, attributes).map_err(|error| Outcome::failed(Step::Stage, error))?)
+        Some(
+            target
+                .stage(&bytes, attributes)
+                .map_err(|error| DestOutcome::failed(FailedStep::Stage, error))?,
+        )
     } else {
         None
     };
-    Ok(Ready { target, bytes, verify, difference, obstacle, staged })
+    Ok(ReadyFile { target, bytes, verify, difference, obstacle, staged })
 }
 
 fn has_format(format: Format, text: &str) -> Result<(), String> {

@@ -6,12 +6,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::deliver::Deliverer;
-use super::outcome::{Line, Outcome, Report};
-use super::phase::Phase;
+use super::outcome::{DestOutcome, Report, ReportLine};
+use super::phase::DaemonPhase;
 use super::settings::{Ready, Settings};
 
 /// How many failing resources the status names.
-const NAMED: usize = 5;
+const MAX_NAMED_RESOURCES: usize = 5;
 
 /// Which resources have rendered, which are failing.
 pub(super) struct Progress {
@@ -20,7 +20,7 @@ pub(super) struct Progress {
     served: BTreeSet<usize>,
     /// By name, as the status text names them.
     failing: BTreeMap<usize, String>,
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<DaemonPhase>,
     rule: Ready,
     ready: bool,
     /// When the wait for a file in service ends.
@@ -37,7 +37,7 @@ pub(super) enum Verdict {
 }
 
 impl Progress {
-    pub(super) fn new(phase: watch::Sender<Phase>, settings: &Settings, now: Instant) -> Self {
+    pub(super) fn new(phase: watch::Sender<DaemonPhase>, settings: &Settings, now: Instant) -> Self {
         Self {
             rendered: BTreeSet::new(),
             served: BTreeSet::new(),
@@ -61,8 +61,7 @@ impl Progress {
     /// be ready.)
     pub(super) fn judge(&mut self, index: usize, report: &Report) -> Verdict {
         let lines = report.lines.iter().filter(|line| line.index == Some(index));
-        let retried =
-            |line: &&Line| matches!(&line.outcome, Outcome::Failed { step, .. } if step.is_retried());
+        let retried = |line: &&ReportLine| matches!(&line.outcome, DestOutcome::Failed { step, .. } if step.is_retried());
         let mut failed = lines.filter(retried).peekable();
         if failed.peek().is_none() {
             self.rendered.insert(index);
@@ -75,7 +74,7 @@ impl Progress {
     }
 
     /// Takes in the outcomes of a pass and tells how things stand.
-    pub(super) fn tell(&mut self, report: &Report, all: usize, deliverer: &Deliverer, stale: bool) {
+    pub(super) fn report_pass(&mut self, report: &Report, all: usize, deliverer: &Deliverer, stale: bool) {
         let failed: BTreeSet<usize> = report
             .lines
             .iter()
@@ -86,7 +85,7 @@ impl Progress {
             let recovered = line.index.filter(|index| !failed.contains(index));
             let Some(resource) = recovered.and_then(|index| self.failing.remove(&index)) else { continue };
             // What was written says so itself.
-            if line.outcome == Outcome::InSync {
+            if line.outcome == DestOutcome::InSync {
                 tracing::info!(%resource, dest = %line.dest.display(), "in order again, nothing had to be changed");
             }
         }
@@ -96,10 +95,11 @@ impl Progress {
             }
         }
         let stale = if stale { ", from the last good snapshot (stale)" } else { "" };
-        let owing = if deliverer.is_owing() { ", reloads owed" } else { "" };
+        let pending = if deliverer.has_pending() { ", reloads owed" } else { "" };
         let (rendered, failing) = (self.rendered.len(), self.failing.len());
         let names = self.names();
-        let text = format!("{rendered} of {all} resources rendered, {failing} failing{names}{owing}{stale}");
+        let text =
+            format!("{rendered} of {all} resources rendered, {failing} failing{names}{pending}{stale}");
         self.ready |= self.rendered.union(&self.served).count() == all;
         self.set(text);
     }
@@ -108,8 +108,8 @@ impl Progress {
         if self.failing.is_empty() {
             return String::new();
         }
-        let names: Vec<&str> = self.failing.values().take(NAMED).map(String::as_str).collect();
-        let more = if self.failing.len() > NAMED { ", ..." } else { "" };
+        let names: Vec<&str> = self.failing.values().take(MAX_NAMED_RESOURCES).map(String::as_str).collect();
+        let more = if self.failing.len() > MAX_NAMED_RESOURCES { ", ..." } else { "" };
         format!(" ({}{more})", names.join(", "))
     }
 
@@ -130,8 +130,8 @@ impl Progress {
         }
         self.ready = true;
         let text = match &*self.phase.borrow() {
-            Phase::Starting(text) | Phase::Ready(text) => text.clone(),
-            Phase::Stopping => return,
+            DaemonPhase::Starting(text) | DaemonPhase::Ready(text) => text.clone(),
+            DaemonPhase::Stopping => return,
         };
         tracing::warn!(
             "--ready-timeout is over: ready, although not every resource has a file in service ({text})"
@@ -143,12 +143,12 @@ impl Progress {
     pub(super) fn stopper(&self) -> impl Fn() + use<> {
         let phase = self.phase.clone();
         move || {
-            phase.send_replace(Phase::Stopping);
+            phase.send_replace(DaemonPhase::Stopping);
         }
     }
 
     fn set(&self, text: String) {
-        let phase = if self.ready { Phase::Ready(text) } else { Phase::Starting(text) };
+        let phase = if self.ready { DaemonPhase::Ready(text) } else { DaemonPhase::Starting(text) };
         self.phase.send_if_modified(|present| {
             let changed = *present != phase;
             *present = phase;
@@ -165,6 +165,6 @@ impl Progress {
 
 /// Whether the service of a destination that failed has a file all the same. An entry of a `for_each` that cannot be a
 /// file has none to wait for.
-fn has_file(line: &Line) -> bool {
+fn has_file(line: &ReportLine) -> bool {
     line.dest.to_string_lossy().contains("{{") || line.dest.exists()
 }

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::resource::{Reload, Resource};
-use crate::command::{Command, Outcome, Status};
+use crate::command::{Command, CommandOutcome, Status};
 use crate::template::expand_command;
 
 /// A reload with everything filled in. Two resources with equal actions share one run.
@@ -87,7 +87,7 @@ pub(super) async fn run_command(
     Err(explain(&outcome, timeout))
 }
 
-fn explain(outcome: &Outcome, timeout: Duration) -> String {
+fn explain(outcome: &CommandOutcome, timeout: Duration) -> String {
     let what = match &outcome.status {
         Status::Exited(code) => format!("exit status {code}"),
         Status::Signalled(signal) => format!("killed by signal {signal}"),

@@ -10,14 +10,14 @@ use super::probe::{Probe, Verify};
 use super::reload::run_command;
 
 /// The most of an answer that is looked at.
-const MAX_ANSWER: u64 = 1 << 20;
+const MAX_RESPONSE_BYTES: u64 = 1 << 20;
 
 /// Asks until the service answers as it should. The error is what it answered last.
 pub(super) async fn verify(verify: &Verify) -> Result<(), String> {
     let deadline = Instant::now() + verify.timeout;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let answer = match timeout(left, ask(&verify.probe, left)).await {
+        let answer = match timeout(left, probe_once(&verify.probe, left)).await {
             Ok(answer) => answer,
             Err(_) => Err("no answer".to_owned()),
         };
@@ -40,7 +40,7 @@ fn describe(probe: &Probe) -> String {
     }
 }
 
-async fn ask(probe: &Probe, left: Duration) -> Result<(), String> {
+async fn probe_once(probe: &Probe, left: Duration) -> Result<(), String> {
     match probe {
         Probe::Tcp { address, contains } => listen(address, contains.as_deref()).await,
         Probe::Command { line, env } => run_command(line, env, left.max(Duration::from_millis(1))).await,
@@ -64,7 +64,7 @@ async fn ask(probe: &Probe, left: Duration) -> Result<(), String> {
 async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     let Some(wanted) = wanted else { return Ok(()) };
-    let mut stream = stream.take(MAX_ANSWER);
+    let mut stream = stream.take(MAX_RESPONSE_BYTES);
     let (mut said, mut chunk) = (Vec::new(), [0; 8192]);
     loop {
         let count = stream.read(&mut chunk).await.map_err(|error| error.to_string())?;
@@ -102,7 +102,7 @@ async fn get(url: &str, headers: &[String]) -> Result<(u16, String), String> {
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
     let mut answer = Vec::new();
-    let mut stream = stream.take(MAX_ANSWER);
+    let mut stream = stream.take(MAX_RESPONSE_BYTES);
     let mut chunk = [0; 8192];
     while !is_whole(&answer) {
         match stream.read(&mut chunk).await.map_err(|error| error.to_string())? {

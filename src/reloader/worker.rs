@@ -13,31 +13,31 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::deliver::{Deliverer, Passed};
+use super::background_read::BackgroundRead;
+use super::deliver::{Deliverer, PassOutcome};
 use super::dependents::Dependents;
-use super::due::{Due, Patience};
+use super::due::{Debounce, Due};
 use super::ending::to_the_end;
 use super::error::ReloaderError;
 use super::follower::Follower;
-use super::generation::{Generation, Refused};
-use super::holdings::Holdings;
+use super::generation::{Generation, RejectedGeneration};
 use super::housekeeping::sweep_stage_files;
-use super::last_good::Shelf;
+use super::last_good::SnapshotCache;
 use super::lock::Lock;
 use super::once::problems_of;
-use super::phase::{Ending, Phase};
+use super::phase::{DaemonPhase, Ending};
 use super::progress::{Progress, Verdict};
-use super::rereading::Rereading;
 use super::settings::{Settings, UnknownFields};
-use crate::source::{Eyes, Follow, News, Source};
+use super::value_cache::ValueCache;
+use crate::source::{FileWatcher, Follow, Source, SourceEvent};
 use crate::stop::{Signal, Signals, Stop};
 use crate::template::Touched;
 
 /// How often the confdir is looked at although no event came: some mounts never send any.
-const LOOK: Duration = Duration::from_secs(30);
+const CONFDIR_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A pass longer than this waited for a command.
-const SLOW: Duration = Duration::from_millis(50);
+const SLOW_PASS_THRESHOLD: Duration = Duration::from_millis(50);
 
 struct Worker {
     settings: Arc<Settings>,
@@ -47,12 +47,12 @@ struct Worker {
     roots: Vec<String>,
     /// Dropped and started again when the roots change.
     follower: Follower,
-    holdings: Holdings,
+    value_cache: ValueCache,
     dependents: Dependents,
     due: Due,
     deliverer: Deliverer,
     progress: Progress,
-    rereading: Rereading,
+    background_read: BackgroundRead,
     next_look: Instant,
     /// The confdir was read, so that its watches may have to be set anew.
     looked: bool,
@@ -68,14 +68,14 @@ pub async fn run(
     source: Source,
     follow: Follow,
     mut signals: Signals,
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<DaemonPhase>,
 ) -> Result<Ending, ReloaderError> {
-    let mut eyes = Eyes::new();
+    let mut file_watcher = FileWatcher::new();
     let _lock = only_one(&settings)?;
     let mut worker = Worker::start(settings, source, follow, phase)?;
     loop {
         // A folder that is watched only now may have changed since it was read.
-        if std::mem::take(&mut worker.looked) && eyes.arm(worker.generation.folders()) {
+        if std::mem::take(&mut worker.looked) && file_watcher.arm(worker.generation.folders()) {
             worker.reread(false);
         }
         let wake = worker.next_wake();
@@ -85,8 +85,8 @@ pub async fn run(
                 other => worker.answer(other),
             },
             news = worker.follower.next() => worker.take_all(news.map_err(ReloaderError::Loop)?),
-            (result, asked) = worker.rereading.done() => worker.reread_is_done(result, asked),
-            () = eyes.wait(None) => worker.reread(false),
+            (result, asked) = worker.background_read.done() => worker.reread_is_done(result, asked),
+            () = file_watcher.wait(None) => worker.reread(false),
             () = sleep_until(wake) => worker.tick(),
         }
         if worker.pass_if_due(&mut signals).await == Some(Ending::CutOff) {
@@ -98,7 +98,7 @@ pub async fn run(
     }
     tracing::info!("Captured the stop signal. Exiting...");
     worker.progress.stopper()();
-    worker.holdings.save_now();
+    worker.value_cache.save_now();
     Ok(Ending::Stopped)
 }
 
@@ -118,7 +118,7 @@ impl Worker {
         settings: Arc<Settings>,
         source: Source,
         follow: Follow,
-        phase: watch::Sender<Phase>,
+        phase: watch::Sender<DaemonPhase>,
     ) -> Result<Self, ReloaderError> {
         let generation = Generation::load_to_follow(&settings);
         // A broken resource is told and left out; no folder of resources at all is a mistake in the settings.
@@ -126,7 +126,8 @@ impl Worker {
         generation.announce();
         sweep_stage_files(&generation.confdir);
         let roots = generation.confdir.roots();
-        let shelf = Shelf::new(settings.state_dir.as_deref(), &settings.confdir, &source.describe());
+        let snapshot_cache =
+            SnapshotCache::new(settings.state_dir.as_deref(), &settings.confdir, &source.describe());
         let deliverer = Deliverer::new(Arc::clone(&settings), Stop::new())?;
         let source = Arc::new(source);
         let follower = Follower::start(&source, roots.clone(), follow);
@@ -139,69 +140,69 @@ impl Worker {
             generation,
             roots,
             follower,
-            holdings: Holdings::new(shelf),
+            value_cache: ValueCache::new(snapshot_cache),
             dependents: Dependents::default(),
             due: Due::default(),
             deliverer,
             progress,
-            rereading: Rereading::default(),
-            next_look: now + LOOK,
+            background_read: BackgroundRead::default(),
+            next_look: now + CONFDIR_CHECK_INTERVAL,
             looked: true,
             next_reconcile: follow.relist.map(|interval| now + interval),
         })
     }
 
     fn next_wake(&self) -> Instant {
-        let settle = self.deliverer.next_due().filter(|_| !self.holdings.is_empty());
+        let settle = self.deliverer.next_due().filter(|_| !self.value_cache.is_empty());
         let due = self.due.next();
-        let clocks = [self.next_reconcile, self.holdings.save_due(), self.progress.ready_by()];
+        let clocks = [self.next_reconcile, self.value_cache.save_due(), self.progress.ready_by()];
         let passes = [settle, due].into_iter().flatten();
         // Nothing is rendered while a reading of the confdir is worth waiting for.
-        let passes = passes.map(|at| self.rereading.worth_waiting().map_or(at, |until| at.max(until)));
+        let passes = passes.map(|at| self.background_read.worth_waiting().map_or(at, |until| at.max(until)));
         clocks.into_iter().flatten().chain(passes).fold(self.next_look, Instant::min)
     }
 
     /// Takes this piece of news and every other that is already there: one pass answers them all.
-    fn take_all(&mut self, news: News) {
+    fn take_all(&mut self, news: SourceEvent) {
         self.take(news);
         while let Some(news) = self.follower.ready() {
             self.take(news);
         }
     }
 
-    fn take(&mut self, news: News) {
+    fn take(&mut self, news: SourceEvent) {
         let now = Instant::now();
         match news {
-            News::Snapshot(snapshot) => {
+            SourceEvent::Snapshot(snapshot) => {
                 tracing::debug!(
                     keys = snapshot.entries.len(),
                     revision = snapshot.revision,
                     "snapshot taken"
                 );
-                let (touched, news) = self.holdings.take_snapshot(snapshot, &self.roots, now);
+                let (touched, news) = self.value_cache.take_snapshot(snapshot, &self.roots, now);
                 self.mark_touched(&touched, now);
                 if news {
                     self.mark_all(now);
                     // With no resource at all there is no pass that would say so.
-                    self.tell(&Passed::default());
+                    self.report_pass(&PassOutcome::default());
                 }
             }
-            News::Changes { changes, revision } => {
+            SourceEvent::Changes { changes, revision } => {
                 tracing::debug!(changes = changes.len(), revision, "changes taken");
-                let touched = self.holdings.take_changes(changes, now);
+                let touched = self.value_cache.take_changes(changes, now);
                 self.mark_touched(&touched, now);
             }
-            News::Down(error) => {
+            SourceEvent::Down(error) => {
                 // `source` itself logs the outage, once and then now and again.
                 tracing::debug!("the source is down: {error}");
-                if self.holdings.is_empty() {
+                if self.value_cache.is_empty() {
                     self.progress.wait_for(&self.source.describe());
-                    if self.holdings.fall_back(&self.roots) {
+                    if self.value_cache.fall_back(&self.roots) {
                         self.mark_all(now);
                     }
                 }
             }
-            News::Up => tracing::debug!("the source answers again"),
+            SourceEvent::Up => tracing::debug!("the source answers again"),
         }
     }
 
@@ -221,11 +222,11 @@ impl Worker {
     /// Marks a resource, unless it reads keys that are not known yet: the snapshot that brings them marks it again.
     fn mark(&mut self, index: usize, now: Instant) {
         let confdir = &self.generation.confdir;
-        let Some(resource) = confdir.resources.get(index).filter(|resource| self.holdings.cover(resource))
+        let Some(resource) = confdir.resources.get(index).filter(|resource| self.value_cache.cover(resource))
         else {
             return;
         };
-        let patience = Patience {
+        let patience = Debounce {
             debounce: resource.debounce.unwrap_or(self.settings.debounce),
             max_wait: resource.max_wait.unwrap_or(self.settings.max_wait),
         };
@@ -236,7 +237,7 @@ impl Worker {
     fn tick(&mut self) {
         let now = Instant::now();
         if self.next_look <= now {
-            self.next_look = now + LOOK;
+            self.next_look = now + CONFDIR_CHECK_INTERVAL;
             self.reread(false);
         }
         if self.next_reconcile.is_some_and(|at| at <= now) {
@@ -246,8 +247,8 @@ impl Worker {
             self.mark_all(now);
         }
         self.progress.stop_waiting(now);
-        if self.holdings.save_due().is_some_and(|at| at <= now) {
-            self.holdings.save_aside();
+        if self.value_cache.save_due().is_some_and(|at| at <= now) {
+            self.value_cache.save_aside();
         }
     }
 
@@ -263,15 +264,15 @@ impl Worker {
     }
 
     fn reread(&mut self, asked: bool) {
-        self.rereading.start(&self.generation, &self.settings, asked);
+        self.background_read.start(&self.generation, &self.settings, asked);
     }
 
-    fn reread_is_done(&mut self, result: Result<Option<Generation>, Refused>, asked: bool) {
+    fn reread_is_done(&mut self, result: Result<Option<Generation>, RejectedGeneration>, asked: bool) {
         self.looked = true;
         match result {
             Ok(None) => {}
             Ok(Some(next)) => self.adopt(next),
-            Err(Refused { problems, next }) => {
+            Err(RejectedGeneration { problems, next }) => {
                 for problem in problems {
                     tracing::error!("{problem}");
                 }
@@ -282,7 +283,7 @@ impl Worker {
                 }
             }
         }
-        if let Some(asked) = self.rereading.wanted() {
+        if let Some(asked) = self.background_read.wanted() {
             self.reread(asked);
         }
     }
@@ -305,23 +306,23 @@ impl Worker {
         }
     }
 
-    /// Runs a pass when a resource or a debt is due. Signals are heard all the while.
+    /// Runs a pass when a resource or a journal entry is due. Signals are heard all the while.
     async fn pass_if_due(&mut self, signals: &mut Signals) -> Option<Ending> {
-        if self.holdings.is_empty() || self.rereading.worth_waiting().is_some() {
+        if self.value_cache.is_empty() || self.background_read.worth_waiting().is_some() {
             return None;
         }
         let now = Instant::now();
         let ready = self.due.take(now);
-        let owing = self.deliverer.next_due().is_some_and(|at| at <= now);
-        if ready.is_empty() && !owing {
+        let pending = self.deliverer.next_due().is_some_and(|at| at <= now);
+        if ready.is_empty() && !pending {
             return None;
         }
         let (stop, stopping) = (self.deliverer.stop.clone(), self.progress.stopper());
-        let work = self.deliverer.pass(&self.generation, self.holdings.values(), &ready);
+        let work = self.deliverer.pass(&self.generation, self.value_cache.values(), &ready);
         let finished = to_the_end(work, signals, &stop, self.settings.shutdown_timeout, stopping).await;
         let Some((passed, signal)) = finished else { return Some(Ending::CutOff) };
         self.record(&ready, passed);
-        if now.elapsed() > SLOW {
+        if now.elapsed() > SLOW_PASS_THRESHOLD {
             // The confdir may have been edited meanwhile, and what is rendered next must know.
             self.reread(false);
         }
@@ -331,7 +332,7 @@ impl Worker {
         None
     }
 
-    fn record(&mut self, ready: &BTreeSet<usize>, mut passed: Passed) {
+    fn record(&mut self, ready: &BTreeSet<usize>, mut passed: PassOutcome) {
         let now = Instant::now();
         for (index, reads) in std::mem::take(&mut passed.reads) {
             self.dependents.record(index, reads);
@@ -345,13 +346,13 @@ impl Worker {
                 Verdict::Settled => self.due.succeeded(index),
             }
         }
-        self.tell(&passed);
+        self.report_pass(&passed);
     }
 
-    fn tell(&mut self, passed: &Passed) {
+    fn report_pass(&mut self, passed: &PassOutcome) {
         let all = self.generation.confdir.resources.len();
         if !self.deliverer.stop.requested() {
-            self.progress.tell(&passed.report, all, &self.deliverer, self.holdings.is_stale());
+            self.progress.report_pass(&passed.report, all, &self.deliverer, self.value_cache.is_stale());
         }
     }
 }

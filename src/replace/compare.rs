@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use super::error::ReplaceError;
-use super::{Attributes, PERMISSIONS, Target};
+use super::{Attributes, PERMISSION_BITS, Target};
 
 /// How the existing file differs from what is wanted; each pair is (have, want).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Target {
         Ok(Difference {
             missing: false,
             bytes: found.len != bytes.len() as u64 || !self.holds(bytes)?,
-            mode: differ(found.mode, want.mode.map(|mode| mode & PERMISSIONS)),
+            mode: differ(found.mode, want.mode.map(|mode| mode & PERMISSION_BITS)),
             uid: differ(found.uid, want.uid),
             gid: differ(found.gid, want.gid),
         })

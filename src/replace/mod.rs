@@ -3,7 +3,7 @@
 //! Owns: finding the file a destination really means, comparing it with what is wanted, the staged file beside
 //! it, the rename, what reaches the disk and when, and putting the previous file back.
 //! Promises: a reader sees the old file or the new one and nothing between, except where the destination is itself
-//! a mount point: it cannot be renamed over, is written in place, and [`Placed::InPlace`] says so. A failure leaves
+//! a mount point: it cannot be renamed over, is written in place, and [`WriteMethod::InPlace`] says so. A failure leaves
 //! the old bytes. A staged file is born readable by its owner only, and no staged file outlives its process but one
 //! that was killed; [`sweep()`] removes those.
 //! Leaves out: extended attributes and ACLs, which the new file does not inherit; hard links, whose other names
@@ -22,7 +22,7 @@ mod target;
 
 pub use compare::Difference;
 pub use error::ReplaceError;
-pub use place::Placed;
+pub use place::WriteMethod;
 pub use previous::Previous;
 pub use stage::Staged;
 pub use sweep::sweep;
@@ -42,7 +42,7 @@ pub struct Attributes {
 }
 
 /// The bits of a mode that are permissions.
-const PERMISSIONS: u32 = 0o7777;
+const PERMISSION_BITS: u32 = 0o7777;
 
 #[cfg(test)]
 mod tests;

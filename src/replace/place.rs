@@ -11,11 +11,11 @@ use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use super::Target;
 use super::error::{ReplaceError, is_mount_point};
 use super::previous::read_old;
-use super::stage::{Staged, Wanted};
+use super::stage::{ResolvedAttributes, Staged};
 
 /// How the new bytes came to be under the destination's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placed {
+pub enum WriteMethod {
     /// Renamed over it: readers see the old file or the new one.
     Renamed,
     /// Written into it because it is a mount point, as files bound into containers are. A reader may have seen a
@@ -29,16 +29,16 @@ impl Staged {
     ///
     /// # Errors
     /// When it cannot; the old file is then as it was, but for [`ReplaceError::HalfWritten`].
-    pub fn place(mut self) -> Result<Placed, ReplaceError> {
+    pub fn place(mut self) -> Result<WriteMethod, ReplaceError> {
         match fs::rename(&self.path, self.target.path()) {
             Ok(()) => {
                 self.armed = false;
-                Ok(Placed::Renamed)
+                Ok(WriteMethod::Renamed)
             }
             Err(error) if is_mount_point(&error) => {
                 let bytes = self.read_back()?;
                 write_in_place(&self.target, &bytes, &self.attributes)?;
-                Ok(Placed::InPlace)
+                Ok(WriteMethod::InPlace)
             }
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
                 Err(ReplaceError::IsFolder { path: self.target.path().to_owned() })
@@ -56,7 +56,7 @@ impl Staged {
 }
 
 /// Writes over the bytes of an existing file so that a failure leaves, or puts back, the old ones.
-fn write_in_place(target: &Target, bytes: &[u8], wanted: &Wanted) -> Result<(), ReplaceError> {
+fn write_in_place(target: &Target, bytes: &[u8], wanted: &ResolvedAttributes) -> Result<(), ReplaceError> {
     let path = target.path();
     let old = read_old(target)?.unwrap_or_default();
     let mut file = OpenOptions::new()
@@ -77,7 +77,7 @@ fn write_in_place(target: &Target, bytes: &[u8], wanted: &Wanted) -> Result<(), 
     apply(wanted, &file, path)
 }
 
-fn apply(wanted: &Wanted, file: &File, path: &Path) -> Result<(), ReplaceError> {
+fn apply(wanted: &ResolvedAttributes, file: &File, path: &Path) -> Result<(), ReplaceError> {
     let have = file.metadata().map_err(|error| ReplaceError::io("look at", path, error))?;
     wanted.apply(file, &have, path)
 }

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use super::error::ReplaceError;
 use super::place::read_bounded;
 use super::sync::sync_folder;
-use super::{Attributes, PERMISSIONS, Target};
+use super::{Attributes, PERMISSION_BITS, Target};
 
 /// The largest file kept in memory.
-const LIMIT: u64 = 64 * 1024 * 1024;
+const MAX_KEPT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A file as it was.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Target {
         let Some(metadata) = self.metadata()? else { return Ok(None) };
         let Some(bytes) = read_old(self)? else { return Ok(None) };
         let attributes = Attributes {
-            mode: Some(metadata.mode() & PERMISSIONS),
+            mode: Some(metadata.mode() & PERMISSION_BITS),
             uid: Some(metadata.uid()),
             gid: Some(metadata.gid()),
         };
@@ -109,8 +109,8 @@ pub(super) fn read_old(target: &Target) -> Result<Option<Vec<u8>>, ReplaceError>
         Err(error) => return Err(failed(error)),
     };
     let size = file.metadata().map_err(failed)?.len();
-    match read_bounded(file, LIMIT).map_err(failed)? {
+    match read_bounded(file, MAX_KEPT_BYTES).map_err(failed)? {
         Some(bytes) => Ok(Some(bytes)),
-        None => Err(ReplaceError::TooLarge { path: path.to_owned(), size, limit: LIMIT }),
+        None => Err(ReplaceError::TooLarge { path: path.to_owned(), size, limit: MAX_KEPT_BYTES }),
     }
 }

@@ -13,29 +13,29 @@ use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Uid, fchown};
 
 use super::error::ReplaceError;
-use super::{Attributes, PERMISSIONS, Target};
+use super::{Attributes, PERMISSION_BITS, Target};
 use crate::disk::is_full;
 
 /// How every staged file's name begins.
 pub(super) const PREFIX: &str = ".retune-stage.";
 /// How many bytes of the destination's name go into the stage name; names end at 255 on common file systems.
-const BASE: usize = 200;
+const MAX_BASE_NAME_BYTES: usize = 200;
 /// The mode of a file nobody gave one.
-const NEW_MODE: u32 = 0o644;
+const DEFAULT_MODE: u32 = 0o644;
 
 /// The new bytes in a file of their own beside the destination. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Staged {
     pub(super) path: PathBuf,
     pub(super) target: Target,
-    pub(super) attributes: Wanted,
+    pub(super) attributes: ResolvedAttributes,
     pub(super) device: u64,
     pub(super) armed: bool,
 }
 
 /// Attributes with nothing left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct ResolvedAttributes {
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
@@ -64,8 +64,8 @@ impl Target {
             fs::remove_file(&path).unwrap_or_default();
             ReplaceError::io("look at", &path, error)
         })?;
-        let attributes = Wanted {
-            mode: want.mode.or(old.map(|old| old.mode)).unwrap_or(NEW_MODE) & PERMISSIONS,
+        let attributes = ResolvedAttributes {
+            mode: want.mode.or(old.map(|old| old.mode)).unwrap_or(DEFAULT_MODE) & PERMISSION_BITS,
             uid: want.uid.or(old.map(|old| old.uid)).unwrap_or(*OUR_UID),
             gid: want.gid.or(old.map(|old| old.gid)).unwrap_or(*OUR_GID),
             owner_asked_for: want.uid.is_some() || want.gid.is_some(),
@@ -102,13 +102,13 @@ impl Target {
     fn stage_name(&self) -> OsString {
         let base = self.path().file_name().map(OsStrExt::as_bytes).unwrap_or_default();
         let mut name = format!("{PREFIX}{}.", *OUR_PID).into_bytes();
-        name.extend_from_slice(&base[..base.len().min(BASE)]);
+        name.extend_from_slice(&base[..base.len().min(MAX_BASE_NAME_BYTES)]);
         name.extend_from_slice(format!(".{:08x}", rand::random::<u32>()).as_bytes());
         OsString::from_vec(name)
     }
 }
 
-impl Wanted {
+impl ResolvedAttributes {
     /// Gives an open file, which has those of `have`, these attributes. `dest` is named in errors.
     pub(super) fn apply(&self, file: &File, have: &Metadata, dest: &Path) -> Result<(), ReplaceError> {
         let uid = (have.uid() != self.uid).then(|| Uid::from_raw(self.uid));
@@ -138,7 +138,7 @@ impl Wanted {
             return Ok(());
         }
         let have = file.metadata().map_err(|error| ReplaceError::io("look at", dest, error))?;
-        let have = have.mode() & PERMISSIONS;
+        let have = have.mode() & PERMISSION_BITS;
         if have != self.mode {
             return Err(ReplaceError::Mode { path: dest.to_owned(), want: self.mode, have });
         }

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use super::stage::PREFIX;
 
 /// After this long a staged file is left over even if a process with its number lives: numbers come again.
-const ANY_AGE: Duration = Duration::from_secs(24 * 3600);
+const MAX_STAGE_FILE_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Removes the staged files in `folder` whose process is gone and says which. Files with this process's own number
 /// count as gone, because in a container every start has the same number: call it before anything is staged.
@@ -29,7 +29,7 @@ pub fn sweep(folder: &Path, older_than: Duration) -> io::Result<Vec<PathBuf>> {
         let Ok(metadata) = entry.metadata() else { continue };
         // A time in the future means a clock that was set back; such a file counts as new.
         let age = metadata.modified().ok().and_then(|made| made.elapsed().ok()).unwrap_or_default();
-        if !metadata.is_file() || age < older_than || (lives(pid) && age < ANY_AGE) {
+        if !metadata.is_file() || age < older_than || (lives(pid) && age < MAX_STAGE_FILE_AGE) {
             continue;
         }
         let path = entry.path();

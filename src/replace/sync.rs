@@ -13,7 +13,7 @@ use super::error::folder_of;
 use super::stage::Staged;
 
 /// Up to so many files are synced each for itself: syncing all of a file system also waits for what others wrote.
-const MANY: usize = 64;
+const MAX_SINGLE_SYNCS: usize = 64;
 
 impl Staged {
     /// Waits until the staged file is on the disk.
@@ -61,7 +61,9 @@ pub fn sync_all(staged: &[&Staged]) -> io::Result<()> {
     for staged in staged {
         devices.entry(staged.device).or_default().push(staged);
     }
-    let one = |files: &Vec<&Staged>| if files.len() > MANY { together(files) } else { one_by_one(files) };
+    let one = |files: &Vec<&Staged>| {
+        if files.len() > MAX_SINGLE_SYNCS { together(files) } else { one_by_one(files) }
+    };
     devices.values().map(one).fold(Ok(()), Result::and)
 }
 
@@ -87,7 +89,7 @@ mod tests {
     #[test]
     fn few_and_many_are_synced_and_a_lost_file_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        for count in [0, 1, MANY, MANY + 1] {
+        for count in [0, 1, MAX_SINGLE_SYNCS, MAX_SINGLE_SYNCS + 1] {
             let stage = |n| {
                 let target = Target::resolve(&dir.path().join(format!("{n}"))).unwrap();
                 target.stage(b"x", &Attributes::default()).unwrap()

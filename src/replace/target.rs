@@ -9,23 +9,23 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
 
-use super::PERMISSIONS;
+use super::PERMISSION_BITS;
 use super::error::{ReplaceError, folder_of};
 
 /// As many links as Linux itself follows.
-const LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// A resolved destination: an absolute path whose last part is no symbolic link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     path: PathBuf,
     /// The existing file as it was when the destination was resolved, so that it is looked at once.
-    pub(super) found: Option<Found>,
+    pub(super) found: Option<ExistingFile>,
 }
 
 /// What is kept of an existing file's description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct ExistingFile {
     pub(super) len: u64,
     pub(super) mode: u32,
     pub(super) uid: u32,
@@ -42,9 +42,9 @@ impl Target {
         let path = follow_links(dest)?;
         let mut target = Self { path, found: None };
         // Tells a folder and a device apart from a file before anything is rendered for it.
-        target.found = target.metadata()?.map(|metadata| Found {
+        target.found = target.metadata()?.map(|metadata| ExistingFile {
             len: metadata.len(),
-            mode: metadata.mode() & PERMISSIONS,
+            mode: metadata.mode() & PERMISSION_BITS,
             uid: metadata.uid(),
             gid: metadata.gid(),
         });
@@ -107,7 +107,7 @@ impl Target {
 
 fn follow_links(dest: &Path) -> Result<PathBuf, ReplaceError> {
     let mut path = std::path::absolute(dest).map_err(|error| ReplaceError::io("resolve", dest, error))?;
-    for _ in 0..=LINKS {
+    for _ in 0..=MAX_LINKS {
         // A name ending in `/` or `..` means a folder.
         if path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.file_name().is_none() {
             return Err(ReplaceError::IsFolder { path });

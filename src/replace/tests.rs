@@ -9,14 +9,14 @@ use nix::unistd::{Gid, Uid};
 use super::*;
 
 fn mode_of(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().mode() & PERMISSIONS
+    fs::metadata(path).unwrap().mode() & PERMISSION_BITS
 }
 
 fn mode(mode: u32) -> Attributes {
     Attributes { mode: Some(mode), ..Attributes::default() }
 }
 
-fn put(path: &Path, bytes: &[u8], want: &Attributes) -> Result<Placed, ReplaceError> {
+fn put(path: &Path, bytes: &[u8], want: &Attributes) -> Result<WriteMethod, ReplaceError> {
     let staged = Target::resolve(path)?.stage(bytes, want)?;
     sync_all(&[&staged]).unwrap();
     let placed = staged.place()?;
@@ -58,7 +58,7 @@ impl Drop for Mount<'_> {
 fn new_bytes_take_the_old_name_and_nothing_is_left_over() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("app.conf");
-    assert_eq!(put(&file, b"one", &Attributes::default()).unwrap(), Placed::Renamed);
+    assert_eq!(put(&file, b"one", &Attributes::default()).unwrap(), WriteMethod::Renamed);
     assert_eq!(mode_of(&file), 0o644);
     let inode = fs::metadata(&file).unwrap().ino();
     put(&file, b"two", &Attributes::default()).unwrap();
@@ -107,7 +107,7 @@ fn unset_attributes_are_those_of_the_old_file() {
     }
     put(&file, b"new", &Attributes::default()).unwrap();
     let metadata = fs::metadata(&file).unwrap();
-    assert_eq!(metadata.mode() & PERMISSIONS, 0o4711);
+    assert_eq!(metadata.mode() & PERMISSION_BITS, 0o4711);
     if root {
         assert_eq!((metadata.uid(), metadata.gid()), (1234, 4321));
         put(&file, b"new", &Attributes { uid: Some(0), ..Attributes::default() }).unwrap();
@@ -269,10 +269,10 @@ fn a_mount_point_is_written_in_place_and_told() {
     fs::write(&host, "a longer old text").unwrap();
     fs::write(&bound, "").unwrap();
     let Some(_mount) = Mount::new(&["--bind", host.to_str().unwrap()], &bound) else { return };
-    assert_eq!(put(&bound, b"new", &mode(0o600)).unwrap(), Placed::InPlace);
+    assert_eq!(put(&bound, b"new", &mode(0o600)).unwrap(), WriteMethod::InPlace);
     assert_eq!(fs::read(&host).unwrap(), b"new");
     assert_eq!(mode_of(&host), 0o600);
-    assert_eq!(put(&bound, b"", &mode(0o4711)).unwrap(), Placed::InPlace);
+    assert_eq!(put(&bound, b"", &mode(0o4711)).unwrap(), WriteMethod::InPlace);
     assert_eq!((fs::read(&host).unwrap().len(), mode_of(&host)), (0, 0o4711));
     assert!(left_over(dir.path()).is_empty());
 }
@@ -302,7 +302,7 @@ fn writing_in_place_onto_a_full_disk_leaves_the_old_bytes() {
     let error = put(&bound, &vec![b'x'; 100_000], &mode(0o600)).unwrap_err();
     assert!(matches!(error, ReplaceError::NoSpace { .. }), "{error}");
     assert_eq!(fs::read(&bound).unwrap(), b"old");
-    assert_eq!(put(&bound, &vec![b'x'; 30_000], &mode(0o600)).unwrap(), Placed::InPlace);
+    assert_eq!(put(&bound, &vec![b'x'; 30_000], &mode(0o600)).unwrap(), WriteMethod::InPlace);
     assert_eq!(fs::read(&bound).unwrap().len(), 30_000);
 }
 

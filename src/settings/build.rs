@@ -20,7 +20,7 @@ use crate::source;
 use crate::template::Limits;
 
 /// How often everything is looked at again, unless told otherwise: hand edits come back after that long.
-const INTERVAL: Duration = Duration::from_secs(600);
+const DEFAULT_RELIST_INTERVAL: Duration = Duration::from_secs(600);
 
 pub(super) const OUTPUTS: &[(&str, Output)] = &[("text", Output::Text), ("json", Output::Json)];
 
@@ -32,12 +32,12 @@ pub(super) struct Built {
 
 /// What a call that renders nothing has beside its task.
 #[derive(Clone, Copy)]
-pub(super) struct Call {
+pub(super) struct CommonOptions {
     pub(super) log: Log,
     pub(super) output: Output,
 }
 
-impl Call {
+impl CommonOptions {
     /// The whole, with everything that was wrong on the way.
     pub(super) fn built(self, read: &mut Reader<'_>, task: Task, source: source::Settings) -> Built {
         self.typed_as(Dialect::Retune, read, task, source)
@@ -68,15 +68,15 @@ pub(super) fn invocation(
     let mut reader = Reader::new(layers);
     let read = &mut reader;
     let log = log(read);
-    let call = Call { log, output: Output::Text };
+    let common = CommonOptions { log, output: Output::Text };
     match command {
-        MEMBER | ETCD => return member::invocation(host, read, command, call),
-        BACKUP => return member::backup(read, call),
-        RESTORE => return member::restore(host, read, call),
-        REGISTER => return register::register(host, read, call, env),
-        REGISTER_STATUS => return register::status(host, read, call, env),
-        REGISTER_STOP => return register::stop(host, read, call, env),
-        PLACE => return place::place(read, call),
+        MEMBER | ETCD => return member::invocation(host, read, command, common),
+        BACKUP => return member::backup(read, common),
+        RESTORE => return member::restore(host, read, common),
+        REGISTER => return register::register(host, read, common, env),
+        REGISTER_STATUS => return register::status(host, read, common, env),
+        REGISTER_STOP => return register::stop(host, read, common, env),
+        PLACE => return place::place(read, common),
         RENDER | WATCH | DIFF | CHECK | CONFD => {}
         other => unreachable!("no settings are read for command {other}"),
     }
@@ -135,7 +135,7 @@ fn task(read: &mut Reader<'_>, command: Commands, output: Output, colour: Colour
 }
 
 fn follow(read: &mut Reader<'_>, watch: bool) -> source::Follow {
-    let interval = read.span("interval").unwrap_or(INTERVAL);
+    let interval = read.span("interval").unwrap_or(DEFAULT_RELIST_INTERVAL);
     if interval.is_zero() && !watch {
         read.object("interval", "0 means never, and nothing else would bring news here; write at least 1s");
     }

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::file;
-use super::layers::{Given, Layers, Rank};
-use super::options::{self, ETCD, Fate, Kind, Row};
+use super::layers::{Layers, OptionValue, Rank};
+use super::options::{self, ETCD, Row, Support, ValueKind};
 use super::problem::Problem;
 use super::suggest::nearest;
 use crate::template::data::{Node, parse_yaml};
@@ -114,20 +114,21 @@ fn take(layers: &mut Layers, place: String, row: Result<&'static Row, String>, n
         return layers.problems.push(Problem::of_sense(place, says));
     }
     if let Some(words) = words {
-        layers.offer(Given { row, rank: Rank::File, place, words });
+        layers.offer(OptionValue { row, rank: Rank::File, place, words });
     }
 }
 
 /// Nothing for what counts as not said. etcd is strict about types.
 fn words(row: &Row, node: &Node) -> Result<Option<Vec<OsString>>, String> {
-    let number = matches!(row.kind, Kind::Number | Kind::Bytes) || row.name == "quota-backend-bytes";
+    let number =
+        matches!(row.kind, ValueKind::Number | ValueKind::Bytes) || row.name == "quota-backend-bytes";
     let text = match (row.kind, node) {
         (_, Node::Null) => return Ok(None),
-        (_, node) if matches!(row.fate, Fate::Ignored(_)) => {
+        (_, node) if matches!(row.support, Support::Ignored(_)) => {
             node.scalar_text().unwrap_or_default().to_owned()
         }
-        (Kind::Switch, Node::Bool(on)) => on.to_string(),
-        (Kind::Switch, _) => return Err("must be true or false, without quotes".to_owned()),
+        (ValueKind::Switch, Node::Bool(on)) => on.to_string(),
+        (ValueKind::Switch, _) => return Err("must be true or false, without quotes".to_owned()),
         (_, Node::Number(text)) if number => text.clone(),
         (_, _) if number => return Err("must be a whole number, without quotes".to_owned()),
         (_, Node::List(items)) if row.name == "log-outputs" => {

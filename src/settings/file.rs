@@ -7,12 +7,12 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::options::{self, CONFD, Commands, Fate, Kind, Row};
+use super::options::{self, CONFD, Commands, Row, Support, ValueKind};
 use super::problem::Problem;
 use super::suggest::nearest;
 
 /// A larger file is the wrong file.
-const LARGEST: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// One key of the file. No `Debug`: the value may be a password.
 pub(super) struct Entry {
@@ -73,8 +73,8 @@ pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
 /// The text of a settings file, which has a bound.
 pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST {
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
         return Err(io::Error::new(
             ErrorKind::FileTooLarge,
             "it is larger than 1 MiB, so hardly a settings file",
@@ -93,9 +93,9 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
         return;
     };
     if command != CONFD && row.commands == CONFD {
-        let says = match row.fate {
-            Fate::Refused(reason) | Fate::Idle(reason) | Fate::Ignored(reason) => reason.to_owned(),
-            Fate::Used => "only confd's command line has it; the command says it here".to_owned(),
+        let says = match row.support {
+            Support::Refused(reason) | Support::Idle(reason) | Support::Ignored(reason) => reason.to_owned(),
+            Support::Used => "only confd's command line has it; the command says it here".to_owned(),
         };
         contents.idle.push(Problem::new(place, says));
         return;
@@ -113,7 +113,7 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
 }
 
 fn unknown(key: &str, command: Commands) -> String {
-    let known = options::rows().filter(|row| row.fate == Fate::Used && row.name != "config-file");
+    let known = options::rows().filter(|row| row.support == Support::Used && row.name != "config-file");
     let known = known.filter(|row| command == CONFD || row.commands != CONFD);
     match nearest(&key.replace('_', "-"), known.flat_map(Row::names)) {
         Some(near) => format!("no such setting; did you mean {near}?"),
@@ -121,19 +121,21 @@ fn unknown(key: &str, command: Commands) -> String {
     }
 }
 
-fn words(kind: Kind, value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
+fn words(kind: ValueKind, value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
     let wrong = |wanted: &str| Err(format!("must be {wanted}, not a {}", value.type_str()));
     match (kind, value) {
-        (Kind::Switch, DeValue::Boolean(on)) => Ok(vec![on.to_string().into()]),
-        (Kind::Switch, _) => wrong("true or false"),
-        (Kind::Span | Kind::Number | Kind::Bytes, DeValue::Integer(number)) if number.radix() == 10 => {
+        (ValueKind::Switch, DeValue::Boolean(on)) => Ok(vec![on.to_string().into()]),
+        (ValueKind::Switch, _) => wrong("true or false"),
+        (ValueKind::Span | ValueKind::Number | ValueKind::Bytes, DeValue::Integer(number))
+            if number.radix() == 10 =>
+        {
             Ok(vec![number.as_str().replace('_', "").into()])
         }
-        (Kind::Span, DeValue::String(text)) => Ok(vec![text.as_ref().into()]),
-        (Kind::Span, _) => wrong("seconds or a string such as \"5m\""),
-        (Kind::Bytes, DeValue::String(text)) => Ok(vec![text.as_ref().into()]),
-        (Kind::Bytes, _) => wrong("bytes or a string such as \"64m\""),
-        (Kind::Number, _) => wrong("a whole number"),
+        (ValueKind::Span, DeValue::String(text)) => Ok(vec![text.as_ref().into()]),
+        (ValueKind::Span, _) => wrong("seconds or a string such as \"5m\""),
+        (ValueKind::Bytes, DeValue::String(text)) => Ok(vec![text.as_ref().into()]),
+        (ValueKind::Bytes, _) => wrong("bytes or a string such as \"64m\""),
+        (ValueKind::Number, _) => wrong("a whole number"),
         (_, DeValue::String(text)) => Ok(vec![text.as_ref().into()]),
         (kind, DeValue::Array(list)) if kind.many() => list
             .iter()

@@ -4,9 +4,9 @@
 //! take them where flags and `RETUNE_*` say nothing. Whatever is taken, outvoted or without effect is said by name:
 //! the variables may be meant for another program.
 
-use super::layers::{Given, Layers, Rank, split};
+use super::layers::{Layers, OptionValue, Rank, split};
 use super::options::{
-    self, CHECK, CONFD, Commands, DIFF, ETCD, Fate, Kind, MEMBER, RENDER, RESTORE, Row, WATCH,
+    self, CHECK, CONFD, Commands, DIFF, ETCD, MEMBER, RENDER, RESTORE, Row, Support, ValueKind, WATCH,
 };
 use super::suggest::nearest;
 use super::{Host, units};
@@ -49,7 +49,7 @@ pub(super) fn take(layers: &mut Layers, command: Commands, env: &dyn Fn(&str) ->
             if let Some(other) = layers.outvoting(row, &words) {
                 layers.warnings.push(format!("{variable} is not used: {other} says otherwise"));
             } else if layers.get(row.name).is_none() {
-                layers.offer(Given { row, rank: Rank::Environment, place: variable.clone(), words });
+                layers.offer(OptionValue { row, rank: Rank::Environment, place: variable.clone(), words });
                 taken.push(variable);
             }
         }
@@ -69,7 +69,7 @@ pub(super) fn take(layers: &mut Layers, command: Commands, env: &dyn Fn(&str) ->
 
 /// Whether a variable asks for something that the command does not do anyway.
 fn asks(row: &Row, command: Commands, value: &str) -> bool {
-    let on = row.kind != Kind::Switch || units::switch(value) != Ok(false);
+    let on = row.kind != ValueKind::Switch || units::switch(value) != Ok(false);
     // What a member is told is more than what it is restored with.
     let more = command == RESTORE && row.commands & MEMBER != 0;
     on && !more && !matches!((row.name, command), ("watch", WATCH) | ("onetime", RENDER))
@@ -111,7 +111,7 @@ fn near(origin: Origin, variable: &str, rest: &str) -> Option<String> {
     if rows().flat_map(Row::names).any(|name| options::variable(origin.prefix, name) == variable) {
         return Some(variable.to_owned());
     }
-    let used = rows().filter(|row| row.fate == Fate::Used).flat_map(Row::names);
+    let used = rows().filter(|row| row.support == Support::Used).flat_map(Row::names);
     let near = nearest(&rest.replace('_', "-"), used)?;
     Some(options::variable(origin.prefix, near))
 }

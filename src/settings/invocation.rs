@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Member, Place, Proxy, Register, RegisterStatus, RegisterStop};
+use super::{Member, PlaceSettings, Proxy, Register, RegisterStatus, RegisterStop};
 use crate::{consensus, ctl, reloader, source};
 
 /// Whose command line was typed. It also decides the shape of the text log.
@@ -128,7 +128,7 @@ pub enum Task {
     /// Take a container's keys away, then stop it.
     RegisterStop(Box<RegisterStop>),
     /// Choose a node.
-    Place(Box<Place>),
+    Place(Box<PlaceSettings>),
 }
 
 /// Which store is saved to which file.

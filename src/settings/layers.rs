@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::options::{self, CONFD, Commands, ETCD, Fate, Kind, MEMBER, Row};
+use super::options::{self, CONFD, Commands, ETCD, MEMBER, Row, Support, ValueKind};
 use super::problem::Problem;
-use super::words::Typed;
+use super::words::TypedOption;
 use super::{Host, etcd_file, file, inherited, units};
 
 /// Where a value came from, the strongest last.
@@ -17,7 +17,7 @@ pub(super) enum Rank {
 }
 
 /// The winning value of one option. No `Debug`: it may be a password.
-pub(super) struct Given {
+pub(super) struct OptionValue {
     pub(super) row: &'static Row,
     pub(super) rank: Rank,
     /// The flag, the variable, or file, line and key.
@@ -29,7 +29,7 @@ pub(super) struct Given {
 /// Every winning value, and what was wrong on the way.
 #[derive(Default)]
 pub(super) struct Layers {
-    given: Vec<Given>,
+    given: Vec<OptionValue>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
     /// Whether all comes from a file in which etcd finds every mistake with one status.
@@ -40,7 +40,7 @@ pub(super) struct Layers {
 
 impl Layers {
     /// The value of an option, by its name in the table.
-    pub(super) fn get(&self, name: &str) -> Option<&Given> {
+    pub(super) fn get(&self, name: &str) -> Option<&OptionValue> {
         debug_assert!(options::flag(name).is_some_and(|row| row.name == name), "no option {name}");
         self.given.iter().find(|given| given.row.name == name)
     }
@@ -56,7 +56,7 @@ impl Layers {
     }
 
     /// Adds a value unless a stronger layer has spoken.
-    pub(super) fn offer(&mut self, given: Given) {
+    pub(super) fn offer(&mut self, given: OptionValue) {
         if self.get(given.row.name).is_none() {
             self.given.push(given);
         }
@@ -76,7 +76,7 @@ pub(super) const fn start(command: Commands) -> &'static str {
 pub(super) fn gather(
     host: &Host,
     command: Commands,
-    typed: Vec<Typed>,
+    typed: Vec<TypedOption>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Layers {
     let mut layers = Layers::default();
@@ -96,14 +96,16 @@ pub(super) fn gather(
     layers
 }
 
-fn take_flags(layers: &mut Layers, typed: Vec<Typed>) {
-    for Typed { row, spelled, value } in typed {
-        let words = split(row.kind, value, row.kind == Kind::List);
+fn take_flags(layers: &mut Layers, typed: Vec<TypedOption>) {
+    for TypedOption { row, spelled, value } in typed {
+        let words = split(row.kind, value, row.kind == ValueKind::List);
         match layers.given.iter_mut().find(|given| given.row.name == row.name) {
-            Some(Given { words: Ok(list), .. }) if row.kind.many() => list.extend(words),
+            Some(OptionValue { words: Ok(list), .. }) if row.kind.many() => list.extend(words),
             // Go's rule: of one flag given twice, the last counts.
             Some(given) => (given.place, given.words) = (spelled, Ok(words)),
-            None => layers.given.push(Given { row, rank: Rank::Flag, place: spelled, words: Ok(words) }),
+            None => {
+                layers.given.push(OptionValue { row, rank: Rank::Flag, place: spelled, words: Ok(words) });
+            }
         }
     }
 }
@@ -129,7 +131,7 @@ fn take_variable(
         if let Some(other) = layers.outvoting(row, &words).filter(|_| command == ETCD) {
             layers.warnings.push(format!("{place} is not used: {other} says otherwise"));
         }
-        layers.offer(Given { row, rank: Rank::Environment, place, words });
+        layers.offer(OptionValue { row, rank: Rank::Environment, place, words });
     }
 }
 
@@ -157,15 +159,15 @@ fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
     for file::Entry { row, place, words } in contents.entries.into_iter().filter(|entry| !foreign(entry.row))
     {
         let words = words.map(|list| list.into_iter().filter(|word| !word.is_empty()).collect());
-        layers.offer(Given { row, rank: Rank::File, place, words });
+        layers.offer(OptionValue { row, rank: Rank::File, place, words });
     }
 }
 
-pub(super) fn split(kind: Kind, value: OsString, commas: bool) -> Vec<OsString> {
+pub(super) fn split(kind: ValueKind, value: OsString, commas: bool) -> Vec<OsString> {
     let list = match value.to_str() {
         Some(text) if commas => text.split(',').map(|part| OsString::from(part.trim())).collect(),
         // `-watch=` is no answer; kept, so that it is reported.
-        _ if kind == Kind::Switch => return vec![value],
+        _ if kind == ValueKind::Switch => return vec![value],
         _ => vec![value],
     };
     list.into_iter().filter(|word| !word.is_empty()).collect()
@@ -176,28 +178,28 @@ fn refuse_foreign(layers: &mut Layers, command: Commands) {
     for given in &layers.given {
         let asked = match &given.words {
             Ok(words) => words.first().is_some_and(|word| {
-                given.row.kind != Kind::Switch
+                given.row.kind != ValueKind::Switch
                     || word.to_str().is_none_or(|word| units::switch(word) != Ok(false))
             }),
             Err(_) => true,
         };
-        match given.row.fate {
+        match given.row.support {
             // The file serves every command: what it says to another one is that one's to judge.
             _ if given.row.commands & (MEMBER | ETCD) != 0 && given.row.commands & command == 0 => {}
-            Fate::Refused(reason) if asked && command == ETCD => {
+            Support::Refused(reason) if asked && command == ETCD => {
                 layers.problems.push(Problem::of_sense(&given.place, reason));
             }
-            Fate::Ignored(reason) if !reason.is_empty() => {
+            Support::Ignored(reason) if !reason.is_empty() => {
                 layers.warnings.push(format!("{} has no effect: {reason}", given.place));
             }
-            Fate::Refused(reason) if asked => layers.problems.push(Problem::new(&given.place, reason)),
-            Fate::Idle(reason) if asked && given.rank == Rank::Flag => {
+            Support::Refused(reason) if asked => layers.problems.push(Problem::new(&given.place, reason)),
+            Support::Idle(reason) if asked && given.rank == Rank::Flag => {
                 layers.problems.push(Problem::new(&given.place, reason));
             }
-            Fate::Idle(reason) if asked => {
+            Support::Idle(reason) if asked => {
                 layers.warnings.push(format!("{} has no effect: {reason}", given.place));
             }
-            Fate::Used | Fate::Ignored(_) | Fate::Refused(_) | Fate::Idle(_) => {}
+            Support::Used | Support::Ignored(_) | Support::Refused(_) | Support::Idle(_) => {}
         }
     }
 }

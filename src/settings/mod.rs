@@ -53,7 +53,7 @@ pub use invocation::{
 };
 pub use member::{CLUSTER_VERSION, ETCD_VERSION, Member, Proxy};
 pub use pages::command;
-pub use place::Place;
+pub use place::PlaceSettings;
 pub use problem::{Problem, Problems};
 pub use register::{Listen, Register, RegisterStatus, RegisterStop};
 
@@ -107,12 +107,12 @@ fn parse_on(
     if let Some(parsed) = register::called(host, &args, env) {
         return parsed;
     }
-    let call = words::read(args);
-    match call.wish {
-        words::Wish::Page(page) => pages::text(&page).map(|text| Parsed::Print { text }),
-        words::Wish::Run(command) => {
-            let layers = layers::gather(host, command, call.typed, env);
-            let mut problems = call.problems;
+    let parsed = words::read(args);
+    match parsed.command {
+        words::Command::Page(page) => pages::text(&page).map(|text| Parsed::Print { text }),
+        words::Command::Run(command) => {
+            let layers = layers::gather(host, command, parsed.typed, env);
+            let mut problems = parsed.problems;
             let built = build::invocation(host, command, &layers, env);
             problems.extend(built.problems);
             if problems.is_empty() {
@@ -121,6 +121,6 @@ fn parse_on(
                 Err(Problems(problems))
             }
         }
-        words::Wish::Nothing => Err(Problems(call.problems)),
+        words::Command::Nothing => Err(Problems(parsed.problems)),
     }
 }

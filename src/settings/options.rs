@@ -2,7 +2,7 @@
 
 /// What an option's words look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// On or off; takes a value only as `--x=false`.
     Switch,
     /// One word.
@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
 }
 
-impl Kind {
+impl ValueKind {
     pub(super) const fn many(self) -> bool {
         matches!(self, Self::List | Self::Repeat | Self::Paths)
     }
@@ -98,19 +98,19 @@ pub(super) struct Row {
     pub(super) short: Option<char>,
     /// Other spellings that are understood, in every layer.
     pub(super) also: &'static [&'static str],
-    pub(super) kind: Kind,
+    pub(super) kind: ValueKind,
     /// What the help calls the value.
     pub(super) value: &'static str,
     pub(super) help: &'static str,
     /// Shown in the help; a test proves that giving it changes nothing.
     pub(super) default: &'static str,
     pub(super) commands: Commands,
-    pub(super) fate: Fate,
+    pub(super) support: Support,
 }
 
 /// Whether an option does anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Support {
     /// It does.
     Used,
     /// One of confd's that can mean nothing here, and why. A value other than the empty one is a problem.
@@ -123,26 +123,28 @@ pub(super) enum Fate {
     Ignored(&'static str),
 }
 
-pub(super) const fn row(name: &'static str, kind: Kind, commands: Commands, help: &'static str) -> Row {
+pub(super) const fn row(name: &'static str, kind: ValueKind, commands: Commands, help: &'static str) -> Row {
     let value = match kind {
-        Kind::Path | Kind::Paths => "PATH",
-        Kind::Span => "SPAN",
-        Kind::Number => "N",
-        Kind::Bytes => "SIZE",
-        Kind::Switch | Kind::Text | Kind::List | Kind::Repeat | Kind::Choice(_) => "WORD",
+        ValueKind::Path | ValueKind::Paths => "PATH",
+        ValueKind::Span => "SPAN",
+        ValueKind::Number => "N",
+        ValueKind::Bytes => "SIZE",
+        ValueKind::Switch | ValueKind::Text | ValueKind::List | ValueKind::Repeat | ValueKind::Choice(_) => {
+            "WORD"
+        }
     };
-    Row { name, short: None, also: &[], kind, value, help, default: "", commands, fate: Fate::Used }
+    Row { name, short: None, also: &[], kind, value, help, default: "", commands, support: Support::Used }
 }
 
-const fn refused(name: &'static str, kind: Kind, reason: &'static str) -> Row {
+const fn refused(name: &'static str, kind: ValueKind, reason: &'static str) -> Row {
     let mut row = row(name, kind, CONFD, "Refused: needs a backend that this version does not read");
-    row.fate = Fate::Refused(reason);
+    row.support = Support::Refused(reason);
     row
 }
 
-const fn idle(name: &'static str, kind: Kind, reason: &'static str) -> Row {
+const fn idle(name: &'static str, kind: ValueKind, reason: &'static str) -> Row {
     let mut row = row(name, kind, CONFD, "");
-    row.fate = Fate::Idle(reason);
+    row.support = Support::Idle(reason);
     row
 }
 
@@ -175,32 +177,32 @@ impl Row {
     }
 }
 
-const BACKENDS: Kind = Kind::Choice(&["etcd", "store", "etcdv3", "env", "file"]);
-const LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error"]);
-const FORMATS: Kind = Kind::Choice(&["text", "json"]);
-const COLOURS: Kind = Kind::Choice(&["auto", "always", "never"]);
-const REPORTS: Kind = Kind::Choice(&["text", "json", "junit"]);
-const READY: Kind = Kind::Choice(&["in-service", "rendered"]);
-const SCHEMES: Kind = Kind::Choice(&["http", "https"]);
+const BACKENDS: ValueKind = ValueKind::Choice(&["etcd", "store", "etcdv3", "env", "file"]);
+const LEVELS: ValueKind = ValueKind::Choice(&["debug", "info", "warn", "error"]);
+const FORMATS: ValueKind = ValueKind::Choice(&["text", "json"]);
+const COLOURS: ValueKind = ValueKind::Choice(&["auto", "always", "never"]);
+const REPORTS: ValueKind = ValueKind::Choice(&["text", "json", "junit"]);
+const READY: ValueKind = ValueKind::Choice(&["in-service", "rendered"]);
+const SCHEMES: ValueKind = ValueKind::Choice(&["http", "https"]);
 
 const MODE: &[Row] = &[
-    row("onetime", Kind::Switch, CONFD, "Render once and exit"),
-    row("watch", Kind::Switch, CONFD, "Follow the store instead of asking at intervals"),
-    row("poll", Kind::Switch, WATCH, "Do not follow the store; only look every --interval"),
+    row("onetime", ValueKind::Switch, CONFD, "Render once and exit"),
+    row("watch", ValueKind::Switch, CONFD, "Follow the store instead of asking at intervals"),
+    row("poll", ValueKind::Switch, WATCH, "Do not follow the store; only look every --interval"),
     row(
         "interval",
-        Kind::Span,
+        ValueKind::Span,
         WATCH | CONFD,
         "How often everything is looked at again; 0 for never while following",
     )
     .default("600"),
-    row("noop", Kind::Switch, RUN, "Change nothing and run nothing; only say what is out of sync"),
-    row("sync-only", Kind::Switch, RUN, "Write files, but run neither check nor reload commands"),
-    row("keep-stage-file", Kind::Switch, RUN, "Leave staged files beside their destination"),
-    row("force", Kind::Switch, RENDER, "Run every reload command, also when nothing changed"),
+    row("noop", ValueKind::Switch, RUN, "Change nothing and run nothing; only say what is out of sync"),
+    row("sync-only", ValueKind::Switch, RUN, "Write files, but run neither check nor reload commands"),
+    row("keep-stage-file", ValueKind::Switch, RUN, "Leave staged files beside their destination"),
+    row("force", ValueKind::Switch, RENDER, "Run every reload command, also when nothing changed"),
     row(
         "root",
-        Kind::Path,
+        ValueKind::Path,
         RENDER | DIFF,
         "Put destinations below this folder (/etc/app.conf is PATH/etc/app.conf), and their folders too; no check, reload \
          or state of this host",
@@ -208,30 +210,31 @@ const MODE: &[Row] = &[
 ];
 
 const WHAT: &[Row] = &[
-    row("confdir", Kind::Path, ALL, "Folder that holds conf.d and templates"),
-    row("config-file", Kind::Path, ALL | MEMBER | BACKUP | RESTORE | CONTAINERS, "Settings file"),
+    row("confdir", ValueKind::Path, ALL, "Folder that holds conf.d and templates"),
+    row("config-file", ValueKind::Path, ALL | MEMBER | BACKUP | RESTORE | CONTAINERS, "Settings file"),
     row(
         "prefix",
-        Kind::Text,
+        ValueKind::Text,
         ALL | REGISTER,
         "Key prefix: in place of each resource's own, or the directory of everything that is registered",
     )
     .takes("KEY"),
-    row("resource", Kind::List, ALL, "Only this resource, by file name; may be repeated").takes("NAME"),
+    row("resource", ValueKind::List, ALL, "Only this resource, by file name; may be repeated").takes("NAME"),
     row(
         "state-dir",
-        Kind::Path,
+        ValueKind::Path,
         RUN | DIFF,
         "Where owed reloads and the last good values are kept; none keeps nothing",
     ),
-    row("redact", Kind::Repeat, ALL, "Keys whose values are never shown; may be repeated").takes("KEYGLOB"),
+    row("redact", ValueKind::Repeat, ALL, "Keys whose values are never shown; may be repeated")
+        .takes("KEYGLOB"),
 ];
 
 const SOURCE: &[Row] = &[
     row("backend", BACKENDS, STORE, "Where values come from").default("etcd"),
     row(
         "endpoints",
-        Kind::List,
+        ValueKind::List,
         ASKING,
         "URLs of the store's members, separated by commas; may be repeated, and one that answers is enough",
     )
@@ -240,68 +243,74 @@ const SOURCE: &[Row] = &[
     .also(&["endpoint", "peers", "node", "nodes", "etcd"])
     .default("http://127.0.0.1:2379"),
     row("scheme", SCHEMES, STORE, "Scheme of nodes that are given or found without one").default("http"),
-    row("srv-domain", Kind::Text, STORE, "Find the nodes through SRV record _BACKEND._tcp.DOMAIN.")
+    row("srv-domain", ValueKind::Text, STORE, "Find the nodes through SRV record _BACKEND._tcp.DOMAIN.")
         .takes("DOMAIN"),
-    row("srv-record", Kind::Text, STORE, "Find the nodes through this SRV record").takes("RECORD"),
+    row("srv-record", ValueKind::Text, STORE, "Find the nodes through this SRV record").takes("RECORD"),
     row(
         "no-sync",
-        Kind::Switch,
+        ValueKind::Switch,
         ASKING,
         "Use only the URLs given; without it the members are learnt from the store, and the URLs given are the way \
          back",
     ),
-    row("client-cert", Kind::Path, ASKING, "PEM file of the client certificate"),
-    row("client-key", Kind::Path, ASKING, "PEM file of the client certificate's key"),
-    row("client-ca-keys", Kind::Path, ASKING, "PEM file of the authorities to trust")
+    row("client-cert", ValueKind::Path, ASKING, "PEM file of the client certificate"),
+    row("client-key", ValueKind::Path, ASKING, "PEM file of the client certificate's key"),
+    row("client-ca-keys", ValueKind::Path, ASKING, "PEM file of the authorities to trust")
         .also(&["client-cakeys"]),
-    row("client-insecure", Kind::Switch, ASKING, "Accept any server certificate; for tests only"),
-    row("username", Kind::Text, ASKING, "User name at the store").takes("NAME"),
+    row("client-insecure", ValueKind::Switch, ASKING, "Accept any server certificate; for tests only"),
+    row("username", ValueKind::Text, ASKING, "User name at the store").takes("NAME"),
     row(
         "password",
-        Kind::Text,
+        ValueKind::Text,
         ASKING,
         "Password at the store; shows in process lists, so prefer --password-file",
     ),
-    row("password-file", Kind::Path, ASKING, "File that holds the password"),
-    row("basic-auth", Kind::Switch, ASKING, "Log in with --username; on when that is given, off with =false"),
-    row("file", Kind::Paths, STORE, "File or folder of the file backend; may be repeated"),
-    row("filter", Kind::Text, STORE, "Which files of a folder count").takes("GLOB").default("*"),
+    row("password-file", ValueKind::Path, ASKING, "File that holds the password"),
+    row(
+        "basic-auth",
+        ValueKind::Switch,
+        ASKING,
+        "Log in with --username; on when that is given, off with =false",
+    ),
+    row("file", ValueKind::Paths, STORE, "File or folder of the file backend; may be repeated"),
+    row("filter", ValueKind::Text, STORE, "Which files of a folder count").takes("GLOB").default("*"),
 ];
 
 const BOUNDS: &[Row] = &[
-    row("backend-timeout", Kind::Span, STORE | REGISTER | PLACE, "Time limit of one request").default("5s"),
-    row("timeout", Kind::Span, RENDER | DIFF | CONFD, "Time limit of the whole run").default("30s"),
-    row("debounce", Kind::Span, WATCH | CONFD, "How long a change waits for the next one").default("0"),
-    row("max-wait", Kind::Span, WATCH | CONFD, "How long it waits at most").default("10s"),
-    row("check-timeout", Kind::Span, RUN, "Time limit of a check command")
+    row("backend-timeout", ValueKind::Span, STORE | REGISTER | PLACE, "Time limit of one request")
+        .default("5s"),
+    row("timeout", ValueKind::Span, RENDER | DIFF | CONFD, "Time limit of the whole run").default("30s"),
+    row("debounce", ValueKind::Span, WATCH | CONFD, "How long a change waits for the next one").default("0"),
+    row("max-wait", ValueKind::Span, WATCH | CONFD, "How long it waits at most").default("10s"),
+    row("check-timeout", ValueKind::Span, RUN, "Time limit of a check command")
         .default("30s")
         .also(&["check-cmd-timeout"]),
-    row("reload-timeout", Kind::Span, RUN, "Time limit of a reload command")
+    row("reload-timeout", ValueKind::Span, RUN, "Time limit of a reload command")
         .default("60s")
         .also(&["reload-cmd-timeout"]),
-    row("shutdown-timeout", Kind::Span, RUN, "How long a running command may go on after a stop signal")
+    row("shutdown-timeout", ValueKind::Span, RUN, "How long a running command may go on after a stop signal")
         .default("30s"),
     row("ready", READY, WATCH, "Send READY once every resource has a file in service, or has rendered")
         .default("in-service"),
-    row("ready-timeout", Kind::Span, WATCH, "Send READY after this time all the same; 0 waits for ever")
+    row("ready-timeout", ValueKind::Span, WATCH, "Send READY after this time all the same; 0 waits for ever")
         .default("0"),
-    row("fuel", Kind::Number, ALL, "Steps that one template may take").default("100000000"),
-    row("max-output", Kind::Bytes, ALL, "Bytes that one template may write").default("64m"),
+    row("fuel", ValueKind::Number, ALL, "Steps that one template may take").default("100000000"),
+    row("max-output", ValueKind::Bytes, ALL, "Bytes that one template may write").default("64m"),
 ];
 
 const REPORT: &[Row] = &[
-    row("data", Kind::Path, CHECK, "Render with the values of this file"),
+    row("data", ValueKind::Path, CHECK, "Render with the values of this file"),
     row(
         "expect",
-        Kind::Path,
+        ValueKind::Path,
         CHECK,
         "Compare with the files of this folder, which hold what is expected: /etc/app.conf as PATH/etc/app.conf, or as \
          PATH/app.conf where only that is there; needs --data",
     ),
-    row("update", Kind::Switch, CHECK, "Write the files of --expect in place of comparing with them"),
+    row("update", ValueKind::Switch, CHECK, "Write the files of --expect in place of comparing with them"),
     row("format", REPORTS, CHECK, "Shape of the report").default("text"),
     row("output", FORMATS, RENDER | DIFF | REGISTER_STATUS | PLACE, "Shape of the result").default("text"),
-    row("context", Kind::Number, DIFF, "Unchanged lines around each change").default("3"),
+    row("context", ValueKind::Number, DIFF, "Unchanged lines around each change").default("3"),
     row("log-level", LEVELS, LOGGED, "Least urgent log line to write").default("info"),
     row("log-format", FORMATS, LOGGED, "Shape of log lines").default("text"),
     row("color", COLOURS, LOGGED, "When to colour").also(&["colour"]).default("auto"),
@@ -311,49 +320,49 @@ const VAULT: &str = "it belongs to the vault backend, which this version does no
 
 /// What confd has and nothing here can honour.
 const FOREIGN: &[Row] = &[
-    refused("app-id", Kind::Text, VAULT),
-    refused("user-id", Kind::Text, VAULT),
-    refused("role-id", Kind::Text, VAULT),
-    refused("secret-id", Kind::Text, VAULT),
-    refused("auth-type", Kind::Text, VAULT),
-    refused("path", Kind::Text, VAULT),
+    refused("app-id", ValueKind::Text, VAULT),
+    refused("user-id", ValueKind::Text, VAULT),
+    refused("role-id", ValueKind::Text, VAULT),
+    refused("secret-id", ValueKind::Text, VAULT),
+    refused("auth-type", ValueKind::Text, VAULT),
+    refused("path", ValueKind::Text, VAULT),
     refused(
         "auth-token",
-        Kind::Text,
+        ValueKind::Text,
         "tokens belong to the vault and consul backends, which this version does not read; etcd takes -username and \
          -password",
     ),
     refused(
         "table",
-        Kind::Text,
+        ValueKind::Text,
         "it belongs to the dynamodb backend, which this version does not read; remove it",
     ),
     refused(
         "separator",
-        Kind::Text,
+        ValueKind::Text,
         "it belongs to the redis backend, which this version does not read; remove it",
     ),
-    idle("failure-mode", Kind::Text, "a failing resource never keeps the others from being rendered"),
-    idle("batch-interval", Kind::Span, "changes are gathered with -debounce and -max-wait"),
-    idle("template-cache", Kind::Switch, "templates are always kept and re-read when they change"),
-    idle("stat-cache-ttl", Kind::Span, "templates are always kept and re-read when they change"),
-    idle("dial-timeout", Kind::Span, "-backend-timeout bounds connecting as well"),
-    idle("read-timeout", Kind::Span, "-backend-timeout bounds a whole request"),
-    idle("write-timeout", Kind::Span, "-backend-timeout bounds a whole request"),
-    idle("retry-max-attempts", Kind::Number, "retries go on, with growing pauses"),
-    idle("retry-base-delay", Kind::Span, "retries go on, with growing pauses"),
-    idle("retry-max-delay", Kind::Span, "retries go on, with growing pauses"),
-    idle("watch-error-backoff", Kind::Span, "retries go on, with growing pauses"),
-    idle("preflight-timeout", Kind::Span, "`retune check` looks for mistakes before a start"),
-    idle("systemd-notify", Kind::Switch, "readiness is told whenever NOTIFY_SOCKET is set"),
-    idle("watchdog-interval", Kind::Span, "this version feeds no watchdog"),
-    idle("check-config", Kind::Switch, "`retune check` looks for mistakes"),
-    idle("validate", Kind::Switch, "`retune check` looks for mistakes"),
-    idle("preflight", Kind::Switch, "`retune check` looks for mistakes"),
-    idle("mock-data", Kind::Path, "`retune check --data` renders with values from a file"),
-    idle("diff", Kind::Switch, "`retune diff` shows what would change"),
-    idle("diff-context", Kind::Number, "`retune diff --context` shows what would change"),
-    idle("metrics-addr", Kind::Text, "this version serves no metrics"),
+    idle("failure-mode", ValueKind::Text, "a failing resource never keeps the others from being rendered"),
+    idle("batch-interval", ValueKind::Span, "changes are gathered with -debounce and -max-wait"),
+    idle("template-cache", ValueKind::Switch, "templates are always kept and re-read when they change"),
+    idle("stat-cache-ttl", ValueKind::Span, "templates are always kept and re-read when they change"),
+    idle("dial-timeout", ValueKind::Span, "-backend-timeout bounds connecting as well"),
+    idle("read-timeout", ValueKind::Span, "-backend-timeout bounds a whole request"),
+    idle("write-timeout", ValueKind::Span, "-backend-timeout bounds a whole request"),
+    idle("retry-max-attempts", ValueKind::Number, "retries go on, with growing pauses"),
+    idle("retry-base-delay", ValueKind::Span, "retries go on, with growing pauses"),
+    idle("retry-max-delay", ValueKind::Span, "retries go on, with growing pauses"),
+    idle("watch-error-backoff", ValueKind::Span, "retries go on, with growing pauses"),
+    idle("preflight-timeout", ValueKind::Span, "`retune check` looks for mistakes before a start"),
+    idle("systemd-notify", ValueKind::Switch, "readiness is told whenever NOTIFY_SOCKET is set"),
+    idle("watchdog-interval", ValueKind::Span, "this version feeds no watchdog"),
+    idle("check-config", ValueKind::Switch, "`retune check` looks for mistakes"),
+    idle("validate", ValueKind::Switch, "`retune check` looks for mistakes"),
+    idle("preflight", ValueKind::Switch, "`retune check` looks for mistakes"),
+    idle("mock-data", ValueKind::Path, "`retune check --data` renders with values from a file"),
+    idle("diff", ValueKind::Switch, "`retune diff` shows what would change"),
+    idle("diff-context", ValueKind::Number, "`retune diff --context` shows what would change"),
+    idle("metrics-addr", ValueKind::Text, "this version serves no metrics"),
 ];
 
 /// The rows under the headings of the help.

@@ -7,7 +7,8 @@ use clap_complete::Shell;
 use super::ctl;
 use super::member;
 use super::options::{
-    COMMANDS, CONFD, Commands, DIFF, ETCD, Fate, GROUPS, Kind, PLACE, REGISTER, REGISTER_STATUS, Row, operand,
+    COMMANDS, CONFD, Commands, DIFF, ETCD, GROUPS, PLACE, REGISTER, REGISTER_STATUS, Row, Support, ValueKind,
+    operand,
 };
 use super::problem::{Problem, Problems};
 use super::register;
@@ -99,9 +100,9 @@ fn etcd() -> Command {
 
 fn with_options(mut command: Command, bit: Commands) -> Command {
     for (heading, rows) in GROUPS {
-        let shown = rows
-            .iter()
-            .filter(|row| row.commands & bit != 0 && !matches!(row.fate, Fate::Idle(_) | Fate::Ignored(_)));
+        let shown = rows.iter().filter(|row| {
+            row.commands & bit != 0 && !matches!(row.support, Support::Idle(_) | Support::Ignored(_))
+        });
         for row in shown {
             command = command.arg(arg(row, bit).help_heading(*heading));
         }
@@ -140,10 +141,12 @@ fn arg(row: &'static Row, bit: Commands) -> Arg {
         None => arg,
     };
     match row.kind {
-        Kind::Switch => arg.action(ArgAction::SetTrue),
-        Kind::Choice(words) => arg.value_name(row.value).value_parser(PossibleValuesParser::new(words)),
-        Kind::Path => arg.value_name(row.value).value_hint(ValueHint::AnyPath),
-        Kind::Paths => arg.value_name(row.value).value_hint(ValueHint::AnyPath).action(ArgAction::Append),
+        ValueKind::Switch => arg.action(ArgAction::SetTrue),
+        ValueKind::Choice(words) => arg.value_name(row.value).value_parser(PossibleValuesParser::new(words)),
+        ValueKind::Path => arg.value_name(row.value).value_hint(ValueHint::AnyPath),
+        ValueKind::Paths => {
+            arg.value_name(row.value).value_hint(ValueHint::AnyPath).action(ArgAction::Append)
+        }
         kind if kind.many() => arg.value_name(row.value).action(ArgAction::Append),
         _ => arg.value_name(row.value),
     }

@@ -26,7 +26,7 @@ pub(super) const FOREIGN_BACKENDS: &[&str] = &[
 ];
 
 /// A longer password file is the wrong file.
-const PASSWORD_BYTES: u64 = 4096;
+const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
 
 /// Everything that says where values come from.
 pub(super) fn settings(
@@ -194,10 +194,10 @@ fn password(read: &mut Reader<'_>) -> Option<String> {
 fn password_file(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     let mut text = String::new();
-    file.take(PASSWORD_BYTES + 1)
+    file.take(MAX_PASSWORD_FILE_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(|error| format!("cannot be read: {error}"))?;
-    if text.len() as u64 > PASSWORD_BYTES {
+    if text.len() as u64 > MAX_PASSWORD_FILE_BYTES {
         return Err("is too long for a password".to_owned());
     }
     let password = text.trim_end_matches(['\r', '\n']);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longer spans are mistakes, and would overflow a clock sooner or later.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Whole seconds (`600`), or numbers with units as Go writes them (`10s`, `1h30m`, `250ms`, `1.5s`).
 pub(super) fn span(text: &str) -> Result<Duration, String> {
@@ -38,7 +38,7 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
 }
 
 fn bounded(text: &str, span: Duration) -> Result<Duration, String> {
-    if span > LONGEST { Err(format!("{text:?} is longer than a year")) } else { Ok(span) }
+    if span > MAX_DURATION { Err(format!("{text:?} is longer than a year")) } else { Ok(span) }
 }
 
 fn no_span(text: &str) -> String {

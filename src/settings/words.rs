@@ -7,19 +7,19 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use super::options::{self, COMMANDS, CONFD, Commands, ETCD, Fate, Kind, Row};
+use super::options::{self, COMMANDS, CONFD, Commands, ETCD, Row, Support, ValueKind};
 use super::problem::Problem;
 use super::suggest::nearest;
 
 /// What was typed.
-pub(super) struct Call {
-    pub(super) wish: Wish,
-    pub(super) typed: Vec<Typed>,
+pub(super) struct ParsedArgs {
+    pub(super) command: Command,
+    pub(super) typed: Vec<TypedOption>,
     pub(super) problems: Vec<Problem>,
 }
 
 /// What is to be done.
-pub(super) enum Wish {
+pub(super) enum Command {
     Run(Commands),
     Page(Page),
     /// The words make no sense; the problems say why.
@@ -42,15 +42,15 @@ pub(super) enum Page {
 }
 
 /// One option as typed. No `Debug`: the value may be a password.
-pub(super) struct Typed {
+pub(super) struct TypedOption {
     pub(super) row: &'static Row,
     /// With its dashes, as the user wrote it.
     pub(super) spelled: String,
     pub(super) value: OsString,
 }
 
-enum Piece {
-    Option(Typed),
+enum Arg {
+    Option(TypedOption),
     Unknown { spelled: String },
     NoValue { spelled: String },
     Help { long: bool },
@@ -67,7 +67,7 @@ pub(super) fn command_names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Reads the command line, the program's name first.
-pub(super) fn read(args: Vec<OsString>) -> Call {
+pub(super) fn read(args: Vec<OsString>) -> ParsedArgs {
     let mut args = args.into_iter();
     let program = args.next().unwrap_or_default();
     let called = Path::new(&program).file_name();
@@ -79,22 +79,22 @@ pub(super) fn read(args: Vec<OsString>) -> Call {
     if let Some((command, words)) = leading(&args).filter(|_| !called_confd) {
         return run(command, scan(args.into_iter().skip(words), command), None);
     }
-    let pieces = scan(args.into_iter(), 0);
-    let first = pieces.iter().position(|piece| matches!(piece, Piece::Word { .. }));
-    let first_word = first.and_then(|at| match &pieces[at] {
-        Piece::Word { word, .. } => word.to_str(),
+    let scanned = scan(args.into_iter(), 0);
+    let first = scanned.iter().position(|arg| matches!(arg, Arg::Word { .. }));
+    let first_word = first.and_then(|at| match &scanned[at] {
+        Arg::Word { word, .. } => word.to_str(),
         _ => None,
     });
     let named = first_word.and_then(|word| command_names().find(|name| *name == word));
-    let flags = pieces.iter().take(first.unwrap_or(pieces.len())).any(is_flag);
+    let flags = scanned.iter().take(first.unwrap_or(scanned.len())).any(is_flag);
     match (called_confd, named, first) {
-        (true, ..) => run(CONFD, pieces, None),
+        (true, ..) => run(CONFD, scanned, None),
         (false, Some(name), Some(at)) => match COMMANDS.iter().find(|(own, ..)| *own == name) {
-            Some((_, command, _)) => run(*command, pieces, Some(at)),
-            None => page(name, pieces, at),
+            Some((_, command, _)) => run(*command, scanned, Some(at)),
+            None => page(name, scanned, at),
         },
-        _ if flags => run(CONFD, pieces, None),
-        _ => bare(&pieces, first_word),
+        _ if flags => run(CONFD, scanned, None),
+        _ => bare(&scanned, first_word),
     }
 }
 
@@ -109,22 +109,22 @@ fn leading(words: &[OsString]) -> Option<(Commands, usize)> {
     })
 }
 
-fn is_flag(piece: &Piece) -> bool {
-    matches!(piece, Piece::Option(_) | Piece::Unknown { .. } | Piece::NoValue { .. })
+fn is_flag(arg: &Arg) -> bool {
+    matches!(arg, Arg::Option(_) | Arg::Unknown { .. } | Arg::NoValue { .. })
 }
 
-fn scan(words: impl Iterator<Item = OsString>, commands: Commands) -> Vec<Piece> {
+fn scan(words: impl Iterator<Item = OsString>, commands: Commands) -> Vec<Arg> {
     let mut words = words.peekable();
-    let mut pieces: Vec<Piece> = Vec::new();
+    let mut scanned: Vec<Arg> = Vec::new();
     while let Some(word) = words.next() {
         if word == "--" {
-            pieces.extend(words.map(|word| Piece::Word { word, maybe_value: false }));
+            scanned.extend(words.map(|word| Arg::Word { word, maybe_value: false }));
             break;
         }
         let bytes = word.as_bytes();
         if bytes.len() < 2 || bytes[0] != b'-' {
-            let maybe_value = matches!(pieces.last(), Some(Piece::Unknown { .. }));
-            pieces.push(Piece::Word { word, maybe_value });
+            let maybe_value = matches!(scanned.last(), Some(Arg::Unknown { .. }));
+            scanned.push(Arg::Word { word, maybe_value });
             continue;
         }
         let (head, tail) = match bytes.iter().position(|byte| *byte == b'=') {
@@ -133,85 +133,85 @@ fn scan(words: impl Iterator<Item = OsString>, commands: Commands) -> Vec<Piece>
         };
         let spelled = String::from_utf8_lossy(head).into_owned();
         let name = spelled.strip_prefix("--").or_else(|| spelled.strip_prefix('-')).unwrap_or(&spelled);
-        pieces.push(match (options::flag_of(commands, name), name) {
+        scanned.push(match (options::flag_of(commands, name), name) {
             (Some(row), _) => match tail.or_else(|| value_of(row, &mut words)) {
-                Some(value) => Piece::Option(Typed { row, spelled, value }),
-                None => Piece::NoValue { spelled },
+                Some(value) => Arg::Option(TypedOption { row, spelled, value }),
+                None => Arg::NoValue { spelled },
             },
-            (None, "h") => Piece::Help { long: false },
-            (None, "help") => Piece::Help { long: true },
-            (None, "V" | "version") => Piece::Version,
-            (None, _) => Piece::Unknown { spelled },
+            (None, "h") => Arg::Help { long: false },
+            (None, "help") => Arg::Help { long: true },
+            (None, "V" | "version") => Arg::Version,
+            (None, _) => Arg::Unknown { spelled },
         });
     }
-    pieces
+    scanned
 }
 
 fn value_of(row: &Row, words: &mut impl Iterator<Item = OsString>) -> Option<OsString> {
-    if row.kind == Kind::Switch { Some(OsString::from("true")) } else { words.next() }
+    if row.kind == ValueKind::Switch { Some(OsString::from("true")) } else { words.next() }
 }
 
 /// The page that some piece asks for; it comes before everything that is wrong with the others.
-fn wanted_page(pieces: &[Piece], topic: Option<&'static str>) -> Option<Call> {
-    let page = pieces.iter().find_map(|piece| match piece {
-        Piece::Help { long } => Some(Page::Help { topic, long: *long }),
-        Piece::Version if topic == Some("etcd") => Some(Page::EtcdVersion),
-        Piece::Version => Some(Page::Version),
+fn wanted_page(scanned: &[Arg], topic: Option<&'static str>) -> Option<ParsedArgs> {
+    let page = scanned.iter().find_map(|arg| match arg {
+        Arg::Help { long } => Some(Page::Help { topic, long: *long }),
+        Arg::Version if topic == Some("etcd") => Some(Page::EtcdVersion),
+        Arg::Version => Some(Page::Version),
         _ => None,
     })?;
-    Some(Call { wish: Wish::Page(page), typed: Vec::new(), problems: Vec::new() })
+    Some(ParsedArgs { command: Command::Page(page), typed: Vec::new(), problems: Vec::new() })
 }
 
-fn run(command: Commands, pieces: Vec<Piece>, own_name_at: Option<usize>) -> Call {
+fn run(command: Commands, scanned: Vec<Arg>, own_name_at: Option<usize>) -> ParsedArgs {
     let topic = match command {
         CONFD => "confd",
         ETCD => "etcd",
         _ => options::title(command),
     };
-    if let Some(call) = wanted_page(&pieces, Some(topic)) {
-        return call;
+    if let Some(parsed) = wanted_page(&scanned, Some(topic)) {
+        return parsed;
     }
-    let mut call = Call { wish: Wish::Run(command), typed: Vec::new(), problems: Vec::new() };
-    for (at, piece) in pieces.into_iter().enumerate() {
-        match piece {
-            Piece::Option(typed) if typed.row.commands & command != 0 => call.typed.push(typed),
-            Piece::Option(typed) => call.problems.extend(misplaced(command, &typed)),
-            Piece::Unknown { spelled } => call.problems.push(unknown(command, &spelled)),
-            Piece::NoValue { spelled } => call.problems.push(Problem::new(spelled, "needs a value after it")),
-            Piece::Word { .. } if Some(at) == own_name_at => {}
+    let mut parsed = ParsedArgs { command: Command::Run(command), typed: Vec::new(), problems: Vec::new() };
+    for (at, arg) in scanned.into_iter().enumerate() {
+        match arg {
+            Arg::Option(typed) if typed.row.commands & command != 0 => parsed.typed.push(typed),
+            Arg::Option(typed) => parsed.problems.extend(misplaced(command, &typed)),
+            Arg::Unknown { spelled } => parsed.problems.push(unknown(command, &spelled)),
+            Arg::NoValue { spelled } => parsed.problems.push(Problem::new(spelled, "needs a value after it")),
+            Arg::Word { .. } if Some(at) == own_name_at => {}
             // It may be the value of a flag nobody knows, perhaps a password: that flag is reported already.
-            Piece::Word { maybe_value: true, .. } => {}
-            Piece::Word { word, .. } => {
+            Arg::Word { maybe_value: true, .. } => {}
+            Arg::Word { word, .. } => {
                 let bare = options::operand(command)
                     .map(|(row, _)| row)
-                    .filter(|row| call.typed.iter().all(|typed| typed.row.name != row.name));
+                    .filter(|row| parsed.typed.iter().all(|typed| typed.row.name != row.name));
                 let spelled = word.to_string_lossy().into_owned();
                 let typed = match bare {
-                    Some(row) => Some(Typed { row, spelled, value: word.clone() }),
+                    Some(row) => Some(TypedOption { row, spelled, value: word.clone() }),
                     None => backend_word(command, &word),
                 };
                 match typed {
-                    Some(typed) => call.typed.push(typed),
-                    None => call.problems.push(stray(command, &word)),
+                    Some(typed) => parsed.typed.push(typed),
+                    None => parsed.problems.push(stray(command, &word)),
                 }
             }
-            Piece::Help { .. } | Piece::Version => {}
+            Arg::Help { .. } | Arg::Version => {}
         }
     }
-    call
+    parsed
 }
 
 /// The maintained fork names the backend as a word: `confd etcd --onetime`.
-fn backend_word(command: Commands, word: &OsStr) -> Option<Typed> {
+fn backend_word(command: Commands, word: &OsStr) -> Option<TypedOption> {
     let row = options::flag("backend").filter(|_| command == CONFD)?;
-    let known = matches!(row.kind, Kind::Choice(names) if names.iter().any(|name| word == *name))
+    let known = matches!(row.kind, ValueKind::Choice(names) if names.iter().any(|name| word == *name))
         || super::store::FOREIGN_BACKENDS.iter().any(|name| word == *name);
     let spelled = word.to_str().filter(|_| known)?.to_owned();
-    Some(Typed { row, spelled, value: word.to_owned() })
+    Some(TypedOption { row, spelled, value: word.to_owned() })
 }
 
-fn misplaced(command: Commands, typed: &Typed) -> Option<Problem> {
-    if let Fate::Refused(reason) | Fate::Idle(reason) = typed.row.fate {
+fn misplaced(command: Commands, typed: &TypedOption) -> Option<Problem> {
+    if let Support::Refused(reason) | Support::Idle(reason) = typed.row.support {
         return (!typed.value.is_empty()).then(|| Problem::new(&typed.spelled, reason));
     }
     let homes: Vec<&str> = COMMANDS
@@ -232,7 +232,7 @@ fn misplaced(command: Commands, typed: &Typed) -> Option<Problem> {
 
 fn unknown(command: Commands, spelled: &str) -> Problem {
     let name = spelled.trim_start_matches('-');
-    let known = options::rows().filter(|row| row.commands & command != 0 && row.fate == Fate::Used);
+    let known = options::rows().filter(|row| row.commands & command != 0 && row.support == Support::Used);
     let help = match command {
         // `retune --typo` comes here as well.
         CONFD => "-h".to_owned(),
@@ -270,21 +270,21 @@ fn stray(command: Commands, word: &OsStr) -> Problem {
 }
 
 /// `completions`, `man` and `help`.
-fn page(name: &'static str, pieces: Vec<Piece>, own_name_at: usize) -> Call {
-    if let Some(call) = wanted_page(&pieces, Some(name).filter(|name| *name != "help")) {
-        return call;
+fn page(name: &'static str, scanned: Vec<Arg>, own_name_at: usize) -> ParsedArgs {
+    if let Some(parsed) = wanted_page(&scanned, Some(name).filter(|name| *name != "help")) {
+        return parsed;
     }
     let mut problems = Vec::new();
     let mut words = Vec::new();
-    for (at, piece) in pieces.into_iter().enumerate() {
-        match piece {
-            Piece::Word { word, .. } if at != own_name_at => words.push(word.to_string_lossy().into_owned()),
-            Piece::Option(Typed { spelled, .. })
-            | Piece::Unknown { spelled }
-            | Piece::NoValue { spelled } => {
+    for (at, arg) in scanned.into_iter().enumerate() {
+        match arg {
+            Arg::Word { word, .. } if at != own_name_at => words.push(word.to_string_lossy().into_owned()),
+            Arg::Option(TypedOption { spelled, .. })
+            | Arg::Unknown { spelled }
+            | Arg::NoValue { spelled } => {
                 problems.push(Problem::new(spelled, format!("`retune {name}` takes no flags")));
             }
-            Piece::Word { .. } | Piece::Help { .. } | Piece::Version => {}
+            Arg::Word { .. } | Arg::Help { .. } | Arg::Version => {}
         }
     }
     if let Some(both) =
@@ -318,23 +318,23 @@ fn page(name: &'static str, pieces: Vec<Piece>, own_name_at: usize) -> Call {
             None
         }
     };
-    let wish = page.filter(|_| problems.is_empty()).map_or(Wish::Nothing, Wish::Page);
-    Call { wish, typed: Vec::new(), problems }
+    let command = page.filter(|_| problems.is_empty()).map_or(Command::Nothing, Command::Page);
+    ParsedArgs { command, typed: Vec::new(), problems }
 }
 
 /// `retune` with no command that anyone knows.
-fn bare(pieces: &[Piece], word: Option<&str>) -> Call {
-    if let Some(call) = wanted_page(pieces, None) {
-        return call;
+fn bare(scanned: &[Arg], word: Option<&str>) -> ParsedArgs {
+    if let Some(parsed) = wanted_page(scanned, None) {
+        return parsed;
     }
     let problem = match word {
         Some(word) => no_command(word),
-        None if pieces.is_empty() => {
+        None if scanned.is_empty() => {
             Problem::new("retune", format!("say what to do: {}; `retune help` tells more", listed()))
         }
         None => Problem::new("retune", format!("the first word is no text; it is one of {}", listed())),
     };
-    Call { wish: Wish::Nothing, typed: Vec::new(), problems: vec![problem] }
+    ParsedArgs { command: Command::Nothing, typed: Vec::new(), problems: vec![problem] }
 }
 
 pub(super) fn no_command(word: &str) -> Problem {

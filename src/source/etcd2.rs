@@ -8,27 +8,28 @@ use futures_util::stream::{FuturesUnordered, StreamExt, TryStreamExt};
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::link::{Closed, End, Halt, Link};
+use super::link::{Closed, End, Link, RoundEnd};
 use super::roots::Roots;
-use super::{Listing, News, Snapshot, Start};
+use super::{Listing, Snapshot, SourceEvent, Start};
 use crate::client::ClientError;
 use crate::client::v2::{Event, Node, V2, Watch};
 use crate::key;
 use crate::template::{Change, Datum};
 
 /// More roots than this are read by one request for the directory they share.
-const LIST_APART: usize = 16;
+const MAX_SEPARATE_LISTS: usize = 16;
 /// More roots than this are watched by one watch on the directory they share.
-const WATCH_APART: usize = 8;
+const MAX_SEPARATE_WATCHES: usize = 8;
 /// How often roots that were read at different indexes are read again to bring them level.
-const LEVELLING: usize = 5;
+const MAX_LEVELLING_ROUNDS: usize = 5;
 /// A watch that saw nothing for about this long is asked anew from the index it has proven, so that its place never
 /// falls out of the store's history.
-const IDLE: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(50) };
+const IDLE_WATCH_INTERVAL: Duration =
+    if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(50) };
 /// How long past events may take to come one after another.
-const NEXT_PAST: Duration = Duration::from_millis(5);
+const PAST_EVENT_TIMEOUT: Duration = Duration::from_millis(5);
 /// At most this many past events in one piece of news; the store keeps no more.
-const MOST_PAST: usize = 1000;
+const MAX_PAST_EVENTS: usize = 1000;
 
 #[derive(Debug)]
 pub(super) struct Etcd2 {
@@ -37,7 +38,7 @@ pub(super) struct Etcd2 {
 
 /// One place that is watched, and from where on.
 #[derive(Clone, Debug)]
-struct Spot {
+struct WatchedRoot {
     key: String,
     next: u64,
     /// The cluster that `next` is an index of.
@@ -45,8 +46,8 @@ struct Spot {
 }
 
 /// What one round at a spot brought.
-struct Turn {
-    spot: usize,
+struct RoundResult {
+    watched_root: usize,
     next: u64,
     events: Vec<Event>,
     watch: Option<Watch>,
@@ -58,7 +59,7 @@ impl Etcd2 {
     }
 
     pub(super) async fn list(&self, roots: &[String]) -> Result<Listing, ClientError> {
-        if let Some(dir) = shared(roots, LIST_APART) {
+        if let Some(dir) = shared(roots, MAX_SEPARATE_LISTS) {
             let found = self.api.list(&dir).await?;
             let mut entries = Vec::new();
             if let Some(node) = found.node {
@@ -69,7 +70,7 @@ impl Etcd2 {
             return Ok(Listing { snapshot, indexes: vec![found.index; roots.len()] });
         }
         let mut found: Vec<Option<(u64, Option<Node>)>> = roots.iter().map(|_| None).collect();
-        for _ in 0..LEVELLING {
+        for _ in 0..MAX_LEVELLING_ROUNDS {
             let newest = found.iter().flatten().map(|(index, _)| *index).max();
             let behind: Vec<usize> = (0..roots.len())
                 .filter(|at| found[*at].as_ref().map(|(index, _)| *index) != newest || newest.is_none())
@@ -81,7 +82,7 @@ impl Etcd2 {
                 let listing = self.api.list(&roots[at]).await?;
                 Ok::<_, ClientError>((at, (listing.index, listing.node)))
             });
-            let mut reads = futures_util::stream::iter(reads).buffer_unordered(LIST_APART);
+            let mut reads = futures_util::stream::iter(reads).buffer_unordered(MAX_SEPARATE_LISTS);
             while let Some((at, read)) = reads.try_next().await? {
                 found[at] = Some(read);
             }
@@ -105,24 +106,24 @@ impl Etcd2 {
         Start { indexes, epoch }: Start<'_>,
         link: &mut Link,
     ) -> Result<End, Closed> {
-        let mut spots: Vec<Spot> = match shared(roots, WATCH_APART) {
+        let mut watched_roots: Vec<WatchedRoot> = match shared(roots, MAX_SEPARATE_WATCHES) {
             // What some roots have seen already comes again; applying it twice ends at the same values.
             Some(dir) => {
-                vec![Spot { key: dir, next: indexes.iter().copied().min().unwrap_or(0) + 1, epoch }]
+                vec![WatchedRoot { key: dir, next: indexes.iter().copied().min().unwrap_or(0) + 1, epoch }]
             }
             None => roots
                 .iter()
                 .zip(indexes)
-                .map(|(root, index)| Spot { key: root.clone(), next: index + 1, epoch })
+                .map(|(root, index)| WatchedRoot { key: root.clone(), next: index + 1, epoch })
                 .collect(),
         };
         loop {
             let started = Instant::now();
-            match self.rounds(&mut spots, roots, link).await {
-                Halt::Closed(closed) => return Err(closed),
-                Halt::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
-                Halt::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
-                Halt::Store(error) => {
+            match self.rounds(&mut watched_roots, roots, link).await {
+                RoundEnd::Closed(closed) => return Err(closed),
+                RoundEnd::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
+                RoundEnd::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
+                RoundEnd::Store(error) => {
                     // An upgraded store may have lost this API; the listing finds out which one it has.
                     let moved = matches!(error, ClientError::NotServed { .. });
                     link.down(error.into(), started.elapsed()).await?;
@@ -135,14 +136,17 @@ impl Etcd2 {
     }
 
     /// Watches all spots at once until something fails. A spot moves on only when its events are out.
-    async fn rounds(&self, spots: &mut [Spot], roots: &[String], link: &mut Link) -> Halt {
-        let end: Result<(), Halt> = async {
-            let opened = try_join_all(spots.iter().map(|spot| self.open(spot, spot.next))).await?;
+    async fn rounds(&self, watched_roots: &mut [WatchedRoot], roots: &[String], link: &mut Link) -> RoundEnd {
+        let end: Result<(), RoundEnd> = async {
+            let opened = try_join_all(
+                watched_roots.iter().map(|watched_root| self.open(watched_root, watched_root.next)),
+            )
+            .await?;
             link.up().await?;
             let mut turns: FuturesUnordered<_> = opened
                 .into_iter()
                 .enumerate()
-                .map(|(at, watch)| self.turn(at, spots[at].clone(), Some(watch)))
+                .map(|(at, watch)| self.turn(at, watched_roots[at].clone(), Some(watch)))
                 .collect();
             while let Some(turn) = turns.next().await {
                 let mut done = vec![turn?];
@@ -154,32 +158,41 @@ impl Etcd2 {
                 let changes: Vec<Change> = done
                     .iter_mut()
                     .flat_map(|turn| {
-                        std::mem::take(&mut turn.events).into_iter().map(|event| (turn.spot, event))
+                        std::mem::take(&mut turn.events).into_iter().map(|event| (turn.watched_root, event))
                     })
-                    .filter_map(|(at, event)| change(event, &spots[at].key, roots))
+                    .filter_map(|(at, event)| change(event, &watched_roots[at].key, roots))
                     .collect();
                 if !changes.is_empty() {
-                    link.send(News::Changes { changes, revision }).await?;
+                    link.send(SourceEvent::Changes { changes, revision }).await?;
                 }
                 for turn in done {
-                    spots[turn.spot].next = turn.next;
-                    turns.push(self.turn(turn.spot, spots[turn.spot].clone(), turn.watch));
+                    watched_roots[turn.watched_root].next = turn.next;
+                    turns.push(self.turn(
+                        turn.watched_root,
+                        watched_roots[turn.watched_root].clone(),
+                        turn.watch,
+                    ));
                 }
             }
             Ok(())
         }
         .await;
         // Without a spot there is no turn, and follow asks for no watch without roots.
-        end.err().unwrap_or(Halt::Closed(Closed))
+        end.err().unwrap_or(RoundEnd::Closed(Closed))
     }
 
     /// Watches a spot. In a store that was replaced or restored the index means nothing, also when it is past it.
-    async fn open(&self, spot: &Spot, next: u64) -> Result<Watch, ClientError> {
-        let watch = self.api.watch(&spot.key, next).await;
-        if self.api.epoch() == spot.epoch { watch } else { Err(ClientError::Cleared { from: next }) }
+    async fn open(&self, watched_root: &WatchedRoot, next: u64) -> Result<Watch, ClientError> {
+        let watch = self.api.watch(&watched_root.key, next).await;
+        if self.api.epoch() == watched_root.epoch { watch } else { Err(ClientError::Cleared { from: next }) }
     }
 
-    async fn turn(&self, spot: usize, at: Spot, watch: Option<Watch>) -> Result<Turn, ClientError> {
+    async fn turn(
+        &self,
+        watched_root: usize,
+        at: WatchedRoot,
+        watch: Option<Watch>,
+    ) -> Result<RoundResult, ClientError> {
         let mut next = at.next;
         let mut events = Vec::new();
         let mut watch = match watch {
@@ -187,22 +200,22 @@ impl Etcd2 {
             None => self.open(&at, next).await?,
         };
         loop {
-            let wait = if events.is_empty() { idle() } else { NEXT_PAST };
+            let wait = if events.is_empty() { idle() } else { PAST_EVENT_TIMEOUT };
             match self.api.event(&mut watch, wait).await? {
                 Some(event) => {
                     next = next.max(event.node.modified.saturating_add(1));
                     events.push(event);
                     // The store had come no further when it accepted the watch, so there is no more past to fetch.
-                    if watch.index < next || events.len() >= MOST_PAST {
-                        return Ok(Turn { spot, next, events, watch: None });
+                    if watch.index < next || events.len() >= MAX_PAST_EVENTS {
+                        return Ok(RoundResult { watched_root, next, events, watch: None });
                     }
                     watch = self.open(&at, next).await?;
                 }
                 None if events.is_empty() => {
                     next = next.max(watch.index + 1);
-                    return Ok(Turn { spot, next, events, watch: None });
+                    return Ok(RoundResult { watched_root, next, events, watch: None });
                 }
-                None => return Ok(Turn { spot, next, events, watch: Some(watch) }),
+                None => return Ok(RoundResult { watched_root, next, events, watch: Some(watch) }),
             }
         }
     }
@@ -231,8 +244,8 @@ fn gather(node: Node, wanted: &dyn Fn(&str) -> bool, into: &mut Vec<(Arc<str>, D
     }
 }
 
-/// What an event of a watch on `spot` means for the values, if anything.
-fn change(event: Event, spot: &str, roots: &[String]) -> Option<Change> {
+/// What an event of a watch on `watched_root` means for the values, if anything.
+fn change(event: Event, watched_root: &str, roots: &[String]) -> Option<Change> {
     let Event { action, node, before } = event;
     let key = if node.key.is_empty() { "/" } else { node.key.as_str() };
     let gone = matches!(action.as_str(), "delete" | "expire" | "compareAndDelete");
@@ -241,7 +254,7 @@ fn change(event: Event, spot: &str, roots: &[String]) -> Option<Change> {
     let ours =
         roots.iter().any(|root| key::contains(root, key) || (gone && was_dir && key::contains(key, root)));
     // A watch that reads the past is shown hidden keys, which neither a listing nor a live watch shows.
-    if !ours || key::is_hidden_below(spot, key) {
+    if !ours || key::is_hidden_below(watched_root, key) {
         return None;
     }
     let name: Arc<str> = key.into();
@@ -256,7 +269,7 @@ fn change(event: Event, spot: &str, roots: &[String]) -> Option<Change> {
 }
 
 fn idle() -> Duration {
-    IDLE.mul_f64(rand::rng().random_range(0.9..1.1))
+    IDLE_WATCH_INTERVAL.mul_f64(rand::rng().random_range(0.9..1.1))
 }
 
 #[cfg(test)]

@@ -7,27 +7,27 @@ use std::time::Duration;
 use futures_util::stream::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::link::{Closed, End, Halt, Link};
+use super::link::{Closed, End, Link, RoundEnd};
 use super::roots::Roots;
-use super::{Listing, News, Snapshot, Start};
+use super::{Listing, Snapshot, SourceEvent, Start};
 use crate::client::ClientError;
 use crate::client::v3::{Event, MAX_OPERATIONS, Message, Pair, Range, Ranges, V3, Watch};
 use crate::key;
 use crate::template::{Change, Datum};
 
 /// Transactions in flight at once.
-const IN_FLIGHT: usize = 8;
+const MAX_INFLIGHT_TRANSACTIONS: usize = 8;
 /// How many keys that nobody asked for may come along when many roots are read as one range: reading a few
 /// neighbours is cheaper than a range for each root.
-const NEIGHBOURS_FREE: usize = 1_000;
-const NEIGHBOURS_PER_ROOT: usize = 20;
+const MAX_FREE_NEIGHBOURS: usize = 1_000;
+const MAX_NEIGHBOURS_PER_ROOT: usize = 20;
 /// How often a silent stream's node is asked whether it lives, and how long it may take to say so.
-const PROBE_EVERY: Duration = Duration::from_secs(30);
-const PROBE_LIMIT: Duration = Duration::from_secs(5);
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A transaction over several watches comes as several messages, microseconds apart.
-const SETTLE: Duration = Duration::from_micros(200);
+const BATCH_DELAY: Duration = Duration::from_micros(200);
 /// At most about this many changes in one piece of news.
-const MOST_CHANGES: usize = 10_000;
+const MAX_CHANGES: usize = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Etcd3 {
@@ -39,12 +39,12 @@ pub(super) struct Etcd3 {
 
 /// What a listing has gathered.
 #[derive(Default)]
-struct Taken {
+struct ListingBuilder {
     entries: Vec<(Arc<str>, Datum)>,
     skipped: usize,
 }
 
-impl Taken {
+impl ListingBuilder {
     fn take(&mut self, pair: Pair, wanted: impl Fn(&str) -> bool) {
         match entry(pair) {
             Some((name, datum)) if wanted(&name) => self.entries.push((name, datum)),
@@ -84,7 +84,7 @@ impl Etcd3 {
     /// Many roots as one range over the folder they share: one request instead of a range each. `None` where that
     /// folder holds so much else that the ranges are cheaper, or may not be read as a whole.
     async fn list_at_once(&self, roots: &[String]) -> Result<Option<Listing>, ClientError> {
-        let limit = NEIGHBOURS_FREE + NEIGHBOURS_PER_ROOT * roots.len();
+        let limit = MAX_FREE_NEIGHBOURS + MAX_NEIGHBOURS_PER_ROOT * roots.len();
         let ranges = match self.api.first(around(&key::common(roots)), limit).await {
             Ok(ranges) => ranges,
             Err(ClientError::Refused { .. }) => return Ok(None),
@@ -95,7 +95,7 @@ impl Etcd3 {
             return Ok(None);
         }
         let wanted = Roots::new(roots);
-        let mut taken = Taken::default();
+        let mut taken = ListingBuilder::default();
         for pair in pairs {
             taken.take(pair, |name| wanted.cover(name));
         }
@@ -117,10 +117,11 @@ impl Etcd3 {
             reads.push(self.api.ranges(chunk, Some(revision)));
         }
         let mut all = vec![head];
-        let tail: Vec<Ranges> = futures_util::stream::iter(reads).buffered(IN_FLIGHT).try_collect().await?;
+        let tail: Vec<Ranges> =
+            futures_util::stream::iter(reads).buffered(MAX_INFLIGHT_TRANSACTIONS).try_collect().await?;
         all.extend(tail);
         let per_root = if exact { 2 } else { 1 };
-        let mut taken = Taken::default();
+        let mut taken = ListingBuilder::default();
         for (at, pairs) in all.into_iter().flat_map(|ranges| ranges.pairs).enumerate() {
             let root = &roots[at / per_root];
             for pair in pairs {
@@ -146,10 +147,10 @@ impl Etcd3 {
         loop {
             let started = Instant::now();
             match self.stream(roots, (&mut ranges, epoch), link).await {
-                Halt::Closed(closed) => return Err(closed),
-                Halt::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
-                Halt::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
-                Halt::Store(error) => link.down(error.into(), started.elapsed()).await?,
+                RoundEnd::Closed(closed) => return Err(closed),
+                RoundEnd::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
+                RoundEnd::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
+                RoundEnd::Store(error) => link.down(error.into(), started.elapsed()).await?,
             }
         }
     }
@@ -160,8 +161,8 @@ impl Etcd3 {
         roots: &[String],
         (ranges, epoch): (&mut [(Range, u64)], u64),
         link: &mut Link,
-    ) -> Halt {
-        let end: Result<(), Halt> = async {
+    ) -> RoundEnd {
+        let end: Result<(), RoundEnd> = async {
             let opened = self.api.watch(ranges).await;
             // In a store that was replaced or restored the revisions mean nothing, also when it is past them.
             if self.api.epoch() != epoch {
@@ -194,7 +195,7 @@ impl Etcd3 {
                     changes.extend(message.events.into_iter().filter_map(|event| change(event, wanted)));
                 }
                 if !changes.is_empty() {
-                    link.send(News::Changes { changes, revision }).await?;
+                    link.send(SourceEvent::Changes { changes, revision }).await?;
                 }
                 for (range, next) in places {
                     ranges[range].1 = ranges[range].1.max(next);
@@ -205,7 +206,7 @@ impl Etcd3 {
             }
         }
         .await;
-        end.err().unwrap_or(Halt::Closed(Closed))
+        end.err().unwrap_or(RoundEnd::Closed(Closed))
     }
 
     /// The first message and all that have come by now, and what went wrong behind them. With several watches it
@@ -224,12 +225,12 @@ impl Etcd3 {
                 Ok(Some(message)) => {
                     count += message.events.len();
                     messages.push(message);
-                    if count >= MOST_CHANGES {
+                    if count >= MAX_CHANGES {
                         return (messages, None);
                     }
                 }
                 Err(error) => return (messages, Some(error)),
-                Ok(None) if !several || since.elapsed() >= SETTLE => return (messages, None),
+                Ok(None) if !several || since.elapsed() >= BATCH_DELAY => return (messages, None),
                 Ok(None) => tokio::task::yield_now().await,
             }
         }
@@ -239,13 +240,13 @@ impl Etcd3 {
     async fn lives(&self, node: &str, key: &str) -> ClientError {
         let mut missed = false;
         loop {
-            sleep(PROBE_EVERY).await;
-            let probe = timeout(PROBE_LIMIT, self.api.probe(node, key)).await;
+            sleep(PROBE_INTERVAL).await;
+            let probe = timeout(PROBE_TIMEOUT, self.api.probe(node, key)).await;
             match probe {
                 Ok(Ok(())) => missed = false,
                 Ok(Err(error)) if missed => return error,
                 Err(_) if missed => {
-                    let why = format!("{node}: no answer within {PROBE_LIMIT:?}, twice");
+                    let why = format!("{node}: no answer within {PROBE_TIMEOUT:?}, twice");
                     return ClientError::Unavailable { why };
                 }
                 _ => missed = true,

@@ -12,25 +12,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flatten::flatten;
-use super::fswatch::Eyes;
+use super::fswatch::FileWatcher;
 use super::glob::Glob;
 use super::link::{Closed, End, Link};
 use super::roots::Roots;
 use super::walk::{Walk, file_error};
-use super::{Listing, News, Snapshot, SourceError};
+use super::{Listing, Snapshot, SourceError, SourceEvent};
 use crate::template::data::{Node, parse_json, parse_toml, parse_yaml};
 use crate::template::{Change, Datum};
 
 /// A larger file is no configuration.
-const MAX_FILE: u64 = 64 << 20;
+const MAX_FILE_BYTES: u64 = 64 << 20;
 /// A broken file is read again after this long before it is told: most are only half written.
-const SECOND_LOOK: Duration = Duration::from_millis(100);
+const REREAD_DELAY: Duration = Duration::from_millis(100);
 /// How soon a broken or missing file is looked at again without a hint.
-const RETRY: Duration = Duration::from_secs(2);
+const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// How long every value must be gone before it is believed.
-const EMPTIED: Duration = Duration::from_secs(1);
+const EMPTY_CONFIRM_DELAY: Duration = Duration::from_secs(1);
 /// Places may move while they are being found; after this many rounds the next hint has to do.
-const ROUNDS: usize = 5;
+const MAX_RESOLVE_ROUNDS: usize = 5;
 
 type Entries = BTreeMap<Arc<str>, Datum>;
 
@@ -81,27 +81,27 @@ impl Files {
         last: &[(Arc<str>, Datum)],
         link: &mut Link,
     ) -> Result<End, Closed> {
-        let mut eyes = Eyes::new();
+        let mut file_watcher = FileWatcher::new();
         let mut values: Entries = last.iter().cloned().collect();
         let mut known = Known::default();
         loop {
             let mut reading = self.read(roots, known.clone()).await;
-            for _ in 0..ROUNDS {
-                if !eyes.arm(&reading.walk.places) {
+            for _ in 0..MAX_RESOLVE_ROUNDS {
+                if !file_watcher.arm(&reading.walk.places) {
                     break;
                 }
                 // Something may have happened between the look and the new watch.
                 reading = self.read(roots, known.clone()).await;
             }
             if reading.found.is_err() {
-                tokio::time::sleep(SECOND_LOOK).await;
+                tokio::time::sleep(REREAD_DELAY).await;
                 reading = self.read(roots, known.clone()).await;
             }
             let emptied = matches!(&reading.found, Ok((_, Some(entries))) if entries.is_empty());
             if emptied && !values.is_empty() {
                 // Who truncates a file and then writes it leaves no value for a moment; that nobody meant it is seen
                 // by waiting.
-                tokio::time::sleep(EMPTIED).await;
+                tokio::time::sleep(EMPTY_CONFIRM_DELAY).await;
                 reading = self.read(roots, known.clone()).await;
             }
             let limit = match reading.found {
@@ -110,7 +110,7 @@ impl Files {
                     if let Some(entries) = entries {
                         let changes = difference(&values, &entries);
                         if !changes.is_empty() {
-                            link.send(News::Changes { changes, revision: 0 }).await?;
+                            link.send(SourceEvent::Changes { changes, revision: 0 }).await?;
                         }
                         values = entries;
                     }
@@ -118,11 +118,11 @@ impl Files {
                     None
                 }
                 Err(error) => {
-                    link.tell(error).await?;
-                    Some(RETRY)
+                    link.report(error).await?;
+                    Some(RETRY_DELAY)
                 }
             };
-            eyes.wait(limit).await;
+            file_watcher.wait(limit).await;
         }
     }
 
@@ -177,9 +177,9 @@ fn text(path: &Path) -> Result<String, SourceError> {
     let bad = |message: String| SourceError::File { path: path.to_owned(), line: None, message };
     let file = fs::File::open(path).map_err(|error| file_error(path, &error))?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| file_error(path, &error))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(bad(format!("is larger than {} MiB", MAX_FILE >> 20)));
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| file_error(path, &error))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(bad(format!("is larger than {} MiB", MAX_FILE_BYTES >> 20)));
     }
     String::from_utf8(bytes).map_err(|error| {
         let upto = &error.as_bytes()[..error.utf8_error().valid_up_to()];

@@ -8,13 +8,13 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
 
 use super::link::{Closed, End, Link};
-use super::{Follow, News, Place, Source};
+use super::{Follow, Source, SourceEvent, WatchStart};
 
 /// How often a store that seems behind is given a moment before it is believed that its data was replaced.
-const PATIENCE: u32 = 3;
-const MOMENT: Duration = Duration::from_millis(300);
+const MAX_BEHIND_RETRIES: u32 = 3;
+const BEHIND_RETRY_DELAY: Duration = Duration::from_millis(300);
 /// A store is never listed more often than this, whatever the settings say.
-const SHORTEST_RELIST: Duration = Duration::from_millis(10);
+const MIN_RELIST_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Source {
     /// Sends a snapshot, then deltas, for ever. Through an outage it tries again with growing waits and says `Down`
@@ -22,7 +22,7 @@ impl Source {
     ///
     /// With `relist` a whole snapshot comes at that pace too, in order with the deltas. Without `watch` that is all
     /// that comes after the first snapshot.
-    pub async fn follow(&self, roots: Vec<String>, how: Follow, news: Sender<News>) {
+    pub async fn follow(&self, roots: Vec<String>, how: Follow, news: Sender<SourceEvent>) {
         let mut link = Link::new(news.clone(), self.describe());
         tokio::select! {
             () = news.closed() => {}
@@ -48,14 +48,14 @@ impl Source {
             link.up().await?;
             if listing.snapshot.revision < seen && patience > 0 {
                 patience -= 1;
-                sleep(MOMENT).await;
+                sleep(BEHIND_RETRY_DELAY).await;
                 continue;
             }
-            let place = Place::after(&listing, epoch);
-            link.send(News::Snapshot(listing.snapshot)).await?;
+            let place = WatchStart::after(&listing, epoch);
+            link.send(SourceEvent::Snapshot(listing.snapshot)).await?;
             let relist = async {
                 match how.relist {
-                    Some(pace) => sleep(pace.max(SHORTEST_RELIST)).await,
+                    Some(pace) => sleep(pace.max(MIN_RELIST_INTERVAL)).await,
                     None => pending().await,
                 }
             };
@@ -67,11 +67,11 @@ impl Source {
                 end = self.watch(roots, &place, link) => {
                     match end? {
                         End::Relist => seen = 0,
-                        End::Behind(index) => (seen, patience) = (index, PATIENCE),
+                        End::Behind(index) => (seen, patience) = (index, MAX_BEHIND_RETRIES),
                     }
                     // A store that throws its history away at once must not be listed in a tight loop.
                     if started.elapsed() < Duration::from_secs(1) {
-                        sleep(MOMENT).await;
+                        sleep(BEHIND_RETRY_DELAY).await;
                     }
                 }
                 () = relist => seen = 0,

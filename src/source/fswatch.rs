@@ -17,16 +17,16 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How often files are looked at although nothing was heard of them.
-const LOOK_ANYWAY: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// The same when the system gives no hints.
-const LOOK_BLIND: Duration = Duration::from_secs(1);
+const UNWATCHED_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// A save is several events; it is over when this long nothing came.
-const QUIET: Duration = Duration::from_millis(20);
+const QUIET_DELAY: Duration = Duration::from_millis(20);
 /// A folder that is never quiet is looked at this often.
-const LONGEST: Duration = Duration::from_millis(200);
+const MAX_QUIET_DELAY: Duration = Duration::from_millis(200);
 
 /// Watched files and folders; tells that a look is worth while.
-pub struct Eyes {
+pub struct FileWatcher {
     watcher: Option<RecommendedWatcher>,
     hints: mpsc::Receiver<()>,
     /// Each watched place with the inode it was when the watch was set.
@@ -40,7 +40,7 @@ pub struct Eyes {
     moved: Arc<AtomicBool>,
 }
 
-impl Eyes {
+impl FileWatcher {
     /// Watches nothing yet. Where the system has no watches to give it says so once and looks every second.
     #[must_use]
     pub fn new() -> Self {
@@ -113,7 +113,7 @@ impl Eyes {
 
     /// Waits for a hint and then for quiet, or until it is time to look anyway. `limit` makes that sooner.
     pub async fn wait(&mut self, limit: Option<Duration>) {
-        let anyway = if self.watcher.is_some() { LOOK_ANYWAY } else { LOOK_BLIND };
+        let anyway = if self.watcher.is_some() { POLL_INTERVAL } else { UNWATCHED_POLL_INTERVAL };
         let limit = limit.unwrap_or(anyway).min(anyway);
         if self.watcher.is_none() {
             return sleep(limit).await;
@@ -124,14 +124,14 @@ impl Eyes {
             }
             self.heard = Some(Instant::now());
         }
-        while self.heard.is_some_and(|since| since.elapsed() < LONGEST)
-            && timeout(QUIET, self.hints.recv()).await.is_ok()
+        while self.heard.is_some_and(|since| since.elapsed() < MAX_QUIET_DELAY)
+            && timeout(QUIET_DELAY, self.hints.recv()).await.is_ok()
         {}
         self.heard = None;
     }
 }
 
-impl Default for Eyes {
+impl Default for FileWatcher {
     fn default() -> Self {
         Self::new()
     }

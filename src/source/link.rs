@@ -5,32 +5,32 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
 
-use super::{News, SourceError};
+use super::{SourceError, SourceEvent};
 use crate::backoff::Backoff;
 use crate::client::ClientError;
 
-const FIRST_WAIT: Duration = Duration::from_millis(100);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// A write must reach its file within three seconds of the store's return, so no wait may be that long.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
-const LOG_EVERY: Duration = Duration::from_secs(60);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Nobody listens any more.
 #[derive(Debug)]
 pub(super) struct Closed;
 
 /// Why a round of watching ended.
-pub(super) enum Halt {
+pub(super) enum RoundEnd {
     Closed(Closed),
     Store(ClientError),
 }
 
-impl From<Closed> for Halt {
+impl From<Closed> for RoundEnd {
     fn from(closed: Closed) -> Self {
         Self::Closed(closed)
     }
 }
 
-impl From<ClientError> for Halt {
+impl From<ClientError> for RoundEnd {
     fn from(error: ClientError) -> Self {
         Self::Store(error)
     }
@@ -47,7 +47,7 @@ pub(super) enum End {
 
 #[derive(Debug)]
 pub(super) struct Link {
-    news: Sender<News>,
+    news: Sender<SourceEvent>,
     source: String,
     backoff: Backoff,
     down: bool,
@@ -55,12 +55,18 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(news: Sender<News>, source: String) -> Self {
-        Self { news, source, backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT), down: false, logged: None }
+    pub(super) fn new(news: Sender<SourceEvent>, source: String) -> Self {
+        Self {
+            news,
+            source,
+            backoff: Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY),
+            down: false,
+            logged: None,
+        }
     }
 
     /// Waits while the listener is busy: nothing piles up here.
-    pub(super) async fn send(&self, news: News) -> Result<(), Closed> {
+    pub(super) async fn send(&self, news: SourceEvent) -> Result<(), Closed> {
         self.news.send(news).await.map_err(|_| Closed)
     }
 
@@ -68,21 +74,21 @@ impl Link {
     /// towards the wait, so that slow failures and slow waits do not add up.
     pub(super) async fn down(&mut self, error: SourceError, took: Duration) -> Result<(), Closed> {
         let wait = self.backoff.next();
-        self.tell(error).await?;
+        self.report(error).await?;
         sleep(wait.saturating_sub(took)).await;
         Ok(())
     }
 
     /// Tells of an outage when it is new; the log hears of it again each minute.
-    pub(super) async fn tell(&mut self, error: SourceError) -> Result<(), Closed> {
-        if self.logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+    pub(super) async fn report(&mut self, error: SourceError) -> Result<(), Closed> {
+        if self.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
             self.logged = Some(Instant::now());
             tracing::warn!(source = self.source, "{error}; trying again until it answers");
         } else {
             tracing::debug!(source = self.source, "{error}");
         }
         if !self.down {
-            self.send(News::Down(error)).await?;
+            self.send(SourceEvent::Down(error)).await?;
             self.down = true;
         }
         Ok(())
@@ -92,7 +98,7 @@ impl Link {
     pub(super) async fn up(&mut self) -> Result<(), Closed> {
         self.backoff.reset();
         if self.down {
-            self.send(News::Up).await?;
+            self.send(SourceEvent::Up).await?;
             self.down = false;
             // Not forgotten: a store that comes and goes may not log more than one that stays away.
             tracing::debug!(source = self.source, "it answers again");

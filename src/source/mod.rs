@@ -37,7 +37,7 @@ use crate::client::{Client, ClientError, Config, Credentials, Trust};
 use crate::template::{Change, Datum};
 
 pub use error::SourceError;
-pub use fswatch::Eyes;
+pub use fswatch::FileWatcher;
 pub use settings::{Backend, Follow, Login, Secret, Settings, Tls};
 
 use etcd2::Etcd2;
@@ -56,7 +56,7 @@ pub struct Snapshot {
 
 /// What a followed source has to say.
 #[derive(Debug)]
-pub enum News {
+pub enum SourceEvent {
     /// Everything there is; what is not in it is gone.
     Snapshot(Snapshot),
     /// What happened since the last news, in order.
@@ -91,14 +91,14 @@ struct Start<'i> {
 /// One place values come from.
 #[derive(Debug)]
 pub struct Source {
-    kind: Kind,
+    kind: SourceKind,
     label: String,
     /// Where the values are in a store: the client for it.
     client: Option<Arc<Client>>,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum SourceKind {
     Etcd { v2: Etcd2, v3: Etcd3, switched: AtomicBool },
     EtcdV3(Etcd3),
     Env,
@@ -119,18 +119,18 @@ impl Source {
                 store = Some(Arc::clone(&client));
                 let v2 = Etcd2::new(V2::new(Arc::clone(&client), login.as_ref()));
                 let v3 = Etcd3::new(V3::new(Arc::clone(&client), login));
-                (Kind::Etcd { v2, v3, switched: AtomicBool::new(false) }, client.describe())
+                (SourceKind::Etcd { v2, v3, switched: AtomicBool::new(false) }, client.describe())
             }
             Backend::EtcdV3 => {
                 let (client, login) = client(settings)?;
                 store = Some(Arc::clone(&client));
-                (Kind::EtcdV3(Etcd3::new(V3::new(Arc::clone(&client), login))), client.describe())
+                (SourceKind::EtcdV3(Etcd3::new(V3::new(Arc::clone(&client), login))), client.describe())
             }
-            Backend::Env => (Kind::Env, String::new()),
+            Backend::Env => (SourceKind::Env, String::new()),
             Backend::File => {
                 let files = Files::new(settings.files, &settings.filter)?;
                 let label = files.describe();
-                (Kind::File(files), label)
+                (SourceKind::File(files), label)
             }
         };
         let label = format!("{name} {label}");
@@ -150,7 +150,7 @@ impl Source {
     /// Whether the source tells of changes by itself. The environment does not: it is read again at each `relist`.
     #[must_use]
     pub const fn watches(&self) -> bool {
-        !matches!(self.kind, Kind::Env)
+        !matches!(self.kind, SourceKind::Env)
     }
 
     /// What logs call this source; holds no secret.
@@ -177,7 +177,7 @@ impl Source {
             return Ok(Listing { snapshot: Snapshot::default(), indexes: Vec::new() });
         }
         match &self.kind {
-            Kind::Etcd { v2, v3, switched } => {
+            SourceKind::Etcd { v2, v3, switched } => {
                 if !switched.load(Ordering::Relaxed) {
                     match v2.list(roots).await {
                         Err(ClientError::NotServed { .. }) => {}
@@ -193,35 +193,35 @@ impl Source {
                 }
                 Ok(listing)
             }
-            Kind::EtcdV3(v3) => Ok(v3.list(roots).await?),
-            Kind::Env => Ok(env::list(roots)),
-            Kind::File(files) => files.list(roots).await,
+            SourceKind::EtcdV3(v3) => Ok(v3.list(roots).await?),
+            SourceKind::Env => Ok(env::list(roots)),
+            SourceKind::File(files) => files.list(roots).await,
         }
     }
 
     /// Sends changes after a listing until the place in the history is lost.
-    async fn watch(&self, roots: &[String], from: &Place, link: &mut Link) -> Result<End, Closed> {
+    async fn watch(&self, roots: &[String], from: &WatchStart, link: &mut Link) -> Result<End, Closed> {
         match &self.kind {
-            Kind::Etcd { v2, switched, .. } if !switched.load(Ordering::Relaxed) => {
+            SourceKind::Etcd { v2, switched, .. } if !switched.load(Ordering::Relaxed) => {
                 v2.watch(roots, from.start(), link).await
             }
-            Kind::Etcd { v3, .. } | Kind::EtcdV3(v3) => v3.watch(roots, from.start(), link).await,
-            Kind::Env => std::future::pending().await,
-            Kind::File(files) => files.watch(roots, &from.entries, link).await,
+            SourceKind::Etcd { v3, .. } | SourceKind::EtcdV3(v3) => v3.watch(roots, from.start(), link).await,
+            SourceKind::Env => std::future::pending().await,
+            SourceKind::File(files) => files.watch(roots, &from.entries, link).await,
         }
     }
 }
 
 /// What a watch needs to know of the listing it goes on from.
 #[derive(Debug)]
-struct Place {
+struct WatchStart {
     indexes: Vec<u64>,
     epoch: u64,
     /// Only for sources without a history, which must compare.
     entries: Vec<(Arc<str>, Datum)>,
 }
 
-impl Place {
+impl WatchStart {
     fn after(listing: &Listing, epoch: u64) -> Self {
         let indexes = listing.indexes.clone();
         let entries = if indexes.is_empty() { listing.snapshot.entries.clone() } else { Vec::new() };

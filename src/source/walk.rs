@@ -11,11 +11,11 @@ use super::SourceError;
 use super::glob::Glob;
 
 /// More files than this below one source are a mistake in its path.
-const MOST_FILES: usize = 10_000;
+const MAX_FILES: usize = 10_000;
 /// As many symbolic links in a row as Linux follows.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 /// A file touched this recently may be written again within the clock's grain, unseen by its times.
-const GRAIN: Duration = Duration::from_secs(1);
+const MTIME_GRANULARITY: Duration = Duration::from_secs(1);
 
 /// What one look at the file system found; no file is opened for it.
 #[derive(Debug, Default)]
@@ -94,12 +94,12 @@ impl Walk {
                 message: "is neither a file nor a folder".into(),
             });
         }
-        if self.files.len() >= MOST_FILES {
-            let message = format!("one of more than {MOST_FILES} files; name a smaller folder");
+        if self.files.len() >= MAX_FILES {
+            let message = format!("one of more than {MAX_FILES} files; name a smaller folder");
             return Err(SourceError::File { path, line: None, message });
         }
         let age = found.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-        self.fresh |= age.is_none_or(|age| age < GRAIN);
+        self.fresh |= age.is_none_or(|age| age < MTIME_GRANULARITY);
         let times = (
             found.mtime() * 1_000_000_000 + found.mtime_nsec(),
             found.ctime() * 1_000_000_000 + found.ctime_nsec(),
@@ -137,7 +137,7 @@ fn trail(path: &Path, places: &mut BTreeSet<PathBuf>) {
         }
         let next = at.join(&name);
         match fs::symlink_metadata(&next) {
-            Ok(found) if found.is_symlink() && links < MOST_LINKS => {
+            Ok(found) if found.is_symlink() && links < MAX_LINKS => {
                 links += 1;
                 places.insert(at.clone());
                 let Ok(target) = fs::read_link(&next) else { return };

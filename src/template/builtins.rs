@@ -7,7 +7,7 @@ use minijinja::{Error, State, Value, filters};
 
 use super::current;
 use super::error::{fail, over_limit};
-use super::number::{self, Spelled};
+use super::number::{self, NumberLiteral};
 use super::registry::{Int, Registry, Text, defined};
 
 pub(super) fn register(all: &mut Registry) {
@@ -159,7 +159,7 @@ fn to_json(value: Value, indent: Option<Value>, named: Kwargs) -> Result<Value, 
 }
 
 fn plain(value: &Value) -> Value {
-    match value.downcast_object_ref::<Spelled>() {
+    match value.downcast_object_ref::<NumberLiteral>() {
         Some(number) => Value::from(&*number.0),
         None => value.clone(),
     }

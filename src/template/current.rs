@@ -16,7 +16,7 @@ use super::generation::BLANK;
 use super::{Limits, Reads, View};
 
 /// How long one render may take; DNS answers count.
-pub(super) const MAX_TIME: Duration = Duration::from_secs(60);
+pub(super) const RENDER_TIMEOUT: Duration = Duration::from_secs(60);
 
 thread_local! {
     static SLOT: RefCell<Option<Current>> = const { RefCell::new(None) };
@@ -49,7 +49,7 @@ impl Current {
             limits,
             vars: vars.clone(),
             chain: vec![name.to_owned()],
-            end: Instant::now() + MAX_TIME,
+            end: Instant::now() + RENDER_TIMEOUT,
             nodes: None,
             generation: BLANK.to_owned(),
             generation_used: false,
@@ -140,7 +140,10 @@ pub(super) fn tick() -> Result<(), Error> {
 pub(super) fn on_time() -> Result<(), Error> {
     let late = SLOT.with_borrow(|slot| slot.as_ref().is_some_and(|current| Instant::now() > current.end));
     if late {
-        return Err(over_limit(&format!("the render takes longer than {} seconds", MAX_TIME.as_secs())));
+        return Err(over_limit(&format!(
+            "the render takes longer than {} seconds",
+            RENDER_TIMEOUT.as_secs()
+        )));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, Template, UndefinedBehavior, Value};
 
 use super::current::{self, Current, Guard};
-use super::error::{Failure, Kind, TemplateError};
+use super::error::{Failure, TemplateError, TemplateErrorKind};
 use super::generation::generation_of;
 use super::loader::Loader;
 use super::registry::Registry;
@@ -137,14 +137,17 @@ impl Engine {
         let error = match result {
             _ if out.full => {
                 let what = format!("the output is larger than the {} bytes it may be", self.limits.output);
-                TemplateError::plain(&self.loader, name, Kind::Limit, what)
+                TemplateError::plain(&self.loader, name, TemplateErrorKind::Limit, what)
             }
             Err(error) => self.explain(name, &error),
             Ok(()) => match String::from_utf8(out.bytes) {
                 Ok(text) => return Ok(Rendered { text, reads, generation }),
-                Err(error) => {
-                    TemplateError::plain(&self.loader, name, Kind::Function, format!("no UTF-8: {error}"))
-                }
+                Err(error) => TemplateError::plain(
+                    &self.loader,
+                    name,
+                    TemplateErrorKind::Function,
+                    format!("no UTF-8: {error}"),
+                ),
             },
         };
         Err(Box::new(Failure { error, reads }))

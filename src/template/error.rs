@@ -10,7 +10,7 @@ use super::loader::Loader;
 
 /// What sort of mistake it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TemplateErrorKind {
     /// There is no such template file.
     MissingTemplate,
     /// The template does not parse.
@@ -28,7 +28,7 @@ pub enum Kind {
 /// A template that could not be rendered: where, what and, for a key, what to ask for instead.
 #[derive(Clone, Debug)]
 pub struct TemplateError {
-    kind: Kind,
+    kind: TemplateErrorKind,
     file: String,
     line: Option<usize>,
     what: String,
@@ -128,7 +128,7 @@ impl TemplateError {
 
     /// What sort of mistake it is.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> TemplateErrorKind {
         self.kind
     }
 
@@ -178,7 +178,7 @@ impl TemplateError {
         let kind = kind(deepest, missing.is_some(), limit);
         let text = line.and_then(|line| source(&last)?.lines().nth(line - 1).map(shorten));
         let mut what = describe(loader, deepest, kind);
-        if kind == Kind::Limit && chain.len() > 3 {
+        if kind == TemplateErrorKind::Limit && chain.len() > 3 {
             write!(what, "; the templates include each other: {}", links(&chain, &last))
                 .expect("a string takes any text");
         }
@@ -186,50 +186,51 @@ impl TemplateError {
     }
 
     /// A failure outside any template's text.
-    pub(super) fn plain(loader: &Loader, name: &str, kind: Kind, what: String) -> Self {
+    pub(super) fn plain(loader: &Loader, name: &str, kind: TemplateErrorKind, what: String) -> Self {
         let file = loader.display(name);
         Self { kind, file, line: None, what, excerpt: None, chain: Vec::new(), missing: None }
     }
 }
 
-fn kind(error: &Error, missing: bool, limit: bool) -> Kind {
+fn kind(error: &Error, missing: bool, limit: bool) -> TemplateErrorKind {
     let detail = error.detail().unwrap_or_default();
     let too_much = ["recursion limit", "is too large", "too many elements", "maximum recursion"];
     match error.kind() {
-        _ if missing => Kind::MissingKey,
-        _ if limit => Kind::Limit,
+        _ if missing => TemplateErrorKind::MissingKey,
+        _ if limit => TemplateErrorKind::Limit,
         // Writing fails only when the output is full or the time is up.
-        ErrorKind::OutOfFuel | ErrorKind::WriteFailure => Kind::Limit,
+        ErrorKind::OutOfFuel | ErrorKind::WriteFailure => TemplateErrorKind::Limit,
         ErrorKind::InvalidOperation | ErrorKind::BadInclude
             if too_much.iter().any(|said| detail.contains(said)) =>
         {
-            Kind::Limit
+            TemplateErrorKind::Limit
         }
         ErrorKind::SyntaxError | ErrorKind::BadEscape | ErrorKind::UnknownFilter | ErrorKind::UnknownTest => {
-            Kind::Syntax
+            TemplateErrorKind::Syntax
         }
-        ErrorKind::TemplateNotFound => Kind::MissingTemplate,
-        ErrorKind::UndefinedError => Kind::Undefined,
-        _ => Kind::Function,
+        ErrorKind::TemplateNotFound => TemplateErrorKind::MissingTemplate,
+        ErrorKind::UndefinedError => TemplateErrorKind::Undefined,
+        _ => TemplateErrorKind::Function,
     }
 }
 
-fn describe(loader: &Loader, error: &Error, kind: Kind) -> String {
+fn describe(loader: &Loader, error: &Error, kind: TemplateErrorKind) -> String {
     let said = match error.detail() {
         Some(detail) => detail.to_owned(),
         None => error.kind().to_string(),
     };
     match (kind, error.kind()) {
-        (Kind::MissingTemplate, _) => match said.split(['"', '\'']).nth(1).and_then(|name| loader.path(name))
-        {
-            Some(path) => format!("no such template; looked for {}", path.display()),
-            None => said,
-        },
-        (Kind::Limit, ErrorKind::OutOfFuel) => {
+        (TemplateErrorKind::MissingTemplate, _) => {
+            match said.split(['"', '\'']).nth(1).and_then(|name| loader.path(name)) {
+                Some(path) => format!("no such template; looked for {}", path.display()),
+                None => said,
+            }
+        }
+        (TemplateErrorKind::Limit, ErrorKind::OutOfFuel) => {
             "the template runs too many steps; is there a loop without end?".into()
         }
         (_, ErrorKind::WriteFailure) => "the template prints too much or takes too long".to_owned(),
-        (Kind::Syntax, ErrorKind::SyntaxError) => format!("syntax error: {said}"),
+        (TemplateErrorKind::Syntax, ErrorKind::SyntaxError) => format!("syntax error: {said}"),
         (_, ErrorKind::InvalidOperation) => said,
         (_, other) if error.detail().is_some() => format!("{other}: {said}"),
         _ => said,
@@ -268,7 +269,7 @@ impl fmt::Display for TemplateError {
             write!(f, "\n  {line} | {text}")?;
         }
         if let Some(by) = self.chain.first()
-            && self.kind != Kind::Limit
+            && self.kind != TemplateErrorKind::Limit
         {
             write!(f, "\n  included by {by}")?;
         }

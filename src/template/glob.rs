@@ -45,22 +45,22 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-enum Piece {
+enum GlobToken {
     Literal(char),
     One,
     Star,
     Class { negated: bool, ranges: Vec<(char, char)> },
 }
 
-fn pieces(pattern: &str) -> Result<Vec<Piece>, BadPattern> {
+fn pieces(pattern: &str) -> Result<Vec<GlobToken>, BadPattern> {
     let bad = || BadPattern(pattern.to_owned());
     let mut out = Vec::new();
     let mut rest = pattern.chars().peekable();
     while let Some(character) = rest.next() {
         out.push(match character {
-            '*' => Piece::Star,
-            '?' => Piece::One,
-            '\\' => Piece::Literal(rest.next().ok_or_else(bad)?),
+            '*' => GlobToken::Star,
+            '?' => GlobToken::One,
+            '\\' => GlobToken::Literal(rest.next().ok_or_else(bad)?),
             '[' => {
                 let negated = rest.next_if_eq(&'^').is_some();
                 let mut ranges = Vec::new();
@@ -75,9 +75,9 @@ fn pieces(pattern: &str) -> Result<Vec<Piece>, BadPattern> {
                     };
                     ranges.push((low, high));
                 }
-                Piece::Class { negated, ranges }
+                GlobToken::Class { negated, ranges }
             }
-            other => Piece::Literal(other),
+            other => GlobToken::Literal(other),
         });
     }
     Ok(out)
@@ -92,12 +92,12 @@ fn class_character(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Optio
 }
 
 /// Backtracks to the last star only, so the cost is at most the product of both lengths.
-fn matches(pieces: &[Piece], key: &[char]) -> bool {
+fn matches(pieces: &[GlobToken], key: &[char]) -> bool {
     let (mut piece, mut at) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     loop {
         let fits = match pieces.get(piece) {
-            Some(Piece::Star) => {
+            Some(GlobToken::Star) => {
                 retry = Some((piece, at));
                 piece += 1;
                 continue;
@@ -123,12 +123,12 @@ fn matches(pieces: &[Piece], key: &[char]) -> bool {
     }
 }
 
-fn takes(piece: &Piece, character: char) -> bool {
+fn takes(piece: &GlobToken, character: char) -> bool {
     match piece {
-        Piece::Literal(literal) => *literal == character,
-        Piece::One => character != '/',
-        Piece::Star => false,
-        Piece::Class { negated, ranges } => {
+        GlobToken::Literal(literal) => *literal == character,
+        GlobToken::One => character != '/',
+        GlobToken::Star => false,
+        GlobToken::Class { negated, ranges } => {
             ranges.iter().any(|(low, high)| (*low..=*high).contains(&character)) != *negated
         }
     }

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::{Error, ErrorKind};
 
 /// The largest template file that is read.
-const MAX_BYTES: u64 = 16 << 20;
+const MAX_TEMPLATE_BYTES: u64 = 16 << 20;
 /// Up to this many bytes a template is kept as text and compiled for each render. A compiled one takes 11 kB
 /// however short it is, and compiling a short one takes microseconds.
-const SHORT: usize = 4096;
+const MAX_UNCOMPILED_BYTES: usize = 4096;
 
 pub(super) struct Loader {
     dir: PathBuf,
@@ -63,7 +63,7 @@ impl Loader {
             return kept;
         }
         let text = self.load(name).ok().flatten()?;
-        let kept: Option<Arc<str>> = (text.len() <= SHORT).then(|| text.into());
+        let kept: Option<Arc<str>> = (text.len() <= MAX_UNCOMPILED_BYTES).then(|| text.into());
         let mut short = self.short.lock().unwrap_or_else(PoisonError::into_inner);
         // Of two threads that read it the first decides.
         short.entry(name.to_owned()).or_insert(kept).clone()
@@ -83,15 +83,19 @@ impl Loader {
         };
         // A pipe would hold the render for ever, and a folder reads as an odd error.
         let size = match file.metadata() {
-            Ok(meta) if meta.is_file() => meta.len().min(MAX_BYTES),
+            Ok(meta) if meta.is_file() => meta.len().min(MAX_TEMPLATE_BYTES),
             _ => return Err(refuse(format!("{} is no regular file", path.display()))),
         };
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-        file.take(MAX_BYTES + 1)
+        file.take(MAX_TEMPLATE_BYTES + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| refuse(format!("cannot read {}: {error}", path.display())))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(refuse(format!("{} is larger than {} MiB", path.display(), MAX_BYTES >> 20)));
+        if bytes.len() as u64 > MAX_TEMPLATE_BYTES {
+            return Err(refuse(format!(
+                "{} is larger than {} MiB",
+                path.display(),
+                MAX_TEMPLATE_BYTES >> 20
+            )));
         }
         String::from_utf8(bytes).map(Some).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
@@ -125,7 +129,7 @@ mod tests {
             std::fs::write(dir.path().join("a"), text).unwrap();
             assert_eq!(loader.short("a").as_deref(), Some(kept));
         }
-        std::fs::write(dir.path().join("b"), "x".repeat(SHORT + 1)).unwrap();
+        std::fs::write(dir.path().join("b"), "x".repeat(MAX_UNCOMPILED_BYTES + 1)).unwrap();
         assert_eq!(loader.short("b"), None);
     }
 

@@ -7,12 +7,12 @@ use crate::key;
 
 /// How many keys are compared at most, and how long they may be: a wrong key must not cost a scan of the store.
 const MAX_KEYS: usize = 3_000;
-const MAX_LEN: usize = 200;
+const MAX_KEY_BYTES: usize = 200;
 
 /// Up to three existing keys that a resource sees and that resemble a missing one, nearest first, as templates name them.
 pub(super) fn nearest(view: &View, missing: &str) -> Vec<String> {
     let missing_chars: Vec<char> = missing.chars().collect();
-    if missing_chars.len() > MAX_LEN {
+    if missing_chars.len() > MAX_KEY_BYTES {
         return Vec::new();
     }
     let siblings = key::ancestors(missing)

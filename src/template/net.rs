@@ -16,7 +16,7 @@ use super::error::fail;
 use super::registry::{Registry, Text};
 
 /// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn register(all: &mut Registry) {
     all.both("lookupIP", |host: Text, default: Option<Value>| addresses("lookupIP", host, default, |_| true));
@@ -33,7 +33,7 @@ pub(super) fn register(all: &mut Registry) {
 
 /// Asks on a thread of its own: the system's resolver cannot be interrupted, and a runtime cannot start inside
 /// another. A thread that is given up on ends when its question does.
-fn ask<T: Send + 'static>(
+fn lookup<T: Send + 'static>(
     question: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let (answer, wait) = mpsc::sync_channel(1);
@@ -41,9 +41,9 @@ fn ask<T: Send + 'static>(
         .name("dns".to_owned())
         .spawn(move || answer.send(question()).ok())
         .map_err(|error| error.to_string())?;
-    match wait.recv_timeout(PATIENCE) {
+    match wait.recv_timeout(LOOKUP_TIMEOUT) {
         Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {} seconds", PATIENCE.as_secs())),
+        Err(_) => Err(format!("no answer within {} seconds", LOOKUP_TIMEOUT.as_secs())),
     }
 }
 
@@ -71,7 +71,7 @@ fn addresses(
     current::volatile()?;
     current::on_time()?;
     let name = host.0.clone();
-    let answer = ask(move || {
+    let answer = lookup(move || {
         let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| error.to_string())?;
         let texts: BTreeSet<String> =
             found.map(|found| found.ip()).filter(wanted).map(|ip| ip.to_string()).collect();
@@ -92,7 +92,7 @@ fn services(service: Text, proto: Text, name: Text, default: Option<Value>) -> R
         format!("_{}._{}.{}", &*service, &*proto, &*name)
     };
     let asked = query.clone();
-    let answer = ask(move || {
+    let answer = lookup(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -101,7 +101,7 @@ fn services(service: Text, proto: Text, name: Text, default: Option<Value>) -> R
             let resolver = TokioResolver::builder_tokio()
                 .and_then(|builder| builder.build())
                 .map_err(|error| error.to_string())?;
-            let lookup = tokio::time::timeout(PATIENCE, resolver.srv_lookup(asked.as_str()))
+            let lookup = tokio::time::timeout(LOOKUP_TIMEOUT, resolver.srv_lookup(asked.as_str()))
                 .await
                 .map_err(|_| "no answer in time".to_owned())?
                 .map_err(|error| error.to_string())?;

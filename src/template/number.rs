@@ -15,9 +15,9 @@ use super::registry::defined;
 
 /// A number whose spelling no native number prints: `1.50`, `1e400`.
 #[derive(Debug)]
-pub(super) struct Spelled(pub(super) Arc<str>);
+pub(super) struct NumberLiteral(pub(super) Arc<str>);
 
-impl Object for Spelled {
+impl Object for NumberLiteral {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
     }
@@ -49,7 +49,7 @@ pub(super) fn from_spelling(text: &str) -> Value {
             return native;
         }
     }
-    Value::from_object(Spelled(text.into()))
+    Value::from_object(NumberLiteral(text.into()))
 }
 
 /// A document as a value.
@@ -99,7 +99,7 @@ fn node(value: &Value, depth: usize, budget: &mut usize) -> Result<Node, Error> 
             }
             Node::Map(entries)
         }
-        _ => match value.downcast_object_ref::<Spelled>() {
+        _ => match value.downcast_object_ref::<NumberLiteral>() {
             Some(number) => Node::Number(number.0.to_string()),
             None => Node::Text(value.to_string()),
         },
@@ -142,7 +142,7 @@ pub(super) fn print(out: &mut Output<'_>, value: &Value) -> Result<(), Error> {
 }
 
 fn is_printable(value: &Value) -> bool {
-    value.downcast_object_ref::<Spelled>().is_some()
+    value.downcast_object_ref::<NumberLiteral>().is_some()
         || value.downcast_object_ref::<Date>().is_some()
         || value.downcast_object_ref::<Item>().is_some()
         || value.is_number()
@@ -161,7 +161,7 @@ pub(super) fn show(value: &Value) -> String {
     match value.kind() {
         ValueKind::String => hidden(value.as_str().unwrap_or_default()),
         ValueKind::Number => value.to_string(),
-        ValueKind::Plain => match value.downcast_object_ref::<Spelled>() {
+        ValueKind::Plain => match value.downcast_object_ref::<NumberLiteral>() {
             Some(number) => number.0.to_string(),
             None => "a function or an object".to_owned(),
         },
@@ -178,7 +178,7 @@ pub(super) fn to_i64(value: &Value) -> Option<i64> {
         let number = f64::try_from(value.clone()).ok()?;
         return (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
     }
-    match value.downcast_object_ref::<Spelled>() {
+    match value.downcast_object_ref::<NumberLiteral>() {
         Some(spelled) => spelled.0.parse().ok(),
         None => value.as_str()?.trim().parse().ok(),
     }

@@ -11,7 +11,7 @@ use super::error::fail;
 use super::registry::{Int, Registry, Text};
 
 /// How many expressions a thread keeps; a template that builds ever new ones must not fill the memory.
-const KEPT: usize = 64;
+const MAX_CACHED_PATTERNS: usize = 64;
 
 thread_local! {
     static COMPILED: RefCell<HashMap<String, Regex>> = RefCell::new(HashMap::new());
@@ -40,7 +40,7 @@ fn compiled(pattern: &str) -> Result<Regex, Error> {
             .dfa_size_limit(4 << 20)
             .build()
             .map_err(|error| fail(format!("bad regular expression: {error}")))?;
-        if known.len() >= KEPT {
+        if known.len() >= MAX_CACHED_PATTERNS {
             known.clear();
         }
         known.insert(pattern.to_owned(), regex.clone());

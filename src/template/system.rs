@@ -12,9 +12,9 @@ use super::error::{fail, over_limit};
 use super::registry::{Registry, Text};
 
 /// The largest file whose contents a template takes.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Stack of a template included by function; the engine's own recursion limit holds on each.
-const STACK: usize = 8 << 20;
+const THREAD_STACK_BYTES: usize = 8 << 20;
 
 pub(super) fn register(all: &mut Registry) {
     all.function("getenv", |name: Text, default: Option<Text>| {
@@ -44,12 +44,12 @@ fn file(path: Text) -> Result<String, Error> {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+        File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     };
     let bytes =
         open(&path).map_err(|error| refuse(&error.to_string()))?.ok_or_else(|| refuse("no regular file"))?;
-    if bytes.len() as u64 > MAX_FILE {
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(over_limit(&format!("file: {}: larger than 1 MiB", &*path)));
     }
     String::from_utf8(bytes).map_err(|_| refuse("not UTF-8"))
@@ -84,7 +84,7 @@ fn include(state: &State<'_, '_>, name: Text, data: Option<Value>) -> Result<Str
                 .map(|_| out);
             (result, current::take())
         };
-        match std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, render) {
+        match std::thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn_scoped(scope, render) {
             Ok(thread) => match thread.join() {
                 Ok((result, slot)) => (result, slot),
                 Err(panic) => std::panic::resume_unwind(panic),

@@ -16,7 +16,7 @@ use super::renewed::Renewed;
 use super::{Files, TlsError, config};
 
 /// What every TLS connection begins with.
-const HANDSHAKE_RECORD: u8 = 22;
+const TLS_HANDSHAKE_RECORD: u8 = 22;
 
 /// What Go's servers say, with what to do.
 const NOT_PLAIN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
@@ -25,8 +25,8 @@ const NOT_PLAIN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; c
 /// The same the other way round.
 const NOT_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /// How long a client that speaks plain HTTP may take to hear that, and how much more it may say.
-const FAREWELL: Duration = Duration::from_millis(500);
-const MOST_FAREWELL: u64 = 64 << 10;
+const REJECT_TIMEOUT: Duration = Duration::from_millis(500);
+const MAX_REJECT_BYTES: u64 = 64 << 10;
 
 /// The server side. Clones share what was read.
 #[derive(Clone, Debug)]
@@ -53,9 +53,9 @@ impl Acceptor {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it went away before it said anything"));
         }
         match first[0] {
-            HANDSHAKE_RECORD => {}
+            TLS_HANDSHAKE_RECORD => {}
             b'A'..=b'Z' => {
-                timeout(FAREWELL, tell(stream, NOT_PLAIN)).await.ok();
+                timeout(REJECT_TIMEOUT, reject_plain(stream, NOT_PLAIN)).await.ok();
                 let says = "it spoke plain HTTP, and this port speaks TLS: its URL must begin with https://";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, says));
             }
@@ -79,15 +79,15 @@ impl Acceptor {
 
 /// Answers a client that speaks TLS to a port that does not, so that it knows: what it reads is no TLS.
 pub async fn refuse_tls(stream: TcpStream) {
-    timeout(FAREWELL, tell(stream, NOT_TLS)).await.ok();
+    timeout(REJECT_TIMEOUT, reject_plain(stream, NOT_TLS)).await.ok();
 }
 
 /// Answers, and reads on until the client has hung up: a socket that is closed with something unread in it takes the
 /// answer back.
-async fn tell(mut stream: TcpStream, says: &str) -> io::Result<()> {
+async fn reject_plain(mut stream: TcpStream, says: &str) -> io::Result<()> {
     stream.write_all(says.as_bytes()).await?;
     stream.shutdown().await?;
-    let mut rest = stream.take(MOST_FAREWELL);
+    let mut rest = stream.take(MAX_REJECT_BYTES);
     let mut sink = [0; 4096];
     while rest.read(&mut sink).await? > 0 {}
     Ok(())

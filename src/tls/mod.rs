@@ -12,7 +12,6 @@
 mod acceptor;
 pub(crate) mod advice;
 mod any;
-mod complaints;
 mod config;
 mod connector;
 mod contents;
@@ -27,7 +26,6 @@ use thiserror::Error;
 
 pub use acceptor::{Acceptor, refuse_tls};
 pub(crate) use any::AnyCertificate;
-pub use complaints::Complaints;
 pub use connector::Connector;
 
 /// The files of one port.

@@ -15,20 +15,20 @@ use super::contents::Contents;
 use super::{Files, TlsError, self_made};
 
 /// From one look at the files to the next.
-const PAUSE: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a handshake waits for a look; a disk that hangs must not take the port with it.
-const PATIENCE: Duration = Duration::from_secs(1);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What was made last, and whether it is worth looking whether it still holds.
 pub(super) struct Renewed<T> {
     files: Files,
     make: Make<T>,
-    state: Mutex<State<T>>,
+    state: Mutex<RenewedState<T>>,
 }
 
 type Make<T> = fn(&Files, &Contents) -> Result<T, TlsError>;
 
-struct State<T> {
+struct RenewedState<T> {
     current: Arc<T>,
     /// Of the contents that `current` was made from.
     digest: [u8; 32],
@@ -43,7 +43,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     pub(super) fn open(files: &Files, make: Make<T>) -> Result<Arc<Self>, TlsError> {
         self_made::ensure(files)?;
         let contents = Contents::read(files)?;
-        let state = State {
+        let state = RenewedState {
             current: Arc::new(make(files, &contents)?),
             digest: contents.digest(),
             said: None,
@@ -61,18 +61,18 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     pub(super) async fn current(self: &Arc<Self>) -> Arc<T> {
         {
             let mut state = self.lock();
-            if state.looking || state.looked.elapsed() < PAUSE {
+            if state.looking || state.looked.elapsed() < CHECK_INTERVAL {
                 return Arc::clone(&state.current);
             }
             state.looking = true;
         }
         let own = Arc::clone(self);
         let look = tokio::task::spawn_blocking(move || {
-            let looking = Looking(&own);
+            let looking = CheckGuard(&own);
             own.look();
             drop(looking);
         });
-        timeout(PATIENCE, look).await.ok();
+        timeout(CHECK_TIMEOUT, look).await.ok();
         Arc::clone(&self.lock().current)
     }
 
@@ -109,7 +109,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, RenewedState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -127,9 +127,9 @@ fn replaced_outside(files: &Files) -> Option<String> {
 }
 
 /// Ends a look, however it ends.
-struct Looking<'r, T: Send + Sync + 'static>(&'r Renewed<T>);
+struct CheckGuard<'r, T: Send + Sync + 'static>(&'r Renewed<T>);
 
-impl<T: Send + Sync + 'static> Drop for Looking<'_, T> {
+impl<T: Send + Sync + 'static> Drop for CheckGuard<'_, T> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.looking = false;
@@ -221,7 +221,7 @@ mod tests {
         let first = *renewed.current().await;
         std::fs::write(&path, "two").unwrap();
         assert_eq!(*renewed.current().await, first);
-        tokio::time::advance(PAUSE).await;
+        tokio::time::advance(CHECK_INTERVAL).await;
         assert_ne!(*renewed.current().await, first);
     }
 }

@@ -12,7 +12,7 @@ use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
 use super::{Files, TlsError};
 
 /// For how many years one is good. Nothing renews it, so it must not run out under a member that is left alone.
-const YEARS: i16 = 10;
+const VALIDITY_YEARS: i16 = 10;
 
 /// Makes the certificate and its key, unless both are there from an earlier start.
 pub(super) fn ensure(files: &Files) -> Result<(), TlsError> {
@@ -77,7 +77,7 @@ fn pem(hosts: &[String]) -> Result<(String, String), rcgen::Error> {
         date_time_ymd(date.year().into(), part(date.month()), part(date.day()))
     };
     params.not_before = date(today.yesterday().unwrap_or(today));
-    params.not_after = date(today.saturating_add(jiff::Span::new().years(YEARS)));
+    params.not_after = date(today.saturating_add(jiff::Span::new().years(VALIDITY_YEARS)));
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 

@@ -10,13 +10,13 @@ use notify::event::{EventKind, ModifyKind, RenameMode};
 use notify::{RecursiveMode, Watcher};
 
 use crate::support::proc::Proc;
-use crate::support::{Etcd, SOON, eventually};
+use crate::support::{Etcd, WAIT_TIMEOUT, eventually};
 use crate::tree::{Api, Tree};
 
 const RESOURCES: usize = 20;
 const WRITES: usize = 500;
 /// This long without a reload after the last value arrived, and there will be none.
-const QUIET: Duration = Duration::from_millis(500);
+const QUIET_DELAY: Duration = Duration::from_millis(500);
 
 /// What was seen; times in milliseconds.
 pub struct Seen {
@@ -38,8 +38,8 @@ pub fn measure(api: Api) -> Seen {
     tree.fill(&etcd, api, 3);
     let _daemon = Proc::spawn(tree.program("watch", &etcd, api).args(["--debounce", "50ms"]));
     let reloads = || fs::read_to_string(tree.path("reloads")).unwrap_or_default().lines().count();
-    eventually("the first files", SOON, || tree.is_complete() && reloads() > 0);
-    sleep(QUIET);
+    eventually("the first files", WAIT_TIMEOUT, || tree.is_complete() && reloads() > 0);
+    sleep(QUIET_DELAY);
 
     let placed = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&placed);
@@ -61,7 +61,7 @@ pub fn measure(api: Api) -> Seen {
     let burst = start.elapsed();
     let end = Instant::now();
     let (mut seen, mut last) = (reloads(), end);
-    while last.elapsed() < QUIET {
+    while last.elapsed() < QUIET_DELAY {
         let now = reloads();
         if now != seen {
             (seen, last) = (now, Instant::now());

@@ -12,11 +12,11 @@ use crate::support::{Etcd, eventually};
 use crate::tree::{Api, Tree};
 
 /// How often the file is looked at.
-const LOOK: Duration = Duration::from_micros(100);
+const POLL_INTERVAL: Duration = Duration::from_micros(100);
 /// A change that takes longer is lost, and the measurement fails.
-const LOST: Duration = Duration::from_secs(5);
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long idleness is watched.
-const IDLE: Duration = Duration::from_secs(3);
+const IDLE_DURATION: Duration = Duration::from_secs(3);
 
 /// What was seen; times in milliseconds.
 pub struct Seen {
@@ -39,7 +39,7 @@ pub fn measure(api: Api, resources: usize, keys: usize, changes: usize) -> Seen 
     sleep(Duration::from_secs(2));
 
     let before = cpu_ms(daemon.pid());
-    sleep(IDLE);
+    sleep(IDLE_DURATION);
     let idle = cpu_ms(daemon.pid()) - before;
 
     let before = cpu_ms(daemon.pid());
@@ -62,7 +62,7 @@ pub fn measure(api: Api, resources: usize, keys: usize, changes: usize) -> Seen 
         p99: rank(&times, 99),
         max: rank(&times, 100),
         cpu_per_change: (cpu_ms(daemon.pid()) - before) / f64::from(u32::try_from(changes).unwrap()),
-        idle_percent: idle / IDLE.as_secs_f64() / 10.0,
+        idle_percent: idle / IDLE_DURATION.as_secs_f64() / 10.0,
         memory: memory(daemon.pid()),
     }
 }
@@ -75,8 +75,8 @@ fn until_it_holds(path: &Path, old: Option<(u64, i64, i64)>, value: &str, tree: 
         if identity(path) != old && fs::read_to_string(path).is_ok_and(|text| text.contains(value)) {
             return start.elapsed();
         }
-        assert!(start.elapsed() < LOST, "{} never held {value}\n{}", path.display(), tree.log());
-        sleep(LOOK);
+        assert!(start.elapsed() < CHANGE_TIMEOUT, "{} never held {value}\n{}", path.display(), tree.log());
+        sleep(POLL_INTERVAL);
     }
 }
 

@@ -11,9 +11,9 @@ use crate::tree::{Api, Tree};
 /// Runs that count; one before them warms the page cache.
 const RUNS: usize = 5;
 /// How often it is looked for the first file and the exit.
-const LOOK: Duration = Duration::from_micros(100);
+const POLL_INTERVAL: Duration = Duration::from_micros(100);
 /// A run that takes longer hangs.
-const HUNG: Duration = Duration::from_secs(60);
+const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The medians in milliseconds: to the first file, to the exit.
 pub fn measure(api: Api, resources: usize, folder: &Path) -> (f64, f64) {
@@ -38,8 +38,8 @@ fn once(tree: &Tree, etcd: &Etcd, api: Api) -> (f64, f64) {
         if let Some(status) = run.ended() {
             break status.code();
         }
-        assert!(start.elapsed() < HUNG, "still running\n{}", tree.log());
-        sleep(LOOK);
+        assert!(start.elapsed() < RUN_TIMEOUT, "still running\n{}", tree.log());
+        sleep(POLL_INTERVAL);
     };
     let whole = start.elapsed();
     assert!(code == Some(0) && tree.is_complete(), "exit {code:?}\n{}", tree.log());

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{Dir, Retune, SOON, eventually, stays};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 const WRONG: &str = "reload_cmd = 'echo w >> {dir}/wrong; exit 1'";
@@ -27,7 +27,7 @@ fn papers(dir: &Path) -> usize {
 fn a_corrected_reload_runs_at_once_and_the_wrong_one_is_not_tried_again() {
     let dir = site(WRONG);
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the wrong one backs off", SOON, || dir.lines("wrong").len() >= 3);
+    eventually("the wrong one backs off", WAIT_TIMEOUT, || dir.lines("wrong").len() >= 3);
     dir.resource("a", VALUE, RIGHT);
     eventually("the right one, long before a retry's turn", Duration::from_secs(2), || {
         dir.lines("right") == ["one"]
@@ -76,9 +76,9 @@ fn removing_the_resource_strikes_its_owed_reload_off() {
 
     let dir = site(WRONG);
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("a try", SOON, || !dir.lines("wrong").is_empty());
+    eventually("a try", WAIT_TIMEOUT, || !dir.lines("wrong").is_empty());
     fs::remove_file(dir.path("confdir/conf.d/a.toml")).unwrap();
-    eventually("no resource", SOON, || daemon.log().contains("has no resource any more"));
+    eventually("no resource", WAIT_TIMEOUT, || daemon.log().contains("has no resource any more"));
     let wrong = dir.lines("wrong").len();
     stays("no more tries", Duration::from_secs(3), || dir.lines("wrong").len() == wrong);
     daemon.terminate();
@@ -91,15 +91,15 @@ fn removing_the_resource_strikes_its_owed_reload_off() {
 fn a_resource_file_that_is_unlinked_and_written_anew_keeps_its_debt() {
     let dir = site("reload_cmd = 'echo try >> {dir}/tries; test -f {dir}/allow'");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("a try", SOON, || !dir.lines("tries").is_empty());
+    eventually("a try", WAIT_TIMEOUT, || !dir.lines("tries").is_empty());
     let file = dir.path("confdir/conf.d/a.toml");
     let text = fs::read(&file).unwrap();
     fs::remove_file(&file).unwrap();
-    eventually("it is seen to be gone", SOON, || daemon.log().contains("has no resource any more"));
+    eventually("it is seen to be gone", WAIT_TIMEOUT, || daemon.log().contains("has no resource any more"));
     dir.write("allow", "");
     let tries = dir.lines("tries").len();
     fs::write(&file, text).unwrap();
-    eventually("its reload runs", SOON, || dir.lines("tries").len() > tries);
+    eventually("its reload runs", WAIT_TIMEOUT, || dir.lines("tries").len() > tries);
     daemon.terminate();
     assert_eq!(papers(&dir.path("state/owed")), 0);
 }
@@ -134,13 +134,13 @@ fn a_removal_whose_reload_failed_is_owed_to_the_next_render() {
 fn a_removal_whose_reload_failed_is_owed_to_the_next_daemon() {
     let dir = sites();
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the removal and its reload", SOON, || {
+    eventually("the removal and its reload", WAIT_TIMEOUT, || {
         dir.outputs() == ["a.conf"] && dir.lines("tries").len() > 1
     });
     daemon.terminate();
     dir.write("allow", "");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("paid", SOON, || dir.lines("done").len() == 2);
+    eventually("paid", WAIT_TIMEOUT, || dir.lines("done").len() == 2);
     stays("once", Duration::from_secs(1), || dir.lines("done").len() == 2);
     daemon.terminate();
 }
@@ -178,17 +178,17 @@ fn a_daemon_owes_through_changes_back_and_edits_by_hand() {
     let dir = site(MAYBE);
     dir.write("allow", "");
     let daemon = Retune::watch(&dir).file("values.yaml").args(&["--interval", "500ms"]).spawn();
-    eventually("the first", SOON, || dir.lines("done").len() == 1);
+    eventually("the first", WAIT_TIMEOUT, || dir.lines("done").len() == 1);
     fs::remove_file(dir.path("allow")).unwrap();
     for value in ["two", "one"] {
         dir.write("values.yaml", &format!("x: {value}\n"));
-        eventually("the file", SOON, || dir.has("a.conf", &format!("{value}\n")));
+        eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", &format!("{value}\n")));
     }
     dir.write_bytes("out/a.conf", b"by hand\n");
-    eventually("the file is back", SOON, || dir.has("a.conf", "one\n"));
+    eventually("the file is back", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     assert_eq!(dir.lines("done").len(), 1);
     dir.write("allow", "");
-    eventually("paid", SOON, || dir.lines("done").len() == 2);
+    eventually("paid", WAIT_TIMEOUT, || dir.lines("done").len() == 2);
     stays("once", Duration::from_secs(1), || dir.lines("done").len() == 2);
     daemon.terminate();
 }
@@ -197,11 +197,11 @@ fn a_daemon_owes_through_changes_back_and_edits_by_hand() {
 fn reloads_go_on_when_the_state_folder_is_removed_under_the_daemon() {
     let dir = site(RIGHT);
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the first", SOON, || dir.lines("right") == ["one"]);
+    eventually("the first", WAIT_TIMEOUT, || dir.lines("right") == ["one"]);
     fs::remove_dir_all(dir.path("state")).unwrap();
     dir.write("values.yaml", "x: two\n");
-    eventually("the second", SOON, || dir.lines("right") == ["one", "two"]);
+    eventually("the second", WAIT_TIMEOUT, || dir.lines("right") == ["one", "two"]);
     dir.write("values.yaml", "x: three\n");
-    eventually("the third", SOON, || dir.lines("right").len() == 3);
+    eventually("the third", WAIT_TIMEOUT, || dir.lines("right").len() == 3);
     daemon.terminate();
 }

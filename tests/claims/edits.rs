@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::support::{Dir, Retune, SOON, eventually, stays};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 /// A template made of a part, the part when sound, and the part when mended, both around a value.
 const KINDS: [(&str, &str, &str, &str); 3] = [
@@ -32,14 +32,14 @@ fn a_bad_edit_of_a_part_keeps_the_old_set_and_mending_it_takes_the_new() {
             found.trim_end() == text
         };
         let mut daemon = Retune::watch(&dir).file("values.yaml").spawn();
-        eventually(kind, SOON, || has("old one"));
+        eventually(kind, WAIT_TIMEOUT, || has("old one"));
         dir.template("part.inc", "broken {% for %}");
         daemon.eventually_says("part.inc");
         dir.write("values.yaml", "x: two\n");
-        eventually("a value with the old part", SOON, || has("old two"));
+        eventually("a value with the old part", WAIT_TIMEOUT, || has("old two"));
         stays("the old part", Duration::from_millis(300), || has("old two"));
         dir.template("part.inc", new);
-        eventually("the mended part", SOON, || has("new two"));
+        eventually("the mended part", WAIT_TIMEOUT, || has("new two"));
         assert!(daemon.lives());
         daemon.terminate();
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::programs::need;
-use crate::support::{Dir, Retune, SOON, eventually, stays};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -20,7 +20,7 @@ fn an_optional_resource_waits_for_its_key_and_leaves_the_file() {
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
     stays("the old file", Duration::from_millis(500), || dir.has("a.conf", "old\n"));
     dir.write("values.yaml", "x: come\n");
-    eventually("the key came", SOON, || dir.has("a.conf", "come\n"));
+    eventually("the key came", WAIT_TIMEOUT, || dir.has("a.conf", "come\n"));
     daemon.terminate();
 }
 

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::support::{Dir, Retune, SOON, eventually, stays};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const TEMPLATE: &str = "{{ getv('/x') }} {{ generation() }}\n";
 
@@ -141,7 +141,7 @@ fn a_verification_that_a_crash_cut_off_is_repeated_once_the_template_renders() {
     let reload = "reload_cmd = 'cp {out}/a.conf {dir}/served; echo r >> {dir}/reloads'";
     dir.resource("a", TEMPLATE, &format!("{reload}\n{verify}")).write("slow", "");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the reload ran", SOON, || dir.lines("reloads").len() == 1);
+    eventually("the reload ran", WAIT_TIMEOUT, || dir.lines("reloads").len() == 1);
     daemon.kill();
     // The template fails at first: reloaded again, and still owed.
     fs::remove_file(dir.path("slow")).unwrap();

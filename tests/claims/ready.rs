@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Daemon, Dir, Retune, SOON, eventually, stays};
+use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -47,7 +47,7 @@ fn ready_comes_although_a_reload_fails() {
     let dir = Dir::new();
     dir.resource("a", VALUE, "reload_cmd = 'echo try >> {dir}/tries; exit 1'").resource("b", VALUE, "");
     let (manager, daemon) = Manager::start(&dir);
-    eventually("READY", SOON, || manager.heard("READY=1"));
+    eventually("READY", WAIT_TIMEOUT, || manager.heard("READY=1"));
     dir.assert_has("a.conf", "one\n");
     assert!(!dir.lines("tries").is_empty());
     daemon.terminate();
@@ -64,7 +64,7 @@ fn a_resource_that_fails_does_not_hold_ready_back_while_its_file_is_in_service()
     one_is_broken(&dir);
     fs::write(dir.out("a.conf"), "from before\n").unwrap();
     let (manager, daemon) = Manager::start(&dir);
-    eventually("READY", SOON, || manager.heard("READY=1"));
+    eventually("READY", WAIT_TIMEOUT, || manager.heard("READY=1"));
     dir.assert_has("b.conf", "one\n");
     dir.assert_has("a.conf", "from before\n");
     assert!(manager.heard("STATUS=1 of 2 resources rendered, 1 failing (a)"), "{:?}", manager.heard);
@@ -77,10 +77,10 @@ fn with_ready_rendered_it_holds_ready_back_all_the_same() {
     one_is_broken(&dir);
     fs::write(dir.out("a.conf"), "from before\n").unwrap();
     let (manager, daemon) = Manager::start_with(&dir, &["--ready", "rendered"]);
-    eventually("tried", SOON, || manager.heard("STATUS=1 of 2 resources rendered, 1 failing (a)"));
+    eventually("tried", WAIT_TIMEOUT, || manager.heard("STATUS=1 of 2 resources rendered, 1 failing (a)"));
     stays("not ready", Duration::from_secs(1), || !manager.heard("READY=1"));
     dir.write("values.yaml", "x: one\nnowhere: here\n");
-    eventually("READY", SOON, || manager.heard("READY=1"));
+    eventually("READY", WAIT_TIMEOUT, || manager.heard("READY=1"));
     daemon.terminate();
 }
 
@@ -89,9 +89,9 @@ fn the_wait_for_a_file_that_is_missing_ends_with_the_ready_timeout() {
     let dir = Dir::new();
     one_is_broken(&dir);
     let (manager, daemon) = Manager::start_with(&dir, &["--ready-timeout", "2s"]);
-    eventually("tried", SOON, || manager.heard("STATUS=1 of 2 resources rendered, 1 failing (a)"));
+    eventually("tried", WAIT_TIMEOUT, || manager.heard("STATUS=1 of 2 resources rendered, 1 failing (a)"));
     assert!(!manager.heard("READY=1"));
-    eventually("READY", SOON, || manager.heard("READY=1"));
+    eventually("READY", WAIT_TIMEOUT, || manager.heard("READY=1"));
     daemon.eventually_says("--ready-timeout is over");
     daemon.terminate();
 }
@@ -106,7 +106,7 @@ fn the_ready_timeout_counts_while_no_store_answers() {
     let manager = Manager { socket, heard: RefCell::default() };
     let daemon = Retune::watch(&dir).node("etcd", "http://127.0.0.1:1").args(&["--ready-timeout", "1s"]);
     let daemon = daemon.env("NOTIFY_SOCKET", &path).spawn();
-    eventually("READY", SOON, || manager.heard("READY=1"));
+    eventually("READY", WAIT_TIMEOUT, || manager.heard("READY=1"));
     daemon.terminate();
 }
 
@@ -115,10 +115,10 @@ fn ready_waits_for_a_template_that_fails_where_there_is_no_file() {
     let dir = Dir::new();
     one_is_broken(&dir);
     let (manager, daemon) = Manager::start(&dir);
-    eventually("the sound one", SOON, || dir.has("b.conf", "one\n"));
+    eventually("the sound one", WAIT_TIMEOUT, || dir.has("b.conf", "one\n"));
     stays("not ready", Duration::from_secs(1), || !manager.heard("READY=1"));
     dir.write("values.yaml", "x: one\nnowhere: here\n");
-    eventually("READY", SOON, || manager.heard("READY=1"));
+    eventually("READY", WAIT_TIMEOUT, || manager.heard("READY=1"));
     dir.assert_has("a.conf", "here\n");
     daemon.terminate();
 }
@@ -128,7 +128,7 @@ fn ready_is_not_held_back_by_a_broken_resource_file() {
     let dir = Dir::new();
     dir.resource("a", VALUE, "").write("confdir/conf.d/broken.toml", "[template\n");
     let (manager, daemon) = Manager::start(&dir);
-    eventually("READY", SOON, || manager.heard("READY=1"));
+    eventually("READY", WAIT_TIMEOUT, || manager.heard("READY=1"));
     daemon.eventually_says("broken.toml");
     dir.assert_has("a.conf", "one\n");
     daemon.terminate();
@@ -139,11 +139,11 @@ fn stopping_is_said_while_a_reload_still_runs() {
     let dir = Dir::new();
     dir.resource("a", VALUE, "reload_cmd = 'echo start >> {dir}/steps; sleep 2; echo done >> {dir}/steps'");
     let (manager, mut daemon) = Manager::start(&dir);
-    eventually("the reload runs", SOON, || dir.lines("steps") == ["start"]);
+    eventually("the reload runs", WAIT_TIMEOUT, || dir.lines("steps") == ["start"]);
     daemon.signal(Signal::SIGTERM);
     eventually("STOPPING", Duration::from_millis(1500), || manager.heard("STOPPING=1"));
     assert_eq!(dir.lines("steps"), ["start"], "said before the reload ended");
-    assert_eq!(daemon.wait_exit(SOON), Some(0));
+    assert_eq!(daemon.wait_exit(WAIT_TIMEOUT), Some(0));
     assert_eq!(dir.lines("steps"), ["start", "done"]);
 }
 
@@ -152,10 +152,10 @@ fn an_empty_folder_of_resources_is_ready_and_takes_one_that_is_added_later() {
     let dir = Dir::new();
     assert_eq!(fs::read_dir(dir.path("confdir/conf.d")).unwrap().count(), 0);
     let (manager, mut daemon) = Manager::start(&dir);
-    eventually("READY", SOON, || manager.heard("READY=1"));
+    eventually("READY", WAIT_TIMEOUT, || manager.heard("READY=1"));
     sleep(Duration::from_millis(300));
     assert!(daemon.lives());
     dir.resource("a", VALUE, "");
-    eventually("the new resource", SOON, || dir.has("a.conf", "one\n"));
+    eventually("the new resource", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     daemon.terminate();
 }

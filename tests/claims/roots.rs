@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Dir, Etcd, Retune, SOON, eventually, stays};
+use crate::support::{Dir, Etcd, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const VALUE: &str = "{% if exists(\"/x\") %}{{ getv(\"/x\") }}{% else %}EMPTY{% endif %}\n";
 
@@ -59,7 +59,7 @@ fn ten_rounds(backend: &str, etcd: &Etcd) {
     fill(&dir, 10, |key, value| put(backend, etcd, key, value));
     point_at(&dir, "/p0", false);
     let daemon = Retune::watch(&dir).node(backend, &etcd.url()).spawn();
-    eventually("the first", SOON, || shown(&dir, 0));
+    eventually("the first", WAIT_TIMEOUT, || shown(&dir, 0));
     let (over, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
     let seen = scope(|scope| {
         let reader = scope.spawn(|| {
@@ -79,7 +79,7 @@ fn ten_rounds(backend: &str, etcd: &Etcd) {
             for round in 1..10 {
                 point_at(&dir, &format!("/p{round}"), round % 2 == 1);
                 daemon.signal(Signal::SIGHUP);
-                eventually("the new keys", SOON, || shown(&dir, round));
+                eventually("the new keys", WAIT_TIMEOUT, || shown(&dir, round));
             }
         }));
         over.store(true, Ordering::SeqCst);
@@ -89,7 +89,9 @@ fn ten_rounds(backend: &str, etcd: &Etcd) {
     });
     assert!(looks.into_inner() > 50, "the reader looked too seldom to prove anything");
     assert!(seen.is_empty(), "{seen:?}");
-    eventually("the last reload", SOON, || dir.lines("versions").last().is_some_and(|last| last == "v9"));
+    eventually("the last reload", WAIT_TIMEOUT, || {
+        dir.lines("versions").last().is_some_and(|last| last == "v9")
+    });
     let versions = dir.lines("versions");
     assert!(versions.len() >= 10 && !versions.contains(&"EMPTY".to_owned()), "{versions:?}");
     assert!(!dir.lines("counts").contains(&"0".to_owned()));
@@ -116,7 +118,7 @@ fn new_keys_of_a_store_that_does_not_answer_change_nothing_until_it_does() {
         fill(&dir, 2, |key, value| put(backend, &etcd, key, value));
         point_at(&dir, "/p0", false);
         let daemon = Retune::watch(&dir).node(backend, &etcd.url()).args(&["--interval", "300ms"]).spawn();
-        eventually("the first", SOON, || shown(&dir, 0));
+        eventually("the first", WAIT_TIMEOUT, || shown(&dir, 0));
         etcd.freeze();
         point_at(&dir, "/p1", true);
         daemon.signal(Signal::SIGHUP);

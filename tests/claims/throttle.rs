@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Dir, Retune, SOON, eventually, patient, stays};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, patient, stays};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -21,20 +21,20 @@ fn site(interval: &str) -> Dir {
 
 fn change(dir: &Dir, value: usize) {
     dir.write("values.yaml", &format!("x: {value}\n"));
-    eventually("the file", SOON, || dir.has("a.conf", &format!("{value}\n")));
+    eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", &format!("{value}\n")));
 }
 
 #[test]
 fn a_burst_reloads_at_once_and_then_once_more_after_the_interval_with_the_newest_content() {
     let dir = site("3s");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the first", SOON, || dir.lines("reloads") == ["0"]);
+    eventually("the first", WAIT_TIMEOUT, || dir.lines("reloads") == ["0"]);
     sleep(Duration::from_millis(3200));
     change(&dir, 1);
     eventually("a reload at once", Duration::from_secs(1), || dir.lines("reloads") == ["0", "1"]);
     let first = Instant::now();
     (2..=6).for_each(|value| change(&dir, value));
-    eventually("the merged one", SOON, || dir.lines("reloads").len() > 2);
+    eventually("the merged one", WAIT_TIMEOUT, || dir.lines("reloads").len() > 2);
     assert!(first.elapsed() > Duration::from_millis(2500), "too early: {:?}", first.elapsed());
     stays("one is enough", Duration::from_millis(3500), || dir.lines("reloads") == ["0", "1", "6"]);
     daemon.terminate();
@@ -44,7 +44,7 @@ fn a_burst_reloads_at_once_and_then_once_more_after_the_interval_with_the_newest
 fn a_throttled_reload_survives_sigterm_and_the_next_run_pays_it() {
     let dir = site("60s");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the first", SOON, || dir.lines("reloads") == ["0"]);
+    eventually("the first", WAIT_TIMEOUT, || dir.lines("reloads") == ["0"]);
     change(&dir, 1);
     stays("throttled", Duration::from_millis(500), || dir.lines("reloads") == ["0"]);
     daemon.terminate();
@@ -64,9 +64,9 @@ fn sigterm_among_several_due_reloads_finishes_the_running_one_and_leaves_the_oth
         dir.resource(name, VALUE, &format!("reload_cmd = '{line}'"));
     }
     let mut daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the first has begun", SOON, || dir.lines("steps").len() == 1);
+    eventually("the first has begun", WAIT_TIMEOUT, || dir.lines("steps").len() == 1);
     daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.wait_exit(SOON), Some(0));
+    assert_eq!(daemon.wait_exit(WAIT_TIMEOUT), Some(0));
     let steps = dir.lines("steps");
     let first = steps[0].trim_start_matches("start ").to_owned();
     assert_eq!(steps, [format!("start {first}"), format!("done {first}")]);
@@ -89,7 +89,7 @@ fn sigint_ends_a_render_whose_store_does_not_answer_at_once() {
         assert!(run.lives(), "it waits for the store");
         let start = Instant::now();
         run.signal(Signal::SIGINT);
-        assert!(run.wait_exit(SOON).is_some_and(|code| code != 0), "cut off is not done");
+        assert!(run.wait_exit(WAIT_TIMEOUT).is_some_and(|code| code != 0), "cut off is not done");
         assert!(start.elapsed() < patient(Duration::from_secs(1)), "{:?}", start.elapsed());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Dir, Retune, SOON, eventually};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -70,7 +70,7 @@ fn going_back_says_what_is_in_service_and_when_the_new_content_is_tried_again() 
         "reload_cmd = 'true'\n[template.verify]\ncommand = '! grep -q bad {out}/a.conf'\ntimeout = '300ms'\n",
     );
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("good", SOON, || dir.has("a.conf", "one\n"));
+    eventually("good", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     dir.write("values.yaml", "x: bad\n");
     daemon.eventually_says(
         "the previous file is back in service; the new content is not tried again until its input changes",
@@ -97,7 +97,7 @@ fn a_reload_and_a_corrected_edit_are_told_at_info() {
 fn a_resource_that_is_in_order_again_without_a_change_is_told() {
     let dir = site("check_cmd = '! grep -q bad {{.src}}'");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("good", SOON, || dir.has("a.conf", "one\n"));
+    eventually("good", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     dir.write("values.yaml", "x: bad\n");
     daemon.eventually_says("exit status 1");
     dir.write("values.yaml", "x: one\n");
@@ -109,7 +109,7 @@ fn a_resource_that_is_in_order_again_without_a_change_is_told() {
 fn a_second_watch_of_one_state_folder_is_refused_and_the_first_goes_on() {
     let dir = site("");
     let first = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("rendered", SOON, || dir.has("a.conf", "one\n"));
+    eventually("rendered", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     let second = Retune::watch(&dir).file("values.yaml").run().exits(2);
     second.says(&format!("another watch (process {})", first.pid())).says(".lock").says("--state-dir");
     let own = dir.text_path("other");
@@ -121,7 +121,7 @@ fn a_second_watch_of_one_state_folder_is_refused_and_the_first_goes_on() {
     first.kill();
     let next = Retune::watch(&dir).file("values.yaml").spawn();
     dir.write("values.yaml", "x: two\n");
-    eventually("a killed one leaves no lock", SOON, || dir.has("a.conf", "two\n"));
+    eventually("a killed one leaves no lock", WAIT_TIMEOUT, || dir.has("a.conf", "two\n"));
     next.terminate();
 }
 

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::{Dir, Retune, SOON, eventually};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 /// A service that takes everything, and everything but `bad` while it is not mended.
@@ -28,16 +28,16 @@ fn site() -> Dir {
 fn refused_then(between: &str) {
     let dir = site();
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("good", SOON, || dir.lines("reloads") == ["good"]);
+    eventually("good", WAIT_TIMEOUT, || dir.lines("reloads") == ["good"]);
     dir.write("values.yaml", "x: bad\n");
-    eventually("refused", SOON, || dir.lines("reloads") == ["good", "bad", "good"]);
+    eventually("refused", WAIT_TIMEOUT, || dir.lines("reloads") == ["good", "bad", "good"]);
     dir.assert_has("a.conf", "good\n");
     dir.write("values.yaml", &format!("x: {between}\n"));
-    eventually("the one between", SOON, || dir.has("a.conf", &format!("{between}\n")));
+    eventually("the one between", WAIT_TIMEOUT, || dir.has("a.conf", &format!("{between}\n")));
     sleep(Duration::from_millis(1000));
     dir.write("mended", "").write("values.yaml", "x: bad\n");
-    eventually("tried again", SOON, || dir.has("a.conf", "bad\n"));
-    eventually("served", SOON, || dir.read("served").as_deref() == Some("bad\n"));
+    eventually("tried again", WAIT_TIMEOUT, || dir.has("a.conf", "bad\n"));
+    eventually("served", WAIT_TIMEOUT, || dir.read("served").as_deref() == Some("bad\n"));
     daemon.terminate();
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use super::group::Plan;
 use crate::support::port::Port;
 use crate::support::programs::need;
-use crate::support::{Authority, Daemon, Dir, Retune, SOON, eventually};
+use crate::support::{Authority, Daemon, Dir, Retune, WAIT_TIMEOUT, eventually};
 
 /// A store that listens at `https://` and this address, with these further words.
 fn store<'d>(dir: &'d Dir, address: &str, words: &[&str]) -> Daemon<'d> {
@@ -51,7 +51,7 @@ fn a_certificate_of_version_1_is_served_with_a_warning() {
         let (address, url) = (port.address(), format!("https://{}/version", by_name(&port)));
         let (cert, key) = authority.sign_version_1(kind);
         let daemon = store(&dir, &address, &["--cert-file", &cert, "--key-file", &key]);
-        eventually("it serves", SOON, || served(&curl(&["--cacert", &ca], &url)));
+        eventually("it serves", WAIT_TIMEOUT, || served(&curl(&["--cacert", &ca], &url)));
         let says = s_client(&address, &ca);
         assert!(says.contains("Verify return code: 0 (ok)"), "{kind}: {says}");
         assert_eq!(daemon.log().matches("is of X.509 version 1").count(), 1, "{}", daemon.log());
@@ -124,7 +124,7 @@ fn auto_tls_makes_a_certificate_once_and_serves_it_under_both_names() {
             _ => Retune::called(&dir, "etcd", &[]).args(&words).args(&etcds).env("ETCD_AUTO_TLS", "true"),
         };
         let daemon = run.spawn();
-        eventually("it serves", SOON, || served(&curl(&["-k"], &version)));
+        eventually("it serves", WAIT_TIMEOUT, || served(&curl(&["-k"], &version)));
         // Who has the certificate knows whom it speaks to, by address and by name.
         let named = format!("https://{}/version", by_name(&port));
         assert!(
@@ -165,7 +165,7 @@ fn three_members_with_certificates_of_their_own_making_are_a_cluster() {
     group.members[0].kill();
     group.start();
     assert_eq!(fs::read(&cert).unwrap(), made);
-    eventually("it has everything", SOON, || {
+    eventually("it has everything", WAIT_TIMEOUT, || {
         group.members[0].wire().get("/v2/keys/2").is_ok_and(|answer| answer.status == 200)
     });
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::storm::Storm;
 use crate::durable::budget;
 use crate::durable::member::Program;
-use crate::support::SOON;
+use crate::support::WAIT_TIMEOUT;
 use crate::support::dice::Dice;
 
 /// What was done to the group, so that it can be undone.
@@ -55,7 +55,7 @@ impl Harm {
                 group.members[one].signal(Signal::SIGTERM);
                 // In good order also while nothing else is.
                 assert!(
-                    group.members[one].wait(SOON).is_some(),
+                    group.members[one].wait(WAIT_TIMEOUT).is_some(),
                     "member {one} does not end\n{}",
                     group.logs()
                 );
@@ -102,7 +102,7 @@ fn whatever_happens_nothing_is_lost_and_peace_is_enough_to_go_on() {
             std::thread::sleep(Duration::from_millis(dice.below(600)));
         }
         harm.end(&mut group);
-        let took = storm.goes_on(10, AGREED, &format!("after {:?}", harm.done));
+        let took = storm.goes_on(10, AGREE_TIMEOUT, &format!("after {:?}", harm.done));
         if took > Duration::from_secs(4) {
             eprintln!("chaos: {took:?} to go on after {:?}", harm.done);
         }

@@ -12,7 +12,7 @@ use crate::support::dice::Dice;
 /// Keys that all clients share.
 pub const KEYS: usize = 5;
 /// A client thinks this long between two operations: a thousand events must last for seconds.
-const THINKS: Duration = Duration::from_millis(8);
+const THINK_TIME: Duration = Duration::from_millis(8);
 
 /// What all clients share.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub struct Shared {
 
 /// An in-order key that a client asked for.
 #[derive(Clone, Debug)]
-pub struct Post {
+pub struct ClientTotals {
     pub value: String,
     /// Its key, when it was told.
     pub key: Option<String>,
@@ -35,7 +35,7 @@ pub struct Post {
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     pub ops: Vec<Op>,
-    pub posts: Vec<Post>,
+    pub posts: Vec<ClientTotals>,
     /// Answers that are wrong by themselves.
     pub faults: Vec<String>,
     /// When each write was acknowledged.
@@ -63,7 +63,7 @@ impl Client {
             Worker { client: self, shared, wires, at, serial: 0, seen: [None; KEYS], log: Log::default() };
         while !shared.stop.load(Ordering::Relaxed) {
             worker.step();
-            sleep(THINKS);
+            sleep(THINK_TIME);
         }
         worker.log
     }
@@ -146,7 +146,7 @@ impl Worker<'_> {
     fn post(&mut self, value: Value) {
         let value = value.to_string();
         let form = format!("value={value}");
-        let mut post = Post { value, key: None, index: None };
+        let mut post = ClientTotals { value, key: None, index: None };
         match self.send("POST", "/v2/keys/h/posts", Some(&form)) {
             Sent::Refused => return,
             Sent::Unknown => {}

@@ -9,7 +9,7 @@ use super::storm::Storm;
 use crate::durable::member::copy;
 use crate::support::dice::Dice;
 
-const SOON: Duration = Duration::from_secs(15);
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[test]
 fn etcd_on_hosts_of_its_own_passes_with_its_leader_cut_off() {
@@ -17,13 +17,13 @@ fn etcd_on_hosts_of_its_own_passes_with_its_leader_cut_off() {
     let mut dice = Dice::thrown("control");
     let leader = group.start();
     let storm = Storm::start(&mut group, &mut dice, 2);
-    storm.goes_on(50, SOON, "in peace");
+    storm.goes_on(50, CONTROL_TIMEOUT, "in peace");
     group.hosts().isolate(leader);
     let rest: Vec<usize> = (0..3).filter(|number| *number != leader).collect();
-    storm.goes_on(50, SOON, "with the leader alone");
+    storm.goes_on(50, CONTROL_TIMEOUT, "with the leader alone");
     assert_ne!(group.leader_among(&rest), leader);
     group.hosts().heal();
-    storm.goes_on(50, SOON, "after it is whole again");
+    storm.goes_on(50, CONTROL_TIMEOUT, "after it is whole again");
     storm.finish(&mut group);
 }
 
@@ -34,14 +34,14 @@ fn older_copies_of_two_folders_are_found_out() {
     let (mut group, mut dice) = (plan.here(), Dice::thrown("older"));
     group.start();
     let storm = Storm::start(&mut group, &mut dice, 2);
-    storm.goes_on(40, SOON, "before the copies");
+    storm.goes_on(40, CONTROL_TIMEOUT, "before the copies");
     for number in [0, 1] {
         group.members[number].kill();
         let (now, older) = (group.members[number].data(), group.members[number].path("older"));
         copy(&now, &older);
         group.start();
     }
-    storm.goes_on(100, SOON, "after the copies");
+    storm.goes_on(100, CONTROL_TIMEOUT, "after the copies");
     for member in &mut group.members {
         member.kill();
     }
@@ -53,7 +53,7 @@ fn older_copies_of_two_folders_are_found_out() {
         group.members[number].spawn();
     }
     group.leader_among(&[0, 1]);
-    storm.goes_on(20, SOON, "after the loss");
+    storm.goes_on(20, CONTROL_TIMEOUT, "after the loss");
     storm.left(&group.members[2].address());
     let found = catch_unwind(AssertUnwindSafe(|| storm.finish(&mut group).logs.len()));
     let why = found.expect_err("a loss that nobody saw");

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::http::{get, request};
 use crate::support::proc::Proc;
 use crate::support::programs::need;
-use crate::support::{Authority, Daemon, Dir, Record, Retune, SOON, Zone, eventually};
+use crate::support::{Authority, Daemon, Dir, Record, Retune, WAIT_TIMEOUT, Zone, eventually};
 
 /// Three hosts, and records that name them for peers and for clients.
 fn zone(peers: &'static str, clients: &'static str) -> Option<Zone> {
@@ -31,7 +31,7 @@ fn client(number: usize) -> String {
 }
 
 fn healthy(number: usize) {
-    eventually("a member is healthy", SOON, || {
+    eventually("a member is healthy", WAIT_TIMEOUT, || {
         get(&client(number), "/health").is_some_and(|body| body.contains("true"))
     });
 }
@@ -66,7 +66,7 @@ fn members_a_proxy_and_a_client_find_the_cluster_by_its_domain() {
         .args(&["--listen-client-urls", "http://127.0.0.9:2379", "--data-dir", &dir.text_path("proxy")])
         .under(&zone.within())
         .spawn();
-    eventually("the proxy answers", SOON, || {
+    eventually("the proxy answers", WAIT_TIMEOUT, || {
         get("127.0.0.9:2379", "/v2/keys/k?quorum=true").is_some_and(|body| body.contains("found"))
     });
     let words = ["ctl", "--discovery-srv", "store.test", "--insecure-discovery", "get", "/k"];
@@ -198,7 +198,7 @@ fn cluster(dir: &Dir, program: &str, folder: &str) -> Option<Vec<Value>> {
         .collect();
     (0..3).for_each(healthy);
     let mut members = Vec::new();
-    eventually("all members have published their names", SOON, || {
+    eventually("all members have published their names", WAIT_TIMEOUT, || {
         let body = get(&client(2), "/v2/members").unwrap_or_default();
         let listed: Value = serde_json::from_str(&body).unwrap_or_default();
         members = listed["members"].as_array().cloned().unwrap_or_default();

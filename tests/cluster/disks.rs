@@ -7,7 +7,7 @@ use super::group::{Group, Plan};
 use crate::durable::disk_errors::{Faults, files, one_sentence};
 use crate::durable::member::Program;
 use crate::support::programs::{need, need_ext4, skipped};
-use crate::support::{Mount, SOON, eventually};
+use crate::support::{Mount, WAIT_TIMEOUT, eventually};
 
 /// Three members of our own that do not run yet.
 fn ours() -> Option<Group> {
@@ -40,7 +40,7 @@ fn a_leader_whose_file_system_turns_read_only_says_so_in_one_sentence_and_the_ot
     group.put_at_last(other, "/after", "1");
     eprintln!("the next write was done {:?} after the error", begun.elapsed());
     let member = &mut group.members[leader];
-    assert_eq!(member.wait(SOON), Some(1), "{}", member.log());
+    assert_eq!(member.wait(WAIT_TIMEOUT), Some(1), "{}", member.log());
     let (log, data) = (member.log(), member.data().display().to_string());
     one_sentence(&log, &[&data, "the log", " (E", "this member stops"]);
     assert!(log.contains("(EROFS)") || log.contains("(EIO)"), "{log}");
@@ -71,13 +71,13 @@ fn a_leader_that_cannot_read_its_log_for_a_member_that_was_away_stops_with_one_s
     }
     let logs = files(&group.members[leader].data().join("member/log"), "raftlog");
     let _faults = Faults::on(&group.members[leader], &logs, "pread64", "EIO");
-    eventually("the leader reads its log", SOON, || {
+    eventually("the leader reads its log", WAIT_TIMEOUT, || {
         group.members[away].kill();
         group.members[away].spawn();
-        group.members[away].until_serving(SOON).ok();
+        group.members[away].until_serving(WAIT_TIMEOUT).ok();
         group.members[leader].ended().is_some()
     });
-    assert_eq!(group.members[leader].wait(SOON), Some(1));
+    assert_eq!(group.members[leader].wait(WAIT_TIMEOUT), Some(1));
     one_sentence(&group.members[leader].log(), &["reading the log", "(EIO)", "this member stops"]);
     group.put_at_last(away, "/after", "1");
     assert_eq!(group.value(away, "/large/11").map(|value| value.len()), Some(1 << 20));

@@ -9,15 +9,15 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::hosts::Hosts;
-use super::line::Line;
-use crate::durable::member::{Member, Program, Seat, program};
+use super::line::NetworkLink;
+use crate::durable::member::{Member, MemberSlot, Program, program};
 use crate::durable::wire::{Answer, Wire};
 use crate::support::port::Port;
 use crate::support::programs::need;
 use crate::support::{eventually, patient};
 
 /// How long a group may take to agree after a fault has gone.
-pub const AGREED: Duration = Duration::from_secs(20);
+pub const AGREE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What every member is started with: elections in half a second, so that a test sees many.
 const BRISK: [&str; 4] = ["--heartbeat-interval", "50", "--election-timeout", "500"];
@@ -64,8 +64,8 @@ impl Plan {
     /// A group on this machine's ports that does not run yet.
     pub fn here(self) -> Group {
         let mut group = Group { plan: self, members: Vec::new(), lines: Vec::new(), hosts: None };
-        let seats: Vec<_> = (0..group.plan.size).map(|number| group.seat(number)).collect();
-        group.sit(seats);
+        let slots: Vec<_> = (0..group.plan.size).map(|number| group.slot(number)).collect();
+        group.sit(slots);
         group
     }
 
@@ -73,8 +73,8 @@ impl Plan {
     pub fn apart(self) -> Option<Group> {
         let hosts = Hosts::new(self.size)?;
         let mut group = Group { plan: self, members: Vec::new(), lines: Vec::new(), hosts: Some(hosts) };
-        let seats: Vec<_> = (0..group.plan.size).map(|number| group.seat(number)).collect();
-        group.sit(seats);
+        let slots: Vec<_> = (0..group.plan.size).map(|number| group.slot(number)).collect();
+        group.sit(slots);
         Some(group)
     }
 }
@@ -85,13 +85,13 @@ pub struct Group {
     pub plan: Plan,
     pub members: Vec<Member>,
     /// The line to each member, where there are any.
-    pub lines: Vec<Line>,
+    pub lines: Vec<NetworkLink>,
     // After the members: they must be gone before their hosts go.
     hosts: Option<Hosts>,
 }
 
 impl Group {
-    fn seat(&mut self, number: usize) -> (Seat, Vec<Port>) {
+    fn slot(&mut self, number: usize) -> (MemberSlot, Vec<Port>) {
         let (client, peer, ports) = match &self.hosts {
             Some(hosts) => {
                 let address = hosts.address(number);
@@ -104,17 +104,17 @@ impl Group {
         };
         let mut advertised = peer.clone();
         if self.plan.lines {
-            self.lines.push(Line::to(&peer));
+            self.lines.push(NetworkLink::to(&peer));
             advertised = self.lines[number].address();
         }
         let (name, scheme) = (format!("n{number}"), self.plan.scheme);
-        (Seat { name, client, peer, advertised, cluster: String::new(), scheme }, ports)
+        (MemberSlot { name, client, peer, advertised, cluster: String::new(), scheme }, ports)
     }
 
-    fn sit(&mut self, seats: Vec<(Seat, Vec<Port>)>) {
-        for (seat, ports) in seats {
+    fn sit(&mut self, slots: Vec<(MemberSlot, Vec<Port>)>) {
+        for (slot, ports) in slots {
             let number = self.members.len();
-            let mut member = Member::seated(self.plan.program, seat, ports);
+            let mut member = Member::seated(self.plan.program, slot, ports);
             if let Some(hosts) = &self.hosts {
                 member.under(&hosts.on(number));
             }
@@ -124,14 +124,14 @@ impl Group {
         }
         let cluster = self.cluster();
         for member in &mut self.members {
-            member.seat.cluster.clone_from(&cluster);
+            member.slot.cluster.clone_from(&cluster);
         }
     }
 
     /// `--initial-cluster` for all members there are.
     pub fn cluster(&self) -> String {
         let entry = |member: &Member| {
-            let Seat { name, advertised, scheme, .. } = &member.seat;
+            let MemberSlot { name, advertised, scheme, .. } = &member.slot;
             format!("{name}={scheme}://{advertised}")
         };
         self.members.iter().map(entry).collect::<Vec<_>>().join(",")
@@ -143,8 +143,8 @@ impl Group {
             hosts.add();
         }
         let number = self.members.len();
-        let (seat, ports) = self.seat(number);
-        let mut member = Member::seated(self.plan.program, seat, ports);
+        let (slot, ports) = self.slot(number);
+        let mut member = Member::seated(self.plan.program, slot, ports);
         if let Some(hosts) = &self.hosts {
             member.under(&hosts.on(number));
         }
@@ -175,9 +175,9 @@ impl Group {
     pub fn until_serving(&mut self) {
         for member in &mut self.members {
             if member.runs()
-                && let Err(why) = member.until_serving(AGREED)
+                && let Err(why) = member.until_serving(AGREE_TIMEOUT)
             {
-                panic!("{}: {why}\n--- log\n{}", member.seat.name, member.log_tail());
+                panic!("{}: {why}\n--- log\n{}", member.slot.name, member.log_tail());
             }
         }
     }
@@ -214,9 +214,9 @@ impl Group {
         let agreed = || {
             let name = self.leader_seen_by(among[0])?;
             let all = among.iter().all(|number| self.leader_seen_by(*number).as_ref() == Some(&name));
-            among.iter().copied().find(|number| all && self.members[*number].seat.name == name)
+            among.iter().copied().find(|number| all && self.members[*number].slot.name == name)
         };
-        eventually(&format!("members {among:?} agree on a leader\n{}", self.logs()), AGREED, agreed)
+        eventually(&format!("members {among:?} agree on a leader\n{}", self.logs()), AGREE_TIMEOUT, agreed)
     }
 
     /// Any member but this one.
@@ -246,7 +246,7 @@ impl Group {
                 Err(error) => error.to_string(),
             };
             assert!(
-                begun.elapsed() < patient(AGREED),
+                begun.elapsed() < patient(AGREE_TIMEOUT),
                 "no write of {key} through member {number}: {last}\n{}",
                 self.logs()
             );
@@ -274,7 +274,7 @@ impl Group {
     pub fn level(&mut self) -> (u64, Value) {
         let running = self.running();
         let what = format!("members {running:?} have the same tree");
-        let (begun, limit) = (Instant::now(), patient(AGREED));
+        let (begun, limit) = (Instant::now(), patient(AGREE_TIMEOUT));
         loop {
             let trees: Vec<_> = running.iter().map(|number| self.tree(*number)).collect();
             if let Some(Some(first)) = trees.first()
@@ -292,14 +292,14 @@ impl Group {
     #[track_caller]
     pub fn catches_up(&self, number: usize) {
         let index = self.tree(self.other_than(number)).map_or(0, |(index, _)| index);
-        eventually(&format!("member {number} gets to {index}\n{}", self.logs()), AGREED, || {
+        eventually(&format!("member {number} gets to {index}\n{}", self.logs()), AGREE_TIMEOUT, || {
             self.tree(number).is_some_and(|(own, _)| own >= index)
         });
     }
 
     /// The ends of all logs.
     pub fn logs(&self) -> String {
-        let log = |member: &Member| format!("--- {}\n{}\n", member.seat.name, member.log_tail());
+        let log = |member: &Member| format!("--- {}\n{}\n", member.slot.name, member.log_tail());
         self.members.iter().map(log).collect()
     }
 

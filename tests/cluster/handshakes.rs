@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::{Authority, Dir, SOON, eventually};
+use crate::support::{Authority, Dir, WAIT_TIMEOUT, eventually};
 
 /// The files of a member with this pair that believes this authority.
 fn member((cert, key): &(String, String), ca: &str) -> Files {
@@ -21,7 +21,7 @@ fn member((cert, key): &(String, String), ca: &str) -> Files {
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { timeout(SOON, work).await.expect("a handshake hangs") })
+    runtime.block_on(async { timeout(WAIT_TIMEOUT, work).await.expect("a handshake hangs") })
 }
 
 /// What the called side and the calling side say to each other's files.
@@ -111,7 +111,7 @@ fn an_expired_certificate_is_called_so() {
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let fresh = member(&authority.sign("client"), &authority.ca());
     let stale = member(&authority.sign_for("server", 0), &authority.ca());
-    eventually("a certificate of no days expires", SOON, || {
+    eventually("a certificate of no days expires", WAIT_TIMEOUT, || {
         meet(&stale, &fresh, "localhost").1.is_err_and(|says| says.contains("its certificate expired at 20"))
     });
     // The other way round: the member that calls has the old one.
@@ -123,7 +123,7 @@ fn an_expired_certificate_is_called_so() {
         member(&copies, &authority.ca())
     };
     let stale = member(&authority.sign_for("server", 0), &authority.ca());
-    eventually("the other side is told", SOON, || {
+    eventually("the other side is told", WAIT_TIMEOUT, || {
         meet(&good, &stale, "localhost").0.is_err_and(|says| says.contains("its certificate expired at 20"))
     });
 }

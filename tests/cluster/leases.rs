@@ -12,7 +12,7 @@ use crate::support::{eventually, patient};
 
 const CLIENTS: usize = 100;
 const TTL: u64 = 6;
-const EVERY: Duration = Duration::from_secs(2);
+const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Keeps one key alive through whichever member answers; what it was told that cannot be.
 fn keep_alive(addresses: &[String], number: usize, stop: &AtomicBool) -> Vec<String> {
@@ -32,7 +32,7 @@ fn keep_alive(addresses: &[String], number: usize, stop: &AtomicBool) -> Vec<Str
             Ok(answer) if matches!(answer.status, 200 | 201) => {
                 created = true;
                 let begun = Instant::now();
-                while begun.elapsed() < EVERY && !stop.load(Ordering::Relaxed) {
+                while begun.elapsed() < RENEW_INTERVAL && !stop.load(Ordering::Relaxed) {
                     sleep(Duration::from_millis(50));
                 }
                 continue;

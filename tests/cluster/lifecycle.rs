@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::membership::{about_members, id, join};
 use super::storm::Storm;
 use crate::durable::member::Program;
@@ -45,8 +45,8 @@ fn flags_of_the_beginning_do_not_matter_to_a_member_that_has_begun() {
     let mut group = plan.here();
     group.start();
     group.put_at_last(0, "/k", "1");
-    let (name, own) = (group.members[0].seat.name.clone(), group.members[0].seat.advertised.clone());
-    group.members[0].seat.cluster = format!("{name}=http://{own},x=http://127.0.0.1:1");
+    let (name, own) = (group.members[0].slot.name.clone(), group.members[0].slot.advertised.clone());
+    group.members[0].slot.cluster = format!("{name}=http://{own},x=http://127.0.0.1:1");
     restart_with(
         &mut group,
         0,
@@ -62,15 +62,15 @@ fn a_member_moves_to_another_place_when_the_cluster_was_told() {
     let Some(plan) = Plan::new(3) else { return };
     let mut group = plan.here();
     group.start();
-    let id = id(&group, &[0, 1], &group.members[2].seat);
+    let id = id(&group, &[0, 1], &group.members[2].slot);
     let port = Port::claim();
     let json = format!("{{\"peerURLs\":[\"http://{}\"]}}", port.address());
     about_members(&group, &[0, 1], "PUT", &format!("/v2/members/{id}"), Some(&json));
     group.members[2].kill();
-    let seat = &mut group.members[2].seat;
-    (seat.peer, seat.advertised) = (port.address(), port.address());
+    let slot = &mut group.members[2].slot;
+    (slot.peer, slot.advertised) = (port.address(), port.address());
     let cluster = group.cluster();
-    group.members[2].seat.cluster = cluster;
+    group.members[2].slot.cluster = cluster;
     group.put_at_last(0, "/k", "while it moved");
     group.members[2].start();
     group.put_at_last(2, "/k", "moved");
@@ -127,7 +127,7 @@ fn large_values_do_not_unseat_the_leader() {
             });
         }
     });
-    storm.goes_on(20, AGREED, "beside large values");
+    storm.goes_on(20, AGREE_TIMEOUT, "beside large values");
     assert_eq!(group.leader(), leader);
     storm.finish(&mut group);
 }
@@ -138,7 +138,7 @@ fn three_that_slept_at_the_same_time_go_on_where_they_were() {
     let (mut group, mut dice) = (plan.here(), Dice::thrown("all_slept"));
     group.start();
     let storm = Storm::start(&mut group, &mut dice, 3);
-    storm.goes_on(30, AGREED, "in peace");
+    storm.goes_on(30, AGREE_TIMEOUT, "in peace");
     for number in 0..3 {
         group.freeze(number);
     }
@@ -146,8 +146,8 @@ fn three_that_slept_at_the_same_time_go_on_where_they_were() {
     for number in 0..3 {
         group.thaw(number);
     }
-    let took = storm.goes_on(30, AGREED, "after the sleep");
+    let took = storm.goes_on(30, AGREE_TIMEOUT, "after the sleep");
     eprintln!("all slept: {took:?}");
-    eventually("they have a leader", AGREED, || group.leader_seen_by(0).is_some());
+    eventually("they have a leader", AGREE_TIMEOUT, || group.leader_seen_by(0).is_some());
     storm.finish(&mut group);
 }

@@ -19,7 +19,7 @@ const BLOCKS: usize = 64;
 
 /// A line to one member.
 #[derive(Debug)]
-pub struct Line {
+pub struct NetworkLink {
     port: Port,
     state: Arc<State>,
 }
@@ -42,7 +42,7 @@ enum Way {
     Back,
 }
 
-impl Line {
+impl NetworkLink {
     /// A line to `address`, where nobody needs to listen yet; connections are refused until somebody does.
     pub fn to(address: &str) -> Self {
         let (port, state) = (Port::claim(), Arc::new(State::default()));
@@ -138,7 +138,7 @@ impl State {
     }
 }
 
-impl Drop for Line {
+impl Drop for NetworkLink {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::SeqCst);
         for stream in self.state.open.lock().unwrap().drain(..) {
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     /// A server that sends back what it gets.
-    fn echo() -> (Port, Line) {
+    fn echo() -> (Port, NetworkLink) {
         let port = Port::claim();
         let listener = TcpListener::bind(port.address()).unwrap();
         thread::spawn(move || {
@@ -163,7 +163,7 @@ mod tests {
                 std::io::copy(&mut from, &mut to).ok();
             }
         });
-        let line = Line::to(&port.address());
+        let line = NetworkLink::to(&port.address());
         (port, line)
     }
 

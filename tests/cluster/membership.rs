@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::group::{AGREED, Group};
-use crate::durable::member::Seat;
+use super::group::{AGREE_TIMEOUT, Group};
+use crate::durable::member::MemberSlot;
 use crate::support::http::request;
-use crate::support::{SOON, eventually, patient};
+use crate::support::{WAIT_TIMEOUT, eventually, patient};
 
 /// The answer to a request about members, asked of each of them until one says yes.
 #[track_caller]
@@ -26,50 +26,50 @@ pub fn about_members(group: &Group, among: &[usize], method: &str, path: &str, j
                 Err(error) => last = error.to_string(),
             }
         }
-        assert!(begun.elapsed() < patient(AGREED), "{method} {path}: {last}\n{}", group.logs());
+        assert!(begun.elapsed() < patient(AGREE_TIMEOUT), "{method} {path}: {last}\n{}", group.logs());
         std::thread::sleep(Duration::from_millis(300));
     }
 }
 
 /// Adds a member to the cluster of `active`; it does not run yet.
 #[track_caller]
-pub fn add(group: &Group, active: &[usize], seat: &Seat) {
-    let json = format!("{{\"peerURLs\":[\"{}://{}\"]}}", seat.scheme, seat.advertised);
+pub fn add(group: &Group, active: &[usize], slot: &MemberSlot) {
+    let json = format!("{{\"peerURLs\":[\"{}://{}\"]}}", slot.scheme, slot.advertised);
     about_members(group, active, "POST", "/v2/members", Some(&json));
 }
 
 /// Adds the member `number`, which does not run yet, to the cluster of `active`, and starts it.
 #[track_caller]
 pub fn join(group: &mut Group, active: &[usize], number: usize) {
-    add(group, active, &group.members[number].seat);
+    add(group, active, &group.members[number].slot);
     let entry = |number: &usize| {
-        let seat = &group.members[*number].seat;
-        format!("{}={}://{}", seat.name, seat.scheme, seat.advertised)
+        let slot = &group.members[*number].slot;
+        format!("{}={}://{}", slot.name, slot.scheme, slot.advertised)
     };
     let cluster: Vec<String> = active.iter().chain([&number]).map(entry).collect();
     let words = group.plan.words.clone();
     let words: Vec<&str> =
         words.iter().map(String::as_str).chain(["--initial-cluster-state", "existing"]).collect();
     let member = &mut group.members[number];
-    member.seat.cluster = cluster.join(",");
+    member.slot.cluster = cluster.join(",");
     member.words(&words);
     member.spawn();
-    if let Err(why) = member.until_serving(AGREED) {
+    if let Err(why) = member.until_serving(AGREE_TIMEOUT) {
         panic!("the new member {number}: {why}\n{}", group.logs());
     }
     // Promoted when it has what the others have.
     let index = group.tree(active[0]).map_or(0, |(index, _)| index);
-    eventually("the new member has what the others have", AGREED, || {
+    eventually("the new member has what the others have", AGREE_TIMEOUT, || {
         group.tree(number).is_some_and(|(own, _)| own >= index)
     });
 }
 
 /// The id of a member by its peer address.
 #[track_caller]
-pub fn id(group: &Group, active: &[usize], seat: &Seat) -> String {
+pub fn id(group: &Group, active: &[usize], slot: &MemberSlot) -> String {
     let members = about_members(group, active, "GET", "/v2/members", None);
     let members: Value = serde_json::from_str(&members).unwrap();
-    let own = format!("{}://{}", seat.scheme, seat.advertised);
+    let own = format!("{}://{}", slot.scheme, slot.advertised);
     let mut all = members["members"].as_array().into_iter().flatten();
     let found = all.find(|member| member["peerURLs"][0] == own.as_str());
     found.unwrap_or_else(|| panic!("{own} is not in {members}"))["id"].as_str().unwrap().to_owned()
@@ -78,8 +78,8 @@ pub fn id(group: &Group, active: &[usize], seat: &Seat) -> String {
 /// Removes a member, which must learn of it and end in good order.
 #[track_caller]
 pub fn leave(group: &mut Group, active: &[usize], number: usize) {
-    let id = id(group, active, &group.members[number].seat);
+    let id = id(group, active, &group.members[number].slot);
     about_members(group, active, "DELETE", &format!("/v2/members/{id}"), None);
-    let code = group.members[number].wait(SOON);
+    let code = group.members[number].wait(WAIT_TIMEOUT);
     assert_eq!(code, Some(0), "a removed member ends in good order\n{}", group.members[number].log_tail());
 }

@@ -14,21 +14,21 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::membership::{about_members, id};
 use super::trust::flags;
 use super::watchers::{Task, Watched, compare, follow};
 use crate::durable::wire::Wire;
-use crate::support::{Authority, Dir, SOON, eventually, patient};
+use crate::support::{Authority, Dir, WAIT_TIMEOUT, eventually, patient};
 
 /// A writer waits so long between two writes: a thousand events must outlast any restart.
-const PAUSE: Duration = Duration::from_millis(15);
+const WRITE_INTERVAL: Duration = Duration::from_millis(15);
 /// Longer than any member takes to say that it cannot.
-const ANSWER: Duration = Duration::from_secs(12);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 /// The key that ends the watches.
 const LAST: &str = "/m/last";
 /// Four elections: less is not worth telling apart on a busy machine.
-const LEAST: Duration = Duration::from_secs(2);
+const MIN_REPORTED_GAP: Duration = Duration::from_secs(2);
 
 #[test]
 fn members_move_to_https_and_back_one_at_a_time_and_nothing_is_lost() {
@@ -51,7 +51,7 @@ fn migrate(plan: Plan) {
     let mut load = Load::start(&group);
 
     let control = load.step("control", || rolling(&mut group, |_, _| {}));
-    let bound = patient(LEAST).max(2 * control);
+    let bound = patient(MIN_REPORTED_GAP).max(2 * control);
     let with_files = |group: &mut Group, number: usize| {
         let words: Vec<&str> = group.plan.words.iter().chain(&files).map(String::as_str).collect();
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
@@ -108,7 +108,7 @@ fn rolling(group: &mut Group, change: impl Fn(&mut Group, usize)) {
     for number in 0..3 {
         change(group, number);
         group.members[number].signal(Signal::SIGTERM);
-        assert!(group.members[number].wait(SOON).is_some(), "{}", group.logs());
+        assert!(group.members[number].wait(WAIT_TIMEOUT).is_some(), "{}", group.logs());
         group.start();
         // The others reach it, and it reaches them.
         group.catches_up(number);
@@ -118,14 +118,14 @@ fn rolling(group: &mut Group, change: impl Fn(&mut Group, usize)) {
 
 /// Has a member be found, and listen, at a URL of this scheme from its next start on.
 fn at(group: &mut Group, number: usize, scheme: &'static str) {
-    let own = id(group, &[number], &group.members[number].seat);
-    let seat = &mut group.members[number].seat;
-    seat.scheme = scheme;
-    let url = format!("{scheme}://{}", seat.advertised);
+    let own = id(group, &[number], &group.members[number].slot);
+    let slot = &mut group.members[number].slot;
+    slot.scheme = scheme;
+    let url = format!("{scheme}://{}", slot.advertised);
     let others = [(number + 1) % 3, (number + 2) % 3];
     let json = format!("{{\"peerURLs\":[\"{url}\"]}}");
     about_members(group, &others, "PUT", &format!("/v2/members/{own}"), Some(&json));
-    eventually("the others have heard of its new URL", AGREED, || {
+    eventually("the others have heard of its new URL", AGREE_TIMEOUT, || {
         others.iter().all(|other| {
             let members = group.ask(*other).get("/v2/members");
             members.is_ok_and(|answer| answer.text().contains(&url))
@@ -181,7 +181,7 @@ impl Load {
         let (begun, before) = (Instant::now(), acknowledged().len());
         work();
         let count = acknowledged().len();
-        eventually(&format!("writes after {name:?}"), AGREED, || acknowledged().len() >= count + 10);
+        eventually(&format!("writes after {name:?}"), AGREE_TIMEOUT, || acknowledged().len() >= count + 10);
         let times: Vec<Instant> =
             std::iter::once(begun).chain(acknowledged()[before..].iter().copied()).collect();
         let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
@@ -194,7 +194,7 @@ impl Load {
         let written = self.writers.into_iter().flat_map(|writer| writer.join().unwrap());
         let written = written.map(|write| (write.index, (write.key, write.value))).collect();
         group.put_at_last(0, LAST, "1");
-        let (begun, limit) = (Instant::now(), patient(SOON));
+        let (begun, limit) = (Instant::now(), patient(WAIT_TIMEOUT));
         while begun.elapsed() < limit && !self.watchers.iter().all(JoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(10));
         }
@@ -212,7 +212,7 @@ fn write(
     acknowledged: &std::sync::Mutex<Vec<Instant>>,
 ) -> Vec<Write> {
     let mut wires: Vec<Wire> =
-        addresses.iter().map(|address| Wire::to(address).patient_for(ANSWER)).collect();
+        addresses.iter().map(|address| Wire::to(address).patient_for(REQUEST_TIMEOUT)).collect();
     let (mut at, mut serial, mut written) = (writer, 0_u64, Vec::new());
     while !stop.load(Ordering::Relaxed) {
         serial += 1;
@@ -226,7 +226,7 @@ fn write(
             // Nobody knows what became of it; the key is not written again.
             Ok(_) | Err(_) => at = (at + 1) % wires.len(),
         }
-        thread::sleep(PAUSE);
+        thread::sleep(WRITE_INTERVAL);
     }
     written
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::storm::Storm;
 use crate::durable::budget;
 use crate::durable::member::Program;
@@ -10,7 +10,7 @@ use crate::support::dice::Dice;
 use crate::support::{eventually, patient};
 
 /// How long a cluster may take to go on without the member that is cut off.
-const GOES_ON: Duration = Duration::from_secs(10);
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Three members at work.
 struct Scene {
@@ -26,7 +26,7 @@ impl Scene {
         let mut dice = Dice::thrown(test);
         let leader = group.start();
         let storm = Storm::start(&mut group, &mut dice, 3);
-        storm.goes_on(30, GOES_ON, "in peace");
+        storm.goes_on(30, FAILOVER_TIMEOUT, "in peace");
         Some(Self { group, storm, dice, leader })
     }
 
@@ -41,7 +41,7 @@ impl Scene {
         for number in 0..3 {
             self.group.put_at_last(number, &format!("/healed/{number}"), "1");
         }
-        self.storm.goes_on(30, GOES_ON, "after it is whole again");
+        self.storm.goes_on(30, FAILOVER_TIMEOUT, "after it is whole again");
         self.storm.finish(&mut self.group);
     }
 }
@@ -52,8 +52,8 @@ fn a_leader_that_is_alone_steps_down_and_the_others_go_on() {
     scene.group.hosts().isolate(scene.leader);
     let new = scene.group.leader_among(&scene.rest());
     assert_ne!(new, scene.leader);
-    scene.storm.goes_on(30, GOES_ON, "with the leader alone");
-    eventually("the lonely leader knows that it is none", AGREED, || {
+    scene.storm.goes_on(30, FAILOVER_TIMEOUT, "with the leader alone");
+    eventually("the lonely leader knows that it is none", AGREE_TIMEOUT, || {
         scene.group.leader_seen_by(scene.leader).is_none()
     });
     scene.end();
@@ -90,11 +90,11 @@ fn a_follower_that_is_alone_is_not_missed_and_comes_back_quietly() {
     let Some(mut scene) = Scene::new("follower_alone") else { return };
     let lonely = scene.rest()[scene.dice.index(2)];
     scene.group.hosts().isolate(lonely);
-    scene.storm.goes_on(100, GOES_ON, "with a follower alone");
+    scene.storm.goes_on(100, FAILOVER_TIMEOUT, "with a follower alone");
     // Long enough for several elections that it cannot win.
     std::thread::sleep(Duration::from_secs(3));
     scene.group.hosts().heal();
-    eventually("it knows the leader again", AGREED, || scene.group.leader_seen_by(lonely).is_some());
+    eventually("it knows the leader again", AGREE_TIMEOUT, || scene.group.leader_seen_by(lonely).is_some());
     if scene.group.plan.program == Program::Retune {
         assert_eq!(scene.group.leader(), scene.leader, "one that comes back unseats nobody");
     }
@@ -107,7 +107,7 @@ fn a_leader_that_cannot_send_to_one_member_stays_and_the_others_go_on() {
     let deaf = scene.rest()[0];
     scene.group.hosts().cut_one_way(scene.leader, deaf);
     std::thread::sleep(Duration::from_secs(2));
-    scene.storm.goes_on(30, GOES_ON, "with one member that the leader cannot reach");
+    scene.storm.goes_on(30, FAILOVER_TIMEOUT, "with one member that the leader cannot reach");
     scene.end();
 }
 
@@ -116,7 +116,7 @@ fn a_follower_that_cannot_send_is_not_missed() {
     let Some(scene) = Scene::new("mute_follower") else { return };
     scene.group.hosts().mute(scene.rest()[0]);
     std::thread::sleep(Duration::from_secs(2));
-    scene.storm.goes_on(30, GOES_ON, "with a follower that cannot send");
+    scene.storm.goes_on(30, FAILOVER_TIMEOUT, "with a follower that cannot send");
     scene.end();
 }
 
@@ -125,7 +125,7 @@ fn a_leader_that_cannot_send_is_replaced() {
     let Some(scene) = Scene::new("mute_leader") else { return };
     scene.group.hosts().mute(scene.leader);
     assert_ne!(scene.group.leader_among(&scene.rest()), scene.leader);
-    scene.storm.goes_on(30, GOES_ON, "with an old leader that cannot send");
+    scene.storm.goes_on(30, FAILOVER_TIMEOUT, "with an old leader that cannot send");
     scene.end();
 }
 

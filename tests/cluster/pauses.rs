@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::storm::Storm;
 use crate::durable::member::Program;
 use crate::support::dice::Dice;
@@ -12,7 +12,7 @@ use crate::support::fake_time::FakeTime;
 use crate::support::programs::{need_mounts, skipped};
 use crate::support::{Mount, eventually, patient};
 
-const GOES_ON: Duration = Duration::from_secs(10);
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_leader_that_slept_through_its_own_replacement_does_no_harm() {
@@ -21,7 +21,7 @@ fn a_leader_that_slept_through_its_own_replacement_does_no_harm() {
     group.start();
     let storm = Storm::start(&mut group, &mut dice, 3);
     for round in 0..4 {
-        storm.goes_on(20, GOES_ON, "in peace");
+        storm.goes_on(20, FAILOVER_TIMEOUT, "in peace");
         let leader = group.leader();
         group.freeze(leader);
         let rest: Vec<usize> = (0..3).filter(|number| *number != leader).collect();
@@ -32,7 +32,7 @@ fn a_leader_that_slept_through_its_own_replacement_does_no_harm() {
         }
         group.thaw(leader);
     }
-    storm.goes_on(30, GOES_ON, "after all woke up");
+    storm.goes_on(30, FAILOVER_TIMEOUT, "after all woke up");
     storm.finish(&mut group);
 }
 
@@ -44,9 +44,9 @@ fn a_follower_that_sleeps_is_not_missed() {
     let storm = Storm::start(&mut group, &mut dice, 3);
     let sleeper = group.other_than(leader);
     group.freeze(sleeper);
-    storm.goes_on(100, GOES_ON, "with a sleeping follower");
+    storm.goes_on(100, FAILOVER_TIMEOUT, "with a sleeping follower");
     group.thaw(sleeper);
-    storm.goes_on(30, GOES_ON, "after it woke up");
+    storm.goes_on(30, FAILOVER_TIMEOUT, "after it woke up");
     storm.finish(&mut group);
 }
 
@@ -87,7 +87,7 @@ fn a_line_that_holds_everything_back_is_noticed() {
             group.lines[number].hold(false, false);
         }
     }
-    storm.goes_on(30, GOES_ON, "after that");
+    storm.goes_on(30, FAILOVER_TIMEOUT, "after that");
     storm.finish(&mut group);
 }
 
@@ -101,7 +101,7 @@ fn lifetime(group: &Group, through: usize, seen_by: usize, ttl: u64) -> Duration
     assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
     let shown = answer.json()["node"]["ttl"].as_i64().unwrap_or(0);
     assert!((0..=i64::try_from(ttl).unwrap()).contains(&shown), "member {through} shows {}", answer.text());
-    eventually("the other has the key", AGREED, || group.value(seen_by, &key).is_some());
+    eventually("the other has the key", AGREE_TIMEOUT, || group.value(seen_by, &key).is_some());
     eventually(&format!("the key of member {through} goes"), Duration::from_secs(ttl + 10), || {
         group.value(seen_by, &key).is_none()
     });
@@ -160,7 +160,7 @@ fn a_full_disk_on_one_member_stops_nobody_else() {
         group.start();
         lead(&mut group, full_leads);
         let storm = Storm::start(&mut group, &mut dice, 3);
-        storm.goes_on(20, GOES_ON, "in peace");
+        storm.goes_on(20, FAILOVER_TIMEOUT, "in peace");
         // Somebody else's file takes all that is left.
         fill(&ballast);
         for number in 0..40 {

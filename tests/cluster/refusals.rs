@@ -4,16 +4,16 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::membership::{about_members, add, id};
 use super::storm::Storm;
-use crate::durable::member::{Member, Program, Seat, copy};
+use crate::durable::member::{Member, MemberSlot, Program, copy};
 use crate::support::dice::Dice;
 use crate::support::port::Port;
 use crate::support::programs::skipped;
 use crate::support::{eventually, patient};
 
-const GOES_ON: Duration = Duration::from_secs(10);
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Three members of ours: etcd refuses fewer of these, and in other words.
 fn ours() -> Option<Plan> {
@@ -36,7 +36,7 @@ fn says(member: &Member, words: &[&str]) -> bool {
 #[track_caller]
 fn ends_refused(stranger: &mut Member, group: &mut Group, words: &[&str]) {
     let (begun, mut code) = (Instant::now(), None);
-    while begun.elapsed() < patient(AGREED) && code.is_none() {
+    while begun.elapsed() < patient(AGREE_TIMEOUT) && code.is_none() {
         code = stranger.ended();
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -58,15 +58,15 @@ fn a_member_with_another_cluster_token_is_refused_until_it_has_the_right_one() {
     for member in &mut group.members {
         member.spawn();
     }
-    eventually("two of three elect a leader", AGREED, || group.leader_seen_by(0).is_some());
+    eventually("two of three elect a leader", AGREE_TIMEOUT, || group.leader_seen_by(0).is_some());
     let leader = group.leader_among(&[0, 1]);
     let mut dice = Dice::thrown("token");
     let told = |group: &Group| group.members.iter().any(|member| says(member, &["initial-cluster-token"]));
-    eventually("somebody names the token", AGREED, || told(&group));
+    eventually("somebody names the token", AGREE_TIMEOUT, || told(&group));
     group.members[2].kill();
     let storm = Storm::start(&mut group, &mut dice, 2);
     group.members[2].spawn();
-    storm.goes_on(50, GOES_ON, "with a stranger knocking");
+    storm.goes_on(50, FAILOVER_TIMEOUT, "with a stranger knocking");
     group.members[2].kill();
     assert_eq!(group.leader_among(&[0, 1]), leader, "a stranger unseats nobody");
     storm.finish(&mut group);
@@ -125,7 +125,7 @@ fn a_member_with_the_folder_of_another_is_refused() {
     group.members[1].kill();
     stranger.spawn();
     let (begun, mut code) = (Instant::now(), None);
-    while begun.elapsed() < patient(AGREED) && code.is_none() {
+    while begun.elapsed() < patient(AGREE_TIMEOUT) && code.is_none() {
         code = stranger.ended();
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -141,8 +141,8 @@ fn a_member_with_the_folder_of_another_is_refused() {
 }
 
 /// A process that is started as somebody it is not.
-fn stranger(group: &Group, seat: Seat, ports: Vec<Port>, words: &[&str]) -> Member {
-    let mut stranger = Member::seated(group.plan.program, seat, ports);
+fn stranger(group: &Group, slot: MemberSlot, ports: Vec<Port>, words: &[&str]) -> Member {
+    let mut stranger = Member::seated(group.plan.program, slot, ports);
     let plain = group.plan.words.clone();
     stranger.words(&plain.iter().map(String::as_str).chain(words.iter().copied()).collect::<Vec<_>>());
     stranger.spawn();
@@ -154,26 +154,26 @@ fn a_second_member_of_the_same_name_is_refused() {
     let Some(plan) = ours() else { return };
     let mut group = plan.here();
     group.start();
-    let seat = group.members[1].seat.clone();
+    let slot = group.members[1].slot.clone();
     let (client, peer) = (Port::claim(), Port::claim());
     // One that was copied whole but for where it listens, and one that has an address of its own.
-    let twin = Seat { client: client.address(), peer: peer.address(), ..seat };
-    let copied = Seat { advertised: peer.address(), ..twin.clone() };
+    let twin = MemberSlot { client: client.address(), peer: peer.address(), ..slot };
+    let copied = MemberSlot { advertised: peer.address(), ..twin.clone() };
     let mut ports = vec![client, peer];
     let bootstrapped = "has already been bootstrapped";
-    for (seat, words) in [(twin.clone(), [bootstrapped, "remove"]), (copied, ["n1", "advertise-peer-urls"])] {
-        let mut stranger = stranger(&group, seat, std::mem::take(&mut ports), &[]);
+    for (slot, words) in [(twin.clone(), [bootstrapped, "remove"]), (copied, ["n1", "advertise-peer-urls"])] {
+        let mut stranger = stranger(&group, slot, std::mem::take(&mut ports), &[]);
         ends_refused(&mut stranger, &mut group, &words);
     }
     // One that was added in good order and then started with a name that is taken.
     let port = Port::claim();
-    let mut seat = Seat { peer: port.address(), advertised: port.address(), ..twin };
-    add(&group, &[0, 1, 2], &seat);
-    let others = seat.cluster.replace("n1=", "other=");
-    seat.cluster = format!("{others},n1=http://{}", seat.advertised);
-    let mut stranger = stranger(&group, seat.clone(), vec![port], &["--initial-cluster-state", "existing"]);
+    let mut slot = MemberSlot { peer: port.address(), advertised: port.address(), ..twin };
+    add(&group, &[0, 1, 2], &slot);
+    let others = slot.cluster.replace("n1=", "other=");
+    slot.cluster = format!("{others},n1=http://{}", slot.advertised);
+    let mut stranger = stranger(&group, slot.clone(), vec![port], &["--initial-cluster-state", "existing"]);
     ends_refused(&mut stranger, &mut group, &["n1", "--name"]);
-    let id = id(&group, &[0, 1, 2], &seat);
+    let id = id(&group, &[0, 1, 2], &slot);
     about_members(&group, &[0, 1, 2], "DELETE", &format!("/v2/members/{id}"), None);
     group.level();
 }
@@ -214,7 +214,7 @@ fn nonsense_on_the_peer_port_harms_nobody() {
     for round in 0..6 {
         for bytes in nonsense(&mut dice) {
             for member in &group.members {
-                let mut stream = TcpStream::connect(&member.seat.peer).unwrap();
+                let mut stream = TcpStream::connect(&member.slot.peer).unwrap();
                 stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
                 // Closed by the other side in the middle is as good.
                 stream.write_all(&bytes).ok();
@@ -223,7 +223,7 @@ fn nonsense_on_the_peer_port_harms_nobody() {
                 }
             }
         }
-        storm.goes_on(5, GOES_ON, "with nonsense on the peer ports");
+        storm.goes_on(5, FAILOVER_TIMEOUT, "with nonsense on the peer ports");
     }
     for number in 0..3 {
         assert!(group.members[number].runs(), "{}", group.members[number].log_tail());

@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::membership::{join, leave};
 use crate::durable::member::Program;
 use crate::support::fake_engine::{Container, FakeEngine};
 use crate::support::http::request;
 use crate::support::programs::skipped;
-use crate::support::{Daemon, Dir, Retune, SOON, eventually, stays};
+use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 /// How long a lease of these registrars is.
-const TTL: Duration = Duration::from_secs(12);
+const LEASE_TTL: Duration = Duration::from_secs(12);
 
 /// How often clients ask for the members at the latest, and a moment.
-const LEARNS_EVERY: Duration = Duration::from_secs(8);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(8);
 
 /// A folder for each of the watching daemons: one for each backend.
 struct Folders(Vec<(&'static str, Dir)>);
@@ -64,7 +64,7 @@ impl<'d> Clients<'d> {
             Retune::watch(dir).args(&["--backend", backend]).args(&nodes).args(words).spawn()
         };
         let (dir, all, engine, prefix) = (&folders.0[0].1, urls.join(","), engine.url(), format!("/{name}"));
-        let ttl = format!("{}s", TTL.as_secs());
+        let ttl = format!("{}s", LEASE_TTL.as_secs());
         let line = ["register", "--engine", &engine, "--endpoints", &all, "--prefix", &prefix];
         let more = ["--node-name", name, "--ip", "198.51.100.7", "--listen", "none", "--ttl", &ttl];
         let register = Retune::new(dir, &line).args(&more).args(words).spawn();
@@ -95,7 +95,7 @@ fn put(group: &Group, number: usize, value: &str) {
         let encoded = |text: &str| STANDARD.encode(text);
         let body = format!(r#"{{"key":"{}","value":"{}"}}"#, encoded("/app/x"), encoded(value));
         let address = group.members[number].address();
-        eventually("a write by the v3 API", AGREED, || {
+        eventually("a write by the v3 API", AGREE_TIMEOUT, || {
             request(&address, "POST", "/v3/kv/put", Some(("application/json", &body)))
                 .is_ok_and(|answer| answer.status == 200)
         });
@@ -109,15 +109,15 @@ fn urls(group: &Group) -> Vec<String> {
 /// Waits until clients have rendered, registered and watched what there is: when their key was created.
 #[track_caller]
 fn under_way(group: &Group, folders: &Folders, clients: &Clients<'_>, value: &str) -> u64 {
-    eventually("the first value is rendered", SOON, || folders.all_have(value));
+    eventually("the first value is rendered", WAIT_TIMEOUT, || folders.all_have(value));
     let mut number = 0;
-    eventually("the watch has begun", SOON, || {
+    eventually("the watch has begun", WAIT_TIMEOUT, || {
         number += 1;
         group.put_at_last(0, "/app/begin", &number.to_string());
         std::thread::sleep(Duration::from_millis(100));
         clients.ctl.stdout().contains("/app/begin")
     });
-    eventually("the key is there", SOON, || clients.created(group, 0))
+    eventually("the key is there", WAIT_TIMEOUT, || clients.created(group, 0))
 }
 
 /// Replaces all members while clients run.
@@ -142,16 +142,18 @@ fn all_replaced(plan: Plan, backends: &[&'static str]) {
         if old == 0 {
             // etcd takes ten seconds and more to replace three members. Ours takes two, so fast that a client on
             // the last one would not have asked for the list in between.
-            std::thread::sleep(LEARNS_EVERY);
+            std::thread::sleep(REFRESH_INTERVAL);
         }
         active.push(old + 3);
         active.retain(|number| *number != old);
         leave(&mut group, &active, old);
         let value = format!("without {old}");
         put(&group, old + 3, &value);
-        eventually(&format!("{value} is rendered\n{}", follow.logs()), SOON, || folders.all_have(&value));
-        eventually(&format!("{value} is watched"), SOON, || follow.ctl.stdout().contains(&value));
-        let now = eventually("the key is there", SOON, || follow.created(&group, old + 3));
+        eventually(&format!("{value} is rendered\n{}", follow.logs()), WAIT_TIMEOUT, || {
+            folders.all_have(&value)
+        });
+        eventually(&format!("{value} is watched"), WAIT_TIMEOUT, || follow.ctl.stdout().contains(&value));
+        let now = eventually("the key is there", WAIT_TIMEOUT, || follow.created(&group, old + 3));
         assert_eq!(now, created, "the key was away\n{}", follow.logs());
     }
     // Nothing is skipped, and nothing comes twice.
@@ -162,10 +164,10 @@ fn all_replaced(plan: Plan, backends: &[&'static str]) {
     assert!(log.contains("members of the store: added http://"), "{log}");
     // Those that know the given members only are left behind: their key runs out.
     let begun = Instant::now();
-    eventually("the other key runs out", 2 * TTL + SOON, || left.created(&group, 3).is_none());
+    eventually("the other key runs out", 2 * LEASE_TTL + WAIT_TIMEOUT, || left.created(&group, 3).is_none());
     assert!(!left_folders.any_has("without 2") && !left.ctl.stdout().contains("without 2"));
     assert!(!left.ctl.lives(), "a watch whose endpoints are all gone ends, as etcdctl's does");
-    let rest = TTL.saturating_sub(begun.elapsed());
+    let rest = LEASE_TTL.saturating_sub(begun.elapsed());
     stays("the key outlives its lease", rest, || follow.created(&group, 3).is_none_or(|now| now == created));
     assert_eq!(follow.created(&group, 4), Some(created), "{}", follow.logs());
 }
@@ -206,24 +208,24 @@ fn when_all_members_are_gone_the_given_addresses_are_the_way_back() {
     }
     leave(&mut group, &[1], 0);
     put(&group, 1, "moved");
-    eventually("it is rendered from there", SOON, || folders.all_have("moved"));
+    eventually("it is rendered from there", WAIT_TIMEOUT, || folders.all_have("moved"));
     // That one dies, and a store that was made anew answers at the first address.
     group.members[1].kill();
     std::thread::sleep(Duration::from_millis(500));
     std::fs::remove_dir_all(group.members[0].data()).unwrap();
-    group.members[0].seat.cluster =
-        format!("n0={}://{}", group.members[0].seat.scheme, group.members[0].seat.advertised);
+    group.members[0].slot.cluster =
+        format!("n0={}://{}", group.members[0].slot.scheme, group.members[0].slot.advertised);
     let words = group.plan.words.clone();
     let words: Vec<&str> =
         words.iter().map(String::as_str).chain(["--initial-cluster-token", "new"]).collect();
     group.members[0].words(&words);
     group.members[0].start();
     put(&group, 0, "back");
-    eventually(&format!("it is rendered from there\n{}", follow.logs()), 2 * SOON, || {
+    eventually(&format!("it is rendered from there\n{}", follow.logs()), 2 * WAIT_TIMEOUT, || {
         folders.all_have("back")
     });
-    eventually("the key is registered there", 2 * SOON, || follow.created(&group, 0));
+    eventually("the key is registered there", 2 * WAIT_TIMEOUT, || follow.created(&group, 0));
     put(&group, 0, "and on");
-    eventually("it is watched there", SOON, || folders.all_have("and on"));
+    eventually("it is watched there", WAIT_TIMEOUT, || folders.all_have("and on"));
     assert!(follow.logs().contains("was replaced or restored"), "{}", follow.logs());
 }

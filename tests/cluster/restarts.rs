@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::membership::{join, leave};
 use super::storm::Storm;
 use crate::durable::budget;
 use crate::durable::member::Program;
 use crate::support::dice::Dice;
 use crate::support::programs::skipped;
-use crate::support::{SOON, patient};
+use crate::support::{WAIT_TIMEOUT, patient};
 
-const GOES_ON: Duration = Duration::from_secs(10);
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[test]
 fn all_three_are_restarted_in_good_order_and_no_client_waits() {
@@ -25,13 +25,13 @@ fn all_three_are_restarted_in_good_order_and_no_client_waits() {
     let storm = Storm::start(&mut group, &mut dice, 4);
     for _ in 0..2 {
         for number in 0..3 {
-            storm.goes_on(40, GOES_ON, "in peace");
+            storm.goes_on(40, FAILOVER_TIMEOUT, "in peace");
             group.members[number].signal(Signal::SIGTERM);
-            assert!(group.members[number].wait(SOON).is_some(), "{}", group.logs());
+            assert!(group.members[number].wait(WAIT_TIMEOUT).is_some(), "{}", group.logs());
             group.start();
         }
     }
-    storm.goes_on(40, GOES_ON, "after the restarts");
+    storm.goes_on(40, FAILOVER_TIMEOUT, "after the restarts");
     let report = storm.finish(&mut group);
     let (pause, failures) = (report.longest_pause(3), report.failures(3));
     eprintln!("rolling: the longest pause was {pause:?}; {} failures: {failures:#?}", failures.len());
@@ -68,7 +68,7 @@ fn members_are_killed_again_and_again_and_nothing_is_lost() {
                 group.members[*number].spawn();
             }
         }
-        storm.goes_on(10, AGREED, "after a kill");
+        storm.goes_on(10, AGREE_TIMEOUT, "after a kill");
     }
     eprintln!("kills: {kills}, {} writes", storm.written());
     group.until_serving();
@@ -107,7 +107,7 @@ fn members_come_and_go_while_leaders_die_and_nothing_is_lost() {
     let mut storm = Storm::start(&mut group, &mut dice, 3);
     let mut active = vec![0, 1, 2];
     for new in 3..6 {
-        storm.goes_on(10, GOES_ON, "before the next one comes");
+        storm.goes_on(10, FAILOVER_TIMEOUT, "before the next one comes");
         let leader = group.leader_among(&active);
         let death = dies_soon(&group, leader, &mut dice);
         join(&mut group, &active, new);
@@ -121,7 +121,7 @@ fn members_come_and_go_while_leaders_die_and_nothing_is_lost() {
         storm.left(&group.members[old].address());
         back_again(&mut group, victim, death);
     }
-    storm.goes_on(20, GOES_ON, "after all that");
+    storm.goes_on(20, FAILOVER_TIMEOUT, "after all that");
     storm.finish(&mut group);
 }
 
@@ -137,17 +137,17 @@ fn all_three_are_replaced_one_by_one_and_nothing_is_lost() {
     let mut active = vec![0, 1, 2];
     for old in 0..3 {
         let new = old + 3;
-        storm.goes_on(20, GOES_ON, "before a replacement");
+        storm.goes_on(20, FAILOVER_TIMEOUT, "before a replacement");
         join(&mut group, &active, new);
         storm.watch(&group.members[new].address());
         active.push(new);
-        storm.goes_on(20, GOES_ON, "with one more member");
+        storm.goes_on(20, FAILOVER_TIMEOUT, "with one more member");
         active.retain(|number| *number != old);
         leave(&mut group, &active, old);
         storm.left(&group.members[old].address());
         group.leader_among(&active);
     }
-    storm.goes_on(40, GOES_ON, "with all replaced");
+    storm.goes_on(40, FAILOVER_TIMEOUT, "with all replaced");
     storm.finish(&mut group);
     // The new ones are the cluster: it lives without two of the old, and through a restart of its own.
     for number in active {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::membership::{about_members, add, id, join, leave};
 use super::storm::Storm;
 use crate::durable::budget;
@@ -10,7 +10,7 @@ use crate::durable::member::Program;
 use crate::support::dice::Dice;
 use crate::support::programs::skipped;
 
-const GOES_ON: Duration = Duration::from_secs(10);
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A log that is cut all the time.
 const SHORT_LOG: [&str; 2] = ["--snapshot-count", "20"];
 
@@ -44,10 +44,10 @@ fn one_that_missed_more_than_the_log_holds_is_sent_everything_and_deletions_too(
     let deleted = group.members[0].wire().request("DELETE", "/v2/keys/bulk/7?recursive=true", None).unwrap();
     assert_eq!(deleted.status, 200, "{}", deleted.text());
     write(&group, 3000, 3000);
-    storm.goes_on(20, GOES_ON, "with one far behind");
+    storm.goes_on(20, FAILOVER_TIMEOUT, "with one far behind");
     group.members[2].start();
     let begun = Instant::now();
-    storm.goes_on(20, GOES_ON, "while it catches up");
+    storm.goes_on(20, FAILOVER_TIMEOUT, "while it catches up");
     group.catches_up(2);
     eprintln!("behind: level after {:?}", begun.elapsed());
     storm.finish(&mut group);
@@ -65,7 +65,7 @@ fn one_that_dies_again_and_again_while_it_is_sent_everything_gets_there() {
     while begun.elapsed() < span {
         let victim = dice.index(3);
         group.members[victim].kill();
-        storm.goes_on(40, AGREED, "with one far behind");
+        storm.goes_on(40, AGREE_TIMEOUT, "with one far behind");
         // A slow line, so that there is a time to die at.
         group.lines[victim].rate(4_000_000);
         for _ in 0..3 {
@@ -94,13 +94,13 @@ fn new_members_of_a_cluster_with_much_in_it_are_sent_everything_while_it_goes_on
     storm.watch(&group.members[3].address());
     join(&mut group, &[0, 1, 2, 3], 4);
     storm.watch(&group.members[4].address());
-    storm.goes_on(30, GOES_ON, "with five");
+    storm.goes_on(30, FAILOVER_TIMEOUT, "with five");
     // Five members live without two.
     let leader = group.leader();
     group.members[leader].kill();
     let other = group.running()[1];
     group.members[other].kill();
-    storm.goes_on(30, GOES_ON, "with three of five");
+    storm.goes_on(30, FAILOVER_TIMEOUT, "with three of five");
     group.members[leader].start();
     group.members[other].start();
     storm.finish(&mut group);
@@ -116,15 +116,15 @@ fn a_member_that_was_added_and_never_came_can_be_taken_back() {
     let mut group = plan.here();
     group.start();
     group.extend();
-    let seat = group.members[3].seat.clone();
-    add(&group, &[0, 1, 2], &seat);
+    let slot = group.members[3].slot.clone();
+    add(&group, &[0, 1, 2], &slot);
     // It does not count before it has come: the cluster still lives without one.
     group.members[2].kill();
     for number in [0, 1] {
         group.put_at_last(number, "/k", "two of three and one that never came");
     }
     group.members[2].start();
-    let id = id(&group, &[0, 1, 2], &seat);
+    let id = id(&group, &[0, 1, 2], &slot);
     about_members(&group, &[0, 1, 2], "DELETE", &format!("/v2/members/{id}"), None);
     group.put_at_last(2, "/k", "again");
     group.members.pop();
@@ -137,15 +137,15 @@ fn a_leader_that_is_removed_hands_over_and_ends() {
     let (mut group, mut dice) = (plan.here(), Dice::thrown("removed"));
     let leader = group.start();
     let storm = Storm::start(&mut group, &mut dice, 3);
-    storm.goes_on(20, GOES_ON, "in peace");
+    storm.goes_on(20, FAILOVER_TIMEOUT, "in peace");
     // Etcd takes no change while a member is younger than five seconds; `leave` asks until it does.
     let rest: Vec<usize> = (0..3).filter(|number| *number != leader).collect();
     leave(&mut group, &rest, leader);
     storm.left(&group.members[leader].address());
-    storm.goes_on(20, GOES_ON, "without the one that led");
+    storm.goes_on(20, FAILOVER_TIMEOUT, "without the one that led");
     // It does not come back by itself.
     group.members[leader].kill();
     group.members[leader].spawn();
-    assert!(group.members[leader].wait(AGREED).is_some(), "{}", group.members[leader].log_tail());
+    assert!(group.members[leader].wait(AGREE_TIMEOUT).is_some(), "{}", group.members[leader].log_tail());
     storm.finish(&mut group);
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::clients::{Client, KEYS, Log, Post, Shared};
+use super::clients::{Client, ClientTotals, KEYS, Log, Shared};
 use super::group::Group;
 use super::history::{Op, judge};
 use super::watchers::{Task, Watched, compare, follow};
@@ -19,7 +19,7 @@ use crate::support::{eventually, patient};
 /// The key that ends the watches.
 const LAST: &str = "/h/last";
 /// Longer than any member takes to say that it cannot.
-const ANSWER: Duration = Duration::from_secs(12);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Clients and watchers at work.
 pub struct Storm {
@@ -45,7 +45,7 @@ impl Storm {
         let clients = known
             .map(|(number, addresses)| {
                 let (shared, dice) = (Arc::clone(&shared), dice.split());
-                let client = Client { number, addresses, dice, limit: ANSWER };
+                let client = Client { number, addresses, dice, limit: REQUEST_TIMEOUT };
                 thread::spawn(move || client.work(&shared))
             })
             .collect();
@@ -106,7 +106,7 @@ impl Storm {
         eprintln!("storm: {report}");
         let mut wrong = report.wrong(index, &tree);
         for member in group.members.iter().filter(|member| member.log().contains("panicked at")) {
-            wrong.push(format!("a thread of {} panicked\n{}", member.seat.name, member.log()));
+            wrong.push(format!("a thread of {} panicked\n{}", member.slot.name, member.log()));
         }
         assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), group.logs());
         assert!(report.writes() > 20, "hardly a write got through: {report}");
@@ -158,7 +158,7 @@ impl Report {
             let value = op.told?.1.then?.map(|value| value.to_string());
             Some((op.index?, (format!("/h/k{}", op.key), value)))
         };
-        let post = |post: &Post| Some((post.index?, (post.key.clone()?, Some(post.value.clone()))));
+        let post = |post: &ClientTotals| Some((post.index?, (post.key.clone()?, Some(post.value.clone()))));
         let writes = self.logs.iter().flat_map(|log| &log.ops).filter_map(write);
         writes.chain(self.logs.iter().flat_map(|log| &log.posts).filter_map(post)).collect()
     }
@@ -170,7 +170,7 @@ impl Report {
             let key = node["key"].as_str().unwrap_or_default();
             keys.entry(node["value"].as_str().unwrap_or_default()).or_default().push(key);
         }
-        let posts: Vec<&Post> = self.logs.iter().flat_map(|log| &log.posts).collect();
+        let posts: Vec<&ClientTotals> = self.logs.iter().flat_map(|log| &log.posts).collect();
         for post in &posts {
             let at = keys.get(post.value.as_str()).map_or(&[][..], Vec::as_slice);
             if let Some(key) = &post.key

@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use crate::support::{eventually, patient};
 
 /// Five seconds and twice the time of an election, and a little for a busy machine.
-const REFUSED_WITHIN: Duration = Duration::from_millis(5000 + 2 * 500 + 1500);
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(5000 + 2 * 500 + 1500);
 
 /// A running group of three whose third member took a write and was killed. A proxy's tests begin here too.
 #[track_caller]
@@ -28,7 +28,7 @@ fn refused(group: &Group, number: usize, method: &str, path: &str, form: Option<
     let took = begun.elapsed();
     assert_eq!((answer.status, answer.code()), (500, 300), "{method} {path}: {}", answer.text());
     assert_eq!(answer.index, Some(0), "{method} {path}");
-    assert!(took < patient(REFUSED_WITHIN), "{method} {path} took {took:?}");
+    assert!(took < patient(REFUSAL_TIMEOUT), "{method} {path} took {took:?}");
     let json = answer.json();
     assert_eq!(json["message"], "Raft Internal Error");
     let cause = json["cause"].as_str().unwrap_or_default();
@@ -40,7 +40,7 @@ fn the_third_is_killed_and_the_first_has_what_it_wrote() {
     let Some(plan) = Plan::new(3) else { return };
     let mut group = third_killed(plan);
     assert_eq!(group.leader_among(&[0, 1]), group.leader_among(&[1, 0]));
-    eventually("the first has it", AGREED, || group.value(0, "/message").as_deref() == Some("hello"));
+    eventually("the first has it", AGREE_TIMEOUT, || group.value(0, "/message").as_deref() == Some("hello"));
     group.put_at_last(0, "/message", "two of three");
     group.members[2].start();
     group.level();
@@ -53,7 +53,7 @@ fn without_a_majority_reads_answer_and_writes_are_refused_until_one_is_back() {
     let mut group = third_killed(plan);
     group.put_at_last(1, "/message", "before");
     // What was answered is safe with both, but a plain read shows what its member has heard of by now.
-    eventually("it is heard of", AGREED, || group.value(0, "/message").as_deref() == Some("before"));
+    eventually("it is heard of", AGREE_TIMEOUT, || group.value(0, "/message").as_deref() == Some("before"));
     group.members[1].kill();
     std::thread::scope(|scope| {
         let group = &group;

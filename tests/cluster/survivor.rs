@@ -15,10 +15,10 @@ use crate::support::patient;
 
 const ROUNDS: u32 = 40;
 /// The two are gone within this time after the second reply, at most.
-const STOPPED_WITHIN: Duration = Duration::from_micros(500);
-const KILLED_WITHIN: Duration = Duration::from_millis(5);
+const MAX_STOP_DELAY: Duration = Duration::from_micros(500);
+const MAX_KILL_DELAY: Duration = Duration::from_millis(5);
 /// What a survivor does not know by then it was never sent.
-const SETTLED: Duration = Duration::from_millis(500);
+const SETTLE_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blow {
@@ -58,7 +58,7 @@ impl Victims {
             }
         }
         let replied = Instant::now();
-        let within = if self.blow == Blow::Kill { KILLED_WITHIN } else { STOPPED_WITHIN };
+        let within = if self.blow == Blow::Kill { MAX_KILL_DELAY } else { MAX_STOP_DELAY };
         let at = replied + Duration::from_nanos(self.dice.below(within.as_nanos() as u64));
         while Instant::now() < at {
             std::hint::spin_loop();
@@ -80,7 +80,7 @@ impl Victims {
 
     fn knows(&self, survivor: usize) -> bool {
         let (begun, wanted) = (Instant::now(), format!("second.{}", self.rounds));
-        while begun.elapsed() < patient(SETTLED) {
+        while begun.elapsed() < patient(SETTLE_DELAY) {
             if self.group.value(survivor, "/k").as_deref() == Some(&wanted) {
                 return true;
             }

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::support::http::request;
 use crate::support::port::Port;
 use crate::support::programs::{need, need_mounts};
-use crate::support::{Authority, Daemon, Dir, Mount, Retune, SOON, eventually};
+use crate::support::{Authority, Daemon, Dir, Mount, Retune, WAIT_TIMEOUT, eventually};
 
 /// A member with a port that speaks TLS and one that does not.
 struct Member<'d> {
@@ -32,7 +32,7 @@ fn serve<'d>(dir: &'d Dir, words: &[&str]) -> Member<'d> {
         .spawn();
     let port = |scheme: &str| {
         let head = format!("listening for clients on {scheme}://");
-        eventually("it says where it listens", SOON, || {
+        eventually("it says where it listens", WAIT_TIMEOUT, || {
             daemon.stdout().lines().find_map(|line| line.strip_prefix(&head).map(str::to_owned))
         })
     };
@@ -74,7 +74,7 @@ impl<'c> Caller<'c> {
         let name = ServerName::try_from("localhost").unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
         let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(SOON))?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         let mut stream = StreamOwned::new(connection, stream);
         stream.write_all(b"GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
@@ -185,7 +185,7 @@ fn the_wrong_scheme_is_answered_and_logged_at_either_port() {
     assert!(begun.elapsed() < Duration::from_secs(3), "a clear end is a soon one: {:?}", begun.elapsed());
     member.daemon.eventually_says("it spoke TLS, and this port speaks plain HTTP");
     let mut garbage = TcpStream::connect(&member.secure).unwrap();
-    garbage.set_read_timeout(Some(SOON)).unwrap();
+    garbage.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
     garbage.write_all(&[0xff; 64]).unwrap();
     // An end or a reset, not a wait.
     assert!(!garbage.read(&mut [0; 8]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
@@ -208,9 +208,9 @@ fn a_port_with_urls_of_both_schemes_serves_both() {
         .args(&["--data-dir", &dir.text_path("data")])
         .spawn();
     // Somebody who connects and says nothing holds up nobody.
-    eventually("it listens", SOON, || TcpStream::connect(&address).is_ok());
+    eventually("it listens", WAIT_TIMEOUT, || TcpStream::connect(&address).is_ok());
     let silent = TcpStream::connect(&address).unwrap();
-    eventually("it serves", SOON, || {
+    eventually("it serves", WAIT_TIMEOUT, || {
         request(&address, "GET", "/version", None).is_ok_and(|answer| answer.status == 200)
     });
     for _ in 0..3 {
@@ -241,13 +241,13 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
     let caller = Caller::of(&ca);
     assert_eq!(caller.is_served(&member.secure), first(&one.0));
     install(&two, &live);
-    eventually("the new one", SOON, || caller.is_served(&member.secure) == first(&two.0));
+    eventually("the new one", WAIT_TIMEOUT, || caller.is_served(&member.secure) == first(&two.0));
     // And as certificate managers do it: renamed into place.
     let new = (dir.text_path("new.pem"), dir.text_path("new.key"));
     install(&one, &new);
     fs::rename(&new.0, &live.0).unwrap();
     fs::rename(&new.1, &live.1).unwrap();
-    eventually("the first again", SOON, || caller.is_served(&member.secure) == first(&one.0));
+    eventually("the first again", WAIT_TIMEOUT, || caller.is_served(&member.secure) == first(&one.0));
     member.daemon.eventually_says("TLS files were read anew");
     member.daemon.terminate();
 }
@@ -272,7 +272,7 @@ fn a_certificate_that_is_mounted_alone_and_replaced_outside_is_said() {
     let caller = Caller::of(&ca);
     install(&two, &new);
     fs::rename(&new.0, &outside.0).unwrap();
-    eventually("it is said", SOON, || {
+    eventually("it is said", WAIT_TIMEOUT, || {
         assert_eq!(caller.is_served(&member.secure), first(&one.0));
         member.daemon.log().contains("mounted by itself and was replaced outside")
     });
@@ -308,7 +308,7 @@ fn a_swapped_folder_of_links_renews_certificate_and_authorities() {
     old.is_served(&member.secure);
     new.ask(&member.secure).unwrap_err();
     link("v2", "..data");
-    eventually("the new authority counts", SOON, || new.ask(&member.secure).is_ok());
+    eventually("the new authority counts", WAIT_TIMEOUT, || new.ask(&member.secure).is_ok());
     old.ask(&member.secure).unwrap_err();
     Caller { ca: &new_ca, ..old }.ask(&member.secure).expect_err("the old authority's clients are out");
     member.daemon.terminate();
@@ -325,7 +325,7 @@ fn a_half_written_renewal_leaves_the_old_certificate_in_use() {
     let ca = authority.ca();
     let caller = Caller::of(&ca);
     let said = |what: &str| {
-        eventually(what, SOON, || {
+        eventually(what, WAIT_TIMEOUT, || {
             assert_eq!(caller.is_served(&member.secure), first(&one.0), "{what}");
             member.daemon.log().contains(what)
         });
@@ -341,7 +341,7 @@ fn a_half_written_renewal_leaves_the_old_certificate_in_use() {
     assert!(before.contains("check --key-file") && before.contains("stays in use"), "{before}");
     assert_eq!(before.matches("live.key: cannot be read").count(), 1, "said once");
     fs::copy(&two.1, &live.1).unwrap();
-    eventually("the new pair", SOON, || caller.is_served(&member.secure) == first(&two.0));
+    eventually("the new pair", WAIT_TIMEOUT, || caller.is_served(&member.secure) == first(&two.0));
     assert!(Path::new(&live.0).exists());
     member.daemon.terminate();
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::support::fake_engine::{Container, FakeEngine, runtime};
 use crate::support::http::request;
 use crate::support::port::Port;
-use crate::support::{Authority, Daemon, Dir, Retune, SOON, eventually};
+use crate::support::{Authority, Daemon, Dir, Retune, WAIT_TIMEOUT, eventually};
 
 type Pair = (String, String);
 
@@ -189,7 +189,7 @@ impl Pairs {
         let unnamed = pair(dir, authority, "client", 2, "unnamed");
         let stranger = pair(dir, strange, "server", 2, "stranger");
         // What lasts no day is over a second later.
-        eventually("the certificate expires", SOON, || {
+        eventually("the certificate expires", WAIT_TIMEOUT, || {
             let words = ["x509", "-checkend", "0", "-noout", "-in", &expired.0];
             let done = std::process::Command::new("openssl").args(words).output().unwrap();
             !done.status.success()
@@ -276,7 +276,7 @@ fn whoever_calls_says_the_cause_and_the_remedy_once() {
     let trying: Vec<Trying<'_>> =
         dirs.iter().zip(rows).flat_map(|(dirs, row)| call(dirs, &engine, row)).collect();
     for Trying { row, who, daemon, says, front } in &trying {
-        eventually(&format!("{row}: {who} says {says:?}, not\n{}", daemon.log()), SOON, || {
+        eventually(&format!("{row}: {who} says {says:?}, not\n{}", daemon.log()), WAIT_TIMEOUT, || {
             if let Some(front) = front {
                 request(&front.address(), "GET", "/v2/keys/a", None).ok();
             }
@@ -315,7 +315,7 @@ fn meet(address: &str, files: Option<&Files>) {
         timeout(Duration::from_secs(5), call).await.ok();
         done.send(()).ok();
     }));
-    wait.recv_timeout(SOON).unwrap();
+    wait.recv_timeout(WAIT_TIMEOUT).unwrap();
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn whoever_is_called_says_the_cause_and_the_remedy_once() {
     ] {
         for (files, says) in callers(&pairs, &ca, &strange.ca(), flags, auth) {
             let words = format!("{head}{says}");
-            eventually(&words, SOON, || {
+            eventually(&words, WAIT_TIMEOUT, || {
                 meet(&port.address(), files.as_ref());
                 log.log().contains(&words)
             });

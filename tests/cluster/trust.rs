@@ -4,13 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::group::{AGREED, Group, Plan};
+use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::storm::Storm;
 use crate::durable::member::Program;
 use crate::support::dice::Dice;
 use crate::support::{Authority, Dir, eventually};
 
-const GOES_ON: Duration = Duration::from_secs(10);
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The flags of a member with this certificate that believes this authority.
 pub fn flags(ca: &str, (cert, key): &(String, String)) -> Vec<String> {
@@ -33,9 +33,9 @@ fn members_with_certificates_do_all_that_others_do() {
     let Some(mut group) = group(&authority) else { return };
     let (leader, mut dice) = (group.start(), Dice::thrown("certified"));
     let storm = Storm::start(&mut group, &mut dice, 3);
-    storm.goes_on(50, GOES_ON, "in peace");
+    storm.goes_on(50, FAILOVER_TIMEOUT, "in peace");
     group.members[leader].kill();
-    storm.goes_on(50, GOES_ON, "without the old leader");
+    storm.goes_on(50, FAILOVER_TIMEOUT, "without the old leader");
     group.members[leader].start();
     storm.finish(&mut group);
 }
@@ -65,7 +65,7 @@ fn a_member_with_a_certificate_of_another_authority_is_kept_out() {
         if group.plan.program == Program::Retune {
             let names = |number: usize, text: &str| group.members[number].log().contains(text);
             let both = || names(2, "--peer-cert-file") && names(0, "certificate") && names(1, "certificate");
-            eventually("both sides say which certificate is not believed", AGREED, both);
+            eventually("both sides say which certificate is not believed", AGREE_TIMEOUT, both);
         }
         let mut wire = group.members[2].wire().patient_for(Duration::from_secs(12));
         let answer = wire.request("PUT", "/v2/keys/stranger", Some("value=1"));
@@ -88,7 +88,7 @@ fn a_plain_speaker_on_a_port_with_certificates_gets_nothing_and_harms_nobody() {
     let storm = Storm::start(&mut group, &mut dice, 2);
     for _ in 0..20 {
         for member in &group.members {
-            let mut stream = TcpStream::connect(&member.seat.peer).unwrap();
+            let mut stream = TcpStream::connect(&member.slot.peer).unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(12))).unwrap();
             stream.write_all(b"GET /members HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
             let mut answer = Vec::new();
@@ -97,11 +97,11 @@ fn a_plain_speaker_on_a_port_with_certificates_gets_nothing_and_harms_nobody() {
             assert!(!answer.contains("peerURLs"), "it is told of the members: {answer}");
         }
     }
-    storm.goes_on(20, GOES_ON, "with plain speakers on the peer ports");
+    storm.goes_on(20, FAILOVER_TIMEOUT, "with plain speakers on the peer ports");
     assert_eq!(group.leader(), leader);
     if group.plan.program == Program::Retune {
         let told = |number: usize| group.members[number].log().contains("plain");
-        eventually("the log says that somebody spoke plainly", AGREED, || (0..3).all(told));
+        eventually("the log says that somebody spoke plainly", AGREE_TIMEOUT, || (0..3).all(told));
     }
     storm.finish(&mut group);
 }

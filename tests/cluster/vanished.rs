@@ -14,15 +14,15 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::hosts::Hosts;
-use crate::durable::member::{Member, Program, Seat, retune};
+use crate::durable::member::{Member, MemberSlot, Program, retune};
 use crate::durable::wire::Wire;
 use crate::support::proc::Proc;
-use crate::support::{SOON, eventually};
+use crate::support::{WAIT_TIMEOUT, eventually};
 
 /// The promise.
-const LIMIT: Duration = Duration::from_secs(120);
+const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(120);
 /// etcd's own needs longer.
-const ETCDS_LIMIT: Duration = Duration::from_secs(600);
+const ETCD_TAKEOVER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The hosts.
 const SERVERS: usize = 0;
@@ -53,7 +53,7 @@ impl Scene {
         let hosts = Hosts::new(3)?;
         let host = hosts.address(SERVERS);
         let (client, peer) = (format!("{host}:2379"), format!("{host}:2380"));
-        let seat = Seat {
+        let slot = MemberSlot {
             name: "one".to_owned(),
             cluster: format!("one=http://{peer}"),
             advertised: peer.clone(),
@@ -61,14 +61,14 @@ impl Scene {
             peer,
             scheme: "http",
         };
-        let mut member = Member::seated(program, seat, Vec::new());
+        let mut member = Member::seated(program, slot, Vec::new());
         member.under(&hosts.on(SERVERS));
         member.start();
         let proxy = (program == Program::Retune).then(|| proxy(&hosts, &member));
         let wire = RefCell::new(Wire::to(&client));
         let scene = Self { member, proxy, hosts, address: client, wire };
         if scene.proxy.is_some() {
-            eventually("the proxy forwards", SOON, || {
+            eventually("the proxy forwards", WAIT_TIMEOUT, || {
                 Wire::to(&scene.front()).get("/v2/keys").is_ok_and(|answer| answer.status == 200)
             });
         }
@@ -110,7 +110,7 @@ impl Scene {
     /// Waits until that many watches are open.
     #[track_caller]
     fn until_watched(&self, count: usize) {
-        eventually(&format!("{count} watches"), SOON * 6, || self.held().watchers == count as u64);
+        eventually(&format!("{count} watches"), WAIT_TIMEOUT * 6, || self.held().watchers == count as u64);
     }
 }
 
@@ -123,7 +123,7 @@ fn proxy(hosts: &Hosts, member: &Member) -> Proc {
         .args([&retune(), "store", "--proxy", "on", "--data-dir"])
         .arg(member.path("proxy"))
         .args(["--listen-client-urls", &format!("http://{}:2378", hosts.address(SERVERS))])
-        .args(["--initial-cluster", &member.seat.cluster])
+        .args(["--initial-cluster", &member.slot.cluster])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log);
@@ -137,7 +137,7 @@ fn files(pid: u32) -> usize {
 
 /// Whether a watch was told of the event.
 fn was_told(mut stream: &TcpStream) -> bool {
-    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
     let mut said = String::new();
     let mut piece = [0; 4096];
     while !said.contains("\"value\":\"to the living\"") {
@@ -214,7 +214,7 @@ fn many() -> usize {
 #[test]
 fn clients_that_vanish_are_forgotten_and_quiet_ones_that_live_are_not() {
     let slow = std::env::var_os("RETUNE_TEST_SLOW").is_some();
-    pull_the_cable(Program::Retune, if slow { many() } else { 200 }, LIMIT);
+    pull_the_cable(Program::Retune, if slow { many() } else { 200 }, TAKEOVER_TIMEOUT);
 }
 
 /// A client that awaits changes from a store that vanished would wait for ever.
@@ -249,6 +249,6 @@ fn a_watch_on_a_store_that_vanished_ends_within_seconds() {
 #[test]
 fn control_etcd_forgets_them_as_well_though_later() {
     if std::env::var_os("RETUNE_TEST_SLOW").is_some() && crate::support::programs::need("etcd") {
-        pull_the_cable(Program::Etcd, many(), ETCDS_LIMIT);
+        pull_the_cable(Program::Etcd, many(), ETCD_TAKEOVER_TIMEOUT);
     }
 }

@@ -1,9 +1,9 @@
 //! The same command lines through Debian's etcdctl and through ours, each against a store of its own: the same words
 //! on stdout and stderr, the same exit code, the same tree behind it.
 
-use super::lines::{Line, stories};
+use super::lines::{StoryLine, stories};
 use super::normal::{normal, tree};
-use super::pair::{A_MOMENT, Kind, Outcome, Side};
+use super::pair::{Kind, Outcome, Side, WATCH_START_DELAY};
 use crate::support::Dir;
 
 /// Only the lines above the help: below them ours names commands that theirs lacks.
@@ -13,13 +13,13 @@ fn above_help(outcome: Outcome) -> Outcome {
 }
 
 /// Where the two went apart, if they did.
-fn difference(line: &Line, theirs: &Outcome, ours: &Outcome) -> Option<String> {
+fn difference(line: &StoryLine, theirs: &Outcome, ours: &Outcome) -> Option<String> {
     (theirs != ours).then(|| format!("{:?}\n--- etcdctl\n{theirs:#?}\n--- ours\n{ours:#?}\n", line.words))
 }
 
 /// Runs one line on both sides. One that ends only when interrupted may have had too little time on a busy machine;
 /// it changes nothing, so it may be tried with more.
-fn run_both(dir: &Dir, theirs: &Side, ours: &Side, line: &Line) -> Option<String> {
+fn run_both(dir: &Dir, theirs: &Side, ours: &Side, line: &StoryLine) -> Option<String> {
     let mut line = line.clone();
     // Without any time at all, etcdctl itself says now this and now that.
     let mut again = if line.words.contains(&"1ns") { 20 } else { 0 };
@@ -30,7 +30,9 @@ fn run_both(dir: &Dir, theirs: &Side, ours: &Side, line: &Line) -> Option<String
         };
         let found = difference(&line, &run(theirs), &run(ours));
         match line.interrupt {
-            Some(after) if found.is_some() && after < 20 * A_MOMENT => line.interrupt = Some(4 * after),
+            Some(after) if found.is_some() && after < 20 * WATCH_START_DELAY => {
+                line.interrupt = Some(4 * after);
+            }
             _ if found.is_some() && again > 0 => again -= 1,
             _ => return found,
         }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::pair::published;
 use crate::support::http::{get, request, request_as};
-use crate::support::{Dir, Etcd, Retune, SOON, Store, eventually};
+use crate::support::{Dir, Etcd, Retune, Store, WAIT_TIMEOUT, eventually};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -200,7 +200,7 @@ fn changes_of_the_source_are_followed_also_over_a_gap_and_lives_that_are_prolong
                 own.is_some_and(|(own, left)| own == value && (ttl - left).abs() <= 2)
             })
     };
-    eventually("the changes are there", SOON, alike);
+    eventually("the changes are there", WAIT_TIMEOUT, alike);
     follower.signal(Signal::SIGSTOP);
     etcd.flood("/flood", 1_100);
     write(&source, "DELETE", "/queue?recursive=true", "");
@@ -210,7 +210,7 @@ fn changes_of_the_source_are_followed_also_over_a_gap_and_lives_that_are_prolong
         write(&source, "PUT", "/beat", "refresh=true&prevExist=true&ttl=5");
         thread::sleep(Duration::from_secs(1));
     }
-    eventually("nothing was missed", SOON, alike);
+    eventually("nothing was missed", WAIT_TIMEOUT, alike);
     assert!(get(&target, "/v2/keys/beat").is_some() && get(&target, "/v2/keys/queue").is_none());
 }
 

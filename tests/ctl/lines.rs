@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::pair::A_MOMENT;
+use super::pair::WATCH_START_DELAY;
 use super::{stories_auth as people, stories_keys as keys, stories_words as words_of};
 
 /// One command line.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct StoryLine {
     /// Behind the program's name.
     pub words: Vec<&'static str>,
     pub stdin: &'static [u8],
@@ -22,9 +22,9 @@ pub struct Line {
     pub page: bool,
 }
 
-impl Line {
+impl StoryLine {
     pub(super) fn interrupted(self) -> Self {
-        Self { interrupt: Some(A_MOMENT), ..self }
+        Self { interrupt: Some(WATCH_START_DELAY), ..self }
     }
 
     pub(super) fn any_order(self) -> Self {
@@ -49,8 +49,8 @@ impl Line {
     }
 }
 
-pub(super) fn words(words: &[&'static str]) -> Line {
-    Line {
+pub(super) fn words(words: &[&'static str]) -> StoryLine {
+    StoryLine {
         words: words.to_vec(),
         stdin: b"",
         env: Vec::new(),
@@ -62,16 +62,16 @@ pub(super) fn words(words: &[&'static str]) -> Line {
 }
 
 /// A line without odd words.
-pub(super) fn line(text: &'static str) -> Line {
+pub(super) fn line(text: &'static str) -> StoryLine {
     words(&text.split(' ').collect::<Vec<_>>())
 }
 
-pub(super) fn lines(text: &'static str) -> Vec<Line> {
+pub(super) fn lines(text: &'static str) -> Vec<StoryLine> {
     text.lines().map(str::trim).filter(|text| !text.is_empty()).map(line).collect()
 }
 
 /// Every story with its name.
-pub fn stories() -> Vec<(&'static str, Vec<Line>)> {
+pub fn stories() -> Vec<(&'static str, Vec<StoryLine>)> {
     vec![
         ("files", keys::files()),
         ("directories", keys::directories()),

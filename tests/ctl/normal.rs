@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::lines::Line;
+use super::lines::StoryLine;
 use super::pair::{Outcome, Server};
 use crate::support::http::get;
 
 /// The outcome with everything replaced that cannot be the same.
-pub fn normal(outcome: &Outcome, server: &Server, line: &Line) -> Outcome {
+pub fn normal(outcome: &Outcome, server: &Server, line: &StoryLine) -> Outcome {
     let mut texts = [outcome.stdout.clone(), outcome.stderr.clone()];
     let members = get(&server.address(), "/v2/members").unwrap_or_default();
     for text in &mut texts {

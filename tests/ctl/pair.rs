@@ -9,10 +9,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::lines::Line;
+use super::lines::StoryLine;
 use crate::support::http::get;
 use crate::support::programs::need;
-use crate::support::{Dir, Etcd, SOON, Store, eventually, patient};
+use crate::support::{Dir, Etcd, Store, WAIT_TIMEOUT, eventually, patient};
 
 /// What serves the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Server {
 
 /// The store, once it names its address to clients: a moment after it answers.
 pub fn published(store: Store) -> Store {
-    eventually("the store has published its address", SOON, || {
+    eventually("the store has published its address", WAIT_TIMEOUT, || {
         get(&store.address(), "/v2/members").is_some_and(|members| members.contains(&store.url()))
     });
     store
@@ -110,7 +110,7 @@ impl Side {
     }
 
     /// Runs one line. `@URL@` and `@ADDRESS@` in a word are the store's.
-    pub fn run(&self, dir: &Dir, line: &Line) -> Outcome {
+    pub fn run(&self, dir: &Dir, line: &StoryLine) -> Outcome {
         let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ETCD") || name.to_string_lossy().starts_with("RETUNE_") {
@@ -147,4 +147,4 @@ impl Side {
 }
 
 /// Long enough for a watch to see what is there already.
-pub const A_MOMENT: Duration = Duration::from_millis(400);
+pub const WATCH_START_DELAY: Duration = Duration::from_millis(400);

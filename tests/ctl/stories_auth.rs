@@ -1,9 +1,9 @@
 //! Stories of users, roles and who may do what.
 
-use super::lines::{Line, line, lines, words};
+use super::lines::{StoryLine, line, lines, words};
 
 /// Users and roles while nobody heeds them.
-pub(super) fn people() -> Vec<Line> {
+pub(super) fn people() -> Vec<StoryLine> {
     let mut story = lines(
         "user
         user help grant
@@ -135,7 +135,7 @@ pub(super) fn people() -> Vec<Line> {
 }
 
 /// Who may do what, once that is heeded.
-pub(super) fn locked() -> Vec<Line> {
+pub(super) fn locked() -> Vec<StoryLine> {
     let mut story = lines(
         "auth disable
         auth enable

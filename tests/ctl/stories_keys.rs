@@ -1,8 +1,8 @@
 //! Stories of keys and directories.
 
-use super::lines::{Line, line, lines, words};
+use super::lines::{StoryLine, line, lines, words};
 
-pub(super) fn files() -> Vec<Line> {
+pub(super) fn files() -> Vec<StoryLine> {
     let mut story = lines(
         "set /a 1
         -o extended set /a 2
@@ -69,7 +69,7 @@ pub(super) fn files() -> Vec<Line> {
     story
 }
 
-pub(super) fn directories() -> Vec<Line> {
+pub(super) fn directories() -> Vec<StoryLine> {
     let mut story = lines(
         "mkdir /d
         mkdir /d
@@ -123,7 +123,7 @@ pub(super) fn directories() -> Vec<Line> {
     story
 }
 
-pub(super) fn removing() -> Vec<Line> {
+pub(super) fn removing() -> Vec<StoryLine> {
     lines(
         "set /a 1
         rm /a
@@ -171,7 +171,7 @@ pub(super) fn removing() -> Vec<Line> {
     )
 }
 
-pub(super) fn conditions() -> Vec<Line> {
+pub(super) fn conditions() -> Vec<StoryLine> {
     lines(
         "set /x 1
         rm --with-value 2 /x
@@ -201,7 +201,7 @@ pub(super) fn conditions() -> Vec<Line> {
     )
 }
 
-pub(super) fn values() -> Vec<Line> {
+pub(super) fn values() -> Vec<StoryLine> {
     vec![
         words(&["set", "/v", ""]),
         words(&["get", "/v"]),
@@ -233,7 +233,7 @@ pub(super) fn values() -> Vec<Line> {
     ]
 }
 
-pub(super) fn watching() -> Vec<Line> {
+pub(super) fn watching() -> Vec<StoryLine> {
     let mut story = lines(
         "set /w/a 1
         set /w/a 2

@@ -1,8 +1,8 @@
 //! Stories of options, help, endpoints and members.
 
-use super::lines::{Line, line, lines, words};
+use super::lines::{StoryLine, line, lines, words};
 
-pub(super) fn options() -> Vec<Line> {
+pub(super) fn options() -> Vec<StoryLine> {
     let mut story = lines(
         "set /a 1 --ttl 100
         set /b --ttl 100 1
@@ -69,7 +69,7 @@ pub(super) fn options() -> Vec<Line> {
     story
 }
 
-pub(super) fn help() -> Vec<Line> {
+pub(super) fn help() -> Vec<StoryLine> {
     let mut story = lines(
         "set -h
         set --help /a 1
@@ -110,8 +110,8 @@ pub(super) fn help() -> Vec<Line> {
     story
 }
 
-pub(super) fn places() -> Vec<Line> {
-    let mut story: Vec<Line> = lines(
+pub(super) fn places() -> Vec<StoryLine> {
+    let mut story: Vec<StoryLine> = lines(
         "--endpoints http://127.0.0.1:1 ls
         --endpoints http://127.0.0.1:1 --no-sync ls
         --endpoints http://127.0.0.1:1 --no-sync set /a 1
@@ -166,14 +166,14 @@ pub(super) fn places() -> Vec<Line> {
         --endpoints @URL@ --total-timeout 1ns --no-sync member list",
     )
     .into_iter()
-    .map(Line::bare)
+    .map(StoryLine::bare)
     .collect();
     story.extend(places_from_elsewhere());
     story
 }
 
 /// Endpoints that no plain line can name, and those of the environment.
-fn places_from_elsewhere() -> Vec<Line> {
+fn places_from_elsewhere() -> Vec<StoryLine> {
     vec![
         words(&["--endpoints", " http://127.0.0.1:1", "ls"]).bare(),
         words(&["--endpoints", "http://a b", "ls"]).bare(),
@@ -189,7 +189,7 @@ fn places_from_elsewhere() -> Vec<Line> {
     ]
 }
 
-pub(super) fn members() -> Vec<Line> {
+pub(super) fn members() -> Vec<StoryLine> {
     lines(
         "member list
         -o json member list
@@ -221,7 +221,7 @@ pub(super) fn members() -> Vec<Line> {
 }
 
 /// What is left of a cluster to which a member was added that never came.
-pub(super) fn without_quorum() -> Vec<Line> {
+pub(super) fn without_quorum() -> Vec<StoryLine> {
     let mut story = lines(
         "member add new http://127.0.0.1:9
         get /nope

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Dir, Etcd, Retune, SOON, eventually};
+use crate::support::{Dir, Etcd, Retune, WAIT_TIMEOUT, eventually};
 
 #[test]
 fn a_program_is_run_for_each_event_and_an_interrupt_ends_well() {
@@ -25,15 +25,15 @@ fn a_program_is_run_for_each_event_and_an_interrupt_ends_well() {
     ];
     let script = "echo \"$ETCD_WATCH_ACTION $ETCD_WATCH_KEY=$ETCD_WATCH_VALUE\" >> events";
     let mut watch = Retune::called(&dir, "etcdctl", &words).args(&[script]).spawn();
-    eventually("the first event", SOON, || lines(&dir).len() == 1);
+    eventually("the first event", WAIT_TIMEOUT, || lines(&dir).len() == 1);
     etcd.put("/w/a b", "$(touch /tmp/never) 'x'");
-    eventually("the second event", SOON, || lines(&dir).len() == 2);
+    eventually("the second event", WAIT_TIMEOUT, || lines(&dir).len() == 2);
     etcd.delete("/w/seen");
-    eventually("the third event", SOON, || lines(&dir).len() == 3);
+    eventually("the third event", WAIT_TIMEOUT, || lines(&dir).len() == 3);
     let wanted = ["set /w/seen=before", "set /w/a b=$(touch /tmp/never) 'x'", "delete /w/seen="];
     assert_eq!(lines(&dir), wanted);
     watch.signal(Signal::SIGINT);
-    assert_eq!(watch.wait_exit(SOON), Some(0));
+    assert_eq!(watch.wait_exit(WAIT_TIMEOUT), Some(0));
 }
 
 fn lines(dir: &Dir) -> Vec<String> {
@@ -52,11 +52,11 @@ fn a_watch_goes_on_for_ever_when_told() {
         &["--endpoints", &etcd.url(), "watch", "-f", "--after-index", "3", "-r", "/w"],
     )
     .spawn();
-    eventually("the first event", SOON, || watch.stdout() == "[set] /w/a\n1\n");
+    eventually("the first event", WAIT_TIMEOUT, || watch.stdout() == "[set] /w/a\n1\n");
     etcd.put("/w/b", "2");
-    eventually("the second event", SOON, || watch.stdout() == "[set] /w/a\n1\n[set] /w/b\n2\n");
+    eventually("the second event", WAIT_TIMEOUT, || watch.stdout() == "[set] /w/a\n1\n[set] /w/b\n2\n");
     watch.signal(Signal::SIGINT);
-    assert_eq!(watch.wait_exit(SOON), Some(0));
+    assert_eq!(watch.wait_exit(WAIT_TIMEOUT), Some(0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::common::{node, register, value};
 use crate::support::docker::{Container, Docker, host};
 use crate::support::programs::skipped;
-use crate::support::{Dir, SOON, Store, eventually, stays};
+use crate::support::{Dir, Store, WAIT_TIMEOUT, eventually, stays};
 
 /// Two seconds, the container's own, before it answers; long enough to see that there is no key meanwhile.
 const LATE: [&str; 4] = ["-p", "80", "-e", "LATE=2"];
@@ -25,7 +25,7 @@ fn comes_late(check: &[&str]) {
         value(&store, "/late/one").is_none()
     });
     let wanted = format!("{}:{port}", host());
-    eventually("the key", SOON, || value(&store, "/late/one") == Some(wanted.clone()));
+    eventually("the key", WAIT_TIMEOUT, || value(&store, "/late/one") == Some(wanted.clone()));
     assert!(serves(&container), "the key may not be there before the application is");
     daemon.terminate();
 }
@@ -54,12 +54,12 @@ fn an_http_check_asks_for_its_path_and_wants_success() {
     let named =
         ["-p", "80", "-e", "SERVICE_NAME=web", "-e", "SERVICE_ID=one", "-e", "SERVICE_CHECK_HTTP=/ready"];
     let container = docker.run(&image, &named);
-    eventually("it answers", SOON, || serves(&container));
+    eventually("it answers", WAIT_TIMEOUT, || serves(&container));
     stays("no key as long as it answers 404", Duration::from_secs(1), || value(&store, "/web/one").is_none());
     container.exec("touch /www/ready");
-    eventually("the key", SOON, || value(&store, "/web/one").is_some());
+    eventually("the key", WAIT_TIMEOUT, || value(&store, "/web/one").is_some());
     container.exec("rm /www/ready");
-    eventually("it is gone again", SOON, || value(&store, "/web/one").is_none());
+    eventually("it is gone again", WAIT_TIMEOUT, || value(&store, "/web/one").is_none());
     daemon.terminate();
 }
 
@@ -80,7 +80,9 @@ fn an_engine_that_accepts_for_an_absent_application_is_not_believed() {
     let words = ["--ip", &ip.to_string(), "--health-interval", "200ms"];
     let daemon = register(&dir, &store).args(&words).spawn();
     let wanted = format!("[{ip}]:{}", somebody.mapped(80).unwrap());
-    eventually("what is there is found", SOON, || value(&store, "/somebody/one") == Some(wanted.clone()));
+    eventually("what is there is found", WAIT_TIMEOUT, || {
+        value(&store, "/somebody/one") == Some(wanted.clone())
+    });
     stays("a connection that ends at once is no service", Duration::from_secs(2), || {
         node(&store, "/nobody").is_none()
     });
@@ -108,8 +110,8 @@ fn a_containers_own_healthcheck_decides() {
         value(&store, "/own/one").is_none()
     });
     container.exec("touch /tmp/well");
-    eventually("the key", SOON, || value(&store, "/own/one").is_some());
+    eventually("the key", WAIT_TIMEOUT, || value(&store, "/own/one").is_some());
     container.exec("rm /tmp/well");
-    eventually("it is gone again", SOON, || value(&store, "/own/one").is_none());
+    eventually("it is gone again", WAIT_TIMEOUT, || value(&store, "/own/one").is_none());
     daemon.terminate();
 }

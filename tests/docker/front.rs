@@ -9,9 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::common::register;
 use crate::support::docker::{Container, Docker, Image, host, write_program};
 use crate::support::front::Front;
-use crate::support::load::{Ledger, Record};
+use crate::support::load::{Record, RequestLog};
 use crate::support::nginx::Nginx;
-use crate::support::{Class, Daemon, Dir, Kind, Load, Retune, SOON, Store, eventually, http};
+use crate::support::{Class, Daemon, Dir, Kind, Load, Retune, Store, WAIT_TIMEOUT, eventually, http};
 
 /// Answers with its name and the id of the request.
 const ANSWER: &str = "#!/bin/sh
@@ -29,7 +29,7 @@ fn fill(root: &Path) {
 }
 
 /// Store, registrar, reloader and nginx, and an image to run behind them.
-struct Site<'d> {
+struct TestSite<'d> {
     dir: &'d Dir,
     docker: &'d Docker,
     image: Image<'d>,
@@ -39,7 +39,7 @@ struct Site<'d> {
     _store: Store,
 }
 
-impl<'d> Site<'d> {
+impl<'d> TestSite<'d> {
     fn start(dir: &'d Dir, docker: &'d Docker) -> Option<Self> {
         let image = docker.image_with(&[80], &["/bin/app"], fill)?;
         let nginx = Nginx::start(dir)?;
@@ -82,15 +82,15 @@ fn started(container: &Container<'_>) -> SystemTime {
 }
 
 /// The last request that a server answered, from `since` on.
-fn last_of(ledger: &Ledger, name: &str, since: Instant) -> Duration {
+fn last_of(request_log: &RequestLog, name: &str, since: Instant) -> Duration {
     let by = |record: &&Record| record.by == name && record.from > since;
-    ledger.records.iter().filter(by).map(|record| record.from - since).max().unwrap_or_default()
+    request_log.records.iter().filter(by).map(|record| record.from - since).max().unwrap_or_default()
 }
 
 #[test]
 fn a_container_is_served_once_it_answers_and_nothing_goes_to_one_that_was_stopped() {
     let (dir, Some(docker)) = (Dir::new(), Docker::there()) else { return };
-    let Some(site) = Site::start(&dir, &docker) else { return };
+    let Some(site) = TestSite::start(&dir, &docker) else { return };
     let always = site.run("always");
     site.front.eventually_serves(&["always"]);
     let (mut starts, mut stops) = (Vec::new(), Vec::new());
@@ -103,25 +103,25 @@ fn a_container_is_served_once_it_answers_and_nothing_goes_to_one_that_was_stoppe
             if body.starts_with(&format!("{name} ")) {
                 break SystemTime::now();
             }
-            assert!(begun.elapsed() < 3 * SOON, "never served; the last answer is {body:?}");
+            assert!(begun.elapsed() < 3 * WAIT_TIMEOUT, "never served; the last answer is {body:?}");
         };
         starts.push(first.duration_since(started(&container)).unwrap());
         site.front.eventually_serves(&["always", &name]);
-        eventually("the old workers are gone", SOON, || site.nginx.old_workers() == 0);
+        eventually("the old workers are gone", WAIT_TIMEOUT, || site.nginx.old_workers() == 0);
         let load = Load::start(site.front.port, 1);
         sleep(Duration::from_millis(300));
         let stop = Instant::now();
         container.told(&["stop", "-t", "5"]);
         site.front.eventually_serves(&["always"]);
-        eventually("the old workers are gone", SOON, || site.nginx.old_workers() == 0);
+        eventually("the old workers are gone", WAIT_TIMEOUT, || site.nginx.old_workers() == 0);
         let quiet = Instant::now();
         sleep(Duration::from_millis(300));
-        let ledger = load.finish();
+        let request_log = load.finish();
         let late = |record: &&Record| record.from > quiet && record.class != Class::Ok;
-        assert_eq!(ledger.records.iter().filter(late).count(), 0, "still sent there: {ledger}");
+        assert_eq!(request_log.records.iter().filter(late).count(), 0, "still sent there: {request_log}");
         let lost = |record: &&Record| record.from > stop && record.class == Class::Non200;
-        let lost = ledger.records.iter().filter(lost).map(|record| record.from - stop).max();
-        stops.push(last_of(&ledger, &name, stop).max(lost.unwrap_or_default()));
+        let lost = request_log.records.iter().filter(lost).map(|record| record.from - stop).max();
+        stops.push(last_of(&request_log, &name, stop).max(lost.unwrap_or_default()));
     }
     starts.sort_unstable();
     stops.sort_unstable();
@@ -134,11 +134,11 @@ fn a_container_is_served_once_it_answers_and_nothing_goes_to_one_that_was_stoppe
 #[test]
 fn a_container_that_is_drained_before_its_stop_loses_no_request() {
     let (dir, Some(docker)) = (Dir::new(), Docker::there()) else { return };
-    let Some(site) = Site::start(&dir, &docker) else { return };
+    let Some(site) = TestSite::start(&dir, &docker) else { return };
     let always = site.run("always");
     let containers: Vec<Container<'_>> = ["a", "b", "c"].map(|name| site.run(name)).into();
     site.front.eventually_serves(&["a", "always", "b", "c"]);
-    eventually("the old workers are gone", SOON, || site.nginx.old_workers() == 0);
+    eventually("the old workers are gone", WAIT_TIMEOUT, || site.nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     sleep(Duration::from_millis(300));
     let begun = Instant::now();
@@ -146,15 +146,19 @@ fn a_container_that_is_drained_before_its_stop_loses_no_request() {
         site.drain(container);
     }
     sleep(Duration::from_millis(300));
-    let ledger = load.finish();
-    eprintln!("FIGURE three containers drained and stopped: {ledger}");
-    assert!(ledger.count(Kind::Fresh, Class::Ok) > 300, "too little load to prove anything: {ledger}");
-    let answered = |name: &str| ledger.records.iter().any(|record| record.by == name && record.from < begun);
-    assert!(["a", "b", "c"].iter().all(|name| answered(name)), "not all of them were in use: {ledger}");
-    assert_eq!(ledger.failures(Kind::Fresh), 0, "{ledger}");
+    let request_log = load.finish();
+    eprintln!("FIGURE three containers drained and stopped: {request_log}");
+    assert!(
+        request_log.count(Kind::Fresh, Class::Ok) > 300,
+        "too little load to prove anything: {request_log}"
+    );
+    let answered =
+        |name: &str| request_log.records.iter().any(|record| record.by == name && record.from < begun);
+    assert!(["a", "b", "c"].iter().all(|name| answered(name)), "not all of them were in use: {request_log}");
+    assert_eq!(request_log.failures(Kind::Fresh), 0, "{request_log}");
     for kind in [Kind::KeepAliveGet, Kind::KeepAlivePost] {
-        let race = ledger.count(kind, Class::ClosedReusedNoBytes);
-        assert_eq!(ledger.failures(kind), race, "only the idle-close race may show: {ledger}");
+        let race = request_log.count(kind, Class::ClosedReusedNoBytes);
+        assert_eq!(request_log.failures(kind), race, "only the idle-close race may show: {request_log}");
     }
     drop((always, containers));
     site.finish();
@@ -164,7 +168,7 @@ fn a_container_that_is_drained_before_its_stop_loses_no_request() {
 #[test]
 fn a_container_that_is_stopped_at_once_loses_requests() {
     let (dir, Some(docker)) = (Dir::new(), Docker::there()) else { return };
-    let Some(site) = Site::start(&dir, &docker) else { return };
+    let Some(site) = TestSite::start(&dir, &docker) else { return };
     let always = site.run("always");
     site.front.eventually_serves(&["always"]);
     // Whether a request is under way in the moment is chance.
@@ -176,9 +180,9 @@ fn a_container_that_is_stopped_at_once_loses_requests() {
         sleep(Duration::from_millis(200));
         container.told(&["kill"]);
         site.front.eventually_serves(&["always"]);
-        let ledger = load.finish();
-        eprintln!("FIGURE killed at once: {ledger}");
-        ledger.failures(Kind::Fresh) > 0
+        let request_log = load.finish();
+        eprintln!("FIGURE killed at once: {request_log}");
+        request_log.failures(Kind::Fresh) > 0
     });
     assert!(lost, "ten containers were killed under load and no request was lost: is the load real?");
     drop(always);

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::docker::{Docker, host};
 use crate::support::http::get;
-use crate::support::{SOON, eventually};
+use crate::support::{WAIT_TIMEOUT, eventually};
 
 #[test]
 fn what_a_test_makes_answers_and_is_gone_with_it_also_when_it_fails() {
@@ -12,7 +12,7 @@ fn what_a_test_makes_answers_and_is_gone_with_it_also_when_it_fails() {
     let Some(image) = docker.image(&[80, 443]) else { return };
     let container = docker.run(&image, &["-p", "80", "-e", "LATE=0"]);
     let address = format!("{}:{}", host(), container.mapped(80).unwrap());
-    eventually("the application", SOON, || get(&address, "/").as_deref() == Some("hello\n"));
+    eventually("the application", WAIT_TIMEOUT, || get(&address, "/").as_deref() == Some("hello\n"));
     assert_eq!(container.mapped(443), None);
     let names = [container.name.clone(), image.name().to_owned()];
     let failed = std::thread::scope(|scope| {

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::common::{everything, node, value};
 use crate::support::docker::{Docker, host, write_program};
 use crate::support::programs::skipped;
-use crate::support::{Dir, Retune, SOON, Store, eventually};
+use crate::support::{Dir, Retune, Store, WAIT_TIMEOUT, eventually};
 
 /// The application and its sidecar under one parent, as a process manager in the container would have them.
 const BOTH: &str = "#!/bin/sh
@@ -32,11 +32,11 @@ fn told_its_container_it_registers_that_port_and_no_other() {
         .spawn();
 
     let key = format!("/service/{host}:{}", app.mapped(8000).unwrap());
-    eventually("the key", SOON, || value(&store, &key) == Some("running".to_owned()));
+    eventually("the key", WAIT_TIMEOUT, || value(&store, &key) == Some("running".to_owned()));
     let all = node(&store, "/service").unwrap()["nodes"].as_array().map(Vec::len);
     assert_eq!(all, Some(1), "{}\n{}", other.name, everything(&store));
     app.told(&["stop"]);
-    eventually("the key is gone", SOON, || value(&store, &key).is_none());
+    eventually("the key is gone", WAIT_TIMEOUT, || value(&store, &key).is_none());
     daemon.terminate();
 }
 
@@ -57,7 +57,7 @@ fn inside_its_container_it_finds_out_which_one_that_is() {
     let app = docker.run_with(&image, &words, &["/bin/both", "--etcd", &etcd, "--ip", &host]);
 
     let key = format!("/service/{host}:{}", app.mapped(8000).unwrap());
-    eventually("the key", SOON, || value(&store, &key) == Some("running".to_owned()));
+    eventually("the key", WAIT_TIMEOUT, || value(&store, &key) == Some("running".to_owned()));
     app.told(&["stop"]);
     assert_eq!(value(&store, &key), None, "the sidecar had to remove it before it ended");
     assert_eq!(app.told(&["inspect", "-f", "{{.State.ExitCode}}"]), "0");

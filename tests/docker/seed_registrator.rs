@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::common::{everything, node, register, value};
 use crate::support::docker::Docker;
 use crate::support::port::Port;
-use crate::support::{Dir, Retune, SOON, Store, eventually};
+use crate::support::{Dir, Retune, Store, WAIT_TIMEOUT, eventually};
 
 const NAMED: [&str; 4] = ["-e", "SERVICE_NAME=nginx", "-e", "SERVICE_ID=nginx"];
 
@@ -24,16 +24,16 @@ fn called_registrator_it_keeps_one_container_in_the_store_as_long_as_it_runs() {
     let publish = format!("{}:80", port.number());
     let nginx = docker.run(&image, &[&["-p", &publish][..], &NAMED].concat());
     let wanted = format!("198.51.100.7:{}", port.number());
-    eventually("the key", SOON, || value(&store, "/nginx-80/nginx") == Some(wanted.clone()));
+    eventually("the key", WAIT_TIMEOUT, || value(&store, "/nginx-80/nginx") == Some(wanted.clone()));
     daemon.eventually_says(&format!("ignored: {} port 443 not published on host", nginx.short()));
     daemon.eventually_says(&format!("added: {} nginx", nginx.short()));
     let ttl = node(&store, "/nginx-80/nginx").unwrap()["ttl"].as_i64();
     assert!(ttl.is_some_and(|ttl| (1..=20).contains(&ttl)), "a crash must not leave it for ever: {ttl:?}");
 
     nginx.told(&["stop"]);
-    eventually("the key is gone", SOON, || value(&store, "/nginx-80/nginx").is_none());
+    eventually("the key is gone", WAIT_TIMEOUT, || value(&store, "/nginx-80/nginx").is_none());
     daemon.eventually_says(&format!("removed: {} nginx", nginx.short()));
-    eventually("so is its directory", SOON, || node(&store, "/nginx-80").is_none());
+    eventually("so is its directory", WAIT_TIMEOUT, || node(&store, "/nginx-80").is_none());
     daemon.terminate();
 }
 
@@ -47,10 +47,10 @@ fn with_suffix_published_one_published_port_of_two_needs_no_number_in_its_name()
     let daemon = register(&dir, &store).args(&["--ip", "198.51.100.7", "--suffix", "published"]).spawn();
 
     let wanted = format!("198.51.100.7:{}", port.number());
-    eventually("the key", SOON, || value(&store, "/nginx/nginx") == Some(wanted.clone()));
+    eventually("the key", WAIT_TIMEOUT, || value(&store, "/nginx/nginx") == Some(wanted.clone()));
     assert!(node(&store, "/nginx-80").is_none(), "{}", everything(&store));
     nginx.told(&["stop"]);
-    eventually("all is gone", SOON, || node(&store, "/nginx").is_none());
+    eventually("all is gone", WAIT_TIMEOUT, || node(&store, "/nginx").is_none());
     daemon.terminate();
 }
 
@@ -63,7 +63,7 @@ fn the_key_goes_when_the_stop_is_asked_for_and_not_when_the_process_is_gone() {
     let (dir, store) = (Dir::new(), Store::start());
     let container = docker.run(&image, &["-p", "80", "-e", "SERVICE_NAME=deaf", "-e", "SERVICE_ID=one"]);
     let daemon = register(&dir, &store).args(&["--ip", "198.51.100.7"]).spawn();
-    eventually("the key", SOON, || value(&store, "/deaf/one").is_some());
+    eventually("the key", WAIT_TIMEOUT, || value(&store, "/deaf/one").is_some());
 
     std::thread::scope(|scope| {
         let stop = scope.spawn(|| container.told(&["stop", "-t", "5"]));

@@ -3,7 +3,7 @@
 use super::common::{register, value};
 use crate::support::docker::{Container, Docker, Image, Network};
 use crate::support::states::{Must, States, holds, lacking};
-use crate::support::{Daemon, Dir, SOON, Store, eventually};
+use crate::support::{Daemon, Dir, Store, WAIT_TIMEOUT, eventually};
 
 const PREFIX: &str = "/seen";
 const WEB: [&str; 2] = ["-e", "SERVICE_NAME=web"];
@@ -28,7 +28,9 @@ fn in_network<'d>(
 
 fn is_there(store: &Store, ip: &str) {
     let address = format!("{ip}:80");
-    eventually(&format!("{address} is registered"), SOON, || holds(&store.address(), PREFIX, &address));
+    eventually(&format!("{address} is registered"), WAIT_TIMEOUT, || {
+        holds(&store.address(), PREFIX, &address)
+    });
 }
 
 fn must(who: &str, ips: &[&str], until: Option<u64>) -> Must {
@@ -85,7 +87,7 @@ fn no_state_lacks_a_container_that_is_well_all_the_while() {
     is_there(&store, "10.213.1.33");
     let name = two.name.clone();
     let key = format!("{PREFIX}/web/n1:{name}:80");
-    eventually("the last name", SOON, || value(&store, &key).as_deref() == Some("10.213.1.12:80"));
+    eventually("the last name", WAIT_TIMEOUT, || value(&store, &key).as_deref() == Some("10.213.1.12:80"));
     let seen = states.end();
     let wrong = lacking(&seen, &musts);
     assert!(wrong.is_none(), "{}\n{}", wrong.unwrap_or_default(), daemon.log());
@@ -105,9 +107,9 @@ fn joining_and_leaving_a_network_is_seen_at_once() {
     let key = format!("{PREFIX}/web/one");
     for ip in ["10.213.2.11", "10.213.2.12"] {
         one.connect(&far, ip);
-        eventually("it is found there", SOON, || value(&store, &key) == Some(format!("{ip}:80")));
+        eventually("it is found there", WAIT_TIMEOUT, || value(&store, &key) == Some(format!("{ip}:80")));
         one.disconnect(&far);
-        eventually("it is found there no more", SOON, || value(&store, &key).is_none());
+        eventually("it is found there no more", WAIT_TIMEOUT, || value(&store, &key).is_none());
     }
     daemon.terminate();
 }

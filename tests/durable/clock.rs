@@ -9,7 +9,7 @@ use crate::support::patient;
 
 const TTL: u64 = 3;
 /// Expiry is a command of its own, proposed every half second; the rest is for a busy machine.
-const LATE: Duration = Duration::from_millis(1500);
+const MAX_EXPIRY_DELAY: Duration = Duration::from_millis(1500);
 
 fn put(wire: &mut Wire, key: &str, ttl: u64) -> String {
     let answer = wire.request("PUT", &format!("/v2/keys{key}"), Some(&format!("value=1&ttl={ttl}"))).unwrap();
@@ -28,7 +28,7 @@ fn lifetime(wire: &mut Wire, key: &str, begun: Instant) -> (Duration, i64, i64) 
         let ttl = answer.json()["node"]["ttl"].as_i64().unwrap_or(0);
         (high, low) = (high.max(ttl), low.min(ttl));
         assert!(
-            begun.elapsed() < Duration::from_secs(TTL) + 4 * patient(LATE),
+            begun.elapsed() < Duration::from_secs(TTL) + 4 * patient(MAX_EXPIRY_DELAY),
             "{key} lives on: {}",
             answer.text()
         );
@@ -40,7 +40,7 @@ fn lifetime(wire: &mut Wire, key: &str, begun: Instant) -> (Duration, i64, i64) 
 fn in_time(what: &str, (lived, high, low): (Duration, i64, i64)) {
     let real = Duration::from_secs(TTL);
     assert!(lived + Duration::from_millis(50) >= real, "{what}: it vanished after {lived:?}");
-    assert!(lived <= real + patient(LATE), "{what}: it lived for {lived:?}");
+    assert!(lived <= real + patient(MAX_EXPIRY_DELAY), "{what}: it lived for {lived:?}");
     assert!(high <= i64::try_from(TTL).unwrap() && low >= -2, "{what}: it showed a ttl from {low} to {high}");
 }
 

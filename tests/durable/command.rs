@@ -11,14 +11,14 @@ use super::member::Member;
 use super::wire::Wire;
 use crate::support::port::Port;
 use crate::support::store::Store;
-use crate::support::{Daemon, Dir, Retune, SOON, eventually, stays};
+use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 /// Tests run beside each other, and etcd's default port is one.
 const ANY_PEER_PORT: [&str; 2] = ["--listen-peer-urls", "http://127.0.0.1:0"];
 
 /// The URL it says it listens on.
 fn listening(daemon: &Daemon<'_>) -> String {
-    eventually("it says where it listens", SOON, || {
+    eventually("it says where it listens", WAIT_TIMEOUT, || {
         daemon
             .stdout()
             .lines()
@@ -86,7 +86,7 @@ fn ready_comes_when_it_can_serve_and_stopping_when_it_ends() {
     let dir = Dir::new();
     let path = dir.text_path("notify.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(SOON)).unwrap();
+    socket.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
     let words = ["store", "--listen-client-urls", "http://127.0.0.1:0"];
     let daemon = Retune::new(&dir, &words).args(&ANY_PEER_PORT).env("NOTIFY_SOCKET", &path).spawn();
     let heard = || {
@@ -106,7 +106,7 @@ fn ready_comes_when_it_can_serve_and_stopping_when_it_ends() {
 fn an_open_watch_does_not_hold_up_the_end() {
     let mut store = Store::start();
     let mut stream = std::net::TcpStream::connect(store.address()).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
     std::io::Write::write_all(&mut stream, b"GET /v2/keys/a?wait=true HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     assert!(stream.read(&mut [0; 512]).unwrap() > 0, "the head comes at once");
     let begun = std::time::Instant::now();
@@ -125,7 +125,7 @@ fn a_start_that_takes_long_can_be_called_off() {
         std::thread::sleep(Duration::from_millis(delay));
         member.signal(Signal::SIGTERM);
         // Before it listens for signals it dies of them.
-        let code = member.wait(SOON);
+        let code = member.wait(WAIT_TIMEOUT);
         assert!(matches!(code, Some(0 | 143)), "{code:?}\n{}", member.log_tail());
     }
     member.start();

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::disk_errors::one_sentence;
-use super::ledger::{Book, Ledger, Node, Observed};
 use super::member::{Member, copy};
+use super::write_history::{Node, Observed, WriteHistory, WriteLog};
 use super::{budget, rounds, writers};
 use crate::support::dice::Dice;
 use crate::support::programs::{need, need_mounts};
-use crate::support::{Mount, SOON, eventually};
+use crate::support::{Mount, WAIT_TIMEOUT, eventually};
 
 /// Writes until the disk is full; answers every acknowledged key with its value's length.
 fn fill(member: &Member, pause: Duration) -> (BTreeMap<String, u64>, String) {
@@ -74,7 +74,7 @@ fn a_full_disk_refuses_writes_clearly_and_loses_none() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{again:?}");
     }
     // The log has a writer of its own, which may be behind the reply.
-    eventually("the full disk is logged", SOON, || member.log().contains(" ERROR "));
+    eventually("the full disk is logged", WAIT_TIMEOUT, || member.log().contains(" ERROR "));
     one_sentence(&member.log(), &[member.data().to_str().unwrap(), "room"]);
     disk.resize("256m");
     if member.ended().is_some() {
@@ -89,7 +89,7 @@ fn a_full_disk_refuses_writes_clearly_and_loses_none() {
             Ok(answer) => last = answer.text(),
             Err(error) => last = error.to_string(),
         }
-        if begun.elapsed() > SOON {
+        if begun.elapsed() > WAIT_TIMEOUT {
             break false;
         }
         std::thread::sleep(Duration::from_millis(100));
@@ -120,7 +120,7 @@ fn a_member_that_is_to_be_alone_ends_on_a_full_disk_and_starts_once_there_is_roo
     member.words(&["--force-new-cluster"]);
     member.clear_log();
     member.spawn();
-    assert_eq!(member.wait(SOON), Some(2), "{}", member.log());
+    assert_eq!(member.wait(WAIT_TIMEOUT), Some(2), "{}", member.log());
     one_sentence(&member.log(), &["No space left on device (ENOSPC)", member.data().to_str().unwrap()]);
     member.under(&[]);
     member.start();
@@ -140,7 +140,7 @@ fn a_quota_refuses_writes_until_something_is_deleted() {
     all_there(&member, &kept);
     let mut wire = member.wire();
     assert_eq!(wire.request("DELETE", "/v2/keys/fill?recursive=true", None).unwrap().status, 200);
-    eventually("it takes writes again", SOON, || {
+    eventually("it takes writes again", WAIT_TIMEOUT, || {
         wire.request("PUT", "/v2/keys/after", Some("value=1"))
             .is_ok_and(|answer| matches!(answer.status, 200 | 201))
     });
@@ -158,7 +158,7 @@ fn a_read_only_folder_is_refused_with_what_to_do() {
         disk.read_only();
         member.clear_log();
         member.spawn();
-        let code = member.wait(SOON);
+        let code = member.wait(WAIT_TIMEOUT);
         let log = member.log();
         assert_eq!(code, Some(2), "{round}: {log}");
         assert!(log.contains(member.data().to_str().unwrap()), "{round}: the folder is not named: {log}");
@@ -178,7 +178,7 @@ fn a_second_process_is_refused_with_the_first_ones_id() {
     let mut second = Member::of_ours(&[]).unwrap();
     std::os::unix::fs::symlink(member.data(), second.data()).unwrap();
     second.spawn();
-    assert_eq!(second.wait(SOON), Some(2), "{}", second.log());
+    assert_eq!(second.wait(WAIT_TIMEOUT), Some(2), "{}", second.log());
     let log = second.log();
     assert!(log.contains(&first.to_string()) && log.contains("--data-dir"), "{log}");
     assert!(member.ended().is_none(), "the first one is unhurt");
@@ -221,7 +221,7 @@ enum Ending {
 }
 
 /// Starts on a damaged folder: everything acknowledged is there, or it is refused in so many words.
-fn start_on(member: &mut Member, ledger: &Ledger, what: &str, tail: bool) -> Ending {
+fn start_on(member: &mut Member, write_history: &WriteHistory, what: &str, tail: bool) -> Ending {
     member.clear_log();
     member.spawn();
     let serving = member.until_serving(Duration::from_secs(20));
@@ -237,34 +237,39 @@ fn start_on(member: &mut Member, ledger: &Ledger, what: &str, tail: bool) -> End
     }
     let observed = writers::observe(&mut member.wire()).unwrap();
     member.kill();
-    let wrong = if tail { beyond_the_tail(ledger, &observed) } else { ledger.check(&observed) };
+    let wrong = if tail { beyond_the_tail(write_history, &observed) } else { write_history.check(&observed) };
     assert!(wrong.is_empty(), "{}", tell(&wrong.join("\n")));
     Ending::Started
 }
 
 /// What is wrong besides the last record of the log: damage there looks like a write that was under way, so the very
 /// last write may be gone, and nothing else.
-fn beyond_the_tail(ledger: &Ledger, observed: &Observed) -> Vec<String> {
+fn beyond_the_tail(write_history: &WriteHistory, observed: &Observed) -> Vec<String> {
     let spared = |line: &String| {
         line.starts_with(LAST_KEY)
-            || *line == format!("the index went back from {} to {}", ledger.highest, ledger.highest - 1)
+            || *line
+                == format!(
+                    "the index went back from {} to {}",
+                    write_history.highest,
+                    write_history.highest - 1
+                )
     };
-    ledger.check(observed).into_iter().filter(|line| !spared(line)).collect()
+    write_history.check(observed).into_iter().filter(|line| !spared(line)).collect()
 }
 
 /// The key of the last write, which has a record of its own in the log.
 const LAST_KEY: &str = "/tail/19";
 
 /// A folder with snapshots, a log behind them and a mirror, as a kill left it; and what is in it.
-fn worked(dice: &mut Dice) -> Option<(Member, Ledger)> {
+fn worked(dice: &mut Dice) -> Option<(Member, WriteHistory)> {
     let mut member = Member::of_ours(&["--snapshot-count", "150"])?;
-    let mut ledger = writers::ledger(3);
+    let mut write_history = writers::write_history(3);
     for round in 0..2 {
         member.start();
         let (address, enough) = (member.address(), AtomicBool::new(false));
         std::thread::scope(|scope| {
             let work = scope.spawn(|| {
-                writers::work(&address, &mut ledger, dice, round, &|| enough.load(Ordering::Relaxed));
+                writers::work(&address, &mut write_history, dice, round, &|| enough.load(Ordering::Relaxed));
             });
             std::thread::sleep(Duration::from_millis(700));
             enough.store(true, Ordering::Relaxed);
@@ -273,33 +278,34 @@ fn worked(dice: &mut Dice) -> Option<(Member, Ledger)> {
         // The mirror follows behind; it shall have something in its files.
         std::thread::sleep(Duration::from_millis(300));
         let observed = writers::observe(&mut member.wire()).unwrap();
-        ledger.settle(&observed);
+        write_history.settle(&observed);
         if round == 1 {
-            ledger.books.push(tail(&member));
-            ledger.highest = ledger.highest.max(ledger.books[3].known[LAST_KEY].modified);
+            write_history.books.push(tail(&member));
+            write_history.highest =
+                write_history.highest.max(write_history.books[3].known[LAST_KEY].modified);
         }
         member.kill();
     }
-    Some((member, ledger))
+    Some((member, write_history))
 }
 
 /// Writes one after the other, each with a record of its own: the last ones before the kill.
-fn tail(member: &Member) -> Book {
-    let mut book = Book { folders: vec!["/tail".to_owned()], ..Book::default() };
+fn tail(member: &Member) -> WriteLog {
+    let mut write_log = WriteLog { folders: vec!["/tail".to_owned()], ..WriteLog::default() };
     let mut wire = member.wire();
     for number in 0..20 {
         let key = format!("/tail/{number}");
         let answer = wire.request("PUT", &format!("/v2/keys{key}"), Some("value=t")).unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text());
-        book.known.insert(key, Node::of(&answer.json()["node"]));
+        write_log.known.insert(key, Node::of(&answer.json()["node"]));
     }
-    book
+    write_log
 }
 
 #[test]
 fn a_flipped_bit_is_made_good_or_refused_and_never_served() {
     let mut dice = Dice::thrown("flip");
-    let Some((mut member, ledger)) = worked(&mut dice) else { return };
+    let Some((mut member, write_history)) = worked(&mut dice) else { return };
     let (whole, data) = (member.path("whole"), member.data());
     copy(&data, &whole);
     let mut kinds: BTreeMap<String, Vec<(PathBuf, u64)>> = BTreeMap::new();
@@ -336,7 +342,7 @@ fn a_flipped_bit_is_made_good_or_refused_and_never_served() {
             fs::remove_dir_all(data.join("member/mirror")).unwrap();
             what += ", and no mirror";
         }
-        let ending = start_on(&mut member, &ledger, &what, tail);
+        let ending = start_on(&mut member, &write_history, &what, tail);
         let count = seen.entry(kind.clone()).or_default();
         if ending == Ending::Started { count.0 += 1 } else { count.1 += 1 }
     }
@@ -347,7 +353,7 @@ fn a_flipped_bit_is_made_good_or_refused_and_never_served() {
 #[test]
 fn a_missing_or_emptied_file_is_made_good_or_refused_and_never_served() {
     let mut dice = Dice::thrown("missing");
-    let Some((mut member, ledger)) = worked(&mut dice) else { return };
+    let Some((mut member, write_history)) = worked(&mut dice) else { return };
     let (whole, data) = (member.path("whole"), member.data());
     copy(&data, &whole);
     let mut seen = BTreeMap::new();
@@ -367,7 +373,7 @@ fn a_missing_or_emptied_file_is_made_good_or_refused_and_never_served() {
             }
             let what = format!("{} {}", name.display(), if emptied { "emptied" } else { "removed" });
             if length > 0 || !emptied {
-                let ending = start_on(&mut member, &ledger, &what, false);
+                let ending = start_on(&mut member, &write_history, &what, false);
                 seen.insert(what, ending);
             }
         }
@@ -387,7 +393,7 @@ fn a_folder_of_another_version_or_program_is_refused() {
     fs::write(&identity, newer).unwrap();
     member.clear_log();
     member.spawn();
-    assert_eq!(member.wait(SOON), Some(2), "{}", member.log());
+    assert_eq!(member.wait(WAIT_TIMEOUT), Some(2), "{}", member.log());
     assert!(member.log().contains("identity"), "{}", member.log());
 
     // etcd's own folder cannot be read, and must not be written into.
@@ -395,6 +401,6 @@ fn a_folder_of_another_version_or_program_is_refused() {
     fs::create_dir_all(other.data().join("member/wal")).unwrap();
     fs::write(other.data().join("member/wal/0000000000000000-0000000000000000.wal"), "x").unwrap();
     other.spawn();
-    assert_eq!(other.wait(SOON), Some(2), "{}", other.log());
+    assert_eq!(other.wait(WAIT_TIMEOUT), Some(2), "{}", other.log());
     assert!(other.log().contains(other.data().to_str().unwrap()), "{}", other.log());
 }

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::member::Member;
 use crate::support::proc::Proc;
 use crate::support::programs::{need, need_mounts};
-use crate::support::{Mount, SOON, eventually};
+use crate::support::{Mount, WAIT_TIMEOUT, eventually};
 
 /// The lines of a log at this level.
 pub fn lines_at<'l>(log: &'l str, level: &str) -> Vec<&'l str> {
@@ -56,7 +56,7 @@ impl Faults {
     pub fn end(mut self) {
         // Killed outright, a tracer may take what it traces along.
         self.0.signal(Signal::SIGTERM);
-        assert!(self.0.wait(SOON).is_some(), "the tracer goes");
+        assert!(self.0.wait(WAIT_TIMEOUT).is_some(), "the tracer goes");
     }
 }
 
@@ -98,12 +98,12 @@ fn an_error_of_the_logs_disk_stops_the_member_with_one_sentence_and_status_1() {
         let faulty = if calls == "fsync" { vec![folder] } else { files(&folder, "raftlog") };
         let faults = Faults::on(&member, &faulty, calls, error);
         let large = format!("value={}", "v".repeat(4 << 20));
-        eventually("the disk is needed", SOON, || {
+        eventually("the disk is needed", WAIT_TIMEOUT, || {
             let form = if calls == "fsync" { &large } else { "value=1" };
             let done = member.wire().request("PUT", "/v2/keys/more", Some(form));
             !done.is_ok_and(|answer| answer.status < 300) || member.ended().is_some()
         });
-        assert_eq!(member.wait(SOON), Some(1), "{calls} {error}\n{}", member.log());
+        assert_eq!(member.wait(WAIT_TIMEOUT), Some(1), "{calls} {error}\n{}", member.log());
         drop(faults);
         let name = format!("({error})");
         let path = faulty[0].display().to_string();
@@ -126,12 +126,12 @@ fn a_quota_or_a_full_disk_below_the_log_holds_writes_up_and_says_so_once() {
         let Some(mut member) = running(&[]) else { return };
         let logs = files(&member.data().join("member/log"), "raftlog");
         let faults = Faults::on(&member, &logs, "pwrite64", error);
-        eventually("the disk is full", SOON, || !put(&member, "more"));
+        eventually("the disk is full", WAIT_TIMEOUT, || !put(&member, "more"));
         let name = format!("({error})");
-        eventually("it says so", SOON, || member.log().contains(&name));
+        eventually("it says so", WAIT_TIMEOUT, || member.log().contains(&name));
         assert!(member.wire().get("/v2/keys/first").is_ok_and(|answer| answer.status == 200), "reads go on");
         faults.end();
-        eventually("writes go on", SOON, || put(&member, "after"));
+        eventually("writes go on", WAIT_TIMEOUT, || put(&member, "after"));
         member.stop();
         let log = member.log();
         one_sentence(&log, &["member/log", &name, "room", "writes wait"]);
@@ -147,7 +147,7 @@ fn a_mirror_and_snapshots_that_cannot_be_written_are_said_once_and_the_store_goe
     let Some(mut member) = running(&["--snapshot-count", "5"]) else { return };
     let (mirror, snapshots) = (member.data().join("member/mirror"), member.data().join("member/snapshots"));
     let db = mirror.join("db");
-    eventually("there is a mirror", SOON, || db.exists());
+    eventually("there is a mirror", WAIT_TIMEOUT, || db.exists());
     let disk = Mount::tmpfs("1m", &snapshots);
     disk.read_only();
     let calls = "pwrite64,fsync,fdatasync,sync_file_range,ftruncate";
@@ -166,7 +166,7 @@ fn a_mirror_and_snapshots_that_cannot_be_written_are_said_once_and_the_store_goe
             .map(|line| (*line).to_owned())
             .collect()
     };
-    eventually("both are said", SOON, || {
+    eventually("both are said", WAIT_TIMEOUT, || {
         write();
         let both: [Vec<String>; 2] = [warned(&mirror), warned(&snapshots)];
         both.iter().all(|lines| !lines.is_empty())
@@ -185,7 +185,7 @@ fn a_mirror_and_snapshots_that_cannot_be_written_are_said_once_and_the_store_goe
     let lines: Vec<String> = warned(&snapshots);
     assert!(lines.len() == 1 && lines[0].contains("Read-only file system (EROFS): "), "{lines:?}");
     drop(disk);
-    eventually("both are well again", SOON, || {
+    eventually("both are well again", WAIT_TIMEOUT, || {
         write();
         let log = member.log();
         log.contains("the mirror is whole again") && log.contains("snapshots are written again")
@@ -199,10 +199,10 @@ fn a_data_folder_that_is_removed_under_the_member_is_one_sentence_and_status_1()
     let Some(mut member) = running(&["--snapshot-count", "5"]) else { return };
     let data = member.data();
     fs::rename(&data, member.path("moved")).unwrap();
-    eventually("it notices", SOON, || {
+    eventually("it notices", WAIT_TIMEOUT, || {
         put(&member, "more");
         member.ended().is_some()
     });
-    assert_eq!(member.wait(SOON), Some(1), "{}", member.log());
+    assert_eq!(member.wait(WAIT_TIMEOUT), Some(1), "{}", member.log());
     one_sentence(&member.log(), &[&data.display().to_string(), "(ENOENT)", "put it back"]);
 }

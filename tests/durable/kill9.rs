@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::ledger::{Event, Ledger, Observed};
 use super::member::{Member, copy};
 use super::wire::Wire;
+use super::write_history::{Event, Observed, WriteHistory};
 use super::{budget, rounds, writers};
 use crate::support::dice::Dice;
 
@@ -22,12 +22,12 @@ const LARGE: usize = 128 << 10;
 const SNAPSHOT_COUNTS: [&str; 3] = ["10", "100", "100000"];
 
 /// One round of load that ends with a kill.
-fn round(member: &mut Member, ledger: &mut Ledger, dice: &mut Dice, number: u64) {
+fn round(member: &mut Member, write_history: &mut WriteHistory, dice: &mut Dice, number: u64) {
     let address = member.address();
     let span = Duration::from_millis(20 + dice.below(230));
     let mut own = dice.split();
     std::thread::scope(|scope| {
-        let load = scope.spawn(|| writers::work(&address, ledger, &mut own, number, &|| false));
+        let load = scope.spawn(|| writers::work(&address, write_history, &mut own, number, &|| false));
         std::thread::sleep(span);
         member.kill();
         load.join().unwrap();
@@ -42,10 +42,10 @@ fn round(member: &mut Member, ledger: &mut Ledger, dice: &mut Dice, number: u64)
 
 /// Reads the state and fails on anything that cannot be.
 #[track_caller]
-fn verify(member: &Member, ledger: &Ledger, events: &[Event], dice: &mut Dice) -> Observed {
+fn verify(member: &Member, write_history: &WriteHistory, events: &[Event], dice: &mut Dice) -> Observed {
     let mut wire = member.wire();
     let observed = writers::observe(&mut wire).unwrap();
-    let mut wrong = ledger.check(&observed);
+    let mut wrong = write_history.check(&observed);
     for _ in 0..LOOK_BACK.min(events.len()) {
         let event = &events[dice.index(events.len())];
         if event.node.modified + REMEMBERED > observed.index {
@@ -73,21 +73,22 @@ fn forgotten(wire: &mut Wire, event: &Event) -> Option<String> {
 fn nothing_acknowledged_is_lost_when_it_is_killed() {
     let mut dice = Dice::thrown("kill9");
     let Some(mut member) = Member::new(&[]) else { return };
-    let mut ledger = writers::ledger(WRITERS);
+    let mut write_history = writers::write_history(WRITERS);
     let (most, span, begun) = (rounds("RETUNE_TEST_KILLS", 200), budget(240), Instant::now());
     member.start();
     let (mut done, mut acknowledged) = (0_u32, 0_usize);
     while done < most && begun.elapsed() < span {
-        round(&mut member, &mut ledger, &mut dice, u64::from(done));
+        round(&mut member, &mut write_history, &mut dice, u64::from(done));
         member.clear_log();
         member.words(&["--snapshot-count", SNAPSHOT_COUNTS[dice.index(3)]]);
         member.start();
-        let events: Vec<Event> = ledger.books.iter().flat_map(|book| book.events.clone()).collect();
+        let events: Vec<Event> =
+            write_history.books.iter().flat_map(|write_log| write_log.events.clone()).collect();
         acknowledged += events.len();
-        let observed = verify(&member, &ledger, &events, &mut dice);
-        ledger.settle(&observed);
+        let observed = verify(&member, &write_history, &events, &mut dice);
+        write_history.settle(&observed);
         if observed.files.len() > 3000 {
-            thin_out(&mut member.wire(), &mut ledger);
+            thin_out(&mut member.wire(), &mut write_history);
         }
         done += 1;
     }
@@ -97,13 +98,13 @@ fn nothing_acknowledged_is_lost_when_it_is_killed() {
 }
 
 /// Removes the in-order keys: a listing of everything is read each round.
-fn thin_out(wire: &mut Wire, ledger: &mut Ledger) {
+fn thin_out(wire: &mut Wire, write_history: &mut WriteHistory) {
     for number in 0..WRITERS {
         let answer = wire.request("DELETE", &format!("/v2/keys/q{number}?recursive=true"), None).unwrap();
         assert!(matches!(answer.status, 200 | 404), "{}", answer.text());
     }
     let observed = writers::observe(wire).unwrap();
-    ledger.settle(&observed);
+    write_history.settle(&observed);
 }
 
 /// Work without a kill, then an older copy of the folder: the loss that the checker is there to find.
@@ -111,14 +112,16 @@ fn thin_out(wire: &mut Wire, ledger: &mut Ledger) {
 fn an_older_copy_of_the_folder_is_found_out() {
     let mut dice = Dice::thrown("older_copy");
     let Some(mut member) = Member::new(&[]) else { return };
-    let mut ledger = writers::ledger(WRITERS);
+    let mut write_history = writers::write_history(WRITERS);
     member.start();
     let address = member.address();
     for number in 0..2 {
         let enough = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let load = scope.spawn(|| {
-                writers::work(&address, &mut ledger, &mut dice, number, &|| enough.load(Ordering::Relaxed));
+                writers::work(&address, &mut write_history, &mut dice, number, &|| {
+                    enough.load(Ordering::Relaxed)
+                });
             });
             std::thread::sleep(Duration::from_millis(300));
             enough.store(true, Ordering::Relaxed);
@@ -130,14 +133,14 @@ fn an_older_copy_of_the_folder_is_found_out() {
         }
         member.start();
         let observed = writers::observe(&mut member.wire()).unwrap();
-        assert_eq!(ledger.check(&observed), Vec::<String>::new(), "nothing is lost so far");
-        ledger.settle(&observed);
+        assert_eq!(write_history.check(&observed), Vec::<String>::new(), "nothing is lost so far");
+        write_history.settle(&observed);
     }
     member.kill();
     std::fs::rename(member.data(), member.path("newer")).unwrap();
     std::fs::rename(member.path("older"), member.data()).unwrap();
     member.start();
-    let wrong = ledger.check(&writers::observe(&mut member.wire()).unwrap()).join("\n");
+    let wrong = write_history.check(&writers::observe(&mut member.wire()).unwrap()).join("\n");
     assert!(wrong.contains("the index went back"), "{wrong}");
     assert!(wrong.contains("was acknowledged as"), "{wrong}");
 }

@@ -9,7 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::member::Member;
 use super::rounds;
 use crate::support::dice::Dice;
-use crate::support::{SOON, eventually};
+use crate::support::{WAIT_TIMEOUT, eventually};
 
 /// As many watches as files may be open, and no more than this.
 const WATCHES: usize = 10_000;
@@ -79,7 +79,7 @@ fn ten_thousand_watches_are_open_at_once_and_all_hear() {
         let stats = member.wire().get("/v2/stats/store").unwrap().json();
         stats["watchers"].as_u64() == Some(0)
     };
-    eventually("no watcher is left", SOON, gone);
+    eventually("no watcher is left", WAIT_TIMEOUT, gone);
 }
 
 /// Writes `count` keys below `/many` from several connections; the time one PUT of another client took at most.

@@ -16,7 +16,7 @@ use super::wire::Wire;
 use crate::support::port::Port;
 use crate::support::proc::Proc;
 use crate::support::programs::{need, skipped};
-use crate::support::{SOON, patient};
+use crate::support::{WAIT_TIMEOUT, patient};
 
 /// Which program is the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn program() -> Option<Program> {
 
 /// Where a member sits, and what it is told of the others. Addresses are `host:port`.
 #[derive(Clone, Debug)]
-pub struct Seat {
+pub struct MemberSlot {
     pub name: String,
     /// Where it listens for clients.
     pub client: String,
@@ -58,7 +58,7 @@ pub struct Seat {
 #[derive(Debug)]
 pub struct Member {
     pub program: Program,
-    pub seat: Seat,
+    pub slot: MemberSlot,
     root: TempDir,
     /// Held for as long as it may be started again.
     _ports: Vec<Port>,
@@ -76,17 +76,17 @@ impl Member {
         let ports = vec![Port::claim(), Port::claim()];
         let (client, peer) = (ports[0].address(), ports[1].address());
         let (name, advertised, cluster) = ("one".to_owned(), peer.clone(), format!("one=http://{peer}"));
-        let seat = Seat { name, client, peer, advertised, cluster, scheme: "http" };
-        let mut member = Self::seated(program, seat, ports);
+        let slot = MemberSlot { name, client, peer, advertised, cluster, scheme: "http" };
+        let mut member = Self::seated(program, slot, ports);
         member.words(words);
         Some(member)
     }
 
     /// One of several, which holds these ports.
-    pub fn seated(program: Program, seat: Seat, ports: Vec<Port>) -> Self {
+    pub fn seated(program: Program, slot: MemberSlot, ports: Vec<Port>) -> Self {
         let root = tempfile::Builder::new().prefix("retune-member-").tempdir().unwrap();
         let (words, wrapper, env) = (Vec::new(), Vec::new(), Vec::new());
-        Self { program, seat, root, _ports: ports, words, wrapper, env, proc: None }
+        Self { program, slot, root, _ports: ports, words, wrapper, env, proc: None }
     }
 
     /// As `new`, for what holds for this program alone.
@@ -126,7 +126,7 @@ impl Member {
 
     /// `127.0.0.1:port` for clients.
     pub fn address(&self) -> String {
-        self.seat.client.clone()
+        self.slot.client.clone()
     }
 
     /// A connection.
@@ -137,7 +137,7 @@ impl Member {
     /// Starts it and returns at once.
     pub fn spawn(&mut self) {
         assert!(self.proc.is_none(), "it runs already");
-        let Seat { name, client, peer, advertised, cluster, scheme } = &self.seat;
+        let MemberSlot { name, client, peer, advertised, cluster, scheme } = &self.slot;
         let (client, peer) = (format!("http://{client}"), format!("{scheme}://{peer}"));
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let own: &[&str] = match self.program {
@@ -175,7 +175,7 @@ impl Member {
     #[track_caller]
     pub fn start(&mut self) {
         self.spawn();
-        if let Err(why) = self.until_serving(SOON) {
+        if let Err(why) = self.until_serving(WAIT_TIMEOUT) {
             panic!("{why}\n--- log\n{}", self.log_tail());
         }
     }
@@ -200,7 +200,7 @@ impl Member {
 
     /// The exit code, or 128 + the signal, if it has ended by itself.
     pub fn ended(&mut self) -> Option<i32> {
-        self.proc.as_mut().and_then(|proc| proc.ended().map(|_| proc.wait(SOON).unwrap_or(-1)))
+        self.proc.as_mut().and_then(|proc| proc.ended().map(|_| proc.wait(WAIT_TIMEOUT).unwrap_or(-1)))
     }
 
     /// Whether it was started and has not ended.
@@ -227,7 +227,7 @@ impl Member {
     #[track_caller]
     pub fn stop(&mut self) {
         self.signal(Signal::SIGTERM);
-        assert!(self.wait(SOON).is_some(), "SIGTERM does not end it\n{}", self.log_tail());
+        assert!(self.wait(WAIT_TIMEOUT).is_some(), "SIGTERM does not end it\n{}", self.log_tail());
     }
 
     /// Sends a signal.

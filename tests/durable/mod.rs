@@ -11,11 +11,11 @@ mod command;
 mod disk;
 pub mod disk_errors;
 mod kill9;
-mod ledger;
 mod load;
 pub mod member;
 mod power_cut;
 pub mod wire;
+mod write_history;
 mod writers;
 
 use std::time::Duration;

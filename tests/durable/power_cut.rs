@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::ledger::{Node, Observed};
 use super::member::Member;
+use super::write_history::{Node, Observed};
 use super::{budget, rounds, writers};
 use crate::support::dice::Dice;
 use crate::support::programs::need;
 use crate::support::trace::parse;
 use crate::support::trace_disk::{Believe, Image, Recording, Rest, Sent};
-use crate::support::{SOON, eventually};
+use crate::support::{WAIT_TIMEOUT, eventually};
 
 const WRITERS: usize = 3;
 /// Everything that changes files or sends bytes, and what tells which file is meant. Not `read`: that would be most of
@@ -51,13 +51,13 @@ fn traced(snapshot_count: &str, dice: &mut Dice, again: bool) -> Option<Traced> 
     let words = ["--snapshot-count", snapshot_count];
     // etcd never syncs the name of a new folder, which this model does not forgive.
     let mut member = if again { Member::new(&words)? } else { Member::of_ours(&words)? };
-    let mut ledger = writers::ledger(WRITERS);
+    let mut write_history = writers::write_history(WRITERS);
     let mut before = BTreeMap::new();
     if again {
         member.start();
         bulk(&member);
         // Long enough for the large values to leave the history, which every snapshot holds.
-        load(&member, &mut ledger, dice, 0, Duration::from_secs(3));
+        load(&member, &mut write_history, dice, 0, Duration::from_secs(3));
         before = writers::observe(&mut member.wire()).unwrap().files;
         member.kill();
     }
@@ -83,11 +83,11 @@ fn traced(snapshot_count: &str, dice: &mut Dice, again: bool) -> Option<Traced> 
     if let Err(why) = member.until_serving(Duration::from_secs(60)) {
         panic!("{why}\n{}", member.log_tail());
     }
-    load(&member, &mut ledger, dice, 1, Duration::from_secs(2));
+    load(&member, &mut write_history, dice, 1, Duration::from_secs(2));
     let pid = member.pid().to_string();
     member.stop();
     member.under(&[]);
-    let text = eventually("the tracer has written its last line", SOON, || {
+    let text = eventually("the tracer has written its last line", WAIT_TIMEOUT, || {
         let last =
             |line: &str| line.split_once(' ').is_some_and(|(own, rest)| own == pid && rest.contains("+++"));
         fs::read_to_string(&trace).ok().filter(|text| text.lines().rev().take(5).any(last))
@@ -103,11 +103,18 @@ fn traced(snapshot_count: &str, dice: &mut Dice, again: bool) -> Option<Traced> 
     Some(Traced { member, recording, told, before })
 }
 
-fn load(member: &Member, ledger: &mut super::ledger::Ledger, dice: &mut Dice, round: u64, span: Duration) {
+fn load(
+    member: &Member,
+    write_history: &mut super::write_history::WriteHistory,
+    dice: &mut Dice,
+    round: u64,
+    span: Duration,
+) {
     let (address, enough) = (member.address(), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let work =
-            scope.spawn(|| writers::work(&address, ledger, dice, round, &|| enough.load(Ordering::Relaxed)));
+        let work = scope.spawn(|| {
+            writers::work(&address, write_history, dice, round, &|| enough.load(Ordering::Relaxed));
+        });
         std::thread::sleep(span);
         enough.store(true, Ordering::Relaxed);
         work.join().unwrap();

@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::ledger::{Attempt, Book, Event, Ledger, Node, Observed, count_of};
 use super::wire::{Answer, Wire};
+use super::write_history::{Attempt, Event, Node, Observed, WriteHistory, WriteLog, count_of};
 use crate::support::dice::Dice;
 
 /// Keys in each writer's folder.
@@ -14,41 +14,41 @@ const KEYS: u64 = 12;
 const COUNTERS: u64 = 3;
 
 /// A ledger for so many writers.
-pub fn ledger(writers: usize) -> Ledger {
-    let books = (0..writers).map(|number| Book {
+pub fn write_history(writers: usize) -> WriteHistory {
+    let books = (0..writers).map(|number| WriteLog {
         folders: vec![format!("/w{number}"), format!("/q{number}")],
-        ..Book::default()
+        ..WriteLog::default()
     });
     let counters = (0..COUNTERS).map(|number| (format!("/counter{number}"), Default::default()));
-    Ledger { books: books.collect(), counters: counters.collect(), highest: 0 }
+    WriteHistory { books: books.collect(), counters: counters.collect(), highest: 0 }
 }
 
 /// The load of one round: every writer works until its connection breaks or `enough` says so.
 pub fn work(
     address: &str,
-    ledger: &mut Ledger,
+    write_history: &mut WriteHistory,
     dice: &mut Dice,
     round: u64,
     enough: &(dyn Fn() -> bool + Sync),
 ) {
-    let books = std::mem::take(&mut ledger.books);
-    let shared = Mutex::new(std::mem::take(ledger));
+    let books = std::mem::take(&mut write_history.books);
+    let shared = Mutex::new(std::mem::take(write_history));
     let shared_ref = &shared;
     let books = std::thread::scope(|scope| {
         let threads: Vec<_> = books
             .into_iter()
             .enumerate()
-            .map(|(number, book)| {
+            .map(|(number, write_log)| {
                 let dice = dice.split();
                 let wire = Wire::to(address);
-                let writer = Writer { number, round, serial: 0, book, wire, dice, shared: shared_ref };
+                let writer = Writer { number, round, serial: 0, write_log, wire, dice, shared: shared_ref };
                 scope.spawn(move || writer.run(enough))
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    *ledger = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-    ledger.books = books;
+    *write_history = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    write_history.books = books;
 }
 
 /// Reads the whole store.
@@ -64,16 +64,16 @@ struct Writer<'s> {
     number: usize,
     round: u64,
     serial: u64,
-    book: Book,
+    write_log: WriteLog,
     wire: Wire,
     dice: Dice,
-    shared: &'s Mutex<Ledger>,
+    shared: &'s Mutex<WriteHistory>,
 }
 
 impl Writer<'_> {
-    fn run(mut self, enough: &(dyn Fn() -> bool + Sync)) -> Book {
+    fn run(mut self, enough: &(dyn Fn() -> bool + Sync)) -> WriteLog {
         while !enough() && self.step().is_some() {}
-        self.book
+        self.write_log
     }
 
     /// A value that nobody else has ever written, sometimes a long one.
@@ -98,46 +98,46 @@ impl Writer<'_> {
 
     fn write(&mut self, key: String) -> Option<()> {
         let value = self.value();
-        let known = self.book.known.get(&key);
+        let known = self.write_log.known.get(&key);
         let (query, action) = match (known, self.dice.below(4)) {
             (Some(_), 0) => ("?prevExist=true".to_owned(), "update"),
             (Some(node), 1) => (format!("?prevIndex={}", node.modified), "compareAndSwap"),
             (None, 0) => ("?prevExist=false".to_owned(), "create"),
             _ => (String::new(), "set"),
         };
-        self.book.pending = Some(Attempt::Write { key: key.clone(), value: value.clone() });
+        self.write_log.pending = Some(Attempt::Write { key: key.clone(), value: value.clone() });
         let answer = self.send("PUT", &format!("{key}{query}"), Some(&format!("value={value}")))?;
         let node = self.accepted(&answer, action, &key)?;
         if node.value != value {
-            self.book.faults.push(format!("{key}: {value:?} was sent and {:?} answered", node.value));
+            self.write_log.faults.push(format!("{key}: {value:?} was sent and {:?} answered", node.value));
         }
-        self.book.known.insert(key, node);
+        self.write_log.known.insert(key, node);
         Some(())
     }
 
     fn delete(&mut self, key: String) -> Option<()> {
-        if !self.book.known.contains_key(&key) {
+        if !self.write_log.known.contains_key(&key) {
             return self.write(key);
         }
-        self.book.pending = Some(Attempt::Delete { key: key.clone() });
+        self.write_log.pending = Some(Attempt::Delete { key: key.clone() });
         let answer = self.send("DELETE", &key, None)?;
         self.accepted(&answer, "delete", &key)?;
-        self.book.known.remove(&key);
+        self.write_log.known.remove(&key);
         Some(())
     }
 
     fn post(&mut self) -> Option<()> {
         let (folder, value) = (format!("/q{}/{}", self.number, self.round), self.value());
-        self.book.pending = Some(Attempt::Post { folder: folder.clone(), value: value.clone() });
+        self.write_log.pending = Some(Attempt::ClientTotals { folder: folder.clone(), value: value.clone() });
         let answer = self.send("POST", &folder, Some(&format!("value={value}")))?;
         let key = answer.json()["node"]["key"].as_str().unwrap_or_default().to_owned();
         let node = self.accepted(&answer, "create", &key)?;
         if key != format!("{folder}/{:020}", node.created) {
-            self.book
+            self.write_log
                 .faults
                 .push(format!("an in-order key in {folder} with index {} is {key}", node.created));
         }
-        self.book.known.insert(key, node);
+        self.write_log.known.insert(key, node);
         Some(())
     }
 
@@ -159,7 +159,7 @@ impl Writer<'_> {
         let path = format!("/v2/keys{key}?{query}");
         let answer = self.wire.request("PUT", &path, Some(&format!("value={value}"))).ok()?;
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Ledger { counters, highest, .. } = &mut *shared;
+        let WriteHistory { counters, highest, .. } = &mut *shared;
         let tally = counters.get_mut(&key).expect("a counter");
         match answer.status {
             200 | 201 => {
@@ -180,7 +180,7 @@ impl Writer<'_> {
         }
     }
 
-    fn shared(&self) -> std::sync::MutexGuard<'_, Ledger> {
+    fn shared(&self) -> std::sync::MutexGuard<'_, WriteHistory> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -193,11 +193,11 @@ impl Writer<'_> {
         if answer.status >= 500 {
             return None;
         }
-        self.book.pending = None;
+        self.write_log.pending = None;
         let json: Value = answer.json();
         let node = Node::of(&json["node"]);
         if !matches!(answer.status, 200 | 201) || json["action"] != action {
-            self.book.faults.push(format!("{action} of {key}: {} {}", answer.status, answer.text()));
+            self.write_log.faults.push(format!("{action} of {key}: {} {}", answer.status, answer.text()));
             return None;
         }
         let shared = self.shared;
@@ -206,9 +206,9 @@ impl Writer<'_> {
         drop(shared);
         if answer.index != Some(node.modified) {
             let says = format!("{action} of {key} took index {} and shows {:?}", node.modified, answer.index);
-            self.book.faults.push(says);
+            self.write_log.faults.push(says);
         }
-        self.book.events.push(Event::of(&json));
+        self.write_log.events.push(Event::of(&json));
         Some(node)
     }
 }

@@ -9,7 +9,7 @@ use super::view::below_now;
 use crate::support::fake_engine::{Container, Dialect, Endpoint, Failure, FakeEngine, Lives};
 use crate::support::http::request;
 use crate::support::programs::need_mounts;
-use crate::support::{Daemon, Dir, Mount, Retune, SOON, Store, eventually, patient, stays};
+use crate::support::{Daemon, Dir, Mount, Retune, Store, WAIT_TIMEOUT, eventually, patient, stays};
 
 fn web(name: &str) -> Container {
     Container::new(name).env("SERVICE_NAME", "web").publish("80/tcp", Some(8080))
@@ -39,9 +39,9 @@ fn a_second_registrar_with_another_prefix_leaves_the_firsts_keys_alone() {
     let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
     engine.run(web("one"));
     let first = register(&dir, &engine, &store, "/a", &[]);
-    eventually("the first has its key", SOON, || keys(&store, "/a") == 1);
+    eventually("the first has its key", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
     let second = register(&dir, &engine, &store, "/b", &[]);
-    eventually("the second has its own", SOON, || keys(&store, "/b") == 1);
+    eventually("the second has its own", WAIT_TIMEOUT, || keys(&store, "/b") == 1);
     stays("both stand", Duration::from_secs(2), || keys(&store, "/a") == 1 && keys(&store, "/b") == 1);
     let log = first.log() + &second.log();
     assert!(!log.contains("removed:") && !log.contains("added again:"), "{log}");
@@ -54,13 +54,13 @@ fn a_registrar_of_the_same_node_and_prefix_takes_over_without_a_gap() {
     let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
     engine.run(web("one"));
     let old = register(&dir, &engine, &store, "/a", &[]);
-    eventually("the old one has its key", SOON, || keys(&store, "/a") == 1);
+    eventually("the old one has its key", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
     let new = register(&dir, &engine, &store, "/a", &[]);
     new.eventually_says("found: ");
     old.terminate();
     stays("it stands", Duration::from_secs(4), || keys(&store, "/a") == 1);
     engine.remove("one");
-    eventually("and goes with its container", SOON, || keys(&store, "/a") == 0);
+    eventually("and goes with its container", WAIT_TIMEOUT, || keys(&store, "/a") == 0);
     new.terminate();
 }
 
@@ -70,11 +70,11 @@ fn an_engine_that_refuses_its_events_is_followed_by_its_lists() {
     engine.fault(|faults| faults.requests.push((Some(Endpoint::Events), Failure::Error, 100)));
     engine.run(web("one"));
     let daemon = register(&dir, &engine, &store, "/a", &[]);
-    eventually("what is there is registered", SOON, || keys(&store, "/a") == 1);
+    eventually("what is there is registered", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
     engine.remove("one");
-    eventually("what went is removed", SOON, || keys(&store, "/a") == 0);
+    eventually("what went is removed", WAIT_TIMEOUT, || keys(&store, "/a") == 0);
     engine.run(web("two"));
-    eventually("what comes is registered", SOON, || keys(&store, "/a") == 1);
+    eventually("what comes is registered", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
     assert!(daemon.log().contains("events cannot be followed"), "{}", daemon.log());
     daemon.terminate();
 }
@@ -84,7 +84,7 @@ fn a_registrar_whose_engine_hangs_at_the_start_ends_when_it_is_told_to() {
     let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
     engine.fault(|faults| faults.requests.push((None, Failure::Hang, 100)));
     let daemon = register(&dir, &engine, &store, "/a", &[]);
-    eventually("it asks", SOON, || engine.asked().values().sum::<u64>() > 0);
+    eventually("it asks", WAIT_TIMEOUT, || engine.asked().values().sum::<u64>() > 0);
     let told = Instant::now();
     daemon.terminate();
     assert!(told.elapsed() < patient(Duration::from_secs(4)), "it took {:?}", told.elapsed());
@@ -95,9 +95,9 @@ fn a_single_run_that_is_stopped_before_it_began_does_not_end_well() {
     let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
     engine.fault(|faults| faults.requests.push((None, Failure::Hang, 100)));
     let mut daemon = register(&dir, &engine, &store, "/a", &["--once"]);
-    eventually("it asks", SOON, || engine.asked().values().sum::<u64>() > 0);
+    eventually("it asks", WAIT_TIMEOUT, || engine.asked().values().sum::<u64>() > 0);
     daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.wait_exit(SOON), Some(1), "{}", daemon.log());
+    assert_eq!(daemon.wait_exit(WAIT_TIMEOUT), Some(1), "{}", daemon.log());
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_stop_that_fails_takes_its_drain_back() {
     engine.run(web("one"));
     let listen = format!("unix://{}", dir.text_path("register.sock"));
     let daemon = register(&dir, &engine, &store, "/a", &["--listen", &listen]);
-    eventually("the key is there", SOON, || keys(&store, "/a") == 1);
+    eventually("the key is there", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
     let stop = |engine: &str| {
         let words = ["register", "stop", "one", "--drain", "300ms", "--listen", &listen, "--engine", engine];
         Retune::new(&dir, &words).run()
@@ -115,7 +115,7 @@ fn a_stop_that_fails_takes_its_drain_back() {
     assert_eq!(keys(&store, "/a"), 1, "nothing was drained for a stop that could not come");
     engine.fault(|faults| faults.requests.push((Some(Endpoint::Stop), Failure::Error, 100)));
     stop(&engine.url()).exits(1).says("was not stopped");
-    eventually("the key is back", SOON, || keys(&store, "/a") == 1);
+    eventually("the key is back", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
     engine.mend();
     stop(&engine.url()).exits(0);
     assert_eq!(keys(&store, "/a"), 0);
@@ -156,18 +156,20 @@ fn a_container_that_joins_or_leaves_a_network_is_found_at_once_where_it_is_and_e
         daemon.eventually_says("Syncing services");
         assert_eq!(value(), None, "it is not in that network");
         engine.connect("one", "front");
-        eventually(&format!("{dialect:?}: connected"), SOON, || value() == Some(front()));
+        eventually(&format!("{dialect:?}: connected"), WAIT_TIMEOUT, || value() == Some(front()));
         engine.disconnect("one", "front");
-        eventually(&format!("{dialect:?}: disconnected"), SOON, || value().is_none());
+        eventually(&format!("{dialect:?}: disconnected"), WAIT_TIMEOUT, || value().is_none());
         engine.connect("one", "front");
-        eventually(&format!("{dialect:?}: connected again"), SOON, || value() == Some(front()));
+        eventually(&format!("{dialect:?}: connected again"), WAIT_TIMEOUT, || value() == Some(front()));
         let record = || {
             let answer = request(&store.address(), "GET", "/v2/keys/_retune/nodes/n1", None).unwrap();
             answer.body
         };
-        eventually("the node's record", SOON, || record().contains("ssd"));
+        eventually("the node's record", WAIT_TIMEOUT, || record().contains("ssd"));
         engine.reload(&["storage=slow"]);
-        eventually(&format!("{dialect:?}: the engine's new labels"), SOON, || record().contains("slow"));
+        eventually(&format!("{dialect:?}: the engine's new labels"), WAIT_TIMEOUT, || {
+            record().contains("slow")
+        });
         daemon.terminate();
     }
 }
@@ -188,16 +190,16 @@ fn a_socket_that_was_mounted_as_a_file_and_made_anew_ends_the_registrar_and_leav
         let on_exit = ["--on-exit", if remove { "remove" } else { "keep" }];
         let words = [&["--engine", &url, "--ttl", "60"], &on_exit[..]].concat();
         let mut daemon = register(&dir, &engine, &store, "/a", &words);
-        eventually("the key", SOON, || keys(&store, "/a") == 1);
+        eventually("the key", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
         // An engine that ends removes its socket: this one comes back elsewhere.
         engine.restart(Lives::Stay);
-        assert_eq!(daemon.wait_exit(SOON), Some(1), "{}", daemon.log());
+        assert_eq!(daemon.wait_exit(WAIT_TIMEOUT), Some(1), "{}", daemon.log());
         let log = daemon.log();
         assert!(log.contains("the old one is still mounted here") && !log.contains("removed:"), "{log}");
         assert_eq!(keys(&store, "/a"), 1, "its lease keeps it until the next registrar is there");
         // The next one that sees the dead socket from its start ends as well; one that sees the new socket goes on.
         let mut again = register(&dir, &engine, &store, "/a", &words);
-        assert_eq!(again.wait_exit(SOON), Some(1), "{}", again.log());
+        assert_eq!(again.wait_exit(WAIT_TIMEOUT), Some(1), "{}", again.log());
         let next = register(&dir, &engine, &store, "/a", &[]);
         next.eventually_says("found: ");
         next.terminate();
@@ -222,7 +224,7 @@ fn a_plan_that_a_dead_socket_cuts_off_says_so() {
     let mut daemon = Retune::new(&dir, &words).args(&more).spawn();
     daemon.eventually_says("Syncing services");
     engine.restart(Lives::Stay);
-    assert_eq!(daemon.wait_exit(SOON), Some(1), "{}", daemon.log());
+    assert_eq!(daemon.wait_exit(WAIT_TIMEOUT), Some(1), "{}", daemon.log());
     let log = daemon.log();
     assert!(log.contains("the old one is still mounted here"), "{log}");
 }
@@ -240,11 +242,11 @@ fn an_engine_that_is_away_is_waited_for_where_its_folder_is_mounted() {
     let _mount = Mount::bind(engine.socket().parent().unwrap(), &inside);
     let url = format!("unix://{}/engine.sock", inside.display());
     let daemon = register(&dir, &engine, &store, "/a", &["--engine", &url]);
-    eventually("the key", SOON, || keys(&store, "/a") == 1);
+    eventually("the key", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
     engine.down();
     daemon.eventually_says("there is no such socket");
     engine.up();
     engine.run(Container::new("two").env("SERVICE_NAME", "web").publish("80/tcp", Some(8081)));
-    eventually("it is followed again", SOON, || keys(&store, "/a") == 2);
+    eventually("it is followed again", WAIT_TIMEOUT, || keys(&store, "/a") == 2);
     daemon.terminate();
 }

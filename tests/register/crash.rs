@@ -7,7 +7,7 @@ use super::oracle::{Rules, expected};
 use super::view::{Seen, below_now};
 use crate::support::fake_engine::{Container, FakeEngine, Lives};
 use crate::support::fake_time::FakeTime;
-use crate::support::{Daemon, Dir, Retune, SOON, Store, eventually, patient, stays};
+use crate::support::{Daemon, Dir, Retune, Store, WAIT_TIMEOUT, eventually, patient, stays};
 
 const IP: &str = "198.51.100.7";
 
@@ -89,7 +89,7 @@ fn killed_in_this_order(order: [Victim; 3], together: bool) {
     scene.engine.run(web("moves").publish("443/tcp", None));
     scene.engine.run(web("goes"));
     let mut daemon: Option<Daemon<'_>> = Some(scene.register(&dir, &[]).spawn());
-    scene.right("at the start", SOON);
+    scene.right("at the start", WAIT_TIMEOUT);
     let mut back = Vec::new();
     for (at, victim) in order.into_iter().enumerate() {
         match victim {
@@ -111,8 +111,8 @@ fn killed_in_this_order(order: [Victim; 3], together: bool) {
     for victim in back {
         revive(&mut scene, &mut daemon, &dir, victim);
     }
-    eventually("containers settle", SOON, || scene.engine.settled());
-    let took = scene.right(&format!("after {order:?}, together {together}"), SOON);
+    eventually("containers settle", WAIT_TIMEOUT, || scene.engine.settled());
+    let took = scene.right(&format!("after {order:?}, together {together}"), WAIT_TIMEOUT);
     eprintln!("{order:?}, together {together}: right after {took:?}");
     drop(daemon);
 }
@@ -145,9 +145,9 @@ fn an_engine_that_takes_its_containers_along_has_its_keys_back_with_their_new_po
     scene.engine.run(web("always").always());
     scene.engine.run(web("once"));
     let daemon = scene.register(&dir, &[]).spawn();
-    scene.right("at the start", SOON);
+    scene.right("at the start", WAIT_TIMEOUT);
     scene.engine.restart(Lives::End);
-    scene.right("after the restart", SOON);
+    scene.right("after the restart", WAIT_TIMEOUT);
     assert!(scene.key("web/n1:once:80").is_none() && scene.key("web/n1:always:80").is_some());
     daemon.terminate();
 }
@@ -157,7 +157,7 @@ fn five_hundred_containers_that_start_at_once_are_registered_soon() {
     let (dir, scene) = (Dir::new(), Scene::new());
     let daemon = scene.register(&dir, &[]).spawn();
     scene.engine.run(web("first"));
-    scene.right("with one", SOON);
+    scene.right("with one", WAIT_TIMEOUT);
     let start = Instant::now();
     for number in 0..500 {
         scene.engine.run(web(&format!("c{number}")));
@@ -179,7 +179,7 @@ fn a_container_that_restarts_all_the_time_ends_right_and_disturbs_no_other() {
     scene.engine.run(web("calm"));
     let wild = scene.engine.run(web("wild"));
     let daemon = scene.register(&dir, &[]).spawn();
-    scene.right("at the start", SOON);
+    scene.right("at the start", WAIT_TIMEOUT);
     let calm = "web/n1:calm:80";
     let value = scene.key(calm);
     let mut next = Instant::now();
@@ -190,9 +190,9 @@ fn a_container_that_restarts_all_the_time_ends_right_and_disturbs_no_other() {
         }
         scene.key(calm) == value
     });
-    eventually("it settles", SOON, || scene.engine.settled());
+    eventually("it settles", WAIT_TIMEOUT, || scene.engine.settled());
     let port = scene.engine.container(&wild).unwrap().bindings["80/tcp"];
-    scene.right("when it runs at last", SOON);
+    scene.right("when it runs at last", WAIT_TIMEOUT);
     assert_eq!(scene.key("web/n1:wild:80"), Some(format!("{IP}:{port}")));
     daemon.terminate();
 }
@@ -202,17 +202,17 @@ fn of_two_containers_that_claim_one_key_one_holds_it_until_it_goes() {
     let (dir, scene) = (Dir::new(), Scene::new());
     let one = scene.engine.run(web("one").env("SERVICE_ID", "same"));
     let daemon = scene.register(&dir, &[]).spawn();
-    scene.right("with one", SOON);
+    scene.right("with one", WAIT_TIMEOUT);
     let first = scene.key("web/same");
     let two = scene.engine.run(web("two").env("SERVICE_ID", "same"));
-    eventually("the claim is reported", SOON, || {
+    eventually("the claim is reported", WAIT_TIMEOUT, || {
         daemon.log().lines().any(|line| line.contains(&two[..12]) && line.contains("/crash/web/same"))
     });
     stays("the key is the first one's", Duration::from_millis(1500), || scene.key("web/same") == first);
     scene.engine.die(&one, 0);
     let port = scene.engine.container(&two).unwrap().bindings["80/tcp"];
     let second = format!("{IP}:{port}");
-    eventually("the second takes over", SOON, || scene.key("web/same").as_ref() == Some(&second));
+    eventually("the second takes over", WAIT_TIMEOUT, || scene.key("web/same").as_ref() == Some(&second));
     scene.engine.begin(&one);
     stays("the key is the second one's", Duration::from_millis(1500), || {
         scene.key("web/same").as_ref() == Some(&second)
@@ -229,7 +229,7 @@ fn a_store_that_was_down_for_long_gets_all_its_keys_back() {
         scene.engine.run(web(&format!("c{number}")));
     }
     let mut daemon = scene.register(&dir, &[]).spawn();
-    scene.right("at the start", SOON);
+    scene.right("at the start", WAIT_TIMEOUT);
     scene.store.kill();
     scene.engine.remove("c0");
     scene.engine.crash("c1", 1, Duration::ZERO);
@@ -253,7 +253,7 @@ fn a_wall_clock_that_jumps_changes_nothing() {
         register = register.env(name, &value);
     }
     let daemon = register.spawn();
-    scene.right("at the start", SOON);
+    scene.right("at the start", WAIT_TIMEOUT);
     let wanted: BTreeMap<String, String> = expected(&scene.engine.containers(), &scene.rules);
     for jump in ["+1d", "-1d", "+400d"] {
         clock.set(jump);
@@ -262,7 +262,7 @@ fn a_wall_clock_that_jumps_changes_nothing() {
         });
     }
     scene.engine.run(web("two"));
-    let took = scene.right("a new container after the jumps", SOON);
+    let took = scene.right("a new container after the jumps", WAIT_TIMEOUT);
     assert!(took < patient(Duration::from_secs(2)), "it came by chance, after {took:?}");
     daemon.terminate();
 }
@@ -272,12 +272,12 @@ fn an_engines_clock_that_jumps_hides_no_container() {
     let (dir, scene) = (Dir::new(), Scene::new());
     let daemon = scene.register(&dir, &["--relist", "1h"]).spawn();
     scene.engine.run(web("one"));
-    scene.right("at the start", SOON);
+    scene.right("at the start", WAIT_TIMEOUT);
     for (number, back) in [(0, true), (1, false), (2, true)] {
         scene.engine.clock(Duration::from_secs(86_400), back);
         scene.engine.cut_streams(false);
         scene.engine.run(web(&format!("jumped{number}")));
-        scene.right("after a jump", SOON);
+        scene.right("after a jump", WAIT_TIMEOUT);
     }
     daemon.terminate();
 }
@@ -287,12 +287,12 @@ fn on_exit_remove_leaves_nothing_and_keep_leaves_it_to_the_lease() {
     let (dir, scene) = (Dir::new(), Scene::new());
     scene.engine.run(web("one"));
     let daemon = scene.register(&dir, &["--on-exit", "keep"]).spawn();
-    scene.right("at the start", SOON);
+    scene.right("at the start", WAIT_TIMEOUT);
     daemon.terminate();
     assert!(scene.key("web/n1:one:80").is_some(), "kept");
-    eventually("its lease runs out", SOON, || scene.key("web/n1:one:80").is_none());
+    eventually("its lease runs out", WAIT_TIMEOUT, || scene.key("web/n1:one:80").is_none());
     let daemon = scene.register(&dir, &["--on-exit", "remove"]).spawn();
-    scene.right("again", SOON);
+    scene.right("again", WAIT_TIMEOUT);
     daemon.terminate();
     assert_eq!(scene.seen().map(|seen| seen.keys), Some(BTreeMap::new()));
 }

@@ -9,7 +9,7 @@ use crate::support::fake_engine::{
 };
 use crate::support::http::request;
 use crate::support::programs::skipped;
-use crate::support::{SOON, eventually};
+use crate::support::{WAIT_TIMEOUT, eventually};
 
 const NOW: Duration = Duration::ZERO;
 
@@ -28,7 +28,7 @@ fn events_of(engine: &FakeEngine, happen: impl FnOnce()) -> Vec<String> {
 fn the_events_of_docker_come_in_dockers_order() {
     let engine = FakeEngine::start();
     let id = engine.create(web());
-    let settle = || eventually("it settles", SOON, || engine.settled());
+    let settle = || eventually("it settles", WAIT_TIMEOUT, || engine.settled());
     let starts = events_of(&engine, || engine.begin(&id));
     assert_eq!(starts, ["start"]);
     let restarts = events_of(&engine, || {
@@ -83,7 +83,7 @@ fn podman_tells_less_and_says_it_otherwise() {
     engine.probe("web", Health::Healthy);
     engine.probe("web", Health::Healthy);
     engine.stop("web", NOW);
-    eventually("it ends", SOON, || engine.settled());
+    eventually("it ends", WAIT_TIMEOUT, || engine.settled());
     engine.remove("web");
     let probe = ["exec", "exec_died", "health_status"];
     assert_eq!(events.actions().0, [&probe[..], &probe, &["die", "cleanup", "stop", "remove"]].concat());
@@ -151,7 +151,7 @@ fn since_replays_what_is_remembered_and_no_more_than_256() {
     assert_eq!(Events::open(engine.socket(), &since(at)).unwrap().actions().0, ["create", "start"]);
     assert_eq!(Events::open(engine.socket(), &since(at + 1)).unwrap().actions().0, ["start"]);
     let replay = format!("{}&until={}", since(at), at / 1_000_000_000 + 1);
-    eventually("the second is over", SOON, || {
+    eventually("the second is over", WAIT_TIMEOUT, || {
         let (actions, over) = Events::open(engine.socket(), &replay).unwrap().actions();
         over == Over::InOrder && actions == ["create", "start"]
     });
@@ -238,7 +238,7 @@ fn requests_fail_in_every_way_and_only_those_that_are_to() {
     with(Failure::Slow(Duration::from_millis(200)));
     let old = std::thread::scope(|scope| {
         let old = scope.spawn(list);
-        eventually("it was asked", SOON, || engine.asked().get(&Endpoint::List) == Some(&5));
+        eventually("it was asked", WAIT_TIMEOUT, || engine.asked().get(&Endpoint::List) == Some(&5));
         engine.remove("web");
         old.join().unwrap()
     });

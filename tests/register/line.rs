@@ -23,13 +23,13 @@ pub(super) enum Mode {
 }
 
 /// One line.
-pub(super) struct Line {
+pub(super) struct FaultyLink {
     address: String,
     mode: watch::Sender<Mode>,
     task: AbortHandle,
 }
 
-impl Line {
+impl FaultyLink {
     /// A line to `far`.
     pub(super) async fn to(far: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -56,7 +56,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for FaultyLink {
     fn drop(&mut self) {
         self.task.abort();
     }

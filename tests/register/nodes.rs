@@ -2,10 +2,10 @@
 //! zone.
 
 use crate::support::fake_engine::{Container, FakeEngine};
-use crate::support::{Daemon, Dir, Retune, SOON, Store, eventually};
+use crate::support::{Daemon, Dir, Retune, Store, WAIT_TIMEOUT, eventually};
 
 /// Two nodes: `n1` in zone `a` runs a web server and has redis, `n2` in zone `b` runs another web server on another port.
-struct Site<'d> {
+struct TestSite<'d> {
     dir: &'d Dir,
     store: Store,
     engines: [FakeEngine; 2],
@@ -14,7 +14,7 @@ struct Site<'d> {
 
 const NODES: [(&str, &str, &str); 2] = [("n1", "a", "198.51.100.1"), ("n2", "b", "198.51.100.2")];
 
-impl<'d> Site<'d> {
+impl<'d> TestSite<'d> {
     fn start(dir: &'d Dir) -> Self {
         let (store, engines) = (Store::start(), [FakeEngine::start(), FakeEngine::start()]);
         let web = |name: &str, port: u16| {
@@ -33,8 +33,8 @@ impl<'d> Site<'d> {
             })
             .collect();
         let site = Self { dir, store, engines, daemons };
-        eventually("both nodes are known", SOON, || site.place("--all").1.lines().count() == 2);
-        eventually("with their images", SOON, || site.place("-e affinity:image==redis").0 == 0);
+        eventually("both nodes are known", WAIT_TIMEOUT, || site.place("--all").1.lines().count() == 2);
+        eventually("with their images", WAIT_TIMEOUT, || site.place("-e affinity:image==redis").0 == 0);
         site
     }
 
@@ -50,7 +50,7 @@ impl<'d> Site<'d> {
 #[test]
 fn a_node_is_found_by_what_two_registrars_say_of_theirs() {
     let dir = Dir::new();
-    let site = Site::start(&dir);
+    let site = TestSite::start(&dir);
     for (words, wanted) in [
         ("-e constraint:zone==b", "n2\n"),
         ("-e constraint:zone!=b", "n1\n"),
@@ -72,16 +72,16 @@ fn a_node_is_found_by_what_two_registrars_say_of_theirs() {
 
     // What changes on a node is known to who asks next.
     site.engines[1].run(Container::new("more").publish("80/tcp", Some(80)));
-    eventually("the port is taken", SOON, || site.place("-p 80:80").0 == 1);
+    eventually("the port is taken", WAIT_TIMEOUT, || site.place("-p 80:80").0 == 1);
     site.engines[0].remove("front");
-    eventually("and free where it was", SOON, || site.place("-p 80:80") == (0, "n1\n".to_owned()));
+    eventually("and free where it was", WAIT_TIMEOUT, || site.place("-p 80:80") == (0, "n1\n".to_owned()));
     site.daemons.into_iter().for_each(Daemon::terminate);
 }
 
 #[test]
 fn each_zone_is_rendered_its_own_backends_first() {
     let dir = Dir::new();
-    let site = Site::start(&dir);
+    let site = TestSite::start(&dir);
     for (_, zone, _) in NODES {
         let template = format!(
             "{{% for b in backends(\"/web\") | prefer(\"zone==~{zone}\") %}}{{{{ b.node }}}} {{{{ b.address }}}}\
@@ -96,13 +96,13 @@ fn each_zone_is_rendered_its_own_backends_first() {
     let both = ["n1 198.51.100.1:80", "n2 198.51.100.2:8080"];
     for (zone, [first, second]) in [("a", both), ("b", [both[1], both[0]])] {
         let text = format!("{first}\n{second} backup\n");
-        eventually("both zones are rendered", SOON, || dir.has(&format!("{zone}.conf"), &text));
+        eventually("both zones are rendered", WAIT_TIMEOUT, || dir.has(&format!("{zone}.conf"), &text));
     }
     site.engines[0].remove("front");
     for zone in ["a", "b"] {
         // The only one there is must not be a backup: no proxy would start with that.
         let text = format!("{}\n", both[1]);
-        eventually("one is left", SOON, || dir.has(&format!("{zone}.conf"), &text));
+        eventually("one is left", WAIT_TIMEOUT, || dir.has(&format!("{zone}.conf"), &text));
     }
     watch.terminate();
     site.daemons.into_iter().for_each(Daemon::terminate);

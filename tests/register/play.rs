@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use retune::client::Trust;
 use retune::client::cluster::{Cluster, Options};
-use retune::registrar::{self, Board, Ending, EngineAt, Lease, RegistrarError, Rules, Settings, Suffix};
+use retune::registrar::{
+    self, Ending, EngineAt, Lease, RegistrarError, Rules, Settings, StatusBoard, Suffix,
+};
 use retune::stop::Stop;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::line::{Line, Mode};
+use super::line::{FaultyLink, Mode};
 use super::naive::{Bug, Naive};
 use super::oracle::{self, expected};
 use super::plan::{Fault, Kind, Plan, SLOTS, Step};
@@ -20,13 +22,13 @@ use super::view::{below, first_touch};
 use crate::support::fake_engine::{Container, FakeEngine, Health, runtime};
 use crate::support::patient;
 
-const RELIST: Duration = Duration::from_millis(300);
-const CHECK: Duration = Duration::from_millis(200);
+const RELIST_INTERVAL: Duration = Duration::from_millis(300);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Longer than any script keeps the store away.
-const TTL: Duration = Duration::from_secs(3);
-const REFRESH: Duration = Duration::from_millis(300);
+const LEASE_TTL: Duration = Duration::from_secs(3);
+const REFRESH_INTERVAL: Duration = Duration::from_millis(300);
 /// What a request that began before everything was mended may take to end, with its pause, on a machine that others use too.
-const MARGIN: Duration = Duration::from_millis(2500);
+const SETTLE_MARGIN: Duration = Duration::from_millis(2500);
 /// Who registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
@@ -56,7 +58,7 @@ struct Scene<'p> {
     who: Who,
     engine: FakeEngine,
     down: bool,
-    line: Line,
+    line: FaultyLink,
     store: String,
     rules: oracle::Rules,
     slots: [Option<String>; SLOTS],
@@ -68,7 +70,7 @@ struct Scene<'p> {
 struct Registrar {
     task: JoinHandle<Result<Ending, RegistrarError>>,
     stop: Stop,
-    board: Arc<Board>,
+    status_board: Arc<StatusBoard>,
 }
 
 /// Ends a task with its handle.
@@ -105,7 +107,7 @@ impl<'p> Scene<'p> {
             who,
             engine: FakeEngine::start_as(plan.dialect, plan.seed),
             down: false,
-            line: Line::to(store.to_owned()).await,
+            line: FaultyLink::to(store.to_owned()).await,
             store: store.to_owned(),
             rules,
             slots: Default::default(),
@@ -131,8 +133,8 @@ impl<'p> Scene<'p> {
             }
             let took = self.mended().await?;
             // Right, and it stays so: nothing is on its way any more that could make it wrong.
-            sleep(RELIST * 2).await;
-            self.right("a while after it was right", patient(MARGIN)).await?;
+            sleep(RELIST_INTERVAL * 2).await;
+            self.right("a while after it was right", patient(SETTLE_MARGIN)).await?;
             Ok::<_, String>(took)
         };
         let took = tokio::select! {
@@ -185,7 +187,7 @@ impl<'p> Scene<'p> {
     }
 
     fn register(&mut self) {
-        let (stop, board) = (Stop::new(), Arc::new(Board::new()));
+        let (stop, status_board) = (Stop::new(), Arc::new(StatusBoard::new()));
         let task = if let Who::Naive(bug) = self.who {
             let (socket, store) = (self.engine.socket().to_owned(), self.line.address().to_owned());
             let naive = Naive { socket, store, rules: self.rules.clone(), bug };
@@ -196,9 +198,9 @@ impl<'p> Scene<'p> {
             })
         } else {
             let cluster = Arc::new(Cluster::new(options(self.line.url())).unwrap());
-            runtime().spawn(registrar::run(self.settings(), cluster, Arc::clone(&board), stop.clone()))
+            runtime().spawn(registrar::run(self.settings(), cluster, Arc::clone(&status_board), stop.clone()))
         };
-        self.registrar = Some(Registrar { task, stop, board });
+        self.registrar = Some(Registrar { task, stop, status_board });
     }
 
     fn settings(&self) -> Settings {
@@ -212,12 +214,12 @@ impl<'p> Scene<'p> {
                 prefix: self.rules.prefix.clone(),
                 ..Rules::default()
             },
-            lease: Lease { ttl: Some(TTL), refresh: REFRESH },
-            relist: if self.who == Who::WithoutLists { Duration::from_secs(3600) } else { RELIST },
+            lease: Lease { ttl: Some(LEASE_TTL), refresh: REFRESH_INTERVAL },
+            relist: if self.who == Who::WithoutLists { Duration::from_secs(3600) } else { RELIST_INTERVAL },
             grace: Duration::from_millis(if self.plan.short_grace { 500 } else { 60_000 }),
             ..Settings::default()
         };
-        settings.checks.interval = CHECK;
+        settings.checks.interval = CHECK_INTERVAL;
         settings.checks.timeout = Duration::from_millis(500);
         settings
     }
@@ -347,7 +349,8 @@ impl<'p> Scene<'p> {
         }
         self.engine.mend();
         self.engine_up();
-        self.right("after everything was mended", RELIST + CHECK + patient(MARGIN)).await
+        self.right("after everything was mended", RELIST_INTERVAL + CHECK_INTERVAL + patient(SETTLE_MARGIN))
+            .await
     }
 
     /// Waits until the store is as the engine is.
@@ -390,10 +393,10 @@ impl<'p> Scene<'p> {
             format!("  {} {:?} {health} {:?} {}\n", one.name, one.doing, one.bindings, &one.id[..12])
         });
         let containers: String = containers.collect();
-        let board = self.registrar.as_ref().map(|one| one.board.status());
+        let status_board = self.registrar.as_ref().map(|one| one.status_board.status());
         let asked = self.engine.asked();
         format!(
-            "{why}\n{}containers at the end:\n{containers}asked of the engine: {asked:?}\nstatus: {board:?}\n",
+            "{why}\n{}containers at the end:\n{containers}asked of the engine: {asked:?}\nstatus: {status_board:?}\n",
             self.plan
         )
     }

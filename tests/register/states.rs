@@ -10,7 +10,7 @@ use super::oracle::Rules;
 use crate::support::dice::Dice;
 use crate::support::fake_engine::{Container, FakeEngine};
 use crate::support::states::{Must, States, holds, lacking};
-use crate::support::{Dir, Retune, SOON, Store, eventually};
+use crate::support::{Dir, Retune, Store, WAIT_TIMEOUT, eventually};
 
 const PREFIX: &str = "/seen";
 /// So many containers run all the while and only change their names and addresses.
@@ -59,7 +59,7 @@ impl Scene {
 
     fn is_there(&self, id: &str) {
         let address = self.address(id);
-        eventually(&format!("{address} is registered"), SOON, || {
+        eventually(&format!("{address} is registered"), WAIT_TIMEOUT, || {
             holds(&self.store.address(), PREFIX, &address)
         });
     }
@@ -143,7 +143,7 @@ impl Scene {
         self.is_there(&id);
         self.may_go(&id);
         self.engine.restart_container(&id, Duration::ZERO);
-        eventually("it runs again", SOON, || {
+        eventually("it runs again", WAIT_TIMEOUT, || {
             self.engine.container(&id).is_some_and(|one| one.up() && one.life == 2)
         });
         self.musts.push(Must { who: id.clone(), addresses: vec![self.address(&id)], until: None });
@@ -212,7 +212,7 @@ fn a_registrar_that_breaks_before_it_makes_is_found_out() {
             let name = scene.fresh();
             scene.engine.rename(&one, &name);
             let key = format!("{PREFIX}/web/n1:{name}:80");
-            eventually("the new name is there", SOON, || {
+            eventually("the new name is there", WAIT_TIMEOUT, || {
                 super::view::below_now(&scene.store.address(), PREFIX)
                     .is_ok_and(|seen| seen.keys.contains_key(&key))
             });

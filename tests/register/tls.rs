@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, UnixStream};
 
 use super::view::below_now;
 use crate::support::fake_engine::{Container, FakeEngine, runtime};
-use crate::support::{Authority, Dir, Retune, SOON, Store, eventually, stays};
+use crate::support::{Authority, Dir, Retune, Store, WAIT_TIMEOUT, eventually, stays};
 
 /// A port that speaks TLS and leads to the engine; it wants a certificate that `authority` signed.
 fn port(engine: &FakeEngine, authority: &Authority<'_>) -> SocketAddr {
@@ -62,11 +62,11 @@ fn an_engine_over_tls_is_followed_with_the_certificates_that_docker_has() {
         .env("DOCKER_CERT_PATH", &dir.text_path("bin"))
         .args(&["--on-exit", "remove"])
         .spawn();
-    eventually("the container is registered", SOON, || there() == 1);
+    eventually("the container is registered", WAIT_TIMEOUT, || there() == 1);
     engine.run(Container::new("two").env("SERVICE_NAME", "web").publish("80/tcp", None));
-    eventually("events come as well", SOON, || there() == 2);
+    eventually("events come as well", WAIT_TIMEOUT, || there() == 2);
     daemon.terminate();
-    eventually("nothing is left", SOON, || there() == 0);
+    eventually("nothing is left", WAIT_TIMEOUT, || there() == 0);
 
     let (strange_cert, strange_key) = other.sign("client");
     for (ca, cert, key, says) in [

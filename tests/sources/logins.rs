@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::http::{encode, request_as};
-use crate::support::{Dir, Etcd, Retune, SOON, Store, eventually};
+use crate::support::{Dir, Etcd, Retune, Store, WAIT_TIMEOUT, eventually};
 
 const ROOT: &str = "canary-of-root";
 const RIGHT: &str = "canary-right";
@@ -101,7 +101,7 @@ fn only_the_right_password_opens(backend: &str, address: &str, put: impl Fn(&str
     let mut daemon = Retune::watch(&dir).args(&words).args(&file).spawn();
     for value in ["two", "three", "four"] {
         put(address, "/app/x", value);
-        eventually("the change", SOON, || dir.has("a.conf", &format!("{value}\n")));
+        eventually("the change", WAIT_TIMEOUT, || dir.has("a.conf", &format!("{value}\n")));
     }
     assert!(daemon.lives() && !daemon.log().contains(RIGHT), "{}", daemon.log());
     daemon.terminate();

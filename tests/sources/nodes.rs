@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::port::Port;
-use crate::support::{Backend, Cable, Dir, Etcd, Retune, SOON, eventually, stays};
+use crate::support::{Backend, Cable, Dir, Etcd, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const BACKENDS: [&str; 2] = ["etcd", "etcdv3"];
 
@@ -59,16 +59,20 @@ fn when_the_node_a_daemon_watches_dies_another_takes_over_without_losing_a_chang
         // A member that was learnt would be a third way.
         let words = ["--no-sync", "--backend", backend, "--node", &ways[0].url(), "--node", &ways[1].url()];
         let mut daemon = Retune::watch(&dir).args(&words).spawn();
-        eventually("the first", SOON, || dir.has("a.conf", "first\n"));
+        eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", "first\n"));
         for round in 0..4 {
             let used = &ways[round % 2];
             used.cut();
             let value = format!("round {round}");
             put(&etcd, backend, &value);
-            eventually("the change by the other node", SOON, || dir.has("a.conf", &format!("{value}\n")));
+            eventually("the change by the other node", WAIT_TIMEOUT, || {
+                dir.has("a.conf", &format!("{value}\n"))
+            });
             let again = format!("{value} again");
             put(&etcd, backend, &again);
-            eventually("the other node is watched", SOON, || dir.has("a.conf", &format!("{again}\n")));
+            eventually("the other node is watched", WAIT_TIMEOUT, || {
+                dir.has("a.conf", &format!("{again}\n"))
+            });
             used.mend();
         }
         assert!(daemon.lives());
@@ -100,8 +104,8 @@ fn a_hangup_with_nothing_changed_changes_nothing() {
     dir.resource("a", "{{ getv(\"/app/x\") }}\n", extra);
     etcd.put("/app/x", "one");
     let mut daemon = Retune::watch(&dir).etcd(&etcd).spawn();
-    eventually("the first", SOON, || dir.has("a.conf", "one\n"));
-    eventually("its reload", SOON, || dir.lines("reloads").len() == 1);
+    eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
+    eventually("its reload", WAIT_TIMEOUT, || dir.lines("reloads").len() == 1);
     let inode = || fs::metadata(dir.out("a.conf")).unwrap().ino();
     let before = inode();
     for _ in 0..3 {
@@ -110,7 +114,7 @@ fn a_hangup_with_nothing_changed_changes_nothing() {
     }
     assert_eq!(dir.lines("reloads").len(), 1);
     etcd.put("/app/x", "two");
-    eventually("it follows on", SOON, || dir.has("a.conf", "two\n"));
+    eventually("it follows on", WAIT_TIMEOUT, || dir.has("a.conf", "two\n"));
     daemon.terminate();
 }
 
@@ -120,16 +124,16 @@ fn files_that_come_and_go_in_a_watched_folder_are_followed() {
     dir.resource("a", "{% for v in getvs(\"/app/*\") %}{{ v }} {% endfor %}\n", "keys = [\"/app\"]");
     dir.write("values/one.yaml", "app:\n  one: 1\n");
     let daemon = Retune::watch(&dir).file("values").spawn();
-    eventually("the first", SOON, || dir.has("a.conf", "1 \n"));
+    eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", "1 \n"));
     dir.write("values/two.yaml", "app:\n  two: 2\n");
-    eventually("the second file's", SOON, || dir.has("a.conf", "1 2 \n"));
+    eventually("the second file's", WAIT_TIMEOUT, || dir.has("a.conf", "1 2 \n"));
     dir.write("values/deep/er/three.json", "{\"app\": {\"tree\": \"3\"}}");
-    eventually("a new folder's", SOON, || dir.has("a.conf", "1 2 3 \n"));
+    eventually("a new folder's", WAIT_TIMEOUT, || dir.has("a.conf", "1 2 3 \n"));
     fs::remove_file(dir.path("values/one.yaml")).unwrap();
-    eventually("without the first", SOON, || dir.has("a.conf", "2 3 \n"));
+    eventually("without the first", WAIT_TIMEOUT, || dir.has("a.conf", "2 3 \n"));
     fs::remove_dir_all(dir.path("values/deep")).unwrap();
-    eventually("without the folder", SOON, || dir.has("a.conf", "2 \n"));
+    eventually("without the folder", WAIT_TIMEOUT, || dir.has("a.conf", "2 \n"));
     dir.write("values/one.yaml", "app:\n  one: back\n");
-    eventually("the first is back", SOON, || dir.has("a.conf", "2 back \n"));
+    eventually("the first is back", WAIT_TIMEOUT, || dir.has("a.conf", "2 back \n"));
     daemon.terminate();
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Authority, Dir, Etcd, Retune, SOON, eventually};
+use crate::support::{Authority, Dir, Etcd, Retune, WAIT_TIMEOUT, eventually};
 
 const BACKENDS: [&str; 2] = ["etcd", "etcdv3"];
 
@@ -100,10 +100,10 @@ fn a_daemon_follows_over_tls_with_a_certificate() {
             "etcd" => etcd.put("/app/x", value),
             _ => drop(etcd.put3("/app/x", value)),
         };
-        eventually("the first", SOON, || dir.has("a.conf", expected(backend)));
+        eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", expected(backend)));
         for round in ["one", "two", "three"] {
             put(&etcd, round);
-            eventually("the change", SOON, || dir.has("a.conf", &format!("{round}\n")));
+            eventually("the change", WAIT_TIMEOUT, || dir.has("a.conf", &format!("{round}\n")));
         }
         etcd.stop();
         etcd.start_again();

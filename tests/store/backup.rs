@@ -13,7 +13,7 @@ use crate::support::http::{get, request};
 use crate::support::port::Port;
 use crate::support::programs::need_mounts;
 use crate::support::retune::Done;
-use crate::support::{Dir, Mount, Retune, SOON, Store, eventually};
+use crate::support::{Dir, Mount, Retune, Store, WAIT_TIMEOUT, eventually};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -46,7 +46,7 @@ fn started_from(dir: &Dir, mut store: Store, file: &str) -> Store {
     restore(dir, &store.data_dir().to_string_lossy(), file).run().exits(0).prints("restored ");
     store.start_again();
     let address = store.address();
-    eventually("it leads", SOON, || get(&address, "/health").is_some());
+    eventually("it leads", WAIT_TIMEOUT, || get(&address, "/health").is_some());
     store
 }
 
@@ -71,10 +71,10 @@ fn what_was_acknowledged_before_backups_began_is_in_each_of_them_and_nothing_is_
             });
         }
         let all_wrote = || done.iter().all(|done| done.load(Ordering::SeqCst) > 20);
-        eventually("writes", SOON, all_wrote);
+        eventually("writes", WAIT_TIMEOUT, all_wrote);
         let before = done.each_ref().map(|done| done.load(Ordering::SeqCst));
         let mut backups = ["one", "two", "three"].map(|file| backup(&dir, &store, file).spawn());
-        let codes = backups.each_mut().map(|running| running.wait_exit(SOON));
+        let codes = backups.each_mut().map(|running| running.wait_exit(WAIT_TIMEOUT));
         let after = done.each_ref().map(|done| done.load(Ordering::SeqCst));
         over.store(true, Ordering::SeqCst);
         assert_eq!(codes, [Some(0); 3], "{}", backups.each_ref().map(|running| running.log()).concat());
@@ -120,7 +120,7 @@ fn lives_history_and_index_go_on_in_a_restored_store() {
     let past = get(&address, &format!("/v2/keys/long?wait=true&waitIndex={index}")).expect("from history");
     assert!(past.contains("5000"), "{past}");
     assert!(put(&address, "/next", "value=x")["node"]["modifiedIndex"].as_u64() > Some(index));
-    eventually("the short one expires", SOON, || get(&address, "/v2/keys/short").is_none());
+    eventually("the short one expires", WAIT_TIMEOUT, || get(&address, "/v2/keys/short").is_none());
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_store_starts_and_is_restored_in_a_fresh_volume_by_the_same_rule() {
     let words = ["store", "--listen-client-urls", &url, "--advertise-client-urls", &url, "--data-dir"];
     let serves = |data: &str, words: &[&str]| {
         let daemon = Retune::new(&dir, words).args(&[data]).spawn();
-        eventually("it serves", SOON, || get(&port.address(), "/health").is_some());
+        eventually("it serves", WAIT_TIMEOUT, || get(&port.address(), "/health").is_some());
         daemon.terminate();
     };
     serves(&started, &words);

@@ -9,23 +9,23 @@ use super::answers::difference;
 use super::json::Regard;
 use super::plans::Step;
 use super::requests::{FORM, NAMES, asked};
-use super::wire::{Conversation, Lane, Reply, Request};
-use crate::support::{SOON, eventually, patient};
+use super::wire::{ClientConn, Conversation, Reply, Request};
+use crate::support::{WAIT_TIMEOUT, eventually, patient};
 
 /// How long watches must bring nothing new before what they brought is taken for all.
-const QUIET: Duration = Duration::from_millis(60);
+const QUIET_DELAY: Duration = Duration::from_millis(60);
 
 /// One of the two servers.
 struct Side {
     address: String,
-    lane: Lane,
+    client_conn: ClientConn,
     /// What was asked and is to be collected.
     watches: Vec<(Request, Conversation)>,
 }
 
 impl Side {
     fn new(address: String) -> Self {
-        Self { lane: Lane::to(&address), address, watches: Vec::new() }
+        Self { client_conn: ClientConn::to(&address), address, watches: Vec::new() }
     }
 
     /// Its own address is no difference.
@@ -35,7 +35,7 @@ impl Side {
     }
 
     fn ask(&mut self, request: &Request) -> Option<Reply> {
-        self.lane.ask(request).map(|reply| self.hide(reply))
+        self.client_conn.ask(request).map(|reply| self.hide(reply))
     }
 }
 
@@ -52,11 +52,11 @@ impl Pair {
     /// Two servers that were just started.
     pub fn fresh(left: String, right: String) -> Self {
         for address in [&left, &right] {
-            let mut lane = Lane::to(address);
+            let mut client_conn = ClientConn::to(address);
             let read = asked("GET", "/v2/keys", &[]);
             // Its own first entries are done; the first key will get 4.
-            eventually("a fresh server is at index 3", SOON, || {
-                lane.ask(&read).is_some_and(|reply| reply.header("X-Etcd-Index") == Some("3"))
+            eventually("a fresh server is at index 3", WAIT_TIMEOUT, || {
+                client_conn.ask(&read).is_some_and(|reply| reply.header("X-Etcd-Index") == Some("3"))
             });
         }
         Self { left: Side::new(left), right: Side::new(right), index: 3, met: BTreeSet::new() }
@@ -69,7 +69,7 @@ impl Pair {
         let read = asked("GET", "/v2/keys", &[]);
         let wanted = (index + 1).to_string();
         let mut seen = [None, None];
-        eventually(&format!("both are at index {wanted} again"), SOON, || {
+        eventually(&format!("both are at index {wanted} again"), WAIT_TIMEOUT, || {
             seen = [&mut left, &mut right]
                 .map(|side| side.ask(&read).and_then(|reply| Some(reply.header("X-Etcd-Index")?.to_owned())));
             seen.iter().all(|index| index.as_ref() == Some(&wanted))
@@ -97,7 +97,7 @@ impl Pair {
 
     /// What one server alone answers to this.
     pub fn alone(address: &str, request: &Request) -> Option<u16> {
-        Lane::to(address).ask(request).map(|reply| reply.status)
+        ClientConn::to(address).ask(request).map(|reply| reply.status)
     }
 
     pub fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -178,7 +178,7 @@ impl Pair {
             }
             if news {
                 last_news = Instant::now();
-            } else if last_news.elapsed() > QUIET {
+            } else if last_news.elapsed() > QUIET_DELAY {
                 let found = self.compare_watches();
                 if found.is_ok() || start.elapsed() > limit {
                     self.left.watches.clear();

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{SOON, patient};
+use crate::support::{WAIT_TIMEOUT, patient};
 
 /// A request; nothing in it is checked or corrected.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +126,7 @@ impl Conversation {
 
     /// Listens until the answer is such; what there is when the time is over.
     pub fn until(&mut self, enough: impl Fn(&Reply) -> bool) -> Option<Reply> {
-        let (start, limit) = (Instant::now(), patient(SOON));
+        let (start, limit) = (Instant::now(), patient(WAIT_TIMEOUT));
         loop {
             // A long answer is not read anew for each of its many pieces.
             let enough_for_now = self.bytes.len() + self.bytes.len() / 4;
@@ -144,12 +144,12 @@ impl Conversation {
 }
 
 /// Requests one after the other, over one connection as long as it lasts.
-pub struct Lane {
+pub struct ClientConn {
     address: String,
     idle: Option<TcpStream>,
 }
 
-impl Lane {
+impl ClientConn {
     pub fn to(address: &str) -> Self {
         Self { address: address.to_owned(), idle: None }
     }

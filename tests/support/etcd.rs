@@ -14,7 +14,7 @@ use super::http::{encode, request};
 use super::port::Port;
 use super::proc::Proc;
 use super::programs::need;
-use super::{SOON, eventually};
+use super::{WAIT_TIMEOUT, eventually};
 
 /// One member.
 pub struct Etcd {
@@ -76,7 +76,7 @@ impl Etcd {
             .stdout(Stdio::null())
             .stderr(log);
         self.proc = Some(Proc::spawn(&mut command));
-        eventually("etcd is healthy", SOON, || {
+        eventually("etcd is healthy", WAIT_TIMEOUT, || {
             let answer = request(&self.address(), "GET", "/health", None);
             answer.is_ok_and(|answer| answer.body.contains("true"))
         });

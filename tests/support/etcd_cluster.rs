@@ -10,7 +10,7 @@ use super::http::{get, request};
 use super::port::Port;
 use super::proc::Proc;
 use super::programs::need;
-use super::{SOON, eventually};
+use super::{WAIT_TIMEOUT, eventually};
 
 /// Some members of one cluster.
 pub struct EtcdCluster {
@@ -77,7 +77,7 @@ impl EtcdCluster {
         let number = self.members.len();
         self.members.push(Member::new(number));
         let body = format!(r#"{{"peerURLs":["http://{}"]}}"#, self.members[number].peer.address());
-        eventually("the member is added", SOON, || {
+        eventually("the member is added", WAIT_TIMEOUT, || {
             let answer = request(&self.address(0), "POST", "/v2/members", Some(("application/json", &body)));
             answer.is_ok_and(|answer| answer.status == 201)
         });
@@ -94,7 +94,7 @@ impl EtcdCluster {
         let all = listed["members"].as_array().unwrap();
         let own = all.iter().find(|member| member["name"] == name).expect("a listed member");
         let path = format!("/v2/members/{}", own["id"].as_str().unwrap());
-        eventually("the member is removed", SOON, || {
+        eventually("the member is removed", WAIT_TIMEOUT, || {
             request(&other, "DELETE", &path, None).is_ok_and(|answer| answer.status == 204)
         });
         self.members[number].proc = None;
@@ -103,7 +103,7 @@ impl EtcdCluster {
     /// Waits until every running member serves.
     pub fn healthy(&self) {
         for member in self.members.iter().filter(|member| member.proc.is_some()) {
-            eventually("a member is healthy", SOON, || {
+            eventually("a member is healthy", WAIT_TIMEOUT, || {
                 get(&member.client.address(), "/health").is_some_and(|body| body.contains("true"))
             });
         }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::load::{Class, Kind, Ledger, Record};
-use super::{Backend, Daemon, Dir, Etcd, Retune, SOON, eventually, http};
+use super::load::{Class, Kind, Record, RequestLog};
+use super::{Backend, Daemon, Dir, Etcd, Retune, WAIT_TIMEOUT, eventually, http};
 
 /// What the program needs to know of a proxy.
 pub struct Front {
@@ -51,7 +51,7 @@ impl Front {
     /// Waits until the proxy runs a configuration with exactly these servers.
     #[track_caller]
     pub fn eventually_serves(&self, names: &[&str]) {
-        eventually(&format!("the proxy is configured with {names:?}"), SOON, || {
+        eventually(&format!("the proxy is configured with {names:?}"), WAIT_TIMEOUT, || {
             self.generation().is_some_and(|found| found == names)
         });
     }
@@ -69,7 +69,7 @@ impl Front {
 }
 
 /// A proxy under the program's care, and what it is switched between.
-pub struct Site<'d> {
+pub struct TestSite<'d> {
     /// The store.
     pub etcd: Etcd,
     /// The proxy.
@@ -83,7 +83,7 @@ pub struct Site<'d> {
     daemon: Daemon<'d>,
 }
 
-impl<'d> Site<'d> {
+impl<'d> TestSite<'d> {
     /// A site that serves from blue.
     pub fn start(dir: &'d Dir, etcd: Etcd, front: Front) -> Self {
         let (blue, green) = (Backend::start("blue"), Backend::start("green"));
@@ -130,10 +130,10 @@ impl<'d> Site<'d> {
 
 /// Holds the ledger of the clients against those of the servers: an answered request was seen exactly once,
 /// one that was closed without a byte on a used connection by nobody.
-pub fn assert_books_agree(ledger: &Ledger, servers: [&Backend; 2]) {
+pub fn assert_totals_agree(request_log: &RequestLog, servers: [&Backend; 2]) {
     let seen = servers.map(Backend::seen);
     let times = |record: &Record| seen.iter().filter_map(|ids| ids.get(&record.id)).sum::<u32>();
-    for record in &ledger.records {
+    for record in &request_log.records {
         match record.class {
             Class::Ok => assert_eq!(times(record), 1, "{record:?}"),
             Class::ClosedReusedNoBytes => assert_eq!(times(record), 0, "safe to retry? {record:?}"),
@@ -143,15 +143,18 @@ pub fn assert_books_agree(ledger: &Ledger, servers: [&Backend; 2]) {
 }
 
 /// Fails unless fresh connections saw no failure, over enough requests in flight to mean something.
-pub fn assert_fresh_saw_nothing(ledger: &Ledger, reloads: &[Instant]) {
-    assert_eq!(ledger.failures(Kind::Fresh), 0, "{ledger}");
-    let busy = reloads.iter().filter(|at| ledger.in_flight(**at) >= 2).count();
+pub fn assert_fresh_saw_nothing(request_log: &RequestLog, reloads: &[Instant]) {
+    assert_eq!(request_log.failures(Kind::Fresh), 0, "{request_log}");
+    let busy = reloads.iter().filter(|at| request_log.in_flight(**at) >= 2).count();
     assert!(
         busy * 10 >= reloads.len() * 8,
         "requests in flight over {busy} of {} reloads only",
         reloads.len()
     );
-    assert!(ledger.count(Kind::Fresh, Class::Ok) > 500, "too little load to prove anything: {ledger}");
+    assert!(
+        request_log.count(Kind::Fresh, Class::Ok) > 500,
+        "too little load to prove anything: {request_log}"
+    );
 }
 
 /// How many children of a process have `word` in their title.
@@ -171,4 +174,4 @@ pub fn old_children(master: u32, word: &str) -> usize {
 }
 
 /// Long enough for a failing request to be seen before the switch goes on.
-pub const A_MOMENT: Duration = Duration::from_millis(100);
+pub const FAILURE_DELAY: Duration = Duration::from_millis(100);

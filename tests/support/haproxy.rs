@@ -7,7 +7,7 @@ use super::front::{Front, old_children};
 use super::port::Port;
 use super::proc::Proc;
 use super::programs::need;
-use super::{Dir, SOON, eventually, http};
+use super::{Dir, WAIT_TIMEOUT, eventually, http};
 
 /// One HAProxy: a master in the foreground and its workers.
 pub struct Haproxy {
@@ -31,7 +31,7 @@ impl Haproxy {
         command.args(["-W", "-S", &format!("unix@{folder}/master.sock"), "-f", &conf]);
         let master = Proc::spawn_master(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log));
         let address = port.address();
-        eventually("HAProxy answers", SOON, || http::get(&address, "/generation").is_some());
+        eventually("HAProxy answers", WAIT_TIMEOUT, || http::get(&address, "/generation").is_some());
         Some(Self { master, port, conf })
     }
 

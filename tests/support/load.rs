@@ -86,24 +86,28 @@ impl Load {
     }
 
     /// Lets every request in flight end and closes the ledger.
-    pub fn finish(self) -> Ledger {
+    pub fn finish(self) -> RequestLog {
         self.stop.store(true, Ordering::SeqCst);
         let records = self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
-        let ledger = Ledger { records, sent: self.sent.load(Ordering::SeqCst) };
-        assert_eq!(u64::try_from(ledger.records.len()).unwrap(), ledger.sent, "every request has one end");
-        ledger
+        let request_log = RequestLog { records, sent: self.sent.load(Ordering::SeqCst) };
+        assert_eq!(
+            u64::try_from(request_log.records.len()).unwrap(),
+            request_log.sent,
+            "every request has one end"
+        );
+        request_log
     }
 }
 
 /// What became of all requests.
-pub struct Ledger {
+pub struct RequestLog {
     /// One for each request.
     pub records: Vec<Record>,
     /// Counted as they were sent.
     pub sent: u64,
 }
 
-impl Ledger {
+impl RequestLog {
     /// How many requests of a kind ended in a class.
     pub fn count(&self, kind: Kind, class: Class) -> usize {
         self.records.iter().filter(|record| record.kind == kind && record.class == class).count()
@@ -120,7 +124,7 @@ impl Ledger {
     }
 }
 
-impl fmt::Display for Ledger {
+impl fmt::Display for RequestLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut counts = BTreeMap::new();
         for record in &self.records {

@@ -43,5 +43,5 @@ pub use load::{Class, Kind, Load};
 pub use mount::Mount;
 pub use retune::{Daemon, Retune};
 pub use store::Store;
-pub use wait::{SOON, eventually, patient, stays};
+pub use wait::{WAIT_TIMEOUT, eventually, patient, stays};
 pub use zone::{Record, Zone};

@@ -7,7 +7,7 @@ use super::front::{Front, old_children};
 use super::port::Port;
 use super::proc::Proc;
 use super::programs::need;
-use super::{Dir, SOON, eventually, http};
+use super::{Dir, WAIT_TIMEOUT, eventually, http};
 
 /// One nginx: a master in the foreground and its workers.
 pub struct Nginx {
@@ -31,7 +31,7 @@ impl Nginx {
         let master =
             Proc::spawn_master(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
         let address = port.address();
-        eventually("nginx answers", SOON, || http::get(&address, "/generation").is_some());
+        eventually("nginx answers", WAIT_TIMEOUT, || http::get(&address, "/generation").is_some());
         Some(Self { master, port, prefix })
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::proc::Proc;
-use super::{Dir, Etcd, SOON, eventually, patient};
+use super::{Dir, Etcd, WAIT_TIMEOUT, eventually, patient};
 
 /// One command line to be.
 pub struct Retune<'d> {
@@ -274,7 +274,7 @@ impl Daemon<'_> {
     /// Waits for the log to contain this.
     #[track_caller]
     pub fn eventually_says(&self, text: &str) {
-        eventually(&format!("the log says {text:?}"), SOON, || self.log().contains(text));
+        eventually(&format!("the log says {text:?}"), WAIT_TIMEOUT, || self.log().contains(text));
     }
 
     /// Waits for the end: the exit code, or 128 + the signal; `None` past the limit.
@@ -286,14 +286,14 @@ impl Daemon<'_> {
     #[track_caller]
     pub fn terminate(mut self) {
         self.signal(Signal::SIGTERM);
-        assert_eq!(self.wait_exit(SOON), Some(0), "SIGTERM must end it with 0");
+        assert_eq!(self.wait_exit(WAIT_TIMEOUT), Some(0), "SIGTERM must end it with 0");
     }
 
     /// Ends it as a power cut does.
     #[track_caller]
     pub fn kill(mut self) {
         self.signal(Signal::SIGKILL);
-        assert_eq!(self.wait_exit(SOON), Some(137));
+        assert_eq!(self.wait_exit(WAIT_TIMEOUT), Some(137));
     }
 
     fn story(&self) -> String {

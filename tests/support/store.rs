@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::http::get;
 use super::port::Port;
 use super::proc::Proc;
-use super::{SOON, eventually};
+use super::{WAIT_TIMEOUT, eventually};
 
 /// One member.
 pub struct Store {
@@ -48,7 +48,7 @@ impl Store {
         self.proc = Some(Proc::spawn(&mut self.command()));
         let (address, mut ended) = (self.address(), None);
         let proc = self.proc.as_mut().expect("just started");
-        eventually("the store answers", SOON, || {
+        eventually("the store answers", WAIT_TIMEOUT, || {
             ended = proc.ended();
             ended.is_some() || get(&address, "/version").is_some()
         });
@@ -95,7 +95,7 @@ impl Store {
     fn end(&mut self, signal: Signal, code: i32) {
         let mut proc = self.proc.take().expect("the store runs");
         proc.signal(signal);
-        assert_eq!(proc.wait(SOON), Some(code), "after {signal}:\n{}", self.log());
+        assert_eq!(proc.wait(WAIT_TIMEOUT), Some(code), "after {signal}:\n{}", self.log());
     }
 
     /// Where its data lie.

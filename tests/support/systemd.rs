@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::port::random;
 use super::proc::Proc;
 use super::programs::need_systemd;
-use super::{Dir, SOON, eventually};
+use super::{Dir, WAIT_TIMEOUT, eventually};
 
 /// What every unit may expect of a machine, and nothing of this one's.
 const TARGETS: [&str; 5] =
@@ -107,7 +107,7 @@ impl<'d> Machine<'d> {
         let log = fs::File::create(dir.path("log/boot")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let machine = Self { dir, proc: Proc::spawn(&mut command), _cgroup: cgroup };
-        eventually("systemd runs", SOON, || {
+        eventually("systemd runs", WAIT_TIMEOUT, || {
             let (_, text) = machine.run("systemctl show -p Version");
             assert!(machine.first().is_some() || machine.log("boot").is_empty(), "{}", machine.log("boot"));
             text.contains("Version=")
@@ -152,7 +152,7 @@ impl<'d> Machine<'d> {
     #[track_caller]
     pub fn eventually(&self, what: &str, probe: impl Fn() -> bool) {
         let start = std::time::Instant::now();
-        let limit = super::patient(SOON * 2);
+        let limit = super::patient(WAIT_TIMEOUT * 2);
         while !probe() {
             assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}\n{}", self.story());
             sleep(Duration::from_millis(50));

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// One system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct Syscall {
     /// The line it began at.
     pub start: usize,
     /// The line it ended at.
@@ -25,7 +25,7 @@ pub struct Call {
 ///
 /// # Errors
 /// A line that is neither a call nor a note of a signal or an exit.
-pub fn parse(text: &str) -> Result<Vec<Call>, String> {
+pub fn parse(text: &str) -> Result<Vec<Syscall>, String> {
     let mut calls = Vec::new();
     let mut unfinished: HashMap<&str, (usize, String)> = HashMap::new();
     for (at, line) in text.lines().enumerate() {
@@ -58,7 +58,7 @@ fn short(line: &str) -> String {
 }
 
 /// `None` for a call that did not answer, because its process ended.
-fn call(start: usize, end: usize, text: &str) -> Result<Option<Call>, String> {
+fn call(start: usize, end: usize, text: &str) -> Result<Option<Syscall>, String> {
     let (name, rest) = text.split_once('(').ok_or("no arguments")?;
     let close = rest.rfind(") ").ok_or("no end")?;
     let answer = rest[close + 1..].trim_start().strip_prefix('=').ok_or("no answer")?.trim_start();
@@ -70,7 +70,7 @@ fn call(start: usize, end: usize, text: &str) -> Result<Option<Call>, String> {
         Some(hex) => i64::from_str_radix(hex, 16).unwrap_or(0),
         None => word.parse().map_err(|_| format!("what answer is {word:?}"))?,
     };
-    Ok(Some(Call { start, end, name: name.to_owned(), args: split(&rest[..close]), ret }))
+    Ok(Some(Syscall { start, end, name: name.to_owned(), args: split(&rest[..close]), ret }))
 }
 
 /// At the commas that stand outside quotes and brackets. Bytes are written as `\x2c`, so that quotes hold no quotes.

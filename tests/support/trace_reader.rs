@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::trace::{Call, bytes, descriptor, joined};
+use super::trace::{Syscall, bytes, descriptor, joined};
 use super::trace_disk::{Change, Edit, Image, Inode, Names, ROOT, Recording, Sent, Step, Sync};
 
 /// The state while calls are read in.
@@ -26,7 +26,7 @@ impl Recording {
     ///
     /// # Errors
     /// A call that changes the folder in a way that the model does not know.
-    pub fn of(root: &Path, initial: &Image, calls: &[Call]) -> Result<Self, String> {
+    pub fn of(root: &Path, initial: &Image, calls: &[Syscall]) -> Result<Self, String> {
         let mut reader = Reader {
             root: root.to_owned(),
             names: HashMap::from([(ROOT, BTreeMap::new())]),
@@ -40,7 +40,7 @@ impl Recording {
             reader.put(path, content.as_deref())?;
         }
         reader.recording.initial_names.clone_from(&reader.names);
-        let mut ordered: Vec<&Call> = calls.iter().filter(|call| call.ret >= 0).collect();
+        let mut ordered: Vec<&Syscall> = calls.iter().filter(|call| call.ret >= 0).collect();
         // A descriptor's number is free as soon as closing it begins.
         ordered.sort_by_key(|call| if call.name == "close" { call.start } else { call.end });
         for call in ordered {
@@ -96,11 +96,11 @@ impl Reader {
         Ok(whole.strip_prefix(&self.root).ok().map(Path::to_path_buf))
     }
 
-    fn step(&mut self, call: &Call, change: Change) {
+    fn step(&mut self, call: &Syscall, change: Change) {
         self.recording.steps.push(Step { start: call.start, end: call.end, change });
     }
 
-    fn take(&mut self, call: &Call) -> Result<(), String> {
+    fn take(&mut self, call: &Syscall) -> Result<(), String> {
         let arg = |at: usize| call.args.get(at).ok_or_else(|| "too few arguments".to_owned());
         match call.name.as_str() {
             "open" | "creat" => self.opens(
@@ -151,7 +151,13 @@ impl Reader {
         Ok(self.open.get(&descriptor(text)?.0).copied())
     }
 
-    fn opens(&mut self, call: &Call, folder: Option<&String>, path: &str, flags: &str) -> Result<(), String> {
+    fn opens(
+        &mut self,
+        call: &Syscall,
+        folder: Option<&String>,
+        path: &str,
+        flags: &str,
+    ) -> Result<(), String> {
         let Some(path) = self.path(folder, path)? else { return Ok(()) };
         if flags.contains("O_TMPFILE") {
             return Err("files without a name are not in the model".to_owned());
@@ -175,7 +181,7 @@ impl Reader {
         Ok(())
     }
 
-    fn duplicates(&mut self, call: &Call) -> Result<(), String> {
+    fn duplicates(&mut self, call: &Syscall) -> Result<(), String> {
         let is_copy =
             call.name != "fcntl" || call.args.get(1).is_some_and(|what| what.starts_with("F_DUPFD"));
         if let Some(file) = self.file(&call.args[0])?.filter(|_| is_copy) {
@@ -186,7 +192,7 @@ impl Reader {
 
     fn writes(
         &mut self,
-        call: &Call,
+        call: &Syscall,
         data: &Result<Vec<u8>, String>,
         at: Option<&String>,
     ) -> Result<(), String> {
@@ -224,7 +230,7 @@ impl Reader {
 
     fn edits(
         &mut self,
-        call: &Call,
+        call: &Syscall,
         number: &str,
         edit: impl Fn(usize, usize) -> Edit,
     ) -> Result<(), String> {
@@ -242,7 +248,7 @@ impl Reader {
         Ok(())
     }
 
-    fn allocates(&mut self, call: &Call) -> Result<(), String> {
+    fn allocates(&mut self, call: &Syscall) -> Result<(), String> {
         let number = |at: usize| call.args.get(at).and_then(|text| text.parse::<usize>().ok());
         let (Some(at), Some(length)) = (number(2), number(3)) else { return Err("what range".to_owned()) };
         let mode = call.args[1].clone();
@@ -258,7 +264,7 @@ impl Reader {
         self.edits(call, "0", |_, _| Edit::Room(at + length))
     }
 
-    fn syncs(&mut self, call: &Call) -> Result<(), String> {
+    fn syncs(&mut self, call: &Syscall) -> Result<(), String> {
         if let Some(file) = self.file(&call.args[0])? {
             let (inode, data_only) = (self.files[file].0, call.name == "fdatasync");
             self.recording.syncs.push(Sync { inode, start: call.start, end: call.end, data_only });
@@ -268,7 +274,7 @@ impl Reader {
 
     fn renames(
         &mut self,
-        call: &Call,
+        call: &Syscall,
         from: (Option<&String>, &String),
         to: (Option<&String>, &String),
     ) -> Result<(), String> {
@@ -287,7 +293,7 @@ impl Reader {
         }
     }
 
-    fn removes(&mut self, call: &Call, folder: Option<&String>, path: &str) -> Result<(), String> {
+    fn removes(&mut self, call: &Syscall, folder: Option<&String>, path: &str) -> Result<(), String> {
         let Some(path) = self.path(folder, path)? else { return Ok(()) };
         let (folder, name) = self.place(&path)?;
         self.names.get_mut(&folder).and_then(|names| names.remove(&name)).ok_or("a name nobody made")?;
@@ -295,7 +301,7 @@ impl Reader {
         Ok(())
     }
 
-    fn makes(&mut self, call: &Call, folder: Option<&String>, path: &str) -> Result<(), String> {
+    fn makes(&mut self, call: &Syscall, folder: Option<&String>, path: &str) -> Result<(), String> {
         let Some(path) = self.path(folder, path)? else { return Ok(()) };
         let (folder, name) = self.place(&path)?;
         let inode = self.fresh();
@@ -307,7 +313,7 @@ impl Reader {
         Ok(())
     }
 
-    fn maps(&self, call: &Call) -> Result<(), String> {
+    fn maps(&self, call: &Syscall) -> Result<(), String> {
         let shared = call.args.get(3).is_some_and(|flags| flags.contains("MAP_SHARED"));
         let written = call.args.get(2).is_some_and(|rights| rights.contains("PROT_WRITE"));
         let ours =
@@ -320,7 +326,7 @@ impl Reader {
     }
 
     /// A call the model does not know must not touch the folder.
-    fn refuse_if_ours(&self, call: &Call) -> Result<(), String> {
+    fn refuse_if_ours(&self, call: &Syscall) -> Result<(), String> {
         let root = self
             .root
             .to_string_lossy()

@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// The limit of most waits: far more than a healthy machine needs, far less than a hang.
-pub const SOON: Duration = Duration::from_secs(12);
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// A probe's answer: `false` and `None` mean "not yet".
 pub trait Outcome {

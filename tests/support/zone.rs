@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::proc::Proc;
 use super::programs::{need, need_hosts};
-use super::{SOON, eventually};
+use super::{WAIT_TIMEOUT, eventually};
 
 const SCRIPT: &str = "set -e
 ip link set lo up
@@ -63,7 +63,7 @@ impl Zone {
         let mut command = Command::new("unshare");
         command.args(["--net", "--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
         let holder = Proc::spawn(command.arg(folder.path()).stdin(Stdio::null()));
-        eventually("the network is there", SOON, || folder.path().join("ready").exists());
+        eventually("the network is there", WAIT_TIMEOUT, || folder.path().join("ready").exists());
         let home = File::open("/proc/thread-self/ns/net").unwrap();
         let network = File::open(format!("/proc/{}/ns/net", holder.pid())).unwrap();
         setns(network, CloneFlags::CLONE_NEWNET).unwrap();

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::support::programs::need_mounts;
-use crate::support::{Dir, Mount, Retune, SOON, eventually};
+use crate::support::{Dir, Mount, Retune, WAIT_TIMEOUT, eventually};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -59,10 +59,10 @@ fn a_source_that_is_mounted_alone_and_replaced_outside_is_said_once() {
     dir.write("outside.yaml", "x: outside\n");
     let _mount = Mount::bind(&dir.path("outside.yaml"), &dir.path("values.yaml"));
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("what is mounted", SOON, || dir.has("a.conf", "outside\n"));
+    eventually("what is mounted", WAIT_TIMEOUT, || dir.has("a.conf", "outside\n"));
     // Written over, it is the same file.
     fs::write(dir.path("outside.yaml"), "x: again\n").unwrap();
-    eventually("what was written over", SOON, || dir.has("a.conf", "again\n"));
+    eventually("what was written over", WAIT_TIMEOUT, || dir.has("a.conf", "again\n"));
     let said = "mounted by itself and was replaced outside";
     assert!(!daemon.log().contains(said), "{}", daemon.log());
     dir.write("new.yaml", "x: new\n");
@@ -89,12 +89,12 @@ fn a_symlinked_destination_is_replaced_at_its_target() {
 fn a_replaced_destination_folder_is_written_to() {
     let dir = site("");
     let daemon = Retune::watch(&dir).file("values.yaml").args(&["--interval", "1"]).spawn();
-    eventually("the file", SOON, || dir.has("a.conf", "one\n"));
+    eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     fs::rename(dir.path("out"), dir.path("moved")).unwrap();
     fs::create_dir(dir.path("out")).unwrap();
-    eventually("the file in the new folder", SOON, || dir.has("a.conf", "one\n"));
+    eventually("the file in the new folder", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     dir.write("values.yaml", "x: two\n");
-    eventually("the change in the new folder", SOON, || dir.has("a.conf", "two\n"));
+    eventually("the change in the new folder", WAIT_TIMEOUT, || dir.has("a.conf", "two\n"));
     assert_eq!(dir.read("moved/a.conf").as_deref(), Some("one\n"));
     daemon.terminate();
 }
@@ -129,13 +129,13 @@ fn an_unset_mode_keeps_the_files_own_and_a_set_one_is_restored() {
 fn a_file_edited_by_hand_comes_back_at_the_interval() {
     let dir = site("reload_cmd = 'echo r >> {dir}/reloads'");
     let daemon = Retune::watch(&dir).file("values.yaml").args(&["--interval", "1s"]).spawn();
-    eventually("the file", SOON, || dir.has("a.conf", "one\n"));
-    eventually("its reload", SOON, || dir.lines("reloads").len() == 1);
+    eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
+    eventually("its reload", WAIT_TIMEOUT, || dir.lines("reloads").len() == 1);
     dir.write_bytes("out/a.conf", b"by hand\n");
-    eventually("the file is back", SOON, || dir.has("a.conf", "one\n"));
-    eventually("the service knows", SOON, || dir.lines("reloads").len() == 2);
+    eventually("the file is back", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
+    eventually("the service knows", WAIT_TIMEOUT, || dir.lines("reloads").len() == 2);
     fs::remove_file(dir.out("a.conf")).unwrap();
-    eventually("a deleted file is back", SOON, || dir.has("a.conf", "one\n"));
+    eventually("a deleted file is back", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     daemon.terminate();
 }
 
@@ -144,7 +144,7 @@ fn staged_files_left_by_a_crash_are_swept() {
     let dir = site("check_cmd = 'echo c >> {dir}/checks; test -f {dir}/fast || sleep 2'");
     dir.write_bytes("out/.keep", b"not ours");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the check has begun", SOON, || !dir.lines("checks").is_empty());
+    eventually("the check has begun", WAIT_TIMEOUT, || !dir.lines("checks").is_empty());
     assert!(dir.outputs().len() > 1, "a staged file to check: {:?}", dir.outputs());
     daemon.kill();
     dir.write("fast", "");
@@ -204,12 +204,12 @@ fn a_reader_never_sees_half_a_file() {
     dir.write("values.yaml", "x: a\n");
     dir.resource("a", "{% for i in range(20000) %}{{ getv(\"/x\") }}{% endfor %}\n", "");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the file", SOON, || dir.out("a.conf").exists());
+    eventually("the file", WAIT_TIMEOUT, || dir.out("a.conf").exists());
     for round in 0..10 {
         let next = if round % 2 == 0 { "b" } else { "a" };
         dir.write("next", &format!("x: {next}\n"));
         fs::rename(dir.path("next"), dir.path("values.yaml")).unwrap();
-        eventually("the next text", SOON, || {
+        eventually("the next text", WAIT_TIMEOUT, || {
             let text = dir.read("out/a.conf").expect("there is always a file");
             assert!(text.len() == 20_001 && text.trim_end().bytes().all(|byte| byte == text.as_bytes()[0]));
             text.starts_with(next)

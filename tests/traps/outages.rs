@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::port::Port;
-use crate::support::{Cable, Dir, Etcd, Retune, SOON, eventually, stays};
+use crate::support::{Cable, Dir, Etcd, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const VALUE: &str = "{{ getv(\"/app/x\") }}\n";
 const APP: &str = "keys = [\"/app\"]";
@@ -64,7 +64,7 @@ fn with_the_store_down_it_starts_from_the_last_good_snapshot_and_says_stale() {
     dir.resource("a", VALUE, APP);
     etcd.put("/app/x", "one");
     let daemon = Retune::watch(&dir).etcd(&etcd).spawn();
-    eventually("the file", SOON, || dir.has("a.conf", "one\n"));
+    eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     sleep(Duration::from_millis(300));
     daemon.terminate();
     etcd.stop();
@@ -87,7 +87,7 @@ fn the_snapshot_is_for_the_owner_alone() {
     dir.resource("a", VALUE, APP);
     etcd.put("/app/x", "canary-in-the-state");
     let daemon = Retune::watch(&dir).etcd(&etcd).spawn();
-    eventually("the file", SOON, || dir.has("a.conf", "canary-in-the-state\n"));
+    eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", "canary-in-the-state\n"));
     sleep(Duration::from_millis(300));
     daemon.terminate();
     let mut folders = vec![dir.path("state")];
@@ -110,16 +110,18 @@ fn etcd_v2_forgetting_its_history_is_survived() {
     dir.resource("a", VALUE, &format!("{APP}\nreload_cmd = 'cat {{out}}/a.conf >> {{dir}}/seen'"));
     etcd.put("/app/x", "one");
     let daemon = Retune::watch(&dir).etcd(&etcd).spawn();
-    eventually("the first", SOON, || dir.lines("seen") == ["one"]);
+    eventually("the first", WAIT_TIMEOUT, || dir.lines("seen") == ["one"]);
     daemon.signal(Signal::SIGSTOP);
     // The first wakes the watch that is open; the second lies behind more events than the store remembers.
     etcd.put("/app/x", "two");
     etcd.put("/app/x", "three");
     etcd.flood("/other", 2000);
     daemon.signal(Signal::SIGCONT);
-    eventually("the last", SOON, || dir.has("a.conf", "three\n"));
+    eventually("the last", WAIT_TIMEOUT, || dir.has("a.conf", "three\n"));
     etcd.put("/app/x", "four");
-    eventually("the watch lives on", SOON, || dir.lines("seen").last().map(String::as_str) == Some("four"));
+    eventually("the watch lives on", WAIT_TIMEOUT, || {
+        dir.lines("seen").last().map(String::as_str) == Some("four")
+    });
     let seen = dir.lines("seen");
     assert_eq!(seen.iter().filter(|value| *value == "three").count(), 1, "{seen:?}");
     daemon.terminate();
@@ -133,7 +135,7 @@ fn etcd_v2_over_a_cut_connection_loses_no_change() {
     etcd.put("/app/x", "one");
     let cable = Cable::to(&etcd.address());
     let daemon = Retune::watch(&dir).node("etcd", &cable.url()).args(&["--no-sync"]).spawn();
-    eventually("the first", SOON, || dir.has("a.conf", "one \n"));
+    eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", "one \n"));
     for round in 0..3 {
         cable.cut();
         etcd.put("/app/x", &format!("v{round}"));
@@ -155,7 +157,7 @@ fn etcd_v3_compacting_while_disconnected_is_survived() {
     etcd.put3("/app/y", "gone soon");
     let cable = Cable::to(&etcd.address());
     let daemon = Retune::watch(&dir).node("etcdv3", &cable.url()).args(&["--no-sync"]).spawn();
-    eventually("the first", SOON, || dir.has("a.conf", "gone soon one \n"));
+    eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", "gone soon one \n"));
     cable.cut();
     etcd.delete3("/app/y");
     etcd.put3("/app/x", "two");
@@ -164,7 +166,7 @@ fn etcd_v3_compacting_while_disconnected_is_survived() {
     cable.mend();
     eventually("what changed meanwhile, the deletion too", Etcd::notice(), || dir.has("a.conf", "two \n"));
     etcd.put3("/app/x", "three");
-    eventually("the watch lives on", SOON, || dir.has("a.conf", "three \n"));
+    eventually("the watch lives on", WAIT_TIMEOUT, || dir.has("a.conf", "three \n"));
     daemon.terminate();
 }
 
@@ -181,7 +183,7 @@ fn a_restarted_etcd_is_followed_again_by_both_apis() {
         put(&etcd, "one");
         let watch = Retune::watch(&dir);
         let mut daemon = if v3 { watch.etcdv3(&etcd).spawn() } else { watch.etcd(&etcd).spawn() };
-        eventually("the first", SOON, || dir.has("a.conf", "one\n"));
+        eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
         etcd.stop();
         sleep(Duration::from_millis(300));
         assert!(dir.has("a.conf", "one\n"), "an outage changes nothing");
@@ -200,7 +202,7 @@ fn a_frozen_store_changes_nothing_and_is_caught_up_with() {
     dir.resource("a", VALUE, APP);
     etcd.put("/app/x", "one");
     let mut daemon = Retune::watch(&dir).etcd(&etcd).spawn();
-    eventually("the first", SOON, || dir.has("a.conf", "one\n"));
+    eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     etcd.freeze();
     stays("the file", Duration::from_secs(2), || dir.has("a.conf", "one\n") && daemon.lives());
     etcd.thaw();
@@ -225,6 +227,6 @@ fn the_environment_as_source_renders_in_the_daemon_too() {
     let dir = Dir::new();
     dir.resource("a", VALUE, APP);
     let daemon = Retune::watch(&dir).args(&["--backend", "env"]).bare_env().env("APP_X", "one").spawn();
-    eventually("the file", SOON, || dir.has("a.conf", "one\n"));
+    eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     daemon.terminate();
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::port::random;
-use crate::support::{Dir, Etcd, Retune, SOON, eventually, patient, stays};
+use crate::support::{Dir, Etcd, Retune, WAIT_TIMEOUT, eventually, patient, stays};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -37,9 +37,9 @@ fn a_failed_reload_is_retried_by_the_daemon_without_any_change() {
         "reload_cmd = 'echo try >> {dir}/tries; test -f {dir}/allow && echo done >> {dir}/done'",
     );
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("a second try", SOON, || dir.lines("tries").len() >= 2);
+    eventually("a second try", WAIT_TIMEOUT, || dir.lines("tries").len() >= 2);
     dir.write("allow", "");
-    eventually("the reload that succeeds", SOON, || dir.lines("done").len() == 1);
+    eventually("the reload that succeeds", WAIT_TIMEOUT, || dir.lines("done").len() == 1);
     stays("one success is enough", Duration::from_millis(1500), || dir.lines("done").len() == 1);
     daemon.terminate();
 }
@@ -50,7 +50,7 @@ fn retries_back_off() {
     dir.write("values.yaml", "x: one\n");
     dir.resource("a", VALUE, "reload_cmd = 'echo try >> {dir}/tries; exit 1'");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("a second try", SOON, || dir.lines("tries").len() >= 2);
+    eventually("a second try", WAIT_TIMEOUT, || dir.lines("tries").len() >= 2);
     sleep(Duration::from_secs(4));
     let tries = dir.lines("tries").len();
     assert!(tries < 40, "{tries} tries in some five seconds");
@@ -67,11 +67,11 @@ fn a_reload_owed_survives_sigterm() {
         "reload_cmd = 'echo try >> {dir}/tries; test -f {dir}/allow && echo done >> {dir}/done'",
     );
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the first try", SOON, || !dir.lines("tries").is_empty());
+    eventually("the first try", WAIT_TIMEOUT, || !dir.lines("tries").is_empty());
     daemon.terminate();
     dir.write("allow", "");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the reload after the restart", SOON, || dir.lines("done").len() == 1);
+    eventually("the reload after the restart", WAIT_TIMEOUT, || dir.lines("done").len() == 1);
     daemon.terminate();
 }
 
@@ -85,7 +85,7 @@ fn a_reload_cut_off_by_a_crash_runs_after_the_restart() {
         "reload_cmd = 'echo start >> {dir}/log1; test -f {dir}/fast || sleep 3; test -f {dir}/fast && echo done >> {dir}/log1'",
     );
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the reload has begun", SOON, || dir.lines("log1") == ["start"]);
+    eventually("the reload has begun", WAIT_TIMEOUT, || dir.lines("log1") == ["start"]);
     dir.assert_has("a.conf", "one\n");
     daemon.kill();
     // The cut-off shell may still be asleep: the restarted program must not take it for its own.
@@ -104,7 +104,7 @@ fn a_failed_check_is_tried_again_without_any_change() {
     sleep(Duration::from_millis(400));
     assert!(dir.outputs().iter().all(|name| name != "a.conf"), "unchecked files stay out of service");
     dir.write("allow", "");
-    eventually("the file after the check succeeds", SOON, || dir.has("a.conf", "one\n"));
+    eventually("the file after the check succeeds", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     daemon.terminate();
 }
 
@@ -114,11 +114,11 @@ fn an_update_while_a_reload_runs_is_not_lost() {
     dir.write("values.yaml", "x: one\n");
     dir.resource("a", VALUE, "reload_cmd = 'sleep 1.5; cp {out}/a.conf {dir}/served'");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the file is in place and its reload runs", SOON, || dir.has("a.conf", "one\n"));
+    eventually("the file is in place and its reload runs", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
     sleep(Duration::from_millis(500));
     dir.write("values.yaml", "x: two\n");
-    eventually("the later value is in place", SOON, || dir.has("a.conf", "two\n"));
-    eventually("the later value is served", SOON, || dir.read("served").as_deref() == Some("two\n"));
+    eventually("the later value is in place", WAIT_TIMEOUT, || dir.has("a.conf", "two\n"));
+    eventually("the later value is served", WAIT_TIMEOUT, || dir.read("served").as_deref() == Some("two\n"));
     daemon.terminate();
 }
 
@@ -132,12 +132,12 @@ fn a_debounced_change_is_late_but_never_dropped() {
         "debounce = '300ms'\nmax_wait = '1s'\nreload_cmd = 'cp {out}/a.conf {dir}/served; echo r >> {dir}/reloads'",
     );
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the first value is served", SOON, || dir.read("served").as_deref() == Some("0\n"));
+    eventually("the first value is served", WAIT_TIMEOUT, || dir.read("served").as_deref() == Some("0\n"));
     for value in 1..=40 {
         dir.write("values.yaml", &format!("x: {value}\n"));
         sleep(Duration::from_millis(50));
     }
-    eventually("the last value is served", SOON, || dir.read("served").as_deref() == Some("40\n"));
+    eventually("the last value is served", WAIT_TIMEOUT, || dir.read("served").as_deref() == Some("40\n"));
     let reloads = dir.lines("reloads").len();
     assert!(
         (3..=10).contains(&reloads),
@@ -168,8 +168,8 @@ fn the_same_values_in_a_hundred_orders_are_one_file_and_one_reload() {
     keys.iter().for_each(|key| etcd.put(&format!("/app/{key:02}"), &key.to_string()));
     let expected: String = keys.iter().map(|key| format!("{key:02}={key}\n")).collect();
     let daemon = Retune::watch(&dir).etcd(&etcd).spawn();
-    eventually("the file", SOON, || dir.has("a.conf", &expected));
-    eventually("its reload", SOON, || dir.lines("reloads").len() == 1);
+    eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", &expected));
+    eventually("its reload", WAIT_TIMEOUT, || dir.lines("reloads").len() == 1);
     let written = std::fs::metadata(dir.out("a.conf")).unwrap().modified().unwrap();
 
     for round in 0..100 {
@@ -182,8 +182,8 @@ fn the_same_values_in_a_hundred_orders_are_one_file_and_one_reload() {
     }
     // A change that shows proves that everything before it has been seen.
     etcd.put("/app/99", "99");
-    eventually("the marker", SOON, || dir.has("a.conf", &format!("{expected}99=99\n")));
-    eventually("its reload", SOON, || dir.lines("reloads").len() == 2);
+    eventually("the marker", WAIT_TIMEOUT, || dir.has("a.conf", &format!("{expected}99=99\n")));
+    eventually("its reload", WAIT_TIMEOUT, || dir.lines("reloads").len() == 2);
     sleep(Duration::from_millis(200));
     assert_eq!(dir.lines("reloads").len(), 2, "one reload each for two contents");
     assert_ne!(std::fs::metadata(dir.out("a.conf")).unwrap().modified().unwrap(), written);
@@ -202,7 +202,7 @@ fn a_background_child_that_holds_the_output_does_not_hold_the_program() {
     let done = Retune::render(&dir).file("values.yaml").run().exits(0);
     done.within(Duration::from_secs(8));
     dir.assert_has("a.conf", "one\n");
-    eventually("a daemon started by a reload lives on", SOON, || dir.lines("late").len() == 1);
+    eventually("a daemon started by a reload lives on", WAIT_TIMEOUT, || dir.lines("late").len() == 1);
 }
 
 #[test]
@@ -243,8 +243,8 @@ fn the_daemon_outlives_commands_that_fail_in_every_way() {
     dir.resource("c", VALUE, "check_cmd = 'kill -KILL 0'");
     dir.resource("d", VALUE, "reload_cmd = 'echo ok >> {dir}/ok'");
     let mut daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the sound one works", SOON, || dir.lines("ok").len() == 1);
+    eventually("the sound one works", WAIT_TIMEOUT, || dir.lines("ok").len() == 1);
     stays("the daemon lives", Duration::from_millis(500), || daemon.lives());
     daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.wait_exit(SOON), Some(0));
+    assert_eq!(daemon.wait_exit(WAIT_TIMEOUT), Some(0));
 }

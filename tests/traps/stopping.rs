@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Dir, Retune, SOON, eventually, patient};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, patient};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -21,9 +21,9 @@ fn site(reload: &str) -> Dir {
 fn sigterm_lets_a_running_reload_finish_and_exits_0() {
     let dir = site("reload_cmd = 'echo start >> {dir}/steps; sleep 2; echo done >> {dir}/steps'");
     let mut daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the reload has begun", SOON, || dir.lines("steps") == ["start"]);
+    eventually("the reload has begun", WAIT_TIMEOUT, || dir.lines("steps") == ["start"]);
     daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.wait_exit(SOON), Some(0));
+    assert_eq!(daemon.wait_exit(WAIT_TIMEOUT), Some(0));
     assert_eq!(dir.lines("steps"), ["start", "done"], "finished before the exit, not after it");
     Retune::render(&dir).file("values.yaml").run().exits(0);
     assert_eq!(dir.lines("steps").len(), 2, "a finished reload is not owed");
@@ -33,13 +33,13 @@ fn sigterm_lets_a_running_reload_finish_and_exits_0() {
 fn a_second_sigterm_ends_at_once_and_the_reload_stays_owed() {
     let dir = site("reload_cmd = 'echo start >> {dir}/steps; test -f {dir}/fast || sleep 60'");
     let mut daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the reload has begun", SOON, || dir.lines("steps").len() == 1);
+    eventually("the reload has begun", WAIT_TIMEOUT, || dir.lines("steps").len() == 1);
     daemon.signal(Signal::SIGTERM);
     sleep(Duration::from_millis(300));
     assert!(daemon.lives(), "the first signal waits for the command");
     daemon.signal(Signal::SIGTERM);
     let start = Instant::now();
-    assert!(daemon.wait_exit(SOON).is_some());
+    assert!(daemon.wait_exit(WAIT_TIMEOUT).is_some());
     assert!(start.elapsed() < patient(Duration::from_secs(3)), "{:?}", start.elapsed());
     dir.write("fast", "");
     Retune::render(&dir).file("values.yaml").run().exits(0);
@@ -50,10 +50,10 @@ fn a_second_sigterm_ends_at_once_and_the_reload_stays_owed() {
 fn the_shutdown_limit_ends_a_command_that_never_would() {
     let dir = site("reload_cmd = 'echo start >> {dir}/steps; sleep 60'");
     let mut daemon = Retune::watch(&dir).file("values.yaml").args(&["--shutdown-timeout", "1s"]).spawn();
-    eventually("the reload has begun", SOON, || dir.lines("steps").len() == 1);
+    eventually("the reload has begun", WAIT_TIMEOUT, || dir.lines("steps").len() == 1);
     daemon.signal(Signal::SIGTERM);
     let start = Instant::now();
-    assert!(daemon.wait_exit(SOON).is_some());
+    assert!(daemon.wait_exit(WAIT_TIMEOUT).is_some());
     assert!(start.elapsed() < patient(Duration::from_secs(5)), "{:?}", start.elapsed());
 }
 
@@ -62,10 +62,10 @@ fn an_idle_daemon_stops_at_once_on_sigterm_and_on_sigint() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let dir = site("");
         let mut daemon = Retune::watch(&dir).file("values.yaml").spawn();
-        eventually("the file", SOON, || dir.has("a.conf", "one\n"));
+        eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
         let start = Instant::now();
         daemon.signal(signal);
-        assert_eq!(daemon.wait_exit(SOON), Some(0), "{signal}");
+        assert_eq!(daemon.wait_exit(WAIT_TIMEOUT), Some(0), "{signal}");
         assert!(start.elapsed() < patient(Duration::from_secs(2)), "{signal}: {:?}", start.elapsed());
     }
 }
@@ -87,11 +87,11 @@ fn systemd_hears_ready_only_after_every_resource_has_rendered() {
         heard.contains("READY=1")
     };
     let daemon = Retune::watch(&dir).file("values.yaml").env("NOTIFY_SOCKET", path.to_str().unwrap()).spawn();
-    eventually("the sound resource", SOON, || dir.has("b.conf", "one\n"));
+    eventually("the sound resource", WAIT_TIMEOUT, || dir.has("b.conf", "one\n"));
     sleep(Duration::from_millis(500));
     assert!(!listen(), "READY before the checked file is in place");
     dir.write("allow", "");
-    eventually("READY=1", SOON, &mut listen);
+    eventually("READY=1", WAIT_TIMEOUT, &mut listen);
     dir.assert_has("a.conf", "one\n");
     daemon.terminate();
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Dir, Etcd, Retune, SOON, eventually};
+use crate::support::{Dir, Etcd, Retune, WAIT_TIMEOUT, eventually};
 
 /// Lists one level: what `/app` holds and no more.
 const LISTING: &str =
@@ -49,10 +49,10 @@ fn a_prefix_ends_at_a_segment_in_etcd_v3() {
         etcd.put3(key, value);
     }
     let daemon = Retune::watch(&dir).etcdv3(&etcd).spawn();
-    eventually("the file", SOON, || dir.has("a.conf", "x | one \n"));
+    eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", "x | one \n"));
     etcd.put3("/apple/z", "four");
     etcd.put3("/app/y", "five");
-    eventually("a change inside", SOON, || dir.has("a.conf", "x y | five one \n"));
+    eventually("a change inside", WAIT_TIMEOUT, || dir.has("a.conf", "x y | five one \n"));
     daemon.terminate();
 }
 
@@ -121,7 +121,7 @@ fn no_value_shows_in_any_log_however_much_is_logged() {
     dir.assert_has("good.conf", &format!("{CANARY}\n"));
     let daemon = Retune::watch(&dir).etcd(&etcd).args(&["--log-level", "debug"]).spawn();
     etcd.put("/app/password", "canary-7391-new");
-    eventually("the new value", SOON, || dir.has("good.conf", "canary-7391-new\n"));
+    eventually("the new value", WAIT_TIMEOUT, || dir.has("good.conf", "canary-7391-new\n"));
     std::thread::sleep(Duration::from_millis(200));
     assert!(!daemon.log().contains(CANARY), "{}", daemon.log());
     daemon.terminate();

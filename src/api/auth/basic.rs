@@ -22,7 +22,7 @@ impl fmt::Debug for Login {
 
 /// What a request brings to be known by.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Brought {
+pub(super) enum Credentials {
     /// Nothing: it comes from a guest.
     Nothing,
     /// Something that is no name with a password.
@@ -31,19 +31,19 @@ pub(super) enum Brought {
 }
 
 /// Reads the header the way Go does.
-pub(super) fn read(headers: &HeaderMap) -> Brought {
+pub(super) fn read(headers: &HeaderMap) -> Credentials {
     let value = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
     if value.is_empty() {
-        return Brought::Nothing;
+        return Credentials::Nothing;
     }
-    let Some((scheme, coded)) = value.split_at_checked("Basic ".len()) else { return Brought::Garbled };
+    let Some((scheme, coded)) = value.split_at_checked("Basic ".len()) else { return Credentials::Garbled };
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
-        return Brought::Garbled;
+        return Credentials::Garbled;
     }
-    let Ok(pair) = STANDARD.decode(coded) else { return Brought::Garbled };
-    let Some(colon) = pair.iter().position(|byte| *byte == b':') else { return Brought::Garbled };
+    let Ok(pair) = STANDARD.decode(coded) else { return Credentials::Garbled };
+    let Some(colon) = pair.iter().position(|byte| *byte == b':') else { return Credentials::Garbled };
     let name = String::from_utf8_lossy(&pair[..colon]).into_owned();
-    Brought::Login(Login { name, password: pair[colon + 1..].to_vec() })
+    Credentials::Login(Login { name, password: pair[colon + 1..].to_vec() })
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
 
-    fn brought(value: &str) -> Brought {
+    fn credentials(value: &str) -> Credentials {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         read(&headers)
@@ -61,21 +61,21 @@ mod tests {
     #[test]
     fn a_login_is_read_and_nothing_else_is_taken_for_one() {
         let login = |name: &str, password: &str| {
-            Brought::Login(Login { name: name.to_owned(), password: password.into() })
+            Credentials::Login(Login { name: name.to_owned(), password: password.into() })
         };
-        assert_eq!(read(&HeaderMap::new()), Brought::Nothing);
-        assert_eq!(brought(""), Brought::Nothing);
-        assert_eq!(brought("Basic YTpi"), login("a", "b"));
-        assert_eq!(brought("bASIC YTpi"), login("a", "b"));
-        assert_eq!(brought("Basic YTpiOmM="), login("a", "b:c"));
-        assert_eq!(brought("Basic Og=="), login("", ""));
+        assert_eq!(read(&HeaderMap::new()), Credentials::Nothing);
+        assert_eq!(credentials(""), Credentials::Nothing);
+        assert_eq!(credentials("Basic YTpi"), login("a", "b"));
+        assert_eq!(credentials("bASIC YTpi"), login("a", "b"));
+        assert_eq!(credentials("Basic YTpiOmM="), login("a", "b:c"));
+        assert_eq!(credentials("Basic Og=="), login("", ""));
         for bad in ["Basic", "Basic ", "Basic YQ==", "Basic YTpiOmM", "Basic !", "Bearer YTpi", "BasicYTpi"] {
-            assert_eq!(brought(bad), Brought::Garbled, "{bad}");
+            assert_eq!(credentials(bad), Credentials::Garbled, "{bad}");
         }
     }
 
     #[test]
     fn a_login_is_not_shown() {
-        assert!(!format!("{:?}", brought("Basic YTpi")).contains('b'), "a and b are secret");
+        assert!(!format!("{:?}", credentials("Basic YTpi")).contains('b'), "a and b are secret");
     }
 }

@@ -16,10 +16,10 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::connection::Seat;
-use super::respond::{self, Answer, CLUSTER_ID, Refused};
+use super::connection::ConnState;
+use super::respond::{self, ApiResponse, CLUSTER_ID, Rejection};
 use super::routes::spare;
-use crate::consensus::Refusal;
+use crate::consensus::ProposeError;
 use crate::keyspace::auth::{Auth, Change, Changed};
 
 pub(super) use guard::{to_key, to_root};
@@ -27,7 +27,7 @@ pub(super) use passwords::Passwords;
 
 /// What a path is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum About {
+enum AuthRoute {
     Users,
     User,
     Roles,
@@ -37,7 +37,7 @@ enum About {
     TooMuch,
 }
 
-impl About {
+impl AuthRoute {
     const fn allow(self) -> &'static str {
         match self {
             Self::Users | Self::Roles => "GET",
@@ -48,12 +48,12 @@ impl About {
 }
 
 /// Answers a request to `/v2/auth/REST`.
-pub(super) async fn answer(seat: &Seat, head: &Parts, body: Incoming, rest: &[u8]) -> Answer {
+pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
     let Some((about, name)) = about(rest) else {
         spare(body).await;
         return respond::not_found();
     };
-    if about == About::TooMuch {
+    if about == AuthRoute::TooMuch {
         spare(body).await;
         return respond::message(StatusCode::BAD_REQUEST, b"Invalid path");
     }
@@ -61,71 +61,76 @@ pub(super) async fn answer(seat: &Seat, head: &Parts, body: Incoming, rest: &[u8
         spare(body).await;
         return respond::not_allowed(Some(about.allow()));
     }
-    if (about != About::Enable || head.method != Method::GET)
-        && let Err(refused) = to_root(seat, &head.headers).await
+    if (about != AuthRoute::Enable || head.method != Method::GET)
+        && let Err(refused) = to_root(conn, &head.headers).await
     {
         spare(body).await;
-        return refused.answer();
+        return refused.response();
     }
     let name = String::from_utf8_lossy(name);
     let answered = match head.method {
         Method::GET => {
             spare(body).await;
-            shown(&seat.shared.handle.auth(), about, &name)
+            shown(&conn.shared.handle.auth(), about, &name)
         }
-        Method::PUT => put(seat, body, about, &name).await,
+        Method::PUT => put(conn, body, about, &name).await,
         _ => {
             spare(body).await;
-            delete(seat, about, &name).await
+            delete(conn, about, &name).await
         }
     };
-    let mut answer = answered.unwrap_or_else(|refused| refused.answer());
-    answer.headers_mut().insert(CLUSTER_ID, seat.shared.cluster_id.clone());
-    answer
+    let mut response = answered.unwrap_or_else(|refused| refused.response());
+    response.headers_mut().insert(CLUSTER_ID, conn.shared.cluster_id.clone());
+    response
 }
 
 /// What a path is about, with the name in it.
-fn about(rest: &[u8]) -> Option<(About, &[u8])> {
+fn about(rest: &[u8]) -> Option<(AuthRoute, &[u8])> {
     let known = |prefix: &[u8]| {
         let name = rest.strip_prefix(prefix)?;
         (name.is_empty() || name[0] == b'/').then(|| name.strip_prefix(b"/").unwrap_or(name))
     };
     let (all, one, name) = match (known(b"users"), known(b"roles")) {
-        (Some(name), _) => (About::Users, About::User, name),
-        (_, Some(name)) => (About::Roles, About::Role, name),
-        _ if rest == b"enable" => return Some((About::Enable, b"")),
+        (Some(name), _) => (AuthRoute::Users, AuthRoute::User, name),
+        (_, Some(name)) => (AuthRoute::Roles, AuthRoute::Role, name),
+        _ if rest == b"enable" => return Some((AuthRoute::Enable, b"")),
         _ => return None,
     };
     let name = name.strip_suffix(b"/").unwrap_or(name);
     Some(match name {
         b"" => (all, name),
-        _ if name.contains(&b'/') => (About::TooMuch, name),
+        _ if name.contains(&b'/') => (AuthRoute::TooMuch, name),
         _ => (one, name),
     })
 }
 
-fn shown(auth: &Auth, about: About, name: &str) -> Result<Answer, Refused> {
+fn shown(auth: &Auth, about: AuthRoute, name: &str) -> Result<ApiResponse, Rejection> {
     let body = match about {
-        About::Enable => format!("{{\"enabled\":{}}}\n", auth.enabled()).into_bytes(),
-        About::Users => words::users(auth),
-        About::User => words::user(auth, name)?,
-        About::Roles => words::roles(auth),
-        About::Role | About::TooMuch => {
+        AuthRoute::Enable => format!("{{\"enabled\":{}}}\n", auth.enabled()).into_bytes(),
+        AuthRoute::Users => words::users(auth),
+        AuthRoute::User => words::user(auth, name)?,
+        AuthRoute::Roles => words::roles(auth),
+        AuthRoute::Role | AuthRoute::TooMuch => {
             words::role(name, &auth.role(name).ok_or_else(|| words::no_role(name))?)
         }
     };
     Ok(respond::json(StatusCode::OK, body))
 }
 
-async fn put(seat: &Seat, body: Incoming, about: About, name: &str) -> Result<Answer, Refused> {
-    if about == About::Enable {
+async fn put(
+    conn: &ConnState,
+    body: Incoming,
+    about: AuthRoute,
+    name: &str,
+) -> Result<ApiResponse, Rejection> {
+    if about == AuthRoute::Enable {
         spare(body).await;
-        change(seat, Change::Enable, name).await?;
+        change(conn, Change::Enable, name).await?;
         return Ok(respond::json(StatusCode::OK, ""));
     }
-    let sent = requests::take(seat, body).await?;
-    let change_wanted = if about == About::User {
-        requests::user(seat, name, &sent.bytes).await?
+    let sent = requests::take(conn, body).await?;
+    let change_wanted = if about == AuthRoute::User {
+        requests::user(conn, name, &sent.bytes).await?
     } else {
         requests::role(name, &sent.bytes)?
     };
@@ -136,7 +141,7 @@ async fn put(seat: &Seat, body: Incoming, about: About, name: &str) -> Result<An
     let status = |created: bool| {
         if created && !with_roles { StatusCode::CREATED } else { StatusCode::OK }
     };
-    Ok(match change(seat, change_wanted, name).await? {
+    Ok(match change(conn, change_wanted, name).await? {
         Changed::User { roles, created } => {
             respond::json(status(created), words::changed_user(name, roles.as_deref()))
         }
@@ -147,25 +152,25 @@ async fn put(seat: &Seat, body: Incoming, about: About, name: &str) -> Result<An
     })
 }
 
-async fn delete(seat: &Seat, about: About, name: &str) -> Result<Answer, Refused> {
+async fn delete(conn: &ConnState, about: AuthRoute, name: &str) -> Result<ApiResponse, Rejection> {
     let wanted = match about {
-        About::Enable => Change::Disable,
-        About::Users | About::User => Change::DeleteUser(name.to_owned()),
-        About::Roles | About::Role | About::TooMuch => Change::DeleteRole(name.to_owned()),
+        AuthRoute::Enable => Change::Disable,
+        AuthRoute::Users | AuthRoute::User => Change::DeleteUser(name.to_owned()),
+        AuthRoute::Roles | AuthRoute::Role | AuthRoute::TooMuch => Change::DeleteRole(name.to_owned()),
     };
-    change(seat, wanted, name).await?;
+    change(conn, wanted, name).await?;
     Ok(respond::json(StatusCode::OK, ""))
 }
 
 /// Has the group agree on a change.
-async fn change(seat: &Seat, change: Change, name: &str) -> Result<Changed, Refused> {
+async fn change(conn: &ConnState, change: Change, name: &str) -> Result<Changed, Rejection> {
     let deletes = matches!(change, Change::DeleteUser(_) | Change::DeleteRole(_));
-    match seat.shared.handle.change_auth(change).await {
+    match conn.shared.handle.change_auth(change).await {
         Ok(result) => result.map_err(|refused| words::refused(refused, name, deletes)),
-        Err(Refusal::Overloaded) => Err(Refused::Message(
+        Err(ProposeError::Overloaded) => Err(Rejection::Message(
             StatusCode::SERVICE_UNAVAILABLE,
             "this member has more writes waiting than it can carry out; try again later".into(),
         )),
-        Err(_) => Err(Refused::Message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into())),
+        Err(_) => Err(Rejection::Message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into())),
     }
 }

@@ -19,18 +19,18 @@ use sha2::Sha256;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::api::respond::Refused;
+use crate::api::respond::Rejection;
 
 /// The longest password.
-pub(super) const LONGEST: usize = 1024;
+pub(super) const MAX_PASSWORD_BYTES: usize = 1024;
 /// So many are hashed at a time.
-const AT_ONCE: usize = 2;
+const MAX_CONCURRENT_HASHES: usize = 2;
 /// So many may wait for that.
-const WAITING: usize = 256;
+const MAX_QUEUED_HASHES: usize = 256;
 /// So long one may wait.
-const PATIENCE: Duration = Duration::from_secs(5);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many users' marks are kept.
-const MARKS: usize = 1024;
+const MAX_CACHED_PASSWORDS: usize = 1024;
 /// What is hashed with the password when nobody has the name: as much work as for anybody.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdCE$\
                       nnXnKJD2qcCqvAuAGv5fJ3q6q3mmkQhY2nJ2b4Pso0U";
@@ -39,12 +39,12 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdCE$\
 pub(in crate::api) struct Passwords {
     key: [u8; 32],
     /// The mark of the last right password, by user.
-    marks: Mutex<HashMap<String, Mark>>,
+    marks: Mutex<HashMap<String, PasswordDigest>>,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
-type Mark = [u8; 32];
+type PasswordDigest = [u8; 32];
 
 impl fmt::Debug for Passwords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,19 +54,19 @@ impl fmt::Debug for Passwords {
 
 impl Passwords {
     pub(in crate::api) fn new() -> Self {
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let turns = Arc::new(Semaphore::new(MAX_CONCURRENT_HASHES));
         Self { key: rand::random(), marks: Mutex::default(), turns, waiting: AtomicUsize::new(0) }
     }
 
     /// The hash to keep of a new password, as a PHC string.
-    pub(super) async fn hash(&self, password: Vec<u8>) -> Result<String, Refused> {
+    pub(super) async fn hash(&self, password: Vec<u8>) -> Result<String, Rejection> {
         let salt: [u8; 16] = rand::random();
         let hashed = self.run(move || {
             let hash: Result<PasswordHash, _> = hasher().hash_password_with_salt(&password, &salt);
             hash.map(|hash| hash.to_string()).ok()
         });
         hashed.await?.ok_or_else(|| {
-            Refused::Message(StatusCode::INTERNAL_SERVER_ERROR, "the password cannot be hashed".into())
+            Rejection::Message(StatusCode::INTERNAL_SERVER_ERROR, "the password cannot be hashed".into())
         })
     }
 
@@ -77,8 +77,8 @@ impl Passwords {
         user: &str,
         hash: Option<&str>,
         password: Vec<u8>,
-    ) -> Result<bool, Refused> {
-        if password.len() > LONGEST {
+    ) -> Result<bool, Rejection> {
+        if password.len() > MAX_PASSWORD_BYTES {
             return Ok(false);
         }
         let mark = self.mark(user, hash.unwrap_or(NOBODY), &password);
@@ -97,13 +97,16 @@ impl Passwords {
     }
 
     /// Runs it on a thread that may block, when its turn has come.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Rejection> {
         let busy = || {
             let says = "too many passwords are being checked; try again later";
-            Refused::Message(StatusCode::SERVICE_UNAVAILABLE, says.into())
+            Rejection::Message(StatusCode::SERVICE_UNAVAILABLE, says.into())
         };
-        let place = Place::take(&self.waiting).ok_or_else(busy)?;
-        let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        let place = QueueSlot::take(&self.waiting).ok_or_else(busy)?;
+        let turn = timeout(QUEUE_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
         drop(place);
         // The turn goes along: work that nobody waits for any more still takes its time.
@@ -131,7 +134,7 @@ impl Passwords {
 
     fn remember(&self, user: &str, mark: Hmac<Sha256>) {
         let mut marks = self.marks();
-        if marks.len() >= MARKS && !marks.contains_key(user) {
+        if marks.len() >= MAX_CACHED_PASSWORDS && !marks.contains_key(user) {
             // Whose it is matters little: it costs that user one more check.
             let one = marks.keys().next().cloned();
             one.map(|one| marks.remove(&one));
@@ -139,7 +142,7 @@ impl Passwords {
         marks.insert(user.to_owned(), mark.finalize().into_bytes().into());
     }
 
-    fn marks(&self) -> MutexGuard<'_, HashMap<String, Mark>> {
+    fn marks(&self) -> MutexGuard<'_, HashMap<String, PasswordDigest>> {
         // Nothing can panic while the lock is held; a poisoned one still holds whole marks.
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,16 +155,16 @@ fn hasher() -> Argon2<'static> {
 }
 
 /// A place among those who wait; given back when dropped.
-struct Place<'w>(&'w AtomicUsize);
+struct QueueSlot<'w>(&'w AtomicUsize);
 
-impl<'w> Place<'w> {
+impl<'w> QueueSlot<'w> {
     fn take(waiting: &'w AtomicUsize) -> Option<Self> {
         let place = Self(waiting);
-        (waiting.fetch_add(1, Relaxed) < WAITING).then_some(place)
+        (waiting.fetch_add(1, Relaxed) < MAX_QUEUED_HASHES).then_some(place)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueSlot<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -205,7 +208,7 @@ mod tests {
             assert!(!passwords.remembered("u", &passwords.mark("u", &other, b"right")));
             assert!(!check("u", Some(&other), b"wrong").await);
             assert!(!check("u", Some("no hash at all"), b"right").await);
-            assert!(!check("u", Some(&hash), &[b'x'; LONGEST + 1]).await);
+            assert!(!check("u", Some(&hash), &[b'x'; MAX_PASSWORD_BYTES + 1]).await);
         });
     }
 
@@ -224,21 +227,22 @@ mod tests {
     #[test]
     fn marks_are_bounded() {
         let passwords = Passwords::new();
-        for number in 0..MARKS + 10 {
+        for number in 0..MAX_CACHED_PASSWORDS + 10 {
             passwords.remember(&number.to_string(), passwords.mark("", "", b""));
         }
-        assert_eq!(passwords.marks().len(), MARKS);
+        assert_eq!(passwords.marks().len(), MAX_CACHED_PASSWORDS);
     }
 
     #[test]
     fn those_who_would_wait_behind_too_many_are_refused() {
         block_on(async {
             let passwords = Passwords::new();
-            let places: Vec<_> = (0..WAITING).map_while(|_| Place::take(&passwords.waiting)).collect();
-            assert_eq!(places.len(), WAITING);
+            let conn_limit: Vec<_> =
+                (0..MAX_QUEUED_HASHES).map_while(|_| QueueSlot::take(&passwords.waiting)).collect();
+            assert_eq!(conn_limit.len(), MAX_QUEUED_HASHES);
             let refused = passwords.check("u", None, b"x".into()).await.unwrap_err();
-            assert!(matches!(refused, Refused::Message(StatusCode::SERVICE_UNAVAILABLE, _)), "{refused:?}");
-            drop(places);
+            assert!(matches!(refused, Rejection::Message(StatusCode::SERVICE_UNAVAILABLE, _)), "{refused:?}");
+            drop(conn_limit);
             assert!(!passwords.check("u", None, b"x".into()).await.unwrap());
         });
     }
@@ -246,7 +250,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_a_turn_without_end() {
         let passwords = Passwords::new();
-        let turns = Arc::clone(&passwords.turns).acquire_many_owned(AT_ONCE as u32).await.unwrap();
+        let turns =
+            Arc::clone(&passwords.turns).acquire_many_owned(MAX_CONCURRENT_HASHES as u32).await.unwrap();
         assert!(passwords.check("u", None, b"x".into()).await.is_err());
         drop(turns);
         assert_eq!(passwords.waiting.load(Relaxed), 0);

@@ -4,40 +4,42 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use super::passwords::LONGEST;
-use crate::api::body::{self, NoBody, Taken};
-use crate::api::connection::Seat;
-use crate::api::respond::Refused;
+use super::passwords::MAX_PASSWORD_BYTES;
+use crate::api::body::{self, BodyError, BufferedBody};
+use crate::api::connection::ConnState;
+use crate::api::respond::Rejection;
 use crate::api::unmarshal::field;
 use crate::keyspace::auth::{Change, Role};
 
 /// The longest request about users or roles.
-const BODY: usize = 64 << 10;
+const MAX_BODY_BYTES: usize = 64 << 10;
 /// The longest name.
-const NAME: usize = 256;
+const MAX_NAME_BYTES: usize = 256;
 
-fn bad(says: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
-    Refused::Message(StatusCode::BAD_REQUEST, says.into())
+fn bad(says: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
+    Rejection::Message(StatusCode::BAD_REQUEST, says.into())
 }
 
-fn no_json() -> Refused {
+fn no_json() -> Rejection {
     bad("Invalid JSON in request body.")
 }
 
 /// Takes in the body.
-pub(super) async fn take(seat: &Seat, body: Incoming) -> Result<Taken<'_>, Refused> {
-    body::take(body, BODY, &seat.shared).await.map_err(|why| match why {
-        NoBody::TooLarge => bad(format!("a request about a user or a role may have {BODY} bytes at most")),
-        NoBody::NoRoom => Refused::Message(
+pub(super) async fn take(conn: &ConnState, body: Incoming) -> Result<BufferedBody<'_>, Rejection> {
+    body::take(body, MAX_BODY_BYTES, &conn.shared).await.map_err(|why| match why {
+        BodyError::TooLarge => {
+            bad(format!("a request about a user or a role may have {MAX_BODY_BYTES} bytes at most"))
+        }
+        BodyError::NoRoom => Rejection::Message(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many large requests at once; try again later".into(),
         ),
-        NoBody::Broken => no_json(),
+        BodyError::Broken => no_json(),
     })
 }
 
 /// A user to be made or changed; its password is hashed on the way.
-pub(super) async fn user(seat: &Seat, name: &str, body: &[u8]) -> Result<Change, Refused> {
+pub(super) async fn user(conn: &ConnState, name: &str, body: &[u8]) -> Result<Change, Rejection> {
     let sent = first_value(body).ok_or_else(no_json)?;
     let (roles, grant, revoke) = (list(&sent, "roles")?, list(&sent, "grant")?, list(&sent, "revoke")?);
     let (sent_name, password) = (text(&sent, "user")?, text(&sent, "password")?);
@@ -51,18 +53,18 @@ pub(super) async fn user(seat: &Seat, name: &str, body: &[u8]) -> Result<Change,
         return Err(bad("User JSON contains both roles and grant/revoke"));
     }
     fits(name)?;
-    if password.len() > LONGEST {
-        return Err(bad(format!("auth: a password may have {LONGEST} bytes at most")));
+    if password.len() > MAX_PASSWORD_BYTES {
+        return Err(bad(format!("auth: a password may have {MAX_PASSWORD_BYTES} bytes at most")));
     }
     let hash = match password {
         password if password.is_empty() => None,
-        password => Some(seat.shared.passwords.hash(password.into_bytes()).await?),
+        password => Some(conn.shared.passwords.hash(password.into_bytes()).await?),
     };
     Ok(Change::PutUser { name: name.to_owned(), hash, roles, grant, revoke })
 }
 
 /// A role to be made or changed.
-pub(super) fn role(name: &str, body: &[u8]) -> Result<Change, Refused> {
+pub(super) fn role(name: &str, body: &[u8]) -> Result<Change, Rejection> {
     let sent = first_value(body).ok_or_else(no_json)?;
     let given = |name: &str| field(&sent, name).filter(|value| !value.is_null());
     let permissions = given("permissions").map(permissions).transpose()?.unwrap_or_default();
@@ -79,8 +81,12 @@ pub(super) fn role(name: &str, body: &[u8]) -> Result<Change, Refused> {
     Ok(Change::PutRole { name: name.to_owned(), permissions, grant, revoke })
 }
 
-fn fits(name: &str) -> Result<(), Refused> {
-    if name.len() <= NAME { Ok(()) } else { Err(bad(format!("auth: a name may have {NAME} bytes at most"))) }
+fn fits(name: &str) -> Result<(), Rejection> {
+    if name.len() <= MAX_NAME_BYTES {
+        Ok(())
+    } else {
+        Err(bad(format!("auth: a name may have {MAX_NAME_BYTES} bytes at most")))
+    }
 }
 
 /// The first JSON value, which must be an object or `null`; what comes behind it does not count.
@@ -90,7 +96,7 @@ fn first_value(body: &[u8]) -> Option<Value> {
     matches!(value, Value::Object(_) | Value::Null).then_some(value)
 }
 
-fn text(object: &Value, name: &str) -> Result<String, Refused> {
+fn text(object: &Value, name: &str) -> Result<String, Rejection> {
     match field(object, name) {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.clone()),
@@ -98,7 +104,7 @@ fn text(object: &Value, name: &str) -> Result<String, Refused> {
     }
 }
 
-fn list(object: &Value, name: &str) -> Result<Option<Vec<String>>, Refused> {
+fn list(object: &Value, name: &str) -> Result<Option<Vec<String>>, Rejection> {
     match field(object, name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Array(items)) => items
@@ -114,7 +120,7 @@ fn list(object: &Value, name: &str) -> Result<Option<Vec<String>>, Refused> {
     }
 }
 
-fn permissions(value: &Value) -> Result<Role, Refused> {
+fn permissions(value: &Value) -> Result<Role, Rejection> {
     let object = |value: &Value| matches!(value, Value::Object(_) | Value::Null);
     let kv = field(value, "kv").unwrap_or(&Value::Null);
     if !object(value) || !object(kv) {

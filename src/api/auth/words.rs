@@ -2,8 +2,8 @@
 
 use hyper::StatusCode;
 
-use crate::api::respond::Refused;
-use crate::keyspace::auth::{self, Auth, MOST_BYTES, Role};
+use crate::api::respond::Rejection;
+use crate::keyspace::auth::{self, Auth, MAX_BYTES, Role};
 use crate::protocol::json_bytes;
 
 /// All users, with the roles they have that there are.
@@ -21,13 +21,13 @@ pub(super) fn users(auth: &Auth) -> Vec<u8> {
 }
 
 /// One user; a role of its that there is not is an error.
-pub(super) fn user(auth: &Auth, name: &str) -> Result<Vec<u8>, Refused> {
+pub(super) fn user(auth: &Auth, name: &str) -> Result<Vec<u8>, Rejection> {
     let says = || format!("auth: User {name} does not exist.");
-    let user = auth.user(name).ok_or_else(|| Refused::Message(StatusCode::NOT_FOUND, says().into()))?;
+    let user = auth.user(name).ok_or_else(|| Rejection::Message(StatusCode::NOT_FOUND, says().into()))?;
     let roles = user.roles.iter().flatten();
     let roles = roles.map(|role| Ok((role.as_str(), auth.role(role).ok_or_else(|| no_role(role))?)));
     let mut out = Vec::new();
-    put_user(&mut out, name, &roles.collect::<Result<Vec<_>, Refused>>()?);
+    put_user(&mut out, name, &roles.collect::<Result<Vec<_>, Rejection>>()?);
     out.push(b'\n');
     Ok(out)
 }
@@ -95,13 +95,13 @@ pub(super) fn changed_user(name: &str, roles: Option<&[String]>) -> Vec<u8> {
     out
 }
 
-pub(super) fn no_role(name: &str) -> Refused {
-    Refused::Message(StatusCode::NOT_FOUND, format!("auth: Role {name} does not exist.").into())
+pub(super) fn no_role(name: &str) -> Rejection {
+    Rejection::Message(StatusCode::NOT_FOUND, format!("auth: Role {name} does not exist.").into())
 }
 
 /// Why a change of the user or role `name` is refused; etcd words it otherwise where it was to be deleted.
-pub(super) fn refused(why: auth::Refused, name: &str, deletes: bool) -> Refused {
-    use auth::Refused as Why;
+pub(super) fn refused(why: auth::ChangeError, name: &str, deletes: bool) -> Rejection {
+    use auth::ChangeError as Why;
     const CONFLICT: StatusCode = StatusCode::CONFLICT;
     let (status, says) = match why {
         Why::AlreadyEnabled => (CONFLICT, "already enabled".to_owned()),
@@ -131,9 +131,9 @@ pub(super) fn refused(why: auth::Refused, name: &str, deletes: bool) -> Refused 
         Why::WriteHeld(pattern) => (CONFLICT, format!("Granting duplicate write permission {pattern}")),
         Why::RootRole => (StatusCode::FORBIDDEN, format!("Cannot modify role {name}: is root role.")),
         Why::Full => {
-            let says = format!("users and roles together may take {MOST_BYTES} bytes at most");
+            let says = format!("users and roles together may take {MAX_BYTES} bytes at most");
             (StatusCode::INSUFFICIENT_STORAGE, says)
         }
     };
-    Refused::Message(status, format!("auth: {says}").into())
+    Rejection::Message(status, format!("auth: {says}").into())
 }

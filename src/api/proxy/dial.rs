@@ -10,13 +10,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::super::error::ApiError;
-use super::line::{self, Line};
-use super::site::Site;
+use super::connection::{self, Connection};
+use super::endpoint::Endpoint;
 use crate::tcp::{self, Liveness};
 use crate::tls::{Connector, Files};
 
 /// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the parts of a conversation with a member may take; `None` is for ever.
 #[derive(Clone, Copy, Debug)]
@@ -40,24 +40,24 @@ impl Dialer {
     }
 
     /// Connects; the error says what failed, for the log.
-    pub(super) async fn connect(&self, site: &Site) -> io::Result<Line> {
-        let stream = self.tcp(site).await?;
+    pub(super) async fn connect(&self, endpoint: &Endpoint) -> io::Result<Connection> {
+        let stream = self.tcp(endpoint).await?;
         tcp::send_at_once(&stream);
         self.notice_lost_machines(&stream);
-        if !site.secure {
-            return Line::over(Timed::new(stream, self.limits)).await;
+        if !endpoint.secure {
+            return Connection::over(TimeoutStream::new(stream, self.limits)).await;
         }
-        let greeting = timeout(HANDSHAKE, self.connector.connect(&site.host, stream));
-        let stream = greeting.await.map_err(|_| late("the TLS handshake", HANDSHAKE))??;
-        Line::over(Timed::new(stream, self.limits)).await
+        let handshake = timeout(TLS_HANDSHAKE_TIMEOUT, self.connector.connect(&endpoint.host, stream));
+        let stream = handshake.await.map_err(|_| late("the TLS handshake", TLS_HANDSHAKE_TIMEOUT))??;
+        Connection::over(TimeoutStream::new(stream, self.limits)).await
     }
 
     /// Why a connection was lost. A member may judge this side's certificate after the handshake only, and then the first
     /// answer is an alert.
-    pub(super) fn explain(&self, site: &Site, error: hyper::Error) -> String {
-        let words = line::said(&error);
+    pub(super) fn explain(&self, endpoint: &Endpoint, error: hyper::Error) -> String {
+        let words = connection::error_text(&error);
         let error = io::Error::other(error);
-        let explained = self.connector.explain(&site.host, error);
+        let explained = self.connector.explain(&endpoint.host, error);
         if explained.get_ref().is_some_and(|inner| inner.is::<hyper::Error>()) {
             words
         } else {
@@ -65,8 +65,8 @@ impl Dialer {
         }
     }
 
-    async fn tcp(&self, site: &Site) -> io::Result<TcpStream> {
-        let connecting = TcpStream::connect((site.host.as_str(), site.port));
+    async fn tcp(&self, endpoint: &Endpoint) -> io::Result<TcpStream> {
+        let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
         match self.limits.dial {
             Some(limit) => timeout(limit, connecting).await.map_err(|_| late("connecting", limit))?,
             None => connecting.await,
@@ -89,14 +89,14 @@ fn late(what: &str, limit: Duration) -> io::Error {
 
 /// A stream of which each read and each write has a limit of its own, as etcd's have.
 #[derive(Debug)]
-struct Timed<S> {
+struct TimeoutStream<S> {
     stream: S,
     limits: Limits,
     reading: Option<Pin<Box<Sleep>>>,
     writing: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Timed<S> {
+impl<S> TimeoutStream<S> {
     fn new(stream: S, limits: Limits) -> Self {
         Self { stream, limits, reading: None, writing: None }
     }
@@ -115,7 +115,7 @@ fn overdue(
     Poll::Ready(late(what, limit))
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -130,7 +130,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Timed<S> {
+impl<S: AsyncWrite + Unpin> TimeoutStream<S> {
     fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.writing = None;
@@ -140,7 +140,7 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(polled, cx)
@@ -183,7 +183,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_member_that_takes_nothing_in_is_given_up_after_the_write_limit() {
         let (near, _far) = tokio::io::duplex(16);
-        let mut timed = Timed::new(near, limits(0, 5));
+        let mut timed = TimeoutStream::new(near, limits(0, 5));
         let begun = tokio::time::Instant::now();
         let error = timed.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -193,7 +193,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_read_limit_holds_for_each_read_alone() {
         let (near, mut far) = tokio::io::duplex(16);
-        let mut timed = Timed::new(near, limits(5, 0));
+        let mut timed = TimeoutStream::new(near, limits(5, 0));
         let mut byte = [0];
         for _ in 0..3 {
             let (read, ()) = tokio::join!(timed.read_exact(&mut byte), async {

@@ -7,38 +7,38 @@ use rand::seq::SliceRandom as _;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::endpoint::Endpoint;
 use super::hops;
-use super::site::Site;
-use crate::tls::Complaints;
+use crate::log_throttle::LogThrottle;
 
 /// How long an endpoint is left alone that leads back to a proxy.
-const LOOP_WAIT: Duration = Duration::from_secs(60);
+const LOOP_BAN: Duration = Duration::from_secs(60);
 
 /// A client URL of a member.
 #[derive(Debug)]
-pub(super) struct Endpoint {
-    pub(super) site: Site,
-    aside: Mutex<Option<Aside>>,
+pub(super) struct MemberEndpoint {
+    pub(super) endpoint: Endpoint,
+    aside: Mutex<Option<Suspension>>,
 }
 
 /// Why an endpoint is left alone, and until when.
 #[derive(Clone, Copy, Debug)]
-struct Aside {
+struct Suspension {
     until: Instant,
     leads_back: bool,
 }
 
-impl Endpoint {
-    fn new(site: Site) -> Self {
-        Self { site, aside: Mutex::new(None) }
+impl MemberEndpoint {
+    fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, aside: Mutex::new(None) }
     }
 
     /// Leaves it alone for a while, unless it is already.
-    fn set_aside(&self, wait: Duration, leads_back: bool) -> bool {
+    fn suspend(&self, wait: Duration, leads_back: bool) -> bool {
         let now = Instant::now();
         let news = self.aside(now).is_none();
         if news {
-            let aside = Aside { until: now + wait, leads_back };
+            let aside = Suspension { until: now + wait, leads_back };
             *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = Some(aside);
         }
         news
@@ -49,7 +49,7 @@ impl Endpoint {
     }
 
     /// Whether and why it is left alone now.
-    fn aside(&self, now: Instant) -> Option<Aside> {
+    fn aside(&self, now: Instant) -> Option<Suspension> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner).filter(|aside| now < aside.until)
     }
 }
@@ -57,10 +57,10 @@ impl Endpoint {
 /// All endpoints, in the order in which they are tried.
 #[derive(Debug)]
 pub(super) struct Directory {
-    list: watch::Sender<Vec<Arc<Endpoint>>>,
+    list: watch::Sender<Vec<Arc<MemberEndpoint>>>,
     failure_wait: Duration,
     /// What was said of endpoints: one that stays away is marked again and again.
-    complaints: Complaints,
+    log_throttle: LogThrottle,
     /// Somebody wants the list read anew now.
     pub(super) wanted: Notify,
 }
@@ -70,30 +70,31 @@ impl Directory {
         Self {
             list: watch::Sender::new(Vec::new()),
             failure_wait,
-            complaints: Complaints::default(),
+            log_throttle: LogThrottle::default(),
             wanted: Notify::new(),
         }
     }
 
     /// Takes a new list, in an order of chance: or all proxies would load the same member. What was left alone gets
     /// another chance.
-    pub(super) fn replace(&self, sites: Vec<Site>) {
-        let mut list: Vec<_> = sites.into_iter().map(|site| Arc::new(Endpoint::new(site))).collect();
+    pub(super) fn replace(&self, sites: Vec<Endpoint>) {
+        let mut list: Vec<_> =
+            sites.into_iter().map(|endpoint| Arc::new(MemberEndpoint::new(endpoint))).collect();
         list.shuffle(&mut rand::rng());
         self.list.send_replace(list);
     }
 
     /// Those that can be asked now.
-    pub(super) fn usable(&self) -> Vec<Arc<Endpoint>> {
+    pub(super) fn usable(&self) -> Vec<Arc<MemberEndpoint>> {
         let now = Instant::now();
         self.list.borrow().iter().filter(|endpoint| endpoint.aside(now).is_none()).map(Arc::clone).collect()
     }
 
     /// Leaves one alone for the failure wait.
-    pub(super) fn failed(&self, endpoint: &Endpoint, why: &str) {
-        let url = &endpoint.site.url;
+    pub(super) fn failed(&self, endpoint: &MemberEndpoint, why: &str) {
+        let url = &endpoint.endpoint.url;
         let wait = self.failure_wait;
-        if endpoint.set_aside(wait, false) && self.complaints.due_of(url, why) {
+        if endpoint.suspend(wait, false) && self.log_throttle.due_of(url, why) {
             tracing::warn!("marked endpoint {url} unavailable for {wait:?}: {why}");
         } else {
             tracing::debug!("failed to direct request to {url}: {why}");
@@ -101,9 +102,9 @@ impl Directory {
     }
 
     /// Leaves one alone that leads back to a proxy: until the list is read anew, as long as that comes in time.
-    pub(super) fn leads_back(&self, endpoint: &Endpoint) {
-        let url = &endpoint.site.url;
-        if endpoint.set_aside(LOOP_WAIT, true) && self.complaints.due_of(url, "leads back") {
+    pub(super) fn leads_back(&self, endpoint: &MemberEndpoint) {
+        let url = &endpoint.endpoint.url;
+        if endpoint.suspend(LOOP_BAN, true) && self.log_throttle.due_of(url, "leads back") {
             tracing::warn!("{}", hops::says(url));
         }
     }
@@ -113,18 +114,18 @@ impl Directory {
         let now = Instant::now();
         let list = self.list.borrow();
         let found = list.iter().find(|endpoint| endpoint.leads_back(now));
-        found.map(|endpoint| endpoint.site.url.clone())
+        found.map(|endpoint| endpoint.endpoint.url.clone())
     }
 
     /// Whether every endpoint leads back to a proxy; those that were just `tried` are known to.
-    pub(super) fn all_loop(&self, tried: &[Arc<Endpoint>]) -> bool {
+    pub(super) fn all_loop(&self, tried: &[Arc<MemberEndpoint>]) -> bool {
         let now = Instant::now();
         let is_tried = |endpoint| tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
         self.list.borrow().iter().all(|endpoint| is_tried(endpoint) || endpoint.leads_back(now))
     }
 
     /// Tells of each list from now on.
-    pub(super) fn follow(&self) -> watch::Receiver<Vec<Arc<Endpoint>>> {
+    pub(super) fn follow(&self) -> watch::Receiver<Vec<Arc<MemberEndpoint>>> {
         self.list.subscribe()
     }
 }
@@ -133,12 +134,12 @@ impl Directory {
 mod tests {
     use super::*;
 
-    fn sites(urls: &[&str]) -> Vec<Site> {
-        urls.iter().map(|url| Site::read(url).unwrap()).collect()
+    fn sites(urls: &[&str]) -> Vec<Endpoint> {
+        urls.iter().map(|url| Endpoint::read(url).unwrap()).collect()
     }
 
     fn urls(directory: &Directory) -> Vec<String> {
-        let mut urls: Vec<_> = directory.usable().iter().map(|one| one.site.url.clone()).collect();
+        let mut urls: Vec<_> = directory.usable().iter().map(|one| one.endpoint.url.clone()).collect();
         urls.sort();
         urls
     }
@@ -148,7 +149,7 @@ mod tests {
         let directory = Directory::new(Duration::from_secs(5));
         directory.replace(sites(&["http://a:1", "http://b:1"]));
         let all = directory.usable();
-        let (failed, other) = (&all[0], all[1].site.url.clone());
+        let (failed, other) = (&all[0], all[1].endpoint.url.clone());
         directory.failed(failed, "test");
         tokio::time::advance(Duration::from_millis(4900)).await;
         // A late failure of a request from before does not make it longer.
@@ -167,7 +168,7 @@ mod tests {
             assert_eq!(urls(&directory).len(), 3);
             let first = directory.usable().remove(0);
             directory.failed(&first, "test");
-            firsts.insert(first.site.url.clone());
+            firsts.insert(first.endpoint.url.clone());
         }
         assert_eq!(firsts.len(), 3);
     }

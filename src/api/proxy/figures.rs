@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 
-use super::super::counters::{BOUNDS, bound, seconds};
+use super::super::counters::{BUCKET_COUNT, bound, seconds};
 use super::super::metrics::{self, Page};
-use super::super::respond::Answer;
+use super::super::respond::ApiResponse;
 use super::forward::Forwarder;
 
 /// Why a request came to nothing, at one member or at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Dropped {
+pub(super) enum DropReason {
     /// There was nobody to ask.
     NoEndpoint,
     /// Nobody answered.
@@ -22,7 +22,7 @@ pub(super) enum Dropped {
     NotSent,
 }
 
-impl Dropped {
+impl DropReason {
     const fn label(self) -> &'static str {
         match self {
             Self::NoEndpoint => "zero_endpoints",
@@ -36,7 +36,7 @@ impl Dropped {
 #[derive(Debug, Default)]
 struct Durations {
     /// By the first bound that they kept; the last element counts those beyond all.
-    within: [u64; BOUNDS + 1],
+    within: [u64; BUCKET_COUNT + 1],
     seconds: f64,
 }
 
@@ -44,7 +44,7 @@ struct Durations {
 struct Counts {
     received: BTreeMap<&'static str, u64>,
     handled: BTreeMap<(u16, &'static str), u64>,
-    dropped: BTreeMap<(&'static str, Dropped), u64>,
+    dropped: BTreeMap<(&'static str, DropReason), u64>,
     durations: BTreeMap<&'static str, Durations>,
 }
 
@@ -59,7 +59,7 @@ impl Figures {
         *self.lock().received.entry(label(method)).or_default() += 1;
     }
 
-    pub(super) fn dropped(&self, method: &Method, why: Dropped) {
+    pub(super) fn dropped(&self, method: &Method, why: DropReason) {
         *self.lock().dropped.entry((label(method), why)).or_default() += 1;
     }
 
@@ -72,12 +72,12 @@ impl Figures {
     }
 
     /// The page.
-    pub(super) fn page(&self, shared: &Forwarder) -> Answer {
+    pub(super) fn page(&self, shared: &Forwarder) -> ApiResponse {
         let mut page = Page::new();
         self.lock().write(&mut page);
         let usable = shared.directory.usable().len() as u64;
         page.gauge("retune_proxy_endpoints", "Endpoints in use.", usable);
-        let taken = shared.premises.places.taken() as u64;
+        let taken = shared.context.conn_limit.taken() as u64;
         page.gauge("retune_store_client_connections", "Connections of clients.", taken);
         page.process();
         metrics::page(page)
@@ -113,7 +113,7 @@ impl Counts {
             let mut sum = 0;
             for (at, count) in durations.within.iter().enumerate() {
                 sum += count;
-                let bound = if at < BOUNDS { seconds(at).to_string() } else { "+Inf".to_owned() };
+                let bound = if at < BUCKET_COUNT { seconds(at).to_string() } else { "+Inf".to_owned() };
                 page.line(format_args!("{name}_bucket{{method=\"{method}\",le=\"{bound}\"}} {sum}"));
             }
             let took = durations.seconds;

@@ -14,11 +14,11 @@ use crate::disk;
 use crate::replace::sync_folder;
 
 /// More than the URLs of any cluster take.
-const LONGEST: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Whose a data folder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
+pub enum FolderOwner {
     /// Nobody's yet.
     Nothing,
     /// A member's.
@@ -31,12 +31,12 @@ pub enum Held {
 
 /// Looks whose `data_dir` is.
 #[must_use]
-pub fn held(data_dir: &Path) -> Held {
+pub fn held(data_dir: &Path) -> FolderOwner {
     match (data_dir.join("member").exists(), data_dir.join("proxy").exists()) {
-        (false, false) => Held::Nothing,
-        (true, false) => Held::Member,
-        (false, true) => Held::Proxy,
-        (true, true) => Held::Both,
+        (false, false) => FolderOwner::Nothing,
+        (true, false) => FolderOwner::Member,
+        (false, true) => FolderOwner::Proxy,
+        (true, true) => FolderOwner::Both,
     }
 }
 
@@ -74,7 +74,7 @@ impl ClusterFile {
         let bad = |why: String| ApiError::File { path: path.clone(), why };
         let known = match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Ok(found) if found.len() > LONGEST => Some(Err("it is too long".to_owned())),
+            Ok(found) if found.len() > MAX_FILE_BYTES => Some(Err("it is too long".to_owned())),
             _ => Some(read(&path)),
         };
         let known = known.transpose().map_err(|why| {
@@ -137,12 +137,12 @@ mod tests {
     #[test]
     fn a_folder_is_nobodys_a_members_a_proxys_or_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(held(dir.path()), Held::Nothing);
+        assert_eq!(held(dir.path()), FolderOwner::Nothing);
         fs::create_dir(dir.path().join("proxy")).unwrap();
-        assert_eq!(held(dir.path()), Held::Proxy);
+        assert_eq!(held(dir.path()), FolderOwner::Proxy);
         fs::create_dir(dir.path().join("member")).unwrap();
-        assert_eq!(held(dir.path()), Held::Both);
+        assert_eq!(held(dir.path()), FolderOwner::Both);
         fs::remove_dir(dir.path().join("proxy")).unwrap();
-        assert_eq!(held(dir.path()), Held::Member);
+        assert_eq!(held(dir.path()), FolderOwner::Member);
     }
 }

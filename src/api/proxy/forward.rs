@@ -11,32 +11,32 @@ use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
-use super::super::body::{self, NoBody};
-use super::super::connection::Seat;
+use super::super::body::{self, BodyError};
+use super::super::connection::ConnState;
 use super::super::cors::Origins;
 use super::super::error::ApiError;
-use super::super::respond::{self, Answer, Body, Refused};
-use super::super::shared::Premises;
+use super::super::respond::{self, ApiResponse, Body, Rejection};
+use super::super::shared::ServerContext;
+use super::connection::{Connection, OutgoingRequest};
 use super::dial::{Dialer, Limits};
-use super::directory::{Directory, Endpoint};
-use super::figures::{Dropped, Figures};
+use super::directory::{Directory, MemberEndpoint};
+use super::figures::{DropReason, Figures};
 use super::headers;
 use super::hops::{self, Hops};
-use super::line::{Line, Question};
-use super::passing::Passing;
 use super::pool::Pool;
-use super::settings::{ProxySettings, Way};
-use crate::protocol::Fault;
+use super::response_stream::ResponseStream;
+use super::settings::{ProxyMode, ProxySettings};
+use crate::protocol::ErrorBody;
 
 /// What a member refuses for its size it refuses itself, up to so many bytes beyond.
-const BEYOND: usize = 1 << 20;
+const MAX_EXCESS_BODY_BYTES: usize = 1 << 20;
 
 /// What every request needs.
 #[derive(Debug)]
 pub(in crate::api) struct Forwarder {
-    pub(super) premises: Arc<Premises>,
+    pub(super) context: Arc<ServerContext>,
     pub(super) origins: Origins,
-    pub(super) way: Way,
+    pub(super) way: ProxyMode,
     pub(super) directory: Directory,
     pub(super) pool: Pool,
     pub(super) figures: Figures,
@@ -53,24 +53,24 @@ impl Forwarder {
         };
         Ok(Self {
             // Each connection of a client may need one to a member.
-            premises: Arc::new(Premises::new((connections / 2).max(8))),
+            context: Arc::new(ServerContext::new((connections / 2).max(8))),
             origins: Origins::new(&settings.api.cors),
             way: settings.way,
             directory: Directory::new(settings.failure_wait),
             pool: Pool::new(Dialer::new(&settings.client_tls, limits)?),
             figures: Figures::default(),
             hops: Hops::new(),
-            longest_body: settings.api.max_request_bytes.saturating_add(BEYOND),
+            longest_body: settings.api.max_request_bytes.saturating_add(MAX_EXCESS_BODY_BYTES),
         })
     }
 }
 
 /// Has a member answer.
-pub(super) async fn answer(seat: &Arc<Seat<Forwarder>>, head: Parts, body: Incoming) -> Answer {
-    let shared = &seat.shared;
+pub(super) async fn response(conn: &Arc<ConnState<Forwarder>>, head: Parts, body: Incoming) -> ApiResponse {
+    let shared = &conn.shared;
     let (method, begun) = (head.method.clone(), Instant::now());
     shared.figures.received(&method);
-    let taken = match body::take(body, shared.longest_body, &shared.premises).await {
+    let taken = match body::take(body, shared.longest_body, &shared.context).await {
         Ok(taken) => taken,
         Err(why) => return no_body(why),
     };
@@ -80,25 +80,25 @@ pub(super) async fn answer(seat: &Arc<Seat<Forwarder>>, head: Parts, body: Incom
     // same, so that it tries its other endpoints.
     let is_loop = |tried: &[_]| !first || shared.directory.all_loop(tried);
     if endpoints.is_empty() {
-        shared.figures.dropped(&method, Dropped::NoEndpoint);
+        shared.figures.dropped(&method, DropReason::NoEndpoint);
         if let Some(url) = shared.directory.looped().filter(|_| is_loop(&[])) {
-            return shared.hops.answer(&format!("httpproxy: {}", hops::says(&url)));
+            return shared.hops.response(&format!("httpproxy: {}", hops::says(&url)));
         }
         return respond::message(
             StatusCode::SERVICE_UNAVAILABLE,
             b"httpproxy: zero endpoints currently available",
         );
     }
-    let question = question(head, taken.bytes.clone(), seat);
-    match first_answer(shared, &endpoints, &question, first).await {
-        Ok((answer, line, endpoint)) => {
-            shared.figures.handled(&method, answer.status(), begun.elapsed());
-            pass(seat, answer, line, endpoint, watch)
+    let outgoing = outgoing(head, taken.bytes.clone(), conn);
+    match first_answer(shared, &endpoints, &outgoing, first).await {
+        Ok((response, connection, endpoint)) => {
+            shared.figures.handled(&method, response.status(), begun.elapsed());
+            pass(conn, response, connection, endpoint, watch)
         }
         Err(Unanswered { looped, failed }) => {
-            shared.figures.dropped(&method, Dropped::NoAnswer);
+            shared.figures.dropped(&method, DropReason::NoAnswer);
             if let Some(endpoint) = looped.filter(|_| !(first && failed) && is_loop(&endpoints)) {
-                return shared.hops.answer(&format!("httpproxy: {}", hops::says(&endpoint.site.url)));
+                return shared.hops.response(&format!("httpproxy: {}", hops::says(&endpoint.endpoint.url)));
             }
             let says = format!("httpproxy: unable to get response from {} endpoint(s)", endpoints.len());
             respond::message(StatusCode::BAD_GATEWAY, says.as_bytes())
@@ -110,7 +110,7 @@ pub(super) async fn answer(seat: &Arc<Seat<Forwarder>>, head: Parts, body: Incom
 #[derive(Debug, Default)]
 struct Unanswered<'e> {
     /// One that leads back, if one does.
-    looped: Option<&'e Endpoint>,
+    looped: Option<&'e MemberEndpoint>,
     /// Whether another one could not be asked.
     failed: bool,
 }
@@ -121,25 +121,25 @@ struct Unanswered<'e> {
 /// itself. For requests that came through another proxy it may be that one which must not ask here.
 async fn first_answer<'e>(
     shared: &Forwarder,
-    endpoints: &'e [Arc<Endpoint>],
-    question: &Question,
+    endpoints: &'e [Arc<MemberEndpoint>],
+    outgoing: &OutgoingRequest,
     first: bool,
-) -> Result<(Response<Incoming>, Line, &'e Endpoint), Unanswered<'e>> {
+) -> Result<(Response<Incoming>, Connection, &'e MemberEndpoint), Unanswered<'e>> {
     let mut unanswered = Unanswered::default();
     for endpoint in endpoints {
-        match shared.pool.ask(&endpoint.site, question.clone()).await {
-            Ok((answer, line)) if answer.status() != StatusCode::LOOP_DETECTED => {
-                return Ok((answer, line, endpoint));
+        match shared.pool.send(&endpoint.endpoint, outgoing.clone()).await {
+            Ok((response, connection)) if response.status() != StatusCode::LOOP_DETECTED => {
+                return Ok((response, connection, endpoint));
             }
-            Ok((answer, _)) => {
-                shared.figures.dropped(question.method(), Dropped::NotSent);
-                if first || shared.hops.is_own(&answer) {
+            Ok((response, _)) => {
+                shared.figures.dropped(outgoing.method(), DropReason::NotSent);
+                if first || shared.hops.is_own(&response) {
                     shared.directory.leads_back(endpoint);
                 }
                 unanswered.looped = Some(&**endpoint);
             }
             Err(why) => {
-                shared.figures.dropped(question.method(), Dropped::NotSent);
+                shared.figures.dropped(outgoing.method(), DropReason::NotSent);
                 shared.directory.failed(endpoint, &why);
                 unanswered.failed = true;
             }
@@ -149,33 +149,34 @@ async fn first_answer<'e>(
 }
 
 /// The request as it goes on: path and query letter by letter, the client's own `Host`, the whole body at once.
-fn question(head: Parts, body: Bytes, seat: &Seat<Forwarder>) -> Question {
+fn outgoing(head: Parts, body: Bytes, conn: &ConnState<Forwarder>) -> OutgoingRequest {
     let target = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     // Where a body is usual, that there is none has to be said.
     let says_empty = body.is_empty() && matches!(head.method, Method::PUT | Method::POST | Method::PATCH);
-    let mut question = Request::new(Full::new(body));
-    *question.uri_mut() = Uri::from(target);
-    *question.method_mut() = head.method;
-    *question.headers_mut() = headers::of_request(head.headers, seat.client);
-    seat.shared.hops.add(question.headers_mut());
+    let mut outgoing = Request::new(Full::new(body));
+    *outgoing.uri_mut() = Uri::from(target);
+    *outgoing.method_mut() = head.method;
+    *outgoing.headers_mut() = headers::of_request(head.headers, conn.client);
+    conn.shared.hops.add(outgoing.headers_mut());
     if says_empty {
-        question.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        outgoing.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    question
+    outgoing
 }
 
 /// A member's answer as it goes back.
 fn pass(
-    seat: &Arc<Seat<Forwarder>>,
-    answer: Response<Incoming>,
-    line: Line,
-    endpoint: &Endpoint,
+    conn: &Arc<ConnState<Forwarder>>,
+    response: Response<Incoming>,
+    connection: Connection,
+    endpoint: &MemberEndpoint,
     watch: bool,
-) -> Answer {
-    let (mut head, body) = answer.into_parts();
+) -> ApiResponse {
+    let (mut head, body) = response.into_parts();
     headers::strip(&mut head.headers);
-    let passing = Passing::new(body, line, endpoint.site.clone(), Arc::clone(seat), watch);
-    let mut passed = respond::bare(head.status, Body::Passing(Box::new(passing)));
+    let response_stream =
+        ResponseStream::new(body, connection, endpoint.endpoint.clone(), Arc::clone(conn), watch);
+    let mut passed = respond::bare(head.status, Body::ResponseStream(Box::new(response_stream)));
     *passed.headers_mut() = head.headers;
     passed
 }
@@ -186,15 +187,15 @@ fn is_watch(head: &Parts) -> bool {
     head.method == Method::GET && query.split('&').any(|pair| pair.starts_with("wait="))
 }
 
-fn no_body(why: NoBody) -> Answer {
+fn no_body(why: BodyError) -> ApiResponse {
     match why {
         // In a member's words.
-        NoBody::TooLarge => Refused::Fault(Fault::form_too_large()).answer(),
-        NoBody::NoRoom => respond::message(
+        BodyError::TooLarge => Rejection::Fault(ErrorBody::form_too_large()).response(),
+        BodyError::NoRoom => respond::message(
             StatusCode::SERVICE_UNAVAILABLE,
             b"httpproxy: too many request bodies are under way; try again later",
         ),
-        NoBody::Broken => respond::message(
+        BodyError::Broken => respond::message(
             StatusCode::INTERNAL_SERVER_ERROR,
             b"httpproxy: failed to read request body: it broke off",
         ),

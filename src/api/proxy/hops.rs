@@ -8,7 +8,7 @@
 use hyper::header::{HeaderMap, HeaderValue, VIA};
 use hyper::{Response, StatusCode};
 
-use super::super::respond::{self, Answer};
+use super::super::respond::{self, ApiResponse};
 
 /// How many proxies a request may have passed.
 const MAX_HOPS: usize = 5;
@@ -27,7 +27,7 @@ impl Hops {
     }
 
     /// The answer to a request that has been here, or at too many proxies.
-    pub(super) fn refuse(&self, headers: &HeaderMap) -> Option<Answer> {
+    pub(super) fn refuse(&self, headers: &HeaderMap) -> Option<ApiResponse> {
         let passed = names(headers);
         let been_here = passed.iter().any(|name| *name == self.name);
         if !been_here && passed.len() < MAX_HOPS {
@@ -38,14 +38,14 @@ impl Hops {
         } else {
             format!("httpproxy: this request has passed {} proxies: they lead to each other", passed.len())
         };
-        Some(self.answer(&says))
+        Some(self.response(&says))
     }
 
     /// 508 with words of this proxy.
-    pub(super) fn answer(&self, says: &str) -> Answer {
-        let mut answer = respond::message(StatusCode::LOOP_DETECTED, says.as_bytes());
-        self.add(answer.headers_mut());
-        answer
+    pub(super) fn response(&self, says: &str) -> ApiResponse {
+        let mut response = respond::message(StatusCode::LOOP_DETECTED, says.as_bytes());
+        self.add(response.headers_mut());
+        response
     }
 
     /// Notes that a message passes this proxy.
@@ -56,8 +56,8 @@ impl Hops {
     }
 
     /// Whether who answered a request of this proxy with 508 is this proxy itself.
-    pub(super) fn is_own<B>(&self, answer: &Response<B>) -> bool {
-        names(answer.headers()) == [self.name.as_str()]
+    pub(super) fn is_own<B>(&self, response: &Response<B>) -> bool {
+        names(response.headers()) == [self.name.as_str()]
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_refusal_tells_who_refused() {
         let (own, other) = (Hops::new(), Hops::new());
-        let answer = own.answer("x");
-        assert!(own.is_own(&answer) && !other.is_own(&answer));
+        let response = own.response("x");
+        assert!(own.is_own(&response) && !other.is_own(&response));
     }
 }

@@ -10,35 +10,35 @@
 //!
 //! Leaves out: listening, connections of clients and their bounds, which are those of every port of this room.
 
+mod connection;
 mod dial;
 mod directory;
+mod endpoint;
 mod figures;
 mod folder;
 mod forward;
 mod headers;
 mod hops;
-mod line;
-mod passing;
 mod peers;
 mod pool;
 mod refresh;
+mod response_stream;
 mod routes;
 mod settings;
-mod site;
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::error::ApiError;
-use super::server::{DRAIN, Server};
+use super::server::{DRAIN_TIMEOUT, Server};
 use crate::stop::{Loops, Stop};
 
-pub use folder::{Held, held, knows_peers};
-pub(super) use passing::Passing;
-pub use settings::{ProxySettings, Way};
+pub use folder::{FolderOwner, held, knows_peers};
+pub(super) use response_stream::ResponseStream;
+pub use settings::{ProxyMode, ProxySettings};
 
-use directory::Endpoint;
+use directory::MemberEndpoint;
 use forward::Forwarder;
 use refresh::Refresh;
 
@@ -92,7 +92,7 @@ impl Proxy {
             served = self.server.serve(self.forwarder, stop) => served,
             ended = loops.first_failure() => Err(ApiError::Ended(ended)),
         };
-        loops.drain(DRAIN).await;
+        loops.drain(DRAIN_TIMEOUT).await;
         served
     }
 }
@@ -101,14 +101,14 @@ impl Proxy {
 #[derive(Clone, Debug)]
 pub struct ProxyHandle {
     forwarder: Arc<Forwarder>,
-    lists: watch::Receiver<Vec<Arc<Endpoint>>>,
+    lists: watch::Receiver<Vec<Arc<MemberEndpoint>>>,
 }
 
 impl ProxyHandle {
     /// The members' client URLs in the order in which they are tried, without those that are out of use for a while.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.forwarder.directory.usable().iter().map(|endpoint| endpoint.site.url.clone()).collect()
+        self.forwarder.directory.usable().iter().map(|endpoint| endpoint.endpoint.url.clone()).collect()
     }
 
     /// Waits until the list of members was read anew, since the last call or since this was made.

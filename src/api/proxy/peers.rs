@@ -15,20 +15,20 @@ use hyper::{Request, StatusCode};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
+use super::connection::ExchangeError;
 use super::dial::Dialer;
-use super::line::Trouble;
-use super::site::Site;
+use super::endpoint::Endpoint;
 
 /// How long one member may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it is waited for one before the next is asked besides.
-const HEAD_START: Duration = Duration::from_secs(1);
+const NEXT_MEMBER_DELAY: Duration = Duration::from_secs(1);
 /// More than any list takes.
-const LONGEST: usize = 4 << 20;
+const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// What the cluster said of itself; both lists sorted.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct ClusterUrls {
     pub(super) client_urls: Vec<String>,
     pub(super) peer_urls: Vec<String>,
 }
@@ -43,7 +43,7 @@ struct Member {
 }
 
 /// Asks one after another, the next as soon as one fails or is slow. Failures are `loud` in the log or not.
-pub(super) async fn ask(dialer: &Dialer, peer_urls: &[String], loud: bool) -> Option<Found> {
+pub(super) async fn fetch(dialer: &Dialer, peer_urls: &[String], loud: bool) -> Option<ClusterUrls> {
     let (mut waiting, mut asked) = (peer_urls.iter(), FuturesUnordered::new());
     loop {
         if asked.is_empty() {
@@ -51,18 +51,18 @@ pub(super) async fn ask(dialer: &Dialer, peer_urls: &[String], loud: bool) -> Op
         }
         let left = !waiting.as_slice().is_empty();
         tokio::select! {
-            Some(answer) = asked.next() => if answer.is_some() { return answer },
-            () = sleep(HEAD_START), if left => asked.extend(waiting.next().map(|url| one(dialer, url, loud))),
+            Some(response) = asked.next() => if response.is_some() { return response },
+            () = sleep(NEXT_MEMBER_DELAY), if left => asked.extend(waiting.next().map(|url| one(dialer, url, loud))),
         }
     }
 }
 
-async fn one(dialer: &Dialer, url: &str, loud: bool) -> Option<Found> {
-    let answered = match Site::read(url) {
+async fn one(dialer: &Dialer, url: &str, loud: bool) -> Option<ClusterUrls> {
+    let answered = match Endpoint::read(url) {
         None => Err(io::Error::other("only http and https URLs can be asked")),
-        Some(site) => match timeout(PATIENCE, members(dialer, &site)).await {
+        Some(endpoint) => match timeout(REQUEST_TIMEOUT, members(dialer, &endpoint)).await {
             Ok(answered) => answered,
-            Err(_) => Err(io::Error::other(format!("no answer within {PATIENCE:?}"))),
+            Err(_) => Err(io::Error::other(format!("no answer within {REQUEST_TIMEOUT:?}"))),
         },
     };
     match answered {
@@ -79,37 +79,42 @@ async fn one(dialer: &Dialer, url: &str, loud: bool) -> Option<Found> {
     }
 }
 
-async fn members(dialer: &Dialer, site: &Site) -> io::Result<Found> {
+async fn members(dialer: &Dialer, endpoint: &Endpoint) -> io::Result<ClusterUrls> {
     // Not kept: it is used once in half a minute.
-    let mut line = dialer.connect(site).await?;
-    let question = Request::get("/members").header(HOST, site.authority()).body(Full::new(Bytes::new()));
-    let question = question.map_err(io::Error::other)?;
-    let mut answer = line.ask(question).await.map_err(|trouble| match trouble {
-        Trouble::Unsent(_) => io::Error::other("the connection closed at once"),
-        Trouble::Lost(why) => io::Error::other(dialer.explain(site, why)),
+    let mut connection = dialer.connect(endpoint).await?;
+    let outgoing = Request::get("/members").header(HOST, endpoint.authority()).body(Full::new(Bytes::new()));
+    let outgoing = outgoing.map_err(io::Error::other)?;
+    let mut response = connection.send(outgoing).await.map_err(|trouble| match trouble {
+        ExchangeError::Unsent(_) => io::Error::other("the connection closed at once"),
+        ExchangeError::Lost(why) => io::Error::other(dialer.explain(endpoint, why)),
     })?;
-    if answer.status() != StatusCode::OK {
-        return Err(io::Error::other(format!("it answered {}; is it a member's peer URL?", answer.status())));
+    if response.status() != StatusCode::OK {
+        return Err(io::Error::other(format!(
+            "it answered {}; is it a member's peer URL?",
+            response.status()
+        )));
     }
     let mut text = BytesMut::new();
-    let body = answer.body_mut();
-    while let Some(frame) = poll_fn(|cx| line.poll_with(cx, |cx| Pin::new(&mut *body).poll_frame(cx))).await {
+    let body = response.body_mut();
+    while let Some(frame) =
+        poll_fn(|cx| connection.poll_with(cx, |cx| Pin::new(&mut *body).poll_frame(cx))).await
+    {
         if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
             text.extend_from_slice(&data);
         }
-        if text.len() > LONGEST {
-            return Err(io::Error::other(format!("its list is longer than {LONGEST} bytes")));
+        if text.len() > MAX_BODY_BYTES {
+            return Err(io::Error::other(format!("its list is longer than {MAX_BODY_BYTES} bytes")));
         }
     }
     read(&text).map_err(io::Error::other)
 }
 
-fn read(text: &[u8]) -> Result<Found, String> {
+fn read(text: &[u8]) -> Result<ClusterUrls, String> {
     let members: Vec<Member> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if members.is_empty() {
         return Err("its list of members is empty".to_owned());
     }
-    let mut found = Found::default();
+    let mut found = ClusterUrls::default();
     for member in members {
         found.peer_urls.extend(member.peer_urls.unwrap_or_default());
         found.client_urls.extend(member.client_urls.unwrap_or_default());

@@ -8,16 +8,16 @@ use tokio::time::sleep;
 
 use super::super::error::ApiError;
 use super::dial::{Dialer, Limits};
+use super::endpoint::Endpoint;
 use super::folder::ClusterFile;
 use super::forward::Forwarder;
-use super::peers::{self, Found};
+use super::peers::{self, ClusterUrls};
 use super::settings::ProxySettings;
-use super::site::Site;
 use crate::disk;
 use crate::stop::Stop;
 
 /// How soon to ask again while there is no endpoint.
-const NONE_YET: Duration = Duration::from_secs(1);
+const NO_ENDPOINT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What it takes to ask.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Refresh {
     client_urls: Vec<String>,
     interval: Duration,
     /// Whether the line that tools wait for is out.
-    told: bool,
+    announced: bool,
     /// Whether nobody answered when last asked.
     silent: bool,
 }
@@ -65,7 +65,7 @@ impl Refresh {
             peer_urls,
             client_urls,
             interval,
-            told: false,
+            announced: false,
             silent: false,
         })
     }
@@ -74,7 +74,7 @@ impl Refresh {
     pub(super) async fn run(mut self, stop: Stop) -> Result<(), Infallible> {
         loop {
             let none = self.client_urls.is_empty();
-            let wait = if none { self.interval.min(NONE_YET) } else { self.interval };
+            let wait = if none { self.interval.min(NO_ENDPOINT_RETRY_DELAY) } else { self.interval };
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.forwarder.directory.wanted.notified() => {}
@@ -91,28 +91,28 @@ impl Refresh {
     pub(super) async fn once(&mut self) {
         // An outage is said once, not each second.
         let loud = !self.silent;
-        let found = peers::ask(&self.dialer, &self.peer_urls, loud).await;
+        let found = peers::fetch(&self.dialer, &self.peer_urls, loud).await;
         self.silent = found.is_none();
         let found = found.unwrap_or_else(|| {
             if loud {
-                self.complain();
+                self.log_failure();
             }
-            Found { peer_urls: self.peer_urls.clone(), ..Found::default() }
+            ClusterUrls { peer_urls: self.peer_urls.clone(), ..ClusterUrls::default() }
         });
-        if self.client_urls != found.client_urls && self.told {
+        if self.client_urls != found.client_urls && self.announced {
             tracing::info!("endpoints are now {:?}, were {:?}", found.client_urls, self.client_urls);
         }
         self.client_urls = found.client_urls;
-        let sites: Vec<Site> = self.client_urls.iter().filter_map(|url| site(url)).collect();
+        let sites: Vec<Endpoint> = self.client_urls.iter().filter_map(|url| endpoint(url)).collect();
         self.forwarder.pool.tidy(&sites);
         self.forwarder.directory.replace(sites);
-        self.tell();
+        self.announce();
         if !self.client_urls.is_empty() && self.kept.as_ref() != Some(&found.peer_urls) {
             self.keep(found.peer_urls).await;
         }
     }
 
-    fn complain(&self) {
+    fn log_failure(&self) {
         let advice = match &self.kept {
             Some(_) => format!(
                 "; if they are no longer the cluster's, stop the proxy, remove {} and name others with --initial-cluster",
@@ -127,12 +127,12 @@ impl Refresh {
     }
 
     /// The line that tools wait for.
-    fn tell(&mut self) {
+    fn announce(&mut self) {
         let endpoints = self.forwarder.directory.usable();
-        if !self.told && !endpoints.is_empty() {
-            self.told = true;
+        if !self.announced && !endpoints.is_empty() {
+            self.announced = true;
             let urls: Vec<String> =
-                endpoints.iter().map(|endpoint| format!("\"{}\"", endpoint.site.url)).collect();
+                endpoints.iter().map(|endpoint| format!("\"{}\"", endpoint.endpoint.url)).collect();
             tracing::info!("proxy/httpproxy: endpoints found [{}]", urls.join(" "));
         }
     }
@@ -163,10 +163,10 @@ impl Refresh {
     }
 }
 
-fn site(url: &str) -> Option<Site> {
-    let site = Site::read(url);
-    if site.is_none() {
+fn endpoint(url: &str) -> Option<Endpoint> {
+    let endpoint = Endpoint::read(url);
+    if endpoint.is_none() {
         tracing::warn!("upstream URL invalid: {url}");
     }
-    site
+    endpoint
 }

@@ -9,88 +9,91 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode, Version};
 
-use super::super::connection::{Phase, Seat};
+use super::super::connection::{ConnPhase, ConnState};
 use super::super::cors;
-use super::super::respond::{self, Answer, Body};
+use super::super::respond::{self, ApiResponse, Body};
 use super::super::routes::{redirect, spare};
-use super::super::shared::{Premises, Service};
+use super::super::shared::{ServerContext, Service};
 use super::forward::{self, Forwarder};
-use super::settings::Way;
-use crate::protocol::{Cleaned, clean};
+use super::settings::ProxyMode;
+use crate::protocol::{CleanPath, clean};
 
 impl Service for Forwarder {
-    fn premises(&self) -> &Arc<Premises> {
-        &self.premises
+    fn context(&self) -> &Arc<ServerContext> {
+        &self.context
     }
 
-    async fn answer(seat: Arc<Seat<Self>>, request: Request<Incoming>) -> Result<Answer, Infallible> {
-        seat.enter(Phase::Work);
+    async fn response(
+        conn: Arc<ConnState<Self>>,
+        request: Request<Incoming>,
+    ) -> Result<ApiResponse, Infallible> {
+        conn.enter(ConnPhase::Work);
         let (head, body) = request.into_parts();
-        let answer = routed(&seat, head, body).await;
-        if matches!(answer.body(), Body::Whole(_)) {
-            seat.enter(Phase::Rest);
+        let response = routed(&conn, head, body).await;
+        if matches!(response.body(), Body::Whole(_)) {
+            conn.enter(ConnPhase::Rest);
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
-async fn routed(seat: &Arc<Seat<Forwarder>>, head: Parts, body: Incoming) -> Answer {
+async fn routed(conn: &Arc<ConnState<Forwarder>>, head: Parts, body: Incoming) -> ApiResponse {
     let path = match clean(head.uri.path()) {
-        Cleaned::Bad => return respond::malformed("400 Bad Request"),
+        CleanPath::Bad => return respond::malformed("400 Bad Request"),
         _ if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) => {
             return respond::malformed("400 Bad Request: missing required Host header");
         }
-        Cleaned::Redirect(to) => {
+        CleanPath::Redirect(to) => {
             spare(body).await;
             return redirect(&head, &to);
         }
-        Cleaned::Clean(path) => path,
+        CleanPath::Clean(path) => path,
     };
     if path == b"/metrics" {
         spare(body).await;
-        return seat.shared.figures.page(&seat.shared);
+        return conn.shared.figures.page(&conn.shared);
     }
-    if seat.shared.way == Way::Reads && head.method != Method::GET {
+    if conn.shared.way == ProxyMode::Reads && head.method != Method::GET {
         spare(body).await;
         return respond::empty(StatusCode::NOT_IMPLEMENTED);
     }
-    let origin = seat.shared.origins.allow(&head.headers);
-    let mut answer = if head.method == Method::OPTIONS {
+    let origin = conn.shared.origins.allow(&head.headers);
+    let mut response = if head.method == Method::OPTIONS {
         spare(body).await;
         respond::empty(StatusCode::OK)
     } else if path == b"/v2/config/local/proxy" {
         spare(body).await;
-        if head.method == Method::GET { endpoints(seat) } else { respond::not_allowed(Some("GET")) }
-    } else if let Some(refused) = seat.shared.hops.refuse(&head.headers) {
+        if head.method == Method::GET { endpoints(conn) } else { respond::not_allowed(Some("GET")) }
+    } else if let Some(refused) = conn.shared.hops.refuse(&head.headers) {
         spare(body).await;
         refused
     } else {
-        forward::answer(seat, head, body).await
+        forward::response(conn, head, body).await
     };
     if let Some(origin) = origin {
-        allow(&mut answer, origin);
+        allow(&mut response, origin);
     }
-    answer
+    response
 }
 
 /// The member's own word on origins stays beside the proxy's.
-fn allow(answer: &mut Answer, origin: HeaderValue) {
-    let theirs = std::mem::take(answer.headers_mut());
-    cors::mark(answer, origin);
+fn allow(response: &mut ApiResponse, origin: HeaderValue) {
+    let theirs = std::mem::take(response.headers_mut());
+    cors::mark(response, origin);
     let mut last = None;
     for (name, value) in theirs {
         // A name is told once and holds for the values behind it.
         last = name.or(last);
         if let Some(name) = &last {
-            answer.headers_mut().append(name.clone(), value);
+            response.headers_mut().append(name.clone(), value);
         }
     }
 }
 
 /// The list of endpoints that are in use.
-fn endpoints(seat: &Seat<Forwarder>) -> Answer {
+fn endpoints(conn: &ConnState<Forwarder>) -> ApiResponse {
     let list: Vec<String> =
-        seat.shared.directory.usable().iter().map(|endpoint| endpoint.site.url.clone()).collect();
+        conn.shared.directory.usable().iter().map(|endpoint| endpoint.endpoint.url.clone()).collect();
     let body = serde_json::json!({ "endpoints": list }).to_string() + "\n";
     respond::typed(StatusCode::OK, respond::TEXT, body)
 }

@@ -8,7 +8,7 @@ use crate::tls::Files;
 
 /// What is let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum ProxyMode {
     /// Everything.
     All,
     /// Reads: GET alone.
@@ -21,7 +21,7 @@ pub struct ProxySettings {
     /// Where to listen and whom to serve.
     pub api: Settings,
     /// What is let through.
-    pub way: Way,
+    pub way: ProxyMode,
     /// The members' peer URLs, while the data folder knows none.
     pub peer_urls: Vec<String>,
     /// The folder that keeps the peer URLs for the next start.

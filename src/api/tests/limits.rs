@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::super::connection::{End, Seat, serve};
+use super::super::connection::{ConnState, End, serve};
 use super::super::shared::Shared;
 use super::super::{Info, Settings};
 use super::{Client, Running};
@@ -88,7 +88,7 @@ fn connections_beyond_the_limit_are_told_so_and_places_become_free_again() {
 async fn until_cut(head_time: Duration, sent: &[&str]) -> (Duration, Vec<u8>) {
     let (mut near, far) = tokio::io::duplex(1 << 16);
     let shared = Arc::new(Shared::new(&Settings::default(), 1, Handle::in_memory(), Info::default()));
-    let seat = Seat::new(shared, false).impatient(head_time);
+    let conn = ConnState::new(shared, false).impatient(head_time);
     let begun = tokio::time::Instant::now();
     let client = async {
         for piece in sent {
@@ -99,7 +99,7 @@ async fn until_cut(head_time: Duration, sent: &[&str]) -> (Duration, Vec<u8>) {
         near.read_to_end(&mut said).await.unwrap();
         said
     };
-    let (said, _) = tokio::join!(client, serve(far, seat));
+    let (said, _) = tokio::join!(client, serve(far, conn));
     (begun.elapsed(), said)
 }
 
@@ -133,7 +133,7 @@ async fn with_a_large_value() -> (tokio::io::DuplexStream, impl Future<Output = 
     handle.propose(put).await.unwrap();
     let shared = Arc::new(Shared::new(&Settings::default(), 1, handle, Info::default()));
     tokio::time::pause();
-    (near, serve(far, Seat::new(shared, false)))
+    (near, serve(far, ConnState::new(shared, false)))
 }
 
 const GET: &[u8] = b"GET /v2/keys/a HTTP/1.1\r\nHost: x\r\n\r\n";

@@ -193,8 +193,8 @@ mod tests {
 
     #[test]
     fn a_password_in_an_endpoint_is_refused_and_not_repeated() {
-        let said = Address::parse("http://root:secret@h:1").unwrap_err();
-        assert!(said.contains("--username") && !said.contains("secret"), "{said}");
+        let reported = Address::parse("http://root:secret@h:1").unwrap_err();
+        assert!(reported.contains("--username") && !reported.contains("secret"), "{reported}");
     }
 
     #[test]

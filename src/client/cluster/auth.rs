@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::ask::{Cluster, Question, Reply};
-use super::error::AskError;
+use super::error::RequestError;
+use super::request::{Cluster, ClusterRequest, Reply};
 
 const USERS: &[u8] = b"/v2/auth/users";
 const ROLES: &[u8] = b"/v2/auth/roles";
@@ -104,7 +104,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn enable(&self, on: bool) -> Result<(), AskError> {
+    pub async fn enable(&self, on: bool) -> Result<(), RequestError> {
         let method = if on { Method::PUT } else { Method::DELETE };
         self.send(method, ENABLE.to_vec(), None, &[200, 201]).await.map(drop)
     }
@@ -113,7 +113,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn users(&self) -> Result<Vec<String>, AskError> {
+    pub async fn users(&self) -> Result<Vec<String>, RequestError> {
         #[derive(Deserialize)]
         struct Listed {
             #[serde(default)]
@@ -128,7 +128,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn user(&self, name: &str) -> Result<User, AskError> {
+    pub async fn user(&self, name: &str) -> Result<User, RequestError> {
         let reply = self.send(Method::GET, below(USERS, name), None, &[200]).await?;
         let seen: SeenUser = parse(&reply)?;
         let roles = seen.roles.into_iter().flatten().map(|role| role.role).collect();
@@ -139,7 +139,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn add_user(&self, name: &str, password: &str) -> Result<(), AskError> {
+    pub async fn add_user(&self, name: &str, password: &str) -> Result<(), RequestError> {
         self.put_user(&SentUser { user: name, password, ..SentUser::default() }, &[200, 201]).await
     }
 
@@ -147,7 +147,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any; also when there was no such user, who is there then: the store makes one.
-    pub async fn change_password(&self, name: &str, password: &str) -> Result<(), AskError> {
+    pub async fn change_password(&self, name: &str, password: &str) -> Result<(), RequestError> {
         self.put_user(&SentUser { user: name, password, ..SentUser::default() }, &[200]).await
     }
 
@@ -155,7 +155,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn grant(&self, name: &str, roles: &[String]) -> Result<(), AskError> {
+    pub async fn grant(&self, name: &str, roles: &[String]) -> Result<(), RequestError> {
         self.put_user(&SentUser { user: name, grant: roles, ..SentUser::default() }, &[200]).await
     }
 
@@ -163,7 +163,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn revoke(&self, name: &str, roles: &[String]) -> Result<(), AskError> {
+    pub async fn revoke(&self, name: &str, roles: &[String]) -> Result<(), RequestError> {
         self.put_user(&SentUser { user: name, revoke: roles, ..SentUser::default() }, &[200]).await
     }
 
@@ -171,7 +171,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn remove_user(&self, name: &str) -> Result<(), AskError> {
+    pub async fn remove_user(&self, name: &str) -> Result<(), RequestError> {
         self.send(Method::DELETE, below(USERS, name), None, &[200, 201]).await.map(drop)
     }
 
@@ -179,15 +179,15 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any; what the store refuses comes as the status, not in its words: etcdctl's client has it so.
-    pub async fn roles(&self) -> Result<Vec<String>, AskError> {
+    pub async fn roles(&self) -> Result<Vec<String>, RequestError> {
         #[derive(Deserialize)]
         struct Listed {
             #[serde(default)]
             roles: Option<Vec<SeenRole>>,
         }
-        let reply = self.cluster.ask(&Question::get(ROLES), self.deadline).await?;
+        let reply = self.cluster.execute(&ClusterRequest::get(ROLES), self.deadline).await?;
         if reply.status != 200 {
-            return Err(AskError::Status(reply.status));
+            return Err(RequestError::Status(reply.status));
         }
         let listed: Listed = parse(&reply)?;
         Ok(listed.roles.into_iter().flatten().map(|role| role.role).collect())
@@ -197,7 +197,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn role(&self, name: &str) -> Result<Role, AskError> {
+    pub async fn role(&self, name: &str) -> Result<Role, RequestError> {
         let reply = self.send(Method::GET, below(ROLES, name), None, &[200]).await?;
         role_of(&reply)
     }
@@ -206,7 +206,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn add_role(&self, name: &str) -> Result<(), AskError> {
+    pub async fn add_role(&self, name: &str) -> Result<(), RequestError> {
         self.put_role(&SentRole { role: name, ..SentRole::default() }, &[200, 201]).await.map(drop)
     }
 
@@ -214,7 +214,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn grant_role(&self, name: &str, kv: Permissions) -> Result<Role, AskError> {
+    pub async fn grant_role(&self, name: &str, kv: Permissions) -> Result<Role, RequestError> {
         let sent = SentRole { role: name, grant: Some(Kv { kv }), ..SentRole::default() };
         role_of(&self.put_role(&sent, &[200]).await?)
     }
@@ -223,7 +223,7 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn revoke_role(&self, name: &str, kv: Permissions) -> Result<Role, AskError> {
+    pub async fn revoke_role(&self, name: &str, kv: Permissions) -> Result<Role, RequestError> {
         let sent = SentRole { role: name, revoke: Some(Kv { kv }), ..SentRole::default() };
         role_of(&self.put_role(&sent, &[200]).await?)
     }
@@ -232,16 +232,16 @@ impl<'c> Auth<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn remove_role(&self, name: &str) -> Result<(), AskError> {
+    pub async fn remove_role(&self, name: &str) -> Result<(), RequestError> {
         self.send(Method::DELETE, below(ROLES, name), None, &[200, 201]).await.map(drop)
     }
 
-    async fn put_user(&self, user: &SentUser<'_>, wanted: &[u16]) -> Result<(), AskError> {
+    async fn put_user(&self, user: &SentUser<'_>, wanted: &[u16]) -> Result<(), RequestError> {
         let body = json(user)?;
         self.send(Method::PUT, below(USERS, user.user), Some(body), wanted).await.map(drop)
     }
 
-    async fn put_role(&self, role: &SentRole<'_>, wanted: &[u16]) -> Result<Reply, AskError> {
+    async fn put_role(&self, role: &SentRole<'_>, wanted: &[u16]) -> Result<Reply, RequestError> {
         let body = json(role)?;
         self.send(Method::PUT, below(ROLES, role.role), Some(body), wanted).await
     }
@@ -253,45 +253,45 @@ impl<'c> Auth<'c> {
         path: Vec<u8>,
         body: Option<String>,
         wanted: &[u16],
-    ) -> Result<Reply, AskError> {
+    ) -> Result<Reply, RequestError> {
         let secret = body.as_ref().is_some_and(|body| body.contains("\"password\""));
         let body = body.map(|body| ("application/json", body));
-        let question = Question { method, body, secret, ..Question::get(&path) };
-        let reply = self.cluster.ask(&question, self.deadline).await?;
+        let outgoing = ClusterRequest { method, body, secret, ..ClusterRequest::get(&path) };
+        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
         if wanted.contains(&reply.status) { Ok(reply) } else { Err(refusal(&reply)) }
     }
 }
 
-fn json(sent: &impl Serialize) -> Result<String, AskError> {
-    serde_json::to_string(sent).map_err(|error| AskError::Refused(error.to_string()))
+fn json(sent: &impl Serialize) -> Result<String, RequestError> {
+    serde_json::to_string(sent).map_err(|error| RequestError::Refused(error.to_string()))
 }
 
 fn below(folder: &[u8], name: &str) -> Vec<u8> {
     if name.is_empty() { folder.to_vec() } else { [folder, b"/", name.as_bytes()].concat() }
 }
 
-fn role_of(reply: &Reply) -> Result<Role, AskError> {
+fn role_of(reply: &Reply) -> Result<Role, RequestError> {
     let seen: SeenRole = parse(reply)?;
     Ok(Role { name: seen.role, permissions: seen.permissions.kv })
 }
 
-fn parse<T: for<'d> Deserialize<'d>>(reply: &Reply) -> Result<T, AskError> {
-    serde_json::from_slice(&reply.body).map_err(|_| AskError::NotJson)
+fn parse<T: for<'d> Deserialize<'d>>(reply: &Reply) -> Result<T, RequestError> {
+    serde_json::from_slice(&reply.body).map_err(|_| RequestError::NotJson)
 }
 
 /// The message of an answer; an answer of another status than is wanted need not have one.
-fn refusal(reply: &Reply) -> AskError {
+fn refusal(reply: &Reply) -> RequestError {
     #[derive(Deserialize)]
-    struct Said {
+    struct ErrorBody {
         #[serde(default)]
         message: String,
     }
-    match (serde_json::from_slice::<Said>(&reply.body), reply.body.first()) {
-        (Ok(said), _) => AskError::Refused(said.message),
+    match (serde_json::from_slice::<ErrorBody>(&reply.body), reply.body.first()) {
+        (Ok(reported), _) => RequestError::Refused(reported.message),
         (Err(_), Some(first)) if first.is_ascii_uppercase() => {
             let first = char::from(*first);
-            AskError::Refused(format!("invalid character '{first}' looking for beginning of value"))
+            RequestError::Refused(format!("invalid character '{first}' looking for beginning of value"))
         }
-        (Err(_), _) => AskError::NotJson,
+        (Err(_), _) => RequestError::NotJson,
     }
 }

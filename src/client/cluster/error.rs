@@ -29,7 +29,7 @@ impl fmt::Display for EtcdError {
 
 /// Why one endpoint did not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct EndpointError {
     /// The reason, in the words Go's HTTP library has for it.
     pub text: String,
     /// Whether no connection came about or lasted; such an endpoint may be down.
@@ -39,16 +39,16 @@ pub struct Fault {
 /// Why a cluster did not do what it was asked; each variant is another decision for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum AskError {
+pub enum RequestError {
     /// The store looked at it and says no.
     #[error("{0}")]
     Etcd(EtcdError),
     /// Every endpoint was tried.
     #[error("client: etcd cluster is unavailable or misconfigured{}", listed(.0))]
-    All(Vec<Fault>),
+    All(Vec<EndpointError>),
     /// The one endpoint that was tried failed; whether the store did it is unknown, so no other was asked.
     #[error("{}", .0.text)]
-    One(Fault),
+    One(EndpointError),
     /// Another cluster has taken the place of the one that was watched, as after a restore: its indexes are others.
     #[error("the store was replaced or restored while it was watched")]
     Replaced,
@@ -75,11 +75,11 @@ pub enum AskError {
     Refused(String),
 }
 
-fn listed(faults: &[Fault]) -> String {
+fn listed(faults: &[EndpointError]) -> String {
     faults.iter().enumerate().map(|(number, fault)| format!("; error #{number}: {}\n", fault.text)).collect()
 }
 
-impl AskError {
+impl RequestError {
     /// A line per endpoint, for an error of all of them.
     #[must_use]
     pub fn detail(&self) -> Option<String> {

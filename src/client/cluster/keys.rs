@@ -6,19 +6,20 @@ use reqwest::Method;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
-use super::ask::{Cluster, Question, Reply};
-use super::error::AskError;
+use super::error::RequestError;
 use super::escape;
-use super::waiting::Waiting;
+use super::request::{Cluster, ClusterRequest, Reply};
+use super::waiting::WatchPosition;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Before a watch that was ended without an event is opened again.
-const AGAIN: Duration = Duration::from_millis(200);
+const WATCH_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// A watch that saw nothing for this long is asked anew from the index it has proven, so that its place is still in
 /// the history when it has to move to another member.
-const IDLE: Duration = if cfg!(test) { Duration::from_millis(600) } else { Duration::from_secs(50) };
+const IDLE_WATCH_INTERVAL: Duration =
+    if cfg!(test) { Duration::from_millis(600) } else { Duration::from_secs(50) };
 
 /// A file or a directory of the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -127,21 +128,21 @@ impl<'c> Keys<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn get(&self, key: &[u8], how: Get) -> Result<Event, AskError> {
+    pub async fn get(&self, key: &[u8], how: Get) -> Result<Event, RequestError> {
         let flag = |flag: bool| if flag { b"true".to_vec() } else { b"false".to_vec() };
         let query = vec![
             ("quorum", flag(how.quorum)),
             ("recursive", flag(how.recursive)),
             ("sorted", flag(how.sorted)),
         ];
-        self.ask(Method::GET, key, query, None, false).await
+        self.execute(Method::GET, key, query, None, false).await
     }
 
     /// Writes `value`, or makes a directory.
     ///
     /// # Errors
     /// Any; `One` when nothing may be there yet, because a second try could find the first one's work.
-    pub async fn set(&self, key: &[u8], value: &[u8], how: &Set) -> Result<Event, AskError> {
+    pub async fn set(&self, key: &[u8], value: &[u8], how: &Set) -> Result<Event, RequestError> {
         let (mut query, mut form) = (Vec::new(), Vec::new());
         if how.dir {
             query.push(("dir", b"true".to_vec()));
@@ -164,26 +165,26 @@ impl<'c> Keys<'c> {
         if how.ttl > 0 {
             form.push(("ttl", how.ttl.to_string().into_bytes()));
         }
-        self.ask(Method::PUT, key, query, Some(form), how.exists == Some(false)).await
+        self.execute(Method::PUT, key, query, Some(form), how.exists == Some(false)).await
     }
 
     /// Writes `value` under a new name in `dir`; such names sort by age.
     ///
     /// # Errors
     /// Any.
-    pub async fn create_in_order(&self, dir: &[u8], value: &[u8], ttl: u64) -> Result<Event, AskError> {
+    pub async fn create_in_order(&self, dir: &[u8], value: &[u8], ttl: u64) -> Result<Event, RequestError> {
         let mut form = vec![("value", value.to_vec())];
         if ttl > 0 {
             form.push(("ttl", ttl.to_string().into_bytes()));
         }
-        self.ask(Method::POST, dir, Vec::new(), Some(form), false).await
+        self.execute(Method::POST, dir, Vec::new(), Some(form), false).await
     }
 
     /// Deletes what is at `key`.
     ///
     /// # Errors
     /// Any; `One` when an endpoint failed, because a second try could miss the first one's work.
-    pub async fn delete(&self, key: &[u8], how: &Delete) -> Result<Event, AskError> {
+    pub async fn delete(&self, key: &[u8], how: &Delete) -> Result<Event, RequestError> {
         let mut query = Vec::new();
         if !how.previous_value.is_empty() {
             query.push(("prevValue", how.previous_value.clone()));
@@ -197,7 +198,7 @@ impl<'c> Keys<'c> {
         if how.recursive {
             query.push(("recursive", b"true".to_vec()));
         }
-        self.ask(Method::DELETE, key, query, None, true).await
+        self.execute(Method::DELETE, key, query, None, true).await
     }
 
     /// Waits for the first event at (`recursive`: or below) `key` from index `from` on; 0 is from now on. A watch that
@@ -205,7 +206,7 @@ impl<'c> Keys<'c> {
     ///
     /// # Errors
     /// Any; `Replaced` when another cluster takes the place of this one.
-    pub async fn next(&self, key: &[u8], from: u64, recursive: bool) -> Result<Event, AskError> {
+    pub async fn next(&self, key: &[u8], from: u64, recursive: bool) -> Result<Event, RequestError> {
         self.next_of(key, (from, self.cluster.epoch()), recursive).await
     }
 
@@ -218,14 +219,14 @@ impl<'c> Keys<'c> {
         key: &[u8],
         (from, epoch): (u64, u64),
         recursive: bool,
-    ) -> Result<Event, AskError> {
-        let wait = Some(Waiting::new(from, epoch, recursive));
-        let question = Question { wait, ..Question::get(&path(key)) };
+    ) -> Result<Event, RequestError> {
+        let wait = Some(WatchPosition::new(from, epoch, recursive));
+        let outgoing = ClusterRequest { wait, ..ClusterRequest::get(&path(key)) };
         loop {
-            let asked = self.cluster.ask(&question, None);
+            let asked = self.cluster.execute(&outgoing, None);
             let reply = if self.cluster.learns() {
-                let Ok(reply) = timeout(IDLE, asked).await else {
-                    question.wait.as_ref().inspect(|waiting| waiting.quiet());
+                let Ok(reply) = timeout(IDLE_WATCH_INTERVAL, asked).await else {
+                    outgoing.wait.as_ref().inspect(|waiting| waiting.quiet());
                     continue;
                 };
                 reply
@@ -235,22 +236,22 @@ impl<'c> Keys<'c> {
             match event(&reply?) {
                 // Something between us and the store ended an idle watch; one that does so at once is not asked in a
                 // tight loop.
-                Err(AskError::Empty) => tokio::time::sleep(AGAIN).await,
+                Err(RequestError::Empty) => tokio::time::sleep(WATCH_RETRY_DELAY).await,
                 answer => return answer,
             }
         }
     }
 
-    async fn ask(
+    async fn execute(
         &self,
         method: Method,
         key: &[u8],
         query: Vec<(&'static str, Vec<u8>)>,
         form: Option<Vec<(&'static str, Vec<u8>)>>,
         once: bool,
-    ) -> Result<Event, AskError> {
+    ) -> Result<Event, RequestError> {
         let body = form.map(|form| (FORM, escape::pairs(form)));
-        let question = Question {
+        let outgoing = ClusterRequest {
             method,
             path: path(key),
             query: escape::pairs(query),
@@ -259,7 +260,7 @@ impl<'c> Keys<'c> {
             wait: None,
             secret: false,
         };
-        event(&self.cluster.ask(&question, self.deadline).await?)
+        event(&self.cluster.execute(&outgoing, self.deadline).await?)
     }
 }
 
@@ -268,22 +269,29 @@ fn path(key: &[u8]) -> Vec<u8> {
     [b"/v2/keys", slash, key].concat()
 }
 
-fn event(reply: &Reply) -> Result<Event, AskError> {
+fn event(reply: &Reply) -> Result<Event, RequestError> {
     if !matches!(reply.status, 200 | 201) {
-        return Err(serde_json::from_slice(&reply.body).map_or(AskError::NotJson, AskError::Etcd));
+        return Err(serde_json::from_slice(&reply.body).map_or(RequestError::NotJson, RequestError::Etcd));
     }
     if reply.body.is_empty() {
-        return Err(AskError::Empty);
+        return Err(RequestError::Empty);
     }
     let mut event: Event = serde_json::from_slice(&reply.body).map_err(|error| {
         // The parser's own bound, which serde_json says in no other way.
-        if error.to_string().starts_with("recursion limit") { AskError::TooDeep } else { AskError::NotJson }
+        if error.to_string().starts_with("recursion limit") {
+            RequestError::TooDeep
+        } else {
+            RequestError::NotJson
+        }
     })?;
     event.cluster = reply.cluster;
     event.index = match reply.index.as_deref() {
         None | Some("") => 0,
         Some(text) => text.parse().map_err(|_| {
-            AskError::Refused(format!("strconv.ParseUint: parsing {}: invalid syntax", escape::quoted(text)))
+            RequestError::Refused(format!(
+                "strconv.ParseUint: parsing {}: invalid syntax",
+                escape::quoted(text)
+            ))
         })?,
     };
     Ok(event)

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::ask::{Cluster, Question, Reply};
-use super::error::AskError;
+use super::error::RequestError;
+use super::request::{Cluster, ClusterRequest, Reply};
 
 const PATH: &[u8] = b"/v2/members";
 
@@ -66,8 +66,8 @@ impl<'c> Members<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn list(&self) -> Result<Vec<Member>, AskError> {
-        let reply = self.cluster.ask(&Question::get(PATH), self.deadline).await?;
+    pub async fn list(&self) -> Result<Vec<Member>, RequestError> {
+        let reply = self.cluster.execute(&ClusterRequest::get(PATH), self.deadline).await?;
         expect(&reply, &[200])?;
         Ok(parse::<Listed>(&reply)?.members.unwrap_or_default())
     }
@@ -76,8 +76,8 @@ impl<'c> Members<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn leader(&self) -> Result<Member, AskError> {
-        let reply = self.cluster.ask(&Question::get(b"/v2/members/leader"), self.deadline).await?;
+    pub async fn leader(&self) -> Result<Member, RequestError> {
+        let reply = self.cluster.execute(&ClusterRequest::get(b"/v2/members/leader"), self.deadline).await?;
         expect(&reply, &[200])?;
         parse(&reply)
     }
@@ -86,9 +86,10 @@ impl<'c> Members<'c> {
     ///
     /// # Errors
     /// `Refused` before anything is sent for a bad URL, and for what the store says no to.
-    pub async fn add(&self, peer: &str) -> Result<Member, AskError> {
-        let question = Question { method: Method::POST, body: Some(body(&[peer])?), ..Question::get(PATH) };
-        let reply = self.cluster.ask(&question, self.deadline).await?;
+    pub async fn add(&self, peer: &str) -> Result<Member, RequestError> {
+        let outgoing =
+            ClusterRequest { method: Method::POST, body: Some(body(&[peer])?), ..ClusterRequest::get(PATH) };
+        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
         expect(&reply, &[201, 409])?;
         if reply.status == 201 { parse(&reply) } else { Err(refusal(&reply)) }
     }
@@ -97,9 +98,10 @@ impl<'c> Members<'c> {
     ///
     /// # Errors
     /// As [`Members::add`].
-    pub async fn update(&self, id: &str, peers: &[&str]) -> Result<(), AskError> {
-        let question = Question { method: Method::PUT, body: Some(body(peers)?), ..Question::get(&one(id)) };
-        let reply = self.cluster.ask(&question, self.deadline).await?;
+    pub async fn update(&self, id: &str, peers: &[&str]) -> Result<(), RequestError> {
+        let outgoing =
+            ClusterRequest { method: Method::PUT, body: Some(body(peers)?), ..ClusterRequest::get(&one(id)) };
+        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
         expect(&reply, &[204, 404, 409])?;
         if reply.status == 204 { Ok(()) } else { Err(refusal(&reply)) }
     }
@@ -108,9 +110,9 @@ impl<'c> Members<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn remove(&self, id: &str) -> Result<(), AskError> {
-        let question = Question { method: Method::DELETE, ..Question::get(&one(id)) };
-        let reply = self.cluster.ask(&question, self.deadline).await?;
+    pub async fn remove(&self, id: &str) -> Result<(), RequestError> {
+        let outgoing = ClusterRequest { method: Method::DELETE, ..ClusterRequest::get(&one(id)) };
+        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
         expect(&reply, &[204, 410])
     }
 
@@ -118,7 +120,7 @@ impl<'c> Members<'c> {
     ///
     /// # Errors
     /// Any.
-    pub async fn sync(&self) -> Result<(), AskError> {
+    pub async fn sync(&self) -> Result<(), RequestError> {
         let clients: Vec<String> = self.list().await?.into_iter().flat_map(|member| member.clients).collect();
         self.cluster.replace(&clients)
     }
@@ -126,7 +128,7 @@ impl<'c> Members<'c> {
     /// What the member at this client URL says of itself.
     pub async fn health(&self, url: &str, limit: Duration) -> Health {
         #[derive(Deserialize)]
-        struct Said {
+        struct ErrorBody {
             #[serde(default, alias = "Health")]
             health: Value,
         }
@@ -134,7 +136,7 @@ impl<'c> Members<'c> {
             Ok(body) => body,
             Err(why) => return Health::Unknown(why),
         };
-        match serde_json::from_slice::<Said>(&body).map(|said| said.health) {
+        match serde_json::from_slice::<ErrorBody>(&body).map(|reported| reported.health) {
             Ok(Value::Bool(true)) => Health::Good,
             Ok(Value::String(text)) if text == "true" => Health::Good,
             Ok(Value::Bool(_) | Value::String(_) | Value::Null) => Health::Bad,
@@ -148,11 +150,11 @@ fn one(id: &str) -> Vec<u8> {
     [PATH, b"/", id.as_bytes()].concat()
 }
 
-fn body(peers: &[&str]) -> Result<(&'static str, String), AskError> {
+fn body(peers: &[&str]) -> Result<(&'static str, String), RequestError> {
     let mut urls =
-        peers.iter().map(|url| checked(url).map_err(AskError::Refused)).collect::<Result<Vec<_>, _>>()?;
+        peers.iter().map(|url| checked(url).map_err(RequestError::Refused)).collect::<Result<Vec<_>, _>>()?;
     if urls.is_empty() {
-        return Err(AskError::Refused("no valid URLs given".into()));
+        return Err(RequestError::Refused("no valid URLs given".into()));
     }
     urls.sort();
     Ok(("application/json", json!({ "peerURLs": urls }).to_string()))
@@ -180,21 +182,21 @@ fn checked(url: &str) -> Result<String, String> {
     Ok(base)
 }
 
-fn expect(reply: &Reply, wanted: &[u16]) -> Result<(), AskError> {
-    if wanted.contains(&reply.status) { Ok(()) } else { Err(AskError::Status(reply.status)) }
+fn expect(reply: &Reply, wanted: &[u16]) -> Result<(), RequestError> {
+    if wanted.contains(&reply.status) { Ok(()) } else { Err(RequestError::Status(reply.status)) }
 }
 
-fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, AskError> {
-    serde_json::from_slice(&reply.body).map_err(|_| AskError::NotJson)
+fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, RequestError> {
+    serde_json::from_slice(&reply.body).map_err(|_| RequestError::NotJson)
 }
 
-fn refusal(reply: &Reply) -> AskError {
+fn refusal(reply: &Reply) -> RequestError {
     #[derive(Deserialize)]
-    struct Said {
+    struct ErrorBody {
         message: String,
     }
-    serde_json::from_slice::<Said>(&reply.body)
-        .map_or(AskError::NotJson, |said| AskError::Refused(said.message))
+    serde_json::from_slice::<ErrorBody>(&reply.body)
+        .map_or(RequestError::NotJson, |reported| RequestError::Refused(reported.message))
 }
 
 #[cfg(test)]

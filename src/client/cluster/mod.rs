@@ -1,6 +1,6 @@
 //! A v2 cluster as etcd's own command line client asks it.
 //!
-//! Owns: endpoints as they were typed ([`address`]), failover with one error per endpoint ([`ask`]), the v2 keys,
+//! Owns: endpoints as they were typed ([`address`]), failover with one error per endpoint ([`execute`]), the v2 keys,
 //! members and auth APIs with typed answers ([`keys`], [`members`], [`auth`]), and the words of every failure
 //! ([`error`], [`reason`]).
 //! Promises: the words of a failure are those scripts around etcdctl match, Go's included; a request goes out with its
@@ -10,13 +10,13 @@
 //! reloader (`v2`); proxies named by the environment, because a store is never asked by way of one by accident.
 
 mod address;
-mod ask;
 mod auth;
 mod error;
 mod escape;
 mod keys;
 mod members;
 mod reason;
+mod request;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -25,12 +25,12 @@ pub(crate) mod wire;
 
 use std::time::Duration;
 
-pub use ask::{Cluster, Options};
 pub use auth::{Auth, Permissions, Role, User};
-pub use error::{AskError, EtcdError, Fault};
+pub use error::{EndpointError, EtcdError, RequestError};
 pub use escape::quoted;
 pub use keys::{Delete, Event, Get, Keys, Node, Set};
 pub use members::{Health, Member, Members};
+pub use request::{Cluster, Options};
 
 /// The endpoints that the SRV records of `domain` name, those with TLS first; an error is the reason as text.
 pub(crate) async fn discover(domain: &str, limit: Duration) -> Result<Vec<String>, String> {

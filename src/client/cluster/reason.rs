@@ -8,47 +8,47 @@ use nix::errno::Errno;
 use rustls::AlertDescription;
 
 use super::address::Address;
-use super::error::Fault;
+use super::error::EndpointError;
 use crate::client::{SetBy, Trust};
 use crate::tls::advice;
 use crate::tls::identity::version_1;
 
 /// Why this request to `address` failed.
-pub(super) async fn of(error: &reqwest::Error, address: &Address, trust: &Trust) -> Fault {
+pub(super) async fn of(error: &reqwest::Error, address: &Address, trust: &Trust) -> EndpointError {
     // The causes may not be sent between threads, so nothing is waited for while they are looked at.
-    match told(error, address, trust) {
-        Told::Whole(fault) => fault,
-        Told::Connection { what, why } => {
-            Fault { text: format!("{what} tcp {}: {why}", target(address).await), connection: true }
+    match explain(error, address, trust) {
+        Explanation::Whole(fault) => fault,
+        Explanation::Connection { what, why } => {
+            EndpointError { text: format!("{what} tcp {}: {why}", target(address).await), connection: true }
         }
     }
 }
 
 /// A reason, or the parts between which the address that was dialled belongs.
-enum Told {
-    Whole(Fault),
+enum Explanation {
+    Whole(EndpointError),
     Connection { what: &'static str, why: String },
 }
 
-fn told(error: &reqwest::Error, address: &Address, trust: &Trust) -> Told {
+fn explain(error: &reqwest::Error, address: &Address, trust: &Trust) -> Explanation {
     let causes = causes(error);
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return Told::Whole(Fault { text: handshake(tls, address, trust), connection: false });
+        return Explanation::Whole(EndpointError { text: handshake(tls, address, trust), connection: false });
     }
     let os = causes.iter().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
     let named = |words: &str| causes.iter().any(|cause| cause.to_string().contains(words));
     if error.is_connect() && named("dns error") {
         let (host, _) = address.dialled();
         let text = format!("dial tcp: lookup {host}{}: no such host", name_server());
-        return Told::Whole(Fault { text, connection: true });
+        return Explanation::Whole(EndpointError { text, connection: true });
     }
     if error.is_connect() && (error.is_timeout() || os.is_some()) {
         let why =
             if error.is_timeout() { "i/o timeout".to_owned() } else { format!("connect: {}", words(os)) };
-        return Told::Connection { what: "dial", why };
+        return Explanation::Connection { what: "dial", why };
     }
     if os.is_some() {
-        return Told::Connection { what: "read", why: format!("read: {}", words(os)) };
+        return Explanation::Connection { what: "read", why: format!("read: {}", words(os)) };
     }
     let ended = causes.iter().any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
@@ -63,13 +63,13 @@ fn told(error: &reqwest::Error, address: &Address, trust: &Trust) -> Told {
             }
             _ => text.to_owned(),
         };
-        return Told::Whole(Fault { text, connection: false });
+        return Explanation::Whole(EndpointError { text, connection: false });
     }
     if error.is_body() || error.is_decode() {
-        return Told::Whole(Fault { text: "unexpected EOF".to_owned(), connection: false });
+        return Explanation::Whole(EndpointError { text: "unexpected EOF".to_owned(), connection: false });
     }
     let last = causes.last().map_or_else(|| error.to_string(), |cause| cause.to_string());
-    Told::Whole(Fault { text: last, connection: false })
+    Explanation::Whole(EndpointError { text: last, connection: false })
 }
 
 /// The error and everything below it, also what I/O errors wrap without telling.

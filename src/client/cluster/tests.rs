@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{AskError, Cluster, Delete, Get, Keys, Members, Options, Set};
+use super::{Cluster, Delete, Get, Keys, Members, Options, RequestError, Set};
 use crate::client::{Credentials, Trust};
 
 /// A server that answers every request with the same head and body, and remembers the requests' heads.
@@ -103,7 +103,7 @@ async fn every_endpoint_has_its_line_when_all_fail_and_a_thing_to_do_once_stops_
         keys.delete(b"/a", &Delete::default()).await.unwrap_err(),
         keys.set(b"/a", b"1", &Set { exists: Some(false), ..Set::default() }).await.unwrap_err(),
     ] {
-        assert!(matches!(once, AskError::One(_)), "{once}");
+        assert!(matches!(once, RequestError::One(_)), "{once}");
     }
     assert_eq!(one.heads().len() + two.heads().len(), before + 2);
 }
@@ -115,9 +115,9 @@ async fn a_redirect_is_followed_but_a_stranger_is_not_told_the_password() {
     let event = Keys::new(&cluster(&[&known.url]), None).set(b"/a", b"1 2", &Set::default()).await.unwrap();
     assert_eq!(event.node.value, "1");
     assert!(known.heads()[0].contains("authorization: basic"));
-    let told = &stranger.heads()[0];
-    assert!(told.starts_with("put /v2/keys/a http/1.1") && told.ends_with("value=1+2"), "{told}");
-    assert!(!told.contains("authorization"), "{told}");
+    let explain = &stranger.heads()[0];
+    assert!(explain.starts_with("put /v2/keys/a http/1.1") && explain.ends_with("value=1+2"), "{explain}");
+    assert!(!explain.contains("authorization"), "{explain}");
     let spinning = Scripted::new("307 X", "Location: /v2/keys/a\r\n", "");
     let error = Keys::new(&cluster(&[&spinning.url]), None).get(b"/a", Get::default()).await.unwrap_err();
     assert!(error.to_string().contains("location header not valid URL"), "{error}");
@@ -128,8 +128,8 @@ async fn a_page_that_is_no_store_is_told_as_such_and_no_password_is_shown() {
     let page = Scripted::new("404 Not Found", "", "404 page not found\n");
     let cluster = cluster(&[&page.url]);
     let error = Keys::new(&cluster, None).get(b"/a", Get::default()).await.unwrap_err();
-    assert_eq!(error, AskError::NotJson);
-    assert_eq!(Members::new(&cluster, None).list().await.unwrap_err(), AskError::Status(404));
+    assert_eq!(error, RequestError::NotJson);
+    assert_eq!(Members::new(&cluster, None).list().await.unwrap_err(), RequestError::Status(404));
     assert!(!format!("{cluster:?}").contains("canary"));
 }
 
@@ -153,5 +153,8 @@ async fn a_store_that_says_nothing_is_left_after_its_time() {
         "{error}"
     );
     let soon = Some(tokio::time::Instant::now() + Duration::from_millis(20));
-    assert_eq!(Keys::new(&cluster, soon).get(b"/a", Get::default()).await.unwrap_err(), AskError::Deadline);
+    assert_eq!(
+        Keys::new(&cluster, soon).get(b"/a", Get::default()).await.unwrap_err(),
+        RequestError::Deadline
+    );
 }

@@ -16,7 +16,7 @@ const PROOF: Duration = if cfg!(test) { Duration::from_millis(200) } else { Dura
 /// From which index on a watch waits. It moves on with what the endpoints say, so that the next endpoint goes on where
 /// one that failed was.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WatchPosition {
     from: AtomicU64,
     /// The cluster in which `from` means something, as [`Cluster::epoch`](super::Cluster::epoch) counts them.
     pub(super) epoch: u64,
@@ -25,7 +25,7 @@ pub(super) struct Waiting {
     recursive: bool,
 }
 
-impl Waiting {
+impl WatchPosition {
     /// From index `from` of the cluster `epoch` on; 0 is from now on.
     pub(super) fn new(from: u64, epoch: u64, recursive: bool) -> Self {
         Self { from: AtomicU64::new(from), epoch, accepted: Mutex::new(None), recursive }

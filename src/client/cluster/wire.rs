@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::ask::{Question, Reply};
+use super::request::{ClusterRequest, Reply};
 
 /// A request as the store gets it.
 #[derive(Clone, Debug)]
@@ -18,9 +18,9 @@ pub(crate) struct Request {
 }
 
 /// Status, index and body; `None`: the connection was lost.
-pub(crate) type Answer = Option<(u16, u64, String)>;
+pub(crate) type RawReply = Option<(u16, u64, String)>;
 
-type Serve = dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync;
+type Serve = dyn Fn(Request) -> BoxFuture<'static, RawReply> + Send + Sync;
 
 /// Carries requests to a store in the same process.
 #[derive(Clone)]
@@ -33,17 +33,19 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(serve: impl Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        serve: impl Fn(Request) -> BoxFuture<'static, RawReply> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(serve))
     }
 
-    pub(super) async fn ask(&self, question: &Question) -> Option<Reply> {
-        let body = question.body.as_ref().map_or("", |(_, text)| text);
-        let url = format!("http://store/?{}&{body}", question.query);
+    pub(super) async fn execute(&self, outgoing: &ClusterRequest) -> Option<Reply> {
+        let body = outgoing.body.as_ref().map_or("", |(_, text)| text);
+        let url = format!("http://store/?{}&{body}", outgoing.query);
         let url = reqwest::Url::parse(&url).expect("a query of our own making");
-        let path = String::from_utf8_lossy(&question.path).into_owned();
+        let path = String::from_utf8_lossy(&outgoing.path).into_owned();
         let request = Request {
-            method: question.method.to_string(),
+            method: outgoing.method.to_string(),
             key: path.strip_prefix("/v2/keys").unwrap_or(&path).to_owned(),
             words: url.query_pairs().into_owned().collect(),
         };

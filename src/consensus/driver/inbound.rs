@@ -6,7 +6,7 @@ use raft::prelude::{Entry, EntryType, Message, MessageType};
 
 use super::super::entry::Order;
 use super::super::error::Failure;
-use super::super::log::Mark;
+use super::super::log::LogId;
 use super::super::peers::Inbound;
 #[cfg(test)]
 use super::super::tests::simulation::plant::{Plant, planted};
@@ -14,11 +14,11 @@ use super::Driver;
 
 /// Whether somebody asks that `id` be removed. Such a wish comes alone.
 fn removes(message: &Message, id: u64) -> bool {
-    let wish = |entry: &Entry| {
+    let proposal = |entry: &Entry| {
         entry.get_entry_type() == EntryType::EntryConfChange
             && Order::of(entry).is_ok_and(|order| order == Order::Remove { id })
     };
-    message.get_msg_type() == MessageType::MsgPropose && message.entries.iter().any(wish)
+    message.get_msg_type() == MessageType::MsgPropose && message.entries.iter().any(proposal)
 }
 
 impl Driver {
@@ -61,7 +61,7 @@ impl Driver {
                 tracing::debug!("{}: fetched", path.display());
                 let mark = state.applied;
                 let about = message.mut_snapshot().mut_metadata();
-                if (Mark { index: about.index, term: about.term }) != mark {
+                if (LogId { index: about.index, term: about.term }) != mark {
                     return Ok(());
                 }
                 about.set_conf_state(state.roster.conf_state());

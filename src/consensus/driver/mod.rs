@@ -9,11 +9,11 @@
 //! Leaves out: what raft decides (`replica`), what an entry means (`state`), and how messages travel (`peers`).
 
 mod commit_broadcast;
-mod duties;
 mod inbound;
 mod propose;
 mod reads;
-mod settle;
+mod ready;
+mod timers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,26 +27,26 @@ use tokio::sync::oneshot;
 
 use super::entry::Order;
 use super::error::Failure;
-use super::handle::Refusal;
-use super::log::{Mark, Offer};
-use super::peers::{Inbound, Post};
-use super::pending::{Outcome, Pending, Waiting};
+use super::handle::ProposeError;
+use super::log::{LogId, SnapshotOffer};
+use super::peers::{Inbound, PeerSender};
+use super::pending::{Pending, PendingProposal, ProposeResult};
 use super::replica::Replica;
 use super::roster::Roster;
 use super::shared::Shared;
 use super::state::State;
 
 use commit_broadcast::CommitBroadcast;
-use duties::Hasten;
 use reads::Reads;
+use timers::FastElection;
 
 /// Requests that may wait for the driver; more are refused at once.
-pub(super) const QUEUE: usize = 16_384;
+pub(super) const QUEUE_CAPACITY: usize = 16_384;
 /// Proposals of one round: more gain nothing, and the state is locked while they are applied.
-const ROUND_COUNT: usize = 1024;
-const ROUND_BYTES: usize = 4 << 20;
+const MAX_ROUND_PROPOSALS: usize = 1024;
+const MAX_ROUND_BYTES: usize = 4 << 20;
 /// How long the driver looks out for the next request before it sleeps.
-const LOOKOUT: Duration = Duration::from_micros(100);
+const SPIN_DURATION: Duration = Duration::from_micros(100);
 
 /// What others ask of the driver.
 pub(super) enum Request {
@@ -57,7 +57,7 @@ pub(super) enum Request {
     /// Something of the other members.
     Inbound(Inbound),
     /// A snapshot is on disk that others may have, and the log may be cut up to an index before it.
-    Snapshotted { offer: Offer, cut: u64 },
+    Snapshotted { offer: SnapshotOffer, cut: u64 },
     /// Let somebody else lead.
     HandOver,
     /// Leave.
@@ -67,12 +67,12 @@ pub(super) enum Request {
 /// A change and who waits for it.
 pub(super) struct Proposal {
     pub(super) order: Order,
-    pub(super) reply: oneshot::Sender<Outcome>,
+    pub(super) reply: oneshot::Sender<ProposeResult>,
     pub(super) bytes: usize,
 }
 
 /// What a member says of itself at each of its starts.
-pub(super) struct Introduction {
+pub(super) struct PublishAttributes {
     pub(super) name: String,
     pub(super) client_urls: Vec<String>,
     pub(super) incarnation: u64,
@@ -82,7 +82,7 @@ pub(super) struct Introduction {
 /// Where messages to the others go.
 pub(super) enum Outbox {
     /// To the threads that send them.
-    Post(Post),
+    PeerSender(PeerSender),
     /// Nowhere: whoever drives this takes them.
     #[cfg(test)]
     Kept(Vec<Message>),
@@ -91,7 +91,7 @@ pub(super) enum Outbox {
 impl Outbox {
     fn send(&mut self, messages: Vec<Message>) {
         match self {
-            Self::Post(post) => post.send(messages),
+            Self::PeerSender(post) => post.send(messages),
             #[cfg(test)]
             Self::Kept(kept) => kept.extend(messages),
         }
@@ -99,7 +99,7 @@ impl Outbox {
 
     fn set_group(&self, roster: &Roster) {
         match self {
-            Self::Post(post) => post.set_group(roster),
+            Self::PeerSender(post) => post.set_group(roster),
             #[cfg(test)]
             Self::Kept(_) => {}
         }
@@ -107,7 +107,7 @@ impl Outbox {
 }
 
 /// A snapshot of another member: its mark, its state, and its file.
-type Fetched = (Mark, Box<State>, PathBuf);
+type Fetched = (LogId, Box<State>, PathBuf);
 
 /// What a driver is made of.
 pub(super) struct Parts {
@@ -116,7 +116,7 @@ pub(super) struct Parts {
     pub(super) requests: Receiver<Request>,
     /// Tells this process's proposals from any other's.
     pub(super) process: u64,
-    pub(super) introduction: Introduction,
+    pub(super) publish_attributes: PublishAttributes,
     pub(super) outbox: Outbox,
     pub(super) heartbeat: Duration,
     pub(super) election: Duration,
@@ -129,7 +129,7 @@ pub(super) struct Driver {
     pub(super) outbox: Outbox,
     requests: Receiver<Request>,
     pending: Pending,
-    introduction: Introduction,
+    publish_attributes: PublishAttributes,
     heartbeat: Duration,
     election: Duration,
     reads: Reads,
@@ -147,7 +147,7 @@ pub(super) struct Driver {
     /// This member's addresses were applied; it is to be told.
     published: bool,
     /// The leader is gone for certain: no election timeout is waited for.
-    hasten: Option<Hasten>,
+    fast_election: Option<FastElection>,
     /// The commit index of a tick ago.
     committed_then: u64,
     /// Members that take over a snapshot, and since when.
@@ -160,14 +160,15 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(parts: Parts, now: Instant) -> Self {
-        let Parts { replica, shared, requests, process, introduction, outbox, heartbeat, election } = parts;
+        let Parts { replica, shared, requests, process, publish_attributes, outbox, heartbeat, election } =
+            parts;
         let mut driver = Self {
             replica,
             shared,
             outbox,
             requests,
             pending: Pending::new(process),
-            introduction,
+            publish_attributes,
             heartbeat,
             election,
             reads: Reads::new(process),
@@ -180,7 +181,7 @@ impl Driver {
             expiring: false,
             introduced: false,
             published: false,
-            hasten: None,
+            fast_election: None,
             committed_then: u64::MAX,
             offered: BTreeMap::new(),
             leaving: None,
@@ -210,7 +211,7 @@ impl Driver {
             }
         };
         for waiting in self.pending.drain(|_| true) {
-            answer(&self.shared, waiting, Err(Refusal::Stopping));
+            answer(&self.shared, waiting, Err(ProposeError::Stopping));
         }
         result
     }
@@ -222,17 +223,17 @@ impl Driver {
     pub(super) fn step(&mut self, now: Instant) -> Result<(), Failure> {
         self.tick(now);
         self.put_forward(now);
-        self.settle(now)?;
+        self.handle_ready(now)?;
         if !self.introduced {
             // Clients wait for it, and a tick is long.
-            self.introduce(now);
+            self.publish(now);
         }
         // A new leader is told at once what the one before may not have heard.
         if self.put_forward(now) {
-            self.settle(now)?;
+            self.handle_ready(now)?;
         }
         self.leave(now)?;
-        self.settle(now)
+        self.handle_ready(now)
     }
 
     /// Waits for work, then takes all that is there, up to a round's size. `false`: the end.
@@ -253,7 +254,7 @@ impl Driver {
             }
             count += 1;
             self.take(request, Instant::now())?;
-            next = match count < ROUND_COUNT && bytes < ROUND_BYTES {
+            next = match count < MAX_ROUND_PROPOSALS && bytes < MAX_ROUND_BYTES {
                 true => self.requests.try_recv().ok().or_else(|| self.one_more(proposals)),
                 false => None,
             };
@@ -269,7 +270,7 @@ impl Driver {
     pub(super) fn take(&mut self, request: Request, now: Instant) -> Result<(), Failure> {
         match request {
             Request::Propose(Proposal { order, reply, bytes }) => {
-                self.pending.add(Waiting {
+                self.pending.add(PendingProposal {
                     order,
                     reply: Some(reply),
                     bytes,
@@ -300,7 +301,7 @@ impl Driver {
     /// meanwhile.
     fn next(&self) -> Result<Request, RecvTimeoutError> {
         if (1..=2).contains(&self.last_round) {
-            let until = Instant::now() + LOOKOUT;
+            let until = Instant::now() + SPIN_DURATION;
             while Instant::now() < until {
                 if let Ok(request) = self.requests.try_recv() {
                     return Ok(request);
@@ -323,7 +324,7 @@ impl Driver {
 }
 
 /// Answers whoever waits for a proposal.
-fn answer(shared: &Shared, waiting: Waiting, outcome: Outcome) {
+fn answer(shared: &Shared, waiting: PendingProposal, outcome: ProposeResult) {
     if waiting.bytes > 0 {
         shared.queued.fetch_sub(waiting.bytes, Relaxed);
     }

@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::super::entry::{Order, Ticket};
-use super::super::handle::Refusal;
-use super::super::pending::Waiting;
+use super::super::entry::{Order, ProposalId};
+use super::super::handle::ProposeError;
+use super::super::pending::PendingProposal;
 use super::super::replica::Put;
-use super::{Driver, ROUND_BYTES, ROUND_COUNT, answer};
+use super::{Driver, MAX_ROUND_BYTES, MAX_ROUND_PROPOSALS, answer};
 
 /// Proposals without an answer for so many election timeouts are put forward again.
-const PATIENCE: u32 = 3;
+const RETRY_ELECTION_TIMEOUTS: u32 = 3;
 
 /// A proposal on its way.
 struct Item {
@@ -24,7 +24,7 @@ struct Item {
 impl Driver {
     /// Adds a change that nobody waits for.
     pub(super) fn internal(&mut self, order: Order, now: Instant) {
-        self.pending.add(Waiting { order, reply: None, bytes: 0, since: now, put: None, tries: 0 });
+        self.pending.add(PendingProposal { order, reply: None, bytes: 0, since: now, put: None, tries: 0 });
     }
 
     /// Everything that waits is put to the leader again: it may not have heard of it. What it has heard of is recognised
@@ -67,10 +67,13 @@ impl Driver {
         let (next, term) = (self.next_put, self.led.1);
         let mut batch = Vec::new();
         let mut bytes = 0;
-        let floor = self.pending.ticket(0);
+        let floor = self.pending.proposal_id(0);
         for (number, waiting) in self.pending.iter_from(next) {
             let change = waiting.order.conf_change().is_some().then(|| waiting.order.clone());
-            if batch.len() >= ROUND_COUNT || bytes >= ROUND_BYTES || (change.is_some() && !batch.is_empty()) {
+            if batch.len() >= MAX_ROUND_PROPOSALS
+                || bytes >= MAX_ROUND_BYTES
+                || (change.is_some() && !batch.is_empty())
+            {
                 break;
             }
             let alone = change.is_some();
@@ -78,7 +81,7 @@ impl Driver {
             bytes += data.len();
             waiting.put = Some((term, now));
             waiting.tries += 1;
-            let context = Ticket { count: number, ..floor }.encode();
+            let context = ProposalId { count: number, ..floor }.encode();
             batch.push(Item { number, context, data, change });
             if alone {
                 break;
@@ -107,14 +110,14 @@ impl Driver {
 
     fn refuse(&mut self, numbers: &[u64]) {
         // What was put forward before may have been carried out: of that it cannot be said that nothing was done.
-        let fresh = |waiting: &Waiting| waiting.tries <= 1;
+        let fresh = |waiting: &PendingProposal| waiting.tries <= 1;
         for number in numbers {
             if !self.pending.get(*number).is_some_and(fresh) {
                 continue;
             }
             if let Some(waiting) = self.pending.remove(*number) {
                 self.note_lost(&waiting.order);
-                answer(&self.shared, waiting, Err(Refusal::Overloaded));
+                answer(&self.shared, waiting, Err(ProposeError::Overloaded));
             }
         }
     }
@@ -134,7 +137,7 @@ impl Driver {
     }
 
     /// Gives up what has waited for too long, and puts forward again what a leader should have answered by now.
-    pub(super) fn mind_the_late(&mut self, now: Instant) {
+    pub(super) fn expire_proposals(&mut self, now: Instant) {
         let limit = self.shared.request_timeout;
         while let Some(oldest) = self.pending.oldest()
             && now.saturating_duration_since(oldest.since) > limit
@@ -144,10 +147,12 @@ impl Driver {
             if waiting.reply.is_none() {
                 self.note_lost(&waiting.order);
             }
-            answer(&self.shared, waiting, Err(Refusal::TimedOut));
+            answer(&self.shared, waiting, Err(ProposeError::TimedOut));
         }
         let late = self.pending.oldest().and_then(|oldest| oldest.put);
-        if late.is_some_and(|(_, at)| now.saturating_duration_since(at) > self.election * PATIENCE) {
+        if late.is_some_and(|(_, at)| {
+            now.saturating_duration_since(at) > self.election * RETRY_ELECTION_TIMEOUTS
+        }) {
             self.put_again();
         }
     }

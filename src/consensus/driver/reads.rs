@@ -13,10 +13,10 @@ pub(super) struct Reads {
     process: u64,
     asked: u64,
     asked_at: Option<Instant>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingRead>,
 }
 
-struct Waiting {
+struct PendingRead {
     /// The question it went with; 0: not asked yet.
     question: u64,
     /// How far the state must have come.
@@ -30,21 +30,21 @@ impl Reads {
     }
 
     pub(super) fn add(&mut self, reply: oneshot::Sender<()>) {
-        self.waiting.push(Waiting { question: 0, index: None, reply });
+        self.waiting.push(PendingRead { question: 0, index: None, reply });
         #[cfg(test)]
         if planted(Plant::ReadNotAsked) {
             self.waiting.iter_mut().for_each(|read| read.index = Some(0));
         }
     }
 
-    /// Puts those that were not asked for yet to the group, all with one question, by `ask`, which answers whether it could.
-    pub(super) fn ask(&mut self, now: Instant, ask: impl FnOnce(Vec<u8>) -> bool) {
+    /// Puts those that were not asked for yet to the group, all with one question, by `request`, which answers whether it could.
+    pub(super) fn request(&mut self, now: Instant, request: impl FnOnce(Vec<u8>) -> bool) {
         if !self.waiting.iter().any(|read| read.question == 0) {
             return;
         }
         let question = self.asked + 1;
         let context = [self.process.to_le_bytes(), question.to_le_bytes()].concat();
-        if ask(context) {
+        if request(context) {
             self.asked = question;
             self.asked_at = Some(now);
             self.waiting
@@ -66,7 +66,7 @@ impl Reads {
     }
 
     /// The group's word on a question.
-    pub(super) fn told(&mut self, context: &[u8], index: u64) {
+    pub(super) fn confirmed(&mut self, context: &[u8], index: u64) {
         let Some((process, question)) = context.split_first_chunk::<8>() else { return };
         let question = question.try_into().map_or(0, u64::from_le_bytes);
         if u64::from_le_bytes(*process) != self.process || question == 0 {
@@ -79,10 +79,10 @@ impl Reads {
     }
 
     /// Answers those for which the state has come far enough.
-    pub(super) fn answer(&mut self, applied: u64) {
+    pub(super) fn release(&mut self, applied: u64) {
         #[cfg(test)]
         let applied = if planted(Plant::ReadNotWaited) { u64::MAX } else { applied };
-        let due = |read: &mut Waiting| read.index.is_some_and(|index| index <= applied);
+        let due = |read: &mut PendingRead| read.index.is_some_and(|index| index <= applied);
         for read in self.waiting.extract_if(.., due) {
             read.reply.send(()).ok();
         }

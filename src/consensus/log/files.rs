@@ -3,7 +3,7 @@
 //! Every operation that fails is kept with its path and the system's own error. The library panics when a sync fails,
 //! and rightly counts on nothing after that: what the kernel dropped cannot be written again. Here such a sync is
 //! remembered instead, everything after it fails, and the log asks for it ([`Files::broken`]) before it counts on a write.
-//! The end of a file that was durable is not cut (`guard`), and each sync is timed.
+//! The end of a file that was durable is not cut (`wal_guard`), and each sync is timed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
@@ -18,7 +18,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use raft_engine::env::{FileSystem, Handle, Permission, WriteExt};
 
 use super::super::figures::Counters;
-use super::super::guard::{Marks, Tail, judge};
+use super::super::wal_guard::{Tail, WalMarks, judge};
 use crate::disk;
 
 /// The file system of the log.
@@ -32,7 +32,7 @@ pub(super) struct Files {
 struct Common {
     /// What was found and refused or done.
     found: Mutex<Vec<Finding>>,
-    marks: Marks,
+    marks: WalMarks,
     counters: Arc<Counters>,
     /// The sync that failed: what it was, as a sentence.
     broken: OnceLock<String>,
@@ -50,7 +50,7 @@ pub(super) struct Finding {
 }
 
 impl Files {
-    pub(super) fn new(marks: Marks, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(marks: WalMarks, counters: Arc<Counters>) -> Self {
         let (broken, failed) = (OnceLock::new(), Mutex::default());
         let common = Common { found: Mutex::default(), marks, counters, broken, failed };
         Self { opening: AtomicBool::new(true), common: Arc::new(common) }

@@ -19,17 +19,17 @@ use super::entry::Reader;
 use super::error::OpenError;
 use super::figures::Counters;
 use super::folder;
-use super::guard::Marks;
 use super::library;
 #[cfg(test)]
 use super::tests::simulation::plant::{Plant, planted};
+use super::wal_guard::WalMarks;
 use crate::disk;
 use files::{Files, Finding};
 pub(super) use tidy::Purger;
 use tidy::remove_unborn;
 
 /// The log's library can hold many groups; here there is one.
-const GROUP: u64 = 1;
+const RAFT_GROUP_ID: u64 = 1;
 const ROUND: &[u8] = b"round";
 const POSITION: &[u8] = b"position";
 /// A file of the log; small enough that cutting the log back frees room soon.
@@ -37,14 +37,14 @@ const FILE: ReadableSize = ReadableSize::mb(16);
 /// Files are deleted once the log is longer than this.
 const LONGEST: ReadableSize = ReadableSize::mb(32);
 /// How much of the log's end is kept in memory, where raft reads it again right after writing it.
-const CACHED_ENTRIES: usize = 4096;
-const CACHED_BYTES: usize = 8 << 20;
+const MAX_CACHED_ENTRIES: usize = 4096;
+const MAX_CACHED_BYTES: usize = 8 << 20;
 /// What an entry takes in the log beside its data, roughly.
-const ENTRY_BYTES: usize = 48;
+const ENTRY_OVERHEAD_BYTES: usize = 48;
 /// How long to wait before a write to a full disk is tried again.
-const FULL: Duration = Duration::from_millis(500);
+const DISK_FULL_RETRY_DELAY: Duration = Duration::from_millis(500);
 /// And how much room there must be: the log reserves two megabytes at a time.
-const ROOM: u64 = 8 << 20;
+const MIN_FREE_BYTES: u64 = 8 << 20;
 
 /// Tells the log's library what an entry is.
 struct Entries;
@@ -59,7 +59,7 @@ impl MessageExt for Entries {
 
 /// An entry of the log by index and term.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct LogId {
     pub(super) index: u64,
     pub(super) term: u64,
 }
@@ -73,16 +73,16 @@ pub(super) struct Log {
     hard: HardState,
     members: ConfState,
     /// The entry before the first one kept.
-    start: Mark,
-    last: Mark,
+    start: LogId,
+    last: LogId,
     round: u64,
-    marks: Marks,
+    marks: WalMarks,
     cache: VecDeque<Entry>,
     cached_bytes: usize,
     /// Put into the next batch: entries up to here may go.
-    cut: Option<Mark>,
+    cut: Option<LogId>,
     /// The newest snapshot on disk, for members that need what was cut.
-    offer: Option<Offer>,
+    offer: Option<SnapshotOffer>,
     /// Somebody needs a snapshot, and the one on offer will not do.
     wanted: Cell<bool>,
     counters: Arc<Counters>,
@@ -99,14 +99,14 @@ enum Full {
 
 /// A snapshot on disk that other members may be sent.
 #[derive(Clone, Debug)]
-pub(super) struct Offer {
-    pub(super) mark: Mark,
+pub(super) struct SnapshotOffer {
+    pub(super) mark: LogId,
     pub(super) members: ConfState,
 }
 
 impl Log {
     /// Opens the log below `path`; makes it when it is missing.
-    pub(super) fn open(path: &Path, marks: Marks, counters: Arc<Counters>) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, marks: WalMarks, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let config = Config {
             dir: path.to_string_lossy().into_owned(),
             recovery_mode: RecoveryMode::TolerateTailCorruption,
@@ -142,8 +142,8 @@ impl Log {
         }
         // The engine syncs what it writes to its first files, but not that they have names.
         folder::sync(path)?;
-        let round = engine.get(GROUP, ROUND).and_then(|bytes| marks.round(&bytes)).unwrap_or(0);
-        let (hard, start) = match engine.get(GROUP, POSITION) {
+        let round = engine.get(RAFT_GROUP_ID, ROUND).and_then(|bytes| marks.round(&bytes)).unwrap_or(0);
+        let (hard, start) = match engine.get(RAFT_GROUP_ID, POSITION) {
             Some(bytes) => read_position(&bytes)
                 .ok_or_else(|| damaged(path, "the place where it begins is unreadable", &[]))?,
             None => Default::default(),
@@ -171,19 +171,19 @@ impl Log {
 
     /// Finds the last entry, and whether there is a gap.
     fn find_end(&mut self, path: &Path) -> Result<(), OpenError> {
-        let (first, last) = (self.engine.first_index(GROUP), self.engine.last_index(GROUP));
+        let (first, last) = (self.engine.first_index(RAFT_GROUP_ID), self.engine.last_index(RAFT_GROUP_ID));
         let (Some(first), Some(last)) = (first, last) else { return Ok(()) };
         if first > self.start.index + 1 {
             let what = format!("entries {} to {} are missing", self.start.index + 1, first - 1);
             return Err(damaged(path, &what, &[]));
         }
         if last > self.start.index {
-            let entry = self.engine.get_entry::<Entries>(GROUP, last);
+            let entry = self.engine.get_entry::<Entries>(RAFT_GROUP_ID, last);
             let entry = entry
                 .ok()
                 .flatten()
                 .ok_or_else(|| damaged(path, &format!("entry {last} is unreadable"), &[]))?;
-            self.last = Mark { index: last, term: entry.term };
+            self.last = LogId { index: last, term: entry.term };
         }
         Ok(())
     }
@@ -194,8 +194,13 @@ impl Log {
         while next <= self.last.index {
             let mut found = Vec::new();
             let end = self.last.index + 1;
-            let fetched =
-                self.engine.fetch_entries_to::<Entries>(GROUP, next, end, Some(CACHED_BYTES), &mut found);
+            let fetched = self.engine.fetch_entries_to::<Entries>(
+                RAFT_GROUP_ID,
+                next,
+                end,
+                Some(MAX_CACHED_BYTES),
+                &mut found,
+            );
             let count = match fetched {
                 Ok(count) if count > 0 => count as u64,
                 Ok(_) => return Err(damaged(path, &format!("entry {next} is missing"), &[])),
@@ -215,30 +220,30 @@ impl Log {
     }
 
     /// The entry before the first one kept.
-    pub(super) fn start(&self) -> Mark {
+    pub(super) fn start(&self) -> LogId {
         self.start
     }
 
-    pub(super) fn last(&self) -> Mark {
+    pub(super) fn last(&self) -> LogId {
         self.last
     }
 
     /// Begins an empty log behind `start`, as at the birth of a group or when a member starts alone. A full disk is an error.
-    pub(super) fn begin(&mut self, start: Mark, term: u64) -> Result<(), String> {
+    pub(super) fn begin(&mut self, start: LogId, term: u64) -> Result<(), String> {
         self.begin_with(start, term, Full::Fails)
     }
 
-    fn begin_with(&mut self, start: Mark, term: u64, full: Full) -> Result<(), String> {
+    fn begin_with(&mut self, start: LogId, term: u64, full: Full) -> Result<(), String> {
         self.hard.term = self.hard.term.max(term);
         self.hard.commit = start.index;
-        let stale = self.engine.last_index(GROUP).is_some();
+        let stale = self.engine.last_index(RAFT_GROUP_ID).is_some();
         self.start = start;
         self.last = start;
         self.cache.clear();
         self.cached_bytes = 0;
         let fill = |batch: &mut LogBatch| {
             if stale {
-                batch.add_command(GROUP, Command::Clean);
+                batch.add_command(RAFT_GROUP_ID, Command::Clean);
             }
             Ok(())
         };
@@ -246,7 +251,7 @@ impl Log {
     }
 
     /// Takes a snapshot in place of everything: the log goes on behind it.
-    pub(super) fn replace(&mut self, start: Mark) -> Result<(), String> {
+    pub(super) fn replace(&mut self, start: LogId) -> Result<(), String> {
         // What the file offered tells nothing about these members any more.
         self.offer = None;
         self.cut = None;
@@ -259,7 +264,7 @@ impl Log {
     }
 
     /// A snapshot is on disk that other members may have.
-    pub(super) fn offer(&mut self, offer: Offer) {
+    pub(super) fn offer(&mut self, offer: SnapshotOffer) {
         self.offer = Some(offer);
     }
 
@@ -292,7 +297,7 @@ impl Log {
         if to > self.start.index
             && let Ok(term) = self.term(to)
         {
-            self.cut = Some(Mark { index: to, term });
+            self.cut = Some(LogId { index: to, term });
         }
     }
 
@@ -316,12 +321,12 @@ impl Log {
         self.start = cut.unwrap_or(self.start);
         let fill = |batch: &mut LogBatch| {
             if let Some(cut) = cut {
-                batch.add_command(GROUP, Command::Compact { index: cut.index + 1 });
+                batch.add_command(RAFT_GROUP_ID, Command::Compact { index: cut.index + 1 });
             }
-            if entries.is_empty() { Ok(()) } else { batch.add_entries::<Entries>(GROUP, &entries) }
+            if entries.is_empty() { Ok(()) } else { batch.add_entries::<Entries>(RAFT_GROUP_ID, &entries) }
         };
         self.write(&fill, Full::Waits)?;
-        let bytes: usize = entries.iter().map(|entry| entry.data.len() + ENTRY_BYTES).sum();
+        let bytes: usize = entries.iter().map(|entry| entry.data.len() + ENTRY_OVERHEAD_BYTES).sum();
         self.counters.appended.fetch_add(bytes as u64, Relaxed);
         self.remember(entries);
         Ok(())
@@ -340,8 +345,8 @@ impl Log {
         loop {
             let mut batch = LogBatch::default();
             let filled = fill(&mut batch)
-                .and_then(|()| batch.put(GROUP, ROUND.to_vec(), self.marks.of(self.round)))
-                .and_then(|()| batch.put(GROUP, POSITION.to_vec(), self.position()));
+                .and_then(|()| batch.put(RAFT_GROUP_ID, ROUND.to_vec(), self.marks.of(self.round)))
+                .and_then(|()| batch.put(RAFT_GROUP_ID, POSITION.to_vec(), self.position()));
             let written = library::call(|| filled.and_then(|()| self.engine.write(&mut batch, true)));
             if let Some(broken) = self.files.broken() {
                 return Err(broken.to_owned());
@@ -386,16 +391,16 @@ impl Log {
         self.unread.take()
     }
 
-    /// Waits until a write may succeed. That the disk is full is said once, here or by the keeper.
+    /// Waits until a write may succeed. That the disk is full is said once, here or by the persister.
     fn wait_for_room(&self, error: &std::io::Error, waited: &mut bool) {
         if !std::mem::replace(waited, true) && !self.counters.full.swap(true, Relaxed) {
             let (path, why) = (self.engine.path(), disk::explain(error));
             tracing::error!("{path}: writing the log: {why}; writes wait until there is room");
         }
         loop {
-            std::thread::park_timeout(FULL);
+            std::thread::park_timeout(DISK_FULL_RETRY_DELAY);
             match folder::free(Path::new(self.engine.path())) {
-                Ok(free) if free < ROOM => {}
+                Ok(free) if free < MIN_FREE_BYTES => {}
                 _ => break,
             }
         }
@@ -416,11 +421,12 @@ impl Log {
             self.cached_bytes -= last.data.len().min(self.cached_bytes);
         }
         for entry in entries {
-            self.last = Mark { index: entry.index, term: entry.term };
+            self.last = LogId { index: entry.index, term: entry.term };
             self.cached_bytes += entry.data.len();
             self.cache.push_back(entry);
         }
-        while self.cache.len() > CACHED_ENTRIES || (self.cached_bytes > CACHED_BYTES && self.cache.len() > 1)
+        while self.cache.len() > MAX_CACHED_ENTRIES
+            || (self.cached_bytes > MAX_CACHED_BYTES && self.cache.len() > 1)
         {
             let Some(gone) = self.cache.pop_front() else { break };
             self.cached_bytes -= gone.data.len().min(self.cached_bytes);
@@ -434,12 +440,12 @@ impl Log {
     }
 }
 
-fn read_position(bytes: &[u8]) -> Option<(HardState, Mark)> {
+fn read_position(bytes: &[u8]) -> Option<(HardState, LogId)> {
     let mut read = Reader::new(bytes);
     let mut next = || read.number().ok();
     let mut hard = HardState::default();
     (hard.term, hard.vote, hard.commit) = (next()?, next()?, next()?);
-    let start = Mark { index: next()?, term: next()? };
+    let start = LogId { index: next()?, term: next()? };
     read.end().ok()?;
     Some((hard, start))
 }

@@ -3,7 +3,7 @@
 use raft::prelude::{Entry, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
-use super::{Entries, GROUP, Log, Offer, library};
+use super::{Entries, Log, RAFT_GROUP_ID, SnapshotOffer, library};
 
 impl Log {
     /// Reads from the files. A failure is kept; the library panics over a file that is shorter than it was.
@@ -48,7 +48,7 @@ impl Storage for Log {
         }
         let mut found = Vec::new();
         let most = most.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
-        let fetch = || self.engine.fetch_entries_to::<Entries>(GROUP, low, high, most, &mut found);
+        let fetch = || self.engine.fetch_entries_to::<Entries>(RAFT_GROUP_ID, low, high, most, &mut found);
         Ok(self.read(fetch).map(|_| found).unwrap_or_default())
     }
 
@@ -65,7 +65,7 @@ impl Storage for Log {
         if let Some(at) = self.cached(index) {
             return Ok(self.cache[at].term);
         }
-        match self.read(|| self.engine.get_entry::<Entries>(GROUP, index)) {
+        match self.read(|| self.engine.get_entry::<Entries>(RAFT_GROUP_ID, index)) {
             Some(Some(entry)) => Ok(entry.term),
             Some(None) => Err(raft::Error::Store(StorageError::Unavailable)),
             None => Err(raft::Error::Store(StorageError::Compacted)),
@@ -83,7 +83,7 @@ impl Storage for Log {
     /// Asked for by members that need what was cut. Until there is one that knows `to` as a member, they have to wait: any
     /// other error would be fatal.
     fn snapshot(&self, at_least: u64, to: u64) -> raft::Result<Snapshot> {
-        let fits = |offer: &&Offer| {
+        let fits = |offer: &&SnapshotOffer| {
             let members = &offer.members;
             let knows = members.voters.contains(&to) || members.learners.contains(&to);
             knows && offer.mark.index >= at_least.max(self.start.index)

@@ -11,9 +11,9 @@ use super::files::Files;
 use crate::disk;
 
 /// A file of the log begins with a name and a version of at least this many bytes.
-const HEADER: usize = 40;
+const MIN_HEADER_BYTES: usize = 40;
 
-/// The part of the log that the keeper's thread may use: deleting files that are no longer needed.
+/// The part of the log that the persister's thread may use: deleting files that are no longer needed.
 #[derive(Clone)]
 pub(in super::super) struct Purger {
     pub(super) engine: Arc<Engine<Files>>,
@@ -59,7 +59,7 @@ pub(super) fn remove_unborn(path: &Path) -> Result<(), OpenError> {
         && let Some(newest) = files.pop()
     {
         let bytes = std::fs::read(&newest).map_err(OpenError::io(&newest, "reading"))?;
-        if bytes.len() >= HEADER && bytes.iter().any(|byte| *byte != 0) {
+        if bytes.len() >= MIN_HEADER_BYTES && bytes.iter().any(|byte| *byte != 0) {
             break;
         }
         std::fs::remove_file(&newest)

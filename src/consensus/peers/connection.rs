@@ -15,68 +15,68 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::dial::Pipe;
-use super::office::{Claim, Office};
+use super::hub::{PeerHub, SessionGuard};
 use super::{receiver, routes, server};
 use crate::stop::Stop;
 
 /// How long the head of a request may take.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-const HEAD_BYTES: usize = 16 << 10;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_HEAD_BYTES: usize = 16 << 10;
 /// How long the other side may take nothing of what waits for it.
-const STALL: Duration = Duration::from_secs(10);
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A stream that was granted.
 #[derive(Debug)]
-pub(super) struct Granted {
+pub(super) struct UpgradedStream {
     pub(super) upgrade: OnUpgrade,
-    pub(super) claim: Claim,
+    pub(super) open_session: SessionGuard,
     pub(super) from: u64,
 }
 
-/// Where the answer to a greeting leaves the stream.
-pub(super) type Slot = Arc<Mutex<Option<Granted>>>;
+/// Where the answer to a handshake leaves the stream.
+pub(super) type UpgradeSlot = Arc<Mutex<Option<UpgradedStream>>>;
 
 /// Serves to the end.
-pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, office: &Arc<Office>, stop: &Stop) {
-    let slot = Slot::default();
+pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, stop: &Stop) {
+    let slot = UpgradeSlot::default();
     let service = service_fn(|request| {
-        let (office, slot) = (Arc::clone(office), Arc::clone(&slot));
-        async move { Ok::<_, std::convert::Infallible>(routes::answer(&office, request, &slot).await) }
+        let (hub, slot) = (Arc::clone(hub), Arc::clone(&slot));
+        async move { Ok::<_, std::convert::Infallible>(routes::answer(&hub, request, &slot).await) }
     });
     let served = http1::Builder::new()
         .title_case_headers(true)
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Patient { pipe, timer: None }), service)
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(StallTimeoutStream { pipe, timer: None }), service)
         .with_upgrades()
         .await;
     if let Err(error) = served
         && error.is_parse()
     {
-        server::complain(office, remote, "bytes that are no HTTP: who else uses this port?");
+        server::log_rejection(hub, remote, "bytes that are no HTTP: who else uses this port?");
     }
     let granted = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(Granted { upgrade, claim, from }) = granted
+    if let Some(UpgradedStream { upgrade, open_session, from }) = granted
         && let Ok(stream) = upgrade.await
     {
-        receiver::run(TokioIo::new(stream), from, &claim, office, stop).await;
+        receiver::run(TokioIo::new(stream), from, &open_session, hub, stop).await;
     }
 }
 
 /// A connection that fails when the other side takes nothing for too long.
-struct Patient {
+struct StallTimeoutStream {
     pipe: Pipe,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
+impl StallTimeoutStream {
     fn watch<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.timer = None;
             return polled;
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL_TIMEOUT)));
         match timer.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
@@ -84,7 +84,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for StallTimeoutStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -94,7 +94,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for StallTimeoutStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.pipe).poll_write(cx, bytes);
         self.watch(cx, polled)

@@ -18,11 +18,11 @@ use tokio::time::timeout;
 use crate::tcp::{self, Liveness};
 use crate::tls::Connector;
 
-/// How long a connection may take to come about, and its TLS greeting.
-const DIAL: Duration = Duration::from_secs(1);
-const HANDSHAKE: Duration = Duration::from_secs(2);
+/// How long a connection may take to come about, and its TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest head of an answer.
-const HEAD_BYTES: usize = 16 << 10;
+const MAX_HEAD_BYTES: usize = 16 << 10;
 
 /// A connection, whatever is below it.
 pub(super) type Pipe = Box<dyn Io>;
@@ -60,14 +60,16 @@ impl Address {
 /// Connects to `url`. An error of the kind `ConnectionRefused` means that nobody listens there.
 pub(super) async fn dial(url: &str, tls: &Connector) -> io::Result<Pipe> {
     let address = Address::parse(url)?;
-    let stream = timeout(DIAL, connect(&address)).await.map_err(|_| late("it did not answer in time"))??;
+    let stream = timeout(CONNECT_TIMEOUT, connect(&address))
+        .await
+        .map_err(|_| late("it did not answer in time"))??;
     tcp::send_at_once(&stream);
     Liveness::TO_SERVER.set(&stream);
     if !address.secure {
         return Ok(Box::new(stream));
     }
-    let greeted = timeout(HANDSHAKE, tls.connect(&address.host, stream)).await;
-    Ok(Box::new(greeted.map_err(|_| late("its TLS greeting took too long"))??))
+    let handshaken = timeout(TLS_HANDSHAKE_TIMEOUT, tls.connect(&address.host, stream)).await;
+    Ok(Box::new(handshaken.map_err(|_| late("its TLS handshake took too long"))??))
 }
 
 /// The reason of an error on a connection to `url`. A server may judge this side's certificate after the handshake only, and
@@ -107,7 +109,7 @@ pub(super) async fn ask<T, F>(
 where
     F: Future<Output = io::Result<T>>,
 {
-    let handshake = http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(pipe)).await;
+    let handshake = http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(pipe)).await;
     let (mut sender, connection) = handshake.map_err(io::Error::other)?;
     let mut connection = pin!(connection.with_upgrades());
     let mut work = pin!(async {

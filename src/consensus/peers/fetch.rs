@@ -17,9 +17,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Inbound;
-use super::book::Greeting;
 use super::dial::{self, ask, dial};
-use super::office::Office;
+use super::directory::Handshake;
+use super::hub::PeerHub;
 use super::part::{self, Part};
 use super::routes::SNAPSHOTS;
 use super::sender::{refusal, request};
@@ -29,31 +29,31 @@ use crate::consensus::state::State;
 use crate::stop::Stop;
 
 /// Without a byte for this long, a transfer is begun anew.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Old parts are looked for this often.
-const TIDY: Duration = Duration::from_secs(600);
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
 /// Tries in a row that brought nothing, and files that were damaged, until it is given up.
-const FRUITLESS: u32 = 10;
-const DAMAGED: u32 = 3;
-const FIRST: Duration = Duration::from_millis(50);
-const CEILING: Duration = Duration::from_secs(1);
+const MAX_FRUITLESS_ATTEMPTS: u32 = 10;
+const MAX_DAMAGED_FILES: u32 = 3;
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// A snapshot that was announced.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
+pub(super) struct WantedSnapshot {
     pub(super) from: u64,
     pub(super) message: Message,
 }
 
 /// The newest announcement that was not seen to yet.
 #[derive(Debug, Default)]
-pub(super) struct Wish {
-    wanted: Mutex<Option<Wanted>>,
+pub(super) struct FetchRequest {
+    wanted: Mutex<Option<WantedSnapshot>>,
     changed: Notify,
 }
 
 /// Why a try brought no snapshot.
-enum Trouble {
+enum FetchError {
     /// It may work another time; whether bytes came.
     Broken { why: String, progress: bool },
     /// What came is no snapshot.
@@ -62,7 +62,7 @@ enum Trouble {
     Final(String),
 }
 
-impl Wanted {
+impl WantedSnapshot {
     fn index(&self) -> u64 {
         self.message.get_snapshot().get_metadata().index
     }
@@ -72,8 +72,8 @@ impl Wanted {
     }
 }
 
-impl Wish {
-    pub(super) fn set(&self, wanted: Wanted) {
+impl FetchRequest {
+    pub(super) fn set(&self, wanted: WantedSnapshot) {
         let mut slot = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.as_ref().is_none_or(|before| before.message.term <= wanted.message.term) {
             *slot = Some(wanted);
@@ -82,7 +82,7 @@ impl Wish {
         self.changed.notify_one();
     }
 
-    async fn next(&self) -> Wanted {
+    async fn next(&self) -> WantedSnapshot {
         loop {
             if let Some(wanted) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return wanted;
@@ -92,7 +92,7 @@ impl Wish {
     }
 
     /// Waits for an announcement of another leader, which overrides `current`; one of the same file only renews it.
-    async fn other(&self, current: &Mutex<Wanted>) -> Wanted {
+    async fn other(&self, current: &Mutex<WantedSnapshot>) -> WantedSnapshot {
         loop {
             let next = self.next().await;
             let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,21 +112,21 @@ impl Wish {
 }
 
 /// Fetches what is announced until the stop.
-pub(super) async fn run(office: Arc<Office>, stop: Stop) -> Result<(), io::Error> {
+pub(super) async fn run(hub: Arc<PeerHub>, stop: Stop) -> Result<(), io::Error> {
     let mut overriding = None;
     loop {
         let wanted = match overriding.take() {
             Some(wanted) => wanted,
             None => tokio::select! {
-                wanted = office.wish.next() => wanted,
-                never = tidy(&office.snapshots) => match never {},
+                wanted = hub.fetch_request.next() => wanted,
+                never = tidy(&hub.snapshots) => match never {},
                 () = stop.wait() => return Ok(()),
             },
         };
         let current = Mutex::new(wanted);
         tokio::select! {
-            () = fetch(&office, &current) => {}
-            other = office.wish.other(&current) => overriding = Some(other),
+            () = fetch(&hub, &current) => {}
+            other = hub.fetch_request.other(&current) => overriding = Some(other),
             () = stop.wait() => return Ok(()),
         }
     }
@@ -136,36 +136,36 @@ pub(super) async fn run(office: Arc<Office>, stop: Stop) -> Result<(), io::Error
 async fn tidy(folder: &Path) -> Infallible {
     loop {
         part::tidy(folder).await;
-        sleep(TIDY).await;
+        sleep(CLEANUP_INTERVAL).await;
     }
 }
 
-async fn fetch(office: &Office, current: &Mutex<Wanted>) {
+async fn fetch(hub: &PeerHub, current: &Mutex<WantedSnapshot>) {
     let now = || current.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let wanted = now();
     let (index, from) = (wanted.index(), wanted.from);
     let (mut fruitless, mut damaged) = (0, 0);
-    let mut backoff = Backoff::new(FIRST, CEILING);
+    let mut backoff = Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY);
     let begun = Instant::now();
     let given_up = loop {
-        match attempt(office, &wanted).await {
+        match attempt(hub, &wanted).await {
             Ok((state, path)) => {
                 tracing::info!("the snapshot at log index {index} is here after {:.1?}", begun.elapsed());
                 let message = Box::new(now().message);
-                return office.report(Inbound::Fetched { message, state, path }).await;
+                return hub.report(Inbound::Fetched { message, state, path }).await;
             }
-            Err(Trouble::Final(why)) => break why,
-            Err(Trouble::Damaged(why)) => {
+            Err(FetchError::Final(why)) => break why,
+            Err(FetchError::Damaged(why)) => {
                 damaged += 1;
-                let shown = office.book().shown(from);
+                let shown = hub.directory().shown(from);
                 tracing::warn!("the snapshot at log index {index} from member {shown} is damaged: {why}");
-                if damaged == DAMAGED {
+                if damaged == MAX_DAMAGED_FILES {
                     break "it came damaged each time".to_owned();
                 }
             }
-            Err(Trouble::Broken { why, progress }) => {
+            Err(FetchError::Broken { why, progress }) => {
                 fruitless = if progress { 0 } else { fruitless + 1 };
-                if fruitless == FRUITLESS {
+                if fruitless == MAX_FRUITLESS_ATTEMPTS {
                     break why;
                 }
                 if progress {
@@ -176,74 +176,75 @@ async fn fetch(office: &Office, current: &Mutex<Wanted>) {
         }
         sleep(backoff.next()).await;
     };
-    let shown = office.book().shown(from);
+    let shown = hub.directory().shown(from);
     tracing::warn!("the snapshot at log index {index} from member {shown} could not be fetched: {given_up}");
-    if let Some(lane) = office.lane(from) {
-        lane.give_up(index);
+    if let Some(peer_queue) = hub.peer_queue(from) {
+        peer_queue.give_up(index);
     }
 }
 
 /// One try at each of the member's URLs.
-async fn attempt(office: &Office, wanted: &Wanted) -> Result<(Box<State>, PathBuf), Trouble> {
+async fn attempt(hub: &PeerHub, wanted: &WantedSnapshot) -> Result<(Box<State>, PathBuf), FetchError> {
     let (index, term) = (wanted.index(), wanted.term());
-    let path = office.snapshots.join(format!("{index:016x}.{}", snapshot::FETCHED));
+    let path = hub.snapshots.join(format!("{index:016x}.{}", snapshot::FETCHED));
     // It may have come before, and the driver have been told in vain.
     if path.exists()
         && let Ok(state) = check(path.clone(), index, term).await
     {
         return Ok((state, path));
     }
-    let lane = office.lane(wanted.from).ok_or_else(|| Trouble::Final("its member left".to_owned()))?;
-    let mut trouble = Trouble::Broken { why: "its member has no URL".to_owned(), progress: false };
-    for url in lane.urls() {
-        match transfer(office, &url, wanted).await {
+    let peer_queue =
+        hub.peer_queue(wanted.from).ok_or_else(|| FetchError::Final("its member left".to_owned()))?;
+    let mut error_kind = FetchError::Broken { why: "its member has no URL".to_owned(), progress: false };
+    for url in peer_queue.urls() {
+        match transfer(hub, &url, wanted).await {
             Ok(part) => {
                 match check(part.clone(), index, term).await {
                     Ok(state) => {
                         part::settle(&part, &path)
                             .await
-                            .map_err(|error| Trouble::Final(error.to_string()))?;
+                            .map_err(|error| FetchError::Final(error.to_string()))?;
                         return Ok((state, path));
                     }
-                    Err(trouble @ Trouble::Damaged(_)) => {
+                    Err(error_kind @ FetchError::Damaged(_)) => {
                         tokio::fs::remove_file(&part).await.ok();
-                        return Err(trouble);
+                        return Err(error_kind);
                     }
-                    Err(trouble) => return Err(trouble),
+                    Err(error_kind) => return Err(error_kind),
                 };
             }
-            Err(Trouble::Broken { why, progress: false }) => {
-                trouble = Trouble::Broken { why, progress: false };
+            Err(FetchError::Broken { why, progress: false }) => {
+                error_kind = FetchError::Broken { why, progress: false };
             }
             Err(other) => return Err(other),
         }
     }
-    Err(trouble)
+    Err(error_kind)
 }
 
 /// Reads the whole file, as a restart would.
-async fn check(path: PathBuf, index: u64, term: u64) -> Result<Box<State>, Trouble> {
+async fn check(path: PathBuf, index: u64, term: u64) -> Result<Box<State>, FetchError> {
     let read = spawn_blocking(move || snapshot::read(&path)).await;
-    let state = read.map_err(|error| Trouble::Final(error.to_string()))?;
+    let state = read.map_err(|error| FetchError::Final(error.to_string()))?;
     let state = state.map_err(|error| match error {
-        crate::consensus::error::OpenError::Damaged { .. } => Trouble::Damaged(error.to_string()),
-        other => Trouble::Final(other.to_string()),
+        crate::consensus::error::OpenError::Damaged { .. } => FetchError::Damaged(error.to_string()),
+        other => FetchError::Final(other.to_string()),
     })?;
     if state.applied.index != index || (term != 0 && state.applied.term != term) {
         let is = state.applied;
-        return Err(Trouble::Damaged(format!("it is of log index {} and term {}", is.index, is.term)));
+        return Err(FetchError::Damaged(format!("it is of log index {} and term {}", is.index, is.term)));
     }
     Ok(Box::new(state))
 }
 
 /// Brings the rest of the file from `url`; answers where it lies.
-async fn transfer(office: &Office, url: &str, wanted: &Wanted) -> Result<PathBuf, Trouble> {
-    let before = part::find(&office.snapshots, wanted.index()).await;
+async fn transfer(hub: &PeerHub, url: &str, wanted: &WantedSnapshot) -> Result<PathBuf, FetchError> {
+    let before = part::find(&hub.snapshots, wanted.index()).await;
     let asked = async {
-        let pipe = dial(url, &office.tls).await?;
-        let greeting = Greeting::of(&office.book(), wanted.from);
+        let pipe = dial(url, &hub.tls).await?;
+        let handshake = Handshake::of(&hub.directory(), wanted.from);
         let path = format!("{SNAPSHOTS}{:016x}", wanted.index());
-        let mut request = request(url, &path, &greeting)?;
+        let mut request = request(url, &path, &handshake)?;
         if let Some(part) = &before {
             let headers = request.headers_mut();
             let value = |text: String| text.parse().map_err(io::Error::other);
@@ -252,53 +253,55 @@ async fn transfer(office: &Office, url: &str, wanted: &Wanted) -> Result<PathBuf
         }
         ask(pipe, request, |response| async {
             // What became of the transfer is no matter of the connection.
-            Ok(receive(office, wanted, before.as_ref(), response).await)
+            Ok(receive(hub, wanted, before.as_ref(), response).await)
         })
         .await
     };
     asked.await.unwrap_or_else(|error| {
-        let error = dial::explain(url, &office.tls, error);
-        Err(Trouble::Broken { why: format!("{url}: {error}"), progress: false })
+        let error = dial::explain(url, &hub.tls, error);
+        Err(FetchError::Broken { why: format!("{url}: {error}"), progress: false })
     })
 }
 
 async fn receive(
-    office: &Office,
-    wanted: &Wanted,
+    hub: &PeerHub,
+    wanted: &WantedSnapshot,
     before: Option<&Part>,
     response: Response<Incoming>,
-) -> Result<PathBuf, Trouble> {
-    let broken = |error: io::Error| Trouble::Broken { why: error.to_string(), progress: false };
+) -> Result<PathBuf, FetchError> {
+    let broken = |error: io::Error| FetchError::Broken { why: error.to_string(), progress: false };
     let status = response.status();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let resumed = status == StatusCode::PARTIAL_CONTENT;
     if !resumed && status != StatusCode::OK {
         let retry = status == StatusCode::FORBIDDEN || status.is_server_error();
-        let reason = timeout(IDLE, refusal(response)).await.map_err(|_| dial::late("its answer never ended"));
+        let reason =
+            timeout(IDLE_TIMEOUT, refusal(response)).await.map_err(|_| dial::late("its answer never ended"));
         let reason = reason.flatten().map_or_else(|error| error.to_string(), |refusal| refusal.reason);
         return Err(if retry {
-            Trouble::Broken { why: reason, progress: false }
+            FetchError::Broken { why: reason, progress: false }
         } else {
-            Trouble::Final(reason)
+            FetchError::Final(reason)
         });
     }
     let tag = header(ETAG).unwrap_or_default().to_owned();
     let length: u64 = header(CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(0);
     let have = before.filter(|_| resumed).map_or(0, |part| part.length);
     if resumed && !header(CONTENT_RANGE).is_some_and(|range| range.starts_with(&format!("bytes {have}-"))) {
-        return Err(Trouble::Final("another part was sent than the one asked for".to_owned()));
+        return Err(FetchError::Final("another part was sent than the one asked for".to_owned()));
     }
-    let opened = part::open(&office.snapshots, wanted.index(), &tag, have).await;
-    let (path, file) = opened.map_err(|error| Trouble::Final(error.to_string()))?;
+    let opened = part::open(&hub.snapshots, wanted.index(), &tag, have).await;
+    let (path, file) = opened.map_err(|error| FetchError::Final(error.to_string()))?;
     let total = have + length;
     let (from, index) = (wanted.from, wanted.index());
     tracing::info!(
         "fetching the snapshot at log index {index} from member {from:x}: bytes {have} to {total}"
     );
-    let came = store(response.into_body(), file, have, total).await.map_err(|trouble| match trouble {
-        Stored::Net(why, progress) => Trouble::Broken { why, progress },
-        Stored::Disk(error) => Trouble::Final(format!("{}: {error}", path.display())),
-    })?;
+    let came =
+        store(response.into_body(), file, have, total).await.map_err(|error_kind| match error_kind {
+            Stored::Net(why, progress) => FetchError::Broken { why, progress },
+            Stored::Disk(error) => FetchError::Final(format!("{}: {error}", path.display())),
+        })?;
     if came != total {
         return Err(broken(io::ErrorKind::UnexpectedEof.into()));
     }
@@ -314,7 +317,7 @@ enum Stored {
 async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: u64) -> Result<u64, Stored> {
     let (mut at, mut told) = (have, have * 10 / total.max(1));
     let ended = loop {
-        let data = match timeout(IDLE, body.frame()).await {
+        let data = match timeout(IDLE_TIMEOUT, body.frame()).await {
             Err(_) => break Err("nothing comes any more".to_owned()),
             Ok(None) => break Ok(()),
             Ok(Some(Err(error))) => break Err(error.to_string()),

@@ -56,11 +56,11 @@ pub(super) struct Counters {
     pub(super) received_bytes: AtomicU64,
     pub(super) sent_appends: AtomicU64,
     pub(super) received_appends: AtomicU64,
-    latency: Mutex<Sums>,
+    latency: Mutex<Totals>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+struct Totals {
     count: u64,
     sum: f64,
     squares: f64,

@@ -9,24 +9,25 @@ use raft::prelude::{ConfChange, ConfChangeType, Entry, EntryType, Message, Messa
 use super::super::entry::{Reader, Undecodable};
 
 /// The oldest and the newest form that this version speaks.
-pub(super) const OLDEST: u32 = 1;
-pub(super) const NEWEST: u32 = 1;
+pub(super) const OLDEST_VERSION: u32 = 1;
+pub(super) const NEWEST_VERSION: u32 = 1;
 
 /// Longest data of a change of the membership, and longest extra of a snapshot's announcement.
-const SMALL: usize = 64 << 10;
+const MAX_SMALL_BYTES: usize = 64 << 10;
 /// What a message takes without what varies; for the bounds of queues.
-const MESSAGE: usize = 110;
+const MESSAGE_OVERHEAD_BYTES: usize = 110;
 /// What an entry takes without what varies.
-const ENTRY: usize = 25;
+const ENTRY_OVERHEAD_BYTES: usize = 25;
 
-const REJECT: u8 = 1;
-const SNAPSHOT: u8 = 2;
+const REJECT_FLAG: u8 = 1;
+const SNAPSHOT_FLAG: u8 = 2;
 
 /// How many bytes a message takes, or a little more.
 pub(super) fn size(message: &Message) -> usize {
-    let entries = message.entries.iter().map(|entry| ENTRY + entry.data.len() + entry.context.len());
+    let entries =
+        message.entries.iter().map(|entry| ENTRY_OVERHEAD_BYTES + entry.data.len() + entry.context.len());
     let snapshot = if message.has_snapshot() { 20 + message.get_snapshot().data.len() } else { 0 };
-    MESSAGE + message.context.len() + snapshot + entries.sum::<usize>()
+    MESSAGE_OVERHEAD_BYTES + message.context.len() + snapshot + entries.sum::<usize>()
 }
 
 /// Writes a message behind `out`.
@@ -45,7 +46,7 @@ pub(super) fn encode(message: &Message, out: &mut Vec<u8>) -> Result<(), Undecod
 fn put_message(message: &Message, out: &mut Vec<u8>) -> Result<(), Undecodable> {
     let kind = u8::try_from(message.get_msg_type().value()).map_err(|_| Undecodable("a kind of message"))?;
     let snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
-    let flags = if message.reject { REJECT } else { 0 } | if snapshot { SNAPSHOT } else { 0 };
+    let flags = if message.reject { REJECT_FLAG } else { 0 } | if snapshot { SNAPSHOT_FLAG } else { 0 };
     out.extend([kind, flags]);
     let numbers = [
         message.to,
@@ -66,7 +67,7 @@ fn put_message(message: &Message, out: &mut Vec<u8>) -> Result<(), Undecodable> 
     put_bytes(out, &message.context)?;
     if snapshot {
         let snapshot = message.get_snapshot();
-        if snapshot.data.len() > SMALL {
+        if snapshot.data.len() > MAX_SMALL_BYTES {
             return Err(Undecodable("a snapshot's announcement is too long"));
         }
         out.extend(snapshot.get_metadata().index.to_le_bytes());
@@ -86,7 +87,7 @@ fn put_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), Undecodable> {
             put_bytes(out, &entry.data)?;
         }
         EntryType::EntryConfChange => {
-            if entry.data.len() > SMALL {
+            if entry.data.len() > MAX_SMALL_BYTES {
                 return Err(Undecodable("a change of the membership is too long"));
             }
             // These bytes come from this member's log: this code made them.
@@ -127,7 +128,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Undecodable> {
 /// # Errors
 /// They are not what `encode` writes.
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Message>, Undecodable> {
-    let mut left = Left { read: Reader::new(bytes), bytes: bytes.len() };
+    let mut left = BoundedReader { read: Reader::new(bytes), bytes: bytes.len() };
     let mut messages = Vec::new();
     while left.bytes > 0 {
         messages.push(message(&mut left)?);
@@ -136,12 +137,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Message>, Undecodable> {
 }
 
 /// A reader that knows how much is left, so that nothing is believed that there is no room for.
-struct Left<'b> {
+struct BoundedReader<'b> {
     read: Reader<'b>,
     bytes: usize,
 }
 
-impl<'b> Left<'b> {
+impl<'b> BoundedReader<'b> {
     fn take(&mut self, length: usize) -> Result<&'b [u8], Undecodable> {
         let taken = self.read.take(length)?;
         self.bytes -= length;
@@ -167,21 +168,23 @@ impl<'b> Left<'b> {
 
     fn small(&mut self) -> Result<&'b [u8], Undecodable> {
         let bytes = self.bytes()?;
-        if bytes.len() > SMALL { Err(Undecodable("a part is too long")) } else { Ok(bytes) }
+        if bytes.len() > MAX_SMALL_BYTES { Err(Undecodable("a part is too long")) } else { Ok(bytes) }
     }
 }
 
-fn message(left: &mut Left<'_>) -> Result<Message, Undecodable> {
+fn message(left: &mut BoundedReader<'_>) -> Result<Message, Undecodable> {
     let kind = MessageType::from_i32(i32::from(left.byte()?))
         .filter(|kind| !is_local(*kind))
         .ok_or(Undecodable("a kind of message that this version does not know"))?;
     let flags = left.byte()?;
-    if flags & !(REJECT | SNAPSHOT) != 0 || (flags & SNAPSHOT != 0) != (kind == MessageType::MsgSnapshot) {
+    if flags & !(REJECT_FLAG | SNAPSHOT_FLAG) != 0
+        || (flags & SNAPSHOT_FLAG != 0) != (kind == MessageType::MsgSnapshot)
+    {
         return Err(Undecodable("a message with marks that make no sense"));
     }
     let mut message = Message::default();
     message.set_msg_type(kind);
-    message.reject = flags & REJECT != 0;
+    message.reject = flags & REJECT_FLAG != 0;
     message.to = left.number()?;
     message.from = left.number()?;
     message.term = left.number()?;
@@ -194,7 +197,7 @@ fn message(left: &mut Left<'_>) -> Result<Message, Undecodable> {
     message.priority = left.number()?.cast_signed();
     message.deprecated_priority = left.number()?;
     message.context = left.bytes()?.to_vec().into();
-    if flags & SNAPSHOT != 0 {
+    if flags & SNAPSHOT_FLAG != 0 {
         let (index, term) = (left.number()?, left.number()?);
         let snapshot = message.mut_snapshot();
         snapshot.mut_metadata().index = index;
@@ -202,7 +205,7 @@ fn message(left: &mut Left<'_>) -> Result<Message, Undecodable> {
         snapshot.data = left.small()?.to_vec().into();
     }
     let count = left.count()?;
-    if count > left.bytes / ENTRY {
+    if count > left.bytes / ENTRY_OVERHEAD_BYTES {
         return Err(Undecodable("more entries than there is room for"));
     }
     let entries = (0..count).map(|_| entry(left)).collect::<Result<Vec<_>, _>>()?;
@@ -210,7 +213,7 @@ fn message(left: &mut Left<'_>) -> Result<Message, Undecodable> {
     Ok(message)
 }
 
-fn entry(left: &mut Left<'_>) -> Result<Entry, Undecodable> {
+fn entry(left: &mut BoundedReader<'_>) -> Result<Entry, Undecodable> {
     let kind = left.byte()?;
     let mut entry = Entry { term: left.number()?, index: left.number()?, ..Entry::default() };
     match kind {
@@ -226,7 +229,7 @@ fn entry(left: &mut Left<'_>) -> Result<Entry, Undecodable> {
             change.set_change_type(kind);
             change.context = left.small()?.to_vec().into();
             let bytes = change.write_to_bytes().map_err(|_| Undecodable("a change of the membership"))?;
-            if bytes.len() > SMALL {
+            if bytes.len() > MAX_SMALL_BYTES {
                 return Err(Undecodable("a change of the membership is too long"));
             }
             entry.set_entry_type(EntryType::EntryConfChange);

@@ -11,15 +11,15 @@ use super::form;
 use crate::keyspace::Time;
 
 /// The longest frame that is taken.
-pub(super) const LONGEST: usize = 32 << 20;
+pub(super) const MAX_FRAME_BYTES: usize = 32 << 20;
 /// Messages are put together in frames of about this size, so that none waits long for the one before it.
-pub(super) const USUAL: usize = 1 << 20;
+pub(super) const TARGET_FRAME_BYTES: usize = 1 << 20;
 /// Length and checksum.
-const HEAD: usize = 8;
+const HEADER_BYTES: usize = 8;
 /// What is read from a stream at once: most frames are shorter and take one call to the system.
-const AHEAD: usize = 16 << 10;
+const READ_BUFFER_BYTES: usize = 16 << 10;
 /// The rest of a frame that has begun has to come within this time.
-const REST: Duration = Duration::from_secs(30);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 const MESSAGES: u8 = 1;
 const PING: u8 = 2;
@@ -51,13 +51,13 @@ struct Writing<'b> {
 impl<'b> Writing<'b> {
     fn begin(out: &'b mut Vec<u8>, kind: u8) -> Self {
         let start = out.len();
-        out.extend([0; HEAD]);
+        out.extend([0; HEADER_BYTES]);
         out.push(kind);
         Self { out, start }
     }
 
     fn end(self) {
-        let body = self.start + HEAD;
+        let body = self.start + HEADER_BYTES;
         let length = (self.out.len() - body) as u32;
         let sum = crc32fast::hash(&self.out[body..]);
         self.out[self.start..self.start + 4].copy_from_slice(&length.to_le_bytes());
@@ -101,7 +101,7 @@ pub(super) fn put_messages(out: &mut Vec<u8>, time: Time, messages: &[Message]) 
 
 /// A stream to read frames from.
 pub(super) fn ahead<R: AsyncRead>(from: R) -> BufReader<R> {
-    BufReader::with_capacity(AHEAD, from)
+    BufReader::with_capacity(READ_BUFFER_BYTES, from)
 }
 
 /// Reads one frame. `None`: the stream ended between two frames. The caller sets the deadline of its beginning.
@@ -109,25 +109,27 @@ pub(super) fn ahead<R: AsyncRead>(from: R) -> BufReader<R> {
 /// # Errors
 /// The stream broke, or what came is no frame.
 pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Frame, usize)>> {
-    let mut head = [0; HEAD];
+    let mut head = [0; HEADER_BYTES];
     match from.read(&mut head[..1]).await? {
         0 => Ok(None),
-        _ => timeout(REST, read_rest(from, head)).await.map_err(|_| bad("a frame never came to its end"))?,
+        _ => timeout(FRAME_TIMEOUT, read_rest(from, head))
+            .await
+            .map_err(|_| bad("a frame never came to its end"))?,
     }
 }
 
 async fn read_rest(
     from: &mut (impl AsyncRead + Unpin),
-    mut head: [u8; HEAD],
+    mut head: [u8; HEADER_BYTES],
 ) -> io::Result<Option<(Frame, usize)>> {
     from.read_exact(&mut head[1..]).await?;
     let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
     let (length, sum) = (number(&head[..4]) as usize, number(&head[4..]));
-    if length == 0 || length > LONGEST {
+    if length == 0 || length > MAX_FRAME_BYTES {
         return Err(bad("a frame of a length beyond all reason"));
     }
     // Beyond that it grows with what comes in, not with what is announced.
-    let mut body = Vec::with_capacity(length.min(AHEAD));
+    let mut body = Vec::with_capacity(length.min(READ_BUFFER_BYTES));
     from.take(length as u64).read_to_end(&mut body).await?;
     if body.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -135,7 +137,7 @@ async fn read_rest(
     if crc32fast::hash(&body) != sum {
         return Err(bad("a frame's checksum does not fit: bytes were changed on their way"));
     }
-    Ok(Some((parse(&body)?, HEAD + length)))
+    Ok(Some((parse(&body)?, HEADER_BYTES + length)))
 }
 
 /// Understands a frame's kind and what it carries.

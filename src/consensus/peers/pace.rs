@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// Bytes a second, all transfers together.
-const RATE: u64 = 100 << 20;
+const BYTES_PER_SECOND: u64 = 100 << 20;
 
 /// When the next bytes may go.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ impl Pace {
         let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let start = next.map_or(now, |next| next.max(now));
-        *next = Some(start + Duration::from_nanos(bytes as u64 * 1_000_000_000 / RATE));
+        *next = Some(start + Duration::from_nanos(bytes as u64 * 1_000_000_000 / BYTES_PER_SECOND));
         start
     }
 }

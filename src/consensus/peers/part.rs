@@ -9,7 +9,7 @@ use tokio::fs::{self, File, OpenOptions};
 use super::fetch::folder;
 
 /// How long a part waits for its rest.
-const KEPT: Duration = Duration::from_secs(3600);
+const MAX_PART_AGE: Duration = Duration::from_secs(3600);
 
 /// A part that is here, from an earlier try or life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(super) async fn tidy(folder: &Path) {
         let path = entry.path();
         if path.extension().is_some_and(|extension| extension == "part")
             && let Ok(meta) = entry.metadata().await
-            && meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEPT))
+            && meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > MAX_PART_AGE))
             && let Err(error) = fs::remove_file(&path).await
         {
             tracing::warn!("{}: an old part of a snapshot could not be removed: {error}", path.display());

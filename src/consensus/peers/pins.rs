@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// How long a snapshot is kept after it was announced, or after its last byte went out: the other side still has to read
 /// it and to ask for what follows.
-const GRACE: Duration = Duration::from_secs(30);
+const RELEASE_DELAY: Duration = Duration::from_secs(30);
 
 /// The snapshots in use, by raft index. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -20,13 +20,13 @@ struct Pin {
 
 /// A snapshot being served; ends its pin's count when dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct PinGuard {
     pins: Pins,
     index: u64,
     served: bool,
 }
 
-impl Held {
+impl PinGuard {
     /// The snapshot is there and goes out.
     pub(super) fn served(&mut self) {
         self.served = true;
@@ -36,13 +36,13 @@ impl Held {
 impl Pins {
     /// A snapshot was announced: somebody will come for it.
     pub(super) fn announce(&self, index: u64) {
-        self.change(index, |pin| pin.until = Instant::now() + GRACE);
+        self.change(index, |pin| pin.until = Instant::now() + RELEASE_DELAY);
     }
 
     /// Holds a snapshot until what is answered is dropped, and a little longer.
-    pub(super) fn hold(&self, index: u64) -> Held {
+    pub(super) fn hold(&self, index: u64) -> PinGuard {
         self.change(index, |pin| pin.serving += 1);
-        Held { pins: self.clone(), index, served: false }
+        PinGuard { pins: self.clone(), index, served: false }
     }
 
     /// The lowest index in use.
@@ -65,13 +65,13 @@ impl Pins {
     }
 }
 
-impl Drop for Held {
+impl Drop for PinGuard {
     fn drop(&mut self) {
         self.pins.change(self.index, |pin| {
             pin.serving -= 1;
             // A wish for what is not here must not hold the log for ever.
             if self.served {
-                pin.until = Instant::now() + GRACE;
+                pin.until = Instant::now() + RELEASE_DELAY;
             }
         });
     }

@@ -9,40 +9,40 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::Inbound;
-use super::fetch::Wanted;
+use super::fetch::WantedSnapshot;
 use super::frame::{self, Frame};
-use super::office::{Claim, Office, PING};
+use super::hub::{PING_INTERVAL, PeerHub, SessionGuard};
 use crate::stop::Stop;
 
 /// How long a pong may take to be written.
-const PONG: Duration = Duration::from_secs(10);
+const PONG_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Listens to member `from` until the stream ends.
-pub(super) async fn run<S>(stream: S, from: u64, claim: &Claim, office: &Arc<Office>, stop: &Stop)
+pub(super) async fn run<S>(stream: S, from: u64, open_session: &SessionGuard, hub: &Arc<PeerHub>, stop: &Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     tracing::debug!("member {from:x} opened a stream");
     tokio::select! {
-        why = listen(stream, from, claim, office) => {
-            let words = format!("the stream from member {} ended: {why}", office.book().shown(from));
-            if office.said.worth(&words) {
+        why = listen(stream, from, open_session, hub) => {
+            let words = format!("the stream from member {} ended: {why}", hub.directory().shown(from));
+            if hub.log_throttle.due_exact(&words) {
                 tracing::info!("{words}");
             }
         }
-        () = claim.end.wait() => tracing::debug!("member {from:x} opened another stream"),
+        () = open_session.end.wait() => tracing::debug!("member {from:x} opened another stream"),
         () = stop.wait() => {}
     }
 }
 
-async fn listen<S>(stream: S, from: u64, claim: &Claim, office: &Arc<Office>) -> String
+async fn listen<S>(stream: S, from: u64, open_session: &SessionGuard, hub: &Arc<PeerHub>) -> String
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = frame::ahead(reader);
     // The sender pings; it is the one to notice first.
-    let patience = (office.election * 3).max(PING * 6);
+    let patience = (hub.election * 3).max(PING_INTERVAL * 6);
     loop {
         let (frame, size) = match timeout(patience, frame::read(&mut reader)).await {
             Err(_) => return "it is silent".to_owned(),
@@ -50,19 +50,19 @@ where
             Ok(Ok(None)) => return "it was closed".to_owned(),
             Ok(Ok(Some(read))) => read,
         };
-        claim.heard();
-        let book = office.book();
-        if !book.knows(from) {
+        open_session.heard();
+        let directory = hub.directory();
+        if !directory.knows(from) {
             return "it is no member any more".to_owned();
         }
-        if let Some(lane) = office.lane(from) {
-            lane.figures.received_bytes.fetch_add(size as u64, Relaxed);
+        if let Some(peer_queue) = hub.peer_queue(from) {
+            peer_queue.figures.received_bytes.fetch_add(size as u64, Relaxed);
         }
         match frame {
             Frame::Ping(nonce) => {
                 let mut pong = Vec::with_capacity(17);
                 frame::put_pong(&mut pong, nonce);
-                let written = timeout(PONG, async {
+                let written = timeout(PONG_WRITE_TIMEOUT, async {
                     writer.write_all(&pong).await?;
                     writer.flush().await
                 });
@@ -73,18 +73,18 @@ where
                 }
             }
             Frame::Messages { time, messages } => {
-                if messages.iter().any(|message| !belongs(message, from, book.own)) {
+                if messages.iter().any(|message| !belongs(message, from, directory.own)) {
                     return "it sent a message of another member, or for one".to_owned();
                 }
-                take(office, from, time, messages);
+                take(hub, from, time, messages);
             }
             Frame::SnapshotFailed(index) => {
-                let shown = book.shown(from);
+                let shown = directory.shown(from);
                 tracing::warn!("member {shown} gave up on the snapshot at log index {index}");
-                office.report(Inbound::SnapshotFailed(from)).await;
+                hub.report(Inbound::SnapshotFailed(from)).await;
             }
             Frame::Bye => {
-                office.report_gone(from).await;
+                hub.report_gone(from).await;
                 return "it stopped".to_owned();
             }
             Frame::Pong(_) => return "it answered what was not asked".to_owned(),
@@ -97,25 +97,25 @@ fn belongs(message: &Message, from: u64, own: u64) -> bool {
     message.to == own && (message.from == from || message.get_msg_type() == MessageType::MsgTransferLeader)
 }
 
-fn take(office: &Arc<Office>, from: u64, time: crate::keyspace::Time, mut messages: Vec<Message>) {
+fn take(hub: &Arc<PeerHub>, from: u64, time: crate::keyspace::Time, mut messages: Vec<Message>) {
     let is_snapshot = |message: &mut Message| message.get_msg_type() == MessageType::MsgSnapshot;
     for message in messages.extract_if(.., is_snapshot) {
-        office.wish.set(Wanted { from, message });
+        hub.fetch_request.set(WantedSnapshot { from, message });
     }
-    let lane = office.lane(from);
+    let peer_queue = hub.peer_queue(from);
     let appends = messages.iter().filter(|message| message.get_msg_type() == MessageType::MsgAppend).count();
     let count = messages.len();
-    if count == 0 || (office.deliver)(Inbound::Messages { from, time, messages }).is_ok() {
-        if let Some(lane) = lane {
-            lane.figures.received_appends.fetch_add(appends as u64, Relaxed);
+    if count == 0 || (hub.deliver)(Inbound::Messages { from, time, messages }).is_ok() {
+        if let Some(peer_queue) = peer_queue {
+            peer_queue.figures.received_appends.fetch_add(appends as u64, Relaxed);
         }
         return;
     }
     // Raft sends again what matters.
-    if let Some(lane) = lane {
-        lane.figures.dropped.fetch_add(count as u64, Relaxed);
+    if let Some(peer_queue) = peer_queue {
+        peer_queue.figures.dropped.fetch_add(count as u64, Relaxed);
     }
-    if office.said.worth("driver full") {
+    if hub.log_throttle.due_exact("driver full") {
         tracing::warn!("messages of other members were dropped: this member does not keep up");
     }
 }

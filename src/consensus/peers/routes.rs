@@ -12,9 +12,9 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
-use super::book::{Book, Greeting, Refusal};
-use super::connection::{Granted, Slot};
-use super::office::Office;
+use super::connection::{UpgradeSlot, UpgradedStream};
+use super::directory::{Handshake, HandshakeError, PeerDirectory};
+use super::hub::PeerHub;
 use super::sender::{FORM, PROTOCOL, STREAM};
 use super::serve;
 
@@ -25,19 +25,23 @@ pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub(super) const SNAPSHOTS: &str = "/retune/peers/snapshot/";
 
 /// Answers a request.
-pub(super) async fn answer(office: &Arc<Office>, request: Request<Incoming>, slot: &Slot) -> Response<Body> {
+pub(super) async fn answer(
+    hub: &Arc<PeerHub>,
+    request: Request<Incoming>,
+    slot: &UpgradeSlot,
+) -> Response<Body> {
     let path = request.uri().path().to_owned();
     match path.as_str() {
         "/members" | "/version" if request.method() != Method::GET => not_allowed(),
-        "/members" => members(&office.book()),
-        "/version" => version(&office.book()),
+        "/members" => members(&hub.directory()),
+        "/version" => version(&hub.directory()),
         STREAM if request.method() == Method::GET => {
-            stream(office, request, slot).unwrap_or_else(|refusal| refused(office, &refusal))
+            stream(hub, request, slot).unwrap_or_else(|refusal| refused(hub, &refusal))
         }
         path => match path.strip_prefix(SNAPSHOTS) {
             Some(index) if request.method() == Method::GET => {
-                let served = serve::snapshot(office, index, request.headers()).await;
-                served.unwrap_or_else(|refusal| refused(office, &refusal))
+                let served = serve::snapshot(hub, index, request.headers()).await;
+                served.unwrap_or_else(|refusal| refused(hub, &refusal))
             }
             _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
         },
@@ -45,29 +49,32 @@ pub(super) async fn answer(office: &Arc<Office>, request: Request<Incoming>, slo
 }
 
 /// Checks who calls.
-pub(super) fn check(office: &Office, headers: &hyper::HeaderMap<HeaderValue>) -> Result<Greeting, Refusal> {
-    let greeting = Greeting::read(headers)?;
-    let checked = office.book().check(&greeting);
+pub(super) fn check(
+    hub: &PeerHub,
+    headers: &hyper::HeaderMap<HeaderValue>,
+) -> Result<Handshake, HandshakeError> {
+    let handshake = Handshake::read(headers)?;
+    let checked = hub.directory().check(&handshake);
     if checked.as_ref().is_err_and(|refusal| refusal.status == StatusCode::FORBIDDEN) {
-        office.strangers.called(greeting.from);
+        hub.unknown_peers.called(handshake.from);
     }
-    checked.map(|()| greeting)
+    checked.map(|()| handshake)
 }
 
 fn stream(
-    office: &Arc<Office>,
+    hub: &Arc<PeerHub>,
     mut request: Request<Incoming>,
-    slot: &Slot,
-) -> Result<Response<Body>, Refusal> {
-    let greeting = check(office, request.headers())?;
-    let form = greeting.form()?;
+    slot: &UpgradeSlot,
+) -> Result<Response<Body>, HandshakeError> {
+    let handshake = check(hub, request.headers())?;
+    let form = handshake.form()?;
     let upgrade = request.headers().get(UPGRADE).is_some_and(|value| value == PROTOCOL);
     if !upgrade {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "a stream is asked for by an upgrade"));
+        return Err(HandshakeError::new(StatusCode::BAD_REQUEST, "a stream is asked for by an upgrade"));
     }
-    let claim = office.claim(&greeting)?;
+    let open_session = hub.open_session(&handshake)?;
     let upgrade = hyper::upgrade::on(&mut request);
-    let granted = Granted { upgrade, claim, from: greeting.from };
+    let granted = UpgradedStream { upgrade, open_session, from: handshake.from };
     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted);
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -79,9 +86,9 @@ fn stream(
 }
 
 /// As etcd's peer port lists them.
-fn members(book: &Book) -> Response<Body> {
+fn members(directory: &PeerDirectory) -> Response<Body> {
     let mut out = String::from("[");
-    for (nth, known) in book.members.values().enumerate() {
+    for (nth, known) in directory.members.values().enumerate() {
         let member = &known.member;
         let comma = if nth > 0 { "," } else { "" };
         write!(out, "{comma}{{\"id\":{},\"peerURLs\":{}", member.id, json!(member.peer_urls)).ok();
@@ -96,13 +103,13 @@ fn members(book: &Book) -> Response<Body> {
     }
     out.push_str("]\n");
     let mut response = json_answer(out);
-    let cluster = format!("{:x}", book.cluster);
+    let cluster = format!("{:x}", directory.cluster);
     response.headers_mut().insert("X-Etcd-Cluster-Id", cluster.parse().expect("hex digits"));
     response
 }
 
-fn version(book: &Book) -> Response<Body> {
-    let (server, cluster) = (json!(book.version), json!(book.cluster_version));
+fn version(directory: &PeerDirectory) -> Response<Body> {
+    let (server, cluster) = (json!(directory.version), json!(directory.cluster_version));
     json_answer(format!("{{\"etcdserver\":{server},\"etcdcluster\":{cluster}}}"))
 }
 
@@ -128,9 +135,9 @@ fn not_allowed() -> Response<Body> {
 }
 
 /// Answers with a reason, and says it here too.
-fn refused(office: &Office, refusal: &Refusal) -> Response<Body> {
-    let Refusal { status, reason } = refusal;
-    if office.said.worth(reason) {
+fn refused(hub: &PeerHub, refusal: &HandshakeError) -> Response<Body> {
+    let HandshakeError { status, reason } = refusal;
+    if hub.log_throttle.due_exact(reason) {
         tracing::warn!("a member's call was refused: {reason} ({})", status.as_u16());
     }
     text(*status, format!("{reason}\n"))

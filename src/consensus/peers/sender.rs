@@ -16,28 +16,28 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Inbound;
-use super::book::{Greeting, Refusal};
 use super::dial::{self, Address, ask, dial};
+use super::directory::{Handshake, HandshakeError};
 use super::form;
 use super::frame::{self, Frame};
-use super::lane::Lane;
-use super::office::{Office, PING};
+use super::hub::{PING_INTERVAL, PeerHub};
+use super::peer_queue::PeerQueue;
 use crate::backoff::Backoff;
 use crate::stop::Stop;
 
 /// Waits between two tries to connect.
-const FIRST: Duration = Duration::from_millis(10);
-const CEILING: Duration = Duration::from_millis(500);
-/// How long the other side may take to answer a greeting.
-const GREETING: Duration = Duration::from_secs(2);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(10);
+const MAX_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// How long the other side may take to answer a handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest reason of a refusal.
-const REASON: usize = 4 << 10;
+const MAX_REASON_BYTES: usize = 4 << 10;
 /// A stream that held for this long worked: the next try is made at once.
-const WORKED: Duration = Duration::from_secs(1);
+const STABLE_STREAM_AGE: Duration = Duration::from_secs(1);
 /// What a port that speaks TLS answers to plain HTTP, in Go's words.
 const WANTS_TLS: &str = "Client sent an HTTP request to an HTTPS server";
 /// How long the goodbye may take.
-const GOODBYE: Duration = Duration::from_millis(300);
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// What a stream is asked for at.
 pub(super) const STREAM: &str = "/retune/peers/stream";
@@ -52,88 +52,88 @@ enum Missed {
     /// Nobody listens at any of its URLs.
     Nobody,
     /// It does not want to.
-    Refused(Refusal),
+    Refused(HandshakeError),
     Failed(String),
 }
 
 /// Runs until the stop, or until the member left.
-pub(super) async fn run(lane: Arc<Lane>, office: Arc<Office>, stop: Stop) {
+pub(super) async fn run(peer_queue: Arc<PeerQueue>, hub: Arc<PeerHub>, stop: Stop) {
     tokio::select! {
-        () = lane.end.wait() => {}
-        () = work(&lane, &office, &stop) => {}
+        () = peer_queue.end.wait() => {}
+        () = work(&peer_queue, &hub, &stop) => {}
     }
-    lane.down();
+    peer_queue.down();
 }
 
-async fn work(lane: &Lane, office: &Office, stop: &Stop) {
-    let id = lane.id;
-    let mut backoff = Backoff::new(FIRST, CEILING);
+async fn work(peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) {
+    let id = peer_queue.id;
+    let mut backoff = Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY);
     let mut known = false;
     while !stop.requested() {
         let connected = tokio::select! {
-            connected = connect(lane, office) => connected,
+            connected = connect(peer_queue, hub) => connected,
             () = stop.wait() => return,
         };
         match connected {
             Ok(stream) => {
                 known = true;
-                lane.up(office.election);
-                tracing::info!("connected to member {}", office.book().shown(id));
-                office.report(Inbound::Connected(id)).await;
+                peer_queue.up(hub.election);
+                tracing::info!("connected to member {}", hub.directory().shown(id));
+                hub.report(Inbound::Connected(id)).await;
                 let since = Instant::now();
-                let why = speak(TokioIo::new(stream), lane, office, stop).await;
-                lane.down();
+                let why = speak(TokioIo::new(stream), peer_queue, hub, stop).await;
+                peer_queue.down();
                 if stop.requested() {
                     return;
                 }
-                let words = format!("the stream to member {} broke: {why}", office.book().shown(id));
-                if office.said.worth(&words) {
+                let words = format!("the stream to member {} broke: {why}", hub.directory().shown(id));
+                if hub.log_throttle.due_exact(&words) {
                     tracing::warn!("{words}");
                 }
-                office.report(Inbound::Unreachable(id)).await;
-                if since.elapsed() >= WORKED {
+                hub.report(Inbound::Unreachable(id)).await;
+                if since.elapsed() >= STABLE_STREAM_AGE {
                     backoff.reset();
                     continue;
                 }
             }
-            Err(Missed::Nobody) if known => office.report_gone(id).await,
-            Err(missed) => say(office, lane, missed).await,
+            Err(Missed::Nobody) if known => hub.report_gone(id).await,
+            Err(missed) => say(hub, peer_queue, missed).await,
         }
         tokio::select! { () = sleep(backoff.next()) => {}, () = stop.wait() => return }
     }
 }
 
 /// Why there is no stream, once.
-async fn say(office: &Office, lane: &Lane, missed: Missed) {
-    let (id, shown) = (lane.id, office.book().shown(lane.id));
+async fn say(hub: &PeerHub, peer_queue: &PeerQueue, missed: Missed) {
+    let (id, shown) = (peer_queue.id, hub.directory().shown(peer_queue.id));
     let words = match missed {
         Missed::Nobody => {
-            format!("member {shown} does not run, or not at its peer URLs {}", lane.urls().join(", "))
+            format!("member {shown} does not run, or not at its peer URLs {}", peer_queue.urls().join(", "))
         }
         Missed::Refused(refusal) if refusal.reason.starts_with(WANTS_TLS) => {
             format!(
                 "member {shown} speaks TLS at {}, and its URL must begin with https:// (ctl member update {id:x} URL)",
-                lane.urls().join(", ")
+                peer_queue.urls().join(", ")
             )
         }
         Missed::Refused(refusal) => {
             if refusal.status == StatusCode::GONE {
-                office.report(Inbound::Removed).await;
+                hub.report(Inbound::Removed).await;
             }
             format!("member {shown} refuses to listen: {} ({})", refusal.reason, refusal.status.as_u16())
         }
         Missed::Failed(error) => format!("member {shown} is not reached: {error}"),
     };
-    if office.said.worth(&words) {
+    if hub.log_throttle.due_exact(&words) {
         tracing::warn!("{words}");
     }
 }
 
 /// Tries each URL in turn.
-async fn connect(lane: &Lane, office: &Office) -> Result<Upgraded, Missed> {
+async fn connect(peer_queue: &PeerQueue, hub: &PeerHub) -> Result<Upgraded, Missed> {
     let (mut nobody, mut missed) = (true, Missed::Nobody);
-    for url in lane.urls() {
-        match greet(&url, lane.id, office).await {
+    for url in peer_queue.urls() {
+        match shake_hands(&url, peer_queue.id, hub).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(refusal)) => {
                 nobody = false;
@@ -142,7 +142,7 @@ async fn connect(lane: &Lane, office: &Office) -> Result<Upgraded, Missed> {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) => {
                 nobody = false;
-                let error = dial::explain(&url, &office.tls, error);
+                let error = dial::explain(&url, &hub.tls, error);
                 if !matches!(missed, Missed::Refused(_)) {
                     missed = Missed::Failed(format!("{url}: {error}"));
                 }
@@ -152,10 +152,10 @@ async fn connect(lane: &Lane, office: &Office) -> Result<Upgraded, Missed> {
     Err(if nobody { Missed::Nobody } else { missed })
 }
 
-async fn greet(url: &str, to: u64, office: &Office) -> io::Result<Result<Upgraded, Refusal>> {
-    let pipe = dial(url, &office.tls).await?;
-    let greeting = Greeting::of(&office.book(), to);
-    let request = request(url, STREAM, &greeting)?;
+async fn shake_hands(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upgraded, HandshakeError>> {
+    let pipe = dial(url, &hub.tls).await?;
+    let handshake = Handshake::of(&hub.directory(), to);
+    let request = request(url, STREAM, &handshake)?;
     let (mut head, body) = request.into_parts();
     head.headers.insert(CONNECTION, "Upgrade".parse().expect("it is a header's value"));
     head.headers.insert(UPGRADE, PROTOCOL.parse().expect("it is a header's value"));
@@ -163,48 +163,50 @@ async fn greet(url: &str, to: u64, office: &Office) -> io::Result<Result<Upgrade
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let form = response.headers().get(FORM).and_then(|value| value.to_str().ok()?.parse().ok());
             // There is one so far; a later version has to speak the one that is answered.
-            if !form.is_some_and(|form: u32| (form::OLDEST..=form::NEWEST).contains(&form)) {
+            if !form.is_some_and(|form: u32| (form::OLDEST_VERSION..=form::NEWEST_VERSION).contains(&form)) {
                 return Err(io::Error::other("it answers with a form of messages that was not offered"));
             }
             return hyper::upgrade::on(response).await.map(Ok).map_err(io::Error::other);
         }
         Ok(Err(refusal(response).await?))
     });
-    timeout(GREETING, asked).await.map_err(|_| dial::late("it did not answer the greeting in time"))?
+    timeout(HANDSHAKE_TIMEOUT, asked)
+        .await
+        .map_err(|_| dial::late("it did not answer the handshake in time"))?
 }
 
-/// A GET of `path` with the greeting's headers.
-pub(super) fn request(url: &str, path: &str, greeting: &Greeting) -> io::Result<Request<Empty<Bytes>>> {
+/// A GET of `path` with the handshake's headers.
+pub(super) fn request(url: &str, path: &str, handshake: &Handshake) -> io::Result<Request<Empty<Bytes>>> {
     let Address { host, port, .. } = Address::parse(url)?;
     let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let mut request = Request::get(path).header(HOST, host);
-    for (name, value) in greeting.headers() {
+    for (name, value) in handshake.headers() {
         request = request.header(name, value);
     }
     request.body(Empty::new()).map_err(io::Error::other)
 }
 
 /// What an answer that is not the one wanted says.
-pub(super) async fn refusal(response: hyper::Response<hyper::body::Incoming>) -> io::Result<Refusal> {
+pub(super) async fn refusal(response: hyper::Response<hyper::body::Incoming>) -> io::Result<HandshakeError> {
     let status = response.status();
-    let body = dial::body(response, REASON).await?;
+    let body = dial::body(response, MAX_REASON_BYTES).await?;
     // What comes from outside goes into a line of the log, and stays one.
     let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(500).collect();
-    Ok(Refusal { status, reason: text })
+    Ok(HandshakeError { status, reason: text })
 }
 
 /// Writes and listens until the stream breaks, or the stop; answers why it ended.
-async fn speak<S>(stream: S, lane: &Lane, office: &Office, stop: &Stop) -> String
+async fn speak<S>(stream: S, peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) -> String
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = frame::ahead(reader);
-    let asked = Asked { at: Instant::now(), nonce: AtomicU64::new(0) };
+    let asked = PingTimes { at: Instant::now(), nonce: AtomicU64::new(0) };
     let ended = tokio::select! {
-        ended = listen(&mut reader, lane, office, &asked) => ended,
-        ended = write(&mut writer, lane, office, stop, &asked) => ended,
-        () = async { stop.wait().await; sleep(GOODBYE).await } => Ok(()),
+        ended = listen(&mut reader, peer_queue, hub, &asked) => ended,
+        ended = write(&mut writer, peer_queue, hub, stop, &asked) => ended,
+        () = async { stop.wait().await; sleep(GOODBYE_TIMEOUT).await } => Ok(()),
     };
     match ended {
         Ok(()) => "the other side closed it".to_owned(),
@@ -213,7 +215,7 @@ where
 }
 
 /// When pings went out: their nonce is the time since the stream began.
-struct Asked {
+struct PingTimes {
     at: Instant,
     /// The last one that was answered.
     nonce: AtomicU64,
@@ -221,19 +223,19 @@ struct Asked {
 
 async fn listen(
     reader: &mut (impl AsyncRead + Unpin),
-    lane: &Lane,
-    office: &Office,
-    asked: &Asked,
+    peer_queue: &PeerQueue,
+    hub: &PeerHub,
+    asked: &PingTimes,
 ) -> io::Result<()> {
     loop {
-        let read = timeout(office.election + PING, frame::read(reader)).await;
+        let read = timeout(hub.election + PING_INTERVAL, frame::read(reader)).await;
         let read = read.map_err(|_| dial::late("no sign of life for longer than an election takes"))??;
         match read {
             None => return Ok(()),
             Some((Frame::Pong(nonce), _)) => {
                 let now = u64::try_from(asked.at.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 if nonce > asked.nonce.swap(nonce, Relaxed) && nonce <= now {
-                    lane.figures.took(Duration::from_nanos(now - nonce));
+                    peer_queue.figures.took(Duration::from_nanos(now - nonce));
                 }
             }
             Some(_) => {
@@ -248,31 +250,31 @@ async fn listen(
 
 async fn write(
     writer: &mut (impl AsyncWrite + Unpin),
-    lane: &Lane,
-    office: &Office,
+    peer_queue: &PeerQueue,
+    hub: &PeerHub,
     stop: &Stop,
-    asked: &Asked,
+    asked: &PingTimes,
 ) -> io::Result<()> {
     let mut buffer = Vec::new();
     let mut next_ping = Instant::now();
     loop {
-        let batch = lane.take(frame::USUAL);
+        let batch = peer_queue.take(frame::TARGET_FRAME_BYTES);
         if batch.dropped {
-            let shown = office.book().shown(lane.id);
+            let shown = hub.directory().shown(peer_queue.id);
             tracing::warn!("messages for member {shown} were dropped: it does not keep up");
-            office.report(Inbound::Unreachable(lane.id)).await;
+            hub.report(Inbound::Unreachable(peer_queue.id)).await;
         }
         for index in batch.failed {
             frame::put_snapshot_failed(&mut buffer, index);
         }
         if !batch.messages.is_empty() {
-            frame::put_messages(&mut buffer, (office.now)(), &batch.messages);
+            frame::put_messages(&mut buffer, (hub.now)(), &batch.messages);
             let appends = |kind| kind == MessageType::MsgAppend;
             let count = batch.messages.iter().filter(|message| appends(message.get_msg_type())).count();
-            lane.figures.sent_appends.fetch_add(count as u64, Relaxed);
+            peer_queue.figures.sent_appends.fetch_add(count as u64, Relaxed);
         }
         if Instant::now() >= next_ping {
-            next_ping = Instant::now() + PING;
+            next_ping = Instant::now() + PING_INTERVAL;
             frame::put_ping(
                 &mut buffer,
                 u64::try_from(asked.at.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1),
@@ -281,10 +283,10 @@ async fn write(
         if !buffer.is_empty() {
             writer.write_all(&buffer).await?;
             writer.flush().await?;
-            lane.figures.sent_bytes.fetch_add(buffer.len() as u64, Relaxed);
+            peer_queue.figures.sent_bytes.fetch_add(buffer.len() as u64, Relaxed);
             buffer.clear();
             // After a long append, its room is not kept for short ones.
-            buffer.shrink_to(2 * frame::USUAL);
+            buffer.shrink_to(2 * frame::TARGET_FRAME_BYTES);
             continue;
         }
         if stop.requested() {
@@ -293,7 +295,7 @@ async fn write(
             return writer.shutdown().await;
         }
         tokio::select! {
-            () = lane.wake.notified() => {}
+            () = peer_queue.wake.notified() => {}
             () = sleep_until(next_ping) => {}
             () = stop.wait() => {}
         }

@@ -15,38 +15,41 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use tokio::task::spawn_blocking;
 
-use super::book::Refusal;
-use super::office::Office;
-use super::pins::Held;
+use super::directory::HandshakeError;
+use super::hub::PeerHub;
+use super::pins::PinGuard;
 use super::routes::{self, Body};
 
 /// Read and sent at a time.
-const CHUNK: u64 = 256 << 10;
+const CHUNK_BYTES: u64 = 256 << 10;
 
 /// A file being sent.
-struct Sending {
+struct FileTransfer {
     file: File,
     left: u64,
-    office: Arc<Office>,
-    _held: Held,
+    hub: Arc<PeerHub>,
+    _held: PinGuard,
 }
 
 /// Answers with the snapshot of `index`, or what of it is still missing on the other side.
 pub(super) async fn snapshot(
-    office: &Arc<Office>,
+    hub: &Arc<PeerHub>,
     index: &str,
     headers: &HeaderMap<HeaderValue>,
-) -> Result<Response<Body>, Refusal> {
-    let greeting = routes::check(office, headers)?;
+) -> Result<Response<Body>, HandshakeError> {
+    let handshake = routes::check(hub, headers)?;
     let index = u64::from_str_radix(index, 16).map_err(|_| {
-        Refusal::new(StatusCode::BAD_REQUEST, "a snapshot is asked for by its log index in hex")
+        HandshakeError::new(StatusCode::BAD_REQUEST, "a snapshot is asked for by its log index in hex")
     })?;
     // Before it is looked for, so that it stays once it was found.
-    let mut held = office.pins.hold(index);
-    let path = office.snapshots.join(format!("{index:016x}.snapshot"));
+    let mut held = hub.pins.hold(index);
+    let path = hub.snapshots.join(format!("{index:016x}.snapshot"));
     let opened = spawn_blocking(move || open(&path)).await;
     let (file, length, tag) = opened.map_err(io::Error::other).flatten().map_err(|error| {
-        Refusal::new(StatusCode::NOT_FOUND, format!("the snapshot at log index {index} is not here: {error}"))
+        HandshakeError::new(
+            StatusCode::NOT_FOUND,
+            format!("the snapshot at log index {index} is not here: {error}"),
+        )
     })?;
     held.served();
     let same = headers.get(IF_RANGE).is_some_and(|value| value.as_bytes() == tag.as_bytes());
@@ -54,9 +57,9 @@ pub(super) async fn snapshot(
     let from = from.filter(|from| same && *from < length).unwrap_or(0);
     tracing::info!(
         "sending member {:x} the snapshot at log index {index}: bytes {from} to {length}",
-        greeting.from
+        handshake.from
     );
-    let sending = Sending { file, left: length - from, office: Arc::clone(office), _held: held };
+    let sending = FileTransfer { file, left: length - from, hub: Arc::clone(hub), _held: held };
     let chunks = stream::try_unfold((sending, from), |(sending, at)| async move { next(sending, at).await });
     let mut response = Response::new(StreamBody::new(chunks).boxed_unsync());
     if from > 0 {
@@ -87,12 +90,12 @@ fn begin(range: &str) -> Option<u64> {
 }
 
 /// One chunk, when it is time for it.
-async fn next(mut sending: Sending, at: u64) -> io::Result<Option<(Frame<Bytes>, (Sending, u64))>> {
+async fn next(mut sending: FileTransfer, at: u64) -> io::Result<Option<(Frame<Bytes>, (FileTransfer, u64))>> {
     if sending.left == 0 {
         return Ok(None);
     }
-    let length = usize::try_from(sending.left.min(CHUNK)).expect("a chunk fits memory");
-    sending.office.pace.wait(length).await;
+    let length = usize::try_from(sending.left.min(CHUNK_BYTES)).expect("a chunk fits memory");
+    sending.hub.pace.wait(length).await;
     let read = spawn_blocking(move || {
         let mut bytes = vec![0; length];
         sending.file.seek(SeekFrom::Start(at))?;
@@ -101,7 +104,7 @@ async fn next(mut sending: Sending, at: u64) -> io::Result<Option<(Frame<Bytes>,
     });
     let (bytes, mut sending) = read.await.map_err(io::Error::other)??;
     sending.left -= length as u64;
-    sending.office.served.fetch_add(length as u64, Relaxed);
+    sending.hub.served.fetch_add(length as u64, Relaxed);
     Ok(Some((Frame::data(Bytes::from(bytes)), (sending, at + length as u64))))
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connection;
 use super::dial::{Address, Pipe};
-use super::office::Office;
+use super::hub::PeerHub;
 use crate::consensus::error::OpenError;
 use crate::consensus::settings::Settings;
 use crate::stop::Stop;
@@ -21,13 +21,13 @@ use crate::tcp;
 use crate::tls::{Acceptor, Connector, refuse_tls};
 
 /// Connections at one time.
-pub(super) const MOST: usize = 256;
-const BACKLOG: u32 = 1024;
-/// How long a TLS greeting may take, and the first byte of a request.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+pub(super) const MAX_CONNECTIONS: usize = 256;
+const LISTEN_BACKLOG: u32 = 1024;
+/// How long a TLS handshake may take, and the first byte of a request.
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept that failed.
-const PAUSE: Duration = Duration::from_millis(100);
-/// A TLS greeting begins with this.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// A TLS handshake begins with this.
 const TLS: [u8; 2] = [0x16, 0x03];
 
 /// Peer ports that are bound, and take connections once [`super::Peers::run`] runs.
@@ -96,7 +96,7 @@ impl Listener {
             _ => host.parse().map_err(|_| bad(&"expected an IP or localhost to listen on"))?,
         };
         let open = || -> io::Result<_> {
-            let socket = tcp::listen(SocketAddr::new(ip, port), BACKLOG)?;
+            let socket = tcp::listen(SocketAddr::new(ip, port), LISTEN_BACKLOG)?;
             let port = socket.local_addr()?.port();
             Ok((socket, port))
         };
@@ -110,7 +110,7 @@ impl Listener {
     /// Accepts until the stop.
     pub(super) async fn run(
         self,
-        office: Arc<Office>,
+        hub: Arc<PeerHub>,
         places: Arc<Semaphore>,
         stop: Stop,
     ) -> Result<(), io::Error> {
@@ -125,26 +125,26 @@ impl Listener {
             match accepted {
                 Ok((stream, remote)) => match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => {
-                        let (office, tls, stop) = (Arc::clone(&office), self.tls.clone(), stop.clone());
+                        let (hub, tls, stop) = (Arc::clone(&hub), self.tls.clone(), stop.clone());
                         connections.spawn(async move {
                             tokio::select! {
-                                () = serve(stream, remote, tls, &office, &stop) => {}
+                                () = serve(stream, remote, tls, &hub, &stop) => {}
                                 () = stop.wait() => {}
                             }
                             drop(place);
                         });
                     }
-                    Err(_) if office.said.worth("full") => tracing::warn!(
+                    Err(_) if hub.log_throttle.due_exact("full") => tracing::warn!(
                         url = self.url,
-                        "more than {MOST} connections to the peer port: further ones are closed at once"
+                        "more than {MAX_CONNECTIONS} connections to the peer port: further ones are closed at once"
                     ),
                     Err(_) => {}
                 },
                 Err(error) => {
-                    if office.said.worth(&format!("accept {error}")) {
+                    if hub.log_throttle.due_exact(&format!("accept {error}")) {
                         tracing::warn!(url = self.url, %error, "a connection of a peer could not be accepted");
                     }
-                    tokio::select! { () = stop.wait() => break, () = sleep(PAUSE) => {} }
+                    tokio::select! { () = stop.wait() => break, () = sleep(ACCEPT_RETRY_DELAY) => {} }
                 }
             }
         }
@@ -155,20 +155,20 @@ impl Listener {
 }
 
 pub(super) fn places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(MOST))
+    Arc::new(Semaphore::new(MAX_CONNECTIONS))
 }
 
 async fn serve(
     stream: TcpStream,
     remote: SocketAddr,
     tls: Option<Acceptor>,
-    office: &Arc<Office>,
+    hub: &Arc<PeerHub>,
     stop: &Stop,
 ) {
-    match timeout(HANDSHAKE, open(stream, tls)).await {
-        Ok(Ok(Some(pipe))) => connection::serve(pipe, remote, office, stop).await,
+    match timeout(TLS_HANDSHAKE_TIMEOUT, open(stream, tls)).await {
+        Ok(Ok(Some(pipe))) => connection::serve(pipe, remote, hub, stop).await,
         Ok(Ok(None)) => {}
-        Ok(Err(why)) => complain(office, remote, &why),
+        Ok(Err(why)) => log_rejection(hub, remote, &why),
         Err(_) => tracing::debug!(%remote, "a connection to the peer port said nothing"),
     }
 }
@@ -195,11 +195,11 @@ pub(super) async fn open(stream: TcpStream, tls: Option<Acceptor>) -> Result<Opt
 }
 
 /// Says now and then what comes to the port that does not belong there.
-pub(super) fn complain(office: &Office, remote: SocketAddr, why: &str) {
+pub(super) fn log_rejection(hub: &PeerHub, remote: SocketAddr, why: &str) {
     let remote = remote.ip().to_canonical();
-    let member = office.book().at_host(&remote.to_string()).map(|name| format!(", as member {name}"));
+    let member = hub.directory().at_host(&remote.to_string()).map(|name| format!(", as member {name}"));
     let words = format!("a call to the peer port from {remote}{} failed: {why}", member.unwrap_or_default());
-    if office.said.worth(&words) {
+    if hub.log_throttle.due_exact(&words) {
         tracing::warn!("{words}");
     }
 }

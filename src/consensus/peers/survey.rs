@@ -18,7 +18,7 @@ use crate::consensus::member::Member;
 use crate::tls::Connector;
 
 /// The longest list that is read.
-const LONGEST: usize = 1 << 20;
+const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// A group as one of its members lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Survey {
 
 /// A member as etcd's peer port lists it. Unknown fields may come with later versions.
 #[derive(Deserialize)]
-struct Listed {
+struct ListedMember {
     id: u64,
     #[serde(rename = "peerURLs", default)]
     peer_urls: Option<Vec<String>>,
@@ -82,7 +82,7 @@ async fn one(url: &str, tls: &Connector) -> io::Result<Survey> {
         let cluster = response.headers().get("X-Etcd-Cluster-Id").and_then(|value| value.to_str().ok());
         let cluster = cluster.and_then(|text| u64::from_str_radix(text, 16).ok());
         let cluster_id = cluster.ok_or_else(|| io::Error::other("it names no cluster"))?;
-        let members = read(&dial::body(response, LONGEST).await?)?;
+        let members = read(&dial::body(response, MAX_BODY_BYTES).await?)?;
         Ok(Survey { cluster_id, members, from: url.to_owned() })
     })
     .await
@@ -91,7 +91,7 @@ async fn one(url: &str, tls: &Connector) -> io::Result<Survey> {
 
 /// Reads a list of members.
 pub(super) fn read(bytes: &[u8]) -> io::Result<Vec<Member>> {
-    let listed: Vec<Listed> = serde_json::from_slice(bytes).map_err(io::Error::other)?;
+    let listed: Vec<ListedMember> = serde_json::from_slice(bytes).map_err(io::Error::other)?;
     let mut members: Vec<_> = listed
         .into_iter()
         .map(|listed| Member {

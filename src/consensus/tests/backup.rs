@@ -13,7 +13,7 @@ use super::super::identity::Identity;
 use super::super::recover::{FOUNDING, begin};
 use super::super::roster::Roster;
 use super::super::state::State;
-use super::super::{Copied, Member, Saving, copy as copy_folder, restore, save};
+use super::super::{BackupSummary, BackupWriter, Member, copy as copy_folder, restore, save};
 use super::*;
 use crate::keyspace::{Command, Keyspace};
 
@@ -41,9 +41,9 @@ fn member_of(members: usize) -> TempDir {
     folder
 }
 
-fn saved(data_dir: &Path, to: &TempDir) -> (Copied, PathBuf) {
+fn saved(data_dir: &Path, to: &TempDir) -> (BackupSummary, PathBuf) {
     let file = to.path().join("saved");
-    let (copied, length) = save(data_dir, Saving::begin(&file, true).unwrap()).unwrap();
+    let (copied, length) = save(data_dir, BackupWriter::begin(&file, true).unwrap()).unwrap();
     assert_eq!(std::fs::metadata(&file).unwrap().len(), length);
     (copied, file)
 }

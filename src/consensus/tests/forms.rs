@@ -3,10 +3,10 @@
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::super::entry::{Order, Ticket};
+use super::super::entry::{Order, ProposalId};
 use super::super::member::Member;
-use super::super::pairs::Head;
 use super::super::roster::Roster;
+use super::super::state_codec::Head;
 use crate::keyspace::{Command, Operation};
 
 fn orders() -> Vec<Order> {
@@ -52,9 +52,9 @@ fn orders_and_heads_come_back_as_they_were() {
         assert_eq!(Order::decode(&order.encode()), Ok(order));
     }
     assert_eq!(Head::decode(&head().encode()), Ok(head()));
-    let ticket = Ticket { process: 3, count: u64::MAX, floor: 2 };
-    assert_eq!(Ticket::decode(&ticket.encode()), Some(ticket));
-    assert_eq!(Ticket::decode(b"short"), None);
+    let proposal_id = ProposalId { process: 3, count: u64::MAX, floor: 2 };
+    assert_eq!(ProposalId::decode(&proposal_id.encode()), Some(proposal_id));
+    assert_eq!(ProposalId::decode(b"short"), None);
 }
 
 /// `RETUNE_TEST_SEEDS` makes it longer.

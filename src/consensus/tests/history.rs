@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use super::super::{Saving, restore, save};
+use super::super::{BackupWriter, restore, save};
 use super::*;
 use crate::keyspace::{Code, WatchFor};
 
@@ -82,7 +82,7 @@ async fn a_backup_brings_the_history_with_it() {
     let index = write(&node).await;
     node.stop().await;
     let file = to.path().join("saved");
-    save(folder.path(), Saving::begin(&file, true).unwrap()).unwrap();
+    save(folder.path(), BackupWriter::begin(&file, true).unwrap()).unwrap();
     let restored = settings(&to.path().join("restored"));
     restore(&file, &restored).unwrap();
     let node = Running::start(restored).await.unwrap();

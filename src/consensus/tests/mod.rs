@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Answer, Handle, Node, OpenError, Settings};
+use super::{Handle, Node, OpenError, ProposeOutcome, Settings};
 use crate::keyspace::{Event, Operation, Time};
 use crate::stop::Stop;
 
@@ -83,7 +83,7 @@ impl Running {
         answer.result.expect("a set that works")
     }
 
-    async fn propose(&self, operation: Operation) -> Answer {
+    async fn propose(&self, operation: Operation) -> ProposeOutcome {
         self.handle.propose(operation).await.expect("an answer")
     }
 

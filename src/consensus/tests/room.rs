@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use super::super::Refusal;
+use super::super::ProposeError;
 use super::*;
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn beyond_the_quota_only_deletes_are_taken_until_there_is_room() {
     }
     // What is there is known once it was mirrored.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while node.handle.propose(set("/more", b"x", None)).await.err() != Some(Refusal::NoSpace) {
+    while node.handle.propose(set("/more", b"x", None)).await.err() != Some(ProposeError::NoSpace) {
         assert!(tokio::time::Instant::now() < deadline, "writes are never refused");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -34,7 +34,7 @@ async fn more_bytes_than_the_queue_may_hold_are_refused_at_once() {
     let value = vec![b'x'; 8 << 20];
     let all = (0..36).map(|_| node.handle.propose(set("/big", &value, None)));
     let all = futures_util::future::join_all(all).await;
-    assert!(all.iter().any(|answer| matches!(answer, Err(Refusal::Overloaded))), "none was refused");
+    assert!(all.iter().any(|answer| matches!(answer, Err(ProposeError::Overloaded))), "none was refused");
     assert!(all.iter().any(Result::is_ok), "none was taken");
     node.stop().await;
 }

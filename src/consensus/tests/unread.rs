@@ -6,9 +6,9 @@ use raft::prelude::{ConfState, Entry, Message, MessageType};
 use tempfile::TempDir;
 
 use super::super::error::Failure;
-use super::super::guard::Marks;
-use super::super::log::{Log, Mark};
+use super::super::log::{Log, LogId};
 use super::super::replica::Replica;
+use super::super::wal_guard::WalMarks;
 use super::*;
 
 /// So many entries that the first ones are not in memory any more.
@@ -16,8 +16,8 @@ const ENTRIES: u64 = 5_000;
 
 /// A follower of member 2 whose log goes up to [`ENTRIES`], of which those up to `committed` are known to be.
 fn follower(folder: &TempDir, committed: u64) -> Replica {
-    let mut log = Log::open(folder.path(), Marks::new(1), Arc::default()).unwrap();
-    log.begin(Mark { index: 1, term: 1 }, 1).unwrap();
+    let mut log = Log::open(folder.path(), WalMarks::new(1), Arc::default()).unwrap();
+    log.begin(LogId { index: 1, term: 1 }, 1).unwrap();
     log.set_members(ConfState { voters: vec![1, 2], ..ConfState::default() });
     let entry = |index| Entry { index, term: 1, data: b"x".to_vec().into(), ..Entry::default() };
     log.append((2..=ENTRIES).map(entry).collect()).unwrap();

@@ -19,7 +19,7 @@ const KEY: &str = "$key";
 /// A file or a directory, with what goes with either.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
-    pub(super) kind: Kind,
+    pub(super) kind: ItemKind,
     /// Seconds to live.
     pub(super) ttl: Option<u64>,
     /// The index of its last write; 0 when it comes from a document.
@@ -27,7 +27,7 @@ pub(super) struct Item {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ItemKind {
     File(String),
     Dir(BTreeMap<String, Item>),
 }
@@ -35,14 +35,14 @@ pub(super) enum Kind {
 impl Item {
     #[cfg(test)]
     pub(super) fn file(value: &str) -> Self {
-        Self { kind: Kind::File(value.to_owned()), ttl: None, index: 0 }
+        Self { kind: ItemKind::File(value.to_owned()), ttl: None, index: 0 }
     }
 
     /// How many files it is or holds.
     pub(super) fn files(&self) -> usize {
         match &self.kind {
-            Kind::File(_) => 1,
-            Kind::Dir(entries) => entries.values().map(Self::files).sum(),
+            ItemKind::File(_) => 1,
+            ItemKind::Dir(entries) => entries.values().map(Self::files).sum(),
         }
     }
 
@@ -50,8 +50,8 @@ impl Item {
     pub(super) fn untouched(&self, other: &Self) -> bool {
         self.index == other.index
             && match (&self.kind, &other.kind) {
-                (Kind::File(own), Kind::File(others)) => own == others,
-                (Kind::Dir(own), Kind::Dir(others)) => {
+                (ItemKind::File(own), ItemKind::File(others)) => own == others,
+                (ItemKind::Dir(own), ItemKind::Dir(others)) => {
                     own.len() == others.len()
                         && own
                             .iter()
@@ -65,16 +65,16 @@ impl Item {
     pub(super) fn lives_as(&self, wanted: Option<&Self>) -> Self {
         let ttl = self.ttl.and_then(|_| wanted.and_then(|wanted| wanted.ttl));
         let kind = match &self.kind {
-            Kind::File(value) => Kind::File(value.clone()),
-            Kind::Dir(entries) => {
+            ItemKind::File(value) => ItemKind::File(value.clone()),
+            ItemKind::Dir(entries) => {
                 let others = match wanted.map(|wanted| &wanted.kind) {
-                    Some(Kind::Dir(others)) => Some(others),
+                    Some(ItemKind::Dir(others)) => Some(others),
                     _ => None,
                 };
                 let same = |(name, item): (&String, &Self)| {
                     (name.clone(), item.lives_as(others.and_then(|others| others.get(name))))
                 };
-                Kind::Dir(entries.iter().map(same).collect())
+                ItemKind::Dir(entries.iter().map(same).collect())
             }
         };
         Self { kind, ttl, index: self.index }
@@ -117,7 +117,7 @@ mod tests {
 
     fn tree() -> Item {
         let dir = |entries: Vec<(&str, Item)>| Item {
-            kind: Kind::Dir(entries.into_iter().map(|(name, item)| (name.to_owned(), item)).collect()),
+            kind: ItemKind::Dir(entries.into_iter().map(|(name, item)| (name.to_owned(), item)).collect()),
             ttl: None,
             index: 0,
         };
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn scalars_become_the_text_they_were_written_as() {
         let item = read("a: 1.50\nb: true\nc:\nd: 0x1F\n", Format::Yaml).unwrap();
-        let Kind::Dir(entries) = item.kind else { panic!("a map") };
+        let ItemKind::Dir(entries) = item.kind else { panic!("a map") };
         let values: Vec<Item> = entries.into_values().collect();
         assert_eq!(values, ["1.50", "true", "", "0x1F"].map(Item::file));
     }
@@ -198,8 +198,8 @@ mod tests {
             ("a: {$value: 1, $ttl: soon}", "/a"),
             ("a: {$value: {b: 1}}", "/a"),
         ] {
-            let said = read(text, Format::Yaml).unwrap_err();
-            assert!(said.contains(says), "{text}: {said}");
+            let message = read(text, Format::Yaml).unwrap_err();
+            assert!(message.contains(says), "{text}: {message}");
         }
     }
 }

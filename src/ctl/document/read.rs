@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::template::data::{Node, parse_json, parse_toml, parse_yaml};
 
-use super::{Format, Item, KEY, Kind};
+use super::{Format, Item, ItemKind, KEY};
 
 /// Reads a document. An error names the place.
 pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
@@ -41,7 +41,7 @@ pub(in crate::ctl) fn read_at(text: &str, format: Format) -> Result<(Item, Optio
 fn item(node: &Node, path: &str) -> Result<Item, String> {
     let shown = if path.is_empty() { "/" } else { path };
     if let Some(text) = node.scalar_text() {
-        return Ok(Item { kind: Kind::File(text.to_owned()), ttl: None, index: 0 });
+        return Ok(Item { kind: ItemKind::File(text.to_owned()), ttl: None, index: 0 });
     }
     let Node::Map(entries) = node else {
         return Err(format!("{shown} is a list; a store holds texts and directories"));
@@ -62,8 +62,8 @@ fn item(node: &Node, path: &str) -> Result<Item, String> {
         }
     }
     let kind = match value {
-        None => Kind::Dir(children),
-        Some(text) if children.is_empty() => Kind::File(text.to_owned()),
+        None => ItemKind::Dir(children),
+        Some(text) if children.is_empty() => ItemKind::File(text.to_owned()),
         Some(_) => {
             return Err(format!("{shown} has a \"$value\" and entries as well; it is a file or a directory"));
         }

@@ -2,7 +2,7 @@
 
 use crate::template::data::{Node, json_string, to_toml, to_yaml};
 
-use super::{Format, Item, KEY, Kind};
+use super::{Format, Item, ItemKind, KEY};
 
 /// Writes a document, ending in a newline.
 pub(in crate::ctl) fn write(item: &Item, format: Format) -> Result<String, String> {
@@ -38,11 +38,11 @@ fn text(node: &Node, format: Format) -> Result<String, String> {
 fn node(item: &Item) -> Node {
     let ttl = item.ttl.map(|ttl| ("$ttl".to_owned(), Node::Number(ttl.to_string())));
     match (&item.kind, ttl) {
-        (Kind::File(value), None) => Node::Text(value.clone()),
-        (Kind::File(value), Some(ttl)) => {
+        (ItemKind::File(value), None) => Node::Text(value.clone()),
+        (ItemKind::File(value), Some(ttl)) => {
             Node::Map(vec![ttl, ("$value".to_owned(), Node::Text(value.clone()))])
         }
-        (Kind::Dir(entries), ttl) => {
+        (ItemKind::Dir(entries), ttl) => {
             let named = |(name, item): (&String, &Item)| {
                 let name = if name.starts_with('$') { format!("${name}") } else { name.clone() };
                 (name, node(item))

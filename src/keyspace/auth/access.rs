@@ -4,18 +4,18 @@ use super::{Auth, GUEST, ROOT, Role, User};
 
 /// A key that somebody wants to get at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked<'k> {
+pub struct KeyAccess<'k> {
     /// As it stands in the path, with the slash at its end if there is one.
     pub key: &'k [u8],
     /// What for.
-    pub wish: Wish,
+    pub mode: AccessMode,
     /// Whether all below it is meant too.
     pub recursive: bool,
 }
 
 /// What somebody wants with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum AccessMode {
     /// To see it.
     Read,
     /// To change it.
@@ -25,7 +25,7 @@ pub enum Wish {
 impl Auth {
     /// Whether one of the user's roles allows it.
     #[must_use]
-    pub fn allows(&self, user: &User, asked: Asked<'_>) -> bool {
+    pub fn allows(&self, user: &User, asked: KeyAccess<'_>) -> bool {
         let roles = user.roles.iter().flatten();
         roles
             .into_iter()
@@ -35,17 +35,17 @@ impl Auth {
     /// Whether those may who give no name. A wish for a whole subtree is measured as one for its top alone, as etcd
     /// does it.
     #[must_use]
-    pub fn allows_guests(&self, asked: Asked<'_>) -> bool {
-        let asked = Asked { recursive: false, ..asked };
+    pub fn allows_guests(&self, asked: KeyAccess<'_>) -> bool {
+        let asked = KeyAccess { recursive: false, ..asked };
         self.roles.get(GUEST).is_some_and(|role| role.allows(asked))
     }
 }
 
 impl Role {
-    fn allows(&self, asked: Asked<'_>) -> bool {
-        let patterns = match asked.wish {
-            Wish::Read => &self.read,
-            Wish::Write => &self.write,
+    fn allows(&self, asked: KeyAccess<'_>) -> bool {
+        let patterns = match asked.mode {
+            AccessMode::Read => &self.read,
+            AccessMode::Write => &self.write,
         };
         patterns.iter().flatten().any(|pattern| match pattern.strip_suffix('*') {
             Some(prefix) => asked.key.starts_with(prefix.as_bytes()),

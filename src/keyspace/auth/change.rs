@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Auth, GUEST, MOST_BYTES, ROOT, Role, User};
+use super::{Auth, GUEST, MAX_BYTES, ROOT, Role, User};
 
 /// How many writes etcd takes to make its directories for users and roles.
-const BEGINNING: u64 = 4;
+const INITIAL_WRITES: u64 = 4;
 
 /// One change of it, as the log carries it.
 #[derive(Clone, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub enum Changed {
 
 /// Why a change was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum ChangeError {
     /// It is on already.
     AlreadyEnabled,
     /// It is off already.
@@ -115,33 +115,33 @@ pub enum Refused {
     WriteHeld(String),
     /// The role root is as it is.
     RootRole,
-    /// Users and roles would take more than [`MOST_BYTES`].
+    /// Users and roles would take more than [`MAX_BYTES`].
     Full,
 }
 
 /// How a change ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ChangeOutcome {
     /// What it came to; after a refusal nothing has changed.
-    pub result: Result<Changed, Refused>,
+    pub result: Result<Changed, ChangeError>,
     /// How many writes it would have been for etcd, which keeps users in the store: so much the index rises.
     pub writes: u64,
 }
 
 impl Auth {
     /// Carries out a change; the same on every member.
-    pub fn apply(&mut self, change: &Change) -> Outcome {
+    pub fn apply(&mut self, change: &Change) -> ChangeOutcome {
         let mut writes = 0;
         let result = self.carry_out(change, &mut writes);
-        Outcome { result, writes }
+        ChangeOutcome { result, writes }
     }
 
-    fn carry_out(&mut self, change: &Change, writes: &mut u64) -> Result<Changed, Refused> {
+    fn carry_out(&mut self, change: &Change, writes: &mut u64) -> Result<Changed, ChangeError> {
         match change {
             Change::Enable => self.enable(writes),
             Change::Disable => {
                 if !self.enabled {
-                    return Err(Refused::AlreadyDisabled);
+                    return Err(ChangeError::AlreadyDisabled);
                 }
                 self.write(writes);
                 self.enabled = false;
@@ -157,16 +157,16 @@ impl Auth {
             }
             Change::DeleteUser(name) => {
                 if self.enabled && name == ROOT {
-                    return Err(Refused::RootUser);
+                    return Err(ChangeError::RootUser);
                 }
                 self.begin(writes);
-                self.users.remove(name).ok_or(Refused::NoUser)?;
+                self.users.remove(name).ok_or(ChangeError::NoUser)?;
                 *writes += 1;
                 Ok(Changed::Done)
             }
             Change::PutRole { name, permissions, grant, revoke } => {
                 if name == ROOT {
-                    return Err(Refused::RootRole);
+                    return Err(ChangeError::RootRole);
                 }
                 if [grant, revoke].into_iter().flatten().all(Role::is_empty) {
                     return self.make_role(name, permissions, writes);
@@ -175,10 +175,10 @@ impl Auth {
             }
             Change::DeleteRole(name) => {
                 if name == ROOT {
-                    return Err(Refused::RootRole);
+                    return Err(ChangeError::RootRole);
                 }
                 self.begin(writes);
-                self.roles.remove(name).ok_or(Refused::NoRole)?;
+                self.roles.remove(name).ok_or(ChangeError::NoRole)?;
                 *writes += 1;
                 Ok(Changed::Done)
             }
@@ -188,7 +188,7 @@ impl Auth {
     fn begin(&mut self, writes: &mut u64) {
         if !self.begun {
             self.begun = true;
-            *writes += BEGINNING;
+            *writes += INITIAL_WRITES;
         }
     }
 
@@ -197,12 +197,12 @@ impl Auth {
         *writes += 1;
     }
 
-    fn enable(&mut self, writes: &mut u64) -> Result<Changed, Refused> {
+    fn enable(&mut self, writes: &mut u64) -> Result<Changed, ChangeError> {
         if self.enabled {
-            return Err(Refused::AlreadyEnabled);
+            return Err(ChangeError::AlreadyEnabled);
         }
         if !self.users.contains_key(ROOT) {
-            return Err(Refused::NoRootUser);
+            return Err(ChangeError::NoRootUser);
         }
         if !self.roles.contains_key(GUEST) {
             self.roles.insert(GUEST.to_owned(), Role::everything());
@@ -214,8 +214,8 @@ impl Auth {
     }
 
     /// Refuses what would take more room than there is.
-    fn room(&self, more: usize) -> Result<(), Refused> {
-        if self.weight().saturating_add(more) > MOST_BYTES { Err(Refused::Full) } else { Ok(()) }
+    fn room(&self, more: usize) -> Result<(), ChangeError> {
+        if self.weight().saturating_add(more) > MAX_BYTES { Err(ChangeError::Full) } else { Ok(()) }
     }
 
     fn make_user(
@@ -224,10 +224,10 @@ impl Auth {
         hash: Option<&str>,
         mut roles: Option<Vec<String>>,
         writes: &mut u64,
-    ) -> Result<Changed, Refused> {
-        let hash = hash.ok_or(Refused::NoPassword)?;
+    ) -> Result<Changed, ChangeError> {
+        let hash = hash.ok_or(ChangeError::NoPassword)?;
         if self.users.contains_key(name) {
-            return Err(Refused::UserExists);
+            return Err(ChangeError::UserExists);
         }
         attach(name, &mut roles);
         let user = User { hash: hash.to_owned(), roles: roles.clone() };
@@ -244,23 +244,23 @@ impl Auth {
         grant: &[String],
         revoke: &[String],
         writes: &mut u64,
-    ) -> Result<Changed, Refused> {
-        let old = self.users.get(name).ok_or(Refused::NoUser)?;
+    ) -> Result<Changed, ChangeError> {
+        let old = self.users.get(name).ok_or(ChangeError::NoUser)?;
         let mut roles: BTreeSet<&str> = old.roles.iter().flatten().map(String::as_str).collect();
         for role in grant {
             if !roles.insert(role) {
-                return Err(Refused::RoleHeld(role.clone()));
+                return Err(ChangeError::RoleHeld(role.clone()));
             }
         }
         for role in revoke {
             if !roles.remove(role.as_str()) {
-                return Err(Refused::RoleNotHeld(role.clone()));
+                return Err(ChangeError::RoleNotHeld(role.clone()));
             }
         }
         let roles = Some(roles.into_iter().map(str::to_owned).collect());
         // A list that was never there or is not in order becomes one that is: to etcd that is a change.
         if hash.is_none() && roles == old.roles {
-            return Err(Refused::UserUnchanged);
+            return Err(ChangeError::UserUnchanged);
         }
         self.room(hash.map_or(0, str::len) + length(&roles))?;
         let hash = hash.map_or_else(|| old.hash.clone(), str::to_owned);
@@ -272,9 +272,14 @@ impl Auth {
         Ok(Changed::User { roles, created: false })
     }
 
-    fn make_role(&mut self, name: &str, permissions: &Role, writes: &mut u64) -> Result<Changed, Refused> {
+    fn make_role(
+        &mut self,
+        name: &str,
+        permissions: &Role,
+        writes: &mut u64,
+    ) -> Result<Changed, ChangeError> {
         if self.roles.contains_key(name) {
-            return Err(Refused::RoleExists);
+            return Err(ChangeError::RoleExists);
         }
         self.room(name.len() + length(&permissions.read) + length(&permissions.write))?;
         self.roles.insert(name.to_owned(), permissions.clone());
@@ -288,19 +293,19 @@ impl Auth {
         grant: Option<&Role>,
         revoke: Option<&Role>,
         writes: &mut u64,
-    ) -> Result<Changed, Refused> {
-        let old = self.roles.get(name).ok_or(Refused::NoRole)?;
+    ) -> Result<Changed, ChangeError> {
+        let old = self.roles.get(name).ok_or(ChangeError::NoRole)?;
         let mut new = old.clone();
         if let Some(more) = grant {
-            new.read = Some(joined(&new.read, &more.read).map_err(Refused::ReadHeld)?);
-            new.write = Some(joined(&new.write, &more.write).map_err(Refused::WriteHeld)?);
+            new.read = Some(joined(&new.read, &more.read).map_err(ChangeError::ReadHeld)?);
+            new.write = Some(joined(&new.write, &more.write).map_err(ChangeError::WriteHeld)?);
         }
         if let Some(less) = revoke {
             new.read = Some(without(&new.read, &less.read));
             new.write = Some(without(&new.write, &less.write));
         }
         if new == *old {
-            return Err(Refused::RoleUnchanged);
+            return Err(ChangeError::RoleUnchanged);
         }
         self.room(grant.map_or(0, |more| length(&more.read) + length(&more.write)))?;
         self.roles.insert(name.to_owned(), new.clone());

@@ -9,8 +9,8 @@ use super::{Auth, Change, Role, User};
 use crate::keyspace::Undecodable;
 use crate::keyspace::bytes::{Reader, put_bytes, put_varint};
 
-const STATE: u8 = 1;
-const CHANGE: u8 = 1;
+const STATE_VERSION: u8 = 1;
+const CHANGE_VERSION: u8 = 1;
 /// Bits of the state's flags.
 const ENABLED: u8 = 1;
 const BEGUN: u8 = 2;
@@ -24,7 +24,7 @@ impl Auth {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + self.weight());
-        out.push(STATE);
+        out.push(STATE_VERSION);
         out.push(flag(self.enabled, ENABLED) | flag(self.begun, BEGUN));
         put_varint(&mut out, self.users.len() as u64);
         for (name, user) in &self.users {
@@ -46,7 +46,7 @@ impl Auth {
     /// The bytes are not what [`Auth::encode`] made.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         let mut read = Reader::new(bytes);
-        read.version(STATE)?;
+        read.version(STATE_VERSION)?;
         let flags = read.flags(ENABLED | BEGUN)?;
         let users = map(&mut read, |read| Ok(User { hash: text(read)?, roles: list(read)? }))?;
         let roles = map(&mut read, role)?;
@@ -58,7 +58,7 @@ impl Auth {
 impl Change {
     /// The byte form, for the log.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(CHANGE);
+        out.push(CHANGE_VERSION);
         match self {
             Self::Enable => out.push(0),
             Self::Disable => out.push(1),
@@ -99,7 +99,7 @@ impl Change {
     /// The bytes are not what [`Change::encode`] made.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         let mut read = Reader::new(bytes);
-        read.version(CHANGE)?;
+        read.version(CHANGE_VERSION)?;
         let change = match read.byte()? {
             0 => Self::Enable,
             1 => Self::Disable,

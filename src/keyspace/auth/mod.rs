@@ -5,7 +5,7 @@
 //!
 //! Promises: the same changes give the same state on every member: a change carries the hash of a password, never
 //! a password, so nothing here draws salt or looks at a clock. A refused change changes nothing but, like etcd's, the count
-//! of writes. The state is bounded ([`MOST_BYTES`]). No `Debug` output holds a hash.
+//! of writes. The state is bounded ([`MAX_BYTES`]). No `Debug` output holds a hash.
 //!
 //! Leaves out: passwords, their hashing and checking, who is asking, and every text that goes out (`api`).
 
@@ -18,15 +18,15 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use access::{Asked, Wish};
-pub use change::{Change, Changed, Outcome, Refused};
+pub use access::{AccessMode, KeyAccess};
+pub use change::{Change, ChangeError, ChangeOutcome, Changed};
 
 /// The user and the role that may do everything.
 pub const ROOT: &str = "root";
 /// The role of those who give no name.
 pub const GUEST: &str = "guest";
 /// What users and roles may take together: they are written with every head of the mirror and of a snapshot.
-pub const MOST_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 
 /// Users, roles, and whether they are heeded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

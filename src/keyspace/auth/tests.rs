@@ -38,8 +38,8 @@ fn with(changes: &[Change]) -> Auth {
     auth
 }
 
-fn read(key: &str) -> Asked<'_> {
-    Asked { key: key.as_bytes(), wish: Wish::Read, recursive: false }
+fn read(key: &str) -> KeyAccess<'_> {
+    KeyAccess { key: key.as_bytes(), mode: AccessMode::Read, recursive: false }
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn a_pattern_allows_what_it_spells_and_with_a_star_what_begins_so() {
         ("", false, false),
     ] {
         assert_eq!(auth.allows(user, read(key)), one, "{key}");
-        assert_eq!(auth.allows(user, Asked { recursive: true, ..read(key) }), below, "all of {key}");
+        assert_eq!(auth.allows(user, KeyAccess { recursive: true, ..read(key) }), below, "all of {key}");
     }
-    let write = |key| Asked { wish: Wish::Write, ..read(key) };
+    let write = |key| KeyAccess { mode: AccessMode::Write, ..read(key) };
     assert!(auth.allows(user, write("/wide")));
     assert!(!auth.allows(user, write("/b")));
 }
@@ -68,13 +68,13 @@ fn a_pattern_allows_what_it_spells_and_with_a_star_what_begins_so() {
 fn nobody_may_anything_without_a_role_that_allows_it_and_root_may_all() {
     let auth = with(&[user("root", "h", &[]), user("none", "h", &[]), user("lost", "h", &["gone"])]);
     for (name, may) in [("root", true), ("none", false), ("lost", false)] {
-        let asked = Asked { recursive: true, ..read("") };
+        let asked = KeyAccess { recursive: true, ..read("") };
         assert_eq!(auth.allows(auth.user(name).unwrap(), asked), may, "{name}");
     }
     assert!(!auth.allows_guests(read("/a")));
     let auth = with(&[user("root", "h", &[]), role("guest", &["/a"], &[]), Change::Enable]);
     assert!(
-        auth.allows_guests(Asked { recursive: true, ..read("/a") }),
+        auth.allows_guests(KeyAccess { recursive: true, ..read("/a") }),
         "guests are measured by the key alone"
     );
     assert!(!auth.allows_guests(read("/b")));
@@ -89,14 +89,14 @@ fn an_empty_pattern_allows_nothing() {
 #[test]
 fn without_a_user_root_nobody_turns_it_on_and_while_it_is_on_root_stays() {
     let mut auth = Auth::default();
-    assert_eq!(auth.apply(&Change::Enable).result, Err(Refused::NoRootUser));
+    assert_eq!(auth.apply(&Change::Enable).result, Err(ChangeError::NoRootUser));
     let mut auth = with(&[user("root", "h", &[]), Change::Enable]);
     assert!(auth.enabled());
     assert_eq!(auth.role(GUEST), Some(permissions(&["/*"], &["/*"])));
-    assert_eq!(auth.apply(&Change::DeleteUser("root".into())).result, Err(Refused::RootUser));
-    assert_eq!(auth.apply(&Change::Enable).result, Err(Refused::AlreadyEnabled));
+    assert_eq!(auth.apply(&Change::DeleteUser("root".into())).result, Err(ChangeError::RootUser));
+    assert_eq!(auth.apply(&Change::Enable).result, Err(ChangeError::AlreadyEnabled));
     auth.apply(&Change::Disable).result.unwrap();
-    assert_eq!(auth.apply(&Change::Disable).result, Err(Refused::AlreadyDisabled));
+    assert_eq!(auth.apply(&Change::Disable).result, Err(ChangeError::AlreadyDisabled));
     auth.apply(&Change::DeleteUser("root".into())).result.unwrap();
 }
 
@@ -124,10 +124,10 @@ fn a_list_that_becomes_sorted_is_a_change_and_one_that_stays_is_none() {
     assert_eq!(roles(&auth), Some(texts(&["b", "a", "b"])));
     auth.apply(&user("u", "", &[])).result.unwrap();
     assert_eq!(roles(&auth), Some(texts(&["a", "b"])));
-    assert_eq!(auth.apply(&user("u", "", &[])).result, Err(Refused::UserUnchanged));
-    assert_eq!(auth.apply(&regrant("u", &["a"], &[])).result, Err(Refused::RoleHeld("a".into())));
-    assert_eq!(auth.apply(&regrant("u", &[], &["c"])).result, Err(Refused::RoleNotHeld("c".into())));
-    assert_eq!(auth.apply(&regrant("u", &["c"], &["c"])).result, Err(Refused::UserUnchanged));
+    assert_eq!(auth.apply(&user("u", "", &[])).result, Err(ChangeError::UserUnchanged));
+    assert_eq!(auth.apply(&regrant("u", &["a"], &[])).result, Err(ChangeError::RoleHeld("a".into())));
+    assert_eq!(auth.apply(&regrant("u", &[], &["c"])).result, Err(ChangeError::RoleNotHeld("c".into())));
+    assert_eq!(auth.apply(&regrant("u", &["c"], &["c"])).result, Err(ChangeError::UserUnchanged));
 }
 
 #[test]
@@ -136,7 +136,10 @@ fn the_user_root_keeps_the_role_root() {
     let revoked = auth.apply(&regrant("root", &[], &["root"])).result;
     assert_eq!(revoked, Ok(Changed::User { roles: Some(texts(&["a"])), created: false }));
     assert!(auth.user("root").unwrap().holds(ROOT));
-    assert_eq!(auth.apply(&regrant("root", &["root"], &[])).result, Err(Refused::RoleHeld("root".into())));
+    assert_eq!(
+        auth.apply(&regrant("root", &["root"], &[])).result,
+        Err(ChangeError::RoleHeld("root".into()))
+    );
 }
 
 #[test]
@@ -165,7 +168,7 @@ fn the_state_is_bounded() {
     let fits = (0..100).take_while(|at| auth.apply(&user(&format!("{at}{long}"), "h", &[])).result.is_ok());
     assert!((10..20).contains(&fits.count()));
     let grown = |auth: &mut Auth, change: &Change| auth.apply(change).result;
-    assert_eq!(grown(&mut auth, &role("r", &[&long], &[])), Err(Refused::Full));
+    assert_eq!(grown(&mut auth, &role("r", &[&long], &[])), Err(ChangeError::Full));
     let more = Change::PutRole {
         name: "r".into(),
         permissions: Role::default(),
@@ -173,9 +176,9 @@ fn the_state_is_bounded() {
         revoke: None,
     };
     grown(&mut auth, &role("r", &[], &[])).unwrap();
-    assert_eq!(grown(&mut auth, &more), Err(Refused::Full));
-    assert_eq!(grown(&mut auth, &regrant(&format!("0{long}"), &[&long], &[])), Err(Refused::Full));
-    assert!(auth.encode().len() <= MOST_BYTES + 4096);
+    assert_eq!(grown(&mut auth, &more), Err(ChangeError::Full));
+    assert_eq!(grown(&mut auth, &regrant(&format!("0{long}"), &[&long], &[])), Err(ChangeError::Full));
+    assert!(auth.encode().len() <= MAX_BYTES + 4096);
     grown(&mut auth, &Change::DeleteUser(format!("0{long}"))).unwrap();
     grown(&mut auth, &more).unwrap();
 }

@@ -173,9 +173,9 @@ fn large_values_cost_the_oldest_of_them_their_place_and_nobody_else() {
 fn a_thousand_events_that_are_not_large_are_kept_whatever_else_there_is() {
     let mut space = Keyspace::new();
     for number in 0..500 {
-        space.ok(set_large(&format!("/mid/{number}"), HISTORY_BYTES / HISTORY));
+        space.ok(set_large(&format!("/mid/{number}"), HISTORY_BYTES / HISTORY_EVENTS));
         space.ok(set_op("/small", "v"));
-        let length = if number < 20 { 10 << 20 } else { HISTORY_BYTES / HISTORY + 1 };
+        let length = if number < 20 { 10 << 20 } else { HISTORY_BYTES / HISTORY_EVENTS + 1 };
         space.ok(set_large(&format!("/big/{number}"), length));
     }
     let held = |space: &Keyspace| {

@@ -42,7 +42,7 @@ fn a_thousand_slots_are_kept_and_older_indexes_are_cleared() {
     assert_eq!((error.code, error.index), (Code::HistoryCleared, 1001));
     assert_eq!(error.cause, b"the requested history has been cleared [2/1]");
     assert!(space.watch(b"/never", WatchFor { recursive: false, stream: false, since: 2 }).is_ok());
-    assert_eq!(space.events_since(0).count(), HISTORY);
+    assert_eq!(space.events_since(0).count(), HISTORY_EVENTS);
     assert_eq!(
         space.events_since(1000).map(|(index, entry)| (index, entry.event().is_some())).collect::<Vec<_>>(),
         [(1001, true)]

@@ -267,7 +267,7 @@ impl Model {
 
     pub(super) fn watch(&mut self, key: &str, what: WatchFor) -> Result<usize, String> {
         let since = if what.since == 0 { self.index() + 1 } else { what.since };
-        let oldest = (self.index() + 1).saturating_sub(HISTORY as u64).max(1);
+        let oldest = (self.index() + 1).saturating_sub(HISTORY_EVENTS as u64).max(1);
         if since < oldest {
             return Err(format!("the requested history has been cleared [{oldest}/{since}]"));
         }
@@ -300,7 +300,7 @@ impl Listener {
         if !self.hooked || hidden || !wanted {
             return;
         }
-        if self.held == HISTORY {
+        if self.held == HISTORY_EVENTS {
             self.hooked = false;
             return;
         }

@@ -22,12 +22,12 @@ fn a_view_shows_children_in_the_order_of_their_bytes_hidden_ones_too() {
     let dir = space.get(b"/d").unwrap();
     let names: Vec<_> = dir.children().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
     assert_eq!(names, ["B", "_h", "a", "a!", "b", &"z".repeat(300)]);
-    assert_eq!((dir.kind(), dir.value(), dir.created(), dir.modified()), (Kind::Dir, None, 1, 1));
+    assert_eq!((dir.kind(), dir.value(), dir.created(), dir.modified()), (NodeKind::Dir, None, 1, 1));
     let file = space.get(b"/d/b").unwrap();
-    assert_eq!((file.kind(), file.value().map(|v| &**v)), (Kind::File, Some(&b"v"[..])));
+    assert_eq!((file.kind(), file.value().map(|v| &**v)), (NodeKind::File, Some(&b"v"[..])));
     assert_eq!(file.children().count(), 0);
     let root = space.get(b"/").unwrap();
-    assert_eq!((root.kind(), root.created(), root.modified(), root.expires()), (Kind::Dir, 0, 0, None));
+    assert_eq!((root.kind(), root.created(), root.modified(), root.expires()), (NodeKind::Dir, 0, 0, None));
 }
 
 #[test]
@@ -145,9 +145,9 @@ fn a_chain_of_many_thousand_directories_needs_no_deep_stack() {
     assert_eq!(space.nodes().count(), 2_000);
     space.ok(delete_op("/x", false, true));
     assert_eq!((space.nodes().count(), space.next_expiry()), (0, None));
-    let mut node = tree::Node::dir(tree::Stamp::default());
+    let mut node = tree::Node::dir(tree::NodeMeta::default());
     for _ in 0..200_000 {
-        let mut above = tree::Node::dir(tree::Stamp::default());
+        let mut above = tree::Node::dir(tree::NodeMeta::default());
         let tree::Node::Dir(dir) = &mut above else { unreachable!() };
         dir.insert(b"x", node);
         node = above;

@@ -4,22 +4,22 @@ use super::super::Dialect;
 use super::super::expression::Expression;
 use super::super::facts::Node;
 
-pub(super) fn meets(wish: &Expression, node: &Node, dialect: Dialect) -> bool {
-    if wish.key == "node" {
+pub(super) fn meets(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
+    if expr.key == "node" {
         // A node that nothing is known of is no node called "".
         let known = |name: &&str| dialect == Dialect::Swarm || !name.is_empty();
-        return wish.matches([node.id.as_str(), node.name.as_str()].into_iter().filter(known));
+        return expr.matches([node.id.as_str(), node.name.as_str()].into_iter().filter(known));
     }
-    match (node.labels.get(&wish.key), dialect) {
-        (Some(label), _) => wish.matches([label.as_str()]),
+    match (node.labels.get(&expr.key), dialect) {
+        (Some(label), _) => expr.matches([label.as_str()]),
         // To Swarm a label that is not there is an empty one, and `*` matches it.
-        (None, Dialect::Swarm) => wish.matches([""]),
-        (None, Dialect::Plain) => wish.matches([]),
+        (None, Dialect::Swarm) => expr.matches([""]),
+        (None, Dialect::Plain) => expr.matches([]),
     }
 }
 
 /// Swarm looks at the value only: `!=` means what `==` does.
-pub(super) fn is_listed(wish: &Expression, node: &Node, dialect: Dialect) -> bool {
-    let listed = wish.value.split('|').any(|name| name == node.name);
-    listed == (wish.equal || dialect == Dialect::Swarm)
+pub(super) fn is_listed(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
+    let listed = expr.value.split('|').any(|name| name == node.name);
+    listed == (expr.equal || dialect == Dialect::Swarm)
 }

@@ -7,7 +7,7 @@ mod ports;
 use std::str::FromStr;
 
 use super::Dialect;
-use super::expression::{Expression, Kind};
+use super::expression::{Expression, ExpressionKind};
 use super::facts::Node;
 use super::request::Request;
 
@@ -65,11 +65,11 @@ impl Filter {
     }
 
     /// The expressions that it is about.
-    pub(super) fn kind(self) -> Option<Kind> {
+    pub(super) fn kind(self) -> Option<ExpressionKind> {
         match self {
-            Self::Affinity => Some(Kind::Affinity),
-            Self::Constraint => Some(Kind::Constraint),
-            Self::Whitelist => Some(Kind::Whitelist),
+            Self::Affinity => Some(ExpressionKind::Affinity),
+            Self::Constraint => Some(ExpressionKind::Constraint),
+            Self::Whitelist => Some(ExpressionKind::Whitelist),
             Self::Health | Self::Port | Self::ContainerSlots | Self::Dependency => None,
         }
     }
@@ -94,9 +94,9 @@ impl Filter {
             Self::Dependency => near::dependencies(request, nodes),
             Self::Affinity | Self::Constraint | Self::Whitelist => {
                 let mut nodes = nodes;
-                for wish in wishes.iter().filter(|wish| Some(wish.kind) == self.kind()) {
-                    nodes = keep(nodes, |node| meets(wish, node, dialect))
-                        .ok_or_else(|| refused(wish, dialect))?;
+                for expr in wishes.iter().filter(|expr| Some(expr.kind) == self.kind()) {
+                    nodes = keep(nodes, |node| meets(expr, node, dialect))
+                        .ok_or_else(|| refused(expr, dialect))?;
                 }
                 Ok(nodes)
             }
@@ -114,31 +114,31 @@ impl Filter {
             Self::Port => ports::conditions(request),
             Self::ContainerSlots => vec!["available container slots".to_owned()],
             Self::Dependency => near::asked(request),
-            Self::Affinity => parsed(Kind::Affinity)
-                .map(|wish| format!("{} (soft={})", wish.words(), wish.soft.is_some()))
+            Self::Affinity => parsed(ExpressionKind::Affinity)
+                .map(|expr| format!("{} (soft={})", expr.words(), expr.soft.is_some()))
                 .collect(),
-            Self::Constraint => parsed(Kind::Constraint).map(|wish| wish.words()).collect(),
-            Self::Whitelist => parsed(Kind::Whitelist).map(|wish| wish.words()).collect(),
+            Self::Constraint => parsed(ExpressionKind::Constraint).map(|expr| expr.words()).collect(),
+            Self::Whitelist => parsed(ExpressionKind::Whitelist).map(|expr| expr.words()).collect(),
         }
     }
 }
 
 /// Whether a node is as an expression wants it, be that soft or not.
-pub(super) fn meets(wish: &Expression, node: &Node, dialect: Dialect) -> bool {
-    match wish.kind {
-        Kind::Affinity => near::meets(wish, node, dialect),
-        Kind::Constraint => labels::meets(wish, node, dialect),
-        Kind::Whitelist => labels::is_listed(wish, node, dialect),
+pub(super) fn meets(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
+    match expr.kind {
+        ExpressionKind::Affinity => near::meets(expr, node, dialect),
+        ExpressionKind::Constraint => labels::meets(expr, node, dialect),
+        ExpressionKind::Whitelist => labels::is_listed(expr, node, dialect),
     }
 }
 
 /// The words for an expression that no node meets. Ours are those of Swarm's first versions, which its users know.
-fn refused(wish: &Expression, dialect: Dialect) -> String {
+fn refused(expr: &Expression, dialect: Dialect) -> String {
     let kind = match dialect {
-        Dialect::Swarm => format!("the {} ", wish.kind.word()),
+        Dialect::Swarm => format!("the {} ", expr.kind.word()),
         Dialect::Plain => String::new(),
     };
-    format!("unable to find a node that satisfies {kind}{}", wish.words())
+    format!("unable to find a node that satisfies {kind}{}", expr.words())
 }
 
 /// Those that `meets` takes; `None`: there were some and it takes none.

@@ -7,12 +7,12 @@ use super::super::request::Request;
 use super::keep;
 
 /// Characters of a short id.
-const SHORT: usize = 12;
+const SHORT_ID_CHARS: usize = 12;
 
-pub(super) fn meets(wish: &Expression, node: &Node, dialect: Dialect) -> bool {
-    match wish.key.as_str() {
-        "container" => wish.matches(node.containers.iter().flat_map(|container| called(container, dialect))),
-        "image" => wish.matches(node.images.iter().flat_map(|image| named(image, dialect))),
+pub(super) fn meets(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
+    match expr.key.as_str() {
+        "container" => expr.matches(node.containers.iter().flat_map(|container| called(container, dialect))),
+        "image" => expr.matches(node.images.iter().flat_map(|image| named(image, dialect))),
         label => {
             let labels =
                 node.containers.iter().filter_map(|container| match (container.labels.get(label), dialect) {
@@ -20,7 +20,7 @@ pub(super) fn meets(wish: &Expression, node: &Node, dialect: Dialect) -> bool {
                     (None, Dialect::Swarm) => Some(""),
                     (None, Dialect::Plain) => None,
                 });
-            wish.matches(labels)
+            expr.matches(labels)
         }
     }
 }
@@ -30,7 +30,7 @@ fn called(container: &Container, dialect: Dialect) -> Vec<&str> {
     let own = container.names.first().map(|name| own_name(name));
     let mut names: Vec<&str> = [Some(container.id.as_str()), own].into_iter().flatten().collect();
     if dialect == Dialect::Plain {
-        names.extend(container.id.get(..SHORT));
+        names.extend(container.id.get(..SHORT_ID_CHARS));
     }
     names
 }
@@ -46,7 +46,7 @@ fn named(image: &Image, dialect: Dialect) -> Vec<&str> {
         && let Some(id) = image.id.strip_prefix("sha256:")
     {
         names.push(id);
-        names.extend(id.get(..SHORT));
+        names.extend(id.get(..SHORT_ID_CHARS));
     }
     for tag in &image.tags {
         names.push(tag);
@@ -99,7 +99,7 @@ fn has(node: &Node, name: &str) -> bool {
             .names
             .iter()
             .any(|own| own_name(own) == own_name(name) || of_node.is_some_and(|name| own_name(own) == name));
-        by_name || container.id == name || container.id.get(..SHORT) == Some(name)
+        by_name || container.id == name || container.id.get(..SHORT_ID_CHARS) == Some(name)
     };
     node.containers.iter().any(known)
         || node.containers.iter().filter(|container| container.id.starts_with(name)).count() == 1

@@ -83,14 +83,14 @@ fn a_whitelist_heeds_its_operator() {
 #[test]
 fn what_makes_no_sense_is_an_error_whatever_else_holds() {
     let syntax = |text: &str| match Rules::default().place(&request(&[text]), &[], &mut |_| 0) {
-        Err(Refusal::Invalid(invalid)) => invalid.to_string(),
+        Err(PlaceError::Invalid(invalid)) => invalid.to_string(),
         other => panic!("{text}: {other:?}"),
     };
     assert_eq!(syntax("constraint:region==~/(/"), "'/(/' is no regular expression: unclosed group");
     assert_eq!(syntax("constraint:region==/"), "Value '/' is invalid");
     assert_eq!(syntax("constraint:a==b"), "Key 'a' is invalid");
     assert!(syntax("constraint:zone==/a**/").contains("nested repetition"));
-    let kind = Wishes::default().add("constrain:zone==a").unwrap_err();
+    let kind = Expressions::default().add("constrain:zone==a").unwrap_err();
     assert!(kind.to_string().contains("constraint:…"), "{kind}");
 }
 
@@ -115,9 +115,9 @@ fn no_text_makes_it_panic() {
         let length = random.random_range(0..14);
         let text: String = (0..length).map(|_| alphabet[random.random_range(0..alphabet.len())]).collect();
         for dialect in [Dialect::Plain, Dialect::Swarm] {
-            let parsed = Expression::parse(Kind::Constraint, &format!("key=={text}"), 0, dialect);
-            if let Ok(wish) = parsed {
-                wish.matches(["", "ab01", &text]);
+            let parsed = Expression::parse(ExpressionKind::Constraint, &format!("key=={text}"), 0, dialect);
+            if let Ok(expr) = parsed {
+                expr.matches(["", "ab01", &text]);
             }
         }
     }

@@ -5,15 +5,15 @@ use super::*;
 /// One expression through its filter alone: with soft ones counting, and without.
 fn through(text: &str, soft: usize) -> String {
     let (word, expression) = text.split_once(':').expect("a kind");
-    let kinds = [Kind::Constraint, Kind::Affinity, Kind::Whitelist];
+    let kinds = [ExpressionKind::Constraint, ExpressionKind::Affinity, ExpressionKind::Whitelist];
     let kind = kinds.into_iter().find(|kind| kind.word() == word).expect("a kind that there is");
-    let wish = match Expression::parse(kind, expression, 0, Dialect::Swarm) {
-        Ok(wish) => wish,
+    let expr = match Expression::parse(kind, expression, 0, Dialect::Swarm) {
+        Ok(expr) => expr,
         Err(invalid) => return format!("ERR {invalid}"),
     };
     let filter = Filter::ALL.into_iter().find(|filter| filter.kind() == Some(kind)).expect("its filter");
     let nodes = nodes();
-    let asked: Vec<&Expression> = [&wish].into_iter().filter(|wish| wish.counts(soft)).collect();
+    let asked: Vec<&Expression> = [&expr].into_iter().filter(|expr| expr.counts(soft)).collect();
     match filter.apply(&Request::default(), &asked, nodes.iter().collect(), Dialect::Swarm) {
         Ok(kept) => names(&kept),
         Err(words) => format!("ERR {words}"),
@@ -162,7 +162,7 @@ fn expressions_come_from_labels_first_and_leave_the_environment() {
     let (wishes, kept) = collect(&env, &labelled);
     assert_eq!(kept, ["A=b", "URL=http://h:1"]);
     assert_eq!(wishes.reschedule, ["on-node-failure"]);
-    let constraint = |text: &str| (Kind::Constraint, text.to_owned());
+    let constraint = |text: &str| (ExpressionKind::Constraint, text.to_owned());
     assert_eq!(wishes.expressions, [constraint("region==us*"), constraint("st==ssd")]);
     assert_eq!(outcome(&swarm(), &Request { wishes, ..Request::default() }, &nodes()), "n0");
 }
@@ -170,8 +170,9 @@ fn expressions_come_from_labels_first_and_leave_the_environment() {
 #[test]
 fn regular_expressions_are_gos() {
     let matches = |pattern: &str, text: &str| {
-        let wish = Expression::parse(Kind::Constraint, &format!("kk==/{pattern}/"), 0, Dialect::Swarm);
-        wish.expect("it is taken").matches([text])
+        let expr =
+            Expression::parse(ExpressionKind::Constraint, &format!("kk==/{pattern}/"), 0, Dialect::Swarm);
+        expr.expect("it is taken").matches([text])
     };
     // Those do not compile there, and match nothing.
     for pattern in ["a**", "a++", "[a--b]", "[b-a]", "(", "[", r"\"] {

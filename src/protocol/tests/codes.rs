@@ -42,7 +42,7 @@ fn every_defined_code_has_a_sentence_of_its_own() {
 #[test]
 fn an_error_body_is_as_etcd_writes_it() {
     let mut out = Vec::new();
-    Fault { code: ErrorCode::KEY_NOT_FOUND, cause: b"/a<\xff>".to_vec(), index: 12 }.write(&mut out);
+    ErrorBody { code: ErrorCode::KEY_NOT_FOUND, cause: b"/a<\xff>".to_vec(), index: 12 }.write(&mut out);
     let text = String::from_utf8(out).unwrap();
     let wanted = r#"{"errorCode":100,"message":"Key not found","cause":"/a\u003c\ufffd\u003e","index":12}"#;
     assert_eq!(text, format!("{wanted}\n"));
@@ -51,7 +51,7 @@ fn an_error_body_is_as_etcd_writes_it() {
 #[test]
 fn an_empty_cause_is_left_out() {
     let mut out = Vec::new();
-    let fault = Fault { code: ErrorCode::NOT_A_FILE, cause: Vec::new(), index: u64::MAX };
+    let fault = ErrorBody { code: ErrorCode::NOT_A_FILE, cause: Vec::new(), index: u64::MAX };
     fault.write(&mut out);
     let text = String::from_utf8(out).unwrap();
     assert_eq!(text, "{\"errorCode\":102,\"message\":\"Not a file\",\"index\":18446744073709551615}\n");

@@ -114,17 +114,17 @@ fn any_path_is_clean_after_one_redirect() {
     each_round(|seed, random| {
         let raw = format!("/{}", String::from_utf8_lossy(&text(random)));
         match clean(&raw) {
-            Cleaned::Clean(path) => {
+            CleanPath::Clean(path) => {
                 assert!(path.len() <= raw.len(), "seed {seed}");
                 let again = clean(&escape(&path));
-                assert_eq!(again, Cleaned::Clean(path), "seed {seed}: {raw:?}");
+                assert_eq!(again, CleanPath::Clean(path), "seed {seed}: {raw:?}");
             }
-            Cleaned::Redirect(to) => {
+            CleanPath::Redirect(to) => {
                 redirected += 1;
                 assert!(to.len() <= 3 * raw.len() + 1, "seed {seed}");
-                assert!(matches!(clean(&to), Cleaned::Clean(_)), "seed {seed}: {raw:?} to {to}");
+                assert!(matches!(clean(&to), CleanPath::Clean(_)), "seed {seed}: {raw:?} to {to}");
             }
-            Cleaned::Bad => {}
+            CleanPath::Bad => {}
         }
     });
     assert!(redirected > ROUNDS / 50, "only {redirected}");

@@ -9,6 +9,6 @@ mod path;
 use super::*;
 
 /// A cause as text.
-fn cause(fault: &Fault) -> String {
+fn cause(fault: &ErrorBody) -> String {
     String::from_utf8(fault.cause.clone()).expect("a cause of ASCII")
 }

@@ -4,15 +4,15 @@ use super::*;
 
 const FORM: Option<&[u8]> = Some(b"application/x-www-form-urlencoded");
 
-fn put(query: &str, body: &str) -> Result<Params, Fault> {
+fn put(query: &str, body: &str) -> Result<Params, ErrorBody> {
     Params::read(Method::Put, query, FORM, body.as_bytes())
 }
 
-fn get(query: &str) -> Result<Params, Fault> {
+fn get(query: &str) -> Result<Params, ErrorBody> {
     Params::read(Method::Get, query, None, b"")
 }
 
-fn complaint(read: Result<Params, Fault>) -> (u16, String) {
+fn error(read: Result<Params, ErrorBody>) -> (u16, String) {
     let fault = read.expect_err("a complaint");
     assert_eq!(fault.index, 0);
     (fault.code.0, cause(&fault))
@@ -25,7 +25,7 @@ fn the_body_wins_over_the_query_and_the_first_over_the_second() {
     assert_eq!(put("value=q", "ttl=5").unwrap().value, b"q");
     assert_eq!(put("", "value=1&value=2").unwrap().value, b"1");
     assert_eq!(put("ttl=x", "ttl=5").unwrap().ttl, Some(5));
-    assert_eq!(complaint(put("ttl=5", "ttl=x")).0, 202);
+    assert_eq!(error(put("ttl=5", "ttl=x")).0, 202);
 }
 
 #[test]
@@ -80,12 +80,12 @@ fn bad_encodings_are_named_and_a_semicolon_overrules_them() {
         ("%zz&a;b", semicolon.clone()),
         ("a;b&%zz", semicolon),
     ] {
-        assert_eq!(complaint(put("", text)), wanted, "{text}");
-        assert_eq!(complaint(get(text)), wanted, "{text}");
+        assert_eq!(error(put("", text)), wanted, "{text}");
+        assert_eq!(error(get(text)), wanted, "{text}");
     }
-    assert_eq!(complaint(put("%qq", "%yy")), escape(r#""%yy""#), "the body is read first");
-    assert_eq!(complaint(put(";", "%yy")), escape(r#""%yy""#));
-    assert_eq!(complaint(put("wait=x&%qq", "")), escape(r#""%qq""#), "the form is read before its values");
+    assert_eq!(error(put("%qq", "%yy")), escape(r#""%yy""#), "the body is read first");
+    assert_eq!(error(put(";", "%yy")), escape(r#""%yy""#));
+    assert_eq!(error(put("wait=x&%qq", "")), escape(r#""%qq""#), "the form is read before its values");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_bad_content_type_is_the_first_complaint() {
     ];
     for (content_type, wanted) in table {
         let read = Params::read(Method::Put, "ttl=x&;", Some(content_type), b"%zz");
-        assert_eq!(complaint(read), (210, (*wanted).to_owned()), "{content_type:?}");
+        assert_eq!(error(read), (210, (*wanted).to_owned()), "{content_type:?}");
         assert!(Params::read(Method::Delete, "", Some(content_type), b"").is_ok());
     }
 }
@@ -148,7 +148,7 @@ fn booleans_are_gos() {
     }
     for word in ["", "yes", "tRUE", "2", "+1", "true+", "01"] {
         let wanted = (209, "invalid value for \"recursive\"".to_owned());
-        assert_eq!(complaint(get(&format!("recursive={word}"))), wanted, "{word}");
+        assert_eq!(error(get(&format!("recursive={word}"))), wanted, "{word}");
     }
     assert_eq!(get("").unwrap(), Params::default());
 }
@@ -162,12 +162,12 @@ fn numbers_are_decimal_digits_of_64_bits() {
     assert_eq!(get("ttl=").unwrap().ttl, None);
     assert_eq!(get("ttl=0").unwrap().ttl, Some(0));
     for number in ["%2B1", "-1", "1+", "0x1", "1_0", "18446744073709551616", "١", "1.0"] {
-        assert_eq!(complaint(get(&format!("prevIndex={number}"))).0, 203, "{number}");
-        assert_eq!(complaint(get(&format!("waitIndex={number}"))).0, 203, "{number}");
-        assert_eq!(complaint(get(&format!("ttl={number}"))).0, 202, "{number}");
+        assert_eq!(error(get(&format!("prevIndex={number}"))).0, 203, "{number}");
+        assert_eq!(error(get(&format!("waitIndex={number}"))).0, 203, "{number}");
+        assert_eq!(error(get(&format!("ttl={number}"))).0, 202, "{number}");
     }
-    assert_eq!(complaint(get("prevIndex=")), (203, "invalid value for \"prevIndex\"".to_owned()));
-    assert_eq!(complaint(get("waitIndex=")), (203, "invalid value for \"waitIndex\"".to_owned()));
+    assert_eq!(error(get("prevIndex=")), (203, "invalid value for \"prevIndex\"".to_owned()));
+    assert_eq!(error(get("waitIndex=")), (203, "invalid value for \"waitIndex\"".to_owned()));
 }
 
 #[test]
@@ -200,19 +200,19 @@ fn the_first_complaint_in_etcds_order_wins() {
         };
         // Likewise only the first `ttl`, `refresh` and `value` of the text count: name the wanted one first.
         let text = format!("{}&{}", order[at].0, fields.join("&"));
-        assert_eq!(complaint(put(&text, "")), (*code, (*wanted).to_owned()), "{text}");
+        assert_eq!(error(put(&text, "")), (*code, (*wanted).to_owned()), "{text}");
     }
 }
 
 #[test]
 fn waiting_is_for_get_and_a_refresh_needs_a_ttl_and_no_value() {
     assert!(get("wait=true").unwrap().wait);
-    assert_eq!(complaint(Params::read(Method::Head, "wait=true", None, b"")).0, 209);
+    assert_eq!(error(Params::read(Method::Head, "wait=true", None, b"")).0, 209);
     assert!(put("wait=false", "").is_ok());
     assert!(put("", "refresh=true&ttl=5&value=").unwrap().refresh);
     assert!(!put("", "refresh=false&value=x").unwrap().refresh);
-    assert_eq!(complaint(put("", "refresh=true&ttl=")).0, 212);
-    assert_eq!(complaint(get("refresh=true")).0, 212);
+    assert_eq!(error(put("", "refresh=true&ttl=")).0, 212);
+    assert_eq!(error(get("refresh=true")).0, 212);
 }
 
 #[test]

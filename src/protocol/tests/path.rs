@@ -18,7 +18,7 @@ fn clean_paths_are_decoded_and_kept() {
         ("/v2/keys/%25zz", b"/v2/keys/%zz"),
     ];
     for (raw, wanted) in table {
-        assert_eq!(clean(raw), Cleaned::Clean(wanted.to_vec()), "{raw}");
+        assert_eq!(clean(raw), CleanPath::Clean(wanted.to_vec()), "{raw}");
     }
 }
 
@@ -49,14 +49,14 @@ fn others_are_redirected_to_what_they_mean() {
         ),
     ];
     for (raw, wanted) in table {
-        assert_eq!(clean(raw), Cleaned::Redirect(wanted.to_owned()), "{raw}");
+        assert_eq!(clean(raw), CleanPath::Redirect(wanted.to_owned()), "{raw}");
     }
 }
 
 #[test]
 fn what_is_no_path_is_bad() {
     for raw in ["*", "x", "/v2/keys/%zz", "/v2/keys/%", "/v2/keys/%2", "/a\x01", "/a\x7f", "/%é"] {
-        assert_eq!(clean(raw), Cleaned::Bad, "{raw:?}");
+        assert_eq!(clean(raw), CleanPath::Bad, "{raw:?}");
     }
 }
 

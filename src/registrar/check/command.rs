@@ -1,16 +1,16 @@
 //! Whether a command in the container ends with 0.
 
-use crate::registrar::engine::Ran;
+use crate::registrar::engine::ExecResult;
 
 /// So much of what it wrote is told.
-const TOLD: usize = 200;
+const MAX_OUTPUT_BYTES: usize = 200;
 
-pub(super) fn verdict(ran: &Ran) -> Result<(), String> {
+pub(super) fn verdict(ran: &ExecResult) -> Result<(), String> {
     if ran.code == 0 {
         return Ok(());
     }
     let line = ran.output.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let told: String = line.chars().filter(|c| !c.is_control()).take(TOLD).collect();
+    let told: String = line.chars().filter(|c| !c.is_control()).take(MAX_OUTPUT_BYTES).collect();
     if told.is_empty() {
         Err(format!("ended with {}", ran.code))
     } else {

@@ -9,12 +9,12 @@ use hyper::{Method, Request, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Target;
-use super::net::{AGENT, Awaiting, Inside, connect, driven, greet, innermost, uri};
+use super::net::{AGENT, CheckStage, Inside, connect, connect_with, driven, innermost, uri};
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
-const HEAD_BYTES: u32 = 16 << 10;
+const MAX_HEAD_BYTES: u32 = 16 << 10;
 /// The longest answer; the real one takes seven bytes.
-const ANSWER_BYTES: usize = 4096;
+const MAX_RESPONSE_BYTES: usize = 4096;
 /// Of gRPC's status codes, in their order.
 const CODES: [&str; 17] = [
     "OK",
@@ -38,24 +38,24 @@ const CODES: [&str; 17] = [
 const SERVING: u64 = 1;
 
 /// `tls`: whether it is, and whether the certificate has to be good.
-pub(super) async fn ask(
+pub(super) async fn probe(
     service: &str,
     target: &Target,
     tls: Option<bool>,
-    awaiting: &Awaiting,
+    stage: &CheckStage,
 ) -> Result<(), String> {
     let stream = connect(target).await?;
-    let Some(verify) = tls else { return exchange(stream, service, target, awaiting).await };
-    awaiting.now("TLS handshake");
-    let stream = greet(target, stream, verify, Inside::Http2).await?;
-    exchange(stream, service, target, awaiting).await
+    let Some(verify) = tls else { return exchange(stream, service, target, stage).await };
+    stage.now("TLS handshake");
+    let stream = connect_with(target, stream, verify, Inside::Http2).await?;
+    exchange(stream, service, target, stage).await
 }
 
-async fn exchange<S>(stream: S, service: &str, target: &Target, awaiting: &Awaiting) -> Result<(), String>
+async fn exchange<S>(stream: S, service: &str, target: &Target, stage: &CheckStage) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    awaiting.now("gRPC answer");
+    stage.now("gRPC answer");
     let request = Request::builder()
         .method(Method::POST)
         .version(Version::HTTP_2)
@@ -67,7 +67,7 @@ where
         .map_err(|error| format!("no request can be made: {error}"))?;
     let (sender, connection) = h2::client::Builder::new()
         .enable_push(false)
-        .max_header_list_size(HEAD_BYTES)
+        .max_header_list_size(MAX_HEAD_BYTES)
         .handshake::<_, Bytes>(stream)
         .await
         .map_err(|error| no_answer(&error))?;
@@ -118,7 +118,7 @@ async fn rest(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), Stri
     let mut message = Vec::new();
     while let Some(piece) = body.data().await {
         let piece = piece.map_err(|error| no_answer(&error))?;
-        if message.len() + piece.len() > ANSWER_BYTES {
+        if message.len() + piece.len() > MAX_RESPONSE_BYTES {
             return Err("its answer is too long for one of the health protocol".to_owned());
         }
         message.extend_from_slice(&piece);

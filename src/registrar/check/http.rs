@@ -10,17 +10,17 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Target;
-use super::net::{AGENT, Awaiting, Inside, connect, driven, greet, innermost, uri};
+use super::net::{AGENT, CheckStage, Inside, connect, connect_with, driven, innermost, uri};
 use crate::registrar::service::address;
 
 /// The longest head of an answer.
-const HEAD_BYTES: usize = 64 << 10;
+const MAX_HEAD_BYTES: usize = 64 << 10;
 /// So much of a body is proof enough.
-const BODY_BYTES: usize = 64 << 10;
+const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// What is asked for.
 #[derive(Debug)]
-pub(super) struct Question<'a> {
+pub(super) struct HttpProbe<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     /// Whatever the status, and without its body.
@@ -28,23 +28,23 @@ pub(super) struct Question<'a> {
 }
 
 /// `tls`: whether it is, and whether the certificate has to be good.
-pub(super) async fn ask(
-    question: &Question<'_>,
+pub(super) async fn probe(
+    question: &HttpProbe<'_>,
     target: &Target,
     tls: Option<bool>,
-    awaiting: &Awaiting,
+    stage: &CheckStage,
 ) -> Result<(), String> {
     let request = request(question, target)?;
     let stream = connect(target).await?;
     let Some(verify) = tls else {
-        return exchange(stream, request, question.any_status, awaiting).await;
+        return exchange(stream, request, question.any_status, stage).await;
     };
-    awaiting.now("TLS handshake");
-    let stream = greet(target, stream, verify, Inside::Http1).await?;
-    exchange(stream, request, question.any_status, awaiting).await
+    stage.now("TLS handshake");
+    let stream = connect_with(target, stream, verify, Inside::Http1).await?;
+    exchange(stream, request, question.any_status, stage).await
 }
 
-fn request(question: &Question<'_>, target: &Target) -> Result<Request<Empty<Bytes>>, String> {
+fn request(question: &HttpProbe<'_>, target: &Target) -> Result<Request<Empty<Bytes>>, String> {
     let whole = uri(target, question.path)?;
     let path = whole.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::builder()
@@ -64,15 +64,15 @@ async fn exchange<S>(
     stream: S,
     request: Request<Empty<Bytes>>,
     any_status: bool,
-    awaiting: &Awaiting,
+    stage: &CheckStage,
 ) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    awaiting.now("HTTP answer");
+    stage.now("HTTP answer");
     let (mut sender, connection) = http1::Builder::new()
         .title_case_headers(true)
-        .max_buf_size(HEAD_BYTES)
+        .max_buf_size(MAX_HEAD_BYTES)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| no_answer(&error))?;
@@ -85,7 +85,7 @@ where
         if !(200..400).contains(&status.as_u16()) {
             return Err(format!("answered {status}"));
         }
-        awaiting.now("end of the answer");
+        stage.now("end of the answer");
         some(response.into_body()).await
     };
     driven(answer, connection).await
@@ -94,7 +94,7 @@ where
 /// Reads a body, or as much of it as counts.
 async fn some(mut body: Incoming) -> Result<(), String> {
     let mut read = 0;
-    while read < BODY_BYTES
+    while read < MAX_BODY_BYTES
         && let Some(frame) = body.frame().await
     {
         let frame = frame.map_err(|error| format!("its answer breaks off: {}", innermost(&error)))?;

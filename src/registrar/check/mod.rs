@@ -21,13 +21,13 @@ use tokio::time::{Instant, timeout};
 
 use super::engine::Engine;
 use super::service::Service;
-use super::settings::{Checks, Health, Via};
-use net::Awaiting;
+use super::settings::{CheckAddress, Checks, Health};
+use net::CheckStage;
 
 /// What is asked, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Check {
-    pub(super) ask: Ask,
+    pub(super) kind: CheckKind,
     pub(super) interval: Duration,
     pub(super) timeout: Duration,
     pub(super) rise: u32,
@@ -36,7 +36,7 @@ pub(super) struct Check {
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum CheckKind {
     /// An answer from 200 to 399, of which the body comes to its end or to 64 KiB; with `any_status` any answer, and no body
     /// is waited for.
     Http { https: bool, method: String, path: String, verify: bool, any_status: bool },
@@ -84,26 +84,29 @@ pub(super) fn fallback(defaults: &Checks) -> Option<Check> {
         Health::Tcp => Some(bare_tcp(defaults)),
         Health::Http => {
             let (method, path) = ("GET".to_owned(), "/".to_owned());
-            Some(with(defaults, Ask::Http { https: false, method, path, verify: true, any_status: true }))
+            Some(with(
+                defaults,
+                CheckKind::Http { https: false, method, path, verify: true, any_status: true },
+            ))
         }
     }
 }
 
 /// Whether a connection is accepted and kept, for when the engine cannot be asked. Only for TCP ports.
 pub(super) fn bare_tcp(defaults: &Checks) -> Check {
-    with(defaults, Ask::Tcp)
+    with(defaults, CheckKind::Tcp)
 }
 
-fn with(defaults: &Checks, ask: Ask) -> Check {
+fn with(defaults: &Checks, kind: CheckKind) -> Check {
     let Checks { interval, timeout, rise, fall, .. } = *defaults;
-    Check { ask, interval, timeout, rise, fall }
+    Check { kind, interval, timeout, rise, fall }
 }
 
 /// Where a service is checked. A container without an address of its own is asked where consumers ask.
 pub(super) fn target(service: &Service, defaults: &Checks) -> Target {
     let container = service.container.clone();
     match (defaults.via, service.inner) {
-        (Via::Container, Some(inner)) => {
+        (CheckAddress::Container, Some(inner)) => {
             Target { host: inner.to_canonical().to_string(), port: service.port.number, container }
         }
         _ => {
@@ -117,7 +120,7 @@ impl Check {
     /// Asks once, and tells a service that is not well from an engine that cannot run the command. A command that has not
     /// ended in time is not well.
     pub(super) async fn find(&self, target: &Target, engine: &Engine) -> Finding {
-        let Ask::Command(argv) = &self.ask else {
+        let CheckKind::Command(argv) = &self.kind else {
             return self.reach(target).await.map_or_else(Finding::Ill, |()| Finding::Well);
         };
         let begun = Instant::now();
@@ -132,23 +135,23 @@ impl Check {
 
     /// Asks over the network, which a command is not.
     async fn reach(&self, target: &Target) -> Result<(), String> {
-        let awaiting = Awaiting::new("connection");
+        let stage = CheckStage::new("connection");
         let asked = async {
-            match &self.ask {
-                Ask::Http { https, method, path, verify, any_status } => {
-                    let question = http::Question { method, path, any_status: *any_status };
-                    http::ask(&question, target, https.then_some(*verify), &awaiting).await
+            match &self.kind {
+                CheckKind::Http { https, method, path, verify, any_status } => {
+                    let question = http::HttpProbe { method, path, any_status: *any_status };
+                    http::probe(&question, target, https.then_some(*verify), &stage).await
                 }
-                Ask::Tcp => tcp::ask(target, self.timeout, &awaiting).await,
-                Ask::Grpc { tls, verify, service } => {
-                    grpc::ask(service, target, tls.then_some(*verify), &awaiting).await
+                CheckKind::Tcp => tcp::probe(target, self.timeout, &stage).await,
+                CheckKind::Grpc { tls, verify, service } => {
+                    grpc::probe(service, target, tls.then_some(*verify), &stage).await
                 }
-                Ask::Command(_) => Err("a command is not asked over the network".to_owned()),
+                CheckKind::Command(_) => Err("a command is not asked over the network".to_owned()),
             }
         };
         match timeout(self.timeout, asked).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(format!("no {} within {:?}", awaiting.what(), self.timeout)),
+            Err(_) => Err(format!("no {} within {:?}", stage.what(), self.timeout)),
         }
     }
 }

@@ -25,9 +25,9 @@ pub(super) const AGENT: &str = concat!("retune/", env!("CARGO_PKG_VERSION"), " (
 
 /// What a check is waiting for, told when its time is up.
 #[derive(Debug)]
-pub(super) struct Awaiting(Mutex<&'static str>);
+pub(super) struct CheckStage(Mutex<&'static str>);
 
-impl Awaiting {
+impl CheckStage {
     pub(super) const fn new(what: &'static str) -> Self {
         Self(Mutex::new(what))
     }
@@ -58,12 +58,12 @@ impl Inside {
 }
 
 pub(super) async fn connect(target: &Target) -> Result<TcpStream, String> {
-    TcpStream::connect((target.host.as_str(), target.port))
-        .await
-        .map_err(|error| format!("no connection to {}: {}", address(&target.host, target.port), said(&error)))
+    TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|error| {
+        format!("no connection to {}: {}", address(&target.host, target.port), error_text(&error))
+    })
 }
 
-pub(super) async fn greet(
+pub(super) async fn connect_with(
     target: &Target,
     stream: TcpStream,
     verify: bool,
@@ -114,7 +114,7 @@ fn refused(error: &io::Error) -> String {
         }
         Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
         Some(cause) => format!("no TLS: {cause}"),
-        None => format!("no TLS: {}", said(error)),
+        None => format!("no TLS: {}", error_text(error)),
     }
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn driven<T>(exchange: impl Future<Output = T>, connection: imp
 }
 
 /// An error of the system without its number.
-pub(super) fn said(error: &io::Error) -> String {
+pub(super) fn error_text(error: &io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()
 }
@@ -151,5 +151,5 @@ pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), said)
+    cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), error_text)
 }

@@ -8,18 +8,18 @@ use std::time::Duration;
 use hyper::http::uri::PathAndQuery;
 
 use super::span::span;
-use super::{Ask, Check};
+use super::{Check, CheckKind};
 use crate::registrar::container::Protocol;
 use crate::registrar::service::Service;
 use crate::registrar::settings::Checks;
 
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
 const TIMEOUT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3600));
-const MOST_IN_A_ROW: u32 = 100;
+const MAX_IN_A_ROW: u32 = 100;
 /// Longer paths and commands are mistakes.
-const LONGEST: usize = 4096;
+const MAX_TARGET_BYTES: usize = 4096;
 /// So much of a bad value is shown.
-const SHOWN: usize = 80;
+const MAX_EXCERPT_CHARS: usize = 80;
 
 /// Every word that begins with `check_` and means something, or had a meaning to Registrator that is none here.
 const KNOWN: [&str; 17] = [
@@ -48,7 +48,7 @@ pub(super) fn unknown_words(service: &Service) -> Vec<String> {
     let unknown = words.filter(|key| !KNOWN.contains(&key.as_str()));
     unknown
         .map(|key| {
-            let key: String = key.chars().take(SHOWN).collect();
+            let key: String = key.chars().take(MAX_EXCERPT_CHARS).collect();
             let near = KNOWN.iter().map(|known| (strsim::damerau_levenshtein(&key, known), known));
             let near = near.filter(|(edits, _)| *edits <= 3).min();
             let hint =
@@ -62,14 +62,14 @@ pub(super) fn unknown_words(service: &Service) -> Vec<String> {
 
 /// What a service's attributes ask for; `None`: nothing.
 pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>, String> {
-    let Some(ask) = ask(service)? else { return Ok(None) };
-    if service.port.protocol != Protocol::Tcp && !matches!(ask, Ask::Command(_)) {
-        let how = match &ask {
-            Ask::Http { https: false, .. } => "HTTP",
-            Ask::Http { https: true, .. } => "HTTPS",
-            Ask::Grpc { .. } => "gRPC",
-            Ask::Tcp => "TCP",
-            Ask::Command(_) => "a command",
+    let Some(kind) = kind(service)? else { return Ok(None) };
+    if service.port.protocol != Protocol::Tcp && !matches!(kind, CheckKind::Command(_)) {
+        let how = match &kind {
+            CheckKind::Http { https: false, .. } => "HTTP",
+            CheckKind::Http { https: true, .. } => "HTTPS",
+            CheckKind::Grpc { .. } => "gRPC",
+            CheckKind::Tcp => "TCP",
+            CheckKind::Command(_) => "a command",
         };
         return Err(format!(
             "a check by {how} of port {}, which speaks no TCP; use SERVICE_CHECK_CMD, or SERVICE_<port>_CHECK_… for \
@@ -78,7 +78,7 @@ pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>
         ));
     }
     Ok(Some(Check {
-        ask,
+        kind,
         interval: duration(service, "check_interval", INTERVAL)?.unwrap_or(defaults.interval),
         timeout: duration(service, "check_timeout", TIMEOUT)?.unwrap_or(defaults.timeout),
         rise: in_a_row(service, "check_rise")?.unwrap_or(defaults.rise),
@@ -87,7 +87,7 @@ pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>
 }
 
 /// The first that is there, in Registrator's order.
-fn ask(service: &Service) -> Result<Option<Ask>, String> {
+fn kind(service: &Service) -> Result<Option<CheckKind>, String> {
     if let Some(path) = given(service, "check_http") {
         return http(service, false, "check_http", path).map(Some);
     }
@@ -108,7 +108,7 @@ fn ask(service: &Service) -> Result<Option<Ask>, String> {
             .to_owned());
     }
     if given(service, "check_tcp").is_some_and(wanted) {
-        return Ok(Some(Ask::Tcp));
+        return Ok(Some(CheckKind::Tcp));
     }
     match given(service, "check_grpc").filter(|value| wanted(value)) {
         Some(value) => grpc(service, value).map(Some),
@@ -116,14 +116,14 @@ fn ask(service: &Service) -> Result<Option<Ask>, String> {
     }
 }
 
-fn http(service: &Service, https: bool, key: &str, path: &str) -> Result<Ask, String> {
+fn http(service: &Service, https: bool, key: &str, path: &str) -> Result<CheckKind, String> {
     if path.contains("://") && !path.starts_with('/') {
         return Err(bad(key, path, "is a URL; write only its path, such as /health"));
     }
     if !path.starts_with('/') {
         return Err(bad(key, path, "is no path; write one that begins with a slash, such as /health"));
     }
-    if path.len() > LONGEST || path.parse::<PathAndQuery>().is_err() {
+    if path.len() > MAX_TARGET_BYTES || path.parse::<PathAndQuery>().is_err() {
         return Err(bad(key, path, "cannot be asked for; write a path of a URL, blanks in it as %20"));
     }
     let key = if https { "check_https_method" } else { "check_http_method" };
@@ -133,14 +133,14 @@ fn http(service: &Service, https: bool, key: &str, path: &str) -> Result<Ask, St
         return Err(bad(key, word, "is not done; write GET, HEAD, OPTIONS or POST"));
     }
     let verify = !switch(service, "check_tls_skip_verify")?;
-    Ok(Ask::Http { https, method, path: path.to_owned(), verify, any_status: false })
+    Ok(CheckKind::Http { https, method, path: path.to_owned(), verify, any_status: false })
 }
 
 /// The value may hold a password, so no error shows it.
-fn command(service: &Service, line: &str) -> Result<Ask, String> {
-    if line.len() > LONGEST {
+fn command(service: &Service, line: &str) -> Result<CheckKind, String> {
+    if line.len() > MAX_TARGET_BYTES {
         return Err(format!(
-            "SERVICE_CHECK_CMD is longer than {LONGEST} bytes; put it in a script in the image"
+            "SERVICE_CHECK_CMD is longer than {MAX_TARGET_BYTES} bytes; put it in a script in the image"
         ));
     }
     let Some(words) = shlex::split(line) else {
@@ -156,15 +156,15 @@ fn command(service: &Service, line: &str) -> Result<Ask, String> {
     }
     let port = service.public.to_string();
     let filled = |word: String| word.replace("$SERVICE_IP", &service.ip).replace("$SERVICE_PORT", &port);
-    Ok(Ask::Command(words.into_iter().map(filled).collect()))
+    Ok(CheckKind::Command(words.into_iter().map(filled).collect()))
 }
 
-fn grpc(service: &Service, value: &str) -> Result<Ask, String> {
+fn grpc(service: &Service, value: &str) -> Result<CheckKind, String> {
     let name = if value.eq_ignore_ascii_case("true") || value == "1" { "" } else { value };
-    if name.len() > LONGEST {
+    if name.len() > MAX_TARGET_BYTES {
         return Err(bad("check_grpc", name, "is too long; write true, or the name of a gRPC service"));
     }
-    Ok(Ask::Grpc {
+    Ok(CheckKind::Grpc {
         tls: switch(service, "check_grpc_use_tls")?,
         verify: !switch(service, "check_tls_skip_verify")?,
         service: name.to_owned(),
@@ -208,14 +208,14 @@ fn duration(
 fn in_a_row(service: &Service, key: &str) -> Result<Option<u32>, String> {
     let Some(value) = given(service, key) else { return Ok(None) };
     match value.parse() {
-        Ok(number @ 1..=MOST_IN_A_ROW) => Ok(Some(number)),
-        _ => Err(bad(key, value, &format!("is no number of checks; write one from 1 to {MOST_IN_A_ROW}"))),
+        Ok(number @ 1..=MAX_IN_A_ROW) => Ok(Some(number)),
+        _ => Err(bad(key, value, &format!("is no number of checks; write one from 1 to {MAX_IN_A_ROW}"))),
     }
 }
 
 /// What is wrong with an attribute, by the name that the user gave it.
 fn bad(key: &str, value: &str, what: &str) -> String {
-    let short: String = value.chars().take(SHOWN).collect();
+    let short: String = value.chars().take(MAX_EXCERPT_CHARS).collect();
     let more = if short.len() < value.len() { "…" } else { "" };
     format!("SERVICE_{}={short:?}{more} {what}", key.to_ascii_uppercase())
 }

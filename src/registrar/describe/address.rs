@@ -7,14 +7,14 @@ use super::super::settings::Rules;
 use super::home::{NO_HOST, shown};
 
 /// Where addresses come from, in this order: the container's label, the rules, and then the port.
-pub(super) struct Places<'p> {
+pub(super) struct Addresses<'p> {
     pub(super) container: &'p Container,
     pub(super) rules: &'p Rules,
     /// The host's own.
     pub(super) host: Option<IpAddr>,
 }
 
-impl Places<'_> {
+impl Addresses<'_> {
     /// The address of a port that the host publishes, at one of its addresses or at all.
     pub(super) fn through(&self, ip: &Option<IpAddr>) -> Result<String, String> {
         self.given().unwrap_or_else(|| match (ip, self.host) {

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::super::container::{Container, Doing, Network};
+use super::super::container::{Container, ContainerState, Network};
 
 /// How many containers may lend each other one network, the one in front to the one behind.
-const LENDERS: usize = 8;
+const MAX_NETWORK_HOPS: usize = 8;
 
 /// Where the ports of a container are.
-pub(super) enum Home<'c> {
+pub(super) enum NetworkOwner<'c> {
     /// On the host itself.
     Host,
     /// Nowhere.
@@ -19,14 +19,14 @@ pub(super) enum Home<'c> {
     Lent(Box<Container>),
 }
 
-impl<'c> Home<'c> {
+impl<'c> NetworkOwner<'c> {
     /// Finds it. An error is for the user: the other container is not there.
     pub(super) fn of(
         container: &'c Container,
         other: &dyn Fn(&str) -> Option<Container>,
     ) -> Result<Self, String> {
         let mut owner: Option<Box<Container>> = None;
-        for _ in 0..LENDERS {
+        for _ in 0..MAX_NETWORK_HOPS {
             let next = match owner.as_deref().unwrap_or(container).network_mode.as_str() {
                 "host" => return Ok(Self::Host),
                 "none" => return Ok(Self::Nowhere),
@@ -44,7 +44,7 @@ impl<'c> Home<'c> {
             })?));
         }
         Err(format!(
-            "more than {LENDERS} containers share one network in a row; name the owner of the network itself"
+            "more than {MAX_NETWORK_HOPS} containers share one network in a row; name the owner of the network itself"
         ))
     }
 
@@ -86,9 +86,11 @@ fn own(owner: &Container, wanted: Option<&str>) -> Result<IpAddr, String> {
             (None, None) => return Err("the container is in no network".to_owned()),
         },
     };
-    address_in(network).ok_or_else(|| match owner.doing {
-        Doing::Nothing => format!("the container has no address in the network {name}: it does not run"),
-        Doing::Running | Doing::Paused | Doing::Restarting => format!(
+    address_in(network).ok_or_else(|| match owner.run_state {
+        ContainerState::Nothing => {
+            format!("the container has no address in the network {name}: it does not run")
+        }
+        ContainerState::Running | ContainerState::Paused | ContainerState::Restarting => format!(
             "the container has no address in the network {name}; name another with the label SERVICE_NETWORK"
         ),
     })
@@ -100,8 +102,8 @@ fn address_in(network: &Network) -> Option<IpAddr> {
 
 /// A user's word in a message: quoted, so that nothing hides in it, and not without end.
 pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
+    const MAX_EXCERPT_CHARS: usize = 80;
+    match text.char_indices().nth(MAX_EXCERPT_CHARS) {
         Some((at, _)) => format!("{:?}…", &text[..at]),
         None => format!("{text:?}"),
     }

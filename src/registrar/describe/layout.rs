@@ -11,9 +11,9 @@ use super::template::Templates;
 use crate::key;
 
 /// The bytes of the longest key.
-pub(super) const LONGEST_KEY: usize = 512;
+pub(super) const MAX_KEY_BYTES: usize = 512;
 /// The bytes of the largest value.
-pub(super) const LARGEST_VALUE: usize = 64 << 10;
+pub(super) const MAX_VALUE_BYTES: usize = 64 << 10;
 /// What a store keeps of its own, hidden from listings.
 const HIDDEN: &str = "/_retune";
 
@@ -82,8 +82,8 @@ impl<'r> Layouts<'r> {
                 (key_of(prefix, path.strip_prefix('/').unwrap_or(&path))?, value)
             }
         };
-        if value.len() > LARGEST_VALUE {
-            let most = LARGEST_VALUE >> 10;
+        if value.len() > MAX_VALUE_BYTES {
+            let most = MAX_VALUE_BYTES >> 10;
             return Err(format!(
                 "the value of {key} is larger than {most} KiB; shorten its tags and SERVICE_* attributes"
             ));
@@ -133,8 +133,8 @@ fn key_of(prefix: &str, path: &str) -> Result<String, String> {
         }
     }
     let key = key::join(prefix, path);
-    if key.len() > LONGEST_KEY {
-        return Err(bad(&format!("makes a key of more than {LONGEST_KEY} bytes")));
+    if key.len() > MAX_KEY_BYTES {
+        return Err(bad(&format!("makes a key of more than {MAX_KEY_BYTES} bytes")));
     }
     if key::contains(HIDDEN, &key) {
         return Err(bad(&format!("lies below {HIDDEN}, where the store keeps what is not for users")));

@@ -23,43 +23,43 @@ use std::net::IpAddr;
 
 pub(super) use address::host_address;
 
-use self::home::Home;
+use self::home::NetworkOwner;
 use self::layout::{Facts, Layouts};
 use self::metadata::{Meta, Metadata};
-use self::ports::{Candidate, Ports, Way};
-use super::container::{Container, Doing, Port};
+use self::ports::{Candidate, PortMapping, Ports};
+use super::container::{Container, ContainerState, Port};
 use super::service::{self, Described, Service, Skipped};
-use super::settings::{Own, Rules};
+use super::settings::{OwnContainer, Rules};
 
 /// What a container is described from, beside itself.
 #[derive(Clone, Debug)]
-pub(super) struct Ground<'g> {
+pub(super) struct DescribeContext<'g> {
     pub(super) rules: &'g Rules,
     /// The name of this node, the beginning of ids.
     pub(super) node: &'g str,
     /// The address of this host towards others; `None`: none was found.
     pub(super) host: Option<IpAddr>,
     /// Only this container's ports, for a sidecar.
-    pub(super) own: Option<&'g Own>,
+    pub(super) own: Option<&'g OwnContainer>,
 }
 
 /// What of `container` is to be registered. `other` finds the container whose network it shares, by id or name.
 pub(super) fn describe(
     container: &Container,
-    ground: &Ground<'_>,
+    ground: &DescribeContext<'_>,
     other: &dyn Fn(&str) -> Option<Container>,
 ) -> Described {
     let mut described = Described::default();
-    let home = match Home::of(container, other) {
+    let home = match NetworkOwner::of(container, other) {
         Ok(home) => home,
-        Err(_) if container.doing == Doing::Nothing => return ignored(NO_PORTS),
+        Err(_) if container.run_state == ContainerState::Nothing => return ignored(NO_PORTS),
         Err(why) => return refused(why),
     };
     let layouts = match Layouts::new(ground.rules) {
         Ok(layouts) => layouts,
         Err(why) => return refused(why),
     };
-    let v6 = address::Places { container, rules: ground.rules, host: ground.host }.are_v6();
+    let v6 = address::Addresses { container, rules: ground.rules, host: ground.host }.are_v6();
     let (mut ports, missing) = ports::of(container, &home, ground.rules.internal, v6).only(ground.own);
     described.skipped.extend(missing.into_iter().map(Skipped::Refused));
     if ports.candidates.is_empty() {
@@ -118,8 +118,8 @@ fn twice(service: &Service, first: Port) -> String {
 /// What every service of one container is made from.
 struct Maker<'d> {
     container: &'d Container,
-    ground: &'d Ground<'d>,
-    home: &'d Home<'d>,
+    ground: &'d DescribeContext<'d>,
+    home: &'d NetworkOwner<'d>,
     layouts: &'d Layouts<'d>,
     ports: &'d Ports,
 }
@@ -129,7 +129,7 @@ impl Maker<'_> {
         let (port, rules) = (candidate.port, self.ground.rules);
         let listed = self.ground.own.is_some_and(|own| own.ports.contains(&port.number));
         let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
-        if candidate.way == Way::Unpublished && !listed {
+        if candidate.way == PortMapping::Unpublished && !listed {
             return Err(Skipped::Ignored(format!("port {} not published on host", port.number)));
         }
         if meta.ignored || (rules.explicit && meta.name.is_none()) {
@@ -182,14 +182,17 @@ impl Maker<'_> {
     fn reached(&self, candidate: &Candidate, meta: &Meta) -> Result<(String, u16), Skipped> {
         let port = candidate.port;
         let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
-        let places =
-            address::Places { container: self.container, rules: self.ground.rules, host: self.ground.host };
+        let places = address::Addresses {
+            container: self.container,
+            rules: self.ground.rules,
+            host: self.ground.host,
+        };
         let (ip, public) = match &candidate.way {
-            Way::Unpublished => return Err(refuse(ports::UNPUBLISHED.to_owned())),
-            Way::Wrong(why) => return Err(refuse(why.clone())),
-            Way::Through { ip, port } => (places.through(ip), *port),
-            Way::Own => match self.home.address(self.ground.host, meta.network()) {
-                Err(_) if self.container.doing == Doing::Nothing => {
+            PortMapping::Unpublished => return Err(refuse(ports::UNPUBLISHED.to_owned())),
+            PortMapping::Wrong(why) => return Err(refuse(why.clone())),
+            PortMapping::Through { ip, port } => (places.through(ip), *port),
+            PortMapping::Own => match self.home.address(self.ground.host, meta.network()) {
+                Err(_) if self.container.run_state == ContainerState::Nothing => {
                     return Err(Skipped::Ignored(format!(
                         "port {} has no address while it does not run",
                         port.number

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::super::container::{Container, Port, Published};
-use super::super::settings::Own;
-use super::home::{Home, shown};
+use super::super::settings::OwnContainer;
+use super::home::{NetworkOwner, shown};
 
 /// What to do about a port that was asked for by number and is not published.
 pub(super) const UNPUBLISHED: &str = "it is not published on the host; publish it (`docker run -p`), or register \
@@ -24,12 +24,12 @@ pub(super) struct Ports {
 /// A port that may be a service.
 pub(super) struct Candidate {
     pub(super) port: Port,
-    pub(super) way: Way,
+    pub(super) way: PortMapping,
 }
 
 /// How a port is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum PortMapping {
     /// By a port of the host; `None`: at all of its addresses.
     Through { ip: Option<IpAddr>, port: u16 },
     /// At the container's own address.
@@ -47,13 +47,13 @@ pub(super) enum Way {
 /// that this container says it listens to, reached as the other publishes them. On the host they are those it
 /// was asked to publish, for a choice, or else those it says it listens to, and their number is the same on
 /// both sides.
-pub(super) fn of(container: &Container, home: &Home<'_>, internal: bool, v6: bool) -> Ports {
+pub(super) fn of(container: &Container, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> Ports {
     let exposed = || container.exposed.iter().copied().collect::<BTreeSet<Port>>();
     let asked = || container.asked.keys().copied();
     let published = || container.ports.keys().copied();
     let (ports, known): (BTreeSet<Port>, BTreeSet<Port>) = match home {
-        Home::Nowhere => (BTreeSet::new(), BTreeSet::new()),
-        Home::Host => {
+        NetworkOwner::Nowhere => (BTreeSet::new(), BTreeSet::new()),
+        NetworkOwner::Host => {
             let chosen: BTreeSet<Port> = match () {
                 () if internal => exposed().into_iter().chain(asked()).collect(),
                 () if container.asked.is_empty() => exposed(),
@@ -61,11 +61,11 @@ pub(super) fn of(container: &Container, home: &Home<'_>, internal: bool, v6: boo
             };
             (chosen.clone(), chosen)
         }
-        Home::Lent(_) => {
+        NetworkOwner::Lent(_) => {
             let own: BTreeSet<Port> = exposed().into_iter().chain(asked()).collect();
             (own.clone(), own)
         }
-        Home::Own(_) => {
+        NetworkOwner::Own(_) => {
             let all: BTreeSet<Port> = exposed().into_iter().chain(published()).collect();
             let ports = if internal { all.clone() } else { published().collect() };
             (ports, all.into_iter().chain(asked()).collect())
@@ -80,7 +80,7 @@ pub(super) fn of(container: &Container, home: &Home<'_>, internal: bool, v6: boo
 
 impl Ports {
     /// Only the ports that a sidecar is to register, with what is wrong with the others of its list.
-    pub(super) fn only(mut self, own: Option<&Own>) -> (Self, Vec<String>) {
+    pub(super) fn only(mut self, own: Option<&OwnContainer>) -> (Self, Vec<String>) {
         let Some(own) = own.filter(|own| !own.ports.is_empty()) else { return (self, Vec::new()) };
         self.candidates.retain(|candidate| own.ports.contains(&candidate.port.number));
         self.count();
@@ -92,45 +92,53 @@ impl Ports {
     }
 
     fn count(&mut self) {
-        self.reached = self.candidates.iter().filter(|candidate| candidate.way != Way::Unpublished).count();
+        self.reached =
+            self.candidates.iter().filter(|candidate| candidate.way != PortMapping::Unpublished).count();
     }
 }
 
-fn way(port: Port, home: &Home<'_>, internal: bool, v6: bool) -> Way {
+fn way(port: Port, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> PortMapping {
     if port.number == 0 {
-        return Way::Wrong("there is no port 0; name the port that the application listens to".to_owned());
+        return PortMapping::Wrong(
+            "there is no port 0; name the port that the application listens to".to_owned(),
+        );
     }
     match home {
-        Home::Nowhere => Way::Unpublished,
-        Home::Host => Way::Through { ip: None, port: port.number },
-        Home::Own(_) | Home::Lent(_) if internal => Way::Own,
-        Home::Own(owner) => through(owner, port, v6),
-        Home::Lent(owner) => through(owner, port, v6),
+        NetworkOwner::Nowhere => PortMapping::Unpublished,
+        NetworkOwner::Host => PortMapping::Through { ip: None, port: port.number },
+        NetworkOwner::Own(_) | NetworkOwner::Lent(_) if internal => PortMapping::Own,
+        NetworkOwner::Own(owner) => through(owner, port, v6),
+        NetworkOwner::Lent(owner) => through(owner, port, v6),
     }
 }
 
 /// The one of several host addresses that counts: the first of the kind by which consumers come, else the first. Where the engine
 /// chooses host ports, it may choose one for IPv4 and another for IPv6.
-fn through(owner: &Container, port: Port, v6: bool) -> Way {
+fn through(owner: &Container, port: Port, v6: bool) -> PortMapping {
     let all = owner.ports.get(&port).map_or(&[][..], Vec::as_slice);
     let fits = |published: &&Published| {
         let ip = published.ip.trim();
         ip.is_empty() || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6() == v6)
     };
-    let Some(first) = all.iter().find(fits).or(all.first()) else { return Way::Unpublished };
+    let Some(first) = all.iter().find(fits).or(all.first()) else { return PortMapping::Unpublished };
     let ip = match first.ip.trim() {
         "" => None,
         ip => match ip.parse::<IpAddr>() {
             Ok(ip) if ip.is_unspecified() => None,
             Ok(ip) => Some(ip),
             Err(_) => {
-                return Way::Wrong(format!("the engine publishes it at {}, which is no address", shown(ip)));
+                return PortMapping::Wrong(format!(
+                    "the engine publishes it at {}, which is no address",
+                    shown(ip)
+                ));
             }
         },
     };
     match first.port.parse::<u16>() {
-        Ok(port) if port != 0 && first.port.bytes().all(|b| b.is_ascii_digit()) => Way::Through { ip, port },
-        _ => Way::Wrong(format!(
+        Ok(port) if port != 0 && first.port.bytes().all(|b| b.is_ascii_digit()) => {
+            PortMapping::Through { ip, port }
+        }
+        _ => PortMapping::Wrong(format!(
             "the engine publishes it at the host port {}, which is not one port; publish it at one of its own, or at none \
              for the engine to choose",
             shown(&first.port)

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use minijinja::value::Object;
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, context};
 
-use super::layout::{Facts, LARGEST_VALUE};
+use super::layout::{Facts, MAX_VALUE_BYTES};
 
 /// Steps of one rendering.
-const FUEL: u64 = 10_000;
-const DEEPEST: usize = 12;
+const RENDER_FUEL: u64 = 10_000;
+const MAX_DEPTH: usize = 12;
 /// Bytes of a rendered path, checked before it is looked at as a key.
-const LONGEST_PATH: usize = 4 << 10;
+const MAX_PATH_BYTES: usize = 4 << 10;
 const KEY: &str = "the key's template";
 const VALUE: &str = "the value's template";
 /// What a template may ask for.
@@ -51,15 +51,15 @@ impl<'t> Templates<'t> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(DEEPEST);
+        environment.set_fuel(Some(RENDER_FUEL));
+        environment.set_recursion_limit(MAX_DEPTH);
         environment.remove_global("namespace");
         // Its words hold everything a template was given.
         environment.remove_global("debug");
         environment.set_debug(false);
-        environment.add_template(KEY, key).map_err(|error| told(&error))?;
+        environment.add_template(KEY, key).map_err(|error| explain(&error))?;
         if let Some(value) = value {
-            environment.add_template(VALUE, value).map_err(|error| told(&error))?;
+            environment.add_template(VALUE, value).map_err(|error| explain(&error))?;
         }
         Ok(Self { environment, with_value: value.is_some() })
     }
@@ -71,7 +71,7 @@ impl<'t> Templates<'t> {
 
     /// The same for a service that has every attribute there could be.
     pub(super) fn sample(&self, facts: &Facts<'_>, prefix: &str) -> Result<(String, Option<String>), String> {
-        self.both(facts, prefix, Value::from_object(Anything))
+        self.both(facts, prefix, Value::from_object(AnyAttribute))
     }
 
     /// Whether they ask only for what there is, also where a sample would not come by.
@@ -79,7 +79,7 @@ impl<'t> Templates<'t> {
         let globals = self.environment.globals().map(|(name, _)| name.to_owned());
         let known: BTreeSet<String> = NAMES.iter().map(|name| (*name).to_owned()).chain(globals).collect();
         for template in self.names() {
-            let parsed = self.environment.get_template(template).map_err(|error| told(&error))?;
+            let parsed = self.environment.get_template(template).map_err(|error| explain(&error))?;
             let asked: BTreeSet<String> = parsed.undeclared_variables(false).into_iter().collect();
             if let Some(unknown) = asked.difference(&known).next() {
                 let names = NAMES.join(", ");
@@ -115,25 +115,25 @@ impl<'t> Templates<'t> {
             image => facts.image,
             prefix => prefix,
         };
-        let path = self.one(KEY, &given, LONGEST_PATH)?;
-        let value = if self.with_value { Some(self.one(VALUE, &given, LARGEST_VALUE)?) } else { None };
+        let path = self.one(KEY, &given, MAX_PATH_BYTES)?;
+        let value = if self.with_value { Some(self.one(VALUE, &given, MAX_VALUE_BYTES)?) } else { None };
         Ok((path, value))
     }
 
     fn one(&self, template: &str, given: &Value, limit: usize) -> Result<String, String> {
-        let mut out = Bounded { bytes: Vec::new(), limit, full: false };
-        let parsed = self.environment.get_template(template).map_err(|error| told(&error))?;
+        let mut out = BoundedWriter { bytes: Vec::new(), limit, full: false };
+        let parsed = self.environment.get_template(template).map_err(|error| explain(&error))?;
         let rendered = parsed.render_captured_to(given.clone(), &mut out).map(drop);
         match rendered {
             _ if out.full => Err(format!("{template} writes more than the {limit} bytes that it may")),
-            Err(error) => Err(told(&error)),
+            Err(error) => Err(explain(&error)),
             Ok(()) => String::from_utf8(out.bytes).map_err(|_| format!("{template} does not write text")),
         }
     }
 }
 
 /// An engine's error in one line, without the values that it could show.
-fn told(error: &Error) -> String {
+fn explain(error: &Error) -> String {
     let place = match (error.name(), error.line()) {
         (Some(name), Some(line)) => format!("{name}, line {line}"),
         _ => "a template of the layout".to_owned(),
@@ -146,22 +146,22 @@ fn told(error: &Error) -> String {
 
 /// Attributes of which there is every one.
 #[derive(Debug)]
-struct Anything;
+struct AnyAttribute;
 
-impl Object for Anything {
+impl Object for AnyAttribute {
     fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
         Some(Value::from("1"))
     }
 }
 
 /// A writer that is full at some point.
-struct Bounded {
+struct BoundedWriter {
     bytes: Vec<u8>,
     limit: usize,
     full: bool,
 }
 
-impl Write for Bounded {
+impl Write for BoundedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + bytes.len() > self.limit {
             self.full = true;

@@ -8,27 +8,27 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::ask::{Call, SHORT, whole};
-use super::{Engine, EngineError, Event, Events, Of, signal};
+use super::send::{EngineRequest, REQUEST_TIMEOUT, whole};
+use super::{Engine, EngineError, Event, EventSubject, Events, signal};
 use crate::client::no_answer;
 
 /// Old Podman sends nothing, not even a status, before the first event; longer than this nobody else takes.
-const HEAD: Duration = Duration::from_secs(2);
+const RESPONSE_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// An event holds all labels of its container, and nothing larger.
-const MAX_EVENT: usize = 1 << 20;
-const MAX_REFUSAL: usize = 64 << 10;
+const MAX_EVENT_BYTES: usize = 1 << 20;
+const MAX_ERROR_BYTES: usize = 64 << 10;
 
 type Head = Pin<Box<dyn Future<Output = Result<Response, EngineError>> + Send>>;
 
 /// How far the answer has come.
-pub(super) enum Phase {
+pub(super) enum StreamPhase {
     /// The status has not come.
     Asked(Head),
     Open(Response),
     Ended,
 }
 
-impl fmt::Debug for Phase {
+impl fmt::Debug for StreamPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Asked(_) => "Asked",
@@ -47,19 +47,19 @@ impl Engine {
         });
         let mut query = vec![("filters", filters)];
         query.extend(since.as_deref().map(|since| ("since", since)));
-        let (request, place) = self.prepare(&Call::get(&["events"], &query)).await?;
+        let (request, place) = self.prepare(&EngineRequest::get(&["events"], &query)).await?;
         let at = place.clone();
         let mut head: Head = Box::pin(async move {
             let response = request.send().await.map_err(|error| at.broken(&error))?;
             if response.status() == StatusCode::OK {
                 return Ok(response);
             }
-            let refused = timeout(SHORT, whole(response, at.clone(), MAX_REFUSAL)).await;
-            Err(refused.map_err(|_| at.fault(&no_answer(SHORT)))??.refusal())
+            let refused = timeout(REQUEST_TIMEOUT, whole(response, at.clone(), MAX_ERROR_BYTES)).await;
+            Err(refused.map_err(|_| at.fault(&no_answer(REQUEST_TIMEOUT)))??.refusal())
         });
-        let phase = match timeout(HEAD, &mut head).await {
-            Ok(response) => Phase::Open(response?),
-            Err(_) => Phase::Asked(head),
+        let phase = match timeout(RESPONSE_HEAD_TIMEOUT, &mut head).await {
+            Ok(response) => StreamPhase::Open(response?),
+            Err(_) => StreamPhase::Asked(head),
         };
         Ok(Events { place, phase, objects: Objects::default() })
     }
@@ -70,26 +70,26 @@ impl Events {
     pub(super) async fn following(&mut self) -> Result<Option<Event>, EngineError> {
         loop {
             while let Some(object) = self.objects.next().map_err(|why| self.place.fault(why))? {
-                if let Some(event) = serde_json::from_slice(&object).ok().and_then(|said| read(&said)) {
+                if let Some(event) = serde_json::from_slice(&object).ok().and_then(|reply| read(&reply)) {
                     return Ok(Some(event));
                 }
             }
             match &mut self.phase {
-                Phase::Asked(head) => {
+                StreamPhase::Asked(head) => {
                     let opened = head.await;
-                    self.phase = Phase::Ended;
-                    self.phase = Phase::Open(opened?);
+                    self.phase = StreamPhase::Ended;
+                    self.phase = StreamPhase::Open(opened?);
                 }
-                Phase::Open(response) => match response.chunk().await {
+                StreamPhase::Open(response) => match response.chunk().await {
                     Ok(Some(chunk)) => self.objects.add(&chunk),
-                    Ok(None) => self.phase = Phase::Ended,
+                    Ok(None) => self.phase = StreamPhase::Ended,
                     Err(error) => {
-                        self.phase = Phase::Ended;
+                        self.phase = StreamPhase::Ended;
                         return Err(self.place.broken(&error));
                     }
                 },
-                Phase::Ended if self.objects.is_empty() => return Ok(None),
-                Phase::Ended => {
+                StreamPhase::Ended if self.objects.is_empty() => return Ok(None),
+                StreamPhase::Ended => {
                     self.objects = Objects::default();
                     return Err(self.place.fault("the stream of events ended within an event"));
                 }
@@ -147,7 +147,7 @@ impl Objects {
                 }
                 _ => {}
             }
-            if self.seen - self.taken > MAX_EVENT {
+            if self.seen - self.taken > MAX_EVENT_BYTES {
                 return Err("an event is larger than 1 MiB");
             }
         }
@@ -168,28 +168,28 @@ impl Objects {
 /// | daemon | `reload` | the engine is asked about its host, and containers are listed |
 /// | daemon | `shutdown` | nothing: the stream ends |
 /// | volume, plugin, node, service, secret, config, builder; Podman's pod, system, volume, machine | every one | nothing: they say nothing of ports, names or health |
-fn read(said: &Value) -> Option<Event> {
+fn read(reply: &Value) -> Option<Event> {
     let word = |newer: &Value, older: &Value| {
         let newer = newer.as_str().filter(|word| !word.is_empty());
         newer.or(older.as_str()).unwrap_or("").to_owned()
     };
-    let action = word(&said["Action"], &said["status"]);
+    let action = word(&reply["Action"], &reply["status"]);
     let action = action.split(':').next().unwrap_or("").trim();
-    let id = word(&said["Actor"]["ID"], &said["id"]);
-    let kind = said["Type"].as_str().unwrap_or_else(|| kind_of_old(action));
+    let id = word(&reply["Actor"]["ID"], &reply["id"]);
+    let kind = reply["Type"].as_str().unwrap_or_else(|| kind_of_old(action));
     let (of, id) = match (kind, action) {
         (_, "") => return None,
         ("container", action) if is_harmless(action) => return None,
-        ("container", _) => (Of::Container, id),
+        ("container", _) => (EventSubject::Container, id),
         ("network", "connect" | "disconnect") => {
-            let container = said["Actor"]["Attributes"]["container"].as_str();
-            (Of::Container, container.map_or(id, str::to_owned))
+            let container = reply["Actor"]["Attributes"]["container"].as_str();
+            (EventSubject::Container, container.map_or(id, str::to_owned))
         }
-        ("image", _) => (Of::Image, id),
-        ("daemon", "reload") => (Of::Host, id),
+        ("image", _) => (EventSubject::Image, id),
+        ("daemon", "reload") => (EventSubject::Host, id),
         _ => return None,
     };
-    if of == Of::Container && id.is_empty() {
+    if of == EventSubject::Container && id.is_empty() {
         return None;
     }
     let action = match (kind, action) {
@@ -197,9 +197,9 @@ fn read(said: &Value) -> Option<Event> {
         ("container", "remove") => "destroy",
         (_, action) => action,
     };
-    let at = said["timeNano"].as_i64().filter(|at| *at > 0);
-    let at = at.or_else(|| said["time"].as_i64()?.checked_mul(1_000_000_000)).filter(|at| *at > 0);
-    let attribute = &said["Actor"]["Attributes"]["signal"];
+    let at = reply["timeNano"].as_i64().filter(|at| *at > 0);
+    let at = at.or_else(|| reply["time"].as_i64()?.checked_mul(1_000_000_000)).filter(|at| *at > 0);
+    let attribute = &reply["Actor"]["Attributes"]["signal"];
     let signal = attribute.as_str().and_then(signal::number).or_else(|| attribute.as_i64()?.try_into().ok());
     Some(Event { of, action: action.to_owned(), id, at, signal })
 }

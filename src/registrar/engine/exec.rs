@@ -5,16 +5,21 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::ask::{Bound, Call, SHORT, whole};
-use super::{Engine, EngineError, Ran};
+use super::send::{Bound, EngineRequest, REQUEST_TIMEOUT, whole};
+use super::{Engine, EngineError, ExecResult};
 use crate::registrar::container::short;
 
 /// How much of a command's output is kept, as an engine does for its own health checks.
-const KEPT: usize = 4096;
-const MAX_ANSWER: usize = 1 << 20;
+const MAX_OUTPUT_BYTES: usize = 4096;
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 impl Engine {
-    pub(super) async fn run(&self, id: &str, argv: &[String], within: Duration) -> Result<Ran, EngineError> {
+    pub(super) async fn run(
+        &self,
+        id: &str,
+        argv: &[String],
+        within: Duration,
+    ) -> Result<ExecResult, EngineError> {
         timeout(within, self.run_to_its_end(id, argv)).await.unwrap_or_else(|_| {
             // A name is told whole.
             let whom = if id.len() == 64 { short(id) } else { id };
@@ -24,29 +29,30 @@ impl Engine {
         })
     }
 
-    async fn run_to_its_end(&self, id: &str, argv: &[String]) -> Result<Ran, EngineError> {
-        let bound = Bound { bytes: MAX_ANSWER, within: SHORT };
+    async fn run_to_its_end(&self, id: &str, argv: &[String]) -> Result<ExecResult, EngineError> {
+        let bound = Bound { bytes: MAX_RESPONSE_BYTES, within: REQUEST_TIMEOUT };
         let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": argv });
-        let made = self.ask(&Call::post(&["containers", id, "exec"], &[], Some(&body)), bound).await?;
+        let made =
+            self.send(&EngineRequest::post(&["containers", id, "exec"], &[], Some(&body)), bound).await?;
         if !made.status.is_success() {
             return Err(made.refusal());
         }
-        let said: Value = made.json()?;
-        let Some(exec) = said["Id"].as_str().filter(|exec| !exec.is_empty()) else {
+        let reply: Value = made.json()?;
+        let Some(exec) = reply["Id"].as_str().filter(|exec| !exec.is_empty()) else {
             return Err(made.place.fault("the answer names no command (Id)"));
         };
         let output = self.output(exec).await?;
         let code = self.ended(exec, bound).await?;
-        Ok(Ran { code, output })
+        Ok(ExecResult { code, output })
     }
 
     async fn output(&self, exec: &str) -> Result<String, EngineError> {
         let body = json!({ "Detach": false, "Tty": false });
         let path = ["exec", exec, "start"];
-        let (request, place) = self.prepare(&Call::post(&path, &[], Some(&body))).await?;
+        let (request, place) = self.prepare(&EngineRequest::post(&path, &[], Some(&body))).await?;
         let mut response = request.send().await.map_err(|error| place.broken(&error))?;
         if !response.status().is_success() {
-            return Err(whole(response, place, MAX_ANSWER).await?.refusal());
+            return Err(whole(response, place, MAX_RESPONSE_BYTES).await?.refusal());
         }
         let mut output = Output::default();
         while let Some(chunk) = response.chunk().await.map_err(|error| place.broken(&error))? {
@@ -59,15 +65,15 @@ impl Engine {
     async fn ended(&self, exec: &str, bound: Bound) -> Result<i64, EngineError> {
         let mut pause = Duration::from_millis(20);
         loop {
-            let answer = self.ask(&Call::get(&["exec", exec, "json"], &[]), bound).await?;
-            if !answer.status.is_success() {
-                return Err(answer.refusal());
+            let response = self.send(&EngineRequest::get(&["exec", exec, "json"], &[]), bound).await?;
+            if !response.status.is_success() {
+                return Err(response.refusal());
             }
-            let said: Value = answer.json()?;
-            match (said["Running"].as_bool(), said["ExitCode"].as_i64()) {
+            let reply: Value = response.json()?;
+            match (reply["Running"].as_bool(), reply["ExitCode"].as_i64()) {
                 (Some(true), _) => {}
                 (_, Some(code)) => return Ok(code),
-                (_, None) => return Err(answer.place.fault("the answer names no ExitCode")),
+                (_, None) => return Err(response.place.fault("the answer names no ExitCode")),
             }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(500));
@@ -114,7 +120,7 @@ impl Output {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = KEPT - self.kept.len();
+        let room = MAX_OUTPUT_BYTES - self.kept.len();
         self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 }
@@ -150,7 +156,7 @@ mod tests {
         output.take(&frame(1, &[b'a'; 4000]));
         output.take(&frame(2, &[b'b'; 4000]));
         output.take(&frame(1, b"c"));
-        assert_eq!(output.kept.len(), KEPT);
+        assert_eq!(output.kept.len(), MAX_OUTPUT_BYTES);
         assert_eq!((output.kept[3999], output.kept[4000], output.kept[4095]), (b'a', b'b', b'b'));
     }
 

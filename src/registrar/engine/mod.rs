@@ -11,9 +11,9 @@
 //! version's schema and refuse words that another engine uses.
 
 mod address;
-mod ask;
 mod events;
 mod exec;
+mod send;
 mod signal;
 #[cfg(test)]
 mod tests;
@@ -27,9 +27,9 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use self::address::Address;
-use self::ask::{Bound, Call, Place, SHORT};
+use self::send::{Bound, EngineRequest, REQUEST_TIMEOUT, RequestContext};
 use self::version::Version;
-use super::container::{Container, Listed};
+use super::container::{Container, ListedContainer};
 use super::settings::EngineAt;
 use crate::client::{SetBy, Trust, tls_config};
 use crate::placement::Image;
@@ -38,11 +38,11 @@ use crate::tcp::Liveness;
 /// A host may hold thousands of containers, with a kilobyte or two for each; a longer list is a fault.
 const LIST: Bound = Bound { bytes: 64 << 20, within: Duration::from_secs(30) };
 /// Health checks leave their last outputs in an inspection, and people put files into labels.
-const INSPECTION: Bound = Bound { bytes: 16 << 20, within: SHORT };
+const INSPECTION: Bound = Bound { bytes: 16 << 20, within: REQUEST_TIMEOUT };
 /// How long the engine may take to stop a container whose own grace is not known here.
-const UNKNOWN_GRACE: Duration = Duration::from_secs(600);
+const UNKNOWN_STOP_TIMEOUT: Duration = Duration::from_secs(600);
 /// What a stop may take beside the grace: the kill, and the engine's tidying up.
-const AFTER_GRACE: Duration = Duration::from_secs(20);
+const STOP_OVERHEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why an engine did not answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ pub(super) struct Info {
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Event {
-    pub(super) of: Of,
+    pub(super) of: EventSubject,
     /// The first word: `start`, `die`, `kill`, `health_status`, …; Podman's `died` and `remove` come as `die` and `destroy`. A
     /// network's `connect` and `disconnect` are events of the container.
     pub(super) action: String,
@@ -94,7 +94,7 @@ pub(super) struct Event {
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Of {
+pub(super) enum EventSubject {
     #[default]
     Container,
     Image,
@@ -104,7 +104,7 @@ pub(super) enum Of {
 
 /// How a command in a container ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ran {
+pub(super) struct ExecResult {
     pub(super) code: i64,
     /// The beginning of what it wrote.
     pub(super) output: String,
@@ -122,8 +122,8 @@ pub(super) struct Engine {
 /// A stream of events that the engine has accepted.
 #[derive(Debug)]
 pub(super) struct Events {
-    place: Place,
-    phase: events::Phase,
+    place: RequestContext,
+    phase: events::StreamPhase,
     objects: events::Objects,
 }
 
@@ -160,37 +160,38 @@ impl Engine {
     /// Settles the version of the API, and asks the engine about its host.
     pub(super) async fn info(&self) -> Result<Info, EngineError> {
         self.settle().await?;
-        let said: Value = self.read(&Call::get(&["info"], &[]), INSPECTION).await?;
-        if !said.is_object() {
+        let reply: Value = self.read(&EngineRequest::get(&["info"], &[]), INSPECTION).await?;
+        if !reply.is_object() {
             let why = format!("{}: what it says of its host is no object", self.address.shown);
             return Err(EngineError::new(why));
         }
-        Ok(wire::info(&said))
+        Ok(wire::info(&reply))
     }
 
     /// All containers, stopped ones too.
-    pub(super) async fn list(&self) -> Result<Vec<Listed>, EngineError> {
-        let call = Call::get(&["containers", "json"], &[("all", "1")]);
-        let lines: Vec<wire::Line> = self.read(&call, LIST).await?;
+    pub(super) async fn list(&self) -> Result<Vec<ListedContainer>, EngineError> {
+        let call = EngineRequest::get(&["containers", "json"], &[("all", "1")]);
+        let lines: Vec<wire::ListEntry> = self.read(&call, LIST).await?;
         Ok(lines.into_iter().map(|line| line.0).collect())
     }
 
     /// One container by id or name; `None`: there is none, says the engine.
     pub(super) async fn inspect(&self, id: &str) -> Result<Option<Container>, EngineError> {
-        let answer = self.ask(&Call::get(&["containers", id, "json"], &[]), INSPECTION).await?;
-        match answer.status {
+        let response = self.send(&EngineRequest::get(&["containers", id, "json"], &[]), INSPECTION).await?;
+        match response.status {
             StatusCode::OK => {
-                let said: Value = answer.json()?;
-                wire::container(&said).map(Some).map_err(|why| answer.place.fault(why))
+                let reply: Value = response.json()?;
+                wire::container(&reply).map(Some).map_err(|why| response.place.fault(why))
             }
-            StatusCode::NOT_FOUND if answer.message().is_some_and(|said| says_gone(&said)) => Ok(None),
-            _ => Err(answer.refusal()),
+            StatusCode::NOT_FOUND if response.message().is_some_and(|reply| says_gone(&reply)) => Ok(None),
+            _ => Err(response.refusal()),
         }
     }
 
     /// All images.
     pub(super) async fn images(&self) -> Result<Vec<Image>, EngineError> {
-        let lines: Vec<wire::ImageLine> = self.read(&Call::get(&["images", "json"], &[]), LIST).await?;
+        let lines: Vec<wire::ImageEntry> =
+            self.read(&EngineRequest::get(&["images", "json"], &[]), LIST).await?;
         Ok(lines.into_iter().map(|line| line.0).collect())
     }
 
@@ -202,7 +203,12 @@ impl Engine {
     }
 
     /// Runs a command in a container. At the limit the answer is an error; the command may go on inside.
-    pub(super) async fn exec(&self, id: &str, argv: &[String], within: Duration) -> Result<Ran, EngineError> {
+    pub(super) async fn exec(
+        &self,
+        id: &str,
+        argv: &[String],
+        within: Duration,
+    ) -> Result<ExecResult, EngineError> {
         self.run(id, argv, within).await
     }
 
@@ -211,23 +217,24 @@ impl Engine {
     pub(super) async fn stop(&self, id: &str, grace: Option<Duration>) -> Result<(), EngineError> {
         let seconds = grace.map(|grace| grace.as_millis().div_ceil(1000).to_string());
         let query: Vec<_> = seconds.as_deref().map(|seconds| ("t", seconds)).into_iter().collect();
-        let within = grace.unwrap_or(UNKNOWN_GRACE).saturating_add(AFTER_GRACE);
+        let within = grace.unwrap_or(UNKNOWN_STOP_TIMEOUT).saturating_add(STOP_OVERHEAD_TIMEOUT);
         let bound = Bound { bytes: 1 << 20, within };
-        let answer = self.ask(&Call::post(&["containers", id, "stop"], &query, None), bound).await?;
-        match answer.status {
+        let response =
+            self.send(&EngineRequest::post(&["containers", id, "stop"], &query, None), bound).await?;
+        match response.status {
             StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Ok(()),
-            _ => Err(answer.refusal()),
+            _ => Err(response.refusal()),
         }
     }
 
     /// A whole answer of status 200, read as JSON.
     async fn read<T: serde::de::DeserializeOwned>(
         &self,
-        call: &Call<'_>,
+        call: &EngineRequest<'_>,
         bound: Bound,
     ) -> Result<T, EngineError> {
-        let answer = self.ask(call, bound).await?;
-        if answer.status == StatusCode::OK { answer.json() } else { Err(answer.refusal()) }
+        let response = self.send(call, bound).await?;
+        if response.status == StatusCode::OK { response.json() } else { Err(response.refusal()) }
     }
 }
 

@@ -8,25 +8,27 @@ use serde_json::Value;
 
 use super::{Info, signal};
 use crate::placement::Image;
-use crate::registrar::container::{Container, Doing, Healthcheck, Listed, Network, Port, Published};
+use crate::registrar::container::{
+    Container, ContainerState, Healthcheck, ListedContainer, Network, Port, Published,
+};
 
-const TERM: i32 = 15;
+const SIGTERM: i32 = 15;
 /// Longer waits than a week are as good as for ever, which engines write as -1.
-const MAX_STOP_TIMEOUT: u64 = 7 * 24 * 3600;
+const MAX_STOP_TIMEOUT_SECS: u64 = 7 * 24 * 3600;
 
 /// A line of the list of containers. An answer with one that cannot be told from others is no list.
 #[derive(Deserialize)]
 #[serde(try_from = "Value")]
-pub(super) struct Line(pub(super) Listed);
+pub(super) struct ListEntry(pub(super) ListedContainer);
 
-impl TryFrom<Value> for Line {
+impl TryFrom<Value> for ListEntry {
     type Error = &'static str;
 
     fn try_from(said: Value) -> Result<Self, Self::Error> {
         let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("an entry has no Id")?;
-        let doing = said["State"].as_str().filter(|word| !word.is_empty()).map(doing_of);
+        let run_state = said["State"].as_str().filter(|word| !word.is_empty()).map(doing_of);
         let healthcheck = listed_health(&said);
-        Ok(Self(Listed { id: id.to_owned(), signature: signature(&said), doing, healthcheck }))
+        Ok(Self(ListedContainer { id: id.to_owned(), signature: signature(&said), run_state, healthcheck }))
     }
 }
 
@@ -76,7 +78,7 @@ pub(super) fn container(said: &Value) -> Result<Container, &'static str> {
         labels: fields(&config["Labels"])
             .filter_map(|(name, value)| Some((name.to_owned(), value.as_str()?.to_owned())))
             .collect(),
-        doing: doing(state),
+        run_state: run_state(state),
         exit_code: state["ExitCode"].as_i64().unwrap_or(0),
         started: state["StartedAt"].as_str().and_then(nanoseconds),
         healthcheck: healthcheck(state),
@@ -85,21 +87,21 @@ pub(super) fn container(said: &Value) -> Result<Container, &'static str> {
         exposed,
         ports: published(&net["Ports"]),
         asked: published(&host["PortBindings"]),
-        stop_signal: signal::number(&word(&config["StopSignal"])).unwrap_or(TERM),
+        stop_signal: signal::number(&word(&config["StopSignal"])).unwrap_or(SIGTERM),
         stop_timeout: config["StopTimeout"].as_i64().map(|seconds| {
-            u64::try_from(seconds).map_or(MAX_STOP_TIMEOUT, |seconds| seconds.min(MAX_STOP_TIMEOUT))
+            u64::try_from(seconds).map_or(MAX_STOP_TIMEOUT_SECS, |seconds| seconds.min(MAX_STOP_TIMEOUT_SECS))
         }),
         memory: host["Memory"].as_i64().unwrap_or(0),
         cpu_shares: host["CpuShares"].as_i64().unwrap_or(0),
     })
 }
 
-fn doing_of(word: &str) -> Doing {
+fn doing_of(word: &str) -> ContainerState {
     match word {
-        "running" => Doing::Running,
-        "paused" => Doing::Paused,
-        "restarting" => Doing::Restarting,
-        _ => Doing::Nothing,
+        "running" => ContainerState::Running,
+        "paused" => ContainerState::Paused,
+        "restarting" => ContainerState::Restarting,
+        _ => ContainerState::Nothing,
     }
 }
 
@@ -115,17 +117,17 @@ fn listed_health(said: &Value) -> Option<Healthcheck> {
     }
 }
 
-fn doing(state: &Value) -> Doing {
+fn run_state(state: &Value) -> ContainerState {
     if let Some(word) = state["Status"].as_str().filter(|word| !word.is_empty()) {
         return doing_of(word);
     }
     // Engines before API 1.21.
     let is = |flag: &str| state[flag].as_bool().unwrap_or(false);
     match (is("Restarting"), is("Paused"), is("Running")) {
-        (true, ..) => Doing::Restarting,
-        (_, true, _) => Doing::Paused,
-        (_, _, true) => Doing::Running,
-        _ => Doing::Nothing,
+        (true, ..) => ContainerState::Restarting,
+        (_, true, _) => ContainerState::Paused,
+        (_, _, true) => ContainerState::Running,
+        _ => ContainerState::Nothing,
     }
 }
 
@@ -197,9 +199,9 @@ pub(super) fn info(said: &Value) -> Info {
 /// A line of the list of images.
 #[derive(Deserialize)]
 #[serde(try_from = "Value")]
-pub(super) struct ImageLine(pub(super) Image);
+pub(super) struct ImageEntry(pub(super) Image);
 
-impl TryFrom<Value> for ImageLine {
+impl TryFrom<Value> for ImageEntry {
     type Error = &'static str;
 
     fn try_from(said: Value) -> Result<Self, Self::Error> {

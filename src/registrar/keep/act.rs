@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::dirs;
-use crate::client::cluster::{AskError, Cluster, Delete, EtcdError, Get, Keys, Node, Set};
+use crate::client::cluster::{Cluster, Delete, EtcdError, Get, Keys, Node, RequestError, Set};
 
 /// How long one request may take.
-pub(super) const DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A key that changes under every look is left for later after so many.
-const LOOKS: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 const CHANGING: &str = "the key changes all the time";
 
 /// Key not found.
@@ -29,7 +29,7 @@ pub(in crate::registrar) const NO_RIGHT: i64 = 110;
 
 /// The keys behind `cluster`, for one request.
 pub(in crate::registrar) fn soon(cluster: &Cluster) -> Keys<'_> {
-    Keys::new(cluster, Some(Instant::now() + DEADLINE))
+    Keys::new(cluster, Some(Instant::now() + REQUEST_TIMEOUT))
 }
 
 /// How to read what a write is to be decided by: a member that is behind would send it round in circles.
@@ -46,12 +46,12 @@ pub(super) struct Write {
     pub(super) mine: BTreeSet<String>,
     /// Whether an earlier try of this life may have done it already.
     pub(super) tried: bool,
-    pub(super) first: Step,
+    pub(super) first: WriteStep,
 }
 
 /// One request of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum WriteStep {
     Create,
     Swap(u64),
     Renew(u64),
@@ -61,7 +61,7 @@ pub(super) enum Step {
 
 /// How a key came to stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum WriteEffect {
     Added,
     /// It had been there, and the store had lost it.
     AddedAgain,
@@ -73,9 +73,9 @@ pub(super) enum How {
 
 /// What became of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum ActionOutcome {
     /// The value stands, last written at this index.
-    Stands { index: u64, how: How },
+    Stands { index: u64, how: WriteEffect },
     /// This value of ours stands there, last written at this index, and its lease is renewed.
     Holds { value: String, index: u64 },
     /// Somebody else's value stands there.
@@ -87,55 +87,59 @@ pub(super) enum Outcome {
     /// The store says no.
     Refused { why: String },
     /// No answer; what the store did is unknown.
-    Failed(AskError),
+    Failed(RequestError),
 }
 
 /// Brings a value to stand, as far as it is ours to do.
-pub(super) async fn write(cluster: &Cluster, write: &Write) -> Outcome {
+pub(super) async fn write(cluster: &Cluster, write: &Write) -> ActionOutcome {
     let (mut step, mut how) = (
         write.first,
         match write.first {
-            Step::Create | Step::Look => How::Added,
-            Step::Swap(_) => How::Changed,
-            Step::Renew(_) => How::Renewed,
+            WriteStep::Create | WriteStep::Look => WriteEffect::Added,
+            WriteStep::Swap(_) => WriteEffect::Changed,
+            WriteStep::Renew(_) => WriteEffect::Renewed,
         },
     );
-    let known = !matches!(write.first, Step::Create | Step::Look);
-    for _ in 0..LOOKS * 2 {
+    let known = !matches!(write.first, WriteStep::Create | WriteStep::Look);
+    for _ in 0..MAX_ATTEMPTS * 2 {
         let (key, keys) = (write.key.as_bytes(), soon(cluster));
         let answer = match step {
-            Step::Look => keys.get(key, NEWEST).await,
-            Step::Renew(guard) => match renewal(write, guard) {
+            WriteStep::Look => keys.get(key, NEWEST).await,
+            WriteStep::Renew(guard) => match renewal(write, guard) {
                 Some(set) => keys.set(key, b"", &set).await,
                 None => keys.get(key, NEWEST).await,
             },
-            Step::Create => {
+            WriteStep::Create => {
                 let set = Set { exists: Some(false), ttl: write.ttl.unwrap_or(0), ..Set::default() };
                 keys.set(key, write.value.as_bytes(), &set).await
             }
-            Step::Swap(guard) => {
+            WriteStep::Swap(guard) => {
                 let set = Set { previous_index: guard, ttl: write.ttl.unwrap_or(0), ..Set::default() };
                 keys.set(key, write.value.as_bytes(), &set).await
             }
         };
         match answer {
-            Ok(event) if step == Step::Look || (matches!(step, Step::Renew(_)) && write.ttl.is_none()) => {
+            Ok(event)
+                if step == WriteStep::Look
+                    || (matches!(step, WriteStep::Renew(_)) && write.ttl.is_none()) =>
+            {
                 (step, how) = match seen(write, &event.node, how) {
-                    Seen::Go(step, how) => (step, how),
-                    Seen::End(outcome) => return outcome,
+                    ObservedKey::Go(step, how) => (step, how),
+                    ObservedKey::End(outcome) => return outcome,
                 };
             }
-            Ok(event) => return Outcome::Stands { index: event.node.modified, how },
+            Ok(event) => return ActionOutcome::Stands { index: event.node.modified, how },
             Err(error) => match error.code() {
-                Some(EXISTS | OTHER) => step = Step::Look,
+                Some(EXISTS | OTHER) => step = WriteStep::Look,
                 Some(NOT_FOUND) => {
-                    (step, how) = (Step::Create, if known { How::AddedAgain } else { How::Added });
+                    (step, how) =
+                        (WriteStep::Create, if known { WriteEffect::AddedAgain } else { WriteEffect::Added });
                 }
                 _ => return refused_or_failed(error),
             },
         }
     }
-    Outcome::Refused { why: CHANGING.to_owned() }
+    ActionOutcome::Refused { why: CHANGING.to_owned() }
 }
 
 fn renewal(write: &Write, guard: u64) -> Option<Set> {
@@ -143,48 +147,57 @@ fn renewal(write: &Write, guard: u64) -> Option<Set> {
     Some(Set { refresh: true, exists: Some(true), previous_index: guard, ttl, ..Set::default() })
 }
 
-enum Seen {
-    Go(Step, How),
-    End(Outcome),
+enum ObservedKey {
+    Go(WriteStep, WriteEffect),
+    End(ActionOutcome),
 }
 
 /// What a look at the key leads to.
-fn seen(write: &Write, node: &Node, how: How) -> Seen {
+fn seen(write: &Write, node: &Node, how: WriteEffect) -> ObservedKey {
     if node.dir {
-        return Seen::End(Outcome::Refused { why: "a directory is in the key's place".to_owned() });
+        return ObservedKey::End(ActionOutcome::Refused {
+            why: "a directory is in the key's place".to_owned(),
+        });
     }
     if node.value == write.value {
-        let how = if how == How::Renewed || write.tried { how } else { How::Found };
+        let how = if how == WriteEffect::Renewed || write.tried { how } else { WriteEffect::Found };
         return match write.ttl {
-            Some(_) => Seen::Go(Step::Renew(node.modified), how),
-            None => Seen::End(Outcome::Stands { index: node.modified, how }),
+            Some(_) => ObservedKey::Go(WriteStep::Renew(node.modified), how),
+            None => ObservedKey::End(ActionOutcome::Stands { index: node.modified, how }),
         };
     }
     if write.mine.contains(&node.value) {
-        return Seen::Go(Step::Swap(node.modified), How::Changed);
+        return ObservedKey::Go(WriteStep::Swap(node.modified), WriteEffect::Changed);
     }
-    Seen::End(Outcome::Taken { value: node.value.clone() })
+    ObservedKey::End(ActionOutcome::Taken { value: node.value.clone() })
 }
 
 /// Looks which value of ours a key holds, and renews its lease, of one that has a lease.
-pub(super) async fn tend(cluster: &Cluster, key: &str, mine: &BTreeSet<String>, ttl: Option<u64>) -> Outcome {
-    for _ in 0..LOOKS {
+pub(super) async fn tend(
+    cluster: &Cluster,
+    key: &str,
+    mine: &BTreeSet<String>,
+    ttl: Option<u64>,
+) -> ActionOutcome {
+    for _ in 0..MAX_ATTEMPTS {
         let node = match soon(cluster).get(key.as_bytes(), NEWEST).await {
             Ok(event) if !event.node.dir && mine.contains(&event.node.value) => event.node,
-            Ok(_) => return Outcome::Successor,
-            Err(error) if matches!(error.code(), Some(NOT_FOUND | NO_DIRECTORY)) => return Outcome::Gone,
+            Ok(_) => return ActionOutcome::Successor,
+            Err(error) if matches!(error.code(), Some(NOT_FOUND | NO_DIRECTORY)) => {
+                return ActionOutcome::Gone;
+            }
             Err(error) => return refused_or_failed(error),
         };
-        let Some(ttl) = ttl else { return Outcome::Holds { value: node.value, index: node.modified } };
+        let Some(ttl) = ttl else { return ActionOutcome::Holds { value: node.value, index: node.modified } };
         let set =
             Set { refresh: true, exists: Some(true), previous_index: node.modified, ttl, ..Set::default() };
         match soon(cluster).set(key.as_bytes(), b"", &set).await {
-            Ok(event) => return Outcome::Holds { value: node.value, index: event.node.modified },
+            Ok(event) => return ActionOutcome::Holds { value: node.value, index: event.node.modified },
             Err(error) if matches!(error.code(), Some(OTHER | NOT_FOUND)) => {}
             Err(error) => return refused_or_failed(error),
         }
     }
-    Outcome::Refused { why: CHANGING.to_owned() }
+    ActionOutcome::Refused { why: CHANGING.to_owned() }
 }
 
 /// Deletes a key that is as it was left, or holds a value of ours; then the directories that this empties, up to `prefix`.
@@ -194,9 +207,9 @@ pub(super) async fn remove(
     guard: Option<u64>,
     mine: &BTreeSet<String>,
     prefix: &str,
-) -> Outcome {
+) -> ActionOutcome {
     let mut guard = guard;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_ATTEMPTS {
         let answer = match guard {
             Some(index) => {
                 let how = Delete { previous_index: index, ..Delete::default() };
@@ -207,33 +220,33 @@ pub(super) async fn remove(
         match answer {
             Ok(None) => {
                 dirs::remove_empty(cluster, key, prefix).await;
-                return Outcome::Gone;
+                return ActionOutcome::Gone;
             }
             Ok(Some(event)) if !event.node.dir && mine.contains(&event.node.value) => {
                 guard = Some(event.node.modified);
             }
-            Ok(Some(_)) => return Outcome::Successor,
+            Ok(Some(_)) => return ActionOutcome::Successor,
             Err(error) => match error.code() {
                 Some(OTHER) => guard = None,
                 Some(NOT_FOUND) => {
                     dirs::remove_empty(cluster, key, prefix).await;
-                    return Outcome::Gone;
+                    return ActionOutcome::Gone;
                 }
                 // A file lies where the directory was: whoever put it there deleted ours.
-                Some(NO_DIRECTORY) => return Outcome::Gone,
+                Some(NO_DIRECTORY) => return ActionOutcome::Gone,
                 // A directory is nothing that we wrote.
-                Some(DIRECTORY) => return Outcome::Successor,
+                Some(DIRECTORY) => return ActionOutcome::Successor,
                 _ => return refused_or_failed(error),
             },
         }
     }
-    Outcome::Refused { why: CHANGING.to_owned() }
+    ActionOutcome::Refused { why: CHANGING.to_owned() }
 }
 
-fn refused_or_failed(error: AskError) -> Outcome {
+fn refused_or_failed(error: RequestError) -> ActionOutcome {
     match error {
-        AskError::Etcd(error) => Outcome::Refused { why: refusal(&error) },
-        error => Outcome::Failed(error),
+        RequestError::Etcd(error) => ActionOutcome::Refused { why: refusal(&error) },
+        error => ActionOutcome::Failed(error),
     }
 }
 
@@ -251,6 +264,6 @@ pub(super) fn refusal(error: &EtcdError) -> String {
 }
 
 /// An error as one line.
-pub(in crate::registrar) fn one_line(error: &AskError) -> String {
+pub(in crate::registrar) fn one_line(error: &RequestError) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,15 +1,15 @@
-//! What a keeper would do, said and not done.
+//! What a reconciler would do, said and not done.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::act::{NEWEST, NOT_FOUND, one_line, refusal, soon};
 use super::owned::{self, Reading};
-use super::{Keeping, Wanted};
-use crate::client::cluster::{AskError, Cluster, quoted};
+use super::{ReconcilerConfig, WantedKeys};
+use crate::client::cluster::{Cluster, RequestError, quoted};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many keys are read at once.
-const AT_ONCE: usize = 32;
+const MAX_CONCURRENT_READS: usize = 32;
 
 /// What would be written and deleted, a line a key, by key; keys that stand as they should have none.
 ///
@@ -17,10 +17,10 @@ const AT_ONCE: usize = 32;
 /// The store cannot be asked, or does not let us look.
 pub(in crate::registrar) async fn difference(
     cluster: &Cluster,
-    keeping: &Keeping,
-    wanted: &Wanted,
+    config: &ReconcilerConfig,
+    wanted: &WantedKeys,
 ) -> Result<Vec<String>, String> {
-    let list = match owned::read(cluster, keeping).await.map_err(|error| one_line(&error))? {
+    let list = match owned::read(cluster, config).await.map_err(|error| one_line(&error))? {
         Reading::Ours { keys, .. } => keys,
         Reading::Foreign { .. } | Reading::Refused { .. } => BTreeMap::new(),
     };
@@ -29,26 +29,28 @@ pub(in crate::registrar) async fn difference(
         match soon(cluster).get(key.as_bytes(), NEWEST).await {
             Ok(event) if event.node.dir => Ok((key, Some(None))),
             Ok(event) => Ok((key, Some(Some(event.node.value)))),
-            Err(AskError::Etcd(error)) if error.code == NOT_FOUND => Ok((key, None)),
-            Err(AskError::Etcd(error)) => Err(format!("{key}: {}", refusal(&error))),
+            Err(RequestError::Etcd(error)) if error.code == NOT_FOUND => Ok((key, None)),
+            Err(RequestError::Etcd(error)) => Err(format!("{key}: {}", refusal(&error))),
             Err(error) => Err(one_line(&error)),
         }
     });
-    let found: Vec<_> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+    let found: Vec<_> = stream::iter(reads).buffered(MAX_CONCURRENT_READS).try_collect().await?;
     let line = |(key, there): (String, Option<Option<String>>)| {
-        let claim = wanted.keys.get(&key).map(|claim| claim.value.as_str());
+        let registration = wanted.keys.get(&key).map(|registration| registration.value.as_str());
         let mine = |value: &String| list.get(&key).is_some_and(|entry| entry.values.contains_key(value));
-        match (claim, there) {
-            (Some(claim), None) => Some(format!("would add {key} = {claim}")),
+        match (registration, there) {
+            (Some(registration), None) => Some(format!("would add {key} = {registration}")),
             (Some(_), Some(None)) => Some(format!("somebody else's: {key} is a directory")),
-            (Some(claim), Some(Some(value))) if value == claim => None,
-            (Some(claim), Some(Some(value))) if mine(&value) => {
-                Some(format!("would replace {key} = {claim} (was {})", quoted(&value)))
+            (Some(registration), Some(Some(value))) if value == registration => None,
+            (Some(registration), Some(Some(value))) if mine(&value) => {
+                Some(format!("would replace {key} = {registration} (was {})", quoted(&value)))
             }
-            (Some(claim), Some(Some(value))) => {
-                Some(format!("somebody else's: {key} = {}, wanted {claim}", quoted(&value)))
+            (Some(registration), Some(Some(value))) => {
+                Some(format!("somebody else's: {key} = {}, wanted {registration}", quoted(&value)))
             }
-            (None, Some(Some(value))) if mine(&value) && wanted.complete && !wanted.let_go.contains(&key) => {
+            (None, Some(Some(value)))
+                if mine(&value) && wanted.complete && !wanted.released.contains(&key) =>
+            {
                 Some(format!("would remove {key} = {value}"))
             }
             (None, _) => None,

@@ -1,4 +1,4 @@
-//! The end of a keeper in good order.
+//! The end of a reconciler in good order.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,33 +8,33 @@ use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Wanted;
-use super::keeper::{AT_ONCE, Keeper};
-use super::owned::{self, Ledger};
+use super::WantedKeys;
+use super::owned::{self, OwnedListState};
 use super::reconcile::{Action, reconcile};
+use super::reconciler::{MAX_CONCURRENT_REQUESTS, Reconciler};
 use crate::registrar::settings::OnExit;
 
 /// How long removals that were wished for already may take.
-const KEEP: Duration = Duration::from_secs(3);
+const PENDING_REMOVAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long it may take to remove everything.
-const REMOVE: Duration = Duration::from_secs(5);
+const REMOVE_ALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between tries of a removal.
-const PAUSE: Duration = Duration::from_millis(200);
+const REMOVAL_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-impl Keeper {
+impl Reconciler {
     /// Does what the settings say is to become of the keys.
-    pub(super) async fn end(&mut self, wanted: &mut watch::Receiver<Wanted>) {
-        self.wish = wanted.borrow_and_update().clone();
-        let leave = self.keeping.on_exit == OnExit::Remove;
+    pub(super) async fn end(&mut self, wanted: &mut watch::Receiver<WantedKeys>) {
+        self.desired = wanted.borrow_and_update().clone();
+        let leave = self.config.on_exit == OnExit::Remove;
         if leave {
             // Nothing is wanted any more, so no key waits for another.
-            let let_go = std::mem::take(&mut self.wish.let_go);
-            self.wish = Wanted { let_go, complete: true, listed: true, ..Wanted::default() };
+            let released = std::mem::take(&mut self.desired.released);
+            self.desired = WantedKeys { released, complete: true, listed: true, ..WantedKeys::default() };
         }
         self.hand_over(Instant::now());
-        let until = Instant::now() + if leave { REMOVE } else { KEEP };
+        let until = Instant::now() + if leave { REMOVE_ALL_TIMEOUT } else { PENDING_REMOVAL_TIMEOUT };
         if timeout_at(until, self.clear(leave)).await.is_err() {
-            let left = self.held.keys().filter(|key| !self.wish.keys.contains_key(*key)).count();
+            let left = self.held.keys().filter(|key| !self.desired.keys.contains_key(*key)).count();
             if left > 0 {
                 tracing::warn!(
                     "stopping although {left} keys are not removed yet; they are left to their leases"
@@ -43,14 +43,14 @@ impl Keeper {
             return;
         }
         // The list is to say what stands, or not to be there when nothing does.
-        let Ledger::Ours { index, written, .. } = &self.ledger else { return };
-        let (ours, cluster, keeping) = (self.ours(), Arc::clone(&self.cluster), Arc::clone(&self.keeping));
+        let OwnedListState::Ours { index, written, .. } = &self.owned_list else { return };
+        let (ours, cluster, config) = (self.ours(), Arc::clone(&self.cluster), Arc::clone(&self.config));
         let last = async {
             match index {
-                Some(index) if ours.is_empty() => owned::delete(&cluster, &keeping, *index).await,
+                Some(index) if ours.is_empty() => owned::delete(&cluster, &config, *index).await,
                 Some(_) if ours.keys().ne(written.keys()) => {
                     // A list that says too much is put right by the next life.
-                    owned::write(&cluster, &keeping, *index, &ours).await.ok();
+                    owned::write(&cluster, &config, *index, &ours).await.ok();
                 }
                 _ => {}
             }
@@ -66,12 +66,12 @@ impl Keeper {
             for held in self.held.values_mut() {
                 held.due = now;
             }
-            for action in reconcile(&self.wish, &self.held, now) {
+            for action in reconcile(&self.desired, &self.held, now) {
                 let fresh = again || !tried.contains(action.key());
                 if !fresh || !matches!(action, Action::Remove { .. } | Action::Forget { .. }) {
                     continue;
                 }
-                while self.running.len() >= AT_ONCE {
+                while self.running.len() >= MAX_CONCURRENT_REQUESTS {
                     self.finish_one().await;
                 }
                 tried.insert(action.key().to_owned());
@@ -84,7 +84,7 @@ impl Keeper {
                 self.finish_one().await;
             }
             if again && !self.held.is_empty() {
-                sleep(PAUSE).await;
+                sleep(REMOVAL_RETRY_DELAY).await;
             }
         }
     }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Claim;
+use super::Registration;
 use crate::registrar::container::short;
 
 /// A service: the beginning of its container's id, and its port.
 pub(super) type Service<'k> = (&'k str, &'k str);
 
-impl Claim {
+impl Registration {
     pub(super) fn by(&self) -> Service<'_> {
         (short(&self.container), &self.port)
     }
@@ -32,12 +32,12 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    pub(super) fn of(claim: &Claim) -> Self {
+    pub(super) fn of(registration: &Registration) -> Self {
         Self {
-            id: short(&claim.container).to_owned(),
-            port: claim.port.clone(),
-            address: claim.address.clone(),
-            service: claim.service.clone(),
+            id: short(&registration.container).to_owned(),
+            port: registration.port.clone(),
+            address: registration.address.clone(),
+            service: registration.service.clone(),
         }
     }
 
@@ -48,19 +48,19 @@ impl Owner {
 
 /// How a key of ours does in the store, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum KeyState {
     /// It stands there with this value, last written at this index.
     Kept { value: String, index: u64 },
     /// It may stand there: written before a crash, or by a request whose answer was lost.
     Unknown,
     /// The store or somebody else is in the way of this value, and that was said.
-    Blocked { wish: String, why: String },
+    Blocked { desired: String, why: String },
 }
 
 /// A key that is ours or was to be.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) standing: Standing,
+pub(super) struct HeldKey {
+    pub(super) key_state: KeyState,
     /// The values that may stand there and are ours, each with the service that it was written for; whatever else stands
     /// there is somebody else's.
     pub(super) mine: BTreeMap<String, Owner>,
@@ -76,13 +76,13 @@ pub(super) struct Held {
     pub(super) owner: Owner,
 }
 
-impl Held {
+impl HeldKey {
     /// One of which nothing is known.
     pub(super) const fn new(due: Instant) -> Self {
         let nobody =
             Owner { id: String::new(), port: String::new(), address: String::new(), service: String::new() };
         Self {
-            standing: Standing::Unknown,
+            key_state: KeyState::Unknown,
             mine: BTreeMap::new(),
             due,
             before: false,
@@ -94,9 +94,9 @@ impl Held {
 
     /// The services that may be found under the key: one where its value is known, else one for each value of ours.
     pub(super) fn owners(&self) -> impl Iterator<Item = &Owner> {
-        let kept = match &self.standing {
-            Standing::Kept { value, .. } => Some(value),
-            Standing::Unknown | Standing::Blocked { .. } => None,
+        let kept = match &self.key_state {
+            KeyState::Kept { value, .. } => Some(value),
+            KeyState::Unknown | KeyState::Blocked { .. } => None,
         };
         self.mine
             .iter()
@@ -104,15 +104,16 @@ impl Held {
             .map(|(_, owner)| owner)
     }
 
-    /// Whether a service other than that of `claim` may be found under the key.
-    pub(super) fn may_be_anothers(&self, claim: &Claim) -> bool {
-        self.owners().any(|owner| owner.by() != claim.by())
+    /// Whether a service other than that of `registration` may be found under the key.
+    pub(super) fn may_be_anothers(&self, registration: &Registration) -> bool {
+        self.owners().any(|owner| owner.by() != registration.by())
     }
 
-    /// Whether the service of `claim` is found under the key for certain, with its value.
-    pub(super) fn is_confirmed(&self, claim: &Claim) -> bool {
-        let Standing::Kept { value, .. } = &self.standing else { return false };
-        *value == claim.value && self.mine.get(value).is_some_and(|owner| owner.by() == claim.by())
+    /// Whether the service of `registration` is found under the key for certain, with its value.
+    pub(super) fn is_confirmed(&self, registration: &Registration) -> bool {
+        let KeyState::Kept { value, .. } = &self.key_state else { return false };
+        *value == registration.value
+            && self.mine.get(value).is_some_and(|owner| owner.by() == registration.by())
     }
 
     /// Whether it must not be deleted nor given to another service now.
@@ -122,14 +123,14 @@ impl Held {
 
     /// A request is about to change or delete it: until the answer is there it confirms nothing, should the wish change meanwhile.
     pub(super) fn in_motion(&mut self) {
-        if matches!(self.standing, Standing::Kept { .. }) {
+        if matches!(self.key_state, KeyState::Kept { .. }) {
             self.lost_sight(self.due);
         }
     }
 
     /// What stands there is unknown from now on; it may be looked at from `due` on.
     pub(super) fn lost_sight(&mut self, due: Instant) {
-        self.standing = Standing::Unknown;
+        self.key_state = KeyState::Unknown;
         self.due = due;
     }
 }

@@ -9,18 +9,18 @@
 //! Leaves out: which keys there should be (`model`).
 
 pub(super) mod act;
+mod availability;
 mod difference;
 mod dirs;
 mod ending;
 mod handover;
 mod held;
-mod keeper;
 mod outcome;
 mod owned;
 #[cfg(test)]
 mod planted;
 mod reconcile;
-mod weather;
+mod reconciler;
 
 #[cfg(test)]
 mod tests;
@@ -30,11 +30,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::board::Board;
 use super::settings::{Lease, OnExit};
+use super::status_board::StatusBoard;
 use crate::client::cluster::Cluster;
 use crate::stop::Stop;
-use keeper::Keeper;
+use reconciler::Reconciler;
 
 pub(super) use difference::difference;
 #[cfg(test)]
@@ -42,11 +42,11 @@ pub(super) use planted::{Planted, is as is_planted, planted};
 
 /// The keys that should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct WantedKeys {
     /// By key.
-    pub(super) keys: BTreeMap<String, Claim>,
+    pub(super) keys: BTreeMap<String, Registration>,
     /// Keys that are no longer wanted but left to their leases rather than deleted.
-    pub(super) let_go: BTreeSet<String>,
+    pub(super) released: BTreeSet<String>,
     /// Whether every container that was there at the start has been looked at: before that, a key of ours that nobody wants may
     /// yet turn out to be wanted, and is not deleted.
     pub(super) complete: bool,
@@ -60,7 +60,7 @@ pub(super) struct Wanted {
 
 /// One key that should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(super) struct Registration {
     pub(super) value: String,
     /// The container's id.
     pub(super) container: String,
@@ -72,11 +72,11 @@ pub(super) struct Claim {
     pub(super) service: String,
 }
 
-/// What a keeper needs to know.
+/// What a reconciler needs to know.
 #[derive(Clone, Debug)]
-pub(super) struct Keeping {
-    /// The name of this node. Two keepers that live at once share it only if they want the same keys: each takes what the list
-    /// under this name says and nobody wants for what a crash left. A keeper of one container has a name of its own.
+pub(super) struct ReconcilerConfig {
+    /// The name of this node. Two reconcilers that live at once share it only if they want the same keys: each takes what the list
+    /// under this name says and nobody wants for what a crash left. A reconciler of one container has a name of its own.
     pub(super) node: String,
     /// What tells this registrar's keys from those of others on its node: another prefix, another engine, a sidecar.
     pub(super) scope: String,
@@ -99,17 +99,17 @@ pub(super) struct Keeping {
 /// The store was tried as often as it was to be, and never answered.
 pub(super) async fn keep(
     cluster: Arc<Cluster>,
-    keeping: Keeping,
-    mut wanted: watch::Receiver<Wanted>,
-    board: Arc<Board>,
+    config: ReconcilerConfig,
+    mut wanted: watch::Receiver<WantedKeys>,
+    status_board: Arc<StatusBoard>,
     stop: Stop,
 ) -> Result<(), String> {
-    let mut keeper = Keeper::new(cluster, keeping, board);
+    let mut reconciler = Reconciler::new(cluster, config, status_board);
     tokio::select! {
-        begun = keeper.begin() => begun?,
+        begun = reconciler.begin() => begun?,
         () = stop.wait() => return Ok(()),
     }
-    keeper.run(&mut wanted, &stop).await;
-    keeper.end(&mut wanted).await;
+    reconciler.run(&mut wanted, &stop).await;
+    reconciler.end(&mut wanted).await;
     Ok(())
 }

@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::act::{How, Outcome, Write};
-use super::held::{Owner, Standing};
-use super::keeper::{Done, Keeper};
-use super::owned::{Entry, Ledger, Reading, Writing};
-use crate::client::cluster::{AskError, quoted};
-use crate::registrar::board::Count;
+use super::act::{ActionOutcome, Write, WriteEffect};
+use super::held::{KeyState, Owner};
+use super::owned::{Entry, OwnedListState, Reading, Writing};
+use super::reconciler::{Done, Reconciler};
+use crate::client::cluster::{RequestError, quoted};
+use crate::registrar::status_board::Count;
 
 /// A key that is somebody else's is tried again after this, or sooner where leases are renewed more often.
-const AGAIN: Duration = Duration::from_secs(5);
+const CONFLICT_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Keys without a lease are looked at this often: a store that came back from a backup says nothing of what it lost.
-const LOOK: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
+const UNLEASED_CHECK_INTERVAL: Duration =
+    if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
 /// No more of somebody else's value is shown.
-const SHOWN: usize = 100;
+const MAX_EXCERPT_CHARS: usize = 100;
 
-impl Keeper {
+impl Reconciler {
     pub(super) fn finish(&mut self, done: Done) {
         match done {
             Done::Written { write, outcome, sent } => self.written(&write, outcome, sent),
@@ -43,13 +44,13 @@ impl Keeper {
     }
 
     /// The store gave no answer; `key` is where the next try does not begin.
-    fn failed(&mut self, error: &AskError, key: Option<&str>) {
-        self.weather.failed(error, &self.board);
+    fn failed(&mut self, error: &RequestError, key: Option<&str>) {
+        self.availability.failed(error, &self.status_board);
         self.stuck = key.map(str::to_owned);
     }
 
     fn answers(&mut self) {
-        if let Some(outage) = self.weather.answered(&self.board) {
+        if let Some(outage) = self.availability.answered(&self.status_board) {
             // Nothing could be confirmed meanwhile.
             for until in self.held.values_mut().filter_map(|held| held.waits.as_mut()) {
                 *until += outage;
@@ -62,17 +63,17 @@ impl Keeper {
         self.stuck = None;
     }
 
-    fn written(&mut self, write: &Write, outcome: Outcome, sent: Instant) {
+    fn written(&mut self, write: &Write, outcome: ActionOutcome, sent: Instant) {
         let Write { key, value, .. } = write;
         self.busy.remove(key);
-        if !matches!(outcome, Outcome::Failed(_)) {
+        if !matches!(outcome, ActionOutcome::Failed(_)) {
             self.answered();
         }
         match outcome {
-            Outcome::Stands { index, how } => self.stands(key, value, index, how, sent),
-            Outcome::Taken { value: theirs } => {
+            ActionOutcome::Stands { index, how } => self.key_written(key, value, index, how, sent),
+            ActionOutcome::Taken { value: theirs } => {
                 self.count(Count::Conflicts);
-                let shown: String = theirs.chars().take(SHOWN).collect();
+                let shown: String = theirs.chars().take(MAX_EXCERPT_CHARS).collect();
                 let why = format!("held by somebody else with value {}", quoted(&shown));
                 self.blocked(key, value, why);
                 if let Some(held) = self.held.get_mut(key) {
@@ -80,28 +81,28 @@ impl Keeper {
                 }
                 self.list_at = None;
             }
-            Outcome::Refused { why } => self.blocked(key, value, why),
-            Outcome::Failed(error) => {
+            ActionOutcome::Refused { why } => self.blocked(key, value, why),
+            ActionOutcome::Failed(error) => {
                 self.failed(&error, Some(key));
                 let Some(held) = self.held.get_mut(key) else { return };
                 let now = Instant::now();
-                match &held.standing {
+                match &held.key_state {
                     // The renewal may have gone through; its next try finds out. The value is the same either way.
-                    Standing::Kept { value: kept, .. } if kept == value => {}
+                    KeyState::Kept { value: kept, .. } if kept == value => {}
                     // What was said of it is not said again.
-                    Standing::Blocked { .. } => held.due = now,
-                    Standing::Kept { .. } | Standing::Unknown => {
+                    KeyState::Blocked { .. } => held.due = now,
+                    KeyState::Kept { .. } | KeyState::Unknown => {
                         held.lost_sight(now);
-                        self.tell(key, false, "the store cannot be asked");
+                        self.report(key, false, "the store cannot be asked");
                     }
                 }
             }
             // Not of a write.
-            Outcome::Holds { .. } | Outcome::Gone | Outcome::Successor => {}
+            ActionOutcome::Holds { .. } | ActionOutcome::Gone | ActionOutcome::Successor => {}
         }
     }
 
-    fn stands(&mut self, key: &str, value: &str, index: u64, how: How, sent: Instant) {
+    fn key_written(&mut self, key: &str, value: &str, index: u64, how: WriteEffect, sent: Instant) {
         let due = sent + self.period(key);
         let Some(held) = self.held.get_mut(key) else { return };
         if held.mine.len() != 1 {
@@ -110,57 +111,59 @@ impl Keeper {
         let owner = held.owner.clone();
         let Owner { id, service, .. } = owner.clone();
         held.mine = [(value.to_owned(), owner)].into();
-        held.standing = Standing::Kept { value: value.to_owned(), index };
+        held.key_state = KeyState::Kept { value: value.to_owned(), index };
         held.due = due;
         match how {
-            How::Added => tracing::info!("added: {id} {service}"),
-            How::AddedAgain => tracing::warn!("added again: {id} {service} (the store had lost {key})"),
-            How::Changed => tracing::info!("changed: {id} {service}"),
-            How::Renewed => tracing::debug!("refreshed: {id} {service}"),
-            How::Found => tracing::info!("found: {id} {service} (the key was there already)"),
+            WriteEffect::Added => tracing::info!("added: {id} {service}"),
+            WriteEffect::AddedAgain => {
+                tracing::warn!("added again: {id} {service} (the store had lost {key})");
+            }
+            WriteEffect::Changed => tracing::info!("changed: {id} {service}"),
+            WriteEffect::Renewed => tracing::debug!("refreshed: {id} {service}"),
+            WriteEffect::Found => tracing::info!("found: {id} {service} (the key was there already)"),
         }
         self.count(match how {
-            How::Added | How::Changed => Count::Added,
-            How::AddedAgain => Count::Recreated,
-            How::Renewed | How::Found => Count::Refreshed,
+            WriteEffect::Added | WriteEffect::Changed => Count::Added,
+            WriteEffect::AddedAgain => Count::Recreated,
+            WriteEffect::Renewed | WriteEffect::Found => Count::Refreshed,
         });
-        self.tell(key, true, "");
+        self.report(key, true, "");
     }
 
     /// Somebody is in the way: said once, tried again for ever.
-    fn blocked(&mut self, key: &str, wish: &str, why: String) {
-        self.tell(key, false, &why);
+    fn blocked(&mut self, key: &str, desired: &str, why: String) {
+        self.report(key, false, &why);
         let due = Instant::now() + self.again();
         let Some(held) = self.held.get_mut(key) else { return };
         held.due = due;
-        let said = matches!(&held.standing, Standing::Blocked { why: said, .. } if *said == why);
+        let said = matches!(&held.key_state, KeyState::Blocked { why: said, .. } if *said == why);
         if !said {
             let Owner { id, service, .. } = &held.owner;
             tracing::error!("{id} {service}: the key {key} is left as it is: {why}");
         }
-        held.standing = Standing::Blocked { wish: wish.to_owned(), why };
+        held.key_state = KeyState::Blocked { desired: desired.to_owned(), why };
     }
 
-    fn removed(&mut self, key: &str, outcome: Outcome) {
+    fn removed(&mut self, key: &str, outcome: ActionOutcome) {
         self.busy.remove(key);
-        if !matches!(outcome, Outcome::Failed(_)) {
+        if !matches!(outcome, ActionOutcome::Failed(_)) {
             self.answered();
         }
         match outcome {
-            Outcome::Gone | Outcome::Successor => {
+            ActionOutcome::Gone | ActionOutcome::Successor => {
                 self.list_at = None;
-                self.board.key(key, None);
+                self.status_board.key(key, None);
                 let Some(held) = self.held.remove(key) else { return };
                 let Owner { id, service, .. } = held.owner;
-                if outcome == Outcome::Gone {
+                if outcome == ActionOutcome::Gone {
                     self.count(Count::Removed);
                     tracing::info!("removed: {id} {service}");
                 } else {
                     tracing::warn!("left alone: {id} {service}: the key {key} is somebody else's by now");
                 }
             }
-            Outcome::Refused { why } => self.blocked(key, "", why),
-            Outcome::Failed(error) => {
+            ActionOutcome::Refused { why } => self.blocked(key, "", why),
+            ActionOutcome::Failed(error) => {
                 self.failed(&error, Some(key));
                 if let Some(held) = self.held.get_mut(key) {
                     // Whether it is gone is unknown, also when somebody wants it back meanwhile.
@@ -168,33 +171,33 @@ impl Keeper {
                 }
             }
             // Not of a removal.
-            Outcome::Holds { .. } | Outcome::Stands { .. } | Outcome::Taken { .. } => {}
+            ActionOutcome::Holds { .. } | ActionOutcome::Stands { .. } | ActionOutcome::Taken { .. } => {}
         }
     }
 
-    fn tended(&mut self, key: &str, outcome: Outcome, sent: Instant) {
+    fn tended(&mut self, key: &str, outcome: ActionOutcome, sent: Instant) {
         self.busy.remove(key);
-        if !matches!(outcome, Outcome::Failed(_)) {
+        if !matches!(outcome, ActionOutcome::Failed(_)) {
             self.answered();
         }
         let due = sent + self.period(key);
         match outcome {
-            Outcome::Holds { value, index } => {
+            ActionOutcome::Holds { value, index } => {
                 self.count(Count::Refreshed);
                 let held =
-                    self.held.get_mut(key).filter(|held| !matches!(held.standing, Standing::Blocked { .. }));
+                    self.held.get_mut(key).filter(|held| !matches!(held.key_state, KeyState::Blocked { .. }));
                 if let Some(held) = held {
-                    held.standing = Standing::Kept { value, index };
+                    held.key_state = KeyState::Kept { value, index };
                 }
             }
-            Outcome::Gone | Outcome::Successor => {
+            ActionOutcome::Gone | ActionOutcome::Successor => {
                 self.forget(key);
                 self.list_at = None;
             }
-            Outcome::Failed(error) => return self.failed(&error, Some(key)),
-            Outcome::Refused { why } => tracing::warn!("cannot renew the lease of {key}: {why}"),
+            ActionOutcome::Failed(error) => return self.failed(&error, Some(key)),
+            ActionOutcome::Refused { why } => tracing::warn!("cannot renew the lease of {key}: {why}"),
             // Not of this.
-            Outcome::Stands { .. } | Outcome::Taken { .. } => {}
+            ActionOutcome::Stands { .. } | ActionOutcome::Taken { .. } => {}
         }
         if let Some(held) = self.held.get_mut(key) {
             held.due = due;
@@ -204,13 +207,13 @@ impl Keeper {
     pub(super) fn list_read(&mut self, reading: Reading) {
         let now = Instant::now();
         self.list_at = None;
-        self.ledger = match reading {
+        self.owned_list = match reading {
             Reading::Ours { index, keys } => {
                 // Of another host until now: what it left is looked after as what an earlier life left.
                 if std::mem::take(&mut self.foreign_said) {
                     self.adopt(&keys);
                 }
-                Ledger::Ours { index, written: keys, at: now, stale: None }
+                OwnedListState::Ours { index, written: keys, at: now, stale: None }
             }
             Reading::Foreign { host } => {
                 if !std::mem::replace(&mut self.foreign_said, true) {
@@ -218,32 +221,33 @@ impl Keeper {
                         "another host ({host}), or this one before a reboot just now, uses the node name {}: give each host a \
                          name of its own with --node-name; until then no list of this node's keys is kept, and after a crash they are left to \
                          their leases",
-                        self.keeping.node
+                        self.config.node
                     );
                 }
-                Ledger::Foreign { from: now + self.again() }
+                OwnedListState::Foreign { from: now + self.again() }
             }
             Reading::Refused { why } => self.without_list(&why),
         };
     }
 
-    fn without_list(&self, why: &str) -> Ledger {
-        let place = super::owned::place(&self.keeping);
+    fn without_list(&self, why: &str) -> OwnedListState {
+        let place = super::owned::place(&self.config);
         tracing::warn!(
             "no list of this node's keys is kept at {place}, so that after a crash they are left to their leases: {why}"
         );
-        Ledger::Off
+        OwnedListState::Off
     }
 
-    fn list_written(&mut self, keys: BTreeMap<String, Entry>, result: Result<Writing, AskError>) {
+    fn list_written(&mut self, keys: BTreeMap<String, Entry>, result: Result<Writing, RequestError>) {
         let now = Instant::now();
         (self.listing, self.list_at) = (false, None);
         match result {
             Ok(Writing::Done { index }) => {
-                self.ledger = Ledger::Ours { index: Some(index), written: keys, at: now, stale: None };
+                self.owned_list =
+                    OwnedListState::Ours { index: Some(index), written: keys, at: now, stale: None };
             }
-            Ok(Writing::Changed) => self.ledger = Ledger::Unread { from: now },
-            Ok(Writing::Refused { why }) => self.ledger = self.without_list(&why),
+            Ok(Writing::Changed) => self.owned_list = OwnedListState::Unread { from: now },
+            Ok(Writing::Refused { why }) => self.owned_list = self.without_list(&why),
             Err(error) => return self.failed(&error, None),
         }
         self.answered();
@@ -251,14 +255,19 @@ impl Keeper {
 
     /// How long a key is left alone that could not be written.
     fn again(&self) -> Duration {
-        if self.keeping.lease.ttl.is_some() { self.keeping.lease.refresh.min(AGAIN) } else { AGAIN }
+        if self.config.lease.ttl.is_some() {
+            self.config.lease.refresh.min(CONFLICT_RETRY_DELAY)
+        } else {
+            CONFLICT_RETRY_DELAY
+        }
     }
 
     /// From one renewal of a key to the next: each key has its own, so that they do not all come together.
     fn period(&self, key: &str) -> Duration {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((key, &self.keeping.node));
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((key, &self.config.node));
         let share = 0.8 + 0.2 * (hash % 1_000) as f64 / 1_000.0;
-        let period = if self.keeping.lease.ttl.is_some() { self.keeping.lease.refresh } else { LOOK };
+        let period =
+            if self.config.lease.ttl.is_some() { self.config.lease.refresh } else { UNLEASED_CHECK_INTERVAL };
         period.mul_f64(share)
     }
 }

@@ -8,22 +8,23 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Keeping;
+use super::ReconcilerConfig;
 use super::act::{EXISTS, NEWEST, NOT_FOUND, OTHER, refusal, soon};
 use super::held::Owner;
-use crate::client::cluster::{AskError, Cluster, Delete, Set};
+use crate::client::cluster::{Cluster, Delete, RequestError, Set};
 use crate::registrar::node;
 
 /// Where the lists of all nodes lie. Hidden: a listing of the root does not show it.
 const OWNED: &str = "/_retune/owned";
 /// A longer list is not kept.
-const LONGEST: usize = 1 << 20;
+const MAX_LIST_BYTES: usize = 1 << 20;
 /// The list outlives a weekend's outage of the registrar when leases are long, and a day at least.
-const LIFE: Duration = Duration::from_secs(86_400);
+const MIN_LIST_TTL: Duration = Duration::from_secs(86_400);
 /// How often it is written anew although nothing changed.
-const RENEWAL: Duration = Duration::from_secs(3_600);
+const LIST_RENEWAL_INTERVAL: Duration = Duration::from_secs(3_600);
 /// What is no longer ours may stay on the list for so long.
-const LAZY: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(5) };
+const LIST_REMOVAL_DELAY: Duration =
+    if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(5) };
 
 /// What is known of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +43,8 @@ struct List {
 }
 
 /// Where the list of a registrar lies.
-pub(super) fn place(keeping: &Keeping) -> String {
-    format!("{OWNED}/{}/{}", node::segment(&keeping.node), keeping.scope)
+pub(super) fn place(config: &ReconcilerConfig) -> String {
+    format!("{OWNED}/{}/{}", node::segment(&config.node), config.scope)
 }
 
 /// What a reading found.
@@ -58,15 +59,15 @@ pub(super) enum Reading {
 }
 
 /// Reads the list and says whose it is.
-pub(super) async fn read(cluster: &Cluster, keeping: &Keeping) -> Result<Reading, AskError> {
-    let event = match soon(cluster).get(place(keeping).as_bytes(), NEWEST).await {
+pub(super) async fn read(cluster: &Cluster, config: &ReconcilerConfig) -> Result<Reading, RequestError> {
+    let event = match soon(cluster).get(place(config).as_bytes(), NEWEST).await {
         Ok(event) => event,
         Err(error) => {
             return match error {
-                AskError::Etcd(error) if error.code == NOT_FOUND => {
+                RequestError::Etcd(error) if error.code == NOT_FOUND => {
                     Ok(Reading::Ours { index: None, keys: BTreeMap::new() })
                 }
-                AskError::Etcd(error) => Ok(Reading::Refused { why: refusal(&error) }),
+                RequestError::Etcd(error) => Ok(Reading::Refused { why: refusal(&error) }),
                 error => Err(error),
             };
         }
@@ -77,17 +78,17 @@ pub(super) async fn read(cluster: &Cluster, keeping: &Keeping) -> Result<Reading
             "the list of this node's keys at {} cannot be read and is begun anew: {error}",
             event.node.key
         );
-        List { host: keeping.host.clone(), ..List::default() }
+        List { host: config.host.clone(), ..List::default() }
     });
-    if list.host == keeping.host {
+    if list.host == config.host {
         return Ok(Reading::Ours { index, keys: list.keys });
     }
-    if let Some(host) = node::living(cluster, &keeping.node).await?.filter(|host| *host != keeping.host) {
+    if let Some(host) = node::living(cluster, &config.node).await?.filter(|host| *host != config.host) {
         return Ok(Reading::Foreign { host });
     }
     // This host before a reboot, or one whose name it took over. Where nodes publish no records that one may live: what it left
     // then ends by itself, and nothing is deleted on the word of its list.
-    let keys = if keeping.publishes { list.keys } else { BTreeMap::new() };
+    let keys = if config.publishes { list.keys } else { BTreeMap::new() };
     Ok(Reading::Ours { index, keys })
 }
 
@@ -107,23 +108,23 @@ pub(super) enum Writing {
 /// Writes the list, if it is as it was left.
 pub(super) async fn write(
     cluster: &Cluster,
-    keeping: &Keeping,
+    config: &ReconcilerConfig,
     guard: Option<u64>,
     keys: &BTreeMap<String, Entry>,
-) -> Result<Writing, AskError> {
-    let list = List { host: keeping.host.clone(), keys: keys.clone() };
+) -> Result<Writing, RequestError> {
+    let list = List { host: config.host.clone(), keys: keys.clone() };
     let body = serde_json::to_string(&list).unwrap_or_default();
-    if body.len() > LONGEST {
-        return Ok(Writing::Refused { why: format!("it is longer than {} KiB", LONGEST >> 10) });
+    if body.len() > MAX_LIST_BYTES {
+        return Ok(Writing::Refused { why: format!("it is longer than {} KiB", MAX_LIST_BYTES >> 10) });
     }
-    let ttl = keeping.lease.ttl.map_or(0, |ttl| (ttl * 10).max(LIFE).as_secs());
+    let ttl = config.lease.ttl.map_or(0, |ttl| (ttl * 10).max(MIN_LIST_TTL).as_secs());
     let how = match guard {
         Some(index) => Set { previous_index: index, ttl, ..Set::default() },
         None => Set { exists: Some(false), ttl, ..Set::default() },
     };
-    match soon(cluster).set(place(keeping).as_bytes(), body.as_bytes(), &how).await {
+    match soon(cluster).set(place(config).as_bytes(), body.as_bytes(), &how).await {
         Ok(event) => Ok(Writing::Done { index: event.node.modified }),
-        Err(AskError::Etcd(error)) => Ok(match error.code {
+        Err(RequestError::Etcd(error)) => Ok(match error.code {
             NOT_FOUND | OTHER | EXISTS => Writing::Changed,
             _ => Writing::Refused { why: refusal(&error) },
         }),
@@ -132,15 +133,15 @@ pub(super) async fn write(
 }
 
 /// Deletes the list, if it is as it was left.
-pub(super) async fn delete(cluster: &Cluster, keeping: &Keeping, guard: u64) {
+pub(super) async fn delete(cluster: &Cluster, config: &ReconcilerConfig, guard: u64) {
     let how = Delete { previous_index: guard, ..Delete::default() };
     // It ends by itself, and says nothing that is not so.
-    soon(cluster).delete(place(keeping).as_bytes(), &how).await.ok();
+    soon(cluster).delete(place(config).as_bytes(), &how).await.ok();
 }
 
 /// The list as this keeper knows it.
 #[derive(Clone, Debug)]
-pub(super) enum Ledger {
+pub(super) enum OwnedListState {
     /// To be read, from then on.
     Unread { from: Instant },
     /// Another host's: this keeper does without, and looks again then.
@@ -151,7 +152,7 @@ pub(super) enum Ledger {
     Ours { index: Option<u64>, written: BTreeMap<String, Entry>, at: Instant, stale: Option<Instant> },
 }
 
-impl Ledger {
+impl OwnedListState {
     /// Whether `value` may be written to `key`: it is on the list, or there is none.
     pub(super) fn covers(&self, key: &str, value: &str) -> bool {
         match self {
@@ -175,9 +176,9 @@ impl Ledger {
             return Some(now);
         }
         if now_ours != written {
-            return Some(*stale.get_or_insert(now) + LAZY);
+            return Some(*stale.get_or_insert(now) + LIST_REMOVAL_DELAY);
         }
         *stale = None;
-        (index.is_some() && !written.is_empty()).then(|| *at + RENEWAL)
+        (index.is_some() && !written.is_empty()).then(|| *at + LIST_RENEWAL_INTERVAL)
     }
 }

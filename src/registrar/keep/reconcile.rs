@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::held::{Held, Standing};
-use super::{Claim, Wanted};
+use super::held::{HeldKey, KeyState};
+use super::{Registration, WantedKeys};
 
 /// A renewal that is overdue by so much goes before everything else.
-const LATE: Duration = Duration::from_secs(2);
+const URGENT_RENEWAL_DELAY: Duration = Duration::from_secs(2);
 
 /// One thing to do about one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +54,10 @@ impl Action {
 }
 
 /// Everything that is to be done now, the urgent first.
-pub(super) fn reconcile(wanted: &Wanted, held: &BTreeMap<String, Held>, now: Instant) -> Vec<Action> {
+pub(super) fn reconcile(wanted: &WantedKeys, held: &BTreeMap<String, HeldKey>, now: Instant) -> Vec<Action> {
     let mut actions = Vec::new();
-    for (key, claim) in &wanted.keys {
-        actions.extend(on_wish(key, claim, held.get(key), now));
+    for (key, registration) in &wanted.keys {
+        actions.extend(on_wish(key, registration, held.get(key), now));
     }
     for (key, held) in held {
         if !wanted.keys.contains_key(key) {
@@ -69,40 +69,45 @@ pub(super) fn reconcile(wanted: &Wanted, held: &BTreeMap<String, Held>, now: Ins
 }
 
 /// Whether it is a renewal that has waited for too many writes: its key would be lost.
-fn is_late(action: &Action, held: &BTreeMap<String, Held>, now: Instant) -> bool {
+fn is_late(action: &Action, held: &BTreeMap<String, HeldKey>, now: Instant) -> bool {
     let renewal = matches!(action, Action::Renew { .. } | Action::Tend { .. });
-    renewal && held.get(action.key()).is_some_and(|held| held.due + LATE <= now)
+    renewal && held.get(action.key()).is_some_and(|held| held.due + URGENT_RENEWAL_DELAY <= now)
 }
 
 /// Puts the action after the one of `stuck` first, since that one failed last. Renewals that are late stay in front of the
 /// writes: a store that takes no new keys would else be asked for those alone, one at a time, until leases run out.
-pub(super) fn go_on_after(stuck: &str, actions: &mut [Action], held: &BTreeMap<String, Held>, now: Instant) {
+pub(super) fn go_on_after(
+    stuck: &str,
+    actions: &mut [Action],
+    held: &BTreeMap<String, HeldKey>,
+    now: Instant,
+) {
     let Some(at) = actions.iter().position(|action| action.key() == stuck) else { return };
     let late = actions.iter().take_while(|action| is_late(action, held, now)).count();
     let from = if at < late { 0 } else { late };
     actions[from..].rotate_left(at + 1 - from);
 }
 
-fn on_wish(key: &str, claim: &Claim, held: Option<&Held>, now: Instant) -> Option<Action> {
+fn on_wish(key: &str, registration: &Registration, held: Option<&HeldKey>, now: Instant) -> Option<Action> {
     let key = key.to_owned();
     let Some(held) = held else { return Some(Action::Create { key }) };
     // A stand-in waits as its service's old key too, but it must be confirmed for the circle to open.
-    if held.waits(now) && held.may_be_anothers(claim) {
+    if held.waits(now) && held.may_be_anothers(registration) {
         return (held.due <= now).then_some(Action::Tend { key });
     }
-    match &held.standing {
-        Standing::Unknown => Some(Action::Create { key }),
-        Standing::Blocked { wish, .. } => {
-            (*wish != claim.value || held.due <= now).then_some(Action::Create { key })
+    match &held.key_state {
+        KeyState::Unknown => Some(Action::Create { key }),
+        KeyState::Blocked { desired, .. } => {
+            (*desired != registration.value || held.due <= now).then_some(Action::Create { key })
         }
-        Standing::Kept { value, index } if *value != claim.value => {
+        KeyState::Kept { value, index } if *value != registration.value => {
             Some(Action::Replace { key, guard: *index })
         }
-        Standing::Kept { index, .. } => (held.due <= now).then_some(Action::Renew { key, guard: *index }),
+        KeyState::Kept { index, .. } => (held.due <= now).then_some(Action::Renew { key, guard: *index }),
     }
 }
 
-fn unwanted(wanted: &Wanted, key: &str, held: &Held, now: Instant) -> Option<Action> {
+fn unwanted(wanted: &WantedKeys, key: &str, held: &HeldKey, now: Instant) -> Option<Action> {
     let key = key.to_owned();
     if held.mine.is_empty() {
         return Some(Action::Forget { key });
@@ -110,39 +115,39 @@ fn unwanted(wanted: &Wanted, key: &str, held: &Held, now: Instant) -> Option<Act
     if let Some(until) = held.left {
         return (until <= now).then_some(Action::Forget { key });
     }
-    if wanted.let_go.contains(&key) {
+    if wanted.released.contains(&key) {
         return Some(Action::Leave { key });
     }
     if unsure(wanted, held) || held.waits(now) {
         return (held.due <= now).then_some(Action::Tend { key });
     }
-    match held.standing {
-        Standing::Kept { index, .. } => Some(Action::Remove { key, guard: Some(index) }),
-        Standing::Unknown => Some(Action::Remove { key, guard: None }),
-        Standing::Blocked { .. } => (held.due <= now).then_some(Action::Remove { key, guard: None }),
+    match held.key_state {
+        KeyState::Kept { index, .. } => Some(Action::Remove { key, guard: Some(index) }),
+        KeyState::Unknown => Some(Action::Remove { key, guard: None }),
+        KeyState::Blocked { .. } => (held.due <= now).then_some(Action::Remove { key, guard: None }),
     }
 }
 
 /// Whether a key that an earlier life left may yet turn out to be wanted.
-fn unsure(wanted: &Wanted, held: &Held) -> bool {
+fn unsure(wanted: &WantedKeys, held: &HeldKey) -> bool {
     held.before && (!wanted.complete || held.owners().any(|owner| wanted.unknown.contains(&owner.id)))
 }
 
 /// When each key is to be looked at without anything else happening.
 pub(super) fn dues<'k>(
-    wanted: &'k Wanted,
-    held: &'k BTreeMap<String, Held>,
+    wanted: &'k WantedKeys,
+    held: &'k BTreeMap<String, HeldKey>,
 ) -> impl Iterator<Item = (&'k String, Instant)> {
-    let due = |(key, held): (&'k String, &'k Held)| {
+    let due = |(key, held): (&'k String, &'k HeldKey)| {
         let wished = wanted.keys.contains_key(key);
         let tended = unsure(wanted, held);
-        let at = match held.standing {
+        let at = match held.key_state {
             _ if !wished && held.left.is_some() => held.left,
             _ if held.waits.is_some() => held.waits.map(|until| until.min(held.due)),
-            Standing::Kept { .. } if wished => Some(held.due),
-            Standing::Blocked { .. } => Some(held.due),
+            KeyState::Kept { .. } if wished => Some(held.due),
+            KeyState::Blocked { .. } => Some(held.due),
             _ if !wished && tended => Some(held.due),
-            Standing::Kept { .. } | Standing::Unknown => None,
+            KeyState::Kept { .. } | KeyState::Unknown => None,
         };
         Some((key, at?))
     };

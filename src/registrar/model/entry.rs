@@ -6,16 +6,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::check::Check;
-use super::super::container::{Container, Doing, Listed, Port};
+use super::super::container::{Container, ContainerState, ListedContainer, Port};
 use super::super::service::{Service, Skipped};
-use super::{Basis, FIRST_PASS, Phase, Probe, patience};
+use super::{FIRST_PASS, HealthSource, Probe, ServicePhase, patience};
 
 /// Between two inspections that fail, at first and at most.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(10);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// After so long, an inspection is made again.
-const OLD: Duration = Duration::from_secs(300);
+const MAX_INSPECTION_AGE: Duration = Duration::from_secs(300);
 
 /// What is known of one container.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(super) struct Entry {
     pub(super) container: Option<Container>,
     /// What the last list said of it.
     pub(super) signature: Option<String>,
-    pub(super) services: BTreeMap<Port, State>,
+    pub(super) services: BTreeMap<Port, ServiceState>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) draining: Option<Draining>,
     /// Something happened since the last inspection was asked for.
@@ -56,9 +56,9 @@ pub(super) struct Draining {
 
 /// One service of a container.
 #[derive(Clone, Debug)]
-pub(super) struct State {
+pub(super) struct ServiceState {
     pub(super) service: Service,
-    pub(super) basis: Basis,
+    pub(super) health_source: HealthSource,
     /// Whether its checks say that it is well; what is checked by nobody is not asked.
     pub(super) well: bool,
     /// Whether it ever was, in this life.
@@ -81,7 +81,7 @@ impl Entry {
 
     /// An inspection failed: the container is as it was, and is to be asked for again.
     pub(super) fn failed(&mut self, now: Instant) {
-        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
+        let wait = MIN_RETRY_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_RETRY_DELAY);
         self.failures += 1;
         self.not_before = Some(now + wait);
         self.dirty = true;
@@ -97,19 +97,19 @@ impl Entry {
     }
 
     /// Whether a list says other than the list before, or than the last inspection.
-    pub(super) fn differs(&self, listed: &Listed) -> bool {
+    pub(super) fn differs(&self, listed: &ListedContainer) -> bool {
         self.signature.as_ref() != Some(&listed.signature)
             || self.container.as_ref().is_none_or(|container| !listed.agrees(container))
     }
 
     /// Whether it should be looked at again although nothing speaks for it: a list does not say everything.
     pub(super) fn is_old(&self, now: Instant) -> bool {
-        self.seen.is_some_and(|seen| now >= seen + OLD)
+        self.seen.is_some_and(|seen| now >= seen + MAX_INSPECTION_AGE)
     }
 
     /// Whether it was running when last seen.
     pub(super) fn was_up(&self) -> bool {
-        self.container.as_ref().is_some_and(|container| container.doing != Doing::Nothing)
+        self.container.as_ref().is_some_and(|container| container.run_state != ContainerState::Nothing)
     }
 
     /// Whether it uses another container's network.
@@ -123,12 +123,12 @@ impl Entry {
 
     /// What is known of a service that is described anew, within one life of its container. What its checks have found stays
     /// with it; where something else is checked from now on, one that was well stays so until that fails.
-    pub(super) fn inherit(&self, state: &mut State) {
+    pub(super) fn inherit(&self, state: &mut ServiceState) {
         let Some(known) = self.services.get(&state.service.port) else { return };
-        if known.basis == state.basis {
+        if known.health_source == state.health_source {
             let service = state.service.clone();
-            *state = State { service, ..known.clone() };
-        } else if self.judge(known).0 == Phase::Passing {
+            *state = ServiceState { service, ..known.clone() };
+        } else if self.judge(known).0 == ServicePhase::Passing {
             (state.well, state.was_well) = (true, true);
         }
     }
@@ -153,7 +153,7 @@ impl Entry {
         };
         let outlived = draining.until.is_some_and(|until| asked.is_some_and(|asked| asked >= until));
         if outlived && !new_life {
-            self.services.values_mut().for_each(State::start_over);
+            self.services.values_mut().for_each(ServiceState::start_over);
         }
         if new_life || outlived {
             self.draining = None;
@@ -162,7 +162,7 @@ impl Entry {
 
     /// Whether a service of it is passing.
     pub(super) fn passes(&self, port: Port) -> bool {
-        self.services.get(&port).is_some_and(|state| self.judge(state).0 == Phase::Passing)
+        self.services.get(&port).is_some_and(|state| self.judge(state).0 == ServicePhase::Passing)
     }
 
     /// When time alone would change something.
@@ -170,8 +170,10 @@ impl Entry {
         let draining = self.draining.as_ref().filter(|draining| !draining.doubted);
         let outlived = draining.and_then(|draining| draining.until);
         let retry = self.not_before.filter(|_| self.dirty && self.asked.is_none());
-        let waits =
-            self.services.values().filter(|state| !state.is_told && self.judge(state).0 == Phase::Starting);
+        let waits = self
+            .services
+            .values()
+            .filter(|state| !state.is_told && self.judge(state).0 == ServicePhase::Starting);
         let overdue = waits.filter_map(|state| Some(state.since? + FIRST_PASS));
         outlived.into_iter().chain(retry).chain(overdue).min()
     }
@@ -179,15 +181,15 @@ impl Entry {
     /// Whether it was inspected, and every check of it has said so far as often as it takes how it is.
     pub(super) fn is_known(&self) -> bool {
         let Some(container) = &self.container else { return false };
-        container.doing != Doing::Running || self.services.values().all(State::is_known)
+        container.run_state != ContainerState::Running || self.services.values().all(ServiceState::is_known)
     }
 }
 
-impl State {
-    pub(super) fn new(service: Service, basis: Basis) -> Self {
+impl ServiceState {
+    pub(super) fn new(service: Service, health_source: HealthSource) -> Self {
         Self {
             service,
-            basis,
+            health_source,
             well: false,
             was_well: false,
             passes: 0,
@@ -199,24 +201,24 @@ impl State {
     }
 
     fn is_known(&self) -> bool {
-        match &self.basis {
-            Basis::Check { check, .. } => self.well || self.failures >= check.fall,
-            Basis::Engine | Basis::Running => true,
+        match &self.health_source {
+            HealthSource::Check { check, .. } => self.well || self.failures >= check.fall,
+            HealthSource::Engine | HealthSource::Running => true,
         }
     }
 
     /// As at the beginning of a life.
     fn start_over(&mut self) {
-        *self = Self::new(self.service.clone(), self.basis.clone());
+        *self = Self::new(self.service.clone(), self.health_source.clone());
     }
 
     /// The check that should be running.
     pub(super) fn probe(&self, life: Option<i64>) -> Option<Probe> {
-        match &self.basis {
-            Basis::Check { check, target } => {
+        match &self.health_source {
+            HealthSource::Check { check, target } => {
                 Some(Probe { check: check.clone(), target: target.clone(), life })
             }
-            Basis::Engine | Basis::Running => None,
+            HealthSource::Engine | HealthSource::Running => None,
         }
     }
 

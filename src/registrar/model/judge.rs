@@ -1,12 +1,12 @@
 //! How a service is, from everything that is known of it and its container.
 
-use super::super::container::{Container, Doing, Healthcheck};
-use super::Basis;
-use super::entry::{Entry, State};
+use super::super::container::{Container, ContainerState, Healthcheck};
+use super::HealthSource;
+use super::entry::{Entry, ServiceState};
 
 /// The state of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::registrar) enum Phase {
+pub(in crate::registrar) enum ServicePhase {
     /// Its container does not run.
     Absent,
     /// It has not passed a check yet.
@@ -19,7 +19,7 @@ pub(in crate::registrar) enum Phase {
     Draining,
 }
 
-impl Phase {
+impl ServicePhase {
     /// As the status has it.
     pub(in crate::registrar) const fn word(self) -> &'static str {
         match self {
@@ -34,35 +34,37 @@ impl Phase {
 
 impl Entry {
     /// How one of its services is, and why where there is something to say.
-    pub(super) fn judge(&self, state: &State) -> (Phase, String) {
-        let Some(container) = &self.container else { return (Phase::Absent, String::new()) };
-        match container.doing {
-            Doing::Running => {}
-            Doing::Paused => return (Phase::Failing, "the container is paused".to_owned()),
-            Doing::Restarting => {
-                return (Phase::Absent, "the container is between two restarts".to_owned());
+    pub(super) fn judge(&self, state: &ServiceState) -> (ServicePhase, String) {
+        let Some(container) = &self.container else { return (ServicePhase::Absent, String::new()) };
+        match container.run_state {
+            ContainerState::Running => {}
+            ContainerState::Paused => return (ServicePhase::Failing, "the container is paused".to_owned()),
+            ContainerState::Restarting => {
+                return (ServicePhase::Absent, "the container is between two restarts".to_owned());
             }
-            Doing::Nothing => return (Phase::Absent, "the container does not run".to_owned()),
+            ContainerState::Nothing => {
+                return (ServicePhase::Absent, "the container does not run".to_owned());
+            }
         }
         if let Some(draining) = &self.draining {
-            return (Phase::Draining, format!("the container {}", draining.why));
+            return (ServicePhase::Draining, format!("the container {}", draining.why));
         }
-        match &state.basis {
-            Basis::Running => (Phase::Passing, String::new()),
-            Basis::Engine => by_healthcheck(container),
-            Basis::Check { .. } if state.well => (Phase::Passing, String::new()),
-            Basis::Check { .. } if state.was_well => (Phase::Failing, state.why.clone()),
-            Basis::Check { .. } => (Phase::Starting, state.why.clone()),
+        match &state.health_source {
+            HealthSource::Running => (ServicePhase::Passing, String::new()),
+            HealthSource::Engine => by_healthcheck(container),
+            HealthSource::Check { .. } if state.well => (ServicePhase::Passing, String::new()),
+            HealthSource::Check { .. } if state.was_well => (ServicePhase::Failing, state.why.clone()),
+            HealthSource::Check { .. } => (ServicePhase::Starting, state.why.clone()),
         }
     }
 }
 
-fn by_healthcheck(container: &Container) -> (Phase, String) {
+fn by_healthcheck(container: &Container) -> (ServicePhase, String) {
     match container.healthcheck {
-        Some(Healthcheck::Healthy) => (Phase::Passing, String::new()),
-        Some(Healthcheck::Unhealthy) => (Phase::Failing, "its HEALTHCHECK fails".to_owned()),
+        Some(Healthcheck::Healthy) => (ServicePhase::Passing, String::new()),
+        Some(Healthcheck::Unhealthy) => (ServicePhase::Failing, "its HEALTHCHECK fails".to_owned()),
         Some(Healthcheck::Starting) | None => {
-            (Phase::Starting, "its HEALTHCHECK has not passed yet".to_owned())
+            (ServicePhase::Starting, "its HEALTHCHECK has not passed yet".to_owned())
         }
     }
 }

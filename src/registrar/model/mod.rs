@@ -2,7 +2,7 @@
 //! which checks to run and which keys there should be can be asked.
 //!
 //! Owns: what is known of each container ([`entry`]), the state of each of its services ([`judge`]), and which of several claims
-//! on one key counts ([`claims`]).
+//! on one key counts ([`registrations`]).
 //!
 //! A service goes from starting to passing with its first good checks, and from there to failing and back; told to stop, its
 //! container is draining until it begins a new life. Only what passes has a key.
@@ -11,9 +11,9 @@
 //! that is older than the present life of its container is none; an answer to a question from before the last news is asked for
 //! again.
 
-mod claims;
 mod entry;
 mod judge;
+mod registrations;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,30 +23,30 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::check::{self, Check, Target};
-use super::container::{Container, Doing, Listed, Port, Protocol};
-use super::describe::{self, Ground};
+use super::container::{Container, ContainerState, ListedContainer, Port, Protocol};
+use super::describe::{self, DescribeContext};
 use super::engine::Event;
 use super::service::{Described, Service, Skipped};
-use super::settings::{Checks, Deregister, Own, Rules};
+use super::settings::{Checks, Deregister, OwnContainer, Rules};
 
-use entry::{Draining, Entry, State};
-pub(super) use judge::Phase;
+use entry::{Draining, Entry, ServiceState};
+pub(super) use judge::ServicePhase;
 
 /// SIGKILL and SIGTERM end what they reach, whatever the container's own stop signal is.
 const ALWAYS_END: [i32; 2] = [9, 15];
 /// Docker's own time from the stop signal to the kill.
-const STOP_TIMEOUT: u64 = 10;
+const DEFAULT_STOP_TIMEOUT_SECS: u64 = 10;
 /// So long after the kill was due, a container that still runs has outlived the signal.
-const OUTLIVED: Duration = Duration::from_secs(2);
+const KILL_GRACE: Duration = Duration::from_secs(2);
 /// So long after the first list, a container that could not be looked at is no longer waited for.
-const SETTLING: Duration = Duration::from_secs(15);
+const INSPECTION_WAIT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// After so long without a passed check, a service that waits for its first one is told.
 const FIRST_PASS: Duration = Duration::from_secs(60);
 
 /// What stays the same for the whole run.
 #[derive(Clone, Debug)]
-pub(super) struct Frame {
+pub(super) struct NodeConfig {
     pub(super) rules: Rules,
     pub(super) node: String,
     /// The address of this host towards others.
@@ -65,7 +65,7 @@ pub(super) struct Frame {
 pub(super) struct Sidecar {
     /// Its whole id.
     pub(super) id: String,
-    pub(super) own: Own,
+    pub(super) own: OwnContainer,
     /// Whether this process runs in it, and so reaches its ports by loopback.
     pub(super) inside: bool,
 }
@@ -80,18 +80,18 @@ pub(super) struct Probe {
 }
 
 /// Whose check it is.
-pub(super) type Whose = (String, Port);
+pub(super) type ServiceId = (String, Port);
 
 /// Everything that is known.
 pub(super) struct Model {
-    frame: Frame,
+    node_config: NodeConfig,
     entries: BTreeMap<String, Entry>,
     /// Which service has a key, as long as it wants it.
-    owners: BTreeMap<String, Whose>,
+    owners: BTreeMap<String, ServiceId>,
     /// Keys that are left to their leases, and until when.
-    let_go: BTreeMap<String, Option<Instant>>,
+    released: BTreeMap<String, Option<Instant>>,
     /// Collisions that were told.
-    told: BTreeSet<(String, Whose)>,
+    told: BTreeSet<(String, ServiceId)>,
     /// What the first list held; `None`: nothing was listed.
     first: Option<BTreeSet<String>>,
     /// When it is no longer waited for.
@@ -106,12 +106,12 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn new(frame: Frame) -> Self {
+    pub(super) fn new(node_config: NodeConfig) -> Self {
         Self {
-            frame,
+            node_config,
             entries: BTreeMap::new(),
             owners: BTreeMap::new(),
-            let_go: BTreeMap::new(),
+            released: BTreeMap::new(),
             told: BTreeSet::new(),
             first: None,
             settled: None,
@@ -129,13 +129,13 @@ impl Model {
 
     /// A whole list. What is new in it or looks changed is to be inspected; so is what it lacks, because the list may be older
     /// than a start.
-    pub(super) fn listed(&mut self, all: Vec<Listed>, now: Instant) {
+    pub(super) fn listed(&mut self, all: Vec<ListedContainer>, now: Instant) {
         self.lost = None;
         self.leave_alone();
         if self.first.is_none() {
             let ids = all.iter().map(|listed| listed.id.clone()).filter(|id| self.concerns(id));
             self.first = Some(ids.collect());
-            self.settled = Some(now + SETTLING);
+            self.settled = Some(now + INSPECTION_WAIT_TIMEOUT);
             self.touched = true;
         }
         let mut missing: BTreeSet<String> = self.entries.keys().cloned().collect();
@@ -175,7 +175,7 @@ impl Model {
 
     /// Whether a container is looked at: a sidecar's own, and the one whose network it shares.
     fn concerns(&self, id: &str) -> bool {
-        let Some(own) = &self.frame.own else { return true };
+        let Some(own) = &self.node_config.own else { return true };
         let lender = || {
             let container = self.entries.get(&own.id)?.container.as_ref()?;
             container.network_mode.strip_prefix("container:")
@@ -186,8 +186,8 @@ impl Model {
     /// The address of this host towards others, which may come and change while it runs. A host without a route has none for
     /// the moment, which says nothing against the one that its services were found at.
     pub(super) fn set_host(&mut self, host: Option<IpAddr>) {
-        if host.is_some() && host != self.frame.host {
-            self.frame.host = host;
+        if host.is_some() && host != self.node_config.host {
+            self.node_config.host = host;
             let ids: Vec<String> = self.entries.keys().cloned().collect();
             ids.iter().for_each(|id| self.describe(id, false));
             self.touched = true;
@@ -199,7 +199,7 @@ impl Model {
         if !self.concerns(&event.id) {
             return;
         }
-        let deregister = self.frame.deregister;
+        let deregister = self.node_config.deregister;
         let entry = self.entries.entry(event.id.clone()).or_default();
         entry.dirty = true;
         let stop_signal = entry.container.as_ref().map_or(15, |container| container.stop_signal);
@@ -219,7 +219,7 @@ impl Model {
         let asked =
             entry.draining.as_ref().is_some_and(|drained| drained.until.is_none() && drained.life == older);
         if !stale && !asked {
-            let patience = if event.action == "die" { OUTLIVED } else { entry.stop_patience() };
+            let patience = if event.action == "die" { KILL_GRACE } else { entry.stop_patience() };
             entry.draining = Some(Draining {
                 why,
                 at: event.at,
@@ -288,10 +288,10 @@ impl Model {
         let Some(entry) = self.entries.get_mut(id) else { return };
         entry.answered(now);
         let new_life = entry.container.as_ref().is_none_or(|known| known.started != container.started);
-        if container.doing == Doing::Running {
+        if container.run_state == ContainerState::Running {
             entry.end_draining(container.started, asked);
         }
-        let down = matches!(container.doing, Doing::Nothing | Doing::Restarting);
+        let down = matches!(container.run_state, ContainerState::Nothing | ContainerState::Restarting);
         let ended = down && entry.was_up() && entry.draining.is_none();
         if new_life {
             entry.services.clear();
@@ -299,10 +299,10 @@ impl Model {
         let changed = entry.container.as_ref() != Some(&container) || std::mem::take(&mut entry.redescribe);
         let failed = (1..128).contains(&container.exit_code);
         entry.container = Some(container);
-        if ended && failed && self.frame.deregister == Deregister::OnSuccess {
-            let until = self.frame.ttl.map(|ttl| now + ttl);
+        if ended && failed && self.node_config.deregister == Deregister::OnSuccess {
+            let until = self.node_config.ttl.map(|ttl| now + ttl);
             let mine = self.owners.iter().filter(|(_, (owner, _))| owner == id);
-            self.let_go.extend(mine.map(|(key, _)| (key.clone(), until)));
+            self.released.extend(mine.map(|(key, _)| (key.clone(), until)));
         }
         if changed || new_life {
             self.describe(id, new_life);
@@ -313,19 +313,19 @@ impl Model {
     /// Says anew what of a container is to be registered.
     fn describe(&mut self, id: &str, new_life: bool) {
         let Some(container) = self.entries.get(id).and_then(|entry| entry.container.clone()) else { return };
-        let ground = Ground {
-            rules: &self.frame.rules,
-            node: &self.frame.node,
-            host: self.frame.host,
-            own: self.frame.own.as_ref().map(|own| &own.own),
+        let ground = DescribeContext {
+            rules: &self.node_config.rules,
+            node: &self.node_config.node,
+            host: self.node_config.host,
+            own: self.node_config.own.as_ref().map(|own| &own.own),
         };
         let other = |asked: &str| self.container(asked).cloned();
         // A sidecar knows the container whose network it shares, and registers nothing of it.
-        let mut described = match &self.frame.own {
+        let mut described = match &self.node_config.own {
             Some(own) if own.id != id => Described::default(),
             _ => describe::describe(&container, &ground, &other),
         };
-        let mut services: BTreeMap<Port, State> = BTreeMap::new();
+        let mut services: BTreeMap<Port, ServiceState> = BTreeMap::new();
         for service in described.services {
             for odd in check::unknown_words(&service).into_iter().map(Skipped::Odd) {
                 if !described.skipped.contains(&odd) {
@@ -333,9 +333,9 @@ impl Model {
                 }
             }
             let passing = self.entries.get(id).is_some_and(|entry| entry.passes(service.port));
-            match self.basis(&service, &container, passing) {
-                Ok(basis) => {
-                    services.insert(service.port, State::new(service, basis));
+            match self.health_source(&service, &container, passing) {
+                Ok(health_source) => {
+                    services.insert(service.port, ServiceState::new(service, health_source));
                 }
                 Err(why) => described.skipped.push(Skipped::Refused(why)),
             }
@@ -347,25 +347,31 @@ impl Model {
             }
         }
         entry.services = services;
-        if container.doing == Doing::Running && (new_life || entry.skipped != described.skipped) {
-            report::tell(container.short(), &described.skipped);
+        if container.run_state == ContainerState::Running && (new_life || entry.skipped != described.skipped)
+        {
+            report::log_skipped(container.short(), &described.skipped);
         }
         entry.skipped = described.skipped;
     }
 
     /// What tells whether a service is well; an error is what is wrong with its wishes for that.
-    fn basis(&self, service: &Service, container: &Container, passing: bool) -> Result<Basis, String> {
-        let checks = &self.frame.checks;
+    fn health_source(
+        &self,
+        service: &Service,
+        container: &Container,
+        passing: bool,
+    ) -> Result<HealthSource, String> {
+        let checks = &self.node_config.checks;
         let check = match check::of(service, checks)? {
             Some(check) => Some(check),
             // It may take a key away and bring it back, but not bring one that the engine had not.
             None if self.alone && passing && service.port.protocol == Protocol::Tcp => {
                 Some(check::bare_tcp(checks))
             }
-            None if container.healthcheck.is_some() => return Ok(Basis::Engine),
+            None if container.healthcheck.is_some() => return Ok(HealthSource::Engine),
             None => check::fallback(checks).filter(|_| service.port.protocol == Protocol::Tcp),
         };
-        let target = match &self.frame.own {
+        let target = match &self.node_config.own {
             Some(own) if own.inside => Target {
                 host: "127.0.0.1".to_owned(),
                 port: service.port.number,
@@ -373,7 +379,7 @@ impl Model {
             },
             _ => check::target(service, checks),
         };
-        Ok(check.map_or(Basis::Running, |check| Basis::Check { check, target }))
+        Ok(check.map_or(HealthSource::Running, |check| HealthSource::Check { check, target }))
     }
 
     /// Containers that share the network of this one are found where it is.
@@ -397,10 +403,10 @@ impl Model {
     }
 
     /// What a check found out. An error is the reason in a few words.
-    pub(super) fn checked(&mut self, whose: &Whose, probe: &Probe, result: Result<(), String>) {
-        let Some(entry) = self.entries.get_mut(&whose.0) else { return };
+    pub(super) fn checked(&mut self, service_id: &ServiceId, probe: &Probe, result: Result<(), String>) {
+        let Some(entry) = self.entries.get_mut(&service_id.0) else { return };
         let life = entry.container.as_ref().and_then(|container| container.started);
-        if let Some(state) = entry.services.get_mut(&whose.1)
+        if let Some(state) = entry.services.get_mut(&service_id.1)
             && state.probe(life).as_ref() == Some(probe)
         {
             self.touched |= state.checked(&probe.check, result);
@@ -408,11 +414,11 @@ impl Model {
     }
 
     /// The checks that should be running.
-    pub(super) fn probes(&self) -> BTreeMap<Whose, Probe> {
+    pub(super) fn probes(&self) -> BTreeMap<ServiceId, Probe> {
         let mut probes = BTreeMap::new();
         for (id, entry) in &self.entries {
             let Some(container) = &entry.container else { continue };
-            if container.doing != Doing::Running {
+            if container.run_state != ContainerState::Running {
                 continue;
             }
             for (port, state) in &entry.services {
@@ -426,7 +432,7 @@ impl Model {
 
     /// Lets time have its effect: an engine that is away for too long, stops that were outlived.
     pub(super) fn tick(&mut self, now: Instant) {
-        if !self.alone && self.lost.is_some_and(|since| now >= since + self.frame.grace) {
+        if !self.alone && self.lost.is_some_and(|since| now >= since + self.node_config.grace) {
             (self.alone, self.touched) = (true, true);
             let ids: Vec<String> = self.entries.keys().cloned().collect();
             ids.iter().for_each(|id| self.describe(id, false));
@@ -438,16 +444,16 @@ impl Model {
         if !self.complete && self.settled.is_some_and(|at| now >= at) {
             (self.complete, self.touched) = (true, true);
         }
-        let before = self.let_go.len();
-        self.let_go.retain(|_, until| until.is_none_or(|until| now < until));
-        self.touched |= before != self.let_go.len();
+        let before = self.released.len();
+        self.released.retain(|_, until| until.is_none_or(|until| now < until));
+        self.touched |= before != self.released.len();
     }
 
     /// When [`Model::tick`] or [`Model::due_inspections`] would have something to do.
     pub(super) fn next(&self) -> Option<Instant> {
-        let away = self.lost.filter(|_| !self.alone).map(|since| since + self.frame.grace);
+        let away = self.lost.filter(|_| !self.alone).map(|since| since + self.node_config.grace);
         let settled = self.settled.filter(|_| !self.complete);
-        let lapses = self.let_go.values().copied().flatten();
+        let lapses = self.released.values().copied().flatten();
         self.entries.values().filter_map(Entry::next).chain(away).chain(settled).chain(lapses).min()
     }
 
@@ -465,7 +471,7 @@ impl Model {
 
 /// What tells whether a service is well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Basis {
+enum HealthSource {
     /// A check of our own.
     Check { check: Check, target: Target },
     /// The image's or the container's HEALTHCHECK, which the engine runs.
@@ -476,5 +482,5 @@ enum Basis {
 
 /// Seconds from a container's stop signal to the kill, with what it takes to be sure.
 fn patience(stop_timeout: Option<u64>) -> Duration {
-    Duration::from_secs(stop_timeout.unwrap_or(STOP_TIMEOUT).min(86_400)) + OUTLIVED
+    Duration::from_secs(stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT_SECS).min(86_400)) + KILL_GRACE
 }

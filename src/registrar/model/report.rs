@@ -2,17 +2,17 @@
 
 use tokio::time::Instant;
 
-use super::super::board::{ContainerStatus, ServiceStatus};
-use super::super::container::{Container, Doing, Port, Published};
+use super::super::container::{Container, ContainerState, Port, Published};
 use super::super::service::Skipped;
-use super::{Entry, FIRST_PASS, Model, Phase};
+use super::super::status_board::{ContainerStatus, ServiceStatus};
+use super::{Entry, FIRST_PASS, Model, ServicePhase};
 use crate::placement;
 
 /// A longer label is nothing to choose a node by.
-const LONGEST_LABEL: usize = 1024;
+const MAX_LABEL_BYTES: usize = 1024;
 
 /// Says what of a container is not registered, in the words that Registrator has for it.
-pub(super) fn tell(short: &str, skipped: &[Skipped]) {
+pub(super) fn log_skipped(short: &str, skipped: &[Skipped]) {
     for skipped in skipped {
         match skipped {
             Skipped::Ignored(why) => tracing::info!("ignored: {short} {why}"),
@@ -30,7 +30,7 @@ impl Model {
             let starting: Vec<Port> = entry
                 .services
                 .iter()
-                .filter(|(_, state)| entry.judge(state).0 == Phase::Starting)
+                .filter(|(_, state)| entry.judge(state).0 == ServicePhase::Starting)
                 .map(|(port, _)| *port)
                 .collect();
             let Some(container) = &entry.container else { continue };
@@ -68,9 +68,9 @@ impl Model {
             .map(|(port, state)| {
                 let (mut phase, mut why) = entry.judge(state);
                 if let Some(owner) = self.taken_by(&state.service.key, &(id.to_owned(), *port))
-                    && phase == Phase::Passing
+                    && phase == ServicePhase::Passing
                 {
-                    phase = Phase::Failing;
+                    phase = ServicePhase::Failing;
                     why = format!("its key is already that of {}", self.called(owner));
                 }
                 ServiceStatus {
@@ -88,17 +88,17 @@ impl Model {
         let worst = services.iter().max_by_key(|service| rank(&service.state));
         let (state, why) = match worst {
             Some(worst) => (worst.state.clone(), worst.why.clone()),
-            None => (Phase::Absent.word().to_owned(), "nothing of it is registered".to_owned()),
+            None => (ServicePhase::Absent.word().to_owned(), "nothing of it is registered".to_owned()),
         };
         let container = entry.container.as_ref();
-        let runs = container.is_some_and(|container| container.doing == Doing::Running);
+        let runs = container.is_some_and(|container| container.run_state == ContainerState::Running);
         let refusal = entry.skipped.iter().find_map(|skipped| match skipped {
             Skipped::Refused(why) if runs => Some(format!("refused: {why}")),
             Skipped::Refused(_) | Skipped::Ignored(_) | Skipped::Odd(_) => None,
         });
         let (state, why) = match refusal {
             Some(refusal) if matches!(state.as_str(), "absent" | "passing") => {
-                (Phase::Failing.word().to_owned(), refusal)
+                (ServicePhase::Failing.word().to_owned(), refusal)
             }
             _ => (state, why),
         };
@@ -160,7 +160,7 @@ fn facts(container: &Container) -> placement::Container {
         labels: container
             .labels
             .iter()
-            .filter(|(name, text)| name.len() + text.len() <= LONGEST_LABEL)
+            .filter(|(name, text)| name.len() + text.len() <= MAX_LABEL_BYTES)
             .map(|(name, text)| (name.clone(), text.clone()))
             .collect(),
         ports,

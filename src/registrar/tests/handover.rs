@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tokio::time::Instant;
 
 use super::super::container::{Container, Network};
-use super::super::model::{Frame, Model};
+use super::super::model::{Model, NodeConfig};
 use super::super::settings::Rules;
 use super::world::{frame, listed, running};
 
@@ -13,7 +13,7 @@ const ONE: &str = "aaaabbbbccccddddeeeeffff0000111122223333444455556666777788889
 const TWO: &str = "bbbbbbbbccccddddeeeeffff0000111122223333444455556666777788889999";
 
 fn keys(model: &mut Model) -> Vec<(String, String)> {
-    model.wanted().keys.into_iter().map(|(key, claim)| (key, claim.value)).collect()
+    model.wanted().keys.into_iter().map(|(key, registration)| (key, registration.value)).collect()
 }
 
 /// Lists them, and answers every inspection that follows.
@@ -35,8 +35,8 @@ fn see(model: &mut Model, container: &Container, now: Instant) {
 }
 
 fn passes(model: &mut Model) {
-    for (whose, probe) in model.probes() {
-        model.checked(&whose, &probe, Ok(()));
+    for (service_id, probe) in model.probes() {
+        model.checked(&service_id, &probe, Ok(()));
     }
 }
 
@@ -65,7 +65,7 @@ fn a_service_that_is_well_and_whose_new_key_is_still_anothers_is_said_to_be_so()
 fn a_container_that_is_renamed_or_gets_another_address_need_not_pass_its_check_again() {
     let now = Instant::now();
     let rules = Rules { internal: true, ip: None, ..frame().rules };
-    let mut model = Model::new(Frame { rules, ..frame() });
+    let mut model = Model::new(NodeConfig { rules, ..frame() });
     let at = |ip: &str| Network { v4: Some(ip.parse().unwrap()), v6: None };
     let mut one = running(ONE, 1001, 1);
     one.env.push(("SERVICE_CHECK_HTTP".into(), "/".into()));
@@ -78,8 +78,8 @@ fn a_container_that_is_renamed_or_gets_another_address_need_not_pass_its_check_a
     one.networks.insert("bridge".into(), at("172.17.0.9"));
     see(&mut model, &one, now);
     assert_eq!(keys(&mut model), [("/app/n:other:80".into(), "172.17.0.9:80".into())]);
-    for (whose, probe) in model.probes() {
-        model.checked(&whose, &probe, Err("nobody is there".into()));
+    for (service_id, probe) in model.probes() {
+        model.checked(&service_id, &probe, Err("nobody is there".into()));
     }
     assert!(keys(&mut model).is_empty(), "it is asked at its new address");
 }
@@ -89,7 +89,7 @@ fn a_host_that_has_no_route_for_a_moment_keeps_its_address() {
     let now = Instant::now();
     let ip: IpAddr = "198.51.100.9".parse().unwrap();
     let rules = Rules { ip: None, ..frame().rules };
-    let mut model = Model::new(Frame { rules, host: Some(ip), ..frame() });
+    let mut model = Model::new(NodeConfig { rules, host: Some(ip), ..frame() });
     let mut one = running(ONE, 1001, 1);
     one.env.push(("SERVICE_CHECK_HTTP".into(), "/".into()));
     show(&mut model, &[&one], now);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::container::{Container, Doing, Healthcheck};
+use super::super::container::{Container, ContainerState, Healthcheck};
 use super::super::engine::Event;
-use super::super::model::{Frame, Model};
+use super::super::model::{Model, NodeConfig};
 use super::super::settings::Deregister;
 use super::world::{frame, listed, running};
 
@@ -23,7 +23,7 @@ impl Case {
         Self::framed(frame(), change)
     }
 
-    fn framed(frame: Frame, change: impl FnOnce(&mut Container)) -> Self {
+    fn framed(frame: NodeConfig, change: impl FnOnce(&mut Container)) -> Self {
         let mut container = running(ID, 1234, 1_000);
         change(&mut container);
         let mut case = Self { model: Model::new(frame), now: Instant::now(), container };
@@ -58,8 +58,8 @@ impl Case {
 
     /// The result of the check that should be running.
     fn checked(&mut self, result: Result<(), String>) {
-        let (whose, probe) = self.model.probes().into_iter().next().expect("a check should be running");
-        self.model.checked(&whose, &probe, result);
+        let (service_id, probe) = self.model.probes().into_iter().next().expect("a check should be running");
+        self.model.checked(&service_id, &probe, result);
     }
 }
 
@@ -244,12 +244,12 @@ async fn it_takes_as_many_passes_and_failures_in_a_row_as_were_asked_for() {
 async fn a_new_life_has_to_pass_its_check_again() {
     let mut case = Case::new(with_check);
     case.checked(Ok(()));
-    let (whose, old) = case.model.probes().into_iter().next().unwrap();
+    let (service_id, old) = case.model.probes().into_iter().next().unwrap();
     case.container.started = Some(3_000);
     case.event("start", None, Some(3_000));
     case.settle();
     assert!(!case.has_key());
-    case.model.checked(&whose, &old, Ok(()));
+    case.model.checked(&service_id, &old, Ok(()));
     assert!(!case.has_key(), "a result of the life before counts");
     case.checked(Ok(()));
     assert!(case.has_key());
@@ -301,11 +301,11 @@ async fn an_engine_that_is_away_for_long_leaves_a_key_to_a_check_of_the_port_its
 #[tokio::test(start_paused = true)]
 async fn a_paused_container_has_no_key_and_gets_it_back() {
     let mut case = Case::new(|_| {});
-    case.container.doing = Doing::Paused;
+    case.container.run_state = ContainerState::Paused;
     case.event("pause", None, Some(2_000));
     case.settle();
     assert_eq!((case.has_key(), case.state()), (false, "failing".to_owned()));
-    case.container.doing = Doing::Running;
+    case.container.run_state = ContainerState::Running;
     case.event("unpause", None, Some(3_000));
     case.settle();
     assert!(case.has_key());
@@ -314,16 +314,16 @@ async fn a_paused_container_has_no_key_and_gets_it_back() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_container_is_left_to_its_lease_where_only_success_deregisters() {
     for (code, left) in [(0, false), (1, true), (127, true), (137, false), (143, false)] {
-        let on_success = Frame { deregister: Deregister::OnSuccess, ..frame() };
+        let on_success = NodeConfig { deregister: Deregister::OnSuccess, ..frame() };
         let mut case = Case::framed(on_success, |_| {});
         assert!(case.has_key());
-        (case.container.doing, case.container.exit_code) = (Doing::Nothing, code);
+        (case.container.run_state, case.container.exit_code) = (ContainerState::Nothing, code);
         case.container.ports.clear();
         case.event("die", None, Some(2_000));
         case.settle();
         let wanted = case.model.wanted();
         assert!(wanted.keys.is_empty());
-        assert_eq!(!wanted.let_go.is_empty(), left, "exit status {code}");
+        assert_eq!(!wanted.released.is_empty(), left, "exit status {code}");
     }
 }
 

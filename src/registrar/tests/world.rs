@@ -8,18 +8,18 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
 
-use super::super::container::{Container, Doing, Healthcheck, Listed, Port, Published};
+use super::super::container::{Container, ContainerState, Healthcheck, ListedContainer, Port, Published};
 use super::super::engine::Event;
-use super::super::model::{Frame, Model};
+use super::super::model::{Model, NodeConfig};
 use super::super::settings::{Checks, Deregister, Rules, Suffix};
 
-const CONTAINERS: usize = 6;
-const STEP: Duration = Duration::from_millis(20);
+const CONTAINER_COUNT: usize = 6;
+const STEP_DURATION: Duration = Duration::from_millis(20);
 
 /// News on its way.
 enum Message {
     Event(Event),
-    Listed(Vec<Listed>),
+    Listed(Vec<ListedContainer>),
     Lost,
     Inspected(String, Box<Result<Option<Container>, ()>>),
 }
@@ -41,8 +41,8 @@ struct World {
     script: Vec<String>,
 }
 
-pub(super) fn frame() -> Frame {
-    Frame {
+pub(super) fn frame() -> NodeConfig {
+    NodeConfig {
         rules: Rules { ip: Some("198.51.100.7".into()), suffix: Suffix::Never, ..Rules::default() },
         node: "n".into(),
         host: None,
@@ -62,7 +62,7 @@ pub(super) fn running(id: &str, port: u16, started: i64) -> Container {
         id: id.to_owned(),
         name: format!("name-{}", &id[..4]),
         image: "app:1".into(),
-        doing: Doing::Running,
+        run_state: ContainerState::Running,
         started: Some(started),
         network_mode: "bridge".into(),
         exposed: vec![http],
@@ -73,16 +73,16 @@ pub(super) fn running(id: &str, port: u16, started: i64) -> Container {
 }
 
 /// What a list says of a container.
-pub(super) fn listed(container: &Container) -> Listed {
-    let Container { id, name, ports, doing, healthcheck, .. } = container;
-    let signature = format!("{name} {ports:?} {doing:?} {healthcheck:?}");
-    Listed { id: id.clone(), signature, doing: Some(*doing), healthcheck: *healthcheck }
+pub(super) fn listed(container: &Container) -> ListedContainer {
+    let Container { id, name, ports, run_state, healthcheck, .. } = container;
+    let signature = format!("{name} {ports:?} {run_state:?} {healthcheck:?}");
+    ListedContainer { id: id.clone(), signature, run_state: Some(*run_state), healthcheck: *healthcheck }
 }
 
 /// The keys that there should be, worked out from nothing but what really is.
 fn expected(real: &BTreeMap<String, Container>) -> BTreeMap<String, String> {
     let up = real.values().filter(|container| {
-        container.doing == Doing::Running
+        container.run_state == ContainerState::Running
             && matches!(container.healthcheck, None | Some(Healthcheck::Healthy))
     });
     up.map(|container| {
@@ -109,7 +109,7 @@ impl World {
             listing: false,
             script: Vec::new(),
         };
-        for at in 0..CONTAINERS {
+        for at in 0..CONTAINER_COUNT {
             world.make();
             if at < 2 {
                 world.steady.insert(world.real.keys().next_back().unwrap().clone());
@@ -155,38 +155,38 @@ impl World {
     /// Something happens to a container that is not one of the steady ones.
     fn act(&mut self) {
         let moving: Vec<String> = self.real.keys().filter(|id| !self.steady.contains(*id)).cloned().collect();
-        if moving.is_empty() || (moving.len() < 3 * CONTAINERS && self.chance(15)) {
+        if moving.is_empty() || (moving.len() < 3 * CONTAINER_COUNT && self.chance(15)) {
             self.script.push("make".into());
             return self.make();
         }
         let id = moving[self.rng.random_range(0..moving.len())].clone();
         let what = self.rng.random_range(0..8);
         self.script.push(format!("{what} on {}", &id[..4]));
-        let doing = self.real[&id].doing;
-        match (what, doing) {
-            (0, Doing::Running) => self.end(&id, Some(15)),
-            (1, Doing::Running) => self.end(&id, Some(9)),
-            (2, Doing::Running) => self.end(&id, None),
-            (0..=2, Doing::Nothing) => self.begin(&id),
-            (3, Doing::Running) => {
+        let run_state = self.real[&id].run_state;
+        match (what, run_state) {
+            (0, ContainerState::Running) => self.end(&id, Some(15)),
+            (1, ContainerState::Running) => self.end(&id, Some(9)),
+            (2, ContainerState::Running) => self.end(&id, None),
+            (0..=2, ContainerState::Nothing) => self.begin(&id),
+            (3, ContainerState::Running) => {
                 self.end(&id, Some(15));
                 self.begin(&id);
             }
-            (4, Doing::Running | Doing::Paused) => {
-                let (next, word) = if doing == Doing::Running {
-                    (Doing::Paused, "pause")
+            (4, ContainerState::Running | ContainerState::Paused) => {
+                let (next, word) = if run_state == ContainerState::Running {
+                    (ContainerState::Paused, "pause")
                 } else {
-                    (Doing::Running, "unpause")
+                    (ContainerState::Running, "unpause")
                 };
-                self.change(&id, |container| container.doing = next);
+                self.change(&id, |container| container.run_state = next);
                 self.say(&id, word, None);
             }
-            (5, Doing::Running) => self.say(&id, "kill", Some(1)),
-            (6, Doing::Nothing) => {
+            (5, ContainerState::Running) => self.say(&id, "kill", Some(1)),
+            (6, ContainerState::Nothing) => {
                 self.real.remove(&id);
                 self.say(&id, "destroy", None);
             }
-            (7, Doing::Running) if self.real[&id].healthcheck.is_some() => {
+            (7, ContainerState::Running) if self.real[&id].healthcheck.is_some() => {
                 let states = [Healthcheck::Starting, Healthcheck::Healthy, Healthcheck::Unhealthy];
                 let next = states[self.rng.random_range(0..3)];
                 self.change(&id, |container| container.healthcheck = Some(next));
@@ -206,7 +206,7 @@ impl World {
         }
         self.say(id, "die", None);
         self.change(id, |container| {
-            container.doing = Doing::Nothing;
+            container.run_state = ContainerState::Nothing;
             container.ports.clear();
         });
     }
@@ -224,8 +224,8 @@ impl World {
 
     /// The worker's part, and a moment.
     fn pass(&mut self) {
-        self.now += STEP;
-        self.clock += i64::try_from(STEP.as_nanos()).unwrap();
+        self.now += STEP_DURATION;
+        self.clock += i64::try_from(STEP_DURATION.as_nanos()).unwrap();
         if !self.listing && self.now >= self.next_list {
             self.listing = true;
             let late = if self.chance(self.trouble) { self.rng.random_range(0..400) } else { 1 };
@@ -305,7 +305,7 @@ fn script(seed: u64) -> Result<(), String> {
     }
     world.trouble = 0;
     // What is under way still comes, then one list and what it brings.
-    for _ in 0..(1_500 / STEP.as_millis()) {
+    for _ in 0..(1_500 / STEP_DURATION.as_millis()) {
         world.pass();
     }
     let (is, should) = (world.keys(), expected(&world.real));

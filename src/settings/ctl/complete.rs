@@ -6,7 +6,7 @@
 use clap::{Arg, ArgAction, Command};
 
 use super::ABOUT;
-use super::table::{COMMANDS, Cmd, GLOBAL, Kind, Name, Opt};
+use super::table::{COMMANDS, Cmd, GLOBAL, Name, Opt, OptKind};
 
 /// The commands as clap describes commands: for the man page, and for shells that have no script of their own here.
 pub(in crate::settings) fn described() -> Command {
@@ -39,7 +39,7 @@ fn arg(option: &'static Opt) -> Arg {
         };
     }
     match option.kind {
-        Kind::Switch => arg.action(ArgAction::SetTrue),
+        OptKind::Switch => arg.action(ArgAction::SetTrue),
         _ => arg.value_name("VALUE"),
     }
 }
@@ -87,7 +87,7 @@ fn names(rows: &[Cmd]) -> String {
 
 /// The global options that take a value, in every spelling, as alternatives of a `case`.
 fn valued() -> String {
-    let with_value = GLOBAL.iter().filter(|option| option.kind != Kind::Switch);
+    let with_value = GLOBAL.iter().filter(|option| option.kind != OptKind::Switch);
     let both = |name: &&str| {
         if name.len() == 1 { vec![format!("-{name}")] } else { vec![format!("--{name}"), format!("-{name}")] }
     };

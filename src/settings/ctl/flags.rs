@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::cluster::quoted;
 
-use super::table::{Kind, Opt};
+use super::table::{Opt, OptKind};
 
 /// Options with their values, and the words that are none.
 #[derive(Debug, Default)]
@@ -115,7 +115,7 @@ fn one(
     };
     let value = match (option.kind, value) {
         (_, Some(value)) => value,
-        (Kind::Switch, None) => OsString::from("true"),
+        (OptKind::Switch, None) => OsString::from("true"),
         (_, None) => {
             *at += 1;
             words.get(*at).cloned().ok_or_else(|| format!("flag needs an argument: -{shown}"))?
@@ -124,7 +124,7 @@ fn one(
     if let Err(why) = check(option.kind, &value) {
         let value = quoted(&value.to_string_lossy());
         return Err(match option.kind {
-            Kind::Switch => format!("invalid boolean value {value} for -{shown}: {why}"),
+            OptKind::Switch => format!("invalid boolean value {value} for -{shown}: {why}"),
             _ => format!("invalid value {value} for flag -{shown}: {why}"),
         });
     }
@@ -133,14 +133,14 @@ fn one(
     Ok(())
 }
 
-fn check(kind: Kind, value: &OsStr) -> Result<(), &'static str> {
+fn check(kind: OptKind, value: &OsStr) -> Result<(), &'static str> {
     const SYNTAX: &str = "parse error";
     let text = value.to_str().unwrap_or("\u{fffd}");
     match kind {
-        Kind::Switch => truth(text).map(|_| ()).ok_or(SYNTAX),
-        Kind::Number(_) => number(text).map(|_| ()),
-        Kind::Span(_) => span(text).map(|_| ()).ok_or(SYNTAX),
-        Kind::Text(_) | Kind::Many => Ok(()),
+        OptKind::Switch => truth(text).map(|_| ()).ok_or(SYNTAX),
+        OptKind::Number(_) => number(text).map(|_| ()),
+        OptKind::Span(_) => span(text).map(|_| ()).ok_or(SYNTAX),
+        OptKind::Text(_) | OptKind::Many => Ok(()),
     }
 }
 
@@ -257,8 +257,8 @@ mod tests {
     #[test]
     fn options_may_come_last_and_what_follows_two_dashes_is_left_alone() {
         const OPTIONS: &[Opt] = &[
-            Opt { names: &["ttl"], kind: Kind::Number(0), usage: "" },
-            Opt { names: &["recursive", "r"], kind: Kind::Switch, usage: "" },
+            Opt { names: &["ttl"], kind: OptKind::Number(0), usage: "" },
+            Opt { names: &["recursive", "r"], kind: OptKind::Switch, usage: "" },
         ];
         for (typed, read) in [
             ("/a 1 --ttl 5", "--ttl 5 /a 1"),

@@ -1,6 +1,6 @@
 //! The pages of help, laid out as urfave/cli lays them out.
 
-use super::table::{COMMANDS, Cmd, GLOBAL, HELP, Kind, Opt};
+use super::table::{COMMANDS, Cmd, GLOBAL, HELP, Opt, OptKind};
 
 /// Help for the whole: `program` is what it was called by.
 pub(super) fn whole(program: &str, about: &str, version: &str) -> String {
@@ -71,9 +71,9 @@ fn options(options: &[Opt]) -> String {
             })
             .collect();
         let default = match option.kind {
-            Kind::Text(default) if !default.is_empty() => format!(" (default: \"{default}\")"),
-            Kind::Number(default) => format!(" (default: {default})"),
-            Kind::Span(default) => format!(" (default: {default})"),
+            OptKind::Text(default) if !default.is_empty() => format!(" (default: \"{default}\")"),
+            OptKind::Number(default) => format!(" (default: {default})"),
+            OptKind::Span(default) => format!(" (default: {default})"),
             _ => String::new(),
         };
         (names.join(", "), usage + &default)
@@ -82,7 +82,7 @@ fn options(options: &[Opt]) -> String {
 
 /// What the value is called, and the usage without the backquotes that say so.
 fn placeholder(option: &Opt) -> (String, String) {
-    if option.kind == Kind::Switch {
+    if option.kind == OptKind::Switch {
         return (String::new(), option.usage.to_owned());
     }
     let mut parts = option.usage.splitn(3, '`');

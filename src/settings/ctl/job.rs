@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use crate::client::cluster::Get;
-use crate::ctl::{Backup, From, Job, Regrant};
+use crate::ctl::{Backup, From, Job, PermissionChange};
 
 use super::access::with_scheme;
 use super::flags::Flags;
 use super::table::{Cmd, Name};
 
 /// So many writes at a time are worth their connections.
-const CONNECTIONS: usize = 32;
+const MAX_CONNECTIONS: usize = 32;
 
 /// One arm a command and no wildcard: a command without a job does not compile.
 pub(super) fn of(command: &Cmd, flags: &Flags) -> Job {
@@ -84,7 +84,7 @@ fn import(flags: &Flags, format: String) -> Job {
             hidden: texts(flags, "hidden"),
             merge: flags.on("merge"),
             follow: flags.on("follow"),
-            clients: if flags.given("c") { clients(flags) } else { CONNECTIONS },
+            clients: if flags.given("c") { clients(flags) } else { MAX_CONNECTIONS },
         });
     }
     match flags.all("snap").pop().filter(|path| !path.is_empty()) {
@@ -103,7 +103,7 @@ fn texts(flags: &Flags, name: &str) -> Vec<String> {
     flags.all(name).iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-fn regrant(flags: &Flags) -> Regrant {
+fn regrant(flags: &Flags) -> PermissionChange {
     let (read, write) = (flags.on("read"), flags.on("write"));
-    Regrant { path: flags.text("path"), read, write, both: flags.on("readwrite") }
+    PermissionChange { path: flags.text("path"), read, write, both: flags.on("readwrite") }
 }

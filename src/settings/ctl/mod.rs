@@ -63,7 +63,7 @@ pub(super) fn page() -> String {
 
 /// A text to print with its exit code, instead of a job.
 fn say(stdout: String, stderr: String, code: u8) -> ctl::Invocation {
-    ctl::Invocation::say(ctl::Said { stdout, stderr, code })
+    ctl::Invocation::say(ctl::Message { stdout, stderr, code })
 }
 
 fn show(page: String) -> ctl::Invocation {
@@ -101,11 +101,11 @@ fn read(
     let Some((name, rest)) = globals.words.split_first() else { return show(page()) };
     let Some(command) = find(COMMANDS, name).or_else(|| find(HIDDEN, name)) else { return no_topic(name) };
     let full_name = format!("{} {}", program.name, command.name);
-    let call = Call { program, variables, env, globals: &globals };
+    let context = CtlContext { program, variables, env, globals: &globals };
     if command.sub.is_empty() {
-        call.command(&full_name, command, rest)
+        context.command(&full_name, command, rest)
     } else {
-        call.group(&full_name, command, rest)
+        context.group(&full_name, command, rest)
     }
 }
 
@@ -115,7 +115,7 @@ fn find(commands: &'static [Cmd], word: &OsStr) -> Option<&'static Cmd> {
 }
 
 /// What all commands of one call share.
-struct Call<'c> {
+struct CtlContext<'c> {
     program: Program,
     /// The names in the environment.
     variables: &'c [String],
@@ -123,7 +123,7 @@ struct Call<'c> {
     globals: &'c Flags,
 }
 
-impl Call<'_> {
+impl CtlContext<'_> {
     fn command(&self, full_name: &str, command: &'static Cmd, words: &[OsString]) -> ctl::Invocation {
         let all: [&'static [Opt]; 2] = [command.options, HELP_ONLY];
         let (flags, wrong) = flags::read(&flags::reordered(words, &all), &all);

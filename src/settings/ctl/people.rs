@@ -1,9 +1,9 @@
 //! The part of the table that is about users, roles and whether they are heeded.
 
-use super::table::{Cmd, Kind, NONE, Name, Opt, switch, text};
+use super::table::{Cmd, NONE, Name, Opt, OptKind, switch, text};
 
 const ROLES: &[Opt] =
-    &[Opt { names: &["roles"], kind: Kind::Many, usage: "List of roles to grant or revoke" }];
+    &[Opt { names: &["roles"], kind: OptKind::Many, usage: "List of roles to grant or revoke" }];
 
 const fn user(name: &'static str, job: Name, usage: &'static str, options: &'static [Opt]) -> Cmd {
     Cmd { name, job, usage, args: "<user>", options, ..NONE }

@@ -4,7 +4,7 @@ use super::people::{AUTH, ROLE, USER};
 
 /// What an option's words look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum OptKind {
     /// On or off; takes a value only as `--x=false`.
     Switch,
     /// One word; the default.
@@ -22,7 +22,7 @@ pub(super) enum Kind {
 pub(super) struct Opt {
     /// Without dashes; the first is the one it goes by.
     pub(super) names: &'static [&'static str],
-    pub(super) kind: Kind,
+    pub(super) kind: OptKind,
     /// A word in backquotes is what the help calls the value.
     pub(super) usage: &'static str,
 }
@@ -91,15 +91,15 @@ pub(super) const NONE: Cmd =
     Cmd { name: "", job: Name::Group, usage: "", args: "", description: "", options: &[], sub: &[] };
 
 pub(super) const fn switch(names: &'static [&'static str], usage: &'static str) -> Opt {
-    Opt { names, kind: Kind::Switch, usage }
+    Opt { names, kind: OptKind::Switch, usage }
 }
 
 const fn number(names: &'static [&'static str], usage: &'static str) -> Opt {
-    Opt { names, kind: Kind::Number(0), usage }
+    Opt { names, kind: OptKind::Number(0), usage }
 }
 
 pub(super) const fn text(names: &'static [&'static str], usage: &'static str) -> Opt {
-    Opt { names, kind: Kind::Text(""), usage }
+    Opt { names, kind: OptKind::Text(""), usage }
 }
 
 const TTL: Opt = number(&["ttl"], "key time-to-live in seconds");
@@ -118,7 +118,7 @@ pub(super) const GLOBAL: &[Opt] = &[
     switch(&["no-sync"], "don't synchronize cluster information before sending request"),
     Opt {
         names: &["output", "o"],
-        kind: Kind::Text("simple"),
+        kind: OptKind::Text("simple"),
         usage: "output response in the given format (`simple`, `extended` or `json`)",
     },
     text(&["discovery-srv", "D"], "domain name to query for SRV records describing cluster endpoints"),
@@ -134,10 +134,10 @@ pub(super) const GLOBAL: &[Opt] = &[
     text(&["key-file"], "identify HTTPS client using this SSL key file"),
     text(&["ca-file"], "verify certificates of HTTPS-enabled servers using this CA bundle"),
     text(&["username", "u"], "provide username[:password] and prompt if password is not supplied."),
-    Opt { names: &["timeout"], kind: Kind::Span("2s"), usage: "connection timeout per request" },
+    Opt { names: &["timeout"], kind: OptKind::Span("2s"), usage: "connection timeout per request" },
     Opt {
         names: &["total-timeout"],
-        kind: Kind::Span("5s"),
+        kind: OptKind::Span("5s"),
         usage: "timeout for the command execution (except watch)",
     },
     HELP,
@@ -343,7 +343,8 @@ const MEMBER: &[Cmd] = &[
     },
 ];
 
-const EXPORT_FORMAT: Opt = Opt { names: &["format"], kind: Kind::Text("json"), usage: "json, toml or yaml" };
+const EXPORT_FORMAT: Opt =
+    Opt { names: &["format"], kind: OptKind::Text("json"), usage: "json, toml or yaml" };
 
 const EXPORT: Cmd = Cmd {
     name: "export",
@@ -385,10 +386,10 @@ const IMPORT: Cmd = Cmd {
         text(&["from-user"], "username[:password] at that store; RETUNE_FROM_USER shows in no process list"),
         switch(&["merge"], "with --from: go on although the target has other keys or values"),
         switch(&["follow"], "with --from: then carry over every change of the source until CTRL+C"),
-        Opt { names: &["hidden"], kind: Kind::Many, usage: "Hidden key spaces to import from snapshot" },
+        Opt { names: &["hidden"], kind: OptKind::Many, usage: "Hidden key spaces to import from snapshot" },
         Opt {
             names: &["c"],
-            kind: Kind::Number(10),
+            kind: OptKind::Number(10),
             usage: "Number of concurrent clients to import the data",
         },
     ],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::Host;
-use super::super::build::{Built, Call};
+use super::super::build::{Built, CommonOptions};
 use super::super::invocation::{Backup, Restore, Task};
 use super::super::layers::Rank;
 use super::super::options::{BACKUP, RESTORE};
@@ -17,7 +17,7 @@ use super::{CLUSTER_VERSION, consensus, source};
 const LOCAL: &str = "http://127.0.0.1:2379";
 
 /// `retune store backup`.
-pub(in crate::settings) fn backup(read: &mut Reader<'_>, call: Call) -> Built {
+pub(in crate::settings) fn backup(read: &mut Reader<'_>, common: CommonOptions) -> Built {
     let file = file(read);
     // The settings file says where a member of this host lies, which is no wish to read it from there.
     let data_dir = if read.rank("data-dir") > Some(Rank::File) { read.path("data-dir") } else { None };
@@ -40,11 +40,11 @@ pub(in crate::settings) fn backup(read: &mut Reader<'_>, call: Call) -> Built {
         ..source::Settings::default()
     };
     let task = Task::Backup(Box::new(Backup { file, force: read.on("force"), data_dir }));
-    call.built(read, task, source)
+    common.built(read, task, source)
 }
 
 /// `retune store restore`.
-pub(in crate::settings) fn restore(host: &Host, read: &mut Reader<'_>, call: Call) -> Built {
+pub(in crate::settings) fn restore(host: &Host, read: &mut Reader<'_>, common: CommonOptions) -> Built {
     let file = file(read);
     let name = read.text("name").unwrap_or_else(|| "default".to_owned());
     let Cluster { members, peer_urls, .. } = cluster::read(host, read, RESTORE, &name, false);
@@ -66,7 +66,7 @@ pub(in crate::settings) fn restore(host: &Host, read: &mut Reader<'_>, call: Cal
         version: CLUSTER_VERSION.to_owned(),
     };
     let task = Task::Restore(Box::new(Restore { file, member }));
-    call.built(read, task, source::Settings::default())
+    common.built(read, task, source::Settings::default())
 }
 
 fn file(read: &mut Reader<'_>) -> PathBuf {

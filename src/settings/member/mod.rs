@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Host;
-use super::build::{Built, Call};
+use super::build::{Built, CommonOptions};
 use super::invocation::{Dialect, Level, Task};
 use super::options::{Commands, ETCD};
 use super::reader::Reader;
@@ -35,13 +35,13 @@ pub const ETCD_VERSION: &str = "3.4.23";
 pub const CLUSTER_VERSION: &str = "3.4.0";
 
 /// The largest body that can be allowed.
-const LARGEST_REQUEST_BYTES: usize = 24 << 20;
+const MAX_REQUEST_BYTES: usize = 24 << 20;
 
 /// The largest form body that etcd's v2 API takes.
-const REQUEST_BYTES: usize = 10 << 20;
+const DEFAULT_REQUEST_BYTES: usize = 10 << 20;
 
 /// Longer election timeouts are mistakes (etcd's bound).
-const LONGEST_ELECTION: u64 = 50_000;
+const MAX_ELECTION_TIMEOUT_MS: u64 = 50_000;
 
 /// One member of the store: everything that `retune store` and `etcd` were told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,16 +72,21 @@ pub(super) fn version_lines() -> String {
 }
 
 /// Builds the call.
-pub(super) fn invocation(host: &Host, read: &mut Reader<'_>, command: Commands, mut call: Call) -> Built {
+pub(super) fn invocation(
+    host: &Host,
+    read: &mut Reader<'_>,
+    command: Commands,
+    mut common: CommonOptions,
+) -> Built {
     if read.on("debug") {
-        call.log.level = Level::Debug;
+        common.log.level = Level::Debug;
     }
     let task = match proxy::read(read, command) {
         Some(proxy) => Task::Proxy(Box::new(proxy)),
         None => Task::Store(Box::new(member(host, read, command))),
     };
     let dialect = if command == ETCD { Dialect::Etcd } else { Dialect::Retune };
-    call.typed_as(dialect, read, task, source::Settings::default())
+    common.typed_as(dialect, read, task, source::Settings::default())
 }
 
 fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
@@ -156,9 +161,9 @@ fn clock(read: &mut Reader<'_>, command: Commands) -> (Duration, Duration) {
             "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
         );
         object(read, command, "election-timeout", says);
-    } else if election > LONGEST_ELECTION {
+    } else if election > MAX_ELECTION_TIMEOUT_MS {
         let says = format!(
-            "--election-timeout[{election}ms] is too long, and should be set less than {LONGEST_ELECTION}ms"
+            "--election-timeout[{election}ms] is too long, and should be set less than {MAX_ELECTION_TIMEOUT_MS}ms"
         );
         object(read, command, "election-timeout", says);
     }
@@ -167,12 +172,11 @@ fn clock(read: &mut Reader<'_>, command: Commands) -> (Duration, Duration) {
 
 /// What is larger would not fit a message between members, and the first such write would be the last of the cluster.
 fn largest_request(read: &mut Reader<'_>, command: Commands) -> usize {
-    let bytes = read.parsed("max-request-bytes", units::bytes).unwrap_or(REQUEST_BYTES);
-    if bytes > LARGEST_REQUEST_BYTES {
-        let says =
-            format!("{bytes} bytes are too many; at most {} MiB can be kept", LARGEST_REQUEST_BYTES >> 20);
+    let bytes = read.parsed("max-request-bytes", units::bytes).unwrap_or(DEFAULT_REQUEST_BYTES);
+    if bytes > MAX_REQUEST_BYTES {
+        let says = format!("{bytes} bytes are too many; at most {} MiB can be kept", MAX_REQUEST_BYTES >> 20);
         object(read, command, "max-request-bytes", says);
-        return REQUEST_BYTES;
+        return DEFAULT_REQUEST_BYTES;
     }
     bytes
 }

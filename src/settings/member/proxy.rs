@@ -8,8 +8,8 @@ use super::super::reader::Reader;
 use super::super::units;
 use super::transport::Own;
 use super::urls::{HostUrl, texts};
-use super::{REQUEST_BYTES, bindable, cluster, count, default_listener, object, transport};
-use crate::api::{self, Held, ProxySettings, Way, held};
+use super::{DEFAULT_REQUEST_BYTES, bindable, cluster, count, default_listener, object, transport};
+use crate::api::{self, FolderOwner, ProxyMode, ProxySettings, held};
 use crate::client::Discovery;
 use crate::tls::Files;
 
@@ -28,13 +28,13 @@ pub struct Proxy {
 
 /// Reads what a proxy needs, when it is one that is to be started: the data folder knows better than the flag.
 pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
-    let asked = [("off", None), ("readonly", Some(Way::Reads)), ("on", Some(Way::All))];
+    let asked = [("off", None), ("readonly", Some(ProxyMode::Reads)), ("on", Some(ProxyMode::All))];
     let asked = read.choice("proxy", &asked, None);
     let name = read.text("name").unwrap_or_else(|| "default".to_owned());
     let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
     let shown = data_dir.display();
     let way = match (held(&data_dir), asked) {
-        (Held::Both, _) => {
+        (FolderOwner::Both, _) => {
             let says = format!(
                 "invalid datadir. Both member and proxy directories exist in {shown}; move the one away that does not \
                  belong there"
@@ -42,26 +42,26 @@ pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
             object(read, command, "data-dir", says);
             asked?
         }
-        (Held::Member, Some(_)) => {
+        (FolderOwner::Member, Some(_)) => {
             read.warnings.push(format!(
                 "the server is already initialized as member before, starting as etcd member: {shown} holds a member's \
                  data, so --proxy has no effect"
             ));
             return None;
         }
-        (Held::Proxy, None) => {
+        (FolderOwner::Proxy, None) => {
             read.warnings.push(format!(
                 "the server is already initialized as proxy before, starting as etcd proxy: {shown} holds a proxy's \
                  data; a member needs another --data-dir"
             ));
-            Way::All
+            ProxyMode::All
         }
         (_, asked) => asked?,
     };
     Some(proxy(read, command, way, data_dir))
 }
 
-fn proxy(read: &mut Reader<'_>, command: Commands, way: Way, data_dir: PathBuf) -> Proxy {
+fn proxy(read: &mut Reader<'_>, command: Commands, way: ProxyMode, data_dir: PathBuf) -> Proxy {
     let told = read.parsed("listen-client-urls", HostUrl::read_list);
     let listen = bindable(read, command, "listen-client-urls", told.as_deref());
     let listen = listen.unwrap_or_else(|| vec![default_listener()]);
@@ -74,7 +74,7 @@ fn proxy(read: &mut Reader<'_>, command: Commands, way: Way, data_dir: PathBuf) 
         listen_client_urls: texts(&listen),
         cors: transport::cors(read),
         host_whitelist: vec!["*".to_owned()],
-        max_request_bytes: read.parsed("max-request-bytes", units::bytes).unwrap_or(REQUEST_BYTES),
+        max_request_bytes: read.parsed("max-request-bytes", units::bytes).unwrap_or(DEFAULT_REQUEST_BYTES),
     };
     let peer_tls = Files {
         cert: read.path("peer-cert-file"),

@@ -3,7 +3,7 @@
 mod ports;
 mod rows;
 
-use super::build::{Built, Call, OUTPUTS};
+use super::build::{Built, CommonOptions, OUTPUTS};
 use super::invocation::{Output, Task};
 use super::options::PLACE;
 use super::reader::Reader;
@@ -15,7 +15,7 @@ pub(super) use rows::{ANSWER_ROWS, WISH_ROWS};
 
 /// What is to be placed, how, and what is told of it. Which store is asked is in the invocation's `source`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct PlaceSettings {
     /// What the container needs.
     pub request: Request,
     /// How nodes are ranked.
@@ -33,7 +33,7 @@ pub struct Place {
 }
 
 /// `retune place`.
-pub(super) fn place(read: &mut Reader<'_>, call: Call) -> Built {
+pub(super) fn place(read: &mut Reader<'_>, common: CommonOptions) -> Built {
     let output = read.choice("output", OUTPUTS, Output::Text);
     let source = store::asked(read, PLACE);
     let dialect = read.choice("compat", &[("swarm", Dialect::Swarm)], Dialect::Plain);
@@ -43,7 +43,7 @@ pub(super) fn place(read: &mut Reader<'_>, call: Call) -> Built {
         ("binpacking", Strategy::Binpack),
         ("random", Strategy::Random),
     ];
-    let place = Place {
+    let place = PlaceSettings {
         request: request(read),
         strategy: read.choice("strategy", &strategies, Strategy::default()),
         filters: filters(read),
@@ -55,7 +55,7 @@ pub(super) fn place(read: &mut Reader<'_>, call: Call) -> Built {
     if place.why && (place.all || place.address) {
         read.object("why", "tells of every node by its name, so --all and --address have no part in it");
     }
-    Call { output, ..call }.built(read, Task::Place(Box::new(place)), source)
+    CommonOptions { output, ..common }.built(read, Task::Place(Box::new(place)), source)
 }
 
 fn request(read: &mut Reader<'_>) -> Request {

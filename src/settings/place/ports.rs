@@ -8,7 +8,7 @@ use crate::placement::Binding;
 const SHAPE: &str = "write [IP:][HOST:]CONTAINER[/PROTO], for instance 80, 8080:80, 127.0.0.1:8080:80/tcp or 8000-8010:8000-8010";
 
 /// A range of more is a mistake, and each port of it would be asked of each node.
-const MOST: usize = 1000;
+const MAX_PORTS: usize = 1000;
 
 /// What one `-p` comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,5 +82,5 @@ fn range(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
     let range = first..=last;
-    (first > 0 && !range.is_empty() && range.len() <= MOST).then_some(range)
+    (first > 0 && !range.is_empty() && range.len() <= MAX_PORTS).then_some(range)
 }

@@ -1,32 +1,32 @@
 //! The options of `retune place`: docker's names for what a container needs.
 
-use super::super::options::{Kind, PLACE, Row, row};
+use super::super::options::{PLACE, Row, ValueKind, row};
 
-const STRATEGIES: Kind = Kind::Choice(&["spread", "binpack", "binpacking", "random"]);
-const COMPAT: Kind = Kind::Choice(&["swarm"]);
+const STRATEGIES: ValueKind = ValueKind::Choice(&["spread", "binpack", "binpacking", "random"]);
+const COMPAT: ValueKind = ValueKind::Choice(&["swarm"]);
 
 /// What the container needs.
 pub(in crate::settings) const WISH_ROWS: &[Row] = &[
     row(
         "env",
-        Kind::Repeat,
+        ValueKind::Repeat,
         PLACE,
         "constraint:, affinity: or whitelist: and an expression such as zone==a or container!=web-*; ~ after the \
          operator makes it a wish; may be repeated",
     )
     .takes("EXPR")
     .short('e'),
-    row("publish", Kind::Repeat, PLACE, "Host port, as docker run takes it: [IP:][HOST:]CONTAINER[/PROTO]; may be repeated")
+    row("publish", ValueKind::Repeat, PLACE, "Host port, as docker run takes it: [IP:][HOST:]CONTAINER[/PROTO]; may be repeated")
         .takes("PORT")
         .short('p'),
-    row("memory", Kind::Bytes, PLACE, "Memory to set aside").short('m'),
-    row("cpus", Kind::Number, PLACE, "Processors to set aside").also(&["cpu-shares"]).short('c'),
-    row("net", Kind::Text, PLACE, "host, or container:NAME, as docker run takes it; others do not matter here")
+    row("memory", ValueKind::Bytes, PLACE, "Memory to set aside").short('m'),
+    row("cpus", ValueKind::Number, PLACE, "Processors to set aside").also(&["cpu-shares"]).short('c'),
+    row("net", ValueKind::Text, PLACE, "host, or container:NAME, as docker run takes it; others do not matter here")
         .takes("NET")
         .also(&["network"]),
-    row("expose", Kind::List, PLACE, "Port that the container exposes; matters with --net host").takes("PORT"),
-    row("volumes-from", Kind::Repeat, PLACE, "Container whose volumes it wants; may be repeated").takes("NAME"),
-    row("link", Kind::Repeat, PLACE, "Container that it is linked to; may be repeated").takes("NAME"),
+    row("expose", ValueKind::List, PLACE, "Port that the container exposes; matters with --net host").takes("PORT"),
+    row("volumes-from", ValueKind::Repeat, PLACE, "Container whose volumes it wants; may be repeated").takes("NAME"),
+    row("link", ValueKind::Repeat, PLACE, "Container that it is linked to; may be repeated").takes("NAME"),
 ];
 
 /// How the choice is made and told.
@@ -35,14 +35,14 @@ pub(in crate::settings) const ANSWER_ROWS: &[Row] = &[
         .default("spread"),
     row(
         "filter",
-        Kind::List,
+        ValueKind::List,
         PLACE,
         "Filters to ask, in this order: health, port, containerslots, dependency, affinity, constraint, whitelist; all \
          of them when not given",
     )
     .takes("NAMES"),
     row("compat", COMPAT, PLACE, "Classic Swarm's habits to the letter"),
-    row("all", Kind::Switch, PLACE, "Every node that fits, the best first"),
-    row("why", Kind::Switch, PLACE, "For each node what refuses it"),
-    row("address", Kind::Switch, PLACE, "The node's address, as docker -H takes it, in place of its name"),
+    row("all", ValueKind::Switch, PLACE, "Every node that fits, the best first"),
+    row("why", ValueKind::Switch, PLACE, "For each node what refuses it"),
+    row("address", ValueKind::Switch, PLACE, "The node's address, as docker -H takes it, in place of its name"),
 ];

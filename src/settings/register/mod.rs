@@ -11,14 +11,14 @@ mod uri;
 use std::time::Duration;
 
 use super::Host;
-use super::build::{Built, Call};
+use super::build::{Built, CommonOptions};
 use super::invocation::{Output, Task};
 use super::layers::Rank;
 use super::options::REGISTER;
 use super::problem::Problem;
 use super::reader::Reader;
 use super::{store, units};
-use crate::registrar::{Checks, Deregister, EngineAt, Health, OnExit, Own, Settings, Via};
+use crate::registrar::{CheckAddress, Checks, Deregister, EngineAt, Health, OnExit, OwnContainer, Settings};
 use crate::source;
 
 pub use listen::Listen;
@@ -64,25 +64,26 @@ pub struct RegisterStop {
 }
 
 /// `retune register`.
-pub(super) fn register(host: &Host, read: &mut Reader<'_>, call: Call, env: Env<'_>) -> Built {
+pub(super) fn register(host: &Host, read: &mut Reader<'_>, common: CommonOptions, env: Env<'_>) -> Built {
     let own = own(read);
     let (listen, must_listen) = listen::places(host, read, env, own.is_some());
     let source = store::asked(read, REGISTER);
     let registrar = settings(host, read, env, own);
     let task = Register { registrar, listen, must_listen, adapter: None };
-    call.built(read, Task::Register(Box::new(task)), source)
+    common.built(read, Task::Register(Box::new(task)), source)
 }
 
 /// `retune register status`.
-pub(super) fn status(host: &Host, read: &mut Reader<'_>, call: Call, env: Env<'_>) -> Built {
+pub(super) fn status(host: &Host, read: &mut Reader<'_>, common: CommonOptions, env: Env<'_>) -> Built {
     let at = listen::asked(host, read, env);
-    let call = Call { output: read.choice("output", super::build::OUTPUTS, Output::Text), ..call };
+    let common =
+        CommonOptions { output: read.choice("output", super::build::OUTPUTS, Output::Text), ..common };
     let task = Task::RegisterStatus(Box::new(RegisterStatus { at }));
-    call.built(read, task, source::Settings::default())
+    common.built(read, task, source::Settings::default())
 }
 
 /// `retune register stop`.
-pub(super) fn stop(host: &Host, read: &mut Reader<'_>, call: Call, env: Env<'_>) -> Built {
+pub(super) fn stop(host: &Host, read: &mut Reader<'_>, common: CommonOptions, env: Env<'_>) -> Built {
     let container = read.text("container").unwrap_or_else(|| {
         read.object("container", "which one? write its id or name as the last word");
         String::new()
@@ -94,10 +95,10 @@ pub(super) fn stop(host: &Host, read: &mut Reader<'_>, call: Call, env: Env<'_>)
         drain: read.span("drain").unwrap_or(Duration::from_secs(10)),
         grace: read.span("stop-timeout"),
     };
-    call.built(read, Task::RegisterStop(Box::new(task)), source::Settings::default())
+    common.built(read, Task::RegisterStop(Box::new(task)), source::Settings::default())
 }
 
-fn settings(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: Option<Own>) -> Settings {
+fn settings(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: Option<OwnContainer>) -> Settings {
     let base = Settings::default();
     let publish = read.switch("publish-node").unwrap_or(own.is_none());
     let exits = [("keep", OnExit::Keep), ("remove", OnExit::Remove)];
@@ -127,7 +128,7 @@ const DEREGISTER: &[(&str, Deregister)] =
     &[("always", Deregister::Always), ("on-success", Deregister::OnSuccess)];
 
 /// The container that this runs in, if only that is meant.
-fn own(read: &mut Reader<'_>) -> Option<Own> {
+fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
     let wanted = read.on("self");
     let (container, texts) = (read.text("container"), read.texts("port"));
     let ports = texts.iter().map(|text| port(text)).collect::<Result<Vec<_>, _>>();
@@ -136,7 +137,7 @@ fn own(read: &mut Reader<'_>) -> Option<Own> {
         if texts.is_empty() {
             read.object("self", "which port of the container is registered? add --port N");
         }
-        return Some(Own { container, ports });
+        return Some(OwnContainer { container, ports });
     }
     for name in ["container", "port"] {
         // The settings file may say it for whoever adds --self.
@@ -181,12 +182,12 @@ fn labels(read: &mut Reader<'_>) -> std::collections::BTreeMap<String, String> {
 
 fn checks(read: &mut Reader<'_>, own: bool) -> Checks {
     let base = if own {
-        Checks { via: Via::Container, default: Health::Http, ..Checks::default() }
+        Checks { via: CheckAddress::Container, default: Health::Http, ..Checks::default() }
     } else {
         Checks::default()
     };
     let healths = [("running", Health::Running), ("tcp", Health::Tcp), ("http", Health::Http)];
-    let vias = [("published", Via::Published), ("container", Via::Container)];
+    let vias = [("published", CheckAddress::Published), ("container", CheckAddress::Container)];
     Checks {
         interval: read.limit("health-interval", base.interval),
         timeout: read.limit("health-timeout", base.timeout),

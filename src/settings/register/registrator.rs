@@ -23,32 +23,32 @@ const USAGE: &str = "registrator [options] <registry URI>";
 
 /// What a flag's word looks like.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FlagKind {
     Switch,
     Int,
     Text,
 }
 
 /// One flag with its help.
-type Flag = (&'static str, Kind, &'static str);
+type Flag = (&'static str, FlagKind, &'static str);
 
 const FLAGS: &[Flag] = &[
-    ("cleanup", Kind::Switch, "Accepted; keys that no container backs are always removed"),
+    ("cleanup", FlagKind::Switch, "Accepted; keys that no container backs are always removed"),
     (
         "deregister",
-        Kind::Text,
+        FlagKind::Text,
         "Deregister exited services \"always\" or \"on-success\" (default \"always\")",
     ),
-    ("explicit", Kind::Switch, "Only register containers that set SERVICE_NAME"),
-    ("internal", Kind::Switch, "Use internal ports and addresses instead of published ones"),
-    ("ip", Kind::Text, "IP of every service, in place of the one that is found"),
-    ("resync", Kind::Int, "Seconds between lists of all containers; 0 is the default of 30 here"),
-    ("retry-attempts", Kind::Int, "How often the store is tried at the start; 0 and -1 are for ever"),
-    ("retry-interval", Kind::Int, "Milliseconds between those tries (default 2000)"),
-    ("tags", Kind::Text, "Tags of every service, separated by commas"),
-    ("ttl", Kind::Int, "Seconds that keys outlive their registrar; 20 when not given, 0 is for ever"),
-    ("ttl-refresh", Kind::Int, "Seconds from one renewal of the leases to the next"),
-    ("useIpFromLabel", Kind::Text, "Container label that holds the IP of its services"),
+    ("explicit", FlagKind::Switch, "Only register containers that set SERVICE_NAME"),
+    ("internal", FlagKind::Switch, "Use internal ports and addresses instead of published ones"),
+    ("ip", FlagKind::Text, "IP of every service, in place of the one that is found"),
+    ("resync", FlagKind::Int, "Seconds between lists of all containers; 0 is the default of 30 here"),
+    ("retry-attempts", FlagKind::Int, "How often the store is tried at the start; 0 and -1 are for ever"),
+    ("retry-interval", FlagKind::Int, "Milliseconds between those tries (default 2000)"),
+    ("tags", FlagKind::Text, "Tags of every service, separated by commas"),
+    ("ttl", FlagKind::Int, "Seconds that keys outlive their registrar; 20 when not given, 0 is for ever"),
+    ("ttl-refresh", FlagKind::Int, "Seconds from one renewal of the leases to the next"),
+    ("useIpFromLabel", FlagKind::Text, "Container label that holds the IP of its services"),
 ];
 
 /// What is told behind the list of flags.
@@ -63,9 +63,9 @@ pub(in crate::settings) fn described() -> Command {
     let args = FLAGS.iter().map(|(name, kind, help)| {
         let arg = Arg::new(*name).long(*name).help(*help);
         match kind {
-            Kind::Switch => arg.action(ArgAction::SetTrue),
-            Kind::Int => arg.value_name("N"),
-            Kind::Text => arg.value_name("WORD"),
+            FlagKind::Switch => arg.action(ArgAction::SetTrue),
+            FlagKind::Int => arg.value_name("N"),
+            FlagKind::Text => arg.value_name("WORD"),
         }
     });
     let uri = Arg::new("uri").value_name("REGISTRY_URI").required(true).help("The store to register in");
@@ -109,12 +109,12 @@ fn usage() -> String {
 }
 
 /// Flags with their words, and the URI.
-struct Typed<'w> {
+struct RegistratorArgs<'w> {
     flags: Vec<(&'static str, &'w str)>,
     uri: &'w str,
 }
 
-impl Typed<'_> {
+impl RegistratorArgs<'_> {
     /// The word of a flag; of several, the last counts.
     fn get(&self, name: &str) -> Option<&str> {
         debug_assert!(FLAGS.iter().any(|(own, ..)| *own == name), "no flag {name}");
@@ -127,7 +127,7 @@ impl Typed<'_> {
 }
 
 /// Go's way through the words; nothing when help was asked for.
-fn scan(words: &[String]) -> Result<Option<Typed<'_>>, Problem> {
+fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
     let (mut flags, mut rest) = (Vec::new(), words);
     while let Some((word, after)) = rest.split_first() {
         if word.len() < 2 || !word.starts_with('-') {
@@ -151,7 +151,7 @@ fn scan(words: &[String]) -> Result<Option<Typed<'_>>, Problem> {
         };
         let value = match (value, rest.split_first()) {
             (Some(value), _) => value,
-            (None, _) if *kind == Kind::Switch => "true",
+            (None, _) if *kind == FlagKind::Switch => "true",
             (None, Some((next, after))) => {
                 rest = after;
                 next
@@ -164,11 +164,11 @@ fn scan(words: &[String]) -> Result<Option<Typed<'_>>, Problem> {
             }
         };
         match kind {
-            Kind::Switch if units::switch(value).is_err() => {
+            FlagKind::Switch if units::switch(value).is_err() => {
                 let place = format!("invalid boolean value {value:?} for -{name}");
                 return Err(Problem::new(place, "it is true or false"));
             }
-            Kind::Int if value.parse::<i64>().is_err() => {
+            FlagKind::Int if value.parse::<i64>().is_err() => {
                 let place = format!("invalid value {value:?} for flag -{name}");
                 return Err(Problem::new(place, "it is a whole number"));
             }
@@ -177,7 +177,7 @@ fn scan(words: &[String]) -> Result<Option<Typed<'_>>, Problem> {
         flags.push((*own, value));
     }
     match rest {
-        [uri] => Ok(Some(Typed { flags, uri })),
+        [uri] => Ok(Some(RegistratorArgs { flags, uri })),
         [] => Err(Problem::new(NAME, format!("Missing required argument for registry URI.\n\n{}", usage()))),
         [_, extra @ ..] => {
             let says = format!(
@@ -190,7 +190,7 @@ fn scan(words: &[String]) -> Result<Option<Typed<'_>>, Problem> {
     }
 }
 
-fn built(host: &Host, typed: &Typed<'_>, env: Env<'_>) -> Result<Invocation, Problems> {
+fn built(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>) -> Result<Invocation, Problems> {
     let mut wrong = Vec::new();
     let settings = settings(host, typed, env, &mut wrong);
     let uri = Uri::read(typed.uri).map_err(|says| wrong.push(Problem::of_sense("registry URI", says))).ok();
@@ -217,7 +217,7 @@ fn built(host: &Host, typed: &Typed<'_>, env: Env<'_>) -> Result<Invocation, Pro
     })
 }
 
-fn settings(host: &Host, typed: &Typed<'_>, env: Env<'_>, wrong: &mut Vec<Problem>) -> Settings {
+fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut Vec<Problem>) -> Settings {
     let base = Settings::default();
     let on = |name: &str| typed.get(name).is_some_and(|word| units::switch(word) == Ok(true));
     let ip = typed.filled("ip").map(rules::ip).transpose();
@@ -263,7 +263,7 @@ fn settings(host: &Host, typed: &Typed<'_>, env: Env<'_>, wrong: &mut Vec<Proble
 
 /// Both or neither, and the longer one longer. Not given at all, they are what `retune register` has: a key without a lease
 /// outlives its host.
-fn leased(typed: &Typed<'_>, wrong: &mut Vec<Problem>) -> Lease {
+fn leased(typed: &RegistratorArgs<'_>, wrong: &mut Vec<Problem>) -> Lease {
     let ttl = int(typed, "ttl");
     let refresh = int(typed, "ttl-refresh").unwrap_or(0);
     let base = Lease::default();
@@ -292,6 +292,6 @@ fn seconds(count: u64) -> Duration {
 }
 
 /// A flag's whole number; that it is one was seen when the words were read.
-fn int(typed: &Typed<'_>, name: &str) -> Option<i64> {
+fn int(typed: &RegistratorArgs<'_>, name: &str) -> Option<i64> {
     typed.get(name)?.parse().ok()
 }

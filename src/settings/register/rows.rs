@@ -1,21 +1,21 @@
 //! The options of a registrar: Registrator's names where it has one, and dockreg's.
 
-use super::super::options::{Commands, Kind, REGISTER, REGISTER_STATUS, REGISTER_STOP, Row, row};
+use super::super::options::{Commands, REGISTER, REGISTER_STATUS, REGISTER_STOP, Row, ValueKind, row};
 
 const ENGINE: Commands = REGISTER | REGISTER_STOP;
-const LAYOUTS: Kind = Kind::Choice(&["registrator", "dockreg", "skydns"]);
-const SUFFIXES: Kind = Kind::Choice(&["exposed", "published", "always", "never"]);
-const VALUES: Kind = Kind::Choice(&["address", "json"]);
-const VIAS: Kind = Kind::Choice(&["published", "container"]);
-const HEALTHS: Kind = Kind::Choice(&["running", "tcp", "http"]);
-const DEREGISTER: Kind = Kind::Choice(&["always", "on-success"]);
-const EXITS: Kind = Kind::Choice(&["keep", "remove"]);
+const LAYOUTS: ValueKind = ValueKind::Choice(&["registrator", "dockreg", "skydns"]);
+const SUFFIXES: ValueKind = ValueKind::Choice(&["exposed", "published", "always", "never"]);
+const VALUES: ValueKind = ValueKind::Choice(&["address", "json"]);
+const VIAS: ValueKind = ValueKind::Choice(&["published", "container"]);
+const HEALTHS: ValueKind = ValueKind::Choice(&["running", "tcp", "http"]);
+const DEREGISTER: ValueKind = ValueKind::Choice(&["always", "on-success"]);
+const EXITS: ValueKind = ValueKind::Choice(&["keep", "remove"]);
 
 /// The way to the containers, and to whoever asks about them.
 pub(in crate::settings) const ENGINE_ROWS: &[Row] = &[
     row(
         "engine",
-        Kind::Text,
+        ValueKind::Text,
         ENGINE,
         "Where the container engine listens: a URL or the path of a socket; DOCKER_HOST when not given, else \
          /var/run/docker.sock, else podman's socket",
@@ -24,16 +24,16 @@ pub(in crate::settings) const ENGINE_ROWS: &[Row] = &[
     .also(&["docker"]),
     row(
         "engine-ca",
-        Kind::Path,
+        ValueKind::Path,
         ENGINE,
         "PEM file of the engine's authorities; like the next two from DOCKER_CERT_PATH when DOCKER_TLS_VERIFY or \
          DOCKER_TLS is set",
     ),
-    row("engine-cert", Kind::Path, ENGINE, "PEM file of the certificate shown to the engine"),
-    row("engine-key", Kind::Path, ENGINE, "PEM file of that certificate's key"),
+    row("engine-cert", ValueKind::Path, ENGINE, "PEM file of the certificate shown to the engine"),
+    row("engine-key", ValueKind::Path, ENGINE, "PEM file of that certificate's key"),
     row(
         "listen",
-        Kind::List,
+        ValueKind::List,
         REGISTER | REGISTER_STATUS | REGISTER_STOP,
         "Where the registrar answers for status and metrics: unix:///PATH or HOST:PORT, or none; may be repeated; \
          retune/register.sock in /run for root, else in XDG_RUNTIME_DIR, when not given",
@@ -43,12 +43,12 @@ pub(in crate::settings) const ENGINE_ROWS: &[Row] = &[
 
 /// What is registered, and for how long.
 pub(in crate::settings) const REGISTRAR_ROWS: &[Row] = &[
-    row("node-name", Kind::Text, REGISTER, "Name of this node; what the engine calls its host when not given")
+    row("node-name", ValueKind::Text, REGISTER, "Name of this node; what the engine calls its host when not given")
         .takes("NAME"),
-    row("label", Kind::Repeat, REGISTER, "Label of this node, as NAME=VALUE; may be repeated").takes("LABEL"),
+    row("label", ValueKind::Repeat, REGISTER, "Label of this node, as NAME=VALUE; may be repeated").takes("LABEL"),
     row(
         "engine-address",
-        Kind::Text,
+        ValueKind::Text,
         REGISTER,
         "How docker -H reaches the engine from elsewhere; the engine's URL when that is TCP, else ssh:// and the \
          node's address, when not given",
@@ -56,25 +56,25 @@ pub(in crate::settings) const REGISTRAR_ROWS: &[Row] = &[
     .takes("URL"),
     row(
         "publish-node",
-        Kind::Switch,
+        ValueKind::Switch,
         REGISTER,
         "Publish the record of this node, from which `retune place` chooses; on, off with =false",
     ),
-    row("ip", Kind::Text, REGISTER, "Address of every service; that of the default route when not given")
+    row("ip", ValueKind::Text, REGISTER, "Address of every service; that of the default route when not given")
         .takes("ADDR"),
-    row("internal", Kind::Switch, REGISTER, "Register the container's own address and port"),
-    row("explicit", Kind::Switch, REGISTER, "Register only containers that set SERVICE_NAME"),
-    row("use-ip-from-label", Kind::Text, REGISTER, "Container label that holds the address")
+    row("internal", ValueKind::Switch, REGISTER, "Register the container's own address and port"),
+    row("explicit", ValueKind::Switch, REGISTER, "Register only containers that set SERVICE_NAME"),
+    row("use-ip-from-label", ValueKind::Text, REGISTER, "Container label that holds the address")
         .takes("LABEL")
         .also(&["useIpFromLabel"]),
-    row("tags", Kind::Repeat, REGISTER, "Tags of every service, separated by commas; \\, is a comma").takes("TAGS"),
-    row("ttl", Kind::Span, REGISTER, "How long keys outlive their registrar, in whole seconds; 0: for ever")
+    row("tags", ValueKind::Repeat, REGISTER, "Tags of every service, separated by commas; \\, is a comma").takes("TAGS"),
+    row("ttl", ValueKind::Span, REGISTER, "How long keys outlive their registrar, in whole seconds; 0: for ever")
         .default("20s"),
-    row("ttl-refresh", Kind::Span, REGISTER, "How often leases are renewed; a third of --ttl when not given"),
-    row("relist", Kind::Span, REGISTER, "How often all containers are listed anew").also(&["resync"]).default("30s"),
+    row("ttl-refresh", ValueKind::Span, REGISTER, "How often leases are renewed; a third of --ttl when not given"),
+    row("relist", ValueKind::Span, REGISTER, "How often all containers are listed anew").also(&["resync"]).default("30s"),
     row(
         "grace",
-        Kind::Span,
+        ValueKind::Span,
         REGISTER,
         "How long the engine may be gone before services without a check of their own are asked by TCP",
     )
@@ -94,17 +94,17 @@ pub(in crate::settings) const REGISTRAR_ROWS: &[Row] = &[
         "What becomes of the keys when the registrar stops: keep lets their leases run out; keep when not given, \
          remove with --self",
     ),
-    row("once", Kind::Switch, REGISTER, "Register what is there, wait for its first checks, and end"),
-    row("dry-run", Kind::Switch, REGISTER, "Write nothing to the store; say what would be written"),
+    row("once", ValueKind::Switch, REGISTER, "Register what is there, wait for its first checks, and end"),
+    row("dry-run", ValueKind::Switch, REGISTER, "Write nothing to the store; say what would be written"),
     row(
         "retry-attempts",
-        Kind::Number,
+        ValueKind::Number,
         REGISTER,
         "How often the store is tried at the start before giving up; 0: for ever",
     )
     .takes("N")
     .default("0"),
-    row("retry-interval", Kind::Span, REGISTER, "The wait between those tries").default("2s"),
+    row("retry-interval", ValueKind::Span, REGISTER, "The wait between those tries").default("2s"),
 ];
 
 /// Where keys lie and what they hold.
@@ -116,11 +116,11 @@ pub(in crate::settings) const KEY_ROWS: &[Row] = &[
         "Where keys lie: PREFIX/NAME/ID, PREFIX/KEY/IP:PORT, or /skydns/DOMAIN/NAME/ID; registrator when not given, \
          dockreg with --self",
     ),
-    row("key", Kind::Text, REGISTER, "Directory of the layout dockreg; service when not given").takes("DIR"),
-    row("domain", Kind::Text, REGISTER, "Domain of the layout skydns"),
-    row("key-template", Kind::Text, REGISTER, "Template of the key below --prefix, in place of a layout")
+    row("key", ValueKind::Text, REGISTER, "Directory of the layout dockreg; service when not given").takes("DIR"),
+    row("domain", ValueKind::Text, REGISTER, "Domain of the layout skydns"),
+    row("key-template", ValueKind::Text, REGISTER, "Template of the key below --prefix, in place of a layout")
         .takes("TEMPLATE"),
-    row("value-template", Kind::Text, REGISTER, "Template of the value; goes with --key-template")
+    row("value-template", ValueKind::Text, REGISTER, "Template of the value; goes with --key-template")
         .takes("TEMPLATE"),
     row("value", VALUES, REGISTER, "What keys hold: ip:port, or JSON with everything known").default("address"),
     row(
@@ -140,12 +140,12 @@ pub(in crate::settings) const HEALTH_ROWS: &[Row] = &[
         REGISTER,
         "What counts where a service has no check: running, http with --self, or tcp",
     ),
-    row("health-interval", Kind::Span, REGISTER, "From one check to the next")
+    row("health-interval", ValueKind::Span, REGISTER, "From one check to the next")
         .also(&["check-interval"])
         .default("5s"),
-    row("health-timeout", Kind::Span, REGISTER, "How long one check may take").default("3s"),
-    row("health-rise", Kind::Number, REGISTER, "So many passes in a row bring a key").default("1"),
-    row("health-fall", Kind::Number, REGISTER, "So many failures in a row take it away").default("1"),
+    row("health-timeout", ValueKind::Span, REGISTER, "How long one check may take").default("3s"),
+    row("health-rise", ValueKind::Number, REGISTER, "So many passes in a row bring a key").default("1"),
+    row("health-fall", ValueKind::Number, REGISTER, "So many failures in a row take it away").default("1"),
     row(
         "health-via",
         VIAS,
@@ -158,18 +158,18 @@ pub(in crate::settings) const HEALTH_ROWS: &[Row] = &[
 pub(in crate::settings) const OWN_ROWS: &[Row] = &[
     row(
         "self",
-        Kind::Switch,
+        ValueKind::Switch,
         REGISTER,
         "Register only the container that this runs in: keys as dockreg's, checked by HTTP, removed at the end",
     ),
     row(
         "container",
-        Kind::Text,
+        ValueKind::Text,
         REGISTER,
         "With --self: id or name of the own container; found out when not given",
     )
     .takes("ID"),
-    row("port", Kind::List, REGISTER, "With --self: the container's port to register; may be repeated")
+    row("port", ValueKind::List, REGISTER, "With --self: the container's port to register; may be repeated")
         .takes("PORT"),
 ];
 
@@ -177,21 +177,21 @@ pub(in crate::settings) const OWN_ROWS: &[Row] = &[
 pub(in crate::settings) const STOP_ROWS: &[Row] = &[
     row(
         "container",
-        Kind::Text,
+        ValueKind::Text,
         REGISTER_STOP,
         "Id or name of the container; the last word alone means the same",
     )
     .takes("ID"),
     row(
         "drain",
-        Kind::Span,
+        ValueKind::Span,
         REGISTER_STOP,
         "How long consumers have between the end of the keys and the stop",
     )
     .default("10s"),
     row(
         "stop-timeout",
-        Kind::Span,
+        ValueKind::Span,
         REGISTER_STOP,
         "How long the container has before it is killed; the engine decides when not given",
     ),

@@ -8,7 +8,7 @@ use crate::key;
 use crate::registrar::{Layout, Rules, Suffix, Value};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
+enum Token {
     Registrator,
     Dockreg,
     Skydns,
@@ -55,8 +55,8 @@ fn stands(read: &Reader<'_>, name: &str) -> bool {
 }
 
 fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
-    let words = [("registrator", Word::Registrator), ("dockreg", Word::Dockreg), ("skydns", Word::Skydns)];
-    let usual = if own { Word::Dockreg } else { Word::Registrator };
+    let words = [("registrator", Token::Registrator), ("dockreg", Token::Dockreg), ("skydns", Token::Skydns)];
+    let usual = if own { Token::Dockreg } else { Token::Registrator };
     let word = read.choice("layout", &words, usual);
     let directory = read.parsed("key", directory);
     let domain = read.parsed("domain", domain);
@@ -70,15 +70,15 @@ fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
     if value.is_some() {
         read.object("value-template", "goes with --key-template; --value says what the other layouts hold");
     }
-    for (name, layout, goes) in [("key", Word::Dockreg, "dockreg"), ("domain", Word::Skydns, "skydns")] {
+    for (name, layout, goes) in [("key", Token::Dockreg, "dockreg"), ("domain", Token::Skydns, "skydns")] {
         if word != layout && stands(read, name) {
             read.object(name, format!("goes with --layout {goes} only; add that or remove this"));
         }
     }
     match word {
-        Word::Registrator => Layout::Registrator,
-        Word::Dockreg => Layout::Dockreg { directory: directory.unwrap_or_else(|| "service".to_owned()) },
-        Word::Skydns => {
+        Token::Registrator => Layout::Registrator,
+        Token::Dockreg => Layout::Dockreg { directory: directory.unwrap_or_else(|| "service".to_owned()) },
+        Token::Skydns => {
             // Given and wrong is reported already.
             if domain.is_none() && read.rank("domain").is_none() {
                 read.object("layout", "skydns needs the domain that it answers for; add --domain NAME");

@@ -253,7 +253,7 @@ fn a_url_that_only_the_list_has_is_advertised_and_that_is_said() {
 
 #[test]
 fn whoever_is_told_to_go_where_nobody_listens_is_warned_of() {
-    for (line, told, listens) in [
+    for (line, registered, listens) in [
         (
             "retune store --name x --initial-cluster x=http://10.0.0.1:2380",
             "http://10.0.0.1:2380",
@@ -277,7 +277,8 @@ fn whoever_is_told_to_go_where_nobody_listens_is_warned_of() {
         ),
     ] {
         let said = run(line).warnings;
-        let wanted = format!("others are told to find this member at {told}, but it listens on {listens}");
+        let wanted =
+            format!("others are told to find this member at {registered}, but it listens on {listens}");
         assert!(said.len() == 1 && said[0].starts_with(&wanted), "{line}: {said:?}");
     }
     for line in [

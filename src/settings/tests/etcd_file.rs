@@ -95,9 +95,9 @@ fn beside_the_file_no_flag_and_no_variable_counts() {
 
 #[test]
 fn the_other_half_of_the_client_port_is_not_missed_in_a_file() {
-    let told = |text: &str| built(read(text)).consensus.client_urls;
-    assert_eq!(told("listen-client-urls: http://127.0.0.1:5\n"), ["http://localhost:2379"]);
-    assert_eq!(told("listen-client-urls: http://0.0.0.0:5\n"), ["http://192.0.2.2:5"]);
+    let registered = |text: &str| built(read(text)).consensus.client_urls;
+    assert_eq!(registered("listen-client-urls: http://127.0.0.1:5\n"), ["http://localhost:2379"]);
+    assert_eq!(registered("listen-client-urls: http://0.0.0.0:5\n"), ["http://192.0.2.2:5"]);
     assert_eq!(built(read("")).consensus.name, "default", "an empty file says nothing");
 }
 

@@ -196,7 +196,7 @@ fn every_word_the_help_offers_is_understood() {
     for (name, bit, _) in options::COMMANDS {
         let name = whole(name, *bit);
         for row in options::rows().filter(|row| row.commands & bit != 0) {
-            if let options::Kind::Choice(words) = row.kind {
+            if let options::ValueKind::Choice(words) = row.kind {
                 for word in words {
                     let needs = match *word {
                         "file" => "--file /f",

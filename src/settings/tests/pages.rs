@@ -1,7 +1,7 @@
 //! Help, version, completions and man pages.
 
 use super::*;
-use crate::settings::options::{COMMANDS, CONFD, ETCD, Fate, rows};
+use crate::settings::options::{COMMANDS, CONFD, ETCD, Support, rows};
 
 #[test]
 fn help_of_each_command_lists_each_of_its_flags_and_no_other() {
@@ -14,7 +14,8 @@ fn help_of_each_command_lists_each_of_its_flags_and_no_other() {
                 .lines()
                 .any(|l| l.split_whitespace().any(|word| word == format!("--{}", row.shown(bit))));
             let named = rows().filter(|other| other.name == row.name && other.commands & bit != 0);
-            let wanted = named.into_iter().any(|row| !matches!(row.fate, Fate::Idle(_) | Fate::Ignored(_)));
+            let wanted =
+                named.into_iter().any(|row| !matches!(row.support, Support::Idle(_) | Support::Ignored(_)));
             assert_eq!(shown, wanted, "{line}: --{}", row.name);
         }
     }
@@ -29,7 +30,11 @@ fn every_row_has_names_of_its_own_and_a_sentence() {
             let own = seen.entry(plain).or_insert(row.name);
             assert_eq!(*own, row.name, "{name} belongs to two rows");
         }
-        assert!(!row.help.is_empty() || matches!(row.fate, Fate::Idle(_) | Fate::Ignored(_)), "{}", row.name);
+        assert!(
+            !row.help.is_empty() || matches!(row.support, Support::Idle(_) | Support::Ignored(_)),
+            "{}",
+            row.name
+        );
     }
 }
 
@@ -101,7 +106,7 @@ fn every_flag_of_etcds_that_is_refused_stands_in_the_documentation() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/store.md")).unwrap();
     let table =
         page.split("Refused, with a message").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
-    let refused = rows().filter(|row| row.commands & ETCD != 0 && matches!(row.fate, Fate::Refused(_)));
+    let refused = rows().filter(|row| row.commands & ETCD != 0 && matches!(row.support, Support::Refused(_)));
     let names: Vec<String> = refused.map(|row| format!("`--{}`", row.name)).collect();
     assert!(names.len() > 5);
     let missing: Vec<&String> = names.iter().filter(|name| !table.contains(name.as_str())).collect();
@@ -148,7 +153,7 @@ fn every_other_name_of_an_option_stands_in_the_help() {
     let pages = COMMANDS.iter().map(|(name, bit, _)| (format!("retune {name} -h"), *bit));
     for (line, bit) in pages.chain([("confd -h".to_owned(), CONFD)]) {
         let text = machine.page(&line);
-        for row in rows().filter(|row| row.commands & bit != 0 && row.fate == Fate::Used) {
+        for row in rows().filter(|row| row.commands & bit != 0 && row.support == Support::Used) {
             for name in row.names() {
                 let words = text.split(|c: char| !(c.is_alphanumeric() || c == '-'));
                 assert!(words.into_iter().any(|word| word == format!("--{name}")), "{line}: --{name}");

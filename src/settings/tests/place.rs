@@ -1,9 +1,9 @@
 //! `retune place`.
 
 use super::*;
-use crate::placement::{Binding, Filter, Kind, Strategy};
+use crate::placement::{Binding, ExpressionKind, Filter, Strategy};
 
-fn place(words: &str) -> Place {
+fn place(words: &str) -> PlaceSettings {
     match run(&format!("retune place {words}")).task {
         Task::Place(place) => *place,
         other => panic!("{words}: {other:?}"),
@@ -30,9 +30,9 @@ fn expressions_keep_their_order_and_must_be_of_a_kind_that_there_is() {
     )
     .request;
     let wanted = [
-        (Kind::Constraint, "zone==a".to_owned()),
-        (Kind::Affinity, "container!=web-*".to_owned()),
-        (Kind::Whitelist, "node==a|b".to_owned()),
+        (ExpressionKind::Constraint, "zone==a".to_owned()),
+        (ExpressionKind::Affinity, "container!=web-*".to_owned()),
+        (ExpressionKind::Whitelist, "node==a|b".to_owned()),
     ];
     assert_eq!(got.wishes.expressions, wanted);
     assert_eq!(got.wishes.reschedule, ["off"]);

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
-use crate::api::{ProxySettings, Way};
+use crate::api::{ProxyMode, ProxySettings};
 
 fn proxy(invocation: Invocation) -> ProxySettings {
     match invocation.task {
@@ -16,7 +16,9 @@ fn proxy(invocation: Invocation) -> ProxySettings {
 #[test]
 fn a_proxy_needs_no_name_and_no_advertised_url() {
     let cluster = "--initial-cluster b=http://b:2,a=http://a:2,a=http://a:3";
-    for (program, word, way) in [("etcd", "on", Way::All), ("retune store", "readonly", Way::Reads)] {
+    for (program, word, way) in
+        [("etcd", "on", ProxyMode::All), ("retune store", "readonly", ProxyMode::Reads)]
+    {
         let got =
             proxy(run(&format!("{program} -proxy {word} -listen-client-urls http://0.0.0.0:1 {cluster}")));
         assert_eq!(got.way, way);
@@ -68,8 +70,8 @@ fn the_data_folder_knows_better_than_the_flag() {
     fs::create_dir(dir.path().join("proxy")).unwrap();
     let got = run(&line(""));
     assert!(got.warnings[0].contains("already initialized as proxy"), "{:?}", got.warnings);
-    assert_eq!(proxy(got).way, Way::All);
-    assert_eq!(proxy(run(&line("--proxy readonly"))).way, Way::Reads);
+    assert_eq!(proxy(got).way, ProxyMode::All);
+    assert_eq!(proxy(run(&line("--proxy readonly"))).way, ProxyMode::Reads);
     fs::create_dir(dir.path().join("member")).unwrap();
     for words in ["", "--proxy on"] {
         let problems = refuse(&line(words));

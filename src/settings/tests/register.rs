@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::*;
 use crate::client::Trust;
 use crate::registrar::{
-    Checks, Deregister, EngineAt, Health, Layout, Lease, OnExit, Own, Settings, Suffix, Value, Via,
+    CheckAddress, Checks, Deregister, EngineAt, Health, Layout, Lease, OnExit, OwnContainer, Settings,
+    Suffix, Value,
 };
 
-fn told(machine: &Machine, words: &str) -> (Register, crate::source::Settings) {
+fn registered(machine: &Machine, words: &str) -> (Register, crate::source::Settings) {
     let invocation = machine.run(&format!("retune register {words}"));
     match invocation.task {
         Task::Register(register) => (*register, invocation.source),
@@ -17,7 +18,7 @@ fn told(machine: &Machine, words: &str) -> (Register, crate::source::Settings) {
 }
 
 fn registrar(words: &str) -> Settings {
-    told(&Machine::new(), words).0.registrar
+    registered(&Machine::new(), words).0.registrar
 }
 
 fn refused(words: &str) -> Vec<String> {
@@ -36,7 +37,7 @@ fn assert_refused(words: &str, place: &str, says: &str) {
 
 #[test]
 fn nothing_given_is_what_the_registrar_calls_its_defaults() {
-    let (got, source) = told(&Machine::new(), "");
+    let (got, source) = registered(&Machine::new(), "");
     assert_eq!(got.registrar, Settings::default());
     assert_eq!((got.listen, got.must_listen, got.adapter), (Vec::new(), false, None));
     assert_eq!(source.nodes, ["http://127.0.0.1:2379"]);
@@ -71,7 +72,7 @@ fn every_flag_reaches_its_setting() {
         timeout: seconds(2),
         rise: 3,
         fall: 4,
-        via: Via::Container,
+        via: CheckAddress::Container,
         default: Health::Tcp,
     };
     assert_eq!(got.checks, checks);
@@ -81,8 +82,10 @@ fn every_flag_reaches_its_setting() {
 
 #[test]
 fn the_store_is_named_with_or_without_a_scheme_and_never_with_a_password() {
-    let (_, source) =
-        told(&Machine::new(), "--etcd http://a:1,b:2/ --endpoints https://c:3 --username u --password p");
+    let (_, source) = registered(
+        &Machine::new(),
+        "--etcd http://a:1,b:2/ --endpoints https://c:3 --username u --password p",
+    );
     assert_eq!(source.nodes, ["http://a:1", "http://b:2", "https://c:3"]);
     assert!(source.login.is_some());
     let problems = refused("--etcd http://u:hunter2@a:1");
@@ -90,19 +93,19 @@ fn the_store_is_named_with_or_without_a_scheme_and_never_with_a_password() {
     assert_refused("--etcd consul://a:1", "--etcd", "is no scheme of a store");
     let machine =
         Machine::new().file("retune/retune.toml", "endpoints = ['a:1']\nlabel = ['zone=a']\nttl = 30\n");
-    let (got, source) = told(&machine, "");
+    let (got, source) = registered(&machine, "");
     assert_eq!(
         (source.nodes, got.registrar.lease.ttl),
         (vec!["http://a:1".to_owned()], Some(Duration::from_secs(30)))
     );
     assert_eq!(
-        told(&machine.with("RETUNE_TTL", "40"), "").0.registrar.lease.ttl,
+        registered(&machine.with("RETUNE_TTL", "40"), "").0.registrar.lease.ttl,
         Some(Duration::from_secs(40))
     );
 }
 
 fn engine(machine: &Machine, words: &str) -> EngineAt {
-    told(machine, words).0.registrar.engine
+    registered(machine, words).0.registrar.engine
 }
 
 #[test]
@@ -199,12 +202,12 @@ fn layouts_take_what_belongs_to_them_and_refuse_what_does_not() {
     assert_refused("--key-template k --value-template v --value json", "--value", "--value-template");
     let machine = Machine::new().file("retune/retune.toml", "key = 'apps'\ndomain = 'd'\n");
     assert_eq!(
-        told(&machine, "").0.registrar.rules.layout,
+        registered(&machine, "").0.registrar.rules.layout,
         Layout::Registrator,
         "said for whoever takes them"
     );
     assert_eq!(
-        told(&machine, "--layout dockreg").0.registrar.rules.layout,
+        registered(&machine, "--layout dockreg").0.registrar.rules.layout,
         Layout::Dockreg { directory: "apps".to_owned() }
     );
 }
@@ -212,23 +215,23 @@ fn layouts_take_what_belongs_to_them_and_refuse_what_does_not() {
 #[test]
 fn the_own_container_is_registered_as_dockreg_did() {
     let machine = Machine { root: true, ..Machine::new() };
-    let (got, _) = told(&machine, "--self --port 8000 --port 53,54");
+    let (got, _) = registered(&machine, "--self --port 8000 --port 53,54");
     let settings = got.registrar;
-    assert_eq!(settings.own, Some(Own { container: None, ports: vec![8000, 53, 54] }));
+    assert_eq!(settings.own, Some(OwnContainer { container: None, ports: vec![8000, 53, 54] }));
     assert_eq!(settings.rules.layout, Layout::Dockreg { directory: "service".to_owned() });
     assert_eq!((settings.on_exit, settings.publish_node), (OnExit::Remove, false));
-    assert_eq!((settings.checks.via, settings.checks.default), (Via::Container, Health::Http));
+    assert_eq!((settings.checks.via, settings.checks.default), (CheckAddress::Container, Health::Http));
     assert_eq!(settings.lease, Lease::default());
     assert_eq!((got.listen, got.must_listen), (Vec::new(), false));
-    let (got, _) = told(
+    let (got, _) = registered(
         &machine,
         "--self --container c1 --port 1 --layout registrator --on-exit keep --publish-node --health tcp --health-via \
          published --listen 127.0.0.1:1",
     );
     let settings = got.registrar;
-    assert_eq!(settings.own, Some(Own { container: Some("c1".to_owned()), ports: vec![1] }));
+    assert_eq!(settings.own, Some(OwnContainer { container: Some("c1".to_owned()), ports: vec![1] }));
     assert_eq!((settings.rules.layout, settings.on_exit), (Layout::Registrator, OnExit::Keep));
-    assert_eq!((settings.checks.via, settings.checks.default), (Via::Published, Health::Tcp));
+    assert_eq!((settings.checks.via, settings.checks.default), (CheckAddress::Published, Health::Tcp));
     assert!(settings.publish_node && got.listen.len() == 1);
     assert_refused("--self", "--self", "--port");
     assert_refused("--port 80", "--port", "--self");
@@ -284,7 +287,7 @@ fn everything_that_is_wrong_comes_in_one_go() {
 #[test]
 fn it_answers_on_a_socket_of_its_user_unless_told_otherwise() {
     let listen = |machine: &Machine, words: &str| {
-        let (got, _) = told(machine, words);
+        let (got, _) = registered(machine, words);
         (got.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), got.must_listen)
     };
     let root = Machine { root: true, ..Machine::new() };

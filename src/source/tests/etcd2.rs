@@ -120,8 +120,8 @@ async fn an_outage_is_told_once_and_nothing_is_missed_after_it() {
     });
     following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
         snapshot(&mut news).await;
-        assert!(matches!(next(&mut news).await, News::Down(error) if error.is_retryable()));
-        assert!(matches!(next(&mut news).await, News::Up));
+        assert!(matches!(next(&mut news).await, SourceEvent::Down(error) if error.is_retryable()));
+        assert!(matches!(next(&mut news).await, SourceEvent::Up));
         assert_eq!(changes(&mut news).await, [set("/app/a", "1")]);
     })
     .await;
@@ -210,8 +210,8 @@ async fn a_restored_store_is_listed_again_wherever_its_index_is() {
                 fake.cut();
                 loop {
                     match next(&mut news).await {
-                        News::Snapshot(second) if second.entries[0].1 == Datum::from("2") => break,
-                        News::Changes { changes, .. } => panic!("{changes:?} of another store"),
+                        SourceEvent::Snapshot(second) if second.entries[0].1 == Datum::from("2") => break,
+                        SourceEvent::Changes { changes, .. } => panic!("{changes:?} of another store"),
                         _ => {}
                     }
                 }

@@ -108,8 +108,8 @@ async fn a_broken_stream_resumes_each_range_where_it_was() {
     following(&etcd(Backend::EtcdV3, &fake), &["/a", "/b"], |mut news| async move {
         snapshot(&mut news).await;
         assert_eq!(changes(&mut news).await, [set("/b/x", "1")]);
-        assert!(matches!(next(&mut news).await, News::Down(_)));
-        assert!(matches!(next(&mut news).await, News::Up));
+        assert!(matches!(next(&mut news).await, SourceEvent::Down(_)));
+        assert!(matches!(next(&mut news).await, SourceEvent::Up));
         assert_eq!(changes(&mut news).await, [set("/a/x", "2")]);
     })
     .await;
@@ -201,8 +201,8 @@ async fn a_store_that_is_down_at_the_start_is_told_and_then_listed() {
         _ => Reply::Open(0, vec![created(0, 7)]),
     });
     following(&etcd(Backend::EtcdV3, &fake), &["/a"], |mut news| async move {
-        assert!(matches!(next(&mut news).await, News::Down(_)));
-        assert!(matches!(next(&mut news).await, News::Up));
+        assert!(matches!(next(&mut news).await, SourceEvent::Down(_)));
+        assert!(matches!(next(&mut news).await, SourceEvent::Up));
         assert_eq!(snapshot(&mut news).await.revision, 7);
     })
     .await;
@@ -246,7 +246,7 @@ fn quiet_after_one_change(probe: impl Fn() -> Reply + Send + Sync + 'static) -> 
 }
 
 /// Follows until the one change is there, so that its stream is open, and then runs `body`.
-async fn behind_one_change<F>(fake: &Fake, body: impl FnOnce(Receiver<News>) -> F)
+async fn behind_one_change<F>(fake: &Fake, body: impl FnOnce(Receiver<SourceEvent>) -> F)
 where
     F: Future<Output = ()>,
 {
@@ -269,12 +269,12 @@ async fn a_half_open_stream_is_given_up_after_two_probes_and_nothing_is_missed()
         // From here on nothing but the clock moves: it jumps to whatever is waited for next.
         tokio::time::pause();
         let since = tokio::time::Instant::now();
-        let told = timeout(10 * LONG, news.recv()).await.expect("told in time");
-        assert!(matches!(told, Some(News::Down(_))), "{told:?}");
+        let told = timeout(10 * LONG_TIMEOUT, news.recv()).await.expect("told in time");
+        assert!(matches!(told, Some(SourceEvent::Down(_))), "{told:?}");
         let took = since.elapsed().as_secs();
         tokio::time::resume();
         assert!((60..=70).contains(&took), "{took} s");
-        assert!(matches!(next(&mut news).await, News::Up));
+        assert!(matches!(next(&mut news).await, SourceEvent::Up));
         assert_eq!(changes(&mut news).await, [set("/a/x", "2")]);
     })
     .await;
@@ -293,7 +293,7 @@ async fn a_quiet_stream_of_a_node_that_answers_is_kept() {
             tokio::time::advance(Duration::from_secs(31)).await;
             let since = std::time::Instant::now();
             while seen().len() < 2 + probe || since.elapsed() < Duration::from_millis(50) {
-                assert!(since.elapsed() < LONG, "no probe: {:?}", seen());
+                assert!(since.elapsed() < LONG_TIMEOUT, "no probe: {:?}", seen());
                 tokio::task::yield_now().await;
             }
         }
@@ -337,8 +337,8 @@ async fn a_restored_store_is_listed_again_although_its_revision_is_higher() {
             fake.cut();
             loop {
                 match next(&mut news).await {
-                    News::Snapshot(second) if second.entries[0].1 == Datum::from("2") => break,
-                    News::Changes { changes, .. } => panic!("{changes:?} of another store"),
+                    SourceEvent::Snapshot(second) if second.entries[0].1 == Datum::from("2") => break,
+                    SourceEvent::Changes { changes, .. } => panic!("{changes:?} of another store"),
                     _ => {}
                 }
             }

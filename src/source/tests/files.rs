@@ -110,16 +110,16 @@ async fn a_missing_or_broken_file_keeps_the_values_and_its_return_is_seen() {
     following(&files(&[&path]), &["/app"], |mut news| async move {
         snapshot(&mut news).await;
         fs::remove_file(&path).unwrap();
-        assert!(matches!(next(&mut news).await, News::Down(_)));
+        assert!(matches!(next(&mut news).await, SourceEvent::Down(_)));
         write(&path, "2");
-        assert!(matches!(next(&mut news).await, News::Up));
+        assert!(matches!(next(&mut news).await, SourceEvent::Up));
         assert_eq!(changes(&mut news).await, [set("/app/x", "2")]);
         fs::write(&path, "app: [1\nb").unwrap();
-        assert!(matches!(next(&mut news).await, News::Down(SourceError::File { line: Some(_), .. })));
+        assert!(matches!(next(&mut news).await, SourceEvent::Down(SourceError::File { line: Some(_), .. })));
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
         fs::create_dir(path.parent().unwrap()).unwrap();
         write(&path, "2");
-        assert!(matches!(next(&mut news).await, News::Up));
+        assert!(matches!(next(&mut news).await, SourceEvent::Up));
         rename_over(&path, "3");
         assert_eq!(changes(&mut news).await, [set("/app/x", "3")]);
     })

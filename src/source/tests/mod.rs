@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
 
-use super::{Backend, Follow, News, Settings, Snapshot, Source};
+use super::{Backend, Follow, Settings, Snapshot, Source, SourceEvent};
 use crate::client::fake::{Fake, Reply, Request};
 use crate::template::{Change, Datum};
 
-const LONG: Duration = Duration::from_secs(10);
+const LONG_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn etcd(backend: Backend, fake: &Fake) -> Source {
     // The scripts go by the number of a request, so nothing is asked beside.
@@ -34,14 +34,14 @@ fn roots(names: &[&str]) -> Vec<String> {
 /// Follows `source` while `body` looks at the news.
 async fn following<B, F>(source: &Source, names: &[&str], body: B)
 where
-    B: FnOnce(Receiver<News>) -> F,
+    B: FnOnce(Receiver<SourceEvent>) -> F,
     F: Future<Output = ()>,
 {
     let (sender, receiver) = channel(16);
     let how = Follow { watch: true, relist: None };
     tokio::join!(
         async {
-            timeout(2 * LONG, source.follow(roots(names), how, sender))
+            timeout(2 * LONG_TIMEOUT, source.follow(roots(names), how, sender))
                 .await
                 .expect("it ends with its listener");
         },
@@ -49,20 +49,20 @@ where
     );
 }
 
-async fn next(news: &mut Receiver<News>) -> News {
-    timeout(LONG, news.recv()).await.expect("news in time").expect("it follows for ever")
+async fn next(news: &mut Receiver<SourceEvent>) -> SourceEvent {
+    timeout(LONG_TIMEOUT, news.recv()).await.expect("news in time").expect("it follows for ever")
 }
 
-async fn snapshot(news: &mut Receiver<News>) -> Snapshot {
+async fn snapshot(news: &mut Receiver<SourceEvent>) -> Snapshot {
     match next(news).await {
-        News::Snapshot(snapshot) => snapshot,
+        SourceEvent::Snapshot(snapshot) => snapshot,
         other => panic!("no snapshot but {other:?}"),
     }
 }
 
-async fn changes(news: &mut Receiver<News>) -> Vec<Change> {
+async fn changes(news: &mut Receiver<SourceEvent>) -> Vec<Change> {
     match next(news).await {
-        News::Changes { changes, .. } => changes,
+        SourceEvent::Changes { changes, .. } => changes,
         other => panic!("no changes but {other:?}"),
     }
 }

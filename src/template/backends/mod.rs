@@ -19,8 +19,8 @@ use super::number;
 use super::registry::{List, Registry, Text};
 use super::store::{is_hidden, prefix_len, relative_from, starts};
 use crate::key;
-use crate::placement::{Kind, NODES, Node, Selection};
-use object::{Backend, Known, Offer};
+use crate::placement::{ExpressionKind, NODES, Node, Selection};
+use object::{Backend, Known, OfferedBackend};
 
 pub(super) fn register(all: &mut Registry) {
     all.function("backends", backends);
@@ -87,7 +87,7 @@ fn backends(dir: Text) -> Result<Value, Error> {
         let node = facts.join(&mut service);
         let shown = relative_from(&key, from.min(key.len())).to_owned();
         let backend = Arc::new(Backend { key: shown, service, node });
-        all.push(Value::from_object(Offer { backend, backup: false }));
+        all.push(Value::from_object(OfferedBackend { backend, backup: false }));
     }
     Ok(Value::from(all))
 }
@@ -133,9 +133,9 @@ fn prefer(list: List, expressions: Rest<Text>) -> Result<Value, Error> {
     let any = chosen.contains(&true);
     let (mut first, mut rest) = (Vec::new(), Vec::new());
     for (item, chosen) in list.0.iter().zip(chosen) {
-        let offer = item.downcast_object_ref::<Offer>().ok_or_else(|| stranger("prefer", item))?;
+        let offer = item.downcast_object_ref::<OfferedBackend>().ok_or_else(|| stranger("prefer", item))?;
         let backup = any && !chosen;
-        let offer = Value::from_object(Offer { backend: Arc::clone(&offer.backend), backup });
+        let offer = Value::from_object(OfferedBackend { backend: Arc::clone(&offer.backend), backup });
         if backup { rest.push(offer) } else { first.push(offer) }
     }
     first.extend(rest);
@@ -151,14 +151,14 @@ fn choose(function: &str, list: &[Value], expressions: &[Text], facts: &Nodes) -
     // A service may tell its own container and image; all else is known of nodes only.
     let own = |key: &str| matches!(key, "container" | "image");
     let asks_nodes =
-        selection.expressions().iter().any(|wish| wish.kind != Kind::Affinity || !own(&wish.key));
+        selection.expressions().iter().any(|wish| wish.kind != ExpressionKind::Affinity || !own(&wish.key));
     if asks_nodes && !facts.covered {
         return Err(uncovered(function));
     }
     current::on_time()?;
     let mut nodes: Vec<&Node> = Vec::with_capacity(list.len());
     for item in list {
-        let offer = item.downcast_object_ref::<Offer>().map(|offer| &offer.backend.node);
+        let offer = item.downcast_object_ref::<OfferedBackend>().map(|offer| &offer.backend.node);
         let known = || item.downcast_object_ref::<Known>().map(|known| &*known.0);
         nodes.push(offer.or_else(known).ok_or_else(|| stranger(function, item))?);
     }

@@ -21,13 +21,13 @@ pub(super) struct Backend {
 
 /// A backend in a list.
 #[derive(Debug)]
-pub(super) struct Offer {
+pub(super) struct OfferedBackend {
     pub(super) backend: Arc<Backend>,
     /// Only for when no other answers.
     pub(super) backup: bool,
 }
 
-impl Object for Offer {
+impl Object for OfferedBackend {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }

@@ -32,7 +32,7 @@ pub(super) struct Service {
 /// The object that a key may hold. `host` is SkyDNS's word for `ip`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Written {
+struct BackendRecord {
     address: Option<String>,
     ip: Option<String>,
     host: Option<String>,
@@ -83,7 +83,7 @@ fn from_text(key: &str, text: &str) -> Result<Service, Error> {
 
 fn from_json(key: &str, text: &str) -> Result<Service, Error> {
     let no_backend = |why: &str| fail(format!("{key} is no backend: {why}"));
-    let written: Written = serde_json::from_str(text).map_err(|error| {
+    let written: BackendRecord = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         no_backend(&format!("its JSON is not that of a service (line {line}, column {column})"))
     })?;

@@ -21,7 +21,7 @@ pub const MAX_DEPTH: usize = 128;
 /// How many nodes a document may hold once its aliases are expanded.
 pub const MAX_NODES: usize = 2_000_000;
 /// How many bytes of text a document may hold once its aliases are expanded.
-pub const MAX_TEXT: usize = 64 << 20;
+pub const MAX_TEXT_BYTES: usize = 64 << 20;
 
 /// One value of a parsed document.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
-use super::{MAX_DEPTH, MAX_NODES, MAX_TEXT, Node};
+use super::{MAX_DEPTH, MAX_NODES, MAX_TEXT_BYTES, Node};
 
 /// Parses one YAML document; an empty one is null.
 ///
@@ -38,13 +38,13 @@ struct Size {
     text: usize,
 }
 
-struct Open {
+struct OpenCollection {
     anchor: usize,
-    kind: Kind,
+    kind: CollectionKind,
     before: Size,
 }
 
-enum Kind {
+enum CollectionKind {
     List(Vec<Node>),
     Map { entries: Vec<(String, Node)>, index: HashMap<String, usize>, key: Option<Key>, merged: Vec<Node> },
 }
@@ -57,7 +57,7 @@ struct Key {
 
 #[derive(Default)]
 struct Builder {
-    stack: Vec<Open>,
+    stack: Vec<OpenCollection>,
     anchors: HashMap<usize, (Node, Size)>,
     size: Size,
     root: Option<Node>,
@@ -73,10 +73,15 @@ impl Builder {
                 let node = scalar(text, style, tag.as_deref())?;
                 self.place(node, anchor, size, merge)
             }
-            Event::SequenceStart(anchor, _) => self.open(anchor, Kind::List(Vec::new())),
+            Event::SequenceStart(anchor, _) => self.open(anchor, CollectionKind::List(Vec::new())),
             Event::MappingStart(anchor, _) => self.open(
                 anchor,
-                Kind::Map { entries: Vec::new(), index: HashMap::new(), key: None, merged: Vec::new() },
+                CollectionKind::Map {
+                    entries: Vec::new(),
+                    index: HashMap::new(),
+                    key: None,
+                    merged: Vec::new(),
+                },
             ),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(id) => {
@@ -96,27 +101,27 @@ impl Builder {
     fn grow(&mut self, by: Size) -> Result<(), String> {
         self.size.nodes += by.nodes;
         self.size.text += by.text;
-        if self.size.nodes > MAX_NODES || self.size.text > MAX_TEXT {
+        if self.size.nodes > MAX_NODES || self.size.text > MAX_TEXT_BYTES {
             return Err("the document grows too large once its aliases are expanded".to_owned());
         }
         Ok(())
     }
 
-    fn open(&mut self, anchor: usize, kind: Kind) -> Result<(), String> {
+    fn open(&mut self, anchor: usize, kind: CollectionKind) -> Result<(), String> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(format!("the document nests deeper than {MAX_DEPTH} levels"));
         }
         let before = self.size;
         self.grow(Size { nodes: 1, text: 0 })?;
-        self.stack.push(Open { anchor, kind, before });
+        self.stack.push(OpenCollection { anchor, kind, before });
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), String> {
         let Some(open) = self.stack.pop() else { return Err("an end without a start".to_owned()) };
         let node = match open.kind {
-            Kind::List(items) => Node::List(items),
-            Kind::Map { entries, index, merged, .. } => Node::Map(merge(entries, index, merged)?),
+            CollectionKind::List(items) => Node::List(items),
+            CollectionKind::Map { entries, index, merged, .. } => Node::Map(merge(entries, index, merged)?),
         };
         let size =
             Size { nodes: self.size.nodes - open.before.nodes, text: self.size.text - open.before.text };
@@ -131,8 +136,8 @@ impl Builder {
         }
         match self.stack.last_mut().map(|open| &mut open.kind) {
             None => self.root = Some(node),
-            Some(Kind::List(items)) => items.push(node),
-            Some(Kind::Map { entries, index, key, merged }) => match key.take() {
+            Some(CollectionKind::List(items)) => items.push(node),
+            Some(CollectionKind::Map { entries, index, key, merged }) => match key.take() {
                 None => *key = Some(Key { text: key_text(node)?, merge: is_merge }),
                 Some(name) if name.merge => merged.push(node),
                 Some(name) => {

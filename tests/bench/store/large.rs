@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tokio::runtime::Runtime;
 
-use super::lane::{Exchange, Lane};
+use super::client_conn::{ClientConn, Exchange};
 use super::load::{Work, drive};
 use super::server::Server;
 use super::{Effort, in_turn, median};
@@ -84,13 +84,13 @@ fn key(number: usize) -> String {
 /// The first recursive list and the best of those after it, ms; each must hold every key.
 async fn lists(address: &str, keys: usize) -> (f64, f64) {
     let list = Exchange::list("/big");
-    let mut lane = Lane::open_large(address).await.unwrap();
+    let mut client_conn = ClientConn::open_large(address).await.unwrap();
     let mut times = Vec::new();
     for _ in 0..=LISTS {
         let start = Instant::now();
-        lane.exchange(&list).await;
+        client_conn.exchange(&list).await;
         times.push(start.elapsed().as_secs_f64() * 1000.0);
-        assert_eq!(values(&lane.answer.body), keys, "keys in the list of all");
+        assert_eq!(values(&client_conn.answer.body), keys, "keys in the list of all");
     }
     (times[0], times[1..].iter().copied().fold(f64::INFINITY, f64::min))
 }

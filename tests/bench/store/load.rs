@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::lane::{Exchange, LOST, Lane};
+use super::client_conn::{ClientConn, EXCHANGE_TIMEOUT, Exchange};
 
 /// What the connections do.
 #[derive(Debug)]
@@ -27,10 +27,10 @@ enum Progress {
 }
 
 impl Progress {
-    fn next(&self, lane: usize, count: usize) -> Option<&Exchange> {
+    fn next(&self, client_conn: usize, count: usize) -> Option<&Exchange> {
         match self {
             Self::Until(end, all) => {
-                let own = &all[lane];
+                let own = &all[client_conn];
                 (Instant::now() < *end).then(|| &own[count % own.len()])
             }
             Self::Next(next, all) => all.get(next.fetch_add(1, Ordering::Relaxed)),
@@ -65,8 +65,8 @@ impl Tally {
 /// Drives so many connections; fails when a single answer is wrong, or late beyond all measure.
 pub fn drive(runtime: &Runtime, address: &str, connections: usize, work: &Work) -> Tally {
     let nominal = match work {
-        Work::For(span, _) => *span + LOST,
-        Work::Through(_) => 3 * LOST,
+        Work::For(span, _) => *span + EXCHANGE_TIMEOUT,
+        Work::Through(_) => 3 * EXCHANGE_TIMEOUT,
     };
     let driven =
         runtime.block_on(async { tokio::time::timeout(nominal, all(address, connections, work)).await });
@@ -81,9 +81,9 @@ pub fn drive(runtime: &Runtime, address: &str, connections: usize, work: &Work) 
 }
 
 async fn all(address: &str, connections: usize, work: &Work) -> Tally {
-    let mut lanes = Vec::new();
+    let mut client_conns = Vec::new();
     for _ in 0..connections {
-        lanes.push(Lane::open(address).await.unwrap());
+        client_conns.push(ClientConn::open(address).await.unwrap());
     }
     let start = Instant::now();
     let progress = Arc::new(match work {
@@ -91,8 +91,8 @@ async fn all(address: &str, connections: usize, work: &Work) -> Tally {
         Work::Through(all) => Progress::Next(AtomicUsize::new(0), Arc::clone(all)),
     });
     let mut tasks = JoinSet::new();
-    for (number, lane) in lanes.into_iter().enumerate() {
-        tasks.spawn(one(lane, number, Arc::clone(&progress)));
+    for (number, client_conn) in client_conns.into_iter().enumerate() {
+        tasks.spawn(one(client_conn, number, Arc::clone(&progress)));
     }
     let mut tally = Tally::default();
     while let Some(done) = tasks.join_next().await {
@@ -102,15 +102,15 @@ async fn all(address: &str, connections: usize, work: &Work) -> Tally {
     tally
 }
 
-async fn one(mut lane: Lane, number: usize, progress: Arc<Progress>) -> io::Result<Tally> {
+async fn one(mut client_conn: ClientConn, number: usize, progress: Arc<Progress>) -> io::Result<Tally> {
     let mut tally = Tally::default();
     let mut count = 0;
     while let Some(exchange) = progress.next(number, count) {
         count += 1;
         let sent = Instant::now();
-        lane.ask(&exchange.request).await?;
+        client_conn.ask(&exchange.request).await?;
         let took = sent.elapsed();
-        match exchange.objection(&lane.answer) {
+        match exchange.objection(&client_conn.answer) {
             None => tally.times.push(took.as_secs_f64() * 1000.0),
             Some(objection) => {
                 tally.wrong += 1;

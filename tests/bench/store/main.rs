@@ -34,8 +34,8 @@
 )]
 
 mod answer;
+mod client_conn;
 mod disk;
-mod lane;
 mod large;
 mod load;
 #[path = "../machine.rs"]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
+use super::client_conn::Exchange;
 use super::disk::{self, Blocks};
-use super::lane::Exchange;
 use super::load::{Work, drive};
 use super::server::Server;
 use super::{Effort, in_turn, machine, rank};
@@ -19,7 +19,7 @@ const LANES: usize = 256;
 /// As long as an address of a service, which is what such stores hold.
 const VALUE: &str = "10.194.12.221:32768";
 /// How long the disk is asked each time.
-const DISK: Duration = Duration::from_millis(250);
+const DISK_DURATION: Duration = Duration::from_millis(250);
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +77,8 @@ pub fn measure(servers: &mut [Server], effort: Effort, runtime: &Runtime, folder
         let work = Work::For(effort.round, own);
         shape(servers, effort, runtime, (method, connections), &work, || {
             if (method, connections) == SHAPES[0] {
-                written.push(disk::rate(folder, Blocks::Written, DISK));
-                reserved.push(disk::rate(folder, Blocks::Reserved, DISK));
+                written.push(disk::rate(folder, Blocks::Written, DISK_DURATION));
+                reserved.push(disk::rate(folder, Blocks::Reserved, DISK_DURATION));
             }
         })
     });
@@ -86,12 +86,12 @@ pub fn measure(servers: &mut [Server], effort: Effort, runtime: &Runtime, folder
 }
 
 fn exchanges(method: Method) -> Vec<Vec<Exchange>> {
-    let key = |lane: usize, number: usize| format!("/bench/c{lane}/k{number}");
-    let one = |lane, number| match method {
-        Method::Put => Exchange::put(&key(lane, number), VALUE),
-        Method::Get => Exchange::get(&key(lane, number), VALUE),
+    let key = |client_conn: usize, number: usize| format!("/bench/c{client_conn}/k{number}");
+    let one = |client_conn, number| match method {
+        Method::Put => Exchange::put(&key(client_conn, number), VALUE),
+        Method::Get => Exchange::get(&key(client_conn, number), VALUE),
     };
-    (0..LANES).map(|lane| (0..KEYS).map(|number| one(lane, number)).collect()).collect()
+    (0..LANES).map(|client_conn| (0..KEYS).map(|number| one(client_conn, number)).collect()).collect()
 }
 
 fn shape(

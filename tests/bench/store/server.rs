@@ -10,15 +10,15 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::lane::{Exchange, LOST, Lane};
+use super::client_conn::{ClientConn, EXCHANGE_TIMEOUT, Exchange};
 use super::machine;
 use super::support::port::Port;
 use super::support::proc::Proc;
 
 /// How often a starting server is asked.
-const ASK: Duration = Duration::from_micros(500);
+const POLL_INTERVAL: Duration = Duration::from_micros(500);
 /// What a server gets to find its feet after a stop.
-const SETTLE: Duration = Duration::from_millis(150);
+const SETTLE_DELAY: Duration = Duration::from_millis(150);
 
 /// Whose server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,17 +88,20 @@ impl Server {
         let address = self.address();
         loop {
             let answered = runtime.block_on(async {
-                let mut lane = Lane::open(&address).await.ok()?;
-                tokio::time::timeout(LOST, lane.ask(&exchange.request)).await.ok()?.ok()?;
-                exchange.objection(&lane.answer).is_none().then_some(())
+                let mut client_conn = ClientConn::open(&address).await.ok()?;
+                tokio::time::timeout(EXCHANGE_TIMEOUT, client_conn.ask(&exchange.request))
+                    .await
+                    .ok()?
+                    .ok()?;
+                exchange.objection(&client_conn.answer).is_none().then_some(())
             });
             if answered.is_some() {
                 return start.elapsed();
             }
             let ended = self.proc.as_mut().expect("just started").ended();
             assert!(ended.is_none(), "{} ended at once: {ended:?}", self.kind.name());
-            assert!(start.elapsed() < LOST, "{} does not serve", self.kind.name());
-            sleep(ASK);
+            assert!(start.elapsed() < EXCHANGE_TIMEOUT, "{} does not serve", self.kind.name());
+            sleep(POLL_INTERVAL);
         }
     }
 
@@ -130,7 +133,7 @@ impl Server {
     pub fn end(&mut self, signal: Signal) {
         let mut proc = self.proc.take().expect("it runs");
         proc.signal(signal);
-        assert!(proc.wait(LOST).is_some(), "{} is deaf to {signal}", self.kind.name());
+        assert!(proc.wait(EXCHANGE_TIMEOUT).is_some(), "{} is deaf to {signal}", self.kind.name());
     }
 
     /// Stops its clock.
@@ -141,7 +144,7 @@ impl Server {
     /// Lets it go on.
     pub fn resume(&self) {
         self.running().signal(Signal::SIGCONT);
-        sleep(SETTLE);
+        sleep(SETTLE_DELAY);
     }
 
     /// CPU milliseconds it has used.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::answer::Answer;
-use super::lane::{Exchange, LOST, Lane};
+use super::client_conn::{ClientConn, EXCHANGE_TIMEOUT, Exchange};
 use super::server::Server;
 use super::{in_turn, median, rank};
 
@@ -30,7 +30,7 @@ pub fn measure(servers: &mut [Server], turns: usize, runtime: &Runtime) -> Vec<W
     let mut seen: Vec<(Vec<f64>, Vec<f64>)> = servers.iter().map(|_| Default::default()).collect();
     for turn in 0..turns {
         let woken = in_turn(servers, turn, |server| {
-            let woken = async { timeout(2 * LOST, wake(&server.address(), turn)).await };
+            let woken = async { timeout(2 * EXCHANGE_TIMEOUT, wake(&server.address(), turn)).await };
             runtime.block_on(woken).expect("all are woken in time").expect("no connection breaks")
         });
         for ((medians, lasts), mut woken) in seen.iter_mut().zip(woken) {
@@ -49,35 +49,39 @@ pub fn measure(servers: &mut [Server], turns: usize, runtime: &Runtime) -> Vec<W
 
 /// Some writes: how long each watcher waited for each of them, ms.
 async fn wake(address: &str, turn: usize) -> io::Result<Vec<Vec<f64>>> {
-    let mut publisher = Lane::open(address).await?;
-    let mut lanes = Vec::new();
+    let mut publisher = ClientConn::open(address).await?;
+    let mut client_conns = Vec::new();
     for _ in 0..COUNT {
-        lanes.push(Lane::open(address).await?);
+        client_conns.push(ClientConn::open(address).await?);
     }
     let mut times = Vec::new();
     for write in 0..WRITES {
-        times.push(round(&mut publisher, &mut lanes, &format!("v{turn}-{write}")).await?);
+        times.push(round(&mut publisher, &mut client_conns, &format!("v{turn}-{write}")).await?);
     }
     Ok(times)
 }
 
 /// One write: how long each watcher waited for it, ms.
-async fn round(publisher: &mut Lane, lanes: &mut Vec<Lane>, value: &str) -> io::Result<Vec<f64>> {
+async fn round(
+    publisher: &mut ClientConn,
+    client_conns: &mut Vec<ClientConn>,
+    value: &str,
+) -> io::Result<Vec<f64>> {
     let watch = Exchange::watch(KEY, value);
-    for lane in lanes.iter_mut() {
-        lane.send(&watch.request).await?;
+    for client_conn in client_conns.iter_mut() {
+        client_conn.send(&watch.request).await?;
     }
-    for lane in lanes.iter_mut() {
-        lane.hear(Answer::has_head).await?;
-        assert!(!lane.answer.has_event(), "a watcher had its event before the write");
+    for client_conn in client_conns.iter_mut() {
+        client_conn.hear(Answer::has_head).await?;
+        assert!(!client_conn.answer.has_event(), "a watcher had its event before the write");
     }
     let mut tasks = JoinSet::new();
-    for mut lane in lanes.drain(..) {
+    for mut client_conn in client_conns.drain(..) {
         tasks.spawn(async move {
-            lane.hear(Answer::has_event).await?;
+            client_conn.hear(Answer::has_event).await?;
             let at = Instant::now();
-            lane.hear(Answer::is_whole).await?;
-            io::Result::Ok((lane, at))
+            client_conn.hear(Answer::is_whole).await?;
+            io::Result::Ok((client_conn, at))
         });
     }
     // Until each of them listens, and the server has come to rest.
@@ -86,12 +90,12 @@ async fn round(publisher: &mut Lane, lanes: &mut Vec<Lane>, value: &str) -> io::
     publisher.exchange(&Exchange::put(KEY, value)).await;
     let mut times = Vec::new();
     while let Some(done) = tasks.join_next().await {
-        let (lane, at) = done.unwrap()?;
-        if let Some(objection) = watch.objection(&lane.answer) {
+        let (client_conn, at) = done.unwrap()?;
+        if let Some(objection) = watch.objection(&client_conn.answer) {
             panic!("a watcher of {value}: {objection}");
         }
         times.push((at - sent).as_secs_f64() * 1000.0);
-        lanes.push(lane);
+        client_conns.push(client_conn);
     }
     Ok(times)
 }

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use super::front::{Front, Whose};
 use crate::store::requests::{NAMES, asked, chance, elsewhere, nonsense, read, write};
-use crate::store::wire::{Lane, Reply, Request};
+use crate::store::wire::{ClientConn, Reply, Request};
 use crate::support::{EtcdCluster, http};
 
 const REQUESTS: usize = 60;
@@ -31,16 +31,16 @@ fn script(seed: u64) -> Vec<Request> {
 }
 
 /// Removes everything, so that each script begins alike.
-fn clean(lane: &mut Lane) {
+fn clean(client_conn: &mut ClientConn) {
     let all = ["recursive=true".to_owned()];
     for name in NAMES.iter().chain(&["%2F"]) {
-        lane.ask(&asked("DELETE", &format!("/v2/keys/{name}"), &all)).unwrap();
+        client_conn.ask(&asked("DELETE", &format!("/v2/keys/{name}"), &all)).unwrap();
     }
-    let listed = lane.ask(&asked("GET", "/v2/keys", &[])).unwrap();
+    let listed = client_conn.ask(&asked("GET", "/v2/keys", &[])).unwrap();
     let listed: serde_json::Value = serde_json::from_slice(&listed.body).unwrap();
     for node in listed["node"]["nodes"].as_array().into_iter().flatten() {
         let key = http::encode(node["key"].as_str().unwrap(), true);
-        lane.ask(&asked("DELETE", &format!("/v2/keys{key}"), &all)).unwrap();
+        client_conn.ask(&asked("DELETE", &format!("/v2/keys{key}"), &all)).unwrap();
     }
 }
 
@@ -72,9 +72,9 @@ fn plain(reply: Option<&Reply>) -> Option<(u16, Vec<String>, String)> {
 }
 
 fn play(front: &Front, script: &[Request]) -> Vec<Option<Reply>> {
-    let mut lane = Lane::to(&front.address());
-    clean(&mut lane);
-    script.iter().map(|request| lane.ask(request)).collect()
+    let mut client_conn = ClientConn::to(&front.address());
+    clean(&mut client_conn);
+    script.iter().map(|request| client_conn.ask(request)).collect()
 }
 
 fn compare(words: &[&str], seeds: std::ops::Range<u64>) {
@@ -124,7 +124,7 @@ fn a_readonly_proxy_lets_through_what_etcds_own_does() {
         for target in ["/v2/keys/a", "/v2/keys//a", "/v2/config/local/none", "/version", "/v2/members"] {
             let request = asked(method, target, &[]);
             let [ours, theirs] =
-                fronts.each_ref().map(|front| plain(Lane::to(&front.address()).ask(&request).as_ref()));
+                fronts.each_ref().map(|front| plain(ClientConn::to(&front.address()).ask(&request).as_ref()));
             assert_eq!(ours, theirs, "{request}");
         }
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::fake::Fake;
 use super::front::{Front, Whose};
-use crate::store::wire::{Conversation, Lane, Reply, Request};
+use crate::store::wire::{ClientConn, Conversation, Reply, Request};
 use crate::support::programs::need;
-use crate::support::{SOON, eventually};
+use crate::support::{WAIT_TIMEOUT, eventually};
 
 /// As etcd's Go adds its own where a client names none.
 fn asked(
@@ -75,9 +75,9 @@ fn requests_and_answers_cross_over_as_through_etcds_own_proxy() {
     {
         requests.push(asked("GET", path, &[], None));
     }
-    let mut lanes = fronts.each_ref().map(|front| Lane::to(&front.address()));
+    let mut client_conns = fronts.each_ref().map(|front| ClientConn::to(&front.address()));
     for request in &requests {
-        let replies = lanes.each_mut().map(|lane| lane.ask(request).expect("an answer"));
+        let replies = client_conns.each_mut().map(|client_conn| client_conn.ask(request).expect("an answer"));
         let (ours, theirs) = (plain(&replies[0], &fronts[0]), plain(&replies[1], &fronts[1]));
         let (mut ours, mut theirs) = (ours, theirs);
         if matches!(request.target.as_str(), "/chunked" | "/close") {
@@ -101,7 +101,7 @@ fn a_chunked_body_goes_on_whole() {
     let front = Front::start(Whose::Ours, &member.list(), &[]);
     let mut request = asked("PUT", "/echo", &[], Some("value=in-two-pieces"));
     request.chunked = true;
-    let reply = Lane::to(&front.address()).ask(&request).unwrap();
+    let reply = ClientConn::to(&front.address()).ask(&request).unwrap();
     let text = String::from_utf8(reply.body).unwrap();
     assert!(text.contains("Content-Length: 19\n") && text.ends_with("\n\nvalue=in-two-pieces"), "{text}");
 }
@@ -110,8 +110,8 @@ fn a_chunked_body_goes_on_whole() {
 fn a_request_that_got_no_answer_is_not_sent_to_the_same_member_again() {
     let member = Fake::start();
     let front = Front::start(Whose::Ours, &member.list(), &["--proxy-failure-wait", "50"]);
-    let mut lane = Lane::to(&front.address());
-    let reply = lane.ask(&asked("PUT", "/drop", &[], Some("value=x"))).unwrap();
+    let mut client_conn = ClientConn::to(&front.address());
+    let reply = client_conn.ask(&asked("PUT", "/drop", &[], Some("value=x"))).unwrap();
     assert_eq!(reply.status, 502);
     let says = "{\"message\":\"httpproxy: unable to get response from 1 endpoint(s)\"}";
     assert_eq!(String::from_utf8_lossy(&reply.body), says);
@@ -123,12 +123,12 @@ fn a_request_that_got_no_answer_is_not_sent_to_the_same_member_again() {
 fn a_read_over_a_connection_that_turns_out_closed_is_asked_again_and_a_write_is_not() {
     let member = Fake::start();
     let front = Front::start(Whose::Ours, &member.list(), &[]);
-    let mut lane = Lane::to(&front.address());
-    assert_eq!(lane.ask(&asked("GET", "/first", &[], None)).unwrap().status, 200);
+    let mut client_conn = ClientConn::to(&front.address());
+    assert_eq!(client_conn.ask(&asked("GET", "/first", &[], None)).unwrap().status, 200);
     member.close_used();
-    assert_eq!(lane.ask(&asked("GET", "/read", &[], None)).unwrap().status, 200);
+    assert_eq!(client_conn.ask(&asked("GET", "/read", &[], None)).unwrap().status, 200);
     assert_eq!(member.asked("/read"), 2, "once in vain over the used connection, once over another");
-    assert_eq!(lane.ask(&asked("PUT", "/write", &[], Some(""))).unwrap().status, 502);
+    assert_eq!(client_conn.ask(&asked("PUT", "/write", &[], Some(""))).unwrap().status, 502);
     assert_eq!(member.asked("/write"), 1);
 }
 
@@ -158,7 +158,7 @@ fn a_client_that_goes_away_ends_its_watch_at_the_member() {
     assert!(open.until(|_| true).is_some_and(|reply| !reply.complete));
     assert_eq!(member.asked("closed after /hang?wait=true"), 0);
     drop(open);
-    eventually("the member sees it", SOON, || member.asked("closed after /hang?wait=true") == 1);
+    eventually("the member sees it", WAIT_TIMEOUT, || member.asked("closed after /hang?wait=true") == 1);
 }
 
 #[test]
@@ -166,12 +166,12 @@ fn a_body_beyond_the_bound_is_refused_in_the_members_words() {
     let member = Fake::start();
     let front = Front::start(Whose::Ours, &member.list(), &["--max-request-bytes", "1000"]);
     let large = "x".repeat((1 << 20) + 1001);
-    let mut lane = Lane::to(&front.address());
-    let reply = lane.ask(&asked("PUT", "/v2/keys/a", &[], Some(&large))).unwrap();
+    let mut client_conn = ClientConn::to(&front.address());
+    let reply = client_conn.ask(&asked("PUT", "/v2/keys/a", &[], Some(&large))).unwrap();
     assert_eq!(reply.status, 400);
     assert!(String::from_utf8_lossy(&reply.body).contains("http: POST too large"), "{reply}");
     assert_eq!(member.asked("/v2/keys/a"), 0);
-    let reply = lane.ask(&asked("PUT", "/v2/keys/b", &[], Some(&large[2..]))).unwrap();
+    let reply = client_conn.ask(&asked("PUT", "/v2/keys/b", &[], Some(&large[2..]))).unwrap();
     assert_eq!((reply.status, member.asked("/v2/keys/b")), (200, 1), "the bound itself passes");
 }
 
@@ -179,11 +179,11 @@ fn a_body_beyond_the_bound_is_refused_in_the_members_words() {
 fn figures_count_what_became_of_requests() {
     let member = Fake::start();
     let front = Front::start(Whose::Ours, &member.list(), &["--proxy-failure-wait", "60000"]);
-    let mut lane = Lane::to(&front.address());
+    let mut client_conn = ClientConn::to(&front.address());
     for target in ["/a", "/status/404", "/drop", "/a"] {
-        lane.ask(&asked("GET", target, &[], None)).unwrap();
+        client_conn.ask(&asked("GET", target, &[], None)).unwrap();
     }
-    let page = lane.ask(&asked("POST", "/metrics", &[], Some(""))).unwrap();
+    let page = client_conn.ask(&asked("POST", "/metrics", &[], Some(""))).unwrap();
     let page = String::from_utf8(page.body).unwrap();
     for line in [
         "etcd_proxy_requests_total{method=\"GET\"} 4",
@@ -202,8 +202,8 @@ fn figures_count_what_became_of_requests() {
 fn a_stop_cuts_watches_and_ends_in_time() {
     let member = Fake::start();
     let mut front = Front::start(Whose::Ours, &member.list(), &[]);
-    let mut lane = Lane::to(&front.address());
-    assert_eq!(lane.ask(&asked("GET", "/a", &[], None)).unwrap().status, 200);
+    let mut client_conn = ClientConn::to(&front.address());
+    assert_eq!(client_conn.ask(&asked("GET", "/a", &[], None)).unwrap().status, 200);
     let watch = asked("GET", "/hang?wait=true", &[], None);
     let mut open = Conversation::start(&front.address(), &watch).unwrap();
     assert!(open.until(|_| true).is_some_and(|reply| !reply.complete));

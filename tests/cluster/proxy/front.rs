@@ -11,7 +11,7 @@ use crate::support::etcd_cluster::etcd;
 use crate::support::http::get;
 use crate::support::port::Port;
 use crate::support::proc::Proc;
-use crate::support::{SOON, eventually};
+use crate::support::{WAIT_TIMEOUT, eventually};
 
 /// Whose program it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +74,10 @@ impl Front {
     /// Waits until it has found members.
     #[track_caller]
     pub fn found(&self) {
-        eventually("the proxy finds members", SOON, || !self.endpoints().is_empty());
-        eventually("its log says so", SOON, || self.log().contains("proxy/httpproxy: endpoints found [\""));
+        eventually("the proxy finds members", WAIT_TIMEOUT, || !self.endpoints().is_empty());
+        eventually("its log says so", WAIT_TIMEOUT, || {
+            self.log().contains("proxy/httpproxy: endpoints found [\"")
+        });
     }
 
     pub fn process(&mut self) -> &mut Proc {

@@ -7,7 +7,7 @@ use super::front::{Front, Whose};
 use crate::durable::wire::{Answer, Wire};
 use crate::support::http::request;
 use crate::support::port::Port;
-use crate::support::{Daemon, Dir, Retune, SOON, eventually, patient};
+use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, patient};
 
 /// A member that has clients believe it is at these URLs.
 struct Misled<'d> {
@@ -26,7 +26,7 @@ impl<'d> Misled<'d> {
             .args(&["--advertise-client-urls", &advertised(&own), "--listen-peer-urls", &peer_url])
             .spawn();
         let member = Self { _daemon: daemon, client, peer };
-        eventually("the member serves", SOON, || {
+        eventually("the member serves", WAIT_TIMEOUT, || {
             request(&member.client.address(), "GET", "/health", None).is_ok_and(|answer| answer.status == 200)
         });
         member
@@ -84,7 +84,7 @@ fn a_proxy_that_is_led_to_itself_says_so_at_once_with_the_address_to_change() {
 
 /// The reply may be here before the line is in the log.
 fn said_once(front: &Front, what: &str) {
-    eventually("the loop is in the log", SOON, || front.log().contains(what));
+    eventually("the loop is in the log", WAIT_TIMEOUT, || front.log().contains(what));
     assert_eq!(front.log().matches(what).count(), 1, "{}", front.log());
 }
 
@@ -119,7 +119,7 @@ fn where_another_endpoint_answers_a_loop_costs_nothing_but_a_line_in_the_log() {
     // The order of the endpoints is left to chance, and changes with each refresh.
     let says = format!("{} leads back to a proxy", url(&front));
     let mut number = 0;
-    eventually("the loop is found", SOON, || {
+    eventually("the loop is found", WAIT_TIMEOUT, || {
         number += 1;
         let answer = ask(&front, "PUT", Some(&format!("value={number}")));
         assert!(matches!(answer.status, 200 | 201), "{}", answer.text());

@@ -10,7 +10,7 @@ use crate::store::requests::asked;
 use crate::store::wire::{Conversation, Request};
 use crate::support::http::request;
 use crate::support::port::Port;
-use crate::support::{EtcdCluster, SOON, eventually};
+use crate::support::{EtcdCluster, WAIT_TIMEOUT, eventually};
 
 fn status(front: &Front) -> u16 {
     request(&front.address(), "GET", "/v2/keys", None).map_or(0, |answer| answer.status)
@@ -36,7 +36,7 @@ fn without_a_member_502_is_followed_by_503_until_members_return_as_with_etcds_ow
             assert_eq!((answer.status, answer.body.as_str()), (503, says));
         }
         assert_eq!(front.endpoints(), Vec::<String>::new());
-        eventually("they are tried again", SOON, || status(front) == 502);
+        eventually("they are tried again", WAIT_TIMEOUT, || status(front) == 502);
         assert!(failed.elapsed() >= Duration::from_millis(2300), "{:?}", failed.elapsed());
     }
     for number in 0..3 {
@@ -44,7 +44,7 @@ fn without_a_member_502_is_followed_by_503_until_members_return_as_with_etcds_ow
     }
     cluster.healthy();
     for front in &fronts {
-        eventually("they are found again", SOON, || status(front) == 200);
+        eventually("they are found again", WAIT_TIMEOUT, || status(front) == 200);
     }
 }
 
@@ -55,12 +55,12 @@ fn a_list_that_nobody_gives_is_empty_until_somebody_does() {
     for number in 0..3 {
         cluster.kill(number);
     }
-    eventually("there is no endpoint", SOON, || status(&front) == 503);
+    eventually("there is no endpoint", WAIT_TIMEOUT, || status(&front) == 503);
     let kept = fs::read_to_string(front.data_dir().join("proxy/cluster")).unwrap();
     for number in 0..3 {
         cluster.start_again(number);
     }
-    eventually("the members are back", SOON, || status(&front) == 200);
+    eventually("the members are back", WAIT_TIMEOUT, || status(&front) == 200);
     assert_eq!(fs::read_to_string(front.data_dir().join("proxy/cluster")).unwrap(), kept);
 }
 
@@ -73,10 +73,10 @@ fn the_list_follows_members_that_come_and_go_and_outlives_the_proxy() {
     assert_eq!(known(&front), (0..3).map(|number| cluster.address(number)).collect());
     let added = cluster.add();
     let four = (0..4).map(|number| cluster.address(number)).collect();
-    eventually("the added one is listed", SOON, || known(&front) == four);
+    eventually("the added one is listed", WAIT_TIMEOUT, || known(&front) == four);
     cluster.remove(0);
     let three: BTreeSet<_> = (1..4).map(|number| cluster.address(number)).collect();
-    eventually("the removed one is not", SOON, || known(&front) == three);
+    eventually("the removed one is not", WAIT_TIMEOUT, || known(&front) == three);
     assert_eq!(added, 3);
 
     // None of the URLs it is given now is a member's; the file knows better, also for etcd's own.
@@ -101,7 +101,7 @@ fn a_folder_of_both_kinds_is_refused() {
         fs::create_dir_all(front.data_dir().join(part)).unwrap();
     }
     front.run(Whose::Ours, "x=http://127.0.0.1:1", &["--proxy", "on"]);
-    assert_eq!(front.process().wait(SOON), Some(2));
+    assert_eq!(front.process().wait(WAIT_TIMEOUT), Some(2));
     assert!(front.log().contains("Both member and proxy directories exist"), "{}", front.log());
 }
 
@@ -140,13 +140,13 @@ fn each_request_gets_an_answer_and_each_read_succeeds_while_a_member_is_killed()
             }
         });
         for quarter in 1..=2 {
-            eventually("some reads are done", SOON * 3, || {
+            eventually("some reads are done", WAIT_TIMEOUT * 3, || {
                 reads.load(Ordering::Relaxed) > quarter * wanted / 4
             });
             let first = front.endpoints().first().map(|address| cluster.at(address));
             if let (1, Some(first)) = (quarter, first) {
                 cluster.kill(first);
-                eventually("others were asked", SOON, || front.log().contains("unavailable"));
+                eventually("others were asked", WAIT_TIMEOUT, || front.log().contains("unavailable"));
                 cluster.start_again(first);
             }
         }

@@ -4,7 +4,7 @@
 use super::front::{Front, Whose};
 use crate::support::http::request;
 use crate::support::port::Port;
-use crate::support::{Authority, Daemon, Dir, Retune, SOON, eventually};
+use crate::support::{Authority, Daemon, Dir, Retune, WAIT_TIMEOUT, eventually};
 
 /// A member whose two ports are at URLs of this scheme.
 fn member<'d>(dir: &'d Dir, scheme: &str, words: &[&str]) -> (Daemon<'d>, String, Port) {
@@ -14,7 +14,7 @@ fn member<'d>(dir: &'d Dir, scheme: &str, words: &[&str]) -> (Daemon<'d>, String
         .args(words)
         .spawn();
     let head = "listening for clients on ";
-    let url = eventually("it says where it listens", SOON, || {
+    let url = eventually("it says where it listens", WAIT_TIMEOUT, || {
         daemon.stdout().lines().find_map(|line| line.strip_prefix(head).map(str::to_owned))
     });
     (daemon, url, peer)
@@ -49,7 +49,7 @@ fn a_proxy_with_tls_calls_plain_members() {
         .args(&["--data-dir", &dir.text_path("proxy"), "--cert-file", &cert, "--key-file", &key])
         .args(&["--initial-cluster", &format!("default=http://{}", peer.address())])
         .spawn();
-    let url = eventually("it says where it listens", SOON, || {
+    let url = eventually("it says where it listens", WAIT_TIMEOUT, || {
         let head = "listening for clients on ";
         proxy.stdout().lines().find_map(|line| line.strip_prefix(head).map(str::to_owned))
     });

@@ -6,7 +6,7 @@ use super::front::{Front, Whose};
 use crate::cluster::group::Plan;
 use crate::cluster::story::third_killed;
 use crate::durable::wire::Wire;
-use crate::support::{SOON, eventually, patient};
+use crate::support::{WAIT_TIMEOUT, eventually, patient};
 
 #[test]
 fn with_a_proxy_in_front_reads_outlive_the_majority_and_writes_come_back_with_it() {
@@ -17,20 +17,20 @@ fn with_a_proxy_in_front_reads_outlive_the_majority_and_writes_come_back_with_it
         let answer = Wire::to(&front.address()).request(method, path, form).expect("a proxy always answers");
         (answer.status, answer.json())
     };
-    eventually("what the third took is read through the proxy", SOON, || {
+    eventually("what the third took is read through the proxy", WAIT_TIMEOUT, || {
         ask("GET", "/v2/keys/message", None).1["node"]["value"] == "hello"
     });
     assert_eq!(ask("PUT", "/v2/keys/through", Some("value=two")).0, 201, "two of three are enough");
     group.catches_up(0);
     group.members[1].kill();
-    eventually("the one that is left is asked", patient(SOON), || {
+    eventually("the one that is left is asked", patient(WAIT_TIMEOUT), || {
         ask("GET", "/v2/keys/through", None).0 == 200
     });
     let (status, answer) = ask("PUT", "/v2/keys/through", Some("value=one"));
     assert_eq!((status, &answer["errorCode"]), (500, &Value::from(300)), "{answer}");
     assert_eq!(ask("GET", "/v2/keys/message", None).1["node"]["value"], "hello");
     group.members[1].start();
-    eventually("writes work again", patient(SOON), || {
+    eventually("writes work again", patient(WAIT_TIMEOUT), || {
         ask("PUT", "/v2/keys/through", Some("value=again")).0 == 200
     });
     group.members[2].start();

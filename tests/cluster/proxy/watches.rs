@@ -50,7 +50,7 @@ fn a_watch_whose_member_dies_ends_and_can_be_taken_up_again() {
     stream.until(|reply| reply.complete);
     assert!(begun.elapsed() < Duration::from_secs(5), "they hung for {:?}", begun.elapsed());
     let mut again = watch(&front, &["wait=true"]);
-    crate::support::eventually("another member takes the write", crate::support::SOON, || {
+    crate::support::eventually("another member takes the write", crate::support::WAIT_TIMEOUT, || {
         let answer = request(&front.address(), "PUT", "/v2/keys/w", Some((FORM, "value=x")));
         answer.is_ok_and(|answer| answer.status < 300)
     });

@@ -3,7 +3,7 @@
 
 mod cable;
 mod forms;
-mod greetings;
+mod handshakes;
 mod port;
 mod snapshots;
 mod streams;
@@ -16,21 +16,21 @@ use raft::prelude::{Entry, Message, MessageType};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::office::Office;
-use super::{Beginning, Book, Inbound, Known, PeerServer, Peers, Pins, Post};
+use super::hub::PeerHub;
+use super::{Inbound, Known, PeerDirectory, PeerSender, PeerServer, Peers, PeersInit, Pins};
 use crate::consensus::member::Member;
-use crate::stop::{Ended, Stop};
+use crate::stop::{EndedLoop, Stop};
 
-const CLUSTER: u64 = 0xc1;
-const ELECTION: Duration = Duration::from_secs(1);
+const CLUSTER_ID: u64 = 0xc1;
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A member of a test's group.
 struct Side {
-    post: Post,
-    office: Arc<Office>,
+    post: PeerSender,
+    hub: Arc<PeerHub>,
     url: String,
     stop: Stop,
-    running: JoinSet<Result<(), Ended>>,
+    running: JoinSet<Result<(), EndedLoop>>,
     seen: Arc<Mutex<Vec<Inbound>>>,
     full: Arc<AtomicBool>,
     folder: TempDir,
@@ -84,22 +84,22 @@ async fn eventually(what: &str, mut probe: impl FnMut() -> bool) {
 }
 
 /// What member `own` of `group` (ids and URLs) believes.
-fn book(own: u64, group: &[(u64, &str)]) -> Book {
+fn directory(own: u64, group: &[(u64, &str)]) -> PeerDirectory {
     let known = |(id, url): &(u64, &str)| {
         let (name, client_urls) = (format!("n{id}"), vec![format!("http://127.0.0.1:{id}")]);
         let member =
             Member { id: *id, name, peer_urls: vec![(*url).to_owned()], client_urls, ..Member::default() };
         (*id, Known { member, incarnation: Some(100 + id) })
     };
-    Book {
-        cluster: CLUSTER,
+    PeerDirectory {
+        cluster: CLUSTER_ID,
         own,
         process: 1000 + own,
         incarnation: 100 + own,
         members: group.iter().map(known).collect(),
         version: "3.4.0".to_owned(),
         cluster_version: "3.4.0".to_owned(),
-        ..Book::default()
+        ..PeerDirectory::default()
     }
 }
 
@@ -107,8 +107,8 @@ fn bind(url: &str) -> PeerServer {
     PeerServer::bind(&[url.to_owned()], None).unwrap()
 }
 
-/// Starts a member that believes `book`.
-fn start(book: Book, server: PeerServer) -> Side {
+/// Starts a member that believes `directory`.
+fn start(directory: PeerDirectory, server: PeerServer) -> Side {
     let (seen, full) = (Arc::<Mutex<Vec<Inbound>>>::default(), Arc::new(AtomicBool::new(false)));
     let folder = TempDir::new().unwrap();
     let deliver = {
@@ -121,10 +121,10 @@ fn start(book: Book, server: PeerServer) -> Side {
             Ok(())
         }
     };
-    let (own, members) = (book.own, book.members.clone());
-    let (post, peers) = Peers::new(Beginning {
-        book,
-        election: ELECTION,
+    let (own, members) = (directory.own, directory.members.clone());
+    let (post, peers) = Peers::new(PeersInit {
+        directory,
+        election: ELECTION_TIMEOUT,
         snapshots: folder.path().to_owned(),
         tls: crate::tls::Connector::open(&crate::tls::Files::default()).unwrap(),
         deliver: Arc::new(deliver),
@@ -134,10 +134,10 @@ fn start(book: Book, server: PeerServer) -> Side {
     let others = members.into_iter().filter(|(id, _)| *id != own);
     post.set_addresses(others.map(|(id, known)| (id, known.member.peer_urls)).collect());
     let (stop, url) = (Stop::new(), server.urls()[0].clone());
-    let office = Arc::clone(&peers.office);
+    let hub = Arc::clone(&peers.hub);
     let mut running = JoinSet::new();
     running.spawn(peers.run(server, stop.clone()));
-    Side { post, office, url, stop, running, seen, full, folder }
+    Side { post, hub, url, stop, running, seen, full, folder }
 }
 
 /// Two members that know each other and are connected.
@@ -146,7 +146,7 @@ async fn pair() -> (Side, Side) {
     let urls: Vec<_> = servers.iter().map(|server| server.urls()[0].clone()).collect();
     let group = [(1, urls[0].as_str()), (2, urls[1].as_str())];
     let [first, second] = servers;
-    let sides = (start(book(1, &group), first), start(book(2, &group), second));
+    let sides = (start(directory(1, &group), first), start(directory(2, &group), second));
     sides.0.until("1 speaks to 2", |inbound| matches!(inbound, Inbound::Connected(2))).await;
     sides.1.until("2 speaks to 1", |inbound| matches!(inbound, Inbound::Connected(1))).await;
     sides

@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::super::book::Greeting;
+use super::super::directory::Handshake;
 use super::super::survey::{read, survey};
 use super::super::{Inbound, frame, server};
-use super::{CLUSTER, Side, append, bind, book, pair, start};
+use super::{CLUSTER_ID, Side, append, bind, directory, pair, start};
 use crate::tls::{Connector, Files};
 
 async fn open(side: &Side) -> TcpStream {
@@ -36,7 +36,7 @@ async fn get(side: &Side, path: &str) -> String {
 #[tokio::test]
 async fn members_and_version_are_listed_as_etcd_lists_them() {
     let server = bind("http://127.0.0.1:0");
-    let one = start(book(1, &[(1, "http://a:1"), (2, "http://b:1")]), server);
+    let one = start(directory(1, &[(1, "http://a:1"), (2, "http://b:1")]), server);
     let listed = get(&one, "/members").await;
     assert!(listed.contains("X-Etcd-Cluster-Id: c1\r\n"), "{listed}");
     let body = "[{\"id\":1,\"peerURLs\":[\"http://a:1\"],\"name\":\"n1\",\"clientURLs\":[\"http://127.0.0.1:1\"]},\
@@ -55,7 +55,7 @@ async fn members_and_version_are_listed_as_etcd_lists_them() {
     let urls = ["http://127.0.0.1:1".to_owned(), one.url.clone()];
     let tls = Connector::open(&Files::default()).unwrap();
     let found = survey(&urls, &tls, Duration::from_secs(5)).await.unwrap();
-    assert_eq!((found.cluster_id, found.from.as_str()), (CLUSTER, one.url.as_str()));
+    assert_eq!((found.cluster_id, found.from.as_str()), (CLUSTER_ID, one.url.as_str()));
     assert_eq!(found.members.len(), 2);
     let why = survey(&urls[..1], &tls, Duration::from_secs(5)).await.unwrap_err();
     assert!(why.starts_with("http://127.0.0.1:1: "), "{why}");
@@ -105,12 +105,12 @@ async fn garbage_on_the_port_does_no_harm() {
 }
 
 /// A stream greeted by hand.
-async fn greeted(side: &Side) -> TcpStream {
-    let greeting = Greeting::of(&book(2, &[]), 1);
+async fn handshaken(side: &Side) -> TcpStream {
+    let handshake = Handshake::of(&directory(2, &[]), 1);
     let mut head =
         "GET /retune/peers/stream HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: retune-peers\r\n"
             .to_owned();
-    for (name, value) in greeting.headers() {
+    for (name, value) in handshake.headers() {
         head += &format!("{name}: {value}\r\n");
     }
     let mut stream = open(side).await;
@@ -128,19 +128,19 @@ async fn greeted(side: &Side) -> TcpStream {
 async fn a_byte_that_was_changed_on_the_way_closes_the_stream() {
     let server = bind("http://127.0.0.1:0");
     let url = server.urls()[0].clone();
-    let one = start(book(1, &[(1, &url), (2, "http://127.0.0.1:1")]), server);
+    let one = start(directory(1, &[(1, &url), (2, "http://127.0.0.1:1")]), server);
     let mut good = Vec::new();
     frame::put_messages(&mut good, 1, &[append(2, 1, 1, 50)]);
     let mut ping = Vec::new();
     frame::put_ping(&mut ping, 5);
     // A good one first, so that it is seen that the stream worked.
-    let mut stream = greeted(&one).await;
+    let mut stream = handshaken(&one).await;
     stream.write_all(&[good.as_slice(), &ping].concat()).await.unwrap();
     let mut pong = [0; 17];
     stream.read_exact(&mut pong).await.unwrap();
     assert_eq!(one.appends(), [1]);
     for bad in [changed(&good, 30), changed(&good, 5), changed(&good, 3), strange(&one)] {
-        let mut stream = greeted(&one).await;
+        let mut stream = handshaken(&one).await;
         stream.write_all(&bad).await.unwrap();
         let ended = timeout(Duration::from_secs(10), stream.read(&mut pong)).await;
         assert!(matches!(ended.expect("the stream stayed open"), Ok(0) | Err(_)));
@@ -164,9 +164,9 @@ fn strange(_: &Side) -> Vec<u8> {
 #[tokio::test]
 async fn more_connections_than_there_may_be_are_closed_at_once() {
     let server = bind("http://127.0.0.1:0");
-    let one = start(book(1, &[]), server);
+    let one = start(directory(1, &[]), server);
     let mut idle = Vec::new();
-    for _ in 0..server::MOST {
+    for _ in 0..server::MAX_CONNECTIONS {
         idle.push(open(&one).await);
     }
     let mut surplus = open(&one).await;

@@ -7,8 +7,8 @@ use raft::prelude::{Message, MessageType};
 
 use super::super::Inbound;
 use super::cable::{Cable, Fault};
-use super::{Side, bind, book, eventually, message, start};
-use crate::consensus::log::Mark;
+use super::{Side, bind, directory, eventually, message, start};
+use crate::consensus::log::LogId;
 use crate::consensus::snapshot;
 use crate::consensus::state::State;
 use crate::keyspace::{Command, Operation};
@@ -17,7 +17,7 @@ const INDEX: u64 = 40;
 
 /// Writes a snapshot of about four megabytes; answers its length.
 fn write(folder: &Path, index: u64) -> u64 {
-    let mut state = State { applied: Mark { index, term: 3 }, ..State::default() };
+    let mut state = State { applied: LogId { index, term: 3 }, ..State::default() };
     for nth in 0..64 {
         let operation = Operation::Set {
             key: format!("/{nth}").into_bytes().into(),
@@ -44,8 +44,8 @@ async fn pair(faults: Vec<Fault>) -> (Side, Side, Cable, u64) {
     let (first, second) = (bind("http://127.0.0.1:0"), bind("http://127.0.0.1:0"));
     let (to_one, to_two) = (first.urls()[0].clone(), second.urls()[0].clone());
     let cable = Cable::to(&to_one, faults).await;
-    let one = start(book(1, &[(1, &to_one), (2, &to_two)]), first);
-    let two = start(book(2, &[(1, &cable.url), (2, &to_two)]), second);
+    let one = start(directory(1, &[(1, &to_one), (2, &to_two)]), first);
+    let two = start(directory(2, &[(1, &cable.url), (2, &to_two)]), second);
     one.until("1 speaks to 2", |inbound| matches!(inbound, Inbound::Connected(2))).await;
     two.until("2 speaks to 1", |inbound| matches!(inbound, Inbound::Connected(1))).await;
     let length = write(one.folder.path(), INDEX);
@@ -76,10 +76,10 @@ fn carried(cable: &Cable) -> Vec<u64> {
 #[tokio::test]
 async fn a_snapshot_that_is_announced_is_fetched_and_its_file_held() {
     let (one, two, cable, length) = pair(Vec::new()).await;
-    assert_eq!(one.office.pins.held(), None);
+    assert_eq!(one.hub.pins.held(), None);
     fetched(&one, &two).await;
-    assert_eq!(one.office.pins.held(), Some(INDEX));
-    assert_eq!(one.office.served.load(Relaxed), length);
+    assert_eq!(one.hub.pins.held(), Some(INDEX));
+    assert_eq!(one.hub.served.load(Relaxed), length);
     assert_eq!(carried(&cable).len(), 1);
     // Announced again, it is here already.
     one.post.send(vec![announce(INDEX)]);
@@ -144,7 +144,7 @@ async fn another_leaders_announcement_overrides_the_one_being_fetched_and_the_sa
     // The first one's connection comes to a halt: nothing is left of the pace.
     let (one, two, cable, _) = pair(Vec::new()).await;
     for _ in 0..50 {
-        let wait = one.office.pace.wait(200 << 20);
+        let wait = one.hub.pace.wait(200 << 20);
         tokio::time::timeout(std::time::Duration::ZERO, wait).await.ok();
     }
     one.post.send(vec![announce(INDEX)]);

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use raft::prelude::MessageType;
 
-use super::super::lane::{MOST_BYTES, MOST_MESSAGES};
-use super::super::{Inbound, Post};
-use super::{append, bind, book, eventually, message, pair, start};
+use super::super::peer_queue::{MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES};
+use super::super::{Inbound, PeerSender};
+use super::{append, bind, directory, eventually, message, pair, start};
 
 #[tokio::test]
 async fn messages_arrive_in_order_with_the_senders_time() {
@@ -54,7 +54,7 @@ async fn a_killed_member_is_unreachable_then_gone_once_and_connected_when_it_is_
     two.kill().await;
     one.until("it is gone", |inbound| matches!(inbound, Inbound::Gone(2))).await;
     one.post.send(vec![append(1, 2, 5, 1)]);
-    let mut again = book(2, &[(1, &one.url), (2, &two.url)]);
+    let mut again = directory(2, &[(1, &one.url), (2, &two.url)]);
     again.process = 5;
     let two = start(again, bind(&two.url));
     one.until("it is back", |inbound| matches!(inbound, Inbound::Connected(2))).await;
@@ -87,16 +87,16 @@ async fn a_full_queue_drops_and_reports_it_once() {
     one.take();
     // The task that empties the queue does not run before the next await.
     let surplus = 100;
-    for index in 0..(MOST_MESSAGES + surplus) as u64 {
+    for index in 0..(MAX_QUEUED_MESSAGES + surplus) as u64 {
         one.post.send(vec![append(1, 2, index, 10)]);
     }
     assert_eq!(one.post.figures()[0].dropped, surplus as u64);
     one.until("it is told", |inbound| matches!(inbound, Inbound::Unreachable(2))).await;
-    eventually("the rest comes", || two.appends().len() == MOST_MESSAGES).await;
+    eventually("the rest comes", || two.appends().len() == MAX_QUEUED_MESSAGES).await;
     assert_eq!(one.take().len(), 1);
     one.post.send((0..70).map(|index| append(1, 2, index, 1 << 20)).collect());
     let dropped = one.post.figures()[0].dropped - surplus as u64;
-    assert!((6..10).contains(&dropped), "{dropped} of 70 MiB were dropped at {MOST_BYTES}");
+    assert!((6..10).contains(&dropped), "{dropped} of 70 MiB were dropped at {MAX_QUEUED_BYTES}");
 }
 
 #[tokio::test]
@@ -118,9 +118,9 @@ async fn a_vote_that_was_asked_for_a_moment_before_the_stream_opened_is_sent() {
     let (first, second) = (bind("http://127.0.0.1:0"), bind("http://127.0.0.1:0"));
     let urls = (first.urls()[0].clone(), second.urls()[0].clone());
     let group = [(1, urls.0.as_str()), (2, urls.1.as_str())];
-    let one = start(book(1, &group), first);
+    let one = start(directory(1, &group), first);
     one.post.send(vec![message(MessageType::MsgRequestPreVote, 1, 2), append(1, 2, 1, 1)]);
-    let two = start(book(2, &group), second);
+    let two = start(directory(2, &group), second);
     two.until("the question", |inbound| matches!(inbound, Inbound::Messages { from: 1, .. })).await;
     assert!(two.appends().is_empty());
 }
@@ -130,7 +130,7 @@ async fn three_members_speak_and_one_that_leaves_is_left_alone() {
     let servers: Vec<_> = (0..3).map(|_| bind("http://127.0.0.1:0")).collect();
     let urls: Vec<_> = servers.iter().map(|server| server.urls()[0].clone()).collect();
     let group: Vec<_> = (1..).zip(urls.iter().map(String::as_str)).collect();
-    let sides: Vec<_> = (1..).zip(servers).map(|(id, server)| start(book(id, &group), server)).collect();
+    let sides: Vec<_> = (1..).zip(servers).map(|(id, server)| start(directory(id, &group), server)).collect();
     for side in &sides {
         eventually("all are connected", || side.post.figures().iter().all(|figures| figures.connected)).await;
     }
@@ -139,21 +139,22 @@ async fn three_members_speak_and_one_that_leaves_is_left_alone() {
     eventually("3 has its own", || sides[2].appends() == [8]).await;
     // 3 leaves.
     for side in &sides[..2] {
-        let mut book = side.office.book().as_ref().clone();
-        book.members.remove(&3);
-        book.removed.insert(3);
+        let mut directory = side.hub.directory().as_ref().clone();
+        directory.members.remove(&3);
+        directory.removed.insert(3);
         side.post.set_addresses(
-            book.members
+            directory
+                .members
                 .iter()
-                .filter(|(id, _)| **id != book.own)
+                .filter(|(id, _)| **id != directory.own)
                 .map(|(id, known)| (*id, known.member.peer_urls.clone()))
                 .collect(),
         );
-        side.post.set_book(book);
+        side.post.set_directory(directory);
     }
     sides[2].until("it is told", |inbound| matches!(inbound, Inbound::Removed)).await;
     assert_eq!(sides[0].post.figures().len(), 1);
-    Post::default().send(vec![append(1, 2, 1, 1)]);
+    PeerSender::default().send(vec![append(1, 2, 1, 1)]);
 }
 
 #[tokio::test]
@@ -162,7 +163,7 @@ async fn a_member_that_falls_silent_is_unreachable_but_not_gone() {
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (server, url) = (bind("http://127.0.0.1:0"), format!("http://{}", socket.local_addr().unwrap()));
     let own = server.urls()[0].clone();
-    let one = start(book(1, &[(1, &own), (2, &url)]), server);
+    let one = start(directory(1, &[(1, &own), (2, &url)]), server);
     let (mut stream, _) = socket.accept().await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -173,7 +174,7 @@ async fn a_member_that_falls_silent_is_unreachable_but_not_gone() {
     one.until("it greeted", |inbound| matches!(inbound, Inbound::Connected(2))).await;
     let since = std::time::Instant::now();
     one.until("it is silent", |inbound| matches!(inbound, Inbound::Unreachable(2))).await;
-    assert!(since.elapsed() >= super::ELECTION, "{:?}", since.elapsed());
+    assert!(since.elapsed() >= super::ELECTION_TIMEOUT, "{:?}", since.elapsed());
     drop(stream);
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     assert!(!one.has(|inbound| matches!(inbound, Inbound::Gone(2))));

@@ -6,21 +6,21 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::super::super::driver::{Proposal, Request};
 use super::super::super::entry::Order;
-use super::super::super::handle::Refusal;
-use super::super::super::pending::Outcome;
+use super::super::super::handle::ProposeError;
+use super::super::super::pending::ProposeResult;
 use super::super::super::state::Applied;
 use super::checks::Check;
-use super::checks::linear::{Act, Told};
+use super::checks::linear::{Act, Reply};
 use super::checks::once::QUEUE;
 use super::world::World;
 use crate::keyspace::{Code, Command, Operation};
 
 /// Keys that are written and read.
-const KEYS: usize = 3;
+const KEY_COUNT: usize = 3;
 /// A key whose time has always come.
 const FLEETING: &str = "/fleeting";
 /// Milliseconds after which a client gives up; a member does so sooner.
-const PATIENCE: u64 = 9_000;
+const REQUEST_TIMEOUT_MS: u64 = 9_000;
 
 /// One client.
 #[derive(Default)]
@@ -32,19 +32,19 @@ pub(super) struct Client {
 
 /// What it waits for.
 struct Asked {
-    what: What,
+    what: ClientOp,
     since: u64,
     member: u64,
     answer: Answer,
 }
 
 enum Answer {
-    Outcome(oneshot::Receiver<Outcome>),
+    Outcome(oneshot::Receiver<ProposeResult>),
     Read(oneshot::Receiver<()>),
 }
 
 /// What was asked.
-enum What {
+enum ClientOp {
     /// Of a key, in the history under this number.
     Key { key: usize, number: u64 },
     /// A place in the queue.
@@ -97,7 +97,7 @@ impl World {
         }
         let member = client.member;
         let number = self.moment();
-        let key_number = self.random.random_range(0..KEYS);
+        let key_number = self.random.random_range(0..KEY_COUNT);
         let name: crate::keyspace::Key = key(key_number).as_bytes().into();
         let text = number.to_string();
         let value: crate::keyspace::Value = text.as_bytes().into();
@@ -105,7 +105,7 @@ impl World {
             0..6 => {
                 let operation =
                     Operation::Set { key: name, dir: false, value, expires: None, refresh: false };
-                (What::Key { key: key_number, number }, Some(Act::Set(number)), Some(operation))
+                (ClientOp::Key { key: key_number, number }, Some(Act::Set(number)), Some(operation))
             }
             6..9 => {
                 let before = self.last_values[key_number];
@@ -113,22 +113,22 @@ impl World {
                 let (prev_index, expires, refresh) = (None, None, false);
                 let operation =
                     Operation::CompareAndSwap { key: name, prev_value, prev_index, value, expires, refresh };
-                (What::Key { key: key_number, number }, Some(Act::Swap(before, number)), Some(operation))
+                (ClientOp::Key { key: key_number, number }, Some(Act::Swap(before, number)), Some(operation))
             }
             9 => {
                 let operation = Operation::Delete { key: name, dir: false, recursive: false };
-                (What::Key { key: key_number, number }, Some(Act::Delete), Some(operation))
+                (ClientOp::Key { key: key_number, number }, Some(Act::Delete), Some(operation))
             }
             10..14 => {
                 let (key, dir, expires, in_order) = (QUEUE.as_bytes().into(), false, None, true);
                 self.once.proposed(&text);
-                (What::Place(text), None, Some(Operation::Create { key, dir, value, expires, in_order }))
+                (ClientOp::Place(text), None, Some(Operation::Create { key, dir, value, expires, in_order }))
             }
             14 => {
                 let (key, dir, expires, refresh) = (FLEETING.as_bytes().into(), false, Some(1), false);
-                (What::Else, None, Some(Operation::Set { key, dir, value, expires, refresh }))
+                (ClientOp::Else, None, Some(Operation::Set { key, dir, value, expires, refresh }))
             }
-            _ => (What::Key { key: key_number, number }, Some(Act::Read), None),
+            _ => (ClientOp::Key { key: key_number, number }, Some(Act::Read), None),
         };
         if let Some(act) = act {
             self.linear.asks(key_number, act, number);
@@ -169,21 +169,21 @@ impl World {
             client.next = self.now + self.random.random_range(0..=self.plan.rest);
             return check;
         }
-        if self.now < asked.since + PATIENCE {
+        if self.now < asked.since + REQUEST_TIMEOUT_MS {
             client.asked = Some(asked);
         }
         Ok(())
     }
 
     /// A proposal was answered.
-    fn told(&mut self, what: &What, outcome: Outcome) -> Check {
+    fn told(&mut self, what: &ClientOp, outcome: ProposeResult) -> Check {
         let moment = self.moment();
         let result = match outcome {
             Ok((Applied::Key(result), _)) => result,
             Ok((other, _)) => return Err(format!("once: a change of a key was answered with {other:?}")),
             Err(refusal) => {
                 self.note(|| format!("client is told {refusal:?}"));
-                let known = matches!(refusal, Refusal::TimedOut | Refusal::Stopping);
+                let known = matches!(refusal, ProposeError::TimedOut | ProposeError::Stopping);
                 return if known { Ok(()) } else { Err(format!("live: refused with {refusal:?}")) };
             }
         };
@@ -194,23 +194,23 @@ impl World {
             self.durable.answered(event)?;
         }
         match (what, result) {
-            (What::Key { key, number }, Ok(event)) => {
+            (ClientOp::Key { key, number }, Ok(event)) => {
                 if let Some(value) = event.node.value.as_deref() {
                     let text = String::from_utf8_lossy(value);
                     self.last_values[*key] = text.parse().unwrap_or(0);
                 }
-                self.linear.told(*number, Told::Done, moment);
+                self.linear.told(*number, Reply::Done, moment);
             }
-            (What::Key { number, .. }, Err(error)) => {
+            (ClientOp::Key { number, .. }, Err(error)) => {
                 let refused = matches!(error.code, Code::KeyNotFound | Code::CompareFailed);
                 if !refused {
                     return Err(format!("linear: a change of a key was refused: {error}"));
                 }
-                self.linear.told(*number, Told::Refused, moment);
+                self.linear.told(*number, Reply::Refused, moment);
             }
-            (What::Place(text), Ok(_)) => self.once.answered(text),
-            (What::Place(_), Err(error)) => return Err(format!("once: no place in the queue: {error}")),
-            (What::Else, _) => {}
+            (ClientOp::Place(text), Ok(_)) => self.once.answered(text),
+            (ClientOp::Place(_), Err(error)) => return Err(format!("once: no place in the queue: {error}")),
+            (ClientOp::Else, _) => {}
         }
         self.answers += 1;
         Ok(())
@@ -218,7 +218,7 @@ impl World {
 
     /// A read may be answered from the member's own state.
     fn read(&mut self, asked: &Asked) -> Check {
-        let What::Key { key: number_of_key, number } = asked.what else { return Ok(()) };
+        let ClientOp::Key { key: number_of_key, number } = asked.what else { return Ok(()) };
         let Some(life) = self.members.get(&asked.member).and_then(|member| member.life.as_ref()) else {
             return Ok(());
         };
@@ -228,7 +228,7 @@ impl World {
         drop(state);
         let moment = self.moment();
         self.note(|| format!("client reads {value:?} from {:x} for {number}", asked.member));
-        self.linear.told(number, Told::There(value), moment);
+        self.linear.told(number, Reply::There(value), moment);
         self.answers += 1;
         Ok(())
     }

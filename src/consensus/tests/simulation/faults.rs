@@ -9,19 +9,19 @@ use tokio::sync::oneshot;
 use super::super::super::driver::{Proposal, Request};
 use super::super::super::entry::Order;
 use super::super::super::peers::{Inbound, Survey};
-use super::super::super::pending::Outcome;
+use super::super::super::pending::ProposeResult;
 use super::super::super::settings::Start;
 use super::super::super::snapshot;
 use super::checks::Check;
 use super::member::{Member, settings, url};
-use super::network::{Notice, Parcel};
+use super::network::{Notice, Packet};
 use super::plant::{Plant, planted};
-use super::world::{STEP, World};
+use super::world::{STEP_MS, World};
 
 /// Who changes the list of members, one change after the other.
 #[derive(Default)]
 pub(super) struct Operator {
-    asked: Option<(Order, oneshot::Receiver<Outcome>)>,
+    asked: Option<(Order, oneshot::Receiver<ProposeResult>)>,
     added: u64,
     /// Members whose adding was asked for, by name, that have not been set up.
     coming: Vec<(u64, String)>,
@@ -29,7 +29,7 @@ pub(super) struct Operator {
 
 impl World {
     fn happens(&mut self, in_a_second: f64) -> bool {
-        self.random.random_bool((in_a_second * STEP as f64 / 1000.0).min(1.0))
+        self.random.random_bool((in_a_second * STEP_MS as f64 / 1000.0).min(1.0))
     }
 
     fn someone(&mut self) -> Option<u64> {
@@ -63,7 +63,7 @@ impl World {
                     Notice::Gone(if leader == 0 { about } else { leader })
                 }
             };
-            self.network.send(self.now, id, Parcel::Notice(notice));
+            self.network.send(self.now, id, Packet::Notice(notice));
         }
         if self.happens(self.plan.hand_overs)
             && let Some(id) = self.someone()
@@ -104,26 +104,26 @@ impl World {
         }
         for (from, to) in cut {
             let at = self.now + self.random.random_range(1..300);
-            self.network.send(at, from, Parcel::Notice(Notice::Connected(to)));
+            self.network.send(at, from, Packet::Notice(Notice::Connected(to)));
         }
     }
 
     /// Hands a parcel over.
-    pub(super) fn deliver(&mut self, to: u64, parcel: Parcel) -> Check {
+    pub(super) fn deliver(&mut self, to: u64, parcel: Packet) -> Check {
         match parcel {
-            Parcel::Message { from, message } => self.deliver_message(from, to, *message),
-            Parcel::Kept { life, request } => {
+            Packet::Message { from, message } => self.deliver_message(from, to, *message),
+            Packet::Kept { life, request } => {
                 let same = self.life(to).is_some_and(|now| now.shared.started as u64 == life);
                 if same { self.give(to, request) } else { Ok(()) }
             }
-            Parcel::Notice(notice) => {
+            Packet::Notice(notice) => {
                 if self.life(to).is_none() {
                     return Ok(());
                 }
                 if let Notice::Connected(other) = notice
                     && self.knows_as_removed(other, to)
                 {
-                    self.network.send(self.now + 20, to, Parcel::Notice(Notice::Removed));
+                    self.network.send(self.now + 20, to, Packet::Notice(Notice::Removed));
                     return Ok(());
                 }
                 self.note(|| format!("{to:x} hears: {notice:x?}"));
@@ -145,7 +145,7 @@ impl World {
             return Ok(());
         }
         if self.knows_as_removed(to, from) {
-            self.network.send(self.now + 20, from, Parcel::Notice(Notice::Removed));
+            self.network.send(self.now + 20, from, Packet::Notice(Notice::Removed));
             return Ok(());
         }
         if message.get_msg_type() == MessageType::MsgSnapshot {
@@ -161,11 +161,11 @@ impl World {
     }
 
     /// One that was removed finds its streams ended, opens new ones, and is told.
-    pub(super) fn tell_the_removed(&mut self) {
+    pub(super) fn notify_removed(&mut self) {
         for id in self.up() {
             let knows = self.up().into_iter().find(|other| self.knows_as_removed(*other, id));
             if knows.is_some_and(|other| other != id && self.network.passes(id, other)) {
-                self.network.send(self.now, id, Parcel::Notice(Notice::Removed));
+                self.network.send(self.now, id, Packet::Notice(Notice::Removed));
             }
         }
     }

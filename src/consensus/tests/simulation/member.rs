@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 use raft::prelude::Message;
 
-use super::super::super::driver::{Driver, Introduction, Outbox, Parts, Request};
+use super::super::super::driver::{Driver, Outbox, Parts, PublishAttributes, Request};
 use super::super::super::error::{Failure, OpenError};
 use super::super::super::figures::Counters;
 use super::super::super::folder::Folder;
 use super::super::super::identity::Identity;
-use super::super::super::keeper::Hint;
-use super::super::super::log::Offer;
+use super::super::super::log::SnapshotOffer;
 use super::super::super::peers::Survey;
+use super::super::super::persister::Hint;
 use super::super::super::recover::{Recovered, belongs, recover};
 use super::super::super::replica::Replica;
 use super::super::super::settings::{Settings, Start};
-use super::super::super::shared::{Beginning, Shared};
+use super::super::super::shared::{Shared, SharedInit};
 use super::super::super::snapshot;
 use super::checks::watches::Watching;
 use super::plant::on_a_thread;
 
-pub(super) const HEARTBEAT: Duration = Duration::from_millis(100);
-pub(super) const ELECTION: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A member, up or down.
 pub(super) struct Member {
@@ -66,8 +66,8 @@ pub(super) fn settings(root: &Path, name: &str, others: &[String], start: Start)
         data_dir: root.join(name),
         start,
         peer_urls: vec![url(name)],
-        heartbeat: HEARTBEAT,
-        election: ELECTION,
+        heartbeat: HEARTBEAT_INTERVAL,
+        election: ELECTION_TIMEOUT,
         ..super::super::settings(root)
     }
 }
@@ -97,7 +97,7 @@ impl Member {
         let (send_hint, hints) = bounded(8);
         let applied = state.applied.index;
         let replica = Replica::new(identity.id, log, applied, 10).map_err(OpenError::Settings)?;
-        let shared = Arc::new(Shared::new(Beginning {
+        let shared = Arc::new(Shared::new(SharedInit {
             state,
             own_id: identity.id,
             cluster_id: identity.cluster,
@@ -111,15 +111,15 @@ impl Member {
             shared: Arc::clone(&shared),
             requests,
             process,
-            introduction: Introduction {
+            publish_attributes: PublishAttributes {
                 name: settings.name.clone(),
                 client_urls: settings.client_urls.clone(),
                 incarnation: identity.incarnation(),
                 version: settings.version.clone(),
             },
             outbox: Outbox::Kept(Vec::new()),
-            heartbeat: HEARTBEAT,
-            election: ELECTION,
+            heartbeat: HEARTBEAT_INTERVAL,
+            election: ELECTION_TIMEOUT,
         };
         let driver = Driver::new(parts, now);
         let watching = Watching::begin(&shared);
@@ -144,12 +144,12 @@ impl Member {
 }
 
 impl Life {
-    /// Writes a snapshot as the keeper does; what the log is to be told of it.
+    /// Writes a snapshot as the persister does; what the log is to be told of it.
     pub(super) fn snapshot(&mut self) -> Request {
         let folder = self.folder.snapshots();
         let state = self.shared.read();
         snapshot::write(&folder, &state).expect("a snapshot can be written");
-        let offer = Offer { mark: state.applied, members: state.roster.conf_state() };
+        let offer = SnapshotOffer { mark: state.applied, members: state.roster.conf_state() };
         drop(state);
         snapshot::prune(&folder, &std::collections::BTreeSet::new());
         let before = std::mem::replace(&mut self.last_snapshot, offer.mark.index);

@@ -7,7 +7,7 @@ use raft::prelude::Message;
 use super::super::super::driver::Request;
 
 /// Something on its way to a member.
-pub(super) enum Parcel {
+pub(super) enum Packet {
     /// A message of another.
     Message { from: u64, message: Box<Message> },
     /// A word of the member's own streams about another.
@@ -29,25 +29,25 @@ pub(super) enum Notice {
 /// What is on its way, by when it arrives.
 #[derive(Default)]
 pub(super) struct Network {
-    parcels: BTreeMap<(u64, u64, u64), (u64, Parcel)>,
+    parcels: BTreeMap<(u64, u64, u64), (u64, Packet)>,
     count: u64,
     /// Directions that let nothing through.
     pub(super) cut: BTreeSet<(u64, u64)>,
 }
 
 impl Network {
-    pub(super) fn send(&mut self, at: u64, to: u64, parcel: Parcel) {
+    pub(super) fn send(&mut self, at: u64, to: u64, parcel: Packet) {
         self.send_at(at, 0, to, parcel);
     }
 
     /// Of those that arrive at the same moment, the lower `place` is first.
-    pub(super) fn send_at(&mut self, at: u64, place: u64, to: u64, parcel: Parcel) {
+    pub(super) fn send_at(&mut self, at: u64, place: u64, to: u64, parcel: Packet) {
         self.count += 1;
         self.parcels.insert((at, place, self.count), (to, parcel));
     }
 
     /// The next that arrives at `now` or before.
-    pub(super) fn arrive(&mut self, now: u64) -> Option<(u64, Parcel)> {
+    pub(super) fn arrive(&mut self, now: u64) -> Option<(u64, Packet)> {
         let first = self.parcels.first_entry().filter(|entry| entry.key().0 <= now)?;
         Some(first.remove())
     }

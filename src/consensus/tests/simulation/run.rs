@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use super::super::super::driver::Request;
 use super::checks::{Check, handover, live};
 use super::plant::cut_power_after;
-use super::world::{STEP, World};
+use super::world::{STEP_MS, World};
 
 /// What came of a seed that went well.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,7 +61,7 @@ impl World {
     }
 
     fn until_level(&mut self) -> Check {
-        let limit = self.now + live::LIMIT;
+        let limit = self.now + live::LIMIT_MS;
         loop {
             self.go_on(false)?;
             let why = match live::level(&self.members) {
@@ -73,7 +73,7 @@ impl World {
                 let stuck: Vec<_> = self.clients.iter().filter_map(super::clients::Client::stuck).collect();
                 return Err(format!(
                     "live: after {} s without trouble {why}; {stuck:x?}",
-                    live::LIMIT / 1000
+                    live::LIMIT_MS / 1000
                 ));
             }
         }
@@ -102,11 +102,11 @@ impl World {
         }
         self.note(|| format!("{leader:x} is asked to hand over"));
         self.give(leader, Request::HandOver)?;
-        let limit = self.now + handover::LIMIT;
+        let limit = self.now + handover::LIMIT_MS;
         while handover::successor(&self.members, leader).is_none() {
             self.go_on(true)?;
             if self.now > limit {
-                return Err(format!("handover: {leader:x} has no successor after {} ms", handover::LIMIT));
+                return Err(format!("handover: {leader:x} has no successor after {} ms", handover::LIMIT_MS));
             }
         }
         self.until_level()
@@ -128,7 +128,7 @@ impl World {
             answers: self.answers,
             terms: self.election.count(),
             changes: self.durable.count(),
-            virtual_ms: self.now / STEP * STEP,
+            virtual_ms: self.now / STEP_MS * STEP_MS,
         }
     }
 }

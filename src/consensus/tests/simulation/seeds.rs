@@ -3,7 +3,7 @@
 use super::run::{Figures, run};
 
 /// How many seeds all parts run together, unless `RETUNE_TEST_SEEDS` says otherwise.
-const SEEDS: u64 = 300;
+const DEFAULT_SEEDS: u64 = 300;
 const PARTS: u64 = 6;
 
 fn number(name: &str) -> Option<u64> {
@@ -14,9 +14,9 @@ fn number(name: &str) -> Option<u64> {
 fn run_part(part: u64) {
     let seeds: Vec<u64> = match number("RETUNE_TEST_SEED") {
         Some(one) => [one].into_iter().filter(|one| one % PARTS == part).collect(),
-        None => {
-            (0..number("RETUNE_TEST_SEEDS").unwrap_or(SEEDS)).filter(|seed| seed % PARTS == part).collect()
-        }
+        None => (0..number("RETUNE_TEST_SEEDS").unwrap_or(DEFAULT_SEEDS))
+            .filter(|seed| seed % PARTS == part)
+            .collect(),
     };
     let (began, mut sum) = (std::time::Instant::now(), Figures::default());
     for seed in &seeds {
@@ -61,7 +61,7 @@ fn survey() {
     let first = number("RETUNE_TEST_SEED").unwrap_or(0);
     let mut failed = 0;
     std::panic::set_hook(Box::new(|panic| println!("{panic}")));
-    for seed in first..first + number("RETUNE_TEST_SEEDS").unwrap_or(SEEDS) {
+    for seed in first..first + number("RETUNE_TEST_SEEDS").unwrap_or(DEFAULT_SEEDS) {
         if let Err(broken) = run(seed, stormy, false) {
             failed += 1;
             println!("seed {seed}: {}", broken.chars().take(300).collect::<String>());

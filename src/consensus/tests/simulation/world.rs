@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::super::super::driver::{Outbox, Request};
 use super::super::super::error::{Failure, OpenError};
-use super::super::super::keeper::Hint;
+use super::super::super::persister::Hint;
 use super::super::super::settings::Start;
 use super::checks::durable::Durable;
 use super::checks::election::Election;
@@ -23,14 +23,14 @@ use super::checks::{Check, ensure};
 use super::clients::Client;
 use super::faults::Operator;
 use super::member::{Life, Member, settings};
-use super::network::{Network, Notice, Parcel};
+use super::network::{Network, Notice, Packet};
 use super::plan::Plan;
 use super::plant::cut_power_after;
 
 /// Milliseconds of a move.
-pub(super) const STEP: u64 = 10;
+pub(super) const STEP_MS: u64 = 10;
 /// Lines that are kept of what happened.
-const LINES: usize = 400;
+const MAX_LINES: usize = 400;
 
 /// The world.
 pub(super) struct World {
@@ -127,7 +127,7 @@ impl World {
         let now = self.now;
         if let Some(lines) = &mut self.lines {
             lines.push_back(format!("{:>6}.{:03} {}", now / 1000, now % 1000, line()));
-            if lines.len() > LINES {
+            if lines.len() > MAX_LINES {
                 lines.pop_front();
             }
         }
@@ -150,7 +150,7 @@ impl World {
         }
         self.operate()?;
         if self.now.is_multiple_of(500) {
-            self.tell_the_removed();
+            self.notify_removed();
         }
         self.clients_turn(asking)?;
         while let Some((to, parcel)) = self.network.arrive(self.now) {
@@ -164,7 +164,7 @@ impl World {
         for id in self.up() {
             self.turn(id)?;
         }
-        self.now += STEP;
+        self.now += STEP_MS;
         Ok(())
     }
 
@@ -190,7 +190,7 @@ impl World {
     /// A member does what is due.
     fn turn(&mut self, id: u64) -> Check {
         let now = self.time();
-        let cut = !self.healed && self.random.random_bool(self.plan.crashes / 1000.0 * STEP as f64 / 2.0);
+        let cut = !self.healed && self.random.random_bool(self.plan.crashes / 1000.0 * STEP_MS as f64 / 2.0);
         cut_power_after(cut.then_some(0));
         let Some(life) = self.life(id) else { return Ok(()) };
         let stepped = life.step(now);
@@ -320,7 +320,7 @@ impl World {
             }
             let lump = self.plan.lump;
             let place = if lump > 1 { self.random.random_range(0..1000) } else { 0 };
-            let parcel = Parcel::Message { from, message: Box::new(message.clone()) };
+            let parcel = Packet::Message { from, message: Box::new(message.clone()) };
             self.network.send_at(at.div_ceil(lump) * lump, place, to, parcel);
         }
         if lost {
@@ -332,13 +332,13 @@ impl World {
     pub(super) fn lose(&mut self, from: u64, message: &Message) {
         let at = self.now + self.random.random_range(1..500);
         if message.get_msg_type() == MessageType::MsgSnapshot {
-            self.network.send(at, from, Parcel::Notice(Notice::SnapshotFailed(message.to)));
+            self.network.send(at, from, Packet::Notice(Notice::SnapshotFailed(message.to)));
         } else if self.random.random_bool(0.5) {
-            self.network.send(at, from, Parcel::Notice(Notice::Unreachable(message.to)));
+            self.network.send(at, from, Packet::Notice(Notice::Unreachable(message.to)));
         }
     }
 
-    /// What the keeper does, now and then.
+    /// What the persister does, now and then.
     fn keep(&mut self, id: u64) {
         let (now, every) = (self.now, self.plan.snapshot_every);
         let delay = self.random.random_range(0..300);
@@ -358,7 +358,7 @@ impl World {
         let at = life.told_at;
         let life = life.shared.started as u64;
         self.note(|| format!("{id:x} has a snapshot at entry {applied}"));
-        self.network.send(at, id, Parcel::Kept { life, request });
+        self.network.send(at, id, Packet::Kept { life, request });
     }
 
     /// Starts those whose time it is.
@@ -388,8 +388,8 @@ impl World {
         self.note(|| format!("{id:x} starts at entry {at}"));
         for other in self.up().into_iter().filter(|other| *other != id) {
             let at = self.now + self.random.random_range(1..300);
-            self.network.send(at, other, Parcel::Notice(Notice::Connected(id)));
-            self.network.send(at, id, Parcel::Notice(Notice::Connected(other)));
+            self.network.send(at, other, Packet::Notice(Notice::Connected(id)));
+            self.network.send(at, id, Packet::Notice(Notice::Connected(other)));
         }
         Ok(())
     }
@@ -408,7 +408,7 @@ impl World {
             let notice =
                 if self.random.random_bool(0.7) { Notice::Gone(id) } else { Notice::Unreachable(id) };
             if self.network.passes(other, id) {
-                self.network.send(at, other, Parcel::Notice(notice));
+                self.network.send(at, other, Packet::Notice(notice));
             }
         }
     }

@@ -9,8 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::super::grpc::{asking, status};
 use super::*;
 
-fn health(name: &str) -> Ask {
-    Ask::Grpc { tls: false, verify: true, service: name.to_owned() }
+fn health(name: &str) -> CheckKind {
+    CheckKind::Grpc { tls: false, verify: true, service: name.to_owned() }
 }
 
 /// What a server does with a call.
@@ -84,10 +84,10 @@ fn failed(words: &str) -> Result<(), String> {
 #[tokio::test]
 async fn serving_passes_and_other_states_are_named() {
     assert_eq!(replied(Reply::Message(SERVING, "0")).await, Ok(()));
-    let said = |status: &'static [u8]| replied(Reply::Message(status, "0"));
-    assert_eq!(said(&[0, 0, 0, 0, 2, 8, 2]).await, failed("answered NOT_SERVING"));
-    assert_eq!(said(&[0, 0, 0, 0, 2, 8, 3]).await, failed("answered SERVICE_UNKNOWN"));
-    assert_eq!(said(&[0, 0, 0, 0, 0]).await, failed("answered UNKNOWN"));
+    let error_text = |status: &'static [u8]| replied(Reply::Message(status, "0"));
+    assert_eq!(error_text(&[0, 0, 0, 0, 2, 8, 2]).await, failed("answered NOT_SERVING"));
+    assert_eq!(error_text(&[0, 0, 0, 0, 2, 8, 3]).await, failed("answered SERVICE_UNKNOWN"));
+    assert_eq!(error_text(&[0, 0, 0, 0, 0]).await, failed("answered UNKNOWN"));
 }
 
 #[tokio::test]
@@ -124,32 +124,32 @@ async fn neither_silence_nor_an_endless_answer_is_waited_out() {
 #[tokio::test]
 async fn what_is_no_grpc_fails_at_once() {
     let http1 = async |stream| answer(stream, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
-    let said = meets(check(health("")), http1).await;
-    assert_eq!(said, failed("no gRPC answer: it does not speak HTTP/2"));
-    for said in [
+    let error_text = meets(check(health("")), http1).await;
+    assert_eq!(error_text, failed("no gRPC answer: it does not speak HTTP/2"));
+    for error_text in [
         meets(check(health("")), async |stream| drop(stream)).await,
         meets(check(health("")), reset_later).await,
     ] {
-        let said = said.unwrap_err();
-        assert!(said.starts_with("no gRPC answer: "), "{said}");
+        let error_text = error_text.unwrap_err();
+        assert!(error_text.starts_with("no gRPC answer: "), "{error_text}");
     }
 }
 
 #[tokio::test]
 async fn over_tls_it_is_asked_for_by_alpn() {
-    let ask = |verify| check(Ask::Grpc { tls: true, verify, service: String::new() });
+    let kind = |verify| check(CheckKind::Grpc { tls: true, verify, service: String::new() });
     let Some(acceptor) = http::acceptor(&[b"h2"]) else { return };
     let tls = async |stream: TcpStream| {
         let Ok(stream) = acceptor.accept(stream).await else { return };
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         serve(stream, "", Reply::Message(SERVING, "0")).await;
     };
-    assert_eq!(meets(ask(false), &tls).await, Ok(()));
-    let said = meets(ask(true), &tls).await.unwrap_err();
-    assert!(said.contains("is not trusted"), "{said}");
+    assert_eq!(meets(kind(false), &tls).await, Ok(()));
+    let error_text = meets(kind(true), &tls).await.unwrap_err();
+    assert!(error_text.contains("is not trusted"), "{error_text}");
     let Some(other) = http::acceptor(&[b"http/1.1"]) else { return };
     let serve_other = async |stream: TcpStream| drop(other.accept(stream).await);
-    assert!(meets(ask(false), serve_other).await.unwrap_err().starts_with("no TLS: "));
+    assert!(meets(kind(false), serve_other).await.unwrap_err().starts_with("no TLS: "));
 }
 
 #[test]

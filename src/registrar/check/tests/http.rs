@@ -67,8 +67,8 @@ async fn each_check_is_one_connection_and_follows_no_redirect() {
 #[tokio::test]
 async fn accepted_and_ended_at_once_is_no_answer() {
     for check in [check(get("/")), any_status()] {
-        let said = meets(check, async |stream| drop(stream)).await.unwrap_err();
-        assert!(said.starts_with("no HTTP answer: "), "{said}");
+        let error_text = meets(check, async |stream| drop(stream)).await.unwrap_err();
+        assert!(error_text.starts_with("no HTTP answer: "), "{error_text}");
     }
     let after_the_request = answered(b"").await;
     assert_eq!(after_the_request.unwrap_err(), "no HTTP answer: the connection was accepted and ended");
@@ -76,9 +76,9 @@ async fn accepted_and_ended_at_once_is_no_answer() {
 
 #[tokio::test]
 async fn a_server_that_says_nothing_fails_at_the_deadline() {
-    for ask in [get("/"), any_status().ask] {
+    for kind in [get("/"), any_status().kind] {
         let begun = Instant::now();
-        assert_eq!(meets(hasty(ask), hold).await, Err("no HTTP answer within 150ms".to_owned()));
+        assert_eq!(meets(hasty(kind), hold).await, Err("no HTTP answer within 150ms".to_owned()));
         assert!(begun.elapsed() >= millis(150) && begun.elapsed() < millis(1500), "{:?}", begun.elapsed());
     }
 }
@@ -88,8 +88,9 @@ async fn what_is_no_http_is_no_answer() {
     for bytes in
         [&b"hello, this is a page of 1991\n"[..], b"SSH-2.0-OpenSSH_9\r\n\r\n", b"\0\0\0\0\0\0\0\0\0\0"]
     {
-        let said = meets(check(get("/")), async |stream| answer(stream, bytes).await).await.unwrap_err();
-        assert_eq!(said, "no HTTP answer: it speaks something else");
+        let error_text =
+            meets(check(get("/")), async |stream| answer(stream, bytes).await).await.unwrap_err();
+        assert_eq!(error_text, "no HTTP answer: it speaks something else");
     }
 }
 
@@ -117,8 +118,8 @@ async fn endless_headers_are_refused_long_before_the_deadline() {
             while stream.write_all(line.repeat(1000).as_bytes()).await.is_ok() {}
         };
         let slow = Check { timeout: millis(30_000), ..check(get("/")) };
-        let said = meets(slow, serve).await.unwrap_err();
-        assert_eq!(said, "no HTTP answer: its head is too long");
+        let error_text = meets(slow, serve).await.unwrap_err();
+        assert_eq!(error_text, "no HTTP answer: its head is too long");
     }
 }
 
@@ -136,9 +137,9 @@ async fn dripping_does_not_stretch_the_deadline() {
             }
         };
         let begun = Instant::now();
-        let said = meets(hasty(get("/")), serve).await.unwrap_err();
+        let error_text = meets(hasty(get("/")), serve).await.unwrap_err();
         let missing = if head_of_answer.is_empty() { "HTTP answer" } else { "end of the answer" };
-        assert_eq!(said, format!("no {missing} within 150ms"));
+        assert_eq!(error_text, format!("no {missing} within 150ms"));
         assert!(begun.elapsed() < millis(1500), "{:?}", begun.elapsed());
     }
 }
@@ -146,8 +147,8 @@ async fn dripping_does_not_stretch_the_deadline() {
 #[tokio::test]
 async fn a_body_that_breaks_off_fails_and_for_any_status_the_head_is_enough() {
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf of";
-    let said = answered(cut).await.unwrap_err();
-    assert!(said.starts_with("its answer breaks off"), "{said}");
+    let error_text = answered(cut).await.unwrap_err();
+    assert!(error_text.starts_with("its answer breaks off"), "{error_text}");
     assert_eq!(meets(any_status(), async |stream| answer(stream, cut).await).await, Ok(()));
     assert_eq!(
         answered(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await,
@@ -162,9 +163,9 @@ async fn a_provisional_answer_is_not_the_answer() {
     assert_eq!(answered(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n").await, Ok(()));
 }
 
-fn https(verify: bool) -> Ask {
+fn https(verify: bool) -> CheckKind {
     let (method, path) = ("GET".to_owned(), "/".to_owned());
-    Ask::Http { https: true, method, path, verify, any_status: false }
+    CheckKind::Http { https: true, method, path, verify, any_status: false }
 }
 
 #[tokio::test]
@@ -177,8 +178,8 @@ async fn https_towards_plain_http_says_so() {
         };
         assert_eq!(meets(check(https(verify)), serve).await, Err("it does not speak TLS".to_owned()));
     }
-    let said = meets(hasty(https(false)), hold).await.unwrap_err();
-    assert_eq!(said, "no TLS handshake within 150ms");
+    let error_text = meets(hasty(https(false)), hold).await.unwrap_err();
+    assert_eq!(error_text, "no TLS handshake within 150ms");
 }
 
 #[tokio::test]
@@ -191,8 +192,11 @@ async fn an_unknown_certificate_fails_unless_it_is_to_be_passed_over() {
         stream.shutdown().await.ok();
     };
     assert_eq!(meets(check(https(false)), &serve).await, Ok(()));
-    let said = meets(check(https(true)), &serve).await.unwrap_err();
-    assert!(said.contains("is not trusted") && said.contains("SERVICE_CHECK_TLS_SKIP_VERIFY=true"), "{said}");
+    let error_text = meets(check(https(true)), &serve).await.unwrap_err();
+    assert!(
+        error_text.contains("is not trusted") && error_text.contains("SERVICE_CHECK_TLS_SKIP_VERIFY=true"),
+        "{error_text}"
+    );
 }
 
 /// TLS with a certificate that nobody trusts; `None` where openssl is not installed.

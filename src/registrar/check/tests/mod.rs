@@ -21,18 +21,18 @@ fn defaults() -> Checks {
     Checks { interval: millis(5000), timeout: millis(3000), ..Checks::default() }
 }
 
-fn check(ask: Ask) -> Check {
-    with(&defaults(), ask)
+fn check(kind: CheckKind) -> Check {
+    with(&defaults(), kind)
 }
 
 /// Short of time, for what is known to run out of it.
-fn hasty(ask: Ask) -> Check {
-    Check { timeout: millis(150), ..check(ask) }
+fn hasty(kind: CheckKind) -> Check {
+    Check { timeout: millis(150), ..check(kind) }
 }
 
-fn get(path: &str) -> Ask {
+fn get(path: &str) -> CheckKind {
     let (method, path) = ("GET".to_owned(), path.to_owned());
-    Ask::Http { https: false, method, path, verify: true, any_status: false }
+    CheckKind::Http { https: false, method, path, verify: true, any_status: false }
 }
 
 /// A service at port 8080 of a container, published at 10.0.0.9:32768.
@@ -110,7 +110,7 @@ async fn answer(mut stream: TcpStream, bytes: &[u8]) {
 #[test]
 fn a_check_asks_where_consumers_ask_or_inside_the_container() {
     let mut service = service(&[]);
-    let (published, inside) = (defaults(), Checks { via: Via::Container, ..defaults() });
+    let (published, inside) = (defaults(), Checks { via: CheckAddress::Container, ..defaults() });
     assert_eq!(target(&service, &published), at("10.0.0.9", 32768));
     assert_eq!(target(&service, &inside), at("10.0.0.9", 32768), "it has no address of its own");
     service.inner = Some("172.17.0.2".parse().unwrap());
@@ -130,14 +130,16 @@ fn without_a_check_of_its_own_a_service_is_asked_as_the_defaults_say() {
     assert_eq!(say(Health::Running), None);
     assert_eq!(say(Health::Tcp), Some(bare_tcp(&defaults())));
     let http = say(Health::Http).unwrap();
-    assert!(matches!(&http.ask, Ask::Http { https: false, path, any_status: true, .. } if path == "/"));
+    assert!(
+        matches!(&http.kind, CheckKind::Http { https: false, path, any_status: true, .. } if path == "/")
+    );
     assert_eq!((http.interval, http.timeout, http.rise, http.fall), (millis(5000), millis(3000), 1, 1));
 }
 
 #[test]
 fn a_command_passes_with_0_and_otherwise_says_the_first_line_it_wrote() {
-    use super::super::engine::Ran;
-    let verdict = |code, output: &str| command::verdict(&Ran { code, output: output.to_owned() });
+    use super::super::engine::ExecResult;
+    let verdict = |code, output: &str| command::verdict(&ExecResult { code, output: output.to_owned() });
     assert_eq!(verdict(0, "whatever it wrote"), Ok(()));
     assert_eq!(verdict(1, ""), Err("ended with 1".to_owned()));
     assert_eq!(verdict(1, "\r\n \r\nno \x1b[31mdb\x07\r\nmore"), Err("ended with 1: no [31mdb".to_owned()));

@@ -9,25 +9,25 @@ fn read(attributes: &[(&str, &str)]) -> Result<Option<Check>, String> {
 }
 
 #[track_caller]
-fn asked(attributes: &[(&str, &str)]) -> Ask {
-    read(attributes).unwrap().unwrap().ask
+fn asked(attributes: &[(&str, &str)]) -> CheckKind {
+    read(attributes).unwrap().unwrap().kind
 }
 
 #[track_caller]
 fn refused(attributes: &[(&str, &str)], words: &[&str]) {
-    let said = read(attributes).unwrap_err();
+    let error_text = read(attributes).unwrap_err();
     for word in words {
-        assert!(said.contains(word), "{word:?} is not in: {said}");
+        assert!(error_text.contains(word), "{word:?} is not in: {error_text}");
     }
 }
 
-fn http(path: &str, https: bool, method: &str, verify: bool) -> Ask {
+fn http(path: &str, https: bool, method: &str, verify: bool) -> CheckKind {
     let (method, path) = (method.to_owned(), path.to_owned());
-    Ask::Http { https, method, path, verify, any_status: false }
+    CheckKind::Http { https, method, path, verify, any_status: false }
 }
 
-fn grpc(tls: bool, verify: bool, service: &str) -> Ask {
-    Ask::Grpc { tls, verify, service: service.to_owned() }
+fn grpc(tls: bool, verify: bool, service: &str) -> CheckKind {
+    CheckKind::Grpc { tls, verify, service: service.to_owned() }
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn each_way_of_asking_is_read() {
     let https = [("check_https", "/?a=b"), ("check_https_method", "OPTIONS"), ("check_tls_skip_verify", "1")];
     assert_eq!(asked(&https), http("/?a=b", true, "OPTIONS", false));
     for value in ["true", "1", "8080", "yes"] {
-        assert_eq!(asked(&[("check_tcp", value)]), Ask::Tcp);
+        assert_eq!(asked(&[("check_tcp", value)]), CheckKind::Tcp);
     }
     assert_eq!(asked(&[("check_grpc", "true")]), grpc(false, true, ""));
     let tls =
@@ -71,8 +71,8 @@ fn of_several_the_first_of_registrators_order_counts() {
     let want = [
         http("/a", false, "GET", true),
         http("/b", true, "GET", true),
-        Ask::Command(vec!["c".to_owned()]),
-        Ask::Tcp,
+        CheckKind::Command(vec!["c".to_owned()]),
+        CheckKind::Tcp,
         grpc(false, true, ""),
     ];
     for want in want {
@@ -94,7 +94,7 @@ fn what_only_consul_can_do_says_what_to_use() {
 #[test]
 fn commands_are_split_as_a_shell_does_and_told_where_the_service_is() {
     let argv = |line| match asked(&[("check_cmd", line)]) {
-        Ask::Command(argv) => argv,
+        CheckKind::Command(argv) => argv,
         other => panic!("{other:?}"),
     };
     assert_eq!(argv("pg_isready  -q"), ["pg_isready", "-q"]);
@@ -144,8 +144,8 @@ fn a_bad_value_is_named_with_what_to_write() {
         ("check_http_method", "PUT /x", "write GET, HEAD, OPTIONS or POST"),
         ("check_tls_skip_verify", "maybe", "neither true nor false"),
     ] {
-        let ask = if key.starts_with("check_https") { ("check_https", "/") } else { ("check_http", "/") };
-        refused(&[ask, (key, value)], &[&format!("SERVICE_{}={value:?}", key.to_uppercase()), words]);
+        let kind = if key.starts_with("check_https") { ("check_https", "/") } else { ("check_http", "/") };
+        refused(&[kind, (key, value)], &[&format!("SERVICE_{}={value:?}", key.to_uppercase()), words]);
     }
     refused(&[("check_https", "/"), ("check_https_method", "G")], &["SERVICE_CHECK_HTTPS_METHOD=\"G\""]);
     refused(&[("check_grpc", "true"), ("check_grpc_use_tls", "x")], &["SERVICE_CHECK_GRPC_USE_TLS=\"x\""]);
@@ -164,10 +164,10 @@ fn a_port_that_is_not_tcp_takes_only_a_command() {
         ] {
             let mut service = service(&[(key, value)]);
             service.port.protocol = protocol;
-            let said = of(&service, &defaults()).unwrap_err();
+            let error_text = of(&service, &defaults()).unwrap_err();
             assert!(
-                said.starts_with(&format!("a check by {how} of port 8080/{}", protocol.word())),
-                "{said}"
+                error_text.starts_with(&format!("a check by {how} of port 8080/{}", protocol.word())),
+                "{error_text}"
             );
         }
         let mut service = service(&[("check_cmd", "dig @127.0.0.1")]);

@@ -67,7 +67,7 @@ fn what_nobody_could_reach_is_refused_with_what_to_do_wherever_it_comes_from() {
     }
     for ip in &bad[..5] {
         let rules = Rules::default();
-        let ground = Ground { host: Some(ip.parse().unwrap()), ..ground(&rules) };
+        let ground = DescribeContext { host: Some(ip.parse().unwrap()), ..ground(&rules) };
         let why = refusal(&describe(&web(), &ground, &nobody)).to_owned();
         assert!(why.contains("the address of this host is ") && why.contains("--ip"), "{why}");
         let mut inner = web();
@@ -83,7 +83,7 @@ fn what_nobody_could_reach_is_refused_with_what_to_do_wherever_it_comes_from() {
 #[test]
 fn a_host_without_an_address_and_an_empty_one_are_refused() {
     let rules = Rules::default();
-    let ground = Ground { host: None, ..ground(&rules) };
+    let ground = DescribeContext { host: None, ..ground(&rules) };
     assert!(refusal(&describe(&web(), &ground, &nobody)).contains("no address of this host was found"));
     assert!(refusal(&described(&web(), &said(" "))).contains("--ip is empty"));
     let labelled = Rules { ip_label: Some("ip".to_owned()), ..Rules::default() };
@@ -141,7 +141,7 @@ fn the_containers_own_address_is_that_of_its_mode_its_label_or_its_only_network(
 
 #[test]
 fn a_stopped_container_without_an_address_is_no_mistake() {
-    let mut container = Container { doing: Doing::Nothing, ..web() };
+    let mut container = Container { run_state: ContainerState::Nothing, ..web() };
     container.networks = [("bridge".to_owned(), Network::default())].into();
     let described = described(&container, &internal());
     assert_eq!(ignored(&described), ["port 80 has no address while it does not run"]);

@@ -9,10 +9,10 @@ mod words;
 
 use std::net::IpAddr;
 
-use super::super::container::{Container, Doing, Network, Port, Published};
+use super::super::container::{Container, ContainerState, Network, Port, Published};
 use super::super::service::{Described, Skipped};
-use super::super::settings::{Own, Rules};
-use super::{Ground, describe};
+use super::super::settings::{OwnContainer, Rules};
+use super::{DescribeContext, describe};
 
 /// A running container in Docker's default network.
 fn container(name: &str, image: &str) -> Container {
@@ -20,7 +20,7 @@ fn container(name: &str, image: &str) -> Container {
         id: "5cf7dd974939".repeat(6)[..64].to_owned(),
         name: name.to_owned(),
         image: image.to_owned(),
-        doing: Doing::Running,
+        run_state: ContainerState::Running,
         network_mode: "default".to_owned(),
         networks: [("bridge".to_owned(), network("172.17.0.2"))].into(),
         ..Container::default()
@@ -79,8 +79,8 @@ fn nobody(_: &str) -> Option<Container> {
 }
 
 /// The node `h1` at 10.0.0.9.
-fn ground(rules: &Rules) -> Ground<'_> {
-    Ground { rules, node: "h1", host: Some(IpAddr::from([10, 0, 0, 9])), own: None }
+fn ground(rules: &Rules) -> DescribeContext<'_> {
+    DescribeContext { rules, node: "h1", host: Some(IpAddr::from([10, 0, 0, 9])), own: None }
 }
 
 fn described(container: &Container, rules: &Rules) -> Described {
@@ -88,8 +88,8 @@ fn described(container: &Container, rules: &Rules) -> Described {
 }
 
 fn described_own(container: &Container, rules: &Rules, ports: &[u16]) -> Described {
-    let own = Own { container: None, ports: ports.to_vec() };
-    describe(container, &Ground { own: Some(&own), ..ground(rules) }, &nobody)
+    let own = OwnContainer { container: None, ports: ports.to_vec() };
+    describe(container, &DescribeContext { own: Some(&own), ..ground(rules) }, &nobody)
 }
 
 /// `key = value` of every service.

@@ -41,7 +41,7 @@ fn any_container(rng: &mut StdRng) -> Container {
         image: text(rng),
         network_mode: pick(rng, &["", "default", "bridge", "host", "none", "a", "container:x", "container:"])
             .to_owned(),
-        doing: if rng.random_bool(0.5) { Doing::Running } else { Doing::Nothing },
+        run_state: if rng.random_bool(0.5) { ContainerState::Running } else { ContainerState::Nothing },
         ..Container::default()
     };
     for _ in 0..rng.random_range(0..8) {

@@ -130,7 +130,7 @@ fn in_the_network_of_one_on_the_host_a_container_is_on_the_host() {
 fn another_container_that_is_gone_or_a_circle_of_them_is_refused() {
     let (app, _) = pod();
     assert!(refusal(&described(&app, &Rules::default())).contains("which the engine does not know"));
-    let stopped = Container { doing: Doing::Nothing, ..app.clone() };
+    let stopped = Container { run_state: ContainerState::Nothing, ..app.clone() };
     assert_eq!(ignored(&described(&stopped, &Rules::default())), ["no published ports"]);
     let rules = Rules::default();
     let circle = describe(&app, &ground(&rules), &|_| Some(app.clone()));

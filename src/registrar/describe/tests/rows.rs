@@ -96,7 +96,7 @@ fn special() -> Vec<Row> {
         Row::same(
             "stopped and inspected late",
             Container {
-                doing: Doing::Nothing,
+                run_state: ContainerState::Nothing,
                 ports: Default::default(),
                 ..container("c", "i").with("80", "8000")
             },

@@ -13,7 +13,7 @@ fn an_event_is_read_in_the_words_of_every_engine() {
         "status": "kill", "id": "a", "time": 7, "timeNano": 7_000_000_001_i64
     });
     let kill = Event {
-        of: Of::Container,
+        of: EventSubject::Container,
         action: "kill".into(),
         id: "a".into(),
         at: Some(7_000_000_001),
@@ -28,7 +28,7 @@ fn an_event_is_read_in_the_words_of_every_engine() {
     let old = json!({ "status": "kill", "id": "a", "time": 7 });
     assert_eq!(of(&old), Some(Event { at: Some(7_000_000_000), signal: None, ..kill }));
     let old = json!({ "status": "pull", "id": "busybox:latest" });
-    assert_eq!(of(&old).map(|event| event.of), Some(Of::Image));
+    assert_eq!(of(&old).map(|event| event.of), Some(EventSubject::Image));
     for (theirs, ours) in
         [("died", "die"), ("remove", "destroy"), ("health_status: healthy", "health_status")]
     {
@@ -96,11 +96,12 @@ fn every_action_of_every_type_leads_to_what_the_table_says() {
         ("system", &["refresh", "renumber"]),
         ("builder", &["prune"]),
     ];
-    let all = container.map(|action| ("container", action, Some(Of::Container))).into_iter();
+    let all = container.map(|action| ("container", action, Some(EventSubject::Container))).into_iter();
     let all = all.chain(harmless.map(|action| ("container", action, None)));
-    let all = all.chain(image.map(|action| ("image", action, Some(Of::Image))));
-    let all = all.chain(["connect", "disconnect"].map(|action| ("network", action, Some(Of::Container))));
-    let all = all.chain([("daemon", "reload", Some(Of::Host))]);
+    let all = all.chain(image.map(|action| ("image", action, Some(EventSubject::Image))));
+    let all =
+        all.chain(["connect", "disconnect"].map(|action| ("network", action, Some(EventSubject::Container))));
+    let all = all.chain([("daemon", "reload", Some(EventSubject::Host))]);
     let all =
         all.chain(other.into_iter().flat_map(|(of, words)| words.iter().map(move |word| (of, *word, None))));
     for (kind, action, wanted) in all {
@@ -117,10 +118,13 @@ fn a_network_event_is_its_containers_whichever_engine_says_it() {
         json!({ "Type": "network", "Action": "disconnect", "Actor": { "ID": "c", "Attributes": {} } });
     for (said, action) in [(docker, "connect"), (podman, "disconnect")] {
         let event = of(&said).unwrap();
-        assert_eq!((event.of, event.id.as_str(), event.action.as_str()), (Of::Container, "c", action));
+        assert_eq!(
+            (event.of, event.id.as_str(), event.action.as_str()),
+            (EventSubject::Container, "c", action)
+        );
     }
     let pruned = json!({ "Type": "image", "Action": "prune", "Actor": { "ID": "" } });
-    assert_eq!(of(&pruned).map(|event| event.of), Some(Of::Image));
+    assert_eq!(of(&pruned).map(|event| event.of), Some(EventSubject::Image));
 }
 
 #[test]

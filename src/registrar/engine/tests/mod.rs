@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 
 use self::scripted::{Scripted, Step, chunk, chunked, engine_at, json, ping, send, with};
-use super::ask::{Bound, Call};
-use super::{Engine, Of, Ran};
+use super::send::{Bound, EngineRequest};
+use super::{Engine, EventSubject, ExecResult};
 use crate::client::Trust;
 use crate::client::fake::{Fake, Reply};
 use crate::registrar::settings::EngineAt;
@@ -208,10 +208,10 @@ async fn an_answer_is_bounded_in_time_and_in_bytes() {
         _ => json(200, &format!("[{}]", " ".repeat(2 << 20))),
     });
     let bound = Bound { bytes: 1 << 20, within: Duration::from_millis(200) };
-    let why = fake.engine.ask(&Call::get(&["slow"], &[]), bound).await.err().unwrap().why;
+    let why = fake.engine.send(&EngineRequest::get(&["slow"], &[]), bound).await.err().unwrap().why;
     assert!(why.contains("GET /v1.41/slow") && why.contains("no answer within 200ms"), "{why}");
     let bound = Bound { within: Duration::from_secs(10), ..bound };
-    let why = fake.engine.ask(&Call::get(&["large"], &[]), bound).await.err().unwrap().why;
+    let why = fake.engine.send(&EngineRequest::get(&["large"], &[]), bound).await.err().unwrap().why;
     assert!(why.contains("larger than 1 MiB"), "{why}");
 }
 
@@ -273,7 +273,7 @@ async fn a_command_gives_its_output_and_its_code_once_it_ended() {
     });
     let argv = ["sh", "-c", "x"].map(str::to_owned);
     let ran = fake.engine.exec(ID, &argv, Duration::from_secs(20)).await.unwrap();
-    assert_eq!(ran, Ran { code: 3, output: "outerr".into() });
+    assert_eq!(ran, ExecResult { code: 3, output: "outerr".into() });
 }
 
 #[tokio::test]
@@ -313,10 +313,10 @@ async fn events_come_however_they_are_cut_and_end_with_none() {
     });
     let mut events = fake.engine.events(Some(1_500_000_000_000_000_001)).await.unwrap();
     let first = events.next().await.unwrap().unwrap();
-    assert_eq!((first.of, first.action.as_str(), first.id.as_str()), (Of::Container, "start", "a"));
+    assert_eq!((first.of, first.action.as_str(), first.id.as_str()), (EventSubject::Container, "start", "a"));
     assert_eq!(first.at, Some(1_500_000_000_000_000_001));
     let second = events.next().await.unwrap().unwrap();
-    assert_eq!((second.of, second.action.as_str(), second.id.as_str()), (Of::Image, "pull", "i"));
+    assert_eq!((second.of, second.action.as_str(), second.id.as_str()), (EventSubject::Image, "pull", "i"));
     assert_eq!(events.next().await.unwrap(), None);
     assert_eq!(
         fake.seen(),

@@ -16,7 +16,7 @@ fn listed() -> Value {
 }
 
 fn signed(said: &Value) -> String {
-    Line::try_from(said.clone()).map(|line| line.0.signature).unwrap()
+    ListEntry::try_from(said.clone()).map(|line| line.0.signature).unwrap()
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn an_inspection_becomes_a_container() {
         image: "nginx:1".into(),
         env: vec![("A".into(), "b=c".into()), ("EMPTY".into(), String::new())],
         labels: [("l".to_owned(), "v".to_owned())].into(),
-        doing: Doing::Running,
+        run_state: ContainerState::Running,
         exit_code: 0,
         started: Some(1_714_557_600_123_456_789),
         healthcheck: Some(Healthcheck::Starting),
@@ -126,7 +126,7 @@ fn an_inspection_becomes_a_container() {
 #[test]
 fn a_container_of_which_little_is_said_is_one() {
     let said = json!({ "Id": "a", "State": {}, "Config": { "Labels": null, "Env": null, "StopSignal": "" } });
-    let wanted = Container { id: "a".into(), stop_signal: TERM, ..Container::default() };
+    let wanted = Container { id: "a".into(), stop_signal: SIGTERM, ..Container::default() };
     assert!(container(&said).unwrap() == wanted);
     for said in [json!({ "State": {} }), json!({ "Id": "a" }), json!({ "Id": 1, "State": {} }), json!([])] {
         assert!(container(&said).is_err(), "{said}");
@@ -136,18 +136,18 @@ fn a_container_of_which_little_is_said_is_one() {
 #[test]
 fn what_a_container_does_is_read_in_old_and_new_words() {
     for (state, wanted) in [
-        (json!({ "Status": "running" }), Doing::Running),
-        (json!({ "Status": "paused", "Running": true, "Paused": true }), Doing::Paused),
-        (json!({ "Status": "restarting", "Running": true }), Doing::Restarting),
-        (json!({ "Status": "dead", "Running": true }), Doing::Nothing),
-        (json!({ "Status": "exited" }), Doing::Nothing),
-        (json!({ "Status": "dreaming" }), Doing::Nothing),
-        (json!({ "Running": true }), Doing::Running),
-        (json!({ "Running": true, "Paused": true }), Doing::Paused),
-        (json!({ "Running": true, "Restarting": true }), Doing::Restarting),
-        (json!({ "Running": false }), Doing::Nothing),
+        (json!({ "Status": "running" }), ContainerState::Running),
+        (json!({ "Status": "paused", "Running": true, "Paused": true }), ContainerState::Paused),
+        (json!({ "Status": "restarting", "Running": true }), ContainerState::Restarting),
+        (json!({ "Status": "dead", "Running": true }), ContainerState::Nothing),
+        (json!({ "Status": "exited" }), ContainerState::Nothing),
+        (json!({ "Status": "dreaming" }), ContainerState::Nothing),
+        (json!({ "Running": true }), ContainerState::Running),
+        (json!({ "Running": true, "Paused": true }), ContainerState::Paused),
+        (json!({ "Running": true, "Restarting": true }), ContainerState::Restarting),
+        (json!({ "Running": false }), ContainerState::Nothing),
     ] {
-        assert_eq!(doing(&state), wanted, "{state}");
+        assert_eq!(run_state(&state), wanted, "{state}");
     }
 }
 
@@ -201,7 +201,9 @@ fn stop_signals_and_timeouts_have_their_defaults() {
     ] {
         assert_eq!(with(json!({ "StopSignal": signal })).stop_signal, wanted);
     }
-    for (seconds, wanted) in [(json!(null), None), (json!(0), Some(0)), (json!(-1), Some(MAX_STOP_TIMEOUT))] {
+    for (seconds, wanted) in
+        [(json!(null), None), (json!(0), Some(0)), (json!(-1), Some(MAX_STOP_TIMEOUT_SECS))]
+    {
         assert_eq!(with(json!({ "StopTimeout": seconds })).stop_timeout, wanted);
     }
 }

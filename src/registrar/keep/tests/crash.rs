@@ -1,29 +1,34 @@
-//! What a keeper finds of an earlier life.
+//! What a reconciler finds of an earlier life.
 
 use std::time::Duration;
 
-use super::super::{Keeping, Wanted};
+use super::super::{ReconcilerConfig, WantedKeys};
 use super::store::Store;
-use super::{Running, keeping, map, until, wish};
+use super::{Running, config, desired, map, until};
 use crate::registrar::settings::Lease;
 
 #[tokio::test]
 async fn after_a_crash_what_is_wanted_is_kept_and_the_rest_goes_once_everything_was_looked_at() {
     let store = Store::new();
-    let long =
-        Keeping { lease: Lease { ttl: Some(Duration::from_secs(60)), ..keeping().lease }, ..keeping() };
+    let long = ReconcilerConfig {
+        lease: Lease { ttl: Some(Duration::from_secs(60)), ..config().lease },
+        ..config()
+    };
     let first =
-        Running::start(&store, long.clone(), wish(&[("/web/a", "1"), ("/web/b", "1"), ("/old/c", "1")]));
+        Running::start(&store, long.clone(), desired(&[("/web/a", "1"), ("/web/b", "1"), ("/old/c", "1")]));
     until("they are known", || first.count("keys_added_total") == 3).await;
     first.crash().await;
     store.set("/foreign/d", "1").await;
     let same = store.get("/web/a").await.node.created;
-    let second =
-        Running::start(&store, long, Wanted { complete: false, ..wish(&[("/web/a", "1"), ("/web/b", "2")]) });
+    let second = Running::start(
+        &store,
+        long,
+        WantedKeys { complete: false, ..desired(&[("/web/a", "1"), ("/web/b", "2")]) },
+    );
     until("the value is the new one", || store.value("/web/b").as_deref() == Some("2")).await;
     until("the other is held", || second.kept("/web/a").is_some_and(|(held, _)| held)).await;
     assert!(store.has("/old/c"), "what is not looked at yet is not deleted");
-    second.wish(&[("/web/a", "1"), ("/web/b", "2")]);
+    second.desired(&[("/web/a", "1"), ("/web/b", "2")]);
     until("the rest is gone", || !store.has("/old")).await;
     assert_eq!(store.all(), map(&[("/foreign/d", "1"), ("/web/a", "1"), ("/web/b", "2")]));
     assert_eq!(store.get("/web/a").await.node.created, same, "it was never away");
@@ -33,20 +38,20 @@ async fn after_a_crash_what_is_wanted_is_kept_and_the_rest_goes_once_everything_
 #[tokio::test]
 async fn what_an_earlier_life_left_lives_on_as_long_as_nobody_knows_whether_it_is_wanted() {
     let store = Store::new();
-    let first = Running::start(&store, keeping(), wish(&[("/web/a", "1"), ("/web/b", "1")]));
+    let first = Running::start(&store, config(), desired(&[("/web/a", "1"), ("/web/b", "1")]));
     until("they are known", || first.count("keys_added_total") == 2).await;
     first.crash().await;
     store.set("/web/b", "theirs").await;
     let same = store.get("/web/a").await.node.created;
-    let second = Running::start(&store, keeping(), Wanted { complete: false, ..wish(&[]) });
-    let ttl = keeping().lease.ttl.unwrap();
+    let second = Running::start(&store, config(), WantedKeys { complete: false, ..desired(&[]) });
+    let ttl = config().lease.ttl.unwrap();
     let begun = tokio::time::Instant::now();
     while begun.elapsed() < 3 * ttl {
         assert!(store.has("/web/a"), "its lease ran out after {:?}", begun.elapsed());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(store.get("/web/a").await.node.created, same, "it was never away");
-    second.wish(&[]);
+    second.desired(&[]);
     until("then it goes", || !store.has("/web/a")).await;
     assert_eq!(store.value("/web/b").as_deref(), Some("theirs"));
 }
@@ -54,9 +59,9 @@ async fn what_an_earlier_life_left_lives_on_as_long_as_nobody_knows_whether_it_i
 #[tokio::test]
 async fn a_key_is_on_the_list_before_it_is_in_the_store() {
     let store = Store::new();
-    let keeper = Running::start(&store, keeping(), wish(&[("/web/a", "1"), ("/web/b", "1")]));
-    until("they are known", || keeper.count("keys_added_total") == 2).await;
-    keeper.wish(&[("/web/a", "2"), ("/web/b", "1")]);
+    let reconciler = Running::start(&store, config(), desired(&[("/web/a", "1"), ("/web/b", "1")]));
+    until("they are known", || reconciler.count("keys_added_total") == 2).await;
+    reconciler.desired(&[("/web/a", "2"), ("/web/b", "1")]);
     until("it is changed", || store.value("/web/a").as_deref() == Some("2")).await;
     let puts: Vec<String> = store.seen().into_iter().filter(|request| request.starts_with("PUT")).collect();
     let place = |what: &str| {
@@ -79,14 +84,14 @@ async fn a_crash_between_the_list_and_the_key_leaves_no_conflict() {
     let store = Store::new();
     let list =
         r#"{"host":"machine-1","keys":{"/web/a":{"values":{"1":{},"2":{}}},"/web/b":{"values":{"1":{}}}}}"#;
-    for standing in ["1", "2"] {
+    for key_state in ["1", "2"] {
         store.set("/_retune/owned/h1/s", list).await;
-        store.set("/web/a", standing).await;
-        let keeper = Running::start(&store, keeping(), wish(&[("/web/a", "2")]));
+        store.set("/web/a", key_state).await;
+        let reconciler = Running::start(&store, config(), desired(&[("/web/a", "2")]));
         until("it is as wished", || store.value("/web/a").as_deref() == Some("2")).await;
-        until("it is held", || keeper.kept("/web/a").is_some_and(|(held, _)| held)).await;
-        assert_eq!(keeper.count("key_conflicts_total"), 0);
-        keeper.crash().await;
+        until("it is held", || reconciler.kept("/web/a").is_some_and(|(held, _)| held)).await;
+        assert_eq!(reconciler.count("key_conflicts_total"), 0);
+        reconciler.crash().await;
     }
 }
 
@@ -97,7 +102,7 @@ async fn what_somebody_put_in_the_place_of_a_key_on_the_list_stays() {
     store.set("/_retune/owned/h1/s", list).await;
     store.set("/web/a", "theirs").await;
     store.set("/web/b", "1").await;
-    let _keeper = Running::start(&store, keeping(), wish(&[]));
+    let _keeper = Running::start(&store, config(), desired(&[]));
     until("ours is gone", || !store.has("/web/b")).await;
     assert_eq!(store.all(), map(&[("/web/a", "theirs")]));
 }
@@ -106,7 +111,7 @@ async fn what_somebody_put_in_the_place_of_a_key_on_the_list_stays() {
 async fn a_list_of_garbage_is_begun_anew() {
     let store = Store::new();
     store.set("/_retune/owned/h1/s", "{garbage").await;
-    let _keeper = Running::start(&store, keeping(), wish(&[("/web/a", "1")]));
+    let _keeper = Running::start(&store, config(), desired(&[("/web/a", "1")]));
     until("the key is there", || store.has("/web/a")).await;
     assert!(store.value("/_retune/owned/h1/s").unwrap().contains("/web/a"));
 }

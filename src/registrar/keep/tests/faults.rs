@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::super::Keeping;
+use super::super::ReconcilerConfig;
 use super::store::{Door, Store};
-use super::{Running, keeping, map, until, wish};
+use super::{Running, config, desired, map, until};
 use crate::registrar::settings::{Lease, OnExit};
 
 #[tokio::test]
@@ -22,74 +22,74 @@ async fn a_write_whose_answer_is_lost_is_found_to_be_ones_own() {
         let new = kind.is_some_and(|kind| request.contains("/web/") && lost.insert(kind));
         if new { Door::LoseAnswer } else { Door::Open }
     });
-    let keeper = Running::start(&store, keeping(), wish(&[("/web/a", "1")]));
-    until("it is held", || keeper.kept("/web/a").is_some_and(|(held, _)| held)).await;
-    until("it is renewed", || keeper.count("keys_refreshed_total") >= 3).await;
-    keeper.wish(&[("/web/a", "2")]);
+    let reconciler = Running::start(&store, config(), desired(&[("/web/a", "1")]));
+    until("it is held", || reconciler.kept("/web/a").is_some_and(|(held, _)| held)).await;
+    until("it is renewed", || reconciler.count("keys_refreshed_total") >= 3).await;
+    reconciler.desired(&[("/web/a", "2")]);
     until("it is changed", || store.value("/web/a").as_deref() == Some("2")).await;
-    // The old value was held too: only the count says that the keeper knows of the change.
-    until("the change is known", || keeper.count("keys_added_total") == 2).await;
-    keeper.wish(&[]);
-    until("it is gone", || keeper.kept("/web/a").is_none() && !store.has("/web")).await;
-    assert_eq!(keeper.count("key_conflicts_total"), 0);
-    assert!(keeper.count("store_errors_total") >= 3);
+    // The old value was held too: only the count says that the reconciler knows of the change.
+    until("the change is known", || reconciler.count("keys_added_total") == 2).await;
+    reconciler.desired(&[]);
+    until("it is gone", || reconciler.kept("/web/a").is_none() && !store.has("/web")).await;
+    assert_eq!(reconciler.count("key_conflicts_total"), 0);
+    assert!(reconciler.count("store_errors_total") >= 3);
     // Ones own doing is told and counted as such, and not as something that was found.
-    assert_eq!(keeper.count("keys_added_total"), 2);
-    assert_eq!(keeper.board.status().store_error, "");
+    assert_eq!(reconciler.count("keys_added_total"), 2);
+    assert_eq!(reconciler.status_board.status().store_error, "");
 }
 
 #[tokio::test]
 async fn a_change_of_mind_after_a_lost_answer_ends_as_wished() {
     let store = Store::new();
-    let keeper = Running::start(&store, keeping(), wish(&[("/web/a", "1")]));
-    until("it is known", || keeper.count("keys_added_total") == 1).await;
+    let reconciler = Running::start(&store, config(), desired(&[("/web/a", "1")]));
+    until("it is known", || reconciler.count("keys_added_total") == 1).await;
     store.guard(|request| if request.contains("value=2") { Door::LoseAnswer } else { Door::Open });
-    keeper.wish(&[("/web/a", "2")]);
+    reconciler.desired(&[("/web/a", "2")]);
     until("the store has it", || store.value("/web/a").as_deref() == Some("2")).await;
-    keeper.wish(&[("/web/a", "1")]);
+    reconciler.desired(&[("/web/a", "1")]);
     until("it is back", || store.value("/web/a").as_deref() == Some("1")).await;
     store.guard(|request| if request.starts_with("DELETE") { Door::LoseAnswer } else { Door::Open });
-    keeper.wish(&[]);
+    reconciler.desired(&[]);
     until("it is gone", || !store.has("/web/a")).await;
-    keeper.wish(&[("/web/a", "1")]);
+    reconciler.desired(&[("/web/a", "1")]);
     until("it is back", || store.has("/web/a")).await;
-    assert_eq!(keeper.count("key_conflicts_total"), 0);
+    assert_eq!(reconciler.count("key_conflicts_total"), 0);
 }
 
 #[tokio::test]
 async fn after_an_outage_longer_than_the_leases_everything_is_as_wished() {
     let store = Store::new();
-    let keeper =
-        Running::start(&store, keeping(), wish(&[("/web/a", "1"), ("/web/b", "1"), ("/web/c", "1")]));
-    until("they are known", || keeper.count("keys_added_total") == 3).await;
+    let reconciler =
+        Running::start(&store, config(), desired(&[("/web/a", "1"), ("/web/b", "1"), ("/web/c", "1")]));
+    until("they are known", || reconciler.count("keys_added_total") == 3).await;
     store.guard(|_| Door::LoseRequest);
-    until("it is noticed", || !keeper.board.status().store_error.is_empty()).await;
-    keeper.wish(&[("/web/b", "1"), ("/web/c", "2"), ("/web/d", "1")]);
+    until("it is noticed", || !reconciler.status_board.status().store_error.is_empty()).await;
+    reconciler.desired(&[("/web/b", "1"), ("/web/c", "2"), ("/web/d", "1")]);
     until("the leases have run out", || store.all().is_empty()).await;
     store.open();
     let back = Instant::now();
     until("all is as wished", || store.all() == map(&[("/web/b", "1"), ("/web/c", "2"), ("/web/d", "1")]))
         .await;
     assert!(back.elapsed() < Duration::from_secs(8), "{:?}", back.elapsed());
-    until("it is noticed", || keeper.board.status().store_error.is_empty()).await;
+    until("it is noticed", || reconciler.status_board.status().store_error.is_empty()).await;
     // Pauses grow: an outage of seconds costs a few tries.
-    assert!(keeper.count("store_errors_total") < 40, "{}", keeper.count("store_errors_total"));
+    assert!(reconciler.count("store_errors_total") < 40, "{}", reconciler.count("store_errors_total"));
 }
 
 #[tokio::test]
 async fn one_request_that_hangs_does_not_hold_up_another_key() {
     let store = Store::new();
-    let keeper = Running::start(&store, keeping(), wish(&[("/web/a", "1")]));
-    until("it is known", || keeper.count("keys_added_total") == 1).await;
+    let reconciler = Running::start(&store, config(), desired(&[("/web/a", "1")]));
+    until("it is known", || reconciler.count("keys_added_total") == 1).await;
     store.guard(
         |request| {
             if request.contains("/web/slow") { Door::Hang(Duration::from_secs(60)) } else { Door::Open }
         },
     );
-    keeper.wish(&[("/web/a", "1"), ("/web/slow", "1")]);
+    reconciler.desired(&[("/web/a", "1"), ("/web/slow", "1")]);
     until("it hangs", || store.seen().iter().any(|request| request.contains("/web/slow"))).await;
     let begun = Instant::now();
-    keeper.wish(&[("/web/a", "1"), ("/web/slow", "1"), ("/web/new", "1")]);
+    reconciler.desired(&[("/web/a", "1"), ("/web/slow", "1"), ("/web/new", "1")]);
     until("the new one is there", || store.has("/web/new")).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
@@ -99,23 +99,24 @@ async fn a_key_that_the_store_chokes_on_does_not_starve_the_others() {
     let store = Store::new();
     store
         .guard(|request| if request.contains("/web/a") { Door::Say(500, String::new()) } else { Door::Open });
-    let keeper =
-        Running::start(&store, keeping(), wish(&[("/web/a", "1"), ("/web/b", "1"), ("/web/c", "1")]));
+    let reconciler =
+        Running::start(&store, config(), desired(&[("/web/a", "1"), ("/web/b", "1"), ("/web/c", "1")]));
     until("the others are there", || store.all() == map(&[("/web/b", "1"), ("/web/c", "1")])).await;
-    keeper.wish(&[("/web/a", "1"), ("/web/b", "1"), ("/web/c", "1"), ("/web/d", "1")]);
+    reconciler.desired(&[("/web/a", "1"), ("/web/b", "1"), ("/web/c", "1"), ("/web/d", "1")]);
     until("one more is there", || store.has("/web/d")).await;
-    until("they stay there", || keeper.count("keys_refreshed_total") > 10).await;
+    until("they stay there", || reconciler.count("keys_refreshed_total") > 10).await;
 }
 
 #[tokio::test]
 async fn a_store_that_is_not_there_is_given_up_after_as_many_tries_as_were_asked_for_and_not_before() {
     let store = Store::new();
     store.guard(|_| Door::LoseRequest);
-    let mut keeper = Running::start(&store, Keeping { attempts: Some(3), ..keeping() }, wish(&[("/a", "1")]));
-    let error = keeper.tasks.join_next().await.unwrap().unwrap().unwrap_err();
+    let mut reconciler =
+        Running::start(&store, ReconcilerConfig { attempts: Some(3), ..config() }, desired(&[("/a", "1")]));
+    let error = reconciler.tasks.join_next().await.unwrap().unwrap().unwrap_err();
     assert!(error.contains("EOF") && error.ends_with("(after 3 tries)"), "{error}");
     assert_eq!(store.seen().len(), 3);
-    let patient = Running::start(&store, keeping(), wish(&[("/a", "1")]));
+    let patient = Running::start(&store, config(), desired(&[("/a", "1")]));
     until("it goes on", || store.seen().len() > 6).await;
     store.open();
     until("it is there", || store.has("/a")).await;
@@ -126,14 +127,17 @@ async fn a_store_that_is_not_there_is_given_up_after_as_many_tries_as_were_asked
 async fn an_end_before_a_store_that_is_away_does_not_take_long() {
     for on_exit in [OnExit::Keep, OnExit::Remove] {
         let store = Store::new();
-        let keeper =
-            Running::start(&store, Keeping { on_exit, ..keeping() }, wish(&[("/a", "1"), ("/b", "1")]));
-        until("they are known", || keeper.count("keys_added_total") == 2).await;
+        let reconciler = Running::start(
+            &store,
+            ReconcilerConfig { on_exit, ..config() },
+            desired(&[("/a", "1"), ("/b", "1")]),
+        );
+        until("they are known", || reconciler.count("keys_added_total") == 2).await;
         store.guard(|_| Door::Hang(Duration::from_secs(60)));
-        keeper.wish(&[("/b", "1")]);
+        reconciler.desired(&[("/b", "1")]);
         until("it hangs", || store.seen().iter().any(|request| request.starts_with("DELETE"))).await;
         let begun = Instant::now();
-        keeper.end().await.unwrap();
+        reconciler.end().await.unwrap();
         assert!(begun.elapsed() < Duration::from_secs(6), "{on_exit:?}: {:?}", begun.elapsed());
     }
 }
@@ -141,16 +145,16 @@ async fn an_end_before_a_store_that_is_away_does_not_take_long() {
 #[tokio::test]
 async fn removals_that_are_refused_at_the_end_are_given_up_in_time_and_not_hammered() {
     let store = Store::new();
-    let lease = Lease { ttl: Some(Duration::from_secs(60)), ..keeping().lease };
-    let remove = Keeping { on_exit: OnExit::Remove, lease, ..keeping() };
-    let keeper = Running::start(&store, remove, wish(&[("/a", "1"), ("/b", "1")]));
-    until("they are known", || keeper.count("keys_added_total") == 2).await;
+    let lease = Lease { ttl: Some(Duration::from_secs(60)), ..config().lease };
+    let remove = ReconcilerConfig { on_exit: OnExit::Remove, lease, ..config() };
+    let reconciler = Running::start(&store, remove, desired(&[("/a", "1"), ("/b", "1")]));
+    until("they are known", || reconciler.count("keys_added_total") == 2).await;
     store.guard(|request| {
         let no = r#"{"errorCode":110,"message":"no","cause":"","index":0}"#;
         if request.starts_with("DELETE /v2/keys/a") { Door::Say(401, no.into()) } else { Door::Open }
     });
     let begun = Instant::now();
-    keeper.end().await.unwrap();
+    reconciler.end().await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     assert_eq!(store.all().keys().collect::<Vec<_>>(), ["/a"]);
     let tries = store.seen().iter().filter(|request| request.starts_with("DELETE /v2/keys/a")).count();
@@ -170,7 +174,7 @@ async fn under_any_faults_the_store_comes_to_be_as_wished_and_what_is_not_ours_i
             2 => Door::Say(503, String::new()),
             _ => Door::Open,
         });
-        let mut keeper = Some(Running::start(&store, keeping(), wish(&[])));
+        let mut reconciler = Some(Running::start(&store, config(), desired(&[])));
         let mut want: Vec<(String, String)> = Vec::new();
         for _ in 0..25 {
             want.clear();
@@ -183,8 +187,8 @@ async fn under_any_faults_the_store_comes_to_be_as_wished_and_what_is_not_ours_i
                 want.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
             match dice.random_range(0..8) {
                 0 => {
-                    keeper.take().expect("one is running").crash().await;
-                    keeper = Some(Running::start(&store, keeping(), wish(&keys)));
+                    reconciler.take().expect("one is running").crash().await;
+                    reconciler = Some(Running::start(&store, config(), desired(&keys)));
                 }
                 1 => store.delete("/web").await,
                 _ => {}
@@ -192,17 +196,17 @@ async fn under_any_faults_the_store_comes_to_be_as_wished_and_what_is_not_ours_i
             if !store.has("/web/foreign") {
                 store.set("/web/foreign", "theirs").await;
             }
-            keeper.as_ref().expect("one is running").wish(&keys);
+            reconciler.as_ref().expect("one is running").desired(&keys);
             tokio::time::sleep(Duration::from_millis(dice.random_range(0..120))).await;
         }
         store.open();
         want.push(("/web/foreign".into(), "theirs".into()));
         let want = want.into_iter().collect();
         until(&format!("seed {seed}: as wished"), || store.all() == want).await;
-        let keeper = keeper.expect("one is running");
-        keeper.wish(&[]);
+        let reconciler = reconciler.expect("one is running");
+        reconciler.desired(&[]);
         until("only the foreign one is left", || store.all() == map(&[("/web/foreign", "theirs")])).await;
         assert_eq!(store.directories().await, ["/web"]);
-        keeper.end().await.unwrap();
+        reconciler.end().await.unwrap();
     }
 }

@@ -6,18 +6,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::handover::{mark, stand_ins};
-use super::super::held::{Held, Owner, Standing};
+use super::super::held::{HeldKey, KeyState, Owner};
 use super::super::reconcile::{Action, reconcile};
-use super::super::{Claim, Keeping, Wanted};
+use super::super::{ReconcilerConfig, Registration, WantedKeys};
 use super::store::{Door, Store};
-use super::{Running, keeping, map, until};
+use super::{Running, config, map, until};
 use crate::registrar::settings::Lease;
 
 /// A key, its value, and which service it is for.
 type Row<'r> = (&'r str, &'r str, &'r str);
 
-fn claim(value: &str, service: &str) -> Claim {
-    Claim {
+fn registration(value: &str, service: &str) -> Registration {
+    Registration {
         value: value.to_owned(),
         container: format!("{service:c<64}"),
         port: "80/tcp".to_owned(),
@@ -26,20 +26,20 @@ fn claim(value: &str, service: &str) -> Claim {
     }
 }
 
-fn wish(rows: &[Row<'_>]) -> Wanted {
-    let keys = rows.iter().map(|(key, value, service)| ((*key).to_owned(), claim(value, service)));
-    Wanted { keys: keys.collect(), complete: true, ..Wanted::default() }
+fn desired(rows: &[Row<'_>]) -> WantedKeys {
+    let keys = rows.iter().map(|(key, value, service)| ((*key).to_owned(), registration(value, service)));
+    WantedKeys { keys: keys.collect(), complete: true, ..WantedKeys::default() }
 }
 
-/// What a keeper knows that wrote these.
-fn held(rows: &[Row<'_>], now: Instant) -> BTreeMap<String, Held> {
+/// What a reconciler knows that wrote these.
+fn held(rows: &[Row<'_>], now: Instant) -> BTreeMap<String, HeldKey> {
     let known = rows.iter().map(|(key, value, service)| {
-        let claim = claim(value, service);
-        let held = Held {
-            standing: Standing::Kept { value: claim.value.clone(), index: 7 },
-            mine: [(claim.value.clone(), Owner::of(&claim))].into(),
-            owner: Owner::of(&claim),
-            ..Held::new(now + Duration::from_secs(5))
+        let registration = registration(value, service);
+        let held = HeldKey {
+            key_state: KeyState::Kept { value: registration.value.clone(), index: 7 },
+            mine: [(registration.value.clone(), Owner::of(&registration))].into(),
+            owner: Owner::of(&registration),
+            ..HeldKey::new(now + Duration::from_secs(5))
         };
         ((*key).to_owned(), held)
     });
@@ -47,7 +47,7 @@ fn held(rows: &[Row<'_>], now: Instant) -> BTreeMap<String, Held> {
 }
 
 /// What is to be done, by key.
-fn actions(wanted: &Wanted, held: &mut BTreeMap<String, Held>, now: Instant) -> Vec<String> {
+fn actions(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, now: Instant) -> Vec<String> {
     mark(wanted, held, now);
     words(&reconcile(wanted, held, now))
 }
@@ -66,7 +66,7 @@ fn words(actions: &[Action]) -> Vec<String> {
 #[test]
 fn an_old_key_waits_for_the_new_key_of_its_service_and_for_no_others() {
     let now = Instant::now();
-    let renamed = wish(&[("/web/b", "1", "s")]);
+    let renamed = desired(&[("/web/b", "1", "s")]);
     let mut known = held(&[("/web/a", "1", "s")], now);
     assert_eq!(actions(&renamed, &mut known, now), ["create /web/b"]);
     let later = now + Duration::from_secs(6);
@@ -77,7 +77,7 @@ fn an_old_key_waits_for_the_new_key_of_its_service_and_for_no_others() {
     // Its new key is another service's: it keeps the old one for a while, whoever is to have that.
     let service = ("s".to_owned() + &"c".repeat(11), "80/tcp".to_owned());
     for keys in [&[][..], &[("/web/a", "2", "t")]] {
-        let unplaced = Wanted { unplaced: [service.clone()].into(), ..wish(keys) };
+        let unplaced = WantedKeys { unplaced: [service.clone()].into(), ..desired(keys) };
         let mut known = held(&[("/web/a", "1", "s")], now);
         assert!(actions(&unplaced, &mut known, now).is_empty());
         assert_eq!(actions(&unplaced, &mut known, now + Duration::from_secs(61)).len(), 1);
@@ -85,22 +85,25 @@ fn an_old_key_waits_for_the_new_key_of_its_service_and_for_no_others() {
 
     // The container ended: its key goes at once, whatever else is under way.
     let mut known = held(&[("/web/a", "1", "s"), ("/web/x", "2", "t")], now);
-    assert_eq!(actions(&wish(&[("/web/b", "1", "s")]), &mut known, now), ["create /web/b", "remove /web/x"]);
-    assert_eq!(actions(&wish(&[]), &mut known, now), ["remove /web/a", "remove /web/x"]);
+    assert_eq!(
+        actions(&desired(&[("/web/b", "1", "s")]), &mut known, now),
+        ["create /web/b", "remove /web/x"]
+    );
+    assert_eq!(actions(&desired(&[]), &mut known, now), ["remove /web/a", "remove /web/x"]);
 }
 
 #[test]
 fn an_old_key_waits_for_a_bounded_time() {
     let now = Instant::now();
     let at = |seconds| now + Duration::from_secs(seconds);
-    let renamed = wish(&[("/web/b", "1", "s")]);
+    let renamed = desired(&[("/web/b", "1", "s")]);
     let mut known = held(&[("/web/a", "1", "s")], now);
     actions(&renamed, &mut known, now);
     assert!(!actions(&renamed, &mut known, at(59)).contains(&"remove /web/a".to_owned()));
     assert!(actions(&renamed, &mut known, at(61)).contains(&"remove /web/a".to_owned()));
 
     // Its address is another one by now: somebody else may have the old one soon.
-    let moved = wish(&[("/web/b", "2", "s")]);
+    let moved = desired(&[("/web/b", "2", "s")]);
     let mut known = held(&[("/web/a", "1", "s")], now);
     actions(&moved, &mut known, now);
     assert!(!actions(&moved, &mut known, at(9)).contains(&"remove /web/a".to_owned()));
@@ -108,15 +111,15 @@ fn an_old_key_waits_for_a_bounded_time() {
 
     // And when the store refuses the new key, it goes at once.
     let mut known = held(&[("/web/a", "1", "s")], now);
-    let blocked = Standing::Blocked { wish: "2".into(), why: String::new() };
-    known.insert("/web/b".into(), Held { standing: blocked, ..Held::new(at(5)) });
+    let blocked = KeyState::Blocked { desired: "2".into(), why: String::new() };
+    known.insert("/web/b".into(), HeldKey { key_state: blocked, ..HeldKey::new(at(5)) });
     assert_eq!(actions(&moved, &mut known, now), ["remove /web/a"]);
 }
 
 #[test]
 fn a_key_is_given_to_another_service_only_once_its_own_is_found_elsewhere() {
     let now = Instant::now();
-    let passed_on = wish(&[("/a", "2", "t"), ("/b", "1", "s")]);
+    let passed_on = desired(&[("/a", "2", "t"), ("/b", "1", "s")]);
     let mut known = held(&[("/a", "1", "s")], now);
     assert_eq!(actions(&passed_on, &mut known, now), ["create /b"]);
     assert!(stand_ins(&passed_on, &known, now).is_empty(), "nothing goes in a circle");
@@ -127,31 +130,34 @@ fn a_key_is_given_to_another_service_only_once_its_own_is_found_elsewhere() {
     let mut known = held(&[("/a", "1", "s")], now);
     known.values_mut().for_each(|held| held.before = true);
     let unknown = ["s".to_owned() + &"c".repeat(11)].into();
-    let early = Wanted { complete: false, listed: true, unknown, ..wish(&[("/a", "2", "t")]) };
+    let early = WantedKeys { complete: false, listed: true, unknown, ..desired(&[("/a", "2", "t")]) };
     assert!(actions(&early, &mut known, now).is_empty());
-    let unlisted = Wanted { complete: false, ..wish(&[("/a", "2", "t")]) };
+    let unlisted = WantedKeys { complete: false, ..desired(&[("/a", "2", "t")]) };
     assert!(actions(&unlisted, &mut known, now).is_empty());
-    let looked_at = Wanted { complete: false, listed: true, ..wish(&[("/a", "2", "t")]) };
+    let looked_at = WantedKeys { complete: false, listed: true, ..desired(&[("/a", "2", "t")]) };
     assert_eq!(actions(&looked_at, &mut known, now), ["replace /a"]);
 
     // A service that is gone holds nothing up.
     let mut known = held(&[("/a", "1", "s")], now);
-    assert_eq!(actions(&wish(&[("/a", "2", "t")]), &mut known, now), ["replace /a"]);
+    assert_eq!(actions(&desired(&[("/a", "2", "t")]), &mut known, now), ["replace /a"]);
 }
 
 #[test]
 fn services_that_swap_their_keys_get_one_stand_in() {
     let now = Instant::now();
     let ring = [("/a", "1", "r"), ("/b", "2", "s"), ("/c", "3", "t"), ("/d", "4", "u")];
-    let turned = wish(&[("/b", "1", "r"), ("/c", "2", "s"), ("/a", "3", "t"), ("/d", "4", "u")]);
+    let turned = desired(&[("/b", "1", "r"), ("/c", "2", "s"), ("/a", "3", "t"), ("/d", "4", "u")]);
     let mut known = held(&ring, now);
     assert!(actions(&turned, &mut known, now).is_empty());
     let found = stand_ins(&turned, &known, now);
     assert_eq!(found.len(), 1, "{found:?}");
-    let (key, claim) = found.first_key_value().unwrap();
-    let row = (key.as_str(), claim.value.as_str(), claim.service.as_str());
+    let (key, registration) = found.first_key_value().unwrap();
+    let row = (key.as_str(), registration.value.as_str(), registration.service.as_str());
     let stood_in_for = key.split_once("~moving").unwrap().0;
-    assert!(ring.iter().any(|(key, value, _)| *key == stood_in_for && *value == claim.value), "{found:?}");
+    assert!(
+        ring.iter().any(|(key, value, _)| *key == stood_in_for && *value == registration.value),
+        "{found:?}"
+    );
     known.extend(held(&[row], now));
     assert_eq!(actions(&turned, &mut known, now), [format!("replace {stood_in_for}")]);
 }
@@ -160,9 +166,9 @@ fn services_that_swap_their_keys_get_one_stand_in() {
 #[test]
 fn a_key_of_which_it_is_unknown_whom_it_stands_for_waits_for_both() {
     let now = Instant::now();
-    let renamed = wish(&[("/b", "1", "s"), ("/c", "2", "t")]);
+    let renamed = desired(&[("/b", "1", "s"), ("/c", "2", "t")]);
     let (first, second) = (held(&[("/a", "1", "s")], now), held(&[("/a", "2", "t")], now));
-    let mut unclear = Held { standing: Standing::Unknown, ..second["/a"].clone() };
+    let mut unclear = HeldKey { key_state: KeyState::Unknown, ..second["/a"].clone() };
     unclear.mine.extend(first["/a"].mine.clone());
     let mut known = held(&[("/b", "1", "s")], now);
     known.insert("/a".to_owned(), unclear.clone());
@@ -175,14 +181,14 @@ fn a_key_of_which_it_is_unknown_whom_it_stands_for_waits_for_both() {
 
     // Once it is known that s is found there, t holds nothing up.
     let mut known = held(&[("/b", "1", "s")], now);
-    known.insert("/a".to_owned(), Held { standing: first["/a"].standing.clone(), ..unclear.clone() });
+    known.insert("/a".to_owned(), HeldKey { key_state: first["/a"].key_state.clone(), ..unclear.clone() });
     assert_eq!(actions(&renamed, &mut known, now), ["create /c", "remove /a"]);
 
     // Nor does one service write over the value that may be another's: a look says which it is.
     let mut known = held(&[], now);
-    known.insert("/a".to_owned(), Held { due: now, ..unclear });
+    known.insert("/a".to_owned(), HeldKey { due: now, ..unclear });
     assert_eq!(
-        actions(&wish(&[("/a", "2", "t"), ("/b", "1", "s")]), &mut known, now),
+        actions(&desired(&[("/a", "2", "t"), ("/b", "1", "s")]), &mut known, now),
         ["create /b", "tend /a"]
     );
 }
@@ -192,13 +198,13 @@ fn a_key_of_which_it_is_unknown_whom_it_stands_for_waits_for_both() {
 #[test]
 fn a_stand_in_whose_reply_was_lost_is_written_again() {
     let now = Instant::now();
-    let swapped = wish(&[("/b", "1", "r"), ("/a", "2", "s")]);
+    let swapped = desired(&[("/b", "1", "r"), ("/a", "2", "s")]);
     let mut known = held(&[("/a", "1", "r"), ("/b", "2", "s")], now);
     assert!(actions(&swapped, &mut known, now).is_empty());
     let found = stand_ins(&swapped, &known, now);
-    let (key, claim) = found.first_key_value().unwrap();
-    known.extend(held(&[(key, &claim.value, &claim.service)], now));
-    known.get_mut(key).unwrap().standing = Standing::Unknown;
+    let (key, registration) = found.first_key_value().unwrap();
+    known.extend(held(&[(key, &registration.value, &registration.service)], now));
+    known.get_mut(key).unwrap().key_state = KeyState::Unknown;
 
     mark(&swapped, &mut known, now);
     assert!(known[key].waits(now), "it is an old key of its service");
@@ -208,22 +214,22 @@ fn a_stand_in_whose_reply_was_lost_is_written_again() {
     assert!(doing.contains(&format!("create {key}")), "{doing:?}");
 }
 
-fn long() -> Keeping {
-    Keeping { lease: Lease { ttl: Some(Duration::from_secs(60)), ..keeping().lease }, ..keeping() }
+fn long() -> ReconcilerConfig {
+    ReconcilerConfig { lease: Lease { ttl: Some(Duration::from_secs(60)), ..config().lease }, ..config() }
 }
 
 #[tokio::test]
 async fn in_every_state_of_the_store_a_renamed_a_swapped_and_a_moved_service_are_there() {
     let store = Store::new();
     let first = [("/web/a", "1", "s"), ("/web/b", "2", "t"), ("/web/c", "3", "u")];
-    let keeper = Running::start(&store, long(), wish(&first));
+    let reconciler = Running::start(&store, long(), desired(&first));
     until("they are there", || store.all().len() == 3).await;
     let begin = store.index();
     // Another directory, so that the old one is emptied as well; two that swap; another value.
     let then = [("/www/a", "1", "s"), ("/web/c", "2", "t"), ("/web/b", "3", "u")];
-    keeper.wanted.send_replace(wish(&then));
+    reconciler.wanted.send_replace(desired(&then));
     until("as wished", || store.all() == map(&[("/www/a", "1"), ("/web/c", "2"), ("/web/b", "3")])).await;
-    keeper.wanted.send_replace(wish(&[("/w3/a", "1", "s"), ("/w3/c", "2", "t"), ("/w3/b", "4", "u")]));
+    reconciler.wanted.send_replace(desired(&[("/w3/a", "1", "s"), ("/w3/c", "2", "t"), ("/w3/b", "4", "u")]));
     until("as wished", || store.all() == map(&[("/w3/a", "1"), ("/w3/c", "2"), ("/w3/b", "4")])).await;
     let mut state: BTreeMap<String, String> = map(&[("/web/a", "1"), ("/web/b", "2"), ("/web/c", "3")]);
     let mut seen = 0;
@@ -244,7 +250,7 @@ async fn in_every_state_of_the_store_a_renamed_a_swapped_and_a_moved_service_are
 #[tokio::test]
 async fn a_new_key_that_is_delayed_or_refused_leaves_the_old_one_alive() {
     let store = Store::new();
-    let keeper = Running::start(&store, keeping(), wish(&[("/web/a", "1", "s")]));
+    let reconciler = Running::start(&store, config(), desired(&[("/web/a", "1", "s")]));
     until("it is there", || store.has("/web/a")).await;
     let (since, same) = (store.index(), store.get("/web/a").await.node.created);
     store.guard(|request| {
@@ -254,9 +260,9 @@ async fn a_new_key_that_is_delayed_or_refused_leaves_the_old_one_alive() {
             Door::Open
         }
     });
-    keeper.wanted.send_replace(wish(&[("/web/b", "1", "s")]));
+    reconciler.wanted.send_replace(desired(&[("/web/b", "1", "s")]));
     let begun = Instant::now();
-    while begun.elapsed() < 2 * keeping().lease.ttl.unwrap() {
+    while begun.elapsed() < 2 * config().lease.ttl.unwrap() {
         assert!(store.has("/web/a"), "gone after {:?}", begun.elapsed());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -264,9 +270,9 @@ async fn a_new_key_that_is_delayed_or_refused_leaves_the_old_one_alive() {
     // Somebody else has the new key.
     store.set("/web/b", "theirs").await;
     store.open();
-    until("that is said", || keeper.kept("/web/b").is_some_and(|(held, _)| !held)).await;
+    until("that is said", || reconciler.kept("/web/b").is_some_and(|(held, _)| !held)).await;
     let begun = Instant::now();
-    while begun.elapsed() < 2 * keeping().lease.ttl.unwrap() {
+    while begun.elapsed() < 2 * config().lease.ttl.unwrap() {
         assert!(store.has("/web/a"), "gone after {:?}", begun.elapsed());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -279,9 +285,9 @@ async fn a_new_key_that_is_delayed_or_refused_leaves_the_old_one_alive() {
             if request.contains("/web/c") { Door::Say(503, String::new()) } else { Door::Open }
         },
     );
-    keeper.wanted.send_replace(wish(&[("/web/c", "1", "s")]));
+    reconciler.wanted.send_replace(desired(&[("/web/c", "1", "s")]));
     until("it is tried", || store.seen().iter().any(|request| request.contains("/web/c"))).await;
-    keeper.wanted.send_replace(wish(&[]));
+    reconciler.wanted.send_replace(desired(&[]));
     until("it goes", || !store.has("/web/b")).await;
 }
 
@@ -289,18 +295,18 @@ async fn a_new_key_that_is_delayed_or_refused_leaves_the_old_one_alive() {
 #[tokio::test]
 async fn a_service_that_is_called_back_while_its_old_key_goes_is_there_in_every_state() {
     let store = Store::new();
-    let keeper = Running::start(&store, long(), wish(&[("/web/a", "1", "s")]));
+    let reconciler = Running::start(&store, long(), desired(&[("/web/a", "1", "s")]));
     until("it is there", || store.has("/web/a")).await;
     let begin = store.index();
     store.guard(|request| {
         if request.starts_with("DELETE") { Door::Slow(Duration::from_millis(300)) } else { Door::Open }
     });
-    keeper.wanted.send_replace(wish(&[("/web/b", "1", "s")]));
+    reconciler.wanted.send_replace(desired(&[("/web/b", "1", "s")]));
     until("its removal is under way", || {
         store.seen().iter().any(|request| request.starts_with("DELETE /v2/keys/web/a"))
     })
     .await;
-    keeper.wanted.send_replace(wish(&[("/web/a", "1", "s")]));
+    reconciler.wanted.send_replace(desired(&[("/web/a", "1", "s")]));
     until("as wished", || store.all() == map(&[("/web/a", "1")]) && store.index() > begin + 3).await;
     let mut state = map(&[("/web/a", "1")]);
     for event in store.events_since(begin) {
@@ -315,7 +321,7 @@ async fn a_service_that_is_called_back_while_its_old_key_goes_is_there_in_every_
 #[tokio::test]
 async fn with_another_configuration_the_next_life_writes_its_keys_before_it_deletes_the_old_ones() {
     let store = Store::new();
-    let old = Running::start(&store, long(), wish(&[("/old/a", "1", "s"), ("/old/b", "2", "t")]));
+    let old = Running::start(&store, long(), desired(&[("/old/a", "1", "s"), ("/old/b", "2", "t")]));
     until("they are there", || store.all().len() == 2).await;
     until("and on the list", || {
         store.value("/_retune/owned/h1/s").is_some_and(|list| list.contains("/old/b"))
@@ -324,7 +330,7 @@ async fn with_another_configuration_the_next_life_writes_its_keys_before_it_dele
     old.crash().await;
     let begin = store.index();
     // Also by another port of the same container: what is known of the old one is its container.
-    let mut other = wish(&[("/new/a", "1", "s"), ("/new/b", "2", "t")]);
+    let mut other = desired(&[("/new/a", "1", "s"), ("/new/b", "2", "t")]);
     other.keys.get_mut("/new/b").unwrap().port = "8080/tcp".into();
     store.guard(|request| {
         if request.starts_with("PUT") && request.contains("/new/") {

@@ -16,22 +16,22 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Claim, Keeping, Wanted, keep};
-use crate::registrar::board::{Board, ContainerStatus, ServiceStatus};
+use super::{ReconcilerConfig, Registration, WantedKeys, keep};
 use crate::registrar::settings::{Lease, OnExit};
+use crate::registrar::status_board::{ContainerStatus, ServiceStatus, StatusBoard};
 use crate::stop::Stop;
 use store::Store;
 
-/// A keeper at work.
+/// A reconciler at work.
 struct Running {
-    wanted: watch::Sender<Wanted>,
-    board: Arc<Board>,
+    wanted: watch::Sender<WantedKeys>,
+    status_board: Arc<StatusBoard>,
     stop: Stop,
     tasks: JoinSet<Result<(), String>>,
 }
 
-fn keeping() -> Keeping {
-    Keeping {
+fn config() -> ReconcilerConfig {
+    ReconcilerConfig {
         node: "h1".into(),
         host: "machine-1".into(),
         lease: Lease { ttl: Some(Duration::from_secs(2)), refresh: Duration::from_millis(300) },
@@ -45,37 +45,37 @@ fn keeping() -> Keeping {
 }
 
 /// The wish for these keys and values, after everything was looked at.
-fn wish(keys: &[(&str, &str)]) -> Wanted {
+fn desired(keys: &[(&str, &str)]) -> WantedKeys {
     // Each key is that of a service of its own.
-    let claim = |key: &str, value: &str| Claim {
+    let registration = |key: &str, value: &str| Registration {
         value: value.to_owned(),
         container: "5cf7dd974939aaaaaaaa".into(),
         port: key.to_owned(),
         address: value.to_owned(),
         service: "nginx".into(),
     };
-    Wanted {
-        keys: keys.iter().map(|(key, value)| ((*key).to_owned(), claim(key, value))).collect(),
+    WantedKeys {
+        keys: keys.iter().map(|(key, value)| ((*key).to_owned(), registration(key, value))).collect(),
         complete: true,
-        ..Wanted::default()
+        ..WantedKeys::default()
     }
 }
 
 impl Running {
-    fn start(store: &Store, keeping: Keeping, first: Wanted) -> Self {
+    fn start(store: &Store, config: ReconcilerConfig, first: WantedKeys) -> Self {
         let (wanted, listen) = watch::channel(first);
-        let (board, stop) = (Arc::new(Board::new()), Stop::new());
+        let (status_board, stop) = (Arc::new(StatusBoard::new()), Stop::new());
         let mut tasks = JoinSet::new();
-        tasks.spawn(keep(store.cluster(), keeping, listen, Arc::clone(&board), stop.clone()));
-        Self { wanted, board, stop, tasks }
+        tasks.spawn(keep(store.cluster(), config, listen, Arc::clone(&status_board), stop.clone()));
+        Self { wanted, status_board, stop, tasks }
     }
 
-    fn wish(&self, keys: &[(&str, &str)]) {
-        self.wanted.send_replace(wish(keys));
+    fn desired(&self, keys: &[(&str, &str)]) {
+        self.wanted.send_replace(desired(keys));
     }
 
     fn count(&self, name: &str) -> u64 {
-        let metrics = self.board.metrics();
+        let metrics = self.status_board.metrics();
         let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("retune_register_{name} ")));
         line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
     }
@@ -84,8 +84,8 @@ impl Running {
     fn kept(&self, key: &str) -> Option<(bool, String)> {
         let service = ServiceStatus { key: key.to_owned(), ..ServiceStatus::default() };
         let container = ContainerStatus { services: vec![service], ..ContainerStatus::default() };
-        self.board.write(|status| status.containers = vec![container]);
-        let kept = self.board.status().containers.remove(0).services.remove(0).kept?;
+        self.status_board.write(|status| status.containers = vec![container]);
+        let kept = self.status_board.status().containers.remove(0).services.remove(0).kept?;
         Some((kept.held, kept.why))
     }
 

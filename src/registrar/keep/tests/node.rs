@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 use super::store::{Door, Store};
 use super::until;
 use crate::placement::{Image, Node};
-use crate::registrar::board::Board;
 use crate::registrar::node;
 use crate::registrar::settings::{Lease, OnExit};
+use crate::registrar::status_board::StatusBoard;
 use crate::stop::Stop;
 
 const PLACE: &str = "/_retune/nodes/h1";
@@ -31,13 +31,13 @@ impl Publisher {
         let (facts, listen) = watch::channel(first);
         let (stop, mut tasks) = (Stop::new(), JoinSet::new());
         let lease = Lease { ttl: Some(Duration::from_secs(2)), refresh: Duration::from_millis(300) };
-        let board = Arc::new(Board::new());
+        let status_board = Arc::new(StatusBoard::new());
         tasks.spawn(node::publish(
             store.cluster(),
             host.into(),
             (lease, OnExit::Remove),
             listen,
-            board,
+            status_board,
             stop.clone(),
         ));
         Self { facts, stop, tasks }

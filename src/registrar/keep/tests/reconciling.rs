@@ -7,22 +7,22 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
-use super::super::Wanted;
-use super::super::held::{Held, Owner, Standing};
+use super::super::WantedKeys;
+use super::super::held::{HeldKey, KeyState, Owner};
 use super::super::reconcile::{Action, go_on_after, reconcile};
-use super::wish;
+use super::desired;
 
-fn held(standing: Standing, mine: &[&str], due: Instant) -> Held {
+fn held(key_state: KeyState, mine: &[&str], due: Instant) -> HeldKey {
     let mine = mine.iter().map(|value| ((*value).to_owned(), Owner::default())).collect();
-    Held { standing, mine, ..Held::new(due) }
+    HeldKey { key_state, mine, ..HeldKey::new(due) }
 }
 
-fn kept(value: &str) -> Standing {
-    Standing::Kept { value: value.into(), index: 7 }
+fn kept(value: &str) -> KeyState {
+    KeyState::Kept { value: value.into(), index: 7 }
 }
 
-fn blocked(wish: &str) -> Standing {
-    Standing::Blocked { wish: wish.into(), why: String::new() }
+fn blocked(desired: &str) -> KeyState {
+    KeyState::Blocked { desired: desired.into(), why: String::new() }
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn each_standing_under_each_wish_leads_to_its_one_action() {
     let create = Some(Action::Create { key: key() });
     let forget = Some(Action::Forget { key: key() });
     let look = Some(Action::Remove { key: key(), guard: None });
-    for (what, wished, standing, mine, due, want) in [
+    for (what, wished, key_state, mine, due, want) in [
         ("new", Some("1"), None, vec![], past, create.clone()),
         ("as wished", Some("1"), Some(kept("1")), vec!["1"], later, None),
         ("due", Some("1"), Some(kept("1")), vec!["1"], past, Some(Action::Renew { key: key(), guard: 7 })),
@@ -45,7 +45,7 @@ fn each_standing_under_each_wish_leads_to_its_one_action() {
             later,
             Some(Action::Replace { key: key(), guard: 7 }),
         ),
-        ("unknown", Some("1"), Some(Standing::Unknown), vec!["1"], later, create.clone()),
+        ("unknown", Some("1"), Some(KeyState::Unknown), vec!["1"], later, create.clone()),
         ("blocked", Some("1"), Some(blocked("1")), vec![], later, None),
         ("blocked, due", Some("1"), Some(blocked("1")), vec![], past, create.clone()),
         ("blocked, other", Some("2"), Some(blocked("1")), vec![], later, create),
@@ -57,13 +57,13 @@ fn each_standing_under_each_wish_leads_to_its_one_action() {
             later,
             Some(Action::Remove { key: key(), guard: Some(7) }),
         ),
-        ("unwanted, unknown", None, Some(Standing::Unknown), vec!["1"], later, look.clone()),
+        ("unwanted, unknown", None, Some(KeyState::Unknown), vec!["1"], later, look.clone()),
         ("unwanted, theirs", None, Some(blocked("1")), vec![], later, forget),
         ("unwanted, refused", None, Some(blocked("1")), vec!["1"], later, None),
         ("unwanted, refused, due", None, Some(blocked("1")), vec!["1"], past, look),
     ] {
-        let wanted = wished.map_or_else(|| wish(&[]), |value| wish(&[("/k", value)]));
-        let known = standing.map(|standing| (key(), held(standing, &mine, due)));
+        let wanted = wished.map_or_else(|| desired(&[]), |value| desired(&[("/k", value)]));
+        let known = key_state.map(|key_state| (key(), held(key_state, &mine, due)));
         let actions = reconcile(&wanted, &known.into_iter().collect(), now);
         assert_eq!(actions, want.into_iter().collect::<Vec<_>>(), "{what}");
     }
@@ -72,20 +72,20 @@ fn each_standing_under_each_wish_leads_to_its_one_action() {
 #[test]
 fn an_earlier_lifes_key_goes_only_when_everything_was_looked_at_and_one_let_go_never() {
     let now = Instant::now();
-    let before = Held { before: true, ..held(Standing::Unknown, &["1"], now) };
+    let before = HeldKey { before: true, ..held(KeyState::Unknown, &["1"], now) };
     let known: BTreeMap<_, _> = [("/k".to_owned(), before)].into();
-    let early = Wanted { complete: false, ..wish(&[]) };
+    let early = WantedKeys { complete: false, ..desired(&[]) };
     assert_eq!(reconcile(&early, &known, now), [Action::Tend { key: "/k".into() }]);
     assert_eq!(reconcile(&early, &known, now.checked_sub(Duration::from_secs(1)).unwrap()), []);
-    assert_eq!(reconcile(&wish(&[]), &known, now), [Action::Remove { key: "/k".into(), guard: None }]);
-    let let_go = Wanted { let_go: ["/k".to_owned()].into(), ..wish(&[]) };
-    assert_eq!(reconcile(&let_go, &known, now), [Action::Leave { key: "/k".into() }]);
+    assert_eq!(reconcile(&desired(&[]), &known, now), [Action::Remove { key: "/k".into(), guard: None }]);
+    let released = WantedKeys { released: ["/k".to_owned()].into(), ..desired(&[]) };
+    assert_eq!(reconcile(&released, &known, now), [Action::Leave { key: "/k".into() }]);
     let left: BTreeMap<_, _> =
-        known.into_iter().map(|(key, held)| (key, Held { left: Some(now), ..held })).collect();
-    assert_eq!(reconcile(&let_go, &left, now), [Action::Forget { key: "/k".into() }]);
-    assert_eq!(reconcile(&wish(&[]), &left, now.checked_sub(Duration::from_secs(1)).unwrap()), []);
+        known.into_iter().map(|(key, held)| (key, HeldKey { left: Some(now), ..held })).collect();
+    assert_eq!(reconcile(&released, &left, now), [Action::Forget { key: "/k".into() }]);
+    assert_eq!(reconcile(&desired(&[]), &left, now.checked_sub(Duration::from_secs(1)).unwrap()), []);
     assert_eq!(
-        reconcile(&wish(&[("/k", "1")]), &left, now),
+        reconcile(&desired(&[("/k", "1")]), &left, now),
         [Action::Create { key: "/k".into() }],
         "a container that came back has its key again"
     );
@@ -96,9 +96,9 @@ fn what_an_earlier_life_left_of_a_container_that_cannot_be_looked_at_stays() {
     let now = Instant::now();
     let owner = Owner { id: "aaaabbbbcccc".into(), ..Owner::default() };
     let mine = [("1".to_owned(), owner)].into();
-    let before = Held { before: true, mine, ..Held::new(now) };
+    let before = HeldKey { before: true, mine, ..HeldKey::new(now) };
     let known: BTreeMap<_, _> = [("/k".to_owned(), before)].into();
-    let unknown = Wanted { unknown: ["aaaabbbbcccc".to_owned()].into(), ..wish(&[]) };
+    let unknown = WantedKeys { unknown: ["aaaabbbbcccc".to_owned()].into(), ..desired(&[]) };
     assert_eq!(reconcile(&unknown, &known, now), [Action::Tend { key: "/k".into() }]);
 }
 
@@ -108,7 +108,7 @@ fn a_renewal_that_is_late_goes_before_new_keys() {
     let long_ago = now.checked_sub(Duration::from_secs(5)).unwrap();
     let known =
         [("/y", now), ("/z", long_ago)].map(|(key, due)| (key.to_owned(), held(kept("1"), &["1"], due)));
-    let actions = reconcile(&wish(&[("/a", "1"), ("/y", "1"), ("/z", "1")]), &known.into(), now);
+    let actions = reconcile(&desired(&[("/a", "1"), ("/y", "1"), ("/z", "1")]), &known.into(), now);
     let keys: Vec<_> = actions.iter().map(Action::key).collect();
     assert_eq!(keys, ["/z", "/a", "/y"]);
 }
@@ -118,7 +118,7 @@ fn late_renewals_stay_in_front_when_the_next_probe_is_another_key() {
     let now = Instant::now();
     let long_ago = now.checked_sub(Duration::from_secs(5)).unwrap();
     let known = ["/y", "/z"].map(|key| (key.to_owned(), held(kept("1"), &["1"], long_ago))).into();
-    let actions = reconcile(&wish(&[("/a", "1"), ("/b", "1"), ("/y", "1"), ("/z", "1")]), &known, now);
+    let actions = reconcile(&desired(&[("/a", "1"), ("/b", "1"), ("/y", "1"), ("/z", "1")]), &known, now);
     let after = |stuck: &str| {
         let mut actions = actions.clone();
         go_on_after(stuck, &mut actions, &known, now);
@@ -136,17 +136,17 @@ fn late_renewals_stay_in_front_when_the_next_probe_is_another_key() {
 fn what_consumers_see_comes_before_renewals() {
     let now = Instant::now();
     let known = [("/a", kept("1")), ("/b", kept("1")), ("/z", kept("1"))]
-        .map(|(key, standing)| (key.to_owned(), held(standing, &["1"], now)));
-    let actions = reconcile(&wish(&[("/a", "1"), ("/b", "2"), ("/c", "1")]), &known.into(), now);
+        .map(|(key, key_state)| (key.to_owned(), held(key_state, &["1"], now)));
+    let actions = reconcile(&desired(&[("/a", "1"), ("/b", "2"), ("/c", "1")]), &known.into(), now);
     let keys: Vec<_> = actions.iter().map(Action::key).collect();
     assert_eq!(keys, ["/b", "/c", "/z", "/a"]);
 }
 
-/// A store in a map, and a keeper's memory of it; each request may fail before or after it is done.
+/// A store in a map, and a reconciler's memory of it; each request may fail before or after it is done.
 #[derive(Default)]
 struct Model {
     store: BTreeMap<String, (String, u64)>,
-    held: BTreeMap<String, Held>,
+    held: BTreeMap<String, HeldKey>,
     index: u64,
 }
 
@@ -158,7 +158,7 @@ impl Model {
     }
 
     /// What the store does for `action`, and what is remembered of it; `heard`: whether the answer came.
-    fn act(&mut self, wanted: &Wanted, action: &Action, now: Instant, heard: bool) {
+    fn act(&mut self, wanted: &WantedKeys, action: &Action, now: Instant, heard: bool) {
         let key = action.key().to_owned();
         match action {
             Action::Forget { .. } => {
@@ -176,7 +176,7 @@ impl Model {
                 if heard {
                     self.held.remove(&key);
                 } else if let Some(known) = self.held.get_mut(&key) {
-                    known.standing = Standing::Unknown;
+                    known.key_state = KeyState::Unknown;
                 }
             }
             Action::Tend { .. } | Action::Leave { .. } => {
@@ -184,7 +184,7 @@ impl Model {
             }
             Action::Create { .. } | Action::Replace { .. } | Action::Renew { .. } => {
                 let value = wanted.keys[&key].value.clone();
-                let fresh = held(Standing::Unknown, &[], now);
+                let fresh = held(KeyState::Unknown, &[], now);
                 let mut known = self.held.get(&key).cloned().unwrap_or(fresh);
                 let mine = known.mine.clone();
                 known.mine.insert(value.clone(), Owner::default());
@@ -192,16 +192,16 @@ impl Model {
                     self.store.get(&key).is_none_or(|(there, _)| *there == value || mine.contains_key(there));
                 let index = if free { self.put(&key, &value) } else { 0 };
                 if !heard {
-                    if !matches!(&known.standing, Standing::Kept { value: kept, .. } if *kept == value) {
-                        known.standing = Standing::Unknown;
+                    if !matches!(&known.key_state, KeyState::Kept { value: kept, .. } if *kept == value) {
+                        known.key_state = KeyState::Unknown;
                     }
                 } else if free {
                     known.mine = [(value.clone(), Owner::default())].into();
-                    known.standing = Standing::Kept { value, index };
+                    known.key_state = KeyState::Kept { value, index };
                     known.due = now + Duration::from_secs(6);
                 } else {
                     known.mine.clear();
-                    known.standing = Standing::Blocked { wish: value, why: String::new() };
+                    known.key_state = KeyState::Blocked { desired: value, why: String::new() };
                     known.due = now + Duration::from_secs(5);
                 }
                 self.held.insert(key, known);
@@ -214,7 +214,7 @@ impl Model {
 fn by_any_walk_the_store_comes_to_be_as_wished_and_nobody_elses_key_is_touched() {
     for seed in 0..300 {
         let (mut dice, mut model) = (StdRng::seed_from_u64(seed), Model::default());
-        let (mut now, mut wanted) = (Instant::now(), wish(&[]));
+        let (mut now, mut wanted) = (Instant::now(), desired(&[]));
         let mut theirs = BTreeMap::new();
         for _ in 0..60 {
             let mut keys = Vec::new();
@@ -224,8 +224,9 @@ fn by_any_walk_the_store_comes_to_be_as_wished_and_nobody_elses_key_is_touched()
                 }
             }
             if dice.random_range(0..3) == 0 {
-                wanted =
-                    wish(&keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect::<Vec<_>>());
+                wanted = desired(
+                    &keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect::<Vec<_>>(),
+                );
             }
             let key = format!("/{}", dice.random_range(0..5));
             match dice.random_range(0..12) {
@@ -260,7 +261,7 @@ fn by_any_walk_the_store_comes_to_be_as_wished_and_nobody_elses_key_is_touched()
         }
         let stands: BTreeMap<_, _> = model.store.into_iter().map(|(key, (value, _))| (key, value)).collect();
         let mut want: BTreeMap<_, _> =
-            wanted.keys.into_iter().map(|(key, claim)| (key, claim.value)).collect();
+            wanted.keys.into_iter().map(|(key, registration)| (key, registration.value)).collect();
         want.extend(theirs);
         assert_eq!(stands, want, "seed {seed}");
     }

@@ -2,50 +2,50 @@
 
 use std::time::Duration;
 
-use super::super::Keeping;
+use super::super::ReconcilerConfig;
 use super::store::{Door, Store};
-use super::{Running, keeping, map, until, wish};
+use super::{Running, config, desired, map, until};
 
-fn other_host() -> Keeping {
-    Keeping { node: "h2".into(), host: "machine-2".into(), ..keeping() }
+fn other_host() -> ReconcilerConfig {
+    ReconcilerConfig { node: "h2".into(), host: "machine-2".into(), ..config() }
 }
 
 #[tokio::test]
 async fn a_successors_key_is_neither_deleted_nor_replaced_nor_renewed() {
     let store = Store::new();
-    let keeper =
-        Running::start(&store, keeping(), wish(&[("/web/a", "1"), ("/web/b", "1"), ("/web/c", "1")]));
-    until("they are known", || keeper.count("keys_added_total") == 3).await;
+    let reconciler =
+        Running::start(&store, config(), desired(&[("/web/a", "1"), ("/web/b", "1"), ("/web/c", "1")]));
+    until("they are known", || reconciler.count("keys_added_total") == 3).await;
     for key in ["/web/a", "/web/b", "/web/c"] {
         store.set(key, "theirs").await;
     }
     let theirs = store.get("/web/a").await.node.modified;
-    keeper.wish(&[("/web/b", "2"), ("/web/c", "1")]);
-    until("that is seen", || keeper.kept("/web/a").is_none()).await;
-    until("the others are conflicts", || keeper.count("key_conflicts_total") >= 6).await;
+    reconciler.desired(&[("/web/b", "2"), ("/web/c", "1")]);
+    until("that is seen", || reconciler.kept("/web/a").is_none()).await;
+    until("the others are conflicts", || reconciler.count("key_conflicts_total") >= 6).await;
     assert_eq!(store.get("/web/a").await.node.modified, theirs);
     assert_eq!(store.all(), map(&[("/web/a", "theirs"), ("/web/b", "theirs"), ("/web/c", "theirs")]));
-    let (held, why) = keeper.kept("/web/b").unwrap();
+    let (held, why) = reconciler.kept("/web/b").unwrap();
     assert!(!held && why == "held by somebody else with value \"theirs\"", "{why}");
-    keeper.wish(&[]);
-    until("that is forgotten", || keeper.kept("/web/c").is_none()).await;
-    keeper.end().await.unwrap();
+    reconciler.desired(&[]);
+    until("that is forgotten", || reconciler.kept("/web/c").is_none()).await;
+    reconciler.end().await.unwrap();
     assert_eq!(store.all().len(), 3);
 }
 
 #[tokio::test]
 async fn of_two_keepers_that_claim_a_key_one_holds_it_and_the_other_follows_when_it_goes() {
     let store = Store::new();
-    let first = Running::start(&store, keeping(), wish(&[("/web/a", "first")]));
+    let first = Running::start(&store, config(), desired(&[("/web/a", "first")]));
     until("the first holds it", || first.kept("/web/a").is_some_and(|(held, _)| held)).await;
-    let second = Running::start(&store, other_host(), wish(&[("/web/a", "second")]));
+    let second = Running::start(&store, other_host(), desired(&[("/web/a", "second")]));
     until("the second says so", || second.kept("/web/a").is_some_and(|(held, _)| !held)).await;
     until("it tries again", || second.count("key_conflicts_total") >= 3).await;
     assert_eq!(store.value("/web/a").as_deref(), Some("first"));
-    first.wish(&[]);
+    first.desired(&[]);
     until("the second holds it", || second.kept("/web/a").is_some_and(|(held, _)| held)).await;
     assert_eq!(store.value("/web/a").as_deref(), Some("second"));
-    first.wish(&[("/web/a", "first")]);
+    first.desired(&[("/web/a", "first")]);
     until("now the first says so", || first.count("key_conflicts_total") >= 1).await;
     // The second's lease runs out when it dies, and the first is there again.
     second.crash().await;
@@ -57,24 +57,24 @@ async fn a_key_that_has_the_right_value_already_is_taken_for_ours_without_waking
     let store = Store::new();
     store.set("/web/a", "1").await;
     let before = store.get("/web/a").await.node;
-    let keeper = Running::start(&store, keeping(), wish(&[("/web/a", "1")]));
-    until("it is held", || keeper.kept("/web/a").is_some_and(|(held, _)| held)).await;
+    let reconciler = Running::start(&store, config(), desired(&[("/web/a", "1")]));
+    until("it is held", || reconciler.kept("/web/a").is_some_and(|(held, _)| held)).await;
     let keys = store.keys();
     let watch = keys.next(b"/web/a", before.modified + 1, false);
     assert!(tokio::time::timeout(Duration::from_millis(500), watch).await.is_err(), "a watcher was woken");
     assert_eq!(store.get("/web/a").await.node.created, before.created);
-    assert_eq!(keeper.count("keys_added_total"), 0);
+    assert_eq!(reconciler.count("keys_added_total"), 0);
 }
 
 #[tokio::test]
 async fn a_living_host_of_the_same_name_keeps_its_list_and_its_keys() {
     let store = Store::new();
-    let first = Running::start(&store, keeping(), wish(&[("/web/a", "1")]));
+    let first = Running::start(&store, config(), desired(&[("/web/a", "1")]));
     until("it is known", || first.count("keys_added_total") == 1).await;
     store.set("/_retune/nodes/h1", r#"{"name":"h1","host":"machine-1"}"#).await;
     let list = store.value("/_retune/owned/h1/s");
-    let twin = Keeping { host: "machine-2".into(), ..keeping() };
-    let second = Running::start(&store, twin, wish(&[("/web/b", "2")]));
+    let twin = ReconcilerConfig { host: "machine-2".into(), ..config() };
+    let second = Running::start(&store, twin, desired(&[("/web/b", "2")]));
     until("the second works without a list", || second.kept("/web/b").is_some_and(|(held, _)| held)).await;
     assert_eq!(store.all(), map(&[("/web/a", "1"), ("/web/b", "2")]));
     assert_eq!(store.value("/_retune/owned/h1/s"), list);
@@ -90,14 +90,18 @@ async fn a_directory_in_the_place_of_a_key_is_told_and_left() {
     let store = Store::new();
     store.set("/web/a/inside", "x").await;
     store.set("/file", "x").await;
-    let keeper = Running::start(&store, keeping(), wish(&[("/web/a", "1"), ("/file/b", "1"), ("/c", "1")]));
-    until("the free one is held", || keeper.kept("/c").is_some_and(|(held, _)| held)).await;
-    until("one is told", || keeper.kept("/web/a").is_some_and(|(_, why)| why.contains("a directory"))).await;
-    until("the other is told", || keeper.kept("/file/b").is_some_and(|(_, why)| why.contains("delete it")))
+    let reconciler =
+        Running::start(&store, config(), desired(&[("/web/a", "1"), ("/file/b", "1"), ("/c", "1")]));
+    until("the free one is held", || reconciler.kept("/c").is_some_and(|(held, _)| held)).await;
+    until("one is told", || reconciler.kept("/web/a").is_some_and(|(_, why)| why.contains("a directory")))
         .await;
-    keeper.wish(&[]);
+    until("the other is told", || {
+        reconciler.kept("/file/b").is_some_and(|(_, why)| why.contains("delete it"))
+    })
+    .await;
+    reconciler.desired(&[]);
     until("nothing of ours is left", || !store.has("/c")).await;
-    keeper.end().await.unwrap();
+    reconciler.end().await.unwrap();
     assert_eq!(store.all(), map(&[("/file", "x"), ("/web/a/inside", "x")]));
 }
 
@@ -108,9 +112,9 @@ async fn a_list_that_may_not_be_written_is_done_without() {
         let no = r#"{"errorCode":110,"message":"The request requires user authentication","cause":"Insufficient credentials","index":0}"#;
         if request.contains("/_retune/") { Door::Say(401, no.into()) } else { Door::Open }
     });
-    let keeper = Running::start(&store, keeping(), wish(&[("/web/a", "1")]));
-    until("it is held", || keeper.kept("/web/a").is_some_and(|(held, _)| held)).await;
-    keeper.wish(&[]);
+    let reconciler = Running::start(&store, config(), desired(&[("/web/a", "1")]));
+    until("it is held", || reconciler.kept("/web/a").is_some_and(|(held, _)| held)).await;
+    reconciler.desired(&[]);
     until("it is gone", || !store.has("/web")).await;
     let asked = store.seen().iter().filter(|request| request.contains("/_retune/")).count();
     assert_eq!(asked, 1, "what is refused is not asked for again");

@@ -11,7 +11,7 @@ use crate::api;
 use crate::client::Trust;
 use crate::client::cluster::{Cluster, Delete, Event, Get, Keys, Options, Set};
 use crate::consensus::Handle;
-use crate::keyspace::{Kind, View};
+use crate::keyspace::{NodeKind, View};
 use crate::stop::Stop;
 
 /// What the door does with a request.
@@ -161,8 +161,8 @@ impl Store {
                 }
                 let key = format!("{at}/{name}");
                 match child.kind() {
-                    Kind::Dir => gather(child, &key, found),
-                    Kind::File => {
+                    NodeKind::Dir => gather(child, &key, found),
+                    NodeKind::File => {
                         let value = child.value().map(|value| String::from_utf8_lossy(value).into_owned());
                         found.insert(key, value.unwrap_or_default());
                     }

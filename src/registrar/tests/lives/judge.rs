@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// As long at least an old key with an old address waits for the new one.
-const OLD_ADDRESS: Duration = Duration::from_secs(10);
+const MIN_OLD_ADDRESS_WAIT: Duration = Duration::from_secs(10);
 /// No request is under way for longer.
-const UNDER_WAY: Duration = Duration::from_secs(15);
+const MAX_REQUEST_DURATION: Duration = Duration::from_secs(15);
 
 /// A container that is well, and where it is or was found.
 struct Well {
@@ -62,12 +62,12 @@ impl Judge {
         for (id, well) in &mut self.well {
             if well.addresses.last().is_some_and(|address| values.contains(address)) {
                 // What was asked of the store when it was not well may be on its way for so long.
-                well.seen |= well.since.elapsed() > UNDER_WAY;
+                well.seen |= well.since.elapsed() > MAX_REQUEST_DURATION;
                 well.addresses.drain(..well.addresses.len() - 1);
             } else if well.seen && !well.addresses.iter().any(|address| values.contains(address)) {
                 well.seen = false;
                 // An address that it left is kept for a bounded time while the new one cannot be written.
-                let bound = well.addresses.len() > 1 && well.moved.elapsed() >= OLD_ADDRESS;
+                let bound = well.addresses.len() > 1 && well.moved.elapsed() >= MIN_OLD_ADDRESS_WAIT;
                 if !excused && !bound {
                     let addresses = &well.addresses;
                     self.wrong.get_or_insert_with(|| {

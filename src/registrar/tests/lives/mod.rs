@@ -1,4 +1,4 @@
-//! Hours of a registrar's life in seconds: the model and the keeper, in virtual time, between an engine whose news is lost, late
+//! Hours of a registrar's life in seconds: the model and the reconciler, in virtual time, between an engine whose news is lost, late
 //! and doubled and a store that is slow, fails and loses answers, over restarts and crashes of the registrar. In no state
 //! of the store is a container missing that is well.
 

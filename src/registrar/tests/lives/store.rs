@@ -15,16 +15,16 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::judge::Judge;
 use crate::client::Trust;
-use crate::client::cluster::wire::{Answer, Request, Wire};
+use crate::client::cluster::wire::{RawReply, Request, Wire};
 use crate::client::cluster::{Cluster, Options};
-use crate::keyspace::{Command, Error, Key, Keyspace, Kind, Operation, Time, View, expiry};
+use crate::keyspace::{Command, Error, Key, Keyspace, NodeKind, Operation, Time, View, expiry};
 
 /// 2026, in nanoseconds since 1970.
 const BEGIN: Time = 1_770_000_000_000_000_000;
 
 /// How the line to the store does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum NetworkState {
     Fair,
     /// A request and its answer take up to a second each.
     Slow,
@@ -35,7 +35,7 @@ pub(super) enum Line {
     Away,
 }
 
-impl Line {
+impl NetworkState {
     /// Whether leases may run out although everybody does what they can.
     pub(super) fn excuses_expiry(self) -> bool {
         matches!(self, Self::Lossy(_) | Self::Away)
@@ -45,7 +45,7 @@ impl Line {
 pub(super) struct State {
     space: Keyspace,
     begun: Instant,
-    pub(super) line: Line,
+    pub(super) line: NetworkState,
     rng: StdRng,
     pub(super) judge: Judge,
 }
@@ -53,11 +53,11 @@ pub(super) struct State {
 #[derive(Clone)]
 pub(super) struct Store {
     state: Arc<Mutex<State>>,
-    send: mpsc::UnboundedSender<(Request, oneshot::Sender<Answer>)>,
+    send: mpsc::UnboundedSender<(Request, oneshot::Sender<RawReply>)>,
 }
 
 /// What becomes of a request.
-enum Fate {
+enum RequestFate {
     Done { there: Duration, back: Duration },
     LoseRequest,
     LoseAnswer,
@@ -71,7 +71,7 @@ impl Store {
         let state = State {
             space: Keyspace::new(),
             begun: Instant::now(),
-            line: Line::Fair,
+            line: NetworkState::Fair,
             rng: StdRng::seed_from_u64(seed ^ 0x5707e),
             judge: Judge::new(),
         };
@@ -112,7 +112,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 /// Carries requests, also those of clients that died meanwhile, and lets leases run out.
 async fn serve(
     state: Arc<Mutex<State>>,
-    mut requests: mpsc::UnboundedReceiver<(Request, oneshot::Sender<Answer>)>,
+    mut requests: mpsc::UnboundedReceiver<(Request, oneshot::Sender<RawReply>)>,
 ) {
     let mut carried = FuturesUnordered::new();
     loop {
@@ -126,48 +126,50 @@ async fn serve(
     }
 }
 
-async fn carry(state: Arc<Mutex<State>>, request: Request, tell: oneshot::Sender<Answer>) {
-    let fate = lock(&state).fate(&request);
-    match fate {
-        Fate::Done { there, back } => {
+async fn carry(state: Arc<Mutex<State>>, request: Request, tell: oneshot::Sender<RawReply>) {
+    let request_fate = lock(&state).request_fate(&request);
+    match request_fate {
+        RequestFate::Done { there, back } => {
             sleep(there).await;
             let answer = lock(&state).serve(&request);
             sleep(back).await;
             tell.send(Some(answer)).ok();
         }
-        Fate::LoseAnswer => {
+        RequestFate::LoseAnswer => {
             lock(&state).serve(&request);
         }
-        Fate::LoseRequest => {}
-        Fate::Hang => sleep(Duration::from_secs(60)).await,
-        Fate::Unavailable => {
+        RequestFate::LoseRequest => {}
+        RequestFate::Hang => sleep(Duration::from_secs(60)).await,
+        RequestFate::Unavailable => {
             tell.send(Some((503, 0, String::new()))).ok();
         }
     }
 }
 
 impl State {
-    fn fate(&mut self, request: &Request) -> Fate {
+    fn request_fate(&mut self, request: &Request) -> RequestFate {
         let mut within = |longest: u64| Duration::from_micros(self.rng.random_range(100..longest));
         let (there, back) = match self.line {
-            Line::Slow => (within(1_000_000), within(1_000_000)),
+            NetworkState::Slow => (within(1_000_000), within(1_000_000)),
             _ => (within(3_000), within(3_000)),
         };
         let creates = request.words.get("prevExist").is_some_and(|word| word == "false");
         let fails = match self.line {
-            Line::Fair | Line::Slow => false,
-            Line::NoNewKeys => return if creates { Fate::Unavailable } else { Fate::Done { there, back } },
-            Line::Lossy(share) => self.rng.random_range(0..100) < share,
-            Line::Away => true,
+            NetworkState::Fair | NetworkState::Slow => false,
+            NetworkState::NoNewKeys => {
+                return if creates { RequestFate::Unavailable } else { RequestFate::Done { there, back } };
+            }
+            NetworkState::Lossy(share) => self.rng.random_range(0..100) < share,
+            NetworkState::Away => true,
         };
         if !fails {
-            return Fate::Done { there, back };
+            return RequestFate::Done { there, back };
         }
         match self.rng.random_range(0..4) {
-            0 => Fate::Hang,
-            1 if self.line != Line::Away => Fate::LoseAnswer,
-            2 => Fate::Unavailable,
-            _ => Fate::LoseRequest,
+            0 => RequestFate::Hang,
+            1 if self.line != NetworkState::Away => RequestFate::LoseAnswer,
+            2 => RequestFate::Unavailable,
+            _ => RequestFate::LoseRequest,
         }
     }
 
@@ -272,8 +274,8 @@ fn gather(view: View<'_>, values: &mut BTreeSet<String>) {
     for (name, child) in view.children() {
         match child.kind() {
             _ if name.starts_with(b"_") => {}
-            Kind::Dir => gather(child, values),
-            Kind::File => values.extend(child.value().map(|value| text(value))),
+            NodeKind::Dir => gather(child, values),
+            NodeKind::File => values.extend(child.value().map(|value| text(value))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One life of the registrar: the worker's part between the model and the keeper.
+//! One life of the registrar: the worker's part between the model and the reconciler.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,43 +11,43 @@ use tokio::time::{Instant, sleep_until};
 
 use super::store::Store;
 use super::world::World;
-use crate::registrar::board::Board;
-use crate::registrar::container::{Container, Listed};
+use crate::registrar::container::{Container, ListedContainer};
 use crate::registrar::engine::Event;
-use crate::registrar::keep::{Keeping, Wanted, keep};
-use crate::registrar::model::{Frame, Model, Probe, Whose};
+use crate::registrar::keep::{ReconcilerConfig, WantedKeys, keep};
+use crate::registrar::model::{Model, NodeConfig, Probe, ServiceId};
 use crate::registrar::settings::{Checks, Lease, OnExit, Rules};
+use crate::registrar::status_board::StatusBoard;
 use crate::registrar::tests::world::frame;
 use crate::stop::Stop;
 
-const RELIST: Duration = Duration::from_secs(30);
-const TICK: Duration = Duration::from_millis(10);
+const RELIST_INTERVAL: Duration = Duration::from_secs(30);
+const TICK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// News on its way.
 pub(super) enum Message {
     Event(Event),
-    Listed(Vec<Listed>),
+    Listed(Vec<ListedContainer>),
     Lost,
     Inspected(String, Box<Result<Option<Container>, ()>>),
-    Checked(Whose, Probe, Result<(), String>),
+    Checked(ServiceId, Probe, Result<(), String>),
 }
 
 /// One life of the registrar.
 pub(super) struct Life {
     pub(super) model: Model,
-    pub(super) wanted: watch::Sender<Wanted>,
+    pub(super) wanted: watch::Sender<WantedKeys>,
     pub(super) stop: Stop,
     pub(super) tasks: JoinSet<Result<(), String>>,
     pub(super) under_way: Vec<(Instant, Message)>,
-    pub(super) probes: BTreeMap<Whose, (Probe, Instant)>,
+    pub(super) probes: BTreeMap<ServiceId, (Probe, Instant)>,
     pub(super) next_list: Instant,
     pub(super) listing: bool,
 }
 
-fn listed(container: &Container) -> Listed {
-    let Container { id, name, networks, doing, healthcheck, labels, .. } = container;
-    let signature = format!("{name} {networks:?} {doing:?} {healthcheck:?} {labels:?}");
-    Listed { id: id.clone(), signature, doing: Some(*doing), healthcheck: *healthcheck }
+fn listed(container: &Container) -> ListedContainer {
+    let Container { id, name, networks, run_state, healthcheck, labels, .. } = container;
+    let signature = format!("{name} {networks:?} {run_state:?} {healthcheck:?} {labels:?}");
+    ListedContainer { id: id.clone(), signature, run_state: Some(*run_state), healthcheck: *healthcheck }
 }
 
 impl Life {
@@ -55,7 +55,7 @@ impl Life {
         // Longer than the default, for the sake of the machine.
         let checks = Checks { interval: Duration::from_secs(30), ..Checks::default() };
         let rules = Rules { internal: true, ip: None, prefix: prefix.to_owned(), ..frame().rules };
-        let keeping = Keeping {
+        let config = ReconcilerConfig {
             node: "n".into(),
             scope: "s".into(),
             publishes: false,
@@ -66,11 +66,11 @@ impl Life {
             pause: Duration::from_millis(10),
             prefix: prefix.to_owned(),
         };
-        let (wanted, wishes) = watch::channel(Wanted::default());
+        let (wanted, wanted_keys) = watch::channel(WantedKeys::default());
         let (stop, mut tasks) = (Stop::new(), JoinSet::new());
-        tasks.spawn(keep(store.cluster(), keeping, wishes, Arc::new(Board::new()), stop.clone()));
+        tasks.spawn(keep(store.cluster(), config, wanted_keys, Arc::new(StatusBoard::new()), stop.clone()));
         Self {
-            model: Model::new(Frame { rules, checks, ttl: lease.ttl, ..frame() }),
+            model: Model::new(NodeConfig { rules, checks, ttl: lease.ttl, ..frame() }),
             wanted,
             stop,
             tasks,
@@ -105,7 +105,7 @@ impl World {
             let news = life.under_way.iter().map(|(at, _)| *at);
             let checks = life.probes.values().map(|(_, at)| *at);
             let list = (!life.listing).then_some(life.next_list);
-            let model = life.model.next().map(|at| at.max(now + TICK));
+            let model = life.model.next().map(|at| at.max(now + TICK_INTERVAL));
             let next = news.chain(checks).chain(list).chain(model).min().map_or(until, |at| at.min(until));
             sleep_until(next.max(now + Duration::from_millis(1))).await;
         }
@@ -122,14 +122,16 @@ impl World {
                 Message::Event(event) => life.model.event(&event, now),
                 Message::Listed(all) => {
                     life.model.listed(all, now);
-                    (life.listing, life.next_list) = (false, now + RELIST);
+                    (life.listing, life.next_list) = (false, now + RELIST_INTERVAL);
                 }
                 Message::Lost => {
                     life.model.lost(now);
                     (life.listing, life.next_list) = (false, now + Duration::from_millis(500));
                 }
                 Message::Inspected(id, found) => life.model.inspected(&id, *found, now),
-                Message::Checked(whose, probe, result) => life.model.checked(&whose, &probe, result),
+                Message::Checked(service_id, probe, result) => {
+                    life.model.checked(&service_id, &probe, result);
+                }
             }
         }
         life.model.tick(now);
@@ -166,18 +168,18 @@ impl World {
     /// Checks at their pace, whose findings come a little later.
     fn check(&mut self, now: Instant) {
         let wanted = self.life.model.probes();
-        self.life.probes.retain(|whose, (probe, _)| wanted.get(whose) == Some(probe));
-        for (whose, probe) in wanted {
-            let (probe, next) = self.life.probes.entry(whose.clone()).or_insert((probe, now));
+        self.life.probes.retain(|service_id, (probe, _)| wanted.get(service_id) == Some(probe));
+        for (service_id, probe) in wanted {
+            let (probe, next) = self.life.probes.entry(service_id.clone()).or_insert((probe, now));
             if *next > now {
                 continue;
             }
             *next = now + probe.check.interval;
             let target = format!("{}:{}", probe.target.host, probe.target.port);
-            let there = self.real.get(&whose.0).is_some_and(|real| real.answers_at(&target));
+            let there = self.real.get(&service_id.0).is_some_and(|real| real.answers_at(&target));
             let result = if there { Ok(()) } else { Err("no answer".to_owned()) };
             let due = now + Duration::from_millis(self.rng.random_range(1..40));
-            self.life.under_way.push((due, Message::Checked(whose, probe.clone(), result)));
+            self.life.under_way.push((due, Message::Checked(service_id, probe.clone(), result)));
         }
     }
 

@@ -8,17 +8,17 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::store::{Line, Store};
+use super::store::{NetworkState, Store};
 use super::worker::{Life, Message};
-use crate::registrar::container::{Container, Doing, Healthcheck, Network, Published};
+use crate::registrar::container::{Container, ContainerState, Healthcheck, Network, Published};
 use crate::registrar::engine::Event;
 use crate::registrar::settings::Lease;
 use crate::registrar::tests::world::running;
 
 /// As many containers are there at the start, and three times as many at most.
-const CONTAINERS: usize = 6;
+const CONTAINER_COUNT: usize = 6;
 /// Long enough that the registrar has heard of the new address, whatever news was lost.
-const BOTH: Duration = Duration::from_secs(180);
+const ADDRESS_CHANGE_OVERLAP: Duration = Duration::from_secs(180);
 
 /// A container, and whether it answers.
 pub(super) struct Real {
@@ -40,13 +40,13 @@ impl Real {
     /// Whether a check there would pass.
     pub(super) fn answers_at(&self, address: &str) -> bool {
         let left = |(left, until): &(String, Instant)| left == address && Instant::now() < *until;
-        self.container.doing == Doing::Running
+        self.container.run_state == ContainerState::Running
             && self.answers
             && (self.address() == address || self.left.as_ref().is_some_and(left))
     }
 
     fn is_well(&self) -> bool {
-        self.container.doing == Doing::Running
+        self.container.run_state == ContainerState::Running
             && matches!(self.container.healthcheck, None | Some(Healthcheck::Healthy))
             && (!self.checked() || self.answers)
     }
@@ -94,7 +94,7 @@ impl World {
             script: Vec::new(),
             excused: now,
         };
-        for _ in 0..CONTAINERS {
+        for _ in 0..CONTAINER_COUNT {
             world.make(None);
         }
         world
@@ -154,7 +154,7 @@ impl World {
     }
 
     fn up(&self) -> Vec<String> {
-        let up = self.real.iter().filter(|(_, real)| real.container.doing == Doing::Running);
+        let up = self.real.iter().filter(|(_, real)| real.container.run_state == ContainerState::Running);
         up.map(|(id, _)| id.clone()).collect()
     }
 
@@ -171,7 +171,7 @@ impl World {
 
     fn end(&mut self, id: &str) {
         self.note(format!("end {}", &id[..4]));
-        self.change(id, |container| container.doing = Doing::Nothing);
+        self.change(id, |container| container.run_state = ContainerState::Nothing);
         self.say(id, "kill", Some(15));
         self.say(id, "die", None);
     }
@@ -181,7 +181,7 @@ impl World {
         self.note(format!("begin {}", &id[..4]));
         let (clock, address) = (self.clock(), self.address());
         self.change(id, |container| {
-            container.doing = Doing::Running;
+            container.run_state = ContainerState::Running;
             container.started = Some(clock);
             container.networks.insert("bridge".into(), address);
             container.healthcheck = container.healthcheck.map(|_| Healthcheck::Healthy);
@@ -193,7 +193,7 @@ impl World {
     async fn act(&mut self) {
         let all: Vec<String> = self.real.keys().cloned().collect();
         let up = self.up();
-        if up.len() < 3 || (all.len() < 3 * CONTAINERS && self.chance(10)) {
+        if up.len() < 3 || (all.len() < 3 * CONTAINER_COUNT && self.chance(10)) {
             self.make(None);
             return self.know();
         }
@@ -215,15 +215,19 @@ impl World {
             8 => self.ail(&id),
             9 => {
                 self.note(format!("pause {} for a moment", &id[..4]));
-                self.change(&id, |container| container.doing = Doing::Paused);
+                self.change(&id, |container| container.run_state = ContainerState::Paused);
                 self.say(&id, "pause", None);
                 self.know();
                 self.pass_some(2_000).await;
-                self.change(&id, |container| container.doing = Doing::Running);
+                self.change(&id, |container| container.run_state = ContainerState::Running);
                 self.say(&id, "unpause", None);
             }
             10 => self.say(&id, "kill", Some(1)),
-            _ => match all.iter().find(|id| self.real[*id].container.doing == Doing::Nothing).cloned() {
+            _ => match all
+                .iter()
+                .find(|id| self.real[*id].container.run_state == ContainerState::Nothing)
+                .cloned()
+            {
                 Some(ended) if self.chance(50) => self.begin(&ended),
                 Some(ended) => {
                     self.real.remove(&ended);
@@ -263,7 +267,7 @@ impl World {
         self.note(format!("another address for {}", &id[..4]));
         let address = self.address();
         let real = self.real.get_mut(id).unwrap();
-        real.left = Some((real.address(), Instant::now() + BOTH));
+        real.left = Some((real.address(), Instant::now() + ADDRESS_CHANGE_OVERLAP));
         self.change(id, |container| {
             container.networks.insert("bridge".into(), address);
         });
@@ -317,7 +321,7 @@ impl World {
         state.judge.know(&well);
     }
 
-    fn line(&mut self, line: Line) {
+    fn line(&mut self, line: NetworkState) {
         self.note(format!("the line is {line:?}"));
         let before = std::mem::replace(&mut self.store.state().line, line);
         // What ran into trouble just before may end after it.
@@ -349,14 +353,21 @@ impl World {
     }
 
     /// Bad times begin or end.
-    fn weather(&mut self) {
+    fn disturb(&mut self) {
         if self.chance(30) {
             self.trouble = [0, 0, 10, 40][self.rng.random_range(0..4)];
             self.note(format!("the engine's trouble is {}", self.trouble));
         }
         if self.chance(40) {
             let share = self.rng.random_range(5..60);
-            let lines = [Line::Fair, Line::Fair, Line::Slow, Line::NoNewKeys, Line::Lossy(share), Line::Away];
+            let lines = [
+                NetworkState::Fair,
+                NetworkState::Fair,
+                NetworkState::Slow,
+                NetworkState::NoNewKeys,
+                NetworkState::Lossy(share),
+                NetworkState::Away,
+            ];
             let next = lines[self.rng.random_range(0..lines.len())];
             self.line(next);
         }
@@ -364,7 +375,7 @@ impl World {
 
     /// Some things within seconds.
     async fn burst(&mut self) {
-        self.weather();
+        self.disturb();
         for _ in 0..self.rng.random_range(1..7) {
             if self.chance(8) {
                 self.another_life().await;
@@ -374,9 +385,9 @@ impl World {
             self.pass_some(span + 1).await;
         }
         // No bad time lasts for longer than an old key waits, or is borne by what is checked.
-        if self.store.state().line != Line::Fair {
+        if self.store.state().line != NetworkState::Fair {
             self.pass_some(20_000).await;
-            self.line(Line::Fair);
+            self.line(NetworkState::Fair);
         }
     }
 
@@ -393,7 +404,7 @@ impl World {
     /// Calm at the end: the store holds every container that is well, and nothing else.
     async fn settle(&mut self) -> Result<(), String> {
         self.trouble = 0;
-        self.line(Line::Fair);
+        self.line(NetworkState::Fair);
         self.pass(Duration::from_secs(150)).await;
         let wanted: BTreeSet<String> =
             self.real.values().filter(|real| real.is_well()).map(Real::address).collect();

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::super::member::{ELECTION, Member};
+use super::super::member::{ELECTION_TIMEOUT, Member};
 
 /// Milliseconds that it may take.
-pub(in super::super) const LIMIT: u64 = ELECTION.as_millis() as u64;
+pub(in super::super) const LIMIT_MS: u64 = ELECTION_TIMEOUT.as_millis() as u64;
 
 /// Who leads now, if it is another than `before`.
 pub(in super::super) fn successor(members: &BTreeMap<u64, Member>, before: u64) -> Option<u64> {

@@ -15,7 +15,7 @@ pub(in super::super) enum Act {
 
 /// What it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Told {
+pub(in super::super) enum Reply {
     /// It was done.
     Done,
     /// It was refused for what was there.
@@ -30,7 +30,7 @@ pub(in super::super) enum Told {
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Asked {
     pub(in super::super) act: Act,
-    pub(in super::super) told: Told,
+    pub(in super::super) told: Reply,
     pub(in super::super) from: u64,
     pub(in super::super) to: u64,
 }
@@ -42,18 +42,18 @@ pub(in super::super) struct Linear {
 }
 
 /// Longer histories are cut: only whole ones can be judged, but nobody has so long.
-const MOST: usize = 128;
+const MAX_HISTORY: usize = 128;
 /// Orders that are tried before it is given up.
-const PATIENCE: usize = 300_000;
+const MAX_ORDERS: usize = 300_000;
 
 impl Linear {
     /// A request begins; `from` names it.
     pub(in super::super) fn asks(&mut self, key: usize, act: Act, from: u64) {
-        self.asked.insert(from, (key, Asked { act, told: Told::Nothing, from, to: u64::MAX }));
+        self.asked.insert(from, (key, Asked { act, told: Reply::Nothing, from, to: u64::MAX }));
     }
 
     /// It is answered.
-    pub(in super::super) fn told(&mut self, from: u64, told: Told, to: u64) {
+    pub(in super::super) fn told(&mut self, from: u64, told: Reply, to: u64) {
         if let Some((_, asked)) = self.asked.get_mut(&from) {
             (asked.told, asked.to) = (told, to);
         }
@@ -63,7 +63,7 @@ impl Linear {
         let keys: BTreeMap<usize, Vec<Asked>> =
             self.asked.values().fold(BTreeMap::new(), |mut keys, (key, asked)| {
                 // Nobody can tell what a read without an answer saw.
-                if *asked != (Asked { act: Act::Read, told: Told::Nothing, ..*asked }) {
+                if *asked != (Asked { act: Act::Read, told: Reply::Nothing, ..*asked }) {
                     keys.entry(*key).or_default().push(*asked);
                 }
                 keys
@@ -86,15 +86,15 @@ impl PartialEq for Asked {
 
 /// Looks for an order: whatever began before the first end of those left may come next.
 fn explains(asked: &[Asked]) -> bool {
-    if asked.len() > MOST {
+    if asked.len() > MAX_HISTORY {
         return true;
     }
-    let all: u128 = if asked.len() == MOST { u128::MAX } else { (1 << asked.len()) - 1 };
-    let must = asked.iter().enumerate().filter(|(_, asked)| asked.told != Told::Nothing);
+    let all: u128 = if asked.len() == MAX_HISTORY { u128::MAX } else { (1 << asked.len()) - 1 };
+    let must = asked.iter().enumerate().filter(|(_, asked)| asked.told != Reply::Nothing);
     let must: u128 = must.map(|(at, _)| 1 << at).sum();
     let (mut seen, mut open) = (HashSet::new(), vec![(all, None)]);
     while let Some((left, value)) = open.pop() {
-        if left & must == 0 || seen.len() > PATIENCE {
+        if left & must == 0 || seen.len() > MAX_ORDERS {
             return true;
         }
         if !seen.insert((left, value)) {
@@ -118,12 +118,12 @@ fn after(asked: &Asked, value: Option<u64>) -> Option<Option<u64>> {
         Act::Set(to) => (true, Some(to)),
         Act::Swap(from, to) => (value == Some(from), Some(to)),
         Act::Delete => (value.is_some(), None),
-        Act::Read => return (asked.told == Told::There(value)).then_some(value),
+        Act::Read => return (asked.told == Reply::There(value)).then_some(value),
     };
     match asked.told {
-        Told::Done if done => Some(changed),
-        Told::Refused if !done => Some(value),
-        Told::Nothing => Some(if done { changed } else { value }),
+        Reply::Done if done => Some(changed),
+        Reply::Refused if !done => Some(value),
+        Reply::Nothing => Some(if done { changed } else { value }),
         _ => None,
     }
 }
@@ -131,17 +131,17 @@ fn after(asked: &Asked, value: Option<u64>) -> Option<Option<u64>> {
 #[test]
 fn a_stale_read_is_noticed_and_an_unanswered_write_may_count_or_not() {
     let asked = |act, told, from, to| Asked { act, told, from, to };
-    let first = asked(Act::Set(1), Told::Done, 0, 1);
-    let stale = asked(Act::Read, Told::There(None), 2, 3);
+    let first = asked(Act::Set(1), Reply::Done, 0, 1);
+    let stale = asked(Act::Read, Reply::There(None), 2, 3);
     assert!(!explains(&[first, stale]));
-    assert!(explains(&[asked(Act::Set(1), Told::Done, 0, 2), asked(Act::Read, Told::There(None), 1, 3)]));
-    let lost = asked(Act::Set(2), Told::Nothing, 2, u64::MAX);
+    assert!(explains(&[asked(Act::Set(1), Reply::Done, 0, 2), asked(Act::Read, Reply::There(None), 1, 3)]));
+    let lost = asked(Act::Set(2), Reply::Nothing, 2, u64::MAX);
     for seen in [1, 2] {
-        assert!(explains(&[first, lost, asked(Act::Read, Told::There(Some(seen)), 3, 4)]));
+        assert!(explains(&[first, lost, asked(Act::Read, Reply::There(Some(seen)), 3, 4)]));
     }
-    let both = [asked(Act::Read, Told::There(Some(2)), 3, 4), asked(Act::Read, Told::There(Some(1)), 5, 6)];
+    let both = [asked(Act::Read, Reply::There(Some(2)), 3, 4), asked(Act::Read, Reply::There(Some(1)), 5, 6)];
     assert!(!explains(&[first, lost, both[0], both[1]]), "it cannot be undone");
-    assert!(!explains(&[first, asked(Act::Swap(2, 3), Told::Done, 2, 3)]));
-    assert!(explains(&[first, asked(Act::Swap(2, 3), Told::Refused, 2, 3)]));
-    assert!(!explains(&[first, asked(Act::Delete, Told::Refused, 2, 3)]));
+    assert!(!explains(&[first, asked(Act::Swap(2, 3), Reply::Done, 2, 3)]));
+    assert!(explains(&[first, asked(Act::Swap(2, 3), Reply::Refused, 2, 3)]));
+    assert!(!explains(&[first, asked(Act::Delete, Reply::Refused, 2, 3)]));
 }

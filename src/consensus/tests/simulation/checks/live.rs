@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::super::member::Member;
 
 /// Milliseconds within which all must be well; a request that nobody could answer waits seven seconds for its end.
-pub(in super::super) const LIMIT: u64 = 20_000;
+pub(in super::super) const LIMIT_MS: u64 = 20_000;
 
 /// Why not all is well yet; `None`: it is. The leader otherwise.
 pub(in super::super) fn level(members: &BTreeMap<u64, Member>) -> Result<u64, String> {

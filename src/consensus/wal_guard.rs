@@ -9,16 +9,16 @@
 /// Begins each round's mark.
 const MAGIC: [u8; 8] = *b"rtRound\x01";
 /// Magic, number, checksum of both.
-const MARK: usize = 20;
+const MARK_BYTES: usize = 20;
 
 /// Makes and recognises the marks of one data folder. Each folder has a secret of its own: a mark is looked for in raw
 /// bytes, and clients choose most of those.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Marks {
+pub(super) struct WalMarks {
     secret: u64,
 }
 
-impl Marks {
+impl WalMarks {
     pub(super) fn new(secret: u64) -> Self {
         Self { secret }
     }
@@ -40,7 +40,7 @@ impl Marks {
 
     /// The number in a mark; `None` when it is none.
     pub(super) fn round(self, bytes: &[u8]) -> Option<u64> {
-        let (body, check) = bytes.get(..MARK)?.split_at(MARK - 4);
+        let (body, check) = bytes.get(..MARK_BYTES)?.split_at(MARK_BYTES - 4);
         let number = body.strip_prefix(&MAGIC)?.try_into().ok()?;
         (self.check(body).to_le_bytes() == check).then(|| u64::from_le_bytes(number))
     }
@@ -64,7 +64,7 @@ pub(super) enum Tail {
 }
 
 /// Judges the bytes of a log file that would be cut at `cut`.
-pub(super) fn judge(marks: Marks, bytes: &[u8], cut: usize) -> Tail {
+pub(super) fn judge(marks: WalMarks, bytes: &[u8], cut: usize) -> Tail {
     let (kept, tail) = bytes.split_at(cut.min(bytes.len()));
     if tail.iter().all(|byte| *byte == 0) {
         return Tail::Empty;
@@ -84,7 +84,7 @@ pub(super) fn judge(marks: Marks, bytes: &[u8], cut: usize) -> Tail {
 mod tests {
     use super::*;
 
-    const MARKS: Marks = Marks { secret: 7 };
+    const MARKS: WalMarks = WalMarks { secret: 7 };
 
     /// A log of rounds with some bytes of content each.
     fn log(rounds: std::ops::RangeInclusive<u64>) -> (Vec<u8>, Vec<usize>) {
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_mark_that_a_client_makes_up_is_none() {
         let (mut bytes, starts) = log(1..=3);
-        bytes.extend(Marks::new(8).of(u64::MAX));
+        bytes.extend(WalMarks::new(8).of(u64::MAX));
         assert_eq!(judge(MARKS, &bytes, starts[2]), Tail::Torn);
         bytes.extend(MARKS.of(u64::MAX));
         assert_eq!(judge(MARKS, &bytes, starts[2]), Tail::Durable);

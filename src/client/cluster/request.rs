@@ -9,23 +9,23 @@ use reqwest::{Method, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Address;
-use super::error::{AskError, Fault};
+use super::error::{EndpointError, RequestError};
 use super::escape::quoted;
 use super::reason;
-use super::waiting::Waiting;
-use crate::client::endpoints::{Endpoints, Node, Pass};
+use super::waiting::WatchPosition;
+use crate::client::endpoints::{Endpoints, NodeUrl, Pass};
 use crate::client::http::cluster_id;
 use crate::client::{ClientError, Credentials, SetBy, Trust, excerpt, tls};
 use crate::tcp::Liveness;
 
 /// No answer of a store is larger; a larger one is a fault.
-const MAX_ANSWER: usize = 512 << 20;
+const MAX_RESPONSE_BYTES: usize = 512 << 20;
 /// As many redirects are followed, as by Go's client.
 const MAX_REDIRECTS: usize = 10;
 /// Loop Detected.
 const LOOP_DETECTED: u16 = 508;
 /// A name or a network that does not answer is given up after this.
-const DIAL: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a cluster is and how to reach it.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct Options {
 
 /// One question, whichever endpoint it goes to.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct ClusterRequest {
     pub(super) method: Method,
     pub(super) path: Vec<u8>,
     pub(super) query: String,
@@ -57,12 +57,12 @@ pub(super) struct Question {
     /// To be sent to one endpoint only: done twice it would answer something else.
     pub(super) once: bool,
     /// A watch, which answers when something happens.
-    pub(super) wait: Option<Waiting>,
+    pub(super) wait: Option<WatchPosition>,
     /// The body is not to be told.
     pub(super) secret: bool,
 }
 
-impl Question {
+impl ClusterRequest {
     pub(super) fn get(path: &[u8]) -> Self {
         let (path, query) = (path.to_vec(), String::new());
         Self { method: Method::GET, path, query, body: None, once: false, wait: None, secret: false }
@@ -98,10 +98,10 @@ impl Cluster {
     ///
     /// # Errors
     /// `Refused` for an endpoint or a certificate file.
-    pub fn new(options: Options) -> Result<Self, AskError> {
+    pub fn new(options: Options) -> Result<Self, RequestError> {
         let mut nodes = parsed(&options.endpoints)?;
         nodes.shuffle(&mut rand::rng());
-        let plain = http(&options, false).map_err(AskError::Refused)?;
+        let plain = http(&options, false).map_err(RequestError::Refused)?;
         let authorization = options.login.as_ref().map(Credentials::basic);
         let endpoints = Endpoints::of(nodes).learning(options.sync, &options.trust);
         Ok(Self {
@@ -117,7 +117,7 @@ impl Cluster {
 
     /// One whose requests go over `wire` and not over the network.
     #[cfg(test)]
-    pub(crate) fn over(wire: super::wire::Wire, options: Options) -> Result<Self, AskError> {
+    pub(crate) fn over(wire: super::wire::Wire, options: Options) -> Result<Self, RequestError> {
         Ok(Self { wire: Some(wire), ..Self::new(options)? })
     }
 
@@ -146,44 +146,44 @@ impl Cluster {
     }
 
     /// Takes these as the endpoints from now on, unless they are what it has already.
-    pub(super) fn replace(&self, endpoints: &[String]) -> Result<(), AskError> {
+    pub(super) fn replace(&self, endpoints: &[String]) -> Result<(), RequestError> {
         if endpoints.is_empty() {
-            return Err(AskError::NoEndpoints);
+            return Err(RequestError::NoEndpoints);
         }
         self.endpoints.replace(parsed(endpoints)?);
         Ok(())
     }
 
     /// The answer of the first endpoint that gives one below 500.
-    pub(super) async fn ask(
+    pub(super) async fn execute(
         &self,
-        question: &Question,
+        outgoing: &ClusterRequest,
         deadline: Option<Instant>,
-    ) -> Result<Reply, AskError> {
+    ) -> Result<Reply, RequestError> {
         let (mut pass, mut faults) = (Pass::new(), Vec::new());
-        question.wait.as_ref().map(Waiting::lost);
+        outgoing.wait.as_ref().map(WatchPosition::lost);
         loop {
-            self.is_where_it_was(question)?;
+            self.is_where_it_was(outgoing)?;
             let next = self.endpoints.next(&mut pass);
             // Only after all have failed it may take a while to find another.
             let next = if faults.is_empty() { Some(next.await) } else { within(deadline, next).await };
-            let Ok(next) = next.ok_or(AskError::Deadline)? else { break };
+            let Ok(next) = next.ok_or(RequestError::Deadline)? else { break };
             let Some(node) = next else { break };
             let address = match Address::parse(&node) {
                 Ok(address) => address,
                 Err(text) => {
                     self.endpoints.failed(&node);
-                    faults.push(Fault { text, connection: false });
+                    faults.push(EndpointError { text, connection: false });
                     continue;
                 }
             };
-            if let Err(fault) = self.prove(&node, question, deadline).await {
+            if let Err(fault) = self.prove(&node, outgoing, deadline).await {
                 // Nothing was sent there, so another one may get it, whatever it is.
                 self.endpoints.failed(&node);
-                faults.push(fault.ok_or(AskError::Deadline)?);
+                faults.push(fault.ok_or(RequestError::Deadline)?);
                 continue;
             }
-            let fault = match self.ask_at(&node, &address, question, deadline).await {
+            let fault = match self.ask_at(&node, &address, outgoing, deadline).await {
                 Ok(reply) if reply.status < 500 => {
                     self.endpoints.served(&node);
                     return Ok(reply);
@@ -193,29 +193,29 @@ impl Cluster {
                 Err(None) => {
                     // Otherwise one that is silent would eat up the time of every request to come.
                     self.endpoints.failed(&node);
-                    return Err(AskError::Deadline);
+                    return Err(RequestError::Deadline);
                 }
             };
-            self.is_where_it_was(question)?;
+            self.is_where_it_was(outgoing)?;
             // Another one is asked first by whatever comes next.
             self.endpoints.failed(&node);
-            if question.once {
-                return Err(AskError::One(fault));
+            if outgoing.once {
+                return Err(RequestError::One(fault));
             }
-            if question.wait.as_ref().is_some_and(Waiting::lost) {
+            if outgoing.wait.as_ref().is_some_and(WatchPosition::lost) {
                 // The watch ran: every other endpoint deserves a new try.
                 (pass, faults) = (Pass::new(), Vec::new());
             }
             // An endpoint that was given twice counts twice, as with etcd's client.
             faults.extend(std::iter::repeat_n(fault, self.times_given(&node).max(1)));
         }
-        if faults.is_empty() { Err(AskError::NoEndpoints) } else { Err(AskError::All(faults)) }
+        if faults.is_empty() { Err(RequestError::NoEndpoints) } else { Err(RequestError::All(faults)) }
     }
 
     /// Ends a watch on an index of a cluster that is not this store any more.
-    fn is_where_it_was(&self, question: &Question) -> Result<(), AskError> {
-        match &question.wait {
-            Some(waiting) if waiting.epoch != self.epoch() => Err(AskError::Replaced),
+    fn is_where_it_was(&self, outgoing: &ClusterRequest) -> Result<(), RequestError> {
+        match &outgoing.wait {
+            Some(waiting) if waiting.epoch != self.epoch() => Err(RequestError::Replaced),
             _ => Ok(()),
         }
     }
@@ -223,21 +223,21 @@ impl Cluster {
     /// Checks that a node belongs to the cluster that answered before, when another one must not get the request.
     async fn prove(
         &self,
-        node: &Node,
-        question: &Question,
+        node: &NodeUrl,
+        outgoing: &ClusterRequest,
         deadline: Option<Instant>,
-    ) -> Result<(), Option<Fault>> {
-        if question.method == Method::GET && self.authorization.is_none() {
+    ) -> Result<(), Option<EndpointError>> {
+        if outgoing.method == Method::GET && self.authorization.is_none() {
             return Ok(());
         }
         let proven = within(deadline, self.endpoints.prove(node)).await.ok_or(None)?;
         proven.map_err(|unproven| {
             let text = format!("client: {node}: {}", unproven.why);
-            Some(Fault { text, connection: !unproven.answers })
+            Some(EndpointError { text, connection: !unproven.answers })
         })
     }
 
-    fn times_given(&self, node: &Node) -> usize {
+    fn times_given(&self, node: &NodeUrl) -> usize {
         let same = |given: &&String| Address::parse(given).is_ok_and(|address| address.text() == **node);
         self.options.endpoints.iter().filter(same).count()
     }
@@ -245,53 +245,54 @@ impl Cluster {
     /// The answer of this endpoint or of whom it points to. No fault means that the deadline is over.
     async fn ask_at(
         &self,
-        node: &Node,
+        node: &NodeUrl,
         address: &Address,
-        question: &Question,
+        outgoing: &ClusterRequest,
         deadline: Option<Instant>,
-    ) -> Result<Reply, Option<Fault>> {
-        let query = question.wait.as_ref().map(Waiting::query);
-        let mut url = address.below(&question.path, query.as_ref().unwrap_or(&question.query));
+    ) -> Result<Reply, Option<EndpointError>> {
+        let query = outgoing.wait.as_ref().map(WatchPosition::query);
+        let mut url = address.below(&outgoing.path, query.as_ref().unwrap_or(&outgoing.query));
         for _ in 0..=MAX_REDIRECTS {
-            self.trace(&url, question);
+            self.trace(&url, outgoing);
             if let Some(text) = address.hopeless() {
                 let connection = text.starts_with("dial");
-                return Err(Some(Fault { text, connection }));
+                return Err(Some(EndpointError { text, connection }));
             }
-            let (reply, location) = self.send((node, address), &url, question, deadline).await?;
+            let (reply, location) = self.send((node, address), &url, outgoing, deadline).await?;
             if reply.status / 100 != 3 {
                 return Ok(reply);
             }
-            let fault = |text: String| Some(Fault { text, connection: false });
+            let fault = |text: String| Some(EndpointError { text, connection: false });
             let location = location.ok_or_else(|| fault("location header not set".into()))?;
             if !location.starts_with("http://") && !location.starts_with("https://") {
                 return Err(fault(format!("location header not valid URL: {location}")));
             }
             url = location;
         }
-        Err(Some(Fault { text: "client: too many redirects".into(), connection: false }))
+        Err(Some(EndpointError { text: "client: too many redirects".into(), connection: false }))
     }
 
     async fn send(
         &self,
-        (node, address): (&Node, &Address),
+        (node, address): (&NodeUrl, &Address),
         url: &str,
-        question: &Question,
+        outgoing: &ClusterRequest,
         deadline: Option<Instant>,
-    ) -> Result<(Reply, Option<String>), Option<Fault>> {
+    ) -> Result<(Reply, Option<String>), Option<EndpointError>> {
         #[cfg(test)]
         if let Some(wire) = &self.wire {
-            let lost = || Some(Fault { text: "EOF".to_owned(), connection: true });
-            return match within(deadline, wire.ask(question)).await {
+            let lost = || Some(EndpointError { text: "EOF".to_owned(), connection: true });
+            return match within(deadline, wire.execute(outgoing)).await {
                 Some(reply) => Ok((reply.ok_or_else(lost)?, None)),
                 None => Err(None),
             };
         }
-        let http = self.http(url.starts_with("https:")).map_err(|text| Fault { text, connection: false })?;
-        let mut request = http.request(question.method.clone(), url);
-        if let Some((kind, text)) = &question.body {
+        let http =
+            self.http(url.starts_with("https:")).map_err(|text| EndpointError { text, connection: false })?;
+        let mut request = http.request(outgoing.method.clone(), url);
+        if let Some((kind, text)) = &outgoing.body {
             request = request.header(CONTENT_TYPE, *kind).body(text.clone());
-        } else if question.method == Method::DELETE {
+        } else if outgoing.method == Method::DELETE {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
         // A redirect may lead anywhere; only a known endpoint is told the password.
@@ -299,7 +300,7 @@ impl Cluster {
             request = request.header(AUTHORIZATION, value);
         }
         let patience =
-            (question.wait.is_none() && !self.options.timeout.is_zero()).then_some(self.options.timeout);
+            (outgoing.wait.is_none() && !self.options.timeout.is_zero()).then_some(self.options.timeout);
         let head_by = patience.map(|patience| Instant::now() + patience);
         let by = match (head_by, deadline) {
             (Some(head), Some(whole)) => Some(head.min(whole)),
@@ -310,7 +311,7 @@ impl Cluster {
             None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Err(None),
             None => {
                 let text = format!("client: endpoint {node} exceeded header timeout");
-                return Err(Some(Fault { text, connection: false }));
+                return Err(Some(EndpointError { text, connection: false }));
             }
         };
         let response = match response {
@@ -319,16 +320,16 @@ impl Cluster {
         };
         self.endpoints
             .admit(node, cluster_id(&response))
-            .map_err(|why| Fault { text: format!("client: {node}: {why}"), connection: false })?;
-        if self.is_where_it_was(question).is_err() {
+            .map_err(|why| EndpointError { text: format!("client: {node}: {why}"), connection: false })?;
+        if self.is_where_it_was(outgoing).is_err() {
             // Its answer to this index could be long in coming, and would be of no use.
-            return Err(Some(Fault {
+            return Err(Some(EndpointError {
                 text: format!("client: {node}: the store is another"),
                 connection: false,
             }));
         }
         let index = header(&response, "x-etcd-index").and_then(|index| index.parse().ok());
-        if let (Some(waiting), Some(index), true) = (&question.wait, index, response.status().is_success()) {
+        if let (Some(waiting), Some(index), true) = (&outgoing.wait, index, response.status().is_success()) {
             waiting.accepted(index);
         }
         let location = header(&response, "location");
@@ -359,16 +360,16 @@ impl Cluster {
         }
     }
 
-    fn trace(&self, url: &str, question: &Question) {
+    fn trace(&self, url: &str, outgoing: &ClusterRequest) {
         if let Some(trace) = self.options.trace {
-            let body = question.body.as_ref();
+            let body = outgoing.body.as_ref();
             let data = body.map_or_else(String::new, |(_, text)| {
                 format!(
                     " -d {}",
-                    quoted(if question.secret { "(hidden: it holds a password)" } else { text })
+                    quoted(if outgoing.secret { "(hidden: it holds a password)" } else { text })
                 )
             });
-            trace(&format!("cURL Command: curl -X {} {url}{data}", question.method));
+            trace(&format!("cURL Command: curl -X {} {url}{data}", outgoing.method));
         }
     }
 
@@ -394,7 +395,11 @@ fn http(options: &Options, secure: bool) -> Result<reqwest::Client, String> {
         .use_preconfigured_tls(tls)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(if options.dial.is_zero() { DIAL } else { options.dial.min(DIAL) });
+        .connect_timeout(if options.dial.is_zero() {
+            CONNECT_TIMEOUT
+        } else {
+            options.dial.min(CONNECT_TIMEOUT)
+        });
     // A link that died without a word is found by the kernel within seconds, also under an idle watch.
     Liveness::TO_STORE
         .of_client(http)
@@ -415,17 +420,17 @@ fn file_words(error: &ClientError, set_by: SetBy) -> String {
 /// The `message` of a body, or its beginning.
 fn message(body: &[u8]) -> String {
     let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let said = json.as_ref().and_then(|json| json["message"].as_str());
-    excerpt(said.map_or(body, str::as_bytes))
+    let reported = json.as_ref().and_then(|json| json["message"].as_str());
+    excerpt(reported.map_or(body, str::as_bytes))
 }
 
 /// The base URLs as Go prints them.
-fn parsed(endpoints: &[String]) -> Result<Vec<Node>, AskError> {
-    let parse = |text: &String| Address::parse(text).map(|address| Node::from(address.text()));
-    endpoints.iter().map(parse).collect::<Result<_, _>>().map_err(AskError::Refused)
+fn parsed(endpoints: &[String]) -> Result<Vec<NodeUrl>, RequestError> {
+    let parse = |text: &String| Address::parse(text).map(|address| NodeUrl::from(address.text()));
+    endpoints.iter().map(parse).collect::<Result<_, _>>().map_err(RequestError::Refused)
 }
 
-fn server_error(node: &Address, reply: &Reply) -> Fault {
+fn server_error(node: &Address, reply: &Reply) -> EndpointError {
     let text = match reply.status {
         500 | 503 => format!("client: etcd member {} has no leader", node.text()),
         status => {
@@ -436,7 +441,7 @@ fn server_error(node: &Address, reply: &Reply) -> Fault {
             if status == LOOP_DETECTED { format!("{text}: {}", message(&reply.body)) } else { text }
         }
     };
-    Fault { text, connection: false }
+    EndpointError { text, connection: false }
 }
 
 /// What the work came to, `None` when that was not in time. The timer is coarser than the shortest limit one can
@@ -452,15 +457,15 @@ fn header(response: &Response, name: &str) -> Option<String> {
     Some(response.headers().get(name)?.to_str().ok()?.to_owned())
 }
 
-async fn whole(mut response: Response, node: &Address, trust: &Trust) -> Result<Reply, Fault> {
+async fn whole(mut response: Response, node: &Address, trust: &Trust) -> Result<Reply, EndpointError> {
     let (status, index) = (response.status().as_u16(), header(&response, "x-etcd-index"));
     let cluster = cluster_id(&response);
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => {
-                let text = format!("the answer is larger than {} MiB", MAX_ANSWER >> 20);
-                return Err(Fault { text, connection: false });
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_RESPONSE_BYTES => {
+                let text = format!("the answer is larger than {} MiB", MAX_RESPONSE_BYTES >> 20);
+                return Err(EndpointError { text, connection: false });
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(Reply { status, index, cluster, body }),

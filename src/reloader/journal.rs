@@ -1,6 +1,6 @@
 //! Reloads that are owed: a file was swapped, and the service was not yet told, or would not listen.
 //!
-//! A debt is written down, and synced, before the file is swapped, and struck off after the reload
+//! A journal entry is written down, and synced, before the file is swapped, and struck off after the reload
 //! succeeded. So whatever happens in between (a failing command, a throttled reload, SIGTERM, kill -9, a
 //! power cut), the next run finds it and pays, although the file on disk is already in sync.
 
@@ -16,18 +16,18 @@ use crate::disk;
 
 /// One owed reload, as kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Debt {
+pub(super) struct JournalEntry {
     /// What has to run: the reload's identity (`Action::key`).
     pub(super) action: String,
     /// What was swapped.
-    pub(super) files: Vec<Swapped>,
-    /// Tells this run's debt from a later one's for the same action.
+    pub(super) files: Vec<JournalFile>,
+    /// Tells this run's journal entry from a later one's for the same action.
     pub(super) token: String,
 }
 
-/// One destination of a debt.
+/// One destination of a journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Swapped {
+pub(super) struct JournalFile {
     /// Where.
     pub(super) dest: PathBuf,
     /// The digest of what was put there; empty where the file was removed.
@@ -36,36 +36,36 @@ pub(super) struct Swapped {
     pub(super) resource: String,
 }
 
-impl Debt {
+impl JournalEntry {
     /// What has to run, as a person knows it.
     pub(super) fn describe(&self) -> &str {
         self.action.strip_prefix("command ").unwrap_or(&self.action)
     }
 
-    /// A debt for an action, with no files yet and a token of its own.
+    /// A journal entry for an action, with no files yet and a token of its own.
     pub(super) fn new(action: String) -> Self {
         Self { action, files: Vec::new(), token: format!("{:016x}", rand::random::<u64>()) }
     }
 }
 
-/// The folder of debts of one confdir; without a state folder, debts last as long as the process.
+/// The folder of journal entries of one confdir; without a state folder, journal entries last as long as the process.
 #[derive(Clone, Debug)]
-pub(super) struct Ledger {
+pub(super) struct ReloadJournal {
     dir: Option<PathBuf>,
 }
 
-impl Ledger {
-    /// Opens the ledger below a state folder, made if missing, readable by its owner only.
+impl ReloadJournal {
+    /// Opens the journal below a state folder, made if missing, readable by its owner only.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub(super) fn open(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
-        let ledger = Self::peek(state_dir, confdir)?;
-        ledger.dir.as_deref().map_or(Ok(()), make)?;
-        Ok(ledger)
+        let journal = Self::peek(state_dir, confdir)?;
+        journal.dir.as_deref().map_or(Ok(()), make)?;
+        Ok(journal)
     }
 
-    /// Looks at the ledger below a state folder without making anything.
+    /// Looks at the journal below a state folder without making anything.
     ///
     /// # Errors
     /// When the confdir's path cannot be made absolute.
@@ -76,25 +76,25 @@ impl Ledger {
         Ok(Self { dir: Some(state_dir.join("owed").join(name)) })
     }
 
-    /// Writes a debt down. An earlier one for the same action goes into it: should this run die before its
+    /// Writes a journal entry down. An earlier one for the same action goes into it: should this run die before its
     /// own swap, what was owed before is owed still.
     ///
     /// # Errors
     /// When it cannot be made durable; the file must then not be swapped.
-    pub(super) fn owe(&self, debt: &Debt) -> io::Result<()> {
+    pub(super) fn record(&self, entry: &JournalEntry) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
         // Somebody may have cleared the state folder meanwhile.
         make(dir)?;
-        let path = dir.join(file_name(&debt.action));
+        let path = dir.join(file_name(&entry.action));
         let temporary = path.with_extension(format!("new.{}", std::process::id()));
-        let mut debt = debt.clone();
+        let mut entry = entry.clone();
         // What others of the same action owe stands on one paper.
         for file in read(&path).into_iter().flat_map(|earlier| earlier.files) {
-            if debt.files.iter().all(|known| known.dest != file.dest) {
-                debt.files.push(file);
+            if entry.files.iter().all(|known| known.dest != file.dest) {
+                entry.files.push(file);
             }
         }
-        write(&debt, &temporary, &path)?;
+        write(&entry, &temporary, &path)?;
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(disk::at(dir))
     }
 
@@ -106,23 +106,23 @@ impl Ledger {
     pub(super) fn release(&self, action: &str, dest: &Path) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
         let path = dir.join(file_name(action));
-        let Some(mut debt) = read(&path) else { return Ok(()) };
-        debt.files.retain(|file| file.dest != dest);
-        if debt.files.is_empty() {
-            return self.paid(&debt);
+        let Some(mut entry) = read(&path) else { return Ok(()) };
+        entry.files.retain(|file| file.dest != dest);
+        if entry.files.is_empty() {
+            return self.finish(&entry);
         }
-        write(&debt, &path.with_extension(format!("new.{}", std::process::id())), &path)
+        write(&entry, &path.with_extension(format!("new.{}", std::process::id())), &path)
     }
 
-    /// Strikes a debt off, unless another run has taken it over since.
+    /// Strikes a journal entry off, unless another run has taken it over since.
     ///
     /// # Errors
     /// When the file cannot be removed: the reload will then run once more than needed.
-    pub(super) fn paid(&self, debt: &Debt) -> io::Result<()> {
+    pub(super) fn finish(&self, entry: &JournalEntry) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
-        let path = dir.join(file_name(&debt.action));
+        let path = dir.join(file_name(&entry.action));
         match read(&path) {
-            Some(present) if present.token != debt.token => Ok(()),
+            Some(present) if present.token != entry.token => Ok(()),
             _ => match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk::at(&path)(error)),
                 _ => Ok(()),
@@ -130,27 +130,27 @@ impl Ledger {
         }
     }
 
-    /// The debt for an action, when one is on file.
-    pub(super) fn find(&self, action: &str) -> Option<Debt> {
-        read(&self.dir.as_ref()?.join(file_name(action))).filter(|debt| debt.action == action)
+    /// The journal entry for an action, when one is on file.
+    pub(super) fn find(&self, action: &str) -> Option<JournalEntry> {
+        read(&self.dir.as_ref()?.join(file_name(action))).filter(|entry| entry.action == action)
     }
 
-    /// Every debt that earlier runs left. One whose file no longer is what was swapped in is owed all the same: the
+    /// Every journal entry that earlier runs left. One whose file no longer is what was swapped in is owed all the same: the
     /// service may have seen neither text, and a reload too many harms nobody.
-    pub(super) fn inherited(&self) -> Vec<Debt> {
+    pub(super) fn left_over(&self) -> Vec<JournalEntry> {
         let Some(entries) = self.dir.as_ref().and_then(|dir| fs::read_dir(dir).ok()) else {
             return Vec::new();
         };
         let papers = entries.flatten().map(|entry| entry.path());
         let papers = papers.filter(|path| path.extension().is_some_and(|end| end == "json"));
-        let mut debts: Vec<Debt> = papers.filter_map(|path| read(&path)).collect();
-        debts.sort_by(|a, b| a.action.cmp(&b.action));
-        debts
+        let mut entries: Vec<JournalEntry> = papers.filter_map(|path| read(&path)).collect();
+        entries.sort_by(|a, b| a.action.cmp(&b.action));
+        entries
     }
 }
 
-fn write(debt: &Debt, temporary: &Path, path: &Path) -> io::Result<()> {
-    let bytes = serde_json::to_vec(debt).map_err(io::Error::other)?;
+fn write(entry: &JournalEntry, temporary: &Path, path: &Path) -> io::Result<()> {
+    let bytes = serde_json::to_vec(entry).map_err(io::Error::other)?;
     let written = fs::write(temporary, bytes).and_then(|()| fs::File::open(temporary)?.sync_all());
     written.and_then(|()| fs::rename(temporary, path)).map_err(disk::at(path))
 }
@@ -159,7 +159,7 @@ fn make(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk::at(dir))
 }
 
-fn read(path: &Path) -> Option<Debt> {
+fn read(path: &Path) -> Option<JournalEntry> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
@@ -183,14 +183,14 @@ mod tests {
 
     use super::*;
 
-    fn debt(dest: &Path, content: &[u8], token: &str) -> Debt {
+    fn entry(dest: &Path, content: &[u8], token: &str) -> JournalEntry {
         let digest = if content.is_empty() { String::new() } else { digest(content) };
-        let file = Swapped { dest: dest.to_owned(), digest, resource: "nginx".into() };
-        Debt { action: "sh nginx".into(), files: vec![file], token: token.into() }
+        let file = JournalFile { dest: dest.to_owned(), digest, resource: "nginx".into() };
+        JournalEntry { action: "sh nginx".into(), files: vec![file], token: token.into() }
     }
 
-    fn ledger(dir: &Path) -> Ledger {
-        Ledger::open(Some(dir), Path::new("/confdir")).unwrap()
+    fn journal(dir: &Path) -> ReloadJournal {
+        ReloadJournal::open(Some(dir), Path::new("/confdir")).unwrap()
     }
 
     #[test]
@@ -198,11 +198,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
         fs::write(&dest, "new").unwrap();
-        let owed = debt(&dest, b"new", "1");
-        ledger(dir.path()).owe(&owed).unwrap();
-        assert_eq!(ledger(dir.path()).inherited(), std::slice::from_ref(&owed));
-        ledger(dir.path()).paid(&owed).unwrap();
-        assert!(ledger(dir.path()).inherited().is_empty());
+        let pending = entry(&dest, b"new", "1");
+        journal(dir.path()).record(&pending).unwrap();
+        assert_eq!(journal(dir.path()).left_over(), std::slice::from_ref(&pending));
+        journal(dir.path()).finish(&pending).unwrap();
+        assert!(journal(dir.path()).left_over().is_empty());
     }
 
     #[test]
@@ -210,8 +210,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
         fs::write(&dest, "new").unwrap();
-        ledger(dir.path()).owe(&debt(&dest, b"new", "1")).unwrap();
-        assert!(Ledger::open(Some(dir.path()), Path::new("/other")).unwrap().inherited().is_empty());
+        journal(dir.path()).record(&entry(&dest, b"new", "1")).unwrap();
+        assert!(ReloadJournal::open(Some(dir.path()), Path::new("/other")).unwrap().left_over().is_empty());
         let mode = fs::metadata(dir.path().join("owed")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }
@@ -220,19 +220,19 @@ mod tests {
     fn a_debt_is_owed_whatever_became_of_its_file() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
-        ledger(dir.path()).owe(&debt(&dest, b"new", "1")).unwrap();
-        assert_eq!(ledger(dir.path()).inherited().len(), 1, "the file is missing");
+        journal(dir.path()).record(&entry(&dest, b"new", "1")).unwrap();
+        assert_eq!(journal(dir.path()).left_over().len(), 1, "the file is missing");
         fs::write(&dest, "edited by hand").unwrap();
-        assert_eq!(ledger(dir.path()).inherited().len(), 1, "the file is another");
+        assert_eq!(journal(dir.path()).left_over().len(), 1, "the file is another");
     }
 
     #[test]
     fn a_state_folder_that_was_cleared_is_made_again() {
         let dir = tempfile::tempdir().unwrap();
-        let ledger = ledger(dir.path());
+        let journal = journal(dir.path());
         fs::remove_dir_all(dir.path().join("owed")).unwrap();
-        ledger.owe(&debt(Path::new("/x"), b"new", "1")).unwrap();
-        assert_eq!(ledger.inherited().len(), 1);
+        journal.record(&entry(Path::new("/x"), b"new", "1")).unwrap();
+        assert_eq!(journal.left_over().len(), 1);
     }
 
     #[test]
@@ -240,41 +240,41 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (first, second) = (dir.path().join("first"), dir.path().join("second"));
         fs::write(&first, "swapped").unwrap();
-        ledger(dir.path()).owe(&debt(&first, b"swapped", "1")).unwrap();
-        ledger(dir.path()).owe(&debt(&second, b"never", "2")).unwrap();
+        journal(dir.path()).record(&entry(&first, b"swapped", "1")).unwrap();
+        journal(dir.path()).record(&entry(&second, b"never", "2")).unwrap();
         let dests: Vec<_> =
-            ledger(dir.path()).inherited()[0].files.iter().map(|file| file.dest.clone()).collect();
+            journal(dir.path()).left_over()[0].files.iter().map(|file| file.dest.clone()).collect();
         assert!(dests.contains(&first), "{dests:?}");
     }
 
     #[test]
     fn releasing_one_destination_leaves_the_others_owed() {
         let dir = tempfile::tempdir().unwrap();
-        let ledger = ledger(dir.path());
-        ledger.owe(&debt(Path::new("/a"), b"a", "1")).unwrap();
-        ledger.owe(&debt(Path::new("/b"), b"b", "2")).unwrap();
-        ledger.release("sh nginx", Path::new("/a")).unwrap();
-        let dests: Vec<_> = ledger.inherited()[0].files.iter().map(|file| file.dest.clone()).collect();
+        let journal = journal(dir.path());
+        journal.record(&entry(Path::new("/a"), b"a", "1")).unwrap();
+        journal.record(&entry(Path::new("/b"), b"b", "2")).unwrap();
+        journal.release("sh nginx", Path::new("/a")).unwrap();
+        let dests: Vec<_> = journal.left_over()[0].files.iter().map(|file| file.dest.clone()).collect();
         assert_eq!(dests, [PathBuf::from("/b")]);
-        ledger.release("sh nginx", Path::new("/b")).unwrap();
-        assert!(ledger.inherited().is_empty());
+        journal.release("sh nginx", Path::new("/b")).unwrap();
+        assert!(journal.left_over().is_empty());
     }
 
     #[test]
     fn paying_leaves_a_debt_that_another_run_took_over() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
-        ledger(dir.path()).owe(&debt(&dest, b"a", "1")).unwrap();
-        ledger(dir.path()).owe(&debt(&dest, b"b", "2")).unwrap();
-        ledger(dir.path()).paid(&debt(&dest, b"a", "1")).unwrap();
-        assert!(ledger(dir.path()).find("sh nginx").is_some());
+        journal(dir.path()).record(&entry(&dest, b"a", "1")).unwrap();
+        journal(dir.path()).record(&entry(&dest, b"b", "2")).unwrap();
+        journal(dir.path()).finish(&entry(&dest, b"a", "1")).unwrap();
+        assert!(journal(dir.path()).find("sh nginx").is_some());
     }
 
     #[test]
     fn a_torn_paper_is_no_debt() {
         let dir = tempfile::tempdir().unwrap();
-        let ledger = ledger(dir.path());
-        fs::write(ledger.dir.as_ref().unwrap().join(file_name("x")), "{\"act").unwrap();
-        assert!(ledger.inherited().is_empty());
+        let journal = journal(dir.path());
+        fs::write(journal.dir.as_ref().unwrap().join(file_name("x")), "{\"act").unwrap();
+        assert!(journal.left_over().is_empty());
     }
 }

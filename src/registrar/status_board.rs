@@ -113,7 +113,7 @@ const COUNTS: [(&str, &str); 12] = [
 
 /// Where all of it is pinned up. Written by the loops of the registrar, read by whoever asks.
 #[derive(Debug, Default)]
-pub struct Board {
+pub struct StatusBoard {
     counts: [AtomicU64; COUNTS.len()],
     status: Mutex<Status>,
     keys: Mutex<BTreeMap<String, KeyStatus>>,
@@ -122,7 +122,7 @@ pub struct Board {
     changed: watch::Sender<()>,
 }
 
-impl Board {
+impl StatusBoard {
     /// Nothing on it yet.
     #[must_use]
     pub fn new() -> Self {

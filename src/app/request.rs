@@ -16,24 +16,24 @@ use tokio::time::timeout;
 use crate::settings::Listen;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The state of more containers than a host has.
-const MOST: usize = 64 << 20;
+const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// The status and the body of the answer.
-pub(super) async fn ask(at: &Listen, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)> {
+pub(super) async fn request(at: &Listen, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)> {
     let work = async {
         match at {
             Listen::Unix(path) => speak(UnixStream::connect(path).await?, method, target).await,
             Listen::Tcp(address) => speak(TcpStream::connect(address.as_str()).await?, method, target).await,
         }
     };
-    match timeout(PATIENCE, work).await {
+    match timeout(REQUEST_TIMEOUT, work).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => anyhow::bail!(
             "the registrar at {at} cannot be asked: {error:#}; does `retune register` run, and with the same --listen?"
         ),
-        Err(_) => anyhow::bail!("the registrar at {at} does not answer within {PATIENCE:?}"),
+        Err(_) => anyhow::bail!("the registrar at {at} does not answer within {REQUEST_TIMEOUT:?}"),
     }
 }
 
@@ -48,7 +48,7 @@ where
     let mut work = pin!(async {
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MOST).collect().await;
+        let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await;
         let body = body.map_err(|error| anyhow::anyhow!("its answer cannot be read: {error}"))?;
         Ok((status, body.to_bytes()))
     });
@@ -90,7 +90,7 @@ mod tests {
     #[tokio::test]
     async fn who_cannot_be_asked_is_named_with_what_to_do() {
         let nobody = Listen::Unix("/nonexistent/register.sock".into());
-        let error = ask(&nobody, "GET", "/status").await.unwrap_err().to_string();
+        let error = request(&nobody, "GET", "/status").await.unwrap_err().to_string();
         assert!(
             error.contains("unix:///nonexistent/register.sock") && error.contains("retune register"),
             "{error}"

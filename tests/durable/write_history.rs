@@ -31,7 +31,7 @@ pub enum Attempt {
     /// The key gone.
     Delete { key: String },
     /// A new key in this folder with this value.
-    Post { folder: String, value: String },
+    ClientTotals { folder: String, value: String },
 }
 
 /// An acknowledged write, as a watch of the past must tell it.
@@ -60,7 +60,7 @@ impl Event {
 
 /// What one writer did in the folders that are its own. It sends one request at a time.
 #[derive(Clone, Debug, Default)]
-pub struct Book {
+pub struct WriteLog {
     pub folders: Vec<String>,
     /// The files as last acknowledged.
     pub known: BTreeMap<String, Node>,
@@ -83,8 +83,8 @@ pub struct Tally {
 
 /// Everything.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
-    pub books: Vec<Book>,
+pub struct WriteHistory {
+    pub books: Vec<WriteLog>,
     pub counters: BTreeMap<String, Tally>,
     /// The highest index of all acknowledged writes.
     pub highest: u64,
@@ -123,21 +123,23 @@ pub fn count_of(value: &str) -> Option<u64> {
     value.split('.').next()?.parse().ok()
 }
 
-impl Ledger {
+impl WriteHistory {
     /// Everything in `observed` that cannot be, a line each.
     pub fn check(&self, observed: &Observed) -> Vec<String> {
-        let mut wrong: Vec<String> = self.books.iter().flat_map(|book| book.faults.clone()).collect();
+        let mut wrong: Vec<String> =
+            self.books.iter().flat_map(|write_log| write_log.faults.clone()).collect();
         if observed.index < self.highest {
             wrong.push(format!("the index went back from {} to {}", self.highest, observed.index));
         }
-        for book in &self.books {
-            self.check_book(book, observed, &mut wrong);
+        for write_log in &self.books {
+            self.check_book(write_log, observed, &mut wrong);
         }
         for (key, tally) in &self.counters {
             self.check_counter(key, tally, observed.files.get(key), &mut wrong);
         }
         for key in observed.files.keys() {
-            let owned = self.books.iter().any(|book| book.owns(key)) || self.counters.contains_key(key);
+            let owned =
+                self.books.iter().any(|write_log| write_log.owns(key)) || self.counters.contains_key(key);
             if !owned {
                 wrong.push(format!("{key} is there and nobody wrote it"));
             }
@@ -145,40 +147,40 @@ impl Ledger {
         wrong
     }
 
-    fn check_book(&self, book: &Book, observed: &Observed, wrong: &mut Vec<String>) {
-        for (key, want) in &book.known {
+    fn check_book(&self, write_log: &WriteLog, observed: &Observed, wrong: &mut Vec<String>) {
+        for (key, want) in &write_log.known {
             let got = observed.files.get(key);
-            if got != Some(want) && !self.explains(book, key, got) {
+            if got != Some(want) && !self.explains(write_log, key, got) {
                 wrong.push(format!("{key} was acknowledged as {want:?} and is {got:?}"));
             }
         }
-        for (key, got) in observed.files.iter().filter(|(key, _)| book.owns(key)) {
-            if !book.known.contains_key(key) && !self.explains(book, key, Some(got)) {
+        for (key, got) in observed.files.iter().filter(|(key, _)| write_log.owns(key)) {
+            if !write_log.known.contains_key(key) && !self.explains(write_log, key, Some(got)) {
                 wrong.push(format!("{key} was acknowledged as absent and is {got:?}"));
             }
         }
     }
 
     /// Whether the request that was under way could have left this.
-    fn explains(&self, book: &Book, key: &str, got: Option<&Node>) -> bool {
-        match (&book.pending, got) {
+    fn explains(&self, write_log: &WriteLog, key: &str, got: Option<&Node>) -> bool {
+        match (&write_log.pending, got) {
             (Some(Attempt::Write { key: own, value }), Some(got)) => {
-                own == key && *value == got.value && self.is_new(book, key, got)
+                own == key && *value == got.value && self.is_new(write_log, key, got)
             }
             (Some(Attempt::Delete { key: own }), None) => own == key,
-            (Some(Attempt::Post { folder, value }), Some(got)) => {
+            (Some(Attempt::ClientTotals { folder, value }), Some(got)) => {
                 *key == format!("{folder}/{:020}", got.created)
                     && *value == got.value
-                    && self.is_new(book, key, got)
+                    && self.is_new(write_log, key, got)
             }
             _ => false,
         }
     }
 
     /// Whether its index is one that nobody else was told.
-    fn is_new(&self, book: &Book, key: &str, got: &Node) -> bool {
-        let before = book.known.get(key).map_or(0, |node| node.modified);
-        let mut told = self.books.iter().flat_map(|book| book.known.values());
+    fn is_new(&self, write_log: &WriteLog, key: &str, got: &Node) -> bool {
+        let before = write_log.known.get(key).map_or(0, |node| node.modified);
+        let mut told = self.books.iter().flat_map(|write_log| write_log.known.values());
         got.modified > before && told.all(|node| node.modified != got.modified)
     }
 
@@ -203,12 +205,12 @@ impl Ledger {
     /// Takes what is there as what is known: nothing is under way any more.
     pub fn settle(&mut self, observed: &Observed) {
         self.highest = self.highest.max(observed.index);
-        for book in &mut self.books {
-            book.pending = None;
-            book.events.clear();
-            let own = observed.files.iter().filter(|(key, _)| book.owns(key));
+        for write_log in &mut self.books {
+            write_log.pending = None;
+            write_log.events.clear();
+            let own = observed.files.iter().filter(|(key, _)| write_log.owns(key));
             let own: BTreeMap<String, Node> = own.map(|(key, node)| (key.clone(), node.clone())).collect();
-            book.known = own;
+            write_log.known = own;
         }
         for (key, tally) in &mut self.counters {
             tally.pending.clear();
@@ -218,7 +220,7 @@ impl Ledger {
     }
 }
 
-impl Book {
+impl WriteLog {
     /// Whether nobody else writes this key.
     pub fn owns(&self, key: &str) -> bool {
         self.folders
@@ -234,24 +236,28 @@ mod tests {
         Node { value: value.to_owned(), created, modified }
     }
 
-    fn ledger() -> Ledger {
+    fn write_history() -> WriteHistory {
         let known =
             BTreeMap::from([("/w/a".to_owned(), node("1", 4, 6)), ("/w/b".to_owned(), node("2", 5, 5))]);
-        let book = Book { folders: vec!["/w".to_owned()], known, ..Book::default() };
+        let write_log = WriteLog { folders: vec!["/w".to_owned()], known, ..WriteLog::default() };
         let tally = Tally { top: Some((2, node("2.w.1", 7, 8))), ..Tally::default() };
-        Ledger { books: vec![book], counters: BTreeMap::from([("/c".to_owned(), tally)]), highest: 8 }
+        WriteHistory {
+            books: vec![write_log],
+            counters: BTreeMap::from([("/c".to_owned(), tally)]),
+            highest: 8,
+        }
     }
 
     fn faithful() -> Observed {
-        let mut files = ledger().books[0].known.clone();
+        let mut files = write_history().books[0].known.clone();
         files.insert("/c".to_owned(), node("2.w.1", 7, 8));
         Observed { files, index: 8 }
     }
 
-    fn wrong(change: impl FnOnce(&mut Ledger, &mut Observed)) -> String {
-        let (mut ledger, mut observed) = (ledger(), faithful());
-        change(&mut ledger, &mut observed);
-        ledger.check(&observed).join("\n")
+    fn wrong(change: impl FnOnce(&mut WriteHistory, &mut Observed)) -> String {
+        let (mut write_history, mut observed) = (write_history(), faithful());
+        change(&mut write_history, &mut observed);
+        write_history.check(&observed).join("\n")
     }
 
     fn put(observed: &mut Observed, key: &str, node: Node) {
@@ -278,26 +284,26 @@ mod tests {
 
     #[test]
     fn what_was_under_way_may_be_there_whole_or_not_at_all() {
-        let write = |own: &mut Ledger| {
+        let write = |own: &mut WriteHistory| {
             own.books[0].pending = Some(Attempt::Write { key: "/w/a".to_owned(), value: "3".to_owned() });
         };
         assert_eq!(wrong(|own, _| write(own)), "");
-        let whole = |own: &mut Ledger, seen: &mut Observed| {
+        let whole = |own: &mut WriteHistory, seen: &mut Observed| {
             write(own);
             put(seen, "/w/a", node("3", 9, 9));
         };
         assert_eq!(wrong(whole), "");
-        let half = |own: &mut Ledger, seen: &mut Observed| {
+        let half = |own: &mut WriteHistory, seen: &mut Observed| {
             write(own);
             put(seen, "/w/a", node("", 9, 9));
         };
         assert!(!wrong(half).is_empty(), "a value that nobody tried");
-        let stolen = |own: &mut Ledger, seen: &mut Observed| {
+        let stolen = |own: &mut WriteHistory, seen: &mut Observed| {
             write(own);
             put(seen, "/w/a", node("3", 9, 5));
         };
         assert!(!wrong(stolen).is_empty(), "an index that another write was told");
-        let other = |own: &mut Ledger, seen: &mut Observed| {
+        let other = |own: &mut WriteHistory, seen: &mut Observed| {
             write(own);
             drop(seen.files.remove("/w/b"));
         };
@@ -306,15 +312,15 @@ mod tests {
 
     #[test]
     fn deletions_and_in_order_keys_may_be_under_way_too() {
-        let gone = |own: &mut Ledger, seen: &mut Observed| {
+        let gone = |own: &mut WriteHistory, seen: &mut Observed| {
             own.books[0].pending = Some(Attempt::Delete { key: "/w/a".to_owned() });
             drop(seen.files.remove("/w/a"));
         };
         assert_eq!(wrong(gone), "");
         let post = |key: &'static str| {
-            move |own: &mut Ledger, seen: &mut Observed| {
+            move |own: &mut WriteHistory, seen: &mut Observed| {
                 own.books[0].pending =
-                    Some(Attempt::Post { folder: "/w/q".to_owned(), value: "p".to_owned() });
+                    Some(Attempt::ClientTotals { folder: "/w/q".to_owned(), value: "p".to_owned() });
                 put(seen, key, node("p", 9, 9));
             }
         };
@@ -324,20 +330,20 @@ mod tests {
 
     #[test]
     fn a_counter_may_have_taken_what_was_under_way_and_nothing_else() {
-        let tried = |own: &mut Ledger, value: &str| {
+        let tried = |own: &mut WriteHistory, value: &str| {
             own.counters.get_mut("/c").unwrap().pending.insert(value.to_owned());
         };
-        let taken = |own: &mut Ledger, seen: &mut Observed| {
+        let taken = |own: &mut WriteHistory, seen: &mut Observed| {
             tried(own, "3.w.2");
             put(seen, "/c", node("3.w.2", 7, 9));
         };
         assert_eq!(wrong(taken), "");
-        let skipped = |own: &mut Ledger, seen: &mut Observed| {
+        let skipped = |own: &mut WriteHistory, seen: &mut Observed| {
             tried(own, "4.w.2");
             put(seen, "/c", node("4.w.2", 7, 9));
         };
         assert!(!wrong(skipped).is_empty(), "3 was never reached");
-        let foreign = |own: &mut Ledger, seen: &mut Observed| {
+        let foreign = |own: &mut WriteHistory, seen: &mut Observed| {
             tried(own, "3.w.2");
             put(seen, "/c", node("3.v.9", 7, 9));
         };
@@ -346,7 +352,7 @@ mod tests {
 
     #[test]
     fn settling_takes_what_is_there_as_known() {
-        let (mut own, mut seen) = (ledger(), faithful());
+        let (mut own, mut seen) = (write_history(), faithful());
         own.books[0].pending = Some(Attempt::Delete { key: "/w/a".to_owned() });
         drop(seen.files.remove("/w/a"));
         seen.index = 9;

@@ -16,28 +16,28 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The longest head of an answer.
-const HEAD_BYTES: usize = 1 << 20;
+const MAX_HEAD_BYTES: usize = 1 << 20;
 
 /// A request as it goes out.
-pub(super) type Question = Request<Full<Bytes>>;
+pub(super) type OutgoingRequest = Request<Full<Bytes>>;
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum ExchangeError {
     /// Not a byte of the request was sent; here it is again.
-    Unsent(Box<Question>),
+    Unsent(Box<OutgoingRequest>),
     /// Nobody knows what became of it.
     Lost(hyper::Error),
 }
 
 /// A connection.
-pub(super) struct Line {
+pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
     ended: bool,
 }
 
-impl Line {
+impl Connection {
     /// Speaks HTTP over a stream.
     pub(super) async fn over<S>(stream: S) -> io::Result<Self>
     where
@@ -45,7 +45,7 @@ impl Line {
     {
         let (sender, driver) = http1::Builder::new()
             .title_case_headers(true)
-            .max_buf_size(HEAD_BYTES)
+            .max_buf_size(MAX_HEAD_BYTES)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
@@ -61,24 +61,27 @@ impl Line {
     }
 
     /// Whether it rests and can take a request; that the member closed it is seen here too.
-    pub(super) fn rests(&mut self) -> bool {
+    pub(super) fn is_idle(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready()
     }
 
     /// Asks, and waits for the head of the answer. Dropped before, the connection is of no further use.
-    pub(super) async fn ask(&mut self, question: Question) -> Result<Response<Incoming>, Trouble> {
-        let mut answer = pin!(self.sender.try_send_request(question));
+    pub(super) async fn send(
+        &mut self,
+        outgoing: OutgoingRequest,
+    ) -> Result<Response<Incoming>, ExchangeError> {
+        let mut response = pin!(self.sender.try_send_request(outgoing));
         let (driver, ended) = (&mut self.driver, &mut self.ended);
         let answered = poll_fn(|cx| {
             if !*ended {
                 *ended = driver.as_mut().poll(cx).is_ready();
             }
-            answer.as_mut().poll(cx)
+            response.as_mut().poll(cx)
         });
         answered.await.map_err(|mut error| match error.take_message() {
-            Some(question) => Trouble::Unsent(Box::new(question)),
-            None => Trouble::Lost(error.into_error()),
+            Some(outgoing) => ExchangeError::Unsent(Box::new(outgoing)),
+            None => ExchangeError::Lost(error.into_error()),
         })
     }
 
@@ -97,14 +100,14 @@ impl Line {
     }
 }
 
-impl fmt::Debug for Line {
+impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Line").field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("Connection").field("ended", &self.ended).finish_non_exhaustive()
     }
 }
 
 /// An error with what is behind it.
-pub(super) fn said(error: &hyper::Error) -> String {
+pub(super) fn error_text(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

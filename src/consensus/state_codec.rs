@@ -10,29 +10,29 @@
 use std::sync::Arc;
 
 use super::entry::{Reader, Undecodable};
-use super::log::Mark;
+use super::log::LogId;
 use super::roster::Roster;
 use super::session::Sessions;
 use super::state::State;
 use crate::keyspace::auth::Auth;
 use crate::keyspace::{HistoryEntry, Keyspace, Loader, Record, Time};
 
-const NODE: u8 = b'n';
-const EVENT: u8 = b'e';
-const FORMAT: u8 = 1;
+const NODE_TAG: u8 = b'n';
+const EVENT_TAG: u8 = b'e';
+const FORMAT_VERSION: u8 = 1;
 /// An event with more bytes of values is not kept over a restart: they would be written twice more, as what is and as what
 /// was. A marker stands in its place: after a restart, a watch that would be sent the event is told that it is cleared.
-const LARGE_EVENT: usize = 128 << 10;
+const MAX_EVENT_BYTES: usize = 128 << 10;
 
 /// A sum over pairs that does not depend on their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct SetChecksum {
     pub(super) count: u64,
     pub(super) sum: u64,
     pub(super) bytes: u64,
 }
 
-impl Tally {
+impl SetChecksum {
     pub(super) fn add(&mut self, weight: Weight) {
         self.count = self.count.wrapping_add(1);
         self.sum = self.sum.wrapping_add(weight.hash);
@@ -59,26 +59,26 @@ pub(super) fn weigh(key: &[u8], value: &[u8]) -> Weight {
     let name = hasher.clone().finalize();
     hasher.update(value);
     // What counts towards the quota: past events go by themselves.
-    let bytes = if key.first() == Some(&NODE) { (key.len() + value.len()) as u64 } else { 0 };
+    let bytes = if key.first() == Some(&NODE_TAG) { (key.len() + value.len()) as u64 } else { 0 };
     Weight { hash: u64::from(name) << 32 | u64::from(hasher.finalize()), bytes }
 }
 
 /// What the pairs belong to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
-    pub(super) applied: Mark,
+    pub(super) applied: LogId,
     /// The keyspace's index.
     pub(super) index: u64,
     pub(super) seen: Time,
     pub(super) roster: Roster,
     pub(super) auth: Arc<Auth>,
     pub(super) sessions: Sessions,
-    pub(super) tally: Tally,
+    pub(super) tally: SetChecksum,
 }
 
 impl Head {
     /// Of `state`, with a tally that is kept elsewhere.
-    pub(super) fn of(state: &State, tally: Tally) -> Self {
+    pub(super) fn of(state: &State, tally: SetChecksum) -> Self {
         Self {
             applied: state.applied,
             index: state.keyspace.index(),
@@ -92,7 +92,7 @@ impl Head {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let Self { applied, index, seen, roster, auth, sessions, tally } = self;
-        let mut out = vec![FORMAT];
+        let mut out = vec![FORMAT_VERSION];
         for number in [applied.index, applied.term, *index, *seen as u64, tally.count, tally.sum, tally.bytes]
         {
             out.extend(number.to_le_bytes());
@@ -112,12 +112,12 @@ impl Head {
             return Err(Undecodable("its checksum does not fit"));
         }
         let mut read = Reader::new(body);
-        if read.byte()? != FORMAT {
+        if read.byte()? != FORMAT_VERSION {
             return Err(Undecodable("it has a format that this version does not know"));
         }
-        let applied = Mark { index: read.number()?, term: read.number()? };
+        let applied = LogId { index: read.number()?, term: read.number()? };
         let (index, seen) = (read.number()?, read.number()? as Time);
-        let tally = Tally { count: read.number()?, sum: read.number()?, bytes: read.number()? };
+        let tally = SetChecksum { count: read.number()?, sum: read.number()?, bytes: read.number()? };
         let mut head = Self { applied, index, seen, tally, ..Self::default() };
         head.roster = Roster::decode(part(&mut read)?)?;
         let auth =
@@ -135,11 +135,11 @@ fn part<'b>(read: &mut Reader<'b>) -> Result<&'b [u8], Undecodable> {
 }
 
 pub(super) fn node_key(key: &[u8]) -> Vec<u8> {
-    [&[NODE], key].concat()
+    [&[NODE_TAG], key].concat()
 }
 
 pub(super) fn event_key(index: u64) -> Vec<u8> {
-    [&[EVENT], index.to_be_bytes().as_slice()].concat()
+    [&[EVENT_TAG], index.to_be_bytes().as_slice()].concat()
 }
 
 pub(super) fn node_value(record: &Record) -> Vec<u8> {
@@ -150,7 +150,7 @@ pub(super) fn node_value(record: &Record) -> Vec<u8> {
 
 pub(super) fn event_value(entry: &HistoryEntry) -> Vec<u8> {
     let mut out = Vec::new();
-    if entry.event().is_some_and(|event| event.weight() > LARGE_EVENT) {
+    if entry.event().is_some_and(|event| event.weight() > MAX_EVENT_BYTES) {
         entry.cleared().encode(&mut out);
     } else {
         entry.encode(&mut out);
@@ -161,22 +161,22 @@ pub(super) fn event_value(entry: &HistoryEntry) -> Vec<u8> {
 /// Makes a state of pairs, in any order.
 pub(super) struct Builder {
     loader: Loader,
-    tally: Tally,
+    tally: SetChecksum,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
-        Self { loader: Loader::new(), tally: Tally::default() }
+        Self { loader: Loader::new(), tally: SetChecksum::default() }
     }
 
     pub(super) fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), Undecodable> {
         self.tally.add(weigh(key, value));
         match key.split_first() {
-            Some((&NODE, key)) => {
+            Some((&NODE_TAG, key)) => {
                 let record = Record::decode(value).map_err(|_| Undecodable("a node that makes no sense"))?;
                 self.loader.node(key, record).map_err(|_| Undecodable("a node where none can be"))
             }
-            Some((&EVENT, index)) => {
+            Some((&EVENT_TAG, index)) => {
                 let index = index.try_into().map_err(|_| Undecodable("an event without an index"))?;
                 let event = HistoryEntry::decode(value);
                 let event = event.map_err(|_| Undecodable("an event that makes no sense"))?;

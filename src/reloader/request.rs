@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::outcome::{Line, Outcome};
-use super::owed::{Swapped, digest};
+use super::journal::{JournalFile, digest};
+use super::outcome::{DestOutcome, ReportLine};
 use super::probe::Verify;
 use super::resource::Resource;
 use crate::replace::{Previous, Target};
@@ -28,7 +28,7 @@ pub(super) enum Content {
 
 /// One destination that wants a reload.
 #[derive(Clone, Debug)]
-pub(super) struct Want {
+pub(super) struct ReloadRequest {
     /// The resource's number in the present generation; `None` when that no longer has it.
     pub(super) index: Option<usize>,
     pub(super) resource: Arc<Resource>,
@@ -40,7 +40,7 @@ pub(super) struct Want {
     pub(super) previous: Option<Before>,
 }
 
-impl Want {
+impl ReloadRequest {
     /// For a destination that this run did not touch.
     pub(super) fn present(index: usize, resource: &Arc<Resource>, dest: &Path) -> Self {
         Self::unrendered(index, resource, dest.to_owned(), Content::Present)
@@ -63,8 +63,8 @@ impl Want {
         rendered && self.resource.verify.is_some() && self.verify.is_none()
     }
 
-    /// How it stands in a debt.
-    pub(super) fn on_paper(&self) -> Swapped {
+    /// How it stands in a journal entry.
+    pub(super) fn journal_file(&self) -> JournalFile {
         let digest = match &self.content {
             Content::Swapped(digest) => digest.clone(),
             Content::Removed => String::new(),
@@ -72,25 +72,25 @@ impl Want {
                 fs::read(&self.dest).map(|bytes| digest(&bytes)).unwrap_or_default()
             }
         };
-        Swapped { dest: self.dest.clone(), digest, resource: self.resource.name.clone() }
+        JournalFile { dest: self.dest.clone(), digest, resource: self.resource.name.clone() }
     }
 
     /// Its line in a report.
-    pub(super) fn told(&self, outcome: Outcome) -> Line {
+    pub(super) fn line_for(&self, outcome: DestOutcome) -> ReportLine {
         line(self.index, &self.resource, &self.dest, outcome)
     }
 
     /// The whole chain succeeded for it. A file that was put back is no success to tell of.
-    pub(super) fn done(&self) -> Option<Line> {
+    pub(super) fn done(&self) -> Option<ReportLine> {
         let dest = self.dest.display();
         match self.content {
             Content::Swapped(_) | Content::Present => {
                 tracing::info!("Target config {dest} has been updated");
-                Some(self.told(Outcome::Updated))
+                Some(self.line_for(DestOutcome::Updated))
             }
             Content::Removed => {
                 tracing::info!("Target config {dest} has been removed");
-                Some(self.told(Outcome::Removed))
+                Some(self.line_for(DestOutcome::Removed))
             }
             Content::PutBack => {
                 tracing::info!("the previous {dest} is in service again");
@@ -110,7 +110,7 @@ pub(super) fn line(
     index: impl Into<Option<usize>>,
     resource: &Resource,
     dest: &Path,
-    outcome: Outcome,
-) -> Line {
-    Line { resource: resource.name.clone(), dest: dest.to_owned(), outcome, index: index.into() }
+    outcome: DestOutcome,
+) -> ReportLine {
+    ReportLine { resource: resource.name.clone(), dest: dest.to_owned(), outcome, index: index.into() }
 }

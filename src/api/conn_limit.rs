@@ -3,36 +3,36 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::shared::Premises;
+use super::shared::ServerContext;
 
 /// How many connections there may be, over all listeners.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnLimit {
     limit: usize,
     taken: AtomicUsize,
     complained: AtomicBool,
 }
 
-impl Places {
+impl ConnLimit {
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, taken: AtomicUsize::new(0), complained: AtomicBool::new(false) }
     }
 
     /// A place for one connection more, if there is one.
-    pub(super) fn take(premises: &Arc<Premises>) -> Option<Place> {
-        let places = &premises.places;
-        let taken = places.taken.fetch_add(1, Ordering::Relaxed);
-        let place = Place(Arc::clone(premises));
-        if taken < places.limit {
+    pub(super) fn take(context: &Arc<ServerContext>) -> Option<Permit> {
+        let conn_limit = &context.conn_limit;
+        let taken = conn_limit.taken.fetch_add(1, Ordering::Relaxed);
+        let permit = Permit(Arc::clone(context));
+        if taken < conn_limit.limit {
             // Said anew after a while of calm, not at each connection that comes and goes at the limit.
-            if taken * 10 < places.limit * 9 {
-                places.complained.store(false, Ordering::Relaxed);
+            if taken * 10 < conn_limit.limit * 9 {
+                conn_limit.complained.store(false, Ordering::Relaxed);
             }
-            return Some(place);
+            return Some(permit);
         }
-        if !places.complained.swap(true, Ordering::Relaxed) {
+        if !conn_limit.complained.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                limit = places.limit,
+                limit = conn_limit.limit,
                 "all client connections are taken: further ones are refused until some end; the limit follows \
                  the number of open files this process may have (ulimit -n, LimitNOFILE=)"
             );
@@ -48,10 +48,10 @@ impl Places {
 
 /// One connection's place; free again when dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Premises>);
+pub(super) struct Permit(Arc<ServerContext>);
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.places.taken.fetch_sub(1, Ordering::Relaxed);
+        self.0.conn_limit.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }

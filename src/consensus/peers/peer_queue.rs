@@ -13,18 +13,19 @@ use super::{form, frame};
 use crate::stop::Stop;
 
 /// What may wait at most.
-pub(super) const MOST_MESSAGES: usize = 4096;
-pub(super) const MOST_BYTES: usize = 64 << 20;
+pub(super) const MAX_QUEUED_MESSAGES: usize = 4096;
+pub(super) const MAX_QUEUED_BYTES: usize = 64 << 20;
 /// The longest message: with as many before it as a frame usually has, the frame is still taken.
-pub(in crate::consensus) const MOST_MESSAGE: usize = frame::LONGEST - frame::USUAL - 64;
+pub(in crate::consensus) const MAX_MESSAGE_BYTES: usize =
+    frame::MAX_FRAME_BYTES - frame::TARGET_FRAME_BYTES - 64;
 /// How many messages wait for a stream that is not open yet.
-const EARLY: usize = 16;
+const MAX_QUEUED_UNCONNECTED: usize = 16;
 /// Snapshots given up that the other side was not told of yet.
-const MOST_FAILED: usize = 16;
+const MAX_FAILED_SNAPSHOTS: usize = 16;
 
 /// The way to one other member.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct PeerQueue {
     pub(super) id: u64,
     pub(super) figures: Counters,
     /// Its task is to look.
@@ -71,7 +72,7 @@ pub(super) struct Batch {
     pub(super) dropped: bool,
 }
 
-impl Lane {
+impl PeerQueue {
     pub(super) fn new(id: u64, urls: Vec<String>) -> Self {
         Self {
             id,
@@ -103,7 +104,7 @@ impl Lane {
         let mut queue = self.queue();
         if !queue.up {
             if is_early(&message) {
-                if queue.early.len() >= EARLY {
+                if queue.early.len() >= MAX_QUEUED_UNCONNECTED {
                     queue.early.pop_front();
                 }
                 queue.early.push_back((Instant::now(), message));
@@ -113,14 +114,17 @@ impl Lane {
             return;
         }
         let count = queue.urgent.len() + queue.bulk.len();
-        if size > MOST_MESSAGE {
+        if size > MAX_MESSAGE_BYTES {
             tracing::error!(
                 "a message of {size} bytes for member {:x} is longer than members may send",
                 self.id
             );
         }
         // One message is taken however long it is, or it would never get through.
-        if size > MOST_MESSAGE || count >= MOST_MESSAGES || (count > 0 && queue.bytes + size > MOST_BYTES) {
+        if size > MAX_MESSAGE_BYTES
+            || count >= MAX_QUEUED_MESSAGES
+            || (count > 0 && queue.bytes + size > MAX_QUEUED_BYTES)
+        {
             self.figures.dropped.fetch_add(1, Relaxed);
             if queue.overflow == Overflow::None {
                 queue.overflow = Overflow::Untold;
@@ -138,7 +142,7 @@ impl Lane {
     /// Has the other side be told that its snapshot was given up.
     pub(super) fn give_up(&self, index: u64) {
         let mut queue = self.queue();
-        if queue.failed.len() < MOST_FAILED && !queue.failed.contains(&index) {
+        if queue.failed.len() < MAX_FAILED_SNAPSHOTS && !queue.failed.contains(&index) {
             queue.failed.push(index);
         }
         drop(queue);

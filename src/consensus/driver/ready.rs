@@ -7,9 +7,9 @@ use raft::prelude::{ConfChangeType, Entry, Message};
 
 use super::super::entry::Order;
 use super::super::error::Failure;
-use super::super::handle::Refusal;
-use super::super::keeper::Hint;
-use super::super::log::Mark;
+use super::super::handle::ProposeError;
+use super::super::log::LogId;
+use super::super::persister::Hint;
 use super::super::replica::Effects;
 use super::super::snapshot;
 use super::super::state::Applied;
@@ -18,18 +18,18 @@ use super::super::tests::simulation::plant::{Plant, planted};
 use super::{Driver, answer};
 
 /// The mirror is told to hurry once so many keys wait for it: what it gathers takes memory.
-const HURRY: usize = 4096;
+const MAX_UNMIRRORED_KEYS: usize = 4096;
 /// For so many election timeouts a leader that was removed stays.
-const STAYS: u32 = 3;
+const REMOVED_LEADER_ELECTION_TIMEOUTS: u32 = 3;
 /// A write to the log that takes longer is worth a word.
-const SLOW: Duration = Duration::from_secs(1);
+const SLOW_WRITE_THRESHOLD: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// Has the replica do all that is due.
-    pub(super) fn settle(&mut self, now: Instant) -> Result<(), Failure> {
+    pub(super) fn handle_ready(&mut self, now: Instant) -> Result<(), Failure> {
         loop {
             let Self { reads, replica, .. } = self;
-            reads.ask(now, |context| replica.read_index(context));
+            reads.request(now, |context| replica.read_index(context));
             let mut effects = Effects::default();
             let (started, outbox, broadcast) = (Instant::now(), &mut self.outbox, &mut self.commit_broadcast);
             let mut send = |messages: Vec<Message>| {
@@ -41,7 +41,7 @@ impl Driver {
                 break;
             }
             self.broadcast_commit();
-            if started.elapsed() > SLOW {
+            if started.elapsed() > SLOW_WRITE_THRESHOLD {
                 let took = started.elapsed().as_millis();
                 tracing::warn!(
                     "writing to the log took {took} ms: the disk is slow, and every write waits for it"
@@ -56,16 +56,16 @@ impl Driver {
                 self.led_by(leader);
             }
             if roster_changed || effects.leader.is_some() {
-                self.tell_group(now);
+                self.broadcast_status(now);
             }
             // Only now: whoever waits for this looks the published addresses up.
             if std::mem::take(&mut self.published) {
                 self.shared.ready.send_replace(true);
             }
             for (context, index) in effects.readable {
-                self.reads.told(&context, index);
+                self.reads.confirmed(&context, index);
             }
-            self.reads.answer(self.shared.applied());
+            self.reads.release(self.shared.applied());
         }
         if self.replica.log_ref().wants_snapshot() {
             self.shared.hints.try_send(Hint::Snapshot).ok();
@@ -128,9 +128,9 @@ impl Driver {
         Ok(roster_changed)
     }
 
-    /// Tells the keeper that there is something to mirror, and when it should hurry: `changed` keys wait for it.
+    /// Tells the persister that there is something to mirror, and when it should hurry: `changed` keys wait for it.
     fn hint(&self, changed: usize) {
-        let hint = if changed >= HURRY { Hint::Hurry } else { Hint::Changed };
+        let hint = if changed >= MAX_UNMIRRORED_KEYS { Hint::Hurry } else { Hint::Changed };
         if self.shared.hinted.fetch_max(hint as u8, Relaxed) < hint as u8 {
             // A full queue holds hints enough.
             self.shared.hints.try_send(hint).ok();
@@ -138,7 +138,7 @@ impl Driver {
     }
 
     /// Takes over the state of a snapshot. Watches go on, as far as its events reach back.
-    fn install(&mut self, mark: Mark) -> Result<(), Failure> {
+    fn install(&mut self, mark: LogId) -> Result<(), Failure> {
         let Some((_, mut fresh, path)) = self.fetched.take().filter(|(fetched, ..)| *fetched == mark) else {
             return Err(Failure::Group(format!(
                 "the state of the snapshot at entry {} is not there",
@@ -167,13 +167,13 @@ impl Driver {
         let sessions = self.shared.read().sessions.clone();
         let numbers: Vec<u64> = self.pending.iter_from(0).map(|(number, _)| number).collect();
         for number in numbers {
-            if sessions.knows(self.pending.ticket(number))
+            if sessions.knows(self.pending.proposal_id(number))
                 && let Some(waiting) = self.pending.remove(number)
             {
                 // What this member asked for itself is done as well.
                 self.published |= matches!(waiting.order, Order::Publish { .. });
                 self.expiring &= waiting.reply.is_some();
-                answer(&self.shared, waiting, Err(Refusal::TimedOut));
+                answer(&self.shared, waiting, Err(ProposeError::TimedOut));
             }
         }
         self.put_again();
@@ -200,7 +200,7 @@ impl Driver {
             Some(leader) => {
                 counters.leader_changes.fetch_add(1, Relaxed);
                 counters.led_since.store(self.shared.clock.now(), Relaxed);
-                self.hasten = None;
+                self.fast_election = None;
                 tracing::info!("raft: {own:x} elected leader {leader:x} at term {term}");
             }
             None => tracing::info!("raft: {own:x} lost its leader at term {term}"),
@@ -209,7 +209,7 @@ impl Driver {
     }
 
     /// Tells everybody here who belongs to the group and who leads it.
-    fn tell_group(&mut self, now: Instant) {
+    fn broadcast_status(&mut self, now: Instant) {
         let state = self.shared.read();
         let leader = Some(self.replica.leader()).filter(|id| *id != raft::INVALID_ID);
         self.shared.set_members(&state.roster, leader);
@@ -219,7 +219,8 @@ impl Driver {
         if removed && self.leaving.is_none() {
             let leader = self.replica.leader();
             let knows = leader != raft::INVALID_ID && leader != self.replica.id();
-            self.leaving = Some(if knows { now } else { now + self.election * STAYS });
+            self.leaving =
+                Some(if knows { now } else { now + self.election * REMOVED_LEADER_ELECTION_TIMEOUTS });
         }
     }
 

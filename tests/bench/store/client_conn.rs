@@ -14,7 +14,7 @@ const SMALL: usize = 4 * 1024;
 const LARGE: usize = 256 * 1024;
 
 /// An exchange that takes longer is lost, and the measurement fails.
-pub const LOST: Duration = Duration::from_secs(20);
+pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A request, and the beginning of the body that answers it.
 #[derive(Debug)]
@@ -72,14 +72,14 @@ fn node(action: &str, key: &str, value: &str) -> Vec<u8> {
 
 /// A connection that asks one thing at a time.
 #[derive(Debug)]
-pub struct Lane {
+pub struct ClientConn {
     /// The answer to the last request, as far as it was heard.
     pub answer: Answer,
     stream: TcpStream,
     buffer: Box<[u8]>,
 }
 
-impl Lane {
+impl ClientConn {
     /// A connection for small answers.
     pub async fn open(address: &str) -> io::Result<Self> {
         Self::with_buffer(address, SMALL).await
@@ -122,7 +122,7 @@ impl Lane {
 
     /// Asks, hears the whole answer in bounded time, and fails unless it is right.
     pub async fn exchange(&mut self, exchange: &Exchange) {
-        let asked = tokio::time::timeout(LOST, self.ask(&exchange.request)).await;
+        let asked = tokio::time::timeout(EXCHANGE_TIMEOUT, self.ask(&exchange.request)).await;
         asked.expect("an answer in time").expect("a whole answer");
         if let Some(objection) = exchange.objection(&self.answer) {
             panic!("{objection}");

@@ -19,15 +19,15 @@ use crate::client::{SetBy, Trust, excerpt, no_answer};
 use crate::tls::advice;
 
 /// How long a short answer may take.
-pub(super) const SHORT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const STALE: &str = "the engine made its socket anew, and the old one is still mounted here: it cannot be reached until this container \
                      is started again. Mount the folder of the socket in place of the socket itself \
                      (-v /run:/host/run --engine unix:///host/run/docker.sock), and this does not happen";
 /// Enough for any message worth reading.
-const MAX_REFUSAL: usize = 64 << 10;
+const MAX_ERROR_BYTES: usize = 64 << 10;
 
 /// One request below the version.
-pub(super) struct Call<'a> {
+pub(super) struct EngineRequest<'a> {
     method: Method,
     /// The segments of the path, not yet escaped.
     path: &'a [&'a str],
@@ -35,7 +35,7 @@ pub(super) struct Call<'a> {
     body: Option<&'a Value>,
 }
 
-impl<'a> Call<'a> {
+impl<'a> EngineRequest<'a> {
     pub(super) const fn get(path: &'a [&'a str], query: &'a [(&'a str, &'a str)]) -> Self {
         Self { method: Method::GET, path, query, body: None }
     }
@@ -58,32 +58,32 @@ pub(super) struct Bound {
 
 /// Whom was asked what, for errors.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct RequestContext {
     engine: Arc<str>,
     socket: Option<Arc<Path>>,
     asked: Arc<str>,
 }
 
 /// A whole answer.
-pub(super) struct Answer {
+pub(super) struct EngineResponse {
     pub(super) status: StatusCode,
-    pub(super) place: Place,
+    pub(super) place: RequestContext,
     body: Vec<u8>,
 }
 
 impl Engine {
     /// Asks the engine which version it speaks.
     pub(super) async fn settle(&self) -> Result<Version, EngineError> {
-        let call = Call::get(&["_ping"], &[]);
+        let call = EngineRequest::get(&["_ping"], &[]);
         let (request, place) = self.request(&call, None)?;
-        let pinged = timeout(SHORT, async {
+        let pinged = timeout(REQUEST_TIMEOUT, async {
             let response = request.send().await.map_err(|error| place.broken(&error))?;
             let theirs = response.headers().get("api-version").and_then(|value| value.to_str().ok());
             let version = Version::settled(theirs);
-            let answer = whole(response, place.clone(), MAX_REFUSAL).await?;
-            if answer.status == StatusCode::OK { Ok(version) } else { Err(answer.refusal()) }
+            let response = whole(response, place.clone(), MAX_ERROR_BYTES).await?;
+            if response.status == StatusCode::OK { Ok(version) } else { Err(response.refusal()) }
         });
-        let version = pinged.await.map_err(|_| place.fault(&no_answer(SHORT)))??;
+        let version = pinged.await.map_err(|_| place.fault(&no_answer(REQUEST_TIMEOUT)))??;
         *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
         Ok(version)
     }
@@ -98,21 +98,25 @@ impl Engine {
     }
 
     /// The whole answer to a request, whatever its status.
-    pub(super) async fn ask(&self, call: &Call<'_>, bound: Bound) -> Result<Answer, EngineError> {
+    pub(super) async fn send(
+        &self,
+        call: &EngineRequest<'_>,
+        bound: Bound,
+    ) -> Result<EngineResponse, EngineError> {
         let asked = timeout(bound.within, async {
             let (request, place) = self.prepare(call).await?;
             let response = request.send().await.map_err(|error| place.broken(&error))?;
             whole(response, place, bound.bytes).await
         });
-        let Ok(answer) = asked.await else {
+        let Ok(response) = asked.await else {
             let settled = *self.version.lock().unwrap_or_else(PoisonError::into_inner);
             let (_, place) = self.request(call, settled)?;
             return Err(place.fault(&no_answer(bound.within)));
         };
-        answer.inspect(|answer| {
+        response.inspect(|response| {
             // The engine was replaced by one that does not speak this version any more: the next request asks.
-            if answer.status == StatusCode::BAD_REQUEST
-                && answer.message().is_some_and(|message| message.contains("client version"))
+            if response.status == StatusCode::BAD_REQUEST
+                && response.message().is_some_and(|message| message.contains("client version"))
             {
                 *self.version.lock().unwrap_or_else(PoisonError::into_inner) = None;
             }
@@ -122,19 +126,19 @@ impl Engine {
     /// A request ready to be sent, with the version that was settled.
     pub(super) async fn prepare(
         &self,
-        call: &Call<'_>,
-    ) -> Result<(reqwest::RequestBuilder, Place), EngineError> {
+        call: &EngineRequest<'_>,
+    ) -> Result<(reqwest::RequestBuilder, RequestContext), EngineError> {
         let version = self.spoken().await?;
         self.request(call, Some(version))
     }
 
     fn request(
         &self,
-        call: &Call<'_>,
+        call: &EngineRequest<'_>,
         version: Option<Version>,
-    ) -> Result<(reqwest::RequestBuilder, Place), EngineError> {
+    ) -> Result<(reqwest::RequestBuilder, RequestContext), EngineError> {
         let url = self.place_of(call, version)?;
-        let place = Place {
+        let place = RequestContext {
             engine: Arc::clone(&self.address.shown),
             socket: self.address.socket.clone(),
             asked: format!("{} {}", call.method, url.path()).into(),
@@ -146,7 +150,7 @@ impl Engine {
         Ok((request, place))
     }
 
-    fn place_of(&self, call: &Call<'_>, version: Option<Version>) -> Result<Url, EngineError> {
+    fn place_of(&self, call: &EngineRequest<'_>, version: Option<Version>) -> Result<Url, EngineError> {
         // URLs resolve these, even when escaped: the request would go elsewhere.
         if call.path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
             let why = format!("{}: an id or a name is empty or made of dots", self.address.shown);
@@ -163,7 +167,7 @@ impl Engine {
     }
 }
 
-impl Answer {
+impl EngineResponse {
     /// The answer as JSON. What was found in place of it is not told: it may be a container's environment.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, EngineError> {
         serde_json::from_slice(&self.body).map_err(|error| {
@@ -180,26 +184,30 @@ impl Answer {
 
     /// The engine's own words in a refusal; `None`: it may not have been the engine that answered.
     pub(super) fn message(&self) -> Option<String> {
-        let said: Value = serde_json::from_slice(&self.body).ok()?;
-        Some(said["message"].as_str()?.to_owned())
+        let reply: Value = serde_json::from_slice(&self.body).ok()?;
+        Some(reply["message"].as_str()?.to_owned())
     }
 
     /// The error for an answer that is no success.
     pub(super) fn refusal(&self) -> EngineError {
-        let said = match self.message() {
+        let reply = match self.message() {
             Some(message) => excerpt(message.as_bytes()),
             None => excerpt(&self.body),
         };
-        self.place.fault(&format!("status {}: {said}", self.status.as_u16()))
+        self.place.fault(&format!("status {}: {reply}", self.status.as_u16()))
     }
 }
 
 /// Reads an answer to its end. One that says no is read only as far as it is shown.
-pub(super) async fn whole(mut response: Response, place: Place, limit: usize) -> Result<Answer, EngineError> {
+pub(super) async fn whole(
+    mut response: Response,
+    place: RequestContext,
+    limit: usize,
+) -> Result<EngineResponse, EngineError> {
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| place.broken(&error))? {
-        if !status.is_success() && body.len() + chunk.len() > MAX_REFUSAL {
+        if !status.is_success() && body.len() + chunk.len() > MAX_ERROR_BYTES {
             break;
         }
         if body.len() + chunk.len() > limit {
@@ -207,10 +215,10 @@ pub(super) async fn whole(mut response: Response, place: Place, limit: usize) ->
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, place, body })
+    Ok(EngineResponse { status, place, body })
 }
 
-impl Place {
+impl RequestContext {
     /// Whether the socket is a file that is in no folder any more, and still mounted here.
     fn is_stale(&self) -> bool {
         let socket = self.socket.as_deref().and_then(|path| std::fs::metadata(path).ok());

@@ -11,35 +11,35 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::driver::Request;
 use super::error::Failure;
 use super::folder::{self, Folder};
-use super::log::{Offer, Purger};
+use super::log::{Purger, SnapshotOffer};
 use super::mirror::{Delta, Mirror, MirrorError};
-use super::pairs::{self, Head, Tally};
 use super::peers::Pins;
 use super::shared::{Room, Shared};
 use super::snapshot;
 use super::state::State;
+use super::state_codec::{self, Head, SetChecksum};
 use crate::disk;
 use crate::keyspace::Changes;
 
 /// Changes are gathered for this long before they are mirrored: a key written often is mirrored once.
-const GATHER: Duration = Duration::from_secs(1);
+const MIRROR_INTERVAL: Duration = Duration::from_secs(1);
 /// While the disk is low, or mirror or snapshot failed, they are looked at this often.
-const PAUSE: Duration = Duration::from_secs(1);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// With less than this left, or less than the state takes as a snapshot, writes are refused, so that log, mirror and
 /// snapshot do not meet a full disk.
-const RESERVE: u64 = 16 << 20;
+const MIN_FREE_BYTES: u64 = 16 << 20;
 /// So much more must be left before they are taken again.
-const RELIEF: u64 = 8 << 20;
+const FREE_BYTES_HYSTERESIS: u64 = 8 << 20;
 /// After so many bytes of entries there is a snapshot whatever their number, so that the log does not grow for ever.
-const LONG_LOG: u64 = 128 << 20;
+const MAX_LOG_BYTES: u64 = 128 << 20;
 /// A snapshot that another member needs is made no sooner than this after the last one.
-const WANTED_PAUSE: Duration = Duration::from_millis(500);
+const MIN_SNAPSHOT_INTERVAL: Duration = Duration::from_millis(500);
 /// A snapshot that failed is tried again no sooner than this.
-const SNAPSHOT_PAUSE: Duration = Duration::from_secs(5);
+const SNAPSHOT_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// A mirror that failed is made anew no sooner than this.
-const MIRROR_PAUSE: Duration = Duration::from_secs(5);
+const MIRROR_RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// What the driver tells the keeper.
+/// What the driver tells the persister.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Hint {
@@ -53,8 +53,8 @@ pub(super) enum Hint {
     Stop = 4,
 }
 
-/// The keeper.
-pub(super) struct Keeper {
+/// The persister.
+pub(super) struct Persister {
     pub(super) shared: Arc<Shared>,
     pub(super) hints: Receiver<Hint>,
     pub(super) folder: Arc<Folder>,
@@ -82,23 +82,23 @@ pub(super) struct Keeper {
     /// The log was told to cut; its files may go after its next round.
     pub(super) purge: bool,
     /// What was last said of the mirror, of snapshots and of the disk.
-    pub(super) said: Said,
+    pub(super) last_reported: LastReported,
 }
 
 /// What was last said of each thing that may fail: the same is said once.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct LastReported {
     mirror: Option<String>,
     snapshot: Option<String>,
     free: Option<String>,
 }
 
 /// Whether `text` is news.
-fn is_news(said: &mut Option<String>, text: &str) -> bool {
-    said.replace(text.to_owned()).as_deref() != Some(text)
+fn is_news(last_reported: &mut Option<String>, text: &str) -> bool {
+    last_reported.replace(text.to_owned()).as_deref() != Some(text)
 }
 
-impl Keeper {
+impl Persister {
     /// Keeps until told to stop.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl Keeper {
     }
 
     fn keep_on(&mut self) -> Result<(), Failure> {
-        self.mind_the_disk();
+        self.check_disk();
         loop {
             let hint = match self.wait() {
                 Some(Hint::Changed) => self.gather(),
@@ -145,7 +145,7 @@ impl Keeper {
         if self.shared.room().is_ok() && self.mirror.is_some() && self.snapshot_at.is_none() {
             return Some(self.hints.recv().unwrap_or(Hint::Stop));
         }
-        match self.hints.recv_timeout(PAUSE) {
+        match self.hints.recv_timeout(RECHECK_INTERVAL) {
             Ok(hint) => Some(hint),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => Some(Hint::Stop),
@@ -153,7 +153,7 @@ impl Keeper {
     }
 
     fn gather(&self) -> Hint {
-        let until = Instant::now() + GATHER;
+        let until = Instant::now() + MIRROR_INTERVAL;
         loop {
             match self.hints.recv_deadline(until) {
                 Ok(Hint::Changed) => {}
@@ -168,7 +168,7 @@ impl Keeper {
         // First of all: what changes from here on is hinted at again, whatever becomes of this round.
         self.shared.hinted.store(0, Relaxed);
         let backups = self.shared.backups.take();
-        self.mind_the_disk();
+        self.check_disk();
         if let Some(index) = self.shared.take_replaced() {
             self.begin_anew(index);
         }
@@ -180,12 +180,12 @@ impl Keeper {
             Err(error) => {
                 let text =
                     format!("{}: writing the mirror of the state: {error}", self.folder.mirror().display());
-                if is_news(&mut self.said.mirror, &text) {
+                if is_news(&mut self.last_reported.mirror, &text) {
                     tracing::warn!("{text}; the store goes on, and makes it anew as soon as it can");
                 }
                 self.lose_mirror();
             }
-            Ok(()) if self.mirror.is_some() && self.said.mirror.take().is_some() => {
+            Ok(()) if self.mirror.is_some() && self.last_reported.mirror.take().is_some() => {
                 tracing::info!("{}: the mirror is whole again", self.folder.mirror().display());
             }
             Ok(()) => {}
@@ -201,7 +201,7 @@ impl Keeper {
 
     pub(super) fn lose_mirror(&mut self) {
         self.let_go();
-        self.retry_at = Instant::now() + MIRROR_PAUSE;
+        self.retry_at = Instant::now() + MIRROR_RETRY_DELAY;
     }
 
     /// Drops the mirror. On a thread of its own: sled, when it could not write, may wait for ever for its disk when it is
@@ -235,9 +235,9 @@ impl Keeper {
         let appended = self.shared.counters.appended.load(Relaxed);
         let entries = applied.saturating_sub(self.last_snapshot);
         // The one just made may not have reached the log yet, which then asks again.
-        let just = self.snapshot_done.is_some_and(|at| at.elapsed() < WANTED_PAUSE);
+        let just = self.snapshot_done.is_some_and(|at| at.elapsed() < MIN_SNAPSHOT_INTERVAL);
         let due = entries >= self.snapshot_count
-            || (entries > 0 && appended - self.appended_then >= LONG_LOG)
+            || (entries > 0 && appended - self.appended_then >= MAX_LOG_BYTES)
             || (self.wanted && !just);
         let held = self.snapshot_at.is_some_and(|at| Instant::now() < at);
         self.wanted = false;
@@ -246,7 +246,7 @@ impl Keeper {
         }
         match self.snapshot() {
             Ok(offer) => {
-                if self.said.snapshot.take().is_some() {
+                if self.last_reported.snapshot.take().is_some() {
                     tracing::info!("{}: snapshots are written again", self.folder.snapshots().display());
                 }
                 self.snapshot_at = None;
@@ -256,10 +256,10 @@ impl Keeper {
             }
             Err(error) => {
                 let text = format!("{}: writing a snapshot: {error}", self.folder.snapshots().display());
-                if is_news(&mut self.said.snapshot, &text) {
+                if is_news(&mut self.last_reported.snapshot, &text) {
                     tracing::warn!("{text}; the log grows until one can be written");
                 }
-                self.snapshot_at = Some(Instant::now() + SNAPSHOT_PAUSE);
+                self.snapshot_at = Some(Instant::now() + SNAPSHOT_RETRY_DELAY);
                 if error.is_of_mirror() {
                     self.lose_mirror();
                 }
@@ -268,16 +268,16 @@ impl Keeper {
     }
 
     /// Writes a snapshot: of the mirror, which holds nobody up, or without one of what is in memory.
-    fn snapshot(&self) -> Result<Offer, MirrorError> {
+    fn snapshot(&self) -> Result<SnapshotOffer, MirrorError> {
         let (started, folder) = (Instant::now(), self.folder.snapshots());
         let offer = if let Some(mirror) = &self.mirror {
             mirror.snapshot(&folder)?;
             mirror.barrier()?;
-            Offer { mark: mirror.head().applied, members: mirror.head().roster.conf_state() }
+            SnapshotOffer { mark: mirror.head().applied, members: mirror.head().roster.conf_state() }
         } else {
             let state = self.shared.read();
             snapshot::write(&folder, &state)?;
-            Offer { mark: state.applied, members: state.roster.conf_state() }
+            SnapshotOffer { mark: state.applied, members: state.roster.conf_state() }
         };
         snapshot::prune(&folder, &self.pins.all());
         tracing::debug!("snapshot at log index {} written in {:.1?}", offer.mark.index, started.elapsed());
@@ -285,7 +285,7 @@ impl Keeper {
     }
 
     /// Has the log cut back to the snapshot before the newest, so that both can be gone on from.
-    fn cut_behind(&mut self, offer: Offer) {
+    fn cut_behind(&mut self, offer: SnapshotOffer) {
         let applied = offer.mark.index;
         let before = std::mem::replace(&mut self.last_snapshot, applied);
         // Made again for a new member: then the one before is still the one before.
@@ -306,9 +306,10 @@ impl Keeper {
             let mut state = self.shared.write();
             drop(state.keyspace.take_changes());
             let state = RwLockWriteGuard::downgrade(state);
-            let pairs = pairs::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
-            let delta = Delta { removed: Vec::new(), pairs: pairs.collect() };
-            return Ok((delta, Head::of(&state, Tally::default()), state.keyspace.oldest_event()));
+            let state_codec =
+                state_codec::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
+            let delta = Delta { removed: Vec::new(), state_codec: state_codec.collect() };
+            return Ok((delta, Head::of(&state, SetChecksum::default()), state.keyspace.oldest_event()));
         }
         let shared = Arc::clone(&self.shared);
         let mut state = shared.write();
@@ -321,29 +322,29 @@ impl Keeper {
         let changes = state.keyspace.take_changes();
         let state = RwLockWriteGuard::downgrade(state);
         let oldest = state.keyspace.oldest_event();
-        Ok((self.delta(&state, &changes), Head::of(&state, Tally::default()), oldest))
+        Ok((self.delta(&state, &changes), Head::of(&state, SetChecksum::default()), oldest))
     }
 
     fn delta(&self, state: &State, changes: &Changes) -> Delta {
         let keyspace = &state.keyspace;
-        let removed = changes.removed.iter().map(|key| pairs::node_key(key)).collect();
+        let removed = changes.removed.iter().map(|key| state_codec::node_key(key)).collect();
         let nodes = changes.touched.iter().map(|key| {
-            let value = keyspace.record(key).map(|record| pairs::node_value(&record));
-            (pairs::node_key(key), value)
+            let value = keyspace.record(key).map(|record| state_codec::node_value(&record));
+            (state_codec::node_key(key), value)
         });
-        let mut pairs: Vec<_> = nodes.collect();
+        let mut state_codec: Vec<_> = nodes.collect();
         // Those that lost their values; what is not mirrored yet follows below.
         let known = changes.cleared.iter().filter(|index| **index <= self.mirrored_index);
         let known = known.filter_map(|index| keyspace.events_since(index - 1).next());
         for (index, entry) in known.chain(keyspace.events_since(self.mirrored_index)) {
-            pairs.push((pairs::event_key(index), Some(pairs::event_value(entry))));
+            state_codec.push((state_codec::event_key(index), Some(state_codec::event_value(entry))));
         }
         // What fell out of the window of events since.
         let oldest = keyspace.oldest_event().min(self.mirrored_index + 1);
         for index in self.mirrored_oldest..oldest {
-            pairs.push((pairs::event_key(index), None));
+            state_codec.push((state_codec::event_key(index), None));
         }
-        Delta { removed, pairs }
+        Delta { removed, state_codec }
     }
 
     /// Removes what is left of a mirror that failed; it was only ever a copy of what is in memory and in the log.
@@ -356,22 +357,22 @@ impl Keeper {
         Ok(())
     }
 
-    fn mind_the_disk(&mut self) {
+    fn check_disk(&mut self) {
         let bytes = self.mirror.as_ref().map_or(0, |mirror| mirror.head().tally.bytes);
-        let reserve = RESERVE.max(bytes + bytes / 4);
+        let reserve = MIN_FREE_BYTES.max(bytes + bytes / 4);
         let free = folder::free(self.folder.member());
         match &free {
-            Ok(_) => self.said.free = None,
+            Ok(_) => self.last_reported.free = None,
             Err(error) => {
                 let (path, why) = (self.folder.member().display(), disk::explain(error));
                 let text = format!("{path}: finding out how much room there is: {why}");
-                if is_news(&mut self.said.free, &text) {
+                if is_news(&mut self.last_reported.free, &text) {
                     tracing::warn!("{text}");
                 }
             }
         }
         let free = free.ok();
-        let needed = if self.shared.room().is_ok() { reserve } else { reserve + RELIEF };
+        let needed = if self.shared.room().is_ok() { reserve } else { reserve + FREE_BYTES_HYSTERESIS };
         let low = free.is_some_and(|free| free < needed);
         let room = match self.quota {
             _ if low => Room::DiskLow,

@@ -1,4 +1,4 @@
-//! Who may speak to this member: the group as it knows it, and the check of each greeting against it.
+//! Who may speak to this member: the group as it knows it, and the check of each handshake against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,9 +9,9 @@ use super::dial::Address;
 use super::form;
 use crate::consensus::member::Member;
 
-/// What a greeting and a request for a snapshot are checked against. The driver gives a new one whenever the group changes.
+/// What a handshake and a request for a snapshot are checked against. The driver gives a new one whenever the group changes.
 #[derive(Clone, Debug, Default)]
-pub(in crate::consensus) struct Book {
+pub(in crate::consensus) struct PeerDirectory {
     pub(in crate::consensus) cluster: u64,
     pub(in crate::consensus) own: u64,
     /// Drawn at each start of the process.
@@ -20,7 +20,7 @@ pub(in crate::consensus) struct Book {
     pub(in crate::consensus) incarnation: u64,
     pub(in crate::consensus) members: BTreeMap<u64, Known>,
     /// Members by what other members say of them: the log has not told of them yet.
-    pub(in crate::consensus) strangers: BTreeMap<u64, Member>,
+    pub(in crate::consensus) unknown_peers: BTreeMap<u64, Member>,
     /// Ids that may never come back.
     pub(in crate::consensus) removed: BTreeSet<u64>,
     /// This program's version and the group's, as `/version` tells them.
@@ -45,7 +45,7 @@ impl Known {
 
 /// Who calls, and whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Greeting {
+pub(super) struct Handshake {
     pub(super) cluster: u64,
     pub(super) from: u64,
     pub(super) to: u64,
@@ -57,7 +57,7 @@ pub(super) struct Greeting {
 
 /// Why a call is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct HandshakeError {
     pub(super) status: StatusCode,
     pub(super) reason: String,
 }
@@ -70,17 +70,17 @@ const INCARNATION: &str = "Retune-Incarnation";
 const OLDEST: &str = "Retune-Form-Min";
 const NEWEST: &str = "Retune-Form-Max";
 
-impl Greeting {
-    /// The greeting of `book`'s owner for `to`.
-    pub(super) fn of(book: &Book, to: u64) -> Self {
+impl Handshake {
+    /// The handshake of `directory`'s owner for `to`.
+    pub(super) fn of(directory: &PeerDirectory, to: u64) -> Self {
         Self {
-            cluster: book.cluster,
-            from: book.own,
+            cluster: directory.cluster,
+            from: directory.own,
             to,
-            process: book.process,
-            incarnation: book.incarnation,
-            oldest: form::OLDEST,
-            newest: form::NEWEST,
+            process: directory.process,
+            incarnation: directory.incarnation,
+            oldest: form::OLDEST_VERSION,
+            newest: form::NEWEST_VERSION,
         }
     }
 
@@ -97,7 +97,7 @@ impl Greeting {
         ]
     }
 
-    pub(super) fn read(headers: &HeaderMap<HeaderValue>) -> Result<Self, Refusal> {
+    pub(super) fn read(headers: &HeaderMap<HeaderValue>) -> Result<Self, HandshakeError> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let hex = |name| text(name).and_then(|text| u64::from_str_radix(text, 16).ok());
         let number = |name| text(name).and_then(|text| text.parse().ok());
@@ -108,7 +108,7 @@ impl Greeting {
                 Some(oldest),
                 Some(newest),
             ) => Ok(Self { cluster, from, to, process, incarnation, oldest, newest }),
-            _ => Err(Refusal::new(
+            _ => Err(HandshakeError::new(
                 StatusCode::BAD_REQUEST,
                 "this address is for the members of a retune store only",
             )),
@@ -116,13 +116,13 @@ impl Greeting {
     }
 
     /// The newest form that both sides speak.
-    pub(super) fn form(&self) -> Result<u32, Refusal> {
-        let newest = self.newest.min(form::NEWEST);
-        if newest >= self.oldest.max(form::OLDEST) {
+    pub(super) fn form(&self) -> Result<u32, HandshakeError> {
+        let newest = self.newest.min(form::NEWEST_VERSION);
+        if newest >= self.oldest.max(form::OLDEST_VERSION) {
             return Ok(newest);
         }
-        let (oldest, own) = (self.oldest, form::NEWEST);
-        Err(Refusal::new(
+        let (oldest, own) = (self.oldest, form::NEWEST_VERSION);
+        Err(HandshakeError::new(
             StatusCode::UPGRADE_REQUIRED,
             format!(
                 "member {:x} speaks the forms {oldest} to {} and member {:x} {} to {own}: upgrade the older one, one \
@@ -130,34 +130,34 @@ impl Greeting {
                 self.from,
                 self.newest,
                 self.to,
-                form::OLDEST
+                form::OLDEST_VERSION
             ),
         ))
     }
 }
 
-impl Refusal {
+impl HandshakeError {
     pub(super) fn new(status: StatusCode, reason: impl Into<String>) -> Self {
         Self { status, reason: reason.into() }
     }
 }
 
-impl Book {
+impl PeerDirectory {
     /// Whether a call may be believed.
-    pub(super) fn check(&self, greeting: &Greeting) -> Result<(), Refusal> {
-        let (from, to) = (greeting.from, greeting.to);
-        if greeting.cluster != self.cluster {
-            return Err(Refusal::new(
+    pub(super) fn check(&self, handshake: &Handshake) -> Result<(), HandshakeError> {
+        let (from, to) = (handshake.from, handshake.to);
+        if handshake.cluster != self.cluster {
+            return Err(HandshakeError::new(
                 StatusCode::PRECONDITION_FAILED,
                 format!(
                     "another cluster: member {from:x} belongs to {:x}, member {:x} to {:x}; do both have the same \
                      --initial-cluster-token and --initial-cluster?",
-                    greeting.cluster, self.own, self.cluster
+                    handshake.cluster, self.own, self.cluster
                 ),
             ));
         }
         if to != self.own {
-            return Err(Refusal::new(
+            return Err(HandshakeError::new(
                 StatusCode::NOT_FOUND,
                 format!(
                     "another member answers at this address: it is {:x}'s, and {to:x} was wanted; check the peer URLs \
@@ -167,26 +167,26 @@ impl Book {
             ));
         }
         if self.removed.contains(&from) {
-            return Err(Refusal::new(
+            return Err(HandshakeError::new(
                 StatusCode::GONE,
                 format!(
                     "member {from:x} was removed from the cluster: to come back it must be added as a new one"
                 ),
             ));
         }
-        if self.strangers.contains_key(&from) {
+        if self.unknown_peers.contains_key(&from) {
             return Ok(());
         }
         let Some(known) = self.members.get(&from) else {
-            return Err(Refusal::new(
+            return Err(HandshakeError::new(
                 StatusCode::FORBIDDEN,
                 format!(
                     "member {from:x} is not known to member {to:x}: if this lasts, was it added to the cluster?"
                 ),
             ));
         };
-        if known.incarnation.is_some_and(|incarnation| incarnation != greeting.incarnation) {
-            return Err(Refusal::new(
+        if known.incarnation.is_some_and(|incarnation| incarnation != handshake.incarnation) {
+            return Err(HandshakeError::new(
                 StatusCode::CONFLICT,
                 format!(
                     "member {from:x} comes with another data folder than the one it had: remove the member and add it \
@@ -217,7 +217,7 @@ impl Book {
 
     /// Whether a stream from `id` may go on.
     pub(super) fn knows(&self, id: u64) -> bool {
-        let known = self.members.contains_key(&id) || self.strangers.contains_key(&id);
+        let known = self.members.contains_key(&id) || self.unknown_peers.contains_key(&id);
         known && !self.removed.contains(&id)
     }
 }

@@ -8,45 +8,45 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming, SizeHint};
 
-use super::super::connection::{Phase, Seat};
+use super::super::connection::{ConnPhase, ConnState};
 use super::super::respond::Broken;
+use super::connection::Connection;
+use super::endpoint::Endpoint;
 use super::forward::Forwarder;
-use super::line::Line;
-use super::site::Site;
 
 /// The rest of an answer. Dropped early, as when the client is gone, it ends the connection to the member, and so
 /// the watch there.
-pub(in crate::api) struct Passing {
+pub(in crate::api) struct ResponseStream {
     body: Incoming,
-    line: Option<Line>,
-    site: Site,
-    seat: Arc<Seat<Forwarder>>,
+    connection: Option<Connection>,
+    endpoint: Endpoint,
+    conn: Arc<ConnState<Forwarder>>,
     /// Whether a watch that ends without a word may end in order: clients ask again then.
     watch: bool,
     passed: bool,
     ended: bool,
 }
 
-impl Passing {
+impl ResponseStream {
     pub(super) fn new(
         body: Incoming,
-        line: Line,
-        site: Site,
-        seat: Arc<Seat<Forwarder>>,
+        connection: Connection,
+        endpoint: Endpoint,
+        conn: Arc<ConnState<Forwarder>>,
         watch: bool,
     ) -> Self {
         if watch {
-            seat.enter(Phase::Watch);
+            conn.enter(ConnPhase::Watch);
         }
-        Self { body, line: Some(line), site, seat, watch, passed: false, ended: false }
+        Self { body, connection: Some(connection), endpoint, conn, watch, passed: false, ended: false }
     }
 
     /// The next piece.
     pub(in crate::api) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         while !self.ended {
             let body = &mut self.body;
-            let polled = match &mut self.line {
-                Some(line) => line.poll_with(cx, |cx| Pin::new(&mut *body).poll_frame(cx)),
+            let polled = match &mut self.connection {
+                Some(connection) => connection.poll_with(cx, |cx| Pin::new(&mut *body).poll_frame(cx)),
                 None => Pin::new(body).poll_frame(cx),
             };
             match polled {
@@ -59,8 +59,8 @@ impl Passing {
                 }
                 Poll::Ready(None) => self.ended = true,
                 Poll::Ready(Some(Err(error))) => {
-                    (self.ended, self.line) = (true, None);
-                    let url = &self.site.url;
+                    (self.ended, self.connection) = (true, None);
+                    let url = &self.endpoint.url;
                     tracing::debug!("the answer of {url} broke off: {error}");
                     if !self.watch || self.passed || self.body.size_hint().exact().is_some() {
                         return Poll::Ready(Some(Err(Broken)));
@@ -80,21 +80,21 @@ impl Passing {
     }
 }
 
-impl Drop for Passing {
+impl Drop for ResponseStream {
     fn drop(&mut self) {
-        if let Some(line) = self.line.take()
+        if let Some(connection) = self.connection.take()
             && self.ended()
         {
-            self.seat.shared.pool.rest(&self.site, line);
+            self.conn.shared.pool.put_idle(&self.endpoint, connection);
         }
-        self.seat.enter(Phase::Rest);
+        self.conn.enter(ConnPhase::Rest);
     }
 }
 
-impl fmt::Debug for Passing {
+impl fmt::Debug for ResponseStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Passing")
-            .field("site", &self.site.url)
+        f.debug_struct("ResponseStream")
+            .field("site", &self.endpoint.url)
             .field("watch", &self.watch)
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! The loop of a keeper: what is to be done is started, and what became of it noted down.
+//! The loop of a reconciler: what is to be done is started, and what became of it noted down.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
@@ -10,59 +10,59 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::act::{self, Outcome, Step, Write};
+use super::act::{self, ActionOutcome, Write, WriteStep};
+use super::availability::StoreAvailability;
 use super::handover;
-use super::held::{Held, Owner, Standing};
-use super::owned::{self, Entry, Ledger, Reading, Writing};
+use super::held::{HeldKey, KeyState, Owner};
+use super::owned::{self, Entry, OwnedListState, Reading, Writing};
 use super::reconcile::{Action, dues, go_on_after, reconcile};
-use super::weather::Weather;
-use super::{Keeping, Wanted};
 #[cfg(test)]
 use super::{Planted, is_planted};
+use super::{ReconcilerConfig, WantedKeys};
 use crate::backoff::Backoff;
-use crate::client::cluster::{AskError, Cluster};
-use crate::registrar::board::{Board, Count, KeyStatus};
+use crate::client::cluster::{Cluster, RequestError};
+use crate::registrar::status_board::{Count, KeyStatus, StatusBoard};
 use crate::stop::Stop;
 
 /// So many requests are under way at once.
-pub(super) const AT_ONCE: usize = 32;
+pub(super) const MAX_CONCURRENT_REQUESTS: usize = 32;
 
 /// What became of something that was under way.
 pub(super) enum Done {
     Written {
         write: Write,
-        outcome: Outcome,
+        outcome: ActionOutcome,
         sent: Instant,
     },
     Removed {
         key: String,
-        outcome: Outcome,
+        outcome: ActionOutcome,
     },
     Tended {
         key: String,
-        outcome: Outcome,
+        outcome: ActionOutcome,
         sent: Instant,
     },
-    ListRead(Result<Reading, AskError>),
+    ListRead(Result<Reading, RequestError>),
     ListWritten {
         keys: BTreeMap<String, Entry>,
-        result: Result<Writing, AskError>,
+        result: Result<Writing, RequestError>,
     },
     /// Asked only to see whether the store answers.
-    Pinged(Option<AskError>),
+    Pinged(Option<RequestError>),
 }
 
 type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// Keeps the store as it is wished to be.
-pub(super) struct Keeper {
+pub(super) struct Reconciler {
     pub(super) cluster: Arc<Cluster>,
-    pub(super) keeping: Arc<Keeping>,
-    pub(super) board: Arc<Board>,
-    pub(super) wish: Wanted,
-    pub(super) held: BTreeMap<String, Held>,
-    pub(super) ledger: Ledger,
-    pub(super) weather: Weather,
+    pub(super) config: Arc<ReconcilerConfig>,
+    pub(super) status_board: Arc<StatusBoard>,
+    pub(super) desired: WantedKeys,
+    pub(super) held: BTreeMap<String, HeldKey>,
+    pub(super) owned_list: OwnedListState,
+    pub(super) availability: StoreAvailability,
     pub(super) running: FuturesUnordered<Task>,
     /// Keys of the wish that nobody asked for: they let services swap their keys.
     stand_ins: Vec<String>,
@@ -82,16 +82,20 @@ pub(super) struct Keeper {
     pub(super) foreign_said: bool,
 }
 
-impl Keeper {
-    pub(super) fn new(cluster: Arc<Cluster>, keeping: Keeping, board: Arc<Board>) -> Self {
+impl Reconciler {
+    pub(super) fn new(
+        cluster: Arc<Cluster>,
+        config: ReconcilerConfig,
+        status_board: Arc<StatusBoard>,
+    ) -> Self {
         Self {
             cluster,
-            keeping: Arc::new(keeping),
-            board,
-            wish: Wanted::default(),
+            config: Arc::new(config),
+            status_board,
+            desired: WantedKeys::default(),
             held: BTreeMap::new(),
-            ledger: Ledger::Unread { from: Instant::now() },
-            weather: Weather::fair(),
+            owned_list: OwnedListState::Unread { from: Instant::now() },
+            availability: StoreAvailability::fair(),
             running: FuturesUnordered::new(),
             stand_ins: Vec::new(),
             busy: BTreeSet::new(),
@@ -108,9 +112,9 @@ impl Keeper {
     pub(super) async fn begin(&mut self) -> Result<(), String> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
-            let error = match owned::read(&self.cluster, &self.keeping).await {
+            let error = match owned::read(&self.cluster, &self.config).await {
                 Ok(reading) => {
-                    self.weather.answered(&self.board);
+                    self.availability.answered(&self.status_board);
                     if let Reading::Ours { keys, .. } = &reading {
                         self.adopt(keys);
                     }
@@ -119,15 +123,15 @@ impl Keeper {
                 }
                 Err(error) => error,
             };
-            self.weather.failed(&error, &self.board);
+            self.availability.failed(&error, &self.status_board);
             let pause = backoff.next();
-            match self.keeping.attempts {
+            match self.config.attempts {
                 Some(attempts) if backoff.attempts() >= attempts => {
                     let tries =
                         if attempts == 1 { "one try".to_owned() } else { format!("{attempts} tries") };
                     return Err(format!("{} (after {tries})", act::one_line(&error)));
                 }
-                Some(_) => tokio::time::sleep(self.keeping.pause).await,
+                Some(_) => tokio::time::sleep(self.config.pause).await,
                 None => tokio::time::sleep(pause).await,
             }
         }
@@ -138,14 +142,14 @@ impl Keeper {
         let due = Instant::now();
         for (key, entry) in keys {
             let (mine, owner) = (entry.values.clone(), entry.values.values().next_back().cloned());
-            let held = Held { mine, before: true, owner: owner.unwrap_or_default(), ..Held::new(due) };
+            let held = HeldKey { mine, before: true, owner: owner.unwrap_or_default(), ..HeldKey::new(due) };
             self.held.entry(key.clone()).or_insert(held);
         }
     }
 
     /// Works until the stop.
-    pub(super) async fn run(&mut self, wanted: &mut watch::Receiver<Wanted>, stop: &Stop) {
-        self.wish = wanted.borrow_and_update().clone();
+    pub(super) async fn run(&mut self, wanted: &mut watch::Receiver<WantedKeys>, stop: &Stop) {
+        self.desired = wanted.borrow_and_update().clone();
         let (mut open, mut plan) = (true, true);
         loop {
             if plan || self.queue.is_empty() {
@@ -157,7 +161,7 @@ impl Keeper {
                 () = stop.wait() => return,
                 changed = wanted.changed(), if open => {
                     open = changed.is_ok();
-                    self.wish = wanted.borrow_and_update().clone();
+                    self.desired = wanted.borrow_and_update().clone();
                     (plan, self.list_at) = (true, None);
                 }
                 Some(done) = self.running.next() => {
@@ -173,7 +177,7 @@ impl Keeper {
     fn plan(&mut self) {
         self.planned = Instant::now();
         self.hand_over(self.planned);
-        let actions = reconcile(&self.wish, &self.held, self.planned);
+        let actions = reconcile(&self.desired, &self.held, self.planned);
         self.queue.clear();
         for action in actions {
             match action {
@@ -191,16 +195,16 @@ impl Keeper {
     /// Works out which keys wait for the new keys of their services.
     pub(super) fn hand_over(&mut self, now: Instant) {
         for key in std::mem::take(&mut self.stand_ins) {
-            self.wish.keys.remove(&key);
+            self.desired.keys.remove(&key);
         }
-        handover::mark(&self.wish, &mut self.held, now);
-        for (key, claim) in handover::stand_ins(&self.wish, &self.held, now) {
+        handover::mark(&self.desired, &mut self.held, now);
+        for (key, registration) in handover::stand_ins(&self.desired, &self.held, now) {
             if !self.held.contains_key(&key) {
                 self.list_at = None;
             }
             // A service may want a key with the name of a stand-in: that one stays when the stand-in goes.
-            if let std::collections::btree_map::Entry::Vacant(free) = self.wish.keys.entry(key.clone()) {
-                free.insert(claim);
+            if let std::collections::btree_map::Entry::Vacant(free) = self.desired.keys.entry(key.clone()) {
+                free.insert(registration);
                 self.stand_ins.push(key);
             }
         }
@@ -208,14 +212,14 @@ impl Keeper {
 
     /// When there is something to do although nothing happened.
     fn next(&mut self) -> Option<Instant> {
-        if let Some(until) = self.weather.until() {
+        if let Some(until) = self.availability.until() {
             return self.running.is_empty().then_some(until);
         }
-        if self.running.len() >= AT_ONCE {
+        if self.running.len() >= MAX_CONCURRENT_REQUESTS {
             return None;
         }
         // What was due at the plan is under way, or waits for the list.
-        let dues = dues(&self.wish, &self.held)
+        let dues = dues(&self.desired, &self.held)
             .filter(|(key, due)| *due > self.planned && !self.busy.contains(*key));
         let keys = dues.map(|(_, due)| due).min();
         let list = if self.listing { None } else { self.list_due() };
@@ -224,10 +228,10 @@ impl Keeper {
 
     /// Starts what there is room for.
     fn start(&mut self) {
-        if self.weather.until().is_some_and(|until| Instant::now() < until) {
+        if self.availability.until().is_some_and(|until| Instant::now() < until) {
             return;
         }
-        let room = if self.weather.is_down() { 1 } else { AT_ONCE };
+        let room = if self.availability.is_down() { 1 } else { MAX_CONCURRENT_REQUESTS };
         if self.running.len() < room {
             self.start_list();
         }
@@ -235,10 +239,10 @@ impl Keeper {
             let Some(action) = self.queue.pop_front() else { break };
             self.start_one(action);
         }
-        if self.weather.is_down() && self.running.is_empty() {
-            let (cluster, keeping) = (Arc::clone(&self.cluster), Arc::clone(&self.keeping));
+        if self.availability.is_down() && self.running.is_empty() {
+            let (cluster, config) = (Arc::clone(&self.cluster), Arc::clone(&self.config));
             self.running
-                .push(Box::pin(async move { Done::Pinged(owned::read(&cluster, &keeping).await.err()) }));
+                .push(Box::pin(async move { Done::Pinged(owned::read(&cluster, &config).await.err()) }));
         }
     }
 
@@ -247,30 +251,30 @@ impl Keeper {
             return;
         }
         let (key, first) = match action {
-            Action::Create { key } => (key, Step::Create),
-            Action::Replace { key, guard } => (key, Step::Swap(guard)),
-            Action::Renew { key, guard } => (key, Step::Renew(guard)),
+            Action::Create { key } => (key, WriteStep::Create),
+            Action::Replace { key, guard } => (key, WriteStep::Swap(guard)),
+            Action::Renew { key, guard } => (key, WriteStep::Renew(guard)),
             Action::Remove { key, guard } => return self.start_removal(key, guard),
             Action::Tend { key } => return self.tend(key),
             Action::Forget { key } => return self.forget(&key),
             Action::Leave { key } => return self.leave(&key),
         };
-        let Some(claim) = self.wish.keys.get(&key) else { return };
-        let value = claim.value.clone();
-        if !matches!(first, Step::Renew(_)) && !self.ledger.covers(&key, &value) {
+        let Some(registration) = self.desired.keys.get(&key) else { return };
+        let value = registration.value.clone();
+        if !matches!(first, WriteStep::Renew(_)) && !self.owned_list.covers(&key, &value) {
             return;
         }
-        let held = self.held.entry(key.clone()).or_insert_with(|| Held::new(Instant::now()));
+        let held = self.held.entry(key.clone()).or_insert_with(|| HeldKey::new(Instant::now()));
         // What an earlier run left is mostly there, and a look at it leads to a mere renewal.
-        let first = if held.before && first == Step::Create { Step::Look } else { first };
+        let first = if held.before && first == WriteStep::Create { WriteStep::Look } else { first };
         let tried = !held.before && held.mine.contains_key(&value);
-        (held.before, held.left, held.owner) = (false, None, Owner::of(claim));
-        if !matches!(&held.standing, Standing::Kept { value: kept, .. } if *kept == value) {
+        (held.before, held.left, held.owner) = (false, None, Owner::of(registration));
+        if !matches!(&held.key_state, KeyState::Kept { value: kept, .. } if *kept == value) {
             held.in_motion();
         }
         let mine = held.mine.keys().cloned().collect();
         held.mine.insert(value.clone(), held.owner.clone());
-        let ttl = self.keeping.lease.ttl.map(|ttl| ttl.as_secs().max(1));
+        let ttl = self.config.lease.ttl.map(|ttl| ttl.as_secs().max(1));
         let (write, cluster) =
             (Write { key: key.clone(), value, ttl, mine, tried, first }, Arc::clone(&self.cluster));
         self.busy.insert(key);
@@ -289,8 +293,8 @@ impl Keeper {
         }
         let Some(held) = self.held.get_mut(&key) else { return };
         let sent = Instant::now();
-        let ttl = self.keeping.lease.ttl.map(|ttl| ttl.as_secs().max(1));
-        let unclear = held.mine.len() > 1 && held.standing == Standing::Unknown;
+        let ttl = self.config.lease.ttl.map(|ttl| ttl.as_secs().max(1));
+        let unclear = held.mine.len() > 1 && held.key_state == KeyState::Unknown;
         if ttl.is_none() && !unclear {
             // What has no lease lives by itself.
             held.due = sent + Duration::from_secs(3_600);
@@ -313,11 +317,11 @@ impl Keeper {
                 "{id} {service}: its new key is still not in the store; the old key {key} is removed all the same"
             );
         }
-        let (mine, cluster, keeping) =
-            (held.mine.keys().cloned().collect(), Arc::clone(&self.cluster), Arc::clone(&self.keeping));
+        let (mine, cluster, config) =
+            (held.mine.keys().cloned().collect(), Arc::clone(&self.cluster), Arc::clone(&self.config));
         self.busy.insert(key.clone());
         self.running.push(Box::pin(async move {
-            let outcome = act::remove(&cluster, &key, guard, &mine, &keeping.prefix).await;
+            let outcome = act::remove(&cluster, &key, guard, &mine, &config.prefix).await;
             Done::Removed { key, outcome }
         }));
     }
@@ -326,15 +330,15 @@ impl Keeper {
     pub(super) fn forget(&mut self, key: &str) {
         self.held.remove(key);
         self.list_at = None;
-        self.board.key(key, None);
+        self.status_board.key(key, None);
     }
 
     fn leave(&mut self, key: &str) {
-        let ttl = self.keeping.lease.ttl;
+        let ttl = self.config.lease.ttl;
         let Some(held) = self.held.get_mut(key) else { return };
         // Far enough to be never, near enough to be a time.
         held.left = Some(Instant::now() + ttl.unwrap_or(Duration::from_secs(10 * 365 * 86_400)));
-        self.board.key(key, None);
+        self.status_board.key(key, None);
         let Owner { id, service, .. } = &held.owner;
         match ttl {
             Some(_) => tracing::info!("left to its lease: {id} {service}"),
@@ -349,9 +353,9 @@ impl Keeper {
         let known = self.held.iter().filter(|(_, held)| !held.mine.is_empty());
         let mut ours: BTreeMap<String, Entry> =
             known.map(|(key, held)| (key.clone(), Entry { values: held.mine.clone() })).collect();
-        for (key, claim) in &self.wish.keys {
+        for (key, registration) in &self.desired.keys {
             let entry = ours.entry(key.clone()).or_default();
-            entry.values.entry(claim.value.clone()).or_insert_with(|| Owner::of(claim));
+            entry.values.entry(registration.value.clone()).or_insert_with(|| Owner::of(registration));
         }
         ours
     }
@@ -361,12 +365,12 @@ impl Keeper {
         if let Some(known) = self.list_at {
             return known;
         }
-        let due = match self.ledger {
-            Ledger::Unread { from } | Ledger::Foreign { from } => Some(from),
-            Ledger::Off => None,
-            Ledger::Ours { .. } => {
+        let due = match self.owned_list {
+            OwnedListState::Unread { from } | OwnedListState::Foreign { from } => Some(from),
+            OwnedListState::Off => None,
+            OwnedListState::Ours { .. } => {
                 let ours = self.ours();
-                self.ledger.write_at(&ours, Instant::now())
+                self.owned_list.write_at(&ours, Instant::now())
             }
         };
         self.list_at = Some(due);
@@ -378,24 +382,24 @@ impl Keeper {
             return;
         }
         (self.listing, self.list_at) = (true, None);
-        let (cluster, keeping) = (Arc::clone(&self.cluster), Arc::clone(&self.keeping));
-        let Ledger::Ours { index: guard, .. } = self.ledger else {
-            self.running.push(Box::pin(async move { Done::ListRead(owned::read(&cluster, &keeping).await) }));
+        let (cluster, config) = (Arc::clone(&self.cluster), Arc::clone(&self.config));
+        let OwnedListState::Ours { index: guard, .. } = self.owned_list else {
+            self.running.push(Box::pin(async move { Done::ListRead(owned::read(&cluster, &config).await) }));
             return;
         };
         let keys = self.ours();
         self.running.push(Box::pin(async move {
-            let result = owned::write(&cluster, &keeping, guard, &keys).await;
+            let result = owned::write(&cluster, &config, guard, &keys).await;
             Done::ListWritten { keys, result }
         }));
     }
 
     /// Says how a key does.
-    pub(super) fn tell(&self, key: &str, held: bool, why: &str) {
-        self.board.key(key, Some(KeyStatus { held, why: why.to_owned() }));
+    pub(super) fn report(&self, key: &str, held: bool, why: &str) {
+        self.status_board.key(key, Some(KeyStatus { held, why: why.to_owned() }));
     }
 
     pub(super) fn count(&self, what: Count) {
-        self.board.count(what);
+        self.status_board.count(what);
     }
 }

@@ -8,16 +8,16 @@ use super::Driver;
 use crate::keyspace::{Command, Operation};
 
 /// Two looks for keys whose time has come are at least this far apart.
-const EXPIRY_PAUSE: Duration = Duration::from_millis(20);
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(20);
 /// A new member gets its vote once it lacks no more entries than this.
-const NEARLY: u64 = 256;
+const MAX_PROMOTION_LAG: u64 = 256;
 /// For so many election timeouts a member may take over a snapshot before it is asked.
-const SILENT: u32 = 5;
+const SNAPSHOT_CHECK_ELECTION_TIMEOUTS: u32 = 5;
 /// When the leader is gone for certain, the others stand for election one after the other, this far apart.
-const TURN: Duration = Duration::from_millis(60);
+const CAMPAIGN_STAGGER_DELAY: Duration = Duration::from_millis(60);
 
 /// An election that is not waited for.
-pub(super) struct Hasten {
+pub(super) struct FastElection {
     next: Instant,
     until: Instant,
     /// How many of the others go first.
@@ -31,8 +31,8 @@ impl Driver {
         if !self.expiring && self.replica.leads() && self.next_expiry < until {
             until = self.next_expiry;
         }
-        if let Some(hasten) = &self.hasten {
-            until = until.min(hasten.next);
+        if let Some(fast_election) = &self.fast_election {
+            until = until.min(fast_election.next);
         }
         until.saturating_duration_since(now)
     }
@@ -44,13 +44,13 @@ impl Driver {
             // others still believe in.
             self.next_tick = now + self.heartbeat;
             self.replica.tick();
-            self.mind_the_late(now);
+            self.expire_proposals(now);
             self.reads.retry(now, self.heartbeat * 3);
-            self.introduce(now);
+            self.publish(now);
             self.promote(now);
-            self.mind_the_offered(now);
+            self.retry_offered(now);
         }
-        self.hurry_an_election(now);
+        self.campaign_early(now);
         self.expire(now);
     }
 
@@ -67,11 +67,11 @@ impl Driver {
         }
         // A key that is written meanwhile may be due sooner: look again at each heartbeat.
         let left = Duration::from_nanos(u64::try_from(left).unwrap_or(0));
-        self.next_expiry = now + left.min(self.heartbeat).max(EXPIRY_PAUSE);
+        self.next_expiry = now + left.min(self.heartbeat).max(EXPIRY_INTERVAL);
     }
 
     /// At each start a member says its name and addresses; the one that leads also settles the version.
-    pub(super) fn introduce(&mut self, now: Instant) {
+    pub(super) fn publish(&mut self, now: Instant) {
         // What a leader's log holds of it must have been carried out, or it would be said twice.
         let current = self.replica.is_current() && self.shared.applied() >= self.replica.committed();
         let led = self.replica.leader() != raft::INVALID_ID;
@@ -79,7 +79,7 @@ impl Driver {
             return;
         }
         if !std::mem::replace(&mut self.introduced, true) {
-            let own = &self.introduction;
+            let own = &self.publish_attributes;
             let order = Order::Publish {
                 id: self.replica.id(),
                 name: own.name.clone(),
@@ -88,8 +88,8 @@ impl Driver {
             };
             self.internal(order, now);
         }
-        if current && self.shared.read().roster.version != self.introduction.version {
-            let order = Order::Version(self.introduction.version.clone());
+        if current && self.shared.read().roster.version != self.publish_attributes.version {
+            let order = Order::Version(self.publish_attributes.version.clone());
             if !self.pending.iter_from(0).any(|(_, waiting)| waiting.order == order) {
                 self.internal(order, now);
             }
@@ -103,8 +103,9 @@ impl Driver {
         }
         // Under load it is always some rounds behind: what counts is where the others were a moment ago.
         let committed = std::mem::replace(&mut self.committed_then, self.replica.committed());
-        let near =
-            |progress: &Progress| progress.active && progress.matched.saturating_add(NEARLY) >= committed;
+        let near = |progress: &Progress| {
+            progress.active && progress.matched.saturating_add(MAX_PROMOTION_LAG) >= committed
+        };
         let caught_up = self.replica.progress().into_iter().filter(|(_, progress)| near(progress));
         let caught_up: Vec<u64> = caught_up.map(|(id, _)| id).collect();
         let state = self.shared.read();
@@ -124,12 +125,12 @@ impl Driver {
 
     /// Raft sends nothing to a member that takes over a snapshot until it says that it did; that word can be lost. Whoever
     /// says nothing for long is asked: it has it, or is offered it again.
-    fn mind_the_offered(&mut self, now: Instant) {
+    fn retry_offered(&mut self, now: Instant) {
         let offered = self.replica.progress().into_iter().filter(|(_, progress)| progress.waits);
         let before = std::mem::take(&mut self.offered);
         self.offered = offered.map(|(id, _)| (id, before.get(&id).copied().unwrap_or(now))).collect();
         for (id, since) in &mut self.offered {
-            if now.saturating_duration_since(*since) > self.election * SILENT {
+            if now.saturating_duration_since(*since) > self.election * SNAPSHOT_CHECK_ELECTION_TIMEOUTS {
                 *since = now;
                 self.replica.snapshot_failed(*id);
             }
@@ -148,16 +149,20 @@ impl Driver {
         let before = voters.filter(|member| member.id < own && member.id != gone).count();
         drop(state);
         let rank = u32::try_from(before).unwrap_or(0);
-        self.hasten = Some(Hasten { next: now + TURN * rank, until: now + self.election, rank });
+        self.fast_election = Some(FastElection {
+            next: now + CAMPAIGN_STAGGER_DELAY * rank,
+            until: now + self.election,
+            rank,
+        });
     }
 
-    fn hurry_an_election(&mut self, now: Instant) {
-        let Some(hasten) = &mut self.hasten else { return };
-        if now >= hasten.until {
-            self.hasten = None;
-        } else if now >= hasten.next {
+    fn campaign_early(&mut self, now: Instant) {
+        let Some(fast_election) = &mut self.fast_election else { return };
+        if now >= fast_election.until {
+            self.fast_election = None;
+        } else if now >= fast_election.next {
             // With other pauses for each, two that stood at the same moment do not do so again.
-            hasten.next = now + TURN * (hasten.rank + 2);
+            fast_election.next = now + CAMPAIGN_STAGGER_DELAY * (fast_election.rank + 2);
             // One that is under way must not be thrown away: a slow disk takes longer than a turn.
             if !self.replica.stands() {
                 self.replica.stand();

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::container::short;
-use super::super::keep::{Claim, Wanted};
+use super::super::keep::{Registration, WantedKeys};
 use super::super::service::Service;
-use super::{Model, Phase, Whose};
+use super::{Model, ServiceId, ServicePhase};
 
-fn claim(whose: &Whose, service: &Service) -> Claim {
-    Claim {
+fn registration(service_id: &ServiceId, service: &Service) -> Registration {
+    Registration {
         value: service.value.clone(),
         container: service.container.clone(),
-        port: whose.1.to_string(),
+        port: service_id.1.to_string(),
         address: format!("{}:{}", service.ip, service.public),
         service: service.id.clone(),
     }
@@ -20,45 +20,45 @@ fn claim(whose: &Whose, service: &Service) -> Claim {
 impl Model {
     /// The keys that should be. Of several services with one key, the one that has it keeps it; among new ones, the container
     /// that has run the longest gets it. A service whose new key is another's has none: often that one's change of name is just not known yet.
-    pub(in crate::registrar) fn wanted(&mut self) -> Wanted {
+    pub(in crate::registrar) fn wanted(&mut self) -> WantedKeys {
         let complete = self.complete();
-        let mut passing: Vec<(Option<i64>, Whose, &Service)> = Vec::new();
+        let mut passing: Vec<(Option<i64>, ServiceId, &Service)> = Vec::new();
         for (id, entry) in &self.entries {
             let started = entry.container.as_ref().and_then(|container| container.started);
             for (port, state) in &entry.services {
-                if entry.judge(state).0 == Phase::Passing {
+                if entry.judge(state).0 == ServicePhase::Passing {
                     passing.push((started, (id.clone(), *port), &state.service));
                 }
             }
         }
-        passing.sort_by(|(left, whose, _), (right, other, _)| (left, whose).cmp(&(right, other)));
+        passing.sort_by(|(left, service_id, _), (right, other, _)| (left, service_id).cmp(&(right, other)));
         let owners = &self.owners;
-        let has = |whose: &Whose, service: &Service| owners.get(&service.key) == Some(whose);
+        let has = |service_id: &ServiceId, service: &Service| owners.get(&service.key) == Some(service_id);
         let (old, new): (Vec<_>, Vec<_>) =
-            passing.into_iter().partition(|(_, whose, service)| has(whose, service));
-        let mut keys: BTreeMap<String, Claim> = BTreeMap::new();
-        let mut next: BTreeMap<String, Whose> = BTreeMap::new();
+            passing.into_iter().partition(|(_, service_id, service)| has(service_id, service));
+        let mut keys: BTreeMap<String, Registration> = BTreeMap::new();
+        let mut next: BTreeMap<String, ServiceId> = BTreeMap::new();
         let mut beaten = Vec::new();
         let mut unplaced = BTreeSet::new();
-        for (_, whose, service) in old.into_iter().chain(new) {
+        for (_, service_id, service) in old.into_iter().chain(new) {
             match next.get(&service.key) {
                 Some(owner) => {
-                    unplaced.insert((short(&whose.0).to_owned(), whose.1.to_string()));
-                    beaten.push((service.key.clone(), whose, owner.clone()));
+                    unplaced.insert((short(&service_id.0).to_owned(), service_id.1.to_string()));
+                    beaten.push((service.key.clone(), service_id, owner.clone()));
                 }
                 None => {
-                    keys.insert(service.key.clone(), claim(&whose, service));
-                    next.insert(service.key.clone(), whose);
+                    keys.insert(service.key.clone(), registration(&service_id, service));
+                    next.insert(service.key.clone(), service_id);
                 }
             }
         }
         self.owners = next;
-        self.let_go.retain(|key, _| !keys.contains_key(key));
-        self.tell_collisions(&beaten);
+        self.released.retain(|key, _| !keys.contains_key(key));
+        self.log_collisions(&beaten);
         let unknown = self.entries.iter().filter(|(_, entry)| !entry.is_known());
-        Wanted {
+        WantedKeys {
             keys,
-            let_go: self.let_go.keys().cloned().collect(),
+            released: self.released.keys().cloned().collect(),
             complete,
             listed: self.first.is_some(),
             unplaced,
@@ -66,9 +66,10 @@ impl Model {
         }
     }
 
-    fn tell_collisions(&mut self, beaten: &[(String, Whose, Whose)]) {
-        self.told
-            .retain(|(key, whose)| beaten.iter().any(|(other, loser, _)| other == key && loser == whose));
+    fn log_collisions(&mut self, beaten: &[(String, ServiceId, ServiceId)]) {
+        self.told.retain(|(key, service_id)| {
+            beaten.iter().any(|(other, loser, _)| other == key && loser == service_id)
+        });
         for (key, loser, owner) in beaten {
             if self.told.insert((key.clone(), loser.clone())) {
                 let (loser, owner) = (self.called(loser), self.called(owner));
@@ -80,14 +81,14 @@ impl Model {
     }
 
     /// A service in words: the beginning of its container's id, the container's name, the port.
-    pub(super) fn called(&self, (id, port): &Whose) -> String {
+    pub(super) fn called(&self, (id, port): &ServiceId) -> String {
         let container = self.entries.get(id).and_then(|entry| entry.container.as_ref());
         let name = container.map_or("", |container| container.name.as_str());
         format!("{} ({name}) port {port}", short(id))
     }
 
     /// Whose key it is, if it is not this one's.
-    pub(super) fn taken_by(&self, key: &str, whose: &Whose) -> Option<&Whose> {
-        self.owners.get(key).filter(|owner| *owner != whose)
+    pub(super) fn taken_by(&self, key: &str, service_id: &ServiceId) -> Option<&ServiceId> {
+        self.owners.get(key).filter(|owner| *owner != service_id)
     }
 }

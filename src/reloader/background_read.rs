@@ -7,24 +7,24 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::generation::{Generation, Refused};
+use super::generation::{Generation, RejectedGeneration};
 use super::settings::Settings;
 
 /// How long a pass waits for a reading.
-const PATIENCE: Duration = Duration::from_secs(2);
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a reading comes to.
-type Read = Result<Option<Generation>, Refused>;
+type ReadResult = Result<Option<Generation>, RejectedGeneration>;
 
 /// At most one reading under way, on a thread of its own, and whether another one is wanted after it.
 #[derive(Default)]
-pub(super) struct Rereading {
-    running: Option<(JoinHandle<Read>, bool)>,
+pub(super) struct BackgroundRead {
+    running: Option<(JoinHandle<ReadResult>, bool)>,
     started: Option<Instant>,
     again: Option<bool>,
 }
 
-impl Rereading {
+impl BackgroundRead {
     /// Starts a reading; while one runs, notes that another is wanted. `asked`: a person did, so it is read even
     /// if nothing seems to have changed, and answered.
     pub(super) fn start(&mut self, generation: &Generation, settings: &Arc<Settings>, asked: bool) {
@@ -44,12 +44,12 @@ impl Rereading {
         self.running
             .as_ref()
             .and(self.started)
-            .map(|started| started + PATIENCE)
+            .map(|started| started + READ_TIMEOUT)
             .filter(|until| *until > Instant::now())
     }
 
     /// The result of the reading under way, and whether a person asked for it. Dropping the future loses nothing.
-    pub(super) async fn done(&mut self) -> (Read, bool) {
+    pub(super) async fn done(&mut self) -> (ReadResult, bool) {
         let Some((handle, asked)) = &mut self.running else { return pending().await };
         let asked = *asked;
         let result = handle.await.expect("reading a confdir does not panic");

@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use super::last_good::Shelf;
+use super::last_good::SnapshotCache;
 use super::resource::Resource;
 use crate::key;
 use crate::source::Snapshot;
 use crate::template::{Change, Touched, Values};
 
 /// How long after a change the last good snapshot is kept: at most one write in that time.
-const SETTLED: Duration = Duration::from_secs(30);
+const SNAPSHOT_DELAY: Duration = Duration::from_secs(30);
 
 /// Where the values come from at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,23 +23,23 @@ enum Freshness {
 }
 
 /// The values of the source as far as they are known.
-pub(super) struct Holdings {
+pub(super) struct ValueCache {
     values: Arc<Values>,
     freshness: Freshness,
     /// The keys and directories that `values` cover. A resource that reads beyond them must wait: to it a key
     /// that was never fetched would look like one that is not there.
     covered: Vec<String>,
-    shelf: Shelf,
+    snapshot_cache: SnapshotCache,
     unsaved_since: Option<Instant>,
 }
 
-impl Holdings {
-    pub(super) fn new(shelf: Shelf) -> Self {
+impl ValueCache {
+    pub(super) fn new(snapshot_cache: SnapshotCache) -> Self {
         Self {
             values: Arc::new(Values::default()),
             freshness: Freshness::Nothing,
             covered: Vec::new(),
-            shelf,
+            snapshot_cache,
             unsaved_since: None,
         }
     }
@@ -98,7 +98,7 @@ impl Holdings {
     /// The source is down and nothing is held yet: takes the last good snapshot, if there is one. Answers whether
     /// there was.
     pub(super) fn fall_back(&mut self, roots: &[String]) -> bool {
-        let Some(last) = self.shelf.get(roots) else {
+        let Some(last) = self.snapshot_cache.get(roots) else {
             tracing::warn!(
                 "there is no last good snapshot to render from; nothing is rendered until it answers"
             );
@@ -115,7 +115,7 @@ impl Holdings {
 
     /// When the snapshot is to be kept, if anything changed since it was.
     pub(super) fn save_due(&self) -> Option<Instant> {
-        self.unsaved_since.map(|since| since + SETTLED)
+        self.unsaved_since.map(|since| since + SNAPSHOT_DELAY)
     }
 
     /// Keeps the snapshot, on a thread of its own.
@@ -140,9 +140,10 @@ impl Holdings {
         if self.freshness != Freshness::Live {
             return None;
         }
-        let (shelf, covered, values) = (self.shelf.clone(), self.covered.clone(), Arc::clone(&self.values));
+        let (snapshot_cache, covered, values) =
+            (self.snapshot_cache.clone(), self.covered.clone(), Arc::clone(&self.values));
         Some(move || {
-            if let Err(error) = shelf.put(&covered, &values) {
+            if let Err(error) = snapshot_cache.put(&covered, &values) {
                 tracing::warn!("the last good snapshot could not be kept: {error}");
             }
         })

@@ -2,7 +2,7 @@
 
 /// A URL as a connection needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Site {
+pub(super) struct Endpoint {
     /// Scheme, host and port, as they are shown.
     pub(super) url: String,
     pub(super) secure: bool,
@@ -11,7 +11,7 @@ pub(super) struct Site {
     pub(super) port: u16,
 }
 
-impl Site {
+impl Endpoint {
     /// Reads a URL; a path is left off. `None` for what cannot be connected to.
     pub(super) fn read(url: &str) -> Option<Self> {
         let (scheme, rest) = url.trim().split_once("://")?;
@@ -48,11 +48,12 @@ impl Site {
 
 #[cfg(test)]
 mod tests {
-    use super::Site;
+    use super::Endpoint;
 
     #[test]
     fn urls_are_taken_apart_and_what_cannot_be_connected_to_is_none() {
-        let parts = |url: &str| Site::read(url).map(|site| (site.secure, site.host, site.port));
+        let parts =
+            |url: &str| Endpoint::read(url).map(|endpoint| (endpoint.secure, endpoint.host, endpoint.port));
         assert_eq!(parts("http://127.0.0.1:2379"), Some((false, "127.0.0.1".to_owned(), 2379)));
         assert_eq!(parts("HTTPS://store.example/x"), Some((true, "store.example".to_owned(), 443)));
         assert_eq!(parts("http://[::1]:1/"), Some((false, "::1".to_owned(), 1)));
@@ -62,6 +63,9 @@ mod tests {
         {
             assert_eq!(parts(bad), None, "{bad}");
         }
-        assert_eq!(Site::read("http://a:1/p").map(|site| site.url), Some("http://a:1".to_owned()));
+        assert_eq!(
+            Endpoint::read("http://a:1/p").map(|endpoint| endpoint.url),
+            Some("http://a:1".to_owned())
+        );
     }
 }

@@ -1,0 +1,241 @@
+//! What the tasks of this room share.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use hyper::StatusCode;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::directory::{Handshake, HandshakeError, PeerDirectory};
+use super::discovery::UnknownPeers;
+use super::fetch::FetchRequest;
+use super::pace::Pace;
+use super::peer_queue::PeerQueue;
+use super::pins::Pins;
+use super::{Addresses, Inbound};
+use crate::consensus::member::Member;
+use crate::keyspace::Time;
+use crate::log_throttle::LogThrottle;
+use crate::stop::Stop;
+use crate::tls::Connector;
+
+/// Alive members ask each other this often whether they are.
+pub(super) const PING_INTERVAL: Duration = Duration::from_millis(500);
+/// Different lines about peers that are logged in a minute.
+const MAX_LOG_LINES: usize = 256;
+/// Members that only others know of.
+const MAX_UNKNOWN_PEERS: usize = 16;
+/// What could not be handed to the driver is tried again after this.
+const DRIVER_RETRY_DELAY: Duration = Duration::from_millis(5);
+
+/// Takes what comes in, or gives it back when there is no room for it now. Never blocks.
+pub(in crate::consensus) type Deliver = Arc<dyn Fn(Inbound) -> Result<(), Inbound> + Send + Sync>;
+/// Tells the store's time.
+pub(in crate::consensus) type Now = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// Shared by all tasks and by the driver's [`super::PeerSender`].
+pub(super) struct PeerHub {
+    pub(super) election: Duration,
+    pub(super) snapshots: PathBuf,
+    pub(super) tls: Connector,
+    pub(super) deliver: Deliver,
+    pub(super) now: Now,
+    pub(super) pins: Pins,
+    pub(super) pace: Pace,
+    pub(super) log_throttle: LogThrottle,
+    pub(super) fetch_request: FetchRequest,
+    pub(super) unknown_peers: UnknownPeers,
+    pub(super) peer_queues: RwLock<BTreeMap<u64, Arc<PeerQueue>>>,
+    pub(super) peer_queues_changed: Notify,
+    /// Bytes of snapshots that went out.
+    pub(super) served: AtomicU64,
+    directory: RwLock<Arc<PeerDirectory>>,
+    sessions: Mutex<BTreeMap<u64, PeerSession>>,
+    born: Instant,
+}
+
+impl fmt::Debug for PeerHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerHub").field("peer_queues", &self.peer_queues).finish_non_exhaustive()
+    }
+}
+
+/// Who speaks for a member at present.
+#[derive(Debug)]
+struct PeerSession {
+    process: u64,
+    serial: u64,
+    heard: Arc<AtomicU64>,
+    end: Stop,
+}
+
+/// The right to speak for a member; given back when dropped.
+#[derive(Debug)]
+pub(super) struct SessionGuard {
+    hub: Arc<PeerHub>,
+    from: u64,
+    serial: u64,
+    heard: Arc<AtomicU64>,
+    /// Another stream of the same member took over.
+    pub(super) end: Stop,
+}
+
+impl PeerHub {
+    pub(super) fn new(beginning: super::PeersInit) -> Self {
+        let super::PeersInit { directory, election, snapshots, tls, deliver, now, pins } = beginning;
+        Self {
+            election,
+            snapshots,
+            tls,
+            deliver,
+            now,
+            pins,
+            pace: Pace::default(),
+            log_throttle: LogThrottle::new(MAX_LOG_LINES),
+            fetch_request: FetchRequest::default(),
+            unknown_peers: UnknownPeers::default(),
+            peer_queues: RwLock::default(),
+            peer_queues_changed: Notify::new(),
+            served: AtomicU64::new(0),
+            directory: RwLock::new(Arc::new(directory)),
+            sessions: Mutex::default(),
+            born: Instant::now(),
+        }
+    }
+
+    pub(super) fn directory(&self) -> Arc<PeerDirectory> {
+        Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_directory(&self, directory: PeerDirectory) {
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+    }
+
+    /// Changes whom this member knows, and with it to whom it speaks.
+    pub(super) fn regroup(&self, change: impl FnOnce(&mut PeerDirectory)) {
+        // Held to the end: the log and what others say may change it at the same time.
+        let mut slot = self.directory.write().unwrap_or_else(PoisonError::into_inner);
+        let mut directory = PeerDirectory::clone(&slot);
+        change(&mut directory);
+        let known =
+            directory.members.values().map(|known| &known.member).chain(directory.unknown_peers.values());
+        let others = known.filter(|member| member.id != directory.own);
+        let addresses = others.map(|member| (member.id, member.peer_urls.clone())).collect();
+        *slot = Arc::new(directory);
+        self.set_addresses(addresses);
+    }
+
+    /// Takes members in that the log has not told of yet.
+    pub(super) fn meet(&self, members: Vec<Member>) {
+        self.regroup(|directory| {
+            for member in members {
+                let known =
+                    directory.members.contains_key(&member.id) || directory.removed.contains(&member.id);
+                if known || member.id == directory.own || directory.unknown_peers.len() >= MAX_UNKNOWN_PEERS {
+                    continue;
+                }
+                let name = &member.name;
+                tracing::info!(
+                    "member {:x} ({name}) joined while this one was away, as others say",
+                    member.id
+                );
+                directory.unknown_peers.insert(member.id, member);
+            }
+        });
+    }
+
+    /// Opens streams to new members, ends those to members that left, and changes addresses.
+    pub(super) fn set_addresses(&self, others: Addresses) {
+        let mut peer_queues = self.peer_queues.write().unwrap_or_else(PoisonError::into_inner);
+        for (_, peer_queue) in peer_queues.extract_if(.., |id, _| !others.contains_key(id)) {
+            peer_queue.end.request();
+        }
+        for (id, urls) in others {
+            match peer_queues.get(&id) {
+                Some(peer_queue) => peer_queue.set_urls(urls),
+                None => {
+                    peer_queues.insert(id, Arc::new(PeerQueue::new(id, urls)));
+                }
+            }
+        }
+        drop(peer_queues);
+        self.peer_queues_changed.notify_one();
+    }
+
+    pub(super) fn peer_queue(&self, id: u64) -> Option<Arc<PeerQueue>> {
+        self.peer_queues.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Hands the driver what must not be lost; waits while its queue is full.
+    pub(super) async fn report(&self, mut what: Inbound) {
+        while let Err(back) = (self.deliver)(what) {
+            what = back;
+            sleep(DRIVER_RETRY_DELAY).await;
+        }
+    }
+
+    /// Tells the driver once per loss that a member's process is gone.
+    pub(super) async fn report_gone(&self, id: u64) {
+        if let Some(peer_queue) = self.peer_queue(id)
+            && !peer_queue.gone.swap(true, Relaxed)
+        {
+            tracing::info!("member {} is gone: its process ended", self.directory().shown(id));
+            self.report(Inbound::Gone(id)).await;
+        }
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes the seat of a member for a stream, from an older stream of the same process or from one that is silent.
+    pub(super) fn open_session(
+        self: &Arc<Self>,
+        handshake: &Handshake,
+    ) -> Result<SessionGuard, HandshakeError> {
+        let from = handshake.from;
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let (age, silent) = (self.age(), self.election.max(PING_INTERVAL * 3));
+        let mut serial = 0;
+        if let Some(session) = sessions.get(&from) {
+            let since = Duration::from_millis(age.saturating_sub(session.heard.load(Relaxed)));
+            if session.process != handshake.process && since < silent {
+                return Err(HandshakeError::new(
+                    StatusCode::CONFLICT,
+                    format!(
+                        "two processes claim to be member {from:x}: stop the one that does not belong there"
+                    ),
+                ));
+            }
+            session.end.request();
+            serial = session.serial + 1;
+        }
+        let (heard, end) = (Arc::new(AtomicU64::new(age)), Stop::new());
+        let session =
+            PeerSession { process: handshake.process, serial, heard: Arc::clone(&heard), end: end.clone() };
+        sessions.insert(from, session);
+        Ok(SessionGuard { hub: Arc::clone(self), from, serial, heard, end })
+    }
+}
+
+impl SessionGuard {
+    /// Something came: the speaker is alive.
+    pub(super) fn heard(&self) {
+        self.heard.store(self.hub.age(), Relaxed);
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        let mut sessions = self.hub.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.get(&self.from).is_some_and(|session| session.serial == self.serial) {
+            sessions.remove(&self.from);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Which log lines are due: a fault that lasts is logged now and then, not at every try.
+//!
+//! Each port and each loop has a throttle of its own. It promises that every kind of line is logged soon, that the same
+//! line is logged at most once a minute, and that lines made up by a client cannot fill a log. It writes no line itself.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The same line is not logged again for this long.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
+/// How many characters tell one line from another.
+const MAX_KEY_CHARS: usize = 200;
+/// How many different lines a throttle lets through in that time, unless told otherwise.
+const DEFAULT_MAX_LINES: usize = 16;
+
+/// What was logged lately.
+#[derive(Debug)]
+pub struct LogThrottle {
+    max_lines: usize,
+    logged: Mutex<HashMap<String, Instant>>,
+}
+
+impl Default for LogThrottle {
+    fn default() -> Self {
+        Self::new(DEFAULT_MAX_LINES)
+    }
+}
+
+impl LogThrottle {
+    /// A throttle that lets through at most `max_lines` different lines a minute.
+    #[must_use]
+    pub fn new(max_lines: usize) -> Self {
+        Self { max_lines, logged: Mutex::default() }
+    }
+
+    /// Whether a line with exactly this text is due; from then on it is not for a minute.
+    #[must_use]
+    pub fn due_exact(&self, text: &str) -> bool {
+        self.take(text.to_owned())
+    }
+
+    /// Whether a line with this text is due. Digits do not count: times and ports differ where the fault does not.
+    #[must_use]
+    pub fn due(&self, text: &str) -> bool {
+        self.due_of("", text)
+    }
+
+    /// The same for lines about several sources, each with a name.
+    #[must_use]
+    pub fn due_of(&self, source: &str, text: &str) -> bool {
+        let text = text.chars().filter(|c| !c.is_ascii_digit()).take(MAX_KEY_CHARS);
+        self.take(source.chars().take(MAX_KEY_CHARS).chain(text).collect())
+    }
+
+    fn take(&self, key: String) -> bool {
+        let now = Instant::now();
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|_, when| now.duration_since(*when) < REPEAT_INTERVAL);
+        if logged.len() >= self.max_lines || logged.contains_key(&key) {
+            return false;
+        }
+        logged.insert(key, now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_line_is_due_once_a_minute_and_never_more_than_a_few() {
+        let throttle = LogThrottle::default();
+        assert!(throttle.due("expired at 12"));
+        assert!(!throttle.due("expired at 13"));
+        assert!(throttle.due_of("10.0.0.1", "expired at 12") && throttle.due_of("10.0.0.2", "expired at 12"));
+        assert!(!throttle.due_of("10.0.0.2", "expired at 13"));
+        let logged = ('a'..='z').filter(|c| throttle.due(&c.to_string())).count();
+        assert_eq!(logged, DEFAULT_MAX_LINES - 3);
+        tokio::time::advance(REPEAT_INTERVAL).await;
+        assert!(throttle.due("expired at 14"));
+    }
+
+    #[test]
+    fn exact_lines_differ_by_digits_and_ever_new_ones_come_to_an_end() {
+        let throttle = LogThrottle::new(256);
+        assert!(throttle.due_exact("member 1"));
+        assert!(throttle.due_exact("member 2"));
+        assert!(!throttle.due_exact("member 1"));
+        let logged = (0..10_000).filter(|n| throttle.due_exact(&n.to_string())).count();
+        assert_eq!(logged, 256 - 2);
+    }
+}

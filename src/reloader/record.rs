@@ -1,0 +1,181 @@
+//! Whose a journal entry is: taking up what earlier runs left, and following resources through their edits.
+//!
+//! A journal entry names destinations, not only the command that would have paid it: when somebody corrects a wrong
+//! `reload_cmd`, it is the correct one that is owed from then on.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::deliver::Deliverer;
+use super::generation::Generation;
+use super::job::writes;
+use super::journal::{JournalEntry, JournalFile};
+use super::outcome::Report;
+use super::reload::Action;
+use super::request::{Content, ReloadRequest, unrendered};
+use super::resource::Resource;
+use super::settle::PendingReload;
+
+impl Deliverer {
+    /// Files each want under its reload; one that needs neither reload nor verification is done.
+    pub(super) fn record_all(&mut self, requests: Vec<ReloadRequest>, report: &mut Report) {
+        for request in requests {
+            // A reload that cannot be made was refused before the swap.
+            let action = Action::of(&request.resource, &request.dest).ok().flatten();
+            if self.settings.sync_only || (action.is_none() && request.resource.verify.is_none()) {
+                report.lines.extend(request.done());
+            } else {
+                self.record(request, action);
+            }
+        }
+    }
+
+    /// Files one want under its reload.
+    pub(super) fn record(&mut self, request: ReloadRequest, action: Option<Action>) {
+        let (key, entry) = match &action {
+            Some(action) => {
+                let key = action.key();
+                let entry = self.journal.find(&key).unwrap_or_else(|| JournalEntry::new(key.clone()));
+                (key, Some(entry))
+            }
+            None => (format!("verify {}", request.dest.display()), None),
+        };
+        self.pending.entry(key).or_insert_with(|| PendingReload::new(action)).add(request, entry);
+    }
+
+    /// Takes up the journal entries that earlier runs left for the resources that are due. When all are due, what is left
+    /// over is nobody's any more.
+    pub(super) fn adopt(&mut self, generation: &Generation, due: &BTreeSet<usize>) {
+        if self.left_over.is_empty() {
+            return;
+        }
+        let resources = &generation.confdir.resources;
+        let mut left = Vec::new();
+        for mut entry in std::mem::take(&mut self.left_over) {
+            let (mine, others): (Vec<_>, Vec<_>) = entry
+                .files
+                .drain(..)
+                .partition(|file| due.iter().any(|index| is_of(file, &resources[*index])));
+            for file in mine {
+                let owner = due.iter().find(|index| is_of(&file, &resources[**index]));
+                if let Some(&index) = owner {
+                    self.take_up(&entry, file, index, &resources[index]);
+                }
+            }
+            entry.files = others;
+            if !entry.files.is_empty() {
+                left.push(entry);
+            }
+        }
+        let complete = due.len() == resources.len() && self.settings.only.is_empty();
+        if complete && generation.confdir.problems.is_empty() {
+            for entry in left.drain(..) {
+                tracing::warn!(
+                    "no resource needs the owed {} any more; its journal entry is removed",
+                    entry.action
+                );
+                self.journal.finish(&entry).ok();
+            }
+        }
+        self.left_over = left;
+    }
+
+    fn take_up(&mut self, entry: &JournalEntry, file: JournalFile, index: usize, resource: &Arc<Resource>) {
+        let content = if file.digest.is_empty() { Content::Removed } else { Content::Swapped(file.digest) };
+        let dest: PathBuf = file.dest;
+        let request = ReloadRequest::unrendered(index, resource, dest, content);
+        match Action::of(resource, &request.dest) {
+            Ok(Some(action)) => {
+                tracing::warn!("{} is owed from an earlier run", action.describe());
+                self.rewrite(request, action, &entry.action);
+            }
+            // It needs no reload any more.
+            _ => self.release(&entry.action, &request.dest),
+        }
+    }
+
+    /// The resources were read again: each journal entry stays with its destination, under the resource's new number and
+    /// its present reload. One whose resource went waits on paper: an editor may be writing its file anew. The next
+    /// start strikes it off if it is still nobody's.
+    pub(super) fn renumber(&mut self, generation: &Generation) {
+        let resources = &generation.confdir.resources;
+        for (key, mut pending) in std::mem::take(&mut self.pending) {
+            for mut request in pending.take_requests() {
+                let Some(index) = resources.iter().position(|resource| is_wanted_by(&request, resource))
+                else {
+                    tracing::warn!(
+                        "{} has no resource any more; its owed reload waits for one",
+                        request.dest.display()
+                    );
+                    let entry = JournalEntry {
+                        files: vec![request.journal_file()],
+                        ..JournalEntry::new(key.clone())
+                    };
+                    self.orphans.push(entry);
+                    continue;
+                };
+                request.index = Some(index);
+                request.resource = Arc::clone(&resources[index]);
+                request.verify = unrendered(&request.resource);
+                match Action::of(&request.resource, &request.dest) {
+                    Ok(Some(action)) if action.key() == key => pending.add_waiting(request),
+                    Ok(Some(action)) => self.rewrite(request, action, &key),
+                    Ok(None) if request.resource.verify.is_some() => self.record(request, None),
+                    _ => self.release(&key, &request.dest),
+                }
+            }
+            // Another journal entry may have come under this reload a moment ago.
+            for request in
+                self.pending.remove(&key).map(|mut other| other.take_requests()).unwrap_or_default()
+            {
+                pending.add(request, None);
+            }
+            if pending.is_wanted() {
+                self.pending.insert(key, pending);
+            }
+        }
+        for entry in std::mem::take(&mut self.orphans) {
+            let found = entry.files.first().and_then(|file| {
+                resources.iter().position(|resource| is_of(file, resource)).map(|index| (index, file.clone()))
+            });
+            match found {
+                Some((index, file)) => self.take_up(&entry, file, index, &resources[index]),
+                None => self.orphans.push(entry),
+            }
+        }
+        self.held.clear();
+    }
+
+    /// Writes a want down under its present reload, and takes it off the paper of the reload it stood on.
+    fn rewrite(&mut self, request: ReloadRequest, action: Action, before: &str) {
+        let key = action.key();
+        let mut entry = JournalEntry::new(key.clone());
+        entry.files.push(request.journal_file());
+        if let Err(error) = self.journal.record(&entry) {
+            tracing::warn!("the owed {} could not be written down: {error}", action.describe());
+        }
+        if before != key {
+            self.release(before, &request.dest);
+        }
+        self.record(request, Some(action));
+    }
+
+    fn release(&self, action: &str, dest: &Path) {
+        if let Err(error) = self.journal.release(action, dest) {
+            tracing::warn!(
+                "{}: its journal entry could not be removed; the reload will run once more: {error}",
+                dest.display()
+            );
+        }
+    }
+}
+
+/// Whether a file on paper belongs to a resource: by its name, or, should that have changed, by its destination.
+pub(super) fn is_of(file: &JournalFile, resource: &Resource) -> bool {
+    file.resource == resource.name || writes(resource, &file.dest)
+}
+
+fn is_wanted_by(request: &ReloadRequest, resource: &Resource) -> bool {
+    request.resource.name == resource.name || writes(resource, &request.dest)
+}
