@@ -2,12 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::error::ReplaceError;
-use super::place::read_bounded;
 use super::sync::sync_folder;
 use super::{Attributes, PERMISSION_BITS, Target};
 
@@ -113,4 +112,11 @@ pub(super) fn read_old(target: &Target) -> Result<Option<Vec<u8>>, ReplaceError>
         Some(bytes) => Ok(Some(bytes)),
         None => Err(ReplaceError::TooLarge { path: path.to_owned(), size, limit: MAX_KEPT_BYTES }),
     }
+}
+
+/// Reads all of a reader that should hold no more than `limit` bytes; `None` when it holds more.
+fn read_bounded(reader: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    reader.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
