@@ -3,10 +3,9 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
-use thiserror::Error;
 
 use super::Dialect;
-use super::pattern::Pattern;
+use super::pattern::{Invalid, Pattern};
 
 /// What an expression is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,26 +35,6 @@ impl ExpressionKind {
         let kinds = [Self::Constraint, Self::Affinity, Self::Whitelist];
         kinds.into_iter().find_map(|kind| Some((kind, text.strip_prefix(kind.word())?.strip_prefix(':')?)))
     }
-}
-
-/// An expression that makes no sense. The words of the first three are Swarm's.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Invalid {
-    /// A key begins with a letter or `_` and has more of those, digits, `-` and `.`.
-    #[error("Key '{0}' is invalid")]
-    Key(String),
-    /// A value that is empty or has characters that are not taken.
-    #[error("Value '{0}' is invalid")]
-    Value(String),
-    /// Neither `==` nor `!=`.
-    #[error("One of operator ==, != is expected")]
-    Operator,
-    /// A regular expression that does not compile.
-    #[error("'{0}' is no regular expression: {1}")]
-    Pattern(String, String),
-    /// No such kind of expression.
-    #[error("'{0}' is none of constraint:…, affinity:… and whitelist:…")]
-    Kind(String),
 }
 
 /// A parsed expression.

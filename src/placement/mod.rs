@@ -24,9 +24,10 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 
-pub use expression::{Expression, ExpressionKind, Invalid};
+pub use expression::{Expression, ExpressionKind};
 pub use facts::{Binding, Container, Image, Node};
 pub use filter::Filter;
+pub use pattern::Invalid;
 pub use request::{Expressions, Request, collect};
 pub use selection::Selection;
 pub use strategy::Strategy;

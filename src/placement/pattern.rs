@@ -1,12 +1,32 @@
 //! What a value matches: Go's regular expressions, which Swarm used, and plain words with `*`.
 
 use regex::bytes::{Regex, RegexBuilder};
+use thiserror::Error;
 
 use super::Dialect;
-use super::expression::Invalid;
 
 /// A pattern may take so much room compiled; values are short.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
+
+/// An expression that makes no sense. The words of the first three are Swarm's.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Invalid {
+    /// A key begins with a letter or `_` and has more of those, digits, `-` and `.`.
+    #[error("Key '{0}' is invalid")]
+    Key(String),
+    /// A value that is empty or has characters that are not taken.
+    #[error("Value '{0}' is invalid")]
+    Value(String),
+    /// Neither `==` nor `!=`.
+    #[error("One of operator ==, != is expected")]
+    Operator,
+    /// A regular expression that does not compile.
+    #[error("'{0}' is no regular expression: {1}")]
+    Pattern(String, String),
+    /// No such kind of expression.
+    #[error("'{0}' is none of constraint:…, affinity:… and whitelist:…")]
+    Kind(String),
+}
 
 /// A compiled value.
 #[derive(Clone, Debug)]

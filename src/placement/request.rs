@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Dialect;
-use super::expression::{Expression, ExpressionKind, Invalid};
+use super::expression::{Expression, ExpressionKind};
 use super::facts::Binding;
+use super::pattern::Invalid;
 
 /// The expressions of a request as they were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

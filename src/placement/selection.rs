@@ -1,9 +1,10 @@
 //! Expressions over things that are there already, which they sort instead of refusing them.
 
 use super::Dialect;
-use super::expression::{Expression, ExpressionKind, Invalid};
+use super::expression::{Expression, ExpressionKind};
 use super::facts::Node;
 use super::filter::meets;
+use super::pattern::Invalid;
 
 /// Expressions that are asked together, in our own dialect.
 #[derive(Clone, Debug)]
