@@ -4,7 +4,7 @@
 //! segment and does not end in `/` (but for the root, which is `/` itself). Every room that handles keys
 //! uses these functions, so that a boundary is always a segment boundary: `/app` never contains `/apple`.
 //!
-//! Leaves out: what a key holds (`template::Values`) and where it comes from (`source`).
+//! Leaves out: what a key holds (`values`) and where it comes from (`source`).
 
 /// Makes a key of anything a user may type: a leading `/` is added, `//`, `.` and `..` are resolved, a
 /// trailing `/` goes. This is Go's `path.Join("/", text)`, which confd's users rely on.

@@ -15,10 +15,12 @@
 //! | 0 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
 //! | 0 | [`tcp`] | how ports listen, and how long a connection outlives the other machine |
 //! | 0 | [`placement`] | expressions, filters and strategies over what is known of nodes; pure |
+//! | 0 | [`document`] | JSON, YAML and TOML as one tree in which every scalar keeps its own spelling |
+//! | 1 | [`values`] | what a source holds: every key with its value, in memory, ordered by key |
 //! | 1 | [`replace`] | putting new bytes where an old file was, atomically, with mode and owner |
 //! | 1 | [`keyspace`] | the store's state machine: tree, history, watchers; no network, no clock |
 //! | 1 | [`protocol`] | the shapes that cross HTTP, and the error codes |
-//! | 1 | [`template`] | text and values to text, with every read recorded |
+//! | 2 | [`template`] | text and values to text, with every read recorded |
 //! | 2 | [`consensus`] | agreeing on the order of commands: replica, log, mirror, snapshots |
 //! | 2 | [`client`] | speaking HTTP to a store: endpoints, TLS, failover, watches |
 //! | 3 | [`api`] | HTTP in, commands to consensus, reads from the keyspace, answers out |
@@ -40,6 +42,7 @@ pub mod command;
 pub mod consensus;
 pub mod ctl;
 pub mod disk;
+pub mod document;
 pub mod key;
 pub mod keyspace;
 pub mod log_queue;
@@ -55,3 +58,4 @@ pub mod stop;
 pub mod tcp;
 pub mod template;
 pub mod tls;
+pub mod values;

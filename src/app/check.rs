@@ -9,7 +9,7 @@ use super::print;
 use crate::reloader::{self, Golden, lint};
 use crate::settings::{Check, CheckFormat};
 use crate::source::{self, Backend, Source, SourceError};
-use crate::template::Values;
+use crate::values::Values;
 
 /// Lints, and with `--data` renders; `--expect` compares.
 pub(super) async fn check(settings: &reloader::Settings, what: &Check) -> Exit {

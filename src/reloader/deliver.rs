@@ -25,7 +25,8 @@ use super::request::{ReloadRequest, line};
 use super::settings::Settings;
 use super::settle::PendingReload;
 use crate::stop::Stop;
-use crate::template::{Reads, Values, expand_command};
+use crate::template::{Reads, expand_command};
+use crate::values::Values;
 
 /// What passes leave behind for the next: journal entries, refused contents, owned files.
 pub(super) struct Deliverer {

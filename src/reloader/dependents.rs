@@ -7,7 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::key;
-use crate::template::{Reads, Touched};
+use crate::template::Reads;
+use crate::values::Touched;
 
 /// The reads of all resources, by what they read.
 #[derive(Debug, Default)]

@@ -11,7 +11,8 @@ use super::manifest::Manifest;
 use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::place::Gone;
 use super::request::line;
-use crate::template::{Reads, Values};
+use crate::template::Reads;
+use crate::values::Values;
 
 /// Which resource writes which destination. Two that wrote one would undo each other for ever; `conf.d` itself is
 /// checked when it is read, the files of `for_each` only show here.

@@ -8,7 +8,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 
 use super::resource::Resource;
 use crate::key;
-use crate::template::{Item, Values};
+use crate::template::Item;
+use crate::values::Values;
 
 /// One file to be rendered.
 #[derive(Clone, Debug)]
@@ -133,7 +134,7 @@ mod tests {
     use super::super::resource;
     use super::super::settings::Settings;
     use super::*;
-    use crate::template::Datum;
+    use crate::values::Datum;
 
     fn resource(dest: &str) -> Arc<Resource> {
         let text = format!(

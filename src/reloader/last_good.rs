@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::journal::digest;
 use crate::disk;
 use crate::key;
-use crate::template::{Datum, Values};
+use crate::values::{Datum, Values};
 
 const FORMAT_VERSION: u32 = 1;
 

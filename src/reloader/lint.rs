@@ -18,7 +18,8 @@ use super::resource::{Reload, Resource};
 use super::settings::Settings;
 use crate::command;
 use crate::key;
-use crate::template::{Values, expand_command, known_names, made_names};
+use crate::template::{expand_command, known_names, made_names};
+use crate::values::Values;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use crate::key;
-use crate::template::{Scope, Values, glob_matches};
+use crate::template::glob_matches;
+use crate::values::{Scope, Values};
 
 /// How many entries of one directory are compared at most.
 const MAX_NAMES: usize = 1_000;
@@ -81,7 +82,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::template::Datum;
+    use crate::values::Datum;
 
     #[test]
     fn a_pattern_that_matches_nothing_finds_the_one_that_was_meant() {

@@ -17,7 +17,7 @@ use super::settings::Settings;
 
 use crate::source::{Source, SourceError};
 use crate::stop::{Signal, Signals, Stop};
-use crate::template::Values;
+use crate::values::Values;
 
 /// Renders everything once. A broken resource is a failed line of the report, the others are rendered.
 ///

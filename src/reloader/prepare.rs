@@ -15,10 +15,10 @@ use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::probe::Verify;
 use super::request::line;
 use super::resource::{Format, Resource};
+use crate::document;
 use crate::replace::{Difference, Staged, Target, sync_all};
-use crate::template::{
-    Engine, Failure, Reads, TemplateError, TemplateErrorKind, Values, View, data, generation_of,
-};
+use crate::template::{Engine, Failure, Reads, TemplateError, TemplateErrorKind, generation_of};
+use crate::values::{Values, View};
 
 /// With fewer jobs than this a second thread costs more than it saves.
 const MIN_PARALLEL_JOBS: usize = 16;
@@ -231,9 +231,9 @@ fn compare(job: &Job, output: Output, depth: Depth) -> Result<ReadyFile, DestOut
 
 fn has_format(format: Format, text: &str) -> Result<(), String> {
     match format {
-        Format::Json => data::parse_json(text).map(drop),
-        Format::Yaml => data::parse_yaml(text).map(drop),
-        Format::Toml => data::parse_toml(text).map(drop),
+        Format::Json => document::parse_json(text).map(drop),
+        Format::Yaml => document::parse_yaml(text).map(drop),
+        Format::Toml => document::parse_toml(text).map(drop),
     }
     .map_err(|error| format!("the rendered text is no {format:?}: {error}"))
 }

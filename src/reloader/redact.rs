@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::template::{Values, glob_matches};
+use crate::template::glob_matches;
+use crate::values::Values;
 
 /// What stands where a secret stood.
 pub(super) const MASK: &str = "[redacted]";
@@ -50,7 +51,7 @@ impl Redactor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::Datum;
+    use crate::values::Datum;
 
     #[test]
     fn values_of_matching_keys_are_masked_wherever_they_stand() {

@@ -16,7 +16,8 @@ use super::probe::{self, Verify};
 use super::settings::{Settings, UnknownFields};
 use crate::key;
 use crate::replace::Attributes;
-use crate::template::{Scope, expand_command};
+use crate::template::expand_command;
+use crate::values::Scope;
 
 /// A resource as its file describes it, with every default filled in.
 #[derive(Clone, Debug, PartialEq)]

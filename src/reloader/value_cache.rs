@@ -9,7 +9,7 @@ use super::last_good::SnapshotCache;
 use super::resource::Resource;
 use crate::key;
 use crate::source::Snapshot;
-use crate::template::{Change, Touched, Values};
+use crate::values::{Change, Touched, Values};
 
 /// How long after a change the last good snapshot is kept: at most one write in that time.
 const SNAPSHOT_DELAY: Duration = Duration::from_secs(30);

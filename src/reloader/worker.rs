@@ -31,7 +31,7 @@ use super::settings::{Settings, UnknownFields};
 use super::value_cache::ValueCache;
 use crate::source::{FileWatcher, Follow, Source, SourceEvent};
 use crate::stop::{Signal, Signals, Stop};
-use crate::template::Touched;
+use crate::values::Touched;
 
 /// How often the confdir is looked at although no event came: some mounts never send any.
 const CONFDIR_CHECK_INTERVAL: Duration = Duration::from_secs(30);

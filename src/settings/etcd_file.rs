@@ -10,7 +10,7 @@ use super::layers::{Layers, OptionValue, Rank};
 use super::options::{self, ETCD, Row, Support, ValueKind};
 use super::problem::Problem;
 use super::suggest::nearest;
-use crate::template::data::{Node, parse_yaml};
+use crate::document::{Node, parse_yaml};
 
 /// The keys that certificates stand below, with what the flags have before their names.
 const SECTIONS: [(&str, &str); 2] = [("client-transport-security", ""), ("peer-transport-security", "peer-")];

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::roots::Roots;
 use super::{Listing, Snapshot};
 use crate::key;
-use crate::template::Datum;
+use crate::values::Datum;
 
 pub(super) fn list(roots: &[String]) -> Listing {
     listing(std::env::vars_os(), roots)

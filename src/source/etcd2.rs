@@ -14,7 +14,7 @@ use super::{Listing, Snapshot, SourceEvent, Start};
 use crate::client::ClientError;
 use crate::client::v2::{Event, Node, V2, Watch};
 use crate::key;
-use crate::template::{Change, Datum};
+use crate::values::{Change, Datum};
 
 /// More roots than this are read by one request for the directory they share.
 const MAX_SEPARATE_LISTS: usize = 16;

@@ -13,7 +13,7 @@ use super::{Listing, Snapshot, SourceEvent, Start};
 use crate::client::ClientError;
 use crate::client::v3::{Event, MAX_OPERATIONS, Message, Pair, Range, Ranges, V3, Watch};
 use crate::key;
-use crate::template::{Change, Datum};
+use crate::values::{Change, Datum};
 
 /// Transactions in flight at once.
 const MAX_INFLIGHT_TRANSACTIONS: usize = 8;

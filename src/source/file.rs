@@ -18,8 +18,8 @@ use super::link::{Closed, End, Link};
 use super::roots::Roots;
 use super::walk::{Walk, file_error};
 use super::{Listing, Snapshot, SourceError, SourceEvent};
-use crate::template::data::{Node, parse_json, parse_toml, parse_yaml};
-use crate::template::{Change, Datum};
+use crate::document::{Node, parse_json, parse_toml, parse_yaml};
+use crate::values::{Change, Datum};
 
 /// A larger file is no configuration.
 const MAX_FILE_BYTES: u64 = 64 << 20;

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::document::Node;
 use crate::key;
-use crate::template::Datum;
-use crate::template::data::Node;
+use crate::values::Datum;
 
 /// Adds everything in `node` that `wanted` says yes to. The top must be a map, a list or nothing.
 pub(super) fn flatten(
@@ -48,7 +48,7 @@ fn below(at: &str, node: &Node, wanted: &dyn Fn(&str) -> bool, into: &mut BTreeM
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::data::{parse_json, parse_toml, parse_yaml};
+    use crate::document::{parse_json, parse_toml, parse_yaml};
 
     fn keys(node: &Node) -> Vec<(String, String)> {
         let mut into = BTreeMap::new();

@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::client::v2::V2;
 use crate::client::v3::V3;
 use crate::client::{Client, ClientError, Config, Credentials, Trust};
-use crate::template::{Change, Datum};
+use crate::values::{Change, Datum};
 
 pub use error::SourceError;
 pub use fswatch::FileWatcher;

@@ -7,8 +7,8 @@ use minijinja::{Error, State, Value, filters};
 
 use super::current;
 use super::error::{fail, over_limit};
-use super::number::{self, NumberLiteral};
-use super::registry::{Int, Registry, Text, defined};
+use super::number::{self, NumberLiteral, defined};
+use super::registry::{Int, Registry, Text};
 
 pub(super) fn register(all: &mut Registry) {
     all.filter("indent", indent);

@@ -5,28 +5,28 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use minijinja::{Error, Value};
 
 use super::current;
-use super::data::{self, Node};
-use super::error::fail;
+use super::error::{fail, hidden};
 use super::number;
 use super::registry::{Registry, Text};
+use crate::document::{self, Node};
 
 pub(super) fn register(all: &mut Registry) {
-    all.both("json", |s: Text| match parsed("json", data::parse_json(&s))? {
+    all.both("json", |s: Text| match parsed("json", document::parse_json(&s))? {
         node @ Node::Map(_) => Ok(number::from_node(&node)),
         _ => Err(fail("json: the value is no object; jsonArray takes lists, fromJson anything")),
     });
-    all.both("jsonArray", |s: Text| match parsed("jsonArray", data::parse_json(&s))? {
+    all.both("jsonArray", |s: Text| match parsed("jsonArray", document::parse_json(&s))? {
         node @ Node::List(_) => Ok(number::from_node(&node)),
         _ => Err(fail("jsonArray: the value is no list; json takes objects, fromJson anything")),
     });
     all.both("fromJson", |s: Text| {
-        Ok::<_, Error>(number::from_node(&parsed("fromJson", data::parse_json(&s))?))
+        Ok::<_, Error>(number::from_node(&parsed("fromJson", document::parse_json(&s))?))
     });
     all.both("fromYaml", |s: Text| {
-        Ok::<_, Error>(number::from_node(&parsed("fromYaml", data::parse_yaml(&s))?))
+        Ok::<_, Error>(number::from_node(&parsed("fromYaml", document::parse_yaml(&s))?))
     });
     all.both("fromToml", |s: Text| {
-        Ok::<_, Error>(number::from_node(&parsed("fromToml", data::parse_toml(&s))?))
+        Ok::<_, Error>(number::from_node(&parsed("fromToml", document::parse_toml(&s))?))
     });
     all.both("toJson", |value: Value| {
         Ok::<_, Error>(escape_html(&number::json(&number::to_node(&value)?, None)))
@@ -34,8 +34,8 @@ pub(super) fn register(all: &mut Registry) {
     all.both("toPrettyJson", |value: Value| {
         Ok::<_, Error>(escape_html(&number::json(&number::to_node(&value)?, Some(2))))
     });
-    all.both("toYaml", |value: Value| Ok::<_, Error>(data::to_yaml(&number::to_node(&value)?)));
-    all.both("toToml", |value: Value| parsed("toToml", data::to_toml(&number::to_node(&value)?)));
+    all.both("toYaml", |value: Value| Ok::<_, Error>(document::to_yaml(&number::to_node(&value)?)));
+    all.both("toToml", |value: Value| parsed("toToml", document::to_toml(&number::to_node(&value)?)));
     all.both("base64Encode", |s: Text| STANDARD.encode(&*s));
     all.both("base64Decode", |s: Text| decoded("base64Decode", STANDARD.decode(&*s)));
     all.both("b64urlEncode", |s: Text| URL_SAFE.encode(&*s));
@@ -45,7 +45,7 @@ pub(super) fn register(all: &mut Registry) {
     all.both("parseBool", |s: Text| match &*s {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        other => Err(fail(format!("parseBool: {} is neither true nor false", number::hidden(other)))),
+        other => Err(fail(format!("parseBool: {} is neither true nor false", hidden(other)))),
     });
 }
 

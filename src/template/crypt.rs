@@ -12,8 +12,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
 use super::current;
-use super::error::fail;
-use super::number;
+use super::error::{fail, hidden};
 use super::registry::{Int, Registry, Text};
 
 pub(super) fn register(all: &mut Registry) {
@@ -49,8 +48,7 @@ fn hmac_sha256(key: &str, text: &str) -> Result<String, Error> {
 }
 
 fn network(text: &str) -> Result<IpNet, Error> {
-    text.parse()
-        .map_err(|_| fail(format!("{} is no network such as 10.0.0.0/8 or fd00::/64", number::hidden(text))))
+    text.parse().map_err(|_| fail(format!("{} is no network such as 10.0.0.0/8 or fd00::/64", hidden(text))))
 }
 
 /// The n-th address of a network, counted from its end when negative.

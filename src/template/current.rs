@@ -12,11 +12,14 @@ use minijinja::{Error, Value};
 
 use super::backends::Nodes;
 use super::error::{fail, over_limit};
-use super::generation::BLANK;
-use super::{Limits, Reads, View};
+use super::{Limits, Reads};
+use crate::values::View;
 
 /// How long one render may take; DNS answers count.
 pub(super) const RENDER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the first rendering prints, as long as a hash.
+pub(super) const BLANK: &str = "0000000000000000";
 
 thread_local! {
     static SLOT: RefCell<Option<Current>> = const { RefCell::new(None) };

@@ -10,8 +10,8 @@ use minijinja::value::{Object, ObjectRepr, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::current;
-use super::error::fail;
-use super::number;
+use super::error::{fail, hidden};
+use super::number::{self, Date};
 use super::registry::{Registry, Text};
 
 pub(super) fn register(all: &mut Registry) {
@@ -29,10 +29,6 @@ pub(super) fn register(all: &mut Registry) {
         }
     });
 }
-
-/// A moment; prints as RFC 3339 and formats itself otherwise.
-#[derive(Debug)]
-pub(super) struct Date(Zoned);
 
 impl Object for Date {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
@@ -96,7 +92,7 @@ fn date(value: &Value, layout: Option<&str>) -> Result<Zoned, Error> {
         Some(layout) => with_layout(layout, text),
         None => guess(text),
     };
-    read.ok_or_else(|| fail(format!("{} is no date that can be read", number::hidden(text))))
+    read.ok_or_else(|| fail(format!("{} is no date that can be read", hidden(text))))
 }
 
 fn with_layout(layout: &str, text: &str) -> Option<Zoned> {

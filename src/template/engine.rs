@@ -10,11 +10,12 @@ use minijinja::{AutoEscape, Environment, Error, Template, UndefinedBehavior, Val
 
 use super::current::{self, Current, Guard};
 use super::error::{Failure, TemplateError, TemplateErrorKind};
+use super::functions;
 use super::generation::generation_of;
 use super::loader::Loader;
-use super::registry::Registry;
 use super::unknown::{UnknownName, unknown};
-use super::{Limits, Reads, View, number};
+use super::{Limits, Reads, number};
+use crate::values::View;
 
 /// The templates of one configuration, each read once.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Engine {
     #[must_use]
     pub fn new(templates_dir: &Path, limits: Limits) -> Self {
         let loader = Arc::new(Loader::new(templates_dir));
-        let mut env = Registry::build();
+        let mut env = functions::build();
         let read = Arc::clone(&loader);
         env.set_loader(move |name| match read.short(name) {
             Some(text) => Ok(Some(text.to_string())),
@@ -210,7 +211,7 @@ impl Engine {
 /// # Errors
 /// What is wrong with it.
 pub fn check_text(source: &str) -> Result<(), String> {
-    let error = Registry::build().template_from_str(source).map(drop).err();
+    let error = functions::build().template_from_str(source).map(drop).err();
     error.map_or(Ok(()), |error| Err(error.detail().map_or_else(|| error.to_string(), str::to_owned)))
 }
 

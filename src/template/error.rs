@@ -278,3 +278,16 @@ impl fmt::Display for TemplateError {
 }
 
 impl std::error::Error for TemplateError {}
+
+pub(super) fn binary(key: &str, bytes: &[u8]) -> Error {
+    let at = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
+    fail(format!("the value of {key} is not UTF-8 (byte {at}); getb64 takes it as base64"))
+}
+
+/// A text named in a message without being shown: it may be a password, and messages end up in logs.
+pub(super) fn hidden(text: &str) -> String {
+    match text.chars().count() {
+        0 => "an empty text".to_owned(),
+        count => format!("a text of {count} characters"),
+    }
+}

@@ -5,11 +5,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::current;
+use super::current::{self, BLANK};
 use super::registry::Registry;
-
-/// What the first rendering prints, as long as a hash.
-pub(super) const BLANK: &str = "0000000000000000";
 
 pub(super) fn register(all: &mut Registry) {
     all.function("generation", || {

@@ -9,8 +9,8 @@ use minijinja::{Error, Value};
 
 use super::current;
 use super::error::fail;
-use super::number;
-use super::registry::{List, Registry, Text, defined};
+use super::number::{self, defined};
+use super::registry::{List, Registry, Text};
 
 pub(super) fn register(all: &mut Registry) {
     all.function("map", map);

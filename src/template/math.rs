@@ -5,7 +5,7 @@
 use minijinja::{Error, Value};
 
 use super::current;
-use super::error::fail;
+use super::error::{fail, hidden};
 use super::number;
 use super::registry::{Int, Registry, Text};
 
@@ -45,9 +45,9 @@ fn seq(first: Int, last: Int) -> Result<Value, Error> {
 }
 
 fn parse_int(text: &str, name: &str) -> Result<i64, Error> {
-    text.parse().map_err(|error| fail(format!("{name}: {}: {error}", number::hidden(text))))
+    text.parse().map_err(|error| fail(format!("{name}: {}: {error}", hidden(text))))
 }
 
 fn parse_float(text: &str) -> Result<f64, Error> {
-    text.parse().map_err(|error| fail(format!("parseFloat: {}: {error}", number::hidden(text))))
+    text.parse().map_err(|error| fail(format!("parseFloat: {}: {error}", hidden(text))))
 }

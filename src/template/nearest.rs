@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::View;
 use crate::key;
+use crate::values::View;
 
 /// How many keys are compared at most, and how long they may be: a wrong key must not cost a scan of the store.
 const MAX_KEYS: usize = 3_000;
@@ -55,7 +55,7 @@ fn distance(left: &[char], right: &str, bound: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::{Datum, Scope, Values};
+    use crate::values::{Datum, Scope, Values};
     use std::sync::Arc;
 
     #[test]

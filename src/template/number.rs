@@ -3,15 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Zoned;
 use minijinja::value::{DynObject, Object, ObjectRepr, ValueKind};
-use minijinja::{Error, Output, Value};
+use minijinja::{Error, ErrorKind, Output, Value};
 
 use super::current;
-use super::data::{MAX_DEPTH, Node};
-use super::dates::Date;
-use super::error::{fail, over_limit};
+use super::error::{fail, hidden, over_limit};
 use super::item::Item;
-use super::registry::defined;
+use crate::document::{MAX_DEPTH, Node};
 
 /// A number whose spelling no native number prints: `1.50`, `1e400`.
 #[derive(Debug)]
@@ -32,6 +31,10 @@ impl Object for NumberLiteral {
         f.write_str(&self.0)
     }
 }
+
+/// A moment; prints as RFC 3339 and formats itself otherwise.
+#[derive(Debug)]
+pub(super) struct Date(pub(super) Zoned);
 
 /// A number of a document as a value: native where that prints the same.
 pub(super) fn from_spelling(text: &str) -> Value {
@@ -148,14 +151,6 @@ fn is_printable(value: &Value) -> bool {
         || value.is_number()
 }
 
-/// A text named in a message without being shown: it may be a password, and messages end up in logs.
-pub(super) fn hidden(text: &str) -> String {
-    match text.chars().count() {
-        0 => "an empty text".to_owned(),
-        count => format!("a text of {count} characters"),
-    }
-}
-
 /// A value named in a message: its kind, and for a number what it is.
 pub(super) fn show(value: &Value) -> String {
     match value.kind() {
@@ -182,6 +177,11 @@ pub(super) fn to_i64(value: &Value) -> Option<i64> {
         Some(spelled) => spelled.0.parse().ok(),
         None => value.as_str()?.trim().parse().ok(),
     }
+}
+
+/// Refuses an undefined value.
+pub(super) fn defined(value: &Value) -> Result<(), Error> {
+    if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(()) }
 }
 
 /// The items of a list.
@@ -217,7 +217,7 @@ fn write_json(out: &mut String, node: &Node, indent: Option<usize>, depth: usize
         Node::Null => out.push_str("null"),
         Node::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
         Node::Number(text) => out.push_str(text),
-        Node::Text(text) => out.push_str(&super::data::json_string(text)),
+        Node::Text(text) => out.push_str(&crate::document::json_string(text)),
         Node::List(items) if items.is_empty() => out.push_str("[]"),
         Node::Map(entries) if entries.is_empty() => out.push_str("{}"),
         Node::List(items) => {
@@ -242,7 +242,7 @@ fn write_json(out: &mut String, node: &Node, indent: Option<usize>, depth: usize
                     out.push(',');
                 }
                 fresh_line(out, depth + 1);
-                out.push_str(&super::data::json_string(name));
+                out.push_str(&crate::document::json_string(name));
                 out.push_str(if indent.is_some() { ": " } else { ":" });
                 write_json(out, item, indent, depth + 1);
             }

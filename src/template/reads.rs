@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::key;
 
 use super::glob::glob_matches;
-use super::values::Touched;
+use crate::values::Touched;
 
 /// Everything one render asked of the values, hits and misses alike, in absolute keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

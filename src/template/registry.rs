@@ -1,60 +1,22 @@
-//! Every function and filter by name, in one environment.
+//! Functions and filters by name, in one environment, and what they take as arguments.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
 
 use minijinja::functions::Function;
 use minijinja::value::{ArgType, FunctionArgs, FunctionResult};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::error::fail;
-use super::{
-    backends, builtins, convert, crypt, dates, generation, lists, math, net, number, pattern, store, system,
-    text, words,
-};
+use super::number::{self, defined};
 
 /// An environment that is being filled.
 pub(super) struct Registry {
-    env: Environment<'static>,
+    pub(super) env: Environment<'static>,
     pub(super) functions: BTreeSet<&'static str>,
     pub(super) filters: BTreeSet<&'static str>,
 }
 
 impl Registry {
-    /// The filled environment. Filling takes a while, so it happens once and every engine gets a copy.
-    pub(super) fn build() -> Environment<'static> {
-        Self::filled().env.clone()
-    }
-
-    /// Everything, filled once.
-    pub(super) fn filled() -> &'static Self {
-        static FILLED: OnceLock<Registry> = OnceLock::new();
-        FILLED.get_or_init(Self::fill)
-    }
-
-    fn fill() -> Self {
-        let mut all = Self { env: Environment::new(), functions: BTreeSet::new(), filters: BTreeSet::new() };
-        for register in [
-            backends::register,
-            builtins::register,
-            convert::register,
-            crypt::register,
-            dates::register,
-            generation::register,
-            lists::register,
-            math::register,
-            net::register,
-            pattern::register,
-            store::register,
-            system::register,
-            text::register,
-            words::register,
-        ] {
-            register(&mut all);
-        }
-        all
-    }
-
     pub(super) fn function<F, Rv, Args>(&mut self, name: &'static str, f: F)
     where
         F: Function<Rv, Args>,
@@ -84,13 +46,6 @@ impl Registry {
     {
         self.function(name, f.clone());
         self.filter(name, f);
-    }
-
-    /// Every function's name and every filter's.
-    #[cfg(test)]
-    pub(super) fn names() -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
-        let all = Self::fill();
-        (all.functions, all.filters)
     }
 }
 
@@ -153,9 +108,4 @@ impl<'a> ArgType<'a> for List {
     fn from_value_owned(value: Value) -> Result<Self, Error> {
         Self::from_value(Some(&value))
     }
-}
-
-/// Refuses an undefined value.
-pub(super) fn defined(value: &Value) -> Result<(), Error> {
-    if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(()) }
 }

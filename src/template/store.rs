@@ -10,13 +10,13 @@ use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, Value};
 
 use super::current::{self, Current};
-use super::error::{MissingKey, fail, missing_key};
+use super::error::{MissingKey, binary, fail, missing_key};
 use super::glob::{self, glob_matches};
 use super::nearest::nearest;
 use super::registry::{Registry, Text};
-use super::values::is_own;
-use super::{Datum, Scope, Values};
 use crate::key;
+use crate::values::is_own;
+use crate::values::{Datum, Scope, Values};
 
 pub(super) fn register(all: &mut Registry) {
     all.function("exists", exists);
@@ -75,11 +75,6 @@ pub(super) fn relative_from(key: &str, from: usize) -> &str {
         "" => "/",
         rest => rest,
     }
-}
-
-pub(super) fn binary(key: &str, bytes: &[u8]) -> Error {
-    let at = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
-    fail(format!("the value of {key} is not UTF-8 (byte {at}); getb64 takes it as base64"))
 }
 
 fn text_value(key: &str, datum: &Datum) -> Result<Value, Error> {

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use minijinja::{Environment, Template, context};
 use regex::Regex;
 
-use super::registry::Registry;
+use super::functions;
 
 /// What a name was used as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,7 +153,7 @@ fn pattern(text: &str) -> Regex {
 
 /// The names that resemble what was meant may be looked for among these.
 pub fn known_names(used_as: Callable) -> Vec<&'static str> {
-    let registry = Registry::filled();
+    let registry = functions::filled();
     let (own, builtin): (&BTreeSet<&'static str>, &[&'static str]) = match used_as {
         Callable::Function => (&registry.functions, &["debug", "dict", "namespace", "range"]),
         Callable::Filter => (&registry.filters, BUILTIN_FILTERS),
@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     fn found(source: &str) -> Vec<(Callable, String, usize)> {
-        let env = Registry::build();
+        let env = functions::build();
         let template = env.template_from_str(source).unwrap();
         unknown(&env, &template).into_iter().map(|one| (one.used_as, one.name, one.line)).collect()
     }
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_engine_knows_every_name_of_the_lists() {
-        let env = Registry::build();
+        let env = functions::build();
         for (question, names) in [("name is filter", BUILTIN_FILTERS), ("name is test", BUILTIN_TESTS)] {
             for name in names {
                 assert!(answers(&env, question, name), "{name}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::template::data::{Node, parse_json, parse_toml, parse_yaml};
+use crate::document::{Node, parse_json, parse_toml, parse_yaml};
 
 use super::{Format, Item, ItemKind, KEY};
 

@@ -1,6 +1,6 @@
 //! Trees to documents.
 
-use crate::template::data::{Node, json_string, to_toml, to_yaml};
+use crate::document::{Node, json_string, to_toml, to_yaml};
 
 use super::{Format, Item, ItemKind, KEY};
 

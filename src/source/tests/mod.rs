@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::{Backend, Follow, Settings, Snapshot, Source, SourceEvent};
 use crate::client::fake::{Fake, Reply, Request};
-use crate::template::{Change, Datum};
+use crate::values::{Change, Datum};
 
 const LONG_TIMEOUT: Duration = Duration::from_secs(10);
 

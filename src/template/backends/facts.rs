@@ -7,10 +7,10 @@ use minijinja::Error;
 use serde::Deserialize;
 
 use super::super::error::fail;
-use super::super::{Datum, View};
 use super::read::Service;
 use crate::key;
 use crate::placement::{Container, Image, NODES, Node};
+use crate::values::{Datum, View};
 
 /// The records of all nodes, with what they are found by.
 #[derive(Debug, Default)]

@@ -6,11 +6,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use minijinja::Error;
 use serde::Deserialize;
 
-use super::super::Datum;
-use super::super::error::fail;
-use super::super::number::hidden;
-use super::super::store::binary;
+use super::super::error::{binary, fail, hidden};
 use crate::key;
+use crate::values::Datum;
 
 /// A service as its key tells it. What it does not tell is empty.
 #[derive(Debug, Default)]

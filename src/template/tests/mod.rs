@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
+use crate::values::{Datum, Scope, Touched, Values, View};
 
 /// A folder of templates with the engine over it.
 struct Bench {
