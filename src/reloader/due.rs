@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::settle::retry_backoff;
+use super::pending::retry_backoff;
 use crate::backoff::Backoff;
 
 /// The quiet a resource waits for and the longest it waits.

@@ -37,6 +37,7 @@ mod lock;
 mod manifest;
 mod once;
 mod outcome;
+mod pending;
 mod phase;
 mod place;
 mod plan;

@@ -12,10 +12,10 @@ use super::generation::Generation;
 use super::job::writes;
 use super::journal::{JournalEntry, JournalFile};
 use super::outcome::Report;
+use super::pending::PendingReload;
 use super::reload::Action;
 use super::request::{Content, ReloadRequest, unrendered};
 use super::resource::Resource;
-use super::settle::PendingReload;
 
 impl Deliverer {
     /// Files each want under its reload; one that needs neither reload nor verification is done.

@@ -1,0 +1,130 @@
+//! A reload that has to run: for whom, and when it is tried.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::journal::JournalEntry;
+use super::probe::Verify;
+use super::reload::Action;
+use super::request::{Content, ReloadRequest};
+use crate::backoff::Backoff;
+
+/// How many resources or destinations a log line names.
+const NAMED: usize = 5;
+
+/// A reload that has to run, and for whom.
+pub(super) struct PendingReload {
+    /// `None` where only a verification is due.
+    pub(super) action: Option<Action>,
+    /// Its paper, if it has one.
+    pub(super) entry: Option<JournalEntry>,
+    pub(super) requests: Vec<ReloadRequest>,
+    pub(super) backoff: Backoff,
+    pub(super) not_before: Option<Instant>,
+    /// It ran, and what proves it is not known before a template renders: until then it would run in vain.
+    pub(super) waits_for_render: bool,
+}
+
+impl PendingReload {
+    pub(super) fn new(action: Option<Action>) -> Self {
+        let (backoff, waits_for_render) = (retry_backoff(), false);
+        Self { action, entry: None, requests: Vec::new(), backoff, not_before: None, waits_for_render }
+    }
+
+    /// One more destination wants this reload: it is due at once, whatever it waited for.
+    pub(super) fn add(&mut self, request: ReloadRequest, entry: Option<JournalEntry>) {
+        self.entry = entry.or(self.entry.take());
+        (self.not_before, self.waits_for_render) = (None, false);
+        match self.requests.iter_mut().find(|present| present.dest == request.dest) {
+            // The way back leads to what was there before the first swap that is not yet verified.
+            Some(present) => {
+                let previous = present.previous.take().or(request.previous);
+                *present = ReloadRequest { previous, ..request };
+            }
+            None => self.requests.push(request),
+        }
+    }
+
+    /// Takes a destination back that was here before; the wait goes on.
+    pub(super) fn add_waiting(&mut self, request: ReloadRequest) {
+        self.waits_for_render &= request.is_unknown();
+        self.requests.push(request);
+    }
+
+    pub(super) fn take_requests(&mut self) -> Vec<ReloadRequest> {
+        std::mem::take(&mut self.requests)
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
+    pub(super) fn is_verified(&self) -> bool {
+        self.requests.iter().any(|request| request.resource.verify.is_some())
+    }
+
+    /// The file at `dest` was rendered again and is the one in place: from now on its service is asked this.
+    pub(super) fn learn(&mut self, dest: &Path, verify: &Arc<Verify>) {
+        for request in self.requests.iter_mut().filter(|request| request.dest == dest) {
+            if matches!(request.content, Content::Swapped(_) | Content::Present) {
+                request.verify = Some(Arc::clone(verify));
+                if std::mem::take(&mut self.waits_for_render) {
+                    self.not_before = None;
+                }
+            }
+        }
+    }
+
+    pub(super) fn interval(&self) -> Duration {
+        self.requests.iter().map(|request| request.resource.min_reload_interval).max().unwrap_or_default()
+    }
+
+    pub(super) fn describe(&self) -> String {
+        self.action.as_ref().map_or_else(|| "verification".to_owned(), Action::describe)
+    }
+
+    /// The resources it runs for, as the log names them.
+    pub(super) fn resources(&self) -> String {
+        named(self.requests.iter().map(|request| request.resource.name.clone()))
+    }
+
+    /// The destinations it runs for, as the log names them.
+    pub(super) fn dests(&self) -> String {
+        named(self.requests.iter().map(|request| request.dest.display().to_string()))
+    }
+
+    /// What lies on the disk while the reload has not succeeded.
+    pub(super) fn state(&self) -> &'static str {
+        let any = |wanted: fn(&Content) -> bool| self.requests.iter().any(|request| wanted(&request.content));
+        if any(|content| matches!(content, Content::Swapped(_))) {
+            "the new file is in place, but the service has not taken it"
+        } else if any(|content| *content == Content::Removed) {
+            "the file is removed, but the service has not been told"
+        } else if any(|content| *content == Content::PutBack) {
+            "the previous file is in place, but the service has not taken it"
+        } else {
+            "the file in place is the wanted one, but the service has not taken it"
+        }
+    }
+}
+
+/// The names of a list, each once; of a long one the first few and how many there are.
+fn named(names: impl Iterator<Item = String>) -> String {
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    let all = names.len();
+    if all <= NAMED {
+        return names.join(", ");
+    }
+    names.truncate(NAMED);
+    format!("{} and {} more", names.join(", "), all - NAMED)
+}
+
+/// The wait between two tries of something that failed.
+pub(super) fn retry_backoff() -> Backoff {
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(60))
+}
