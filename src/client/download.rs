@@ -6,7 +6,9 @@ use reqwest::header::HeaderValue;
 use tokio::time::timeout;
 
 use super::endpoints::Pass;
-use super::http::{cluster_id, excerpt, index, no_answer, reason};
+use super::error_text::{excerpt, no_answer, reason};
+use super::http::index;
+use super::learn::cluster_id;
 use super::{Client, ClientError};
 
 /// How long a node may take to begin its answer: it may have to write it down first.

@@ -25,7 +25,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::endpoints::{Endpoints, NodeUrl, normal};
-use super::http::{cluster_id, reason};
+use super::error_text::reason;
 use super::{Trust, tls};
 use crate::backoff::Backoff;
 
@@ -327,4 +327,9 @@ fn http(trust: &Trust, secure: bool) -> Option<reqwest::Client> {
         .timeout(REQUEST_TIMEOUT)
         .build()
         .ok()
+}
+
+/// Which cluster a node belongs to, where it says so.
+pub(super) fn cluster_id(response: &reqwest::Response) -> Option<u64> {
+    u64::from_str_radix(response.headers().get("x-etcd-cluster-id")?.to_str().ok()?, 16).ok()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::http;
+use super::error_text;
 
 /// A line longer than this is no event of any store.
 const MAX_LINE_BYTES: usize = 64 << 20;
@@ -57,12 +57,12 @@ impl Lines {
     pub(crate) async fn within(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, String> {
         match tokio::time::timeout(limit, self.next()).await {
             Ok(line) => line,
-            Err(_) => Err(http::no_answer(limit)),
+            Err(_) => Err(error_text::no_answer(limit)),
         }
     }
 
     async fn more(&mut self) -> Result<bool, String> {
-        let Some(chunk) = self.response.chunk().await.map_err(|error| http::reason(&error))? else {
+        let Some(chunk) = self.response.chunk().await.map_err(|error| error_text::reason(&error))? else {
             return Ok(false);
         };
         if self.taken > 0 {

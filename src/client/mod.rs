@@ -16,6 +16,7 @@ mod endpoints;
 #[cfg(test)]
 mod endpoints_tests;
 mod error;
+mod error_text;
 #[cfg(test)]
 pub(crate) mod fake;
 mod http;
@@ -34,7 +35,7 @@ mod v3_wire;
 pub use discovery::{Discovery, DiscoveryError};
 pub use download::Downloaded;
 pub use error::ClientError;
+pub(crate) use error_text::{excerpt, no_answer};
 pub use http::{Client, Config, Credentials};
-pub(crate) use http::{excerpt, no_answer};
 pub(crate) use tls::config as tls_config;
 pub use tls::{SetBy, Trust};

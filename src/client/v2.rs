@@ -9,7 +9,8 @@ use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
 use super::endpoints::NodeUrl as Url;
-use super::http::{HttpRequest, HttpResponse, Opened, excerpt};
+use super::error_text::excerpt;
+use super::http::{HttpRequest, HttpResponse, Opened};
 use super::lines::Lines;
 use super::{Client, ClientError, Credentials};
 

@@ -13,7 +13,8 @@ use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
 use super::endpoints::NodeUrl;
-use super::http::{HttpRequest, HttpResponse, Opened, excerpt, secret};
+use super::error_text::excerpt;
+use super::http::{HttpRequest, HttpResponse, Opened, secret};
 use super::lines::Lines;
 use super::v3_wire::{
     Authenticated, Failure, Header, Probed, StreamError, TxnResponse, WatchLine, WatchResult,

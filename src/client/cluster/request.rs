@@ -14,7 +14,7 @@ use super::escape::quoted;
 use super::reason;
 use super::waiting::WatchPosition;
 use crate::client::endpoints::{Endpoints, NodeUrl, Pass};
-use crate::client::http::cluster_id;
+use crate::client::learn::cluster_id;
 use crate::client::{ClientError, Credentials, SetBy, Trust, excerpt, tls};
 use crate::tcp::Liveness;
 
