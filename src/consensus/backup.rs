@@ -4,21 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use raft::{GetEntriesContext, Storage as _};
-
 use super::backup_file::{self, BackupWriter};
 use super::clock::Clock;
 use super::error::OpenError;
 use super::figures::Counters;
 use super::folder::{self, Folder};
 use super::identity::{Identity, IdentityInit};
-use super::log::Log;
-use super::recover::{Recovered, recover};
+use super::recover::{caught_up, recover};
 use super::snapshot;
 use super::state::State;
-
-/// Entries read at once.
-const READ_CHUNK_BYTES: u64 = 1 << 20;
 
 /// What a copy holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,35 +67,4 @@ fn held(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
     let recovered = recover(&folder, &mut identity, IdentityInit::default(), &Arc::new(Counters::default()))?;
     let state = caught_up(recovered, &folder)?;
     Ok((folder, identity, state))
-}
-
-/// The state with the log's tail applied. In a group of one, what is in the log is committed; among several, what lies
-/// behind the last known commit may have been overruled by the others and is left out.
-fn caught_up(recovered: Recovered, folder: &Folder) -> Result<State, OpenError> {
-    let Recovered { log, mut state, .. } = recovered;
-    let alone = |state: &State| state.members().voters.len() == 1;
-    if !alone(&state) {
-        catch_up(&log, &mut state, log.commit(), folder)?;
-    }
-    if alone(&state) {
-        catch_up(&log, &mut state, log.last().index, folder)?;
-    }
-    Ok(state)
-}
-
-/// Applies the log's entries up to `end`.
-pub(super) fn catch_up(log: &Log, state: &mut State, end: u64, folder: &Folder) -> Result<(), OpenError> {
-    let damaged = |what: String| OpenError::Damaged { path: folder.log(), what };
-    while state.applied.index < end {
-        let entries =
-            log.entries(state.applied.index + 1, end + 1, READ_CHUNK_BYTES, GetEntriesContext::empty(false));
-        let entries = entries.map_err(|error| damaged(error.to_string()))?;
-        if let Some(failure) = log.failure() {
-            return Err(OpenError::Disk(failure));
-        }
-        for entry in entries {
-            state.apply(&entry, None).map_err(|failure| damaged(failure.to_string()))?;
-        }
-    }
-    Ok(())
 }

@@ -9,16 +9,17 @@ use crossbeam_channel::TrySendError;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::driver::{Proposal, QUEUE_CAPACITY, Request};
 use super::entry::Order;
 use super::figures::Figures;
 use super::identity;
 use super::member::{Member, MemberRefusal, Members};
+use super::outcome::{Position, ProposeError, ProposeOutcome};
 use super::peers::PeerFigures;
+use super::request::{Proposal, QUEUE_CAPACITY, Request};
 use super::shared::Shared;
 use super::state::Applied;
 use crate::keyspace::auth::{Auth, Change, ChangeError, Changed};
-use crate::keyspace::{Command, Error, Event, Keyspace, Operation, Time, Watch, WatchFor};
+use crate::keyspace::{Command, Error, Keyspace, Operation, Time, Watch, WatchFor};
 
 /// Bytes of values that may wait for their answers; more are refused at once.
 const MAX_QUEUED_BYTES: usize = 256 << 20;
@@ -32,41 +33,6 @@ const RESERVED_PEER_SLOTS: usize = 2048;
 const LEADER_TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
 /// What the URLs of a member may take together.
 const MAX_MEMBER_URL_BYTES: usize = 4096;
-
-/// Where this member's log stands; for the `X-Raft-*` headers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    /// The last committed log index known.
-    pub index: u64,
-    /// The term of the last applied entry.
-    pub term: u64,
-}
-
-/// What became of a proposal.
-#[derive(Clone, Debug)]
-pub struct ProposeOutcome {
-    /// The keyspace's word.
-    pub result: Result<Arc<Event>, Error>,
-    /// Where the log stood.
-    pub position: Position,
-}
-
-/// Why a proposal has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProposeError {
-    /// No answer in time; the write is undecided.
-    TimedOut,
-    /// As `TimedOut`, begun shortly before a new leader was elected.
-    LeaderLost,
-    /// As `TimedOut`, with a leader known that is not connected.
-    ConnectionLost,
-    /// The queue is full; nothing was done.
-    Overloaded,
-    /// The disk is nearly full or the state has reached its quota; nothing was done. Deletes are still taken.
-    NoSpace,
-    /// This member is stopping; the write is undecided.
-    Stopping,
-}
 
 /// A way to the replica; cheap to clone.
 #[derive(Clone)]

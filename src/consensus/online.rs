@@ -4,65 +4,29 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
 
 use super::backup_file::{self, CHECKSUM_BYTES, HEADER_BYTES};
+use super::backups::{BackupFile, BackupResult, MAX_CONCURRENT_BACKUPS};
 use super::folder;
-use super::handle::{Handle, ProposeError};
+use super::handle::Handle;
 use super::mirror::MirrorError;
-use super::persister::{Hint, Persister};
+use super::outcome::ProposeError;
+use super::persister::Persister;
+use super::request::Hint;
 use super::snapshot;
 use crate::keyspace::Time;
 
-/// So many are handed out at once: each may keep a file as large as the state on the disk.
-const MAX_CONCURRENT_BACKUPS: usize = 4;
 /// Writing down even a large state takes no longer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bytes handed out at once.
 const CHUNK_BYTES: usize = 256 << 10;
 /// What must be left on the disk beside the file.
 const MIN_FREE_BYTES: u64 = 32 << 20;
-
-/// What comes of asking for a backup.
-pub(super) type BackupResult = Result<Arc<BackupFile>, String>;
-
-/// Who waits for a backup, and how many there may be.
-#[derive(Debug)]
-pub(super) struct Backups {
-    wanted: Mutex<Vec<oneshot::Sender<BackupResult>>>,
-    places: Arc<Semaphore>,
-}
-
-impl Default for Backups {
-    fn default() -> Self {
-        Self { wanted: Mutex::default(), places: Arc::new(Semaphore::new(MAX_CONCURRENT_BACKUPS)) }
-    }
-}
-
-impl Backups {
-    /// Those who wait now: whatever is mirrored after this has all that they were promised.
-    pub(super) fn take(&self) -> Vec<oneshot::Sender<BackupResult>> {
-        std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn request(&self) -> oneshot::Receiver<BackupResult> {
-        let (send, receive) = oneshot::channel();
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).push(send);
-        receive
-    }
-}
-
-/// A snapshot on the disk, which nobody else can see: it goes with the last who reads it.
-#[derive(Debug)]
-pub(super) struct BackupFile {
-    file: File,
-    length: u64,
-    index: u64,
-}
 
 /// A backup on its way out.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::entry::{Order, ProposalId};
-use super::handle::{Position, ProposeError};
+use super::outcome::{Position, ProposeError};
 use super::state::Applied;
 
 /// What comes back for a proposal: what it came to and where the log stood.

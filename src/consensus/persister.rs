@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::driver::Request;
 use super::error::Failure;
 use super::folder::{self, Folder};
 use super::log::{Purger, SnapshotOffer};
 use super::mirror::{Delta, Mirror, MirrorError};
 use super::peers::Pins;
+use super::request::Hint;
+use super::request::Request;
 use super::shared::{Room, Shared};
 use super::snapshot;
 use super::state::State;
@@ -38,20 +39,6 @@ const MIN_SNAPSHOT_INTERVAL: Duration = Duration::from_millis(500);
 const SNAPSHOT_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// A mirror that failed is made anew no sooner than this.
 const MIRROR_RETRY_DELAY: Duration = Duration::from_secs(5);
-
-/// What the driver tells the persister.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Hint {
-    /// There is something to mirror.
-    Changed = 1,
-    /// There is much to mirror.
-    Hurry = 2,
-    /// Another member needs a snapshot that knows of it.
-    Snapshot = 3,
-    /// Leave, with everything written.
-    Stop = 4,
-}
 
 /// The persister.
 pub(super) struct Persister {

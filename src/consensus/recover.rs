@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use raft::{GetEntriesContext, Storage as _};
+
 use super::error::OpenError;
 use super::figures::Counters;
 use super::folder::{self, Folder};
@@ -19,6 +21,9 @@ use crate::keyspace::Keyspace;
 
 /// The log entry that a new group's state stands for: its founding.
 pub(super) const FOUNDING: LogId = LogId { index: 1, term: 1 };
+
+/// Entries read at once.
+const READ_CHUNK_BYTES: u64 = 1 << 20;
 
 /// What was found.
 pub(super) struct Recovered {
@@ -124,12 +129,43 @@ pub(super) fn begin(
     Ok(Recovered { log, state, mirror: None, snapshot: applied.index })
 }
 
+/// The state with the log's tail applied. In a group of one, what is in the log is committed; among several, what lies
+/// behind the last known commit may have been overruled by the others and is left out.
+pub(super) fn caught_up(recovered: Recovered, folder: &Folder) -> Result<State, OpenError> {
+    let Recovered { log, mut state, .. } = recovered;
+    let alone = |state: &State| state.members().voters.len() == 1;
+    if !alone(&state) {
+        catch_up(&log, &mut state, log.commit(), folder)?;
+    }
+    if alone(&state) {
+        catch_up(&log, &mut state, log.last().index, folder)?;
+    }
+    Ok(state)
+}
+
+/// Applies the log's entries up to `end`.
+fn catch_up(log: &Log, state: &mut State, end: u64, folder: &Folder) -> Result<(), OpenError> {
+    let damaged = |what: String| OpenError::Damaged { path: folder.log(), what };
+    while state.applied.index < end {
+        let entries =
+            log.entries(state.applied.index + 1, end + 1, READ_CHUNK_BYTES, GetEntriesContext::empty(false));
+        let entries = entries.map_err(|error| damaged(error.to_string()))?;
+        if let Some(failure) = log.failure() {
+            return Err(OpenError::Disk(failure));
+        }
+        for entry in entries {
+            state.apply(&entry, None).map_err(|failure| damaged(failure.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes a group of one of what a member holds. All that its log has counts, also what may not have been committed: its
 /// clients may have been told so by another member.
 pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Recovered, OpenError> {
     let Recovered { mut log, mut state, .. } = recovered;
     let (committed, end) = (log.commit(), log.last().index);
-    super::backup::catch_up(&log, &mut state, end, folder)?;
+    catch_up(&log, &mut state, end, folder)?;
     let others: Vec<u64> = state.roster.members.keys().copied().filter(|other| *other != id).collect();
     for other in &others {
         state.roster.members.remove(other);

@@ -23,15 +23,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use raft::prelude::Message;
-use tokio::sync::oneshot;
 
-use super::entry::Order;
 use super::error::Failure;
-use super::handle::ProposeError;
-use super::log::{LogId, SnapshotOffer};
-use super::peers::{Inbound, PeerSender};
+use super::log::LogId;
+use super::outcome::ProposeError;
+use super::peers::PeerSender;
 use super::pending::{Pending, PendingProposal, ProposeResult};
 use super::replica::Replica;
+use super::request::{Proposal, Request};
 use super::roster::Roster;
 use super::shared::Shared;
 use super::state::State;
@@ -40,36 +39,11 @@ use commit_broadcast::CommitBroadcast;
 use reads::Reads;
 use timers::FastElection;
 
-/// Requests that may wait for the driver; more are refused at once.
-pub(super) const QUEUE_CAPACITY: usize = 16_384;
 /// Proposals of one round: more gain nothing, and the state is locked while they are applied.
 const MAX_ROUND_PROPOSALS: usize = 1024;
 const MAX_ROUND_BYTES: usize = 4 << 20;
 /// How long the driver looks out for the next request before it sleeps.
 const SPIN_DURATION: Duration = Duration::from_micros(100);
-
-/// What others ask of the driver.
-pub(super) enum Request {
-    /// Have the group carry it out.
-    Propose(Proposal),
-    /// Answer when the state is not older than the question.
-    Read(oneshot::Sender<()>),
-    /// Something of the other members.
-    Inbound(Inbound),
-    /// A snapshot is on disk that others may have, and the log may be cut up to an index before it.
-    Snapshotted { offer: SnapshotOffer, cut: u64 },
-    /// Let somebody else lead.
-    HandOver,
-    /// Leave.
-    Stop,
-}
-
-/// A change and who waits for it.
-pub(super) struct Proposal {
-    pub(super) order: Order,
-    pub(super) reply: oneshot::Sender<ProposeResult>,
-    pub(super) bytes: usize,
-}
 
 /// What a member says of itself at each of its starts.
 pub(super) struct PublishAttributes {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::super::entry::{Order, ProposalId};
-use super::super::handle::ProposeError;
+use super::super::outcome::ProposeError;
 use super::super::pending::PendingProposal;
 use super::super::replica::Put;
 use super::{Driver, MAX_ROUND_BYTES, MAX_ROUND_PROPOSALS, answer};

@@ -7,10 +7,10 @@ use raft::prelude::{ConfChangeType, Entry, Message};
 
 use super::super::entry::Order;
 use super::super::error::Failure;
-use super::super::handle::ProposeError;
 use super::super::log::LogId;
-use super::super::persister::Hint;
+use super::super::outcome::ProposeError;
 use super::super::replica::Effects;
+use super::super::request::Hint;
 use super::super::snapshot;
 use super::super::state::Applied;
 #[cfg(test)]

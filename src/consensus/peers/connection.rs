@@ -3,20 +3,20 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::dial::Pipe;
-use super::hub::{PeerHub, SessionGuard};
-use super::{receiver, routes, server};
+use super::hub::PeerHub;
+use super::routes::{UpgradeSlot, UpgradedStream};
+use super::{receiver, routes};
 use crate::stop::Stop;
 
 /// How long the head of a request may take.
@@ -24,17 +24,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD_BYTES: usize = 16 << 10;
 /// How long the other side may take nothing of what waits for it.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A stream that was granted.
-#[derive(Debug)]
-pub(super) struct UpgradedStream {
-    pub(super) upgrade: OnUpgrade,
-    pub(super) open_session: SessionGuard,
-    pub(super) from: u64,
-}
-
-/// Where the answer to a handshake leaves the stream.
-pub(super) type UpgradeSlot = Arc<Mutex<Option<UpgradedStream>>>;
 
 /// Serves to the end.
 pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, stop: &Stop) {
@@ -54,13 +43,23 @@ pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, st
     if let Err(error) = served
         && error.is_parse()
     {
-        server::log_rejection(hub, remote, "bytes that are no HTTP: who else uses this port?");
+        log_rejection(hub, remote, "bytes that are no HTTP: who else uses this port?");
     }
     let granted = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(UpgradedStream { upgrade, open_session, from }) = granted
         && let Ok(stream) = upgrade.await
     {
         receiver::run(TokioIo::new(stream), from, &open_session, hub, stop).await;
+    }
+}
+
+/// Says now and then what comes to the port that does not belong there.
+pub(super) fn log_rejection(hub: &PeerHub, remote: SocketAddr, why: &str) {
+    let remote = remote.ip().to_canonical();
+    let member = hub.directory().at_host(&remote.to_string()).map(|name| format!(", as member {name}"));
+    let words = format!("a call to the peer port from {remote}{} failed: {why}", member.unwrap_or_default());
+    if hub.log_throttle.due_exact(&words) {
+        tracing::warn!("{words}");
     }
 }
 

@@ -4,45 +4,17 @@
 //! has never heard of, both wait for each other: so an unknown peer who calls is looked up with the members that are known, and
 //! counts as one until the log says more.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::hub::PeerHub;
 use super::survey::survey;
 
-/// Unknown peers that wait to be looked up.
-const MAX_QUEUED_LOOKUPS: usize = 16;
 /// Between two rounds of asking, and how long one takes at most.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Those who called and are not known.
-#[derive(Debug, Default)]
-pub(super) struct UnknownPeers {
-    waiting: Mutex<BTreeSet<u64>>,
-    changed: Notify,
-}
-
-impl UnknownPeers {
-    /// A member that is not known has called.
-    pub(super) fn called(&self, id: u64) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < MAX_QUEUED_LOOKUPS {
-            waiting.insert(id);
-        }
-        drop(waiting);
-        self.changed.notify_one();
-    }
-
-    fn take(&self) -> BTreeSet<u64> {
-        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// Looks unknown peers up, one round after the other.
 pub(super) async fn run(hub: &PeerHub) -> Infallible {

@@ -10,15 +10,14 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
 use hyper::{Response, StatusCode};
-use raft::prelude::Message;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Inbound;
 use super::dial::{self, ask, dial};
 use super::directory::Handshake;
+use super::fetch_request::WantedSnapshot;
 use super::hub::PeerHub;
 use super::part::{self, Part};
 use super::routes::SNAPSHOTS;
@@ -38,20 +37,6 @@ const MAX_DAMAGED_FILES: u32 = 3;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// A snapshot that was announced.
-#[derive(Debug, Clone)]
-pub(super) struct WantedSnapshot {
-    pub(super) from: u64,
-    pub(super) message: Message,
-}
-
-/// The newest announcement that was not seen to yet.
-#[derive(Debug, Default)]
-pub(super) struct FetchRequest {
-    wanted: Mutex<Option<WantedSnapshot>>,
-    changed: Notify,
-}
-
 /// Why a try brought no snapshot.
 enum FetchError {
     /// It may work another time; whether bytes came.
@@ -60,55 +45,6 @@ enum FetchError {
     Damaged(String),
     /// It will not work.
     Final(String),
-}
-
-impl WantedSnapshot {
-    fn index(&self) -> u64 {
-        self.message.get_snapshot().get_metadata().index
-    }
-
-    fn term(&self) -> u64 {
-        self.message.get_snapshot().get_metadata().term
-    }
-}
-
-impl FetchRequest {
-    pub(super) fn set(&self, wanted: WantedSnapshot) {
-        let mut slot = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.as_ref().is_none_or(|before| before.message.term <= wanted.message.term) {
-            *slot = Some(wanted);
-        }
-        drop(slot);
-        self.changed.notify_one();
-    }
-
-    async fn next(&self) -> WantedSnapshot {
-        loop {
-            if let Some(wanted) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                return wanted;
-            }
-            self.changed.notified().await;
-        }
-    }
-
-    /// Waits for an announcement of another leader, which overrides `current`; one of the same file only renews it.
-    async fn other(&self, current: &Mutex<WantedSnapshot>) -> WantedSnapshot {
-        loop {
-            let next = self.next().await;
-            let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
-            if next.message.term < current.message.term {
-                continue;
-            }
-            // A later snapshot of the same leader is not worth beginning anew for: what lies between comes from its log.
-            let same_leader = next.from == current.from && next.message.term == current.message.term;
-            if !same_leader {
-                return next;
-            }
-            if next.index() == current.index() {
-                *current = next;
-            }
-        }
-    }
 }
 
 /// Fetches what is announced until the stop.
@@ -334,9 +270,4 @@ async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: 
     file.flush().await.map_err(Stored::Disk)?;
     file.sync_all().await.map_err(Stored::Disk)?;
     ended.map_err(|why| Stored::Net(why, at > have)).map(|()| at)
-}
-
-/// The folder of a file.
-pub(super) fn folder(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("."))
 }

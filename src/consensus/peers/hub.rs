@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::directory::{Handshake, HandshakeError, PeerDirectory};
-use super::discovery::UnknownPeers;
-use super::fetch::FetchRequest;
+use super::fetch_request::FetchRequest;
 use super::pace::Pace;
 use super::peer_queue::PeerQueue;
 use super::pins::Pins;
+use super::unknown_peers::UnknownPeers;
 use super::{Addresses, Inbound};
 use crate::consensus::member::Member;
 use crate::keyspace::Time;
@@ -222,6 +222,16 @@ impl PeerHub {
         sessions.insert(from, session);
         Ok(SessionGuard { hub: Arc::clone(self), from, serial, heard, end })
     }
+}
+
+/// Checks who calls.
+pub(super) fn check(hub: &PeerHub, headers: &hyper::HeaderMap) -> Result<Handshake, HandshakeError> {
+    let handshake = Handshake::read(headers)?;
+    let checked = hub.directory().check(&handshake);
+    if checked.as_ref().is_err_and(|refusal| refusal.status == StatusCode::FORBIDDEN) {
+        hub.unknown_peers.called(handshake.from);
+    }
+    checked.map(|()| handshake)
 }
 
 impl SessionGuard {

@@ -14,6 +14,7 @@ mod dial;
 mod directory;
 mod discovery;
 mod fetch;
+mod fetch_request;
 mod figures;
 mod form;
 mod frame;
@@ -28,6 +29,7 @@ mod sender;
 mod serve;
 mod server;
 mod survey;
+mod unknown_peers;
 
 #[cfg(test)]
 mod tests;

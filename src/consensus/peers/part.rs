@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use tokio::fs::{self, File, OpenOptions};
 
-use super::fetch::folder;
-
 /// How long a part waits for its rest.
 const MAX_PART_AGE: Duration = Duration::from_secs(3600);
 
@@ -78,4 +76,9 @@ pub(super) async fn tidy(folder: &Path) {
 pub(super) async fn settle(part: &Path, path: &Path) -> io::Result<()> {
     fs::rename(part, path).await?;
     File::open(folder(path)).await?.sync_all().await
+}
+
+/// The folder of a file.
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }

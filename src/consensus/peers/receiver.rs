@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::Inbound;
-use super::fetch::WantedSnapshot;
+use super::fetch_request::WantedSnapshot;
 use super::frame::{self, Frame};
 use super::hub::{PING_INTERVAL, PeerHub, SessionGuard};
 use crate::stop::Stop;

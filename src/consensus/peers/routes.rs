@@ -1,25 +1,31 @@
 //! What the peer port answers: the members as etcd lists them, the version, streams, snapshots.
 
 use std::fmt::Write as _;
-use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
-use super::connection::{UpgradeSlot, UpgradedStream};
-use super::directory::{Handshake, HandshakeError, PeerDirectory};
-use super::hub::PeerHub;
+use super::directory::{HandshakeError, PeerDirectory};
+use super::hub::{PeerHub, SessionGuard, check};
 use super::sender::{FORM, PROTOCOL, STREAM};
-use super::serve;
+use super::serve::{self, Body};
 
-/// The body of an answer.
-pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+/// A stream that was granted.
+#[derive(Debug)]
+pub(super) struct UpgradedStream {
+    pub(super) upgrade: OnUpgrade,
+    pub(super) open_session: SessionGuard,
+    pub(super) from: u64,
+}
+
+/// Where the answer to a handshake leaves the stream.
+pub(super) type UpgradeSlot = Arc<Mutex<Option<UpgradedStream>>>;
 
 /// Snapshots are asked for below this, by raft index in sixteen hex digits.
 pub(super) const SNAPSHOTS: &str = "/retune/peers/snapshot/";
@@ -46,19 +52,6 @@ pub(super) async fn answer(
             _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
         },
     }
-}
-
-/// Checks who calls.
-pub(super) fn check(
-    hub: &PeerHub,
-    headers: &hyper::HeaderMap<HeaderValue>,
-) -> Result<Handshake, HandshakeError> {
-    let handshake = Handshake::read(headers)?;
-    let checked = hub.directory().check(&handshake);
-    if checked.as_ref().is_err_and(|refusal| refusal.status == StatusCode::FORBIDDEN) {
-        hub.unknown_peers.called(handshake.from);
-    }
-    checked.map(|()| handshake)
 }
 
 fn stream(

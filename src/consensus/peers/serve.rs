@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{
@@ -16,12 +17,14 @@ use hyper::{Response, StatusCode};
 use tokio::task::spawn_blocking;
 
 use super::directory::HandshakeError;
-use super::hub::PeerHub;
+use super::hub::{PeerHub, check};
 use super::pins::PinGuard;
-use super::routes::{self, Body};
 
 /// Read and sent at a time.
 const CHUNK_BYTES: u64 = 256 << 10;
+
+/// The body of an answer.
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A file being sent.
 struct FileTransfer {
@@ -37,7 +40,7 @@ pub(super) async fn snapshot(
     index: &str,
     headers: &HeaderMap<HeaderValue>,
 ) -> Result<Response<Body>, HandshakeError> {
-    let handshake = routes::check(hub, headers)?;
+    let handshake = check(hub, headers)?;
     let index = u64::from_str_radix(index, 16).map_err(|_| {
         HandshakeError::new(StatusCode::BAD_REQUEST, "a snapshot is asked for by its log index in hex")
     })?;

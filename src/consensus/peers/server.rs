@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::connection;
+use super::connection::{self, log_rejection};
 use super::dial::{Address, Pipe};
 use super::hub::PeerHub;
 use crate::consensus::error::OpenError;
@@ -191,16 +191,6 @@ pub(super) async fn open(stream: TcpStream, tls: Option<Acceptor>) -> Result<Opt
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(error.to_string()),
         },
-    }
-}
-
-/// Says now and then what comes to the port that does not belong there.
-pub(super) fn log_rejection(hub: &PeerHub, remote: SocketAddr, why: &str) {
-    let remote = remote.ip().to_canonical();
-    let member = hub.directory().at_host(&remote.to_string()).map(|name| format!(", as member {name}"));
-    let words = format!("a call to the peer port from {remote}{} failed: {why}", member.unwrap_or_default());
-    if hub.log_throttle.due_exact(&words) {
-        tracing::warn!("{words}");
     }
 }
 

@@ -4,10 +4,10 @@ use rand::RngExt as _;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::super::super::driver::{Proposal, Request};
 use super::super::super::entry::Order;
-use super::super::super::handle::ProposeError;
+use super::super::super::outcome::ProposeError;
 use super::super::super::pending::ProposeResult;
+use super::super::super::request::{Proposal, Request};
 use super::super::super::state::Applied;
 use super::checks::Check;
 use super::checks::linear::{Act, Reply};

@@ -6,10 +6,10 @@ use raft::prelude::MessageType;
 use rand::RngExt as _;
 use tokio::sync::oneshot;
 
-use super::super::super::driver::{Proposal, Request};
 use super::super::super::entry::Order;
 use super::super::super::peers::{Inbound, Survey};
 use super::super::super::pending::ProposeResult;
+use super::super::super::request::{Proposal, Request};
 use super::super::super::settings::Start;
 use super::super::super::snapshot;
 use super::checks::Check;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use raft::prelude::Message;
 
-use super::super::super::driver::Request;
+use super::super::super::request::Request;
 
 /// Something on its way to a member.
 pub(super) enum Packet {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rand::RngExt as _;
 
-use super::super::super::driver::Request;
+use super::super::super::request::Request;
 use super::checks::{Check, handover, live};
 use super::plant::cut_power_after;
 use super::world::{STEP_MS, World};

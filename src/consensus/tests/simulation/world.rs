@@ -9,9 +9,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tempfile::TempDir;
 
-use super::super::super::driver::{Outbox, Request};
+use super::super::super::driver::Outbox;
 use super::super::super::error::{Failure, OpenError};
-use super::super::super::persister::Hint;
+use super::super::super::request::Hint;
+use super::super::super::request::Request;
 use super::super::super::settings::Start;
 use super::checks::durable::Durable;
 use super::checks::election::Election;
