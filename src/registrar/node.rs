@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::keep::act::{EXISTS, NEWEST, NO_RIGHT, NOT_FOUND, OTHER, one_line, soon};
+use super::keep::request::{EXISTS, NEWEST, NO_RIGHT, NOT_FOUND, OTHER, one_line, soon};
 use super::settings::{Lease, OnExit};
 use super::status_board::{Count, StatusBoard};
 use crate::backoff::Backoff;

@@ -10,8 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::check::{CheckKind, Finding};
 use super::container::short;
 use super::engine::Engine;
-use super::model::{Probe, ServiceId};
-use super::worker::ByService;
+use super::model::{ByService, Probe, ServiceId};
 use crate::backoff::Backoff;
 
 /// Before the first pass a check is repeated sooner, so that a service is there soon after it answers.

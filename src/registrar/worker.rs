@@ -1,6 +1,5 @@
 //! The loops of a registrar, and the one that ties them together.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -426,6 +425,3 @@ impl Worker {
         Some(services().all(well) && status.containers.iter().all(|container| container.state != "failing"))
     }
 }
-
-/// By container and port.
-pub(super) type ByService<T> = BTreeMap<super::model::ServiceId, T>;

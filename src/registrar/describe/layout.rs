@@ -6,38 +6,15 @@ use serde::Serialize;
 
 use super::super::service;
 use super::super::settings::{Layout, Rules, Value};
+use super::facts::{Facts, MAX_VALUE_BYTES};
 use super::home::shown;
 use super::template::Templates;
 use crate::key;
 
 /// The bytes of the longest key.
 pub(super) const MAX_KEY_BYTES: usize = 512;
-/// The bytes of the largest value.
-pub(super) const MAX_VALUE_BYTES: usize = 64 << 10;
 /// What a store keeps of its own, hidden from listings.
 const HIDDEN: &str = "/_retune";
-
-/// What is known of a service when its key is made. The order of the fields is that of the JSON value.
-#[derive(Serialize)]
-pub(super) struct Facts<'f> {
-    /// `ip:port`.
-    pub(super) address: String,
-    pub(super) ip: &'f str,
-    pub(super) port: u16,
-    pub(super) name: &'f str,
-    pub(super) id: &'f str,
-    pub(super) tags: Vec<String>,
-    pub(super) attributes: &'f BTreeMap<String, String>,
-    pub(super) node: &'f str,
-    /// Its whole id.
-    pub(super) container: &'f str,
-    pub(super) container_name: &'f str,
-    pub(super) image: &'f str,
-    pub(super) protocol: &'f str,
-    /// The port in the container.
-    #[serde(skip)]
-    pub(super) private_port: u16,
-}
 
 /// What SkyDNS reads.
 #[derive(Serialize)]

@@ -8,6 +8,7 @@
 //! Leaves out: whether the container is well, and everything about the store.
 
 mod address;
+mod facts;
 mod home;
 mod layout;
 mod metadata;
@@ -23,8 +24,9 @@ use std::net::IpAddr;
 
 pub(super) use address::host_address;
 
+use self::facts::Facts;
 use self::home::NetworkOwner;
-use self::layout::{Facts, Layouts};
+use self::layout::Layouts;
 use self::metadata::{Meta, Metadata};
 use self::ports::{Candidate, PortMapping, Ports};
 use super::container::{Container, ContainerState, Port};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use minijinja::value::Object;
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, context};
 
-use super::layout::{Facts, MAX_VALUE_BYTES};
+use super::facts::{Facts, MAX_VALUE_BYTES};
 
 /// Steps of one rendering.
 const RENDER_FUEL: u64 = 10_000;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::act::one_line;
+use super::request::one_line;
 use crate::backoff::Backoff;
 use crate::client::cluster::RequestError;
 use crate::registrar::status_board::{Count, StatusBoard};

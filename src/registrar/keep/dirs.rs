@@ -1,6 +1,6 @@
 //! Directories that a removal left empty.
 
-use super::act::{NOT_FOUND, soon};
+use super::request::{NOT_FOUND, soon};
 use crate::client::cluster::{Cluster, Delete};
 use crate::key;
 

@@ -8,7 +8,7 @@
 //! with growing pauses.
 //! Leaves out: which keys there should be (`model`).
 
-pub(super) mod act;
+mod act;
 mod availability;
 mod difference;
 mod dirs;
@@ -21,6 +21,7 @@ mod owned;
 mod planted;
 mod reconcile;
 mod reconciler;
+pub(super) mod request;
 
 #[cfg(test)]
 mod tests;

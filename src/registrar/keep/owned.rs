@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::ReconcilerConfig;
-use super::act::{EXISTS, NEWEST, NOT_FOUND, OTHER, refusal, soon};
 use super::held::Owner;
+use super::request::{EXISTS, NEWEST, NOT_FOUND, OTHER, refusal, soon};
 use crate::client::cluster::{Cluster, Delete, RequestError, Set};
 use crate::registrar::node;
 

@@ -16,6 +16,7 @@ use super::handover;
 use super::held::{HeldKey, KeyState, Owner};
 use super::owned::{self, Entry, OwnedListState, Reading, Writing};
 use super::reconcile::{Action, dues, go_on_after, reconcile};
+use super::request::one_line;
 #[cfg(test)]
 use super::{Planted, is_planted};
 use super::{ReconcilerConfig, WantedKeys};
@@ -129,7 +130,7 @@ impl Reconciler {
                 Some(attempts) if backoff.attempts() >= attempts => {
                     let tries =
                         if attempts == 1 { "one try".to_owned() } else { format!("{attempts} tries") };
-                    return Err(format!("{} (after {tries})", act::one_line(&error)));
+                    return Err(format!("{} (after {tries})", one_line(&error)));
                 }
                 Some(_) => tokio::time::sleep(self.config.pause).await,
                 None => tokio::time::sleep(pause).await,

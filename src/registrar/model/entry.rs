@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::check::Check;
 use super::super::container::{Container, ContainerState, ListedContainer, Port};
 use super::super::service::{Service, Skipped};
-use super::{FIRST_PASS, HealthSource, Probe, ServicePhase, patience};
+use super::{FIRST_PASS, HealthSource, Probe, patience};
 
 /// Between two inspections that fail, at first and at most.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -72,6 +72,34 @@ pub(super) struct ServiceState {
     pub(super) since: Option<Instant>,
     /// Whether that was told.
     pub(super) is_told: bool,
+}
+
+/// The state of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::registrar) enum ServicePhase {
+    /// Its container does not run.
+    Absent,
+    /// It has not passed a check yet.
+    Starting,
+    /// It is well: it has a key.
+    Passing,
+    /// It was well and is not.
+    Failing,
+    /// Its container is about to end.
+    Draining,
+}
+
+impl ServicePhase {
+    /// As the status has it.
+    pub(in crate::registrar) const fn word(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Starting => "starting",
+            Self::Passing => "passing",
+            Self::Failing => "failing",
+            Self::Draining => "draining",
+        }
+    }
 }
 
 impl Entry {

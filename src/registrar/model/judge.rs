@@ -2,35 +2,7 @@
 
 use super::super::container::{Container, ContainerState, Healthcheck};
 use super::HealthSource;
-use super::entry::{Entry, ServiceState};
-
-/// The state of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::registrar) enum ServicePhase {
-    /// Its container does not run.
-    Absent,
-    /// It has not passed a check yet.
-    Starting,
-    /// It is well: it has a key.
-    Passing,
-    /// It was well and is not.
-    Failing,
-    /// Its container is about to end.
-    Draining,
-}
-
-impl ServicePhase {
-    /// As the status has it.
-    pub(in crate::registrar) const fn word(self) -> &'static str {
-        match self {
-            Self::Absent => "absent",
-            Self::Starting => "starting",
-            Self::Passing => "passing",
-            Self::Failing => "failing",
-            Self::Draining => "draining",
-        }
-    }
-}
+use super::entry::{Entry, ServicePhase, ServiceState};
 
 impl Entry {
     /// How one of its services is, and why where there is something to say.

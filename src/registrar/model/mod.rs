@@ -29,8 +29,8 @@ use super::engine::Event;
 use super::service::{Described, Service, Skipped};
 use super::settings::{Checks, Deregister, OwnContainer, Rules};
 
+pub(super) use entry::ServicePhase;
 use entry::{Draining, Entry, ServiceState};
-pub(super) use judge::ServicePhase;
 
 /// SIGKILL and SIGTERM end what they reach, whatever the container's own stop signal is.
 const ALWAYS_END: [i32; 2] = [9, 15];
@@ -81,6 +81,9 @@ pub(super) struct Probe {
 
 /// Whose check it is.
 pub(super) type ServiceId = (String, Port);
+
+/// By container and port.
+pub(super) type ByService<T> = BTreeMap<ServiceId, T>;
 
 /// Everything that is known.
 pub(super) struct Model {

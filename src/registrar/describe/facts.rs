@@ -1,0 +1,30 @@
+//! What keys and values are made of.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// The bytes of the largest value.
+pub(super) const MAX_VALUE_BYTES: usize = 64 << 10;
+
+/// What is known of a service when its key is made. The order of the fields is that of the JSON value.
+#[derive(Serialize)]
+pub(super) struct Facts<'f> {
+    /// `ip:port`.
+    pub(super) address: String,
+    pub(super) ip: &'f str,
+    pub(super) port: u16,
+    pub(super) name: &'f str,
+    pub(super) id: &'f str,
+    pub(super) tags: Vec<String>,
+    pub(super) attributes: &'f BTreeMap<String, String>,
+    pub(super) node: &'f str,
+    /// Its whole id.
+    pub(super) container: &'f str,
+    pub(super) container_name: &'f str,
+    pub(super) image: &'f str,
+    pub(super) protocol: &'f str,
+    /// The port in the container.
+    #[serde(skip)]
+    pub(super) private_port: u16,
+}
