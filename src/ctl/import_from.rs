@@ -11,15 +11,14 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use crate::client::cluster::{Cluster, Get, Keys, Node, Options, RequestError, Set};
+use crate::client::cluster::{Cluster, Get, Keys, Node, RequestError, Set};
 
 use super::end::{EXIT_NO_CONNECTION, EXIT_SERVER_ERROR, End};
-use super::job::From;
+use super::print;
 use super::session::Session;
-use super::{follow, live, print, session};
 
 /// How long the source may take to begin with a listing, which is large.
-const LISTING_START_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const LISTING_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a whole listing may take.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(600);
 /// A difference in what is left of two lives that comes from counting in whole seconds.
@@ -99,51 +98,9 @@ struct Plan {
     blocked: Vec<String>,
 }
 
-pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
-    let key = live::key(session, 0)?;
-    let login = match from.user.as_deref() {
-        Some(typed) => Some(session::login(typed).await?),
-        None => None,
-    };
-    let plain = |text: String| End::usage(&format!("{text}\n"));
-    let options = Options {
-        endpoints: from.endpoints.clone(),
-        trust: session.call.access.trust.clone(),
-        login,
-        timeout: LISTING_START_TIMEOUT,
-        dial: session.call.access.total_timeout,
-        trace: session.call.access.debug.then_some(print::debug as fn(&str)),
-        sync: from.follow && session.call.access.sync,
-    };
-    let source = Cluster::new(options).map_err(|error| plain(error.to_string()))?;
-    let keys = std::iter::once(key).chain(from.hidden.iter().map(|key| clean(key)));
-    let mut moves = Vec::new();
-    for key in keys {
-        let one = Migration { session, source: &source, key, clients: from.clients };
-        let listing = one.copy(from.merge).await?;
-        moves.push((one, listing));
-    }
-    if !from.follow {
-        return Ok(());
-    }
-    session
-        .lasting(async {
-            tokio::select! {
-                done = follow::run(moves) => done,
-                never = source.follow_members() => match never {},
-            }
-        })
-        .await
-}
-
-fn clean(key: &str) -> String {
-    let segments: Vec<&str> = key.split('/').filter(|segment| !segment.is_empty()).collect();
-    format!("/{}", segments.join("/"))
-}
-
 impl Migration<'_> {
     /// Copies everything; answers what the source had.
-    async fn copy(&self, merge: bool) -> Result<Listing, End> {
+    pub(super) async fn copy(&self, merge: bool) -> Result<Listing, End> {
         let source = self.listed().await.map_err(|why| why.end(&self.key))?;
         let target = self.present(&source).await?;
         let plan = plan(&source.entries, &target);

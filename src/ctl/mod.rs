@@ -27,6 +27,7 @@ mod job;
 mod keys;
 mod live;
 mod members;
+mod migrate;
 mod plan;
 mod print;
 mod prompt;
@@ -120,7 +121,7 @@ async fn dispatch(call: &Invocation) -> Result<(), End> {
         Job::Import { format, dry_run, prune } => {
             import::run(&session().await?, format, *dry_run, *prune).await
         }
-        Job::ImportFrom(from) => import_from::run(&session().await?, from).await,
+        Job::ImportFrom(from) => migrate::run(&session().await?, from).await,
         Job::ImportSnapshot { path, hidden, clients } => {
             snapshot::run(&session().await?, path, hidden, *clients).await
         }

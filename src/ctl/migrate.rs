@@ -1,0 +1,51 @@
+//! `import --from`: copies the keys of another running store, then follows it if that is asked for.
+
+use crate::client::cluster::{Cluster, Options};
+
+use super::end::End;
+use super::import_from::{LISTING_START_TIMEOUT, Migration};
+use super::job::From;
+use super::session::Session;
+use super::{follow, live, print, session};
+
+pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
+    let key = live::key(session, 0)?;
+    let login = match from.user.as_deref() {
+        Some(typed) => Some(session::login(typed).await?),
+        None => None,
+    };
+    let plain = |text: String| End::usage(&format!("{text}\n"));
+    let options = Options {
+        endpoints: from.endpoints.clone(),
+        trust: session.call.access.trust.clone(),
+        login,
+        timeout: LISTING_START_TIMEOUT,
+        dial: session.call.access.total_timeout,
+        trace: session.call.access.debug.then_some(print::debug as fn(&str)),
+        sync: from.follow && session.call.access.sync,
+    };
+    let source = Cluster::new(options).map_err(|error| plain(error.to_string()))?;
+    let keys = std::iter::once(key).chain(from.hidden.iter().map(|key| clean(key)));
+    let mut moves = Vec::new();
+    for key in keys {
+        let one = Migration { session, source: &source, key, clients: from.clients };
+        let listing = one.copy(from.merge).await?;
+        moves.push((one, listing));
+    }
+    if !from.follow {
+        return Ok(());
+    }
+    session
+        .lasting(async {
+            tokio::select! {
+                done = follow::run(moves) => done,
+                never = source.follow_members() => match never {},
+            }
+        })
+        .await
+}
+
+fn clean(key: &str) -> String {
+    let segments: Vec<&str> = key.split('/').filter(|segment| !segment.is_empty()).collect();
+    format!("/{}", segments.join("/"))
+}
