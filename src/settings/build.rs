@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::common::{CommonOptions, OUTPUTS};
 use super::invocation::{
     Check, CheckFormat, Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Task,
 };
 use super::layers::{Layers, Rank};
-use super::options::{
+use super::reader::{Built, Reader};
+use super::row::{
     BACKUP, CHECK, CONFD, Commands, DIFF, ETCD, MEMBER, PLACE, REGISTER, REGISTER_STATUS, REGISTER_STOP,
     RENDER, RESTORE, WATCH,
 };
-use super::problem::Problem;
-use super::reader::Reader;
 use super::{Host, member, place, register, store, units};
 use crate::key;
 use crate::reloader::{self, Ready, UnknownFields};
@@ -21,42 +21,6 @@ use crate::template::Limits;
 
 /// How often everything is looked at again, unless told otherwise: hand edits come back after that long.
 const DEFAULT_RELIST_INTERVAL: Duration = Duration::from_secs(600);
-
-pub(super) const OUTPUTS: &[(&str, Output)] = &[("text", Output::Text), ("json", Output::Json)];
-
-/// The structs, and everything that was wrong; with problems, the invocation is not fit for use.
-pub(super) struct Built {
-    pub(super) invocation: Invocation,
-    pub(super) problems: Vec<Problem>,
-}
-
-/// What a call that renders nothing has beside its task.
-#[derive(Clone, Copy)]
-pub(super) struct CommonOptions {
-    pub(super) log: Log,
-    pub(super) output: Output,
-}
-
-impl CommonOptions {
-    /// The whole, with everything that was wrong on the way.
-    pub(super) fn built(self, read: &mut Reader<'_>, task: Task, source: source::Settings) -> Built {
-        self.typed_as(Dialect::Retune, read, task, source)
-    }
-
-    /// The same of somebody else's command line.
-    pub(super) fn typed_as(
-        self,
-        dialect: Dialect,
-        read: &mut Reader<'_>,
-        task: Task,
-        source: source::Settings,
-    ) -> Built {
-        let reloader = reloader::Settings::default();
-        let (log, output) = (self.log, self.output);
-        let (warnings, notices) = (Vec::new(), Vec::new());
-        read.finish(Invocation { task, dialect, log, source, reloader, output, warnings, notices })
-    }
-}
 
 /// Builds everything one call needs.
 pub(super) fn invocation(

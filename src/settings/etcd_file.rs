@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::file;
 use super::layers::{Layers, OptionValue, Rank};
-use super::options::{self, ETCD, Row, Support, ValueKind};
+use super::options;
 use super::problem::Problem;
+use super::row::{ETCD, Row, Support, ValueKind};
 use super::suggest::nearest;
 use crate::document::{Node, parse_yaml};
 

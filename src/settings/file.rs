@@ -7,8 +7,9 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::options::{self, CONFD, Commands, Row, Support, ValueKind};
+use super::options;
 use super::problem::Problem;
+use super::row::{CONFD, Commands, Row, Support, ValueKind};
 use super::suggest::nearest;
 
 /// A larger file is the wrong file.

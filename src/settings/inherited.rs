@@ -5,8 +5,9 @@
 //! the variables may be meant for another program.
 
 use super::layers::{Layers, OptionValue, Rank, split};
-use super::options::{
-    self, CHECK, CONFD, Commands, DIFF, ETCD, MEMBER, RENDER, RESTORE, Row, Support, ValueKind, WATCH,
+use super::options;
+use super::row::{
+    CHECK, CONFD, Commands, DIFF, ETCD, MEMBER, RENDER, RESTORE, Row, Support, ValueKind, WATCH,
 };
 use super::suggest::nearest;
 use super::{Host, units};

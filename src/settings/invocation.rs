@@ -1,8 +1,12 @@
 //! What one call of the program is to do: the last of the three stages.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{Member, PlaceSettings, Proxy, Register, RegisterStatus, RegisterStop};
+use crate::api::{self, ProxySettings};
+use crate::client::Discovery;
+use crate::placement::{self, Filter, Request, Strategy};
+use crate::registrar::{self, EngineAt};
 use crate::{consensus, ctl, reloader, source};
 
 /// Whose command line was typed. It also decides the shape of the text log.
@@ -184,4 +188,92 @@ pub enum Parsed {
         /// The text, with its final newline.
         text: String,
     },
+}
+
+/// One member of the store: everything that `retune store` and `etcd` were told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What the replica needs.
+    pub consensus: consensus::Settings,
+    /// What the client port needs.
+    pub api: api::Settings,
+    /// Where the members of a new group are looked up, when the command line does not name them.
+    pub discovery: Option<Discovery>,
+    /// Threads that serve clients.
+    pub workers: usize,
+}
+
+/// A proxy: everything that `retune store --proxy on` and `etcd -proxy on` were told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// What it needs to run.
+    pub proxy: ProxySettings,
+    /// Where the members are looked up, when the command line does not name them.
+    pub discovery: Option<Discovery>,
+    /// Threads that serve clients.
+    pub workers: usize,
+}
+
+/// What is to be placed, how, and what is told of it. Which store is asked is in the invocation's `source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceSettings {
+    /// What the container needs.
+    pub request: Request,
+    /// How nodes are ranked.
+    pub strategy: Strategy,
+    /// The filters, in the order in which they are asked.
+    pub filters: Vec<Filter>,
+    /// Whose habits count.
+    pub dialect: placement::Dialect,
+    /// Every node that fits rather than the best.
+    pub all: bool,
+    /// For each node what refuses it.
+    pub why: bool,
+    /// Addresses rather than names.
+    pub address: bool,
+}
+
+/// A registrar: everything that `retune register` and `registrator` were told, but for the store, which is the invocation's
+/// `source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// What it registers, and how.
+    pub registrar: registrar::Settings,
+    /// Where it answers for its state.
+    pub listen: Vec<Listen>,
+    /// Whether these places were asked for: then it is nothing without them.
+    pub must_listen: bool,
+    /// The registry's kind and address as Registrator's users typed it, without its password.
+    pub adapter: Option<(String, String)>,
+}
+
+/// Asking a registrar for its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterStatus {
+    /// Where it answers.
+    pub at: Listen,
+}
+
+/// Stopping a container whose keys have gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterStop {
+    /// Where its registrar answers.
+    pub at: Listen,
+    /// The engine that stops it.
+    pub engine: EngineAt,
+    /// Its id, the beginning of that, or its name.
+    pub container: String,
+    /// How long consumers have between the end of the keys and the stop.
+    pub drain: Duration,
+    /// How long it has before it is killed; `None`: the engine decides.
+    pub grace: Option<Duration>,
+}
+
+/// One place to answer at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A socket in the file system.
+    Unix(PathBuf),
+    /// Host and port.
+    Tcp(String),
 }

@@ -4,7 +4,7 @@
 //!
 //! 1. `words`: which command and dialect was typed, and which options with which words (`Typed`). Go's spelling
 //!    (`-onetime`, `-watch=false`) is understood here, in both dialects.
-//! 2. `layers`: for each option the one value that counts, and where it came from (`Layers`). Flags win over the
+//! 2. `gather`: for each option the one value that counts, and where it came from (`Layers`). Flags win over the
 //!    environment, which wins over the file, which wins over the defaults.
 //! 3. `build`: words to durations, sizes, choices and paths, and those into an [`Invocation`].
 //!
@@ -22,9 +22,11 @@
 //! output; `app` prints and picks the exit status.
 
 mod build;
+mod common;
 mod ctl;
 mod etcd_file;
 mod file;
+mod gather;
 mod inherited;
 mod invocation;
 mod layers;
@@ -35,6 +37,7 @@ mod place;
 mod problem;
 mod reader;
 mod register;
+mod row;
 mod store;
 mod suggest;
 mod units;
@@ -48,14 +51,12 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 pub use invocation::{
-    Backup, Check, CheckFormat, Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Parsed, Restore,
-    Task,
+    Backup, Check, CheckFormat, Colour, Dialect, Invocation, Level, Listen, Log, LogFormat, Member, Output,
+    Parsed, PlaceSettings, Proxy, Register, RegisterStatus, RegisterStop, Restore, Task,
 };
-pub use member::{CLUSTER_VERSION, ETCD_VERSION, Member, Proxy};
+pub use member::{CLUSTER_VERSION, ETCD_VERSION};
 pub use pages::command;
-pub use place::PlaceSettings;
 pub use problem::{Problem, Problems};
-pub use register::{Listen, Register, RegisterStatus, RegisterStop};
 
 /// Turns the words of the command line (the program's name first), the environment and the settings file into
 /// one [`Invocation`], or into the text that was asked for.
@@ -111,7 +112,7 @@ fn parse_on(
     match parsed.command {
         words::Command::Page(page) => pages::text(&page).map(|text| Parsed::Print { text }),
         words::Command::Run(command) => {
-            let layers = layers::gather(host, command, parsed.typed, env);
+            let layers = gather::gather(host, command, parsed.typed, env);
             let mut problems = parsed.problems;
             let built = build::invocation(host, command, &layers, env);
             problems.extend(built.problems);

@@ -6,12 +6,10 @@ use clap_complete::Shell;
 
 use super::ctl;
 use super::member;
-use super::options::{
-    COMMANDS, CONFD, Commands, DIFF, ETCD, GROUPS, PLACE, REGISTER, REGISTER_STATUS, Row, Support, ValueKind,
-    operand,
-};
+use super::options::{COMMANDS, GROUPS, operand};
 use super::problem::{Problem, Problems};
 use super::register;
+use super::row::{CONFD, Commands, DIFF, ETCD, PLACE, REGISTER, REGISTER_STATUS, Row, Support, ValueKind};
 use super::words::{Page, command_names, no_command};
 
 const ABOUT: &str = "Keeps configuration files in step with a key/value store";

@@ -4,12 +4,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::build::Built;
 use super::invocation::Invocation;
 use super::layers::{Layers, Rank};
-use super::options::{CONFD, Commands};
 use super::problem::Problem;
+use super::row::{CONFD, Commands};
 use super::units;
+
+/// The structs, and everything that was wrong; with problems, the invocation is not fit for use.
+pub(super) struct Built {
+    pub(super) invocation: Invocation,
+    pub(super) problems: Vec<Problem>,
+}
 
 /// Reads options by name and gathers what is wrong with them.
 pub(super) struct Reader<'l> {

@@ -5,25 +5,11 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::layers::Rank;
-use super::options::{CONFD, Commands};
+use super::options::FOREIGN_BACKENDS;
 use super::reader::Reader;
+use super::row::{CONFD, Commands};
 use super::suggest::nearest;
 use crate::source::{Backend, Login, Secret, Settings, Tls};
-
-/// The other tools' backends, so that they can be refused by name.
-pub(super) const FOREIGN_BACKENDS: &[&str] = &[
-    "consul",
-    "vault",
-    "zookeeper",
-    "redis",
-    "dynamodb",
-    "rancher",
-    "ssm",
-    "secretsmanager",
-    "acm",
-    "imds",
-    "nats",
-];
 
 /// A longer password file is the wrong file.
 const MAX_PASSWORD_FILE_BYTES: u64 = 4096;

@@ -7,8 +7,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use super::options::{self, COMMANDS, CONFD, Commands, ETCD, Row, Support, ValueKind};
+use super::options::{self, COMMANDS};
 use super::problem::Problem;
+use super::row::{CONFD, Commands, ETCD, Row, Support, ValueKind};
 use super::suggest::nearest;
 
 /// What was typed.
@@ -205,7 +206,7 @@ fn run(command: Commands, scanned: Vec<Arg>, own_name_at: Option<usize>) -> Pars
 fn backend_word(command: Commands, word: &OsStr) -> Option<TypedOption> {
     let row = options::flag("backend").filter(|_| command == CONFD)?;
     let known = matches!(row.kind, ValueKind::Choice(names) if names.iter().any(|name| word == *name))
-        || super::store::FOREIGN_BACKENDS.iter().any(|name| word == *name);
+        || options::FOREIGN_BACKENDS.iter().any(|name| word == *name);
     let spelled = word.to_str().filter(|_| known)?.to_owned();
     Some(TypedOption { row, spelled, value: word.to_owned() })
 }

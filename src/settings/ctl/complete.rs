@@ -6,7 +6,8 @@
 use clap::{Arg, ArgAction, Command};
 
 use super::ABOUT;
-use super::table::{COMMANDS, Cmd, GLOBAL, Name, Opt, OptKind};
+use super::row::{Cmd, Name, Opt, OptKind};
+use super::table::{COMMANDS, GLOBAL};
 
 /// The commands as clap describes commands: for the man page, and for shells that have no script of their own here.
 pub(in crate::settings) fn described() -> Command {

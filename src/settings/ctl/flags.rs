@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::cluster::quoted;
 
-use super::table::{Opt, OptKind};
+use super::row::{Opt, OptKind};
 
 /// Options with their values, and the words that are none.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! The pages of help, laid out as urfave/cli lays them out.
 
-use super::table::{COMMANDS, Cmd, GLOBAL, HELP, Opt, OptKind};
+use super::row::{Cmd, Opt, OptKind};
+use super::table::{COMMANDS, GLOBAL, HELP};
 
 /// Help for the whole: `program` is what it was called by.
 pub(super) fn whole(program: &str, about: &str, version: &str) -> String {

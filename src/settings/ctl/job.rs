@@ -7,7 +7,7 @@ use crate::ctl::{Backup, From, Job, PermissionChange};
 
 use super::access::with_scheme;
 use super::flags::Flags;
-use super::table::{Cmd, Name};
+use super::row::{Cmd, Name};
 
 /// So many writes at a time are worth their connections.
 const MAX_CONNECTIONS: usize = 32;

@@ -11,6 +11,7 @@ mod flags;
 mod help;
 mod job;
 mod people;
+mod row;
 mod table;
 
 #[cfg(test)]
@@ -22,7 +23,8 @@ use std::path::Path;
 use crate::ctl;
 
 use flags::Flags;
-use table::{COMMANDS, Cmd, GLOBAL, HELP, HIDDEN, Name, Opt};
+use row::{Cmd, Name, Opt};
+use table::{COMMANDS, GLOBAL, HELP, HIDDEN};
 
 pub(super) use access::VARIABLES;
 pub(super) use complete::{bash, described, fish, zsh};

@@ -1,6 +1,6 @@
 //! The part of the table that is about users, roles and whether they are heeded.
 
-use super::table::{Cmd, NONE, Name, Opt, OptKind, switch, text};
+use super::row::{Cmd, NONE, Name, Opt, OptKind, switch, text};
 
 const ROLES: &[Opt] =
     &[Opt { names: &["roles"], kind: OptKind::Many, usage: "List of roles to grant or revoke" }];

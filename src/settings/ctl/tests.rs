@@ -74,7 +74,8 @@ fn a_bad_option_shows_help_and_an_unknown_command_does_not() {
 
 #[test]
 fn every_command_has_a_job_or_commands_of_its_own() {
-    use super::table::{COMMANDS, Cmd, HIDDEN, Name};
+    use super::row::{Cmd, Name};
+    use super::table::{COMMANDS, HIDDEN};
     let all = || COMMANDS.iter().chain(HIDDEN);
     let lost = |command: &&Cmd| command.sub.is_empty() == (command.job == Name::Group);
     let lost: Vec<&str> =

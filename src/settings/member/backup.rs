@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::Host;
-use super::super::build::{Built, CommonOptions};
+use super::super::common::CommonOptions;
 use super::super::invocation::{Backup, Restore, Task};
 use super::super::layers::Rank;
-use super::super::options::{BACKUP, RESTORE};
+use super::super::reader::Built;
 use super::super::reader::Reader;
+use super::super::row::{BACKUP, RESTORE};
 use super::super::store;
 use super::cluster::{self, Cluster};
 use super::urls::texts;

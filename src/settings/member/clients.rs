@@ -2,8 +2,8 @@
 
 use super::super::Host;
 use super::super::layers::Rank;
-use super::super::options::{Commands, ETCD};
 use super::super::reader::Reader;
+use super::super::row::{Commands, ETCD};
 use super::urls::HostUrl;
 use super::{bindable, default_listener, detected, object, reachable, warn_if_apart};
 

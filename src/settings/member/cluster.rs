@@ -1,8 +1,8 @@
 //! Who belongs to the group at the start, and how this member gets there.
 
 use super::super::Host;
-use super::super::options::{Commands, ETCD, RESTORE};
 use super::super::reader::Reader;
+use super::super::row::{Commands, ETCD, RESTORE};
 use super::urls::{HostUrl, texts};
 use super::{bindable, detected, object, reachable, warn_if_apart};
 use crate::client::Discovery;

@@ -12,17 +12,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Host;
-use super::build::{Built, CommonOptions};
-use super::invocation::{Dialect, Level, Task};
-use super::options::{Commands, ETCD};
+use super::common::CommonOptions;
+use super::invocation::{Dialect, Level, Member, Task};
+use super::reader::Built;
 use super::reader::Reader;
+use super::row::{Commands, ETCD};
 use super::units;
-use crate::client::Discovery;
 use crate::{api, consensus, source};
 
 pub(super) use backup::{backup, restore};
 use cluster::Cluster;
-pub use proxy::Proxy;
 pub(super) use rows::{BACKUP_ROWS, CLUSTER_ROWS, IGNORED_ROWS, MEMBER_ROWS, TRANSPORT_ROWS};
 use transport::Own;
 use urls::{HostUrl, texts};
@@ -42,19 +41,6 @@ const DEFAULT_REQUEST_BYTES: usize = 10 << 20;
 
 /// Longer election timeouts are mistakes (etcd's bound).
 const MAX_ELECTION_TIMEOUT_MS: u64 = 50_000;
-
-/// One member of the store: everything that `retune store` and `etcd` were told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// What the replica needs.
-    pub consensus: consensus::Settings,
-    /// What the client port needs.
-    pub api: api::Settings,
-    /// Where the members of a new group are looked up, when the command line does not name them.
-    pub discovery: Option<Discovery>,
-    /// Threads that serve clients.
-    pub workers: usize,
-}
 
 /// What `etcd -version` prints: tools cut the first line.
 pub(super) fn version_lines() -> String {

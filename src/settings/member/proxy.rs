@@ -3,28 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::options::Commands;
+use super::super::invocation::Proxy;
 use super::super::reader::Reader;
+use super::super::row::Commands;
 use super::super::units;
 use super::transport::Own;
 use super::urls::{HostUrl, texts};
 use super::{DEFAULT_REQUEST_BYTES, bindable, cluster, count, default_listener, object, transport};
 use crate::api::{self, FolderOwner, ProxyMode, ProxySettings, held};
-use crate::client::Discovery;
 use crate::tls::Files;
 
 const LOCAL_PEER: &str = "http://localhost:2380";
-
-/// A proxy: everything that `retune store --proxy on` and `etcd -proxy on` were told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxy {
-    /// What it needs to run.
-    pub proxy: ProxySettings,
-    /// Where the members are looked up, when the command line does not name them.
-    pub discovery: Option<Discovery>,
-    /// Threads that serve clients.
-    pub workers: usize,
-}
 
 /// Reads what a proxy needs, when it is one that is to be started: the data folder knows better than the flag.
 pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {

@@ -1,6 +1,6 @@
 //! The options of a member: etcd's names, etcd's defaults.
 
-use super::super::options::{BACKUP, Commands, ETCD, MEMBER, RESTORE, Row, Support, ValueKind, row};
+use super::super::row::{BACKUP, Commands, ETCD, MEMBER, RESTORE, Row, Support, ValueKind, row};
 
 const BOTH: Commands = MEMBER | ETCD;
 /// What makes a new group also where it is made from a backup.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::super::options::Commands;
 use super::super::reader::Reader;
+use super::super::row::Commands;
 use super::cluster::Cluster;
 use super::object;
 use super::urls::HostUrl;

@@ -3,34 +3,16 @@
 mod ports;
 mod rows;
 
-use super::build::{Built, CommonOptions, OUTPUTS};
-use super::invocation::{Output, Task};
-use super::options::PLACE;
+use super::common::{CommonOptions, OUTPUTS};
+use super::invocation::{Output, PlaceSettings, Task};
+use super::reader::Built;
 use super::reader::Reader;
+use super::row::PLACE;
 use super::{store, units};
 use crate::placement::{Dialect, Filter, Request, Strategy};
 
 use ports::Published;
 pub(super) use rows::{ANSWER_ROWS, WISH_ROWS};
-
-/// What is to be placed, how, and what is told of it. Which store is asked is in the invocation's `source`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlaceSettings {
-    /// What the container needs.
-    pub request: Request,
-    /// How nodes are ranked.
-    pub strategy: Strategy,
-    /// The filters, in the order in which they are asked.
-    pub filters: Vec<Filter>,
-    /// Whose habits count.
-    pub dialect: Dialect,
-    /// Every node that fits rather than the best.
-    pub all: bool,
-    /// For each node what refuses it.
-    pub why: bool,
-    /// Addresses rather than names.
-    pub address: bool,
-}
 
 /// `retune place`.
 pub(super) fn place(read: &mut Reader<'_>, common: CommonOptions) -> Built {

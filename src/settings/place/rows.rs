@@ -1,6 +1,6 @@
 //! The options of `retune place`: docker's names for what a container needs.
 
-use super::super::options::{PLACE, Row, ValueKind, row};
+use super::super::row::{PLACE, Row, ValueKind, row};
 
 const STRATEGIES: ValueKind = ValueKind::Choice(&["spread", "binpack", "binpacking", "random"]);
 const COMPAT: ValueKind = ValueKind::Choice(&["swarm"]);

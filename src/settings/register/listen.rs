@@ -3,19 +3,11 @@
 use std::path::PathBuf;
 
 use super::super::Host;
+use super::super::invocation::Listen;
 use super::super::reader::Reader;
 use super::engine::Env;
 
 const SHAPE: &str = "write unix:///PATH or HOST:PORT, or none";
-
-/// One place to answer at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// A socket in the file system.
-    Unix(PathBuf),
-    /// Host and port.
-    Tcp(String),
-}
 
 impl std::fmt::Display for Listen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

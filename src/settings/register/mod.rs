@@ -11,57 +11,21 @@ mod uri;
 use std::time::Duration;
 
 use super::Host;
-use super::build::{Built, CommonOptions};
-use super::invocation::{Output, Task};
+use super::common::CommonOptions;
+use super::invocation::{Output, Register, RegisterStatus, RegisterStop, Task};
 use super::layers::Rank;
-use super::options::REGISTER;
 use super::problem::Problem;
+use super::reader::Built;
 use super::reader::Reader;
+use super::row::REGISTER;
 use super::{store, units};
-use crate::registrar::{CheckAddress, Checks, Deregister, EngineAt, Health, OnExit, OwnContainer, Settings};
+use crate::registrar::{CheckAddress, Checks, Deregister, Health, OnExit, OwnContainer, Settings};
 use crate::source;
 
-pub use listen::Listen;
 pub(super) use registrator::{called, described};
 pub(super) use rows::{ENGINE_ROWS, HEALTH_ROWS, KEY_ROWS, OWN_ROWS, REGISTRAR_ROWS, STOP_ROWS};
 
 use engine::Env;
-
-/// A registrar: everything that `retune register` and `registrator` were told, but for the store, which is the invocation's
-/// `source`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Register {
-    /// What it registers, and how.
-    pub registrar: Settings,
-    /// Where it answers for its state.
-    pub listen: Vec<Listen>,
-    /// Whether these places were asked for: then it is nothing without them.
-    pub must_listen: bool,
-    /// The registry's kind and address as Registrator's users typed it, without its password.
-    pub adapter: Option<(String, String)>,
-}
-
-/// Asking a registrar for its state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegisterStatus {
-    /// Where it answers.
-    pub at: Listen,
-}
-
-/// Stopping a container whose keys have gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegisterStop {
-    /// Where its registrar answers.
-    pub at: Listen,
-    /// The engine that stops it.
-    pub engine: EngineAt,
-    /// Its id, the beginning of that, or its name.
-    pub container: String,
-    /// How long consumers have between the end of the keys and the stop.
-    pub drain: Duration,
-    /// How long it has before it is killed; `None`: the engine decides.
-    pub grace: Option<Duration>,
-}
 
 /// `retune register`.
 pub(super) fn register(host: &Host, read: &mut Reader<'_>, common: CommonOptions, env: Env<'_>) -> Built {
@@ -77,7 +41,7 @@ pub(super) fn register(host: &Host, read: &mut Reader<'_>, common: CommonOptions
 pub(super) fn status(host: &Host, read: &mut Reader<'_>, common: CommonOptions, env: Env<'_>) -> Built {
     let at = listen::asked(host, read, env);
     let common =
-        CommonOptions { output: read.choice("output", super::build::OUTPUTS, Output::Text), ..common };
+        CommonOptions { output: read.choice("output", super::common::OUTPUTS, Output::Text), ..common };
     let task = Task::RegisterStatus(Box::new(RegisterStatus { at }));
     common.built(read, task, source::Settings::default())
 }

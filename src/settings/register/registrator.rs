@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command};
 
-use super::super::invocation::{Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Parsed, Task};
+use super::super::invocation::{
+    Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Parsed, Register, Task,
+};
 use super::super::problem::{Problem, Problems};
 use super::super::{Host, units};
 use super::engine::{self, Env};
 use super::uri::Uri;
-use super::{DEREGISTER, Register, attempts, listen, rules};
+use super::{DEREGISTER, attempts, listen, rules};
 use crate::registrar::{Lease, Rules, Settings};
 use crate::{reloader, source};
 

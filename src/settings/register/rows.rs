@@ -1,6 +1,6 @@
 //! The options of a registrar: Registrator's names where it has one, and dockreg's.
 
-use super::super::options::{Commands, REGISTER, REGISTER_STATUS, REGISTER_STOP, Row, ValueKind, row};
+use super::super::row::{Commands, REGISTER, REGISTER_STATUS, REGISTER_STOP, Row, ValueKind, row};
 
 const ENGINE: Commands = REGISTER | REGISTER_STOP;
 const LAYOUTS: ValueKind = ValueKind::Choice(&["registrator", "dockreg", "skydns"]);

@@ -169,8 +169,8 @@ fn the_password_comes_from_the_stronger_layer_be_it_file_or_word() {
 }
 
 /// A command with the words that it cannot do without.
-fn whole(name: &str, bit: options::Commands) -> String {
-    let word = bit & (options::BACKUP | options::RESTORE | options::REGISTER_STOP) != 0;
+fn whole(name: &str, bit: row::Commands) -> String {
+    let word = bit & (row::BACKUP | row::RESTORE | row::REGISTER_STOP) != 0;
     format!("{name}{}", if word { " saved" } else { "" })
 }
 
@@ -196,7 +196,7 @@ fn every_word_the_help_offers_is_understood() {
     for (name, bit, _) in options::COMMANDS {
         let name = whole(name, *bit);
         for row in options::rows().filter(|row| row.commands & bit != 0) {
-            if let options::ValueKind::Choice(words) = row.kind {
+            if let row::ValueKind::Choice(words) = row.kind {
                 for word in words {
                     let needs = match *word {
                         "file" => "--file /f",

@@ -1,7 +1,8 @@
 //! Help, version, completions and man pages.
 
 use super::*;
-use crate::settings::options::{COMMANDS, CONFD, ETCD, Support, rows};
+use crate::settings::options::{COMMANDS, rows};
+use crate::settings::row::{CONFD, ETCD, Support};
 
 #[test]
 fn help_of_each_command_lists_each_of_its_flags_and_no_other() {

@@ -1,0 +1,131 @@
+//! Stage two: flags, environment and file to one value for each option.
+
+use std::path::{Path, PathBuf};
+
+use super::layers::{Layers, OptionValue, Rank, split, start};
+use super::problem::Problem;
+use super::row::{CONFD, Commands, ETCD, MEMBER, Row, Support, ValueKind};
+use super::words::TypedOption;
+use super::{Host, etcd_file, file, inherited, options, units};
+
+/// Merges flags, environment and file.
+pub(super) fn gather(
+    host: &Host,
+    command: Commands,
+    typed: Vec<TypedOption>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Layers {
+    let mut layers = Layers::default();
+    take_flags(&mut layers, typed);
+    for row in options::rows().filter(|row| row.commands & command != 0) {
+        take_variable(&mut layers, command, row, env);
+    }
+    if command == ETCD {
+        layers = etcd_file::instead(layers);
+    }
+    inherited::take(&mut layers, command, env);
+    inherited::unread(&mut layers, host, command);
+    if command != ETCD {
+        take_file(&mut layers, host, command);
+    }
+    refuse_foreign(&mut layers, command);
+    layers
+}
+
+fn take_flags(layers: &mut Layers, typed: Vec<TypedOption>) {
+    for TypedOption { row, spelled, value } in typed {
+        let words = split(row.kind, value, row.kind == ValueKind::List);
+        match layers.given.iter_mut().find(|given| given.row.name == row.name) {
+            Some(OptionValue { words: Ok(list), .. }) if row.kind.many() => list.extend(words),
+            // Go's rule: of one flag given twice, the last counts.
+            Some(given) => (given.place, given.words) = (spelled, Ok(words)),
+            None => {
+                layers.given.push(OptionValue { row, rank: Rank::Flag, place: spelled, words: Ok(words) });
+            }
+        }
+    }
+}
+
+fn take_variable(
+    layers: &mut Layers,
+    command: Commands,
+    row: &'static Row,
+    env: &dyn Fn(&str) -> Option<String>,
+) {
+    let variables = row.names().map(|name| options::variable(start(command), name));
+    let set =
+        variables.filter_map(|name| env(&name).filter(|value| !value.is_empty()).map(|value| (name, value)));
+    let mut set = set.into_iter();
+    if let Some((place, value)) = set.next() {
+        // Two names of one option that disagree: which one counts is said.
+        for (other, _) in set.filter(|(_, second)| *second != value) {
+            layers.warnings.push(format!("{other} is not used: {place} says otherwise"));
+        }
+        // One variable is all there is, so a comma separates in lists of every kind.
+        let words = Ok(split(row.kind, value.into(), row.kind.many()));
+        // etcd itself does not start with such a pair.
+        if let Some(other) = layers.outvoting(row, &words).filter(|_| command == ETCD) {
+            layers.warnings.push(format!("{place} is not used: {other} says otherwise"));
+        }
+        layers.offer(OptionValue { row, rank: Rank::Environment, place, words });
+    }
+}
+
+fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
+    let named = layers
+        .get("config-file")
+        .and_then(|given| given.words.as_ref().ok())
+        .and_then(|words| words.first())
+        .map(PathBuf::from);
+    let default = host.etc.join(if command == CONFD { "confd/confd.toml" } else { "retune/retune.toml" });
+    let path: &Path = named.as_deref().unwrap_or(&default);
+    let contents = file::load(path, named.is_some(), command);
+    layers.problems.extend(contents.problems);
+    if command == CONFD {
+        let lines = contents.idle.iter().map(|problem| format!("{problem} (no effect)"));
+        layers.warnings.extend(lines);
+    } else {
+        layers.problems.extend(contents.idle);
+    }
+    let foreign = |row: &Row| {
+        let same = |own: &&Row| own.name == row.name && own.commands & command != 0;
+        row.commands & command == 0 && options::rows().any(|own| same(&own))
+    };
+    // A key that another command's option has taken says nothing to one of the same name that means something else.
+    for file::Entry { row, place, words } in contents.entries.into_iter().filter(|entry| !foreign(entry.row))
+    {
+        let words = words.map(|list| list.into_iter().filter(|word| !word.is_empty()).collect());
+        layers.offer(OptionValue { row, rank: Rank::File, place, words });
+    }
+}
+
+/// A value for something that can mean nothing here must not look as if it did.
+fn refuse_foreign(layers: &mut Layers, command: Commands) {
+    for given in &layers.given {
+        let asked = match &given.words {
+            Ok(words) => words.first().is_some_and(|word| {
+                given.row.kind != ValueKind::Switch
+                    || word.to_str().is_none_or(|word| units::switch(word) != Ok(false))
+            }),
+            Err(_) => true,
+        };
+        match given.row.support {
+            // The file serves every command: what it says to another one is that one's to judge.
+            _ if given.row.commands & (MEMBER | ETCD) != 0 && given.row.commands & command == 0 => {}
+            Support::Refused(reason) if asked && command == ETCD => {
+                layers.problems.push(Problem::of_sense(&given.place, reason));
+            }
+            Support::Ignored(reason) if !reason.is_empty() => {
+                layers.warnings.push(format!("{} has no effect: {reason}", given.place));
+            }
+            Support::Refused(reason) if asked => layers.problems.push(Problem::new(&given.place, reason)),
+            Support::Idle(reason) if asked && given.rank == Rank::Flag => {
+                layers.problems.push(Problem::new(&given.place, reason));
+            }
+            Support::Idle(reason) if asked => {
+                layers.warnings.push(format!("{} has no effect: {reason}", given.place));
+            }
+            Support::Used | Support::Ignored(_) | Support::Refused(_) | Support::Idle(_) => {}
+        }
+    }
+}

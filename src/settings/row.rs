@@ -1,0 +1,132 @@
+//! One option: its names, what its words look like, and which commands have it.
+
+/// What an option's words look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ValueKind {
+    /// On or off; takes a value only as `--x=false`.
+    Switch,
+    /// One word.
+    Text,
+    /// One path; the only kind that need not be UTF-8 beside `Paths`.
+    Path,
+    /// Any number of words, also separated by commas.
+    List,
+    /// Any number of words, one each time; a comma is part of the word.
+    Repeat,
+    /// Any number of paths.
+    Paths,
+    /// A time span.
+    Span,
+    /// A whole number.
+    Number,
+    /// A size.
+    Bytes,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+impl ValueKind {
+    pub(super) const fn many(self) -> bool {
+        matches!(self, Self::List | Self::Repeat | Self::Paths)
+    }
+}
+
+/// The commands that settings belong to; a bit each, so that a row can name several.
+pub(super) type Commands = u16;
+pub(super) const RENDER: Commands = 1;
+pub(super) const WATCH: Commands = 2;
+pub(super) const DIFF: Commands = 4;
+pub(super) const CHECK: Commands = 8;
+/// confd's command line, which has no commands.
+pub(super) const CONFD: Commands = 16;
+/// `retune store`: one member of the store.
+pub(super) const MEMBER: Commands = 64;
+/// etcd's command line, which has no commands either.
+pub(super) const ETCD: Commands = 128;
+/// `retune store backup`.
+pub(super) const BACKUP: Commands = 256;
+/// `retune store restore`.
+pub(super) const RESTORE: Commands = 512;
+/// `retune register`.
+pub(super) const REGISTER: Commands = 1024;
+/// `retune place`.
+pub(super) const PLACE: Commands = 4096;
+/// `retune register status`.
+pub(super) const REGISTER_STATUS: Commands = 8192;
+/// `retune register stop`.
+pub(super) const REGISTER_STOP: Commands = 16384;
+
+/// One option.
+pub(super) struct Row {
+    /// The flag without dashes; the environment and file names follow from it.
+    pub(super) name: &'static str,
+    /// The one-letter flag.
+    pub(super) short: Option<char>,
+    /// Other spellings that are understood, in every layer.
+    pub(super) also: &'static [&'static str],
+    pub(super) kind: ValueKind,
+    /// What the help calls the value.
+    pub(super) value: &'static str,
+    pub(super) help: &'static str,
+    /// Shown in the help; a test proves that giving it changes nothing.
+    pub(super) default: &'static str,
+    pub(super) commands: Commands,
+    pub(super) support: Support,
+}
+
+/// Whether an option does anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Support {
+    /// It does.
+    Used,
+    /// One of confd's that can mean nothing here, and why. A value other than the empty one is a problem.
+    Refused(&'static str),
+    /// Tuning of the maintained fork that has nothing to tune here, and why. A problem as a flag; in environment
+    /// and file, where it may serve another program too, a warning.
+    Idle(&'static str),
+    /// One of etcd's that has nothing to do here, and why: a warning wherever it is given, or silence when there is
+    /// nothing to say.
+    Ignored(&'static str),
+}
+
+pub(super) const fn row(name: &'static str, kind: ValueKind, commands: Commands, help: &'static str) -> Row {
+    let value = match kind {
+        ValueKind::Path | ValueKind::Paths => "PATH",
+        ValueKind::Span => "SPAN",
+        ValueKind::Number => "N",
+        ValueKind::Bytes => "SIZE",
+        ValueKind::Switch | ValueKind::Text | ValueKind::List | ValueKind::Repeat | ValueKind::Choice(_) => {
+            "WORD"
+        }
+    };
+    Row { name, short: None, also: &[], kind, value, help, default: "", commands, support: Support::Used }
+}
+
+impl Row {
+    pub(super) const fn also(mut self, names: &'static [&'static str]) -> Self {
+        self.also = names;
+        self
+    }
+    pub(super) const fn default(mut self, text: &'static str) -> Self {
+        self.default = text;
+        self
+    }
+    pub(super) const fn takes(mut self, value: &'static str) -> Self {
+        self.value = value;
+        self
+    }
+    pub(super) const fn short(mut self, letter: char) -> Self {
+        self.short = Some(letter);
+        self
+    }
+
+    /// The name that the help of a command shows first: confd's own where it has one.
+    pub(super) const fn shown(&self, command: Commands) -> &'static str {
+        if command == CONFD && matches!(self.name.as_bytes(), b"endpoints") { "node" } else { self.name }
+    }
+
+    /// Every spelling, the real name first.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.also.iter().copied())
+    }
+}
