@@ -8,6 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[path = "architecture/circles.rs"]
+mod circles;
+#[path = "architecture/reading.rs"]
+mod reading;
+
 const LONGEST: usize = 500;
 const TOP_LEVEL: [&str; 10] = [
     "Cargo.toml",
