@@ -16,6 +16,7 @@
 //! | 0 | [`tcp`] | how ports listen, and how long a connection outlives the other machine |
 //! | 0 | [`placement`] | expressions, filters and strategies over what is known of nodes; pure |
 //! | 0 | [`document`] | JSON, YAML and TOML as one tree in which every scalar keeps its own spelling |
+//! | 0 | [`scalar`] | time spans and booleans as words |
 //! | 1 | [`values`] | what a source holds: every key with its value, in memory, ordered by key |
 //! | 1 | [`replace`] | putting new bytes where an old file was, atomically, with mode and owner |
 //! | 1 | [`keyspace`] | the store's state machine: tree, history, watchers; no network, no clock |
@@ -52,6 +53,7 @@ pub mod protocol;
 pub mod registrar;
 pub mod reloader;
 pub mod replace;
+pub mod scalar;
 pub mod settings;
 pub mod source;
 pub mod stop;

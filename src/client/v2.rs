@@ -1,6 +1,5 @@
 //! etcd's v2 keys API: recursive reads and one-shot watches.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use super::error_text::excerpt;
 use super::http::{HttpRequest, HttpResponse, Opened};
 use super::lines::Lines;
 use super::{Client, ClientError, Credentials};
+use crate::protocol::{percent_encoded, unreserved};
 
 const API: &str = "the etcd v2 API";
 /// A watch the store ends without an event sooner than this is a fault.
@@ -181,19 +181,7 @@ impl V2 {
 
 /// Percent-encodes everything but what a path may hold as it is.
 fn escape(key: &str) -> String {
-    let mut out = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte));
-            }
-            // Writing to a string cannot fail.
-            _ => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
+    percent_encoded(key.as_bytes(), |byte| unreserved(byte) || byte == b'/')
 }
 
 fn parse<'a, T: Deserialize<'a>>(node: &Url, body: &'a [u8]) -> Result<T, ClientError> {

@@ -20,4 +20,4 @@ mod tests;
 pub use codes::{ErrorBody, ErrorCode};
 pub use json::{bytes as json_bytes, number as json_number, timestamp as json_timestamp};
 pub use params::{Method, Params};
-pub use path::{CleanPath, clean, escape, location, unescaped};
+pub use path::{CleanPath, clean, escape, location, percent_encoded, unescaped, unreserved};

@@ -2,6 +2,7 @@
 
 use super::form::{Form, Name, fault};
 use super::{ErrorBody, ErrorCode, media};
+use crate::scalar;
 
 /// The methods of `/v2/keys`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,9 +142,10 @@ fn unsigned(text: &[u8]) -> Option<u64> {
 fn flag(form: &Form<'_>, name: Name, word: &str) -> Result<Option<bool>, ErrorBody> {
     match form.get(name) {
         None => Ok(None),
-        Some(b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True") => Ok(Some(true)),
-        Some(b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False") => Ok(Some(false)),
-        Some(_) => Err(invalid_field(format!("invalid value for {word}"))),
+        Some(text) => match str::from_utf8(text).ok().and_then(scalar::go_truth) {
+            None => Err(invalid_field(format!("invalid value for {word}"))),
+            known => Ok(known),
+        },
     }
 }
 

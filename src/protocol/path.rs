@@ -97,8 +97,14 @@ fn percent(out: &mut String, bytes: &[u8], hex: &[u8; 16]) {
 /// Percent-encodes decoded path bytes as Go's `URL.EscapedPath`.
 #[must_use]
 pub fn escape(path: &[u8]) -> String {
-    let mut out = String::with_capacity(path.len() + 8);
-    for &byte in path {
+    percent_encoded(path, stays)
+}
+
+/// Percent-encodes all bytes but those that stay.
+#[must_use]
+pub fn percent_encoded(bytes: &[u8], stays: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(bytes.len() + 8);
+    for &byte in bytes {
         if stays(byte) {
             out.push(char::from(byte));
         } else {
@@ -108,12 +114,14 @@ pub fn escape(path: &[u8]) -> String {
     out
 }
 
+/// Whether a byte needs no escape in any part of a URL.
+#[must_use]
+pub const fn unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
+}
+
 const fn stays(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'_' | b'.' | b'~' | b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@'
-        )
+    unreserved(byte) || matches!(byte, b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@')
 }
 
 /// `%XX` taken back to bytes, as text; what is no such escape stays as it is.

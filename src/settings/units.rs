@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::scalar;
+
 /// Longer spans are mistakes, and would overflow a clock sooner or later.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -11,30 +13,11 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = trimmed.parse::<u64>() {
         return bounded(text, Duration::from_secs(seconds));
     }
-    let mut total = Duration::ZERO;
-    let mut rest = trimmed;
-    if rest.is_empty() {
-        return Err(no_span(text));
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(|| no_span(text))?;
-        let (number, tail) = rest.split_at(digits);
-        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let number: f64 = number.parse().map_err(|_| no_span(text))?;
-        let unit = match unit.trim() {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            "d" => 86400.0,
-            _ => return Err(no_span(text)),
-        };
-        let part = Duration::try_from_secs_f64(number * unit).map_err(|_| no_span(text))?;
-        total = total.saturating_add(part);
-        rest = tail;
-    }
-    bounded(text, total)
+    let unit = |name: &str| match name.trim() {
+        "d" => Some(86400.0),
+        name => scalar::unit(name),
+    };
+    bounded(text, scalar::span(trimmed, unit).ok_or_else(|| no_span(text))?)
 }
 
 fn bounded(text: &str, span: Duration) -> Result<Duration, String> {
@@ -71,11 +54,7 @@ pub(super) fn number(text: &str) -> Result<u64, String> {
 
 /// A switch's value: Go's words for a boolean, and the ones people use in environments.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "1" | "t" | "true" | "yes" | "on" => Ok(true),
-        "0" | "f" | "false" | "no" | "off" => Ok(false),
-        _ => Err(format!("{text:?} is neither true nor false")),
-    }
+    scalar::truth(text.trim()).ok_or_else(|| format!("{text:?} is neither true nor false"))
 }
 
 #[cfg(test)]

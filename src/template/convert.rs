@@ -9,6 +9,7 @@ use super::error::{fail, hidden};
 use super::number;
 use super::registry::{Registry, Text};
 use crate::document::{self, Node};
+use crate::scalar;
 
 pub(super) fn register(all: &mut Registry) {
     all.both("json", |s: Text| match parsed("json", document::parse_json(&s))? {
@@ -42,10 +43,9 @@ pub(super) fn register(all: &mut Registry) {
     all.both("b64urlDecode", |s: Text| {
         decoded("b64urlDecode", URL_SAFE_NO_PAD.decode(s.trim_end_matches('=')))
     });
-    all.both("parseBool", |s: Text| match &*s {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        other => Err(fail(format!("parseBool: {} is neither true nor false", hidden(other)))),
+    all.both("parseBool", |s: Text| {
+        scalar::go_truth(&s)
+            .ok_or_else(|| fail(format!("parseBool: {} is neither true nor false", hidden(&s))))
     });
 }
 

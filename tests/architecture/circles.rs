@@ -95,8 +95,8 @@ fn imports_of(
 
     let mut found: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
     for target in targets {
-        let Some((holder, item)) = resolve(tree, target, MAX_HOPS) else { continue };
-        let same_room = holder.first().is_some() && holder.first() == at.first();
+        let Some((holder, item)) = resolve(tree, &target, MAX_HOPS) else { continue };
+        let same_room = !holder.is_empty() && holder.first() == at.first();
         // A file may use what the head of its own folder declares.
         if let Some(other) = tree.get(&holder).filter(|_| same_room && !at.starts_with(&holder)) {
             found.entry(other.file.clone()).or_default().insert(item.unwrap_or_else(|| "self".to_owned()));
@@ -122,7 +122,7 @@ fn absolute(tree: &BTreeMap<Segments, Module>, at: &[String], path: &[String]) -
 /// The module that holds what `path` names, and the item in it.
 fn resolve(
     tree: &BTreeMap<Segments, Module>,
-    path: Segments,
+    path: &Segments,
     hops: usize,
 ) -> Option<(Segments, Option<String>)> {
     let depth = (0..=path.len()).rev().find(|depth| tree.contains_key(&path[..*depth]))?;
@@ -132,7 +132,7 @@ fn resolve(
         None => Some((at.to_vec(), Some(item.clone()))),
         Some(import) => {
             let target = absolute(tree, at, &joined(&import.path, &rest[1..]))?;
-            resolve(tree, target, hops.checked_sub(1)?)
+            resolve(tree, &target, hops.checked_sub(1)?)
         }
     }
 }

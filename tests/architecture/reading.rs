@@ -209,7 +209,7 @@ fn leaves(tokens: &[String]) -> Vec<(String, Segments)> {
         }
         Some("::") if after.get(1).is_some_and(|next| next == "{") => {
             let group = &after[2..after.len() - 1];
-            let members = split_group(group).into_iter().flat_map(|member| leaves(member));
+            let members = split_group(group).into_iter().flat_map(leaves);
             members
                 .map(|(name, rest)| match rest.as_slice() {
                     [only] if only == "self" => {
@@ -220,7 +220,7 @@ fn leaves(tokens: &[String]) -> Vec<(String, Segments)> {
                 .collect()
         }
         None if tokens.first().is_some_and(|first| first == "{") => {
-            split_group(&tokens[1..tokens.len() - 1]).into_iter().flat_map(|member| leaves(member)).collect()
+            split_group(&tokens[1..tokens.len() - 1]).into_iter().flat_map(leaves).collect()
         }
         Some("::") => vec![(format!("{}::*", path.join("::")), path)],
         _ if path.is_empty() => vec![],

@@ -2,26 +2,11 @@
 
 use std::fmt::Write as _;
 
-fn percent(out: &mut String, byte: u8) {
-    // Writing to a String cannot fail.
-    let _ = write!(out, "%{byte:02X}");
-}
-
-const fn unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
-}
+use crate::protocol::{percent_encoded, unreserved};
 
 /// A path with everything escaped that Go escapes in one.
 pub(super) fn path(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        if unreserved(byte) || matches!(byte, b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@') {
-            out.push(char::from(byte));
-        } else {
-            percent(&mut out, byte);
-        }
-    }
-    out
+    crate::protocol::escape(bytes)
 }
 
 /// Pairs as a query or a form body, by name.
@@ -34,13 +19,7 @@ pub(super) fn pairs(mut pairs: Vec<(&'static str, Vec<u8>)>) -> String {
         }
         out.push_str(name);
         out.push('=');
-        for byte in value {
-            match byte {
-                b' ' => out.push('+'),
-                byte if unreserved(byte) => out.push(char::from(byte)),
-                byte => percent(&mut out, byte),
-            }
-        }
+        out.push_str(&percent_encoded(&value, |byte| unreserved(byte) || byte == b' ').replace(' ', "+"));
     }
     out
 }

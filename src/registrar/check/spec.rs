@@ -12,6 +12,7 @@ use super::{Check, CheckKind};
 use crate::registrar::container::Protocol;
 use crate::registrar::service::Service;
 use crate::registrar::settings::Checks;
+use crate::scalar;
 
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
 const TIMEOUT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3600));
@@ -182,11 +183,7 @@ fn wanted(value: &str) -> bool {
 
 fn switch(service: &Service, key: &str) -> Result<bool, String> {
     let Some(value) = given(service, key) else { return Ok(false) };
-    match value.to_ascii_lowercase().as_str() {
-        "1" | "t" | "true" | "yes" | "on" => Ok(true),
-        "0" | "f" | "false" | "no" | "off" => Ok(false),
-        _ => Err(bad(key, value, "is neither true nor false; write one of them")),
-    }
+    scalar::truth(value).ok_or_else(|| bad(key, value, "is neither true nor false; write one of them"))
 }
 
 fn duration(

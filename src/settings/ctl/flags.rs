@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use crate::client::cluster::quoted;
+use crate::scalar;
 
 use super::row::{Opt, OptKind};
 
@@ -30,7 +31,7 @@ impl Flags {
 
     /// Whether the switch is on.
     pub(super) fn on(&self, name: &str) -> bool {
-        self.last(name).and_then(OsStr::to_str).and_then(truth).unwrap_or(false)
+        self.last(name).and_then(OsStr::to_str).and_then(scalar::go_truth).unwrap_or(false)
     }
 
     /// The bytes of the value; empty when absent.
@@ -137,7 +138,7 @@ fn check(kind: OptKind, value: &OsStr) -> Result<(), &'static str> {
     const SYNTAX: &str = "parse error";
     let text = value.to_str().unwrap_or("\u{fffd}");
     match kind {
-        OptKind::Switch => truth(text).map(|_| ()).ok_or(SYNTAX),
+        OptKind::Switch => scalar::go_truth(text).map(|_| ()).ok_or(SYNTAX),
         OptKind::Number(_) => number(text).map(|_| ()),
         OptKind::Span(_) => span(text).map(|_| ()).ok_or(SYNTAX),
         OptKind::Text(_) | OptKind::Many => Ok(()),
@@ -180,14 +181,6 @@ fn is_option(word: &OsStr, options: &[&'static [Opt]]) -> bool {
         .any(|option| option.names.iter().any(|own| own.as_bytes() == name))
 }
 
-fn truth(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
-    }
-}
-
 /// As Go reads a number: in base 2, 8, 10 or 16 by its prefix, with underscores between digits of a prefixed one.
 fn number(text: &str) -> Result<i64, &'static str> {
     let (negative, digits) = match text.strip_prefix(['-', '+']) {
@@ -212,37 +205,15 @@ fn number(text: &str) -> Result<i64, &'static str> {
 
 /// As Go reads a duration; a negative one is no time at all.
 fn span(text: &str) -> Option<Duration> {
-    let (negative, mut rest) = match text.strip_prefix(['-', '+']) {
+    let (negative, rest) = match text.strip_prefix(['-', '+']) {
         Some(rest) => (text.starts_with('-'), rest),
         None => (false, text),
     };
     if rest == "0" {
         return Some(Duration::ZERO);
     }
-    let mut seconds = 0.0;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let amount: f64 = rest[..end].parse().ok()?;
-        rest = &rest[end..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        let unit = match &rest[..end] {
-            "ns" => 1e-9,
-            "us" | "µs" | "μs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        seconds += amount * unit;
-        rest = &rest[end..];
-    }
     // What Go's type cannot hold is a mistake as well: some 292 years.
-    let span =
-        Duration::try_from_secs_f64(seconds).ok().filter(|span| i64::try_from(span.as_nanos()).is_ok())?;
+    let span = scalar::span(rest, scalar::go_unit).filter(|span| i64::try_from(span.as_nanos()).is_ok())?;
     Some(if negative { Duration::ZERO } else { span })
 }
 

@@ -1,0 +1,116 @@
+//! Time spans and booleans as words.
+//!
+//! Owns: the sum of numbers with units (`1h30m`, `1.5s`), and the words for true and false. The units, and the set of words,
+//! are the caller's choice: programs that are replaced differ in what they take.
+//! Promises: no text makes it panic or overflow; what is not understood is `None`.
+//! Leaves out: bounds, and the words of an error, which say what to write instead.
+
+use std::time::Duration;
+
+/// The sum of numbers with units, of which `unit` gives the seconds. At least one.
+pub fn span(text: &str, unit: impl Fn(&str) -> Option<f64>) -> Option<Duration> {
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
+        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (name, tail) = tail.split_at(end);
+        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit(name)?).ok()?;
+        total = total.saturating_add(part);
+        rest = tail;
+    }
+    Some(total)
+}
+
+/// The units that people write: `ms`, `s`, `m`, `h`.
+#[must_use]
+pub fn unit(name: &str) -> Option<f64> {
+    Some(match name {
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    })
+}
+
+/// All of Go's units: those, and `us` and `ns`.
+#[must_use]
+pub fn go_unit(name: &str) -> Option<f64> {
+    match name {
+        "ns" => Some(1e-9),
+        // Go writes either of two letters: the micro sign and the Greek one.
+        "us" | "\u{b5}s" | "\u{3bc}s" => Some(1e-6),
+        _ => unit(name),
+    }
+}
+
+/// Go's words for a boolean, and the ones people use in environments, in any case.
+#[must_use]
+pub fn truth(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" | "yes" | "on" => Some(true),
+        "0" | "f" | "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+/// Go's words alone, as Go spells them.
+#[must_use]
+pub fn go_truth(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_summed_in_the_units_of_their_dialect() {
+        for (text, people, go) in [
+            ("1h30m", Some(5_400_000_000), Some(5_400_000_000)),
+            ("1.5s.5s", Some(2_000_000), Some(2_000_000)),
+            ("1s250ms", Some(1_250_000), Some(1_250_000)),
+            ("3us", None, Some(3)),
+            ("3\u{3bc}s", None, Some(3)),
+            ("1s 1s", None, None),
+            ("5", None, None),
+            ("s", None, None),
+            ("-1s", None, None),
+            ("1d", None, None),
+            ("1.1.1s", None, None),
+            ("", None, None),
+        ] {
+            assert_eq!(span(text, unit), people.map(Duration::from_micros), "{text}");
+            assert_eq!(span(text, go_unit), go.map(Duration::from_micros), "{text}");
+        }
+        let huge = "9".repeat(400);
+        assert_eq!(span(&format!("{huge}h"), unit), None, "more than can be counted");
+        assert_eq!(
+            span(&"5000000000000000h".repeat(3), unit),
+            Some(Duration::MAX),
+            "the sum stays at the end"
+        );
+    }
+
+    #[test]
+    fn go_takes_its_own_words_for_a_boolean_only() {
+        for (text, people, go) in [
+            ("TRUE", Some(true), Some(true)),
+            ("tRUE", Some(true), None),
+            ("On", Some(true), None),
+            ("0", Some(false), Some(false)),
+            ("no", Some(false), None),
+            ("", None, None),
+            ("2", None, None),
+        ] {
+            assert_eq!((truth(text), go_truth(text)), (people, go), "{text}");
+        }
+    }
+}
