@@ -138,6 +138,8 @@ pub(super) fn short(id: &str) -> &str {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ListedContainer {
     pub(super) id: String,
+    /// Its name, among those that links give it; empty: the line does not say.
+    pub(super) names: Vec<String>,
     /// Whatever else the line said that changes with what we need: state, health, names, ports, addresses.
     pub(super) signature: String,
     /// What the container does; `None`: the line does not say.
@@ -150,6 +152,7 @@ impl ListedContainer {
     /// Whether it says all that an inspection did, and the same. Podman's lines say nothing of health.
     pub(super) fn agrees(&self, with: &Container) -> bool {
         let health = with.run_state != ContainerState::Running || self.healthcheck == with.healthcheck;
-        health && self.run_state.is_none_or(|run_state| run_state == with.run_state)
+        let name = self.names.is_empty() || self.names.contains(&with.name);
+        health && name && self.run_state.is_none_or(|run_state| run_state == with.run_state)
     }
 }

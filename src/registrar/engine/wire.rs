@@ -28,7 +28,10 @@ impl TryFrom<Value> for ListEntry {
         let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("an entry has no Id")?;
         let run_state = said["State"].as_str().filter(|word| !word.is_empty()).map(doing_of);
         let healthcheck = listed_health(&said);
-        Ok(Self(ListedContainer { id: id.to_owned(), signature: signature(&said), run_state, healthcheck }))
+        let names = items(&said["Names"]).filter_map(Value::as_str);
+        let names = names.map(|name| name.strip_prefix('/').unwrap_or(name).to_owned()).collect();
+        let signature = signature(&said);
+        Ok(Self(ListedContainer { id: id.to_owned(), names, signature, run_state, healthcheck }))
     }
 }
 

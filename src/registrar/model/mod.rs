@@ -298,7 +298,11 @@ impl Model {
         }
         let changed = entry.container.as_ref() != Some(&container) || std::mem::take(&mut entry.redescribe);
         let failed = (1..128).contains(&container.exit_code);
-        entry.container = Some(container);
+        let known = entry.container.replace(container).is_some();
+        if changed && known {
+            // It may have been on its way back to what the last list said: the next list is not compared with that.
+            entry.signature = None;
+        }
         if ended && failed && self.node_config.deregister == Deregister::OnSuccess {
             let until = self.node_config.ttl.map(|ttl| now + ttl);
             let mine = self.owners.iter().filter(|(_, (owner, _))| owner == id);

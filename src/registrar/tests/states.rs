@@ -67,6 +67,30 @@ fn with_check(container: &mut Container) {
     container.env.push(("SERVICE_CHECK_TCP".into(), "true".into()));
 }
 
+/// The event of the way back is lost, and the list says what the list before it said.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_taken_back_unheard_is_found_with_the_next_list() {
+    let changes: [fn(&mut Container); 2] =
+        [|container| container.name = "other".into(), |container| container.ports.clear()];
+    for change in changes {
+        let mut case = Case::new(|_| {});
+        let before = (case.model.wanted().keys, case.container.clone());
+        change(&mut case.container);
+        case.event("rename", None, None);
+        case.settle();
+        assert_ne!(case.model.wanted().keys, before.0, "the change is seen");
+        case.container = before.1;
+        case.list();
+        case.settle();
+        assert_eq!(case.model.wanted().keys, before.0);
+        case.list();
+        assert!(case.model.due_inspections(1, case.now).len() <= 1, "at most once more");
+        case.settle();
+        case.list();
+        assert!(case.model.due_inspections(1, case.now).is_empty(), "and then no more");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_signal_takes_the_key_before_the_container_has_ended() {
     let mut case = Case::new(|_| {});

@@ -76,7 +76,8 @@ pub(super) fn running(id: &str, port: u16, started: i64) -> Container {
 pub(super) fn listed(container: &Container) -> ListedContainer {
     let Container { id, name, ports, run_state, healthcheck, .. } = container;
     let signature = format!("{name} {ports:?} {run_state:?} {healthcheck:?}");
-    ListedContainer { id: id.clone(), signature, run_state: Some(*run_state), healthcheck: *healthcheck }
+    let (id, names, run_state) = (id.clone(), vec![name.clone()], Some(*run_state));
+    ListedContainer { id, names, signature, run_state, healthcheck: *healthcheck }
 }
 
 /// The keys that there should be, worked out from nothing but what really is.

@@ -47,7 +47,8 @@ pub(super) struct Life {
 fn listed(container: &Container) -> ListedContainer {
     let Container { id, name, networks, run_state, healthcheck, labels, .. } = container;
     let signature = format!("{name} {networks:?} {run_state:?} {healthcheck:?} {labels:?}");
-    ListedContainer { id: id.clone(), signature, run_state: Some(*run_state), healthcheck: *healthcheck }
+    let (id, names, run_state) = (id.clone(), vec![name.clone()], Some(*run_state));
+    ListedContainer { id, names, signature, run_state, healthcheck: *healthcheck }
 }
 
 impl Life {
