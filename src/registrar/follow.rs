@@ -1,4 +1,4 @@
-//! Following an engine: its events, and lists of everything at the start, after each break, and at times.
+//! Follows an engine: its events, and full lists at the start, after each disconnect, and periodically.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use crate::backoff::Backoff;
 use crate::placement::Image;
 use crate::stop::Stop;
 
-/// Between two tries of an engine that is away.
+/// The shortest delay before the engine is tried again.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// An engine that accepts a subscription mostly says so sooner.
+/// How long to wait for a subscription before containers are listed without it; the engine usually confirms sooner.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_millis(50);
-/// Images are listed when one changed, but not more often than this: a pull says so many times.
+/// The shortest interval between image lists: a single pull causes many events.
 const IMAGE_LIST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is heard of an engine.
+/// News from the engine.
 pub(super) enum EngineUpdate {
-    /// It answers; what it says of its host.
+    /// The engine responds: what it reports about its host.
     Up(Info),
-    /// It does not, and why.
+    /// The engine does not respond, and why.
     Down(String),
-    /// Everything that is there.
+    /// All containers.
     Listed(Vec<ListedContainer>),
     /// Something happened.
     Event(Event),
@@ -36,10 +36,10 @@ pub(super) enum EngineUpdate {
     Images(Vec<Image>),
 }
 
-/// Tells `news` about the engine until the stop. An engine that is away is tried for ever.
+/// Sends the engine's updates to `news` until the stop. Retries an unreachable engine for ever.
 ///
 /// # Errors
-/// The socket is a file that nobody will ever listen on again.
+/// The socket is a mounted file that nobody will ever listen on again.
 pub(super) async fn follow(
     engine: Arc<Engine>,
     relist: Duration,
@@ -57,7 +57,7 @@ pub(super) async fn follow(
             if begun.elapsed() > MAX_RETRY_DELAY {
                 session.backoff.reset();
             }
-            // Engines end a quiet stream now and then: that alone is nothing to be alarmed at.
+            // Engines end a quiet stream now and then; that alone is no reason for a warning.
             match session.backoff.attempts() {
                 1 if listed => {
                     let instead = "containers are listed instead";
@@ -83,12 +83,12 @@ fn backoff(relist: Duration) -> Backoff {
     Backoff::new(MIN_RETRY_DELAY.min(relist), MAX_RETRY_DELAY.min(relist))
 }
 
-/// How following came to an end.
+/// How following ended.
 struct Broken {
     why: String,
-    /// Whether the engine answered all the same, and lists what it has.
+    /// Whether the containers could still be listed.
     listed: bool,
-    /// Whether its socket is one that nobody will ever listen on again.
+    /// Whether nobody will ever listen on the socket again.
     stale: bool,
 }
 
@@ -96,28 +96,28 @@ struct Session {
     engine: Arc<Engine>,
     news: mpsc::Sender<EngineUpdate>,
     relist: Duration,
-    /// The last event's time.
+    /// The time of the last event.
     since: Option<i64>,
     backoff: Backoff,
 }
 
-/// A question that is asked while events are heard.
+/// A request that runs while events are read.
 type PendingQuery<T> = BoxFuture<'static, Result<Vec<T>, EngineError>>;
 
 impl Session {
     async fn report(&self, news: EngineUpdate) {
-        // Whoever no longer listens is about to end this as well.
+        // When the receiver is gone, this loop is about to be stopped as well.
         self.news.send(news).await.ok();
     }
 
-    /// Follows until that breaks, and says why it did. Subscribes before it lists: what happens in between is heard.
+    /// Follows until that fails, and returns why. Subscribes before it lists, so that nothing in between is missed.
     async fn follow(&mut self) -> Broken {
         match self.subscribe().await {
             Ok(events) => {
                 tracing::info!("Listening for Docker events ...");
                 Broken { why: self.hear(events).await, listed: false, stale: false }
             }
-            // Some engines have no events, and some proxies in front of one let none through.
+            // Some engines have no events, and some proxies let none through.
             Err(error) => {
                 let listed = !error.stale_socket && self.listed().await;
                 Broken { why: error.why, listed, stale: error.stale_socket }
@@ -125,7 +125,7 @@ impl Session {
         }
     }
 
-    /// Lists without a stream of events: whether that could be done.
+    /// Lists the containers without an event stream; returns whether that worked.
     async fn listed(&self) -> bool {
         let Ok(all) = self.engine.list().await else { return false };
         self.report(EngineUpdate::Listed(all)).await;
@@ -138,8 +138,7 @@ impl Session {
         let mut events = std::pin::pin!(self.engine.events(self.since));
         match timeout(SUBSCRIBE_TIMEOUT, &mut events).await {
             Ok(events) => events,
-            // Some engines say nothing before the first event. What is there is worth knowing meanwhile; it is listed again
-            // once there is a stream.
+            // Some engines send nothing before the first event. List now, and again once the stream is confirmed.
             Err(_) => {
                 self.listed().await;
                 events.await
@@ -195,7 +194,7 @@ impl Session {
                 }
                 listed = or_never(&mut images) => {
                     images = None;
-                    // Without them, the node's record says nothing of images.
+                    // Without them, the node's record has no images.
                     match listed {
                         Ok(all) => self.report(EngineUpdate::Images(all)).await,
                         Err(error) => tracing::debug!("cannot list images: {error}"),
@@ -203,7 +202,7 @@ impl Session {
                 }
                 asked = or_never(&mut host) => {
                     host = None;
-                    // Without it, what it said before stands until the stream breaks.
+                    // On an error, the previous information stays valid until the stream breaks.
                     match asked {
                         Ok(said) => for info in said {
                             self.report(EngineUpdate::Up(info)).await;

@@ -1,4 +1,4 @@
-//! What has to be known before a registrar can begin: the engine's host, this node's name and address, a sidecar's container.
+//! What a registrar needs before it can begin: the engine's host, this node's name and address, a sidecar's container.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -30,19 +30,19 @@ pub(super) struct Started {
     pub(super) places: CheckPlaces,
 }
 
-/// Where the address of the engine's host is found, each time anew: networks come and change.
+/// Where the host's address comes from. It is looked up each time, because networks change.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CheckPlaces {
     /// This host's, from its routes.
     Here,
     /// The engine is at this address.
     There(IpAddr),
-    /// It has to be given.
+    /// It must be configured.
     Nowhere,
 }
 
 impl CheckPlaces {
-    /// The address of the engine's host towards others.
+    /// Returns the address that other hosts reach the engine's host by.
     pub(super) fn host(self) -> Option<IpAddr> {
         match self {
             Self::Here => describe::host_address(),
@@ -52,7 +52,7 @@ impl CheckPlaces {
     }
 }
 
-/// Finds it all out. An engine that is away is waited for, unless the run is to end by itself; `None`: the stop came first.
+/// Determines all of it. Waits for an unreachable engine, unless the run ends by itself; `None`: the stop came first.
 pub(super) async fn start(
     settings: &Settings,
     status_board: &StatusBoard,
@@ -64,7 +64,7 @@ pub(super) async fn start(
     let waits = !(settings.once || settings.dry_run);
     let mut backoff = Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY);
     loop {
-        // An engine that hangs must not hold up the end.
+        // An engine that hangs must not delay the stop.
         let found = tokio::select! {
             found = find_out(settings, &engine) => found,
             () = stop.wait() => return Ok(None),
@@ -88,7 +88,7 @@ pub(super) async fn start(
     }
 }
 
-/// The outer error is that the engine could not be asked, the inner one that its answer leads nowhere.
+/// The outer error: the engine did not respond. The inner one: its response is unusable.
 async fn find_out(
     settings: &Settings,
     engine: &Arc<Engine>,
@@ -133,7 +133,7 @@ async fn find_out(
     Ok(Ok(Started { engine: Arc::clone(engine), info, node_config, places }))
 }
 
-/// An engine that is reached over the network has an address of its own.
+/// Returns where the host's address comes from: an engine reached over the network has its own.
 fn places(url: &str) -> CheckPlaces {
     let Some((scheme, rest)) = url.split_once("://") else { return CheckPlaces::Here };
     if scheme == "unix" {
@@ -152,7 +152,7 @@ fn places(url: &str) -> CheckPlaces {
     }
 }
 
-/// The container of this engine that this process runs in.
+/// Finds the container of this engine that this process runs in.
 async fn around(engine: &Engine) -> Result<Option<Container>, EngineError> {
     for id in own::candidates(Path::new("/proc/self")) {
         if let Some(container) = engine.inspect(&id).await? {
@@ -162,7 +162,7 @@ async fn around(engine: &Engine) -> Result<Option<Container>, EngineError> {
     Ok(None)
 }
 
-/// The one container of a sidecar; an error is what to do.
+/// Finds the one container of a sidecar; the error says what to do.
 async fn sidecar(
     engine: &Engine,
     own: &OwnContainer,
@@ -175,7 +175,7 @@ async fn sidecar(
         },
         None => None,
     };
-    // The host's name in a container is the beginning of its id unless somebody chose another, so it comes last.
+    // In a container, the host name is the beginning of its id unless somebody chose another, so it is tried last.
     let by_name = match (&named, inside) {
         (None, None) => engine.inspect(&own::hostname()).await?,
         _ => None,
@@ -193,18 +193,18 @@ async fn sidecar(
     })
 }
 
-/// What the node is called, as far as that can be known without the engine: the engine of this host has this host's name.
+/// Returns the node's name as far as it is known without the engine: a local engine has this host's name.
 pub(super) fn likely_node(settings: &Settings) -> Option<String> {
     let here = settings.engine.url.starts_with('/') || settings.engine.url.starts_with("unix://");
     let guess = || (here && own::candidates(Path::new("/proc/self")).is_empty()).then(own::hostname);
     settings.node.clone().or_else(guess).filter(|name| !name.is_empty() && settings.own.is_none())
 }
 
-/// What tells this host and engine from another that took the same name: the boot of its kernel, which containers see as well. Machine ids
-/// are copied with images, and Podman makes its engine's id up anew for each question.
+/// Identifies this host and engine, to detect another with the same name: by the kernel's boot id, which containers see
+/// as well. Machine ids are copied with images, and Podman invents a new engine id for each request.
 pub(super) fn host_identity(engine: &str) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    // Everywhere but on strange kernels; there, hosts of one name are not told apart.
+    // Missing only on unusual kernels; there, hosts of one name are not distinguished.
     let boot = if boot.trim().is_empty() { own::hostname() } else { boot.trim().to_owned() };
     let place: String =
         Sha256::digest(engine.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();

@@ -1,4 +1,4 @@
-//! What a registrar can be asked about: every container, every key, and how engine and store do.
+//! The status of a registrar: every container, every key, and whether engine and store respond.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,11 +9,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::log_queue;
 
-/// What one container is, and why it is or is not registered.
+/// The status of one container, and why it is or is not registered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerStatus {
-    /// Its whole id.
+    /// Its full id.
     pub id: String,
     /// Its name.
     pub name: String,
@@ -21,7 +21,7 @@ pub struct ContainerStatus {
     pub image: String,
     /// `absent`, `starting`, `passing`, `failing` or `draining`.
     pub state: String,
-    /// Why that is so, where there is something to say.
+    /// The reason, if there is one.
     pub why: String,
     /// Its services.
     pub services: Vec<ServiceStatus>,
@@ -29,57 +29,57 @@ pub struct ContainerStatus {
     pub skipped: Vec<String>,
 }
 
-/// One port of a container.
+/// The status of one port of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceStatus {
-    /// What consumers ask for.
+    /// The name that consumers look up.
     pub name: String,
-    /// What tells it from others of the name.
+    /// Distinguishes services of the same name.
     pub id: String,
     /// Its port in the container.
     pub port: String,
     /// `starting`, `passing`, `failing` or `draining`.
     pub state: String,
-    /// Why that is so.
+    /// The reason, if there is one.
     pub why: String,
     /// Its key.
     pub key: String,
-    /// What the key should hold.
+    /// The wanted value of the key.
     pub value: String,
-    /// How the key does in the store; `None`: nothing was tried.
+    /// The key's state in the store; `None`: nothing was tried.
     pub kept: Option<KeyStatus>,
 }
 
-/// How a key does in the store.
+/// A key's state in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeyStatus {
-    /// Whether it stands there as it should.
+    /// Whether the store has it with the wanted value.
     pub held: bool,
-    /// Why not.
+    /// If not, the reason.
     pub why: String,
 }
 
-/// Everything.
+/// The status of the whole registrar.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
-    /// This node.
+    /// This node's name.
     pub node: String,
-    /// Where the engine is.
+    /// The engine's address.
     pub engine: String,
-    /// Why the engine cannot be asked; empty: it can.
+    /// Why the engine is unreachable; empty: it responds.
     pub engine_error: String,
-    /// Why the store cannot be asked; empty: it can.
+    /// Why the store is unreachable; empty: it responds.
     pub store_error: String,
-    /// Whether everything that was there at the start has been looked at.
+    /// Whether all containers that ran at the start have been inspected.
     pub complete: bool,
-    /// Every container that is or was to be registered, by name.
+    /// All containers that are or were to be registered, by name.
     pub containers: Vec<ContainerStatus>,
 }
 
-/// What happened, counted since the start.
+/// Events counted since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Count {
     Added,
@@ -111,7 +111,7 @@ const COUNTS: [(&str, &str); 12] = [
     ("checks_failed_total", "Health checks that failed"),
 ];
 
-/// Where all of it is pinned up. Written by the loops of the registrar, read by whoever asks.
+/// Holds the status. The registrar's loops write it; anybody may read it.
 #[derive(Debug, Default)]
 pub struct StatusBoard {
     counts: [AtomicU64; COUNTS.len()],
@@ -123,7 +123,7 @@ pub struct StatusBoard {
 }
 
 impl StatusBoard {
-    /// Nothing on it yet.
+    /// Returns an empty board.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -133,13 +133,13 @@ impl StatusBoard {
         self.counts[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Changes what is said of containers and engine.
+    /// Changes the status of containers and engine.
     pub(super) fn write(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.send_replace(());
     }
 
-    /// Says how a key does; `None`: there is none any more.
+    /// Sets a key's state; `None`: the key no longer exists.
     pub(super) fn key(&self, key: &str, how: Option<KeyStatus>) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         match how {
@@ -150,13 +150,13 @@ impl StatusBoard {
         self.changed.send_replace(());
     }
 
-    /// Tells whenever the status may have changed.
+    /// Returns a receiver that wakes whenever the status may have changed.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// Everything as it is now.
+    /// Returns the current status.
     #[must_use]
     pub fn status(&self) -> Status {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -167,7 +167,7 @@ impl StatusBoard {
         status
     }
 
-    /// The counts and gauges in Prometheus' text format.
+    /// Returns the counters and gauges in Prometheus' text format.
     #[must_use]
     pub fn metrics(&self) -> String {
         let mut text = String::new();
@@ -203,19 +203,19 @@ impl StatusBoard {
         text
     }
 
-    /// Asks that a container's keys go although it runs; by id, its beginning, or name.
+    /// Requests a drain: the container's keys are removed although it runs. Takes an id, its beginning, or a name.
     pub fn ask_drain(&self, container: &str) {
         self.drains.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), true));
         self.drain.notify_one();
     }
 
-    /// Asks that a drain is taken back.
+    /// Cancels a drain.
     pub fn ask_back(&self, container: &str) {
         self.drains.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), false));
         self.drain.notify_one();
     }
 
-    /// Waits until somebody asks for a drain, and takes what was asked for.
+    /// Waits for requests to drain, and takes them.
     pub(super) async fn drains(&self) -> Vec<(String, bool)> {
         loop {
             let asked = std::mem::take(&mut *self.drains.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,8 +1,8 @@
-//! Whether a command in the container ends with 0.
+//! The command check: runs a command in the container, which must exit with 0.
 
 use crate::registrar::engine::ExecResult;
 
-/// So much of what it wrote is told.
+/// How much of the command's output a message shows.
 const MAX_OUTPUT_BYTES: usize = 200;
 
 pub(super) fn verdict(ran: &ExecResult) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! The gRPC health protocol: one call of `grpc.health.v1.Health/Check`.
 //!
-//! Its two messages have one field each, so they are written and read here by hand.
+//! Its two messages have one field each, so this file encodes and decodes them by hand.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::{Reason, RecvStream};
@@ -13,9 +13,9 @@ use super::net::{AGENT, CheckStage, Inside, connect, connect_with, driven, inner
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 const MAX_HEAD_BYTES: u32 = 16 << 10;
-/// The longest answer; the real one takes seven bytes.
+/// The longest accepted response; a normal one takes seven bytes.
 const MAX_RESPONSE_BYTES: usize = 4096;
-/// Of gRPC's status codes, in their order.
+/// The names of gRPC's status codes; the index is the code.
 const CODES: [&str; 17] = [
     "OK",
     "CANCELLED",
@@ -37,7 +37,7 @@ const CODES: [&str; 17] = [
 ];
 const SERVING: u64 = 1;
 
-/// `tls`: whether it is, and whether the certificate has to be good.
+/// `tls`: whether to use TLS, and whether to verify the certificate.
 pub(super) async fn probe(
     service: &str,
     target: &Target,
@@ -80,7 +80,7 @@ where
         if response.status() != StatusCode::OK {
             return Err(format!("answered {}, which is no gRPC", response.status()));
         }
-        // An error may come without a message, in the head alone.
+        // An error may come without a message, in the response headers alone.
         if let Some(code) = code(response.headers()) {
             verdict(code, service)?;
         }
@@ -94,7 +94,7 @@ where
     driven(answer, connection).await
 }
 
-/// A message as gRPC frames it: not compressed, its length, and the name of the service in field 1.
+/// Returns the framed request: an uncompressed flag, the length, and the service name in field 1.
 pub(super) fn asking(service: &str) -> Bytes {
     let mut message = BytesMut::new();
     if !service.is_empty() {
@@ -143,7 +143,7 @@ fn verdict(code: &str, service: &str) -> Result<(), String> {
     }
 }
 
-/// What a framed `HealthCheckResponse` says.
+/// Reads the serving status from a framed `HealthCheckResponse`.
 pub(super) fn status(framed: &[u8]) -> Result<(), String> {
     let read = match framed.split_first_chunk::<5>() {
         Some((&[0, a, b, c, d], message)) if u32::from_be_bytes([a, b, c, d]) as usize == message.len() => {
@@ -161,7 +161,7 @@ pub(super) fn status(framed: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Field 1 as a number, 0 when it is not there; other fields are passed over. `None`: this is no message.
+/// Returns field 1 as a number, or 0 when it is missing; skips other fields. `None`: this is not a message.
 fn first_field(mut message: &[u8]) -> Option<u64> {
     let mut found = 0;
     while !message.is_empty() {
@@ -181,7 +181,7 @@ fn first_field(mut message: &[u8]) -> Option<u64> {
     Some(found)
 }
 
-/// Protobuf's number of seven bits a byte.
+/// Reads a protobuf varint: seven bits per byte.
 fn number(message: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for place in 0..10 {

@@ -1,4 +1,4 @@
-//! Whether HTTP is answered, and with what.
+//! The HTTP check: whether a request gets a response, and with which status.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -13,21 +13,21 @@ use super::Target;
 use super::net::{AGENT, CheckStage, Inside, connect, connect_with, driven, innermost, uri};
 use crate::registrar::service::address;
 
-/// The longest head of an answer.
+/// The longest accepted response head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// So much of a body is proof enough.
+/// How much of the body is read.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// What is asked for.
+/// The request to send.
 #[derive(Debug)]
 pub(super) struct HttpProbe<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
-    /// Whatever the status, and without its body.
+    /// Accept any status, and do not read the body.
     pub(super) any_status: bool,
 }
 
-/// `tls`: whether it is, and whether the certificate has to be good.
+/// `tls`: whether to use TLS, and whether to verify the certificate.
 pub(super) async fn probe(
     question: &HttpProbe<'_>,
     target: &Target,
@@ -91,7 +91,7 @@ where
     driven(answer, connection).await
 }
 
-/// Reads a body, or as much of it as counts.
+/// Reads the body to its end or to its limit.
 async fn some(mut body: Incoming) -> Result<(), String> {
     let mut read = 0;
     while read < MAX_BODY_BYTES

@@ -1,9 +1,9 @@
-//! Time spans as Go writes them, for that is what is in `SERVICE_CHECK_INTERVAL` since Registrator.
+//! Time spans in Go's syntax, which `SERVICE_CHECK_INTERVAL` has had since Registrator.
 
 use std::time::Duration;
 
-/// Reads numbers with units (`10s`, `1m30s`, `500ms`, `1.5h`), and a number alone as seconds. `None`: it is none, or none
-/// that could be counted.
+/// Parses numbers with units (`10s`, `1m30s`, `500ms`, `1.5h`); a number alone is seconds. `None`: not a span, or too
+/// long to represent.
 pub(super) fn span(text: &str) -> Option<Duration> {
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return seconds(text, 1.0);
@@ -15,7 +15,7 @@ pub(super) fn span(text: &str) -> Option<Duration> {
         let (unit, tail) = tail.split_at(end);
         let unit = match unit {
             "ns" => 1e-9,
-            // Go writes either of two letters: the micro sign and the Greek one.
+            // Go accepts two letters for micro: the micro sign and the Greek mu.
             "us" | "\u{b5}s" | "\u{3bc}s" => 1e-6,
             "ms" => 1e-3,
             "s" => 1.0,

@@ -1,7 +1,7 @@
-//! What `SERVICE_[port_]CHECK_*` asks for.
+//! Parsing of `SERVICE_[port_]CHECK_*`.
 //!
-//! The names and their order are Registrator's, so that what was written for it goes on working; what cannot work here is
-//! refused with words, because a service that silently goes unchecked is found out about too late.
+//! Names and precedence are Registrator's, so existing settings keep working. What cannot work here is rejected with a
+//! message, because a service that silently goes unchecked is noticed too late.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::registrar::settings::Checks;
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
 const TIMEOUT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3600));
 const MAX_IN_A_ROW: u32 = 100;
-/// Longer paths and commands are mistakes.
+/// The longest accepted path or command.
 const MAX_TARGET_BYTES: usize = 4096;
-/// So much of a bad value is shown.
+/// How much of a bad value a message shows.
 const MAX_EXCERPT_CHARS: usize = 80;
 
-/// Every word that begins with `check_` and means something, or had a meaning to Registrator that is none here.
+/// All known attributes that begin with `check_`, including those of Registrator that have no meaning here.
 const KNOWN: [&str; 17] = [
     "check_cmd",
     "check_deregister_after",
@@ -42,7 +42,7 @@ const KNOWN: [&str; 17] = [
     "check_ttl",
 ];
 
-/// The words that are none of these, each with the one that was perhaps meant. Values are not shown.
+/// Lists the unknown attributes, each with the closest known one. Does not show values.
 pub(super) fn unknown_words(service: &Service) -> Vec<String> {
     let words = service.attributes.keys().filter(|key| key.starts_with("check"));
     let unknown = words.filter(|key| !KNOWN.contains(&key.as_str()));
@@ -60,7 +60,7 @@ pub(super) fn unknown_words(service: &Service) -> Vec<String> {
         .collect()
 }
 
-/// What a service's attributes ask for; `None`: nothing.
+/// Returns the check that a service's attributes define; `None`: they define none.
 pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>, String> {
     let Some(kind) = kind(service)? else { return Ok(None) };
     if service.port.protocol != Protocol::Tcp && !matches!(kind, CheckKind::Command(_)) {
@@ -86,7 +86,7 @@ pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>
     }))
 }
 
-/// The first that is there, in Registrator's order.
+/// Returns the first kind of check that is set, in Registrator's order.
 fn kind(service: &Service) -> Result<Option<CheckKind>, String> {
     if let Some(path) = given(service, "check_http") {
         return http(service, false, "check_http", path).map(Some);
@@ -136,7 +136,7 @@ fn http(service: &Service, https: bool, key: &str, path: &str) -> Result<CheckKi
     Ok(CheckKind::Http { https, method, path: path.to_owned(), verify, any_status: false })
 }
 
-/// The value may hold a password, so no error shows it.
+/// Parses the command. It may hold a password, so no error shows it.
 fn command(service: &Service, line: &str) -> Result<CheckKind, String> {
     if line.len() > MAX_TARGET_BYTES {
         return Err(format!(
@@ -171,7 +171,7 @@ fn grpc(service: &Service, value: &str) -> Result<CheckKind, String> {
     })
 }
 
-/// An attribute that is there and not blank.
+/// Returns an attribute that is set and not blank.
 fn given<'a>(service: &'a Service, key: &str) -> Option<&'a str> {
     service.attributes.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
 }
@@ -213,7 +213,7 @@ fn in_a_row(service: &Service, key: &str) -> Result<Option<u32>, String> {
     }
 }
 
-/// What is wrong with an attribute, by the name that the user gave it.
+/// Describes what is wrong with an attribute, under the name that the user wrote.
 fn bad(key: &str, value: &str, what: &str) -> String {
     let short: String = value.chars().take(MAX_EXCERPT_CHARS).collect();
     let more = if short.len() < value.len() { "…" } else { "" };

@@ -1,4 +1,4 @@
-//! Where a key lies and what it holds.
+//! The path and the value of a service's key.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::key;
 pub(super) const MAX_KEY_BYTES: usize = 512;
 /// The bytes of the largest value.
 pub(super) const MAX_VALUE_BYTES: usize = 64 << 10;
-/// What a store keeps of its own, hidden from listings.
+/// The store's internal directory, hidden from listings.
 const HIDDEN: &str = "/_retune";
 
-/// What is known of a service when its key is made. The order of the fields is that of the JSON value.
+/// The facts that a key and its value are made of. The field order is the order in the JSON value.
 #[derive(Serialize)]
 pub(super) struct Facts<'f> {
     /// `ip:port`.
@@ -29,31 +29,31 @@ pub(super) struct Facts<'f> {
     pub(super) tags: Vec<String>,
     pub(super) attributes: &'f BTreeMap<String, String>,
     pub(super) node: &'f str,
-    /// Its whole id.
+    /// The container's full id.
     pub(super) container: &'f str,
     pub(super) container_name: &'f str,
     pub(super) image: &'f str,
     pub(super) protocol: &'f str,
-    /// The port in the container.
+    /// The container's port.
     #[serde(skip)]
     pub(super) private_port: u16,
 }
 
-/// What SkyDNS reads.
+/// The value format that SkyDNS reads.
 #[derive(Serialize)]
 struct Skydns<'s> {
     host: &'s str,
     port: u16,
 }
 
-/// The layout of the rules, ready for many services.
+/// The rules' layout, prepared for many services.
 pub(super) struct Layouts<'r> {
     rules: &'r Rules,
     templates: Option<Templates<'r>>,
 }
 
 impl<'r> Layouts<'r> {
-    /// Reads templates, if the layout has any. An error is what is wrong with them.
+    /// Parses the layout's templates, if it has any. An error says what is wrong with them.
     pub(super) fn new(rules: &'r Rules) -> Result<Self, String> {
         let templates = match &rules.layout {
             Layout::Template { key, value } => Some(Templates::new(key, value.as_deref())?),
@@ -62,7 +62,7 @@ impl<'r> Layouts<'r> {
         Ok(Self { rules, templates })
     }
 
-    /// The key and the value of a service. An error is for the user.
+    /// Returns the key and the value of a service. An error is for the user.
     pub(super) fn render(&self, facts: &Facts<'_>) -> Result<(String, String), String> {
         let prefix = self.rules.prefix.as_str();
         let (key, value) = match &self.rules.layout {
@@ -103,7 +103,7 @@ fn own_path(facts: &Facts<'_>) -> String {
     format!("{}/{}", facts.name, facts.id)
 }
 
-/// `cluster.local` as `local/cluster`.
+/// Returns `cluster.local` as `local/cluster`.
 fn reversed(domain: &str) -> String {
     domain.trim_end_matches('.').rsplit('.').collect::<Vec<_>>().join("/")
 }
@@ -112,8 +112,8 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers under texts are always JSON")
 }
 
-/// The key at `path` below `prefix`. Users write names and ids: what could climb, hide or be taken for another
-/// key is refused.
+/// Returns the key at `path` below `prefix`. Users choose names and ids, so a path is rejected when it could climb,
+/// hide, or collide with another key.
 fn key_of(prefix: &str, path: &str) -> Result<String, String> {
     let bad = |what: &str| {
         let path = shown(path);
@@ -142,7 +142,7 @@ fn key_of(prefix: &str, path: &str) -> Result<String, String> {
     Ok(key)
 }
 
-/// Whether the rules make keys at all, and different ones for different services.
+/// Checks that the rules make valid keys, and different ones for different services.
 pub(super) fn check(rules: &Rules) -> Result<(), String> {
     let layouts = Layouts::new(rules)?;
     if let Some(templates) = &layouts.templates {

@@ -1,11 +1,11 @@
-//! What of a container becomes which key: ports, names, addresses, layouts. Pure.
+//! Turns a container into keys: ports, names, addresses, layouts. Pure.
 //!
-//! Owns: the reading of `SERVICE_*` ([`metadata`]), whose network a container is in ([`home`]), which of its
-//! ports are reached and how ([`ports`]), names and their suffix, ids ([`name`]), addresses ([`address`]), tags
-//! ([`tags`]), and where a key lies and what it holds ([`layout`], [`template`]).
-//! Promises: exactly Registrator's reading of environment and labels, its three generations of the suffix; an
-//! address that nobody could reach is refused with a message and never registered; two ports never share a key.
-//! Leaves out: whether the container is well, and everything about the store.
+//! Owns: parsing `SERVICE_*` ([`metadata`]), whose network a container uses ([`home`]), which ports are reachable and
+//! how ([`ports`]), names with their suffix and ids ([`name`]), addresses ([`address`]), tags ([`tags`]), and the path
+//! and the value of a key ([`layout`], [`template`]).
+//! Promises: environment and labels mean exactly what they mean to Registrator, including its three generations of
+//! the suffix; an address that nobody can reach is reported and never registered; two ports never share a key.
+//! Leaves out: the container's health, and everything about the store.
 
 mod address;
 mod home;
@@ -31,19 +31,20 @@ use super::container::{Container, ContainerState, Port};
 use super::service::{self, Described, Service, Skipped};
 use super::settings::{OwnContainer, Rules};
 
-/// What a container is described from, beside itself.
+/// What a description depends on, apart from the container.
 #[derive(Clone, Debug)]
 pub(super) struct DescribeContext<'g> {
     pub(super) rules: &'g Rules,
-    /// The name of this node, the beginning of ids.
+    /// The node's name, with which ids begin.
     pub(super) node: &'g str,
-    /// The address of this host towards others; `None`: none was found.
+    /// The address that other hosts reach this host by; `None`: none was found.
     pub(super) host: Option<IpAddr>,
-    /// Only this container's ports, for a sidecar.
+    /// For a sidecar: only the ports of this container.
     pub(super) own: Option<&'g OwnContainer>,
 }
 
-/// What of `container` is to be registered. `other` finds the container whose network it shares, by id or name.
+/// Returns the services of `container` to register. `other` finds, by id or name, the container whose network it
+/// shares.
 pub(super) fn describe(
     container: &Container,
     ground: &DescribeContext<'_>,
@@ -88,8 +89,8 @@ pub(super) fn describe(
     described
 }
 
-/// Whether the rules make a key and a value of a service such as there are many; a template that cannot work is
-/// told before any container runs.
+/// Checks that the rules make a key and a value for a typical service, so that a broken template is reported before
+/// any container runs.
 ///
 /// # Errors
 /// What is wrong with the template, directory, domain or prefix.
@@ -115,7 +116,7 @@ fn twice(service: &Service, first: Port) -> String {
     )
 }
 
-/// What every service of one container is made from.
+/// The inputs shared by all services of one container.
 struct Maker<'d> {
     container: &'d Container,
     ground: &'d DescribeContext<'d>,
@@ -138,7 +139,7 @@ impl Maker<'_> {
         let (ip, public) = self.reached(candidate, meta)?;
         let name = name::of(self.container, port, meta, rules.suffix, self.ports);
         let id = meta.id.clone().unwrap_or_else(|| name::id(self.ground.node, self.container, port));
-        // A check is the registrar's business, and its command may hold what is no reader's.
+        // Readers of the key have no use for checks, and a check's command may hold a password.
         let told: BTreeMap<String, String> = meta
             .attributes
             .iter()
@@ -178,7 +179,7 @@ impl Maker<'_> {
         })
     }
 
-    /// Where consumers reach the port.
+    /// Returns where consumers reach the port.
     fn reached(&self, candidate: &Candidate, meta: &Meta) -> Result<(String, u16), Skipped> {
         let port = candidate.port;
         let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));

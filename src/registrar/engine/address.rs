@@ -1,4 +1,4 @@
-//! Where an engine listens, in the spellings of `DOCKER_HOST`.
+//! The engine's address, in the forms that `DOCKER_HOST` takes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::registrar::settings::EngineAt;
 
 const FORMS: &str = "write unix:///path/to/socket, tcp://host:port, http://host:port or https://host:port";
 
-/// An address, read.
+/// A parsed address.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
-    /// As a person may write it again.
+    /// For messages, in a form that can be configured again.
     pub(super) shown: Arc<str>,
-    /// What paths are appended to; without a slash at its end.
+    /// The URL that paths are appended to; without a trailing slash.
     pub(super) base: Url,
-    /// The socket that replaces the host of `base`.
+    /// The unix socket to connect to instead of the host of `base`.
     pub(super) socket: Option<Arc<Path>>,
 }
 
@@ -55,14 +55,14 @@ fn socket(text: &str, path: &str) -> Result<Address, EngineError> {
     if !path.starts_with('/') || path == "/" {
         return Err(refused(text, "a socket is named by its whole path: unix:///var/run/docker.sock"));
     }
-    // The name only fills the Host header.
+    // This host name only fills the Host header.
     let base = Url::parse("http://localhost").map_err(|error| refused(text, &error.to_string()))?;
     Ok(Address { shown: format!("unix://{path}").into(), base, socket: Some(Path::new(path).into()) })
 }
 
 fn host(text: &str, scheme: &str, rest: &str, port: Option<u16>) -> Result<Address, EngineError> {
     if rest.contains('@') {
-        // Not shown: what stands before the @ may be a password.
+        // Not shown: the text before the @ may be a password.
         let why = format!("an engine's address holds no name and no password; {FORMS}");
         return Err(EngineError::new(why));
     }
@@ -74,7 +74,7 @@ fn host(text: &str, scheme: &str, rest: &str, port: Option<u16>) -> Result<Addre
     if let Some(port) = port {
         let authority = rest.split('/').next().unwrap_or(rest);
         let bare = authority.rsplit(']').next().unwrap_or(authority);
-        // A port that is the scheme's own is dropped by the parser, and one that was never written gets Docker's.
+        // The parser drops a scheme's default port; a missing port becomes Docker's.
         if !bare.contains(':') {
             base.set_port(Some(port)).map_err(|()| refused(text, FORMS))?;
         }

@@ -1,4 +1,4 @@
-//! A command inside a container: its output, then how it ended.
+//! Runs a command inside a container, and returns its output and exit code.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::send::{Bound, EngineRequest, REQUEST_TIMEOUT, whole};
 use super::{Engine, EngineError, ExecResult};
 use crate::registrar::container::short;
 
-/// How much of a command's output is kept, as an engine does for its own health checks.
+/// How much of a command's output is kept; engines keep as much of their own health checks.
 const MAX_OUTPUT_BYTES: usize = 4096;
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
@@ -21,7 +21,7 @@ impl Engine {
         within: Duration,
     ) -> Result<ExecResult, EngineError> {
         timeout(within, self.run_to_its_end(id, argv)).await.unwrap_or_else(|_| {
-            // A name is told whole.
+            // Show a name in full.
             let whom = if id.len() == 64 { short(id) } else { id };
             let shown = &self.address.shown;
             let why = format!("{shown}: the command in container {whom} did not end within {within:?}");
@@ -61,7 +61,7 @@ impl Engine {
         Ok(String::from_utf8_lossy(&output.kept).into_owned())
     }
 
-    /// The exit code. The output may end a moment before the engine knows that the command did.
+    /// Returns the exit code. The output may end a moment before the engine knows that the command has exited.
     async fn ended(&self, exec: &str, bound: Bound) -> Result<i64, EngineError> {
         let mut pause = Duration::from_millis(20);
         loop {
@@ -81,14 +81,15 @@ impl Engine {
     }
 }
 
-/// The beginning of a command's output out of frames: a stream's number, three zeros, four bytes of length, the text.
+/// Decodes framed output and keeps its beginning. A frame: a stream number, three zeros, four bytes of length, the
+/// text.
 #[derive(Debug, Default)]
 struct Output {
     kept: Vec<u8>,
     head: Vec<u8>,
-    /// How much of the present frame is still to come.
+    /// How much of the current frame is still to come.
     left: usize,
-    /// No frames came: the text is as it is.
+    /// The output has no frames: it is plain text.
     bare: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What engines say, in the shapes used here. Only what is needed is looked at, and most of that may be missing.
+//! Parsing of the engine's responses. Reads only the fields that are needed, most of which may be missing.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,10 +13,10 @@ use crate::registrar::container::{
 };
 
 const SIGTERM: i32 = 15;
-/// Longer waits than a week are as good as for ever, which engines write as -1.
+/// The longest stop timeout. Engines write -1 for no limit; a week is long enough.
 const MAX_STOP_TIMEOUT_SECS: u64 = 7 * 24 * 3600;
 
-/// A line of the list of containers. An answer with one that cannot be told from others is no list.
+/// An entry of the container list. One entry without an id makes the whole list invalid.
 #[derive(Deserialize)]
 #[serde(try_from = "Value")]
 pub(super) struct ListEntry(pub(super) ListedContainer);
@@ -35,7 +35,7 @@ impl TryFrom<Value> for ListEntry {
     }
 }
 
-/// Everything of a line that changes with what an inspection would say, and not with time alone.
+/// Returns all parts of an entry that an inspection depends on, except those that change with time alone.
 fn signature(said: &Value) -> String {
     let status = text(&said["Status"]);
     let state = said["State"].as_str().unwrap_or_else(|| status.split(' ').next().unwrap_or(""));
@@ -58,7 +58,7 @@ fn signature(said: &Value) -> String {
     format!("{state:?} {asides:?} {:?} {names:?} {ports:?} {networks:?}", text(&said["Health"]["Status"]))
 }
 
-/// A container out of its inspection. The error says what is missing without which nothing is known.
+/// Parses an inspection. The error names the required field that is missing.
 pub(super) fn container(said: &Value) -> Result<Container, &'static str> {
     let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("the answer has no Id")?;
     let state = &said["State"];
@@ -108,7 +108,7 @@ fn doing_of(word: &str) -> ContainerState {
     }
 }
 
-/// What the aside in a line's `Status` says, as in `Up 3 seconds (healthy)`.
+/// Reads the health from an entry's `Status`, as in `Up 3 seconds (healthy)`.
 fn listed_health(said: &Value) -> Option<Healthcheck> {
     let status = text(&said["Status"]);
     let is = |aside: &str| status.ends_with(aside);
@@ -135,13 +135,13 @@ fn run_state(state: &Value) -> ContainerState {
 }
 
 fn healthcheck(state: &Value) -> Option<Healthcheck> {
-    // Podman before 4 called it otherwise.
+    // Podman before 4 has another name for it.
     let word = state["Health"]["Status"].as_str().or_else(|| state["Healthcheck"]["Status"].as_str());
     match word.unwrap_or("") {
         "" | "none" => None,
         "healthy" => Some(Healthcheck::Healthy),
         "unhealthy" => Some(Healthcheck::Unhealthy),
-        // A word nobody knows does not say that it is well.
+        // An unknown word does not mean healthy.
         _ => Some(Healthcheck::Starting),
     }
 }
@@ -153,7 +153,7 @@ fn networks(net: &Value) -> BTreeMap<String, Network> {
         fields(&net["Networks"]).map(|(name, said)| (name.to_owned(), network(said))).collect();
     let alone = network(net);
     if all.is_empty() && alone != Network::default() {
-        // Before API 1.21 there was but one network with addresses.
+        // Before API 1.21 there was only one network with addresses.
         return BTreeMap::from([("bridge".to_owned(), alone)]);
     }
     all
@@ -173,13 +173,13 @@ fn published(said: &Value) -> BTreeMap<Port, Vec<Published>> {
         .collect()
 }
 
-/// Nanoseconds since 1970 of a date; `None` for the zero date, by which engines say never.
+/// Returns a date in nanoseconds since 1970; `None` for the zero date, with which engines say never.
 fn nanoseconds(date: &str) -> Option<i64> {
     let at: jiff::Timestamp = date.parse().ok()?;
     i64::try_from(at.as_nanosecond()).ok().filter(|at| *at > 0)
 }
 
-/// What an engine says of its host.
+/// Parses what an engine reports about its host.
 pub(super) fn info(said: &Value) -> Info {
     let own = |name: &str| text(&said[name]).to_owned();
     Info {
@@ -199,7 +199,7 @@ pub(super) fn info(said: &Value) -> Info {
     }
 }
 
-/// A line of the list of images.
+/// An entry of the image list.
 #[derive(Deserialize)]
 #[serde(try_from = "Value")]
 pub(super) struct ImageEntry(pub(super) Image);
@@ -218,7 +218,7 @@ fn text(said: &Value) -> &str {
     said.as_str().unwrap_or("")
 }
 
-/// Text, or a number as text.
+/// Returns a text, or a number as text.
 fn word(said: &Value) -> String {
     match said {
         Value::String(text) => text.clone(),

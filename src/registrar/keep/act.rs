@@ -1,4 +1,4 @@
-//! One action on one key, carried out.
+//! Carries out one action on one key.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::client::cluster::{Cluster, Delete, EtcdError, Get, Keys, Node, Reques
 
 /// How long one request may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// A key that changes under every look is left for later after so many.
+/// How often a write is attempted on a key that keeps changing.
 const MAX_ATTEMPTS: usize = 4;
 const CHANGING: &str = "the key changes all the time";
 
@@ -18,33 +18,33 @@ const CHANGING: &str = "the key changes all the time";
 pub(in crate::registrar) const NOT_FOUND: i64 = 100;
 /// Compare failed.
 pub(in crate::registrar) const OTHER: i64 = 101;
-/// What lies above the key is a file.
+/// A parent of the key is a file.
 pub(in crate::registrar) const NO_DIRECTORY: i64 = 104;
 /// Not a file.
 const DIRECTORY: i64 = 102;
 /// Key already exists.
 pub(in crate::registrar) const EXISTS: i64 = 105;
-/// The credentials do not reach this far.
+/// Insufficient credentials.
 pub(in crate::registrar) const NO_RIGHT: i64 = 110;
 
-/// The keys behind `cluster`, for one request.
+/// Returns access to the keys of `cluster` for one request, with the request timeout.
 pub(in crate::registrar) fn soon(cluster: &Cluster) -> Keys<'_> {
     Keys::new(cluster, Some(Instant::now() + REQUEST_TIMEOUT))
 }
 
-/// How to read what a write is to be decided by: a member that is behind would send it round in circles.
+/// How to read before a write: the value from a member that lags behind would make the write fail again and again.
 pub(in crate::registrar) const NEWEST: Get = Get { recursive: false, sorted: false, quorum: true };
 
-/// What is to be written.
+/// A write to one key.
 #[derive(Clone, Debug)]
 pub(super) struct Write {
     pub(super) key: String,
     pub(super) value: String,
     /// Seconds; `None`: for ever.
     pub(super) ttl: Option<u64>,
-    /// Values that are ours to replace.
+    /// The values that are ours, which this write may replace.
     pub(super) mine: BTreeSet<String>,
-    /// Whether an earlier try of this life may have done it already.
+    /// Whether an earlier attempt of this run may have succeeded.
     pub(super) tried: bool,
     pub(super) first: WriteStep,
 }
@@ -55,42 +55,42 @@ pub(super) enum WriteStep {
     Create,
     Swap(u64),
     Renew(u64),
-    /// See what is there, and decide.
+    /// Read the key, then decide.
     Look,
 }
 
-/// How a key came to stand.
+/// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteEffect {
     Added,
-    /// It had been there, and the store had lost it.
+    /// The key was written again: the store had lost it.
     AddedAgain,
     Changed,
     Renewed,
-    /// It was there already, with the right value.
+    /// The key already had the right value.
     Found,
 }
 
-/// What became of an action.
+/// The result of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ActionOutcome {
-    /// The value stands, last written at this index.
+    /// The key has the wanted value, last written at this index.
     Stands { index: u64, how: WriteEffect },
-    /// This value of ours stands there, last written at this index, and its lease is renewed.
+    /// The key has this value of ours, last written at this index, and its lease is renewed.
     Holds { value: String, index: u64 },
-    /// Somebody else's value stands there.
+    /// The key has another owner's value.
     Taken { value: String },
-    /// Nothing of ours stands there any more.
+    /// No value of ours is left.
     Gone,
-    /// To be deleted, but somebody else's by now.
+    /// To be deleted, but the key has another owner's value by now.
     Successor,
-    /// The store says no.
+    /// The store rejects the request.
     Refused { why: String },
-    /// No answer; what the store did is unknown.
+    /// No response; whether the store applied the request is unknown.
     Failed(RequestError),
 }
 
-/// Brings a value to stand, as far as it is ours to do.
+/// Writes a value, unless the key has another owner's value.
 pub(super) async fn write(cluster: &Cluster, write: &Write) -> ActionOutcome {
     let (mut step, mut how) = (
         write.first,
@@ -152,7 +152,7 @@ enum ObservedKey {
     End(ActionOutcome),
 }
 
-/// What a look at the key leads to.
+/// Decides what to do about the node that was read at the key.
 fn seen(write: &Write, node: &Node, how: WriteEffect) -> ObservedKey {
     if node.dir {
         return ObservedKey::End(ActionOutcome::Refused {
@@ -172,7 +172,7 @@ fn seen(write: &Write, node: &Node, how: WriteEffect) -> ObservedKey {
     ObservedKey::End(ActionOutcome::Taken { value: node.value.clone() })
 }
 
-/// Looks which value of ours a key holds, and renews its lease, of one that has a lease.
+/// Reads which value of ours a key holds, and renews its lease if it has one.
 pub(super) async fn tend(
     cluster: &Cluster,
     key: &str,
@@ -200,7 +200,7 @@ pub(super) async fn tend(
     ActionOutcome::Refused { why: CHANGING.to_owned() }
 }
 
-/// Deletes a key that is as it was left, or holds a value of ours; then the directories that this empties, up to `prefix`.
+/// Deletes a key if it is unchanged or holds a value of ours; then the directories that become empty, up to `prefix`.
 pub(super) async fn remove(
     cluster: &Cluster,
     key: &str,
@@ -232,9 +232,9 @@ pub(super) async fn remove(
                     dirs::remove_empty(cluster, key, prefix).await;
                     return ActionOutcome::Gone;
                 }
-                // A file lies where the directory was: whoever put it there deleted ours.
+                // A file replaced the directory, so our key was deleted before.
                 Some(NO_DIRECTORY) => return ActionOutcome::Gone,
-                // A directory is nothing that we wrote.
+                // We never write directories.
                 Some(DIRECTORY) => return ActionOutcome::Successor,
                 _ => return refused_or_failed(error),
             },
@@ -250,7 +250,7 @@ fn refused_or_failed(error: RequestError) -> ActionOutcome {
     }
 }
 
-/// Why the store says no, and what to do.
+/// Describes why the store rejects a request, and what to do.
 pub(super) fn refusal(error: &EtcdError) -> String {
     match error.code {
         NO_RIGHT => "the store gives these credentials no right to the key: grant their role readwrite on it"
@@ -263,7 +263,7 @@ pub(super) fn refusal(error: &EtcdError) -> String {
     }
 }
 
-/// An error as one line.
+/// Formats an error in one line.
 pub(in crate::registrar) fn one_line(error: &RequestError) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

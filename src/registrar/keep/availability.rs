@@ -1,4 +1,4 @@
-//! Whether the store answers.
+//! Whether the store responds.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::registrar::status_board::{Count, StatusBoard};
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// What comes and goes faster is told no more often.
+/// The shortest interval between two log lines about outages.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Says once that the store is away and once that it is back, and how long to leave it alone in between.
+/// Logs the beginning and the end of an outage once each, and says how long to wait before the next try.
 #[derive(Debug)]
 pub(super) struct StoreAvailability {
     down: Option<Outage>,
-    /// When it was told last that the store is away.
+    /// When the last outage was logged.
     told: Option<Instant>,
 }
 
@@ -40,7 +40,7 @@ impl StoreAvailability {
         self.down.is_some()
     }
 
-    /// Until when the store is not to be asked.
+    /// Returns the time before which the store must not be tried.
     pub(super) fn until(&self) -> Option<Instant> {
         self.down.as_ref().map(|down| down.until)
     }
@@ -61,14 +61,14 @@ impl StoreAvailability {
                 backoff: Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY),
             }
         });
-        // What was under way together fails together, and is one failure.
+        // Requests that were sent together fail together; count them as one failure.
         if now >= down.until {
             down.until = now + down.backoff.next();
         }
         status_board.write(|status| status.store_error = text);
     }
 
-    /// The store answers; returns how long it did not.
+    /// Notes that the store responds; returns how long the outage was.
     pub(super) fn answered(&mut self, status_board: &StatusBoard) -> Option<Duration> {
         let down = self.down.take()?;
         let outage = down.since.elapsed();

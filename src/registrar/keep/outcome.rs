@@ -1,4 +1,4 @@
-//! What became of an action, noted down and told.
+//! Records the results of actions, and logs them.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -13,12 +13,12 @@ use super::reconciler::{Done, Reconciler};
 use crate::client::cluster::{RequestError, quoted};
 use crate::registrar::status_board::Count;
 
-/// A key that is somebody else's is tried again after this, or sooner where leases are renewed more often.
+/// How soon another owner's key is tried again; sooner where leases are renewed more often.
 const CONFLICT_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// Keys without a lease are looked at this often: a store that came back from a backup says nothing of what it lost.
+/// How often keys without a lease are checked: a store restored from a backup does not report what it lost.
 const UNLEASED_CHECK_INTERVAL: Duration =
     if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
-/// No more of somebody else's value is shown.
+/// How much of another owner's value is shown.
 const MAX_EXCERPT_CHARS: usize = 100;
 
 impl Reconciler {
@@ -43,7 +43,7 @@ impl Reconciler {
         }
     }
 
-    /// The store gave no answer; `key` is where the next try does not begin.
+    /// Handles a request without a response; the next try does not begin with `key`.
     fn failed(&mut self, error: &RequestError, key: Option<&str>) {
         self.availability.failed(error, &self.status_board);
         self.stuck = key.map(str::to_owned);
@@ -51,7 +51,7 @@ impl Reconciler {
 
     fn answers(&mut self) {
         if let Some(outage) = self.availability.answered(&self.status_board) {
-            // Nothing could be confirmed meanwhile.
+            // Nothing could be confirmed during the outage, so waiting keys get that time back.
             for until in self.held.values_mut().filter_map(|held| held.waits.as_mut()) {
                 *until += outage;
             }
@@ -87,9 +87,9 @@ impl Reconciler {
                 let Some(held) = self.held.get_mut(key) else { return };
                 let now = Instant::now();
                 match &held.key_state {
-                    // The renewal may have gone through; its next try finds out. The value is the same either way.
+                    // The renewal may have succeeded; the next try finds out. The value is the same either way.
                     KeyState::Kept { value: kept, .. } if kept == value => {}
-                    // What was said of it is not said again.
+                    // This was logged before.
                     KeyState::Blocked { .. } => held.due = now,
                     KeyState::Kept { .. } | KeyState::Unknown => {
                         held.lost_sight(now);
@@ -97,7 +97,7 @@ impl Reconciler {
                     }
                 }
             }
-            // Not of a write.
+            // Results of other actions.
             ActionOutcome::Holds { .. } | ActionOutcome::Gone | ActionOutcome::Successor => {}
         }
     }
@@ -130,7 +130,7 @@ impl Reconciler {
         self.report(key, true, "");
     }
 
-    /// Somebody is in the way: said once, tried again for ever.
+    /// Handles a key that the store rejects or another owner holds: logs it once, and retries for ever.
     fn blocked(&mut self, key: &str, desired: &str, why: String) {
         self.report(key, false, &why);
         let due = Instant::now() + self.again();
@@ -166,11 +166,11 @@ impl Reconciler {
             ActionOutcome::Failed(error) => {
                 self.failed(&error, Some(key));
                 if let Some(held) = self.held.get_mut(key) {
-                    // Whether it is gone is unknown, also when somebody wants it back meanwhile.
+                    // Whether the key is gone is unknown, which matters if it becomes wanted again meanwhile.
                     held.lost_sight(Instant::now());
                 }
             }
-            // Not of a removal.
+            // Results of other actions.
             ActionOutcome::Holds { .. } | ActionOutcome::Stands { .. } | ActionOutcome::Taken { .. } => {}
         }
     }
@@ -196,7 +196,7 @@ impl Reconciler {
             }
             ActionOutcome::Failed(error) => return self.failed(&error, Some(key)),
             ActionOutcome::Refused { why } => tracing::warn!("cannot renew the lease of {key}: {why}"),
-            // Not of this.
+            // Results of other actions.
             ActionOutcome::Stands { .. } | ActionOutcome::Taken { .. } => {}
         }
         if let Some(held) = self.held.get_mut(key) {
@@ -209,7 +209,7 @@ impl Reconciler {
         self.list_at = None;
         self.owned_list = match reading {
             Reading::Ours { index, keys } => {
-                // Of another host until now: what it left is looked after as what an earlier life left.
+                // Was another host's until now: treat its keys like those of an earlier run.
                 if std::mem::take(&mut self.foreign_said) {
                     self.adopt(&keys);
                 }
@@ -253,7 +253,7 @@ impl Reconciler {
         self.answered();
     }
 
-    /// How long a key is left alone that could not be written.
+    /// Returns how soon a key is tried again that could not be written.
     fn again(&self) -> Duration {
         if self.config.lease.ttl.is_some() {
             self.config.lease.refresh.min(CONFLICT_RETRY_DELAY)
@@ -262,7 +262,7 @@ impl Reconciler {
         }
     }
 
-    /// From one renewal of a key to the next: each key has its own, so that they do not all come together.
+    /// Returns the interval between two renewals of a key; it differs per key, so that renewals spread out.
     fn period(&self, key: &str) -> Duration {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((key, &self.config.node));
         let share = 0.8 + 0.2 * (hash % 1_000) as f64 / 1_000.0;

@@ -1,4 +1,4 @@
-//! How a service is, from everything that is known of it and its container.
+//! Derives a service's state from all that is known about it and its container.
 
 use super::super::container::{Container, ContainerState, Healthcheck};
 use super::HealthSource;
@@ -11,16 +11,16 @@ pub(in crate::registrar) enum ServicePhase {
     Absent,
     /// It has not passed a check yet.
     Starting,
-    /// It is well: it has a key.
+    /// It is healthy: it has a key.
     Passing,
-    /// It was well and is not.
+    /// It was healthy and is not any more.
     Failing,
-    /// Its container is about to end.
+    /// Its container is about to exit.
     Draining,
 }
 
 impl ServicePhase {
-    /// As the status has it.
+    /// Returns the word that the status uses.
     pub(in crate::registrar) const fn word(self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -33,7 +33,7 @@ impl ServicePhase {
 }
 
 impl Entry {
-    /// How one of its services is, and why where there is something to say.
+    /// Returns the state of one of its services, and the reason if there is one.
     pub(super) fn judge(&self, state: &ServiceState) -> (ServicePhase, String) {
         let Some(container) = &self.container else { return (ServicePhase::Absent, String::new()) };
         match container.run_state {
