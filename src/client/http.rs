@@ -264,7 +264,7 @@ impl Client {
         {
             if body.len() + chunk.len() > limit {
                 if status.is_success() {
-                    return Err(format!("the answer is larger than {} MiB", limit >> 20));
+                    return Err(format!("the response is larger than {} MiB", limit >> 20));
                 }
                 break;
             }

@@ -10,7 +10,7 @@ pub enum RegistrarError {
     #[error("{0}")]
     Settings(String),
     /// The engine does not respond, and this run does not wait for it.
-    #[error("the container engine at {url} cannot be asked: {why}")]
+    #[error("the container engine at {url} is unavailable: {why}")]
     Engine {
         /// The engine's address.
         url: String,
@@ -21,6 +21,6 @@ pub enum RegistrarError {
     #[error("{0}")]
     StaleSocket(String),
     /// The store does not respond, and this run does not wait for it.
-    #[error("the store cannot be asked: {0}")]
+    #[error("the store is unavailable: {0}")]
     Store(String),
 }

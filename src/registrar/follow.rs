@@ -60,12 +60,12 @@ pub(super) async fn follow(
             // Engines end a quiet stream now and then; that alone is no reason for a warning.
             match session.backoff.attempts() {
                 1 if listed => {
-                    let instead = "containers are listed instead";
-                    tracing::warn!("events cannot be followed: {why}; {instead}");
+                    let instead = "listing containers instead";
+                    tracing::warn!("cannot follow events: {why}; {instead}");
                 }
-                1 => tracing::warn!("the container engine is out of reach: {why}; keys stay as they are"),
-                0 => tracing::info!("following the container engine anew: {why}"),
-                _ => tracing::debug!("following the container engine anew: {why}"),
+                1 => tracing::warn!("the container engine is unreachable: {why}; keys stay unchanged"),
+                0 => tracing::info!("reconnecting to the container engine: {why}"),
+                _ => tracing::debug!("reconnecting to the container engine: {why}"),
             }
             if !listed {
                 session.report(EngineUpdate::Down(why)).await;
@@ -169,7 +169,7 @@ impl Session {
                             }
                         }
                     }
-                    Ok(None) => return "it ended the stream of events".to_owned(),
+                    Ok(None) => return "it ended the event stream".to_owned(),
                     Err(error) => return error.to_string(),
                 },
                 listed = or_never(&mut listing) => {
@@ -185,7 +185,7 @@ impl Session {
                         }
                         Err(error) => {
                             if retry.attempts() == 0 {
-                                tracing::warn!("cannot list containers: {error}; keys stay as they are");
+                                tracing::warn!("cannot list containers: {error}; keys stay unchanged");
                             }
                             next_list = Instant::now() + retry.next();
                             self.report(EngineUpdate::Down(error.to_string())).await;
@@ -207,7 +207,7 @@ impl Session {
                         Ok(said) => for info in said {
                             self.report(EngineUpdate::Up(info)).await;
                         },
-                        Err(error) => tracing::debug!("cannot ask about the engine's host: {error}"),
+                        Err(error) => tracing::debug!("cannot read the engine's host information: {error}"),
                     }
                 }
                 () = sleep_until(next_list), if listing.is_none() => listing = Some(self.list()),

@@ -156,14 +156,14 @@ impl Publisher {
                 if !std::mem::replace(&mut self.reported.refused, true) {
                     let right = if error.code == NO_RIGHT { "; grant the role readwrite on it" } else { "" };
                     tracing::warn!(
-                        "the record of this node at {key} is not published, the store says {error}{right}"
+                        "cannot publish the record of this node at {key}: the store returned {error}{right}"
                     );
                 }
                 self.refresh
             }
             Err(error) => {
                 self.status_board.count(Count::StoreErrors);
-                tracing::debug!("the record of this node is not written: {}", one_line(&error));
+                tracing::debug!("cannot write the record of this node: {}", one_line(&error));
                 backoff.next()
             }
         }
@@ -216,7 +216,7 @@ impl Publisher {
     fn foreign(&mut self, key: &str, host: &str) {
         if !std::mem::replace(&mut self.reported.foreign, true) {
             tracing::error!(
-                "another host ({host}) publishes {key}, the record of this node's name: give each host a name of its own \
+                "another host ({host}) publishes {key}, the record of this node's name: give each host its own name \
                  with --node-name"
             );
         }

@@ -79,7 +79,7 @@ pub(super) async fn start(
             return Err(RegistrarError::Engine { url: engine.url().to_owned(), why });
         }
         if backoff.attempts() == 0 {
-            tracing::warn!("the container engine at {} cannot be asked: {why}; trying again", engine.url());
+            tracing::warn!("the container engine at {} is unavailable: {why}; retrying", engine.url());
         }
         tokio::select! {
             () = sleep(backoff.next()) => {}
@@ -96,7 +96,7 @@ async fn find_out(
     let info = engine.info().await?;
     let node = settings.node.clone().unwrap_or_else(|| info.name.clone());
     if node.is_empty() {
-        let says = "the engine does not say what its host is called; give --node-name".to_owned();
+        let says = "the engine does not report its host's name; set --node-name".to_owned();
         return Ok(Err(RegistrarError::Settings(says)));
     }
     let inside = around(engine).await?;
@@ -171,7 +171,7 @@ async fn sidecar(
     let named = match &own.container {
         Some(asked) => match engine.inspect(asked).await? {
             Some(container) => Some(container),
-            None => return Ok(Err(format!("there is no container {asked} in this engine"))),
+            None => return Ok(Err(format!("the engine has no container {asked}"))),
         },
         None => None,
     };
@@ -187,9 +187,7 @@ async fn sidecar(
             own: own.clone(),
             inside: own.container.is_none() || inside.is_some_and(|inside| inside.id == container.id),
         }),
-        None => {
-            Err("cannot find out which container this is; give its id or name with --container".to_owned())
-        }
+        None => Err("cannot detect which container this is; set --container to its id or name".to_owned()),
     })
 }
 

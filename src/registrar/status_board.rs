@@ -101,7 +101,7 @@ const COUNTS: [(&str, &str); 12] = [
     ("keys_removed_total", "Keys deleted"),
     ("keys_refreshed_total", "Leases renewed"),
     ("keys_recreated_total", "Keys written again because the store had lost them"),
-    ("key_conflicts_total", "Writes left undone because the key is somebody else's"),
+    ("key_conflicts_total", "Writes skipped because another owner holds the key"),
     ("store_errors_total", "Requests to the store that failed"),
     ("engine_events_total", "Events of the engine"),
     ("engine_lists_total", "Lists of all containers"),
@@ -192,14 +192,14 @@ impl StatusBoard {
         gauge("containers", "Containers that are or were to be registered", status.containers.len());
         gauge("services", "Services of those", services().count());
         let passing = services().filter(|service| service.state == "passing").count();
-        gauge("services_passing", "Services that are well", passing);
+        gauge("services_passing", "Healthy services", passing);
         let held = services().filter(|service| service.kept.as_ref().is_some_and(|kept| kept.held)).count();
-        gauge("keys_held", "Keys that stand in the store as they should", held);
+        gauge("keys_held", "Keys with the wanted value in the store", held);
         let refusals = status.containers.iter().flat_map(|container| &container.skipped);
         let refused = refusals.filter(|skipped| skipped.starts_with("refused")).count();
         gauge("services_refused", "Ports that should be registered and cannot be", refused);
-        gauge("engine_up", "Whether the engine can be asked", usize::from(status.engine_error.is_empty()));
-        gauge("store_up", "Whether the store can be asked", usize::from(status.store_error.is_empty()));
+        gauge("engine_up", "Whether the engine responds", usize::from(status.engine_error.is_empty()));
+        gauge("store_up", "Whether the store responds", usize::from(status.store_error.is_empty()));
         text
     }
 

@@ -341,7 +341,7 @@ impl Worker {
     fn drain(&mut self, asked: Vec<(String, bool)>) {
         for (asked, out) in asked {
             if !self.model.drain(&asked, out) {
-                tracing::warn!("asked to drain {asked:?}, which is no container here");
+                tracing::warn!("cannot drain {asked:?}: no such container here");
             }
         }
     }
@@ -356,7 +356,7 @@ impl Worker {
             self.inspections.spawn(async move {
                 let found = engine.inspect(&id).await;
                 let found = found.map_err(|error| {
-                    tracing::warn!("cannot look at container {}: {error}", short(&id));
+                    tracing::warn!("cannot inspect container {}: {error}", short(&id));
                 });
                 (id, found)
             });

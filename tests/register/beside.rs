@@ -244,7 +244,7 @@ fn an_engine_that_is_away_is_waited_for_where_its_folder_is_mounted() {
     let daemon = register(&dir, &engine, &store, "/a", &["--engine", &url]);
     eventually("the key", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
     engine.down();
-    daemon.eventually_says("there is no such socket");
+    daemon.eventually_says("the socket does not exist");
     engine.up();
     engine.run(Container::new("two").env("SERVICE_NAME", "web").publish("80/tcp", Some(8081)));
     eventually("it is followed again", WAIT_TIMEOUT, || keys(&store, "/a") == 2);

@@ -464,7 +464,7 @@ async fn whole(mut response: Response, node: &Address, trust: &Trust) -> Result<
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > MAX_RESPONSE_BYTES => {
-                let text = format!("the answer is larger than {} MiB", MAX_RESPONSE_BYTES >> 20);
+                let text = format!("the response is larger than {} MiB", MAX_RESPONSE_BYTES >> 20);
                 return Err(EndpointError { text, connection: false });
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),

@@ -12,8 +12,8 @@ pub(super) fn verdict(ran: &ExecResult) -> Result<(), String> {
     let line = ran.output.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let told: String = line.chars().filter(|c| !c.is_control()).take(MAX_OUTPUT_BYTES).collect();
     if told.is_empty() {
-        Err(format!("ended with {}", ran.code))
+        Err(format!("exited with {}", ran.code))
     } else {
-        Err(format!("ended with {}: {told}", ran.code))
+        Err(format!("exited with {}: {told}", ran.code))
     }
 }

@@ -55,7 +55,7 @@ async fn exchange<S>(stream: S, service: &str, target: &Target, stage: &CheckSta
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    stage.now("gRPC answer");
+    stage.now("gRPC response");
     let request = Request::builder()
         .method(Method::POST)
         .version(Version::HTTP_2)
@@ -64,7 +64,7 @@ where
         .header(TE, "trailers")
         .header(USER_AGENT, AGENT)
         .body(())
-        .map_err(|error| format!("no request can be made: {error}"))?;
+        .map_err(|error| format!("cannot build the request: {error}"))?;
     let (sender, connection) = h2::client::Builder::new()
         .enable_push(false)
         .max_header_list_size(MAX_HEAD_BYTES)
@@ -78,7 +78,7 @@ where
         question.send_data(asking(service), true).map_err(|error| no_answer(&error))?;
         let response = response.await.map_err(|error| no_answer(&error))?;
         if response.status() != StatusCode::OK {
-            return Err(format!("answered {}, which is no gRPC", response.status()));
+            return Err(format!("returned {}, which is not gRPC", response.status()));
         }
         // An error may come without a message, in the response headers alone.
         if let Some(code) = code(response.headers()) {
@@ -87,7 +87,7 @@ where
         let (message, trailers) = rest(response.into_body()).await?;
         match trailers.as_ref().and_then(code) {
             Some(code) => verdict(code, service)?,
-            None => return Err("its answer ends without a grpc-status".to_owned()),
+            None => return Err("its response has no grpc-status".to_owned()),
         }
         status(&message)
     };
@@ -119,7 +119,7 @@ async fn rest(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), Stri
     while let Some(piece) = body.data().await {
         let piece = piece.map_err(|error| no_answer(&error))?;
         if message.len() + piece.len() > MAX_RESPONSE_BYTES {
-            return Err("its answer is too long for one of the health protocol".to_owned());
+            return Err("its response is too long for the health protocol".to_owned());
         }
         message.extend_from_slice(&piece);
     }
@@ -136,10 +136,10 @@ fn verdict(code: &str, service: &str) -> Result<(), String> {
     let name = number.and_then(|number| CODES.get(number)).copied();
     match name {
         Some("OK") => Ok(()),
-        Some("NOT_FOUND") => Err(format!("answered NOT_FOUND: it knows no service {service:?}")),
-        Some("UNIMPLEMENTED") => Err("answered UNIMPLEMENTED: it has no grpc.health.v1.Health".to_owned()),
-        Some(name) => Err(format!("answered {name}")),
-        None => Err("answered with a grpc-status that there is not".to_owned()),
+        Some("NOT_FOUND") => Err(format!("returned NOT_FOUND: it has no service {service:?}")),
+        Some("UNIMPLEMENTED") => Err("returned UNIMPLEMENTED: it has no grpc.health.v1.Health".to_owned()),
+        Some(name) => Err(format!("returned {name}")),
+        None => Err("returned an unknown grpc-status".to_owned()),
     }
 }
 
@@ -153,11 +153,11 @@ pub(super) fn status(framed: &[u8]) -> Result<(), String> {
     };
     match read {
         Some(SERVING) => Ok(()),
-        Some(0) => Err("answered UNKNOWN".to_owned()),
-        Some(2) => Err("answered NOT_SERVING".to_owned()),
-        Some(3) => Err("answered SERVICE_UNKNOWN".to_owned()),
-        Some(other) => Err(format!("answered with the status {other}, which there is not")),
-        None => Err("its answer is none of the health protocol".to_owned()),
+        Some(0) => Err("returned UNKNOWN".to_owned()),
+        Some(2) => Err("returned NOT_SERVING".to_owned()),
+        Some(3) => Err("returned SERVICE_UNKNOWN".to_owned()),
+        Some(other) => Err(format!("returned the unknown status {other}")),
+        None => Err("its response is not of the health protocol".to_owned()),
     }
 }
 
@@ -198,7 +198,7 @@ fn number(message: &mut &[u8]) -> Option<u64> {
 fn no_answer(error: &h2::Error) -> String {
     if error.is_library() && matches!(error.reason(), Some(Reason::FRAME_SIZE_ERROR | Reason::PROTOCOL_ERROR))
     {
-        return "no gRPC answer: it does not speak HTTP/2".to_owned();
+        return "no gRPC response: it does not speak HTTP/2".to_owned();
     }
-    format!("no gRPC answer: {}", innermost(error))
+    format!("no gRPC response: {}", innermost(error))
 }

@@ -57,7 +57,7 @@ fn request(question: &HttpProbe<'_>, target: &Target) -> Result<Request<Empty<By
     if question.method == "POST" {
         request = request.header(CONTENT_LENGTH, 0);
     }
-    request.body(Empty::new()).map_err(|error| format!("no request can be made: {error}"))
+    request.body(Empty::new()).map_err(|error| format!("cannot build the request: {error}"))
 }
 
 async fn exchange<S>(
@@ -69,7 +69,7 @@ async fn exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    stage.now("HTTP answer");
+    stage.now("HTTP response");
     let (mut sender, connection) = http1::Builder::new()
         .title_case_headers(true)
         .max_buf_size(MAX_HEAD_BYTES)
@@ -83,9 +83,9 @@ where
             return Ok(());
         }
         if !(200..400).contains(&status.as_u16()) {
-            return Err(format!("answered {status}"));
+            return Err(format!("returned {status}"));
         }
-        stage.now("end of the answer");
+        stage.now("end of the response");
         some(response.into_body()).await
     };
     driven(answer, connection).await
@@ -97,7 +97,7 @@ async fn some(mut body: Incoming) -> Result<(), String> {
     while read < MAX_BODY_BYTES
         && let Some(frame) = body.frame().await
     {
-        let frame = frame.map_err(|error| format!("its answer breaks off: {}", innermost(&error)))?;
+        let frame = frame.map_err(|error| format!("its response broke off: {}", innermost(&error)))?;
         read += frame.data_ref().map_or(0, Bytes::len);
     }
     Ok(())
@@ -105,13 +105,13 @@ async fn some(mut body: Incoming) -> Result<(), String> {
 
 fn no_answer(error: &hyper::Error) -> String {
     if error.is_parse_too_large() {
-        return "no HTTP answer: its head is too long".to_owned();
+        return "no HTTP response: its head is too long".to_owned();
     }
     if error.is_parse() {
-        return "no HTTP answer: it speaks something else".to_owned();
+        return "no HTTP response: it speaks another protocol".to_owned();
     }
     if error.is_incomplete_message() {
-        return "no HTTP answer: the connection was accepted and ended".to_owned();
+        return "no HTTP response: the connection was accepted and closed".to_owned();
     }
-    format!("no HTTP answer: {}", innermost(error))
+    format!("no HTTP response: {}", innermost(error))
 }

@@ -149,7 +149,7 @@ impl Check {
                 CheckKind::Grpc { tls, verify, service } => {
                     grpc::probe(service, target, tls.then_some(*verify), &stage).await
                 }
-                CheckKind::Command(_) => Err("a command is not asked over the network".to_owned()),
+                CheckKind::Command(_) => Err("a command check does not use the network".to_owned()),
             }
         };
         match timeout(self.timeout, asked).await {

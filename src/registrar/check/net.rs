@@ -77,7 +77,7 @@ pub(super) async fn connect_with(
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| refused(&error))?;
     match stream.get_ref().1.alpn_protocol() {
         Some(chosen) if chosen != inside.alpn() => {
-            Err("its TLS offers another protocol than was asked for".to_owned())
+            Err("its TLS negotiated another protocol than requested".to_owned())
         }
         _ => Ok(stream),
     }
@@ -121,8 +121,8 @@ fn refused(error: &io::Error) -> String {
 /// Returns `http://host:port/path`.
 pub(super) fn uri(target: &Target, path: &str) -> Result<Uri, String> {
     let (host, wrong) =
-        (address(&target.host, target.port), |_| format!("no URL can be made of {:?}", target.host));
-    let path = path.parse::<PathAndQuery>().map_err(|_| format!("{path:?} is no path"))?;
+        (address(&target.host, target.port), |_| format!("cannot build a URL from {:?}", target.host));
+    let path = path.parse::<PathAndQuery>().map_err(|_| format!("{path:?} is not a path"))?;
     Uri::builder().scheme("http").authority(host).path_and_query(path).build().map_err(wrong)
 }
 

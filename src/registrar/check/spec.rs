@@ -53,9 +53,11 @@ pub(super) fn unknown_words(service: &Service) -> Vec<String> {
             let near = near.filter(|(edits, _)| *edits <= 3).min();
             let hint =
                 near.map(|(_, known)| format!("; did you mean SERVICE_{}?", known.to_ascii_uppercase()));
-            let hint =
-                hint.unwrap_or_else(|| "; the documentation's table of checks has the words".to_owned());
-            format!("SERVICE_{} is no word of a check, so it checks nothing{hint}", key.to_ascii_uppercase())
+            let hint = hint.unwrap_or_else(|| "; see the table of checks in the documentation".to_owned());
+            format!(
+                "SERVICE_{} is not a check attribute, so it has no effect{hint}",
+                key.to_ascii_uppercase()
+            )
         })
         .collect()
 }
@@ -72,7 +74,7 @@ pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>
             CheckKind::Command(_) => "a command",
         };
         return Err(format!(
-            "a check by {how} of port {}, which speaks no TCP; use SERVICE_CHECK_CMD, or SERVICE_<port>_CHECK_… for \
+            "a check by {how} of port {}, which is not TCP; use SERVICE_CHECK_CMD, or SERVICE_<port>_CHECK_… for \
              one port of several",
             service.port
         ));
@@ -98,12 +100,12 @@ fn kind(service: &Service) -> Result<Option<CheckKind>, String> {
         return command(service, line).map(Some);
     }
     if given(service, "check_script").is_some() {
-        return Err("SERVICE_CHECK_SCRIPT would run on the host and is not done; use SERVICE_CHECK_CMD, which runs in the \
+        return Err("SERVICE_CHECK_SCRIPT would run on the host and is not supported; use SERVICE_CHECK_CMD, which runs in the \
                     container"
             .to_owned());
     }
     if given(service, "check_ttl").is_some() {
-        return Err("SERVICE_CHECK_TTL has the application report to Consul, which is not there; use SERVICE_CHECK_CMD, \
+        return Err("SERVICE_CHECK_TTL has the application report to Consul, which is not used here; use SERVICE_CHECK_CMD, \
                     or CHECK_HTTP or CHECK_TCP"
             .to_owned());
     }
@@ -121,16 +123,16 @@ fn http(service: &Service, https: bool, key: &str, path: &str) -> Result<CheckKi
         return Err(bad(key, path, "is a URL; write only its path, such as /health"));
     }
     if !path.starts_with('/') {
-        return Err(bad(key, path, "is no path; write one that begins with a slash, such as /health"));
+        return Err(bad(key, path, "is not a path; write one that begins with a slash, such as /health"));
     }
     if path.len() > MAX_TARGET_BYTES || path.parse::<PathAndQuery>().is_err() {
-        return Err(bad(key, path, "cannot be asked for; write a path of a URL, blanks in it as %20"));
+        return Err(bad(key, path, "is not valid in a URL; write spaces as %20"));
     }
     let key = if https { "check_https_method" } else { "check_http_method" };
     let word = given(service, key).unwrap_or("GET");
     let method = word.to_ascii_uppercase();
     if !["GET", "HEAD", "OPTIONS", "POST"].contains(&method.as_str()) {
-        return Err(bad(key, word, "is not done; write GET, HEAD, OPTIONS or POST"));
+        return Err(bad(key, word, "is not supported; write GET, HEAD, OPTIONS or POST"));
     }
     let verify = !switch(service, "check_tls_skip_verify")?;
     Ok(CheckKind::Http { https, method, path: path.to_owned(), verify, any_status: false })
@@ -144,10 +146,10 @@ fn command(service: &Service, line: &str) -> Result<CheckKind, String> {
         ));
     }
     let Some(words) = shlex::split(line) else {
-        return Err("SERVICE_CHECK_CMD ends inside a quotation; close its quotes".to_owned());
+        return Err("SERVICE_CHECK_CMD has an open quote; close it".to_owned());
     };
     if words.is_empty() {
-        return Err("SERVICE_CHECK_CMD holds no command; write one, such as: pg_isready -q".to_owned());
+        return Err("SERVICE_CHECK_CMD has no command; write one, such as: pg_isready -q".to_owned());
     }
     if let Some(word) = words.iter().find(|word| ["&&", "||"].contains(&word.as_str())) {
         return Err(format!(
@@ -196,7 +198,7 @@ fn duration(
 ) -> Result<Option<Duration>, String> {
     let Some(value) = given(service, key) else { return Ok(None) };
     let Some(read) = span(value) else {
-        return Err(bad(key, value, "is no time span; write one such as 10s, 1m30s or 500ms"));
+        return Err(bad(key, value, "is not a time span; write one such as 10s, 1m30s or 500ms"));
     };
     if read < least || read > most {
         let hours = most.as_secs() / 3600;
@@ -209,7 +211,7 @@ fn in_a_row(service: &Service, key: &str) -> Result<Option<u32>, String> {
     let Some(value) = given(service, key) else { return Ok(None) };
     match value.parse() {
         Ok(number @ 1..=MAX_IN_A_ROW) => Ok(Some(number)),
-        _ => Err(bad(key, value, &format!("is no number of checks; write one from 1 to {MAX_IN_A_ROW}"))),
+        _ => Err(bad(key, value, &format!("is not a number from 1 to {MAX_IN_A_ROW}"))),
     }
 }
 

@@ -20,8 +20,8 @@ pub(super) async fn probe(target: &Target, within: Duration, stage: &CheckStage)
     stage.now("connection that stays");
     let mut some = [0; 512];
     match timeout(MIN_CONNECTION_AGE.min(within / 2), stream.read(&mut some)).await {
-        Ok(Ok(0)) => Err("accepted and ended at once: nothing listens behind the port".to_owned()),
-        Ok(Err(error)) => Err(format!("accepted and broken off at once: {}", error_text(&error))),
+        Ok(Ok(0)) => Err("accepted and closed at once: nothing listens behind the port".to_owned()),
+        Ok(Err(error)) => Err(format!("accepted, then broken at once: {}", error_text(&error))),
         Ok(Ok(_)) | Err(_) => Ok(()),
     }
 }

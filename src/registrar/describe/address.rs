@@ -51,7 +51,10 @@ impl Addresses<'_> {
 /// Returns the warning for a container without the label that should hold its address. It is registered anyway.
 pub(super) fn missing_label(container: &Container, rules: &Rules) -> Option<String> {
     let label = rules.ip_label.as_deref().filter(|label| !container.labels.contains_key(*label))?;
-    Some(format!("label {} for its address: it has none, and the next best is taken", shown(label)))
+    Some(format!(
+        "label {} for its address: it has none; the next source of an address is used",
+        shown(label)
+    ))
 }
 
 /// Parses a configured address or host name; `place` names where it was configured.
@@ -65,11 +68,11 @@ fn read(text: &str, place: &str) -> Result<String, String> {
         return usable(ip, place);
     }
     if !is_host_name(text) {
-        return Err(format!("{place} says {}, which is no address and no host name", shown(text)));
+        return Err(format!("{place} says {}, which is neither an address nor a host name", shown(text)));
     }
     let local = text.trim_end_matches('.').to_ascii_lowercase();
     if local == "localhost" || local.ends_with(".localhost") {
-        return Err(format!("{place} says {text}, which is another machine for each who asks; {REMEDY}"));
+        return Err(format!("{place} says {text}, which means a different machine on each host; {REMEDY}"));
     }
     Ok(text.to_owned())
 }
@@ -80,10 +83,10 @@ const REMEDY: &str = "name the address that others reach this host by with --ip"
 fn usable(ip: IpAddr, place: &str) -> Result<String, String> {
     let ip = ip.to_canonical();
     if ip.is_unspecified() {
-        return Err(format!("{place} is {ip}, which is every address and none; {REMEDY}"));
+        return Err(format!("{place} is {ip}, which is not a single address; {REMEDY}"));
     }
     if ip.is_loopback() {
-        return Err(format!("{place} is {ip}, which only this host reaches; {REMEDY}"));
+        return Err(format!("{place} is {ip}, which only this host can reach; {REMEDY}"));
     }
     Ok(ip.to_string())
 }

@@ -37,7 +37,7 @@ impl<'c> NetworkOwner<'c> {
             };
             owner = Some(Box::new(other(&next).ok_or_else(|| {
                 format!(
-                    "it shares the network of container {}, which the engine does not know; start that one again, \
+                    "it shares the network of container {}, which the engine does not have; start that one again, \
                      then this",
                     shown(&next)
                 )
@@ -88,7 +88,7 @@ fn own(owner: &Container, wanted: Option<&str>) -> Result<IpAddr, String> {
     };
     address_in(network).ok_or_else(|| match owner.run_state {
         ContainerState::Nothing => {
-            format!("the container has no address in the network {name}: it does not run")
+            format!("the container has no address in the network {name}: it is not running")
         }
         ContainerState::Running | ContainerState::Paused | ContainerState::Restarting => format!(
             "the container has no address in the network {name}; name another with the label SERVICE_NETWORK"

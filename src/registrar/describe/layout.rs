@@ -120,12 +120,12 @@ fn key_of(prefix: &str, path: &str) -> Result<String, String> {
         format!("its key would be {path}, which {what}; change its name or id (SERVICE_NAME, SERVICE_ID)")
     };
     if path.chars().any(char::is_control) {
-        return Err(bad("holds a control character"));
+        return Err(bad("has a control character"));
     }
     for segment in path.split('/') {
         match segment {
             "" => return Err(bad("has an empty part")),
-            "." | ".." => return Err(bad("climbs")),
+            "." | ".." => return Err(bad("leaves its directory")),
             hidden if hidden.starts_with('_') => {
                 return Err(bad("has a part that begins with _, which no listing of the store shows"));
             }
@@ -137,7 +137,7 @@ fn key_of(prefix: &str, path: &str) -> Result<String, String> {
         return Err(bad(&format!("makes a key of more than {MAX_KEY_BYTES} bytes")));
     }
     if key::contains(HIDDEN, &key) {
-        return Err(bad(&format!("lies below {HIDDEN}, where the store keeps what is not for users")));
+        return Err(bad(&format!("lies below {HIDDEN}, which the store keeps for itself")));
     }
     Ok(key)
 }
@@ -180,7 +180,7 @@ pub(super) fn check(rules: &Rules) -> Result<(), String> {
     }
     if keys[0] == keys[1] {
         return Err(format!(
-            "every service would have the key {}; let the key's template hold {{{{ name }}}} and {{{{ id }}}}, or what \
+            "every service would have the key {}; use in the key's template {{{{ name }}}} and {{{{ id }}}}, or what \
              else tells services apart",
             keys[0]
         ));

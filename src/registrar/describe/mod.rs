@@ -110,7 +110,7 @@ fn refused(why: String) -> Described {
 
 fn twice(service: &Service, first: Port) -> String {
     format!(
-        "port {}: the key {} is already that of port {first}; give the two different names or ids, or leave it to the \
+        "port {}: the key {} already belongs to port {first}; give the two different names or ids, or leave it to the \
          registrar to make the ids",
         service.port, service.key
     )
@@ -195,7 +195,7 @@ impl Maker<'_> {
             PortMapping::Own => match self.home.address(self.ground.host, meta.network()) {
                 Err(_) if self.container.run_state == ContainerState::Nothing => {
                     return Err(Skipped::Ignored(format!(
-                        "port {} has no address while it does not run",
+                        "port {} has no address while it is not running",
                         port.number
                     )));
                 }

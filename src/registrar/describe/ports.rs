@@ -128,7 +128,7 @@ fn through(owner: &Container, port: Port, v6: bool) -> PortMapping {
             Ok(ip) => Some(ip),
             Err(_) => {
                 return PortMapping::Wrong(format!(
-                    "the engine publishes it at {}, which is no address",
+                    "the engine publishes it at {}, which is not an address",
                     shown(ip)
                 ));
             }

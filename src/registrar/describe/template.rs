@@ -83,7 +83,7 @@ impl<'t> Templates<'t> {
             let asked: BTreeSet<String> = parsed.undeclared_variables(false).into_iter().collect();
             if let Some(unknown) = asked.difference(&known).next() {
                 let names = NAMES.join(", ");
-                return Err(format!("{template} asks for {unknown}, which there is not; there is {names}"));
+                return Err(format!("{template} uses {unknown}, which does not exist; it can use {names}"));
             }
         }
         Ok(())
@@ -125,7 +125,7 @@ impl<'t> Templates<'t> {
         let parsed = self.environment.get_template(template).map_err(|error| explain(&error))?;
         let rendered = parsed.render_captured_to(given.clone(), &mut out).map(drop);
         match rendered {
-            _ if out.full => Err(format!("{template} writes more than the {limit} bytes that it may")),
+            _ if out.full => Err(format!("{template} writes more than {limit} bytes")),
             Err(error) => Err(explain(&error)),
             Ok(()) => String::from_utf8(out.bytes).map_err(|_| format!("{template} does not write text")),
         }

@@ -27,7 +27,7 @@ impl Address {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
             None if text.starts_with('/') => ("unix".to_owned(), text),
-            None => return Err(refused(text, &format!("it names no scheme; {FORMS}"))),
+            None => return Err(refused(text, &format!("it has no scheme; {FORMS}"))),
         };
         match scheme.as_str() {
             "unix" => socket(text, rest),
@@ -38,22 +38,22 @@ impl Address {
             "http" | "https" => host(text, &scheme, rest, None),
             "ssh" => Err(refused(
                 text,
-                "ssh is not spoken here; forward the socket (ssh -L /tmp/engine.sock:/var/run/docker.sock host) \
+                "ssh is not supported; forward the socket (ssh -L /tmp/engine.sock:/var/run/docker.sock host) \
                  and write unix:///tmp/engine.sock",
             )),
-            "npipe" => Err(refused(text, &format!("named pipes are Windows's; {FORMS}"))),
+            "npipe" => Err(refused(text, &format!("named pipes exist only on Windows; {FORMS}"))),
             "fd" => Err(refused(
                 text,
-                &format!("fd:// is the engine's own word for a socket it is given; {FORMS}"),
+                &format!("fd:// is a setting of the engine itself, for an inherited socket; {FORMS}"),
             )),
-            other => Err(refused(text, &format!("nothing here speaks {other}://; {FORMS}"))),
+            other => Err(refused(text, &format!("{other}:// is not supported; {FORMS}"))),
         }
     }
 }
 
 fn socket(text: &str, path: &str) -> Result<Address, EngineError> {
     if !path.starts_with('/') || path == "/" {
-        return Err(refused(text, "a socket is named by its whole path: unix:///var/run/docker.sock"));
+        return Err(refused(text, "a socket needs its full path: unix:///var/run/docker.sock"));
     }
     // This host name only fills the Host header.
     let base = Url::parse("http://localhost").map_err(|error| refused(text, &error.to_string()))?;
@@ -63,13 +63,13 @@ fn socket(text: &str, path: &str) -> Result<Address, EngineError> {
 fn host(text: &str, scheme: &str, rest: &str, port: Option<u16>) -> Result<Address, EngineError> {
     if rest.contains('@') {
         // Not shown: the text before the @ may be a password.
-        let why = format!("an engine's address holds no name and no password; {FORMS}");
+        let why = format!("an engine's address cannot have a user or a password; {FORMS}");
         return Err(EngineError::new(why));
     }
     let mut base = Url::parse(&format!("{scheme}://{rest}"))
         .map_err(|error| refused(text, &format!("{error}; {FORMS}")))?;
     if base.query().is_some() || base.fragment().is_some() {
-        return Err(refused(text, &format!("it holds more than a host, a port and a path; {FORMS}")));
+        return Err(refused(text, &format!("it has more than a host, a port and a path; {FORMS}")));
     }
     if let Some(port) = port {
         let authority = rest.split('/').next().unwrap_or(rest);
@@ -119,8 +119,8 @@ mod tests {
         for (url, word) in [
             ("", "write unix:///"),
             ("engine:2375", "write unix:///"),
-            ("unix://", "whole path"),
-            ("unix://var/run/docker.sock", "whole path"),
+            ("unix://", "full path"),
+            ("unix://var/run/docker.sock", "full path"),
             ("tcp://", "write unix:///"),
             ("tcp://host:port", "write unix:///"),
             ("npipe:////./pipe/docker_engine", "named pipes"),

@@ -91,7 +91,7 @@ impl Events {
                 StreamPhase::Ended if self.objects.is_empty() => return Ok(None),
                 StreamPhase::Ended => {
                     self.objects = Objects::default();
-                    return Err(self.place.fault("the stream of events ended within an event"));
+                    return Err(self.place.fault("the event stream ended in the middle of an event"));
                 }
             }
         }
@@ -143,7 +143,7 @@ impl Objects {
                 }
                 byte if self.depth == 0 && byte.is_ascii_whitespace() => self.taken = self.seen,
                 _ if self.depth == 0 => {
-                    return Err("the stream of events is not JSON: is this a container engine?");
+                    return Err("the event stream is not JSON: is this a container engine?");
                 }
                 _ => {}
             }

@@ -39,7 +39,7 @@ impl Engine {
         }
         let reply: Value = made.json()?;
         let Some(exec) = reply["Id"].as_str().filter(|exec| !exec.is_empty()) else {
-            return Err(made.place.fault("the answer names no command (Id)"));
+            return Err(made.place.fault("the response has no command Id"));
         };
         let output = self.output(exec).await?;
         let code = self.ended(exec, bound).await?;
@@ -73,7 +73,7 @@ impl Engine {
             match (reply["Running"].as_bool(), reply["ExitCode"].as_i64()) {
                 (Some(true), _) => {}
                 (_, Some(code)) => return Ok(code),
-                (_, None) => return Err(response.place.fault("the answer names no ExitCode")),
+                (_, None) => return Err(response.place.fault("the response has no ExitCode")),
             }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(500));

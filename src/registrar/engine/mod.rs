@@ -161,7 +161,7 @@ impl Engine {
         self.settle().await?;
         let reply: Value = self.read(&EngineRequest::get(&["info"], &[]), INSPECTION).await?;
         if !reply.is_object() {
-            let why = format!("{}: what it says of its host is no object", self.address.shown);
+            let why = format!("{}: its host information is not a JSON object", self.address.shown);
             return Err(EngineError::new(why));
         }
         Ok(wire::info(&reply))

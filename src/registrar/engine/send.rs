@@ -20,9 +20,9 @@ use crate::tls::advice;
 
 /// How long a short response may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-const STALE: &str = "the engine made its socket anew, and the old one is still mounted here: it cannot be reached until this container \
-                     is started again. Mount the folder of the socket in place of the socket itself \
-                     (-v /run:/host/run --engine unix:///host/run/docker.sock), and this does not happen";
+const STALE: &str = "the engine created a new socket, and the old one is still mounted here: the engine is unreachable until this \
+                     container is restarted. To avoid this, mount the folder of the socket instead of the socket \
+                     (-v /run:/host/run --engine unix:///host/run/docker.sock)";
 /// How much of an error response is read.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
@@ -153,7 +153,7 @@ impl Engine {
     fn place_of(&self, call: &EngineRequest<'_>, version: Option<Version>) -> Result<Url, EngineError> {
         // URLs resolve these segments, even when escaped: the request would go to another path.
         if call.path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
-            let why = format!("{}: an id or a name is empty or made of dots", self.address.shown);
+            let why = format!("{}: an id or a name is empty or only dots", self.address.shown);
             return Err(EngineError::new(why));
         }
         let mut url = self.address.base.clone();
@@ -173,11 +173,11 @@ impl EngineResponse {
         serde_json::from_slice(&self.body).map_err(|error| {
             let at = format!("line {}, column {}", error.line(), error.column());
             self.place.fault(&match error.classify() {
-                serde_json::error::Category::Eof => format!("the answer is cut off at {at}"),
+                serde_json::error::Category::Eof => format!("the response is cut off at {at}"),
                 serde_json::error::Category::Data => {
-                    format!("the answer is not what this API promises, at {at}")
+                    format!("the response does not match this API, at {at}")
                 }
-                _ => format!("the answer is not JSON, at {at}: is this a container engine?"),
+                _ => format!("the response is not JSON, at {at}: is this a container engine?"),
             })
         })
     }
@@ -211,7 +211,7 @@ pub(super) async fn whole(
             break;
         }
         if body.len() + chunk.len() > limit {
-            return Err(place.fault(&format!("the answer is larger than {} MiB", limit >> 20)));
+            return Err(place.fault(&format!("the response is larger than {} MiB", limit >> 20)));
         }
         body.extend_from_slice(&chunk);
     }
@@ -237,24 +237,24 @@ impl RequestContext {
             return self.fault(&handshake(tls, error.url().and_then(Url::host_str).unwrap_or("its host")));
         }
         let advice = match kind {
-            _ if !error.is_connect() => "the answer broke off",
+            _ if !error.is_connect() => "the response broke off",
             Some(io::ErrorKind::NotFound) if self.socket.is_some() => {
-                "there is no such socket; is the engine running? In a container, mount the folder of the socket: \
+                "the socket does not exist; is the engine running? In a container, mount the folder of the socket: \
                  -v /run:/host/run --engine unix:///host/run/docker.sock"
             }
             Some(io::ErrorKind::PermissionDenied) if self.socket.is_some() => {
-                "the socket may not be opened; run as root, or join the group it belongs to (mostly docker)"
+                "permission to open the socket is denied; run as root, or join the group that owns it (usually docker)"
             }
             Some(io::ErrorKind::ConnectionRefused) if self.is_stale() => {
                 return EngineError { stale_socket: true, ..self.fault(STALE) };
             }
             Some(io::ErrorKind::ConnectionRefused) if self.socket.is_some() => {
-                "nobody listens on the socket; is the engine running?"
+                "nothing listens on the socket; is the engine running?"
             }
             Some(io::ErrorKind::ConnectionRefused) => {
-                "nobody listens there; is the engine running, and was it told to listen on TCP?"
+                "nothing listens there; is the engine running, and configured to listen on TCP?"
             }
-            Some(io::ErrorKind::TimedOut) => "is the host up, and does a firewall let this port pass?",
+            Some(io::ErrorKind::TimedOut) => "is the host up, and does a firewall block this port?",
             _ => "no connection",
         };
         self.fault(&format!("{advice} ({cause})"))

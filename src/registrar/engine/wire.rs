@@ -60,10 +60,10 @@ fn signature(said: &Value) -> String {
 
 /// Parses an inspection. The error names the required field that is missing.
 pub(super) fn container(said: &Value) -> Result<Container, &'static str> {
-    let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("the answer has no Id")?;
+    let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("the response has no Id")?;
     let state = &said["State"];
     if !state.is_object() {
-        return Err("the answer has no State");
+        return Err("the response has no State");
     }
     let (config, host, net) = (&said["Config"], &said["HostConfig"], &said["NetworkSettings"]);
     let mut exposed: Vec<Port> =

@@ -12,7 +12,7 @@ use crate::client::cluster::{Cluster, Delete, EtcdError, Get, Keys, Node, Reques
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a write is attempted on a key that keeps changing.
 const MAX_ATTEMPTS: usize = 4;
-const CHANGING: &str = "the key changes all the time";
+const CHANGING: &str = "the key keeps changing";
 
 /// Key not found.
 pub(in crate::registrar) const NOT_FOUND: i64 = 100;
@@ -155,9 +155,7 @@ enum ObservedKey {
 /// Decides what to do about the node that was read at the key.
 fn seen(write: &Write, node: &Node, how: WriteEffect) -> ObservedKey {
     if node.dir {
-        return ObservedKey::End(ActionOutcome::Refused {
-            why: "a directory is in the key's place".to_owned(),
-        });
+        return ObservedKey::End(ActionOutcome::Refused { why: "the key is a directory".to_owned() });
     }
     if node.value == write.value {
         let how = if how == WriteEffect::Renewed || write.tried { how } else { WriteEffect::Found };
@@ -253,13 +251,12 @@ fn refused_or_failed(error: RequestError) -> ActionOutcome {
 /// Describes why the store rejects a request, and what to do.
 pub(super) fn refusal(error: &EtcdError) -> String {
     match error.code {
-        NO_RIGHT => "the store gives these credentials no right to the key: grant their role readwrite on it"
-            .to_owned(),
+        NO_RIGHT => "these credentials have no right to the key: grant their role readwrite on it".to_owned(),
         NO_DIRECTORY => {
             format!("{} is a key in the store, where a directory is needed: delete it", error.cause)
         }
         DIRECTORY => format!("{} is a directory in the store: delete it", error.cause),
-        _ => format!("the store says {error}"),
+        _ => format!("the store returned {error}"),
     }
 }
 

@@ -51,7 +51,7 @@ impl StoreAvailability {
         let news = self.told.is_none_or(|told| now > told + LOG_INTERVAL);
         let down = self.down.get_or_insert_with(|| {
             if news {
-                tracing::error!("the store cannot be asked and is tried until it can: {text}");
+                tracing::error!("the store is unavailable; retrying until it responds: {text}");
                 self.told = Some(now);
             }
             Outage {
@@ -73,7 +73,7 @@ impl StoreAvailability {
         let down = self.down.take()?;
         let outage = down.since.elapsed();
         if down.told {
-            tracing::info!("the store answers again after {outage:.1?}");
+            tracing::info!("the store responds again after {outage:.1?}");
         }
         status_board.write(|status| status.store_error.clear());
         Some(outage)

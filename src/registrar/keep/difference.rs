@@ -40,13 +40,13 @@ pub(in crate::registrar) async fn difference(
         let mine = |value: &String| list.get(&key).is_some_and(|entry| entry.values.contains_key(value));
         match (registration, there) {
             (Some(registration), None) => Some(format!("would add {key} = {registration}")),
-            (Some(_), Some(None)) => Some(format!("somebody else's: {key} is a directory")),
+            (Some(_), Some(None)) => Some(format!("held by another owner: {key} is a directory")),
             (Some(registration), Some(Some(value))) if value == registration => None,
             (Some(registration), Some(Some(value))) if mine(&value) => {
                 Some(format!("would replace {key} = {registration} (was {})", quoted(&value)))
             }
             (Some(registration), Some(Some(value))) => {
-                Some(format!("somebody else's: {key} = {}, wanted {registration}", quoted(&value)))
+                Some(format!("held by another owner: {key} = {}, wanted {registration}", quoted(&value)))
             }
             (None, Some(Some(value)))
                 if mine(&value) && wanted.complete && !wanted.released.contains(&key) =>

@@ -37,7 +37,7 @@ impl Reconciler {
             let left = self.held.keys().filter(|key| !self.desired.keys.contains_key(*key)).count();
             if left > 0 {
                 tracing::warn!(
-                    "stopping although {left} keys are not removed yet; they are left to their leases"
+                    "stopping before {left} keys are removed; they stay until their leases expire"
                 );
             }
             return;

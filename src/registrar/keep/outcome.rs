@@ -74,7 +74,7 @@ impl Reconciler {
             ActionOutcome::Taken { value: theirs } => {
                 self.count(Count::Conflicts);
                 let shown: String = theirs.chars().take(MAX_EXCERPT_CHARS).collect();
-                let why = format!("held by somebody else with value {}", quoted(&shown));
+                let why = format!("held by another owner with value {}", quoted(&shown));
                 self.blocked(key, value, why);
                 if let Some(held) = self.held.get_mut(key) {
                     held.mine.clear();
@@ -93,7 +93,7 @@ impl Reconciler {
                     KeyState::Blocked { .. } => held.due = now,
                     KeyState::Kept { .. } | KeyState::Unknown => {
                         held.lost_sight(now);
-                        self.report(key, false, "the store cannot be asked");
+                        self.report(key, false, "the store is unavailable");
                     }
                 }
             }
@@ -120,7 +120,7 @@ impl Reconciler {
             }
             WriteEffect::Changed => tracing::info!("changed: {id} {service}"),
             WriteEffect::Renewed => tracing::debug!("refreshed: {id} {service}"),
-            WriteEffect::Found => tracing::info!("found: {id} {service} (the key was there already)"),
+            WriteEffect::Found => tracing::info!("found: {id} {service} (the key existed already)"),
         }
         self.count(match how {
             WriteEffect::Added | WriteEffect::Changed => Count::Added,
@@ -159,7 +159,7 @@ impl Reconciler {
                     self.count(Count::Removed);
                     tracing::info!("removed: {id} {service}");
                 } else {
-                    tracing::warn!("left alone: {id} {service}: the key {key} is somebody else's by now");
+                    tracing::warn!("left alone: {id} {service}: the key {key} belongs to another owner now");
                 }
             }
             ActionOutcome::Refused { why } => self.blocked(key, "", why),
@@ -218,9 +218,9 @@ impl Reconciler {
             Reading::Foreign { host } => {
                 if !std::mem::replace(&mut self.foreign_said, true) {
                     tracing::error!(
-                        "another host ({host}), or this one before a reboot just now, uses the node name {}: give each host a \
-                         name of its own with --node-name; until then no list of this node's keys is kept, and after a crash they are left to \
-                         their leases",
+                        "another host ({host}), or this one before a recent reboot, uses the node name {}: give each host its own \
+                         name with --node-name; until then this node keeps no list of its keys, and after a crash they \
+                         stay until their leases expire",
                         self.config.node
                     );
                 }
@@ -233,7 +233,7 @@ impl Reconciler {
     fn without_list(&self, why: &str) -> OwnedListState {
         let place = super::owned::place(&self.config);
         tracing::warn!(
-            "no list of this node's keys is kept at {place}, so that after a crash they are left to their leases: {why}"
+            "cannot keep the list of this node's keys at {place}, so after a crash they stay until their leases expire: {why}"
         );
         OwnedListState::Off
     }

@@ -75,7 +75,7 @@ pub(super) async fn read(cluster: &Cluster, config: &ReconcilerConfig) -> Result
     let index = Some(event.node.modified);
     let list: List = serde_json::from_str(&event.node.value).unwrap_or_else(|error| {
         tracing::warn!(
-            "the list of this node's keys at {} cannot be read and is begun anew: {error}",
+            "the list of this node's keys at {} is unreadable; starting a new one: {error}",
             event.node.key
         );
         List { host: config.host.clone(), ..List::default() }

@@ -314,7 +314,7 @@ impl Reconciler {
         if held.waits.is_some() {
             let Owner { id, service, .. } = &held.owner;
             tracing::warn!(
-                "{id} {service}: its new key is still not in the store; the old key {key} is removed all the same"
+                "{id} {service}: its new key is still not in the store; removing the old key {key} anyway"
             );
         }
         let (mine, cluster, config) =
@@ -343,7 +343,7 @@ impl Reconciler {
         match ttl {
             Some(_) => tracing::info!("left to its lease: {id} {service}"),
             None => {
-                tracing::warn!("left for ever, since keys have no lease: {id} {service} ({key})");
+                tracing::warn!("left for ever, because keys have no lease: {id} {service} ({key})");
             }
         }
     }

@@ -40,10 +40,10 @@ impl Entry {
             ContainerState::Running => {}
             ContainerState::Paused => return (ServicePhase::Failing, "the container is paused".to_owned()),
             ContainerState::Restarting => {
-                return (ServicePhase::Absent, "the container is between two restarts".to_owned());
+                return (ServicePhase::Absent, "the container is restarting".to_owned());
             }
             ContainerState::Nothing => {
-                return (ServicePhase::Absent, "the container does not run".to_owned());
+                return (ServicePhase::Absent, "the container is not running".to_owned());
             }
         }
         if let Some(draining) = &self.draining {

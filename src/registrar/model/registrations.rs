@@ -75,7 +75,7 @@ impl Model {
             if self.told.insert((key.clone(), loser.clone())) {
                 let (loser, owner) = (self.called(loser), self.called(owner));
                 tracing::error!(
-                    "refused: {loser}: its key {key} is already that of {owner}; give one of them another SERVICE_ID"
+                    "refused: {loser}: its key {key} already belongs to {owner}; give one of them another SERVICE_ID"
                 );
             }
         }

@@ -71,7 +71,7 @@ impl Model {
                     && phase == ServicePhase::Passing
                 {
                     phase = ServicePhase::Failing;
-                    why = format!("its key is already that of {}", self.called(owner));
+                    why = format!("its key already belongs to {}", self.called(owner));
                 }
                 ServiceStatus {
                     name: state.service.name.clone(),
@@ -88,7 +88,7 @@ impl Model {
         let worst = services.iter().max_by_key(|service| rank(&service.state));
         let (state, why) = match worst {
             Some(worst) => (worst.state.clone(), worst.why.clone()),
-            None => (ServicePhase::Absent.word().to_owned(), "nothing of it is registered".to_owned()),
+            None => (ServicePhase::Absent.word().to_owned(), "no part of it is registered".to_owned()),
         };
         let container = entry.container.as_ref();
         let runs = container.is_some_and(|container| container.run_state == ContainerState::Running);
@@ -107,7 +107,7 @@ impl Model {
             name: container.map(|container| container.name.clone()).unwrap_or_default(),
             image: container.map(|container| container.image.clone()).unwrap_or_default(),
             state,
-            why: if container.is_none() { "it has not been looked at yet".to_owned() } else { why },
+            why: if container.is_none() { "it has not been inspected yet".to_owned() } else { why },
             services,
             skipped: entry
                 .skipped

@@ -406,7 +406,7 @@ async fn of_two_containers_with_one_key_the_one_that_has_it_keeps_it() {
     let value = |case: &mut Case| case.model.wanted().keys["/web/web"].value.clone();
     assert_eq!(value(&mut case), "198.51.100.7:1234", "the one that came later took it");
     let loser = case.model.status().into_iter().find(|status| status.id == other).unwrap();
-    assert!(loser.why.contains("already that of aaaabbbbcccc"), "{}", loser.why);
+    assert!(loser.why.contains("already belongs to aaaabbbbcccc"), "{}", loser.why);
     case.event("die", None, Some(9_000));
     assert_eq!(value(&mut case), "198.51.100.7:4321", "the other gets it when it is free");
 }
@@ -431,7 +431,7 @@ async fn a_mistyped_word_of_a_check_is_told_with_the_one_that_was_meant() {
     });
     assert!(case.has_key(), "it is registered all the same");
     let said = case.model.status()[0].skipped.join("\n");
-    assert!(said.contains("SERVICE_CHECK_HTPP is no word of a check"), "{said}");
+    assert!(said.contains("SERVICE_CHECK_HTPP is not a check attribute"), "{said}");
     assert!(said.contains("did you mean SERVICE_CHECK_HTTP?") && !said.contains("secret"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 }

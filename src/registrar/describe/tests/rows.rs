@@ -150,7 +150,7 @@ fn the_second_port_with_one_key_is_refused_and_the_first_keeps_it() {
     assert_eq!(described.services.len(), 1);
     assert_eq!(described.services[0].port, port("53/tcp"));
     let [Skipped::Refused(why)] = described.skipped.as_slice() else { panic!("{:?}", described.skipped) };
-    assert!(why.contains("port 53/udp: the key /dns-53/x is already that of port 53/tcp; give"), "{why}");
+    assert!(why.contains("port 53/udp: the key /dns-53/x already belongs to port 53/tcp; give"), "{why}");
 }
 
 #[test]

@@ -84,7 +84,7 @@ async fn a_missing_or_dead_socket_is_named_with_what_to_do() {
     assert!(why.contains("none.sock") && why.contains("mount the folder of the socket"), "{why}");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let why = engine_at(&path).list().await.unwrap_err().why;
-    assert!(why.contains("none.sock") && why.contains("nobody listens"), "{why}");
+    assert!(why.contains("none.sock") && why.contains("nothing listens"), "{why}");
 }
 
 #[tokio::test]

@@ -140,7 +140,7 @@ async fn a_difference_is_told_and_nothing_is_written() {
         lines,
         [
             "would add /new = x",
-            "somebody else's: /other = \"theirs\", wanted ours",
+            "held by another owner: /other = \"theirs\", wanted ours",
             "would replace /web/b = 2 (was \"1\")",
             "would remove /web/c = 1",
         ]

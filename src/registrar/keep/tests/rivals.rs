@@ -26,7 +26,7 @@ async fn a_successors_key_is_neither_deleted_nor_replaced_nor_renewed() {
     assert_eq!(store.get("/web/a").await.node.modified, theirs);
     assert_eq!(store.all(), map(&[("/web/a", "theirs"), ("/web/b", "theirs"), ("/web/c", "theirs")]));
     let (held, why) = reconciler.kept("/web/b").unwrap();
-    assert!(!held && why == "held by somebody else with value \"theirs\"", "{why}");
+    assert!(!held && why == "held by another owner with value \"theirs\"", "{why}");
     reconciler.desired(&[]);
     until("that is forgotten", || reconciler.kept("/web/c").is_none()).await;
     reconciler.end().await.unwrap();
