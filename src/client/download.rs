@@ -1,4 +1,4 @@
-//! One large answer, handed on as it comes.
+//! Downloads one large response in pieces.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use super::endpoints::Pass;
 use super::http::{cluster_id, excerpt, index, no_answer, reason};
 use super::{Client, ClientError};
 
-/// How long a node may take to begin its answer: it may have to write it down first.
+/// How long a node may take until its response begins: it may have to write it to disk first.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long it may take to go on with it.
+/// How long the response may stall.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Enough for any message worth reading.
+/// How much of an error response is read.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
-/// What came of a download.
+/// The result of a download.
 #[derive(Debug)]
 pub struct Downloaded {
-    /// The node that answered.
+    /// The node that responded.
     pub node: String,
     /// etcd v2's `X-Etcd-Index`.
     pub index: Option<u64>,
 }
 
 impl Client {
-    /// Gets `path` from the first node that has it and hands the bytes to `take`. A node that fails in the middle ends
-    /// it: half of one node's answer and half of another's make no whole.
+    /// Downloads `path` from the first node that has it and passes the bytes to `take`. A failure in the middle ends
+    /// the download, because parts of two nodes' responses do not fit together.
     ///
     /// # Errors
-    /// `Unavailable` with each node's reason, or what `take` said.
+    /// `Unavailable` with each node's reason, or the error of `take`.
     pub async fn download<E: From<ClientError>>(
         &self,
         path: &str,
