@@ -6,7 +6,7 @@ use super::end::End;
 use super::job::Backup;
 use super::print;
 
-/// Copies the data folder of a member that does not run.
+/// Copies the data folder of a stopped member.
 pub(super) fn backup(wanted: &Backup) -> Result<(), End> {
     if let Some(option) = wanted.without_meaning.first() {
         let says =

@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: 
     print::result(text.as_bytes())
 }
 
-/// The same without any time to live.
+/// Returns the item without any TTL.
 pub(super) fn lasting(item: Item) -> Item {
     let kind = match item.kind {
         ItemKind::Dir(entries) => {

@@ -1,4 +1,4 @@
-//! Documents to trees.
+//! Parses documents into trees.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::template::data::{Node, parse_json, parse_toml, parse_yaml};
 
 use super::{Format, Item, ItemKind, KEY};
 
-/// Reads a document. An error names the place.
+/// Parses a document. An error names the place.
 pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
     let node = match format {
         Format::Json => parse_json(text),
@@ -16,7 +16,7 @@ pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
     item(&node?, "")
 }
 
-/// Reads a document with the key that it remembers, if it does.
+/// Parses a document, and returns the key in it, if there is one.
 pub(in crate::ctl) fn read_at(text: &str, format: Format) -> Result<(Item, Option<String>), String> {
     let mut node = match format {
         Format::Json => parse_json(text),

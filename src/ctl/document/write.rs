@@ -1,15 +1,15 @@
-//! Trees to documents.
+//! Writes trees as documents.
 
 use crate::template::data::{Node, json_string, to_toml, to_yaml};
 
 use super::{Format, Item, ItemKind, KEY};
 
-/// Writes a document, ending in a newline.
+/// Returns a document that ends with a newline.
 pub(in crate::ctl) fn write(item: &Item, format: Format) -> Result<String, String> {
     text(&node(item), format)
 }
 
-/// Writes a document that remembers its key, so that it can be put back where it was. All keys together need none.
+/// Returns a document with its key, so that it can be imported to the same place. The root needs no key.
 pub(in crate::ctl) fn write_at(item: &Item, key: &str, format: Format) -> Result<String, String> {
     if key == "/" {
         return write(item, format);
@@ -69,7 +69,7 @@ fn json(out: &mut String, node: &Node, depth: usize) {
         Node::Map(_) => out.push_str("{}"),
         Node::Number(text) => out.push_str(text),
         Node::Text(text) => out.push_str(&json_string(text)),
-        // A tree has nothing else.
+        // A tree contains no other nodes.
         Node::Null | Node::Bool(_) | Node::List(_) => out.push_str("null"),
     }
 }
