@@ -30,7 +30,7 @@ pub enum DiscoveryError {
     )]
     NotAsked(String),
     /// The lookup of this member's own address failed.
-    #[error("cannot look up {0}, which --initial-advertise-peer-urls has: {1}")]
+    #[error("cannot look up {0} of --initial-advertise-peer-urls: {1}")]
     Own(String, String),
     /// This member is missing from the records.
     #[error(

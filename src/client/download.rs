@@ -70,7 +70,7 @@ impl Client {
                 let chunk = timeout(STALL_TIMEOUT, response.chunk()).await;
                 let chunk = chunk.map_err(|_| broken(no_answer(STALL_TIMEOUT)))?;
                 let chunk =
-                    chunk.map_err(|error| broken(format!("the answer broke off: {}", reason(&error))))?;
+                    chunk.map_err(|error| broken(format!("the response broke off: {}", reason(&error))))?;
                 match chunk {
                     Some(chunk) if status.is_success() => take(&chunk)?,
                     Some(chunk) if says.len() + chunk.len() <= MAX_ERROR_BYTES => {

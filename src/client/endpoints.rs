@@ -186,7 +186,7 @@ impl Endpoints {
             nodes.iter().map(|node| normal(node, scheme)).collect::<Result<Vec<_>, _>>()?
         };
         if nodes.is_empty() && record.is_none() {
-            return Err(ClientError::Settings("no node of the store is named; give at least one".into()));
+            return Err(ClientError::Settings("no node of the store is given; give at least one".into()));
         }
         let endpoints = Self { scheme: scheme.into(), timeout, ..Self::of(nodes) };
         endpoints.lock().stale = record.is_some();
@@ -474,17 +474,17 @@ pub(super) fn normal(text: &str, scheme: &str) -> Result<NodeUrl, ClientError> {
     // The text may hold a password, so no error shows it before this is ruled out.
     let authority = whole.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or(""));
     if authority.contains('@') {
-        return bad("URL holds a user name or password; give them by their own settings instead");
+        return bad("URL contains a user name or password; use the settings for them instead");
     }
     match reqwest::Url::parse(whole) {
         Ok(url) if url.scheme() != "http" && url.scheme() != "https" => {
             bad(&format!("{text:?} is neither an http:// nor an https:// URL"))
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            bad(&format!("{text:?} must not hold `?` or `#`"))
+            bad(&format!("{text:?} must not contain `?` or `#`"))
         }
         Ok(url) if url.has_host() => Ok(whole.into()),
-        Ok(_) => bad(&format!("{text:?} names no host")),
-        Err(error) => bad(&format!("{text:?} is no URL: {error}")),
+        Ok(_) => bad(&format!("{text:?} has no host")),
+        Err(error) => bad(&format!("{text:?} is not a URL: {error}")),
     }
 }

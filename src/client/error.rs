@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum ClientError {
     /// No node served the request. A later retry makes sense.
-    #[error("the store does not answer: {why}")]
+    #[error("the store does not respond: {why}")]
     Unavailable {
         /// Each node with its reason.
         why: String,
@@ -29,7 +29,7 @@ pub enum ClientError {
         api: &'static str,
     },
     /// The response does not match the API.
-    #[error("{node} answered something that is not {api}: {why}")]
+    #[error("{node} returned something that is not {api}: {why}")]
     Invalid {
         /// The node that responded.
         node: String,
@@ -39,7 +39,7 @@ pub enum ClientError {
         why: String,
     },
     /// The history since the wanted index is gone: list again.
-    #[error("the store no longer holds its history from index {from} on")]
+    #[error("the store no longer has its history from index {from} on")]
     Cleared {
         /// The requested index.
         from: u64,

@@ -260,7 +260,7 @@ impl Client {
         while let Some(chunk) = timeout(self.timeout, response.chunk())
             .await
             .map_err(|_| no_answer(self.timeout))?
-            .map_err(|error| format!("the answer broke off: {}", reason(&error)))?
+            .map_err(|error| format!("the response broke off: {}", reason(&error)))?
         {
             if body.len() + chunk.len() > limit {
                 if status.is_success() {
@@ -285,9 +285,10 @@ fn http(trust: &Trust, https: bool, timeout: Duration) -> Result<reqwest::Client
         .connect_timeout(timeout)
         .pool_idle_timeout(Duration::from_secs(15));
     // Keepalive probes detect a dead connection within seconds, also under an idle watch.
-    Liveness::TO_STORE.of_client(http).build().map_err(|error| {
-        ClientError::Settings(format!("the HTTP client cannot be set up: {}", reason(&error)))
-    })
+    Liveness::TO_STORE
+        .of_client(http)
+        .build()
+        .map_err(|error| ClientError::Settings(format!("cannot set up the HTTP client: {}", reason(&error))))
 }
 
 pub(super) fn index(response: &Response) -> Option<u64> {
@@ -301,7 +302,7 @@ pub(super) fn cluster_id(response: &Response) -> Option<u64> {
 
 /// Returns the message for a timeout.
 pub(crate) fn no_answer(limit: Duration) -> String {
-    format!("no answer within {limit:?}")
+    format!("no response within {limit:?}")
 }
 
 /// Returns the innermost cause of an HTTP library error, the only actionable part, and what to do about it.

@@ -140,7 +140,7 @@ impl Learner {
             match listed {
                 // Without a cluster id there is no way to tell whether a member belongs to this store.
                 Ok(listed) if listed.cluster.is_none() => {
-                    tracing::debug!("{node} does not say which cluster it belongs to: no members are learnt");
+                    tracing::debug!("{node} does not report its cluster: no members are learnt");
                 }
                 Ok(listed) if endpoints.is_own(&node, listed.cluster) => {
                     if let Some(urls) = self.urls(&node, listed) {
@@ -194,7 +194,7 @@ impl Learner {
         let (urls, others): (Vec<&String>, Vec<&String>) =
             texts.iter().partition(|url| url.starts_with(&format!("{scheme}://")));
         if let (true, Some(other)) = (self.secure, others.first()) {
-            self.warn(format!("member {other} is not used: its URL is no https URL, and the given ones are"));
+            self.warn(format!("member {other} is not used: its URL is not https, but the given ones are"));
         }
         Some(urls.into_iter().filter_map(|url| normal(url, scheme).ok()).collect())
     }
@@ -239,7 +239,7 @@ impl Learner {
         let fresh = || (Backoff::new(REFRESH_INTERVAL, MAX_RETRY_DELAY), Instant::now());
         let (backoff, due) = state.silent.entry(NodeUrl::clone(url)).or_insert_with(fresh);
         if backoff.attempts() == 0 {
-            tracing::debug!("member {url} does not answer here ({why}): it is not used until it does");
+            tracing::debug!("member {url} does not respond here ({why}): it is not used until it does");
         }
         *due = Instant::now() + backoff.next();
     }
@@ -269,7 +269,7 @@ impl Learner {
     /// Gets the list from one API; `None` if that is not served.
     async fn list_by(&self, node: &NodeUrl, v3: bool) -> Result<Option<MemberReply>, String> {
         let http = self.http.get_or_init(|| http(&self.trust, self.secure)).as_ref();
-        let http = http.ok_or("the HTTP client cannot be set up")?;
+        let http = http.ok_or("cannot set up the HTTP client")?;
         let base = node.trim_end_matches('/');
         // The list needs no authentication, so no password is sent.
         let request = if v3 {
@@ -291,13 +291,13 @@ impl Learner {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
             if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
-                self.warn(format!("{node} lists more members than can be: none is used"));
+                self.warn(format!("{node} returned an impossibly long list of members: none is used"));
                 return Err(format!("its list is larger than {} KiB", MAX_RESPONSE_BYTES >> 10));
             }
             body.extend_from_slice(&chunk);
         }
         let listed: MemberReply =
-            serde_json::from_slice(&body).map_err(|error| format!("no list: {error}"))?;
+            serde_json::from_slice(&body).map_err(|error| format!("not a list of members: {error}"))?;
         let cluster = cluster.or_else(|| listed.header.cluster_id.parse().ok().filter(|id| *id != 0));
         Ok(Some(MemberReply { cluster, ..listed }))
     }

@@ -36,10 +36,10 @@ pub(crate) enum NotFound {
 pub(crate) async fn look_up(record: &str, limit: Duration) -> Result<Vec<Target>, NotFound> {
     let resolver = Resolver::builder_tokio()
         .and_then(|builder| builder.build())
-        .map_err(|error| NotFound::Failed(format!("the system's DNS settings cannot be used: {error}")))?;
+        .map_err(|error| NotFound::Failed(format!("cannot use the system's DNS settings: {error}")))?;
     let found = tokio::time::timeout(limit, resolver.srv_lookup(record))
         .await
-        .map_err(|_| NotFound::Failed(format!("no DNS answer within {limit:?}")))?
+        .map_err(|_| NotFound::Failed(format!("no DNS response within {limit:?}")))?
         .map_err(|error| {
             let kind = if error.is_no_records_found() { NotFound::Missing } else { NotFound::Failed };
             kind(error.to_string())

@@ -62,7 +62,8 @@ async fn when_no_node_serves_each_is_named_with_its_reason() {
     let started = Instant::now();
     let said = v2.list("/a").await.unwrap_err().to_string();
     assert!(started.elapsed() < Duration::from_secs(3));
-    for part in [&dead, "refused", &ill.url, "status 500: raft broke", &silent_url, "no answer within 500ms"]
+    for part in
+        [&dead, "refused", &ill.url, "status 500: raft broke", &silent_url, "no response within 500ms"]
     {
         assert!(said.contains(part), "{part} is not in {said}");
     }

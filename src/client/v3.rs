@@ -141,7 +141,7 @@ impl V3 {
         self.admit(&response.node, &txn.header)?;
         // An empty store is at revision 1, so 0 means that the response is not of this API.
         if txn.header.revision == 0 || txn.responses.len() != ranges.len() {
-            return Err(invalid(&response.node, "a transaction's answer is not whole"));
+            return Err(invalid(&response.node, "a transaction's response is incomplete"));
         }
         let pairs = txn.responses.into_iter().map(|response| response.response_range.kvs).collect();
         Ok(Ranges { revision: revision.unwrap_or(txn.header.revision), pairs })
@@ -174,7 +174,7 @@ impl V3 {
         let mut watch = Watch { node, lines, from, wanted, accepted: HashMap::with_capacity(wanted) };
         let line = watch.lines.within(self.client.timeout()).await;
         let Some(line) = line.map_err(|why| self.broken(&watch, &why))? else {
-            return Err(self.broken(&watch, "it ended before it began"));
+            return Err(self.broken(&watch, "it ended before it was accepted"));
         };
         // The first line can only be an acceptance: events belong to an accepted watch.
         self.read(&mut watch, &line)?;
@@ -258,7 +258,7 @@ impl V3 {
             Some(range) => {
                 Ok(Some(Message { range: *range, revision: result.header.revision, events: result.events }))
             }
-            None => Err(invalid(&watch.node, "an event of a watch nobody asked for")),
+            None => Err(invalid(&watch.node, "an event of an unknown watch")),
         }
     }
 

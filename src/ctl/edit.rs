@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
     let Some(item) = live::read(session, &key, true).await? else {
         return Err(End {
             code: EXIT_SERVER_ERROR,
-            message: format!("Error:  {key}: there is no such key\n"),
+            message: format!("Error:  {key}: the key does not exist\n"),
         });
     };
     live::whole(&item, &key)?;
@@ -75,7 +75,7 @@ async fn written_back(
             let wanted =
                 read(edited, format).map_err(|why| End::mistake(&format!("nothing was written: {why}")))?;
             if !matches!(wanted.kind, ItemKind::Dir(_)) {
-                return Err(End::mistake("nothing was written: the document is no directory any more"));
+                return Err(End::mistake("nothing was written: the document is no longer a directory"));
             }
             let rule = Rule { prune: true, keep_ttl: true };
             plan(key, Some(item), &wanted, rule).map_err(|blocked| End::mistake(&blocked.join(", ")))?

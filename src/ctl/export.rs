@@ -12,7 +12,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: 
     let Some(item) = live::read(session, &key, quorum).await? else {
         return Err(End {
             code: EXIT_SERVER_ERROR,
-            message: format!("Error:  {key}: there is no such key\n"),
+            message: format!("Error:  {key}: the key does not exist\n"),
         });
     };
     live::whole(&item, &key)?;

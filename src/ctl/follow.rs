@@ -25,7 +25,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Follows until interrupted.
 pub(super) async fn run(moves: Vec<(Migration<'_>, Listing)>) -> Result<(), End> {
-    print::error("following the source; CTRL+C ends it\n");
+    print::error("following the source; press CTRL+C to stop\n");
     let all = try_join_all(moves.into_iter().map(|(one, listing)| follow(one, listing)));
     until_interrupted(async { all.await.map(drop) }).await
 }
@@ -69,7 +69,7 @@ async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
             Ok(()) => failing = false,
             Err(end) => {
                 if !std::mem::replace(&mut failing, true) {
-                    let message = format!("{}it is tried again until it works\n", end.message);
+                    let message = format!("{}retrying until it succeeds\n", end.message);
                     print::error_until_read(message).await;
                 }
                 sleep(RETRY_DELAY).await;

@@ -154,7 +154,7 @@ impl Migration<'_> {
         let lossy: Vec<String> = lossy.map(|(key, _)| key.clone()).collect();
         if !lossy.is_empty() {
             print::error(&format!(
-                "{}: the values may have had bytes that are no text, which the source's API does not give\n",
+                "{}: the values may have contained bytes that are not text, which the source's API does not return\n",
                 named(&lossy)
             ));
         }
@@ -162,7 +162,7 @@ impl Migration<'_> {
         self.write(plan, source.at).await?;
         let (key, index) = (&self.key, source.index);
         let says = format!("copied {files} keys and {dirs} directories of {key} as of index {index}");
-        print::out(format!("{says}; {same} keys were there already\n").as_bytes());
+        print::out(format!("{says}; {same} keys existed already\n").as_bytes());
         Ok(source)
     }
 
@@ -214,7 +214,7 @@ impl Migration<'_> {
         }
         if !merge && !plan.own.is_empty() {
             return Err(End::mistake(&format!(
-                "the target has keys that the source does not have, or has otherwise: {}; nothing was written \
+                "the target has keys that the source does not have, or has with other values: {}; nothing was written \
                  (--merge lets the source's values win and other keys stay)",
                 named(&plan.own)
             )));

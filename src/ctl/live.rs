@@ -17,10 +17,10 @@ pub(super) fn key(session: &Session<'_>, position: usize) -> Result<String, End>
 
 /// Returns the key in a word.
 pub(super) fn key_of(word: &OsStr) -> Result<String, String> {
-    let text = word.to_str().ok_or("the key is no text")?;
+    let text = word.to_str().ok_or("the key is not text")?;
     let segments: Vec<&str> = text.split('/').filter(|segment| !segment.is_empty()).collect();
     if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
-        return Err("the key has a segment that leads elsewhere".to_owned());
+        return Err("the key has a . or .. segment".to_owned());
     }
     Ok(format!("/{}", segments.join("/")))
 }
@@ -73,6 +73,6 @@ pub(super) fn whole(item: &Item, key: &str) -> Result<(), End> {
     let Some(first) = found.first() else { return Ok(()) };
     let others = if found.len() > 1 { format!(" (and {} more)", found.len() - 1) } else { String::new() };
     Err(End::mistake(&format!(
-        "{first}{others}: the value has bytes that are no text, and the store's API does not give them back"
+        "{first}{others}: the value contains bytes that are not text, which the store's API does not return"
     )))
 }

@@ -117,8 +117,8 @@ fn decode(file: &[u8]) -> Result<Saved, String> {
         Ok(snapshot) => {
             let state = STANDARD
                 .decode(snapshot.state)
-                .map_err(|error| format!("its state is no base64: {error}"))?;
-            store(&state).map_err(|error| format!("its state is no store: {error}"))
+                .map_err(|error| format!("its state is not base64: {error}"))?;
+            store(&state).map_err(|error| format!("its state is not a store: {error}"))
         }
         Err(_) => store(&json).map_err(|error| format!("it is neither a snapshot nor a store: {error}")),
     }

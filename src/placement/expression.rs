@@ -51,10 +51,10 @@ pub enum Invalid {
     #[error("One of operator ==, != is expected")]
     Operator,
     /// A regular expression that does not compile.
-    #[error("'{0}' is no regular expression: {1}")]
+    #[error("'{0}' is not a regular expression: {1}")]
     Pattern(String, String),
     /// An unknown kind of expression.
-    #[error("'{0}' is none of constraint:…, affinity:… and whitelist:…")]
+    #[error("'{0}' is not constraint:…, affinity:… or whitelist:…")]
     Kind(String),
 }
 

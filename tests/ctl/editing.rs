@@ -103,7 +103,7 @@ fn a_document_that_cannot_be_read_writes_nothing_and_is_kept() {
         .exits(1)
         .says("nothing was written")
         .says("your text is kept in");
-    edit(&dir, &etcd, "echo lonely > \"$1\"", &["/app"]).exits(1).says("no directory any more");
+    edit(&dir, &etcd, "echo lonely > \"$1\"", &["/app"]).exits(1).says("no longer a directory");
     assert_eq!(get(&dir, &etcd, "/app/a"), "old\n");
     assert_eq!(drafts(&dir), 2);
 }
@@ -112,6 +112,6 @@ fn a_document_that_cannot_be_read_writes_nothing_and_is_kept() {
 fn a_missing_key_opens_no_editor() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
-    edit(&dir, &etcd, "touch opened", &["/nope"]).exits(4).says("there is no such key");
+    edit(&dir, &etcd, "touch opened", &["/nope"]).exits(4).says("the key does not exist");
     assert!(!dir.path("opened").exists());
 }

@@ -132,7 +132,7 @@ fn moves_over(from: &str, source: &str) {
     run(&[]).exits(0).prints("copied 8 keys and 3 directories of / as of index ");
     assert_same(source, &target);
     assert!(get(&target, "/v2/keys/_hidden/key").is_none(), "no listing shows it");
-    run(&[]).exits(0).prints("copied 0 keys and 0 directories").prints("8 keys were there already");
+    run(&[]).exits(0).prints("copied 0 keys and 0 directories").prints("8 keys existed already");
     run(&["--hidden", "/_hidden", "--hidden", "/deep/_h"]).exits(0).prints("copied 1 keys");
     assert!(get(&target, "/v2/keys/_hidden/key").is_some() && get(&target, "/v2/keys/deep/_h").is_some());
     write(&target, "PUT", "/own", "value=kept");
@@ -175,7 +175,7 @@ fn a_source_that_breaks_off_is_said_and_a_second_run_completes() {
     // A run that was killed on its way has written some.
     write_many(&target.address(), &(0..10_000).step_by(7).collect::<Vec<_>>());
     let second = import(&dir, &source.url(), &target.url(), &[]).limit(Duration::from_secs(30)).run();
-    second.exits(0).prints("copied 8571 keys").prints("1429 keys were there already");
+    second.exits(0).prints("copied 8571 keys").prints("1429 keys existed already");
     assert_same(&source.address(), &target.address());
 }
 

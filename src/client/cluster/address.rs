@@ -133,7 +133,7 @@ fn scheme(text: &str) -> Result<(String, &str), String> {
 
 fn host(text: &str) -> Result<String, String> {
     if text.contains('@') {
-        return Err("an endpoint holds no user name or password; give them by --username".into());
+        return Err("an endpoint must not contain a user name or password; use --username".into());
     }
     let after = if text.starts_with('[') {
         &text[text.rfind(']').ok_or("missing ']' in host")? + 1..]

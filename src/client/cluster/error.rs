@@ -63,7 +63,7 @@ pub enum RequestError {
     #[error("client: response is invalid json. The endpoint is probably not valid etcd cluster endpoint")]
     NotJson,
     /// A tree with more levels than the parser supports.
-    #[error("the answer has more levels than can be read (about 60): ask for a key further down")]
+    #[error("the response has more levels than can be parsed (about 60): read a key further down")]
     TooDeep,
     /// A response without a body.
     #[error("client: response body is empty")]

@@ -140,7 +140,7 @@ impl<'c> Members<'c> {
             Ok(Value::Bool(true)) => Health::Good,
             Ok(Value::String(text)) if text == "true" => Health::Good,
             Ok(Value::Bool(_) | Value::String(_) | Value::Null) => Health::Bad,
-            Ok(other) => Health::Unknown(format!("its health is no truth value but {other}")),
+            Ok(other) => Health::Unknown(format!("its health is neither true nor false but {other}")),
             Err(error) => Health::Unknown(error.to_string()),
         }
     }

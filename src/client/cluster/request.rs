@@ -325,7 +325,7 @@ impl Cluster {
         if self.is_where_it_was(outgoing).is_err() {
             // The response to this index may take long, and would be useless.
             return Err(Some(EndpointError {
-                text: format!("client: {node}: the store is another"),
+                text: format!("client: {node}: this is another store"),
                 connection: false,
             }));
         }
@@ -405,7 +405,7 @@ fn http(options: &Options, secure: bool) -> Result<reqwest::Client, String> {
     Liveness::TO_STORE
         .of_client(http)
         .build()
-        .map_err(|error| format!("the HTTP client cannot be set up: {error}"))
+        .map_err(|error| format!("cannot set up the HTTP client: {error}"))
 }
 
 /// Describes a missing certificate file in Go's words for etcdctl, and other errors in ours.

@@ -25,7 +25,7 @@ pub(in crate::ctl) fn write_at(item: &Item, key: &str, format: Format) -> Result
 fn text(node: &Node, format: Format) -> Result<String, String> {
     match format {
         Format::Yaml => Ok(to_yaml(node)),
-        Format::Toml => to_toml(node).map_err(|error| format!("{error}; take json or yaml")),
+        Format::Toml => to_toml(node).map_err(|error| format!("{error}; use json or yaml")),
         Format::Json => {
             let mut out = String::new();
             json(&mut out, node, 0);

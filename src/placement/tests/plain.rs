@@ -86,7 +86,7 @@ fn what_makes_no_sense_is_an_error_whatever_else_holds() {
         Err(PlaceError::Invalid(invalid)) => invalid.to_string(),
         other => panic!("{text}: {other:?}"),
     };
-    assert_eq!(syntax("constraint:region==~/(/"), "'/(/' is no regular expression: unclosed group");
+    assert_eq!(syntax("constraint:region==~/(/"), "'/(/' is not a regular expression: unclosed group");
     assert_eq!(syntax("constraint:region==/"), "Value '/' is invalid");
     assert_eq!(syntax("constraint:a==b"), "Key 'a' is invalid");
     assert!(syntax("constraint:zone==/a**/").contains("nested repetition"));

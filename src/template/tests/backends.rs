@@ -187,7 +187,7 @@ fn what_makes_no_sense_is_told_in_placements_words() {
         ("{{ backends('/app')|where('zone') }}", "where: One of operator ==, != is expected"),
         ("{{ backends('/app')|prefer('zone==') }}", "prefer: Value '' is invalid"),
         ("{{ backends('/app')|where('contraint:zone==a') }}", "Key 'contraint:zone' is invalid"),
-        ("{{ backends('/app')|where('zone==/(/') }}", "is no regular expression"),
+        ("{{ backends('/app')|where('zone==/(/') }}", "is not a regular expression"),
         ("{{ backends('/app')|where }}", "it takes an expression"),
         ("{{ []|where('zone') }}", "One of operator"),
         ("{{ ['x']|where('zone==a') }}", "takes a list of backends(…) or nodes()"),

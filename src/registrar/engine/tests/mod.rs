@@ -209,7 +209,7 @@ async fn an_answer_is_bounded_in_time_and_in_bytes() {
     });
     let bound = Bound { bytes: 1 << 20, within: Duration::from_millis(200) };
     let why = fake.engine.send(&EngineRequest::get(&["slow"], &[]), bound).await.err().unwrap().why;
-    assert!(why.contains("GET /v1.41/slow") && why.contains("no answer within 200ms"), "{why}");
+    assert!(why.contains("GET /v1.41/slow") && why.contains("no response within 200ms"), "{why}");
     let bound = Bound { within: Duration::from_secs(10), ..bound };
     let why = fake.engine.send(&EngineRequest::get(&["large"], &[]), bound).await.err().unwrap().why;
     assert!(why.contains("larger than 1 MiB"), "{why}");
