@@ -24,7 +24,7 @@ pub(super) fn config(nodes: &[&str]) -> Config {
     }
 }
 
-/// The address of a port nobody listens on.
+/// Returns an address where nothing listens.
 pub(super) fn nobody() -> String {
     format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
 }
@@ -191,7 +191,7 @@ async fn a_line_in_pieces_is_one_line_and_many_in_one_piece_are_many() {
         )
     };
     let created = r#"{"result":{"header":{"revision":"4"},"created":true}}"#;
-    // The last line comes without its end, as the last line of an answer may.
+    // The last line has no newline, as at the end of a response.
     let lines = vec![format!("{created}\n{}\n\n{}", put("L2E="), put("L2I="))];
     let store = Fake::new(move |_, _| Reply::Open(0, lines.clone()));
     let v3 = V3::new(client(&[&store.url]), None);

@@ -1,4 +1,4 @@
-//! What is told of the choice, and what when there is none to make.
+//! The output about the choice, and the errors when no choice is possible.
 
 use serde_json::{Value, json};
 

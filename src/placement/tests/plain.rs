@@ -1,4 +1,4 @@
-//! What our dialect does otherwise.
+//! What our dialect does differently.
 
 use super::*;
 
@@ -145,7 +145,7 @@ fn a_selection_sorts_where_a_request_would_be_refused() {
         (&[], "n0,n1,n2,n3"),
     ] {
         assert_eq!(chosen(texts), want, "{texts:?}");
-        // What may run a container is what is chosen, where anything is.
+        // `why` must reject exactly the nodes that are not chosen.
         if !want.is_empty() {
             let mut placed: Vec<String> = Vec::new();
             let kind = |text: &&str| {

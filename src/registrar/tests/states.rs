@@ -1,4 +1,4 @@
-//! The states of a container, one case each.
+//! The states of a container, one test each.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Case {
         self.model.listed(vec![listed(&self.container)], self.now);
     }
 
-    /// Inspections as long as there are any to make.
+    /// Performs all inspections that are due.
     fn settle(&mut self) {
         while let Some(id) = self.model.due_inspections(1, self.now).pop() {
             self.model.inspected(&id, Ok(Some(self.container.clone())), self.now);
@@ -56,7 +56,7 @@ impl Case {
         self.model.status()[0].state.clone()
     }
 
-    /// The result of the check that should be running.
+    /// Takes the result of the check that should be running.
     fn checked(&mut self, result: Result<(), String>) {
         let (service_id, probe) = self.model.probes().into_iter().next().expect("a check should be running");
         self.model.checked(&service_id, &probe, result);

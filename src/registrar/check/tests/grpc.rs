@@ -1,4 +1,4 @@
-//! The gRPC health protocol, against a server of it.
+//! The gRPC health check, against a test server.
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -20,16 +20,16 @@ enum Reply {
     Message(&'static [u8], &'static str),
     /// A message and no trailers.
     Bare(&'static [u8]),
-    /// A status in the head alone.
+    /// A status in the response headers alone.
     Head(u16, &'static str),
-    /// Messages without an end.
+    /// Endless messages.
     Endless,
     Silence,
 }
 
 const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
 
-/// Serves one connection; the name that is asked for has to be `name`.
+/// Serves one connection; the requested service must be `name`.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, name: &str, reply: Reply) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     let Some(Ok((request, respond))) = connection.accept().await else { return };

@@ -1,4 +1,4 @@
-//! HTTP: what counts, and what bad servers can do to a check.
+//! The HTTP check: which responses count, and what bad servers can do to a check.
 
 use std::sync::Mutex;
 
@@ -199,7 +199,7 @@ async fn an_unknown_certificate_fails_unless_it_is_to_be_passed_over() {
     );
 }
 
-/// TLS with a certificate that nobody trusts; `None` where openssl is not installed.
+/// Returns TLS with an untrusted certificate; `None` where openssl is not installed.
 pub(super) fn acceptor(alpn: &[&[u8]]) -> Option<tokio_rustls::TlsAcceptor> {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);

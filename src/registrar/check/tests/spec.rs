@@ -1,4 +1,4 @@
-//! From `SERVICE_CHECK_*` to what is asked.
+//! From `SERVICE_CHECK_*` to checks.
 
 use super::super::span::span;
 use super::*;

@@ -45,7 +45,7 @@ async fn nobody_there_says_where() {
 
 #[tokio::test]
 async fn a_server_that_accepts_nothing_is_given_up_in_time() {
-    // A queue of one that is full: the system drops further attempts, as a host that is gone does.
+    // A full queue of one: the system drops further attempts, as an unreachable host does.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(0).unwrap();

@@ -1,4 +1,4 @@
-//! Which address, and which never.
+//! Which address is registered, and which never.
 
 use super::super::host_address;
 use super::*;
@@ -158,7 +158,7 @@ fn a_network_of_ipv6_alone_will_do() {
 
 #[test]
 fn the_hosts_address_is_one_that_it_has_and_no_loopback() {
-    // A machine without any way out has none, which is an answer too.
+    // A machine without a route has none, which is a valid result too.
     let Some(ip) = host_address() else { return };
     assert!(!ip.is_loopback() && !ip.is_unspecified());
     std::net::UdpSocket::bind((ip, 0)).unwrap();

@@ -1,4 +1,4 @@
-//! Where keys lie and what they hold.
+//! The paths and values of keys.
 
 use super::super::super::settings::{Layout, Value};
 use super::super::check_templates;

@@ -1,4 +1,4 @@
-//! Which ports, in which network, and how they are reached.
+//! Which ports are registered, in which network, and how they are reached.
 
 use super::*;
 
@@ -93,7 +93,7 @@ fn internal_takes_every_port_at_the_containers_own_address() {
     );
 }
 
-/// `app` in the network of `pod`, which publishes 80 and not 9000.
+/// Returns `app` in the network of `pod`, which publishes 80 but not 9000.
 fn pod() -> (Container, Container) {
     let pod = container("pod", "pause").with("80", "8000").with("22", "2222");
     let mut app = container("app", "app");

@@ -1,4 +1,4 @@
-//! Requests and answers over a real socket.
+//! Requests and responses over a real socket.
 
 mod scripted;
 
@@ -331,11 +331,11 @@ async fn events_come_however_they_are_cut_and_end_with_none() {
 async fn a_stream_that_breaks_off_is_an_error() {
     let whole = r#"{"Type":"container","Action":"die","Actor":{"ID":"a"}}"#;
     let answers = [
-        // Without the last chunk.
+        // The last chunk is missing.
         vec![chunked(), chunk(whole)],
-        // Within an event.
+        // The stream ends within an event.
         vec![send("HTTP/1.1 200 OK\r\n\r\n"), send(whole), send(&whole[..20])],
-        // By another's page.
+        // Another server's page follows.
         vec![send("HTTP/1.1 200 OK\r\n\r\n"), send(whole), send("<html>")],
     ];
     let count = answers.len();
