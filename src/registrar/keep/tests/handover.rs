@@ -193,8 +193,8 @@ fn a_key_of_which_it_is_unknown_whom_it_stands_for_waits_for_both() {
     );
 }
 
-/// The stand-in is its service's old key as well, and waits as such. Were it only renewed, the circle would never open
-/// and end with the longest wait, in which a key is given away whose service is nowhere else.
+/// The stand-in also is its service's old key, and waits as such. If it were only renewed, the cycle would stay closed
+/// until the longest wait is over, and then a service would lose its only key.
 #[test]
 fn a_stand_in_whose_reply_was_lost_is_written_again() {
     let now = Instant::now();
