@@ -64,17 +64,17 @@ impl Client {
             }
             let status = response.status();
             let index = index(&response);
-            let broken = |why: String| ClientError::Unavailable { why: format!("{node}: {why}") };
-            let mut says = Vec::new();
+            let unavailable = |why: String| ClientError::Unavailable { why: format!("{node}: {why}") };
+            let mut body = Vec::new();
             loop {
                 let chunk = timeout(STALL_TIMEOUT, response.chunk()).await;
-                let chunk = chunk.map_err(|_| broken(no_answer(STALL_TIMEOUT)))?;
-                let chunk =
-                    chunk.map_err(|error| broken(format!("the response broke off: {}", reason(&error))))?;
+                let chunk = chunk.map_err(|_| unavailable(no_answer(STALL_TIMEOUT)))?;
+                let chunk = chunk
+                    .map_err(|error| unavailable(format!("the response broke off: {}", reason(&error))))?;
                 match chunk {
                     Some(chunk) if status.is_success() => take(&chunk)?,
-                    Some(chunk) if says.len() + chunk.len() <= MAX_ERROR_BYTES => {
-                        says.extend_from_slice(&chunk);
+                    Some(chunk) if body.len() + chunk.len() <= MAX_ERROR_BYTES => {
+                        body.extend_from_slice(&chunk);
                     }
                     _ => break,
                 }
@@ -82,7 +82,7 @@ impl Client {
             if status.is_success() {
                 return Ok(Downloaded { node: node.to_string(), index });
             }
-            faults.push(format!("{node}: status {}: {}", status.as_u16(), excerpt(&says)));
+            faults.push(format!("{node}: status {}: {}", status.as_u16(), excerpt(&body)));
         }
         Err(ClientError::Unavailable { why: faults.join("; ") }.into())
     }

@@ -273,7 +273,7 @@ impl Endpoints {
                 tokio::time::sleep(REPLACED_STORE_DELAY).await;
                 pass.tried.clear();
             } else {
-                self.learn_from_the_living(pass.begun).await;
+                self.learn_from_responders(pass.begun).await;
             }
             order = self.known();
         }
@@ -285,7 +285,7 @@ impl Endpoints {
     }
 
     /// After all nodes failed: learns from a member that still responds, although it cannot serve.
-    async fn learn_from_the_living(&self, since: Instant) {
+    async fn learn_from_responders(&self, since: Instant) {
         let living = self.lock().seen.is_some_and(|seen| seen >= since);
         if let Some(learner) = self.learner.as_ref().filter(|_| living) {
             learner.round(self, true).await;

@@ -147,7 +147,7 @@ impl Learner {
                         let members = self.reachable(endpoints, &node, urls, urgent).await;
                         endpoints.learn(&node, members);
                     }
-                    self.look_at_the_given(endpoints).await;
+                    self.check_given_nodes(endpoints).await;
                     return true;
                 }
                 Ok(_) => {}
@@ -159,7 +159,7 @@ impl Learner {
 
     /// Determines the clusters of the given nodes while the own one is reachable: nodes of another cluster are reported
     /// at the start, and are not mistaken for a restored store later.
-    async fn look_at_the_given(&self, endpoints: &Endpoints) {
+    async fn check_given_nodes(&self, endpoints: &Endpoints) {
         let unknown = endpoints.unknown().into_iter().map(|node| async move {
             if self.lock().unlisted.get(&node).is_some_and(|(_, due)| Instant::now() < *due) {
                 return;

@@ -222,15 +222,15 @@ fn failure(response: &HttpResponse) -> Result<Failure, ClientError> {
 
 fn refusal(response: &HttpResponse, failure: &Failure, from: u64) -> ClientError {
     let node = response.node.to_string();
-    let said = if failure.cause.is_empty() {
+    let message = if failure.cause.is_empty() {
         failure.message.clone()
     } else {
         format!("{} ({})", failure.message, failure.cause)
     };
     match failure.code {
-        110 => ClientError::Refused { node, why: said },
+        110 => ClientError::Refused { node, why: message },
         401 => ClientError::Cleared { from },
-        code => invalid(&response.node, &format!("error {code}: {said}")),
+        code => invalid(&response.node, &format!("error {code}: {message}")),
     }
 }
 

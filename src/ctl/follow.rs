@@ -58,12 +58,12 @@ async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
         let watch = Keys::new(one.source, None);
         let done = tokio::select! {
             event = watch.next_of(one.key.as_bytes(), followed.from, true) => match event {
-                Ok(event) => carry(&one, &mut followed, &event).await,
-                Err(RequestError::Etcd(error)) if error.code == 401 => again(&one, &mut followed).await,
-                Err(RequestError::Replaced) => again(&one, &mut followed).await,
+                Ok(event) => copy_change(&one, &mut followed, &event).await,
+                Err(RequestError::Etcd(error)) if error.code == 401 => compare_all(&one, &mut followed).await,
+                Err(RequestError::Replaced) => compare_all(&one, &mut followed).await,
                 Err(error) => Err(End::server(&error)),
             },
-            () = tokio::time::sleep_until(followed.due) => again(&one, &mut followed).await,
+            () = tokio::time::sleep_until(followed.due) => compare_all(&one, &mut followed).await,
         };
         match done {
             Ok(()) => failing = false,
@@ -81,7 +81,7 @@ async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
 }
 
 /// Makes the whole target match the source.
-async fn again(one: &Migration<'_>, followed: &mut Followed) -> Result<(), End> {
+async fn compare_all(one: &Migration<'_>, followed: &mut Followed) -> Result<(), End> {
     let mut next = match one.bring().await {
         Ok(listing) => Followed::of(listing),
         Err(end) => return Err(end),
@@ -105,7 +105,7 @@ async fn again(one: &Migration<'_>, followed: &mut Followed) -> Result<(), End> 
 }
 
 /// Copies one change.
-async fn carry(one: &Migration<'_>, followed: &mut Followed, event: &Event) -> Result<(), End> {
+async fn copy_change(one: &Migration<'_>, followed: &mut Followed, event: &Event) -> Result<(), End> {
     let node = &event.node;
     if matches!(&*event.action, "delete" | "compareAndDelete" | "expire") {
         // A parent directory may be deleted; beyond the followed subtree nothing is ours to remove.

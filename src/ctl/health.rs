@@ -44,7 +44,7 @@ pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
 async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), End> {
     let mut good = 0;
     for member in all {
-        if one(session, member).await {
+        if is_healthy(session, member).await {
             good += 1;
         }
     }
@@ -58,7 +58,7 @@ async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), End> {
 }
 
 /// Returns whether the member reports that it is healthy.
-async fn one(session: &Session<'_>, member: &Member) -> bool {
+async fn is_healthy(session: &Session<'_>, member: &Member) -> bool {
     let id = &member.id;
     if member.clients.is_empty() {
         let line = format!("member {id} is unreachable: no available published client urls\n");

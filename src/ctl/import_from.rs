@@ -144,8 +144,8 @@ fn clean(key: &str) -> String {
 impl Migration<'_> {
     /// Copies everything; returns the source's content.
     async fn copy(&self, merge: bool) -> Result<Listing, End> {
-        let source = self.listed().await.map_err(|why| why.end(&self.key))?;
-        let target = self.present(&source).await?;
+        let source = self.source_listing().await.map_err(|why| why.end(&self.key))?;
+        let target = self.target_entries(&source).await?;
         let plan = plan(&source.entries, &target);
         self.refuse(&plan, merge)?;
         let lossy = source.entries.iter().filter(|(_, entry)| {
@@ -161,20 +161,20 @@ impl Migration<'_> {
         let (files, dirs, same) = (plan.files.len(), plan.dirs.len(), plan.same);
         self.write(plan, source.at).await?;
         let (key, index) = (&self.key, source.index);
-        let says = format!("copied {files} keys and {dirs} directories of {key} as of index {index}");
-        print::out(format!("{says}; {same} keys existed already\n").as_bytes());
+        let summary = format!("copied {files} keys and {dirs} directories of {key} as of index {index}");
+        print::out(format!("{summary}; {same} keys existed already\n").as_bytes());
         Ok(source)
     }
 
     /// Makes the target match the source again, whatever happened to either; returns the source's content.
     pub(super) async fn bring(&self) -> Result<Listing, End> {
-        let source = match self.listed().await {
+        let source = match self.source_listing().await {
             Err(Unlisted::NoKey(index, epoch)) => {
                 Listing { entries: BTreeMap::new(), index, epoch, cluster: None, at: Instant::now() }
             }
             listed => listed.map_err(|why| why.end(&self.key))?,
         };
-        let target = self.present(&source).await?;
+        let target = self.target_entries(&source).await?;
         let plan = plan(&source.entries, &target);
         self.refuse(&plan, true)?;
         self.write(plan, source.at).await?;
@@ -182,7 +182,7 @@ impl Migration<'_> {
     }
 
     /// Lists the source.
-    async fn listed(&self) -> Result<Listing, Unlisted> {
+    async fn source_listing(&self) -> Result<Listing, Unlisted> {
         let epoch = self.source.epoch();
         list(self.source, &self.key, LISTING_TIMEOUT).await.map_err(|error| match error {
             RequestError::Etcd(error) if error.code == 100 => Unlisted::NoKey(error.index, epoch),
@@ -191,7 +191,7 @@ impl Migration<'_> {
     }
 
     /// Lists the target; returns an empty map when the key does not exist.
-    async fn present(&self, source: &Listing) -> Result<BTreeMap<String, Entry>, End> {
+    async fn target_entries(&self, source: &Listing) -> Result<BTreeMap<String, Entry>, End> {
         let limit = LISTING_TIMEOUT.min(self.session.call.access.total_timeout.max(LISTING_START_TIMEOUT));
         match list(&self.session.cluster, &self.key, limit).await {
             Ok(target) if target.is_of_the_store_of(source) => Err(End::mistake(&format!(
@@ -209,8 +209,9 @@ impl Migration<'_> {
     fn refuse(&self, plan: &Plan, merge: bool) -> Result<(), End> {
         if !plan.blocked.is_empty() {
             let names = named(&plan.blocked);
-            let says = "a file in one of the stores and a directory in the other; remove it from the target";
-            return Err(End::mistake(&format!("{names}: {says}; nothing was written")));
+            let reason =
+                "a file in one of the stores and a directory in the other; remove it from the target";
+            return Err(End::mistake(&format!("{names}: {reason}; nothing was written")));
         }
         if !merge && !plan.own.is_empty() {
             return Err(End::mistake(&format!(
@@ -284,9 +285,9 @@ impl Listing {
             return false;
         }
         let both = self.entries.iter().filter_map(|(key, own)| Some((own, other.entries.get(key)?)));
-        let mut made = both.filter(|(own, other)| own.value.is_some() && other.value.is_some());
+        let mut pairs = both.filter(|(own, other)| own.value.is_some() && other.value.is_some());
         // Another client may write either key between the two listings.
-        made.any(|(own, other)| own.created == other.created)
+        pairs.any(|(own, other)| own.created == other.created)
     }
 }
 

@@ -112,13 +112,15 @@ impl Rules {
     ) -> Result<Vec<&'n Node>, PlaceError> {
         let wishes = match request.wishes.parse(self.dialect) {
             Ok(wishes) => wishes,
-            Err(error) if self.dialect == Dialect::Swarm => return Err(self.met_late(request, nodes, error)),
+            Err(error) if self.dialect == Dialect::Swarm => {
+                return Err(self.swarm_error(request, nodes, error));
+            }
             Err(error) => return Err(error.into()),
         };
         let mut outcome = Err(PlaceError::NoNode(NOBODY.to_owned()));
         for soft in self.attempts(&wishes) {
-            let asked: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(soft)).collect();
-            let left = self.sift(&self.filters, request, &asked, nodes);
+            let counting: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(soft)).collect();
+            let left = self.remaining_nodes(&self.filters, request, &counting, nodes);
             outcome = left.and_then(|left| {
                 let ranked = self.strategy.rank(request, left, chance);
                 ranked.map_err(|words| PlaceError::NoNode(words.to_owned()))
@@ -133,7 +135,7 @@ impl Rules {
 
     /// Returns Swarm's error for an invalid expression: Swarm notices it at its filter, after it applied the earlier
     /// ones.
-    fn met_late(&self, request: &Request, nodes: &[Node], error: Invalid) -> PlaceError {
+    fn swarm_error(&self, request: &Request, nodes: &[Node], error: Invalid) -> PlaceError {
         let broken = |kind| {
             let mut texts = request.wishes.of(kind);
             texts.find_map(|text| Expression::parse(kind, text, 0, Dialect::Swarm).err())
@@ -155,7 +157,7 @@ impl Rules {
             .filter_map(Result::ok)
             .collect();
         let hard: Vec<&Expression> = sound.iter().filter(|expr| expr.counts(0)).collect();
-        match self.sift(before, request, &hard, nodes) {
+        match self.remaining_nodes(before, request, &hard, nodes) {
             Err(refusal) => refusal,
             Ok(_) => PlaceError::NoNode(format!(
                 "{}\nerror from {} filter: {error}",
@@ -176,7 +178,7 @@ impl Rules {
     }
 
     /// Returns the nodes that no filter rejects.
-    fn sift<'n>(
+    fn remaining_nodes<'n>(
         &self,
         filters: &[Filter],
         request: &Request,
@@ -201,10 +203,10 @@ impl Rules {
     /// An invalid expression.
     pub fn why(&self, request: &Request, nodes: &[Node]) -> Result<Vec<NodeRefusal>, PlaceError> {
         let wishes = request.wishes.parse(self.dialect)?;
-        let asked: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(0)).collect();
+        let counting: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(0)).collect();
         let refused_by = |node| {
             for filter in &self.filters {
-                if let Err(words) = filter.apply(request, &asked, vec![node], self.dialect) {
+                if let Err(words) = filter.apply(request, &counting, vec![node], self.dialect) {
                     return Some(words);
                 }
             }

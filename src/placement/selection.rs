@@ -44,13 +44,13 @@ impl Selection {
     /// Returns how many soft expressions a node meets before the first that fails; `None`: a hard one fails.
     fn met(&self, node: &Node) -> Option<usize> {
         let mut soft = 0;
-        let mut broken = false;
+        let mut failed = false;
         for expr in &self.0 {
             let meets = || meets(expr, node, Dialect::Plain);
             match expr.soft {
                 None if !meets() => return None,
-                Some(_) if !broken && meets() => soft += 1,
-                Some(_) => broken = true,
+                Some(_) if !failed && meets() => soft += 1,
+                Some(_) => failed = true,
                 None => {}
             }
         }

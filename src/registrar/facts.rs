@@ -46,13 +46,13 @@ impl Facts {
         // A label of this name would hide the node's name.
         labels.remove("node");
         labels.extend(self.labels.clone());
-        let said = [
+        let reported = [
             ("storagedriver", &self.info.storage_driver),
             ("kernelversion", &self.info.kernel_version),
             ("operatingsystem", &self.info.operating_system),
             ("ostype", &self.info.os_type),
         ];
-        for (name, value) in said {
+        for (name, value) in reported {
             if !value.is_empty() {
                 labels.insert(name.to_owned(), value.clone());
             }

@@ -66,7 +66,7 @@ pub(super) async fn start(
     loop {
         // An engine that hangs must not delay the stop.
         let found = tokio::select! {
-            found = find_out(settings, &engine) => found,
+            found = discover(settings, &engine) => found,
             () = stop.wait() => return Ok(None),
         };
         let why = match found {
@@ -89,22 +89,22 @@ pub(super) async fn start(
 }
 
 /// The outer error: the engine did not respond. The inner one: its response is unusable.
-async fn find_out(
+async fn discover(
     settings: &Settings,
     engine: &Arc<Engine>,
 ) -> Result<Result<Started, RegistrarError>, EngineError> {
     let info = engine.info().await?;
     let node = settings.node.clone().unwrap_or_else(|| info.name.clone());
     if node.is_empty() {
-        let says = "the engine does not report its host's name; set --node-name".to_owned();
-        return Ok(Err(RegistrarError::Settings(says)));
+        let message = "the engine does not report its host's name; set --node-name".to_owned();
+        return Ok(Err(RegistrarError::Settings(message)));
     }
-    let inside = around(engine).await?;
+    let inside = own_container(engine).await?;
     let own = match &settings.own {
         None => None,
         Some(own) => match sidecar(engine, own, inside.as_ref()).await? {
             Ok(sidecar) => Some(sidecar),
-            Err(says) => return Ok(Err(RegistrarError::Settings(says))),
+            Err(message) => return Ok(Err(RegistrarError::Settings(message))),
         },
     };
     let places = match &inside {
@@ -118,7 +118,7 @@ async fn find_out(
             }
             CheckPlaces::Nowhere
         }
-        _ => places(&settings.engine.url),
+        _ => check_places(&settings.engine.url),
     };
     let node_config = NodeConfig {
         rules: settings.rules.clone(),
@@ -134,7 +134,7 @@ async fn find_out(
 }
 
 /// Returns where the host's address comes from: an engine reached over the network has its own.
-fn places(url: &str) -> CheckPlaces {
+fn check_places(url: &str) -> CheckPlaces {
     let Some((scheme, rest)) = url.split_once("://") else { return CheckPlaces::Here };
     if scheme == "unix" {
         return CheckPlaces::Here;
@@ -153,7 +153,7 @@ fn places(url: &str) -> CheckPlaces {
 }
 
 /// Finds the container of this engine that this process runs in.
-async fn around(engine: &Engine) -> Result<Option<Container>, EngineError> {
+async fn own_container(engine: &Engine) -> Result<Option<Container>, EngineError> {
     for id in own::candidates(Path::new("/proc/self")) {
         if let Some(container) = engine.inspect(&id).await? {
             return Ok(Some(container));

@@ -31,10 +31,10 @@ impl Address {
 
     /// Parses like Go's `url.Parse`.
     fn url(text: &str) -> Result<Self, String> {
-        Self::apart(text).map_err(|why| format!("parse {}: {why}", quoted(&hidden(text))))
+        Self::parse_parts(text).map_err(|why| format!("parse {}: {why}", quoted(&without_password(text))))
     }
 
-    fn apart(text: &str) -> Result<Self, String> {
+    fn parse_parts(text: &str) -> Result<Self, String> {
         let text = text.split('#').next().unwrap_or_default();
         if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
             return Err("net/url: invalid control character in URL".into());
@@ -110,7 +110,7 @@ impl Address {
 }
 
 /// Returns the text with a password in it masked.
-fn hidden(text: &str) -> String {
+fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     match rest.split('/').next().and_then(|authority| authority.rfind('@')) {
         Some(at) => format!("{scheme}://…{}", &rest[at..]),

@@ -130,9 +130,9 @@ impl<'c> Auth<'c> {
     /// Any.
     pub async fn user(&self, name: &str) -> Result<User, RequestError> {
         let reply = self.send(Method::GET, below(USERS, name), None, &[200]).await?;
-        let seen: SeenUser = parse(&reply)?;
-        let roles = seen.roles.into_iter().flatten().map(|role| role.role).collect();
-        Ok(User { name: seen.user, roles })
+        let received: SeenUser = parse(&reply)?;
+        let roles = received.roles.into_iter().flatten().map(|role| role.role).collect();
+        Ok(User { name: received.user, roles })
     }
 
     /// Creates a user, or changes the password of an existing one.
@@ -271,8 +271,8 @@ fn below(folder: &[u8], name: &str) -> Vec<u8> {
 }
 
 fn role_of(reply: &Reply) -> Result<Role, RequestError> {
-    let seen: SeenRole = parse(reply)?;
-    Ok(Role { name: seen.role, permissions: seen.permissions.kv })
+    let received: SeenRole = parse(reply)?;
+    Ok(Role { name: received.role, permissions: received.permissions.kv })
 }
 
 fn parse<T: for<'d> Deserialize<'d>>(reply: &Reply) -> Result<T, RequestError> {

@@ -163,7 +163,7 @@ impl Cluster {
         let (mut pass, mut faults) = (Pass::new(), Vec::new());
         outgoing.wait.as_ref().map(WatchPosition::lost);
         loop {
-            self.is_where_it_was(outgoing)?;
+            self.check_epoch(outgoing)?;
             let next = self.endpoints.next(&mut pass);
             // Finding further endpoints may take long, so the deadline matters only after all have failed.
             let next = if faults.is_empty() { Some(next.await) } else { within(deadline, next).await };
@@ -196,7 +196,7 @@ impl Cluster {
                     return Err(RequestError::Deadline);
                 }
             };
-            self.is_where_it_was(outgoing)?;
+            self.check_epoch(outgoing)?;
             // The next request tries another endpoint first.
             self.endpoints.failed(&node);
             if outgoing.once {
@@ -213,7 +213,7 @@ impl Cluster {
     }
 
     /// Ends a watch at an index of a cluster that this store no longer is.
-    fn is_where_it_was(&self, outgoing: &ClusterRequest) -> Result<(), RequestError> {
+    fn check_epoch(&self, outgoing: &ClusterRequest) -> Result<(), RequestError> {
         match &outgoing.wait {
             Some(waiting) if waiting.epoch != self.epoch() => Err(RequestError::Replaced),
             _ => Ok(()),
@@ -300,9 +300,9 @@ impl Cluster {
         if let Some(value) = self.authorization.as_ref().filter(|_| self.knows(url)) {
             request = request.header(AUTHORIZATION, value);
         }
-        let patience =
+        let limit =
             (outgoing.wait.is_none() && !self.options.timeout.is_zero()).then_some(self.options.timeout);
-        let head_by = patience.map(|patience| Instant::now() + patience);
+        let head_by = limit.map(|limit| Instant::now() + limit);
         let by = match (head_by, deadline) {
             (Some(head), Some(whole)) => Some(head.min(whole)),
             (head, whole) => head.or(whole),
@@ -322,7 +322,7 @@ impl Cluster {
         self.endpoints
             .admit(node, cluster_id(&response))
             .map_err(|why| EndpointError { text: format!("client: {node}: {why}"), connection: false })?;
-        if self.is_where_it_was(outgoing).is_err() {
+        if self.check_epoch(outgoing).is_err() {
             // The response to this index may take long, and would be useless.
             return Err(Some(EndpointError {
                 text: format!("client: {node}: this is another store"),

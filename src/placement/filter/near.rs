@@ -11,8 +11,10 @@ const SHORT_ID_CHARS: usize = 12;
 
 pub(super) fn meets(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
     match expr.key.as_str() {
-        "container" => expr.matches(node.containers.iter().flat_map(|container| called(container, dialect))),
-        "image" => expr.matches(node.images.iter().flat_map(|image| named(image, dialect))),
+        "container" => {
+            expr.matches(node.containers.iter().flat_map(|container| container_names(container, dialect)))
+        }
+        "image" => expr.matches(node.images.iter().flat_map(|image| image_names(image, dialect))),
         label => {
             let labels =
                 node.containers.iter().filter_map(|container| match (container.labels.get(label), dialect) {
@@ -26,7 +28,7 @@ pub(super) fn meets(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
 }
 
 /// Returns the names of a container that an expression can use.
-fn called(container: &Container, dialect: Dialect) -> Vec<&str> {
+fn container_names(container: &Container, dialect: Dialect) -> Vec<&str> {
     let own = container.names.first().map(|name| own_name(name));
     let mut names: Vec<&str> = [Some(container.id.as_str()), own].into_iter().flatten().collect();
     if dialect == Dialect::Plain {
@@ -40,7 +42,7 @@ fn own_name(name: &str) -> &str {
 }
 
 /// Returns the names of an image that an expression can use: its id, and its name with and without a tag.
-fn named(image: &Image, dialect: Dialect) -> Vec<&str> {
+fn image_names(image: &Image, dialect: Dialect) -> Vec<&str> {
     let mut names = vec![image.id.as_str()];
     if dialect == Dialect::Plain
         && let Some(id) = image.id.strip_prefix("sha256:")

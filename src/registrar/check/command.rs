@@ -10,10 +10,10 @@ pub(super) fn verdict(ran: &ExecResult) -> Result<(), String> {
         return Ok(());
     }
     let line = ran.output.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let told: String = line.chars().filter(|c| !c.is_control()).take(MAX_OUTPUT_BYTES).collect();
-    if told.is_empty() {
+    let shown: String = line.chars().filter(|c| !c.is_control()).take(MAX_OUTPUT_BYTES).collect();
+    if shown.is_empty() {
         Err(format!("exited with {}", ran.code))
     } else {
-        Err(format!("exited with {}: {told}", ran.code))
+        Err(format!("exited with {}: {shown}", ran.code))
     }
 }

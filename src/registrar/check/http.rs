@@ -86,13 +86,13 @@ where
             return Err(format!("returned {status}"));
         }
         stage.now("end of the response");
-        some(response.into_body()).await
+        read_body(response.into_body()).await
     };
     driven(answer, connection).await
 }
 
 /// Reads the body to its end or to its limit.
-async fn some(mut body: Incoming) -> Result<(), String> {
+async fn read_body(mut body: Incoming) -> Result<(), String> {
     let mut read = 0;
     while read < MAX_BODY_BYTES
         && let Some(frame) = body.frame().await

@@ -90,29 +90,29 @@ pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>
 
 /// Returns the first kind of check that is set, in Registrator's order.
 fn kind(service: &Service) -> Result<Option<CheckKind>, String> {
-    if let Some(path) = given(service, "check_http") {
+    if let Some(path) = attribute(service, "check_http") {
         return http(service, false, "check_http", path).map(Some);
     }
-    if let Some(path) = given(service, "check_https") {
+    if let Some(path) = attribute(service, "check_https") {
         return http(service, true, "check_https", path).map(Some);
     }
-    if let Some(line) = given(service, "check_cmd") {
+    if let Some(line) = attribute(service, "check_cmd") {
         return command(service, line).map(Some);
     }
-    if given(service, "check_script").is_some() {
+    if attribute(service, "check_script").is_some() {
         return Err("SERVICE_CHECK_SCRIPT would run on the host and is not supported; use SERVICE_CHECK_CMD, which runs in the \
                     container"
             .to_owned());
     }
-    if given(service, "check_ttl").is_some() {
+    if attribute(service, "check_ttl").is_some() {
         return Err("SERVICE_CHECK_TTL has the application report to Consul, which is not used here; use SERVICE_CHECK_CMD, \
                     or CHECK_HTTP or CHECK_TCP"
             .to_owned());
     }
-    if given(service, "check_tcp").is_some_and(wanted) {
+    if attribute(service, "check_tcp").is_some_and(wanted) {
         return Ok(Some(CheckKind::Tcp));
     }
-    match given(service, "check_grpc").filter(|value| wanted(value)) {
+    match attribute(service, "check_grpc").filter(|value| wanted(value)) {
         Some(value) => grpc(service, value).map(Some),
         None => Ok(None),
     }
@@ -129,7 +129,7 @@ fn http(service: &Service, https: bool, key: &str, path: &str) -> Result<CheckKi
         return Err(bad(key, path, "is not valid in a URL; write spaces as %20"));
     }
     let key = if https { "check_https_method" } else { "check_http_method" };
-    let word = given(service, key).unwrap_or("GET");
+    let word = attribute(service, key).unwrap_or("GET");
     let method = word.to_ascii_uppercase();
     if !["GET", "HEAD", "OPTIONS", "POST"].contains(&method.as_str()) {
         return Err(bad(key, word, "is not supported; write GET, HEAD, OPTIONS or POST"));
@@ -174,7 +174,7 @@ fn grpc(service: &Service, value: &str) -> Result<CheckKind, String> {
 }
 
 /// Returns an attribute that is set and not blank.
-fn given<'a>(service: &'a Service, key: &str) -> Option<&'a str> {
+fn attribute<'a>(service: &'a Service, key: &str) -> Option<&'a str> {
     service.attributes.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
 }
 
@@ -183,7 +183,7 @@ fn wanted(value: &str) -> bool {
 }
 
 fn switch(service: &Service, key: &str) -> Result<bool, String> {
-    let Some(value) = given(service, key) else { return Ok(false) };
+    let Some(value) = attribute(service, key) else { return Ok(false) };
     match value.to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "yes" | "on" => Ok(true),
         "0" | "f" | "false" | "no" | "off" => Ok(false),
@@ -196,7 +196,7 @@ fn duration(
     key: &str,
     (least, most): (Duration, Duration),
 ) -> Result<Option<Duration>, String> {
-    let Some(value) = given(service, key) else { return Ok(None) };
+    let Some(value) = attribute(service, key) else { return Ok(None) };
     let Some(read) = span(value) else {
         return Err(bad(key, value, "is not a time span; write one such as 10s, 1m30s or 500ms"));
     };
@@ -208,7 +208,7 @@ fn duration(
 }
 
 fn in_a_row(service: &Service, key: &str) -> Result<Option<u32>, String> {
-    let Some(value) = given(service, key) else { return Ok(None) };
+    let Some(value) = attribute(service, key) else { return Ok(None) };
     match value.parse() {
         Ok(number @ 1..=MAX_IN_A_ROW) => Ok(Some(number)),
         _ => Err(bad(key, value, &format!("is not a number from 1 to {MAX_IN_A_ROW}"))),

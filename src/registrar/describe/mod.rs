@@ -47,7 +47,7 @@ pub(super) struct DescribeContext<'g> {
 /// shares.
 pub(super) fn describe(
     container: &Container,
-    ground: &DescribeContext<'_>,
+    context: &DescribeContext<'_>,
     other: &dyn Fn(&str) -> Option<Container>,
 ) -> Described {
     let mut described = Described::default();
@@ -56,12 +56,12 @@ pub(super) fn describe(
         Err(_) if container.run_state == ContainerState::Nothing => return ignored(NO_PORTS),
         Err(why) => return refused(why),
     };
-    let layouts = match Layouts::new(ground.rules) {
+    let layouts = match Layouts::new(context.rules) {
         Ok(layouts) => layouts,
         Err(why) => return refused(why),
     };
-    let v6 = address::Addresses { container, rules: ground.rules, host: ground.host }.are_v6();
-    let (mut ports, missing) = ports::of(container, &home, ground.rules.internal, v6).only(ground.own);
+    let v6 = address::Addresses { container, rules: context.rules, host: context.host }.are_v6();
+    let (mut ports, missing) = ports::of(container, &home, context.rules.internal, v6).only(context.own);
     described.skipped.extend(missing.into_iter().map(Skipped::Refused));
     if ports.candidates.is_empty() {
         if described.skipped.is_empty() {
@@ -69,9 +69,9 @@ pub(super) fn describe(
         }
         return described;
     }
-    described.skipped.extend(address::missing_label(container, ground.rules).map(Skipped::Ignored));
+    described.skipped.extend(address::missing_label(container, context.rules).map(Skipped::Ignored));
     let candidates = std::mem::take(&mut ports.candidates);
-    let maker = Maker { container, ground, home: &home, layouts: &layouts, ports: &ports };
+    let maker = Maker { container, context, home: &home, layouts: &layouts, ports: &ports };
     let metadata = Metadata::read(container);
     let mut taken: BTreeMap<String, Port> = BTreeMap::new();
     for candidate in &candidates {
@@ -119,7 +119,7 @@ fn twice(service: &Service, first: Port) -> String {
 /// The inputs shared by all services of one container.
 struct Maker<'d> {
     container: &'d Container,
-    ground: &'d DescribeContext<'d>,
+    context: &'d DescribeContext<'d>,
     home: &'d NetworkOwner<'d>,
     layouts: &'d Layouts<'d>,
     ports: &'d Ports,
@@ -127,8 +127,8 @@ struct Maker<'d> {
 
 impl Maker<'_> {
     fn service(&self, candidate: &Candidate, meta: &Meta) -> Result<Service, Skipped> {
-        let (port, rules) = (candidate.port, self.ground.rules);
-        let listed = self.ground.own.is_some_and(|own| own.ports.contains(&port.number));
+        let (port, rules) = (candidate.port, self.context.rules);
+        let listed = self.context.own.is_some_and(|own| own.ports.contains(&port.number));
         let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
         if candidate.way == PortMapping::Unpublished && !listed {
             return Err(Skipped::Ignored(format!("port {} not published on host", port.number)));
@@ -138,9 +138,9 @@ impl Maker<'_> {
         }
         let (ip, public) = self.reached(candidate, meta)?;
         let name = name::of(self.container, port, meta, rules.suffix, self.ports);
-        let id = meta.id.clone().unwrap_or_else(|| name::id(self.ground.node, self.container, port));
+        let id = meta.id.clone().unwrap_or_else(|| name::id(self.context.node, self.container, port));
         // Readers of the key have no use for checks, and a check's command may hold a password.
-        let told: BTreeMap<String, String> = meta
+        let attributes: BTreeMap<String, String> = meta
             .attributes
             .iter()
             .filter(|(name, _)| !name.starts_with("check_") && *name != "network")
@@ -153,8 +153,8 @@ impl Maker<'_> {
             name: &name,
             id: &id,
             tags: tags::of(meta, port, rules),
-            attributes: &told,
-            node: self.ground.node,
+            attributes: &attributes,
+            node: self.context.node,
             container: &self.container.id,
             container_name: &self.container.name,
             image: &self.container.image,
@@ -163,7 +163,7 @@ impl Maker<'_> {
         };
         let (key, value) = self.layouts.render(&facts).map_err(refuse)?;
         let tags = facts.tags;
-        let inner = self.home.address(self.ground.host, meta.network()).ok();
+        let inner = self.home.address(self.context.host, meta.network()).ok();
         Ok(Service {
             container: self.container.id.clone(),
             port,
@@ -185,14 +185,14 @@ impl Maker<'_> {
         let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
         let places = address::Addresses {
             container: self.container,
-            rules: self.ground.rules,
-            host: self.ground.host,
+            rules: self.context.rules,
+            host: self.context.host,
         };
         let (ip, public) = match &candidate.way {
             PortMapping::Unpublished => return Err(refuse(ports::UNPUBLISHED.to_owned())),
             PortMapping::Wrong(why) => return Err(refuse(why.clone())),
             PortMapping::Through { ip, port } => (places.through(ip), *port),
-            PortMapping::Own => match self.home.address(self.ground.host, meta.network()) {
+            PortMapping::Own => match self.home.address(self.context.host, meta.network()) {
                 Err(_) if self.container.run_state == ContainerState::Nothing => {
                     return Err(Skipped::Ignored(format!(
                         "port {} has no address while it is not running",

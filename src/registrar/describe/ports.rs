@@ -72,7 +72,7 @@ pub(super) fn of(container: &Container, home: &NetworkOwner<'_>, internal: bool,
         }
     };
     let candidates =
-        ports.into_iter().map(|port| Candidate { port, way: way(port, home, internal, v6) }).collect();
+        ports.into_iter().map(|port| Candidate { port, way: mapping(port, home, internal, v6) }).collect();
     let mut ports = Ports { candidates, known: known.len(), reached: 0 };
     ports.count();
     ports
@@ -97,7 +97,7 @@ impl Ports {
     }
 }
 
-fn way(port: Port, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> PortMapping {
+fn mapping(port: Port, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> PortMapping {
     if port.number == 0 {
         return PortMapping::Wrong(
             "there is no port 0; name the port that the application listens to".to_owned(),

@@ -22,9 +22,9 @@ impl Engine {
     ) -> Result<ExecResult, EngineError> {
         timeout(within, self.run_to_its_end(id, argv)).await.unwrap_or_else(|_| {
             // Show a name in full.
-            let whom = if id.len() == 64 { short(id) } else { id };
+            let container = if id.len() == 64 { short(id) } else { id };
             let shown = &self.address.shown;
-            let why = format!("{shown}: the command in container {whom} did not end within {within:?}");
+            let why = format!("{shown}: the command in container {container} did not end within {within:?}");
             Err(EngineError::new(why))
         })
     }
@@ -32,14 +32,14 @@ impl Engine {
     async fn run_to_its_end(&self, id: &str, argv: &[String]) -> Result<ExecResult, EngineError> {
         let bound = Bound { bytes: MAX_RESPONSE_BYTES, within: REQUEST_TIMEOUT };
         let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": argv });
-        let made =
+        let created =
             self.send(&EngineRequest::post(&["containers", id, "exec"], &[], Some(&body)), bound).await?;
-        if !made.status.is_success() {
-            return Err(made.refusal());
+        if !created.status.is_success() {
+            return Err(created.refusal());
         }
-        let reply: Value = made.json()?;
+        let reply: Value = created.json()?;
         let Some(exec) = reply["Id"].as_str().filter(|exec| !exec.is_empty()) else {
-            return Err(made.place.fault("the response has no command Id"));
+            return Err(created.place.fault("the response has no command Id"));
         };
         let output = self.output(exec).await?;
         let code = self.ended(exec, bound).await?;

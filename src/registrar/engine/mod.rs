@@ -241,8 +241,8 @@ impl Engine {
 /// (`no container with name or ID "web" found: no such container`) do, rather than that the page does not exist.
 fn says_gone(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    let whom = message.contains("container") || message.contains("no such id");
-    whom && (message.contains("no such") || message.contains("no container"))
+    let names_container = message.contains("container") || message.contains("no such id");
+    names_container && (message.contains("no such") || message.contains("no container"))
 }
 
 impl Events {

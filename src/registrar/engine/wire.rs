@@ -24,52 +24,52 @@ pub(super) struct ListEntry(pub(super) ListedContainer);
 impl TryFrom<Value> for ListEntry {
     type Error = &'static str;
 
-    fn try_from(said: Value) -> Result<Self, Self::Error> {
-        let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("an entry has no Id")?;
-        let run_state = said["State"].as_str().filter(|word| !word.is_empty()).map(doing_of);
-        let healthcheck = listed_health(&said);
-        let names = items(&said["Names"]).filter_map(Value::as_str);
+    fn try_from(json: Value) -> Result<Self, Self::Error> {
+        let id = json["Id"].as_str().filter(|id| !id.is_empty()).ok_or("an entry has no Id")?;
+        let run_state = json["State"].as_str().filter(|word| !word.is_empty()).map(state_of);
+        let healthcheck = listed_health(&json);
+        let names = items(&json["Names"]).filter_map(Value::as_str);
         let names = names.map(|name| name.strip_prefix('/').unwrap_or(name).to_owned()).collect();
-        let signature = signature(&said);
+        let signature = signature(&json);
         Ok(Self(ListedContainer { id: id.to_owned(), names, signature, run_state, healthcheck }))
     }
 }
 
 /// Returns all parts of an entry that an inspection depends on, except those that change with time alone.
-fn signature(said: &Value) -> String {
-    let status = text(&said["Status"]);
-    let state = said["State"].as_str().unwrap_or_else(|| status.split(' ').next().unwrap_or(""));
+fn signature(json: &Value) -> String {
+    let status = text(&json["Status"]);
+    let state = json["State"].as_str().unwrap_or_else(|| status.split(' ').next().unwrap_or(""));
     // `Up 3 seconds (healthy)`, `Up 1 hour (Paused)`, `Exited (0) 5 minutes ago`.
-    let asides: Vec<&str> =
+    let details: Vec<&str> =
         status.split('(').skip(1).filter_map(|aside| aside.split_once(')')).map(|(aside, _)| aside).collect();
-    let mut names: Vec<&str> = items(&said["Names"]).filter_map(Value::as_str).collect();
+    let mut names: Vec<&str> = items(&json["Names"]).filter_map(Value::as_str).collect();
     names.sort_unstable();
-    let mut ports: Vec<String> = items(&said["Ports"])
+    let mut ports: Vec<String> = items(&json["Ports"])
         .map(|port| {
-            let (from, to) = (word(&port["PublicPort"]), word(&port["PrivatePort"]));
+            let (from, to) = (text_or_number(&port["PublicPort"]), text_or_number(&port["PrivatePort"]));
             format!("{} {from} {to} {}", text(&port["IP"]), text(&port["Type"]))
         })
         .collect();
     ports.sort_unstable();
-    let mut networks: Vec<(&str, &str, &str)> = fields(&said["NetworkSettings"]["Networks"])
+    let mut networks: Vec<(&str, &str, &str)> = fields(&json["NetworkSettings"]["Networks"])
         .map(|(name, network)| (name, text(&network["IPAddress"]), text(&network["GlobalIPv6Address"])))
         .collect();
     networks.sort_unstable();
-    format!("{state:?} {asides:?} {:?} {names:?} {ports:?} {networks:?}", text(&said["Health"]["Status"]))
+    format!("{state:?} {details:?} {:?} {names:?} {ports:?} {networks:?}", text(&json["Health"]["Status"]))
 }
 
 /// Parses an inspection. The error names the required field that is missing.
-pub(super) fn container(said: &Value) -> Result<Container, &'static str> {
-    let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("the response has no Id")?;
-    let state = &said["State"];
+pub(super) fn container(json: &Value) -> Result<Container, &'static str> {
+    let id = json["Id"].as_str().filter(|id| !id.is_empty()).ok_or("the response has no Id")?;
+    let state = &json["State"];
     if !state.is_object() {
         return Err("the response has no State");
     }
-    let (config, host, net) = (&said["Config"], &said["HostConfig"], &said["NetworkSettings"]);
+    let (config, host, net) = (&json["Config"], &json["HostConfig"], &json["NetworkSettings"]);
     let mut exposed: Vec<Port> =
         fields(&config["ExposedPorts"]).filter_map(|(port, _)| Port::read(port)).collect();
     exposed.sort_unstable();
-    let name = text(&said["Name"]);
+    let name = text(&json["Name"]);
     Ok(Container {
         id: id.to_owned(),
         name: name.strip_prefix('/').unwrap_or(name).to_owned(),
@@ -90,7 +90,7 @@ pub(super) fn container(said: &Value) -> Result<Container, &'static str> {
         exposed,
         ports: published(&net["Ports"]),
         asked: published(&host["PortBindings"]),
-        stop_signal: signal::number(&word(&config["StopSignal"])).unwrap_or(SIGTERM),
+        stop_signal: signal::number(&text_or_number(&config["StopSignal"])).unwrap_or(SIGTERM),
         stop_timeout: config["StopTimeout"].as_i64().map(|seconds| {
             u64::try_from(seconds).map_or(MAX_STOP_TIMEOUT_SECS, |seconds| seconds.min(MAX_STOP_TIMEOUT_SECS))
         }),
@@ -99,7 +99,7 @@ pub(super) fn container(said: &Value) -> Result<Container, &'static str> {
     })
 }
 
-fn doing_of(word: &str) -> ContainerState {
+fn state_of(word: &str) -> ContainerState {
     match word {
         "running" => ContainerState::Running,
         "paused" => ContainerState::Paused,
@@ -109,8 +109,8 @@ fn doing_of(word: &str) -> ContainerState {
 }
 
 /// Reads the health from an entry's `Status`, as in `Up 3 seconds (healthy)`.
-fn listed_health(said: &Value) -> Option<Healthcheck> {
-    let status = text(&said["Status"]);
+fn listed_health(json: &Value) -> Option<Healthcheck> {
+    let status = text(&json["Status"]);
     let is = |aside: &str| status.ends_with(aside);
     match () {
         () if is("(healthy)") => Some(Healthcheck::Healthy),
@@ -122,7 +122,7 @@ fn listed_health(said: &Value) -> Option<Healthcheck> {
 
 fn run_state(state: &Value) -> ContainerState {
     if let Some(word) = state["Status"].as_str().filter(|word| !word.is_empty()) {
-        return doing_of(word);
+        return state_of(word);
     }
     // Engines before API 1.21.
     let is = |flag: &str| state[flag].as_bool().unwrap_or(false);
@@ -148,9 +148,9 @@ fn healthcheck(state: &Value) -> Option<Healthcheck> {
 
 fn networks(net: &Value) -> BTreeMap<String, Network> {
     let network =
-        |said: &Value| Network { v4: address(&said["IPAddress"]), v6: address(&said["GlobalIPv6Address"]) };
+        |json: &Value| Network { v4: address(&json["IPAddress"]), v6: address(&json["GlobalIPv6Address"]) };
     let all: BTreeMap<_, _> =
-        fields(&net["Networks"]).map(|(name, said)| (name.to_owned(), network(said))).collect();
+        fields(&net["Networks"]).map(|(name, json)| (name.to_owned(), network(json))).collect();
     let alone = network(net);
     if all.is_empty() && alone != Network::default() {
         // Before API 1.21 there was only one network with addresses.
@@ -159,15 +159,17 @@ fn networks(net: &Value) -> BTreeMap<String, Network> {
     all
 }
 
-fn address(said: &Value) -> Option<IpAddr> {
-    text(said).parse().ok()
+fn address(json: &Value) -> Option<IpAddr> {
+    text(json).parse().ok()
 }
 
-fn published(said: &Value) -> BTreeMap<Port, Vec<Published>> {
-    fields(said)
+fn published(json: &Value) -> BTreeMap<Port, Vec<Published>> {
+    fields(json)
         .filter_map(|(port, at)| {
-            let at = items(at)
-                .map(|at| Published { ip: text(&at["HostIp"]).to_owned(), port: word(&at["HostPort"]) });
+            let at = items(at).map(|at| Published {
+                ip: text(&at["HostIp"]).to_owned(),
+                port: text_or_number(&at["HostPort"]),
+            });
             Some((Port::read(port)?, at.collect()))
         })
         .collect()
@@ -180,18 +182,18 @@ fn nanoseconds(date: &str) -> Option<i64> {
 }
 
 /// Parses what an engine reports about its host.
-pub(super) fn info(said: &Value) -> Info {
-    let own = |name: &str| text(&said[name]).to_owned();
+pub(super) fn info(json: &Value) -> Info {
+    let own = |name: &str| text(&json[name]).to_owned();
     Info {
         id: own("ID"),
         name: own("Name"),
-        labels: items(&said["Labels"])
+        labels: items(&json["Labels"])
             .filter_map(Value::as_str)
             .map(|label| label.split_once('=').unwrap_or((label, "")))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
-        cpus: said["NCPU"].as_i64().unwrap_or(0),
-        memory: said["MemTotal"].as_i64().unwrap_or(0),
+        cpus: json["NCPU"].as_i64().unwrap_or(0),
+        memory: json["MemTotal"].as_i64().unwrap_or(0),
         storage_driver: own("Driver"),
         kernel_version: own("KernelVersion"),
         operating_system: own("OperatingSystem"),
@@ -207,32 +209,32 @@ pub(super) struct ImageEntry(pub(super) Image);
 impl TryFrom<Value> for ImageEntry {
     type Error = &'static str;
 
-    fn try_from(said: Value) -> Result<Self, Self::Error> {
-        let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("an entry has no Id")?;
-        let tags = items(&said["RepoTags"]).filter_map(Value::as_str).filter(|tag| *tag != "<none>:<none>");
+    fn try_from(json: Value) -> Result<Self, Self::Error> {
+        let id = json["Id"].as_str().filter(|id| !id.is_empty()).ok_or("an entry has no Id")?;
+        let tags = items(&json["RepoTags"]).filter_map(Value::as_str).filter(|tag| *tag != "<none>:<none>");
         Ok(Self(Image { id: id.to_owned(), tags: tags.map(str::to_owned).collect() }))
     }
 }
 
-fn text(said: &Value) -> &str {
-    said.as_str().unwrap_or("")
+fn text(json: &Value) -> &str {
+    json.as_str().unwrap_or("")
 }
 
 /// Returns a text, or a number as text.
-fn word(said: &Value) -> String {
-    match said {
+fn text_or_number(json: &Value) -> String {
+    match json {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => String::new(),
     }
 }
 
-fn items(said: &Value) -> impl Iterator<Item = &Value> {
-    said.as_array().into_iter().flatten()
+fn items(json: &Value) -> impl Iterator<Item = &Value> {
+    json.as_array().into_iter().flatten()
 }
 
-fn fields(said: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    said.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+fn fields(json: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    json.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub(super) async fn write(cluster: &Cluster, write: &Write) -> ActionOutcome {
                 if step == WriteStep::Look
                     || (matches!(step, WriteStep::Renew(_)) && write.ttl.is_none()) =>
             {
-                (step, how) = match seen(write, &event.node, how) {
+                (step, how) = match decide(write, &event.node, how) {
                     ObservedKey::Go(step, how) => (step, how),
                     ObservedKey::End(outcome) => return outcome,
                 };
@@ -153,7 +153,7 @@ enum ObservedKey {
 }
 
 /// Decides what to do about the node that was read at the key.
-fn seen(write: &Write, node: &Node, how: WriteEffect) -> ObservedKey {
+fn decide(write: &Write, node: &Node, how: WriteEffect) -> ObservedKey {
     if node.dir {
         return ObservedKey::End(ActionOutcome::Refused { why: "the key is a directory".to_owned() });
     }

@@ -20,20 +20,20 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct StoreAvailability {
     down: Option<Outage>,
     /// When the last outage was logged.
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Outage {
     since: Instant,
     until: Instant,
-    told: bool,
+    logged: bool,
     backoff: Backoff,
 }
 
 impl StoreAvailability {
     pub(super) const fn fair() -> Self {
-        Self { down: None, told: None }
+        Self { down: None, logged: None }
     }
 
     pub(super) const fn is_down(&self) -> bool {
@@ -48,16 +48,16 @@ impl StoreAvailability {
     pub(super) fn failed(&mut self, error: &RequestError, status_board: &StatusBoard) {
         status_board.count(Count::StoreErrors);
         let (now, text) = (Instant::now(), one_line(error));
-        let news = self.told.is_none_or(|told| now > told + LOG_INTERVAL);
+        let is_logged = self.logged.is_none_or(|logged| now > logged + LOG_INTERVAL);
         let down = self.down.get_or_insert_with(|| {
-            if news {
+            if is_logged {
                 tracing::error!("the store is unavailable; retrying until it responds: {text}");
-                self.told = Some(now);
+                self.logged = Some(now);
             }
             Outage {
                 since: now,
                 until: now,
-                told: news,
+                logged: is_logged,
                 backoff: Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY),
             }
         });
@@ -72,7 +72,7 @@ impl StoreAvailability {
     pub(super) fn answered(&mut self, status_board: &StatusBoard) -> Option<Duration> {
         let down = self.down.take()?;
         let outage = down.since.elapsed();
-        if down.told {
+        if down.logged {
             tracing::info!("the store responds again after {outage:.1?}");
         }
         status_board.write(|status| status.store_error.clear());

@@ -133,11 +133,11 @@ impl Reconciler {
     /// Handles a key that the store rejects or another owner holds: logs it once, and retries for ever.
     fn blocked(&mut self, key: &str, desired: &str, why: String) {
         self.report(key, false, &why);
-        let due = Instant::now() + self.again();
+        let due = Instant::now() + self.retry_delay();
         let Some(held) = self.held.get_mut(key) else { return };
         held.due = due;
-        let said = matches!(&held.key_state, KeyState::Blocked { why: said, .. } if *said == why);
-        if !said {
+        let reported = matches!(&held.key_state, KeyState::Blocked { why: old, .. } if *old == why);
+        if !reported {
             let Owner { id, service, .. } = &held.owner;
             tracing::error!("{id} {service}: the key {key} is left as it is: {why}");
         }
@@ -224,7 +224,7 @@ impl Reconciler {
                         self.config.node
                     );
                 }
-                OwnedListState::Foreign { from: now + self.again() }
+                OwnedListState::Foreign { from: now + self.retry_delay() }
             }
             Reading::Refused { why } => self.without_list(&why),
         };
@@ -254,7 +254,7 @@ impl Reconciler {
     }
 
     /// Returns how soon a key is tried again that could not be written.
-    fn again(&self) -> Duration {
+    fn retry_delay(&self) -> Duration {
         if self.config.lease.ttl.is_some() {
             self.config.lease.refresh.min(CONFLICT_RETRY_DELAY)
         } else {

@@ -139,14 +139,14 @@ pub(super) fn dues<'k>(
     held: &'k BTreeMap<String, HeldKey>,
 ) -> impl Iterator<Item = (&'k String, Instant)> {
     let due = |(key, held): (&'k String, &'k HeldKey)| {
-        let wished = wanted.keys.contains_key(key);
+        let is_wanted = wanted.keys.contains_key(key);
         let tended = unsure(wanted, held);
         let at = match held.key_state {
-            _ if !wished && held.left.is_some() => held.left,
+            _ if !is_wanted && held.left.is_some() => held.left,
             _ if held.waits.is_some() => held.waits.map(|until| until.min(held.due)),
-            KeyState::Kept { .. } if wished => Some(held.due),
+            KeyState::Kept { .. } if is_wanted => Some(held.due),
             KeyState::Blocked { .. } => Some(held.due),
-            _ if !wished && tended => Some(held.due),
+            _ if !is_wanted && tended => Some(held.due),
             KeyState::Kept { .. } | KeyState::Unknown => None,
         };
         Some((key, at?))

@@ -131,7 +131,7 @@ impl Model {
     /// the list may be older than their start.
     pub(super) fn listed(&mut self, all: Vec<ListedContainer>, now: Instant) {
         self.lost = None;
-        self.leave_alone();
+        self.engine_is_back();
         if self.first.is_none() {
             let ids = all.iter().map(|listed| listed.id.clone()).filter(|id| self.concerns(id));
             self.first = Some(ids.collect());
@@ -163,7 +163,7 @@ impl Model {
     }
 
     /// Ends the time without the engine: its information counts again.
-    fn leave_alone(&mut self) {
+    fn engine_is_back(&mut self) {
         if std::mem::take(&mut self.alone) {
             for entry in self.entries.values_mut() {
                 // The engine's information counts now; what was found without it is dropped.
@@ -219,14 +219,9 @@ impl Model {
         let asked =
             entry.draining.as_ref().is_some_and(|drained| drained.until.is_none() && drained.life == older);
         if !stale && !asked {
-            let patience = if event.action == "die" { KILL_GRACE } else { entry.stop_patience() };
-            entry.draining = Some(Draining {
-                why,
-                at: event.at,
-                life: older,
-                until: Some(now + patience),
-                doubted: false,
-            });
+            let timeout = if event.action == "die" { KILL_GRACE } else { entry.stop_patience() };
+            entry.draining =
+                Some(Draining { why, at: event.at, life: older, until: Some(now + timeout), doubted: false });
             self.touched = true;
         }
     }
@@ -273,7 +268,7 @@ impl Model {
             Ok(None) => {
                 self.entries.remove(id);
             }
-            Ok(Some(container)) => self.found(id, container, asked, now),
+            Ok(Some(container)) => self.container_found(id, container, asked, now),
         }
     }
 
@@ -284,7 +279,7 @@ impl Model {
         }
     }
 
-    fn found(&mut self, id: &str, container: Container, asked: Option<Instant>, now: Instant) {
+    fn container_found(&mut self, id: &str, container: Container, asked: Option<Instant>, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         entry.answered(now);
         let new_life = entry.container.as_ref().is_none_or(|known| known.started != container.started);
@@ -317,7 +312,7 @@ impl Model {
     /// Computes anew which services of a container to register.
     fn describe(&mut self, id: &str, new_life: bool) {
         let Some(container) = self.entries.get(id).and_then(|entry| entry.container.clone()) else { return };
-        let ground = DescribeContext {
+        let context = DescribeContext {
             rules: &self.node_config.rules,
             node: &self.node_config.node,
             host: self.node_config.host,
@@ -327,7 +322,7 @@ impl Model {
         // A sidecar also tracks the container whose network it shares, but registers nothing of it.
         let mut described = match &self.node_config.own {
             Some(own) if own.id != id => Described::default(),
-            _ => describe::describe(&container, &ground, &other),
+            _ => describe::describe(&container, &context, &other),
         };
         let mut services: BTreeMap<Port, ServiceState> = BTreeMap::new();
         for service in described.services {
