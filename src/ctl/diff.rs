@@ -1,4 +1,4 @@
-//! `diff`.
+//! `diff`: compares a document with the store.
 
 use similar::TextDiff;
 

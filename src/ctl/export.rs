@@ -1,4 +1,4 @@
-//! `export`.
+//! `export`: prints a subtree as a document.
 
 use super::document::{Format, Item, ItemKind, write_at};
 use super::end::{EXIT_SERVER_ERROR, End};

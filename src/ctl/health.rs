@@ -1,4 +1,4 @@
-//! `cluster-health`.
+//! `cluster-health`: the health of every member.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use super::live::below;
 use super::print;
 use super::session::Session;
 
-/// One write.
+/// One planned write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PlannedWrite {
     Create {

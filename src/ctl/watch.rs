@@ -1,4 +1,4 @@
-//! `watch`.
+//! `watch`: prints changes of a key.
 
 use crate::client::cluster::{Event, Keys, RequestError};
 

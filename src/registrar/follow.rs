@@ -30,7 +30,7 @@ pub(super) enum EngineUpdate {
     Down(String),
     /// All containers.
     Listed(Vec<ListedContainer>),
-    /// Something happened.
+    /// An event.
     Event(Event),
     /// All images.
     Images(Vec<Image>),

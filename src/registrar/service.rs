@@ -42,7 +42,7 @@ pub(super) enum Skipped {
     Odd(String),
 }
 
-/// What of a container is to be registered, and what is not and why.
+/// The services of a container to register, and what is not registered and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Described {
     /// One per port, in port order.

@@ -22,7 +22,7 @@ use crate::stop::Stop;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// What a registrar begins with.
+/// All that a registrar needs to begin.
 pub(super) struct Started {
     pub(super) engine: Arc<Engine>,
     pub(super) info: Info,

@@ -68,11 +68,11 @@ fn read(text: &str, place: &str) -> Result<String, String> {
         return usable(ip, place);
     }
     if !is_host_name(text) {
-        return Err(format!("{place} says {}, which is neither an address nor a host name", shown(text)));
+        return Err(format!("{place} is {}, which is neither an address nor a host name", shown(text)));
     }
     let local = text.trim_end_matches('.').to_ascii_lowercase();
     if local == "localhost" || local.ends_with(".localhost") {
-        return Err(format!("{place} says {text}, which means a different machine on each host; {REMEDY}"));
+        return Err(format!("{place} is {text}, which means a different machine on each host; {REMEDY}"));
     }
     Ok(text.to_owned())
 }

@@ -1,6 +1,6 @@
 //! The list of this node's keys, kept in the store: after a crash it tells our keys from those of others.
 //!
-//! A value goes on the list before it is written to its key, so a crash leaves no key that the list does not have.
+//! A value goes on the list before it is written to its key, so after a crash the list has every key.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -64,7 +64,7 @@ pub(super) struct Reconciler {
     pub(super) owned_list: OwnedListState,
     pub(super) availability: StoreAvailability,
     pub(super) running: FuturesUnordered<Task>,
-    /// Wanted keys that no service asked for: they let services swap their keys.
+    /// Wanted keys that belong to no service: they let services swap their keys.
     stand_ins: Vec<String>,
     /// Keys with an action in progress.
     pub(super) busy: BTreeSet<String>,

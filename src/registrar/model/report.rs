@@ -11,7 +11,7 @@ use crate::placement;
 /// The longest label that is published for placement.
 const MAX_LABEL_BYTES: usize = 1024;
 
-/// Logs what of a container is not registered, in Registrator's words.
+/// Logs what is not registered of a container, in Registrator's words.
 pub(super) fn log_skipped(short: &str, skipped: &[Skipped]) {
     for skipped in skipped {
         match skipped {

@@ -176,7 +176,7 @@ fn messages_are_read_to_the_byte_and_nonsense_is_none() {
         &[0, 0, 0, 0],
         &[1, 0, 0, 0, 2, 8, 1], // compressed
         &[0, 0, 0, 0, 3, 8, 1], // cut
-        &[0, 0, 0, 0, 1, 8, 1], // more than was said
+        &[0, 0, 0, 0, 1, 8, 1], // longer than its stated length
         &[0, 0, 0, 0, 1, 8],
         &[0, 0, 0, 0, 2, 8, 0x81],
         &[0, 0, 0, 0, 2, 0x12, 9],
