@@ -317,13 +317,13 @@ pub(crate) fn reason(error: &reqwest::Error) -> String {
         match cause.source() {
             Some(deeper) => cause = deeper,
             // An end of stream while connecting can only come from the handshake.
-            None if error.is_connect() && ended(cause) => return advice::ENDED.to_owned(),
+            None if error.is_connect() && is_end_of_stream(cause) => return advice::ENDED.to_owned(),
             None => return cause.to_string(),
         }
     }
 }
 
-fn ended(cause: &(dyn Error + 'static)) -> bool {
+fn is_end_of_stream(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct Learner {
 #[derive(Debug, Default)]
 struct LearnerState {
     /// Members that did not respond, and when each is tried again.
-    silent: HashMap<NodeUrl, (Backoff, Instant)>,
+    unresponsive: HashMap<NodeUrl, (Backoff, Instant)>,
     /// The same for given nodes that did not report their cluster.
     unlisted: HashMap<NodeUrl, (Backoff, Instant)>,
     /// The last warning.
@@ -207,18 +207,18 @@ impl Learner {
         urls: Vec<NodeUrl>,
         urgent: bool,
     ) -> Vec<NodeUrl> {
-        self.lock().silent.retain(|node, _| urls.contains(node));
+        self.lock().unresponsive.retain(|node, _| urls.contains(node));
         let checks = urls.into_iter().map(|url| async move {
             if url == *teacher || endpoints.is_trusted(&url) {
                 return Some(url);
             }
-            if !urgent && self.lock().silent.get(&url).is_some_and(|(_, due)| Instant::now() < *due) {
+            if !urgent && self.lock().unresponsive.get(&url).is_some_and(|(_, due)| Instant::now() < *due) {
                 return endpoints.is_learnt(&url).then_some(url);
             }
             match self.list(&url).await {
                 Ok(MemberReply { cluster: None, .. }) => None,
                 Ok(listed) => {
-                    self.lock().silent.remove(&url);
+                    self.lock().unresponsive.remove(&url);
                     if !endpoints.is_own(&url, listed.cluster) {
                         return None;
                     }
@@ -226,7 +226,7 @@ impl Learner {
                     Some(url)
                 }
                 Err(why) => {
-                    self.silent(&url, &why);
+                    self.record_failure(&url, &why);
                     endpoints.is_learnt(&url).then_some(url)
                 }
             }
@@ -234,10 +234,10 @@ impl Learner {
         join_all(checks).await.into_iter().flatten().collect()
     }
 
-    fn silent(&self, url: &NodeUrl, why: &str) {
+    fn record_failure(&self, url: &NodeUrl, why: &str) {
         let mut state = self.lock();
         let fresh = || (Backoff::new(REFRESH_INTERVAL, MAX_RETRY_DELAY), Instant::now());
-        let (backoff, due) = state.silent.entry(NodeUrl::clone(url)).or_insert_with(fresh);
+        let (backoff, due) = state.unresponsive.entry(NodeUrl::clone(url)).or_insert_with(fresh);
         if backoff.attempts() == 0 {
             tracing::debug!("member {url} does not respond here ({why}): it is not used until it does");
         }

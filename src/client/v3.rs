@@ -315,12 +315,12 @@ impl V3 {
 
     async fn send(&self, path: &str, body: &Bytes) -> Result<HttpResponse, ClientError> {
         let response = self.client.request(&self.call(path, Bytes::clone(body))).await;
-        response.inspect_err(|error| self.doubt_token(error))
+        response.inspect_err(|error| self.drop_token_after_outage(error))
     }
 
     /// Drops the token after an outage. etcd does not respond to a request whose token is newer than its data, as after
     /// a restore: it waits until its data has caught up.
-    fn doubt_token(&self, error: &ClientError) {
+    fn drop_token_after_outage(&self, error: &ClientError) {
         if matches!(error, ClientError::Unavailable { .. }) {
             self.forget_token();
         }
@@ -329,7 +329,7 @@ impl V3 {
     async fn open(&self, path: &str, body: &Bytes, from: u64) -> Result<(NodeUrl, Lines), ClientError> {
         self.log_in().await?;
         let opened = self.client.open(&self.call(path, Bytes::clone(body))).await;
-        match opened.inspect_err(|error| self.doubt_token(error))? {
+        match opened.inspect_err(|error| self.drop_token_after_outage(error))? {
             Opened::Stream { node, lines, .. } => Ok((node, lines)),
             Opened::Answer(response) if response.status == StatusCode::NOT_FOUND => {
                 Err(ClientError::NotServed { node: response.node.to_string(), api: API })

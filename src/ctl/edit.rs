@@ -35,9 +35,9 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
     let draft = Draft::new(&text, end).map_err(|why| End::mistake(&why))?;
     let edited = match draft.edit().await {
         Ok(edited) => edited,
-        Err(why) => return Err(draft.given_up(&text, &why)),
+        Err(why) => return Err(draft.failed(&text, &why)),
     };
-    match written_back(session, &key, &item, &text, &edited, format).await {
+    match write_back(session, &key, &item, &text, &edited, format).await {
         Ok(true) => Ok(()),
         Ok(false) => {
             print::error("unchanged\n");
@@ -51,7 +51,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
 }
 
 /// Writes the changes; returns whether there were any.
-async fn written_back(
+async fn write_back(
     session: &Session<'_>,
     key: &str,
     item: &Item,
@@ -133,7 +133,7 @@ impl Draft {
     }
 
     /// Returns the error of a failed edit; keeps the text that was typed.
-    fn given_up(self, before: &str, why: &str) -> End {
+    fn failed(self, before: &str, why: &str) -> End {
         let end = End::mistake(why);
         if fs::read(&self.path).is_ok_and(|now| now != before.as_bytes()) {
             let kept = self.keep();

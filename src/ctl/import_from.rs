@@ -155,7 +155,7 @@ impl Migration<'_> {
         if !lossy.is_empty() {
             print::error(&format!(
                 "{}: the values may have contained bytes that are not text, which the source's API does not return\n",
-                named(&lossy)
+                key_list(&lossy)
             ));
         }
         let (files, dirs, same) = (plan.files.len(), plan.dirs.len(), plan.same);
@@ -208,7 +208,7 @@ impl Migration<'_> {
 
     fn refuse(&self, plan: &Plan, merge: bool) -> Result<(), End> {
         if !plan.blocked.is_empty() {
-            let names = named(&plan.blocked);
+            let names = key_list(&plan.blocked);
             let reason =
                 "a file in one of the stores and a directory in the other; remove it from the target";
             return Err(End::mistake(&format!("{names}: {reason}; nothing was written")));
@@ -217,7 +217,7 @@ impl Migration<'_> {
             return Err(End::mistake(&format!(
                 "the target has keys that the source does not have, or has with other values: {}; nothing was written \
                  (--merge lets the source's values win and other keys stay)",
-                named(&plan.own)
+                key_list(&plan.own)
             )));
         }
         Ok(())
@@ -245,7 +245,7 @@ impl Migration<'_> {
     }
 
     async fn put(&self, key: String, value: String, ttl: i64, how: Set, at: Instant) -> Result<(), End> {
-        let Some(ttl) = left(ttl, at.elapsed()) else { return Ok(()) };
+        let Some(ttl) = remaining_ttl(ttl, at.elapsed()) else { return Ok(()) };
         let how = Set { ttl, ..how };
         match self.keys().set(key.as_bytes(), value.as_bytes(), &how).await {
             Ok(_) => Ok(()),
@@ -309,7 +309,7 @@ fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> P
         let own = target.get(key);
         match (&wanted.value, own) {
             (None, Some(own)) if own.value.is_none() => {
-                if !alike(wanted.ttl, own.ttl) {
+                if !is_same_ttl(wanted.ttl, own.ttl) {
                     plan.dirs.push((key.clone(), wanted.ttl, true));
                 }
             }
@@ -320,7 +320,7 @@ fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> P
             }
             (Some(value), None) => plan.files.push((key.clone(), value.clone(), wanted.ttl)),
             (Some(value), Some(Entry { value: Some(own_value), ttl, .. })) => {
-                if value == own_value && alike(wanted.ttl, *ttl) {
+                if value == own_value && is_same_ttl(wanted.ttl, *ttl) {
                     plan.same += 1;
                     continue;
                 }
@@ -336,12 +336,12 @@ fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> P
     plan
 }
 
-fn alike(one: i64, other: i64) -> bool {
+fn is_same_ttl(one: i64, other: i64) -> bool {
     (one > 0) == (other > 0) && (one - other).abs() <= TTL_TOLERANCE_SECS
 }
 
 /// Returns the rest of a TTL after this time, in whole seconds; `None` when it has expired.
-fn left(ttl: i64, since: Duration) -> Option<u64> {
+fn remaining_ttl(ttl: i64, since: Duration) -> Option<u64> {
     if ttl <= 0 {
         return Some(0);
     }
@@ -350,7 +350,7 @@ fn left(ttl: i64, since: Duration) -> Option<u64> {
 }
 
 /// Returns the first of some keys, and how many more there are.
-fn named(keys: &[String]) -> String {
+fn key_list(keys: &[String]) -> String {
     let first = keys[..keys.len().min(MAX_NAMED_KEYS)].join(", ");
     if keys.len() > MAX_NAMED_KEYS {
         format!("{first} (and {} more)", keys.len() - MAX_NAMED_KEYS)
@@ -422,9 +422,9 @@ mod tests {
 
     #[test]
     fn a_life_is_shorter_by_what_has_passed_and_what_is_over_is_not_written() {
-        assert_eq!(left(0, Duration::from_secs(99)), Some(0));
-        assert_eq!(left(10, Duration::from_millis(2_400)), Some(8));
-        assert_eq!(left(1, Duration::from_millis(900)), Some(1));
-        assert_eq!(left(1, Duration::from_secs(1)), None);
+        assert_eq!(remaining_ttl(0, Duration::from_secs(99)), Some(0));
+        assert_eq!(remaining_ttl(10, Duration::from_millis(2_400)), Some(8));
+        assert_eq!(remaining_ttl(1, Duration::from_millis(900)), Some(1));
+        assert_eq!(remaining_ttl(1, Duration::from_secs(1)), None);
     }
 }

@@ -115,18 +115,18 @@ impl Session {
         match self.subscribe().await {
             Ok(events) => {
                 tracing::info!("Listening for Docker events ...");
-                Broken { why: self.hear(events).await, listed: false, stale: false }
+                Broken { why: self.forward_events(events).await, listed: false, stale: false }
             }
             // Some engines have no events, and some proxies let none through.
             Err(error) => {
-                let listed = !error.stale_socket && self.listed().await;
+                let listed = !error.stale_socket && self.list_without_events().await;
                 Broken { why: error.why, listed, stale: error.stale_socket }
             }
         }
     }
 
     /// Lists the containers without an event stream; returns whether that worked.
-    async fn listed(&self) -> bool {
+    async fn list_without_events(&self) -> bool {
         let Ok(all) = self.engine.list().await else { return false };
         self.report(EngineUpdate::Listed(all)).await;
         true
@@ -140,13 +140,13 @@ impl Session {
             Ok(events) => events,
             // Some engines send nothing before the first event. List now, and again once the stream is confirmed.
             Err(_) => {
-                self.listed().await;
+                self.list_without_events().await;
                 events.await
             }
         }
     }
 
-    async fn hear(&mut self, mut events: Events) -> String {
+    async fn forward_events(&mut self, mut events: Events) -> String {
         let mut listing: Option<PendingQuery<ListedContainer>> = Some(self.list());
         let mut images: Option<PendingQuery<Image>> = Some(self.images());
         let mut host: Option<PendingQuery<Info>> = None;

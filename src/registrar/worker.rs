@@ -83,12 +83,12 @@ pub async fn run(
             node::publish(cluster, host, (settings.lease, settings.on_exit), told, board, stop_last.clone()),
         );
     }
-    let (news, heard) = mpsc::channel(EVENT_QUEUE_CAPACITY);
+    let (news, updates) = mpsc::channel(EVENT_QUEUE_CAPACITY);
     first.spawn("engine", follow(Arc::clone(&engine), settings.relist, news, stop_first.clone()));
     let mut worker =
         Worker::new(&settings, (engine, info), (node_config, places), Arc::clone(&board), wanted, facts);
     let ended = tokio::select! {
-        ended = worker.work(heard) => Ok(ended),
+        ended = worker.work(updates) => Ok(ended),
         ended = first.first_failure() => Err(match ended.why {
             EndReason::Failed(why) => RegistrarError::StaleSocket(why),
             _ => RegistrarError::Settings(ended.to_string()),
@@ -260,7 +260,7 @@ impl Worker {
             }
             let next = self.next();
             tokio::select! {
-                Some(heard) = news.recv() => self.hear(heard),
+                Some(update) = news.recv() => self.take_update(update),
                 Some(done) = self.inspections.join_next() => self.inspected(done.ok()),
                 checked = self.probing.next() => self.checked(checked),
                 asked = self.status_board.drains() => self.drain(asked),
@@ -269,8 +269,8 @@ impl Worker {
                 () = sleep_until(next) => {}
             }
             // Take all queued updates at once, so that the consequences are computed once.
-            while let Ok(heard) = news.try_recv() {
-                self.hear(heard);
+            while let Ok(update) = news.try_recv() {
+                self.take_update(update);
             }
             while let Some(done) = self.inspections.try_join_next() {
                 self.inspected(done.ok());
@@ -292,7 +292,7 @@ impl Worker {
         }
     }
 
-    fn hear(&mut self, news: EngineUpdate) {
+    fn take_update(&mut self, news: EngineUpdate) {
         let now = Instant::now();
         match news {
             EngineUpdate::Up(info) => {

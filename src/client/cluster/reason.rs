@@ -43,12 +43,15 @@ fn explain(error: &reqwest::Error, address: &Address, trust: &Trust) -> Explanat
         return Explanation::Whole(EndpointError { text, connection: true });
     }
     if error.is_connect() && (error.is_timeout() || os.is_some()) {
-        let why =
-            if error.is_timeout() { "i/o timeout".to_owned() } else { format!("connect: {}", words(os)) };
+        let why = if error.is_timeout() {
+            "i/o timeout".to_owned()
+        } else {
+            format!("connect: {}", os_error_text(os))
+        };
         return Explanation::Connection { what: "dial", why };
     }
     if os.is_some() {
-        return Explanation::Connection { what: "read", why: format!("read: {}", words(os)) };
+        return Explanation::Connection { what: "read", why: format!("read: {}", os_error_text(os)) };
     }
     let ended = causes.iter().any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
@@ -86,7 +89,7 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)
     found
 }
 
-fn words(os: Option<i32>) -> String {
+fn os_error_text(os: Option<i32>) -> String {
     os.map_or_else(String::new, |code| Errno::from_raw(code).desc().to_lowercase())
 }
 

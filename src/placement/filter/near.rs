@@ -75,7 +75,7 @@ pub(super) fn dependencies<'n>(request: &Request, nodes: Vec<&'n Node>) -> Resul
     if wanted.is_empty() {
         return Ok(nodes);
     }
-    keep(nodes, |node| wanted.iter().all(|name| has(node, name))).ok_or_else(|| {
+    keep(nodes, |node| wanted.iter().all(|name| has_container(node, name))).ok_or_else(|| {
         format!("Unable to find a node fulfilling all dependencies: {}", asked(request).join(" "))
     })
 }
@@ -91,7 +91,7 @@ pub(super) fn asked(request: &Request) -> Vec<String> {
 
 /// Returns whether the node has the container: by id, short id, name with or without its slash or the node's name
 /// before it, or a unique prefix of its id.
-fn has(node: &Node, name: &str) -> bool {
+fn has_container(node: &Node, name: &str) -> bool {
     if name.is_empty() {
         return false;
     }

@@ -23,7 +23,7 @@ pub(super) fn apply<'n>(
         return Ok(nodes);
     }
     for wanted in request.ports.iter().filter(|wanted| !wanted.host_port.is_empty()) {
-        let taken = |node: &Node| node.containers.iter().any(|other| takes(other, wanted, dialect));
+        let taken = |node: &Node| node.containers.iter().any(|other| uses_port(other, wanted, dialect));
         nodes = keep(nodes, |node| !taken(node))
             .ok_or_else(|| format!("unable to find a node with port {} available", wanted.host_port))?;
     }
@@ -39,7 +39,7 @@ pub(super) fn conditions(request: &Request) -> Vec<String> {
 }
 
 /// Returns whether a container uses the port, or requested it and may start again.
-fn takes(other: &Container, wanted: &Binding, dialect: Dialect) -> bool {
+fn uses_port(other: &Container, wanted: &Binding, dialect: Dialect) -> bool {
     let bound = other.ports.iter().any(|has| {
         let meet = has.is_everywhere() || wanted.is_everywhere() || has.ip == wanted.ip;
         meet && same_port(has, wanted, dialect)
@@ -55,7 +55,7 @@ fn takes_exposed(other: &Container, exposed: &str, dialect: Dialect) -> bool {
     if other.host_network && other.exposed.iter().any(|own| own == exposed) {
         return true;
     }
-    dialect == Dialect::Plain && takes(other, &exposed_port(exposed), dialect)
+    dialect == Dialect::Plain && uses_port(other, &exposed_port(exposed), dialect)
 }
 
 fn exposed_port(text: &str) -> Binding {

@@ -17,7 +17,7 @@ pub(super) struct Addresses<'p> {
 impl Addresses<'_> {
     /// Returns the address of a port that the host publishes at `ip`, or at all of its addresses.
     pub(super) fn through(&self, ip: &Option<IpAddr>) -> Result<String, String> {
-        self.given().unwrap_or_else(|| match (ip, self.host) {
+        self.configured().unwrap_or_else(|| match (ip, self.host) {
             (Some(ip), _) => usable(*ip, "the address it is published at"),
             (None, Some(host)) => usable(host, "the address of this host"),
             (None, None) => Err(NO_HOST.to_owned()),
@@ -26,19 +26,19 @@ impl Addresses<'_> {
 
     /// Returns the address of a port at the container's own address.
     pub(super) fn own(&self, own: Result<IpAddr, String>) -> Result<String, String> {
-        self.given().unwrap_or_else(|| usable(own?, "the container's own address"))
+        self.configured().unwrap_or_else(|| usable(own?, "the container's own address"))
     }
 
     /// Returns whether consumers will connect by IPv6.
     pub(super) fn are_v6(&self) -> bool {
-        match self.given() {
+        match self.configured() {
             Some(given) => given.is_ok_and(|ip| ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6())),
             None => self.host.is_some_and(|host| host.is_ipv6()),
         }
     }
 
     /// Returns the address configured for this container or for all.
-    fn given(&self) -> Option<Result<String, String>> {
+    fn configured(&self) -> Option<Result<String, String>> {
         let label = self.rules.ip_label.as_deref();
         if let Some((name, text)) = label.and_then(|name| self.container.labels.get_key_value(name)) {
             let text = text.split('/').next().unwrap_or(text);

@@ -66,12 +66,12 @@ impl<'t> Templates<'t> {
 
     /// Returns the path below the prefix, and the value if it has a template.
     pub(super) fn render(&self, facts: &Facts<'_>, prefix: &str) -> Result<(String, Option<String>), String> {
-        self.both(facts, prefix, Value::from_pairs(facts.attributes.clone()))
+        self.render_all(facts, prefix, Value::from_pairs(facts.attributes.clone()))
     }
 
     /// Renders for a sample service that has every possible attribute.
     pub(super) fn sample(&self, facts: &Facts<'_>, prefix: &str) -> Result<(String, Option<String>), String> {
-        self.both(facts, prefix, Value::from_object(AnyAttribute))
+        self.render_all(facts, prefix, Value::from_object(AnyAttribute))
     }
 
     /// Checks that they use only known variables, also in branches that a sample would not reach.
@@ -93,7 +93,7 @@ impl<'t> Templates<'t> {
         [KEY, VALUE].into_iter().take(1 + usize::from(self.with_value))
     }
 
-    fn both(
+    fn render_all(
         &self,
         facts: &Facts<'_>,
         prefix: &str,
@@ -115,12 +115,13 @@ impl<'t> Templates<'t> {
             image => facts.image,
             prefix => prefix,
         };
-        let path = self.one(KEY, &given, MAX_PATH_BYTES)?;
-        let value = if self.with_value { Some(self.one(VALUE, &given, MAX_VALUE_BYTES)?) } else { None };
+        let path = self.render_one(KEY, &given, MAX_PATH_BYTES)?;
+        let value =
+            if self.with_value { Some(self.render_one(VALUE, &given, MAX_VALUE_BYTES)?) } else { None };
         Ok((path, value))
     }
 
-    fn one(&self, template: &str, given: &Value, limit: usize) -> Result<String, String> {
+    fn render_one(&self, template: &str, given: &Value, limit: usize) -> Result<String, String> {
         let mut out = BoundedWriter { bytes: Vec::new(), limit, full: false };
         let parsed = self.environment.get_template(template).map_err(|error| explain(&error))?;
         let rendered = parsed.render_captured_to(given.clone(), &mut out).map(drop);

@@ -20,7 +20,7 @@ impl Engine {
         argv: &[String],
         within: Duration,
     ) -> Result<ExecResult, EngineError> {
-        timeout(within, self.run_to_its_end(id, argv)).await.unwrap_or_else(|_| {
+        timeout(within, self.run_to_completion(id, argv)).await.unwrap_or_else(|_| {
             // Show a name in full.
             let container = if id.len() == 64 { short(id) } else { id };
             let shown = &self.address.shown;
@@ -29,7 +29,7 @@ impl Engine {
         })
     }
 
-    async fn run_to_its_end(&self, id: &str, argv: &[String]) -> Result<ExecResult, EngineError> {
+    async fn run_to_completion(&self, id: &str, argv: &[String]) -> Result<ExecResult, EngineError> {
         let bound = Bound { bytes: MAX_RESPONSE_BYTES, within: REQUEST_TIMEOUT };
         let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": argv });
         let created =
@@ -42,7 +42,7 @@ impl Engine {
             return Err(created.place.fault("the response has no command Id"));
         };
         let output = self.output(exec).await?;
-        let code = self.ended(exec, bound).await?;
+        let code = self.exit_code(exec, bound).await?;
         Ok(ExecResult { code, output })
     }
 
@@ -62,7 +62,7 @@ impl Engine {
     }
 
     /// Returns the exit code. The output may end a moment before the engine knows that the command has exited.
-    async fn ended(&self, exec: &str, bound: Bound) -> Result<i64, EngineError> {
+    async fn exit_code(&self, exec: &str, bound: Bound) -> Result<i64, EngineError> {
         let mut pause = Duration::from_millis(20);
         loop {
             let response = self.send(&EngineRequest::get(&["exec", exec, "json"], &[]), bound).await?;

@@ -182,7 +182,9 @@ impl Engine {
                 let reply: Value = response.json()?;
                 wire::container(&reply).map(Some).map_err(|why| response.place.fault(why))
             }
-            StatusCode::NOT_FOUND if response.message().is_some_and(|reply| says_gone(&reply)) => Ok(None),
+            StatusCode::NOT_FOUND if response.message().is_some_and(|reply| is_missing_container(&reply)) => {
+                Ok(None)
+            }
             _ => Err(response.refusal()),
         }
     }
@@ -239,7 +241,7 @@ impl Engine {
 
 /// Returns whether a message says that the container does not exist, as Docker (`No such container: web`) and Podman
 /// (`no container with name or ID "web" found: no such container`) do, rather than that the page does not exist.
-fn says_gone(message: &str) -> bool {
+fn is_missing_container(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     let names_container = message.contains("container") || message.contains("no such id");
     names_container && (message.contains("no such") || message.contains("no container"))

@@ -89,7 +89,7 @@ impl Engine {
     }
 
     /// Returns the negotiated version; negotiates first if needed.
-    async fn spoken(&self) -> Result<Version, EngineError> {
+    async fn negotiated(&self) -> Result<Version, EngineError> {
         let settled = *self.version.lock().unwrap_or_else(PoisonError::into_inner);
         match settled {
             Some(version) => Ok(version),
@@ -128,7 +128,7 @@ impl Engine {
         &self,
         call: &EngineRequest<'_>,
     ) -> Result<(reqwest::RequestBuilder, RequestContext), EngineError> {
-        let version = self.spoken().await?;
+        let version = self.negotiated().await?;
         self.request(call, Some(version))
     }
 

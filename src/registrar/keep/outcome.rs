@@ -31,14 +31,14 @@ impl Reconciler {
                 (self.listing, self.list_at) = (false, None);
                 match result {
                     Ok(reading) => {
-                        self.answers();
+                        self.store_responded();
                         self.list_read(reading);
                     }
                     Err(error) => self.failed(&error, None),
                 }
             }
             Done::ListWritten { keys, result } => self.list_written(keys, result),
-            Done::Pinged(None) => self.answers(),
+            Done::Pinged(None) => self.store_responded(),
             Done::Pinged(Some(error)) => self.failed(&error, None),
         }
     }
@@ -49,7 +49,7 @@ impl Reconciler {
         self.stuck = key.map(str::to_owned);
     }
 
-    fn answers(&mut self) {
+    fn store_responded(&mut self) {
         if let Some(outage) = self.availability.answered(&self.status_board) {
             // Nothing could be confirmed during the outage, so waiting keys get that time back.
             for until in self.held.values_mut().filter_map(|held| held.waits.as_mut()) {
@@ -59,7 +59,7 @@ impl Reconciler {
     }
 
     fn answered(&mut self) {
-        self.answers();
+        self.store_responded();
         self.stuck = None;
     }
 

@@ -57,7 +57,7 @@ impl Action {
 pub(super) fn reconcile(wanted: &WantedKeys, held: &BTreeMap<String, HeldKey>, now: Instant) -> Vec<Action> {
     let mut actions = Vec::new();
     for (key, registration) in &wanted.keys {
-        actions.extend(on_wish(key, registration, held.get(key), now));
+        actions.extend(for_wanted(key, registration, held.get(key), now));
     }
     for (key, held) in held {
         if !wanted.keys.contains_key(key) {
@@ -88,7 +88,12 @@ pub(super) fn go_on_after(
     actions[from..].rotate_left(at + 1 - from);
 }
 
-fn on_wish(key: &str, registration: &Registration, held: Option<&HeldKey>, now: Instant) -> Option<Action> {
+fn for_wanted(
+    key: &str,
+    registration: &Registration,
+    held: Option<&HeldKey>,
+    now: Instant,
+) -> Option<Action> {
     let key = key.to_owned();
     let Some(held) = held else { return Some(Action::Create { key }) };
     // A stand-in also waits as its service's old key, but the cycle opens only once it is confirmed.
@@ -118,7 +123,7 @@ fn unwanted(wanted: &WantedKeys, key: &str, held: &HeldKey, now: Instant) -> Opt
     if wanted.released.contains(&key) {
         return Some(Action::Leave { key });
     }
-    if unsure(wanted, held) || held.waits(now) {
+    if may_become_wanted(wanted, held) || held.waits(now) {
         return (held.due <= now).then_some(Action::Tend { key });
     }
     match held.key_state {
@@ -129,7 +134,7 @@ fn unwanted(wanted: &WantedKeys, key: &str, held: &HeldKey, now: Instant) -> Opt
 }
 
 /// Returns whether a key of an earlier run may still become wanted.
-fn unsure(wanted: &WantedKeys, held: &HeldKey) -> bool {
+fn may_become_wanted(wanted: &WantedKeys, held: &HeldKey) -> bool {
     held.before && (!wanted.complete || held.owners().any(|owner| wanted.unknown.contains(&owner.id)))
 }
 
@@ -140,7 +145,7 @@ pub(super) fn dues<'k>(
 ) -> impl Iterator<Item = (&'k String, Instant)> {
     let due = |(key, held): (&'k String, &'k HeldKey)| {
         let is_wanted = wanted.keys.contains_key(key);
-        let tended = unsure(wanted, held);
+        let tended = may_become_wanted(wanted, held);
         let at = match held.key_state {
             _ if !is_wanted && held.left.is_some() => held.left,
             _ if held.waits.is_some() => held.waits.map(|until| until.min(held.due)),
