@@ -10,7 +10,7 @@
 //! ([`Endpoints::prove`]). The store counts as replaced or restored only when no node of the previous cluster responds
 //! and a given node that belonged to it now belongs to another. That cluster is the store from then on: a new
 //! [`Endpoints::epoch`] begins. A given node that never belonged to the previous cluster replaces it only after
-//! [`ELSEWHERE`], and one that was seen beside it never does.
+//! [`FOREIGN_STORE_DELAY`], and one that was seen beside it never does.
 //!
 //! [`learn`]: super::learn
 
@@ -32,7 +32,8 @@ pub(crate) type NodeUrl = Arc<str>;
 /// this long: every node is tried once more meanwhile.
 const REPLACED_STORE_DELAY: Duration = Duration::from_millis(300);
 /// The same for a given node that never belonged to the previous cluster, which may only be restarting.
-const ELSEWHERE: Duration = if cfg!(test) { Duration::from_secs(2) } else { Duration::from_secs(30) };
+const FOREIGN_STORE_DELAY: Duration =
+    if cfg!(test) { Duration::from_secs(2) } else { Duration::from_secs(30) };
 /// Responses further apart do not count for that.
 const MAX_FOREIGN_REPLY_GAP: Duration = Duration::from_secs(15);
 /// How many nodes of other clusters are remembered, besides given ones.
@@ -337,7 +338,7 @@ impl Endpoints {
             }
             *last = now;
             let gone_for = now.duration_since(*first);
-            let wait = if state.belonged.contains(node) { REPLACED_STORE_DELAY } else { ELSEWHERE };
+            let wait = if state.belonged.contains(node) { REPLACED_STORE_DELAY } else { FOREIGN_STORE_DELAY };
             if gone_for >= wait && !state.strangers.contains(node) {
                 tracing::warn!("the store at {node} was replaced or restored and is used from now on: {why}");
                 let given = std::mem::take(&mut state.given);

@@ -78,7 +78,7 @@ pub struct Rules {
     pub dialect: Dialect,
 }
 
-const NOBODY: &str = "No nodes available in the cluster";
+const NO_NODES: &str = "No nodes available in the cluster";
 
 /// Returns what these filters require, in Swarm's words.
 fn conditions(filters: &[Filter], request: &Request) -> String {
@@ -117,7 +117,7 @@ impl Rules {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut outcome = Err(PlaceError::NoNode(NOBODY.to_owned()));
+        let mut outcome = Err(PlaceError::NoNode(NO_NODES.to_owned()));
         for soft in self.attempts(&wishes) {
             let counting: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(soft)).collect();
             let left = self.remaining_nodes(&self.filters, request, &counting, nodes);
@@ -194,7 +194,7 @@ impl Rules {
                 PlaceError::NoNode(if plain { words } else { conditions(&filters[..=position], request) })
             })?;
         }
-        if left.is_empty() { Err(PlaceError::NoNode(NOBODY.to_owned())) } else { Ok(left) }
+        if left.is_empty() { Err(PlaceError::NoNode(NO_NODES.to_owned())) } else { Ok(left) }
     }
 
     /// Returns, for each node, the first reason to reject it; ignores soft expressions.

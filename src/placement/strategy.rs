@@ -10,7 +10,7 @@ use super::request::Request;
 const OVERCOMMIT_PERCENT: i64 = 5;
 /// The weight of one percent of health.
 const HEALTH_WEIGHT: i64 = 10;
-const FULL: &str = "no resources available to schedule container";
+const NO_RESOURCES: &str = "no resources available to schedule container";
 
 /// How nodes are ranked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,11 @@ impl Strategy {
                 (Reverse((load + HEALTH_WEIGHT * node.health(), node.containers.len())), node.name.as_str())
             }),
         }
-        if weighed.is_empty() { Err(FULL) } else { Ok(weighed.into_iter().map(|(_, node)| node).collect()) }
+        if weighed.is_empty() {
+            Err(NO_RESOURCES)
+        } else {
+            Ok(weighed.into_iter().map(|(_, node)| node).collect())
+        }
     }
 }
 

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use super::escape;
 
 /// A watch that an endpoint ends before this time was not established.
-const SHORTEST: Duration = Duration::from_secs(1);
+const MIN_WATCH_DURATION: Duration = Duration::from_secs(1);
 /// How long after accepting a watch an endpoint may take to send a past event.
-const PROOF: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(20) };
+const HISTORY_REPLAY_TIMEOUT: Duration =
+    if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(20) };
 
 /// The index from which a watch waits. Advances with the endpoints' responses, so that the next endpoint continues
 /// where a failed one stopped.
@@ -48,14 +49,14 @@ impl WatchPosition {
 
     /// Notes that the endpoint no longer holds the watch; returns whether it held it for a while.
     pub(super) fn lost(&self) -> bool {
-        self.lock().take().is_some_and(|(_, since)| since.elapsed() >= SHORTEST)
+        self.lock().take().is_some_and(|(_, since)| since.elapsed() >= MIN_WATCH_DURATION)
     }
 
     /// Notes that no event has come. If the endpoint accepted the watch long enough ago, its history had no event for
     /// it.
     pub(super) fn quiet(&self) {
         if let Some((index, since)) = *self.lock()
-            && since.elapsed() >= PROOF
+            && since.elapsed() >= HISTORY_REPLAY_TIMEOUT
         {
             self.from.fetch_max(index.saturating_add(1), Ordering::Relaxed);
         }

@@ -13,8 +13,8 @@ use crate::registrar::container::Protocol;
 use crate::registrar::service::Service;
 use crate::registrar::settings::Checks;
 
-const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
-const TIMEOUT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3600));
+const INTERVAL_RANGE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
+const TIMEOUT_RANGE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3600));
 const MAX_IN_A_ROW: u32 = 100;
 /// The longest accepted path or command.
 const MAX_TARGET_BYTES: usize = 4096;
@@ -22,7 +22,7 @@ const MAX_TARGET_BYTES: usize = 4096;
 const MAX_EXCERPT_CHARS: usize = 80;
 
 /// All known attributes that begin with `check_`, including those of Registrator that have no meaning here.
-const KNOWN: [&str; 17] = [
+const KNOWN_ATTRIBUTES: [&str; 17] = [
     "check_cmd",
     "check_deregister_after",
     "check_fall",
@@ -45,11 +45,11 @@ const KNOWN: [&str; 17] = [
 /// Lists the unknown attributes, each with the closest known one. Does not show values.
 pub(super) fn unknown_words(service: &Service) -> Vec<String> {
     let words = service.attributes.keys().filter(|key| key.starts_with("check"));
-    let unknown = words.filter(|key| !KNOWN.contains(&key.as_str()));
+    let unknown = words.filter(|key| !KNOWN_ATTRIBUTES.contains(&key.as_str()));
     unknown
         .map(|key| {
             let key: String = key.chars().take(MAX_EXCERPT_CHARS).collect();
-            let near = KNOWN.iter().map(|known| (strsim::damerau_levenshtein(&key, known), known));
+            let near = KNOWN_ATTRIBUTES.iter().map(|known| (strsim::damerau_levenshtein(&key, known), known));
             let near = near.filter(|(edits, _)| *edits <= 3).min();
             let hint =
                 near.map(|(_, known)| format!("; did you mean SERVICE_{}?", known.to_ascii_uppercase()));
@@ -81,8 +81,8 @@ pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>
     }
     Ok(Some(Check {
         kind,
-        interval: duration(service, "check_interval", INTERVAL)?.unwrap_or(defaults.interval),
-        timeout: duration(service, "check_timeout", TIMEOUT)?.unwrap_or(defaults.timeout),
+        interval: duration(service, "check_interval", INTERVAL_RANGE)?.unwrap_or(defaults.interval),
+        timeout: duration(service, "check_timeout", TIMEOUT_RANGE)?.unwrap_or(defaults.timeout),
         rise: in_a_row(service, "check_rise")?.unwrap_or(defaults.rise),
         fall: in_a_row(service, "check_fall")?.unwrap_or(defaults.fall),
     }))

@@ -36,9 +36,9 @@ use crate::placement::Image;
 use crate::tcp::Liveness;
 
 /// A host may run thousands of containers at a kilobyte or two each; a longer list is an error.
-const LIST: Bound = Bound { bytes: 64 << 20, within: Duration::from_secs(30) };
+const LIST_LIMITS: Bound = Bound { bytes: 64 << 20, within: Duration::from_secs(30) };
 /// Inspections hold the last outputs of health checks, and people put files into labels.
-const INSPECTION: Bound = Bound { bytes: 16 << 20, within: REQUEST_TIMEOUT };
+const INSPECTION_LIMITS: Bound = Bound { bytes: 16 << 20, within: REQUEST_TIMEOUT };
 /// How long the engine may take to stop a container whose stop timeout is unknown here.
 const UNKNOWN_STOP_TIMEOUT: Duration = Duration::from_secs(600);
 /// What a stop may take on top of the stop timeout: the kill, and the engine's cleanup.
@@ -159,7 +159,7 @@ impl Engine {
     /// Negotiates the API version, and returns what the engine reports about its host.
     pub(super) async fn info(&self) -> Result<Info, EngineError> {
         self.settle().await?;
-        let reply: Value = self.read(&EngineRequest::get(&["info"], &[]), INSPECTION).await?;
+        let reply: Value = self.read(&EngineRequest::get(&["info"], &[]), INSPECTION_LIMITS).await?;
         if !reply.is_object() {
             let why = format!("{}: its host information is not a JSON object", self.address.shown);
             return Err(EngineError::new(why));
@@ -170,13 +170,14 @@ impl Engine {
     /// Lists all containers, including stopped ones.
     pub(super) async fn list(&self) -> Result<Vec<ListedContainer>, EngineError> {
         let call = EngineRequest::get(&["containers", "json"], &[("all", "1")]);
-        let lines: Vec<wire::ListEntry> = self.read(&call, LIST).await?;
+        let lines: Vec<wire::ListEntry> = self.read(&call, LIST_LIMITS).await?;
         Ok(lines.into_iter().map(|line| line.0).collect())
     }
 
     /// Inspects one container by id or name; `None`: the engine reports that it does not exist.
     pub(super) async fn inspect(&self, id: &str) -> Result<Option<Container>, EngineError> {
-        let response = self.send(&EngineRequest::get(&["containers", id, "json"], &[]), INSPECTION).await?;
+        let response =
+            self.send(&EngineRequest::get(&["containers", id, "json"], &[]), INSPECTION_LIMITS).await?;
         match response.status {
             StatusCode::OK => {
                 let reply: Value = response.json()?;
@@ -192,7 +193,7 @@ impl Engine {
     /// Lists all images.
     pub(super) async fn images(&self) -> Result<Vec<Image>, EngineError> {
         let lines: Vec<wire::ImageEntry> =
-            self.read(&EngineRequest::get(&["images", "json"], &[]), LIST).await?;
+            self.read(&EngineRequest::get(&["images", "json"], &[]), LIST_LIMITS).await?;
         Ok(lines.into_iter().map(|line| line.0).collect())
     }
 

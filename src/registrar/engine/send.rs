@@ -20,7 +20,7 @@ use crate::tls::advice;
 
 /// How long a short response may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-const STALE: &str = "the engine created a new socket, and the old one is still mounted here: the engine is unreachable until this \
+const STALE_SOCKET: &str = "the engine created a new socket, and the old one is still mounted here: the engine is unreachable until this \
                      container is restarted. To avoid this, mount the folder of the socket instead of the socket \
                      (-v /run:/host/run --engine unix:///host/run/docker.sock)";
 /// How much of an error response is read.
@@ -246,7 +246,7 @@ impl RequestContext {
                 "permission to open the socket is denied; run as root, or join the group that owns it (usually docker)"
             }
             Some(io::ErrorKind::ConnectionRefused) if self.is_stale() => {
-                return EngineError { stale_socket: true, ..self.fault(STALE) };
+                return EngineError { stale_socket: true, ..self.fault(STALE_SOCKET) };
             }
             Some(io::ErrorKind::ConnectionRefused) if self.socket.is_some() => {
                 "nothing listens on the socket; is the engine running?"

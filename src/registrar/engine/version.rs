@@ -3,9 +3,9 @@
 use std::fmt;
 
 /// The newest version that this code was tested with. Newer engines support it, too.
-const TESTED: Version = Version { major: 1, minor: 47 };
+const NEWEST_TESTED: Version = Version { major: 1, minor: 47 };
 /// The version of an engine that does not report one: the header exists since this version.
-const UNSAID: Version = Version { major: 1, minor: 24 };
+const UNREPORTED: Version = Version { major: 1, minor: 24 };
 
 /// An API version. Every URL names one, because without it the engine uses its newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ pub(super) struct Version {
 impl Version {
     /// Returns the version to use with an engine whose newest is `theirs`, the header of its ping response.
     pub(super) fn settled(theirs: Option<&str>) -> Self {
-        theirs.and_then(Self::read).unwrap_or(UNSAID).min(TESTED)
+        theirs.and_then(Self::read).unwrap_or(UNREPORTED).min(NEWEST_TESTED)
     }
 
     fn read(text: &str) -> Option<Self> {

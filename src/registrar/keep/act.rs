@@ -12,7 +12,7 @@ use crate::client::cluster::{Cluster, Delete, EtcdError, Get, Keys, Node, Reques
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a write is attempted on a key that keeps changing.
 const MAX_ATTEMPTS: usize = 4;
-const CHANGING: &str = "the key keeps changing";
+const KEEPS_CHANGING: &str = "the key keeps changing";
 
 /// Key not found.
 pub(in crate::registrar) const NOT_FOUND: i64 = 100;
@@ -139,7 +139,7 @@ pub(super) async fn write(cluster: &Cluster, write: &Write) -> ActionOutcome {
             },
         }
     }
-    ActionOutcome::Refused { why: CHANGING.to_owned() }
+    ActionOutcome::Refused { why: KEEPS_CHANGING.to_owned() }
 }
 
 fn renewal(write: &Write, guard: u64) -> Option<Set> {
@@ -195,7 +195,7 @@ pub(super) async fn tend(
             Err(error) => return refused_or_failed(error),
         }
     }
-    ActionOutcome::Refused { why: CHANGING.to_owned() }
+    ActionOutcome::Refused { why: KEEPS_CHANGING.to_owned() }
 }
 
 /// Deletes a key if it is unchanged or holds a value of ours; then the directories that become empty, up to `prefix`.
@@ -238,7 +238,7 @@ pub(super) async fn remove(
             },
         }
     }
-    ActionOutcome::Refused { why: CHANGING.to_owned() }
+    ActionOutcome::Refused { why: KEEPS_CHANGING.to_owned() }
 }
 
 fn refused_or_failed(error: RequestError) -> ActionOutcome {
