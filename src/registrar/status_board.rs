@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::log_queue;
 
@@ -119,7 +120,18 @@ pub struct StatusBoard {
     keys: Mutex<BTreeMap<String, KeyStatus>>,
     drains: Mutex<Vec<(String, bool)>>,
     drain: Notify,
+    outage: Mutex<OutageLog>,
     changed: watch::Sender<()>,
+}
+
+/// Which outages of the store were logged. The reconciler that renews keys during a slow start shares it with the one that
+/// follows, so that one outage is logged once.
+#[derive(Debug, Default)]
+pub(super) struct OutageLog {
+    /// When the last outage was logged.
+    pub(super) last: Option<Instant>,
+    /// Its end was not logged yet.
+    pub(super) open: bool,
 }
 
 impl StatusBoard {
@@ -137,6 +149,10 @@ impl StatusBoard {
     pub(super) fn write(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.send_replace(());
+    }
+
+    pub(super) fn outage(&self) -> MutexGuard<'_, OutageLog> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets a key's state; `None`: the key no longer exists.

@@ -19,21 +19,18 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct StoreAvailability {
     down: Option<Outage>,
-    /// When the last outage was logged.
-    logged: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Outage {
     since: Instant,
     until: Instant,
-    logged: bool,
     backoff: Backoff,
 }
 
 impl StoreAvailability {
     pub(super) const fn fair() -> Self {
-        Self { down: None, logged: None }
+        Self { down: None }
     }
 
     pub(super) const fn is_down(&self) -> bool {
@@ -48,18 +45,13 @@ impl StoreAvailability {
     pub(super) fn failed(&mut self, error: &RequestError, status_board: &StatusBoard) {
         status_board.count(Count::StoreErrors);
         let (now, text) = (Instant::now(), one_line(error));
-        let is_logged = self.logged.is_none_or(|logged| now > logged + LOG_INTERVAL);
         let down = self.down.get_or_insert_with(|| {
-            if is_logged {
+            let mut log = status_board.outage();
+            if !log.open && log.last.is_none_or(|last| now > last + LOG_INTERVAL) {
                 tracing::error!("the store is unavailable; retrying until it responds: {text}");
-                self.logged = Some(now);
+                (log.last, log.open) = (Some(now), true);
             }
-            Outage {
-                since: now,
-                until: now,
-                logged: is_logged,
-                backoff: Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY),
-            }
+            Outage { since: now, until: now, backoff: Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY) }
         });
         // Requests that were sent together fail together; count them as one failure.
         if now >= down.until {
@@ -72,7 +64,7 @@ impl StoreAvailability {
     pub(super) fn answered(&mut self, status_board: &StatusBoard) -> Option<Duration> {
         let down = self.down.take()?;
         let outage = down.since.elapsed();
-        if down.logged {
+        if std::mem::take(&mut status_board.outage().open) {
             tracing::info!("the store responds again after {outage:.1?}");
         }
         status_board.write(|status| status.store_error.clear());
