@@ -1,4 +1,4 @@
-//! What a stopped member holds: as another data folder under the same identity, or as a backup file.
+//! Copies the state of a stopped member: to another data folder with the same identity, or to a backup file.
 
 use std::fs;
 use std::path::Path;
@@ -17,10 +17,10 @@ use super::recover::{Recovered, recover};
 use super::snapshot;
 use super::state::State;
 
-/// Entries read at once.
+/// Bytes read at once.
 const READ_CHUNK_BYTES: u64 = 1 << 20;
 
-/// What a copy holds.
+/// What a copy contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupSummary {
     /// The store's index.
@@ -29,27 +29,27 @@ pub struct BackupSummary {
     pub nodes: usize,
 }
 
-/// Copies what the stopped member in `data_dir` holds to the new folder `target`, from which a member can be started.
+/// Copies the state of the stopped member in `data_dir` to the new folder `target`, from which a member can start.
 /// Blocks.
 ///
 /// # Errors
-/// The member runs, its folder is damaged or another's, or a member lives in `target`.
+/// The member is running, its folder is damaged or not a member's, or `target` already holds a member.
 pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> {
     folder::refuse_lived_in(target)?;
     let (_folder, mut identity, state) = held(data_dir)?;
     let copy = Folder::open(target)?;
     let snapshots = copy.snapshots();
     snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
-    // Last, since a folder without it is taken for no member at all.
+    // Last: a folder without an identity file does not count as a member's.
     identity.begun(&copy)?;
     Ok(BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() })
 }
 
-/// Writes what the stopped member in `data_dir` holds to a backup file; answers what it holds, and the file's length.
+/// Writes the state of the stopped member in `data_dir` to a backup file; returns a summary and the file's length.
 /// Blocks.
 ///
 /// # Errors
-/// The member runs, its folder is damaged or another's, or the file cannot be written.
+/// The member is running, its folder is damaged or not a member's, or the file cannot be written.
 pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64), OpenError> {
     let (folder, _, state) = held(data_dir)?;
     let copied = BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() };
@@ -60,7 +60,7 @@ pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64
     Ok((copied, length))
 }
 
-/// What the stopped member in `data_dir` holds, and who it is; the folder is locked as long as the answer lives.
+/// Returns the state and the identity of the stopped member in `data_dir`. The returned [`Folder`] holds the lock.
 fn held(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
     if !data_dir.join("member/identity").exists() {
         return Err(OpenError::Foreign {
@@ -75,8 +75,8 @@ fn held(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
     Ok((folder, identity, state))
 }
 
-/// The state with the log's tail applied. In a group of one, what is in the log is committed; among several, what lies
-/// behind the last known commit may have been overruled by the others and is left out.
+/// Returns the state with the log's tail applied. In a group of one, everything in the log is committed; in a
+/// larger group, the other members may have overruled what follows the last known commit, so it is left out.
 fn caught_up(recovered: Recovered, folder: &Folder) -> Result<State, OpenError> {
     let Recovered { log, mut state, .. } = recovered;
     let alone = |state: &State| state.members().voters.len() == 1;

@@ -1,5 +1,5 @@
-//! A backup of a running member: the persister brings the mirror up to date and writes it down as one file, which is
-//! then handed out bit by bit. Writes go on meanwhile.
+//! A backup of a running member: the persister updates the mirror and writes it to one file, which is then sent in
+//! pieces. Writes continue meanwhile.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -18,19 +18,19 @@ use super::persister::{Hint, Persister};
 use super::snapshot;
 use crate::keyspace::Time;
 
-/// So many are handed out at once: each may keep a file as large as the state on the disk.
+/// Backups sent at the same time: each may keep a file as large as the state on disk.
 const MAX_CONCURRENT_BACKUPS: usize = 4;
-/// Writing down even a large state takes no longer.
+/// Writing even a large state takes no longer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(600);
-/// Bytes handed out at once.
+/// Bytes sent at once.
 const CHUNK_BYTES: usize = 256 << 10;
-/// What must be left on the disk beside the file.
+/// What must stay free on the disk besides the file.
 const MIN_FREE_BYTES: u64 = 32 << 20;
 
-/// What comes of asking for a backup.
+/// The result of a request for a backup.
 pub(super) type BackupResult = Result<Arc<BackupFile>, String>;
 
-/// Who waits for a backup, and how many there may be.
+/// The requests that wait for a backup, and the limit on backups.
 #[derive(Debug)]
 pub(super) struct Backups {
     wanted: Mutex<Vec<oneshot::Sender<BackupResult>>>,
@@ -44,7 +44,7 @@ impl Default for Backups {
 }
 
 impl Backups {
-    /// Those who wait now: whatever is mirrored after this has all that they were promised.
+    /// Takes the waiting requests: a mirror written after this is new enough for them.
     pub(super) fn take(&self) -> Vec<oneshot::Sender<BackupResult>> {
         std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -56,7 +56,7 @@ impl Backups {
     }
 }
 
-/// A snapshot on the disk, which nobody else can see: it goes with the last who reads it.
+/// A snapshot file on disk, private to its readers; removed with the last of them.
 #[derive(Debug)]
 pub(super) struct BackupFile {
     file: File,
@@ -64,7 +64,7 @@ pub(super) struct BackupFile {
     index: u64,
 }
 
-/// A backup on its way out.
+/// A backup that is being sent.
 #[derive(Debug)]
 pub struct Backup {
     written: Arc<BackupFile>,
@@ -74,17 +74,17 @@ pub struct Backup {
     _place: OwnedSemaphorePermit,
 }
 
-/// Why there is no backup.
+/// Why a backup is not available.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoBackup {
-    /// The group does not answer, so that nobody knows whether this member's state is the newest.
+    /// The group does not respond, so this member cannot know whether its state is the newest.
     Refused(ProposeError),
-    /// This member cannot make one now; why, and what to do.
+    /// This member cannot make a backup now: why, and what to do.
     Hindered(String),
 }
 
 impl Handle {
-    /// Has the state written down, not older than this call. Several who ask together share the work.
+    /// Returns a backup of the state that is not older than this call. Concurrent calls share the work.
     ///
     /// # Errors
     /// See [`NoBackup`].
@@ -100,7 +100,7 @@ impl Handle {
         self.read_index().await.map_err(NoBackup::Refused)?;
         let taken = self.now();
         let made = shared.backups.request();
-        // A full queue holds a hint that brings a round in which this one is seen.
+        // A full queue already holds a hint, and its round will see this request.
         shared.hints.try_send(Hint::Hurry).ok();
         let written = match timeout(WRITE_TIMEOUT, made).await {
             Ok(Ok(made)) => made.map_err(NoBackup::Hindered)?,
@@ -112,22 +112,22 @@ impl Handle {
 }
 
 impl Backup {
-    /// How many bytes it is.
+    /// Returns the length in bytes.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.written.length + (HEADER_BYTES + CHECKSUM_BYTES) as u64
     }
 
-    /// The store's index.
+    /// Returns the store's index.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.written.index
     }
 
-    /// The next bytes; none at the end. Blocks.
+    /// Returns the next bytes, empty at the end. Blocks.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk failed.
     pub fn next_piece(&mut self) -> io::Result<Vec<u8>> {
         let (head, end) = (HEADER_BYTES as u64, HEADER_BYTES as u64 + self.written.length);
         let piece = if self.at == 0 {
@@ -148,7 +148,7 @@ impl Backup {
 }
 
 impl Persister {
-    /// Writes the mirror, which was brought up to date after `wanted` was taken, down for those who want it.
+    /// Writes the mirror, which was updated after `wanted` was taken, to a file for those requests.
     pub(super) fn back_up(&mut self, mut wanted: Vec<oneshot::Sender<BackupResult>>) {
         wanted.retain(|one| !one.is_closed());
         if wanted.is_empty() {
@@ -167,7 +167,7 @@ impl Persister {
             }
         };
         for one in wanted {
-            // Who does not wait any longer has no use for it.
+            // The receiver is gone when the request timed out.
             one.send(made.clone()).ok();
         }
     }
@@ -187,7 +187,7 @@ impl Persister {
         }
         let folder = self.folder.backups();
         if folder.exists() {
-            // Left by a process that was killed while it wrote.
+            // Left by a process that was killed while writing.
             fs::remove_dir_all(&folder)?;
         }
         DirBuilder::new().mode(0o700).create(&folder)?;

@@ -1,4 +1,4 @@
-//! Taking up where the last process left off: mirror, or snapshot, or nothing; then the log's tail.
+//! Recovers the state of the previous process: from mirror or snapshot, or empty; then from the log's tail.
 
 use std::sync::Arc;
 
@@ -17,20 +17,20 @@ use super::tests::simulation::plant::{Plant, planted};
 use super::wal_guard::WalMarks;
 use crate::keyspace::Keyspace;
 
-/// The log entry that a new group's state stands for: its founding.
+/// The log entry that the initial state of a new group stands for: its founding.
 pub(super) const FOUNDING: LogId = LogId { index: 1, term: 1 };
 
-/// What was found.
+/// The recovered state.
 pub(super) struct Recovered {
     pub(super) log: Log,
     pub(super) state: State,
-    /// `None`: has to be made anew.
+    /// `None`: must be rebuilt.
     pub(super) mirror: Option<Mirror>,
     /// Raft index of the newest snapshot; 0 without one.
     pub(super) snapshot: u64,
 }
 
-/// Opens log and state of the member that `identity` names; `beginning` is what a new folder begins with.
+/// Opens the log and state of the member that `identity` names; `beginning` is the initial content of a new folder.
 pub(super) fn recover(
     folder: &Folder,
     identity: &mut Identity,
@@ -48,7 +48,7 @@ pub(super) fn recover(
         Some((mirror, state)) => (Some(state), Some(mirror)),
         None => (None, None),
     };
-    // A mirror from before the log's beginning cannot be brought up to date.
+    // A mirror that is older than the log's first entry cannot be brought up to date.
     if let Some(behind) = state.as_ref().filter(|state| state.applied.index < log.start().index) {
         let (at, start) = (behind.applied.index, log.start().index);
         tracing::warn!("the mirror ends at log index {at}, the log begins behind {start}: it is rebuilt");
@@ -65,7 +65,7 @@ pub(super) fn recover(
     let state = if planted(Plant::AppliedTwice) { state.one_back(log.start().index) } else { state };
     if state.applied.index > log.last().index {
         if had_log {
-            // Whatever came behind that is gone too, and it was answered.
+            // Acknowledged entries are missing, and what followed them as well.
             let (at, last) = (state.applied.index, log.last().index);
             let what = format!(
                 "it ends at entry {last}, although entries up to {at} were carried out, so files are missing; put them \
@@ -81,8 +81,8 @@ pub(super) fn recover(
     Ok(Recovered { log, state, mirror, snapshot: newest })
 }
 
-/// Begins: an empty log, a snapshot of the empty state, then the note that it began. A new group's log begins behind its
-/// founding; that of a member that joins begins with nothing, since all comes from the others.
+/// Creates an empty log and a snapshot of the empty state, then records that the log exists. A new group's log
+/// starts after its founding entry; a joining member's log starts empty, since the others send everything.
 fn found(
     folder: &Folder,
     identity: &mut Identity,
@@ -106,7 +106,7 @@ fn found(
     begin(folder, identity, state, counters)
 }
 
-/// Begins in a folder without anything: an empty log behind `state`.
+/// Fills an empty folder: an empty log that continues from `state`.
 pub(super) fn begin(
     folder: &Folder,
     identity: &mut Identity,
@@ -124,8 +124,8 @@ pub(super) fn begin(
     Ok(Recovered { log, state, mirror: None, snapshot: applied.index })
 }
 
-/// Makes a group of one of what a member holds. All that its log has counts, also what may not have been committed: its
-/// clients may have been told so by another member.
+/// Makes a member's state into a group of one. Every entry of its log counts, even one not known to be committed:
+/// another member may have acknowledged it.
 pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Recovered, OpenError> {
     let Recovered { mut log, mut state, .. } = recovered;
     let (committed, end) = (log.commit(), log.last().index);
@@ -138,17 +138,17 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     state.roster.removed.remove(&id);
     let own = state.roster.members.entry(id).or_default();
     (own.id, own.learner) = (id, false);
-    // An entry of nobody's: no other member can hold one at this place that says something else in this term.
+    // An entry of no real member's: no other member can have a different one with this index and term.
     state.applied = LogId { index: state.applied.index + 1, term: state.applied.term + 1 };
     let snapshots = folder.snapshots();
-    // Like one of another member's: until the log goes on from it, it counts for nothing.
+    // Treated like a snapshot fetched from another member: it does not count until the log continues from it.
     let written = snapshot::write_fetched(&snapshots, &state);
     let written = written.map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
-    // Nobody is served yet: on a full disk the start fails, and does not wait.
+    // No client is served yet: on a full disk the start fails instead of waiting.
     log.begin(state.applied, state.applied.term).map_err(OpenError::Disk)?;
     snapshot::adopt(&written)?;
     log.set_members(state.members());
-    // Last: until the log is another, only the mirror goes with it.
+    // Last: until the log is replaced, only the mirror matches it.
     if let Ok(aside) = folder::set_aside(&folder.mirror()) {
         tracing::debug!("the mirror is made anew; the one before is {}", aside.display());
     }
@@ -166,7 +166,7 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     Ok(Recovered { log, state, mirror: None, snapshot })
 }
 
-/// Whether the folder is that of the member that the settings are about.
+/// Checks that the folder belongs to the member that the settings name.
 pub(super) fn belongs(state: &State, id: u64, settings: &Settings) -> Result<(), OpenError> {
     if state.roster.removed.contains(&id) {
         return Err(OpenError::Removed { path: settings.data_dir.clone(), id });
@@ -198,7 +198,7 @@ pub(super) fn belongs(state: &State, id: u64, settings: &Settings) -> Result<(),
     }
 }
 
-/// The mirror and its state; one that cannot be used is moved aside, since it can be made anew.
+/// Opens the mirror and its state; an unusable mirror is moved aside, since it can be rebuilt.
 fn open_mirror(folder: &Folder) -> Result<Option<(Mirror, State)>, OpenError> {
     let path = folder.mirror();
     match Mirror::open(&path) {
@@ -215,7 +215,7 @@ fn open_mirror(folder: &Folder) -> Result<Option<(Mirror, State)>, OpenError> {
     }
 }
 
-/// The newest snapshot that the log goes on from.
+/// Reads the newest snapshot that the log continues from.
 fn from_snapshot(folder: &Folder, snapshots: &[std::path::PathBuf], log: &Log) -> Result<State, OpenError> {
     let mut first_error = None;
     for path in snapshots {

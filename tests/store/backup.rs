@@ -144,7 +144,7 @@ fn a_damaged_file_and_a_folder_that_holds_something_are_refused() {
     let (dir, store) = (Dir::new(), Store::start());
     put(&store.address(), "/k", "value=v");
     backup(&dir, &store, "saved").run().exits(0);
-    backup(&dir, &store, "saved").run().exits(2).says("it is there already");
+    backup(&dir, &store, "saved").run().exits(2).says("it already exists");
     backup(&dir, &store, "saved").args(&["--force"]).run().exits(0);
     let whole = fs::read(dir.path("saved")).unwrap();
     let to = dir.text_path("restored");
