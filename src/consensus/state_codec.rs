@@ -3,8 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `n` and a node's key | the node |
-//! | `e` and an index, big endian | the event, or a marker if its values are large, or nothing for an index that
-//! belongs to no key |
+//! | `e` and an index, big endian | the event, a marker if its values are large, or nothing if no key has the index |
 //!
 //! A [`Head`] accompanies them. Its tally shows whether any pair was lost, duplicated or is older than the others.
 

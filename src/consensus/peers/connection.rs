@@ -1,4 +1,4 @@
-//! One connection to the peer port: HTTP with bounds, and the stream that it may turn into.
+//! One connection to the peer port: HTTP with limits, and the stream that it may become.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,10 +22,10 @@ use crate::stop::Stop;
 /// How long the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD_BYTES: usize = 16 << 10;
-/// How long the other side may take nothing of what waits for it.
+/// How long the other side may stall a write.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A stream that was granted.
+/// A connection that became a stream.
 #[derive(Debug)]
 pub(super) struct UpgradedStream {
     pub(super) upgrade: OnUpgrade,
@@ -33,10 +33,10 @@ pub(super) struct UpgradedStream {
     pub(super) from: u64,
 }
 
-/// Where the answer to a handshake leaves the stream.
+/// Where the handshake's handler leaves the stream.
 pub(super) type UpgradeSlot = Arc<Mutex<Option<UpgradedStream>>>;
 
-/// Serves to the end.
+/// Serves the connection until it ends.
 pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, stop: &Stop) {
     let slot = UpgradeSlot::default();
     let service = service_fn(|request| {
@@ -64,7 +64,7 @@ pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, st
     }
 }
 
-/// A connection that fails when the other side takes nothing for too long.
+/// A connection whose writes fail after a stall.
 struct StallTimeoutStream {
     pipe: Pipe,
     timer: Option<Pin<Box<Sleep>>>,

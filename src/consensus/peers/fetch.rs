@@ -1,4 +1,4 @@
-//! Fetching a snapshot that another member announced: one at a time, the newest wins, and what broke is resumed.
+//! Fetches snapshots that other members announce: one at a time, the newest first, resuming interrupted transfers.
 
 use std::convert::Infallible;
 use std::io;
@@ -28,11 +28,11 @@ use crate::consensus::snapshot;
 use crate::consensus::state::State;
 use crate::stop::Stop;
 
-/// Without a byte for this long, a transfer is begun anew.
+/// A transfer without a byte for this long is restarted.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Old parts are looked for this often.
+/// How often old parts are removed.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
-/// Tries in a row that brought nothing, and files that were damaged, until it is given up.
+/// How many attempts in a row without progress, and how many damaged files, end a transfer.
 const MAX_FRUITLESS_ATTEMPTS: u32 = 10;
 const MAX_DAMAGED_FILES: u32 = 3;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -45,20 +45,20 @@ pub(super) struct WantedSnapshot {
     pub(super) message: Message,
 }
 
-/// The newest announcement that was not seen to yet.
+/// The newest announcement that is not handled yet.
 #[derive(Debug, Default)]
 pub(super) struct FetchRequest {
     wanted: Mutex<Option<WantedSnapshot>>,
     changed: Notify,
 }
 
-/// Why a try brought no snapshot.
+/// Why an attempt failed.
 enum FetchError {
-    /// It may work another time; whether bytes came.
+    /// Another attempt may work; `progress`: whether bytes arrived.
     Broken { why: String, progress: bool },
-    /// What came is no snapshot.
+    /// The received file is not a snapshot.
     Damaged(String),
-    /// It will not work.
+    /// Further attempts are useless.
     Final(String),
 }
 
@@ -91,7 +91,7 @@ impl FetchRequest {
         }
     }
 
-    /// Waits for an announcement of another leader, which overrides `current`; one of the same file only renews it.
+    /// Waits for an announcement of another leader, which replaces `current`; one of the same file only renews it.
     async fn other(&self, current: &Mutex<WantedSnapshot>) -> WantedSnapshot {
         loop {
             let next = self.next().await;
@@ -99,7 +99,7 @@ impl FetchRequest {
             if next.message.term < current.message.term {
                 continue;
             }
-            // A later snapshot of the same leader is not worth beginning anew for: what lies between comes from its log.
+            // A later snapshot of the same leader is not worth a restart: its log brings the difference.
             let same_leader = next.from == current.from && next.message.term == current.message.term;
             if !same_leader {
                 return next;
@@ -111,7 +111,7 @@ impl FetchRequest {
     }
 }
 
-/// Fetches what is announced until the stop.
+/// Fetches announced snapshots until the stop.
 pub(super) async fn run(hub: Arc<PeerHub>, stop: Stop) -> Result<(), io::Error> {
     let mut overriding = None;
     loop {
@@ -132,7 +132,7 @@ pub(super) async fn run(hub: Arc<PeerHub>, stop: Stop) -> Result<(), io::Error> 
     }
 }
 
-/// While nothing is fetched, old parts are looked for now and then.
+/// Removes old parts now and then while nothing is fetched.
 async fn tidy(folder: &Path) -> Infallible {
     loop {
         part::tidy(folder).await;
@@ -183,11 +183,11 @@ async fn fetch(hub: &PeerHub, current: &Mutex<WantedSnapshot>) {
     }
 }
 
-/// One try at each of the member's URLs.
+/// Tries each of the member's URLs once.
 async fn attempt(hub: &PeerHub, wanted: &WantedSnapshot) -> Result<(Box<State>, PathBuf), FetchError> {
     let (index, term) = (wanted.index(), wanted.term());
     let path = hub.snapshots.join(format!("{index:016x}.{}", snapshot::FETCHED));
-    // It may have come before, and the driver have been told in vain.
+    // It may have been fetched before, without the driver learning of it.
     if path.exists()
         && let Ok(state) = check(path.clone(), index, term).await
     {
@@ -222,7 +222,7 @@ async fn attempt(hub: &PeerHub, wanted: &WantedSnapshot) -> Result<(Box<State>, 
     Err(error_kind)
 }
 
-/// Reads the whole file, as a restart would.
+/// Reads the complete file, as a restart would.
 async fn check(path: PathBuf, index: u64, term: u64) -> Result<Box<State>, FetchError> {
     let read = spawn_blocking(move || snapshot::read(&path)).await;
     let state = read.map_err(|error| FetchError::Final(error.to_string()))?;
@@ -237,7 +237,7 @@ async fn check(path: PathBuf, index: u64, term: u64) -> Result<Box<State>, Fetch
     Ok(Box::new(state))
 }
 
-/// Brings the rest of the file from `url`; answers where it lies.
+/// Fetches the rest of the file from `url`; returns its path.
 async fn transfer(hub: &PeerHub, url: &str, wanted: &WantedSnapshot) -> Result<PathBuf, FetchError> {
     let before = part::find(&hub.snapshots, wanted.index()).await;
     let asked = async {
@@ -252,7 +252,7 @@ async fn transfer(hub: &PeerHub, url: &str, wanted: &WantedSnapshot) -> Result<P
             headers.insert(IF_RANGE, value(part.tag.clone())?);
         }
         ask(pipe, request, |response| async {
-            // What became of the transfer is no matter of the connection.
+            // The result of the transfer does not concern the connection.
             Ok(receive(hub, wanted, before.as_ref(), response).await)
         })
         .await
@@ -313,7 +313,7 @@ enum Stored {
     Disk(io::Error),
 }
 
-/// Writes what comes; answers how long the file is. What came is kept, whatever happens.
+/// Writes the body to the file and returns the file's length. Received bytes are kept even on failure.
 async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: u64) -> Result<u64, Stored> {
     let (mut at, mut told) = (have, have * 10 / total.max(1));
     let ended = loop {

@@ -1,4 +1,4 @@
-//! The listening side of a stream: frames in, messages to the driver, pongs back.
+//! The receiving side of a stream: frames in, messages to the driver, pongs back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,10 +14,10 @@ use super::frame::{self, Frame};
 use super::hub::{PING_INTERVAL, PeerHub, SessionGuard};
 use crate::stop::Stop;
 
-/// How long a pong may take to be written.
+/// The timeout for writing a pong.
 const PONG_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Listens to member `from` until the stream ends.
+/// Receives from member `from` until the stream ends.
 pub(super) async fn run<S>(stream: S, from: u64, open_session: &SessionGuard, hub: &Arc<PeerHub>, stop: &Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -41,7 +41,7 @@ where
 {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = frame::ahead(reader);
-    // The sender pings; it is the one to notice first.
+    // The sender pings, so it must be the first to notice a loss.
     let patience = (hub.election * 3).max(PING_INTERVAL * 6);
     loop {
         let (frame, size) = match timeout(patience, frame::read(&mut reader)).await {
@@ -93,7 +93,7 @@ where
 }
 
 fn belongs(message: &Message, from: u64, own: u64) -> bool {
-    // A wish for another leader is handed on in the name of the one who is to lead.
+    // A request to transfer the leadership is forwarded in the name of the member that is to lead.
     message.to == own && (message.from == from || message.get_msg_type() == MessageType::MsgTransferLeader)
 }
 
@@ -111,7 +111,7 @@ fn take(hub: &Arc<PeerHub>, from: u64, time: crate::keyspace::Time, mut messages
         }
         return;
     }
-    // Raft sends again what matters.
+    // Raft repeats what matters.
     if let Some(peer_queue) = peer_queue {
         peer_queue.figures.dropped.fetch_add(count as u64, Relaxed);
     }

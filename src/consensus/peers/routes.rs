@@ -1,4 +1,4 @@
-//! What the peer port answers: the members as etcd lists them, the version, streams, snapshots.
+//! The routes of the peer port: the list of members in etcd's form, the version, streams, snapshots.
 
 use std::fmt::Write as _;
 use std::io;
@@ -18,13 +18,13 @@ use super::hub::PeerHub;
 use super::sender::{FORM, PROTOCOL, STREAM};
 use super::serve;
 
-/// The body of an answer.
+/// The body of a response.
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// Snapshots are asked for below this, by raft index in sixteen hex digits.
+/// The path of snapshots, followed by the raft index in sixteen hex digits.
 pub(super) const SNAPSHOTS: &str = "/retune/peers/snapshot/";
 
-/// Answers a request.
+/// Returns the response to a request.
 pub(super) async fn answer(
     hub: &Arc<PeerHub>,
     request: Request<Incoming>,
@@ -48,7 +48,7 @@ pub(super) async fn answer(
     }
 }
 
-/// Checks who calls.
+/// Checks the caller's handshake.
 pub(super) fn check(
     hub: &PeerHub,
     headers: &hyper::HeaderMap<HeaderValue>,
@@ -85,14 +85,14 @@ fn stream(
     Ok(response)
 }
 
-/// As etcd's peer port lists them.
+/// Returns the list of members in the form of etcd's peer port.
 fn members(directory: &PeerDirectory) -> Response<Body> {
     let mut out = String::from("[");
     for (nth, known) in directory.members.values().enumerate() {
         let member = &known.member;
         let comma = if nth > 0 { "," } else { "" };
         write!(out, "{comma}{{\"id\":{},\"peerURLs\":{}", member.id, json!(member.peer_urls)).ok();
-        // What is empty is left out.
+        // Empty fields are left out.
         if !member.name.is_empty() {
             write!(out, ",\"name\":{}", json!(member.name)).ok();
         }
@@ -134,7 +134,7 @@ fn not_allowed() -> Response<Body> {
     response
 }
 
-/// Answers with a reason, and says it here too.
+/// Returns a refusal with its reason, and logs it.
 fn refused(hub: &PeerHub, refusal: &HandshakeError) -> Response<Body> {
     let HandshakeError { status, reason } = refusal;
     if hub.log_throttle.due_exact(reason) {
