@@ -1,4 +1,4 @@
-//! `/v2/members` and `/v2/machines`: who belongs to the group.
+//! `/v2/members` and `/v2/machines`: the members of the group.
 
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -18,7 +18,7 @@ const ALLOW: &str = "GET,POST,DELETE,PUT";
 /// The longest request about members.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Answers a request to `/v2/members/REST`.
+/// Returns the response to a request to `/v2/members/REST`.
 pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
     let id = String::from_utf8_lossy(rest);
     if matches!(head.method, Method::POST | Method::PUT | Method::DELETE)
@@ -44,7 +44,7 @@ pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, res
         Method::PUT => update(conn, &head.headers, body, &id).await,
         _ => {
             spare(body).await;
-            // The one answer here without the group's id, as in etcd.
+            // The only response here without the cluster id, as in etcd.
             return respond::not_allowed(Some(ALLOW));
         }
     };
@@ -134,14 +134,14 @@ async fn remove(conn: &ConnState, id: &str) -> Result<ApiResponse, Rejection> {
     Ok(respond::empty(StatusCode::NO_CONTENT))
 }
 
-/// An id as the path has it: hex digits and nothing else.
+/// Parses an id in a path: hex digits only.
 fn number(id: &str) -> Result<u64, Rejection> {
     let hex = id.bytes().all(|digit| digit.is_ascii_hexdigit());
     let number = hex.then(|| u64::from_str_radix(id, 16).ok()).flatten();
     number.ok_or_else(|| refused(MemberRefusal::Unknown, id))
 }
 
-/// The peer URLs of a request.
+/// Reads the peer URLs of a request.
 async fn wanted(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result<Vec<String>, Rejection> {
     if let Err(kind) = check_type(headers.get(CONTENT_TYPE)) {
         spare(body).await;
@@ -154,7 +154,7 @@ async fn wanted(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result
     unmarshal::peer_urls(&body.bytes).and_then(|given| urls::check(&given)).map_err(bad)
 }
 
-/// Only with parameters is the type's case of no matter.
+/// Checks the Content-Type. As in etcd, its case is ignored only if it has parameters.
 fn check_type(given: Option<&HeaderValue>) -> Result<(), Vec<u8>> {
     let given = given.map_or(&b""[..], HeaderValue::as_bytes);
     let kind = match given.iter().position(|byte| *byte == b';') {
@@ -177,7 +177,7 @@ fn refused(refusal: MemberRefusal, id: &str) -> Rejection {
     Rejection::Message(status, says)
 }
 
-/// All client URLs of all members.
+/// Returns all client URLs of all members.
 pub(super) fn machines(conn: &ConnState) -> ApiResponse {
     let members = conn.shared.handle.members();
     let mut urls: Vec<&str> =

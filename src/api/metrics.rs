@@ -1,6 +1,6 @@
-//! `/metrics`: this member in figures, as Prometheus reads them.
+//! `/metrics`: this member's figures for Prometheus.
 //!
-//! Names are etcd's, so that its dashboards and alerts work; what etcd has no name for begins with `retune_`.
+//! Names are etcd's, so that its dashboards and alerts work; figures that etcd lacks begin with `retune_`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +16,7 @@ use super::respond::{self, ApiResponse};
 use crate::consensus::{Figures, PeerFigures};
 use crate::log_queue;
 
-/// All figures, each name with its help and type.
+/// Returns all figures, each name with its help and type.
 pub(super) fn response(conn: &ConnState) -> ApiResponse {
     let mut page = Page::new();
     page.server(conn);
@@ -29,13 +29,13 @@ pub(super) fn response(conn: &ConnState) -> ApiResponse {
     self::page(page)
 }
 
-/// A page that is complete.
+/// Returns a complete page.
 pub(super) fn page(page: Page) -> ApiResponse {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     respond::typed(StatusCode::OK, kind, page.out)
 }
 
-/// Figures in Prometheus' form.
+/// Figures in Prometheus' text format.
 pub(super) struct Page {
     out: String,
 }
@@ -102,7 +102,7 @@ impl Page {
             "Changes of leader seen.",
             figures.leader_changes,
         );
-        // Gauges in etcd too: they follow the log's index, which a restart does not begin anew.
+        // Gauges in etcd too: they follow the log's index, which does not restart at zero.
         self.gauge(
             "etcd_server_proposals_committed_total",
             "The highest log index committed.",
@@ -122,7 +122,7 @@ impl Page {
         self.counter("etcd_server_heartbeat_send_failures_total", "Heartbeats that were sent too late.", 0);
     }
 
-    /// One figure of each other member.
+    /// Writes one figure of each other member.
     fn each_peer(
         &mut self,
         (name, kind, help): (&str, &str, &str),
@@ -250,7 +250,7 @@ fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// How much memory this process holds; 0 where the system does not say.
+/// Returns the memory of this process; 0 where the system does not report it.
 pub(super) fn resident_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
