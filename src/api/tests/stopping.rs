@@ -1,4 +1,4 @@
-//! The end.
+//! The stop.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Greetings that are refused, each with its status and its reason.
+//! Refused handshakes, each with its status and its reason.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::super::Inbound;
 use super::super::directory::Handshake;
 use super::{PeerDirectory, Side, bind, directory, eventually, start};
 
-/// A member, and what another believes that calls it.
+/// Starts a member; returns it and the directory of another member that connects to it.
 fn alone() -> (Side, PeerDirectory) {
     let server = bind("http://127.0.0.1:0");
     let url = server.urls()[0].clone();
