@@ -250,7 +250,7 @@ fn refuse(refusal: ProposeError) -> Rejection {
         ProposeError::NoSpace => "etcdserver: no space",
         ProposeError::Stopping => "etcdserver: server stopped",
         ProposeError::Overloaded => {
-            return busy("this member has more writes waiting than it can carry out; try again later");
+            return busy("this member has too many writes waiting; try again later");
         }
     };
     Rejection::Fault(ErrorBody::of_request(ErrorCode(300), cause))
@@ -292,7 +292,7 @@ mod tests {
                 assert_eq!(text, format!("{whole}{begins},\"index\":0}}\n"));
                 assert_eq!(response.headers()[ETCD_INDEX], "0");
             } else {
-                assert!(text.starts_with("{\"message\":\"this member has more writes"), "{text}");
+                assert!(text.starts_with("{\"message\":\"this member has too many writes"), "{text}");
             }
         }
     }

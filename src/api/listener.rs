@@ -93,7 +93,7 @@ impl Listener {
                         (last * 2).min(MAX_ACCEPT_RETRY_DELAY)
                     });
                     if pause.replace(wait).is_none() {
-                        tracing::error!(url = self.urls.join(","), %error, "cannot accept client connections; trying on");
+                        tracing::error!(url = self.urls.join(","), %error, "cannot accept client connections; retrying");
                     }
                     tokio::select! { () = stop.wait() => break, () = sleep(wait) => {} }
                 }
@@ -106,7 +106,7 @@ impl Listener {
             tracing::debug!(
                 url = self.urls.join(","),
                 left = connections.len(),
-                "cutting client connections"
+                "closing client connections"
             );
             connections.shutdown().await;
         }

@@ -150,7 +150,7 @@ async fn wanted(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result
     }
     let bad = |says: String| Rejection::Message(StatusCode::BAD_REQUEST, says.into());
     let body = body::take(body, MAX_BODY_BYTES, &conn.shared).await;
-    let body = body.map_err(|_| bad("the request's body is too long or broke off".to_owned()))?;
+    let body = body.map_err(|_| bad("the request's body is too long or incomplete".to_owned()))?;
     unmarshal::peer_urls(&body.bytes).and_then(|given| urls::check(&given)).map_err(bad)
 }
 

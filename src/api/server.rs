@@ -145,7 +145,7 @@ impl<'u> ListenUrl<'u> {
         };
         let (host, port) =
             rest.rsplit_once(':').ok_or_else(|| bad("the port is missing; write http://IP:PORT"))?;
-        let port = port.parse::<u16>().map_err(|_| bad("the port is no number up to 65535"))?;
+        let port = port.parse::<u16>().map_err(|_| bad("the port is not a number up to 65535"))?;
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         let ip = match bare {
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),

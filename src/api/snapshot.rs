@@ -37,7 +37,7 @@ pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse
         }
         Err(NoBackup::Hindered(says)) => hindered(&says),
         Err(NoBackup::Refused(_)) => hindered(
-            "the group does not answer, so this member may not know the newest writes; a stopped member's folder can \
+            "the group does not respond, so this member may not know the newest writes; a stopped member's folder can \
              be backed up with --data-dir",
         ),
     }
@@ -84,7 +84,7 @@ impl BackupBody {
                     }
                     Poll::Ready(ended) => {
                         if let Ok((_, Err(error))) = ended {
-                            tracing::warn!("a backup could not be read while it was handed out: {error}");
+                            tracing::warn!("a backup could not be read while it was sent: {error}");
                         }
                         return Poll::Ready(None);
                     }

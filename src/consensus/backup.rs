@@ -65,7 +65,7 @@ fn held(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
     if !data_dir.join("member/identity").exists() {
         return Err(OpenError::Foreign {
             path: data_dir.to_path_buf(),
-            what: "it is no data folder of a member: there is no member/identity in it".to_owned(),
+            what: "it is not a member's data folder: the file member/identity is missing".to_owned(),
         });
     }
     let folder = Folder::open(data_dir)?;

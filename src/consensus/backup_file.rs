@@ -154,14 +154,14 @@ fn foreign(bytes: &[u8]) -> &'static str {
     // The first page of a bolt database: etcd's v3 snapshots are such databases.
     let bolt = bytes.get(16..20) == Some(&0xED0C_DAED_u32.to_le_bytes());
     if bolt {
-        "it is no backup of this store but a snapshot of etcd's v3 keys: copy keys from the running etcd (retune ctl import \
-         --from URL)"
+        "it is not a backup of this store but a snapshot of etcd's v3 keys: copy keys from the running etcd (retune \
+         ctl import --from URL)"
     } else if bytes.starts_with(snapshot::FORMAT) {
-        "it is no backup but a snapshot out of a member's data folder: name a file that retune store backup wrote"
+        "it is not a backup but a snapshot from a member's data folder: name a file that retune store backup wrote"
     } else if bytes.trim_ascii_start().starts_with(b"{") {
-        "it is no backup but looks like a document of keys: retune ctl import reads those that retune ctl export wrote"
+        "it is not a backup but looks like a document of keys: retune ctl import reads those that retune ctl export wrote"
     } else {
-        "it is no backup that this version knows: retune store backup writes them"
+        "it is not a backup that this version knows: retune store backup writes them"
     }
 }
 
@@ -191,7 +191,7 @@ pub(super) fn read(path: &Path) -> Result<(State, Time, u32), OpenError> {
     let (body, sum) = bytes.split_at(body.ok_or_else(|| refused(Undecodable("it is cut off")))?);
     let own = crc32fast::hash(body);
     if own.to_le_bytes() != sum {
-        return Err(refused(Undecodable("its checksum does not fit, so it is cut off or was changed")));
+        return Err(refused(Undecodable("its checksum does not match, so it is cut off or was changed")));
     }
     let taken = taken(body).ok_or_else(|| refused(Undecodable("it is cut off")))?;
     Ok((snapshot::parse(&body[HEADER_BYTES..]).map_err(refused)?, taken, own))

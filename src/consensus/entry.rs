@@ -94,9 +94,7 @@ impl Order {
         let order = match read.byte()? {
             1 => {
                 let command = Command::decode(read.rest());
-                return command
-                    .map(Self::Key)
-                    .map_err(|_| Undecodable("a change of a key that makes no sense"));
+                return command.map(Self::Key).map_err(|_| Undecodable("an invalid change of a key"));
             }
             2 => {
                 let (id, name, client_urls) = (read.number()?, read.text()?, read.texts()?);
@@ -106,9 +104,7 @@ impl Order {
             4 => Self::PeerUrls { id: read.number()?, urls: read.texts()? },
             5 => {
                 let change = auth::Change::decode(read.rest());
-                return change
-                    .map(Self::Auth)
-                    .map_err(|_| Undecodable("a change of users that makes no sense"));
+                return change.map(Self::Auth).map_err(|_| Undecodable("an invalid change of users"));
             }
             6 => Self::Add { id: read.number()?, urls: read.texts()? },
             7 => Self::Promote { id: read.number()? },
@@ -182,7 +178,7 @@ impl<'b> Reader<'b> {
 
     pub(super) fn count(&mut self) -> Result<u32, Undecodable> {
         let count = self.take(4).map(|b| u32::from_le_bytes(b.try_into().expect("four bytes were taken")))?;
-        if count > MAX_LENGTH { Err(Undecodable("a length beyond all reason")) } else { Ok(count) }
+        if count > MAX_LENGTH { Err(Undecodable("an invalid length")) } else { Ok(count) }
     }
 
     pub(super) fn text(&mut self) -> Result<String, Undecodable> {
@@ -201,6 +197,6 @@ impl<'b> Reader<'b> {
     }
 
     pub(super) fn end(&self) -> Result<(), Undecodable> {
-        if self.0.is_empty() { Ok(()) } else { Err(Undecodable("there are bytes behind its end")) }
+        if self.0.is_empty() { Ok(()) } else { Err(Undecodable("there are bytes after its end")) }
     }
 }

@@ -49,7 +49,7 @@ pub enum OpenError {
     },
     /// The group removed this member.
     #[error(
-        "{path}: member {id:x} was removed from its cluster: its data are of no use to it any more. To let it join again, \
+        "{path}: member {id:x} was removed from its cluster: it can no longer use its data. To let it join again, \
          empty the folder, add it (ctl member add), and start it with --initial-cluster-state existing",
         path = path.display()
     )]
@@ -76,7 +76,7 @@ impl OpenError {
 pub enum Failure {
     /// The log could not be written or read: what failed, where and what to do.
     #[error(
-        "{0}; this member stops, since it can promise nothing without its log: start it again after that"
+        "{0}; this member stops, since it cannot work without its log: fix the cause, then start it again"
     )]
     Log(String),
     /// A committed entry cannot be decoded.
@@ -89,7 +89,7 @@ pub enum Failure {
     },
     /// The disk was rolled back, or lost what it had synced.
     #[error(
-        "this member's log ends at entry {last}, although it told the others that it had {told}: its data folder is an old \
+        "this member's log ends at entry {last}, although it confirmed {told} to the others: its data folder is an old \
          copy or lost writes. It must not vote any more: remove the member from the group (ctl member remove), empty \
          the data folder, and add it again (ctl member add)"
     )]
@@ -101,7 +101,7 @@ pub enum Failure {
     },
     /// The other members removed this one.
     #[error(
-        "this member was removed from the group: its data are of no use to it any more, and it will not start again"
+        "this member was removed from the group: it can no longer use its data, and it will not start again"
     )]
     Removed,
     /// Raft itself cannot continue.
@@ -110,9 +110,9 @@ pub enum Failure {
     )]
     Group(String),
     /// The data folder was removed.
-    #[error("{path} is gone (ENOENT), and with it everything that was kept: put it back, then start this member again", path = .0.display())]
+    #[error("{path} is gone (ENOENT), with everything in it: put it back, then start this member again", path = .0.display())]
     FolderGone(PathBuf),
     /// A thread ended because of a bug.
-    #[error("the {0} thread ended unexpectedly; its last words are above")]
+    #[error("the {0} thread ended unexpectedly; its error is logged above")]
     Thread(&'static str),
 }

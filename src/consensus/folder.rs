@@ -159,7 +159,7 @@ impl Before {
                 Err(_) => continue,
             };
             if let Err(error) = removed {
-                tracing::warn!("{}: removing what was made: {}", made.display(), disk::explain(&error));
+                tracing::warn!("{}: removing the new files: {}", made.display(), disk::explain(&error));
             }
         }
         if !self.was_there {

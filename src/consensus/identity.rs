@@ -87,7 +87,7 @@ impl Identity {
         let bytes = fs::read(&path).map_err(OpenError::io(&path, "reading"))?;
         let known = Self::read(&path, &bytes)?;
         if known.fresh {
-            let what = "its member never came to its first start, so it holds nothing".to_owned();
+            let what = "its member never completed its first start, so it is empty".to_owned();
             return Err(OpenError::Foreign { path, what });
         }
         Ok(known)
@@ -116,7 +116,7 @@ impl Identity {
         let (body, check) =
             text.rsplit_once("check ").ok_or_else(|| damaged("its last line is not a checksum"))?;
         if check.trim_end_matches('\n') != format!("{:08x}", crc32fast::hash(body.as_bytes())) {
-            return Err(damaged("its checksum does not fit"));
+            return Err(damaged("its checksum does not match"));
         }
         let field = |name: &str| body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         match field("format").and_then(|text| text.parse().ok()) {

@@ -40,7 +40,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 pub(super) enum MirrorError {
     #[error("{}", words(.0))]
     Sled(#[from] sled::Error),
-    #[error("its library gave up: {0}")]
+    #[error("its library failed: {0}")]
     GaveUp(String),
     #[error("{0}")]
     Content(#[from] Undecodable),
@@ -79,7 +79,7 @@ impl Drop for Opened {
     fn drop(&mut self) {
         let db = self.0.take();
         if let Err(panic) = library::call(move || drop(db)) {
-            tracing::debug!("while the mirror was closed: {panic}");
+            tracing::debug!("closing the mirror: {panic}");
         }
     }
 }
@@ -210,7 +210,7 @@ impl Mirror {
         }
         if tally != self.head.tally {
             writing.discard();
-            return Err(Undecodable("the pairs do not add up to what was written").into());
+            return Err(Undecodable("the pairs do not match what was written").into());
         }
         Ok(writing.finish()?)
     }
@@ -237,7 +237,7 @@ impl Mirror {
             value.extend_from_slice(&stored.ok_or(Undecodable("a part of a long value is missing"))?);
         }
         if weigh(key, &value) != stub.weight {
-            return Err(Undecodable("the parts of a long value do not fit").into());
+            return Err(Undecodable("the parts of a long value do not match").into());
         }
         Ok(value)
     }
@@ -339,7 +339,7 @@ fn guarded<T: Send + 'static>(
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => Err(MirrorError::Opening("it takes too long".to_owned())),
         Err(mpsc::RecvTimeoutError::Disconnected) => {
-            Err(MirrorError::Opening("sled gave up on its files".to_owned()))
+            Err(MirrorError::Opening("sled could not read its files".to_owned()))
         }
     }
 }

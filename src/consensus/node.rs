@@ -187,7 +187,7 @@ impl Node {
                 }
             } else {
                 tracing::warn!(
-                    "the log is still waiting for its disk; what it was given has not been answered"
+                    "the log is still waiting for its disk; its pending writes were not acknowledged"
                 );
             }
         });

@@ -156,7 +156,7 @@ impl Persister {
         }
         let made = match self.write_down() {
             Ok(Some(written)) => Ok(Arc::new(written)),
-            Ok(None) => Err("the mirror is being made anew; try again in a few seconds".to_owned()),
+            Ok(None) => Err("the mirror is being rebuilt; try again in a few seconds".to_owned()),
             Err(error) => {
                 let path = self.folder.backups();
                 tracing::warn!("{}: writing a backup: {error}", path.display());

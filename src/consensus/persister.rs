@@ -181,12 +181,12 @@ impl Persister {
                 let text =
                     format!("{}: writing the mirror of the state: {error}", self.folder.mirror().display());
                 if is_news(&mut self.last_reported.mirror, &text) {
-                    tracing::warn!("{text}; the store goes on, and makes it anew as soon as it can");
+                    tracing::warn!("{text}; the store continues, and rebuilds it as soon as it can");
                 }
                 self.lose_mirror();
             }
             Ok(()) if self.mirror.is_some() && self.last_reported.mirror.take().is_some() => {
-                tracing::info!("{}: the mirror is whole again", self.folder.mirror().display());
+                tracing::info!("{}: the mirror is complete again", self.folder.mirror().display());
             }
             Ok(()) => {}
         }
@@ -365,7 +365,7 @@ impl Persister {
             Ok(_) => self.last_reported.free = None,
             Err(error) => {
                 let (path, why) = (self.folder.member().display(), disk::explain(error));
-                let text = format!("{path}: finding out how much room there is: {why}");
+                let text = format!("{path}: reading the free disk space: {why}");
                 if is_news(&mut self.last_reported.free, &text) {
                     tracing::warn!("{text}");
                 }
@@ -389,7 +389,7 @@ impl Persister {
             match room {
                 Room::Enough => {
                     full.store(false, Relaxed);
-                    tracing::info!("{folder}: there is room again: writes are taken");
+                    tracing::info!("{folder}: there is room again: writes are accepted");
                 }
                 // The log may have hit the full disk first and reported it.
                 Room::DiskLow if full.swap(true, Relaxed) => {}
@@ -399,7 +399,7 @@ impl Persister {
                     reserve >> 20
                 ),
                 Room::QuotaReached => tracing::error!(
-                    "the state holds {bytes} bytes, more than --quota-backend-bytes allows: only deletes are taken"
+                    "the state holds {bytes} bytes, more than --quota-backend-bytes allows: only deletes are accepted"
                 ),
             }
         }

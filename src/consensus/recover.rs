@@ -51,7 +51,7 @@ pub(super) fn recover(
     // A mirror that is older than the log's first entry cannot be brought up to date.
     if let Some(behind) = state.as_ref().filter(|state| state.applied.index < log.start().index) {
         let (at, start) = (behind.applied.index, log.start().index);
-        tracing::warn!("the mirror ends at log index {at}, the log begins behind {start}: it is rebuilt");
+        tracing::warn!("the mirror ends at log index {at}, the log starts after {start}: it is rebuilt");
         (state, mirror) = (None, None);
     }
     snapshot::sort_fetched(&folder.snapshots(), log.start().index)?;
@@ -68,8 +68,8 @@ pub(super) fn recover(
             // Acknowledged entries are missing, and what followed them as well.
             let (at, last) = (state.applied.index, log.last().index);
             let what = format!(
-                "it ends at entry {last}, although entries up to {at} were carried out, so files are missing; put them \
-                 back, or remove the folder to go on without the writes that came last"
+                "it ends at entry {last}, although entries up to {at} were applied, so files are missing; put them \
+                 back, or remove the folder to continue without the latest writes"
             );
             return Err(OpenError::Damaged { path: folder.log(), what });
         }
@@ -92,7 +92,7 @@ fn found(
     for leftover in [folder.log(), folder.mirror(), folder.snapshots()] {
         if leftover.exists() {
             std::fs::remove_dir_all(&leftover)
-                .map_err(OpenError::io(&leftover, "removing a half-made beginning"))?;
+                .map_err(OpenError::io(&leftover, "removing an unfinished data folder"))?;
         }
     }
     folder.make_snapshots()?;
@@ -150,11 +150,11 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     log.set_members(state.members());
     // Last: until the log is replaced, only the mirror matches it.
     if let Ok(aside) = folder::set_aside(&folder.mirror()) {
-        tracing::debug!("the mirror is made anew; the one before is {}", aside.display());
+        tracing::debug!("the mirror is rebuilt; the previous one is {}", aside.display());
     }
     tracing::warn!(
-        "--force-new-cluster: this member {id:x} is the only one of its cluster now; {} left. It goes on from log entry \
-         {end}, {} of which were not known to be committed here; what the others had beyond that is lost. Start it without \
+        "--force-new-cluster: this member {id:x} is the only one of its cluster now; {} left. It continues from log \
+         entry {end}, {} of which were not known to be committed here; what the others had beyond that is lost. Start it without \
          this flag from now on, and add new members (ctl member add)",
         match others.len() {
             1 => "1 member was".to_owned(),
@@ -177,8 +177,8 @@ pub(super) fn belongs(state: &State, id: u64, settings: &Settings) -> Result<(),
     told.sort();
     if !settings.listen_peer_urls.is_empty() && !known.is_empty() && !known.iter().eq(told.iter().copied()) {
         tracing::warn!(
-            "the cluster knows this member {id:x} at {}, but it was told {}: if it has moved, say so to the cluster (ctl \
-             member update {id:x} {})",
+            "the cluster knows this member {id:x} at {}, but its settings say {}: if it has moved, update the cluster \
+             (ctl member update {id:x} {})",
             known.join(","),
             settings.peer_urls.join(","),
             settings.peer_urls.join(",")

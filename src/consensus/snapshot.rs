@@ -124,7 +124,7 @@ pub(super) fn sort_fetched(folder: &Path, start: u64) -> Result<(), OpenError> {
             adopt(&path)?;
         } else {
             fs::remove_file(&path)
-                .map_err(OpenError::io(&path, "removing a snapshot that was not taken over"))?;
+                .map_err(OpenError::io(&path, "removing a snapshot that was not installed"))?;
         }
     }
     Ok(())
@@ -180,7 +180,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<State, Undecodable> {
     let (body, sum) = bytes.split_at(length);
     let body_sum = crc32fast::hash(body).to_le_bytes();
     if body_sum != sum {
-        return Err(Undecodable("its checksum does not fit"));
+        return Err(Undecodable("its checksum does not match"));
     }
     let body =
         body.strip_prefix(FORMAT).ok_or(Undecodable("it has a format that this version does not know"))?;

@@ -153,12 +153,12 @@ impl Order {
 /// Decodes a change of raft's own list, together with its order.
 fn conf_change(bytes: &[u8]) -> Result<(ConfChange, Order), Undecodable> {
     let mut change = ConfChange::default();
-    change.merge_from_bytes(bytes).map_err(|_| Undecodable("a change of members that makes no sense"))?;
+    change.merge_from_bytes(bytes).map_err(|_| Undecodable("an invalid change of members"))?;
     let order = Order::decode(&change.context)?;
     match order.conf_change() {
         Some(own) if own.node_id == change.node_id && own.change_type == change.change_type => {
             Ok((change, order))
         }
-        _ => Err(Undecodable("a change of members that says two things")),
+        _ => Err(Undecodable("a change of members that contradicts itself")),
     }
 }

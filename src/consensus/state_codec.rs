@@ -110,7 +110,7 @@ impl Head {
         let body = bytes.len().checked_sub(4).ok_or(Undecodable("it is too short"))?;
         let (body, check) = bytes.split_at(body);
         if crc32fast::hash(body).to_le_bytes() != check {
-            return Err(Undecodable("its checksum does not fit"));
+            return Err(Undecodable("its checksum does not match"));
         }
         let mut read = Reader::new(body);
         if read.byte()? != FORMAT_VERSION {
@@ -121,8 +121,7 @@ impl Head {
         let tally = SetChecksum { count: read.number()?, sum: read.number()?, bytes: read.number()? };
         let mut head = Self { applied, index, seen, tally, ..Self::default() };
         head.roster = Roster::decode(part(&mut read)?)?;
-        let auth =
-            Auth::decode(part(&mut read)?).map_err(|_| Undecodable("the users in it make no sense"))?;
+        let auth = Auth::decode(part(&mut read)?).map_err(|_| Undecodable("the users in it are invalid"))?;
         head.auth = Arc::new(auth);
         head.sessions = Sessions::decode(part(&mut read)?)?;
         read.end()?;
@@ -174,15 +173,15 @@ impl Builder {
         self.tally.add(weigh(key, value));
         match key.split_first() {
             Some((&NODE_TAG, key)) => {
-                let record = Record::decode(value).map_err(|_| Undecodable("a node that makes no sense"))?;
-                self.loader.node(key, record).map_err(|_| Undecodable("a node where none can be"))
+                let record = Record::decode(value).map_err(|_| Undecodable("an invalid node"))?;
+                self.loader.node(key, record).map_err(|_| Undecodable("a node in an impossible place"))
             }
             Some((&EVENT_TAG, index)) => {
                 let index = index.try_into().map_err(|_| Undecodable("an event without an index"))?;
                 let event = HistoryEntry::decode(value);
-                let event = event.map_err(|_| Undecodable("an event that makes no sense"))?;
+                let event = event.map_err(|_| Undecodable("an invalid event"))?;
                 let index = u64::from_be_bytes(index);
-                self.loader.event(index, event).map_err(|_| Undecodable("an event where none can be"))
+                self.loader.event(index, event).map_err(|_| Undecodable("an event in an impossible place"))
             }
             _ => Err(Undecodable("a pair of an unknown kind")),
         }
@@ -191,9 +190,10 @@ impl Builder {
     /// Returns the state if the pairs are complete.
     pub(super) fn finish(self, head: &Head) -> Result<State, Undecodable> {
         if self.tally != head.tally {
-            return Err(Undecodable("the pairs do not add up to what was written"));
+            return Err(Undecodable("the pairs do not match what was written"));
         }
-        let keyspace = self.loader.finish(head.index).map_err(|_| Undecodable("the pairs make no tree"))?;
+        let keyspace =
+            self.loader.finish(head.index).map_err(|_| Undecodable("the pairs do not form a tree"))?;
         let Head { applied, seen, roster, auth, sessions, .. } = head.clone();
         Ok(State { keyspace, roster, auth, sessions, applied, seen })
     }

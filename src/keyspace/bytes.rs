@@ -59,13 +59,13 @@ impl<'b> Reader<'b> {
 
     /// Reads the first byte of a form: its version.
     pub(super) fn version(&mut self, known: u8) -> Result<(), Undecodable> {
-        if self.byte()? == known { Ok(()) } else { Err(self.wrong("a version that is not known here")) }
+        if self.byte()? == known { Ok(()) } else { Err(self.wrong("an unknown version")) }
     }
 
     /// Reads a byte of flags, of which only those in `known` may be set.
     pub(super) fn flags(&mut self, known: u8) -> Result<u8, Undecodable> {
         let flags = self.byte()?;
-        if flags & !known == 0 { Ok(flags) } else { Err(self.wrong("a flag that is not known here")) }
+        if flags & !known == 0 { Ok(flags) } else { Err(self.wrong("an unknown flag")) }
     }
 
     pub(super) fn varint(&mut self) -> Result<u64, Undecodable> {

@@ -76,7 +76,7 @@ impl Command {
         let reader = &mut Reader::new(bytes);
         reader.version(FORMAT_VERSION)?;
         let tag = reader.byte()?;
-        let known = known_flags(tag).ok_or(reader.wrong("an operation that is not known here"))?;
+        let known = known_flags(tag).ok_or(reader.wrong("an unknown operation"))?;
         let flags = reader.flags(known)?;
         let set = |flag| flags & flag != 0;
         let at = reader.time()?;
@@ -318,7 +318,7 @@ fn action_byte(action: Action) -> u8 {
 
 fn action(reader: &mut Reader<'_>) -> Result<Action, Undecodable> {
     let action = ACTIONS.get(usize::from(reader.byte()?));
-    action.copied().ok_or(reader.wrong("an action that is not known here"))
+    action.copied().ok_or(reader.wrong("an unknown action"))
 }
 
 impl Shape {
@@ -350,7 +350,7 @@ impl Shape {
 
 fn key(reader: &mut Reader<'_>) -> Result<Key, Undecodable> {
     let bytes = reader.bytes()?;
-    if is_key(bytes) { Ok(bytes.into()) } else { Err(reader.wrong("what is no key")) }
+    if is_key(bytes) { Ok(bytes.into()) } else { Err(reader.wrong("not a key")) }
 }
 
 fn value(reader: &mut Reader<'_>) -> Result<Value, Undecodable> {

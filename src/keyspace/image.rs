@@ -100,7 +100,7 @@ fn flush(buffer: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
 fn read_slots(reader: &mut Reader<'_>, index: u64) -> Result<VecDeque<HistoryEntry>, Undecodable> {
     let count = reader.varint()?;
     if count > index || count > HISTORY_EVENTS as u64 || index > MAX_INDEX {
-        return Err(reader.wrong("a window of past events that cannot be"));
+        return Err(reader.wrong("an invalid window of past events"));
     }
     let mut slots = VecDeque::with_capacity(count as usize);
     for expected in index - count + 1..=index {

@@ -46,7 +46,7 @@ impl Loader {
         if !is_key(key) {
             return wrong("no key");
         }
-        let Some((parent, name)) = path::split(key) else { return wrong("the root is no node of its own") };
+        let Some((parent, name)) = path::split(key) else { return wrong("the root as a node") };
         let expires = record.expires;
         let newest = record.created.max(record.modified);
         let node = match node_of(record) {
@@ -75,7 +75,7 @@ impl Loader {
     /// The event has another index.
     pub fn event(&mut self, index: u64, entry: HistoryEntry) -> Result<(), Undecodable> {
         if entry.index().is_some_and(|own| own != index) {
-            let what = "an event that is kept under another index than its own";
+            let what = "an event under an index other than its own";
             return Err(Undecodable::Misfit { what, key: b"/".to_vec() });
         }
         self.events.insert(index, entry);
@@ -107,10 +107,7 @@ impl Loader {
             return Err(Undecodable::Misfit { what, key: b"/".to_vec() });
         }
         if index > MAX_INDEX {
-            return Err(Undecodable::Misfit {
-                what: "an index that no number of changes reaches",
-                key: b"/".to_vec(),
-            });
+            return Err(Undecodable::Misfit { what: "an impossible index", key: b"/".to_vec() });
         }
         let window = (index + 1).saturating_sub(HISTORY_EVENTS as u64).max(1);
         let mut events = self.events;
@@ -126,7 +123,7 @@ pub(super) fn node_of(record: Record) -> Result<Node, &'static str> {
     let Record { dir, value, created, modified, expires } = record;
     // Only the root has no index; a loader also gives index 0 to directories that it is still waiting for.
     if created == 0 || modified < created {
-        return Err("indexes that no change can have made");
+        return Err("impossible indexes");
     }
     let stamp = NodeMeta::new(created, modified, expires);
     match (dir, value) {

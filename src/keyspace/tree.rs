@@ -203,7 +203,7 @@ impl Dir {
                 Ok(true)
             }
             Entry::Occupied(taken) => match taken.into_mut() {
-                present if present.stamp().created != 0 => Err("there twice"),
+                present if present.stamp().created != 0 => Err("a node that occurs twice"),
                 present if node.is_dir() => {
                     *present.stamp_mut() = node.stamp();
                     Ok(false)

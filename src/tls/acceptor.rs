@@ -51,7 +51,10 @@ impl Acceptor {
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let mut first = [0];
         if stream.peek(&mut first).await? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it went away before it said anything"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it disconnected before it sent anything",
+            ));
         }
         match first[0] {
             TLS_HANDSHAKE_RECORD => {}

@@ -65,7 +65,7 @@ pub(super) fn of_client(own: &Flags, auth: &str, error: &Error) -> Option<String
     let (ca, cert) = (known(&own.ca, own.ca_path.as_deref()), known(&own.cert, own.cert_path.as_deref()));
     Some(match error {
         Error::NoCertificatesPresented => format!(
-            "it showed no certificate, and {auth} or {} lets nobody in without; give it one that an authority in {ca} \
+            "it presented no certificate, and {auth} or {} lets nobody in without; give it one that an authority in {ca} \
              signed",
             own.ca
         ),

@@ -99,5 +99,5 @@ fn path<'f>(files: &'f Files, name: &str) -> Option<&'f PathBuf> {
 }
 
 fn alone(files: &Files, given: &str, missing: &str) -> TlsError {
-    TlsError(format!("{} is of no use alone; add {} FILE", files.flag(given), files.flag(missing)))
+    TlsError(format!("{} is useless alone; add {} FILE", files.flag(given), files.flag(missing)))
 }

@@ -8,12 +8,12 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, Error, InconsistentKeys};
 
 /// The doubt about our certificate, with advice.
-const DOUBT: &str = "is of X.509 version 1: curl and other programs on OpenSSL take it, those in Go or Rust (etcdctl, retune) \
-                     refuse it; make one of version 3: openssl x509 -req with -extfile FILE, where FILE holds \
+const DOUBT: &str = "is of X.509 version 1: curl and other programs on OpenSSL accept it, those in Go or Rust (etcdctl, \
+                     retune) refuse it; make one of version 3: openssl x509 -req with -extfile FILE, where FILE holds \
                      subjectAltName=DNS:HOST,IP:ADDRESS";
 /// The objection to the other side's certificate, with advice.
-const REFUSED: &str = "its certificate is of X.509 version 1, which is not taken; make one of version 3: openssl x509 -req \
-                       with -extfile FILE, where FILE holds subjectAltName=DNS:HOST,IP:ADDRESS";
+const REFUSED: &str = "its certificate is of X.509 version 1, which is not accepted; make one of version 3: openssl x509 \
+                       -req with -extfile FILE, where FILE holds subjectAltName=DNS:HOST,IP:ADDRESS";
 
 /// What is wrong with the two files. It never contains a part of the key.
 #[derive(Clone, Debug, PartialEq, Eq)]

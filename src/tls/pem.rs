@@ -20,7 +20,7 @@ pub(crate) fn contents(path: &Path) -> Result<Vec<u8>, String> {
     };
     let bytes = read().map_err(|error: std::io::Error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err("is larger than 1 MiB, so it is no PEM file of certificates".to_owned());
+        return Err("is larger than 1 MiB, so it is not a PEM file of certificates".to_owned());
     }
     Ok(bytes)
 }
@@ -29,7 +29,7 @@ pub(crate) fn contents(path: &Path) -> Result<Vec<u8>, String> {
 pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("is no PEM file of certificates: {error}"))?;
+        .map_err(|error| format!("is not a PEM file of certificates: {error}"))?;
     if all.is_empty() { Err(lacks(pem, "certificate")) } else { Ok(all) }
 }
 

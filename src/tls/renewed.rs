@@ -97,12 +97,12 @@ impl<T: Send + Sync + 'static> Renewed<T> {
                 state.current = Arc::new(made);
                 state.digest = digest;
                 state.said = None;
-                tracing::info!(flag = self.files.flag("cert-file"), "TLS files were read anew: {cert}");
+                tracing::info!(flag = self.files.flag("cert-file"), "TLS files were read again: {cert}");
             }
             Err(error) => {
                 let says = error.to_string();
                 if state.said.as_ref() != Some(&says) {
-                    tracing::warn!("{says}; what was read before stays in use");
+                    tracing::warn!("{says}; the previous files stay in use");
                     state.said = Some(says);
                 }
             }

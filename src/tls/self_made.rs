@@ -49,8 +49,7 @@ pub(super) fn ensure(files: &Files) -> Result<(), TlsError> {
     }
     for (path, text, mode) in [(key, key_pem, 0o600), (cert, cert_pem, 0o644)] {
         write(path, &text, mode).map_err(|error| {
-            let says =
-                "cannot be written, and the certificate that this member makes for itself is kept there";
+            let says = "cannot be written, and this member keeps its self-signed certificate there";
             TlsError(format!("{}: {says}: {error}", path.display()))
         })?;
     }

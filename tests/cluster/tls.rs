@@ -248,7 +248,7 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
     fs::rename(&new.0, &live.0).unwrap();
     fs::rename(&new.1, &live.1).unwrap();
     eventually("the first again", WAIT_TIMEOUT, || caller.is_served(&member.secure) == first(&one.0));
-    member.daemon.eventually_says("TLS files were read anew");
+    member.daemon.eventually_says("TLS files were read again");
     member.daemon.terminate();
 }
 

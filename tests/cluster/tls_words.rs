@@ -166,7 +166,12 @@ fn call<'d>(dirs: &'d [Dir; 4], engine: &FakeEngine, row: Row<'_>) -> Vec<Trying
     let words = ["store", "--name", "one", "--data-dir", &data, "--initial-cluster", &cluster];
     let words = [&words[..], &["--listen-client-urls", &client, "--listen-peer-urls", &peer]].concat();
     let daemon = spawned(Retune::new(member, &words), &peer_words);
-    all.push(trying("member", daemon, format!("(two) is not reached: {url}: {}", says(PEERS, true)), None));
+    all.push(trying(
+        "member",
+        daemon,
+        format!("(two) cannot be reached: {url}: {}", says(PEERS, true)),
+        None,
+    ));
     all
 }
 
@@ -385,7 +390,7 @@ fn callers(
     };
     let own = &pairs.own.0;
     let none = format!(
-        "it showed no certificate, and {auth} or {ca_flag} lets nobody in without; give it one that an authority in \
+        "it presented no certificate, and {auth} or {ca_flag} lets nobody in without; give it one that an authority in \
          {ca} ({ca_flag}) signed"
     );
     let strange = format!(

@@ -188,7 +188,7 @@ fn a_mirror_and_snapshots_that_cannot_be_written_are_said_once_and_the_store_goe
     eventually("both are well again", WAIT_TIMEOUT, || {
         write();
         let log = member.log();
-        log.contains("the mirror is whole again") && log.contains("snapshots are written again")
+        log.contains("the mirror is complete again") && log.contains("snapshots are written again")
     });
     member.stop();
     no_panic(&member.log());

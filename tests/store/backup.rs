@@ -153,7 +153,7 @@ fn a_damaged_file_and_a_folder_that_holds_something_are_refused() {
         bytes[at] ^= 1;
         dir.write_bytes("damaged", &bytes);
         let refused = restore(&dir, &to, "damaged").run().exits(2);
-        refused.says(if at == 0 { "no backup" } else { "checksum" });
+        refused.says(if at == 0 { "not a backup" } else { "checksum" });
     }
     for length in [0, 10, 20, 30, whole.len() - 1] {
         dir.write_bytes("damaged", &whole[..length]);
@@ -249,11 +249,11 @@ fn whatever_hinders_a_restore_is_named_once_and_nothing_is_left() {
         ("/dev/zero", "a device, a pipe or a socket"),
         ("empty", "it is empty"),
         ("stub", "it is cut off"),
-        ("cut", "its checksum does not fit"),
-        ("snapshot", "a snapshot out of a member's data folder"),
+        ("cut", "its checksum does not match"),
+        ("snapshot", "a snapshot from a member's data folder"),
         ("keys", "looks like a document of keys"),
         ("bolt", "a snapshot of etcd's v3 keys"),
-        ("text", "it is no backup"),
+        ("text", "it is not a backup"),
     ] {
         refused(&restore(&dir, to.to_str().unwrap(), file).run(), &to, cause);
         assert!(!to.exists(), "{file}: nothing is made");

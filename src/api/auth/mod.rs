@@ -169,7 +169,7 @@ async fn change(conn: &ConnState, change: Change, name: &str) -> Result<Changed,
         Ok(result) => result.map_err(|refused| words::refused(refused, name, deletes)),
         Err(ProposeError::Overloaded) => Err(Rejection::Message(
             StatusCode::SERVICE_UNAVAILABLE,
-            "this member has more writes waiting than it can carry out; try again later".into(),
+            "this member has too many writes waiting; try again later".into(),
         )),
         Err(_) => Err(Rejection::Message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into())),
     }

@@ -126,7 +126,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
             this.reading = None;
             return Poll::Ready(read);
         }
-        overdue(&mut this.reading, this.limits.read, "waiting for the member's next word", cx).map(Err)
+        overdue(&mut this.reading, this.limits.read, "waiting for the member's next data", cx).map(Err)
     }
 }
 

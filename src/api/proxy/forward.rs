@@ -194,7 +194,7 @@ fn no_body(why: BodyError) -> ApiResponse {
         BodyError::TooLarge => Rejection::Fault(ErrorBody::form_too_large()).response(),
         BodyError::NoRoom => respond::message(
             StatusCode::SERVICE_UNAVAILABLE,
-            b"httpproxy: too many request bodies are under way; try again later",
+            b"httpproxy: too many request bodies at once; try again later",
         ),
         BodyError::Broken => respond::message(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -60,10 +60,10 @@ pub(super) async fn fetch(dialer: &Dialer, peer_urls: &[String], loud: bool) -> 
 
 async fn one(dialer: &Dialer, url: &str, loud: bool) -> Option<ClusterUrls> {
     let answered = match Endpoint::read(url) {
-        None => Err(io::Error::other("only http and https URLs can be asked")),
+        None => Err(io::Error::other("only http and https URLs are supported")),
         Some(endpoint) => match timeout(REQUEST_TIMEOUT, members(dialer, &endpoint)).await {
             Ok(answered) => answered,
-            Err(_) => Err(io::Error::other(format!("no answer within {REQUEST_TIMEOUT:?}"))),
+            Err(_) => Err(io::Error::other(format!("no response within {REQUEST_TIMEOUT:?}"))),
         },
     };
     match answered {
@@ -91,7 +91,7 @@ async fn members(dialer: &Dialer, endpoint: &Endpoint) -> io::Result<ClusterUrls
     })?;
     if response.status() != StatusCode::OK {
         return Err(io::Error::other(format!(
-            "it answered {}; is it a member's peer URL?",
+            "it responded {}; is it a member's peer URL?",
             response.status()
         )));
     }

@@ -61,7 +61,7 @@ impl ResponseStream {
                 Poll::Ready(Some(Err(error))) => {
                     (self.ended, self.connection) = (true, None);
                     let url = &self.endpoint.url;
-                    tracing::debug!("the answer of {url} broke off: {error}");
+                    tracing::debug!("the response of {url} broke off: {error}");
                     if !self.watch || self.passed || self.body.size_hint().exact().is_some() {
                         return Poll::Ready(Some(Err(Broken)));
                     }

@@ -142,12 +142,12 @@ impl Driver {
     fn install(&mut self, mark: LogId) -> Result<(), Failure> {
         let Some((_, mut fresh, path)) = self.fetched.take().filter(|(fetched, ..)| *fetched == mark) else {
             return Err(Failure::Group(format!(
-                "the state of the snapshot at entry {} is not there",
+                "the state of the snapshot at entry {} is missing",
                 mark.index
             )));
         };
         if let Err(error) = snapshot::adopt(&path) {
-            tracing::warn!("{error}; the next start sees to it");
+            tracing::warn!("{error}; the next start tries again");
         }
         let mut state = self.shared.write();
         #[cfg(test)]

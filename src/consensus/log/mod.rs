@@ -137,15 +137,16 @@ impl Log {
             let path = path.display();
             tracing::warn!(
                 "{path}: the last write before the crash was cut off at byte {offset}; unless the disk is at fault, it \
-                 was never answered"
+                 was never acknowledged"
             );
         }
         // The engine syncs what it writes to its first files, but not their names.
         folder::sync(path)?;
         let round = engine.get(RAFT_GROUP_ID, ROUND).and_then(|bytes| marks.round(&bytes)).unwrap_or(0);
         let (hard, start) = match engine.get(RAFT_GROUP_ID, POSITION) {
-            Some(bytes) => read_position(&bytes)
-                .ok_or_else(|| damaged(path, "the place where it begins is unreadable", &[]))?,
+            Some(bytes) => {
+                read_position(&bytes).ok_or_else(|| damaged(path, "its start is unreadable", &[]))?
+            }
             None => Default::default(),
         };
         let mut log = Self {
@@ -361,7 +362,7 @@ impl Log {
             }
         }
         if waited && self.counters.full.swap(false, Relaxed) {
-            tracing::info!("{}: the disk of the log has room again: writes go on", self.engine.path());
+            tracing::info!("{}: the disk of the log has room again: writes continue", self.engine.path());
         }
         let used = u64::try_from(self.engine.get_used_size()).unwrap_or(u64::MAX);
         self.counters.log_bytes.store(used, Relaxed);
@@ -453,14 +454,14 @@ fn read_position(bytes: &[u8]) -> Option<(HardState, LogId)> {
 fn damaged(path: &Path, error: &str, findings: &[Finding]) -> OpenError {
     let what = match findings.iter().find(|finding| finding.refused) {
         Some(Finding { path, offset, .. }) => format!(
-            "{} is unreadable from byte {offset}, and what is written behind it was answered to clients. Nothing was \
+            "{} is unreadable from byte {offset}, and later writes were acknowledged to clients. Nothing was \
              changed. Put the data folder back from a backup; to go on without those writes, start from the newest \
              snapshot: move the log folder away",
             path.display()
         ),
         None => format!(
             "{error}. Nothing was changed. Put the data folder back from a backup; to go on from the newest snapshot \
-             without what was written since, move the log folder away"
+             without later writes, move the log folder away"
         ),
     };
     OpenError::Damaged { path: path.to_path_buf(), what }

@@ -37,9 +37,9 @@ impl Purger {
             }
             Ok(Err(error)) => error.to_string(),
             // The folder could not be synced: a new file may be lost.
-            Err(panic) => return Err(format!("{}: tidying the log: {panic}", self.engine.path())),
+            Err(panic) => return Err(format!("{}: cleaning up the log: {panic}", self.engine.path())),
         };
-        tracing::warn!("{why}; old files of the log stay and take up room");
+        tracing::warn!("{why}; old files of the log stay and take space");
         Ok(())
     }
 }
@@ -64,7 +64,7 @@ pub(super) fn remove_unborn(path: &Path) -> Result<(), OpenError> {
         }
         std::fs::remove_file(&newest)
             .map_err(OpenError::io(&newest, "removing a log file without a header"))?;
-        tracing::info!("{}: a file of the log that was never begun is removed", newest.display());
+        tracing::info!("{}: removed a log file without a header", newest.display());
     }
     Ok(())
 }

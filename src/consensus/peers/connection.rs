@@ -54,7 +54,7 @@ pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, st
     if let Err(error) = served
         && error.is_parse()
     {
-        server::log_rejection(hub, remote, "bytes that are no HTTP: who else uses this port?");
+        server::log_rejection(hub, remote, "it sent no HTTP: which other program uses this port?");
     }
     let granted = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(UpgradedStream { upgrade, open_session, from }) = granted

@@ -47,11 +47,11 @@ impl Address {
         let secure = match scheme {
             "http" => false,
             "https" => true,
-            _ => return Err(bad("only http and https are spoken")),
+            _ => return Err(bad("only http and https are supported")),
         };
         let rest = rest.trim_end_matches('/');
         let (host, port) = rest.rsplit_once(':').ok_or_else(|| bad("the port is missing"))?;
-        let port = port.parse().map_err(|_| bad("the port is no number up to 65535"))?;
+        let port = port.parse().map_err(|_| bad("the port is not a number up to 65535"))?;
         let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         Ok(Self { secure, host: host.to_owned(), port })
     }
@@ -62,7 +62,7 @@ pub(super) async fn dial(url: &str, tls: &Connector) -> io::Result<Pipe> {
     let address = Address::parse(url)?;
     let stream = timeout(CONNECT_TIMEOUT, connect(&address))
         .await
-        .map_err(|_| late("it did not answer in time"))??;
+        .map_err(|_| late("it did not respond in time"))??;
     tcp::send_at_once(&stream);
     Liveness::TO_SERVER.set(&stream);
     if !address.secure {
@@ -95,7 +95,7 @@ async fn connect(address: &Address) -> io::Result<TcpStream> {
         }
     }
     if refused < tried && failed.kind() == io::ErrorKind::ConnectionRefused {
-        failed = io::Error::other("none of its addresses answers");
+        failed = io::Error::other("none of its addresses responds");
     }
     Err(failed)
 }

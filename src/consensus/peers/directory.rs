@@ -160,7 +160,7 @@ impl PeerDirectory {
             return Err(HandshakeError::new(
                 StatusCode::NOT_FOUND,
                 format!(
-                    "another member answers at this address: it is {:x}'s, and {to:x} was wanted; check the peer URLs \
+                    "another member responds at this address: it is {:x}'s, and {to:x} was wanted; check the peer URLs \
                      of both",
                     self.own
                 ),
@@ -189,7 +189,7 @@ impl PeerDirectory {
             return Err(HandshakeError::new(
                 StatusCode::CONFLICT,
                 format!(
-                    "member {from:x} comes with another data folder than the one it had: remove the member and add it \
+                    "member {from:x} has another data folder than before: remove the member and add it \
                      again"
                 ),
             ));

@@ -150,7 +150,7 @@ async fn fetch(hub: &PeerHub, current: &Mutex<WantedSnapshot>) {
     let given_up = loop {
         match attempt(hub, &wanted).await {
             Ok((state, path)) => {
-                tracing::info!("the snapshot at log index {index} is here after {:.1?}", begun.elapsed());
+                tracing::info!("the snapshot at log index {index} was fetched in {:.1?}", begun.elapsed());
                 let message = Box::new(now().message);
                 return hub.report(Inbound::Fetched { message, state, path }).await;
             }
@@ -160,7 +160,7 @@ async fn fetch(hub: &PeerHub, current: &Mutex<WantedSnapshot>) {
                 let shown = hub.directory().shown(from);
                 tracing::warn!("the snapshot at log index {index} from member {shown} is damaged: {why}");
                 if damaged == MAX_DAMAGED_FILES {
-                    break "it came damaged each time".to_owned();
+                    break "it was damaged each time".to_owned();
                 }
             }
             Err(FetchError::Broken { why, progress }) => {
@@ -171,7 +171,7 @@ async fn fetch(hub: &PeerHub, current: &Mutex<WantedSnapshot>) {
                 if progress {
                     backoff.reset();
                 }
-                tracing::info!("the snapshot at log index {index} is fetched on in a moment: {why}");
+                tracing::info!("the snapshot at log index {index} will be resumed in a moment: {why}");
             }
         }
         sleep(backoff.next()).await;
@@ -194,7 +194,7 @@ async fn attempt(hub: &PeerHub, wanted: &WantedSnapshot) -> Result<(Box<State>, 
         return Ok((state, path));
     }
     let peer_queue =
-        hub.peer_queue(wanted.from).ok_or_else(|| FetchError::Final("its member left".to_owned()))?;
+        hub.peer_queue(wanted.from).ok_or_else(|| FetchError::Final("its member was removed".to_owned()))?;
     let mut error_kind = FetchError::Broken { why: "its member has no URL".to_owned(), progress: false };
     for url in peer_queue.urls() {
         match transfer(hub, &url, wanted).await {
@@ -275,8 +275,9 @@ async fn receive(
     let resumed = status == StatusCode::PARTIAL_CONTENT;
     if !resumed && status != StatusCode::OK {
         let retry = status == StatusCode::FORBIDDEN || status.is_server_error();
-        let reason =
-            timeout(IDLE_TIMEOUT, refusal(response)).await.map_err(|_| dial::late("its answer never ended"));
+        let reason = timeout(IDLE_TIMEOUT, refusal(response))
+            .await
+            .map_err(|_| dial::late("its response did not end"));
         let reason = reason.flatten().map_or_else(|error| error.to_string(), |refusal| refusal.reason);
         return Err(if retry {
             FetchError::Broken { why: reason, progress: false }
@@ -288,7 +289,7 @@ async fn receive(
     let length: u64 = header(CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(0);
     let have = before.filter(|_| resumed).map_or(0, |part| part.length);
     if resumed && !header(CONTENT_RANGE).is_some_and(|range| range.starts_with(&format!("bytes {have}-"))) {
-        return Err(FetchError::Final("another part was sent than the one asked for".to_owned()));
+        return Err(FetchError::Final("a different part than the requested one was sent".to_owned()));
     }
     let opened = part::open(&hub.snapshots, wanted.index(), &tag, have).await;
     let (path, file) = opened.map_err(|error| FetchError::Final(error.to_string()))?;
@@ -318,7 +319,7 @@ async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: 
     let (mut at, mut told) = (have, have * 10 / total.max(1));
     let ended = loop {
         let data = match timeout(IDLE_TIMEOUT, body.frame()).await {
-            Err(_) => break Err("nothing comes any more".to_owned()),
+            Err(_) => break Err("no more data arrives".to_owned()),
             Ok(None) => break Ok(()),
             Ok(Some(Err(error))) => break Err(error.to_string()),
             Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
@@ -328,7 +329,7 @@ async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: 
         let tenths = at * 10 / total.max(1);
         if tenths > told {
             told = tenths;
-            tracing::debug!("{}0 % of the snapshot are here: {at} of {total} bytes", tenths);
+            tracing::debug!("{}0 % of the snapshot are fetched: {at} of {total} bytes", tenths);
         }
     };
     file.flush().await.map_err(Stored::Disk)?;

@@ -93,7 +93,7 @@ fn put_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), Undecodable> {
             }
             // These bytes come from this member's log: this code encoded them.
             let change = ConfChange::parse_from_bytes(&entry.data)
-                .map_err(|_| Undecodable("a change of the membership in the log makes no sense"))?;
+                .map_err(|_| Undecodable("an invalid change of the membership in the log"))?;
             let kind = match change.get_change_type() {
                 ConfChangeType::AddNode => 0,
                 ConfChangeType::RemoveNode => 1,
@@ -113,7 +113,7 @@ fn put_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), Undecodable> {
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) -> Result<(), Undecodable> {
-    let count = u32::try_from(count).map_err(|_| Undecodable("a length beyond all reason"))?;
+    let count = u32::try_from(count).map_err(|_| Undecodable("an invalid length"))?;
     out.extend(count.to_le_bytes());
     Ok(())
 }
@@ -181,7 +181,7 @@ fn message(left: &mut BoundedReader<'_>) -> Result<Message, Undecodable> {
     if flags & !(REJECT_FLAG | SNAPSHOT_FLAG) != 0
         || (flags & SNAPSHOT_FLAG != 0) != (kind == MessageType::MsgSnapshot)
     {
-        return Err(Undecodable("a message with marks that make no sense"));
+        return Err(Undecodable("a message with invalid flags"));
     }
     let mut message = Message::default();
     message.set_msg_type(kind);

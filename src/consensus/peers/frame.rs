@@ -115,7 +115,7 @@ pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
         0 => Ok(None),
         _ => timeout(FRAME_TIMEOUT, read_rest(from, head))
             .await
-            .map_err(|_| bad("a frame never came to its end"))?,
+            .map_err(|_| bad("a frame was not completed in time"))?,
     }
 }
 
@@ -127,7 +127,7 @@ async fn read_rest(
     let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
     let (length, sum) = (number(&head[..4]) as usize, number(&head[4..]));
     if length == 0 || length > MAX_FRAME_BYTES {
-        return Err(bad("a frame of a length beyond all reason"));
+        return Err(bad("a frame is too long"));
     }
     // Beyond that it grows with the received bytes, not with the announced length.
     let mut body = Vec::with_capacity(length.min(READ_BUFFER_BYTES));
@@ -136,7 +136,7 @@ async fn read_rest(
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     if crc32fast::hash(&body) != sum {
-        return Err(bad("a frame's checksum does not fit: bytes were changed on their way"));
+        return Err(bad("a frame's checksum does not match: bytes were changed in transit"));
     }
     Ok(Some((parse(&body)?, HEADER_BYTES + length)))
 }
@@ -145,12 +145,12 @@ async fn read_rest(
 pub(super) fn parse(body: &[u8]) -> io::Result<Frame> {
     let (kind, rest) = body.split_first().ok_or_else(|| bad("an empty frame"))?;
     let number = || {
-        let bytes = rest.try_into().map_err(|_| bad("a frame of a wrong length"))?;
+        let bytes = rest.try_into().map_err(|_| bad("a frame has a wrong length"))?;
         Ok::<_, io::Error>(u64::from_le_bytes(bytes))
     };
     match *kind {
         MESSAGES => {
-            let (time, rest) = rest.split_first_chunk().ok_or_else(|| bad("a frame of a wrong length"))?;
+            let (time, rest) = rest.split_first_chunk().ok_or_else(|| bad("a frame has a wrong length"))?;
             let messages = form::decode(rest).map_err(|error| bad(error.0))?;
             Ok(Frame::Messages { time: Time::from_le_bytes(*time), messages })
         }

@@ -142,7 +142,7 @@ impl PeerHub {
                 }
                 let name = &member.name;
                 tracing::info!(
-                    "member {:x} ({name}) joined while this one was away, as others say",
+                    "member {:x} ({name}) joined while this one was away, as other members report",
                     member.id
                 );
                 directory.unknown_peers.insert(member.id, member);

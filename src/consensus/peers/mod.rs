@@ -212,7 +212,7 @@ async fn senders(hub: Arc<PeerHub>, stop: Stop) -> Result<(), std::io::Error> {
             () = hub.peer_queues_changed.notified() => {}
             Some(ended) = running.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
-                    return Err(std::io::Error::other("the task that speaks to a member panicked"));
+                    return Err(std::io::Error::other("the task that sends to a member panicked"));
                 }
             }
             () = stop.wait() => {}

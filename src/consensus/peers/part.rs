@@ -41,7 +41,7 @@ pub(super) async fn find(folder: &Path, index: u64) -> Option<Part> {
 pub(super) async fn open(folder: &Path, index: u64, tag: &str, have: u64) -> io::Result<(PathBuf, File)> {
     let bare = tag.trim_matches('"');
     if bare.is_empty() || bare.len() > 32 || !bare.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the snapshot came without its mark"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the snapshot came without a valid tag"));
     }
     let path = folder.join(format!("{index:016x}.{bare}.part"));
     let mut found = fs::read_dir(folder).await?;

@@ -45,7 +45,7 @@ where
     let patience = (hub.election * 3).max(PING_INTERVAL * 6);
     loop {
         let (frame, size) = match timeout(patience, frame::read(&mut reader)).await {
-            Err(_) => return "it is silent".to_owned(),
+            Err(_) => return "it does not respond".to_owned(),
             Ok(Err(error)) => return error.to_string(),
             Ok(Ok(None)) => return "it was closed".to_owned(),
             Ok(Ok(Some(read))) => read,
@@ -53,7 +53,7 @@ where
         open_session.heard();
         let directory = hub.directory();
         if !directory.knows(from) {
-            return "it is no member any more".to_owned();
+            return "it is not a member any more".to_owned();
         }
         if let Some(peer_queue) = hub.peer_queue(from) {
             peer_queue.figures.received_bytes.fetch_add(size as u64, Relaxed);
@@ -69,12 +69,12 @@ where
                 match written.await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return error.to_string(),
-                    Err(_) => return "it takes no answer".to_owned(),
+                    Err(_) => return "it does not read replies".to_owned(),
                 }
             }
             Frame::Messages { time, messages } => {
                 if messages.iter().any(|message| !belongs(message, from, directory.own)) {
-                    return "it sent a message of another member, or for one".to_owned();
+                    return "it sent a message from or for another member".to_owned();
                 }
                 take(hub, from, time, messages);
             }
@@ -87,7 +87,7 @@ where
                 hub.report_gone(from).await;
                 return "it stopped".to_owned();
             }
-            Frame::Pong(_) => return "it answered what was not asked".to_owned(),
+            Frame::Pong(_) => return "it sent a pong without a ping".to_owned(),
         }
     }
 }

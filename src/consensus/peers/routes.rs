@@ -70,7 +70,7 @@ fn stream(
     let form = handshake.form()?;
     let upgrade = request.headers().get(UPGRADE).is_some_and(|value| value == PROTOCOL);
     if !upgrade {
-        return Err(HandshakeError::new(StatusCode::BAD_REQUEST, "a stream is asked for by an upgrade"));
+        return Err(HandshakeError::new(StatusCode::BAD_REQUEST, "a stream is requested by an upgrade"));
     }
     let open_session = hub.open_session(&handshake)?;
     let upgrade = hyper::upgrade::on(&mut request);
@@ -138,7 +138,7 @@ fn not_allowed() -> Response<Body> {
 fn refused(hub: &PeerHub, refusal: &HandshakeError) -> Response<Body> {
     let HandshakeError { status, reason } = refusal;
     if hub.log_throttle.due_exact(reason) {
-        tracing::warn!("a member's call was refused: {reason} ({})", status.as_u16());
+        tracing::warn!("a member's request was refused: {reason} ({})", status.as_u16());
     }
     text(*status, format!("{reason}\n"))
 }

@@ -109,7 +109,7 @@ async fn say(hub: &PeerHub, peer_queue: &PeerQueue, missed: Missed) {
     let (id, shown) = (peer_queue.id, hub.directory().shown(peer_queue.id));
     let words = match missed {
         Missed::Nobody => {
-            format!("member {shown} does not run, or not at its peer URLs {}", peer_queue.urls().join(", "))
+            format!("member {shown} is not running, or not at its peer URLs {}", peer_queue.urls().join(", "))
         }
         Missed::Refused(refusal) if refusal.reason.starts_with(WANTS_TLS) => {
             format!(
@@ -123,7 +123,7 @@ async fn say(hub: &PeerHub, peer_queue: &PeerQueue, missed: Missed) {
             }
             format!("member {shown} refuses to listen: {} ({})", refusal.reason, refusal.status.as_u16())
         }
-        Missed::Failed(error) => format!("member {shown} is not reached: {error}"),
+        Missed::Failed(error) => format!("member {shown} cannot be reached: {error}"),
     };
     if hub.log_throttle.due_exact(&words) {
         tracing::warn!("{words}");
@@ -165,7 +165,7 @@ async fn shake_hands(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upg
             let form = response.headers().get(FORM).and_then(|value| value.to_str().ok()?.parse().ok());
             // There is one form so far; a later version must use the one in the response.
             if !form.is_some_and(|form: u32| (form::OLDEST_VERSION..=form::NEWEST_VERSION).contains(&form)) {
-                return Err(io::Error::other("it answers with a form of messages that was not offered"));
+                return Err(io::Error::other("it responded with a message form that was not offered"));
             }
             return hyper::upgrade::on(response).await.map(Ok).map_err(io::Error::other);
         }
@@ -173,7 +173,7 @@ async fn shake_hands(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upg
     });
     timeout(HANDSHAKE_TIMEOUT, asked)
         .await
-        .map_err(|_| dial::late("it did not answer the handshake in time"))?
+        .map_err(|_| dial::late("it did not respond to the handshake in time"))?
 }
 
 /// Makes a GET of `path` with the handshake's headers.
@@ -230,7 +230,7 @@ async fn listen(
 ) -> io::Result<()> {
     loop {
         let read = timeout(hub.election + PING_INTERVAL, frame::read(reader)).await;
-        let read = read.map_err(|_| dial::late("no sign of life for longer than an election takes"))??;
+        let read = read.map_err(|_| dial::late("no reply for longer than the election timeout"))??;
         match read {
             None => return Ok(()),
             Some((Frame::Pong(nonce), _)) => {
@@ -242,7 +242,7 @@ async fn listen(
             Some(_) => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "it sends what is not for this direction",
+                    "it sent a frame of the wrong direction",
                 ));
             }
         }

@@ -39,7 +39,7 @@ pub(super) async fn snapshot(
 ) -> Result<Response<Body>, HandshakeError> {
     let handshake = routes::check(hub, headers)?;
     let index = u64::from_str_radix(index, 16).map_err(|_| {
-        HandshakeError::new(StatusCode::BAD_REQUEST, "a snapshot is asked for by its log index in hex")
+        HandshakeError::new(StatusCode::BAD_REQUEST, "a snapshot is requested by its log index in hex")
     })?;
     // Pinned before the lookup, so that a snapshot that is found stays.
     let mut held = hub.pins.hold(index);
@@ -48,7 +48,7 @@ pub(super) async fn snapshot(
     let (file, length, tag) = opened.map_err(io::Error::other).flatten().map_err(|error| {
         HandshakeError::new(
             StatusCode::NOT_FOUND,
-            format!("the snapshot at log index {index} is not here: {error}"),
+            format!("the snapshot at log index {index} is missing here: {error}"),
         )
     })?;
     held.served();

@@ -170,7 +170,7 @@ async fn serve(
         Ok(Ok(Some(pipe))) => connection::serve(pipe, remote, hub, stop).await,
         Ok(Ok(None)) => {}
         Ok(Err(why)) => log_rejection(hub, remote, &why),
-        Err(_) => tracing::debug!(%remote, "a connection to the peer port said nothing"),
+        Err(_) => tracing::debug!(%remote, "a connection to the peer port sent nothing"),
     }
 }
 

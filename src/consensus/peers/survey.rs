@@ -49,7 +49,7 @@ struct ListedMember {
 /// Why none of them returned one.
 pub async fn survey(urls: &[String], tls: &Connector, patience: Duration) -> Result<Survey, String> {
     let mut failed: BTreeMap<&String, String> =
-        urls.iter().map(|url| (url, format!("{url}: no answer within {patience:?}"))).collect();
+        urls.iter().map(|url| (url, format!("{url}: no response within {patience:?}"))).collect();
     let mut asked: FuturesUnordered<_> =
         urls.iter().map(|url| async move { one(url, tls).await.map_err(|error| (url, error)) }).collect();
     let found = timeout(patience, async {
@@ -57,7 +57,7 @@ pub async fn survey(urls: &[String], tls: &Connector, patience: Duration) -> Res
             match answer {
                 Ok(survey) => return Some(survey),
                 Err((url, error)) => {
-                    tracing::debug!("{url} does not tell the members: {error}");
+                    tracing::debug!("{url} did not return the members: {error}");
                     failed.insert(url, format!("{url}: {error}"));
                 }
             }

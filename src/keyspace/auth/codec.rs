@@ -119,7 +119,7 @@ impl Change {
                 Self::PutRole { name, permissions, grant, revoke }
             }
             5 => Self::DeleteRole(text(&mut read)?),
-            _ => return Err(read.wrong("a change that is not known here")),
+            _ => return Err(read.wrong("an unknown change")),
         };
         read.end()?;
         Ok(change)

@@ -30,7 +30,7 @@ async fn each_wrong_greeting_has_its_status_and_says_what_to_do() {
     assert!(one.hub.directory().check(&good).is_ok());
     let cases = [
         (Handshake { cluster: 5, ..good.clone() }, 412, "--initial-cluster-token"),
-        (Handshake { to: 5, ..good.clone() }, 404, "another member answers at this address"),
+        (Handshake { to: 5, ..good.clone() }, 404, "another member responds at this address"),
         (Handshake { from: 5, ..good.clone() }, 403, "not known"),
         (Handshake { from: 9, ..good.clone() }, 410, "removed"),
         (Handshake { incarnation: 5, ..good.clone() }, 409, "remove the member and add it again"),
