@@ -302,7 +302,7 @@ impl Log {
         }
     }
 
-    /// Returns `hard` as if only this process knew what is committed.
+    /// Returns `hard` without its new commit index if that bug is planted.
     #[cfg(test)]
     pub(super) fn forgetting_commit(&self, mut hard: HardState) -> HardState {
         if planted(Plant::CommitForgotten) {

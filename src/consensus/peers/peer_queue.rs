@@ -30,7 +30,7 @@ pub(super) struct PeerQueue {
     pub(super) figures: Counters,
     /// Wakes the queue's task.
     pub(super) wake: Notify,
-    /// Its member left.
+    /// Requested when its member is removed.
     pub(super) end: Stop,
     /// Whether its task was started.
     pub(super) started: AtomicBool,
