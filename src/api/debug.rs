@@ -48,7 +48,7 @@ pub(super) fn vars(conn: &ConnState) -> ApiResponse {
 pub(super) async fn log_level(conn: &ConnState, body: Incoming) -> ApiResponse {
     let invalid = || respond::message(StatusCode::BAD_REQUEST, b"Invalid json body");
     let Ok(body) = body::take(body, MAX_BODY_BYTES, &conn.shared).await else { return invalid() };
-    let Ok(asked) = asked(&body.bytes) else { return invalid() };
+    let Ok(asked) = requested_level(&body.bytes) else { return invalid() };
     let Some(level) = LogLevel::parse(&asked) else {
         return respond::message(StatusCode::BAD_REQUEST, format!("Invalid log level {asked}").as_bytes());
     };
@@ -59,7 +59,7 @@ pub(super) async fn log_level(conn: &ConnState, body: Incoming) -> ApiResponse {
 }
 
 /// Returns the level that a request names; empty when it names none.
-fn asked(body: &Bytes) -> Result<String, ()> {
+fn requested_level(body: &Bytes) -> Result<String, ()> {
     let value = unmarshal::parse(body).map_err(|_| ())?;
     match unmarshal::field(&value, "Level") {
         Some(Value::String(level)) => Ok(level.clone()),

@@ -168,19 +168,19 @@ fn read(conn: &ConnState, key: &[u8], params: &Params) -> Result<ApiResponse, Re
         listed.store((body.len() + body.len() / 16).min(MAX_INITIAL_CAPACITY), Relaxed);
     }
     let response = respond::json(StatusCode::OK, body);
-    Ok(placed(response, index, handle.position()))
+    Ok(with_indexes(response, index, handle.position()))
 }
 
 async fn write(conn: &ConnState, operation: Operation, params: &Params) -> Result<ApiResponse, Rejection> {
     let response = conn.shared.handle.propose(operation).await.map_err(refuse)?;
     let event = response.result.map_err(refused)?;
-    let body = if params.no_value_on_success && quiet(event.action) {
+    let body = if params.no_value_on_success && is_quiet(event.action) {
         Bytes::from(format!("{{\"action\":\"{}\"}}\n", event.action.word()))
     } else {
         render::response(&event)
     };
     let status = if created(&event) { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(placed(respond::json(status, body), event.index(), response.position))
+    Ok(with_indexes(respond::json(status, body), event.index(), response.position))
 }
 
 fn watch(conn: &Arc<ConnState>, key: &[u8], params: &Params) -> Result<ApiResponse, Rejection> {
@@ -192,11 +192,11 @@ fn watch(conn: &Arc<ConnState>, key: &[u8], params: &Params) -> Result<ApiRespon
     let body = Body::Watch(Box::new(WatchBody::new(watch, params.stream, Arc::clone(conn))));
     let mut response = respond::bare(StatusCode::OK, body);
     response.headers_mut().insert(CONTENT_TYPE, respond::JSON);
-    Ok(placed(response, index, handle.position()))
+    Ok(with_indexes(response, index, handle.position()))
 }
 
 /// Adds the three index headers to a response.
-fn placed(mut response: ApiResponse, index: u64, position: Position) -> ApiResponse {
+fn with_indexes(mut response: ApiResponse, index: u64, position: Position) -> ApiResponse {
     let headers = response.headers_mut();
     headers.insert(ETCD_INDEX, HeaderValue::from(index));
     headers.insert(RAFT_INDEX, HeaderValue::from(position.index));
@@ -227,7 +227,7 @@ fn operation(method: Method, key: &[u8], params: &Params, now: Time) -> Operatio
 }
 
 /// Returns whether `noValueOnSuccess` shortens the response.
-const fn quiet(action: Action) -> bool {
+const fn is_quiet(action: Action) -> bool {
     matches!(action, Action::Set | Action::Create | Action::Update | Action::CompareAndSwap)
 }
 

@@ -87,7 +87,7 @@ impl Listener {
                     };
                     connections.spawn(visit.serve(stream, Arc::clone(&service), permit));
                 }
-                Err(error) if ours_alone(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
                     let wait = pause.map_or(MIN_ACCEPT_RETRY_DELAY, |last: Duration| {
                         (last * 2).min(MAX_ACCEPT_RETRY_DELAY)
@@ -158,7 +158,7 @@ impl AcceptedConn {
                         connection::serve(stream, conn).await;
                     }
                     // Probes and scanners do that all day.
-                    Some(Ok(Err(error))) if went_away(&error) => {
+                    Some(Ok(Err(error))) if disconnected(&error) => {
                         tracing::debug!(%error, "a client left during its TLS handshake");
                     }
                     Some(Ok(Err(error))) => self.log_failure(&error.to_string()),
@@ -198,7 +198,7 @@ async fn begins_tls(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-fn went_away(error: &io::Error) -> bool {
+fn disconnected(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
 }
@@ -214,7 +214,7 @@ fn refuse(stream: &TcpStream, secure: bool) {
 }
 
 /// Returns whether an accept failed only because of that connection: the next may work.
-fn ours_alone(error: &io::Error) -> bool {
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied)
 }

@@ -101,7 +101,7 @@ fn write(out: &mut Vec<u8>, member: &Member) {
 }
 
 async fn add(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result<ApiResponse, Rejection> {
-    let urls = wanted(conn, headers, body).await?;
+    let urls = read_peer_urls(conn, headers, body).await?;
     let member = conn.shared.handle.add_member(urls).await.map_err(|refusal| refused(refusal, ""))?;
     let mut out = Vec::with_capacity(256);
     write(&mut out, &member);
@@ -116,7 +116,7 @@ async fn update(
     id: &str,
 ) -> Result<ApiResponse, Rejection> {
     let (number, urls) = match number(id) {
-        Ok(number) => (number, wanted(conn, headers, body).await?),
+        Ok(number) => (number, read_peer_urls(conn, headers, body).await?),
         Err(unknown) => {
             spare(body).await;
             return Err(unknown);
@@ -142,7 +142,11 @@ fn number(id: &str) -> Result<u64, Rejection> {
 }
 
 /// Reads the peer URLs of a request.
-async fn wanted(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result<Vec<String>, Rejection> {
+async fn read_peer_urls(
+    conn: &ConnState,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Vec<String>, Rejection> {
     if let Err(kind) = check_type(headers.get(CONTENT_TYPE)) {
         spare(body).await;
         let says = format!("Bad Content-Type {}, accept application/json", String::from_utf8_lossy(&kind));

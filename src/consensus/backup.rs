@@ -36,7 +36,7 @@ pub struct BackupSummary {
 /// The member is running, its folder is damaged or not a member's, or `target` already holds a member.
 pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> {
     folder::refuse_lived_in(target)?;
-    let (_folder, mut identity, state) = held(data_dir)?;
+    let (_folder, mut identity, state) = open_stopped(data_dir)?;
     let copy = Folder::open(target)?;
     let snapshots = copy.snapshots();
     snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
@@ -51,7 +51,7 @@ pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> 
 /// # Errors
 /// The member is running, its folder is damaged or not a member's, or the file cannot be written.
 pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64), OpenError> {
-    let (folder, _, state) = held(data_dir)?;
+    let (folder, _, state) = open_stopped(data_dir)?;
     let copied = BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() };
     let taken = Clock::start(state.seen).now();
     let aside = folder.backups();
@@ -61,7 +61,7 @@ pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64
 }
 
 /// Returns the state and the identity of the stopped member in `data_dir`. The returned [`Folder`] holds the lock.
-fn held(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
+fn open_stopped(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
     if !data_dir.join("member/identity").exists() {
         return Err(OpenError::Foreign {
             path: data_dir.to_path_buf(),

@@ -95,16 +95,16 @@ impl Clock {
 
 impl ClockState {
     fn at(&self, passed: Time) -> Time {
-        self.base.saturating_add(passed).saturating_add(self.made_up(passed))
+        self.base.saturating_add(passed).saturating_add(self.caught_up(passed))
     }
 
-    fn made_up(&self, passed: Time) -> Time {
+    fn caught_up(&self, passed: Time) -> Time {
         self.behind.min(passed.saturating_sub(self.behind_since) / CATCH_UP)
     }
 
     /// Returns how far the clock still has to catch up.
     fn left(&self, passed: Time) -> Time {
-        self.behind - self.made_up(passed)
+        self.behind - self.caught_up(passed)
     }
 }
 

@@ -38,7 +38,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Why the mirror cannot be used.
 #[derive(Debug, Error)]
 pub(super) enum MirrorError {
-    #[error("{}", words(.0))]
+    #[error("{}", cause(.0))]
     Sled(#[from] sled::Error),
     #[error("its library failed: {0}")]
     GaveUp(String),
@@ -57,7 +57,7 @@ impl MirrorError {
     }
 }
 
-fn words(error: &sled::Error) -> String {
+fn cause(error: &sled::Error) -> String {
     match error {
         sled::Error::Io(error) => disk::explain(error),
         error => error.to_string(),
@@ -107,7 +107,7 @@ impl Mirror {
             return Ok(None);
         }
         let path = path.to_path_buf();
-        guarded(move || {
+        run_guarded(move || {
             let db = open(&path)?;
             let head = db.get(HEAD)?.ok_or(Undecodable("it has no head"))?;
             let head = Head::decode(&head)?;
@@ -122,7 +122,7 @@ impl Mirror {
     /// Creates an empty mirror at `path`, which must not exist.
     pub(super) fn make(path: &Path) -> Result<Self, MirrorError> {
         let path = path.to_path_buf();
-        guarded(move || Ok(Self { db: open(&path)?, path, head: Head::default() }))
+        run_guarded(move || Ok(Self { db: open(&path)?, path, head: Head::default() }))
     }
 
     pub(super) fn head(&self) -> &Head {
@@ -131,7 +131,7 @@ impl Mirror {
 
     /// Writes a delta and the head that results from it, in one batch. The mirror keeps the head's tally itself.
     pub(super) fn write(&mut self, delta: Delta, head: Head) -> Result<(), MirrorError> {
-        called(|| self.write_batch(delta, head))
+        call_library(|| self.write_batch(delta, head))
     }
 
     fn write_batch(&mut self, delta: Delta, head: Head) -> Result<(), MirrorError> {
@@ -184,7 +184,7 @@ impl Mirror {
 
     /// Makes everything written so far durable. Slow.
     pub(super) fn barrier(&self) -> Result<(), MirrorError> {
-        called(|| {
+        call_library(|| {
             self.db.flush()?;
             // The kernel syncs the whole file, whichever descriptor asks.
             File::open(self.path.join("db"))?.sync_all()?;
@@ -194,7 +194,7 @@ impl Mirror {
 
     /// Writes the state as of the last `write` as a snapshot, unless the pairs do not match the tally.
     pub(super) fn snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
-        called(|| self.write_snapshot(folder))
+        call_library(|| self.write_snapshot(folder))
     }
 
     fn write_snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
@@ -324,17 +324,17 @@ fn open(path: &Path) -> Result<Opened, MirrorError> {
     Ok(Opened(Some(config.open()?)))
 }
 
-fn called<T>(work: impl FnOnce() -> Result<T, MirrorError>) -> Result<T, MirrorError> {
+fn call_library<T>(work: impl FnOnce() -> Result<T, MirrorError>) -> Result<T, MirrorError> {
     library::call(work).unwrap_or_else(|panic| Err(MirrorError::GaveUp(panic)))
 }
 
 /// Runs `work` on its own thread, so that a panic or an endless loop in it does not stop the program.
-fn guarded<T: Send + 'static>(
+fn run_guarded<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, MirrorError> + Send + 'static,
 ) -> Result<T, MirrorError> {
     let (send, receive) = mpsc::channel();
     let thread = std::thread::Builder::new().name("mirror-opening".to_owned());
-    thread.spawn(move || send.send(called(work)).ok())?;
+    thread.spawn(move || send.send(call_library(work)).ok())?;
     match receive.recv_timeout(OPEN_TIMEOUT) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => Err(MirrorError::Opening("it takes too long".to_owned())),

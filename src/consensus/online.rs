@@ -154,7 +154,7 @@ impl Persister {
         if wanted.is_empty() {
             return;
         }
-        let made = match self.write_down() {
+        let made = match self.write_file() {
             Ok(Some(written)) => Ok(Arc::new(written)),
             Ok(None) => Err("the mirror is being rebuilt; try again in a few seconds".to_owned()),
             Err(error) => {
@@ -172,7 +172,7 @@ impl Persister {
         }
     }
 
-    fn write_down(&self) -> Result<Option<BackupFile>, MirrorError> {
+    fn write_file(&self) -> Result<Option<BackupFile>, MirrorError> {
         let Some(mirror) = &self.mirror else { return Ok(None) };
         let (head, room) = (mirror.head(), folder::free(self.folder.member())?);
         let needed = head.tally.bytes + head.tally.bytes / 4 + MIN_FREE_BYTES;

@@ -104,9 +104,9 @@ impl Persister {
     /// # Errors
     /// The data folder is gone, or a sync of the log failed: later writes could not be made durable.
     pub(super) fn run(mut self) -> Result<(), Failure> {
-        let ended = self.keep_on();
+        let ended = self.run_rounds();
         if ended.is_err() || self.shared.counters.broken.load(Relaxed) {
-            self.let_go();
+            self.drop_mirror();
         } else if let Some(mirror) = &self.mirror
             && let Err(error) = mirror.barrier()
         {
@@ -116,7 +116,7 @@ impl Persister {
         ended
     }
 
-    fn keep_on(&mut self) -> Result<(), Failure> {
+    fn run_rounds(&mut self) -> Result<(), Failure> {
         self.check_disk();
         loop {
             let hint = match self.wait() {
@@ -133,7 +133,7 @@ impl Persister {
                 return Ok(());
             }
             self.wanted |= hint == Hint::Snapshot;
-            self.keep()?;
+            self.run_round()?;
             if hint == Hint::Stop {
                 return Ok(());
             }
@@ -164,13 +164,13 @@ impl Persister {
     }
 
     /// One round: mirror, snapshot when due, disk.
-    fn keep(&mut self) -> Result<(), Failure> {
+    fn run_round(&mut self) -> Result<(), Failure> {
         // First: changes from here on send a new hint, whatever the result of this round.
         self.shared.hinted.store(0, Relaxed);
         let backups = self.shared.backups.take();
         self.check_disk();
         if let Some(index) = self.shared.take_replaced() {
-            self.begin_anew(index);
+            self.discard_mirror(index);
         }
         if std::mem::take(&mut self.purge) {
             self.purger.purge().map_err(Failure::Log)?;
@@ -200,13 +200,13 @@ impl Persister {
     }
 
     pub(super) fn lose_mirror(&mut self) {
-        self.let_go();
+        self.drop_mirror();
         self.retry_at = Instant::now() + MIRROR_RETRY_DELAY;
     }
 
     /// Drops the mirror on its own thread: after a failed write, sled may wait forever for its disk when it is
     /// closed.
-    fn let_go(&mut self) {
+    fn drop_mirror(&mut self) {
         let Some(mirror) = self.mirror.take() else { return };
         let closing = std::thread::Builder::new().name("mirror-closing".to_owned());
         if let Err(error) = closing.spawn(move || drop(mirror)) {
@@ -215,14 +215,14 @@ impl Persister {
     }
 
     /// The whole state was replaced: the content of the mirror is useless.
-    fn begin_anew(&mut self, index: u64) {
-        self.let_go();
+    fn discard_mirror(&mut self, index: u64) {
+        self.drop_mirror();
         self.retry_at = Instant::now();
         self.last_snapshot = index;
     }
 
     fn mirror(&mut self) -> Result<(), MirrorError> {
-        let (delta, head, oldest) = self.difference()?;
+        let (delta, head, oldest) = self.next_delta()?;
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         (self.mirrored_index, self.mirrored_oldest) = (head.index, oldest);
         mirror.write(delta, head)
@@ -252,7 +252,7 @@ impl Persister {
                 self.snapshot_at = None;
                 self.snapshot_done = Some(Instant::now());
                 self.appended_then = appended;
-                self.cut_behind(offer);
+                self.truncate_log(offer);
             }
             Err(error) => {
                 let text = format!("{}: writing a snapshot: {error}", self.folder.snapshots().display());
@@ -285,7 +285,7 @@ impl Persister {
     }
 
     /// Truncates the log to the snapshot before the newest, so that a restart can use either.
-    fn cut_behind(&mut self, offer: SnapshotOffer) {
+    fn truncate_log(&mut self, offer: SnapshotOffer) {
         let applied = offer.mark.index;
         let before = std::mem::replace(&mut self.last_snapshot, applied);
         // A repeated snapshot for a new member leaves the previous one in place.
@@ -299,9 +299,9 @@ impl Persister {
     }
 
     /// Returns the delta to write to the mirror, or everything when there is no mirror.
-    fn difference(&mut self) -> Result<(Delta, Head, u64), MirrorError> {
+    fn next_delta(&mut self) -> Result<(Delta, Head, u64), MirrorError> {
         if self.mirror.is_none() {
-            self.start_anew()?;
+            self.rebuild_mirror()?;
             self.mirrored_index = 0;
             let mut state = self.shared.write();
             drop(state.keyspace.take_changes());
@@ -316,8 +316,8 @@ impl Persister {
         // The state was replaced during this round: changes of the old one no longer apply.
         if let Some(index) = shared.take_replaced() {
             drop(state);
-            self.begin_anew(index);
-            return self.difference();
+            self.discard_mirror(index);
+            return self.next_delta();
         }
         let changes = state.keyspace.take_changes();
         let state = RwLockWriteGuard::downgrade(state);
@@ -348,7 +348,7 @@ impl Persister {
     }
 
     /// Removes the rest of a failed mirror; it only ever copied what is in memory and in the log.
-    fn start_anew(&mut self) -> Result<(), MirrorError> {
+    fn rebuild_mirror(&mut self) -> Result<(), MirrorError> {
         let path = self.folder.mirror();
         if path.exists() {
             fs::remove_dir_all(&path)?;

@@ -39,7 +39,7 @@ pub(super) fn recover(
 ) -> Result<Recovered, OpenError> {
     let marks = WalMarks::new(identity.secret);
     if identity.fresh {
-        return found(folder, identity, beginning, counters);
+        return found_group(folder, identity, beginning, counters);
     }
     let had_log = folder.log().exists();
     let mut log = Log::open(&folder.log(), marks, Arc::clone(counters))?;
@@ -83,7 +83,7 @@ pub(super) fn recover(
 
 /// Creates an empty log and a snapshot of the empty state, then records that the log exists. A new group's log
 /// starts after its founding entry; a joining member's log starts empty, since the others send everything.
-fn found(
+fn found_group(
     folder: &Folder,
     identity: &mut Identity,
     beginning: IdentityInit,

@@ -216,7 +216,7 @@ impl Replica {
     /// # Errors
     /// The message shows that this member lost data that it had acknowledged to the others; it must stop.
     pub(super) fn step(&mut self, message: Message) -> Result<(), Failure> {
-        if !sound(&message) {
+        if !is_valid(&message) {
             tracing::warn!("an invalid message of member {:x} was ignored", message.from);
             return Ok(());
         }
@@ -250,7 +250,7 @@ impl Replica {
             let current = message.term >= self.term();
             let no_reply = current && is_empty_append(&message) && *message.context == *NO_REPLY;
             let before = self.raw.raft.msgs.len();
-            self.judge(message)?;
+            self.step_raft(message)?;
             if no_reply && self.raw.raft.msgs.len() > before {
                 let accepts = |reply: &mut Message| {
                     reply.get_msg_type() == MessageType::MsgAppendResponse && !reply.reject
@@ -263,7 +263,7 @@ impl Replica {
 
     /// Passes a message to raft. Raft compares it with its log and panics when a committed entry seems to differ,
     /// which happens when the log cannot be read.
-    fn judge(&mut self, message: Message) -> Result<(), Failure> {
+    fn step_raft(&mut self, message: Message) -> Result<(), Failure> {
         let judged = library::call(|| self.raw.step(message));
         self.check_reads().map_err(Failure::Log)?;
         match judged {
@@ -382,11 +382,11 @@ impl Replica {
         if let Some(soft) = ready.ss() {
             effects.leader = Some(soft.leader_id);
         }
-        post(send, ready.take_messages());
+        send_all(send, ready.take_messages());
         self.note();
         #[cfg(test)]
         if planted(Plant::SentBeforeSync) {
-            post(send, ready.take_persisted_messages());
+            send_all(send, ready.take_persisted_messages());
         }
         if !ready.snapshot().is_empty() {
             let about = ready.snapshot().get_metadata();
@@ -402,13 +402,13 @@ impl Replica {
         // The commit index alone is saved with the next entries, and no later: a member that holds an entry after a
         // membership change without knowing that the change is committed would count votes by a list that is two
         // changes old.
-        post(send, ready.take_persisted_messages());
+        send_all(send, ready.take_persisted_messages());
         effects
             .readable
             .extend(ready.take_read_states().into_iter().map(|read| (read.request_ctx, read.index)));
         let mut light = self.raw.advance(ready);
         self.note();
-        post(send, light.take_messages());
+        send_all(send, light.take_messages());
         effects.committed.extend(light.take_committed_entries());
         Ok(true)
     }
@@ -447,7 +447,7 @@ fn is_empty_append(message: &Message) -> bool {
 
 /// Returns whether raft can process a message: it panics on some that no member sends, and an entry that nobody can
 /// decode would stop all members.
-fn sound(message: &Message) -> bool {
+fn is_valid(message: &Message) -> bool {
     match message.get_msg_type() {
         MessageType::MsgPropose => {
             !message.entries.is_empty() && message.entries.iter().all(|entry| Order::of(entry).is_ok())
@@ -457,7 +457,7 @@ fn sound(message: &Message) -> bool {
     }
 }
 
-fn post(send: &mut dyn FnMut(Vec<Message>), messages: Vec<Message>) {
+fn send_all(send: &mut dyn FnMut(Vec<Message>), messages: Vec<Message>) {
     if !messages.is_empty() {
         send(messages);
     }

@@ -80,12 +80,12 @@ impl State {
         match entry.get_entry_type() {
             EntryType::EntryNormal if entry.data.is_empty() || !fresh => Ok((Applied::Nothing, None)),
             EntryType::EntryNormal => match known {
-                Some(order) => Ok((self.carry_out(order), None)),
-                None => Ok((self.carry_out(&Order::decode(&entry.data).map_err(failure)?), None)),
+                Some(order) => Ok((self.apply_order(order), None)),
+                None => Ok((self.apply_order(&Order::decode(&entry.data).map_err(failure)?), None)),
             },
             EntryType::EntryConfChange => {
                 let (change, order) = conf_change(&entry.data).map_err(failure)?;
-                let applied = if fresh { self.carry_out(&order) } else { Applied::Nothing };
+                let applied = if fresh { self.apply_order(&order) } else { Applied::Nothing };
                 // Raft needs each of them; a change without an id has no effect.
                 let done = matches!(applied, Applied::Roster(Ok(())));
                 Ok((applied, Some(if done { change } else { ConfChange::default() })))
@@ -97,7 +97,7 @@ impl State {
         }
     }
 
-    fn carry_out(&mut self, order: &Order) -> Applied {
+    fn apply_order(&mut self, order: &Order) -> Applied {
         let result = match order {
             Order::Key(command) => {
                 self.seen = self.seen.max(command.at);

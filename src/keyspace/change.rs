@@ -254,7 +254,7 @@ impl Keyspace {
         let event = Arc::new(Event::new(action, key, shape, Some(prev), false));
         // Looks up the path of a watched key, relative to the removed node.
         self.hub.removed(&event, |watched| node.find(&watched[key.len()..]).is_ok());
-        self.happened(event)
+        self.finish(event)
     }
 
     /// Makes the event of a written node.
@@ -267,10 +267,10 @@ impl Keyspace {
         refresh: bool,
     ) -> Arc<Event> {
         self.changes.touched(key);
-        self.happened(Arc::new(Event::new(action, key, node, prev, refresh)))
+        self.finish(Arc::new(Event::new(action, key, node, prev, refresh)))
     }
 
-    fn happened(&mut self, event: Arc<Event>) -> Arc<Event> {
+    fn finish(&mut self, event: Arc<Event>) -> Arc<Event> {
         self.history.push(HistoryEntry::Event(Arc::clone(&event)));
         if !event.refresh {
             self.hub.notify(&event);

@@ -44,8 +44,8 @@ impl Contents {
         let (cert, key) = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => (cert, key),
             (None, None) => return Ok(None),
-            (Some(_), None) => return Err(alone(files, CERT, KEY)),
-            (None, Some(_)) => return Err(alone(files, KEY, CERT)),
+            (Some(_), None) => return Err(lone_file_error(files, CERT, KEY)),
+            (None, Some(_)) => return Err(lone_file_error(files, KEY, CERT)),
         };
         let chain = pem::certificates(cert).map_err(|why| bad(files, CERT, &why))?;
         let key = pem::private_key(key).map_err(|why| bad(files, KEY, &why))?;
@@ -98,6 +98,6 @@ fn path<'f>(files: &'f Files, name: &str) -> Option<&'f PathBuf> {
     }
 }
 
-fn alone(files: &Files, given: &str, missing: &str) -> TlsError {
+fn lone_file_error(files: &Files, given: &str, missing: &str) -> TlsError {
     TlsError(format!("{} is useless alone; add {} FILE", files.flag(given), files.flag(missing)))
 }

@@ -69,7 +69,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         let own = Arc::clone(self);
         let look = tokio::task::spawn_blocking(move || {
             let looking = CheckGuard(&own);
-            own.look();
+            own.check_files();
             drop(looking);
         });
         timeout(CHECK_TIMEOUT, look).await.ok();
@@ -77,7 +77,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     }
 
     /// Reads the files again, and keeps the old value when they are unusable.
-    fn look(&self) {
+    fn check_files(&self) {
         let cert = self.files.cert.as_deref().unwrap_or("".as_ref()).display();
         let made = Contents::read(&self.files).and_then(|contents| {
             let digest = contents.digest();
@@ -170,7 +170,7 @@ mod tests {
         let first = *renewed.lock().current;
         std::fs::write(&path, "two").unwrap();
         std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-        renewed.look();
+        renewed.check_files();
         assert_ne!(*renewed.lock().current, first);
     }
 
@@ -188,7 +188,7 @@ mod tests {
         let first = *renewed.lock().current;
         std::os::unix::fs::symlink("v2", at("..new")).unwrap();
         std::fs::rename(at("..new"), at("..data")).unwrap();
-        renewed.look();
+        renewed.check_files();
         assert_ne!(*renewed.lock().current, first);
     }
 
@@ -200,15 +200,15 @@ mod tests {
         let renewed = opened(&path);
         let first = *renewed.lock().current;
         std::fs::write(&path, "bad").unwrap();
-        renewed.look();
+        renewed.check_files();
         assert_eq!(renewed.lock().said.as_deref(), Some("bad"));
         std::fs::remove_file(&path).unwrap();
-        renewed.look();
+        renewed.check_files();
         let said = renewed.lock().said.clone().unwrap();
         assert!(said.contains("cert.pem: cannot be read") && said.contains("--cert-file"), "{said}");
         assert_eq!(*renewed.lock().current, first);
         std::fs::write(&path, "two").unwrap();
-        renewed.look();
+        renewed.check_files();
         assert_ne!(*renewed.lock().current, first);
         assert_eq!(renewed.lock().said, None);
     }

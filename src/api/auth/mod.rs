@@ -49,7 +49,7 @@ impl AuthRoute {
 
 /// Returns the response to a request to `/v2/auth/REST`.
 pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
-    let Some((about, name)) = about(rest) else {
+    let Some((about, name)) = parse_route(rest) else {
         spare(body).await;
         return respond::not_found();
     };
@@ -85,7 +85,7 @@ pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, res
 }
 
 /// Returns the subject of a path, with the name in it.
-fn about(rest: &[u8]) -> Option<(AuthRoute, &[u8])> {
+fn parse_route(rest: &[u8]) -> Option<(AuthRoute, &[u8])> {
     let known = |prefix: &[u8]| {
         let name = rest.strip_prefix(prefix)?;
         (name.is_empty() || name[0] == b'/').then(|| name.strip_prefix(b"/").unwrap_or(name))

@@ -43,12 +43,12 @@ impl Dialer {
     pub(super) async fn connect(&self, endpoint: &Endpoint) -> io::Result<Connection> {
         let stream = self.tcp(endpoint).await?;
         tcp::send_at_once(&stream);
-        self.notice_lost_machines(&stream);
+        self.set_keepalive(&stream);
         if !endpoint.secure {
             return Connection::over(TimeoutStream::new(stream, self.limits)).await;
         }
         let handshake = timeout(TLS_HANDSHAKE_TIMEOUT, self.connector.connect(&endpoint.host, stream));
-        let stream = handshake.await.map_err(|_| late("the TLS handshake", TLS_HANDSHAKE_TIMEOUT))??;
+        let stream = handshake.await.map_err(|_| timed_out("the TLS handshake", TLS_HANDSHAKE_TIMEOUT))??;
         Connection::over(TimeoutStream::new(stream, self.limits)).await
     }
 
@@ -68,14 +68,14 @@ impl Dialer {
     async fn tcp(&self, endpoint: &Endpoint) -> io::Result<TcpStream> {
         let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
         match self.limits.dial {
-            Some(limit) => timeout(limit, connecting).await.map_err(|_| late("connecting", limit))?,
+            Some(limit) => timeout(limit, connecting).await.map_err(|_| timed_out("connecting", limit))?,
             None => connecting.await,
         }
     }
 
     /// Sets timeouts for a machine that lost power or its cable: without them, data would be sent again for a
     /// quarter of an hour, and responses awaited forever.
-    fn notice_lost_machines(&self, stream: &TcpStream) {
+    fn set_keepalive(&self, stream: &TcpStream) {
         Liveness::TO_SERVER.set(stream);
         if let Some(limit) = self.limits.write {
             tcp::limit_unacknowledged(stream, limit);
@@ -83,7 +83,7 @@ impl Dialer {
     }
 }
 
-fn late(what: &str, limit: Duration) -> io::Error {
+fn timed_out(what: &str, limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("{what} took longer than {limit:?}"))
 }
 
@@ -112,7 +112,7 @@ fn overdue(
     let Some(limit) = limit else { return Poll::Pending };
     let timer = timer.get_or_insert_with(|| Box::pin(sleep(limit)));
     ready!(timer.as_mut().poll(cx));
-    Poll::Ready(late(what, limit))
+    Poll::Ready(timed_out(what, limit))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {

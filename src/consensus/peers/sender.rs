@@ -82,7 +82,7 @@ async fn work(peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) {
                 tracing::info!("connected to member {}", hub.directory().shown(id));
                 hub.report(Inbound::Connected(id)).await;
                 let since = Instant::now();
-                let why = speak(TokioIo::new(stream), peer_queue, hub, stop).await;
+                let why = run_stream(TokioIo::new(stream), peer_queue, hub, stop).await;
                 peer_queue.down();
                 if stop.requested() {
                     return;
@@ -98,14 +98,14 @@ async fn work(peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) {
                 }
             }
             Err(Missed::Nobody) if known => hub.report_gone(id).await,
-            Err(missed) => say(hub, peer_queue, missed).await,
+            Err(missed) => log_missed(hub, peer_queue, missed).await,
         }
         tokio::select! { () = sleep(backoff.next()) => {}, () = stop.wait() => return }
     }
 }
 
 /// Logs once why there is no stream.
-async fn say(hub: &PeerHub, peer_queue: &PeerQueue, missed: Missed) {
+async fn log_missed(hub: &PeerHub, peer_queue: &PeerQueue, missed: Missed) {
     let (id, shown) = (peer_queue.id, hub.directory().shown(peer_queue.id));
     let words = match missed {
         Missed::Nobody => {
@@ -197,7 +197,7 @@ pub(super) async fn refusal(response: hyper::Response<hyper::body::Incoming>) ->
 }
 
 /// Writes and reads until the stream breaks, or the stop; returns why it ended.
-async fn speak<S>(stream: S, peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) -> String
+async fn run_stream<S>(stream: S, peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) -> String
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

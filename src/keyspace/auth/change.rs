@@ -133,11 +133,11 @@ impl Auth {
     /// Applies a change; the same on every member.
     pub fn apply(&mut self, change: &Change) -> ChangeOutcome {
         let mut writes = 0;
-        let result = self.carry_out(change, &mut writes);
+        let result = self.apply_change(change, &mut writes);
         ChangeOutcome { result, writes }
     }
 
-    fn carry_out(&mut self, change: &Change, writes: &mut u64) -> Result<Changed, ChangeError> {
+    fn apply_change(&mut self, change: &Change, writes: &mut u64) -> Result<Changed, ChangeError> {
         match change {
             Change::Enable => self.enable(writes),
             Change::Disable => {
@@ -298,8 +298,8 @@ impl Auth {
         let old = self.roles.get(name).ok_or(ChangeError::NoRole)?;
         let mut new = old.clone();
         if let Some(more) = grant {
-            new.read = Some(joined(&new.read, &more.read).map_err(ChangeError::ReadHeld)?);
-            new.write = Some(joined(&new.write, &more.write).map_err(ChangeError::WriteHeld)?);
+            new.read = Some(merged(&new.read, &more.read).map_err(ChangeError::ReadHeld)?);
+            new.write = Some(merged(&new.write, &more.write).map_err(ChangeError::WriteHeld)?);
         }
         if let Some(less) = revoke {
             new.read = Some(without(&new.read, &less.read));
@@ -327,7 +327,7 @@ fn length(list: &Option<Vec<String>>) -> usize {
 }
 
 /// Merges two lists, sorted; the error is an element of both.
-fn joined(old: &Option<Vec<String>>, more: &Option<Vec<String>>) -> Result<Vec<String>, String> {
+fn merged(old: &Option<Vec<String>>, more: &Option<Vec<String>>) -> Result<Vec<String>, String> {
     let mut all: BTreeSet<&String> = old.iter().flatten().collect();
     for item in more.iter().flatten() {
         if !all.insert(item) {
