@@ -1,4 +1,4 @@
-//! One client connection: HTTP over a stream, until the client disconnects, stalls, or the stop.
+//! One client connection: HTTP over a stream, until the client disconnects or stalls, or everything stops.
 
 use std::io;
 use std::net::IpAddr;

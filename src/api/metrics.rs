@@ -109,7 +109,7 @@ impl Page {
             figures.committed,
         );
         self.gauge("etcd_server_proposals_applied_total", "The highest log index applied.", figures.applied);
-        self.gauge("etcd_server_proposals_pending", "Proposals waiting for their answer.", figures.pending);
+        self.gauge("etcd_server_proposals_pending", "Proposals waiting for their result.", figures.pending);
         self.gauge(
             "retune_replica_queue_length",
             "Requests and messages of members that wait for the replica.",
@@ -146,11 +146,11 @@ impl Page {
         self.each_peer(active, peers, |peer| f64::from(u8::from(peer.connected)));
         let sent = counter("etcd_network_peer_sent_bytes_total", "Bytes sent to the member.");
         self.each_peer(sent, peers, |peer| count(peer.sent_bytes));
-        let received = counter("etcd_network_peer_received_bytes_total", "Bytes that came from the member.");
+        let received = counter("etcd_network_peer_received_bytes_total", "Bytes received from the member.");
         self.each_peer(received, peers, |peer| count(peer.received_bytes));
-        let lost = counter("etcd_network_peer_sent_failures_total", "Streams lost and queues overrun.");
+        let lost = counter("etcd_network_peer_sent_failures_total", "Broken streams and overflowing queues.");
         self.each_peer(lost, peers, |peer| count(peer.fail));
-        let latency = gauge("retune_peer_round_trip_seconds", "The last question and answer on the stream.");
+        let latency = gauge("retune_peer_round_trip_seconds", "The round-trip time of the last ping.");
         self.each_peer(latency, peers, |peer| peer.latency.current / 1000.0);
         let queued = gauge("retune_peer_queue_bytes", "Bytes that wait to be sent to the member.");
         self.each_peer(queued, peers, |peer| count(peer.queued));
@@ -219,7 +219,7 @@ impl Page {
     }
 
     fn log(&mut self, figures: &Figures) {
-        self.gauge("retune_store_queue_length", "Proposals waiting for their answer.", figures.pending);
+        self.gauge("retune_store_queue_length", "Proposals waiting for their result.", figures.pending);
         self.gauge("retune_store_log_bytes", "Bytes of the log on disk.", figures.log_bytes);
         self.gauge("retune_store_snapshot_index", "Log index of the last snapshot.", figures.snapshot_index);
         let name = "retune_store_sync_duration_seconds";
