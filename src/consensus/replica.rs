@@ -22,8 +22,8 @@ const MAX_INFLIGHT_MESSAGES: usize = 256;
 /// Bytes of uncommitted entries; beyond that, proposals are refused.
 const MAX_UNCOMMITTED_BYTES: u64 = 512 << 20;
 
-/// The context of an empty append that only carries the commit index to a member that is known to keep up. Raft's reply to
-/// it would say nothing new and wake the leader for every write.
+/// The context of an empty append that only carries the commit index to a member that keeps up. Raft's reply to it
+/// would contain nothing new and wake the leader for every write.
 const NO_REPLY: &[u8] = b"no reply";
 
 /// What the owner of the replica must do after a turn.
