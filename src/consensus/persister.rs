@@ -306,9 +306,8 @@ impl Persister {
             let mut state = self.shared.write();
             drop(state.keyspace.take_changes());
             let state = RwLockWriteGuard::downgrade(state);
-            let state_codec =
-                state_codec::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
-            let delta = Delta { removed: Vec::new(), state_codec: state_codec.collect() };
+            let pairs = state_codec::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
+            let delta = Delta { removed: Vec::new(), state_codec: pairs.collect() };
             return Ok((delta, Head::of(&state, SetChecksum::default()), state.keyspace.oldest_event()));
         }
         let shared = Arc::clone(&self.shared);
@@ -332,19 +331,19 @@ impl Persister {
             let value = keyspace.record(key).map(|record| state_codec::node_value(&record));
             (state_codec::node_key(key), value)
         });
-        let mut state_codec: Vec<_> = nodes.collect();
+        let mut pairs: Vec<_> = nodes.collect();
         // The events that lost their values; those not mirrored yet follow below.
         let known = changes.cleared.iter().filter(|index| **index <= self.mirrored_index);
         let known = known.filter_map(|index| keyspace.events_since(index - 1).next());
         for (index, entry) in known.chain(keyspace.events_since(self.mirrored_index)) {
-            state_codec.push((state_codec::event_key(index), Some(state_codec::event_value(entry))));
+            pairs.push((state_codec::event_key(index), Some(state_codec::event_value(entry))));
         }
         // Events that have since left the window.
         let oldest = keyspace.oldest_event().min(self.mirrored_index + 1);
         for index in self.mirrored_oldest..oldest {
-            state_codec.push((state_codec::event_key(index), None));
+            pairs.push((state_codec::event_key(index), None));
         }
-        Delta { removed, state_codec }
+        Delta { removed, state_codec: pairs }
     }
 
     /// Removes the rest of a failed mirror; it only ever copied what is in memory and in the log.

@@ -173,9 +173,12 @@ pub(super) fn belongs(state: &State, id: u64, settings: &Settings) -> Result<(),
     }
     let own = state.roster.members.get(&id).map(|member| member.name.as_str()).unwrap_or_default();
     let known = state.roster.members.get(&id).map(|member| member.peer_urls.as_slice()).unwrap_or_default();
-    let mut told: Vec<&String> = settings.peer_urls.iter().collect();
-    told.sort();
-    if !settings.listen_peer_urls.is_empty() && !known.is_empty() && !known.iter().eq(told.iter().copied()) {
+    let mut own_urls: Vec<&String> = settings.peer_urls.iter().collect();
+    own_urls.sort();
+    if !settings.listen_peer_urls.is_empty()
+        && !known.is_empty()
+        && !known.iter().eq(own_urls.iter().copied())
+    {
         tracing::warn!(
             "the cluster knows this member {id:x} at {}, but its settings say {}: if it has moved, update the cluster \
              (ctl member update {id:x} {})",
