@@ -90,7 +90,7 @@ pub(super) struct Delta {
     /// Removed subtrees, as keys of pairs; applied before everything else.
     pub(super) removed: Vec<Vec<u8>>,
     /// Pairs with their new value; `None` removes the pair.
-    pub(super) state_codec: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(super) pairs: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 /// The durable mirror.
@@ -141,7 +141,7 @@ impl Mirror {
         for root in delta.removed {
             self.remove_below(&root, &mut batch, &mut tally, &mut gone)?;
         }
-        for (key, value) in delta.state_codec {
+        for (key, value) in delta.pairs {
             if !gone.contains(&key)
                 && let Some(stored) = self.db.get(&key)?
             {

@@ -307,7 +307,7 @@ impl Persister {
             drop(state.keyspace.take_changes());
             let state = RwLockWriteGuard::downgrade(state);
             let pairs = state_codec::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
-            let delta = Delta { removed: Vec::new(), state_codec: pairs.collect() };
+            let delta = Delta { removed: Vec::new(), pairs: pairs.collect() };
             return Ok((delta, Head::of(&state, SetChecksum::default()), state.keyspace.oldest_event()));
         }
         let shared = Arc::clone(&self.shared);
@@ -343,7 +343,7 @@ impl Persister {
         for index in self.mirrored_oldest..oldest {
             pairs.push((state_codec::event_key(index), None));
         }
-        Delta { removed, state_codec: pairs }
+        Delta { removed, pairs }
     }
 
     /// Removes the rest of a failed mirror; it only ever copied what is in memory and in the log.

@@ -24,7 +24,7 @@ pub struct Shared {
 
 /// An in-order key that a client created.
 #[derive(Clone, Debug)]
-pub struct ClientTotals {
+pub struct InOrderPost {
     pub value: String,
     /// Its key, if the response arrived.
     pub key: Option<String>,
@@ -35,7 +35,7 @@ pub struct ClientTotals {
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     pub ops: Vec<Op>,
-    pub posts: Vec<ClientTotals>,
+    pub posts: Vec<InOrderPost>,
     /// Responses that are wrong on their own.
     pub faults: Vec<String>,
     /// When each write was acknowledged.
@@ -146,7 +146,7 @@ impl Worker<'_> {
     fn post(&mut self, value: Value) {
         let value = value.to_string();
         let form = format!("value={value}");
-        let mut post = ClientTotals { value, key: None, index: None };
+        let mut post = InOrderPost { value, key: None, index: None };
         match self.send("POST", "/v2/keys/h/posts", Some(&form)) {
             Sent::Refused => return,
             Sent::Unknown => {}

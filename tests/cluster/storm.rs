@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::clients::{Client, ClientTotals, KEYS, Log, Shared};
+use super::clients::{Client, InOrderPost, KEYS, Log, Shared};
 use super::group::Group;
 use super::history::{Op, judge};
 use super::watchers::{Task, Watched, compare, follow};
@@ -159,7 +159,7 @@ impl Report {
             let value = op.told?.1.then?.map(|value| value.to_string());
             Some((op.index?, (format!("/h/k{}", op.key), value)))
         };
-        let post = |post: &ClientTotals| Some((post.index?, (post.key.clone()?, Some(post.value.clone()))));
+        let post = |post: &InOrderPost| Some((post.index?, (post.key.clone()?, Some(post.value.clone()))));
         let writes = self.logs.iter().flat_map(|log| &log.ops).filter_map(write);
         writes.chain(self.logs.iter().flat_map(|log| &log.posts).filter_map(post)).collect()
     }
@@ -171,7 +171,7 @@ impl Report {
             let key = node["key"].as_str().unwrap_or_default();
             keys.entry(node["value"].as_str().unwrap_or_default()).or_default().push(key);
         }
-        let posts: Vec<&ClientTotals> = self.logs.iter().flat_map(|log| &log.posts).collect();
+        let posts: Vec<&InOrderPost> = self.logs.iter().flat_map(|log| &log.posts).collect();
         for post in &posts {
             let at = keys.get(post.value.as_str()).map_or(&[][..], Vec::as_slice);
             if let Some(key) = &post.key

@@ -31,7 +31,7 @@ pub enum Attempt {
     /// The key is removed.
     Delete { key: String },
     /// A new key in this folder with this value.
-    ClientTotals { folder: String, value: String },
+    Post { folder: String, value: String },
 }
 
 /// An acknowledged write, as a watch of the past must return it.
@@ -168,7 +168,7 @@ impl WriteHistory {
                 own == key && *value == got.value && self.is_new(write_log, key, got)
             }
             (Some(Attempt::Delete { key: own }), None) => own == key,
-            (Some(Attempt::ClientTotals { folder, value }), Some(got)) => {
+            (Some(Attempt::Post { folder, value }), Some(got)) => {
                 *key == format!("{folder}/{:020}", got.created)
                     && *value == got.value
                     && self.is_new(write_log, key, got)
@@ -320,7 +320,7 @@ mod tests {
         let post = |key: &'static str| {
             move |own: &mut WriteHistory, seen: &mut Observed| {
                 own.books[0].pending =
-                    Some(Attempt::ClientTotals { folder: "/w/q".to_owned(), value: "p".to_owned() });
+                    Some(Attempt::Post { folder: "/w/q".to_owned(), value: "p".to_owned() });
                 put(seen, key, node("p", 9, 9));
             }
         };

@@ -128,7 +128,7 @@ impl Writer<'_> {
 
     fn post(&mut self) -> Option<()> {
         let (folder, value) = (format!("/q{}/{}", self.number, self.round), self.value());
-        self.write_log.pending = Some(Attempt::ClientTotals { folder: folder.clone(), value: value.clone() });
+        self.write_log.pending = Some(Attempt::Post { folder: folder.clone(), value: value.clone() });
         let answer = self.send("POST", &folder, Some(&format!("value={value}")))?;
         let key = answer.json()["node"]["key"].as_str().unwrap_or_default().to_owned();
         let node = self.accepted(&answer, "create", &key)?;
