@@ -1,7 +1,7 @@
-//! Whose a journal entry is: taking up what earlier runs left, and following resources through their edits.
+//! Assigns journal entries to resources: adopts what earlier runs left, and follows resources through edits.
 //!
-//! A journal entry names destinations, not only the command that would have paid it: when somebody corrects a wrong
-//! `reload_cmd`, it is the correct one that is owed from then on.
+//! A journal entry names its destinations, not only the command: when a wrong `reload_cmd` is corrected, the corrected
+//! command is the one to run.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use super::resource::Resource;
 use super::settle::PendingReload;
 
 impl Deliverer {
-    /// Files each want under its reload; one that needs neither reload nor verification is done.
+    /// Adds each request to its reload; one that needs neither reload nor verification is done.
     pub(super) fn record_all(&mut self, requests: Vec<ReloadRequest>, report: &mut Report) {
         for request in requests {
-            // A reload that cannot be made was refused before the swap.
+            // An invalid reload was refused before the swap.
             let action = Action::of(&request.resource, &request.dest).ok().flatten();
             if self.settings.sync_only || (action.is_none() && request.resource.verify.is_none()) {
                 report.lines.extend(request.done());
@@ -31,7 +31,7 @@ impl Deliverer {
         }
     }
 
-    /// Files one want under its reload.
+    /// Adds one request to its reload.
     pub(super) fn record(&mut self, request: ReloadRequest, action: Option<Action>) {
         let (key, entry) = match &action {
             Some(action) => {
@@ -44,8 +44,8 @@ impl Deliverer {
         self.pending.entry(key).or_insert_with(|| PendingReload::new(action)).add(request, entry);
     }
 
-    /// Takes up the journal entries that earlier runs left for the resources that are due. When all are due, what is left
-    /// over is nobody's any more.
+    /// Adopts the journal entries that earlier runs left for the resources that are due. When all resources are due,
+    /// the remaining entries belong to nobody.
     pub(super) fn adopt(&mut self, generation: &Generation, due: &BTreeSet<usize>) {
         if self.left_over.is_empty() {
             return;
@@ -95,9 +95,9 @@ impl Deliverer {
         }
     }
 
-    /// The resources were read again: each journal entry stays with its destination, under the resource's new number and
-    /// its present reload. One whose resource went waits on paper: an editor may be writing its file anew. The next
-    /// start strikes it off if it is still nobody's.
+    /// Follows a reread: each journal entry stays with its destination, under the resource's new index and its present
+    /// reload. An entry whose resource is gone stays on disk, because an editor may be rewriting the resource file.
+    /// The next start removes it if it still belongs to nobody.
     pub(super) fn renumber(&mut self, generation: &Generation) {
         let resources = &generation.confdir.resources;
         for (key, mut pending) in std::mem::take(&mut self.pending) {
@@ -125,7 +125,7 @@ impl Deliverer {
                     _ => self.release(&key, &request.dest),
                 }
             }
-            // Another journal entry may have come under this reload a moment ago.
+            // Another entry may just have been added under this reload.
             for request in
                 self.pending.remove(&key).map(|mut other| other.take_requests()).unwrap_or_default()
             {
@@ -147,13 +147,13 @@ impl Deliverer {
         self.held.clear();
     }
 
-    /// Writes a want down under its present reload, and takes it off the paper of the reload it stood on.
+    /// Writes a request under its present reload, and removes it from the entry of its earlier reload.
     fn rewrite(&mut self, request: ReloadRequest, action: Action, before: &str) {
         let key = action.key();
         let mut entry = JournalEntry::new(key.clone());
         entry.files.push(request.journal_file());
         if let Err(error) = self.journal.record(&entry) {
-            tracing::warn!("the owed {} could not be written down: {error}", action.describe());
+            tracing::warn!("the owed {} could not be recorded: {error}", action.describe());
         }
         if before != key {
             self.release(before, &request.dest);
@@ -171,7 +171,7 @@ impl Deliverer {
     }
 }
 
-/// Whether a file on paper belongs to a resource: by its name, or, should that have changed, by its destination.
+/// Returns whether a journal file belongs to a resource: by its name, or by its destination if the name has changed.
 pub(super) fn is_of(file: &JournalFile, resource: &Resource) -> bool {
     file.resource == resource.name || writes(resource, &file.dest)
 }

@@ -1,4 +1,4 @@
-//! Paying owed reloads: run each once, see that the service took it, go back where it did not.
+//! Runs pending reloads: each once, verified, and rolled back where the verification fails.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use super::request::{Content, ReloadRequest, unrendered};
 use super::verify::verify;
 use crate::backoff::Backoff;
 
-/// How many resources or destinations a log line names.
+/// A log line names at most this many resources or destinations.
 const NAMED: usize = 5;
 
-/// A reload that has to run, and for whom.
+/// A reload that has to run, and its destinations.
 pub(super) struct PendingReload {
     /// `None` where only a verification is due.
     action: Option<Action>,
-    /// Its paper, if it has one.
+    /// Its journal entry, if it has one.
     entry: Option<JournalEntry>,
     requests: Vec<ReloadRequest>,
     backoff: Backoff,
     not_before: Option<Instant>,
-    /// It ran, and what proves it is not known before a template renders: until then it would run in vain.
+    /// It ran, but its probe is unknown until a template renders: a run before that would be useless.
     waits_for_render: bool,
 }
 
@@ -37,12 +37,12 @@ impl PendingReload {
         Self { action, entry: None, requests: Vec::new(), backoff, not_before: None, waits_for_render }
     }
 
-    /// One more destination wants this reload: it is due at once, whatever it waited for.
+    /// Adds a destination: the reload is due at once, whatever it waited for.
     pub(super) fn add(&mut self, request: ReloadRequest, entry: Option<JournalEntry>) {
         self.entry = entry.or(self.entry.take());
         (self.not_before, self.waits_for_render) = (None, false);
         match self.requests.iter_mut().find(|present| present.dest == request.dest) {
-            // The way back leads to what was there before the first swap that is not yet verified.
+            // The rollback goes to the file before the first swap that is not verified yet.
             Some(present) => {
                 let previous = present.previous.take().or(request.previous);
                 *present = ReloadRequest { previous, ..request };
@@ -51,7 +51,7 @@ impl PendingReload {
         }
     }
 
-    /// Takes a destination back that was here before; the wait goes on.
+    /// Adds a destination again that was here before; the wait continues.
     pub(super) fn add_waiting(&mut self, request: ReloadRequest) {
         self.waits_for_render &= request.is_unknown();
         self.requests.push(request);
@@ -69,7 +69,7 @@ impl PendingReload {
         self.requests.iter().any(|request| request.resource.verify.is_some())
     }
 
-    /// The file at `dest` was rendered again and is the one in place: from now on its service is asked this.
+    /// Takes the probe of a file that was rendered again and is in place.
     fn learn(&mut self, dest: &Path, verify: &Arc<Verify>) {
         for request in self.requests.iter_mut().filter(|request| request.dest == dest) {
             if matches!(request.content, Content::Swapped(_) | Content::Present) {
@@ -89,23 +89,23 @@ impl PendingReload {
         self.action.as_ref().map_or_else(|| "verification".to_owned(), Action::describe)
     }
 
-    /// The resources it runs for, as the log names them.
+    /// Returns its resources as the log names them.
     fn resources(&self) -> String {
         named(self.requests.iter().map(|request| request.resource.name.clone()))
     }
 
-    /// The destinations it runs for, as the log names them.
+    /// Returns its destinations as the log names them.
     fn dests(&self) -> String {
         named(self.requests.iter().map(|request| request.dest.display().to_string()))
     }
 
-    /// What lies on the disk while the reload has not succeeded.
+    /// Describes the file on disk while the reload has not succeeded.
     fn state(&self) -> &'static str {
         let any = |wanted: fn(&Content) -> bool| self.requests.iter().any(|request| wanted(&request.content));
         if any(|content| matches!(content, Content::Swapped(_))) {
             "the new file is in place, but the service has not taken it"
         } else if any(|content| *content == Content::Removed) {
-            "the file is removed, but the service has not been told"
+            "the file is removed, but the service has not been reloaded"
         } else if any(|content| *content == Content::PutBack) {
             "the previous file is in place, but the service has not taken it"
         } else {
@@ -114,7 +114,7 @@ impl PendingReload {
     }
 }
 
-/// The names of a list, each once; of a long one the first few and how many there are.
+/// Joins the names of a list, each once; of a long list, the first few and the number of the rest.
 fn named(names: impl Iterator<Item = String>) -> String {
     let mut names: Vec<String> = names.collect();
     names.sort_unstable();
@@ -128,26 +128,26 @@ fn named(names: impl Iterator<Item = String>) -> String {
 }
 
 impl Deliverer {
-    /// Takes in what proves the file in place at `dest`, for the reloads that are still owed to it.
+    /// Takes the probe of the file in place at `dest`, for its pending reloads.
     pub(super) fn learn(&mut self, dest: &Path, verify: Option<&Arc<Verify>>) {
         if let Some(verify) = verify {
             self.pending.values_mut().for_each(|pending| pending.learn(dest, verify));
         }
     }
 
-    /// When the next owed reload may be tried, if any is owed that does not wait for a template.
+    /// Returns when the next pending reload may run, if any does not wait for a template.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let timed = self.pending.values().filter(|pending| !pending.waits_for_render);
         timed.map(|pending| pending.not_before.unwrap_or_else(Instant::now)).min()
     }
 
-    /// Whether any reload is owed.
+    /// Returns whether any reload is pending.
     pub(super) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Runs every owed reload whose time has come. Once the stop was asked for, no further one is started: what is
-    /// still owed is on paper.
+    /// Runs every pending reload whose time has come. Once a stop was requested, it starts no further one: the rest is
+    /// in the journal.
     pub(super) async fn settle_due(&mut self) -> Vec<ReportLine> {
         let mut lines = Vec::new();
         let now = Instant::now();
@@ -221,8 +221,8 @@ impl Deliverer {
         }
     }
 
-    /// The reload ran, but what its service must answer is not known before the template renders. It stays owed, and
-    /// does not run again before that: it would tell nothing.
+    /// Keeps a reload pending whose probe is unknown until its template renders. It does not run again before that,
+    /// since the result could not be verified.
     fn wait_for_render(&mut self, key: String, mut pending: PendingReload) {
         for request in &pending.requests {
             let dest = request.dest.display();
@@ -234,7 +234,7 @@ impl Deliverer {
         self.pending.insert(key, pending);
     }
 
-    /// When a reload that failed runs again. A one-shot ends before that.
+    /// Describes when a failed reload runs again. A one-shot ends before that.
     fn tried_again(&self, wait: Duration) -> String {
         match (self.one_shot, &self.settings.state_dir) {
             (false, _) => format!("tried again in {wait:.1?}"),
@@ -279,7 +279,7 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Puts every file back that this reload brought in, reloads once more, and remembers what was refused.
+    /// Rolls back every file of this reload, reloads once more, and remembers the refused contents.
     async fn roll_back(&mut self, key: String, mut pending: PendingReload, text: &str) -> Vec<ReportLine> {
         tracing::error!(
             resource = %pending.resources(),
@@ -297,7 +297,7 @@ impl Deliverer {
                         self.held.insert(request.dest.clone(), digest.clone());
                     }
                     if request.content == Content::Removed {
-                        // Ours again; should this not get on paper, the file merely stays when its entry goes.
+                        // The file is ours again; if this is not recorded, the file merely stays when its entry goes.
                         self.manifest.add(&request.resource.name, vec![request.dest.clone()]).ok();
                     }
                     request.content = Content::PutBack;
@@ -321,14 +321,15 @@ impl Deliverer {
         if any {
             self.reload_the_previous(key, pending).await;
         } else {
-            // Nothing to go back to: the service may yet come round, and until then it is not known to run this.
+            // There is nothing to roll back to: the service may still recover, and until then the verification is
+            // retried.
             pending.not_before = Some(Instant::now() + pending.backoff.next());
             self.pending.insert(key, pending);
         }
         lines
     }
 
-    /// The way back owes a reload just as the way there did, and a crash must not forget it either.
+    /// Reloads after a rollback. This reload is journaled like any other, so that a crash does not lose it.
     async fn reload_the_previous(&mut self, key: String, mut pending: PendingReload) {
         for request in &mut pending.requests {
             request.previous = None;
@@ -339,7 +340,7 @@ impl Deliverer {
         let mut entry = JournalEntry::new(key.clone());
         entry.files = pending.requests.iter().map(ReloadRequest::journal_file).collect();
         if let Err(error) = self.journal.record(&entry) {
-            tracing::warn!("the reload after going back could not be written down: {error}");
+            tracing::warn!("the reload after going back could not be recorded: {error}");
         }
         pending.entry = Some(entry);
         match self.run(&key, &pending).await {
@@ -359,7 +360,7 @@ impl Deliverer {
     }
 }
 
-/// When a content that failed its verification is tried again: a daemon remembers it, a one-shot ends.
+/// Describes when a content that failed its verification is tried again: a daemon remembers it, a one-shot ends.
 const fn tried_anew(one_shot: bool) -> &'static str {
     if one_shot {
         "the next render tries the new content again"
@@ -368,13 +369,13 @@ const fn tried_anew(one_shot: bool) -> &'static str {
     }
 }
 
-/// Puts back what was there before: the previous file, or no file.
+/// Restores the earlier state: the previous file, or no file.
 fn put_back(request: &ReloadRequest) -> Result<(), String> {
     let Some((target, previous)) = &request.previous else { return Err("it was not kept".to_owned()) };
     target.restore(previous.as_ref()).map_err(|error| error.to_string())
 }
 
-/// The wait between two tries of something that failed.
+/// Returns the wait between two tries.
 pub(super) fn retry_backoff() -> Backoff {
     Backoff::new(Duration::from_secs(1), Duration::from_secs(60))
 }
