@@ -1,4 +1,4 @@
-//! Every function and filter by name, in one environment.
+//! All functions and filters by name, in one environment.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -21,12 +21,12 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// The filled environment. Filling takes a while, so it happens once and every engine gets a copy.
+    /// Returns a filled environment. Filling is slow, so it happens once and every engine gets a copy.
     pub(super) fn build() -> Environment<'static> {
         Self::filled().env.clone()
     }
 
-    /// Everything, filled once.
+    /// Returns the shared registry, filled once.
     pub(super) fn filled() -> &'static Self {
         static FILLED: OnceLock<Registry> = OnceLock::new();
         FILLED.get_or_init(Self::fill)
@@ -75,7 +75,7 @@ impl Registry {
         self.env.add_filter(name, f);
     }
 
-    /// Registers as a function and as a filter, whose value is the first argument.
+    /// Registers a function and a filter, whose value is the first argument.
     pub(super) fn both<F, Rv, Args>(&mut self, name: &'static str, f: F)
     where
         F: Function<Rv, Args> + Clone,
@@ -86,7 +86,7 @@ impl Registry {
         self.filter(name, f);
     }
 
-    /// Every function's name and every filter's.
+    /// Returns the names of all functions and of all filters.
     #[cfg(test)]
     pub(super) fn names() -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
         let all = Self::fill();
@@ -94,7 +94,7 @@ impl Registry {
     }
 }
 
-/// A text argument: anything that can be printed as one, as it would print.
+/// A text argument: any value that prints as text, as it would print.
 pub(super) struct Text(pub(super) String);
 
 impl std::ops::Deref for Text {
@@ -131,7 +131,9 @@ impl<'a> ArgType<'a> for Int {
     fn from_value(value: Option<&'a Value>) -> Result<Self, Error> {
         let value = value.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
         defined(value)?;
-        number::to_i64(value).map(Self).ok_or_else(|| fail(format!("{} is no integer", number::show(value))))
+        number::to_i64(value)
+            .map(Self)
+            .ok_or_else(|| fail(format!("{} is not an integer", number::show(value))))
     }
 
     fn from_value_owned(value: Value) -> Result<Self, Error> {
@@ -139,7 +141,7 @@ impl<'a> ArgType<'a> for Int {
     }
 }
 
-/// A list argument; text is refused, since its characters are hardly what was meant.
+/// A list argument; text is rejected, since its characters are hardly meant.
 pub(super) struct List(pub(super) Vec<Value>);
 
 impl<'a> ArgType<'a> for List {
@@ -155,7 +157,7 @@ impl<'a> ArgType<'a> for List {
     }
 }
 
-/// Refuses an undefined value.
+/// Rejects an undefined value.
 pub(super) fn defined(value: &Value) -> Result<(), Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(()) }
 }

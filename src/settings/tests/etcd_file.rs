@@ -120,7 +120,7 @@ fn what_the_file_cannot_mean_is_refused_with_status_1() {
         ("discovery: http://d/1\n", "--discovery-srv DOMAIN"),
         ("name = 'x'\n", "no names with values"),
         ("a: [\n", "of the YAML"),
-        ("name: a\nname: b\n", "stands twice"),
+        ("name: a\nname: b\n", "occurs twice"),
         ("name: x\ninitial-cluster: x=http://127.0.0.1:2390\n", "but missing from"),
     ] {
         let machine = with(text);
