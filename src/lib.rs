@@ -29,8 +29,8 @@
 //! | 5 | [`settings`] | flags, environment and file to the settings structs of the rooms |
 //! | 6 | [`app`] | build everything, run everything, stop everything |
 //!
-//! The shape every long-running part shares: a worker waits for hints, one pure function decides, another
-//! small one acts.
+//! All long-running parts share one shape: a worker waits for hints, one pure function decides, another small one
+//! acts.
 
 pub mod api;
 pub mod app;
