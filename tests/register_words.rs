@@ -69,7 +69,7 @@ fn a_place_to_answer_at_that_was_asked_for_and_cannot_be_had_keeps_it_from_runni
     )
     .run()
     .exits(2)
-    .says("is no socket");
+    .says("is not a socket");
 }
 
 #[test]

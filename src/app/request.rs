@@ -1,4 +1,4 @@
-//! One question to a running registrar.
+//! Sends one request to a running registrar.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use tokio::time::timeout;
 
 use crate::settings::Listen;
 
-/// How long an answer may take.
+/// How long a response may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// The state of more containers than a host has.
+/// Enough for the state of more containers than a host has.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// The status and the body of the answer.
+/// Returns the status and the body of the response.
 pub(super) async fn request(at: &Listen, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)> {
     let work = async {
         match at {
@@ -49,7 +49,7 @@ where
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("its answer cannot be read: {error}"))?;
+        let body = body.map_err(|error| anyhow::anyhow!("its response cannot be read: {error}"))?;
         Ok((status, body.to_bytes()))
     });
     let mut open = true;
@@ -62,7 +62,7 @@ where
     }
 }
 
-/// A text as it stands in a query.
+/// Escapes text for a query.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
