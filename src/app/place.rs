@@ -163,19 +163,19 @@ fn records(event: Event) -> Vec<Node> {
     for record in event.node.nodes.unwrap_or_default() {
         let key = record.key;
         if record.dir {
-            tracing::warn!("{key} is no record of a node: it is a directory");
+            tracing::warn!("{key} is not a node record: it is a directory");
             continue;
         }
         match serde_json::from_str::<Node>(&record.value) {
             Ok(node) if node.name.is_empty() => {
-                tracing::warn!("{key} is no record of a node: it has no name");
+                tracing::warn!("{key} is not a node record: it has no name");
             }
             Ok(mut node) => {
                 // The key is authoritative: a record cannot pass for another node's.
                 node.name = key.rsplit('/').next().unwrap_or_default().to_owned();
                 found.push(node);
             }
-            Err(error) => tracing::warn!("{key} is no record of a node: {error}"),
+            Err(error) => tracing::warn!("{key} is not a node record: {error}"),
         }
     }
     found.sort_by(|one, other| one.name.cmp(&other.name));

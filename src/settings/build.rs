@@ -1,4 +1,4 @@
-//! Stage three: values to the structs of the rooms below.
+//! Stage three: typed values to the settings structs of the rooms below.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,18 +19,18 @@ use crate::reloader::{self, Ready, UnknownFields};
 use crate::source;
 use crate::template::Limits;
 
-/// How often everything is looked at again, unless told otherwise: hand edits come back after that long.
+/// The default interval of a full check, after which manual edits of files are reverted.
 const DEFAULT_RELIST_INTERVAL: Duration = Duration::from_secs(600);
 
 pub(super) const OUTPUTS: &[(&str, Output)] = &[("text", Output::Text), ("json", Output::Json)];
 
-/// The structs, and everything that was wrong; with problems, the invocation is not fit for use.
+/// The structs, and every problem found; with problems, the invocation must not run.
 pub(super) struct Built {
     pub(super) invocation: Invocation,
     pub(super) problems: Vec<Problem>,
 }
 
-/// What a call that renders nothing has beside its task.
+/// The options that commands which render nothing have besides their task.
 #[derive(Clone, Copy)]
 pub(super) struct CommonOptions {
     pub(super) log: Log,
@@ -38,12 +38,12 @@ pub(super) struct CommonOptions {
 }
 
 impl CommonOptions {
-    /// The whole, with everything that was wrong on the way.
+    /// Returns the invocation, with every problem found.
     pub(super) fn built(self, read: &mut Reader<'_>, task: Task, source: source::Settings) -> Built {
         self.typed_as(Dialect::Retune, read, task, source)
     }
 
-    /// The same of somebody else's command line.
+    /// The same for another program's command line.
     pub(super) fn typed_as(
         self,
         dialect: Dialect,
@@ -100,7 +100,7 @@ fn log(read: &mut Reader<'_>) -> Log {
         ("info", Level::Info),
         ("warn", Level::Warn),
         ("error", Level::Error),
-        // confd's other words.
+        // confd's own names.
         ("warning", Level::Warn),
         ("fatal", Level::Error),
         ("panic", Level::Error),
@@ -137,7 +137,10 @@ fn task(read: &mut Reader<'_>, command: Commands, output: Output, colour: Colour
 fn follow(read: &mut Reader<'_>, watch: bool) -> source::Follow {
     let interval = read.span("interval").unwrap_or(DEFAULT_RELIST_INTERVAL);
     if interval.is_zero() && !watch {
-        read.object("interval", "0 means never, and nothing else would bring news here; write at least 1s");
+        read.object(
+            "interval",
+            "0 means never, and without it no change would be noticed here; write at least 1s",
+        );
     }
     source::Follow { watch, relist: (!interval.is_zero()).then_some(interval) }
 }
@@ -185,7 +188,7 @@ fn reloader(
         sync_only: runs && (root.is_some() || read.on("sync-only")),
         keep_stage_file: runs && read.on("keep-stage-file"),
         force_reload: command == RENDER && read.on("force"),
-        // What another root holds is not what this host runs.
+        // A reload that another root owes does not run on this host.
         state_dir: if command & CHECK == 0 && root.is_none() { state_dir(host, read, env) } else { None },
         state_dir_may_fail: read.text("state-dir").is_none(),
         debounce,
@@ -231,7 +234,7 @@ fn reloader(
     }
 }
 
-/// Quiet time and its ceiling. A ceiling nobody set never undercuts a quiet time somebody did.
+/// Reads `debounce` and `max-wait`. A default `max-wait` is raised to an explicit `debounce`.
 fn quiet(read: &mut Reader<'_>, base: &reloader::Settings) -> (Duration, Duration) {
     let debounce = read.span("debounce").unwrap_or(base.debounce);
     match read.span("max-wait") {
@@ -256,7 +259,7 @@ fn limits(read: &mut Reader<'_>, base: Limits) -> Limits {
     }
 }
 
-/// The dialect's own folder, or the other's when that is the only one there.
+/// Returns the dialect's own folder, or the other dialect's when only that exists.
 fn confdir(host: &Host, command: Commands) -> PathBuf {
     let (own, other) = if command == CONFD { ("confd", "retune") } else { ("retune", "confd") };
     let (own, other) = (host.etc.join(own), host.etc.join(other));
@@ -270,7 +273,7 @@ fn state_dir(host: &Host, read: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<St
     if host.root {
         return Some(PathBuf::from("/var/lib/retune"));
     }
-    // A relative folder here would move with the working directory; the convention is to pass it over.
+    // A relative folder would move with the working directory; by convention it is ignored.
     let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
     Some(base.join("retune"))

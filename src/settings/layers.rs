@@ -1,4 +1,4 @@
-//! Stage two: for each option the one value that counts, and where it came from.
+//! Stage two: the one value of each option that counts, and where it came from.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,42 +20,42 @@ pub(super) enum Rank {
 pub(super) struct OptionValue {
     pub(super) row: &'static Row,
     pub(super) rank: Rank,
-    /// The flag, the variable, or file, line and key.
+    /// The flag, the variable, or the file with line and key.
     pub(super) place: String,
-    /// Its words, or why it has none. An empty list stands for the default.
+    /// Its words, or why there are none. An empty list means the default.
     pub(super) words: Result<Vec<OsString>, String>,
 }
 
-/// Every winning value, and what was wrong on the way.
+/// Every winning value, and the problems found.
 #[derive(Default)]
 pub(super) struct Layers {
     given: Vec<OptionValue>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
-    /// Whether all comes from a file in which etcd finds every mistake with one status.
+    /// Whether everything comes from etcd's settings file, where every mistake has the same exit status.
     pub(super) filed: bool,
-    /// Said for information.
+    /// Logged as information.
     pub(super) notices: Vec<String>,
 }
 
 impl Layers {
-    /// The value of an option, by its name in the table.
+    /// Returns the value of an option, by its name in the table.
     pub(super) fn get(&self, name: &str) -> Option<&OptionValue> {
         debug_assert!(options::flag(name).is_some_and(|row| row.name == name), "no option {name}");
         self.given.iter().find(|given| given.row.name == name)
     }
 
-    /// The options that have a value, and where each came from.
+    /// Returns the options that have a value, and where each came from.
     pub(super) fn places(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.given.iter().map(|given| (given.row.name, given.place.as_str()))
     }
 
-    /// Where the option has another value than this one already.
+    /// Returns the place of the option's current value, if it differs from this one.
     pub(super) fn outvoting(&self, row: &Row, words: &Result<Vec<OsString>, String>) -> Option<String> {
         self.get(row.name).filter(|given| given.words != *words).map(|given| given.place.clone())
     }
 
-    /// Adds a value unless a stronger layer has spoken.
+    /// Adds a value unless a stronger layer has one.
     pub(super) fn offer(&mut self, given: OptionValue) {
         if self.get(given.row.name).is_none() {
             self.given.push(given);
@@ -63,7 +63,7 @@ impl Layers {
     }
 }
 
-/// The start of the environment names of a dialect.
+/// Returns the prefix of a dialect's environment variables.
 pub(super) const fn start(command: Commands) -> &'static str {
     match command {
         CONFD => "CONFD",
@@ -101,7 +101,7 @@ fn take_flags(layers: &mut Layers, typed: Vec<TypedOption>) {
         let words = split(row.kind, value, row.kind == ValueKind::List);
         match layers.given.iter_mut().find(|given| given.row.name == row.name) {
             Some(OptionValue { words: Ok(list), .. }) if row.kind.many() => list.extend(words),
-            // Go's rule: of one flag given twice, the last counts.
+            // Go's rule: when a flag is given twice, the last one counts.
             Some(given) => (given.place, given.words) = (spelled, Ok(words)),
             None => {
                 layers.given.push(OptionValue { row, rank: Rank::Flag, place: spelled, words: Ok(words) });
@@ -121,15 +121,15 @@ fn take_variable(
         variables.filter_map(|name| env(&name).filter(|value| !value.is_empty()).map(|value| (name, value)));
     let mut set = set.into_iter();
     if let Some((place, value)) = set.next() {
-        // Two names of one option that disagree: which one counts is said.
+        // Warn when two names of one option have different values.
         for (other, _) in set.filter(|(_, second)| *second != value) {
-            layers.warnings.push(format!("{other} is not used: {place} says otherwise"));
+            layers.warnings.push(format!("{other} is not used: {place} overrides it"));
         }
-        // One variable is all there is, so a comma separates in lists of every kind.
+        // A variable cannot be repeated, so a comma separates in lists of every kind.
         let words = Ok(split(row.kind, value.into(), row.kind.many()));
         // etcd itself does not start with such a pair.
         if let Some(other) = layers.outvoting(row, &words).filter(|_| command == ETCD) {
-            layers.warnings.push(format!("{place} is not used: {other} says otherwise"));
+            layers.warnings.push(format!("{place} is not used: {other} overrides it"));
         }
         layers.offer(OptionValue { row, rank: Rank::Environment, place, words });
     }
@@ -155,7 +155,7 @@ fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
         let same = |own: &&Row| own.name == row.name && own.commands & command != 0;
         row.commands & command == 0 && options::rows().any(|own| same(&own))
     };
-    // A key that another command's option has taken says nothing to one of the same name that means something else.
+    // A key of another command's option does not apply to an option of the same name with another meaning.
     for file::Entry { row, place, words } in contents.entries.into_iter().filter(|entry| !foreign(entry.row))
     {
         let words = words.map(|list| list.into_iter().filter(|word| !word.is_empty()).collect());
@@ -166,14 +166,14 @@ fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
 pub(super) fn split(kind: ValueKind, value: OsString, commas: bool) -> Vec<OsString> {
     let list = match value.to_str() {
         Some(text) if commas => text.split(',').map(|part| OsString::from(part.trim())).collect(),
-        // `-watch=` is no answer; kept, so that it is reported.
+        // `-watch=` is not a valid value; it is kept so that it is reported.
         _ if kind == ValueKind::Switch => return vec![value],
         _ => vec![value],
     };
     list.into_iter().filter(|word| !word.is_empty()).collect()
 }
 
-/// A value for something that can mean nothing here must not look as if it did.
+/// Reports values of options that have no meaning here, so that they are not silently ignored.
 fn refuse_foreign(layers: &mut Layers, command: Commands) {
     for given in &layers.given {
         let asked = match &given.words {
@@ -184,7 +184,7 @@ fn refuse_foreign(layers: &mut Layers, command: Commands) {
             Err(_) => true,
         };
         match given.row.support {
-            // The file serves every command: what it says to another one is that one's to judge.
+            // The file serves all commands: values for another command are checked by that command.
             _ if given.row.commands & (MEMBER | ETCD) != 0 && given.row.commands & command == 0 => {}
             Support::Refused(reason) if asked && command == ETCD => {
                 layers.problems.push(Problem::of_sense(&given.place, reason));

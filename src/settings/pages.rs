@@ -1,4 +1,4 @@
-//! Help, version, completions and man pages, all drawn from the table of options.
+//! Help, version, completions and man pages, all generated from the table of options.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint};
@@ -27,16 +27,16 @@ const LAYERS_ETCD: &str = "Settings come from flags, then the environment (ETCD_
 
 const REGISTER_TELLS: &str = "SIGUSR1 writes the status to the log. Over --listen it answers GET /status (JSON), /metrics and \
                               /health, and on its own host POST /drain?container=NAME and /undrain.";
-const STATUS_TELLS: &str = "Exit status 0 means that every service passes and stands in the store, and that engine and store can be \
-                            asked; 1 that something of it is not so; 2 that nobody answers.";
+const STATUS_TELLS: &str = "Exit status 0 means that every service passes and is in the store, and that engine and store \
+                            respond; 1 that this is not so; 2 that no registrar responds.";
 const PLACE_TELLS: &str = "Exit status 1 means that no node fits; stderr says why.\nWith --output json, a stable interface: \
                            {\"nodes\": [{\"name\", \"address\"}]}, the best first; with --why {\"nodes\": [{\"name\", \"fits\", \
                            \"refused_by\"}]}; when none fits {\"nodes\": [], \"refusal\"}.";
 
 const DIFF_TELLS: &str =
-    "Of diff: 1 something differs or a reload is pending, 3 a resource failed, so that nobody can tell.";
+    "Of diff: 1 something differs or a reload is pending, 3 a resource failed, so its difference is unknown.";
 
-/// What is told behind a command's flags.
+/// Returns the text after a command's flags.
 fn after(command: Commands) -> String {
     let own = match command {
         REGISTER => REGISTER_TELLS,
@@ -48,7 +48,7 @@ fn after(command: Commands) -> String {
     format!("{LAYERS}\n{own}")
 }
 
-/// The whole command line as clap describes it: for help, completions and man pages.
+/// Returns the whole command line as a clap command: for help, completions and man pages.
 #[must_use]
 pub fn command() -> Command {
     let mut root = Command::new("retune")
@@ -87,7 +87,7 @@ pub fn command() -> Command {
 
 fn confd() -> Command {
     let about =
-        "Takes confd's command line: follows the store, or looks every -interval, or once with -onetime";
+        "Takes confd's command line: follows the store, or checks it every -interval, or once with -onetime";
     let root = Command::new("confd").version(env!("CARGO_PKG_VERSION")).about(about);
     with_options(root, CONFD).after_help(LAYERS_CONFD)
 }
@@ -152,7 +152,7 @@ fn arg(row: &'static Row, bit: Commands) -> Arg {
     }
 }
 
-/// The text of a page.
+/// Returns the text of a page.
 pub(super) fn text(page: &Page) -> Result<String, Problems> {
     match page {
         Page::EtcdVersion => Ok(member::version_lines()),
@@ -176,7 +176,7 @@ fn help(topic: Option<&str>, long: bool) -> String {
     text
 }
 
-/// A command by its name, its usage line complete; the whole for no name.
+/// Returns a command by its name, with a complete usage line; without a name, the whole program.
 fn find(topic: Option<&str>) -> Option<Command> {
     match topic {
         Some("confd") => return Some(confd()),

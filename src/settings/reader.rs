@@ -1,4 +1,4 @@
-//! Words to typed values. A bad one is noted and its default goes on, so that all are found in one go.
+//! Converts words to typed values. A bad value is reported and replaced by its default, so that all are found at once.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,12 +11,12 @@ use super::options::{CONFD, Commands};
 use super::problem::Problem;
 use super::units;
 
-/// Reads options by name and gathers what is wrong with them.
+/// Reads options by name and collects their problems.
 pub(super) struct Reader<'l> {
     layers: &'l Layers,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
-    /// Said for information.
+    /// Logged as information.
     pub(super) notices: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ impl<'l> Reader<'l> {
         Self { layers, problems: Vec::new(), warnings: Vec::new(), notices: Vec::new() }
     }
 
-    /// The whole call, with everything that was found on the way.
+    /// Returns the whole call, with everything that was found.
     pub(super) fn finish(&mut self, mut invocation: Invocation) -> Built {
         let filed = self.layers.filed;
         self.problems.iter_mut().for_each(|problem| problem.of_sense |= filed);
@@ -49,13 +49,13 @@ impl<'l> Reader<'l> {
         }
     }
 
-    /// Notes a problem with an option, at the place it was given or else at its flag.
+    /// Reports a problem with an option, at the place where it was given, or else at its flag.
     pub(super) fn object(&mut self, name: &str, says: impl Into<String>) {
         let problem = Problem::new(self.place(name), says);
         self.problems.push(problem);
     }
 
-    /// Notes what confd has always let pass: a warning for its users, a problem for everyone else.
+    /// Reports what confd has always accepted: a warning for its users, an error for everyone else.
     pub(super) fn object_unless_confd(&mut self, command: Commands, name: &str, says: &str) {
         if command == CONFD {
             let line = format!("{}: {says} (no effect)", self.place(name));
@@ -69,7 +69,7 @@ impl<'l> Reader<'l> {
         self.layers.get(name).map_or_else(|| format!("--{name}"), |given| given.place.clone())
     }
 
-    /// The layer an option's value came from, if it has one.
+    /// Returns the layer of an option's value, if it has one.
     pub(super) fn rank(&self, name: &str) -> Option<Rank> {
         let given = self.layers.get(name)?;
         given.words.as_ref().is_ok_and(|words| !words.is_empty()).then_some(given.rank)
@@ -96,7 +96,7 @@ impl<'l> Reader<'l> {
         self.paths(name).pop()
     }
 
-    /// The value as `read` understands it.
+    /// Returns the value as `read` parses it.
     pub(super) fn parsed<T>(
         &mut self,
         name: &str,
@@ -110,17 +110,17 @@ impl<'l> Reader<'l> {
         self.parsed(name, units::switch)
     }
 
-    /// A switch that is off unless given.
+    /// Returns a switch; off unless given.
     pub(super) fn on(&mut self, name: &str) -> bool {
         self.switch(name).unwrap_or(false)
     }
 
-    /// A span that may be zero.
+    /// Returns a duration that may be zero.
     pub(super) fn span(&mut self, name: &str) -> Option<Duration> {
         self.parsed(name, units::span)
     }
 
-    /// A time limit: zero would let nothing happen at all.
+    /// Returns a time limit: zero is refused, since nothing could run.
     pub(super) fn limit(&mut self, name: &str, default: Duration) -> Duration {
         let read = |text: &str| match units::span(text) {
             Ok(span) if span.is_zero() => Err("must be more than 0".to_owned()),
@@ -129,7 +129,7 @@ impl<'l> Reader<'l> {
         self.parsed(name, read).unwrap_or(default)
     }
 
-    /// One of a few words.
+    /// Returns one of a few words.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, words: &[(&str, T)], default: T) -> T {
         let read = |text: &str| {
             let lower = text.to_lowercase();

@@ -1,4 +1,4 @@
-//! Values to [`crate::source::Settings`]: backend, nodes, TLS, login.
+//! Settings of a source, [`crate::source::Settings`]: backend, nodes, TLS, login.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::suggest::nearest;
 use crate::source::{Backend, Login, Secret, Settings, Tls};
 
-/// The other tools' backends, so that they can be refused by name.
+/// Backends of the other tools, so that they can be refused by name.
 pub(super) const FOREIGN_BACKENDS: &[&str] = &[
     "consul",
     "vault",
@@ -25,10 +25,10 @@ pub(super) const FOREIGN_BACKENDS: &[&str] = &[
     "nats",
 ];
 
-/// A longer password file is the wrong file.
+/// A longer file is not a password file.
 const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
 
-/// Everything that says where values come from.
+/// Returns the settings of the source of values.
 pub(super) fn settings(
     read: &mut Reader<'_>,
     command: Commands,
@@ -40,7 +40,7 @@ pub(super) fn settings(
     let srv_record = srv_record(read, backend).filter(|_| stored);
     let files = read.paths("file");
     if backend == Backend::File && files.is_empty() {
-        read.object("file", "the file backend reads nothing unless told what; add --file PATH");
+        read.object("file", "the file backend needs a file or folder; add --file PATH");
     }
     let given = nodes(read);
     let nodes = match (stored, given.is_empty(), &srv_record) {
@@ -74,7 +74,7 @@ fn backend(text: &str) -> Result<Backend, String> {
         other => {
             let near = nearest(other, ["etcd", "etcdv3", "env", "file", "store"]);
             let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            Err(format!("{text:?} is no backend: this version reads etcd, etcdv3, env and file{hint}"))
+            Err(format!("{text:?} is not a backend: this version reads etcd, etcdv3, env and file{hint}"))
         }
     }
 }
@@ -87,7 +87,7 @@ fn srv_record(read: &mut Reader<'_>, backend: Backend) -> Option<String> {
 
 fn nodes(read: &mut Reader<'_>) -> Vec<String> {
     let nodes = read.texts("endpoints");
-    // The node itself is not shown: it may carry a password.
+    // The node itself is not shown: it may contain a password.
     let strange = nodes
         .iter()
         .filter_map(|node| node.split_once("://"))
@@ -96,13 +96,13 @@ fn nodes(read: &mut Reader<'_>) -> Vec<String> {
     if let Some(scheme) = strange {
         read.object(
             "endpoints",
-            format!("{scheme}:// is no scheme of a store; write http://HOST:PORT or https://HOST:PORT"),
+            format!("{scheme}:// is not a scheme of a store; write http://HOST:PORT or https://HOST:PORT"),
         );
     }
     nodes
 }
 
-/// Where a store is looked for when nobody said. confd's etcd has its historic port, and only that one heeds
+/// Returns the default nodes of a store. confd's etcd has its historic port, and only that backend reads
 /// `ETCDCTL_PEERS`.
 fn default_nodes(
     read: &mut Reader<'_>,
@@ -115,7 +115,7 @@ fn default_nodes(
         let peers: Vec<String> =
             peers.split(',').map(str::trim).filter(|peer| !peer.is_empty()).map(str::to_owned).collect();
         if !peers.is_empty() {
-            read.notices.push("the nodes are those of ETCDCTL_PEERS; --endpoints names others".to_owned());
+            read.notices.push("the nodes come from ETCDCTL_PEERS; --endpoints overrides it".to_owned());
             return peers;
         }
     }
@@ -123,7 +123,7 @@ fn default_nodes(
     vec![format!("http://127.0.0.1:{port}")]
 }
 
-/// TLS towards the store.
+/// TLS to the store.
 pub(super) fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
     let mut tls = Tls {
         ca: read.path("client-ca-keys"),
@@ -143,7 +143,7 @@ pub(super) fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
     tls
 }
 
-/// Who one is to the store.
+/// Returns the login at the store.
 pub(super) fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
     let wanted = read.switch("basic-auth");
     let username = read.text("username");
@@ -154,7 +154,7 @@ pub(super) fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
     }
     match (username, password) {
         (Some(username), Some(password)) => Some(Login { username, password: Secret::new(password) }),
-        // A password that was given and could not be had is reported already.
+        // A password that could not be read was already reported.
         (Some(_), None) if given => None,
         (Some(_), None) => {
             let says = "a user needs a password; add --password-file FILE";
@@ -170,7 +170,7 @@ pub(super) fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
     }
 }
 
-/// The password from the stronger of the two layers that may hold one.
+/// Returns the password from the stronger of the two layers that may have one.
 fn password(read: &mut Reader<'_>) -> Option<String> {
     let plain: Option<Rank> = read.rank("password");
     let filed: Option<Rank> = read.rank("password-file");
@@ -204,7 +204,7 @@ fn password_file(path: &Path) -> Result<String, String> {
     if password.is_empty() { Err("is empty".to_owned()) } else { Ok(password.to_owned()) }
 }
 
-/// The members of the store that is registered in and asked for nodes, with what one is to it.
+/// Returns the settings of the store that holds registered keys and nodes.
 pub(super) fn asked(read: &mut Reader<'_>, command: Commands) -> Settings {
     let base = Settings::default();
     let texts = read.texts("endpoints");
@@ -226,18 +226,21 @@ pub(super) fn asked(read: &mut Reader<'_>, command: Commands) -> Settings {
     }
 }
 
-/// One URL of a member; without a scheme it is `http`.
+/// Parses one URL of a member; without a scheme it is `http`.
 fn endpoint(text: &str) -> Result<String, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let rest = rest.trim_end_matches('/');
-    // Neither is shown whole: it may carry a password.
+    // Neither is shown whole: it may contain a password.
     if rest.contains('@') {
-        return Err("a member's URL holds no user or password; add --username NAME and --password-file FILE"
-            .to_owned());
+        return Err(
+            "a member's URL has no user or password; add --username NAME and --password-file FILE".to_owned()
+        );
     }
     match scheme.to_ascii_lowercase().as_str() {
         _ if rest.is_empty() => Err("names no host; write http://HOST:PORT or https://HOST:PORT".to_owned()),
         scheme @ ("http" | "https") => Ok(format!("{scheme}://{rest}")),
-        _ => Err(format!("{scheme}:// is no scheme of a store; write http://HOST:PORT or https://HOST:PORT")),
+        _ => Err(format!(
+            "{scheme}:// is not a scheme of a store; write http://HOST:PORT or https://HOST:PORT"
+        )),
     }
 }

@@ -2,32 +2,32 @@
 
 use super::people::{AUTH, ROLE, USER};
 
-/// What an option's words look like.
+/// The form of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OptKind {
     /// On or off; takes a value only as `--x=false`.
     Switch,
-    /// One word; the default.
+    /// One word, with its default.
     Text(&'static str),
-    /// A whole number; zero when absent unless said.
+    /// An integer, with its default.
     Number(i64),
-    /// A time span as Go writes it; the default.
+    /// A duration in Go's form, with its default.
     Span(&'static str),
-    /// One word each time.
+    /// May be repeated; one word each time.
     Many,
 }
 
 /// One option.
 #[derive(Debug)]
 pub(super) struct Opt {
-    /// Without dashes; the first is the one it goes by.
+    /// Without dashes; the first is its main name.
     pub(super) names: &'static [&'static str],
     pub(super) kind: OptKind,
-    /// A word in backquotes is what the help calls the value.
+    /// A word in backquotes is the value's name in the help.
     pub(super) usage: &'static str,
 }
 
-/// Which job a command is.
+/// The job of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Backup,
@@ -44,7 +44,7 @@ pub(super) enum Name {
     UpdateDir,
     Watch,
     ExecWatch,
-    /// Nothing but its subcommands.
+    /// Only subcommands.
     Group,
     MemberList,
     MemberAdd,
@@ -79,14 +79,14 @@ pub(super) struct Cmd {
     pub(super) name: &'static str,
     pub(super) job: Name,
     pub(super) usage: &'static str,
-    /// Empty where the help shows the general words.
+    /// Empty where the help shows the general text.
     pub(super) args: &'static str,
     pub(super) description: &'static str,
     pub(super) options: &'static [Opt],
     pub(super) sub: &'static [Self],
 }
 
-/// No command of its own: what every row begins with.
+/// The base of every row.
 pub(super) const NONE: Cmd =
     Cmd { name: "", job: Name::Group, usage: "", args: "", description: "", options: &[], sub: &[] };
 
@@ -106,7 +106,7 @@ const TTL: Opt = number(&["ttl"], "key time-to-live in seconds");
 const QUORUM: Opt = switch(&["quorum", "q"], "require quorum for get request");
 const SORT: Opt = switch(&["sort"], "returns result in sorted order");
 const FORMAT: Opt =
-    text(&["format"], "json, toml or yaml; otherwise the file's name says it, and yaml where there is none");
+    text(&["format"], "json, toml or yaml; by default from the file's name, and yaml without one");
 
 /// The flags every command has, which help shows only for groups.
 pub(super) const HELP: Opt = switch(&["help", "h"], "show help");
@@ -303,11 +303,11 @@ pub(super) const COMMANDS: &[Cmd] = &[
     },
 ];
 
-/// What the shell completions ask; no help shows it.
+/// The command that shell completions call; no help shows it.
 pub(super) const HIDDEN: &[Cmd] = &[Cmd {
     name: "complete-keys",
     job: Name::CompleteKeys,
-    usage: "keys that begin so",
+    usage: "keys that start with the prefix",
     args: "<prefix>",
     ..NONE
 }];

@@ -1,4 +1,4 @@
-//! Values to what choosing a node needs.
+//! Settings of `retune place`.
 
 mod ports;
 mod rows;
@@ -13,22 +13,22 @@ use crate::placement::{Dialect, Filter, Request, Strategy};
 use ports::Published;
 pub(super) use rows::{ANSWER_ROWS, WISH_ROWS};
 
-/// What is to be placed, how, and what is told of it. Which store is asked is in the invocation's `source`.
+/// What to place, how, and what to print. The store is in the invocation's `source`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceSettings {
     /// What the container needs.
     pub request: Request,
     /// How nodes are ranked.
     pub strategy: Strategy,
-    /// The filters, in the order in which they are asked.
+    /// The filters, in their order.
     pub filters: Vec<Filter>,
-    /// Whose habits count.
+    /// Whose rules apply.
     pub dialect: Dialect,
-    /// Every node that fits rather than the best.
+    /// Print every node that fits, not only the best.
     pub all: bool,
-    /// For each node what refuses it.
+    /// Print what refuses each node.
     pub why: bool,
-    /// Addresses rather than names.
+    /// Print addresses instead of names.
     pub address: bool,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn place(read: &mut Reader<'_>, common: CommonOptions) -> Built {
         address: read.on("address"),
     };
     if place.why && (place.all || place.address) {
-        read.object("why", "tells of every node by its name, so --all and --address have no part in it");
+        read.object("why", "reports every node by its name, so --all and --address do not go with it");
     }
     CommonOptions { output, ..common }.built(read, Task::Place(Box::new(place)), source)
 }
@@ -75,7 +75,7 @@ fn request(read: &mut Reader<'_>) -> Request {
     request.exposed = exposed.map_err(|says| read.object("expose", says)).unwrap_or_default();
     for Published { bindings, exposed } in published {
         request.ports.extend(bindings);
-        // As docker: what is published is exposed, which is what counts on the host's network.
+        // As in docker: published ports are exposed too, which is what counts on the host's network.
         request.exposed.extend(exposed);
     }
     let mut seen = std::collections::HashSet::new();
@@ -115,9 +115,9 @@ fn memory(text: &str) -> Result<i64, String> {
     i64::try_from(units::bytes(text)?).map_err(|_| format!("{text:?} is more than any node has"))
 }
 
-/// Whole ones are what nodes count; a part of one takes it.
+/// Parses a number of processors; a fraction is rounded up, since nodes count whole ones.
 fn cpus(text: &str) -> Result<i64, String> {
-    let wrong = || format!("{text:?} is no number of processors; write one such as 2");
+    let wrong = || format!("{text:?} is not a number of processors; write one such as 2");
     let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     if part.contains(|c: char| !c.is_ascii_digit()) {
         return Err(wrong());

@@ -1,4 +1,4 @@
-//! Values to what registering containers needs: `retune register` with its sisters, and Registrator's command line.
+//! Settings of `retune register` and its subcommands, and of Registrator's command line.
 
 mod engine;
 mod lease;
@@ -27,37 +27,37 @@ pub(super) use rows::{ENGINE_ROWS, HEALTH_ROWS, KEY_ROWS, OWN_ROWS, REGISTRAR_RO
 
 use engine::Env;
 
-/// A registrar: everything that `retune register` and `registrator` were told, but for the store, which is the invocation's
+/// A registrar: the settings of `retune register` and `registrator`, except the store, which is the invocation's
 /// `source`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Register {
     /// What it registers, and how.
     pub registrar: Settings,
-    /// Where it answers for its state.
+    /// Where it serves its state.
     pub listen: Vec<Listen>,
-    /// Whether these places were asked for: then it is nothing without them.
+    /// Whether these addresses were requested: then it does not start without them.
     pub must_listen: bool,
     /// The registry's kind and address as Registrator's users typed it, without its password.
     pub adapter: Option<(String, String)>,
 }
 
-/// Asking a registrar for its state.
+/// A request for a registrar's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterStatus {
-    /// Where it answers.
+    /// Where the registrar listens.
     pub at: Listen,
 }
 
-/// Stopping a container whose keys have gone.
+/// Stopping a container after its keys are removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterStop {
-    /// Where its registrar answers.
+    /// Where its registrar listens.
     pub at: Listen,
     /// The engine that stops it.
     pub engine: EngineAt,
-    /// Its id, the beginning of that, or its name.
+    /// Its id, the beginning of its id, or its name.
     pub container: String,
-    /// How long consumers have between the end of the keys and the stop.
+    /// How long consumers have between the removal of the keys and the stop.
     pub drain: Duration,
     /// How long it has before it is killed; `None`: the engine decides.
     pub grace: Option<Duration>,
@@ -127,7 +127,7 @@ fn settings(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: Option<OwnCon
 const DEREGISTER: &[(&str, Deregister)] =
     &[("always", Deregister::Always), ("on-success", Deregister::OnSuccess)];
 
-/// The container that this runs in, if only that is meant.
+/// Returns the container that this process runs in, if only that is registered.
 fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
     let wanted = read.on("self");
     let (container, texts) = (read.text("container"), read.texts("port"));
@@ -140,11 +140,11 @@ fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
         return Some(OwnContainer { container, ports });
     }
     for name in ["container", "port"] {
-        // The settings file may say it for whoever adds --self.
+        // The settings file may contain it for commands with --self.
         if read.rank(name) > Some(Rank::File) {
             read.object(
                 name,
-                "goes with --self, which registers the own container only; add that or remove this",
+                "goes with --self, which registers only its own container; add that or remove this",
             );
         }
     }
@@ -154,7 +154,7 @@ fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
 fn port(text: &str) -> Result<u16, String> {
     match text.trim().parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
-        _ => Err(format!("{text:?} is no port; write a number from 1 to 65535")),
+        _ => Err(format!("{text:?} is not a port; write a number from 1 to 65535")),
     }
 }
 
@@ -162,7 +162,7 @@ fn node_name(text: &str) -> Result<String, String> {
     // It becomes the last part of a key.
     let strange = |c: char| c.is_whitespace() || c.is_control() || c == '/';
     if text.contains(strange) || matches!(text, "." | "..") {
-        return Err(format!("{text:?} is no name of a node; letters, digits, dots and hyphens make one"));
+        return Err(format!("{text:?} is not a node name; letters, digits, dots and hyphens make one"));
     }
     Ok(text.to_owned())
 }
@@ -174,7 +174,8 @@ fn labels(read: &mut Reader<'_>) -> std::collections::BTreeMap<String, String> {
             Some((name, value)) if !name.trim().is_empty() => {
                 labels.insert(name.trim().to_owned(), value.to_owned());
             }
-            _ => read.object("label", format!("{text:?} is no label; write NAME=VALUE, for instance zone=a")),
+            _ => read
+                .object("label", format!("{text:?} is not a label; write NAME=VALUE, for instance zone=a")),
         }
     }
     labels
@@ -202,15 +203,15 @@ fn times(text: &str) -> Result<u32, String> {
     let times = units::number(text)?;
     match u32::try_from(times) {
         Ok(times) if (1..=1000).contains(&times) => Ok(times),
-        _ => Err(format!("{text} times make no sense; write a number from 1 to 1000")),
+        _ => Err(format!("{text} times is not possible; write a number from 1 to 1000")),
     }
 }
 
-/// Registrator's convention: -1 is for ever, and so is 0 here.
+/// Parses a number of tries; Registrator's -1 means for ever, and so does 0 here.
 fn attempts(text: &str) -> Result<Option<u32>, String> {
     match text.trim().parse::<i64>() {
         Ok(-1 | 0) => Ok(None),
         Ok(number) if number > 0 => Ok(Some(u32::try_from(number).unwrap_or(u32::MAX))),
-        _ => Err(format!("{text:?} is no number of tries; write at least 1, or 0 for ever")),
+        _ => Err(format!("{text:?} is not a number of tries; write at least 1, or 0 for ever")),
     }
 }

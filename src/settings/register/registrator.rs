@@ -1,7 +1,7 @@
-//! Registrator's command line: `registrator [options] <registry URI>`, as its Go program reads it.
+//! Registrator's command line: `registrator [options] <registry URI>`, as its Go program parses it.
 //!
-//! A dozen flags with Go's rules, in a table of their own: options stop at the first word that is none, a mistyped one ends
-//! with status 2, one that makes no sense with status 1. Nothing but docker's variables is read beside it.
+//! A dozen flags with Go's rules, in a table of their own: options stop at the first other word, an unknown flag ends
+//! with status 2, an invalid value with status 1. Of the environment only docker's variables are read.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::{reloader, source};
 const NAME: &str = "registrator";
 const USAGE: &str = "registrator [options] <registry URI>";
 
-/// What a flag's word looks like.
+/// The form of a flag's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FlagKind {
     Switch,
@@ -41,9 +41,9 @@ const FLAGS: &[Flag] = &[
     ),
     ("explicit", FlagKind::Switch, "Only register containers that set SERVICE_NAME"),
     ("internal", FlagKind::Switch, "Use internal ports and addresses instead of published ones"),
-    ("ip", FlagKind::Text, "IP of every service, in place of the one that is found"),
+    ("ip", FlagKind::Text, "IP of every service, instead of the detected one"),
     ("resync", FlagKind::Int, "Seconds between lists of all containers; 0 is the default of 30 here"),
-    ("retry-attempts", FlagKind::Int, "How often the store is tried at the start; 0 and -1 are for ever"),
+    ("retry-attempts", FlagKind::Int, "How often the store is tried at the start; 0 and -1: for ever"),
     ("retry-interval", FlagKind::Int, "Milliseconds between those tries (default 2000)"),
     ("tags", FlagKind::Text, "Tags of every service, separated by commas"),
     ("ttl", FlagKind::Int, "Seconds that keys outlive their registrar; 20 when not given, 0 is for ever"),
@@ -51,13 +51,13 @@ const FLAGS: &[Flag] = &[
     ("useIpFromLabel", FlagKind::Text, "Container label that holds the IP of its services"),
 ];
 
-/// What is told behind the list of flags.
+/// The text after the list of flags.
 const AFTER: &str = "The registry URI is etcd://HOST:PORT/PREFIX or skydns2://HOST:PORT/DOMAIN; several hosts are separated by \
                      commas, etcds:// speaks TLS.\nWithout -ttl keys get a lease of 20 seconds, so that none outlives its \
                      host; `retune register` takes more options.\nExit status: 0 stopped when told to, 1 it could not run or \
                      a setting makes no sense, 2 a flag is wrong.";
 
-/// The command as clap describes it: for help and man page.
+/// Returns the command as a clap command: for help and man page.
 pub(in crate::settings) fn described() -> Command {
     let about = "Takes Registrator's command line: keeps the running containers of this host in a store";
     let args = FLAGS.iter().map(|(name, kind, help)| {
@@ -79,7 +79,7 @@ pub(in crate::settings) fn described() -> Command {
         .after_help(AFTER)
 }
 
-/// What comes of it, if the program was called by that name.
+/// Returns the parsed call, if the program was called by that name.
 pub(in crate::settings) fn called(
     host: &Host,
     args: &[OsString],
@@ -90,7 +90,7 @@ pub(in crate::settings) fn called(
         return None;
     }
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    // As the original: only alone.
+    // As in the original: only as the single argument.
     if let [only] = &words[..]
         && only == "--version"
     {
@@ -108,14 +108,14 @@ fn usage() -> String {
     described().render_long_help().to_string()
 }
 
-/// Flags with their words, and the URI.
+/// Flags with their values, and the URI.
 struct RegistratorArgs<'w> {
     flags: Vec<(&'static str, &'w str)>,
     uri: &'w str,
 }
 
 impl RegistratorArgs<'_> {
-    /// The word of a flag; of several, the last counts.
+    /// Returns the value of a flag; if it is repeated, the last one.
     fn get(&self, name: &str) -> Option<&str> {
         debug_assert!(FLAGS.iter().any(|(own, ..)| *own == name), "no flag {name}");
         self.flags.iter().rev().find(|(own, _)| *own == name).map(|(_, word)| *word)
@@ -126,7 +126,7 @@ impl RegistratorArgs<'_> {
     }
 }
 
-/// Go's way through the words; nothing when help was asked for.
+/// Scans the words as Go does; returns `None` when help was requested.
 fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
     let (mut flags, mut rest) = (Vec::new(), words);
     while let Some((word, after)) = rest.split_first() {
@@ -249,7 +249,7 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
         engine::customary(host, env).map_err(|says| wrong.push(Problem::of_sense("DOCKER_HOST", says)));
     Settings {
         engine: engine.unwrap_or_else(|()| base.engine.clone()),
-        // The original writes nothing but services.
+        // The original writes only services.
         publish_node: true,
         rules,
         lease: leased(typed, wrong),
@@ -261,8 +261,8 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
     }
 }
 
-/// Both or neither, and the longer one longer. Not given at all, they are what `retune register` has: a key without a lease
-/// outlives its host.
+/// Returns the lease: both flags or neither, and the time to live longer than the refresh. Without them, the defaults
+/// of `retune register` apply: a key without a lease outlives its host.
 fn leased(typed: &RegistratorArgs<'_>, wrong: &mut Vec<Problem>) -> Lease {
     let ttl = int(typed, "ttl");
     let refresh = int(typed, "ttl-refresh").unwrap_or(0);
@@ -291,7 +291,7 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count.min(366 * 24 * 3600))
 }
 
-/// A flag's whole number; that it is one was seen when the words were read.
+/// Returns a flag's integer; it was validated when the words were read.
 fn int(typed: &RegistratorArgs<'_>, name: &str) -> Option<i64> {
     typed.get(name)?.parse().ok()
 }
