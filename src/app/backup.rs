@@ -35,7 +35,7 @@ pub(super) async fn backup(source: source::Settings, what: Backup) -> Exit {
         }
     };
     match saved {
-        Ok(says) => print(&says),
+        Ok(message) => print(&message),
         Err(error) => could_not_run(&error),
     }
 }

@@ -97,7 +97,7 @@ async fn run(source: source::Settings, what: Register) -> anyhow::Result<Registe
         beside.spawn("members", members(Arc::clone(&cluster), stop_answers.clone()));
     }
     let registrar = registrar::run(what.registrar, cluster, Arc::clone(&status_board), stop.clone());
-    let ended = attend(registrar, &mut signals, &mut beside, &status_board, &stop, &phase).await;
+    let ended = supervise(registrar, &mut signals, &mut beside, &status_board, &stop, &phase).await;
     phase.send_replace(DaemonPhase::Stopping);
     beside.drain(STATUS_PAGE_DRAIN_TIMEOUT).await;
     Ok(ended)
@@ -145,7 +145,7 @@ async fn listen(what: &Register) -> anyhow::Result<Option<Page>> {
 }
 
 /// Runs the registrar until it has ended, and handles signals.
-async fn attend(
+async fn supervise(
     registrar: impl Future<Output = Result<Ending, RegistrarError>>,
     signals: &mut Signals,
     beside: &mut Loops,
@@ -170,7 +170,7 @@ async fn attend(
                     return RegisterEnd::CutOff;
                 }
                 Signal::Reread => tracing::info!("SIGHUP: a registrar has nothing to read again"),
-                Signal::Dump => dump(&status_board.status()),
+                Signal::Dump => log_status(&status_board.status()),
             },
             ended = beside.first_failure(), if !stop.requested() => {
                 tracing::error!("{ended}");
@@ -186,7 +186,7 @@ async fn attend(
     }
 }
 
-fn dump(status: &Status) {
+fn log_status(status: &Status) {
     for line in table::text(status).lines() {
         tracing::info!("{line}");
     }
@@ -222,7 +222,7 @@ async fn readiness(
 
 /// `retune register status`.
 pub(super) async fn status(what: RegisterStatus, output: Output) -> Exit {
-    let status = match asked(&what.at).await {
+    let status = match fetch_status(&what.at).await {
         Ok(status) => status,
         Err(error) => return could_not_run(&error),
     };
@@ -239,7 +239,7 @@ pub(super) async fn status(what: RegisterStatus, output: Output) -> Exit {
     }
 }
 
-async fn asked(at: &Listen) -> anyhow::Result<Status> {
+async fn fetch_status(at: &Listen) -> anyhow::Result<Status> {
     let (code, body) = request(at, "GET", "/status").await?;
     anyhow::ensure!(code == 200, "{at} answers {code} where a registrar tells its status; is it one?");
     serde_json::from_slice(&body).with_context(|| format!("{at} answers with no registrar's status"))
@@ -252,7 +252,7 @@ pub(super) async fn stop(what: RegisterStop) -> Exit {
         Err(error) => return could_not_run(&error.into()),
     };
     tokio::select! {
-        exit = drained(&what) => exit,
+        exit = drain_and_stop(&what) => exit,
         () = store::stop_signal(&mut signals) => {
             tracing::error!("stop signal: {:?} was not stopped, but its keys may be gone", what.container);
             Exit::NotAsWished
@@ -260,9 +260,9 @@ pub(super) async fn stop(what: RegisterStop) -> Exit {
     }
 }
 
-async fn drained(what: &RegisterStop) -> Exit {
+async fn drain_and_stop(what: &RegisterStop) -> Exit {
     let container = &what.container;
-    let found = match asked(&what.at).await {
+    let found = match fetch_status(&what.at).await {
         Ok(status) => table::find(&status, container)
             .map(|found| (found.id.clone(), found.name.clone(), table::keys_left(found))),
         Err(error) => return could_not_run(&error),
@@ -280,7 +280,7 @@ async fn drained(what: &RegisterStop) -> Exit {
             }
             print(&format!("{name}: {keys} of its keys taken away, waiting {:?}\n", what.drain));
             sleep(what.drain).await;
-            let exit = halt(what, &id, &name).await;
+            let exit = stop_container(what, &id, &name).await;
             if exit != Exit::Done {
                 keys_back(&what.at, &id).await;
             }
@@ -291,7 +291,7 @@ async fn drained(what: &RegisterStop) -> Exit {
         }
         Err(table::NotFound::None) => {
             print(&format!("{container}: nothing of it is registered\n"));
-            halt(what, container, container).await
+            stop_container(what, container, container).await
         }
     }
 }
@@ -299,10 +299,10 @@ async fn drained(what: &RegisterStop) -> Exit {
 /// Requests the removal of the keys, and waits until they are gone.
 async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
     let until = Instant::now() + DEREGISTER_TIMEOUT;
-    let (code, says) = request(at, "POST", &format!("/drain?container={}", escaped(id))).await?;
-    anyhow::ensure!(code == 202, "its keys stay: {}", String::from_utf8_lossy(&says).trim_end());
+    let (code, message) = request(at, "POST", &format!("/drain?container={}", escaped(id))).await?;
+    anyhow::ensure!(code == 202, "its keys stay: {}", String::from_utf8_lossy(&message).trim_end());
     loop {
-        let status = asked(at).await?;
+        let status = fetch_status(at).await?;
         let left = table::find(&status, id).map_or(0, table::keys_left);
         if left == 0 {
             return Ok(());
@@ -322,7 +322,7 @@ async fn keys_back(at: &Listen, id: &str) {
     }
 }
 
-async fn halt(what: &RegisterStop, id: &str, name: &str) -> Exit {
+async fn stop_container(what: &RegisterStop, id: &str, name: &str) -> Exit {
     match registrar::stop_container(&what.engine, id, what.grace).await {
         Ok(()) => print(&format!("{name}: stopped\n")),
         Err(error) => {

@@ -24,8 +24,10 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 pub(super) async fn request(at: &Listen, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)> {
     let work = async {
         match at {
-            Listen::Unix(path) => speak(UnixStream::connect(path).await?, method, target).await,
-            Listen::Tcp(address) => speak(TcpStream::connect(address.as_str()).await?, method, target).await,
+            Listen::Unix(path) => exchange(UnixStream::connect(path).await?, method, target).await,
+            Listen::Tcp(address) => {
+                exchange(TcpStream::connect(address.as_str()).await?, method, target).await
+            }
         }
     };
     match timeout(REQUEST_TIMEOUT, work).await {
@@ -37,7 +39,7 @@ pub(super) async fn request(at: &Listen, method: &str, target: &str) -> anyhow::
     }
 }
 
-async fn speak<S>(stream: S, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)>
+async fn exchange<S>(stream: S, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

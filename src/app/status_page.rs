@@ -149,7 +149,7 @@ async fn serve(socket: Socket, status_board: Arc<StatusBoard>, places: Arc<Semap
                 let status_board = Arc::clone(&status_board);
                 visits.spawn(async move {
                     let _place = place;
-                    timeout(CONNECTION_TIMEOUT, answer(stream, status_board, local)).await.ok();
+                    timeout(CONNECTION_TIMEOUT, serve_connection(stream, status_board, local)).await.ok();
                 });
             }
             Err(error) => {
@@ -182,7 +182,7 @@ async fn accept(socket: &Socket) -> io::Result<(Box<dyn Stream>, bool)> {
     }
 }
 
-async fn answer(stream: Box<dyn Stream>, status_board: Arc<StatusBoard>, local: bool) {
+async fn serve_connection(stream: Box<dyn Stream>, status_board: Arc<StatusBoard>, local: bool) {
     let service = service_fn(|request: Request<Incoming>| {
         let response = respond(&request, &status_board, local);
         async move { Ok::<_, Infallible>(response) }
@@ -206,7 +206,7 @@ fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> 
         (&Method::GET, "/metrics") => {
             response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", status_board.metrics())
         }
-        (&Method::GET, "/health") => match sickness(&status_board.status()) {
+        (&Method::GET, "/health") => match unhealthy_reason(&status_board.status()) {
             None => text(StatusCode::OK, "well".to_owned()),
             Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
         },
@@ -220,7 +220,7 @@ fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> 
 }
 
 /// Returns why the registrar itself is unhealthy; an unhealthy container does not count.
-fn sickness(status: &Status) -> Option<String> {
+fn unhealthy_reason(status: &Status) -> Option<String> {
     if !status.engine_error.is_empty() {
         return Some(format!("the engine cannot be asked: {}", status.engine_error));
     }
@@ -238,8 +238,8 @@ fn drain<B>(
 ) -> Response<Full<Bytes>> {
     // A web page in a browser on this host must not do this.
     if !local || request.headers().contains_key(ORIGIN) {
-        let says = "a drain is asked for on the registrar's own host";
-        return text(StatusCode::FORBIDDEN, says.to_owned());
+        let message = "a drain is asked for on the registrar's own host";
+        return text(StatusCode::FORBIDDEN, message.to_owned());
     }
     let pairs = request.uri().query().unwrap_or_default().split('&');
     let container = pairs.filter_map(|pair| pair.strip_prefix("container=")).map(unescaped).next_back();
@@ -258,8 +258,8 @@ fn drain<B>(
     }
 }
 
-fn text(status: StatusCode, says: String) -> Response<Full<Bytes>> {
-    response(status, "text/plain; charset=utf-8", says + "\n")
+fn text(status: StatusCode, message: String) -> Response<Full<Bytes>> {
+    response(status, "text/plain; charset=utf-8", message + "\n")
 }
 
 fn response(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
@@ -382,12 +382,12 @@ mod tests {
     #[test]
     fn it_is_well_when_engine_and_store_are_and_all_was_looked_at() {
         let well = Status { complete: true, ..Status::default() };
-        assert_eq!(sickness(&well), None);
+        assert_eq!(unhealthy_reason(&well), None);
         let gone = Status { engine_error: "gone".to_owned(), ..well.clone() };
         assert_eq!(
-            sickness(&gone).map(|why| body(&why)),
+            unhealthy_reason(&gone).map(|why| body(&why)),
             Some("the engine cannot be asked: gone".to_owned())
         );
-        assert!(sickness(&Status { store_error: "gone".to_owned(), ..well }).is_some());
+        assert!(unhealthy_reason(&Status { store_error: "gone".to_owned(), ..well }).is_some());
     }
 }

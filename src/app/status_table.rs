@@ -42,10 +42,10 @@ pub(super) fn is_well(status: &Status) -> bool {
         && status.engine_error.is_empty()
         && status.store_error.is_empty()
         && status.containers.iter().all(|container| container.state != "failing")
-        && services(status).all(|(_, service)| service.state == "absent" || stands(service))
+        && services(status).all(|(_, service)| service.state == "absent" || is_in_store(service))
 }
 
-fn stands(service: &ServiceStatus) -> bool {
+fn is_in_store(service: &ServiceStatus) -> bool {
     service.state == "passing" && service.kept.as_ref().is_some_and(|kept| kept.held)
 }
 
@@ -58,9 +58,9 @@ fn services(status: &Status) -> impl Iterator<Item = (&ContainerStatus, &Service
 
 /// Returns one line.
 pub(super) fn summary(status: &Status) -> String {
-    let standing = services(status).filter(|(_, service)| stands(service)).count();
+    let registered = services(status).filter(|(_, service)| is_in_store(service)).count();
     let there = services(status).filter(|(_, service)| service.state != "absent").count();
-    format!("{standing} of {there} services registered")
+    format!("{registered} of {there} services registered")
 }
 
 /// Returns a table of services, what is skipped, and what is wrong.

@@ -163,7 +163,7 @@ impl Deliverer {
         let dest = job.dest.display();
         if ready.difference.none() {
             tracing::debug!("Target config {dest} in sync");
-            self.own(&job);
+            self.record_owned(&job);
             self.learn(&job.dest, ready.verify.as_ref());
             // The wanted content differs from the refused one: if that one comes back later, it is tried again.
             self.held.remove(&job.dest);
@@ -216,7 +216,7 @@ impl Deliverer {
     }
 
     /// Records a `for_each` file that is already in sync as ours, whoever wrote it first.
-    fn own(&self, job: &Job) {
+    fn record_owned(&self, job: &Job) {
         if job.resource.for_each.is_none() || self.settings.noop {
             return;
         }

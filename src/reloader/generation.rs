@@ -52,7 +52,7 @@ impl Generation {
     #[must_use]
     pub(super) fn load_to_follow(settings: &Settings) -> Self {
         // The stamp is taken first: an edit during the read then shows as a change at the next check.
-        Self::load_as(settings, look(&settings.confdir))
+        Self::load_as(settings, stamp_files(&settings.confdir))
     }
 
     fn load_as(settings: &Settings, (stamp, folders): (BTreeSet<FileStamp>, BTreeSet<PathBuf>)) -> Self {
@@ -87,7 +87,7 @@ impl Generation {
         settings: &Settings,
         asked: bool,
     ) -> Result<Option<Self>, RejectedGeneration> {
-        let (stamp, folders) = look(&settings.confdir);
+        let (stamp, folders) = stamp_files(&settings.confdir);
         if !asked && stamp == *self.stamp {
             return Ok(None);
         }
@@ -133,7 +133,7 @@ impl Generation {
     }
 }
 
-fn look(confdir: &Path) -> (BTreeSet<FileStamp>, BTreeSet<PathBuf>) {
+fn stamp_files(confdir: &Path) -> (BTreeSet<FileStamp>, BTreeSet<PathBuf>) {
     let (mut seen, mut folders) = (BTreeSet::new(), BTreeSet::from([confdir.to_owned()]));
     for folder in ["conf.d", "templates"] {
         add(&confdir.join(folder), 0, &mut seen, &mut folders);

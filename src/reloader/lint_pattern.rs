@@ -30,7 +30,7 @@ pub(super) fn near_pattern(values: &Values, scope: &Scope, asked: &str) -> Optio
         if segment.contains(['*', '?', '[']) {
             return None;
         }
-        let near = names.iter().find(|name| is_slip(segment, name))?;
+        let near = names.iter().find(|name| is_typo(segment, name))?;
         let mut meant = segments.clone();
         meant[depth] = near;
         let meant = format!("/{}", meant.join("/"));
@@ -42,7 +42,7 @@ pub(super) fn near_pattern(values: &Values, scope: &Scope, asked: &str) -> Optio
 }
 
 /// Returns whether one name is a typo of the other. `web1` and `web2` are two names.
-fn is_slip(name: &str, other: &str) -> bool {
+fn is_typo(name: &str, other: &str) -> bool {
     let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     let few = (name.len() / 4).max(1);
     name.len() > 2 && letters(name) != letters(other) && strsim::damerau_levenshtein(name, other) <= few

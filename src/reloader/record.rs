@@ -60,7 +60,7 @@ impl Deliverer {
             for file in mine {
                 let owner = due.iter().find(|index| is_of(&file, &resources[**index]));
                 if let Some(&index) = owner {
-                    self.take_up(&entry, file, index, &resources[index]);
+                    self.adopt_file(&entry, file, index, &resources[index]);
                 }
             }
             entry.files = others;
@@ -81,7 +81,13 @@ impl Deliverer {
         self.left_over = left;
     }
 
-    fn take_up(&mut self, entry: &JournalEntry, file: JournalFile, index: usize, resource: &Arc<Resource>) {
+    fn adopt_file(
+        &mut self,
+        entry: &JournalEntry,
+        file: JournalFile,
+        index: usize,
+        resource: &Arc<Resource>,
+    ) {
         let content = if file.digest.is_empty() { Content::Removed } else { Content::Swapped(file.digest) };
         let dest: PathBuf = file.dest;
         let request = ReloadRequest::unrendered(index, resource, dest, content);
@@ -140,7 +146,7 @@ impl Deliverer {
                 resources.iter().position(|resource| is_of(file, resource)).map(|index| (index, file.clone()))
             });
             match found {
-                Some((index, file)) => self.take_up(&entry, file, index, &resources[index]),
+                Some((index, file)) => self.adopt_file(&entry, file, index, &resources[index]),
                 None => self.orphans.push(entry),
             }
         }

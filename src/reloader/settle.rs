@@ -213,7 +213,7 @@ impl Deliverer {
                 if pending.is_wanted() {
                     self.wait_for_render(key, pending);
                 } else {
-                    self.strike_off(&pending);
+                    self.remove_entry(&pending);
                 }
                 done.iter().filter_map(ReloadRequest::done).collect()
             }
@@ -258,7 +258,7 @@ impl Deliverer {
         result.map_err(|text| self.redactor.mask(&text))
     }
 
-    fn strike_off(&self, pending: &PendingReload) {
+    fn remove_entry(&self, pending: &PendingReload) {
         let Some(entry) = &pending.entry else { return };
         if let Err(error) = self.journal.finish(entry) {
             tracing::warn!(
@@ -311,9 +311,9 @@ impl Deliverer {
                     format!("{text}; {back}")
                 }
                 Err(error) => {
-                    let (dest, says) = (request.dest.display(), "the previous file could not be put back");
-                    tracing::error!(resource = %request.resource.name, %dest, "{says}: {error}");
-                    format!("{text}; {says}: {error}")
+                    let (dest, message) = (request.dest.display(), "the previous file could not be put back");
+                    tracing::error!(resource = %request.resource.name, %dest, "{message}: {error}");
+                    format!("{text}; {message}: {error}")
                 }
             };
             lines.push(request.line_for(DestOutcome::failed(FailedStep::Verify, outcome)));
@@ -344,7 +344,7 @@ impl Deliverer {
         }
         pending.entry = Some(entry);
         match self.run(&key, &pending).await {
-            Ok(()) => self.strike_off(&pending),
+            Ok(()) => self.remove_entry(&pending),
             Err(text) => {
                 let wait = pending.backoff.next();
                 let again = self.tried_again(wait);

@@ -81,9 +81,9 @@ pub async fn run(
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Stop | Signal::StopNow => break,
-                other => worker.answer(other),
+                other => worker.handle_signal(other),
             },
-            news = worker.follower.next() => worker.take_all(news.map_err(ReloaderError::Loop)?),
+            event = worker.follower.next() => worker.take_all(event.map_err(ReloaderError::Loop)?),
             (result, asked) = worker.background_read.done() => worker.reread_is_done(result, asked),
             () = file_watcher.wait(None) => worker.reread(false),
             () = sleep_until(wake) => worker.tick(),
@@ -162,25 +162,25 @@ impl Worker {
     }
 
     /// Takes this event and every other that already waits: one pass handles them all.
-    fn take_all(&mut self, news: SourceEvent) {
-        self.take(news);
-        while let Some(news) = self.follower.ready() {
-            self.take(news);
+    fn take_all(&mut self, event: SourceEvent) {
+        self.take(event);
+        while let Some(event) = self.follower.ready() {
+            self.take(event);
         }
     }
 
-    fn take(&mut self, news: SourceEvent) {
+    fn take(&mut self, event: SourceEvent) {
         let now = Instant::now();
-        match news {
+        match event {
             SourceEvent::Snapshot(snapshot) => {
                 tracing::debug!(
                     keys = snapshot.entries.len(),
                     revision = snapshot.revision,
                     "snapshot taken"
                 );
-                let (touched, news) = self.value_cache.take_snapshot(snapshot, &self.roots, now);
+                let (touched, is_newer) = self.value_cache.take_snapshot(snapshot, &self.roots, now);
                 self.mark_touched(&touched, now);
-                if news {
+                if is_newer {
                     self.mark_all(now);
                     // Without any resource there is no pass that would report the status.
                     self.report_pass(&PassOutcome::default());
@@ -251,7 +251,7 @@ impl Worker {
         }
     }
 
-    fn answer(&mut self, signal: Signal) {
+    fn handle_signal(&mut self, signal: Signal) {
         match signal {
             Signal::Reread => {
                 tracing::info!("Captured SIGHUP. Reloading configuration...");
@@ -326,7 +326,7 @@ impl Worker {
             self.reread(false);
         }
         if let Some(signal) = signal {
-            self.answer(signal);
+            self.handle_signal(signal);
         }
         None
     }

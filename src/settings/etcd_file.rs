@@ -54,7 +54,7 @@ fn load(path: &Path, layers: &mut Layers) {
                 .problems
                 .push(Problem::of_sense(shown.to_string(), "it is not a map of names and values"));
         }
-        Err(says) => return layers.problems.push(Problem::of_sense(shown.to_string(), says)),
+        Err(message) => return layers.problems.push(Problem::of_sense(shown.to_string(), message)),
     };
     for (key, node) in entries {
         let place = format!("{shown}: {key}");
@@ -108,11 +108,11 @@ fn unknown(key: &str, known: &[&'static str]) -> String {
 fn take(layers: &mut Layers, place: String, row: Result<&'static Row, String>, node: &Node) {
     let row = match row {
         Ok(row) => row,
-        Err(says) => return layers.warnings.push(format!("{place}: {says}")),
+        Err(message) => return layers.warnings.push(format!("{place}: {message}")),
     };
     let words = words(row, node).transpose();
-    if let Some(Err(says)) = words {
-        return layers.problems.push(Problem::of_sense(place, says));
+    if let Some(Err(message)) = words {
+        return layers.problems.push(Problem::of_sense(place, message));
     }
     if let Some(words) = words {
         layers.offer(OptionValue { row, rank: Rank::File, place, words });

@@ -40,10 +40,10 @@ pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if named {
-                let says = "no such settings file; write it, or name another with --config-file";
+                let message = "no such settings file; write it, or name another with --config-file";
                 // confd continues without a file, even if one was requested.
                 let list = if command == CONFD { &mut contents.idle } else { &mut contents.problems };
-                list.push(Problem::new(shown.to_string(), says));
+                list.push(Problem::new(shown.to_string(), message));
             }
             return contents;
         }
@@ -93,20 +93,20 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
         return;
     };
     if command != CONFD && row.commands == CONFD {
-        let says = match row.support {
+        let message = match row.support {
             Support::Refused(reason) | Support::Idle(reason) | Support::Ignored(reason) => reason.to_owned(),
             Support::Used => "only confd's command line has it; here the command decides".to_owned(),
         };
-        contents.idle.push(Problem::new(place, says));
+        contents.idle.push(Problem::new(place, message));
         return;
     }
     if contents.entries.iter().any(|entry| entry.row.name == row.name) {
-        let says = if options::plain(key) == options::plain(row.name) {
+        let message = if options::plain(key) == options::plain(row.name) {
             format!("{} is set twice; keep one", row.name)
         } else {
             format!("{key} is another name of {}, and one of the two is set above; keep one", row.name)
         };
-        contents.problems.push(Problem::new(place, says));
+        contents.problems.push(Problem::new(place, message));
         return;
     }
     contents.entries.push(Entry { row, place, words: words(row.kind, value) });

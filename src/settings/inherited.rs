@@ -40,7 +40,7 @@ pub(super) fn take(layers: &mut Layers, command: Commands, env: &dyn Fn(&str) ->
             let Some(value) = env(&variable).filter(|value| !value.is_empty()) else { continue };
             // Another program's settings file has another format.
             if row.commands & command == 0 || row.name == "config-file" {
-                if asks(row, command, &value) {
+                if changes_behaviour(row, command, &value) {
                     idle.push(variable);
                 }
                 continue;
@@ -62,13 +62,13 @@ pub(super) fn take(layers: &mut Layers, command: Commands, env: &dyn Fn(&str) ->
         ));
     }
     if !idle.is_empty() {
-        let says = if idle.len() == 1 { "has" } else { "have" };
-        layers.warnings.push(format!("{} {says} no effect on `retune {title}`", idle.join(", ")));
+        let verb = if idle.len() == 1 { "has" } else { "have" };
+        layers.warnings.push(format!("{} {verb} no effect on `retune {title}`", idle.join(", ")));
     }
 }
 
 /// Returns whether a variable asks for something beyond the command's normal behaviour.
-fn asks(row: &Row, command: Commands, value: &str) -> bool {
+fn changes_behaviour(row: &Row, command: Commands, value: &str) -> bool {
     let on = row.kind != ValueKind::Switch || units::switch(value) != Ok(false);
     // The settings of a running member go beyond those of a restore.
     let more = command == RESTORE && row.commands & MEMBER != 0;

@@ -198,8 +198,8 @@ fn find(topic: Option<&str>) -> Option<Command> {
 
 fn completions(shell: &str) -> Result<String, Problems> {
     let shell: Shell = shell.parse().map_err(|_| {
-        let says = "no completions for this shell; there are bash, elvish, fish, powershell and zsh";
-        Problems(vec![Problem::new(shell, says)])
+        let message = "no completions for this shell; there are bash, elvish, fish, powershell and zsh";
+        Problems(vec![Problem::new(shell, message)])
     })?;
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut command(), "retune", &mut out);

@@ -41,8 +41,8 @@ impl<'l> Reader<'l> {
     fn words(&mut self, name: &str) -> &'l [OsString] {
         match self.layers.get(name).map(|given| (given, &given.words)) {
             Some((_, Ok(words))) => words,
-            Some((given, Err(says))) => {
-                self.problems.push(Problem::new(&given.place, says));
+            Some((given, Err(message))) => {
+                self.problems.push(Problem::new(&given.place, message));
                 &[]
             }
             None => &[],
@@ -50,18 +50,18 @@ impl<'l> Reader<'l> {
     }
 
     /// Reports a problem with an option, at the place where it was given, or else at its flag.
-    pub(super) fn object(&mut self, name: &str, says: impl Into<String>) {
-        let problem = Problem::new(self.place(name), says);
+    pub(super) fn object(&mut self, name: &str, message: impl Into<String>) {
+        let problem = Problem::new(self.place(name), message);
         self.problems.push(problem);
     }
 
     /// Reports what confd has always accepted: a warning for its users, an error for everyone else.
-    pub(super) fn object_unless_confd(&mut self, command: Commands, name: &str, says: &str) {
+    pub(super) fn object_unless_confd(&mut self, command: Commands, name: &str, message: &str) {
         if command == CONFD {
-            let line = format!("{}: {says} (no effect)", self.place(name));
+            let line = format!("{}: {message} (no effect)", self.place(name));
             self.warnings.push(line);
         } else {
-            self.object(name, says);
+            self.object(name, message);
         }
     }
 
@@ -103,7 +103,7 @@ impl<'l> Reader<'l> {
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let text = self.text(name)?;
-        read(&text).map_err(|says| self.object(name, says)).ok()
+        read(&text).map_err(|message| self.object(name, message)).ok()
     }
 
     pub(super) fn switch(&mut self, name: &str) -> Option<bool> {

@@ -132,12 +132,12 @@ pub(super) fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
         insecure: read.on("client-insecure"),
     };
     if tls.cert.is_some() != tls.key.is_some() {
-        let (name, says) = if tls.cert.is_some() {
+        let (name, message) = if tls.cert.is_some() {
             ("client-cert", "a certificate is of no use without its key; add --client-key FILE")
         } else {
             ("client-key", "a key is of no use without its certificate; add --client-cert FILE")
         };
-        read.object_unless_confd(command, name, says);
+        read.object_unless_confd(command, name, message);
         (tls.cert, tls.key) = (None, None);
     }
     tls
@@ -157,13 +157,13 @@ pub(super) fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
         // A password that could not be read was already reported.
         (Some(_), None) if given => None,
         (Some(_), None) => {
-            let says = "a user needs a password; add --password-file FILE";
-            read.object_unless_confd(command, "username", says);
+            let message = "a user needs a password; add --password-file FILE";
+            read.object_unless_confd(command, "username", message);
             None
         }
         (None, _) if wanted == Some(true) => {
-            let says = "there is no user to log in as; add --username NAME";
-            read.object_unless_confd(command, "basic-auth", says);
+            let message = "there is no user to log in as; add --username NAME";
+            read.object_unless_confd(command, "basic-auth", message);
             None
         }
         (None, _) => None,
@@ -184,8 +184,8 @@ fn password(read: &mut Reader<'_>) -> Option<String> {
     let path = read.path("password-file")?;
     match password_file(&path) {
         Ok(text) => Some(text),
-        Err(says) => {
-            read.object("password-file", format!("{}: {says}", path.display()));
+        Err(message) => {
+            read.object("password-file", format!("{}: {message}", path.display()));
             None
         }
     }
@@ -211,8 +211,8 @@ pub(super) fn asked(read: &mut Reader<'_>, command: Commands) -> Settings {
     let nodes = match texts.iter().map(|text| endpoint(text)).collect::<Result<Vec<_>, _>>() {
         Ok(nodes) if nodes.is_empty() => vec!["http://127.0.0.1:2379".to_owned()],
         Ok(nodes) => nodes,
-        Err(says) => {
-            read.object("endpoints", says);
+        Err(message) => {
+            read.object("endpoints", message);
             Vec::new()
         }
     };

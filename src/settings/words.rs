@@ -221,13 +221,13 @@ fn misplaced(command: Commands, typed: &TypedOption) -> Option<Problem> {
         .chain((typed.row.commands & CONFD != 0).then_some("confd's command line"))
         .chain((typed.row.commands == ETCD).then_some("etcd's command line"))
         .collect();
-    let says = format!("{} does not take it; it belongs to {}", options::title(command), homes.join(", "));
+    let message = format!("{} does not take it; it belongs to {}", options::title(command), homes.join(", "));
     let hint = match typed.row.name {
         "onetime" => " (`retune render` renders once)",
         "watch" => " (`retune watch` follows the store)",
         _ => "",
     };
-    Some(Problem::new(&typed.spelled, says + hint))
+    Some(Problem::new(&typed.spelled, message + hint))
 }
 
 fn unknown(command: Commands, spelled: &str) -> Problem {
@@ -239,7 +239,7 @@ fn unknown(command: Commands, spelled: &str) -> Problem {
         ETCD => "`etcd -h`".to_owned(),
         _ => format!("`retune {} -h`", options::title(command)),
     };
-    let says = match nearest(name, known.flat_map(Row::names).chain(["help", "version"])) {
+    let message = match nearest(name, known.flat_map(Row::names).chain(["help", "version"])) {
         Some(near) => format!("no such flag; did you mean --{near}?"),
         None => format!("no such flag; {help} lists them"),
     };
@@ -249,7 +249,7 @@ fn unknown(command: Commands, spelled: &str) -> Problem {
     } else {
         spelled.to_owned()
     };
-    Problem::new(place, says)
+    Problem::new(place, message)
 }
 
 fn stray(command: Commands, word: &OsStr) -> Problem {
@@ -257,7 +257,7 @@ fn stray(command: Commands, word: &OsStr) -> Problem {
     if command == ETCD {
         return Problem::of_sense("etcd", format!("'{word}' is not a valid flag"));
     }
-    let says = if matches!(&*word, "true" | "false") {
+    let message = if matches!(&*word, "true" | "false") {
         format!("no flag takes this word; a switch's value is written with an equals sign: --noop={word}")
     } else {
         let near = nearest(&word, command_names()).filter(|_| command == CONFD);
@@ -266,7 +266,7 @@ fn stray(command: Commands, word: &OsStr) -> Problem {
             None => "no flag takes this word; remove it, or write the flag before it".to_owned(),
         }
     };
-    Problem::new(word.into_owned(), says)
+    Problem::new(word.into_owned(), message)
 }
 
 /// `completions`, `man` and `help`.
@@ -338,11 +338,11 @@ fn bare(scanned: &[Arg], word: Option<&str>) -> ParsedArgs {
 }
 
 pub(super) fn no_command(word: &str) -> Problem {
-    let says = match nearest(word, command_names()) {
+    let message = match nearest(word, command_names()) {
         Some(near) => format!("no such command; did you mean `retune {near}`?"),
         None => format!("no such command; there are {}", listed()),
     };
-    Problem::new(word, says)
+    Problem::new(word, message)
 }
 
 fn listed() -> String {

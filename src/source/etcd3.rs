@@ -172,12 +172,12 @@ impl Etcd3 {
             link.up().await?;
             let node = watch.node().to_owned();
             let key = ranges.first().map(|(range, _)| range.from.clone()).unwrap_or_default();
-            let mut lives = std::pin::pin!(self.lives(&node, &key));
+            let mut probe = std::pin::pin!(self.probe(&node, &key));
             let together = (ranges.len() < roots.len()).then(|| Roots::new(roots));
             loop {
                 let first = tokio::select! {
                     message = self.api.next(&mut watch) => message?,
-                    error = &mut lives => return Err(error.into()),
+                    error = &mut probe => return Err(error.into()),
                 };
                 let (messages, fault) = self.gather(&mut watch, first, ranges.len() > 1).await;
                 let revision = messages.iter().map(|message| message.revision).max().unwrap_or(0);
@@ -237,7 +237,7 @@ impl Etcd3 {
     }
 
     /// Returns an error once the node missed two probes in a row: a half-open connection reports nothing by itself.
-    async fn lives(&self, node: &str, key: &str) -> ClientError {
+    async fn probe(&self, node: &str, key: &str) -> ClientError {
         let mut missed = false;
         loop {
             sleep(PROBE_INTERVAL).await;

@@ -51,10 +51,10 @@ impl FileWatcher {
         let seen = Arc::clone(&moved);
         let watcher = RecommendedWatcher::new(
             move |event: notify::Result<notify::Event>| {
-                if event.as_ref().is_ok_and(|event| !matters(event)) {
+                if event.as_ref().is_ok_and(|event| !is_change(event)) {
                     return;
                 }
-                if event.map_or(true, |event| moves(&event)) {
+                if event.map_or(true, |event| may_be_replaced(&event)) {
                     seen.store(true, Ordering::Release);
                 }
                 // A full queue means that a check is due anyway.
@@ -62,7 +62,7 @@ impl FileWatcher {
             },
             Config::default(),
         );
-        let watcher = watcher.inspect_err(blind).ok();
+        let watcher = watcher.inspect_err(warn_without_events).ok();
         Self { watcher, hints, watched: BTreeMap::new(), heard: None, stale: BTreeSet::new(), moved }
     }
 
@@ -102,8 +102,8 @@ impl FileWatcher {
                     self.watched.insert(place, inode);
                     fresh = true;
                 }
-                Err(error) if scarce(&error) => {
-                    blind(&error);
+                Err(error) if is_exhausted(&error) => {
+                    warn_without_events(&error);
                     self.watcher = None;
                     return true;
                 }
@@ -140,7 +140,7 @@ impl Default for FileWatcher {
 }
 
 /// Returns whether an event counts: reading a file causes one too, which must not wake its own reader.
-fn matters(event: &notify::Event) -> bool {
+fn is_change(event: &notify::Event) -> bool {
     match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Access(_) => false,
@@ -149,7 +149,7 @@ fn matters(event: &notify::Event) -> bool {
 }
 
 /// Returns whether a watched path may be gone or replaced. An ambiguous event counts.
-fn moves(event: &notify::Event) -> bool {
+fn may_be_replaced(event: &notify::Event) -> bool {
     event.need_rescan()
         || matches!(
             event.kind,
@@ -158,7 +158,7 @@ fn moves(event: &notify::Event) -> bool {
 }
 
 /// Returns whether the system has run out of watches or open files.
-fn scarce(error: &notify::Error) -> bool {
+fn is_exhausted(error: &notify::Error) -> bool {
     match &error.kind {
         notify::ErrorKind::MaxFilesWatch => true,
         notify::ErrorKind::Io(error) => matches!(
@@ -169,7 +169,7 @@ fn scarce(error: &notify::Error) -> bool {
     }
 }
 
-fn blind(error: &notify::Error) {
+fn warn_without_events(error: &notify::Error) {
     tracing::warn!(
         "the system gives no file events ({error}); checking every second instead. Raising \
          fs.inotify.max_user_watches or max_user_instances helps"

@@ -185,7 +185,7 @@ pub(super) fn unknown(env: &Environment<'_>, template: &Template<'_, '_>) -> Vec
     let named = |used_as, pattern: &'static Regex, known: &'static str| {
         let names = pattern.captures_iter(&tags).filter_map(|found| found.get(1));
         names
-            .filter(|name| !answers(env, known, name.as_str()))
+            .filter(|name| !is_known(env, known, name.as_str()))
             .map(|name| (used_as, name))
             .collect::<Vec<_>>()
     };
@@ -204,7 +204,7 @@ pub(super) fn unknown(env: &Environment<'_>, template: &Template<'_, '_>) -> Vec
 }
 
 /// Asks the engine with its own test. A name that cannot be checked is not called unknown.
-fn answers(env: &Environment<'_>, question: &str, name: &str) -> bool {
+fn is_known(env: &Environment<'_>, question: &str, name: &str) -> bool {
     let asked = env.compile_expression(question).and_then(|asked| asked.eval(context! { name }));
     asked.map_or(true, |answer| answer.is_true())
 }
@@ -325,9 +325,9 @@ mod tests {
         let env = Registry::build();
         for (question, names) in [("name is filter", BUILTIN_FILTERS), ("name is test", BUILTIN_TESTS)] {
             for name in names {
-                assert!(answers(&env, question, name), "{name}");
+                assert!(is_known(&env, question, name), "{name}");
             }
-            assert!(!answers(&env, question, "nothing"));
+            assert!(!is_known(&env, question, "nothing"));
         }
     }
 

@@ -19,7 +19,7 @@ pub fn need(program: &str) -> bool {
 /// right, and `.ci/run` reports when it is missing.
 pub fn need_hosts() -> bool {
     if std::env::var_os("RETUNE_TEST_NO_HOSTS").is_some() {
-        return skipped("no right to make network namespaces here");
+        return skipped("no right to create network namespaces here");
     }
     if !need("ip") || !need("iptables") {
         return false;
@@ -65,7 +65,7 @@ pub fn need_ext4() -> bool {
 /// gives that right, and `.ci/run` reports when it is missing.
 pub fn need_systemd() -> Option<PathBuf> {
     if std::env::var_os("RETUNE_TEST_NO_SYSTEMD").is_some() {
-        skipped("no right to make control groups here");
+        skipped("no right to create control groups here");
         return None;
     }
     let places = ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"].map(PathBuf::from);

@@ -30,7 +30,7 @@ impl Flags {
 
     /// Returns whether the switch is on.
     pub(super) fn on(&self, name: &str) -> bool {
-        self.last(name).and_then(OsStr::to_str).and_then(truth).unwrap_or(false)
+        self.last(name).and_then(OsStr::to_str).and_then(parse_bool).unwrap_or(false)
     }
 
     /// Returns the bytes of the value; empty when absent.
@@ -137,7 +137,7 @@ fn check(kind: OptKind, value: &OsStr) -> Result<(), &'static str> {
     const SYNTAX: &str = "parse error";
     let text = value.to_str().unwrap_or("\u{fffd}");
     match kind {
-        OptKind::Switch => truth(text).map(|_| ()).ok_or(SYNTAX),
+        OptKind::Switch => parse_bool(text).map(|_| ()).ok_or(SYNTAX),
         OptKind::Number(_) => number(text).map(|_| ()),
         OptKind::Span(_) => span(text).map(|_| ()).ok_or(SYNTAX),
         OptKind::Text(_) | OptKind::Many => Ok(()),
@@ -180,7 +180,7 @@ fn is_option(word: &OsStr, options: &[&'static [Opt]]) -> bool {
         .any(|option| option.names.iter().any(|own| own.as_bytes() == name))
 }
 
-fn truth(text: &str) -> Option<bool> {
+fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),

@@ -54,9 +54,9 @@ fn advertise(
         // etcd always requires both; here the second is derived from the first where possible.
         (None, Some(urls)) if command != ETCD && !urls.iter().any(HostUrl::is_everywhere) => urls,
         (None, Some(_)) => {
-            let says = "--advertise-client-urls is required when --listen-client-urls is set explicitly: clients \
+            let message = "--advertise-client-urls is required when --listen-client-urls is set explicitly: clients \
                         must be told a URL that they can reach";
-            object(read, command, LISTEN, says);
+            object(read, command, LISTEN, message);
             local
         }
         (None, None) => local,

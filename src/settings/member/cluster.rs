@@ -62,7 +62,7 @@ pub(super) fn read(
     mine.sort_by_key(HostUrl::text);
     mine.dedup();
     if !settled && !looked_up {
-        fit(read, command, (name, advertised, start), &members, &mine, &own);
+        check_consistency(read, command, (name, advertised, start), &members, &mine, &own);
     }
     // Once settled, the list is not used any more, so this member's URLs in it may be out of date.
     let peer_urls = if mine.is_empty() || settled && advertised { own } else { mine };
@@ -73,7 +73,7 @@ pub(super) fn read(
 }
 
 /// Reports contradictions, and which URL is advertised when only the list has it.
-fn fit(
+fn check_consistency(
     read: &mut Reader<'_>,
     command: Commands,
     (name, advertised, start): (&str, bool, Start),
@@ -83,10 +83,10 @@ fn fit(
 ) {
     // Only etcd counts a default that contradicts the list.
     let compared = start != Start::Join && (advertised || command == ETCD);
-    let says = misfit(name, members, mine)
-        .or_else(|| if compared { mismatch(read, command, name, mine, own) } else { None });
-    if let Some(says) = says {
-        object(read, command, "initial-cluster", says);
+    let message = cluster_problem(name, members, mine)
+        .or_else(|| if compared { url_mismatch(read, command, name, mine, own) } else { None });
+    if let Some(message) = message {
+        object(read, command, "initial-cluster", message);
     } else if !advertised && !compared && mine != own {
         read.notices.push(format!(
             "--{ADVERTISE} is not given: this member advertises {}, as in --initial-cluster",
@@ -105,7 +105,7 @@ fn start(read: &mut Reader<'_>) -> Start {
 pub(super) fn discovery(read: &mut Reader<'_>, command: Commands) -> Option<Discovery> {
     let service_name = read.text("discovery-srv-name");
     let domain = read.text("discovery-srv")?;
-    let says = match domain.trim_end_matches('.') {
+    let message = match domain.trim_end_matches('.') {
         _ if read.rank("initial-cluster").is_some() => {
             "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery\" or \
              \"discovery-srv\""
@@ -117,7 +117,7 @@ pub(super) fn discovery(read: &mut Reader<'_>, command: Commands) -> Option<Disc
         }
         bare => return Some(Discovery { domain: bare.to_owned(), service_name }),
     };
-    object(read, command, "discovery-srv", says);
+    object(read, command, "discovery-srv", message);
     None
 }
 
@@ -150,7 +150,7 @@ fn default_members(command: Commands, name: &str, own: &[HostUrl]) -> Vec<(Strin
 }
 
 /// Returns what is wrong with the cluster itself, in etcd's words.
-fn misfit(name: &str, members: &[(String, HostUrl)], mine: &[HostUrl]) -> Option<String> {
+fn cluster_problem(name: &str, members: &[(String, HostUrl)], mine: &[HostUrl]) -> Option<String> {
     if mine.is_empty() {
         return Some(format!("couldn't find local name \"{name}\" in the initial cluster configuration"));
     }
@@ -167,7 +167,7 @@ fn misfit(name: &str, members: &[(String, HostUrl)], mine: &[HostUrl]) -> Option
 }
 
 /// Returns the difference between two flags on this member's URLs, in etcd's words.
-fn mismatch(
+fn url_mismatch(
     read: &mut Reader<'_>,
     command: Commands,
     name: &str,
@@ -231,8 +231,8 @@ fn members(read: &mut Reader<'_>, command: Commands) -> Option<Vec<(String, Host
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     match parts.map(pair).collect::<Result<Vec<_>, String>>() {
         Ok(members) => Some(members).filter(|members| !members.is_empty()),
-        Err(says) => {
-            object(read, command, "initial-cluster", says);
+        Err(message) => {
+            object(read, command, "initial-cluster", message);
             None
         }
     }

@@ -130,8 +130,8 @@ fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
 }
 
 /// Reports a problem for which etcd exits with status 1, because every word was valid.
-fn object(read: &mut Reader<'_>, command: Commands, name: &str, says: impl Into<String>) {
-    read.object(name, says);
+fn object(read: &mut Reader<'_>, command: Commands, name: &str, message: impl Into<String>) {
+    read.object(name, message);
     if let Some(problem) = read.problems.last_mut() {
         problem.of_sense = command == ETCD;
     }
@@ -157,15 +157,15 @@ fn clock(read: &mut Reader<'_>, command: Commands) -> (Duration, Duration) {
     if heartbeat == 0 {
         object(read, command, "heartbeat-interval", "--heartbeat-interval must be >0 (set to 0ms)");
     } else if heartbeat.saturating_mul(5) > election {
-        let says = format!(
+        let message = format!(
             "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
         );
-        object(read, command, "election-timeout", says);
+        object(read, command, "election-timeout", message);
     } else if election > MAX_ELECTION_TIMEOUT_MS {
-        let says = format!(
+        let message = format!(
             "--election-timeout[{election}ms] is too long, and should be set less than {MAX_ELECTION_TIMEOUT_MS}ms"
         );
-        object(read, command, "election-timeout", says);
+        object(read, command, "election-timeout", message);
     }
     (Duration::from_millis(heartbeat), Duration::from_millis(election))
 }
@@ -175,8 +175,8 @@ fn clock(read: &mut Reader<'_>, command: Commands) -> (Duration, Duration) {
 fn largest_request(read: &mut Reader<'_>, command: Commands) -> usize {
     let bytes = read.parsed("max-request-bytes", units::bytes).unwrap_or(DEFAULT_REQUEST_BYTES);
     if bytes > MAX_REQUEST_BYTES {
-        let says = format!("{bytes} bytes are too many; the limit is {} MiB", MAX_REQUEST_BYTES >> 20);
-        object(read, command, "max-request-bytes", says);
+        let message = format!("{bytes} bytes are too many; the limit is {} MiB", MAX_REQUEST_BYTES >> 20);
+        object(read, command, "max-request-bytes", message);
         return DEFAULT_REQUEST_BYTES;
     }
     bytes
@@ -217,8 +217,8 @@ fn bindable(
     // Under our own name an empty host means every address, as in Go.
     let bad = |url: &&HostUrl| url.bindable().is_none() || (command == ETCD && url.host.is_empty());
     if let Some(url) = urls.iter().find(bad) {
-        let says = format!("expected IP in URL for binding ({})", url.text());
-        object(read, command, name, says);
+        let message = format!("expected IP in URL for binding ({})", url.text());
+        object(read, command, name, message);
     }
     Some(urls.iter().filter_map(HostUrl::bindable).collect())
 }
@@ -226,14 +226,14 @@ fn bindable(
 /// Reports advertised URLs that name no host.
 fn reachable(read: &mut Reader<'_>, command: Commands, name: &str, urls: &[HostUrl]) {
     if let Some(url) = urls.iter().find(|url| url.host.is_empty()) {
-        let says = format!("must be \"host:port\" (unexpected empty host ({}))", url.text());
-        object(read, command, name, says);
+        let message = format!("must be \"host:port\" (unexpected empty host ({}))", url.text());
+        object(read, command, name, message);
     } else if let Some(url) = urls.iter().find(|url| url.is_everywhere()) {
-        let says = format!(
+        let message = format!(
             "--{name}: {} is not an address that others can reach; write one of this host's own addresses or names",
             url.text()
         );
-        read.warnings.push(says);
+        read.warnings.push(message);
     }
 }
 
@@ -251,15 +251,15 @@ fn detected(host: &Host, read: &mut Reader<'_>, name: &str, listen: &[HostUrl]) 
 }
 
 /// Warns when an advertised URL has no listener; unless both were given, which may be correct behind a forwarded port.
-fn warn_if_apart(read: &mut Reader<'_>, listen: (&str, &[HostUrl]), told: (&str, &[HostUrl])) {
-    let ((listen_name, listen), (told_name, told)) = (listen, told);
-    let both = read.rank(listen_name).is_some() && read.rank(told_name).is_some();
-    if both || told.iter().any(|url| listen.iter().any(|own| own.serves(url))) {
+fn warn_if_apart(read: &mut Reader<'_>, listen: (&str, &[HostUrl]), advertised: (&str, &[HostUrl])) {
+    let ((listen_name, listen), (advertise_name, advertised)) = (listen, advertised);
+    let both = read.rank(listen_name).is_some() && read.rank(advertise_name).is_some();
+    if both || advertised.iter().any(|url| listen.iter().any(|own| own.serves(url))) {
         return;
     }
     read.warnings.push(format!(
-        "this member advertises {}, but it listens on {}; give --{listen_name} and --{told_name} that fit",
-        texts(told).join(","),
+        "this member advertises {}, but it listens on {}; give --{listen_name} and --{advertise_name} that fit",
+        texts(advertised).join(","),
         texts(listen).join(",")
     ));
 }

@@ -35,11 +35,11 @@ pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
     let shown = data_dir.display();
     let way = match (held(&data_dir), asked) {
         (FolderOwner::Both, _) => {
-            let says = format!(
+            let message = format!(
                 "invalid datadir. Both member and proxy directories exist in {shown}; move the one away that does not \
                  belong there"
             );
-            object(read, command, "data-dir", says);
+            object(read, command, "data-dir", message);
             asked?
         }
         (FolderOwner::Member, Some(_)) => {
@@ -62,8 +62,8 @@ pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
 }
 
 fn proxy(read: &mut Reader<'_>, command: Commands, way: ProxyMode, data_dir: PathBuf) -> Proxy {
-    let told = read.parsed("listen-client-urls", HostUrl::read_list);
-    let listen = bindable(read, command, "listen-client-urls", told.as_deref());
+    let listen_urls = read.parsed("listen-client-urls", HostUrl::read_list);
+    let listen = bindable(read, command, "listen-client-urls", listen_urls.as_deref());
     let listen = listen.unwrap_or_else(|| vec![default_listener()]);
     // Its files are also used for the members' client ports, so they are valid without a TLS port of its own.
     let secure = listen.iter().any(|url| url.https);

@@ -71,8 +71,8 @@ pub(super) fn of_clients(
     let files = files(read, command, &CLIENTS, listen, own);
     let secure = served(read, command, &CLIENTS, listen, &files);
     if !secure && (files.any() || files.client_auth) {
-        let says = format!("TLS files have no effect: no URL in --{} begins with https", CLIENTS.listen);
-        read.warnings.push(says);
+        let message = format!("TLS files have no effect: no URL in --{} begins with https", CLIENTS.listen);
+        read.warnings.push(message);
     }
     secure.then_some(files)
 }
@@ -112,11 +112,11 @@ fn files(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUr
     let trusted_ca = read.path(port.trusted_ca).or(old_authority);
     let asked = read.on(port.auth);
     if asked && trusted_ca.is_none() {
-        let says = format!(
+        let message = format!(
             "client certificates can only be verified with their authorities; add --{} FILE",
             port.trusted_ca
         );
-        object(read, command, port.auth, says);
+        object(read, command, port.auth, message);
     }
     pair(read, command, port, (cert.is_some(), key.is_some()));
     let self_made = self_made(read, command, port, cert.is_some(), &[listen, own.advertised].concat());
@@ -149,16 +149,16 @@ fn self_made(
     }
     if port.peer && (read.on(port.auth) || read.path(port.trusted_ca).or(read.path(port.old_ca)).is_some()) {
         // etcd ignores these, and then accepts everybody.
-        let says = format!(
+        let message = format!(
             "certificates that members make for themselves come from no authority, so none can be asked for; remove --{} and \
              --{}, or give --{} and --{}",
             port.auth, port.trusted_ca, port.cert, port.key
         );
-        object(read, command, port.auto, says);
+        object(read, command, port.auto, message);
     }
     let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let told = urls.iter().filter(|url| !url.is_everywhere()).map(|url| url.host.clone());
-    let mut hosts: Vec<String> = local.into_iter().chain(told).collect();
+    let advertised = urls.iter().filter(|url| !url.is_everywhere()).map(|url| url.host.clone());
+    let mut hosts: Vec<String> = local.into_iter().chain(advertised).collect();
     hosts.sort();
     hosts.dedup();
     Some(hosts)
@@ -168,14 +168,14 @@ fn self_made(
 fn served(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUrl], files: &Files) -> bool {
     let Some(url) = listen.iter().find(|url| url.https) else { return false };
     if files.cert.is_none() && files.key.is_none() {
-        let says = format!(
+        let message = format!(
             "TLS key/cert (--{}/--{}) must be provided for {} url {} with HTTPS scheme",
             port.cert,
             port.key,
             port.whose,
             url.text()
         );
-        object(read, command, port.listen, says);
+        object(read, command, port.listen, message);
     } else if let Some(url) = listen.iter().find(|url| !url.https) {
         let url = url.text();
         read.warnings.push(format!("{url} is served without TLS, although --{} is given", port.cert));
@@ -185,7 +185,7 @@ fn served(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostU
 
 /// Reports a certificate without a key, or a key without a certificate.
 fn pair(read: &mut Reader<'_>, command: Commands, port: &Port, given: (bool, bool)) {
-    let (name, says) = match given {
+    let (name, message) = match given {
         (true, false) => {
             (port.cert, format!("a certificate is of no use without its key; add --{} FILE", port.key))
         }
@@ -194,7 +194,7 @@ fn pair(read: &mut Reader<'_>, command: Commands, port: &Port, given: (bool, boo
         }
         (true, true) | (false, false) => return,
     };
-    object(read, command, name, says);
+    object(read, command, name, message);
 }
 
 /// Reads the origins; etcd requires each to be a URL.

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_in_etcds_words() {
-        for (text, says) in [
+        for (text, message) in [
             ("127.0.0.1:1", "URL scheme must be http, https, unix, or unixs: 127.0.0.1:1"),
             ("ftp://a:1", "URL scheme must be http, https, unix, or unixs: ftp://a:1"),
             ("http://a", "URL address does not have the form \"host:port\": http://a"),
@@ -140,14 +140,14 @@ mod tests {
             ("http://::1:80", "URL address does not have the form \"host:port\": http://::1:80"),
             ("http://a:1/p", "URL must not contain a path: http://a:1/p"),
         ] {
-            assert_eq!(HostUrl::read(text), Err(says.to_owned()));
+            assert_eq!(HostUrl::read(text), Err(message.to_owned()));
         }
     }
 
     #[test]
     fn a_password_in_a_url_is_refused_and_not_repeated() {
-        let says = HostUrl::read("http://root:secret@a:1").unwrap_err();
-        assert!(!says.contains("secret"), "{says}");
+        let message = HostUrl::read("http://root:secret@a:1").unwrap_err();
+        assert!(!message.contains("secret"), "{message}");
     }
 
     #[test]

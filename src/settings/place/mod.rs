@@ -69,10 +69,10 @@ fn request(read: &mut Reader<'_>) -> Request {
     }
     let texts = read.texts("publish");
     let published = texts.iter().map(|text| Published::read(text)).collect::<Result<Vec<_>, _>>();
-    let published = published.map_err(|says| read.object("publish", says)).unwrap_or_default();
+    let published = published.map_err(|message| read.object("publish", message)).unwrap_or_default();
     let texts = read.texts("expose");
     let exposed = texts.iter().map(|text| ports::exposed(text)).collect::<Result<Vec<_>, _>>();
-    request.exposed = exposed.map_err(|says| read.object("expose", says)).unwrap_or_default();
+    request.exposed = exposed.map_err(|message| read.object("expose", message)).unwrap_or_default();
     for Published { bindings, exposed } in published {
         request.ports.extend(bindings);
         // As in docker: published ports are exposed too, which is what counts on the host's network.
@@ -98,13 +98,13 @@ fn filters(read: &mut Reader<'_>) -> Vec<Filter> {
         return Filter::ALL.to_vec();
     }
     let read_one = |name: &String| {
-        name.parse().map_err(|says| {
+        name.parse().map_err(|message| {
             let all: Vec<&str> = Filter::ALL.iter().map(|filter| filter.name()).collect();
-            format!("{name:?}: {says}; there are {}", all.join(", "))
+            format!("{name:?}: {message}; there are {}", all.join(", "))
         })
     };
     let filters = names.iter().map(read_one).collect::<Result<Vec<_>, String>>();
-    filters.map_err(|says| read.object("filter", says)).unwrap_or_default()
+    filters.map_err(|message| read.object("filter", message)).unwrap_or_default()
 }
 
 /// Docker's convention: 0 asks for nothing.

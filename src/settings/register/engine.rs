@@ -29,18 +29,18 @@ pub(super) fn read(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> EngineAt
         ..Trust::default()
     };
     if own.cert.is_some() != own.key.is_some() {
-        let (name, says) = if own.cert.is_some() {
+        let (name, message) = if own.cert.is_some() {
             ("engine-cert", "a certificate is of no use without its key; add --engine-key FILE")
         } else {
             ("engine-key", "a key is of no use without its certificate; add --engine-cert FILE")
         };
-        read.object(name, says);
+        read.object(name, message);
     }
     let named = own != Trust::default();
     let (trust, tls) = if named { (own, true) } else { docker_tls(host, env) };
     let url = url.unwrap_or_else(|| {
         let found = if given { Ok(None) } else { docker_host(env) };
-        let found = found.map_err(|says| read.problems.push(super::Problem::new("DOCKER_HOST", says)));
+        let found = found.map_err(|message| read.problems.push(super::Problem::new("DOCKER_HOST", message)));
         found.ok().flatten().unwrap_or_else(|| socket(host, env))
     });
     EngineAt { url, trust, tls }

@@ -30,10 +30,10 @@ pub(super) fn read(read: &mut Reader<'_>) -> Lease {
             base
         }
         (Some(ttl), Some(refresh)) if refresh >= ttl => {
-            let says = format!(
+            let message = format!(
                 "keys that live {ttl:?} have to be renewed sooner than that; a third of it leaves room for one failure"
             );
-            read.object("ttl-refresh", says);
+            read.object("ttl-refresh", message);
             base
         }
         (Some(ttl), Some(refresh)) => Lease { ttl: Some(ttl), refresh },

@@ -132,7 +132,7 @@ fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
     let wanted = read.on("self");
     let (container, texts) = (read.text("container"), read.texts("port"));
     let ports = texts.iter().map(|text| port(text)).collect::<Result<Vec<_>, _>>();
-    let ports = ports.map_err(|says| read.object("port", says)).unwrap_or_default();
+    let ports = ports.map_err(|message| read.object("port", message)).unwrap_or_default();
     if wanted {
         if texts.is_empty() {
             read.object("self", "which port of the container is registered? add --port N");

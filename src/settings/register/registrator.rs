@@ -180,12 +180,12 @@ fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
         [uri] => Ok(Some(RegistratorArgs { flags, uri })),
         [] => Err(Problem::new(NAME, format!("Missing required argument for registry URI.\n\n{}", usage()))),
         [_, extra @ ..] => {
-            let says = format!(
+            let message = format!(
                 "\n  {}\nOptions should come before the registry URI argument.\n\n{}",
                 extra.join(" "),
                 usage()
             );
-            Err(Problem::new("Extra unparsed arguments", says))
+            Err(Problem::new("Extra unparsed arguments", message))
         }
     }
 }
@@ -193,7 +193,8 @@ fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
 fn built(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>) -> Result<Invocation, Problems> {
     let mut wrong = Vec::new();
     let settings = settings(host, typed, env, &mut wrong);
-    let uri = Uri::read(typed.uri).map_err(|says| wrong.push(Problem::of_sense("registry URI", says))).ok();
+    let uri =
+        Uri::read(typed.uri).map_err(|message| wrong.push(Problem::of_sense("registry URI", message))).ok();
     let (Some(uri), true) = (uri, wrong.is_empty()) else {
         return Err(Problems(wrong));
     };
@@ -221,9 +222,9 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
     let base = Settings::default();
     let on = |name: &str| typed.get(name).is_some_and(|word| units::switch(word) == Ok(true));
     let ip = typed.filled("ip").map(rules::ip).transpose();
-    let ip = ip.map_err(|says| wrong.push(Problem::of_sense("-ip", says)));
+    let ip = ip.map_err(|message| wrong.push(Problem::of_sense("-ip", message)));
     let tags = typed.get("tags").map(rules::tags).transpose();
-    let tags = tags.map_err(|says| wrong.push(Problem::of_sense("-tags", says)));
+    let tags = tags.map_err(|message| wrong.push(Problem::of_sense("-tags", message)));
     let deregister = typed.get("deregister").unwrap_or("always");
     let deregister = DEREGISTER.iter().find(|(word, _)| *word == deregister).map(|(_, value)| *value);
     let deregister = deregister.unwrap_or_else(|| {
@@ -235,7 +236,7 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
         wrong.push(Problem::of_sense("-retry-interval", "-retry-interval must be greater than 0"));
     }
     let attempts = typed.get("retry-attempts").map(attempts).transpose();
-    let attempts = attempts.map_err(|says| wrong.push(Problem::of_sense("-retry-attempts", says)));
+    let attempts = attempts.map_err(|message| wrong.push(Problem::of_sense("-retry-attempts", message)));
     let resync = int(typed, "resync").and_then(|seconds| u64::try_from(seconds).ok());
     let rules = Rules {
         ip: ip.unwrap_or_default(),
@@ -246,13 +247,13 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
         ..Rules::default()
     };
     let engine =
-        engine::customary(host, env).map_err(|says| wrong.push(Problem::of_sense("DOCKER_HOST", says)));
+        engine::customary(host, env).map_err(|message| wrong.push(Problem::of_sense("DOCKER_HOST", message)));
     Settings {
         engine: engine.unwrap_or_else(|()| base.engine.clone()),
         // The original writes only services.
         publish_node: true,
         rules,
-        lease: leased(typed, wrong),
+        lease: read_lease(typed, wrong),
         relist: resync.filter(|seconds| *seconds > 0).map_or(base.relist, seconds),
         deregister,
         attempts: attempts.ok().flatten().flatten(),
@@ -263,14 +264,14 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
 
 /// Returns the lease: both flags or neither, and the time to live longer than the refresh. Without them, the defaults
 /// of `retune register` apply: a key without a lease outlives its host.
-fn leased(typed: &RegistratorArgs<'_>, wrong: &mut Vec<Problem>) -> Lease {
+fn read_lease(typed: &RegistratorArgs<'_>, wrong: &mut Vec<Problem>) -> Lease {
     let ttl = int(typed, "ttl");
     let refresh = int(typed, "ttl-refresh").unwrap_or(0);
     let base = Lease::default();
     match ttl {
         _ if (ttl.unwrap_or(0) == 0) != (refresh == 0) => {
-            let says = "-ttl and -ttl-refresh must be specified together or not at all";
-            wrong.push(Problem::of_sense("-ttl", says));
+            let message = "-ttl and -ttl-refresh must be specified together or not at all";
+            wrong.push(Problem::of_sense("-ttl", message));
             base
         }
         None => base,

@@ -31,7 +31,7 @@ pub(super) fn read(read: &mut Reader<'_>, own: bool) -> Rules {
         Layout::Template { value: None, .. } => None,
         Layout::Template { .. } => Some("--value-template, which says what keys hold"),
     };
-    if let Some(fixed) = fixed.filter(|_| value == Value::Json && stands(read, "value")) {
+    if let Some(fixed) = fixed.filter(|_| value == Value::Json && given_here(read, "value")) {
         read.object("value", format!("does not go with {fixed}; remove one of the two"));
     }
     let tags = read.texts("tags");
@@ -41,7 +41,7 @@ pub(super) fn read(read: &mut Reader<'_>, own: bool) -> Rules {
         internal: read.on("internal"),
         explicit: read.on("explicit"),
         ip_label: read.text("use-ip-from-label"),
-        tags: tags.map_err(|says| read.object("tags", says)).unwrap_or_default().concat(),
+        tags: tags.map_err(|message| read.object("tags", message)).unwrap_or_default().concat(),
         suffix: read.choice("suffix", &suffixes, Suffix::default()),
         layout,
         value,
@@ -50,7 +50,7 @@ pub(super) fn read(read: &mut Reader<'_>, own: bool) -> Rules {
 }
 
 /// Returns whether it was given for this call: the settings file serves other commands too.
-fn stands(read: &Reader<'_>, name: &str) -> bool {
+fn given_here(read: &Reader<'_>, name: &str) -> bool {
     read.rank(name) > Some(Rank::File)
 }
 
@@ -62,7 +62,7 @@ fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
     let domain = read.parsed("domain", domain);
     let (template, value) = (read.text("key-template"), read.text("value-template"));
     if let Some(key) = template {
-        if stands(read, "layout") {
+        if given_here(read, "layout") {
             read.object(
                 "key-template",
                 "sets the form of the keys, and so does --layout; keep one of the two",
@@ -74,7 +74,7 @@ fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
         read.object("value-template", "goes with --key-template; --value says what the other layouts hold");
     }
     for (name, layout, goes) in [("key", Token::Dockreg, "dockreg"), ("domain", Token::Skydns, "skydns")] {
-        if word != layout && stands(read, name) {
+        if word != layout && given_here(read, name) {
             read.object(name, format!("goes with --layout {goes} only; add that or remove this"));
         }
     }
