@@ -31,7 +31,7 @@ pub(super) async fn place(source: source::Settings, what: PlaceSettings, output:
     };
     let nodes = match nodes {
         Ok(nodes) => nodes,
-        Err(error) => return could_not_run(&error.context("the store cannot be asked for the nodes")),
+        Err(error) => return could_not_run(&error.context("cannot read the nodes from the store")),
     };
     let rules = Rules { filters: what.filters.clone(), strategy: what.strategy, dialect: what.dialect };
     let printed = if what.why {

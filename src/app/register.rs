@@ -241,8 +241,8 @@ pub(super) async fn status(what: RegisterStatus, output: Output) -> Exit {
 
 async fn fetch_status(at: &Listen) -> anyhow::Result<Status> {
     let (code, body) = request(at, "GET", "/status").await?;
-    anyhow::ensure!(code == 200, "{at} answers {code} where a registrar tells its status; is it one?");
-    serde_json::from_slice(&body).with_context(|| format!("{at} answers with no registrar's status"))
+    anyhow::ensure!(code == 200, "{at} returned status {code} for /status; is it a registrar?");
+    serde_json::from_slice(&body).with_context(|| format!("{at} did not return a registrar's status"))
 }
 
 /// `retune register stop`.

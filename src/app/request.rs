@@ -33,9 +33,9 @@ pub(super) async fn request(at: &Listen, method: &str, target: &str) -> anyhow::
     match timeout(REQUEST_TIMEOUT, work).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => anyhow::bail!(
-            "the registrar at {at} cannot be asked: {error:#}; does `retune register` run, and with the same --listen?"
+            "cannot reach the registrar at {at}: {error:#}; does `retune register` run, and with the same --listen?"
         ),
-        Err(_) => anyhow::bail!("the registrar at {at} does not answer within {REQUEST_TIMEOUT:?}"),
+        Err(_) => anyhow::bail!("the registrar at {at} did not respond within {REQUEST_TIMEOUT:?}"),
     }
 }
 

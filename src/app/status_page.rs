@@ -238,23 +238,23 @@ fn drain<B>(
 ) -> Response<Full<Bytes>> {
     // A web page in a browser on this host must not do this.
     if !local || request.headers().contains_key(ORIGIN) {
-        let message = "a drain is asked for on the registrar's own host";
+        let message = "a drain must be requested on the registrar's own host";
         return text(StatusCode::FORBIDDEN, message.to_owned());
     }
     let pairs = request.uri().query().unwrap_or_default().split('&');
     let container = pairs.filter_map(|pair| pair.strip_prefix("container=")).map(unescaped).next_back();
     match container.filter(|container| !container.is_empty()) {
         Some(container) if !out => {
-            tracing::info!("asked to take back the drain of {container:?}");
+            tracing::info!("cancelling the drain of {container:?}");
             status_board.ask_back(&container);
             text(StatusCode::ACCEPTED, "its keys will come back".to_owned())
         }
         Some(container) => {
-            tracing::info!("asked to drain {container:?}");
+            tracing::info!("draining {container:?}");
             status_board.ask_drain(&container);
             text(StatusCode::ACCEPTED, "its keys will go".to_owned())
         }
-        None => text(StatusCode::BAD_REQUEST, "which container? ask /drain?container=NAME".to_owned()),
+        None => text(StatusCode::BAD_REQUEST, "which container? request /drain?container=NAME".to_owned()),
     }
 }
 

@@ -75,7 +75,9 @@ impl Deliverer {
                 if !settings.state_dir_may_fail {
                     return Err(error);
                 }
-                tracing::warn!("{error}; until then, a reload that is owed when this run ends is forgotten");
+                tracing::warn!(
+                    "{error}; until then, a reload that is pending when this run ends is forgotten"
+                );
                 open(None).map_err(|error| ReloaderError::state(None, error))?
             }
         };

@@ -162,7 +162,7 @@ fn judge_resource(all: &mut Findings, resource: &Resource) {
         let names_src = check.line.contains(".src") || check.line.contains("src }}");
         if names_dest && !names_src {
             let text =
-                "check_cmd names the destination: it would judge the old file; {{.src}} is the new one"
+                "check_cmd names the destination: it would check the old file; {{.src}} is the new one"
                     .to_owned();
             all.add(Severity::Error, "check_cmd", &resource.name, at, text);
         }
@@ -235,7 +235,7 @@ fn judge_key(
     let near = values.filter(|_| is_pattern).and_then(|values| near_pattern(values, &resource.scope, asked));
     if let Some(near) = near {
         let text =
-            format!("{asked} matches nothing, and nothing says so when it is rendered; did you mean {near}?");
+            format!("{asked} matches nothing, and a render does not report that; did you mean {near}?");
         all.add(Severity::Warning, "no_match", &resource.name, at, text);
     }
 }

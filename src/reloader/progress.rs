@@ -95,7 +95,7 @@ impl Progress {
             }
         }
         let stale = if stale { ", from the last good snapshot (stale)" } else { "" };
-        let pending = if deliverer.has_pending() { ", reloads owed" } else { "" };
+        let pending = if deliverer.has_pending() { ", reloads pending" } else { "" };
         let (rendered, failing) = (self.rendered.len(), self.failing.len());
         let names = self.names();
         let text =

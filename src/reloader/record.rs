@@ -72,7 +72,7 @@ impl Deliverer {
         if complete && generation.confdir.problems.is_empty() {
             for entry in left.drain(..) {
                 tracing::warn!(
-                    "no resource needs the owed {} any more; its journal entry is removed",
+                    "no resource needs the pending {} any more; its journal entry is removed",
                     entry.action
                 );
                 self.journal.finish(&entry).ok();
@@ -93,7 +93,7 @@ impl Deliverer {
         let request = ReloadRequest::unrendered(index, resource, dest, content);
         match Action::of(resource, &request.dest) {
             Ok(Some(action)) => {
-                tracing::warn!("{} is owed from an earlier run", action.describe());
+                tracing::warn!("{} is pending from an earlier run", action.describe());
                 self.rewrite(request, action, &entry.action);
             }
             // It needs no reload any more.
@@ -111,7 +111,7 @@ impl Deliverer {
                 let Some(index) = resources.iter().position(|resource| is_wanted_by(&request, resource))
                 else {
                     tracing::warn!(
-                        "{} has no resource any more; its owed reload waits for one",
+                        "{} has no resource any more; its pending reload waits for one",
                         request.dest.display()
                     );
                     let entry = JournalEntry {
@@ -159,7 +159,7 @@ impl Deliverer {
         let mut entry = JournalEntry::new(key.clone());
         entry.files.push(request.journal_file());
         if let Err(error) = self.journal.record(&entry) {
-            tracing::warn!("the owed {} could not be recorded: {error}", action.describe());
+            tracing::warn!("the pending {} could not be recorded: {error}", action.describe());
         }
         if before != key {
             self.release(before, &request.dest);

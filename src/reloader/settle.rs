@@ -311,7 +311,7 @@ impl Deliverer {
                     format!("{text}; {back}")
                 }
                 Err(error) => {
-                    let (dest, message) = (request.dest.display(), "the previous file could not be put back");
+                    let (dest, message) = (request.dest.display(), "the previous file could not be restored");
                     tracing::error!(resource = %request.resource.name, %dest, "{message}: {error}");
                     format!("{text}; {message}: {error}")
                 }

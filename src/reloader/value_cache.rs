@@ -101,7 +101,7 @@ impl ValueCache {
     pub(super) fn fall_back(&mut self, roots: &[String]) -> bool {
         let Some(last) = self.snapshot_cache.get(roots) else {
             tracing::warn!(
-                "there is no last good snapshot to render from; nothing is rendered until it answers"
+                "there is no last good snapshot to render from; nothing is rendered until the source responds"
             );
             return false;
         };

@@ -82,7 +82,7 @@ async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
 
 /// Sends one GET over a connection of its own: a worker of the old file might still hold a pooled one.
 async fn get(url: &str, headers: &[String]) -> Result<(u16, String), String> {
-    let rest = url.strip_prefix("http://").ok_or("only http:// is asked")?;
+    let rest = url.strip_prefix("http://").ok_or("only http:// is supported")?;
     let (host, path) =
         rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, path.to_owned()));
     let address = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
@@ -113,7 +113,7 @@ async fn get(url: &str, headers: &[String]) -> Result<(u16, String), String> {
     let text = String::from_utf8_lossy(&answer).into_owned();
     let status =
         text.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
-    Ok((status.ok_or("no HTTP answer")?, text))
+    Ok((status.ok_or("no HTTP response")?, text))
 }
 
 /// Returns whether a response that declares its length is complete: not every server closes when asked to.

@@ -275,7 +275,7 @@ impl Worker {
                 for problem in problems {
                     tracing::error!("{problem}");
                 }
-                tracing::error!("the edit is not taken; the resources and templates read before stay in use");
+                tracing::error!("the edit is rejected; the previous resources and templates stay in use");
                 self.generation.remember(&next);
                 if asked {
                     self.mark_all(Instant::now());
@@ -290,7 +290,7 @@ impl Worker {
     fn adopt(&mut self, next: Generation) {
         next.announce();
         let count = next.confdir.resources.len();
-        tracing::info!("resources and templates were read anew: {count} in use");
+        tracing::info!("resources and templates were read again: {count} in use");
         self.generation = next;
         self.dependents = Dependents::default();
         self.due.clear();

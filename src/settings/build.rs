@@ -177,7 +177,7 @@ fn reloader(
     if root.is_some() && read.rank("state-dir") == Some(Rank::Flag) {
         read.object(
             "state-dir",
-            "another root has no state: no reload of it is ever owed; leave one of the two out",
+            "another root has no state: its files are never reloaded; leave one of the two out",
         );
     }
     reloader::Settings {

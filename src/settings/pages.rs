@@ -23,9 +23,9 @@ const LAYERS_CONFD: &str = "Settings come from flags, then the environment (CONF
                             the defaults.\nFlags may be written with one dash or two, as in -log-level=debug; a switch is \
                             turned off with -watch=false.";
 const LAYERS_ETCD: &str = "Settings come from flags, then the environment (ETCD_DATA_DIR for --data-dir), then the \
-                           defaults.\nExit status: 0 stopped when told to, 1 it could not run, 2 a flag is wrong.";
+                           defaults.\nExit status: 0 stopped by a signal, 1 it could not run, 2 a flag is wrong.";
 
-const REGISTER_TELLS: &str = "SIGUSR1 writes the status to the log. Over --listen it answers GET /status (JSON), /metrics and \
+const REGISTER_TELLS: &str = "SIGUSR1 writes the status to the log. Over --listen it serves GET /status (JSON), /metrics and \
                               /health, and on its own host POST /drain?container=NAME and /undrain.";
 const STATUS_TELLS: &str = "Exit status 0 means that every service passes and is in the store, and that engine and store \
                             respond; 1 that this is not so; 2 that no registrar responds.";

@@ -83,7 +83,7 @@ impl Link {
     pub(super) async fn report(&mut self, error: SourceError) -> Result<(), Closed> {
         if self.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
             self.logged = Some(Instant::now());
-            tracing::warn!(source = self.source, "{error}; trying again until it answers");
+            tracing::warn!(source = self.source, "{error}; trying again until it responds");
         } else {
             tracing::debug!(source = self.source, "{error}");
         }

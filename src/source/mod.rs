@@ -237,7 +237,7 @@ fn client(settings: Settings) -> Result<(Arc<Client>, Option<Credentials>), Sour
     let Settings { nodes, srv_record, scheme, tls, login, timeout, sync, .. } = settings;
     let Tls { ca, cert, key, insecure } = tls;
     if insecure {
-        tracing::warn!("the store's certificate is not checked: whoever answers is believed");
+        tracing::warn!("the store's certificate is not verified: any server is accepted");
     }
     let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
     let client = Client::new(&Config { nodes, srv_record, scheme, trust, timeout, sync })?;

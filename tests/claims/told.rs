@@ -86,10 +86,10 @@ fn a_reload_and_a_corrected_edit_are_told_at_info() {
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
     daemon.eventually_says(&format!("reloaded for {}", dir.out("a.conf").display()));
     dir.template("a.tmpl", "{{ getv(\"/x\" }}\n");
-    daemon.eventually_says("the edit is not taken");
-    assert!(!daemon.log().contains("were read anew"), "{}", daemon.log());
+    daemon.eventually_says("the edit is rejected");
+    assert!(!daemon.log().contains("were read again"), "{}", daemon.log());
     dir.template("a.tmpl", VALUE);
-    daemon.eventually_says("resources and templates were read anew: 1 in use");
+    daemon.eventually_says("resources and templates were read again: 1 in use");
     daemon.terminate();
 }
 

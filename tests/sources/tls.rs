@@ -55,7 +55,7 @@ fn a_server_of_a_named_authority_is_believed_and_no_other() {
         render().args(&["--client-ca-keys", &authority.ca()]).run().exits(0);
         dir.assert_has("a.conf", expected(backend));
         std::fs::remove_file(dir.out("a.conf")).unwrap();
-        render().args(&["--client-insecure"]).run().exits(0).says("not checked");
+        render().args(&["--client-insecure"]).run().exits(0).says("is not verified");
         dir.assert_has("a.conf", expected(backend));
         std::fs::remove_file(dir.out("a.conf")).unwrap();
     }

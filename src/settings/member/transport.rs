@@ -150,7 +150,7 @@ fn self_made(
     if port.peer && (read.on(port.auth) || read.path(port.trusted_ca).or(read.path(port.old_ca)).is_some()) {
         // etcd ignores these, and then accepts everybody.
         let message = format!(
-            "certificates that members make for themselves come from no authority, so none can be asked for; remove --{} and \
+            "self-made certificates of members come from no authority, so none can be required; remove --{} and \
              --{}, or give --{} and --{}",
             port.auth, port.trusted_ca, port.cert, port.key
         );
