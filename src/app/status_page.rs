@@ -1,7 +1,7 @@
 //! Serves a registrar's state over a Unix socket, over TCP, or both.
 //!
-//! `GET /status` (JSON), `GET /metrics`, `GET /health` (200 or 503), and from this host `POST /drain?container=NAME` and, to
-//! take that back, `/undrain`.
+//! `GET /status` (JSON), `GET /metrics`, `GET /health` (200 or 503), and only from this host
+//! `POST /drain?container=NAME` and, to cancel that, `POST /undrain?container=NAME`.
 
 use std::convert::Infallible;
 use std::fs;
