@@ -5,10 +5,10 @@
 //! SIGKILL. Output is bounded and always drained, so a talkative command never blocks on its pipe. No zombie stays
 //! behind. Dropping the future of a run kills the group at once.
 //!
-//! The limit applies to the shell. When the shell exits in time, its background processes stay alive, because `daemon
-//! &` is how some services are started. Their output is read for at most one more second; then the pipe is closed and
-//! a background process that still writes to it gets SIGPIPE, so it should redirect its output. So `sleep 5 & echo
-//! done` with a limit of one second is a success after one second.
+//! The limit applies to the shell. When the shell exits in time, its background processes stay alive, because some
+//! services are started with `daemon &`. Their output is read for at most one more second; then the pipe is closed and
+//! a background process that still writes to it gets SIGPIPE, so it should redirect its output. For example,
+//! `sleep 5 & echo done` with a limit of one second is a success after one second.
 //!
 //! Leaves out: processes that leave the group (`setsid`), which no group signal reaches.
 
