@@ -53,7 +53,7 @@ fn on_a_stop_the_sidecar_ends_first_and_the_application_after_the_drain() {
     eventually("the application", WAIT_TIMEOUT, answers);
     eventually("its sidecar", WAIT_TIMEOUT, || !dir.lines("book").is_empty());
     let told =
-        format!("register --self --port {} --etcd http://192.0.2.1:2379 --ip {}", port.number(), host());
+        format!("register --self --port {} --endpoints http://192.0.2.1:2379 --ip {}", port.number(), host());
     assert_eq!(dir.lines("book"), [told.as_str()]);
 
     supervisor.signal(Signal::SIGTERM);

@@ -266,7 +266,8 @@ impl Reconciler {
         }
         let held = self.held.entry(key.clone()).or_insert_with(|| HeldKey::new(Instant::now()));
         // A key of an earlier run mostly exists; reading it first turns the write into a renewal.
-        let first = if held.before && first == WriteStep::Create { WriteStep::Look } else { first };
+        let adopts = held.before && matches!(first, WriteStep::Create | WriteStep::Renew(_));
+        let first = if adopts { WriteStep::Look } else { first };
         let tried = !held.before && held.mine.contains_key(&value);
         (held.before, held.left, held.owner) = (false, None, Owner::of(registration));
         if !matches!(&held.key_state, KeyState::Kept { value: kept, .. } if *kept == value) {
