@@ -1,15 +1,15 @@
-//! How long to wait before trying again.
+//! Delays between retries.
 //!
-//! Owns: a wait that doubles from a first value to a ceiling, with jitter, so that many instances that lost the
-//! same store do not all come back in the same instant.
-//! Promises: a wait is never above the ceiling, never below half of its step, and no count of failures overflows.
-//! Leaves out: sleeping. The caller waits, because only the caller knows what else may wake it.
+//! Owns: a delay that doubles from a first value to a ceiling, with jitter, so that many instances that lost the
+//! same store do not all return at the same instant. Promises: a delay is never above the ceiling, never below half
+//! of its step, and no number of failures overflows. Leaves out: sleeping. The caller waits, because only the
+//! caller knows what else may wake it.
 
 use std::time::Duration;
 
 use rand::RngExt;
 
-/// The waits between tries of one thing.
+/// The delays between attempts at one thing.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -19,15 +19,15 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A backoff whose first step is `first` and whose steps double up to `ceiling`. A ceiling below the first step
-    /// wins: every step is then the ceiling.
+    /// Returns a backoff whose first step is `first` and whose steps double up to `ceiling`. A lower ceiling wins:
+    /// every step is then the ceiling.
     #[must_use]
     pub fn new(first: Duration, ceiling: Duration) -> Self {
         let first = first.min(ceiling);
         Self { first, ceiling, step: first, attempts: 0 }
     }
 
-    /// Counts a failed try and says how long to wait before the next: a random time between half of the present
+    /// Counts a failed attempt and returns the delay before the next: a random time between half of the current
     /// step and all of it. The step then doubles.
     #[expect(
         clippy::should_implement_trait,
@@ -41,13 +41,13 @@ impl Backoff {
         half.saturating_add((full - half).mul_f64(rand::rng().random_range(0.0..1.0))).min(full)
     }
 
-    /// The thing worked: the next wait starts from the first step again.
+    /// Resets after a success: the next delay is the first step again.
     pub fn reset(&mut self) {
         self.step = self.first;
         self.attempts = 0;
     }
 
-    /// How many waits were handed out since the start or the last reset.
+    /// Returns how many delays were returned since the start or the last reset.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts

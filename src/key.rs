@@ -1,13 +1,13 @@
-//! What a key and a prefix are.
+//! Keys and prefixes.
 //!
-//! A key is an absolute path of `/`-separated segments: it begins with `/`, holds no empty, `.` or `..`
-//! segment and does not end in `/` (but for the root, which is `/` itself). Every room that handles keys
-//! uses these functions, so that a boundary is always a segment boundary: `/app` never contains `/apple`.
+//! A key is an absolute path of segments separated by `/`: it begins with `/`, has no empty, `.` or `..` segment and
+//! does not end in `/` (except the root, `/` itself). Every room that handles keys uses these functions, so that a
+//! boundary is always a segment boundary: `/app` never contains `/apple`.
 //!
-//! Leaves out: what a key holds (`values`) and where it comes from (`source`).
+//! Leaves out: the values of keys (`values`) and where they come from (`source`).
 
-/// Makes a key of anything a user may type: a leading `/` is added, `//`, `.` and `..` are resolved, a
-/// trailing `/` goes. This is Go's `path.Join("/", text)`, which confd's users rely on.
+/// Normalises any text that a user may type to a key: adds a leading `/`, resolves `//`, `.` and `..`, removes a
+/// trailing `/`. This is Go's `path.Join("/", text)`, which confd's users rely on.
 #[must_use]
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 1);
@@ -18,8 +18,7 @@ pub fn clean(text: &str) -> String {
     out
 }
 
-/// The key `text` below `prefix`, cleaned as a whole: `..` in `text` may climb out of `prefix`, as it does
-/// in confd.
+/// Returns the key `text` below `prefix`, normalised as a whole: `..` in `text` may lead out of `prefix`, as in confd.
 #[must_use]
 pub fn join(prefix: &str, text: &str) -> String {
     let mut out = String::with_capacity(prefix.len() + text.len() + 2);
@@ -44,13 +43,13 @@ fn push_segments(out: &mut String, text: &str) {
     }
 }
 
-/// Whether `key` is `dir` itself or lies below it. Both must be clean.
+/// Returns whether `key` is `dir` itself or lies below it. Both must be clean.
 #[must_use]
 pub fn contains(dir: &str, key: &str) -> bool {
     dir == "/" || key.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// `key` as it is called inside `prefix` (`/app/db` inside `/app` is `/db`), or `None` outside it.
+/// Returns `key` relative to `prefix` (`/app/db` in `/app` is `/db`), or `None` outside it.
 #[must_use]
 pub fn relative<'k>(prefix: &str, key: &'k str) -> Option<&'k str> {
     if prefix == "/" {
@@ -63,7 +62,7 @@ pub fn relative<'k>(prefix: &str, key: &'k str) -> Option<&'k str> {
     }
 }
 
-/// The last segment, or `/` for the root.
+/// Returns the last segment, or `/` for the root.
 #[must_use]
 pub fn base(key: &str) -> &str {
     match key.rsplit_once('/') {
@@ -72,7 +71,7 @@ pub fn base(key: &str) -> &str {
     }
 }
 
-/// The directory a key lies in, or `None` for the root.
+/// Returns the directory of a key, or `None` for the root.
 #[must_use]
 pub fn parent(key: &str) -> Option<&str> {
     match key.rsplit_once('/')? {
@@ -82,22 +81,22 @@ pub fn parent(key: &str) -> Option<&str> {
     }
 }
 
-/// Every directory above `key`, nearest first, the root last.
+/// Returns every directory above `key`, nearest first, the root last.
 pub fn ancestors(key: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(parent(key), |dir| parent(dir))
 }
 
-/// Whether `key` lies below `dir` and is left out of its listing by etcd's v2 API: a segment below begins with `_`.
+/// Returns whether etcd's v2 API leaves `key` out of the listing of `dir`: a segment below `dir` begins with `_`.
 #[must_use]
 pub fn is_hidden_below(dir: &str, key: &str) -> bool {
     relative(dir, key).is_some_and(|below| below.contains("/_"))
 }
 
-/// The fewest keys whose listings show all of `keys`, sorted: one that lies below another goes, unless it is hidden
-/// there.
+/// Returns the fewest keys whose listings show all of `keys`, sorted: a key below another is dropped, unless it is
+/// hidden there.
 #[must_use]
 pub fn disjoint(mut keys: Vec<String>) -> Vec<String> {
-    // `/` sorts before most bytes but not before all of them (`/a!` < `/a/b`), so segments are compared.
+    // `/` sorts before most bytes but not all (`/a!` < `/a/b`), so segments are compared.
     keys.sort_by(|a, b| a.split('/').cmp(b.split('/')));
     let mut above: Vec<String> = Vec::new();
     keys.retain(|key| {
@@ -113,7 +112,7 @@ pub fn disjoint(mut keys: Vec<String>) -> Vec<String> {
     keys
 }
 
-/// The deepest directory that contains every one of `keys`; the root when there are none.
+/// Returns the deepest directory that contains every one of `keys`; the root when there are none.
 #[must_use]
 pub fn common(keys: &[String]) -> String {
     let Some((first, rest)) = keys.split_first() else { return "/".to_owned() };

@@ -7,33 +7,33 @@
 //! |---|---|---|
 //! | 0 | [`key`] | what a key and a prefix are |
 //! | 0 | [`backoff`] | how long to wait before trying again |
-//! | 0 | [`disk`] | what an error of a disk is called, and what to do about it |
-//! | 0 | [`log_queue`] | log lines on their way to standard error: bounded, and nobody waits for them |
-//! | 0 | [`log_throttle`] | which log lines are due: the same fault once a minute, made-up ones without filling a log |
-//! | 0 | [`stop`] | signals to one token; named loops of which the first to end early is the failure |
+//! | 0 | [`disk`] | names of disk errors, and what to do about them |
+//! | 0 | [`log_queue`] | the queue of log lines to standard error: bounded, and no caller waits for it |
+//! | 0 | [`log_throttle`] | limits log lines: the same fault once a minute, and a bound on faults that anybody can cause |
+//! | 0 | [`stop`] | signals as one stop token; named loops, of which the first to end early is a failure |
 //! | 0 | [`command`] | running a shell command with a time limit, in its own process group |
 //! | 0 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
-//! | 0 | [`tcp`] | how ports listen, and how long a connection outlives the other machine |
-//! | 0 | [`placement`] | expressions, filters and strategies over what is known of nodes; pure |
+//! | 0 | [`tcp`] | how ports listen, and how soon a dead peer is noticed |
+//! | 0 | [`placement`] | expressions, filters and strategies over facts of nodes; pure |
 //! | 0 | [`document`] | JSON, YAML and TOML as one tree in which every scalar keeps its own spelling |
-//! | 0 | [`scalar`] | time spans and booleans as words |
-//! | 1 | [`values`] | what a source holds: every key with its value, in memory, ordered by key |
-//! | 1 | [`replace`] | putting new bytes where an old file was, atomically, with mode and owner |
+//! | 0 | [`scalar`] | parsing time spans and booleans |
+//! | 1 | [`values`] | the content of a source: every key with its value, in memory, ordered by key |
+//! | 1 | [`replace`] | replacing a file atomically, with mode and owner |
 //! | 1 | [`keyspace`] | the store's state machine: tree, history, watchers; no network, no clock |
-//! | 1 | [`protocol`] | the shapes that cross HTTP, and the error codes |
-//! | 2 | [`template`] | text and values to text, with every read recorded |
+//! | 1 | [`protocol`] | the data types of the HTTP API, and its error codes |
+//! | 2 | [`template`] | rendering templates, with every read recorded |
 //! | 2 | [`consensus`] | agreeing on the order of commands: replica, log, mirror, snapshots |
-//! | 2 | [`client`] | speaking HTTP to a store: endpoints, TLS, failover, watches |
-//! | 3 | [`api`] | HTTP in, commands to consensus, reads from the keyspace, answers out |
-//! | 3 | [`source`] | where values come from: one snapshot, then deltas |
+//! | 2 | [`client`] | the HTTP client of a store: endpoints, TLS, failover, watches |
+//! | 3 | [`api`] | the HTTP API: commands to consensus, reads from the keyspace; the proxy |
+//! | 3 | [`source`] | where values come from: one snapshot, then changes |
 //! | 4 | [`reloader`] | resource files, the pass, stage, check, place, reload, verify |
-//! | 4 | [`registrar`] | running containers to keys with a lease; what a node publishes of itself |
+//! | 4 | [`registrar`] | running containers to keys with a lease; the node's record |
 //! | 4 | [`ctl`] | the etcdctl command set over `client` |
 //! | 5 | [`settings`] | flags, environment and file to the settings structs of the rooms |
 //! | 6 | [`app`] | build everything, run everything, stop everything |
 //!
-//! The shape every long-running part shares: a worker waits for hints, one pure function decides, another
-//! small one acts.
+//! All long-running parts share one shape: a worker waits for hints, one pure function decides, another small one
+//! acts.
 
 pub mod api;
 pub mod app;

@@ -1,15 +1,14 @@
-//! Log lines on their way to standard error.
+//! The queue of log lines to standard error.
 //!
-//! Owns: a queue with a bound in lines and in bytes, the thread that writes it out, and the count of lines that found
-//! it full.
+//! Owns: a queue bounded in lines and in bytes, the thread that writes it, and the count of dropped lines.
 //!
-//! Promises: whoever logs never waits for the reader of standard error. Lines keep their order. Where lines were
-//! dropped, the log says how many, as soon as somebody reads again. A flush waits no longer than it is told to.
+//! Promises: logging never waits for the reader of standard error. Lines keep their order. Where lines were
+//! dropped, the log says how many, as soon as the reader continues. A flush ends at its deadline.
 //!
-//! Leaves out: what a line looks like (`app::logging`).
+//! Leaves out: the format of lines (`app::logging`).
 //!
-//! Own code, since `tracing-appender` bounds its queue in lines only (a line may hold a command's whole output), and
-//! says nothing in the log of what it dropped.
+//! Our own code, since `tracing-appender` bounds its queue in lines only (a line may hold a command's whole output)
+//! and does not log what it dropped.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -23,23 +22,23 @@ use std::time::Duration;
 const MAX_LINES: usize = 10_000;
 /// Bytes of lines that may wait.
 const MAX_BYTES: usize = 4 << 20;
-/// Bytes that are written at once.
+/// Bytes written at once.
 const BATCH_BYTES: usize = 64 << 10;
-/// How soon a write is tried again when standard error is set not to block and its pipe is full.
+/// How soon a write is retried when standard error is non-blocking and its pipe is full.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The queue of this process.
 static QUEUE: LogQueue = LogQueue::new(MAX_LINES, MAX_BYTES);
 
 thread_local! {
-    /// What this thread logs goes here instead of the queue, while there is something here.
+    /// While set, the lines of this thread go here instead of the queue.
     static CAPTURED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Starts the thread that writes. Until then, and if it cannot be started, lines are written by whoever logs them.
+/// Starts the writer thread. Before that, and if it cannot be started, the logging threads write their own lines.
 pub fn start() {
     let Ok(fd) = io::stderr().as_fd().try_clone_to_owned() else { return };
-    // Not through the standard library's handle: its lock would be held as long as nobody reads.
+    // Not the standard library's handle: its lock would be held as long as nobody reads.
     let mut out = File::from(fd);
     QUEUE.lock().running = true;
     let thread = std::thread::Builder::new().name("log".to_owned());
@@ -53,13 +52,13 @@ pub fn flush(limit: Duration) {
     QUEUE.flush(limit);
 }
 
-/// How many lines were dropped since the start.
+/// Returns how many lines were dropped since the start.
 #[must_use]
 pub fn dropped() -> u64 {
     QUEUE.lock().dropped
 }
 
-/// Takes one line with each write.
+/// A writer that takes one line per write.
 #[derive(Debug)]
 pub struct LogWriter;
 
@@ -83,11 +82,11 @@ impl Write for LogWriter {
     }
 }
 
-/// The line that says how many are missing.
+/// Returns the line that says how many are missing.
 fn notice(missed: u64) -> Vec<u8> {
     let lines = if missed == 1 { "line was" } else { "lines were" };
     CAPTURED.set(Some(Vec::new()));
-    // Also where only errors are logged: then it is errors that are missing.
+    // A warning, or an error where only errors are logged: then errors are missing.
     if tracing::enabled!(tracing::Level::WARN) {
         tracing::warn!("{missed} log {lines} dropped while standard error was not read");
     } else {
@@ -100,27 +99,27 @@ struct LogQueue {
     max_lines: usize,
     max_bytes: usize,
     state: Mutex<QueueState>,
-    /// There is something to write.
+    /// Signals that there is something to write.
     filled: Condvar,
-    /// Everything is written.
+    /// Signals that everything is written.
     emptied: Condvar,
 }
 
 struct QueueState {
     lines: VecDeque<LogLine>,
     bytes: usize,
-    /// Lines that were dropped after the last one in the queue.
+    /// Lines dropped after the last one in the queue.
     missed: u64,
-    /// Lines that were dropped since the start.
+    /// Lines dropped since the start.
     dropped: u64,
-    /// There is a thread that writes.
+    /// Whether the writer thread exists.
     running: bool,
-    /// It waits for lines.
+    /// Whether it waits for lines.
     waiting: bool,
 }
 
 struct LogLine {
-    /// Lines that were dropped right before this one.
+    /// Lines dropped right before this one.
     missed: u64,
     text: Vec<u8>,
 }
@@ -149,7 +148,7 @@ impl LogQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues or drops a line. `false`: nobody writes the queue out.
+    /// Queues or drops a line. Returns `false` when there is no writer thread.
     fn push(&self, line: &[u8]) -> bool {
         let mut state = self.lock();
         if !state.running {
@@ -157,7 +156,7 @@ impl LogQueue {
         }
         let (count, bytes) = (state.lines.len(), state.bytes);
         let full = count >= self.max_lines || bytes + line.len() > self.max_bytes;
-        // Until half of it is free again: otherwise a slow reader would get a notice before each line.
+        // Drop until half of the queue is free: otherwise a slow reader would get a notice before each line.
         let filling = state.missed > 0 && (count > self.max_lines / 2 || bytes > self.max_bytes / 2);
         if full || filling {
             state.missed += 1;
@@ -179,7 +178,7 @@ impl LogQueue {
         drop(self.emptied.wait_timeout_while(self.lock(), limit, pending));
     }
 
-    /// Writes out what is queued, for ever.
+    /// Writes queued lines forever.
     fn run(&self, out: &mut dyn Write, notice: fn(u64) -> Vec<u8>) {
         loop {
             let (batch, count) = self.next_batch(notice);
@@ -190,7 +189,7 @@ impl LogQueue {
         }
     }
 
-    /// The next bytes to write, and how many lines they are.
+    /// Returns the next bytes to write, and their number of lines.
     fn next_batch(&self, notice: fn(u64) -> Vec<u8>) -> (Vec<u8>, u64) {
         let mut state = self.lock();
         while state.is_empty() {
@@ -224,7 +223,7 @@ impl LogQueue {
     }
 }
 
-/// Writes all of it, also where standard error is set not to block.
+/// Writes everything, even if standard error is non-blocking.
 fn write_all(out: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match out.write(bytes) {
@@ -244,7 +243,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
     use std::time::Instant;
 
-    /// A reader that takes each write only when it is told to.
+    /// A reader that accepts each write only on request.
     struct Gate {
         open: Receiver<()>,
         read: SyncSender<String>,
@@ -252,7 +251,7 @@ mod tests {
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Without somebody who opens the gate it stays shut.
+            // Without a sender it stays shut.
             while self.open.recv().is_err() {
                 std::thread::park();
             }
@@ -276,7 +275,7 @@ mod tests {
         (queue, opener, reader)
     }
 
-    /// Queues a first line and waits until its write hangs.
+    /// Queues a first line and waits until its write blocks.
     fn hung(queue: &LogQueue) {
         assert!(queue.push(b"first\n"));
         while !queue.lock().lines.is_empty() {
@@ -284,7 +283,7 @@ mod tests {
         }
     }
 
-    /// Lines dropped and bytes that wait.
+    /// Returns the dropped lines and the queued bytes.
     fn counted(queue: &LogQueue) -> (u64, usize) {
         let state = queue.lock();
         (state.dropped, state.bytes)
@@ -298,7 +297,7 @@ mod tests {
             queue.push(format!("{number}\n").as_bytes());
         }
         assert_eq!(queue.lock().dropped, 6);
-        // Each write up to the one that says it; as many as there are, and the gate stays open.
+        // The writes up to the one with the notice; further ones find the gate open.
         for _ in 0..3 {
             opener.send(()).unwrap();
         }
@@ -317,7 +316,7 @@ mod tests {
         queue.push(&[b'a'; 60]);
         queue.push(&[b'b'; 60]);
         assert_eq!(counted(queue), (1, 60));
-        // Not before half is free: the next line does not slip in between.
+        // Not before half is free: the next line is dropped as well.
         queue.push(&[b'c'; 10]);
         assert_eq!(counted(queue), (2, 60));
     }

@@ -1,7 +1,7 @@
-//! Which log lines are due: a fault that lasts is logged now and then, not at every try.
+//! Limits repeated log lines: a lasting fault is logged now and then, not at every attempt.
 //!
-//! Each port and each loop has a throttle of its own. It promises that every kind of line is logged soon, that the same
-//! line is logged at most once a minute, and that lines made up by a client cannot fill a log. It writes no line itself.
+//! Each port and each loop has its own throttle. It promises that every kind of line is logged soon, that the same
+//! line is logged at most once a minute, and that a client's input cannot fill a log. It writes no lines itself.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The same line is not logged again for this long.
+/// How long the same line is not logged again.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
-/// How many characters tell one line from another.
+/// How many characters of a line are compared.
 const MAX_KEY_CHARS: usize = 200;
-/// How many different lines a throttle lets through in that time, unless told otherwise.
+/// The default number of different lines in that time.
 const DEFAULT_MAX_LINES: usize = 16;
 
-/// What was logged lately.
+/// The recently logged lines.
 #[derive(Debug)]
 pub struct LogThrottle {
     max_lines: usize,
@@ -30,25 +30,25 @@ impl Default for LogThrottle {
 }
 
 impl LogThrottle {
-    /// A throttle that lets through at most `max_lines` different lines a minute.
+    /// Returns a throttle that allows at most `max_lines` different lines a minute.
     #[must_use]
     pub fn new(max_lines: usize) -> Self {
         Self { max_lines, logged: Mutex::default() }
     }
 
-    /// Whether a line with exactly this text is due; from then on it is not for a minute.
+    /// Returns whether a line with exactly this text is due; then it is not due again for a minute.
     #[must_use]
     pub fn due_exact(&self, text: &str) -> bool {
         self.take(text.to_owned())
     }
 
-    /// Whether a line with this text is due. Digits do not count: times and ports differ where the fault does not.
+    /// Returns whether a line with this text is due. Digits are ignored: times and ports differ for the same fault.
     #[must_use]
     pub fn due(&self, text: &str) -> bool {
         self.due_of("", text)
     }
 
-    /// The same for lines about several sources, each with a name.
+    /// The same for lines about several named sources.
     #[must_use]
     pub fn due_of(&self, source: &str, text: &str) -> bool {
         let text = text.chars().filter(|c| !c.is_ascii_digit()).take(MAX_KEY_CHARS);

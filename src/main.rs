@@ -1,4 +1,4 @@
-//! Words in, exit code out.
+//! Arguments in, exit code out.
 
 use std::process::ExitCode;
 

@@ -1,13 +1,13 @@
-//! Time spans and booleans as words.
+//! Durations and booleans as text.
 //!
-//! Owns: the sum of numbers with units (`1h30m`, `1.5s`), and the words for true and false. The units, and the set of words,
-//! are the caller's choice: programs that are replaced differ in what they take.
-//! Promises: no text makes it panic or overflow; what is not understood is `None`.
-//! Leaves out: bounds, and the words of an error, which say what to write instead.
+//! Owns: the sum of numbers with units (`1h30m`, `1.5s`), and the words for true and false. The caller chooses the
+//! units and the set of words: the programs that retune replaces differ in them.
+//! Promises: no text makes it panic or overflow; an unknown text is `None`.
+//! Leaves out: limits, and error messages, which say what to write instead.
 
 use std::time::Duration;
 
-/// The sum of numbers with units, of which `unit` gives the seconds. At least one.
+/// Parses a sum of one or more numbers with units; `unit` returns the seconds of a unit.
 pub fn span(text: &str, unit: impl Fn(&str) -> Option<f64>) -> Option<Duration> {
     let (mut total, mut rest) = (Duration::ZERO, text);
     if rest.is_empty() {
@@ -24,7 +24,7 @@ pub fn span(text: &str, unit: impl Fn(&str) -> Option<f64>) -> Option<Duration> 
     Some(total)
 }
 
-/// The units that people write: `ms`, `s`, `m`, `h`.
+/// Returns the seconds of the common units: `ms`, `s`, `m`, `h`.
 #[must_use]
 pub fn unit(name: &str) -> Option<f64> {
     Some(match name {
@@ -36,18 +36,18 @@ pub fn unit(name: &str) -> Option<f64> {
     })
 }
 
-/// All of Go's units: those, and `us` and `ns`.
+/// Returns the seconds of Go's units: the common ones, `us` and `ns`.
 #[must_use]
 pub fn go_unit(name: &str) -> Option<f64> {
     match name {
         "ns" => Some(1e-9),
-        // Go writes either of two letters: the micro sign and the Greek one.
+        // Go accepts two letters: the micro sign and the Greek one.
         "us" | "\u{b5}s" | "\u{3bc}s" => Some(1e-6),
         _ => unit(name),
     }
 }
 
-/// Go's words for a boolean, and the ones people use in environments, in any case.
+/// Parses a boolean in any case: Go's words, and those that are common in environments.
 #[must_use]
 pub fn truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
@@ -57,7 +57,7 @@ pub fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// Go's words alone, as Go spells them.
+/// Parses a boolean in Go's words only, as Go spells them.
 #[must_use]
 pub fn go_truth(text: &str) -> Option<bool> {
     match text {

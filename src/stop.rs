@@ -1,10 +1,9 @@
-//! Signals to one token, and named loops of which the first to end early is the failure.
+//! Turns signals into one stop token, and runs named loops, of which the first to end early is the failure.
 //!
-//! Owns: `Stop`, the one token every long-running part looks at; `Signals`, which turns SIGTERM, SIGINT, SIGHUP
-//! and SIGUSR1 into decisions; `Loops`, the only place where tasks are started.
-//! Promises: a loop that ends before a stop was asked for is reported with its name and its reason, a panic too;
-//! a drain ends at its deadline and names what did not.
-//! Leaves out: what a signal leads to. The caller requests the stop, re-reads or dumps.
+//! Owns: `Stop`, the token that every long-running part watches; `Signals`, which turns SIGTERM, SIGINT, SIGHUP and
+//! SIGUSR1 into decisions; `Loops`, the only place where tasks are started. Promises: a loop that ends before a
+//! stop was requested is reported with its name and reason, also after a panic; a drain ends at its deadline and
+//! names the loops that did not. Leaves out: acting on a signal. The caller requests the stop, re-reads or dumps.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
@@ -17,37 +16,37 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// The wish that everything ends in good order. Clones share it.
+/// The request to end in good order. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     token: CancellationToken,
 }
 
 impl Stop {
-    /// A stop nobody has asked for yet.
+    /// Returns a stop that was not requested yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks everyone who holds a clone to end. It cannot be taken back.
+    /// Requests the stop from all holders of a clone. It cannot be undone.
     pub fn request(&self) {
         self.token.cancel();
     }
 
-    /// Whether somebody has asked.
+    /// Returns whether the stop was requested.
     #[must_use]
     pub fn requested(&self) -> bool {
         self.token.is_cancelled()
     }
 
-    /// Waits until somebody asks; returns at once when somebody has.
+    /// Waits until the stop is requested; returns at once if it already was.
     pub async fn wait(&self) {
         self.token.cancelled().await;
     }
 }
 
-/// What a signal asks for.
+/// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// The first SIGTERM or SIGINT: end in good order.
@@ -60,7 +59,7 @@ pub enum Signal {
     Dump,
 }
 
-/// The signals of this process, from the moment of listening on.
+/// The signals of this process, from `listen` on.
 #[derive(Debug)]
 pub struct Signals {
     terminate: unix::Signal,
@@ -71,11 +70,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Installs the handlers. From here on these signals no longer end the process by themselves, so somebody must
-    /// call [`Signals::next`]. Needs a tokio runtime around it.
+    /// Installs the handlers. From here on these signals no longer end the process by themselves, so the caller
+    /// must call [`Signals::next`]. Needs a tokio runtime.
     ///
     /// # Errors
-    /// When the system refuses a handler.
+    /// The system refuses a handler.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: unix::signal(SignalKind::terminate())?,
@@ -86,8 +85,8 @@ impl Signals {
         })
     }
 
-    /// The next signal. Dropping the future loses none. The system merges equal signals that come in faster than
-    /// they are read, so the two of a "stop now" have to be some milliseconds apart.
+    /// Returns the next signal. Dropping the future loses none. The system merges equal signals that arrive faster
+    /// than they are read, so the two of a "stop now" must be some milliseconds apart.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
             Some(()) = self.terminate.recv() => self.stop(),
@@ -103,7 +102,7 @@ impl Signals {
     }
 }
 
-/// A loop that ended although nobody had asked for a stop.
+/// A loop that ended before the stop was requested.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EndedLoop {
     /// The name it was spawned under.
@@ -115,7 +114,7 @@ pub struct EndedLoop {
 /// How a loop ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// It returned as if its work were done; a loop's work never is.
+    /// It returned as if its work were done, which never is the case.
     Returned,
     /// It returned this error.
     Failed(String),
@@ -135,7 +134,7 @@ impl Display for EndedLoop {
 
 impl std::error::Error for EndedLoop {}
 
-/// What a finished loop leaves: whether its end was asked for, and its result.
+/// The result of a finished loop: whether its end was requested, and its result.
 type LoopResult = (bool, Result<(), String>);
 
 /// The named loops of the process. Dropping it aborts them.
@@ -147,13 +146,13 @@ pub struct Loops {
 }
 
 impl Loops {
-    /// No loops yet; `stop` tells a wanted end from a failure.
+    /// Returns an empty set; `stop` distinguishes a requested end from a failure.
     #[must_use]
     pub fn new(stop: Stop) -> Self {
         Self { stop, set: JoinSet::new(), names: HashMap::new() }
     }
 
-    /// Starts a loop. It is to run until the stop, which it watches itself. Needs a tokio runtime around it.
+    /// Starts a loop. It must run until the stop, which it watches itself. Needs a tokio runtime.
     pub fn spawn<F, E>(&mut self, name: &'static str, future: F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -161,15 +160,15 @@ impl Loops {
     {
         let stop = self.stop.clone();
         let handle = self.set.spawn(async move {
-            // `{:#}` is the whole chain where the error has one.
+            // `{:#}` prints the whole chain of causes.
             let result = future.await.map_err(|error| format!("{error:#}"));
             (stop.requested(), result)
         });
         self.names.insert(handle.id(), name);
     }
 
-    /// The first loop to end before the stop was asked for. Ends after that are expected: then, and when there are
-    /// no loops, this waits for ever, so select it against [`Stop::wait`]. Dropping the future loses no failure.
+    /// Returns the first loop that ends before the stop was requested. Later ends are expected: then, and without
+    /// any loops, this waits forever, so select it against [`Stop::wait`]. Dropping the future loses no failure.
     pub async fn first_failure(&mut self) -> EndedLoop {
         while let Some(joined) = self.set.join_next_with_id().await {
             if let Some((name, asked_for, why)) = self.take(joined) {
@@ -182,12 +181,12 @@ impl Loops {
         pending().await
     }
 
-    /// Asks for the stop and waits until every loop has ended or `deadline` has passed. Returns the names of those
+    /// Requests the stop and waits until every loop has ended or `deadline` has passed. Returns the names of those
     /// that had not ended; they are aborted at their next await.
     pub async fn drain(&mut self, deadline: Duration) -> Vec<&'static str> {
         self.stop.request();
         let now = Instant::now();
-        // A deadline too far to be a point in time is a day: long enough to be never, short enough to be one.
+        // A deadline too far to be a point in time becomes a day.
         let until = now.checked_add(deadline).unwrap_or(now + Duration::from_secs(86_400));
         while let Ok(Some(joined)) = timeout_at(until, self.set.join_next_with_id()).await {
             if let Some((name, _, why)) = self.take(joined) {
@@ -200,7 +199,7 @@ impl Loops {
         left
     }
 
-    /// Name, whether the end was asked for, and reason of a joined task; `None` for an aborted one.
+    /// Returns name, whether the end was requested, and reason of a joined task; `None` for an aborted one.
     fn take(
         &mut self,
         joined: Result<(Id, LoopResult), JoinError>,
@@ -213,7 +212,7 @@ impl Loops {
             Err(error) => {
                 let name = self.names.remove(&error.id())?;
                 let payload = error.try_into_panic().ok()?;
-                // A panic is never what a stop asks for, but after one there is nobody left to report it to.
+                // A stop never causes a panic, but after one there is nobody left to report it to.
                 Some((name, self.stop.requested(), EndReason::Panicked(panic_message(payload.as_ref()))))
             }
         }
@@ -228,7 +227,7 @@ fn log_late(name: &'static str, why: &EndReason) {
     }
 }
 
-/// What somebody panicked with.
+/// Returns the message of a panic.
 pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()

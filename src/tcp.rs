@@ -1,15 +1,15 @@
-//! TCP sockets: how every port listens, and how long a connection outlives the other machine.
+//! TCP sockets: the options of every port, and how long a connection to a lost machine lasts.
 //!
 //! Owns: the options of listening sockets and of connections.
 //!
-//! Promises: a connection to a machine that vanished without a word (power, cable, firewall, NAT) fails within about its
-//! [`Liveness::limit`], whether it rests or has something to send. One that is quiet but lives stays: the other
-//! machine's kernel answers the probes, its program need not do anything. Only while something waits to be sent, a program
-//! that takes nothing for that long looks like a machine that vanished.
+//! Promises: a connection to a machine that vanished silently (power, cable, firewall, NAT) fails within about its
+//! [`Liveness::limit`], whether it is idle or has data to send. An idle connection to a live machine stays: its
+//! kernel replies to the probes, its program need not. Only while data waits to be sent does a program that reads
+//! nothing for that long look like a vanished machine.
 //!
-//! A system that refuses one of these options is warned of once and serves all the same.
+//! If the system refuses one of these options, a warning is logged once and the port works all the same.
 //!
-//! Leaves out: what is spoken, and how long the other program may take for it.
+//! Leaves out: protocols and their timeouts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket};
 
-/// When the kernel asks whether the other machine is still there, and when it gives up.
+/// When the kernel probes the other machine, and when it gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Liveness {
     /// Seconds without a packet before the first probe.
@@ -32,36 +32,37 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// For connections that a port accepts: there may be many thousands, and most of them rest.
+    /// For accepted connections: there may be many thousands, most of them idle.
     pub const ACCEPTED: Self = Self { idle: 20, interval: 5, probes: 5 };
-    /// For connections to a store, over which changes are awaited that have to arrive in seconds.
+    /// For connections to a store, on which changes must arrive within seconds.
     pub const TO_STORE: Self = Self { idle: 3, interval: 1, probes: 3 };
     /// For connections to a container engine, and to a member from a proxy or another member.
     pub const TO_SERVER: Self = Self { idle: 15, interval: 5, probes: 3 };
 
-    /// How long a machine may be gone before the connection fails. The kernel looks at it when it sends something
-    /// again: with data under way, that may be half as long later.
+    /// Returns how long a machine may be gone before the connection fails. The kernel checks this when it
+    /// retransmits: with pending data, it may take half as long again.
     #[must_use]
     pub const fn limit(self) -> Duration {
         Duration::from_secs((self.idle + self.interval * self.probes) as u64)
     }
 
-    /// Sets it on a connection, or on a listening socket: accepted connections inherit it. Returns whether the system took
-    /// all of it.
+    /// Sets it on a connection, or on a listening socket, whose accepted connections inherit it. Returns whether
+    /// the system accepted all of it.
     pub fn set(self, socket: &impl AsFd) -> bool {
         let taken = [
             took("SO_KEEPALIVE", setsockopt(socket, sockopt::KeepAlive, &true)),
             took("TCP_KEEPIDLE", setsockopt(socket, sockopt::TcpKeepIdle, &self.idle)),
             took("TCP_KEEPINTVL", setsockopt(socket, sockopt::TcpKeepInterval, &self.interval)),
             took("TCP_KEEPCNT", setsockopt(socket, sockopt::TcpKeepCount, &self.probes)),
-            // Probes are sent only while nothing else is under way: without this limit, unacknowledged data would be sent
-            // again for a quarter of an hour. With it, Linux ignores the number of probes, so both must say the same.
+            // Probes are sent only when no data is pending: without this limit, unacknowledged data would be
+            // retransmitted for a quarter of an hour. With it, Linux ignores the number of probes, so both must
+            // have the same duration.
             limit_unacknowledged(socket, self.limit()),
         ];
         taken.iter().all(|taken| *taken)
     }
 
-    /// The same for the connections of an HTTP client.
+    /// Sets it on the connections of an HTTP client.
     pub fn of_client(self, client: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
         client
             .tcp_keepalive(Duration::from_secs(self.idle.into()))
@@ -72,20 +73,19 @@ impl Liveness {
     }
 }
 
-/// Limits how long the other machine may leave what was sent to it without acknowledgement. Returns whether the system took
-/// it.
+/// Limits how long the other machine may leave sent data unacknowledged. Returns whether the system accepted it.
 pub fn limit_unacknowledged(socket: &impl AsFd, limit: Duration) -> bool {
     let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
     took("TCP_USER_TIMEOUT", setsockopt(socket, sockopt::TcpUserTimeout, &millis))
 }
 
-/// Has a connection, or those that a listening socket accepts, send without delay: otherwise one message could wait for the
-/// acknowledgement of the one before. Returns whether the system took it.
+/// Makes a connection, or those that a listening socket accepts, send without delay: otherwise one message could
+/// wait for the acknowledgement of the previous one. Returns whether the system accepted it.
 pub fn send_at_once(socket: &impl AsFd) -> bool {
     took("TCP_NODELAY", setsockopt(socket, sockopt::TcpNoDelay, &true))
 }
 
-/// Whether an option was set. One that the system refuses makes a connection worse, but not useless.
+/// Returns whether an option was set. A refused option makes a connection worse, but not useless.
 fn took(option: &str, set: nix::Result<()>) -> bool {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let Err(error) = set else { return true };
@@ -101,10 +101,10 @@ fn took(option: &str, set: nix::Result<()>) -> bool {
 }
 
 /// Listens at `address`. Accepted connections send without delay and have [`Liveness::ACCEPTED`]. Needs a tokio
-/// runtime around it.
+/// runtime.
 ///
 /// # Errors
-/// The system's, when the address cannot be listened on.
+/// The system's error, when the address cannot be listened on.
 pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -114,7 +114,7 @@ pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     socket.listen(backlog)
 }
 
-/// Whether a connection has what [`listen`] promises.
+/// Returns whether a connection has the options of [`listen`].
 #[cfg(test)]
 pub(crate) fn is_watched(stream: &tokio::net::TcpStream) -> bool {
     use nix::sys::socket::getsockopt;

@@ -1,7 +1,7 @@
-//! What a source holds: every key with its value, in memory, ordered by key.
+//! The values of a source: every key with its value, in memory, ordered by key.
 //!
-//! One snapshot fills it, deltas keep it level. It answers what changed by each, so that the reloader can
-//! find the resources a change touches without comparing anything else.
+//! A snapshot fills it, changes update it. Each update returns the keys it touched, so that the reloader finds the
+//! affected resources without comparing anything else.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use crate::key;
 
-/// One value as the source holds it.
+/// One value of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Datum {
     /// Text; templates see exactly these bytes.
     Text(Arc<str>),
-    /// Bytes that are not UTF-8. Templates may ask whether the key exists or take it as base64; printing it
-    /// is an error that names the key.
+    /// Bytes that are not UTF-8. Templates may test for the key or read it as base64; printing it is an error that
+    /// names the key.
     Binary(Arc<[u8]>),
 }
 
 impl Datum {
-    /// Makes a value of raw bytes, as text when they are UTF-8.
+    /// Converts raw bytes to a value: text if they are UTF-8.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         match String::from_utf8(bytes) {
@@ -29,7 +29,7 @@ impl Datum {
         }
     }
 
-    /// The bytes of either kind.
+    /// Returns the bytes of either kind.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -45,14 +45,14 @@ impl From<&str> for Datum {
     }
 }
 
-/// One thing that happened in a source, in absolute clean keys.
+/// One change in a source, with absolute clean keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The key now holds this.
+    /// The key has this new value.
     Set(Arc<str>, Datum),
-    /// The key is gone; keys below it stay.
+    /// The key is deleted; keys below it stay.
     Delete(Arc<str>),
-    /// The key and everything below it are gone (etcd v2's recursive delete, an expired directory).
+    /// The key and everything below it are deleted (etcd v2's recursive delete, an expired directory).
     DeleteTree(Arc<str>),
 }
 
@@ -61,7 +61,7 @@ pub enum Change {
 pub struct Touched {
     /// The absolute key.
     pub key: Arc<str>,
-    /// Whether the key came or went (which changes listings) rather than only got another value.
+    /// Whether the key was added or deleted (which changes listings) rather than only changed.
     pub listing: bool,
 }
 
@@ -72,48 +72,48 @@ pub struct Values {
 }
 
 impl Values {
-    /// How many keys there are.
+    /// Returns the number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tree.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tree.is_empty()
     }
 
-    /// The value of an absolute key.
+    /// Returns the value of an absolute key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Datum> {
         self.tree.get(key)
     }
 
-    /// Every key with its value, in key order.
+    /// Returns every key with its value, in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Datum)> {
         self.tree.iter()
     }
 
-    /// Every key strictly below `dir` with its value, in key order; cost grows with what is yielded.
+    /// Returns every key strictly below `dir` with its value, in key order; the cost is proportional to the result.
     pub fn below<'v>(&'v self, dir: &str) -> impl Iterator<Item = (&'v Arc<str>, &'v Datum)> + use<'v> {
         let (from, to) = bounds(dir);
         self.tree.range::<str, _>((Bound::Included(from.as_str()), Bound::Excluded(to.as_str())))
     }
 
-    /// Every key below `dir` from `from` on, in key order.
+    /// Returns every key below `dir`, starting at `from`, in key order.
     pub fn below_from<'v>(
         &'v self,
         dir: &str,
         from: &str,
     ) -> impl Iterator<Item = (&'v Arc<str>, &'v Datum)> + use<'v> {
         let (low, to) = bounds(dir);
-        // A range that ends before it begins would panic.
+        // A range whose end is before its start would panic.
         let from = from.clamp(low.as_str(), to.as_str());
         self.tree.range::<str, _>((Bound::Included(from), Bound::Excluded(to.as_str())))
     }
 
-    /// The first key at or after `from` that still lies below `dir`; lets a listing skip whole subtrees.
+    /// Returns the first key at or after `from` that is below `dir`; lets a listing skip whole subtrees.
     #[must_use]
     pub fn next_below(&self, dir: &str, from: &str) -> Option<(&Arc<str>, &Datum)> {
         let (low, to) = bounds(dir);
@@ -124,7 +124,7 @@ impl Values {
         self.tree.range::<str, _>((Bound::Included(from), Bound::Excluded(to.as_str()))).next()
     }
 
-    /// Applies one change and says which keys it touched; an equal value touches nothing.
+    /// Applies one change and returns the keys it touched; an equal value touches nothing.
     pub fn apply(&mut self, change: Change) -> Vec<Touched> {
         match change {
             Change::Set(key, datum) => self.set(key, datum).into_iter().collect(),
@@ -157,7 +157,7 @@ impl Values {
         }
     }
 
-    /// Takes a whole new snapshot and says which keys differ from what was there.
+    /// Replaces everything by a new snapshot and returns the keys that differ.
     pub fn replace(&mut self, entries: impl IntoIterator<Item = (Arc<str>, Datum)>) -> Vec<Touched> {
         let next: BTreeMap<Arc<str>, Datum> = entries.into_iter().collect();
         let mut touched = Vec::new();
@@ -181,17 +181,17 @@ impl FromIterator<(Arc<str>, Datum)> for Values {
     }
 }
 
-/// Keys strictly below `dir` are exactly those in `[dir + "/", dir + "0")`, `0` being the byte after `/`.
+/// Returns the range of the keys strictly below `dir`: `[dir + "/", dir + "0")`, since `0` is the byte after `/`.
 fn bounds(dir: &str) -> (String, String) {
     let dir = if dir == "/" { "" } else { dir };
     (format!("{dir}/"), format!("{dir}0"))
 }
 
-/// What registrars keep for themselves, beside all prefixes. A listing of what lies above does not show it, in either of
-/// etcd's APIs: a file must not change because a registrar was started.
+/// The directory of the registrars' own records, outside all prefixes. A listing of `/` does not show it, in either of
+/// etcd's APIs: starting a registrar must not change a file.
 const OWN: &str = "/_retune";
 
-/// Whether a key is one of the registrars' own.
+/// Returns whether a key is one of the registrars' own.
 pub(super) fn is_own(key: &str) -> bool {
     key::contains(OWN, key)
 }
@@ -201,26 +201,26 @@ pub(super) fn is_own(key: &str) -> bool {
 pub struct Scope {
     /// Absolute; templates name keys relative to it.
     pub prefix: String,
-    /// Absolute, and disjoint but for what one hides of another: the resource's `keys` below the prefix. A key outside all
-    /// of them is missing.
+    /// The resource's `keys` below the prefix: absolute, and disjoint except where etcd hides one below another. A key
+    /// outside all of them is missing.
     pub roots: Vec<String>,
 }
 
 impl Scope {
-    /// The scope of a resource with this prefix and these keys, spelled as users spell them.
+    /// Returns the scope of a resource with this prefix and these keys, in the user's spelling.
     #[must_use]
     pub fn new(prefix: &str, keys: &[String]) -> Self {
         let prefix = key::clean(prefix);
         let absolute = |text: &String| {
             let whole = key::clean(text);
-            // What nodes publish is the same for all prefixes.
+            // The node records are the same for all prefixes.
             if is_own(&whole) { whole } else { key::join(&prefix, text) }
         };
         let roots = key::disjoint(keys.iter().map(absolute).collect());
         Self { prefix, roots }
     }
 
-    /// Whether an absolute key lies within `keys`.
+    /// Returns whether an absolute key is within `keys`.
     #[must_use]
     pub fn covers(&self, absolute: &str) -> bool {
         let own = is_own(absolute);
@@ -228,12 +228,12 @@ impl Scope {
     }
 }
 
-/// The values as one resource sees them, at one moment.
+/// The values as one resource sees them at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
     /// All values of the source.
     pub values: Arc<Values>,
-    /// What of them this resource sees.
+    /// What this resource sees of them.
     pub scope: Arc<Scope>,
 }
 

@@ -1,4 +1,4 @@
-//! The playbook of the examples makes a site that works, and a second run of it changes nothing.
+//! The playbook of the examples creates a working site, and a second run of it changes nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::support::programs::{need, skipped};
 use crate::support::python::{python, said};
 use crate::support::{Backend, Dir, WAIT_TIMEOUT, eventually, http};
 
-/// Older ones do not run on the newest Python, newer ones not on the oldest that a distribution still has.
+/// Older versions do not run on the newest Python, newer ones not on the oldest that a distribution still ships.
 const PACKAGES: [&str; 1] = ["ansible-core>=2.14,<3"];
 
-/// A host below a folder: what the playbook would put there, with the folder before every path.
+/// A host below a folder: the playbook's files, with the folder prefixed to every path.
 struct TestSite<'d> {
     dir: &'d Dir,
     python: PathBuf,
@@ -24,7 +24,7 @@ struct TestSite<'d> {
 }
 
 impl<'d> TestSite<'d> {
-    /// What a run needs, or `None` where it cannot be had.
+    /// Returns the requirements of a run, or `None` where they are not available.
     fn new(dir: &'d Dir) -> Option<Self> {
         if !need("nginx") {
             return None;
@@ -51,20 +51,20 @@ impl<'d> TestSite<'d> {
         Some(Self { dir, python, store, proxy, _peer: peer })
     }
 
-    /// One run of the playbook with these further words.
+    /// Runs the playbook once with these extra arguments.
     fn run(&self, words: &[&str]) -> Output {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ansible");
         let mut command = Command::new(self.python.with_file_name("ansible-playbook"));
         command.args(["-i", &self.dir.text_path("inventory.ini")]);
         command.args(["-e", &format!("@{}", self.dir.text_path("values.json"))]);
         command.args(words).arg("site.yml");
-        // Ansible reads no configuration of a folder that others may write to, so it is named.
+        // Ansible reads no configuration from a folder that others may write to, so it is named here.
         command.env("ANSIBLE_CONFIG", folder.join("ansible.cfg")).current_dir(folder).stdin(Stdio::null());
         command.env("HOME", self.dir.path("")).env("LC_ALL", "C.UTF-8").env("ANSIBLE_NOCOLOR", "1");
         command.env_remove("PYTHONPATH").output().unwrap()
     }
 
-    /// A run that must succeed: how many tasks changed something.
+    /// Runs it, asserts success, and returns how many tasks changed something.
     #[track_caller]
     fn applied(&self) -> u32 {
         let out = self.run(&[]);
@@ -74,12 +74,12 @@ impl<'d> TestSite<'d> {
         changed.split_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// A path as it is on the host.
+    /// Returns a path as it is on the host.
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path("root").join(name)
     }
 
-    /// Starts what a unit starts, as the unit spells it.
+    /// Starts the command of a unit, as the unit spells it.
     #[track_caller]
     fn start(&self, unit: &str) -> Proc {
         let path = self.path(&format!("etc/systemd/system/{unit}.service"));
@@ -95,7 +95,7 @@ impl<'d> TestSite<'d> {
         Proc::spawn(command.stdout(Stdio::null()).stderr(log))
     }
 
-    /// Store and watcher, and nginx once there is a configuration for it.
+    /// Starts store and watcher, and nginx once there is a configuration for it.
     #[track_caller]
     fn up(&self) -> [Proc; 3] {
         let (store, watch) = (self.start("retune-store"), self.start("retune"));
@@ -118,18 +118,18 @@ impl<'d> TestSite<'d> {
         self.dir.read(&format!("log/{unit}")).unwrap_or_default()
     }
 
-    /// What the proxy answers, when it is a success.
+    /// Returns the proxy's response body, when it is a success.
     fn answer(&self) -> Option<String> {
         http::get(&self.proxy.address(), "/")
     }
 }
 
-/// The engine that the tests use.
+/// Returns the engine's address in the tests.
 fn engine() -> String {
     std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
 }
 
-/// What a unit gives up. Which paths it may write to differs with where things are.
+/// Returns the sandbox options of a unit, except the writable paths, which differ.
 fn sandbox(unit: &Path) -> Vec<String> {
     let words = [
         "Capability",
@@ -148,7 +148,7 @@ fn sandbox(unit: &Path) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// Fails unless systemd takes it, where there is one to ask, and it gives up what it does not need.
+/// Asserts that systemd accepts the unit, where systemd is available, and that it gives up what it does not need.
 #[track_caller]
 fn assert_is_a_unit(path: &Path) {
     let text = fs::read_to_string(path).unwrap();
@@ -188,7 +188,7 @@ fn what_the_playbook_installs_works_and_a_second_run_changes_nothing() {
         site.answer().is_some_and(|text| text.contains("one"))
     });
 
-    // A mistake is found where it is staged, and what runs never sees it.
+    // A mistake is found in the staged file, and the running configuration never sees it.
     let (before, conf) =
         (fs::read(site.path("etc/retune/conf.d/web.toml")).unwrap(), "etc/retune/conf.d/web.toml");
     let wrong = "{\"retune_watch_keys\": \"/services/\\\"web\"}";
@@ -198,7 +198,7 @@ fn what_the_playbook_installs_works_and_a_second_run_changes_nothing() {
     assert_eq!(fs::read(site.path(conf)).unwrap(), before);
     assert!(site.answer().is_some_and(|text| text.contains("one")));
 
-    // A reload that does nothing is found out, and the file of before is put back.
+    // A reload that does nothing is detected, and the previous file is restored.
     let resource = fs::read_to_string(site.path(conf)).unwrap();
     let reload = resource.lines().find(|line| line.starts_with("reload_cmd")).unwrap();
     let idle =
@@ -216,7 +216,7 @@ fn what_the_playbook_installs_works_and_a_second_run_changes_nothing() {
     drop(up);
 }
 
-/// The first thing that the README shows.
+/// The first command in the README.
 #[test]
 fn on_a_fresh_host_check_shows_what_would_be_there_and_writes_nothing() {
     let dir = Dir::new();

@@ -1,7 +1,7 @@
-//! The rules of the house that the compiler does not know.
+//! The project's rules that the compiler does not check.
 //!
 //! Each rule is a function of plain text, so that the tests at the end can show that it fails when it should. The
-//! rooms and their ranks are read from the table in `src/lib.rs`: there is no second list to keep in step.
+//! rooms and their ranks are read from the table in `src/lib.rs`: there is no second list to maintain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,7 +30,7 @@ const TOP_LEVEL: [&str; 10] = [
 /// Room name to rank.
 type Ranks = BTreeMap<String, u32>;
 
-/// The rooms in the table of `lib.rs`: lines such as ``//! | 0 | [`key`] | what a key is |``.
+/// Returns the rooms in the table of `lib.rs`: lines such as ``//! | 0 | [`key`] | what a key is |``.
 fn ranks(lib: &str) -> Ranks {
     lib.lines()
         .filter_map(|line| {
@@ -42,7 +42,7 @@ fn ranks(lib: &str) -> Ranks {
         .collect()
 }
 
-/// `text` with comments and the contents of string and character literals blanked out.
+/// Returns `text` with comments and the contents of string and character literals blanked out.
 fn code_only(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
@@ -73,7 +73,7 @@ fn code_only(text: &str) -> String {
     out
 }
 
-/// The length of the ordinary string literal `text` begins with.
+/// Returns the length of the ordinary string literal that `text` begins with.
 fn quoted(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -87,7 +87,7 @@ fn quoted(text: &str) -> usize {
     text.len()
 }
 
-/// The length of the raw string literal `text` begins with, if it does.
+/// Returns the length of the raw string literal that `text` begins with, if it does.
 fn raw_string(text: &str) -> Option<usize> {
     let hashes = text.strip_prefix('r')?;
     let count = hashes.len() - hashes.trim_start_matches('#').len();
@@ -96,7 +96,7 @@ fn raw_string(text: &str) -> Option<usize> {
     Some(body.find(&close).map_or(text.len(), |end| 1 + count + 1 + end + close.len()))
 }
 
-/// The first segments after `crate::` in `text`, those inside `use crate::{…}` groups too.
+/// Returns the first segments after `crate::` in `text`, also those inside `use crate::{…}` groups.
 fn imports(text: &str) -> Vec<String> {
     let code: String = code_only(text).split_whitespace().collect::<Vec<_>>().join(" ");
     let code = code.replace(" ::", "::").replace(":: ", "::");
@@ -115,8 +115,8 @@ fn imports(text: &str) -> Vec<String> {
     found
 }
 
-/// The rooms that `super::` paths in the file at `path` lead to: those that climb past the room to the crate's root. An inline
-/// module takes one `super` of its own.
+/// Returns the rooms that `super::` paths in the file at `path` lead to: those that climb past the room to the crate's
+/// root. An inline module uses up one `super`.
 fn super_imports(path: &Path, text: &str) -> Vec<String> {
     let code: String = code_only(text).split_whitespace().collect::<Vec<_>>().join(" ");
     let code = code.replace(" ::", "::").replace(":: ", "::");
@@ -159,7 +159,7 @@ fn super_imports(path: &Path, text: &str) -> Vec<String> {
     found
 }
 
-/// The first identifiers of the members of a use group, of which the opening brace is already taken.
+/// Returns the first identifiers of the members of a use group whose opening brace is already consumed.
 fn group_heads(group: &str) -> Vec<String> {
     let (mut depth, mut start, mut heads) = (0, 0, Vec::new());
     for (at, c) in group.char_indices() {
@@ -184,14 +184,14 @@ fn identifier(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-/// Which room a path relative to `src` belongs to; `None` for `lib.rs` and `main.rs`.
+/// Returns the room that a path relative to `src` belongs to; `None` for `lib.rs` and `main.rs`.
 fn room_of(path: &Path) -> Option<String> {
     let first = Path::new(path.components().next()?.as_os_str());
     let name = first.file_stem()?.to_str()?.to_owned();
     (name != "lib" && name != "main").then_some(name)
 }
 
-/// What is wrong with the imports of one file of `room`.
+/// Returns what is wrong with the imports of one file of `room`.
 fn climbing(room: &str, path: &Path, text: &str, ranks: &Ranks) -> Vec<String> {
     let Some(own) = ranks.get(room) else { return vec![] };
     let mut named = imports(text);
@@ -215,14 +215,14 @@ fn too_long(path: &Path, text: &str) -> Option<String> {
     (lines > LONGEST).then(|| format!("{}: {lines} lines, more than {LONGEST}", path.display()))
 }
 
-/// What is wrong with the head comment of a room's first file.
+/// Returns what is wrong with the head comment of a room's first file.
 fn headless(room: &str, text: &str) -> Option<String> {
     let lines = text.lines().take_while(|line| line.starts_with("//!")).filter(|line| line.len() > 4).count();
     (lines < 3)
         .then(|| format!("{room}: {lines} lines of head comment; it owes what it owns, promises, leaves out"))
 }
 
-/// The module names that `text` declares, and the files it names with `#[path]`.
+/// Returns the module names that `text` declares, and the files that it names with `#[path]`.
 fn declared(text: &str) -> BTreeSet<String> {
     let modules = code_only(text).lines().filter_map(module_name).collect::<BTreeSet<_>>();
     let paths = text.lines().filter_map(|line| line.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]"));
@@ -236,8 +236,8 @@ fn module_name(line: &str) -> Option<String> {
     name.ends_with(';').then(|| identifier(name))
 }
 
-/// The files, by their path below their crate's folder, that no parent module declares: they are never compiled. `roots` are
-/// the files that Cargo.toml names; other folders of a target of their own are left out by the caller.
+/// Returns the files, by their path below their crate's folder, that no parent module declares: they are never
+/// compiled. `roots` are the files that Cargo.toml names; the caller leaves out folders that are targets of their own.
 fn undeclared(roots: &[&str], files: &[(PathBuf, String)]) -> Vec<String> {
     let declared: BTreeMap<&Path, _> =
         files.iter().map(|(path, text)| (path.as_path(), declared(text))).collect();
@@ -287,7 +287,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All `.rs` files under `folder`, by their path inside it, with their text.
+/// Returns all `.rs` files under `folder`, by their path inside it, with their text.
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
@@ -369,7 +369,7 @@ fn the_table_lists_the_rooms_there_are() {
 #[test]
 fn every_file_is_part_of_a_target() {
     nothing_wrong(&undeclared(&["lib.rs", "main.rs"], &sources(&root().join("src"))));
-    // `bench` is a target of its own, as Cargo.toml says.
+    // Cargo.toml makes `bench` a target of its own.
     let tests = sources(&root().join("tests")).into_iter().filter(|(path, _)| !path.starts_with("bench"));
     nothing_wrong(&undeclared(&["it.rs", "architecture.rs"], &tests.collect::<Vec<_>>()));
 }
@@ -381,7 +381,7 @@ fn the_top_level_holds_what_belongs_there() {
     nothing_wrong(&strangers(&entries));
 }
 
-/// The rules against small bad trees.
+/// Tests the rules on small bad trees.
 mod rules {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Bad input of every kind: a clear error, the old file as it was, and everything else still done.
+//! Bad input of every kind: a clear error, the old file unchanged, and everything else still done.
 
 use std::fs;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::support::{Dir, Etcd, Mount, Retune, WAIT_TIMEOUT, eventually};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
-/// A folder with one good resource and an old file for the bad one to leave alone.
+/// Returns a folder with one good resource, and an old file that the bad one must leave alone.
 fn site() -> Dir {
     let dir = Dir::new();
     dir.write("values.yaml", "x: one\n");
@@ -16,7 +16,7 @@ fn site() -> Dir {
     dir
 }
 
-/// Renders: exit code 1, the error says each of `words`, the old file is intact, the good one rendered.
+/// Renders: exit code 1, the error contains each of `words`, the old file is intact, the good one rendered.
 #[track_caller]
 fn fails_alone(dir: &Dir, words: &[&str]) {
     let mut done = Retune::render(dir).file("values.yaml").run().exits(1);

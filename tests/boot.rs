@@ -1,5 +1,4 @@
-//! The units of the examples on a machine that boots: with their rights, on ports 80 and 443, and with a resource
-//! that is broken.
+//! The units of the examples on a booting machine: with their rights, on ports 80 and 443, and with a broken resource.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +17,7 @@ fn example(name: &str) -> String {
 const NGINX: &str = "[Unit]\nAfter=network-online.target\nWants=network-online.target\n[Service]\nType=forking\n\
                      PIDFile=/run/nginx.pid\nExecStartPre=/usr/sbin/nginx -t -q\nExecStart=/usr/sbin/nginx\n";
 
-/// The example of nginx on the ports that people use, and nginx with the file of its package.
+/// Sets up the nginx example on the usual ports, and nginx with its package's file.
 fn site(dir: &Dir) -> bool {
     if !need("nginx") {
         return false;
@@ -35,7 +34,7 @@ fn site(dir: &Dir) -> bool {
     assert!(template.contains("443") && resource.contains("http://127.0.0.1/"));
     dir.write_bytes("root/etc/retune/conf.d/app.toml", resource.as_bytes());
     dir.write_bytes("root/etc/retune/templates/nginx.conf.j2", template.as_bytes());
-    // What the template functions ask of the machine is part of what the unit must allow.
+    // The unit must allow everything that template functions query of the machine.
     dir.write("root/etc/retune/templates/lo.j2", "{{ lookupIfaceIPV4(\"lo\") }}\n");
     let lo = "[template]\nsrc = \"lo.j2\"\ndest = \"/etc/nginx/lo.conf\"\nkeys = [\"/app\"]\n";
     dir.write("root/etc/retune/conf.d/lo.toml", lo);
@@ -43,7 +42,7 @@ fn site(dir: &Dir) -> bool {
     true
 }
 
-/// One more resource, which never renders: its key is missing.
+/// Adds a resource that never renders: its key is missing.
 fn broken(dir: &Dir, its_file_is_there: bool) {
     dir.write("root/etc/retune/templates/broken.j2", "{{ getv(\"/app/nowhere\") }}\n");
     let resource = "[template]\nsrc = \"broken.j2\"\ndest = \"/etc/nginx/broken.conf\"\nkeys = [\"/app\"]\n";
@@ -74,7 +73,7 @@ fn the_units_keep_nginx_on_ports_80_and_443_although_another_resource_is_broken(
         machine.eventually_is(unit, "active");
     }
     assert!(!machine.log("retune.service").contains("--ready-timeout"), "READY needed no timeout");
-    // nginx answers on port 80 with the generation, or this would not be said.
+    // This line is only logged after nginx returned the generation on port 80.
     machine.eventually("the first file is proven", || machine.log("retune.service").contains(UPDATED));
     machine.eventually("the status names what fails", || {
         let status = machine.run("systemctl show -p StatusText retune.service").1;
@@ -123,7 +122,7 @@ fn nginx_boots_although_a_resource_is_broken_and_has_no_file() {
     machine.eventually("its own file is proven", || machine.log("retune.service").contains(UPDATED));
 }
 
-/// The negative: what the unit said before. nginx waits for a key that nobody sets.
+/// The negative: the earlier unit. nginx waits for a key that is never set.
 #[test]
 fn with_ready_rendered_and_no_timeout_nginx_does_not_boot_while_a_resource_is_broken() {
     let dir = Dir::new();
@@ -142,7 +141,7 @@ fn with_ready_rendered_and_no_timeout_nginx_does_not_boot_while_a_resource_is_br
     machine.eventually_is("nginx.service", "active");
 }
 
-/// An engine's socket as it is on a host: root's, and the group's.
+/// Starts an engine whose socket is as on a host: owned by root, accessible to its group.
 fn engine(dir: &Dir) -> FakeEngine {
     const GID: u32 = 64_999;
     let engine = FakeEngine::start();
@@ -175,7 +174,7 @@ fn the_registrars_unit_reaches_the_engine_through_the_group_of_its_socket() {
     assert!(machine.run("retune ctl ls /_retune/nodes").1.contains("/_retune/nodes/"));
     drop(machine);
 
-    // The negative: without the group, the engine refuses, and that is waited for.
+    // The negative: without the group, the engine refuses, and the registrar waits.
     let dir = Dir::new();
     let alone = unit.replace("SupplementaryGroups=docker\n", "");
     let Some(machine) = boot_registrar(&dir, &engine, &alone) else { return };

@@ -1,4 +1,4 @@
-//! What is promised beyond what others get wrong, each with a test named for the promise.
+//! The promises beyond the faults of other programs, each with a test named for the promise.
 
 mod debts;
 mod edits;

@@ -1,4 +1,4 @@
-//! Several members: what they promise together, what lies between them, and every way in which they can be hurt.
+//! Several members: their common promises, the network between them, and all their faults.
 
 mod certificates;
 mod chaos;

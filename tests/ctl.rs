@@ -1,4 +1,4 @@
-//! `retune ctl` and the name `etcdctl`: the same as Debian's etcdctl word for word, and what etcdctl never had.
+//! `retune ctl` and the name `etcdctl`: output identical to Debian's etcdctl, and our own additions.
 
 mod backup;
 mod compare;

@@ -1,4 +1,4 @@
-//! `diff` and `check`: what would change and what is wrong, touching nothing.
+//! `diff` and `check`: what would change and what is wrong, without changing anything.
 
 use std::fs;
 
@@ -87,7 +87,7 @@ fn redacted_values_never_show() {
         assert!(!done.stdout.contains("canary"), "{}", done.stdout);
         done.prints("visible-new").keeps_quiet_about("canary");
     }
-    // Without the flag it shows: else the lines above would prove nothing.
+    // Without the flag it is shown: otherwise the lines above would prove nothing.
     Retune::diff(&dir).file("values.yaml").run().exits(1).prints("canary-new");
 }
 
@@ -192,7 +192,8 @@ fn the_xml_test_can_fail() {
     }
 }
 
-/// As much of XML's rules as can break a report: tags pair up, one root, attributes quoted, `&` and `<` escaped.
+/// Checks as much of XML's rules as can break a report: matching tags, one root, quoted attributes, `&` and `<`
+/// escaped.
 fn well_formed(xml: &str) -> Result<(), String> {
     if let Some(control) = xml.chars().find(|letter| letter.is_control() && !"\n\r\t".contains(*letter)) {
         return Err(format!("control character {control:?}"));

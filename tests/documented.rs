@@ -1,4 +1,4 @@
-//! The pages name what exists: flags of `register` and `place`, links and their headings, files of the source.
+//! The pages name what exists: flags of `register` and `place`, links and their headings, source files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{Dir, Retune};
 
-/// Second names of ours, and flags of docker, curl, pip and others that the pages quote.
+/// Second names of our flags, and flags of docker, curl, pip and others that the pages quote.
 const OTHERS: [&str; 8] =
     ["docker", "etcd", "name", "no-cache-dir", "restart", "sort", "unix-socket", "volumes-from"];
-/// What every command has, or every client of a store; the pages tell of it where it matters.
+/// Flags of every command, or of every client of a store; the pages mention them where it matters.
 const COMMON: [&str; 17] = [
     "backend-timeout",
     "basic-auth",
@@ -30,7 +30,7 @@ const COMMON: [&str; 17] = [
     "username",
 ];
 
-/// Every `--flag` in a text.
+/// Returns every `--flag` in a text.
 fn flags(text: &str) -> BTreeSet<String> {
     let parts = text.split("--").skip(1);
     let flag = |part: &str| {
@@ -44,7 +44,7 @@ fn page(name: &str) -> BTreeSet<String> {
     flags(&fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap())
 }
 
-/// The flags at the beginning of a line of help, not those that its sentences name.
+/// Returns the flags at the start of a help line, not those that its sentences name.
 fn offered(commands: &[&[&str]]) -> BTreeSet<String> {
     let dir = Dir::new();
     let mut all = BTreeSet::new();
@@ -81,7 +81,7 @@ fn the_pages_on_registering_and_placing_name_flags_that_there_are_and_all_of_the
     assert!(untold.is_empty(), "neither {} tells of {untold:?}", pages.join(" nor "));
 }
 
-/// Every page, by its path from the root.
+/// Returns every page, by its path from the root.
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = vec![PathBuf::from("README.md"), PathBuf::from("CHANGELOG.md")];
@@ -97,7 +97,7 @@ fn pages() -> Vec<PathBuf> {
     found
 }
 
-/// The text outside of fenced blocks.
+/// Returns the text outside fenced blocks.
 fn prose(text: &str) -> String {
     let mut fenced = false;
     let mut kept = String::new();
@@ -112,7 +112,7 @@ fn prose(text: &str) -> String {
     kept
 }
 
-/// The anchors of a page's headings, as GitHub makes them.
+/// Returns the anchors of a page's headings, in GitHub's form.
 fn anchors(text: &str) -> BTreeSet<String> {
     let prose = prose(text);
     let headings = prose.lines().filter(|line| line.starts_with('#'));
@@ -124,7 +124,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
     headings.map(anchor).collect()
 }
 
-/// What is wrong with the links of a page; `read` returns another page's text, and `exists` knows all files.
+/// Returns the broken links of a page; `read` returns another page's text, and `exists` knows all files.
 fn broken(
     page: &Path,
     text: &str,
@@ -154,7 +154,7 @@ fn every_link_in_the_pages_leads_to_a_file_and_a_heading() {
     let wrong: Vec<String> =
         pages().iter().flat_map(|page| broken(page, &read(page), &exists, &read)).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    // The rule finds what it should.
+    // The check finds what it should.
     let other = |_: &Path| "# Two words\n```\n# no heading\n```\n".to_owned();
     let found =
         |text: &str| broken(Path::new("docs/a.md"), text, &|path| path.ends_with("b.md"), &other).len();
@@ -168,7 +168,7 @@ fn every_file_of_the_source_that_the_pages_name_exists() {
     let mut named = 0;
     for page in ["docs/architecture.md", "docs/contributing.md"] {
         let text = prose(&fs::read_to_string(root.join(page)).unwrap());
-        // Every other part stands between two backticks.
+        // Every second part stands between two backticks.
         for name in text.split('`').skip(1).step_by(2) {
             let is_file = name.contains('/') && name.ends_with(".rs");
             if is_file || name.starts_with("src/") || name.starts_with("tests/") {

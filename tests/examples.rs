@@ -1,4 +1,4 @@
-//! What the examples promise, made to fail: nginx or HAProxy keeps its old configuration, and the example says so.
+//! The examples under failure: nginx or HAProxy keeps its old configuration, and the example reports it.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,13 +13,13 @@ use crate::support::{Backend, Dir, Retune, WAIT_TIMEOUT, eventually, http};
 /// The values with which an example has this server.
 type Values = fn(&str) -> String;
 
-/// An example with paths and port of the test's, and its real service.
+/// An example with the test's paths and port, and its real service.
 struct Example<'d> {
     dir: &'d Dir,
     /// The resource and its template, below the confdir.
     resource: String,
     template: String,
-    /// What the resource says of its reload.
+    /// The reload lines of the resource.
     reload: String,
     values: Values,
     port: Port,
@@ -67,7 +67,7 @@ impl<'d> Example<'d> {
         dir.write_bytes("confdir/conf.d/x.toml", resource.as_bytes());
         dir.write_bytes(&format!("confdir/templates/{file}"), template.as_bytes());
         dir.write("values.yaml", &values("127.0.0.1:9"));
-        // The service is not there yet: its file is put in place without it.
+        // The service does not run yet: its file is placed without it.
         Retune::render(dir).file("values.yaml").args(&["--sync-only"]).run().exits(0);
         let service = if is_nginx { nginx(dir) } else { haproxy(dir) };
         let template = format!("confdir/templates/{file}");
@@ -76,12 +76,12 @@ impl<'d> Example<'d> {
         Some(example)
     }
 
-    /// What the service says that it runs.
+    /// Returns the generation that the service runs.
     fn generation(&self) -> Option<String> {
         http::get(&self.port.address(), "/retune-generation")
     }
 
-    /// Who answers through the service.
+    /// Returns the name of the server that responds through the service.
     fn answer(&self) -> Option<String> {
         http::get(&self.port.address(), "/")
     }
@@ -91,14 +91,14 @@ impl<'d> Example<'d> {
         self.dir.read(name).unwrap()
     }
 
-    /// Writes the resource anew, with a patience that a failing test does not need ten seconds of.
+    /// Rewrites the resource, with a shorter timeout so that a failing test does not take ten seconds.
     fn rewrite(&self, reload: &str) {
         let text =
             self.resource.replace(&self.reload, reload).replace("timeout = \"10s\"", "timeout = \"2s\"");
         self.dir.write_bytes("confdir/conf.d/x.toml", text.as_bytes());
     }
 
-    /// A run that must succeed, and the service serves what was rendered.
+    /// Asserts that a run succeeds, and that the service runs the rendered file.
     #[track_caller]
     fn takes(&self, server: &Backend, name: &str) {
         self.dir.write("values.yaml", &(self.values)(&server.address()));
@@ -107,7 +107,7 @@ impl<'d> Example<'d> {
         assert!(self.conf().contains(self.generation().unwrap().trim()));
     }
 
-    /// A run whose verification must fail: the file is the one from before, and so is what is served.
+    /// Asserts that a run's verification fails, and that the previous file is in place and served.
     #[track_caller]
     fn is_found_out(&self, what: &str) {
         let (before, generation) = (self.conf(), self.generation());
@@ -115,7 +115,7 @@ impl<'d> Example<'d> {
         let done = done.says("verification failed, going back").keeps_quiet_about("has been updated");
         done.says("the previous file is back in service");
         assert_eq!(self.conf(), before, "{what}");
-        // HAProxy may be deaf between a reload that failed and the next one.
+        // HAProxy may not accept connections between a failed reload and the next one.
         eventually(&format!("{what}: the file of before is served"), WAIT_TIMEOUT, || {
             self.generation() == generation
         });
@@ -149,7 +149,7 @@ fn each(test: impl Fn(&Example<'_>)) {
 fn a_reload_that_does_nothing_is_found_out_by_every_example() {
     each(|example| {
         let two = Backend::start("two");
-        // SIGCONT is a signal that nobody minds.
+        // SIGCONT has no effect on a running process.
         let nothing = if example.reload.contains("reload_cmd") {
             "reload_cmd = \"true\""
         } else {
@@ -159,12 +159,12 @@ fn a_reload_that_does_nothing_is_found_out_by_every_example() {
         example.dir.write("values.yaml", &(example.values)(&two.address()));
         example.is_found_out("a new server");
         assert!(example.answer().unwrap().contains("one"));
-        // An edit of the template changes no server, and is found out all the same.
+        // An edit of the template changes no server, and is still detected.
         example.dir.write("values.yaml", &(example.values)("127.0.0.1:9"));
         let template = example.dir.read(&example.template).unwrap();
         example.dir.write_bytes(&example.template, format!("# edited\n{template}").as_bytes());
         example.is_found_out("an edit");
-        // The negative: without the question for the generation, this passes for success.
+        // The negative: without the generation in the probe, this passes as a success.
         let conf = example.dir.read("confdir/conf.d/x.toml").unwrap();
         let blind = conf.replace("contains = \"{{ generation() }}\"\n", "");
         assert_ne!(blind, conf);
@@ -188,7 +188,7 @@ fn a_port_that_is_taken_when_the_service_reloads_is_found_out_by_every_example()
         example.rewrite(&example.reload);
         example.dir.write_bytes(&example.template, edited.as_bytes());
         example.is_found_out("a port that is taken");
-        // And once it is free, the same edit is taken.
+        // Once the port is free, the same edit is accepted.
         drop(taken);
         example.dir.write_bytes("confdir/conf.d/x.toml", example.resource.as_bytes());
         let two = Backend::start("two");

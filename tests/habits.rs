@@ -1,4 +1,4 @@
-//! What the hands of confd's users type works, and what cannot mean anything here is refused by name.
+//! The command lines of confd's users work, and flags without meaning here are refused by name.
 
 use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually};
 

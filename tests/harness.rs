@@ -1,4 +1,4 @@
-//! The harness proves itself, without the program: a test that cannot fail proves nothing.
+//! The harness tests itself, without the program: a test that cannot fail proves nothing.
 
 use std::fs;
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use crate::support::nginx::Nginx;
 use crate::support::port::Port;
 use crate::support::{Backend, Cable, Class, Dir, Etcd, Kind, Load, WAIT_TIMEOUT, eventually, http};
 
-/// Renders a front's template by hand, with these servers.
+/// Renders a front's template directly, with these servers.
 fn render(front: &Front, servers: &[&Backend]) -> String {
     let names: String = servers.iter().map(|server| format!("{} ", server.name())).collect();
     let nginx: String = servers.iter().map(|server| format!("server {};", server.address())).collect();
@@ -53,7 +53,7 @@ fn nginx_reloaded_by_hand_loses_no_fresh_request_and_the_books_agree() {
     let Some(nginx) = Nginx::start(&dir) else { return };
     let (front, blue, green) = (nginx.front(true), Backend::start("blue"), Backend::start("green"));
     switch_by_hand(&front, &[&blue]);
-    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
     eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let load = Load::start(front.port, 2);
     for _ in 0..3 {
@@ -76,7 +76,7 @@ fn haproxy_reloaded_by_hand_loses_nothing_and_a_killed_server_shows() {
     let Some(haproxy) = Haproxy::start(&dir) else { return };
     let (front, blue, green) = (haproxy.front(), Backend::start("blue"), Backend::start("green"));
     switch_by_hand(&front, &[&blue]);
-    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
     eventually("the first workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
     let load = Load::start(front.port, 2);
     for _ in 0..3 {

@@ -1,7 +1,7 @@
 //! Whole-program tests: the built binary against real etcd, nginx and HAProxy.
 //!
-//! One test binary, so that everything links once. Each module is named for what it proves; `support` is what
-//! they share. Programs that are missing make a test say so and pass, but fail when `CI` is set.
+//! One test binary, so that everything links once. Each module is named for what it proves; `support` is shared. A
+//! test whose program is missing reports that and passes, but fails when `CI` is set.
 
 #![allow(
     unreachable_pub,

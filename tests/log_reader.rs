@@ -1,4 +1,4 @@
-//! A reader of the log that stops reading: nothing waits for it, and it hears what it missed.
+//! A log reader that stops reading: nothing waits for it, and later it learns how much it missed.
 
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
@@ -16,10 +16,10 @@ use crate::support::http::{get, request};
 use crate::support::port::Port;
 use crate::support::{Daemon, Dir, Retune, Store, WAIT_TIMEOUT, eventually, patient};
 
-/// What may be waited for: the last words of the log take up to a second.
+/// The longest wait at exit: flushing the last log lines takes up to a second.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// A pipe that is full: whoever writes to it next waits until somebody reads.
+/// Returns a full pipe: the next write to it waits until somebody reads.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
@@ -29,7 +29,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// `retune store` on this port, whose log goes into the pipe.
+/// Starts `retune store` on this port, with its log going into the pipe.
 fn store<'d>(dir: &'d Dir, port: &Port, log: PipeWriter, words: &[&str]) -> Daemon<'d> {
     let url = format!("http://{}", port.address());
     let data = dir.text_path("data");
@@ -51,7 +51,7 @@ fn dropped(address: &str) -> u64 {
     figure(&page, "retune_log_lines_dropped_total").expect("the metric is there")
 }
 
-/// SIGTERM ends it in time although nobody reads.
+/// Asserts that SIGTERM ends it in time although nobody reads.
 #[track_caller]
 fn ends_in_time(what: &str, mut daemon: Daemon<'_>) {
     let begun = Instant::now();
@@ -71,7 +71,7 @@ fn a_store_whose_log_nobody_reads_drops_lines_counts_them_and_says_so_later() {
     let over = AtomicBool::new(false);
     let slowest = thread::scope(|scope| {
         for _ in 0..4 {
-            // Each of these is a line at debug.
+            // Each of these causes a debug line.
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     let Ok(mut stream) = TcpStream::connect(&address) else { continue };
@@ -97,7 +97,7 @@ fn a_store_whose_log_nobody_reads_drops_lines_counts_them_and_says_so_later() {
         reader.read_to_string(&mut text).unwrap();
         text
     });
-    // Once all of it is read, what is logged next is dropped no more.
+    // Once all of it is read, new lines are no longer dropped.
     eventually("it is read again", WAIT_TIMEOUT, || {
         let before = dropped(&address);
         daemon.signal(Signal::SIGHUP);
@@ -160,7 +160,7 @@ fn no_daemon_waits_for_the_reader_of_its_log_neither_at_work_nor_at_its_end() {
     ends_in_time("register", daemon);
 }
 
-/// Whether a thread of this process is in a write to its standard output.
+/// Returns whether a thread of this process is in a write to its standard output.
 fn writes_to_stdout(pid: u32) -> bool {
     let calls = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     // `write` has number 1 on x86-64 and 64 on ARM.

@@ -1,4 +1,4 @@
-//! What resources can do here and nowhere else: verify and go back, one file for each entry, signals.
+//! Features of resources that only retune has: verification and rollback, one file for each entry, signals.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -73,7 +73,7 @@ fn for_each_makes_one_file_an_entry_and_removes_what_went() {
     daemon.terminate();
 }
 
-/// An entry that was renamed, and whose new file is refused: what is in service stays until the new one is.
+/// The new file of a renamed entry is refused: the old one stays in service until a new one is in place.
 #[test]
 fn the_file_of_a_renamed_entry_stays_until_the_new_one_is_in_place() {
     let dir = Dir::new();
@@ -82,7 +82,7 @@ fn the_file_of_a_renamed_entry_stays_until_the_new_one_is_in_place() {
     let fields =
         "src = 'site.tmpl'\ndest = '{out}/{{ item }}.conf'\nfor_each = '/sites'\nkeys = ['/sites']\n";
     let check = "check_cmd = 'grep -q \"^[0-9]*$\" {{src}}'\n";
-    // At each reload there is a file, and which ones there are is written down.
+    // Each reload records the files that exist at that moment.
     let reload = "reload_cmd = 'ls {out} | tr \"\\n\" \" \" >> {dir}/reloads; echo >> {dir}/reloads'\n";
     dir.conf("sites", &format!("[template]\n{fields}{check}{reload}"));
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
@@ -92,7 +92,7 @@ fn the_file_of_a_renamed_entry_stays_until_the_new_one_is_in_place() {
     daemon.eventually_says("the file of a new entry");
     dir.assert_has("a.conf", "1\n");
     assert!(!dir.out("new.conf").exists());
-    // An old entry whose new content is refused keeps nobody: it has its old file.
+    // An old entry whose new content is refused delays nothing: it has its old file.
     dir.write("values.yaml", "sites: {new: {port: 3}, b: {port: bad}}\n");
     eventually("the new one", WAIT_TIMEOUT, || dir.has("new.conf", "3\n"));
     eventually("the old one", WAIT_TIMEOUT, || !dir.out("a.conf").exists());
@@ -103,7 +103,7 @@ fn the_file_of_a_renamed_entry_stays_until_the_new_one_is_in_place() {
     daemon.terminate();
 }
 
-/// The same where the new entry has no value yet, and the resource may do without.
+/// The same where the new entry has no value yet, and the resource is optional.
 #[test]
 fn the_file_of_a_renamed_entry_stays_while_the_new_one_lacks_an_optional_value() {
     let dir = Dir::new();
@@ -121,7 +121,7 @@ fn the_file_of_a_renamed_entry_stays_while_the_new_one_lacks_an_optional_value()
     render();
     dir.assert_has("new.conf", "3\n");
     assert!(!dir.out("a.conf").exists());
-    // One that has its old file keeps nobody.
+    // An entry that has its old file delays nothing.
     dir.write("values.yaml", "sites: {new: {host: x}, b: {port: 4}}\n");
     render();
     dir.write("values.yaml", "sites: {new: {host: x}}\n");

@@ -1,4 +1,4 @@
-//! `retune place` against real stores that hold what registrars publish.
+//! `retune place` with real stores that hold what registrars publish.
 
 mod choice;
 mod nodes;

@@ -1,8 +1,8 @@
-//! `retune register` against a made-up container engine: whatever happens to containers, engine, store and registrar, the
-//! store ends as the engine is.
+//! `retune register` against a fake container engine: whatever happens to containers, engine, store and registrar, the
+//! store ends up matching the engine.
 //!
-//! `RETUNE_TEST_SEEDS=2000` plays more scripts than usual, `RETUNE_TEST_SEED=17` that one alone, and `RETUNE_TEST_AT_ONCE` is
-//! how many are played at the same time.
+//! `RETUNE_TEST_SEEDS=2000` runs more scripts than usual, `RETUNE_TEST_SEED=17` runs only that one, and
+//! `RETUNE_TEST_AT_ONCE` is how many run concurrently.
 
 mod beside;
 mod crash;

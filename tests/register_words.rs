@@ -1,4 +1,4 @@
-//! What `retune register` and `registrator` say and how they end before there is anything to register.
+//! The output and exit codes of `retune register` and `registrator` before there is anything to register.
 
 use crate::support::{Dir, Retune};
 
@@ -7,7 +7,7 @@ fn registrator<'d>(dir: &'d Dir, words: &[&str]) -> Retune<'d> {
     Retune::called(dir, "registrator", words).env("DOCKER_HOST", &nowhere)
 }
 
-/// Whether a line is as Go's log package writes them: `2006/01/02 15:04:05 MESSAGE`.
+/// Returns whether a line has the format of Go's log package: `2006/01/02 15:04:05 MESSAGE`.
 fn is_gos(line: &str, message: &str) -> bool {
     let shape: String = line.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).take(20).collect();
     shape == "0000/00/00 00:00:00 " && line.get(20..) == Some(message)
@@ -69,7 +69,7 @@ fn a_place_to_answer_at_that_was_asked_for_and_cannot_be_had_keeps_it_from_runni
     )
     .run()
     .exits(2)
-    .says("is no socket");
+    .says("is not a socket");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::support::programs::need;
 use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, http};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// The pages whose resources and templates are tried; the examples in docs/templates.md have a test of their own.
+/// The pages whose resources and templates are tested; the examples in docs/templates.md have their own test.
 const PAGES: [&str; 8] = [
     "README.md",
     "docs/ci.md",
@@ -22,14 +22,15 @@ const PAGES: [&str; 8] = [
     "docs/settings.md",
 ];
 
-/// The first block of shell in a page that builds and runs the program, without prompts. How to install stands before it.
+/// Returns the first shell block of a page that builds and runs the program, without prompts; installation comes
+/// before it.
 fn first_run(page: &str) -> String {
     let mut blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let block = blocks.find(|block| block.contains("cargo run")).expect("a block of shell runs the program");
     block.lines().map(|line| format!("{}\n", line.strip_prefix("$ ").unwrap_or(line))).collect()
 }
 
-/// The block with `cargo run … --` replaced by the binary under test.
+/// Returns the block with `cargo run … --` replaced by the binary under test.
 fn with_binary(block: &str) -> String {
     let from = block.find("cargo run").expect("the first command builds and runs the program");
     let to = from + block[from..].find(" -- ").expect("arguments after --") + " --".len();
@@ -61,7 +62,7 @@ fn the_readmes_first_command_renders_the_sample() {
     }
     assert!(!destinations.is_empty(), "conf.d holds a sample");
     for path in &destinations {
-        // A file of an earlier run must not pass for one of this.
+        // A file of an earlier run must not count for this one.
         fs::remove_file(path).ok();
     }
     let done = Command::new("sh").args(["-ec", &block]).current_dir(ROOT).output().unwrap();
@@ -72,7 +73,7 @@ fn the_readmes_first_command_renders_the_sample() {
     }
 }
 
-/// What the sample shows as comments works for the fragment that it renders, once the marks are taken away.
+/// The lines that the sample shows as comments work for the fragment that it renders, once they are uncommented.
 #[test]
 fn the_commands_that_the_sample_shows_work_with_a_real_nginx() {
     if !need("nginx") {
@@ -88,7 +89,7 @@ fn the_commands_that_the_sample_shows_work_with_a_real_nginx() {
     assert!(resource.contains("# reload_cmd = "), "the sample shows a reload");
     let resource = resource.replace("# reload_cmd", "reload_cmd").replace("# check_cmd", "check_cmd");
     let resource = resource.replace("target/upstream.conf", "{out}/upstream.conf");
-    // The machine's own configuration is not the test's.
+    // The test must not use the machine's own configuration.
     let resource = resource.replace("nginx -t -q", "nginx -t -q -c {dir}/nginx.conf");
     dir.conf("nginx", &resource.replace("nginx -s reload", "nginx -s reload -c {dir}/nginx.conf"));
     let template = fs::read_to_string(Path::new(ROOT).join("templates/upstream.conf.j2")).unwrap();
@@ -135,8 +136,8 @@ fn every_resource_among_the_examples_is_sound() {
     }
 }
 
-/// Every fenced block of a language in the pages, with its indentation taken away; those on templates have a test of their
-/// own.
+/// Returns every fenced block of a language in the pages, without its indentation; the templates page has its own
+/// test.
 fn blocks(language: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for page in PAGES {
@@ -189,7 +190,7 @@ fn every_resource_and_every_template_in_the_docs_is_sound() {
     }
 }
 
-/// The page on settings shows a settings file and a file of values.
+/// The settings page shows a settings file and a file of values.
 #[test]
 fn every_file_that_the_page_on_settings_shows_is_read() {
     let of_the_page = |language: &str| {

@@ -1,4 +1,4 @@
-//! The seeds' listing with real etcd and real HAProxy: master-worker reloads lose no request of any kind.
+//! The server listing with real etcd and real HAProxy: master-worker reloads lose no request of any kind.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn no_request_of_any_kind_is_lost_over_thirty_reloads() {
     let dir = Dir::new();
     let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
     let site = TestSite::start(&dir, etcd, haproxy.front());
-    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
     eventually("the first workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     let mut reloads = site.switch(8);
@@ -52,13 +52,13 @@ fn no_request_of_any_kind_is_lost_over_thirty_reloads() {
     site.finish();
 }
 
-/// Without this the test above would prove nothing: the same ledger must show a careless end.
+/// The control for the test above: the same log must show a careless shutdown.
 #[test]
 fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
     let dir = Dir::new();
     let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
     let site = TestSite::start(&dir, etcd, haproxy.front());
-    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
     eventually("the first workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     sleep(FAILURE_DELAY);

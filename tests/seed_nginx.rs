@@ -1,4 +1,4 @@
-//! The seeds' listing with real etcd and real nginx: a server put into the store answers, one taken out does
+//! The server listing with real etcd and real nginx: a server added to the store gets requests, a removed one does
 //! not, and no request is lost over the reloads.
 
 use std::io::{Read, Write};
@@ -60,12 +60,12 @@ fn no_request_is_lost_over_thirty_reloads() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = TestSite::start(&dir, etcd, nginx.front(true));
-    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
     eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     let mut reloads = site.switch(8);
 
-    // The safe order of an end: green in, blue out, the old workers gone, and only then blue itself.
+    // The safe order of a shutdown: green in, blue out, the old workers gone, and only then blue itself.
     reloads.push(site.add(&site.green));
     reloads.push(site.remove(&site.blue));
     eventually("the old workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
@@ -89,12 +89,12 @@ fn once_the_old_workers_are_gone_the_old_server_gets_nothing_new() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = TestSite::start(&dir, etcd, nginx.front(true));
-    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
     eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 1);
     site.add(&site.green);
     site.remove(&site.blue);
-    // One new worker answers with the new generation while an old one still accepts: that alone is no proof.
+    // A new worker may return the new generation while an old one still accepts: that alone is not enough.
     eventually("the old workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let proof = std::time::Instant::now();
     sleep(FAILURE_DELAY);
@@ -110,7 +110,7 @@ fn a_request_longer_than_a_whole_switch_ends_well() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = TestSite::start(&dir, etcd, nginx.front(true));
-    // The workers of the first configuration, which knows no server, may take the request otherwise.
+    // Otherwise the workers of the first configuration, which has no server, may take the request.
     eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     site.blue.hold(true);
     let mut slow = TcpStream::connect(&site.front.address).unwrap();
@@ -120,7 +120,7 @@ fn a_request_longer_than_a_whole_switch_ends_well() {
 
     site.add(&site.green);
     site.remove(&site.blue);
-    // On a busy machine the old workers take a last connection after the new ones have begun.
+    // On a busy machine, old workers may accept one more connection after the new ones have started.
     eventually("only green answers", WAIT_TIMEOUT, || site.front.answering() == ["green"]);
     assert!(nginx.old_workers() > 0, "an old worker waits with the request");
     site.blue.hold(false);
@@ -132,13 +132,13 @@ fn a_request_longer_than_a_whole_switch_ends_well() {
     site.finish();
 }
 
-/// Without this the ledger would prove nothing: it must show a careless end.
+/// The control: the log must show a careless shutdown.
 #[test]
 fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = TestSite::start(&dir, etcd, nginx.front(true));
-    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
     eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 2);
     sleep(FAILURE_DELAY);
@@ -157,7 +157,7 @@ fn control_an_empty_upstream_is_refused_and_the_dead_server_stays_in_service() {
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = TestSite::start(&dir, etcd, nginx.front(false));
     let before = std::fs::read(&site.front.conf).unwrap();
-    // The workers of the first configuration, which knows no server, accept until the last of them is told to go.
+    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
     eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
     let load = Load::start(site.front.port, 1);
     site.etcd.delete("/app/upstream/blue");
@@ -166,7 +166,7 @@ fn control_an_empty_upstream_is_refused_and_the_dead_server_stays_in_service() {
     let ledger = load.finish();
     assert!(ledger.failures(Kind::Fresh) > 0, "{ledger}");
     assert_eq!(std::fs::read(&site.front.conf).unwrap(), before, "a failed check leaves the old file");
-    // The hole closes by itself as soon as there is a server again.
+    // The gap closes by itself as soon as there is a server again.
     site.etcd.put("/app/upstream/green", &site.green.address());
     site.front.eventually_serves(&["green"]);
     site.finish();

@@ -1,4 +1,4 @@
-//! Stores as they are run in earnest: behind TLS, with logins, with several nodes; and folders of files.
+//! Stores as in production: behind TLS, with logins, with several nodes; and folders of files.
 
 mod logins;
 mod nodes;

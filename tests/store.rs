@@ -1,4 +1,4 @@
-//! `retune store` against real etcd and against clients that were written for etcd.
+//! `retune store` against real etcd and against clients made for etcd.
 
 mod answers;
 mod auth;

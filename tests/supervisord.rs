@@ -1,4 +1,5 @@
-//! The example for supervisord: which of its processes ends when, and that the key is gone before the application is.
+//! The example for supervisord: the order in which its processes end, and that the key is removed before the
+//! application ends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +13,13 @@ use crate::support::proc::Proc;
 use crate::support::python::python;
 use crate::support::{Dir, Store, WAIT_TIMEOUT, eventually, http};
 
-/// Older ones need a module that newer Pythons no longer have.
+/// Older versions need a module that newer Pythons no longer have.
 const PACKAGES: [&str; 1] = ["supervisor>=4.3,<5"];
 
-/// What runs `examples/supervisord`, with the test's folder before the rest of the path.
+/// Returns the command that runs `examples/supervisord`, with the test's folder prefixed to its paths.
 fn supervisord(dir: &Dir, python: &Path, port: &Port, etcd: &str, more: &[(&str, &str)]) -> Proc {
     let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/supervisord/supervisord.conf");
-    // The folder is the image's own; nothing else of the file is another.
+    // The folder is the image's own; everything else in the file stays the same.
     let text = fs::read_to_string(conf).unwrap();
     assert!(text.contains(" --directory /srv") && text.contains("/dev/fd/1"), "{text}");
     let text = text.replace("/srv", &dir.text_path("srv")).replace("/dev/fd/1", &dir.text_path("log/out"));
@@ -40,7 +41,7 @@ fn tool() -> Option<PathBuf> {
 fn on_a_stop_the_sidecar_ends_first_and_the_application_after_the_drain() {
     let Some(python) = tool() else { return };
     let (dir, port) = (Dir::new(), Port::claim());
-    // In the registrar's place, one that says what it is told.
+    // In place of the registrar, a program that records its arguments and signals.
     let book = dir.text_path("book");
     let stand_in = format!(
         "#!/bin/sh\necho \"$@\" >> {book}\ntrap 'echo asked >> {book}; sleep 0.3; echo ended >> {book}; exit 0' TERM\n\
@@ -52,7 +53,7 @@ fn on_a_stop_the_sidecar_ends_first_and_the_application_after_the_drain() {
     eventually("the application", WAIT_TIMEOUT, answers);
     eventually("its sidecar", WAIT_TIMEOUT, || !dir.lines("book").is_empty());
     let told =
-        format!("register --self --port {} --etcd http://192.0.2.1:2379 --ip {}", port.number(), host());
+        format!("register --self --port {} --endpoints http://192.0.2.1:2379 --ip {}", port.number(), host());
     assert_eq!(dir.lines("book"), [told.as_str()]);
 
     supervisor.signal(Signal::SIGTERM);
@@ -70,7 +71,7 @@ fn the_key_stands_while_the_application_runs_and_is_gone_before_it() {
     let (dir, store, port) = (Dir::new(), Store::start(), Port::claim());
     let Some(image) = docker.image(&[port.number()]) else { return };
     let inner = port.number().to_string();
-    // Which container it is in cannot be found out outside of one, so that is told.
+    // The own container cannot be detected from outside, so it is passed.
     let app = docker.run(&image, &["-p", &inner, "-e", &format!("PORT={inner}")]);
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_retune"), dir.path("bin/retune")).unwrap();
     let own = [("RETUNE_CONTAINER", app.name.as_str())];

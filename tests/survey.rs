@@ -1,4 +1,4 @@
-//! Asking a group for its members: a real etcd's peer port is understood.
+//! Asks a cluster for its members: the peer port of a real etcd is understood.
 
 use std::time::Duration;
 

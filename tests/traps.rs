@@ -1,4 +1,4 @@
-//! What other reloaders get wrong, each with a test named for what happens here instead.
+//! The faults of other reloaders, each with a test named for what happens here instead.
 
 mod files;
 mod outages;

@@ -1,4 +1,4 @@
-//! Zone-aware upstreams: `examples/zones` in two zones, over services and nodes as registrars write them.
+//! Zone-aware upstreams: `examples/zones` in two zones, with services and nodes as registrars write them.
 
 use std::fs;
 use std::path::Path;
@@ -65,7 +65,7 @@ impl<'p> PlaceRun<'p> {
         (self.put)(key, value);
     }
 
-    /// Two services on two nodes: one as Registrator writes them, one as JSON.
+    /// Writes two services on two nodes: one in Registrator's form, one as JSON.
     fn fill(&self) {
         for (name, zone) in NODES {
             self.put(&format!("/_retune/nodes/{name}"), &record(name, zone));
@@ -81,8 +81,8 @@ impl<'p> PlaceRun<'p> {
     }
 }
 
-/// The examples with destinations of the test's, checked by the real programs where they are installed, and beside
-/// them a resource that sees everything: its root and the nodes' lie one in the other.
+/// Sets up the examples with the test's destinations, checked by the real programs where they are installed, and also
+/// a resource that sees everything: its root contains that of the nodes.
 fn examples(dir: &Dir) {
     let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/zones/templates");
     for (name, file, check) in [
@@ -102,7 +102,7 @@ fn examples(dir: &Dir) {
     dir.resource("all", "{{ ls('/')|join(' ') }}\n", "");
 }
 
-/// The lines that name a backend.
+/// Returns the lines that name a backend.
 fn servers(dir: &Dir, name: &str) -> Vec<String> {
     let lines = dir.lines(&format!("out/{name}"));
     lines
@@ -116,7 +116,7 @@ fn servers(dir: &Dir, name: &str) -> Vec<String> {
 const NGINX_A: [&str; 2] = ["server 10.0.0.1:8001;", "server 10.0.0.2:8002 backup;"];
 const NGINX_B: [&str; 2] = ["server 10.0.0.2:8002;", "server 10.0.0.1:8001 backup;"];
 
-/// Without a zone nobody is preferred, and each server has a line of its own.
+/// Asserts that without a zone no server is preferred, and that each has one line.
 fn no_zone(place: &PlaceRun<'_>) {
     place.fill();
     let dir = Dir::new();

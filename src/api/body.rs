@@ -1,4 +1,4 @@
-//! Request bodies: taken in up to a bound, or read off and thrown away.
+//! Reads request bodies up to a limit, or discards them.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use tokio::time::timeout;
 
 use super::shared::{Reserved, ServerContext};
 
-/// How long a body may pause.
+/// The longest pause within a body.
 const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How much of an unwanted body is read off. An answer that is sent while the client still sends would be
-/// lost with the connection; a client that sends more than this has it so.
+/// How much of an unwanted body is read and discarded. If the connection closed while the client still sends, the
+/// response would be lost; that only happens to clients that send more than this.
 const MAX_DISCARDED_BYTES: usize = 64 << 20;
 
-/// Why there is no body.
+/// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
     /// It is longer than allowed.
     TooLarge,
     /// Too many bodies are in memory already.
     NoRoom,
-    /// It broke off, stood still, or was not framed as HTTP says.
+    /// It was cut off, stalled, or violates HTTP's framing.
     Broken,
 }
 
-/// A body, with the memory that it takes up: to be kept while what was made of it is.
+/// A body, with the reservation of its memory: keep it as long as anything made from it.
 #[derive(Debug, Default)]
 pub(super) struct BufferedBody<'s> {
     pub(super) bytes: Bytes,
     _room: Option<Reserved<'s>>,
 }
 
-/// Takes in a body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes.
 pub(super) async fn take(
     mut body: Incoming,
     limit: usize,
@@ -47,7 +47,7 @@ pub(super) async fn take(
         return Err(BodyError::TooLarge);
     }
     let Some(first) = frame(&mut body).await? else { return Ok(BufferedBody::default()) };
-    // The usual case: the body came along with the head and needs no buffer of its own.
+    // The usual case: the body arrived together with the head and needs no own buffer.
     if body.is_end_stream() && first.len() <= limit {
         return Ok(BufferedBody { bytes: first, _room: None });
     }
@@ -67,7 +67,7 @@ pub(super) async fn take(
     Ok(BufferedBody { bytes: all.freeze(), _room: Some(room) })
 }
 
-/// Reads a body off without keeping it.
+/// Reads a body and discards it.
 pub(super) async fn read_off(mut body: Incoming) -> Result<(), BodyError> {
     let mut seen = 0;
     while !body.is_end_stream() && seen < MAX_DISCARDED_BYTES {
@@ -79,7 +79,7 @@ pub(super) async fn read_off(mut body: Incoming) -> Result<(), BodyError> {
     Ok(())
 }
 
-/// The next piece of data; trailers are passed over.
+/// Returns the next piece of data; trailers are skipped.
 async fn frame(body: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
     loop {
         match timeout(BODY_STALL_TIMEOUT, body.frame()).await {

@@ -1,11 +1,11 @@
-//! Room for connections: a bound on their number, and one clear word when it is reached.
+//! Limits the number of connections, and logs clearly when the limit is reached.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::shared::ServerContext;
 
-/// How many connections there may be, over all listeners.
+/// The limit of connections, over all listeners.
 #[derive(Debug)]
 pub(super) struct ConnLimit {
     limit: usize,
@@ -18,13 +18,13 @@ impl ConnLimit {
         Self { limit, taken: AtomicUsize::new(0), complained: AtomicBool::new(false) }
     }
 
-    /// A place for one connection more, if there is one.
+    /// Takes a permit for one more connection, if there is one.
     pub(super) fn take(context: &Arc<ServerContext>) -> Option<Permit> {
         let conn_limit = &context.conn_limit;
         let taken = conn_limit.taken.fetch_add(1, Ordering::Relaxed);
         let permit = Permit(Arc::clone(context));
         if taken < conn_limit.limit {
-            // Said anew after a while of calm, not at each connection that comes and goes at the limit.
+            // Logged again only after the number has dropped, not at each connection at the limit.
             if taken * 10 < conn_limit.limit * 9 {
                 conn_limit.complained.store(false, Ordering::Relaxed);
             }
@@ -40,13 +40,13 @@ impl ConnLimit {
         None
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections.
     pub(super) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 }
 
-/// One connection's place; free again when dropped.
+/// The permit of one connection; returned when dropped.
 #[derive(Debug)]
 pub(super) struct Permit(Arc<ServerContext>);
 

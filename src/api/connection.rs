@@ -1,4 +1,4 @@
-//! One client connection: HTTP over a stream, until the client goes, dawdles, or everything stops.
+//! One client connection: HTTP over a stream, until the client disconnects or stalls, or everything stops.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,52 +16,51 @@ use tokio::time::{Sleep, sleep};
 
 use super::shared::{Service, Shared};
 
-/// How long a request's head may take from its first byte to its last, and a new connection to its first
-/// request. Between requests a connection may rest for as long as it likes.
+/// How long a request's head may take from its first byte to its last, and a new connection until its first
+/// request. Between requests a connection may be idle for any time.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may take none of an answer that is waiting for it; the answer takes up memory. Watches
-/// may wait.
+/// How long a client may stall a waiting response, which occupies memory. Watches may wait.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest head, as etcd has it. It is also the most that is read ahead or buffered for writing; buffers
-/// begin at 8 KiB and only grow when a client fills them.
+/// The longest head, as in etcd. Also the limit for reading ahead and for write buffers; buffers start at 8 KiB and
+/// only grow when a client fills them.
 const MAX_HEAD_BYTES: usize = (1 << 20) + 4096;
 
-/// What every TLS connection begins with.
+/// The first byte of every TLS connection.
 pub(super) const TLS_HANDSHAKE_RECORD: u8 = 22;
 
-/// What a connection is at.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum ConnPhase {
-    /// A head is under way (or the first is awaited).
+    /// A head is being received (or the first is awaited).
     Head,
-    /// Nothing is, after an answer.
+    /// Idle, after a response.
     Rest,
-    /// A request is being answered.
+    /// A request is being handled.
     Work,
     /// A watch is open.
     Watch,
 }
 
-/// What the parts of one connection share: its socket, its requests, its open watch.
+/// Shared by the parts of one connection: its socket, its requests, its open watch.
 #[derive(Debug)]
 pub(super) struct ConnState<S = Shared> {
     pub(super) shared: Arc<S>,
-    /// Whether it came over TLS.
+    /// Whether it uses TLS.
     pub(super) secure: bool,
-    /// Whose it is, where that is known.
+    /// The client's address, where it is known.
     pub(super) client: Option<IpAddr>,
     phase: AtomicU8,
-    /// Whether the socket took nothing when last asked to.
+    /// Whether the last write to the socket was blocked.
     blocked: AtomicBool,
-    /// How often it took something.
+    /// How often a write succeeded.
     writes: AtomicU32,
-    /// Whether the very first byte began a TLS handshake; HTTP never begins so.
+    /// Whether the first byte was that of a TLS handshake, which is never HTTP.
     spoke_tls: AtomicBool,
     head_time: Duration,
-    /// How much of that the first head has used before this was made.
+    /// How much of its time the first head had used before this was created.
     used: Duration,
 }
 
@@ -80,19 +79,19 @@ impl<S> ConnState<S> {
         }
     }
 
-    /// The same for the client at `address`.
+    /// Sets the client's address.
     pub(super) fn of(mut self, address: IpAddr) -> Self {
         self.client = Some(address);
         self
     }
 
-    /// The same for one that arrived so long ago.
+    /// Sets how long ago the client arrived.
     pub(super) fn after(mut self, used: Duration) -> Self {
         self.used = used;
         self
     }
 
-    /// All parties run in one task, so there is no order to establish between them.
+    /// Relaxed ordering is enough: all users run in one task.
     pub(super) fn enter(&self, phase: ConnPhase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
@@ -101,7 +100,7 @@ impl<S> ConnState<S> {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
-    /// Notes whether the socket took something.
+    /// Records whether the socket accepted data.
     fn wrote(&self, took: bool) {
         self.blocked.store(!took, Ordering::Relaxed);
         if took {
@@ -109,7 +108,7 @@ impl<S> ConnState<S> {
         }
     }
 
-    /// What the client has to do in a limited time.
+    /// Returns what the client must do in a limited time.
     fn awaited(&self) -> AwaitedInput {
         if self.is(ConnPhase::Watch) {
             AwaitedInput::Nothing
@@ -128,11 +127,11 @@ impl<S> ConnState<S> {
 pub(super) enum End {
     /// By the client, a deadline, or the stop.
     Usual,
-    /// Its first bytes were those of TLS, and were taken for bad HTTP.
+    /// Its first bytes were TLS and were parsed as bad HTTP.
     SpokeTls,
 }
 
-/// Serves `stream` to its end.
+/// Serves `stream` until it ends.
 pub(super) async fn serve<T, S>(stream: T, conn: ConnState<S>) -> End
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
@@ -152,7 +151,7 @@ where
     let mut late = IdleTimer { used: conn.used, ..IdleTimer::default() };
     let (mut registered, mut told) = (false, false);
     std::future::poll_fn(|cx| {
-        // Once is enough: the task's waker stays the same, and the flag tells why it was woken.
+        // Once is enough: the task's waker stays the same, and the flag shows why it was woken.
         if !std::mem::replace(&mut registered, true) {
             let _ = closing.as_mut().poll(cx);
         }
@@ -164,7 +163,7 @@ where
                 connection.as_mut().graceful_shutdown();
             }
         }
-        // An error here is the client's: it went away or spoke no HTTP. Whom would a line in the log help?
+        // An error here is the client's: it disconnected or sent no HTTP, and a log line would help nobody.
         if connection.as_mut().poll(cx).is_ready() || late.poll(&conn, cx) {
             return Poll::Ready(());
         }
@@ -174,23 +173,23 @@ where
     if conn.spoke_tls.load(Ordering::Relaxed) { End::SpokeTls } else { End::Usual }
 }
 
-/// What a client owes the server.
+/// What the server waits for from the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum AwaitedInput {
     #[default]
     Nothing,
     /// The rest of a head.
     Head,
-    /// To take in a part of its answer, more than it had `after` so many writes.
+    /// Reading a part of its response, beyond the first `after` writes.
     Read { after: u32 },
 }
 
-/// The deadline of what is owed. It is armed only when a request or its answer does not pass in one piece.
+/// The deadline of the awaited input. It is armed only when a request or its response does not pass in one piece.
 #[derive(Debug, Default)]
 struct IdleTimer {
     awaited: AwaitedInput,
     timer: Option<Pin<Box<Sleep>>>,
-    /// How much of its time the first head has used already.
+    /// How much of its time the first head has already used.
     used: Duration,
 }
 
@@ -212,9 +211,8 @@ impl IdleTimer {
     }
 }
 
-/// A stream that notices when the first byte of a head comes in, and when a client takes in what it is sent.
-/// A beginning that came along with the request before goes unnoticed: such a connection holds no more than
-/// one that rests.
+/// A stream that notices the first byte of a head, and when a client reads its response. A head that starts in the
+/// same packet as the previous request goes unnoticed: such a connection occupies no more than an idle one.
 #[derive(Debug)]
 struct IdleTimeoutStream<T, S> {
     stream: T,
@@ -274,7 +272,7 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
 
 #[cfg(test)]
 impl ConnState {
-    /// A connection whose heads have to come sooner.
+    /// Shortens the timeout of heads.
     pub(super) fn impatient(mut self, head_time: Duration) -> Self {
         self.head_time = head_time;
         self

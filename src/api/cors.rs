@@ -1,4 +1,4 @@
-//! Who may ask: origins of browsers, and the host names of plain-HTTP requests.
+//! Access checks: origins of browsers, and host names of plain-HTTP requests.
 
 use hyper::StatusCode;
 use hyper::header::{
@@ -8,7 +8,7 @@ use hyper::header::{
 
 use super::respond::{self, ApiResponse};
 
-/// The origins a browser may come from.
+/// The allowed origins of browsers.
 #[derive(Debug)]
 pub(super) enum Origins {
     All,
@@ -20,7 +20,7 @@ impl Origins {
         if list.iter().any(|origin| origin == "*") { Self::All } else { Self::These(list.to_vec()) }
     }
 
-    /// What `Access-Control-Allow-Origin` is to say to a request with these headers.
+    /// Returns the value of `Access-Control-Allow-Origin` for a request with these headers.
     pub(super) fn allow(&self, request: &HeaderMap) -> Option<HeaderValue> {
         match self {
             Self::All => Some(HeaderValue::from_static("*")),
@@ -43,7 +43,7 @@ pub(super) fn mark(response: &mut ApiResponse, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
 }
 
-/// The host names that plain-HTTP requests may carry: a guard against DNS rebinding.
+/// The allowed host names of plain-HTTP requests: a protection against DNS rebinding.
 #[derive(Debug)]
 pub(super) enum Hosts {
     All,
@@ -59,7 +59,7 @@ impl Hosts {
         }
     }
 
-    /// The refusal, when the request's host is none of them.
+    /// Returns the refusal when the request's host is not allowed.
     pub(super) fn refuse(&self, request: &HeaderMap) -> Option<ApiResponse> {
         let Self::These(list) = self else { return None };
         let given = request.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
@@ -80,7 +80,7 @@ impl Hosts {
     }
 }
 
-/// `HOST` of `HOST:PORT`; the whole where there is no such form.
+/// Returns `HOST` of `HOST:PORT`, or everything if it has no such form.
 fn host_name(given: &str) -> &str {
     let Some((host, _)) = given.rsplit_once(':') else { return given };
     if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

@@ -3,15 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The kinds of request that are counted apart, in the order of etcd's labels.
+/// The counted kinds of request, in the order of etcd's labels.
 pub(super) const KINDS: [&str; 6] = ["DELETE", "GET", "HEAD", "POST", "PUT", "QGET"];
-/// Statuses of failures that are counted apart; the last stands for all others.
+/// The counted statuses of failures; the last stands for all others.
 pub(super) const STATUSES: [u16; 6] = [400, 403, 404, 412, 500, 503];
-/// How many upper bounds the durations have: 0.5 ms, doubled each time.
+/// The number of upper bounds of the durations: 0.5 ms, doubled each time.
 pub(super) const BUCKET_COUNT: usize = 13;
 const FIRST_BUCKET_BOUND: Duration = Duration::from_micros(500);
 
-/// What a request counts as.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestKind {
     Delete,
@@ -27,12 +27,12 @@ pub(super) enum RequestKind {
 pub(super) struct CounterRow {
     pub(super) received: AtomicU64,
     pub(super) failed: [AtomicU64; STATUSES.len()],
-    /// Requests by the first bound that they kept; the last element counts those beyond all.
+    /// Requests by the lowest bound that covers them; the last element counts those beyond all.
     pub(super) within: [AtomicU64; BUCKET_COUNT + 1],
     pub(super) nanoseconds: AtomicU64,
 }
 
-/// All counters. Each costs an addition on a request's way; nothing is computed before somebody asks.
+/// All counters. Each costs an addition per request; sums are computed only when read.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) rows: [CounterRow; KINDS.len()],
@@ -64,17 +64,17 @@ impl Counters {
     }
 }
 
-/// Adds to a counter of which nothing but its value matters.
+/// Adds to a counter without ordering other memory accesses.
 pub(super) fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
 }
 
-/// The first bound that `took` keeps.
+/// Returns the index of the lowest bound that covers `took`.
 pub(super) fn bound(took: Duration) -> usize {
     (0..BUCKET_COUNT).find(|at| took <= FIRST_BUCKET_BOUND * (1 << at)).unwrap_or(BUCKET_COUNT)
 }
 
-/// The upper bound number `at`, in seconds.
+/// Returns the upper bound number `at` in seconds.
 pub(super) fn seconds(at: usize) -> f64 {
     (FIRST_BUCKET_BOUND * (1 << at)).as_secs_f64()
 }

@@ -1,4 +1,4 @@
-//! `/debug/vars` and `/config/local/log`: for the person who looks after this member.
+//! `/debug/vars` and `/config/local/log`: for operators.
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -17,7 +17,7 @@ use crate::protocol::json_bytes;
 /// The longest request to set the log's level.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// Variables in the form of Go's `expvar`. `memstats` has the one figure that is known here.
+/// Returns variables in the form of Go's `expvar`. `memstats` has the only figure that is known here.
 pub(super) fn vars(conn: &ConnState) -> ApiResponse {
     let handle = &conn.shared.handle;
     let (members, figures) = (handle.members(), handle.figures());
@@ -44,11 +44,11 @@ pub(super) fn vars(conn: &ConnState) -> ApiResponse {
     respond::typed(StatusCode::OK, HeaderValue::from_static("application/json; charset=utf-8"), out)
 }
 
-/// Sets how much is logged from now on.
+/// Sets the log level from now on.
 pub(super) async fn log_level(conn: &ConnState, body: Incoming) -> ApiResponse {
     let invalid = || respond::message(StatusCode::BAD_REQUEST, b"Invalid json body");
     let Ok(body) = body::take(body, MAX_BODY_BYTES, &conn.shared).await else { return invalid() };
-    let Ok(asked) = asked(&body.bytes) else { return invalid() };
+    let Ok(asked) = requested_level(&body.bytes) else { return invalid() };
     let Some(level) = LogLevel::parse(&asked) else {
         return respond::message(StatusCode::BAD_REQUEST, format!("Invalid log level {asked}").as_bytes());
     };
@@ -58,8 +58,8 @@ pub(super) async fn log_level(conn: &ConnState, body: Incoming) -> ApiResponse {
     respond::empty(StatusCode::NO_CONTENT)
 }
 
-/// The level that a request names; empty when it names none.
-fn asked(body: &Bytes) -> Result<String, ()> {
+/// Returns the level that a request names; empty when it names none.
+fn requested_level(body: &Bytes) -> Result<String, ()> {
     let value = unmarshal::parse(body).map_err(|_| ())?;
     match unmarshal::field(&value, "Level") {
         Some(Value::String(level)) => Ok(level.clone()),

@@ -8,37 +8,37 @@ use thiserror::Error;
 use crate::stop::EndedLoop;
 use crate::tls::TlsError;
 
-/// What keeps the client port from opening or from staying open.
+/// An error that keeps the client port from opening or staying open.
 #[derive(Debug, Error)]
 pub enum ApiError {
-    /// A listen URL that is none.
+    /// An invalid listen URL.
     #[error("{url}: {why}")]
     Url {
-        /// As it was given.
+        /// As configured.
         url: String,
-        /// What is wrong and what would be right.
+        /// What is wrong and what is expected.
         why: String,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {url}: {error}{}", advice(.error))]
     Listen {
-        /// As it was given.
+        /// As configured.
         url: String,
-        /// The system's word.
+        /// The system's error.
         error: io::Error,
     },
     /// A file or folder that cannot be used.
     #[error("{path} {why}", path = path.display())]
     File {
-        /// Which.
+        /// Its path.
         path: PathBuf,
         /// What is wrong and what to do.
         why: String,
     },
-    /// A TLS file that is missing, unreadable or of the wrong kind, or settings that do not go together.
+    /// A TLS file is missing, unreadable or of the wrong kind, or settings contradict each other.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A listener ended without being told to.
+    /// A listener ended before the stop.
     #[error("{0}")]
     Ended(EndedLoop),
 }

@@ -10,11 +10,11 @@ use super::connection::ConnState;
 use super::counters::add;
 use super::respond::{self, ApiResponse};
 
-/// How long the group may take to confirm.
+/// The timeout of the group's confirmation.
 const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Healthy: a leader is known, and the group answers in time. `exclude` names alarms that this store does not
-/// have, so it has nothing to leave out.
+/// Healthy: a leader is known, and the group responds in time. `exclude` names alarms that this store does not
+/// have, so it is ignored.
 pub(super) async fn response(conn: &ConnState) -> ApiResponse {
     let handle = &conn.shared.handle;
     let counters = &conn.shared.counters;

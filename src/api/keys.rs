@@ -22,11 +22,12 @@ use crate::keyspace::auth::{AccessMode, KeyAccess};
 use crate::keyspace::{self, Action, Event, Operation, Time, WatchFor, expiry};
 use crate::protocol::{ErrorBody, ErrorCode, Method, Params};
 
-/// No more room than this is made on a guess.
+/// The largest buffer reserved on an estimate.
 const MAX_INITIAL_CAPACITY: usize = 32 << 20;
 const ALLOW: &str = "HEAD,GET,PUT,POST,DELETE";
 
-/// Answers a request to the key `key` (the decoded path after `/v2/keys`, clean but for a slash at its end).
+/// Returns the response to a request to the key `key` (the decoded path after `/v2/keys`, clean except for a
+/// trailing slash).
 pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts, body: Incoming, key: &[u8]) -> ApiResponse {
     let Some(method) = method(&head.method) else { return respond::not_allowed(Some(ALLOW)) };
     let answered = request(conn, head, body, method, key).await;
@@ -46,7 +47,7 @@ fn method(verb: &Verb) -> Option<Method> {
     })
 }
 
-/// Reads the request and does what it asks.
+/// Reads and executes the request.
 async fn request(
     conn: &Arc<ConnState>,
     head: &Parts,
@@ -102,8 +103,8 @@ async fn request(
     answered
 }
 
-/// Whether the store takes such a key: one of tens of thousands of levels would cost gigabytes in the paths of its
-/// parents alone.
+/// Returns whether the store accepts such a key: with tens of thousands of levels, the paths of its parents alone
+/// would take gigabytes.
 fn fits(method: Method, key: &[u8]) -> bool {
     match method {
         // An in-order key gets a name of twenty digits.
@@ -125,7 +126,7 @@ fn kind(method: Method, params: &Params) -> RequestKind {
     }
 }
 
-/// The form, where the method and the Content-Type make the body one; other bodies are read off and ignored.
+/// Reads the form when method and Content-Type make the body a form; other bodies are discarded.
 async fn form<'s>(
     conn: &'s ConnState,
     content_type: Option<&[u8]>,
@@ -154,7 +155,8 @@ fn read(conn: &ConnState, key: &[u8], params: &Params) -> Result<ApiResponse, Re
     let depth = if params.recursive { Depth::All } else { Depth::Children };
     let now = handle.now();
     conn.shared.counters.read(params.recursive);
-    // The next large listing is most likely of the same tree: growing a buffer to it copies it as often as it doubles.
+    // The next large listing is probably of the same tree, and growing a buffer to its size would copy it
+    // repeatedly.
     let listed = &conn.shared.listed;
     let room = if params.recursive { listed.load(Relaxed) } else { 0 };
     let found = handle.view(|keyspace| {
@@ -166,19 +168,19 @@ fn read(conn: &ConnState, key: &[u8], params: &Params) -> Result<ApiResponse, Re
         listed.store((body.len() + body.len() / 16).min(MAX_INITIAL_CAPACITY), Relaxed);
     }
     let response = respond::json(StatusCode::OK, body);
-    Ok(placed(response, index, handle.position()))
+    Ok(with_indexes(response, index, handle.position()))
 }
 
 async fn write(conn: &ConnState, operation: Operation, params: &Params) -> Result<ApiResponse, Rejection> {
     let response = conn.shared.handle.propose(operation).await.map_err(refuse)?;
     let event = response.result.map_err(refused)?;
-    let body = if params.no_value_on_success && quiet(event.action) {
+    let body = if params.no_value_on_success && is_quiet(event.action) {
         Bytes::from(format!("{{\"action\":\"{}\"}}\n", event.action.word()))
     } else {
         render::response(&event)
     };
     let status = if created(&event) { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(placed(respond::json(status, body), event.index(), response.position))
+    Ok(with_indexes(respond::json(status, body), event.index(), response.position))
 }
 
 fn watch(conn: &Arc<ConnState>, key: &[u8], params: &Params) -> Result<ApiResponse, Rejection> {
@@ -190,11 +192,11 @@ fn watch(conn: &Arc<ConnState>, key: &[u8], params: &Params) -> Result<ApiRespon
     let body = Body::Watch(Box::new(WatchBody::new(watch, params.stream, Arc::clone(conn))));
     let mut response = respond::bare(StatusCode::OK, body);
     response.headers_mut().insert(CONTENT_TYPE, respond::JSON);
-    Ok(placed(response, index, handle.position()))
+    Ok(with_indexes(response, index, handle.position()))
 }
 
-/// Puts the three indexes on an answer.
-fn placed(mut response: ApiResponse, index: u64, position: Position) -> ApiResponse {
+/// Adds the three index headers to a response.
+fn with_indexes(mut response: ApiResponse, index: u64, position: Position) -> ApiResponse {
     let headers = response.headers_mut();
     headers.insert(ETCD_INDEX, HeaderValue::from(index));
     headers.insert(RAFT_INDEX, HeaderValue::from(position.index));
@@ -202,7 +204,7 @@ fn placed(mut response: ApiResponse, index: u64, position: Position) -> ApiRespo
     response
 }
 
-/// Which change a request is.
+/// Returns the keyspace operation of a request.
 fn operation(method: Method, key: &[u8], params: &Params, now: Time) -> Operation {
     let key = key.into();
     let value = || params.value.as_slice().into();
@@ -224,22 +226,22 @@ fn operation(method: Method, key: &[u8], params: &Params, now: Time) -> Operatio
     }
 }
 
-/// Whether `noValueOnSuccess` cuts the answer short.
-const fn quiet(action: Action) -> bool {
+/// Returns whether `noValueOnSuccess` shortens the response.
+const fn is_quiet(action: Action) -> bool {
     matches!(action, Action::Set | Action::Create | Action::Update | Action::CompareAndSwap)
 }
 
-/// Whether the answer's status is 201.
+/// Returns whether the response's status is 201.
 fn created(event: &Event) -> bool {
     event.action == Action::Create || (event.action == Action::Set && event.prev.is_none())
 }
 
-/// The keyspace's refusal.
+/// Converts the keyspace's refusal.
 fn refused(error: keyspace::Error) -> Rejection {
     Rejection::Fault(ErrorBody { code: ErrorCode(error.code as u16), cause: error.cause, index: error.index })
 }
 
-/// What a request is told that the group did not answer.
+/// Returns the error for a request that the group did not complete.
 fn refuse(refusal: ProposeError) -> Rejection {
     let cause = match refusal {
         ProposeError::TimedOut => "etcdserver: request timed out",
@@ -248,7 +250,7 @@ fn refuse(refusal: ProposeError) -> Rejection {
         ProposeError::NoSpace => "etcdserver: no space",
         ProposeError::Stopping => "etcdserver: server stopped",
         ProposeError::Overloaded => {
-            return busy("this member has more writes waiting than it can carry out; try again later");
+            return busy("this member has too many writes waiting; try again later");
         }
     };
     Rejection::Fault(ErrorBody::of_request(ErrorCode(300), cause))
@@ -290,7 +292,7 @@ mod tests {
                 assert_eq!(text, format!("{whole}{begins},\"index\":0}}\n"));
                 assert_eq!(response.headers()[ETCD_INDEX], "0");
             } else {
-                assert!(text.starts_with("{\"message\":\"this member has more writes"), "{text}");
+                assert!(text.starts_with("{\"message\":\"this member has too many writes"), "{text}");
             }
         }
     }

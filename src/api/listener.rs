@@ -1,4 +1,4 @@
-//! One listening socket: takes connections in, bounds their number, and sees them off at the end.
+//! One listening socket: accepts connections, limits their number, and ends them at the stop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,23 +16,23 @@ use crate::log_throttle::LogThrottle;
 use crate::stop::Stop;
 use crate::tls::Acceptor;
 
-/// How long a TLS handshake may take.
+/// The timeout of a TLS handshake.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait after an accept that failed; doubled up to the longest while it goes on.
+/// The first delay after a failed accept; doubled up to the maximum while accepting keeps failing.
 const MIN_ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(20);
 const MAX_ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What a port speaks: the schemes of the URLs that name it.
+/// The schemes of a port: those of the URLs that name it.
 #[derive(Clone, Debug)]
 pub(super) enum Schemes {
     Http,
     Https(Acceptor),
-    /// Each client decides by its first byte.
+    /// The client's first byte decides.
     Both(Acceptor),
 }
 
 impl Schemes {
-    /// The same and `other` besides.
+    /// Returns these schemes combined with `other`.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Http, Self::Http) => Self::Http,
@@ -45,20 +45,19 @@ impl Schemes {
     }
 }
 
-/// A bound socket with what its connections need.
+/// A bound socket with the settings of its connections.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
-    /// The URLs that name it.
+    /// The URLs that name the socket.
     pub(super) urls: Vec<String>,
     pub(super) schemes: Schemes,
-    /// What was said about this socket's clients.
+    /// Limits the log lines about this socket's clients.
     pub(super) log_throttle: Arc<LogThrottle>,
 }
 
 impl Listener {
-    /// Accepts until the stop, then gives connections until `drain` has passed to send what they have
-    /// finished.
+    /// Accepts until the stop; then connections have `drain` to send their finished responses.
     pub(super) async fn run<S: Service>(
         self,
         service: Arc<S>,
@@ -70,7 +69,7 @@ impl Listener {
         loop {
             let accepted = tokio::select! {
                 () = stop.wait() => break,
-                // Ended ones are let go as they end, so that the set holds no more than what is open.
+                // Remove ended ones at once, so that the set holds only open connections.
                 Some(_) = connections.join_next() => continue,
                 accepted = self.socket.accept() => accepted,
             };
@@ -88,13 +87,13 @@ impl Listener {
                     };
                     connections.spawn(visit.serve(stream, Arc::clone(&service), permit));
                 }
-                Err(error) if ours_alone(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
                     let wait = pause.map_or(MIN_ACCEPT_RETRY_DELAY, |last: Duration| {
                         (last * 2).min(MAX_ACCEPT_RETRY_DELAY)
                     });
                     if pause.replace(wait).is_none() {
-                        tracing::error!(url = self.urls.join(","), %error, "cannot accept client connections; trying on");
+                        tracing::error!(url = self.urls.join(","), %error, "cannot accept client connections; retrying");
                     }
                     tokio::select! { () = stop.wait() => break, () = sleep(wait) => {} }
                 }
@@ -107,7 +106,7 @@ impl Listener {
             tracing::debug!(
                 url = self.urls.join(","),
                 left = connections.len(),
-                "cutting client connections"
+                "closing client connections"
             );
             connections.shutdown().await;
         }
@@ -115,7 +114,7 @@ impl Listener {
     }
 }
 
-/// One client, from its arrival on.
+/// One client connection, from its arrival on.
 struct AcceptedConn {
     from: SocketAddr,
     schemes: Schemes,
@@ -130,7 +129,7 @@ impl AcceptedConn {
         let acceptor = match &self.schemes {
             Schemes::Http => None,
             Schemes::Https(acceptor) => Some(acceptor),
-            // In a box, as with the handshake.
+            // Boxed, as the handshake.
             Schemes::Both(acceptor) => {
                 let first = Box::pin(until(closing, timeout(HEAD_TIMEOUT, begins_tls(&stream))));
                 match first.await {
@@ -149,21 +148,21 @@ impl AcceptedConn {
                 }
             }
             Some(acceptor) => {
-                // In a box: the state of a handshake would otherwise be part of every connection for ever.
+                // Boxed: the state of a handshake would otherwise be part of every connection for its whole life.
                 let handshake =
                     Box::pin(until(closing, timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream))));
                 match handshake.await {
-                    // Nobody is served any more.
+                    // The stop has come.
                     None => {}
                     Some(Ok(Ok(stream))) => {
                         connection::serve(stream, conn).await;
                     }
                     // Probes and scanners do that all day.
-                    Some(Ok(Err(error))) if went_away(&error) => {
+                    Some(Ok(Err(error))) if disconnected(&error) => {
                         tracing::debug!(%error, "a client left during its TLS handshake");
                     }
                     Some(Ok(Err(error))) => self.log_failure(&error.to_string()),
-                    // So do clients that open a connection ahead of need.
+                    // So do clients that open a connection in advance.
                     Some(Err(_)) => {
                         tracing::debug!(from = %self.from, "a client's TLS handshake took too long");
                     }
@@ -182,7 +181,7 @@ impl AcceptedConn {
     }
 }
 
-/// What comes of `work`, unless the stop comes first.
+/// Returns the result of `work`, or `None` if the stop comes first.
 async fn until<T>(closing: &Closing, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
@@ -190,7 +189,7 @@ async fn until<T>(closing: &Closing, work: impl Future<Output = T>) -> Option<T>
     }
 }
 
-/// Whether the first byte is of a TLS handshake, which no HTTP request begins with. The byte stays to be read.
+/// Returns whether the first byte starts a TLS handshake, which no HTTP request does. The byte is not consumed.
 async fn begins_tls(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     match stream.peek(&mut first).await? {
@@ -199,23 +198,23 @@ async fn begins_tls(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-fn went_away(error: &io::Error) -> bool {
+fn disconnected(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
 }
 
-/// Tells a client at once to look elsewhere, rather than to let it wait for a place.
+/// Refuses a client at once, instead of letting it wait for a free slot.
 fn refuse(stream: &TcpStream, secure: bool) {
     const SAYS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
         Connection: close\r\nContent-Length: 49\r\n\r\n{\"message\":\"too many connections to this member\"}";
     if !secure {
-        // A fresh socket has room for this; where it has not, the close says enough.
+        // A new socket has room for this; if not, closing it is enough.
         stream.try_write(SAYS).ok();
     }
 }
 
-/// An accept that failed for the connection's sake only: the next may do.
-fn ours_alone(error: &io::Error) -> bool {
+/// Returns whether an accept failed only because of that connection: the next may work.
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied)
 }
@@ -232,8 +231,8 @@ mod tests {
 
     const NEVER: Duration = Duration::from_secs(3_600);
 
-    /// How long a client of a port with both schemes is served that sends `first` after 20 seconds, and nothing else; the
-    /// stop comes after `stop`.
+    /// Returns how long a port with both schemes serves a client that sends `first` after 20 seconds and nothing
+    /// else; the stop comes after `stop`.
     async fn served_for(first: &[u8], stop: Duration) -> Duration {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| Some(dir.path().join("data/fixtures/client").join(name));
@@ -276,7 +275,7 @@ mod tests {
             assert!(head.contains(&served), "{:?}: {served:?}", String::from_utf8_lossy(first));
             tokio::time::resume();
         }
-        // What begins as TLS has as long as on a port that speaks nothing else.
+        // A client that starts TLS has as long as on a TLS-only port.
         let served = served_for(b"\x16\x03\x01", NEVER).await;
         let wanted = Duration::from_secs(20) + TLS_HANDSHAKE_TIMEOUT;
         assert!((wanted..wanted + Duration::from_secs(1)).contains(&served), "{served:?}");

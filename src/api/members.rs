@@ -1,4 +1,4 @@
-//! `/v2/members` and `/v2/machines`: who belongs to the group.
+//! `/v2/members` and `/v2/machines`: the members of the group.
 
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -18,7 +18,7 @@ const ALLOW: &str = "GET,POST,DELETE,PUT";
 /// The longest request about members.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Answers a request to `/v2/members/REST`.
+/// Returns the response to a request to `/v2/members/REST`.
 pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
     let id = String::from_utf8_lossy(rest);
     if matches!(head.method, Method::POST | Method::PUT | Method::DELETE)
@@ -44,7 +44,7 @@ pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, res
         Method::PUT => update(conn, &head.headers, body, &id).await,
         _ => {
             spare(body).await;
-            // The one answer here without the group's id, as in etcd.
+            // The only response here without the cluster id, as in etcd.
             return respond::not_allowed(Some(ALLOW));
         }
     };
@@ -101,7 +101,7 @@ fn write(out: &mut Vec<u8>, member: &Member) {
 }
 
 async fn add(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result<ApiResponse, Rejection> {
-    let urls = wanted(conn, headers, body).await?;
+    let urls = read_peer_urls(conn, headers, body).await?;
     let member = conn.shared.handle.add_member(urls).await.map_err(|refusal| refused(refusal, ""))?;
     let mut out = Vec::with_capacity(256);
     write(&mut out, &member);
@@ -116,7 +116,7 @@ async fn update(
     id: &str,
 ) -> Result<ApiResponse, Rejection> {
     let (number, urls) = match number(id) {
-        Ok(number) => (number, wanted(conn, headers, body).await?),
+        Ok(number) => (number, read_peer_urls(conn, headers, body).await?),
         Err(unknown) => {
             spare(body).await;
             return Err(unknown);
@@ -134,15 +134,19 @@ async fn remove(conn: &ConnState, id: &str) -> Result<ApiResponse, Rejection> {
     Ok(respond::empty(StatusCode::NO_CONTENT))
 }
 
-/// An id as the path has it: hex digits and nothing else.
+/// Parses an id in a path: hex digits only.
 fn number(id: &str) -> Result<u64, Rejection> {
     let hex = id.bytes().all(|digit| digit.is_ascii_hexdigit());
     let number = hex.then(|| u64::from_str_radix(id, 16).ok()).flatten();
     number.ok_or_else(|| refused(MemberRefusal::Unknown, id))
 }
 
-/// The peer URLs of a request.
-async fn wanted(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result<Vec<String>, Rejection> {
+/// Reads the peer URLs of a request.
+async fn read_peer_urls(
+    conn: &ConnState,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Vec<String>, Rejection> {
     if let Err(kind) = check_type(headers.get(CONTENT_TYPE)) {
         spare(body).await;
         let says = format!("Bad Content-Type {}, accept application/json", String::from_utf8_lossy(&kind));
@@ -150,11 +154,11 @@ async fn wanted(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result
     }
     let bad = |says: String| Rejection::Message(StatusCode::BAD_REQUEST, says.into());
     let body = body::take(body, MAX_BODY_BYTES, &conn.shared).await;
-    let body = body.map_err(|_| bad("the request's body is too long or broke off".to_owned()))?;
+    let body = body.map_err(|_| bad("the request's body is too long or incomplete".to_owned()))?;
     unmarshal::peer_urls(&body.bytes).and_then(|given| urls::check(&given)).map_err(bad)
 }
 
-/// Only with parameters is the type's case of no matter.
+/// Checks the Content-Type. As in etcd, its case is ignored only if it has parameters.
 fn check_type(given: Option<&HeaderValue>) -> Result<(), Vec<u8>> {
     let given = given.map_or(&b""[..], HeaderValue::as_bytes);
     let kind = match given.iter().position(|byte| *byte == b';') {
@@ -177,7 +181,7 @@ fn refused(refusal: MemberRefusal, id: &str) -> Rejection {
     Rejection::Message(status, says)
 }
 
-/// All client URLs of all members.
+/// Returns all client URLs of all members.
 pub(super) fn machines(conn: &ConnState) -> ApiResponse {
     let members = conn.shared.handle.members();
     let mut urls: Vec<&str> =

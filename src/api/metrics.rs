@@ -1,6 +1,6 @@
-//! `/metrics`: this member in figures, as Prometheus reads them.
+//! `/metrics`: this member's figures for Prometheus.
 //!
-//! Names are etcd's, so that its dashboards and alerts work; what etcd has no name for begins with `retune_`.
+//! Names are etcd's, so that its dashboards and alerts work; figures that etcd lacks begin with `retune_`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +16,7 @@ use super::respond::{self, ApiResponse};
 use crate::consensus::{Figures, PeerFigures};
 use crate::log_queue;
 
-/// All figures, each name with its help and type.
+/// Returns all figures, each name with its help and type.
 pub(super) fn response(conn: &ConnState) -> ApiResponse {
     let mut page = Page::new();
     page.server(conn);
@@ -29,13 +29,13 @@ pub(super) fn response(conn: &ConnState) -> ApiResponse {
     self::page(page)
 }
 
-/// A page that is complete.
+/// Returns a complete page.
 pub(super) fn page(page: Page) -> ApiResponse {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     respond::typed(StatusCode::OK, kind, page.out)
 }
 
-/// Figures in Prometheus' form.
+/// Figures in Prometheus' text format.
 pub(super) struct Page {
     out: String,
 }
@@ -102,14 +102,14 @@ impl Page {
             "Changes of leader seen.",
             figures.leader_changes,
         );
-        // Gauges in etcd too: they follow the log's index, which a restart does not begin anew.
+        // Gauges in etcd too: they follow the log's index, which does not restart at zero.
         self.gauge(
             "etcd_server_proposals_committed_total",
             "The highest log index committed.",
             figures.committed,
         );
         self.gauge("etcd_server_proposals_applied_total", "The highest log index applied.", figures.applied);
-        self.gauge("etcd_server_proposals_pending", "Proposals waiting for their answer.", figures.pending);
+        self.gauge("etcd_server_proposals_pending", "Proposals waiting for their result.", figures.pending);
         self.gauge(
             "retune_replica_queue_length",
             "Requests and messages of members that wait for the replica.",
@@ -122,7 +122,7 @@ impl Page {
         self.counter("etcd_server_heartbeat_send_failures_total", "Heartbeats that were sent too late.", 0);
     }
 
-    /// One figure of each other member.
+    /// Writes one figure of each other member.
     fn each_peer(
         &mut self,
         (name, kind, help): (&str, &str, &str),
@@ -146,11 +146,11 @@ impl Page {
         self.each_peer(active, peers, |peer| f64::from(u8::from(peer.connected)));
         let sent = counter("etcd_network_peer_sent_bytes_total", "Bytes sent to the member.");
         self.each_peer(sent, peers, |peer| count(peer.sent_bytes));
-        let received = counter("etcd_network_peer_received_bytes_total", "Bytes that came from the member.");
+        let received = counter("etcd_network_peer_received_bytes_total", "Bytes received from the member.");
         self.each_peer(received, peers, |peer| count(peer.received_bytes));
-        let lost = counter("etcd_network_peer_sent_failures_total", "Streams lost and queues overrun.");
+        let lost = counter("etcd_network_peer_sent_failures_total", "Broken streams and overflowing queues.");
         self.each_peer(lost, peers, |peer| count(peer.fail));
-        let latency = gauge("retune_peer_round_trip_seconds", "The last question and answer on the stream.");
+        let latency = gauge("retune_peer_round_trip_seconds", "The round-trip time of the last ping.");
         self.each_peer(latency, peers, |peer| peer.latency.current / 1000.0);
         let queued = gauge("retune_peer_queue_bytes", "Bytes that wait to be sent to the member.");
         self.each_peer(queued, peers, |peer| count(peer.queued));
@@ -219,7 +219,7 @@ impl Page {
     }
 
     fn log(&mut self, figures: &Figures) {
-        self.gauge("retune_store_queue_length", "Proposals waiting for their answer.", figures.pending);
+        self.gauge("retune_store_queue_length", "Proposals waiting for their result.", figures.pending);
         self.gauge("retune_store_log_bytes", "Bytes of the log on disk.", figures.log_bytes);
         self.gauge("retune_store_snapshot_index", "Log index of the last snapshot.", figures.snapshot_index);
         let name = "retune_store_sync_duration_seconds";
@@ -250,7 +250,7 @@ fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// How much memory this process holds; 0 where the system does not say.
+/// Returns the memory of this process; 0 where the system does not report it.
 pub(super) fn resident_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

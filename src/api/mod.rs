@@ -1,14 +1,14 @@
-//! HTTP in, commands to consensus, reads from the keyspace, answers out.
+//! The HTTP API: sends commands to consensus, reads from the keyspace, returns responses.
 //!
-//! Owns: the client listeners with their connections and TLS, the routes of the etcd v2 API, the text of
-//! every answer, the counters of requests, and the proxy that has members answer instead.
+//! Owns: the client listeners with their connections and TLS, the routes of the etcd v2 API, the text of every
+//! response, the counters of requests, and the proxy that forwards requests to members.
 //!
-//! Promises: an answer is what etcd's would be, in status, headers and body. A connection costs one task and
-//! no more, an open watch nothing but memory. Heads, bodies, connections and half-sent requests are bounded;
-//! what is beyond a bound is refused, never queued without end. A stop ends everything within [`DRAIN_TIMEOUT`].
+//! Promises: a response equals etcd's in status, headers and body. A connection costs one task, an open watch only
+//! memory. Heads, bodies, connections and half-sent requests are bounded; anything beyond a limit is refused, never
+//! queued without limit. A stop ends everything within [`DRAIN_TIMEOUT`].
 //!
-//! Leaves out: what commands mean (`keyspace`), their order and durability (`consensus`), how requests are
-//! spelled and errors numbered (`protocol`).
+//! Leaves out: what commands mean (`keyspace`), their order and durability (`consensus`), the syntax of requests
+//! and the error numbers (`protocol`).
 
 mod auth;
 mod body;

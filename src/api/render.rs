@@ -1,4 +1,4 @@
-//! Nodes and events to JSON, in etcd's order of fields.
+//! Renders nodes and events to JSON, in etcd's order of fields.
 
 use bytes::Bytes;
 
@@ -8,13 +8,13 @@ use crate::protocol::{json_bytes, json_number, json_timestamp};
 /// How much of the tree below a node is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// The children of a directory, without theirs.
+    /// The children of a directory, without their children.
     Children,
     /// Everything.
     All,
 }
 
-/// The answer to a read of the node at `key`: straight from the tree into one buffer, with `room` bytes to begin with.
+/// Renders the node at `key` for a read: directly from the tree into one buffer, with `room` bytes to begin with.
 pub(super) fn node(key: &[u8], view: View<'_>, depth: Depth, now: Time, room: usize) -> Vec<u8> {
     let room = view.value().map_or(room.max(512), |value| value.len() + key.len() + 192);
     let mut writer = Writer { out: Vec::with_capacity(room), path: Vec::with_capacity(key.len() + 64), now };
@@ -30,23 +30,23 @@ pub(super) fn node(key: &[u8], view: View<'_>, depth: Depth, now: Time, room: us
 /// A walk down the tree.
 struct Writer {
     out: Vec<u8>,
-    /// The key of the present node as JSON text, without quotes: what a directory's children begin with is
+    /// The key of the current node as JSON text, without quotes: the common prefix of a directory's children is
     /// escaped once.
     path: Vec<u8>,
     now: Time,
 }
 
-/// A directory of which the end is still to be written.
+/// A directory whose end is not written yet.
 struct OpenDir<'k, C> {
     view: View<'k>,
     children: C,
-    /// Where its children's names begin in the path.
+    /// The length of the path before its children's names.
     length: usize,
     any: bool,
 }
 
 impl Writer {
-    /// Writes a node with what is below it. Not by recursion: keys may be nested deeper than a stack reaches.
+    /// Writes a node with everything below it. Not recursively: nested keys could overflow the stack.
     fn tree(&mut self, top: View<'_>, levels: usize) {
         self.begin(top);
         if top.kind() == NodeKind::File {
@@ -63,7 +63,7 @@ impl Writer {
                 open.pop();
                 continue;
             };
-            // Hidden ones are not listed; one who knows the name may ask for it.
+            // Hidden nodes are not listed, but can be read by name.
             if name.first() == Some(&b'_') {
                 continue;
             }
@@ -82,7 +82,7 @@ impl Writer {
         }
     }
 
-    /// What stands before a node's children.
+    /// Writes what precedes a node's children.
     fn begin(&mut self, view: View<'_>) {
         let out = &mut self.out;
         let file = view.value();
@@ -101,7 +101,7 @@ impl Writer {
         }
     }
 
-    /// What stands after them.
+    /// Writes what follows them.
     fn end(&mut self, view: View<'_>) {
         if view.created() != 0 {
             indexes(&mut self.out, view.modified(), view.created());
@@ -110,13 +110,13 @@ impl Writer {
     }
 }
 
-/// The text of an event, made once for all who are sent it.
+/// Returns the text of an event, rendered once for all watchers.
 pub(super) fn shared(event: &Event) -> Bytes {
     event.rendered.get_or_init(|| Bytes::from(written(event))).clone()
 }
 
-/// The text of an event for the one who caused it: shared if it is there already, but not kept for the life
-/// of the event's place in the history, which would double the memory of large values.
+/// Returns the text of an event for the client that caused it: the shared one if it exists, otherwise one that is
+/// not kept, since keeping it as long as the event would double the memory of large values.
 pub(super) fn response(event: &Event) -> Bytes {
     event.rendered.get().cloned().unwrap_or_else(|| Bytes::from(written(event)))
 }
@@ -184,8 +184,8 @@ fn signed(out: &mut Vec<u8>, value: i64) {
     json_number(out, value.unsigned_abs());
 }
 
-/// Appends the JSON text of `bytes` without quotes. Joined at `/`, pieces give the text of the whole: no
-/// escape and no UTF-8 sequence spans one.
+/// Appends the JSON text of `bytes` without quotes. Pieces split at `/` can be joined: no escape and no UTF-8
+/// sequence spans a slash.
 fn escape_into(out: &mut Vec<u8>, bytes: &[u8]) {
     let plain = |byte: &u8| matches!(byte, b' '..=b'~' if !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&'));
     if bytes.iter().all(plain) {

@@ -1,4 +1,4 @@
-//! Answers: their bodies, their headers, and the forms that several routes share.
+//! Responses: their bodies, their headers, and the forms shared by several routes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,26 +25,27 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// Most answers have this many headers or fewer, those of CORS included: one allocation.
+/// Most responses have at most this many headers, including CORS: one allocation.
 const HEADER_CAPACITY: usize = 12;
 
-/// An answer on its way out.
+/// A response to a client.
 pub(super) type ApiResponse = Response<Body>;
 
-/// What follows the head.
+/// The body of a response.
 #[derive(Debug)]
 pub(super) enum Body {
-    /// Complete; its length goes into the head.
+    /// Complete; its length is in the head.
     Whole(Bytes),
     /// Events as they happen.
     Watch(Box<WatchBody>),
-    /// A file, as it is read.
+    /// A file, streamed as it is read.
     Backup(Box<BackupBody>),
-    /// What another server says, as it says it.
+    /// Another server's body, streamed as it arrives.
     ResponseStream(Box<ResponseStream>),
 }
 
-/// The rest of an answer that cannot be had; the connection ends here, so that nobody takes the part for the whole.
+/// The rest of a response is unavailable; the connection closes, so that the client does not mistake the part for
+/// the whole.
 #[derive(Debug)]
 pub(super) struct Broken;
 
@@ -96,7 +97,7 @@ impl HttpBody for Body {
     }
 }
 
-/// An answer without a single header.
+/// Returns a response without headers.
 pub(super) fn bare(status: StatusCode, body: Body) -> ApiResponse {
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -104,31 +105,31 @@ pub(super) fn bare(status: StatusCode, body: Body) -> ApiResponse {
     response
 }
 
-/// An empty answer.
+/// Returns an empty response.
 pub(super) fn empty(status: StatusCode) -> ApiResponse {
     bare(status, Body::Whole(Bytes::new()))
 }
 
-/// A complete answer of a content type.
+/// Returns a complete response with a content type.
 pub(super) fn typed(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> ApiResponse {
     let mut response = bare(status, Body::Whole(body.into()));
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
-/// A complete JSON answer.
+/// Returns a complete JSON response.
 pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> ApiResponse {
     typed(status, JSON, body)
 }
 
-/// Plain text as Go's `http.Error` sends it; `body` brings its newline.
+/// Returns plain text as Go's `http.Error` sends it; `body` includes the newline.
 pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> ApiResponse {
     let mut response = typed(status, TEXT, body);
     response.headers_mut().insert(NOSNIFF, HeaderValue::from_static("nosniff"));
     response
 }
 
-/// `{"message":…}` without a newline: how everything beside `/v2/keys` refuses.
+/// Returns `{"message":…}` without a newline: the error form of all routes except `/v2/keys`.
 pub(super) fn message(status: StatusCode, says: &[u8]) -> ApiResponse {
     let mut body = Vec::with_capacity(says.len() + 16);
     body.extend_from_slice(b"{\"message\":");
@@ -137,12 +138,12 @@ pub(super) fn message(status: StatusCode, says: &[u8]) -> ApiResponse {
     json(status, body)
 }
 
-/// 404 for a path that is no route.
+/// Returns 404 for an unknown path.
 pub(super) fn not_found() -> ApiResponse {
     text(StatusCode::NOT_FOUND, Bytes::from_static(b"404 page not found\n"))
 }
 
-/// 405 with the methods that are allowed; none are named where etcd names none.
+/// Returns 405 with the allowed methods; without them where etcd names none.
 pub(super) fn not_allowed(allow: Option<&'static str>) -> ApiResponse {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(b"Method Not Allowed\n"));
     if let Some(allow) = allow {
@@ -151,24 +152,24 @@ pub(super) fn not_allowed(allow: Option<&'static str>) -> ApiResponse {
     response
 }
 
-/// 400 for a request that is no HTTP as Go reads it; the connection ends with it.
+/// Returns 400 for a request that Go does not accept as HTTP; the connection closes after it.
 pub(super) fn malformed(says: &'static str) -> ApiResponse {
     let mut response = typed(StatusCode::BAD_REQUEST, TEXT, Bytes::from_static(says.as_bytes()));
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// A request that is not carried out.
+/// Why a request is rejected.
 #[derive(Debug)]
 pub(super) enum Rejection {
-    /// An error with a number, as `/v2/keys` answers.
+    /// An error with a number, as `/v2/keys` returns.
     Fault(ErrorBody),
-    /// A sentence, as everything else does.
+    /// A sentence, as all other routes return.
     Message(StatusCode, Cow<'static, str>),
 }
 
 impl Rejection {
-    /// Says it to the client.
+    /// Makes the response.
     pub(super) fn response(&self) -> ApiResponse {
         match self {
             Self::Fault(fault) => numbered(fault),

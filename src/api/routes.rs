@@ -1,4 +1,4 @@
-//! Which answer a request gets: first what concerns every request, then by path.
+//! Routes requests: first the checks for every request, then by path.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ use super::respond::{self, ApiResponse, Body};
 use super::{auth, body, cors, debug, health, keys, members, metrics, snapshot, stats};
 use crate::protocol::{CleanPath, clean, location};
 
-/// Answers a request. It never fails: what is wrong with a request is said in its answer.
+/// Handles a request. It never fails: errors of the request are in the response.
 pub(super) async fn response(
     conn: Arc<ConnState>,
     request: Request<Incoming>,
@@ -28,9 +28,9 @@ pub(super) async fn response(
     Ok(response)
 }
 
-/// What concerns every request, in etcd's order: host, origin, OPTIONS, then the path.
+/// Does the checks for every request in etcd's order: host, origin, OPTIONS, then the path.
 async fn checked(conn: &Arc<ConnState>, head: &Parts, body: Incoming) -> ApiResponse {
-    // Such a request is not one for etcd's router, so that neither OPTIONS nor an origin counts.
+    // etcd's router never sees such a request, so neither OPTIONS nor an origin applies.
     if !is_clean(head.uri.path().as_bytes()) && clean(head.uri.path()) == CleanPath::Bad {
         return respond::malformed("400 Bad Request");
     }
@@ -54,7 +54,7 @@ async fn checked(conn: &Arc<ConnState>, head: &Parts, body: Incoming) -> ApiResp
     response
 }
 
-/// Brings the path into its clean form, or the client to it.
+/// Cleans the path, or redirects the client to the clean one.
 async fn cleaned(conn: &Arc<ConnState>, head: &Parts, body: Incoming) -> ApiResponse {
     let raw = head.uri.path();
     let path = if is_clean(raw.as_bytes()) {
@@ -77,7 +77,7 @@ async fn cleaned(conn: &Arc<ConnState>, head: &Parts, body: Incoming) -> ApiResp
     routed(conn, head, body, &path).await
 }
 
-/// Whether a path is as it should be and free of escapes: nearly always, and then it need not be copied.
+/// Returns whether a path is clean and free of escapes: nearly always, and then it is not copied.
 fn is_clean(path: &[u8]) -> bool {
     let mut last = 0;
     path.first() == Some(&b'/')
@@ -88,7 +88,7 @@ fn is_clean(path: &[u8]) -> bool {
         })
 }
 
-/// The routes beside keys.
+/// Routes all paths except keys.
 async fn routed(conn: &Arc<ConnState>, head: &Parts, body: Incoming, path: &[u8]) -> ApiResponse {
     if let Some(rest) = path.strip_prefix(b"/v2/members")
         && matches!(rest.first(), None | Some(b'/'))
@@ -127,15 +127,15 @@ async fn routed(conn: &Arc<ConnState>, head: &Parts, body: Incoming, path: &[u8]
     }
 }
 
-/// Reads off a body that nobody asked for, so that the connection can be used again. If that fails the
-/// connection ends with the answer, which is all there is to do.
+/// Discards an unneeded body, so that the connection can be used again. If that fails, the connection closes after
+/// the response.
 pub(super) async fn spare(body: Incoming) {
     if !body.is_end_stream() {
         let _ = body::read_off(body).await;
     }
 }
 
-/// 301 to the clean path, with the query as it came.
+/// Returns 301 to the clean path, with the query unchanged.
 pub(super) fn redirect(head: &Parts, path: &str) -> ApiResponse {
     let to = location(path, head.uri.query().unwrap_or_default());
     let mut response = if matches!(head.method, Method::GET | Method::HEAD) {

@@ -1,4 +1,4 @@
-//! The client listeners: bound first, served once there is a store to serve.
+//! The client listeners: bound early, served once there is a store.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,18 +16,17 @@ use crate::stop::{Loops, Stop};
 use crate::tcp;
 use crate::tls::{Acceptor, Files};
 
-/// How long a stop takes at most: time for answers that are being sent. Watches are cut at once.
+/// The longest duration of a stop: responses that are being sent may finish. Watches end at once.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connections waiting to be accepted: many clients may come back at once after a restart.
+/// Connections waiting to be accepted: many clients may reconnect at once after a restart.
 const LISTEN_BACKLOG: u32 = 4096;
-/// File descriptors that are not for client connections: log, mirror, peers, and what libraries open.
+/// File descriptors reserved for the log, the mirror, peers and libraries.
 const RESERVED_FILE_DESCRIPTORS: u64 = 256;
-/// Where the system names no limit.
+/// The limit when the system has none.
 const DEFAULT_MAX_FILE_DESCRIPTORS: u64 = 1 << 20;
 
-/// Listeners that are bound, and take connections once [`Server::run`] runs. Clients that connect before
-/// wait.
+/// Bound listeners, which accept connections once [`Server::run`] runs. Clients that connect earlier wait.
 #[derive(Debug)]
 pub struct Server {
     settings: Settings,
@@ -36,16 +35,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the listeners. Needs a tokio runtime around it. Raises this process's limit of open files as far
-    /// as it may.
+    /// Opens the listeners. Needs a tokio runtime. Raises this process's limit of open files as far as allowed.
     ///
     /// # Errors
-    /// A URL that cannot be listened on, an address in use, bad TLS files.
+    /// A URL cannot be listened on, an address is in use, or TLS files are bad.
     pub fn bind(settings: &Settings) -> Result<Self, ApiError> {
         let secure = settings.listen_client_urls.iter().any(|url| url.starts_with("https://"));
         let acceptor = match &settings.tls {
             Some(files) => Some(Acceptor::open(files)?),
-            // Says what is missing.
+            // Reports the missing files.
             None if secure => Some(Acceptor::open(&Files::default())?),
             None => None,
         };
@@ -57,7 +55,7 @@ impl Server {
                 None => Schemes::Http,
             };
             match listeners.iter_mut().find(|own| place.is_at(own)) {
-                // As with etcd, URLs of one place share its port.
+                // As in etcd, URLs with the same address share a socket.
                 Some(own) => {
                     own.schemes = own.schemes.clone().and(schemes);
                     own.urls.push(place.url(place.address.port()));
@@ -71,35 +69,35 @@ impl Server {
         Ok(Self { settings: settings.clone(), listeners, connections })
     }
 
-    /// Sets how many connections there may be, instead of as many as files may be open.
+    /// Sets the limit of connections, instead of deriving it from the limit of open files.
     #[must_use]
     pub fn connections(mut self, most: usize) -> Self {
         self.connections = most;
         self
     }
 
-    /// The listen URLs, with the ports that were found where 0 was asked for.
+    /// Returns the listen URLs, with the actual ports where 0 was requested.
     #[must_use]
     pub fn client_urls(&self) -> Vec<String> {
         self.listeners.iter().flat_map(|listener| listener.urls.clone()).collect()
     }
 
-    /// Serves until `stop`; then accepts no more, cuts watches, and lets finished answers go out for at most
+    /// Serves until `stop`; then stops accepting, ends watches, and lets finished responses be sent for at most
     /// [`DRAIN_TIMEOUT`].
     ///
     /// # Errors
-    /// A listener that ended although nobody had asked for a stop.
+    /// A listener ended before the stop.
     pub async fn run(self, handle: Handle, info: Info, stop: Stop) -> Result<(), ApiError> {
         let shared = Arc::new(Shared::new(&self.settings, self.connections, handle, info));
         self.serve(shared, stop).await
     }
 
-    /// How many connections there may be.
+    /// Returns the limit of connections.
     pub(super) fn most(&self) -> usize {
         self.connections
     }
 
-    /// Serves on whatever behalf, in the same way.
+    /// Serves any service in the same way.
     pub(super) async fn serve<S: Service>(self, service: Arc<S>, stop: Stop) -> Result<(), ApiError> {
         let mut loops = Loops::new(stop.clone());
         for listener in self.listeners {
@@ -114,7 +112,7 @@ impl Server {
                 return Err(ApiError::Ended(ended));
             }
         }
-        // The listeners keep to their own deadline; the half second is for the cutting itself.
+        // The listeners have their own deadline; the half second is for closing connections.
         let left = loops.drain(DRAIN_TIMEOUT + Duration::from_millis(500)).await;
         if !left.is_empty() {
             tracing::warn!(
@@ -147,18 +145,18 @@ impl<'u> ListenUrl<'u> {
         };
         let (host, port) =
             rest.rsplit_once(':').ok_or_else(|| bad("the port is missing; write http://IP:PORT"))?;
-        let port = port.parse::<u16>().map_err(|_| bad("the port is no number up to 65535"))?;
+        let port = port.parse::<u16>().map_err(|_| bad("the port is not a number up to 65535"))?;
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         let ip = match bare {
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            // As etcd has it: every interface.
+            // As in etcd: every interface.
             "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             _ => bare.parse().map_err(|_| bad("expected an IP or localhost to listen on"))?,
         };
         Ok(Self { given: url, scheme, host, secure, address: SocketAddr::new(ip, port) })
     }
 
-    /// Whether it is where a listener listens. Port 0 is a new one each time.
+    /// Returns whether a listener already listens there. Port 0 is a new one each time.
     fn is_at(&self, own: &Listener) -> bool {
         self.address.port() != 0 && own.socket.local_addr().is_ok_and(|address| address == self.address)
     }
@@ -187,7 +185,7 @@ fn listen(place: &ListenUrl<'_>, schemes: Schemes, others: &[Listener]) -> Resul
     Ok(Listener { socket, urls: vec![place.url(address.port())], schemes, log_throttle: Arc::default() })
 }
 
-/// How many files this process may have open, after asking for as many as the system allows it.
+/// Returns how many files this process may open, after raising the limit as far as the system allows.
 fn open_files() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return DEFAULT_MAX_FILE_DESCRIPTORS };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_err() {

@@ -1,13 +1,13 @@
-//! What the HTTP side needs to know.
+//! The settings of the HTTP side.
 
 use std::fmt;
 
 use crate::tls;
 
-/// The largest form body etcd takes.
+/// The largest form body that etcd accepts.
 pub const MAX_REQUEST_BYTES: usize = 10 << 20;
 
-/// Where to listen and whom to serve.
+/// Where to listen, and which clients to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where to listen: `http://IP:PORT` or `https://…`; port 0 picks a free one.
@@ -34,17 +34,17 @@ impl Default for Settings {
     }
 }
 
-/// What answers tell about this program.
+/// What responses contain about this program.
 #[derive(Clone)]
 pub struct Info {
     /// This member's name.
     pub name: String,
-    /// The version of etcd whose API this is, for `/version`. It must not contain `0.4` anywhere: Registrator
-    /// takes such a server for one of etcd 0.4, which spoke another API.
+    /// The version of etcd whose API this is, for `/version`. It must not contain `0.4` anywhere: Registrator would
+    /// take the server for etcd 0.4, which had another API.
     pub server_version: String,
-    /// The version that all members have in common, for `/version`; the same holds.
+    /// The version that all members have in common, for `/version`; the same restriction applies.
     pub cluster_version: String,
-    /// Called with the level that `PUT /config/local/log` asks for.
+    /// Called with the level that `PUT /config/local/log` requests.
     pub set_log_level: Option<fn(LogLevel)>,
 }
 
@@ -69,23 +69,23 @@ impl fmt::Debug for Info {
     }
 }
 
-/// How much is to be logged, in the steps that etcd's log knows and this program has too.
+/// The log levels that etcd and this program have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
     /// Failures only.
     Error,
-    /// And what may become one.
+    /// Also possible causes of failures.
     Warn,
-    /// And what happens.
+    /// Also normal events.
     Info,
-    /// And why.
+    /// Also their reasons.
     Debug,
     /// Everything.
     Trace,
 }
 
 impl LogLevel {
-    /// Reads a level as etcd does, in any case, by name, letter or digit.
+    /// Parses a level as etcd does, in any case, by name, letter or digit.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text.to_ascii_uppercase().as_str() {

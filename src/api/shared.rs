@@ -1,4 +1,4 @@
-//! What every request of every connection needs: the premises that any service has, and what a member has
+//! The data that every request of every connection needs: the context of any service, and what a member has
 //! besides.
 
 use std::convert::Infallible;
@@ -23,23 +23,23 @@ use super::routes;
 use super::settings::{Info, Settings};
 use crate::consensus::Handle;
 
-/// Bytes of request bodies in memory at a time, those aside that came in one piece with their heads. etcd has
-/// no such bound and can be filled up by a few hundred clients.
+/// Bytes of request bodies in memory at a time, except those that arrived together with their heads. etcd has no
+/// such limit, so a few hundred clients can exhaust its memory.
 const MAX_BODY_BYTES_IN_MEMORY: usize = 256 << 20;
 
-/// Whom the listeners serve: it answers requests, and stands on premises.
+/// A service behind the listeners: handles requests in a context.
 pub(super) trait Service: Debug + Send + Sync + Sized + 'static {
-    /// Where its connections have their places.
+    /// Returns the context of its connections.
     fn context(&self) -> &Arc<ServerContext>;
 
-    /// Answers a request. It never fails: what is wrong with a request is said in its answer.
+    /// Handles a request. It never fails: errors of the request are in the response.
     fn response(
         conn: Arc<ConnState<Self>>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<ApiResponse, Infallible>> + Send;
 }
 
-/// What connections need whoever answers them: their places, memory for their bodies, and word of the end.
+/// The context of the connections of any service: their permits, the memory of their bodies, and the stop.
 #[derive(Debug)]
 pub(super) struct ServerContext {
     pub(super) closing: Closing,
@@ -56,7 +56,7 @@ impl ServerContext {
         }
     }
 
-    /// Room for `bytes` more of a body, if there is.
+    /// Reserves `bytes` more for a body, if there is room.
     pub(super) fn reserve(&self, bytes: usize) -> Option<Reserved<'_>> {
         let mut room = Reserved { context: self, bytes: 0 };
         room.grow(bytes).then_some(room)
@@ -72,11 +72,11 @@ pub(super) struct Shared {
     pub(super) origins: Origins,
     pub(super) hosts: Hosts,
     pub(super) max_request_bytes: usize,
-    /// The group's id as the header shows it; it never changes while a member runs.
+    /// The cluster id as a header value; it never changes while a member runs.
     pub(super) cluster_id: HeaderValue,
     pub(super) counters: Counters,
     pub(super) passwords: Passwords,
-    /// How long the last recursive listing was.
+    /// The length of the last recursive listing.
     pub(super) listed: AtomicUsize,
 }
 
@@ -116,7 +116,7 @@ impl Service for Shared {
     }
 }
 
-/// A part of the memory for bodies; given back when dropped.
+/// A reserved part of the memory for bodies; returned when dropped.
 #[derive(Debug)]
 pub(super) struct Reserved<'s> {
     context: &'s ServerContext,
@@ -124,7 +124,7 @@ pub(super) struct Reserved<'s> {
 }
 
 impl Reserved<'_> {
-    /// Takes `bytes` more; false when there is no room.
+    /// Reserves `bytes` more; returns false when there is no room.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         self.context.bodies.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_BODY_BYTES_IN_MEMORY
@@ -137,8 +137,8 @@ impl Drop for Reserved<'_> {
     }
 }
 
-/// The end of all connections. A token that wakes by itself would take a lock at each poll of each
-/// connection; here a poll costs the look at a flag.
+/// The stop signal of all connections. A waking token would take a lock at each poll of each connection; a poll
+/// here only reads a flag.
 #[derive(Debug, Default)]
 pub(super) struct Closing {
     begun: AtomicBool,
@@ -155,10 +155,10 @@ impl Closing {
         self.notify.notify_waiters();
     }
 
-    /// Waits for it.
+    /// Waits for the signal.
     pub(super) async fn wait(&self) {
         let mut notified = std::pin::pin!(self.notify.notified());
-        // From here on it is woken; whatever came before is in the flag.
+        // From here on it is woken; an earlier signal has set the flag.
         notified.as_mut().enable();
         if !self.begun() {
             notified.await;

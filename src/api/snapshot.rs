@@ -1,4 +1,4 @@
-//! `/retune/snapshot`: a backup of the store, as `retune store backup` fetches it.
+//! `/retune/snapshot`: a backup of the store, for `retune store backup`.
 
 use std::future::Future as _;
 use std::io;
@@ -17,9 +17,9 @@ use super::connection::{ConnPhase, ConnState};
 use super::respond::{self, ApiResponse, Body};
 use crate::consensus::{Backup, NoBackup};
 
-/// Answers with a file of everything the store holds, not older than the request.
+/// Returns a file of everything in the store, not older than the request.
 pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse {
-    // Whoever may have everything is root.
+    // A backup contains everything, so only root may have it.
     if let Err(refused) = auth::to_root(conn, &head.headers).await {
         return refused.response();
     }
@@ -37,13 +37,13 @@ pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse
         }
         Err(NoBackup::Hindered(says)) => hindered(&says),
         Err(NoBackup::Refused(_)) => hindered(
-            "the group does not answer, so this member may not know the newest writes; a stopped member's folder can \
+            "the group does not respond, so this member may not know the newest writes; a stopped member's folder can \
              be backed up with --data-dir",
         ),
     }
 }
 
-/// A backup on its way to a client. Its file is read off the thread that serves.
+/// A backup being sent. Its file is read outside the serving thread.
 #[derive(Debug)]
 pub(super) struct BackupBody {
     reading: Reading,
@@ -59,7 +59,8 @@ enum Reading {
 }
 
 impl BackupBody {
-    /// The next bytes. An answer that ends before its length has the connection closed, so that the client knows.
+    /// Returns the next bytes. If the response ends too early, the connection is closed, so that the client
+    /// notices.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             match std::mem::replace(&mut self.reading, Reading::Over) {
@@ -83,7 +84,7 @@ impl BackupBody {
                     }
                     Poll::Ready(ended) => {
                         if let Ok((_, Err(error))) = ended {
-                            tracing::warn!("a backup could not be read while it was handed out: {error}");
+                            tracing::warn!("a backup could not be read while it was sent: {error}");
                         }
                         return Poll::Ready(None);
                     }
@@ -92,7 +93,7 @@ impl BackupBody {
         }
     }
 
-    /// How many bytes are to come.
+    /// Returns how many bytes are left.
     pub(super) fn left(&self) -> u64 {
         self.left
     }

@@ -8,7 +8,7 @@ use crate::consensus::{Latency, PeerFigures};
 use crate::keyspace::Time;
 use crate::protocol::{json_bytes, json_timestamp};
 
-/// This member, and who leads it since when.
+/// Returns this member's statistics, and its leader since when.
 pub(super) fn own(conn: &ConnState) -> ApiResponse {
     let handle = &conn.shared.handle;
     let (members, figures) = (handle.members(), handle.figures());
@@ -29,7 +29,7 @@ pub(super) fn own(conn: &ConnState) -> ApiResponse {
     if led {
         json_timestamp(&mut out, figures.led_since);
     } else {
-        // Go's zero time, which clients have to cope with already.
+        // Go's zero time, which clients already handle.
         out.extend_from_slice(b"\"0001-01-01T00:00:00Z\"");
     }
     let peers = handle.peers();
@@ -40,7 +40,7 @@ pub(super) fn own(conn: &ConnState) -> ApiResponse {
     respond::json(StatusCode::OK, out)
 }
 
-/// The leader's view of its followers.
+/// Returns the leader's view of its followers.
 pub(super) fn leader(conn: &ConnState) -> ApiResponse {
     let members = conn.shared.handle.members();
     if members.leader != Some(members.own_id) {
@@ -51,7 +51,7 @@ pub(super) fn leader(conn: &ConnState) -> ApiResponse {
     respond::json(StatusCode::OK, text)
 }
 
-/// How a follower answers, in milliseconds.
+/// Returns the response times of a follower in milliseconds.
 fn follower(peer: &PeerFigures) -> String {
     let Latency { current, average, standard_deviation, minimum, maximum } = peer.latency;
     format!(
@@ -61,7 +61,7 @@ fn follower(peer: &PeerFigures) -> String {
     )
 }
 
-/// What was done to keys.
+/// Returns the counts of operations on keys.
 pub(super) fn store(conn: &ConnState) -> ApiResponse {
     let counts = conn.shared.handle.view(|keyspace| keyspace.counts());
     let figures = [
@@ -86,7 +86,7 @@ pub(super) fn store(conn: &ConnState) -> ApiResponse {
     respond::json(StatusCode::OK, format!("{{{text}}}"))
 }
 
-/// Which API this is.
+/// Returns the versions.
 pub(super) fn version(conn: &ConnState) -> ApiResponse {
     let info = &conn.shared.info;
     let mut out = b"{\"etcdserver\":".to_vec();
@@ -97,7 +97,7 @@ pub(super) fn version(conn: &ConnState) -> ApiResponse {
     respond::json(StatusCode::OK, out)
 }
 
-/// A span as Go prints one: `1h2m3.5s`, `12.5ms`.
+/// Formats a duration as Go does: `1h2m3.5s`, `12.5ms`.
 fn duration(nanoseconds: Time) -> String {
     let whole = nanoseconds.max(0).unsigned_abs();
     let point = |unit: u64, digits: usize, name: &str| {

@@ -1,9 +1,9 @@
-//! JSON requests, with complaints in the words of Go's `encoding/json`.
+//! Parses JSON requests, with errors in the words of Go's `encoding/json`.
 
 use serde_json::Value;
 use serde_json::error::Category;
 
-/// A request body as JSON, or what Go says about it.
+/// Parses a request body as JSON; the error is Go's.
 pub(super) fn parse(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Eof => "unexpected end of JSON input".to_owned(),
@@ -11,7 +11,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Value, String> {
     })
 }
 
-/// The place is the parser's; only the wording depends on what stands around it.
+/// The position comes from the parser; only the wording depends on the surrounding text.
 fn error_text(body: &[u8], error: &serde_json::Error) -> String {
     let line = body.split(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
     let start: usize = line.map(|line| line.len() + 1).sum();
@@ -46,7 +46,7 @@ fn error_text(body: &[u8], error: &serde_json::Error) -> String {
     format!("invalid character {shown} {place}")
 }
 
-/// The member `name` of an object, in any case as Go takes it; the last of several. `null` has no members.
+/// Returns the member `name` of an object, in any case as in Go; the last one of several. `null` has no members.
 pub(super) fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     let members = value.as_object()?;
     members
@@ -54,7 +54,7 @@ pub(super) fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
         .or_else(|| members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v))
 }
 
-/// Go's name for the kind of a value.
+/// Returns Go's name for the type of a value.
 pub(super) const fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -66,7 +66,7 @@ pub(super) const fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The `peerURLs` of a request about members, or Go's complaint.
+/// Returns the `peerURLs` of a request about members, or Go's error.
 pub(super) fn peer_urls(body: &[u8]) -> Result<Vec<String>, String> {
     let value = parse(body)?;
     if !matches!(value, Value::Object(_) | Value::Null) {

@@ -1,8 +1,8 @@
-//! Peer URLs as etcd checks them, in its words.
+//! Checks peer URLs as etcd does, with its messages.
 
 use std::fmt::Write as _;
 
-/// The URLs of a request, sorted; or etcd's complaint about the first that is none.
+/// Returns the URLs of a request, sorted; or etcd's error for the first invalid one.
 pub(super) fn check(given: &[String]) -> Result<Vec<String>, String> {
     if given.is_empty() {
         return Err("no valid URLs given".to_owned());
@@ -62,7 +62,7 @@ fn wrong_scheme(url: &str) -> Result<String, String> {
 enum Scheme<'u> {
     /// The URL begins with a colon.
     Missing,
-    /// There is a colon where a scheme's would be, and no scheme before it.
+    /// There is a colon in place of the scheme's, but no scheme before it.
     Colon,
     None,
     Some(&'u str, &'u str),
@@ -83,7 +83,7 @@ fn scheme(url: &str) -> Scheme<'_> {
     }
 }
 
-/// The first `%` of `text` that begins no escape, with what follows it.
+/// Returns the first `%` of `text` that does not start an escape, with what follows it.
 fn bad_escape(text: &str) -> Option<&str> {
     text.char_indices().filter(|(_, c)| *c == '%').find_map(|(at, _)| {
         let hex = text.as_bytes().get(at + 1..at + 3);
@@ -93,7 +93,7 @@ fn bad_escape(text: &str) -> Option<&str> {
     })
 }
 
-/// What is wrong with `HOST:PORT` as Go's URL parser sees it.
+/// Returns the error of Go's URL parser for `HOST:PORT`.
 fn bad_host(host: &str) -> Option<String> {
     let port = if host.starts_with('[') {
         let Some(end) = host.rfind(']') else { return Some("missing ']' in host".to_owned()) };
@@ -113,7 +113,7 @@ fn bad_host(host: &str) -> Option<String> {
     bad_escape(host).map(|escape| format!("invalid URL escape {}", quoted(escape)))
 }
 
-/// Whether Go's `SplitHostPort` takes it: one colon, the last, outside of brackets.
+/// Returns whether Go's `SplitHostPort` accepts it: one colon, the last, outside of brackets.
 fn has_port(host: &str) -> bool {
     match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').is_some_and(|(_, port)| port.starts_with(':')),
@@ -121,7 +121,7 @@ fn has_port(host: &str) -> bool {
     }
 }
 
-/// As Go's `%q`, as far as URLs need it.
+/// Quotes like Go's `%q`, as far as URLs need it.
 pub(super) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

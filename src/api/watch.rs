@@ -1,5 +1,4 @@
-//! The body of a watch: events as they happen, straight from the keyspace, without a task or a queue of its
-//! own.
+//! The body of a watch: events as they happen, directly from the keyspace, without its own task or queue.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +9,7 @@ use super::connection::{ConnPhase, ConnState};
 use super::render;
 use crate::keyspace::Watch;
 
-/// An open watch. Dropping it, as the connection does when the client is gone, ends it.
+/// An open watch. It ends when dropped, as the connection does when the client is gone.
 #[derive(Debug)]
 pub(super) struct WatchBody {
     watch: Watch,
@@ -25,14 +24,14 @@ impl WatchBody {
         Self { watch, conn, stream, ended: false }
     }
 
-    /// The text of the next event; `None` after the last.
+    /// Returns the text of the next event; `None` after the last.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.ended {
             return Poll::Ready(None);
         }
         let polled = self.watch.poll_next(cx);
         if let Poll::Ready(event) = &polled {
-            // Known to be over with its event, a one-shot answer goes out in one piece with its end.
+            // If its end is known with its event, a one-shot response is sent in one piece.
             self.ended = !self.stream || event.is_none();
         }
         polled.map(|event| event.map(|event| render::shared(&event)))

@@ -12,9 +12,9 @@ use crate::consensus::{self, BackupWriter, OpenError};
 use crate::settings::{Backup, Restore};
 use crate::source;
 
-/// Where a running member hands out what the store holds.
+/// The path at which a running member serves a snapshot of its state.
 const PATH: &str = "/retune/snapshot";
-/// The progress is told again after so many bytes.
+/// Progress is printed each time after this many bytes.
 const PROGRESS_STEP_BYTES: u64 = 4 << 20;
 
 /// Saves a store to a file.
@@ -35,12 +35,12 @@ pub(super) async fn backup(source: source::Settings, what: Backup) -> Exit {
         }
     };
     match saved {
-        Ok(says) => print(&says),
+        Ok(message) => print(&message),
         Err(error) => could_not_run(&error),
     }
 }
 
-/// The two things that a download may fail of.
+/// The two ways in which a download fails.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error(transparent)]
@@ -59,17 +59,17 @@ async fn fetch(source: source::Settings, what: &Backup) -> anyhow::Result<String
     });
     let mut saving = BackupWriter::begin(&what.file, what.force)?;
     let terminal = std::io::stderr().is_terminal();
-    let (mut got, mut told) = (0_u64, 0_u64);
+    let (mut got, mut shown) = (0_u64, 0_u64);
     let take = |bytes: &[u8]| -> Result<(), FetchError> {
         got += bytes.len() as u64;
-        if terminal && got - told >= PROGRESS_STEP_BYTES {
-            told = got;
+        if terminal && got - shown >= PROGRESS_STEP_BYTES {
+            shown = got;
             eprint!("\r{} MiB", got >> 20);
         }
         Ok(saving.write(bytes)?)
     };
     let fetched = client.download(PATH, login.as_ref(), take).await;
-    if told > 0 {
+    if shown > 0 {
         eprint!("\r");
     }
     let fetched = fetched?;
@@ -79,7 +79,7 @@ async fn fetch(source: source::Settings, what: &Backup) -> anyhow::Result<String
     Ok(format!("saved everything up to index {index} from {node} to {file}, {length} bytes, taken {when}\n"))
 }
 
-/// Makes a member of a new group from a file.
+/// Creates a member of a new cluster from a backup file.
 pub(super) async fn restore(what: Restore) -> Exit {
     let work = tokio::task::spawn_blocking(move || {
         let restored = consensus::restore(&what.file, &what.member)?;

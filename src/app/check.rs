@@ -1,4 +1,4 @@
-//! `retune check`: judging a confdir without a store.
+//! `retune check`: checks a confdir without a store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(super) async fn check(settings: &reloader::Settings, what: &Check) -> Exit {
     }
 }
 
-/// The values of a fixture file, read as the file source reads them.
+/// Reads the values of a fixture file, as the file source does.
 async fn read(path: &Path) -> Result<Values, SourceError> {
     let settings =
         source::Settings { backend: Backend::File, files: vec![path.to_owned()], ..Default::default() };

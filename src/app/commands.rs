@@ -1,4 +1,4 @@
-//! The commands that ask a source: render, watch, diff.
+//! The commands that read a source: render, watch, diff.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
@@ -15,7 +15,7 @@ use crate::settings::{Colour, Output};
 use crate::source::{self, Follow, Source};
 use crate::stop::{Loops, Signals, Stop};
 
-/// Says why a command could not run at all.
+/// Reports why a command could not run at all.
 pub(super) fn could_not_run(error: &anyhow::Error) -> Exit {
     tracing::error!("{error:#}");
     Exit::CouldNotRun
@@ -45,9 +45,9 @@ pub(super) async fn render(source: source::Settings, settings: reloader::Setting
     Exit::clean(report.is_clean() && ending == Ending::Stopped)
 }
 
-/// The last line of a one-shot: how many there were. Each that failed was logged when it did.
+/// Logs the totals of a one-shot. Each failure was logged when it happened.
 fn summarise(report: &Report, took: Duration) {
-    // One destination may have two lines: its check failed, and so did a reload that was owed before.
+    // One destination may have two lines: its check failed, and so did a reload of an earlier run.
     let count = |wanted: fn(&DestOutcome) -> bool| {
         let lines = report.lines.iter().filter(|line| wanted(&line.outcome));
         lines.map(|line| (&line.resource, &line.dest)).collect::<BTreeSet<_>>().len()
@@ -71,11 +71,11 @@ pub(super) async fn watch(source: source::Settings, settings: reloader::Settings
         if follow.watch && !source.watches() && follow.relist.is_none() {
             anyhow::bail!("{} cannot be watched: give --interval", source.describe());
         }
-        let (phase, told) = watch::channel(DaemonPhase::Starting("reading the first snapshot".to_owned()));
+        let (phase, phases) = watch::channel(DaemonPhase::Starting("reading the first snapshot".to_owned()));
         let stop = Stop::new();
         let mut loops = Loops::new(stop.clone());
         if let Some(notifier) = Notifier::from_environment() {
-            loops.spawn("notify", notifier.follow(told, stop.clone()));
+            loops.spawn("notify", notifier.follow(phases, stop.clone()));
         }
         let ending = reloader::run(Arc::new(settings), source, follow, signals, phase).await;
         loops.drain(Duration::from_millis(200)).await;
@@ -132,7 +132,7 @@ fn wants_colour(colour: Colour) -> bool {
     }
 }
 
-/// A unified diff in the colours git uses.
+/// Colours a unified diff as git does.
 fn paint(diff: &str) -> String {
     let mut out = String::with_capacity(diff.len() * 2);
     for line in diff.split_inclusive('\n') {

@@ -10,7 +10,7 @@ pub(super) fn run(invocation: Invocation) -> ExitCode {
     let code = match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(ctl::run(invocation));
-            // A name server that does not answer must not hold up the end.
+            // A name server that does not respond must not delay the exit.
             runtime.shutdown_background();
             code
         }

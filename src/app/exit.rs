@@ -5,18 +5,18 @@ use std::process::ExitCode;
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// Everything is as wished.
+    /// Success.
     Done,
-    /// It ran, and something is not as wished.
+    /// It ran, with a negative result: something failed, differs or was not found.
     NotAsWished,
     /// It could not run: usage, settings, no source.
     CouldNotRun,
-    /// `diff` ran, and of a resource nobody can tell whether it differs.
+    /// `diff` ran, but a resource failed, so its difference is unknown.
     ResourceFailed,
 }
 
 impl Exit {
-    /// `Done` when `clean`.
+    /// Returns `Done` when `clean`.
     pub(super) const fn clean(clean: bool) -> Self {
         if clean { Self::Done } else { Self::NotAsWished }
     }

@@ -1,7 +1,8 @@
-//! The log's shape: one line an event on stderr, as text or JSON. How lines get there is `log_queue`'s.
+//! The log's format: one line for each event on stderr, as text or JSON. `log_queue` writes the lines.
 //!
-//! Under the name `confd` lines look as confd's do (`TIME HOST PROGRAM[PID]: LEVEL MESSAGE`), since people's
-//! monitoring reads them; under the name `registrator` as Go's log package writes them (`DATE TIME MESSAGE`). A message of several lines is indented, so that every event still begins a line.
+//! Under the name `confd` lines look like confd's (`TIME HOST PROGRAM[PID]: LEVEL MESSAGE`), since monitoring parses
+//! them; under the name `registrator` like those of Go's log package (`DATE TIME MESSAGE`). Further lines of a message
+//! are indented, so that only an event starts at the margin.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Write as _};
@@ -26,13 +27,13 @@ use crate::consensus;
 use crate::log_queue::{self, LogWriter};
 use crate::settings::{Colour, Dialect, Level, Log, LogFormat};
 
-/// The way to the filter of the running log.
+/// The handle to change the filter of the running log.
 static CHANGER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
-/// How long the end of the process waits for what was logged last. A reader that hangs holds it up no longer.
+/// How long the exit waits for the last log lines. A reader that hangs delays it no longer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The running log. When this is dropped, what was logged last has been written, unless nobody reads it.
+/// The running log. Dropping it waits until the last lines are written, unless nobody reads them.
 pub(super) struct Started(());
 
 impl Drop for Started {
@@ -41,7 +42,7 @@ impl Drop for Started {
     }
 }
 
-/// Waits until what was logged is written, unless nobody reads it: before anything else is printed.
+/// Waits until all log lines are written, unless nobody reads them: call it before anything else is printed.
 pub(super) fn flush() {
     log_queue::flush(FLUSH_TIMEOUT);
 }
@@ -65,7 +66,7 @@ pub(super) fn start(log: Log, dialect: Dialect, program: &str) -> Started {
             registry.with(fmt.event_format(Lines::new(log.colour, dialect, program))).try_init()
         }
     };
-    // Only a test that calls twice can fail here, and its first log serves as well.
+    // Only a test that calls it twice can fail here, and its first log is good enough.
     if started.is_ok() {
         log_queue::start();
         std::panic::set_hook(Box::new(log_panic));
@@ -73,7 +74,7 @@ pub(super) fn start(log: Log, dialect: Dialect, program: &str) -> Started {
     Started(())
 }
 
-/// A panic is a line of the log as any other, and waits for its reader no more than any other.
+/// Logs a panic like any other line; like others, it does not wait for a reader.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     if consensus::panic_is_reported() {
         tracing::debug!("{panic}");
@@ -89,15 +90,15 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     }
 }
 
-/// Changes how much this process logs from now on.
+/// Changes the log level of this process.
 pub(super) fn set_level(level: tracing::Level) {
     if let Some(changer) = CHANGER.get() {
         changer.reload(filter(LevelFilter::from_level(level))).ok();
     }
 }
 
-/// Libraries log request by request and may log headers: only their errors are ours to show. Those of the disk are
-/// reported here once, with what to do.
+/// Libraries log every request and may log headers, so only their errors are shown. Disk errors are reported here
+/// once, with advice.
 fn filter(level: LevelFilter) -> Targets {
     let targets = Targets::new().with_target("retune", level).with_default(LevelFilter::ERROR);
     ["raft_engine", "sled"].iter().fold(targets, |targets, disk| targets.with_target(*disk, LevelFilter::OFF))
@@ -108,7 +109,7 @@ struct Lines {
     shape: LineStyle,
 }
 
-/// Whose lines they look like.
+/// The format of the lines.
 enum LineStyle {
     Own,
     /// With `HOST PROGRAM[PID]:`.
@@ -175,7 +176,7 @@ where
     }
 }
 
-/// Text that cannot move the cursor or forge a line: what a command printed ends up here.
+/// Returns text that cannot move the cursor or forge a line: the output of commands is logged.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

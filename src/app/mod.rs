@@ -1,11 +1,10 @@
 //! Builds everything, runs everything, stops everything.
 //!
-//! Owns: what each command does with the rooms below, the log's shape, the exit status, and telling the service
-//! manager how things stand.
+//! Owns: what each command does with the rooms below, the log's format, the exit status, and the messages to the
+//! service manager.
 //!
-//! Promises: exit status 0 means done; 1 means it ran and something is not as wished; 2 means it could not run; 3, of
-//! `diff` alone, that a resource failed.
-//! Logs go to stderr, results to stdout.
+//! Promises: exit status 0 means done; 1 means that it ran with a negative result; 2 that it could not run; 3, of
+//! `diff` alone, that a resource failed. Logs go to stderr, results to stdout.
 //!
 //! Leaves out: every decision about resources, sources and templates.
 
@@ -33,11 +32,11 @@ use crate::settings::{self, Invocation, Parsed, Task};
 
 use exit::Exit;
 
-/// The stack of the threads that render: a template's expressions are parsed and run by recursion. Only what is
-/// touched of it takes memory.
+/// The stack of the threads that render: expressions of a template are parsed and run by recursion. Only the used part
+/// takes memory.
 const THREAD_STACK_BYTES: usize = 64 << 20;
 
-/// Runs one call of the program: `args` are its words, its own name first.
+/// Runs one call of the program: `args` are its arguments, its own name first.
 #[must_use]
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let program = args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -66,7 +65,7 @@ fn run(program: &str, invocation: Invocation) -> Exit {
     if let Task::Proxy(settings) = &invocation.task {
         return proxy::proxy(settings, invocation.dialect);
     }
-    // One thread runs everything that waits; rendering has threads of its own while it lasts.
+    // One thread runs everything that waits; rendering starts its own threads.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_stack_size(THREAD_STACK_BYTES)
@@ -93,12 +92,12 @@ fn run(program: &str, invocation: Invocation) -> Exit {
             Task::Store(_) | Task::Proxy(_) => unreachable!("a store has a runtime of its own"),
         }
     });
-    // A blocking look-up (DNS in a template) must not hold up the end.
+    // A blocking look-up (DNS in a template) must not delay the exit.
     runtime.shutdown_background();
     exit
 }
 
-/// Prints a result. A reader that went away (`| head`) is no failure.
+/// Prints a result. A reader that closed the pipe (`| head`) is not a failure.
 fn print(text: &str) -> Exit {
     logging::flush();
     let mut out = std::io::stdout().lock();
@@ -111,7 +110,7 @@ fn print(text: &str) -> Exit {
     }
 }
 
-/// Says something to a person on standard error, behind what was logged.
+/// Prints a message to standard error, after the log lines so far.
 fn print_error(text: &str) {
     logging::flush();
     eprintln!("{text}");

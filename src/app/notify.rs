@@ -1,7 +1,7 @@
-//! Telling the service manager how things stand, in systemd's `sd_notify` protocol.
+//! Reports the state to the service manager, with systemd's `sd_notify` protocol.
 //!
-//! READY is sent once every resource has a file in service, not when the process has started: a unit that waits for
-//! it finds its configuration in place.
+//! READY is sent once every resource has a file in service, not when the process has started: a unit that waits for it
+//! finds its configuration in place.
 
 use std::convert::Infallible;
 use std::env;
@@ -21,7 +21,7 @@ pub(super) struct Notifier {
 }
 
 impl Notifier {
-    /// The socket that `NOTIFY_SOCKET` names, if any.
+    /// Returns the socket that `NOTIFY_SOCKET` names, if any.
     pub(super) fn from_environment() -> Option<Self> {
         let name = env::var_os("NOTIFY_SOCKET")?;
         let address = match name.as_bytes() {
@@ -38,7 +38,7 @@ impl Notifier {
         }
     }
 
-    /// Tells every change of phase until the stop.
+    /// Reports every change of phase until the stop.
     pub(super) async fn follow(
         self,
         mut phase: watch::Receiver<DaemonPhase>,
@@ -59,7 +59,7 @@ impl Notifier {
             tokio::select! {
                 biased;
                 changed = phase.changed() => if changed.is_err() {
-                    // The worker is gone; what is left is to wait for the stop.
+                    // The worker has ended; only the stop is left to wait for.
                     stop.wait().await;
                     return Ok(());
                 },
@@ -70,7 +70,7 @@ impl Notifier {
 
     fn send(&self, text: &str) {
         if let Err(error) = self.socket.send_to_addr(text.as_bytes(), &self.address) {
-            tracing::debug!("the service manager could not be told: {error}");
+            tracing::debug!("cannot reach the service manager: {error}");
         }
     }
 }

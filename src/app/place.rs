@@ -1,4 +1,4 @@
-//! `retune place`: the node on which a container is to run.
+//! `retune place`: chooses the node for a container.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::registrar::NODES;
 use crate::settings::{Output, PlaceSettings};
 use crate::source;
 
-/// Swarm's words for it, whichever filter would have been asked first.
+/// Swarm's message, whichever filter would have run first.
 const NOBODY: &str = "No nodes available in the cluster";
-/// What the store says where there is nothing.
+/// The store's error code for a missing key.
 const KEY_NOT_FOUND: i64 = 100;
 
-/// Chooses a node, or says of each what refuses it.
+/// Chooses a node, or reports for each what refuses it.
 pub(super) async fn place(source: source::Settings, what: PlaceSettings, output: Output) -> Exit {
-    // Each member may take as long as one request does.
+    // Each member may take as long as one request.
     let limit = source.timeout.saturating_mul(u32::try_from(source.nodes.len()).unwrap_or(u32::MAX).max(1));
     let nodes = match cluster(source) {
         Ok(cluster) => nodes(&cluster, limit).await,
@@ -31,7 +31,7 @@ pub(super) async fn place(source: source::Settings, what: PlaceSettings, output:
     };
     let nodes = match nodes {
         Ok(nodes) => nodes,
-        Err(error) => return could_not_run(&error.context("the store cannot be asked for the nodes")),
+        Err(error) => return could_not_run(&error.context("cannot read the nodes from the store")),
     };
     let rules = Rules { filters: what.filters.clone(), strategy: what.strategy, dialect: what.dialect };
     let printed = if what.why {
@@ -59,7 +59,7 @@ pub(super) async fn place(source: source::Settings, what: PlaceSettings, output:
     }
 }
 
-/// What goes to stdout, and whether it is what was wished.
+/// What to print to stdout, and whether a node was found.
 #[derive(Debug, PartialEq, Eq)]
 struct PlaceOutput {
     text: String,
@@ -69,7 +69,7 @@ struct PlaceOutput {
 fn refused(refusal: &PlaceError, nobody: bool, output: Output) -> Exit {
     print_error(&refusal.to_string());
     match refusal {
-        // A word that makes no sense, as in the rest of the command line.
+        // A bad argument, as in the rest of the command line.
         PlaceError::Invalid(_) => Exit::CouldNotRun,
         PlaceError::NoNode(words) => {
             if nobody {
@@ -131,7 +131,7 @@ fn reasons(why: &[NodeRefusal], output: Output) -> PlaceOutput {
     PlaceOutput { text: why.iter().map(line).collect(), clean }
 }
 
-/// Of a refusal by all nodes the part that one node refuses by.
+/// Returns the part of a refusal by all nodes that applies to a single node.
 fn what_refuses(words: &str) -> String {
     let taken =
         words.strip_prefix("unable to find a node with ").and_then(|port| port.split_once(" available"));
@@ -146,7 +146,7 @@ fn lines(value: &serde_json::Value) -> String {
     format!("{value:#}\n")
 }
 
-/// Every node that publishes itself, by name.
+/// Returns every node that publishes itself, by name.
 async fn nodes(cluster: &Cluster, limit: Duration) -> anyhow::Result<Vec<Node>> {
     let keys = Keys::new(cluster, Some(Instant::now() + limit));
     let how = Get { recursive: true, sorted: true, quorum: false };
@@ -157,25 +157,25 @@ async fn nodes(cluster: &Cluster, limit: Duration) -> anyhow::Result<Vec<Node>> 
     }
 }
 
-/// The records that can be read; of the others it warns.
+/// Returns the valid records and logs a warning for the others.
 fn records(event: Event) -> Vec<Node> {
     let mut found = Vec::new();
     for record in event.node.nodes.unwrap_or_default() {
         let key = record.key;
         if record.dir {
-            tracing::warn!("{key} is no record of a node: it is a directory");
+            tracing::warn!("{key} is not a node record: it is a directory");
             continue;
         }
         match serde_json::from_str::<Node>(&record.value) {
             Ok(node) if node.name.is_empty() => {
-                tracing::warn!("{key} is no record of a node: it has no name");
+                tracing::warn!("{key} is not a node record: it has no name");
             }
             Ok(mut node) => {
-                // The key is what the store keeps apart; a record cannot pass for another node's.
+                // The key is authoritative: a record cannot pass for another node's.
                 node.name = key.rsplit('/').next().unwrap_or_default().to_owned();
                 found.push(node);
             }
-            Err(error) => tracing::warn!("{key} is no record of a node: {error}"),
+            Err(error) => tracing::warn!("{key} is not a node record: {error}"),
         }
     }
     found.sort_by(|one, other| one.name.cmp(&other.name));

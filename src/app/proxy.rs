@@ -1,4 +1,4 @@
-//! `retune store --proxy on`, also `etcd -proxy on`: a port that leads to the members of a cluster.
+//! `retune store --proxy on`, also `etcd -proxy on`: forwards a port to the members of a cluster.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::reloader::DaemonPhase;
 use crate::settings::{self, Dialect};
 use crate::stop::{EndedLoop, Loops, Signal, Signals, Stop};
 
-/// How long clients may take to hear their answers after a stop signal.
+/// How long clients may take to read their responses after a stop signal.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Forwards until a signal, or until it fails.
+/// Forwards until a signal or a failure.
 pub(super) fn proxy(proxy: &settings::Proxy, dialect: Dialect) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(proxy.workers)
@@ -40,7 +40,7 @@ pub(super) fn proxy(proxy: &settings::Proxy, dialect: Dialect) -> Exit {
     exit
 }
 
-/// Starts everything and waits for its end: `None` when that was asked for.
+/// Starts everything and waits for its end; returns `None` after a stop signal.
 async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Option<EndedLoop>> {
     let mut signals = Signals::listen()?;
     tracing::info!("proxy: this proxy supports v2 API only!");
@@ -56,9 +56,9 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Opti
     print_bound(&bound, dialect);
     let stop = Stop::new();
     let mut loops = Loops::new(stop.clone());
-    let (phase, told) = watch::channel(DaemonPhase::Starting("asking for the members".to_owned()));
+    let (phase, phases) = watch::channel(DaemonPhase::Starting("asking for the members".to_owned()));
     if let Some(notifier) = Notifier::from_environment() {
-        loops.spawn("notify", notifier.follow(told, stop.clone()));
+        loops.spawn("notify", notifier.follow(phases, stop.clone()));
     }
     loops.spawn("status", report(handle.clone(), phase.clone(), stop.clone()));
     let serving = move || {
@@ -69,7 +69,7 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Opti
     loops.spawn("proxy", proxy.run(serving, stop));
     let ended = tokio::select! {
         ended = loops.first_failure() => Some(ended),
-        () = heed(&mut signals, &handle) => None,
+        () = handle_signals(&mut signals, &handle) => None,
     };
     phase.send_replace(DaemonPhase::Stopping);
     tracing::info!("stopping");
@@ -77,13 +77,13 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Opti
         late = loops.drain(DRAIN_TIMEOUT) => if !late.is_empty() {
             tracing::warn!("did not end in time: {}", late.join(", "));
         },
-        () = stop_signal(&mut signals) => tracing::warn!("told to stop again: not waiting any longer"),
+        () = stop_signal(&mut signals) => tracing::warn!("a second stop signal: not waiting any longer"),
     }
     Ok(ended)
 }
 
-/// Tells the service manager. A proxy is ready once it answers, also when that is to say that no member is there: it
-/// is not the unit that would have to be started anew.
+/// Reports to the service manager. A proxy is ready once it responds, even if only to report that no member does:
+/// restarting the proxy would not help.
 async fn report(
     mut handle: ProxyHandle,
     phase: watch::Sender<DaemonPhase>,
@@ -95,7 +95,7 @@ async fn report(
             () = stop.wait() => return Ok(()),
         }
         let status = match handle.endpoints().as_slice() {
-            [] => "no member answers".to_owned(),
+            [] => "no member responds".to_owned(),
             endpoints => format!("forwarding to {}", endpoints.join(" ")),
         };
         phase.send_if_modified(|now| {
@@ -109,8 +109,8 @@ async fn report(
     }
 }
 
-/// Heeds signals until one asks for the end.
-async fn heed(signals: &mut Signals, handle: &ProxyHandle) {
+/// Handles signals until one asks for the end.
+async fn handle_signals(signals: &mut Signals, handle: &ProxyHandle) {
     loop {
         match signals.next().await {
             Signal::Stop | Signal::StopNow => return,

@@ -1,4 +1,4 @@
-//! `retune register` with its sisters, also called `registrator`.
+//! `retune register` and its subcommands, also called `registrator`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,29 +23,29 @@ use crate::settings::{Dialect, Listen, Output, Register, RegisterStatus, Registe
 use crate::source;
 use crate::stop::{Loops, Signal, Signals, Stop};
 
-/// How long the registrar may take to end, and then those who answer for it.
+/// How long the registrar may take to end, and after it the servers of its status.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 const STATUS_PAGE_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// The service manager is told of changes at most this often, and a registrar is asked whether keys have gone.
+/// The shortest time between two reports to the service manager, and between two polls for removed keys.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
-/// How long one of several endpoints may be silent.
+/// How long one of several endpoints may take to respond.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// How long the keys of a container may take to go before it is stopped.
+/// How long the removal of a container's keys may take before it is stopped.
 const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The store that is registered in or asked for nodes.
+/// Returns the client of the store that holds the registered keys and the nodes.
 pub(super) fn cluster(source: source::Settings) -> anyhow::Result<Cluster> {
     let source::Settings { nodes, tls, login, timeout, sync, .. } = source;
     let login =
         login.map(|login| Credentials { name: login.username, password: login.password.expose().to_owned() });
     let source::Tls { ca, cert, key, insecure } = tls;
     let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
-    // Of several, a silent one must leave time for the others within the deadline of one request.
+    // One of several endpoints that does not respond must leave time for the others within the deadline of a request.
     let timeout = if nodes.len() > 1 { timeout.min(ENDPOINT_TIMEOUT) } else { timeout };
     Ok(Cluster::new(Options { endpoints: nodes, trust, login, timeout, dial: timeout, trace: None, sync })?)
 }
 
-/// Registers until a signal, or until it fails.
+/// Registers until a signal or a failure.
 pub(super) async fn register(source: source::Settings, what: Register, dialect: Dialect) -> Exit {
     match run(source, what).await {
         Ok(RegisterEnd::Registrar(Ok(Ending::Done))) => Exit::Done,
@@ -62,7 +62,7 @@ pub(super) async fn register(source: source::Settings, what: Register, dialect: 
     }
 }
 
-/// Registrator knows one status for everything that keeps it from running.
+/// Registrator has one status for everything that prevents it from running.
 fn failed(error: &anyhow::Error, dialect: Dialect) -> Exit {
     let exit = could_not_run(error);
     if dialect == Dialect::Registrator { Exit::NotAsWished } else { exit }
@@ -70,7 +70,7 @@ fn failed(error: &anyhow::Error, dialect: Dialect) -> Exit {
 
 enum RegisterEnd {
     Registrar(Result<Ending, RegistrarError>),
-    /// By a second signal, by its deadline or by the failure of what runs beside it.
+    /// By a second signal, by its deadline or by the failure of a loop beside it.
     CutOff,
 }
 
@@ -82,7 +82,7 @@ async fn run(source: source::Settings, what: Register) -> anyhow::Result<Registe
     let status_board = Arc::new(StatusBoard::new());
     let (stop, stop_answers) = (Stop::new(), Stop::new());
     let mut beside = Loops::new(stop_answers.clone());
-    let (phase, told) = watch::channel(DaemonPhase::Starting("looking at every container".to_owned()));
+    let (phase, phases) = watch::channel(DaemonPhase::Starting("checking every container".to_owned()));
     if let Some(page) = page {
         for place in page.places() {
             tracing::info!("answering for status and metrics on {place}");
@@ -90,20 +90,20 @@ async fn run(source: source::Settings, what: Register) -> anyhow::Result<Registe
         beside.spawn("status page", page.run(Arc::clone(&status_board), stop_answers.clone()));
     }
     if let Some(notifier) = Notifier::from_environment() {
-        beside.spawn("notify", notifier.follow(told, stop_answers.clone()));
+        beside.spawn("notify", notifier.follow(phases, stop_answers.clone()));
         beside.spawn("readiness", readiness(Arc::clone(&status_board), phase.clone(), stop_answers.clone()));
     }
     if !what.registrar.once && !what.registrar.dry_run {
         beside.spawn("members", members(Arc::clone(&cluster), stop_answers.clone()));
     }
     let registrar = registrar::run(what.registrar, cluster, Arc::clone(&status_board), stop.clone());
-    let ended = attend(registrar, &mut signals, &mut beside, &status_board, &stop, &phase).await;
+    let ended = supervise(registrar, &mut signals, &mut beside, &status_board, &stop, &phase).await;
     phase.send_replace(DaemonPhase::Stopping);
     beside.drain(STATUS_PAGE_DRAIN_TIMEOUT).await;
     Ok(ended)
 }
 
-/// Keeps up with the members of the store.
+/// Keeps the list of the store's members up to date.
 async fn members(cluster: Arc<Cluster>, stop: Stop) -> Result<(), Infallible> {
     tokio::select! {
         never = cluster.follow_members() => match never {},
@@ -111,7 +111,7 @@ async fn members(cluster: Arc<Cluster>, stop: Stop) -> Result<(), Infallible> {
     }
 }
 
-/// The first lines of the log; under Registrator's name the ones that its users wait for.
+/// Logs the first lines; under Registrator's name the ones that its users wait for.
 fn log_start(what: &Register, source: &source::Settings) {
     match &what.adapter {
         Some((scheme, shown)) => {
@@ -129,7 +129,7 @@ fn log_start(what: &Register, source: &source::Settings) {
     }
 }
 
-/// The places that were asked for; of the customary one only a warning when it cannot be had.
+/// Opens the requested listeners; if the default one cannot be opened, that is only a warning.
 async fn listen(what: &Register) -> anyhow::Result<Option<Page>> {
     if what.listen.is_empty() {
         return Ok(None);
@@ -144,8 +144,8 @@ async fn listen(what: &Register) -> anyhow::Result<Option<Page>> {
     }
 }
 
-/// Lets the registrar run until it has ended, heeding signals.
-async fn attend(
+/// Runs the registrar until it has ended, and handles signals.
+async fn supervise(
     registrar: impl Future<Output = Result<Ending, RegistrarError>>,
     signals: &mut Signals,
     beside: &mut Loops,
@@ -166,11 +166,11 @@ async fn attend(
                     until = Instant::now() + DRAIN_TIMEOUT;
                 }
                 Signal::StopNow => {
-                    tracing::warn!("told to stop again: not waiting any longer");
+                    tracing::warn!("a second stop signal: not waiting any longer");
                     return RegisterEnd::CutOff;
                 }
                 Signal::Reread => tracing::info!("SIGHUP: a registrar has nothing to read again"),
-                Signal::Dump => dump(&status_board.status()),
+                Signal::Dump => log_status(&status_board.status()),
             },
             ended = beside.first_failure(), if !stop.requested() => {
                 tracing::error!("{ended}");
@@ -186,13 +186,13 @@ async fn attend(
     }
 }
 
-fn dump(status: &Status) {
+fn log_status(status: &Status) {
     for line in table::text(status).lines() {
         tracing::info!("{line}");
     }
 }
 
-/// Tells the service manager once every container has been looked at, and from then on how many are well.
+/// Reports READY once every container has been checked, and from then on how many are healthy.
 async fn readiness(
     status_board: Arc<StatusBoard>,
     phase: watch::Sender<DaemonPhase>,
@@ -213,7 +213,7 @@ async fn readiness(
             });
         }
         tokio::select! {
-            // The board lives as long as this.
+            // The board lives as long as this function.
             _ = changes.changed() => sleep(STATUS_INTERVAL).await,
             () = stop.wait() => return Ok(()),
         }
@@ -222,7 +222,7 @@ async fn readiness(
 
 /// `retune register status`.
 pub(super) async fn status(what: RegisterStatus, output: Output) -> Exit {
-    let status = match asked(&what.at).await {
+    let status = match fetch_status(&what.at).await {
         Ok(status) => status,
         Err(error) => return could_not_run(&error),
     };
@@ -239,10 +239,10 @@ pub(super) async fn status(what: RegisterStatus, output: Output) -> Exit {
     }
 }
 
-async fn asked(at: &Listen) -> anyhow::Result<Status> {
+async fn fetch_status(at: &Listen) -> anyhow::Result<Status> {
     let (code, body) = request(at, "GET", "/status").await?;
-    anyhow::ensure!(code == 200, "{at} answers {code} where a registrar tells its status; is it one?");
-    serde_json::from_slice(&body).with_context(|| format!("{at} answers with no registrar's status"))
+    anyhow::ensure!(code == 200, "{at} returned status {code} for /status; is it a registrar?");
+    serde_json::from_slice(&body).with_context(|| format!("{at} did not return a registrar's status"))
 }
 
 /// `retune register stop`.
@@ -252,17 +252,17 @@ pub(super) async fn stop(what: RegisterStop) -> Exit {
         Err(error) => return could_not_run(&error.into()),
     };
     tokio::select! {
-        exit = drained(&what) => exit,
+        exit = drain_and_stop(&what) => exit,
         () = store::stop_signal(&mut signals) => {
-            tracing::error!("told to stop: {:?} was not stopped, but its keys may be gone", what.container);
+            tracing::error!("stop signal: {:?} was not stopped, but its keys may be gone", what.container);
             Exit::NotAsWished
         }
     }
 }
 
-async fn drained(what: &RegisterStop) -> Exit {
+async fn drain_and_stop(what: &RegisterStop) -> Exit {
     let container = &what.container;
-    let found = match asked(&what.at).await {
+    let found = match fetch_status(&what.at).await {
         Ok(status) => table::find(&status, container)
             .map(|found| (found.id.clone(), found.name.clone(), table::keys_left(found))),
         Err(error) => return could_not_run(&error),
@@ -280,7 +280,7 @@ async fn drained(what: &RegisterStop) -> Exit {
             }
             print(&format!("{name}: {keys} of its keys taken away, waiting {:?}\n", what.drain));
             sleep(what.drain).await;
-            let exit = halt(what, &id, &name).await;
+            let exit = stop_container(what, &id, &name).await;
             if exit != Exit::Done {
                 keys_back(&what.at, &id).await;
             }
@@ -291,18 +291,18 @@ async fn drained(what: &RegisterStop) -> Exit {
         }
         Err(table::NotFound::None) => {
             print(&format!("{container}: nothing of it is registered\n"));
-            halt(what, container, container).await
+            stop_container(what, container, container).await
         }
     }
 }
 
-/// Asks that the keys go, and waits until they have.
+/// Requests the removal of the keys, and waits until they are gone.
 async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
     let until = Instant::now() + DEREGISTER_TIMEOUT;
-    let (code, says) = request(at, "POST", &format!("/drain?container={}", escaped(id))).await?;
-    anyhow::ensure!(code == 202, "its keys stay: {}", String::from_utf8_lossy(&says).trim_end());
+    let (code, message) = request(at, "POST", &format!("/drain?container={}", escaped(id))).await?;
+    anyhow::ensure!(code == 202, "its keys stay: {}", String::from_utf8_lossy(&message).trim_end());
     loop {
-        let status = asked(at).await?;
+        let status = fetch_status(at).await?;
         let left = table::find(&status, id).map_or(0, table::keys_left);
         if left == 0 {
             return Ok(());
@@ -315,14 +315,14 @@ async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Takes the drain of a container back that was not stopped after all.
+/// Cancels the drain of a container that was not stopped in the end.
 async fn keys_back(at: &Listen, id: &str) {
     if let Err(error) = request(at, "POST", &format!("/undrain?container={}", escaped(id))).await {
         tracing::error!("its keys stay away until it is started again: {error:#}");
     }
 }
 
-async fn halt(what: &RegisterStop, id: &str, name: &str) -> Exit {
+async fn stop_container(what: &RegisterStop, id: &str, name: &str) -> Exit {
     match registrar::stop_container(&what.engine, id, what.grace).await {
         Ok(()) => print(&format!("{name}: stopped\n")),
         Err(error) => {

@@ -1,4 +1,4 @@
-//! One question to a running registrar.
+//! Sends one request to a running registrar.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -16,29 +16,31 @@ use tokio::time::timeout;
 use crate::protocol::{percent_encoded, unreserved};
 use crate::settings::Listen;
 
-/// How long an answer may take.
+/// How long a response may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// The state of more containers than a host has.
+/// Enough for the state of more containers than a host has.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// The status and the body of the answer.
+/// Returns the status and the body of the response.
 pub(super) async fn request(at: &Listen, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)> {
     let work = async {
         match at {
-            Listen::Unix(path) => speak(UnixStream::connect(path).await?, method, target).await,
-            Listen::Tcp(address) => speak(TcpStream::connect(address.as_str()).await?, method, target).await,
+            Listen::Unix(path) => exchange(UnixStream::connect(path).await?, method, target).await,
+            Listen::Tcp(address) => {
+                exchange(TcpStream::connect(address.as_str()).await?, method, target).await
+            }
         }
     };
     match timeout(REQUEST_TIMEOUT, work).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => anyhow::bail!(
-            "the registrar at {at} cannot be asked: {error:#}; does `retune register` run, and with the same --listen?"
+            "cannot reach the registrar at {at}: {error:#}; does `retune register` run, and with the same --listen?"
         ),
-        Err(_) => anyhow::bail!("the registrar at {at} does not answer within {REQUEST_TIMEOUT:?}"),
+        Err(_) => anyhow::bail!("the registrar at {at} did not respond within {REQUEST_TIMEOUT:?}"),
     }
 }
 
-async fn speak<S>(stream: S, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)>
+async fn exchange<S>(stream: S, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -50,7 +52,7 @@ where
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("its answer cannot be read: {error}"))?;
+        let body = body.map_err(|error| anyhow::anyhow!("its response cannot be read: {error}"))?;
         Ok((status, body.to_bytes()))
     });
     let mut open = true;
@@ -63,7 +65,7 @@ where
     }
 }
 
-/// A text as it stands in a query.
+/// Escapes text for a query.
 pub(super) fn escaped(text: &str) -> String {
     percent_encoded(text.as_bytes(), unreserved)
 }

@@ -1,7 +1,7 @@
-//! What a registrar answers to those who ask about it: over a socket in the file system, over TCP, or both.
+//! Serves a registrar's state over a Unix socket, over TCP, or both.
 //!
-//! `GET /status` (JSON), `GET /metrics`, `GET /health` (200 or 503), and from this host `POST /drain?container=NAME` and, to
-//! take that back, `/undrain`.
+//! `GET /status` (JSON), `GET /metrics`, `GET /health` (200 or 503), and only from this host
+//! `POST /drain?container=NAME` and, to cancel that, `POST /undrain?container=NAME`.
 
 use std::convert::Infallible;
 use std::fs;
@@ -33,15 +33,15 @@ use crate::settings::Listen;
 use crate::stop::Stop;
 use crate::tcp::Liveness;
 
-/// So many connections are served at once.
+/// The most connections served at once.
 const MAX_CONNECTIONS: usize = 64;
-/// How long the head of a request may take, and a whole visit.
+/// How long the head of a request may take, and a whole connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_HEAD_BYTES: usize = 16 << 10;
 /// The wait after an accept that failed.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// How long whoever may be behind a socket has to take a connection.
+/// How long a process behind an existing socket has to accept a connection.
 const SOCKET_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 enum Socket {
@@ -49,13 +49,13 @@ enum Socket {
     Tcp(TcpListener),
 }
 
-/// Bound sockets, and who is let in.
+/// Bound sockets, and the limit of connections.
 pub(super) struct Page {
     sockets: Vec<Socket>,
 }
 
 impl Page {
-    /// Binds all places.
+    /// Binds all addresses.
     pub(super) async fn open(places: &[Listen]) -> anyhow::Result<Self> {
         let mut page = Self { sockets: Vec::new() };
         for place in places {
@@ -63,12 +63,12 @@ impl Page {
                 Listen::Unix(path) => unix(path).await,
                 Listen::Tcp(address) => tcp(address).await,
             };
-            page.sockets.push(socket.with_context(|| format!("cannot listen for questions on {place}"))?);
+            page.sockets.push(socket.with_context(|| format!("cannot listen on {place}"))?);
         }
         Ok(page)
     }
 
-    /// Where it answers, with the ports that were bound.
+    /// Returns the addresses it listens on, with the ports that were bound.
     pub(super) fn places(&self) -> Vec<String> {
         let place = |socket: &Socket| match socket {
             Socket::Unix(_, path) => format!("unix://{}", path.display()),
@@ -79,7 +79,7 @@ impl Page {
         self.sockets.iter().map(place).collect()
     }
 
-    /// Answers until the stop.
+    /// Serves until the stop.
     pub(super) async fn run(self, status_board: Arc<StatusBoard>, stop: Stop) -> Result<(), Infallible> {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut listeners = JoinSet::new();
@@ -98,27 +98,27 @@ async fn tcp(address: &str) -> anyhow::Result<Socket> {
     Ok(Socket::Tcp(listener))
 }
 
-/// A socket that only its owner can use. One that is there already is replaced when nobody answers on it.
+/// Binds a socket that only its owner can use. Replaces an existing one when no process accepts on it.
 async fn unix(path: &Path) -> anyhow::Result<Socket> {
-    let folder = path.parent().context("it is no path of a file")?;
-    let name = path.file_name().context("it is no path of a file")?.to_string_lossy().into_owned();
+    let folder = path.parent().context("it is not the path of a file")?;
+    let name = path.file_name().context("it is not the path of a file")?.to_string_lossy().into_owned();
     let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(folder);
     made.with_context(|| format!("{} cannot be made", folder.display()))?;
     match fs::symlink_metadata(path) {
         Ok(there) if !there.file_type().is_socket() => {
-            anyhow::bail!("{} is there and is no socket; name another path", path.display());
+            anyhow::bail!("{} exists and is not a socket; name another path", path.display());
         }
         Ok(_) => match timeout(SOCKET_PROBE_TIMEOUT, UnixStream::connect(path)).await {
             Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {}
-            Ok(Err(error)) => return Err(error).context("whether somebody answers there cannot be seen"),
+            Ok(Err(error)) => return Err(error).context("cannot check whether another process uses it"),
             Ok(Ok(_)) | Err(_) => {
-                anyhow::bail!("another process answers there; stop it, or name another place")
+                anyhow::bail!("another process uses it; stop that one, or name another place")
             }
         },
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    // Under another name until its mode is right: nobody else may slip in before.
+    // Bound under another name until its mode is right: nobody else may connect before.
     let hidden = folder.join(format!(".{name}.{}", std::process::id()));
     match fs::remove_file(&hidden) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
@@ -137,7 +137,7 @@ async fn unix(path: &Path) -> anyhow::Result<Socket> {
 async fn serve(socket: Socket, status_board: Arc<StatusBoard>, places: Arc<Semaphore>, stop: Stop) {
     let mut visits = JoinSet::new();
     loop {
-        // Those who come when all places are taken wait in the socket's own queue.
+        // When the limit is reached, new connections wait in the socket's queue.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let visit: io::Result<_> = tokio::select! {
             () = stop.wait() => break,
@@ -149,11 +149,11 @@ async fn serve(socket: Socket, status_board: Arc<StatusBoard>, places: Arc<Semap
                 let status_board = Arc::clone(&status_board);
                 visits.spawn(async move {
                     let _place = place;
-                    timeout(CONNECTION_TIMEOUT, answer(stream, status_board, local)).await.ok();
+                    timeout(CONNECTION_TIMEOUT, serve_connection(stream, status_board, local)).await.ok();
                 });
             }
             Err(error) => {
-                tracing::debug!("a question could not be taken: {error}");
+                tracing::debug!("cannot accept a connection: {error}");
                 sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
@@ -167,7 +167,7 @@ async fn serve(socket: Socket, status_board: Arc<StatusBoard>, places: Arc<Semap
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// The next one who asks, and whether they are on this host.
+/// Returns the next connection, and whether it comes from this host.
 async fn accept(socket: &Socket) -> io::Result<(Box<dyn Stream>, bool)> {
     match socket {
         Socket::Unix(listener, _) => {
@@ -182,7 +182,7 @@ async fn accept(socket: &Socket) -> io::Result<(Box<dyn Stream>, bool)> {
     }
 }
 
-async fn answer(stream: Box<dyn Stream>, status_board: Arc<StatusBoard>, local: bool) {
+async fn serve_connection(stream: Box<dyn Stream>, status_board: Arc<StatusBoard>, local: bool) {
     let service = service_fn(|request: Request<Incoming>| {
         let response = respond(&request, &status_board, local);
         async move { Ok::<_, Infallible>(response) }
@@ -193,7 +193,7 @@ async fn answer(stream: Box<dyn Stream>, status_board: Arc<StatusBoard>, local: 
         .max_buf_size(MAX_HEAD_BYTES)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    // An error here is of whoever asked: they went away or spoke no HTTP.
+    // The error belongs to the client: it closed the connection or sent no valid HTTP.
     served.await.ok();
 }
 
@@ -206,7 +206,7 @@ fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> 
         (&Method::GET, "/metrics") => {
             response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", status_board.metrics())
         }
-        (&Method::GET, "/health") => match sickness(&status_board.status()) {
+        (&Method::GET, "/health") => match unhealthy_reason(&status_board.status()) {
             None => text(StatusCode::OK, "well".to_owned()),
             Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
         },
@@ -219,15 +219,15 @@ fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> 
     }
 }
 
-/// Why the registrar itself is not well, if so; a container that is not is no fault of it.
-fn sickness(status: &Status) -> Option<String> {
+/// Returns why the registrar itself is unhealthy; an unhealthy container does not count.
+fn unhealthy_reason(status: &Status) -> Option<String> {
     if !status.engine_error.is_empty() {
         return Some(format!("the engine cannot be asked: {}", status.engine_error));
     }
     if !status.store_error.is_empty() {
         return Some(format!("the store cannot be asked: {}", status.store_error));
     }
-    (!status.complete).then(|| "not every container has been looked at yet".to_owned())
+    (!status.complete).then(|| "not every container has been checked yet".to_owned())
 }
 
 fn drain<B>(
@@ -236,30 +236,30 @@ fn drain<B>(
     local: bool,
     out: bool,
 ) -> Response<Full<Bytes>> {
-    // A page in somebody's browser on this host is not who may do this.
+    // A web page in a browser on this host must not do this.
     if !local || request.headers().contains_key(ORIGIN) {
-        let says = "a drain is asked for on the registrar's own host";
-        return text(StatusCode::FORBIDDEN, says.to_owned());
+        let message = "a drain must be requested on the registrar's own host";
+        return text(StatusCode::FORBIDDEN, message.to_owned());
     }
     let pairs = request.uri().query().unwrap_or_default().split('&');
     let container = pairs.filter_map(|pair| pair.strip_prefix("container=")).map(unescaped).next_back();
     match container.filter(|container| !container.is_empty()) {
         Some(container) if !out => {
-            tracing::info!("asked to take back the drain of {container:?}");
+            tracing::info!("cancelling the drain of {container:?}");
             status_board.ask_back(&container);
             text(StatusCode::ACCEPTED, "its keys will come back".to_owned())
         }
         Some(container) => {
-            tracing::info!("asked to drain {container:?}");
+            tracing::info!("draining {container:?}");
             status_board.ask_drain(&container);
             text(StatusCode::ACCEPTED, "its keys will go".to_owned())
         }
-        None => text(StatusCode::BAD_REQUEST, "which container? ask /drain?container=NAME".to_owned()),
+        None => text(StatusCode::BAD_REQUEST, "which container? request /drain?container=NAME".to_owned()),
     }
 }
 
-fn text(status: StatusCode, says: String) -> Response<Full<Bytes>> {
-    response(status, "text/plain; charset=utf-8", says + "\n")
+fn text(status: StatusCode, message: String) -> Response<Full<Bytes>> {
+    response(status, "text/plain; charset=utf-8", message + "\n")
 }
 
 fn response(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
@@ -316,7 +316,7 @@ mod tests {
         let (code, metrics) = request(&place, "GET", "/metrics").await.unwrap();
         assert!(code == 200 && String::from_utf8_lossy(&metrics).contains("# TYPE"));
         let (code, why) = request(&place, "GET", "/health").await.unwrap();
-        assert_eq!((code, &why[..]), (503, &b"not every container has been looked at yet\n"[..]));
+        assert_eq!((code, &why[..]), (503, &b"not every container has been checked yet\n"[..]));
         for (method, target, wanted) in [
             ("POST", "/drain?container=web%2d1", 202),
             ("POST", "/drain", 400),
@@ -342,11 +342,11 @@ mod tests {
         let served = Served::open(std::slice::from_ref(&place)).await;
         assert_eq!(request(&place, "GET", "/status").await.unwrap().0, 200);
         let second = Page::open(std::slice::from_ref(&place)).await.err().unwrap();
-        assert!(format!("{second:#}").contains("another process answers there"), "{second:#}");
+        assert!(format!("{second:#}").contains("another process uses it"), "{second:#}");
         served.end().await;
         fs::write(path, "a file").unwrap();
         let refused = Page::open(std::slice::from_ref(&place)).await.err().unwrap();
-        assert!(format!("{refused:#}").contains("is no socket"), "{refused:#}");
+        assert!(format!("{refused:#}").contains("is not a socket"), "{refused:#}");
         assert_eq!(fs::read_to_string(path).unwrap(), "a file");
     }
 
@@ -382,12 +382,12 @@ mod tests {
     #[test]
     fn it_is_well_when_engine_and_store_are_and_all_was_looked_at() {
         let well = Status { complete: true, ..Status::default() };
-        assert_eq!(sickness(&well), None);
+        assert_eq!(unhealthy_reason(&well), None);
         let gone = Status { engine_error: "gone".to_owned(), ..well.clone() };
         assert_eq!(
-            sickness(&gone).map(|why| body(&why)),
+            unhealthy_reason(&gone).map(|why| body(&why)),
             Some("the engine cannot be asked: gone".to_owned())
         );
-        assert!(sickness(&Status { store_error: "gone".to_owned(), ..well }).is_some());
+        assert!(unhealthy_reason(&Status { store_error: "gone".to_owned(), ..well }).is_some());
     }
 }

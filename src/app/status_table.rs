@@ -1,17 +1,17 @@
-//! A registrar's status for people, and what it comes to.
+//! A registrar's status as a table, and its summary.
 
 use crate::registrar::{ContainerStatus, ServiceStatus, Status};
 
-/// Why there is no one container of that id or name.
+/// Why no single container has that id or name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotFound {
     /// None is registered.
     None,
-    /// It begins the ids of several.
+    /// Several ids begin with it.
     Several,
 }
 
-/// The container of a name, an id, or the beginning of an id.
+/// Returns the container of a name, an id, or the beginning of an id.
 pub(super) fn find<'s>(status: &'s Status, container: &str) -> Result<&'s ContainerStatus, NotFound> {
     let bare = container.trim_start_matches('/');
     let all = || status.containers.iter();
@@ -27,7 +27,7 @@ pub(super) fn find<'s>(status: &'s Status, container: &str) -> Result<&'s Contai
     }
 }
 
-/// How many keys of a container stand in the store or will soon.
+/// Returns how many keys of a container are in the store or will be soon.
 pub(super) fn keys_left(container: &ContainerStatus) -> usize {
     let to_come = |service: &&ServiceStatus| {
         let held = service.kept.as_ref().is_some_and(|kept| kept.held);
@@ -36,16 +36,16 @@ pub(super) fn keys_left(container: &ContainerStatus) -> usize {
     container.services.iter().filter(to_come).count()
 }
 
-/// Whether every service is well and stands in the store, and the registrar can see both sides.
+/// Returns whether every service is healthy and in the store, and the registrar reaches both engine and store.
 pub(super) fn is_well(status: &Status) -> bool {
     status.complete
         && status.engine_error.is_empty()
         && status.store_error.is_empty()
         && status.containers.iter().all(|container| container.state != "failing")
-        && services(status).all(|(_, service)| service.state == "absent" || stands(service))
+        && services(status).all(|(_, service)| service.state == "absent" || is_in_store(service))
 }
 
-fn stands(service: &ServiceStatus) -> bool {
+fn is_in_store(service: &ServiceStatus) -> bool {
     service.state == "passing" && service.kept.as_ref().is_some_and(|kept| kept.held)
 }
 
@@ -56,14 +56,14 @@ fn services(status: &Status) -> impl Iterator<Item = (&ContainerStatus, &Service
         .flat_map(|container| container.services.iter().map(move |service| (container, service)))
 }
 
-/// One line.
+/// Returns one line.
 pub(super) fn summary(status: &Status) -> String {
-    let standing = services(status).filter(|(_, service)| stands(service)).count();
+    let registered = services(status).filter(|(_, service)| is_in_store(service)).count();
     let there = services(status).filter(|(_, service)| service.state != "absent").count();
-    format!("{standing} of {there} services registered")
+    format!("{registered} of {there} services registered")
 }
 
-/// A table of services, what is skipped, and what is wrong.
+/// Returns a table of services, what is skipped, and what is wrong.
 pub(super) fn text(status: &Status) -> String {
     let mut rows = vec![["NAME", "STATE", "SERVICE", "KEY", "VALUE", "WHY"].map(str::to_owned)];
     for container in &status.containers {
@@ -94,13 +94,13 @@ pub(super) fn text(status: &Status) -> String {
     note("the engine cannot be asked", &status.engine_error);
     note("the store cannot be asked", &status.store_error);
     if !status.complete {
-        note("not complete", "not every container has been looked at yet");
+        note("not complete", "not every container has been checked yet");
     }
     text.push_str(&format!("{}: {}\n", cell(&status.node), summary(status)));
     text
 }
 
-/// What keeps a service, or its key, from being as it should.
+/// Returns what is wrong with a service or its key.
 fn why(service: &ServiceStatus) -> String {
     let key = match &service.kept {
         Some(kept) if kept.held => "",
@@ -116,8 +116,8 @@ fn cell(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { plain(text) }
 }
 
-/// Text of others that can neither forge a line nor move the cursor: it may be a command's argument soon. Nor turn the direction
-/// of what follows.
+/// Returns text that can neither forge a line nor move the cursor nor change the text direction: it may soon be part
+/// of a command.
 pub(super) fn plain(text: &str) -> String {
     let turns = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     let shown = |c: char| if c.is_control() || turns(c) { c.escape_default().collect() } else { vec![c] };

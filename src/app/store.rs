@@ -1,4 +1,4 @@
-//! `retune store`, also called `etcd`: one member, its client port in front of it.
+//! `retune store`, also called `etcd`: one member and its client port.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -16,20 +16,20 @@ use crate::settings::{CLUSTER_VERSION, Dialect, ETCD_VERSION, Member};
 use crate::stop::{EndReason, EndedLoop, Loops, Signal, Signals, Stop};
 use crate::tls::Connector;
 
-/// How long clients may take to hear their answers after a stop signal, and then the disk to take what is left.
+/// How long clients may take to read their responses after a stop signal, and then the disk to write the rest.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The loop that the member itself is.
+/// The name of the member's own loop.
 const CONSENSUS: &str = "consensus";
 
-/// How long the members of a cluster to join are asked, and those of a new one.
+/// How long to ask the members of the cluster for the state of this member.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 const JOIN_RETRY_DELAY: Duration = Duration::from_millis(300);
 const NEW_CLUSTER_TIMEOUT: Duration = Duration::from_millis(700);
-/// After so long without a leader, a member that was there before serves reads.
+/// After this long without a leader, a member with data serves reads.
 const LEADER_WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Hosts a member until a signal, or until it fails.
+/// Hosts a member until a signal or a failure.
 pub(super) fn store(member: Member, dialect: Dialect) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(member.workers)
@@ -44,7 +44,7 @@ pub(super) fn store(member: Member, dialect: Dialect) -> Exit {
         Ok(None) => Exit::Done,
         Ok(Some(ended)) => {
             match ended {
-                // Says all by itself: path, cause and what to do.
+                // The error holds everything: path, cause and advice.
                 EndedLoop { name: CONSENSUS, why: EndReason::Failed(error) } => tracing::error!("{error}"),
                 ended => tracing::error!("{ended}"),
             }
@@ -56,16 +56,16 @@ pub(super) fn store(member: Member, dialect: Dialect) -> Exit {
     exit
 }
 
-/// etcd knows no status of its own for this.
+/// etcd has no special status for this.
 pub(super) fn failed_to_start(error: &anyhow::Error, dialect: Dialect) -> Exit {
     tracing::error!("{error:#}");
     if dialect == Dialect::Etcd { Exit::NotAsWished } else { Exit::CouldNotRun }
 }
 
-/// Starts everything and waits for its end: `None` when that was asked for.
+/// Starts everything and waits for its end; returns `None` after a stop signal.
 async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<EndedLoop>> {
     let mut signals = Signals::listen()?;
-    // The ports first: whether they are free is known at once, and replaying a long log is not repeated for nothing.
+    // Bind the ports first: a used port fails at once, before a long log is replayed.
     let server = Server::bind(&member.api).context("cannot listen for clients")?;
     let peers = PeerServer::open(&member.consensus).context("cannot listen for other members")?;
     let bound = server.client_urls();
@@ -74,10 +74,10 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
     }
     let opened = tokio::select! {
         node = found(&mut member) => node?,
-        // Nothing was promised to anyone yet, and a folder is fit for being left at any moment.
+        // Nothing was acknowledged yet, and the data folder is consistent at any moment.
         () = stop_signal(&mut signals) => return Ok(None),
     };
-    // The others decided that: there is nothing left to do, and nothing is amiss.
+    // The cluster removed this member: there is nothing left to do, and it is not an error.
     let Some(node) = opened else { return Ok(None) };
     print_bound(&bound, dialect);
     for url in peers.urls() {
@@ -86,9 +86,9 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
     let handle = node.handle();
     let (stop, stop_node) = (Stop::new(), Stop::new());
     let (mut outer, mut inner) = (Loops::new(stop.clone()), Loops::new(stop_node.clone()));
-    let (phase, told) = watch::channel(DaemonPhase::Starting("waiting for a leader".to_owned()));
+    let (phase, phases) = watch::channel(DaemonPhase::Starting("waiting for a leader".to_owned()));
     if let Some(notifier) = Notifier::from_environment() {
-        outer.spawn("notify", notifier.follow(told, stop.clone()));
+        outer.spawn("notify", notifier.follow(phases, stop.clone()));
     }
     inner.spawn(CONSENSUS, node.run(peers, stop_node));
     outer.spawn("api", serve_clients(server, handle.clone(), info(&member), stop.clone()));
@@ -96,14 +96,14 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
     let ended = tokio::select! {
         ended = outer.first_failure() => Some(ended),
         ended = inner.first_failure() => Some(ended),
-        () = heed(&mut signals, &handle) => None,
+        () = handle_signals(&mut signals, &handle) => None,
     };
     phase.send_replace(DaemonPhase::Stopping);
     tracing::info!("stopping");
     let work = async {
-        // Another member leads on while this one's clients hear their last answers.
+        // Another member leads while this one's clients read their last responses.
         let ((), mut late) = tokio::join!(handle.hand_over(), outer.drain(DRAIN_TIMEOUT));
-        // Then the replica: an answer to a write needs it.
+        // The replica stops last: the response to a write needs it.
         late.extend(inner.drain(DRAIN_TIMEOUT).await);
         if !late.is_empty() {
             tracing::warn!("did not end in time: {}", late.join(", "));
@@ -111,7 +111,7 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
     };
     tokio::select! {
         () = work => {}
-        () = stop_signal(&mut signals) => tracing::warn!("told to stop again: not waiting any longer"),
+        () = stop_signal(&mut signals) => tracing::warn!("a second stop signal: not waiting any longer"),
     }
     if handle.removed() {
         tracing::warn!("{}", consensus::Failure::Removed);
@@ -120,7 +120,7 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
     Ok(ended)
 }
 
-/// Opens the data folder, after the members of a new one were looked up.
+/// Looks up the members of a new cluster, then opens the data folder.
 async fn found(member: &mut Member) -> anyhow::Result<Option<Node>> {
     let settings = &mut member.consensus;
     if let Some(discovery) = member.discovery.as_ref().filter(|_| consensus::is_new(&settings.data_dir)) {
@@ -134,11 +134,11 @@ async fn found(member: &mut Member) -> anyhow::Result<Option<Node>> {
     open(settings.clone()).await
 }
 
-/// Opens the data folder. For an empty one the other members are asked first: whether there is a cluster to join, or one
-/// that knows this member already. `None`: the cluster let this member go.
+/// Opens the data folder. For an empty one it first asks the other members whether there is a cluster to join, or one
+/// that already knows this member. `None`: the cluster has removed this member.
 async fn open(settings: consensus::Settings) -> anyhow::Result<Option<Node>> {
     let new = consensus::is_new(&settings.data_dir);
-    // For one that is to join, this fails before anything is made in the folder.
+    // When joining, this fails before anything is created in the folder.
     let found = if new { survey(&settings).await? } else { None };
     let opening = tokio::task::spawn_blocking(move || Node::open(settings, found.as_ref()));
     match opening.await.context("opening the data folder")? {
@@ -162,14 +162,14 @@ async fn survey(settings: &consensus::Settings) -> anyhow::Result<Option<Survey>
         return Ok(None);
     }
     let connector = Connector::open(&settings.peer_tls)?;
-    // Members of a new cluster start together, and need not wait for each other to find that out.
+    // Members of a new cluster start together, and must not wait for each other here.
     if settings.start != Start::Join {
         return Ok(consensus::survey(&urls, &connector, NEW_CLUSTER_TIMEOUT).await.ok());
     }
     let until = Instant::now() + JOIN_TIMEOUT;
     loop {
         let found = consensus::survey(&urls, &connector, JOIN_TIMEOUT).await;
-        // One that lags behind may not have heard of this one yet.
+        // A member that lags may not have learnt of this one yet.
         let listed = found.as_ref().is_ok_and(|found| {
             found
                 .members
@@ -205,14 +205,14 @@ fn info(member: &Member) -> api::Info {
     }
 }
 
-/// One line on stdout for each port: with port 0 there is no other way to learn it. etcd prints nothing.
+/// Prints one line on stdout for each port: with port 0 there is no other way to learn it. etcd prints nothing.
 pub(super) fn print_bound(bound: &[String], dialect: Dialect) {
     let lines: Vec<String> = bound.iter().map(|url| format!("listening for clients on {url}")).collect();
     for line in &lines {
         tracing::info!("{line}");
     }
     if dialect != Dialect::Etcd {
-        // On a thread of its own: a pipe that is full and that nobody reads must not keep the port shut.
+        // On a thread of its own: a full pipe that nobody reads must not block the port.
         let printing = std::thread::Builder::new().name("stdout".to_owned());
         let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         if let Err(error) = printing.spawn(move || print(&text)) {
@@ -221,7 +221,7 @@ pub(super) fn print_bound(bound: &[String], dialect: Dialect) {
     }
 }
 
-/// `url` with the port that was bound in place of port 0.
+/// Returns `url` with the bound port in place of port 0.
 fn with_port(url: &str, bound: &[String]) -> String {
     let Some(head) = url.strip_suffix(":0") else {
         return url.to_owned();
@@ -234,7 +234,7 @@ fn with_port(url: &str, bound: &[String]) -> String {
     }
 }
 
-/// Takes clients once the member is ready: until then the list of members would lack its address, and they wait in the
+/// Accepts clients once the member is ready: before that the member list would lack its address. Clients wait in the
 /// port's queue.
 async fn serve_clients(
     server: Server,
@@ -250,7 +250,7 @@ async fn serve_clients(
     server.run(handle, info, stop).await
 }
 
-/// Waits until reads are worth serving although no leader is found: what was there before a restart still is.
+/// Waits until reads can be served without a leader: the data from before a restart is still valid.
 async fn servable(handle: &Handle) {
     tokio::time::sleep(LEADER_WAIT_TIMEOUT).await;
     let members = handle.members();
@@ -262,7 +262,7 @@ async fn servable(handle: &Handle) {
     tracing::warn!("no leader is found: reads are served from what this member has, writes are not taken");
 }
 
-/// Says once that clients can be served, in the words that tools wait for.
+/// Logs once that clients can be served, with the text that tools wait for.
 async fn announce(handle: Handle, phase: watch::Sender<DaemonPhase>, stop: Stop) -> Result<(), Infallible> {
     let published = async {
         handle.ready().await;
@@ -282,8 +282,8 @@ async fn announce(handle: Handle, phase: watch::Sender<DaemonPhase>, stop: Stop)
     Ok(())
 }
 
-/// Heeds signals until one asks for the end.
-async fn heed(signals: &mut Signals, handle: &Handle) {
+/// Handles signals until one asks for the end.
+async fn handle_signals(signals: &mut Signals, handle: &Handle) {
     loop {
         match signals.next().await {
             Signal::Stop | Signal::StopNow => return,

@@ -1,4 +1,4 @@
-//! The members of a store by the SRV records of a domain, as etcd's `--discovery-srv` finds them.
+//! Finds the members of a store in the SRV records of a domain, like etcd's `--discovery-srv`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -6,33 +6,33 @@ use std::time::Duration;
 
 use super::srv::{self, NotFound};
 
-/// How long name servers may take for everything.
+/// The time limit of all lookups together.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Whose records name the members.
+/// The domain whose records name the members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
     /// The domain.
     pub domain: String,
-    /// What follows a hyphen in the records' names.
+    /// The suffix after a hyphen in the records' names.
     pub service_name: Option<String>,
 }
 
-/// Why the members are not known.
+/// Why the members are unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoveryError {
     /// No record names a host.
     #[error("error querying DNS SRV records for {0}")]
     NoRecord(String),
-    /// A name server did not answer: there may be more members than the others named.
+    /// A name server did not respond: the other records may not name all members.
     #[error(
         "error querying DNS SRV records for {0}; members are only looked up at the first start, so start this one again"
     )]
     NotAsked(String),
-    /// An address of this member's own cannot be found.
-    #[error("cannot look up {0}, which --initial-advertise-peer-urls has: {1}")]
+    /// The lookup of this member's own address failed.
+    #[error("cannot look up {0} of --initial-advertise-peer-urls: {1}")]
     Own(String, String),
-    /// The records do not have this member.
+    /// This member is missing from the records.
     #[error(
         "cannot find local etcd member {name:?} in SRV records: they name {found}, and --initial-advertise-peer-urls is {own}; \
          it must be one of those, or lead to the same address"
@@ -45,7 +45,7 @@ pub enum DiscoveryError {
         /// This member's own.
         own: String,
     },
-    /// The records say another scheme.
+    /// The scheme in the records is different.
     #[error(
         "the record says {found}, and --initial-advertise-peer-urls {own}: records of _etcd-server-ssl are for https, those \
          of _etcd-server for http"
@@ -58,7 +58,7 @@ pub enum DiscoveryError {
     },
 }
 
-/// A peer URL with the addresses it leads to.
+/// A peer URL with its resolved addresses.
 #[derive(Clone, Debug)]
 struct Peer {
     url: String,
@@ -70,7 +70,7 @@ impl Peer {
         self.url.split_once("://").map_or("", |(scheme, _)| scheme)
     }
 
-    /// What a URL leads to; the error is the reason as text.
+    /// Resolves a URL; the error is the reason as text.
     async fn find(url: String) -> Result<Self, String> {
         let at = url.split_once("://").map_or(url.as_str(), |(_, at)| at).to_owned();
         let found = tokio::net::lookup_host(at).await.map_err(|error| error.to_string())?;
@@ -79,15 +79,15 @@ impl Peer {
 }
 
 impl Discovery {
-    /// The peer URLs that the records name, each once.
+    /// Returns the peer URLs in the records, without duplicates.
     ///
     /// # Errors
-    /// There are none, or a name server does not answer.
+    /// There are none, or a name server does not respond.
     pub async fn peer_urls(&self) -> Result<Vec<String>, DiscoveryError> {
         let suffix = self.service_name.as_ref().map(|name| format!("-{name}")).unwrap_or_default();
         let (mut urls, mut missing) = (BTreeSet::new(), Vec::new());
         for (service, scheme) in [("etcd-server-ssl", "https"), ("etcd-server", "http")] {
-            // Absolute: the system's search list has no part in it.
+            // Absolute, so that the system's search list does not apply.
             let record = format!("_{service}{suffix}._tcp.{}.", self.domain);
             match srv::look_up(&record, LOOKUP_TIMEOUT).await {
                 Ok(targets) => urls.extend(targets.iter().map(|target| target.url(scheme))),
@@ -103,8 +103,8 @@ impl Discovery {
         Ok(urls.into_iter().collect())
     }
 
-    /// Name and peer URL of each member. The records know no names: the member whose URL leads where one of `own` does is
-    /// called `name`, and the others have numbers until they publish their own.
+    /// Returns the name and the peer URL of each member. Records have no names: the member whose URL resolves to the
+    /// same address as one of `own` is called `name`; the others have numbers until they publish their names.
     ///
     /// # Errors
     /// See [`DiscoveryError`].
@@ -117,7 +117,7 @@ impl Discovery {
         let mut peers = Vec::new();
         for url in self.peer_urls().await? {
             let peer = Peer::find(url.clone()).await.unwrap_or_else(|why| {
-                // It belongs to the group all the same, or each member would found another.
+                // It still belongs to the cluster; without it each member would found its own.
                 tracing::warn!(
                     "{url}, which the SRV records of {} name, cannot be looked up: {why}",
                     self.domain

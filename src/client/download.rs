@@ -1,4 +1,4 @@
-//! One large answer, handed on as it comes.
+//! Downloads one large response in pieces.
 
 use std::time::Duration;
 
@@ -11,28 +11,28 @@ use super::http::index;
 use super::learn::cluster_id;
 use super::{Client, ClientError};
 
-/// How long a node may take to begin its answer: it may have to write it down first.
+/// How long a node may take until its response begins: it may have to write it to disk first.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long it may take to go on with it.
+/// How long the response may stall.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Enough for any message worth reading.
+/// How much of an error response is read.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
-/// What came of a download.
+/// The result of a download.
 #[derive(Debug)]
 pub struct Downloaded {
-    /// The node that answered.
+    /// The node that responded.
     pub node: String,
     /// etcd v2's `X-Etcd-Index`.
     pub index: Option<u64>,
 }
 
 impl Client {
-    /// Gets `path` from the first node that has it and hands the bytes to `take`. A node that fails in the middle ends
-    /// it: half of one node's answer and half of another's make no whole.
+    /// Downloads `path` from the first node that has it and passes the bytes to `take`. A failure in the middle ends
+    /// the download, because parts of two nodes' responses do not fit together.
     ///
     /// # Errors
-    /// `Unavailable` with each node's reason, or what `take` said.
+    /// `Unavailable` with each node's reason, or the error of `take`.
     pub async fn download<E: From<ClientError>>(
         &self,
         path: &str,
@@ -66,17 +66,17 @@ impl Client {
             }
             let status = response.status();
             let index = index(&response);
-            let broken = |why: String| ClientError::Unavailable { why: format!("{node}: {why}") };
-            let mut says = Vec::new();
+            let unavailable = |why: String| ClientError::Unavailable { why: format!("{node}: {why}") };
+            let mut body = Vec::new();
             loop {
                 let chunk = timeout(STALL_TIMEOUT, response.chunk()).await;
-                let chunk = chunk.map_err(|_| broken(no_answer(STALL_TIMEOUT)))?;
-                let chunk =
-                    chunk.map_err(|error| broken(format!("the answer broke off: {}", reason(&error))))?;
+                let chunk = chunk.map_err(|_| unavailable(no_answer(STALL_TIMEOUT)))?;
+                let chunk = chunk
+                    .map_err(|error| unavailable(format!("the response broke off: {}", reason(&error))))?;
                 match chunk {
                     Some(chunk) if status.is_success() => take(&chunk)?,
-                    Some(chunk) if says.len() + chunk.len() <= MAX_ERROR_BYTES => {
-                        says.extend_from_slice(&chunk);
+                    Some(chunk) if body.len() + chunk.len() <= MAX_ERROR_BYTES => {
+                        body.extend_from_slice(&chunk);
                     }
                     _ => break,
                 }
@@ -84,7 +84,7 @@ impl Client {
             if status.is_success() {
                 return Ok(Downloaded { node: node.to_string(), index });
             }
-            faults.push(format!("{node}: status {}: {}", status.as_u16(), excerpt(&says)));
+            faults.push(format!("{node}: status {}: {}", status.as_u16(), excerpt(&body)));
         }
         Err(ClientError::Unavailable { why: faults.join("; ") }.into())
     }

@@ -1,16 +1,16 @@
-//! The nodes of a store: which there are, and in which order they are asked.
+//! The nodes of a store, and the order in which they are tried.
 //!
-//! The node that answered last is asked first, until it fails. After it come the members that were learnt from the
-//! store ([`learn`]), then the nodes given at the start, and last the nodes that failed, the one that
-//! failed longest ago first. The given nodes stay for ever: they are the way back when every learnt member is gone.
-//! Targets of an SRV record stand in for given nodes; the record is looked up again after all nodes failed.
+//! The node that responded last is tried first, until it fails. After it come the members learnt from the store
+//! ([`learn`]), then the nodes given at the start, and last the nodes that failed, the earliest failure first. The
+//! given nodes stay for ever: they are the fallback when every learnt member is gone. Targets of an SRV record count as
+//! given nodes; the record is looked up again after all nodes failed.
 //!
-//! An answer counts only when it comes from the cluster that answered before. A node of another cluster is passed
-//! over, and a node that has not answered for the cluster yet is asked for it before a write or a password goes there
-//! ([`Endpoints::prove`]). Only when no node of the former cluster answers, and a given node that belonged to it answers
-//! for another one, the store was replaced or restored, and that cluster is the store from then on: a new
-//! [`Endpoints::epoch`] begins. A given node that never belonged to it takes its place only after [`ELSEWHERE`], and one
-//! that was seen beside it never does.
+//! A response counts only when it comes from the same cluster as the previous one. A node of another cluster is
+//! skipped, and a node of unknown cluster is asked for its cluster before it gets a write or a password
+//! ([`Endpoints::prove`]). The store counts as replaced or restored only when no node of the previous cluster responds
+//! and a given node that belonged to it now belongs to another. That cluster is the store from then on: a new
+//! [`Endpoints::epoch`] begins. A given node that never belonged to the previous cluster replaces it only after
+//! [`FOREIGN_STORE_DELAY`], and one that was seen beside it never does.
 //!
 //! [`learn`]: super::learn
 
@@ -28,14 +28,15 @@ use super::{ClientError, Trust, srv};
 /// Base URL of a node, without a trailing slash.
 pub(crate) type NodeUrl = Arc<str>;
 
-/// How long a given node has to answer for another cluster, and no node for the own one, until the store counts as
-/// replaced: every node is tried once more meanwhile.
+/// The store counts as replaced after a given node responded for another cluster, and no node for the previous one, for
+/// this long: every node is tried once more meanwhile.
 const REPLACED_STORE_DELAY: Duration = Duration::from_millis(300);
-/// The same for a given node that never answered for the own cluster: that may only be restarting.
-const ELSEWHERE: Duration = if cfg!(test) { Duration::from_secs(2) } else { Duration::from_secs(30) };
-/// Answers further apart are no sign of that.
+/// The same for a given node that never belonged to the previous cluster, which may only be restarting.
+const FOREIGN_STORE_DELAY: Duration =
+    if cfg!(test) { Duration::from_secs(2) } else { Duration::from_secs(30) };
+/// Responses further apart do not count for that.
 const MAX_FOREIGN_REPLY_GAP: Duration = Duration::from_secs(15);
-/// So many nodes of other clusters are remembered, beside given ones.
+/// How many nodes of other clusters are remembered, besides given ones.
 const MAX_FOREIGN_NODES: usize = 128;
 
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub(crate) struct Endpoints {
     scheme: String,
     record: Option<String>,
     timeout: Duration,
-    /// `None`: members are not learnt and clusters are not compared.
+    /// `None`: members are not learnt, and clusters are not compared.
     learner: Option<Learner>,
     state: Mutex<EndpointsState>,
     trouble: Notify,
@@ -54,30 +55,30 @@ pub(crate) struct Endpoints {
 #[derive(Debug, Default)]
 struct EndpointsState {
     given: Vec<NodeUrl>,
-    /// Whether an SRV record has to be looked up for the given nodes.
+    /// Whether an SRV record must be looked up for the given nodes.
     stale: bool,
     learnt: Vec<NodeUrl>,
-    /// The node that answered last.
+    /// The node that responded last.
     current: Option<NodeUrl>,
-    /// Nodes that failed and have not answered since, the one that failed longest ago first.
+    /// Nodes that failed and have not responded since, the earliest failure first.
     failed: Vec<NodeUrl>,
     cluster: Option<u64>,
-    /// When a node of that cluster answered last.
+    /// When a node of that cluster last responded.
     seen: Option<Instant>,
     /// Nodes of another cluster, with its id.
     foreign: BTreeMap<NodeUrl, u64>,
-    /// Nodes that answered for the own cluster and have not failed since.
+    /// Nodes that responded for the own cluster and have not failed since.
     proven: BTreeSet<NodeUrl>,
-    /// Nodes that ever answered for it.
+    /// Nodes that ever responded for it.
     belonged: BTreeSet<NodeUrl>,
-    /// Given nodes that answered for another cluster while the own one was there.
+    /// Given nodes that responded for another cluster while the own one was reachable.
     strangers: BTreeSet<NodeUrl>,
-    /// When a given node first and last answered for another cluster since a node of the own one answered.
+    /// When a given node first and last responded for another cluster since a node of the own one responded.
     replaced: Option<(Instant, Instant)>,
 }
 
 impl EndpointsState {
-    /// Compares the cluster that `node` answers for with the one that answered before.
+    /// Compares the cluster of `node` with the previous one.
     fn compare(&mut self, node: &NodeUrl, id: u64) -> Result<(), String> {
         let own = *self.cluster.get_or_insert(id);
         if own == id {
@@ -100,7 +101,7 @@ impl EndpointsState {
         Err(why)
     }
 
-    /// The own cluster is there: given nodes of another one are not what came in its place.
+    /// Notes given nodes of other clusters: the own cluster is reachable, so they are not its replacement.
     fn find_strangers(&mut self) {
         for (node, id) in &self.foreign {
             let known = self.belonged.contains(node) || self.strangers.contains(node);
@@ -115,7 +116,7 @@ impl EndpointsState {
         }
     }
 
-    /// Keeps nothing about nodes that are neither given nor learnt, but for a bounded number of foreign ones.
+    /// Forgets nodes that are neither given nor learnt, except for a bounded number of foreign ones.
     fn forget_unknown(&mut self) {
         let Self { given, learnt, failed, current, foreign, proven, belonged, strangers, .. } = self;
         let is_known = |node: &NodeUrl| learnt.contains(node) || given.contains(node);
@@ -124,7 +125,7 @@ impl EndpointsState {
             nodes.retain(is_known);
         }
         current.take_if(|node| !is_known(node));
-        // Each is warned of once as long as it is remembered.
+        // The log has one warning for each, as long as it is remembered.
         if foreign.len() > MAX_FOREIGN_NODES {
             foreign.retain(|node, _| is_known(node));
         }
@@ -146,11 +147,11 @@ impl EndpointsState {
     }
 }
 
-/// Why it is not known that a node belongs to the cluster that answered before.
+/// Why it is unknown whether a node belongs to the previous cluster.
 #[derive(Debug)]
 pub(crate) struct Unproven {
     pub(crate) why: String,
-    /// Whether it answers, but for another cluster.
+    /// Whether it responds, but for another cluster.
     pub(crate) answers: bool,
 }
 
@@ -159,7 +160,7 @@ pub(crate) struct Unproven {
 pub(crate) struct Pass {
     begun: Instant,
     tried: Vec<NodeUrl>,
-    /// Whether more nodes were looked for after all known ones had failed.
+    /// Whether further nodes were looked for after all known ones had failed.
     extended: bool,
 }
 
@@ -186,14 +187,14 @@ impl Endpoints {
             nodes.iter().map(|node| normal(node, scheme)).collect::<Result<Vec<_>, _>>()?
         };
         if nodes.is_empty() && record.is_none() {
-            return Err(ClientError::Settings("no node of the store is named; give at least one".into()));
+            return Err(ClientError::Settings("no node of the store is given; give at least one".into()));
         }
         let endpoints = Self { scheme: scheme.into(), timeout, ..Self::of(nodes) };
         endpoints.lock().stale = record.is_some();
         Ok(Self { record, ..endpoints })
     }
 
-    /// These nodes as they are, in this order.
+    /// Returns these nodes unchanged, in this order.
     pub(crate) fn of(given: Vec<NodeUrl>) -> Self {
         Self {
             scheme: String::new(),
@@ -206,13 +207,13 @@ impl Endpoints {
         }
     }
 
-    /// The same, but members are learnt from the store when `sync` says so.
+    /// Returns the same nodes, with learning of members if `sync` is set.
     pub(crate) fn learning(self, sync: bool, trust: &Trust) -> Self {
         let learner = sync.then(|| Learner::new(trust.clone(), self.https()));
         Self { learner, ..self }
     }
 
-    /// Whether any given node may speak TLS.
+    /// Returns whether any given node may use TLS.
     pub(crate) fn https(&self) -> bool {
         match self.record {
             Some(_) => self.scheme == "https",
@@ -224,7 +225,7 @@ impl Endpoints {
         self.learner.is_some()
     }
 
-    /// Learns the members of the store again and again. Without learning it waits for ever.
+    /// Learns the members of the store repeatedly. Without learning it waits for ever.
     pub(crate) async fn follow(&self) -> std::convert::Infallible {
         match &self.learner {
             Some(learner) => learner.follow(self).await,
@@ -232,7 +233,7 @@ impl Endpoints {
         }
     }
 
-    /// Every node, in the order they are to be tried now.
+    /// Returns every node, in the order they are to be tried now.
     pub(crate) async fn order(&self) -> Result<Vec<NodeUrl>, ClientError> {
         let (order, stale) = {
             let state = self.lock();
@@ -254,7 +255,7 @@ impl Endpoints {
         }
     }
 
-    /// The next node to ask, `None` after the last. A request may go on for days, so this goes by what is known now.
+    /// Returns the next node to try, `None` after the last. Uses the current state, because a request may run for days.
     pub(crate) async fn next(&self, pass: &mut Pass) -> Result<Option<NodeUrl>, ClientError> {
         let mut order = if pass.tried.is_empty() { self.order().await? } else { self.known() };
         loop {
@@ -264,35 +265,35 @@ impl Endpoints {
                 return Ok(Some(node));
             }
             if std::mem::replace(&mut pass.extended, true) {
-                // Hosts that came from DNS may have moved.
+                // The addresses behind DNS names may have changed.
                 self.lock().stale = self.record.is_some();
                 return Ok(None);
             }
             if self.may_be_replaced(pass.begun) {
-                // Nothing of the former cluster answered. If that is so a moment later, it is gone.
+                // No node of the previous cluster responded. If that is still so in a moment, it is gone.
                 tokio::time::sleep(REPLACED_STORE_DELAY).await;
                 pass.tried.clear();
             } else {
-                self.learn_from_the_living(pass.begun).await;
+                self.learn_from_responders(pass.begun).await;
             }
             order = self.known();
         }
     }
 
-    /// Every node failed. Whether a given one answered, but for another cluster.
+    /// After all nodes failed: returns whether a given one responded for another cluster.
     fn may_be_replaced(&self, since: Instant) -> bool {
         self.lock().replaced.is_some_and(|(_, last)| last >= since)
     }
 
-    /// Every node failed. A member that still answers, although it cannot serve, knows the others.
-    async fn learn_from_the_living(&self, since: Instant) {
+    /// After all nodes failed: learns from a member that still responds, although it cannot serve.
+    async fn learn_from_responders(&self, since: Instant) {
         let living = self.lock().seen.is_some_and(|seen| seen >= since);
         if let Some(learner) = self.learner.as_ref().filter(|_| living) {
             learner.round(self, true).await;
         }
     }
 
-    /// This node answered: it is asked first from now on.
+    /// Notes that this node responded: it is tried first from now on.
     pub(crate) fn served(&self, node: &NodeUrl) {
         let mut state = self.lock();
         if state.failed.is_empty() && !state.stale && state.current.as_ref() == Some(node) {
@@ -303,11 +304,11 @@ impl Endpoints {
         state.current = state.is_known(node).then(|| NodeUrl::clone(node));
     }
 
-    /// This node failed: the others are asked before it from now on.
+    /// Notes that this node failed: the others are tried before it from now on.
     pub(crate) fn failed(&self, node: &str) {
         let mut state = self.lock();
         state.failed.retain(|failed| **failed != *node);
-        // Who answers there next may be another.
+        // Another node may respond at this URL next.
         state.proven.remove(node);
         let known = state.learnt.iter().chain(&state.given).find(|known| ***known == *node).cloned();
         state.failed.extend(known);
@@ -323,8 +324,8 @@ impl Endpoints {
         self.trouble.notified().await;
     }
 
-    /// Checks that an answer of `node` comes from the cluster that answered before, where it says which it is. An
-    /// error is the reason as text.
+    /// Checks that a response of `node` comes from the previous cluster, if it reports its cluster. The error is the
+    /// reason as text.
     pub(crate) fn admit(&self, node: &NodeUrl, id: Option<u64>) -> Result<(), String> {
         let Some(id) = id.filter(|_| self.learns()) else { return Ok(()) };
         let mut state = self.lock();
@@ -337,7 +338,7 @@ impl Endpoints {
             }
             *last = now;
             let gone_for = now.duration_since(*first);
-            let wait = if state.belonged.contains(node) { REPLACED_STORE_DELAY } else { ELSEWHERE };
+            let wait = if state.belonged.contains(node) { REPLACED_STORE_DELAY } else { FOREIGN_STORE_DELAY };
             if gone_for >= wait && !state.strangers.contains(node) {
                 tracing::warn!("the store at {node} was replaced or restored and is used from now on: {why}");
                 let given = std::mem::take(&mut state.given);
@@ -350,18 +351,18 @@ impl Endpoints {
         Err(why)
     }
 
-    /// Which of the clusters that were this store one after the other is in use: indexes of one mean nothing in the next.
+    /// Returns which of the successive clusters of this store is in use: indexes of one mean nothing in the next.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// Has `node` say which cluster it belongs to, unless it has answered for this one and not failed since. Whoever is
-    /// about to send something that another cluster must not get waits for it.
+    /// Asks `node` for its cluster, unless it has responded for this one and not failed since. Called before a request
+    /// that another cluster must not get.
     pub(crate) async fn prove(&self, node: &NodeUrl) -> Result<(), Unproven> {
         let Some(learner) = self.learner.as_ref().filter(|_| self.is_unproven(node)) else { return Ok(()) };
         match learner.cluster_of(node).await {
             Ok(Some(id)) => self.admit(node, Some(id)).map_err(|why| Unproven { why, answers: true }),
-            // It does not say, as behind a proxy that lets only keys through.
+            // It does not report its cluster, for example behind a proxy that passes only keys.
             Ok(None) => {
                 self.lock().proven.insert(NodeUrl::clone(node));
                 Ok(())
@@ -370,13 +371,13 @@ impl Endpoints {
         }
     }
 
-    /// Whether it is not known that `node` belongs to the cluster that answered before.
+    /// Returns whether it is unknown if `node` belongs to the previous cluster.
     fn is_unproven(&self, node: &NodeUrl) -> bool {
         let state = self.lock();
         state.cluster.is_some() && !state.proven.contains(node)
     }
 
-    /// Given nodes of which nobody knows yet which cluster they belong to.
+    /// Returns the given nodes of unknown cluster.
     pub(crate) fn unknown(&self) -> Vec<NodeUrl> {
         let state = self.lock();
         let is_unknown =
@@ -384,29 +385,29 @@ impl Endpoints {
         state.given.iter().filter(is_unknown).cloned().collect()
     }
 
-    /// Whether a member belongs to the cluster that answered before.
+    /// Returns whether a member belongs to the previous cluster.
     pub(crate) fn is_own(&self, node: &NodeUrl, id: Option<u64>) -> bool {
         id.is_some_and(|id| self.lock().compare(node, id).is_ok())
     }
 
-    /// The own cluster answered a moment ago: whoever answered for another one is beside it.
+    /// Notes that the own cluster just responded: nodes of another cluster exist beside it.
     pub(crate) fn compared(&self) {
         self.lock().find_strangers();
     }
 
-    /// Whether this is a member that answered for this cluster and has not failed since.
+    /// Returns whether this member responded for this cluster and has not failed since.
     pub(crate) fn is_trusted(&self, node: &NodeUrl) -> bool {
         let state = self.lock();
         state.learnt.contains(node) && !state.failed.contains(node)
     }
 
-    /// Whether this is a member that answered once and is listed still.
+    /// Returns whether this member responded once and is still listed.
     pub(crate) fn is_learnt(&self, node: &NodeUrl) -> bool {
         self.lock().learnt.contains(node)
     }
 
-    /// Takes `members` as the ones there are, as `teacher` lists them. They come in random order, so that clients
-    /// spread over them.
+    /// Replaces the members by `members`, as listed by `teacher`. They come in random order, so that clients spread
+    /// over them.
     pub(crate) fn learn(&self, teacher: &NodeUrl, mut members: Vec<NodeUrl>) {
         members.shuffle(&mut rand::rng());
         let mut state = self.lock();
@@ -428,16 +429,16 @@ impl Endpoints {
             }
         }
         state.forget_unknown();
-        // The given node that answers comes before the members.
+        // The given node that responds comes before the members.
         state.current.get_or_insert_with(|| NodeUrl::clone(teacher));
     }
 
-    /// This member answered a question about its cluster.
+    /// Notes that this member responded to a request for its cluster.
     pub(crate) fn answered(&self, node: &NodeUrl) {
         self.lock().failed.retain(|failed| failed != node);
     }
 
-    /// Takes these nodes in place of the given ones, unless they are the same.
+    /// Replaces the given nodes, unless they are the same.
     pub(crate) fn replace(&self, mut nodes: Vec<NodeUrl>) {
         let mut state = self.lock();
         let same = state.given.len() == nodes.len() && nodes.iter().all(|node| state.given.contains(node));
@@ -447,7 +448,7 @@ impl Endpoints {
         }
     }
 
-    /// What logs call this store.
+    /// Returns the name of this store in logs.
     pub(crate) fn describe(&self) -> String {
         match &self.record {
             Some(record) => format!("SRV record {record}"),
@@ -455,13 +456,13 @@ impl Endpoints {
         }
     }
 
-    /// Every known node, without looking anything up.
+    /// Returns every known node, without a lookup.
     pub(crate) fn known(&self) -> Vec<NodeUrl> {
         self.lock().order()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, EndpointsState> {
-        // Nothing can panic while the lock is held; a poisoned one still holds whole state.
+        // Nothing panics while the lock is held, so the state is consistent even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -471,20 +472,20 @@ pub(super) fn normal(text: &str, scheme: &str) -> Result<NodeUrl, ClientError> {
     let text = text.trim();
     let whole = if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") };
     let whole = whole.trim_end_matches('/');
-    // The text may hold a password, so it is not repeated before this is ruled out.
+    // The text may hold a password, so no error shows it before this is ruled out.
     let authority = whole.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or(""));
     if authority.contains('@') {
-        return bad("URL holds a user name or password; give them by their own settings instead");
+        return bad("URL contains a user name or password; use the settings for them instead");
     }
     match reqwest::Url::parse(whole) {
         Ok(url) if url.scheme() != "http" && url.scheme() != "https" => {
             bad(&format!("{text:?} is neither an http:// nor an https:// URL"))
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            bad(&format!("{text:?} must not hold `?` or `#`"))
+            bad(&format!("{text:?} must not contain `?` or `#`"))
         }
         Ok(url) if url.has_host() => Ok(whole.into()),
-        Ok(_) => bad(&format!("{text:?} names no host")),
-        Err(error) => bad(&format!("{text:?} is no URL: {error}")),
+        Ok(_) => bad(&format!("{text:?} has no host")),
+        Err(error) => bad(&format!("{text:?} is not a URL: {error}")),
     }
 }

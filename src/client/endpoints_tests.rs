@@ -1,4 +1,4 @@
-//! Nodes as they are given, and the order in which they are asked.
+//! Nodes as they are given, and the order in which they are tried.
 
 use std::time::Duration;
 

@@ -1,57 +1,57 @@
-//! Why a store could not be asked.
+//! Why a request to a store failed.
 
 use std::path::PathBuf;
 
-/// What went wrong towards a store; each variant is another decision for the caller.
+/// Why a request to a store failed; the caller must act differently for each variant.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// No node served the request. Trying again later is right.
-    #[error("the store does not answer: {why}")]
+    /// No node served the request. A later retry makes sense.
+    #[error("the store does not respond: {why}")]
     Unavailable {
         /// Each node with its reason.
         why: String,
     },
-    /// The store knows who asks and says no, or does not believe who asks.
+    /// The store rejects the credentials, or the user lacks the permission.
     #[error("the store at {node} refuses access: {why}")]
     Refused {
-        /// The node that said so.
+        /// The node that responded.
         node: String,
-        /// The store's own words.
+        /// The store's own message.
         why: String,
     },
-    /// The API asked for is not there.
+    /// The node does not serve the API.
     #[error("{node} does not serve {api}")]
     NotServed {
-        /// The node that said so.
+        /// The node that responded.
         node: String,
-        /// Which API was asked for.
+        /// The API that was requested.
         api: &'static str,
     },
-    /// The answer is not what the API promises.
-    #[error("{node} answered something that is not {api}: {why}")]
+    /// The response does not match the API.
+    #[error("{node} returned something that is not {api}: {why}")]
     Invalid {
-        /// The node that answered.
+        /// The node that responded.
         node: String,
-        /// Which API was asked for.
+        /// The API that was requested.
         api: &'static str,
-        /// What is wrong with the answer.
+        /// What is wrong with the response.
         why: String,
     },
-    /// The history from the wanted index on is gone: list again.
-    #[error("the store no longer holds its history from index {from} on")]
+    /// The history since the wanted index is gone: list again.
+    #[error("the store no longer has its history from index {from} on")]
     Cleared {
-        /// The index asked for.
+        /// The requested index.
         from: u64,
     },
-    /// The node is behind what was already seen: it lags, or its data was replaced.
+    /// The node is behind an index seen before: it lags, or its data was replaced.
     #[error("{node} is at index {index}, behind {seen}, which was seen before")]
     Behind {
-        /// The node that said so.
+        /// The node that responded.
         node: String,
-        /// Where it is.
+        /// Its index.
         index: u64,
-        /// What had been seen.
+        /// The index seen before.
         seen: u64,
     },
     /// A setting cannot work.

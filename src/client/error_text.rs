@@ -1,4 +1,4 @@
-//! What failures and unexpected bodies are called in messages.
+//! The messages for failed requests and unexpected response bodies.
 
 use std::error::Error;
 use std::io;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::tls;
 use crate::tls::advice;
 
-/// The words for a wait that was too long.
+/// Returns the message for a timeout.
 pub(crate) fn no_answer(limit: Duration) -> String {
-    format!("no answer within {limit:?}")
+    format!("no response within {limit:?}")
 }
 
-/// The deepest cause in an error of the HTTP library, the only part a person can act on, and how to act on it.
+/// Returns the innermost cause of an HTTP library error, the only actionable part, and what to do about it.
 pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut cause: &(dyn Error + 'static) = error;
     loop {
@@ -23,21 +23,21 @@ pub(crate) fn reason(error: &reqwest::Error) -> String {
         }
         match cause.source() {
             Some(deeper) => cause = deeper,
-            // Only a handshake can find an end while connecting.
-            None if error.is_connect() && ended(cause) => return advice::ENDED.to_owned(),
+            // An end of stream while connecting can only come from the handshake.
+            None if error.is_connect() && is_end_of_stream(cause) => return advice::ENDED.to_owned(),
             None => return cause.to_string(),
         }
     }
 }
 
-fn ended(cause: &(dyn Error + 'static)) -> bool {
+fn is_end_of_stream(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
 }
 
-/// What an I/O error wraps, however deep: it does not tell that as its source.
+/// Returns what an I/O error wraps, at any depth: `source()` skips it.
 fn unwrapped<'e>(mut cause: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     while let Some(inner) = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        // Below the last I/O error there may be nothing but its text.
+        // The innermost I/O error may wrap nothing but text.
         if !inner.is::<io::Error>() && !inner.is::<rustls::Error>() {
             break;
         }
@@ -46,7 +46,7 @@ fn unwrapped<'e>(mut cause: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'stat
     cause
 }
 
-/// The beginning of a body, on one line, to be shown in an error.
+/// Returns the beginning of a body on one line, for an error message.
 pub(crate) fn excerpt(body: &[u8]) -> String {
     const MAX_EXCERPT_CHARS: usize = 200;
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_EXCERPT_CHARS)]);

@@ -1,4 +1,4 @@
-//! A small HTTP server for tests: a script answers each request by its number.
+//! A small HTTP server for tests; a script returns the response to each request by its number.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// What the script says to one request.
+/// A response of the script.
 pub(crate) enum Reply {
-    /// A whole answer: status, `X-Etcd-Index`, body.
+    /// A complete response: status, `X-Etcd-Index`, body.
     Whole(u16, u64, String),
     /// The same with status 200, from this cluster.
     Of(u64, u64, String),
     /// Status 503 from this cluster.
     Ill(u64),
-    /// The head and these lines, then silence while the server lives.
+    /// The headers and these lines; then the connection stays open without data.
     Open(u64, Vec<String>),
     /// The same from this cluster.
     OpenOf(u64, u64, Vec<String>),
-    /// The head and these lines, then a cut in the middle of the answer.
+    /// The headers and these lines; then the connection breaks in the middle of the response.
     Cut(u64, Vec<String>),
-    /// Not a byte while the server lives.
+    /// No response; the connection stays open.
     Silent,
 }
 
-/// One request as it came.
+/// One request as received.
 pub(crate) struct Request {
     /// Method and path.
     pub(crate) line: String,
@@ -32,7 +32,7 @@ pub(crate) struct Request {
     pub(crate) body: String,
 }
 
-/// A running server; it ends its connections when dropped.
+/// A running server; closes its connections when dropped.
 pub(crate) struct Fake {
     pub(crate) url: String,
     seen: Arc<Mutex<Vec<String>>>,
@@ -63,23 +63,23 @@ impl Fake {
         Self { url, seen, held, refuses }
     }
 
-    /// Every request line so far.
+    /// Returns all request lines so far.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Ends every connection from now on before an answer.
+    /// Closes every connection before a response from now on.
     pub(crate) fn refuse(&self) {
         self.refuses.store(true, Ordering::Relaxed);
         self.cut();
     }
 
-    /// Takes that back.
+    /// Undoes `refuse`.
     pub(crate) fn accept(&self) {
         self.refuses.store(false, Ordering::Relaxed);
     }
 
-    /// Cuts every connection that is being held open.
+    /// Closes every connection that is held open.
     pub(crate) fn cut(&self) {
         for stream in self.held.lock().unwrap().drain(..) {
             stream.shutdown(std::net::Shutdown::Both).ok();
@@ -141,7 +141,7 @@ fn serve(
 }
 
 fn chunks(stream: &mut TcpStream, lines: &[String]) {
-    // At once: what comes in pieces comes with pauses on a busy machine.
+    // In one write: pieces would come with delays on a busy machine.
     let text: String = lines.iter().map(|line| format!("{:x}\r\n{line}\n\r\n", line.len() + 1)).collect();
     stream.write_all(text.as_bytes()).ok();
 }

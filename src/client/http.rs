@@ -1,4 +1,4 @@
-//! Requests to whichever node answers.
+//! Sends requests to the first node that responds.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use super::lines::Lines;
 use super::{ClientError, Trust, tls};
 use crate::tcp::Liveness;
 
-/// No snapshot of configuration values is larger; a larger answer is a fault.
+/// The longest accepted response; no snapshot of configuration values is larger.
 const MAX_RESPONSE_BYTES: usize = 512 << 20;
-/// Enough for any message worth reading.
+/// How much of an error response is read.
 const MAX_ERROR_BYTES: usize = 64 << 10;
-/// A large answer may take longer than one timeout as long as bytes keep coming, but not for ever.
+/// How many timeouts a large response may take while bytes keep coming.
 const MAX_BODY_TIMEOUTS: u32 = 12;
 
-/// Where a store is and how to reach it.
+/// The address of a store and how to connect to it.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// URLs of the nodes; one without a scheme gets `scheme`.
@@ -35,9 +35,9 @@ pub struct Config {
     pub scheme: String,
     /// TLS for `https` nodes.
     pub trust: Trust,
-    /// How long a node may take to accept a connection, to begin its answer, and to go on with it.
+    /// How long a node may take to accept a connection, to begin its response, and to continue it.
     pub timeout: Duration,
-    /// Whether the members of the store are learnt from it.
+    /// Whether to learn the members of the store from it.
     pub sync: bool,
 }
 
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// The value of an `Authorization` header for basic auth.
+    /// Returns the `Authorization` header for basic auth.
     #[must_use]
     pub fn basic(&self) -> HeaderValue {
         secret(&format!("Basic {}", STANDARD.encode(format!("{}:{}", self.name, self.password))))
@@ -65,14 +65,14 @@ impl Credentials {
     }
 }
 
-/// A header value that no log of the HTTP library prints.
+/// Returns a header value that no log of the HTTP library prints.
 pub(crate) fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// One request, whichever node it goes to. With a body it is a POST of JSON, without one a GET.
+/// One request, for any node. With a body it is a POST of JSON, without one a GET.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HttpRequest {
     pub(crate) path: String,
@@ -80,7 +80,7 @@ pub(crate) struct HttpRequest {
     pub(crate) authorization: Option<HeaderValue>,
 }
 
-/// A whole answer below 500.
+/// A complete response with a status below 500.
 #[derive(Debug)]
 pub(crate) struct HttpResponse {
     pub(crate) node: NodeUrl,
@@ -90,20 +90,20 @@ pub(crate) struct HttpResponse {
     pub(crate) body: Vec<u8>,
 }
 
-/// An answer whose head has come.
+/// A response whose headers have arrived.
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// A success, to be read line by line.
     Stream { node: NodeUrl, index: Option<u64>, lines: Lines },
-    /// A refusal below 500.
+    /// A rejection with a status below 500.
     Answer(HttpResponse),
 }
 
-/// A store: its nodes behind one door.
+/// A client of a store, with all its nodes.
 #[derive(Debug)]
 pub struct Client {
     plain: reqwest::Client,
-    /// Made when the first `https` node is asked: reading the system's authorities takes milliseconds.
+    /// Created for the first request to an `https` node: loading the system's authorities takes milliseconds.
     secure: OnceLock<reqwest::Client>,
     trust: Trust,
     pub(super) endpoints: Endpoints,
@@ -111,7 +111,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Checks the nodes and reads the certificate files; nothing goes over the network yet.
+    /// Checks the nodes and loads the certificate files; sends nothing yet.
     ///
     /// # Errors
     /// `Settings` for a node or a combination that cannot work, `File` for a certificate file.
@@ -128,7 +128,7 @@ impl Client {
         Ok(client)
     }
 
-    /// The HTTP client for this node: one for `http`, and one for `https` that is made when it is needed first.
+    /// Returns the HTTP client for this node: one for `http`, and one for `https` that is created on first use.
     pub(super) fn http(&self, node: &str) -> Result<&reqwest::Client, ClientError> {
         if !node.starts_with("https:") {
             return Ok(&self.plain);
@@ -140,35 +140,35 @@ impl Client {
         Ok(self.secure.get_or_init(|| made))
     }
 
-    /// The nodes, for logs.
+    /// Returns the nodes, for logs.
     #[must_use]
     pub fn describe(&self) -> String {
         self.endpoints.describe()
     }
 
-    /// Keeps up with the members of the store for ever; whoever uses this for long runs it beside. It does nothing
-    /// without [`Config::sync`].
+    /// Updates the list of members for ever; a long-running caller runs it concurrently. Does nothing without
+    /// [`Config::sync`].
     pub async fn follow_members(&self) -> std::convert::Infallible {
         self.endpoints.follow().await
     }
 
-    /// How long one step of a request may take.
+    /// Returns the time limit of one step of a request.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Which of the clusters that were this store one after the other is in use.
+    /// Returns which of the successive clusters of this store is in use.
     pub(crate) fn epoch(&self) -> u64 {
         self.endpoints.epoch()
     }
 
-    /// Says that a node failed in the middle of an answer, so that another is asked first.
+    /// Notes that a node failed in the middle of a response, so that another is tried first.
     pub(crate) fn failed(&self, node: &str) {
         self.endpoints.failed(node);
     }
 
-    /// The whole answer of the first node that gives one below 500.
+    /// Returns the complete response of the first node with a status below 500.
     pub(crate) async fn request(&self, call: &HttpRequest) -> Result<HttpResponse, ClientError> {
         let (mut pass, mut faults) = (Pass::new(), Vec::new());
         while let Some(node) = self.endpoints.next(&mut pass).await? {
@@ -186,7 +186,7 @@ impl Client {
         Err(ClientError::Unavailable { why: faults.join("; ") })
     }
 
-    /// The whole answer of one node. An error is the reason as text.
+    /// Returns the complete response of one node. The error is the reason as text.
     pub(crate) async fn request_at(
         &self,
         node: &NodeUrl,
@@ -197,7 +197,7 @@ impl Client {
         timeout(whole, self.finish(node, response)).await.map_err(|_| no_answer(whole))?
     }
 
-    /// The head of the answer of the first node that gives one below 500; its connection serves nothing else.
+    /// Returns the headers of the first response with a status below 500; its connection serves nothing else.
     pub(crate) async fn open(&self, call: &HttpRequest) -> Result<Opened, ClientError> {
         let (mut pass, mut faults) = (Pass::new(), Vec::new());
         while let Some(node) = self.endpoints.next(&mut pass).await? {
@@ -225,7 +225,7 @@ impl Client {
     }
 
     async fn head(&self, node: &NodeUrl, call: &HttpRequest, alone: bool) -> Result<Response, String> {
-        // A node of another cluster gets no password, and is not waited for.
+        // A node of another cluster must not get the password, and is not waited for.
         self.endpoints.prove(node).await.map_err(|unproven| unproven.why)?;
         let url = format!("{node}{}", call.path);
         let http = self.http(node).map_err(|error| error.to_string())?;
@@ -237,8 +237,8 @@ impl Client {
             request = request.header(AUTHORIZATION, value);
         }
         if alone {
-            // Go's server throws away the unread rest of a body once its answer begins, unless the connection is to
-            // be closed after it: the later half of many watch requests would be lost without a word.
+            // Go's server discards the unread rest of a request body when its response begins, unless the connection
+            // closes afterwards: the second half of a long list of watches would be lost silently.
             request = request.header(CONNECTION, "close");
         }
         let limit = self.timeout;
@@ -259,11 +259,11 @@ impl Client {
         while let Some(chunk) = timeout(self.timeout, response.chunk())
             .await
             .map_err(|_| no_answer(self.timeout))?
-            .map_err(|error| format!("the answer broke off: {}", reason(&error)))?
+            .map_err(|error| format!("the response broke off: {}", reason(&error)))?
         {
             if body.len() + chunk.len() > limit {
                 if status.is_success() {
-                    return Err(format!("the answer is larger than {} MiB", limit >> 20));
+                    return Err(format!("the response is larger than {} MiB", limit >> 20));
                 }
                 break;
             }
@@ -283,10 +283,11 @@ fn http(trust: &Trust, https: bool, timeout: Duration) -> Result<reqwest::Client
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(timeout)
         .pool_idle_timeout(Duration::from_secs(15));
-    // A link that died without a word is found by the kernel within seconds, also under an idle watch.
-    Liveness::TO_STORE.of_client(http).build().map_err(|error| {
-        ClientError::Settings(format!("the HTTP client cannot be set up: {}", reason(&error)))
-    })
+    // Keepalive probes detect a dead connection within seconds, also under an idle watch.
+    Liveness::TO_STORE
+        .of_client(http)
+        .build()
+        .map_err(|error| ClientError::Settings(format!("cannot set up the HTTP client: {}", reason(&error))))
 }
 
 pub(super) fn index(response: &Response) -> Option<u64> {

@@ -1,15 +1,15 @@
-//! Learning the members of a store from the store.
+//! Learns the members of a store from the store itself.
 //!
-//! A member that answers is asked for the list of members: at the start, after a node failed, and every
-//! [`REFRESH_INTERVAL`]. A change of members cannot be watched, so the list has to be asked for. The interval is short
-//! because of the client that sits on the member removed last and sees no failure before that: it must have learnt at
-//! least one of the new members while all are replaced, which a script does in less than ten seconds. (etcd itself
-//! accepts a change of members only after all have been connected for five seconds.) The list is one small answer from
-//! memory, on a connection of its own that is closed again, so it takes no place at the store.
+//! A member that responds is asked for the list of members: at the start, after a node failed, and every
+//! [`REFRESH_INTERVAL`], because changes of members cannot be watched. The interval is short for the sake of a client
+//! that is connected to the member that is removed last and sees no failure before. While a script replaces all
+//! members, which takes less than ten seconds, that client must learn at least one of the new ones. (etcd itself
+//! accepts a change of members only after all have been connected for five seconds.) The list is one small response
+//! from memory, on its own connection that is closed afterwards, so it takes no connection slot at the store.
 //!
-//! A member is used only after it answered from here, without credentials, for the same cluster. So an address that
-//! cannot be reached, or that is another machine's `localhost`, is never in anybody's way. A client that was given an
-//! `https` node never goes to an `http` one. The size of a list and the time of each request are bounded.
+//! A member is used only after it responded to this client, without credentials, for the same cluster. So an address
+//! that is unreachable from here, or is another machine's `localhost`, does no harm. A client with an `https` node
+//! never uses an `http` one. The size of a list and the time of each request are bounded.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,46 +29,46 @@ use super::error_text::reason;
 use super::{Trust, tls};
 use crate::backoff::Backoff;
 
-/// How often the members are asked for at most; each client takes up to a quarter less.
+/// The longest interval between requests for the list; each client uses up to a quarter less.
 const REFRESH_INTERVAL: Duration =
     if cfg!(test) { Duration::from_millis(400) } else { Duration::from_secs(6) };
-/// The pause after a failed round, which doubles up to the interval.
+/// The delay after a failed round; it doubles up to the interval.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// How long a client waits after a failure, so that not all ask in the same instant.
+/// The longest delay after a failure, so that clients do not all send requests at once.
 const MAX_FAILURE_JITTER: Duration = Duration::from_millis(500);
-/// The longest pause between two tries of a member that does not answer.
+/// The longest delay between two attempts to reach a member.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(300);
 /// The time limit of one request for the list.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
-/// How many nodes are asked for the list at once after a failure.
+/// How many nodes are asked for the list concurrently after a failure.
 const MAX_CONCURRENT_REQUESTS: usize = 8;
-/// A list with more URLs is a fault.
+/// A list with more URLs is invalid.
 const MAX_URLS: usize = 64;
-/// So is a larger answer.
+/// A longer response is invalid.
 const MAX_RESPONSE_BYTES: usize = 256 << 10;
 
-/// What learns the members.
+/// Learns the members.
 #[derive(Debug)]
 pub(crate) struct Learner {
     trust: Trust,
     secure: bool,
     http: OnceLock<Option<reqwest::Client>>,
-    /// Whether the list comes from the v3 gateway because there is no v2 API.
+    /// Whether the list comes from the v3 gateway because the v2 API is missing.
     v3: AtomicBool,
     state: Mutex<LearnerState>,
 }
 
 #[derive(Debug, Default)]
 struct LearnerState {
-    /// Members that did not answer, and when each is tried again.
-    silent: HashMap<NodeUrl, (Backoff, Instant)>,
-    /// The same for given nodes that did not say which cluster they belong to.
+    /// Members that did not respond, and when each is tried again.
+    unresponsive: HashMap<NodeUrl, (Backoff, Instant)>,
+    /// The same for given nodes that did not report their cluster.
     unlisted: HashMap<NodeUrl, (Backoff, Instant)>,
-    /// What was last warned of.
+    /// The last warning.
     warned: String,
 }
 
-/// What a node says of its cluster, by either API.
+/// A node's information about its cluster, from either API.
 #[derive(Debug, Default, Deserialize)]
 struct MemberReply {
     #[serde(skip)]
@@ -90,13 +90,13 @@ struct Header {
 struct Member {
     #[serde(default, rename = "clientURLs")]
     clients: Option<Vec<String>>,
-    /// It takes part in nothing yet and refuses to serve.
+    /// A learner does not vote and does not serve requests.
     #[serde(default)]
     is_learner: bool,
 }
 
 impl Learner {
-    /// With `secure`, only members that speak TLS are used.
+    /// With `secure`, only members with TLS are used.
     pub(super) fn new(trust: Trust, secure: bool) -> Self {
         let (http, v3, state) = (OnceLock::new(), AtomicBool::new(false), Mutex::default());
         Self { trust, secure, http, v3, state }
@@ -125,29 +125,29 @@ impl Learner {
         }
     }
 
-    /// Learns once, from the first node that has a list to give; whether there was one. An `urgent` round also tries
-    /// members that did not answer a short while ago.
+    /// Learns once, from the first node that returns a list; returns whether there was one. An `urgent` round also
+    /// tries members that did not respond a short while ago.
     pub(super) async fn round(&self, endpoints: &Endpoints, urgent: bool) -> bool {
         let Ok(order) = endpoints.order().await else { return false };
         let asked = order.into_iter().map(|node| async move {
             let listed = self.list(&node).await;
             (node, listed)
         });
-        // In this order, however fast each is: a member that was cut off may have an old list.
+        // In this order, however fast each is: a member that was partitioned may have an old list.
         let mut answers =
             futures_util::stream::iter(asked).buffered(if urgent { MAX_CONCURRENT_REQUESTS } else { 1 });
         while let Some((node, listed)) = answers.next().await {
             match listed {
-                // Without a cluster id nobody can tell whether a member belongs to this store.
+                // Without a cluster id there is no way to tell whether a member belongs to this store.
                 Ok(listed) if listed.cluster.is_none() => {
-                    tracing::debug!("{node} does not say which cluster it belongs to: no members are learnt");
+                    tracing::debug!("{node} does not report its cluster: no members are learnt");
                 }
                 Ok(listed) if endpoints.is_own(&node, listed.cluster) => {
                     if let Some(urls) = self.urls(&node, listed) {
                         let members = self.reachable(endpoints, &node, urls, urgent).await;
                         endpoints.learn(&node, members);
                     }
-                    self.look_at_the_given(endpoints).await;
+                    self.check_given_nodes(endpoints).await;
                     return true;
                 }
                 Ok(_) => {}
@@ -157,9 +157,9 @@ impl Learner {
         false
     }
 
-    /// Finds out which cluster the given nodes belong to, while the own one is there to compare them with: nodes of
-    /// another cluster are reported at the start, and are not taken for a restored store later.
-    async fn look_at_the_given(&self, endpoints: &Endpoints) {
+    /// Determines the clusters of the given nodes while the own one is reachable: nodes of another cluster are reported
+    /// at the start, and are not mistaken for a restored store later.
+    async fn check_given_nodes(&self, endpoints: &Endpoints) {
         let unknown = endpoints.unknown().into_iter().map(|node| async move {
             if self.lock().unlisted.get(&node).is_some_and(|(_, due)| Instant::now() < *due) {
                 return;
@@ -179,7 +179,7 @@ impl Learner {
         endpoints.compared();
     }
 
-    /// The listed URLs that may be followed; `None` for a list that cannot be right.
+    /// Returns the listed URLs that may be used; `None` for an invalid list.
     fn urls(&self, node: &NodeUrl, listed: MemberReply) -> Option<Vec<NodeUrl>> {
         let members = listed.members.unwrap_or_default().into_iter().filter(|member| !member.is_learner);
         let mut texts: Vec<String> = members.flat_map(|member| member.clients.unwrap_or_default()).collect();
@@ -194,12 +194,12 @@ impl Learner {
         let (urls, others): (Vec<&String>, Vec<&String>) =
             texts.iter().partition(|url| url.starts_with(&format!("{scheme}://")));
         if let (true, Some(other)) = (self.secure, others.first()) {
-            self.warn(format!("member {other} is not used: its URL is no https URL, and the given ones are"));
+            self.warn(format!("member {other} is not used: its URL is not https, but the given ones are"));
         }
         Some(urls.into_iter().filter_map(|url| normal(url, scheme).ok()).collect())
     }
 
-    /// Those of `urls` that answer for the same cluster from here, and those that did once and are listed still.
+    /// Returns those of `urls` that respond for the same cluster, or did so once and are still listed.
     async fn reachable(
         &self,
         endpoints: &Endpoints,
@@ -207,18 +207,18 @@ impl Learner {
         urls: Vec<NodeUrl>,
         urgent: bool,
     ) -> Vec<NodeUrl> {
-        self.lock().silent.retain(|node, _| urls.contains(node));
+        self.lock().unresponsive.retain(|node, _| urls.contains(node));
         let checks = urls.into_iter().map(|url| async move {
             if url == *teacher || endpoints.is_trusted(&url) {
                 return Some(url);
             }
-            if !urgent && self.lock().silent.get(&url).is_some_and(|(_, due)| Instant::now() < *due) {
+            if !urgent && self.lock().unresponsive.get(&url).is_some_and(|(_, due)| Instant::now() < *due) {
                 return endpoints.is_learnt(&url).then_some(url);
             }
             match self.list(&url).await {
                 Ok(MemberReply { cluster: None, .. }) => None,
                 Ok(listed) => {
-                    self.lock().silent.remove(&url);
+                    self.lock().unresponsive.remove(&url);
                     if !endpoints.is_own(&url, listed.cluster) {
                         return None;
                     }
@@ -226,7 +226,7 @@ impl Learner {
                     Some(url)
                 }
                 Err(why) => {
-                    self.silent(&url, &why);
+                    self.record_failure(&url, &why);
                     endpoints.is_learnt(&url).then_some(url)
                 }
             }
@@ -234,27 +234,27 @@ impl Learner {
         join_all(checks).await.into_iter().flatten().collect()
     }
 
-    fn silent(&self, url: &NodeUrl, why: &str) {
+    fn record_failure(&self, url: &NodeUrl, why: &str) {
         let mut state = self.lock();
         let fresh = || (Backoff::new(REFRESH_INTERVAL, MAX_RETRY_DELAY), Instant::now());
-        let (backoff, due) = state.silent.entry(NodeUrl::clone(url)).or_insert_with(fresh);
+        let (backoff, due) = state.unresponsive.entry(NodeUrl::clone(url)).or_insert_with(fresh);
         if backoff.attempts() == 0 {
-            tracing::debug!("member {url} does not answer here ({why}): it is not used until it does");
+            tracing::debug!("member {url} does not respond here ({why}): it is not used until it does");
         }
         *due = Instant::now() + backoff.next();
     }
 
-    /// The id of the cluster that `node` belongs to, where it serves a list of members that says it.
+    /// Returns the id of the cluster of `node`, if it serves a list of members with it.
     pub(super) async fn cluster_of(&self, node: &NodeUrl) -> Result<Option<u64>, String> {
         Ok(self.find(node).await?.and_then(|listed| listed.cluster))
     }
 
-    /// What `node` says of its cluster. An error is the reason as text.
+    /// Returns what `node` reports about its cluster. The error is the reason as text.
     async fn list(&self, node: &NodeUrl) -> Result<MemberReply, String> {
         self.find(node).await?.ok_or_else(|| "it serves no list of members".into())
     }
 
-    /// The list by whichever API has one.
+    /// Gets the list from whichever API has one.
     async fn find(&self, node: &NodeUrl) -> Result<Option<MemberReply>, String> {
         for _ in 0..2 {
             let v3 = self.v3.load(Ordering::Relaxed);
@@ -266,12 +266,12 @@ impl Learner {
         Ok(None)
     }
 
-    /// The list by one API; `None` where that is not served.
+    /// Gets the list from one API; `None` if that is not served.
     async fn list_by(&self, node: &NodeUrl, v3: bool) -> Result<Option<MemberReply>, String> {
         let http = self.http.get_or_init(|| http(&self.trust, self.secure)).as_ref();
-        let http = http.ok_or("the HTTP client cannot be set up")?;
+        let http = http.ok_or("cannot set up the HTTP client")?;
         let base = node.trim_end_matches('/');
-        // The list is free for all, so nobody is told a password for it.
+        // The list needs no authentication, so no password is sent.
         let request = if v3 {
             http.post(format!("{base}/v3/cluster/member/list"))
                 .header(CONTENT_TYPE, "application/json")
@@ -280,7 +280,7 @@ impl Learner {
             http.get(format!("{base}/v2/members"))
         };
         let mut response = request.send().await.map_err(|error| reason(&error))?;
-        // A proxy before the store may have this one refused, too.
+        // A proxy in front of the store may reject this one, too.
         if response.status().is_client_error() {
             return Ok(None);
         }
@@ -291,18 +291,18 @@ impl Learner {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
             if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
-                self.warn(format!("{node} lists more members than can be: none is used"));
+                self.warn(format!("{node} returned an impossibly long list of members: none is used"));
                 return Err(format!("its list is larger than {} KiB", MAX_RESPONSE_BYTES >> 10));
             }
             body.extend_from_slice(&chunk);
         }
         let listed: MemberReply =
-            serde_json::from_slice(&body).map_err(|error| format!("no list: {error}"))?;
+            serde_json::from_slice(&body).map_err(|error| format!("not a list of members: {error}"))?;
         let cluster = cluster.or_else(|| listed.header.cluster_id.parse().ok().filter(|id| *id != 0));
         Ok(Some(MemberReply { cluster, ..listed }))
     }
 
-    /// Warns, but not of the same thing twice in a row.
+    /// Logs a warning, but not the same one twice in a row.
     fn warn(&self, text: String) {
         let mut state = self.lock();
         if state.warned != text {
@@ -312,12 +312,12 @@ impl Learner {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, LearnerState> {
-        // Nothing can panic while the lock is held; a poisoned one still holds whole state.
+        // Nothing panics while the lock is held, so the state is consistent even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A client that keeps no connection, so that learning takes no place at a store that it does not need.
+/// Returns a client that keeps no connection open, so that learning takes no connection slot at the store.
 fn http(trust: &Trust, secure: bool) -> Option<reqwest::Client> {
     reqwest::Client::builder()
         .use_preconfigured_tls(tls::config(trust, secure).ok()?)
@@ -329,7 +329,7 @@ fn http(trust: &Trust, secure: bool) -> Option<reqwest::Client> {
         .ok()
 }
 
-/// Which cluster a node belongs to, where it says so.
+/// Returns the cluster of a node, if it reports one.
 pub(super) fn cluster_id(response: &reqwest::Response) -> Option<u64> {
     u64::from_str_radix(response.headers().get("x-etcd-cluster-id")?.to_str().ok()?, 16).ok()
 }

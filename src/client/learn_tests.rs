@@ -11,7 +11,7 @@ use super::v2::V2;
 use super::v3::{Range, V3};
 use super::{Client, ClientError, Config, Credentials, Trust};
 
-/// What the members of a store list; set once their addresses are known.
+/// The members that a store lists; filled once their addresses are known.
 type List = Arc<Mutex<Vec<String>>>;
 
 fn body(urls: &[String]) -> String {
@@ -43,7 +43,7 @@ fn learning(nodes: &[&str]) -> Arc<Client> {
     Arc::new(Client::new(&Config { sync: true, ..config(nodes) }).unwrap())
 }
 
-/// Runs `work` while the client keeps up with the members.
+/// Runs `work` while the client updates its list of members.
 async fn following<T>(client: &Client, work: impl Future<Output = T>) -> T {
     tokio::select! {
         done = work => done,
@@ -85,7 +85,7 @@ async fn members_that_came_later_are_asked_when_the_given_ones_are_gone() {
         old.refuse();
         assert_eq!(v2.list("/a").await.unwrap().index, 7);
         assert!(new.seen().iter().any(|line| line.contains("/keys")));
-        // What was given stays, as the way back.
+        // The given nodes stay as the fallback.
         set(&list, &[&new.url]);
         tokio::time::sleep(Duration::from_millis(900)).await;
         assert_eq!(known(&client), sorted(&[&old.url, &new.url]));
@@ -124,7 +124,7 @@ async fn a_member_of_another_cluster_is_never_asked_for_data() {
     assert!(foreign.seen().iter().all(|line| line == "GET /v2/members"), "{:?}", foreign.seen());
 }
 
-/// Asks for `/a` until it comes from cluster `id`, for as long as a former cluster is waited for and a while.
+/// Reads `/a` until it comes from cluster `id`, a while longer than the client waits for the previous cluster.
 async fn comes_from(v2: &V2, id: u64) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(4) {
@@ -144,7 +144,7 @@ async fn a_given_node_of_another_cluster_never_serves_once_it_was_seen_beside_th
     let v2 = V2::new(Arc::clone(&client), None);
     assert_eq!(v2.list("/a").await.unwrap().index, 7);
     client.failed(&own.url);
-    // The other one would be asked first now, and is not even asked.
+    // The other node would be tried first now, but gets no request.
     assert_eq!(v2.list("/a").await.unwrap().index, 7);
     assert_eq!(foreign.seen(), ["GET /v2/members"]);
     own.refuse();
@@ -162,7 +162,7 @@ async fn a_given_node_that_nobody_knew_takes_the_place_of_the_former_after_a_whi
     assert_eq!(v2.list("/a").await.unwrap().index, 7);
     own.refuse();
     spare.accept();
-    // The former one may only be restarting.
+    // The previous node may only be restarting.
     assert!(v2.list("/a").await.is_err());
     assert!(comes_from(&v2, 8).await);
     assert_eq!(client.epoch(), 1);
@@ -181,19 +181,19 @@ async fn a_store_that_was_restored_at_its_old_address_is_followed() {
     assert_eq!(client.epoch(), 1);
 }
 
-/// Of two, the one that this client has asked for data, and the other one.
+/// Returns the node that this client has requested data from, and the other one.
 fn in_use<'f>(one: &'f Fake, other: &'f Fake) -> (&'f Fake, &'f Fake) {
     if one.seen().iter().any(|line| line.contains("/keys")) { (one, other) } else { (other, one) }
 }
 
-/// The URLs of two clusters were given, and the one in use is restarted.
+/// The URLs of two clusters are given, and the one in use restarts.
 async fn writes_go_to_one_of_two(follows: bool) {
     let (one, other) = (member(7, &List::default()), member(8, &List::default()));
     let cluster = cluster_at(&[&one.url, &other.url]);
     let keys = Keys::new(&cluster, None);
     let how = Set::default();
     let writes = async {
-        // The first answer decides, whichever node it is from.
+        // The first response decides, whichever node it is from.
         keys.set(b"/a", b"1", &how).await.unwrap();
         let (own, foreign) = in_use(&one, &other);
         if follows {
@@ -208,7 +208,7 @@ async fn writes_go_to_one_of_two(follows: bool) {
         }
         own.accept();
         keys.set(b"/a", b"3", &how).await.unwrap();
-        // Neither a write nor a password.
+        // It got neither a write nor a password.
         assert!(foreign.seen().iter().all(|line| line == "GET /v2/members"), "{:?}", foreign.seen());
     };
     tokio::select! {
@@ -239,12 +239,12 @@ async fn a_watch_on_an_index_of_a_store_that_was_replaced_ends() {
     let keys = Keys::new(&cluster, None);
     let restored = async {
         eventually("it watches", || store.seen().iter().any(|line| line.contains("wait=true"))).await;
-        // The idle watch is asked anew soon.
+        // The idle watch is reopened soon.
         id.store(8, Ordering::Relaxed);
     };
     let (ended, ()) = tokio::join!(keys.next(b"/a", 700, true), restored);
     assert_eq!(ended.unwrap_err(), RequestError::Replaced);
-    // The caller may hold the index for longer than a request lasts.
+    // The caller may keep the index for longer than a request lasts.
     assert_eq!(keys.next_of(b"/a", (700, 0), true).await.unwrap_err(), RequestError::Replaced);
 }
 
@@ -253,7 +253,7 @@ async fn a_poisoned_list_hurts_nobody() {
     let list = List::default();
     let (own, silent) = (member(7, &list), Fake::new(|_, _| Reply::Silent));
     let stranger = Fake::new(|_, _| Reply::Whole(200, 0, "<html>".into()));
-    // What comes in too long a list is not even looked at.
+    // The content of a list that is too long is ignored.
     let good = member(7, &list);
     let mut many: Vec<String> = (0..10_000).map(|number| format!("http://10.0.0.1:{number}")).collect();
     many[0].clone_from(&good.url);
@@ -286,7 +286,7 @@ async fn a_client_that_was_given_https_never_goes_to_http() {
     let list = List::default();
     let plain = member(7, &list);
     set(&list, &[&plain.url]);
-    // The list comes from the plain node of a mixed set; with one https node, all that is learnt must be https.
+    // The list comes from the plain node of a mixed set; with one https node, all learnt members must use https.
     let client = learning(&[&plain.url, "https://127.0.0.1:1"]);
     let other = member(7, &list);
     set(&list, &[&plain.url, &other.url]);
@@ -405,7 +405,7 @@ async fn a_watch_from_now_on_goes_on_at_the_next_member_where_it_was() {
             eventually("it watches elsewhere", || !watch(&new).is_empty()).await;
         } => {}
     }
-    // What it saw nothing of for long it asks for no more.
+    // A watch that was idle for long is not reopened at the old index.
     tokio::select! {
         _ = keys.next(b"/a", 30, true) => panic!("nothing happens there"),
         () = eventually("it asks anew", || watch(&new).iter().any(|line| line.ends_with("waitIndex=61"))) => {}
@@ -425,7 +425,7 @@ async fn a_member_that_answers_and_cannot_serve_leads_to_the_others() {
     });
     let well = member(7, &list);
     set(&list, &[&ill.url, &well.url]);
-    // One request, and nobody keeps up with the members beside it.
+    // One request, and no concurrent update of the members.
     assert_eq!(V2::new(learning(&[&ill.url]), None).list("/a").await.unwrap().index, 7);
     let cluster = cluster(&ill.url);
     let found = Keys::new(&cluster, None).get(b"/a", Get::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! One line after another out of an answer that does not end.
+//! Reads lines from a streamed response.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use futures_util::FutureExt;
 
 use super::error_text;
 
-/// A line longer than this is no event of any store.
+/// The longest accepted line; no store sends a longer event.
 const MAX_LINE_BYTES: usize = 64 << 20;
 
-/// The lines of a streamed answer. Reading is cancel-safe: what has arrived stays in the buffer.
+/// The lines of a streamed response. Reading is cancel-safe: received bytes stay in the buffer.
 #[derive(Debug)]
 pub(crate) struct Lines {
     response: reqwest::Response,
     buffer: Vec<u8>,
-    /// Up to here there is no line end, so no byte is looked at twice.
+    /// There is no line end before this position, so no byte is scanned twice.
     seen: usize,
-    /// How much of the buffer's front was already handed out.
+    /// How much of the buffer's front was already returned.
     taken: usize,
 }
 
@@ -25,7 +25,7 @@ impl Lines {
         Self { response, buffer: Vec::new(), seen: 0, taken: 0 }
     }
 
-    /// The next line without its end, `None` when the answer ended. Empty lines are passed over. An error is the
+    /// Returns the next line without its end, `None` at the end of the response. Skips empty lines. The error is the
     /// reason as text.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
         loop {
@@ -38,7 +38,7 @@ impl Lines {
         }
     }
 
-    /// A line that has already arrived, without waiting.
+    /// Returns a line that has already arrived, without waiting.
     pub(crate) fn ready(&mut self) -> Option<Result<Vec<u8>, String>> {
         loop {
             if let Some(line) = self.buffered() {
@@ -46,14 +46,14 @@ impl Lines {
             }
             match self.more().now_or_never()? {
                 Ok(true) => {}
-                // The end is found again by the next read that may wait.
+                // The next read that may wait finds the end again.
                 Ok(false) => return None,
                 Err(why) => return Some(Err(why)),
             }
         }
     }
 
-    /// The next line, or an error when none comes in time.
+    /// Returns the next line, or an error when none comes in time.
     pub(crate) async fn within(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, String> {
         match tokio::time::timeout(limit, self.next()).await {
             Ok(line) => line,

@@ -1,13 +1,13 @@
-//! Speaking HTTP to a store.
+//! HTTP clients of a store.
 //!
-//! Owns: the nodes and which of them is asked ([`endpoints`]), learning the members of a store ([`learn`]), DNS SRV
-//! ([`srv`]) and the members that it names ([`discovery`]), TLS ([`tls`]), requests with
-//! failover and bounded answers ([`http`]), streamed answers ([`lines`]), and two APIs on top: etcd's v2 keys ([`v2`])
-//! and etcd's v3 JSON gateway ([`v3`]). Beside them [`cluster`]: the v2 keys and members APIs in full, with the
-//! failover and the words of etcd's own command line client.
-//! Promises: every wait and every buffer has a bound; a request fails only after every node was tried; no error and
-//! no log line holds a password. Dropping a future ends what it did.
-//! Leaves out: what to do about an error, how to wait before the next try, and what keys mean (`source`).
+//! Owns: the nodes and the order in which they are tried ([`endpoints`]), learning the members of a store ([`learn`]),
+//! DNS SRV ([`srv`]) and the members that it names ([`discovery`]), TLS ([`tls`]), requests with failover and bounded
+//! responses ([`http`]), streamed responses ([`lines`]), and two APIs on top: etcd's v2 keys ([`v2`]) and etcd's v3
+//! JSON gateway ([`v3`]). Beside them [`cluster`]: the complete v2 keys and members APIs, with the failover and the
+//! messages of etcd's own command line client.
+//! Promises: every wait and every buffer has a limit; a request fails only after every node was tried; no error and no
+//! log line contains a password. Dropping a future stops its work.
+//! Leaves out: how to handle an error, when to retry, and what keys mean (`source`).
 
 pub mod cluster;
 mod discovery;

@@ -1,4 +1,4 @@
-//! Which hosts a DNS SRV record names.
+//! Looks up the hosts in a DNS SRV record.
 
 use std::time::Duration;
 
@@ -15,31 +15,31 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// As a URL.
+    /// Returns it as a URL.
     pub(crate) fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{}:{}", self.host, self.port)
     }
 }
 
-/// Why no host is known, each with the reason as text.
+/// Why no host is known, with the reason as text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotFound {
-    /// The name servers say that there is no such record, or none that names a host.
+    /// The name servers report that the record does not exist, or names no host.
     #[error("{0}")]
     Missing(String),
-    /// They did not say.
+    /// The lookup failed.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Looks the record up with the system's name servers.
+/// Looks up the record with the system's name servers.
 pub(crate) async fn look_up(record: &str, limit: Duration) -> Result<Vec<Target>, NotFound> {
     let resolver = Resolver::builder_tokio()
         .and_then(|builder| builder.build())
-        .map_err(|error| NotFound::Failed(format!("the system's DNS settings cannot be used: {error}")))?;
+        .map_err(|error| NotFound::Failed(format!("cannot use the system's DNS settings: {error}")))?;
     let found = tokio::time::timeout(limit, resolver.srv_lookup(record))
         .await
-        .map_err(|_| NotFound::Failed(format!("no DNS answer within {limit:?}")))?
+        .map_err(|_| NotFound::Failed(format!("no DNS response within {limit:?}")))?
         .map_err(|error| {
             let kind = if error.is_no_records_found() { NotFound::Missing } else { NotFound::Failed };
             kind(error.to_string())
@@ -57,8 +57,8 @@ pub(crate) async fn look_up(record: &str, limit: Duration) -> Result<Vec<Target>
     if ordered.is_empty() { Err(NotFound::Missing("it names no host".into())) } else { Ok(ordered) }
 }
 
-/// Lowest priority first, within one priority the heaviest first. A single `.` as the target means the service is
-/// decidedly not there.
+/// Sorts by priority, lowest first, then by weight, heaviest first. A single `.` as the target means that the service
+/// is explicitly unavailable.
 fn order(mut targets: Vec<Target>) -> Vec<Target> {
     targets.retain(|target| !target.host.is_empty());
     targets.sort_by(|a, b| (a.priority, b.weight, &a.host).cmp(&(b.priority, a.weight, &b.host)));

@@ -24,7 +24,7 @@ pub(super) fn config(nodes: &[&str]) -> Config {
     }
 }
 
-/// The address of a port nobody listens on.
+/// Returns an address where nothing listens.
 pub(super) fn nobody() -> String {
     format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
 }
@@ -62,7 +62,8 @@ async fn when_no_node_serves_each_is_named_with_its_reason() {
     let started = Instant::now();
     let said = v2.list("/a").await.unwrap_err().to_string();
     assert!(started.elapsed() < Duration::from_secs(3));
-    for part in [&dead, "refused", &ill.url, "status 500: raft broke", &silent_url, "no answer within 500ms"]
+    for part in
+        [&dead, "refused", &ill.url, "status 500: raft broke", &silent_url, "no response within 500ms"]
     {
         assert!(said.contains(part), "{part} is not in {said}");
     }
@@ -190,7 +191,7 @@ async fn a_line_in_pieces_is_one_line_and_many_in_one_piece_are_many() {
         )
     };
     let created = r#"{"result":{"header":{"revision":"4"},"created":true}}"#;
-    // The last line comes without its end, as the last line of an answer may.
+    // The last line has no newline, as at the end of a response.
     let lines = vec![format!("{created}\n{}\n\n{}", put("L2E="), put("L2I="))];
     let store = Fake::new(move |_, _| Reply::Open(0, lines.clone()));
     let v3 = V3::new(client(&[&store.url]), None);

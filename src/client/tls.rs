@@ -1,4 +1,4 @@
-//! TLS towards a store: whom to trust, and who we are.
+//! TLS settings towards a store: trusted authorities and the client certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::tls::advice::{self, Flags};
 use crate::tls::identity::{Unusable, pair};
 use crate::tls::{AnyCertificate, pem};
 
-/// Files and switches of TLS; all empty means the system's trust roots and no client certificate.
+/// The TLS files and options; all empty means the system's trust roots and no client certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     /// PEM file of the authorities to trust instead of the system's.
@@ -22,11 +22,11 @@ pub struct Trust {
     pub key: Option<PathBuf>,
     /// Accept any server certificate.
     pub insecure: bool,
-    /// What errors call the files.
+    /// How errors name the files.
     pub set_by: SetBy,
 }
 
-/// Whose flags set the files.
+/// The command whose flags set the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SetBy {
     /// Those of most commands: `--client-ca-keys`.
@@ -36,12 +36,12 @@ pub enum SetBy {
     Engine,
     /// Those of `retune ctl`: `--ca-file`.
     Ctl,
-    /// The same, where errors are in the words of etcd's own client and nothing else.
+    /// The same, with errors only in the words of etcd's own client.
     Etcdctl,
 }
 
 impl Trust {
-    /// The flags, with the files that they name.
+    /// Returns the flags, with the files that they name.
     pub(crate) fn flags(&self) -> Flags {
         let flags = match self.set_by {
             SetBy::Client => Flags::named("--client-ca-keys", "--client-cert", "--client-key"),
@@ -52,8 +52,8 @@ impl Trust {
     }
 }
 
-/// The configuration for nodes that speak TLS. Named files are always read, so that a bad one is found at start;
-/// the system's trust roots only when `https` says a node needs them, because reading them takes milliseconds.
+/// Returns the configuration for nodes with TLS. Always loads the named files, so that a bad one is found at start;
+/// loads the system's trust roots only when `https` says that a node needs them, because that takes milliseconds.
 pub(crate) fn config(trust: &Trust, https: bool) -> Result<ClientConfig, ClientError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -117,7 +117,7 @@ fn bad(path: &Path, flag: &str, why: &str) -> ClientError {
     ClientError::File { path: path.to_owned(), why: format!("{why}; check {flag}") }
 }
 
-/// Why a handshake with `host` failed, and what a person can do about it.
+/// Describes why a handshake with `host` failed, and what to do about it.
 pub(crate) fn reason(error: &rustls::Error, host: &str) -> Option<String> {
     advice::of_server(&Trust::default().flags(), host, error)
 }

@@ -15,7 +15,7 @@ use super::{Client, ClientError, Credentials};
 use crate::protocol::{percent_encoded, unreserved};
 
 const API: &str = "the etcd v2 API";
-/// A watch the store ends without an event sooner than this is a fault.
+/// A watch that the store ends without an event before this time is an error.
 const MIN_WATCH_DURATION: Duration = Duration::from_secs(5);
 
 /// The v2 API of a store.
@@ -31,12 +31,12 @@ pub struct Node {
     /// Absolute; the root has none.
     #[serde(default)]
     pub key: String,
-    /// Files have one.
+    /// The value of a file.
     pub value: Option<String>,
     /// Whether it is a directory.
     #[serde(default)]
     pub dir: bool,
-    /// What a directory holds.
+    /// A directory's entries.
     #[serde(default)]
     pub nodes: Vec<Self>,
     /// The index of the last write.
@@ -44,12 +44,12 @@ pub struct Node {
     pub modified: u64,
 }
 
-/// What one recursive read found.
+/// The result of a recursive read.
 #[derive(Debug)]
 pub struct Listing {
     /// The store's index at the read.
     pub index: u64,
-    /// `None` when there is no such key.
+    /// `None` when the key does not exist.
     pub node: Option<Node>,
 }
 
@@ -58,17 +58,17 @@ pub struct Listing {
 pub struct Event {
     /// `set`, `create`, `update`, `compareAndSwap`, `delete`, `compareAndDelete` or `expire`.
     pub action: String,
-    /// What is there now.
+    /// The node after the event.
     pub node: Node,
-    /// What was there before.
+    /// The node before the event.
     #[serde(rename = "prevNode")]
     pub before: Option<Node>,
 }
 
-/// A watch the store accepted.
+/// A watch that the store accepted.
 #[derive(Debug)]
 pub struct Watch {
-    /// The store's index when it accepted. As long as no event comes, nothing up to here was for this watch.
+    /// The store's index when it accepted. Until an event comes, the watch has missed nothing up to this index.
     pub index: u64,
     node: Url,
     lines: Lines,
@@ -93,22 +93,22 @@ struct Failure {
 }
 
 impl V2 {
-    /// The v2 API behind `client`.
+    /// Returns the v2 API of `client`.
     #[must_use]
     pub fn new(client: Arc<Client>, login: Option<&Credentials>) -> Self {
         Self { client, authorization: login.map(Credentials::basic) }
     }
 
-    /// Which of the clusters that were this store one after the other is in use: indexes of one mean nothing in the next.
+    /// Returns which of the successive clusters of this store is in use: indexes of one mean nothing in the next.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.client.epoch()
     }
 
-    /// Everything at and below `key`, as one member has it.
+    /// Reads everything at and below `key` from one member.
     ///
     /// # Errors
-    /// Any but `Cleared` and `Behind`; a missing key is no error.
+    /// Any but `Cleared` and `Behind`; a missing key is not an error.
     pub async fn list(&self, key: &str) -> Result<Listing, ClientError> {
         let response = self.client.request(&self.call(key, "recursive=true&quorum=false")).await?;
         if response.status.is_success() {
@@ -120,17 +120,17 @@ impl V2 {
         }
         let failure = failure(&response)?;
         match failure.code {
-            // A path through a file leads to nothing as well.
+            // 104: a parent of the key is a file, so the key does not exist.
             100 | 104 => Ok(Listing { index: response.index.unwrap_or(failure.index), node: None }),
             _ => Err(refusal(&response, &failure, 0)),
         }
     }
 
-    /// Asks for the first event at or below `key` with an index of `from` or later.
+    /// Requests the first event at or below `key` with an index of `from` or later.
     ///
     /// # Errors
-    /// `Cleared` when the history no longer reaches back to `from`; `Behind` when the node has not even come to
-    /// `from - 1`; otherwise as `list`.
+    /// `Cleared` when the history no longer reaches back to `from`; `Behind` when the node has not reached `from - 1`;
+    /// otherwise as `list`.
     pub async fn watch(&self, key: &str, from: u64) -> Result<Watch, ClientError> {
         let query = format!("wait=true&recursive=true&waitIndex={from}");
         match self.client.open(&self.call(key, &query)).await? {
@@ -150,17 +150,16 @@ impl V2 {
         }
     }
 
-    /// The event of an accepted watch, or `None` when none came in time or the store ended the watch without one.
-    /// Cancel-safe.
+    /// Returns the event of an accepted watch, or `None` when none came in time or the store ended the watch without
+    /// one. Cancel-safe.
     ///
     /// # Errors
-    /// `Unavailable` when the connection broke, `Invalid` when what came is no event.
+    /// `Unavailable` when the connection broke, `Invalid` when the response is not an event.
     pub async fn event(&self, watch: &mut Watch, within: Duration) -> Result<Option<Event>, ClientError> {
         match tokio::time::timeout(within, watch.lines.next()).await {
             Err(_) => Ok(None),
             Ok(Ok(Some(line))) => parse(&watch.node, &line).map(Some),
-            // Something between us and the store may end idle watches; one that does so at once must not be asked in
-            // a tight loop.
+            // A proxy may end idle watches; the error prevents a tight loop when it does so at once.
             Ok(Ok(None)) if watch.since.elapsed() >= MIN_WATCH_DURATION => Ok(None),
             Ok(Ok(None)) => Err(self.broken(watch, "it ended without an event")),
             Ok(Err(why)) => Err(self.broken(watch, &why)),
@@ -179,7 +178,7 @@ impl V2 {
     }
 }
 
-/// Percent-encodes everything but what a path may hold as it is.
+/// Percent-encodes everything that must be encoded in a path.
 fn escape(key: &str) -> String {
     percent_encoded(key.as_bytes(), |byte| unreserved(byte) || byte == b'/')
 }
@@ -212,15 +211,15 @@ fn failure(response: &HttpResponse) -> Result<Failure, ClientError> {
 
 fn refusal(response: &HttpResponse, failure: &Failure, from: u64) -> ClientError {
     let node = response.node.to_string();
-    let said = if failure.cause.is_empty() {
+    let message = if failure.cause.is_empty() {
         failure.message.clone()
     } else {
         format!("{} ({})", failure.message, failure.cause)
     };
     match failure.code {
-        110 => ClientError::Refused { node, why: said },
+        110 => ClientError::Refused { node, why: message },
         401 => ClientError::Cleared { from },
-        code => invalid(&response.node, &format!("error {code}: {said}")),
+        code => invalid(&response.node, &format!("error {code}: {message}")),
     }
 }
 

@@ -24,9 +24,9 @@ use super::{Client, ClientError, Credentials};
 pub use super::v3_wire::{Event, Pair};
 
 const API: &str = "the etcd v3 JSON gateway";
-/// Where releases of etcd have had their gateway: 3.4 and later, 3.3, 3.2.
+/// The gateway's path in releases of etcd: 3.4 and later, 3.3, 3.2.
 const PREFIXES: [&str; 3] = ["/v3", "/v3beta", "/v3alpha"];
-/// How many operations etcd allows in one transaction unless told otherwise.
+/// etcd's default limit of operations in one transaction.
 pub const MAX_OPERATIONS: usize = 128;
 
 /// The v3 API of a store.
@@ -43,11 +43,11 @@ pub struct V3 {
 pub struct Range {
     /// The first key.
     pub from: String,
-    /// The first key beyond.
+    /// The end of the range, which is not part of it.
     pub to: String,
 }
 
-/// Every pair of some ranges, all at one revision.
+/// All pairs of some ranges, at one revision.
 #[derive(Debug)]
 pub struct Ranges {
     /// The revision read.
@@ -63,38 +63,37 @@ pub struct Watch {
     lines: Lines,
     from: u64,
     wanted: usize,
-    /// Which range each of the store's watch numbers stands for; it accepts them in the order asked.
+    /// Maps the store's watch numbers to ranges; the store accepts the watches in the order of the requests.
     accepted: HashMap<u64, usize>,
 }
 
 impl Watch {
-    /// The node the stream comes from.
+    /// Returns the node that sends the stream.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.node
     }
 }
 
-/// What one message of a stream says.
+/// One message of a stream.
 #[derive(Debug)]
 pub struct Message {
-    /// Which of the ranges it is about.
+    /// The range that it is about.
     pub range: usize,
     /// The store's revision when it was sent.
     pub revision: u64,
-    /// Empty in a sign of life.
+    /// Empty in a progress notification.
     pub events: Vec<Event>,
 }
 
 impl V3 {
-    /// The v3 API behind `client`.
+    /// Returns the v3 API of `client`.
     #[must_use]
     pub fn new(client: Arc<Client>, login: Option<Credentials>) -> Self {
         Self { client, login, token: Mutex::new(None), prefix: AtomicUsize::new(0) }
     }
 
-    /// Which of the clusters that were this store one after the other is in use: revisions of one mean nothing in the
-    /// next.
+    /// Returns which of the successive clusters of this store is in use: revisions of one mean nothing in the next.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.client.epoch()
@@ -103,7 +102,7 @@ impl V3 {
     /// Reads up to [`MAX_OPERATIONS`] ranges in one transaction, at `revision` or at the newest.
     ///
     /// # Errors
-    /// `Cleared` when `revision` is compacted away, and any other but `Behind`.
+    /// `Cleared` when `revision` is compacted, and any other but `Behind`.
     pub async fn ranges(&self, ranges: &[Range], revision: Option<u64>) -> Result<Ranges, ClientError> {
         self.pairs(ranges, revision, None).await
     }
@@ -141,19 +140,18 @@ impl V3 {
         let response = self.post("/kv/txn", body.into(), revision.unwrap_or(0)).await?;
         let txn: TxnResponse = parse(&response.node, &response.body)?;
         self.admit(&response.node, &txn.header)?;
-        // A store that holds nothing is still at revision 1, so 0 means another kind of answer.
+        // An empty store is at revision 1, so 0 means that the response is not of this API.
         if txn.header.revision == 0 || txn.responses.len() != ranges.len() {
-            return Err(invalid(&response.node, "a transaction's answer is not whole"));
+            return Err(invalid(&response.node, "a transaction's response is incomplete"));
         }
         let pairs = txn.responses.into_iter().map(|response| response.response_range.kvs).collect();
         Ok(Ranges { revision: revision.unwrap_or(txn.header.revision), pairs })
     }
 
-    /// Opens one stream that watches every range, each from its own revision on, and waits for its first sign.
+    /// Opens one stream that watches every range, each from its own revision on, and waits for its first message.
     ///
     /// # Errors
-    /// `Cleared` when a revision is compacted away, `Behind` when the node has not even come to the one before, any
-    /// other.
+    /// `Cleared` when a revision is compacted, `Behind` when the node has not reached the one before, any other.
     pub async fn watch(&self, ranges: &[(Range, u64)]) -> Result<Watch, ClientError> {
         let mut body = String::with_capacity(ranges.len() * 200);
         for (range, from) in ranges {
@@ -164,7 +162,7 @@ impl V3 {
         let body = Bytes::from(body);
         let from = ranges.iter().map(|(_, from)| *from).max().unwrap_or(0);
         match self.start(&body, ranges.len(), from).await {
-            // The token may have run out; the store only says "no".
+            // The token may have expired; the store only reports that it rejects the request.
             Err(ClientError::Refused { .. }) if self.forget_token() => {
                 self.start(&body, ranges.len(), from).await
             }
@@ -177,20 +175,20 @@ impl V3 {
         let mut watch = Watch { node, lines, from, wanted, accepted: HashMap::with_capacity(wanted) };
         let line = watch.lines.within(self.client.timeout()).await;
         let Some(line) = line.map_err(|why| self.broken(&watch, &why))? else {
-            return Err(self.broken(&watch, "it ended before it began"));
+            return Err(self.broken(&watch, "it ended before it was accepted"));
         };
-        // Only an acceptance can be first: events belong to an accepted watch.
+        // The first line can only be an acceptance: events belong to an accepted watch.
         self.read(&mut watch, &line)?;
         Ok(watch)
     }
 
-    /// The next message of a stream. Cancel-safe.
+    /// Returns the next message of a stream. Cancel-safe.
     ///
     /// # Errors
     /// `Unavailable` when the stream broke, `Cleared` when the store cancelled it for a compaction, any other.
     pub async fn next(&self, watch: &mut Watch) -> Result<Message, ClientError> {
         loop {
-            // Acceptances that stay out would be watches lost without a word.
+            // Without the acceptance, a watch would be lost silently.
             let line = if watch.accepted.len() < watch.wanted {
                 watch.lines.within(self.client.timeout()).await
             } else {
@@ -205,7 +203,7 @@ impl V3 {
         }
     }
 
-    /// A message that has already arrived, without waiting.
+    /// Returns a message that has already arrived, without waiting.
     ///
     /// # Errors
     /// As `next`.
@@ -219,7 +217,7 @@ impl V3 {
         Ok(None)
     }
 
-    /// Whether the node behind a stream still answers, by a cheap read on another connection.
+    /// Checks that the node of a stream still responds, with a cheap read on another connection.
     ///
     /// # Errors
     /// `Unavailable` when it does not.
@@ -231,14 +229,14 @@ impl V3 {
         let call = self.call("/kv/range", body.into());
         let node = NodeUrl::from(node);
         let response = self.client.request_at(&node, &call).await.map_err(|why| self.lost(&node, &why))?;
-        // A refusal is an answer too: this asks whether the node lives, not what it holds.
+        // A rejection counts as a response: this checks that the node is alive, not its data.
         if response.status.is_success() {
             parse::<Probed>(&response.node, &response.body)?;
         }
         Ok(())
     }
 
-    /// What a line means; `None` for an acceptance.
+    /// Parses a line; returns `None` for an acceptance.
     fn read(&self, watch: &mut Watch, line: &[u8]) -> Result<Option<Message>, ClientError> {
         let parsed: WatchLine = parse(&watch.node, line)?;
         if let Some(error) = parsed.error {
@@ -261,7 +259,7 @@ impl V3 {
             Some(range) => {
                 Ok(Some(Message { range: *range, revision: result.header.revision, events: result.events }))
             }
-            None => Err(invalid(&watch.node, "an event of a watch nobody asked for")),
+            None => Err(invalid(&watch.node, "an event of an unknown watch")),
         }
     }
 
@@ -276,7 +274,7 @@ impl V3 {
         self.lost(&watch.node, &format!("the watch broke off: {why}"))
     }
 
-    /// The gateway names the cluster in the answer itself.
+    /// Checks the cluster; the gateway reports it in the response itself.
     fn admit(&self, node: &NodeUrl, header: &Header) -> Result<(), ClientError> {
         let id = Some(header.cluster_id).filter(|id| *id != 0);
         self.client.endpoints.admit(node, id).map_err(|why| self.lost(node, &why))
@@ -287,7 +285,7 @@ impl V3 {
         ClientError::Unavailable { why: format!("{node}: {why}") }
     }
 
-    /// Posts to the gateway wherever it is, with a fresh token when the present one has run out.
+    /// Posts to the gateway at its known path, with a new token when the current one has expired.
     async fn post(&self, path: &str, body: Bytes, revision: u64) -> Result<HttpResponse, ClientError> {
         self.log_in().await?;
         let mut response = self.find(path, &body).await?;
@@ -298,7 +296,7 @@ impl V3 {
         if response.status.is_success() { Ok(response) } else { Err(refusal(&response, revision)) }
     }
 
-    /// Posts to the gateway's present place, and to its other places while that one does not exist.
+    /// Posts to the gateway's current path, and to its other paths if that does not exist.
     async fn find(&self, path: &str, body: &Bytes) -> Result<HttpResponse, ClientError> {
         let first = self.prefix.load(Ordering::Relaxed);
         let mut response = self.send(path, body).await?;
@@ -318,12 +316,12 @@ impl V3 {
 
     async fn send(&self, path: &str, body: &Bytes) -> Result<HttpResponse, ClientError> {
         let response = self.client.request(&self.call(path, Bytes::clone(body))).await;
-        response.inspect_err(|error| self.doubt_token(error))
+        response.inspect_err(|error| self.drop_token_after_outage(error))
     }
 
-    /// etcd does not answer a request whose token is of a later time than its data, as after a restore: it waits
-    /// until it gets there. So a token does not outlive an outage.
-    fn doubt_token(&self, error: &ClientError) {
+    /// Drops the token after an outage. etcd does not respond to a request whose token is newer than its data, as after
+    /// a restore: it waits until its data has caught up.
+    fn drop_token_after_outage(&self, error: &ClientError) {
         if matches!(error, ClientError::Unavailable { .. }) {
             self.forget_token();
         }
@@ -332,7 +330,7 @@ impl V3 {
     async fn open(&self, path: &str, body: &Bytes, from: u64) -> Result<(NodeUrl, Lines), ClientError> {
         self.log_in().await?;
         let opened = self.client.open(&self.call(path, Bytes::clone(body))).await;
-        match opened.inspect_err(|error| self.doubt_token(error))? {
+        match opened.inspect_err(|error| self.drop_token_after_outage(error))? {
             Opened::Stream { node, lines, .. } => Ok((node, lines)),
             Opened::Answer(response) if response.status == StatusCode::NOT_FOUND => {
                 Err(ClientError::NotServed { node: response.node.to_string(), api: API })
@@ -346,7 +344,7 @@ impl V3 {
         HttpRequest { path: format!("{prefix}{path}"), body: Some(body), authorization: self.token() }
     }
 
-    /// Gets a token when there is a login and none is at hand.
+    /// Gets a token if there is a login and no token yet.
     async fn log_in(&self) -> Result<(), ClientError> {
         let Some(login) = &self.login else { return Ok(()) };
         if self.token().is_some() {
@@ -373,7 +371,7 @@ impl V3 {
         self.lock().clone()
     }
 
-    /// Whether there was one, so that trying again may help.
+    /// Drops the token; returns whether there was one, so that a retry may help.
     fn forget_token(&self) -> bool {
         self.lock().take().is_some()
     }

@@ -1,5 +1,5 @@
-//! What etcd's JSON gateway writes: byte strings are base64, 64-bit numbers are strings, and a field with its zero
-//! value is left out.
+//! The JSON of etcd's gateway: byte strings are base64, 64-bit numbers are strings, and a field with its zero value is
+//! left out.
 
 use std::fmt;
 
@@ -27,13 +27,13 @@ pub struct Pair {
 pub struct Event {
     #[serde(default, rename = "type")]
     kind: EventKind,
-    /// What is there now; a delete has only the key.
+    /// The pair after the event; after a delete it has only the key.
     #[serde(default)]
     pub kv: Pair,
 }
 
 impl Event {
-    /// Whether the key is gone.
+    /// Returns whether the key was deleted.
     #[must_use]
     pub fn is_delete(&self) -> bool {
         matches!(self.kind, EventKind::Delete)
@@ -51,7 +51,7 @@ enum EventKind {
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Header {
-    /// 0 where it is not said.
+    /// 0 if it is not reported.
     #[serde(default, deserialize_with = "number")]
     pub(super) cluster_id: u64,
     #[serde(default, deserialize_with = "number")]
@@ -76,7 +76,7 @@ pub(super) struct TxnResponse {
     pub(super) responses: Vec<Response>,
 }
 
-/// Only the head of an answer whose rest does not matter.
+/// Only the header of a response whose rest does not matter.
 #[derive(Debug, Deserialize)]
 pub(super) struct Probed {
     #[serde(rename = "header")]
@@ -88,7 +88,7 @@ pub(super) struct Authenticated {
     pub(super) token: String,
 }
 
-/// `message` in releases that have it, `error` in all of them.
+/// The error text: `message` in releases that have it, `error` in all of them.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Failure {
     #[serde(default)]
@@ -167,7 +167,7 @@ fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     from.deserialize_str(Number)
 }
 
-/// A refused watch is number -1, which is as good as any number nobody was given.
+/// Reads a watch number. A rejected watch has number -1, which becomes a number that no watch has.
 fn watch_number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
     Ok(text.parse().unwrap_or(u64::MAX))

@@ -1,11 +1,11 @@
-//! The bounded memory of what a command said: its beginning and its end.
+//! Bounded memory of a command's output: its beginning and its end.
 
 use std::collections::VecDeque;
 
 const HEAD_BYTES: usize = 4 * 1024;
 const TAIL_BYTES: usize = 12 * 1024;
 
-/// Keeps the first 4 KiB and the last 12 KiB and counts what lay between.
+/// Keeps the first 4 KiB and the last 12 KiB, and counts the bytes between.
 #[derive(Debug, Default)]
 pub(super) struct Capture {
     head: Vec<u8>,
@@ -23,10 +23,10 @@ impl Capture {
         self.cut += over as u64;
     }
 
-    /// The text, and whether something is missing from it.
+    /// Returns the text, and whether something is missing from it.
     pub(super) fn finish(mut self) -> (String, bool) {
         if self.cut == 0 {
-            // Joined before decoding: a character may lie across the two.
+            // Joined before decoding: a character may be split between the two.
             self.head.extend(self.tail);
             return (String::from_utf8_lossy(&self.head).into_owned(), false);
         }

@@ -1,4 +1,4 @@
-//! The process group of one command, killed on drop unless told otherwise.
+//! The process group of one command, killed on drop unless disarmed.
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
@@ -6,7 +6,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio::process::Child;
 
-/// Stands for the group from its start until its leader is reaped.
+/// Represents the group from its start until its leader is reaped.
 #[derive(Debug)]
 pub(super) struct Group {
     leader: Pid,
@@ -15,29 +15,29 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// The group that `child`, started with a group of its own, leads.
+    /// Returns the group that `child` leads; it was started with a group of its own.
     pub(super) fn of(child: &Child, leave_when_dropped: bool) -> Result<Self, String> {
         let number = child.id().and_then(|id| i32::try_from(id).ok());
         let leader = Pid::from_raw(number.ok_or("the system gave it no process number")?);
         Ok(Self { leader, armed: true, leave_when_dropped })
     }
 
-    /// Asks all members to end.
+    /// Sends SIGTERM to all members.
     pub(super) fn terminate(&self) {
         self.signal(Signal::SIGTERM);
     }
 
-    /// Ends all members. A stopped process gets it too.
+    /// Sends SIGKILL to all members; this also reaches a stopped process.
     pub(super) fn kill(&self) {
         self.signal(Signal::SIGKILL);
     }
 
-    /// The leader is reaped, or about to be by others: the number is no longer ours to signal.
+    /// Disarms it when the leader is reaped, or about to be by others: the number no longer belongs to us.
     pub(super) fn disarm(&mut self) {
         self.armed = false;
     }
 
-    /// Whether the leader has exited, without reaping it.
+    /// Returns whether the leader has exited, without reaping it.
     pub(super) fn leader_has_exited(&self) -> bool {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         !matches!(waitid(Id::Pid(self.leader), flags), Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
@@ -48,7 +48,7 @@ impl Group {
             return;
         }
         match killpg(self.leader, signal) {
-            // ESRCH: all members are gone, which is what was wanted.
+            // ESRCH: all members are gone, which is the goal.
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(error) => {
                 tracing::warn!(group = self.leader.as_raw(), %signal, %error, "cannot signal a command");

@@ -1,4 +1,4 @@
-//! Finding shell lines that cannot be parsed before they are needed.
+//! Finds shell lines that cannot be parsed, before they are needed.
 
 use std::io::{ErrorKind, Read};
 use std::process::{Command, Stdio};
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 /// How long the shell may take to parse a line.
 const PARSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much of the shell's complaint is kept.
+/// How much of the shell's error message is kept.
 const MAX_MESSAGE_BYTES: u64 = 1024;
 
-/// Whether the shell can parse `line`. Nothing of it is run: the shell is told to read only. Where there is no
-/// shell to ask, unbalanced quotes are found all the same. Blocks for at most two seconds.
+/// Checks whether the shell can parse `line`; nothing is run (`sh -n`). Where there is no shell, unbalanced quotes are
+/// still found. Blocks for at most two seconds.
 ///
 /// # Errors
-/// What the shell says is wrong with the line.
+/// The shell's error message.
 pub fn lint(line: &str) -> Result<(), String> {
     if line.trim().is_empty() {
         return Err("the command is empty".to_owned());
@@ -59,12 +59,12 @@ fn ask_shell(line: &str) -> ParseResult {
         scope.spawn(move || {
             let mut text = Vec::new();
             let result = stderr.by_ref().take(MAX_MESSAGE_BYTES).read_to_end(&mut text);
-            // Nobody listens any more when the limit has passed; then there is nothing to say.
+            // Past the limit there is no receiver, and nothing to report.
             said.send(result.map(|_| text)).unwrap_or_default();
         });
         let message = heard.recv_timeout(PARSE_TIMEOUT);
         if message.is_err() {
-            // Its death closes the pipe, so the reader ends too. An error means it is dead already.
+            // Killing it closes the pipe, so the reader ends too. An error means that it is already dead.
             child.kill().unwrap_or_default();
         }
         message

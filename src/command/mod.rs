@@ -1,17 +1,16 @@
-//! Running a shell command with a time limit, in its own process group.
+//! Runs a shell command with a time limit, in its own process group.
 //!
-//! Owns: starting `/bin/sh -c LINE`, collecting what it says, ending it when its time is over or nobody wants it
-//! any more.
-//! Promises: a shell that is still running at the limit is ended together with everything in its group: SIGTERM,
-//! a short grace, SIGKILL. Output is bounded and always read on, so a talkative command never blocks on its pipe.
-//! No zombie stays behind. Dropping the future of a run kills the group at once.
+//! Owns: starting `/bin/sh -c LINE`, collecting its output, ending it at its limit or when the caller cancels it.
+//! Promises: a shell still running at the limit is ended together with its whole group: SIGTERM, a short grace,
+//! SIGKILL. Output is bounded and always drained, so a talkative command never blocks on its pipe. No zombie stays
+//! behind. Dropping the future of a run kills the group at once.
 //!
-//! The limit is the shell's. When the shell exits in time, what it left running in the background stays alive,
-//! because `daemon &` is how some services are started. Its output is read for at most a second more; after that
-//! the pipe is closed and a background process that still writes to it gets SIGPIPE, so it should redirect its
-//! output. `sleep 5 & echo done` with a limit of one second is therefore a success after one second.
+//! The limit applies to the shell. When the shell exits in time, its background processes stay alive, because some
+//! services are started with `daemon &`. Their output is read for at most one more second; then the pipe is closed and
+//! a background process that still writes to it gets SIGPIPE, so it should redirect its output. For example,
+//! `sleep 5 & echo done` with a limit of one second is a success after one second.
 //!
-//! Leaves out: processes that leave the group by themselves (`setsid`), which no group signal reaches.
+//! Leaves out: processes that leave the group (`setsid`), which no group signal reaches.
 
 mod capture;
 mod group;
@@ -35,23 +34,23 @@ use capture::Capture;
 use group::Group;
 pub use lint::lint;
 
-/// How long a group may take to end after SIGTERM before SIGKILL.
+/// How long a group has to end between SIGTERM and SIGKILL.
 const KILL_DELAY: Duration = Duration::from_secs(2);
-/// How long the output of what a finished shell left in the background is still read.
+/// How long to read the output of background processes after the shell has finished.
 const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long to wait for the system to end a killed process; one stuck in the kernel is left to be reaped later.
+/// How long to wait for a killed process to end; one stuck in the kernel is reaped later.
 const REAP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A shell command and the bounds it runs in.
+/// A shell command with its limits.
 #[derive(Clone, Debug)]
 pub struct Command {
     /// Run by `/bin/sh -c`.
     pub line: String,
     /// Added to the environment of this process.
     pub env: Vec<(String, String)>,
-    /// How long the shell may run. Zero is no time at all, not "no limit".
+    /// How long the shell may run. Zero means no time at all, not "no limit".
     pub timeout: Duration,
-    /// Where it runs; `None` is the folder of this process.
+    /// The working folder; `None` is that of this process.
     pub dir: Option<PathBuf>,
 }
 
@@ -64,9 +63,9 @@ pub enum Status {
     Signalled(i32),
     /// It was still running at its limit; the group was killed.
     TimedOut,
-    /// It never ran, and this is why.
+    /// It never ran, for this reason.
     NotStarted(String),
-    /// The caller gave up waiting; the group was killed.
+    /// The caller cancelled it; the group was killed.
     Cancelled,
 }
 
@@ -82,22 +81,22 @@ impl Display for Status {
     }
 }
 
-/// What a run left behind.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct CommandOutcome {
     /// How it ended.
     pub status: Status,
-    /// What it wrote to stdout and stderr, in the order written; invalid UTF-8 replaced. When much, beginning and
-    /// end with a note of how many bytes lay between.
+    /// What it wrote to stdout and stderr, in order; invalid UTF-8 is replaced. Long output keeps its beginning and
+    /// end, with the number of bytes cut between.
     pub output: String,
-    /// Whether the output is not all of it.
+    /// Whether the output is incomplete.
     pub truncated: bool,
     /// From start to the last byte read.
     pub took: Duration,
 }
 
 impl CommandOutcome {
-    /// Whether the shell exited with 0 within its time.
+    /// Returns whether the shell exited with 0 in time.
     #[must_use]
     pub fn success(&self) -> bool {
         self.status == Status::Exited(0)
@@ -105,19 +104,19 @@ impl CommandOutcome {
 }
 
 impl Command {
-    /// Runs it to its end or its limit. Dropping the future kills the whole group with SIGKILL. Needs a tokio
-    /// runtime with IO and time around it.
+    /// Runs the command to its end or its limit. Dropping the future kills the whole group with SIGKILL. Needs a tokio
+    /// runtime with IO and time.
     pub async fn run(&self) -> CommandOutcome {
         self.run_until(pending()).await
     }
 
-    /// As [`Command::run`], but when `cancel` completes first the group is ended as at the limit (SIGTERM, grace,
+    /// Like [`Command::run`], but when `cancel` completes first, the group is ended as at the limit (SIGTERM, grace,
     /// SIGKILL) and the status is [`Status::Cancelled`].
     pub async fn run_until(&self, cancel: impl Future<Output = ()>) -> CommandOutcome {
         self.supervise(cancel, false).await
     }
 
-    /// As [`Command::run`], but dropping the future lets the command go on to its own end, without its limit and
+    /// Like [`Command::run`], but when the future is dropped the command runs to its own end, without a limit and
     /// without a reader for its output.
     pub async fn run_left_alone(&self) -> CommandOutcome {
         self.supervise(pending(), true).await
@@ -127,7 +126,7 @@ impl Command {
         let begun = Instant::now();
         let mut capture = Capture::default();
         let status = match self.spawn() {
-            // The group is declared last, so that it is dropped first: killed before its leader can be reaped.
+            // The group is declared last, so that it is dropped first: it is killed before its leader can be reaped.
             Ok((mut child, mut pipe)) => match Group::of(&child, leave_when_dropped) {
                 Ok(mut group) => {
                     self.follow(&mut child, &mut group, &mut pipe, &mut capture, pin!(cancel)).await
@@ -148,11 +147,11 @@ impl Command {
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
-        // One pipe for both, or the order of the two streams would be lost.
+        // One pipe for both, to keep the order of the two streams.
         command.stdout(writer.try_clone()?).stderr(writer);
         let pipe = Receiver::from_owned_fd(OwnedFd::from(reader))?;
         let child = command.spawn()?;
-        // `command` ends here and with it our copies of the write end; the pipe could not end otherwise.
+        // Dropping `command` closes our copies of the write end; otherwise the pipe would never end.
         Ok((child, pipe))
     }
 
@@ -177,7 +176,7 @@ impl Command {
         let reason = loop {
             tokio::select! {
                 exit = child.wait() => {
-                    // Reaped: from here on the number may belong to someone else.
+                    // Reaped: the number may now belong to another process.
                     group.disarm();
                     if open {
                         read_to_end(pipe, capture, OUTPUT_DRAIN_TIMEOUT).await;
@@ -194,8 +193,8 @@ impl Command {
     }
 }
 
-/// SIGTERM, grace, SIGKILL. The leader is not reaped before the SIGKILL: while it is there, as a zombie too, its
-/// number cannot go to another group.
+/// Sends SIGTERM, waits, sends SIGKILL. The leader is not reaped before the SIGKILL: while it exists, even as a
+/// zombie, no other group can get its number.
 async fn end_group(
     child: &mut Child,
     group: &mut Group,
@@ -206,7 +205,7 @@ async fn end_group(
     group.terminate();
     let grace = sleep(KILL_DELAY);
     let mut grace = pin!(grace);
-    // With the leader gone and the pipe closed nobody is known to be left, and the grace may end early.
+    // Once the leader is gone and the pipe closed, no member is known to be left: the grace may end early.
     while open || !group.leader_has_exited() {
         tokio::select! {
             () = &mut grace => break,
@@ -233,11 +232,11 @@ fn from_exit(exit: io::Result<ExitStatus>) -> Status {
             (None, Some(signal)) => Status::Signalled(signal),
             (None, None) => Status::NotStarted(format!("ended in an unknown way: {status}")),
         },
-        Err(error) => Status::NotStarted(format!("its end could not be waited for: {error}")),
+        Err(error) => Status::NotStarted(format!("cannot wait for its end: {error}")),
     }
 }
 
-/// Reads once; `false` when there will be no more.
+/// Reads once; returns `false` at the end.
 async fn read_some(pipe: &mut Receiver, capture: &mut Capture) -> bool {
     let mut buffer = [0; 4096];
     match pipe.read(&mut buffer).await {
@@ -251,7 +250,7 @@ async fn read_some(pipe: &mut Receiver, capture: &mut Capture) -> bool {
 
 async fn read_to_end(pipe: &mut Receiver, capture: &mut Capture, limit: Duration) {
     let all = async { while read_some(pipe, capture).await {} };
-    // Running out of time is the expected end where something in the background holds the pipe open.
+    // A timeout is expected here when a background process holds the pipe open.
     timeout(limit, all).await.unwrap_or_default();
 }
 

@@ -5,13 +5,13 @@ fn command(line: &str, limit_ms: u64) -> Command {
     Command { line: line.into(), env: vec![], timeout: Duration::from_millis(limit_ms), dir: None }
 }
 
-/// Whether a process runs; a zombie that init has still to fetch does not.
+/// Returns whether a process runs; a zombie that init has yet to reap does not.
 fn runs(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").starts_with(" Z"))
 }
 
-/// Whether the system still knows the number: of our own child, that would be a zombie nobody fetched.
+/// Returns whether the process number exists: for our own child, that would be an unreaped zombie.
 fn known(pid: &str) -> bool {
     Path::new(&format!("/proc/{}", pid.trim())).exists()
 }

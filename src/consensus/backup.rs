@@ -1,4 +1,4 @@
-//! What a stopped member holds: as another data folder under the same identity, or as a backup file.
+//! Copies the state of a stopped member: to another data folder with the same identity, or to a backup file.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::recover::{caught_up, recover};
 use super::snapshot;
 use super::state::State;
 
-/// What a copy holds.
+/// What a copy contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupSummary {
     /// The store's index.
@@ -23,29 +23,29 @@ pub struct BackupSummary {
     pub nodes: usize,
 }
 
-/// Copies what the stopped member in `data_dir` holds to the new folder `target`, from which a member can be started.
+/// Copies the state of the stopped member in `data_dir` to the new folder `target`, from which a member can start.
 /// Blocks.
 ///
 /// # Errors
-/// The member runs, its folder is damaged or another's, or a member lives in `target`.
+/// The member is running, its folder is damaged or not a member's, or `target` already holds a member.
 pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> {
     folder::refuse_lived_in(target)?;
-    let (_folder, mut identity, state) = held(data_dir)?;
+    let (_folder, mut identity, state) = open_stopped(data_dir)?;
     let copy = Folder::open(target)?;
     let snapshots = copy.snapshots();
     snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
-    // Last, since a folder without it is taken for no member at all.
+    // Last: a folder without an identity file does not count as a member's.
     identity.begun(&copy)?;
     Ok(BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() })
 }
 
-/// Writes what the stopped member in `data_dir` holds to a backup file; answers what it holds, and the file's length.
+/// Writes the state of the stopped member in `data_dir` to a backup file; returns a summary and the file's length.
 /// Blocks.
 ///
 /// # Errors
-/// The member runs, its folder is damaged or another's, or the file cannot be written.
+/// The member is running, its folder is damaged or not a member's, or the file cannot be written.
 pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64), OpenError> {
-    let (folder, _, state) = held(data_dir)?;
+    let (folder, _, state) = open_stopped(data_dir)?;
     let copied = BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() };
     let taken = Clock::start(state.seen).now();
     let aside = folder.backups();
@@ -54,12 +54,12 @@ pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64
     Ok((copied, length))
 }
 
-/// What the stopped member in `data_dir` holds, and who it is; the folder is locked as long as the answer lives.
-fn held(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
+/// Returns the state and the identity of the stopped member in `data_dir`. The returned [`Folder`] holds the lock.
+fn open_stopped(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
     if !data_dir.join("member/identity").exists() {
         return Err(OpenError::Foreign {
             path: data_dir.to_path_buf(),
-            what: "it is no data folder of a member: there is no member/identity in it".to_owned(),
+            what: "it is not a member's data folder: the file member/identity is missing".to_owned(),
         });
     }
     let folder = Folder::open(data_dir)?;

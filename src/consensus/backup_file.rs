@@ -1,4 +1,4 @@
-//! The file that a backup is: a line that names the format, when it was taken, a snapshot as it is, and a checksum of
+//! The backup file: a line that names the format, the time it was taken, an unchanged snapshot, and a checksum of
 //! all that. Numbers are little endian.
 
 use std::fs::{self, File, OpenOptions};
@@ -23,14 +23,14 @@ pub(super) fn head(taken: Time) -> Vec<u8> {
     [FORMAT, &taken.to_le_bytes()].concat()
 }
 
-/// A backup being written: nothing of it is seen under its name before it is whole and found to be undamaged.
+/// A backup that is being written. It gets its final name only when it is complete and verified.
 #[derive(Debug)]
 pub struct BackupWriter {
     file: File,
     path: PathBuf,
     temporary: PathBuf,
     head: Vec<u8>,
-    /// What came last, since the checksum is not part of what it sums up.
+    /// The last bytes received: they may be the checksum, which is not part of its own sum.
     held: Vec<u8>,
     sum: crc32fast::Hasher,
     length: u64,
@@ -38,22 +38,22 @@ pub struct BackupWriter {
 }
 
 impl BackupWriter {
-    /// Begins a file, readable for its owner only. One that is there already is replaced only with `force`, and not
-    /// before the new one is whole.
+    /// Creates the file, readable only by its owner. An existing file is replaced only with `force`, and only once
+    /// the new one is complete.
     ///
     /// # Errors
-    /// It is there already, or cannot be written.
+    /// It already exists, or cannot be written.
     pub fn begin(path: &Path, force: bool) -> Result<Self, OpenError> {
         if !force && path.symlink_metadata().is_ok() {
             return Err(OpenError::Foreign {
                 path: path.to_path_buf(),
-                what: "it is there already: name another file, or add --force to replace it".to_owned(),
+                what: "it already exists: name another file, or add --force to replace it".to_owned(),
             });
         }
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(".partial");
         let temporary = path.with_file_name(name);
-        // What a run that was killed left may have another mode.
+        // A file left by a run that was killed may have another mode.
         fs::remove_file(&temporary).ok();
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
         Ok(Self {
@@ -68,10 +68,10 @@ impl BackupWriter {
         })
     }
 
-    /// The next bytes.
+    /// Appends the next bytes.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk failed.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
         self.file.write_all(bytes).map_err(OpenError::io(&self.temporary, "writing"))?;
         self.length += bytes.len() as u64;
@@ -84,14 +84,14 @@ impl BackupWriter {
         Ok(())
     }
 
-    /// All has come: checks it and gives it its name. Answers its length and when it was taken.
+    /// Verifies the complete file and gives it its name. Returns its length and when it was taken.
     ///
     /// # Errors
-    /// It is damaged or cut off, or the disk's.
+    /// The backup is damaged or cut off, or the disk failed.
     pub fn finish(mut self) -> Result<(u64, Time), OpenError> {
         let sum = self.sum.clone().finalize();
         let taken = taken(&self.head).filter(|_| self.held == sum.to_le_bytes()).ok_or_else(|| {
-            let what = "what came is no whole backup; it was not kept".to_owned();
+            let what = "the received backup is incomplete; it was not kept".to_owned();
             OpenError::Damaged { path: self.path.clone(), what }
         })?;
         self.file.sync_all().map_err(OpenError::io(&self.temporary, "syncing"))?;
@@ -116,7 +116,7 @@ fn taken(head: &[u8]) -> Option<Time> {
     Some(Time::from_le_bytes(*time))
 }
 
-/// Writes `state`, which nobody changes, as a backup. `folder` is for the snapshot that is made on the way.
+/// Writes `state`, which must not change meanwhile, as a backup. `folder` takes the intermediate snapshot.
 pub(super) fn save(
     state: &State,
     folder: &Path,
@@ -149,28 +149,28 @@ pub(super) fn save(
     Ok(saving.finish()?.0)
 }
 
-/// What a file is that is no backup.
+/// Describes a file that is not a backup.
 fn foreign(bytes: &[u8]) -> &'static str {
-    // A page of the database that etcd's v3 snapshots are.
+    // The first page of a bolt database: etcd's v3 snapshots are such databases.
     let bolt = bytes.get(16..20) == Some(&0xED0C_DAED_u32.to_le_bytes());
     if bolt {
-        "it is no backup of this store but a snapshot of etcd's v3 keys: copy keys from the running etcd (retune ctl import \
-         --from URL)"
+        "it is not a backup of this store but a snapshot of etcd's v3 keys: copy keys from the running etcd (retune \
+         ctl import --from URL)"
     } else if bytes.starts_with(snapshot::FORMAT) {
-        "it is no backup but a snapshot out of a member's data folder: name a file that retune store backup wrote"
+        "it is not a backup but a snapshot from a member's data folder: name a file that retune store backup wrote"
     } else if bytes.trim_ascii_start().starts_with(b"{") {
-        "it is no backup but looks like a document of keys: retune ctl import reads those that retune ctl export wrote"
+        "it is not a backup but looks like a document of keys: retune ctl import reads those that retune ctl export wrote"
     } else {
-        "it is no backup that this version knows: retune store backup writes them"
+        "it is not a backup that this version knows: retune store backup writes them"
     }
 }
 
-/// Reads a backup: the state, when it was taken, and its checksum.
+/// Reads a backup: returns the state, when it was taken, and its checksum.
 pub(super) fn read(path: &Path) -> Result<(State, Time, u32), OpenError> {
     let reading = || OpenError::io(path, "reading the backup");
     let kind = fs::metadata(path).map_err(reading())?;
     if !kind.is_file() && !kind.is_dir() {
-        // It may never end.
+        // Reading it may never end.
         let what =
             "it is a device, a pipe or a socket: name a file that retune store backup wrote".to_owned();
         return Err(OpenError::Foreign { path: path.to_path_buf(), what });
@@ -191,7 +191,7 @@ pub(super) fn read(path: &Path) -> Result<(State, Time, u32), OpenError> {
     let (body, sum) = bytes.split_at(body.ok_or_else(|| refused(Undecodable("it is cut off")))?);
     let own = crc32fast::hash(body);
     if own.to_le_bytes() != sum {
-        return Err(refused(Undecodable("its checksum does not fit, so it is cut off or was changed")));
+        return Err(refused(Undecodable("its checksum does not match, so it is cut off or was changed")));
     }
     let taken = taken(body).ok_or_else(|| refused(Undecodable("it is cut off")))?;
     Ok((snapshot::parse(&body[HEADER_BYTES..]).map_err(refused)?, taken, own))

@@ -1,17 +1,17 @@
-//! Who waits for a backup, and the file that they are waiting for.
+//! The requests that wait for a backup, and the file that serves them.
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, oneshot};
 
-/// So many are handed out at once: each may keep a file as large as the state on the disk.
+/// Backups sent at the same time: each may keep a file as large as the state on disk.
 pub(super) const MAX_CONCURRENT_BACKUPS: usize = 4;
 
-/// What comes of asking for a backup.
+/// The result of a request for a backup.
 pub(super) type BackupResult = Result<Arc<BackupFile>, String>;
 
-/// Who waits for a backup, and how many there may be.
+/// The requests that wait for a backup, and the limit on backups.
 #[derive(Debug)]
 pub(super) struct Backups {
     wanted: Mutex<Vec<oneshot::Sender<BackupResult>>>,
@@ -25,7 +25,7 @@ impl Default for Backups {
 }
 
 impl Backups {
-    /// Those who wait now: whatever is mirrored after this has all that they were promised.
+    /// Takes the waiting requests: a mirror written after this is new enough for them.
     pub(super) fn take(&self) -> Vec<oneshot::Sender<BackupResult>> {
         std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -37,7 +37,7 @@ impl Backups {
     }
 }
 
-/// A snapshot on the disk, which nobody else can see: it goes with the last who reads it.
+/// A snapshot file on disk, private to its readers; removed with the last of them.
 #[derive(Debug)]
 pub(super) struct BackupFile {
     pub(super) file: File,

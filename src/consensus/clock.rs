@@ -1,21 +1,21 @@
-//! The store's clock: the leader's, which never jumps while the group lives.
+//! The store's clock: it follows the leader's and never jumps while the group lives.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::keyspace::Time;
 
-/// How far a follower's clock may lie off the leader's: messages take some time.
+/// How far a follower's clock may be off the leader's, in nanoseconds: messages take some time.
 const SLACK: Time = 200_000_000;
-/// Time without a leader is made up for this many times slower than it passed: a lease may be so much shorter meanwhile.
+/// The clock catches up on time without a leader at 1/100 of real speed; leases are shorter by that much meanwhile.
 const CATCH_UP: Time = 100;
 
-/// Nanoseconds since 1970, counted on the monotonic clock from where the wall clock of a first leader stood.
+/// Nanoseconds since 1970, counted by the monotonic clock, starting at the wall clock of the first leader.
 ///
-/// A wall clock that is set by hand or by a time server would otherwise expire keys a day early, or keep them a day
-/// too long; so would a member whose wall clock is wrong once it leads. Followers therefore take over the leader's clock,
-/// and a new leader goes on from there. The time without a leader does not count at first, since nobody could refresh
-/// anything; the clock then runs a little faster until it has made up for it.
+/// A wall clock that is set by hand or by a time server could otherwise expire keys a day early or keep them a day
+/// too long, and so could a new leader whose wall clock is wrong. Followers therefore adopt the leader's clock, and
+/// a new leader continues from there. Time without a leader does not count at first, since nobody could refresh a
+/// lease; the clock then runs slightly faster until it has caught up.
 #[derive(Debug)]
 pub(super) struct Clock {
     since: Instant,
@@ -25,16 +25,16 @@ pub(super) struct Clock {
 #[derive(Clone, Copy, Debug)]
 struct ClockState {
     base: Time,
-    /// How much is still to be made up for, and since when.
+    /// How far the clock still has to catch up, and since when.
     behind: Time,
     behind_since: Time,
-    /// When the leader was heard last, on the monotonic clock.
+    /// When the leader was last heard from, on the monotonic clock.
     heard: Time,
 }
 
 impl Clock {
     /// Starts at the wall clock, but never before `seen`, the latest time in the state: a clock that was set back
-    /// while the store was down must not lengthen lives.
+    /// while the store was down must not extend leases.
     pub(super) fn start(seen: Time) -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_nanos());
         let wall = Time::try_from(wall).unwrap_or(Time::MAX);
@@ -46,7 +46,7 @@ impl Clock {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).at(self.passed())
     }
 
-    /// The leader said that it is `time` there.
+    /// Adopts `time`, which the leader sent.
     pub(super) fn hear(&self, time: Time) {
         let passed = self.passed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,18 +62,18 @@ impl Clock {
         }
     }
 
-    /// This member no longer leads: until then nothing was missed.
+    /// This member no longer leads; up to now it missed no time.
     pub(super) fn left(&self) {
         let passed = self.passed();
         self.state.lock().unwrap_or_else(PoisonError::into_inner).heard = passed.max(1);
     }
 
-    /// Whether this is the group's clock, and not only this host's.
+    /// Returns whether this is the group's clock rather than only this host's.
     pub(super) fn settled(&self) -> bool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).heard != 0
     }
 
-    /// This member leads from now on; a leader that was heard of at all was heard every `heartbeat`.
+    /// This member leads from now on. A live leader is heard from every `heartbeat`.
     pub(super) fn lead(&self, heartbeat: Duration) {
         let passed = self.passed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,16 +95,16 @@ impl Clock {
 
 impl ClockState {
     fn at(&self, passed: Time) -> Time {
-        self.base.saturating_add(passed).saturating_add(self.made_up(passed))
+        self.base.saturating_add(passed).saturating_add(self.caught_up(passed))
     }
 
-    fn made_up(&self, passed: Time) -> Time {
+    fn caught_up(&self, passed: Time) -> Time {
         self.behind.min(passed.saturating_sub(self.behind_since) / CATCH_UP)
     }
 
-    /// What is still to be made up for.
+    /// Returns how far the clock still has to catch up.
     fn left(&self, passed: Time) -> Time {
-        self.behind - self.made_up(passed)
+        self.behind - self.caught_up(passed)
     }
 }
 

@@ -1,41 +1,41 @@
-//! What a log entry says, with its byte form, and the number by which an answer finds its question.
+//! The content of a log entry and its byte form, and the id that matches a reply to its proposal.
 
 use raft::prelude::{ConfChange, ConfChangeType};
 use thiserror::Error;
 
 use crate::keyspace::{Command, auth};
 
-/// Longest text and largest count that bytes may announce; anything more is damage, not data.
+/// The longest text and the largest count that is accepted; anything more is damage, not data.
 const MAX_LENGTH: u32 = 1 << 20;
 
-/// Bytes that are not what they should be.
+/// Bytes that cannot be decoded, with the reason.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub(super) struct Undecodable(pub(super) &'static str);
 
-/// What the group agrees on, one entry each.
+/// A decision of the group; one per log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// A change of the keyspace.
     Key(Command),
-    /// A member says its name, where clients reach it, and which data folder it has; at each of its starts.
+    /// At each start, a member publishes its name, its client URLs and the incarnation of its data folder.
     Publish { id: u64, name: String, client_urls: Vec<String>, incarnation: u64 },
-    /// The version the group speaks.
+    /// The version that the group speaks.
     Version(String),
-    /// Where peers reach a member.
+    /// A member's peer URLs.
     PeerUrls { id: u64, urls: Vec<String> },
     /// A change of users or roles.
     Auth(auth::Change),
-    /// Somebody joins, at first without a vote.
+    /// A member joins, at first without a vote.
     Add { id: u64, urls: Vec<String> },
-    /// Somebody who joined has caught up and votes from now on.
+    /// A member that joined has caught up and votes from now on.
     Promote { id: u64 },
-    /// Somebody leaves for good.
+    /// A member leaves for good.
     Remove { id: u64 },
 }
 
 impl Order {
-    /// The change of raft's own list of members that goes with it.
+    /// Returns the matching change of raft's own list of members.
     pub(super) fn conf_change(&self) -> Option<ConfChange> {
         let (kind, id) = match self {
             Self::Add { id, .. } => (ConfChangeType::AddLearnerNode, *id),
@@ -94,9 +94,7 @@ impl Order {
         let order = match read.byte()? {
             1 => {
                 let command = Command::decode(read.rest());
-                return command
-                    .map(Self::Key)
-                    .map_err(|_| Undecodable("a change of a key that makes no sense"));
+                return command.map(Self::Key).map_err(|_| Undecodable("an invalid change of a key"));
             }
             2 => {
                 let (id, name, client_urls) = (read.number()?, read.text()?, read.texts()?);
@@ -106,9 +104,7 @@ impl Order {
             4 => Self::PeerUrls { id: read.number()?, urls: read.texts()? },
             5 => {
                 let change = auth::Change::decode(read.rest());
-                return change
-                    .map(Self::Auth)
-                    .map_err(|_| Undecodable("a change of users that makes no sense"));
+                return change.map(Self::Auth).map_err(|_| Undecodable("an invalid change of users"));
             }
             6 => Self::Add { id: read.number()?, urls: read.texts()? },
             7 => Self::Promote { id: read.number()? },
@@ -125,7 +121,7 @@ impl Order {
 pub(super) struct ProposalId {
     pub(super) process: u64,
     pub(super) count: u64,
-    /// Every count below is settled and never comes again.
+    /// Every lower count is settled and never comes again.
     pub(super) floor: u64,
 }
 
@@ -138,7 +134,7 @@ impl ProposalId {
         out
     }
 
-    /// `None`: no proposal of any process (raft's own entries).
+    /// Returns `None` for raft's own entries, which no process proposed.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; 24] = bytes.try_into().ok()?;
         let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
@@ -158,7 +154,7 @@ pub(super) fn put_texts(out: &mut Vec<u8>, texts: &[String]) {
     }
 }
 
-/// Takes bytes apart; never beyond their end.
+/// Reads fields from bytes, never beyond their end.
 pub(super) struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {
@@ -182,7 +178,7 @@ impl<'b> Reader<'b> {
 
     pub(super) fn count(&mut self) -> Result<u32, Undecodable> {
         let count = self.take(4).map(|b| u32::from_le_bytes(b.try_into().expect("four bytes were taken")))?;
-        if count > MAX_LENGTH { Err(Undecodable("a length beyond all reason")) } else { Ok(count) }
+        if count > MAX_LENGTH { Err(Undecodable("an invalid length")) } else { Ok(count) }
     }
 
     pub(super) fn text(&mut self) -> Result<String, Undecodable> {
@@ -201,6 +197,6 @@ impl<'b> Reader<'b> {
     }
 
     pub(super) fn end(&self) -> Result<(), Undecodable> {
-        if self.0.is_empty() { Ok(()) } else { Err(Undecodable("there are bytes behind its end")) }
+        if self.0.is_empty() { Ok(()) } else { Err(Undecodable("there are bytes after its end")) }
     }
 }

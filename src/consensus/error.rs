@@ -1,4 +1,4 @@
-//! Why a member cannot start, and why one stopped.
+//! Why a member cannot start, and why a running one stopped.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::disk;
 
-/// Why the data folder cannot be opened. Nothing in it was changed unless the text says so.
+/// Why the data folder cannot be opened. It is unchanged unless the message says otherwise.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// A file operation failed.
@@ -17,13 +17,13 @@ pub enum OpenError {
         path: PathBuf,
         /// What was being done.
         doing: &'static str,
-        /// The system's word.
+        /// The system's error.
         error: io::Error,
     },
     /// The log could not be written or read: what failed, where and what to do.
     #[error("{0}")]
     Disk(String),
-    /// Another process has it.
+    /// Another process holds the lock.
     #[error("{path} is in use by process {holder}: stop that one, or give this member a --data-dir of its own", path = path.display())]
     InUse {
         /// The folder.
@@ -31,7 +31,7 @@ pub enum OpenError {
         /// Its process id, or `unknown`.
         holder: String,
     },
-    /// The folder is something else's, or another version's.
+    /// The folder belongs to another program or another version.
     #[error("{path}: {what}", path = path.display())]
     Foreign {
         /// The folder or file.
@@ -39,7 +39,7 @@ pub enum OpenError {
         /// What was found and what to do.
         what: String,
     },
-    /// A file's bytes are not what was written.
+    /// The content of a file is not what was written.
     #[error("{path} is damaged: {what}", path = path.display())]
     Damaged {
         /// The file or folder.
@@ -47,9 +47,9 @@ pub enum OpenError {
         /// What is wrong and what to do.
         what: String,
     },
-    /// The group let this member go.
+    /// The group removed this member.
     #[error(
-        "{path}: member {id:x} was removed from its cluster: its data are of no use to it any more. To let it join again, \
+        "{path}: member {id:x} was removed from its cluster: it can no longer use its data. To let it join again, \
          empty the folder, add it (ctl member add), and start it with --initial-cluster-state existing",
         path = path.display()
     )]
@@ -59,7 +59,7 @@ pub enum OpenError {
         /// The member's id.
         id: u64,
     },
-    /// The settings do not fit each other or the folder.
+    /// The settings contradict each other or the folder.
     #[error("{0}")]
     Settings(String),
 }
@@ -71,15 +71,15 @@ impl OpenError {
     }
 }
 
-/// Why a running member stopped without being told to.
+/// Why a running member stopped on its own.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Failure {
     /// The log could not be written or read: what failed, where and what to do.
     #[error(
-        "{0}; this member stops, since it can promise nothing without its log: start it again after that"
+        "{0}; this member stops, since it cannot work without its log: fix the cause, then start it again"
     )]
     Log(String),
-    /// A committed entry could not be understood.
+    /// A committed entry cannot be decoded.
     #[error("log entry {index} cannot be understood: {what}; was it written by a newer version?")]
     Entry {
         /// Its raft index.
@@ -87,9 +87,9 @@ pub enum Failure {
         /// Why.
         what: String,
     },
-    /// The disk was set back, or lost what it had synced.
+    /// The disk was rolled back, or lost what it had synced.
     #[error(
-        "this member's log ends at entry {last}, although it told the others that it had {told}: its data folder is an old \
+        "this member's log ends at entry {last}, although it confirmed {told} to the others: its data folder is an old \
          copy or lost writes. It must not vote any more: remove the member from the group (ctl member remove), empty \
          the data folder, and add it again (ctl member add)"
     )]
@@ -99,20 +99,20 @@ pub enum Failure {
         /// The entry that the leader knows it had.
         told: u64,
     },
-    /// The others decided that this member does not belong to them any more.
+    /// The other members removed this one.
     #[error(
-        "this member was removed from the group: its data are of no use to it any more, and it will not start again"
+        "this member was removed from the group: it can no longer use its data, and it will not start again"
     )]
     Removed,
-    /// Raft itself refused to go on.
+    /// Raft itself cannot continue.
     #[error(
         "the members of the group do not agree on who belongs to it: {0}; restore this member from a backup"
     )]
     Group(String),
-    /// Somebody took the data folder away.
-    #[error("{path} is gone (ENOENT), and with it everything that was kept: put it back, then start this member again", path = .0.display())]
+    /// The data folder was removed.
+    #[error("{path} is gone (ENOENT), with everything in it: put it back, then start this member again", path = .0.display())]
     FolderGone(PathBuf),
-    /// A thread ended for a reason that is a fault of the program.
-    #[error("the {0} thread ended unexpectedly; its last words are above")]
+    /// A thread ended because of a bug.
+    #[error("the {0} thread ended unexpectedly; its error is logged above")]
     Thread(&'static str),
 }

@@ -1,9 +1,9 @@
-//! Counters and gauges: what the threads count and what others read.
+//! Counters and gauges: written by the threads, read by metrics and statistics.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Upper bounds of the sync histogram in seconds, etcd's.
+/// Upper bounds of the sync histogram in seconds; etcd's.
 const BOUNDS: [f64; 14] =
     [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
 
@@ -16,7 +16,7 @@ pub struct Figures {
     pub committed: u64,
     /// Entries applied (highest index).
     pub applied: u64,
-    /// Proposals waiting for their answer.
+    /// Proposals that wait for their result.
     pub pending: u64,
     /// Requests and messages that wait for the thread that drives the replica.
     pub queued: u64,
@@ -26,14 +26,14 @@ pub struct Figures {
     pub syncs: u64,
     /// Their total time in seconds.
     pub sync_seconds: f64,
-    /// Upper bounds in seconds with the number of syncs at or below each (cumulative), as a Prometheus histogram
-    /// wants.
+    /// Upper bounds in seconds with the number of syncs at or below each (cumulative), as in a Prometheus
+    /// histogram.
     pub sync_buckets: Vec<(f64, u64)>,
     /// Bytes of the log on disk.
     pub log_bytes: u64,
     /// When this member started, nanoseconds since 1970.
     pub started: i64,
-    /// Since when the present leader leads, nanoseconds since 1970; 0 without a leader.
+    /// Since when the current leader leads, nanoseconds since 1970; 0 without a leader.
     pub led_since: i64,
     /// Whether this member leads.
     pub leads: bool,
@@ -53,9 +53,9 @@ pub(super) struct Counters {
     pub(super) led_since: AtomicI64,
     pub(super) leads: AtomicBool,
     pub(super) snapshot_index: AtomicU64,
-    /// The log failed, and the member stops: nothing more is to be written.
+    /// The log failed and the member stops: nothing more may be written.
     pub(super) broken: AtomicBool,
-    /// That the disk is full has been said.
+    /// The full disk has been logged.
     pub(super) full: AtomicBool,
     pub(super) syncs: Syncs,
 }
@@ -80,7 +80,7 @@ impl Syncs {
 }
 
 impl Counters {
-    /// What they show now; the fields that are not counted here are left at zero.
+    /// Returns the current values; fields that are not counted here stay zero.
     pub(super) fn read(&self) -> Figures {
         let mut below = 0;
         let buckets = BOUNDS.iter().zip(&self.syncs.buckets).map(|(bound, bucket)| {

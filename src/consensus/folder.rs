@@ -1,4 +1,4 @@
-//! The data folder: its layout, its lock, and the room left on its disk.
+//! The data folder: its layout, its lock, and the free space on its disk.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -10,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::error::OpenError;
 use crate::disk;
 
-/// The data folder, locked for as long as this lives.
+/// The data folder, locked until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
     member: PathBuf,
@@ -18,7 +18,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder when it is missing, and locks it.
+    /// Creates the folder when it is missing, and locks it.
     pub(super) fn open(data_dir: &Path) -> Result<Self, OpenError> {
         is_lived_in(data_dir)?;
         let member = data_dir.join("member");
@@ -32,7 +32,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Who this member is, and the format of everything else.
+    /// The identity file: who this member is, and the format version of everything else.
     pub(super) fn identity(&self) -> PathBuf {
         self.member.join("identity")
     }
@@ -41,7 +41,7 @@ impl Folder {
         make(&self.snapshots())
     }
 
-    /// Whether there is anything of a member's but its identity.
+    /// Returns whether the folder holds anything of a member besides its identity.
     pub(super) fn holds_something(&self) -> Result<bool, OpenError> {
         let snapshots = self.snapshots();
         let mut found =
@@ -61,7 +61,7 @@ impl Folder {
         self.member.join("snapshots")
     }
 
-    /// Where a backup is written before it is handed out.
+    /// Where a backup is written before it is sent.
     pub(super) fn backups(&self) -> PathBuf {
         self.member.join("backup")
     }
@@ -71,14 +71,14 @@ impl Folder {
     }
 }
 
-/// Bytes that this process may still write on the disk of `path`.
+/// Returns how many bytes this process may still write to the disk of `path`.
 pub(super) fn free(path: &Path) -> io::Result<u64> {
     let stat = nix::sys::statvfs::statvfs(path)?;
     Ok(stat.blocks_available() * stat.fragment_size())
 }
 
-/// Whether a member of ours lives in `data_dir`. This is the one rule for where a member may begin, started or
-/// restored: what is not a store's own does not count, as the `lost+found` of a fresh volume.
+/// Returns whether `data_dir` holds one of our members. This is the only rule for where a member may be started or
+/// restored. Files that are not a store's do not count, such as `lost+found` on a fresh volume.
 ///
 /// # Errors
 /// It holds etcd's own files, which mean other things under the same names.
@@ -88,7 +88,7 @@ pub(super) fn is_lived_in(data_dir: &Path) -> Result<bool, OpenError> {
         None => match fs::read_dir(data_dir.join("member")) {
             Ok(mut entries) => Ok(entries.next().is_some()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            // Whether somebody lives there is not known, so nobody may begin there.
+            // The folder may hold a member, so no other may start here.
             Err(error) => Err(OpenError::io(&data_dir.join("member"), "listing it")(error)),
         },
         Some(name) => Err(OpenError::Foreign {
@@ -101,12 +101,12 @@ pub(super) fn is_lived_in(data_dir: &Path) -> Result<bool, OpenError> {
     }
 }
 
-/// Refuses a folder in which a member lives: another is to begin there.
+/// Refuses a folder that already holds a member.
 pub(super) fn refuse_lived_in(data_dir: &Path) -> Result<(), OpenError> {
     if is_lived_in(data_dir)? { Err(lived_in(data_dir)) } else { Ok(()) }
 }
 
-/// The same for a folder that is open, and so locked.
+/// The same for a folder that is open, and therefore locked.
 pub(super) fn refuse_begun(folder: &Folder, data_dir: &Path) -> Result<(), OpenError> {
     if folder.identity().exists() || folder.holds_something()? { Err(lived_in(data_dir)) } else { Ok(()) }
 }
@@ -119,7 +119,7 @@ fn lived_in(data_dir: &Path) -> OpenError {
     }
 }
 
-/// What a data folder was before somebody began to make a member in it.
+/// What existed of a data folder before a member was created in it.
 #[derive(Debug)]
 pub(super) struct Before {
     data_dir: PathBuf,
@@ -139,8 +139,8 @@ impl Before {
         }
     }
 
-    /// Takes back what was made for a member that did not come to be, so that the next try finds it as it was. The folder
-    /// `member` of a user, who may have it elsewhere behind a link, was empty and is so again.
+    /// Removes what was created for a member that failed to start, so that the next attempt finds the folder as it
+    /// was. The user's own folder `member`, possibly a link, was empty and is emptied again.
     pub(super) fn restore(&self) {
         let member = self.data_dir.join("member");
         let mut made = Vec::new();
@@ -159,11 +159,11 @@ impl Before {
                 Err(_) => continue,
             };
             if let Err(error) = removed {
-                tracing::warn!("{}: removing what was made: {}", made.display(), disk::explain(&error));
+                tracing::warn!("{}: removing the new files: {}", made.display(), disk::explain(&error));
             }
         }
         if !self.was_there {
-            // Not when somebody put something into it meanwhile.
+            // Fails, as it should, when somebody else put something into it meanwhile.
             fs::remove_dir(&self.data_dir).ok();
         }
     }
@@ -176,7 +176,7 @@ fn make(path: &Path) -> Result<(), OpenError> {
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Only the last folder is this member's own; the ones above it get the usual mode.
+            // Only the last folder is this member's own; its parents get the usual mode.
             let above = path.parent().unwrap_or(Path::new("/"));
             fs::create_dir_all(above).map_err(OpenError::io(above, "making the data folder"))?;
             DirBuilder::new()
@@ -200,7 +200,7 @@ fn lock(path: &Path) -> Result<Flock<File>, OpenError> {
     let file = options.open(path).map_err(OpenError::io(path, "opening the lock file"))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut held) => {
-            // Only for the message of the next one to come; the lock itself is the kernel's.
+            // Only for the error message of the next process; the lock itself is the kernel's.
             let note = format!("{}\n", std::process::id());
             held.set_len(0)
                 .and_then(|()| held.write_all(note.as_bytes()))
@@ -219,7 +219,7 @@ fn lock(path: &Path) -> Result<Flock<File>, OpenError> {
     }
 }
 
-/// Writes `bytes` to `path` so that after a power cut there is either the old file or the whole new one.
+/// Writes `bytes` to `path` so that a power cut leaves either the old file or the complete new one.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     let temporary = path.with_extension("new");
     let write = || {
@@ -233,12 +233,12 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     sync(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Moves something out of the way, to be looked at later; answers where it went. What was moved before goes.
+/// Moves something aside for later inspection and returns its new path. An older such copy is removed.
 pub(super) fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = path.with_file_name(format!("{name}.damaged"));
     if aside.exists() {
-        // One is enough to find out what happened, and each is as large as the state.
+        // One copy is enough to find out what happened, and each is as large as the state.
         fs::remove_dir_all(&aside).map_err(OpenError::io(&aside, "removing what was moved aside before"))?;
     }
     fs::rename(path, &aside).map_err(OpenError::io(path, "moving it aside"))?;

@@ -21,24 +21,24 @@ use super::state::Applied;
 use crate::keyspace::auth::{Auth, Change, ChangeError, Changed};
 use crate::keyspace::{Command, Error, Keyspace, Operation, Time, Watch, WatchFor};
 
-/// Bytes of values that may wait for their answers; more are refused at once.
+/// Bytes of values that may wait for a result; beyond that, proposals are refused at once.
 const MAX_QUEUED_BYTES: usize = 256 << 20;
-/// What a change of users is reckoned as while it is under way.
+/// The assumed size of a pending change of users.
 const AUTH_CHANGE_BYTES: usize = 64 << 10;
-/// Between two looks whether the clock is the group's.
+/// How often to check whether the clock is the group's.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_millis(5);
-/// Places of the queue that clients leave to the other members.
+/// Queue slots that clients leave to messages of other members.
 const RESERVED_PEER_SLOTS: usize = 2048;
-/// How long another member may take to lead in place of one that stops.
+/// How long another member may take to become leader when this one stops.
 const LEADER_TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
-/// What the URLs of a member may take together.
+/// The longest a member's URLs may be together, in bytes.
 const MAX_MEMBER_URL_BYTES: usize = 4096;
 
-/// A way to the replica; cheap to clone.
+/// A handle to the replica; cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
-    /// A folder that must outlive a handle which a test made on the quick.
+    /// The folder of a member that a test started, kept as long as its handle.
     #[cfg(test)]
     #[allow(dead_code, reason = "it is only held")]
     pub(super) keep: Option<Arc<tempfile::TempDir>>,
@@ -70,14 +70,15 @@ impl Handle {
         ready.wait_for(|ready| *ready).await.ok();
     }
 
-    /// The store's clock: does not jump while the process lives. For computing `expires` and remaining seconds.
+    /// The store's clock: it does not jump while the process runs. Used to compute `expires` and the remaining
+    /// seconds.
     #[must_use]
     pub fn now(&self) -> Time {
         self.shared.clock.now()
     }
 
-    /// Waits until [`Handle::now`] is the group's clock, and not only this host's: at once, but for the first moments of a
-    /// member that has not heard of a leader.
+    /// Waits until [`Handle::now`] is the group's clock rather than only this host's. It waits only in a member
+    /// that has just started and knows no leader yet.
     ///
     /// # Errors
     /// No leader in bounded time.
@@ -92,10 +93,10 @@ impl Handle {
         Ok(())
     }
 
-    /// Has the group carry out `operation`; answers when it is durable and applied here.
+    /// Proposes `operation`; returns when it is durable and applied here.
     ///
     /// # Errors
-    /// No answer in bounded time, or no room for more.
+    /// No result in bounded time, or a queue or the disk is full.
     pub async fn propose(&self, operation: Operation) -> Result<ProposeOutcome, ProposeError> {
         let bytes = weight(&operation);
         if !matches!(operation, Operation::Delete { .. } | Operation::CompareAndDelete { .. }) {
@@ -105,27 +106,28 @@ impl Handle {
         let order = Order::Key(Command { at: self.now(), operation });
         match self.order(order, bytes).await? {
             (Applied::Key(result), position) => Ok(ProposeOutcome { result, position }),
-            // It was carried out, but a snapshot brought it here, and with it nothing of what came of it.
+            // The operation was applied, but it arrived here in a snapshot, which does not carry its result.
             _ => Err(ProposeError::TimedOut),
         }
     }
 
-    /// Whether users and roles are heeded: a look at a flag.
+    /// Returns whether authentication is enabled; reads a flag.
     #[must_use]
     pub fn guarded(&self) -> bool {
         self.shared.guarded()
     }
 
-    /// Users and roles as this member knows them.
+    /// Returns the users and roles as this member knows them.
     #[must_use]
     pub fn auth(&self) -> Arc<Auth> {
         Arc::clone(&self.shared.read().auth)
     }
 
-    /// Has the group change users or roles; answers when that is durable and applied here.
+    /// Proposes a change of users or roles; returns when it is durable and applied here.
     ///
     /// # Errors
-    /// No answer in bounded time, or no room for more. What the change itself was refused for is within the answer.
+    /// No result in bounded time, or a queue or the disk is full. A refusal of the change itself is in the
+    /// inner result.
     pub async fn change_auth(&self, change: Change) -> Result<Result<Changed, ChangeError>, ProposeError> {
         if matches!(change, Change::PutUser { .. } | Change::PutRole { .. }) {
             self.shared.room()?;
@@ -143,7 +145,7 @@ impl Handle {
             shared.queued.fetch_sub(bytes, Relaxed);
             return Err(ProposeError::Overloaded);
         }
-        // What comes from the other members needs room too, most of all when there is much to do.
+        // Messages of the other members need space too, most of all under load.
         if shared.requests.len() > QUEUE_CAPACITY - RESERVED_PEER_SLOTS {
             shared.queued.fetch_sub(bytes, Relaxed);
             return Err(ProposeError::Overloaded);
@@ -169,10 +171,10 @@ impl Handle {
         }
     }
 
-    /// Waits until what `view` shows is not older than this call, by asking the group (`quorum=true`).
+    /// Asks the group for its commit index (`quorum=true`) and waits until `view` is at least as new as this call.
     ///
     /// # Errors
-    /// No answer in bounded time.
+    /// No result in bounded time.
     pub async fn read_index(&self) -> Result<(), ProposeError> {
         let (reply, answer) = oneshot::channel();
         match self.shared.requests.try_send(Request::Read(reply)) {
@@ -187,7 +189,7 @@ impl Handle {
         }
     }
 
-    /// Reads this member's own state. `read` must be quick: it holds up writes.
+    /// Reads this member's own state. `read` must be quick: it blocks writes.
     pub fn view<R>(&self, read: impl FnOnce(&Keyspace) -> R) -> R {
         read(&self.shared.read().keyspace)
     }
@@ -200,25 +202,25 @@ impl Handle {
         self.shared.write().keyspace.watch(key, what)
     }
 
-    /// Where the log stands.
+    /// Returns the state of the log.
     #[must_use]
     pub fn position(&self) -> Position {
         self.shared.position()
     }
 
-    /// The group.
+    /// Returns the members of the group.
     #[must_use]
     pub fn members(&self) -> Arc<Members> {
         self.shared.members()
     }
 
-    /// The version that the group agreed on; empty until it did.
+    /// Returns the version that the group agreed on; empty before it did.
     #[must_use]
     pub fn version(&self) -> String {
         self.shared.read().roster.version.clone()
     }
 
-    /// Gives a member other peer URLs.
+    /// Changes a member's peer URLs.
     ///
     /// # Errors
     /// See [`MemberRefusal`].
@@ -231,7 +233,7 @@ impl Handle {
         self.regroup(Order::PeerUrls { id, urls }).await
     }
 
-    /// Takes a member out of the group.
+    /// Removes a member from the group.
     ///
     /// # Errors
     /// See [`MemberRefusal`].
@@ -241,7 +243,8 @@ impl Handle {
         let voters = members.all.iter().filter(|member| !member.learner);
         let (gone, left): (Vec<_>, Vec<_>) = voters.partition(|member| member.id == id);
         let reached = left.iter().filter(|member| self.reaches(member.id)).count();
-        // A member without a vote is missed by nobody; without one with a vote, the others must still be enough.
+        // Removing a member without a vote is always safe; after removing a voter, the others must still form a
+        // majority.
         if !gone.is_empty() && reached < left.len() / 2 + 1 {
             tracing::warn!(
                 "removing member {id:x} was refused: of the {} that would be left, {reached} can be reached, which is no \
@@ -253,7 +256,7 @@ impl Handle {
         self.regroup(Order::Remove { id }).await
     }
 
-    /// Takes a member into the group. It has no vote until it has started and caught up.
+    /// Adds a member to the group. It has no vote until it has started and caught up.
     ///
     /// # Errors
     /// See [`MemberRefusal`].
@@ -287,7 +290,7 @@ impl Handle {
         Ok(Member { id, peer_urls: urls, learner: true, ..Member::default() })
     }
 
-    /// Has another member lead, if this one does; answers when it no longer does, or when that takes too long.
+    /// If this member leads, transfers leadership; returns when it no longer leads, or after a timeout.
     pub async fn hand_over(&self) {
         if !self.figures().leads || self.members().all.iter().filter(|member| !member.learner).count() < 2 {
             return;
@@ -306,7 +309,7 @@ impl Handle {
         }
     }
 
-    /// Whether a member is this one, or is connected to it.
+    /// Returns whether `id` is this member, or is connected to it.
     fn reaches(&self, id: u64) -> bool {
         id == self.members().own_id || self.shared.reaches(id)
     }
@@ -319,19 +322,19 @@ impl Handle {
         if known { Ok(()) } else { Err(MemberRefusal::Unknown) }
     }
 
-    /// What is counted of the other members, in the order of ids.
+    /// Returns the figures of the other members, ordered by id.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerFigures> {
         self.shared.peers()
     }
 
-    /// Whether the group let this member go.
+    /// Returns whether the group removed this member.
     #[must_use]
     pub fn removed(&self) -> bool {
         self.shared.removed.load(Relaxed)
     }
 
-    /// Counters and gauges.
+    /// Returns counters and gauges.
     #[must_use]
     pub fn figures(&self) -> Figures {
         Figures {
@@ -344,7 +347,7 @@ impl Handle {
     }
 }
 
-/// Roughly the bytes that a change keeps in memory while it is under way.
+/// Returns roughly how many bytes a change occupies while it is pending.
 fn weight(operation: &Operation) -> usize {
     match operation {
         Operation::Set { key, value, .. }

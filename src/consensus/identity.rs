@@ -1,4 +1,4 @@
-//! Who a member is: ids, as etcd computes them, and the file that keeps them beside the format's version.
+//! Who a member is: its ids, computed as etcd does, and the file that stores them beside the format's version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,23 +13,23 @@ use super::member::Member;
 use super::peers::Survey;
 use super::settings::{Settings, Start};
 
-/// The version of everything in the data folder. A later one that cannot be read by this program counts it up.
+/// The version of everything in the data folder. It is raised when this program could not read the new form.
 const FORMAT_VERSION: u32 = 1;
 
-/// What the identity file says.
+/// The content of the identity file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) id: u64,
     pub(super) cluster: u64,
-    /// Tells the marks in this folder's log from bytes that clients chose.
+    /// Distinguishes the marks in this folder's log from bytes that clients chose.
     pub(super) secret: u64,
-    /// The group is new: until its log has begun, nothing else in the folder means anything.
+    /// The group is new: until its log exists, nothing else in the folder counts.
     pub(super) fresh: bool,
 }
 
 impl Identity {
-    /// Reads the file, or makes the ids of a new group, or takes over those of the group to join, and writes it. `found` is
-    /// what other members said when they were asked.
+    /// Reads the identity file, or writes one with the ids of a new group or of the group to join. `found` is what
+    /// the survey of the other members returned.
     pub(super) fn open(
         folder: &Folder,
         settings: &Settings,
@@ -69,31 +69,31 @@ impl Identity {
         Ok((identity, beginning))
     }
 
-    /// Tells this data folder from any other that claims to be the same member's.
+    /// Returns the number that distinguishes this data folder from any other that claims to be the same member's.
     pub(super) fn incarnation(&self) -> u64 {
         let text = format!("incarnation {:x} {:x}", self.id, self.secret);
         hash(text.as_bytes()).max(1)
     }
 
-    /// The ids of a new group, which are written nowhere yet.
+    /// Makes the ids of a new group without writing them.
     pub(super) fn founding(settings: &Settings) -> Result<(Self, IdentityInit), OpenError> {
         let (id, cluster, beginning) = begin(settings, None)?;
         Ok((Self { id, cluster, secret: rand::random(), fresh: true }, beginning))
     }
 
-    /// Reads the file of a member that is there.
+    /// Reads the identity of an existing member.
     pub(super) fn known(folder: &Folder) -> Result<Self, OpenError> {
         let path = folder.identity();
         let bytes = fs::read(&path).map_err(OpenError::io(&path, "reading"))?;
         let known = Self::read(&path, &bytes)?;
         if known.fresh {
-            let what = "its member never came to its first start, so it holds nothing".to_owned();
+            let what = "its member never completed its first start, so it is empty".to_owned();
             return Err(OpenError::Foreign { path, what });
         }
         Ok(known)
     }
 
-    /// Notes that the group's log has begun. A crash before this begins anew.
+    /// Records that the group's log exists. After a crash before this, the group is founded again.
     pub(super) fn begun(&mut self, folder: &Folder) -> Result<(), OpenError> {
         self.fresh = false;
         self.keep(folder)
@@ -116,7 +116,7 @@ impl Identity {
         let (body, check) =
             text.rsplit_once("check ").ok_or_else(|| damaged("its last line is not a checksum"))?;
         if check.trim_end_matches('\n') != format!("{:08x}", crc32fast::hash(body.as_bytes())) {
-            return Err(damaged("its checksum does not fit"));
+            return Err(damaged("its checksum does not match"));
         }
         let field = |name: &str| body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         match field("format").and_then(|text| text.parse().ok()) {
@@ -142,23 +142,23 @@ impl Identity {
     }
 }
 
-/// Whether no member has lived in this data folder yet.
+/// Returns whether this data folder has never held a member.
 #[must_use]
 pub fn is_new(data_dir: &Path) -> bool {
     let path = data_dir.join("member/identity");
-    // Whatever else is wrong with it is found when it is opened.
+    // Other faults of the file are reported when the folder is opened.
     fs::read(&path).map_or(true, |bytes| Identity::read(&path, &bytes).is_ok_and(|identity| identity.fresh))
 }
 
-/// What a new data folder begins with.
+/// The initial content of a new data folder.
 #[derive(Debug, Default)]
 pub(super) struct IdentityInit {
     pub(super) members: BTreeMap<u64, Member>,
-    /// The group exists: everything else comes from the others.
+    /// The group exists: this member receives everything else from the others.
     pub(super) joins: bool,
 }
 
-/// A new group, unless it turns out to exist.
+/// Founds a new group, unless the group already exists.
 fn begin(settings: &Settings, found: Option<&Survey>) -> Result<(u64, u64, IdentityInit), OpenError> {
     let members = founders(settings);
     let name = &settings.name;
@@ -179,7 +179,7 @@ fn begin(settings: &Settings, found: Option<&Survey>) -> Result<(u64, u64, Ident
     Ok((id, cluster, IdentityInit { members, joins: false }))
 }
 
-/// The running group, in which this member must have been announced.
+/// Joins the running group, to which this member must have been added.
 fn join(settings: &Settings, found: &Survey) -> Result<(u64, u64, IdentityInit), OpenError> {
     let refused = |what: String| OpenError::Settings(format!("{what} (according to {})", found.from));
     let known: Vec<&Member> = found.members.iter().filter(|member| !member.client_urls.is_empty()).collect();
@@ -228,7 +228,7 @@ fn missing(name: &str) -> OpenError {
     OpenError::Settings(format!("couldn't find local name \"{name}\" in the initial cluster configuration"))
 }
 
-/// The members of a new group by id: SHA-1 over the sorted peer URLs and the token.
+/// Returns the members of a new group by id, each the SHA-1 of the sorted peer URLs and the token.
 fn founders(settings: &Settings) -> BTreeMap<u64, Member> {
     let mut urls: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, url) in &settings.initial_cluster {

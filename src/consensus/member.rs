@@ -1,4 +1,4 @@
-//! Who belongs to the group.
+//! The members of the group.
 
 /// One member, as every member knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Member {
     pub client_urls: Vec<String>,
     /// It has not caught up yet, so it has no vote and does not count towards a quorum.
     pub learner: bool,
-    /// Tells its data folder from any other; 0 until it has started once.
+    /// Distinguishes its data folder from any other; 0 until it has started once.
     pub incarnation: u64,
 }
 
@@ -24,7 +24,7 @@ pub struct Members {
     pub cluster_id: u64,
     /// This member.
     pub own_id: u64,
-    /// In the order of ids.
+    /// Ordered by id.
     pub all: Vec<Member>,
     /// The leader, when one is known.
     pub leader: Option<u64>,
@@ -37,12 +37,12 @@ pub enum MemberRefusal {
     Unknown,
     /// It was a member once.
     Removed,
-    /// There is a member with this id.
+    /// A member with this id already exists.
     IdTaken,
     /// Another member has one of the URLs.
     UrlTaken,
     /// It would cost the group its quorum, or a member that was added before has not started yet.
     Unsafe,
-    /// The group could not be asked in time.
+    /// The group could not be reached in time.
     Unavailable,
 }

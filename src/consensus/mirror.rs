@@ -1,10 +1,10 @@
-//! The durable mirror of the state, in sled: changed pairs and the head in one batch.
+//! The durable mirror of the state, in sled: each batch holds the changed pairs and the head.
 //!
-//! What sled 0.34 is known for is kept at bay here: its `flush` is no fsync, so [`Mirror::barrier`] syncs its file
-//! itself, and nothing is answered on its word; values that it would put into files it never syncs are cut into parts;
-//! half-written files that a kill during its opening leaves, on which it would choke, are removed before; its panics on
-//! damaged files are caught; and what it hands out is held against a tally, since it may forget the end of what was
-//! written to it.
+//! This file works around the known faults of sled 0.34. Its `flush` does not fsync: [`Mirror::barrier`] syncs the
+//! file itself, and no reply depends on `flush`. It puts long values into files that it never syncs: they are split
+//! into parts. A kill while it opens leaves half-written files that it cannot read: they are removed first. It
+//! panics on damaged files: panics are caught. It may lose the end of what was written: everything it returns is
+//! checked against a tally.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -26,21 +26,21 @@ use super::state_codec::{Builder, Head, SetChecksum, Weight, weigh};
 use crate::disk;
 
 const HEAD: &[u8] = b"h";
-/// Longer values are cut into parts of this size.
+/// Longer values are split into parts of this size.
 const PART_BYTES: usize = 32 << 10;
 const WHOLE: u8 = 0;
 const PARTS: u8 = 1;
-/// sled keeps this much of its pages in memory. Reads do not come here, so little is enough.
+/// The size of sled's page cache. Reads are served from memory elsewhere, so little is enough.
 const CACHE_BYTES: u64 = 4 << 20;
-/// Opening takes longer only when it will never end.
+/// Opening that takes longer will never end.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Why the mirror cannot be used.
 #[derive(Debug, Error)]
 pub(super) enum MirrorError {
-    #[error("{}", words(.0))]
+    #[error("{}", cause(.0))]
     Sled(#[from] sled::Error),
-    #[error("its library gave up: {0}")]
+    #[error("its library failed: {0}")]
     GaveUp(String),
     #[error("{0}")]
     Content(#[from] Undecodable),
@@ -51,20 +51,20 @@ pub(super) enum MirrorError {
 }
 
 impl MirrorError {
-    /// Whether what sled has in memory or on disk is of no use any more.
+    /// Returns whether the data that sled has in memory or on disk is no longer usable.
     pub(super) fn is_of_mirror(&self) -> bool {
         !matches!(self, Self::Io(_))
     }
 }
 
-fn words(error: &sled::Error) -> String {
+fn cause(error: &sled::Error) -> String {
     match error {
         sled::Error::Io(error) => disk::explain(error),
         error => error.to_string(),
     }
 }
 
-/// sled, whose last deed may be a panic.
+/// The sled database; dropping it may panic.
 struct Opened(Option<Db>);
 
 impl Deref for Opened {
@@ -79,7 +79,7 @@ impl Drop for Opened {
     fn drop(&mut self) {
         let db = self.0.take();
         if let Err(panic) = library::call(move || drop(db)) {
-            tracing::debug!("while the mirror was closed: {panic}");
+            tracing::debug!("closing the mirror: {panic}");
         }
     }
 }
@@ -87,13 +87,13 @@ impl Drop for Opened {
 /// What changed since the mirror was last written.
 #[derive(Debug, Default)]
 pub(super) struct Delta {
-    /// Subtrees that are gone, as keys of pairs; before everything else.
+    /// Removed subtrees, as keys of pairs; applied before everything else.
     pub(super) removed: Vec<Vec<u8>>,
-    /// Pairs with their new value; `None` is gone.
-    pub(super) state_codec: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Pairs with their new value; `None` removes the pair.
+    pub(super) pairs: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
-/// The mirror.
+/// The durable mirror.
 pub(super) struct Mirror {
     db: Opened,
     path: PathBuf,
@@ -101,13 +101,13 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    /// Opens what is at `path` and reads the state from it. `None`: nothing was there.
+    /// Opens the mirror at `path` and reads the state from it. Returns `None` when nothing is there.
     pub(super) fn open(path: &Path) -> Result<Option<(Self, State)>, MirrorError> {
         if !path.join("db").exists() {
             return Ok(None);
         }
         let path = path.to_path_buf();
-        guarded(move || {
+        run_guarded(move || {
             let db = open(&path)?;
             let head = db.get(HEAD)?.ok_or(Undecodable("it has no head"))?;
             let head = Head::decode(&head)?;
@@ -119,19 +119,19 @@ impl Mirror {
         })
     }
 
-    /// Makes an empty mirror at `path`, where nothing may be.
+    /// Creates an empty mirror at `path`, which must not exist.
     pub(super) fn make(path: &Path) -> Result<Self, MirrorError> {
         let path = path.to_path_buf();
-        guarded(move || Ok(Self { db: open(&path)?, path, head: Head::default() }))
+        run_guarded(move || Ok(Self { db: open(&path)?, path, head: Head::default() }))
     }
 
     pub(super) fn head(&self) -> &Head {
         &self.head
     }
 
-    /// Writes a delta and the head that it leads to, in one batch. `head`'s tally is kept here.
+    /// Writes a delta and the head that results from it, in one batch. The mirror keeps the head's tally itself.
     pub(super) fn write(&mut self, delta: Delta, head: Head) -> Result<(), MirrorError> {
-        called(|| self.write_batch(delta, head))
+        call_library(|| self.write_batch(delta, head))
     }
 
     fn write_batch(&mut self, delta: Delta, head: Head) -> Result<(), MirrorError> {
@@ -141,7 +141,7 @@ impl Mirror {
         for root in delta.removed {
             self.remove_below(&root, &mut batch, &mut tally, &mut gone)?;
         }
-        for (key, value) in delta.state_codec {
+        for (key, value) in delta.pairs {
             if !gone.contains(&key)
                 && let Some(stored) = self.db.get(&key)?
             {
@@ -182,19 +182,19 @@ impl Mirror {
         Ok(())
     }
 
-    /// Makes all that was written durable. Slow.
+    /// Makes everything written so far durable. Slow.
     pub(super) fn barrier(&self) -> Result<(), MirrorError> {
-        called(|| {
+        call_library(|| {
             self.db.flush()?;
-            // The kernel syncs the file whichever descriptor asks.
+            // The kernel syncs the whole file, whichever descriptor asks.
             File::open(self.path.join("db"))?.sync_all()?;
             Ok(File::open(&self.path)?.sync_all()?)
         })
     }
 
-    /// Writes the state as of the last `write` as a snapshot, unless the pairs do not add up.
+    /// Writes the state as of the last `write` as a snapshot, unless the pairs do not match the tally.
     pub(super) fn snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
-        called(|| self.write_snapshot(folder))
+        call_library(|| self.write_snapshot(folder))
     }
 
     fn write_snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
@@ -210,12 +210,12 @@ impl Mirror {
         }
         if tally != self.head.tally {
             writing.discard();
-            return Err(Undecodable("the pairs do not add up to what was written").into());
+            return Err(Undecodable("the pairs do not match what was written").into());
         }
         Ok(writing.finish()?)
     }
 
-    /// Hands out every pair of the state, put together from its parts.
+    /// Passes every pair of the state to `take`, long values joined from their parts.
     fn each(&self, mut take: impl FnMut(&[u8], &[u8]) -> Result<(), MirrorError>) -> Result<(), MirrorError> {
         for prefix in [b"n", b"e"] {
             for pair in self.db.scan_prefix(prefix) {
@@ -237,13 +237,13 @@ impl Mirror {
             value.extend_from_slice(&stored.ok_or(Undecodable("a part of a long value is missing"))?);
         }
         if weigh(key, &value) != stub.weight {
-            return Err(Undecodable("the parts of a long value do not fit").into());
+            return Err(Undecodable("the parts of a long value do not match").into());
         }
         Ok(value)
     }
 }
 
-/// What stands in place of a value that is kept in parts.
+/// Stored in place of a value that is kept in parts.
 #[derive(Clone, Copy)]
 struct Stub {
     id: u64,
@@ -269,7 +269,8 @@ impl Stub {
     }
 }
 
-/// A pair's key and content name its parts: no two pairs share them, and writing the same again changes nothing.
+/// The id of a value's parts is derived from key and content: no two pairs share parts, and a repeated write
+/// changes nothing.
 fn part_id(key: &[u8], value: &[u8]) -> u64 {
     let mut digest = Sha1::new();
     digest.update((key.len() as u64).to_le_bytes());
@@ -295,7 +296,7 @@ fn store(key: Vec<u8>, value: &[u8], batch: &mut Batch) {
     batch.insert(key, stub.encode());
 }
 
-/// Removes the parts of a stored value, if it has any; answers what the pair weighed.
+/// Removes the parts of a stored value, if it has any; returns the weight of the pair.
 fn drop_stored(key: &[u8], stored: &[u8], batch: &mut Batch) -> Result<Weight, MirrorError> {
     match stored.split_first() {
         Some((&WHOLE, value)) => Ok(weigh(key, value)),
@@ -323,22 +324,22 @@ fn open(path: &Path) -> Result<Opened, MirrorError> {
     Ok(Opened(Some(config.open()?)))
 }
 
-fn called<T>(work: impl FnOnce() -> Result<T, MirrorError>) -> Result<T, MirrorError> {
+fn call_library<T>(work: impl FnOnce() -> Result<T, MirrorError>) -> Result<T, MirrorError> {
     library::call(work).unwrap_or_else(|panic| Err(MirrorError::GaveUp(panic)))
 }
 
-/// Runs `work` on a thread of its own, so that neither a panic nor an endless loop in it is the program's.
-fn guarded<T: Send + 'static>(
+/// Runs `work` on its own thread, so that a panic or an endless loop in it does not stop the program.
+fn run_guarded<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, MirrorError> + Send + 'static,
 ) -> Result<T, MirrorError> {
     let (send, receive) = mpsc::channel();
     let thread = std::thread::Builder::new().name("mirror-opening".to_owned());
-    thread.spawn(move || send.send(called(work)).ok())?;
+    thread.spawn(move || send.send(call_library(work)).ok())?;
     match receive.recv_timeout(OPEN_TIMEOUT) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => Err(MirrorError::Opening("it takes too long".to_owned())),
         Err(mpsc::RecvTimeoutError::Disconnected) => {
-            Err(MirrorError::Opening("sled gave up on its files".to_owned()))
+            Err(MirrorError::Opening("sled could not read its files".to_owned()))
         }
     }
 }

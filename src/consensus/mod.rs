@@ -1,19 +1,20 @@
-//! Agreeing on the order of commands, and keeping it.
+//! Agrees with the other members on the order of commands, and makes it durable.
 //!
 //! Owns: the replica (a member of a raft group as a value: ticks, messages and proposals in, effects out), its log
-//! on disk, the durable mirror of the state, snapshots, the data folder with its lock and identity, the streams to the
-//! other members, who belongs to the group, and the two threads that drive all that. Others hold a [`Handle`].
+//! on disk, the durable mirror of the state, snapshots, the data folder with its lock and identity, the streams to
+//! the other members, the list of members, and the two threads that drive all that. Other rooms hold a [`Handle`].
 //!
-//! The way of a write: [`Handle::propose`] queues it; the driver's thread takes what is queued and puts it to the leader,
-//! which sends it to the others and appends it to its log with one fdatasync; when a quorum has it on disk, every member
-//! applies it to its state in memory, and the one that was asked answers. The persister's thread follows behind: it mirrors
-//! what changed, writes a snapshot now and then and has the log cut back to it.
+//! The path of a write: [`Handle::propose`] queues it; the driver thread takes it from the queue and proposes it to
+//! the leader, which sends it to the other members and appends it to its log with one fdatasync; when a quorum has
+//! it on disk, every member applies it to its state in memory, and the member that received the request replies.
+//! The persister thread follows: it mirrors what changed, writes a snapshot now and then and has the log truncated
+//! to it.
 //!
-//! Promises: a command is answered only after a quorum has its log entry on disk and it is applied. A proposal that may
-//! have been lost with a leader is put to the next one, and never carried out twice. A restart finds every answered
-//! command. Nothing rests on the mirror alone: with a snapshot and the log it can be rebuilt, and is. A damaged file
-//! is recognised and either made good from the others or refused with a message. A disk that fails stops the member
-//! with a message instead of answering half-truths; a full one holds writes up until there is room.
+//! Promises: a command is acknowledged only after a quorum has its log entry on disk and it is applied. A proposal
+//! that may have been lost with a leader is sent to the next one, and never applied twice. A restart finds every
+//! acknowledged command. The mirror is never the only copy: it is rebuilt from a snapshot and the log when needed.
+//! A damaged file is recognised and either repaired from the other members or refused with a message. A failing
+//! disk stops the member with a message; a full one delays writes until there is room.
 //!
 //! Leaves out: the client port (`api`), and what commands mean (`keyspace`).
 

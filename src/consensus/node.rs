@@ -1,4 +1,4 @@
-//! A member as a whole: opened, run, stopped.
+//! One member: opened, run, stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,9 +25,9 @@ use super::shared::{Shared, SharedInit};
 use crate::stop::{Loops, Stop};
 use crate::tls::Connector;
 
-/// Hints that may wait for the persister: one of each kind says all.
+/// Hints that may wait for the persister; one of each kind is enough.
 const HINT_QUEUE_CAPACITY: usize = 8;
-/// A driver that waits for a full disk does not hear that it should stop.
+/// How long to wait for the driver: one that waits for a full disk does not receive the request to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One member of the store. Its threads live until [`Node::run`] ends.
@@ -41,11 +41,12 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens the data folder, makes whole what a crash left, and starts the threads. Blocks. `found` is what other members
-    /// said of their group, for a folder that is empty.
+    /// Opens the data folder, repairs what a crash left, and starts the threads. Blocks. `found` is what the other
+    /// members report about their group; it is used when the folder is empty.
     ///
     /// # Errors
-    /// The folder is another's, in use, damaged or cannot be written. It is left as it was.
+    /// The folder belongs to another program, is in use, damaged or cannot be written. It is left as it
+    /// was.
     pub fn open(settings: Settings, found: Option<&Survey>) -> Result<Self, OpenError> {
         let folder = Arc::new(Folder::open(&settings.data_dir)?);
         let (mut identity, beginning) = Identity::open(&folder, &settings, found)?;
@@ -128,7 +129,7 @@ impl Node {
             |error: std::io::Error| OpenError::Settings(format!("no thread can be started: {error}"));
         let (driver_done, driver_ended) = oneshot::channel();
         let (keeper_done, persister_ended) = oneshot::channel();
-        // A thread that panics drops its sender without a word, which says enough.
+        // A thread that panics drops its sender; the closed channel is enough to notice it.
         let driver = std::thread::Builder::new().name("consensus".to_owned()).spawn(move || {
             driver_done.send(driver.run()).ok();
         });
@@ -139,14 +140,14 @@ impl Node {
         Ok(Self { shared, peers, driver, persister, driver_ended, persister_ended })
     }
 
-    /// A way to the replica.
+    /// Returns a handle to the replica.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.shared))
     }
 
-    /// Runs until `stop` is requested, then writes everything down and ends the threads. Other members reach this one at
-    /// `server`.
+    /// Runs until `stop` is requested, then writes everything to disk and ends the threads. Other members reach
+    /// this one at `server`.
     ///
     /// # Errors
     /// The member had to stop by itself.
@@ -169,31 +170,32 @@ impl Node {
         let broken = matches!(result, Err(Failure::Log(_) | Failure::FolderGone(_)));
         shared.counters.broken.store(broken, Relaxed);
         let end = tokio::task::spawn_blocking(move || {
-            // Full queues mean that the threads are at work and will come to it; they are given a moment.
+            // Full queues mean that the threads are busy and will get to it; give them a moment.
             shared.requests.send_timeout(Request::Stop, STOP_TIMEOUT).ok();
             let until = Instant::now() + STOP_TIMEOUT;
             while !driver.is_finished() && Instant::now() < until {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
             shared.hints.send_timeout(Hint::Stop, STOP_TIMEOUT).ok();
-            // The mirror's library may wait for ever for a disk that fails.
+            // The mirror's library may wait forever for a failing disk.
             while broken && !persister.is_finished() && Instant::now() < until {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
             if driver.is_finished() {
-                // The panic, if it was one, has been reported.
+                // A panic has already been reported.
                 driver.join().ok();
                 if !broken {
                     persister.join().ok();
                 }
             } else {
                 tracing::warn!(
-                    "the log is still waiting for its disk; what it was given has not been answered"
+                    "the log is still waiting for its disk; its pending writes were not acknowledged"
                 );
             }
         });
         end.await.ok();
-        // Last: the others hear at once that this one is gone, and not while it still has something to say.
+        // Last: closing the streams tells the others at once that this member is gone, so nothing may be left to
+        // send.
         loops.drain(STOP_TIMEOUT).await;
         result
     }

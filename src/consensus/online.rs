@@ -1,5 +1,5 @@
-//! A backup of a running member: the persister brings the mirror up to date and writes it down as one file, which is
-//! then handed out bit by bit. Writes go on meanwhile.
+//! A backup of a running member: the persister updates the mirror and writes it to one file, which is then sent in
+//! pieces. Writes continue meanwhile.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -21,14 +21,14 @@ use super::request::Hint;
 use super::snapshot;
 use crate::keyspace::Time;
 
-/// Writing down even a large state takes no longer.
+/// Writing even a large state takes no longer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(600);
-/// Bytes handed out at once.
+/// Bytes sent at once.
 const CHUNK_BYTES: usize = 256 << 10;
-/// What must be left on the disk beside the file.
+/// What must stay free on the disk besides the file.
 const MIN_FREE_BYTES: u64 = 32 << 20;
 
-/// A backup on its way out.
+/// A backup that is being sent.
 #[derive(Debug)]
 pub struct Backup {
     written: Arc<BackupFile>,
@@ -38,17 +38,17 @@ pub struct Backup {
     _place: OwnedSemaphorePermit,
 }
 
-/// Why there is no backup.
+/// Why a backup is not available.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoBackup {
-    /// The group does not answer, so that nobody knows whether this member's state is the newest.
+    /// The group does not respond, so this member cannot know whether its state is the newest.
     Refused(ProposeError),
-    /// This member cannot make one now; why, and what to do.
+    /// This member cannot make a backup now: why, and what to do.
     Hindered(String),
 }
 
 impl Handle {
-    /// Has the state written down, not older than this call. Several who ask together share the work.
+    /// Returns a backup of the state that is not older than this call. Concurrent calls share the work.
     ///
     /// # Errors
     /// See [`NoBackup`].
@@ -64,7 +64,7 @@ impl Handle {
         self.read_index().await.map_err(NoBackup::Refused)?;
         let taken = self.now();
         let made = shared.backups.request();
-        // A full queue holds a hint that brings a round in which this one is seen.
+        // A full queue already holds a hint, and its round will see this request.
         shared.hints.try_send(Hint::Hurry).ok();
         let written = match timeout(WRITE_TIMEOUT, made).await {
             Ok(Ok(made)) => made.map_err(NoBackup::Hindered)?,
@@ -76,22 +76,22 @@ impl Handle {
 }
 
 impl Backup {
-    /// How many bytes it is.
+    /// Returns the length in bytes.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.written.length + (HEADER_BYTES + CHECKSUM_BYTES) as u64
     }
 
-    /// The store's index.
+    /// Returns the store's index.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.written.index
     }
 
-    /// The next bytes; none at the end. Blocks.
+    /// Returns the next bytes, empty at the end. Blocks.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk failed.
     pub fn next_piece(&mut self) -> io::Result<Vec<u8>> {
         let (head, end) = (HEADER_BYTES as u64, HEADER_BYTES as u64 + self.written.length);
         let piece = if self.at == 0 {
@@ -112,15 +112,15 @@ impl Backup {
 }
 
 impl Persister {
-    /// Writes the mirror, which was brought up to date after `wanted` was taken, down for those who want it.
+    /// Writes the mirror, which was updated after `wanted` was taken, to a file for those requests.
     pub(super) fn back_up(&mut self, mut wanted: Vec<oneshot::Sender<BackupResult>>) {
         wanted.retain(|one| !one.is_closed());
         if wanted.is_empty() {
             return;
         }
-        let made = match self.write_down() {
+        let made = match self.write_file() {
             Ok(Some(written)) => Ok(Arc::new(written)),
-            Ok(None) => Err("the mirror is being made anew; try again in a few seconds".to_owned()),
+            Ok(None) => Err("the mirror is being rebuilt; try again in a few seconds".to_owned()),
             Err(error) => {
                 let path = self.folder.backups();
                 tracing::warn!("{}: writing a backup: {error}", path.display());
@@ -131,12 +131,12 @@ impl Persister {
             }
         };
         for one in wanted {
-            // Who does not wait any longer has no use for it.
+            // The receiver is gone when the request timed out.
             one.send(made.clone()).ok();
         }
     }
 
-    fn write_down(&self) -> Result<Option<BackupFile>, MirrorError> {
+    fn write_file(&self) -> Result<Option<BackupFile>, MirrorError> {
         let Some(mirror) = &self.mirror else { return Ok(None) };
         let (head, room) = (mirror.head(), folder::free(self.folder.member())?);
         let needed = head.tally.bytes + head.tally.bytes / 4 + MIN_FREE_BYTES;
@@ -151,7 +151,7 @@ impl Persister {
         }
         let folder = self.folder.backups();
         if folder.exists() {
-            // Left by a process that was killed while it wrote.
+            // Left by a process that was killed while writing.
             fs::remove_dir_all(&folder)?;
         }
         DirBuilder::new().mode(0o700).create(&folder)?;

@@ -1,4 +1,4 @@
-//! The thread behind the driver: keeps the mirror up to date, writes snapshots, has the log cut back, minds the disk.
+//! The thread that follows the driver: updates the mirror, writes snapshots, truncates the log, watches the disk.
 
 use std::fs;
 use std::sync::Arc;
@@ -22,22 +22,22 @@ use super::state_codec::{self, Head, SetChecksum};
 use crate::disk;
 use crate::keyspace::Changes;
 
-/// Changes are gathered for this long before they are mirrored: a key written often is mirrored once.
+/// How long changes are gathered before they are mirrored: a key that is written often is mirrored once.
 const MIRROR_INTERVAL: Duration = Duration::from_secs(1);
-/// While the disk is low, or mirror or snapshot failed, they are looked at this often.
+/// How often to look again while the disk is low, or the mirror or a snapshot failed.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// With less than this left, or less than the state takes as a snapshot, writes are refused, so that log, mirror and
-/// snapshot do not meet a full disk.
+/// With less free space than this, or than a snapshot of the state needs, writes are refused, so that log, mirror
+/// and snapshot never run into a full disk.
 const MIN_FREE_BYTES: u64 = 16 << 20;
-/// So much more must be left before they are taken again.
+/// How much more must be free before writes are accepted again.
 const FREE_BYTES_HYSTERESIS: u64 = 8 << 20;
-/// After so many bytes of entries there is a snapshot whatever their number, so that the log does not grow for ever.
+/// After this many bytes of entries a snapshot is written whatever their number, so that the log stays bounded.
 const MAX_LOG_BYTES: u64 = 128 << 20;
-/// A snapshot that another member needs is made no sooner than this after the last one.
+/// The minimum time from one snapshot to the next that another member needs.
 const MIN_SNAPSHOT_INTERVAL: Duration = Duration::from_millis(500);
-/// A snapshot that failed is tried again no sooner than this.
+/// How long to wait before a failed snapshot is tried again.
 const SNAPSHOT_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// A mirror that failed is made anew no sooner than this.
+/// How long to wait before a failed mirror is rebuilt.
 const MIRROR_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// The persister.
@@ -45,34 +45,34 @@ pub(super) struct Persister {
     pub(super) shared: Arc<Shared>,
     pub(super) hints: Receiver<Hint>,
     pub(super) folder: Arc<Folder>,
-    /// `None`: has to be made anew.
+    /// `None`: must be rebuilt.
     pub(super) mirror: Option<Mirror>,
     pub(super) purger: Purger,
-    /// Snapshots that other members are being sent.
+    /// Snapshots that are being sent to other members.
     pub(super) pins: Pins,
     pub(super) snapshot_count: u64,
     pub(super) quota: Option<u64>,
     /// The state's raft index at the last snapshot.
     pub(super) last_snapshot: u64,
-    /// The newest and the oldest event that the mirror has.
+    /// The index of the newest event in the mirror.
     pub(super) mirrored_index: u64,
     pub(super) mirrored_oldest: u64,
     pub(super) retry_at: Instant,
-    /// After a failure: when a snapshot may be tried again.
+    /// After a failure: when the next snapshot may be tried.
     pub(super) snapshot_at: Option<Instant>,
-    /// Bytes that had been appended to the log at the last snapshot.
+    /// Bytes that had been appended to the log by the last snapshot.
     pub(super) appended_then: u64,
     /// Another member waits for a snapshot.
     pub(super) wanted: bool,
     /// When the last snapshot was done.
     pub(super) snapshot_done: Option<Instant>,
-    /// The log was told to cut; its files may go after its next round.
+    /// The log was truncated; its files may be removed after its next round.
     pub(super) purge: bool,
-    /// What was last said of the mirror, of snapshots and of the disk.
+    /// The last message about the mirror, snapshots and the disk.
     pub(super) last_reported: LastReported,
 }
 
-/// What was last said of each thing that may fail: the same is said once.
+/// The last message about each thing that may fail, so that none is logged twice in a row.
 #[derive(Debug, Default)]
 pub(super) struct LastReported {
     mirror: Option<String>,
@@ -80,20 +80,20 @@ pub(super) struct LastReported {
     free: Option<String>,
 }
 
-/// Whether `text` is news.
+/// Returns whether `text` differs from the last message.
 fn is_news(last_reported: &mut Option<String>, text: &str) -> bool {
     last_reported.replace(text.to_owned()).as_deref() != Some(text)
 }
 
 impl Persister {
-    /// Keeps until told to stop.
+    /// Runs until asked to stop.
     ///
     /// # Errors
-    /// The data folder is gone, or a sync of the log failed: what is answered from now on would be kept nowhere.
+    /// The data folder is gone, or a sync of the log failed: later writes could not be made durable.
     pub(super) fn run(mut self) -> Result<(), Failure> {
-        let ended = self.keep_on();
+        let ended = self.run_rounds();
         if ended.is_err() || self.shared.counters.broken.load(Relaxed) {
-            self.let_go();
+            self.drop_mirror();
         } else if let Some(mirror) = &self.mirror
             && let Err(error) = mirror.barrier()
         {
@@ -103,7 +103,7 @@ impl Persister {
         ended
     }
 
-    fn keep_on(&mut self) -> Result<(), Failure> {
+    fn run_rounds(&mut self) -> Result<(), Failure> {
         self.check_disk();
         loop {
             let hint = match self.wait() {
@@ -111,23 +111,23 @@ impl Persister {
                 Some(hint) => hint,
                 None => Hint::Changed,
             };
-            // An error of the disk is the log's to report.
+            // The log reports disk errors.
             if matches!(self.folder.identity().try_exists(), Ok(false)) {
                 return Err(Failure::FolderGone(self.folder.member().to_path_buf()));
             }
             if self.shared.counters.broken.load(Relaxed) {
-                // That the disk fails was reported once.
+                // The disk error was already reported.
                 return Ok(());
             }
             self.wanted |= hint == Hint::Snapshot;
-            self.keep()?;
+            self.run_round()?;
             if hint == Hint::Stop {
                 return Ok(());
             }
         }
     }
 
-    /// The next hint. `None`: something is amiss, and it is time to look again whether it still is.
+    /// Returns the next hint, or `None` when something failed and it is time to look at it again.
     fn wait(&self) -> Option<Hint> {
         if self.shared.room().is_ok() && self.mirror.is_some() && self.snapshot_at.is_none() {
             return Some(self.hints.recv().unwrap_or(Hint::Stop));
@@ -151,13 +151,13 @@ impl Persister {
     }
 
     /// One round: mirror, snapshot when due, disk.
-    fn keep(&mut self) -> Result<(), Failure> {
-        // First of all: what changes from here on is hinted at again, whatever becomes of this round.
+    fn run_round(&mut self) -> Result<(), Failure> {
+        // First: changes from here on send a new hint, whatever the result of this round.
         self.shared.hinted.store(0, Relaxed);
         let backups = self.shared.backups.take();
         self.check_disk();
         if let Some(index) = self.shared.take_replaced() {
-            self.begin_anew(index);
+            self.discard_mirror(index);
         }
         if std::mem::take(&mut self.purge) {
             self.purger.purge().map_err(Failure::Log)?;
@@ -168,17 +168,17 @@ impl Persister {
                 let text =
                     format!("{}: writing the mirror of the state: {error}", self.folder.mirror().display());
                 if is_news(&mut self.last_reported.mirror, &text) {
-                    tracing::warn!("{text}; the store goes on, and makes it anew as soon as it can");
+                    tracing::warn!("{text}; the store continues, and rebuilds it as soon as it can");
                 }
                 self.lose_mirror();
             }
             Ok(()) if self.mirror.is_some() && self.last_reported.mirror.take().is_some() => {
-                tracing::info!("{}: the mirror is whole again", self.folder.mirror().display());
+                tracing::info!("{}: the mirror is complete again", self.folder.mirror().display());
             }
             Ok(()) => {}
         }
         if self.mirror.is_none() {
-            // It will be made of everything there is, so what changed need not be gathered.
+            // The mirror will be rebuilt from the whole state, so the gathered changes are not needed.
             drop(self.shared.write().keyspace.take_changes());
         }
         self.back_up(backups);
@@ -187,13 +187,13 @@ impl Persister {
     }
 
     pub(super) fn lose_mirror(&mut self) {
-        self.let_go();
+        self.drop_mirror();
         self.retry_at = Instant::now() + MIRROR_RETRY_DELAY;
     }
 
-    /// Drops the mirror. On a thread of its own: sled, when it could not write, may wait for ever for its disk when it is
+    /// Drops the mirror on its own thread: after a failed write, sled may wait forever for its disk when it is
     /// closed.
-    fn let_go(&mut self) {
+    fn drop_mirror(&mut self) {
         let Some(mirror) = self.mirror.take() else { return };
         let closing = std::thread::Builder::new().name("mirror-closing".to_owned());
         if let Err(error) = closing.spawn(move || drop(mirror)) {
@@ -201,27 +201,27 @@ impl Persister {
         }
     }
 
-    /// The whole state is another: all that the mirror knows is of no use any more.
-    fn begin_anew(&mut self, index: u64) {
-        self.let_go();
+    /// The whole state was replaced: the content of the mirror is useless.
+    fn discard_mirror(&mut self, index: u64) {
+        self.drop_mirror();
         self.retry_at = Instant::now();
         self.last_snapshot = index;
     }
 
     fn mirror(&mut self) -> Result<(), MirrorError> {
-        let (delta, head, oldest) = self.difference()?;
+        let (delta, head, oldest) = self.next_delta()?;
         let Some(mirror) = &mut self.mirror else { return Ok(()) };
         (self.mirrored_index, self.mirrored_oldest) = (head.index, oldest);
         mirror.write(delta, head)
     }
 
-    /// After so many entries, or so many bytes of them, and not at once again when it failed.
+    /// Writes a snapshot after a number of entries or bytes, with a delay after a failure.
     fn snapshot_when_due(&mut self) {
         let applied =
             self.mirror.as_ref().map_or(self.shared.applied(), |mirror| mirror.head().applied.index);
         let appended = self.shared.counters.appended.load(Relaxed);
         let entries = applied.saturating_sub(self.last_snapshot);
-        // The one just made may not have reached the log yet, which then asks again.
+        // The log may not know the last snapshot yet and ask for it again.
         let just = self.snapshot_done.is_some_and(|at| at.elapsed() < MIN_SNAPSHOT_INTERVAL);
         let due = entries >= self.snapshot_count
             || (entries > 0 && appended - self.appended_then >= MAX_LOG_BYTES)
@@ -239,7 +239,7 @@ impl Persister {
                 self.snapshot_at = None;
                 self.snapshot_done = Some(Instant::now());
                 self.appended_then = appended;
-                self.cut_behind(offer);
+                self.truncate_log(offer);
             }
             Err(error) => {
                 let text = format!("{}: writing a snapshot: {error}", self.folder.snapshots().display());
@@ -254,7 +254,7 @@ impl Persister {
         }
     }
 
-    /// Writes a snapshot: of the mirror, which holds nobody up, or without one of what is in memory.
+    /// Writes a snapshot: from the mirror, which blocks nobody, or without one from memory.
     fn snapshot(&self) -> Result<SnapshotOffer, MirrorError> {
         let (started, folder) = (Instant::now(), self.folder.snapshots());
         let offer = if let Some(mirror) = &self.mirror {
@@ -271,40 +271,39 @@ impl Persister {
         Ok(offer)
     }
 
-    /// Has the log cut back to the snapshot before the newest, so that both can be gone on from.
-    fn cut_behind(&mut self, offer: SnapshotOffer) {
+    /// Truncates the log to the snapshot before the newest, so that a restart can use either.
+    fn truncate_log(&mut self, offer: SnapshotOffer) {
         let applied = offer.mark.index;
         let before = std::mem::replace(&mut self.last_snapshot, applied);
-        // Made again for a new member: then the one before is still the one before.
+        // A repeated snapshot for a new member leaves the previous one in place.
         let before = if before == applied { 0 } else { before };
-        // Whoever is being sent a snapshot needs the entries behind it next.
+        // A member that is being sent a snapshot needs the entries that follow it.
         let cut = self.pins.held().map_or(before, |held| before.min(held));
         self.shared.counters.snapshot_index.store(applied, Relaxed);
-        // The queue is full only under a load that brings the next snapshot soon.
+        // The queue is full only under a load that soon causes the next snapshot.
         self.shared.requests.try_send(Request::Snapshotted { offer, cut }).ok();
         self.purge = true;
     }
 
-    /// What the mirror has to be told, or everything when there is none.
-    fn difference(&mut self) -> Result<(Delta, Head, u64), MirrorError> {
+    /// Returns the delta to write to the mirror, or everything when there is no mirror.
+    fn next_delta(&mut self) -> Result<(Delta, Head, u64), MirrorError> {
         if self.mirror.is_none() {
-            self.start_anew()?;
+            self.rebuild_mirror()?;
             self.mirrored_index = 0;
             let mut state = self.shared.write();
             drop(state.keyspace.take_changes());
             let state = RwLockWriteGuard::downgrade(state);
-            let state_codec =
-                state_codec::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
-            let delta = Delta { removed: Vec::new(), state_codec: state_codec.collect() };
+            let pairs = state_codec::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
+            let delta = Delta { removed: Vec::new(), pairs: pairs.collect() };
             return Ok((delta, Head::of(&state, SetChecksum::default()), state.keyspace.oldest_event()));
         }
         let shared = Arc::clone(&self.shared);
         let mut state = shared.write();
-        // Since this round began: what changed from the state before is not what is asked for.
+        // The state was replaced during this round: changes of the old one no longer apply.
         if let Some(index) = shared.take_replaced() {
             drop(state);
-            self.begin_anew(index);
-            return self.difference();
+            self.discard_mirror(index);
+            return self.next_delta();
         }
         let changes = state.keyspace.take_changes();
         let state = RwLockWriteGuard::downgrade(state);
@@ -319,23 +318,23 @@ impl Persister {
             let value = keyspace.record(key).map(|record| state_codec::node_value(&record));
             (state_codec::node_key(key), value)
         });
-        let mut state_codec: Vec<_> = nodes.collect();
-        // Those that lost their values; what is not mirrored yet follows below.
+        let mut pairs: Vec<_> = nodes.collect();
+        // The events that lost their values; those not mirrored yet follow below.
         let known = changes.cleared.iter().filter(|index| **index <= self.mirrored_index);
         let known = known.filter_map(|index| keyspace.events_since(index - 1).next());
         for (index, entry) in known.chain(keyspace.events_since(self.mirrored_index)) {
-            state_codec.push((state_codec::event_key(index), Some(state_codec::event_value(entry))));
+            pairs.push((state_codec::event_key(index), Some(state_codec::event_value(entry))));
         }
-        // What fell out of the window of events since.
+        // Events that have since left the window.
         let oldest = keyspace.oldest_event().min(self.mirrored_index + 1);
         for index in self.mirrored_oldest..oldest {
-            state_codec.push((state_codec::event_key(index), None));
+            pairs.push((state_codec::event_key(index), None));
         }
-        Delta { removed, state_codec }
+        Delta { removed, pairs }
     }
 
-    /// Removes what is left of a mirror that failed; it was only ever a copy of what is in memory and in the log.
-    fn start_anew(&mut self) -> Result<(), MirrorError> {
+    /// Removes the rest of a failed mirror; it only ever copied what is in memory and in the log.
+    fn rebuild_mirror(&mut self) -> Result<(), MirrorError> {
         let path = self.folder.mirror();
         if path.exists() {
             fs::remove_dir_all(&path)?;
@@ -352,7 +351,7 @@ impl Persister {
             Ok(_) => self.last_reported.free = None,
             Err(error) => {
                 let (path, why) = (self.folder.member().display(), disk::explain(error));
-                let text = format!("{path}: finding out how much room there is: {why}");
+                let text = format!("{path}: reading the free disk space: {why}");
                 if is_news(&mut self.last_reported.free, &text) {
                     tracing::warn!("{text}");
                 }
@@ -366,7 +365,7 @@ impl Persister {
             Some(quota) if bytes > quota => Room::QuotaReached,
             _ => Room::Enough,
         };
-        // A byte that is written takes room in the log, in the mirror and in a snapshot, and sled takes some more.
+        // Each written byte takes room in the log, the mirror and a snapshot, and sled needs some more.
         let credit =
             free.map_or(i64::MAX, |free| i64::try_from(free.saturating_sub(reserve) / 4).unwrap_or(i64::MAX));
         self.shared.credit.store(credit, Relaxed);
@@ -376,9 +375,9 @@ impl Persister {
             match room {
                 Room::Enough => {
                     full.store(false, Relaxed);
-                    tracing::info!("{folder}: there is room again: writes are taken");
+                    tracing::info!("{folder}: there is room again: writes are accepted");
                 }
-                // The log may have met the end of the disk first, and have said so.
+                // The log may have hit the full disk first and reported it.
                 Room::DiskLow if full.swap(true, Relaxed) => {}
                 Room::DiskLow => tracing::error!(
                     "{folder}: less than {} MiB are left on its disk: writes are refused until there is room; deletes \
@@ -386,7 +385,7 @@ impl Persister {
                     reserve >> 20
                 ),
                 Room::QuotaReached => tracing::error!(
-                    "the state holds {bytes} bytes, more than --quota-backend-bytes allows: only deletes are taken"
+                    "the state holds {bytes} bytes, more than --quota-backend-bytes allows: only deletes are accepted"
                 ),
             }
         }

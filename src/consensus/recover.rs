@@ -1,4 +1,4 @@
-//! Taking up where the last process left off: mirror, or snapshot, or nothing; then the log's tail.
+//! Recovers the state of the previous process: from mirror or snapshot, or empty; then from the log's tail.
 
 use std::sync::Arc;
 
@@ -19,23 +19,23 @@ use super::tests::simulation::plant::{Plant, planted};
 use super::wal_guard::WalMarks;
 use crate::keyspace::Keyspace;
 
-/// The log entry that a new group's state stands for: its founding.
+/// The log entry that the initial state of a new group stands for: its founding.
 pub(super) const FOUNDING: LogId = LogId { index: 1, term: 1 };
 
-/// Entries read at once.
+/// Bytes read at once.
 const READ_CHUNK_BYTES: u64 = 1 << 20;
 
-/// What was found.
+/// The recovered state.
 pub(super) struct Recovered {
     pub(super) log: Log,
     pub(super) state: State,
-    /// `None`: has to be made anew.
+    /// `None`: must be rebuilt.
     pub(super) mirror: Option<Mirror>,
     /// Raft index of the newest snapshot; 0 without one.
     pub(super) snapshot: u64,
 }
 
-/// Opens log and state of the member that `identity` names; `beginning` is what a new folder begins with.
+/// Opens the log and state of the member that `identity` names; `beginning` is the initial content of a new folder.
 pub(super) fn recover(
     folder: &Folder,
     identity: &mut Identity,
@@ -44,7 +44,7 @@ pub(super) fn recover(
 ) -> Result<Recovered, OpenError> {
     let marks = WalMarks::new(identity.secret);
     if identity.fresh {
-        return found(folder, identity, beginning, counters);
+        return found_group(folder, identity, beginning, counters);
     }
     let had_log = folder.log().exists();
     let mut log = Log::open(&folder.log(), marks, Arc::clone(counters))?;
@@ -53,10 +53,10 @@ pub(super) fn recover(
         Some((mirror, state)) => (Some(state), Some(mirror)),
         None => (None, None),
     };
-    // A mirror from before the log's beginning cannot be brought up to date.
+    // A mirror that is older than the log's first entry cannot be brought up to date.
     if let Some(behind) = state.as_ref().filter(|state| state.applied.index < log.start().index) {
         let (at, start) = (behind.applied.index, log.start().index);
-        tracing::warn!("the mirror ends at log index {at}, the log begins behind {start}: it is rebuilt");
+        tracing::warn!("the mirror ends at log index {at}, the log starts after {start}: it is rebuilt");
         (state, mirror) = (None, None);
     }
     snapshot::sort_fetched(&folder.snapshots(), log.start().index)?;
@@ -70,11 +70,11 @@ pub(super) fn recover(
     let state = if planted(Plant::AppliedTwice) { state.one_back(log.start().index) } else { state };
     if state.applied.index > log.last().index {
         if had_log {
-            // Whatever came behind that is gone too, and it was answered.
+            // Acknowledged entries are missing, and what followed them as well.
             let (at, last) = (state.applied.index, log.last().index);
             let what = format!(
-                "it ends at entry {last}, although entries up to {at} were carried out, so files are missing; put them \
-                 back, or remove the folder to go on without the writes that came last"
+                "it ends at entry {last}, although entries up to {at} were applied, so files are missing; put them \
+                 back, or remove the folder to continue without the latest writes"
             );
             return Err(OpenError::Damaged { path: folder.log(), what });
         }
@@ -86,9 +86,9 @@ pub(super) fn recover(
     Ok(Recovered { log, state, mirror, snapshot: newest })
 }
 
-/// Begins: an empty log, a snapshot of the empty state, then the note that it began. A new group's log begins behind its
-/// founding; that of a member that joins begins with nothing, since all comes from the others.
-fn found(
+/// Creates an empty log and a snapshot of the empty state, then records that the log exists. A new group's log
+/// starts after its founding entry; a joining member's log starts empty, since the others send everything.
+fn found_group(
     folder: &Folder,
     identity: &mut Identity,
     beginning: IdentityInit,
@@ -97,7 +97,7 @@ fn found(
     for leftover in [folder.log(), folder.mirror(), folder.snapshots()] {
         if leftover.exists() {
             std::fs::remove_dir_all(&leftover)
-                .map_err(OpenError::io(&leftover, "removing a half-made beginning"))?;
+                .map_err(OpenError::io(&leftover, "removing an unfinished data folder"))?;
         }
     }
     folder.make_snapshots()?;
@@ -111,7 +111,7 @@ fn found(
     begin(folder, identity, state, counters)
 }
 
-/// Begins in a folder without anything: an empty log behind `state`.
+/// Fills an empty folder: an empty log that continues from `state`.
 pub(super) fn begin(
     folder: &Folder,
     identity: &mut Identity,
@@ -129,8 +129,8 @@ pub(super) fn begin(
     Ok(Recovered { log, state, mirror: None, snapshot: applied.index })
 }
 
-/// The state with the log's tail applied. In a group of one, what is in the log is committed; among several, what lies
-/// behind the last known commit may have been overruled by the others and is left out.
+/// Returns the state with the log's tail applied. In a group of one, everything in the log is committed; in a
+/// larger group, the other members may have overruled what follows the last known commit, so it is left out.
 pub(super) fn caught_up(recovered: Recovered, folder: &Folder) -> Result<State, OpenError> {
     let Recovered { log, mut state, .. } = recovered;
     let alone = |state: &State| state.members().voters.len() == 1;
@@ -160,8 +160,8 @@ fn catch_up(log: &Log, state: &mut State, end: u64, folder: &Folder) -> Result<(
     Ok(())
 }
 
-/// Makes a group of one of what a member holds. All that its log has counts, also what may not have been committed: its
-/// clients may have been told so by another member.
+/// Makes a member's state into a group of one. Every entry of its log counts, even one not known to be committed:
+/// another member may have acknowledged it.
 pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Recovered, OpenError> {
     let Recovered { mut log, mut state, .. } = recovered;
     let (committed, end) = (log.commit(), log.last().index);
@@ -174,23 +174,23 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     state.roster.removed.remove(&id);
     let own = state.roster.members.entry(id).or_default();
     (own.id, own.learner) = (id, false);
-    // An entry of nobody's: no other member can hold one at this place that says something else in this term.
+    // An entry of no real member's: no other member can have a different one with this index and term.
     state.applied = LogId { index: state.applied.index + 1, term: state.applied.term + 1 };
     let snapshots = folder.snapshots();
-    // Like one of another member's: until the log goes on from it, it counts for nothing.
+    // Treated like a snapshot fetched from another member: it does not count until the log continues from it.
     let written = snapshot::write_fetched(&snapshots, &state);
     let written = written.map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
-    // Nobody is served yet: on a full disk the start fails, and does not wait.
+    // No client is served yet: on a full disk the start fails instead of waiting.
     log.begin(state.applied, state.applied.term).map_err(OpenError::Disk)?;
     snapshot::adopt(&written)?;
     log.set_members(state.members());
-    // Last: until the log is another, only the mirror goes with it.
+    // Last: until the log is replaced, only the mirror matches it.
     if let Ok(aside) = folder::set_aside(&folder.mirror()) {
-        tracing::debug!("the mirror is made anew; the one before is {}", aside.display());
+        tracing::debug!("the mirror is rebuilt; the previous one is {}", aside.display());
     }
     tracing::warn!(
-        "--force-new-cluster: this member {id:x} is the only one of its cluster now; {} left. It goes on from log entry \
-         {end}, {} of which were not known to be committed here; what the others had beyond that is lost. Start it without \
+        "--force-new-cluster: this member {id:x} is the only one of its cluster now; {} left. It continues from log \
+         entry {end}, {} of which were not known to be committed here; what the others had beyond that is lost. Start it without \
          this flag from now on, and add new members (ctl member add)",
         match others.len() {
             1 => "1 member was".to_owned(),
@@ -202,19 +202,22 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     Ok(Recovered { log, state, mirror: None, snapshot })
 }
 
-/// Whether the folder is that of the member that the settings are about.
+/// Checks that the folder belongs to the member that the settings name.
 pub(super) fn belongs(state: &State, id: u64, settings: &Settings) -> Result<(), OpenError> {
     if state.roster.removed.contains(&id) {
         return Err(OpenError::Removed { path: settings.data_dir.clone(), id });
     }
     let own = state.roster.members.get(&id).map(|member| member.name.as_str()).unwrap_or_default();
     let known = state.roster.members.get(&id).map(|member| member.peer_urls.as_slice()).unwrap_or_default();
-    let mut told: Vec<&String> = settings.peer_urls.iter().collect();
-    told.sort();
-    if !settings.listen_peer_urls.is_empty() && !known.is_empty() && !known.iter().eq(told.iter().copied()) {
+    let mut own_urls: Vec<&String> = settings.peer_urls.iter().collect();
+    own_urls.sort();
+    if !settings.listen_peer_urls.is_empty()
+        && !known.is_empty()
+        && !known.iter().eq(own_urls.iter().copied())
+    {
         tracing::warn!(
-            "the cluster knows this member {id:x} at {}, but it was told {}: if it has moved, say so to the cluster (ctl \
-             member update {id:x} {})",
+            "the cluster knows this member {id:x} at {}, but its settings say {}: if it has moved, update the cluster \
+             (ctl member update {id:x} {})",
             known.join(","),
             settings.peer_urls.join(","),
             settings.peer_urls.join(",")
@@ -234,7 +237,7 @@ pub(super) fn belongs(state: &State, id: u64, settings: &Settings) -> Result<(),
     }
 }
 
-/// The mirror and its state; one that cannot be used is moved aside, since it can be made anew.
+/// Opens the mirror and its state; an unusable mirror is moved aside, since it can be rebuilt.
 fn open_mirror(folder: &Folder) -> Result<Option<(Mirror, State)>, OpenError> {
     let path = folder.mirror();
     match Mirror::open(&path) {
@@ -251,7 +254,7 @@ fn open_mirror(folder: &Folder) -> Result<Option<(Mirror, State)>, OpenError> {
     }
 }
 
-/// The newest snapshot that the log goes on from.
+/// Reads the newest snapshot that the log continues from.
 fn from_snapshot(folder: &Folder, snapshots: &[std::path::PathBuf], log: &Log) -> Result<State, OpenError> {
     let mut first_error = None;
     for path in snapshots {

@@ -12,52 +12,52 @@ use super::log::{Log, LogId};
 #[cfg(test)]
 use super::tests::simulation::plant::{Plant, planted};
 
-/// Ticks of one heartbeat; the driver ticks at the heartbeat's pace.
+/// Ticks per heartbeat; the driver ticks at the heartbeat's pace.
 const HEARTBEAT_TICKS: usize = 1;
-/// Entries that are handed out at once while a long tail is replayed.
+/// Bytes of entries delivered at once while a long tail is replayed.
 const MAX_COMMITTED_BYTES: u64 = 16 << 20;
 const MAX_MESSAGE_BYTES: u64 = 1 << 20;
-/// Messages of entries that a member may be sent before it answers.
+/// Append messages that a member may be sent before it replies.
 const MAX_INFLIGHT_MESSAGES: usize = 256;
-/// Entries that are not committed yet; more are refused.
+/// Bytes of uncommitted entries; beyond that, proposals are refused.
 const MAX_UNCOMMITTED_BYTES: u64 = 512 << 20;
 
-/// The context of an empty append that only carries the commit index to a member that is known to keep up. Raft's reply to
-/// it would say nothing new and wake the leader for every write.
+/// The context of an empty append that only carries the commit index to a member that keeps up. Raft's reply to it
+/// would contain nothing new and wake the leader for every write.
 const NO_REPLY: &[u8] = b"no reply";
 
-/// What a turn of the replica asks its owner to do.
+/// What the owner of the replica must do after a turn.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     /// Entries to apply, in order.
     pub(super) committed: Vec<Entry>,
-    /// Reads that may be answered once the state has reached the index.
+    /// Reads that may be served once the state has reached the index.
     pub(super) readable: Vec<(Vec<u8>, u64)>,
-    /// The leader, when that changed. 0 is none.
+    /// The leader, when that changed; 0 is none.
     pub(super) leader: Option<u64>,
-    /// The snapshot that took the place of the log: the state has to be the one at this entry, before anything is applied.
+    /// The snapshot that replaced the log: the state must be the one at this entry before anything is applied.
     pub(super) installed: Option<LogId>,
 }
 
-/// What became of a proposal for now.
+/// What happened to a proposal so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Put {
     /// It is in the leader's log, or on its way to the leader.
     Taken,
-    /// There is nobody to take it at present.
+    /// There is no leader at present.
     NoLeader,
-    /// Too much is under way.
+    /// Too much is pending.
     TooMuch,
 }
 
-/// How far another member is, as its leader knows it.
+/// The progress of another member, as its leader knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Progress {
     /// The last entry that it is known to have.
     pub(super) matched: u64,
-    /// It was heard of within the last election timeout.
+    /// It was heard from within the last election timeout.
     pub(super) active: bool,
-    /// It was offered a snapshot and is sent nothing else until it says that it has it.
+    /// It was offered a snapshot and receives nothing else until it confirms it.
     pub(super) waits: bool,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    /// Takes up where `log` ends; `applied` is the last entry that the state has.
+    /// Continues where `log` ends; `applied` is the last entry in the state.
     pub(super) fn new(id: u64, log: Log, applied: u64, election_ticks: usize) -> Result<Self, String> {
         let config = Config {
             id,
@@ -80,7 +80,7 @@ impl Replica {
             max_uncommitted_size: MAX_UNCOMMITTED_BYTES,
             check_quorum: true,
             pre_vote: true,
-            // The driver does that, when no entries follow soon.
+            // The driver does that when no entries follow soon.
             skip_bcast_commit: true,
             ..Config::default()
         };
@@ -89,25 +89,25 @@ impl Replica {
         Ok(Self { raw })
     }
 
-    /// For a simulation, in which nothing is left to raft's own chance.
+    /// For a simulation, which leaves nothing to raft's own randomness.
     #[cfg(test)]
     pub(super) fn raft(&mut self) -> &mut raft::Raft<Log> {
         &mut self.raw.raft
     }
 
-    /// One heartbeat's time passed.
+    /// One heartbeat interval has passed.
     pub(super) fn tick(&mut self) {
         self.raw.tick();
     }
 
-    /// Stands for election at once: nobody else could win it, or the leader is known to be gone.
+    /// Starts an election at once: no other member could win it, or the leader is known to be gone.
     pub(super) fn stand(&mut self) {
         // Refused only where it would have no effect.
         self.raw.campaign().ok();
     }
 
-    /// The leader is known to be gone: nothing is owed to it any more. Raft would otherwise refuse its vote to others until
-    /// the leader's time has run out.
+    /// Forgets a leader that is known to be gone. Otherwise raft would refuse to vote for others until the leader's
+    /// lease has expired.
     pub(super) fn forget_leader(&mut self) {
         if !self.leads() {
             let term = self.raw.raft.term;
@@ -139,7 +139,7 @@ impl Replica {
         self.raw.raft.raft_log.committed
     }
 
-    /// A leader's messages that carry nothing but the commit index. As all of its messages, they need not wait for its
+    /// A leader's messages that carry only the commit index. Like all of its messages, they need not wait for its
     /// disk.
     pub(super) fn commit_messages(&mut self) -> Vec<Message> {
         if !self.leads() {
@@ -157,33 +157,33 @@ impl Replica {
         messages
     }
 
-    /// All other members of raft's list.
+    /// Returns all other members on raft's list.
     pub(super) fn others(&self) -> impl Iterator<Item = u64> + '_ {
         let own = self.id();
         self.raw.raft.prs().iter().map(|(id, _)| *id).filter(move |id| *id != own)
     }
 
-    /// Whether this member asks for votes that count, not only whether it should.
+    /// Returns whether this member is a candidate in a real election, not only in the pre-vote.
     pub(super) fn stands(&self) -> bool {
         self.raw.raft.state == StateRole::Candidate
     }
 
-    /// Whether this member leads and knows all that was committed before.
+    /// Returns whether this member leads and knows everything committed before its term.
     pub(super) fn is_current(&self) -> bool {
         self.leads() && self.raw.raft.commit_to_current_term()
     }
 
-    /// Whether this member has a vote.
+    /// Returns whether this member has a vote.
     pub(super) fn votes(&self) -> bool {
         self.raw.raft.promotable()
     }
 
-    /// Who has a vote.
+    /// Returns the voters.
     pub(super) fn voters(&self) -> Vec<u64> {
         self.raw.raft.prs().conf().to_conf_state().voters
     }
 
-    /// Whether this member's vote is the only one.
+    /// Returns whether this member is the only voter.
     pub(super) fn alone(&self) -> bool {
         self.voters() == [self.id()]
     }
@@ -196,7 +196,7 @@ impl Replica {
         self.raw.store()
     }
 
-    /// How far the others are; only a leader knows.
+    /// Returns the progress of the other members, which only a leader knows.
     pub(super) fn progress(&self) -> Vec<(u64, Progress)> {
         if !self.leads() {
             return Vec::new();
@@ -211,24 +211,24 @@ impl Replica {
             .collect()
     }
 
-    /// Takes a message of another member in. What raft refuses is as if it had been lost on the way.
+    /// Processes a message from another member. One that raft refuses counts as lost on the way.
     ///
     /// # Errors
-    /// The message shows that this member has forgotten what it told the others; it must not go on.
+    /// The message shows that this member lost data that it had acknowledged to the others; it must stop.
     pub(super) fn step(&mut self, message: Message) -> Result<(), Failure> {
-        if !sound(&message) {
-            tracing::warn!("a message of member {:x} makes no sense and was left out", message.from);
+        if !is_valid(&message) {
+            tracing::warn!("an invalid message of member {:x} was ignored", message.from);
             return Ok(());
         }
         let last = self.raw.raft.raft_log.last_index();
-        // Raft panics when it meets this.
+        // Raft panics on this.
         if message.get_msg_type() == MessageType::MsgHeartbeat
             && message.term >= self.term()
             && message.commit > last
         {
             return Err(Failure::Forgotten { last, told: message.commit });
         }
-        // Raft would count it as if this log held that, and answer writes that only this member has.
+        // Raft would count the index as matched and acknowledge writes that only this member has.
         if self.leads()
             && message.get_msg_type() == MessageType::MsgAppendResponse
             && message.term == self.term()
@@ -244,13 +244,13 @@ impl Replica {
             );
             return Ok(());
         }
-        // Raft panics over what comes to a leader that is none of its own members any more.
+        // Raft panics when a leader that was removed from its own group receives a message.
         if !(self.leads() && self.raw.raft.prs().get(self.id()).is_none()) {
-            // A leader of an earlier term has to hear of the later one.
+            // A leader of an earlier term must learn of the later one.
             let current = message.term >= self.term();
             let no_reply = current && is_empty_append(&message) && *message.context == *NO_REPLY;
             let before = self.raw.raft.msgs.len();
-            self.judge(message)?;
+            self.step_raft(message)?;
             if no_reply && self.raw.raft.msgs.len() > before {
                 let accepts = |reply: &mut Message| {
                     reply.get_msg_type() == MessageType::MsgAppendResponse && !reply.reject
@@ -261,13 +261,13 @@ impl Replica {
         Ok(())
     }
 
-    /// Has raft take a message in. It compares what it is told with its log, and panics when an entry that it knows to be
-    /// committed seems to be another: so it seems when the log cannot be read.
-    fn judge(&mut self, message: Message) -> Result<(), Failure> {
+    /// Passes a message to raft. Raft compares it with its log and panics when a committed entry seems to differ,
+    /// which happens when the log cannot be read.
+    fn step_raft(&mut self, message: Message) -> Result<(), Failure> {
         let judged = library::call(|| self.raw.step(message));
         self.check_reads().map_err(Failure::Log)?;
         match judged {
-            // What raft refuses is as if it had been lost on the way.
+            // A refused message counts as lost on the way.
             Ok(_) => Ok(()),
             Err(panic) => {
                 tracing::error!("raft: {panic}");
@@ -276,23 +276,23 @@ impl Replica {
         }
     }
 
-    /// The snapshot that raft is about to take over.
+    /// Returns the snapshot that raft is about to install.
     pub(super) fn pending_snapshot(&self) -> Option<LogId> {
         let about = self.raw.snap()?.get_metadata();
         Some(LogId { index: about.index, term: about.term })
     }
 
-    /// Messages to a member may have been lost.
+    /// Records that messages to a member may have been lost.
     pub(super) fn unreachable(&mut self, id: u64) {
         self.raw.report_unreachable(id);
     }
 
-    /// A member gave up fetching a snapshot; it is offered one again when it is next heard of.
+    /// Records that a member failed to fetch a snapshot; it is offered one again when it is next heard from.
     pub(super) fn snapshot_failed(&mut self, id: u64) {
         self.raw.report_snapshot(id, SnapshotStatus::Failure);
     }
 
-    /// Puts entries (context and data each) forward, all or none.
+    /// Proposes entries (context and data each), all or none.
     pub(super) fn propose(&mut self, batch: Vec<(Vec<u8>, Vec<u8>)>) -> Put {
         let entries = batch.into_iter().map(|(context, data)| Entry {
             context: context.into(),
@@ -302,7 +302,8 @@ impl Replica {
         self.put(entries.collect())
     }
 
-    /// Puts a change of raft's own list of members forward. One at a time: `NoLeader` also while another is under way.
+    /// Proposes a change of raft's own list of members. One at a time: returns `NoLeader` also while another is
+    /// pending.
     pub(super) fn propose_change(&mut self, context: Vec<u8>, change: &ConfChange) -> Put {
         if self.leads() && self.raw.raft.has_pending_conf() {
             return Put::NoLeader;
@@ -333,21 +334,22 @@ impl Replica {
         }
     }
 
-    /// Tells raft what became of an entry about its list of members.
+    /// Applies a committed entry about the list of members to raft.
     ///
     /// # Errors
-    /// Raft cannot make sense of it; the group's members would not agree any more.
+    /// Raft refuses it; the members would no longer agree on the list.
     pub(super) fn changed(&mut self, change: &ConfChange) -> Result<(), String> {
         self.raw.apply_conf_change(change).map(drop).map_err(|error| error.to_string())
     }
 
-    /// Hands the leadership to `id`, unless that is under way. It takes a round trip; nothing can be proposed meanwhile.
+    /// Transfers the leadership to `id`, unless a transfer is pending. It takes a round trip, during which nothing
+    /// can be proposed.
     pub(super) fn hand_over(&mut self, id: u64) {
         self.raw.transfer_leader(id);
     }
 
-    /// Asks for a moment at which the state is not older than this call. `false`: it cannot be asked for now (raft would
-    /// drop the question without a word).
+    /// Requests the commit index for a read that must not be older than this call. Returns `false` when raft would
+    /// silently drop the request.
     pub(super) fn read_index(&mut self, context: Vec<u8>) -> bool {
         let possible = if self.leads() {
             self.raw.raft.commit_to_current_term()
@@ -360,8 +362,9 @@ impl Replica {
         possible
     }
 
-    /// Does what is due: writes to the log with one sync, has messages sent, and tells what is to be done. `false`: nothing
-    /// was due. A leader's messages go out before its own write; anybody else's say what is on the disk, so they go after it.
+    /// Does one round of work: writes to the log with one sync, sends messages through `send`, and reports the
+    /// effects. Returns `false` when there was nothing to do. A leader's messages are sent before its own write; a
+    /// follower's confirm what is on disk, so they are sent after it.
     ///
     /// # Errors
     /// The log could not be written or read. The replica must not be used any more.
@@ -379,11 +382,11 @@ impl Replica {
         if let Some(soft) = ready.ss() {
             effects.leader = Some(soft.leader_id);
         }
-        post(send, ready.take_messages());
+        send_all(send, ready.take_messages());
         self.note();
         #[cfg(test)]
         if planted(Plant::SentBeforeSync) {
-            post(send, ready.take_persisted_messages());
+            send_all(send, ready.take_persisted_messages());
         }
         if !ready.snapshot().is_empty() {
             let about = ready.snapshot().get_metadata();
@@ -396,25 +399,26 @@ impl Replica {
         if ready.must_sync() {
             self.raw.mut_store().append(entries)?;
         }
-        // The commit index alone is kept with the next entries. By then it must be: whoever holds an entry behind a change of
-        // members and does not know that the change is committed would count votes by a list that is two changes old.
-        post(send, ready.take_persisted_messages());
+        // The commit index alone is saved with the next entries, and no later: a member that holds an entry after a
+        // membership change without knowing that the change is committed would count votes by a list that is two
+        // changes old.
+        send_all(send, ready.take_persisted_messages());
         effects
             .readable
             .extend(ready.take_read_states().into_iter().map(|read| (read.request_ctx, read.index)));
         let mut light = self.raw.advance(ready);
         self.note();
-        post(send, light.take_messages());
+        send_all(send, light.take_messages());
         effects.committed.extend(light.take_committed_entries());
         Ok(true)
     }
 
-    /// What raft was told although it could not be read must not be acted on.
+    /// Raft may have been given false data after a failed read; the result must not be used.
     fn check_reads(&self) -> Result<(), String> {
         self.raw.store().failure().map_or(Ok(()), Err)
     }
 
-    /// What raft knows of terms, votes and what is committed goes with the next write.
+    /// The next write saves raft's term, vote and commit index.
     fn note(&mut self) {
         let hard = self.raw.raft.hard_state();
         #[cfg(test)]
@@ -422,8 +426,8 @@ impl Replica {
         self.raw.mut_store().note(hard);
     }
 
-    /// Writes down what is committed. Whoever starts again must not count votes by a list of members from before a change
-    /// that is committed: those who were to vote may have left for good.
+    /// Saves the commit index. After a restart, this member must not count votes by a list of members from before a
+    /// committed change: the members on it may have left for good.
     ///
     /// # Errors
     /// The log could not be written. The replica must not be used any more.
@@ -431,7 +435,7 @@ impl Replica {
         self.raw.mut_store().append(Vec::new())
     }
 
-    /// Everything that was handed out is applied.
+    /// Everything delivered has been applied.
     pub(super) fn applied(&mut self) {
         self.raw.advance_apply();
     }
@@ -441,9 +445,9 @@ fn is_empty_append(message: &Message) -> bool {
     message.get_msg_type() == MessageType::MsgAppend && message.entries.is_empty()
 }
 
-/// Whether raft can take a message in: it panics over some that no member sends, and an entry that nobody understands
-/// would stop them all.
-fn sound(message: &Message) -> bool {
+/// Returns whether raft can process a message: it panics on some that no member sends, and an entry that nobody can
+/// decode would stop all members.
+fn is_valid(message: &Message) -> bool {
     match message.get_msg_type() {
         MessageType::MsgPropose => {
             !message.entries.is_empty() && message.entries.iter().all(|entry| Order::of(entry).is_ok())
@@ -453,13 +457,13 @@ fn sound(message: &Message) -> bool {
     }
 }
 
-fn post(send: &mut dyn FnMut(Vec<Message>), messages: Vec<Message>) {
+fn send_all(send: &mut dyn FnMut(Vec<Message>), messages: Vec<Message>) {
     if !messages.is_empty() {
         send(messages);
     }
 }
 
-/// Raft's own log lines, of which only the grave ones are worth a user's time.
+/// Forwards raft's own log lines, of which only the serious ones are useful to users.
 struct ToTracing;
 
 impl Drain for ToTracing {
@@ -468,7 +472,7 @@ impl Drain for ToTracing {
 
     fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
         match record.level() {
-            // The panic that comes with it is reported, with the reason.
+            // The panic that comes with it is reported with its reason.
             slog::Level::Critical if library::panic_is_reported() => {
                 tracing::trace!("raft: {}", record.msg());
             }

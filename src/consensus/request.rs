@@ -1,4 +1,4 @@
-//! What the threads of a member ask of each other.
+//! The requests that the threads of a member send to each other.
 
 use tokio::sync::oneshot;
 
@@ -10,39 +10,39 @@ use super::pending::ProposeResult;
 /// Requests that may wait for the driver; more are refused at once.
 pub(super) const QUEUE_CAPACITY: usize = 16_384;
 
-/// What others ask of the driver.
+/// A request to the driver.
 pub(super) enum Request {
-    /// Have the group carry it out.
+    /// Propose a change to the group.
     Propose(Proposal),
-    /// Answer when the state is not older than the question.
+    /// Reply when the state is not older than the request.
     Read(oneshot::Sender<()>),
-    /// Something of the other members.
+    /// Something from another member.
     Inbound(Inbound),
-    /// A snapshot is on disk that others may have, and the log may be cut up to an index before it.
+    /// A snapshot is on disk and may be offered to others; the log may be truncated to an index before it.
     Snapshotted { offer: SnapshotOffer, cut: u64 },
-    /// Let somebody else lead.
+    /// Transfer the leadership.
     HandOver,
-    /// Leave.
+    /// End.
     Stop,
 }
 
-/// A change and who waits for it.
+/// A change and the receiver of its result.
 pub(super) struct Proposal {
     pub(super) order: Order,
     pub(super) reply: oneshot::Sender<ProposeResult>,
     pub(super) bytes: usize,
 }
 
-/// What the driver tells the persister.
+/// What the driver signals to the persister.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Hint {
     /// There is something to mirror.
     Changed = 1,
-    /// There is much to mirror.
+    /// There is a lot to mirror.
     Hurry = 2,
-    /// Another member needs a snapshot that knows of it.
+    /// Another member needs a snapshot that includes it.
     Snapshot = 3,
-    /// Leave, with everything written.
+    /// Write everything and end.
     Stop = 4,
 }

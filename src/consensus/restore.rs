@@ -1,4 +1,4 @@
-//! A new group from a backup.
+//! Founds a new group from a backup.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ pub struct Restored {
     pub taken: Time,
 }
 
-/// Makes the data folder that `settings` name hold what the backup `file` holds, as one member of a new group: that of
-/// `settings.initial_cluster`. Who does so with the same file and the same group on each of its hosts has a group that
-/// agrees. Keys keep their indexes and their times; users and roles stay. The ids are new, so that a member which was
-/// lost and comes back finds nobody who would listen to it. Blocks.
+/// Restores the backup `file` into the data folder that `settings` name, as one member of the new group in
+/// `settings.initial_cluster`. With the same file and settings on each host, the members agree. Keys keep their
+/// indexes and times; users and roles stay. The ids are new, so that a lost member of the old group that comes back
+/// is ignored. Blocks.
 ///
 /// # Errors
-/// The file is damaged, a member lives in the folder, the disk's, or the group makes no sense. Then nothing is left in the
-/// folder.
+/// The file is damaged, the folder already holds a member, the disk failed, or the group is invalid. Then
+/// the folder is left as it was.
 pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> {
     let target = &settings.data_dir;
     folder::refuse_lived_in(target)?;
@@ -48,14 +48,14 @@ pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> 
     let state = State { keyspace, roster, auth, applied: FOUNDING, seen, ..State::default() };
     let (index, nodes) = (state.keyspace.index(), state.keyspace.nodes().count());
     let before = folder::Before::of(target);
-    // The identity is written last: a folder that a crash left half made is taken for no member's.
+    // The identity is written last: a folder that a crash left half-finished does not count as a member's.
     let begun = Folder::open(target).and_then(|folder| {
-        // A member may have begun here while the backup was read. Now nobody else can.
+        // Another member may have started here while the backup was read. From here on none can.
         folder::refuse_begun(&folder, target)?;
         begin(&folder, &mut identity, state, &Arc::new(Counters::default())).map(drop)
     });
     if let Err(error) = begun {
-        // Somebody else has made what is there.
+        // The content belongs to another member.
         if !matches!(error, OpenError::InUse { .. } | OpenError::Foreign { .. }) {
             before.restore();
         }

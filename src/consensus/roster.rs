@@ -7,18 +7,18 @@ use raft::prelude::ConfState;
 use super::entry::{Reader, Undecodable, put_text, put_texts};
 use super::member::{Member, MemberRefusal};
 
-/// Who belongs to the group, who did, and which version they agreed on.
+/// Current and former members, and the version that they agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Roster {
     pub(super) members: BTreeMap<u64, Member>,
-    /// Ids that may never come back.
+    /// Ids that must never be used again.
     pub(super) removed: BTreeSet<u64>,
     /// Empty until agreed.
     pub(super) version: String,
 }
 
 impl Roster {
-    /// Who counts and who only listens, as raft wants to know it.
+    /// Returns voters and learners in raft's form.
     pub(super) fn conf_state(&self) -> ConfState {
         let ids = |learners: bool| {
             let some = self.members.values().filter(move |member| member.learner == learners);
@@ -27,7 +27,7 @@ impl Roster {
         ConfState::from((ids(false), ids(true)))
     }
 
-    /// Takes somebody in, without a vote.
+    /// Adds a member without a vote.
     pub(super) fn add(&mut self, id: u64, urls: &[String]) -> Result<(), MemberRefusal> {
         if self.removed.contains(&id) {
             return Err(MemberRefusal::Removed);
@@ -35,7 +35,7 @@ impl Roster {
         if self.members.contains_key(&id) {
             return Err(MemberRefusal::IdTaken);
         }
-        // One at a time: of several that do not come up, nobody could tell which one to blame.
+        // One at a time: if several did not start, nobody could tell which one caused it.
         if self.members.values().any(|member| member.incarnation == 0) {
             return Err(MemberRefusal::Unsafe);
         }
@@ -51,7 +51,7 @@ impl Roster {
         Ok(())
     }
 
-    /// Lets a member go for good. The last voter stays: nobody could decide anything any more.
+    /// Removes a member for good. The last voter stays: without it nothing could be decided.
     pub(super) fn remove(&mut self, id: u64) -> Result<(), MemberRefusal> {
         let member = self.known(id)?;
         let votes = !member.learner;
@@ -63,7 +63,7 @@ impl Roster {
         Ok(())
     }
 
-    /// Gives a member other peer URLs.
+    /// Changes a member's peer URLs.
     pub(super) fn relocate(&mut self, id: u64, urls: &[String]) -> Result<(), MemberRefusal> {
         self.known(id)?;
         self.free(id, urls)?;
@@ -78,7 +78,7 @@ impl Roster {
         self.members.get_mut(&id).ok_or(MemberRefusal::Unknown)
     }
 
-    /// Whether no other member has one of the URLs.
+    /// Checks that no other member has one of the URLs.
     fn free(&self, id: u64, urls: &[String]) -> Result<(), MemberRefusal> {
         let others = self.members.values().filter(|member| member.id != id);
         let taken = others.flat_map(|member| &member.peer_urls).any(|url| urls.contains(url));

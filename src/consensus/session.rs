@@ -1,33 +1,34 @@
-//! Which proposals were carried out already, so that one that was put forward twice counts once.
+//! Remembers which proposals were applied, so that one that was sent twice is applied once.
 //!
-//! A proposal that was on its way to a leader when that one died may be in the log or not, and nobody can tell at once:
-//! so it is put forward again, and whichever copy comes second is recognised by its ticket. This is part of the replicated
-//! state: every member skips the same copies.
+//! When a leader dies, nobody can tell at once whether a proposal sent to it is in the log. So it is sent again,
+//! and the second copy is recognised by its id. This is part of the replicated state: every member skips the same
+//! copies.
 
 use std::collections::BTreeMap;
 
 use super::entry::{ProposalId, Reader, Undecodable};
 
-/// Processes remembered. Each start of a member is one; the one that was quiet for longest is forgotten first.
+/// Processes remembered; each start of a member is one. The one that was inactive longest is forgotten first.
 const MAX_PROCESSES: usize = 128;
 
-/// The proposals carried out, by the process that made them.
+/// The applied proposals, by the process that made them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sessions(BTreeMap<u64, Session>);
 
-/// Those of one process.
+/// The applied proposals of one process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Session {
-    /// Counts below are settled, and their process never puts them forward again.
+    /// Lower counts are settled, and their process never sends them again.
     floor: u64,
-    /// Counts carried out from there on, as runs: first to one behind the last.
+    /// Applied counts from there on, as runs: the first, and one past the last.
     done: BTreeMap<u64, u64>,
-    /// Raft index of the last entry from there.
+    /// Raft index of this process's last entry.
     last: u64,
 }
 
 impl Sessions {
-    /// Notes that the entry at `index` carries `proposal_id`. `false`: it was carried out before and must be skipped.
+    /// Records that the entry at `index` carries `proposal_id`. Returns `false` when it was applied before and must
+    /// be skipped.
     pub(super) fn admit(&mut self, proposal_id: ProposalId, index: u64) -> bool {
         if !self.0.contains_key(&proposal_id.process) && self.0.len() >= MAX_PROCESSES {
             let quietest = self.0.iter().min_by_key(|(_, session)| session.last).map(|(process, _)| *process);
@@ -39,7 +40,7 @@ impl Sessions {
         session.insert(proposal_id.count)
     }
 
-    /// Whether it was carried out.
+    /// Returns whether it was applied.
     pub(super) fn knows(&self, proposal_id: ProposalId) -> bool {
         let Some(session) = self.0.get(&proposal_id.process) else { return false };
         let run = session.done.range(..=proposal_id.count).next_back();

@@ -1,4 +1,4 @@
-//! What the driver, the persister and all handles look at together.
+//! The data shared by the driver, the persister and all handles.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize};
@@ -22,10 +22,10 @@ use super::state::State;
 use crate::keyspace::Time;
 use crate::keyspace::auth::Auth;
 
-/// What a change takes in the log beside its key and value, roughly.
+/// Approximate log space of a change besides its key and value.
 const CHANGE_OVERHEAD_BYTES: i64 = 256;
 
-/// Why only deletes are taken at present.
+/// Whether writes are accepted, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Room {
@@ -42,39 +42,39 @@ pub(super) struct Shared {
     pub(super) requests: Sender<Request>,
     pub(super) hints: Sender<Hint>,
     pub(super) request_timeout: Duration,
-    /// Bytes of values that wait in the queue or in the log for their answer.
+    /// Bytes of values that wait in the queue or in the log for their result.
     pub(super) queued: AtomicUsize,
-    /// Whether this member has said its name and addresses in this life.
+    /// Whether this process has published this member's name and addresses.
     pub(super) ready: watch::Sender<bool>,
-    /// The most urgent hint that the persister has been given since it last began a round; 0 is none.
+    /// The most urgent hint since the persister last began a round; 0 is none.
     pub(super) hinted: AtomicU8,
-    /// When this process took up the store, nanoseconds since 1970.
+    /// When this process opened the store, nanoseconds since 1970.
     pub(super) started: Time,
     own_id: u64,
     /// Other members can reach this one.
     pub(super) listens: AtomicBool,
-    /// The group let this member go.
+    /// The group removed this member.
     pub(super) removed: AtomicBool,
-    /// The way to the others, once it is there.
+    /// The sender to the other members, once it exists.
     pub(super) post: OnceLock<PeerSender>,
-    /// Bytes that may still be proposed before the disk is looked at again.
+    /// Bytes that may still be proposed before the free disk space is checked again.
     pub(super) credit: AtomicI64,
-    /// Who waits for the state to be written down.
+    /// Requests that wait for a backup.
     pub(super) backups: Backups,
     members: RwLock<Arc<Members>>,
     committed: AtomicU64,
     term: AtomicU64,
     applied: AtomicU64,
     room: AtomicU8,
-    /// Raft index of a snapshot that took the place of the whole state, until the persister has seen it; 0 is none.
+    /// Raft index of a snapshot that replaced the whole state, until the persister has seen it; 0 is none.
     replaced: AtomicU64,
     /// When this member last learnt of a leader, or lost one.
     leader_at: RwLock<Instant>,
-    /// Whether users and roles are heeded: every request asks, and nearly always they are not.
+    /// Whether authentication is enabled: every request checks this, and it rarely is.
     guarded: AtomicBool,
 }
 
-/// What a new `Shared` begins with.
+/// The initial values of a new `Shared`.
 pub(super) struct SharedInit {
     pub(super) state: State,
     pub(super) own_id: u64,
@@ -121,8 +121,8 @@ impl Shared {
         shared
     }
 
-    /// The state, for reading. A thread that died with the lock has ended the member; what it left is only looked at
-    /// until then.
+    /// Locks the state for reading. A poisoned lock is accepted: the panic stops the member, and until then the
+    /// state is only read.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,7 +146,7 @@ impl Shared {
         Position { index: self.committed.load(Relaxed), term: self.term.load(Relaxed) }
     }
 
-    /// To be told whenever `auth` may be another, before the state is let go.
+    /// Must be called whenever `auth` may have changed, before the lock on the state is released.
     pub(super) fn heed(&self, auth: &Auth) {
         self.guarded.store(auth.enabled(), Release);
     }
@@ -165,32 +165,32 @@ impl Shared {
         self.term.store(term, Relaxed);
     }
 
-    /// The whole state is another one now.
+    /// Records that a snapshot replaced the whole state.
     pub(super) fn replaced(&self, mark: LogId) {
         self.replaced.store(mark.index, Relaxed);
     }
 
-    /// The snapshot that took the place of the state since this was last asked.
+    /// Returns the snapshot that replaced the state since the last call.
     pub(super) fn take_replaced(&self) -> Option<u64> {
         Some(self.replaced.swap(0, Relaxed)).filter(|index| *index != 0)
     }
 
-    /// What is counted of the other members.
+    /// Returns the figures of the other members.
     pub(super) fn peers(&self) -> Vec<PeerFigures> {
         self.post.get().map(PeerSender::figures).unwrap_or_default()
     }
 
-    /// Whether the stream to a member is open.
+    /// Returns whether the stream to a member is open.
     pub(super) fn reaches(&self, id: u64) -> bool {
         self.peers().iter().any(|peer| peer.id == id && peer.connected)
     }
 
-    /// There is another leader, or none.
+    /// Records that the leader changed.
     pub(super) fn note_leader(&self) {
         *self.leader_at.write().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Why a request that began at `since` was not answered in time.
+    /// Returns why a request that began at `since` was not completed in time.
     pub(super) fn lateness(&self, since: Instant) -> ProposeError {
         let changed = *self.leader_at.read().unwrap_or_else(PoisonError::into_inner);
         match self.members().leader {
@@ -200,15 +200,15 @@ impl Shared {
         }
     }
 
-    /// Takes `bytes` from what may be written before the disk is looked at again; a burst on a small disk would
-    /// otherwise be through before it is.
+    /// Takes `bytes` from the credit until the next check of the free space; a burst could otherwise fill a small
+    /// disk between two checks.
     pub(super) fn spend(&self, bytes: usize) -> Result<(), ProposeError> {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX / 2) + CHANGE_OVERHEAD_BYTES;
         if self.credit.fetch_sub(bytes, Relaxed) >= bytes {
             return Ok(());
         }
         self.credit.fetch_add(bytes, Relaxed);
-        // A full queue holds hints enough.
+        // A full queue already holds enough hints.
         self.hints.try_send(Hint::Hurry).ok();
         Err(ProposeError::NoSpace)
     }
@@ -217,7 +217,7 @@ impl Shared {
         if self.room.load(Relaxed) == Room::Enough as u8 { Ok(()) } else { Err(ProposeError::NoSpace) }
     }
 
-    /// Answers whether that is a change.
+    /// Returns whether that is a change.
     pub(super) fn set_room(&self, room: Room) -> bool {
         self.room.swap(room as u8, Relaxed) != room as u8
     }

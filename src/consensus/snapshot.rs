@@ -1,7 +1,8 @@
-//! Snapshot files: the whole state at one log entry, checked by a checksum, written so that a crash leaves none half.
+//! Snapshot files: the whole state at one log entry, protected by a checksum, and written so that a crash leaves no
+//! partial one.
 //!
-//! Layout: a line that names the format, the head's length and bytes, then each pair as two lengths and two byte strings,
-//! an end mark, and a checksum of everything before it. Numbers are little endian, 32 bits.
+//! Layout: a line that names the format, the head's length and bytes, then each pair as two lengths and two byte
+//! strings, an end mark, and a checksum of everything before it. Numbers are little endian, 32 bits.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -17,17 +18,17 @@ use super::state_codec::{Builder, Head};
 
 pub(super) const FORMAT: &[u8] = b"retune snapshot 1\n";
 const END_MARKER: u32 = u32::MAX;
-/// How many are kept: the one in use, and the one before it.
+/// Snapshots kept: the one in use, and the one before it.
 const MAX_SNAPSHOTS: usize = 2;
 
-/// A snapshot being written.
+/// A snapshot that is being written.
 pub(super) struct Writing {
     file: BufWriter<ChecksumWriter>,
     temporary: PathBuf,
     path: PathBuf,
 }
 
-/// Writes through and sums up.
+/// Writes through and updates the checksum.
 struct ChecksumWriter {
     file: File,
     sum: crc32fast::Hasher,
@@ -69,7 +70,7 @@ impl Writing {
         self.file.write_all(value)
     }
 
-    /// Makes it durable under its name.
+    /// Makes the file durable and gives it its name.
     pub(super) fn finish(mut self) -> io::Result<()> {
         let finished = self.write_end();
         if finished.is_err() {
@@ -89,29 +90,29 @@ impl Writing {
         File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
 
-    /// Gives up.
+    /// Removes the unfinished file.
     pub(super) fn discard(self) {
         fs::remove_file(&self.temporary).ok();
     }
 }
 
-/// What the snapshot at a raft index is called.
+/// Returns the file name of the snapshot at a raft index.
 pub(super) fn file_name(applied: u64) -> String {
     format!("{applied:016x}.snapshot")
 }
 
-/// What a snapshot of another member is called until the log goes on from it.
+/// The name of a snapshot from another member until the log continues from it.
 pub(super) const FETCHED: &str = "fetched";
 
-/// Gives a snapshot that was fetched its place among this member's own.
+/// Renames a fetched snapshot so that it becomes one of this member's own.
 pub(super) fn adopt(path: &Path) -> Result<(), OpenError> {
     fs::rename(path, path.with_extension("snapshot"))
         .map_err(OpenError::io(path, "giving the fetched snapshot its name"))?;
     folder::sync(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Sorts out what was fetched before a crash: what the log goes on from is this member's now. Anything else was not taken
-/// over, and the log knows nothing of it.
+/// Handles a snapshot fetched before a crash: if the log continues from it, it becomes this member's own; any other
+/// was not installed, and is removed.
 pub(super) fn sort_fetched(folder: &Path, start: u64) -> Result<(), OpenError> {
     for entry in fs::read_dir(folder).map_err(OpenError::io(folder, "listing the snapshots"))? {
         let path = entry.map_err(OpenError::io(folder, "listing the snapshots"))?.path();
@@ -123,13 +124,13 @@ pub(super) fn sort_fetched(folder: &Path, start: u64) -> Result<(), OpenError> {
             adopt(&path)?;
         } else {
             fs::remove_file(&path)
-                .map_err(OpenError::io(&path, "removing a snapshot that was not taken over"))?;
+                .map_err(OpenError::io(&path, "removing a snapshot that was not installed"))?;
         }
     }
     Ok(())
 }
 
-/// The snapshots there are, newest first; leftovers of a crash are removed.
+/// Lists the snapshots, newest first; removes leftovers of a crash.
 pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(OpenError::io(folder, "listing the snapshots"))? {
@@ -147,7 +148,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
     Ok(found)
 }
 
-/// Removes all but the newest ones and those at the log indexes `held`.
+/// Removes all snapshots but the newest ones and those at the log indexes `held`.
 pub(super) fn prune(folder: &Path, held: &BTreeSet<u64>) {
     let Ok(found) = list(folder) else { return };
     let free = |path: &&PathBuf| !held.contains(&index_of(path));
@@ -158,13 +159,13 @@ pub(super) fn prune(folder: &Path, held: &BTreeSet<u64>) {
     }
 }
 
-/// The log index in a snapshot's name; 0 when it is none.
+/// Returns the log index in a snapshot's name; 0 when it is not a snapshot.
 pub(super) fn index_of(path: &Path) -> u64 {
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     u64::from_str_radix(name, 16).unwrap_or(0)
 }
 
-/// Reads a snapshot back, pairs included, for whoever wants them.
+/// Reads a snapshot, including the pairs.
 pub(super) fn read(path: &Path) -> Result<State, OpenError> {
     let bytes = fs::read(path).map_err(OpenError::io(path, "reading the snapshot"))?;
     parse(&bytes).map_err(|error| OpenError::Damaged {
@@ -173,13 +174,13 @@ pub(super) fn read(path: &Path) -> Result<State, OpenError> {
     })
 }
 
-/// The state that a snapshot's bytes hold.
+/// Decodes the state from a snapshot's bytes.
 pub(super) fn parse(bytes: &[u8]) -> Result<State, Undecodable> {
     let length = bytes.len().checked_sub(4).ok_or(Undecodable("it is too short"))?;
     let (body, sum) = bytes.split_at(length);
     let body_sum = crc32fast::hash(body).to_le_bytes();
     if body_sum != sum {
-        return Err(Undecodable("its checksum does not fit"));
+        return Err(Undecodable("its checksum does not match"));
     }
     let body =
         body.strip_prefix(FORMAT).ok_or(Undecodable("it has a format that this version does not know"))?;
@@ -203,13 +204,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<State, Undecodable> {
     builder.finish(&head)
 }
 
-/// Writes `state` as a snapshot; for a state that no mirror holds.
+/// Writes `state` as a snapshot, for a state that no mirror holds.
 pub(super) fn write(folder: &Path, state: &State) -> io::Result<()> {
     let path = folder.join(file_name(state.applied.index));
     write_to(path, state)
 }
 
-/// Writes `state` as one that counts only once it is adopted; answers where it is.
+/// Writes `state` as a snapshot that counts only once it is adopted; returns its path.
 pub(super) fn write_fetched(folder: &Path, state: &State) -> io::Result<PathBuf> {
     let path = folder.join(file_name(state.applied.index)).with_extension(FETCHED);
     write_to(path.clone(), state)?;

@@ -16,41 +16,42 @@ use super::tests::simulation::plant::{Plant, planted};
 use crate::keyspace::auth::{Auth, ChangeError, Changed};
 use crate::keyspace::{Error, Event, Keyspace, Operation, Time};
 
-/// All that the log's entries add up to.
+/// The sum of all log entries.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) keyspace: Keyspace,
     pub(super) roster: Roster,
     pub(super) auth: Arc<Auth>,
     pub(super) sessions: Sessions,
-    /// The last entry that is in here.
+    /// The last entry that this state includes.
     pub(super) applied: LogId,
     /// The latest time that an entry carried.
     pub(super) seen: Time,
 }
 
-/// What applying an entry came to.
+/// The result of applying an entry.
 #[derive(Debug)]
 pub(super) enum Applied {
     /// A change of the keyspace, or its refusal.
     Key(Result<Arc<Event>, Error>),
-    /// Keys whose time had come are gone.
+    /// Expired keys were removed.
     Expired,
     /// A change of the list of members, or its refusal.
     Roster(Result<(), MemberRefusal>),
     /// A change of users or roles, or its refusal.
     Auth(Result<Changed, ChangeError>),
-    /// Nothing (raft's own entries, and second copies of what was carried out before).
+    /// Nothing: raft's own entries, and second copies of applied ones.
     Nothing,
 }
 
 impl State {
-    /// Who counts, as raft wants to know it. A member that has nothing yet does not know, and must not stand for election.
+    /// Returns voters and learners as raft needs them. A member without any state does not know them and must not
+    /// start an election.
     pub(super) fn members(&self) -> ConfState {
         if self.applied.index == 0 { ConfState::default() } else { self.roster.conf_state() }
     }
 
-    /// As a member would begin that lost count of what it had applied, and of whose proposals those were.
+    /// Returns the state as after a member lost track of the last applied entry and of the proposals' ids.
     #[cfg(test)]
     pub(super) fn one_back(mut self, least: u64) -> Self {
         if self.applied.index > least {
@@ -60,8 +61,8 @@ impl State {
         self
     }
 
-    /// Carries out a committed entry. `known` spares decoding what this process proposed itself. Raft has to be told of
-    /// each entry that is about its own list of members: of what became of it.
+    /// Applies a committed entry. `known` saves decoding an order that this process proposed itself. Raft needs the
+    /// result of every entry that concerns its own list of members.
     pub(super) fn apply(
         &mut self,
         entry: &Entry,
@@ -79,13 +80,13 @@ impl State {
         match entry.get_entry_type() {
             EntryType::EntryNormal if entry.data.is_empty() || !fresh => Ok((Applied::Nothing, None)),
             EntryType::EntryNormal => match known {
-                Some(order) => Ok((self.carry_out(order), None)),
-                None => Ok((self.carry_out(&Order::decode(&entry.data).map_err(failure)?), None)),
+                Some(order) => Ok((self.apply_order(order), None)),
+                None => Ok((self.apply_order(&Order::decode(&entry.data).map_err(failure)?), None)),
             },
             EntryType::EntryConfChange => {
                 let (change, order) = conf_change(&entry.data).map_err(failure)?;
-                let applied = if fresh { self.carry_out(&order) } else { Applied::Nothing };
-                // Raft wants to hear of each; one without an id changes nothing.
+                let applied = if fresh { self.apply_order(&order) } else { Applied::Nothing };
+                // Raft needs each of them; a change without an id has no effect.
                 let done = matches!(applied, Applied::Roster(Ok(())));
                 Ok((applied, Some(if done { change } else { ConfChange::default() })))
             }
@@ -96,7 +97,7 @@ impl State {
         }
     }
 
-    fn carry_out(&mut self, order: &Order) -> Applied {
+    fn apply_order(&mut self, order: &Order) -> Applied {
         let result = match order {
             Order::Key(command) => {
                 self.seen = self.seen.max(command.at);
@@ -106,7 +107,7 @@ impl State {
                 }
                 return Applied::Key(self.keyspace.apply(command));
             }
-            // etcd keeps users in the store itself, so that each change of them counts there.
+            // etcd keeps users in the store itself, so each change of them raises the index.
             Order::Auth(change) => {
                 let outcome = Arc::make_mut(&mut self.auth).apply(change);
                 for _ in 0..outcome.writes {
@@ -139,7 +140,7 @@ impl State {
 }
 
 impl Order {
-    /// What an entry says, whatever its kind.
+    /// Decodes an entry of any type.
     pub(super) fn of(entry: &Entry) -> Result<Self, Undecodable> {
         match entry.get_entry_type() {
             EntryType::EntryNormal => Self::decode(&entry.data),
@@ -149,15 +150,15 @@ impl Order {
     }
 }
 
-/// A change of raft's own list with the order that it goes with.
+/// Decodes a change of raft's own list, together with its order.
 fn conf_change(bytes: &[u8]) -> Result<(ConfChange, Order), Undecodable> {
     let mut change = ConfChange::default();
-    change.merge_from_bytes(bytes).map_err(|_| Undecodable("a change of members that makes no sense"))?;
+    change.merge_from_bytes(bytes).map_err(|_| Undecodable("an invalid change of members"))?;
     let order = Order::decode(&change.context)?;
     match order.conf_change() {
         Some(own) if own.node_id == change.node_id && own.change_type == change.change_type => {
             Ok((change, order))
         }
-        _ => Err(Undecodable("a change of members that says two things")),
+        _ => Err(Undecodable("a change of members that contradicts itself")),
     }
 }

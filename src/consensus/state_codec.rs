@@ -1,11 +1,11 @@
-//! The state as pairs of bytes: what the mirror keeps one by one and a snapshot keeps in a row.
+//! The state as pairs of bytes: the mirror stores them one by one, a snapshot in sequence.
 //!
 //! | key | value |
 //! |---|---|
 //! | `n` and a node's key | the node |
-//! | `e` and an index, big endian | the event, or a marker if its values are large, or nothing for an index that was no key's |
+//! | `e` and an index, big endian | the event, a marker if its values are large, or nothing if no key has the index |
 //!
-//! Beside them stands a [`Head`]. Its tally tells whether any pair was lost, doubled or is older than the others.
+//! A [`Head`] accompanies them. Its tally shows whether any pair was lost, duplicated or is older than the others.
 
 use std::sync::Arc;
 
@@ -20,11 +20,12 @@ use crate::keyspace::{HistoryEntry, Keyspace, Loader, Record, Time};
 const NODE_TAG: u8 = b'n';
 const EVENT_TAG: u8 = b'e';
 const FORMAT_VERSION: u8 = 1;
-/// An event with more bytes of values is not kept over a restart: they would be written twice more, as what is and as what
-/// was. A marker stands in its place: after a restart, a watch that would be sent the event is told that it is cleared.
+/// An event with more bytes of values does not survive a restart: its values would be written twice more, as the
+/// new and the previous value. A marker replaces it: after a restart, a watch that asks for it gets the error that
+/// the event is cleared.
 const MAX_EVENT_BYTES: usize = 128 << 10;
 
-/// A sum over pairs that does not depend on their order.
+/// A checksum over pairs that does not depend on their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SetChecksum {
     pub(super) count: u64,
@@ -46,7 +47,7 @@ impl SetChecksum {
     }
 }
 
-/// What one pair adds to a tally.
+/// The share of one pair in a tally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Weight {
     pub(super) hash: u64,
@@ -58,12 +59,12 @@ pub(super) fn weigh(key: &[u8], value: &[u8]) -> Weight {
     hasher.update(key);
     let name = hasher.clone().finalize();
     hasher.update(value);
-    // What counts towards the quota: past events go by themselves.
+    // Only nodes count towards the quota: past events are dropped over time anyway.
     let bytes = if key.first() == Some(&NODE_TAG) { (key.len() + value.len()) as u64 } else { 0 };
     Weight { hash: u64::from(name) << 32 | u64::from(hasher.finalize()), bytes }
 }
 
-/// What the pairs belong to.
+/// Everything in the state besides the pairs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) applied: LogId,
@@ -77,7 +78,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Of `state`, with a tally that is kept elsewhere.
+    /// Makes the head of `state`, with a tally that is computed elsewhere.
     pub(super) fn of(state: &State, tally: SetChecksum) -> Self {
         Self {
             applied: state.applied,
@@ -109,7 +110,7 @@ impl Head {
         let body = bytes.len().checked_sub(4).ok_or(Undecodable("it is too short"))?;
         let (body, check) = bytes.split_at(body);
         if crc32fast::hash(body).to_le_bytes() != check {
-            return Err(Undecodable("its checksum does not fit"));
+            return Err(Undecodable("its checksum does not match"));
         }
         let mut read = Reader::new(body);
         if read.byte()? != FORMAT_VERSION {
@@ -120,8 +121,7 @@ impl Head {
         let tally = SetChecksum { count: read.number()?, sum: read.number()?, bytes: read.number()? };
         let mut head = Self { applied, index, seen, tally, ..Self::default() };
         head.roster = Roster::decode(part(&mut read)?)?;
-        let auth =
-            Auth::decode(part(&mut read)?).map_err(|_| Undecodable("the users in it make no sense"))?;
+        let auth = Auth::decode(part(&mut read)?).map_err(|_| Undecodable("the users in it are invalid"))?;
         head.auth = Arc::new(auth);
         head.sessions = Sessions::decode(part(&mut read)?)?;
         read.end()?;
@@ -158,7 +158,7 @@ pub(super) fn event_value(entry: &HistoryEntry) -> Vec<u8> {
     out
 }
 
-/// Makes a state of pairs, in any order.
+/// Builds a state from pairs in any order.
 pub(super) struct Builder {
     loader: Loader,
     tally: SetChecksum,
@@ -173,32 +173,33 @@ impl Builder {
         self.tally.add(weigh(key, value));
         match key.split_first() {
             Some((&NODE_TAG, key)) => {
-                let record = Record::decode(value).map_err(|_| Undecodable("a node that makes no sense"))?;
-                self.loader.node(key, record).map_err(|_| Undecodable("a node where none can be"))
+                let record = Record::decode(value).map_err(|_| Undecodable("an invalid node"))?;
+                self.loader.node(key, record).map_err(|_| Undecodable("a node in an impossible place"))
             }
             Some((&EVENT_TAG, index)) => {
                 let index = index.try_into().map_err(|_| Undecodable("an event without an index"))?;
                 let event = HistoryEntry::decode(value);
-                let event = event.map_err(|_| Undecodable("an event that makes no sense"))?;
+                let event = event.map_err(|_| Undecodable("an invalid event"))?;
                 let index = u64::from_be_bytes(index);
-                self.loader.event(index, event).map_err(|_| Undecodable("an event where none can be"))
+                self.loader.event(index, event).map_err(|_| Undecodable("an event in an impossible place"))
             }
             _ => Err(Undecodable("a pair of an unknown kind")),
         }
     }
 
-    /// The state, if the pairs are all there.
+    /// Returns the state if the pairs are complete.
     pub(super) fn finish(self, head: &Head) -> Result<State, Undecodable> {
         if self.tally != head.tally {
-            return Err(Undecodable("the pairs do not add up to what was written"));
+            return Err(Undecodable("the pairs do not match what was written"));
         }
-        let keyspace = self.loader.finish(head.index).map_err(|_| Undecodable("the pairs make no tree"))?;
+        let keyspace =
+            self.loader.finish(head.index).map_err(|_| Undecodable("the pairs do not form a tree"))?;
         let Head { applied, seen, roster, auth, sessions, .. } = head.clone();
         Ok(State { keyspace, roster, auth, sessions, applied, seen })
     }
 }
 
-/// All pairs of a keyspace.
+/// Returns all pairs of a keyspace.
 pub(super) fn all(keyspace: &Keyspace) -> Vec<(Vec<u8>, Vec<u8>)> {
     let nodes = keyspace.nodes().map(|(key, record)| (node_key(&key), node_value(&record)));
     let events = keyspace.events_since(0).map(|(index, entry)| (event_key(index), event_value(entry)));

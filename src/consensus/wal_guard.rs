@@ -1,18 +1,18 @@
-//! What must not be cut off the end of a log file, since it was durable.
+//! Decides whether the end of a damaged log file may be cut off, or was durable.
 //!
 //! The log's library repairs a damaged last file by cutting it at the first record that it cannot read, wherever
-//! that is. After a crash this is right: what follows is the one round of writes that was never synced, and was never
-//! answered. After a flipped bit it would silently throw away everything written since. The two can be told apart,
-//! since each round carries its number and begins only when the one before was synced: if behind the damage there is a
-//! round later than the first unreadable one, then that one was durable, and cutting is refused.
+//! that is. After a crash this is right: what follows is the one round of writes that was never synced or
+//! acknowledged. After a flipped bit it would silently drop everything written since. The two differ: each round
+//! carries its number and begins only when the one before was synced. So if a later round follows the first
+//! unreadable one, that one was durable, and cutting is refused.
 
-/// Begins each round's mark.
+/// The start of each round's mark.
 const MAGIC: [u8; 8] = *b"rtRound\x01";
 /// Magic, number, checksum of both.
 const MARK_BYTES: usize = 20;
 
-/// Makes and recognises the marks of one data folder. Each folder has a secret of its own: a mark is looked for in raw
-/// bytes, and clients choose most of those.
+/// Makes and recognises the marks of one data folder. Each folder has its own secret, since marks are searched for
+/// in raw bytes that clients mostly choose.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WalMarks {
     secret: u64,
@@ -23,7 +23,7 @@ impl WalMarks {
         Self { secret }
     }
 
-    /// The mark of a round: part of each batch that is written to the log.
+    /// Returns the mark of a round: part of each batch that is written to the log.
     pub(super) fn of(self, round: u64) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.extend(round.to_le_bytes());
@@ -38,32 +38,32 @@ impl WalMarks {
         hasher.finalize()
     }
 
-    /// The number in a mark; `None` when it is none.
+    /// Returns the number in a mark, or `None` when it is not a mark.
     pub(super) fn round(self, bytes: &[u8]) -> Option<u64> {
         let (body, check) = bytes.get(..MARK_BYTES)?.split_at(MARK_BYTES - 4);
         let number = body.strip_prefix(&MAGIC)?.try_into().ok()?;
         (self.check(body).to_le_bytes() == check).then(|| u64::from_le_bytes(number))
     }
 
-    /// All marks in `bytes`, as they come.
+    /// Iterates over all marks in `bytes`.
     fn all(self, bytes: &[u8]) -> impl Iterator<Item = u64> {
         let starts = bytes.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);
         starts.filter_map(move |(at, _)| self.round(&bytes[at..]))
     }
 }
 
-/// What a cut would take away.
+/// What a cut would remove.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// Room that was reserved and never written.
+    /// Reserved space that was never written.
     Empty,
-    /// One round that was cut off while it was written.
+    /// One round that was interrupted while it was written.
     Torn,
     /// Rounds that were durable.
     Durable,
 }
 
-/// Judges the bytes of a log file that would be cut at `cut`.
+/// Classifies the bytes of a log file that would be cut at `cut`.
 pub(super) fn judge(marks: WalMarks, bytes: &[u8], cut: usize) -> Tail {
     let (kept, tail) = bytes.split_at(cut.min(bytes.len()));
     if tail.iter().all(|byte| *byte == 0) {
@@ -86,7 +86,7 @@ mod tests {
 
     const MARKS: WalMarks = WalMarks { secret: 7 };
 
-    /// A log of rounds with some bytes of content each.
+    /// Builds a log of rounds with some bytes of content each.
     fn log(rounds: std::ops::RangeInclusive<u64>) -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut starts) = (vec![7; 16], Vec::new());
         for round in rounds {

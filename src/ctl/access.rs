@@ -1,27 +1,27 @@
-//! How a cluster is reached.
+//! How to connect to a cluster.
 
 use std::time::Duration;
 
 use crate::client::Trust;
 
-/// Endpoints, TLS, login and patience.
+/// Endpoints, TLS, credentials and timeouts.
 #[derive(Clone, Default)]
 pub struct Access {
     /// Base URLs as they were typed.
     pub endpoints: Vec<String>,
-    /// Replaces the endpoints when it finds some.
+    /// Replaces the endpoints when it finds any.
     pub discovery: Option<Discovery>,
     /// TLS for `https` endpoints.
     pub trust: Trust,
     /// A name, or `name:password`.
     pub username: Option<String>,
-    /// How long one endpoint may take to begin its answer; zero is for ever.
+    /// How long one endpoint may take until its response begins; zero: no limit.
     pub timeout: Duration,
-    /// How long a command may take; a watch may take longer.
+    /// The timeout of a command; a watch may take longer.
     pub total_timeout: Duration,
-    /// Ask the members for the endpoints first.
+    /// Get the endpoints from the members first.
     pub sync: bool,
-    /// Tell every request.
+    /// Log every request.
     pub debug: bool,
 }
 

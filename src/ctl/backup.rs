@@ -6,12 +6,11 @@ use super::end::End;
 use super::job::Backup;
 use super::print;
 
-/// Copies the data folder of a member that does not run.
+/// Copies the data folder of a stopped member.
 pub(super) fn backup(wanted: &Backup) -> Result<(), End> {
     if let Some(option) = wanted.without_meaning.first() {
-        let says =
-            "it is about files that only etcd has; --data-dir and --backup-dir are all there is to say";
-        return Err(End::mistake(&format!("--{option}: {says}")));
+        let why = "it concerns files that only etcd has; use only --data-dir and --backup-dir";
+        return Err(End::mistake(&format!("--{option}: {why}")));
     }
     for (option, path) in [("data-dir", &wanted.data_dir), ("backup-dir", &wanted.backup_dir)] {
         if path.as_os_str().is_empty() {

@@ -1,4 +1,4 @@
-//! Candidates for the shells' completions: one request, little patience, and never a word about a failure.
+//! Candidates for shell completion: one request with a short timeout; errors are not shown.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::job::Invocation;
 use super::print;
 use super::session::{Session, texts};
 
-/// Someone waits with a finger on the key.
+/// Short, because the user waits for the completion.
 const COMPLETION_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// Prints the keys that begin as the word does, a directory with its slash.
+/// Prints the keys that begin with the word; directories end with a slash.
 pub(super) async fn keys(call: &Invocation) {
     let words = texts(&call.words);
     let typed = words.first().map_or("", String::as_str);
-    // There is nobody to ask for a password.
+    // A completion cannot prompt for a password.
     if call.access.username.as_deref().is_some_and(|name| !name.contains(':')) {
         return;
     }
@@ -31,7 +31,7 @@ pub(super) async fn keys(call: &Invocation) {
     let Ok(Some(event)) = tokio::time::timeout(COMPLETION_TIMEOUT, found).await else { return };
     let mut text = String::new();
     for node in event.node.nodes.into_iter().flatten() {
-        // Without a leading slash typed, none is put in front of the rest.
+        // Without a typed leading slash, the candidates have none.
         let key = if typed.starts_with('/') { node.key.as_str() } else { node.key.trim_start_matches('/') };
         if key.starts_with(typed) && !key.contains(['\n', '\r']) {
             text.push_str(key);

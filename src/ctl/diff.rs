@@ -1,4 +1,4 @@
-//! `diff`.
+//! `diff`: compares a document with the store.
 
 use similar::TextDiff;
 
@@ -9,7 +9,7 @@ use super::session::Session;
 use super::{live, print};
 
 const EXIT_DIFFERENT: u8 = 1;
-/// As with `diff`: one is for a difference.
+/// As with the `diff` program: 1 means that there is a difference.
 const EXIT_FAILURE: u8 = 2;
 
 pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> {

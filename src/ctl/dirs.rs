@@ -6,7 +6,7 @@ use super::end::End;
 use super::print;
 use super::session::{Session, ttl as seconds};
 
-/// Makes or changes a directory; silent in the simple form.
+/// Creates or changes a directory; prints nothing in the simple format.
 pub(super) async fn make(session: &Session<'_>, ttl: i64, exists: Option<bool>) -> Result<(), End> {
     let key = session.key()?;
     let how = Set { dir: true, ttl: seconds(ttl), exists, ..Set::default() };

@@ -1,4 +1,4 @@
-//! `edit`: a value or a subtree in the user's editor.
+//! `edit`: edits a value or a subtree in the user's editor.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
     let Some(item) = live::read(session, &key, true).await? else {
         return Err(End {
             code: EXIT_SERVER_ERROR,
-            message: format!("Error:  {key}: there is no such key\n"),
+            message: format!("Error:  {key}: the key does not exist\n"),
         });
     };
     live::whole(&item, &key)?;
@@ -35,9 +35,9 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
     let draft = Draft::new(&text, end).map_err(|why| End::mistake(&why))?;
     let edited = match draft.edit().await {
         Ok(edited) => edited,
-        Err(why) => return Err(draft.given_up(&text, &why)),
+        Err(why) => return Err(draft.failed(&text, &why)),
     };
-    match written_back(session, &key, &item, &text, &edited, format).await {
+    match write_back(session, &key, &item, &text, &edited, format).await {
         Ok(true) => Ok(()),
         Ok(false) => {
             print::error("unchanged\n");
@@ -50,8 +50,8 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
     }
 }
 
-/// Whether there was anything to write.
-async fn written_back(
+/// Writes the changes; returns whether there were any.
+async fn write_back(
     session: &Session<'_>,
     key: &str,
     item: &Item,
@@ -75,7 +75,7 @@ async fn written_back(
             let wanted =
                 read(edited, format).map_err(|why| End::mistake(&format!("nothing was written: {why}")))?;
             if !matches!(wanted.kind, ItemKind::Dir(_)) {
-                return Err(End::mistake("nothing was written: the document is no directory any more"));
+                return Err(End::mistake("nothing was written: the document is no longer a directory"));
             }
             let rule = Rule { prune: true, keep_ttl: true };
             plan(key, Some(item), &wanted, rule).map_err(|blocked| End::mistake(&blocked.join(", ")))?
@@ -84,7 +84,7 @@ async fn written_back(
     if steps.is_empty() {
         return Ok(false);
     }
-    // Each write has its own condition; this one sees to it that a change anywhere stops them all.
+    // Each write has its own condition; this check makes a change anywhere stop all of them.
     let now = live::read(session, key, true).await?;
     if !now.is_some_and(|now| now.untouched(item)) {
         let message = format!("Error:  {key} was changed in the store meanwhile; nothing was written\n");
@@ -94,12 +94,12 @@ async fn written_back(
     Ok(true)
 }
 
-/// Editors end the last line of what they save; a value that had no such end does not get one by that alone.
+/// Editors end the last line of a file; a value without a final newline does not get one because of that.
 fn without_editors_newline<'t>(before: &str, after: &'t str) -> &'t str {
     if before.ends_with('\n') { after } else { after.strip_suffix('\n').unwrap_or(after) }
 }
 
-/// A file that only this user can read, gone with its handle.
+/// A file that only this user can read; deleted when dropped.
 struct Draft {
     path: PathBuf,
     kept: bool,
@@ -118,9 +118,9 @@ impl Draft {
     async fn edit(&self) -> Result<String, String> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let editor = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".to_owned());
-        // Through a shell, because people put options into these variables.
+        // Through a shell, because these variables may contain options.
         let line = format!("{editor} \"$@\"");
-        // An interrupt is the editor's; without a handler it would end this process and leave the draft behind.
+        // An interrupt is meant for the editor; without a handler it would end this process and leave the draft behind.
         let interrupts = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
         let status = Command::new("/bin/sh").args(["-c", &line, &editor]).arg(&self.path).status().await;
         drop(interrupts);
@@ -132,8 +132,8 @@ impl Draft {
         read_back(&self.path)
     }
 
-    /// The end of an edit that went wrong; what was typed by then is kept.
-    fn given_up(self, before: &str, why: &str) -> End {
+    /// Returns the error of a failed edit; keeps the text that was typed.
+    fn failed(self, before: &str, why: &str) -> End {
         let end = End::mistake(why);
         if fs::read(&self.path).is_ok_and(|now| now != before.as_bytes()) {
             let kept = self.keep();

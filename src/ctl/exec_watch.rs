@@ -1,4 +1,4 @@
-//! `exec-watch`: a program for each event, without a shell.
+//! `exec-watch`: runs a program for each event, without a shell.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,10 +14,10 @@ use super::print;
 use super::session::Session;
 use super::watch::{Position, until_interrupted};
 
-/// As many programs run at a time; a further event waits for one to end.
+/// How many programs run concurrently; a further event waits for one to end.
 const MAX_CONCURRENT_PROGRAMS: usize = 64;
 
-/// Runs the program for each event until the user interrupts it. Programs do not wait for each other.
+/// Runs the program for each event until interrupted. Programs do not wait for each other.
 pub(super) async fn run(session: &Session<'_>, after: u64, recursive: bool) -> Result<(), End> {
     let words = &session.call.words;
     if words.len() < 2 {
@@ -44,8 +44,8 @@ pub(super) async fn run(session: &Session<'_>, after: u64, recursive: bool) -> R
     until_interrupted(session.lasting(events)).await
 }
 
-/// Key and program. With a `--` behind the key that is plain; without, etcdctl's parser puts the words behind the
-/// first option before those in front of it, so that the key comes last.
+/// Splits the words into key and program. With `--` after the key that is simple; without it, etcdctl's parser puts the
+/// words after the first option before the earlier ones, so that the key comes last.
 fn split(words: &[OsString]) -> (&OsStr, &[OsString]) {
     let apart = words.iter().skip(1).any(|word| word == "--");
     match words {

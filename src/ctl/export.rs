@@ -1,4 +1,4 @@
-//! `export`.
+//! `export`: prints a subtree as a document.
 
 use super::document::{Format, Item, ItemKind, write_at};
 use super::end::{EXIT_SERVER_ERROR, End};
@@ -12,7 +12,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: 
     let Some(item) = live::read(session, &key, quorum).await? else {
         return Err(End {
             code: EXIT_SERVER_ERROR,
-            message: format!("Error:  {key}: there is no such key\n"),
+            message: format!("Error:  {key}: the key does not exist\n"),
         });
     };
     live::whole(&item, &key)?;
@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: 
     print::result(text.as_bytes())
 }
 
-/// The same without any time to live.
+/// Returns the item without any TTL.
 pub(super) fn lasting(item: Item) -> Item {
     let kind = match item.kind {
         ItemKind::Dir(entries) => {

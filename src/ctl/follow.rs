@@ -1,7 +1,7 @@
-//! `import --from --follow`: what changes in the source after the copy.
+//! `import --from --follow`: copies changes in the source after the first copy.
 //!
-//! Changes are carried over one by one as they are told. Now and then, and whenever it may have missed some, everything
-//! is compared anew: a store tells nobody of a life that is prolonged without a change.
+//! Changes are copied one by one, as the watch reports them. Everything is compared periodically, and whenever changes
+//! may have been missed: a store reports no event when only a TTL is renewed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,25 +16,25 @@ use super::import_from::{Listing, Migration};
 use super::print;
 use super::watch::until_interrupted;
 
-/// With keys that expire, everything is compared at least this often.
+/// The longest interval between full comparisons when keys expire.
 const EXPIRING_COMPARE_INTERVAL: Duration = Duration::from_secs(10);
-/// Without any.
+/// The same when no key expires.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(300);
-/// After a failure of either store.
+/// The delay after a failure of either store.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Follows until interrupted.
 pub(super) async fn run(moves: Vec<(Migration<'_>, Listing)>) -> Result<(), End> {
-    print::error("following the source; CTRL+C ends it\n");
+    print::error("following the source; press CTRL+C to stop\n");
     let all = try_join_all(moves.into_iter().map(|(one, listing)| follow(one, listing)));
     until_interrupted(async { all.await.map(drop) }).await
 }
 
 /// One subtree that is followed.
 struct Followed {
-    /// What was carried over from the source: what of it is gone there has to go here.
+    /// The keys copied from the source: those that are deleted there must be deleted here.
     known: BTreeSet<String>,
-    /// The next index, and of which of the source's clusters it is.
+    /// The next index, and the source's cluster that it belongs to.
     from: (u64, u64),
     /// When everything is compared again.
     due: Instant,
@@ -58,30 +58,30 @@ async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
         let watch = Keys::new(one.source, None);
         let done = tokio::select! {
             event = watch.next_of(one.key.as_bytes(), followed.from, true) => match event {
-                Ok(event) => carry(&one, &mut followed, &event).await,
-                Err(RequestError::Etcd(error)) if error.code == 401 => again(&one, &mut followed).await,
-                Err(RequestError::Replaced) => again(&one, &mut followed).await,
+                Ok(event) => copy_change(&one, &mut followed, &event).await,
+                Err(RequestError::Etcd(error)) if error.code == 401 => compare_all(&one, &mut followed).await,
+                Err(RequestError::Replaced) => compare_all(&one, &mut followed).await,
                 Err(error) => Err(End::server(&error)),
             },
-            () = tokio::time::sleep_until(followed.due) => again(&one, &mut followed).await,
+            () = tokio::time::sleep_until(followed.due) => compare_all(&one, &mut followed).await,
         };
         match done {
             Ok(()) => failing = false,
             Err(end) => {
                 if !std::mem::replace(&mut failing, true) {
-                    let message = format!("{}it is tried again until it works\n", end.message);
+                    let message = format!("{}retrying until it succeeds\n", end.message);
                     print::error_until_read(message).await;
                 }
                 sleep(RETRY_DELAY).await;
-                // Whether what failed was done is not known.
+                // Whether the failed write was applied is unknown.
                 followed.due = Instant::now();
             }
         }
     }
 }
 
-/// Brings the target to the source as a whole.
-async fn again(one: &Migration<'_>, followed: &mut Followed) -> Result<(), End> {
+/// Makes the whole target match the source.
+async fn compare_all(one: &Migration<'_>, followed: &mut Followed) -> Result<(), End> {
     let mut next = match one.bring().await {
         Ok(listing) => Followed::of(listing),
         Err(end) => return Err(end),
@@ -93,7 +93,7 @@ async fn again(one: &Migration<'_>, followed: &mut Followed) -> Result<(), End> 
             continue;
         }
         if let Err(end) = remove(one, &key).await {
-            // What could not be removed is still known as the source's.
+            // Keys that could not be removed still count as copied.
             next.known.append(&mut followed.known);
             *followed = next;
             return Err(end);
@@ -104,11 +104,11 @@ async fn again(one: &Migration<'_>, followed: &mut Followed) -> Result<(), End> 
     Ok(())
 }
 
-/// Carries one change over.
-async fn carry(one: &Migration<'_>, followed: &mut Followed, event: &Event) -> Result<(), End> {
+/// Copies one change.
+async fn copy_change(one: &Migration<'_>, followed: &mut Followed, event: &Event) -> Result<(), End> {
     let node = &event.node;
     if matches!(&*event.action, "delete" | "compareAndDelete" | "expire") {
-        // A directory above may have gone; beside what is followed it is not ours to remove.
+        // A parent directory may be deleted; beyond the followed subtree nothing is ours to remove.
         let key = if is_below(&node.key, &one.key) { &one.key } else { &node.key };
         remove(one, key).await?;
         followed.known.retain(|known| known != key && !is_below(key, known));
@@ -117,7 +117,7 @@ async fn carry(one: &Migration<'_>, followed: &mut Followed, event: &Event) -> R
         let how = Set { dir: node.dir, ttl, exists: None, ..Set::default() };
         let mut done = one.keys().set(node.key.as_bytes(), node.value.as_bytes(), &how).await;
         if node.dir && done.as_ref().is_err_and(|error| error.code() == Some(102)) {
-            // It is there; only its life changes.
+            // The directory exists; only its TTL changes.
             let how = Set { exists: Some(true), ..how };
             done = one.keys().set(node.key.as_bytes(), b"", &how).await;
         }

@@ -1,4 +1,4 @@
-//! `cluster-health`.
+//! `cluster-health`: the health of every member.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use super::watch::until_interrupted;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Asks every member how it is, once or until the user interrupts it.
+/// Asks every member for its health, once or until interrupted.
 pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
     let session = Session::unsynced(call).await?;
     if call.access.debug {
         print::debug(&format!("Cluster-Endpoints: {}", session.cluster.endpoints().join(", ")));
     }
-    // The list has no limit but that of each endpoint.
+    // Each endpoint has a timeout, the list as a whole has none.
     let members = Members::new(&session.cluster, None);
     let all = match members.list().await {
         Ok(all) => all,
@@ -32,7 +32,7 @@ pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
     }
     until_interrupted(async {
         loop {
-            // How this round went is told; the next one may go better.
+            // The result of this round is printed; the next one may differ.
             check(&session, &all).await.ok();
             print::out_until_read("\nnext check after 10 second...\n\n".to_owned()).await;
             tokio::time::sleep(CHECK_INTERVAL).await;
@@ -44,7 +44,7 @@ pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
 async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), End> {
     let mut good = 0;
     for member in all {
-        if one(session, member).await {
+        if is_healthy(session, member).await {
             good += 1;
         }
     }
@@ -57,15 +57,15 @@ async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), End> {
     if code == 0 { Ok(()) } else { Err(End { code, message: String::new() }) }
 }
 
-/// Whether the member says that it is well.
-async fn one(session: &Session<'_>, member: &Member) -> bool {
+/// Returns whether the member reports that it is healthy.
+async fn is_healthy(session: &Session<'_>, member: &Member) -> bool {
     let id = &member.id;
     if member.clients.is_empty() {
         let line = format!("member {id} is unreachable: no available published client urls\n");
         print::out_until_read(line).await;
         return false;
     }
-    // A member that accepts and then says nothing must not hold up the verdict for ever.
+    // A member that accepts a connection and does not respond must not delay the result for ever.
     let limit = session.call.access.total_timeout;
     for url in &member.clients {
         let (line, good) = match session.members().health(url, limit).await {

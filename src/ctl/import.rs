@@ -10,7 +10,7 @@ use super::plan::{Rule, carry_out, plan};
 use super::session::Session;
 use super::{live, print};
 
-/// A document larger than this is no configuration.
+/// The longest accepted document.
 const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
 pub(super) async fn run(session: &Session<'_>, format: &str, dry_run: bool, prune: bool) -> Result<(), End> {
@@ -31,17 +31,17 @@ pub(super) async fn run(session: &Session<'_>, format: &str, dry_run: bool, prun
     Ok(())
 }
 
-/// A document, and where it belongs.
+/// A document, and the key it belongs to.
 pub(super) struct Document {
     pub(super) item: Item,
     pub(super) format: Format,
-    /// The file's name, as the user wrote it.
+    /// The file's name, as typed.
     pub(super) file: String,
-    /// The key that was given, else the one that the document remembers, else the root.
+    /// The given key, else the one in the document, else the root.
     pub(super) key: String,
 }
 
-/// The document that one of the words names; the other word, if there is one, is a key.
+/// Reads the document that one of the words names; the other word, if any, is a key.
 pub(super) fn document(session: &Session<'_>, format: &str) -> Result<Document, String> {
     let words = &session.call.words;
     let Some(first) = words.first() else { return Err("file required, or - for stdin".into()) };
@@ -72,7 +72,7 @@ pub(super) fn document(session: &Session<'_>, format: &str) -> Result<Document, 
     Ok(Document { item, format, file: file.to_string_lossy().into_owned(), key })
 }
 
-/// Whether a word is a document that is there, so that a key may stand before it.
+/// Returns whether a word names an existing document, so that the word before it can be a key.
 fn is_document(word: &OsStr) -> bool {
     word == OsStr::new("-") || Path::new(word).metadata().is_ok_and(|file| !file.is_dir())
 }

@@ -1,8 +1,8 @@
 //! `import --from`: the keys of another running store.
 //!
-//! What is to be written is decided from two listings, that of the source and that of the target; what is there
-//! already is not written again. Directories that do not come with their entries, the empty ones and those that
-//! expire, are made first, the upper ones before the lower.
+//! The writes are derived from two listings, those of source and target; what the target has already is not written
+//! again. Directories that no entry creates, the empty ones and those that expire, are created first, parents before
+//! children.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -17,43 +17,43 @@ use super::end::{EXIT_NO_CONNECTION, EXIT_SERVER_ERROR, End};
 use super::print;
 use super::session::Session;
 
-/// How long the source may take to begin with a listing, which is large.
+/// How long the source may take until a listing begins, which is large.
 pub(super) const LISTING_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a whole listing may take.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(600);
-/// A difference in what is left of two lives that comes from counting in whole seconds.
+/// How much two TTLs may differ because they count whole seconds.
 const TTL_TOLERANCE_SECS: i64 = 1;
-/// So many keys are named in a message.
+/// How many keys a message names.
 const MAX_NAMED_KEYS: usize = 5;
 
-/// A file or a directory, without what it holds.
+/// A file or a directory, without its entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// `None`: a directory.
     pub(super) value: Option<String>,
-    /// Whether it is a directory that holds nothing.
+    /// Whether it is an empty directory.
     empty: bool,
-    /// Seconds left; 0 is for ever.
+    /// Seconds left; 0: no expiry.
     pub(super) ttl: i64,
-    /// The index of the write that made it.
+    /// The index of the write that created it.
     created: u64,
 }
 
-/// What was at and below a key, the root itself left out.
+/// The content at and below a key, without the root itself.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) entries: BTreeMap<String, Entry>,
     /// The store's index.
     pub(super) index: u64,
-    /// Which of the clusters that were this store one after the other the index is of.
+    /// Which of the successive clusters of this store the index belongs to.
     pub(super) epoch: u64,
-    /// The id of the cluster, where it says so.
+    /// The id of the cluster, if it reports one.
     cluster: Option<u64>,
-    /// When it was asked for: lives count from then.
+    /// When it was requested: TTLs count from then.
     at: Instant,
 }
 
-/// Two stores, and a subtree to be carried from the one to the other.
+/// Copies a subtree from one store to another.
 pub(super) struct Migration<'m> {
     pub(super) session: &'m Session<'m>,
     pub(super) source: &'m Cluster,
@@ -61,9 +61,9 @@ pub(super) struct Migration<'m> {
     pub(super) clients: usize,
 }
 
-/// Why the source shows nothing.
+/// Why there is no listing of the source.
 enum Unlisted {
-    /// There is no such key at this index.
+    /// The key does not exist at this index.
     NoKey(u64, u64),
     Failed(RequestError),
 }
@@ -84,25 +84,25 @@ impl Unlisted {
     }
 }
 
-/// Which writes bring the target to the source.
+/// The writes that make the target match the source.
 #[derive(Debug, Default)]
 struct Plan {
-    /// Directories to be made, or given another life.
+    /// Directories to create, or to give another TTL.
     dirs: Vec<(String, i64, bool)>,
     files: Vec<(String, String, i64)>,
-    /// Files that need no write.
+    /// How many files need no write.
     same: usize,
-    /// Keys that the target has otherwise, or alone.
+    /// Keys with another value in the target, or only in the target.
     own: Vec<String>,
-    /// Keys that are a file on the one side and a directory on the other.
+    /// Keys that are a file on one side and a directory on the other.
     blocked: Vec<String>,
 }
 
 impl Migration<'_> {
-    /// Copies everything; answers what the source had.
+    /// Copies everything; returns the source's content.
     pub(super) async fn copy(&self, merge: bool) -> Result<Listing, End> {
-        let source = self.listed().await.map_err(|why| why.end(&self.key))?;
-        let target = self.present(&source).await?;
+        let source = self.source_listing().await.map_err(|why| why.end(&self.key))?;
+        let target = self.target_entries(&source).await?;
         let plan = plan(&source.entries, &target);
         self.refuse(&plan, merge)?;
         let lossy = source.entries.iter().filter(|(_, entry)| {
@@ -111,35 +111,35 @@ impl Migration<'_> {
         let lossy: Vec<String> = lossy.map(|(key, _)| key.clone()).collect();
         if !lossy.is_empty() {
             print::error(&format!(
-                "{}: the values may have had bytes that are no text, which the source's API does not give\n",
-                named(&lossy)
+                "{}: the values may have contained bytes that are not text, which the source's API does not return\n",
+                key_list(&lossy)
             ));
         }
         let (files, dirs, same) = (plan.files.len(), plan.dirs.len(), plan.same);
         self.write(plan, source.at).await?;
         let (key, index) = (&self.key, source.index);
-        let says = format!("copied {files} keys and {dirs} directories of {key} as of index {index}");
-        print::out(format!("{says}; {same} keys were there already\n").as_bytes());
+        let summary = format!("copied {files} keys and {dirs} directories of {key} as of index {index}");
+        print::out(format!("{summary}; {same} keys existed already\n").as_bytes());
         Ok(source)
     }
 
-    /// Brings the target to the source again, whatever either has gone through; answers what the source has.
+    /// Makes the target match the source again, whatever happened to either; returns the source's content.
     pub(super) async fn bring(&self) -> Result<Listing, End> {
-        let source = match self.listed().await {
+        let source = match self.source_listing().await {
             Err(Unlisted::NoKey(index, epoch)) => {
                 Listing { entries: BTreeMap::new(), index, epoch, cluster: None, at: Instant::now() }
             }
             listed => listed.map_err(|why| why.end(&self.key))?,
         };
-        let target = self.present(&source).await?;
+        let target = self.target_entries(&source).await?;
         let plan = plan(&source.entries, &target);
         self.refuse(&plan, true)?;
         self.write(plan, source.at).await?;
         Ok(source)
     }
 
-    /// What the source has.
-    async fn listed(&self) -> Result<Listing, Unlisted> {
+    /// Lists the source.
+    async fn source_listing(&self) -> Result<Listing, Unlisted> {
         let epoch = self.source.epoch();
         list(self.source, &self.key, LISTING_TIMEOUT).await.map_err(|error| match error {
             RequestError::Etcd(error) if error.code == 100 => Unlisted::NoKey(error.index, epoch),
@@ -147,8 +147,8 @@ impl Migration<'_> {
         })
     }
 
-    /// What the target has; nothing at all when there is no such key.
-    async fn present(&self, source: &Listing) -> Result<BTreeMap<String, Entry>, End> {
+    /// Lists the target; returns an empty map when the key does not exist.
+    async fn target_entries(&self, source: &Listing) -> Result<BTreeMap<String, Entry>, End> {
         let limit = LISTING_TIMEOUT.min(self.session.call.access.total_timeout.max(LISTING_START_TIMEOUT));
         match list(&self.session.cluster, &self.key, limit).await {
             Ok(target) if target.is_of_the_store_of(source) => Err(End::mistake(&format!(
@@ -165,21 +165,22 @@ impl Migration<'_> {
 
     fn refuse(&self, plan: &Plan, merge: bool) -> Result<(), End> {
         if !plan.blocked.is_empty() {
-            let names = named(&plan.blocked);
-            let says = "a file in one of the stores and a directory in the other; remove it from the target";
-            return Err(End::mistake(&format!("{names}: {says}; nothing was written")));
+            let names = key_list(&plan.blocked);
+            let reason =
+                "a file in one of the stores and a directory in the other; remove it from the target";
+            return Err(End::mistake(&format!("{names}: {reason}; nothing was written")));
         }
         if !merge && !plan.own.is_empty() {
             return Err(End::mistake(&format!(
-                "the target has keys that the source does not have, or has otherwise: {}; nothing was written \
+                "the target has keys that the source does not have, or has with other values: {}; nothing was written \
                  (--merge lets the source's values win and other keys stay)",
-                named(&plan.own)
+                key_list(&plan.own)
             )));
         }
         Ok(())
     }
 
-    /// Makes the writes; lives are what is left of those at `at`.
+    /// Performs the writes; TTLs are reduced by the time since `at`.
     async fn write(&self, plan: Plan, at: Instant) -> Result<(), End> {
         let total = plan.dirs.len() + plan.files.len();
         let mut progress = Progress::new(total);
@@ -201,11 +202,11 @@ impl Migration<'_> {
     }
 
     async fn put(&self, key: String, value: String, ttl: i64, how: Set, at: Instant) -> Result<(), End> {
-        let Some(ttl) = left(ttl, at.elapsed()) else { return Ok(()) };
+        let Some(ttl) = remaining_ttl(ttl, at.elapsed()) else { return Ok(()) };
         let how = Set { ttl, ..how };
         match self.keys().set(key.as_bytes(), value.as_bytes(), &how).await {
             Ok(_) => Ok(()),
-            // Somebody else made the directory meanwhile.
+            // Another client created the directory meanwhile.
             Err(error) if how.dir && ttl == 0 && error.code() == Some(102) => Ok(()),
             Err(error) => {
                 let end = End::server(&error);
@@ -216,7 +217,7 @@ impl Migration<'_> {
         }
     }
 
-    /// The target's keys, with the time of one command.
+    /// Returns the target's keys, with the timeout of one command.
     pub(super) fn keys(&self) -> Keys<'_> {
         let session = self.session;
         Keys::new(&session.cluster, Some(Instant::now() + session.call.access.total_timeout))
@@ -233,17 +234,17 @@ async fn list(cluster: &Cluster, key: &str, limit: Duration) -> Result<Listing, 
 }
 
 impl Listing {
-    /// Whether the two are of one store. The id of the cluster alone does not say so: stores that were founded with the
-    /// same names and URLs, as all that run with etcd's defaults, have the same. But then their keys were made by
-    /// different writes.
+    /// Returns whether both belong to the same store. The cluster id alone does not prove that: stores that were
+    /// created with the same names and URLs, as with etcd's defaults, have the same id. But then different writes
+    /// created their keys.
     fn is_of_the_store_of(&self, other: &Self) -> bool {
         if self.cluster.is_none() || self.cluster != other.cluster {
             return false;
         }
         let both = self.entries.iter().filter_map(|(key, own)| Some((own, other.entries.get(key)?)));
-        let mut made = both.filter(|(own, other)| own.value.is_some() && other.value.is_some());
-        // Somebody may write the one or the other key between the two listings.
-        made.any(|(own, other)| own.created == other.created)
+        let mut pairs = both.filter(|(own, other)| own.value.is_some() && other.value.is_some());
+        // Another client may write either key between the two listings.
+        pairs.any(|(own, other)| own.created == other.created)
     }
 }
 
@@ -265,7 +266,7 @@ fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> P
         let own = target.get(key);
         match (&wanted.value, own) {
             (None, Some(own)) if own.value.is_none() => {
-                if !alike(wanted.ttl, own.ttl) {
+                if !is_same_ttl(wanted.ttl, own.ttl) {
                     plan.dirs.push((key.clone(), wanted.ttl, true));
                 }
             }
@@ -276,7 +277,7 @@ fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> P
             }
             (Some(value), None) => plan.files.push((key.clone(), value.clone(), wanted.ttl)),
             (Some(value), Some(Entry { value: Some(own_value), ttl, .. })) => {
-                if value == own_value && alike(wanted.ttl, *ttl) {
+                if value == own_value && is_same_ttl(wanted.ttl, *ttl) {
                     plan.same += 1;
                     continue;
                 }
@@ -292,12 +293,12 @@ fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> P
     plan
 }
 
-fn alike(one: i64, other: i64) -> bool {
+fn is_same_ttl(one: i64, other: i64) -> bool {
     (one > 0) == (other > 0) && (one - other).abs() <= TTL_TOLERANCE_SECS
 }
 
-/// What is left of a life after so long, in whole seconds; `None` when it is over.
-fn left(ttl: i64, since: Duration) -> Option<u64> {
+/// Returns the rest of a TTL after this time, in whole seconds; `None` when it has expired.
+fn remaining_ttl(ttl: i64, since: Duration) -> Option<u64> {
     if ttl <= 0 {
         return Some(0);
     }
@@ -305,8 +306,8 @@ fn left(ttl: i64, since: Duration) -> Option<u64> {
     (left > 0.0).then_some(left.round().max(1.0) as u64)
 }
 
-/// The first of some keys, and how many more there are.
-fn named(keys: &[String]) -> String {
+/// Returns the first of some keys, and how many more there are.
+fn key_list(keys: &[String]) -> String {
     let first = keys[..keys.len().min(MAX_NAMED_KEYS)].join(", ");
     if keys.len() > MAX_NAMED_KEYS {
         format!("{first} (and {} more)", keys.len() - MAX_NAMED_KEYS)
@@ -315,7 +316,7 @@ fn named(keys: &[String]) -> String {
     }
 }
 
-/// How far it is, on a terminal.
+/// Shows the progress on a terminal.
 struct Progress {
     total: usize,
     done: usize,
@@ -378,9 +379,9 @@ mod tests {
 
     #[test]
     fn a_life_is_shorter_by_what_has_passed_and_what_is_over_is_not_written() {
-        assert_eq!(left(0, Duration::from_secs(99)), Some(0));
-        assert_eq!(left(10, Duration::from_millis(2_400)), Some(8));
-        assert_eq!(left(1, Duration::from_millis(900)), Some(1));
-        assert_eq!(left(1, Duration::from_secs(1)), None);
+        assert_eq!(remaining_ttl(0, Duration::from_secs(99)), Some(0));
+        assert_eq!(remaining_ttl(10, Duration::from_millis(2_400)), Some(8));
+        assert_eq!(remaining_ttl(1, Duration::from_millis(900)), Some(1));
+        assert_eq!(remaining_ttl(1, Duration::from_secs(1)), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What one call is to do.
+//! The job of one call.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,20 +10,20 @@ use super::Access;
 /// One call of `retune ctl` or `etcdctl`.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// What to do.
+    /// The job.
     pub job: Job,
-    /// The words of the command that are no options.
+    /// The command's arguments that are not options.
     pub words: Vec<OsString>,
-    /// How the cluster is reached.
+    /// How to connect to the cluster.
     pub access: Access,
-    /// `simple`, `extended` or `json`; any other word is refused when there is something to print.
+    /// `simple`, `extended` or `json`; any other word is an error when there is something to print.
     pub output: String,
-    /// What is said of the settings before anything else, on stderr.
+    /// Notes about the settings, printed to stderr first.
     pub notes: Vec<String>,
 }
 
 impl Job {
-    /// Whether it may go on for days.
+    /// Returns whether it may run for days.
     #[must_use]
     pub const fn is_lasting(&self) -> bool {
         match self {
@@ -35,7 +35,7 @@ impl Job {
 }
 
 impl Invocation {
-    /// A call that only prints.
+    /// Returns a call that only prints.
     #[must_use]
     pub fn say(message: Message) -> Self {
         let (words, notes) = (Vec::new(), Vec::new());
@@ -54,31 +54,31 @@ pub struct Message {
     pub code: u8,
 }
 
-/// Which folders `backup` is about.
+/// The folders of `backup`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backup {
-    /// The data folder of a member that does not run.
+    /// The data folder of a stopped member.
     pub data_dir: PathBuf,
-    /// Where the copy goes.
+    /// The folder of the copy.
     pub backup_dir: PathBuf,
-    /// Options of etcdctl's that were given and mean nothing here.
+    /// Options of etcdctl that were given and have no meaning here.
     pub without_meaning: Vec<&'static str>,
 }
 
-/// From which running store `import --from` takes keys, and how.
+/// The running store that `import --from` copies from, and how.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct From {
     /// Base URLs as they were typed.
     pub endpoints: Vec<String>,
     /// A name, or `name:password`.
     pub user: Option<String>,
-    /// Keys that no listing shows, each to be taken as well.
+    /// Keys that no listing shows; each is copied as well.
     pub hidden: Vec<String>,
-    /// Go on although the target has keys of its own.
+    /// Continue although the target has keys of its own.
     pub merge: bool,
-    /// Then carry over every change until interrupted.
+    /// Afterwards copy every change until interrupted.
     pub follow: bool,
-    /// How many writes at a time.
+    /// How many writes run concurrently.
     pub clients: usize,
 }
 
@@ -92,7 +92,7 @@ impl std::fmt::Debug for From {
     }
 }
 
-/// What a role is to be able to do, or no more.
+/// Permissions to grant to a role or revoke.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PermissionChange {
     /// The pattern of keys.
@@ -105,7 +105,7 @@ pub struct PermissionChange {
     pub both: bool,
 }
 
-/// The job, with the options of its command. Numbers are what the user typed; a TTL counts when it is positive.
+/// The job, with the options of its command. Numbers are as typed; only a positive TTL counts.
 #[derive(Clone, Debug)]
 pub enum Job {
     /// Print this.
@@ -126,16 +126,16 @@ pub enum Job {
     Set {
         /// Seconds.
         ttl: i64,
-        /// What must be there.
+        /// The required current value.
         swap_value: Vec<u8>,
-        /// The index of what must be there.
+        /// The required index of the current node.
         swap_index: u64,
     },
     /// `mk`
     Make {
         /// Seconds.
         ttl: i64,
-        /// Under a new name that sorts by age.
+        /// Create the key under a new name that sorts by age.
         in_order: bool,
     },
     /// `mkdir`
@@ -160,31 +160,31 @@ pub enum Job {
     },
     /// `rm`
     Remove {
-        /// Also an empty directory.
+        /// Also delete an empty directory.
         dir: bool,
-        /// Also a directory with all it holds.
+        /// Also delete a directory with its content.
         recursive: bool,
-        /// What must be there.
+        /// The required current value.
         with_value: Vec<u8>,
-        /// The index of what must be there.
+        /// The required index of the current node.
         with_index: u64,
     },
     /// `rmdir`
     RemoveDir,
     /// `watch`
     Watch {
-        /// Go on after the first event.
+        /// Continue after the first event.
         forever: bool,
-        /// From the index after this; 0 is from now on.
+        /// Start after this index; 0: from now on.
         after: u64,
-        /// Also what is below.
+        /// Also watch everything below.
         recursive: bool,
     },
     /// `exec-watch`
     ExecWatch {
-        /// From the index after this; 0 is from now on.
+        /// Start after this index; 0: from now on.
         after: u64,
-        /// Also what is below.
+        /// Also watch everything below.
         recursive: bool,
     },
     /// `member list`
@@ -209,12 +209,12 @@ pub enum Job {
     UserRemove,
     /// `user grant`
     UserGrant {
-        /// Which.
+        /// The roles.
         roles: Vec<String>,
     },
     /// `user revoke`
     UserRevoke {
-        /// Which.
+        /// The roles.
         roles: Vec<String>,
     },
     /// `user passwd`
@@ -233,7 +233,7 @@ pub enum Job {
     RoleRevoke(PermissionChange),
     /// `cluster-health`
     ClusterHealth {
-        /// Again every ten seconds.
+        /// Repeat every ten seconds.
         forever: bool,
     },
     /// `backup`
@@ -242,18 +242,18 @@ pub enum Job {
     Export {
         /// The document's format; empty for the default.
         format: String,
-        /// With times to live.
+        /// Include TTLs.
         ttl: bool,
-        /// Only what the majority has.
+        /// Read only what the majority has.
         quorum: bool,
     },
     /// `import FILE`
     Import {
-        /// The document's format; empty for what the name says.
+        /// The document's format; empty: from the file's name.
         format: String,
-        /// Only say what would be written.
+        /// Only print what would be written.
         dry_run: bool,
-        /// Remove what the document does not name.
+        /// Remove keys that are not in the document.
         prune: bool,
     },
     /// `import --from URL`
@@ -262,14 +262,14 @@ pub enum Job {
     ImportSnapshot {
         /// The snapshot of etcd 0.4.
         path: PathBuf,
-        /// Hidden keys to take as well.
+        /// Hidden keys to copy as well.
         hidden: Vec<String>,
-        /// How many writes at a time.
+        /// How many writes run concurrently.
         clients: usize,
     },
     /// `diff`
     Diff {
-        /// The document's format; empty for what the name says.
+        /// The document's format; empty: from the file's name.
         format: String,
     },
     /// `edit`
@@ -277,6 +277,6 @@ pub enum Job {
         /// The document's format; empty for the default.
         format: String,
     },
-    /// Candidates for the shells' completions.
+    /// Candidates for shell completion.
     CompleteKeys,
 }

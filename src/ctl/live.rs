@@ -1,4 +1,4 @@
-//! A subtree as the store has it now.
+//! The current content of a subtree in the store.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -9,23 +9,23 @@ use super::document::{Item, ItemKind};
 use super::end::End;
 use super::session::Session;
 
-/// The key that the word at `position` names, `/` without one: no empty segments, no final slash.
+/// Returns the key in the word at `position`, or `/` without one: no empty segments, no final slash.
 pub(super) fn key(session: &Session<'_>, position: usize) -> Result<String, End> {
     let word = session.call.words.get(position).map_or(OsStr::new("/"), OsString::as_os_str);
     key_of(word).map_err(|why| End::mistake(&why))
 }
 
-/// The key that a word names.
+/// Returns the key in a word.
 pub(super) fn key_of(word: &OsStr) -> Result<String, String> {
-    let text = word.to_str().ok_or("the key is no text")?;
+    let text = word.to_str().ok_or("the key is not text")?;
     let segments: Vec<&str> = text.split('/').filter(|segment| !segment.is_empty()).collect();
     if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
-        return Err("the key has a segment that leads elsewhere".to_owned());
+        return Err("the key has a . or .. segment".to_owned());
     }
     Ok(format!("/{}", segments.join("/")))
 }
 
-/// Everything at and below `key`, `None` when nothing is there.
+/// Reads everything at and below `key`; `None` when the key does not exist.
 pub(super) async fn read(session: &Session<'_>, key: &str, quorum: bool) -> Result<Option<Item>, End> {
     let how = Get { recursive: true, sorted: true, quorum };
     match session.keys().get(key.as_bytes(), how).await {
@@ -48,7 +48,7 @@ fn item(node: Node) -> Item {
     Item { kind, ttl, index }
 }
 
-/// The keys of which the store cannot give back every byte.
+/// Collects the keys whose values the store cannot return byte for byte.
 pub(super) fn unreadable(item: &Item, key: &str, found: &mut Vec<String>) {
     match &item.kind {
         ItemKind::File(value) if value.contains('\u{fffd}') => found.push(key.to_owned()),
@@ -61,18 +61,18 @@ pub(super) fn unreadable(item: &Item, key: &str, found: &mut Vec<String>) {
     }
 }
 
-/// The key of an entry.
+/// Returns the key of an entry.
 pub(super) fn below(key: &str, name: &str) -> String {
     if key == "/" { format!("/{name}") } else { format!("{key}/{name}") }
 }
 
-/// Refuses a tree with values that are not whole.
+/// Rejects a tree with values that the store did not return completely.
 pub(super) fn whole(item: &Item, key: &str) -> Result<(), End> {
     let mut found = Vec::new();
     unreadable(item, key, &mut found);
     let Some(first) = found.first() else { return Ok(()) };
     let others = if found.len() > 1 { format!(" (and {} more)", found.len() - 1) } else { String::new() };
     Err(End::mistake(&format!(
-        "{first}{others}: the value has bytes that are no text, and the store's API does not give them back"
+        "{first}{others}: the value contains bytes that are not text, which the store's API does not return"
     )))
 }

@@ -1,4 +1,4 @@
-//! `member list`, `add`, `remove` and `update`. Their words are looked at before the cluster is asked.
+//! `member list`, `add`, `remove` and `update`. Arguments are checked before any request is sent.
 
 use crate::client::cluster::quoted;
 
@@ -76,7 +76,7 @@ pub(super) async fn remove(call: &Invocation) -> Result<(), End> {
     if !all.iter().any(|member| member.id == *id) {
         return Err(End::usage(&format!("Couldn't find a member in the cluster with an ID of {id}.\n")));
     }
-    // No line end here: etcdctl prints none.
+    // No newline here: etcdctl prints none.
     let refused = |error| End::usage(&format!("Received an error trying to remove member {id}: {error}"));
     members.remove(id).await.map_err(refused)?;
     print::out(format!("Removed member {id} from cluster\n").as_bytes());

@@ -1,12 +1,13 @@
-//! The etcdctl command set over `client`, and what etcdctl never had: whole subtrees as documents.
+//! The etcdctl command set over `client`, and more: whole subtrees as documents.
 //!
-//! Owns: what each command asks, prints and exits with; documents ([`document`]) and how a store is brought to one
-//! ([`plan`]); snapshots of etcd 0.4; candidates for the shells' completions.
-//! Promises: stdout, stderr and exit codes of etcdctl's commands are etcdctl's. Exit codes: 0 done, 1 bad words or a
-//! refusal before the store was asked (also every failure of `member`, `user`, `role` and `auth`), 2 no connection,
-//! 3 no such command, 4 the store said no or did not answer, 5 a cluster that is not fully healthy. A write that rests
-//! on what was read goes out on the condition that it is still there. A password is asked for unseen, and never told.
-//! Leaves out: reading the command line (`settings`), and starting the runtime (`app`).
+//! Owns: each command's requests, output and exit code; documents ([`document`]) and the writes that make a store match
+//! one ([`plan`]); snapshots of etcd 0.4; candidates for shell completion.
+//! Promises: stdout, stderr and exit codes of etcdctl's commands are etcdctl's. Exit codes: 0 done, 1 invalid arguments
+//! or a refusal before the store was asked (also every failure of `member`, `user`, `role` and `auth`), 2 no
+//! connection, 3 unknown command, 4 the store rejected the request or did not respond, 5 a cluster that is not fully
+//! healthy. A write that depends on an earlier read has the condition that nothing changed since. A password is typed
+//! unseen, and never shown.
+//! Leaves out: parsing the command line (`settings`), and starting the runtime (`app`).
 
 mod access;
 mod auth;
@@ -44,10 +45,9 @@ pub use job::{Backup, From, Invocation, Job, Message, PermissionChange};
 use end::End;
 use session::Session;
 
-/// Runs one call to its end: what there is to say is printed, the exit code comes back. Needs a tokio runtime with
-/// IO and time around it.
+/// Runs one call to its end: prints its output and returns the exit code. Needs a tokio runtime with IO and time.
 pub async fn run(invocation: Invocation) -> u8 {
-    // Nobody reads them while a shell completes a word.
+    // Notes would disturb a shell that completes a word.
     let quiet = matches!(invocation.job, Job::CompleteKeys);
     for note in invocation.notes.iter().filter(|_| !quiet) {
         print::error(&format!("{note}\n"));
@@ -61,9 +61,9 @@ pub async fn run(invocation: Invocation) -> u8 {
     }
 }
 
-/// One arm a job and no wildcard: a job without an arm does not compile.
+/// Runs the job. There is no wildcard arm, so a job without an arm does not compile.
 async fn dispatch(call: &Invocation) -> Result<(), End> {
-    // These commands look at their words only after the cluster was found, as etcdctl does.
+    // These commands check their arguments only after the cluster was found, as etcdctl does.
     let session = || Session::open(call);
     match &call.job {
         Job::Say(message) => {

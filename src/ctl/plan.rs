@@ -1,6 +1,6 @@
-//! Which writes bring a store to a document, and making them.
+//! The writes that make a store match a document: planning and performing them.
 //!
-//! Deciding is pure; every write goes out on the condition that what was read is still there.
+//! Planning is pure; every write has the condition that nothing changed since the read.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::live::below;
 use super::print;
 use super::session::Session;
 
-/// One write.
+/// One planned write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PlannedWrite {
     Create {
@@ -30,7 +30,7 @@ pub(super) enum PlannedWrite {
         key: String,
         ttl: Option<u64>,
     },
-    /// Only a directory's life changes.
+    /// Only changes a directory's TTL.
     Live {
         key: String,
         ttl: u64,
@@ -44,16 +44,17 @@ pub(super) enum PlannedWrite {
     },
 }
 
-/// What the one who asks wants.
+/// The options of a plan.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
-    /// Remove what the document does not name.
+    /// Remove keys that are not in the document.
     pub(super) prune: bool,
-    /// A file whose value changes keeps what is left of its life.
+    /// A file whose value changes keeps its remaining TTL.
     pub(super) keep_ttl: bool,
 }
 
-/// The writes that make `wanted` of what is at `key`; the keys that stand in the way when nothing may be removed.
+/// Returns the writes that turn the content of `key` into `wanted`; or the keys in the way, when nothing may be
+/// removed.
 pub(super) fn plan(
     key: &str,
     live: Option<&Item>,
@@ -113,7 +114,7 @@ impl Planner<'_> {
                 Some(old)
             }
             _ => {
-                // Directories come with their first entry, but for an empty one and one that expires.
+                // A directory's first entry creates it, unless it is empty or expires.
                 if entries.is_empty() || ttl.is_some() {
                     self.steps.push(PlannedWrite::MakeDir { key: key.to_owned(), ttl });
                 }
@@ -146,7 +147,7 @@ impl Planner<'_> {
 }
 
 impl PlannedWrite {
-    /// What is done, and to which key.
+    /// Returns what the write does, and to which key.
     pub(super) fn says(&self) -> String {
         let (verb, key) = match self {
             Self::Create { key, .. } => ("create", key),
@@ -190,12 +191,12 @@ impl PlannedWrite {
     }
 }
 
-/// Makes the writes in their order and names each; the first that fails ends it.
+/// Performs the writes in order and prints each; the first failure ends it.
 pub(super) async fn carry_out(session: &Session<'_>, steps: &[PlannedWrite]) -> Result<(), End> {
     for (done, step) in steps.iter().enumerate() {
         match step.take(session).await {
             Ok(()) => print::out(step.says().as_bytes()),
-            // What is left in it is hidden, or came meanwhile; neither is the document's to remove.
+            // The rest in it is hidden or new; neither is ours to remove.
             Err(error) if error.code() == Some(108) && matches!(step, PlannedWrite::RemoveDir { .. }) => {
                 print::error(&format!("kept {}", step.says().trim_start_matches("rmdir ")));
             }

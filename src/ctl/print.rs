@@ -1,4 +1,4 @@
-//! What goes to stdout and stderr.
+//! Output to stdout and stderr.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -7,13 +7,13 @@ use crate::client::cluster::{Event, Node};
 
 use super::end::{EXIT_NO_RESULT, End};
 
-/// Writes to stdout at once. A reader that went away (`| head`) is no failure; nobody is left to be told.
+/// Writes to stdout at once. A reader that has gone away (`| head`) is not an error.
 pub(super) fn out(bytes: &[u8]) {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).ok();
 }
 
-/// Writes a result that must be whole or fail; here too nobody is left to be told of a reader that went away.
+/// Writes a result that must be complete or fail. A reader that has gone away is not an error here, either.
 pub(super) fn result(bytes: &[u8]) -> Result<(), End> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -24,8 +24,8 @@ pub(super) fn result(bytes: &[u8]) -> Result<(), End> {
     }
 }
 
-/// As [`out`], for commands that run until they are interrupted: a reader that has stopped reading must not keep the
-/// interrupt from being noticed.
+/// As [`out`], for commands that run until interrupted: a reader that has stopped reading must not block the handling
+/// of the interrupt.
 pub(super) async fn out_until_read(text: String) {
     tokio::task::spawn_blocking(move || out(text.as_bytes())).await.ok();
 }
@@ -40,12 +40,12 @@ pub(super) fn error(text: &str) {
     io::stderr().lock().write_all(text.as_bytes()).ok();
 }
 
-/// The line of the debug output.
+/// Writes a line of the debug output.
 pub(super) fn debug(line: &str) {
     error(&format!("{line}\n"));
 }
 
-/// What a request did, in the form the user wants.
+/// Prints the result of a request, in the requested format.
 pub(super) fn event(event: &Event, output: &str) {
     match event_text(event, output) {
         Ok(text) => out(text.as_bytes()),
@@ -53,7 +53,7 @@ pub(super) fn event(event: &Event, output: &str) {
     }
 }
 
-/// The same as text; an error is what to say of a form that is not known.
+/// Returns the same as text; the error is the message for an unknown format.
 pub(super) fn event_text(event: &Event, output: &str) -> Result<String, String> {
     match output {
         "simple" if event.action == "delete" => {
@@ -129,7 +129,7 @@ fn json_node(text: &mut String, node: &Node) {
     text.push('}');
 }
 
-/// A string as Go's JSON writes it: what could end a script in a web page is escaped too.
+/// Writes a string as Go's JSON encoder does: it also escapes what could end a script in a web page.
 fn go_string(text: &mut String, value: &str) {
     text.push('"');
     for c in value.chars() {

@@ -1,4 +1,4 @@
-//! Words that the user types unseen.
+//! Prompts for input that is not echoed.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::os::fd::AsFd as _;
@@ -8,13 +8,13 @@ use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use super::end::End;
 use super::print;
 
-/// Nobody types more.
+/// The longest accepted input.
 const MAX_INPUT_BYTES: u64 = 4096;
-/// The exit code of a program that an interrupt has ended.
+/// The exit code of a program that was interrupted.
 const EXIT_INTERRUPTED: u8 = 130;
 
-/// Asks for a line: unseen at a terminal, otherwise the next line of stdin. An interrupt ends the command, with the
-/// terminal as it was.
+/// Prompts for a line: without echo on a terminal, otherwise the next line of stdin. An interrupt ends the command, and
+/// restores the terminal.
 pub(super) async fn secret(question: &str) -> Result<String, End> {
     print::out(question.as_bytes());
     let quiet = EchoGuard::begin();
@@ -24,7 +24,7 @@ pub(super) async fn secret(question: &str) -> Result<String, End> {
     });
     let line = tokio::select! {
         line = read => line,
-        // Without a handler the interrupt ends the process by itself, and leaves the terminal mute.
+        // Without a handler an interrupt would end the process with the echo still off.
         Ok(()) = tokio::signal::ctrl_c() => {
             drop(quiet);
             return Err(End { code: EXIT_INTERRUPTED, message: "\n".to_owned() });
@@ -37,7 +37,7 @@ pub(super) async fn secret(question: &str) -> Result<String, End> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// A terminal that does not show what is typed; when dropped it is as it was.
+/// Turns off a terminal's echo, and restores it when dropped.
 struct EchoGuard(Option<Termios>);
 
 impl EchoGuard {

@@ -75,7 +75,7 @@ pub(super) async fn regrant(call: &Invocation, what: &PermissionChange, grant: b
     };
     if after.map_err(|error| End::bare(&error))? == before {
         let word = if grant { "granted" } else { "revoked" };
-        // No line end here: etcdctl prints none.
+        // No newline here: etcdctl prints none.
         print::out(format!("Role unchanged; already {word}").as_bytes());
     }
     print::out(format!("Role {name} updated\n").as_bytes());
@@ -89,7 +89,7 @@ fn name(call: &Invocation) -> Result<String, End> {
     }
 }
 
-/// The path as it should be written: absolute, without empty, `.` or `..` parts; a slash at its end stays.
+/// Returns the path in canonical form: absolute, without empty, `.` or `..` parts; keeps a final slash.
 fn canonical(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

@@ -1,4 +1,4 @@
-//! A cluster that was found, and the call that is about it.
+//! A call with its cluster.
 
 use std::ffi::OsString;
 use std::io::Read as _;
@@ -15,7 +15,7 @@ use super::job::Invocation;
 use super::print;
 use super::prompt;
 
-/// No value that a store takes is larger.
+/// The longest accepted value; a store takes no larger one.
 const MAX_VALUE_BYTES: u64 = 64 << 20;
 
 /// One call with its cluster.
@@ -25,7 +25,7 @@ pub(super) struct Session<'c> {
 }
 
 impl<'c> Session<'c> {
-    /// Makes the client, and unless the user says otherwise asks the members where they are.
+    /// Creates the client, and gets the endpoints from the members, unless the user disables that.
     pub(super) async fn open(call: &'c Invocation) -> Result<Self, End> {
         let session = Self::unsynced(call).await?;
         let access = &call.access;
@@ -34,7 +34,8 @@ impl<'c> Session<'c> {
             if access.debug {
                 print::debug(&format!("start to sync cluster using endpoints({})", listed(",")));
             }
-            // What lasts uses a member only when that answers from here, and keeps what was given as a way back.
+            // A long-running command uses only members that respond from here, and keeps the given endpoints as a
+            // fallback.
             let members = session.members();
             let synced = if call.job.is_lasting() {
                 let all = members.list().await;
@@ -70,7 +71,7 @@ impl<'c> Session<'c> {
         Ok(session)
     }
 
-    /// Makes the client.
+    /// Creates the client.
     pub(super) async fn unsynced(call: &'c Invocation) -> Result<Self, End> {
         let access = &call.access;
         let plain = |text: String| End::usage(&format!("{text}\n"));
@@ -102,7 +103,7 @@ impl<'c> Session<'c> {
         Ok(Self { call, cluster })
     }
 
-    /// Does `work`, and keeps up with the members of the cluster meanwhile.
+    /// Runs `work`, and updates the members of the cluster meanwhile.
     pub(super) async fn lasting<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
@@ -110,20 +111,20 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// The keys, with the time for a whole command from now on.
+    /// Returns the keys, with the timeout of a whole command from now on.
     pub(super) fn keys(&self) -> Keys<'_> {
         Keys::new(&self.cluster, Some(Instant::now() + self.call.access.total_timeout))
     }
 
-    /// The members, with the time for a whole command from now on.
+    /// Returns the members, with the timeout of a whole command from now on.
     pub(super) fn members(&self) -> Members<'_> {
         Members::new(&self.cluster, Some(Instant::now() + self.call.access.total_timeout))
     }
 
-    /// Users and roles, with the time for a whole command from now on.
+    /// Returns users and roles, with the timeout of a whole command from now on.
     pub(super) fn auth(&self) -> Auth<'_> {
         if self.call.access.debug {
-            // Twice, as etcdctl tells it for these commands.
+            // Twice, as etcdctl prints it for these commands.
             print::debug(&format!("Cluster-Endpoints: {}", self.cluster.endpoints().join(", ")));
         }
         Auth::new(&self.cluster, Some(Instant::now() + self.call.access.total_timeout))
@@ -133,12 +134,12 @@ impl<'c> Session<'c> {
         &self.call.output
     }
 
-    /// The first word, which must be there.
+    /// Returns the first word, which is required.
     pub(super) fn key(&self) -> Result<&[u8], End> {
         self.call.words.first().map(|word| word.as_bytes()).ok_or_else(|| End::mistake("key required"))
     }
 
-    /// The second word, or all of stdin with its final newline.
+    /// Returns the second word, or all of stdin with its final newline.
     pub(super) fn value(&self) -> Result<Vec<u8>, End> {
         if let Some(word) = self.call.words.get(1) {
             return Ok(word.as_bytes().to_vec());
@@ -155,12 +156,12 @@ impl<'c> Session<'c> {
     }
 }
 
-/// Seconds to live as etcdctl counts them: in nanoseconds, which overflow, and only when positive.
+/// Returns the TTL as etcdctl computes it: in nanoseconds, which overflow, and only if positive.
 pub(super) fn ttl(seconds: i64) -> u64 {
     u64::try_from(seconds.wrapping_mul(1_000_000_000)).map_or(0, |nanoseconds| nanoseconds / 1_000_000_000)
 }
 
-/// Words as text, for what is shown.
+/// Returns words as text for output.
 pub(super) fn texts(words: &[OsString]) -> Vec<String> {
     words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
@@ -180,7 +181,7 @@ async fn endpoints(access: &Access) -> Result<Vec<String>, String> {
     Ok(if found.is_empty() { access.endpoints.clone() } else { found })
 }
 
-/// Name and password of `name:password`; a password that is not there is asked for.
+/// Returns the credentials in `name:password`; prompts for a missing password.
 pub(super) async fn login(typed: &str) -> Result<Credentials, End> {
     if let Some((name, password)) = typed.split_once(':') {
         return Ok(Credentials { name: name.to_owned(), password: password.to_owned() });

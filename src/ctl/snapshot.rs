@@ -1,7 +1,7 @@
-//! `import --snap`: the keys of a snapshot of etcd 0.4.
+//! `import --snap`: imports the keys of a snapshot of etcd 0.4.
 //!
 //! Such a file is a checksum in eight hexadecimal digits and a newline, then a JSON object whose `state` is the store
-//! in base64; what etcd 0.4.9 hands out for migrations is that store alone. The store is a JSON object too.
+//! in base64. etcd 0.4.9 exports only that store for migrations. The store is a JSON object too.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,9 +19,9 @@ use super::end::End;
 use super::print;
 use super::session::Session;
 
-/// A key that would die sooner gets this long, as with etcd's own import.
+/// The shortest TTL of an imported key, as in etcd's own import.
 const MIN_TTL_SECS: u64 = 300;
-/// Past this a file is no snapshot of a store that fit into memory then.
+/// The longest accepted file; no store of that time was larger.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
 #[derive(Deserialize)]
@@ -45,7 +45,7 @@ struct Saved {
     children: Option<BTreeMap<String, Self>>,
 }
 
-/// One key to be set.
+/// One key to write.
 #[derive(Debug, PartialEq, Eq)]
 struct SnapshotKey {
     key: String,
@@ -93,7 +93,7 @@ pub(super) async fn run(
 
 async fn set(session: &Session<'_>, copied: SnapshotKey) -> Result<(), End> {
     let how = Set { ttl: copied.ttl, ..Set::default() };
-    // Each key has the time of a whole command, from when its turn has come.
+    // Each key gets the timeout of a whole command, from when its turn comes.
     let keys = crate::client::cluster::Keys::new(
         &session.cluster,
         Some(Instant::now() + session.call.access.total_timeout),
@@ -117,8 +117,8 @@ fn decode(file: &[u8]) -> Result<Saved, String> {
         Ok(snapshot) => {
             let state = STANDARD
                 .decode(snapshot.state)
-                .map_err(|error| format!("its state is no base64: {error}"))?;
-            store(&state).map_err(|error| format!("its state is no store: {error}"))
+                .map_err(|error| format!("its state is not base64: {error}"))?;
+            store(&state).map_err(|error| format!("its state is not a store: {error}"))
         }
         Err(_) => store(&json).map_err(|error| format!("it is neither a snapshot nor a store: {error}")),
     }
@@ -143,7 +143,7 @@ fn find<'s>(root: &'s Saved, key: &str) -> Option<&'s Saved> {
     segments.try_fold(root, |at, segment| at.children.as_ref()?.get(segment))
 }
 
-/// The files at and below a directory that are not hidden and have not expired.
+/// Collects the files at and below a directory that are not hidden and have not expired.
 fn collect(saved: &Saved, key: &str, now: Timestamp, keys: &mut Vec<SnapshotKey>) {
     // Go writes the year 1 for "never".
     let expires = saved.expires.parse::<Timestamp>().ok().filter(|expires| *expires > Timestamp::UNIX_EPOCH);

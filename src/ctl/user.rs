@@ -62,7 +62,7 @@ pub(super) async fn get(call: &Invocation) -> Result<(), End> {
     let name = name(call)?;
     let session = Session::open(call).await?;
     let user = session.auth().user(&name).await.map_err(|error| End::bare(&error))?;
-    // etcdctl's client finds each role once as nothing and once by its name: hence a blank for each.
+    // etcdctl's client lists each role twice, once empty and once by name: hence one blank per role.
     let blanks = " ".repeat(user.roles.len());
     print::out(format!("User: {}\nRoles: {blanks}{}\n", user.name, user.roles.join(" ")).as_bytes());
     Ok(())

@@ -1,4 +1,4 @@
-//! `watch`.
+//! `watch`: prints changes of a key.
 
 use crate::client::cluster::{Event, Keys, RequestError};
 
@@ -6,7 +6,7 @@ use super::end::End;
 use super::print;
 use super::session::Session;
 
-/// Prints the next event, or all from now on. An interrupt is the good end.
+/// Prints the next event, or all from now on. An interrupt ends it successfully.
 pub(super) async fn run(
     session: &Session<'_>,
     forever: bool,
@@ -38,28 +38,28 @@ pub(super) async fn run(
     until_interrupted(session.lasting(events)).await
 }
 
-/// Runs `work`, or ends well when the user interrupts it.
+/// Runs `work`; an interrupt ends it successfully.
 pub(super) async fn until_interrupted(work: impl Future<Output = Result<(), End>>) -> Result<(), End> {
     tokio::select! {
         done = work => done,
-        // Without a handler the interrupt ends the process by itself.
+        // Without a handler the interrupt would kill the process.
         Ok(()) = tokio::signal::ctrl_c() => Ok(()),
     }
 }
 
-/// From which index on to wait, and of which cluster that index is.
+/// The index to wait from, and the cluster that it belongs to.
 pub(super) struct Position {
     from: u64,
     epoch: u64,
 }
 
 impl Position {
-    /// After this index; 0 is from now on.
+    /// Returns the position after this index; 0: from now on.
     pub(super) const fn after(index: u64) -> Self {
         Self { from: if index > 0 { index.wrapping_add(1) } else { 0 }, epoch: 0 }
     }
 
-    /// The next event; the position moves behind it. In a store that was replaced or restored, it is the next from now
+    /// Returns the next event and advances the position. In a store that was replaced or restored, continues from now
     /// on.
     pub(super) async fn next(
         &mut self,

@@ -1,4 +1,4 @@
-//! JSON, strictly, with the digits and the order it was written in.
+//! Reads JSON strictly, and keeps the spelling of numbers and the order of keys.
 
 use super::{MAX_DEPTH, Node};
 use std::collections::HashSet;
@@ -6,7 +6,7 @@ use std::collections::HashSet;
 /// Parses one JSON document.
 ///
 /// # Errors
-/// Says what is wrong and at which line and column.
+/// The mistake, with its line and column.
 pub fn parse_json(text: &str) -> Result<Node, String> {
     let mut reader = Reader { text, at: 0 };
     reader.skip_space();
@@ -18,7 +18,7 @@ pub fn parse_json(text: &str) -> Result<Node, String> {
     }
 }
 
-// serde_json writes `1e5` as `1e+5` even with arbitrary precision, and sorts the keys; it still reads the strings.
+// serde_json turns `1e5` into `1e+5` even with arbitrary precision, and sorts the keys; it is used for strings only.
 struct Reader<'t> {
     text: &'t str,
     at: usize,
@@ -90,7 +90,7 @@ impl Reader<'_> {
             self.at += 1;
             self.skip_space();
             let node = self.value(depth + 1)?;
-            // Go and most readers let the last one win; so do we, in one place of the order.
+            // Go and most readers let the last one win; so do we, at the place of the first.
             if seen.insert(name.clone()) {
                 entries.push((name, node));
             } else if let Some(entry) = entries.iter_mut().find(|(known, _)| *known == name) {
@@ -119,7 +119,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Steps over a comma (false) or the closing bracket (true).
+    /// Skips a comma (false) or the closing bracket (true).
     fn ends(&mut self, close: u8) -> Result<bool, String> {
         self.skip_space();
         match self.peek() {
@@ -141,7 +141,7 @@ impl Reader<'_> {
         loop {
             match self.peek() {
                 Some(b'"') => break,
-                // A backslash never begins a multi-byte character, and the byte after it is skipped whole.
+                // A backslash never starts a multi-byte character, and the byte after it is skipped with it.
                 Some(b'\\') => self.at += 2,
                 Some(_) => self.at += 1,
                 None => return Err(self.error("unfinished string")),
@@ -195,7 +195,7 @@ impl Reader<'_> {
     }
 }
 
-/// What serde says without its position, which counts from the start of the string alone.
+/// Returns serde's message without its position, which counts from the start of the string alone.
 fn plain_cause(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line").next().unwrap_or_default().to_owned()

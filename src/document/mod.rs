@@ -1,9 +1,8 @@
 //! Structured text (JSON, YAML, TOML) as one tree in which every scalar keeps its own spelling.
 //!
-//! Owns the three parsers and their bounds. Promises that `1.50` stays `1.50` and `1000000` stays `1000000`,
-//! that the order of YAML and JSON mappings is the order they were written in, and that no input nests, expands or
-//! grows without bound. Leaves out what a template makes of the tree (`number`, `encode`) and how a source
-//! makes keys of it.
+//! Owns the three parsers and their bounds. Promises that `1.50` stays `1.50` and `1000000` stays `1000000`, that YAML
+//! and JSON mappings keep the order of the text, and that no input nests, expands or grows without bound. Leaves out
+//! how templates use the tree (`number`, `encode`) and how a source turns it into keys.
 
 mod json;
 mod toml;
@@ -16,23 +15,23 @@ pub(crate) use write::json_string;
 pub use write::{to_toml, to_yaml};
 pub use yaml::parse_yaml;
 
-/// How deep a document may nest.
+/// The deepest nesting of a document.
 pub const MAX_DEPTH: usize = 128;
-/// How many nodes a document may hold once its aliases are expanded.
+/// The most nodes in a document, with its aliases expanded.
 pub const MAX_NODES: usize = 2_000_000;
-/// How many bytes of text a document may hold once its aliases are expanded.
+/// The most bytes of text in a document, with its aliases expanded.
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
 
 /// One value of a parsed document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// Nothing: `null`, `~`, an empty YAML value.
+    /// No value: `null`, `~`, an empty YAML value.
     Null,
     /// True or false.
     Bool(bool),
     /// A number as it was written: `1.50`, `1e400`, `0x1F`.
     Number(String),
-    /// Text, also dates.
+    /// A string; dates too.
     Text(String),
     /// Items in order.
     List(Vec<Self>),
@@ -41,7 +40,7 @@ pub enum Node {
 }
 
 impl Node {
-    /// The text of a scalar as it was written (`true`, `1.50`, `null` is empty), `None` for a list or a map.
+    /// Returns the text of a scalar as it was written (`true`, `1.50`; `null` is empty), `None` for a list or a map.
     #[must_use]
     pub fn scalar_text(&self) -> Option<&str> {
         match self {
@@ -53,7 +52,7 @@ impl Node {
         }
     }
 
-    /// The entry of a map.
+    /// Returns the entry of a map.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {

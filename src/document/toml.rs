@@ -1,4 +1,4 @@
-//! TOML, with the spelling of its numbers kept.
+//! Reads TOML and keeps the spelling of its numbers.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -8,7 +8,7 @@ use super::{MAX_DEPTH, Node};
 /// Parses one TOML document; dates become text.
 ///
 /// # Errors
-/// Says what is wrong and where.
+/// The mistake and its place.
 pub fn parse_toml(text: &str) -> Result<Node, String> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map(|span| {

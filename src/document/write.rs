@@ -1,9 +1,9 @@
-//! Writing a tree as YAML or TOML.
+//! Writes a tree as YAML or TOML.
 
 use super::Node;
 use super::yaml::is_number;
 
-/// The tree as block-style YAML, ending in a newline; text is quoted wherever it would read as something else.
+/// Returns the tree as block-style YAML with a final newline; text is quoted wherever it would read as something else.
 #[must_use]
 pub fn to_yaml(node: &Node) -> String {
     let mut out = String::new();
@@ -42,7 +42,7 @@ fn yaml_map(out: &mut String, entries: &[(String, Node)], depth: usize) {
 fn yaml_child(out: &mut String, node: &Node, depth: usize, in_list: bool) {
     match node {
         Node::Map(entries) if !entries.is_empty() && in_list => {
-            // The first entry stands beside the dash, which is as wide as one indentation.
+            // The first entry follows the dash, which is as wide as one indentation.
             out.push(' ');
             let start = out.len();
             yaml_map(out, entries, depth + 1);
@@ -85,7 +85,7 @@ fn yaml_text(out: &mut String, text: &str) {
     }
 }
 
-/// Whether text reads back as the same text without quotes, in YAML 1.2 and in the 1.1 that many daemons still use.
+/// Returns whether unquoted text reads back unchanged, in YAML 1.2 and in the 1.1 that many daemons still use.
 fn is_plain(text: &str) -> bool {
     const WORDS: [&str; 11] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "~", "<<"];
     let Some(first) = text.bytes().next() else { return false };
@@ -102,18 +102,18 @@ fn is_plain(text: &str) -> bool {
         && !is_number(text)
 }
 
-/// Text as a JSON string, which is also a YAML and a TOML one.
+/// Returns text as a JSON string, which is also valid in YAML and TOML.
 #[must_use]
 pub(crate) fn json_string(text: &str) -> String {
     let quoted = serde_json::Value::String(text.to_owned()).to_string();
-    // Two control characters pass JSON unescaped and would not pass TOML.
+    // JSON allows this control character unescaped, TOML does not.
     quoted.replace('\u{7f}', "\\u007f")
 }
 
-/// The tree as TOML.
+/// Returns the tree as TOML.
 ///
 /// # Errors
-/// The tree is no map, or holds a null, which TOML cannot say.
+/// The tree is not a map, or it holds a null, which TOML does not have.
 pub fn to_toml(node: &Node) -> Result<String, String> {
     let Node::Map(entries) = node else { return Err("only a map can be written as TOML".to_owned()) };
     let mut out = String::new();
@@ -151,7 +151,7 @@ fn toml_table(out: &mut String, entries: &[(String, Node)], path: &str) -> Resul
     Ok(())
 }
 
-/// Whether the node is written under a header of its own: a map, or a list of nothing but maps.
+/// Returns whether the node gets a header of its own: a map, or a list of nothing but maps.
 fn is_table(node: &Node) -> bool {
     match node {
         Node::Map(_) => true,

@@ -1,4 +1,4 @@
-//! YAML 1.2 with the core schema (`yes` is text, `0o17` a number), and merge keys (`<<`), which everyone uses.
+//! Reads YAML 1.2 with the core schema (`yes` is text, `0o17` a number), and merge keys (`<<`), which are common.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,8 +10,8 @@ use super::{MAX_DEPTH, MAX_NODES, MAX_TEXT_BYTES, Node};
 /// Parses one YAML document; an empty one is null.
 ///
 /// # Errors
-/// Says what is wrong and where: bad syntax, a mapping key twice, more than one document, or a document that
-/// grows past the bounds once its aliases are expanded.
+/// The mistake and its place: bad syntax, a repeated mapping key, more than one document, or a document that exceeds
+/// the bounds once its aliases are expanded.
 pub fn parse_yaml(text: &str) -> Result<Node, String> {
     let mut builder = Builder::default();
     let mut documents = 0;
@@ -31,7 +31,7 @@ pub fn parse_yaml(text: &str) -> Result<Node, String> {
     Ok(builder.root.unwrap_or(Node::Null))
 }
 
-/// What a node adds to the document wherever it is repeated.
+/// What a node adds to the document each time it is repeated.
 #[derive(Clone, Copy, Default)]
 struct Size {
     nodes: usize,
@@ -51,7 +51,7 @@ enum CollectionKind {
 
 struct Key {
     text: String,
-    /// A plain `<<`, which takes over the entries of what follows.
+    /// A plain `<<`, which merges the entries of its value.
     merge: bool,
 }
 
@@ -86,10 +86,10 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(id) => {
                 let Some((_, size)) = self.anchors.get(&id) else {
-                    return Err("an alias stands inside what it names".to_owned());
+                    return Err("an alias is inside its own anchor".to_owned());
                 };
                 let size = *size;
-                // Counted before it is copied: nine aliases of nine aliases cost nothing until then.
+                // Counted before the copy: nested aliases cost nothing until they are copied.
                 self.grow(size)?;
                 let node = self.anchors[&id].0.clone();
                 self.place(node, 0, size, false)
@@ -130,7 +130,7 @@ impl Builder {
 
     fn place(&mut self, node: Node, anchor: usize, size: Size, is_merge: bool) -> Result<(), String> {
         if anchor > 0 {
-            // The kept copy takes memory too, so it counts: anchors around anchors would else be quadratic.
+            // The kept copy also uses memory, so it counts: otherwise nested anchors would be quadratic.
             self.grow(size)?;
             self.anchors.insert(anchor, (node.clone(), size));
         }
@@ -142,7 +142,7 @@ impl Builder {
                 Some(name) if name.merge => merged.push(node),
                 Some(name) => {
                     if index.insert(name.text.clone(), entries.len()).is_some() {
-                        return Err(format!("the key `{}` stands twice in one mapping", name.text));
+                        return Err(format!("the key `{}` occurs twice in one mapping", name.text));
                     }
                     entries.push((name.text, node));
                 }
@@ -197,16 +197,16 @@ fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>) -> Result<N
             | ("bool", node @ Node::Bool(_))
             | ("null", node @ Node::Null) => Ok(node),
             (kind @ ("int" | "float" | "bool" | "null"), _) => {
-                Err(format!("a value tagged `!!{kind}` is no {kind}"))
+                Err(format!("a value tagged `!!{kind}` is not a valid {kind}"))
             }
             _ => Ok(Node::Text(text.into_owned())),
         },
-        // `!` alone means text; an application's own tag says nothing we could act on.
+        // `!` alone means text; an application's own tag has no meaning here.
         Some(_) => Ok(Node::Text(text.into_owned())),
     }
 }
 
-/// What a plain scalar means in the core schema.
+/// Resolves a plain scalar by the core schema.
 fn resolve(text: Cow<'_, str>) -> Node {
     match &*text {
         "" | "~" | "null" | "Null" | "NULL" => Node::Null,
@@ -217,7 +217,7 @@ fn resolve(text: Cow<'_, str>) -> Node {
     }
 }
 
-/// Whether plain text is a number in the core schema.
+/// Returns whether plain text is a number in the core schema.
 pub(super) fn is_number(text: &str) -> bool {
     let all = |digits: &str, ok: fn(&u8) -> bool| !digits.is_empty() && digits.as_bytes().iter().all(ok);
     if let Some(digits) = text.strip_prefix("0o") {
@@ -301,12 +301,12 @@ mod tests {
     #[test]
     fn what_cannot_become_one_tree_is_refused() {
         for (bad, want) in [
-            ("a: 1\na: 2\n", "stands twice"),
-            ("a: &x [*x]\n", "inside what it names"),
+            ("a: 1\na: 2\n", "occurs twice"),
+            ("a: &x [*x]\n", "inside its own anchor"),
             ("[a]: 1\n", "not a scalar"),
             ("a: 1\n---\nb: 2\n", "more than one document"),
             ("a: [1\n", "of the YAML"),
-            ("a: !!int x\n", "no int"),
+            ("a: !!int x\n", "not a valid int"),
         ] {
             let error = parse_yaml(bad).unwrap_err();
             assert!(error.contains(want), "{bad:?}: {error}");

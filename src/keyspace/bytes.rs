@@ -1,4 +1,4 @@
-//! The smallest pieces of the byte forms: numbers, strings of bytes, and reading them back without trust.
+//! The basic parts of the byte forms: numbers and byte strings, and a reader for untrusted bytes.
 //!
 //! Each has exactly one spelling, so that equal states have equal bytes.
 
@@ -12,7 +12,7 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Small numbers of either sign take few bytes.
+/// Zigzag encoding: small numbers of either sign take few bytes.
 pub(super) fn put_signed(out: &mut Vec<u8>, number: i64) {
     put_varint(out, ((number << 1) ^ (number >> 63)) as u64);
 }
@@ -26,7 +26,7 @@ pub(super) fn put_time(out: &mut Vec<u8>, time: Time) {
     out.extend_from_slice(&time.to_le_bytes());
 }
 
-/// Bytes from outside, read from the front. Nothing it hands out is longer than what is left of them.
+/// Reads untrusted bytes from the front. Nothing that it returns is longer than the remaining input.
 #[derive(Debug)]
 pub(super) struct Reader<'b> {
     all: &'b [u8],
@@ -38,7 +38,7 @@ impl<'b> Reader<'b> {
         Self { all, at: 0 }
     }
 
-    /// The complaint that `what` was wrong just before here.
+    /// Returns the error that `what` was wrong just before this position.
     pub(super) const fn wrong(&self, what: &'static str) -> Undecodable {
         Undecodable::Bytes { what, at: self.at }
     }
@@ -57,15 +57,15 @@ impl<'b> Reader<'b> {
         Ok(self.take(1)?[0])
     }
 
-    /// The first byte of a form, which says which form it is.
+    /// Reads the first byte of a form: its version.
     pub(super) fn version(&mut self, known: u8) -> Result<(), Undecodable> {
-        if self.byte()? == known { Ok(()) } else { Err(self.wrong("a version that is not known here")) }
+        if self.byte()? == known { Ok(()) } else { Err(self.wrong("an unknown version")) }
     }
 
-    /// A byte of flags, of which only those in `known` may be set.
+    /// Reads a byte of flags, of which only those in `known` may be set.
     pub(super) fn flags(&mut self, known: u8) -> Result<u8, Undecodable> {
         let flags = self.byte()?;
-        if flags & !known == 0 { Ok(flags) } else { Err(self.wrong("a flag that is not known here")) }
+        if flags & !known == 0 { Ok(flags) } else { Err(self.wrong("an unknown flag")) }
     }
 
     pub(super) fn varint(&mut self) -> Result<u64, Undecodable> {
@@ -99,7 +99,7 @@ impl<'b> Reader<'b> {
         Ok(Time::from_le_bytes(bytes.try_into().expect("as many bytes as were asked for")))
     }
 
-    /// What `value` reads if the flag is set.
+    /// Calls `value` if the flag is set.
     pub(super) fn when<T>(
         &mut self,
         set: bool,

@@ -1,4 +1,4 @@
-//! What each operation checks, in etcd's order, and does.
+//! The checks of each operation, in etcd's order, and its effect.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{
 
 type WriteResult = Result<Arc<Event>, Error>;
 
-/// What a write gives a node.
+/// What a write stores in a node.
 #[derive(Clone, Copy)]
 struct NodeContent<'c> {
     value: &'c Value,
@@ -18,7 +18,7 @@ struct NodeContent<'c> {
     refresh: bool,
 }
 
-/// What a compare compares with.
+/// What a comparison expects.
 #[derive(Clone, Copy)]
 struct Expected<'c> {
     value: Option<&'c Value>,
@@ -26,11 +26,11 @@ struct Expected<'c> {
 }
 
 impl Keyspace {
-    /// Carries out a command. For `Operation::Expire` the answer is the last expiry, or `KeyNotFound` when nothing
-    /// was due; use `expire`.
+    /// Applies a command. For `Operation::Expire` it returns the last expiry, or `KeyNotFound` when nothing was
+    /// due; use `expire`.
     ///
     /// # Errors
-    /// A refusal that every member answers alike.
+    /// A refusal, the same on every member.
     pub fn apply(&mut self, command: &super::Command) -> WriteResult {
         let at = command.at;
         match &command.operation {
@@ -126,7 +126,7 @@ impl Keyspace {
         }
     }
 
-    /// Puts a node where nothing is, and directories where there are none above it.
+    /// Inserts a node where nothing exists, and the missing directories above it.
     fn insert(&mut self, at: Time, action: Action, key: &Key, given: NodeContent<'_>) -> WriteResult {
         let index = self.index() + 1;
         let (parent, name) = path::split(key).unwrap_or((b"/", b""));
@@ -157,7 +157,7 @@ impl Keyspace {
         let prev = node.shape(at);
         let stamp = NodeMeta::new(prev.created, index, given.expires);
         if node.is_dir() {
-            // etcd shows the new modifiedIndex in the answer and forgets to keep it.
+            // etcd returns the new modifiedIndex but does not store it.
             *node.stamp_mut() = NodeMeta::new(prev.created, prev.modified, given.expires);
         } else {
             *node = given.node(prev.value.as_ref().filter(|_| given.refresh), stamp);
@@ -210,7 +210,7 @@ impl Keyspace {
 
     fn compare_and_delete(&mut self, at: Time, key: &Key, expected: Expected<'_>) -> WriteResult {
         match self.root.find(key) {
-            // The root is a directory like others here, but etcd's cause is then empty.
+            // The root is a directory like the others here, but etcd's cause is then empty.
             Ok(Node::Dir(_)) if path::is_root(key) => Err(self.refusal(Code::NotAFile, b"")),
             Ok(Node::Dir(_)) => Err(self.refusal(Code::NotAFile, key)),
             Ok(file) => match expected.differs(file) {
@@ -229,7 +229,7 @@ impl Keyspace {
         Some(event)
     }
 
-    /// Removes what is at `key`, which is there and is not the root.
+    /// Removes the node at `key`, which exists and is not the root.
     fn remove(&mut self, at: Time, action: Action, key: &Key) -> Arc<Event> {
         let node = self.root.take(key).expect("the node was found before");
         let prev = node.shape(at);
@@ -252,12 +252,12 @@ impl Keyspace {
             modified: self.index() + 1,
         };
         let event = Arc::new(Event::new(action, key, shape, Some(prev), false));
-        // The path of a watched key from the removed node on, as if that were the root.
+        // Looks up the path of a watched key, relative to the removed node.
         self.hub.removed(&event, |watched| node.find(&watched[key.len()..]).is_ok());
-        self.happened(event)
+        self.finish(event)
     }
 
-    /// A node was written: makes the event of it.
+    /// Makes the event of a written node.
     fn written(
         &mut self,
         action: Action,
@@ -267,10 +267,10 @@ impl Keyspace {
         refresh: bool,
     ) -> Arc<Event> {
         self.changes.touched(key);
-        self.happened(Arc::new(Event::new(action, key, node, prev, refresh)))
+        self.finish(Arc::new(Event::new(action, key, node, prev, refresh)))
     }
 
-    fn happened(&mut self, event: Arc<Event>) -> Arc<Event> {
+    fn finish(&mut self, event: Arc<Event>) -> Arc<Event> {
         self.history.push(HistoryEntry::Event(Arc::clone(&event)));
         if !event.refresh {
             self.hub.notify(&event);
@@ -295,19 +295,19 @@ impl<'c> NodeContent<'c> {
         Self { value, dir, expires, refresh }
     }
 
-    /// The node to write, with the value `kept` if there is one.
+    /// Returns the node to write, with the value `kept` if there is one.
     fn node(self, kept: Option<&Value>, stamp: NodeMeta) -> Node {
         if self.dir { Node::dir(stamp) } else { Node::file(Value::clone(kept.unwrap_or(self.value)), stamp) }
     }
 }
 
 impl<'c> Expected<'c> {
-    /// An empty value and index 0 ask for nothing, as in etcd.
+    /// An empty value and index 0 mean no comparison, as in etcd.
     fn new(value: Option<&'c Value>, index: Option<u64>) -> Self {
         Self { value: value.filter(|value| !value.is_empty()), index: index.filter(|index| *index != 0) }
     }
 
-    /// What differs from `file`, as etcd words it; `None` when nothing does.
+    /// Returns how `file` differs, in etcd's words, or `None` when it does not.
     fn differs(self, file: &Node) -> Option<Vec<u8>> {
         let mut parts: Vec<Vec<u8>> = vec![];
         let present = file.value().map_or(&[][..], |value| value);
@@ -322,7 +322,8 @@ impl<'c> Expected<'c> {
     }
 }
 
-/// etcd counts the refusals that it finds before it looks at the node, and a few more, as successes.
+/// Returns whether etcd counts the outcome as a success: it does for refusals found before it looks at the node,
+/// and a few more.
 fn counts_as_success(outcome: &WriteResult, refusals: &[Code]) -> bool {
     outcome.as_ref().err().is_none_or(|error| refusals.contains(&error.code))
 }

@@ -1,6 +1,6 @@
-//! The byte forms of commands, nodes and events, as logs, mirrors and snapshots keep them.
+//! The byte forms of commands, nodes and events in logs, mirrors and snapshots.
 //!
-//! A form begins with its version. It is exact: one value has one spelling, and nothing may follow it.
+//! A form begins with its version. It is exact: one value has one encoding, and nothing may follow it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,12 +25,12 @@ mod flag {
     pub(super) const VALUE: u8 = 1 << 1;
     // Of events.
     pub(super) const PREV: u8 = 1;
-    // Of cleared events, which have no other but `CLEARED_DIR`.
+    // Of cleared events, whose only other flag is `CLEARED_DIR`.
     pub(super) const CLEARED: u8 = 1 << 2;
     pub(super) const CLEARED_DIR: u8 = 1 << 3;
 }
 
-/// What follows the head of a command: each operation has its tag and its own selection of these.
+/// The fields after the head of a command: each operation has its tag and its own selection of them.
 #[derive(Default)]
 struct Parts<'c> {
     tag: u8,
@@ -68,7 +68,7 @@ impl Command {
         }
     }
 
-    /// Reads a command back.
+    /// Decodes a command.
     ///
     /// # Errors
     /// The bytes are not exactly one command, or its key is not a key.
@@ -76,7 +76,7 @@ impl Command {
         let reader = &mut Reader::new(bytes);
         reader.version(FORMAT_VERSION)?;
         let tag = reader.byte()?;
-        let known = known_flags(tag).ok_or(reader.wrong("an operation that is not known here"))?;
+        let known = known_flags(tag).ok_or(reader.wrong("an unknown operation"))?;
         let flags = reader.flags(known)?;
         let set = |flag| flags & flag != 0;
         let at = reader.time()?;
@@ -108,7 +108,7 @@ impl Command {
     }
 }
 
-/// Which byte stands for which operation.
+/// The bytes of the operations.
 mod tag {
     pub(super) const SET: u8 = 1;
     pub(super) const CREATE: u8 = 2;
@@ -119,7 +119,7 @@ mod tag {
     pub(super) const EXPIRE: u8 = 7;
 }
 
-/// The flags an operation can have; `None` for an unknown one.
+/// Returns the flags that an operation may have; `None` for an unknown one.
 const fn known_flags(operation: u8) -> Option<u8> {
     Some(match operation {
         tag::SET => flag::DIR | flag::EXPIRES | flag::REFRESH,
@@ -194,7 +194,7 @@ impl Record {
         self.put(out);
     }
 
-    /// Reads a record back.
+    /// Decodes a record.
     ///
     /// # Errors
     /// The bytes are not exactly one record.
@@ -206,7 +206,7 @@ impl Record {
         Ok(record)
     }
 
-    /// The record without a version, as a part of something larger.
+    /// Appends the record without a version, as part of a larger form.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         let (flags, value) = match &self.value {
             Some(value) if !self.dir => (0, Some(value)),
@@ -233,7 +233,7 @@ impl Record {
     }
 }
 
-/// The order of these is the byte that stands for each.
+/// The position of an action is its byte.
 const ACTIONS: [Action; 7] = [
     Action::Set,
     Action::Create,
@@ -256,7 +256,7 @@ impl Event {
         }
     }
 
-    /// Reads an event back.
+    /// Decodes an event.
     ///
     /// # Errors
     /// The bytes are not exactly one event, or its key is not a key.
@@ -274,7 +274,7 @@ impl Event {
 }
 
 impl HistoryEntry {
-    /// Appends the entry's bytes: none for a change that was no key's.
+    /// Appends the entry's bytes: none for a change that concerns no key.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::NoKey => {}
@@ -288,7 +288,7 @@ impl HistoryEntry {
         }
     }
 
-    /// Reads an entry back.
+    /// Decodes an entry.
     ///
     /// # Errors
     /// The bytes are not exactly one entry, or its key is not a key.
@@ -318,7 +318,7 @@ fn action_byte(action: Action) -> u8 {
 
 fn action(reader: &mut Reader<'_>) -> Result<Action, Undecodable> {
     let action = ACTIONS.get(usize::from(reader.byte()?));
-    action.copied().ok_or(reader.wrong("an action that is not known here"))
+    action.copied().ok_or(reader.wrong("an unknown action"))
 }
 
 impl Shape {
@@ -350,7 +350,7 @@ impl Shape {
 
 fn key(reader: &mut Reader<'_>) -> Result<Key, Undecodable> {
     let bytes = reader.bytes()?;
-    if is_key(bytes) { Ok(bytes.into()) } else { Err(reader.wrong("what is no key")) }
+    if is_key(bytes) { Ok(bytes.into()) } else { Err(reader.wrong("not a key")) }
 }
 
 fn value(reader: &mut Reader<'_>) -> Result<Value, Undecodable> {

@@ -1,28 +1,28 @@
-//! What can be asked of the keyspace to change it.
+//! The commands that change the keyspace.
 
 use super::{Key, Time, Value};
 
-/// One change, as the log carries it.
+/// One change, as stored in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// The clock of the member that took the request; `ttl` in answers is counted from it.
+    /// The clock of the member that received the request; `ttl` in responses counts from it.
     pub at: Time,
     /// The change.
     pub operation: Operation,
 }
 
-/// The changes. `expires` is absolute; `None` is permanent. `refresh` keeps the value, sets the TTL and tells no
-/// watcher. An empty `prev_value` and a `prev_index` of 0 compare with nothing.
+/// The changes. `expires` is absolute; `None` is permanent. `refresh` keeps the value, sets the TTL and notifies no
+/// watcher. An empty `prev_value` and a `prev_index` of 0 mean no comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each variant says what its fields are for")]
 pub enum Operation {
-    /// Put a file there, whatever file was there before; with `dir`, a directory.
+    /// Writes a file, replacing any file; with `dir`, a directory.
     Set { key: Key, dir: bool, value: Value, expires: Option<Time>, refresh: bool },
-    /// Put a file or directory where nothing is. `in_order`: below `key`, named by the new index.
+    /// Creates a file or directory that must not exist. `in_order`: below `key`, named by the new index.
     Create { key: Key, dir: bool, value: Value, expires: Option<Time>, in_order: bool },
-    /// Change a file or a directory's TTL.
+    /// Changes a file or a directory's TTL.
     Update { key: Key, value: Value, expires: Option<Time>, refresh: bool },
-    /// `Update` of a file whose value or modifiedIndex is as given.
+    /// `Update` of a file whose value or modifiedIndex matches.
     CompareAndSwap {
         key: Key,
         prev_value: Option<Value>,
@@ -31,10 +31,10 @@ pub enum Operation {
         expires: Option<Time>,
         refresh: bool,
     },
-    /// Remove. `dir` allows an empty directory, `recursive` any.
+    /// Removes a node. `dir` allows an empty directory, `recursive` any.
     Delete { key: Key, dir: bool, recursive: bool },
-    /// Remove a file whose value or modifiedIndex is as given.
+    /// Removes a file whose value or modifiedIndex matches.
     CompareAndDelete { key: Key, prev_value: Option<Value>, prev_index: Option<u64> },
-    /// Remove all that expires at `Command::at` or before.
+    /// Removes everything that expires at `Command::at` or before.
     Expire,
 }

@@ -24,7 +24,7 @@ pub struct Counts {
     pub watchers: u64,
 }
 
-/// The counters as they run. Those of writes live in `writes`; reads come through a shared reference.
+/// The live counters. Those of writes are in `writes`; reads only have a shared reference.
 #[derive(Debug, Default)]
 pub(super) struct RunningCounts {
     pub(super) writes: Counts,

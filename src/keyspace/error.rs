@@ -1,8 +1,8 @@
-//! Why the keyspace refused.
+//! The keyspace's errors.
 
 use std::fmt;
 
-/// etcd's numbers for what the keyspace itself can refuse.
+/// etcd's numbers for the keyspace's own errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Code {
@@ -27,9 +27,9 @@ pub enum Code {
 /// A refusal. It changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// Which.
+    /// The error number.
     pub code: Code,
-    /// What it was about, as etcd words it; may hold bytes of a key or value.
+    /// The subject, in etcd's words; may contain bytes of a key or value.
     pub cause: Vec<u8>,
     /// The index at that moment.
     pub index: u64,
@@ -43,14 +43,14 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Bytes or nodes that are no state of a keyspace.
+/// Bytes or nodes that are not a valid state of a keyspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undecodable {
     /// Bytes that cannot be read.
     Bytes {
         /// What is wrong with them.
         what: &'static str,
-        /// How many bytes were read until then.
+        /// The position in the input.
         at: usize,
     },
     /// A node or event that does not fit the others.

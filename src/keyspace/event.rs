@@ -1,4 +1,4 @@
-//! What a change did: the answer to it and the news of it.
+//! The event of a change: returned to its client and sent to watchers.
 
 use std::sync::OnceLock;
 
@@ -20,7 +20,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// etcd's word: `set`, `compareAndSwap` …
+    /// Returns etcd's word: `set`, `compareAndSwap` …
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -34,13 +34,13 @@ impl Action {
         }
     }
 
-    /// Whether the key is gone after it.
+    /// Returns whether it removes the key.
     pub(super) const fn removes(self) -> bool {
         matches!(self, Self::Delete | Self::CompareAndDelete | Self::Expire)
     }
 }
 
-/// A node as an event shows it.
+/// A node as shown in an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// `None`: a directory, or the node of a delete or expire event.
@@ -57,20 +57,20 @@ pub struct Shape {
     pub modified: u64,
 }
 
-/// One change that took place.
+/// One applied change.
 #[derive(Debug)]
 pub struct Event {
-    /// What happened.
+    /// The kind of change.
     pub action: Action,
-    /// To which key.
+    /// The key.
     pub key: Key,
-    /// The node now. Its `modified` is the event's index.
+    /// The node after the change. Its `modified` is the event's index.
     pub node: Shape,
-    /// The node before, where the answer shows one.
+    /// The node before the change, where the response shows one.
     pub prev: Option<Shape>,
-    /// A refresh: no watcher is told, and history skips it.
+    /// A refresh: no watcher receives it, and history skips it.
     pub refresh: bool,
-    /// Room for the text that watchers are sent, so that it is made once for all of them.
+    /// The text sent to watchers, rendered once for all of them.
     pub rendered: OnceLock<Bytes>,
 }
 
@@ -79,14 +79,14 @@ impl Event {
         Self { action, key: Key::clone(key), node, prev, refresh, rendered: OnceLock::new() }
     }
 
-    /// The bytes of values that it keeps alive.
+    /// Returns how many bytes of values it keeps alive.
     #[must_use]
     pub fn weight(&self) -> usize {
         let shapes = [Some(&self.node), self.prev.as_ref()];
         shapes.into_iter().flatten().filter_map(|shape| shape.value.as_ref()).map(|value| value.len()).sum()
     }
 
-    /// The index this change took.
+    /// Returns the index of the change.
     #[must_use]
     pub const fn index(&self) -> u64 {
         self.node.modified

@@ -1,11 +1,10 @@
-//! When keys expire, in order.
+//! The order in which keys expire.
 
 use std::collections::BTreeSet;
 
 use super::{Key, Time};
 
-/// The keys with a TTL: in order of expiration, equal times in the order of their bytes, so that every member removes
-/// them in the same order.
+/// The keys with a TTL, by expiration and then by bytes, so that every member removes them in the same order.
 #[derive(Debug, Default)]
 pub(super) struct Expiry {
     due: BTreeSet<(Time, Key)>,
@@ -16,7 +15,7 @@ impl Expiry {
         self.due.is_empty()
     }
 
-    /// `key` expired at `before` and expires at `now`.
+    /// `key` expired at `before` and now expires at `now`.
     pub(super) fn moved(&mut self, key: &Key, before: Option<Time>, now: Option<Time>) {
         if before == now {
             return;
@@ -29,12 +28,12 @@ impl Expiry {
         }
     }
 
-    /// When the next key expires.
+    /// Returns when the next key expires.
     pub(super) fn next(&self) -> Option<Time> {
         self.due.first().map(|(time, _)| *time)
     }
 
-    /// The next key that expires at `now` or before. It stays until it is `moved`.
+    /// Returns the next key that expires at `now` or before. It stays until it is `moved`.
     pub(super) fn due(&self, now: Time) -> Option<Key> {
         self.due.first().filter(|(time, _)| *time <= now).map(|(_, key)| Key::clone(key))
     }

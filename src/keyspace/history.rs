@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use super::{Action, Event, HISTORY_BYTES, HISTORY_EVENTS, Key};
 
-/// No number of changes reaches it; what claims to be further is garbage, and counting on from it could overflow.
+/// The upper limit of an index, out of reach for real changes; anything above is damage and could overflow.
 pub(super) const MAX_INDEX: u64 = 1 << 62;
-/// A thousand events with values of this size fit into the window together, so a smaller one is never cleared.
+/// A thousand events with values of this size fit into the window, so a smaller one is never cleared.
 const LARGE_EVENT_BYTES: usize = HISTORY_BYTES / HISTORY_EVENTS;
 
-/// What the history holds for one index.
+/// The entry of one index in the history.
 #[derive(Clone, Debug)]
 pub enum HistoryEntry {
-    /// A change that was no key's.
+    /// A change that concerns no key.
     NoKey,
     /// A change of a key.
     Event(Arc<Event>),
@@ -21,13 +21,13 @@ pub enum HistoryEntry {
     Cleared(ClearedEvent),
 }
 
-/// A marker in place of an event whose values were dropped. A watch that would be sent the event gets the error "event
-/// cleared" instead; all other watches pass over it.
+/// A marker that replaces an event whose values were dropped. A watch that would receive the event gets the error
+/// "event cleared" instead; all other watches skip it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClearedEvent {
-    /// What happened.
+    /// The kind of change.
     pub action: Action,
-    /// To which key.
+    /// The key.
     pub key: Key,
     /// Whether that key is a directory now. Never true for a removal: a directory has no value to drop.
     pub dir: bool,
@@ -36,13 +36,13 @@ pub struct ClearedEvent {
 }
 
 impl HistoryEntry {
-    /// The event, if it is there with its values.
+    /// Returns the event if it still has its values.
     #[must_use]
     pub const fn event(&self) -> Option<&Arc<Event>> {
         if let Self::Event(event) = self { Some(event) } else { None }
     }
 
-    /// The index of the change; `None` where the entry does not say.
+    /// Returns the index of the change, or `None` where the entry does not contain it.
     pub(super) fn index(&self) -> Option<u64> {
         match self {
             Self::NoKey => None,
@@ -51,7 +51,7 @@ impl HistoryEntry {
         }
     }
 
-    /// The same without values. No watch is ever sent a refresh, so none needs a marker.
+    /// Returns the entry without values. Watches never receive a refresh, so it needs no marker.
     #[must_use]
     pub fn cleared(&self) -> Self {
         match self {
@@ -70,8 +70,8 @@ impl HistoryEntry {
         self.event().map_or(0, |event| event.weight())
     }
 
-    /// Whether a watch of `key` is sent this from history. The rules are not those of live delivery: hidden keys match, and
-    /// a removed directory matches all that begins with its bytes.
+    /// Returns whether a watch of `key` receives this from history. The rules are not those of live delivery:
+    /// hidden keys match, and a removed directory matches all that begins with its bytes.
     fn matches(&self, key: &[u8], recursive: bool) -> bool {
         let (changed, removes_dir) = match self {
             Self::NoKey => return false,
@@ -88,16 +88,16 @@ impl HistoryEntry {
 pub(super) struct History {
     slots: VecDeque<HistoryEntry>,
     last: u64,
-    /// What the values of the slots weigh together.
+    /// The total size of the slots' values.
     bytes: usize,
     /// The indexes of the events with large values, oldest first.
     large: VecDeque<u64>,
-    /// The indexes that were cleared since this was last taken.
+    /// The indexes cleared since the last `take_cleared`.
     cleared: Vec<u64>,
 }
 
 impl History {
-    /// A window that ends with `last`. At most [`HISTORY_EVENTS`] slots.
+    /// Restores a window that ends with `last`. At most [`HISTORY_EVENTS`] slots.
     pub(super) fn restored(slots: VecDeque<HistoryEntry>, last: u64) -> Self {
         let mut window = Self { last: last - slots.len() as u64, ..Self::default() };
         for slot in slots {
@@ -121,8 +121,8 @@ impl History {
         self.trim();
     }
 
-    /// Drops what is too old, then the oldest large values while there are too many bytes: they must not cost the watchers
-    /// of other keys their place. The newest event is kept whatever it weighs.
+    /// Drops the oldest slots beyond the limit, then the oldest large values while there are too many bytes: they
+    /// must not push out the events of other keys. The newest event is always kept.
     fn trim(&mut self) {
         while self.slots.len() > HISTORY_EVENTS {
             let oldest = self.oldest();
@@ -140,7 +140,7 @@ impl History {
         }
     }
 
-    /// The indexes that were cleared since the last call and are still in the window.
+    /// Returns the indexes cleared since the last call that are still in the window.
     pub(super) fn take_cleared(&mut self) -> Vec<u64> {
         let oldest = self.oldest();
         let mut cleared = std::mem::take(&mut self.cleared);
@@ -148,20 +148,20 @@ impl History {
         cleared
     }
 
-    /// The oldest index that is known; one after the newest when none is.
+    /// Returns the oldest index in the window; one after the newest when it is empty.
     pub(super) fn oldest(&self) -> u64 {
         self.last + 1 - self.slots.len() as u64
     }
 
-    /// The slots with an index above `index`.
+    /// Returns the slots with an index above `index`.
     pub(super) fn since(&self, index: u64) -> impl Iterator<Item = (u64, &HistoryEntry)> {
         let oldest = self.oldest();
         let skipped = index.saturating_add(1).saturating_sub(oldest).min(self.slots.len() as u64) as usize;
         (oldest + skipped as u64..).zip(self.slots.range(skipped..))
     }
 
-    /// The first change with an index of at least `since` that a watch of `key` is sent from history, or would be if it had
-    /// not been cleared.
+    /// Returns the first change with an index of at least `since` that a watch of `key` receives from history, or
+    /// would receive if it were not cleared.
     pub(super) fn first(&self, key: &[u8], recursive: bool, since: u64) -> Option<&HistoryEntry> {
         self.since(since.saturating_sub(1)).map(|(_, slot)| slot).find(|slot| slot.matches(key, recursive))
     }

@@ -1,7 +1,7 @@
-//! The whole state as bytes: what a snapshot holds.
+//! The whole state as bytes, as stored in a snapshot.
 //!
-//! A version, the index, the window of past events, and the nodes in the order of a walk, each with its depth instead
-//! of its path. Equal states have equal images.
+//! A version, the index, the window of past events, and the nodes in the order of a walk, each with its depth
+//! instead of its path. Equal states have equal images.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
@@ -18,7 +18,7 @@ use super::{HISTORY_EVENTS, HistoryEntry, Key, Keyspace, Record, Undecodable, pa
 const FORMAT_VERSION: u8 = 1;
 
 impl Keyspace {
-    /// Writes the whole state but for watchers and counters.
+    /// Writes the whole state except watchers and counters.
     ///
     /// # Errors
     /// Those of `out`.
@@ -44,7 +44,7 @@ impl Keyspace {
         out.write_all(&buffer)
     }
 
-    /// Reads a state back. The counters begin at zero.
+    /// Reads a state. The counters start at zero.
     ///
     /// # Errors
     /// The bytes are not exactly one image.
@@ -68,8 +68,8 @@ impl Keyspace {
         Ok(Self::restored(root, History::restored(slots, index), expiry))
     }
 
-    /// A number that is the same for all who applied the same commands, and hardly for others. It holds for one build
-    /// of the program: what is hashed and how may change.
+    /// Returns a hash that is equal on members that applied the same commands, and almost certainly different
+    /// otherwise. Only comparable within one build of the program: the hashed content and the method may change.
     #[must_use]
     pub fn digest(&self) -> u64 {
         struct Hashing(DefaultHasher);
@@ -88,7 +88,7 @@ impl Keyspace {
     }
 }
 
-/// Passes the buffer on when it is worth a call.
+/// Writes the buffer out when it is large enough.
 fn flush(buffer: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
     if buffer.len() >= 64 << 10 {
         out.write_all(buffer)?;
@@ -100,7 +100,7 @@ fn flush(buffer: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
 fn read_slots(reader: &mut Reader<'_>, index: u64) -> Result<VecDeque<HistoryEntry>, Undecodable> {
     let count = reader.varint()?;
     if count > index || count > HISTORY_EVENTS as u64 || index > MAX_INDEX {
-        return Err(reader.wrong("a window of past events that cannot be"));
+        return Err(reader.wrong("an invalid window of past events"));
     }
     let mut slots = VecDeque::with_capacity(count as usize);
     for expected in index - count + 1..=index {
@@ -113,12 +113,12 @@ fn read_slots(reader: &mut Reader<'_>, index: u64) -> Result<VecDeque<HistoryEnt
     Ok(slots)
 }
 
-/// Makes a tree of nodes that come in the order of a walk. A directory is built when its last child is there: from
-/// children in order a map is made much quicker, and with full pages.
+/// Builds a tree from nodes in the order of a walk. A directory is built after its last child: building a map from
+/// sorted children is much faster and fills its pages.
 struct Builder {
     index: u64,
     path: Vec<u8>,
-    /// The directory being filled and those above it, the root first.
+    /// The directory being filled and its parents, the root first.
     open: Vec<Open>,
     expiry: Expiry,
 }

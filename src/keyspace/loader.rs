@@ -1,4 +1,4 @@
-//! A keyspace from the nodes and events that a mirror kept.
+//! Builds a keyspace from the nodes and events that a mirror stored.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,13 +7,12 @@ use super::history::{History, MAX_INDEX};
 use super::tree::{Node, NodeMeta, Stop};
 use super::{HISTORY_EVENTS, HistoryEntry, Key, Keyspace, Record, Undecodable, is_key, path};
 
-/// Takes nodes and events in any order and makes a keyspace of them. It is quickest when the nodes come in the order
-/// of their keys' bytes.
+/// Builds a keyspace from nodes and events in any order; fastest when nodes come in the byte order of their keys.
 #[derive(Debug)]
 pub struct Loader {
     root: Node,
     expiry: Expiry,
-    /// The directories that only their children told of so far.
+    /// Directories that are known only from their children so far.
     awaited: usize,
     newest: u64,
     events: BTreeMap<u64, HistoryEntry>,
@@ -26,7 +25,7 @@ impl Default for Loader {
 }
 
 impl Loader {
-    /// Nothing loaded yet.
+    /// Returns an empty loader.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -38,16 +37,16 @@ impl Loader {
         }
     }
 
-    /// The node at `key`. Its parent may come later.
+    /// Adds the node at `key`. Its parent may follow later.
     ///
     /// # Errors
-    /// It is no key, the node cannot be, or it does not fit those that came before.
+    /// The key or the node is invalid, or does not fit the earlier ones.
     pub fn node(&mut self, key: &[u8], record: Record) -> Result<(), Undecodable> {
         let wrong = |what| Err(Undecodable::Misfit { what, key: key.to_vec() });
         if !is_key(key) {
             return wrong("no key");
         }
-        let Some((parent, name)) = path::split(key) else { return wrong("the root is no node of its own") };
+        let Some((parent, name)) = path::split(key) else { return wrong("the root as a node") };
         let expires = record.expires;
         let newest = record.created.max(record.modified);
         let node = match node_of(record) {
@@ -70,28 +69,28 @@ impl Loader {
         Ok(())
     }
 
-    /// The slot `index` of the window of past events.
+    /// Adds the slot `index` of the window of past events.
     ///
     /// # Errors
     /// The event has another index.
     pub fn event(&mut self, index: u64, entry: HistoryEntry) -> Result<(), Undecodable> {
         if entry.index().is_some_and(|own| own != index) {
-            let what = "an event that is kept under another index than its own";
+            let what = "an event under an index other than its own";
             return Err(Undecodable::Misfit { what, key: b"/".to_vec() });
         }
         self.events.insert(index, entry);
-        // What has left the window may still be in the mirror.
+        // Events that have left the window may still be in the mirror.
         if self.events.len() > HISTORY_EVENTS {
             self.events.pop_first();
         }
         Ok(())
     }
 
-    /// The keyspace at `index`. Its window begins with the oldest slot given, or later if that is too far back; slots
-    /// that were not given are no key's.
+    /// Returns the keyspace at `index`. Its window begins with the oldest slot added, or later if that is too far
+    /// back; missing slots belong to no key.
     ///
     /// # Errors
-    /// A node has no directory, or something is newer than `index`.
+    /// A node has no parent directory, or something is newer than `index`.
     pub fn finish(self, index: u64) -> Result<Keyspace, Undecodable> {
         if self.awaited > 0 {
             let mut walk = self.root.walk(b"/");
@@ -108,10 +107,7 @@ impl Loader {
             return Err(Undecodable::Misfit { what, key: b"/".to_vec() });
         }
         if index > MAX_INDEX {
-            return Err(Undecodable::Misfit {
-                what: "an index that no number of changes reaches",
-                key: b"/".to_vec(),
-            });
+            return Err(Undecodable::Misfit { what: "an impossible index", key: b"/".to_vec() });
         }
         let window = (index + 1).saturating_sub(HISTORY_EVENTS as u64).max(1);
         let mut events = self.events;
@@ -122,12 +118,12 @@ impl Loader {
     }
 }
 
-/// The node of a record, or what is wrong with it.
+/// Makes the node of a record; the error says what is wrong with it.
 pub(super) fn node_of(record: Record) -> Result<Node, &'static str> {
     let Record { dir, value, created, modified, expires } = record;
-    // Only the root has no index, and a loader marks the directories it waits for like that.
+    // Only the root has no index; a loader also gives index 0 to directories that it is still waiting for.
     if created == 0 || modified < created {
-        return Err("indexes that no change can have made");
+        return Err("impossible indexes");
     }
     let stamp = NodeMeta::new(created, modified, expires);
     match (dir, value) {

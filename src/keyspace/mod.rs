@@ -1,14 +1,14 @@
 //! The state machine of the store: commands in, outcomes and events out.
 //!
 //! Owns: the tree of keys, the change counter (the *index*), TTLs, the window of past events, the watchers, the
-//! counters of `/v2/stats/store`, and the byte forms of commands, nodes and events that logs and snapshots keep.
+//! counters of `/v2/stats/store`, and the byte forms of commands, nodes and events for logs and snapshots.
 //!
-//! Promises: no network, no disk, no wall clock: a command carries all that it depends on, also time, so that
-//! every member that applies the same commands holds the same bytes. A refused command changes nothing. Undecodable
-//! bytes are an error, never a panic, and never allocate out of proportion to their length. What is decoded has clean
-//! keys; whoever makes commands otherwise sees to that with `is_key`.
+//! Promises: no network, no disk, no wall clock: a command carries everything that it depends on, including the
+//! time, so that members that apply the same commands hold the same bytes. A refused command changes nothing.
+//! Undecodable bytes are an error, never a panic, and never allocate out of proportion to their length. Decoded
+//! commands have clean keys; other callers must check theirs with `is_key`.
 //!
-//! Leaves out: agreeing on the order of commands and keeping them (`consensus`), and every shape that crosses HTTP
+//! Leaves out: agreeing on the order of commands and storing them (`consensus`), and every form used over HTTP
 //! (`protocol`, `api`).
 
 pub mod auth;
@@ -54,13 +54,13 @@ pub use watch::{Watch, WatchFor};
 
 use std::sync::Arc;
 
-/// A key as the store keeps it: raw bytes, absolute, clean (no empty, `.` or `..` segment, no `/` at the end but
-/// for the root, which is `/` itself). Not always UTF-8.
+/// A key as stored: raw bytes, absolute, clean (no empty, `.` or `..` segment, no `/` at the end but for the root,
+/// which is `/` itself). Not always UTF-8.
 pub type Key = Arc<[u8]>;
 /// A value: raw bytes.
 pub type Value = Arc<[u8]>;
 /// How many events the window of past events holds, internal ones and refreshes included (etcd's figure).
 pub const HISTORY_EVENTS: usize = 1000;
-/// How many bytes of values it may keep alive: beyond that, the oldest large events lose their values. etcd has no such
-/// bound, and a thousand values of the largest size take it ten gigabytes.
+/// How many bytes of values the window may keep alive: beyond that, the oldest large events lose their values. etcd
+/// has no such limit; there, a thousand values of the largest size take ten gigabytes.
 pub const HISTORY_BYTES: usize = 64 << 20;

@@ -4,11 +4,11 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// How long a name may be to need no allocation of its own: all but a few names in practice, among them the twenty
-/// digits of in-order keys.
+/// The longest name without its own allocation: covers nearly all names in practice, including the twenty digits of
+/// in-order keys.
 const INLINE_BYTES: usize = 22;
 
-/// One segment of a key. Compares as its bytes do.
+/// One segment of a key. Ordered by its bytes.
 #[derive(Clone)]
 pub(super) enum Name {
     Short { length: u8, bytes: [u8; INLINE_BYTES] },

@@ -1,4 +1,4 @@
-//! A node as a mirror of the state keeps it.
+//! A node as stored in a mirror of the state.
 
 use super::{Time, Value};
 

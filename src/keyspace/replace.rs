@@ -1,4 +1,4 @@
-//! Another state in place of the whole: what a member that lagged too far behind takes over from a snapshot.
+//! Replaces the whole state, for a member that lagged too far behind and installs a snapshot.
 
 use std::mem;
 
@@ -6,13 +6,13 @@ use super::tree::{Node, NodeMeta};
 use super::{Action, HistoryEntry, Keyspace, Value, path};
 
 impl Keyspace {
-    /// Takes over the tree and the window of past events of `new`, which is this state some changes later. The
-    /// counters go on, and so do the watches: they are told of what happened between, as if it happened now. A watch
-    /// that would miss something of it, since the window of `new` does not reach back that far or has a marker in its
-    /// place, ends, so that its client asks again and is told.
+    /// Adopts the tree and the window of past events of `new`, which is this state some changes later. The counters
+    /// continue, and so do the watches: they receive the events in between as if they happened now. A watch that
+    /// would miss an event, because the window of `new` does not reach back that far or holds only a marker, ends;
+    /// its client then asks again and gets the error.
     ///
-    /// What changed is not known by key: `take_changes` tells only what comes after this, and a mirror has to be made
-    /// anew. The answer is what was there before; dropping it takes time, which holds up nobody elsewhere.
+    /// The changed keys are not known: `take_changes` returns only what follows, and a mirror must be rebuilt.
+    /// Returns the old state, so that the caller can drop it, which takes time, outside its locks.
     pub fn replace(&mut self, mut new: Self) -> Self {
         let from = self.index() + 1;
         mem::swap(&mut self.root, &mut new.root);
@@ -25,11 +25,12 @@ impl Keyspace {
         new
     }
 
-    /// Tells the watches of the events from `from` on. `before` is the tree as it was when `from` was to come.
+    /// Delivers the events from `from` on. `before` is the tree just before `from`.
     fn catch_up(&mut self, from: u64, before: &mut Node) {
         let Self { history, hub, .. } = self;
         let oldest = history.oldest();
-        // With events missing in between the old tree cannot be led on, and only those are told who began late enough.
+        // With events missing in between, the old tree cannot be updated, and only watches that began late enough
+        // get the events.
         let whole = oldest <= from;
         hub.skip(from, oldest, history.since(from - 1).count());
         for (_, entry) in history.since(from - 1) {
@@ -53,8 +54,8 @@ impl Keyspace {
     }
 }
 
-/// Leads the shape of a tree on by a change of `key`, which is a directory afterwards if `dir`. For a removal it returns
-/// what was removed.
+/// Applies a change of `key` to the shape of a tree; `dir`: the key is a directory afterwards. For a removal it
+/// returns the removed node.
 fn follow(tree: &mut Node, action: Action, key: &[u8], dir: bool) -> Option<Option<Node>> {
     if action.removes() {
         return Some(tree.take(key));

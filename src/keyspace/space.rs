@@ -1,4 +1,4 @@
-//! The keyspace: what it holds, and how it is read and watched. What changes it is in `change`.
+//! The keyspace: its content, reads and watches. The changes are in `change`.
 
 use std::sync::Arc;
 
@@ -28,43 +28,43 @@ impl Default for Keyspace {
 }
 
 impl Keyspace {
-    /// The empty state, index 0.
+    /// Returns the empty state with index 0.
     #[must_use]
     pub fn new() -> Self {
         Self::restored(Node::dir(NodeMeta::default()), History::default(), Expiry::default())
     }
 
-    /// The state of that tree and window; `expiry` has the tree's TTLs.
+    /// Returns a state with the given tree and window; `expiry` has the tree's TTLs.
     pub(super) fn restored(root: Node, history: History, expiry: Expiry) -> Self {
         let (hub, tally, changes) = (Hub::default(), RunningCounts::default(), Gathering::default());
         Self { root, history, expiry, hub, tally, changes }
     }
 
-    /// How many changes there were.
+    /// Returns the number of changes so far.
     #[must_use]
     pub const fn index(&self) -> u64 {
         self.history.last()
     }
 
-    /// Removes all that expires at `now` or before, in order of expiration; answers how many nodes went, a directory
-    /// with all below it counting as one.
+    /// Removes everything that expires at `now` or before, in order of expiration. Returns the number of removed
+    /// nodes; a directory with its content counts as one.
     pub fn expire(&mut self, now: Time) -> usize {
         std::iter::from_fn(|| self.expire_next(now)).count()
     }
 
-    /// Takes an index for a change that is no key's (membership, auth): a hole in the history.
+    /// Takes an index for a change that concerns no key (membership, auth): a hole in the history.
     pub fn reserve(&mut self) -> u64 {
         self.history.push(HistoryEntry::NoKey);
         self.index()
     }
 
-    /// When the next key expires.
+    /// Returns when the next key expires.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Time> {
         self.expiry.next()
     }
 
-    /// The node at `key` (clean). Counted as a client's read.
+    /// Returns the node at `key` (clean). Counted as a client's read.
     ///
     /// # Errors
     /// `KeyNotFound`, `NotADirectory`.
@@ -80,7 +80,8 @@ impl Keyspace {
         self.tally.got(success);
     }
 
-    /// The node at `key` as a mirror keeps it; `None` when it is not there, and for the root, which always is.
+    /// Returns the node at `key` in a mirror's form; `None` when it does not exist, and for the root, which always
+    /// does.
     #[must_use]
     pub fn record(&self, key: &[u8]) -> Option<Record> {
         if path::is_root(key) {
@@ -89,18 +90,18 @@ impl Keyspace {
         self.root.find(key).ok().map(Node::record)
     }
 
-    /// Every node but the root, parents before their children.
+    /// Iterates over every node but the root, parents before their children.
     pub fn nodes(&self) -> impl Iterator<Item = (Key, Record)> {
         let mut walk: Walk<'_> = self.root.walk(b"/");
         std::iter::from_fn(move || walk.step().map(|(_, path, _, node)| (Key::from(path), node.record())))
     }
 
-    /// The slots of the window of past events with an index above `index`.
+    /// Returns the slots of the window of past events with an index above `index`.
     pub fn events_since(&self, index: u64) -> impl Iterator<Item = (u64, &HistoryEntry)> {
         self.history.since(index)
     }
 
-    /// The oldest index that the window of past events has; one after the newest when it is empty.
+    /// Returns the oldest index in the window of past events; one after the newest when it is empty.
     #[must_use]
     pub fn oldest_event(&self) -> u64 {
         self.history.oldest()
@@ -123,25 +124,25 @@ impl Keyspace {
         }
         match self.history.first(key, what.recursive, since) {
             Some(HistoryEntry::Event(event)) => Ok(Watch::answered(index, Arc::clone(event), what.stream)),
-            // For this key the history begins behind it.
+            // For this key the history begins after it.
             Some(HistoryEntry::Cleared(marker)) => cleared(marker.index + 1),
             Some(HistoryEntry::NoKey) | None => Ok(self.hub.register(key, WatchFor { since, ..what }, index)),
         }
     }
 
-    /// The counters.
+    /// Returns the counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.tally.read(self.hub.waiting())
     }
 
-    /// How many keys changed since the last `take_changes`.
+    /// Returns how many keys changed since the last `take_changes`.
     #[must_use]
     pub fn changed(&self) -> usize {
         self.changes.len()
     }
 
-    /// What changed since the last call. It gathers until it is taken: whoever applies commands has to take it.
+    /// Returns the changes since the last call. They accumulate until taken: the caller of `apply` must take them.
     pub fn take_changes(&mut self) -> Changes {
         Changes { cleared: self.history.take_cleared(), ..self.changes.take() }
     }

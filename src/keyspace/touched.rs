@@ -1,22 +1,22 @@
-//! What a mirror of the state has to write.
+//! The changes that a mirror of the state must write.
 
 use std::collections::HashSet;
 
 use super::Key;
 
-/// Which keys changed since the last `take_changes`: what a mirror of the state has to write.
+/// The keys changed since the last `take_changes`.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Subtrees that were removed (or replaced); to be carried out before `touched`.
+    /// Removed (or replaced) subtrees; to be applied before `touched`.
     pub removed: Vec<Key>,
-    /// Keys that were written, each once, in no order; their present state is in the keyspace (it may be gone again).
+    /// Written keys, each once, in no order; their current state is in the keyspace (they may be gone again).
     pub touched: Vec<Key>,
     /// Indexes of events that lost their values, ascending.
     pub cleared: Vec<u64>,
 }
 
-/// The changes as they gather. A key that goes and comes back needs no order between the two sets: whatever is there
-/// now below a removed directory was written after the removal, so it was touched.
+/// The accumulating changes. The two sets need no order between them: a node that now exists below a removed
+/// directory was written after the removal, so it is in `touched`.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     removed: HashSet<Key>,
@@ -34,7 +34,7 @@ impl Gathering {
         }
     }
 
-    /// `key` went; a directory went with all below it.
+    /// `key` was removed; a directory with everything below it.
     pub(super) fn removed(&mut self, key: &Key, dir: bool) {
         if dir {
             self.removed.insert(Key::clone(key));
@@ -43,7 +43,7 @@ impl Gathering {
         }
     }
 
-    /// Forgets what has gathered.
+    /// Drops the accumulated changes.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
@@ -54,7 +54,7 @@ impl Gathering {
     }
 }
 
-/// What is in `keys`, which keeps its room for the next round unless that is so large that emptying it takes long.
+/// Empties `keys`, which keeps its memory for the next round unless that is so large that emptying it takes long.
 fn drained(keys: &mut HashSet<Key>) -> Vec<Key> {
     if keys.capacity() > 4096 { std::mem::take(keys).into_iter().collect() } else { keys.drain().collect() }
 }

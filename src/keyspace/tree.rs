@@ -1,4 +1,4 @@
-//! The tree of keys. It knows paths, not rules: what may be done to a node is `change`'s.
+//! The tree of keys. It handles paths; the rules of operations are in `change`.
 
 use std::collections::btree_map::{BTreeMap, Entry, Iter};
 use std::mem;
@@ -12,7 +12,7 @@ use super::{Record, Shape, Time, Value, remaining};
 #[derive(Debug)]
 pub(super) enum Node {
     File(File),
-    // Boxed: there are far more files than directories, and a node takes the room of its largest variant.
+    // Boxed: there are far more files than directories, and a node takes the size of its largest variant.
     Dir(Box<Dir>),
 }
 
@@ -23,19 +23,19 @@ pub(super) struct File {
     pub(super) stamp: NodeMeta,
 }
 
-/// A key with children, in the order of their names' bytes.
+/// A key with children, in the byte order of their names.
 #[derive(Debug)]
 pub(super) struct Dir {
     pub(super) stamp: NodeMeta,
     pub(super) children: BTreeMap<Name, Node>,
 }
 
-/// What files and directories have in common.
+/// The common part of files and directories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct NodeMeta {
     pub(super) created: u64,
     pub(super) modified: u64,
-    // An expiration in 1970 does not exist, and a plain `Option<i64>` would take another eight bytes a node.
+    // No expiration is in 1970, and a plain `Option<i64>` would take another eight bytes per node.
     expires: Option<NonZeroI64>,
 }
 
@@ -52,9 +52,9 @@ impl NodeMeta {
 /// Why a walk down the tree ended before its key, with the path where it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop<'k> {
-    /// Nothing is there: the first missing element.
+    /// The first missing element of the path.
     Missing(&'k [u8]),
-    /// A file is there, and the walk was to go below it.
+    /// A file on the path, where a directory was needed.
     File(&'k [u8]),
 }
 
@@ -67,7 +67,7 @@ impl Node {
         Self::Dir(Box::new(Dir { stamp, children: BTreeMap::new() }))
     }
 
-    /// A directory with its children, which are in order.
+    /// Returns a directory with the given children, which are sorted.
     pub(super) fn filled(stamp: NodeMeta, children: Vec<(Name, Self)>) -> Self {
         Self::Dir(Box::new(Dir { stamp, children: children.into_iter().collect() }))
     }
@@ -104,7 +104,7 @@ impl Node {
         }
     }
 
-    /// How an event at `at` shows it.
+    /// Returns how an event at `at` shows it.
     pub(super) fn shape(&self, at: Time) -> Shape {
         let stamp = self.stamp();
         Shape {
@@ -128,7 +128,7 @@ impl Node {
         }
     }
 
-    /// The node at `key`, seen from this one as the root.
+    /// Finds the node at `key`, relative to this one as the root.
     pub(super) fn find<'k>(&self, key: &'k [u8]) -> Result<&Self, Stop<'k>> {
         let (mut node, mut reached) = (self, &key[..0]);
         for (segment, path) in path::segments(key) {
@@ -139,7 +139,7 @@ impl Node {
         Ok(node)
     }
 
-    /// [`find`](Self::find), for changing.
+    /// As [`find`](Self::find), for changing.
     pub(super) fn find_mut<'k>(&mut self, key: &'k [u8]) -> Result<&mut Self, Stop<'k>> {
         let (mut node, mut reached) = (self, &key[..0]);
         for (segment, path) in path::segments(key) {
@@ -150,8 +150,8 @@ impl Node {
         Ok(node)
     }
 
-    /// The directory `key`; those that are missing are made with `stamp` and reported to `made`. When a file is in the
-    /// way nothing was made: what is missing lies below what is there.
+    /// Returns the directory `key`; missing ones are created with `stamp` and passed to `made`. When a file is in
+    /// the way, nothing was created: missing directories are always below existing nodes.
     pub(super) fn open<'k>(
         &mut self,
         key: &'k [u8],
@@ -171,14 +171,15 @@ impl Node {
         Ok(dir)
     }
 
-    /// Takes the node at `key` out, with all below it. `None`: there is none, or it is the root.
+    /// Removes and returns the node at `key` with everything below it; `None` when it does not exist or is the
+    /// root.
     pub(super) fn take(&mut self, key: &[u8]) -> Option<Self> {
         let (parent, name) = path::split(key)?;
         let Self::Dir(dir) = self.find_mut(parent).ok()? else { return None };
         dir.children.remove(name)
     }
 
-    /// Every node below this one, which has the path `key`: parents first, siblings in the order of their names.
+    /// Iterates over every node below this one, which has the path `key`: parents first, siblings by name.
     pub(super) fn walk(&self, key: &[u8]) -> Walk<'_> {
         let mut path = if path::is_root(key) { vec![] } else { key.to_vec() };
         path.reserve(64);
@@ -188,13 +189,13 @@ impl Node {
 }
 
 impl Dir {
-    /// Puts `node` there under `name`, which is free.
+    /// Inserts `node` under `name`, which must be free.
     pub(super) fn insert(&mut self, name: &[u8], node: Node) {
         self.children.insert(Name::new(name), node);
     }
 
-    /// Puts `node` there under `name`. `Ok(false)`: a directory without index was there, and `node` is what it stood
-    /// for. A node with an index is never replaced.
+    /// Inserts `node` under `name`. Returns `Ok(false)` when it replaced a placeholder, a directory without an
+    /// index. A node with an index is never replaced.
     pub(super) fn replace(&mut self, name: &[u8], node: Node) -> Result<bool, &'static str> {
         match self.children.entry(Name::new(name)) {
             Entry::Vacant(free) => {
@@ -202,7 +203,7 @@ impl Dir {
                 Ok(true)
             }
             Entry::Occupied(taken) => match taken.into_mut() {
-                present if present.stamp().created != 0 => Err("there twice"),
+                present if present.stamp().created != 0 => Err("a node that occurs twice"),
                 present if node.is_dir() => {
                     *present.stamp_mut() = node.stamp();
                     Ok(false)
@@ -213,7 +214,7 @@ impl Dir {
     }
 }
 
-// A chain of thousands of directories would take as many nested calls, and the stack with them.
+// Dropping a chain of thousands of directories recursively would overflow the stack.
 impl Drop for Dir {
     fn drop(&mut self) {
         let mut waiting = vec![];
@@ -245,7 +246,7 @@ struct Level<'t> {
 }
 
 impl<'t> Walk<'t> {
-    /// The next node, how many levels it lies below the start, and its path, which lasts until the next call.
+    /// Returns the next node, its depth below the start, and its path, which is valid until the next call.
     pub(super) fn step(&mut self) -> Option<(usize, &[u8], &'t Name, &'t Node)> {
         loop {
             let level = self.levels.last_mut()?;

@@ -1,4 +1,4 @@
-//! Nodes, borrowed for reading.
+//! Read-only views of nodes.
 
 use super::tree::Node;
 use super::{Time, Value};
@@ -19,37 +19,37 @@ pub struct View<'k> {
 }
 
 impl<'k> View<'k> {
-    /// File or directory.
+    /// Returns whether it is a file or a directory.
     #[must_use]
     pub const fn kind(&self) -> NodeKind {
         if self.node.is_dir() { NodeKind::Dir } else { NodeKind::File }
     }
 
-    /// A file's value.
+    /// Returns a file's value.
     #[must_use]
     pub const fn value(&self) -> Option<&'k Value> {
         self.node.value()
     }
 
-    /// createdIndex; 0 for the root.
+    /// Returns the createdIndex; 0 for the root.
     #[must_use]
     pub const fn created(&self) -> u64 {
         self.node.stamp().created
     }
 
-    /// modifiedIndex; 0 for the root.
+    /// Returns the modifiedIndex; 0 for the root.
     #[must_use]
     pub const fn modified(&self) -> u64 {
         self.node.stamp().modified
     }
 
-    /// When it expires.
+    /// Returns when it expires.
     #[must_use]
     pub fn expires(&self) -> Option<Time> {
         self.node.stamp().expires()
     }
 
-    /// What a directory holds, hidden ones too, in the order of the names' bytes.
+    /// Iterates over a directory's children, including hidden ones, in the byte order of their names.
     #[must_use]
     pub fn children(&self) -> Box<dyn Iterator<Item = (&'k [u8], Self)> + 'k> {
         match self.node.children() {

@@ -1,4 +1,4 @@
-//! One watch: what was delivered to it and not yet taken.
+//! One watch: its delivered events that were not taken yet.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -8,20 +8,20 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Event, HISTORY_BYTES, HISTORY_EVENTS, Key};
 
-/// How many undelivered events a watch holds; with one more it ends. Ten times etcd's figure: the events of a round, of
-/// which a member that catches up has large ones, come at once, however fast the client reads.
+/// How many untaken events a watch holds; one more ends it. Ten times etcd's limit: the events of a round come at
+/// once however fast the client reads, and a member that catches up has large rounds.
 const QUEUE_CAPACITY: usize = HISTORY_EVENTS;
-/// A watch with this many undelivered bytes of values ends with the next event.
+/// A watch with this many untaken bytes of values ends with the next event.
 const MAX_QUEUED_BYTES: usize = HISTORY_BYTES;
-/// How many it holds when it catches up with a whole window of them at once, which is not its client's slowness.
+/// How many it holds when it receives a whole window of them at once, which is not its client's fault.
 const MAX_CATCH_UP_CAPACITY: usize = HISTORY_EVENTS + QUEUE_CAPACITY;
 
-/// What a watch is for.
+/// What a watch asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchFor {
-    /// Everything below as well.
+    /// Includes everything below.
     pub recursive: bool,
-    /// More than the first event.
+    /// Continues after the first event.
     pub stream: bool,
     /// First index of interest; 0 means from now.
     pub since: u64,
@@ -33,11 +33,11 @@ pub struct Watch {
     /// The index when it was accepted.
     pub index: u64,
     slot: Arc<Slot>,
-    /// Where the hub knows it; `None` when history had its event and the hub never did.
+    /// Its entry in the hub; `None` when history had its event and it was never registered.
     place: Option<HubEntry>,
 }
 
-/// Where the hub keeps a watch.
+/// The hub's entry of a watch.
 #[derive(Debug)]
 struct HubEntry {
     key: Key,
@@ -45,12 +45,12 @@ struct HubEntry {
     returns: Arc<WatchReturns>,
 }
 
-/// What watches tell the hub, which they cannot reach: they are dropped wherever their client left.
+/// What watches report to the hub, which they cannot reach: they are dropped wherever their client disconnects.
 #[derive(Debug, Default)]
 pub(super) struct WatchReturns {
     /// How many watches still wait for events.
     waiting: AtomicU64,
-    /// Those that were dropped and that the hub still holds; it has never more entries than the hub.
+    /// Dropped watches that the hub still holds; never more entries than the hub has.
     departed: Mutex<Vec<(Key, u64)>>,
 }
 
@@ -64,7 +64,7 @@ impl WatchReturns {
     }
 }
 
-/// What the hub and a watch share.
+/// Shared by the hub and a watch.
 #[derive(Debug)]
 pub(super) struct Slot {
     state: Mutex<WatchState>,
@@ -73,9 +73,9 @@ pub(super) struct Slot {
 #[derive(Debug)]
 struct WatchState {
     events: VecDeque<Arc<Event>>,
-    /// What their values weigh together.
+    /// The total size of their values.
     bytes: usize,
-    /// How many of them there may be.
+    /// How many events may wait.
     room: usize,
     phase: WatchPhase,
     waker: Option<Waker>,
@@ -83,15 +83,15 @@ struct WatchState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WatchPhase {
-    /// Hooked: events come.
+    /// Registered: events arrive.
     Open,
-    /// No more will come, and the watch ends with the last one taken.
+    /// No more events follow, and the watch ends after the last one taken.
     Done,
-    /// No more will come, and the watch never ends.
+    /// No more events follow, but the watch never ends.
     Silent,
 }
 
-/// A panic elsewhere cannot leave these few fields half changed.
+/// Ignores poisoning: a panic elsewhere cannot leave these few fields half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -104,7 +104,7 @@ impl Slot {
         })
     }
 
-    /// Hands over an event; answers whether the watch waits for more.
+    /// Delivers an event; returns whether the watch waits for more.
     pub(super) fn deliver(&self, event: &Arc<Event>, stream: bool, returns: &WatchReturns) -> bool {
         let mut state = lock(&self.state);
         if state.phase != WatchPhase::Open {
@@ -116,7 +116,7 @@ impl Slot {
             state.events.push_back(Arc::clone(event));
         }
         if !stream || overrun {
-            // etcd leaves an overrun watch open and silent; ended, it is asked for again, and loses nothing.
+            // etcd leaves an overrun watch open and silent; if it ends, its client asks again and loses nothing.
             state.phase = WatchPhase::Done;
             returns.waiting.fetch_sub(1, Ordering::Relaxed);
         }
@@ -129,13 +129,13 @@ impl Slot {
         more
     }
 
-    /// Makes room for `more` events beside the usual.
+    /// Makes room for `more` events beyond the usual.
     pub(super) fn widen(&self, more: usize) {
         let mut state = lock(&self.state);
         state.room = (state.events.len() + more + QUEUE_CAPACITY).min(MAX_CATCH_UP_CAPACITY);
     }
 
-    /// No more will come: the watch ends with the last event that it has, so that its client asks again.
+    /// No more events follow: the watch ends with its last event, so that its client asks again.
     pub(super) fn end(&self, returns: &WatchReturns) {
         let mut state = lock(&self.state);
         if state.phase != WatchPhase::Open {
@@ -150,7 +150,7 @@ impl Slot {
         }
     }
 
-    /// The next event, or whether there will be one.
+    /// Returns the next event, or whether one may follow.
     fn take(&self, waker: Option<&Waker>) -> Poll<Option<Arc<Event>>> {
         let mut state = lock(&self.state);
         match state.events.pop_front() {
@@ -172,7 +172,7 @@ impl Slot {
 }
 
 impl Watch {
-    /// A watch that waits for events, and the hub's end of it.
+    /// Returns a watch that waits for events, and the hub's side of it.
     pub(super) fn waiting(index: u64, key: &Key, id: u64, returns: &Arc<WatchReturns>) -> (Self, Arc<Slot>) {
         let slot = Slot::new(VecDeque::new(), WatchPhase::Open);
         returns.waiting.fetch_add(1, Ordering::Relaxed);
@@ -180,26 +180,26 @@ impl Watch {
         (Self { index, slot: Arc::clone(&slot), place: Some(place) }, slot)
     }
 
-    /// A watch whose event was in history. A stream then stays silent for ever, as etcd's does.
+    /// Returns a watch whose event was in history. A stream then stays silent forever, as in etcd.
     pub(super) fn answered(index: u64, event: Arc<Event>, stream: bool) -> Self {
         let phase = if stream { WatchPhase::Silent } else { WatchPhase::Done };
         Self { index, slot: Slot::new(VecDeque::from([event]), phase), place: None }
     }
 
-    /// The next event. `None`: no more will come. A one-shot watch ends after its event. A stream ends after what it holds
-    /// when its client did not take 1,000 events or 64 MiB of values in time, or when the state was replaced and the new
-    /// one does not have all events that the watch waits for. Its client then asks again; etcd leaves an overrun stream
-    /// open and silent.
+    /// Returns the next event, or `None` when no more follow. A one-shot watch ends after its event. A stream ends,
+    /// after the events it holds, when its client did not take 1,000 events or 64 MiB of values in time, or when
+    /// the state was replaced and the new one lacks events that the watch waits for. Its client then asks again;
+    /// etcd leaves an overrun stream open and silent.
     pub async fn next(&mut self) -> Option<Arc<Event>> {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// As `next`, for a body that is polled: without a future to keep between polls.
+    /// As `next`, for a body that is polled: there is no future to keep between polls.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<Event>>> {
         self.slot.take(Some(context.waker()))
     }
 
-    /// Like `next` for what is there already; `None` when nothing is.
+    /// Returns an event that has already arrived, or `None`.
     pub fn ready(&mut self) -> Option<Arc<Event>> {
         match self.slot.take(None) {
             Poll::Ready(event) => event,
@@ -212,7 +212,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let Some(place) = self.place.take() else { return };
         let mut state = lock(&self.slot.state);
-        // The buffer goes at once: the hub may look at its own end of the slot only much later.
+        // Free the buffer now: the hub may look at its side of the slot much later.
         let unread = std::mem::take(&mut state.events);
         let was_open = std::mem::replace(&mut state.phase, WatchPhase::Silent) == WatchPhase::Open;
         drop(state);

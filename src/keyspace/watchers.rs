@@ -1,4 +1,4 @@
-//! Who waits for which key.
+//! The registered watches, by key.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -26,13 +26,12 @@ struct Waiting {
 }
 
 impl Hub {
-    /// How many watches wait.
+    /// Returns how many watches wait.
     pub(super) fn waiting(&self) -> u64 {
         self.returns.waiting()
     }
 
-    /// Hooks a watch up. Those that left are unhooked here too: with nothing but clients coming and going, no event
-    /// would ever do it.
+    /// Registers a watch. Dropped watches are removed here too: if clients only come and go, no event ever does it.
     pub(super) fn register(&mut self, key: &[u8], what: WatchFor, index: u64) -> Watch {
         self.forget_departed();
         self.next_id += 1;
@@ -44,7 +43,7 @@ impl Hub {
         watch
     }
 
-    /// Tells those who watch the event's key or a directory above it.
+    /// Delivers the event to watches of its key and of the directories above it.
     pub(super) fn notify(&mut self, event: &Arc<Event>) {
         if self.watched.is_empty() {
             return;
@@ -65,8 +64,8 @@ impl Hub {
         }
     }
 
-    /// Tells those who watch what the event removed: its key, and below it whatever `existed`. A stream at the key
-    /// itself hears of it once more through `notify`, as with etcd.
+    /// Delivers a removal to watches of the key and of every key below it that `existed`. A stream at the key
+    /// itself gets it again through `notify`, as in etcd.
     pub(super) fn removed(&mut self, event: &Arc<Event>, existed: impl Fn(&[u8]) -> bool) {
         if self.watched.is_empty() {
             return;
@@ -83,15 +82,15 @@ impl Hub {
         self.notify_at(&event.key, event, true);
     }
 
-    /// Tells those who watch exactly `watched`; one-shot and overrun watches are unhooked by it.
+    /// Delivers the event to watches of exactly `watched`; removes one-shot and overrun watches.
     fn notify_at(&mut self, watched: &[u8], event: &Arc<Event>, removed: bool) {
         self.visit(watched, &event.key, event.index(), removed, |one, returns| {
             one.slot.deliver(event, one.stream, returns)
         });
     }
 
-    /// Hands `act` those who watch exactly `watched` and want to hear of the change `index` of `key`; it returns whether
-    /// they stay.
+    /// Calls `act` for each watch of exactly `watched` that must receive the change `index` of `key`; `act` returns
+    /// whether the watch stays.
     fn visit(
         &mut self,
         watched: &[u8],
@@ -116,14 +115,14 @@ impl Hub {
         }
     }
 
-    /// Whether nobody watches anything.
+    /// Returns whether there are no watches.
     pub(super) fn is_empty(&mut self) -> bool {
         self.forget_departed();
         self.watched.is_empty()
     }
 
-    /// Of the events from `from` on, those before `oldest` are known to nobody: ends the watches that waited for them,
-    /// and has the others make room for `coming` at once.
+    /// Skips the unknown events from `from` up to `oldest`: ends the watches that waited for them, and makes room
+    /// in the others for `coming` events at once.
     pub(super) fn skip(&mut self, from: u64, oldest: u64, coming: usize) {
         let returns = &*self.returns;
         self.watched.retain(|_, waiting| {
@@ -140,10 +139,10 @@ impl Hub {
         });
     }
 
-    /// Unhooks the watches that were dropped.
+    /// Removes the watches that were dropped.
     fn forget_departed(&mut self) {
         let mut departed = self.returns.take_departed();
-        // Thousands of clients of one key may leave at once, when their network goes: one pass for each key.
+        // Thousands of clients of one key may leave at once when their network fails: make one pass per key.
         departed.sort_unstable();
         for group in departed.chunk_by(|one, next| one.0 == next.0) {
             let key = &group[0].0;
@@ -162,7 +161,7 @@ impl Hub {
         }
     }
 
-    /// How many watches the hub holds, those that left included.
+    /// Returns how many watches the hub holds, including dropped ones.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.watched.values().map(Vec::len).sum()

@@ -7,19 +7,19 @@ use regex::Regex;
 use super::Dialect;
 use super::pattern::{Invalid, Pattern};
 
-/// What an expression is held against.
+/// What an expression is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpressionKind {
-    /// The node itself.
+    /// The node's labels and name.
     Constraint,
-    /// What runs or lies on the node already.
+    /// The containers and images on the node.
     Affinity,
-    /// The node's name, out of a list.
+    /// A list of node names.
     Whitelist,
 }
 
 impl ExpressionKind {
-    /// The word before the expression's colon, and the one in messages.
+    /// Returns the word before the expression's colon, which messages use as well.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl ExpressionKind {
         }
     }
 
-    /// The kind that `text` begins with, for instance `constraint:zone==a`, and what follows the colon.
+    /// Returns the kind that `text` begins with, for instance `constraint:zone==a`, and the text after the colon.
     #[must_use]
     pub fn of(text: &str) -> Option<(Self, &str)> {
         let kinds = [Self::Constraint, Self::Affinity, Self::Whitelist];
@@ -40,20 +40,20 @@ impl ExpressionKind {
 /// A parsed expression.
 #[derive(Clone, Debug)]
 pub struct Expression {
-    /// What it is held against.
+    /// What it is compared with.
     pub kind: ExpressionKind,
-    /// What of it: a label's name, or `node`, `container`, `image`.
+    /// The left side: a label's name, or `node`, `container`, `image`.
     pub key: String,
     /// `==` rather than `!=`.
     pub equal: bool,
-    /// The value, without the mark of a soft one.
+    /// The value, without the mark of a soft expression.
     pub value: String,
-    /// It may go unmet, and is given up after so many others.
+    /// For a soft expression, which need not be met: its position, from which it is given up.
     pub soft: Option<usize>,
     pattern: Pattern,
 }
 
-/// What begins like a regular expression and what may be in a value: Swarm's own sets.
+/// The start of a regular expression and the characters of a value: Swarm's own sets.
 static KEY: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^(?i-u)[a-z_][a-z0-9\-_.]+$").expect("it compiles"));
 static VALUE: LazyLock<Regex> = LazyLock::new(|| {
@@ -61,12 +61,12 @@ static VALUE: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 impl Expression {
-    /// Understands `text`, for instance `zone==a`. `soft` is the place of it among those that are soft, if it is.
+    /// Parses `text`, for instance `zone==a`. `soft` is its position among the soft expressions, if it is one.
     ///
     /// # Errors
-    /// It makes no sense.
+    /// It is invalid.
     pub fn parse(kind: ExpressionKind, text: &str, soft: usize, dialect: Dialect) -> Result<Self, Invalid> {
-        // Swarm looks for the one anywhere before it looks for the other.
+        // Swarm searches all of the text for `==` before `!=`.
         let (equal, (key, value)) = match (text.split_once("=="), text.split_once("!=")) {
             (Some(parts), _) => (true, parts),
             (None, Some(parts)) => (false, parts),
@@ -81,7 +81,7 @@ impl Expression {
         let is_soft = value.starts_with('~');
         let value = value.trim_start_matches('~');
         if value == "/" {
-            // It would be a regular expression without an end; Swarm falls over it.
+            // An unterminated regular expression; Swarm crashes on it.
             return Err(Invalid::Value(value.to_owned()));
         }
         let pattern = Pattern::new(value, dialect)?;
@@ -95,17 +95,17 @@ impl Expression {
         })
     }
 
-    /// Whether it counts when the first so many soft ones do.
+    /// Returns whether it counts when only the first `soft` soft expressions do.
     pub(super) fn counts(&self, soft: usize) -> bool {
         self.soft.is_none_or(|place| place < soft)
     }
 
-    /// Whether any of `candidates` is what it asks for, or none is what it refuses.
+    /// Returns whether any of `candidates` matches for `==`, or none for `!=`.
     pub fn matches<'c>(&self, candidates: impl IntoIterator<Item = &'c str>) -> bool {
         candidates.into_iter().any(|candidate| self.pattern.matches(candidate)) == self.equal
     }
 
-    /// The words of an expression: a soft one without its mark.
+    /// Returns the expression as text, without the mark of a soft one.
     #[must_use]
     pub fn words(&self) -> String {
         format!("{}{}{}", self.key, if self.equal { "==" } else { "!=" }, self.value)

@@ -1,4 +1,4 @@
-//! What is known of a node: what its registrar publishes, under a lease.
+//! The facts about a node, which its registrar publishes under a lease.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,30 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Node {
-    /// Its name; nodes are told apart by it.
+    /// Its name, which identifies it.
     pub name: String,
     /// The engine's id.
     pub id: String,
-    /// Where its engine is reached, as `docker -H` takes it.
+    /// The address of its engine, as `docker -H` takes it.
     pub address: String,
-    /// Labels of the engine and of the registrar's command line, and what the engine says of itself (`storagedriver`,
+    /// Labels of the engine and of the registrar's command line, and facts that the engine reports (`storagedriver`,
     /// `kernelversion`, `operatingsystem`, `ostype`).
     pub labels: BTreeMap<String, String>,
     /// Processors.
     pub cpus: i64,
     /// Bytes of memory.
     pub memory: i64,
-    /// How well it does, in percent; 0 takes no containers. `None`: well.
+    /// Its health in percent; 0 takes no containers. `None`: healthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<i64>,
-    /// All its containers, stopped ones too: their ports and memory come back with them.
+    /// All its containers, including stopped ones: they need their ports and memory when they start again.
     pub containers: Vec<Container>,
-    /// The images that it has.
+    /// Its images.
     pub images: Vec<Image>,
 }
 
 impl Node {
-    /// How well it does, from 0 to 100.
+    /// Returns its health, from 0 to 100.
     #[must_use]
     pub fn health(&self) -> i64 {
         self.health.unwrap_or(100).clamp(0, 100)
@@ -42,35 +42,35 @@ impl Node {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Container {
-    /// Its whole id.
+    /// Its full id.
     pub id: String,
-    /// Its names; the first is its own, others are those that links gave it. A leading slash does not matter.
+    /// Its names; the first is its own, the others come from links. A leading slash is ignored.
     pub names: Vec<String>,
-    /// The image that it was made of, as it was named then.
+    /// The image name that it was created with.
     pub image: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Host ports that it was given or asked for.
+    /// Host ports that are published or requested.
     pub ports: Vec<Binding>,
-    /// It shares the host's network.
+    /// Whether it shares the host's network.
     pub host_network: bool,
     /// The ports that it exposes, as `80/tcp`.
     pub exposed: Vec<String>,
-    /// Processors set aside for it.
+    /// Processors reserved for it.
     pub cpus: i64,
-    /// Bytes of memory set aside for it.
+    /// Bytes of memory reserved for it.
     pub memory: i64,
 }
 
-/// A port of the host that leads to one of a container.
+/// A host port that leads to a container's port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Binding {
-    /// The address of the host; empty is all of them.
+    /// The host address; empty: all.
     pub ip: String,
-    /// The port or range of ports as it was written; empty: any that is free.
+    /// The port or port range as it was written; empty: any free port.
     pub host_port: String,
-    /// `tcp`, `udp` or `sctp`; empty is `tcp`.
+    /// `tcp`, `udp` or `sctp`; empty: `tcp`.
     pub protocol: String,
 }
 
@@ -79,7 +79,7 @@ impl Binding {
         if self.protocol.is_empty() { "tcp" } else { &self.protocol }
     }
 
-    /// All addresses of the host.
+    /// Returns whether it is on all addresses of the host.
     pub(super) fn is_everywhere(&self) -> bool {
         matches!(self.ip.as_str(), "" | "0.0.0.0" | "::")
     }

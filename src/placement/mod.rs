@@ -1,17 +1,17 @@
-//! Where a container may run: expressions, filters and strategies over what is known of the nodes.
+//! Where a container may run: expressions, filters and strategies over facts about the nodes.
 //!
-//! Owns: the words of a wish (`constraint:zone==a`, `affinity:container!=web-*`, `80:80/tcp`), what they mean, in which order
-//! they are asked, and how the nodes that are left are ranked.
+//! Owns: the syntax of a request (`constraint:zone==a`, `affinity:container!=web-*`, `80:80/tcp`), its meaning, the
+//! order of the filters, and the ranking of the remaining nodes.
 //!
-//! Promises: pure. The same wish over the same facts gives the same answer, but for the strategy `random`, whose chance is
-//! given to it. No expression panics, and one that cannot be understood is an error and never "no match".
+//! Promises: pure. The same request over the same facts gives the same result; the strategy `random` takes its random
+//! numbers as an argument. No expression panics, and an invalid one is an error and never "no match".
 //!
-//! Two dialects. [`Dialect::Swarm`] is what Docker's classic Swarm 1.2 did, oddities included. [`Dialect::Plain`] is ours, and
-//! differs where Swarm surprised: a literal is a literal (only `*` is special), a label that a node lacks matches nothing,
-//! TCP and UDP ports are different ports and ranges are what they say, short ids are ids, a whitelist heeds its operator,
-//! and of several soft expressions that cannot all be met, the last ones are given up first, one by one.
+//! Two dialects. [`Dialect::Swarm`] is what Docker's classic Swarm 1.2 did, oddities included. [`Dialect::Plain`] is
+//! ours, and differs where Swarm surprised: a literal is a literal (only `*` is special), a label that a node lacks
+//! matches nothing, TCP and UDP ports are different ports, port ranges work, short ids are ids, a whitelist respects
+//! its operator, and of several soft expressions that cannot all be met, the last ones are given up first, one by one.
 //!
-//! Leaves out: where the facts come from (`registrar` publishes them) and who carries the choice out.
+//! Leaves out: where the facts come from (`registrar` publishes them) and who starts the container.
 
 mod expression;
 mod facts;
@@ -34,54 +34,54 @@ pub use strategy::Strategy;
 
 use thiserror::Error;
 
-/// Where the records of nodes lie, each under its node's name. Hidden: in etcd's v2 API a listing of the root leaves
-/// it out.
+/// The directory of the nodes' records, each under its node's name. Hidden: a listing of the root in etcd's v2 API does
+/// not show it.
 pub const NODES: &str = "/_retune/nodes";
 
-/// Whose habits expressions and filters have.
+/// The semantics of expressions and filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// Ours.
     #[default]
     Plain,
-    /// Classic Swarm's, to the letter.
+    /// Classic Swarm's, exactly.
     Swarm,
 }
 
 /// Why no node can take the container.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PlaceError {
-    /// An expression that makes no sense.
+    /// An invalid expression.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// No node is left, in words for the person who asked.
+    /// No node is left, with a message for the user.
     #[error("{0}")]
     NoNode(String),
 }
 
-/// What refuses one node.
+/// Why one node is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRefusal {
     /// The node.
     pub node: String,
-    /// The first thing that refuses it; `None`: nothing does.
+    /// The first filter or expression that rejects it; `None`: it is not rejected.
     pub refused_by: Option<String>,
 }
 
-/// How a choice is made.
+/// The rules of a choice.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The filters, in the order in which they are asked.
+    /// The filters, in the order in which they apply.
     pub filters: Vec<Filter>,
-    /// How those who are left are ranked.
+    /// How the remaining nodes are ranked.
     pub strategy: Strategy,
-    /// Whose habits count.
+    /// The semantics.
     pub dialect: Dialect,
 }
 
-const NOBODY: &str = "No nodes available in the cluster";
+const NO_NODES: &str = "No nodes available in the cluster";
 
-/// What these filters ask for, in Swarm's words.
+/// Returns what these filters require, in Swarm's words.
 fn conditions(filters: &[Filter], request: &Request) -> String {
     let mut all = "Unable to find a node that satisfies the following conditions ".to_owned();
     for filter in filters {
@@ -100,11 +100,11 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The nodes that may run what `request` describes, the best first. `chance` is asked by the strategy `random` only, for a
-    /// number below the one given.
+    /// Returns the nodes that can run what `request` describes, the best first. Only the strategy `random` calls
+    /// `chance`, for a number below its argument.
     ///
     /// # Errors
-    /// An expression that makes no sense, or no node fits: in words that name what could not be met.
+    /// An invalid expression, or no node fits: the message names what could not be met.
     pub fn place<'n>(
         &self,
         request: &Request,
@@ -113,13 +113,15 @@ impl Rules {
     ) -> Result<Vec<&'n Node>, PlaceError> {
         let wishes = match request.wishes.parse(self.dialect) {
             Ok(wishes) => wishes,
-            Err(error) if self.dialect == Dialect::Swarm => return Err(self.met_late(request, nodes, error)),
+            Err(error) if self.dialect == Dialect::Swarm => {
+                return Err(self.swarm_error(request, nodes, error));
+            }
             Err(error) => return Err(error.into()),
         };
-        let mut outcome = Err(PlaceError::NoNode(NOBODY.to_owned()));
+        let mut outcome = Err(PlaceError::NoNode(NO_NODES.to_owned()));
         for soft in self.attempts(&wishes) {
-            let asked: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(soft)).collect();
-            let left = self.sift(&self.filters, request, &asked, nodes);
+            let counting: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(soft)).collect();
+            let left = self.remaining_nodes(&self.filters, request, &counting, nodes);
             outcome = left.and_then(|left| {
                 let ranked = self.strategy.rank(request, left, chance);
                 ranked.map_err(|words| PlaceError::NoNode(words.to_owned()))
@@ -128,12 +130,13 @@ impl Rules {
                 break;
             }
         }
-        // If none was: what could not be met without any soft expression is what has to change.
+        // If none fits: report what fails without any soft expression, because that must change.
         outcome
     }
 
-    /// Swarm meets an expression that makes no sense when it comes to its filter, and says what was asked until then.
-    fn met_late(&self, request: &Request, nodes: &[Node], error: Invalid) -> PlaceError {
+    /// Returns Swarm's error for an invalid expression: Swarm notices it at its filter, after it applied the earlier
+    /// ones.
+    fn swarm_error(&self, request: &Request, nodes: &[Node], error: Invalid) -> PlaceError {
         let broken = |kind| {
             let mut texts = request.wishes.of(kind);
             texts.find_map(|text| Expression::parse(kind, text, 0, Dialect::Swarm).err())
@@ -155,7 +158,7 @@ impl Rules {
             .filter_map(Result::ok)
             .collect();
         let hard: Vec<&Expression> = sound.iter().filter(|expr| expr.counts(0)).collect();
-        match self.sift(before, request, &hard, nodes) {
+        match self.remaining_nodes(before, request, &hard, nodes) {
             Err(refusal) => refusal,
             Ok(_) => PlaceError::NoNode(format!(
                 "{}\nerror from {} filter: {error}",
@@ -165,18 +168,18 @@ impl Rules {
         }
     }
 
-    /// How many of the soft expressions count, attempt by attempt.
+    /// Returns how many of the soft expressions count in each attempt.
     fn attempts(&self, wishes: &[Expression]) -> Vec<usize> {
         let soft = wishes.iter().filter(|expr| expr.soft.is_some()).count();
         match self.dialect {
-            // It tries again also where nothing is soft, which changes nothing.
+            // Swarm tries again even without soft expressions, which changes nothing.
             Dialect::Swarm => vec![soft, 0],
             Dialect::Plain => (0..=soft).rev().collect(),
         }
     }
 
-    /// The nodes that no filter refuses.
-    fn sift<'n>(
+    /// Returns the nodes that no filter rejects.
+    fn remaining_nodes<'n>(
         &self,
         filters: &[Filter],
         request: &Request,
@@ -186,25 +189,25 @@ impl Rules {
         let mut left: Vec<&Node> = nodes.iter().collect();
         for (position, filter) in filters.iter().enumerate() {
             left = filter.apply(request, wishes, left, self.dialect).map_err(|words| {
-                // Swarm 1.2 told its users what all filters up to the failing one ask for; the versions before it told the
-                // one expression, which says more.
+                // Swarm 1.2 listed the requirements of all filters up to the failing one; earlier versions named the
+                // one expression, which is more helpful.
                 let plain = self.dialect == Dialect::Plain || *filter == Filter::Health;
                 PlaceError::NoNode(if plain { words } else { conditions(&filters[..=position], request) })
             })?;
         }
-        if left.is_empty() { Err(PlaceError::NoNode(NOBODY.to_owned())) } else { Ok(left) }
+        if left.is_empty() { Err(PlaceError::NoNode(NO_NODES.to_owned())) } else { Ok(left) }
     }
 
-    /// For each node, by itself, the first thing that refuses it; soft expressions are not asked.
+    /// Returns, for each node, the first reason to reject it; ignores soft expressions.
     ///
     /// # Errors
-    /// An expression that makes no sense.
+    /// An invalid expression.
     pub fn why(&self, request: &Request, nodes: &[Node]) -> Result<Vec<NodeRefusal>, PlaceError> {
         let wishes = request.wishes.parse(self.dialect)?;
-        let asked: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(0)).collect();
+        let counting: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(0)).collect();
         let refused_by = |node| {
             for filter in &self.filters {
-                if let Err(words) = filter.apply(request, &asked, vec![node], self.dialect) {
+                if let Err(words) = filter.apply(request, &counting, vec![node], self.dialect) {
                     return Some(words);
                 }
             }

@@ -1,30 +1,30 @@
-//! What a value matches: Go's regular expressions, which Swarm used, and plain words with `*`.
+//! Matching of values: Go's regular expressions, which Swarm used, and plain text with `*`.
 
 use regex::bytes::{Regex, RegexBuilder};
 use thiserror::Error;
 
 use super::Dialect;
 
-/// A pattern may take so much room compiled; values are short.
+/// The size limit of a compiled pattern; values are short.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-/// An expression that makes no sense. The words of the first three are Swarm's.
+/// An invalid expression. The messages of the first three are Swarm's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Invalid {
-    /// A key begins with a letter or `_` and has more of those, digits, `-` and `.`.
+    /// A key must begin with a letter or `_`, followed by letters, `_`, digits, `-` and `.`.
     #[error("Key '{0}' is invalid")]
     Key(String),
-    /// A value that is empty or has characters that are not taken.
+    /// A value that is empty or has invalid characters.
     #[error("Value '{0}' is invalid")]
     Value(String),
     /// Neither `==` nor `!=`.
     #[error("One of operator ==, != is expected")]
     Operator,
     /// A regular expression that does not compile.
-    #[error("'{0}' is no regular expression: {1}")]
+    #[error("'{0}' is not a regular expression: {1}")]
     Pattern(String, String),
-    /// No such kind of expression.
-    #[error("'{0}' is none of constraint:…, affinity:… and whitelist:…")]
+    /// An unknown kind of expression.
+    #[error("'{0}' is not constraint:…, affinity:… or whitelist:…")]
     Kind(String),
 }
 
@@ -32,7 +32,7 @@ pub enum Invalid {
 #[derive(Clone, Debug)]
 pub(super) enum Pattern {
     Compiled(Regex),
-    /// It does not compile: Swarm logs that and goes on as if nothing matched.
+    /// It does not compile: Swarm logs that and continues as if nothing matched.
     Nothing,
 }
 
@@ -41,7 +41,7 @@ impl Pattern {
         let inner = value.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
         let text = match (inner, dialect) {
             (Some(inner), _) => from_go(inner),
-            // Nothing but the star is replaced, so that all else keeps its meaning in a regular expression.
+            // Only the star is replaced, so everything else keeps its meaning in a regular expression.
             (None, Dialect::Swarm) => from_go(&format!("^{}$", value.replace('*', ".*"))),
             (None, Dialect::Plain) => {
                 let parts: Vec<String> = value.split('*').map(regex::escape).collect();
@@ -49,7 +49,7 @@ impl Pattern {
             }
         };
         let compiled = text.and_then(|text| {
-            // Bytes and ASCII classes, as in Go; a text that is longer than one line ends where it ends.
+            // Bytes and ASCII classes, as in Go; `$` matches only at the end of the text.
             let built = RegexBuilder::new(&text).unicode(false).size_limit(MAX_PATTERN_BYTES).build();
             built.map_err(|error| error.to_string())
         });
@@ -72,8 +72,8 @@ impl Pattern {
     }
 }
 
-/// A regular expression of Go's as one of the library's, which differ in what they take: Go refuses a repetition of a
-/// repetition, knows `\Q…\E`, and has no arithmetic in its classes.
+/// Translates a regular expression of Go into one of the library. The syntax differs: Go rejects a repetition of a
+/// repetition, has `\Q…\E`, and has no set operations in its classes.
 fn from_go(go: &str) -> Result<String, String> {
     let mut out = String::with_capacity(go.len() + 8);
     let mut rest = go;
@@ -87,7 +87,7 @@ fn from_go(go: &str) -> Result<String, String> {
                     return Err(format!("invalid nested repetition operator: `{next}`"));
                 }
                 out.push(next);
-                // One more makes it a lazy one.
+                // A `?` after the repetition makes it lazy.
                 if rest[length..].starts_with('?') {
                     out.push('?');
                     length += 1;
@@ -114,7 +114,7 @@ fn from_go(go: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// A class, of which `rest` begins with; how long it is.
+/// Translates the class at the start of `rest`; returns its length.
 fn class(rest: &str, out: &mut String) -> Result<usize, String> {
     let unclosed = || "missing closing ]".to_owned();
     let mut at = 1;
@@ -160,7 +160,7 @@ fn class(rest: &str, out: &mut String) -> Result<usize, String> {
 #[derive(Clone, Copy)]
 enum Member {
     One(char),
-    /// A backslash and a letter: `\d` and its like.
+    /// A backslash and a letter, such as `\d`.
     Escaped(char),
 }
 

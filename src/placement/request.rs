@@ -1,4 +1,4 @@
-//! What is wished for: expressions, ports, memory, and what the container must be near to.
+//! What a container requires: expressions, ports, memory, and what it must run near to.
 
 use std::collections::BTreeMap;
 
@@ -7,31 +7,31 @@ use super::expression::{Expression, ExpressionKind};
 use super::facts::Binding;
 use super::pattern::Invalid;
 
-/// The expressions of a request as they were written.
+/// The expressions of a request as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expressions {
-    /// Each with its kind, in the order in which they count.
+    /// Each with its kind, in order of priority.
     pub expressions: Vec<(ExpressionKind, String)>,
-    /// What is to be done when the node is lost; carried for whoever asks, decided on by nobody here.
+    /// What to do when the node is lost; passed through to the caller, unused here.
     pub reschedule: Vec<String>,
 }
 
-/// What a container needs.
+/// What a container requires.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// The expressions.
     pub wishes: Expressions,
     /// Host ports.
     pub ports: Vec<Binding>,
-    /// It is to share the host's network.
+    /// Whether it shares the host's network.
     pub host_network: bool,
-    /// The ports that it exposes, as `80/tcp`; what counts on the host's network.
+    /// The ports that it exposes, as `80/tcp`; used with the host's network.
     pub exposed: Vec<String>,
-    /// Processors to set aside; 0 asks for none.
+    /// Processors to reserve; 0: none.
     pub cpus: i64,
-    /// Bytes of memory to set aside; 0 asks for none.
+    /// Bytes of memory to reserve; 0: none.
     pub memory: i64,
-    /// Containers whose volumes it wants, each with an optional `:mode`.
+    /// Containers whose volumes it mounts, each with an optional `:mode`.
     pub volumes_from: Vec<String>,
     /// Containers that it is linked to, each with an optional `:alias`.
     pub links: Vec<String>,
@@ -40,22 +40,22 @@ pub struct Request {
 }
 
 impl Expressions {
-    /// Adds one as `-e` takes it, for instance `constraint:zone==a`.
+    /// Adds an expression as `-e` takes it, for instance `constraint:zone==a`.
     ///
     /// # Errors
-    /// It is of no kind that there is.
+    /// Its kind is unknown.
     pub fn add(&mut self, text: &str) -> Result<(), Invalid> {
         let (kind, rest) = ExpressionKind::of(text).ok_or_else(|| Invalid::Kind(text.to_owned()))?;
         self.expressions.push((kind, rest.to_owned()));
         Ok(())
     }
 
-    /// Those of one kind.
+    /// Returns those of one kind.
     pub(super) fn of(&self, kind: ExpressionKind) -> impl Iterator<Item = &str> {
         self.expressions.iter().filter(move |(of, _)| *of == kind).map(|(_, text)| text.as_str())
     }
 
-    /// Understands all of them.
+    /// Parses all of them.
     pub(super) fn parse(&self, dialect: Dialect) -> Result<Vec<Expression>, Invalid> {
         let mut parsed: Vec<Expression> = Vec::with_capacity(self.expressions.len());
         for (kind, text) in &self.expressions {
@@ -66,13 +66,13 @@ impl Expressions {
     }
 }
 
-/// The label under which Swarm keeps expressions of a kind, as a JSON list.
+/// Returns the label under which Swarm keeps expressions of a kind, as a JSON list.
 fn label(kind: &str) -> String {
     format!("com.docker.swarm.{kind}")
 }
 
-/// The expressions in a container's environment and labels, as Swarm finds them, and what is left of the environment.
-/// Those of labels come first. A label that is no list of texts has none.
+/// Collects the expressions in a container's environment and labels, as Swarm does, and returns them with the rest of
+/// the environment. Those of labels come first. A label that is not a list of texts counts as empty.
 #[must_use]
 pub fn collect(env: &[String], labels: &BTreeMap<String, String>) -> (Expressions, Vec<String>) {
     let listed = |name: &str| -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Expressions over things that are there already, which they sort instead of refusing them.
+//! Expressions that sort existing nodes instead of rejecting them.
 
 use super::Dialect;
 use super::expression::{Expression, ExpressionKind};
@@ -6,15 +6,15 @@ use super::facts::Node;
 use super::filter::meets;
 use super::pattern::Invalid;
 
-/// Expressions that are asked together, in our own dialect.
+/// Expressions that apply together, in our own dialect.
 #[derive(Clone, Debug)]
 pub struct Selection(Vec<Expression>);
 
 impl Selection {
-    /// Understands expressions, each with its kind before it (`constraint:zone==a`); without one it is a constraint.
+    /// Parses expressions with their kind (`constraint:zone==a`); without a kind it is a constraint.
     ///
     /// # Errors
-    /// One of them makes no sense.
+    /// One of them is invalid.
     pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, Invalid> {
         let mut wishes: Vec<Expression> = Vec::new();
         let mut soft = 0;
@@ -27,14 +27,14 @@ impl Selection {
         Ok(Self(wishes))
     }
 
-    /// The expressions.
+    /// Returns the expressions.
     #[must_use]
     pub fn expressions(&self) -> &[Expression] {
         &self.0
     }
 
-    /// For each node whether it is chosen. Of soft expressions that no node meets together, the last ones are given up
-    /// first, one by one; where a hard one fails everywhere, none is chosen.
+    /// Returns for each node whether it is chosen. Of soft expressions that no node meets together, the last ones are
+    /// given up first, one by one; if a hard one fails everywhere, none is chosen.
     #[must_use]
     pub fn choose<'n>(&self, nodes: impl IntoIterator<Item = &'n Node>) -> Vec<bool> {
         let met: Vec<Option<usize>> = nodes.into_iter().map(|node| self.met(node)).collect();
@@ -42,16 +42,16 @@ impl Selection {
         met.into_iter().map(|met| met.is_some() && met == most).collect()
     }
 
-    /// How many of the soft ones a node meets before the first that it does not; `None`: it fails a hard one.
+    /// Returns how many soft expressions a node meets before the first that fails; `None`: a hard one fails.
     fn met(&self, node: &Node) -> Option<usize> {
         let mut soft = 0;
-        let mut broken = false;
+        let mut failed = false;
         for expr in &self.0 {
             let meets = || meets(expr, node, Dialect::Plain);
             match expr.soft {
                 None if !meets() => return None,
-                Some(_) if !broken && meets() => soft += 1,
-                Some(_) => broken = true,
+                Some(_) if !failed && meets() => soft += 1,
+                Some(_) => failed = true,
                 None => {}
             }
         }

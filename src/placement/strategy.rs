@@ -1,4 +1,4 @@
-//! Which of the nodes that may take a container is the best.
+//! Ranks the nodes that can run a container.
 
 use std::cmp::Reverse;
 use std::str::FromStr;
@@ -6,21 +6,21 @@ use std::str::FromStr;
 use super::facts::Node;
 use super::request::Request;
 
-/// A node may be given so many hundredths more than it has.
+/// How much more than its capacity a node may be given, in percent.
 const OVERCOMMIT_PERCENT: i64 = 5;
-/// How much a hundredth of health weighs.
+/// The weight of one percent of health.
 const HEALTH_WEIGHT: i64 = 10;
-const FULL: &str = "no resources available to schedule container";
+const NO_RESOURCES: &str = "no resources available to schedule container";
 
 /// How nodes are ranked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// The one with most room first.
+    /// The node with the most free capacity first.
     #[default]
     Spread,
-    /// The one with least room that still fits first, so that others stay empty.
+    /// The node with the least free capacity that still fits first, so that others stay empty.
     Binpack,
-    /// Any, whatever its room.
+    /// Random order.
     Random,
 }
 
@@ -38,7 +38,7 @@ impl FromStr for Strategy {
 }
 
 impl Strategy {
-    /// The nodes, the best first; those that are too small or too full are left out. Ties are broken by name.
+    /// Returns the nodes, the best first, without those that are too small or too full. Sorts ties by name.
     ///
     /// # Errors
     /// None is left.
@@ -64,11 +64,15 @@ impl Strategy {
                 (Reverse((load + HEALTH_WEIGHT * node.health(), node.containers.len())), node.name.as_str())
             }),
         }
-        if weighed.is_empty() { Err(FULL) } else { Ok(weighed.into_iter().map(|(_, node)| node).collect()) }
+        if weighed.is_empty() {
+            Err(NO_RESOURCES)
+        } else {
+            Ok(weighed.into_iter().map(|(_, node)| node).collect())
+        }
     }
 }
 
-/// How full a node would be, in hundredths of its processors and of its memory; `None`: it does not fit.
+/// Returns the load of a node with this container, in percent of its processors and memory; `None`: it does not fit.
 fn load(request: &Request, node: &Node) -> Option<i64> {
     let used = |of: fn(&super::Container) -> i64| {
         node.containers.iter().map(|container| of(container).max(0)).fold(0, i64::saturating_add)
@@ -78,7 +82,7 @@ fn load(request: &Request, node: &Node) -> Option<i64> {
     Some(cpus + memory)
 }
 
-/// A part's score; one that is not asked for has the same everywhere.
+/// Returns the score of one resource; if the request needs none of it, the score is the same on all nodes.
 fn score(wanted: i64, used: i64, has: i64) -> Option<i64> {
     let total = i128::from(has) + i128::from(has) * i128::from(OVERCOMMIT_PERCENT) / 100;
     if i128::from(wanted) > total {

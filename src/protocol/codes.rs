@@ -1,10 +1,10 @@
-//! The error codes: number, message, HTTP status, and the body that carries them.
+//! The error codes: number, message, HTTP status, and the body with them.
 
 use std::fmt;
 
 use super::json;
 
-/// A number an error can carry.
+/// The number of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ErrorCode(pub u16);
 
@@ -30,7 +30,7 @@ impl ErrorCode {
 }
 
 impl ErrorCode {
-    /// etcd's sentence; empty for a number that etcd does not define.
+    /// Returns etcd's message; empty for a number that etcd does not define.
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self.0 {
@@ -70,7 +70,7 @@ impl ErrorCode {
         }
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self.0 {
@@ -84,25 +84,25 @@ impl ErrorCode {
     }
 }
 
-/// An error as a body shows it.
+/// The body of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorBody {
-    /// Which.
+    /// The number.
     pub code: ErrorCode,
-    /// May be empty, then it is left out.
+    /// The cause; left out when empty.
     pub cause: Vec<u8>,
     /// The store's index; 0 when the request never reached the store.
     pub index: u64,
 }
 
 impl ErrorBody {
-    /// A fault of the request alone: its index is 0.
+    /// Returns an error of the request alone: its index is 0.
     #[must_use]
     pub fn of_request(code: ErrorCode, cause: impl Into<Vec<u8>>) -> Self {
         Self { code, cause: cause.into(), index: 0 }
     }
 
-    /// What a form body beyond the limit is answered with.
+    /// Returns the error for a form body beyond the limit.
     #[must_use]
     pub fn form_too_large() -> Self {
         Self::of_request(ErrorCode::INVALID_FORM, "http: POST too large")

@@ -1,11 +1,11 @@
-//! Go's `ParseForm`: names and values out of query and body, and its complaints.
+//! Go's `ParseForm`: names and values from query and body, and its errors.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::{ErrorBody, ErrorCode};
 
-/// The names that mean something; others are checked for their encoding only.
+/// The names with a meaning; only the encoding of others is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Value,
@@ -55,10 +55,10 @@ pub(super) struct Form<'r> {
 }
 
 impl<'r> Form<'r> {
-    /// Takes the pairs of `text`; a name that is there already keeps its value.
+    /// Adds the pairs of `text`; a name that already has a value keeps it.
     pub(super) fn take(&mut self, text: &'r [u8]) -> Result<(), ErrorBody> {
         if text.contains(&b';') {
-            // Go goes on after it and lets it overrule the complaints before and after.
+            // Go continues after it, and reports it instead of earlier and later errors.
             return Err(fault("invalid semicolon separator in query"));
         }
         for pair in text.split(|byte| *byte == b'&') {
@@ -76,18 +76,18 @@ impl<'r> Form<'r> {
         Ok(())
     }
 
-    /// What was given for `name`.
+    /// Returns the value of `name`.
     pub(super) fn get(&self, name: Name) -> Option<&[u8]> {
         self.fields[name as usize].as_deref()
     }
 
-    /// What was given for `name`, to keep.
+    /// Returns the value of `name` as owned bytes.
     pub(super) fn into_value(mut self, name: Name) -> Vec<u8> {
         self.fields[name as usize].take().unwrap_or_default().into_owned()
     }
 }
 
-/// Resolves percent escapes and, in a form, `+` for a blank. The error is what follows the first bad `%`.
+/// Resolves percent escapes and, in a form, `+` for a space. The error is the text from the first bad `%`.
 pub(super) fn decode(text: &[u8], form: bool) -> Result<Cow<'_, [u8]>, &[u8]> {
     let special = |byte: &u8| *byte == b'%' || (form && *byte == b'+');
     let Some(first) = text.iter().position(special) else { return Ok(Cow::Borrowed(text)) };
@@ -115,7 +115,7 @@ pub(super) fn decode(text: &[u8], form: bool) -> Result<Cow<'_, [u8]>, &[u8]> {
     Ok(Cow::Owned(out))
 }
 
-/// As `decode`, for a text nobody will look at.
+/// As `decode`, for a text whose result is not needed.
 fn check(text: &[u8]) -> Result<(), &[u8]> {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
@@ -125,7 +125,7 @@ fn check(text: &[u8]) -> Result<(), &[u8]> {
     Ok(())
 }
 
-/// The byte that the escape at the front stands for.
+/// Returns the byte of the escape at the front.
 fn escaped(text: &[u8]) -> Result<u8, &[u8]> {
     let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     match (digit(1), digit(2)) {
@@ -138,12 +138,13 @@ fn bad_escape(escape: &[u8]) -> ErrorBody {
     fault(format!("invalid URL escape {}", quote(escape)))
 }
 
-/// A 210 with this cause.
+/// Returns an error 210 with this cause.
 pub(super) fn fault(cause: impl Into<Vec<u8>>) -> ErrorBody {
     ErrorBody::of_request(ErrorCode::INVALID_FORM, cause)
 }
 
-/// Go's `strconv.Quote`, right for texts of up to three bytes that begin with `%` (so no character beyond U+07FF).
+/// Go's `strconv.Quote`, correct for texts of up to three bytes that begin with `%` (so no character beyond
+/// U+07FF).
 fn quote(text: &[u8]) -> String {
     let mut out = String::from("\"");
     for chunk in text.utf8_chunks() {
@@ -171,7 +172,7 @@ fn quote(text: &[u8]) -> String {
     out
 }
 
-/// Whether Go calls a character below U+0800 printable.
+/// Returns whether Go considers a character below U+0800 printable.
 const fn prints(letter: char) -> bool {
     matches!(
         letter as u32,

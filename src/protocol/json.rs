@@ -1,6 +1,6 @@
-//! Bytes to JSON text as Go's encoder writes it, which is what clients of etcd have always been sent.
+//! Writes bytes as JSON text in the form of Go's encoder, which clients of etcd expect.
 
-/// Whether a byte of a valid text may need something else in its place.
+/// Whether a byte of a valid text may have to be replaced.
 const SPECIAL: [bool; 256] = specials();
 /// The first byte of the line and paragraph separators, which end a line in JavaScript, so Go escapes them.
 const SEPARATOR_LEAD_BYTE: u8 = 0xe2;
@@ -9,7 +9,7 @@ const fn specials() -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        // Go escapes the three that matter to HTML as well, and leaves 0x7f as it is.
+        // Go also escapes the three that matter in HTML, and leaves 0x7f as it is.
         table[byte] = matches!(byte as u8, 0..0x20 | b'"' | b'\\' | b'<' | b'>' | b'&' | SEPARATOR_LEAD_BYTE);
         byte += 1;
     }
@@ -33,7 +33,7 @@ pub fn bytes(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
-/// By blocks, of which most need nothing, because a listing is mostly such text; runs are copied whole.
+/// Works in blocks, most of which need no change in a listing; runs are copied whole.
 fn valid(out: &mut Vec<u8>, text: &[u8]) {
     const BLOCK_BYTES: usize = 16;
     let mut start = 0;
@@ -98,9 +98,9 @@ pub fn timestamp(out: &mut Vec<u8>, nanoseconds: i64) {
     out.extend_from_slice(b"Z\"");
 }
 
-/// Year, month and day of a count of days since 1970, in the proleptic Gregorian calendar.
+/// Returns year, month and day for a number of days since 1970, in the proleptic Gregorian calendar.
 ///
-/// A year is taken to begin in March, so that the leap day is its last: then months have a closed form.
+/// Years are counted from March, so that the leap day is the last one: then months have a closed formula.
 const fn civil(day: i64) -> (i64, i64, i64) {
     let day = day + 719_468;
     let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
@@ -113,7 +113,7 @@ const fn civil(day: i64) -> (i64, i64, i64) {
     (year, month, date)
 }
 
-/// Fills `place` with the last decimal digits of a number that is not negative.
+/// Fills `place` with the last decimal digits of a non-negative number.
 fn digits(place: &mut [u8], mut number: i64) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;

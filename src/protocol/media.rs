@@ -1,15 +1,15 @@
-//! Go's `mime.ParseMediaType`, as far as it decides whether a body is a form and what is wrong with its type.
+//! Go's `mime.ParseMediaType`, as far as it decides whether a body is a form and which error its type gets.
 
 use std::collections::BTreeSet;
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
-/// Whether a body of this type is a form; the error is Go's text.
+/// Returns whether a body of this type is a form; the error is Go's text.
 pub(super) fn is_form(content_type: &[u8]) -> Result<bool, &'static str> {
     if content_type == FORM {
         return Ok(true);
     }
-    // An absent type, which HTTP lets a reader take for any bytes.
+    // No type: HTTP allows any bytes then.
     if content_type.is_empty() {
         return Ok(false);
     }
@@ -55,7 +55,7 @@ fn check_parameters(mut rest: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// `; name = value` at the front: the name, and what comes after.
+/// Splits `; name = value` off the front: returns the name and the rest.
 fn parameter(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, rest) = token(trim_start(text.strip_prefix(b";")?));
     if name.is_empty() {
@@ -66,14 +66,14 @@ fn parameter(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (after.len() < rest.len()).then_some((name, after))
 }
 
-/// What comes after the quoted string at the front.
+/// Returns the rest after the quoted string at the front.
 fn quoted(text: &[u8]) -> Option<&[u8]> {
     let mut at = 1;
     loop {
         match text.get(at)? {
             b'"' => return Some(&text[at + 1..]),
             b'\r' | b'\n' => return None,
-            // Before anything else a backslash is itself: some clients send Windows paths.
+            // Before any other byte a backslash is literal: some clients send Windows paths.
             b'\\' if text.get(at + 1).is_some_and(|next| is_special(*next)) => at += 2,
             _ => at += 1,
         }
@@ -105,7 +105,7 @@ const fn is_special(byte: u8) -> bool {
     )
 }
 
-/// Without the white space at the front, Unicode's too.
+/// Removes white space from the front, including Unicode's.
 fn trim_start(mut text: &[u8]) -> &[u8] {
     while let Some(length) = (1..=text.len().min(MAX_SPACE_BYTES)).find(|length| is_space(&text[..*length])) {
         text = &text[length..];
@@ -122,10 +122,10 @@ fn trim_end(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// No character of white space takes more bytes.
+/// The most bytes that a white-space character takes.
 const MAX_SPACE_BYTES: usize = 3;
 
-/// Whether this is one character of white space.
+/// Returns whether this is a single white-space character.
 fn is_space(text: &[u8]) -> bool {
     str::from_utf8(text).is_ok_and(|text| text.chars().count() == 1 && text.trim().is_empty())
 }

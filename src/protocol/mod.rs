@@ -1,12 +1,12 @@
-//! The shapes that cross HTTP, and the error codes.
+//! The forms of requests and errors over HTTP, and the error codes.
 //!
-//! Owns: how a `/v2` request's path, query and form become parameters (Go's rules, which clients rely on), the table of
-//! error codes with their texts and statuses, and how bytes become JSON text as Go writes it.
+//! Owns: how a `/v2` request's path, query and form become parameters (Go's rules, which clients rely on), the
+//! table of error codes with their texts and statuses, and the conversion of bytes to JSON text in Go's form.
 //!
-//! Promises: any bytes a client may send give parameters or one of etcd's errors; nothing panics, and nothing grows
-//! beyond a small multiple of the request.
+//! Promises: any bytes from a client give parameters or one of etcd's errors; nothing panics, and memory use stays
+//! within a small multiple of the request.
 //!
-//! Leaves out: what the requests do (`api`), and sockets.
+//! Leaves out: the effect of requests (`api`), and sockets.
 
 mod codes;
 mod form;

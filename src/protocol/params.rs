@@ -15,7 +15,7 @@ pub enum Method {
     Delete,
 }
 
-/// What a `/v2/keys` request says beside its key.
+/// The parameters of a `/v2/keys` request besides its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the parameters'")]
 pub struct Params {
@@ -40,8 +40,8 @@ pub struct Params {
 }
 
 impl Params {
-    /// Whether the body of such a request is a form, so that it has to be read before `read` can be called; other
-    /// bodies are ignored whatever their size.
+    /// Returns whether the body of such a request is a form that must be passed to `read`; other bodies are ignored
+    /// at any size.
     #[must_use]
     pub fn in_body(method: Method, content_type: Option<&[u8]>) -> bool {
         matches!(method, Method::Put | Method::Post)
@@ -51,7 +51,7 @@ impl Params {
     /// Reads query and, for PUT and POST with a form's Content-Type, the body (the body wins).
     ///
     /// # Errors
-    /// etcd's first complaint in its order (index 0).
+    /// The first error in etcd's order (index 0).
     pub fn read(
         method: Method,
         query: &str,
@@ -60,7 +60,7 @@ impl Params {
     ) -> Result<Self, ErrorBody> {
         let mut form = Form::default();
         if matches!(method, Method::Put | Method::Post) {
-            // The type is checked even when there is no body.
+            // The type is checked even without a body.
             let is_form = media::is_form(content_type.unwrap_or_default()).map_err(fault)?;
             if is_form {
                 form.take(body)?;
@@ -70,7 +70,7 @@ impl Params {
         Self::validate(method, form)
     }
 
-    /// The order of these lines is etcd's, and which complaint a client gets depends on it.
+    /// The order of these lines is etcd's and decides which error a client gets.
     fn validate(method: Method, form: Form<'_>) -> Result<Self, ErrorBody> {
         let prev_index = index(&form, Name::PrevIndex, "prevIndex")?;
         let wait_index = index(&form, Name::WaitIndex, "waitIndex")?;
@@ -90,7 +90,7 @@ impl Params {
         }
         let no_value_on_success = flag(&form, Name::NoValueOnSuccess, "\"noValueOnSuccess\"")?;
         let ttl = ttl(&form)?;
-        // These two stand without quotes in etcd's text.
+        // These two have no quotes in etcd's text.
         let prev_exist = flag(&form, Name::PrevExist, "prevExist")?;
         let refresh = flag(&form, Name::Refresh, "refresh")? == Some(true);
         if refresh {
@@ -131,7 +131,7 @@ fn ttl(form: &Form<'_>) -> Result<Option<u64>, ErrorBody> {
     }
 }
 
-/// Decimal digits and nothing else; Rust's own parser would take a `+` in front.
+/// Parses decimal digits only; Rust's own parser would accept a leading `+`.
 fn unsigned(text: &[u8]) -> Option<u64> {
     if !text.iter().all(u8::is_ascii_digit) {
         return None;

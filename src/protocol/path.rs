@@ -5,9 +5,9 @@ use super::form::decode;
 /// A request path, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CleanPath {
-    /// As it should be: the decoded bytes.
+    /// A clean path: the decoded bytes.
     Clean(Vec<u8>),
-    /// To be redirected to this path (percent-encoded; without the query).
+    /// The clean path to redirect to (percent-encoded; without the query).
     Redirect(String),
     /// A bad percent escape.
     Bad,
@@ -15,7 +15,7 @@ pub enum CleanPath {
 
 /// Decodes and cleans a request path (the part before `?`); one trailing slash is kept.
 ///
-/// What is not a path at all (`*`, `x`, control characters) is `Bad` as well. The empty path of `http://host` is
+/// Text that is not a path (`*`, `x`, control characters) is `Bad` as well. The empty path of `http://host` is
 /// redirected to `/`.
 #[must_use]
 pub fn clean(raw: &str) -> CleanPath {
@@ -34,7 +34,7 @@ pub fn clean(raw: &str) -> CleanPath {
 }
 
 fn is_clean(path: &[u8]) -> bool {
-    // Nearly every path is, and most hold nothing that could make them otherwise.
+    // The usual case: nothing in the path needs cleaning.
     if !path.windows(2).any(|pair| pair[0] == b'/' && matches!(pair[1], b'/' | b'.')) {
         return true;
     }
@@ -66,8 +66,8 @@ fn cleaned(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The `Location` of a redirect to this path: the query goes along unless it is empty, and what of it is not ASCII
-/// is percent-encoded (in lower case, other than the path, as Go has it).
+/// Returns the `Location` of a redirect to this path, with a non-empty query, whose non-ASCII bytes are
+/// percent-encoded (in lower case, unlike the path, as in Go).
 #[must_use]
 pub fn location(path: &str, query: &str) -> String {
     let mut out = String::with_capacity(path.len() + query.len() + 1);
@@ -94,7 +94,7 @@ fn percent(out: &mut String, bytes: &[u8], hex: &[u8; 16]) {
     }
 }
 
-/// Percent-encodes decoded path bytes as Go's `URL.EscapedPath`.
+/// Percent-encodes decoded path bytes as Go's `URL.EscapedPath` does.
 #[must_use]
 pub fn escape(path: &[u8]) -> String {
     percent_encoded(path, stays)
@@ -114,7 +114,7 @@ pub fn percent_encoded(bytes: &[u8], stays: impl Fn(u8) -> bool) -> String {
     out
 }
 
-/// Whether a byte needs no escape in any part of a URL.
+/// Returns whether a byte needs no escape in any part of a URL.
 #[must_use]
 pub const fn unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
@@ -124,7 +124,7 @@ const fn stays(byte: u8) -> bool {
     unreserved(byte) || matches!(byte, b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@')
 }
 
-/// `%XX` taken back to bytes, as text; what is no such escape stays as it is.
+/// Decodes `%XX` to text; invalid escapes stay unchanged.
 #[must_use]
 pub fn unescaped(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());

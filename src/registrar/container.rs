@@ -1,4 +1,4 @@
-//! A container as an inspection shows it, whatever engine and version said it.
+//! A container as an inspection describes it, independent of the engine and its version.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ pub(super) struct Port {
     pub(super) protocol: Protocol,
 }
 
-/// What is spoken at a port.
+/// A port's protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Protocol {
     #[default]
@@ -31,7 +31,7 @@ impl Protocol {
 }
 
 impl Port {
-    /// Reads `80/tcp`, `53/udp` or `80`.
+    /// Parses `80/tcp`, `53/udp` or `80`.
     pub(super) fn read(text: &str) -> Option<Self> {
         let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let protocol = match protocol {
@@ -50,28 +50,28 @@ impl fmt::Display for Port {
     }
 }
 
-/// One address of the host that leads to a port of a container.
+/// One host address that a container's port is published at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Published {
-    /// As the engine wrote it; empty, `0.0.0.0` and `::` are all addresses.
+    /// As the engine wrote it. Empty, `0.0.0.0` and `::` mean all addresses.
     pub(super) ip: String,
-    /// As the engine wrote it: a number, a range of them, or nothing.
+    /// As the engine wrote it: a number, a range, or empty.
     pub(super) port: String,
 }
 
-/// What the engine says a container does.
+/// A container's state, as the engine reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ContainerState {
     Running,
     Paused,
-    /// Between two lives.
+    /// Between two runs.
     Restarting,
-    /// Made, ended, dead, being removed, or a word nobody knows.
+    /// Created, exited, dead, being removed, or an unknown word.
     #[default]
     Nothing,
 }
 
-/// What an image's HEALTHCHECK says.
+/// The result of an image's HEALTHCHECK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Healthcheck {
     Starting,
@@ -79,77 +79,80 @@ pub(super) enum Healthcheck {
     Unhealthy,
 }
 
-/// A network that a container is in.
+/// A network that a container is connected to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Network {
     pub(super) v4: Option<IpAddr>,
     pub(super) v6: Option<IpAddr>,
 }
 
-/// A container. Nothing of its environment may reach a log, so there is no `Debug`.
+/// A container. Its environment must not reach a log, so this has no `Debug`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Container {
     /// All 64 digits.
     pub(super) id: String,
     /// Without its slash.
     pub(super) name: String,
-    /// As it was named when the container was made.
+    /// The image name that the container was created with.
     pub(super) image: String,
     pub(super) env: Vec<(String, String)>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) run_state: ContainerState,
     pub(super) exit_code: i64,
-    /// When its present life began, in nanoseconds of the engine's clock since 1970; `None`: it never began.
+    /// When the current run began, in nanoseconds since 1970 by the engine's clock; `None`: it never ran.
     pub(super) started: Option<i64>,
     /// `None`: it has no HEALTHCHECK.
     pub(super) healthcheck: Option<Healthcheck>,
     /// `bridge`, `default`, `host`, `none`, `container:<id>`, or a network's name or id.
     pub(super) network_mode: String,
     pub(super) networks: BTreeMap<String, Network>,
-    /// What the image and the command line say it listens to.
+    /// The ports that the image and the command line expose.
     pub(super) exposed: Vec<Port>,
-    /// What is published while it runs. A port may be there with no address: exposed and not published.
+    /// The ports that are published while it runs. A port without addresses is exposed but not published.
     pub(super) ports: BTreeMap<Port, Vec<Published>>,
-    /// What it was asked to publish.
+    /// The ports that it was configured to publish.
     pub(super) asked: BTreeMap<Port, Vec<Published>>,
-    /// The number of the signal that asks it to stop; 15 when nobody said.
+    /// The number of the stop signal; 15 when none is configured.
     pub(super) stop_signal: i32,
-    /// Seconds from that signal to the kill; `None`: 10.
+    /// Seconds between the stop signal and the kill; `None`: 10.
     pub(super) stop_timeout: Option<u64>,
-    /// Bytes set aside; 0: none.
+    /// Reserved bytes; 0: none.
     pub(super) memory: i64,
     /// CPU shares; 0: none.
     pub(super) cpu_shares: i64,
 }
 
 impl Container {
-    /// The beginning of its id, as people see it.
+    /// Returns the short id, as people see it.
     pub(super) fn short(&self) -> &str {
         short(&self.id)
     }
 }
 
-/// The first twelve digits of an id.
+/// Returns the first twelve digits of an id.
 pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-/// The line of a list, as far as it tells whether an inspection would say something new.
+/// An entry of the container list: enough to tell whether a new inspection is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ListedContainer {
     pub(super) id: String,
-    /// Whatever else the line said that changes with what we need: state, health, names, ports, addresses.
+    /// Its names, including those that links give it; empty: the entry does not say.
+    pub(super) names: Vec<String>,
+    /// The other relevant fields of the entry: state, health, ports, addresses.
     pub(super) signature: String,
-    /// What the container does; `None`: the line does not say.
+    /// The container's state; `None`: the entry does not say.
     pub(super) run_state: Option<ContainerState>,
-    /// What its HEALTHCHECK says; `None`: the line does not say.
+    /// The result of its HEALTHCHECK; `None`: the entry does not say.
     pub(super) healthcheck: Option<Healthcheck>,
 }
 
 impl ListedContainer {
-    /// Whether it says all that an inspection did, and the same. Podman's lines say nothing of health.
+    /// Returns whether the entry confirms the inspection. Podman's entries do not report health.
     pub(super) fn agrees(&self, with: &Container) -> bool {
         let health = with.run_state != ContainerState::Running || self.healthcheck == with.healthcheck;
-        health && self.run_state.is_none_or(|run_state| run_state == with.run_state)
+        let name = self.names.is_empty() || self.names.contains(&with.name);
+        health && name && self.run_state.is_none_or(|run_state| run_state == with.run_state)
     }
 }

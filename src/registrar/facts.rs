@@ -1,4 +1,4 @@
-//! What this node tells of itself: the engine's word, the command line's labels, and the containers.
+//! What this node reports about itself: the engine's host, the command line's labels, and the containers.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::model::{Model, NodeConfig};
 use super::settings::Settings;
 use crate::placement::{Image, Node};
 
-/// What makes up the record of this node, beside its containers.
+/// The parts of this node's record, apart from its containers.
 pub(super) struct Facts {
     node: String,
     address: String,
@@ -40,19 +40,19 @@ impl Facts {
         self.images.sort_by(|left, right| left.id.cmp(&right.id));
     }
 
-    /// The record as things stand.
+    /// Returns the node's current record.
     pub(super) fn record(&self, model: &Model) -> Node {
         let mut labels = self.info.labels.clone();
-        // A label of this name would hide the node's own.
+        // A label of this name would hide the node's name.
         labels.remove("node");
         labels.extend(self.labels.clone());
-        let said = [
+        let reported = [
             ("storagedriver", &self.info.storage_driver),
             ("kernelversion", &self.info.kernel_version),
             ("operatingsystem", &self.info.operating_system),
             ("ostype", &self.info.os_type),
         ];
-        for (name, value) in said {
+        for (name, value) in reported {
             if !value.is_empty() {
                 labels.insert(name.to_owned(), value.clone());
             }

@@ -1,4 +1,4 @@
-//! Following an engine: its events, and lists of everything at the start, after each break, and at times.
+//! Follows an engine: its events, and full lists at the start, after each disconnect, and periodically.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -14,32 +14,32 @@ use crate::backoff::Backoff;
 use crate::placement::Image;
 use crate::stop::Stop;
 
-/// Between two tries of an engine that is away.
+/// The shortest delay before the engine is tried again.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// An engine that accepts a subscription mostly says so sooner.
+/// How long to wait for a subscription before containers are listed without it; the engine usually confirms sooner.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_millis(50);
-/// Images are listed when one changed, but not more often than this: a pull says so many times.
+/// The shortest interval between image lists: a single pull causes many events.
 const IMAGE_LIST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is heard of an engine.
+/// News from the engine.
 pub(super) enum EngineUpdate {
-    /// It answers; what it says of its host.
+    /// The engine responds: what it reports about its host.
     Up(Info),
-    /// It does not, and why.
+    /// The engine does not respond, and why.
     Down(String),
-    /// Everything that is there.
+    /// All containers.
     Listed(Vec<ListedContainer>),
-    /// Something happened.
+    /// An event.
     Event(Event),
     /// All images.
     Images(Vec<Image>),
 }
 
-/// Tells `news` about the engine until the stop. An engine that is away is tried for ever.
+/// Sends the engine's updates to `news` until the stop. Retries an unreachable engine for ever.
 ///
 /// # Errors
-/// The socket is a file that nobody will ever listen on again.
+/// The socket is a mounted file that nobody will ever listen on again.
 pub(super) async fn follow(
     engine: Arc<Engine>,
     relist: Duration,
@@ -57,15 +57,15 @@ pub(super) async fn follow(
             if begun.elapsed() > MAX_RETRY_DELAY {
                 session.backoff.reset();
             }
-            // Engines end a quiet stream now and then: that alone is nothing to be alarmed at.
+            // Engines end a quiet stream now and then; that alone is no reason for a warning.
             match session.backoff.attempts() {
                 1 if listed => {
-                    let instead = "containers are listed instead";
-                    tracing::warn!("events cannot be followed: {why}; {instead}");
+                    let instead = "listing containers instead";
+                    tracing::warn!("cannot follow events: {why}; {instead}");
                 }
-                1 => tracing::warn!("the container engine is out of reach: {why}; keys stay as they are"),
-                0 => tracing::info!("following the container engine anew: {why}"),
-                _ => tracing::debug!("following the container engine anew: {why}"),
+                1 => tracing::warn!("the container engine is unreachable: {why}; keys stay unchanged"),
+                0 => tracing::info!("reconnecting to the container engine: {why}"),
+                _ => tracing::debug!("reconnecting to the container engine: {why}"),
             }
             if !listed {
                 session.report(EngineUpdate::Down(why)).await;
@@ -83,12 +83,12 @@ fn backoff(relist: Duration) -> Backoff {
     Backoff::new(MIN_RETRY_DELAY.min(relist), MAX_RETRY_DELAY.min(relist))
 }
 
-/// How following came to an end.
+/// How following ended.
 struct Broken {
     why: String,
-    /// Whether the engine answered all the same, and lists what it has.
+    /// Whether the containers could still be listed.
     listed: bool,
-    /// Whether its socket is one that nobody will ever listen on again.
+    /// Whether nobody will ever listen on the socket again.
     stale: bool,
 }
 
@@ -96,37 +96,37 @@ struct Session {
     engine: Arc<Engine>,
     news: mpsc::Sender<EngineUpdate>,
     relist: Duration,
-    /// The last event's time.
+    /// The time of the last event.
     since: Option<i64>,
     backoff: Backoff,
 }
 
-/// A question that is asked while events are heard.
+/// A request that runs while events are read.
 type PendingQuery<T> = BoxFuture<'static, Result<Vec<T>, EngineError>>;
 
 impl Session {
     async fn report(&self, news: EngineUpdate) {
-        // Whoever no longer listens is about to end this as well.
+        // When the receiver is gone, this loop is about to be stopped as well.
         self.news.send(news).await.ok();
     }
 
-    /// Follows until that breaks, and says why it did. Subscribes before it lists: what happens in between is heard.
+    /// Follows until that fails, and returns why. Subscribes before it lists, so that nothing in between is missed.
     async fn follow(&mut self) -> Broken {
         match self.subscribe().await {
             Ok(events) => {
                 tracing::info!("Listening for Docker events ...");
-                Broken { why: self.hear(events).await, listed: false, stale: false }
+                Broken { why: self.forward_events(events).await, listed: false, stale: false }
             }
-            // Some engines have no events, and some proxies in front of one let none through.
+            // Some engines have no events, and some proxies let none through.
             Err(error) => {
-                let listed = !error.stale_socket && self.listed().await;
+                let listed = !error.stale_socket && self.list_without_events().await;
                 Broken { why: error.why, listed, stale: error.stale_socket }
             }
         }
     }
 
-    /// Lists without a stream of events: whether that could be done.
-    async fn listed(&self) -> bool {
+    /// Lists the containers without an event stream; returns whether that worked.
+    async fn list_without_events(&self) -> bool {
         let Ok(all) = self.engine.list().await else { return false };
         self.report(EngineUpdate::Listed(all)).await;
         true
@@ -138,16 +138,15 @@ impl Session {
         let mut events = std::pin::pin!(self.engine.events(self.since));
         match timeout(SUBSCRIBE_TIMEOUT, &mut events).await {
             Ok(events) => events,
-            // Some engines say nothing before the first event. What is there is worth knowing meanwhile; it is listed again
-            // once there is a stream.
+            // Some engines send nothing before the first event. List now, and again once the stream is confirmed.
             Err(_) => {
-                self.listed().await;
+                self.list_without_events().await;
                 events.await
             }
         }
     }
 
-    async fn hear(&mut self, mut events: Events) -> String {
+    async fn forward_events(&mut self, mut events: Events) -> String {
         let mut listing: Option<PendingQuery<ListedContainer>> = Some(self.list());
         let mut images: Option<PendingQuery<Image>> = Some(self.images());
         let mut host: Option<PendingQuery<Info>> = None;
@@ -170,7 +169,7 @@ impl Session {
                             }
                         }
                     }
-                    Ok(None) => return "it ended the stream of events".to_owned(),
+                    Ok(None) => return "it ended the event stream".to_owned(),
                     Err(error) => return error.to_string(),
                 },
                 listed = or_never(&mut listing) => {
@@ -186,7 +185,7 @@ impl Session {
                         }
                         Err(error) => {
                             if retry.attempts() == 0 {
-                                tracing::warn!("cannot list containers: {error}; keys stay as they are");
+                                tracing::warn!("cannot list containers: {error}; keys stay unchanged");
                             }
                             next_list = Instant::now() + retry.next();
                             self.report(EngineUpdate::Down(error.to_string())).await;
@@ -195,7 +194,7 @@ impl Session {
                 }
                 listed = or_never(&mut images) => {
                     images = None;
-                    // Without them, the node's record says nothing of images.
+                    // Without them, the node's record has no images.
                     match listed {
                         Ok(all) => self.report(EngineUpdate::Images(all)).await,
                         Err(error) => tracing::debug!("cannot list images: {error}"),
@@ -203,12 +202,12 @@ impl Session {
                 }
                 asked = or_never(&mut host) => {
                     host = None;
-                    // Without it, what it said before stands until the stream breaks.
+                    // On an error, the previous information stays valid until the stream breaks.
                     match asked {
                         Ok(said) => for info in said {
                             self.report(EngineUpdate::Up(info)).await;
                         },
-                        Err(error) => tracing::debug!("cannot ask about the engine's host: {error}"),
+                        Err(error) => tracing::debug!("cannot read the engine's host information: {error}"),
                     }
                 }
                 () = sleep_until(next_list), if listing.is_none() => listing = Some(self.list()),

@@ -1,19 +1,18 @@
-//! Running containers to keys with a lease.
+//! Registers running containers as keys with a lease.
 //!
-//! Owns: the door to a container engine ([`engine`]), what of a container becomes which key ([`describe`]), whether what lies
-//! behind it is well ([`check`]), the state of every container ([`model`]), and what of it stands in the store ([`keep`]).
-//! Beside the keys of services, the record of the node itself ([`node`]), from which `placement` chooses.
+//! Owns: the client of a container engine ([`engine`]), turning a container into keys ([`describe`]), health checks
+//! ([`check`]), the state of every container ([`model`]), and the keys in the store ([`keep`]). Beside the keys of
+//! services, the record of the node itself ([`node`]), from which `placement` chooses.
 //!
-//! The shape: hints say that a container may have changed, an inspection says how it is, the model decides which keys
-//! there should be, and the reconciler writes the difference. Events of an engine are hints and lists are truth: a lost, late,
-//! doubled or reordered event costs time and never rightness.
+//! The shape: an event says that a container may have changed, an inspection says what it is now, the model decides
+//! which keys are wanted, and the reconciler writes the difference. Events are hints, lists are the truth: a lost,
+//! late, duplicate or reordered event costs time, never correctness.
 //!
-//! Promises: no key before its first passed check; a key goes when its container is told to stop, dies or fails its check;
-//! nothing goes because an API failed, neither the engine's nor the store's; a key that somebody else wrote is neither
-//! replaced nor deleted; whatever was lost while the store was away is written when it is back. All waiting is on the
-//! monotonic clock.
+//! Promises: no key before the first passed check; a key is removed when its container is told to stop, dies or fails
+//! its check; an unreachable engine or store removes no key; another owner's key is neither replaced nor deleted;
+//! changes during a store outage are written afterwards. All waiting is on the monotonic clock.
 //!
-//! Leaves out: the command line (`settings`), who asks for the status (`app`), and expressions over nodes (`placement`).
+//! Leaves out: the command line (`settings`), serving the status (`app`), and expressions over nodes (`placement`).
 
 mod check;
 mod container;

@@ -15,26 +15,26 @@ use crate::client::cluster::{Cluster, Delete, RequestError, Set};
 use crate::placement;
 use crate::stop::Stop;
 
-/// Where the records of all nodes lie. Hidden: a listing of the root does not show it.
+/// The directory of all nodes' records. Hidden: a listing of the root does not show it.
 pub const NODES: &str = "/_retune/nodes";
 
-/// A longer record does without its images.
+/// A record longer than this is published without its images.
 const MAX_RECORD_BYTES: usize = 1 << 20;
-/// A record always has a lease; this one where keys have none.
+/// The lease of a record where keys have none: a record always has one.
 const DEFAULT_TTL: Duration = Duration::from_secs(60);
-/// A record that changes all the time is written no more often.
+/// The shortest interval between two writes of a record that keeps changing.
 const MIN_WRITE_INTERVAL: Duration = Duration::from_secs(1);
-/// How long its removal may take.
+/// How long the removal may take.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The name of a node as one segment of a key.
+/// Returns a node's name as one segment of a key.
 pub(super) fn segment(node: &str) -> String {
     let name = node.replace('/', "_");
-    // These mean directories.
+    // These names mean directories.
     if matches!(name.as_str(), "" | "." | "..") { "_".repeat(name.len().max(1)) } else { name }
 }
 
-/// The key of a node's record.
+/// Returns the key of a node's record.
 pub(super) fn place(node: &str) -> String {
     format!("{NODES}/{}", segment(node))
 }
@@ -52,11 +52,11 @@ struct RecordHost {
     host: String,
 }
 
-/// The host whose record stands at a node's name, if one does.
+/// Returns the host that published the record of a node's name, if there is one.
 pub(super) async fn living(cluster: &Cluster, node: &str) -> Result<Option<String>, RequestError> {
     match soon(cluster).get(place(node).as_bytes(), NEWEST).await {
         Ok(event) => Ok(Some(host_of(&event.node.value))),
-        // No record, or none that we may see: nothing that says that somebody lives there.
+        // No record, or none that we may read: no evidence of a running host.
         Err(RequestError::Etcd(_)) => Ok(None),
         Err(error) => Err(error),
     }
@@ -66,9 +66,8 @@ fn host_of(record: &str) -> String {
     serde_json::from_str(record).unwrap_or(RecordHost::default()).host
 }
 
-/// Publishes the record under its lease, each time it changes, until the stop; then removes it where
-/// the keys are removed. `host` is what tells this
-/// host from another one that took the same name.
+/// Publishes the record under its lease, each time it changes, until the stop; then removes it if the keys are removed.
+/// `host` identifies this host, to detect another host with the same name.
 pub(super) async fn publish(
     cluster: Arc<Cluster>,
     host: String,
@@ -77,7 +76,7 @@ pub(super) async fn publish(
     status_board: Arc<StatusBoard>,
     stop: Stop,
 ) -> Result<(), String> {
-    // A record tells that its host lives, however long keys do.
+    // A record shows that its host is running, so its lease is short, however long keys live.
     let ttl = lease.ttl.unwrap_or(DEFAULT_TTL).min(DEFAULT_TTL);
     let refresh = if lease.ttl == Some(ttl) { lease.refresh } else { ttl / 3 };
     let ttl = ttl.as_secs().max(1);
@@ -92,7 +91,7 @@ pub(super) async fn publish(
             None => refresh,
         };
         let next = Instant::now() + wait;
-        // Before there is anything to write, whatever comes is written at once.
+        // There is nothing to write yet, so the first record is written at once.
         let apart = if node_is_known { tried + MIN_WRITE_INTERVAL } else { tried };
         tokio::select! {
             () = stop.wait() => break,
@@ -103,23 +102,23 @@ pub(super) async fn publish(
             }
         }
     }
-    // Where the keys stay, what is said of their node stays as well, both by their leases.
+    // Where the keys stay, the record stays as well; both expire with their leases.
     if on_exit == OnExit::Remove {
         timeout(REMOVAL_TIMEOUT, publisher.withdraw()).await.ok();
     }
     Ok(())
 }
 
-/// What stands in the store, as far as is known.
+/// The record in the store, as far as known.
 struct PublishedRecord {
     key: String,
-    /// `None`: a write of it was not answered.
+    /// `None`: a write got no response.
     body: Option<String>,
     index: Option<u64>,
     due: Instant,
 }
 
-/// What was said once and is not said again.
+/// What was logged before and is not repeated.
 #[derive(Default)]
 struct Reported {
     foreign: bool,
@@ -138,7 +137,7 @@ struct Publisher {
 }
 
 impl Publisher {
-    /// Writes or renews what is to be, and says how long that holds.
+    /// Writes or renews the record, and returns how long that lasts.
     async fn turn(&mut self, node: &placement::Node, backoff: &mut Backoff) -> Duration {
         let Some(body) = self.body(node) else { return self.refresh };
         let (key, now) = (place(&node.name), Instant::now());
@@ -157,14 +156,14 @@ impl Publisher {
                 if !std::mem::replace(&mut self.reported.refused, true) {
                     let right = if error.code == NO_RIGHT { "; grant the role readwrite on it" } else { "" };
                     tracing::warn!(
-                        "the record of this node at {key} is not published, the store says {error}{right}"
+                        "cannot publish the record of this node at {key}: the store returned {error}{right}"
                     );
                 }
                 self.refresh
             }
             Err(error) => {
                 self.status_board.count(Count::StoreErrors);
-                tracing::debug!("the record of this node is not written: {}", one_line(&error));
+                tracing::debug!("cannot write the record of this node: {}", one_line(&error));
                 backoff.next()
             }
         }
@@ -176,7 +175,7 @@ impl Publisher {
         let mut guard = stood.and_then(|current| current.index);
         let (unsure, due) = (key.to_owned(), Instant::now());
         self.current = Some(PublishedRecord { key: unsure, body: None, index: guard, due });
-        // What a lost answer, a lost key or a predecessor calls for takes no more turns than these.
+        // A lost response, a lost key or a predecessor's record needs no more requests than these.
         for _ in 0..4 {
             let set = Set {
                 ttl: self.ttl,
@@ -217,13 +216,13 @@ impl Publisher {
     fn foreign(&mut self, key: &str, host: &str) {
         if !std::mem::replace(&mut self.reported.foreign, true) {
             tracing::error!(
-                "another host ({host}) publishes {key}, the record of this node's name: give each host a name of its own \
+                "another host ({host}) publishes {key}, the record of this node's name: give each host its own name \
                  with --node-name"
             );
         }
     }
 
-    /// The record as text; `None`: it is too long even without images.
+    /// Returns the record as text; `None`: it is too long even without images.
     fn body(&mut self, node: &placement::Node) -> Option<String> {
         let text = |node| serde_json::to_string(&Record { node, host: &self.host }).unwrap_or_default();
         let whole = text(node);
@@ -250,7 +249,7 @@ impl Publisher {
         let (key, mut guard) = (current.key.as_bytes(), current.index.filter(|_| current.body.is_some()));
         loop {
             let Some(index) = guard else {
-                // A write whose answer was lost, or somebody else's by now.
+                // The response of a write was lost, or the record is another host's by now.
                 let Ok(event) = soon(&self.cluster).get(key, NEWEST).await else { return };
                 if host_of(&event.node.value) != self.host {
                     return;
@@ -261,7 +260,7 @@ impl Publisher {
             let how = Delete { previous_index: index, ..Delete::default() };
             match soon(&self.cluster).delete(key, &how).await {
                 Err(error) if error.code() == Some(OTHER) => guard = None,
-                // Without an answer it is left to its lease.
+                // Without a response, leave the record to its lease.
                 _ => return,
             }
         }

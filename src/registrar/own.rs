@@ -1,13 +1,13 @@
-//! Which container this process runs in.
+//! Finds out which container this process runs in.
 
 use std::path::Path;
 
-/// The ids that this process's mounts and control groups speak of, the likeliest first; to be confirmed by an inspection.
-/// `proc` is `/proc/self`.
+/// Returns the container ids in this process's mounts and control groups, the most likely first; an inspection must
+/// confirm them. `proc` is `/proc/self`.
 pub(super) fn candidates(proc: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mounts = std::fs::read_to_string(proc.join("mountinfo")).unwrap_or_default();
-    // These files are the engine's own, mounted from the container's folder whatever the container's host name is.
+    // The engine mounts these files from the container's folder, whatever the container's host name is.
     let own = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
     for line in mounts.lines() {
         let mut fields = line.split(' ').skip(3);
@@ -20,17 +20,17 @@ pub(super) fn candidates(proc: &Path) -> Vec<String> {
     found.extend(groups.lines().flat_map(ids));
     let mut seen = std::collections::BTreeSet::new();
     found.retain(|id| seen.insert(id.clone()));
-    // More than a few would be the ids of something else.
+    // Further ids would belong to something else.
     found.truncate(4);
     found
 }
 
-/// This host's name, as the kernel has it.
+/// Returns this host's name, from the kernel.
 pub(super) fn hostname() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Every run of exactly 64 hexadecimal digits.
+/// Returns all runs of exactly 64 hexadecimal digits.
 fn ids(text: &str) -> Vec<String> {
     let runs = text.split(|c: char| !c.is_ascii_hexdigit());
     runs.filter(|run| run.len() == 64).map(str::to_owned).collect()

@@ -1,4 +1,4 @@
-//! Running the checks that should be running, each at its own pace.
+//! Runs the checks that should be running, each at its own interval.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use super::engine::Engine;
 use super::model::{ByService, Probe, ServiceId};
 use crate::backoff::Backoff;
 
-/// Before the first pass a check is repeated sooner, so that a service is there soon after it answers.
+/// The shortest delay of a retry before the first pass, so that a new service gets its key soon after it responds.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(25);
-/// Before a command that hung is tried again.
+/// The shortest delay before a command that hung is tried again.
 const MIN_HANG_RETRY_DELAY: Duration = Duration::from_secs(30);
 const MAX_HANG_RETRY_DELAY: Duration = Duration::from_secs(600);
-/// So many results may wait to be heard.
+/// How many results may be queued.
 const RESULT_QUEUE_CAPACITY: usize = 256;
 
-/// What one check found out.
+/// The result of one check.
 pub(super) struct Checked {
     pub(super) service_id: ServiceId,
     pub(super) probe: Probe,
     pub(super) result: Result<(), String>,
 }
 
-/// The checks that run.
+/// The running checks.
 pub(super) struct Probing {
     engine: Arc<Engine>,
     running: ByService<(Probe, AbortHandle)>,
@@ -43,7 +43,7 @@ impl Probing {
         Self { engine, running: ByService::new(), tasks: JoinSet::new(), tell, results }
     }
 
-    /// Starts and ends checks until these are the ones that run.
+    /// Starts and stops checks so that exactly the wanted ones run.
     pub(super) fn should(&mut self, wanted: &ByService<Probe>) {
         self.running.retain(|service_id, (probe, task)| {
             let stays = wanted.get(service_id) == Some(probe);
@@ -62,26 +62,26 @@ impl Probing {
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// The next result.
+    /// Returns the next result.
     pub(super) async fn next(&mut self) -> Checked {
-        // A sender is kept here, so the channel never closes.
+        // This struct holds a sender, so the channel never closes.
         match self.results.recv().await {
             Some(checked) => checked,
             None => std::future::pending().await,
         }
     }
 
-    /// The next result, if there is one already.
+    /// Returns the next result if one is queued.
     pub(super) fn try_next(&mut self) -> Option<Checked> {
         self.results.try_recv().ok()
     }
 }
 
-/// One check, again and again.
+/// Runs one check repeatedly.
 async fn repeat(engine: Arc<Engine>, service_id: ServiceId, probe: Probe, tell: mpsc::Sender<Checked>) {
     let interval = probe.check.interval;
     let mut sooner = Backoff::new(MIN_RETRY_DELAY, interval);
-    // An engine cannot end a command that it began: one that hangs must not be begun again and again.
+    // An engine cannot stop a command that it started, so one that hangs must not be started over and over.
     let mut hung = Backoff::new(interval.max(MIN_HANG_RETRY_DELAY), MAX_HANG_RETRY_DELAY.max(interval));
     let mut passed = false;
     loop {
@@ -89,7 +89,7 @@ async fn repeat(engine: Arc<Engine>, service_id: ServiceId, probe: Probe, tell: 
         let result = match probe.check.find(&probe.target, &engine).await {
             Finding::Well => Some(Ok(())),
             Finding::Ill(why) => Some(Err(why)),
-            // An engine that does not run the command says nothing of the service.
+            // An engine that does not run the command says nothing about the service.
             Finding::Unknown(why) => {
                 tracing::debug!("cannot check {} port {}: {why}", short(&service_id.0), service_id.1);
                 None
@@ -102,7 +102,7 @@ async fn repeat(engine: Arc<Engine>, service_id: ServiceId, probe: Probe, tell: 
                 return;
             }
         }
-        // A tenth of chance keeps the checks of many containers that started together from staying together.
+        // The jitter spreads out the checks of many containers that started together.
         let jitter = interval.mul_f64(rand::random_range(0.0..0.1));
         let hangs =
             matches!(probe.check.kind, CheckKind::Command(_)) && begun.elapsed() >= probe.check.timeout;

@@ -1,69 +1,69 @@
-//! What a registrar is told.
+//! The settings of a registrar.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::client::Trust;
 
-/// Everything a registrar needs to know, but for the store, which is opened by who runs it.
+/// All settings of a registrar, except for the store, which the caller opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The engine.
     pub engine: EngineAt,
-    /// The name of this node; `None`: what the engine calls its host.
+    /// The name of this node; `None`: the engine's name of its host.
     pub node: Option<String>,
-    /// Labels of this node beside the engine's own; they win.
+    /// Labels of this node; they override the engine's own.
     pub labels: BTreeMap<String, String>,
-    /// How `docker -H` reaches the engine from elsewhere; `None`: the engine's URL when that is TCP, otherwise `ssh://` and the
-    /// node's address.
+    /// The `docker -H` address that reaches the engine from other hosts; `None`: the engine's URL if that is TCP,
+    /// otherwise `ssh://` and the node's address.
     pub engine_address: Option<String>,
     /// Whether the record of this node is published.
     pub publish_node: bool,
-    /// What of a container becomes which key.
+    /// How a container becomes keys.
     pub rules: Rules,
-    /// How services are checked unless they say otherwise.
+    /// The default health checks.
     pub checks: Checks,
     /// How long keys live without their registrar.
     pub lease: Lease,
-    /// How often everything is listed anew.
+    /// The interval between full lists.
     pub relist: Duration,
-    /// How long an engine may be gone before services without a check of their own are asked by TCP.
+    /// How long an engine may be unreachable before services without a check of their own are checked by TCP.
     pub grace: Duration,
-    /// What becomes of the keys on a stop in good order.
+    /// What happens to the keys on a regular stop.
     pub on_exit: OnExit,
-    /// When the key of a container that ended goes.
+    /// When the key of an exited container is removed.
     pub deregister: Deregister,
-    /// Only the container that this process runs in.
+    /// Register only the container that this process runs in.
     pub own: Option<OwnContainer>,
-    /// How often the store is tried at start before giving up; `None`: for ever.
+    /// How many attempts to reach the store at start; `None`: no limit.
     pub attempts: Option<u32>,
-    /// The wait between those tries.
+    /// The delay between those attempts.
     pub pause: Duration,
-    /// Register what is there, wait for its first checks, and end.
+    /// Register what is running, wait for its first checks, and exit.
     pub once: bool,
-    /// Write nothing to the store; say what would be written.
+    /// Write nothing to the store; report what would be written.
     pub dry_run: bool,
 }
 
-/// Where a container engine listens.
+/// A container engine's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineAt {
     /// `unix:///path`, `tcp://host:port`, `http://host:port`, `https://host:port`, or the path of a socket.
     pub url: String,
-    /// TLS; `tcp://` speaks it when `tls` is set.
+    /// The TLS files; `tcp://` uses TLS when `tls` is set.
     pub trust: Trust,
-    /// Speak TLS to `tcp://`.
+    /// Use TLS for `tcp://`.
     pub tls: bool,
 }
 
-/// What of a container becomes which key.
+/// How a container becomes keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// The address of every service, whatever the container says; `None`: the address of the default route.
+    /// The address of every service, overriding the container's; `None`: the address of the default route.
     pub ip: Option<String>,
-    /// The container's own address and port in place of the host's.
+    /// Register the container's own address and port instead of the host's.
     pub internal: bool,
-    /// Only containers that set a name.
+    /// Register only containers that set a name.
     pub explicit: bool,
     /// The container label that holds the address.
     pub ip_label: Option<String>,
@@ -71,15 +71,15 @@ pub struct Rules {
     pub tags: Vec<String>,
     /// When a service's name gets its port as a suffix.
     pub suffix: Suffix,
-    /// Where keys lie and what they are called.
+    /// The paths of keys.
     pub layout: Layout,
-    /// What keys hold.
+    /// The format of values.
     pub value: Value,
-    /// The directory of all keys, clean; `/` for none.
+    /// The directory of all keys, normalised; `/` for none.
     pub prefix: String,
 }
 
-/// When a service's name gets `-<container port>`. Three generations of Registrator, and two plain words.
+/// When a service's name gets `-<container port>`: three generations of Registrator, and two fixed choices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Suffix {
     /// When the container has more than one port, published or not; also a name from `SERVICE_NAME` (v7).
@@ -93,7 +93,7 @@ pub enum Suffix {
     Never,
 }
 
-/// Where keys lie.
+/// The paths of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// `<prefix>/<name>/<id>`.
@@ -110,14 +110,14 @@ pub enum Layout {
     },
     /// The user's own templates.
     Template {
-        /// Of the key, below the prefix.
+        /// The template of the key, below the prefix.
         key: String,
-        /// Of the value; `None`: as `Rules::value` says.
+        /// The template of the value; `None`: as `Rules::value` says.
         value: Option<String>,
     },
 }
 
-/// What keys hold where the layout leaves a choice.
+/// The format of values, where the layout leaves a choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Value {
     /// `ip:port`.
@@ -127,42 +127,42 @@ pub enum Value {
     Json,
 }
 
-/// How services are checked unless they say otherwise.
+/// The default health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checks {
-    /// From one check to the next.
+    /// The interval between checks.
     pub interval: Duration,
-    /// How long one may take.
+    /// The timeout of one check.
     pub timeout: Duration,
-    /// So many passes in a row bring a key.
+    /// How many passes in a row add a key.
     pub rise: u32,
-    /// So many failures in a row take it away.
+    /// How many failures in a row remove it.
     pub fall: u32,
-    /// Which address is asked.
+    /// Which address is checked.
     pub via: CheckAddress,
-    /// What counts where neither the service nor its image says anything.
+    /// What is checked when neither the service nor its image defines a check.
     pub default: Health,
 }
 
-/// Which address a check asks.
+/// Which address a check connects to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CheckAddress {
-    /// The one that is registered, which is what consumers ask.
+    /// The registered one, which consumers use.
     #[default]
     Published,
     /// The container's own.
     Container,
 }
 
-/// What counts as health of a service that has no check of its own and no HEALTHCHECK.
+/// The health of a service that has neither a check of its own nor a HEALTHCHECK.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// It runs.
+    /// It is healthy while it runs.
     #[default]
     Running,
-    /// It accepts a connection and keeps it.
+    /// It accepts a connection and keeps it open.
     Tcp,
-    /// It answers HTTP, whatever the status.
+    /// It responds to HTTP, with any status.
     Http,
 }
 
@@ -175,32 +175,32 @@ pub struct Lease {
     pub refresh: Duration,
 }
 
-/// What becomes of the keys on a stop in good order.
+/// What happens to the keys on a regular stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnExit {
-    /// They stay, and their leases run out unless a registrar returns.
+    /// They stay, and expire unless a registrar returns.
     #[default]
     Keep,
     /// They are deleted.
     Remove,
 }
 
-/// When the key of a container that ended goes.
+/// When the key of an exited container is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deregister {
     /// At once.
     #[default]
     Always,
-    /// At once when it ended with 0 or by a signal; otherwise its lease runs out.
+    /// At once if it exited with 0 or by a signal; otherwise its lease expires.
     OnSuccess,
 }
 
 /// The container that this process runs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnContainer {
-    /// Its id or name; `None`: found out.
+    /// Its id or name; `None`: detected.
     pub container: Option<String>,
-    /// The container's ports that are registered; empty: all.
+    /// The container's ports to register; empty: all.
     pub ports: Vec<u16>,
 }
 

@@ -1,4 +1,4 @@
-//! What has to be known before a registrar can begin: the engine's host, this node's name and address, a sidecar's container.
+//! What a registrar needs before it can begin: the engine's host, this node's name and address, a sidecar's container.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::stop::Stop;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// What a registrar begins with.
+/// All that a registrar needs to begin.
 pub(super) struct Started {
     pub(super) engine: Arc<Engine>,
     pub(super) info: Info,
@@ -30,19 +30,19 @@ pub(super) struct Started {
     pub(super) places: CheckPlaces,
 }
 
-/// Where the address of the engine's host is found, each time anew: networks come and change.
+/// Where the host's address comes from. It is looked up each time, because networks change.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CheckPlaces {
     /// This host's, from its routes.
     Here,
     /// The engine is at this address.
     There(IpAddr),
-    /// It has to be given.
+    /// It must be configured.
     Nowhere,
 }
 
 impl CheckPlaces {
-    /// The address of the engine's host towards others.
+    /// Returns the address that other hosts reach the engine's host by.
     pub(super) fn host(self) -> Option<IpAddr> {
         match self {
             Self::Here => describe::host_address(),
@@ -52,7 +52,7 @@ impl CheckPlaces {
     }
 }
 
-/// Finds it all out. An engine that is away is waited for, unless the run is to end by itself; `None`: the stop came first.
+/// Determines all of it. Waits for an unreachable engine, unless the run ends by itself; `None`: the stop came first.
 pub(super) async fn start(
     settings: &Settings,
     status_board: &StatusBoard,
@@ -64,9 +64,9 @@ pub(super) async fn start(
     let waits = !(settings.once || settings.dry_run);
     let mut backoff = Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY);
     loop {
-        // An engine that hangs must not hold up the end.
+        // An engine that hangs must not delay the stop.
         let found = tokio::select! {
-            found = find_out(settings, &engine) => found,
+            found = discover(settings, &engine) => found,
             () = stop.wait() => return Ok(None),
         };
         let why = match found {
@@ -79,7 +79,7 @@ pub(super) async fn start(
             return Err(RegistrarError::Engine { url: engine.url().to_owned(), why });
         }
         if backoff.attempts() == 0 {
-            tracing::warn!("the container engine at {} cannot be asked: {why}; trying again", engine.url());
+            tracing::warn!("the container engine at {} is unavailable: {why}; retrying", engine.url());
         }
         tokio::select! {
             () = sleep(backoff.next()) => {}
@@ -88,23 +88,23 @@ pub(super) async fn start(
     }
 }
 
-/// The outer error is that the engine could not be asked, the inner one that its answer leads nowhere.
-async fn find_out(
+/// The outer error: the engine did not respond. The inner one: its response is unusable.
+async fn discover(
     settings: &Settings,
     engine: &Arc<Engine>,
 ) -> Result<Result<Started, RegistrarError>, EngineError> {
     let info = engine.info().await?;
     let node = settings.node.clone().unwrap_or_else(|| info.name.clone());
     if node.is_empty() {
-        let says = "the engine does not say what its host is called; give --node-name".to_owned();
-        return Ok(Err(RegistrarError::Settings(says)));
+        let message = "the engine does not report its host's name; set --node-name".to_owned();
+        return Ok(Err(RegistrarError::Settings(message)));
     }
-    let inside = around(engine).await?;
+    let inside = own_container(engine).await?;
     let own = match &settings.own {
         None => None,
         Some(own) => match sidecar(engine, own, inside.as_ref()).await? {
             Ok(sidecar) => Some(sidecar),
-            Err(says) => return Ok(Err(RegistrarError::Settings(says))),
+            Err(message) => return Ok(Err(RegistrarError::Settings(message))),
         },
     };
     let places = match &inside {
@@ -118,7 +118,7 @@ async fn find_out(
             }
             CheckPlaces::Nowhere
         }
-        _ => places(&settings.engine.url),
+        _ => check_places(&settings.engine.url),
     };
     let node_config = NodeConfig {
         rules: settings.rules.clone(),
@@ -133,8 +133,8 @@ async fn find_out(
     Ok(Ok(Started { engine: Arc::clone(engine), info, node_config, places }))
 }
 
-/// An engine that is reached over the network has an address of its own.
-fn places(url: &str) -> CheckPlaces {
+/// Returns where the host's address comes from: an engine reached over the network has its own.
+fn check_places(url: &str) -> CheckPlaces {
     let Some((scheme, rest)) = url.split_once("://") else { return CheckPlaces::Here };
     if scheme == "unix" {
         return CheckPlaces::Here;
@@ -152,8 +152,8 @@ fn places(url: &str) -> CheckPlaces {
     }
 }
 
-/// The container of this engine that this process runs in.
-async fn around(engine: &Engine) -> Result<Option<Container>, EngineError> {
+/// Finds the container of this engine that this process runs in.
+async fn own_container(engine: &Engine) -> Result<Option<Container>, EngineError> {
     for id in own::candidates(Path::new("/proc/self")) {
         if let Some(container) = engine.inspect(&id).await? {
             return Ok(Some(container));
@@ -162,7 +162,7 @@ async fn around(engine: &Engine) -> Result<Option<Container>, EngineError> {
     Ok(None)
 }
 
-/// The one container of a sidecar; an error is what to do.
+/// Finds the one container of a sidecar; the error says what to do.
 async fn sidecar(
     engine: &Engine,
     own: &OwnContainer,
@@ -171,11 +171,11 @@ async fn sidecar(
     let named = match &own.container {
         Some(asked) => match engine.inspect(asked).await? {
             Some(container) => Some(container),
-            None => return Ok(Err(format!("there is no container {asked} in this engine"))),
+            None => return Ok(Err(format!("the engine has no container {asked}"))),
         },
         None => None,
     };
-    // The host's name in a container is the beginning of its id unless somebody chose another, so it comes last.
+    // In a container, the host name is the beginning of its id unless somebody chose another, so it is tried last.
     let by_name = match (&named, inside) {
         (None, None) => engine.inspect(&own::hostname()).await?,
         _ => None,
@@ -187,24 +187,22 @@ async fn sidecar(
             own: own.clone(),
             inside: own.container.is_none() || inside.is_some_and(|inside| inside.id == container.id),
         }),
-        None => {
-            Err("cannot find out which container this is; give its id or name with --container".to_owned())
-        }
+        None => Err("cannot detect which container this is; set --container to its id or name".to_owned()),
     })
 }
 
-/// What the node is called, as far as that can be known without the engine: the engine of this host has this host's name.
+/// Returns the node's name as far as it is known without the engine: a local engine has this host's name.
 pub(super) fn likely_node(settings: &Settings) -> Option<String> {
     let here = settings.engine.url.starts_with('/') || settings.engine.url.starts_with("unix://");
     let guess = || (here && own::candidates(Path::new("/proc/self")).is_empty()).then(own::hostname);
     settings.node.clone().or_else(guess).filter(|name| !name.is_empty() && settings.own.is_none())
 }
 
-/// What tells this host and engine from another that took the same name: the boot of its kernel, which containers see as well. Machine ids
-/// are copied with images, and Podman makes its engine's id up anew for each question.
+/// Identifies this host and engine, to detect another with the same name: by the kernel's boot id, which containers see
+/// as well. Machine ids are copied with images, and Podman invents a new engine id for each request.
 pub(super) fn host_identity(engine: &str) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    // Everywhere but on strange kernels; there, hosts of one name are not told apart.
+    // Missing only on unusual kernels; there, hosts of one name are not distinguished.
     let boot = if boot.trim().is_empty() { own::hostname() } else { boot.trim().to_owned() };
     let place: String =
         Sha256::digest(engine.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();

@@ -1,19 +1,20 @@
-//! What a registrar can be asked about: every container, every key, and how engine and store do.
+//! The status of a registrar: every container, every key, and whether engine and store respond.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::log_queue;
 
-/// What one container is, and why it is or is not registered.
+/// The status of one container, and why it is or is not registered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerStatus {
-    /// Its whole id.
+    /// Its full id.
     pub id: String,
     /// Its name.
     pub name: String,
@@ -21,7 +22,7 @@ pub struct ContainerStatus {
     pub image: String,
     /// `absent`, `starting`, `passing`, `failing` or `draining`.
     pub state: String,
-    /// Why that is so, where there is something to say.
+    /// The reason, if there is one.
     pub why: String,
     /// Its services.
     pub services: Vec<ServiceStatus>,
@@ -29,57 +30,57 @@ pub struct ContainerStatus {
     pub skipped: Vec<String>,
 }
 
-/// One port of a container.
+/// The status of one port of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceStatus {
-    /// What consumers ask for.
+    /// The name that consumers look up.
     pub name: String,
-    /// What tells it from others of the name.
+    /// Distinguishes services of the same name.
     pub id: String,
     /// Its port in the container.
     pub port: String,
     /// `starting`, `passing`, `failing` or `draining`.
     pub state: String,
-    /// Why that is so.
+    /// The reason, if there is one.
     pub why: String,
     /// Its key.
     pub key: String,
-    /// What the key should hold.
+    /// The wanted value of the key.
     pub value: String,
-    /// How the key does in the store; `None`: nothing was tried.
+    /// The key's state in the store; `None`: nothing was tried.
     pub kept: Option<KeyStatus>,
 }
 
-/// How a key does in the store.
+/// A key's state in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeyStatus {
-    /// Whether it stands there as it should.
+    /// Whether the store has it with the wanted value.
     pub held: bool,
-    /// Why not.
+    /// If not, the reason.
     pub why: String,
 }
 
-/// Everything.
+/// The status of the whole registrar.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
-    /// This node.
+    /// This node's name.
     pub node: String,
-    /// Where the engine is.
+    /// The engine's address.
     pub engine: String,
-    /// Why the engine cannot be asked; empty: it can.
+    /// Why the engine is unreachable; empty: it responds.
     pub engine_error: String,
-    /// Why the store cannot be asked; empty: it can.
+    /// Why the store is unreachable; empty: it responds.
     pub store_error: String,
-    /// Whether everything that was there at the start has been looked at.
+    /// Whether all containers that ran at the start have been inspected.
     pub complete: bool,
-    /// Every container that is or was to be registered, by name.
+    /// All containers that are or were to be registered, by name.
     pub containers: Vec<ContainerStatus>,
 }
 
-/// What happened, counted since the start.
+/// Events counted since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Count {
     Added,
@@ -101,7 +102,7 @@ const COUNTS: [(&str, &str); 12] = [
     ("keys_removed_total", "Keys deleted"),
     ("keys_refreshed_total", "Leases renewed"),
     ("keys_recreated_total", "Keys written again because the store had lost them"),
-    ("key_conflicts_total", "Writes left undone because the key is somebody else's"),
+    ("key_conflicts_total", "Writes skipped because another owner holds the key"),
     ("store_errors_total", "Requests to the store that failed"),
     ("engine_events_total", "Events of the engine"),
     ("engine_lists_total", "Lists of all containers"),
@@ -111,7 +112,7 @@ const COUNTS: [(&str, &str); 12] = [
     ("checks_failed_total", "Health checks that failed"),
 ];
 
-/// Where all of it is pinned up. Written by the loops of the registrar, read by whoever asks.
+/// Holds the status. The registrar's loops write it; anybody may read it.
 #[derive(Debug, Default)]
 pub struct StatusBoard {
     counts: [AtomicU64; COUNTS.len()],
@@ -119,11 +120,22 @@ pub struct StatusBoard {
     keys: Mutex<BTreeMap<String, KeyStatus>>,
     drains: Mutex<Vec<(String, bool)>>,
     drain: Notify,
+    outage: Mutex<OutageLog>,
     changed: watch::Sender<()>,
 }
 
+/// Which outages of the store were logged. The reconciler that renews keys during a slow start shares it with the one that
+/// follows, so that one outage is logged once.
+#[derive(Debug, Default)]
+pub(super) struct OutageLog {
+    /// When the last outage was logged.
+    pub(super) last: Option<Instant>,
+    /// Its end was not logged yet.
+    pub(super) open: bool,
+}
+
 impl StatusBoard {
-    /// Nothing on it yet.
+    /// Returns an empty board.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -133,13 +145,17 @@ impl StatusBoard {
         self.counts[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Changes what is said of containers and engine.
+    /// Changes the status of containers and engine.
     pub(super) fn write(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.send_replace(());
     }
 
-    /// Says how a key does; `None`: there is none any more.
+    pub(super) fn outage(&self) -> MutexGuard<'_, OutageLog> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets a key's state; `None`: the key no longer exists.
     pub(super) fn key(&self, key: &str, how: Option<KeyStatus>) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         match how {
@@ -150,13 +166,13 @@ impl StatusBoard {
         self.changed.send_replace(());
     }
 
-    /// Tells whenever the status may have changed.
+    /// Returns a receiver that wakes whenever the status may have changed.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// Everything as it is now.
+    /// Returns the current status.
     #[must_use]
     pub fn status(&self) -> Status {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -167,7 +183,7 @@ impl StatusBoard {
         status
     }
 
-    /// The counts and gauges in Prometheus' text format.
+    /// Returns the counters and gauges in Prometheus' text format.
     #[must_use]
     pub fn metrics(&self) -> String {
         let mut text = String::new();
@@ -192,30 +208,30 @@ impl StatusBoard {
         gauge("containers", "Containers that are or were to be registered", status.containers.len());
         gauge("services", "Services of those", services().count());
         let passing = services().filter(|service| service.state == "passing").count();
-        gauge("services_passing", "Services that are well", passing);
+        gauge("services_passing", "Healthy services", passing);
         let held = services().filter(|service| service.kept.as_ref().is_some_and(|kept| kept.held)).count();
-        gauge("keys_held", "Keys that stand in the store as they should", held);
+        gauge("keys_held", "Keys with the wanted value in the store", held);
         let refusals = status.containers.iter().flat_map(|container| &container.skipped);
         let refused = refusals.filter(|skipped| skipped.starts_with("refused")).count();
         gauge("services_refused", "Ports that should be registered and cannot be", refused);
-        gauge("engine_up", "Whether the engine can be asked", usize::from(status.engine_error.is_empty()));
-        gauge("store_up", "Whether the store can be asked", usize::from(status.store_error.is_empty()));
+        gauge("engine_up", "Whether the engine responds", usize::from(status.engine_error.is_empty()));
+        gauge("store_up", "Whether the store responds", usize::from(status.store_error.is_empty()));
         text
     }
 
-    /// Asks that a container's keys go although it runs; by id, its beginning, or name.
+    /// Requests a drain: the container's keys are removed although it runs. Takes an id, its beginning, or a name.
     pub fn ask_drain(&self, container: &str) {
         self.drains.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), true));
         self.drain.notify_one();
     }
 
-    /// Asks that a drain is taken back.
+    /// Cancels a drain.
     pub fn ask_back(&self, container: &str) {
         self.drains.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), false));
         self.drain.notify_one();
     }
 
-    /// Waits until somebody asks for a drain, and takes what was asked for.
+    /// Waits for requests to drain, and takes them.
     pub(super) async fn drains(&self) -> Vec<(String, bool)> {
         loop {
             let asked = std::mem::take(&mut *self.drains.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,4 +1,4 @@
-//! Stopping a container on behalf of a person.
+//! Stops a container on a person's request.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use super::engine::Engine;
 use super::error::RegistrarError;
 use super::settings::EngineAt;
 
-/// Asks whether the engine answers.
+/// Checks that the engine responds.
 ///
 /// # Errors
-/// An address of the engine that makes no sense, or an engine that cannot be asked.
+/// An invalid engine address, or an unreachable engine.
 pub async fn reach(at: &EngineAt) -> Result<(), RegistrarError> {
     let engine = Engine::new(at).map_err(|error| RegistrarError::Settings(error.why))?;
     let answered = engine.info().await;
@@ -18,11 +18,11 @@ pub async fn reach(at: &EngineAt) -> Result<(), RegistrarError> {
         .map_err(|error| RegistrarError::Engine { url: engine.url().to_owned(), why: error.why })
 }
 
-/// Has the engine stop a container, by id or name. `grace` is the time from its stop signal to the kill; `None`: the
-/// container's own.
+/// Has the engine stop a container, by id or name. `grace` is the time between its stop signal and the kill; `None`:
+/// the container's own.
 ///
 /// # Errors
-/// An address of the engine that makes no sense, an engine that cannot be asked, or a container that there is not.
+/// An invalid engine address, an unreachable engine, or a missing container.
 pub async fn stop_container(
     at: &EngineAt,
     container: &str,

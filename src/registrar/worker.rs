@@ -1,4 +1,4 @@
-//! The loops of a registrar, and the one that ties them together.
+//! The loops of a registrar, and the one that connects them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,34 +22,34 @@ use crate::client::cluster::Cluster;
 use crate::placement;
 use crate::stop::{EndReason, Loops, Stop};
 
-/// So much news may wait to be heard; more waits in the connection to the engine.
+/// How many updates may be queued; more wait in the connection to the engine.
 const EVENT_QUEUE_CAPACITY: usize = 1024;
-/// So many inspections run at once.
+/// How many inspections run concurrently.
 const MAX_CONCURRENT_INSPECTIONS: usize = 16;
-/// An engine that answers does so sooner.
+/// How long to wait for the engine at start before earlier keys are renewed without it; it usually responds sooner.
 const ENGINE_START_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the last writes may take.
 const FINAL_WRITES_TIMEOUT: Duration = Duration::from_secs(8);
-/// The record of the node is worked out anew at most this often.
+/// The shortest interval between two computations of the node's record.
 const NODE_RECORD_INTERVAL: Duration = Duration::from_millis(500);
-/// The least time between two looks at the clock.
+/// The shortest interval between two ticks.
 const TICK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How a registrar ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It was told to, or it was to run once; everything is as it should be.
+    /// It was stopped, or ran once; everything is as it should be.
     Done,
-    /// It was to run once, and something is not registered that should be.
+    /// It ran once, and something that should be registered is not.
     NotAsWished,
-    /// What would be written, a line each.
+    /// What would be written, one line each.
     Planned(Vec<String>),
 }
 
 /// Registers containers until the stop.
 ///
 /// # Errors
-/// Settings that can never work; and for a run that does not wait, an engine or a store that cannot be asked.
+/// Settings that can never work; for a run that does not wait, an unreachable engine or store.
 pub async fn run(
     settings: Settings,
     cluster: Arc<Cluster>,
@@ -61,14 +61,14 @@ pub async fn run(
         tend_until(start, &settings, &cluster, &board).await?
     };
     let Some(start::Started { engine, info, node_config, places }) = started else {
-        // Stopped before it could begin; a run that was to end by itself has not done its work.
+        // Stopped before it could begin; a one-time run has not done its work.
         let unfinished = settings.once || settings.dry_run;
         return Ok(if unfinished { Ending::NotAsWished } else { Ending::Done });
     };
     let config = config(&settings, &node_config);
     let (wanted, wanted_keys) = watch::channel(WantedKeys::default());
     let (facts, told) = watch::channel(None);
-    // What writes ends after what decides, so that the last decisions are written.
+    // The writers stop after the deciders, so that the last decisions are written.
     let (stop_first, stop_last) = (Stop::new(), Stop::new());
     let (mut first, mut last) = (Loops::new(stop_first.clone()), Loops::new(stop_last.clone()));
     if !settings.dry_run {
@@ -82,12 +82,12 @@ pub async fn run(
             node::publish(cluster, host, (settings.lease, settings.on_exit), told, board, stop_last.clone()),
         );
     }
-    let (news, heard) = mpsc::channel(EVENT_QUEUE_CAPACITY);
+    let (news, updates) = mpsc::channel(EVENT_QUEUE_CAPACITY);
     first.spawn("engine", follow(Arc::clone(&engine), settings.relist, news, stop_first.clone()));
     let mut worker =
         Worker::new(&settings, (engine, info), (node_config, places), Arc::clone(&board), wanted, facts);
     let ended = tokio::select! {
-        ended = worker.work(heard) => Ok(ended),
+        ended = worker.work(updates) => Ok(ended),
         ended = first.first_failure() => Err(match ended.why {
             EndReason::Failed(why) => RegistrarError::StaleSocket(why),
             _ => RegistrarError::Settings(ended.to_string()),
@@ -96,7 +96,7 @@ pub async fn run(
         () = stop.wait() => Ok(!settings.once && !settings.dry_run),
     };
     first.drain(Duration::from_secs(1)).await;
-    // Where the run could not go on, that is what is reported, and not what half of the containers would come to.
+    // After an error, report that, not a plan that covers only half of the containers.
     let planned = if settings.dry_run && ended.is_ok() {
         let plan = keep::difference(&cluster, &config, &worker.wanted()).await;
         Some(plan.map_err(RegistrarError::Store)?)
@@ -105,7 +105,8 @@ pub async fn run(
     };
     drop(worker);
     if matches!(ended, Err(RegistrarError::StaleSocket(_))) {
-        // Its containers run on, and the next registrar takes the keys over: they stay, whatever is done on a wanted end.
+        // The containers keep running and the next registrar takes over the keys: they stay, whatever the exit setting
+        // is.
         drop(last);
         return ended.map(|_| Ending::NotAsWished);
     }
@@ -123,7 +124,7 @@ pub async fn run(
 }
 
 fn config(settings: &Settings, node_config: &NodeConfig) -> ReconcilerConfig {
-    // A sidecar knows one container only: a list of its own keeps it from taking the others' keys for leftovers.
+    // A sidecar knows only one container: with its own list it does not take the others' keys for leftovers.
     let node = match &node_config.own {
         Some(own) => format!("{}.{}", node_config.node, short(&own.id)),
         None => node_config.node.clone(),
@@ -131,7 +132,7 @@ fn config(settings: &Settings, node_config: &NodeConfig) -> ReconcilerConfig {
     keeping_as(settings, node)
 }
 
-/// What tells the keys of this registrar from those of another on the same node.
+/// Separates the keys of this registrar from those of another one on the same node.
 fn scope(settings: &Settings) -> String {
     let Rules { prefix, layout, .. } = &settings.rules;
     let sidecar = settings.own.as_ref().map(|own| &own.ports);
@@ -153,8 +154,8 @@ fn keeping_as(settings: &Settings, node: String) -> ReconcilerConfig {
     }
 }
 
-/// Waits for the start, and if that takes long keeps alive what an earlier life left: its containers may run well although their
-/// engine does not answer.
+/// While startup is slow, renews the leases of the previous run: its containers may run well although their engine does
+/// not respond.
 async fn tend_until(
     start: impl Future<Output = Result<Option<start::Started>, RegistrarError>>,
     settings: &Settings,
@@ -189,10 +190,10 @@ async fn tend_until(
     started
 }
 
-/// What an inspection brought back.
+/// The result of an inspection.
 type Inspected = (String, Result<Option<Container>, ()>);
 
-/// The loop that hears the news, asks the model, and sees to it that what follows is done.
+/// The main loop: takes updates, asks the model, and acts on the result.
 struct Worker {
     model: Model,
     places: start::CheckPlaces,
@@ -203,9 +204,9 @@ struct Worker {
     facts: facts::Facts,
     wanted: watch::Sender<WantedKeys>,
     told: watch::Sender<Option<placement::Node>>,
-    /// When the record of the node is to be worked out anew, and when that was done last.
+    /// When to compute the node's record next, and when that was done last.
     record: (Option<Instant>, Option<Instant>),
-    /// When a run that is to end by itself gives up waiting; set once everything has been looked at.
+    /// When a one-time run stops waiting; set once everything has been inspected.
     once: Option<Option<Instant>>,
     dry_run: bool,
     patience: Duration,
@@ -242,12 +243,12 @@ impl Worker {
         }
     }
 
-    /// The keys that should be, as things stand.
+    /// Returns the keys that are wanted now.
     fn wanted(&mut self) -> WantedKeys {
         self.model.wanted()
     }
 
-    /// Goes on until a run that is to end by itself is at its end: whether everything is as it should be.
+    /// Runs until a one-time run is done; returns whether everything is as it should be.
     async fn work(&mut self, mut news: mpsc::Receiver<EngineUpdate>) -> bool {
         let mut changes = self.status_board.changes();
         loop {
@@ -258,17 +259,17 @@ impl Worker {
             }
             let next = self.next();
             tokio::select! {
-                Some(heard) = news.recv() => self.hear(heard),
+                Some(update) = news.recv() => self.take_update(update),
                 Some(done) = self.inspections.join_next() => self.inspected(done.ok()),
                 checked = self.probing.next() => self.checked(checked),
                 asked = self.status_board.drains() => self.drain(asked),
-                // For a run that ends by itself, what becomes of its keys counts as well.
+                // A one-time run also depends on the results of its keys.
                 Ok(()) = changes.changed(), if self.once.is_some() => {}
                 () = sleep_until(next) => {}
             }
-            // What else is there already is taken in one go: what follows from it is worked out once.
-            while let Ok(heard) = news.try_recv() {
-                self.hear(heard);
+            // Take all queued updates at once, so that the consequences are computed once.
+            while let Ok(update) = news.try_recv() {
+                self.take_update(update);
             }
             while let Some(done) = self.inspections.try_join_next() {
                 self.inspected(done.ok());
@@ -279,7 +280,7 @@ impl Worker {
         }
     }
 
-    /// When to look again although nothing is heard.
+    /// Returns when to continue although no update comes.
     fn next(&self) -> Instant {
         let now = Instant::now();
         let next = self.model.next().map_or(now + Duration::from_secs(60), |at| at.max(now + TICK_INTERVAL));
@@ -290,7 +291,7 @@ impl Worker {
         }
     }
 
-    fn hear(&mut self, news: EngineUpdate) {
+    fn take_update(&mut self, news: EngineUpdate) {
         let now = Instant::now();
         match news {
             EngineUpdate::Up(info) => {
@@ -322,7 +323,7 @@ impl Worker {
     }
 
     fn inspected(&mut self, done: Option<Inspected>) {
-        // A panic in an inspection is a defect, and no reason to leave its container alone.
+        // A panic in an inspection is a bug, but no reason to give up on its container.
         let Some((id, found)) = done else { return self.model.inspections_lost() };
         self.status_board.count(Count::Inspections);
         self.model.inspected(&id, found, Instant::now());
@@ -339,12 +340,12 @@ impl Worker {
     fn drain(&mut self, asked: Vec<(String, bool)>) {
         for (asked, out) in asked {
             if !self.model.drain(&asked, out) {
-                tracing::warn!("asked to drain {asked:?}, which is no container here");
+                tracing::warn!("cannot drain {asked:?}: no such container here");
             }
         }
     }
 
-    /// Everything that follows from what is known now.
+    /// Acts on the current state of the model.
     fn follow_up(&mut self) {
         let now = Instant::now();
         self.model.tick(now);
@@ -354,7 +355,7 @@ impl Worker {
             self.inspections.spawn(async move {
                 let found = engine.inspect(&id).await;
                 let found = found.map_err(|error| {
-                    tracing::warn!("cannot look at container {}: {error}", short(&id));
+                    tracing::warn!("cannot inspect container {}: {error}", short(&id));
                 });
                 (id, found)
             });
@@ -374,7 +375,7 @@ impl Worker {
         }
     }
 
-    /// Checks, keys and status as they follow from the model.
+    /// Publishes checks, keys and status from the model.
     fn publish(&mut self) {
         self.probing.should(&self.model.probes());
         let wanted = self.model.wanted();
@@ -391,17 +392,17 @@ impl Worker {
         });
     }
 
-    /// The record of the node may have to change.
+    /// Notes that the node's record may have to change.
     fn record_soon(&mut self) {
         let now = Instant::now();
-        // Half a record would have others place containers on ports that are taken.
+        // A partial record would make others place containers on ports that are in use.
         if self.model.complete() {
             let due = self.record.1.map_or(now, |last| now.max(last + NODE_RECORD_INTERVAL));
             self.record.0.get_or_insert(due);
         }
     }
 
-    /// For a run that is to end by itself: whether it is at its end, and whether everything is as it should be.
+    /// Returns, for a one-time run, whether it is done and whether everything is as it should be.
     fn is_done(&mut self) -> Option<bool> {
         let until = self.once.as_mut()?;
         if !self.model.complete() {

@@ -1,4 +1,4 @@
-//! Reading the confdir again without holding anything up.
+//! Rereads the confdir on a thread of its own, so that the daemon's loop never waits for the disk.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use super::generation::{Generation, RejectedGeneration};
 use super::settings::Settings;
 
-/// How long a pass waits for a reading.
+/// How long a pass waits for a read that is under way.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a reading comes to.
+/// The result of one read.
 type ReadResult = Result<Option<Generation>, RejectedGeneration>;
 
-/// At most one reading under way, on a thread of its own, and whether another one is wanted after it.
+/// At most one read of the confdir under way, and whether another one is wanted after it.
 #[derive(Default)]
 pub(super) struct BackgroundRead {
     running: Option<(JoinHandle<ReadResult>, bool)>,
@@ -25,8 +25,8 @@ pub(super) struct BackgroundRead {
 }
 
 impl BackgroundRead {
-    /// Starts a reading; while one runs, notes that another is wanted. `asked`: a person did, so it is read even
-    /// if nothing seems to have changed, and answered.
+    /// Starts a read; while one runs, notes that another is wanted. `asked`: the user asked for it (SIGHUP), so the
+    /// confdir is read even if nothing seems to have changed, and the result is logged.
     pub(super) fn start(&mut self, generation: &Generation, settings: &Arc<Settings>, asked: bool) {
         if self.running.is_some() {
             self.again = Some(self.again.unwrap_or(false) || asked);
@@ -38,8 +38,8 @@ impl BackgroundRead {
         self.started = Some(Instant::now());
     }
 
-    /// Until when a pass should wait for the reading under way: it may change what is rendered. Not for ever, since a
-    /// confdir may lie on a mount that hangs.
+    /// Returns how long a pass should wait for the read under way, since it may change what is rendered. The wait is
+    /// bounded, because a confdir may lie on a mount that hangs.
     pub(super) fn worth_waiting(&self) -> Option<Instant> {
         self.running
             .as_ref()
@@ -48,7 +48,7 @@ impl BackgroundRead {
             .filter(|until| *until > Instant::now())
     }
 
-    /// The result of the reading under way, and whether a person asked for it. Dropping the future loses nothing.
+    /// Returns the result of the read under way, and whether the user asked for it. Dropping the future loses nothing.
     pub(super) async fn done(&mut self) -> (ReadResult, bool) {
         let Some((handle, asked)) = &mut self.running else { return pending().await };
         let asked = *asked;
@@ -57,7 +57,7 @@ impl BackgroundRead {
         (result, asked)
     }
 
-    /// The reading that was wanted meanwhile, if any: whether a person asked for it.
+    /// Takes the read that was requested meanwhile, if any: whether the user asked for it.
     pub(super) fn wanted(&mut self) -> Option<bool> {
         self.again.take()
     }

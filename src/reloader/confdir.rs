@@ -1,4 +1,4 @@
-//! Everything in `conf.d`: which resources there are, and what is wrong with the others.
+//! Everything in `conf.d`: the resources, and the problems of files that are not valid resources.
 //!
 //! Files are found as confd finds them: recursively, in lexical order, every file whose name ends in `toml`.
 //! Symlinked files and folders are followed.
@@ -14,7 +14,7 @@ use super::resource::{self, Reload, Resource};
 use super::settings::Settings;
 use crate::key;
 
-/// The largest resource file that is read; real ones hold a few hundred bytes.
+/// The largest resource file that is read; typical ones hold a few hundred bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// How deep folders may nest; symlinks can make a circle.
 const MAX_DEPTH: usize = 16;
@@ -22,21 +22,21 @@ const MAX_DEPTH: usize = 16;
 /// The resources of one confdir at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Confdir {
-    /// The good ones, in lexical order of their files.
+    /// The valid resources, in lexical order of their files.
     pub resources: Vec<Arc<Resource>>,
-    /// What is wrong with the others.
+    /// What is wrong with the invalid ones.
     pub problems: Vec<Problem>,
-    /// What is odd but usable.
+    /// Warnings about resources that are still usable.
     pub warnings: Vec<Problem>,
-    /// Files that were read, good or bad.
+    /// The number of files read, valid or not.
     pub files: usize,
-    /// For each resource the first one with an equal reload: those wait and reload together.
+    /// For each resource, the index of the first one with an equal reload: those wait and reload together.
     groups: Vec<usize>,
 }
 
 impl Confdir {
-    /// Reads every resource file below the settings' confdir. A broken file is a problem, never a failure of
-    /// the others.
+    /// Reads every resource file below the settings' confdir. A broken file becomes a problem and does not affect the
+    /// others.
     #[must_use]
     pub(super) fn load(settings: &Settings) -> Self {
         let root = settings.confdir.join("conf.d");
@@ -88,8 +88,8 @@ impl Confdir {
         }
     }
 
-    /// Two resources with one destination would undo each other for ever. Which of them is meant nobody can
-    /// tell, so neither is rendered.
+    /// Refuses all resources that share a destination: they would overwrite each other for ever, and nothing says
+    /// which of them is meant.
     fn refuse_shared_destinations(&mut self) {
         let mut folders = HashMap::new();
         let mut by_dest: HashMap<PathBuf, Vec<Arc<Resource>>> = HashMap::new();
@@ -120,12 +120,12 @@ impl Confdir {
         self.groups = groups.collect();
     }
 
-    /// The number of those with which a resource waits and reloads.
+    /// Returns the debounce group of a resource.
     pub(super) fn group(&self, index: usize) -> usize {
         self.groups.get(index).copied().unwrap_or(index)
     }
 
-    /// Every key or directory that any resource may read: what to ask the source for.
+    /// Returns every key or directory that any resource may read: what to fetch from the source.
     #[must_use]
     pub(super) fn roots(&self) -> Vec<String> {
         key::disjoint(
@@ -139,13 +139,13 @@ fn find(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> std::io::Result<(
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
-        // The kind comes with the listing; only a link has to be looked at.
+        // The listing already holds the file type; only a symlink needs a stat.
         let is_dir = match entry.file_type() {
             Ok(kind) if kind.is_symlink() => path.is_dir(),
             Ok(kind) => kind.is_dir(),
             Err(_) => false,
         };
-        // `..data` and its like are how Kubernetes lays out a mounted ConfigMap: the links beside it count.
+        // Kubernetes lays out a mounted ConfigMap in `..data` and similar folders: only the links beside them count.
         if is_dir && depth < MAX_DEPTH && !name.starts_with("..") {
             find(&path, depth + 1, files)?;
         } else if !is_dir && name.ends_with("toml") {
@@ -159,10 +159,10 @@ fn read(file: &Path) -> Result<String, String> {
     let opened = fs::File::open(file).map_err(|error| format!("cannot read it: {error}"))?;
     let meta = opened.metadata().map_err(|error| format!("cannot read it: {error}"))?;
     if !meta.is_file() {
-        return Err("it is no regular file".to_owned());
+        return Err("it is not a regular file".to_owned());
     }
     if meta.len() > MAX_FILE_BYTES {
-        return Err(format!("{} bytes are no resource file; at most {MAX_FILE_BYTES} are read", meta.len()));
+        return Err(format!("it has {} bytes; a resource file has at most {MAX_FILE_BYTES}", meta.len()));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default() + 1);
     opened
@@ -183,8 +183,8 @@ fn is_named(name: &str, wanted: &str) -> bool {
     name == wanted
 }
 
-/// What two spellings of one destination have in common: the folder as it really is, and the name. `folders`
-/// remembers the folders that were looked at.
+/// Returns a canonical form of a destination: the real path of its folder, and the file name. `folders` caches the
+/// folders that were resolved.
 fn identity(dest: &str, folders: &mut HashMap<PathBuf, Option<PathBuf>>) -> PathBuf {
     let absolute = std::path::absolute(dest).unwrap_or_else(|_| PathBuf::from(dest));
     let cleaned: PathBuf = absolute.components().collect();

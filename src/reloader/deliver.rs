@@ -1,8 +1,7 @@
-//! Delivering renderings: check each staged file, write down the reloads they will owe, swap them in.
+//! Delivers renderings: checks each staged file, records the reloads in the journal, swaps the files in.
 //!
-//! The order is what makes nothing get lost. A file is swapped only after its check passed and after the
-//! reload it needs is on disk as a journal entry; `settle` then pays the journal entries. A step that fails leaves the old file
-//! in service.
+//! This order makes sure that no reload is lost. A file is swapped only after its check passed and after its reload is
+//! on disk as a journal entry; `settle` then runs the reloads. A step that fails leaves the old file in service.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -28,26 +27,27 @@ use crate::stop::Stop;
 use crate::template::{Reads, expand_command};
 use crate::values::Values;
 
-/// What passes leave behind for the next: journal entries, refused contents, owned files.
+/// What one pass leaves for the next: journal entries, refused contents, owned files.
 pub(super) struct Deliverer {
     pub(super) settings: Arc<Settings>,
     pub(super) journal: ReloadJournal,
-    /// Journal entries of earlier runs that no resource has taken up yet.
+    /// Journal entries of earlier runs that no resource has adopted yet.
     pub(super) left_over: Vec<JournalEntry>,
     pub(super) pending: BTreeMap<String, PendingReload>,
-    /// Journal entries of this run whose resource went: on paper, retried by nobody, taken up should it come back.
+    /// Journal entries of this run whose resource was deleted: they stay on disk, are not retried, and are adopted if
+    /// the resource comes back.
     pub(super) orphans: Vec<JournalEntry>,
-    /// Contents that failed their verification, by destination: not tried again until they change.
+    /// Digests of contents that failed their verification, by destination: not tried again until the content changes.
     pub(super) held: HashMap<PathBuf, String>,
     /// When each throttled action last ran.
     pub(super) last_run: HashMap<String, Instant>,
     pub(super) redactor: Redactor,
     pub(super) stop: Stop,
-    /// Whether the program ends after one pass, so that what failed waits for the next run.
+    /// Whether the program ends after one pass, so that a failed step waits for the next run.
     pub(super) one_shot: bool,
     pub(super) manifest: Manifest,
     owners: DestinationOwners,
-    /// Destinations known to be mounts, so that it is said once.
+    /// Destinations known to be mounts, so that each is logged once.
     mounts: BTreeSet<PathBuf>,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct PassOutcome {
     pub(super) reads: BTreeMap<usize, Reads>,
 }
 
-/// What was decided about a prepared file.
+/// What to do with a prepared file.
 enum Decision {
     Done(ReportLine),
     Deliver(Box<CheckedFile>),
@@ -76,7 +76,9 @@ impl Deliverer {
                 if !settings.state_dir_may_fail {
                     return Err(error);
                 }
-                tracing::warn!("{error}; until then, a reload that is owed when this run ends is forgotten");
+                tracing::warn!(
+                    "{error}; until then, a reload that is pending when this run ends is forgotten"
+                );
                 open(None).map_err(|error| ReloaderError::state(None, error))?
             }
         };
@@ -99,7 +101,7 @@ impl Deliverer {
         })
     }
 
-    /// One pass over the resources that are due.
+    /// Runs one pass over the resources that are due.
     pub(super) async fn pass(
         &mut self,
         generation: &Generation,
@@ -138,16 +140,16 @@ impl Deliverer {
         if jobs.is_empty() {
             return Vec::new();
         }
-        // A kept staged file is what a noop run is asked to leave.
+        // With `keep_stage_file`, even a noop run stages its files.
         let only_compare = self.settings.noop && !self.settings.keep_stage_file;
         let depth = if only_compare { Depth::Compare } else { Depth::Stage };
         let (generation, values) = (generation.clone(), Arc::clone(values));
         let work = move || prepare_all(&generation, &values, jobs, depth);
-        // A panic in a template function is a defect worth a crash; hiding it would render nothing for ever.
+        // A panic in a template function is a defect worth a crash: hiding it would render nothing for ever.
         tokio::task::spawn_blocking(work).await.expect("rendering does not panic")
     }
 
-    /// Decides about one prepared file: done as it is, or to be delivered.
+    /// Decides about one prepared file: it is either finished or has to be delivered.
     async fn judge(&mut self, prepared: Prepared) -> Decision {
         let Prepared { job, result, .. } = prepared;
         let done = |outcome| Decision::Done(line(job.index, &job.resource, &job.dest, outcome));
@@ -164,9 +166,9 @@ impl Deliverer {
         let dest = job.dest.display();
         if ready.difference.none() {
             tracing::debug!("Target config {dest} in sync");
-            self.own(&job);
+            self.record_owned(&job);
             self.learn(&job.dest, ready.verify.as_ref());
-            // Another content than the refused one is wanted now: should that one come back, it is a new wish.
+            // The wanted content differs from the refused one: if that one comes back later, it is tried again.
             self.held.remove(&job.dest);
             if self.settings.force_reload && !self.settings.noop {
                 self.record(
@@ -216,13 +218,13 @@ impl Deliverer {
         }))
     }
 
-    /// A file of a `for_each` that is as it should be is ours, whoever wrote it first.
-    fn own(&self, job: &Job) {
+    /// Records a `for_each` file that is already in sync as ours, whoever wrote it first.
+    fn record_owned(&self, job: &Job) {
         if job.resource.for_each.is_none() || self.settings.noop {
             return;
         }
         if let Err(error) = self.manifest.add(&job.resource.name, vec![job.dest.clone()]) {
-            tracing::warn!("cannot write down that {} is ours: {error}", job.dest.display());
+            tracing::warn!("cannot record {} in the list of our files: {error}", job.dest.display());
         }
     }
 
@@ -234,7 +236,7 @@ impl Deliverer {
         run_command(&line, &[], check.timeout).await.map_err(|text| format!("{line}: {text}"))
     }
 
-    /// Masks and logs what failed so far. What `settle` adds it tells itself, with the wait before the next try.
+    /// Masks and logs the failures so far. `settle` logs its own, with the wait before the next try.
     fn log_failures(&self, report: &mut Report) {
         for line in &mut report.lines {
             let (resource, dest) = (&line.resource, line.dest.display());
@@ -256,7 +258,7 @@ impl Deliverer {
         }
     }
 
-    /// Swaps everything that was accepted. Answers the destinations whose service must be told.
+    /// Swaps in everything that was accepted. Returns the destinations that need a reload.
     async fn place(
         &mut self,
         mut accepted: Vec<CheckedFile>,
@@ -303,7 +305,7 @@ impl Deliverer {
         swapped.requests
     }
 
-    /// The journal entries these swaps will make, one for each distinct reload.
+    /// Builds the journal entries of these swaps, one for each distinct reload.
     fn entries_for(&self, accepted: &[CheckedFile], gone: &[Gone]) -> BTreeMap<String, JournalEntry> {
         let swaps = accepted.iter().map(|one| {
             let resource = one.job.resource.name.clone();
@@ -328,7 +330,7 @@ impl Deliverer {
         entries
     }
 
-    /// The reloads that some destination verifies: all files they bring in may have to go back.
+    /// Returns the reloads with at least one verified destination: all files they cover may have to be rolled back.
     fn verified_actions(&self, accepted: &[CheckedFile], gone: &[Gone]) -> BTreeSet<String> {
         let new = accepted.iter().filter(|one| one.job.resource.verify.is_some());
         let new = new.filter_map(|one| one.action.as_ref()).map(Action::key);
@@ -340,19 +342,18 @@ impl Deliverer {
     }
 }
 
-/// Why a check refused a file, what stays in service and how to look into it, before the lines that the command printed.
+/// Builds the error text of a refused file: why, what stays in service and what to do, then the command's output.
 fn refused(text: &str, advice: &str) -> String {
     let (first, output) =
         text.split_once('\n').map_or((text, String::new()), |(first, output)| (first, format!("\n{output}")));
     format!("{first}; the file in service stays as it is; {advice}{output}")
 }
 
-/// An entry that was renamed is one that is gone and one that is new: the old file stays until the new one is in place. Returns
-/// the files that may be removed now.
+/// Keeps the old file of a renamed entry until its new file is in place. Returns the files that may be removed now.
 fn keep_until_replaced(gone: Vec<Gone>, report: &mut Report) -> Vec<Gone> {
     let mut missing: BTreeMap<usize, PathBuf> = BTreeMap::new();
     let gone_from: BTreeSet<usize> = gone.iter().map(|gone| gone.index).collect();
-    // Without a value for an optional entry its file is not made either.
+    // Without a value, an optional entry's file is not created either.
     let undone =
         |line: &&ReportLine| line.outcome.is_failure() || matches!(line.outcome, DestOutcome::Skipped { .. });
     for line in report.lines.iter().filter(undone) {

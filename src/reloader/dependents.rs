@@ -1,7 +1,7 @@
-//! Which resources a change touches: the reads of every last render, turned round.
+//! Which resources a change touches: an inverted index over the reads of every last render.
 //!
-//! Finding the resources of one changed key costs one look-up for each segment of the key, however many
-//! resources there are.
+//! Finding the resources of one changed key costs one look-up for each segment of the key, whatever the number of
+//! resources.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::key;
 use crate::template::Reads;
 use crate::values::Touched;
 
-/// The reads of all resources, by what they read.
+/// The reads of all resources, indexed by what they read.
 #[derive(Debug, Default)]
 pub(super) struct Dependents {
     reads: HashMap<usize, Reads>,
@@ -19,7 +19,7 @@ pub(super) struct Dependents {
 }
 
 impl Dependents {
-    /// Takes the reads of a resource's newest render in place of its earlier ones.
+    /// Replaces the reads of a resource by those of its newest render.
     pub(super) fn record(&mut self, resource: usize, reads: Reads) {
         if self.reads.get(&resource) == Some(&reads) {
             return;
@@ -45,7 +45,7 @@ impl Dependents {
         }
     }
 
-    /// Every resource whose last render read something that these changes touched.
+    /// Returns every resource whose last render read something that these changes touched.
     #[must_use]
     pub(super) fn touched(&self, touched: &[Touched]) -> BTreeSet<usize> {
         let mut due = BTreeSet::new();
@@ -60,8 +60,8 @@ impl Dependents {
     }
 }
 
-/// Where each read is filed: keys under themselves (`true`), listings and globs under the directory that
-/// surely lies above all they can match (`false`).
+/// Returns where each read is indexed: a key under itself (`true`), a listing or glob under the deepest directory that
+/// is above everything it can match (`false`).
 fn edges(reads: &Reads) -> Vec<(bool, Arc<str>)> {
     let keys = reads.keys.iter().map(|name| (true, Arc::clone(name)));
     let listings = reads.listings.iter().map(|dir| (false, Arc::clone(dir)));
@@ -69,7 +69,7 @@ fn edges(reads: &Reads) -> Vec<(bool, Arc<str>)> {
     keys.chain(listings).chain(globs).collect()
 }
 
-/// The directory part of a glob before its first special character.
+/// Returns the directory part of a glob before its first special character.
 fn literal_dir(pattern: &str) -> &str {
     let literal = &pattern[..pattern.find(['*', '?', '[', '\\']).unwrap_or(pattern.len())];
     match literal.rfind('/') {

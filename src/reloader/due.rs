@@ -1,7 +1,7 @@
-//! Which resources are due for a render, and when: debounce, the ceiling over it, and retries.
+//! Which resources are due for a render, and when: debounce, `max_wait`, and retries.
 //!
-//! Resources that share a reload wait together: a burst that touches twenty of them is one quiet time and one
-//! reload. Pure: time comes in as an argument.
+//! Resources that share a reload wait together: a burst that touches twenty of them causes one wait and one reload.
+//! Pure: time comes in as an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::pending::retry_backoff;
 use crate::backoff::Backoff;
 
-/// The quiet a resource waits for and the longest it waits.
+/// How long a resource waits for quiet, and the longest it waits in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Debounce {
     pub(super) debounce: Duration,
@@ -23,30 +23,30 @@ pub(super) struct Debounce {
 struct DebounceGroup {
     first: Instant,
     last: Instant,
-    /// Of all that wait here together.
+    /// The merged setting of all resources in the group.
     patience: Debounce,
     resources: BTreeSet<usize>,
 }
 
 impl DebounceGroup {
-    /// Quiet since the last change, but no longer than the ceiling since the first.
+    /// Returns the end of the wait: `debounce` after the last change, at most `max_wait` after the first.
     fn at(&self) -> Instant {
         let Debounce { debounce, max_wait } = self.patience;
         (self.last + debounce).min(self.first + max_wait.max(debounce))
     }
 }
 
-/// The resources that are due.
+/// The resources that wait for a render or a retry.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     waiting: BTreeMap<usize, DebounceGroup>,
     retries: BTreeMap<usize, (Backoff, Instant)>,
-    /// Since when something has been waiting, over a change of the resources.
+    /// When the oldest waiting change came; kept when the resources are reread.
     since: Option<Instant>,
 }
 
 impl Due {
-    /// Something a resource reads changed. `group` is the number of those it waits with.
+    /// Marks a resource after something it reads changed. `group` is its debounce group.
     pub(super) fn mark(&mut self, resource: usize, group: usize, patience: Debounce, now: Instant) {
         let first = self.since.unwrap_or(now);
         let waiting = self.waiting.entry(group).or_insert_with(|| DebounceGroup {
@@ -56,7 +56,7 @@ impl Due {
             resources: BTreeSet::new(),
         });
         waiting.last = now;
-        // The longest quiet that any of them wants, and the lowest ceiling of those that want any.
+        // The longest debounce of the group, and the lowest `max_wait` of those that debounce at all.
         let (debounce, max_wait) = (waiting.patience.debounce, waiting.patience.max_wait);
         waiting.patience.max_wait = match (debounce.is_zero(), patience.debounce.is_zero()) {
             (false, false) => max_wait.min(patience.max_wait),
@@ -67,7 +67,7 @@ impl Due {
         waiting.resources.insert(resource);
     }
 
-    /// A resource failed: it is tried again after a growing wait, whether anything changes or not.
+    /// Schedules the retry of a failed resource, with a growing wait, whether or not anything changes.
     pub(super) fn failed(&mut self, resource: usize, now: Instant) -> Duration {
         let (backoff, at) = self.retries.entry(resource).or_insert_with(|| (retry_backoff(), now));
         let wait = backoff.next();
@@ -75,13 +75,13 @@ impl Due {
         wait
     }
 
-    /// A resource is as wished.
+    /// Ends the retries of a resource.
     pub(super) fn succeeded(&mut self, resource: usize) {
         self.retries.remove(&resource);
     }
 
-    /// Forgets everything: the resources are other ones now. Only how long something has waited is kept, so that
-    /// edits without end cannot put a render off for ever.
+    /// Forgets everything after the resources were reread. Only the time of the oldest waiting change is kept, so that
+    /// endless edits cannot postpone a render for ever.
     pub(super) fn clear(&mut self) {
         let first = self.waiting.values().map(|waiting| waiting.first);
         let since = first.chain(self.since).min();
@@ -103,14 +103,14 @@ impl Due {
         for (index, (_, at)) in &mut self.retries {
             if *at <= now {
                 ready.insert(*index);
-                // Until its outcome is known it is not due again.
+                // Not due again until its outcome is known.
                 *at = now + Duration::from_secs(3600);
             }
         }
         ready
     }
 
-    /// When the next resource will be due.
+    /// Returns when the next resource will be due.
     pub(super) fn next(&self) -> Option<Instant> {
         let waiting = self.waiting.values().map(DebounceGroup::at);
         waiting.chain(self.retries.values().map(|(_, at)| *at)).min()

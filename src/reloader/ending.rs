@@ -1,4 +1,4 @@
-//! Ending in good order although signals come in the middle of work.
+//! Ends running work in good order when stop signals arrive.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::stop::{Signal, Signals, Stop};
 
-/// How far away "no deadline" is.
+/// Stands for "no deadline".
 const NO_DEADLINE: Duration = Duration::from_secs(86_400 * 365);
 
-/// Lets work end although signals come: the first stop gives it a deadline, the second cuts it off. Answers
-/// its result and the signal that is still to be answered; `None` when it was cut off.
+/// Runs work to its end although signals arrive: the first stop signal sets a deadline, the second cuts the work off.
+/// Returns its result and the signal that still has to be handled; `None` when the work was cut off.
 pub(super) async fn to_the_end<T>(
     work: impl Future<Output = T>,
     signals: &mut Signals,
@@ -39,7 +39,7 @@ pub(super) async fn to_the_end<T>(
                     deadline = Some(Instant::now() + grace);
                 }
                 Signal::StopNow => return None,
-                // Read the confdir again, or say how things stand: of the two only the first must not be lost.
+                // Keep one of the other signals: a reread must not be lost, a status dump may be.
                 other => kept = if kept == Some(Signal::Reread) { kept } else { Some(other) },
             }
         }

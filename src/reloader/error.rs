@@ -1,4 +1,4 @@
-//! Why the reloader could not run at all. What fails for one resource is an `DestOutcome` instead.
+//! Why the reloader could not run at all. A failure of one resource is a `DestOutcome` instead.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::stop::EndedLoop;
 /// Why the reloader could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloaderError {
-    /// The source did not answer in time.
+    /// The source did not respond in time.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The state folder cannot be used.
@@ -17,10 +17,10 @@ pub enum ReloaderError {
     State {
         /// The folder.
         dir: String,
-        /// What the system said.
+        /// The system's error.
         why: io::Error,
     },
-    /// Another daemon does the same job.
+    /// Another daemon renders the same confdir.
     #[error(
         "another watch (process {holder}) renders {confdir} with this state folder (lock {lock}): stop it, or give this \
          one a folder of its own with --state-dir"
@@ -28,7 +28,7 @@ pub enum ReloaderError {
     Busy {
         /// The folder of resources.
         confdir: String,
-        /// The other's process id, as the lock file has it.
+        /// The other's process id, as the lock file holds it.
         holder: String,
         /// The lock file.
         lock: String,
@@ -36,7 +36,7 @@ pub enum ReloaderError {
     /// There is nothing to do.
     #[error("{0}")]
     Confdir(String),
-    /// A loop ended that never should.
+    /// A background loop ended early.
     #[error("{0}")]
     Loop(EndedLoop),
 }

@@ -1,4 +1,4 @@
-//! From the resources that are due to the files to render, and to the files whose entry is gone.
+//! Expands the resources that are due into the files to render and the files whose entry is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use super::request::line;
 use crate::template::Reads;
 use crate::values::Values;
 
-/// Which resource writes which destination. Two that wrote one would undo each other for ever; `conf.d` itself is
-/// checked when it is read, the files of `for_each` only show here.
+/// Which resource writes which destination: two writers would overwrite each other for ever. `conf.d` is checked when
+/// it is read; the files of a `for_each` are only known here.
 #[derive(Debug, Default)]
 pub(super) struct DestinationOwners {
     confdir: Option<Arc<Confdir>>,
@@ -23,7 +23,7 @@ pub(super) struct DestinationOwners {
 }
 
 impl DestinationOwners {
-    /// Starts again with a generation's plain destinations, unless it is the one that is known.
+    /// Starts again with the plain destinations of a generation, unless it is the current one.
     fn renew(&mut self, confdir: &Arc<Confdir>) {
         if self.confdir.as_ref().is_some_and(|known| Arc::ptr_eq(known, confdir)) {
             return;
@@ -33,7 +33,7 @@ impl DestinationOwners {
         self.by_dest = plain.map(|resource| (PathBuf::from(&resource.dest), resource.name.clone())).collect();
     }
 
-    /// Claims a destination; the error is the resource that has it already.
+    /// Claims a destination; the error is the resource that already has it.
     fn register(&mut self, dest: &Path, resource: &str) -> Result<(), String> {
         match self.by_dest.get(dest) {
             Some(owner) if owner != resource => Err(owner.clone()),
@@ -50,7 +50,7 @@ impl DestinationOwners {
     }
 }
 
-/// What a pass has to do, before anything is rendered.
+/// The work of a pass, before anything is rendered.
 #[derive(Default)]
 pub(super) struct Expanded {
     pub(super) jobs: Vec<Job>,
@@ -59,7 +59,7 @@ pub(super) struct Expanded {
     pub(super) reads: BTreeMap<usize, Reads>,
 }
 
-/// The files of all resources that are due.
+/// Returns the files of all resources that are due.
 pub(super) fn expand(
     generation: &Generation,
     values: &Values,
@@ -87,7 +87,7 @@ pub(super) fn expand(
             let left = left.filter(|dest| {
                 !dests.contains(dest.as_path()) && !owners.is_of_another(dest, &resource.name)
             });
-            // An entry that cannot be a file may stand for one that could: nothing is removed then.
+            // An invalid entry may be a valid one that is being edited: then nothing is removed.
             if problems.is_empty() {
                 all.gone.extend(left.map(|dest| Gone { index, resource: Arc::clone(resource), dest }));
             }

@@ -1,7 +1,7 @@
-//! Reading one TOML table field by field, with the line of everything that is wrong.
+//! Reads one TOML table field by field, and keeps the line of each problem.
 //!
-//! Typed deserialising stops at the first mistake and forgets where it was; a person mending a resource file
-//! wants all of them at once, each with its line and the nearest known name.
+//! Typed deserialising stops at the first mistake and loses its line; a user who fixes a resource file wants all
+//! problems at once, each with its line and the nearest known name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::scalar;
 
-/// The longest duration that means anything; a clock cannot be moved on by much more.
+/// The longest duration accepted; adding much more to a clock overflows.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Something wrong in a resource file, at a line.
@@ -21,7 +21,7 @@ const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 86_400);
 pub(super) struct Problem {
     /// The resource file.
     pub file: PathBuf,
-    /// The line, counted from one; zero when the file as a whole is meant.
+    /// The line, counted from one; zero for the whole file.
     pub line: usize,
     /// What is wrong and what to do.
     pub text: String,
@@ -36,7 +36,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// One table of a resource file while it is read: a field that was taken is known, what is left is not.
+/// One table of a resource file while it is read: fields that were read are known, the others are reported.
 pub(super) struct Fields<'t> {
     file: &'t Path,
     text: &'t str,
@@ -62,7 +62,7 @@ impl<'t> Fields<'t> {
         self.left.remove(name)
     }
 
-    /// Notes a problem at a line.
+    /// Records a problem at a line.
     pub(super) fn wrong(&mut self, line: usize, text: impl Into<String>) {
         self.problems.push(Problem { file: self.file.to_owned(), line, text: text.into() });
     }
@@ -71,36 +71,36 @@ impl<'t> Fields<'t> {
         self.wrong(line, format!("{name} wants {wanted}, not {}", got.type_str()));
     }
 
-    /// A text and its line.
+    /// Reads a string and its line.
     pub(super) fn string_at(&mut self, name: &'static str) -> Option<(usize, String)> {
         let (line, value) = self.take(name)?;
         match value.as_str() {
             Some(text) => Some((line, text.to_owned())),
             None => {
-                self.mistyped(name, line, "a text in quotes", value);
+                self.mistyped(name, line, "a quoted string", value);
                 None
             }
         }
     }
 
-    /// A text; an empty one counts as not given, as in confd.
+    /// Reads a string; an empty one counts as not given, as in confd.
     pub(super) fn string(&mut self, name: &'static str) -> Option<String> {
         self.string_at(name).map(|(_, text)| text).filter(|text| !text.is_empty())
     }
 
-    /// A list of texts.
+    /// Reads a list of strings.
     pub(super) fn strings(&mut self, name: &'static str) -> Option<Vec<String>> {
         let (line, value) = self.take(name)?;
         let texts = value.as_array().and_then(|list| {
             list.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
         });
         if texts.is_none() {
-            self.mistyped(name, line, "a list of texts", value);
+            self.mistyped(name, line, "a list of strings", value);
         }
         texts
     }
 
-    /// Yes or no; not given is no.
+    /// Reads a boolean; false when not given.
     pub(super) fn flag(&mut self, name: &'static str) -> bool {
         let Some((line, value)) = self.take(name) else { return false };
         value.as_bool().unwrap_or_else(|| {
@@ -109,13 +109,13 @@ impl<'t> Fields<'t> {
         })
     }
 
-    /// A whole number that fits an id.
+    /// Reads a user or group id.
     pub(super) fn id(&mut self, name: &'static str) -> Option<u32> {
         let (line, value) = self.take(name)?;
         let number = value.as_integer().and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok());
         match number.map(u32::try_from) {
             Some(Ok(id)) => Some(id),
-            // confd's own examples leave uid and gid out; some sites write -1 for "as it is".
+            // confd's own examples leave uid and gid out; some sites write -1 for "leave unchanged".
             Some(Err(_)) if number == Some(-1) => None,
             _ => {
                 self.mistyped(name, line, "a whole number from 0 to 4294967295", value);
@@ -124,7 +124,7 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// A duration: `"500ms"`, `"30s"`, `"5m"`, `"1h30m"`, or a number of seconds.
+    /// Reads a duration: `"500ms"`, `"30s"`, `"5m"`, `"1h30m"`, or a number of seconds.
     pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
         let (line, value) = self.take(name)?;
         let parsed = match value {
@@ -142,7 +142,7 @@ impl<'t> Fields<'t> {
         parsed
     }
 
-    /// The table `name` below this one.
+    /// Returns the table `name` below this one.
     pub(super) fn table(&mut self, name: &'static str, section: &'static str) -> Option<Self> {
         let (line, value) = self.take(name)?;
         match value.as_table() {
@@ -154,14 +154,14 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// Refuses a field that other programs have and that cannot mean anything here.
+    /// Refuses a field that other programs know and that has no meaning here.
     pub(super) fn refuse(&mut self, name: &'static str, why: &str) {
         if let Some((line, _)) = self.left.remove(name) {
             self.wrong(line, format!("{name}: {why}"));
         }
     }
 
-    /// Ends the table: the wrong values and the unknown fields, each with the nearest known name.
+    /// Ends the table: returns the wrong values and the unknown fields, each with the nearest known name.
     pub(super) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
         let unknown = self.left.iter().map(|(name, (line, _))| {
             let hint = match nearest(name, &self.known) {
@@ -180,19 +180,19 @@ fn line_at<T>(text: &str, spanned: &Spanned<T>) -> usize {
     line_of(text, spanned.span().start)
 }
 
-/// The line, counted from one, on which byte `offset` of `text` stands.
+/// Returns the line, counted from one, that holds byte `offset` of `text`.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count()
 }
 
-/// The candidate a person most likely meant by `name`, or `None` when nothing is near.
+/// Returns the candidate most likely meant by `name`, or `None` when none is near.
 pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let limit = (name.len() / 3).max(2);
     let near = candidates.iter().map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate));
     near.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)
 }
 
-/// A duration as Go spells it (`1h30m`, `250ms`) or as a plain number of seconds.
+/// Parses a duration as Go spells it (`1h30m`, `250ms`) or as a plain number of seconds.
 fn duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(fields.strings("keys"), None);
         assert_eq!(fields.string("mode").as_deref(), Some("0644"));
         let (wrong, unknown) = fields.finish();
-        assert_eq!(wrong[0].to_string(), "a.toml:1: src wants a text in quotes, not integer");
+        assert_eq!(wrong[0].to_string(), "a.toml:1: src wants a quoted string, not integer");
         assert_eq!(
             unknown[0].to_string(),
             "a.toml:2: unknown field `keyz` in [template]: did you mean `keys`?"

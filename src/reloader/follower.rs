@@ -1,4 +1,4 @@
-//! The loop that follows the source and hands its news to the worker.
+//! The loop that follows the source and passes its events to the worker.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use tokio::sync::mpsc;
 use crate::source::{Follow, Source, SourceEvent};
 use crate::stop::{EndedLoop, Loops, Stop};
 
-/// How many news may wait; past it the source waits, and the store keeps its history for it.
+/// How many events may wait; when the queue is full the source waits, and the store keeps its history meanwhile.
 const EVENT_QUEUE_CAPACITY: usize = 64;
 
-/// A running follower. Dropping it ends it.
+/// A running follower. Dropping it stops the loop.
 pub(super) struct Follower {
     loops: Loops,
     news: mpsc::Receiver<SourceEvent>,
 }
 
 impl Follower {
-    /// Follows the source from its next snapshot on.
+    /// Follows the source, starting with its next snapshot.
     pub(super) fn start(source: &Arc<Source>, roots: Vec<String>, follow: Follow) -> Self {
         let (sender, news) = mpsc::channel(EVENT_QUEUE_CAPACITY);
         let mut loops = Loops::new(Stop::new());
@@ -30,7 +30,7 @@ impl Follower {
         Self { loops, news }
     }
 
-    /// The next news, or the end of the loop, which is a failure. Dropping the future loses nothing.
+    /// Returns the next event, or the early end of the loop, which is a failure. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Result<SourceEvent, EndedLoop> {
         tokio::select! {
             biased;
@@ -39,7 +39,7 @@ impl Follower {
         }
     }
 
-    /// News that are already there.
+    /// Returns an event that already waits.
     pub(super) fn ready(&mut self) -> Option<SourceEvent> {
         self.news.try_recv().ok()
     }

@@ -1,8 +1,8 @@
 //! One generation: the resources and templates of a confdir as they were read together.
 //!
-//! Resources and templates change together in an editor's save or a package upgrade; a pass uses one
-//! consistent set of both. A newer generation takes the place of an older one only when it is at least as
-//! good: a bad edit is logged and the old set stays.
+//! An editor's save or a package upgrade changes resources and templates together, so a pass uses one consistent set
+//! of both. A newer generation replaces an older one only when it is at least as good: a bad edit is logged and the
+//! old set stays.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use super::confdir::Confdir;
 use super::settings::Settings;
 use crate::template::{Engine, TemplateErrorKind};
 
-/// How many files of a confdir are looked at for changes at most.
+/// At most this many files of a confdir are checked for changes.
 const MAX_FILES: usize = 100_000;
 
 /// Resources and their templates, read together.
@@ -22,15 +22,15 @@ const MAX_FILES: usize = 100_000;
 pub(super) struct Generation {
     /// The resources.
     pub confdir: Arc<Confdir>,
-    /// The templates, compiled as they are first used.
+    /// The templates, compiled on first use.
     pub engine: Arc<Engine>,
-    /// What the files looked like: path, size, time and inode of each.
+    /// The stamps of all files, to detect changes.
     stamp: Arc<BTreeSet<FileStamp>>,
-    /// Every folder that holds one of them.
+    /// Every folder that holds one of these files.
     folders: Arc<BTreeSet<PathBuf>>,
 }
 
-/// A newer set that is worse than the present one.
+/// A newer set that is worse than the current one.
 pub(super) struct RejectedGeneration {
     /// What is wrong with it.
     pub(super) problems: Vec<String>,
@@ -38,22 +38,21 @@ pub(super) struct RejectedGeneration {
     pub(super) next: Generation,
 }
 
-/// What a file looked like: path, size, inode, and when it changed, which an edit cannot hide, in seconds and
-/// nanoseconds.
+/// The state of a file: path, size, inode, and change time (which an edit cannot hide) in seconds and nanoseconds.
 type FileStamp = (PathBuf, u64, u64, i64, i64);
 
 impl Generation {
-    /// Reads the confdir, for one use.
+    /// Reads the confdir for a single use.
     #[must_use]
     pub(super) fn load(settings: &Settings) -> Self {
         Self::load_as(settings, (BTreeSet::new(), BTreeSet::new()))
     }
 
-    /// Reads the confdir, to be read again when it changes.
+    /// Reads the confdir of a daemon, which rereads it when it changes.
     #[must_use]
     pub(super) fn load_to_follow(settings: &Settings) -> Self {
-        // The stamp is taken first: an edit while reading shows as a change at the next look.
-        Self::load_as(settings, look(&settings.confdir))
+        // The stamp is taken first: an edit during the read then shows as a change at the next check.
+        Self::load_as(settings, stamp_files(&settings.confdir))
     }
 
     fn load_as(settings: &Settings, (stamp, folders): (BTreeSet<FileStamp>, BTreeSet<PathBuf>)) -> Self {
@@ -62,7 +61,7 @@ impl Generation {
         Self { confdir, engine, stamp: Arc::new(stamp), folders: Arc::new(folders) }
     }
 
-    /// Says what was found, good and bad.
+    /// Logs the valid and the invalid resources.
     pub(super) fn announce(&self) {
         for problem in &self.confdir.problems {
             tracing::error!("{problem}");
@@ -78,17 +77,17 @@ impl Generation {
         }
     }
 
-    /// Reads the confdir again if any of its files changed, or in any case when `asked`. `Ok(None)`: nothing
+    /// Rereads the confdir if any of its files changed, or in any case when `asked`. Returns `Ok(None)` when nothing
     /// changed. Blocking.
     ///
     /// # Errors
-    /// What is wrong with the new set that was not wrong with this one; this one stays in use.
+    /// The problems of the new set that this one does not have; this one stays in use.
     pub(super) fn reread(
         &self,
         settings: &Settings,
         asked: bool,
     ) -> Result<Option<Self>, RejectedGeneration> {
-        let (stamp, folders) = look(&settings.confdir);
+        let (stamp, folders) = stamp_files(&settings.confdir);
         if !asked && stamp == *self.stamp {
             return Ok(None);
         }
@@ -102,8 +101,8 @@ impl Generation {
         if problems.is_empty() { Ok(Some(next)) } else { Err(RejectedGeneration { problems, next }) }
     }
 
-    /// Templates that were good and are not any more, included ones as well. One that was broken before may stay
-    /// so: its resource fails, the others go on.
+    /// Returns the templates that were valid before and are broken now, included ones as well. A template that was
+    /// broken before may stay so: its resource fails, the others continue.
     fn worse_templates(&self, next: &Self, settings: &Settings) -> Vec<String> {
         let folder = settings.confdir.join("templates");
         let used = self.engine.files();
@@ -123,7 +122,7 @@ impl Generation {
         worse
     }
 
-    /// Remembers how a refused set looked, so that it is not refused again until it changes.
+    /// Remembers the stamps of a refused set, so that it is not refused again until it changes.
     pub(super) fn remember(&mut self, refused: &Self) {
         (self.stamp, self.folders) = (Arc::clone(&refused.stamp), Arc::clone(&refused.folders));
     }
@@ -134,7 +133,7 @@ impl Generation {
     }
 }
 
-fn look(confdir: &Path) -> (BTreeSet<FileStamp>, BTreeSet<PathBuf>) {
+fn stamp_files(confdir: &Path) -> (BTreeSet<FileStamp>, BTreeSet<PathBuf>) {
     let (mut seen, mut folders) = (BTreeSet::new(), BTreeSet::from([confdir.to_owned()]));
     for folder in ["conf.d", "templates"] {
         add(&confdir.join(folder), 0, &mut seen, &mut folders);
@@ -149,7 +148,7 @@ fn add(dir: &Path, depth: usize, seen: &mut BTreeSet<FileStamp>, folders: &mut B
         if seen.len() >= MAX_FILES {
             return;
         }
-        // Through links: a ConfigMap's swap changes the inode behind the name.
+        // Follows symlinks: an update of a ConfigMap changes the inode behind the name.
         let Ok(meta) = fs::metadata(&path) else { continue };
         if meta.is_dir() {
             if depth < 16 {

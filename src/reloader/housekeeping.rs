@@ -1,4 +1,4 @@
-//! What a crash may have left lying about.
+//! Removes what a crash may have left behind.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::confdir::Confdir;
 use crate::replace::sweep;
 
-/// Removes staged files that a killed run left beside our destinations.
+/// Removes the staged files that a killed run left beside our destinations.
 pub(super) fn sweep_stage_files(confdir: &Confdir) {
     let beside: BTreeSet<&Path> =
         confdir.resources.iter().filter_map(|resource| Path::new(&resource.dest).parent()).collect();
     let mut folders: BTreeSet<PathBuf> = beside.into_iter().map(Path::to_owned).collect();
     for resource in &confdir.resources {
-        // A linked destination is staged beside its target.
+        // The staged file of a symlinked destination lies beside its target.
         if std::fs::read_link(&resource.dest).is_ok() {
             let target = std::fs::canonicalize(&resource.dest).ok();
             folders.extend(target.and_then(|target| target.parent().map(Path::to_owned)));

@@ -1,4 +1,4 @@
-//! One destination to be rendered: a resource, or one entry of a resource's `for_each`.
+//! One destination to render: a resource, or one entry of a resource's `for_each`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,39 +11,39 @@ use crate::key;
 use crate::template::Item;
 use crate::values::Values;
 
-/// One file to be rendered.
+/// One file to render.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     /// Index of the resource in its generation.
     pub index: usize,
     /// The resource.
     pub resource: Arc<Resource>,
-    /// Where the file goes.
+    /// The destination.
     pub dest: PathBuf,
     /// Extra variables of the template: `item` for an entry of `for_each`.
     pub vars: BTreeMap<String, Value>,
 }
 
 impl Job {
-    /// What logs call it: the destination.
+    /// Returns the destination as logs show it.
     #[must_use]
     pub(super) fn dest_text(&self) -> String {
         self.dest.display().to_string()
     }
 }
 
-/// What a resource comes to with the present values.
+/// The files of a resource with the current values.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     /// The files to render.
     pub jobs: Vec<Job>,
-    /// The directory whose entries decided the list, if any: a dependency like any other.
+    /// The directory whose entries decided the list, if any: it is recorded as a dependency.
     pub listing: Option<Arc<str>>,
-    /// Entries that cannot be a file.
+    /// Entries that have no valid file name.
     pub problems: Vec<String>,
 }
 
-/// The files of one resource: one, or one for each entry of its `for_each` directory.
+/// Returns the files of one resource: one, or one for each entry of its `for_each` directory.
 #[must_use]
 pub(super) fn jobs(index: usize, resource: &Arc<Resource>, values: &Values) -> Jobs {
     let one = |dest: PathBuf, vars| Job { index, resource: Arc::clone(resource), dest, vars };
@@ -74,7 +74,7 @@ pub(super) fn jobs(index: usize, resource: &Arc<Resource>, values: &Values) -> J
     all
 }
 
-/// The names directly below `dir` that the resource may see, in order; whole subtrees are skipped.
+/// Returns the names directly below `dir` that the resource may see, in order; whole subtrees are skipped.
 fn entries(dir: &str, resource: &Resource, values: &Values) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut from = String::new();
@@ -82,7 +82,7 @@ fn entries(dir: &str, resource: &Resource, values: &Values) -> BTreeSet<String> 
         let below = key::relative(dir, found).unwrap_or(found).trim_start_matches('/');
         let name = below.split('/').next().unwrap_or(below);
         let entry = key::join(dir, name);
-        // `0` is the byte after `/`: the first key past everything below the entry.
+        // `0` is the byte after `/`: this is the first key past everything below the entry.
         from = if **found == *entry { format!("{entry}\0") } else { format!("{entry}0") };
         if resource.scope.covers(&entry)
             || resource.scope.roots.iter().any(|root| key::contains(&entry, root))
@@ -93,7 +93,7 @@ fn entries(dir: &str, resource: &Resource, values: &Values) -> BTreeSet<String> 
     names
 }
 
-/// Whether a resource can be the one that writes `dest`: for a `for_each`, whether the path fits its pattern.
+/// Reports whether a resource could have written `dest`: for a `for_each`, whether the path fits its pattern.
 pub(super) fn writes(resource: &Resource, dest: &Path) -> bool {
     let (pattern, dest) = (resource.dest.as_str(), dest.to_string_lossy());
     if resource.for_each.is_none() {
@@ -111,8 +111,8 @@ fn item(dir: &str, name: &str, resource: &Resource) -> Value {
     Value::from_object(Item { name: name.to_owned(), key })
 }
 
-/// The destination of one entry: the pattern with `{{ item.name }}` filled in. A name that could climb out
-/// of the folder, or a pattern that names nothing of the entry, is refused.
+/// Returns the destination of one entry: the pattern with `{{ item.name }}` filled in. Refuses a name that could
+/// escape the folder, and a pattern that does not use the entry.
 fn dest_of(pattern: &str, name: &str, item: &Value) -> Result<PathBuf, String> {
     if name == "." || name == ".." || name.contains(['\0', '/']) {
         return Err("its name cannot be part of a file name".to_owned());

@@ -1,8 +1,8 @@
-//! Reloads that are owed: a file was swapped, and the service was not yet told, or would not listen.
+//! The reload journal: files that were swapped in, and whose service was not reloaded successfully yet.
 //!
-//! A journal entry is written down, and synced, before the file is swapped, and struck off after the reload
-//! succeeded. So whatever happens in between (a failing command, a throttled reload, SIGTERM, kill -9, a
-//! power cut), the next run finds it and pays, although the file on disk is already in sync.
+//! An entry is written and synced before the file is swapped, and removed after the reload succeeded. So whatever
+//! happens in between (a failing command, a throttled reload, SIGTERM, kill -9, a power cut), the next run finds the
+//! entry and runs the reload, although the file on disk is already in sync.
 
 use std::fs;
 use std::io;
@@ -14,58 +14,58 @@ use sha2::{Digest, Sha256};
 
 use crate::disk;
 
-/// One owed reload, as kept on disk.
+/// One pending reload, as kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct JournalEntry {
-    /// What has to run: the reload's identity (`Action::key`).
+    /// The reload to run: its identity (`Action::key`).
     pub(super) action: String,
     /// What was swapped.
     pub(super) files: Vec<JournalFile>,
-    /// Tells this run's journal entry from a later one's for the same action.
+    /// Tells this run's entry from a later one for the same action.
     pub(super) token: String,
 }
 
 /// One destination of a journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct JournalFile {
-    /// Where.
+    /// The path.
     pub(super) dest: PathBuf,
-    /// The digest of what was put there; empty where the file was removed.
+    /// The digest of the file that was swapped in; empty where the file was removed.
     pub(super) digest: String,
     /// The name of the resource.
     pub(super) resource: String,
 }
 
 impl JournalEntry {
-    /// What has to run, as a person knows it.
+    /// Returns the command or signal as logs show it.
     pub(super) fn describe(&self) -> &str {
         self.action.strip_prefix("command ").unwrap_or(&self.action)
     }
 
-    /// A journal entry for an action, with no files yet and a token of its own.
+    /// Returns a journal entry for an action, with no files yet and a new token.
     pub(super) fn new(action: String) -> Self {
         Self { action, files: Vec::new(), token: format!("{:016x}", rand::random::<u64>()) }
     }
 }
 
-/// The folder of journal entries of one confdir; without a state folder, journal entries last as long as the process.
+/// The folder of journal entries of one confdir; without a state folder, entries last as long as the process.
 #[derive(Clone, Debug)]
 pub(super) struct ReloadJournal {
     dir: Option<PathBuf>,
 }
 
 impl ReloadJournal {
-    /// Opens the journal below a state folder, made if missing, readable by its owner only.
+    /// Opens the journal below a state folder, and creates it if missing, readable by its owner only.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be created.
     pub(super) fn open(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
         let journal = Self::peek(state_dir, confdir)?;
         journal.dir.as_deref().map_or(Ok(()), make)?;
         Ok(journal)
     }
 
-    /// Looks at the journal below a state folder without making anything.
+    /// Opens the journal below a state folder for reading; creates nothing.
     ///
     /// # Errors
     /// When the confdir's path cannot be made absolute.
@@ -76,19 +76,19 @@ impl ReloadJournal {
         Ok(Self { dir: Some(state_dir.join("owed").join(name)) })
     }
 
-    /// Writes a journal entry down. An earlier one for the same action goes into it: should this run die before its
-    /// own swap, what was owed before is owed still.
+    /// Writes a journal entry. The files of an earlier entry for the same action are merged into it: if this run dies
+    /// before its own swap, they still get their reload.
     ///
     /// # Errors
     /// When it cannot be made durable; the file must then not be swapped.
     pub(super) fn record(&self, entry: &JournalEntry) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
-        // Somebody may have cleared the state folder meanwhile.
+        // The state folder may have been deleted meanwhile.
         make(dir)?;
         let path = dir.join(file_name(&entry.action));
         let temporary = path.with_extension(format!("new.{}", std::process::id()));
         let mut entry = entry.clone();
-        // What others of the same action owe stands on one paper.
+        // All files of one action share one entry.
         for file in read(&path).into_iter().flat_map(|earlier| earlier.files) {
             if entry.files.iter().all(|known| known.dest != file.dest) {
                 entry.files.push(file);
@@ -98,11 +98,11 @@ impl ReloadJournal {
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(disk::at(dir))
     }
 
-    /// Takes one destination off the paper of an action: it is owed under another now, or by nobody. The others
-    /// on that paper stay.
+    /// Removes one destination from the entry of an action: it needs another reload now, or none. The other
+    /// destinations stay.
     ///
     /// # Errors
-    /// When the paper cannot be changed: the reload will then run once more than needed.
+    /// When the entry cannot be changed: the reload then runs once more than needed.
     pub(super) fn release(&self, action: &str, dest: &Path) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
         let path = dir.join(file_name(action));
@@ -114,10 +114,10 @@ impl ReloadJournal {
         write(&entry, &path.with_extension(format!("new.{}", std::process::id())), &path)
     }
 
-    /// Strikes a journal entry off, unless another run has taken it over since.
+    /// Removes a journal entry, unless another run has taken it over since.
     ///
     /// # Errors
-    /// When the file cannot be removed: the reload will then run once more than needed.
+    /// When the file cannot be removed: the reload then runs once more than needed.
     pub(super) fn finish(&self, entry: &JournalEntry) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
         let path = dir.join(file_name(&entry.action));
@@ -130,13 +130,13 @@ impl ReloadJournal {
         }
     }
 
-    /// The journal entry for an action, when one is on file.
+    /// Returns the journal entry for an action, if there is one.
     pub(super) fn find(&self, action: &str) -> Option<JournalEntry> {
         read(&self.dir.as_ref()?.join(file_name(action))).filter(|entry| entry.action == action)
     }
 
-    /// Every journal entry that earlier runs left. One whose file no longer is what was swapped in is owed all the same: the
-    /// service may have seen neither text, and a reload too many harms nobody.
+    /// Returns every journal entry that earlier runs left. An entry counts even if its file has changed since: the
+    /// service may have read neither version, and one reload too many is harmless.
     pub(super) fn left_over(&self) -> Vec<JournalEntry> {
         let Some(entries) = self.dir.as_ref().and_then(|dir| fs::read_dir(dir).ok()) else {
             return Vec::new();
@@ -167,7 +167,7 @@ fn file_name(action: &str) -> String {
     format!("{}.json", &digest(action.as_bytes())[..32])
 }
 
-/// The SHA-256 of some bytes in hexadecimal.
+/// Returns the SHA-256 of some bytes in hexadecimal.
 pub(super) fn digest(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {

@@ -1,7 +1,7 @@
 //! The last good snapshot: what a daemon renders from while its source is down at start.
 //!
-//! Kept in the state folder, readable by its owner only, since it holds every value. It is written when
-//! things are quiet and at the end, not for every change.
+//! Kept in the state folder, readable by its owner only, since it holds every value. It is written some time after a
+//! change and at the end, not for every change.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -54,7 +54,7 @@ pub(super) struct SnapshotCache {
 }
 
 impl SnapshotCache {
-    /// The shelf for a source; without a state folder nothing is kept.
+    /// Returns the cache of a source; without a state folder nothing is kept.
     pub(super) fn new(state_dir: Option<&Path>, confdir: &Path, source: &str) -> Self {
         let name = format!("{} {source}", confdir.display());
         let path = state_dir
@@ -62,7 +62,7 @@ impl SnapshotCache {
         Self { path, source: source.to_owned() }
     }
 
-    /// Keeps a snapshot. Blocking.
+    /// Writes a snapshot. Blocking.
     pub(super) fn put(&self, roots: &[String], values: &Values) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         self.write(path, roots, values).map_err(disk::at(path))
@@ -103,7 +103,7 @@ impl SnapshotCache {
         fs::rename(&temporary, path)
     }
 
-    /// The snapshot kept for this source, if it is whole and covers all of `roots`.
+    /// Returns the snapshot kept for this source, if it is intact and covers all of `roots`.
     pub(super) fn get(&self, roots: &[String]) -> Option<LastGood> {
         let text = fs::read_to_string(self.path.as_ref()?).ok()?;
         let mut lines = text.lines();

@@ -1,4 +1,4 @@
-//! Judging a confdir without a store: what will fail, and what will surprise.
+//! Checks a confdir without a store: what will fail, and what looks unintended.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,7 +27,7 @@ use crate::values::Values;
 pub enum Severity {
     /// Worth a look; the check still passes.
     Warning,
-    /// It will fail, or do what nobody meant.
+    /// It will fail, or do something unintended.
     Error,
 }
 
@@ -53,24 +53,24 @@ pub struct Finding {
 pub struct Findings {
     /// In order of file and line.
     pub findings: Vec<Finding>,
-    /// The names of all resources that were judged.
+    /// The names of all resources that were checked.
     pub resources: Vec<String>,
     /// The golden files that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub written: Vec<PathBuf>,
 }
 
-/// A folder of expected results: `/etc/app.conf` is `DIR/etc/app.conf`, or `DIR/app.conf` where only that is there.
+/// A folder of expected results for `/etc/app.conf`: `DIR/etc/app.conf`, or `DIR/app.conf` where only that exists.
 #[derive(Clone, Debug)]
 pub struct Golden {
     /// The folder.
     pub dir: PathBuf,
-    /// Write what was rendered in place of comparing.
+    /// Write the renderings instead of comparing with them.
     pub update: bool,
 }
 
 impl Findings {
-    /// Whether nothing will fail.
+    /// Returns whether nothing will fail.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|finding| finding.severity == Severity::Warning)
@@ -91,8 +91,8 @@ impl Findings {
     }
 }
 
-/// Judges a confdir. With `values` it renders every resource as well; with `expect` it compares each rendering
-/// with the file of the same path below that folder. Blocking.
+/// Checks a confdir. With `values` it also renders every resource; with `expect` it compares each rendering with the
+/// file of the same path below that folder. Blocking.
 #[must_use]
 pub fn lint(settings: &Settings, values: Option<&Arc<Values>>, expect: Option<&Golden>) -> Findings {
     let generation = Generation::load(settings);
@@ -103,7 +103,7 @@ pub fn lint(settings: &Settings, values: Option<&Arc<Values>>, expect: Option<&G
     take(&mut all, &confdir.warnings, Severity::Warning);
     if confdir.resources.is_empty() && confdir.problems.is_empty() {
         let folder = settings.confdir.join("conf.d");
-        all.add(Severity::Warning, "empty", "", (&folder, 0), "it holds no resource".to_owned());
+        all.add(Severity::Warning, "empty", "", (&folder, 0), "it contains no resource".to_owned());
     }
     let templates = settings.confdir.join("templates");
     let mut reached = BTreeSet::new();
@@ -163,7 +163,7 @@ fn judge_resource(all: &mut Findings, resource: &Resource) {
         let names_src = check.line.contains(".src") || check.line.contains("src }}");
         if names_dest && !names_src {
             let text =
-                "check_cmd names the destination: it would judge the old file; {{.src}} is the new one"
+                "check_cmd names the destination: it would check the old file; {{.src}} is the new one"
                     .to_owned();
             all.add(Severity::Error, "check_cmd", &resource.name, at, text);
         }
@@ -219,7 +219,7 @@ fn judge_template(
     }
 }
 
-/// A key that a template names: it must lie within `keys`, and what it lists should be there.
+/// Checks a key that a template names: it must lie within `keys`, and a directory that it lists should exist.
 fn judge_key(
     all: &mut Findings,
     resource: &Resource,
@@ -236,12 +236,12 @@ fn judge_key(
     let near = values.filter(|_| is_pattern).and_then(|values| near_pattern(values, &resource.scope, asked));
     if let Some(near) = near {
         let text =
-            format!("{asked} matches nothing, and nothing says so when it is rendered; did you mean {near}?");
+            format!("{asked} matches nothing, and a render does not report that; did you mean {near}?");
         all.add(Severity::Warning, "no_match", &resource.name, at, text);
     }
 }
 
-/// Whether nothing of what is asked for can ever be in the resource's view.
+/// Returns whether the resource can never see anything of what is asked for.
 fn is_outside(resource: &Resource, asked: &str, listing: bool) -> bool {
     let literal = &asked[..asked.find(['*', '?', '[']).unwrap_or(asked.len())];
     let is_glob = literal.len() < asked.len();
@@ -253,7 +253,7 @@ fn is_outside(resource: &Resource, asked: &str, listing: bool) -> bool {
 
 fn report_unreached(all: &mut Findings, templates: &Path, reached: &BTreeSet<PathBuf>, confdir: &Confdir) {
     if !confdir.problems.is_empty() {
-        // A resource that could not be read may well use them.
+        // A resource that could not be read may use them.
         return;
     }
     let mut waiting = vec![templates.to_owned()];
@@ -321,7 +321,8 @@ fn render_all(all: &mut Findings, generation: &Generation, values: &Arc<Values>,
     }
 }
 
-/// Compares a rendering with its golden file, or writes that; the file that was written. An error says what differs.
+/// Compares a rendering with its golden file, or writes that file and returns its path. The error holds the
+/// differences.
 fn golden(expect: &Golden, dest: &Path, bytes: &[u8]) -> Result<Option<PathBuf>, String> {
     let Golden { dir, update } = expect;
     let below: PathBuf =
@@ -346,5 +347,5 @@ fn golden(expect: &Golden, dest: &Path, bytes: &[u8]) -> Result<Option<PathBuf>,
     let diff = similar::TextDiff::from_lines(wanted.as_ref(), got.as_ref());
     let diff =
         diff.unified_diff().context_radius(3).header(&path.display().to_string(), "rendered").to_string();
-    Err(format!("the rendering is not what {} holds; --update writes it anew\n{diff}", path.display()))
+    Err(format!("the rendering differs from {}; --update overwrites it\n{diff}", path.display()))
 }

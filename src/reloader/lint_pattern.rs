@@ -1,7 +1,7 @@
-//! A pattern that matches nothing, and the one that was perhaps meant.
+//! Finds a pattern that matches nothing, and the one that was probably meant.
 //!
-//! `getvs("/a/upsteam/*")` of a mistyped directory is an empty list and no error. Only with data can it be told from
-//! a directory that is empty for good.
+//! `getvs("/a/upsteam/*")` of a mistyped directory is an empty list and no error. Only data can tell it from a
+//! directory that is always empty.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use crate::key;
 use crate::template::glob_matches;
 use crate::values::{Scope, Values};
 
-/// How many entries of one directory are compared at most.
+/// At most this many entries of one directory are compared.
 const MAX_NAMES: usize = 1_000;
 
-/// The nearest pattern that matches something, when `asked` matches nothing: one segment of it is another.
+/// Returns the nearest pattern that matches something, with one segment replaced, when `asked` matches nothing.
 pub(super) fn near_pattern(values: &Values, scope: &Scope, asked: &str) -> Option<String> {
     let absolute = key::join(&scope.prefix, asked);
     let segments: Vec<&str> = absolute.split('/').filter(|segment| !segment.is_empty()).collect();
@@ -31,7 +31,7 @@ pub(super) fn near_pattern(values: &Values, scope: &Scope, asked: &str) -> Optio
         if segment.contains(['*', '?', '[']) {
             return None;
         }
-        let near = names.iter().find(|name| is_slip(segment, name))?;
+        let near = names.iter().find(|name| is_typo(segment, name))?;
         let mut meant = segments.clone();
         meant[depth] = near;
         let meant = format!("/{}", meant.join("/"));
@@ -42,19 +42,19 @@ pub(super) fn near_pattern(values: &Values, scope: &Scope, asked: &str) -> Optio
     None
 }
 
-/// Whether one name is the other with a slip of the fingers. `web1` and `web2` are two names.
-fn is_slip(name: &str, other: &str) -> bool {
+/// Returns whether one name is a typo of the other. `web1` and `web2` are two names.
+fn is_typo(name: &str, other: &str) -> bool {
     let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     let few = (name.len() / 4).max(1);
     name.len() > 2 && letters(name) != letters(other) && strsim::damerau_levenshtein(name, other) <= few
 }
 
-/// As a template of the resource spells it.
+/// Returns the key as a template of the resource spells it.
 fn relative(scope: &Scope, absolute: &str) -> String {
     key::relative(&scope.prefix, absolute).unwrap_or(absolute).to_owned()
 }
 
-/// The names in a directory that the resource sees.
+/// Returns the names in a directory that the resource sees.
 fn names(values: &Values, scope: &Scope, dir: &str) -> BTreeSet<String> {
     let start = if dir == "/" { 1 } else { dir.len() + 1 };
     let seen = values.below(dir).filter(|(key, _)| scope.covers(key)).take(MAX_NAMES);
@@ -65,7 +65,7 @@ fn is_there(values: &Values, key: &str) -> bool {
     values.get(key).is_some() || values.below(key).next().is_some()
 }
 
-/// Whether a key, or a directory above one, matches.
+/// Returns whether a key, or a directory above one, matches.
 fn matches(values: &Values, pattern: &str) -> bool {
     let depth = pattern.matches('/').count();
     let head = &pattern[..pattern.find(['*', '?', '[']).unwrap_or(pattern.len())];

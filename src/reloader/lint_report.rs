@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::lint::{Finding, Findings, Severity};
 
 impl Findings {
-    /// One finding a line, in the form editors and CI servers jump to, then a sum.
+    /// Returns one finding a line, in the form that editors and CI servers jump to, then the totals.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();
@@ -27,7 +27,7 @@ impl Findings {
         out
     }
 
-    /// A JUnit file: one test case a resource, and one for what belongs to no resource.
+    /// Returns a JUnit file: one test case a resource, and one for findings that belong to no resource.
     #[must_use]
     pub fn junit(&self) -> String {
         let mut cases = String::new();
@@ -69,7 +69,7 @@ fn place(finding: &Finding) -> String {
     }
 }
 
-/// Text that XML takes: its five special characters escaped, control characters it forbids replaced.
+/// Escapes text for XML: its five special characters, and a replacement for control characters that it forbids.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

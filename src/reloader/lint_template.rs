@@ -1,6 +1,6 @@
-//! What a template's text says it will read: keys and other templates named by literals.
+//! Finds what a template reads: keys and other templates named by string literals.
 //!
-//! A name that is computed cannot be seen here; a render with `--data` sees it.
+//! A computed name does not show here; a render with `--data` finds it.
 
 use std::sync::LazyLock;
 
@@ -13,11 +13,11 @@ use super::fields::line_of;
 pub(super) enum TemplateRef {
     /// A key, directory or glob.
     Key {
-        /// Where.
+        /// The line.
         line: usize,
         /// As the template spells it.
         asked: String,
-        /// Whether only names are listed, so that a directory above the resource's keys makes sense.
+        /// Whether only names are listed, so that a directory above the resource's keys is valid.
         listing: bool,
     },
     /// Another template.
@@ -37,9 +37,9 @@ static TEMPLATES: LazyLock<Regex> = LazyLock::new(|| {
 static COMMENTS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?s)\{#.*?#\}").expect("the pattern is a constant that a test compiles"));
 
-/// Every literal name in a template's text, comments left out.
+/// Returns every literal name in a template's text, comments left out.
 pub(super) fn scan(text: &str) -> Vec<TemplateRef> {
-    // Comments become blanks of equal length, so that lines stay where they are.
+    // Comments become blanks of equal length, so that line numbers stay the same.
     let text = COMMENTS.replace_all(text, |found: &regex::Captures<'_>| {
         found[0].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect::<String>()
     });

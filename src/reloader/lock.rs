@@ -1,4 +1,4 @@
-//! One daemon for one confdir and state folder: two would each reload what the other owes.
+//! One daemon for one confdir and state folder: two would each run the other's pending reloads.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
@@ -8,17 +8,17 @@ use std::path::Path;
 use super::error::ReloaderError;
 use super::journal::digest;
 
-/// Held as long as the daemon runs; the system lets go of it when the process ends, however it does.
+/// Held as long as the daemon runs; the system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock, where there is a state folder that can be used.
+    /// Takes the lock, if the state folder can be used.
     ///
     /// # Errors
-    /// Another process has it.
+    /// Another process holds it.
     pub(super) fn take(state_dir: Option<&Path>, confdir: &Path) -> Result<Option<Self>, ReloaderError> {
         let Some(state_dir) = state_dir else { return Ok(None) };
         let whole = std::path::absolute(confdir).unwrap_or_else(|_| confdir.to_owned());
@@ -28,11 +28,11 @@ impl Lock {
         let opened = made.and_then(|()| {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)
         });
-        // A folder that cannot be used is reported by those who keep something in it.
+        // The journal and the snapshot cache report a folder that cannot be used.
         let Ok(mut file) = opened else { return Ok(None) };
         match file.try_lock() {
             Ok(()) => {
-                // For people; the lock counts without it.
+                // The process id is for people; the lock holds without it.
                 file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).ok();
                 Ok(Some(Self { _file: file }))
             }
@@ -45,7 +45,7 @@ impl Lock {
                     lock: path.display().to_string(),
                 })
             }
-            // Some network file systems know no locks.
+            // Some network file systems do not support locks.
             Err(TryLockError::Error(_)) => Ok(None),
         }
     }

@@ -1,4 +1,4 @@
-//! Which files a `for_each` resource made: only those are ever removed.
+//! Which files a `for_each` resource created: only those are ever removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use super::journal::digest;
 use super::resource::Resource;
 use crate::disk;
 
-/// The files made by each `for_each` resource of one confdir, kept in the state folder.
+/// The files created by each `for_each` resource of one confdir, kept in the state folder.
 #[derive(Clone, Debug)]
 pub(super) struct Manifest {
     path: Option<PathBuf>,
@@ -33,7 +33,7 @@ impl Manifest {
         Ok(Self::read(path))
     }
 
-    /// Looks at a confdir's manifest without making anything.
+    /// Opens a confdir's manifest for reading; creates nothing.
     pub(super) fn peek(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
         let name = file_name(confdir)?;
         Ok(Self::read(state_dir.map(|dir| dir.join("made").join(name))))
@@ -41,15 +41,15 @@ impl Manifest {
 
     fn read(path: Option<PathBuf>) -> Self {
         let files = match path.as_ref().map(fs::read) {
-            // A torn manifest owns nothing: files stay behind rather than somebody else's being removed.
+            // A torn manifest owns nothing: a file left behind is better than somebody else's file removed.
             Some(Ok(bytes)) => serde_json::from_slice(&bytes).unwrap_or_default(),
             _ => BTreeMap::new(),
         };
         Self { path, files: Arc::new(Mutex::new(files)) }
     }
 
-    /// The files a resource made. Those made under a name that none of `present` has any more are its too, as far
-    /// as its pattern can have made them: its file was renamed.
+    /// Returns the files a resource created. Files recorded under a name that none of `present` has any more also
+    /// count if they fit its pattern: its resource file was renamed.
     pub(super) fn of(&self, resource: &Resource, present: &[Arc<Resource>]) -> BTreeSet<PathBuf> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = files.iter().flat_map(|(name, dests)| {
@@ -60,7 +60,7 @@ impl Manifest {
         mine.cloned().collect()
     }
 
-    /// Notes files about to be made.
+    /// Adds files that are about to be created.
     pub(super) fn add(&self, resource: &str, dests: Vec<PathBuf>) -> io::Result<()> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = files.entry(resource.to_owned()).or_default();
@@ -72,10 +72,10 @@ impl Manifest {
         self.save(&files)
     }
 
-    /// Forgets a file that was removed.
+    /// Removes a file that was deleted.
     pub(super) fn drop_one(&self, dest: &Path) -> io::Result<()> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under whichever name, and should a rename have left two, under both.
+        // A renamed resource may have left it under two names: remove it from both.
         let removed = files.values_mut().filter_map(|mine| mine.remove(dest).then_some(())).count();
         files.retain(|_, mine| !mine.is_empty());
         if removed > 0 { self.save(&files) } else { Ok(()) }

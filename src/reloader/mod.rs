@@ -1,18 +1,17 @@
 //! Resource files in, up-to-date configuration files and reloaded services out.
 //!
-//! Owns: what a resource is, which resources a change touches, the order of one write (render, stage, sync,
-//! compare, check, swap, reload, verify), the reloads that are owed, the daemon's loop, the one-shot, the plan
-//! and the lint.
+//! Owns: what a resource is, which resources a change touches, the order of one write (render, stage, sync, compare,
+//! check, swap, reload, verify), pending reloads, the daemon's loop, the one-shot, the plan and the lint.
 //!
-//! Promises: a step that fails leaves the old file in service. A swapped file's reload is never forgotten: it is
-//! on disk as a journal entry before the swap. A change is never lost while something else runs. One broken resource
-//! never stops the others. What a resource does not read never wakes it.
+//! Promises: a step that fails leaves the old file in service. A swapped file's reload is never forgotten: it is on
+//! disk as a journal entry before the swap. A change that comes while something else runs is never lost. One broken
+//! resource never stops the others. A change to a key that a resource does not read never renders it.
 //!
-//! Leaves out: where values come from (`source`), how text is made of them (`template`), how bytes get onto the
-//! disk (`replace`), how a command is run (`command`).
+//! Leaves out: where values come from (`source`), how templates are rendered (`template`), how files are written
+//! (`replace`), how a command is run (`command`).
 //!
-//! The pass in one line: `due` says which resources, `expand` makes them files, `prepare` renders and stages on all
-//! cores, `deliver` checks and `place` swaps, `settle` reloads and verifies.
+//! The pass in one line: `due` picks the resources, `expand` turns them into files, `prepare` renders and stages on
+//! all cores, `deliver` checks, `place` swaps, `settle` reloads and verifies.
 
 mod background_read;
 mod confdir;

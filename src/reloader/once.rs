@@ -1,4 +1,4 @@
-//! Rendering every resource once: what CI and boot scripts run.
+//! Renders every resource once: what CI and boot scripts run.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ use crate::source::{Source, SourceError};
 use crate::stop::{Signal, Signals, Stop};
 use crate::values::Values;
 
-/// Renders everything once. A broken resource is a failed line of the report, the others are rendered.
+/// Renders everything once. A broken resource is a failed line of the report; the others are rendered.
 ///
 /// # Errors
-/// When nothing could be rendered at all: no confdir, no answer from the source within its time.
+/// When nothing could be rendered at all: no confdir, or no response from the source in time.
 pub async fn render(
     settings: Arc<Settings>,
     source: &Source,
@@ -51,12 +51,12 @@ pub async fn render(
     }
 }
 
-/// Waits for a signal to stop; while nothing is being changed there is nothing to finish first.
+/// Waits for a stop signal; used while nothing is being changed, so that there is nothing to finish first.
 async fn stop_signal(signals: &mut Signals) {
     while !matches!(signals.next().await, Signal::Stop | Signal::StopNow) {}
 }
 
-/// The resources that could not even be read, as failed lines.
+/// Returns the resources that could not be read, as failed lines.
 pub(super) fn problems_of(generation: &Generation) -> Result<Report, ReloaderError> {
     let confdir = &generation.confdir;
     if confdir.files == 0 && confdir.problems.len() == 1 {
@@ -74,7 +74,7 @@ pub(super) fn problems_of(generation: &Generation) -> Result<Report, ReloaderErr
     Ok(report)
 }
 
-/// One snapshot of everything the resources read, within the time a one-shot may take.
+/// Returns one snapshot of everything the resources read, within the time limit of a one-shot.
 pub(super) async fn fetch(
     settings: &Settings,
     source: &Source,
@@ -84,8 +84,11 @@ pub(super) async fn fetch(
     match timeout(settings.render_timeout, source.fetch(&roots)).await {
         Ok(snapshot) => Ok(snapshot?.entries.into_iter().collect()),
         Err(_) => {
-            let text =
-                format!("{} gave no whole answer within {:?}", source.describe(), settings.render_timeout);
+            let text = format!(
+                "{} did not return a complete snapshot within {:?}",
+                source.describe(),
+                settings.render_timeout
+            );
             Err(ReloaderError::Source(SourceError::Unavailable(text)))
         }
     }

@@ -1,4 +1,4 @@
-//! What came of each destination in a pass.
+//! The outcome of a pass for each destination.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,13 +23,13 @@ pub enum FailedStep {
     Place,
     /// Its reload.
     Reload,
-    /// The service's answer after the reload.
+    /// Verifying the service after the reload.
     Verify,
 }
 
 impl FailedStep {
-    /// Whether rendering again is what may mend it. A reload has a clock of its own, and a content that failed
-    /// its verification waits for another content.
+    /// Returns whether rendering again may help. Reloads are retried separately, and a content that failed its
+    /// verification waits for different content.
     #[must_use]
     pub const fn is_retried(self) -> bool {
         !matches!(self, Self::Reload | Self::Verify)
@@ -51,45 +51,45 @@ impl fmt::Display for FailedStep {
     }
 }
 
-/// What came of one destination.
+/// The outcome of one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum DestOutcome {
-    /// The file is as it should be.
+    /// The file is up to date.
     InSync,
-    /// It differs and was left alone: noop.
+    /// It differs and was left alone (noop).
     WouldChange,
     /// The new file is in place and its reload, if any, succeeded.
     Updated,
     /// The file of an entry that is gone was removed.
     Removed,
-    /// Left as it is on purpose.
+    /// Left unchanged on purpose.
     Skipped {
         /// Why.
         why: String,
     },
-    /// The new file is in place; its reload waits for its turn and is not forgotten.
+    /// The new file is in place; its reload is still pending.
     Owed {
         /// Why it waits.
         why: String,
     },
     /// Something failed.
     Failed {
-        /// Where.
+        /// The step.
         step: FailedStep,
-        /// What, and what to do.
+        /// The error, and what to do.
         text: String,
     },
 }
 
 impl DestOutcome {
-    /// Whether the destination is not as wished.
+    /// Returns whether the destination is not up to date.
     #[must_use]
     pub const fn is_failure(&self) -> bool {
         matches!(self, Self::Failed { .. })
     }
 
-    /// A failure at a step.
+    /// Returns a failure at a step.
     pub(super) fn failed(step: FailedStep, text: impl fmt::Display) -> Self {
         Self::Failed { step, text: text.to_string() }
     }
@@ -100,9 +100,9 @@ impl DestOutcome {
 pub struct ReportLine {
     /// The resource's name.
     pub resource: String,
-    /// The destination; empty when the resource could not even be read.
+    /// The destination; empty when the resource could not be read.
     pub dest: PathBuf,
-    /// What came of it.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: DestOutcome,
     /// Index of the resource in its generation.
@@ -110,15 +110,15 @@ pub struct ReportLine {
     pub index: Option<usize>,
 }
 
-/// What came of a whole pass.
+/// The outcome of a whole pass.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Every destination that was looked at.
+    /// Every destination of the pass.
     pub lines: Vec<ReportLine>,
 }
 
 impl Report {
-    /// Whether everything is as wished.
+    /// Returns whether nothing failed.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         !self.lines.iter().any(|line| line.outcome.is_failure())

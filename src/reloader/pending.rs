@@ -1,4 +1,4 @@
-//! A reload that has to run: for whom, and when it is tried.
+//! A reload that has to run: its destinations, and when it is tried.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use super::reload::Action;
 use super::request::{Content, ReloadRequest};
 use crate::backoff::Backoff;
 
-/// How many resources or destinations a log line names.
+/// A log line names at most this many resources or destinations.
 const NAMED: usize = 5;
 
-/// A reload that has to run, and for whom.
+/// A reload that has to run, and its destinations.
 pub(super) struct PendingReload {
     /// `None` where only a verification is due.
     pub(super) action: Option<Action>,
-    /// Its paper, if it has one.
+    /// Its journal entry, if it has one.
     pub(super) entry: Option<JournalEntry>,
     pub(super) requests: Vec<ReloadRequest>,
     pub(super) backoff: Backoff,
     pub(super) not_before: Option<Instant>,
-    /// It ran, and what proves it is not known before a template renders: until then it would run in vain.
+    /// It ran, but its probe is unknown until a template renders: a run before that would be useless.
     pub(super) waits_for_render: bool,
 }
 
@@ -34,12 +34,12 @@ impl PendingReload {
         Self { action, entry: None, requests: Vec::new(), backoff, not_before: None, waits_for_render }
     }
 
-    /// One more destination wants this reload: it is due at once, whatever it waited for.
+    /// Adds a destination: the reload is due at once, whatever it waited for.
     pub(super) fn add(&mut self, request: ReloadRequest, entry: Option<JournalEntry>) {
         self.entry = entry.or(self.entry.take());
         (self.not_before, self.waits_for_render) = (None, false);
         match self.requests.iter_mut().find(|present| present.dest == request.dest) {
-            // The way back leads to what was there before the first swap that is not yet verified.
+            // The rollback goes to the file before the first swap that is not verified yet.
             Some(present) => {
                 let previous = present.previous.take().or(request.previous);
                 *present = ReloadRequest { previous, ..request };
@@ -48,7 +48,7 @@ impl PendingReload {
         }
     }
 
-    /// Takes a destination back that was here before; the wait goes on.
+    /// Adds a destination again that was here before; the wait continues.
     pub(super) fn add_waiting(&mut self, request: ReloadRequest) {
         self.waits_for_render &= request.is_unknown();
         self.requests.push(request);
@@ -66,7 +66,7 @@ impl PendingReload {
         self.requests.iter().any(|request| request.resource.verify.is_some())
     }
 
-    /// The file at `dest` was rendered again and is the one in place: from now on its service is asked this.
+    /// Takes the probe of a file that was rendered again and is in place.
     pub(super) fn learn(&mut self, dest: &Path, verify: &Arc<Verify>) {
         for request in self.requests.iter_mut().filter(|request| request.dest == dest) {
             if matches!(request.content, Content::Swapped(_) | Content::Present) {
@@ -86,23 +86,23 @@ impl PendingReload {
         self.action.as_ref().map_or_else(|| "verification".to_owned(), Action::describe)
     }
 
-    /// The resources it runs for, as the log names them.
+    /// Returns its resources as the log names them.
     pub(super) fn resources(&self) -> String {
         named(self.requests.iter().map(|request| request.resource.name.clone()))
     }
 
-    /// The destinations it runs for, as the log names them.
+    /// Returns its destinations as the log names them.
     pub(super) fn dests(&self) -> String {
         named(self.requests.iter().map(|request| request.dest.display().to_string()))
     }
 
-    /// What lies on the disk while the reload has not succeeded.
+    /// Describes the file on disk while the reload has not succeeded.
     pub(super) fn state(&self) -> &'static str {
         let any = |wanted: fn(&Content) -> bool| self.requests.iter().any(|request| wanted(&request.content));
         if any(|content| matches!(content, Content::Swapped(_))) {
             "the new file is in place, but the service has not taken it"
         } else if any(|content| *content == Content::Removed) {
-            "the file is removed, but the service has not been told"
+            "the file is removed, but the service has not been reloaded"
         } else if any(|content| *content == Content::PutBack) {
             "the previous file is in place, but the service has not taken it"
         } else {
@@ -111,7 +111,7 @@ impl PendingReload {
     }
 }
 
-/// The names of a list, each once; of a long one the first few and how many there are.
+/// Joins the names of a list, each once; of a long list, the first few and the number of the rest.
 fn named(names: impl Iterator<Item = String>) -> String {
     let mut names: Vec<String> = names.collect();
     names.sort_unstable();
@@ -124,7 +124,7 @@ fn named(names: impl Iterator<Item = String>) -> String {
     format!("{} and {} more", names.join(", "), all - NAMED)
 }
 
-/// The wait between two tries of something that failed.
+/// Returns the wait between two tries.
 pub(super) fn retry_backoff() -> Backoff {
     Backoff::new(Duration::from_secs(1), Duration::from_secs(60))
 }

@@ -1,14 +1,13 @@
-//! What the outside may know of a running daemon, and how it ended.
+//! The state of a running daemon as others see it, and how it ended.
 
-/// What the outside may know of a running daemon.
+/// The state of a running daemon as others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DaemonPhase {
-    /// A resource has no file in service yet; the text says what is waited for.
+    /// A resource has no file in service yet; the text says what the daemon waits for.
     Starting(String),
-    /// Every resource was tried and has a file in service, or the wait for that is over; the text says how things
-    /// stand.
+    /// Every resource was tried and has a file in service, or the wait for that is over; the text describes the state.
     Ready(String),
-    /// The stop was asked for.
+    /// A stop was requested.
     Stopping,
 }
 
@@ -17,6 +16,6 @@ pub enum DaemonPhase {
 pub enum Ending {
     /// In good order.
     Stopped,
-    /// Cut off by a second signal or by its deadline; what was owed is on paper.
+    /// Cut off by a second signal or by its deadline; pending reloads are in the journal.
     CutOff,
 }

@@ -1,4 +1,4 @@
-//! The swap itself: everything that was accepted in a pass, in one go.
+//! The swap itself: all accepted files of a pass at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,9 +25,9 @@ pub(super) struct CheckedFile {
     pub(super) digest: String,
     /// What to ask its service after the reload.
     pub(super) verify: Option<Arc<Verify>>,
-    /// The reload it will owe.
+    /// The reload it needs.
     pub(super) action: Option<Action>,
-    /// Whether a verification may want the present file back.
+    /// Whether the present file is kept, because a verification may need it back.
     pub(super) keep_previous: bool,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Gone {
 }
 
 impl Gone {
-    /// The reload its removal owes; one that cannot be made was reported when the file was rendered.
+    /// Returns the reload that its removal needs; an invalid one was reported when the file was rendered.
     pub(super) fn action(&self) -> Option<Action> {
         Action::of(&self.resource, &self.dest).ok().flatten()
     }
@@ -56,7 +56,7 @@ pub(super) struct SwapBatch {
     pub(super) manifest: Manifest,
 }
 
-/// What became of it.
+/// The result of the swaps.
 #[derive(Default)]
 pub(super) struct SwapResult {
     pub(super) requests: Vec<ReloadRequest>,
@@ -66,17 +66,17 @@ pub(super) struct SwapResult {
     pub(super) in_place: Vec<PathBuf>,
 }
 
-/// The report's line of a destination that could not be changed.
+/// Returns the report line of a destination that could not be changed.
 fn unplaced(index: usize, resource: &Resource, dest: &Path, text: &str) -> ReportLine {
     line(index, resource, dest, DestOutcome::failed(FailedStep::Place, text))
 }
 
-/// Writes the journal entries down, swaps every file, makes the swaps durable. Blocking.
+/// Writes the journal entries, swaps every file, makes the swaps durable. Blocking.
 pub(super) fn place_all(swap: SwapBatch) -> SwapResult {
     let mut swapped = SwapResult::default();
     let SwapBatch { accepted, gone, entries, journal, keep_staged, manifest } = swap;
     if let Err(text) = write_down(&entries, &journal, &accepted, &manifest) {
-        // Without the journal entry on disk a crash after the swap would lose the reload: better no swap.
+        // Without the journal entry on disk, a crash after the swap would lose the reload: do not swap.
         let files = accepted.iter().map(|one| (one.job.index, &one.job.resource, &one.job.dest));
         let gone = gone.iter().map(|gone| (gone.index, &gone.resource, &gone.dest));
         for (index, resource, dest) in files.chain(gone) {
@@ -139,7 +139,7 @@ pub(super) fn place_all(swap: SwapBatch) -> SwapResult {
     swapped
 }
 
-/// Why the file of an entry that is gone stays.
+/// Returns why the file of an entry that is gone stays.
 pub(super) fn waits_for(new: &Path) -> String {
     format!("its entry is gone, but the file of a new entry, {}, is not in place yet", new.display())
 }
@@ -151,9 +151,7 @@ fn write_down(
     manifest: &Manifest,
 ) -> Result<(), String> {
     for entry in entries.values() {
-        journal
-            .record(entry)
-            .map_err(|error| format!("cannot write down the reload it will owe: {error}"))?;
+        journal.record(entry).map_err(|error| format!("cannot record the reload it needs: {error}"))?;
     }
     let mut by_resource: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
     for one in accepted.iter().filter(|one| one.job.resource.for_each.is_some()) {
@@ -162,7 +160,7 @@ fn write_down(
     for (resource, dests) in by_resource {
         manifest
             .add(resource, dests)
-            .map_err(|error| format!("cannot write down which files are ours: {error}"))?;
+            .map_err(|error| format!("cannot update the list of our files: {error}"))?;
     }
     Ok(())
 }
@@ -184,19 +182,20 @@ fn place(one: CheckedFile, keep_staged: bool) -> Result<(ReloadRequest, WriteMet
     Ok((ReloadRequest { index, resource: job.resource, dest: job.dest, content, verify, previous }, placed))
 }
 
-/// A name that no later run takes for an orphan of this one.
+/// Returns a name that no later run removes as a leftover staged file.
 fn kept_name(staged: &Path) -> PathBuf {
     let name = staged.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     staged.with_file_name(name.replacen(&format!(".{}.", std::process::id()), ".kept.", 1))
 }
 
 fn previous(target: &Target) -> Result<Before, String> {
-    let saved =
-        target.save().map_err(|error| format!("cannot keep the present file for a way back: {error}"))?;
+    let saved = target
+        .save()
+        .map_err(|error| format!("cannot keep a copy of the present file for a rollback: {error}"))?;
     Ok((target.clone(), saved))
 }
 
-/// Removes the file of an entry that is gone; one that somebody else removed first is gone as well.
+/// Removes the file of an entry that is gone; a file that is already missing counts as removed.
 fn remove(resource: &Resource, dest: &Path, manifest: &Manifest) -> Result<Option<Before>, String> {
     let target = Target::resolve(dest).map_err(|error| error.to_string())?;
     let previous = if resource.verify.is_some() { Some(previous(&target)?) } else { None };
@@ -206,6 +205,8 @@ fn remove(resource: &Resource, dest: &Path, manifest: &Manifest) -> Result<Optio
         }
         _ => {}
     }
-    manifest.drop_one(dest).map_err(|error| format!("cannot forget it: {error}"))?;
+    manifest
+        .drop_one(dest)
+        .map_err(|error| format!("cannot remove it from the list of our files: {error}"))?;
     Ok(previous)
 }

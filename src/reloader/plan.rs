@@ -1,4 +1,4 @@
-//! What a render would change, for people and for programs. Nothing is touched.
+//! What a render would change, for people and for programs. It changes nothing itself.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,7 +25,7 @@ use crate::source::Source;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// The file would be made.
+    /// The file would be created.
     Create,
     /// Its text would change.
     Update,
@@ -35,7 +35,7 @@ pub enum Change {
     Remove,
     /// Nothing would change.
     None,
-    /// Nobody can tell: it fails to render.
+    /// Unknown: it fails to render.
     Error,
 }
 
@@ -48,7 +48,7 @@ pub struct Planned {
     pub dest: String,
     /// What would happen.
     pub change: Change,
-    /// Mode or owner that would change, in words.
+    /// Mode or owner that would change, as text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<String>,
     /// The unified diff, secrets masked.
@@ -57,15 +57,15 @@ pub struct Planned {
     /// The command that would be run afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reload: Option<String>,
-    /// Why nobody can tell.
+    /// Why it cannot be rendered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What would keep a render from writing it, although its text is known.
+    /// What would prevent the write, although the text is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub obstacle: Option<String>,
 }
 
-/// A reload that an earlier run left: its files are in place, and the service has not taken them.
+/// A reload that an earlier run left: its files are in place, and the service has not been reloaded.
 #[derive(Clone, Debug, Serialize)]
 pub struct PendingReload {
     /// The command or signal.
@@ -84,19 +84,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether a render would change anything or run a pending reload.
+    /// Returns whether a render would change anything or run a pending reload.
     #[must_use]
     pub fn differs(&self) -> bool {
         !self.pending.is_empty() || self.resources.iter().any(|planned| planned.change != Change::None)
     }
 
-    /// Whether there is a resource of which nobody can tell.
+    /// Returns whether any resource cannot be rendered.
     #[must_use]
     pub fn failed(&self) -> bool {
         self.resources.iter().any(|planned| planned.change == Change::Error)
     }
 
-    /// The plan as unified diffs, one after the other, and a line for what a diff cannot show.
+    /// Returns the plan as unified diffs, one after the other, with a line for what a diff cannot show.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();
@@ -132,7 +132,7 @@ impl Plan {
 /// Makes the plan. `context` is the number of unchanged lines around each change.
 ///
 /// # Errors
-/// When the source does not answer or there is no confdir.
+/// When the source does not respond or there is no confdir.
 pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> Result<Plan, ReloaderError> {
     let generation = Generation::load(&settings);
     let report = problems_of(&generation)?;
@@ -159,7 +159,7 @@ pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> R
     Ok(plan)
 }
 
-/// What is still owed for the resources at hand.
+/// Returns the part of a journal entry that belongs to the current resources.
 fn pending(entry: &JournalEntry, generation: &Generation, redactor: &Redactor) -> Option<PendingReload> {
     let resources = &generation.confdir.resources;
     let wanted = |file: &&JournalFile| resources.iter().any(|resource| is_of(file, resource));
@@ -253,8 +253,8 @@ fn diff(ready: &ReadyFile, dest: &str, redactor: &Redactor, context: usize) -> S
         .to_string()
 }
 
-/// Masks the lines that a line with a secret takes the place of: they held the secret's earlier value, which no
-/// source knows any more.
+/// Masks the old lines that a line with a secret replaces: they held the secret's earlier value, which no source knows
+/// any more.
 fn hide_replaced(old: &str, new: &str) -> String {
     let diff = TextDiff::from_lines(old, new);
     let mut out = String::with_capacity(old.len());

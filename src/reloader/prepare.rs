@@ -1,7 +1,7 @@
-//! Rendering destinations and staging those that differ, on all cores.
+//! Renders destinations and stages those that differ, on all cores.
 //!
-//! Everything here is pure reading or a new file beside the destination: nothing a service sees changes, and
-//! dropping a prepared file removes its staged copy.
+//! This only reads, or writes a new file beside the destination: no service sees a change, and dropping a prepared
+//! file removes its staged copy.
 
 use std::fs;
 use std::sync::Arc;
@@ -20,29 +20,29 @@ use crate::replace::{Difference, Staged, Target, sync_all};
 use crate::template::{Engine, Failure, Reads, TemplateError, TemplateErrorKind, generation_of};
 use crate::values::{Values, View};
 
-/// With fewer jobs than this a second thread costs more than it saves.
+/// With fewer jobs than this, a second thread costs more than it saves.
 const MIN_PARALLEL_JOBS: usize = 16;
 
-/// The stack of a rendering thread, as `app` gives it to the runtime's: templates are run by recursion.
+/// The stack of a rendering thread, the same as the runtime's threads get from `app`: templates run by recursion.
 const THREAD_STACK_BYTES: usize = 64 << 20;
 
 /// One destination, rendered and compared.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) job: Job,
-    /// What the render read, also when it failed: a missing key that appears makes it due again.
+    /// What the render read, also when it failed: a missing key that appears makes the resource due again.
     pub(super) reads: Reads,
     pub(super) result: Result<ReadyFile, DestOutcome>,
 }
 
 impl Prepared {
-    /// Its line in a report.
+    /// Returns its line in a report.
     pub(super) fn line_for(&self, outcome: DestOutcome) -> ReportLine {
         line(self.job.index, &self.job.resource, &self.job.dest, outcome)
     }
 }
 
-/// A rendering that went well.
+/// A successful rendering.
 #[derive(Debug)]
 pub(super) struct ReadyFile {
     pub(super) target: Target,
@@ -50,16 +50,16 @@ pub(super) struct ReadyFile {
     /// What to ask the service, filled in for this rendering.
     pub(super) verify: Option<Arc<Verify>>,
     pub(super) difference: Difference,
-    /// Where it is only compared: what would keep a new file from being written.
+    /// Why a new file could not be written, in a comparison.
     pub(super) obstacle: Option<String>,
-    /// Present when the file differs and is to be written.
+    /// Present when the file differs and has to be written.
     pub(super) staged: Option<Staged>,
 }
 
 /// What to do with a rendering that differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// Only say so.
+    /// Only report it.
     Compare,
     /// Stage it.
     Stage,
@@ -94,7 +94,7 @@ fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, one: impl Fn(J) -> R + Sync) -> V
         jobs.into_iter().map(|job| Mutex::new((Some(job), None))).collect();
     let work = || {
         while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // A slot is touched by the one thread that drew its number; poisoning cannot mean a torn value.
+            // Only the thread that drew its number touches a slot; poisoning cannot mean a torn value.
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(job) = slot.0.take() {
                 slot.1 = Some(one(job));
@@ -104,7 +104,7 @@ fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, one: impl Fn(J) -> R + Sync) -> V
     thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(16);
         for _ in 1..threads {
-            // With one thread fewer the others do its share.
+            // If a thread does not start, the others do its share.
             thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn_scoped(scope, work).ok();
         }
         work();
@@ -118,7 +118,7 @@ fn prepare(generation: &Generation, values: &Arc<Values>, job: Job, depth: Depth
     Prepared { job, reads, result }
 }
 
-/// One destination, rendered and no more.
+/// One destination, rendered but not compared.
 #[derive(Debug)]
 pub(super) struct Rendered {
     pub(super) job: Job,
@@ -126,7 +126,7 @@ pub(super) struct Rendered {
     pub(super) result: Result<Output, DestOutcome>,
 }
 
-/// What a rendering came to.
+/// The result of a rendering.
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) bytes: Vec<u8>,
@@ -136,7 +136,7 @@ pub(super) struct Output {
     pub(super) prints_generation: bool,
 }
 
-/// Renders one job; looks at no destination.
+/// Renders one job; does not look at the destination.
 pub(super) fn render(generation: &Generation, values: &Arc<Values>, job: Job) -> Rendered {
     let view = View { values: Arc::clone(values), scope: Arc::clone(&job.resource.scope) };
     let (mut reads, rendered) = match generation.engine.render(&job.resource.src, &view, &job.vars) {
@@ -235,7 +235,7 @@ fn has_format(format: Format, text: &str) -> Result<(), String> {
         Format::Yaml => document::parse_yaml(text).map(drop),
         Format::Toml => document::parse_toml(text).map(drop),
     }
-    .map_err(|error| format!("the rendered text is no {format:?}: {error}"))
+    .map_err(|error| format!("the rendered text is not valid {format:?}: {error}"))
 }
 
 #[cfg(test)]

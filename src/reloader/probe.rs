@@ -1,7 +1,7 @@
-//! `[template.verify]`: what to ask a service, so that it proves which file it runs.
+//! `[template.verify]`: what to ask a service so that it proves which file it runs.
 //!
-//! Its texts are small templates over what the resource's template sees. They are filled in when the file is
-//! rendered, because only then the generation is known. A command is no template: values never become shell text,
+//! Its texts are small templates with the values of the resource's template. They are filled in when the file is
+//! rendered, because only then is the generation known. A command is not a template: values never become shell text,
 //! so it gets the generation in its environment.
 
 use std::path::Path;
@@ -15,39 +15,39 @@ const GENERATION: &str = "RETUNE_GENERATION";
 /// The variable that tells a command which file was rendered.
 const DEST: &str = "RETUNE_DEST";
 
-/// How to see that a service runs the new file.
+/// How to verify that a service runs the new file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verify {
     /// What to ask.
     pub probe: Probe,
-    /// How long the service has to answer as it should.
+    /// How long the service has to respond as expected.
     pub timeout: Duration,
     /// The pause between two tries.
     pub interval: Duration,
 }
 
-/// One question to a service.
+/// One request to a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Probe {
-    /// A GET answered with this status (2xx or 3xx when unset), the answer holding this text.
+    /// A GET that must return this status (2xx or 3xx when unset), with this text in the body.
     Http {
-        /// Where to ask.
+        /// The URL.
         url: String,
-        /// Lines of the request's head, `Name: value`.
+        /// Request headers, `Name: value`.
         headers: Vec<String>,
-        /// The status wanted.
+        /// The expected status.
         status: Option<u16>,
-        /// A text the answer must hold.
+        /// The text that the response must contain.
         contains: Option<String>,
     },
-    /// A TCP connection that is accepted, and on which the service says this text.
+    /// A TCP connection that must be accepted, and on which the service sends this text.
     Tcp {
-        /// Where to connect.
+        /// The address to connect to.
         address: String,
-        /// A text the service must send by itself.
+        /// The text that the service must send on its own.
         contains: Option<String>,
     },
-    /// A shell command that exits 0.
+    /// A shell command that must exit 0.
     Command {
         /// Shell text.
         line: String,
@@ -57,7 +57,7 @@ pub(super) enum Probe {
 }
 
 impl Verify {
-    /// The texts that are templates, with the names of their fields.
+    /// Returns the texts that are templates, with the names of their fields.
     pub(super) fn texts(&self) -> Vec<(&'static str, &str)> {
         match &self.probe {
             Probe::Http { url, headers, contains, .. } => {
@@ -73,19 +73,19 @@ impl Verify {
         }
     }
 
-    /// Whether it is the same for every rendering.
+    /// Returns whether it is the same for every rendering.
     pub(super) fn is_fixed(&self) -> bool {
         !matches!(self.probe, Probe::Command { .. })
             && !self.texts().iter().any(|(_, text)| is_template(text))
     }
 
-    /// Whether an answer must hold the generation.
+    /// Returns whether the response must contain the generation.
     pub(super) fn wants_generation(&self) -> bool {
         self.texts().iter().any(|(field, text)| *field == "verify.contains" && text.contains("generation("))
     }
 
-    /// What can be asked where no rendering is at hand: after a file was removed or put back, and for a file that an
-    /// earlier run left until it is rendered again. `None` where the question needs a rendering.
+    /// Returns what can be asked without a rendering: after a file was removed or rolled back, and for a file of an
+    /// earlier run until it is rendered again. `None` if the probe needs a rendering.
     pub(super) fn unrendered(&self) -> Option<Self> {
         let askable = match &self.probe {
             Probe::Command { line, .. } => ![GENERATION, DEST].iter().any(|name| line.contains(name)),
@@ -94,10 +94,10 @@ impl Verify {
         askable.then(|| self.clone())
     }
 
-    /// The question for one rendering: `fill` renders one text.
+    /// Returns the probe for one rendering: `fill` renders one text.
     ///
     /// # Errors
-    /// The first that `fill` reports, or `refuse` of a text that came out as no such thing.
+    /// The first that `fill` reports, or `refuse` of a text that came out invalid.
     pub(super) fn filled<E>(
         &self,
         generation: &str,
@@ -118,7 +118,7 @@ impl Verify {
                     *text = fill("verify.contains", text)?;
                     if text.is_empty() {
                         return Err(refuse(
-                            "verify.contains came out empty: every answer holds that".to_owned(),
+                            "verify.contains came out empty: every response contains that".to_owned(),
                         ));
                     }
                 }
@@ -129,7 +129,7 @@ impl Verify {
                     *text = fill("verify.contains", text)?;
                     if text.is_empty() {
                         return Err(refuse(
-                            "verify.contains came out empty: every answer holds that".to_owned(),
+                            "verify.contains came out empty: every response contains that".to_owned(),
                         ));
                     }
                 }
@@ -147,7 +147,7 @@ fn is_template(text: &str) -> bool {
     ["{{", "{%", "{#"].iter().any(|tag| text.contains(tag))
 }
 
-/// A value with a line break in it must not become a second request.
+/// Checks a URL: a value with a line break in it must not become a second request.
 fn check_url(url: &str) -> Result<(), String> {
     if !url.starts_with("http://") {
         let scheme = url.split("://").next().filter(|_| url.contains("://")).unwrap_or("no scheme");
@@ -171,11 +171,11 @@ fn check_header(header: &str) -> Result<(), String> {
         Some((name, _)) if !name.is_empty() && name.chars().all(token) => Err(format!(
             "verify.headers: the value of {name} holds a line break or another control character; `|trim` removes it"
         )),
-        _ => Err("verify.headers: one of them is no header such as \"Host: app.example\"".to_owned()),
+        _ => Err("verify.headers: one of them is not a header such as \"Host: app.example\"".to_owned()),
     }
 }
 
-/// Reads the table, and hands its problems to the table above.
+/// Reads the table, and adds its problems to the table above.
 pub(super) fn read(
     mut section: Fields<'_>,
     parent: &mut Fields<'_>,
@@ -216,7 +216,7 @@ pub(super) fn read(
     verify
 }
 
-/// What is wrong with the texts, as far as it shows before they are filled in.
+/// Returns the problems of the texts that show before they are filled in.
 fn judge(verify: &Verify) -> Vec<String> {
     let mut problems = Vec::new();
     for (field, text) in verify.texts() {
@@ -228,11 +228,11 @@ fn judge(verify: &Verify) -> Vec<String> {
         };
         problems.extend(judged.err());
     }
-    // Braces of other programs (`docker inspect --format '{{.State}}'`) are the command's own.
+    // Braces of other programs (`docker inspect --format '{{.State}}'`) belong to the command.
     if let Probe::Command { line, .. } = &verify.probe
         && line.contains("generation()")
     {
-        problems.push(format!("verify.command is no template: it gets the generation as ${GENERATION}"));
+        problems.push(format!("verify.command is not a template: it gets the generation as ${GENERATION}"));
     }
     problems
 }

@@ -1,4 +1,4 @@
-//! How far every resource has come, and what the outside is told of it.
+//! How far every resource has come, and the status that the daemon reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,29 +10,29 @@ use super::outcome::{DestOutcome, Report, ReportLine};
 use super::phase::DaemonPhase;
 use super::settings::{Ready, Settings};
 
-/// How many failing resources the status names.
+/// The status names at most this many failing resources.
 const MAX_NAMED_RESOURCES: usize = 5;
 
 /// Which resources have rendered, which are failing.
 pub(super) struct Progress {
     rendered: BTreeSet<usize>,
-    /// Those that failed, while a file from before is in service.
+    /// Resources that failed while an earlier file is in service.
     served: BTreeSet<usize>,
     /// By name, as the status text names them.
     failing: BTreeMap<usize, String>,
     phase: watch::Sender<DaemonPhase>,
     rule: Ready,
     ready: bool,
-    /// When the wait for a file in service ends.
+    /// When the daemon stops waiting for files in service.
     ready_by: Option<Instant>,
 }
 
 /// What to do with a resource after a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Nothing: it is as it should be, or a clock of its own takes care of it.
+    /// Nothing: it is up to date, or its reload is retried separately.
     Settled,
-    /// Render it again by and by.
+    /// Render it again after a wait.
     Retry,
 }
 
@@ -49,16 +49,16 @@ impl Progress {
         }
     }
 
-    /// The resources are other ones now.
+    /// Starts again after the resources were reread.
     pub(super) fn clear(&mut self) {
         self.rendered.clear();
         self.served.clear();
         self.failing.clear();
     }
 
-    /// Takes in what a pass said of a resource that was due. A file whose reload failed is in place: it has
-    /// rendered, and its reload has a clock of its own. (A reload can need the very service that waits for us to
-    /// be ready.)
+    /// Decides on a resource that was due from its report. A file whose reload failed is in place: the resource has
+    /// rendered, and the reload is retried separately. (A reload can need the very service that waits for us to be
+    /// ready.)
     pub(super) fn judge(&mut self, index: usize, report: &Report) -> Verdict {
         let lines = report.lines.iter().filter(|line| line.index == Some(index));
         let retried = |line: &&ReportLine| matches!(&line.outcome, DestOutcome::Failed { step, .. } if step.is_retried());
@@ -73,7 +73,7 @@ impl Progress {
         Verdict::Retry
     }
 
-    /// Takes in the outcomes of a pass and tells how things stand.
+    /// Adds the outcomes of a pass and publishes the status.
     pub(super) fn report_pass(&mut self, report: &Report, all: usize, deliverer: &Deliverer, stale: bool) {
         let failed: BTreeSet<usize> = report
             .lines
@@ -84,7 +84,7 @@ impl Progress {
         for line in &report.lines {
             let recovered = line.index.filter(|index| !failed.contains(index));
             let Some(resource) = recovered.and_then(|index| self.failing.remove(&index)) else { continue };
-            // What was written says so itself.
+            // A file that was written has its own log line.
             if line.outcome == DestOutcome::InSync {
                 tracing::info!(%resource, dest = %line.dest.display(), "in order again, nothing had to be changed");
             }
@@ -95,7 +95,7 @@ impl Progress {
             }
         }
         let stale = if stale { ", from the last good snapshot (stale)" } else { "" };
-        let pending = if deliverer.has_pending() { ", reloads owed" } else { "" };
+        let pending = if deliverer.has_pending() { ", reloads pending" } else { "" };
         let (rendered, failing) = (self.rendered.len(), self.failing.len());
         let names = self.names();
         let text =
@@ -113,17 +113,17 @@ impl Progress {
         format!(" ({}{more})", names.join(", "))
     }
 
-    /// Nothing can be rendered yet.
+    /// Publishes that nothing can be rendered yet, and why.
     pub(super) fn wait_for(&self, what: &str) {
         self.set(format!("waiting for {what}"));
     }
 
-    /// When the wait for a file in service ends, if it has an end.
+    /// Returns when the daemon stops waiting for files in service, if that wait has an end.
     pub(super) fn ready_by(&self) -> Option<Instant> {
         self.ready_by.filter(|_| !self.ready)
     }
 
-    /// Ends that wait when its time is over: whoever waits for READY may do without the file.
+    /// Ends that wait when its time is over: a unit that waits for READY may work without the file.
     pub(super) fn stop_waiting(&mut self, now: Instant) {
         if self.ready_by().is_none_or(|at| at > now) {
             return;
@@ -139,7 +139,7 @@ impl Progress {
         self.set(text);
     }
 
-    /// A handle that tells of the stop, for use while something else runs.
+    /// Returns a function that publishes the stop, for use while something else runs.
     pub(super) fn stopper(&self) -> impl Fn() + use<> {
         let phase = self.phase.clone();
         move || {
@@ -156,15 +156,15 @@ impl Progress {
         });
     }
 
-    /// SIGUSR1: how things stand, into the log.
+    /// Logs the status (SIGUSR1).
     pub(super) fn dump(&self) {
         let (rendered, failing) = (self.rendered.len(), self.failing.len());
         tracing::info!(rendered, failing, phase = ?*self.phase.borrow(), "status");
     }
 }
 
-/// Whether the service of a destination that failed has a file all the same. An entry of a `for_each` that cannot be a
-/// file has none to wait for.
+/// Returns whether a failed destination still has a file. A `for_each` entry with an invalid name has none to wait
+/// for.
 fn has_file(line: &ReportLine) -> bool {
     line.dest.to_string_lossy().contains("{{") || line.dest.exists()
 }

@@ -1,7 +1,7 @@
-//! Whose a journal entry is: taking up what earlier runs left, and following resources through their edits.
+//! Assigns journal entries to resources: adopts what earlier runs left, and follows resources through edits.
 //!
-//! A journal entry names destinations, not only the command that would have paid it: when somebody corrects a wrong
-//! `reload_cmd`, it is the correct one that is owed from then on.
+//! A journal entry names its destinations, not only the command: when a wrong `reload_cmd` is corrected, the corrected
+//! command is the one to run.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use super::request::{Content, ReloadRequest, unrendered};
 use super::resource::Resource;
 
 impl Deliverer {
-    /// Files each want under its reload; one that needs neither reload nor verification is done.
+    /// Adds each request to its reload; one that needs neither reload nor verification is done.
     pub(super) fn record_all(&mut self, requests: Vec<ReloadRequest>, report: &mut Report) {
         for request in requests {
-            // A reload that cannot be made was refused before the swap.
+            // An invalid reload was refused before the swap.
             let action = Action::of(&request.resource, &request.dest).ok().flatten();
             if self.settings.sync_only || (action.is_none() && request.resource.verify.is_none()) {
                 report.lines.extend(request.done());
@@ -31,7 +31,7 @@ impl Deliverer {
         }
     }
 
-    /// Files one want under its reload.
+    /// Adds one request to its reload.
     pub(super) fn record(&mut self, request: ReloadRequest, action: Option<Action>) {
         let (key, entry) = match &action {
             Some(action) => {
@@ -44,8 +44,8 @@ impl Deliverer {
         self.pending.entry(key).or_insert_with(|| PendingReload::new(action)).add(request, entry);
     }
 
-    /// Takes up the journal entries that earlier runs left for the resources that are due. When all are due, what is left
-    /// over is nobody's any more.
+    /// Adopts the journal entries that earlier runs left for the resources that are due. When all resources are due,
+    /// the remaining entries belong to nobody.
     pub(super) fn adopt(&mut self, generation: &Generation, due: &BTreeSet<usize>) {
         if self.left_over.is_empty() {
             return;
@@ -60,7 +60,7 @@ impl Deliverer {
             for file in mine {
                 let owner = due.iter().find(|index| is_of(&file, &resources[**index]));
                 if let Some(&index) = owner {
-                    self.take_up(&entry, file, index, &resources[index]);
+                    self.adopt_file(&entry, file, index, &resources[index]);
                 }
             }
             entry.files = others;
@@ -72,7 +72,7 @@ impl Deliverer {
         if complete && generation.confdir.problems.is_empty() {
             for entry in left.drain(..) {
                 tracing::warn!(
-                    "no resource needs the owed {} any more; its journal entry is removed",
+                    "no resource needs the pending {} any more; its journal entry is removed",
                     entry.action
                 );
                 self.journal.finish(&entry).ok();
@@ -81,13 +81,19 @@ impl Deliverer {
         self.left_over = left;
     }
 
-    fn take_up(&mut self, entry: &JournalEntry, file: JournalFile, index: usize, resource: &Arc<Resource>) {
+    fn adopt_file(
+        &mut self,
+        entry: &JournalEntry,
+        file: JournalFile,
+        index: usize,
+        resource: &Arc<Resource>,
+    ) {
         let content = if file.digest.is_empty() { Content::Removed } else { Content::Swapped(file.digest) };
         let dest: PathBuf = file.dest;
         let request = ReloadRequest::unrendered(index, resource, dest, content);
         match Action::of(resource, &request.dest) {
             Ok(Some(action)) => {
-                tracing::warn!("{} is owed from an earlier run", action.describe());
+                tracing::warn!("{} is pending from an earlier run", action.describe());
                 self.rewrite(request, action, &entry.action);
             }
             // It needs no reload any more.
@@ -95,9 +101,9 @@ impl Deliverer {
         }
     }
 
-    /// The resources were read again: each journal entry stays with its destination, under the resource's new number and
-    /// its present reload. One whose resource went waits on paper: an editor may be writing its file anew. The next
-    /// start strikes it off if it is still nobody's.
+    /// Follows a reread: each journal entry stays with its destination, under the resource's new index and its present
+    /// reload. An entry whose resource is gone stays on disk, because an editor may be rewriting the resource file.
+    /// The next start removes it if it still belongs to nobody.
     pub(super) fn renumber(&mut self, generation: &Generation) {
         let resources = &generation.confdir.resources;
         for (key, mut pending) in std::mem::take(&mut self.pending) {
@@ -105,7 +111,7 @@ impl Deliverer {
                 let Some(index) = resources.iter().position(|resource| is_wanted_by(&request, resource))
                 else {
                     tracing::warn!(
-                        "{} has no resource any more; its owed reload waits for one",
+                        "{} has no resource any more; its pending reload waits for one",
                         request.dest.display()
                     );
                     let entry = JournalEntry {
@@ -125,7 +131,7 @@ impl Deliverer {
                     _ => self.release(&key, &request.dest),
                 }
             }
-            // Another journal entry may have come under this reload a moment ago.
+            // Another entry may just have been added under this reload.
             for request in
                 self.pending.remove(&key).map(|mut other| other.take_requests()).unwrap_or_default()
             {
@@ -140,20 +146,20 @@ impl Deliverer {
                 resources.iter().position(|resource| is_of(file, resource)).map(|index| (index, file.clone()))
             });
             match found {
-                Some((index, file)) => self.take_up(&entry, file, index, &resources[index]),
+                Some((index, file)) => self.adopt_file(&entry, file, index, &resources[index]),
                 None => self.orphans.push(entry),
             }
         }
         self.held.clear();
     }
 
-    /// Writes a want down under its present reload, and takes it off the paper of the reload it stood on.
+    /// Writes a request under its present reload, and removes it from the entry of its earlier reload.
     fn rewrite(&mut self, request: ReloadRequest, action: Action, before: &str) {
         let key = action.key();
         let mut entry = JournalEntry::new(key.clone());
         entry.files.push(request.journal_file());
         if let Err(error) = self.journal.record(&entry) {
-            tracing::warn!("the owed {} could not be written down: {error}", action.describe());
+            tracing::warn!("the pending {} could not be recorded: {error}", action.describe());
         }
         if before != key {
             self.release(before, &request.dest);
@@ -171,7 +177,7 @@ impl Deliverer {
     }
 }
 
-/// Whether a file on paper belongs to a resource: by its name, or, should that have changed, by its destination.
+/// Returns whether a journal file belongs to a resource: by its name, or by its destination if the name has changed.
 pub(super) fn is_of(file: &JournalFile, resource: &Resource) -> bool {
     file.resource == resource.name || writes(resource, &file.dest)
 }

@@ -1,23 +1,23 @@
-//! Hiding values that must not be shown: in diffs, in what commands print, in plans.
+//! Hides secret values: in diffs, in the output of commands, in plans.
 
 use std::sync::Arc;
 
 use crate::template::glob_matches;
 use crate::values::Values;
 
-/// What stands where a secret stood.
+/// Replaces a secret.
 pub(super) const MASK: &str = "[redacted]";
 
 /// The values to hide at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Redactor {
-    /// Longest first, so that a value that holds another is hidden whole.
+    /// Longest first, so that a value that contains another is hidden as a whole.
     secrets: Vec<Arc<str>>,
 }
 
 impl Redactor {
-    /// The values of every key that one of the globs matches. Values of a multi-line secret are hidden line
-    /// by line, since a diff shows lines.
+    /// Collects the values of every key that one of the globs matches. A multi-line secret is hidden line by line,
+    /// since a diff shows lines.
     #[must_use]
     pub(super) fn new(globs: &[String], values: &Values) -> Self {
         if globs.is_empty() {
@@ -35,7 +35,7 @@ impl Redactor {
         Self { secrets }
     }
 
-    /// The text with every secret masked.
+    /// Returns the text with every secret masked.
     #[must_use]
     pub(super) fn mask(&self, text: &str) -> String {
         let mut text = text.to_owned();

@@ -1,4 +1,4 @@
-//! What makes a service take a new file: a command or a signal, run once however many files want it.
+//! How a service takes a new file: a command or a signal, run once for all files that need it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::resource::{Reload, Resource};
 use crate::command::{Command, CommandOutcome, Status};
 use crate::template::expand_command;
 
-/// A reload with everything filled in. Two resources with equal actions share one run.
+/// A reload with everything filled in. Resources with equal actions share one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Command { line: String, timeout: Duration },
@@ -19,7 +19,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// The reload of one destination, if its resource has one.
+    /// Returns the reload of one destination, if its resource has one.
     pub(super) fn of(resource: &Resource, dest: &Path) -> Result<Option<Self>, String> {
         Ok(match &resource.reload {
             None => None,
@@ -35,7 +35,7 @@ impl Action {
         })
     }
 
-    /// What tells it from every other reload, in this run and in the next.
+    /// Returns the identity of the reload, the same in this run and the next.
     pub(super) fn key(&self) -> String {
         match self {
             Self::Command { line, .. } => format!("command {line}"),
@@ -43,7 +43,7 @@ impl Action {
         }
     }
 
-    /// What a person knows it by.
+    /// Returns the reload as logs show it.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Command { line, .. } => line.clone(),
@@ -51,7 +51,7 @@ impl Action {
         }
     }
 
-    /// Runs it. An error says what failed, with the command's output.
+    /// Runs the reload. The error says what failed, with the command's output.
     pub(super) async fn run(&self) -> Result<(), String> {
         match self {
             Self::Command { line, timeout } => run_command(line, &[], *timeout).await,
@@ -59,7 +59,7 @@ impl Action {
                 let text = fs::read_to_string(pid_file)
                     .map_err(|error| format!("cannot read {}: {error}", pid_file.display()))?;
                 let pid = text.trim().parse().ok().filter(|pid| *pid > 1).ok_or_else(|| {
-                    format!("{} holds no process id but {:?}", pid_file.display(), text.trim())
+                    format!("{} contains {:?}, not a process id", pid_file.display(), text.trim())
                 })?;
                 kill(Pid::from_raw(pid), *signal)
                     .map_err(|error| format!("cannot send {signal} to {pid}: {error}"))
@@ -68,7 +68,7 @@ impl Action {
     }
 }
 
-/// Runs one shell command to its end or its limit, with `env` added to its environment.
+/// Runs one shell command until it ends or reaches its limit, with `env` added to its environment.
 pub(super) async fn run_command(
     line: &str,
     env: &[(String, String)],
@@ -79,7 +79,7 @@ pub(super) async fn run_command(
     let outcome = command.run().await;
     if outcome.success() {
         if !outcome.output.trim().is_empty() {
-            // What it printed may hold a secret; that it printed is all the log of a success needs.
+            // Its output may contain a secret; for a success the size is enough.
             tracing::debug!("{line} printed {} bytes", outcome.output.len());
         }
         return Ok(());
@@ -95,7 +95,7 @@ fn explain(outcome: &CommandOutcome, timeout: Duration) -> String {
             format!("still running after its limit of {timeout:?}; its process group was killed")
         }
         Status::NotStarted(why) => format!("could not be started: {why}"),
-        Status::Cancelled => "cut off by the stop of this process".to_owned(),
+        Status::Cancelled => "cut off because this process stops".to_owned(),
     };
     match outcome.output.trim() {
         "" => what,

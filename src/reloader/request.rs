@@ -1,4 +1,4 @@
-//! A destination whose service has to be told of a change.
+//! A destination whose service needs a reload.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::probe::Verify;
 use super::resource::Resource;
 use crate::replace::{Previous, Target};
 
-/// What was at a destination before, for a way back: `None` inside when nothing was.
+/// The file at a destination before the swap, for a rollback: `None` inside when there was none.
 pub(super) type Before = (Target, Option<Previous>);
 
 /// What this run did to a destination.
@@ -22,31 +22,31 @@ pub(super) enum Content {
     Removed,
     /// Nothing: an earlier run did, or the reload is forced.
     Present,
-    /// Put the previous file back after a verification failed.
+    /// Put the previous file back after a failed verification.
     PutBack,
 }
 
-/// One destination that wants a reload.
+/// One destination that needs a reload.
 #[derive(Clone, Debug)]
 pub(super) struct ReloadRequest {
-    /// The resource's number in the present generation; `None` when that no longer has it.
+    /// The resource's index in the current generation; `None` when it is gone.
     pub(super) index: Option<usize>,
     pub(super) resource: Arc<Resource>,
     pub(super) dest: PathBuf,
     pub(super) content: Content,
-    /// What to ask its service after the reload. `None` while the resource asks nothing, or nothing that is known.
+    /// What to ask its service after the reload. `None` while there is nothing to ask, or it is not known yet.
     pub(super) verify: Option<Arc<Verify>>,
-    /// What was there before, kept only where a verification may want it back.
+    /// The file before the swap, kept only where a verification may need it back.
     pub(super) previous: Option<Before>,
 }
 
 impl ReloadRequest {
-    /// For a destination that this run did not touch.
+    /// Returns a request for a destination that this run did not change.
     pub(super) fn present(index: usize, resource: &Arc<Resource>, dest: &Path) -> Self {
         Self::unrendered(index, resource, dest.to_owned(), Content::Present)
     }
 
-    /// For a destination that was not rendered in this pass.
+    /// Returns a request for a destination that was not rendered in this pass.
     pub(super) fn unrendered(
         index: usize,
         resource: &Arc<Resource>,
@@ -57,13 +57,13 @@ impl ReloadRequest {
         Self { index: Some(index), resource, dest, content, verify, previous: None }
     }
 
-    /// Whether its service cannot be asked yet, because its template has not rendered in this run.
+    /// Returns whether its service cannot be asked yet, because its template has not rendered in this run.
     pub(super) fn is_unknown(&self) -> bool {
         let rendered = matches!(self.content, Content::Swapped(_) | Content::Present);
         rendered && self.resource.verify.is_some() && self.verify.is_none()
     }
 
-    /// How it stands in a journal entry.
+    /// Returns its form in a journal entry.
     pub(super) fn journal_file(&self) -> JournalFile {
         let digest = match &self.content {
             Content::Swapped(digest) => digest.clone(),
@@ -75,12 +75,12 @@ impl ReloadRequest {
         JournalFile { dest: self.dest.clone(), digest, resource: self.resource.name.clone() }
     }
 
-    /// Its line in a report.
+    /// Returns its line in a report.
     pub(super) fn line_for(&self, outcome: DestOutcome) -> ReportLine {
         line(self.index, &self.resource, &self.dest, outcome)
     }
 
-    /// The whole chain succeeded for it. A file that was put back is no success to tell of.
+    /// Logs and returns the success of the whole chain. A file that was rolled back is not a success.
     pub(super) fn done(&self) -> Option<ReportLine> {
         let dest = self.dest.display();
         match self.content {
@@ -100,12 +100,12 @@ impl ReloadRequest {
     }
 }
 
-/// What a resource asks its service where no rendering is at hand.
+/// Returns what a resource asks its service without a rendering.
 pub(super) fn unrendered(resource: &Resource) -> Option<Arc<Verify>> {
     resource.verify.as_ref().and_then(|verify| verify.unrendered()).map(Arc::new)
 }
 
-/// A line of a report.
+/// Builds a line of a report.
 pub(super) fn line(
     index: impl Into<Option<usize>>,
     resource: &Resource,

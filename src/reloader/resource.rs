@@ -1,7 +1,6 @@
-//! One resource: what a file in `conf.d` says is rendered where, checked and reloaded how.
+//! One resource: what a file in `conf.d` renders, to where, and how it is checked and reloaded.
 //!
-//! confd's schema is kept as it is; our own fields stand beside it. A field nobody knows is never dropped in
-//! silence.
+//! confd's schema is unchanged; our own fields are added to it. An unknown field is always reported.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use crate::values::Scope;
 /// A resource as its file describes it, with every default filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Resource {
-    /// The path of its file below `conf.d`, without `.toml`: what logs and `--resource` call it.
+    /// The path of its file below `conf.d`, without `.toml`: the name in logs and of `--resource`.
     pub name: String,
     /// Its file.
     pub file: PathBuf,
@@ -30,31 +29,31 @@ pub(super) struct Resource {
     pub src: String,
     /// The destination; with `for_each` a pattern holding `{{ item }}`.
     pub dest: String,
-    /// What it sees of the source.
+    /// The keys of the source that it sees.
     pub scope: Arc<Scope>,
-    /// Mode and owner of the destination; unset means as the present file has them.
+    /// Mode and owner of the destination; unset means unchanged.
     pub attributes: Attributes,
-    /// The command that judges a staged file.
+    /// The command that checks a staged file.
     pub check: Option<Check>,
-    /// What makes the service take the new file.
+    /// How the service takes the new file.
     pub reload: Option<Reload>,
-    /// How to see that the service really took it.
+    /// How to verify that the service took it.
     pub verify: Option<Arc<Verify>>,
     /// The directory, relative to the prefix, each entry of which becomes one file.
     pub for_each: Option<String>,
-    /// Quiet time before a change is rendered, and the longest wait for it.
+    /// How long a change waits for the next one.
     pub debounce: Option<Duration>,
     /// The longest a change waits for quiet.
     pub max_wait: Option<Duration>,
-    /// The least time between two reloads; a reload that comes earlier waits, it is never dropped.
+    /// The least time between two reloads; an earlier reload waits, it is never dropped.
     pub min_reload_interval: Duration,
-    /// Whether a missing key merely leaves the file as it is.
+    /// Whether a missing key leaves the file unchanged.
     pub optional: bool,
     /// Whether the previous file is kept as `<dest>.bak`.
     pub backup: bool,
     /// The syntax the rendered text must have.
     pub output_format: Option<Format>,
-    /// Whether the folders of its destination are made: it lies below another root.
+    /// Whether the folders of its destination are created, because it lies below another root.
     pub makes_folders: bool,
 }
 
@@ -67,7 +66,7 @@ pub(super) struct Check {
     pub timeout: Duration,
 }
 
-/// What makes a service take a new file.
+/// How a service takes a new file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reload {
     /// A shell command; `{{.dest}}` is the destination.
@@ -76,10 +75,10 @@ pub(super) enum Reload {
         line: String,
         /// Its time limit.
         timeout: Duration,
-        /// Whether it is run as it stands, with nothing filled in.
+        /// Whether it runs verbatim, with nothing filled in.
         literal: bool,
     },
-    /// A signal to the process a file names.
+    /// A signal to the process that a file names.
     Signal {
         /// The signal.
         signal: Signal,
@@ -99,21 +98,21 @@ pub(super) enum Format {
     Toml,
 }
 
-/// What reading one file gave: a resource unless something is wrong, and what to warn of.
+/// The result of reading one file: a resource unless something is wrong, and warnings.
 pub(super) struct Loaded {
     pub(super) resource: Result<Resource, Vec<Problem>>,
     pub(super) warnings: Vec<Problem>,
 }
 
-/// A destination below another root; `..` does not lead out of it.
+/// Returns a destination below another root; `..` does not lead out of it.
 fn below(root: &Path, dest: &str) -> String {
-    // A pattern of `for_each` is rendered first.
+    // A `for_each` pattern is cleaned after it is rendered.
     let inside =
         if dest.contains("{{") { format!("/{}", dest.trim_start_matches('/')) } else { key::clean(dest) };
     format!("{}{inside}", root.display().to_string().trim_end_matches('/'))
 }
 
-/// Reads a resource from the text of its file.
+/// Parses a resource from the text of its file.
 pub(super) fn parse(name: &str, file: &Path, text: &str, settings: &Settings) -> Loaded {
     let document = match DeTable::parse(text) {
         Ok(document) => document,
@@ -213,7 +212,7 @@ fn attributes(fields: &mut Fields<'_>) -> Attributes {
     let mode = fields.string_at("mode").filter(|(_, text)| !text.is_empty()).and_then(|(line, text)| {
         let mode = octal(&text);
         if mode.is_none() {
-            fields.wrong(line, format!("mode {text:?} is no octal mode such as \"0644\""));
+            fields.wrong(line, format!("mode {text:?} is not an octal mode such as \"0644\""));
         }
         mode
     });
@@ -238,7 +237,7 @@ fn attributes(fields: &mut Fields<'_>) -> Attributes {
     Attributes { mode, uid: uid.or(owner), gid: gid.or(group) }
 }
 
-/// `"644"`, `"0644"` and `"0o644"` are all octal: nobody has ever meant anything else by a file mode.
+/// Parses an octal mode: `"644"`, `"0644"` and `"0o644"` are equal, since nobody means a decimal file mode.
 fn octal(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let octal = digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
@@ -258,7 +257,7 @@ fn reload(fields: &mut Fields<'_>, settings: &Settings) -> Option<Reload> {
         (None, None, None) => None,
         (Some(line), None, None) => match expand_command(&line, "/src", "/dest") {
             Ok(_) => Some(Reload::Command { line, timeout, literal: false }),
-            // confd fills in nothing here: braces meant for another program (`docker ps --format`) reach it.
+            // confd fills in nothing here: braces meant for another program (`docker ps --format`) stay as they are.
             Err(_) if settings.unknown_fields == UnknownFields::Warn => {
                 Some(Reload::Command { line, timeout, literal: true })
             }
@@ -272,7 +271,8 @@ fn reload(fields: &mut Fields<'_>, settings: &Settings) -> Option<Reload> {
             let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
             let signal = name.parse().ok();
             if signal.is_none() {
-                fields.wrong(at, format!("reload_signal {text:?} is no signal such as \"HUP\" or \"USR2\""));
+                fields
+                    .wrong(at, format!("reload_signal {text:?} is not a signal such as \"HUP\" or \"USR2\""));
             }
             signal.map(|signal| Reload::Signal { signal, pid_file: pid_file.into() })
         }

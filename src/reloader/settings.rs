@@ -1,29 +1,29 @@
-//! What the reloader needs to know; filled by `settings`.
+//! The reloader's settings; filled by `settings`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::template::Limits;
 
-/// What to do with a field of a resource file that no one knows.
+/// What to do with an unknown field of a resource file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownFields {
-    /// The resource is refused with the nearest known name.
+    /// The resource is refused, with the nearest known name.
     Refuse,
-    /// The resource is used and a warning logged: what confd's users have always had, but said aloud.
+    /// The resource is used and a warning is logged; confd ignores such fields.
     Warn,
 }
 
-/// What has to be true of every resource before the daemon is ready.
+/// What every resource must have before the daemon is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// It was tried, and a file of it is in service: the new one, or where that failed the one from before.
+    /// It was tried, and a file is in service: the new one, or after a failure the earlier one.
     InService,
     /// It rendered.
     Rendered,
 }
 
-/// Everything that says what is rendered where, and how.
+/// What is rendered, to where, and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The folder that holds `conf.d` and `templates`.
@@ -32,33 +32,33 @@ pub struct Settings {
     pub only: Vec<String>,
     /// Replaces the prefix of every resource, as confd's `-prefix` does.
     pub prefix: Option<String>,
-    /// Render and compare, change nothing, run nothing.
+    /// Render and compare; change nothing, run nothing.
     pub noop: bool,
-    /// Write files, run neither check nor reload commands.
+    /// Write files; run neither check nor reload commands.
     pub sync_only: bool,
     /// Leave staged files beside their destination.
     pub keep_stage_file: bool,
     /// Run every reload command even when nothing changed.
     pub force_reload: bool,
-    /// Where owed reloads and the last good snapshot are kept; `None` keeps nothing between runs.
+    /// Where pending reloads and the last good snapshot are kept; `None` keeps nothing between runs.
     pub state_dir: Option<PathBuf>,
-    /// Whether a state folder that cannot be used is only worth a warning: nobody asked for it by name.
+    /// Whether a state folder that cannot be used is only a warning, because it is a default.
     pub state_dir_may_fail: bool,
     /// How long a change waits for the next one before a pass starts; zero starts at once.
     pub debounce: Duration,
     /// The longest a change may wait for quiet.
     pub max_wait: Duration,
-    /// Time limit of a check command, unless its resource says otherwise.
+    /// Time limit of a check command, unless its resource sets one.
     pub check_timeout: Duration,
-    /// Time limit of a reload command, unless its resource says otherwise.
+    /// Time limit of a reload command, unless its resource sets one.
     pub reload_timeout: Duration,
     /// How long a running command may go on after the first stop signal.
     pub shutdown_timeout: Duration,
-    /// When the daemon is ready.
+    /// The condition for the daemon to be ready.
     pub ready: Ready,
-    /// After this time it is ready all the same; `None` waits for ever.
+    /// The daemon is ready after this time in any case; `None` waits for ever.
     pub ready_timeout: Option<Duration>,
-    /// How long `render` may take as a whole, the source's answer included.
+    /// How long `render` may take as a whole, including the source's response.
     pub render_timeout: Duration,
     /// What to do with unknown fields of resource files.
     pub unknown_fields: UnknownFields,
@@ -66,7 +66,7 @@ pub struct Settings {
     pub redact: Vec<String>,
     /// What one template may use.
     pub limits: Limits,
-    /// The folder below which destinations lie, when that is not this host's own root.
+    /// The folder below which destinations lie, when it is not this host's own root.
     pub root: Option<PathBuf>,
 }
 

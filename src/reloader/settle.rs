@@ -1,4 +1,4 @@
-//! Paying owed reloads: run each once, see that the service took it, go back where it did not.
+//! Runs pending reloads: each once, verified, and rolled back where the verification fails.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use super::request::{Content, ReloadRequest, unrendered};
 use super::verify::verify;
 
 impl Deliverer {
-    /// Takes in what proves the file in place at `dest`, for the reloads that are still owed to it.
+    /// Takes the probe of the file in place at `dest`, for its pending reloads.
     pub(super) fn learn(&mut self, dest: &Path, verify: Option<&Arc<Verify>>) {
         if let Some(verify) = verify {
             self.pending.values_mut().for_each(|pending| pending.learn(dest, verify));
         }
     }
 
-    /// When the next owed reload may be tried, if any is owed that does not wait for a template.
+    /// Returns when the next pending reload may run, if any does not wait for a template.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let timed = self.pending.values().filter(|pending| !pending.waits_for_render);
         timed.map(|pending| pending.not_before.unwrap_or_else(Instant::now)).min()
     }
 
-    /// Whether any reload is owed.
+    /// Returns whether any reload is pending.
     pub(super) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Runs every owed reload whose time has come. Once the stop was asked for, no further one is started: what is
-    /// still owed is on paper.
+    /// Runs every pending reload whose time has come. Once a stop was requested, it starts no further one: the rest is
+    /// in the journal.
     pub(super) async fn settle_due(&mut self) -> Vec<ReportLine> {
         let mut lines = Vec::new();
         let now = Instant::now();
@@ -100,7 +100,7 @@ impl Deliverer {
                 if pending.is_wanted() {
                     self.wait_for_render(key, pending);
                 } else {
-                    self.strike_off(&pending);
+                    self.remove_entry(&pending);
                 }
                 done.iter().filter_map(ReloadRequest::done).collect()
             }
@@ -108,8 +108,8 @@ impl Deliverer {
         }
     }
 
-    /// The reload ran, but what its service must answer is not known before the template renders. It stays owed, and
-    /// does not run again before that: it would tell nothing.
+    /// Keeps a reload pending whose probe is unknown until its template renders. It does not run again before that,
+    /// since the result could not be verified.
     fn wait_for_render(&mut self, key: String, mut pending: PendingReload) {
         for request in &pending.requests {
             let dest = request.dest.display();
@@ -121,7 +121,7 @@ impl Deliverer {
         self.pending.insert(key, pending);
     }
 
-    /// When a reload that failed runs again. A one-shot ends before that.
+    /// Describes when a failed reload runs again. A one-shot ends before that.
     fn tried_again(&self, wait: Duration) -> String {
         match (self.one_shot, &self.settings.state_dir) {
             (false, _) => format!("tried again in {wait:.1?}"),
@@ -145,7 +145,7 @@ impl Deliverer {
         result.map_err(|text| self.redactor.mask(&text))
     }
 
-    fn strike_off(&self, pending: &PendingReload) {
+    fn remove_entry(&self, pending: &PendingReload) {
         let Some(entry) = &pending.entry else { return };
         if let Err(error) = self.journal.finish(entry) {
             tracing::warn!(
@@ -166,7 +166,7 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Puts every file back that this reload brought in, reloads once more, and remembers what was refused.
+    /// Rolls back every file of this reload, reloads once more, and remembers the refused contents.
     async fn roll_back(&mut self, key: String, mut pending: PendingReload, text: &str) -> Vec<ReportLine> {
         tracing::error!(
             resource = %pending.resources(),
@@ -184,7 +184,7 @@ impl Deliverer {
                         self.held.insert(request.dest.clone(), digest.clone());
                     }
                     if request.content == Content::Removed {
-                        // Ours again; should this not get on paper, the file merely stays when its entry goes.
+                        // The file is ours again; if this is not recorded, the file merely stays when its entry goes.
                         self.manifest.add(&request.resource.name, vec![request.dest.clone()]).ok();
                     }
                     request.content = Content::PutBack;
@@ -198,9 +198,9 @@ impl Deliverer {
                     format!("{text}; {back}")
                 }
                 Err(error) => {
-                    let (dest, says) = (request.dest.display(), "the previous file could not be put back");
-                    tracing::error!(resource = %request.resource.name, %dest, "{says}: {error}");
-                    format!("{text}; {says}: {error}")
+                    let (dest, message) = (request.dest.display(), "the previous file could not be restored");
+                    tracing::error!(resource = %request.resource.name, %dest, "{message}: {error}");
+                    format!("{text}; {message}: {error}")
                 }
             };
             lines.push(request.line_for(DestOutcome::failed(FailedStep::Verify, outcome)));
@@ -208,14 +208,15 @@ impl Deliverer {
         if any {
             self.reload_the_previous(key, pending).await;
         } else {
-            // Nothing to go back to: the service may yet come round, and until then it is not known to run this.
+            // There is nothing to roll back to: the service may still recover, and until then the verification is
+            // retried.
             pending.not_before = Some(Instant::now() + pending.backoff.next());
             self.pending.insert(key, pending);
         }
         lines
     }
 
-    /// The way back owes a reload just as the way there did, and a crash must not forget it either.
+    /// Reloads after a rollback. This reload is journaled like any other, so that a crash does not lose it.
     async fn reload_the_previous(&mut self, key: String, mut pending: PendingReload) {
         for request in &mut pending.requests {
             request.previous = None;
@@ -226,11 +227,11 @@ impl Deliverer {
         let mut entry = JournalEntry::new(key.clone());
         entry.files = pending.requests.iter().map(ReloadRequest::journal_file).collect();
         if let Err(error) = self.journal.record(&entry) {
-            tracing::warn!("the reload after going back could not be written down: {error}");
+            tracing::warn!("the reload after going back could not be recorded: {error}");
         }
         pending.entry = Some(entry);
         match self.run(&key, &pending).await {
-            Ok(()) => self.strike_off(&pending),
+            Ok(()) => self.remove_entry(&pending),
             Err(text) => {
                 let wait = pending.backoff.next();
                 let again = self.tried_again(wait);
@@ -246,7 +247,7 @@ impl Deliverer {
     }
 }
 
-/// When a content that failed its verification is tried again: a daemon remembers it, a one-shot ends.
+/// Describes when a content that failed its verification is tried again: a daemon remembers it, a one-shot ends.
 const fn tried_anew(one_shot: bool) -> &'static str {
     if one_shot {
         "the next render tries the new content again"
@@ -255,7 +256,7 @@ const fn tried_anew(one_shot: bool) -> &'static str {
     }
 }
 
-/// Puts back what was there before: the previous file, or no file.
+/// Restores the earlier state: the previous file, or no file.
 fn put_back(request: &ReloadRequest) -> Result<(), String> {
     let Some((target, previous)) = &request.previous else { return Err("it was not kept".to_owned()) };
     target.restore(previous.as_ref()).map_err(|error| error.to_string())

@@ -1,4 +1,4 @@
-//! What the daemon holds of its source: the values, how fresh they are, and which keys they cover.
+//! The daemon's copy of its source: the values, how fresh they are, and which keys they cover.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,10 +11,10 @@ use crate::key;
 use crate::source::Snapshot;
 use crate::values::{Change, Touched, Values};
 
-/// How long after a change the last good snapshot is kept: at most one write in that time.
+/// How long after a change the last good snapshot is written: at most one write in that time.
 const SNAPSHOT_DELAY: Duration = Duration::from_secs(30);
 
-/// Where the values come from at the moment.
+/// Where the current values come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Freshness {
     Nothing,
@@ -22,12 +22,12 @@ enum Freshness {
     Live,
 }
 
-/// The values of the source as far as they are known.
+/// The latest known values of the source.
 pub(super) struct ValueCache {
     values: Arc<Values>,
     freshness: Freshness,
-    /// The keys and directories that `values` cover. A resource that reads beyond them must wait: to it a key
-    /// that was never fetched would look like one that is not there.
+    /// The keys and directories that `values` cover. A resource that reads beyond them must wait: to it, a key that
+    /// was never fetched would look like a missing one.
     covered: Vec<String>,
     snapshot_cache: SnapshotCache,
     unsaved_since: Option<Instant>,
@@ -48,24 +48,24 @@ impl ValueCache {
         &self.values
     }
 
-    /// Whether there is nothing to render from.
+    /// Returns whether there is nothing to render from.
     pub(super) fn is_empty(&self) -> bool {
         self.freshness == Freshness::Nothing
     }
 
-    /// Whether the values are the last good ones rather than the source's.
+    /// Returns whether the values come from the last good snapshot.
     pub(super) fn is_stale(&self) -> bool {
         self.freshness == Freshness::LastGood
     }
 
-    /// Whether everything that a resource may read is known.
+    /// Returns whether everything that a resource may read is known.
     pub(super) fn cover(&self, resource: &Resource) -> bool {
         let roots = &resource.scope.roots;
         !self.is_empty() && roots.iter().all(|root| self.covered.iter().any(|have| key::contains(have, root)))
     }
 
-    /// Takes a snapshot of `roots`. Answers what it touched, and whether it covers more than was known, or is
-    /// the first that is fresh.
+    /// Takes a snapshot of `roots`. Returns what it touched, and whether it covers more than before or is the first
+    /// fresh one.
     pub(super) fn take_snapshot(
         &mut self,
         snapshot: Snapshot,
@@ -80,7 +80,7 @@ impl ValueCache {
         (touched, news)
     }
 
-    /// Takes changes and answers what they touched.
+    /// Takes changes and returns what they touched.
     pub(super) fn take_changes(&mut self, changes: Vec<Change>, now: Instant) -> Vec<Touched> {
         let values = Arc::make_mut(&mut self.values);
         let touched: Vec<_> = changes.into_iter().flat_map(|change| values.apply(change)).collect();
@@ -90,17 +90,18 @@ impl ValueCache {
 
     fn note(&mut self, touched: &[Touched], now: Instant) {
         if !touched.is_empty() {
-            // From the first change on, so that a store that never rests is kept as well.
+            // Counted from the first change, so that the snapshot of a store that changes all the time is also
+            // written.
             self.unsaved_since.get_or_insert(now);
         }
     }
 
-    /// The source is down and nothing is held yet: takes the last good snapshot, if there is one. Answers whether
-    /// there was.
+    /// Takes the last good snapshot, if there is one, while the source is down and no values are known. Returns
+    /// whether there was one.
     pub(super) fn fall_back(&mut self, roots: &[String]) -> bool {
         let Some(last) = self.snapshot_cache.get(roots) else {
             tracing::warn!(
-                "there is no last good snapshot to render from; nothing is rendered until it answers"
+                "there is no last good snapshot to render from; nothing is rendered until the source responds"
             );
             return false;
         };
@@ -113,19 +114,19 @@ impl ValueCache {
         true
     }
 
-    /// When the snapshot is to be kept, if anything changed since it was.
+    /// Returns when the snapshot has to be written, if it is out of date.
     pub(super) fn save_due(&self) -> Option<Instant> {
         self.unsaved_since.map(|since| since + SNAPSHOT_DELAY)
     }
 
-    /// Keeps the snapshot, on a thread of its own.
+    /// Writes the snapshot on another thread.
     pub(super) fn save_aside(&mut self) {
         if let Some(save) = self.saving() {
             tokio::task::spawn_blocking(save);
         }
     }
 
-    /// Keeps the snapshot now, if anything changed since it was. Blocking; for the end.
+    /// Writes the snapshot now, if it is out of date. Blocking; for the end.
     pub(super) fn save_now(&mut self) {
         if self.unsaved_since.is_none() {
             return;

@@ -1,4 +1,4 @@
-//! Seeing that a service runs the new file: exit status 0 of a reload is not proof.
+//! Verifies that a service runs the new file: exit status 0 of a reload does not prove it.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use tokio::time::{Instant, sleep, timeout};
 use super::probe::{Probe, Verify};
 use super::reload::run_command;
 
-/// The most of an answer that is looked at.
+/// The most of a response that is read.
 const MAX_RESPONSE_BYTES: u64 = 1 << 20;
 
-/// Asks until the service answers as it should. The error is what it answered last.
+/// Asks until the service responds as expected. The error is its last response.
 pub(super) async fn verify(verify: &Verify) -> Result<(), String> {
     let deadline = Instant::now() + verify.timeout;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let answer = match timeout(left, probe_once(&verify.probe, left)).await {
             Ok(answer) => answer,
-            Err(_) => Err("no answer".to_owned()),
+            Err(_) => Err("no response".to_owned()),
         };
         match answer {
             Ok(()) => return Ok(()),
@@ -33,9 +33,9 @@ pub(super) async fn verify(verify: &Verify) -> Result<(), String> {
 
 fn describe(probe: &Probe) -> String {
     match probe {
-        Probe::Http { url, .. } => format!("{url} did not answer as it should"),
+        Probe::Http { url, .. } => format!("{url} did not return the expected response"),
         Probe::Tcp { address, contains: None } => format!("{address} did not accept a connection"),
-        Probe::Tcp { address, .. } => format!("{address} did not say what it should"),
+        Probe::Tcp { address, .. } => format!("{address} did not send the expected text"),
         Probe::Command { line, .. } => format!("{line:?} did not succeed"),
     }
 }
@@ -60,7 +60,7 @@ async fn probe_once(probe: &Probe, left: Duration) -> Result<(), String> {
     }
 }
 
-/// Connects, and reads until the service has said a text, if one is wanted.
+/// Connects, and reads until the service has sent the expected text, if there is one.
 async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     let Some(wanted) = wanted else { return Ok(()) };
@@ -75,14 +75,14 @@ async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
         }
         if count == 0 {
             let excerpt: String = text.chars().take(200).collect();
-            return Err(format!("it said {excerpt:?}, without {wanted:?} in it"));
+            return Err(format!("it sent {excerpt:?}, without {wanted:?} in it"));
         }
     }
 }
 
-/// One GET over a connection of its own: a pooled one might still be held by a worker of the old file.
+/// Sends one GET over a connection of its own: a worker of the old file might still hold a pooled one.
 async fn get(url: &str, headers: &[String]) -> Result<(u16, String), String> {
-    let rest = url.strip_prefix("http://").ok_or("only http:// is asked")?;
+    let rest = url.strip_prefix("http://").ok_or("only http:// is supported")?;
     let (host, path) =
         rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, path.to_owned()));
     let address = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
@@ -113,10 +113,10 @@ async fn get(url: &str, headers: &[String]) -> Result<(u16, String), String> {
     let text = String::from_utf8_lossy(&answer).into_owned();
     let status =
         text.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
-    Ok((status.ok_or("no HTTP answer")?, text))
+    Ok((status.ok_or("no HTTP response")?, text))
 }
 
-/// Whether an answer that says how long it is has come to its end: not every server closes when asked to.
+/// Returns whether a response that declares its length is complete: not every server closes when asked to.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
@@ -134,14 +134,14 @@ fn is_whole(answer: &[u8]) -> bool {
     length.is_some_and(|length| body.len() >= length)
 }
 
-/// Whether a body in chunks holds the empty one that ends it.
+/// Returns whether a chunked body contains the empty chunk that ends it.
 fn has_last_chunk(mut rest: &[u8]) -> bool {
     loop {
         let Some(end) = rest.windows(2).position(|window| window == b"\r\n") else { return false };
         let size = String::from_utf8_lossy(&rest[..end]);
         let size = size.split(';').next().unwrap_or_default().trim();
         match usize::from_str_radix(size, 16) {
-            // Trailers may follow; no one asks for them.
+            // Trailers may follow; they are not needed.
             Ok(0) | Err(_) => return true,
             Ok(size) => match size.checked_add(end + 4).and_then(|next| rest.get(next..)) {
                 Some(next) => rest = next,

@@ -1,10 +1,9 @@
 //! The daemon's loop: hints in, passes out.
 //!
-//! News from the source, edits of the confdir, signals and clocks only say that something is worth a look.
-//! They mark resources as due; when one's wait is over, a pass renders it from the values held by then.
-//! Promises: news that come while a pass runs are taken after it, never lost; a failing resource or reload is
-//! tried again by itself; a resource is never rendered from values that do not cover its keys; a stop finishes
-//! the running command and leaves nothing half done.
+//! Events of the source, edits of the confdir, signals and timers are only hints. They mark resources as due; when the
+//! wait of one is over, a pass renders it from the current values. Promises: events that come while a pass runs are
+//! handled after it, never lost; a failing resource or reload is retried; a resource is never rendered from values
+//! that do not cover its keys; a stop finishes the running command and leaves nothing half done.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,10 +32,10 @@ use crate::source::{FileWatcher, Follow, Source, SourceEvent};
 use crate::stop::{Signal, Signals, Stop};
 use crate::values::Touched;
 
-/// How often the confdir is looked at although no event came: some mounts never send any.
+/// How often the confdir is checked without an event: some mounts never send any.
 const CONFDIR_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A pass longer than this waited for a command.
+/// A longer pass has waited for a command.
 const SLOW_PASS_THRESHOLD: Duration = Duration::from_millis(50);
 
 struct Worker {
@@ -54,7 +53,7 @@ struct Worker {
     progress: Progress,
     background_read: BackgroundRead,
     next_look: Instant,
-    /// The confdir was read, so that its watches may have to be set anew.
+    /// The confdir was read, so its watches may have to be set again.
     looked: bool,
     next_reconcile: Option<Instant>,
 }
@@ -62,7 +61,7 @@ struct Worker {
 /// Keeps every resource of the settings' confdir rendered until the stop signal.
 ///
 /// # Errors
-/// When it cannot start at all: no confdir, an unusable state folder.
+/// When it cannot start: no confdir, or an unusable state folder.
 pub async fn run(
     settings: Arc<Settings>,
     source: Source,
@@ -74,7 +73,7 @@ pub async fn run(
     let _lock = only_one(&settings)?;
     let mut worker = Worker::start(settings, source, follow, phase)?;
     loop {
-        // A folder that is watched only now may have changed since it was read.
+        // A folder that is watched only from now on may have changed since it was read.
         if std::mem::take(&mut worker.looked) && file_watcher.arm(worker.generation.folders()) {
             worker.reread(false);
         }
@@ -82,9 +81,9 @@ pub async fn run(
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Stop | Signal::StopNow => break,
-                other => worker.answer(other),
+                other => worker.handle_signal(other),
             },
-            news = worker.follower.next() => worker.take_all(news.map_err(ReloaderError::Loop)?),
+            event = worker.follower.next() => worker.take_all(event.map_err(ReloaderError::Loop)?),
             (result, asked) = worker.background_read.done() => worker.reread_is_done(result, asked),
             () = file_watcher.wait(None) => worker.reread(false),
             () = sleep_until(wake) => worker.tick(),
@@ -102,7 +101,7 @@ pub async fn run(
     Ok(Ending::Stopped)
 }
 
-/// Keeps a second daemon away. confd never minded one, so its users are only told.
+/// Prevents a second daemon. confd allows one, so its users only get a warning.
 fn only_one(settings: &Settings) -> Result<Option<Lock>, ReloaderError> {
     match Lock::take(settings.state_dir.as_deref(), &settings.confdir) {
         Err(error) if settings.unknown_fields == UnknownFields::Warn => {
@@ -121,7 +120,7 @@ impl Worker {
         phase: watch::Sender<DaemonPhase>,
     ) -> Result<Self, ReloaderError> {
         let generation = Generation::load_to_follow(&settings);
-        // A broken resource is told and left out; no folder of resources at all is a mistake in the settings.
+        // A broken resource is reported and left out; a missing folder of resources is a mistake in the settings.
         problems_of(&generation)?;
         generation.announce();
         sweep_stage_files(&generation.confdir);
@@ -157,33 +156,33 @@ impl Worker {
         let due = self.due.next();
         let clocks = [self.next_reconcile, self.value_cache.save_due(), self.progress.ready_by()];
         let passes = [settle, due].into_iter().flatten();
-        // Nothing is rendered while a reading of the confdir is worth waiting for.
+        // Nothing is rendered while a read of the confdir is worth waiting for.
         let passes = passes.map(|at| self.background_read.worth_waiting().map_or(at, |until| at.max(until)));
         clocks.into_iter().flatten().chain(passes).fold(self.next_look, Instant::min)
     }
 
-    /// Takes this piece of news and every other that is already there: one pass answers them all.
-    fn take_all(&mut self, news: SourceEvent) {
-        self.take(news);
-        while let Some(news) = self.follower.ready() {
-            self.take(news);
+    /// Takes this event and every other that already waits: one pass handles them all.
+    fn take_all(&mut self, event: SourceEvent) {
+        self.take(event);
+        while let Some(event) = self.follower.ready() {
+            self.take(event);
         }
     }
 
-    fn take(&mut self, news: SourceEvent) {
+    fn take(&mut self, event: SourceEvent) {
         let now = Instant::now();
-        match news {
+        match event {
             SourceEvent::Snapshot(snapshot) => {
                 tracing::debug!(
                     keys = snapshot.entries.len(),
                     revision = snapshot.revision,
                     "snapshot taken"
                 );
-                let (touched, news) = self.value_cache.take_snapshot(snapshot, &self.roots, now);
+                let (touched, is_newer) = self.value_cache.take_snapshot(snapshot, &self.roots, now);
                 self.mark_touched(&touched, now);
-                if news {
+                if is_newer {
                     self.mark_all(now);
-                    // With no resource at all there is no pass that would say so.
+                    // Without any resource there is no pass that would report the status.
                     self.report_pass(&PassOutcome::default());
                 }
             }
@@ -193,7 +192,7 @@ impl Worker {
                 self.mark_touched(&touched, now);
             }
             SourceEvent::Down(error) => {
-                // `source` itself logs the outage, once and then now and again.
+                // `source` logs the outage itself, once and then at intervals.
                 tracing::debug!("the source is down: {error}");
                 if self.value_cache.is_empty() {
                     self.progress.wait_for(&self.source.describe());
@@ -202,7 +201,7 @@ impl Worker {
                     }
                 }
             }
-            SourceEvent::Up => tracing::debug!("the source answers again"),
+            SourceEvent::Up => tracing::debug!("the source responds again"),
         }
     }
 
@@ -233,7 +232,7 @@ impl Worker {
         self.due.mark(index, confdir.group(index), patience, now);
     }
 
-    /// What the clock asks for.
+    /// Handles the timers.
     fn tick(&mut self) {
         let now = Instant::now();
         if self.next_look <= now {
@@ -252,7 +251,7 @@ impl Worker {
         }
     }
 
-    fn answer(&mut self, signal: Signal) {
+    fn handle_signal(&mut self, signal: Signal) {
         match signal {
             Signal::Reread => {
                 tracing::info!("Captured SIGHUP. Reloading configuration...");
@@ -276,7 +275,7 @@ impl Worker {
                 for problem in problems {
                     tracing::error!("{problem}");
                 }
-                tracing::error!("the edit is not taken; the resources and templates read before stay in use");
+                tracing::error!("the edit is rejected; the previous resources and templates stay in use");
                 self.generation.remember(&next);
                 if asked {
                     self.mark_all(Instant::now());
@@ -291,13 +290,13 @@ impl Worker {
     fn adopt(&mut self, next: Generation) {
         next.announce();
         let count = next.confdir.resources.len();
-        tracing::info!("resources and templates were read anew: {count} in use");
+        tracing::info!("resources and templates were read again: {count} in use");
         self.generation = next;
         self.dependents = Dependents::default();
         self.due.clear();
         self.progress.clear();
         self.deliverer.renumber(&self.generation);
-        // Those whose keys are known go on at once; the others wait for the snapshot of the new roots.
+        // Resources whose keys are known continue at once; the others wait for the snapshot of the new roots.
         self.mark_all(Instant::now());
         let roots = self.generation.confdir.roots();
         if roots != self.roots {
@@ -306,7 +305,7 @@ impl Worker {
         }
     }
 
-    /// Runs a pass when a resource or a journal entry is due. Signals are heard all the while.
+    /// Runs a pass when a resource or a reload is due. Signals are handled meanwhile.
     async fn pass_if_due(&mut self, signals: &mut Signals) -> Option<Ending> {
         if self.value_cache.is_empty() || self.background_read.worth_waiting().is_some() {
             return None;
@@ -323,11 +322,11 @@ impl Worker {
         let Some((passed, signal)) = finished else { return Some(Ending::CutOff) };
         self.record(&ready, passed);
         if now.elapsed() > SLOW_PASS_THRESHOLD {
-            // The confdir may have been edited meanwhile, and what is rendered next must know.
+            // The confdir may have been edited meanwhile: the next render must use the new version.
             self.reread(false);
         }
         if let Some(signal) = signal {
-            self.answer(signal);
+            self.handle_signal(signal);
         }
         None
     }

@@ -1,4 +1,4 @@
-//! Comparing the existing file with what is wanted.
+//! Compares the existing file with the wanted one.
 
 use std::fmt;
 use std::fs::File;
@@ -10,7 +10,7 @@ use super::{Attributes, PERMISSION_BITS, Target};
 /// How the existing file differs from what is wanted; each pair is (have, want).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// There is no file. `bytes` is then set too, the rest not.
+    /// The file is missing. Then `bytes` is set too, the others are not.
     pub missing: bool,
     /// The bytes differ.
     pub bytes: bool,
@@ -23,7 +23,7 @@ pub struct Difference {
 }
 
 impl fmt::Display for Difference {
-    /// In words, for the log: `text`, `mode 0644 instead of 0600`; never the text itself.
+    /// Describes the difference for the log: `text`, `mode 0644 instead of 0600`; never the text itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();
         match (self.missing, self.bytes) {
@@ -39,7 +39,7 @@ impl fmt::Display for Difference {
 }
 
 impl Difference {
-    /// Whether there is none.
+    /// Returns whether nothing differs.
     #[must_use]
     pub fn none(&self) -> bool {
         *self == Self::default()
@@ -47,8 +47,8 @@ impl Difference {
 }
 
 impl Target {
-    /// Compares the existing file with `bytes` and with those of `want` that are set. A file of another length is
-    /// not read.
+    /// Compares the existing file with `bytes` and with the set fields of `want`. A file of another length is not
+    /// read.
     ///
     /// # Errors
     /// When the file cannot be read.

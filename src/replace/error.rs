@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use crate::disk;
 
-/// Why a file could not be replaced. Unless a variant says otherwise, the old file is as it was.
+/// Why a file could not be replaced. Unless a variant says otherwise, the old file is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplaceError {
@@ -18,12 +18,12 @@ pub enum ReplaceError {
         path: PathBuf,
     },
     /// The destination is a device, a socket or a pipe.
-    #[error("{path} is a device, a socket or a pipe; replacing it would break who uses it")]
+    #[error("{path} is a device, a socket or a pipe; replacing it would break the programs that use it")]
     NotAFile {
         /// The destination.
         path: PathBuf,
     },
-    /// The destination is a symbolic link that leads in a circle.
+    /// The destination is a circular symbolic link.
     #[error("{path} is a symbolic link that leads in a circle; remove it or point it at a file")]
     LinkLoop {
         /// The destination.
@@ -37,7 +37,7 @@ pub enum ReplaceError {
         /// The destination.
         path: PathBuf,
     },
-    /// Something on the way to the destination is no folder.
+    /// A parent of the destination is not a folder.
     #[error("{folder} is not a folder, so {path} cannot be in it")]
     NotAFolder {
         /// What should be a folder.
@@ -45,7 +45,7 @@ pub enum ReplaceError {
         /// The destination.
         path: PathBuf,
     },
-    /// No new file can be put into the folder.
+    /// No new file can be created in the folder.
     #[error(
         "cannot write into the folder {folder}: {why}; the new file is made beside the old one, so the folder \
          itself must be writable",
@@ -54,7 +54,7 @@ pub enum ReplaceError {
     NotWritable {
         /// The folder.
         folder: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The wanted owner or group could not be set.
@@ -68,10 +68,10 @@ pub enum ReplaceError {
         uid: u32,
         /// The wanted group.
         gid: u32,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system took the mode but changed it.
+    /// The system accepted the mode but changed it.
     #[error(
         "{path} should have mode {want:04o} but the system made it {have:04o}; setgid needs membership in the group"
     )]
@@ -93,11 +93,11 @@ pub enum ReplaceError {
         folder: PathBuf,
         /// The size of the new file.
         needed: u64,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The existing file is too large to be kept in memory for putting it back.
-    #[error("{path} has {size} bytes, more than the {limit} that are kept for putting it back")]
+    /// The existing file is too large to be kept in memory for a rollback.
+    #[error("{path} has {size} bytes, more than the {limit} bytes that a rollback can keep")]
     TooLarge {
         /// The destination.
         path: PathBuf,
@@ -106,26 +106,26 @@ pub enum ReplaceError {
         /// The largest size kept.
         limit: u64,
     },
-    /// Writing in place failed half way and so did putting the old bytes back: the file is damaged.
+    /// Writing in place failed, and so did restoring the old bytes: the file is damaged.
     #[error(
-        "{path} is HALF WRITTEN: {source}; the old bytes could not be put back ({again}); restore it by hand"
+        "{path} is HALF WRITTEN: {source}; the old bytes could not be restored ({again}); restore it by hand"
     )]
     HalfWritten {
         /// The destination.
         path: PathBuf,
         /// Why writing failed.
         source: io::Error,
-        /// Why putting back failed.
+        /// Why restoring failed.
         again: io::Error,
     },
     /// Anything else.
     #[error("cannot {doing} {path}: {why}", why = disk::cause(source))]
     Io {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -135,7 +135,7 @@ impl ReplaceError {
         Self::Io { doing, path: path.to_owned(), source: source.into() }
     }
 
-    /// The error of writing `needed` bytes for `path`.
+    /// Returns the error of writing `needed` bytes for `path`.
     pub(super) fn writing(path: &Path, needed: usize, source: io::Error) -> Self {
         if disk::is_full(&source) {
             Self::NoSpace { folder: folder_of(path).to_owned(), needed: needed as u64, source }
@@ -144,7 +144,7 @@ impl ReplaceError {
         }
     }
 
-    /// The error of making a file in the folder of `path`.
+    /// Returns the error of creating a file in the folder of `path`.
     pub(super) fn creating(path: &Path, source: io::Error) -> Self {
         let folder = folder_of(path).to_owned();
         let path = path.to_owned();
@@ -159,12 +159,12 @@ impl ReplaceError {
     }
 }
 
-/// Whether a file exists under a name that cannot be renamed over because it is a mount point.
+/// Returns whether the error means that the file is a mount point, which cannot be renamed over.
 pub(super) fn is_mount_point(error: &io::Error) -> bool {
     matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EBUSY | Errno::EXDEV))
 }
 
-/// The folder a file is in; an absolute path to a file always has one.
+/// Returns the folder of a file; an absolute path to a file always has one.
 pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }

@@ -1,4 +1,4 @@
-//! Letting the staged file take the destination's name.
+//! Moves the staged file to the destination.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek, Write};
@@ -13,22 +13,22 @@ use super::error::{ReplaceError, is_mount_point};
 use super::previous::read_old;
 use super::stage::{ResolvedAttributes, Staged};
 
-/// How the new bytes came to be under the destination's name.
+/// How the new bytes were written to the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteMethod {
-    /// Renamed over it: readers see the old file or the new one.
+    /// By a rename: readers see the old file or the new one.
     Renamed,
-    /// Written into it because it is a mount point, as files bound into containers are. A reader may have seen a
-    /// mixture for a moment. It is on the disk already.
+    /// In place, because it is a mount point, like files bound into containers. A reader may briefly have seen a
+    /// mixture. The bytes are already on the disk.
     InPlace,
 }
 
 impl Staged {
-    /// Puts the staged file under the destination's name. What survives a power cut is decided by calling
-    /// [`Staged::sync`] before and [`super::sync_folder`] after.
+    /// Moves the staged file to the destination. To survive a power cut, call [`Staged::sync`] before and
+    /// [`super::sync_folder`] after.
     ///
     /// # Errors
-    /// When it cannot; the old file is then as it was, but for [`ReplaceError::HalfWritten`].
+    /// When it cannot; the old file is then unchanged, except for [`ReplaceError::HalfWritten`].
     pub fn place(mut self) -> Result<WriteMethod, ReplaceError> {
         match fs::rename(&self.path, self.target.path()) {
             Ok(()) => {
@@ -48,14 +48,14 @@ impl Staged {
     }
 
     fn read_back(&self) -> Result<Vec<u8>, ReplaceError> {
-        // Its wanted mode may forbid reading it; it is ours and about to go.
+        // Its wanted mode may forbid reading it; it is ours and about to be removed.
         fs::set_permissions(&self.path, Permissions::from_mode(0o600))
             .and_then(|()| fs::read(&self.path))
             .map_err(|error| ReplaceError::io("read", &self.path, error))
     }
 }
 
-/// Writes over the bytes of an existing file so that a failure leaves, or puts back, the old ones.
+/// Overwrites the bytes of an existing file so that a failure leaves, or restores, the old ones.
 fn write_in_place(target: &Target, bytes: &[u8], wanted: &ResolvedAttributes) -> Result<(), ReplaceError> {
     let path = target.path();
     let old = read_old(target)?.unwrap_or_default();
@@ -65,7 +65,8 @@ fn write_in_place(target: &Target, bytes: &[u8], wanted: &ResolvedAttributes) ->
         .open(path)
         .map_err(|error| ReplaceError::io("write in place", path, error))?;
     reserve(&file, bytes.len()).map_err(|error| ReplaceError::writing(path, bytes.len(), error))?;
-    // Before the bytes: a secret must not be readable for a moment, and a refusal must come while nothing is lost.
+    // Before the bytes: a secret must not be readable even for a moment, and an error must come before anything is
+    // lost.
     apply(wanted, &file, path)?;
     if let Err(error) = overwrite(&mut file, bytes) {
         return Err(match overwrite(&mut file, &old) {
@@ -82,7 +83,7 @@ fn apply(wanted: &ResolvedAttributes, file: &File, path: &Path) -> Result<(), Re
     wanted.apply(file, &have, path)
 }
 
-/// Makes sure of the space before the first old byte is lost, where the file system can.
+/// Reserves the space before the first old byte is lost, where the file system can.
 fn reserve(file: &File, length: usize) -> io::Result<()> {
     let Ok(length) = i64::try_from(length) else { return Err(io::ErrorKind::FileTooLarge.into()) };
     if length == 0 {

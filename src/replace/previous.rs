@@ -1,4 +1,4 @@
-//! Keeping the previous file, to put it back or to leave it beside.
+//! Keeps the previous file, for a rollback or as a backup.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use super::{Attributes, PERMISSION_BITS, Target};
 /// The largest file kept in memory.
 const MAX_KEPT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A file as it was.
+/// A saved file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Previous {
     bytes: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct Previous {
 }
 
 impl std::fmt::Debug for Previous {
-    /// Without the bytes: they may be secret.
+    /// Leaves out the bytes: they may be secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Previous")
             .field("length", &self.bytes.len())
@@ -31,13 +31,13 @@ impl std::fmt::Debug for Previous {
 }
 
 impl Previous {
-    /// Its bytes.
+    /// Returns its bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Its mode and owner, all set.
+    /// Returns its mode and owner, all set.
     #[must_use]
     pub fn attributes(&self) -> &Attributes {
         &self.attributes
@@ -45,7 +45,7 @@ impl Previous {
 }
 
 impl Target {
-    /// The file as it is now, to be put back should the new one not work; `None` when there is none.
+    /// Returns the current file, for a rollback; `None` when there is none.
     ///
     /// # Errors
     /// When it cannot be read or is larger than 64 MiB.
@@ -60,10 +60,10 @@ impl Target {
         Ok(Some(Previous { bytes, attributes }))
     }
 
-    /// Puts back what [`Target::save`] returned, on the disk too: the previous file, or none.
+    /// Restores what [`Target::save`] returned, durably: the previous file, or none.
     ///
     /// # Errors
-    /// When it cannot be put back; the file is then as it is now.
+    /// When it cannot be restored; the current file is then unchanged.
     pub fn restore(&self, previous: Option<&Previous>) -> Result<(), ReplaceError> {
         match previous {
             Some(previous) => {
@@ -81,11 +81,11 @@ impl Target {
         sync_folder(self.folder()).map_err(|error| ReplaceError::io("sync the folder of", self.path(), error))
     }
 
-    /// Copies the file as it is now to the same name with `suffix` (`.bak`), replacing an older copy, and says
-    /// where; `None` when there is no file. A copy and no hard link: a later write in place would change both.
+    /// Copies the current file to the same name with `suffix` (`.bak`), replaces an older copy, and returns its path;
+    /// `None` when there is no file. A hard link would not do: a later write in place would change both.
     ///
     /// # Errors
-    /// When it cannot be read or the copy not be made.
+    /// When it cannot be read or copied.
     pub fn backup(&self, suffix: &str) -> Result<Option<PathBuf>, ReplaceError> {
         let Some(previous) = self.save()? else { return Ok(None) };
         let mut name = OsString::from(self.path());
@@ -98,7 +98,7 @@ impl Target {
     }
 }
 
-/// The present bytes of a destination; `None` when there is no file.
+/// Returns the current bytes of a destination; `None` when there is no file.
 pub(super) fn read_old(target: &Target) -> Result<Option<Vec<u8>>, ReplaceError> {
     let path = target.path();
     let failed = |error| ReplaceError::io("read", path, error);
@@ -114,7 +114,7 @@ pub(super) fn read_old(target: &Target) -> Result<Option<Vec<u8>>, ReplaceError>
     }
 }
 
-/// Reads all of a reader that should hold no more than `limit` bytes; `None` when it holds more.
+/// Reads all of a reader that should have at most `limit` bytes; returns `None` when it has more.
 fn read_bounded(reader: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     reader.take(limit + 1).read_to_end(&mut bytes)?;

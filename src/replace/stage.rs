@@ -1,4 +1,4 @@
-//! The staged file: the new bytes beside the old file, ready to take its name.
+//! The staged file: the new bytes beside the old file, ready to be renamed.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -16,14 +16,14 @@ use super::error::ReplaceError;
 use super::{Attributes, PERMISSION_BITS, Target};
 use crate::disk::is_full;
 
-/// How every staged file's name begins.
+/// The prefix of the name of every staged file.
 pub(super) const PREFIX: &str = ".retune-stage.";
-/// How many bytes of the destination's name go into the stage name; names end at 255 on common file systems.
+/// How many bytes of the destination's name go into the stage name; common file systems limit a name to 255.
 const MAX_BASE_NAME_BYTES: usize = 200;
-/// The mode of a file nobody gave one.
+/// The mode of a new file without an explicit mode.
 const DEFAULT_MODE: u32 = 0o644;
 
-/// The new bytes in a file of their own beside the destination. Dropping it removes the file.
+/// The new bytes in a separate file beside the destination. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Staged {
     pub(super) path: PathBuf,
@@ -33,34 +33,34 @@ pub struct Staged {
     pub(super) armed: bool,
 }
 
-/// Attributes with nothing left open.
+/// Attributes with every field set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ResolvedAttributes {
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    /// Whether somebody asked for owner or group, rather than them being the old file's.
+    /// Whether owner or group were requested, rather than taken from the old file.
     pub(super) owner_asked_for: bool,
 }
 
-// Asked once: a process keeps them, and a pass stages thousands of files.
+// Read once: a process keeps its id, and a pass stages thousands of files.
 static OUR_PID: LazyLock<u32> = LazyLock::new(std::process::id);
 static OUR_UID: LazyLock<u32> = LazyLock::new(|| Uid::effective().as_raw());
 static OUR_GID: LazyLock<u32> = LazyLock::new(|| Gid::effective().as_raw());
 
 impl Target {
-    /// Writes `bytes` with all attributes into a new file beside the destination. It is complete but not yet on
-    /// the disk: see [`Staged::sync`]. Where the attributes are not asked for and the old file has another owner
-    /// whom this process may not set, the new file belongs to this process.
+    /// Writes `bytes` with all attributes into a new file beside the destination. It is complete but not yet on the
+    /// disk: see [`Staged::sync`]. If the owner was not requested and this process may not set the old file's owner,
+    /// the new file belongs to this process.
     ///
     /// # Errors
-    /// When the file cannot be made, written or given its attributes; it is then removed again.
+    /// When the file cannot be created, written or given its attributes; it is then removed again.
     pub fn stage(&self, bytes: &[u8], want: &Attributes) -> Result<Staged, ReplaceError> {
         let old = self.found;
         let (path, mut file) = self.create(bytes.len())?;
-        // From here on the file is removed when anything fails.
+        // From here on, the file is removed when anything fails.
         let own = file.metadata().map_err(|error| {
-            // It was made a moment ago; when even that fails, the first error is the one to tell.
+            // If the removal fails too, the first error is the one to report.
             fs::remove_file(&path).unwrap_or_default();
             ReplaceError::io("look at", &path, error)
         })?;
@@ -98,7 +98,7 @@ impl Target {
         Err(ReplaceError::creating(self.path(), last))
     }
 
-    /// Ends in digits, so that no `include *.conf` of a running service picks it up.
+    /// Returns a name that ends in digits, so that no `include *.conf` of a running service reads it.
     fn stage_name(&self) -> OsString {
         let base = self.path().file_name().map(OsStrExt::as_bytes).unwrap_or_default();
         let mut name = format!("{PREFIX}{}.", *OUR_PID).into_bytes();
@@ -109,7 +109,7 @@ impl Target {
 }
 
 impl ResolvedAttributes {
-    /// Gives an open file, which has those of `have`, these attributes. `dest` is named in errors.
+    /// Applies these attributes to an open file that has those of `have`. Errors name `dest`.
     pub(super) fn apply(&self, file: &File, have: &Metadata, dest: &Path) -> Result<(), ReplaceError> {
         let uid = (have.uid() != self.uid).then(|| Uid::from_raw(self.uid));
         let gid = (have.gid() != self.gid).then(|| Gid::from_raw(self.gid));
@@ -118,7 +118,7 @@ impl ResolvedAttributes {
             match fchown(file, uid, gid) {
                 Ok(()) => {}
                 Err(Errno::EPERM) if !self.owner_asked_for => {
-                    tracing::warn!(path = %dest.display(), "may not keep the owner of the old file; it becomes ours");
+                    tracing::warn!(path = %dest.display(), "cannot keep the owner of the old file; the new one is ours");
                 }
                 Err(error) => {
                     let path = dest.to_owned();
@@ -133,7 +133,7 @@ impl ResolvedAttributes {
         }
         file.set_permissions(Permissions::from_mode(self.mode))
             .map_err(|error| ReplaceError::io("set the mode of", dest, error))?;
-        // The system drops setgid in silence where the process is not in the group.
+        // The system silently drops setgid when the process is not in the group.
         if self.mode & 0o7000 == 0 {
             return Ok(());
         }
@@ -147,20 +147,20 @@ impl ResolvedAttributes {
 }
 
 impl Staged {
-    /// Where the staged file is, for a check command to look at.
+    /// Returns the path of the staged file, for a check command.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file it is to replace.
+    /// Returns the file that it will replace.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Leaves the staged file for a person to look at and says where. It gets a name without a process number,
-    /// which [`super::sweep()`] does not touch.
+    /// Keeps the staged file for inspection and returns its path. Its new name has no process id, so
+    /// [`super::sweep()`] does not remove it.
     #[must_use]
     pub fn keep(mut self) -> PathBuf {
         self.armed = false;
@@ -169,7 +169,7 @@ impl Staged {
         let mut kept = format!("{PREFIX}kept").into_bytes();
         kept.extend_from_slice(rest);
         let kept = self.path.with_file_name(OsString::from_vec(kept));
-        // Under its old name it is kept as well, only not for so long.
+        // Under its old name it is kept too, but only until the next sweep.
         if fs::rename(&self.path, &kept).is_ok() { kept } else { self.path.clone() }
     }
 }

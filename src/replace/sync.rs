@@ -1,4 +1,4 @@
-//! Getting new files and new names onto the disk.
+//! Makes new files and new names durable.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -12,7 +12,7 @@ use nix::unistd::syncfs;
 use super::error::folder_of;
 use super::stage::Staged;
 
-/// Up to so many files are synced each for itself: syncing all of a file system also waits for what others wrote.
+/// Up to this many files are synced one by one: syncing a whole file system also waits for the writes of others.
 const MAX_SINGLE_SYNCS: usize = 64;
 
 impl Staged {
@@ -28,8 +28,8 @@ impl Staged {
                 .custom_flags(OFlag::O_NOFOLLOW.bits())
                 .open(&self.path)
         };
-        // By name, because holding each file open would run out of descriptors. A mode such as 0200 or 0000 can
-        // forbid it; then all of the file system is synced.
+        // Opened by name, because holding each file open would run out of descriptors. A mode such as 0200 or 0000 can
+        // forbid it; then the whole file system is synced.
         match open(false).or_else(|_| open(true)) {
             Ok(file) => file.sync_all(),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -40,7 +40,7 @@ impl Staged {
     }
 }
 
-/// Waits until the names in a folder are on the disk: a rename is not before.
+/// Waits until the names in a folder are on the disk; only then is a rename durable.
 ///
 /// # Errors
 /// When the folder cannot be opened or the disk fails.
@@ -48,11 +48,11 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Waits until all of these staged files are on the disk. More than a few on one file system are synced by one call
-/// for all of it: for a thousand small files on ext4 that took less than half the time of four threads of fsync.
+/// Waits until all of these staged files are on the disk. More than a few on one file system are synced by one call:
+/// for a thousand small files on ext4 that took less than half the time of four threads of fsync.
 ///
 /// # Errors
-/// The first failure; the others are synced all the same.
+/// The first failure; the others are still synced.
 pub fn sync_all(staged: &[&Staged]) -> io::Result<()> {
     if let [one] = staged {
         return one.sync();
@@ -71,11 +71,11 @@ fn one_by_one(staged: &[&Staged]) -> io::Result<()> {
     staged.iter().map(|staged| staged.sync()).fold(Ok(()), Result::and)
 }
 
-/// Files of one file system, of which there is at least one.
+/// Syncs files of one file system, at least one.
 fn together(staged: &[&Staged]) -> io::Result<()> {
     match staged.first().map(|first| File::open(folder_of(&first.path))) {
         Some(Ok(folder)) => Ok(syncfs(folder)?),
-        // A folder may be open for making files but not for reading.
+        // A folder may be writable but not readable.
         Some(Err(_)) => one_by_one(staged),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! The file a destination really means.
+//! Resolves a destination to its real file.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -12,18 +12,18 @@ use nix::unistd::{AccessFlags, faccessat};
 use super::PERMISSION_BITS;
 use super::error::{ReplaceError, folder_of};
 
-/// As many links as Linux itself follows.
+/// The number of links that Linux follows.
 const MAX_LINKS: usize = 40;
 
-/// A resolved destination: an absolute path whose last part is no symbolic link.
+/// A resolved destination: an absolute path whose last part is not a symbolic link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     path: PathBuf,
-    /// The existing file as it was when the destination was resolved, so that it is looked at once.
+    /// The existing file when the destination was resolved, so that it is read only once.
     pub(super) found: Option<ExistingFile>,
 }
 
-/// What is kept of an existing file's description.
+/// The metadata kept of an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ExistingFile {
     pub(super) len: u64,
@@ -33,15 +33,15 @@ pub(super) struct ExistingFile {
 }
 
 impl Target {
-    /// Finds the file that `dest` means. A relative path starts at the working folder. A symbolic link is followed
-    /// to its end, also when nothing is there yet, so that the link stays and its file is replaced.
+    /// Resolves `dest`. A relative path starts at the working folder. A symbolic link is followed to its end, even if
+    /// that is missing, so that the link stays and its file is replaced.
     ///
     /// # Errors
-    /// When no file can be put there: it is a folder or a device.
+    /// When no file can be placed there: it is a folder or a device.
     pub fn resolve(dest: &Path) -> Result<Self, ReplaceError> {
         let path = follow_links(dest)?;
         let mut target = Self { path, found: None };
-        // Tells a folder and a device apart from a file before anything is rendered for it.
+        // Finds a folder or a device before anything is rendered for it.
         target.found = target.metadata()?.map(|metadata| ExistingFile {
             len: metadata.len(),
             mode: metadata.mode() & PERMISSION_BITS,
@@ -51,24 +51,24 @@ impl Target {
         Ok(target)
     }
 
-    /// The absolute path of the file itself.
+    /// Returns the absolute path of the file itself.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder the file is in, and staged files beside it.
+    /// Returns the folder of the file and of its staged files.
     #[must_use]
     pub fn folder(&self) -> &Path {
         folder_of(&self.path)
     }
 
-    /// A file beside this one.
+    /// Returns the target of a file beside this one.
     pub(super) fn sibling(&self, path: PathBuf) -> Self {
         Self { path, found: None }
     }
 
-    /// What the system knows of the existing file; `None` when there is none.
+    /// Returns the metadata of the existing file; `None` when there is none.
     pub(super) fn metadata(&self) -> Result<Option<Metadata>, ReplaceError> {
         let path = &self.path;
         match fs::symlink_metadata(path) {
@@ -87,10 +87,10 @@ impl Target {
         }
     }
 
-    /// Whether a file can be made here: staging finds that out by itself, a plan has to ask.
+    /// Checks whether a file can be created here: staging notices it on its own, a plan has to ask.
     ///
     /// # Errors
-    /// When the folder is missing, is none or is not writable.
+    /// When the folder is missing, not a folder or not writable.
     pub fn check_folder(&self) -> Result<(), ReplaceError> {
         let (folder, path) = (self.folder().to_owned(), self.path.clone());
         match fs::metadata(&folder) {
@@ -98,7 +98,7 @@ impl Target {
             Ok(_) => {}
             Err(error) => return Err(ReplaceError::creating(&path, error)),
         }
-        // The effective ids: the plain call would overlook capabilities a service manager granted.
+        // The effective ids: the plain call would ignore capabilities that a service manager granted.
         let needed = AccessFlags::W_OK | AccessFlags::X_OK;
         faccessat(AT_FDCWD, &folder, needed, AtFlags::AT_EACCESS)
             .map_err(|error| ReplaceError::NotWritable { folder, source: error.into() })
@@ -113,9 +113,9 @@ fn follow_links(dest: &Path) -> Result<PathBuf, ReplaceError> {
             return Err(ReplaceError::IsFolder { path });
         }
         match fs::read_link(&path) {
-            // A relative link starts at the folder of the link; an absolute one replaces all of it.
+            // A relative link starts at the link's folder; an absolute one replaces the whole path.
             Ok(link) => path = folder_of(&path).join(link),
-            // Not a link, or nothing there: this is the file. Other errors show when its folder is looked at.
+            // Not a link, or missing: this is the file. Other errors appear when its folder is checked.
             Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => break,
             Err(_) => return Ok(path),
         }

@@ -24,14 +24,14 @@ fn put(path: &Path, bytes: &[u8], want: &Attributes) -> Result<WriteMethod, Repl
     Ok(placed)
 }
 
-/// The names in a folder that are staged files.
+/// Returns the names of staged files in a folder.
 fn left_over(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.starts_with(".retune-stage.")).collect()
 }
 
-/// A mount that is removed when the test ends; `None` where mounting is not allowed, which the test then says. In CI a missing
-/// right fails the test, unless `.ci/run` found beforehand that this machine does not grant it.
+/// A mount that is removed when the test ends; `None` where mounting is not allowed, which the test then reports. In
+/// CI a missing right fails the test, unless `.ci/run` found beforehand that this machine does not grant it.
 struct Mount<'a>(&'a Path);
 
 impl<'a> Mount<'a> {
@@ -84,7 +84,7 @@ fn a_staged_file_is_hidden_beside_the_target_and_goes_when_dropped() {
 #[test]
 fn modes_are_exact_whatever_the_umask() {
     let dir = tempfile::tempdir().unwrap();
-    // The umask belongs to the process, so the other tests get it for a moment; none of them depends on it.
+    // The umask belongs to the process, so it briefly applies to the other tests too; none of them depends on it.
     let old = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     for bits in [0o666, 0o644, 0o4755, 0o1777, 0o000, 0o200] {
         let file = dir.path().join(format!("{bits:o}"));
@@ -125,7 +125,7 @@ fn a_file_is_compared_by_bytes_and_by_what_is_asked_for() {
     assert!(missing.missing && missing.bytes && !missing.none());
     let large = vec![b'x'; 200_000];
     put(&file, &large, &mode(0o640)).unwrap();
-    // A target is the file as it was when it was resolved; who wants the file of now resolves anew.
+    // A target keeps the file as it was when resolved; to see the current file, resolve again.
     assert!(target.compare(&large, &mode(0o640)).unwrap().missing);
     let target = Target::resolve(&file).unwrap();
     assert!(target.compare(&large, &mode(0o640)).unwrap().none());
@@ -152,12 +152,12 @@ fn a_file_changed_by_others_is_seen_when_its_target_is_resolved_again() {
     assert!(differs(b"text").none());
     fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
     assert_eq!(differs(b"text").mode, Some((0o666, 0o640)));
-    // Of the same length, so that only reading tells.
+    // Equal length, so that only reading shows the difference.
     fs::write(&file, "TEXT").unwrap();
     assert!(differs(b"text").bytes && !differs(b"TEXT").bytes);
     fs::remove_file(&file).unwrap();
     assert!(differs(b"text").missing);
-    // The mode nobody asked for is the one the file has when it is resolved.
+    // Without a requested mode, it is the one the file has when resolved.
     fs::write(&file, "born").unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o604)).unwrap();
     put(&file, b"new", &Attributes::default()).unwrap();
@@ -201,7 +201,7 @@ fn destinations_that_cannot_be_files_are_refused_with_the_reason() {
     for odd in ["", "/", "a\0b"] {
         Target::resolve(Path::new(odd)).unwrap_err();
     }
-    // Relative: from the working folder, which cargo makes the package's root.
+    // Relative to the working folder, which cargo sets to the package's root.
     assert!(Target::resolve(Path::new("Cargo.toml")).unwrap().path().is_absolute());
 }
 

@@ -1,4 +1,4 @@
-//! Stage three: values to the structs of the rooms below.
+//! Stage three: typed values to the settings structs of the rooms below.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::reloader::{self, Ready, UnknownFields};
 use crate::source;
 use crate::template::Limits;
 
-/// How often everything is looked at again, unless told otherwise: hand edits come back after that long.
+/// The default interval of a full check, after which manual edits of files are reverted.
 const DEFAULT_RELIST_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Builds everything one call needs.
@@ -64,7 +64,7 @@ fn log(read: &mut Reader<'_>) -> Log {
         ("info", Level::Info),
         ("warn", Level::Warn),
         ("error", Level::Error),
-        // confd's other words.
+        // confd's own names.
         ("warning", Level::Warn),
         ("fatal", Level::Error),
         ("panic", Level::Error),
@@ -101,7 +101,10 @@ fn task(read: &mut Reader<'_>, command: Commands, output: Output, colour: Colour
 fn follow(read: &mut Reader<'_>, watch: bool) -> source::Follow {
     let interval = read.span("interval").unwrap_or(DEFAULT_RELIST_INTERVAL);
     if interval.is_zero() && !watch {
-        read.object("interval", "0 means never, and nothing else would bring news here; write at least 1s");
+        read.object(
+            "interval",
+            "0 means never, and without it no change would be noticed here; write at least 1s",
+        );
     }
     source::Follow { watch, relist: (!interval.is_zero()).then_some(interval) }
 }
@@ -138,7 +141,7 @@ fn reloader(
     if root.is_some() && read.rank("state-dir") == Some(Rank::Flag) {
         read.object(
             "state-dir",
-            "another root has no state: no reload of it is ever owed; leave one of the two out",
+            "another root has no state: its files are never reloaded; leave one of the two out",
         );
     }
     reloader::Settings {
@@ -149,7 +152,7 @@ fn reloader(
         sync_only: runs && (root.is_some() || read.on("sync-only")),
         keep_stage_file: runs && read.on("keep-stage-file"),
         force_reload: command == RENDER && read.on("force"),
-        // What another root holds is not what this host runs.
+        // A reload that another root owes does not run on this host.
         state_dir: if command & CHECK == 0 && root.is_none() { state_dir(host, read, env) } else { None },
         state_dir_may_fail: read.text("state-dir").is_none(),
         debounce,
@@ -195,7 +198,7 @@ fn reloader(
     }
 }
 
-/// Quiet time and its ceiling. A ceiling nobody set never undercuts a quiet time somebody did.
+/// Reads `debounce` and `max-wait`. A default `max-wait` is raised to an explicit `debounce`.
 fn quiet(read: &mut Reader<'_>, base: &reloader::Settings) -> (Duration, Duration) {
     let debounce = read.span("debounce").unwrap_or(base.debounce);
     match read.span("max-wait") {
@@ -220,7 +223,7 @@ fn limits(read: &mut Reader<'_>, base: Limits) -> Limits {
     }
 }
 
-/// The dialect's own folder, or the other's when that is the only one there.
+/// Returns the dialect's own folder, or the other dialect's when only that exists.
 fn confdir(host: &Host, command: Commands) -> PathBuf {
     let (own, other) = if command == CONFD { ("confd", "retune") } else { ("retune", "confd") };
     let (own, other) = (host.etc.join(own), host.etc.join(other));
@@ -234,7 +237,7 @@ fn state_dir(host: &Host, read: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<St
     if host.root {
         return Some(PathBuf::from("/var/lib/retune"));
     }
-    // A relative folder here would move with the working directory; the convention is to pass it over.
+    // A relative folder would move with the working directory; by convention it is ignored.
     let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
     Some(base.join("retune"))

@@ -1,4 +1,4 @@
-//! What the builders of all commands share.
+//! The items that the builders of all commands share.
 
 use super::invocation::{Dialect, Invocation, Log, Output, Task};
 use super::reader::{Built, Reader};
@@ -6,7 +6,7 @@ use crate::{reloader, source};
 
 pub(super) const OUTPUTS: &[(&str, Output)] = &[("text", Output::Text), ("json", Output::Json)];
 
-/// What a call that renders nothing has beside its task.
+/// The options that commands which render nothing have besides their task.
 #[derive(Clone, Copy)]
 pub(super) struct CommonOptions {
     pub(super) log: Log,
@@ -14,12 +14,12 @@ pub(super) struct CommonOptions {
 }
 
 impl CommonOptions {
-    /// The whole, with everything that was wrong on the way.
+    /// Returns the invocation, with every problem found.
     pub(super) fn built(self, read: &mut Reader<'_>, task: Task, source: source::Settings) -> Built {
         self.typed_as(Dialect::Retune, read, task, source)
     }
 
-    /// The same of somebody else's command line.
+    /// The same for another program's command line.
     pub(super) fn typed_as(
         self,
         dialect: Dialect,

@@ -1,6 +1,7 @@
-//! etcd's settings file: YAML, its keys the flags' names but for certificates, which stand below a key for each port.
+//! etcd's settings file: YAML with the flags' names as keys, except for certificates, which lie below a key for each
+//! port.
 //!
-//! Where it is given, etcd heeds nothing else: no other flag and no variable.
+//! When it is given, etcd ignores all other flags and all variables.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,14 +14,14 @@ use super::row::{ETCD, Row, Support, ValueKind};
 use super::suggest::nearest;
 use crate::document::{Node, parse_yaml};
 
-/// The keys that certificates stand below, with what the flags have before their names.
+/// The keys of the certificate sections, with the prefix of the flags' names.
 const SECTIONS: [(&str, &str); 2] = [("client-transport-security", ""), ("peer-transport-security", "peer-")];
-/// What stands there.
+/// The keys in these sections.
 const FILES: [&str; 5] = ["cert-file", "key-file", "trusted-ca-file", "client-cert-auth", "auto-tls"];
-/// Flags that have no key, though they are flags.
+/// Flags that are not keys of the file.
 const FLAGS_ONLY: [&str; 3] = ["config-file", "log-format", "color"];
 
-/// The file's settings in place of all others, if one is named.
+/// Returns the file's settings in place of all others, if a file is given.
 pub(super) fn instead(mut layers: Layers) -> Layers {
     let named = layers.get("config-file").and_then(|given| given.words.as_ref().ok()?.first());
     let Some(path) = named.map(PathBuf::from) else { return layers };
@@ -29,7 +30,7 @@ pub(super) fn instead(mut layers: Layers) -> Layers {
         .filter(|(name, _)| *name != "config-file")
         .map(|(_, place)| place.to_owned())
         .collect();
-    // Those were about what is not heeded.
+    // The earlier problems are about ignored settings.
     let mut from_file = Layers::default();
     (from_file.filed, from_file.problems) = (true, std::mem::take(&mut layers.problems));
     from_file.notices.push(format!(
@@ -52,9 +53,9 @@ fn load(path: &Path, layers: &mut Layers) {
         Ok(_) => {
             return layers
                 .problems
-                .push(Problem::of_sense(shown.to_string(), "it holds no names with values"));
+                .push(Problem::of_sense(shown.to_string(), "it is not a map of names and values"));
         }
-        Err(says) => return layers.problems.push(Problem::of_sense(shown.to_string(), says)),
+        Err(message) => return layers.problems.push(Problem::of_sense(shown.to_string(), message)),
     };
     for (key, node) in entries {
         let place = format!("{shown}: {key}");
@@ -75,7 +76,7 @@ fn load(path: &Path, layers: &mut Layers) {
     }
 }
 
-/// The row of a key that stands by itself, or why there is none.
+/// Returns the row of a top-level key, or why there is none.
 fn top(key: &str) -> Result<&'static Row, String> {
     let of_section = |name: &str| {
         let bare = name.strip_prefix("peer-").unwrap_or(name);
@@ -87,7 +88,7 @@ fn top(key: &str) -> Result<&'static Row, String> {
     let flags = || options::rows().filter(|row| row.commands & ETCD != 0 && !FLAGS_ONLY.contains(&row.name));
     match flags().find(|row| row.name.eq_ignore_ascii_case(key)) {
         Some(row) if of_section(row.name) => {
-            Err(format!("stands below {} or {}, and has no effect here", SECTIONS[0].0, SECTIONS[1].0))
+            Err(format!("belongs below {} or {}, and has no effect here", SECTIONS[0].0, SECTIONS[1].0))
         }
         Some(row) => Ok(row),
         None => {
@@ -104,22 +105,22 @@ fn unknown(key: &str, known: &[&'static str]) -> String {
     }
 }
 
-/// etcd passes over what it does not know; a mistyped key is worth a warning.
+/// Adds a key's value. etcd ignores unknown keys; here a mistyped key causes a warning.
 fn take(layers: &mut Layers, place: String, row: Result<&'static Row, String>, node: &Node) {
     let row = match row {
         Ok(row) => row,
-        Err(says) => return layers.warnings.push(format!("{place}: {says}")),
+        Err(message) => return layers.warnings.push(format!("{place}: {message}")),
     };
     let words = words(row, node).transpose();
-    if let Some(Err(says)) = words {
-        return layers.problems.push(Problem::of_sense(place, says));
+    if let Some(Err(message)) = words {
+        return layers.problems.push(Problem::of_sense(place, message));
     }
     if let Some(words) = words {
         layers.offer(OptionValue { row, rank: Rank::File, place, words });
     }
 }
 
-/// Nothing for what counts as not said. etcd is strict about types.
+/// Returns the words of a value, `None` for one that counts as not given. etcd is strict about types.
 fn words(row: &Row, node: &Node) -> Result<Option<Vec<OsString>>, String> {
     let number =
         matches!(row.kind, ValueKind::Number | ValueKind::Bytes) || row.name == "quota-backend-bytes";

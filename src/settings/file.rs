@@ -1,4 +1,4 @@
-//! The settings file: flat TOML, its keys the flags' names.
+//! The settings file: flat TOML with the flags' names as keys.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::row::{CONFD, Commands, Row, Support, ValueKind};
 use super::suggest::nearest;
 
-/// A larger file is the wrong file.
+/// A larger file is not a settings file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// One key of the file. No `Debug`: the value may be a password.
@@ -20,20 +20,20 @@ pub(super) struct Entry {
     pub(super) row: &'static Row,
     /// File, line and key.
     pub(super) place: String,
-    /// Its words, or why it has none.
+    /// Its words, or why there are none.
     pub(super) words: Result<Vec<OsString>, String>,
 }
 
-/// What the file holds, and what is wrong with it.
+/// The content of the file, and its problems.
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) entries: Vec<Entry>,
     pub(super) problems: Vec<Problem>,
-    /// Keys without effect. The caller decides how bad that is.
+    /// Keys without effect. The caller decides whether that is an error.
     pub(super) idle: Vec<Problem>,
 }
 
-/// Reads the file; `named` by the user, it must exist.
+/// Reads the file; if the user `named` it, it must exist.
 pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
     let mut contents = Contents::default();
     let shown = path.display();
@@ -41,10 +41,10 @@ pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if named {
-                let says = "no such settings file; write it, or name another with --config-file";
-                // confd goes on without a file, also without one that was asked for.
+                let message = "no such settings file; write it, or name another with --config-file";
+                // confd continues without a file, even if one was requested.
                 let list = if command == CONFD { &mut contents.idle } else { &mut contents.problems };
-                list.push(Problem::new(shown.to_string(), says));
+                list.push(Problem::new(shown.to_string(), message));
             }
             return contents;
         }
@@ -56,7 +56,7 @@ pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
     let (table, errors) = DeTable::parse_recoverable(&text);
     for error in errors {
         let line = error.span().map_or(1, |span| line_of(&text, span.start));
-        // The message alone: the error's own display would quote the line, password and all.
+        // Only the message: the error's own display would quote the line, including a password.
         contents.problems.push(Problem::new(format!("{shown}:{line}"), error.message().to_owned()));
     }
     if !contents.problems.is_empty() {
@@ -71,7 +71,7 @@ pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
     contents
 }
 
-/// The text of a settings file, which has a bound.
+/// Returns the text of a settings file, which has a size limit.
 pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
@@ -94,20 +94,20 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
         return;
     };
     if command != CONFD && row.commands == CONFD {
-        let says = match row.support {
+        let message = match row.support {
             Support::Refused(reason) | Support::Idle(reason) | Support::Ignored(reason) => reason.to_owned(),
-            Support::Used => "only confd's command line has it; the command says it here".to_owned(),
+            Support::Used => "only confd's command line has it; here the command decides".to_owned(),
         };
-        contents.idle.push(Problem::new(place, says));
+        contents.idle.push(Problem::new(place, message));
         return;
     }
     if contents.entries.iter().any(|entry| entry.row.name == row.name) {
-        let says = if options::plain(key) == options::plain(row.name) {
+        let message = if options::plain(key) == options::plain(row.name) {
             format!("{} is set twice; keep one", row.name)
         } else {
             format!("{key} is another name of {}, and one of the two is set above; keep one", row.name)
         };
-        contents.problems.push(Problem::new(place, says));
+        contents.problems.push(Problem::new(place, message));
         return;
     }
     contents.entries.push(Entry { row, place, words: words(row.kind, value) });

@@ -37,7 +37,7 @@ fn take_flags(layers: &mut Layers, typed: Vec<TypedOption>) {
         let words = split(row.kind, value, row.kind == ValueKind::List);
         match layers.given.iter_mut().find(|given| given.row.name == row.name) {
             Some(OptionValue { words: Ok(list), .. }) if row.kind.many() => list.extend(words),
-            // Go's rule: of one flag given twice, the last counts.
+            // Go's rule: when a flag is given twice, the last one counts.
             Some(given) => (given.place, given.words) = (spelled, Ok(words)),
             None => {
                 layers.given.push(OptionValue { row, rank: Rank::Flag, place: spelled, words: Ok(words) });
@@ -57,15 +57,15 @@ fn take_variable(
         variables.filter_map(|name| env(&name).filter(|value| !value.is_empty()).map(|value| (name, value)));
     let mut set = set.into_iter();
     if let Some((place, value)) = set.next() {
-        // Two names of one option that disagree: which one counts is said.
+        // Warn when two names of one option have different values.
         for (other, _) in set.filter(|(_, second)| *second != value) {
-            layers.warnings.push(format!("{other} is not used: {place} says otherwise"));
+            layers.warnings.push(format!("{other} is not used: {place} overrides it"));
         }
-        // One variable is all there is, so a comma separates in lists of every kind.
+        // A variable cannot be repeated, so a comma separates in lists of every kind.
         let words = Ok(split(row.kind, value.into(), row.kind.many()));
         // etcd itself does not start with such a pair.
         if let Some(other) = layers.outvoting(row, &words).filter(|_| command == ETCD) {
-            layers.warnings.push(format!("{place} is not used: {other} says otherwise"));
+            layers.warnings.push(format!("{place} is not used: {other} overrides it"));
         }
         layers.offer(OptionValue { row, rank: Rank::Environment, place, words });
     }
@@ -91,7 +91,7 @@ fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
         let same = |own: &&Row| own.name == row.name && own.commands & command != 0;
         row.commands & command == 0 && options::rows().any(|own| same(&own))
     };
-    // A key that another command's option has taken says nothing to one of the same name that means something else.
+    // A key of another command's option does not apply to an option of the same name with another meaning.
     for file::Entry { row, place, words } in contents.entries.into_iter().filter(|entry| !foreign(entry.row))
     {
         let words = words.map(|list| list.into_iter().filter(|word| !word.is_empty()).collect());
@@ -99,7 +99,7 @@ fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
     }
 }
 
-/// A value for something that can mean nothing here must not look as if it did.
+/// Reports values of options that have no meaning here, so that they are not silently ignored.
 fn refuse_foreign(layers: &mut Layers, command: Commands) {
     for given in &layers.given {
         let asked = match &given.words {
@@ -110,7 +110,7 @@ fn refuse_foreign(layers: &mut Layers, command: Commands) {
             Err(_) => true,
         };
         match given.row.support {
-            // The file serves every command: what it says to another one is that one's to judge.
+            // The file serves all commands: values for another command are checked by that command.
             _ if given.row.commands & (MEMBER | ETCD) != 0 && given.row.commands & command == 0 => {}
             Support::Refused(reason) if asked && command == ETCD => {
                 layers.problems.push(Problem::of_sense(&given.place, reason));

@@ -1,8 +1,8 @@
-//! Variables of the programs that ours take the place of, and variables that nobody reads.
+//! Variables of the programs that retune replaces, and variables that nothing reads.
 //!
-//! A host that ran etcd or confd has its settings in `ETCD_*` or `CONFD_*`. The commands of ours that do the same job
-//! take them where flags and `RETUNE_*` say nothing. Whatever is taken, outvoted or without effect is said by name:
-//! the variables may be meant for another program.
+//! A host that ran etcd or confd has its settings in `ETCD_*` or `CONFD_*`. Our commands that do the same job use them
+//! where flags and `RETUNE_*` are not given. Each variable that is used, overridden or without effect is logged by
+//! name: it may be meant for another program.
 
 use super::layers::{Layers, OptionValue, Rank, split};
 use super::options;
@@ -12,7 +12,7 @@ use super::row::{
 use super::suggest::nearest;
 use super::{Host, units};
 
-/// Whose settings a command takes over.
+/// The program whose settings a command takes over.
 #[derive(Clone, Copy)]
 struct Origin {
     prefix: &'static str,
@@ -32,23 +32,23 @@ const fn origin(command: Commands) -> Option<Origin> {
     }
 }
 
-/// Takes over what the environment holds for the program that `command` replaces.
+/// Takes over the environment variables of the program that `command` replaces.
 pub(super) fn take(layers: &mut Layers, command: Commands, env: &dyn Fn(&str) -> Option<String>) {
     let Some(origin) = origin(command) else { return };
     let (mut taken, mut idle) = (Vec::new(), Vec::new());
     for row in options::rows().filter(|row| row.commands & origin.commands != 0) {
         for variable in row.names().map(|name| options::variable(origin.prefix, name)) {
             let Some(value) = env(&variable).filter(|value| !value.is_empty()) else { continue };
-            // Another program's settings file has another form.
+            // Another program's settings file has another format.
             if row.commands & command == 0 || row.name == "config-file" {
-                if asks(row, command, &value) {
+                if changes_behaviour(row, command, &value) {
                     idle.push(variable);
                 }
                 continue;
             }
             let words = Ok(split(row.kind, value.into(), row.kind.many()));
             if let Some(other) = layers.outvoting(row, &words) {
-                layers.warnings.push(format!("{variable} is not used: {other} says otherwise"));
+                layers.warnings.push(format!("{variable} is not used: {other} overrides it"));
             } else if layers.get(row.name).is_none() {
                 layers.offer(OptionValue { row, rank: Rank::Environment, place: variable.clone(), words });
                 taken.push(variable);
@@ -63,22 +63,22 @@ pub(super) fn take(layers: &mut Layers, command: Commands, env: &dyn Fn(&str) ->
         ));
     }
     if !idle.is_empty() {
-        let says = if idle.len() == 1 { "has" } else { "have" };
-        layers.warnings.push(format!("{} {says} no effect on `retune {title}`", idle.join(", ")));
+        let verb = if idle.len() == 1 { "has" } else { "have" };
+        layers.warnings.push(format!("{} {verb} no effect on `retune {title}`", idle.join(", ")));
     }
 }
 
-/// Whether a variable asks for something that the command does not do anyway.
-fn asks(row: &Row, command: Commands, value: &str) -> bool {
+/// Returns whether a variable asks for something beyond the command's normal behaviour.
+fn changes_behaviour(row: &Row, command: Commands, value: &str) -> bool {
     let on = row.kind != ValueKind::Switch || units::switch(value) != Ok(false);
-    // What a member is told is more than what it is restored with.
+    // The settings of a running member go beyond those of a restore.
     let more = command == RESTORE && row.commands & MEMBER != 0;
     on && !more && !matches!((row.name, command), ("watch", WATCH) | ("onetime", RENDER))
 }
 
-/// Names the variables that begin like settings and are none: a mistyped one has no effect, and nothing else would say
-/// so. Images of containers set `CONFD_VERSION` and the like, so but for etcd's, of which etcd warns as well, only those
-/// count that are almost a setting.
+/// Warns about variables with our prefix that are no settings: a mistyped one has no effect, and nothing else would
+/// report it. Container images set `CONFD_VERSION` and the like, so only names close to a setting count; except
+/// etcd's, where etcd warns about each one too.
 pub(super) fn unread(layers: &mut Layers, host: &Host, command: Commands) {
     let own = match command {
         ETCD => ETCDS,
@@ -106,7 +106,7 @@ pub(super) fn unread(layers: &mut Layers, host: &Host, command: Commands) {
     }
 }
 
-/// The variable itself when it is one, or the nearest that is.
+/// Returns the variable itself if it is a setting, or the nearest setting.
 fn near(origin: Origin, variable: &str, rest: &str) -> Option<String> {
     let rows = || options::rows().filter(|row| row.commands & origin.commands != 0);
     if rows().flat_map(Row::names).any(|name| options::variable(origin.prefix, name) == variable) {

@@ -1,4 +1,4 @@
-//! What one call of the program is to do: the last of the three stages.
+//! What one call of the program has to do: the last of the three stages.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use crate::placement::{self, Filter, Request, Strategy};
 use crate::registrar::{self, EngineAt};
 use crate::{consensus, ctl, reloader, source};
 
-/// Whose command line was typed. It also decides the shape of the text log.
+/// The program whose command line was used. It also decides the format of the text log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// `retune render …` and its sisters.
+    /// `retune render …` and the other subcommands.
     Retune,
     /// confd's: called by the name `confd`, or with flags and no command (`retune -onetime …`).
     Confd,
@@ -75,7 +75,7 @@ pub struct Log {
     pub colour: Colour,
 }
 
-/// How `check` reports.
+/// The format of `check`'s report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckFormat {
     /// For people.
@@ -86,23 +86,23 @@ pub enum CheckFormat {
     Junit,
 }
 
-/// What `check` looks at beside resources and templates.
+/// What `check` does besides linting resources and templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// A file of values to render with.
     pub data: Option<PathBuf>,
     /// A folder of expected results; only together with `data`.
     pub expect: Option<PathBuf>,
-    /// Write the expected results in place of comparing with them.
+    /// Write the expected results instead of comparing with them.
     pub update: bool,
-    /// The shape of the report.
+    /// The format of the report.
     pub format: CheckFormat,
 }
 
-/// The job.
+/// The task of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Render everything once and exit; also `confd -onetime`, with `noop` or without.
+    /// Render everything once and exit; also `confd -onetime`, with or without `noop`.
     Render,
     /// Keep rendering; also `confd` without `-onetime`.
     Watch(source::Follow),
@@ -119,69 +119,69 @@ pub enum Task {
     Check(Check),
     /// Host one member of the store; also `etcd`.
     Store(Box<Member>),
-    /// Stand before a cluster without being a member; also `etcd -proxy on`.
+    /// Forward to a cluster without being a member; also `etcd -proxy on`.
     Proxy(Box<Proxy>),
-    /// Save what a store holds.
+    /// Back up a store.
     Backup(Box<Backup>),
-    /// Make a member of a new group from a backup.
+    /// Create a member of a new cluster from a backup.
     Restore(Box<Restore>),
-    /// Keep running containers in a store; also `registrator`.
+    /// Register running containers in a store; also `registrator`.
     Register(Box<Register>),
-    /// Ask the one that does so for its state.
+    /// Show the state of a running registrar.
     RegisterStatus(Box<RegisterStatus>),
-    /// Take a container's keys away, then stop it.
+    /// Remove a container's keys, then stop it.
     RegisterStop(Box<RegisterStop>),
     /// Choose a node.
     Place(Box<PlaceSettings>),
 }
 
-/// Which store is saved to which file.
+/// What to back up, and the file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
     /// The file.
     pub file: PathBuf,
-    /// Whether one that is there may be replaced.
+    /// Whether an existing file may be replaced.
     pub force: bool,
-    /// A stopped member's folder; otherwise the running store in the invocation's `source` is asked.
+    /// A stopped member's data folder; otherwise the running store in the invocation's `source` is used.
     pub data_dir: Option<PathBuf>,
 }
 
-/// Which file becomes which member.
+/// The backup to restore, and the new member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
     /// The file.
     pub file: PathBuf,
-    /// Name, folder and group of the member; the rest is as for any.
+    /// Name, folder and cluster of the member; the rest as for any member.
     pub member: consensus::Settings,
 }
 
 /// Everything one call needs to know.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// The job.
+    /// The task.
     pub task: Task,
-    /// Whose command line it was.
+    /// The program whose command line was used.
     pub dialect: Dialect,
     /// How to log.
     pub log: Log,
-    /// Where values come from, or which store is asked; the defaults, unused, for [`Task::Check`].
+    /// The source or the store to use; unused defaults for [`Task::Check`].
     pub source: source::Settings,
-    /// What is rendered where, and how.
+    /// What is rendered, to where, and how.
     pub reloader: reloader::Settings,
-    /// The shape of `render`'s report.
+    /// The format of `render`'s report.
     pub output: Output,
-    /// Settings that had no effect, each a sentence; to be logged once logging is up.
+    /// Warnings about settings without effect, one sentence each; logged once logging is up.
     pub warnings: Vec<String>,
-    /// What was decided for the user, each a sentence; to be logged as information.
+    /// Decisions made for the user, one sentence each; logged as information.
     pub notices: Vec<String>,
 }
 
-/// What a command line asks for.
+/// The result of parsing a command line.
 #[derive(Clone, Debug)]
 pub enum Parsed {
-    /// Do the job.
+    /// Run the task.
     Run(Box<Invocation>),
-    /// A command of etcdctl's, which has its own exit codes.
+    /// A command of etcdctl, which has its own exit codes.
     Ctl(Box<ctl::Invocation>),
     /// Print this to stdout and exit 0: help, version, completions, man page.
     Print {
@@ -190,89 +190,89 @@ pub enum Parsed {
     },
 }
 
-/// One member of the store: everything that `retune store` and `etcd` were told.
+/// One member of the store: the settings of `retune store` and `etcd`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// What the replica needs.
+    /// The replica's settings.
     pub consensus: consensus::Settings,
-    /// What the client port needs.
+    /// The client port's settings.
     pub api: api::Settings,
-    /// Where the members of a new group are looked up, when the command line does not name them.
+    /// Where to look up the members of a new cluster, when the command line does not name them.
     pub discovery: Option<Discovery>,
     /// Threads that serve clients.
     pub workers: usize,
 }
 
-/// A proxy: everything that `retune store --proxy on` and `etcd -proxy on` were told.
+/// A proxy: the settings of `retune store --proxy on` and `etcd -proxy on`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
-    /// What it needs to run.
+    /// The proxy's own settings.
     pub proxy: ProxySettings,
-    /// Where the members are looked up, when the command line does not name them.
+    /// Where to look up the members, when the command line does not name them.
     pub discovery: Option<Discovery>,
     /// Threads that serve clients.
     pub workers: usize,
 }
 
-/// What is to be placed, how, and what is told of it. Which store is asked is in the invocation's `source`.
+/// What to place, how, and what to print. The store is in the invocation's `source`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceSettings {
     /// What the container needs.
     pub request: Request,
     /// How nodes are ranked.
     pub strategy: Strategy,
-    /// The filters, in the order in which they are asked.
+    /// The filters, in their order.
     pub filters: Vec<Filter>,
-    /// Whose habits count.
+    /// Whose rules apply.
     pub dialect: placement::Dialect,
-    /// Every node that fits rather than the best.
+    /// Print every node that fits, not only the best.
     pub all: bool,
-    /// For each node what refuses it.
+    /// Print what refuses each node.
     pub why: bool,
-    /// Addresses rather than names.
+    /// Print addresses instead of names.
     pub address: bool,
 }
 
-/// A registrar: everything that `retune register` and `registrator` were told, but for the store, which is the invocation's
+/// A registrar: the settings of `retune register` and `registrator`, except the store, which is the invocation's
 /// `source`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Register {
     /// What it registers, and how.
     pub registrar: registrar::Settings,
-    /// Where it answers for its state.
+    /// Where it serves its state.
     pub listen: Vec<Listen>,
-    /// Whether these places were asked for: then it is nothing without them.
+    /// Whether these addresses were requested: then it does not start without them.
     pub must_listen: bool,
     /// The registry's kind and address as Registrator's users typed it, without its password.
     pub adapter: Option<(String, String)>,
 }
 
-/// Asking a registrar for its state.
+/// A request for a registrar's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterStatus {
-    /// Where it answers.
+    /// Where the registrar listens.
     pub at: Listen,
 }
 
-/// Stopping a container whose keys have gone.
+/// Stopping a container after its keys are removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterStop {
-    /// Where its registrar answers.
+    /// Where its registrar listens.
     pub at: Listen,
     /// The engine that stops it.
     pub engine: EngineAt,
-    /// Its id, the beginning of that, or its name.
+    /// Its id, the beginning of its id, or its name.
     pub container: String,
-    /// How long consumers have between the end of the keys and the stop.
+    /// How long consumers have between the removal of the keys and the stop.
     pub drain: Duration,
     /// How long it has before it is killed; `None`: the engine decides.
     pub grace: Option<Duration>,
 }
 
-/// One place to answer at.
+/// One address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// A socket in the file system.
+    /// A Unix socket.
     Unix(PathBuf),
     /// Host and port.
     Tcp(String),

@@ -1,4 +1,4 @@
-//! For each option the one value that counts, and where it came from.
+//! The one value of each option that counts, and where it came from.
 
 use std::ffi::OsString;
 
@@ -18,42 +18,42 @@ pub(super) enum Rank {
 pub(super) struct OptionValue {
     pub(super) row: &'static Row,
     pub(super) rank: Rank,
-    /// The flag, the variable, or file, line and key.
+    /// The flag, the variable, or the file with line and key.
     pub(super) place: String,
-    /// Its words, or why it has none. An empty list stands for the default.
+    /// Its words, or why there are none. An empty list means the default.
     pub(super) words: Result<Vec<OsString>, String>,
 }
 
-/// Every winning value, and what was wrong on the way.
+/// Every winning value, and the problems found.
 #[derive(Default)]
 pub(super) struct Layers {
     pub(super) given: Vec<OptionValue>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
-    /// Whether all comes from a file in which etcd finds every mistake with one status.
+    /// Whether everything comes from etcd's settings file, where every mistake has the same exit status.
     pub(super) filed: bool,
-    /// Said for information.
+    /// Logged as information.
     pub(super) notices: Vec<String>,
 }
 
 impl Layers {
-    /// The value of an option, by its name in the table.
+    /// Returns the value of an option, by its name in the table.
     pub(super) fn get(&self, name: &str) -> Option<&OptionValue> {
         debug_assert!(options::flag(name).is_some_and(|row| row.name == name), "no option {name}");
         self.given.iter().find(|given| given.row.name == name)
     }
 
-    /// The options that have a value, and where each came from.
+    /// Returns the options that have a value, and where each came from.
     pub(super) fn places(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.given.iter().map(|given| (given.row.name, given.place.as_str()))
     }
 
-    /// Where the option has another value than this one already.
+    /// Returns the place of the option's current value, if it differs from this one.
     pub(super) fn outvoting(&self, row: &Row, words: &Result<Vec<OsString>, String>) -> Option<String> {
         self.get(row.name).filter(|given| given.words != *words).map(|given| given.place.clone())
     }
 
-    /// Adds a value unless a stronger layer has spoken.
+    /// Adds a value unless a stronger layer has one.
     pub(super) fn offer(&mut self, given: OptionValue) {
         if self.get(given.row.name).is_none() {
             self.given.push(given);
@@ -61,7 +61,7 @@ impl Layers {
     }
 }
 
-/// The start of the environment names of a dialect.
+/// Returns the prefix of a dialect's environment variables.
 pub(super) const fn start(command: Commands) -> &'static str {
     match command {
         CONFD => "CONFD",
@@ -73,7 +73,7 @@ pub(super) const fn start(command: Commands) -> &'static str {
 pub(super) fn split(kind: ValueKind, value: OsString, commas: bool) -> Vec<OsString> {
     let list = match value.to_str() {
         Some(text) if commas => text.split(',').map(|part| OsString::from(part.trim())).collect(),
-        // `-watch=` is no answer; kept, so that it is reported.
+        // `-watch=` is not a valid value; it is kept so that it is reported.
         _ if kind == ValueKind::Switch => return vec![value],
         _ => vec![value],
     };

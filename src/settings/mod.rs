@@ -8,17 +8,17 @@
 //!    environment, which wins over the file, which wins over the defaults.
 //! 3. `build`: words to durations, sizes, choices and paths, and those into an [`Invocation`].
 //!
-//! All three read one table, `options`: a new option is a row there and a line in `build`. Help, completions and
-//! man pages (`pages`) come from the same rows, so they cannot tell of a flag that does not exist.
+//! All three read one table, `options`: a new option is a row there and a line in `build`. Help, completions and man
+//! pages (`pages`) come from the same rows, so they cannot list a flag that does not exist.
 //!
-//! Promises: every bad setting is reported in one go, each with the flag, variable or file line it came from and
-//! what to write instead. Help and version work whatever else is broken. No password is ever part of a message.
-//! A flag of confd's that can mean nothing here is refused with the reason, never ignored.
+//! Promises: all bad settings are reported at once, each with the flag, variable or file line it came from and what to
+//! write instead. Help and version work whatever else is broken. A message never contains a password. A flag of
+//! confd's that has no meaning here is refused with the reason, never ignored.
 //!
-//! `ctl` is apart: etcdctl's command line has its own rules and its own table, in a folder of that name. So is Registrator's,
-//! in `register`: a dozen of Go's flags before one URI.
+//! `ctl` is separate: etcdctl's command line has its own rules and its own table, in a folder of that name. So is
+//! Registrator's, in `register`: a dozen of Go's flags before one URI.
 //!
-//! Leaves out: what the settings do, whether files they name exist (but for the settings file itself), and all
+//! Leaves out: the effect of the settings, whether files they name exist (except the settings file itself), and all
 //! output; `app` prints and picks the exit status.
 
 mod build;
@@ -58,8 +58,8 @@ pub use member::{CLUSTER_VERSION, ETCD_VERSION};
 pub use pages::command;
 pub use problem::{Problem, Problems};
 
-/// Turns the words of the command line (the program's name first), the environment and the settings file into
-/// one [`Invocation`], or into the text that was asked for.
+/// Parses the command line (the program's name first), the environment and the settings file into one [`Invocation`],
+/// or into the text that was requested.
 ///
 /// # Errors
 ///
@@ -77,22 +77,22 @@ pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Resul
     parse_on(&host, args, env)
 }
 
-/// What the machine adds to the words; a value, so that tests can have their own `/etc`.
+/// What the machine adds to the arguments; a value, so that tests can have their own `/etc`.
 struct Host {
     etc: PathBuf,
     root: bool,
-    /// The names in the environment.
+    /// The names of the environment variables.
     variables: Vec<String>,
-    /// Whether a file is there, where a default depends on it.
+    /// Returns whether a file exists, where a default depends on it.
     there: Box<dyn Fn(&Path) -> bool>,
-    /// The address that packets to the rest of the world leave from.
+    /// Returns the source address of packets to the internet.
     address: Box<dyn Fn() -> Option<IpAddr>>,
 }
 
-/// Asks the system's routes; nothing is sent.
+/// Asks the system's routing table; no packet is sent.
 fn address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    // An address of the documentation's, so never one of this host's own networks.
+    // An address reserved for documentation, so never in one of this host's own networks.
     socket.connect((Ipv4Addr::new(203, 0, 113, 1), 9)).ok()?;
     socket.local_addr().ok().map(|at| at.ip()).filter(|ip| !ip.is_unspecified())
 }

@@ -7,13 +7,13 @@ use super::row::{
 
 const STORE: Commands = RENDER | WATCH | DIFF | CONFD;
 const ALL: Commands = STORE | CHECK;
-/// Everything about a store of our own.
+/// All commands that handle a store of our own.
 const SERVED: Commands = MEMBER | ETCD | BACKUP | RESTORE;
-/// Everything about containers and where they run.
+/// All commands that handle containers and nodes.
 const CONTAINERS: Commands = REGISTER | REGISTER_STATUS | REGISTER_STOP | PLACE;
-/// What speaks to a store as a client.
+/// The commands that are clients of a store.
 const ASKING: Commands = STORE | BACKUP | REGISTER | PLACE;
-/// What has a log.
+/// The commands that log.
 const LOGGED: Commands = ALL | SERVED | CONTAINERS;
 const RUN: Commands = RENDER | WATCH | CONFD;
 
@@ -24,20 +24,16 @@ pub(super) const COMMANDS: &[(&str, Commands, &str)] = &[
     ("diff", DIFF, "Show what would change, as a unified diff; touch nothing"),
     ("check", CHECK, "Find mistakes in resources and templates; no store needed"),
     ("store", MEMBER, "Host one member of the store that etcd's v2 clients speak to"),
-    (
-        "store backup",
-        BACKUP,
-        "Save what a store holds to one file, while it runs or from a stopped member's folder",
-    ),
+    ("store backup", BACKUP, "Back up a store to one file, while it runs or from a stopped member's folder"),
     ("store restore", RESTORE, "Make a member of a new cluster from a backup, in an empty folder"),
     (
         "register",
         REGISTER,
-        "Keep the running containers of this host in a store, each with its health and a lease",
+        "Register the running containers of this host in a store, each with its health and a lease",
     ),
-    ("register status", REGISTER_STATUS, "Ask the running registrar about every container, key and check"),
-    ("register stop", REGISTER_STOP, "Take a container's keys away, wait for its consumers, then stop it"),
-    ("place", PLACE, "Choose the node on which a container is to run, from what the registrars publish"),
+    ("register status", REGISTER_STATUS, "Show every container, key and check of the running registrar"),
+    ("register stop", REGISTER_STOP, "Remove a container's keys, wait for its consumers, then stop it"),
+    ("place", PLACE, "Choose the node for a container, from what the registrars publish"),
 ];
 
 const fn refused(name: &'static str, kind: ValueKind, reason: &'static str) -> Row {
@@ -68,10 +64,10 @@ const MODE: &[Row] = &[
         "interval",
         ValueKind::Span,
         WATCH | CONFD,
-        "How often everything is looked at again; 0 for never while following",
+        "How often everything is checked again; 0: never, while following",
     )
     .default("600"),
-    row("noop", ValueKind::Switch, RUN, "Change nothing and run nothing; only say what is out of sync"),
+    row("noop", ValueKind::Switch, RUN, "Change nothing and run nothing; only report what is out of sync"),
     row("sync-only", ValueKind::Switch, RUN, "Write files, but run neither check nor reload commands"),
     row("keep-stage-file", ValueKind::Switch, RUN, "Leave staged files beside their destination"),
     row("force", ValueKind::Switch, RENDER, "Run every reload command, also when nothing changed"),
@@ -91,7 +87,7 @@ const WHAT: &[Row] = &[
         "prefix",
         ValueKind::Text,
         ALL | REGISTER,
-        "Key prefix: in place of each resource's own, or the directory of everything that is registered",
+        "Key prefix: replaces that of each resource, or is the directory of all registered keys",
     )
     .takes("KEY"),
     row("resource", ValueKind::List, ALL, "Only this resource, by file name; may be repeated").takes("NAME"),
@@ -99,7 +95,7 @@ const WHAT: &[Row] = &[
         "state-dir",
         ValueKind::Path,
         RUN | DIFF,
-        "Where owed reloads and the last good values are kept; none keeps nothing",
+        "Folder for pending reloads and the last good values; none keeps nothing",
     ),
     row("redact", ValueKind::Repeat, ALL, "Keys whose values are never shown; may be repeated")
         .takes("KEYGLOB"),
@@ -111,7 +107,7 @@ const SOURCE: &[Row] = &[
         "endpoints",
         ValueKind::List,
         ASKING,
-        "URLs of the store's members, separated by commas; may be repeated, and one that answers is enough",
+        "URLs of the store's members, separated by commas; may be repeated; one that responds is enough",
     )
     .takes("URL")
     .short('n')
@@ -163,11 +159,16 @@ const BOUNDS: &[Row] = &[
     row("reload-timeout", ValueKind::Span, RUN, "Time limit of a reload command")
         .default("60s")
         .also(&["reload-cmd-timeout"]),
-    row("shutdown-timeout", ValueKind::Span, RUN, "How long a running command may go on after a stop signal")
-        .default("30s"),
+    row(
+        "shutdown-timeout",
+        ValueKind::Span,
+        RUN,
+        "How long a running command may continue after a stop signal",
+    )
+    .default("30s"),
     row("ready", READY, WATCH, "Send READY once every resource has a file in service, or has rendered")
         .default("in-service"),
-    row("ready-timeout", ValueKind::Span, WATCH, "Send READY after this time all the same; 0 waits for ever")
+    row("ready-timeout", ValueKind::Span, WATCH, "Send READY after this time in any case; 0 waits for ever")
         .default("0"),
     row("fuel", ValueKind::Number, ALL, "Steps that one template may take").default("100000000"),
     row("max-output", ValueKind::Bytes, ALL, "Bytes that one template may write").default("64m"),
@@ -179,21 +180,21 @@ const REPORT: &[Row] = &[
         "expect",
         ValueKind::Path,
         CHECK,
-        "Compare with the files of this folder, which hold what is expected: /etc/app.conf as PATH/etc/app.conf, or as \
+        "Compare with the expected files in this folder: /etc/app.conf as PATH/etc/app.conf, or as \
          PATH/app.conf where only that is there; needs --data",
     ),
-    row("update", ValueKind::Switch, CHECK, "Write the files of --expect in place of comparing with them"),
-    row("format", REPORTS, CHECK, "Shape of the report").default("text"),
-    row("output", FORMATS, RENDER | DIFF | REGISTER_STATUS | PLACE, "Shape of the result").default("text"),
+    row("update", ValueKind::Switch, CHECK, "Write the files of --expect instead of comparing with them"),
+    row("format", REPORTS, CHECK, "Format of the report").default("text"),
+    row("output", FORMATS, RENDER | DIFF | REGISTER_STATUS | PLACE, "Format of the result").default("text"),
     row("context", ValueKind::Number, DIFF, "Unchanged lines around each change").default("3"),
     row("log-level", LEVELS, LOGGED, "Least urgent log line to write").default("info"),
-    row("log-format", FORMATS, LOGGED, "Shape of log lines").default("text"),
+    row("log-format", FORMATS, LOGGED, "Format of log lines").default("text"),
     row("color", COLOURS, LOGGED, "When to colour").also(&["colour"]).default("auto"),
 ];
 
 const VAULT: &str = "it belongs to the vault backend, which this version does not read; remove it";
 
-/// What confd has and nothing here can honour.
+/// Flags of confd that have no meaning here.
 const FOREIGN: &[Row] = &[
     refused("app-id", ValueKind::Text, VAULT),
     refused("user-id", ValueKind::Text, VAULT),
@@ -217,19 +218,19 @@ const FOREIGN: &[Row] = &[
         ValueKind::Text,
         "it belongs to the redis backend, which this version does not read; remove it",
     ),
-    idle("failure-mode", ValueKind::Text, "a failing resource never keeps the others from being rendered"),
-    idle("batch-interval", ValueKind::Span, "changes are gathered with -debounce and -max-wait"),
+    idle("failure-mode", ValueKind::Text, "a failing resource never prevents the others from being rendered"),
+    idle("batch-interval", ValueKind::Span, "changes are combined with -debounce and -max-wait"),
     idle("template-cache", ValueKind::Switch, "templates are always kept and re-read when they change"),
     idle("stat-cache-ttl", ValueKind::Span, "templates are always kept and re-read when they change"),
     idle("dial-timeout", ValueKind::Span, "-backend-timeout bounds connecting as well"),
     idle("read-timeout", ValueKind::Span, "-backend-timeout bounds a whole request"),
     idle("write-timeout", ValueKind::Span, "-backend-timeout bounds a whole request"),
-    idle("retry-max-attempts", ValueKind::Number, "retries go on, with growing pauses"),
-    idle("retry-base-delay", ValueKind::Span, "retries go on, with growing pauses"),
-    idle("retry-max-delay", ValueKind::Span, "retries go on, with growing pauses"),
-    idle("watch-error-backoff", ValueKind::Span, "retries go on, with growing pauses"),
+    idle("retry-max-attempts", ValueKind::Number, "retries continue, with growing pauses"),
+    idle("retry-base-delay", ValueKind::Span, "retries continue, with growing pauses"),
+    idle("retry-max-delay", ValueKind::Span, "retries continue, with growing pauses"),
+    idle("watch-error-backoff", ValueKind::Span, "retries continue, with growing pauses"),
     idle("preflight-timeout", ValueKind::Span, "`retune check` looks for mistakes before a start"),
-    idle("systemd-notify", ValueKind::Switch, "readiness is told whenever NOTIFY_SOCKET is set"),
+    idle("systemd-notify", ValueKind::Switch, "readiness is always reported when NOTIFY_SOCKET is set"),
     idle("watchdog-interval", ValueKind::Span, "this version feeds no watchdog"),
     idle("check-config", ValueKind::Switch, "`retune check` looks for mistakes"),
     idle("validate", ValueKind::Switch, "`retune check` looks for mistakes"),
@@ -240,7 +241,7 @@ const FOREIGN: &[Row] = &[
     idle("metrics-addr", ValueKind::Text, "this version serves no metrics"),
 ];
 
-/// The other tools' backends, so that they can be refused by name.
+/// Backends of the other tools, so that they can be refused by name.
 pub(super) const FOREIGN_BACKENDS: &[&str] = &[
     "consul",
     "vault",
@@ -278,18 +279,18 @@ pub(super) const GROUPS: &[(&str, &[Row])] = &[
     ("Without effect", super::member::IGNORED_ROWS),
 ];
 
-/// Every row.
+/// Returns every row.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     GROUPS.iter().flat_map(|(_, rows)| rows.iter())
 }
 
-/// The row of a flag, spelled exactly or by another of its names; of several, the one of these commands.
+/// Returns the row of a flag, by any of its names; if there are several, the one of these commands.
 pub(super) fn flag_of(commands: Commands, name: &str) -> Option<&'static Row> {
     let mut own = rows().filter(|row| row.commands & commands != 0);
     own.find(|row| row.names().any(|own| own == name)).or_else(|| flag(name))
 }
 
-/// The row of a flag, spelled exactly or by another of its names.
+/// Returns the row of a flag, by any of its names.
 pub(super) fn flag(name: &str) -> Option<&'static Row> {
     let letter = {
         let mut chars = name.chars();
@@ -298,7 +299,7 @@ pub(super) fn flag(name: &str) -> Option<&'static Row> {
     rows().find(|row| row.names().any(|own| own == name) || (letter.is_some() && row.short == letter))
 }
 
-/// The row of a file key: case, hyphens and underscores do not count (`sync-only`, `sync_only`, `SyncOnly`).
+/// Returns the row of a file key: case, hyphens and underscores do not count (`sync-only`, `sync_only`, `SyncOnly`).
 pub(super) fn key(name: &str) -> Option<&'static Row> {
     let wanted = plain(name);
     // A settings file cannot name another one.
@@ -309,12 +310,12 @@ pub(super) fn plain(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
 }
 
-/// The environment variable of an option's name.
+/// Returns the environment variable of an option.
 pub(super) fn variable(start: &str, name: &str) -> String {
     format!("{start}_{}", name.replace('-', "_").to_ascii_uppercase())
 }
 
-/// The option that a word without a flag is the value of, with what usage lines call it.
+/// Returns the option that a word without a flag belongs to, and its name in usage lines.
 pub(super) fn operand(command: Commands) -> Option<(&'static Row, &'static str)> {
     let (name, called) = match command {
         BACKUP | RESTORE => ("backup-file", "FILE"),
@@ -324,7 +325,7 @@ pub(super) fn operand(command: Commands) -> Option<(&'static Row, &'static str)>
     Some((flag_of(command, name)?, called))
 }
 
-/// What a command is called in messages.
+/// Returns a command's name in messages.
 pub(super) fn title(command: Commands) -> &'static str {
     let without = if command == ETCD { "etcd's command line" } else { "confd's command line" };
     COMMANDS.iter().find(|(_, own, _)| *own == command).map_or(without, |(name, _, _)| name)

@@ -1,4 +1,4 @@
-//! Help, version, completions and man pages, all drawn from the table of options.
+//! Help, version, completions and man pages, all generated from the table of options.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint};
@@ -21,20 +21,20 @@ const LAYERS_CONFD: &str = "Settings come from flags, then the environment (CONF
                             the defaults.\nFlags may be written with one dash or two, as in -log-level=debug; a switch is \
                             turned off with -watch=false.";
 const LAYERS_ETCD: &str = "Settings come from flags, then the environment (ETCD_DATA_DIR for --data-dir), then the \
-                           defaults.\nExit status: 0 stopped when told to, 1 it could not run, 2 a flag is wrong.";
+                           defaults.\nExit status: 0 stopped by a signal, 1 it could not run, 2 a flag is wrong.";
 
-const REGISTER_TELLS: &str = "SIGUSR1 writes the status to the log. Over --listen it answers GET /status (JSON), /metrics and \
+const REGISTER_TELLS: &str = "SIGUSR1 writes the status to the log. Over --listen it serves GET /status (JSON), /metrics and \
                               /health, and on its own host POST /drain?container=NAME and /undrain.";
-const STATUS_TELLS: &str = "Exit status 0 means that every service passes and stands in the store, and that engine and store can be \
-                            asked; 1 that something of it is not so; 2 that nobody answers.";
+const STATUS_TELLS: &str = "Exit status 0 means that every service passes and is in the store, and that engine and store \
+                            respond; 1 that this is not so; 2 that no registrar responds.";
 const PLACE_TELLS: &str = "Exit status 1 means that no node fits; stderr says why.\nWith --output json, a stable interface: \
                            {\"nodes\": [{\"name\", \"address\"}]}, the best first; with --why {\"nodes\": [{\"name\", \"fits\", \
                            \"refused_by\"}]}; when none fits {\"nodes\": [], \"refusal\"}.";
 
 const DIFF_TELLS: &str =
-    "Of diff: 1 something differs or a reload is pending, 3 a resource failed, so that nobody can tell.";
+    "Of diff: 1 something differs or a reload is pending, 3 a resource failed, so its difference is unknown.";
 
-/// What is told behind a command's flags.
+/// Returns the text after a command's flags.
 fn after(command: Commands) -> String {
     let own = match command {
         REGISTER => REGISTER_TELLS,
@@ -46,7 +46,7 @@ fn after(command: Commands) -> String {
     format!("{LAYERS}\n{own}")
 }
 
-/// The whole command line as clap describes it: for help, completions and man pages.
+/// Returns the whole command line as a clap command: for help, completions and man pages.
 #[must_use]
 pub fn command() -> Command {
     let mut root = Command::new("retune")
@@ -85,7 +85,7 @@ pub fn command() -> Command {
 
 fn confd() -> Command {
     let about =
-        "Takes confd's command line: follows the store, or looks every -interval, or once with -onetime";
+        "Takes confd's command line: follows the store, or checks it every -interval, or once with -onetime";
     let root = Command::new("confd").version(env!("CARGO_PKG_VERSION")).about(about);
     with_options(root, CONFD).after_help(LAYERS_CONFD)
 }
@@ -150,7 +150,7 @@ fn arg(row: &'static Row, bit: Commands) -> Arg {
     }
 }
 
-/// The text of a page.
+/// Returns the text of a page.
 pub(super) fn text(page: &Page) -> Result<String, Problems> {
     match page {
         Page::EtcdVersion => Ok(member::version_lines()),
@@ -174,7 +174,7 @@ fn help(topic: Option<&str>, long: bool) -> String {
     text
 }
 
-/// A command by its name, its usage line complete; the whole for no name.
+/// Returns a command by its name, with a complete usage line; without a name, the whole program.
 fn find(topic: Option<&str>) -> Option<Command> {
     match topic {
         Some("confd") => return Some(confd()),
@@ -196,8 +196,8 @@ fn find(topic: Option<&str>) -> Option<Command> {
 
 fn completions(shell: &str) -> Result<String, Problems> {
     let shell: Shell = shell.parse().map_err(|_| {
-        let says = "no completions for this shell; there are bash, elvish, fish, powershell and zsh";
-        Problems(vec![Problem::new(shell, says)])
+        let message = "no completions for this shell; there are bash, elvish, fish, powershell and zsh";
+        Problems(vec![Problem::new(shell, message)])
     })?;
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut command(), "retune", &mut out);

@@ -1,15 +1,16 @@
-//! What is wrong with the settings, for the person who can change them.
+//! Problems in the settings, worded for the user who can fix them.
 
 use std::fmt;
 
 /// One bad setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it stands: a flag, a variable, or file, line and key.
+    /// Its place: a flag, a variable, or a file with line and key.
     pub place: String,
     /// What is wrong, and what to write instead.
     pub says: String,
-    /// Whether etcd would have understood the words and only then refused them: it has an exit status for each.
+    /// Whether etcd would have accepted the words and refused them only later: it has a different exit status for
+    /// each.
     pub(super) of_sense: bool,
 }
 
@@ -18,7 +19,7 @@ impl Problem {
         Self { place: place.into(), says: says.into(), of_sense: false }
     }
 
-    /// One that etcd ends with another exit status than a mistyped flag; only for its command line.
+    /// Returns a problem for which etcd has another exit status than for a mistyped flag; only for its command line.
     pub(super) fn of_sense(place: impl Into<String>, says: impl Into<String>) -> Self {
         Self { of_sense: true, ..Self::new(place, says) }
     }
@@ -35,7 +36,7 @@ impl fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// The exit status they end the program with: 2, but 1 on etcd's command line when all words were understood.
+    /// Returns the exit status: 2, but 1 on etcd's command line when all words were valid.
     #[must_use]
     pub fn status(&self) -> u8 {
         if !self.0.is_empty() && self.0.iter().all(|problem| problem.of_sense) { 1 } else { 2 }

@@ -1,4 +1,4 @@
-//! Words to typed values. A bad one is noted and its default goes on, so that all are found in one go.
+//! Converts words to typed values. A bad value is reported and replaced by its default, so that all are found at once.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,18 +10,18 @@ use super::problem::Problem;
 use super::row::{CONFD, Commands};
 use super::units;
 
-/// The structs, and everything that was wrong; with problems, the invocation is not fit for use.
+/// The structs, and every problem found; with problems, the invocation must not run.
 pub(super) struct Built {
     pub(super) invocation: Invocation,
     pub(super) problems: Vec<Problem>,
 }
 
-/// Reads options by name and gathers what is wrong with them.
+/// Reads options by name and collects their problems.
 pub(super) struct Reader<'l> {
     layers: &'l Layers,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
-    /// Said for information.
+    /// Logged as information.
     pub(super) notices: Vec<String>,
 }
 
@@ -30,7 +30,7 @@ impl<'l> Reader<'l> {
         Self { layers, problems: Vec::new(), warnings: Vec::new(), notices: Vec::new() }
     }
 
-    /// The whole call, with everything that was found on the way.
+    /// Returns the whole call, with everything that was found.
     pub(super) fn finish(&mut self, mut invocation: Invocation) -> Built {
         let filed = self.layers.filed;
         self.problems.iter_mut().for_each(|problem| problem.of_sense |= filed);
@@ -46,27 +46,27 @@ impl<'l> Reader<'l> {
     fn words(&mut self, name: &str) -> &'l [OsString] {
         match self.layers.get(name).map(|given| (given, &given.words)) {
             Some((_, Ok(words))) => words,
-            Some((given, Err(says))) => {
-                self.problems.push(Problem::new(&given.place, says));
+            Some((given, Err(message))) => {
+                self.problems.push(Problem::new(&given.place, message));
                 &[]
             }
             None => &[],
         }
     }
 
-    /// Notes a problem with an option, at the place it was given or else at its flag.
-    pub(super) fn object(&mut self, name: &str, says: impl Into<String>) {
-        let problem = Problem::new(self.place(name), says);
+    /// Reports a problem with an option, at the place where it was given, or else at its flag.
+    pub(super) fn object(&mut self, name: &str, message: impl Into<String>) {
+        let problem = Problem::new(self.place(name), message);
         self.problems.push(problem);
     }
 
-    /// Notes what confd has always let pass: a warning for its users, a problem for everyone else.
-    pub(super) fn object_unless_confd(&mut self, command: Commands, name: &str, says: &str) {
+    /// Reports what confd has always accepted: a warning for its users, an error for everyone else.
+    pub(super) fn object_unless_confd(&mut self, command: Commands, name: &str, message: &str) {
         if command == CONFD {
-            let line = format!("{}: {says} (no effect)", self.place(name));
+            let line = format!("{}: {message} (no effect)", self.place(name));
             self.warnings.push(line);
         } else {
-            self.object(name, says);
+            self.object(name, message);
         }
     }
 
@@ -74,7 +74,7 @@ impl<'l> Reader<'l> {
         self.layers.get(name).map_or_else(|| format!("--{name}"), |given| given.place.clone())
     }
 
-    /// The layer an option's value came from, if it has one.
+    /// Returns the layer of an option's value, if it has one.
     pub(super) fn rank(&self, name: &str) -> Option<Rank> {
         let given = self.layers.get(name)?;
         given.words.as_ref().is_ok_and(|words| !words.is_empty()).then_some(given.rank)
@@ -101,31 +101,31 @@ impl<'l> Reader<'l> {
         self.paths(name).pop()
     }
 
-    /// The value as `read` understands it.
+    /// Returns the value as `read` parses it.
     pub(super) fn parsed<T>(
         &mut self,
         name: &str,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let text = self.text(name)?;
-        read(&text).map_err(|says| self.object(name, says)).ok()
+        read(&text).map_err(|message| self.object(name, message)).ok()
     }
 
     pub(super) fn switch(&mut self, name: &str) -> Option<bool> {
         self.parsed(name, units::switch)
     }
 
-    /// A switch that is off unless given.
+    /// Returns a switch; off unless given.
     pub(super) fn on(&mut self, name: &str) -> bool {
         self.switch(name).unwrap_or(false)
     }
 
-    /// A span that may be zero.
+    /// Returns a duration that may be zero.
     pub(super) fn span(&mut self, name: &str) -> Option<Duration> {
         self.parsed(name, units::span)
     }
 
-    /// A time limit: zero would let nothing happen at all.
+    /// Returns a time limit: zero is refused, since nothing could run.
     pub(super) fn limit(&mut self, name: &str, default: Duration) -> Duration {
         let read = |text: &str| match units::span(text) {
             Ok(span) if span.is_zero() => Err("must be more than 0".to_owned()),
@@ -134,7 +134,7 @@ impl<'l> Reader<'l> {
         self.parsed(name, read).unwrap_or(default)
     }
 
-    /// One of a few words.
+    /// Returns one of a few words.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, words: &[(&str, T)], default: T) -> T {
         let read = |text: &str| {
             let lower = text.to_lowercase();

@@ -1,6 +1,6 @@
-//! One option: its names, what its words look like, and which commands have it.
+//! One option: its names, the form of its value, and the commands that have it.
 
-/// What an option's words look like.
+/// The form of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueKind {
     /// On or off; takes a value only as `--x=false`.
@@ -11,13 +11,13 @@ pub(super) enum ValueKind {
     Path,
     /// Any number of words, also separated by commas.
     List,
-    /// Any number of words, one each time; a comma is part of the word.
+    /// May be repeated, one word each time; a comma is part of the word.
     Repeat,
     /// Any number of paths.
     Paths,
-    /// A time span.
+    /// A duration.
     Span,
-    /// A whole number.
+    /// An integer.
     Number,
     /// A size.
     Bytes,
@@ -31,7 +31,7 @@ impl ValueKind {
     }
 }
 
-/// The commands that settings belong to; a bit each, so that a row can name several.
+/// A set of commands, one bit each, so that a row can belong to several.
 pub(super) type Commands = u16;
 pub(super) const RENDER: Commands = 1;
 pub(super) const WATCH: Commands = 2;
@@ -58,14 +58,14 @@ pub(super) const REGISTER_STOP: Commands = 16384;
 
 /// One option.
 pub(super) struct Row {
-    /// The flag without dashes; the environment and file names follow from it.
+    /// The flag without dashes; the names in the environment and file are derived from it.
     pub(super) name: &'static str,
     /// The one-letter flag.
     pub(super) short: Option<char>,
-    /// Other spellings that are understood, in every layer.
+    /// Other accepted spellings, in every layer.
     pub(super) also: &'static [&'static str],
     pub(super) kind: ValueKind,
-    /// What the help calls the value.
+    /// The value's name in the help.
     pub(super) value: &'static str,
     pub(super) help: &'static str,
     /// Shown in the help; a test proves that giving it changes nothing.
@@ -74,18 +74,18 @@ pub(super) struct Row {
     pub(super) support: Support,
 }
 
-/// Whether an option does anything.
+/// Whether an option has an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Support {
-    /// It does.
+    /// It has.
     Used,
-    /// One of confd's that can mean nothing here, and why. A value other than the empty one is a problem.
+    /// A flag of confd's that has no meaning here, and why. Any value but the empty one is an error.
     Refused(&'static str),
-    /// Tuning of the maintained fork that has nothing to tune here, and why. A problem as a flag; in environment
-    /// and file, where it may serve another program too, a warning.
+    /// A tuning flag of the maintained fork with nothing to tune here, and why. An error as a flag; a warning in
+    /// environment and file, which may serve another program too.
     Idle(&'static str),
-    /// One of etcd's that has nothing to do here, and why: a warning wherever it is given, or silence when there is
-    /// nothing to say.
+    /// A flag of etcd's without effect here, and why: a warning wherever it is given, or nothing if the reason is
+    /// empty.
     Ignored(&'static str),
 }
 
@@ -120,12 +120,12 @@ impl Row {
         self
     }
 
-    /// The name that the help of a command shows first: confd's own where it has one.
+    /// Returns the name that a command's help shows first: confd's own where it has one.
     pub(super) const fn shown(&self, command: Commands) -> &'static str {
         if command == CONFD && matches!(self.name.as_bytes(), b"endpoints") { "node" } else { self.name }
     }
 
-    /// Every spelling, the real name first.
+    /// Returns every spelling, the main name first.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.also.iter().copied())
     }

@@ -1,4 +1,4 @@
-//! Values to [`crate::source::Settings`]: backend, nodes, TLS, login.
+//! Settings of a source, [`crate::source::Settings`]: backend, nodes, TLS, login.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,10 +11,10 @@ use super::row::{CONFD, Commands};
 use super::suggest::nearest;
 use crate::source::{Backend, Login, Secret, Settings, Tls};
 
-/// A longer password file is the wrong file.
+/// A longer file is not a password file.
 const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
 
-/// Everything that says where values come from.
+/// Returns the settings of the source of values.
 pub(super) fn settings(
     read: &mut Reader<'_>,
     command: Commands,
@@ -26,7 +26,7 @@ pub(super) fn settings(
     let srv_record = srv_record(read, backend).filter(|_| stored);
     let files = read.paths("file");
     if backend == Backend::File && files.is_empty() {
-        read.object("file", "the file backend reads nothing unless told what; add --file PATH");
+        read.object("file", "the file backend needs a file or folder; add --file PATH");
     }
     let given = nodes(read);
     let nodes = match (stored, given.is_empty(), &srv_record) {
@@ -60,7 +60,7 @@ fn backend(text: &str) -> Result<Backend, String> {
         other => {
             let near = nearest(other, ["etcd", "etcdv3", "env", "file", "store"]);
             let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            Err(format!("{text:?} is no backend: this version reads etcd, etcdv3, env and file{hint}"))
+            Err(format!("{text:?} is not a backend: this version reads etcd, etcdv3, env and file{hint}"))
         }
     }
 }
@@ -73,7 +73,7 @@ fn srv_record(read: &mut Reader<'_>, backend: Backend) -> Option<String> {
 
 fn nodes(read: &mut Reader<'_>) -> Vec<String> {
     let nodes = read.texts("endpoints");
-    // The node itself is not shown: it may carry a password.
+    // The node itself is not shown: it may contain a password.
     let strange = nodes
         .iter()
         .filter_map(|node| node.split_once("://"))
@@ -82,13 +82,13 @@ fn nodes(read: &mut Reader<'_>) -> Vec<String> {
     if let Some(scheme) = strange {
         read.object(
             "endpoints",
-            format!("{scheme}:// is no scheme of a store; write http://HOST:PORT or https://HOST:PORT"),
+            format!("{scheme}:// is not a scheme of a store; write http://HOST:PORT or https://HOST:PORT"),
         );
     }
     nodes
 }
 
-/// Where a store is looked for when nobody said. confd's etcd has its historic port, and only that one heeds
+/// Returns the default nodes of a store. confd's etcd has its historic port, and only that backend reads
 /// `ETCDCTL_PEERS`.
 fn default_nodes(
     read: &mut Reader<'_>,
@@ -101,7 +101,7 @@ fn default_nodes(
         let peers: Vec<String> =
             peers.split(',').map(str::trim).filter(|peer| !peer.is_empty()).map(str::to_owned).collect();
         if !peers.is_empty() {
-            read.notices.push("the nodes are those of ETCDCTL_PEERS; --endpoints names others".to_owned());
+            read.notices.push("the nodes come from ETCDCTL_PEERS; --endpoints overrides it".to_owned());
             return peers;
         }
     }
@@ -109,7 +109,7 @@ fn default_nodes(
     vec![format!("http://127.0.0.1:{port}")]
 }
 
-/// TLS towards the store.
+/// TLS to the store.
 pub(super) fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
     let mut tls = Tls {
         ca: read.path("client-ca-keys"),
@@ -118,18 +118,18 @@ pub(super) fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
         insecure: read.on("client-insecure"),
     };
     if tls.cert.is_some() != tls.key.is_some() {
-        let (name, says) = if tls.cert.is_some() {
+        let (name, message) = if tls.cert.is_some() {
             ("client-cert", "a certificate is of no use without its key; add --client-key FILE")
         } else {
             ("client-key", "a key is of no use without its certificate; add --client-cert FILE")
         };
-        read.object_unless_confd(command, name, says);
+        read.object_unless_confd(command, name, message);
         (tls.cert, tls.key) = (None, None);
     }
     tls
 }
 
-/// Who one is to the store.
+/// Returns the login at the store.
 pub(super) fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
     let wanted = read.switch("basic-auth");
     let username = read.text("username");
@@ -140,23 +140,23 @@ pub(super) fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
     }
     match (username, password) {
         (Some(username), Some(password)) => Some(Login { username, password: Secret::new(password) }),
-        // A password that was given and could not be had is reported already.
+        // A password that could not be read was already reported.
         (Some(_), None) if given => None,
         (Some(_), None) => {
-            let says = "a user needs a password; add --password-file FILE";
-            read.object_unless_confd(command, "username", says);
+            let message = "a user needs a password; add --password-file FILE";
+            read.object_unless_confd(command, "username", message);
             None
         }
         (None, _) if wanted == Some(true) => {
-            let says = "there is no user to log in as; add --username NAME";
-            read.object_unless_confd(command, "basic-auth", says);
+            let message = "there is no user to log in as; add --username NAME";
+            read.object_unless_confd(command, "basic-auth", message);
             None
         }
         (None, _) => None,
     }
 }
 
-/// The password from the stronger of the two layers that may hold one.
+/// Returns the password from the stronger of the two layers that may have one.
 fn password(read: &mut Reader<'_>) -> Option<String> {
     let plain: Option<Rank> = read.rank("password");
     let filed: Option<Rank> = read.rank("password-file");
@@ -170,8 +170,8 @@ fn password(read: &mut Reader<'_>) -> Option<String> {
     let path = read.path("password-file")?;
     match password_file(&path) {
         Ok(text) => Some(text),
-        Err(says) => {
-            read.object("password-file", format!("{}: {says}", path.display()));
+        Err(message) => {
+            read.object("password-file", format!("{}: {message}", path.display()));
             None
         }
     }
@@ -190,15 +190,15 @@ fn password_file(path: &Path) -> Result<String, String> {
     if password.is_empty() { Err("is empty".to_owned()) } else { Ok(password.to_owned()) }
 }
 
-/// The members of the store that is registered in and asked for nodes, with what one is to it.
+/// Returns the settings of the store that holds registered keys and nodes.
 pub(super) fn asked(read: &mut Reader<'_>, command: Commands) -> Settings {
     let base = Settings::default();
     let texts = read.texts("endpoints");
     let nodes = match texts.iter().map(|text| endpoint(text)).collect::<Result<Vec<_>, _>>() {
         Ok(nodes) if nodes.is_empty() => vec!["http://127.0.0.1:2379".to_owned()],
         Ok(nodes) => nodes,
-        Err(says) => {
-            read.object("endpoints", says);
+        Err(message) => {
+            read.object("endpoints", message);
             Vec::new()
         }
     };
@@ -212,18 +212,21 @@ pub(super) fn asked(read: &mut Reader<'_>, command: Commands) -> Settings {
     }
 }
 
-/// One URL of a member; without a scheme it is `http`.
+/// Parses one URL of a member; without a scheme it is `http`.
 fn endpoint(text: &str) -> Result<String, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let rest = rest.trim_end_matches('/');
-    // Neither is shown whole: it may carry a password.
+    // Neither is shown whole: it may contain a password.
     if rest.contains('@') {
-        return Err("a member's URL holds no user or password; add --username NAME and --password-file FILE"
-            .to_owned());
+        return Err(
+            "a member's URL has no user or password; add --username NAME and --password-file FILE".to_owned()
+        );
     }
     match scheme.to_ascii_lowercase().as_str() {
         _ if rest.is_empty() => Err("names no host; write http://HOST:PORT or https://HOST:PORT".to_owned()),
         scheme @ ("http" | "https") => Ok(format!("{scheme}://{rest}")),
-        _ => Err(format!("{scheme}:// is no scheme of a store; write http://HOST:PORT or https://HOST:PORT")),
+        _ => Err(format!(
+            "{scheme}:// is not a scheme of a store; write http://HOST:PORT or https://HOST:PORT"
+        )),
     }
 }

@@ -1,8 +1,8 @@
-//! The nearest known name to one that nobody knows.
+//! The nearest known name to an unknown one.
 
-/// The candidate that takes the fewest edits to reach, when that is few enough to be a slip of the fingers.
+/// Returns the candidate with the fewest edits, if these are few enough for a typo.
 pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    // An absurdly long word would make the comparison slow and is no slip.
+    // A very long word would make the comparison slow and is not a typo.
     if name.chars().count() > 64 {
         return None;
     }

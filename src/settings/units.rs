@@ -1,13 +1,13 @@
-//! Durations, sizes, numbers and switches as people write them. Each error says what to write instead.
+//! Parses durations, sizes, numbers and switches as people write them. Each error says what to write instead.
 
 use std::time::Duration;
 
 use crate::scalar;
 
-/// Longer spans are mistakes, and would overflow a clock sooner or later.
+/// Longer durations are mistakes, and would overflow a clock sooner or later.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// Whole seconds (`600`), or numbers with units as Go writes them (`10s`, `1h30m`, `250ms`, `1.5s`).
+/// Parses whole seconds (`600`), or numbers with units as in Go (`10s`, `1h30m`, `250ms`, `1.5s`).
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     let trimmed = text.trim();
     if let Ok(seconds) = trimmed.parse::<u64>() {
@@ -25,12 +25,12 @@ fn bounded(text: &str, span: Duration) -> Result<Duration, String> {
 }
 
 fn no_span(text: &str) -> String {
-    format!("{text:?} is no time span; write seconds (10) or a number with a unit (250ms, 10s, 5m, 1h30m)")
+    format!("{text:?} is not a duration; write seconds (10) or a number with a unit (250ms, 10s, 5m, 1h30m)")
 }
 
-/// Bytes, with `k`, `m` or `g` for powers of 1024.
+/// Parses bytes, with `k`, `m` or `g` for powers of 1024.
 pub(super) fn bytes(text: &str) -> Result<usize, String> {
-    let wrong = || format!("{text:?} is no size; write bytes (65536) or a number with k, m or g (64m)");
+    let wrong = || format!("{text:?} is not a size; write bytes (65536) or a number with k, m or g (64m)");
     let lower = text.trim().to_ascii_lowercase();
     let bare = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
     let (number, shift) = match bare.chars().last() {
@@ -41,18 +41,18 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
     };
     let number: usize = number.trim().parse().map_err(|_| wrong())?;
     match number.checked_mul(1 << shift) {
-        Some(0) => Err(format!("{text:?} leaves room for nothing; write at least 1")),
+        Some(0) => Err(format!("{text:?} leaves no room; write at least 1")),
         Some(size) => Ok(size),
         None => Err(wrong()),
     }
 }
 
-/// A whole number.
+/// Parses an unsigned integer.
 pub(super) fn number(text: &str) -> Result<u64, String> {
-    text.trim().parse().map_err(|_| format!("{text:?} is no whole number"))
+    text.trim().parse().map_err(|_| format!("{text:?} is not a whole number"))
 }
 
-/// A switch's value: Go's words for a boolean, and the ones people use in environments.
+/// Parses a boolean: Go's words, and those that are common in environments.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     scalar::truth(text.trim()).ok_or_else(|| format!("{text:?} is neither true nor false"))
 }

@@ -1,7 +1,7 @@
-//! Stage one: words to options. Nothing outside the command line is looked at.
+//! Stage one: words to options. Reads nothing but the command line.
 //!
-//! Go's spelling holds in both dialects: one dash or two, `-x v` or `-x=v`, a switch alone or with `=value`. A
-//! flag that takes a value takes the next word whatever it looks like; after `--` nothing is a flag.
+//! Go's spelling works in both dialects: one dash or two, `-x v` or `-x=v`, a switch alone or with `=value`. A flag
+//! that takes a value takes the next word whatever it looks like; after `--` nothing is a flag.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -12,28 +12,28 @@ use super::problem::Problem;
 use super::row::{CONFD, Commands, ETCD, Row, Support, ValueKind};
 use super::suggest::nearest;
 
-/// What was typed.
+/// The parsed command line.
 pub(super) struct ParsedArgs {
     pub(super) command: Command,
     pub(super) typed: Vec<TypedOption>,
     pub(super) problems: Vec<Problem>,
 }
 
-/// What is to be done.
+/// The command to run.
 pub(super) enum Command {
     Run(Commands),
     Page(Page),
-    /// The words make no sense; the problems say why.
+    /// The words are invalid; the problems say why.
     Nothing,
 }
 
-/// A text to print, whatever else is broken.
+/// A text to print, whatever else is wrong.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Page {
     Version,
-    /// The four lines that etcd's `-version` has.
+    /// The four lines of etcd's `-version`.
     EtcdVersion,
-    /// Help for the whole (no topic), a command or `confd`.
+    /// Help for the whole program (no topic), a command or `confd`.
     Help {
         topic: Option<&'static str>,
         long: bool,
@@ -59,15 +59,15 @@ enum Arg {
     Word { word: OsString, maybe_value: bool },
 }
 
-// `ctl` reads its own words; here it is only a name that help and suggestions know.
+// `ctl` parses its own words; here it is only a name for help and suggestions.
 const PAGES: &[&str] = &["ctl", "completions", "man", "help"];
 
-/// The names of everything that can stand behind `retune`.
+/// Returns every name that can follow `retune`.
 pub(super) fn command_names() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|(name, ..)| *name).chain(PAGES.iter().copied())
 }
 
-/// Reads the command line, the program's name first.
+/// Parses the command line, the program's name first.
 pub(super) fn read(args: Vec<OsString>) -> ParsedArgs {
     let mut args = args.into_iter();
     let program = args.next().unwrap_or_default();
@@ -99,8 +99,8 @@ pub(super) fn read(args: Vec<OsString>) -> ParsedArgs {
     }
 }
 
-/// The command that a command line begins with, and how many words it is: the longest that fits. Known this early, its own
-/// rows say which flags take a value; behind flags it is found later.
+/// Returns the command at the start of a command line, and its number of words: the longest match. Knowing it first
+/// lets its own rows decide which flags take a value; a command after flags is found later.
 fn leading(words: &[OsString]) -> Option<(Commands, usize)> {
     let typed: Vec<&str> = words.iter().take(2).map_while(|word| word.to_str()).collect();
     (1..=typed.len()).rev().find_map(|length| {
@@ -152,7 +152,7 @@ fn value_of(row: &Row, words: &mut impl Iterator<Item = OsString>) -> Option<OsS
     if row.kind == ValueKind::Switch { Some(OsString::from("true")) } else { words.next() }
 }
 
-/// The page that some piece asks for; it comes before everything that is wrong with the others.
+/// Returns the page that some word asks for; it takes precedence over all errors.
 fn wanted_page(scanned: &[Arg], topic: Option<&'static str>) -> Option<ParsedArgs> {
     let page = scanned.iter().find_map(|arg| match arg {
         Arg::Help { long } => Some(Page::Help { topic, long: *long }),
@@ -180,7 +180,7 @@ fn run(command: Commands, scanned: Vec<Arg>, own_name_at: Option<usize>) -> Pars
             Arg::Unknown { spelled } => parsed.problems.push(unknown(command, &spelled)),
             Arg::NoValue { spelled } => parsed.problems.push(Problem::new(spelled, "needs a value after it")),
             Arg::Word { .. } if Some(at) == own_name_at => {}
-            // It may be the value of a flag nobody knows, perhaps a password: that flag is reported already.
+            // It may be the value of an unknown flag, perhaps a password: that flag is already reported.
             Arg::Word { maybe_value: true, .. } => {}
             Arg::Word { word, .. } => {
                 let bare = options::operand(command)
@@ -202,7 +202,7 @@ fn run(command: Commands, scanned: Vec<Arg>, own_name_at: Option<usize>) -> Pars
     parsed
 }
 
-/// The maintained fork names the backend as a word: `confd etcd --onetime`.
+/// The maintained fork takes the backend as a word: `confd etcd --onetime`.
 fn backend_word(command: Commands, word: &OsStr) -> Option<TypedOption> {
     let row = options::flag("backend").filter(|_| command == CONFD)?;
     let known = matches!(row.kind, ValueKind::Choice(names) if names.iter().any(|name| word == *name))
@@ -222,35 +222,35 @@ fn misplaced(command: Commands, typed: &TypedOption) -> Option<Problem> {
         .chain((typed.row.commands & CONFD != 0).then_some("confd's command line"))
         .chain((typed.row.commands == ETCD).then_some("etcd's command line"))
         .collect();
-    let says = format!("{} does not take it; it belongs to {}", options::title(command), homes.join(", "));
+    let message = format!("{} does not take it; it belongs to {}", options::title(command), homes.join(", "));
     let hint = match typed.row.name {
         "onetime" => " (`retune render` renders once)",
         "watch" => " (`retune watch` follows the store)",
         _ => "",
     };
-    Some(Problem::new(&typed.spelled, says + hint))
+    Some(Problem::new(&typed.spelled, message + hint))
 }
 
 fn unknown(command: Commands, spelled: &str) -> Problem {
     let name = spelled.trim_start_matches('-');
     let known = options::rows().filter(|row| row.commands & command != 0 && row.support == Support::Used);
     let help = match command {
-        // `retune --typo` comes here as well.
+        // `retune --typo` is handled here as well.
         CONFD => "-h".to_owned(),
         ETCD => "`etcd -h`".to_owned(),
         _ => format!("`retune {} -h`", options::title(command)),
     };
-    let says = match nearest(name, known.flat_map(Row::names).chain(["help", "version"])) {
+    let message = match nearest(name, known.flat_map(Row::names).chain(["help", "version"])) {
         Some(near) => format!("no such flag; did you mean --{near}?"),
         None => format!("no such flag; {help} lists them"),
     };
     let place = if command == ETCD {
-        // Go's sentence, which scripts look for.
+        // Go's message, which scripts look for.
         format!("flag provided but not defined: -{name}")
     } else {
         spelled.to_owned()
     };
-    Problem::new(place, says)
+    Problem::new(place, message)
 }
 
 fn stray(command: Commands, word: &OsStr) -> Problem {
@@ -258,7 +258,7 @@ fn stray(command: Commands, word: &OsStr) -> Problem {
     if command == ETCD {
         return Problem::of_sense("etcd", format!("'{word}' is not a valid flag"));
     }
-    let says = if matches!(&*word, "true" | "false") {
+    let message = if matches!(&*word, "true" | "false") {
         format!("no flag takes this word; a switch's value is written with an equals sign: --noop={word}")
     } else {
         let near = nearest(&word, command_names()).filter(|_| command == CONFD);
@@ -267,7 +267,7 @@ fn stray(command: Commands, word: &OsStr) -> Problem {
             None => "no flag takes this word; remove it, or write the flag before it".to_owned(),
         }
     };
-    Problem::new(word.into_owned(), says)
+    Problem::new(word.into_owned(), message)
 }
 
 /// `completions`, `man` and `help`.
@@ -300,7 +300,7 @@ fn page(name: &'static str, scanned: Vec<Arg>, own_name_at: usize) -> ParsedArgs
     let page = match (name, word) {
         ("completions", Some(shell)) => Some(Page::Completions(shell)),
         ("ctl", _) => {
-            problems.push(Problem::new("ctl", "is the first word; the options it takes come behind it"));
+            problems.push(Problem::new("ctl", "must be the first word; its options come after it"));
             None
         }
         ("man", word) => Some(Page::Man(word)),
@@ -323,7 +323,7 @@ fn page(name: &'static str, scanned: Vec<Arg>, own_name_at: usize) -> ParsedArgs
     ParsedArgs { command, typed: Vec::new(), problems }
 }
 
-/// `retune` with no command that anyone knows.
+/// Handles `retune` without a known command.
 fn bare(scanned: &[Arg], word: Option<&str>) -> ParsedArgs {
     if let Some(parsed) = wanted_page(scanned, None) {
         return parsed;
@@ -331,19 +331,19 @@ fn bare(scanned: &[Arg], word: Option<&str>) -> ParsedArgs {
     let problem = match word {
         Some(word) => no_command(word),
         None if scanned.is_empty() => {
-            Problem::new("retune", format!("say what to do: {}; `retune help` tells more", listed()))
+            Problem::new("retune", format!("name a command: {}; see `retune help`", listed()))
         }
-        None => Problem::new("retune", format!("the first word is no text; it is one of {}", listed())),
+        None => Problem::new("retune", format!("the first word is not text; it must be one of {}", listed())),
     };
     ParsedArgs { command: Command::Nothing, typed: Vec::new(), problems: vec![problem] }
 }
 
 pub(super) fn no_command(word: &str) -> Problem {
-    let says = match nearest(word, command_names()) {
+    let message = match nearest(word, command_names()) {
         Some(near) => format!("no such command; did you mean `retune {near}`?"),
         None => format!("no such command; there are {}", listed()),
     };
-    Problem::new(word, says)
+    Problem::new(word, message)
 }
 
 fn listed() -> String {

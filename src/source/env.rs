@@ -1,7 +1,7 @@
 //! The environment of the process as a source.
 //!
-//! `APP_DB_HOST` is the key `/app/db/host`: names are lowered, `_` separates segments, and `__` stands for one `_`
-//! inside a segment (`APP_BIND__PORT` is `/app/bind_port`).
+//! `APP_DB_HOST` is the key `/app/db/host`: names become lower case, `_` separates segments, and `__` stands for one
+//! `_` inside a segment (`APP_BIND__PORT` is `/app/bind_port`).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,7 +18,8 @@ pub(super) fn list(roots: &[String]) -> Listing {
 }
 
 fn listing(variables: impl Iterator<Item = (OsString, OsString)>, roots: &[String]) -> Listing {
-    // Two names may mean one key (`App` and `APP`); the last in byte order wins, so that each run sees the same.
+    // Two names may give one key (`App` and `APP`); the last in byte order wins, so that each run gives the same
+    // result.
     let roots = Roots::new(roots);
     let sorted: BTreeMap<Vec<u8>, OsString> =
         variables.map(|(name, value)| (name.into_vec(), value)).collect();
@@ -33,9 +34,9 @@ fn listing(variables: impl Iterator<Item = (OsString, OsString)>, roots: &[Strin
     Listing { snapshot, indexes: Vec::new() }
 }
 
-/// `None` for a name without any segment, such as `_`.
+/// Returns the key of a name, `None` for one without any segment, such as `_`.
 fn key_of(name: &str) -> Option<String> {
-    // A byte no environment name holds stands for the literal underscore while segments are cut.
+    // NUL, which no name contains, stands for a literal underscore until the segments are split.
     let marked = name.to_lowercase().replace("__", "\0");
     let key = key::clean(&marked.replace('_', "/"));
     (key != "/").then(|| key.replace('\0', "_"))

@@ -1,29 +1,29 @@
-//! Why a source has no values to give.
+//! Why a source has no values.
 
 use std::path::PathBuf;
 
 use crate::client::ClientError;
 
-/// What went wrong at a source; each variant is another decision for the caller.
+/// An error of a source; the caller acts differently on each variant.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// No node serves. It may by and by.
+    /// No node responds now; this may pass.
     #[error("{0}")]
     Unavailable(String),
-    /// The store does not let us read: look at the login, the certificate or the user's role.
+    /// The store refuses the read: check the login, the certificate and the user's role.
     #[error("{0}")]
     Refused(String),
-    /// The store does not have the API: look at the backend's name and the address.
+    /// The store does not have the API: check the backend's name and the address.
     #[error("{0}")]
     NotServed(String),
-    /// What answers is not the store it should be, or its answer is damaged.
+    /// The server is not the expected store, or its response is damaged.
     #[error("{0}")]
     Invalid(String),
-    /// The settings cannot work.
+    /// The settings are invalid.
     #[error("{0}")]
     Settings(String),
-    /// A file cannot be read or understood.
+    /// A file cannot be read or parsed.
     #[error("{}{}: {message}", path.display(), line.map_or_else(String::new, |line| format!(":{line}")))]
     File {
         /// The file or folder.
@@ -36,7 +36,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Whether trying again later may help without anybody changing the settings.
+    /// Returns whether a later try may succeed without a change of the settings.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
@@ -55,7 +55,7 @@ impl From<ClientError> for SourceError {
             ClientError::Invalid { .. } => Self::Invalid(said),
             ClientError::Settings(_) => Self::Settings(said),
             ClientError::File { path, why } => Self::File { path, line: None, message: why },
-            // The last two pass by asking again.
+            // For the last two, the next request finds the current state.
             ClientError::Unavailable { .. } | ClientError::Cleared { .. } | ClientError::Behind { .. } => {
                 Self::Unavailable(said)
             }

@@ -16,19 +16,19 @@ use crate::client::v2::{Event, Node, V2, Watch};
 use crate::key;
 use crate::values::{Change, Datum};
 
-/// More roots than this are read by one request for the directory they share.
+/// More roots than this are read by one request for their common directory.
 const MAX_SEPARATE_LISTS: usize = 16;
-/// More roots than this are watched by one watch on the directory they share.
+/// More roots than this are watched by one watch on their common directory.
 const MAX_SEPARATE_WATCHES: usize = 8;
-/// How often roots that were read at different indexes are read again to bring them level.
+/// How often roots that were read at different indexes are read again until the indexes agree.
 const MAX_LEVELLING_ROUNDS: usize = 5;
-/// A watch that saw nothing for about this long is asked anew from the index it has proven, so that its place never
+/// A watch without events for about this long is restarted from the latest index known, so that its position never
 /// falls out of the store's history.
 const IDLE_WATCH_INTERVAL: Duration =
     if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(50) };
-/// How long past events may take to come one after another.
+/// How long to wait for the next of several past events.
 const PAST_EVENT_TIMEOUT: Duration = Duration::from_millis(5);
-/// At most this many past events in one piece of news; the store keeps no more.
+/// At most this many past events in one batch; the store keeps no more.
 const MAX_PAST_EVENTS: usize = 1000;
 
 #[derive(Debug)]
@@ -36,16 +36,16 @@ pub(super) struct Etcd2 {
     api: V2,
 }
 
-/// One place that is watched, and from where on.
+/// One watched path, and the index to continue from.
 #[derive(Clone, Debug)]
 struct WatchedRoot {
     key: String,
     next: u64,
-    /// The cluster that `next` is an index of.
+    /// The cluster that the index `next` belongs to.
     epoch: u64,
 }
 
-/// What one round at a spot brought.
+/// The result of one round of a watched root.
 struct RoundResult {
     watched_root: usize,
     next: u64,
@@ -99,7 +99,7 @@ impl Etcd2 {
         Ok(Listing { snapshot: Snapshot { entries, revision }, indexes })
     }
 
-    /// Sends every change after the listing that `start` tells of, until the place in the history is lost.
+    /// Sends every change after the listing of `start`, until the position in the history is lost.
     pub(super) async fn watch(
         &self,
         roots: &[String],
@@ -107,7 +107,7 @@ impl Etcd2 {
         link: &mut Link,
     ) -> Result<End, Closed> {
         let mut watched_roots: Vec<WatchedRoot> = match shared(roots, MAX_SEPARATE_WATCHES) {
-            // What some roots have seen already comes again; applying it twice ends at the same values.
+            // Some roots get events a second time; applying them twice gives the same values.
             Some(dir) => {
                 vec![WatchedRoot { key: dir, next: indexes.iter().copied().min().unwrap_or(0) + 1, epoch }]
             }
@@ -124,7 +124,7 @@ impl Etcd2 {
                 RoundEnd::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
                 RoundEnd::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
                 RoundEnd::Store(error) => {
-                    // An upgraded store may have lost this API; the listing finds out which one it has.
+                    // An upgraded store may have lost this API; the listing finds out which API it has.
                     let moved = matches!(error, ClientError::NotServed { .. });
                     link.down(error.into(), started.elapsed()).await?;
                     if moved {
@@ -135,7 +135,7 @@ impl Etcd2 {
         }
     }
 
-    /// Watches all spots at once until something fails. A spot moves on only when its events are out.
+    /// Watches all roots at once until one fails. A root advances only after its events were sent.
     async fn rounds(&self, watched_roots: &mut [WatchedRoot], roots: &[String], link: &mut Link) -> RoundEnd {
         let end: Result<(), RoundEnd> = async {
             let opened = try_join_all(
@@ -150,7 +150,7 @@ impl Etcd2 {
                 .collect();
             while let Some(turn) = turns.next().await {
                 let mut done = vec![turn?];
-                // What has come by now belongs to the same piece of news.
+                // Events that wait by now belong to the same batch.
                 while let Some(Some(turn)) = turns.next().now_or_never() {
                     done.push(turn?);
                 }
@@ -177,11 +177,12 @@ impl Etcd2 {
             Ok(())
         }
         .await;
-        // Without a spot there is no turn, and follow asks for no watch without roots.
+        // Without roots there is no round, and `follow` starts no watch.
         end.err().unwrap_or(RoundEnd::Closed(Closed))
     }
 
-    /// Watches a spot. In a store that was replaced or restored the index means nothing, also when it is past it.
+    /// Opens the watch of a root. In a store that was replaced or restored the index means nothing, even if the store
+    /// has passed it.
     async fn open(&self, watched_root: &WatchedRoot, next: u64) -> Result<Watch, ClientError> {
         let watch = self.api.watch(&watched_root.key, next).await;
         if self.api.epoch() == watched_root.epoch { watch } else { Err(ClientError::Cleared { from: next }) }
@@ -205,7 +206,7 @@ impl Etcd2 {
                 Some(event) => {
                     next = next.max(event.node.modified.saturating_add(1));
                     events.push(event);
-                    // The store had come no further when it accepted the watch, so there is no more past to fetch.
+                    // The store had no newer event when it accepted the watch, so there are no more past events.
                     if watch.index < next || events.len() >= MAX_PAST_EVENTS {
                         return Ok(RoundResult { watched_root, next, events, watch: None });
                     }
@@ -221,8 +222,8 @@ impl Etcd2 {
     }
 }
 
-/// The one directory to ask for instead of more than `most` roots. etcd leaves hidden keys out of what it lists below
-/// a directory, so roots that are hidden below the shared one are asked for one by one.
+/// Returns the one directory to request in place of more than `most` roots. etcd leaves hidden keys out of a
+/// directory's listing, so roots hidden below the common directory are requested one by one.
 fn shared(roots: &[String], most: usize) -> Option<String> {
     if roots.len() <= most {
         return None;
@@ -231,7 +232,7 @@ fn shared(roots: &[String], most: usize) -> Option<String> {
     roots.iter().all(|root| !key::is_hidden_below(&dir, root)).then_some(dir)
 }
 
-/// Files only: a directory is nothing but the path of what it holds.
+/// Collects files only: a directory is just part of the path of its files.
 fn gather(node: Node, wanted: &dyn Fn(&str) -> bool, into: &mut Vec<(Arc<str>, Datum)>) {
     for child in node.nodes {
         gather(child, wanted, into);
@@ -244,16 +245,16 @@ fn gather(node: Node, wanted: &dyn Fn(&str) -> bool, into: &mut Vec<(Arc<str>, D
     }
 }
 
-/// What an event of a watch on `watched_root` means for the values, if anything.
+/// Converts an event of a watch on `watched_root` to a change of the values, if it causes one.
 fn change(event: Event, watched_root: &str, roots: &[String]) -> Option<Change> {
     let Event { action, node, before } = event;
     let key = if node.key.is_empty() { "/" } else { node.key.as_str() };
     let gone = matches!(action.as_str(), "delete" | "expire" | "compareAndDelete");
     let was_dir = node.dir || before.as_ref().is_some_and(|before| before.dir);
-    // A directory may go together with the root inside it.
+    // A directory may be deleted together with the root inside it.
     let ours =
         roots.iter().any(|root| key::contains(root, key) || (gone && was_dir && key::contains(key, root)));
-    // A watch that reads the past is shown hidden keys, which neither a listing nor a live watch shows.
+    // A watch that reads past events shows hidden keys; neither a listing nor a live watch does.
     if !ours || key::is_hidden_below(watched_root, key) {
         return None;
     }
@@ -262,7 +263,7 @@ fn change(event: Event, watched_root: &str, roots: &[String]) -> Option<Change> 
         return Some(if was_dir { Change::DeleteTree(name) } else { Change::Delete(name) });
     }
     if node.dir {
-        // A directory in a file's place; a new or touched directory holds nothing of its own.
+        // A directory may replace a file; a new or touched directory has no value of its own.
         return before.is_some_and(|before| !before.dir).then_some(Change::Delete(name));
     }
     Some(Change::Set(name, Datum::Text(node.value.unwrap_or_default().into())))

@@ -17,27 +17,27 @@ use crate::values::{Change, Datum};
 
 /// Transactions in flight at once.
 const MAX_INFLIGHT_TRANSACTIONS: usize = 8;
-/// How many keys that nobody asked for may come along when many roots are read as one range: reading a few
-/// neighbours is cheaper than a range for each root.
+/// The most extra keys accepted when many roots are read as one range: reading a few neighbours is cheaper than one
+/// range for each root.
 const MAX_FREE_NEIGHBOURS: usize = 1_000;
 const MAX_NEIGHBOURS_PER_ROOT: usize = 20;
-/// How often a silent stream's node is asked whether it lives, and how long it may take to say so.
+/// How often the node of a quiet stream is probed, and how long it has to respond.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A transaction over several watches comes as several messages, microseconds apart.
+/// A transaction over several watches arrives as several messages, microseconds apart.
 const BATCH_DELAY: Duration = Duration::from_micros(200);
-/// At most about this many changes in one piece of news.
+/// At most about this many changes in one batch.
 const MAX_CHANGES: usize = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Etcd3 {
     api: V3,
-    /// Whether the last listing read many roots as one range. Then one watch follows them all: a transaction comes as
-    /// one message, and the store keeps one watch instead of thousands.
+    /// Whether the last listing read many roots as one range. Then one watch follows them all: a transaction is one
+    /// message, and the store keeps one watch instead of thousands.
     together: AtomicBool,
 }
 
-/// What a listing has gathered.
+/// The keys that a listing has collected.
 #[derive(Default)]
 struct ListingBuilder {
     entries: Vec<(Arc<str>, Datum)>,
@@ -81,8 +81,8 @@ impl Etcd3 {
         self.list_each(roots).await
     }
 
-    /// Many roots as one range over the folder they share: one request instead of a range each. `None` where that
-    /// folder holds so much else that the ranges are cheaper, or may not be read as a whole.
+    /// Reads many roots as one range over their common folder: one request instead of a range each. Returns `None`
+    /// where that folder holds so much else that separate ranges are cheaper, or may not be read as a whole.
     async fn list_at_once(&self, roots: &[String]) -> Result<Option<Listing>, ClientError> {
         let limit = MAX_FREE_NEIGHBOURS + MAX_NEIGHBOURS_PER_ROOT * roots.len();
         let ranges = match self.api.first(around(&key::common(roots)), limit).await {
@@ -103,15 +103,15 @@ impl Etcd3 {
     }
 
     async fn list_each(&self, roots: &[String]) -> Result<Listing, ClientError> {
-        // With few roots exact ranges keep a large neighbour (`/app-old` beside `/app`) out of the answer; with many
-        // the fewer operations matter more.
+        // With few roots, exact ranges leave out a large neighbour (`/app-old` beside `/app`); with many, fewer
+        // operations matter more.
         let exact = roots.len() * 2 <= MAX_OPERATIONS;
         let ranges: Vec<Range> =
             roots.iter().flat_map(|root| if exact { exactly(root) } else { vec![around(root)] }).collect();
         let (first, rest) = ranges.split_at(ranges.len().min(MAX_OPERATIONS));
         let head = self.api.ranges(first, None).await?;
         let revision = head.revision;
-        // Not a closure over the chunks: the compiler cannot see that its future may cross threads.
+        // A closure does not work here: the compiler cannot prove that its future is `Send`.
         let mut reads = Vec::new();
         for chunk in rest.chunks(MAX_OPERATIONS) {
             reads.push(self.api.ranges(chunk, Some(revision)));
@@ -131,7 +131,7 @@ impl Etcd3 {
         Ok(taken.listing(revision, roots))
     }
 
-    /// Sends every change after the listing that `start` tells of, until the place in the history is lost.
+    /// Sends every change after the listing of `start`, until the position in the history is lost.
     pub(super) async fn watch(
         &self,
         roots: &[String],
@@ -155,7 +155,7 @@ impl Etcd3 {
         }
     }
 
-    /// One stream until it fails. A range moves on only when its events are out.
+    /// Follows one stream until it fails. A range advances only after its events were sent.
     async fn stream(
         &self,
         roots: &[String],
@@ -164,7 +164,7 @@ impl Etcd3 {
     ) -> RoundEnd {
         let end: Result<(), RoundEnd> = async {
             let opened = self.api.watch(ranges).await;
-            // In a store that was replaced or restored the revisions mean nothing, also when it is past them.
+            // In a store that was replaced or restored the revisions mean nothing, even if it has passed them.
             if self.api.epoch() != epoch {
                 return Err(ClientError::Cleared { from: ranges.first().map_or(0, |(_, from)| *from) }.into());
             }
@@ -172,12 +172,12 @@ impl Etcd3 {
             link.up().await?;
             let node = watch.node().to_owned();
             let key = ranges.first().map(|(range, _)| range.from.clone()).unwrap_or_default();
-            let mut lives = std::pin::pin!(self.lives(&node, &key));
+            let mut probe = std::pin::pin!(self.probe(&node, &key));
             let together = (ranges.len() < roots.len()).then(|| Roots::new(roots));
             loop {
                 let first = tokio::select! {
                     message = self.api.next(&mut watch) => message?,
-                    error = &mut lives => return Err(error.into()),
+                    error = &mut probe => return Err(error.into()),
                 };
                 let (messages, fault) = self.gather(&mut watch, first, ranges.len() > 1).await;
                 let revision = messages.iter().map(|message| message.revision).max().unwrap_or(0);
@@ -185,9 +185,9 @@ impl Etcd3 {
                 let mut places = Vec::with_capacity(messages.len());
                 for message in messages {
                     let last = message.events.iter().map(|event| event.kv.modified).max();
-                    // A sign of life says that this range has had everything up to its revision.
+                    // A progress message means that this range has had everything up to its revision.
                     places.push((message.range, last.unwrap_or(message.revision) + 1));
-                    // A range reaches past its root, to `/app-old` from `/app`; what is there is another range's.
+                    // A range extends past its root, from `/app` to `/app-old`; such keys belong to another range.
                     let wanted = |name: &str| match &together {
                         Some(all) => all.cover(name),
                         None => key::contains(&roots[message.range], name),
@@ -209,8 +209,8 @@ impl Etcd3 {
         end.err().unwrap_or(RoundEnd::Closed(Closed))
     }
 
-    /// The first message and all that have come by now, and what went wrong behind them. With several watches it
-    /// looks a moment longer, so that a transaction over them stays in one piece.
+    /// Returns the first message and all that wait by now, and the error after them. With several watches it waits a
+    /// moment longer, so that a transaction over them stays in one batch.
     async fn gather(
         &self,
         watch: &mut Watch,
@@ -236,8 +236,8 @@ impl Etcd3 {
         }
     }
 
-    /// Ends with an error once the node missed two probes in a row: a link that is half open says nothing by itself.
-    async fn lives(&self, node: &str, key: &str) -> ClientError {
+    /// Returns an error once the node missed two probes in a row: a half-open connection reports nothing by itself.
+    async fn probe(&self, node: &str, key: &str) -> ClientError {
         let mut missed = false;
         loop {
             sleep(PROBE_INTERVAL).await;
@@ -246,7 +246,7 @@ impl Etcd3 {
                 Ok(Ok(())) => missed = false,
                 Ok(Err(error)) if missed => return error,
                 Err(_) if missed => {
-                    let why = format!("{node}: no answer within {PROBE_TIMEOUT:?}, twice");
+                    let why = format!("{node}: no response within {PROBE_TIMEOUT:?}, twice");
                     return ClientError::Unavailable { why };
                 }
                 _ => missed = true,
@@ -255,20 +255,20 @@ impl Etcd3 {
     }
 }
 
-/// The root itself and everything below it, apart.
+/// Returns two ranges: the root itself, and everything below it.
 fn exactly(root: &str) -> Vec<Range> {
     let own = Range { from: root.to_owned(), to: format!("{root}\0") };
     let dir = if root == "/" { "" } else { root };
     vec![own, Range { from: format!("{dir}/"), to: format!("{dir}0") }]
 }
 
-/// One range that holds the root and everything below it, and some neighbours too: `/app-x` lies in it for `/app`.
+/// Returns one range that holds the root, everything below it, and some neighbours: for `/app` also `/app-x`.
 fn around(root: &str) -> Range {
     let dir = if root == "/" { "" } else { root };
     Range { from: root.to_owned(), to: format!("{dir}0") }
 }
 
-/// `None` for a key no template could name.
+/// Returns the key as text, `None` for one that no template can name.
 fn name(key: Vec<u8>) -> Option<Arc<str>> {
     let key = String::from_utf8(key).ok()?;
     let clean = key

@@ -1,7 +1,7 @@
 //! TOML, JSON and YAML files as a source.
 //!
-//! Later files win, key by key. While a file is missing or broken the values last read stay, and the outage is told
-//! once. Any hint leads to a look at the whole set; only other content makes news.
+//! Later files win, key by key. While a file is missing or broken, the last values stay and the outage is reported
+//! once. Any hint causes a check of all files; only changed content causes an event.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,15 +21,15 @@ use super::{Listing, Snapshot, SourceError, SourceEvent};
 use crate::document::{Node, parse_json, parse_toml, parse_yaml};
 use crate::values::{Change, Datum};
 
-/// A larger file is no configuration.
+/// A larger file is not a configuration file.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-/// A broken file is read again after this long before it is told: most are only half written.
+/// A broken file is read again after this long before it is reported: most are only half written.
 const REREAD_DELAY: Duration = Duration::from_millis(100);
-/// How soon a broken or missing file is looked at again without a hint.
+/// How soon a broken or missing file is checked again without a hint.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
-/// How long every value must be gone before it is believed.
+/// How long all values must be missing before this counts as a change.
 const EMPTY_CONFIRM_DELAY: Duration = Duration::from_secs(1);
-/// Places may move while they are being found; after this many rounds the next hint has to do.
+/// Paths may change while they are resolved; after this many rounds, the next hint has to do.
 const MAX_RESOLVE_ROUNDS: usize = 5;
 
 type Entries = BTreeMap<Arc<str>, Datum>;
@@ -40,14 +40,14 @@ pub(super) struct Files {
     filter: Glob,
 }
 
-/// What one reading found.
+/// The result of one read.
 struct Reading {
     walk: Walk,
-    /// The content's hash and the values; no values when the content is what it was.
+    /// The content's hash and the values; no values when the content is unchanged.
     found: Result<(u64, Option<Entries>), SourceError>,
 }
 
-/// What was true at the last good reading.
+/// The state at the last good read.
 #[derive(Clone, Default)]
 struct Known {
     hash: Option<u64>,
@@ -74,7 +74,7 @@ impl Files {
         Ok(Listing { snapshot: Snapshot { entries, revision: 0 }, indexes: Vec::new() })
     }
 
-    /// Sends what differs from `last` for ever.
+    /// Sends the differences from `last`, for ever.
     pub(super) async fn watch(
         &self,
         roots: &[String],
@@ -90,7 +90,7 @@ impl Files {
                 if !file_watcher.arm(&reading.walk.places) {
                     break;
                 }
-                // Something may have happened between the look and the new watch.
+                // Something may have changed between the read and the new watch.
                 reading = self.read(roots, known.clone()).await;
             }
             if reading.found.is_err() {
@@ -99,8 +99,8 @@ impl Files {
             }
             let emptied = matches!(&reading.found, Ok((_, Some(entries))) if entries.is_empty());
             if emptied && !values.is_empty() {
-                // Who truncates a file and then writes it leaves no value for a moment; that nobody meant it is seen
-                // by waiting.
+                // A program that truncates a file before it writes leaves no values for a moment: wait until they are
+                // confirmed missing.
                 tokio::time::sleep(EMPTY_CONFIRM_DELAY).await;
                 reading = self.read(roots, known.clone()).await;
             }
@@ -126,14 +126,14 @@ impl Files {
         }
     }
 
-    /// Reads everything away from the tasks that must not block; files may lie on a slow mount.
+    /// Reads everything on a blocking thread; files may lie on a slow mount.
     async fn read(&self, roots: &[String], known: Known) -> Reading {
         let (files, roots) = (self.clone(), roots.to_vec());
         match tokio::task::spawn_blocking(move || files.read_now(&roots, &known)).await {
             Ok(reading) => reading,
             Err(error) => Reading {
                 walk: Walk::default(),
-                found: Err(SourceError::Unavailable(format!("reading the files was cut short: {error}"))),
+                found: Err(SourceError::Unavailable(format!("reading the files was interrupted: {error}"))),
             },
         }
     }
@@ -201,7 +201,7 @@ fn parse(path: &Path, text: &str) -> Result<Node, SourceError> {
     })
 }
 
-/// A parser's message without its place, and the line.
+/// Splits a parser's message into the text without its place, and the line.
 fn placed(why: &str) -> (&str, Option<usize>) {
     let Some((message, place)) = why.rsplit_once(" at line ") else { return (why, None) };
     let digits = place.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(place.len());

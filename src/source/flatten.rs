@@ -1,7 +1,7 @@
-//! A document as keys: `{db: {hosts: [a, b]}}` is `/db/hosts/0` and `/db/hosts/1`.
+//! A document as keys: `{db: {hosts: [a, b]}}` gives `/db/hosts/0` and `/db/hosts/1`.
 //!
-//! A scalar keeps its spelling. `null` and an empty list or map are keys that are not there. A `/` inside a name
-//! separates segments like any other.
+//! A scalar keeps its spelling. `null` and an empty list or map give no key. A `/` inside a name separates segments
+//! like any other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use crate::document::Node;
 use crate::key;
 use crate::values::Datum;
 
-/// Adds everything in `node` that `wanted` says yes to. The top must be a map, a list or nothing.
+/// Adds everything in `node` that `wanted` accepts. The top must be a map, a list or null.
 pub(super) fn flatten(
     node: &Node,
     wanted: &dyn Fn(&str) -> bool,
     into: &mut BTreeMap<Arc<str>, Datum>,
 ) -> Result<(), String> {
     if matches!(node, Node::Bool(_) | Node::Number(_) | Node::Text(_)) {
-        return Err("holds one bare value where names with values are needed".into());
+        return Err("holds a single value; a map or a list is needed".into());
     }
     below("/", node, wanted, into);
     Ok(())
 }
 
-// The parsers bound how deep a document nests, so this cannot exhaust the stack.
+// The parsers bound the nesting of a document, so this cannot exhaust the stack.
 fn below(at: &str, node: &Node, wanted: &dyn Fn(&str) -> bool, into: &mut BTreeMap<Arc<str>, Datum>) {
     match node {
         Node::Null => {}

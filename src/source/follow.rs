@@ -1,4 +1,4 @@
-//! Following a source for ever: snapshot, deltas, and again from the snapshot when the thread is lost.
+//! Follows a source for ever: a snapshot, then changes, and a new snapshot whenever the position is lost.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -10,18 +10,18 @@ use tokio::time::{Instant, sleep};
 use super::link::{Closed, End, Link};
 use super::{Follow, Source, SourceEvent, WatchStart};
 
-/// How often a store that seems behind is given a moment before it is believed that its data was replaced.
+/// How often a store that seems behind gets time to catch up before its data counts as replaced.
 const MAX_BEHIND_RETRIES: u32 = 3;
 const BEHIND_RETRY_DELAY: Duration = Duration::from_millis(300);
-/// A store is never listed more often than this, whatever the settings say.
+/// The shortest time between two listings, whatever the settings say.
 const MIN_RELIST_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Source {
-    /// Sends a snapshot, then deltas, for ever. Through an outage it tries again with growing waits and says `Down`
-    /// and `Up` once each. It ends only when nobody listens any more; dropping it ends everything it does.
+    /// Sends a snapshot, then changes, for ever. In an outage it retries with growing waits, and sends `Down` and `Up`
+    /// once each. It ends only when the receiver is dropped; dropping the future stops everything it does.
     ///
-    /// With `relist` a whole snapshot comes at that pace too, in order with the deltas. Without `watch` that is all
-    /// that comes after the first snapshot.
+    /// With `relist` it also sends a whole snapshot at that interval, in order with the changes. Without `watch`, only
+    /// those follow the first snapshot.
     pub async fn follow(&self, roots: Vec<String>, how: Follow, news: Sender<SourceEvent>) {
         let mut link = Link::new(news.clone(), self.describe());
         tokio::select! {
@@ -36,7 +36,7 @@ impl Source {
         let mut seen = 0;
         let mut patience = 0;
         loop {
-            // From before the listing: where the store is replaced in the middle of it, it is listed once more.
+            // Taken before the listing: if the store is replaced meanwhile, it is listed once more.
             let (started, epoch) = (Instant::now(), self.epoch());
             let listing = match self.list(roots).await {
                 Ok(listing) => listing,
@@ -69,7 +69,7 @@ impl Source {
                         End::Relist => seen = 0,
                         End::Behind(index) => (seen, patience) = (index, MAX_BEHIND_RETRIES),
                     }
-                    // A store that throws its history away at once must not be listed in a tight loop.
+                    // A store that discards its history at once must not be listed in a tight loop.
                     if started.elapsed() < Duration::from_secs(1) {
                         sleep(BEHIND_RETRY_DELAY).await;
                     }

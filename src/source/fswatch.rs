@@ -1,7 +1,7 @@
 //! Hints that files may have changed.
 //!
-//! A hint says nothing about what changed: events get lost, arrive for other names than the one meant, and some
-//! mounts send none. So whoever is woken looks again, and looks from time to time without a hint too.
+//! A hint does not say what changed: events get lost, arrive under another name, and some mounts send none. So whoever
+//! receives one checks everything, and also checks at intervals without a hint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,56 +16,58 @@ use notify::{Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How often files are looked at although nothing was heard of them.
+/// How often files are checked without an event.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
-/// The same when the system gives no hints.
+/// The same when the system has no file events.
 const UNWATCHED_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// A save is several events; it is over when this long nothing came.
+/// A save causes several events; it is over after this long without one.
 const QUIET_DELAY: Duration = Duration::from_millis(20);
-/// A folder that is never quiet is looked at this often.
+/// A folder that is never quiet is checked at this interval.
 const MAX_QUIET_DELAY: Duration = Duration::from_millis(200);
 
-/// Watched files and folders; tells that a look is worth while.
+/// Watches files and folders; signals when a check is worthwhile.
 pub struct FileWatcher {
     watcher: Option<RecommendedWatcher>,
     hints: mpsc::Receiver<()>,
-    /// Each watched place with the inode it was when the watch was set.
+    /// Each watched path with the inode it had when the watch was set.
     watched: BTreeMap<PathBuf, (u64, u64)>,
-    /// When the hint came that is being waited out; kept here so that a dropped wait loses none.
+    /// When the current hint came; kept here so that a dropped wait does not lose it.
     heard: Option<Instant>,
-    /// Files that were said to be mounted alone and replaced outside.
+    /// Files already reported as mounted by themselves and replaced outside.
     stale: BTreeSet<PathBuf>,
-    /// Something was removed or renamed. An inode's number may be given out again at once, so that a place which was
-    /// replaced looks as if it had stayed; every watch is then set anew.
+    /// Something was removed or renamed. Its inode number may be reused at once, so a replaced path can look
+    /// unchanged; all watches are then set again.
     moved: Arc<AtomicBool>,
 }
 
 impl FileWatcher {
-    /// Watches nothing yet. Where the system has no watches to give it says so once and looks every second.
+    /// Returns a watcher without watches. Where the system has no file events, it logs this once and checks every
+    /// second.
     #[must_use]
     pub fn new() -> Self {
-        // One hint in the queue is enough: the look that follows sees everything before it.
+        // One hint in the queue is enough: the next check sees every earlier change.
         let (hint, hints) = mpsc::channel(1);
         let moved = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&moved);
         let watcher = RecommendedWatcher::new(
             move |event: notify::Result<notify::Event>| {
-                if event.as_ref().is_ok_and(|event| !matters(event)) {
+                if event.as_ref().is_ok_and(|event| !is_change(event)) {
                     return;
                 }
-                if event.map_or(true, |event| moves(&event)) {
+                if event.map_or(true, |event| may_be_replaced(&event)) {
                     seen.store(true, Ordering::Release);
                 }
-                // Full means that a look is due anyway.
+                // A full queue means that a check is due anyway.
                 let _ = hint.try_send(());
             },
             Config::default(),
         );
-        let watcher = watcher.inspect_err(blind).ok();
+        let watcher = watcher.inspect_err(warn_without_events).ok();
         Self { watcher, hints, watched: BTreeMap::new(), heard: None, stale: BTreeSet::new(), moved }
     }
 
-    /// Watches exactly these places. Whether any of them is new, so that a look before it may have missed something.
+    /// Watches exactly these paths. Returns whether any of them is new, so that an earlier check may have missed a
+    /// change.
     pub fn arm(&mut self, places: &BTreeSet<PathBuf>) -> bool {
         let mut now: BTreeMap<PathBuf, (u64, u64)> = BTreeMap::new();
         for place in places {
@@ -76,8 +78,8 @@ impl FileWatcher {
             } else if self.stale.insert(place.clone()) {
                 tracing::warn!(
                     path = %place.display(),
-                    "this file is mounted by itself and was replaced outside: what is seen here is the old one, for ever. Mount \
-                     its folder in place of the file, and start again"
+                    "this file is mounted by itself and was replaced outside: this process will always see the old one. \
+                     Mount its folder in place of the file, and start again"
                 );
             }
         }
@@ -85,7 +87,7 @@ impl FileWatcher {
         let anew = self.moved.swap(false, Ordering::AcqRel);
         for (place, inode) in &self.watched {
             if anew || now.get(place) != Some(inode) {
-                // The watch of a deleted inode is gone already.
+                // The watch of a deleted inode is already gone.
                 watcher.unwatch(place).ok();
             }
         }
@@ -100,8 +102,8 @@ impl FileWatcher {
                     self.watched.insert(place, inode);
                     fresh = true;
                 }
-                Err(error) if scarce(&error) => {
-                    blind(&error);
+                Err(error) if is_exhausted(&error) => {
+                    warn_without_events(&error);
                     self.watcher = None;
                     return true;
                 }
@@ -111,7 +113,7 @@ impl FileWatcher {
         fresh
     }
 
-    /// Waits for a hint and then for quiet, or until it is time to look anyway. `limit` makes that sooner.
+    /// Waits for a hint and then for quiet, or until the next check is due. `limit` makes that earlier.
     pub async fn wait(&mut self, limit: Option<Duration>) {
         let anyway = if self.watcher.is_some() { POLL_INTERVAL } else { UNWATCHED_POLL_INTERVAL };
         let limit = limit.unwrap_or(anyway).min(anyway);
@@ -137,8 +139,8 @@ impl Default for FileWatcher {
     }
 }
 
-/// Reading a file is an event too, which must not wake its own reader.
-fn matters(event: &notify::Event) -> bool {
+/// Returns whether an event counts: reading a file causes one too, which must not wake its own reader.
+fn is_change(event: &notify::Event) -> bool {
     match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Access(_) => false,
@@ -146,8 +148,8 @@ fn matters(event: &notify::Event) -> bool {
     }
 }
 
-/// Whether a watched place may be gone or be another one. An event without certainty counts as such.
-fn moves(event: &notify::Event) -> bool {
+/// Returns whether a watched path may be gone or replaced. An ambiguous event counts.
+fn may_be_replaced(event: &notify::Event) -> bool {
     event.need_rescan()
         || matches!(
             event.kind,
@@ -155,8 +157,8 @@ fn moves(event: &notify::Event) -> bool {
         )
 }
 
-/// Whether the system has no more watches or open files to give.
-fn scarce(error: &notify::Error) -> bool {
+/// Returns whether the system has run out of watches or open files.
+fn is_exhausted(error: &notify::Error) -> bool {
     match &error.kind {
         notify::ErrorKind::MaxFilesWatch => true,
         notify::ErrorKind::Io(error) => matches!(
@@ -167,9 +169,9 @@ fn scarce(error: &notify::Error) -> bool {
     }
 }
 
-fn blind(error: &notify::Error) {
+fn warn_without_events(error: &notify::Error) {
     tracing::warn!(
-        "the system gives no file events ({error}); looking every second instead. Raising \
+        "the system gives no file events ({error}); checking every second instead. Raising \
          fs.inotify.max_user_watches or max_user_instances helps"
     );
 }

@@ -2,12 +2,12 @@
 
 use regex::Regex;
 
-/// Which file names count.
+/// The pattern for file names.
 #[derive(Clone, Debug)]
 pub(super) struct Glob(Option<Regex>);
 
 impl Glob {
-    /// An error is the reason as text.
+    /// Parses a pattern; the error is the reason.
     pub(super) fn new(pattern: &str) -> Result<Self, String> {
         if pattern == "*" || pattern.is_empty() {
             return Ok(Self(None));
@@ -34,9 +34,7 @@ impl Glob {
             }
         }
         expression.push('$');
-        Regex::new(&expression)
-            .map(|regex| Self(Some(regex)))
-            .map_err(|_| "a `[…]` cannot be read".to_owned())
+        Regex::new(&expression).map(|regex| Self(Some(regex))).map_err(|_| "a `[…]` is not valid".to_owned())
     }
 
     pub(super) fn matches(&self, name: &str) -> bool {

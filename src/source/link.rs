@@ -1,4 +1,4 @@
-//! The way from a source to whoever listens: news out, outages told once, waits between tries.
+//! The link from a source to its receiver: sends events, reports each outage once, waits between tries.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Nobody listens any more.
+/// The receiver was dropped.
 #[derive(Debug)]
 pub(super) struct Closed;
 
@@ -36,12 +36,12 @@ impl From<ClientError> for RoundEnd {
     }
 }
 
-/// Why a watch ended although the store is there.
+/// Why a watch ended although the store is reachable.
 #[derive(Debug)]
 pub(super) enum End {
-    /// What it would resume from is gone: list again.
+    /// The position to resume from is lost: list again.
     Relist,
-    /// The node is behind this index, which was seen before; list again, but give it a moment to catch up.
+    /// The node is behind this index, which was seen before; list again, after giving it time to catch up.
     Behind(u64),
 }
 
@@ -65,13 +65,13 @@ impl Link {
         }
     }
 
-    /// Waits while the listener is busy: nothing piles up here.
+    /// Waits while the receiver is busy: nothing accumulates here.
     pub(super) async fn send(&self, news: SourceEvent) -> Result<(), Closed> {
         self.news.send(news).await.map_err(|_| Closed)
     }
 
-    /// Tells of an outage when it is new, then waits until the next try is due. The time the failed try took counts
-    /// towards the wait, so that slow failures and slow waits do not add up.
+    /// Reports an outage when it is new, then waits until the next try is due. The duration of the failed try counts
+    /// towards the wait, so that slow failures and waits do not add up.
     pub(super) async fn down(&mut self, error: SourceError, took: Duration) -> Result<(), Closed> {
         let wait = self.backoff.next();
         self.report(error).await?;
@@ -79,11 +79,11 @@ impl Link {
         Ok(())
     }
 
-    /// Tells of an outage when it is new; the log hears of it again each minute.
+    /// Reports an outage when it is new; the log repeats it each minute.
     pub(super) async fn report(&mut self, error: SourceError) -> Result<(), Closed> {
         if self.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
             self.logged = Some(Instant::now());
-            tracing::warn!(source = self.source, "{error}; trying again until it answers");
+            tracing::warn!(source = self.source, "{error}; trying again until it responds");
         } else {
             tracing::debug!(source = self.source, "{error}");
         }
@@ -94,14 +94,14 @@ impl Link {
         Ok(())
     }
 
-    /// Tells that an outage is over, if there was one.
+    /// Reports the end of an outage, if there was one.
     pub(super) async fn up(&mut self) -> Result<(), Closed> {
         self.backoff.reset();
         if self.down {
             self.send(SourceEvent::Up).await?;
             self.down = false;
-            // Not forgotten: a store that comes and goes may not log more than one that stays away.
-            tracing::debug!(source = self.source, "it answers again");
+            // Keep the throttle's state: a store that comes and goes must not log more than one that stays down.
+            tracing::debug!(source = self.source, "it responds again");
         }
         Ok(())
     }

@@ -1,15 +1,16 @@
-//! Where values come from: one snapshot, then deltas.
+//! Where values come from: one snapshot, then changes.
 //!
-//! Owns: etcd v2 ([`etcd2`]) and v3 ([`etcd3`]), the environment ([`mod@env`]) and files ([`mod@file`]), each behind the same
-//! [`Source`]; following one for ever, through outages ([`follow`], [`link`]).
-//! Promises: keys are absolute and clean; a snapshot of etcd v3 is of one revision, and one of its transactions comes
-//! in one piece of news; deltas join their snapshot without a gap; no change is lost by an outage, because what cannot
-//! be resumed is listed again; an outage is told once; every wait, queue and answer is bounded. Every future here may
-//! be dropped at any point.
-//! Leaves out: what the values are for (`reloader`), HTTP and failover (`client`), the settings' spelling (`settings`).
+//! Owns: etcd v2 ([`etcd2`]) and v3 ([`etcd3`]), the environment ([`mod@env`]) and files ([`mod@file`]), each behind
+//! the same [`Source`]; following one for ever, through outages ([`follow`], [`link`]).
+//! Promises: keys are absolute and clean; a snapshot of etcd v3 has one revision, and one of its transactions arrives
+//! in one batch; changes join their snapshot without a gap; no change is lost in an outage, because whatever cannot be
+//! resumed is listed again; each outage is reported once; every wait, queue and response is bounded. Every future here
+//! may be dropped at any point.
+//! Leaves out: the use of the values (`reloader`), HTTP and failover (`client`), the spelling of settings
+//! (`settings`).
 //!
-//! What each source cannot show: etcd v2 lists no key with a segment that begins with `_`, unless a root names it;
-//! etcd v3 keys that do not begin with `/` or are not clean are left out; `null` in a file is a key that is not there.
+//! What the sources do not show: etcd v2 lists no key with a segment that begins with `_`, unless a root names it;
+//! etcd v3 keys that do not begin with `/` or are not clean are left out; `null` in a file gives no key.
 
 mod env;
 mod error;
@@ -50,25 +51,25 @@ use link::{Closed, End, Link};
 pub struct Snapshot {
     /// Absolute clean keys with their values, in no particular order.
     pub entries: Vec<(Arc<str>, Datum)>,
-    /// Where in the store's history this was; 0 for sources without a history.
+    /// The position in the store's history; 0 for sources without a history.
     pub revision: u64,
 }
 
-/// What a followed source has to say.
+/// An event of a followed source.
 #[derive(Debug)]
 pub enum SourceEvent {
-    /// Everything there is; what is not in it is gone.
+    /// All keys; a key that is not in it does not exist.
     Snapshot(Snapshot),
-    /// What happened since the last news, in order.
+    /// The changes since the last event, in order.
     Changes {
         /// Never empty.
         changes: Vec<Change>,
-        /// Where in the store's history this brings us; 0 for sources without a history.
+        /// The new position in the store's history; 0 for sources without a history.
         revision: u64,
     },
-    /// The source cannot be read. Said once per outage; the values last told stay the best there are.
+    /// The source cannot be read. Sent once per outage; the last values stay valid.
     Down(SourceError),
-    /// The source can be read again after `Down`. What was missed follows, as changes or as a snapshot.
+    /// The source can be read again after `Down`. The missed changes follow, as changes or as a snapshot.
     Up,
 }
 
@@ -79,21 +80,21 @@ struct Listing {
     indexes: Vec<u64>,
 }
 
-/// From where on a store is watched.
+/// Where a watch of a store starts.
 #[derive(Clone, Copy, Debug)]
 struct Start<'i> {
-    /// The index that each root was read at.
+    /// The index at which each root was read.
     indexes: &'i [u64],
-    /// Which of the clusters that were this store one after the other they are of.
+    /// The cluster they belong to; the number grows when the store is replaced by another cluster.
     epoch: u64,
 }
 
-/// One place values come from.
+/// One source of values.
 #[derive(Debug)]
 pub struct Source {
     kind: SourceKind,
     label: String,
-    /// Where the values are in a store: the client for it.
+    /// The client, for a source that is a store.
     client: Option<Arc<Client>>,
 }
 
@@ -106,10 +107,10 @@ enum SourceKind {
 }
 
 impl Source {
-    /// Checks the settings and reads certificate files; nothing goes over the network yet.
+    /// Checks the settings and reads certificate files; does not use the network yet.
     ///
     /// # Errors
-    /// `Settings` for what cannot work, `File` for a certificate file that cannot be used.
+    /// `Settings` for invalid settings, `File` for a certificate file that cannot be used.
     pub fn new(settings: Settings) -> Result<Self, SourceError> {
         let name = settings.backend.name();
         let mut store = None;
@@ -137,9 +138,8 @@ impl Source {
         Ok(Self { kind, label: label.trim_end().to_owned(), client: store })
     }
 
-    /// One consistent snapshot of everything at and below `roots`, which are absolute, clean and disjoint (but for
-    /// one that etcd hides below another). Without
-    /// roots nothing is asked.
+    /// Returns one consistent snapshot of everything at and below `roots`, which are absolute, clean and disjoint
+    /// (except where etcd hides one below another). Without roots it sends no request.
     ///
     /// # Errors
     /// Any but `Settings`.
@@ -147,19 +147,19 @@ impl Source {
         Ok(self.list(roots).await?.snapshot)
     }
 
-    /// Whether the source tells of changes by itself. The environment does not: it is read again at each `relist`.
+    /// Returns whether the source reports changes. The environment does not: it is read again at each `relist`.
     #[must_use]
     pub const fn watches(&self) -> bool {
         !matches!(self.kind, SourceKind::Env)
     }
 
-    /// What logs call this source; holds no secret.
+    /// Returns the source's name in logs; contains no secret.
     #[must_use]
     pub fn describe(&self) -> String {
         self.label.clone()
     }
 
-    /// Keeps up with the members of a store for ever.
+    /// Keeps the list of a store's members up to date, for ever.
     async fn follow_members(&self) -> Infallible {
         match &self.client {
             Some(client) => client.follow_members().await,
@@ -167,7 +167,7 @@ impl Source {
         }
     }
 
-    /// Which of the clusters that were this store one after the other is in use.
+    /// Returns the number of the current cluster; it grows when the store is replaced by another cluster.
     fn epoch(&self) -> u64 {
         self.client.as_ref().map_or(0, |client| client.epoch())
     }
@@ -199,7 +199,7 @@ impl Source {
         }
     }
 
-    /// Sends changes after a listing until the place in the history is lost.
+    /// Sends changes after a listing until the position in the history is lost.
     async fn watch(&self, roots: &[String], from: &WatchStart, link: &mut Link) -> Result<End, Closed> {
         match &self.kind {
             SourceKind::Etcd { v2, switched, .. } if !switched.load(Ordering::Relaxed) => {
@@ -212,12 +212,12 @@ impl Source {
     }
 }
 
-/// What a watch needs to know of the listing it goes on from.
+/// What a watch needs to know of its listing.
 #[derive(Debug)]
 struct WatchStart {
     indexes: Vec<u64>,
     epoch: u64,
-    /// Only for sources without a history, which must compare.
+    /// Only for sources without a history, which compare.
     entries: Vec<(Arc<str>, Datum)>,
 }
 
@@ -237,7 +237,7 @@ fn client(settings: Settings) -> Result<(Arc<Client>, Option<Credentials>), Sour
     let Settings { nodes, srv_record, scheme, tls, login, timeout, sync, .. } = settings;
     let Tls { ca, cert, key, insecure } = tls;
     if insecure {
-        tracing::warn!("the store's certificate is not checked: whoever answers is believed");
+        tracing::warn!("the store's certificate is not verified: any server is accepted");
     }
     let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
     let client = Client::new(&Config { nodes, srv_record, scheme, trust, timeout, sync })?;

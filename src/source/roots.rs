@@ -1,4 +1,4 @@
-//! Whether a key lies at or below one of many roots, at a cost that does not grow with their number.
+//! Tests whether a key lies at or below one of many roots, at a cost independent of their number.
 
 use std::collections::HashSet;
 

@@ -1,14 +1,14 @@
-//! What a source needs to know; filled by `settings`, read by nobody else.
+//! A source's settings; filled by `settings`.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Which kind of source the values come from.
+/// The kind of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// etcd's v2 API (`--backend etcd`, or `store`). Where the server answers that it has no v2 API
-    /// (etcd 3.4 and later without `--enable-v2`), its v3 API is used and the log says so once.
+    /// etcd's v2 API (`--backend etcd`, or `store`). Where the server has no v2 API (etcd 3.4 and later without
+    /// `--enable-v2`), its v3 API is used and this is logged once.
     Etcd,
     /// etcd's v3 API through its JSON gateway (`--backend etcdv3`).
     EtcdV3,
@@ -19,7 +19,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// The name users type and logs show.
+    /// Returns the name that users type and logs show.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Backend {
     }
 }
 
-/// Text that never shows itself: `Debug` prints a placeholder, and there is no `Display`.
+/// Secret text: `Debug` prints a placeholder, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -42,7 +42,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that sends it.
+    /// Returns the text itself, for the one place that sends it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -64,7 +64,7 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// TLS towards a store; all empty means the system's trust roots and no client certificate.
+/// TLS to a store; all empty means the system's trust roots and no client certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     /// PEM file of certificate authorities to trust instead of the system's.
@@ -73,30 +73,30 @@ pub struct Tls {
     pub cert: Option<PathBuf>,
     /// PEM file of the client's private key; needs `cert`.
     pub key: Option<PathBuf>,
-    /// Accept any server certificate. For tests on a trusted network only; said in the log each start.
+    /// Accept any server certificate. For tests on a trusted network only; logged at each start.
     pub insecure: bool,
 }
 
-/// Everything that says where values come from.
+/// Where values come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The kind of source.
     pub backend: Backend,
-    /// URLs of the store's nodes, `http://host:port` or `https://host:port`; the first that answers serves.
+    /// URLs of the store's nodes, `http://host:port` or `https://host:port`; one that responds is enough.
     pub nodes: Vec<String>,
     /// A DNS SRV record (`_etcd._tcp.example.com.`) whose targets replace `nodes`.
     pub srv_record: Option<String>,
-    /// The scheme put before SRV targets and nodes given without one: `http` or `https`.
+    /// The scheme of SRV targets and of nodes given without one: `http` or `https`.
     pub scheme: String,
     /// TLS for `https` nodes.
     pub tls: Tls,
-    /// Whether the members of the store are learnt from it; the nodes given stay as a way back.
+    /// Whether the members are learnt from the store; the given nodes stay as a fallback.
     pub sync: bool,
     /// Basic auth for etcd v2, name and password for etcd v3.
     pub login: Option<Login>,
     /// Files or folders of the file source; later ones win.
     pub files: Vec<PathBuf>,
-    /// Which files of a folder count, as a glob over the file name (`*.yaml`); `*` takes all.
+    /// Which files of a folder are read, as a glob over the file name (`*.yaml`); `*` means all.
     pub filter: String,
     /// How long one request may take; also how long a node may take to accept a connection.
     pub timeout: Duration,
@@ -122,8 +122,8 @@ impl Default for Settings {
 /// How a source is followed after its first snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Follow {
-    /// Whether to watch. Without it only `relist` brings news.
+    /// Whether to watch. Without it, only `relist` brings new values.
     pub watch: bool,
-    /// How often the whole snapshot is taken again, watched or not.
+    /// How often the whole snapshot is read again, watched or not.
     pub relist: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! Which files a file source reads, and which places must be watched to learn of any change to them.
+//! Which files a file source reads, and which paths must be watched to notice every change.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -10,28 +10,28 @@ use std::time::{Duration, SystemTime};
 use super::SourceError;
 use super::glob::Glob;
 
-/// More files than this below one source are a mistake in its path.
+/// More files than this in one source are a mistake in its path.
 const MAX_FILES: usize = 10_000;
-/// As many symbolic links in a row as Linux follows.
+/// The number of symbolic links in a row that Linux follows.
 const MAX_LINKS: usize = 40;
-/// A file touched this recently may be written again within the clock's grain, unseen by its times.
+/// A file changed this recently may change again within the clock's resolution, unseen by its times.
 const MTIME_GRANULARITY: Duration = Duration::from_secs(1);
 
-/// What one look at the file system found; no file is opened for it.
+/// The result of one check of the file system; no file is opened for it.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     /// The files to read, in the order in which later ones win.
     pub(super) files: Vec<PathBuf>,
     /// Folders and files to watch, each without its subfolders.
     pub(super) places: BTreeSet<PathBuf>,
-    /// Grows equal only if no file changed, was added or went.
+    /// Equal only if no file changed, was added or removed.
     pub(super) stamp: Vec<(PathBuf, u64, u64, u64, i64, i64)>,
     /// Whether a file is so fresh that equal stamps prove nothing.
     pub(super) fresh: bool,
 }
 
 impl Walk {
-    /// Looks at every path. On an error the places found so far are still told, so that a return can be seen.
+    /// Checks every path. On an error it still returns the places found so far, so that a recovery is noticed.
     pub(super) fn new(paths: &[PathBuf], filter: &Glob) -> (Self, Result<(), SourceError>) {
         let mut walk = Self::default();
         for path in paths {
@@ -44,7 +44,7 @@ impl Walk {
                 Ok(found) => walk.file(path.clone(), &found),
                 Err(error) => Err(file_error(path, &error)),
             };
-            // The first error is told; the others' places are still wanted.
+            // The first error is returned; the places of the others are still needed.
             outcome = outcome.and(one);
         }
         (walk, outcome)
@@ -77,7 +77,7 @@ impl Walk {
                 Ok(found) if found.is_dir() => self.folder(&path, filter, above)?,
                 Ok(found) if known(&path) && filter.matches(&shown) => self.file(path, &found)?,
                 Ok(_) => tracing::debug!(path = %path.display(), "not a file of this source"),
-                // It went between the listing and the look.
+                // It was removed between the listing and the check.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(file_error(&path, &error)),
             }
@@ -95,7 +95,7 @@ impl Walk {
             });
         }
         if self.files.len() >= MAX_FILES {
-            let message = format!("one of more than {MAX_FILES} files; name a smaller folder");
+            let message = format!("is one of more than {MAX_FILES} files; name a smaller folder");
             return Err(SourceError::File { path, line: None, message });
         }
         let age = found.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
@@ -110,7 +110,7 @@ impl Walk {
     }
 }
 
-/// Whether a file in a folder is one of the formats a source reads.
+/// Returns whether a file in a folder has one of the formats a source reads.
 fn known(path: &Path) -> bool {
     path.extension().is_some_and(|kind| ["toml", "json", "yaml", "yml"].iter().any(|known| kind == *known))
 }
@@ -123,8 +123,8 @@ pub(super) fn file_error(path: &Path, error: &std::io::Error) -> SourceError {
     SourceError::File { path: path.to_owned(), line: None, message }
 }
 
-/// Every place where a change may make `path` mean another file: the folder of each link on the way, the folder it
-/// ends in, the file itself (a file mounted alone raises events only there), or the last folder that exists.
+/// Adds every place where a change may make `path` mean another file: the folder of each link on the way, the final
+/// folder, the file itself (a file mounted by itself raises events only there), or the last folder that exists.
 fn trail(path: &Path, places: &mut BTreeSet<PathBuf>) {
     let Ok(whole) = std::path::absolute(path) else { return };
     let mut at = PathBuf::from("/");
@@ -157,13 +157,13 @@ fn trail(path: &Path, places: &mut BTreeSet<PathBuf>) {
     if let Some(parent) =
         at.parent().filter(|_| todo.is_empty() && fs::metadata(path).is_ok_and(|m| m.is_dir()))
     {
-        // A folder that is renamed or deleted says so in its parent.
+        // Renaming or deleting a folder raises an event in its parent.
         places.insert(parent.to_owned());
     }
     places.insert(at);
 }
 
-/// The names in a path, last first, so that the next one is popped.
+/// Returns the names in a path, last first, so that the next one is popped.
 fn names(path: &Path) -> Vec<OsString> {
     path.components()
         .rev()

@@ -1,4 +1,4 @@
-//! Jinja's own filters where they could grow without bound, swallow a mistake or misprint a value.
+//! Replaces Jinja filters that could grow without bound, hide a mistake or print a value wrongly.
 
 #![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
 
@@ -26,7 +26,8 @@ pub(super) fn register(all: &mut Registry) {
     register_sized(all);
 }
 
-/// Filters that copy their input into memory: the engine repeats lists lazily up to a hundred million items.
+/// Registers filters that copy their input into memory: the engine repeats lists lazily, up to a hundred million
+/// items.
 fn register_sized(all: &mut Registry) {
     all.filter("list", |state: &State<'_, '_>, value: Value| filters::list(state, sized(value)?));
     all.filter("sort", |state: &State<'_, '_>, value: Value, named: Kwargs| {
@@ -95,7 +96,7 @@ fn indent(
     Ok(out)
 }
 
-/// The engine pads to any width that a format names; seven digits of it are a mistake or an attack.
+/// Formats with bounded widths: the engine pads to any width; one of seven digits is a mistake or an attack.
 fn format(state: &mut State<'_, '_>, text: &Value, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let spec = text.as_str().unwrap_or_default();
     let mut digits = 0;
@@ -153,7 +154,7 @@ fn to_json(value: Value, indent: Option<Value>, named: Kwargs) -> Result<Value, 
         return Err(over_limit("tojson: the indentation is too large"));
     }
     let text = number::json(&number::to_node(&value)?, indent);
-    // Jinja makes it fit for a script inside HTML.
+    // Jinja escapes it for a script inside HTML.
     let text = super::convert::escape_html(&text).replace('\'', "\\u0027");
     Ok(Value::from_safe_string(text))
 }
@@ -184,12 +185,12 @@ fn float(
     filters::float(state, &plain(value), default, named)
 }
 
-/// Jinja's range, which looks at the clock as it goes: loops within loops are the way to run for ever.
+/// Jinja's range, which checks the time limit as it goes: nested loops are how a template could run for ever.
 fn range(lower: isize, upper: Option<isize>, step: Option<isize>) -> Result<Value, Error> {
     let (from, to) = upper.map_or((0, lower), |upper| (lower, upper));
     let step = step.unwrap_or(1);
     let count = match step {
-        0 => return Err(fail("range: a step of 0 leads nowhere")),
+        0 => return Err(fail("range: the step must not be 0")),
         1.. if from < to => from.abs_diff(to).div_ceil(step.unsigned_abs()),
         ..=-1 if from > to => from.abs_diff(to).div_ceil(step.unsigned_abs()),
         _ => 0,

@@ -1,11 +1,11 @@
 //! `{{.src}}` and `{{.dest}}` in a resource's commands.
 
-/// Puts the paths where a check or reload command names them, quoted for the shell when they need it.
+/// Replaces the placeholders in a check or reload command by the paths, quoted for the shell when necessary.
 ///
-/// Inside quotes that the user wrote around a placeholder the path is escaped for those quotes instead.
+/// Inside quotes that the user wrote around a placeholder, the path is escaped for those quotes instead.
 ///
 /// # Errors
-/// Names any other `{{…}}`, or one that does not end.
+/// The text holds any other `{{…}}`, or one without its end.
 pub fn expand_command(text: &str, src: &str, dest: &str) -> Result<String, String> {
     let mut out = String::with_capacity(text.len() + dest.len());
     let mut quote = Quote::None;
@@ -23,7 +23,7 @@ pub fn expand_command(text: &str, src: &str, dest: &str) -> Result<String, Strin
             "dest" => dest,
             _ => {
                 return Err(format!(
-                    "`{{{{{}}}}}` means nothing in a command: only {{{{.src}}}} and {{{{.dest}}}} do",
+                    "`{{{{{}}}}}` is not known in a command: use {{{{.src}}}} or {{{{.dest}}}}",
                     &body[..end]
                 ));
             }
@@ -35,7 +35,7 @@ pub fn expand_command(text: &str, src: &str, dest: &str) -> Result<String, Strin
     Ok(out)
 }
 
-/// Which of the shell's quotes are open at a point of the command.
+/// The shell quotes that are open at a point of the command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quote {
     None,
@@ -77,7 +77,7 @@ impl Quote {
     }
 }
 
-/// Text as one word of a POSIX shell, bare when it is plain enough.
+/// Returns text as one word of a POSIX shell, without quotes if it needs none.
 pub(super) fn shell_quote(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b'-');
     if !text.is_empty() && text.bytes().all(plain) {

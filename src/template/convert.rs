@@ -1,4 +1,4 @@
-//! Between text and data: JSON, YAML, TOML, base64, booleans.
+//! Conversions between text and data: JSON, YAML, TOML, base64, booleans.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -14,11 +14,11 @@ use crate::scalar;
 pub(super) fn register(all: &mut Registry) {
     all.both("json", |s: Text| match parsed("json", document::parse_json(&s))? {
         node @ Node::Map(_) => Ok(number::from_node(&node)),
-        _ => Err(fail("json: the value is no object; jsonArray takes lists, fromJson anything")),
+        _ => Err(fail("json: the value is not an object; jsonArray takes lists, fromJson anything")),
     });
     all.both("jsonArray", |s: Text| match parsed("jsonArray", document::parse_json(&s))? {
         node @ Node::List(_) => Ok(number::from_node(&node)),
-        _ => Err(fail("jsonArray: the value is no list; json takes objects, fromJson anything")),
+        _ => Err(fail("jsonArray: the value is not a list; json takes objects, fromJson anything")),
     });
     all.both("fromJson", |s: Text| {
         Ok::<_, Error>(number::from_node(&parsed("fromJson", document::parse_json(&s))?))
@@ -54,7 +54,7 @@ fn parsed<T>(function: &str, result: Result<T, String>) -> Result<T, Error> {
     result.map_err(|error| fail(format!("{function}: {error}")))
 }
 
-/// The escapes Go puts into JSON so that it can stand inside HTML.
+/// Applies the escapes with which Go makes JSON safe inside HTML.
 pub(super) fn escape_html(json: &str) -> String {
     if !json.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
         return json.to_owned();

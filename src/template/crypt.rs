@@ -1,4 +1,4 @@
-//! Checksums, and what holds of an address in a network.
+//! Checksums, and the functions on networks and their addresses.
 
 #![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
 
@@ -48,10 +48,11 @@ fn hmac_sha256(key: &str, text: &str) -> Result<String, Error> {
 }
 
 fn network(text: &str) -> Result<IpNet, Error> {
-    text.parse().map_err(|_| fail(format!("{} is no network such as 10.0.0.0/8 or fd00::/64", hidden(text))))
+    text.parse()
+        .map_err(|_| fail(format!("{} is not a network such as 10.0.0.0/8 or fd00::/64", hidden(text))))
 }
 
-/// The n-th address of a network, counted from its end when negative.
+/// Returns the n-th address of a network, counted from its end when negative.
 fn host(network: IpNet, n: i64) -> Result<String, Error> {
     let outside = || fail(format!("cidrHost: {network} has no address {n}"));
     let bits = u32::from(network.max_prefix_len() - network.prefix_len());

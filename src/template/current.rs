@@ -1,7 +1,7 @@
-//! The render that runs on this thread: what it may see, what it read, what it may still use.
+//! The render that runs on this thread: what it may see, what it has read, what it may still use.
 //!
-//! Functions find it here and not in the template's state, because an imported macro does not see the context it
-//! was called from, and the environment with its functions is shared by renders on several threads.
+//! Functions use this and not the template's state, because an imported macro does not see its caller's context, and
+//! renders on several threads share the environment with its functions.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,15 +15,15 @@ use super::error::{fail, over_limit};
 use super::{Limits, Reads};
 use crate::values::View;
 
-/// How long one render may take; DNS answers count.
+/// How long one render may take, including DNS queries.
 pub(super) const RENDER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the first rendering prints, as long as a hash.
+/// The placeholder in the first rendering, as long as a hash.
 pub(super) const BLANK: &str = "0000000000000000";
 
 thread_local! {
     static SLOT: RefCell<Option<Current>> = const { RefCell::new(None) };
-    /// Bytes that may still be printed, apart from the slot because every printed value counts against it.
+    /// Bytes that may still be printed; a cell of its own, because every printed value counts against it.
     static LEFT: Cell<usize> = const { Cell::new(0) };
     static TICKS: Cell<u32> = const { Cell::new(0) };
 }
@@ -36,9 +36,9 @@ pub(super) struct Current {
     /// Templates being rendered by the include function, outermost first.
     pub(super) chain: Vec<String>,
     pub(super) end: Instant,
-    /// What nodes publish, once a function asked for it.
+    /// The node records, once a function has asked for them.
     pub(super) nodes: Option<Arc<Nodes>>,
-    /// What `generation()` returns, and whether it was called.
+    /// The return value of `generation()`, and whether it was called.
     pub(super) generation: String,
     pub(super) generation_used: bool,
     left: usize,
@@ -56,13 +56,13 @@ impl Current {
             nodes: None,
             generation: BLANK.to_owned(),
             generation_used: false,
-            // Captured text is printed twice, once into the capture.
+            // Captured text counts twice: once when captured, once when printed.
             left: limits.output.saturating_mul(4),
         }
     }
 }
 
-/// Keeps the slot filled; dropping it puts back what was there before, also when the render panics.
+/// Holds the slot; when dropped, also by a panic of the render, it restores the earlier content.
 pub(super) struct Guard {
     before: Option<Current>,
 }
@@ -73,7 +73,7 @@ impl Guard {
         Self { before: SLOT.replace(Some(current)) }
     }
 
-    /// What the render left in the slot.
+    /// Takes what the render left in the slot.
     pub(super) fn finish(self) -> Option<Current> {
         let mut current = SLOT.take();
         if let Some(current) = &mut current {
@@ -92,7 +92,7 @@ impl Drop for Guard {
     }
 }
 
-/// Runs with the current render.
+/// Calls `act` with the current render.
 pub(super) fn with<T>(act: impl FnOnce(&mut Current) -> Result<T, Error>) -> Result<T, Error> {
     SLOT.with_borrow_mut(|slot| match slot {
         Some(current) => act(current),
@@ -100,7 +100,7 @@ pub(super) fn with<T>(act: impl FnOnce(&mut Current) -> Result<T, Error>) -> Res
     })
 }
 
-/// Marks the result as depending on something no source reports a change of.
+/// Marks the result as depending on something whose changes no source reports.
 pub(super) fn volatile() -> Result<(), Error> {
     with(|current| {
         current.reads.volatile = true;
@@ -108,7 +108,7 @@ pub(super) fn volatile() -> Result<(), Error> {
     })
 }
 
-/// Takes the slot off this thread so that an include can run on another one.
+/// Takes the slot off this thread, so that an include can run on another one.
 pub(super) fn take() -> Option<Current> {
     let mut current = SLOT.take();
     if let Some(current) = &mut current {
@@ -117,7 +117,7 @@ pub(super) fn take() -> Option<Current> {
     current
 }
 
-/// Puts back what `take` took.
+/// Restores what `take` took.
 pub(super) fn put_back(current: Current) {
     LEFT.set(current.left);
     drop(SLOT.replace(Some(current)));
@@ -132,7 +132,7 @@ pub(super) fn count(bytes: usize) -> Result<(), Error> {
     tick()
 }
 
-/// Ends a render that takes too long; asks the clock now and then only.
+/// Ends a render that takes too long; checks the clock only at intervals.
 pub(super) fn tick() -> Result<(), Error> {
     let ticks = TICKS.get().wrapping_add(1);
     TICKS.set(ticks);
@@ -161,7 +161,7 @@ pub(super) fn fits(bytes: Option<usize>, what: &str) -> Result<(), Error> {
     }
 }
 
-/// As many items as a list may hold.
+/// The most items that a list may hold.
 pub(super) const MAX_ITEMS: usize = 1_000_000;
 
 /// Refuses to build a list of more than a million items.

@@ -1,4 +1,4 @@
-//! Dates: the clock, and what a stored date looks like otherwise.
+//! Dates: the clock, and formatting stored dates.
 
 use std::fmt;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ fn formatted(date: &Zoned, layout: &str) -> Result<String, Error> {
     // Padding widths of a layout multiply; no date needs a long one.
     if layout.len() > 1_000 || layout.as_bytes().windows(4).any(|four| four.iter().all(u8::is_ascii_digit)) {
         return Err(fail(format!(
-            "the date layout \"{}\" is no strftime layout such as %Y-%m-%d",
+            "the date layout \"{}\" is not a strftime layout such as %Y-%m-%d",
             clip(layout)
         )));
     }
@@ -81,7 +81,7 @@ fn clip(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-/// A moment from a date, seconds since 1970, or text; without an offset of its own it is UTC.
+/// Parses a date, seconds since 1970, or text; without an offset of its own it is UTC.
 fn date(value: &Value, layout: Option<&str>) -> Result<Zoned, Error> {
     if let Some(date) = value.downcast_object_ref::<Date>() {
         return Ok(date.0.clone());
@@ -92,7 +92,7 @@ fn date(value: &Value, layout: Option<&str>) -> Result<Zoned, Error> {
         Some(layout) => with_layout(layout, text),
         None => guess(text),
     };
-    read.ok_or_else(|| fail(format!("{} is no date that can be read", hidden(text))))
+    read.ok_or_else(|| fail(format!("{} is not a date in a known format", hidden(text))))
 }
 
 fn with_layout(layout: &str, text: &str) -> Option<Zoned> {
@@ -115,7 +115,7 @@ fn guess(text: &str) -> Option<Zoned> {
     if let Ok(zoned) = text.parse::<Zoned>() {
         return Some(zoned);
     }
-    // A parsed timestamp forgets the offset it was written with.
+    // A parsed timestamp loses the offset of its text, so parse that too.
     if let Ok(zoned) = strtime::parse("%Y-%m-%dT%H:%M:%S%.f%:z", text).and_then(|parts| parts.to_zoned()) {
         return Some(zoned);
     }

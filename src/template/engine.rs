@@ -1,4 +1,4 @@
-//! Rendering: one environment for a configuration, shared by every thread that renders.
+//! Renders templates: one environment for a configuration, shared by all rendering threads.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -31,19 +31,19 @@ impl std::fmt::Debug for Loader {
     }
 }
 
-/// What came of a template.
+/// The result of a render.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     /// The text.
     pub text: String,
-    /// Everything it depends on.
+    /// Everything the text depends on.
     pub reads: Reads,
-    /// Its generation, if the template printed that.
+    /// The generation, if the template printed it.
     pub generation: Option<String>,
 }
 
 impl Engine {
-    /// An engine over a folder of templates; reads nothing yet.
+    /// Returns an engine over a folder of templates; reads nothing yet.
     #[must_use]
     pub fn new(templates_dir: &Path, limits: Limits) -> Self {
         let loader = Arc::new(Loader::new(templates_dir));
@@ -61,20 +61,20 @@ impl Engine {
             .build()
             .expect("the default delimiters are valid");
         env.set_syntax(syntax);
-        // By default `x.yaml.tmpl` prints as it is but `x.yaml` prints every value as JSON.
+        // By default minijinja prints every value of `x.yaml` as JSON, but not of `x.yaml.tmpl`.
         env.set_auto_escape_callback(|_| AutoEscape::None);
         env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         env.set_formatter(|out, _, value| number::print(out, value));
         env.set_fuel(Some(limits.fuel));
-        // An include costs ten of the engine's levels.
+        // An include takes ten of the engine's levels.
         env.set_recursion_limit(limits.depth.saturating_mul(10));
         Self { env, loader, limits }
     }
 
-    /// Renders a template, named by its path below the folder, with what a resource sees; `vars` are further names.
+    /// Renders a template, named by its path below the folder, with what a resource sees; `vars` are extra names.
     ///
     /// # Errors
-    /// The template's mistake with what it had read by then.
+    /// The template's mistake, with what it had read so far.
     pub fn render(
         &self,
         name: &str,
@@ -105,7 +105,7 @@ impl Engine {
     /// Renders a short text of a resource file, with what its template sees and the generation of its output.
     ///
     /// # Errors
-    /// The text's mistake with what it had read by then.
+    /// The text's mistake, with what it had read so far.
     pub fn render_text(
         &self,
         (name, source): (&str, &str),
@@ -121,7 +121,7 @@ impl Engine {
         })
     }
 
-    /// One rendering, within its limits.
+    /// Renders once, within the limits.
     fn run(
         &self,
         name: &str,
@@ -147,7 +147,7 @@ impl Engine {
                     &self.loader,
                     name,
                     TemplateErrorKind::Function,
-                    format!("no UTF-8: {error}"),
+                    format!("not UTF-8: {error}"),
                 ),
             },
         };
@@ -169,7 +169,7 @@ impl Engine {
     /// Parses a template without rendering it.
     ///
     /// # Errors
-    /// It is missing or does not parse.
+    /// The template is missing or does not parse.
     pub fn check(&self, name: &str) -> Result<(), Box<TemplateError>> {
         let checked = match self.loader.short(name) {
             Some(source) => self.env.template_from_named_str(name, &source).map(drop),
@@ -178,7 +178,8 @@ impl Engine {
         checked.map_err(|error| Box::new(self.explain(name, &error)))
     }
 
-    /// The functions, filters and tests that a template names and nobody has. None when it does not parse.
+    /// Returns the functions, filters and tests that a template uses and that do not exist; none when it does not
+    /// parse.
     #[must_use]
     pub fn unknown(&self, name: &str) -> Vec<UnknownName> {
         let of = |template: Template<'_, '_>| unknown(&self.env, &template);
@@ -189,7 +190,7 @@ impl Engine {
         found.unwrap_or_default()
     }
 
-    /// Every file that was read or looked for so far, so that changes to them can be watched.
+    /// Returns every file that was read or looked for so far, so that it can be watched for changes.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         self.loader.files()
@@ -206,18 +207,17 @@ impl Engine {
     }
 }
 
-/// Whether a short text of a resource file parses.
+/// Checks whether a short text of a resource file parses.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The syntax error.
 pub fn check_text(source: &str) -> Result<(), String> {
     let error = functions::build().template_from_str(source).map(drop).err();
     error.map_or(Ok(()), |error| Err(error.detail().map_or_else(|| error.to_string(), str::to_owned)))
 }
 
-/// Block trimming takes the newline behind a tag, also behind one that ends the template's last line. A file whose
-/// template ends in a newline ends in one all the same (HAProxy and cron refuse it otherwise), unless the template
-/// says `-%}` there.
+/// Restores a final newline. Block trimming removes the newline after a tag, even at the end of the template. If the
+/// template ends in a newline, the file must too (HAProxy and cron require it), unless the template ends in `-%}`.
 fn keep_final_newline(source: &str, bytes: &mut Vec<u8>) {
     let Some(body) = source.strip_suffix('\n') else { return };
     let body = body.strip_suffix('\r').unwrap_or(body);
@@ -227,7 +227,7 @@ fn keep_final_newline(source: &str, bytes: &mut Vec<u8>) {
     }
 }
 
-/// A buffer that refuses to grow past its limit.
+/// A buffer that does not grow past its limit.
 struct Capped {
     bytes: Vec<u8>,
     limit: usize,
@@ -240,7 +240,7 @@ impl Write for Capped {
             self.full = true;
             return Err(io::Error::other("the output is full"));
         }
-        // Text between tags is written here alone, so a loop that only prints text is stopped here.
+        // Plain text between tags only passes here, so this stops a loop that prints nothing else.
         if current::tick().is_err() {
             return Err(io::Error::other("out of time"));
         }

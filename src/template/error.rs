@@ -1,4 +1,4 @@
-//! What goes wrong in a template, told so that its author can act.
+//! Errors of a template, worded so that its author can act.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use minijinja::{Error, ErrorKind};
 use super::Reads;
 use super::loader::Loader;
 
-/// What sort of mistake it is.
+/// The type of mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateErrorKind {
-    /// There is no such template file.
+    /// The template file is missing.
     MissingTemplate,
     /// The template does not parse.
     Syntax,
-    /// A key was asked for that the source does not hold or the resource may not see.
+    /// The template asked for a key that the source does not have or the resource may not see.
     MissingKey,
-    /// A name without a value was printed or used.
+    /// An undefined name was printed or used.
     Undefined,
-    /// The template used more time, memory or depth than it may.
+    /// The template exceeded its time, memory or depth.
     Limit,
-    /// A function or filter refused its arguments, or anything else the engine reports.
+    /// A function or filter rejected its arguments, or any other error of the engine.
     Function,
 }
 
-/// A template that could not be rendered: where, what and, for a key, what to ask for instead.
+/// A template that could not be rendered: where, why, and for a missing key, the nearest keys.
 #[derive(Clone, Debug)]
 pub struct TemplateError {
     kind: TemplateErrorKind,
@@ -33,12 +33,12 @@ pub struct TemplateError {
     line: Option<usize>,
     what: String,
     excerpt: Option<String>,
-    /// The templates that led here, outermost first; empty when it was the first.
+    /// The templates that included this one, outermost first; empty when it was the first.
     chain: Vec<String>,
     missing: Option<MissingKey>,
 }
 
-/// A render that failed, with what it had read by then: a missing key that appears is tried again.
+/// A failed render, with what it had read so far: a missing key that appears makes it due again.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// What went wrong.
@@ -55,16 +55,16 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A key that is not there.
+/// A missing key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingKey {
     /// The absolute key.
     pub key: Arc<str>,
-    /// As the template named it.
+    /// The key as the template named it.
     pub asked: String,
-    /// Whether the resource's `keys` leave it out, whatever the source holds.
+    /// Whether the resource's `keys` exclude it, whatever the source has.
     pub outside: bool,
-    /// The nearest keys there are, as a template names them.
+    /// The nearest existing keys, as a template names them.
     pub nearest: Vec<String>,
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for MissingKey {
 
 impl std::error::Error for MissingKey {}
 
-/// Marks an engine's error as a limit.
+/// Marks an engine error as an exceeded limit.
 #[derive(Debug)]
 struct OverLimit;
 
@@ -98,47 +98,47 @@ impl fmt::Display for OverLimit {
 
 impl std::error::Error for OverLimit {}
 
-/// A function's refusal.
+/// Returns the error of a function that rejects its arguments.
 pub(super) fn fail(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidOperation, what)
 }
 
-/// A function's refusal to use more than it may.
+/// Returns the error of a function that would exceed a limit.
 pub(super) fn over_limit(what: &str) -> Error {
     Error::new(ErrorKind::InvalidOperation, what.to_owned()).with_source(OverLimit)
 }
 
-/// A function's report of a missing key.
+/// Returns the error for a missing key.
 pub(super) fn missing_key(missing: MissingKey) -> Error {
     Error::new(ErrorKind::InvalidOperation, missing.to_string()).with_source(missing)
 }
 
 impl TemplateError {
-    /// The template in which it happened, from the folder above the templates folder.
+    /// Returns the template that failed, relative to the parent of the templates folder.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// The line in that file, from 1.
+    /// Returns the line in that file, from 1.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         self.line
     }
 
-    /// What sort of mistake it is.
+    /// Returns the type of mistake.
     #[must_use]
     pub fn kind(&self) -> TemplateErrorKind {
         self.kind
     }
 
-    /// The cause alone, in one line without place or excerpt.
+    /// Returns the cause alone, in one line without place or excerpt.
     #[must_use]
     pub fn what(&self) -> &str {
         &self.what
     }
 
-    /// The key, when one is missing.
+    /// Returns the key, when one is missing.
     #[must_use]
     pub fn missing(&self) -> Option<&MissingKey> {
         self.missing.as_ref()
@@ -158,7 +158,7 @@ impl TemplateError {
         while let Some(link) = cause {
             if let Some(inner) = link.downcast_ref::<Error>() {
                 deepest = inner;
-                // Only an include is a step to another file; other wrappers repeat the place.
+                // Only an include leads to another file; other wrappers repeat the place.
                 if let Some(file) = inner.name()
                     && chain.last().is_none_or(|last| last != file)
                     && chain.len() < 200
@@ -185,7 +185,7 @@ impl TemplateError {
         Self { kind, file: loader.display(&last), line, what, excerpt: text, chain, missing }
     }
 
-    /// A failure outside any template's text.
+    /// Returns a failure outside the text of any template.
     pub(super) fn plain(loader: &Loader, name: &str, kind: TemplateErrorKind, what: String) -> Self {
         let file = loader.display(name);
         Self { kind, file, line: None, what, excerpt: None, chain: Vec::new(), missing: None }
@@ -198,7 +198,7 @@ fn kind(error: &Error, missing: bool, limit: bool) -> TemplateErrorKind {
     match error.kind() {
         _ if missing => TemplateErrorKind::MissingKey,
         _ if limit => TemplateErrorKind::Limit,
-        // Writing fails only when the output is full or the time is up.
+        // Writing fails only when the output is full or the time is over.
         ErrorKind::OutOfFuel | ErrorKind::WriteFailure => TemplateErrorKind::Limit,
         ErrorKind::InvalidOperation | ErrorKind::BadInclude
             if too_much.iter().any(|said| detail.contains(said)) =>
@@ -238,7 +238,7 @@ fn describe(loader: &Loader, error: &Error, kind: TemplateErrorKind) -> String {
 }
 
 fn links(chain: &[String], last: &str) -> String {
-    // A cycle repeats; its first turn tells all.
+    // A cycle repeats itself; its first round is enough.
     let mut shown: Vec<&str> = Vec::new();
     for name in chain.iter().map(String::as_str).chain([last]) {
         let seen = shown.contains(&name);
@@ -284,7 +284,7 @@ pub(super) fn binary(key: &str, bytes: &[u8]) -> Error {
     fail(format!("the value of {key} is not UTF-8 (byte {at}); getb64 takes it as base64"))
 }
 
-/// A text named in a message without being shown: it may be a password, and messages end up in logs.
+/// Describes a text in a message without showing it: it may be a password, and messages end up in logs.
 pub(super) fn hidden(text: &str) -> String {
     match text.chars().count() {
         0 => "an empty text".to_owned(),

@@ -1,4 +1,4 @@
-//! Every function and filter there is.
+//! All functions and filters.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -11,12 +11,12 @@ use super::{
     words,
 };
 
-/// The filled environment. Filling takes a while, so it happens once and every engine gets a copy.
+/// Returns a filled environment. Filling is slow, so it happens once and every engine gets a copy.
 pub(super) fn build() -> Environment<'static> {
     filled().env.clone()
 }
 
-/// Everything, filled once.
+/// Returns the shared registry, filled once.
 pub(super) fn filled() -> &'static Registry {
     static FILLED: OnceLock<Registry> = OnceLock::new();
     FILLED.get_or_init(fill)
@@ -45,7 +45,7 @@ fn fill() -> Registry {
     all
 }
 
-/// Every function's name and every filter's.
+/// Returns the names of all functions and of all filters.
 #[cfg(test)]
 pub(super) fn names() -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let all = fill();

@@ -1,7 +1,7 @@
-//! `generation()`: a short hash of the whole output, for a service to show and a verification to ask for.
+//! `generation()`: a short hash of the whole output, for a service to publish and a verification to check.
 //!
-//! A template that prints it is rendered twice. The first rendering prints zeros, the second one the hash of the
-//! first. So the hash covers the whole output but itself, and equal outputs have equal hashes.
+//! A template that prints it is rendered twice: first with zeros, then with the hash of the first output. So the hash
+//! covers everything but itself, and equal outputs have equal hashes.
 
 use sha2::{Digest, Sha256};
 
@@ -17,7 +17,7 @@ pub(super) fn register(all: &mut Registry) {
     });
 }
 
-/// The generation of an output, rendered with zeros where it prints its generation.
+/// Returns the generation of an output that has zeros in place of the hash.
 #[must_use]
 pub fn generation_of(output: &[u8]) -> String {
     Sha256::digest(output).iter().take(BLANK.len() / 2).map(|byte| format!("{byte:02x}")).collect()

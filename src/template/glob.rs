@@ -2,18 +2,18 @@
 
 use thiserror::Error;
 
-/// A pattern that is no pattern: an open `[`, an empty range, a lone backslash at the end.
+/// A malformed pattern: an open `[`, an empty range, a lone backslash at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid pattern \"{0}\": syntax error in pattern")]
 pub struct BadPattern(pub String);
 
-/// Whether a whole key matches: `*` and `?` stop at `/`, `[a-z]` and `[^a]` take one character, a backslash takes
-/// the next character literally.
+/// Returns whether a whole key matches: `*` and `?` stop at `/`, `[a-z]` and `[^a]` match one character, a backslash
+/// makes the next character literal.
 ///
 /// # Errors
 /// The pattern is malformed, even if the key already failed to match before the malformed part.
 pub fn glob_matches(pattern: &str, key: &str) -> Result<bool, BadPattern> {
-    // Most patterns are a directory and a star; nothing needs taking apart for those.
+    // Most patterns are a directory and a star, which need no parsing.
     if let Some(dir) = pattern.strip_suffix("/*")
         && !dir.contains(['*', '?', '[', '\\'])
     {
@@ -25,7 +25,7 @@ pub fn glob_matches(pattern: &str, key: &str) -> Result<bool, BadPattern> {
     Ok(matches(&pieces, &key))
 }
 
-/// The part of a pattern before its first special character, and whether that is all of it.
+/// Returns the part of a pattern before its first special character, and whether that is the whole pattern.
 pub(super) fn literal_head(pattern: &str) -> (&str, bool) {
     match pattern.find(['*', '?', '[', '\\']) {
         Some(at) => (&pattern[..at], false),
@@ -33,7 +33,7 @@ pub(super) fn literal_head(pattern: &str) -> (&str, bool) {
     }
 }
 
-/// Text as a pattern that matches nothing but itself.
+/// Escapes text so that it matches only itself.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -91,7 +91,7 @@ fn class_character(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Optio
     }
 }
 
-/// Backtracks to the last star only, so the cost is at most the product of both lengths.
+/// Backtracks only to the last star, so the cost is at most the product of both lengths.
 fn matches(pieces: &[GlobToken], key: &[char]) -> bool {
     let (mut piece, mut at) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
@@ -111,7 +111,7 @@ fn matches(pieces: &[GlobToken], key: &[char]) -> bool {
             at += 1;
             continue;
         }
-        // The last star takes one character more, unless that is a boundary.
+        // The last star takes one more character, unless that is a boundary.
         match retry {
             Some((star, from)) if key.get(from).is_some_and(|character| *character != '/') => {
                 retry = Some((star, from + 1));

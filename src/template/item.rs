@@ -1,4 +1,4 @@
-//! One entry of a directory that becomes a file of its own, as a template sees it.
+//! One entry of a `for_each` directory, as a template sees it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use minijinja::Value;
 use minijinja::value::{Object, ObjectRepr};
 
-/// An entry of `for_each`: `item.name`, `item.key`, and printed by itself its name.
+/// An entry of `for_each`: has `item.name` and `item.key`, and prints as its name.
 #[derive(Debug)]
 pub struct Item {
     /// Its name in the directory.
@@ -16,7 +16,7 @@ pub struct Item {
 }
 
 impl Object for Item {
-    /// Printed as its name, not as a map.
+    /// Prints as its name, not as a map.
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
     }

@@ -1,13 +1,13 @@
-//! What one rendering may use before it is stopped.
+//! The limits of one rendering.
 
-/// Bounds on one rendering.
+/// The limits of one rendering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Steps of the template machine; a loop over 10,000 keys uses some 200,000.
+    /// Steps of the template machine; a loop over 10,000 keys uses about 200,000.
     pub fuel: u64,
     /// Bytes of output.
     pub output: usize,
-    /// How deep includes, macros and blocks may nest.
+    /// The deepest nesting of includes, macros and blocks.
     pub depth: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Functions on lists, maps and values as such.
+//! Functions on lists, maps and values of any type.
 
 #![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
 
@@ -60,7 +60,7 @@ pub(super) fn register(all: &mut Registry) {
     all.function("fail", |what: Text| -> Result<Value, Error> { Err(fail(what.0)) });
 }
 
-/// Nothing, false, zero, or without content, as Go's templates see it.
+/// Returns whether a value is empty for Go's templates: none, false, zero, or without content.
 fn empty(value: &Value) -> bool {
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => true,
@@ -82,10 +82,10 @@ fn ternary(when: Value, yes: Value, no: Value) -> Result<Value, Error> {
     }
 }
 
-/// A map of keys and values in turn, or of named arguments.
+/// Builds a map from alternating keys and values, or from named arguments.
 fn map(items: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
     if !items.0.len().is_multiple_of(2) {
-        return Err(fail("invalid map call: it takes keys and values in turn"));
+        return Err(fail("invalid map call: it takes alternating keys and values"));
     }
     let mut pairs: Vec<(Value, Value)> = Vec::new();
     for pair in items.0.chunks_exact(2) {
@@ -100,7 +100,7 @@ fn map(items: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
     Ok(Value::from_pairs(pairs))
 }
 
-/// Whether a text holds another, or a list an item.
+/// Returns whether a text contains another, or a list an item.
 fn contains(whole: Value, part: Value) -> Result<bool, Error> {
     defined(&whole)?;
     defined(&part)?;
@@ -136,7 +136,7 @@ fn a_map(value: &Value) -> Result<(), Error> {
     if value.kind() == ValueKind::Map {
         Ok(())
     } else {
-        Err(fail(format!("{} is no map", number::show(value))))
+        Err(fail(format!("{} is not a map", number::show(value))))
     }
 }
 
@@ -157,7 +157,7 @@ fn keys(map: &Value) -> Result<Vec<String>, Error> {
 fn pluck(key: Text, maps: Rest<Value>) -> Result<Value, Error> {
     let mut out = Vec::new();
     for map in maps.0 {
-        // A list of maps is as good as the maps one by one.
+        // A list of maps means the same as its maps as single arguments.
         let maps = if map.kind() == ValueKind::Seq { number::items(&map)? } else { vec![map] };
         for map in maps {
             out.extend(map_get(&map, &key)?);
@@ -166,13 +166,13 @@ fn pluck(key: Text, maps: Rest<Value>) -> Result<Value, Error> {
     Ok(Value::from(out))
 }
 
-/// The items as one text; `attribute` takes a field of each first, as in Jinja.
+/// Joins the items into one text; `attribute` takes a field of each first, as in Jinja.
 fn join(list: List, options: Rest<Value>, named: Kwargs) -> Result<String, Error> {
     let separator = match options.0.first() {
         Some(separator) => Some(separator.clone()),
         None => named.get::<Option<Value>>("d")?,
     };
-    // An undefined separator would else join with nothing, and nobody would notice.
+    // Otherwise an undefined separator would silently count as an empty one.
     let separator = match separator {
         Some(separator) => {
             defined(&separator)?;

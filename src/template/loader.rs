@@ -1,4 +1,4 @@
-//! Template files: which file a name means, and reading it within bounds.
+//! Template files: maps a name to its file, and reads it within bounds.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -10,15 +10,15 @@ use minijinja::{Error, ErrorKind};
 
 /// The largest template file that is read.
 const MAX_TEMPLATE_BYTES: u64 = 16 << 20;
-/// Up to this many bytes a template is kept as text and compiled for each render. A compiled one takes 11 kB
+/// A template of up to this many bytes is kept as text and compiled for each render: a compiled one takes 11 kB
 /// however short it is, and compiling a short one takes microseconds.
 const MAX_UNCOMPILED_BYTES: usize = 4096;
 
 pub(super) struct Loader {
     dir: PathBuf,
-    /// Files read or looked for: one that is missing now is worth watching too.
+    /// Files that were read or looked for: a missing one has to be watched too.
     seen: Mutex<BTreeSet<PathBuf>>,
-    /// The short templates by name; `None` for one that is not short.
+    /// The short templates by name; `None` for a long one.
     short: Mutex<HashMap<String, Option<Arc<str>>>>,
 }
 
@@ -27,7 +27,7 @@ impl Loader {
         Self { dir: dir.to_owned(), seen: Mutex::default(), short: Mutex::default() }
     }
 
-    /// The file that a name means. An absolute name lies below the directory too, as it does in confd.
+    /// Returns the file of a name. An absolute name is also below the directory, as in confd.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         let mut segments = Vec::new();
         for segment in name.split('/') {
@@ -42,7 +42,7 @@ impl Loader {
         if segments.is_empty() { None } else { Some(self.dir.join(segments.join("/"))) }
     }
 
-    /// How messages call a template: its path from the folder that holds the templates folder.
+    /// Returns a template's name in messages: its path from the parent of the templates folder.
     pub(super) fn display(&self, name: &str) -> String {
         let dir = self.dir.file_name().map(|dir| dir.to_string_lossy().into_owned());
         let name = name.trim_start_matches('/');
@@ -56,7 +56,7 @@ impl Loader {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// The text of a short template, always the same one. `None` for a long, missing or unreadable one.
+    /// Returns the text of a short template, always the same copy; `None` for a long, missing or unreadable one.
     pub(super) fn short(&self, name: &str) -> Option<Arc<str>> {
         let known = self.short.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if let Some(kept) = known {
@@ -65,11 +65,11 @@ impl Loader {
         let text = self.load(name).ok().flatten()?;
         let kept: Option<Arc<str>> = (text.len() <= MAX_UNCOMPILED_BYTES).then(|| text.into());
         let mut short = self.short.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of two threads that read it the first decides.
+        // If two threads read it, the first one's text is kept.
         short.entry(name.to_owned()).or_insert(kept).clone()
     }
 
-    /// The text of a template, or `None` when there is no such file.
+    /// Returns the text of a template, or `None` when the file is missing.
     pub(super) fn load(&self, name: &str) -> Result<Option<String>, Error> {
         let refuse = |what: String| Error::new(ErrorKind::InvalidOperation, what);
         let Some(path) = self.path(name) else {
@@ -81,10 +81,10 @@ impl Loader {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refuse(format!("cannot open {}: {error}", path.display()))),
         };
-        // A pipe would hold the render for ever, and a folder reads as an odd error.
+        // Reading a pipe would block the render for ever, and a folder gives an unclear error.
         let size = match file.metadata() {
             Ok(meta) if meta.is_file() => meta.len().min(MAX_TEMPLATE_BYTES),
-            _ => return Err(refuse(format!("{} is no regular file", path.display()))),
+            _ => return Err(refuse(format!("{} is not a regular file", path.display()))),
         };
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
         file.take(MAX_TEMPLATE_BYTES + 1)
@@ -141,7 +141,7 @@ mod tests {
         std::fs::write(dir.path().join(".env.tmpl"), "x\n").unwrap();
         std::os::unix::fs::symlink(dir.path().join(".env.tmpl"), dir.path().join("link")).unwrap();
         let loader = Loader::new(dir.path());
-        assert!(loader.load("sub").unwrap_err().to_string().contains("no regular file"));
+        assert!(loader.load("sub").unwrap_err().to_string().contains("not a regular file"));
         assert!(loader.load("bin").unwrap_err().to_string().contains("not UTF-8 (byte 1)"));
         assert!(loader.load("../x").unwrap_err().to_string().contains("outside"));
         assert_eq!(loader.load(".env.tmpl").unwrap().as_deref(), Some("x\n"));

@@ -1,4 +1,4 @@
-//! Integer arithmetic as Go does it, with overflow and division by zero as errors, and numbers from text.
+//! Integer arithmetic as in Go, with errors for overflow and division by zero, and numbers from text.
 
 #![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
 
@@ -26,7 +26,8 @@ pub(super) fn register(all: &mut Registry) {
     all.both("parseInt", |s: Text| parse_int(&s, "parseInt"));
     all.both("parseFloat", |s: Text| parse_float(&s));
     all.both("toInt", |value: Value| {
-        number::to_i64(&value).ok_or_else(|| fail(format!("toInt: {} is no integer", number::show(&value))))
+        number::to_i64(&value)
+            .ok_or_else(|| fail(format!("toInt: {} is not an integer", number::show(&value))))
     });
 }
 
@@ -34,7 +35,7 @@ fn checked(name: &str, result: Option<i64>) -> Result<i64, Error> {
     result.ok_or_else(|| fail(format!("{name}: the result does not fit 64 bits")))
 }
 
-/// From first to last, both included, up or down.
+/// Returns the numbers from first to last, both included, up or down.
 fn seq(first: Int, last: Int) -> Result<Value, Error> {
     let (first, last) = (first.0, last.0);
     let count = usize::try_from(first.abs_diff(last)).unwrap_or(usize::MAX);

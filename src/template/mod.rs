@@ -1,12 +1,12 @@
-//! Text and values to text, with every read recorded.
+//! Renders text from templates and values, and records every read.
 //!
-//! Owns the template language as users meet it: the engine with its functions and limits, what a source's values
-//! look like from a template, what a render read, and how a mistake is told. Promises that the same inputs give the
-//! same text, that no template runs, nests or grows past its limits, and that a value prints exactly as it was
-//! stored. Leaves out where values come from (`source`) and what becomes of the text (`reloader`).
+//! Owns the template language as users see it: the engine with its functions and limits, how a source's values look in
+//! a template, what a render read, and how mistakes are reported. Promises that equal inputs give equal text, that no
+//! template exceeds its limits of time, depth and size, and that a value prints exactly as it was stored. Leaves out
+//! where values come from (`source`) and what happens to the text (`reloader`).
 //!
-//! One promise has a gap: the engine's own `~` and `+` on texts cannot be intercepted, so a template that doubles
-//! a text by them forty times uses the memory for it before a limit can say no.
+//! One promise has a gap: the engine's own `~` and `+` on texts cannot be intercepted, so a template that doubles a
+//! text with them forty times uses that memory before a limit applies.
 
 mod backends;
 mod builtins;

@@ -1,15 +1,16 @@
-//! Which keys were perhaps meant, when one is missing.
+//! Suggests similar keys when one is missing.
 
 use std::collections::BTreeSet;
 
 use crate::key;
 use crate::values::View;
 
-/// How many keys are compared at most, and how long they may be: a wrong key must not cost a scan of the store.
+/// At most this many keys are compared, up to a bounded length: a wrong key must not cost a scan of the store.
 const MAX_KEYS: usize = 3_000;
 const MAX_KEY_BYTES: usize = 200;
 
-/// Up to three existing keys that a resource sees and that resemble a missing one, nearest first, as templates name them.
+/// Returns up to three existing keys that the resource sees and that resemble a missing one, nearest first, as
+/// templates name them.
 pub(super) fn nearest(view: &View, missing: &str) -> Vec<String> {
     let missing_chars: Vec<char> = missing.chars().collect();
     if missing_chars.len() > MAX_KEY_BYTES {
@@ -34,7 +35,7 @@ pub(super) fn nearest(view: &View, missing: &str) -> Vec<String> {
         .collect()
 }
 
-/// How many characters to change, add or drop, or `None` past the bound.
+/// Returns the number of characters to change, add or drop, or `None` above the bound.
 fn distance(left: &[char], right: &str, bound: usize) -> Option<usize> {
     let mut row: Vec<usize> = (0..=left.len()).collect();
     for (position, character) in right.chars().enumerate() {

@@ -1,4 +1,4 @@
-//! Names and addresses: DNS and this machine's interfaces. Every answer makes the render volatile.
+//! Names and addresses: DNS and this machine's interfaces. Every result makes the render volatile.
 
 #![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
 
@@ -15,7 +15,7 @@ use super::current;
 use super::error::fail;
 use super::registry::{Registry, Text};
 
-/// How long one question may take.
+/// How long one query may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn register(all: &mut Registry) {
@@ -31,8 +31,8 @@ pub(super) fn register(all: &mut Registry) {
     all.both("lookupIfaceIPV6", |name: Text| interface(&name, IpAddr::is_ipv6));
 }
 
-/// Asks on a thread of its own: the system's resolver cannot be interrupted, and a runtime cannot start inside
-/// another. A thread that is given up on ends when its question does.
+/// Queries on a thread of its own: the system's resolver cannot be interrupted, and a runtime cannot start inside
+/// another one. An abandoned thread ends with its query.
 fn lookup<T: Send + 'static>(
     question: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
@@ -43,7 +43,7 @@ fn lookup<T: Send + 'static>(
         .map_err(|error| error.to_string())?;
     match wait.recv_timeout(LOOKUP_TIMEOUT) {
         Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {} seconds", LOOKUP_TIMEOUT.as_secs())),
+        Err(_) => Err(format!("no response within {} seconds", LOOKUP_TIMEOUT.as_secs())),
     }
 }
 
@@ -57,7 +57,7 @@ fn or_default(
         (Ok(value), _) => Ok(value),
         (Err(_), Some(default)) => Ok(default),
         (Err(error), None) => {
-            Err(fail(format!("{function}: {name}: {error} (a last argument would be taken instead)")))
+            Err(fail(format!("{function}: {name}: {error} (an extra last argument is the default)")))
         }
     }
 }
@@ -103,7 +103,7 @@ fn services(service: Text, proto: Text, name: Text, default: Option<Value>) -> R
                 .map_err(|error| error.to_string())?;
             let lookup = tokio::time::timeout(LOOKUP_TIMEOUT, resolver.srv_lookup(asked.as_str()))
                 .await
-                .map_err(|_| "no answer in time".to_owned())?
+                .map_err(|_| "no response in time".to_owned())?
                 .map_err(|error| error.to_string())?;
             let mut found: Vec<(String, Value)> = Vec::new();
             for record in lookup.answers() {
@@ -126,7 +126,7 @@ fn services(service: Text, proto: Text, name: Text, default: Option<Value>) -> R
     or_default(answer, default, "lookupSRV", &query)
 }
 
-/// One service with what it sorts by, as confd sorts.
+/// Returns one service with its sort key; the order is confd's.
 fn entry(target: &str, port: u16, priority: u16, weight: u16) -> (String, Value) {
     let numbers = [("port", port), ("priority", priority), ("weight", weight)];
     let capitalised = [("Port", port), ("Priority", priority), ("Weight", weight)];
@@ -135,7 +135,7 @@ fn entry(target: &str, port: u16, priority: u16, weight: u16) -> (String, Value)
     (format!("{target}{port}{priority}{weight}"), Value::from_pairs(pairs))
 }
 
-/// The first address of an interface, or nothing.
+/// Returns the first address of an interface, or an empty text.
 fn interface(name: &str, wanted: fn(&IpAddr) -> bool) -> Result<String, Error> {
     current::volatile()?;
     let Ok(all) = nix::ifaddrs::getifaddrs() else { return Ok(String::new()) };

@@ -12,7 +12,7 @@ use super::error::{fail, hidden, over_limit};
 use super::item::Item;
 use crate::document::{MAX_DEPTH, Node};
 
-/// A number whose spelling no native number prints: `1.50`, `1e400`.
+/// A number whose spelling no native number reproduces: `1.50`, `1e400`.
 #[derive(Debug)]
 pub(super) struct NumberLiteral(pub(super) Arc<str>);
 
@@ -32,11 +32,11 @@ impl Object for NumberLiteral {
     }
 }
 
-/// A moment; prints as RFC 3339 and formats itself otherwise.
+/// A moment; prints as RFC 3339, and can be formatted otherwise.
 #[derive(Debug)]
 pub(super) struct Date(pub(super) Zoned);
 
-/// A number of a document as a value: native where that prints the same.
+/// Converts a document's number to a value: a native one where that prints the same.
 pub(super) fn from_spelling(text: &str) -> Value {
     if let Ok(number) = text.parse::<i128>()
         && number.to_string() == text
@@ -55,7 +55,7 @@ pub(super) fn from_spelling(text: &str) -> Value {
     Value::from_object(NumberLiteral(text.into()))
 }
 
-/// A document as a value.
+/// Converts a document to a value.
 pub(super) fn from_node(node: &Node) -> Value {
     match node {
         Node::Null => Value::from(()),
@@ -69,7 +69,7 @@ pub(super) fn from_node(node: &Node) -> Value {
     }
 }
 
-/// A value as a document, so that it can be written as JSON, YAML or TOML.
+/// Converts a value to a document, so that it can be written as JSON, YAML or TOML.
 pub(super) fn to_node(value: &Value) -> Result<Node, Error> {
     let mut budget = current::MAX_ITEMS;
     node(value, 0, &mut budget)
@@ -109,7 +109,7 @@ fn node(value: &Value, depth: usize, budget: &mut usize) -> Result<Node, Error> 
     })
 }
 
-/// The text that a value prints as.
+/// Returns the text that a value prints as.
 pub(super) fn text(value: &Value) -> Result<String, Error> {
     match value.kind() {
         ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
@@ -121,7 +121,7 @@ pub(super) fn text(value: &Value) -> Result<String, Error> {
     }
 }
 
-/// The error that a value carries, such as a binary datum's.
+/// Returns the error that a value carries, such as that of a binary datum.
 fn invalid(value: &Value) -> Error {
     match value.try_iter() {
         Err(error) => error,
@@ -129,9 +129,9 @@ fn invalid(value: &Value) -> Error {
     }
 }
 
-/// Prints a value into the output, counting it.
+/// Prints a value into the output and counts its bytes.
 pub(super) fn print(out: &mut Output<'_>, value: &Value) -> Result<(), Error> {
-    // Store values are text, so this is nearly always the case.
+    // The usual case: values from the store are text.
     if let Some(plain) = value.as_str() {
         current::count(plain.len())?;
         return out.write_str(plain).map_err(Error::from);
@@ -151,7 +151,7 @@ fn is_printable(value: &Value) -> bool {
         || value.is_number()
 }
 
-/// A value named in a message: its kind, and for a number what it is.
+/// Describes a value in a message: its kind, or a number itself.
 pub(super) fn show(value: &Value) -> String {
     match value.kind() {
         ValueKind::String => hidden(value.as_str().unwrap_or_default()),
@@ -164,7 +164,7 @@ pub(super) fn show(value: &Value) -> String {
     }
 }
 
-/// The whole number that a value is or spells.
+/// Returns the integer that a value is or spells.
 pub(super) fn to_i64(value: &Value) -> Option<i64> {
     if let Some(number) = value.as_i64() {
         return Some(number);
@@ -179,16 +179,16 @@ pub(super) fn to_i64(value: &Value) -> Option<i64> {
     }
 }
 
-/// Refuses an undefined value.
+/// Rejects an undefined value.
 pub(super) fn defined(value: &Value) -> Result<(), Error> {
     if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(()) }
 }
 
-/// The items of a list.
+/// Returns the items of a list.
 pub(super) fn items(value: &Value) -> Result<Vec<Value>, Error> {
     defined(value)?;
     if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
-        return Err(fail(format!("{} is no list", show(value))));
+        return Err(fail(format!("{} is not a list", show(value))));
     }
     current::fits_items(value.len().unwrap_or(0), "this")?;
     let mut out = Vec::with_capacity(value.len().unwrap_or(0));
@@ -199,7 +199,7 @@ pub(super) fn items(value: &Value) -> Result<Vec<Value>, Error> {
     Ok(out)
 }
 
-/// A document as JSON, on one line or indented.
+/// Returns a document as JSON, on one line or indented.
 pub(super) fn json(node: &Node, indent: Option<usize>) -> String {
     let mut out = String::new();
     write_json(&mut out, node, indent, 0);

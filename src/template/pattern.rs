@@ -1,4 +1,4 @@
-//! Regular expressions: linear time, size-limited, compiled once for a thread.
+//! Regular expressions: linear time, limited size, compiled once for each thread.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -83,7 +83,7 @@ fn replace_all(pattern: &str, text: &str, to: &str) -> Result<String, Error> {
         out.push_str(&text[last..whole.start()]);
         captures.expand(to, &mut out);
         last = whole.end();
-        // Checked at each step: `$0$0` on a long match grows with every one.
+        // Checked at each step: with `$0$0` a long match doubles the text each time.
         current::fits(Some(out.len()), "regexReplaceAll")?;
     }
     out.push_str(&text[last..]);

@@ -1,4 +1,4 @@
-//! What a render read, so that a change re-renders exactly the resources it touches.
+//! What a render read, so that a change renders exactly the resources it touches.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use crate::key;
 use super::glob::glob_matches;
 use crate::values::Touched;
 
-/// Everything one render asked of the values, hits and misses alike, in absolute keys.
+/// Everything one render read of the values, hits and misses alike, as absolute keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
-    /// Keys asked for by name: the render depends on each one's value and on its coming and going.
+    /// Keys read by name: the render depends on the value of each, and on whether it exists.
     pub keys: HashSet<Arc<str>>,
-    /// Directories whose child names were listed: the render depends on keys below them coming and going,
-    /// not on their values.
+    /// Directories whose child names were listed: the render depends on which keys exist below them, not on their
+    /// values.
     pub listings: HashSet<Arc<str>>,
-    /// Glob patterns whose matches were taken: the render depends on every key that matches.
+    /// Glob patterns whose matches were read: the render depends on every key that matches.
     pub globs: HashSet<Arc<str>>,
-    /// Keys asked for outside the resource's `keys`; `check` reports them.
+    /// Keys read outside the resource's `keys`; `check` reports them.
     pub outside: HashSet<Arc<str>>,
-    /// Whether the result also depends on something no source reports a change of: the clock, DNS, a file.
+    /// Whether the result also depends on something whose changes no source reports: the clock, DNS, a file.
     pub volatile: bool,
 }
 
 impl Reads {
-    /// Adds what another render read.
+    /// Adds the reads of another render.
     pub fn merge(&mut self, more: Self) {
         self.keys.extend(more.keys);
         self.listings.extend(more.listings);
@@ -34,10 +34,10 @@ impl Reads {
         self.volatile |= more.volatile;
     }
 
-    /// Whether a render that read this may come out differently now.
+    /// Returns whether a render with these reads may give a different result now.
     #[must_use]
     pub fn touched_by(&self, touched: &Touched) -> bool {
-        // A pattern was checked when it was read; one that is malformed after all matches nothing.
+        // The pattern was checked when it was read; if it is still malformed, it matches nothing.
         self.keys.contains(&touched.key)
             || (touched.listing && self.listings.iter().any(|dir| key::contains(dir, &touched.key)))
             || self.globs.iter().any(|pattern| glob_matches(pattern, &touched.key).unwrap_or(false))

@@ -1,4 +1,4 @@
-//! Functions and filters by name, in one environment, and what they take as arguments.
+//! Functions and filters by name, in one environment, and the types of their arguments.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ impl Registry {
         self.env.add_filter(name, f);
     }
 
-    /// Registers as a function and as a filter, whose value is the first argument.
+    /// Registers a function and a filter, whose value is the first argument.
     pub(super) fn both<F, Rv, Args>(&mut self, name: &'static str, f: F)
     where
         F: Function<Rv, Args> + Clone,
@@ -49,7 +49,7 @@ impl Registry {
     }
 }
 
-/// A text argument: anything that can be printed as one, as it would print.
+/// A text argument: any value that prints as text, as it would print.
 pub(super) struct Text(pub(super) String);
 
 impl std::ops::Deref for Text {
@@ -86,7 +86,9 @@ impl<'a> ArgType<'a> for Int {
     fn from_value(value: Option<&'a Value>) -> Result<Self, Error> {
         let value = value.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
         defined(value)?;
-        number::to_i64(value).map(Self).ok_or_else(|| fail(format!("{} is no integer", number::show(value))))
+        number::to_i64(value)
+            .map(Self)
+            .ok_or_else(|| fail(format!("{} is not an integer", number::show(value))))
     }
 
     fn from_value_owned(value: Value) -> Result<Self, Error> {
@@ -94,7 +96,7 @@ impl<'a> ArgType<'a> for Int {
     }
 }
 
-/// A list argument; text is refused, since its characters are hardly what was meant.
+/// A list argument; text is rejected, since its characters are hardly meant.
 pub(super) struct List(pub(super) Vec<Value>);
 
 impl<'a> ArgType<'a> for List {

@@ -1,4 +1,4 @@
-//! confd's functions over the store: what a resource sees of the values, with every read recorded.
+//! confd's functions on the store: the values that a resource sees, with every read recorded.
 
 #![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
 
@@ -38,11 +38,11 @@ pub(super) fn register(all: &mut Registry) {
     }
 }
 
-/// A key with its value, as templates see it: `.key` and `.value`, or `.Key` and `.Value`.
+/// A key with its value in a template: `.key` and `.value`, or `.Key` and `.Value`.
 #[derive(Debug)]
 struct Pair {
     key: Arc<str>,
-    /// Where the key as templates call it begins, past the resource's prefix.
+    /// The offset, past the resource's prefix, of the key as templates name it.
     from: usize,
     datum: Datum,
 }
@@ -56,7 +56,7 @@ impl Object for Pair {
         match key {
             "value" | "Value" => Some(match &self.datum {
                 Datum::Text(text) => Value::from(Arc::clone(text)),
-                // An error may only surface where the value is used: the key alone is fine to print.
+                // The error only appears where the value is used: printing the key alone is valid.
                 Datum::Binary(bytes) => Value::from(binary(&self.key, bytes)),
             }),
             "key" | "Key" if self.from == 0 => Some(Value::from(Arc::clone(&self.key))),
@@ -84,7 +84,7 @@ fn text_value(key: &str, datum: &Datum) -> Result<Value, Error> {
     }
 }
 
-/// Looks a key up and records that it was asked for.
+/// Looks a key up and records the read.
 fn look_up(current: &mut Current, asked: &str) -> (Arc<str>, Option<Datum>) {
     let scope = &current.view.scope;
     let absolute: Arc<str> = key::join(&scope.prefix, asked).into();
@@ -139,7 +139,7 @@ pub(super) fn prefix_len(prefix: &str) -> usize {
     if prefix == "/" { 0 } else { prefix.len() }
 }
 
-/// What matches a pattern, by key.
+/// Returns the matches of a pattern, by key.
 fn matching(current: &mut Current, asked: &str) -> Result<Vec<(Arc<str>, Datum)>, Error> {
     let scope = Arc::clone(&current.view.scope);
     let slash = if asked.starts_with('/') { "" } else { "/" };
@@ -163,7 +163,7 @@ fn matching(current: &mut Current, asked: &str) -> Result<Vec<(Arc<str>, Datum)>
     Ok(found)
 }
 
-/// The directories to walk for what lies in `dir` and within the roots. What lies in them may still be hidden.
+/// Returns the directories to walk for keys in `dir` and within the roots. Keys in them may still be hidden.
 pub(super) fn starts(scope: &Scope, dir: &str) -> Vec<String> {
     if scope.covers(dir) {
         return vec![dir.to_owned()];
@@ -171,7 +171,7 @@ pub(super) fn starts(scope: &Scope, dir: &str) -> Vec<String> {
     scope.roots.iter().filter(|root| key::contains(dir, root)).cloned().collect()
 }
 
-/// Whether a key below one of the roots is not to be seen after all.
+/// Returns whether a key below one of the roots is hidden all the same.
 pub(super) fn is_hidden(scope: &Scope, key: &str) -> bool {
     is_own(key) && !scope.covers(key)
 }
@@ -189,7 +189,7 @@ fn collect(values: &Values, scope: &Scope, root: &str, pattern: &str, found: &mu
     if let Some(datum) = values.get(root) {
         take(&Arc::from(root), datum);
     }
-    // A negated class may match a slash, in Go too; then depth says nothing.
+    // A negated class may match a slash, as in Go; then the depth is unknown.
     let depth = if pattern.contains('[') { usize::MAX } else { slashes(pattern) };
     let mut keys = values.below_from(root, root);
     while let Some((key, datum)) = keys.next() {
@@ -207,7 +207,7 @@ fn slashes(text: &str) -> usize {
     text.bytes().filter(|&byte| byte == b'/').count()
 }
 
-/// Where the slash after the first `depth` ones stands, if a key is that deep.
+/// Returns the position of the slash after the first `depth` ones, if a key is that deep.
 fn nth_slash(key: &str, depth: usize) -> Option<usize> {
     key.bytes().enumerate().filter(|&(_, byte)| byte == b'/').nth(depth).map(|(at, _)| at)
 }
@@ -235,7 +235,7 @@ fn getvs(pattern: Text) -> Result<Value, Error> {
     })
 }
 
-/// The names directly below a path; with `dirs`, only those that have something below themselves.
+/// Returns the names directly below a path; with `dirs`, only those with keys below them.
 fn children(asked: Option<&str>, dirs: bool) -> Result<Value, Error> {
     current::with(|current| {
         let scope = Arc::clone(&current.view.scope);
@@ -265,7 +265,7 @@ fn children(asked: Option<&str>, dirs: bool) -> Result<Value, Error> {
     })
 }
 
-/// Steps from child to child, skipping what lies below each.
+/// Steps from child to child and skips everything below each.
 fn list(values: &Values, scope: &Scope, dir: &str, names: &mut BTreeMap<String, bool>) {
     // confd lists a leaf as itself.
     if dir != "/" && values.get(dir).is_some() {

@@ -1,4 +1,4 @@
-//! Functions that ask the machine, and the one that includes another template.
+//! Functions that query the machine, and the one that includes another template.
 
 #![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
 
@@ -11,14 +11,14 @@ use super::current;
 use super::error::{fail, over_limit};
 use super::registry::{Registry, Text};
 
-/// The largest file whose contents a template takes.
+/// The largest file that a template may read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// Stack of a template included by function; the engine's own recursion limit holds on each.
+/// The stack of a template included by function; the engine's recursion limit applies to each.
 const THREAD_STACK_BYTES: usize = 8 << 20;
 
 pub(super) fn register(all: &mut Registry) {
     all.function("getenv", |name: Text, default: Option<Text>| {
-        // A name with `=` or NUL would make std panic in places; it names nothing anyway.
+        // A name with `=` or NUL makes std panic in places; no variable has such a name.
         let valid = !name.is_empty() && !name.contains(['=', '\0']);
         let set = if valid { std::env::var(&*name).ok() } else { None };
         set.filter(|value| !value.is_empty()).or(default.map(|default| default.0)).unwrap_or_default()
@@ -39,7 +39,7 @@ fn file(path: Text) -> Result<String, Error> {
     current::volatile()?;
     let refuse = |what: &str| fail(format!("file: {}: {what}", &*path));
     let open = |path: &str| -> std::io::Result<Option<Vec<u8>>> {
-        // Looked at before it is opened: opening a pipe waits for a writer.
+        // Checked before it is opened: opening a pipe waits for a writer.
         if !std::fs::metadata(path)?.is_file() {
             return Ok(None);
         }
@@ -47,15 +47,16 @@ fn file(path: Text) -> Result<String, Error> {
         File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     };
-    let bytes =
-        open(&path).map_err(|error| refuse(&error.to_string()))?.ok_or_else(|| refuse("no regular file"))?;
+    let bytes = open(&path)
+        .map_err(|error| refuse(&error.to_string()))?
+        .ok_or_else(|| refuse("not a regular file"))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(over_limit(&format!("file: {}: larger than 1 MiB", &*path)));
     }
     String::from_utf8(bytes).map_err(|_| refuse("not UTF-8"))
 }
 
-/// Another template's text. It sees the render's own names, and `data` if that is given.
+/// Returns another template's text. It sees the names of this render, and `data` if given.
 fn include(state: &State<'_, '_>, name: Text, data: Option<Value>) -> Result<String, Error> {
     let template = state.get_template(&name)?;
     let (mut vars, limit) = current::with(|current| {
@@ -73,7 +74,7 @@ fn include(state: &State<'_, '_>, name: Text, data: Option<Value>) -> Result<Str
         vars.insert("data".to_owned(), data);
     }
     current::on_time()?;
-    // On a thread of its own, since includes within includes would else use up the stack of this one.
+    // On a thread of its own: nested includes would otherwise use up this stack.
     let slot = current::take().ok_or_else(|| fail("include works only while a template is rendered"))?;
     let (result, slot) = std::thread::scope(|scope| {
         let render = move || {

@@ -1,4 +1,4 @@
-//! Functions on text that change, measure or quote it as a whole.
+//! Functions that change, measure or quote a whole text.
 
 #![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
 
@@ -59,7 +59,7 @@ fn repeat(text: &str, times: i64) -> Result<String, Error> {
     Ok(text.repeat(times))
 }
 
-/// Every line is indented, also the empty one after a final newline, as confd's successors do.
+/// Indents every line, also the empty one after a final newline, as confd's successors do.
 fn indent(text: &str, width: i64) -> Result<String, Error> {
     if text.is_empty() {
         return Ok(String::new());
@@ -75,7 +75,7 @@ fn nindent(text: &str, width: i64) -> Result<String, Error> {
     Ok(format!("\n{}", indent(text, width)?))
 }
 
-/// Text in double quotes with Go's escapes.
+/// Returns text in double quotes with Go's escapes.
 fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -101,7 +101,7 @@ fn quote(text: &str) -> String {
 
 fn nginx_quote(text: &str) -> Result<String, Error> {
     if text.contains(|character: char| character.is_control()) {
-        return Err(fail("nginxQuote: the text holds a control character, which nginx cannot spell"));
+        return Err(fail("nginxQuote: the text holds a control character, which nginx cannot represent"));
     }
     if text.contains('$') {
         return Err(fail("nginxQuote: the text holds a `$`, which nginx reads as a variable even in quotes"));
@@ -121,7 +121,7 @@ fn urlquery(text: &str) -> String {
     out
 }
 
-/// Go's `path.Base`: the last element, `.` for nothing, `/` for slashes alone.
+/// Go's `path.Base`: the last element, `.` for an empty path, `/` for slashes alone.
 fn base(path: &str) -> String {
     if path.is_empty() {
         return ".".to_owned();

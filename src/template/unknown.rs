@@ -1,5 +1,5 @@
-//! Names in a template that no function, filter or test has. The engine finds them only when it comes to run them, which
-//! without data is never.
+//! Finds names in a template that no function, filter or test has. The engine finds them only when it runs them, which
+//! never happens without data.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::functions;
 
-/// What a name was used as.
+/// How a name was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Callable {
     /// `name(…)`.
@@ -30,10 +30,10 @@ impl std::fmt::Display for Callable {
     }
 }
 
-/// A name that nothing answers to.
+/// A name that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownName {
-    /// What it was used as.
+    /// How it was used.
     pub used_as: Callable,
     /// The name.
     pub name: String,
@@ -41,7 +41,7 @@ pub struct UnknownName {
     pub line: usize,
 }
 
-/// Filters that come with the engine.
+/// The engine's own filters.
 const BUILTIN_FILTERS: &[&str] = &[
     "abs",
     "attr",
@@ -94,7 +94,7 @@ const BUILTIN_FILTERS: &[&str] = &[
     "zip",
 ];
 
-/// Tests that come with the engine.
+/// The engine's own tests.
 const BUILTIN_TESTS: &[&str] = &[
     "boolean",
     "defined",
@@ -134,7 +134,7 @@ const BUILTIN_TESTS: &[&str] = &[
     "upper",
 ];
 
-/// What a template may call that stands in no list.
+/// Names that a template may call and that no list contains.
 const SPECIAL: [&str; 4] = ["caller", "loop", "self", "super"];
 
 static CALLS: LazyLock<Regex> = LazyLock::new(|| pattern(r"([A-Za-z_][A-Za-z0-9_]*)\s*\("));
@@ -151,7 +151,7 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is a constant that a test compiles")
 }
 
-/// The names that resemble what was meant may be looked for among these.
+/// Returns the names to search for a similar one.
 pub fn known_names(used_as: Callable) -> Vec<&'static str> {
     let registry = functions::filled();
     let (own, builtin): (&BTreeSet<&'static str>, &[&'static str]) = match used_as {
@@ -162,7 +162,8 @@ pub fn known_names(used_as: Callable) -> Vec<&'static str> {
     own.iter().chain(builtin).copied().collect()
 }
 
-/// The names that a template makes itself (macros, variables, imports): those it includes may call them too.
+/// Returns the names that a template defines itself (macros, variables, imports): templates it includes may call them
+/// too.
 #[must_use]
 pub fn made_names(source: &str) -> BTreeSet<String> {
     let tags = tags_only(source);
@@ -170,7 +171,7 @@ pub fn made_names(source: &str) -> BTreeSet<String> {
     lists.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect()
 }
 
-/// The names in a template that nothing answers to.
+/// Returns the names in a template that do not exist.
 pub(super) fn unknown(env: &Environment<'_>, template: &Template<'_, '_>) -> Vec<UnknownName> {
     let tags = tags_only(template.source());
     let free = template.undeclared_variables(false);
@@ -184,7 +185,7 @@ pub(super) fn unknown(env: &Environment<'_>, template: &Template<'_, '_>) -> Vec
     let named = |used_as, pattern: &'static Regex, known: &'static str| {
         let names = pattern.captures_iter(&tags).filter_map(|found| found.get(1));
         names
-            .filter(|name| !answers(env, known, name.as_str()))
+            .filter(|name| !is_known(env, known, name.as_str()))
             .map(|name| (used_as, name))
             .collect::<Vec<_>>()
     };
@@ -202,13 +203,14 @@ pub(super) fn unknown(env: &Environment<'_>, template: &Template<'_, '_>) -> Vec
         .collect()
 }
 
-/// Asks the engine itself, by its own test. What cannot be asked is not called unknown.
-fn answers(env: &Environment<'_>, question: &str, name: &str) -> bool {
+/// Asks the engine with its own test. A name that cannot be checked is not called unknown.
+fn is_known(env: &Environment<'_>, question: &str, name: &str) -> bool {
     let asked = env.compile_expression(question).and_then(|asked| asked.eval(context! { name }));
     asked.map_or(true, |answer| answer.is_true())
 }
 
-/// The text with everything blank but what stands in tags; what is quoted there is blank too. Lines stay where they are.
+/// Returns the text with everything outside tags, and every quoted text inside them, replaced by blanks. Lines stay
+/// where they are.
 fn tags_only(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
@@ -239,7 +241,7 @@ fn blank(out: &mut String, text: &str) {
     out.extend(text.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
 }
 
-/// Where a tag ends; brackets in quotes do not end it.
+/// Returns where a tag ends; brackets in quotes do not end it.
 fn end_of_tag(tag: &str) -> usize {
     let close = if tag.starts_with("{{") { "}}" } else { "%}" };
     let mut quote = None;
@@ -323,9 +325,9 @@ mod tests {
         let env = functions::build();
         for (question, names) in [("name is filter", BUILTIN_FILTERS), ("name is test", BUILTIN_TESTS)] {
             for name in names {
-                assert!(answers(&env, question, name), "{name}");
+                assert!(is_known(&env, question, name), "{name}");
             }
-            assert!(!answers(&env, question, "nothing"));
+            assert!(!is_known(&env, question, "nothing"));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Functions that look at the words of a text: its case, its spaces, its parts.
+//! Functions on the words of a text: its case, its spaces, its parts.
 
 #![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
 
@@ -36,7 +36,7 @@ fn capitalized(word: &str) -> String {
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
-/// The words of an identifier in lower case: `HTTPServerName` and `http-server name` have the same three.
+/// Returns the words of an identifier in lower case: `HTTPServerName` and `http-server name` have the same three.
 fn words(text: &str) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     let mut out: Vec<String> = Vec::new();
@@ -61,7 +61,7 @@ fn words(text: &str) -> Vec<String> {
     out
 }
 
-/// With a separator as Go splits, without one at any whitespace; at most `max` cuts.
+/// Splits as Go does, or without a separator at any whitespace; at most `max` cuts.
 fn split(s: Text, sep: Option<Text>, max: Option<Int>) -> Result<Value, Error> {
     let cuts = max.and_then(|max| usize::try_from(max.0).ok()).unwrap_or(usize::MAX - 1);
     let mut out: Vec<Value> = Vec::new();

@@ -1,4 +1,4 @@
-//! The side that is called.
+//! The server side of TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use super::advice::{self, Flags};
 use super::renewed::Renewed;
 use super::{Files, TlsError, config};
 
-/// What every TLS connection begins with.
+/// The first byte of every TLS connection.
 const TLS_HANDSHAKE_RECORD: u8 = 22;
 
-/// What Go's servers say, with what to do.
+/// The response of Go's servers, with advice.
 const NOT_PLAIN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Connection: close\r\nContent-Length: 77\r\n\r\n\
     Client sent an HTTP request to an HTTPS server: its URL must begin https://.\n";
-/// The same the other way round.
+/// The response to TLS on a plain port.
 const NOT_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-/// How long a client that speaks plain HTTP may take to hear that, and how much more it may say.
+/// How long a client that speaks plain HTTP may take to read the response, and how long it may send more.
 const REJECT_TIMEOUT: Duration = Duration::from_millis(500);
 const MAX_REJECT_BYTES: u64 = 64 << 10;
 
-/// The server side. Clones share what was read.
+/// The server side. Clones share the loaded files.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     renewed: Arc<Renewed<ServerConfig>>,
@@ -43,14 +43,18 @@ impl Acceptor {
         Ok(Self { renewed: Renewed::open(files, config::server)? })
     }
 
-    /// Greets a client. The caller sets the deadline. A client that speaks plain HTTP is told so in HTTP.
+    /// Does the handshake with a client. The caller sets the deadline. A client that speaks plain HTTP gets an
+    /// error in HTTP.
     ///
     /// # Errors
     /// The handshake failed; the error says what to do.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let mut first = [0];
         if stream.peek(&mut first).await? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it went away before it said anything"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it disconnected before it sent anything",
+            ));
         }
         match first[0] {
             TLS_HANDSHAKE_RECORD => {}
@@ -68,7 +72,7 @@ impl Acceptor {
         acceptor.accept(stream).await.map_err(|error| self.explain(error))
     }
 
-    /// Adds what to do to the error of a connection that this side accepted; others are left as they are.
+    /// Adds advice to the error of an accepted connection; other errors are unchanged.
     #[must_use]
     pub fn explain(&self, error: io::Error) -> io::Error {
         let files = self.renewed.files();
@@ -77,13 +81,12 @@ impl Acceptor {
     }
 }
 
-/// Answers a client that speaks TLS to a port that does not, so that it knows: what it reads is no TLS.
+/// Responds in plain text to a client that speaks TLS to a plain port, so that its error says that this is not TLS.
 pub async fn refuse_tls(stream: TcpStream) {
     timeout(REJECT_TIMEOUT, reject_plain(stream, NOT_TLS)).await.ok();
 }
 
-/// Answers, and reads on until the client has hung up: a socket that is closed with something unread in it takes the
-/// answer back.
+/// Responds, and reads until the client disconnects: closing a socket with unread input would discard the response.
 async fn reject_plain(mut stream: TcpStream, says: &str) -> io::Result<()> {
     stream.write_all(says.as_bytes()).await?;
     stream.shutdown().await?;

@@ -1,5 +1,5 @@
-//! Why a handshake failed, in one sentence with what a person can do about it. The library's own words are left out where
-//! the sentence says the same.
+//! Explains in one sentence why a handshake failed and what to do. The library's error is left out where the
+//! sentence says the same.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,35 +10,35 @@ use rustls::{AlertDescription as Alert, CertificateError as Bad, Error, InvalidM
 use super::contents::{CA, CERT, KEY};
 use super::{Files, identity};
 
-/// How this side's files are called where a person sets them.
+/// The names of the flags that set this side's files.
 #[derive(Clone, Debug)]
 pub(crate) struct Flags {
-    /// Names the authorities.
+    /// The flag of the authorities.
     pub(crate) ca: String,
-    /// Names the certificate.
+    /// The flag of the certificate.
     pub(crate) cert: String,
-    /// Names its key.
+    /// The flag of its key.
     pub(crate) key: String,
-    /// The files, where they are known.
+    /// The path of the authorities, where it is known.
     pub(crate) ca_path: Option<PathBuf>,
     pub(crate) cert_path: Option<PathBuf>,
 }
 
 impl Flags {
-    /// Those of a port.
+    /// Returns the flags of a port.
     pub(super) fn of(files: &Files) -> Self {
         let (ca, cert, key) = (files.flag(CA), files.flag(CERT), files.flag(KEY));
         Self { ca, cert, key, ca_path: files.trusted_ca.clone(), cert_path: files.cert.clone() }
     }
 
-    /// Those of a command, without paths.
+    /// Returns the flags of a command, without paths.
     pub(crate) fn named(ca: &str, cert: &str, key: &str) -> Self {
         let [ca, cert, key] = [ca, cert, key].map(str::to_owned);
         Self { ca, cert, key, ca_path: None, cert_path: None }
     }
 }
 
-/// The error with its reason in place of the library's, when it is one of TLS, however deep.
+/// Replaces the library's reason in the error if it is a TLS error, at any depth.
 pub(super) fn explained(error: io::Error, reason: impl FnOnce(&Error) -> Option<String>) -> io::Error {
     let found = error.get_ref().and_then(|inner| tls_error(inner));
     match found.and_then(reason) {
@@ -47,7 +47,7 @@ pub(super) fn explained(error: io::Error, reason: impl FnOnce(&Error) -> Option<
     }
 }
 
-/// The TLS error in a chain of causes. An I/O error does not tell what it wraps as its source.
+/// Finds the TLS error in a chain of causes. An I/O error does not return its wrapped error as source.
 fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Error> {
     let mut next = Some(error);
     while let Some(cause) = next {
@@ -60,12 +60,12 @@ fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Err
     None
 }
 
-/// For the side that accepted: what is wrong with the client.
+/// Explains to the server what is wrong with the client.
 pub(super) fn of_client(own: &Flags, auth: &str, error: &Error) -> Option<String> {
     let (ca, cert) = (known(&own.ca, own.ca_path.as_deref()), known(&own.cert, own.cert_path.as_deref()));
     Some(match error {
         Error::NoCertificatesPresented => format!(
-            "it showed no certificate, and {auth} or {} lets nobody in without; give it one that an authority in {ca} \
+            "it presented no certificate, and {auth} or {} lets nobody in without; give it one that an authority in {ca} \
              signed",
             own.ca
         ),
@@ -87,7 +87,7 @@ pub(super) fn of_client(own: &Flags, auth: &str, error: &Error) -> Option<String
     })
 }
 
-/// For the side that called: what is wrong with the server.
+/// Explains to the client what is wrong with the server.
 pub(crate) fn of_server(own: &Flags, host: &str, error: &Error) -> Option<String> {
     let Flags { ca, cert, key, ca_path, cert_path } = own;
     Some(match error {
@@ -132,11 +132,11 @@ pub(crate) fn of_server(own: &Flags, host: &str, error: &Error) -> Option<String
     })
 }
 
-/// For an end during a handshake.
+/// The explanation of a connection that ended during a handshake.
 pub(crate) const ENDED: &str =
     "it ended the connection during the TLS handshake; if it does not speak TLS, its URL begins with http://";
 
-/// What is the same on both sides.
+/// Explains errors that are the same on both sides.
 fn of_certificate(bad: &Bad, use_of: &str) -> Option<String> {
     let clock = "or the clock of one side is wrong";
     Some(match bad {
@@ -151,7 +151,7 @@ fn of_certificate(bad: &Bad, use_of: &str) -> Option<String> {
         Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => {
             format!("its certificate is not made for {use_of}; members need one for both sides")
         }
-        // The library has no variant of its own for it.
+        // The library has no variant for it.
         Bad::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             "its certificate is that of an authority (CA:TRUE); give it one that the authority signed"
                 .to_owned()
@@ -166,18 +166,18 @@ fn date(time: UnixTime) -> String {
         .map_or_else(|_| format!("{seconds} s after 1970"), |at| at.to_string())
 }
 
-/// A file with the flag that names it.
+/// Names a file by its flag and its path.
 fn known(flag: &str, path: Option<&Path>) -> String {
     path.map_or_else(|| flag.to_owned(), |path| format!("{} ({flag})", path.display()))
 }
 
-/// A name without the library's word for its kind: `DnsName("localhost")` is `localhost`.
+/// Strips the library's wrapper from a name: `DnsName("localhost")` becomes `localhost`.
 fn bare(name: &str) -> &str {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
     inner.trim_matches('"')
 }
 
-/// Whether the other side's word is about a certificate of ours, or that there is none.
+/// Returns whether the other side's alert is about our certificate, or that we have none.
 fn of_certificates(alert: Alert) -> bool {
     matches!(
         alert,

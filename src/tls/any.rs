@@ -1,4 +1,4 @@
-//! A side that calls and believes every certificate.
+//! A verifier that accepts every certificate.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
-/// Believes every certificate; signatures are still checked, so the peer at least owns the key it shows.
+/// Accepts every certificate. Signatures are still checked, so the peer owns at least the key it presents.
 #[derive(Debug)]
 pub(crate) struct AnyCertificate(pub(crate) Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! From the files' contents to what rustls works with.
+//! Turns the files' contents into rustls configurations.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{AnyCertificate, Files, TlsError};
 
 const HTTP: &[u8] = b"http/1.1";
 
-/// The side that is called.
+/// Makes the server's configuration.
 pub(super) fn server(files: &Files, contents: &Contents) -> Result<ServerConfig, TlsError> {
     let Some(identity) = contents.identity(files)? else {
         let (cert, key) = (files.flag(CERT), files.flag(KEY));
@@ -30,7 +30,7 @@ pub(super) fn server(files: &Files, contents: &Contents) -> Result<ServerConfig,
     Ok(config)
 }
 
-/// The side that calls.
+/// Makes the client's configuration.
 pub(super) fn client(files: &Files, contents: &Contents) -> Result<ClientConfig, TlsError> {
     let identity = contents.identity(files)?;
     let roots = contents.roots(files)?;
@@ -50,7 +50,8 @@ pub(super) fn client(files: &Files, contents: &Contents) -> Result<ClientConfig,
     Ok(config)
 }
 
-/// Naming an authority does not by itself demand certificates; those that are shown must then be good.
+/// Makes the verifier of client certificates. An authority alone does not require certificates, but those presented
+/// must be valid.
 fn verifier(
     files: &Files,
     roots: Option<RootCertStore>,

@@ -1,4 +1,4 @@
-//! The side that calls.
+//! The client side of TLS.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +13,7 @@ use super::advice::{self, Flags};
 use super::renewed::Renewed;
 use super::{Files, TlsError, config};
 
-/// The client side. Clones share what was read.
+/// The client side. Clones share the loaded files.
 #[derive(Clone, Debug)]
 pub struct Connector {
     files: Files,
@@ -21,8 +21,8 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Reads the files; without `trusted_ca` the system's authorities are trusted. When no file is named, those are
-    /// read for the first connection: most programs never make one.
+    /// Reads the files; without `trusted_ca` the system's authorities are trusted. If no file is named, they are
+    /// read at the first connection, which most programs never make.
     ///
     /// # Errors
     /// A file cannot be used.
@@ -42,11 +42,11 @@ impl Connector {
         Ok(self.renewed.get_or_init(|| opened))
     }
 
-    /// Greets the server `host` (a name or an IP address, with or without the brackets of IPv6). The caller sets the
-    /// deadline.
+    /// Does the handshake with the server `host` (a name or an IP address, with or without the brackets of IPv6).
+    /// The caller sets the deadline.
     ///
-    /// A server may judge this side's certificate only after the handshake: then the first read fails, and
-    /// [`Connector::explain`] knows what to do.
+    /// A server may check this side's certificate only after the handshake: then the first read fails, and
+    /// [`Connector::explain`] adds the advice.
     ///
     /// # Errors
     /// The handshake failed; the error says what to do.
@@ -66,7 +66,7 @@ impl Connector {
         })
     }
 
-    /// Adds what to do to the error of a connection to `host`; others are left as they are.
+    /// Adds advice to the error of a connection to `host`; other errors are unchanged.
     #[must_use]
     pub fn explain(&self, host: &str, error: io::Error) -> io::Error {
         advice::explained(error, |cause| advice::of_server(&Flags::of(&self.files), host, cause))
@@ -84,7 +84,7 @@ mod tests {
         std::fs::write(&path, "no pem at all\n").unwrap();
         let files = Files { cert: Some(path.clone()), peer: true, ..Files::default() };
         let says = Connector::open(&files).unwrap_err().to_string();
-        assert_eq!(says, "--peer-cert-file is of no use alone; add --peer-key-file FILE");
+        assert_eq!(says, "--peer-cert-file is useless alone; add --peer-key-file FILE");
         let files = Files { trusted_ca: Some(path), peer: true, ..Files::default() };
         let says = Connector::open(&files).unwrap_err().to_string();
         assert!(says.contains("some.pem: holds no certificate"), "{says}");

@@ -1,4 +1,4 @@
-//! What a port's files hold at one moment.
+//! The contents of a port's files at one moment.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::identity::{self, Unusable};
 use super::{Files, TlsError, pem};
 
-/// The bytes, all read before any is looked at.
+/// The bytes of all files, read before any is parsed.
 pub(super) struct Contents {
     cert: Option<Vec<u8>>,
     key: Option<Vec<u8>>,
@@ -27,7 +27,7 @@ impl Contents {
         Ok(Self { cert: read(CERT)?, key: read(KEY)?, trusted_ca: read(CA)? })
     }
 
-    /// Tells these contents from others. Times and sizes would not do: two writes may come within one tick of a
+    /// Returns a hash of the contents. Times and sizes are not enough: two writes may happen within one tick of a
     /// file system's clock.
     pub(super) fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
@@ -39,13 +39,13 @@ impl Contents {
         hash.finalize().into()
     }
 
-    /// The certificate chain with its key; `None` when neither was named.
+    /// Returns the certificate chain with its key; `None` when neither is configured.
     pub(super) fn identity(&self, files: &Files) -> Result<Option<Arc<SingleCertAndKey>>, TlsError> {
         let (cert, key) = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => (cert, key),
             (None, None) => return Ok(None),
-            (Some(_), None) => return Err(alone(files, CERT, KEY)),
-            (None, Some(_)) => return Err(alone(files, KEY, CERT)),
+            (Some(_), None) => return Err(lone_file_error(files, CERT, KEY)),
+            (None, Some(_)) => return Err(lone_file_error(files, KEY, CERT)),
         };
         let chain = pem::certificates(cert).map_err(|why| bad(files, CERT, &why))?;
         let key = pem::private_key(key).map_err(|why| bad(files, KEY, &why))?;
@@ -58,7 +58,7 @@ impl Contents {
             }
         })?;
         match paired.doubt {
-            // Whom a member calls is a member.
+            // A member's certificate must also satisfy other members.
             Some(doubt) if files.peer => Err(bad(files, CERT, doubt)),
             Some(doubt) => {
                 tracing::warn!("{}: {doubt}", files.cert.as_deref().unwrap_or(Path::new("")).display());
@@ -68,7 +68,7 @@ impl Contents {
         }
     }
 
-    /// The authorities; `None` when no file of them was named.
+    /// Returns the authorities; `None` when no file of them is configured.
     pub(super) fn roots(&self, files: &Files) -> Result<Option<RootCertStore>, TlsError> {
         let Some(pem) = &self.trusted_ca else { return Ok(None) };
         let bad = |why: &str| bad(files, CA, why);
@@ -84,7 +84,7 @@ pub(super) const CERT: &str = "cert-file";
 pub(super) const KEY: &str = "key-file";
 pub(super) const CA: &str = "trusted-ca-file";
 
-/// One file's error, with the flag that names it.
+/// Returns the error of one file, with the flag that names it.
 pub(super) fn bad(files: &Files, name: &str, why: &str) -> TlsError {
     let path = path(files, name).map_or(Path::new(""), PathBuf::as_path);
     TlsError(format!("{}: {why}; check {}", path.display(), files.flag(name)))
@@ -98,6 +98,6 @@ fn path<'f>(files: &'f Files, name: &str) -> Option<&'f PathBuf> {
     }
 }
 
-fn alone(files: &Files, given: &str, missing: &str) -> TlsError {
-    TlsError(format!("{} is of no use alone; add {} FILE", files.flag(given), files.flag(missing)))
+fn lone_file_error(files: &Files, given: &str, missing: &str) -> TlsError {
+    TlsError(format!("{} is useless alone; add {} FILE", files.flag(given), files.flag(missing)))
 }

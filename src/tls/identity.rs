@@ -1,4 +1,4 @@
-//! A certificate chain with its key, as TLS shows it.
+//! A certificate chain with its key, as presented in a handshake.
 
 use std::sync::Arc;
 
@@ -7,31 +7,31 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, Error, InconsistentKeys};
 
-/// Of ours, with what to do.
-const DOUBT: &str = "is of X.509 version 1: curl and other programs on OpenSSL take it, those in Go or Rust (etcdctl, retune) \
-                     refuse it; make one of version 3: openssl x509 -req with -extfile FILE, where FILE holds \
+/// The doubt about our certificate, with advice.
+const DOUBT: &str = "is of X.509 version 1: curl and other programs on OpenSSL accept it, those in Go or Rust (etcdctl, \
+                     retune) refuse it; make one of version 3: openssl x509 -req with -extfile FILE, where FILE holds \
                      subjectAltName=DNS:HOST,IP:ADDRESS";
-/// Of the other side's, with what to do.
-const REFUSED: &str = "its certificate is of X.509 version 1, which is not taken; make one of version 3: openssl x509 -req \
-                       with -extfile FILE, where FILE holds subjectAltName=DNS:HOST,IP:ADDRESS";
+/// The objection to the other side's certificate, with advice.
+const REFUSED: &str = "its certificate is of X.509 version 1, which is not accepted; make one of version 3: openssl x509 \
+                       -req with -extfile FILE, where FILE holds subjectAltName=DNS:HOST,IP:ADDRESS";
 
-/// What is wrong with the two files. Keys never reach the words.
+/// What is wrong with the two files. It never contains a part of the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
     /// The certificate cannot be read.
     Cert(String),
     /// The key cannot be used.
     Key(&'static str),
-    /// Each is good, but the certificate is for another key.
+    /// Each is valid, but the certificate belongs to another key.
     Mismatch,
 }
 
-/// What is shown in a handshake.
+/// A certificate chain with its key.
 #[derive(Debug)]
 pub(crate) struct Identity {
     /// For a server's or a client's configuration.
     pub(crate) shown: Arc<SingleCertAndKey>,
-    /// What others may object to in it, with what to do.
+    /// A possible objection of other programs, with advice.
     pub(crate) doubt: Option<&'static str>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn pair(
     let doubt = match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => None,
         Err(Error::InconsistentKeys(_)) => return Err(Unusable::Mismatch),
-        // Not only version 3 is served: others take what rustls cannot read.
+        // Certificates of other versions than 3 are served too: other programs accept what rustls cannot read.
         Err(error) => match certified.cert.first().and_then(key_of_version_1) {
             Some(public) if certified.key.public_key().as_ref() == Some(&public) => Some(DOUBT),
             Some(_) => return Err(Unusable::Mismatch),
@@ -62,7 +62,7 @@ pub(crate) fn pair(
     Ok(Identity { shown: Arc::new(SingleCertAndKey::from(certified)), doubt })
 }
 
-/// The public key in a certificate of version 1; `None` when it is none. Such a one has six fields, without a version.
+/// Returns the public key in a certificate of version 1, which has six fields and no version; `None` for any other.
 fn key_of_version_1(cert: &CertificateDer<'static>) -> Option<SubjectPublicKeyInfoDer<'static>> {
     let key = yasna::parse_der(cert, |reader| {
         reader.read_sequence(|fields| {
@@ -81,9 +81,9 @@ fn key_of_version_1(cert: &CertificateDer<'static>) -> Option<SubjectPublicKeyIn
     key.ok().map(SubjectPublicKeyInfoDer::from)
 }
 
-/// What is wrong with the other side's certificate, when that is its version.
+/// Returns what is wrong with the other side's certificate if it is of version 1.
 pub(crate) fn version_1(error: &CertificateError) -> Option<&'static str> {
     let CertificateError::Other(cause) = error else { return None };
-    // The library that judges it has no place of its own for this among rustls' errors.
+    // The verifying library has no variant for this among rustls' errors.
     cause.0.to_string().contains("UnsupportedCertVersion").then_some(REFUSED)
 }

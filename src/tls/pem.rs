@@ -1,5 +1,5 @@
-//! PEM files: from a path to certificates and keys. What is wrong is said without the path; the caller knows how the
-//! person named the file.
+//! Reads certificates and keys from PEM files. Errors do not name the path; the caller knows how the user named the
+//! file.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,10 +8,10 @@ use std::path::Path;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The system's own list of authorities takes a quarter of it.
+/// Four times the size of the system's own list of authorities.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// The bytes of a file that is not larger than any PEM file needs to be.
+/// Reads a file that is not larger than any PEM file needs to be.
 pub(crate) fn contents(path: &Path) -> Result<Vec<u8>, String> {
     let read = || {
         let mut bytes = Vec::new();
@@ -20,25 +20,25 @@ pub(crate) fn contents(path: &Path) -> Result<Vec<u8>, String> {
     };
     let bytes = read().map_err(|error: std::io::Error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err("is larger than 1 MiB, so it is no PEM file of certificates".to_owned());
+        return Err("is larger than 1 MiB, so it is not a PEM file of certificates".to_owned());
     }
     Ok(bytes)
 }
 
-/// All certificates, of which there must be one.
+/// Returns all certificates; there must be at least one.
 pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("is no PEM file of certificates: {error}"))?;
+        .map_err(|error| format!("is not a PEM file of certificates: {error}"))?;
     if all.is_empty() { Err(lacks(pem, "certificate")) } else { Ok(all) }
 }
 
-/// The first private key. The parser's own words may quote the file, which holds a secret, so they are not repeated.
+/// Returns the first private key. The parser's errors may quote the secret file, so they are not repeated.
 pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| lacks(pem, "private key"))
 }
 
-/// What a file holds instead of what is wanted. Nothing of a file that may hold a secret is repeated.
+/// Says what a file contains instead. Nothing of the content is repeated, since it may be secret.
 fn lacks(pem: &[u8], wanted: &str) -> String {
     const DER_SEQUENCE: [u8; 2] = [0x30, 0x82];
     let text = String::from_utf8_lossy(pem);

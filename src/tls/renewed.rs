@@ -1,8 +1,8 @@
-//! Something made of a port's files, made again when they hold something else.
+//! A value made from a port's files, made again when their contents change.
 //!
-//! The contents are compared, not times or inodes: that sees every way a file can change (written over, renamed into
-//! place, a folder of links swapped as Kubernetes does it), and what is compared is what is used. The files are small,
-//! and nobody looks unless somebody connects.
+//! The contents are compared, not times or inodes: this detects every kind of change (overwritten, renamed into
+//! place, a folder of links swapped as in Kubernetes), and the compared bytes are the used bytes. The files are
+//! small, and only a connection causes a check.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,12 +14,12 @@ use tokio::time::{Instant, timeout};
 use super::contents::Contents;
 use super::{Files, TlsError, self_made};
 
-/// From one look at the files to the next.
+/// The minimum time between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a handshake waits for a look; a disk that hangs must not take the port with it.
+/// How long a handshake waits for a check; a hanging disk must not block the port.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What was made last, and whether it is worth looking whether it still holds.
+/// The current value, and the state of the checks.
 pub(super) struct Renewed<T> {
     files: Files,
     make: Make<T>,
@@ -30,9 +30,9 @@ type Make<T> = fn(&Files, &Contents) -> Result<T, TlsError>;
 
 struct RenewedState<T> {
     current: Arc<T>,
-    /// Of the contents that `current` was made from.
+    /// The hash of the contents of `current`.
     digest: [u8; 32],
-    /// The last complaint, as long as it holds.
+    /// The last error, as long as it persists.
     said: Option<String>,
     looked: Instant,
     looking: bool,
@@ -57,7 +57,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         &self.files
     }
 
-    /// What the files give, as of a second ago at most.
+    /// Returns the value for the files as of at most a second ago.
     pub(super) async fn current(self: &Arc<Self>) -> Arc<T> {
         {
             let mut state = self.lock();
@@ -69,15 +69,15 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         let own = Arc::clone(self);
         let look = tokio::task::spawn_blocking(move || {
             let looking = CheckGuard(&own);
-            own.look();
+            own.check_files();
             drop(looking);
         });
         timeout(CHECK_TIMEOUT, look).await.ok();
         Arc::clone(&self.lock().current)
     }
 
-    /// Reads the files again, and keeps what was made of them before when they are of no use.
-    fn look(&self) {
+    /// Reads the files again, and keeps the old value when they are unusable.
+    fn check_files(&self) {
         let cert = self.files.cert.as_deref().unwrap_or("".as_ref()).display();
         let made = Contents::read(&self.files).and_then(|contents| {
             let digest = contents.digest();
@@ -97,12 +97,12 @@ impl<T: Send + Sync + 'static> Renewed<T> {
                 state.current = Arc::new(made);
                 state.digest = digest;
                 state.said = None;
-                tracing::info!(flag = self.files.flag("cert-file"), "TLS files were read anew: {cert}");
+                tracing::info!(flag = self.files.flag("cert-file"), "TLS files were read again: {cert}");
             }
             Err(error) => {
                 let says = error.to_string();
                 if state.said.as_ref() != Some(&says) {
-                    tracing::warn!("{says}; what was read before stays in use");
+                    tracing::warn!("{says}; the previous files stay in use");
                     state.said = Some(says);
                 }
             }
@@ -114,7 +114,8 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     }
 }
 
-/// What to say of a file that is mounted by itself and was replaced outside: new contents never get here.
+/// Returns the warning about a file that is a mount of its own and was replaced outside: the new content never
+/// arrives here.
 fn replaced_outside(files: &Files) -> Option<String> {
     let all = [&files.cert, &files.key, &files.trusted_ca].into_iter().flatten();
     let stale = |path: &&std::path::PathBuf| std::fs::metadata(path).is_ok_and(|found| found.nlink() == 0);
@@ -126,7 +127,7 @@ fn replaced_outside(files: &Files) -> Option<String> {
     ))
 }
 
-/// Ends a look, however it ends.
+/// Ends a check on every path.
 struct CheckGuard<'r, T: Send + Sync + 'static>(&'r Renewed<T>);
 
 impl<T: Send + Sync + 'static> Drop for CheckGuard<'_, T> {
@@ -149,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// As if a certificate were any text but `bad`.
+    /// Opens a value for which any text but `bad` is a valid certificate.
     fn opened(cert: &Path) -> Arc<Renewed<[u8; 32]>> {
         let files = Files { cert: Some(cert.to_owned()), ..Files::default() };
         let make: Make<[u8; 32]> = |files, contents| {
@@ -169,7 +170,7 @@ mod tests {
         let first = *renewed.lock().current;
         std::fs::write(&path, "two").unwrap();
         std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-        renewed.look();
+        renewed.check_files();
         assert_ne!(*renewed.lock().current, first);
     }
 
@@ -187,7 +188,7 @@ mod tests {
         let first = *renewed.lock().current;
         std::os::unix::fs::symlink("v2", at("..new")).unwrap();
         std::fs::rename(at("..new"), at("..data")).unwrap();
-        renewed.look();
+        renewed.check_files();
         assert_ne!(*renewed.lock().current, first);
     }
 
@@ -199,15 +200,15 @@ mod tests {
         let renewed = opened(&path);
         let first = *renewed.lock().current;
         std::fs::write(&path, "bad").unwrap();
-        renewed.look();
+        renewed.check_files();
         assert_eq!(renewed.lock().said.as_deref(), Some("bad"));
         std::fs::remove_file(&path).unwrap();
-        renewed.look();
+        renewed.check_files();
         let said = renewed.lock().said.clone().unwrap();
         assert!(said.contains("cert.pem: cannot be read") && said.contains("--cert-file"), "{said}");
         assert_eq!(*renewed.lock().current, first);
         std::fs::write(&path, "two").unwrap();
-        renewed.look();
+        renewed.check_files();
         assert_ne!(*renewed.lock().current, first);
         assert_eq!(renewed.lock().said, None);
     }

@@ -1,5 +1,5 @@
-//! Certificates that a member makes for itself (`--auto-tls`, `--peer-auto-tls`). They encrypt; who is at the other
-//! end only those can tell who were given the certificate.
+//! Self-signed certificates of a member (`--auto-tls`, `--peer-auto-tls`). They encrypt; only clients that were
+//! given the certificate can verify the server.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,10 +11,10 @@ use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
 
 use super::{Files, TlsError};
 
-/// For how many years one is good. Nothing renews it, so it must not run out under a member that is left alone.
+/// The validity in years. Nothing renews the certificate, so it must not expire in an unattended member.
 const VALIDITY_YEARS: i16 = 10;
 
-/// Makes the certificate and its key, unless both are there from an earlier start.
+/// Generates the certificate and its key, unless both exist from an earlier start.
 pub(super) fn ensure(files: &Files) -> Result<(), TlsError> {
     let (Some(hosts), Some(cert), Some(key)) = (&files.self_made, &files.cert, &files.key) else {
         return Ok(());
@@ -22,7 +22,7 @@ pub(super) fn ensure(files: &Files) -> Result<(), TlsError> {
     match (cert.exists(), key.exists()) {
         (true, true) => return Ok(()),
         (false, false) => {}
-        // A crash while they were made, or somebody removed one of them. Alone, the other is of no use.
+        // A crash while they were made, or one was removed. One alone is useless.
         (has_cert, _) => {
             let (left, missing) = if has_cert { (cert, key) } else { (key, cert) };
             tracing::warn!(
@@ -36,8 +36,8 @@ pub(super) fn ensure(files: &Files) -> Result<(), TlsError> {
     let (cert_pem, key_pem) = pem(hosts).map_err(|error| {
         TlsError(format!("a certificate for {} cannot be made: {error}", hosts.join(", ")))
     })?;
-    // The key first, and no certificate of another key beside it: what a crash leaves behind is then made again, and never
-    // a certificate without its key.
+    // The key first, with no certificate of another key beside it: after a crash there is never a certificate
+    // without its key, and both are made again.
     match fs::remove_file(cert) {
         Err(error) if error.kind() != io::ErrorKind::NotFound && cert.exists() => {
             return Err(TlsError(format!(
@@ -49,8 +49,7 @@ pub(super) fn ensure(files: &Files) -> Result<(), TlsError> {
     }
     for (path, text, mode) in [(key, key_pem, 0o600), (cert, cert_pem, 0o644)] {
         write(path, &text, mode).map_err(|error| {
-            let says =
-                "cannot be written, and the certificate that this member makes for itself is kept there";
+            let says = "cannot be written, and this member keeps its self-signed certificate there";
             TlsError(format!("{}: {says}: {error}", path.display()))
         })?;
     }
@@ -58,7 +57,7 @@ pub(super) fn ensure(files: &Files) -> Result<(), TlsError> {
     Ok(())
 }
 
-/// A certificate that is its own authority, and its key.
+/// Generates a certificate that is its own authority, and its key.
 fn pem(hosts: &[String]) -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(hosts)?;
@@ -67,10 +66,10 @@ fn pem(hosts: &[String]) -> Result<(String, String), rcgen::Error> {
     params.distinguished_name = name;
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    // Members show it as clients, too.
+    // Members also use it as clients.
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    // Clocks differ: it is good since yesterday.
+    // Clocks differ, so it is valid since yesterday.
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     let date = |date: jiff::civil::Date| {
         let part = |number: i8| u8::try_from(number).unwrap_or(1);
@@ -81,10 +80,10 @@ fn pem(hosts: &[String]) -> Result<(String, String), rcgen::Error> {
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 
-/// Puts a file into a folder of the member's own, whole or not at all.
+/// Writes a file in the member's own folder, completely or not at all.
 fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    // The folder above the data folder gets the usual mode, as when the member makes its data folder itself.
+    // The folder above the data folder gets the usual mode, as when the member creates its data folder itself.
     if let Some(above) = folder.ancestors().nth(3) {
         fs::create_dir_all(above)?;
     }
@@ -140,7 +139,7 @@ mod tests {
         let made = fs::read(one.cert.as_ref().unwrap()).unwrap();
         Acceptor::open(&one).unwrap();
         assert_eq!(fs::read(one.cert.as_ref().unwrap()).unwrap(), made);
-        // Half of a pair is of no use.
+        // Half a pair is useless.
         fs::remove_file(one.cert.as_ref().unwrap()).unwrap();
         Acceptor::open(&one).unwrap();
         assert_ne!(fs::read(one.cert.as_ref().unwrap()).unwrap(), made);
@@ -154,7 +153,7 @@ mod tests {
         Acceptor::open(&files).unwrap();
         let made = fs::read(&cert).unwrap();
         fs::remove_file(&key).unwrap();
-        // As a crash between the two files would leave it.
+        // The state after a crash between the two files.
         let in_the_way = PathBuf::from(format!("{}.new", cert.display()));
         fs::create_dir(&in_the_way).unwrap();
         let error = Acceptor::open(&files).unwrap_err().to_string();

@@ -122,7 +122,7 @@ fn absolute(tree: &BTreeMap<Segments, Module>, at: &[String], path: &[String]) -
 /// The module that holds what `path` names, and the item in it.
 fn resolve(
     tree: &BTreeMap<Segments, Module>,
-    path: &Segments,
+    path: &[String],
     hops: usize,
 ) -> Option<(Segments, Option<String>)> {
     let depth = (0..=path.len()).rev().find(|depth| tree.contains_key(&path[..*depth]))?;

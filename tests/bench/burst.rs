@@ -1,4 +1,4 @@
-//! What a burst of writes comes to: files placed and reloads run.
+//! Measures a burst of writes: files placed and reloads run.
 
 use std::fs;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::tree::{Api, Tree};
 
 const RESOURCES: usize = 20;
 const WRITES: usize = 500;
-/// This long without a reload after the last value arrived, and there will be none.
+/// After this long without a reload since the last value arrived, there will be none.
 const QUIET_DELAY: Duration = Duration::from_millis(500);
 
-/// What was seen; times in milliseconds.
+/// The result; times in milliseconds.
 pub struct Seen {
     /// How long the writes took.
     pub burst: f64,
@@ -26,11 +26,11 @@ pub struct Seen {
     pub placed: usize,
     /// Runs of the reload command.
     pub reloads: usize,
-    /// From the answer to the last write to the last reload.
+    /// From the response to the last write until the last reload.
     pub settled: f64,
 }
 
-/// One burst, against a daemon that has nothing else to do.
+/// Measures one burst, against an otherwise idle daemon.
 pub fn measure(api: Api) -> Seen {
     let etcd = Etcd::start().unwrap();
     let tree =

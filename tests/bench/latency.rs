@@ -1,4 +1,4 @@
-//! How long a change takes to become a file, and what waiting for it costs.
+//! Measures how long a change takes to reach its file, and what an idle daemon costs.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,14 +11,14 @@ use crate::support::proc::Proc;
 use crate::support::{Etcd, eventually};
 use crate::tree::{Api, Tree};
 
-/// How often the file is looked at.
+/// How often the file is checked.
 const POLL_INTERVAL: Duration = Duration::from_micros(100);
-/// A change that takes longer is lost, and the measurement fails.
+/// A change that takes longer counts as lost, and the measurement fails.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long idleness is watched.
+/// How long the idle daemon is measured.
 const IDLE_DURATION: Duration = Duration::from_secs(3);
 
-/// What was seen; times in milliseconds.
+/// The result; times in milliseconds.
 pub struct Seen {
     pub p50: f64,
     pub p99: f64,
@@ -35,7 +35,7 @@ pub fn measure(api: Api, resources: usize, keys: usize, changes: usize) -> Seen 
     tree.fill(&etcd, api, keys);
     let daemon = Proc::spawn(&mut tree.program("watch", &etcd, api));
     eventually("the first files", Duration::from_secs(60), || tree.is_complete());
-    // What the start left to do is not idleness.
+    // Work left over from the start must not count as idle cost.
     sleep(Duration::from_secs(2));
 
     let before = cpu_ms(daemon.pid());
@@ -45,7 +45,7 @@ pub fn measure(api: Api, resources: usize, keys: usize, changes: usize) -> Seen 
     let before = cpu_ms(daemon.pid());
     let mut times: Vec<f64> = (0..changes)
         .map(|change| {
-            // Far from the last one, so that no cache is warmer than in use.
+            // Far from the last one, so that no cache is warmer than in real use.
             let number = (change * 7) % resources;
             let value = format!("10.9.{}.{}:81", change / 250, change % 250);
             let out = tree.out(number);
@@ -67,8 +67,8 @@ pub fn measure(api: Api, resources: usize, keys: usize, changes: usize) -> Seen 
     }
 }
 
-/// Waits for the file to be another one that holds `value`. It is read only when it is another: reading a large
-/// file all the while would take the core that the program needs.
+/// Waits until the file is a new one that contains `value`. It is read only when it is new: reading a large file all
+/// the time would use the core that the program needs.
 fn until_it_holds(path: &Path, old: Option<(u64, i64, i64)>, value: &str, tree: &Tree) -> Duration {
     let start = Instant::now();
     loop {
@@ -80,12 +80,12 @@ fn until_it_holds(path: &Path, old: Option<(u64, i64, i64)>, value: &str, tree: 
     }
 }
 
-/// Inode and time: a file system may give a new file the number of one that is gone.
+/// Returns inode and time: a file system may reuse the inode number of a removed file.
 fn identity(path: &Path) -> Option<(u64, i64, i64)> {
     fs::metadata(path).ok().map(|meta| (meta.ino(), meta.mtime(), meta.mtime_nsec()))
 }
 
-/// The time that so many percent do not exceed.
+/// Returns the time that this percentage of the values do not exceed.
 fn rank(sorted: &[f64], percent: usize) -> f64 {
     sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
 }

@@ -1,8 +1,8 @@
-//! The figures of docs/benchmarks.md, measured again: `cargo bench --bench reload`, or a short run with `-- quick`.
+//! Measures the figures of docs/benchmarks.md: `cargo bench --bench reload`, or a short run with `-- quick`.
 //!
-//! The built program runs as a user runs it, against a real etcd on loopback, and is watched from outside: the
-//! file it writes, its exit, the CPU time and memory the kernel counts for it. Everything started here ends
-//! with its handle. `RETUNE_BENCH_PROGRAM` measures another binary, for a comparison of two builds.
+//! The built program runs as a user runs it, against a real etcd on loopback, and is observed from outside: the file
+//! it writes, its exit, the CPU time and memory that the kernel counts for it. Everything started here ends with its
+//! handle. `RETUNE_BENCH_PROGRAM` measures another binary, to compare two builds.
 
 #![allow(
     unreachable_pub,
@@ -93,8 +93,8 @@ fn one_shots(effort: Effort, folder: &Path) {
     }
 }
 
-/// The RAM file system first: ext4 makes new files slow for minutes after many were deleted, which is what
-/// measuring does. A `TMPDIR` that was given is meant.
+/// Returns the RAM file system first: ext4 makes new files slow for minutes after many were deleted, which is what
+/// measuring does. An explicit `TMPDIR` is used alone.
 fn one_shot_folders(folder: &Path) -> Vec<PathBuf> {
     let ram = PathBuf::from("/dev/shm");
     if std::env::var_os("TMPDIR").is_none() && ram.is_dir() && ram != folder {

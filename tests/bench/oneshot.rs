@@ -1,4 +1,4 @@
-//! How long a one-shot takes: from exec to its first file, and to its exit.
+//! Measures a one-shot: from exec to its first file, and to its exit.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -8,14 +8,14 @@ use crate::support::Etcd;
 use crate::support::proc::Proc;
 use crate::tree::{Api, Tree};
 
-/// Runs that count; one before them warms the page cache.
+/// Counted runs; one before them warms the page cache.
 const RUNS: usize = 5;
-/// How often it is looked for the first file and the exit.
+/// How often the first file and the exit are checked.
 const POLL_INTERVAL: Duration = Duration::from_micros(100);
-/// A run that takes longer hangs.
+/// A run that takes longer counts as hung.
 const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The medians in milliseconds: to the first file, to the exit.
+/// Returns the medians in milliseconds: to the first file, and to the exit.
 pub fn measure(api: Api, resources: usize, folder: &Path) -> (f64, f64) {
     let etcd = Etcd::start().unwrap();
     let tree = Tree::new(folder, resources, "");
@@ -27,7 +27,7 @@ pub fn measure(api: Api, resources: usize, folder: &Path) -> (f64, f64) {
 fn once(tree: &Tree, etcd: &Etcd, api: Api) -> (f64, f64) {
     tree.empty_out();
     let mut command = tree.program("render", etcd, api);
-    // Resources are taken in the order of their names.
+    // Resources are rendered in the order of their names.
     let (first, mut seen) = (tree.out(0), None);
     let start = Instant::now();
     let mut run = Proc::spawn(&mut command);

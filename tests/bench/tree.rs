@@ -1,4 +1,4 @@
-//! What is measured: a confdir of equal resources, the store that feeds it, the program's command line.
+//! The measured setup: a confdir of equal resources, its store, the program's command line.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -13,12 +13,12 @@ use tempfile::TempDir;
 use crate::support::Etcd;
 use crate::support::http::request;
 
-/// As many puts as etcd takes in one transaction by default.
+/// The number of puts that etcd accepts in one transaction by default.
 const TOGETHER: usize = 128;
-/// Connections that fill the v2 API, which has no transactions.
+/// Connections that fill the store through the v2 API, which has no transactions.
 const LANES: usize = 8;
 
-/// Which API of etcd feeds the program.
+/// The API of etcd that the program uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
     V2,
@@ -26,7 +26,7 @@ pub enum Api {
 }
 
 impl Api {
-    /// Its name as a backend.
+    /// Returns its name as a backend.
     pub fn backend(self) -> &'static str {
         match self {
             Self::V2 => "etcd",
@@ -68,14 +68,14 @@ fn transaction(etcd: &Etcd, keys: &[(String, String)]) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// A folder with a confdir of `resources` equal resources; gone with its handle.
+/// A folder with a confdir of `resources` equal resources; removed with its handle.
 pub struct Tree {
     root: TempDir,
     resources: usize,
 }
 
 impl Tree {
-    /// Makes it inside `parent`. `extra` is added to every resource; `{root}` in it becomes the folder.
+    /// Creates it inside `parent`. `extra` is added to every resource; `{root}` in it becomes the folder.
     pub fn new(parent: &Path, resources: usize, extra: &str) -> Self {
         let root = tempfile::Builder::new().prefix("retune-bench-").tempdir_in(parent).unwrap();
         for dir in ["conf.d", "templates", "state"] {
@@ -97,22 +97,22 @@ impl Tree {
         tree
     }
 
-    /// A path inside the folder.
+    /// Returns a path inside the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    /// The file that one resource becomes.
+    /// Returns the file of one resource.
     pub fn out(&self, number: usize) -> PathBuf {
         self.path(&format!("out/r{number}.conf"))
     }
 
-    /// Whether every resource has its file.
+    /// Returns whether every resource has its file.
     pub fn is_complete(&self) -> bool {
         (0..self.resources).all(|number| self.out(number).exists())
     }
 
-    /// Takes every rendered file away.
+    /// Removes every rendered file.
     pub fn empty_out(&self) {
         if self.path("out").exists() {
             fs::remove_dir_all(self.path("out")).unwrap();
@@ -120,7 +120,7 @@ impl Tree {
         fs::create_dir(self.path("out")).unwrap();
     }
 
-    /// Puts `keys` keys into the store for every resource.
+    /// Writes `keys` keys to the store for every resource.
     pub fn fill(&self, etcd: &Etcd, api: Api, keys: usize) {
         let all: Vec<_> = (0..self.resources)
             .flat_map(|number| (0..keys).map(move |key| (number, key)))
@@ -131,12 +131,12 @@ impl Tree {
         api.fill(etcd, &all);
     }
 
-    /// The program with the command `word`, on this confdir and fed by this store.
+    /// Returns the program with the command `word`, on this confdir and store.
     pub fn program(&self, word: &str, etcd: &Etcd, api: Api) -> Command {
         let program =
             std::env::var_os("RETUNE_BENCH_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_retune").into());
         let mut command = Command::new(program);
-        // What a developer exports must not steer a measurement.
+        // Variables of a developer's shell must not affect a measurement.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if ["RETUNE_", "CONFD_", "ETCD", "NOTIFY_SOCKET"].iter().any(|mine| text.starts_with(mine)) {
@@ -156,7 +156,7 @@ impl Tree {
         command
     }
 
-    /// What the program complained about, for a measurement that failed.
+    /// Returns the program's log, for a failed measurement.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }

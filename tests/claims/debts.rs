@@ -1,4 +1,4 @@
-//! Reloads that are owed: what becomes of them through edits, restarts and changes of the file.
+//! Pending reloads: through edits, restarts and changes of the file.
 
 use std::fs;
 use std::path::Path;
@@ -82,7 +82,7 @@ fn removing_the_resource_strikes_its_owed_reload_off() {
     let wrong = dir.lines("wrong").len();
     stays("no more tries", Duration::from_secs(3), || dir.lines("wrong").len() == wrong);
     daemon.terminate();
-    // An editor may have been writing the file anew; only a later start believes that it is gone.
+    // An editor may be rewriting the file; only a later start treats it as gone.
     Retune::render(&dir).file("values.yaml").run().exits(0);
     assert_eq!((dir.lines("wrong").len(), papers(&dir.path("state/owed"))), (wrong, 0));
 }
@@ -159,7 +159,7 @@ fn a_debt_outlives_content_that_goes_back_and_forth_and_edits_by_hand() {
     for value in ["one", "two", "one", "zero", "zero"] {
         render(value, 1);
     }
-    // By hand to something else, and by hand to what comes next.
+    // Edited by hand: first to something else, then to the content that comes next.
     dir.write_bytes("out/a.conf", b"by hand\n");
     render("zero", 1);
     dir.write_bytes("out/a.conf", b"two\n");

@@ -1,11 +1,11 @@
-//! Edits of what a template is made of, and of the folder of resources itself.
+//! Edits of the parts of a template, and of the folder of resources itself.
 
 use std::fs;
 use std::time::Duration;
 
 use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
-/// A template made of a part, the part when sound, and the part when mended, both around a value.
+/// A template made of a part, the valid part, and the corrected part, both around a value.
 const KINDS: [(&str, &str, &str, &str); 3] = [
     ("include", "{% include \"part.inc\" %} {{ getv(\"/x\") }}\n", "old", "new"),
     (

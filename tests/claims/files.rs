@@ -1,4 +1,4 @@
-//! What is written, what is left, and what is only said.
+//! What is written, what is left alone, and what is only reported.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -60,7 +60,7 @@ fn two_for_each_resources_with_one_pattern_are_refused_by_name() {
 
 #[test]
 fn two_resources_that_claim_one_file_are_refused_and_never_take_turns() {
-    // The same text would be refused at once; this shows only when both are filled in.
+    // The same text would be refused at once; this only shows when both are filled in.
     let other = "dest = '{out}/{{item}}.conf'\nfor_each = '/two'\n";
     for second in [other.to_owned(), "dest = '{out}/shared.conf'\n".to_owned()] {
         let dir = claimants(&second);
@@ -130,7 +130,7 @@ fn a_user_without_a_home_renders_with_a_warning() {
     }
     let dir = Dir::new();
     dir.write("values.yaml", "x: one\n").resource("a", VALUE, "reload_cmd = 'echo r >> {out}/reloads'");
-    // The build's own folder need not be open to others.
+    // Other users may have no access to the build's own folder.
     fs::copy(env!("CARGO_BIN_EXE_retune"), dir.path("bin/retune")).unwrap();
     fs::set_permissions(dir.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     chown(dir.path("out"), Some(65534), Some(65534)).unwrap();

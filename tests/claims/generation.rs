@@ -1,4 +1,4 @@
-//! A service that still runs the old file is found out by the generation, however it is asked.
+//! A service that still runs the old file is detected by the generation, however it is asked.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -9,8 +9,8 @@ use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const TEMPLATE: &str = "{{ getv('/x') }} {{ generation() }}\n";
 
-/// A service that answers with what `served` holds, over HTTP or as soon as somebody connects, and with the `Host`
-/// that it was asked for.
+/// Starts a service that sends the content of `served`, over HTTP or as soon as somebody connects, and the `Host`
+/// header that it received.
 fn service(dir: &Dir, http: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, served) = (listener.local_addr().unwrap().to_string(), dir.path("served"));
@@ -33,7 +33,7 @@ fn service(dir: &Dir, http: bool) -> String {
     address
 }
 
-/// Every way to ask, and the service behind it.
+/// Returns every type of probe, with a service behind it.
 fn questions(dir: &Dir) -> [(&'static str, String); 3] {
     let (web, plain) = (service(dir, true), service(dir, false));
     [
@@ -70,7 +70,7 @@ fn a_reload_that_did_nothing_is_found_out_by_http_by_tcp_and_by_command() {
             .says("the previous file is back")
             .keeps_quiet_about("been updated");
         assert_eq!(dir.read("out/a.conf").unwrap(), old, "by {kind}");
-        // The negative: without the generation in question nobody would notice.
+        // The negative: without the generation in the probe, nothing would notice.
         let blind =
             question.replace("contains = '{{ generation() }}'", "").replace("\"$RETUNE_GENERATION\"", "old");
         resource(&dir, IGNORES, &blind);
@@ -101,12 +101,12 @@ fn every_text_of_the_question_is_filled_in_and_what_it_reads_is_followed() {
                     contains = \"X-Host: {{ getv('/host') }}\"";
     resource(&dir, TAKES, question);
     Retune::render(&dir).file("values.yaml").run().exits(0).says("been updated");
-    // A key that only the question reads is missing: the file could not be proven, so it is not swapped.
+    // A key that only the probe reads is missing: the file could not be verified, so it is not swapped.
     dir.write("values.yaml", "x: two\nhost: a.example\n");
     let failed = Retune::render(&dir).file("values.yaml").run().exits(1);
     failed.says("a.toml: verify.http: key does not exist: /address");
     assert!(dir.read("out/a.conf").unwrap().starts_with("one"));
-    // A value that is no part of a URL is refused, not sent.
+    // A value that is not valid in a URL is refused, not sent.
     dir.write("values.yaml", &format!("x: two\naddress: \"{web}/ HTTP/1.1\\r\\nX: y\"\nhost: a.example\n"));
     Retune::render(&dir).file("values.yaml").run().exits(1).says("`|urlquery` escapes a value");
 }
@@ -130,7 +130,7 @@ fn check_finds_a_question_that_nothing_can_answer() {
     Retune::check(&dir).run().exits(1).prints("verify.http: /y lies outside keys");
 }
 
-/// Killed while a verification is under way, the next run verifies with what the file in place must answer.
+/// After a kill during a verification, the next run verifies what the file in place must return.
 #[test]
 fn a_verification_that_a_crash_cut_off_is_repeated_once_the_template_renders() {
     let dir = Dir::new();
@@ -143,7 +143,7 @@ fn a_verification_that_a_crash_cut_off_is_repeated_once_the_template_renders() {
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
     eventually("the reload ran", WAIT_TIMEOUT, || dir.lines("reloads").len() == 1);
     daemon.kill();
-    // The template fails at first: reloaded again, and still owed.
+    // The template fails at first: the reload runs again, and stays pending.
     fs::remove_file(dir.path("slow")).unwrap();
     dir.write("values.yaml", "y: two\n");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();

@@ -1,4 +1,4 @@
-//! What the service manager is told, and when.
+//! What the service manager receives, and when.
 
 use std::cell::RefCell;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
-/// The service manager's end.
+/// The service manager's end of the socket.
 struct Manager {
     socket: UnixDatagram,
     heard: RefCell<String>,
@@ -53,7 +53,7 @@ fn ready_comes_although_a_reload_fails() {
     daemon.terminate();
 }
 
-/// A resource that fails and one that does not.
+/// Writes a resource that fails and one that does not.
 fn one_is_broken(dir: &Dir) {
     dir.resource("a", "{{ getv(\"/nowhere\") }}\n", "").resource("b", VALUE, "");
 }

@@ -11,7 +11,7 @@ use crate::support::{Dir, Etcd, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const VALUE: &str = "{% if exists(\"/x\") %}{{ getv(\"/x\") }}{% else %}EMPTY{% endif %}\n";
 
-/// Names both resources: one file of one key, one file for each site.
+/// Writes both resources: one with one file for one key, one with a file for each site.
 fn point_at(dir: &Dir, prefix: &str, by_keys: bool) {
     let conf = |name: &str, fields: &str, line: &str| {
         dir.write(

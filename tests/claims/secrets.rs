@@ -1,10 +1,10 @@
-//! Values named by --redact stay out of everything that is said.
+//! Values named by --redact never appear in any output.
 
 use crate::support::{Dir, Retune};
 
 /// With a quote in it, since quoting must not hide it from the mask.
 const SECRET: &str = "ca\"nary-of-mine";
-/// What must not show of it.
+/// The part that must not appear.
 const SHOWN: &str = "nary-of-mine";
 
 fn told(template: &str, extra: &str, redact: bool) -> String {
@@ -39,7 +39,7 @@ fn a_redacted_value_shows_neither_through_fail_nor_through_a_failing_command() {
         let bare = told(template, extra, false);
         let masked = told(template, extra, true);
         assert!(!masked.contains(SHOWN), "{template} {extra}\n{masked}");
-        // Else the line above would prove nothing.
+        // Otherwise the line above would prove nothing.
         assert!(bare.contains(SHOWN), "{template} {extra}\n{bare}");
     }
 }

@@ -1,4 +1,4 @@
-//! Reloads that wait for their turn: too soon after the last one, or cut short by a stop.
+//! Reloads that wait: too soon after the last one, or cut short by a stop.
 
 use std::net::TcpListener;
 use std::thread::sleep;

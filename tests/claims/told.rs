@@ -1,4 +1,4 @@
-//! What the log says of a failure: which file, what lies on the disk now, and what happens next; each of it once.
+//! What the log says of a failure: which file, what is on the disk now, and what happens next; each once.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ fn a_failed_reload_names_resource_and_file_and_that_the_file_is_in_place() {
     let named = format!("resource=a dest={}", dir.out("a.conf").display());
     let done =
         done.says("reload failed; the new file is in place, but the service has not taken it").says(&named);
-    // A one-shot promises no retry of its own.
+    // A one-shot announces no retry of its own.
     let done = done.says("the next render or watch tries it again").keeps_quiet_about("tried again in");
     once(&done.stderr, "\n    said-by-the-command");
     once(&done.stderr, "exit status 7");
@@ -86,10 +86,10 @@ fn a_reload_and_a_corrected_edit_are_told_at_info() {
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
     daemon.eventually_says(&format!("reloaded for {}", dir.out("a.conf").display()));
     dir.template("a.tmpl", "{{ getv(\"/x\" }}\n");
-    daemon.eventually_says("the edit is not taken");
-    assert!(!daemon.log().contains("were read anew"), "{}", daemon.log());
+    daemon.eventually_says("the edit is rejected");
+    assert!(!daemon.log().contains("were read again"), "{}", daemon.log());
     dir.template("a.tmpl", VALUE);
-    daemon.eventually_says("resources and templates were read anew: 1 in use");
+    daemon.eventually_says("resources and templates were read again: 1 in use");
     daemon.terminate();
 }
 

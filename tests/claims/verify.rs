@@ -1,4 +1,4 @@
-//! Verification: what is refused, what goes back with it, and what is tried again.
+//! Verification: what is refused, what is rolled back with it, and what is tried again.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
-/// A service that takes everything, and everything but `bad` while it is not mended.
+/// A service that accepts everything, except `bad` until it is fixed.
 const VERIFY: &str = "[template.verify]\ncommand = 'test -f {dir}/mended || ! grep -q bad {dir}/served'\ntimeout = '400ms'\ninterval = '100ms'\n";
 
 fn site() -> Dir {
@@ -87,7 +87,7 @@ fn a_removed_file_that_came_back_is_removed_once_all_is_well() {
     assert_eq!(dir.outputs(), ["a.conf"]);
 }
 
-/// A server that answers each connection with this and then keeps it open.
+/// Starts a server that sends this to each connection and then keeps it open.
 fn lingering(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

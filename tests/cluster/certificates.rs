@@ -1,4 +1,4 @@
-//! Certificates that are not the usual ones: of X.509 version 1, and those that members make for themselves.
+//! Unusual certificates: of X.509 version 1, and self-signed ones of members.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,7 @@ use crate::support::port::Port;
 use crate::support::programs::need;
 use crate::support::{Authority, Daemon, Dir, Retune, WAIT_TIMEOUT, eventually};
 
-/// A store that listens at `https://` and this address, with these further words.
+/// Starts a store that listens at `https://` and this address, with these extra flags.
 fn store<'d>(dir: &'d Dir, address: &str, words: &[&str]) -> Daemon<'d> {
     Retune::new(dir, &["store", "--data-dir", &dir.text_path("data")])
         .args(&["--listen-client-urls", &format!("https://{address}")])
@@ -18,7 +18,7 @@ fn store<'d>(dir: &'d Dir, address: &str, words: &[&str]) -> Daemon<'d> {
         .spawn()
 }
 
-/// A port by this machine's name.
+/// Returns a port's address with this machine's name.
 fn by_name(port: &Port) -> String {
     port.address().replace("127.0.0.1", "localhost")
 }
@@ -31,7 +31,7 @@ fn served(done: &Output) -> bool {
     String::from_utf8_lossy(&done.stdout).contains("etcdserver")
 }
 
-/// What `openssl s_client` says of a port whose certificate it judges by an authority.
+/// Returns the output of `openssl s_client` for a port, verified with an authority.
 fn s_client(address: &str, ca: &str) -> String {
     let words = ["s_client", "-connect", address, "-CAfile", ca, "-verify_hostname", "localhost"];
     let done = Command::new("openssl").args(words).stdin(Stdio::null()).output().unwrap();
@@ -55,7 +55,7 @@ fn a_certificate_of_version_1_is_served_with_a_warning() {
         let says = s_client(&address, &ca);
         assert!(says.contains("Verify return code: 0 (ok)"), "{kind}: {says}");
         assert_eq!(daemon.log().matches("is of X.509 version 1").count(), 1, "{}", daemon.log());
-        // Clients in Rust refuse it, and say what is wrong in a sentence.
+        // Clients in Rust refuse it and say why.
         let endpoint = format!("https://{}", by_name(&port));
         let ctl = ["ctl", "--no-sync", "--endpoints", &endpoint, "--ca-file", &ca, "get", "/a"];
         let done = Retune::new(&dir, &ctl).run();
@@ -76,10 +76,10 @@ fn a_pair_that_is_of_no_use_is_an_error_that_is_true_and_said_once() {
     let (other, odd) = (authority.sign("client"), authority.odd_key());
     let port = Port::claim();
     for (cert, key, says, keeps_quiet) in [
-        // Neither version is taken with another's key.
+        // Neither version is accepted with another's key.
         (&good.0, &other.1, "does not go with the key", "version 1"),
         (&old.0, &other.1, "does not go with the key", "version 1"),
-        // Whose fault it is.
+        // The error names the file that causes it.
         (&good.0, &odd, "holds a key of a kind that cannot be used", "does not go with"),
     ] {
         let urls = format!("https://{}", port.address());
@@ -98,7 +98,7 @@ fn a_pair_that_is_of_no_use_is_an_error_that_is_true_and_said_once() {
     assert_eq!(done.stderr.matches("is of X.509 version 1").count(), 1, "{}", done.stderr);
 }
 
-/// The mode of a file, without its type.
+/// Returns a file's mode without its type.
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -125,7 +125,7 @@ fn auto_tls_makes_a_certificate_once_and_serves_it_under_both_names() {
         };
         let daemon = run.spawn();
         eventually("it serves", WAIT_TIMEOUT, || served(&curl(&["-k"], &version)));
-        // Who has the certificate knows whom it speaks to, by address and by name.
+        // A client with the certificate can verify the server, by address and by name.
         let named = format!("https://{}/version", by_name(&port));
         assert!(
             served(&curl(&["--cacert", &shown], &version)) && served(&curl(&["--cacert", &shown], &named))
@@ -159,7 +159,7 @@ fn three_members_with_certificates_of_their_own_making_are_a_cluster() {
         let key = member.data().join("fixtures/peer/key.pem");
         assert_eq!(mode(&key), 0o600);
     }
-    // A member that comes back shows what it showed before.
+    // A restarted member presents the same certificate.
     let cert = group.members[0].data().join("fixtures/peer/cert.pem");
     let made = fs::read(&cert).unwrap();
     group.members[0].kill();

@@ -1,6 +1,6 @@
-//! Everything at once, by dice: members killed, ended in good order and frozen while the network between them is cut
-//! and loses packets, and now and then peace, in which writes must go through. `RETUNE_TEST_BUDGET` lets it go on for
-//! as many seconds, `RETUNE_TEST_SEED` repeats the dice.
+//! All faults at once, at random: members are killed, stopped and frozen while the network between them is cut and
+//! loses packets; in quiet phases in between, writes must succeed. `RETUNE_TEST_BUDGET` is the duration in seconds,
+//! `RETUNE_TEST_SEED` repeats a run.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::durable::member::Program;
 use crate::support::WAIT_TIMEOUT;
 use crate::support::dice::Dice;
 
-/// What was done to the group, so that it can be undone.
+/// The active faults, so that they can be undone.
 #[derive(Default)]
 struct Harm {
     frozen: Vec<usize>,
@@ -21,7 +21,7 @@ struct Harm {
 }
 
 impl Harm {
-    /// One more misfortune.
+    /// Adds a fault.
     fn strike(&mut self, group: &mut Group, dice: &mut Dice) {
         let (one, step) = (dice.index(3), 1 + dice.index(2));
         let other = (one + step) % 3;
@@ -53,7 +53,7 @@ impl Harm {
             }
             6 if group.members[one].runs() && !self.frozen.contains(&one) => {
                 group.members[one].signal(Signal::SIGTERM);
-                // In good order also while nothing else is.
+                // A clean stop must work even then.
                 assert!(
                     group.members[one].wait(WAIT_TIMEOUT).is_some(),
                     "member {one} does not end\n{}",
@@ -70,7 +70,7 @@ impl Harm {
         self.done.push(what);
     }
 
-    /// Peace: everything is mended and runs.
+    /// Removes all faults and starts all members.
     fn end(&mut self, group: &mut Group) {
         group.hosts().heal();
         for number in self.frozen.drain(..) {
@@ -88,7 +88,8 @@ impl Harm {
 #[test]
 fn whatever_happens_nothing_is_lost_and_peace_is_enough_to_go_on() {
     let Some(plan) = Plan::new(3) else { return };
-    // A watch at etcd skips what its member was sent as a snapshot; there are none by default in so short a time.
+    // A watch at etcd skips what its member received as a snapshot; with the default count, none is sent in so
+    // short a time.
     let count = if plan.program == Program::Etcd { "100000" } else { "200" };
     let Some(mut group) = plan.with(&["--snapshot-count", count]).apart() else { return };
     let mut dice = Dice::thrown("chaos");

@@ -1,4 +1,4 @@
-//! Clients at work on a handful of keys, who write down what they asked and what they were told.
+//! Clients that work on a few keys and record their requests and responses.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,10 +11,10 @@ use crate::support::dice::Dice;
 
 /// Keys that all clients share.
 pub const KEYS: usize = 5;
-/// A client thinks this long between two operations: a thousand events must last for seconds.
+/// The pause of a client between two operations: a thousand events must last for seconds.
 const THINK_TIME: Duration = Duration::from_millis(8);
 
-/// What all clients share.
+/// Shared by all clients.
 #[derive(Debug, Default)]
 pub struct Shared {
     pub stop: AtomicBool,
@@ -22,40 +22,40 @@ pub struct Shared {
     pub written: AtomicU64,
 }
 
-/// An in-order key that a client asked for.
+/// An in-order key that a client created.
 #[derive(Clone, Debug)]
-pub struct ClientTotals {
+pub struct InOrderPost {
     pub value: String,
-    /// Its key, when it was told.
+    /// Its key, if the response arrived.
     pub key: Option<String>,
     pub index: Option<u64>,
 }
 
-/// What one client did.
+/// The record of one client.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     pub ops: Vec<Op>,
-    pub posts: Vec<ClientTotals>,
-    /// Answers that are wrong by themselves.
+    pub posts: Vec<InOrderPost>,
+    /// Responses that are wrong on their own.
     pub faults: Vec<String>,
     /// When each write was acknowledged.
     pub acknowledged: Vec<Instant>,
-    /// What was sent and refused or not answered, with what came instead, and how long that took.
+    /// Requests that were refused or got no response, with the error and the duration.
     pub failures: Vec<(Instant, Duration, String)>,
 }
 
 /// One client.
 pub struct Client {
     pub number: usize,
-    /// The members it knows; it stays with one for as long as that one answers.
+    /// The members it knows; it stays with one as long as that one responds.
     pub addresses: Vec<String>,
     pub dice: Dice,
-    /// How long it waits for an answer.
+    /// The timeout of a response.
     pub limit: Duration,
 }
 
 impl Client {
-    /// Works until it is told to stop.
+    /// Works until asked to stop.
     pub fn work(self, shared: &Shared) -> Log {
         let wires = self.addresses.iter().map(|address| Wire::to(address).patient_for(self.limit)).collect();
         let at = self.number % self.addresses.len();
@@ -75,7 +75,7 @@ struct Worker<'s> {
     wires: Vec<Wire>,
     at: usize,
     serial: u64,
-    /// The value of each key as it was last seen.
+    /// The last seen value of each key.
     seen: [Option<Value>; KEYS],
     log: Log,
 }
@@ -110,7 +110,7 @@ impl Worker<'_> {
         }
     }
 
-    /// A value that nobody else ever writes.
+    /// Returns a value that no other write uses.
     fn value(&mut self) -> Value {
         self.serial += 1;
         (self.client.number as u64 + 1) * 1_000_000 + self.serial
@@ -146,7 +146,7 @@ impl Worker<'_> {
     fn post(&mut self, value: Value) {
         let value = value.to_string();
         let form = format!("value={value}");
-        let mut post = ClientTotals { value, key: None, index: None };
+        let mut post = InOrderPost { value, key: None, index: None };
         match self.send("POST", "/v2/keys/h/posts", Some(&form)) {
             Sent::Refused => return,
             Sent::Unknown => {}
@@ -169,7 +169,7 @@ impl Worker<'_> {
         self.log.acknowledged.push(Instant::now());
     }
 
-    /// One request; after one that failed, the next goes to the next member.
+    /// Sends one request; after a failure the next goes to the next member.
     fn send(&mut self, method: &str, path: &str, form: Option<&str>) -> Sent {
         let begun = Instant::now();
         let (sent, why) = match self.wires[self.at].request(method, path, form) {
@@ -187,12 +187,12 @@ impl Worker<'_> {
 
 enum Sent {
     Answered(Answer),
-    /// It was not even sent.
+    /// It was not sent.
     Refused,
     Unknown,
 }
 
-/// What an answer says that happened.
+/// Returns the effect that a response reports.
 fn told(asked: Step, answer: &Answer) -> Result<Step, String> {
     let json = answer.json();
     let number = |node: &str| json[node]["value"].as_str().and_then(|text| text.parse::<Value>().ok());

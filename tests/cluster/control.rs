@@ -1,5 +1,4 @@
-//! The harness against etcd, which is known to be right, and against a loss that was made on purpose: what it says of
-//! them it may say of us.
+//! Checks the harness itself: it must accept etcd, which is known to be correct, and find a deliberate loss.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -27,7 +26,7 @@ fn etcd_on_hosts_of_its_own_passes_with_its_leader_cut_off() {
     storm.finish(&mut group);
 }
 
-/// A majority that comes back with older folders has lost acknowledged writes, whatever the store is.
+/// A majority that comes back with older folders loses acknowledged writes in any store.
 #[test]
 fn older_copies_of_two_folders_are_found_out() {
     let Some(plan) = Plan::control(3) else { return };

@@ -1,4 +1,4 @@
-//! Members that find each other by the SRV records of a domain, beside etcd's with the same records and the same file.
+//! Members that find each other through SRV records, compared with etcd with the same records and the same file.
 
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -11,7 +11,7 @@ use crate::support::proc::Proc;
 use crate::support::programs::need;
 use crate::support::{Authority, Daemon, Dir, Record, Retune, WAIT_TIMEOUT, Zone, eventually};
 
-/// Three hosts, and records that name them for peers and for clients.
+/// Three hosts, and records of their peer and client ports.
 fn zone(peers: &'static str, clients: &'static str) -> Option<Zone> {
     let mut records = Vec::new();
     for (number, host) in (1..).zip(["n0.test", "n1.test", "n2.test"]) {
@@ -72,7 +72,7 @@ fn members_a_proxy_and_a_client_find_the_cluster_by_its_domain() {
     let words = ["ctl", "--discovery-srv", "store.test", "--insecure-discovery", "get", "/k"];
     Retune::new(&dir, &words).under(&zone.within()).run().exits(0).prints("found\n");
 
-    // A member that has its data knows its group without the records.
+    // A member with data knows its group without the records.
     zone.forget("_etcd-server._tcp.store.test");
     drop(members.remove(0));
     let _again = member(&zone, &dir, 0);
@@ -153,7 +153,7 @@ fn a_domain_that_does_not_have_the_member_ends_it_with_what_to_do() {
     healthy(0);
 }
 
-/// A settings file for a member.
+/// Writes a settings file for a member.
 fn settings(dir: &Dir, folder: &str, number: usize, ca: &str, (cert, key): &(String, String)) -> String {
     let own = address(number);
     let name = format!("{folder}{number}");
@@ -176,7 +176,7 @@ fn settings(dir: &Dir, folder: &str, number: usize, ca: &str, (cert, key): &(Str
     dir.text_path(&format!("{name}.yml"))
 }
 
-/// The members of a cluster of this program, as any of them lists them.
+/// Returns the members of a cluster of this program, as any of them lists them.
 fn cluster(dir: &Dir, program: &str, folder: &str) -> Option<Vec<Value>> {
     let zone = zone("_etcd-server-ssl._tcp.store.test", "_etcd-client._tcp.store.test")?;
     let authority = Authority::new(dir, folder)?;
@@ -222,7 +222,7 @@ fn the_same_settings_file_and_records_make_the_cluster_that_etcd_makes() {
     let link = dir.path("bin/etcd");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_retune"), &link).unwrap();
     let ours = cluster(&dir, link.to_str().unwrap(), "ours").unwrap();
-    // Names, ids, peer URLs and client URLs: the ids are made of the URLs of the records and the token.
+    // Names, ids, peer URLs and client URLs: the ids are computed from the URLs in the records and the token.
     assert_eq!(ours, theirs);
     assert_eq!(ours[1]["peerURLs"], serde_json::json!(["https://n1.test:2380"]), "{ours:?}");
 }

@@ -1,4 +1,4 @@
-//! The disk of one member fails: the others go on, and that one says why it stopped.
+//! The disk of one member fails: the others continue, and that one says why it stopped.
 
 use std::fs;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use crate::durable::member::Program;
 use crate::support::programs::{need, need_ext4, skipped};
 use crate::support::{Mount, WAIT_TIMEOUT, eventually};
 
-/// Three members of our own that do not run yet.
+/// Returns three members of ours that are not running.
 fn ours() -> Option<Group> {
     let plan = Plan::new(3)?;
     if plan.program == Program::Etcd {
@@ -48,7 +48,7 @@ fn a_leader_whose_file_system_turns_read_only_says_so_in_one_sentence_and_the_ot
         let key = format!("/before/{number}");
         assert_eq!(group.value(other, &key).as_deref(), Some("1"), "{key} was answered and is gone");
     }
-    // The members have to let go of their disks first.
+    // The members must release their disks first.
     group.members.clear();
 }
 

@@ -1,5 +1,5 @@
-//! Command lines and settings files of one member, to etcd and to our program under its name: both start and advertise
-//! the same, or neither starts.
+//! Command lines and settings files of one member, for etcd and for our program under its name: both start and
+//! advertise the same, or neither starts.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -9,25 +9,25 @@ use crate::support::proc::Proc;
 use crate::support::programs::need;
 use crate::support::{Dir, Record, Zone, patient};
 
-/// What became of a start.
+/// The result of a start.
 #[derive(Debug, PartialEq, Eq)]
 enum Became {
     /// The exit status.
     Ended(i32),
     /// What it published.
     Ready(String),
-    /// Neither, in good time.
+    /// Neither within the time limit.
     Nothing,
 }
 
 const QUICK: [&str; 4] = ["--heartbeat-interval", "20", "--election-timeout", "200"];
 
-/// Starts `program` in an empty folder and waits until it says that it is ready, or ends.
+/// Starts `program` in an empty folder and waits until it is ready or ends.
 fn start(zone: &Zone, dir: &Dir, program: &str, words: &[&str]) -> (Became, String) {
     let (within, folder) = (zone.within(), tempfile::tempdir_in(dir.path("")).unwrap());
     let log = folder.path().join("log");
     let mut command = Command::new(&within[0]);
-    // Entering a mount namespace leaves the working folder.
+    // Entering a mount namespace changes the working folder.
     command.args(&within[1..]).args(["env", "-C"]).arg(folder.path()).arg(program).args(words);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD")) {
         command.env_remove(name);
@@ -48,7 +48,7 @@ fn start(zone: &Zone, dir: &Dir, program: &str, words: &[&str]) -> (Became, Stri
     }
 }
 
-/// Runs every line with both programs; `{FILE}` in it is the file with that text.
+/// Runs every line with both programs; `{FILE}` is replaced by the path of a file with that text.
 fn compare(rows: &[(&str, &str)]) {
     if !need("etcd") {
         return;

@@ -1,7 +1,7 @@
-//! Several members of one cluster, each a process of its own: on this machine's ports, or on hosts of their own.
+//! Several members of one cluster, each its own process: on this machine's ports, or on their own hosts.
 //!
-//! The program is `retune store`, or etcd where a test asks for it or `RETUNE_TEST_STORE=etcd` does: what fails with
-//! etcd too is the harness's own fault.
+//! The program is `retune store`, or etcd if a test or `RETUNE_TEST_STORE=etcd` requests it: a test that fails with
+//! etcd too shows a fault of the harness.
 
 use std::time::{Duration, Instant};
 
@@ -16,30 +16,30 @@ use crate::support::port::Port;
 use crate::support::programs::need;
 use crate::support::{eventually, patient};
 
-/// How long a group may take to agree after a fault has gone.
+/// How long a group may take to agree after a fault was removed.
 pub const AGREE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What every member is started with: elections in half a second, so that a test sees many.
+/// The flags of every member: elections in half a second, so that a test sees many.
 const BRISK: [&str; 4] = ["--heartbeat-interval", "50", "--election-timeout", "500"];
 
-/// How to make a group.
+/// The plan of a group.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub program: Program,
     pub size: usize,
     pub words: Vec<String>,
-    /// Whether what members send one another goes through lines.
+    /// Whether traffic between members goes through lines.
     pub lines: bool,
     pub scheme: &'static str,
 }
 
 impl Plan {
-    /// So many members of the program under test; `None` when it is not there.
+    /// Plans this many members of the program under test; `None` when it is missing.
     pub fn new(size: usize) -> Option<Self> {
         program().map(|program| Self::of(program, size))
     }
 
-    /// So many members of etcd, to show what the harness sees with a store that is known to be right.
+    /// Plans this many members of etcd, to show what the harness finds with a correct store.
     pub fn control(size: usize) -> Option<Self> {
         need("etcd").then(|| Self::of(Program::Etcd, size))
     }
@@ -49,19 +49,19 @@ impl Plan {
         Self { program, size, words, lines: false, scheme: "http" }
     }
 
-    /// With these further words on every command line.
+    /// Adds these flags to every command line.
     pub fn with(mut self, words: &[&str]) -> Self {
         self.words.extend(words.iter().map(|word| (*word).to_owned()));
         self
     }
 
-    /// With lines between the members.
+    /// Adds lines between the members.
     pub fn on_lines(mut self) -> Self {
         self.lines = true;
         self
     }
 
-    /// A group on this machine's ports that does not run yet.
+    /// Makes a group on this machine's ports that is not running yet.
     pub fn here(self) -> Group {
         let mut group = Group { plan: self, members: Vec::new(), lines: Vec::new(), hosts: None };
         let slots: Vec<_> = (0..group.plan.size).map(|number| group.slot(number)).collect();
@@ -69,7 +69,7 @@ impl Plan {
         group
     }
 
-    /// A group of which each member has a host to itself; `None` where hosts cannot be made.
+    /// Makes a group in which each member has its own host; `None` where hosts cannot be created.
     pub fn apart(self) -> Option<Group> {
         let hosts = Hosts::new(self.size)?;
         let mut group = Group { plan: self, members: Vec::new(), lines: Vec::new(), hosts: Some(hosts) };
@@ -84,9 +84,9 @@ impl Plan {
 pub struct Group {
     pub plan: Plan,
     pub members: Vec<Member>,
-    /// The line to each member, where there are any.
+    /// The line to each member, if there are any.
     pub lines: Vec<NetworkLink>,
-    // After the members: they must be gone before their hosts go.
+    // After the members: they must end before their hosts are removed.
     hosts: Option<Hosts>,
 }
 
@@ -128,7 +128,7 @@ impl Group {
         }
     }
 
-    /// `--initial-cluster` for all members there are.
+    /// Returns `--initial-cluster` for all members.
     pub fn cluster(&self) -> String {
         let entry = |member: &Member| {
             let MemberSlot { name, advertised, scheme, .. } = &member.slot;
@@ -137,7 +137,7 @@ impl Group {
         self.members.iter().map(entry).collect::<Vec<_>>().join(",")
     }
 
-    /// One more member, which is not part of the cluster yet and does not run.
+    /// Adds a member that is not part of the cluster yet and not running.
     pub fn extend(&mut self) -> &mut Member {
         if let Some(hosts) = &mut self.hosts {
             hosts.add();
@@ -152,12 +152,13 @@ impl Group {
         self.members.last_mut().expect("just added")
     }
 
-    /// The hosts of a group that has them.
+    /// Returns the hosts of a group that has them.
     pub fn hosts(&self) -> &Hosts {
         self.hosts.as_ref().expect("a group on hosts")
     }
 
-    /// Starts all that do not run and waits until they serve and agree on a leader, whose number it answers.
+    /// Starts all members that are not running and waits until they serve and agree on a leader; returns its
+    /// number.
     #[track_caller]
     pub fn start(&mut self) -> usize {
         for member in &mut self.members {
@@ -182,17 +183,17 @@ impl Group {
         }
     }
 
-    /// The numbers of the members that run.
+    /// Returns the numbers of the running members.
     pub fn running(&mut self) -> Vec<usize> {
         (0..self.members.len()).filter(|number| self.members[*number].runs()).collect()
     }
 
-    /// The addresses for clients of all members.
+    /// Returns the client addresses of all members.
     pub fn addresses(&self) -> Vec<String> {
         self.members.iter().map(Member::address).collect()
     }
 
-    /// The name of the leader as this member has it.
+    /// Returns the name of the leader according to this member.
     pub fn leader_seen_by(&self, number: usize) -> Option<String> {
         let answer = self.ask(number).get("/v2/members/leader").ok()?;
         if answer.status != 200 {
@@ -201,14 +202,14 @@ impl Group {
         answer.json()["name"].as_str().map(str::to_owned)
     }
 
-    /// Waits until most of the running members name the same one of them as their leader: its number.
+    /// Waits until most of the running members name the same one of them as leader; returns its number.
     #[track_caller]
     pub fn leader(&mut self) -> usize {
         let running = self.running();
         self.leader_among(&running)
     }
 
-    /// Waits until all of these members name the same one of them as their leader.
+    /// Waits until all of these members name the same one of them as leader.
     #[track_caller]
     pub fn leader_among(&self, among: &[usize]) -> usize {
         let agreed = || {
@@ -219,22 +220,22 @@ impl Group {
         eventually(&format!("members {among:?} agree on a leader\n{}", self.logs()), AGREE_TIMEOUT, agreed)
     }
 
-    /// Any member but this one.
+    /// Returns any member but this one.
     pub fn other_than(&self, number: usize) -> usize {
         (number + 1) % self.members.len()
     }
 
-    /// A short connection to a member for a question that is answered at once.
+    /// Opens a connection to a member with a short timeout, for a request that is quick.
     pub fn ask(&self, number: usize) -> Wire {
         self.members[number].wire().patient_for(Duration::from_secs(2))
     }
 
-    /// A write through one member.
+    /// Writes through one member.
     pub fn put(&self, number: usize, key: &str, value: &str) -> std::io::Result<Answer> {
         self.members[number].wire().request("PUT", &format!("/v2/keys{key}"), Some(&format!("value={value}")))
     }
 
-    /// A write through one member that must be done in the end, as after a fault has gone.
+    /// Writes through one member until it succeeds, as after a fault was removed.
     #[track_caller]
     pub fn put_at_last(&self, number: usize, key: &str, value: &str) {
         let begun = Instant::now();
@@ -257,19 +258,19 @@ impl Group {
         }
     }
 
-    /// The value of a key as this member has it.
+    /// Returns the value of a key at this member.
     pub fn value(&self, number: usize, key: &str) -> Option<String> {
         let answer = self.ask(number).get(&format!("/v2/keys{key}")).ok()?;
         answer.json()["node"]["value"].as_str().map(str::to_owned)
     }
 
-    /// The whole tree and its index as one member has them.
+    /// Returns the whole tree and its index at one member.
     pub fn tree(&self, number: usize) -> Option<(u64, Value)> {
         let answer = self.members[number].wire().get("/v2/keys/?recursive=true&sorted=true").ok()?;
         (answer.status == 200).then(|| (answer.index.unwrap_or(0), without_ttl(answer.json())))
     }
 
-    /// Waits until all running members have the same tree at the same index, which it answers.
+    /// Waits until all running members have the same tree at the same index; returns both.
     #[track_caller]
     pub fn level(&mut self) -> (u64, Value) {
         let running = self.running();
@@ -288,7 +289,7 @@ impl Group {
         }
     }
 
-    /// Waits until a member has what the others had when this was called.
+    /// Waits until a member has everything that the others had at this call.
     #[track_caller]
     pub fn catches_up(&self, number: usize) {
         let index = self.tree(self.other_than(number)).map_or(0, |(index, _)| index);
@@ -297,24 +298,24 @@ impl Group {
         });
     }
 
-    /// The ends of all logs.
+    /// Returns the ends of all logs.
     pub fn logs(&self) -> String {
         let log = |member: &Member| format!("--- {}\n{}\n", member.slot.name, member.log_tail());
         self.members.iter().map(log).collect()
     }
 
-    /// Stops a member's world: it neither answers nor goes away.
+    /// Freezes a member: it neither responds nor closes its connections.
     pub fn freeze(&self, number: usize) {
         self.members[number].signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
+    /// Lets it continue.
     pub fn thaw(&self, number: usize) {
         self.members[number].signal(Signal::SIGCONT);
     }
 }
 
-/// A tree without what changes by itself.
+/// Removes from a tree what changes over time.
 fn without_ttl(mut tree: Value) -> Value {
     fn strip(node: &mut Value) {
         if let Some(fields) = node.as_object_mut() {

@@ -1,4 +1,4 @@
-//! Both sides of a connection between members: who is let in, and what is said when somebody is not.
+//! Handshakes between members: who is accepted, and what both sides report when not.
 
 use std::future::Future;
 use std::io;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::support::{Authority, Dir, WAIT_TIMEOUT, eventually};
 
-/// The files of a member with this pair that believes this authority.
+/// Returns the files of a member with this pair, which trusts this authority.
 fn member((cert, key): &(String, String), ca: &str) -> Files {
     let path = |text: &str| Some(PathBuf::from(text));
     let (cert, key, trusted_ca) = (path(cert), path(key), path(ca));
@@ -24,7 +24,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime.block_on(async { timeout(WAIT_TIMEOUT, work).await.expect("a handshake hangs") })
 }
 
-/// What the called side and the calling side say to each other's files.
+/// Returns the errors of server and client with each other's files.
 fn meet(called: &Files, calling: &Files, host: &str) -> (Result<(), String>, Result<(), String>) {
     let (acceptor, connector) = (Acceptor::open(called).unwrap(), Connector::open(calling).unwrap());
     block_on(async {
@@ -37,7 +37,7 @@ fn meet(called: &Files, calling: &Files, host: &str) -> (Result<(), String>, Res
         };
         let call = async {
             let mut stream = connector.connect(host, TcpStream::connect(address).await?).await?;
-            // A certificate of ours that is not liked shows here only.
+            // A refusal of our certificate only shows here.
             stream.read_u8().await.map_err(|error| connector.explain(host, error)).map(drop)
         };
         let (served, called): (io::Result<()>, io::Result<()>) = tokio::join!(serve, call);
@@ -114,7 +114,7 @@ fn an_expired_certificate_is_called_so() {
     eventually("a certificate of no days expires", WAIT_TIMEOUT, || {
         meet(&stale, &fresh, "localhost").1.is_err_and(|says| says.contains("its certificate expired at 20"))
     });
-    // The other way round: the member that calls has the old one.
+    // The reverse: the calling member has the old one.
     let good = {
         let (cert, key) = authority.sign("server");
         let copies = (dir.text_path("good.pem"), dir.text_path("good.key"));

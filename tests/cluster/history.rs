@@ -1,9 +1,9 @@
-//! What clients did to one key, and whether a single copy of that key could have answered so.
+//! The history of operations on one key, and the check that it is linearizable.
 //!
-//! Every operation has the time it was sent and the time its answer came. A history is linearizable when there is an
-//! order of all operations that keeps to those times and in which every answer is right; Wing, Gong and Lowe's search
-//! for one comes from a library. An operation without a clear answer (a timeout, a 500, a broken connection) was
-//! carried out at some time after it was sent, or never.
+//! Every operation has the time when it was sent and the time of its response. A history is linearizable when there
+//! is an order of all operations that respects those times and in which every response is correct; a library
+//! searches it with the algorithm of Wing, Gong and Lowe. An operation without a clear response (a timeout, a 500,
+//! a broken connection) was applied at some time after it was sent, or never.
 
 use std::collections::HashMap;
 use std::sync::mpsc::channel;
@@ -15,18 +15,18 @@ use todc_utils::specifications::Specification;
 
 use crate::support::patient;
 
-/// A value; every write has one of its own.
+/// A value; every write has its own.
 pub type Value = u64;
 
-/// What a key must be for an operation to do something.
+/// The condition of an operation on the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     Anything,
-    /// This value, or no key at all.
+    /// This value, or a missing key.
     Is(Option<Value>),
     /// A key with any value.
     Present,
-    /// Anything but this value; no key will do as well.
+    /// Any other value, or a missing key.
     Not(Value),
 }
 
@@ -41,11 +41,11 @@ impl Need {
     }
 }
 
-/// What an operation does: when `need` holds, the key becomes `then`.
+/// The effect of an operation: when `need` holds, the key becomes `then`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     pub need: Need,
-    /// `None` leaves the key as it is, `Some(None)` removes it.
+    /// `None` leaves the key unchanged, `Some(None)` removes it.
     pub then: Option<Option<Value>>,
 }
 
@@ -55,15 +55,15 @@ pub struct Op {
     pub client: usize,
     pub key: usize,
     pub sent: Instant,
-    /// What was asked for.
+    /// The requested operation.
     pub asked: Step,
-    /// When the answer came, and what it says that happened.
+    /// When the response arrived, and the effect that it reports.
     pub told: Option<(Instant, Step)>,
     /// The index of an acknowledged write.
     pub index: Option<u64>,
 }
 
-/// One key as a sequential thing. An undecided operation does what it can.
+/// One key as a sequential object. An undecided operation is applied if possible.
 struct Key;
 
 #[derive(Clone, Copy, Debug)]
@@ -87,17 +87,17 @@ impl Specification for Key {
     }
 }
 
-/// An operation as the search takes it.
+/// An operation in the form of the search.
 struct Entry {
     sent: Instant,
-    /// `None`: it may have happened at any time until the end.
+    /// `None`: it may have been applied at any time until the end.
     ended: Option<Instant>,
     action: Move,
 }
 
-/// Leaves out what cannot matter and ends undecided writes as early as it can be told, which keeps the search short:
-/// every value is written once, so a value that nobody met was either never written or is as if it never was, and
-/// one that somebody met had been written when its first witness had its answer.
+/// Drops irrelevant operations and ends undecided writes as early as possible, which keeps the search short. Every
+/// value is written once: a value that no client saw may count as never written, and one that was seen had been
+/// written by the first response that shows it.
 fn entries(ops: &[Op]) -> Vec<Entry> {
     let mut met: HashMap<Value, Instant> = HashMap::new();
     for (at, step) in ops.iter().filter_map(|op| op.told) {
@@ -121,11 +121,11 @@ fn entries(ops: &[Op]) -> Vec<Entry> {
     ops.iter().filter_map(entry).collect()
 }
 
-/// Whether these operations on one key are linearizable. Without a verdict in a minute it fails: such a history is too
-/// tangled, and a test that makes one must be changed.
+/// Returns whether these operations on one key are linearizable. Fails without a result in a minute: such a history
+/// is too complex, and its test must be changed.
 pub fn linearizable(ops: &[Op]) -> bool {
     let entries = entries(ops);
-    // At one time calls come before answers, and what was under way ends before its witness does.
+    // At equal times, calls come before responses, and a pending operation ends before the one that saw its effect.
     let mut actions: Vec<(Option<Instant>, u8, usize, Action<Move>)> = Vec::new();
     for (number, Entry { sent, ended, action }) in entries.iter().enumerate() {
         actions.push((Some(*sent), 0, number, Action::Call(*action)));
@@ -143,21 +143,21 @@ pub fn linearizable(ops: &[Op]) -> bool {
     verdict.recv_timeout(patient(Duration::from_secs(60))).expect("a verdict on the history in time")
 }
 
-/// The same operations as they were known at a time.
+/// Returns the same operations as they were known at a time.
 fn known_at(ops: &[Op], time: Instant) -> Vec<Op> {
     let at = |op: &Op| Op { told: op.told.filter(|(at, _)| *at <= time), ..*op };
     ops.iter().filter(|op| op.sent <= time).map(at).collect()
 }
 
-/// Nothing when the operations on one key are linearizable; otherwise the first answer that cannot be, and what came
-/// before it.
+/// Checks that the operations on one key are linearizable; otherwise the error is the first impossible response,
+/// with the operations before it.
 pub fn judge(name: &str, ops: &[Op]) -> Result<(), String> {
     if linearizable(ops) {
         return Ok(());
     }
     let mut answers: Vec<Instant> = ops.iter().filter_map(|op| op.told).map(|(at, _)| at).collect();
     answers.sort();
-    // What is wrong stays wrong however the history goes on.
+    // A wrong history stays wrong however it continues.
     let bad = answers.partition_point(|time| linearizable(&known_at(ops, *time)));
     let time = answers[bad.min(answers.len() - 1)];
     let mut before = known_at(ops, time);
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_stale_read_is_found() {
         Tale::new().set((0, 1), 1, None).set((2, 3), 2, Some(1)).read((4, 5), Some(1)).wrong(2);
-        // Two readers, one after the other, while the write is under way.
+        // Two readers, one after the other, while the write is pending.
         let tale = Tale::new().set((0, 1), 1, None).set((2, 9), 2, Some(1));
         tale.read((3, 4), Some(2)).read((5, 6), Some(1)).wrong(2);
     }
@@ -262,7 +262,7 @@ mod tests {
     fn a_write_that_was_carried_out_twice_is_found() {
         let tale = Tale::new().set((0, 1), 1, None).set((2, 3), 2, Some(1));
         tale.read((4, 5), Some(2)).read((6, 7), Some(1)).wrong(3);
-        // Undecided, and still only once.
+        // Undecided, and still applied only once.
         let tale = Tale::new().lost_set(0, 1).read((2, 3), Some(1)).set((4, 5), 2, Some(1));
         tale.read((6, 7), Some(1)).wrong(2);
     }
@@ -280,7 +280,7 @@ mod tests {
         let tale = Tale::new().set((0, 1), 1, None).add((2, 2), DELETE, None).read((4, 5), None);
         tale.read((6, 7), Some(1)).wrong(2);
         Tale::new().lost_set(0, 1).lost_set(0, 2).set((3, 4), 3, Some(2)).read((5, 6), Some(1)).right();
-        // A value that is not there cannot have been refused by.
+        // A missing value cannot have caused a refusal.
         let not = Step { need: Need::Not(1), then: None };
         Tale::new().set((0, 1), 1, None).add((2, 3), swap, Some(not)).wrong(1);
     }
@@ -295,7 +295,7 @@ mod tests {
                 tale = tale.lost_set(at, number + 10_000);
             }
             if number % 36 == 0 {
-                // The one that was lost was carried out after all.
+                // The lost one was applied after all.
                 tale = tale.read((at + 1, at + 2), Some(number + 10_000));
                 present = Some(number + 10_000);
             }

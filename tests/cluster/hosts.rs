@@ -1,9 +1,8 @@
-//! Hosts of a cluster: one network namespace each, joined by a bridge in one more, with addresses of their own.
+//! Hosts of a cluster: one network namespace each, joined by a bridge in another, with their own addresses.
 //!
-//! The test enters the bridge's namespace, so it reaches every host whatever is cut between them, and nothing of all
-//! this can be seen from the machine's own network. Cuts are filters where packets come in, which is what a network
-//! that drops them looks like: nobody is told. It all goes with the handle; what a killed run left behind goes when
-//! the next one begins.
+//! The test enters the bridge's namespace, so it reaches every host whatever is cut between them, and the machine's
+//! own network sees nothing of it. A cut is a filter on incoming packets, like a network that drops them silently.
+//! Everything is removed with the handle; the leftovers of a killed run are removed when the next one begins.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -23,15 +22,16 @@ const PREFIX: &str = "retune-";
 /// Some hosts on one network.
 #[derive(Debug)]
 pub struct Hosts {
-    /// What the names of this network's namespaces begin with.
+    /// The prefix of this network's namespaces.
     name: String,
     count: usize,
-    /// The network the test's thread came from.
+    /// The original network of the test's thread.
     home: File,
 }
 
 impl Hosts {
-    /// So many hosts; the thread is in their network from now on, and so are threads and processes it starts.
+    /// Creates `count` hosts; the thread is in their network from now on, and so are the threads and processes it
+    /// starts.
     pub fn new(count: usize) -> Option<Self> {
         static SERIAL: AtomicUsize = AtomicUsize::new(0);
         if !need_hosts() {
@@ -54,7 +54,7 @@ impl Hosts {
         Some(hosts)
     }
 
-    /// One more host.
+    /// Adds a host.
     pub fn add(&mut self) {
         let (number, hub) = (self.count, self.hub());
         let (host, cable) = (self.host(number), format!("to{number}"));
@@ -75,18 +75,19 @@ impl Hosts {
         format!("{}-{number}", self.name)
     }
 
-    /// The address of a host.
+    /// Returns the address of a host.
     pub fn address(&self, number: usize) -> String {
         format!("10.77.0.{}", number + 1)
     }
 
-    /// The words before a program that is to run there. They are gone once it runs: its process id is its own.
+    /// Returns the command prefix that runs a program on a host. It replaces itself by the program, so the process
+    /// id is the program's.
     pub fn on(&self, number: usize) -> [&str; 4] {
-        // A leak of a few bytes a host, for a test's command line.
+        // Leaks a few bytes per host, for a test's command line.
         ["ip", "netns", "exec", self.host(number).leak()]
     }
 
-    /// Does some work on a thread that is on that host. Sockets it opens stay there.
+    /// Runs some work on a thread on that host. Sockets it opens stay there.
     pub fn within<T: Send>(&self, number: usize, work: impl FnOnce() -> T + Send) -> T {
         let host = File::open(Path::new(NAMES).join(self.host(number))).unwrap();
         let there = || {
@@ -96,25 +97,25 @@ impl Hosts {
         std::thread::scope(|scope| scope.spawn(there).join().unwrap())
     }
 
-    /// Nothing from one host arrives at the other any more.
+    /// Drops packets from one host to the other.
     pub fn cut_one_way(&self, from: usize, to: usize) {
         self.filter(to, &["-I", "INPUT", "-s", &self.address(from), "-j", "DROP"]);
     }
 
-    /// Nothing passes between two hosts any more.
+    /// Drops packets between two hosts.
     pub fn cut(&self, one: usize, other: usize) {
         self.cut_one_way(one, other);
         self.cut_one_way(other, one);
     }
 
-    /// Cuts a host from all others; the test still reaches it.
+    /// Cuts a host off from all others; the test still reaches it.
     pub fn isolate(&self, number: usize) {
         for other in (0..self.count).filter(|other| *other != number) {
             self.cut(number, other);
         }
     }
 
-    /// Nothing that a host sends arrives at any other; what is sent to it does.
+    /// Drops everything that a host sends to the others, but not what they send to it.
     pub fn mute(&self, number: usize) {
         for other in (0..self.count).filter(|other| *other != number) {
             self.cut_one_way(number, other);
@@ -124,21 +125,21 @@ impl Hosts {
     /// From now on each packet between hosts is lost with this probability.
     pub fn lose(&self, probability: f64) {
         for number in 0..self.count {
-            // The hosts, and not the test.
+            // Between hosts only, not from the test.
             let rule = ["-A", "INPUT", "-s", "10.77.0.0/25", "-m", "statistic", "--mode", "random"];
             let probability = probability.to_string();
             self.filter(number, &[&rule[..], &["--probability", &probability, "-j", "DROP"]].concat());
         }
     }
 
-    /// Every cut is mended and nothing is lost any more.
+    /// Removes all cuts and losses.
     pub fn heal(&self) {
         for number in 0..self.count {
             self.filter(number, &["-F", "INPUT"]);
         }
     }
 
-    /// Pulls a host's cable, or puts it back; without it the test does not reach the host either.
+    /// Unplugs a host's cable, or plugs it in; without it the test does not reach the host either.
     pub fn plug(&self, number: usize, plugged: bool) {
         let state = if plugged { "up" } else { "down" };
         ip(&["-n", &self.hub(), "link", "set", &format!("to{number}"), state]);
@@ -171,7 +172,7 @@ fn run(command: &mut Command) {
     assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// Ends what runs in a namespace and removes it. Another test may be doing the same.
+/// Ends the processes in a namespace and removes it. Another test may be doing the same.
 fn remove(name: &str) {
     let inside = Command::new("ip").args(["netns", "pids", name]).output();
     for pid in inside
@@ -186,7 +187,7 @@ fn remove(name: &str) {
     Command::new("ip").args(["netns", "del", name]).output().ok();
 }
 
-/// Removes the hosts of test processes that are gone.
+/// Removes the hosts of test processes that have ended.
 fn sweep() {
     for entry in fs::read_dir(NAMES).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -204,7 +205,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a byte gets from one host to another and an answer comes back.
+    /// Returns whether a byte gets from one host to another and back.
     fn reaches(hosts: &Hosts, from: usize, to: usize) -> bool {
         let enter = &|number: usize| {
             let host = File::open(Path::new(NAMES).join(hosts.host(number))).unwrap();
@@ -268,7 +269,7 @@ mod tests {
     #[test]
     fn a_one_way_cut_lets_the_other_way_through() {
         let Some(hosts) = Hosts::new(2) else { return };
-        // What came in is counted there.
+        // Incoming packets are counted there.
         let filter = |number: usize| {
             let list = ["netns", "exec", &hosts.host(number), "iptables", "-nvxL", "INPUT"];
             let done = Command::new("ip").args(list).output().unwrap();

@@ -1,5 +1,4 @@
-//! Keys with a time to live whose clients are alive, while leaders die: none of them goes, and one whose client has
-//! stopped does.
+//! Keys with a TTL while leaders die: those with live clients stay, and one whose client has stopped expires.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -14,7 +13,7 @@ const CLIENTS: usize = 100;
 const TTL: u64 = 6;
 const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Keeps one key alive through whichever member answers; what it was told that cannot be.
+/// Keeps one key alive through any member that responds; returns impossible responses.
 fn keep_alive(addresses: &[String], number: usize, stop: &AtomicBool) -> Vec<String> {
     let mut wires: Vec<Wire> = addresses
         .iter()

@@ -1,5 +1,5 @@
-//! How a cluster begins, how its members come back under other flags or at another place, and how one is all that is
-//! left: each as etcd does it.
+//! The start of a cluster, restarts of members with other flags or addresses, and a cluster reduced to one member:
+//! all as with etcd.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::dice::Dice;
 use crate::support::port::Port;
 use crate::support::{eventually, stays};
 
-/// Kills a member and starts it with these words beside the usual ones.
+/// Kills a member and starts it with these extra flags.
 fn restart_with(group: &mut Group, number: usize, words: &[&str]) {
     let plain = group.plan.words.clone();
     let member = &mut group.members[number];
@@ -75,7 +75,7 @@ fn a_member_moves_to_another_place_when_the_cluster_was_told() {
     group.members[2].start();
     group.put_at_last(2, "/k", "moved");
     group.level();
-    // The others found it there, and not at the old place: it is one of the two that are left.
+    // The others found it at the new address: it is one of the two remaining members.
     group.members[0].kill();
     group.put_at_last(1, "/k", "two of three");
 }
@@ -97,10 +97,10 @@ fn one_that_is_all_that_is_left_begins_a_new_cluster_with_all_it_has() {
     restart_with(&mut group, 0, &[]);
     group.put_at_last(0, "/all/21", "1");
     let there = group.tree(0).unwrap().1["node"]["nodes"][0]["nodes"].as_array().map_or(0, Vec::len);
-    // Etcd drops the last of what it has when it does not know yet that the others had it too.
+    // Etcd drops its last entry when it does not know yet that the others have it too.
     let most = if group.plan.program == Program::Etcd { 21 } else { 22 };
     assert!((most..=22).contains(&there), "{there} of 22");
-    // The old ones do not come back into it; new ones do.
+    // The old ones cannot rejoin it; new ones can.
     group.members.truncate(1);
     group.extend();
     join(&mut group, &[0], 1);

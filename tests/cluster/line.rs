@@ -1,8 +1,8 @@
-//! A line between members that is slow: every byte through it waits, can be held back, or comes a few at a time.
+//! A slow line between members: it delays bytes, limits their rate, or holds them back.
 //!
-//! There is no kernel help in it, so it needs no rights: a member advertises the line's address instead of its own,
-//! and everything the others send it, with the answers, goes through here. A hold is not a cut: nothing is refused or
-//! closed, bytes just do not come, as when a network drops every packet.
+//! It needs no kernel features, and so no privileges: a member advertises the line's address instead of its own,
+//! and all traffic from the others, with the responses, passes through it. A hold is not a cut: nothing is refused
+//! or closed, bytes just do not arrive, as when a network drops every packet.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::port::Port;
 
-/// Blocks of bytes on their way in one direction; more wait with the sender.
+/// Blocks of bytes in transit in one direction; more wait with the sender.
 const BLOCKS: usize = 64;
 
 /// A line to one member.
@@ -28,14 +28,14 @@ pub struct NetworkLink {
 struct State {
     ended: AtomicBool,
     delay_micros: AtomicU64,
-    /// Bytes a second, or 0 for as fast as they come.
+    /// Bytes per second; 0 is unlimited.
     rate: AtomicU64,
     hold_there: AtomicBool,
     hold_back: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
-/// Which way bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     There,
@@ -43,7 +43,7 @@ enum Way {
 }
 
 impl NetworkLink {
-    /// A line to `address`, where nobody needs to listen yet; connections are refused until somebody does.
+    /// Makes a line to `address`, where nothing needs to listen yet; connections are refused until something does.
     pub fn to(address: &str) -> Self {
         let (port, state) = (Port::claim(), Arc::new(State::default()));
         let listener = TcpListener::bind(port.address()).unwrap();
@@ -54,7 +54,7 @@ impl NetworkLink {
                     return;
                 }
                 if let Ok(near) = near {
-                    // A connection that fails is what members must live with.
+                    // Members must tolerate a failed connection.
                     state.join(near, &address);
                 }
             }
@@ -62,22 +62,22 @@ impl NetworkLink {
         Self { port, state: kept }
     }
 
-    /// `127.0.0.1:port` of the near end.
+    /// Returns `127.0.0.1:port` of the near end.
     pub fn address(&self) -> String {
         self.port.address()
     }
 
-    /// How long every byte is under way from now on, in each direction.
+    /// Sets the delay of every byte from now on, in each direction.
     pub fn delay(&self, delay: Duration) {
         self.state.delay_micros.store(u64::try_from(delay.as_micros()).unwrap(), Ordering::SeqCst);
     }
 
-    /// How many bytes a second go through in each direction; 0 is as many as come.
+    /// Sets the bytes per second in each direction; 0 is unlimited.
     pub fn rate(&self, bytes: u64) {
         self.state.rate.store(bytes, Ordering::SeqCst);
     }
 
-    /// Whether nothing comes to the member, and whether nothing comes from it on these connections.
+    /// Holds back bytes to the member (`there`), and from it on these connections (`back`).
     pub fn hold(&self, there: bool, back: bool) {
         self.state.hold_there.store(there, Ordering::SeqCst);
         self.state.hold_back.store(back, Ordering::SeqCst);
@@ -99,7 +99,7 @@ impl State {
         self.carry(far_too, near_too, Way::Back);
     }
 
-    /// One thread reads and notes when, the other writes when the time has come.
+    /// One thread reads and records the time, the other writes after the delay.
     fn carry(self: &Arc<Self>, mut from: TcpStream, to: TcpStream, way: Way) {
         let (sender, receiver): (SyncSender<(Instant, Vec<u8>)>, _) = sync_channel(BLOCKS);
         let state = Arc::clone(self);
@@ -142,10 +142,10 @@ impl Drop for NetworkLink {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::SeqCst);
         for stream in self.state.open.lock().unwrap().drain(..) {
-            // Closed already by either end.
+            // Either end may have closed it already.
             stream.shutdown(Shutdown::Both).ok();
         }
-        // Wakes the accept, which then sees that it has ended.
+        // Wakes the accept, which then sees the end.
         TcpStream::connect(self.port.address()).ok();
     }
 }
@@ -153,7 +153,7 @@ impl Drop for NetworkLink {
 mod tests {
     use super::*;
 
-    /// A server that sends back what it gets.
+    /// Starts a server that sends back what it receives.
     fn echo() -> (Port, NetworkLink) {
         let port = Port::claim();
         let listener = TcpListener::bind(port.address()).unwrap();

@@ -1,4 +1,4 @@
-//! Members that are added to a running cluster and removed from it, through the v2 API.
+//! Adding members to a running cluster and removing them, through the v2 API.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::durable::member::MemberSlot;
 use crate::support::http::request;
 use crate::support::{WAIT_TIMEOUT, eventually, patient};
 
-/// The answer to a request about members, asked of each of them until one says yes.
+/// Sends a request about members to each of them until one accepts it.
 #[track_caller]
 pub fn about_members(group: &Group, among: &[usize], method: &str, path: &str, json: Option<&str>) -> String {
     let (begun, mut last) = (Instant::now(), String::new());
@@ -18,7 +18,7 @@ pub fn about_members(group: &Group, among: &[usize], method: &str, path: &str, j
             let body = json.map(|json| ("application/json", json));
             match request(&group.members[*number].address(), method, path, body) {
                 Ok(answer) if matches!(answer.status, 200..=299) => return answer.body,
-                // Done already: an earlier try was carried out although it was not answered.
+                // Done already: an earlier attempt was applied although its response was lost.
                 Ok(answer) if matches!((method, answer.status), ("DELETE", 404 | 410) | ("POST", 409)) => {
                     return answer.body;
                 }
@@ -31,14 +31,14 @@ pub fn about_members(group: &Group, among: &[usize], method: &str, path: &str, j
     }
 }
 
-/// Adds a member to the cluster of `active`; it does not run yet.
+/// Adds a member to the cluster of `active`, without starting it.
 #[track_caller]
 pub fn add(group: &Group, active: &[usize], slot: &MemberSlot) {
     let json = format!("{{\"peerURLs\":[\"{}://{}\"]}}", slot.scheme, slot.advertised);
     about_members(group, active, "POST", "/v2/members", Some(&json));
 }
 
-/// Adds the member `number`, which does not run yet, to the cluster of `active`, and starts it.
+/// Adds the member `number`, which is not running, to the cluster of `active`, and starts it.
 #[track_caller]
 pub fn join(group: &mut Group, active: &[usize], number: usize) {
     add(group, active, &group.members[number].slot);
@@ -57,14 +57,14 @@ pub fn join(group: &mut Group, active: &[usize], number: usize) {
     if let Err(why) = member.until_serving(AGREE_TIMEOUT) {
         panic!("the new member {number}: {why}\n{}", group.logs());
     }
-    // Promoted when it has what the others have.
+    // It is promoted when it has caught up.
     let index = group.tree(active[0]).map_or(0, |(index, _)| index);
     eventually("the new member has what the others have", AGREE_TIMEOUT, || {
         group.tree(number).is_some_and(|(own, _)| own >= index)
     });
 }
 
-/// The id of a member by its peer address.
+/// Returns the id of a member by its peer address.
 #[track_caller]
 pub fn id(group: &Group, active: &[usize], slot: &MemberSlot) -> String {
     let members = about_members(group, active, "GET", "/v2/members", None);
@@ -75,7 +75,7 @@ pub fn id(group: &Group, active: &[usize], slot: &MemberSlot) -> String {
     found.unwrap_or_else(|| panic!("{own} is not in {members}"))["id"].as_str().unwrap().to_owned()
 }
 
-/// Removes a member, which must learn of it and end in good order.
+/// Removes a member, which must notice and end cleanly.
 #[track_caller]
 pub fn leave(group: &mut Group, active: &[usize], number: usize) {
     let id = id(group, active, &group.members[number].slot);

@@ -1,9 +1,9 @@
-//! Three members that move from http to https between themselves and back, one at a time, while clients write and
+//! Three members switch from http to https between themselves and back, one at a time, while clients write and
 //! watch.
 //!
-//! Every step is a rolling restart: first the files come, then each member's URL changes in the cluster and on its
-//! command line, and back again. Before that all three are restarted as they are: what this costs in time without an
-//! acknowledged write is what a step may cost. The same run with etcd shows what the harness sees there.
+//! Every step is a rolling restart: first the files are installed, then each member's URL changes in the cluster
+//! and on its command line, and back again. Before that all three are restarted unchanged: the time without an
+//! acknowledged write in that step is the limit for the others. The same run with etcd is the control.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,20 +21,20 @@ use super::watchers::{Task, Watched, compare, follow};
 use crate::durable::wire::Wire;
 use crate::support::{Authority, Dir, WAIT_TIMEOUT, eventually, patient};
 
-/// A writer waits so long between two writes: a thousand events must outlast any restart.
+/// The pause of a writer between two writes: a thousand events must outlast any restart.
 const WRITE_INTERVAL: Duration = Duration::from_millis(15);
-/// Longer than any member takes to say that it cannot.
+/// Longer than any member takes to refuse a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 /// The key that ends the watches.
 const LAST: &str = "/m/last";
-/// Four elections: less is not worth telling apart on a busy machine.
+/// Four elections: shorter gaps are noise on a busy machine.
 const MIN_REPORTED_GAP: Duration = Duration::from_secs(2);
 
 #[test]
 fn members_move_to_https_and_back_one_at_a_time_and_nothing_is_lost() {
     let Some(plan) = Plan::new(3) else { return };
     migrate(plan);
-    // The control: etcd goes through the same.
+    // The control: the same with etcd.
     if std::env::var_os("RETUNE_TEST_SLOW").is_some() {
         let Some(plan) = Plan::control(3) else { return };
         migrate(plan);
@@ -83,7 +83,7 @@ fn migrate(plan: Plan) {
     eprintln!("{program:?}: {report}");
     assert!(report.written.len() > 100, "hardly a write got through: {report}");
     an_event_that_was_not_heard_is_found(&report, &tree);
-    // A write that is lost on purpose: the keys of all others are still there.
+    // A deliberately lost write: the keys of all others still exist.
     let (_, (key, _)) = report.written.iter().nth(50).expect("many writes");
     let mut wire = group.members[0].wire();
     assert_eq!(wire.request("DELETE", &format!("/v2/keys{key}"), None).unwrap().status, 200);
@@ -103,20 +103,20 @@ fn an_event_that_was_not_heard_is_found(report: &Report, tree: &Value) {
     }
 }
 
-/// Restarts all members in good order, one at a time, each after a change.
+/// Restarts all members cleanly, one at a time, each after a change.
 fn rolling(group: &mut Group, change: impl Fn(&mut Group, usize)) {
     for number in 0..3 {
         change(group, number);
         group.members[number].signal(Signal::SIGTERM);
         assert!(group.members[number].wait(WAIT_TIMEOUT).is_some(), "{}", group.logs());
         group.start();
-        // The others reach it, and it reaches them.
+        // Both directions between it and the others work.
         group.catches_up(number);
         group.put_at_last(number, "/through", &number.to_string());
     }
 }
 
-/// Has a member be found, and listen, at a URL of this scheme from its next start on.
+/// Makes a member listen and be reached at a URL of this scheme from its next start on.
 fn at(group: &mut Group, number: usize, scheme: &'static str) {
     let own = id(group, &[number], &group.members[number].slot);
     let slot = &mut group.members[number].slot;
@@ -133,7 +133,7 @@ fn at(group: &mut Group, number: usize, scheme: &'static str) {
     });
 }
 
-/// Writers and watchers at work.
+/// Writers and watchers under way.
 struct Load {
     stop: Arc<AtomicBool>,
     give_up: Arc<AtomicBool>,
@@ -150,7 +150,7 @@ struct Write {
 }
 
 impl Load {
-    /// Two writers who know all members, a watcher who does, and one bound to each member.
+    /// Starts two writers that know all members, a watcher that does, and one bound to each member.
     fn start(group: &Group) -> Self {
         let after = group.tree(0).expect("a tree to begin with").0;
         let (stop, give_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -174,7 +174,7 @@ impl Load {
         Self { stop, give_up, writers, watchers, acknowledged }
     }
 
-    /// Does something, and returns the longest time without an acknowledged write meanwhile.
+    /// Runs a step, and returns the longest time without an acknowledged write meanwhile.
     #[track_caller]
     fn step(&mut self, name: &str, work: impl FnOnce()) -> Duration {
         let acknowledged = || self.acknowledged.lock().unwrap();
@@ -204,7 +204,7 @@ impl Load {
     }
 }
 
-/// Writes one key after another until told to stop; after a failure the next member is asked.
+/// Writes one key after another until asked to stop; after a failure it uses the next member.
 fn write(
     writer: usize,
     addresses: &[String],
@@ -223,7 +223,7 @@ fn write(
                 acknowledged.lock().unwrap().push(Instant::now());
                 written.push(Write { index, key, value });
             }
-            // Nobody knows what became of it; the key is not written again.
+            // The result is unknown; the key is not written again.
             Ok(_) | Err(_) => at = (at + 1) % wires.len(),
         }
         thread::sleep(WRITE_INTERVAL);
@@ -231,7 +231,7 @@ fn write(
     written
 }
 
-/// What was acknowledged, by its index, and what was heard.
+/// The acknowledged writes by index, and the received events.
 #[derive(Clone)]
 struct Report {
     written: BTreeMap<u64, (String, String)>,
@@ -240,7 +240,7 @@ struct Report {
 }
 
 impl Report {
-    /// Everything that cannot be, a line each.
+    /// Returns all contradictions, one line each.
     fn wrong(&self, tree: &Value) -> Vec<String> {
         let written =
             self.written.iter().map(|(index, (key, value))| (*index, (key.clone(), Some(value.clone()))));

@@ -1,4 +1,4 @@
-//! Members on hosts of their own, with the network between them cut in every way, under load.
+//! Members on their own hosts, with the network between them cut in every way, under load.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use crate::durable::member::Program;
 use crate::support::dice::Dice;
 use crate::support::{eventually, patient};
 
-/// How long a cluster may take to go on without the member that is cut off.
+/// How long a cluster may take to continue without an isolated member.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Three members at work.
+/// Three members under load.
 struct Scene {
     group: Group,
     storm: Storm,
@@ -34,7 +34,7 @@ impl Scene {
         (0..3).filter(|number| *number != self.leader).collect()
     }
 
-    /// Mends everything and checks everything; every member must take writes again.
+    /// Heals the network and checks everything; every member must accept writes again.
     #[track_caller]
     fn end(mut self) {
         self.group.hosts().heal();
@@ -59,7 +59,8 @@ fn a_leader_that_is_alone_steps_down_and_the_others_go_on() {
     scene.end();
 }
 
-/// What is asked of one without a majority is refused in time, however it was there when it lost the others.
+/// Requests to a member without a majority are refused in time, also those that were pending when it lost the
+/// others.
 #[test]
 fn clients_of_a_member_that_is_alone_are_refused_in_time_and_never_told_old_news() {
     let Some(mut scene) = Scene::new("refused") else { return };

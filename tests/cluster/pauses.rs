@@ -1,4 +1,4 @@
-//! Members that stop for a while, networks that are slow, clocks that are wrong, disks that are full.
+//! Frozen members, slow networks, wrong clocks, full disks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -25,7 +25,7 @@ fn a_leader_that_slept_through_its_own_replacement_does_no_harm() {
         let leader = group.leader();
         group.freeze(leader);
         let rest: Vec<usize> = (0..3).filter(|number| *number != leader).collect();
-        // Three times the time of an election; at the last round until the others have a new one for certain.
+        // Three election timeouts; in the last round until the others certainly have a new leader.
         std::thread::sleep(Duration::from_millis(1500));
         if round == 3 {
             assert_ne!(group.leader_among(&rest), leader);
@@ -91,7 +91,7 @@ fn a_line_that_holds_everything_back_is_noticed() {
     storm.finish(&mut group);
 }
 
-/// A key with a time to live through one member; when it went from another, counted from then.
+/// Writes a key with a TTL through one member; returns after how long it was gone from another.
 fn lifetime(group: &Group, through: usize, seen_by: usize, ttl: u64) -> Duration {
     let key = format!("/lease/{through}");
     let mut wire = group.members[through].wire();
@@ -136,7 +136,7 @@ fn leases_last_as_long_as_they_should_when_one_clock_is_a_day_off() {
                 "{offset}: a lease of 3 s through member {number} lasted {lived:?}"
             );
         }
-        // The next leader may be the one whose clock is off, or another.
+        // The next leader may or may not be the one with the wrong clock.
         let leader = group.leader();
         group.members[leader].kill();
         group.members[leader].start();
@@ -161,7 +161,7 @@ fn a_full_disk_on_one_member_stops_nobody_else() {
         lead(&mut group, full_leads);
         let storm = Storm::start(&mut group, &mut dice, 3);
         storm.goes_on(20, FAILOVER_TIMEOUT, "in peace");
-        // Somebody else's file takes all that is left.
+        // Another file takes the remaining space.
         fill(&ballast);
         for number in 0..40 {
             let form = format!("value={}", "f".repeat(100_000));
@@ -183,7 +183,7 @@ fn a_full_disk_on_one_member_stops_nobody_else() {
     }
 }
 
-/// Restarts leaders until the first member leads, or does not.
+/// Restarts leaders until the first member leads, or no longer leads.
 #[track_caller]
 fn lead(group: &mut Group, first: bool) {
     for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! `retune store --proxy on` in front of real etcd members and of one that is made up, beside etcd's own proxy.
+//! `retune store --proxy on` in front of real etcd members and of a fake one, beside etcd's own proxy.
 
 mod answers;
 mod crossing;

@@ -1,4 +1,4 @@
-//! Members that do not belong: each is refused with words that say what to do, and the cluster goes on unharmed.
+//! Members that do not belong to the cluster: each is refused with advice, and the cluster is not affected.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use crate::support::{eventually, patient};
 
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Three members of ours: etcd refuses fewer of these, and in other words.
+/// Three members of ours: etcd refuses fewer of these, with other messages.
 fn ours() -> Option<Plan> {
     let plan = Plan::new(3)?;
     if plan.program == Program::Etcd {
@@ -25,14 +25,14 @@ fn ours() -> Option<Plan> {
     Some(plan)
 }
 
-/// Whether a log has all of these words in one line, in any case.
+/// Returns whether a log has all of these words in one line, in any case.
 fn says(member: &Member, words: &[&str]) -> bool {
     let log = member.log().to_lowercase();
     log.lines().any(|line| words.iter().all(|word| line.contains(word)))
 }
 
-/// Waits until a stranger has been refused for this reason: it has ended with a failure and said why. The cluster
-/// must not have changed for it.
+/// Waits until a stranger was refused for this reason: it has ended with an error and logged why. The cluster must
+/// be unchanged.
 #[track_caller]
 fn ends_refused(stranger: &mut Member, group: &mut Group, words: &[&str]) {
     let (begun, mut code) = (Instant::now(), None);
@@ -97,7 +97,7 @@ fn a_member_with_a_wiped_folder_is_refused_under_its_old_name() {
     }
 }
 
-/// Takes a member out of a group, so that the rest can be asked alone.
+/// Removes a member from the handle of a group, so that requests go to the others.
 fn take_out(group: &mut Group, number: usize) -> Member {
     group.members[number].kill();
     group.members.remove(number)
@@ -121,7 +121,7 @@ fn a_member_with_the_folder_of_another_is_refused() {
     group.members[1].start();
     stranger.spawn();
     ends_refused(&mut stranger, &mut group, &["data"]);
-    // Also while the owner of the folder is away.
+    // Also while the owner of the folder is down.
     group.members[1].kill();
     stranger.spawn();
     let (begun, mut code) = (Instant::now(), None);
@@ -140,7 +140,7 @@ fn a_member_with_the_folder_of_another_is_refused() {
     group.level();
 }
 
-/// A process that is started as somebody it is not.
+/// Starts a process with the identity of another member.
 fn stranger(group: &Group, slot: MemberSlot, ports: Vec<Port>, words: &[&str]) -> Member {
     let mut stranger = Member::seated(group.plan.program, slot, ports);
     let plain = group.plan.words.clone();
@@ -156,7 +156,7 @@ fn a_second_member_of_the_same_name_is_refused() {
     group.start();
     let slot = group.members[1].slot.clone();
     let (client, peer) = (Port::claim(), Port::claim());
-    // One that was copied whole but for where it listens, and one that has an address of its own.
+    // A complete copy except for its listen address, and one with its own address.
     let twin = MemberSlot { client: client.address(), peer: peer.address(), ..slot };
     let copied = MemberSlot { advertised: peer.address(), ..twin.clone() };
     let mut ports = vec![client, peer];
@@ -165,7 +165,7 @@ fn a_second_member_of_the_same_name_is_refused() {
         let mut stranger = stranger(&group, slot, std::mem::take(&mut ports), &[]);
         ends_refused(&mut stranger, &mut group, &words);
     }
-    // One that was added in good order and then started with a name that is taken.
+    // A member that was added properly and then started with a name that is taken.
     let port = Port::claim();
     let mut slot = MemberSlot { peer: port.address(), advertised: port.address(), ..twin };
     add(&group, &[0, 1, 2], &slot);
@@ -178,7 +178,7 @@ fn a_second_member_of_the_same_name_is_refused() {
     group.level();
 }
 
-/// What a peer port must bear from whoever finds it.
+/// Input from arbitrary clients that a peer port must survive.
 fn nonsense(dice: &mut Dice) -> Vec<Vec<u8>> {
     let mut random = |length: usize| (0..length).map(|_| dice.next() as u8).collect::<Vec<u8>>();
     let mut all: Vec<Vec<u8>> = [
@@ -216,7 +216,7 @@ fn nonsense_on_the_peer_port_harms_nobody() {
             for member in &group.members {
                 let mut stream = TcpStream::connect(&member.slot.peer).unwrap();
                 stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-                // Closed by the other side in the middle is as good.
+                // The other side may close the connection early.
                 stream.write_all(&bytes).ok();
                 if round < 2 {
                     open.push(stream);

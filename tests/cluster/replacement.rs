@@ -1,5 +1,5 @@
-//! Clients that run while every member of their store is replaced: they follow, and with `--no-sync` they do not. The
-//! same run has both, so it shows that it would notice clients that are left behind.
+//! Clients that run while every member of their store is replaced: they follow, and with `--no-sync` they do not.
+//! Each run has both, which shows that it would notice clients that do not follow.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ use crate::support::http::request;
 use crate::support::programs::skipped;
 use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
-/// How long a lease of these registrars is.
+/// The TTL of these registrars' leases.
 const LEASE_TTL: Duration = Duration::from_secs(12);
 
-/// How often clients ask for the members at the latest, and a moment.
+/// Slightly more than the clients' interval of reading the members.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(8);
 
-/// A folder for each of the watching daemons: one for each backend.
+/// One folder per watching daemon: one per backend.
 struct Folders(Vec<(&'static str, Dir)>);
 
 impl Folders {
@@ -42,7 +42,7 @@ impl Folders {
     }
 }
 
-/// One of each client that runs for long.
+/// One of each long-running client.
 struct Clients<'d> {
     name: &'static str,
     watches: Vec<Daemon<'d>>,
@@ -75,7 +75,8 @@ impl<'d> Clients<'d> {
         Self { name, watches: folders.0.iter().map(watch).collect(), register, ctl }
     }
 
-    /// When the registered key was created, as this member has it. A key that ran out and came back is younger.
+    /// Returns the createdIndex of the registered key at this member. A key that expired and came back has a higher
+    /// one.
     fn created(&self, group: &Group, number: usize) -> Option<u64> {
         let tree = group.ask(number).get(&format!("/v2/keys/{}?recursive=true", self.name)).ok()?.json();
         tree["node"]["nodes"][0]["nodes"][0]["createdIndex"].as_u64()
@@ -106,7 +107,7 @@ fn urls(group: &Group) -> Vec<String> {
     group.addresses().iter().map(|address| format!("http://{address}")).collect()
 }
 
-/// Waits until clients have rendered, registered and watched what there is: when their key was created.
+/// Waits until all clients have rendered, registered and watched; returns the createdIndex of their key.
 #[track_caller]
 fn under_way(group: &Group, folders: &Folders, clients: &Clients<'_>, value: &str) -> u64 {
     eventually("the first value is rendered", WAIT_TIMEOUT, || folders.all_have(value));
@@ -140,8 +141,8 @@ fn all_replaced(plan: Plan, backends: &[&'static str]) {
     for old in 0..3 {
         join(&mut group, &active, old + 3);
         if old == 0 {
-            // etcd takes ten seconds and more to replace three members. Ours takes two, so fast that a client on
-            // the last one would not have asked for the list in between.
+            // etcd takes ten seconds and more to replace three members. Ours takes two, in which a client on the
+            // last one may not have read the list.
             std::thread::sleep(REFRESH_INTERVAL);
         }
         active.push(old + 3);
@@ -156,13 +157,13 @@ fn all_replaced(plan: Plan, backends: &[&'static str]) {
         let now = eventually("the key is there", WAIT_TIMEOUT, || follow.created(&group, old + 3));
         assert_eq!(now, created, "the key was away\n{}", follow.logs());
     }
-    // Nothing is skipped, and nothing comes twice.
+    // No event is skipped or repeated.
     let seen: Vec<String> = follow.ctl.stdout().lines().map(str::to_owned).collect();
     let seen: Vec<&String> = seen.iter().filter(|line| line.starts_with("without")).collect();
     assert_eq!(seen, ["without 0", "without 1", "without 2"]);
     let log = follow.logs();
     assert!(log.contains("members of the store: added http://"), "{log}");
-    // Those that know the given members only are left behind: their key runs out.
+    // Clients that know only the given members are left behind: their key expires.
     let begun = Instant::now();
     eventually("the other key runs out", 2 * LEASE_TTL + WAIT_TIMEOUT, || left.created(&group, 3).is_none());
     assert!(!left_folders.any_has("without 2") && !left.ctl.stdout().contains("without 2"));
@@ -199,17 +200,17 @@ fn when_all_members_are_gone_the_given_addresses_are_the_way_back() {
     let (folders, given) = (Folders::new(&["etcd"]), urls(&group));
     let follow = Clients::start("follow", &folders, &engine, &given, &[]);
     under_way(&group, &folders, &follow, "first");
-    // The store moves to another address, and they go there.
+    // The store moves to another address, and the clients follow.
     group.extend();
     join(&mut group, &[0], 1);
-    // The watch of ctl has no log that would say it.
+    // The watch of ctl has no log line for it.
     for daemon in follow.watches.iter().chain([&follow.register]) {
         daemon.eventually_says("members of the store: added http://");
     }
     leave(&mut group, &[1], 0);
     put(&group, 1, "moved");
     eventually("it is rendered from there", WAIT_TIMEOUT, || folders.all_have("moved"));
-    // That one dies, and a store that was made anew answers at the first address.
+    // The old member dies, and a new store serves at the first address.
     group.members[1].kill();
     std::thread::sleep(Duration::from_millis(500));
     std::fs::remove_dir_all(group.members[0].data()).unwrap();

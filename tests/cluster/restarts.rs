@@ -1,4 +1,4 @@
-//! Members that end and come back, in good order and not, and members that are replaced by others, under load.
+//! Members that end and come back, cleanly or not, and members that are replaced, under load.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ fn all_three_are_restarted_in_good_order_and_no_client_waits() {
 #[test]
 fn members_are_killed_again_and_again_and_nothing_is_lost() {
     let Some(plan) = Plan::new(3) else { return };
-    // Small numbers have snapshots taken, sent and loaded all the time.
+    // With small numbers, snapshots are written, sent and loaded all the time.
     let snapshots = ["--snapshot-count", "50"];
     let (mut group, mut dice) = (plan.with(&snapshots).here(), Dice::thrown("kills"));
     group.start();
@@ -51,7 +51,7 @@ fn members_are_killed_again_and_again_and_nothing_is_lost() {
     let (begun, span, mut kills) = (Instant::now(), budget(15), 0_u32);
     while begun.elapsed() < span {
         let first = dice.index(3);
-        // Sometimes two, and once in a while all.
+        // Sometimes two, and rarely all.
         let count = [1, 1, 1, 2, 3][dice.index(5)];
         let victims: Vec<usize> = (0..count).map(|step| (first + step) % 3).collect();
         for number in &victims {
@@ -61,7 +61,7 @@ fn members_are_killed_again_and_again_and_nothing_is_lost() {
         std::thread::sleep(Duration::from_millis(dice.below(700)));
         for number in &victims {
             group.members[*number].spawn();
-            // Start-up is a moment like any other.
+            // A kill may also hit the start-up.
             if dice.one_in(4) {
                 std::thread::sleep(Duration::from_millis(dice.below(150)));
                 group.members[*number].kill();
@@ -75,7 +75,7 @@ fn members_are_killed_again_and_again_and_nothing_is_lost() {
     storm.finish(&mut group);
 }
 
-/// Kills a member in a while; whoever waits for the end of it may go on with the group.
+/// Kills a member after a while; the caller may use the group meanwhile.
 fn dies_soon(group: &Group, number: usize, dice: &mut Dice) -> JoinHandle<()> {
     let pid = Pid::from_raw(group.members[number].pid().cast_signed());
     let delay = Duration::from_millis(dice.below(400));
@@ -149,7 +149,7 @@ fn all_three_are_replaced_one_by_one_and_nothing_is_lost() {
     }
     storm.goes_on(40, FAILOVER_TIMEOUT, "with all replaced");
     storm.finish(&mut group);
-    // The new ones are the cluster: it lives without two of the old, and through a restart of its own.
+    // The new ones are the cluster: it tolerates the loss of two old ones, and its own restart.
     for number in active {
         group.members[number].kill();
         group.members[number].start();

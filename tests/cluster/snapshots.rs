@@ -1,4 +1,4 @@
-//! Members that are so far behind that the log does not reach back to them: they are sent everything.
+//! Members that lag behind the start of the log: they are sent a snapshot.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::support::dice::Dice;
 use crate::support::programs::skipped;
 
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A log that is cut all the time.
+/// A log that is truncated all the time.
 const SHORT_LOG: [&str; 2] = ["--snapshot-count", "20"];
 
-/// Writes so many values of this length through several connections.
+/// Writes `count` values of this length through several connections.
 fn write(group: &Group, count: usize, length: usize) {
     let form = &format!("value={}", "v".repeat(length));
     std::thread::scope(|scope| {
@@ -40,7 +40,7 @@ fn one_that_missed_more_than_the_log_holds_is_sent_everything_and_deletions_too(
     write(&group, 400, 1000);
     group.members[2].kill();
     let storm = Storm::start(&mut group, &mut dice, 3);
-    // What is gone meanwhile must be gone there too, and not come back by a merge.
+    // Keys deleted meanwhile must be deleted there too.
     let deleted = group.members[0].wire().request("DELETE", "/v2/keys/bulk/7?recursive=true", None).unwrap();
     assert_eq!(deleted.status, 200, "{}", deleted.text());
     write(&group, 3000, 3000);
@@ -66,7 +66,7 @@ fn one_that_dies_again_and_again_while_it_is_sent_everything_gets_there() {
         let victim = dice.index(3);
         group.members[victim].kill();
         storm.goes_on(40, AGREE_TIMEOUT, "with one far behind");
-        // A slow line, so that there is a time to die at.
+        // A slow line, so that there is time to kill the member.
         group.lines[victim].rate(4_000_000);
         for _ in 0..3 {
             group.members[victim].spawn();
@@ -95,7 +95,7 @@ fn new_members_of_a_cluster_with_much_in_it_are_sent_everything_while_it_goes_on
     join(&mut group, &[0, 1, 2, 3], 4);
     storm.watch(&group.members[4].address());
     storm.goes_on(30, FAILOVER_TIMEOUT, "with five");
-    // Five members live without two.
+    // Five members tolerate the loss of two.
     let leader = group.leader();
     group.members[leader].kill();
     let other = group.running()[1];
@@ -118,7 +118,7 @@ fn a_member_that_was_added_and_never_came_can_be_taken_back() {
     group.extend();
     let slot = group.members[3].slot.clone();
     add(&group, &[0, 1, 2], &slot);
-    // It does not count before it has come: the cluster still lives without one.
+    // It does not count before it has caught up: the cluster still works without one.
     group.members[2].kill();
     for number in [0, 1] {
         group.put_at_last(number, "/k", "two of three and one that never came");
@@ -138,12 +138,12 @@ fn a_leader_that_is_removed_hands_over_and_ends() {
     let leader = group.start();
     let storm = Storm::start(&mut group, &mut dice, 3);
     storm.goes_on(20, FAILOVER_TIMEOUT, "in peace");
-    // Etcd takes no change while a member is younger than five seconds; `leave` asks until it does.
+    // Etcd refuses changes while a member is younger than five seconds; `leave` retries until it accepts.
     let rest: Vec<usize> = (0..3).filter(|number| *number != leader).collect();
     leave(&mut group, &rest, leader);
     storm.left(&group.members[leader].address());
     storm.goes_on(20, FAILOVER_TIMEOUT, "without the one that led");
-    // It does not come back by itself.
+    // It does not come back.
     group.members[leader].kill();
     group.members[leader].spawn();
     assert!(group.members[leader].wait(AGREE_TIMEOUT).is_some(), "{}", group.members[leader].log_tail());

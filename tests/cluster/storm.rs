@@ -1,5 +1,5 @@
-//! Clients and watchers on every member while things are broken on purpose, and afterwards everything they know is
-//! held against what the members have.
+//! Clients and watchers on every member during deliberate faults; afterwards their records are compared with the
+//! members' state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::clients::{Client, ClientTotals, KEYS, Log, Shared};
+use super::clients::{Client, InOrderPost, KEYS, Log, Shared};
 use super::group::Group;
 use super::history::{Op, judge};
 use super::watchers::{Task, Watched, compare, follow};
@@ -18,24 +18,24 @@ use crate::support::{eventually, patient};
 
 /// The key that ends the watches.
 const LAST: &str = "/h/last";
-/// Longer than any member takes to say that it cannot.
+/// Longer than any member takes to refuse a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// Clients and watchers at work.
+/// Clients and watchers under way.
 pub struct Storm {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<Log>>,
     watchers: Vec<(Task, JoinHandle<Watched>)>,
-    /// Ends the watches that did not end by themselves.
+    /// Ends the watches that did not end on their own.
     give_up: Arc<AtomicBool>,
-    /// The index at the beginning.
+    /// The index at the start.
     after: u64,
     begun: Instant,
 }
 
 impl Storm {
-    /// Starts one client and one watcher bound to each running member, and `roaming` clients that know all members,
-    /// also those that do not run yet.
+    /// Starts one client and one watcher per running member, and `roaming` clients that know all members, including
+    /// those not running yet.
     pub fn start(group: &mut Group, dice: &mut Dice, roaming: usize) -> Self {
         let running = group.running();
         let (shared, addresses) = (Arc::new(Shared::default()), group.addresses());
@@ -57,7 +57,7 @@ impl Storm {
         storm
     }
 
-    /// Watches one more member.
+    /// Starts a watcher of one more member.
     pub fn watch(&mut self, address: &str) {
         let (address, leave) = (address.to_owned(), Arc::new(AtomicBool::new(false)));
         let give_up = Arc::clone(&self.give_up);
@@ -67,19 +67,19 @@ impl Storm {
         self.watchers.push((task, thread::spawn(move || follow(&own))));
     }
 
-    /// Lets the watcher of a member go that has left the cluster.
+    /// Ends the watcher of a member that has left the cluster.
     pub fn left(&self, address: &str) {
         for (task, _) in self.watchers.iter().filter(|(task, _)| task.address == address) {
             task.leave.store(true, Ordering::Relaxed);
         }
     }
 
-    /// How many writes were acknowledged so far.
+    /// Returns how many writes were acknowledged so far.
     pub fn written(&self) -> u64 {
         self.shared.written.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more writes were acknowledged; answers how long that took.
+    /// Waits until `writes` more writes were acknowledged; returns how long that took.
     #[track_caller]
     pub fn goes_on(&self, writes: u64, limit: Duration, when: &str) -> Duration {
         let (begun, from) = (Instant::now(), self.written());
@@ -87,8 +87,8 @@ impl Storm {
         begun.elapsed()
     }
 
-    /// Ends the load when all is whole again, and checks everything: every key's history, every acknowledged write,
-    /// every watcher, and that all members have the same tree.
+    /// Ends the load after everything has healed, and checks everything: every key's history, every acknowledged
+    /// write, every watcher, and that all members have the same tree.
     #[track_caller]
     pub fn finish(self, group: &mut Group) -> Report {
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -114,7 +114,7 @@ impl Storm {
     }
 }
 
-/// What came of it.
+/// The result.
 pub struct Report {
     pub logs: Vec<Log>,
     pub watched: Vec<Watched>,
@@ -126,19 +126,20 @@ impl Report {
         self.logs.iter().map(|log| log.acknowledged.len()).sum()
     }
 
-    /// The longest time without an acknowledged write of a client that knows all members; `bound` clients come first.
+    /// Returns the longest time without an acknowledged write of a client that knows all members; `bound` clients
+    /// come first.
     pub fn longest_pause(&self, bound: usize) -> Duration {
         let pause = |log: &Log| log.acknowledged.windows(2).map(|pair| pair[1] - pair[0]).max();
         self.logs.iter().skip(bound).filter_map(pause).max().unwrap_or_default()
     }
 
-    /// What went wrong for clients that know all members, and how long each time.
+    /// Returns the errors of clients that know all members, each with its duration.
     pub fn failures(&self, bound: usize) -> Vec<(Duration, String)> {
         let logs = self.logs.iter().skip(bound);
         logs.flat_map(|log| &log.failures).map(|(_, took, why)| (*took, why.clone())).collect()
     }
 
-    /// Everything that cannot be, a line each.
+    /// Returns all contradictions, one line each.
     fn wrong(&self, index: u64, tree: &Value) -> Vec<String> {
         let mut wrong: Vec<String> = self.logs.iter().flat_map(|log| log.faults.clone()).collect();
         for key in 0..KEYS {
@@ -152,25 +153,25 @@ impl Report {
         wrong
     }
 
-    /// The acknowledged writes by their index.
+    /// Returns the acknowledged writes by index.
     fn written(&self) -> BTreeMap<u64, (String, Option<String>)> {
         let write = |op: &Op| {
             let value = op.told?.1.then?.map(|value| value.to_string());
             Some((op.index?, (format!("/h/k{}", op.key), value)))
         };
-        let post = |post: &ClientTotals| Some((post.index?, (post.key.clone()?, Some(post.value.clone()))));
+        let post = |post: &InOrderPost| Some((post.index?, (post.key.clone()?, Some(post.value.clone()))));
         let writes = self.logs.iter().flat_map(|log| &log.ops).filter_map(write);
         writes.chain(self.logs.iter().flat_map(|log| &log.posts).filter_map(post)).collect()
     }
 
-    /// In-order keys: what was acknowledged is there, nothing is there twice, and nothing that nobody asked for.
+    /// Checks in-order keys: acknowledged ones exist, none exists twice, and none was not requested.
     fn wrong_posts(&self, index: u64, tree: &Value) -> Vec<String> {
         let (mut wrong, mut keys) = (Vec::new(), HashMap::<&str, Vec<&str>>::new());
         for node in nodes(tree, "/h/posts") {
             let key = node["key"].as_str().unwrap_or_default();
             keys.entry(node["value"].as_str().unwrap_or_default()).or_default().push(key);
         }
-        let posts: Vec<&ClientTotals> = self.logs.iter().flat_map(|log| &log.posts).collect();
+        let posts: Vec<&InOrderPost> = self.logs.iter().flat_map(|log| &log.posts).collect();
         for post in &posts {
             let at = keys.get(post.value.as_str()).map_or(&[][..], Vec::as_slice);
             if let Some(key) = &post.key
@@ -195,7 +196,7 @@ impl Report {
     }
 }
 
-/// What is there in the end, as one more answer.
+/// Returns the final value of a key as one more operation.
 fn last_look(key: usize, tree: &Value) -> Option<Op> {
     use super::history::{Need, Step};
     let name = format!("/h/k{key}");
@@ -206,7 +207,7 @@ fn last_look(key: usize, tree: &Value) -> Option<Op> {
     Some(Op { client: usize::MAX, key, sent: now, asked, told, index: None })
 }
 
-/// What is in a folder of a tree.
+/// Returns the nodes in a folder of a tree.
 fn nodes<'t>(tree: &'t Value, folder: &str) -> Vec<&'t Value> {
     let mut at = &tree["node"];
     for depth in 1..folder.split('/').count() {
@@ -233,7 +234,7 @@ impl std::fmt::Display for Report {
              {holes} holes, {failures} failures",
             self.lasted
         )?;
-        // What went wrong, without where.
+        // The error without its place.
         let reason = |why: &str| why.split_once(": ").map_or("", |(_, why)| why).trim().to_owned();
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
         for (_, _, why) in self.logs.iter().flat_map(|log| &log.failures) {

@@ -1,15 +1,15 @@
-//! The story as it is told of etcd: start three, write on the third, kill it, read from the first; without a majority
-//! reads answer and writes do not; with one member back writes work again, and it has what it missed.
+//! The usual example with etcd: start three members, write to the third, kill it, read from the first; without a
+//! majority reads work and writes fail; with one member back writes work again, and it catches up.
 
 use std::time::{Duration, Instant};
 
 use super::group::{AGREE_TIMEOUT, Group, Plan};
 use crate::support::{eventually, patient};
 
-/// Five seconds and twice the time of an election, and a little for a busy machine.
+/// Five seconds and twice the election timeout, and some time for a busy machine.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(5000 + 2 * 500 + 1500);
 
-/// A running group of three whose third member took a write and was killed. A proxy's tests begin here too.
+/// Starts a group of three whose third member accepted a write and was killed. A proxy's tests use it too.
 #[track_caller]
 pub fn third_killed(plan: Plan) -> Group {
     let mut group = plan.here();
@@ -20,7 +20,7 @@ pub fn third_killed(plan: Plan) -> Group {
     group
 }
 
-/// A request that a member without a majority must refuse, and in time.
+/// Sends a request that a member without a majority must refuse in time.
 #[track_caller]
 fn refused(group: &Group, number: usize, method: &str, path: &str, form: Option<&str>) {
     let begun = Instant::now();
@@ -52,7 +52,7 @@ fn without_a_majority_reads_answer_and_writes_are_refused_until_one_is_back() {
     let Some(plan) = Plan::new(3) else { return };
     let mut group = third_killed(plan);
     group.put_at_last(1, "/message", "before");
-    // What was answered is safe with both, but a plain read shows what its member has heard of by now.
+    // An acknowledged write is safe at both, but a plain read shows only what its member knows by then.
     eventually("it is heard of", AGREE_TIMEOUT, || group.value(0, "/message").as_deref() == Some("before"));
     group.members[1].kill();
     std::thread::scope(|scope| {

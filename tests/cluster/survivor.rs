@@ -1,9 +1,9 @@
-//! What the last member left knows: two writes in a row through the leader, and within milliseconds the leader and one more
-//! member are gone. The survivor has no majority but serves reads. It should know the second write, which was acknowledged,
-//! as often as etcd's survivor does.
+//! What the last remaining member knows: after two writes in a row through the leader, the leader and one more
+//! member are gone within milliseconds. The survivor has no majority but serves reads. It should know the second
+//! write, which was acknowledged, as often as etcd's survivor does.
 //!
-//! `RETUNE_TEST_SURVIVOR=300` kills the two and starts them again so many times; otherwise they are stopped and go on, which
-//! comes to the same for the survivor and takes a fraction of the time.
+//! `RETUNE_TEST_SURVIVOR=300` kills and restarts the two that many times; otherwise they are frozen and continued,
+//! which is the same for the survivor and takes a fraction of the time.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use crate::support::dice::Dice;
 use crate::support::patient;
 
 const ROUNDS: u32 = 40;
-/// The two are gone within this time after the second reply, at most.
+/// The longest time from the second reply until the two are gone.
 const MAX_STOP_DELAY: Duration = Duration::from_micros(500);
 const MAX_KILL_DELAY: Duration = Duration::from_millis(5);
-/// What a survivor does not know by then it was never sent.
+/// By then a survivor knows everything that it was sent.
 const SETTLE_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +26,13 @@ enum Blow {
     Kill,
 }
 
-/// Three members that take blows.
+/// Three members under test.
 struct Victims {
     group: Group,
     blow: Blow,
     dice: Dice,
     rounds: u32,
-    /// Rounds after which the survivor did not know the second write.
+    /// The number of rounds after which the survivor did not know the second write.
     missed: u32,
 }
 
@@ -53,7 +53,7 @@ impl Victims {
             let body = format!("value={write}.{}", self.rounds);
             let answer = wire.request("PUT", "/v2/keys/k", Some(&body));
             if !answer.is_ok_and(|answer| answer.status == 200) {
-                // Another leads since.
+                // The leader has changed.
                 return;
             }
         }
@@ -98,7 +98,7 @@ fn a_survivor_knows_what_was_acknowledged_as_often_as_etcds() {
     let (mut ours, mut etcd) = (Victims::new(ours, blow), Victims::new(etcd, blow));
     let begun = Instant::now();
     while ours.rounds.min(etcd.rounds) < rounds {
-        // In turn: both have the same noise around them.
+        // In turn, so that both have the same noise around them.
         for victims in [&mut ours, &mut etcd] {
             victims.round();
         }
@@ -110,7 +110,7 @@ fn a_survivor_knows_what_was_acknowledged_as_often_as_etcds() {
         "survivor, {blow:?}: {own:.3} of {} rounds missed, etcd {control:.3} of {}",
         ours.rounds, etcd.rounds
     );
-    // Chance and a busy machine may cost a fifth of forty rounds; a commit index that waits costs nearly all of them.
+    // Chance and a busy machine may cost a fifth of forty rounds; a delayed commit index costs nearly all of them.
     let margin = if many.is_some() { 0.02 } else { 0.2 };
     assert!(own <= control + margin, "{own:.3} of the rounds missed, etcd {control:.3}");
 }

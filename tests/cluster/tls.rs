@@ -1,4 +1,5 @@
-//! TLS on the client port, with the whole program: who is served, what the others hear, and how files are renewed.
+//! TLS on the client port, with the whole program: which clients are served, what the others get, and how files are
+//! renewed.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -17,7 +18,7 @@ use crate::support::port::Port;
 use crate::support::programs::{need, need_mounts};
 use crate::support::{Authority, Daemon, Dir, Mount, Retune, WAIT_TIMEOUT, eventually};
 
-/// A member with a port that speaks TLS and one that does not.
+/// A member with a TLS port and a plain one.
 struct Member<'d> {
     daemon: Daemon<'d>,
     secure: String,
@@ -40,7 +41,7 @@ fn serve<'d>(dir: &'d Dir, words: &[&str]) -> Member<'d> {
     Member { daemon, secure, plain }
 }
 
-/// Somebody who believes the authority in a file, with a certificate or without.
+/// A client that trusts the authority in a file, with or without its own certificate.
 #[derive(Clone, Copy)]
 struct Caller<'c> {
     ca: &'c str,
@@ -56,7 +57,7 @@ impl<'c> Caller<'c> {
         Self { pair: Some((cert, key)), ..self }
     }
 
-    /// Asks over a connection of its own: the certificate that the port showed, and the answer.
+    /// Sends a request over its own connection; returns the port's certificate and the response.
     fn ask(self, address: &str) -> io::Result<(Vec<u8>, String)> {
         let certificates = |path: &str| CertificateDer::pem_file_iter(path).unwrap().map(Result::unwrap);
         let mut roots = RootCertStore::empty();
@@ -83,7 +84,7 @@ impl<'c> Caller<'c> {
         Ok((shown, answer))
     }
 
-    /// The certificate it was shown before it was answered well.
+    /// Returns the port's certificate after a successful request.
     #[track_caller]
     fn is_served(self, address: &str) -> Vec<u8> {
         let (shown, answer) = self.ask(address).unwrap();
@@ -92,12 +93,12 @@ impl<'c> Caller<'c> {
     }
 }
 
-/// The certificate in a file.
+/// Returns the certificate in a file.
 fn first(path: &str) -> Vec<u8> {
     CertificateDer::from_pem_file(path).unwrap().to_vec()
 }
 
-/// A pair in files of its own, which a later one of the same kind does not overwrite.
+/// Makes a pair in its own files, which a later one of the same kind does not overwrite.
 fn pair(dir: &Dir, authority: &Authority<'_>, kind: &str, name: &str) -> (String, String) {
     let (cert, key) = authority.sign(kind);
     let copies = (dir.text_path(&format!("{name}.pem")), dir.text_path(&format!("{name}.key")));
@@ -106,7 +107,7 @@ fn pair(dir: &Dir, authority: &Authority<'_>, kind: &str, name: &str) -> (String
     copies
 }
 
-/// Puts both files where the member reads them, the certificate first.
+/// Copies both files to where the member reads them, the certificate first.
 fn install(from: &(String, String), to: &(String, String)) {
     fs::copy(&from.0, &to.0).unwrap();
     fs::copy(&from.1, &to.1).unwrap();
@@ -187,7 +188,7 @@ fn the_wrong_scheme_is_answered_and_logged_at_either_port() {
     let mut garbage = TcpStream::connect(&member.secure).unwrap();
     garbage.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
     garbage.write_all(&[0xff; 64]).unwrap();
-    // An end or a reset, not a wait.
+    // A close or a reset, not a timeout.
     assert!(!garbage.read(&mut [0; 8]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
     member.daemon.eventually_says("it spoke neither TLS nor HTTP");
     assert_eq!(member.daemon.log().matches("it spoke plain HTTP").count(), 1, "strangers fill no log");
@@ -207,7 +208,7 @@ fn a_port_with_urls_of_both_schemes_serves_both() {
         .args(&["--listen-client-urls", &format!("http://{address},https://{address}")])
         .args(&["--data-dir", &dir.text_path("data")])
         .spawn();
-    // Somebody who connects and says nothing holds up nobody.
+    // A client that connects and sends nothing blocks nobody.
     eventually("it listens", WAIT_TIMEOUT, || TcpStream::connect(&address).is_ok());
     let silent = TcpStream::connect(&address).unwrap();
     eventually("it serves", WAIT_TIMEOUT, || {
@@ -242,17 +243,17 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
     assert_eq!(caller.is_served(&member.secure), first(&one.0));
     install(&two, &live);
     eventually("the new one", WAIT_TIMEOUT, || caller.is_served(&member.secure) == first(&two.0));
-    // And as certificate managers do it: renamed into place.
+    // Renamed into place, as certificate managers do it.
     let new = (dir.text_path("new.pem"), dir.text_path("new.key"));
     install(&one, &new);
     fs::rename(&new.0, &live.0).unwrap();
     fs::rename(&new.1, &live.1).unwrap();
     eventually("the first again", WAIT_TIMEOUT, || caller.is_served(&member.secure) == first(&one.0));
-    member.daemon.eventually_says("TLS files were read anew");
+    member.daemon.eventually_says("TLS files were read again");
     member.daemon.terminate();
 }
 
-/// As `docker run -v ./server.pem:/server.pem` and a certificate manager outside do it.
+/// As with `docker run -v ./server.pem:/server.pem` and a certificate manager outside.
 #[test]
 fn a_certificate_that_is_mounted_alone_and_replaced_outside_is_said() {
     if !need_mounts() {

@@ -1,5 +1,5 @@
-//! What is said when TLS does not work: over real handshakes, on every port and by every program that calls one. Each
-//! cause is one sentence with what to do, said once.
+//! TLS errors: with real handshakes, on every port and from every client program. Each cause is reported once, in
+//! one sentence with advice.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::support::{Authority, Daemon, Dir, Retune, WAIT_TIMEOUT, eventually};
 
 type Pair = (String, String);
 
-/// A pair in files of its own, which a later one of the same kind does not overwrite.
+/// Makes a pair in its own files, which a later one of the same kind does not overwrite.
 fn pair(dir: &Dir, authority: &Authority<'_>, kind: &str, days: u32, name: &str) -> Pair {
     let (cert, key) = authority.sign_for(kind, days);
     let copies = (dir.text_path(&format!("{name}.crt")), dir.text_path(&format!("{name}.key")));
@@ -32,10 +32,10 @@ fn files((cert, key): &Pair, ca: Option<&str>) -> Files {
     Files { cert: path(cert), key: path(key), trusted_ca: ca.and_then(path), client_auth, ..Files::default() }
 }
 
-/// A server that a caller has trouble with.
+/// A server that causes an error.
 enum Server {
     Tls(Files),
-    /// It says this to whatever it hears, and hangs up.
+    /// It sends this on any input, and disconnects.
     Plain(&'static str),
 }
 
@@ -68,7 +68,7 @@ impl Server {
     }
 }
 
-/// Says that the one member of a cluster has this client URL.
+/// Serves the list of members of a one-member cluster with this client URL.
 fn lists(client_url: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -90,7 +90,7 @@ fn lists(client_url: &str) -> SocketAddr {
     address
 }
 
-/// How a program's files are called on its command line: authorities, certificate, key.
+/// The flags of a program's files: authorities, certificate, key.
 type Flags = [&'static str; 3];
 
 const STORE: Flags = ["--client-ca-keys", "--client-cert", "--client-key"];
@@ -98,7 +98,7 @@ const CTL: Flags = ["--ca-file", "--cert-file", "--key-file"];
 const PROXY: Flags = ["--trusted-ca-file", "--cert-file", "--key-file"];
 const PEERS: Flags = ["--peer-trusted-ca-file", "--peer-cert-file", "--peer-key-file"];
 
-/// A row of the table: a server, who calls it, and the sentence for flags and whether paths are named.
+/// A row of the table: a server, its clients, and the sentence for given flags, with or without paths.
 struct Row<'r> {
     name: &'static str,
     host: &'static str,
@@ -118,7 +118,7 @@ impl Row<'_> {
     }
 }
 
-/// A program that goes on trying, with the sentence that it has to say once.
+/// A program that keeps retrying, with the sentence that it must log once.
 struct Trying<'d> {
     row: &'static str,
     who: &'static str,
@@ -131,7 +131,7 @@ fn spawned<'d>(program: Retune<'d>, words: &[String]) -> Daemon<'d> {
     program.args(&words.iter().map(String::as_str).collect::<Vec<_>>()).spawn()
 }
 
-/// Starts everybody who may call a server.
+/// Starts every program that may connect to a server.
 fn call<'d>(dirs: &'d [Dir; 4], engine: &FakeEngine, row: Row<'_>) -> Vec<Trying<'d>> {
     let [watch, register, proxy, member] = dirs;
     let (store_words, ctl_words) = (row.words(STORE), row.words(CTL));
@@ -166,17 +166,22 @@ fn call<'d>(dirs: &'d [Dir; 4], engine: &FakeEngine, row: Row<'_>) -> Vec<Trying
     let words = ["store", "--name", "one", "--data-dir", &data, "--initial-cluster", &cluster];
     let words = [&words[..], &["--listen-client-urls", &client, "--listen-peer-urls", &peer]].concat();
     let daemon = spawned(Retune::new(member, &words), &peer_words);
-    all.push(trying("member", daemon, format!("(two) is not reached: {url}: {}", says(PEERS, true)), None));
+    all.push(trying(
+        "member",
+        daemon,
+        format!("(two) cannot be reached: {url}: {}", says(PEERS, true)),
+        None,
+    ));
     all
 }
 
-/// The pairs of the test: one in order, and others that each have a fault.
+/// The pairs of the test: a valid one, and others with one fault each.
 struct Pairs {
     own: Pair,
     expired: Pair,
     /// Without a name, and for clients only.
     unnamed: Pair,
-    /// Of another authority.
+    /// Issued by another authority.
     stranger: Pair,
     /// The authority's own.
     authority: Pair,
@@ -188,13 +193,13 @@ impl Pairs {
         let own = pair(dir, authority, "server", 2, "own");
         let unnamed = pair(dir, authority, "client", 2, "unnamed");
         let stranger = pair(dir, strange, "server", 2, "stranger");
-        // What lasts no day is over a second later.
+        // A validity of zero days ends a second later.
         eventually("the certificate expires", WAIT_TIMEOUT, || {
             let words = ["x509", "-checkend", "0", "-noout", "-in", &expired.0];
             let done = std::process::Command::new("openssl").args(words).output().unwrap();
             !done.status.success()
         });
-        // Its last second still counts for others than openssl.
+        // Programs other than openssl still accept its last second.
         std::thread::sleep(Duration::from_millis(1_100));
         let authority = (authority.ca(), dir.text_path("ours.key"));
         Self { own, expired, unnamed, stranger, authority }
@@ -283,7 +288,7 @@ fn whoever_calls_says_the_cause_and_the_remedy_once() {
             daemon.log().contains(says)
         });
     }
-    // By now the first of them have tried many times.
+    // By now the first of them have made many attempts.
     for Trying { row, who, daemon, says, .. } in &trying {
         let log = daemon.log();
         assert_eq!(log.matches(says).count(), 1, "{row}: {who}\n{log}");
@@ -291,7 +296,7 @@ fn whoever_calls_says_the_cause_and_the_remedy_once() {
     }
 }
 
-/// Calls a port, and says nothing more than it takes to be judged.
+/// Connects to a port, and sends only what is needed for the handshake.
 fn meet(address: &str, files: Option<&Files>) {
     let address = address.to_owned();
     let files = files.cloned();
@@ -369,7 +374,7 @@ fn whoever_is_called_says_the_cause_and_the_remedy_once() {
     }
 }
 
-/// The table of callers, with what the one who is called says.
+/// The table of clients, with the server's message.
 fn callers(
     pairs: &Pairs,
     ca: &str,
@@ -385,7 +390,7 @@ fn callers(
     };
     let own = &pairs.own.0;
     let none = format!(
-        "it showed no certificate, and {auth} or {ca_flag} lets nobody in without; give it one that an authority in \
+        "it presented no certificate, and {auth} or {ca_flag} lets nobody in without; give it one that an authority in \
          {ca} ({ca_flag}) signed"
     );
     let strange = format!(
@@ -403,7 +408,7 @@ fn callers(
     ]
 }
 
-/// Bad files are found at the start, by all who are given them.
+/// Every program reports bad files at the start.
 #[test]
 fn a_file_of_no_use_is_named_once_with_what_is_wrong_at_the_start() {
     let dir = Dir::new();

@@ -1,4 +1,5 @@
-//! Members that know one another by certificates: those who have none, or one of another authority, are kept out.
+//! Members that verify each other by certificates: those without one, or with one of another authority, are
+//! refused.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,13 +13,13 @@ use crate::support::{Authority, Dir, eventually};
 
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The flags of a member with this certificate that believes this authority.
+/// Returns the flags of a member with this certificate that trusts this authority.
 pub fn flags(ca: &str, (cert, key): &(String, String)) -> Vec<String> {
     let own = ["--peer-cert-file", cert, "--peer-key-file", key, "--peer-trusted-ca-file", ca];
     own.into_iter().chain(["--peer-client-cert-auth"]).map(str::to_owned).collect()
 }
 
-/// Three members with certificates of one authority.
+/// Starts three members with certificates of one authority.
 fn group(authority: &Authority<'_>) -> Option<Group> {
     let flags = flags(&authority.ca(), &authority.sign("server"));
     let mut plan = Plan::new(3)?.with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
@@ -52,7 +53,7 @@ fn a_member_with_a_certificate_of_another_authority_is_kept_out() {
     let right: Vec<&str> = words.iter().map(String::as_str).collect();
     let leader = group.start();
     group.members[2].kill();
-    // It believes the right authority and is not believed itself; then it believes nobody of the house either.
+    // It trusts the right authority but is not trusted itself; then it trusts the wrong one.
     for ca in [authority.ca(), other.ca()] {
         let foreign = flags(&ca, &other.sign("server"));
         let foreign: Vec<&str> = foreign.iter().map(String::as_str).collect();

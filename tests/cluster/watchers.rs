@@ -1,4 +1,4 @@
-//! Watchers that follow a prefix on every member by `waitIndex`, and the comparison of what they heard.
+//! Watchers that follow a prefix on every member by `waitIndex`, and the comparison of their events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::durable::wire::Wire;
 
-/// An event as a watcher heard it.
+/// An event as a watcher received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     pub action: String,
@@ -15,42 +15,42 @@ pub struct Heard {
     pub value: Option<String>,
 }
 
-/// What the watcher of one member heard.
+/// The events of one member's watcher.
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
     pub address: String,
-    /// In the order in which it came.
+    /// In the order of arrival.
     pub events: Vec<(u64, Heard)>,
-    /// What was forgotten before the watcher came back: first and last index.
+    /// Events that were cleared before the watcher came back: first and last index.
     pub holes: Vec<(u64, u64)>,
-    /// Whether it heard the last event.
+    /// Whether it received the last event.
     pub ended: bool,
     /// Whether its member has left the cluster.
     pub left: bool,
 }
 
-/// What is followed, and until when.
+/// What to follow, and until when.
 #[derive(Clone, Debug)]
 pub struct Task {
     pub address: String,
-    /// Members that are asked in its place while it does not answer.
+    /// Members that are tried while it does not respond.
     pub others: Vec<String>,
     pub prefix: &'static str,
-    /// The index after which it begins.
+    /// The index after which it starts.
     pub after: u64,
-    /// The key whose writing is the end.
+    /// The key whose write is the end.
     pub last: &'static str,
     /// Set when the member leaves the cluster.
     pub leave: Arc<AtomicBool>,
-    /// Set when there is nothing more to wait for.
+    /// Set when there is nothing left to wait for.
     pub give_up: Arc<AtomicBool>,
 }
 
-/// Follows a prefix on one member, or on whichever of several answers.
+/// Follows a prefix on one member, or on any of several that responds.
 pub fn follow(task: &Task) -> Watched {
     let Task { address, others, prefix, after, last, leave, give_up } = task;
     let mut watched = Watched { address: address.clone(), ..Watched::default() };
-    // A short patience: every second without an event the watch is taken up anew.
+    // A short timeout: after every second without an event the watch is opened again.
     let wire = |address: &String| Wire::to(address).patient_for(Duration::from_secs(1));
     let mut wires: VecDeque<Wire> = [address].into_iter().chain(others).map(wire).collect();
     let mut next = after + 1;
@@ -93,8 +93,8 @@ pub fn follow(task: &Task) -> Watched {
     watched
 }
 
-/// Everything that cannot be in what the watchers of one cluster heard, a line each. `written` are the acknowledged
-/// writes by their index: the key, and the value unless it was removed.
+/// Returns the contradictions between the events of one cluster's watchers, one line each. `written` are the
+/// acknowledged writes by index: the key, and the value unless it was removed.
 pub fn compare(all: &[Watched], written: &BTreeMap<u64, (String, Option<String>)>) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut truth: BTreeMap<u64, &Heard> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What is wrong with the flags of a group: etcd and this program refuse the same, in the same words.
+//! Errors in the flags of a group: etcd and this program refuse the same, with the same messages.
 
 use std::process::{Command, Stdio};
 
@@ -14,7 +14,7 @@ const PORTS: [&str; 6] = [
     "http://127.0.0.1:0",
 ];
 
-/// Etcd's last words, without what it looked up in between.
+/// Returns etcd's final error, without its lookups.
 fn etcds(dir: &Dir, words: &[&str]) -> String {
     let mut command = Command::new("etcd");
     for (name, _) in std::env::vars_os() {
@@ -63,9 +63,9 @@ fn a_group_that_does_not_fit_is_refused_as_etcd_refuses_it() {
         &["--initial-cluster", "default=ftp://127.0.0.1:9", "--initial-advertise-peer-urls", one],
     ] {
         let says = etcds(&dir, words);
-        // A list of URLs that is none has another beginning there.
+        // An invalid list of URLs has another prefix there.
         let says = says.strip_prefix("error setting up initial cluster: ").unwrap_or(&says);
-        // What etcd shows as the cluster here is its other flag once more.
+        // Etcd shows another flag as the cluster here.
         let says = says.split("--initial-cluster=").next().unwrap();
         Retune::called(&dir, "etcd", &PORTS).args(words).run().exits(1).says(says);
     }
@@ -74,11 +74,11 @@ fn a_group_that_does_not_fit_is_refused_as_etcd_refuses_it() {
 #[test]
 fn an_address_in_two_spellings_is_one_and_a_comma_too_many_is_none() {
     let dir = Dir::new();
-    // To etcd `localhost` is another address than 127.0.0.1.
+    // For etcd `localhost` is another address than 127.0.0.1.
     let (etcd, ours) = (Retune::called(&dir, "etcd", &PORTS), Retune::new(&dir, &["store"]).args(&PORTS));
     for (program, cluster) in [(etcd, "default=http://127.0.0.1:9,"), (ours, "default=http://localhost:9")] {
         let words = ["--initial-cluster", cluster, "--initial-advertise-peer-urls", "http://127.0.0.1:9"];
-        // A folder with data would be believed more than the flags.
+        // The data in a folder would take precedence over the flags.
         let folder = dir.text_path(cluster.trim_end_matches(',').rsplit('/').next().unwrap());
         let member = program.args(&words).args(&["--data-dir", &folder]).spawn();
         member.eventually_says("ready to serve client requests");

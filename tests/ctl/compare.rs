@@ -1,27 +1,27 @@
-//! The same command lines through Debian's etcdctl and through ours, each against a store of its own: the same words
-//! on stdout and stderr, the same exit code, the same tree behind it.
+//! Runs the same command lines through Debian's etcdctl and through ours, each with its own store: stdout, stderr, exit
+//! code and the resulting tree must be the same.
 
 use super::lines::{StoryLine, stories};
 use super::normal::{normal, tree};
 use super::pair::{Kind, Outcome, Side, WATCH_START_DELAY};
 use crate::support::Dir;
 
-/// Only the lines above the help: below them ours names commands that theirs lacks.
+/// Returns only the lines above the help: in the help, ours lists commands that theirs lacks.
 fn above_help(outcome: Outcome) -> Outcome {
     let end = outcome.stdout.find("NAME:").unwrap_or(outcome.stdout.len());
     Outcome { stdout: outcome.stdout[..end].to_owned(), ..outcome }
 }
 
-/// Where the two went apart, if they did.
+/// Returns the first difference.
 fn difference(line: &StoryLine, theirs: &Outcome, ours: &Outcome) -> Option<String> {
     (theirs != ours).then(|| format!("{:?}\n--- etcdctl\n{theirs:#?}\n--- ours\n{ours:#?}\n", line.words))
 }
 
-/// Runs one line on both sides. One that ends only when interrupted may have had too little time on a busy machine;
-/// it changes nothing, so it may be tried with more.
+/// Runs one line on both sides. A command that only an interrupt ends may have had too little time on a busy machine;
+/// it changes nothing, so it is tried again with more.
 fn run_both(dir: &Dir, theirs: &Side, ours: &Side, line: &StoryLine) -> Option<String> {
     let mut line = line.clone();
-    // Without any time at all, etcdctl itself says now this and now that.
+    // With almost no time, etcdctl's own output varies.
     let mut again = if line.words.contains(&"1ns") { 20 } else { 0 };
     loop {
         let run = |side: &Side| {
@@ -39,14 +39,14 @@ fn run_both(dir: &Dir, theirs: &Side, ours: &Side, line: &StoryLine) -> Option<S
     }
 }
 
-/// Tells every line of a story after which the two are not the same.
+/// Reports every line of a story after which the two differ.
 fn tell(kind: Kind, name: &str) {
     let dir = Dir::new();
     let ours = Side::ours(&dir, kind);
     tell_between(&dir, ours, name);
 }
 
-/// What `other` says and does on every line of a story must be what etcdctl says of a real etcd, and does to it.
+/// The output of `other` on every line of a story, and its effect, must be those of etcdctl with a real etcd.
 fn tell_between(dir: &Dir, other: Option<Side>, name: &str) {
     let (Some(theirs), Some(ours)) = (Side::theirs(Kind::Etcd), other) else { return };
     let story = stories().into_iter().find(|(own, _)| *own == name).expect("a story of this name").1;
@@ -127,7 +127,7 @@ fn a_lost_quorum_is_told_the_same() {
     tell(Kind::Etcd, "without a quorum");
 }
 
-/// Ours with our own store against theirs with etcd.
+/// Our etcdctl with our own store, against Debian's with etcd.
 mod with_our_store {
     use super::*;
 
@@ -215,7 +215,7 @@ fn a_differing_tree_is_noticed() {
     assert_eq!(tree(&one.server, &[]), tree(&other.server, &[]));
 }
 
-/// Debian's etcdctl, unchanged, with our own store against etcdctl with etcd.
+/// Debian's etcdctl with our own store, against itself with etcd.
 mod etcdctl_with_our_store {
     use super::*;
 

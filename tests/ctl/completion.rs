@@ -1,11 +1,11 @@
-//! Completion in a real bash: the script is sourced and its function called as bash would.
+//! Completion in a real bash: sources the script and calls its function as bash would.
 
 use std::process::Command;
 
 use crate::support::programs::need;
 use crate::support::{Dir, Etcd, Retune};
 
-/// What bash offers behind `line`.
+/// Returns what bash offers after `line`.
 fn offers(dir: &Dir, program: &str, line: &str) -> Vec<String> {
     let script = Retune::new(dir, &["completions", "bash"]).run().exits(0).stdout;
     dir.write("completion.bash", &script);

@@ -8,7 +8,7 @@ fn ctl(dir: &Dir, etcd: &Etcd, words: &[&str]) -> Done {
     Retune::new(dir, &["ctl", "--endpoints", &etcd.url()]).args(words).run()
 }
 
-/// Words that are awkward in one format or another.
+/// Strings that are awkward in one format or another.
 const AWKWARD: [&str; 16] = [
     "plain",
     "1.50",
@@ -33,11 +33,11 @@ fn name(salt: u64) -> String {
     NAMES[usize::try_from(random(salt) % NAMES.len() as u64).unwrap()].to_owned()
 }
 
-/// Puts a random tree below `folder`.
+/// Writes a random tree below `folder`.
 fn plant(etcd: &Etcd, folder: &str, depth: u32) {
     for number in 0..3 + random(1) % 4 {
         let key = format!("{folder}/{}", name(number));
-        // A name drawn twice may be a file and a folder; the store refuses the second, and that is fine.
+        // The same name may be drawn as a file and as a folder; the store rejects the second, which is fine.
         if depth > 0 && random(number).is_multiple_of(3) {
             plant(etcd, &key, depth - 1);
         } else {
@@ -64,7 +64,7 @@ fn a_random_tree_comes_back_whole_in_every_format() {
             let copy = format!("/to{round}/{format}");
             ctl(&dir, &etcd, &["import", &file, &copy]).exits(0);
             let again = ctl(&dir, &etcd, &["export", "--format", format, &copy]).exits(0).stdout;
-            // Each remembers its own key.
+            // Each document has its own key.
             assert_eq!(again.replacen(&copy, &folder, 1), exported, "{format}");
             ctl(&dir, &etcd, &["diff", &file, &copy]).exits(0);
             let untouched = ctl(&dir, &etcd, &["import", &file, &copy]).exits(0).says("0 changes made");

@@ -1,11 +1,11 @@
-//! `edit` with a small script for an editor.
+//! `edit` with a small script as the editor.
 
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::retune::Done;
 use crate::support::{Dir, Etcd, Retune};
 
-/// Runs `edit` with this script for an editor; the file is its `$1`.
+/// Runs `edit` with this script as the editor; the file is its `$1`.
 fn edit(dir: &Dir, etcd: &Etcd, script: &str, words: &[&str]) -> Done {
     let editor = dir.path("editor");
     std::fs::write(&editor, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -87,7 +87,7 @@ fn a_change_meanwhile_is_refused_and_the_text_is_kept() {
         .says("was changed in the store meanwhile")
         .says("kept in");
     assert_eq!(get(&dir, &etcd, "/app/a"), "theirs\n");
-    // Also where another key of the subtree was changed than the one edited.
+    // Also when another key of the subtree was changed than the edited one.
     let script = format!("{}\nsed -i 's/^a: .*/a: mine/' \"$1\"", put("/app/b"));
     edit(&dir, &etcd, &script, &["/app"]).exits(4).says("nothing was written");
     assert_eq!(get(&dir, &etcd, "/app/a"), "theirs\n");
@@ -103,7 +103,7 @@ fn a_document_that_cannot_be_read_writes_nothing_and_is_kept() {
         .exits(1)
         .says("nothing was written")
         .says("your text is kept in");
-    edit(&dir, &etcd, "echo lonely > \"$1\"", &["/app"]).exits(1).says("no directory any more");
+    edit(&dir, &etcd, "echo lonely > \"$1\"", &["/app"]).exits(1).says("no longer a directory");
     assert_eq!(get(&dir, &etcd, "/app/a"), "old\n");
     assert_eq!(drafts(&dir), 2);
 }
@@ -112,6 +112,6 @@ fn a_document_that_cannot_be_read_writes_nothing_and_is_kept() {
 fn a_missing_key_opens_no_editor() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
-    edit(&dir, &etcd, "touch opened", &["/nope"]).exits(4).says("there is no such key");
+    edit(&dir, &etcd, "touch opened", &["/nope"]).exits(4).says("the key does not exist");
     assert!(!dir.path("opened").exists());
 }

@@ -1,4 +1,4 @@
-//! `import --from`: moving over from a running etcd, or from one store of ours to another.
+//! `import --from`: copying from a running etcd, or from one of our stores to another.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -20,7 +20,7 @@ fn write(address: &str, method: &str, key: &str, form: &str) {
     assert!(answer.status < 300, "{method} {key}: {answer:?}");
 }
 
-/// Every node below the root: value (`None` for a directory) and what is left of its life.
+/// Returns every node below the root: its value (`None` for a directory) and its remaining TTL.
 fn nodes(address: &str) -> BTreeMap<String, (Option<String>, i64)> {
     let body = get(address, "/v2/keys/?recursive=true").expect("a listing");
     let answer: Value = serde_json::from_str(&body).expect("JSON");
@@ -46,7 +46,7 @@ fn assert_same(one: &str, other: &str) {
     }
 }
 
-/// Writes `/app/kN` for each number, over a few connections without waiting for each answer.
+/// Writes `/app/kN` for each number, over a few connections without waiting for each response.
 fn write_many(address: &str, numbers: &[usize]) {
     thread::scope(|scope| {
         for part in numbers.chunks(numbers.len().div_ceil(8)) {
@@ -76,7 +76,7 @@ fn import<'d>(dir: &'d Dir, from: &str, to: &str, words: &[&str]) -> Retune<'d> 
     Retune::new(dir, &["ctl", "--endpoints", to, "import", "--from", from]).args(words)
 }
 
-/// One of everything.
+/// Writes one node of each kind.
 fn fill(address: &str) {
     write(address, "PUT", "/plain", "value=text");
     write(address, "PUT", "/deep/er/down", "value=%E2%82%AC%20%00%01%22%5C%0A");
@@ -115,7 +115,7 @@ fn a_store_is_not_copied_onto_itself_nor_followed_to_itself() {
         (nodes(&address), listing)
     };
     let before = index();
-    // By another name of the same host, too.
+    // Also by another name of the same host.
     let other_name = url.replace("127.0.0.1", "localhost");
     for words in [&["--follow"][..], &["--follow", "--merge"], &[]] {
         let done = import(&dir, &other_name, &url, words).run();
@@ -132,7 +132,7 @@ fn moves_over(from: &str, source: &str) {
     run(&[]).exits(0).prints("copied 8 keys and 3 directories of / as of index ");
     assert_same(source, &target);
     assert!(get(&target, "/v2/keys/_hidden/key").is_none(), "no listing shows it");
-    run(&[]).exits(0).prints("copied 0 keys and 0 directories").prints("8 keys were there already");
+    run(&[]).exits(0).prints("copied 0 keys and 0 directories").prints("8 keys existed already");
     run(&["--hidden", "/_hidden", "--hidden", "/deep/_h"]).exits(0).prints("copied 1 keys");
     assert!(get(&target, "/v2/keys/_hidden/key").is_some() && get(&target, "/v2/keys/deep/_h").is_some());
     write(&target, "PUT", "/own", "value=kept");
@@ -172,10 +172,10 @@ fn a_source_that_breaks_off_is_said_and_a_second_run_completes() {
     import(&dir, &broken, &target.url(), &[]).run().exits(4).says("/ could not be read from the source");
     half.join().unwrap();
     assert_eq!(nodes(&target.address()).len(), 0, "half a listing is none");
-    // A run that was killed on its way has written some.
+    // A run that was killed midway has written some of the keys.
     write_many(&target.address(), &(0..10_000).step_by(7).collect::<Vec<_>>());
     let second = import(&dir, &source.url(), &target.url(), &[]).limit(Duration::from_secs(30)).run();
-    second.exits(0).prints("copied 8571 keys").prints("1429 keys were there already");
+    second.exits(0).prints("copied 8571 keys").prints("1429 keys existed already");
     assert_same(&source.address(), &target.address());
 }
 
@@ -206,7 +206,7 @@ fn changes_of_the_source_are_followed_also_over_a_gap_and_lives_that_are_prolong
     write(&source, "DELETE", "/queue?recursive=true", "");
     follower.signal(Signal::SIGCONT);
     for _ in 0..7 {
-        // A refresh is told to nobody.
+        // A refresh causes no event.
         write(&source, "PUT", "/beat", "refresh=true&prevExist=true&ttl=5");
         thread::sleep(Duration::from_secs(1));
     }

@@ -1,4 +1,4 @@
-//! The command lines that both programs are given, as stories: each begins with two fresh stores.
+//! The command lines for both programs, as stories: each begins with two new stores.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use super::{stories_auth as people, stories_keys as keys, stories_words as words
 /// One command line.
 #[derive(Clone, Debug)]
 pub struct StoryLine {
-    /// Behind the program's name.
+    /// The arguments after the program's name.
     pub words: Vec<&'static str>,
     pub stdin: &'static [u8],
     pub env: Vec<(&'static str, &'static str)>,
-    /// When it is interrupted, because it does not end by itself.
+    /// When to interrupt it, because it does not end by itself.
     pub interrupt: Option<Duration>,
-    /// The order of the output's lines is left to chance.
+    /// Whether the output's lines come in random order.
     pub any_order: bool,
-    /// Nothing in the environment names the store.
+    /// Whether the environment does not name the store.
     pub bare: bool,
-    /// The output ends with the help for the whole, which is not the same.
+    /// Whether the output ends with the general help, which differs.
     pub page: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn words(words: &[&'static str]) -> StoryLine {
     }
 }
 
-/// A line without odd words.
+/// Returns a line from simple words.
 pub(super) fn line(text: &'static str) -> StoryLine {
     words(&text.split(' ').collect::<Vec<_>>())
 }
@@ -70,7 +70,7 @@ pub(super) fn lines(text: &'static str) -> Vec<StoryLine> {
     text.lines().map(str::trim).filter(|text| !text.is_empty()).map(line).collect()
 }
 
-/// Every story with its name.
+/// Returns all stories with their names.
 pub fn stories() -> Vec<(&'static str, Vec<StoryLine>)> {
     vec![
         ("files", keys::files()),

@@ -1,4 +1,4 @@
-//! What must differ between two stores, taken out: addresses, ids, times, and orders that are left to chance.
+//! Removes what must differ between two stores: addresses, ids, times, and random orders.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::lines::StoryLine;
 use super::pair::{Outcome, Server};
 use crate::support::http::get;
 
-/// The outcome with everything replaced that cannot be the same.
+/// Returns the outcome with everything replaced that cannot be the same.
 pub fn normal(outcome: &Outcome, server: &Server, line: &StoryLine) -> Outcome {
     let mut texts = [outcome.stdout.clone(), outcome.stderr.clone()];
     let members = get(&server.address(), "/v2/members").unwrap_or_default();
@@ -23,7 +23,7 @@ pub fn normal(outcome: &Outcome, server: &Server, line: &StoryLine) -> Outcome {
             *text = text.replace(&around.replace('@', name), &around.replace('@', "NAME"));
         }
         *text = sorted_members(&without_times(text));
-        // etcdctl turns a terminal mute with `stty`, which complains where there is none.
+        // etcdctl turns off the terminal's echo with `stty`, which complains without a terminal.
         *text = text.split_inclusive('\n').filter(|line| !line.starts_with("stty: ")).collect();
         if line.any_order {
             let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
@@ -35,7 +35,7 @@ pub fn normal(outcome: &Outcome, server: &Server, line: &StoryLine) -> Outcome {
     Outcome { stdout, stderr, code: outcome.code }
 }
 
-/// Ids and peer URLs, the started members first.
+/// Returns ids and peer URLs, the started members first.
 fn members_of(json: &str) -> Vec<(String, Vec<String>)> {
     let parsed: Value = serde_json::from_str(json).unwrap_or_default();
     let mut members: Vec<&Value> = parsed["members"].as_array().into_iter().flatten().collect();
@@ -49,7 +49,7 @@ fn members_of(json: &str) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// Expirations are moments, and the two stores did not write in the same one.
+/// Removes expiration times, because the two stores wrote at different moments.
 fn without_times(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -63,7 +63,7 @@ fn without_times(text: &str) -> String {
     out + rest
 }
 
-/// Members come by id, and the id of an added one is left to chance.
+/// Sorts members, because they come by id and the id of an added one is random.
 fn sorted_members(text: &str) -> String {
     const HEAD: &str = "ETCD_INITIAL_CLUSTER=\"";
     let line = |line: &str| match line.strip_prefix(HEAD).and_then(|rest| rest.strip_suffix("\"\n")) {
@@ -77,7 +77,7 @@ fn sorted_members(text: &str) -> String {
     text.split_inclusive('\n').map(line).collect()
 }
 
-/// Everything a store holds but moments, by name; the comparison of what two command lines did.
+/// Returns a store's content except times, sorted by name, to compare the effects of two command lines.
 pub fn tree(server: &Server, hidden: &[&str]) -> String {
     let mut text = String::new();
     for key in ["/"].iter().chain(hidden) {
@@ -90,7 +90,7 @@ pub fn tree(server: &Server, hidden: &[&str]) -> String {
     text
 }
 
-/// A TTL may have lost a second between two looks.
+/// Allows a TTL to lose a second between two reads.
 fn settle(value: &mut Value) {
     match value {
         Value::Object(entries) => {

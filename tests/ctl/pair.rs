@@ -1,4 +1,4 @@
-//! Two stores in step: one for Debian's etcdctl, one for ours.
+//! Two stores in parallel: one for Debian's etcdctl, one for ours.
 
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ use crate::support::http::get;
 use crate::support::programs::need;
 use crate::support::{Dir, Etcd, Store, WAIT_TIMEOUT, eventually, patient};
 
-/// What serves the keys.
+/// The kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A real etcd.
@@ -32,7 +32,7 @@ pub enum Server {
 }
 
 impl Server {
-    /// A fresh one, or `None` where its program is missing.
+    /// Starts a new one; returns `None` where its program is missing.
     pub fn start(kind: Kind) -> Option<Self> {
         match kind {
             Kind::Etcd => Etcd::start().map(Self::Etcd),
@@ -40,7 +40,7 @@ impl Server {
         }
     }
 
-    /// The URL for clients.
+    /// Returns the URL for clients.
     pub fn url(&self) -> String {
         match self {
             Self::Etcd(etcd) => etcd.url(),
@@ -48,7 +48,7 @@ impl Server {
         }
     }
 
-    /// What its one member is called.
+    /// Returns the name of its only member.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Etcd(_) => "one",
@@ -56,7 +56,7 @@ impl Server {
         }
     }
 
-    /// `host:port` for clients.
+    /// Returns `host:port` for clients.
     pub fn address(&self) -> String {
         match self {
             Self::Etcd(etcd) => etcd.address(),
@@ -65,7 +65,7 @@ impl Server {
     }
 }
 
-/// The store, once it names its address to clients: a moment after it answers.
+/// Waits until the store publishes its client URL, a moment after it responds.
 pub fn published(store: Store) -> Store {
     eventually("the store has published its address", WAIT_TIMEOUT, || {
         get(&store.address(), "/v2/members").is_some_and(|members| members.contains(&store.url()))
@@ -73,18 +73,18 @@ pub fn published(store: Store) -> Store {
     store
 }
 
-/// What a command line left.
+/// The outcome of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Results.
+    /// The results.
     pub stdout: String,
-    /// Complaints.
+    /// The error messages.
     pub stderr: String,
     /// The exit code, or 128 + the signal.
     pub code: i32,
 }
 
-/// A program, and the store it talks to.
+/// A program and its store.
 pub struct Side {
     program: PathBuf,
     /// The store.
@@ -92,7 +92,7 @@ pub struct Side {
 }
 
 impl Side {
-    /// Debian's etcdctl with a fresh store.
+    /// Returns Debian's etcdctl with a new store.
     pub fn theirs(kind: Kind) -> Option<Self> {
         if !need("etcdctl") {
             return None;
@@ -100,7 +100,7 @@ impl Side {
         Some(Self { program: "etcdctl".into(), server: Server::start(kind)? })
     }
 
-    /// Ours, called `etcdctl`, with a fresh store.
+    /// Returns ours, called `etcdctl`, with a new store.
     pub fn ours(dir: &Dir, kind: Kind) -> Option<Self> {
         let program = dir.path("bin").join("etcdctl");
         if !program.is_symlink() {
@@ -109,7 +109,7 @@ impl Side {
         Some(Self { program, server: Server::start(kind)? })
     }
 
-    /// Runs one line. `@URL@` and `@ADDRESS@` in a word are the store's.
+    /// Runs one line. `@URL@` and `@ADDRESS@` in a word stand for the store's.
     pub fn run(&self, dir: &Dir, line: &StoryLine) -> Outcome {
         let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
@@ -130,7 +130,7 @@ impl Side {
         command.envs(line.env.iter().map(|(name, value)| (*name, filled(value))));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // A program that never reads may be gone already.
+        // A program that does not read stdin may have exited already.
         child.stdin.take().unwrap().write_all(line.stdin).ok();
         if let Some(after) = line.interrupt {
             std::thread::sleep(patient(after));
@@ -146,5 +146,5 @@ impl Side {
     }
 }
 
-/// Long enough for a watch to see what is there already.
+/// Long enough for a watch to receive past events.
 pub const WATCH_START_DELAY: Duration = Duration::from_millis(400);

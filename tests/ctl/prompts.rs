@@ -1,4 +1,4 @@
-//! Passwords typed at a terminal, by way of `script`, which makes one; and that none is told.
+//! Passwords typed at a terminal, which `script` provides; none may be shown.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
@@ -8,9 +8,9 @@ use super::lines::line;
 use super::pair::{Kind, Side};
 use crate::support::Dir;
 
-/// What the terminal shows while `typed` is typed to our etcdctl with these words once it asks; `None` without `script`.
+/// Returns what the terminal shows while `typed` is typed into our etcdctl with these words; `None` without `script`.
 fn session(words: &str, url: &str, dir: &Dir, typed: &[u8]) -> Option<(String, i32)> {
-    // The trap, because some shells end with the interrupt that their child was sent, whatever the child makes of it.
+    // The trap is needed because some shells exit on an interrupt that was meant for their child.
     let command = format!(
         "trap : INT; stty -a | grep -c -- ' echo '; bin/etcdctl {words}; echo code=$?; stty -a | grep -c -- ' echo '"
     );
@@ -31,7 +31,7 @@ fn session(words: &str, url: &str, dir: &Dir, typed: &[u8]) -> Option<(String, i
     while !shown.ends_with(b"assword: ") && output.read(&mut byte).unwrap() > 0 {
         shown.push(byte[0]);
     }
-    // The question is asked a moment before the terminal is mute.
+    // The prompt appears a moment before the echo is off.
     std::thread::sleep(Duration::from_millis(300));
     input.write_all(typed).unwrap();
     output.read_to_end(&mut shown).unwrap();

@@ -1,4 +1,4 @@
-//! TLS and logins: both programs against one store, which neither changes.
+//! TLS and logins: both programs with one store, which neither changes.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ fn run(program: &Path, words: &[&str]) -> Outcome {
     }
 }
 
-/// Runs both and fails unless they say the same.
+/// Runs both and fails unless their output is the same.
 #[track_caller]
 fn same(dir: &Dir, words: &[&str]) -> Outcome {
     let link = dir.path("bin").join("etcdctl");

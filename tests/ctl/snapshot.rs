@@ -1,4 +1,4 @@
-//! `import --snap` of a snapshot of etcd 0.4 that the test makes.
+//! `import --snap` of a snapshot of etcd 0.4 that the test creates.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ fn folder(path: &str, children: &serde_json::Value) -> serde_json::Value {
             "Children": children })
 }
 
-/// A snapshot with its checksum.
+/// Returns a snapshot with its checksum.
 fn snapshot() -> Vec<u8> {
     let root = folder(
         "/",
@@ -41,7 +41,7 @@ fn snapshot() -> Vec<u8> {
     format!("{:08x}\n{body}", crc32(body.as_bytes())).into_bytes()
 }
 
-/// CRC-32 as IEEE 802.3 has it, bit by bit: nothing is proven with the program's own.
+/// Computes the CRC-32 of IEEE 802.3 bit by bit, independently of the program's own code.
 fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for byte in bytes {

@@ -1,8 +1,8 @@
-//! Stories of users, roles and who may do what.
+//! Stories of users, roles and permissions.
 
 use super::lines::{StoryLine, line, lines, words};
 
-/// Users and roles while nobody heeds them.
+/// Users and roles while authentication is disabled.
 pub(super) fn people() -> Vec<StoryLine> {
     let mut story = lines(
         "user
@@ -134,7 +134,7 @@ pub(super) fn people() -> Vec<StoryLine> {
     story
 }
 
-/// Who may do what, once that is heeded.
+/// Permissions while authentication is enabled.
 pub(super) fn locked() -> Vec<StoryLine> {
     let mut story = lines(
         "auth disable

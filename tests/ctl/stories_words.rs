@@ -172,7 +172,7 @@ pub(super) fn places() -> Vec<StoryLine> {
     story
 }
 
-/// Endpoints that no plain line can name, and those of the environment.
+/// Endpoints that no simple line can name, and those of the environment.
 fn places_from_elsewhere() -> Vec<StoryLine> {
     vec![
         words(&["--endpoints", " http://127.0.0.1:1", "ls"]).bare(),
@@ -220,7 +220,7 @@ pub(super) fn members() -> Vec<StoryLine> {
     )
 }
 
-/// What is left of a cluster to which a member was added that never came.
+/// A cluster that lost its quorum because an added member never started.
 pub(super) fn without_quorum() -> Vec<StoryLine> {
     let mut story = lines(
         "member add new http://127.0.0.1:9
@@ -231,7 +231,7 @@ pub(super) fn without_quorum() -> Vec<StoryLine> {
         --timeout 1s get -q /a
         --timeout 1s member add n2 http://127.0.0.1:8",
     );
-    // Two members, and which id is the smaller is left to chance.
+    // Two members, and their order by id is random.
     story.extend(["member list", "cluster-health"].map(|text| line(text).any_order()));
     story
 }

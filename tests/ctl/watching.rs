@@ -1,4 +1,4 @@
-//! Watches that go on while keys change, interrupts, and failover.
+//! Watches during changes, interrupts, and failover.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn a_dead_endpoint_is_passed_over_and_a_frozen_one_after_its_timeout() {
     good.put("/a", "1");
     frozen.freeze();
     let all = format!("http://127.0.0.1:1,{},{}", good.url(), frozen.url());
-    // The order is left to chance, so some of these begin with a bad one.
+    // The order is random, so some of these begin with a bad endpoint.
     for _ in 0..6 {
         let words = ["--endpoints", &all, "--no-sync", "--timeout", "300ms", "get", "/a"];
         let done = Retune::called(&dir, "etcdctl", &words).run().exits(0).within(Duration::from_secs(3));

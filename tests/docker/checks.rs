@@ -1,4 +1,4 @@
-//! Nothing is in the store before it answers, and nothing that only seems to.
+//! A key exists only after the service passes its check, and never for a service that only seems to respond.
 
 use std::net::{Ipv6Addr, TcpStream};
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::support::docker::{Container, Docker, host};
 use crate::support::programs::skipped;
 use crate::support::{Dir, Store, WAIT_TIMEOUT, eventually, stays};
 
-/// Two seconds, the container's own, before it answers; long enough to see that there is no key meanwhile.
+/// The container's own delay of two seconds before it responds: long enough to see that there is no key meanwhile.
 const LATE: [&str; 4] = ["-p", "80", "-e", "LATE=2"];
 
 fn comes_late(check: &[&str]) {
@@ -71,7 +71,8 @@ fn an_engine_that_accepts_for_an_absent_application_is_not_believed() {
     let tcp = ["-p", "80", "-e", "SERVICE_CHECK_TCP=true", "-e", "SERVICE_ID=one"];
     let nobody = docker.run(&image, &[&tcp[..], &["-e", "PORT=none", "-e", "SERVICE_NAME=nobody"]].concat());
     let somebody = docker.run(&image, &[&tcp[..], &["-e", "SERVICE_NAME=somebody"]].concat());
-    // Over IPv4 the kernel takes connections to the container itself; over IPv6 the engine's proxy accepts them first.
+    // Over IPv4 the kernel forwards connections to the container itself; over IPv6 the engine's proxy accepts them
+    // first.
     let accepts = |ip: &Ipv6Addr| TcpStream::connect((*ip, nobody.mapped(80).unwrap())).is_ok();
     let Some(ip) = host_v6().filter(accepts) else {
         skipped("no engine's proxy accepts at an IPv6 address here");
@@ -89,7 +90,7 @@ fn an_engine_that_accepts_for_an_absent_application_is_not_believed() {
     daemon.terminate();
 }
 
-/// An address of the host that is not loopback and not of one link.
+/// Returns an address of the host that is neither loopback nor link-local.
 fn host_v6() -> Option<Ipv6Addr> {
     let known = Command::new("ip").args(["-6", "-o", "address", "show", "scope", "global"]).output().ok()?;
     let text = String::from_utf8_lossy(&known.stdout).into_owned();

@@ -1,6 +1,6 @@
-//! Containers behind nginx: registered when they answer, drained before they end, and how long either takes.
+//! Containers behind nginx: registered when they respond, drained before they stop, and how long each takes.
 //!
-//! The figures are printed; `RETUNE_TEST_PROGRAM` names a release build to take them of.
+//! Prints the figures; `RETUNE_TEST_PROGRAM` names a release build to measure.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -13,7 +13,7 @@ use crate::support::load::{Record, RequestLog};
 use crate::support::nginx::Nginx;
 use crate::support::{Class, Daemon, Dir, Kind, Load, Retune, Store, WAIT_TIMEOUT, eventually, http};
 
-/// Answers with its name and the id of the request.
+/// A server that returns its name and the id of the request.
 const ANSWER: &str = "#!/bin/sh
 [ \"$REQUEST_METHOD\" = POST ] && cat > /dev/null
 body=\"$NAME $QUERY_STRING\"
@@ -63,7 +63,7 @@ impl<'d> TestSite<'d> {
         self.docker.run(&self.image, &words)
     }
 
-    /// `retune register stop`.
+    /// Runs `retune register stop`.
     fn drain(&self, container: &Container<'_>) {
         let listen = format!("unix://{}", self.dir.text_path("register.sock"));
         let words = ["register", "stop", &container.name, "--drain", "2s", "--listen", &listen];
@@ -75,13 +75,13 @@ impl<'d> TestSite<'d> {
     }
 }
 
-/// When the engine started it.
+/// Returns when the engine started it.
 fn started(container: &Container<'_>) -> SystemTime {
     let text = container.told(&["inspect", "-f", "{{.State.StartedAt}}"]);
     text.trim().parse::<jiff::Timestamp>().unwrap().into()
 }
 
-/// The last request that a server answered, from `since` on.
+/// Returns the time of the last request that a server handled, relative to `since`.
 fn last_of(request_log: &RequestLog, name: &str, since: Instant) -> Duration {
     let by = |record: &&Record| record.by == name && record.from > since;
     request_log.records.iter().filter(by).map(|record| record.from - since).max().unwrap_or_default()
@@ -164,14 +164,14 @@ fn a_container_that_is_drained_before_its_stop_loses_no_request() {
     site.finish();
 }
 
-/// What the test above would see if draining did nothing.
+/// Shows that the test above would fail if draining did nothing.
 #[test]
 fn a_container_that_is_stopped_at_once_loses_requests() {
     let (dir, Some(docker)) = (Dir::new(), Docker::there()) else { return };
     let Some(site) = TestSite::start(&dir, &docker) else { return };
     let always = site.run("always");
     site.front.eventually_serves(&["always"]);
-    // Whether a request is under way in the moment is chance.
+    // It is random whether a request is in progress at that moment.
     let lost = (0..10).any(|round| {
         let name = format!("c{round}");
         let container = site.run(&name);

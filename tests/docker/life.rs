@@ -1,4 +1,4 @@
-//! What happens to a container that runs.
+//! Changes of a running container.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::support::{Daemon, Dir, Store, WAIT_TIMEOUT, eventually, stays};
 const KEY: &str = "/app/one";
 const NAMED: [&str; 6] = ["-p", "80", "-e", "SERVICE_NAME=app", "-e", "SERVICE_ID=one"];
 
-/// What its key should hold.
+/// Returns the wanted value of its key.
 fn address(container: &Container<'_>) -> Option<String> {
     Some(format!("198.51.100.7:{}", container.mapped(80)?))
 }
 
-/// A registered container, the registrar, and what the test asks.
+/// Runs `test` with a registered container and the registrar.
 fn with_one(words: &[&str], test: impl FnOnce(&Store, &Container<'_>, &Daemon<'_>)) {
     let Some(docker) = Docker::there() else { return };
     let Some(image) = docker.image(&[80]) else { return };
@@ -91,7 +91,7 @@ fn a_registrar_that_was_killed_finds_its_keys_again_and_drops_those_of_container
     let (dir, store) = (Dir::new(), Store::start());
     let stays_on = docker.run(&image, &NAMED);
     let goes = docker.run(&image, &["-p", "80", "-e", "SERVICE_NAME=app", "-e", "SERVICE_ID=two"]);
-    // So long a lease that what goes does not go by itself.
+    // The lease is so long that no key expires during the test.
     let start = || register(&dir, &store).args(&["--ip", "198.51.100.7", "--ttl", "10m"]).spawn();
     let daemon = start();
     eventually("both", WAIT_TIMEOUT, || value(&store, KEY).is_some() && value(&store, "/app/two").is_some());

@@ -1,4 +1,4 @@
-//! The handle itself: what it makes answers, and is gone with it.
+//! Tests the test handle: its containers respond, and are gone when it is dropped.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! dockreg's form: a sidecar that registers one port of the container that it belongs to.
+//! dockreg's use: a sidecar that registers one port of the container that it belongs to.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::support::docker::{Docker, host, write_program};
 use crate::support::programs::skipped;
 use crate::support::{Dir, Retune, Store, WAIT_TIMEOUT, eventually};
 
-/// The application and its sidecar under one parent, as a process manager in the container would have them.
+/// The application and its sidecar under one parent, like under a process manager in the container.
 const BOTH: &str = "#!/bin/sh
 httpd -p 8000 -h /www
 LD_LIBRARY_PATH=/lib retune register --self --port 8000 --layout dockreg --on-exit remove \"$@\" &
@@ -52,7 +52,7 @@ fn inside_its_container_it_finds_out_which_one_that_is() {
     let socket = socket();
     let etcd = store.url().replace("127.0.0.1", &host);
     let mount = format!("{socket}:/var/run/docker.sock");
-    // With a hostname of its own the container's id is nowhere to be guessed from.
+    // With its own host name, the container's id cannot be guessed from anything.
     let words = ["-p", "8000", "-v", &mount, "--hostname", "app"];
     let app = docker.run_with(&image, &words, &["/bin/both", "--etcd", &etcd, "--ip", &host]);
 
@@ -63,13 +63,13 @@ fn inside_its_container_it_finds_out_which_one_that_is() {
     assert_eq!(app.told(&["inspect", "-f", "{{.State.ExitCode}}"]), "0");
 }
 
-/// Where the engine listens on this machine.
+/// Returns the engine's socket on this machine.
 fn socket() -> String {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
     host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
 }
 
-/// The libraries that the program loads, with the loader; `None`: this machine cannot say.
+/// Returns the libraries that the program loads, with the loader; `None`: they cannot be determined here.
 fn libraries() -> Option<Vec<String>> {
     let out = Command::new("ldd").arg(env!("CARGO_BIN_EXE_retune")).output().ok()?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
@@ -82,7 +82,7 @@ fn libraries() -> Option<Vec<String>> {
     Some(paths)
 }
 
-/// The program and what it loads, without the tables for debuggers: they are most of it.
+/// Copies the program and its libraries, without debug sections, which are most of their size.
 fn fill(root: &Path, libraries: &[String]) {
     let program = root.join("bin/retune");
     let mut strip = Command::new("strip");
@@ -92,7 +92,7 @@ fn fill(root: &Path, libraries: &[String]) {
     }
     for library in libraries {
         let path = Path::new(library);
-        // The loader is asked for by its path, the others by name.
+        // The loader is referenced by its path, the others by name.
         let loader = library.contains("/ld-");
         let at =
             if loader { root.join(&library[1..]) } else { root.join("lib").join(path.file_name().unwrap()) };

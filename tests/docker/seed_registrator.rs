@@ -1,5 +1,5 @@
-//! Registrator's best known run: one published port of two, a name and an id of its own. Which key it makes changed over
-//! Registrator's versions; both are a word away.
+//! Registrator's best known use: one published port of two, its own name and id. The resulting key changed over
+//! Registrator's versions; each is one option away.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ fn with_suffix_published_one_published_port_of_two_needs_no_number_in_its_name()
 #[test]
 fn the_key_goes_when_the_stop_is_asked_for_and_not_when_the_process_is_gone() {
     let Some(docker) = Docker::there() else { return };
-    // It does not hear SIGTERM, so that its stop takes the whole grace.
+    // It ignores SIGTERM, so that its stop takes the whole timeout.
     let deaf = "trap '' TERM; httpd -p 80 -h /www; sleep 600";
     let Some(image) = docker.image_with(&[80], &["/bin/sh", "-c", deaf], |_| {}) else { return };
     let (dir, store) = (Dir::new(), Store::start());

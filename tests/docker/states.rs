@@ -8,7 +8,7 @@ use crate::support::{Daemon, Dir, Store, WAIT_TIMEOUT, eventually};
 const PREFIX: &str = "/seen";
 const WEB: [&str; 2] = ["-e", "SERVICE_NAME=web"];
 
-/// Only events are heard: lists are too rare.
+/// Starts a registrar that must rely on events, because lists are too rare.
 fn registrar<'d>(dir: &'d Dir, store: &Store) -> Daemon<'d> {
     let words = ["--internal", "--prefix", PREFIX, "--node-name", "n1", "--relist", "1h"];
     let daemon = register(dir, store).args(&words).spawn();
@@ -50,7 +50,7 @@ fn no_state_lacks_a_container_that_is_well_all_the_while() {
     let mut two = in_network(&docker, &image, &near, "10.213.1.12", &[]);
     is_there(&store, "10.213.1.11");
     is_there(&store, "10.213.1.12");
-    // Renamed, and names swapped.
+    // Rename them, and swap their names.
     for round in 0..10 {
         one.rename(&format!("retune-test-one-{round}"));
     }
@@ -60,7 +60,7 @@ fn no_state_lacks_a_container_that_is_well_all_the_while() {
         two.rename(&first);
         one.rename(&second);
     }
-    // To another network, and back at another address.
+    // Move one to another network, and back with another address.
     one.connect(&far, "10.213.2.11");
     one.disconnect(&near);
     is_there(&store, "10.213.2.11");
@@ -71,7 +71,7 @@ fn no_state_lacks_a_container_that_is_well_all_the_while() {
         must("one", &["10.213.1.11", "10.213.2.11", "10.213.1.21"], None),
         must("two", &["10.213.1.12"], None),
     ];
-    // Replaced one by one, each by one with another label, as soon as that is found.
+    // Replace them one by one, each by one with another label, as soon as the new one is registered.
     let mut present = in_network(&docker, &image, &near, "10.213.1.30", &["-l", "SERVICE_TAGS=v0"]);
     is_there(&store, "10.213.1.30");
     for round in 1..4 {

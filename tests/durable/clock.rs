@@ -1,4 +1,4 @@
-//! A wall clock that jumps by a day while the member runs: leases keep to the time that really passes.
+//! A wall clock that jumps by a day while the member runs: leases last for the real time.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::support::fake_time::FakeTime;
 use crate::support::patient;
 
 const TTL: u64 = 3;
-/// Expiry is a command of its own, proposed every half second; the rest is for a busy machine.
+/// Expiry is a separate command, proposed every half second; the rest allows for a busy machine.
 const MAX_EXPIRY_DELAY: Duration = Duration::from_millis(1500);
 
 fn put(wire: &mut Wire, key: &str, ttl: u64) -> String {
@@ -17,7 +17,7 @@ fn put(wire: &mut Wire, key: &str, ttl: u64) -> String {
     answer.json()["node"]["expiration"].as_str().unwrap_or_default().to_owned()
 }
 
-/// When the key went, counted from `begun`; and the highest and lowest `ttl` it showed meanwhile.
+/// Returns when the key was gone, counted from `begun`, and the highest and lowest `ttl` until then.
 fn lifetime(wire: &mut Wire, key: &str, begun: Instant) -> (Duration, i64, i64) {
     let (mut high, mut low) = (i64::MIN, i64::MAX);
     loop {
@@ -44,7 +44,7 @@ fn in_time(what: &str, (lived, high, low): (Duration, i64, i64)) {
     assert!(high <= i64::try_from(TTL).unwrap() && low >= -2, "{what}: it showed a ttl from {low} to {high}");
 }
 
-/// The day of an RFC 3339 time, as days since some day.
+/// Returns the day of an RFC 3339 time, as a number of days.
 fn day(time: &str) -> i64 {
     let date: jiff::civil::Date = time.split('T').next().unwrap_or_default().parse().unwrap();
     (date - jiff::civil::date(2000, 1, 1)).get_days().into()
@@ -74,7 +74,7 @@ fn leases_last_as_long_as_they_should_while_the_clock_jumps() {
     assert!(!member.log().contains("panicked"), "{}", member.log());
 }
 
-/// Shows that the member would have noticed: one that starts under the other clock lives by it.
+/// Shows that the member uses this clock: one that starts with the other clock follows it.
 #[test]
 fn the_clock_that_jumps_is_the_one_the_member_reads() {
     let Some(mut member) = Member::of_ours(&[]) else { return };
@@ -92,7 +92,7 @@ fn the_clock_that_jumps_is_the_one_the_member_reads() {
     assert!((9..=11).contains(&(days[1] - days[0])), "{days:?}");
 }
 
-/// What a lease is worth after a restart: the time that is left, by the clock on the wall, as etcd has it.
+/// The rest of a lease after a restart: the remaining time by the wall clock, as in etcd.
 #[test]
 fn a_lease_goes_on_after_a_restart() {
     let Some(mut member) = Member::new(&[]) else { return };

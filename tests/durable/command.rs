@@ -1,4 +1,4 @@
-//! The command itself, under both of its names: what it says, when, and how it ends.
+//! The command itself, under both of its names: its messages, their order, and its exit status.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -13,10 +13,10 @@ use crate::support::port::Port;
 use crate::support::store::Store;
 use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
-/// Tests run beside each other, and etcd's default port is one.
+/// Tests run in parallel, and etcd's default port is fixed.
 const ANY_PEER_PORT: [&str; 2] = ["--listen-peer-urls", "http://127.0.0.1:0"];
 
-/// The URL it says it listens on.
+/// Returns the URL that it logs as listening.
 fn listening(daemon: &Daemon<'_>) -> String {
     eventually("it says where it listens", WAIT_TIMEOUT, || {
         daemon
@@ -124,7 +124,7 @@ fn a_start_that_takes_long_can_be_called_off() {
         member.spawn();
         std::thread::sleep(Duration::from_millis(delay));
         member.signal(Signal::SIGTERM);
-        // Before it listens for signals it dies of them.
+        // Before it handles signals, they kill it.
         let code = member.wait(WAIT_TIMEOUT);
         assert!(matches!(code, Some(0 | 143)), "{code:?}\n{}", member.log_tail());
     }

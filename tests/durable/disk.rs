@@ -1,4 +1,4 @@
-//! A disk that is full, read-only, or holds other bytes than were written.
+//! Disks that are full, read-only, or contain other bytes than were written.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::support::dice::Dice;
 use crate::support::programs::{need, need_mounts};
 use crate::support::{Mount, WAIT_TIMEOUT, eventually};
 
-/// Writes until the disk is full; answers every acknowledged key with its value's length.
+/// Writes until the disk is full; returns every acknowledged key with its value's length.
 fn fill(member: &Member, pause: Duration) -> (BTreeMap<String, u64>, String) {
     let (mut wire, mut kept) = (member.wire().patient_for(Duration::from_secs(15)), BTreeMap::new());
     for number in 0..2000 {
@@ -65,7 +65,7 @@ fn a_full_disk_refuses_writes_clearly_and_loses_none() {
         ["space", "full"].iter().any(|word| log.contains(word) || why.contains(word)),
         "nothing says that the disk is full: {why}\n{log}"
     );
-    // Either it goes on and answers reads, or it has said why and stopped.
+    // Either it continues and serves reads, or it has logged why and stopped.
     if member.ended().is_none() {
         all_there(&member, &kept);
         let mut wire = member.wire();
@@ -73,7 +73,7 @@ fn a_full_disk_refuses_writes_clearly_and_loses_none() {
         let again = wire.request("PUT", "/v2/keys/more", Some(&format!("value={}", "m".repeat(50_000))));
         assert!(begun.elapsed() < Duration::from_secs(10), "{again:?}");
     }
-    // The log has a writer of its own, which may be behind the reply.
+    // The log has its own writer thread, which may be slower than the reply.
     eventually("the full disk is logged", WAIT_TIMEOUT, || member.log().contains(" ERROR "));
     one_sentence(&member.log(), &[member.data().to_str().unwrap(), "room"]);
     disk.resize("256m");
@@ -103,7 +103,7 @@ fn a_full_disk_refuses_writes_clearly_and_loses_none() {
     drop(disk);
 }
 
-/// Whoever starts a member alone waits for it: a full disk is an error then.
+/// An operator who starts a member alone waits for it, so a full disk is an error.
 #[test]
 fn a_member_that_is_to_be_alone_ends_on_a_full_disk_and_starts_once_there_is_room() {
     if !need("strace") {
@@ -133,7 +133,7 @@ fn a_member_that_is_to_be_alone_ends_on_a_full_disk_and_starts_once_there_is_roo
 fn a_quota_refuses_writes_until_something_is_deleted() {
     let Some(mut member) = Member::of_ours(&["--quota-backend-bytes", "2000000"]) else { return };
     member.start();
-    // Measured behind the writes and not before them, so that a quick writer gets beyond it.
+    // Measured after the writes and not before them, so that a fast writer exceeds it.
     let (kept, why) = fill(&member, Duration::from_millis(100));
     assert!((10..100).contains(&kept.len()), "{} writes of 50 kB: {why}", kept.len());
     assert!(why.starts_with("500") && why.contains("space"), "{why}");
@@ -185,7 +185,7 @@ fn a_second_process_is_refused_with_the_first_ones_id() {
     assert_eq!(member.wire().request("PUT", "/v2/keys/a", Some("value=1")).unwrap().status, 201);
 }
 
-/// Files of a folder with their lengths, by path below it.
+/// Returns the files of a folder with their lengths, by relative path.
 fn files(folder: &Path) -> Vec<(PathBuf, u64)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -200,7 +200,7 @@ fn files(folder: &Path) -> Vec<(PathBuf, u64)> {
     all
 }
 
-/// What a file is for, told from its place: each kind is damaged equally often.
+/// Returns the kind of a file from its path: each kind is damaged equally often.
 fn kind(path: &Path, data: &Path) -> String {
     let path = path.strip_prefix(data).unwrap().to_string_lossy().into_owned();
     for kind in
@@ -220,7 +220,7 @@ enum Ending {
     Refused,
 }
 
-/// Starts on a damaged folder: everything acknowledged is there, or it is refused in so many words.
+/// Starts on a damaged folder: every acknowledged write is there, or the start is refused with a message.
 fn start_on(member: &mut Member, write_history: &WriteHistory, what: &str, tail: bool) -> Ending {
     member.clear_log();
     member.spawn();
@@ -242,8 +242,8 @@ fn start_on(member: &mut Member, write_history: &WriteHistory, what: &str, tail:
     Ending::Started
 }
 
-/// What is wrong besides the last record of the log: damage there looks like a write that was under way, so the very
-/// last write may be gone, and nothing else.
+/// Returns the errors beyond the last record of the log: damage there looks like an unfinished write, so only the
+/// very last write may be missing.
 fn beyond_the_tail(write_history: &WriteHistory, observed: &Observed) -> Vec<String> {
     let spared = |line: &String| {
         line.starts_with(LAST_KEY)
@@ -257,10 +257,10 @@ fn beyond_the_tail(write_history: &WriteHistory, observed: &Observed) -> Vec<Str
     write_history.check(observed).into_iter().filter(|line| !spared(line)).collect()
 }
 
-/// The key of the last write, which has a record of its own in the log.
+/// The key of the last write, which has its own record in the log.
 const LAST_KEY: &str = "/tail/19";
 
-/// A folder with snapshots, a log behind them and a mirror, as a kill left it; and what is in it.
+/// Returns a folder with snapshots, a later log and a mirror, as after a kill, and its content.
 fn worked(dice: &mut Dice) -> Option<(Member, WriteHistory)> {
     let mut member = Member::of_ours(&["--snapshot-count", "150"])?;
     let mut write_history = writers::write_history(3);
@@ -275,7 +275,7 @@ fn worked(dice: &mut Dice) -> Option<(Member, WriteHistory)> {
             enough.store(true, Ordering::Relaxed);
             work.join().unwrap();
         });
-        // The mirror follows behind; it shall have something in its files.
+        // The mirror is written later; wait until its files have content.
         std::thread::sleep(Duration::from_millis(300));
         let observed = writers::observe(&mut member.wire()).unwrap();
         write_history.settle(&observed);
@@ -289,7 +289,7 @@ fn worked(dice: &mut Dice) -> Option<(Member, WriteHistory)> {
     Some((member, write_history))
 }
 
-/// Writes one after the other, each with a record of its own: the last ones before the kill.
+/// Writes one after the other, each in its own record: the last ones before the kill.
 fn tail(member: &Member) -> WriteLog {
     let mut write_log = WriteLog { folders: vec!["/tail".to_owned()], ..WriteLog::default() };
     let mut wire = member.wire();
@@ -324,10 +324,10 @@ fn a_flipped_bit_is_made_good_or_refused_and_never_served() {
         copy(&whole, &data);
         let target = data.join(path.strip_prefix(&whole).unwrap());
         let mut bytes = fs::read(&target).unwrap();
-        // A log file is longer than what was written to it; zeros behind the end say little.
+        // A log file is longer than its content; the zeros after the end matter little.
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64) + 1;
         let at = if kind == ".raftlog" && dice.one_in(2) {
-            // What no snapshot covers lies near the end.
+            // The part that no snapshot covers is near the end.
             used - 1 - dice.below((used / 20).max(1))
         } else {
             dice.below(used.min(*length))
@@ -337,7 +337,7 @@ fn a_flipped_bit_is_made_good_or_refused_and_never_served() {
         fs::write(&target, &bytes).unwrap();
         let mut what = format!("{} flipped at {at} of {used}", target.strip_prefix(&data).unwrap().display());
         let tail = kind == ".raftlog";
-        // Without the mirror, which is rebuilt, everything rests on the log and the snapshot behind it.
+        // Without the mirror, which is rebuilt, only the log and the snapshot before it are left.
         if matches!(kind.as_str(), ".raftlog" | ".rewrite" | "snapshots/") && !dice.one_in(3) {
             fs::remove_dir_all(data.join("member/mirror")).unwrap();
             what += ", and no mirror";
@@ -396,7 +396,7 @@ fn a_folder_of_another_version_or_program_is_refused() {
     assert_eq!(member.wait(WAIT_TIMEOUT), Some(2), "{}", member.log());
     assert!(member.log().contains("identity"), "{}", member.log());
 
-    // etcd's own folder cannot be read, and must not be written into.
+    // etcd's own folder cannot be read, and must not be changed.
     let mut other = Member::of_ours(&[]).unwrap();
     fs::create_dir_all(other.data().join("member/wal")).unwrap();
     fs::write(other.data().join("member/wal/0000000000000000-0000000000000000.wal"), "x").unwrap();

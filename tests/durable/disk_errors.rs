@@ -1,5 +1,5 @@
-//! Every error that a disk may give, on every kind of file of a member: one sentence with path, cause and remedy, a
-//! status, and no panic.
+//! Every disk error, on every kind of file of a member: one sentence with path, cause and remedy, an exit status,
+//! and no panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ use crate::support::proc::Proc;
 use crate::support::programs::{need, need_mounts};
 use crate::support::{Mount, WAIT_TIMEOUT, eventually};
 
-/// The lines of a log at this level.
+/// Returns the lines of a log at this level.
 pub fn lines_at<'l>(log: &'l str, level: &str) -> Vec<&'l str> {
     let level = format!(" {level} ");
     log.lines().filter(|line| line.contains(&level)).collect()
 }
 
-/// Fails unless the log has one error, with all of `parts` in it, and no panic.
+/// Fails unless the log has exactly one error, with all of `parts` in it, and no panic.
 #[track_caller]
 pub fn one_sentence(log: &str, parts: &[&str]) {
     let errors = lines_at(log, "ERROR");
@@ -37,11 +37,11 @@ fn no_panic(log: &str) {
     }
 }
 
-/// A tracer that has calls of a running member on these files fail, until it is dropped.
+/// A tracer that makes a running member's calls on these files fail, until it is dropped.
 pub struct Faults(Proc);
 
 impl Faults {
-    /// From soon on.
+    /// Starts the faults, with a short delay.
     pub fn on(member: &Member, files: &[PathBuf], calls: &str, error: &str) -> Self {
         let mut command = Command::new("strace");
         command.args(["-f", "-p", &member.pid().to_string(), "-o", "/dev/null"]);
@@ -52,21 +52,21 @@ impl Faults {
         Self(Proc::spawn(command.stdin(Stdio::null()).stderr(Stdio::null())))
     }
 
-    /// The disk works again.
+    /// Ends the faults.
     pub fn end(mut self) {
-        // Killed outright, a tracer may take what it traces along.
+        // A killed tracer may kill the traced process.
         self.0.signal(Signal::SIGTERM);
         assert!(self.0.wait(WAIT_TIMEOUT).is_some(), "the tracer goes");
     }
 }
 
-/// The files in a folder that end like this.
+/// Returns the files in a folder with this extension.
 pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let all = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     all.filter(|path| path.extension().is_some_and(|own| own == extension)).collect()
 }
 
-/// A running member that would print every panic with its trace.
+/// Starts a member that would print every panic with its backtrace.
 fn running(words: &[&str]) -> Option<Member> {
     let mut member = Member::of_ours(words)?;
     member.env("RUST_BACKTRACE", "1");
@@ -90,7 +90,7 @@ fn an_error_of_the_logs_disk_stops_the_member_with_one_sentence_and_status_1() {
         ("pwrite64", "EIO", "writing the log"),
         ("fdatasync", "EROFS", "syncing the log"),
         ("pwrite64", "EROFS", "writing the log"),
-        // Of the folder, when the log goes on to its next file.
+        // Of the folder, when the log continues in its next file.
         ("fsync", "EIO", "syncing the folder"),
     ] {
         let Some(mut member) = running(&[]) else { return };
@@ -108,7 +108,7 @@ fn an_error_of_the_logs_disk_stops_the_member_with_one_sentence_and_status_1() {
         let name = format!("({error})");
         let path = faulty[0].display().to_string();
         one_sentence(&member.log(), &[&path, doing, &name, "the kernel's log", "this member stops"]);
-        // What it had is there, on a disk that works.
+        // Its state is there again on a working disk.
         member.start();
         assert!(
             member.wire().get("/v2/keys/first").is_ok_and(|answer| answer.status == 200),
@@ -188,7 +188,7 @@ fn a_mirror_and_snapshots_that_cannot_be_written_are_said_once_and_the_store_goe
     eventually("both are well again", WAIT_TIMEOUT, || {
         write();
         let log = member.log();
-        log.contains("the mirror is whole again") && log.contains("snapshots are written again")
+        log.contains("the mirror is complete again") && log.contains("snapshots are written again")
     });
     member.stop();
     no_panic(&member.log());

@@ -1,4 +1,4 @@
-//! Killed at any moment, started again on the same folder, for many rounds.
+//! Killed at any moment, restarted on the same folder, for many rounds.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,18 +10,18 @@ use super::{budget, rounds, writers};
 use crate::support::dice::Dice;
 
 const WRITERS: usize = 5;
-/// A round's watches of the past.
+/// The number of watches of the past in a round.
 const LOOK_BACK: usize = 5;
-/// How many events every store remembers; a few more may have come since.
+/// How many events every store keeps; a few more may have been added since.
 const REMEMBERED: u64 = 900;
-/// An event with more bytes of values may be cleared by a restart. It costs those who watch its key an error, and nobody else
-/// anything.
+/// An event with more bytes of values may be cleared by a restart. Then watches of its key get an error, and no
+/// others.
 const LARGE: usize = 128 << 10;
 
-/// Small numbers have snapshots written and the log cut all the time, the large one never.
+/// With small numbers snapshots are written and the log truncated all the time, with the large one never.
 const SNAPSHOT_COUNTS: [&str; 3] = ["10", "100", "100000"];
 
-/// One round of load that ends with a kill.
+/// Runs one round of load that ends with a kill.
 fn round(member: &mut Member, write_history: &mut WriteHistory, dice: &mut Dice, number: u64) {
     let address = member.address();
     let span = Duration::from_millis(20 + dice.below(230));
@@ -32,7 +32,7 @@ fn round(member: &mut Member, write_history: &mut WriteHistory, dice: &mut Dice,
         member.kill();
         load.join().unwrap();
     });
-    // Start-up is a moment like any other.
+    // A kill may also hit the start-up.
     while dice.one_in(4) {
         member.spawn();
         std::thread::sleep(Duration::from_millis(dice.below(120)));
@@ -40,7 +40,7 @@ fn round(member: &mut Member, write_history: &mut WriteHistory, dice: &mut Dice,
     }
 }
 
-/// Reads the state and fails on anything that cannot be.
+/// Reads the state and fails on anything impossible.
 #[track_caller]
 fn verify(member: &Member, write_history: &WriteHistory, events: &[Event], dice: &mut Dice) -> Observed {
     let mut wire = member.wire();
@@ -56,7 +56,7 @@ fn verify(member: &Member, write_history: &WriteHistory, events: &[Event], dice:
     observed
 }
 
-/// What is wrong with the memory of an acknowledged write.
+/// Returns what is wrong with the history of an acknowledged write.
 fn forgotten(wire: &mut Wire, event: &Event) -> Option<String> {
     let path = format!("/v2/keys{}?wait=true&waitIndex={}", event.key, event.node.modified);
     let answer = match wire.get(&path) {
@@ -97,7 +97,7 @@ fn nothing_acknowledged_is_lost_when_it_is_killed() {
     assert!(acknowledged > done as usize * 5, "hardly a write got through: {acknowledged}");
 }
 
-/// Removes the in-order keys: a listing of everything is read each round.
+/// Removes the in-order keys: each round reads a complete listing.
 fn thin_out(wire: &mut Wire, write_history: &mut WriteHistory) {
     for number in 0..WRITERS {
         let answer = wire.request("DELETE", &format!("/v2/keys/q{number}?recursive=true"), None).unwrap();
@@ -107,7 +107,7 @@ fn thin_out(wire: &mut Wire, write_history: &mut WriteHistory) {
     write_history.settle(&observed);
 }
 
-/// Work without a kill, then an older copy of the folder: the loss that the checker is there to find.
+/// Work without a kill, then an older copy of the folder: the checker must find the loss.
 #[test]
 fn an_older_copy_of_the_folder_is_found_out() {
     let mut dice = Dice::thrown("older_copy");

@@ -1,4 +1,4 @@
-//! More of everything than is reasonable: watches, events, keys, bytes, nonsense.
+//! Excessive load: watches, events, keys, bytes, invalid input.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,9 +11,9 @@ use super::rounds;
 use crate::support::dice::Dice;
 use crate::support::{WAIT_TIMEOUT, eventually};
 
-/// As many watches as files may be open, and no more than this.
+/// The most watches; fewer if the limit of open files is lower.
 const WATCHES: usize = 10_000;
-/// What one open watch may cost, in kilobytes.
+/// The limit of memory per open watch, in kilobytes.
 const KILOBYTES_A_WATCH: u64 = 40;
 
 fn raise_files() -> usize {
@@ -22,7 +22,7 @@ fn raise_files() -> usize {
     usize::try_from(hard).unwrap_or(usize::MAX)
 }
 
-/// A watch whose head has been answered.
+/// Opens a watch and waits for the head of its response.
 fn watch(address: &str, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -82,7 +82,7 @@ fn ten_thousand_watches_are_open_at_once_and_all_hear() {
     eventually("no watcher is left", WAIT_TIMEOUT, gone);
 }
 
-/// Writes `count` keys below `/many` from several connections; the time one PUT of another client took at most.
+/// Writes `count` keys below `/many` from several connections; returns the longest PUT of another client meanwhile.
 fn many(member: &Member, count: usize) -> Duration {
     const LANES: usize = 8;
     let value = "v".repeat(200);
@@ -111,7 +111,7 @@ fn many(member: &Member, count: usize) -> Duration {
     })
 }
 
-/// How many files are below a folder.
+/// Returns how many files are below a folder.
 fn files_below(node: &serde_json::Value) -> usize {
     match node["nodes"].as_array() {
         Some(nodes) => nodes.iter().map(files_below).sum(),
@@ -126,7 +126,7 @@ fn a_watcher_that_never_reads_costs_little_while_a_hundred_thousand_keys_are_wri
     member.start();
     let before = member.memory("VmRSS");
     many(&member, count / 10);
-    // What the keys themselves cost is told from the first tenth, without the watcher.
+    // The memory per key is measured with the first tenth, without the watcher.
     let tenth = member.memory("VmRSS").saturating_sub(before);
     let silent: Vec<TcpStream> =
         (0..20).map(|_| watch(&member.address(), "/many?wait=true&recursive=true&stream=true")).collect();
@@ -157,7 +157,7 @@ fn a_watcher_that_never_reads_costs_little_while_a_hundred_thousand_keys_are_wri
     assert_eq!(files_below(&listing.json()["node"]), count, "after a kill");
 }
 
-/// The rest of the keys: those of the first tenth exist.
+/// Writes the rest of the keys: those of the first tenth exist.
 fn many_more(member: &Member, count: usize) -> Duration {
     let answer = member.wire().request("DELETE", "/v2/keys/many?recursive=true", None).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -180,7 +180,7 @@ fn a_value_of_two_megabytes_is_stored_unless_the_limit_is_lower() {
     let Some(mut member) = Member::of_ours(&["--max-request-bytes", "1572864"]) else { return };
     member.start();
     let answer = member.wire().request("PUT", "/v2/keys/big", Some(&form));
-    // The answer may overtake the body, and then the connection is closed on what is left of that.
+    // The response may arrive before the body is sent, and then the connection is closed with the rest unread.
     match answer {
         Ok(answer) => assert_eq!((answer.status, answer.code()), (400, 210), "{}", answer.text()),
         Err(error) => {
@@ -192,7 +192,7 @@ fn a_value_of_two_megabytes_is_stored_unless_the_limit_is_lower() {
     assert_eq!(member.wire().request("PUT", "/v2/keys/small", Some(&small)).unwrap().status, 201);
 }
 
-/// Requests with something wrong: bytes changed, cut or doubled, or no request at all.
+/// Makes an invalid request: bytes changed, cut or doubled, or no request at all.
 fn nonsense(dice: &mut Dice) -> Vec<u8> {
     const WHOLE: &[&str] = &[
         "GET /v2/keys/a?recursive=true HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -231,7 +231,7 @@ fn malformed_requests_by_the_thousand_do_no_harm() {
         stream.set_read_timeout(Some(Duration::from_millis(if number % 50 == 0 { 200 } else { 1 }))).unwrap();
         stream.write_all(&nonsense(&mut dice)).ok();
         if dice.one_in(20) {
-            // Left open, half a request long.
+            // Left open after half a request.
             held.push(stream);
             continue;
         }

@@ -1,6 +1,6 @@
-//! One member as a child process, on ports and a folder of its own: `retune store`, or etcd for comparison.
+//! One member as a child process, with its own ports and folder: `retune store`, or etcd for comparison.
 //!
-//! Alone it is its own cluster; with a seat it is one of several.
+//! Alone it is its own cluster; with a [`MemberSlot`] it is one of several.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read as _;
@@ -25,12 +25,12 @@ pub enum Program {
     Etcd,
 }
 
-/// The path of `retune`; `RETUNE_TEST_PROGRAM` is another build of it.
+/// Returns the path of `retune`; `RETUNE_TEST_PROGRAM` is another build of it.
 pub fn retune() -> String {
     std::env::var("RETUNE_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_retune").to_owned())
 }
 
-/// The program under test; `None` when etcd is asked for and is not there.
+/// Returns the program under test; `None` when etcd is requested and missing.
 pub fn program() -> Option<Program> {
     match std::env::var("RETUNE_TEST_STORE").as_deref() {
         Ok("etcd") => need("etcd").then_some(Program::Etcd),
@@ -38,7 +38,7 @@ pub fn program() -> Option<Program> {
     }
 }
 
-/// Where a member sits, and what it is told of the others. Addresses are `host:port`.
+/// The addresses of a member, and what it knows of the others. Addresses are `host:port`.
 #[derive(Clone, Debug)]
 pub struct MemberSlot {
     pub name: String,
@@ -46,7 +46,7 @@ pub struct MemberSlot {
     pub client: String,
     /// Where it listens for other members.
     pub peer: String,
-    /// Where other members are told to find it.
+    /// The address that it advertises to other members.
     pub advertised: String,
     /// `--initial-cluster`.
     pub cluster: String,
@@ -54,23 +54,23 @@ pub struct MemberSlot {
     pub scheme: &'static str,
 }
 
-/// A member that may run or not.
+/// A member, running or not.
 #[derive(Debug)]
 pub struct Member {
     pub program: Program,
     pub slot: MemberSlot,
     root: TempDir,
-    /// Held for as long as it may be started again.
+    /// Reserved for as long as it may be started again.
     _ports: Vec<Port>,
     words: Vec<String>,
-    /// Words before the program: a tracer, say.
+    /// A command prefix, such as a tracer.
     wrapper: Vec<String>,
     env: Vec<(String, String)>,
     proc: Option<Proc>,
 }
 
 impl Member {
-    /// A member with an empty folder that does not run yet.
+    /// Makes a member with an empty folder that is not running.
     pub fn new(words: &[&str]) -> Option<Self> {
         let program = program()?;
         let ports = vec![Port::claim(), Port::claim()];
@@ -82,14 +82,14 @@ impl Member {
         Some(member)
     }
 
-    /// One of several, which holds these ports.
+    /// Makes one of several, which holds these ports.
     pub fn seated(program: Program, slot: MemberSlot, ports: Vec<Port>) -> Self {
         let root = tempfile::Builder::new().prefix("retune-member-").tempdir().unwrap();
         let (words, wrapper, env) = (Vec::new(), Vec::new(), Vec::new());
         Self { program, slot, root, _ports: ports, words, wrapper, env, proc: None }
     }
 
-    /// As `new`, for what holds for this program alone.
+    /// As `new`, for tests that only apply to this program.
     pub fn of_ours(words: &[&str]) -> Option<Self> {
         let member = Self::new(words)?;
         if member.program == Program::Etcd {
@@ -99,7 +99,7 @@ impl Member {
         Some(member)
     }
 
-    /// These further words from the next start on, and no others.
+    /// Sets the extra flags from the next start on.
     pub fn words(&mut self, words: &[&str]) {
         self.words = words.iter().map(|word| (*word).to_owned()).collect();
     }
@@ -109,27 +109,27 @@ impl Member {
         self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
     }
 
-    /// One more environment variable from the next start on.
+    /// Sets one more environment variable from the next start on.
     pub fn env(&mut self, name: &str, value: &str) {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// A path in the folder that ends with this member.
+    /// Returns a path in the folder that is removed with this member.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    /// The data folder.
+    /// Returns the data folder.
     pub fn data(&self) -> PathBuf {
         self.path("data")
     }
 
-    /// `127.0.0.1:port` for clients.
+    /// Returns `127.0.0.1:port` for clients.
     pub fn address(&self) -> String {
         self.slot.client.clone()
     }
 
-    /// A connection.
+    /// Returns a connection.
     pub fn wire(&self) -> Wire {
         Wire::to(&self.address())
     }
@@ -180,7 +180,7 @@ impl Member {
         }
     }
 
-    /// Waits until it serves; an error when it ended or did not in time.
+    /// Waits until it serves; returns an error when it ended or the time is over.
     pub fn until_serving(&mut self, limit: Duration) -> Result<(), String> {
         let (start, limit) = (Instant::now(), patient(limit));
         let mut wire = self.wire();
@@ -198,12 +198,12 @@ impl Member {
         }
     }
 
-    /// The exit code, or 128 + the signal, if it has ended by itself.
+    /// Returns the exit code, or 128 + the signal, if it has ended on its own.
     pub fn ended(&mut self) -> Option<i32> {
         self.proc.as_mut().and_then(|proc| proc.ended().map(|_| proc.wait(WAIT_TIMEOUT).unwrap_or(-1)))
     }
 
-    /// Whether it was started and has not ended.
+    /// Returns whether it was started and has not ended.
     pub fn runs(&mut self) -> bool {
         self.proc.is_some() && self.ended().is_none()
     }
@@ -217,13 +217,13 @@ impl Member {
         code
     }
 
-    /// Ends it as a power cut of the process does: no word, no clean-up.
+    /// Kills it, as a power cut would: without clean-up.
     pub fn kill(&mut self) {
         // Dropping kills and waits.
         self.proc = None;
     }
 
-    /// Ends it in good order.
+    /// Stops it cleanly.
     #[track_caller]
     pub fn stop(&mut self) {
         self.signal(Signal::SIGTERM);
@@ -236,31 +236,31 @@ impl Member {
         self.proc.as_ref().expect("it runs").signal(signal);
     }
 
-    /// Its process id; of the wrapper, if there is one.
+    /// Returns its process id, or that of the wrapper.
     pub fn pid(&self) -> u32 {
         self.proc.as_ref().expect("it runs").pid()
     }
 
-    /// Everything logged since `new`.
+    /// Returns everything logged since `new`.
     pub fn log(&self) -> String {
         let mut bytes = Vec::new();
         File::open(self.path("log")).and_then(|mut file| file.read_to_end(&mut bytes)).ok();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The end of the log, for a failing test.
+    /// Returns the end of the log, for a failing test.
     pub fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
-    /// Forgets what was logged so far.
+    /// Drops what was logged so far.
     pub fn clear_log(&self) {
         fs::write(self.path("log"), "").ok();
     }
 
-    /// A figure in kilobytes from `/proc/PID/status`, such as `VmRSS`.
+    /// Returns a figure in kilobytes from `/proc/PID/status`, such as `VmRSS`.
     pub fn memory(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
@@ -268,7 +268,7 @@ impl Member {
     }
 }
 
-/// Copies a folder with everything in it.
+/// Copies a folder with all its content.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

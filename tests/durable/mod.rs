@@ -1,10 +1,10 @@
-//! What a member owes its clients when things go wrong: kills, power cuts, full and damaged disks, clocks that jump,
-//! and more of everything than is reasonable.
+//! A member's promises under faults: kills, power cuts, full and damaged disks, clocks that jump, and excessive
+//! load.
 //!
-//! The rule under test is one: what was acknowledged is there afterwards, what was not is there whole or not at all,
-//! and indexes never go back. Every checker here is also shown to find a loss that was made on purpose.
+//! One rule is tested: acknowledged writes survive, others are there completely or not at all, and indexes never go
+//! back. Every checker here is also shown to find a deliberate loss.
 //!
-//! `RETUNE_TEST_STORE=etcd` runs them against etcd instead, which shows whether a failure is the harness's own.
+//! `RETUNE_TEST_STORE=etcd` runs them against etcd instead, which shows whether a failure is caused by the harness.
 
 mod clock;
 mod command;
@@ -20,13 +20,13 @@ mod writers;
 
 use std::time::Duration;
 
-/// How long a test of many rounds may go on.
+/// Returns how long a test of many rounds may run.
 pub fn budget(default_seconds: u64) -> Duration {
     let seconds = std::env::var("RETUNE_TEST_BUDGET").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(default_seconds))
 }
 
-/// How many rounds a test goes through: its own number, or what this variable says.
+/// Returns how many rounds a test runs: its default, or the variable's value.
 pub fn rounds(variable: &str, default: u32) -> u32 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }

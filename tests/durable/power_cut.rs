@@ -1,4 +1,4 @@
-//! The power goes at any moment: what a disk may then hold, told from a trace, is started on.
+//! Power cuts at any moment: a trace gives the possible states of the disk, and the member starts on them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,17 +16,17 @@ use crate::support::trace_disk::{Believe, Image, Recording, Rest, Sent};
 use crate::support::{WAIT_TIMEOUT, eventually};
 
 const WRITERS: usize = 3;
-/// Everything that changes files or sends bytes, and what tells which file is meant. Not `read`: that would be most of
+/// The calls that change files or send bytes, and those that identify the file. Not `read`: that would be most of
 /// the trace, and no file but the lock is read and written at one descriptor's own position.
 const CALLS: &str = "trace=write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,sync_file_range,sync,syncfs,\
                      ftruncate,truncate,fallocate,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,open,\
                      openat,creat,close,dup,dup2,dup3,fcntl,lseek,sendto,sendmsg,copy_file_range,sendfile,splice,link,\
                      linkat,symlink,symlinkat,mmap,io_uring_setup";
 
-/// A write that was acknowledged, in the order of indexes.
+/// An acknowledged write, in index order.
 #[derive(Clone, Debug)]
 struct Told {
-    /// When the answer began to go out.
+    /// When its response began to be sent.
     at: usize,
     index: u64,
     key: String,
@@ -34,7 +34,7 @@ struct Told {
     node: Option<Node>,
 }
 
-/// A member that ran under a tracer, and everything it did.
+/// A member that ran under a tracer, and the trace.
 struct Traced {
     member: Member,
     recording: Recording,
@@ -43,20 +43,20 @@ struct Traced {
     before: BTreeMap<String, Node>,
 }
 
-/// Runs a scripted load under the tracer, on an empty folder or on the one an earlier load left.
+/// Runs a scripted load under the tracer, in an empty folder or in that of an earlier load.
 fn traced(snapshot_count: &str, dice: &mut Dice, again: bool) -> Option<Traced> {
     if !need("strace") {
         return None;
     }
     let words = ["--snapshot-count", snapshot_count];
-    // etcd never syncs the name of a new folder, which this model does not forgive.
+    // etcd never syncs the name of a new folder, which this model does not tolerate.
     let mut member = if again { Member::new(&words)? } else { Member::of_ours(&words)? };
     let mut write_history = writers::write_history(WRITERS);
     let mut before = BTreeMap::new();
     if again {
         member.start();
         bulk(&member);
-        // Long enough for the large values to leave the history, which every snapshot holds.
+        // Long enough for the large values to leave the history, which every snapshot contains.
         load(&member, &mut write_history, dice, 0, Duration::from_secs(3));
         before = writers::observe(&mut member.wire()).unwrap().files;
         member.kill();
@@ -121,7 +121,7 @@ fn load(
     });
 }
 
-/// So much that the log is about to be cut back: that happens under the tracer then.
+/// Writes until the log is about to be truncated: that then happens under the tracer.
 fn bulk(member: &Member) {
     let mut wire = member.wire();
     for number in 0..150 {
@@ -131,7 +131,7 @@ fn bulk(member: &Member) {
     }
 }
 
-/// A folder's contents under another name; empty when there is none.
+/// Returns a folder's contents under another name; empty when the folder is missing.
 fn image_of(folder: &Path, name: &str) -> Image {
     fn take(folder: &Path, name: &Path, image: &mut Image) {
         image.insert(name.to_owned(), None);
@@ -152,7 +152,7 @@ fn image_of(folder: &Path, name: &str) -> Image {
     image
 }
 
-/// Makes the folder what a cut left.
+/// Writes the contents after a cut to the folder.
 fn restore(member: &Member, image: &Image) {
     fs::remove_dir_all(member.data()).ok();
     for (path, content) in image.iter().filter(|(path, _)| path.starts_with("data")) {
@@ -164,7 +164,7 @@ fn restore(member: &Member, image: &Image) {
     }
 }
 
-/// The acknowledged writes among what was sent.
+/// Returns the acknowledged writes among the sent data.
 fn told(sent: &[Sent]) -> Vec<Told> {
     let mut streams: BTreeMap<&str, (usize, Vec<u8>)> = BTreeMap::new();
     let mut told = Vec::new();
@@ -184,7 +184,7 @@ fn told(sent: &[Sent]) -> Vec<Told> {
     told
 }
 
-/// The first whole answer of a stream: its length and its body.
+/// Returns the first complete response of a stream: its length and its body.
 fn answer(stream: &[u8]) -> Option<(usize, Vec<u8>)> {
     let head = stream.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&stream[..head]).to_lowercase();
@@ -219,8 +219,8 @@ fn write_told(at: usize, body: &[u8]) -> Option<Told> {
     Some(Told { at, index: node.modified, key, node: node_kept })
 }
 
-/// What is wrong with a state after a cut at this line: it must be the state after some write, and that not before
-/// the last one acknowledged.
+/// Returns what is wrong with a state after a cut at this line: it must be the state after some write, not older
+/// than the last acknowledged one.
 fn wrong(told: &[Told], before: &BTreeMap<String, Node>, at: usize, observed: &Observed) -> Option<String> {
     let least = told.iter().filter(|told| told.at <= at).map(|told| told.index).max().unwrap_or(0);
     if observed.index < least {
@@ -229,7 +229,7 @@ fn wrong(told: &[Told], before: &BTreeMap<String, Node>, at: usize, observed: &O
     let mut state = before.clone();
     let mut rest = told.iter().peekable();
     loop {
-        // Deletions and writes up to the least index are certain, the later ones may be there in their order.
+        // Deletions and writes up to the lowest index are certain, the later ones may be there, in order.
         while let Some(next) = rest.next_if(|next| next.index <= least) {
             change(&mut state, next);
         }
@@ -267,7 +267,7 @@ fn differences(told: &[Told], before: &BTreeMap<String, Node>, least: u64, obser
         .collect()
 }
 
-/// Cuts the power at many moments and starts on what is left.
+/// Cuts the power at many moments and starts on the result.
 fn cut_and_start(traced: &mut Traced, dice: &mut Dice, cuts: u32) {
     let (cuts, span) = (rounds("RETUNE_TEST_CUTS", cuts), budget(60));
     let begun = Instant::now();
@@ -302,7 +302,7 @@ fn cut_and_start(traced: &mut Traced, dice: &mut Dice, cuts: u32) {
     assert!(done >= cuts.min(10), "only {done} cuts in {span:?}");
 }
 
-/// Leaves the folder of a failure behind for whoever looks into it.
+/// Keeps the folder of a failure for inspection.
 fn keep(member: &Member, image: &Image) -> String {
     let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("power-cut-{}", std::process::id()));
     fs::remove_dir_all(&at).ok();

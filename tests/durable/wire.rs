@@ -1,4 +1,4 @@
-//! A connection that is kept: what the writers of a durability test speak through.
+//! A keep-alive connection for the writers of a durability test.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// An answer of the v2 API.
+/// A response of the v2 API.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -16,17 +16,17 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON; `Null` when it is none.
+    /// Returns the body as JSON; `Null` when it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// `errorCode` of an error, 0 of anything else.
+    /// Returns `errorCode` of an error, 0 for anything else.
     pub fn code(&self) -> u64 {
         self.json()["errorCode"].as_u64().unwrap_or(0)
     }
@@ -41,23 +41,23 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// To this `ip:port`.
+    /// Makes one to this `ip:port`.
     pub fn to(address: &str) -> Self {
         Self { address: address.to_owned(), limit: Duration::from_secs(10), stream: None }
     }
 
-    /// With another limit for one answer.
+    /// Sets another timeout for a response.
     pub fn patient_for(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// A GET.
+    /// Sends a GET.
     pub fn get(&mut self, path: &str) -> io::Result<Answer> {
         self.request("GET", path, None)
     }
 
-    /// One request. After an error nobody knows whether it was carried out.
+    /// Sends one request. After an error it is unknown whether it was applied.
     pub fn request(&mut self, method: &str, path: &str, form: Option<&str>) -> io::Result<Answer> {
         let answer = self.try_request(method, path, form);
         if answer.is_err() {
@@ -109,7 +109,7 @@ fn line(stream: &mut impl BufRead) -> io::Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-/// An answer, and whether the connection ends with it.
+/// Reads a response, and whether the connection ends with it.
 fn read_answer(stream: &mut impl BufRead, no_body: bool) -> io::Result<(Answer, bool)> {
     let first = line(stream)?;
     let status = first.split(' ').nth(1).and_then(|word| word.parse().ok());

@@ -1,10 +1,10 @@
-//! What was attempted, what was acknowledged, and whether a store's state is one that could come of it.
+//! The attempted and the acknowledged writes, and the check whether a store's state is consistent with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// A file as the store shows it.
+/// A file as the store returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     pub value: String,
@@ -13,7 +13,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// From a node of an answer; of a deletion, without a value.
+    /// Makes one from a node in a response; of a deletion, without a value.
     pub fn of(node: &Value) -> Self {
         Self {
             value: node["value"].as_str().unwrap_or_default().to_owned(),
@@ -23,29 +23,29 @@ impl Node {
     }
 }
 
-/// A write whose answer has not come.
+/// A write without a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// The key with this value.
+    /// The key gets this value.
     Write { key: String, value: String },
-    /// The key gone.
+    /// The key is removed.
     Delete { key: String },
     /// A new key in this folder with this value.
-    ClientTotals { folder: String, value: String },
+    Post { folder: String, value: String },
 }
 
-/// An acknowledged write, as a watch of the past must tell it.
+/// An acknowledged write, as a watch of the past must return it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub key: String,
     pub action: String,
     pub node: Node,
-    /// How many bytes of values it had, old and new together.
+    /// The size of its values, old and new together.
     pub weight: usize,
 }
 
 impl Event {
-    /// From an answer.
+    /// Makes one from a response.
     pub fn of(answer: &Value) -> Self {
         let node = Node::of(&answer["node"]);
         let prev = answer["prevNode"]["value"].as_str().map_or(0, str::len);
@@ -58,30 +58,30 @@ impl Event {
     }
 }
 
-/// What one writer did in the folders that are its own. It sends one request at a time.
+/// The writes of one writer in its own folders. It sends one request at a time.
 #[derive(Clone, Debug, Default)]
 pub struct WriteLog {
     pub folders: Vec<String>,
     /// The files as last acknowledged.
     pub known: BTreeMap<String, Node>,
-    /// The request that was under way when everything stopped.
+    /// The request that was pending when everything stopped.
     pub pending: Option<Attempt>,
     /// Acknowledged since the last check.
     pub events: Vec<Event>,
-    /// Answers that were wrong by themselves.
+    /// Responses that were wrong on their own.
     pub faults: Vec<String>,
 }
 
-/// What all writers did to one counter, by compare-and-swap alone.
+/// The changes of all writers to one counter, by compare-and-swap only.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// The highest acknowledged count, and its node.
     pub top: Option<(u64, Node)>,
-    /// Values whose answer has not come.
+    /// Values without a response.
     pub pending: BTreeSet<String>,
 }
 
-/// Everything.
+/// The history of all writers.
 #[derive(Clone, Debug, Default)]
 pub struct WriteHistory {
     pub books: Vec<WriteLog>,
@@ -90,7 +90,7 @@ pub struct WriteHistory {
     pub highest: u64,
 }
 
-/// A store's state as it was read.
+/// A store's state as read.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// Every file by its key.
@@ -100,7 +100,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// From a recursive listing of the root.
+    /// Makes one from a recursive listing of the root.
     pub fn of(listing: &Value, index: u64) -> Self {
         let mut observed = Self { files: BTreeMap::new(), index };
         observed.take(&listing["node"]);
@@ -118,13 +118,13 @@ impl Observed {
     }
 }
 
-/// The count in a counter's value (`7.writer.serial`).
+/// Returns the count in a counter's value (`7.writer.serial`).
 pub fn count_of(value: &str) -> Option<u64> {
     value.split('.').next()?.parse().ok()
 }
 
 impl WriteHistory {
-    /// Everything in `observed` that cannot be, a line each.
+    /// Returns everything in `observed` that is impossible, one line each.
     pub fn check(&self, observed: &Observed) -> Vec<String> {
         let mut wrong: Vec<String> =
             self.books.iter().flat_map(|write_log| write_log.faults.clone()).collect();
@@ -161,14 +161,14 @@ impl WriteHistory {
         }
     }
 
-    /// Whether the request that was under way could have left this.
+    /// Returns whether the pending request can explain this.
     fn explains(&self, write_log: &WriteLog, key: &str, got: Option<&Node>) -> bool {
         match (&write_log.pending, got) {
             (Some(Attempt::Write { key: own, value }), Some(got)) => {
                 own == key && *value == got.value && self.is_new(write_log, key, got)
             }
             (Some(Attempt::Delete { key: own }), None) => own == key,
-            (Some(Attempt::ClientTotals { folder, value }), Some(got)) => {
+            (Some(Attempt::Post { folder, value }), Some(got)) => {
                 *key == format!("{folder}/{:020}", got.created)
                     && *value == got.value
                     && self.is_new(write_log, key, got)
@@ -177,7 +177,7 @@ impl WriteHistory {
         }
     }
 
-    /// Whether its index is one that nobody else was told.
+    /// Returns whether its index belongs to no other acknowledged write.
     fn is_new(&self, write_log: &WriteLog, key: &str, got: &Node) -> bool {
         let before = write_log.known.get(key).map_or(0, |node| node.modified);
         let mut told = self.books.iter().flat_map(|write_log| write_log.known.values());
@@ -202,7 +202,7 @@ impl WriteHistory {
         }
     }
 
-    /// Takes what is there as what is known: nothing is under way any more.
+    /// Adopts the observed state as known: nothing is pending any more.
     pub fn settle(&mut self, observed: &Observed) {
         self.highest = self.highest.max(observed.index);
         for write_log in &mut self.books {
@@ -221,7 +221,7 @@ impl WriteHistory {
 }
 
 impl WriteLog {
-    /// Whether nobody else writes this key.
+    /// Returns whether only this writer writes the key.
     pub fn owns(&self, key: &str) -> bool {
         self.folders
             .iter()
@@ -320,7 +320,7 @@ mod tests {
         let post = |key: &'static str| {
             move |own: &mut WriteHistory, seen: &mut Observed| {
                 own.books[0].pending =
-                    Some(Attempt::ClientTotals { folder: "/w/q".to_owned(), value: "p".to_owned() });
+                    Some(Attempt::Post { folder: "/w/q".to_owned(), value: "p".to_owned() });
                 put(seen, key, node("p", 9, 9));
             }
         };

@@ -1,4 +1,4 @@
-//! Writers that keep a ledger: each works until its connection breaks.
+//! Writers that record their writes: each works until its connection breaks.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,10 +10,10 @@ use crate::support::dice::Dice;
 
 /// Keys in each writer's folder.
 const KEYS: u64 = 12;
-/// Counters that all writers share.
+/// Counters shared by all writers.
 const COUNTERS: u64 = 3;
 
-/// A ledger for so many writers.
+/// Returns a history for this many writers.
 pub fn write_history(writers: usize) -> WriteHistory {
     let books = (0..writers).map(|number| WriteLog {
         folders: vec![format!("/w{number}"), format!("/q{number}")],
@@ -76,7 +76,7 @@ impl Writer<'_> {
         self.write_log
     }
 
-    /// A value that nobody else has ever written, sometimes a long one.
+    /// Returns a value that no other write uses, sometimes a long one.
     fn value(&mut self) -> String {
         self.serial += 1;
         let mut value = format!("{}.{}.{}.", self.round, self.number, self.serial);
@@ -85,7 +85,7 @@ impl Writer<'_> {
         value
     }
 
-    /// One write; `None` when nobody knows what became of it.
+    /// Does one write; `None` when its result is unknown.
     fn step(&mut self) -> Option<()> {
         let key = format!("/w{}/k{}", self.number, self.dice.below(KEYS));
         match self.dice.below(10) {
@@ -128,7 +128,7 @@ impl Writer<'_> {
 
     fn post(&mut self) -> Option<()> {
         let (folder, value) = (format!("/q{}/{}", self.number, self.round), self.value());
-        self.write_log.pending = Some(Attempt::ClientTotals { folder: folder.clone(), value: value.clone() });
+        self.write_log.pending = Some(Attempt::Post { folder: folder.clone(), value: value.clone() });
         let answer = self.send("POST", &folder, Some(&format!("value={value}")))?;
         let key = answer.json()["node"]["key"].as_str().unwrap_or_default().to_owned();
         let node = self.accepted(&answer, "create", &key)?;
@@ -141,7 +141,7 @@ impl Writer<'_> {
         Some(())
     }
 
-    /// Adds one to a shared counter, unless somebody else was quicker.
+    /// Adds one to a shared counter, unless another writer was faster.
     fn count(&mut self) -> Option<()> {
         let key = format!("/counter{}", self.dice.below(COUNTERS));
         self.serial += 1;
@@ -166,7 +166,7 @@ impl Writer<'_> {
                 tally.pending.remove(&value);
                 let node = Node::of(&answer.json()["node"]);
                 *highest = (*highest).max(node.modified);
-                // Answers may be heard in another order than they were given in.
+                // Responses may arrive in another order than they were sent.
                 if tally.top.as_ref().is_none_or(|(top, _)| count > *top) {
                     tally.top = Some((count, node));
                 }
@@ -188,7 +188,7 @@ impl Writer<'_> {
         self.wire.request(method, &format!("/v2/keys{path}"), form).ok()
     }
 
-    /// Notes the answer of a write that can only succeed; one that was given up by the store stays under way.
+    /// Records the response of a write that can only succeed; one that the store timed out stays pending.
     fn accepted(&mut self, answer: &Answer, action: &str, key: &str) -> Option<Node> {
         if answer.status >= 500 {
             return None;

@@ -84,7 +84,7 @@ fn who_fits_nowhere_is_told_what_could_not_be_met() {
 #[test]
 fn swarms_habits_are_kept_to_the_letter_when_asked_for() {
     let field = field();
-    // A label that a node lacks is the empty text there, and TCP and UDP are one.
+    // In this dialect a missing label is an empty text, and TCP and UDP are the same.
     assert_chosen(&field, "--compat swarm -e constraint:zone==* -e constraint:node==c", "c");
     field.place("-e constraint:zone==* -e constraint:node==c").exits(1);
     assert_chosen(&field, "-p 80:80/udp -e constraint:node==a", "a");

@@ -1,4 +1,4 @@
-//! A store with nodes in it, and the program that asks it.
+//! A store with nodes in it, and the program that reads it.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::support::http::{encode, request};
 use crate::support::retune::Done;
 use crate::support::{Dir, Etcd, Retune, Store};
 
-/// A store of ours or a real etcd: neither must matter.
+/// Our store or a real etcd: it must not matter which.
 pub enum Holder {
     /// Ours.
     Own(Store),
@@ -14,24 +14,24 @@ pub enum Holder {
     Real(Etcd),
 }
 
-/// It, and the folder for what the program logs.
+/// The store, and the folder for the program's logs.
 pub struct Field {
     holder: Holder,
     dir: Dir,
 }
 
 impl Field {
-    /// A field in a store of our own.
+    /// Returns a field in our own store.
     pub fn new() -> Self {
         Self { holder: Holder::Own(Store::start()), dir: Dir::new() }
     }
 
-    /// One in a real etcd, where that is installed.
+    /// Returns one in a real etcd, where that is installed.
     pub fn real() -> Option<Self> {
         Some(Self { holder: Holder::Real(Etcd::start()?), dir: Dir::new() })
     }
 
-    /// One with these nodes.
+    /// Returns one with these nodes.
     pub fn of(nodes: &[(&str, Value)]) -> Self {
         let field = Self::new();
         for (name, record) in nodes {
@@ -40,7 +40,7 @@ impl Field {
         field
     }
 
-    /// The store's URL.
+    /// Returns the store's URL.
     pub fn url(&self) -> String {
         match &self.holder {
             Holder::Own(store) => store.url(),
@@ -48,7 +48,7 @@ impl Field {
         }
     }
 
-    /// Publishes the record of a node.
+    /// Publishes a node's record.
     #[track_caller]
     pub fn publish(&self, name: &str, record: &Value) {
         let mut record = record.clone();
@@ -56,7 +56,7 @@ impl Field {
         self.write(name, &record.to_string());
     }
 
-    /// Publishes any text as one.
+    /// Publishes any text as a record.
     #[track_caller]
     pub fn write(&self, name: &str, text: &str) {
         let address = self.url().trim_start_matches("http://").to_owned();
@@ -67,7 +67,7 @@ impl Field {
         assert!(matches!(answer.status, 200 | 201), "{answer:?}");
     }
 
-    /// What `retune place` with these words comes to.
+    /// Runs `retune place` with these words.
     #[track_caller]
     pub fn place(&self, words: &str) -> Done {
         let words: Vec<&str> = words.split_whitespace().collect();
@@ -75,14 +75,14 @@ impl Field {
     }
 }
 
-/// A record of four processors and 4 GiB, with these labels and containers.
+/// Returns a record of four processors and 4 GiB, with these labels and containers.
 pub fn record(labels: &Value, containers: &Value) -> Value {
     json!({
         "id": "ID", "labels": labels, "cpus": 4, "memory": 4_u64 << 30, "containers": containers, "images": [],
     })
 }
 
-/// A container with host port 80.
+/// Returns a container with host port 80.
 pub fn web() -> Value {
     json!([{
         "id": "aaaaaaaaaaaa1111", "names": ["/front"], "image": "nginx:1",

@@ -1,4 +1,4 @@
-//! What is told of the choice, and what when there is none to make.
+//! The output about the choice, and the errors when no choice is possible.
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ fn a_record_that_cannot_be_read_is_warned_of_and_no_reason_to_choose_nobody() {
 fn a_store_that_is_not_there_and_a_wish_without_sense_end_with_2() {
     let dir = Dir::new();
     let nowhere = ["place", "--endpoints", "http://127.0.0.1:1"];
-    Retune::new(&dir, &nowhere).run().exits(2).says("the store cannot be asked for the nodes");
+    Retune::new(&dir, &nowhere).run().exits(2).says("cannot read the nodes from the store");
     let field = field();
     for words in [
         "-e constraint:zone=a",

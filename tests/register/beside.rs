@@ -1,5 +1,4 @@
-//! Registrars that others stand beside or in the way of: another one on the same node, an engine without events, a stop that
-//! fails.
+//! Registrars under special conditions: another one on the same node, an engine without events, a stop that fails.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ fn web(name: &str) -> Container {
     Container::new(name).env("SERVICE_NAME", "web").publish("80/tcp", Some(8080))
 }
 
-/// `retune register` as node `n1`, below `prefix`.
+/// Returns `retune register` as node `n1`, below `prefix`.
 fn register<'d>(
     dir: &'d Dir,
     engine: &FakeEngine,
@@ -136,7 +135,7 @@ fn a_service_that_cannot_be_registered_makes_a_single_run_end_with_1() {
     once().exits(1).says("refused: ");
 }
 
-/// Lists are so rare that only events can tell.
+/// Lists are so rare that only events can report it.
 #[test]
 fn a_container_that_joins_or_leaves_a_network_is_found_at_once_where_it_is_and_engines_labels_are_read_anew()
 {
@@ -174,7 +173,7 @@ fn a_container_that_joins_or_leaves_a_network_is_found_at_once_where_it_is_and_e
     }
 }
 
-/// What `docker run -v /run/docker.sock:/run/docker.sock` does, and a restart of the engine.
+/// Simulates `docker run -v /run/docker.sock:/run/docker.sock` and a restart of the engine.
 #[test]
 fn a_socket_that_was_mounted_as_a_file_and_made_anew_ends_the_registrar_and_leaves_the_keys() {
     if !need_mounts() {
@@ -191,13 +190,13 @@ fn a_socket_that_was_mounted_as_a_file_and_made_anew_ends_the_registrar_and_leav
         let words = [&["--engine", &url, "--ttl", "60"], &on_exit[..]].concat();
         let mut daemon = register(&dir, &engine, &store, "/a", &words);
         eventually("the key", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
-        // An engine that ends removes its socket: this one comes back elsewhere.
+        // An engine that stops removes its socket: this one comes back elsewhere.
         engine.restart(Lives::Stay);
         assert_eq!(daemon.wait_exit(WAIT_TIMEOUT), Some(1), "{}", daemon.log());
         let log = daemon.log();
         assert!(log.contains("the old one is still mounted here") && !log.contains("removed:"), "{log}");
         assert_eq!(keys(&store, "/a"), 1, "its lease keeps it until the next registrar is there");
-        // The next one that sees the dead socket from its start ends as well; one that sees the new socket goes on.
+        // The next run, which finds the dead socket at its start, ends as well; one that sees the new socket continues.
         let mut again = register(&dir, &engine, &store, "/a", &words);
         assert_eq!(again.wait_exit(WAIT_TIMEOUT), Some(1), "{}", again.log());
         let next = register(&dir, &engine, &store, "/a", &[]);
@@ -206,14 +205,14 @@ fn a_socket_that_was_mounted_as_a_file_and_made_anew_ends_the_registrar_and_leav
     }
 }
 
-/// What a run that only plans says then is that, and not that the store does not answer.
+/// A dry run must report the dead socket, and not that the store does not respond.
 #[test]
 fn a_plan_that_a_dead_socket_cuts_off_says_so() {
     if !need_mounts() {
         return;
     }
     let (dir, engine) = (Dir::new(), FakeEngine::start());
-    // The plan waits for its first check.
+    // The dry run waits for its first check.
     engine.run(web("one").healthcheck());
     let inside = dir.path("engine.sock");
     std::fs::write(&inside, "").unwrap();
@@ -229,7 +228,7 @@ fn a_plan_that_a_dead_socket_cuts_off_says_so() {
     assert!(log.contains("the old one is still mounted here"), "{log}");
 }
 
-/// The folder of the socket is mounted: nothing is stale.
+/// The folder of the socket is mounted, so nothing is stale.
 #[test]
 fn an_engine_that_is_away_is_waited_for_where_its_folder_is_mounted() {
     if !need_mounts() {
@@ -244,7 +243,7 @@ fn an_engine_that_is_away_is_waited_for_where_its_folder_is_mounted() {
     let daemon = register(&dir, &engine, &store, "/a", &["--engine", &url]);
     eventually("the key", WAIT_TIMEOUT, || keys(&store, "/a") == 1);
     engine.down();
-    daemon.eventually_says("there is no such socket");
+    daemon.eventually_says("the socket does not exist");
     engine.up();
     engine.run(Container::new("two").env("SERVICE_NAME", "web").publish("80/tcp", Some(8081)));
     eventually("it is followed again", WAIT_TIMEOUT, || keys(&store, "/a") == 2);

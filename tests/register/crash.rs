@@ -1,4 +1,4 @@
-//! The program, killed and starved: whatever dies in whatever order, the store ends as the engine is.
+//! The program, killed and starved: whatever dies in whatever order, the store ends up matching the engine.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::support::{Daemon, Dir, Retune, Store, WAIT_TIMEOUT, eventually, patie
 
 const IP: &str = "198.51.100.7";
 
-/// An engine, a store, and what should stand there.
+/// An engine, a store, and the wanted content of the store.
 struct Scene {
     engine: FakeEngine,
     store: Store,
@@ -25,7 +25,7 @@ impl Scene {
         Self { engine: FakeEngine::start(), store: Store::start(), rules }
     }
 
-    /// `retune register`, with these further words.
+    /// Returns `retune register` with these further words.
     fn register<'d>(&self, dir: &'d Dir, words: &[&str]) -> Retune<'d> {
         let (engine, store) = (self.engine.url(), self.store.url());
         let plain = ["register", "--engine", &engine, "--etcd", &store, "--prefix", &self.rules.prefix];
@@ -45,7 +45,7 @@ impl Scene {
         self.seen().map_or_else(|| vec!["the store does not answer".to_owned()], |seen| seen.differs(&wanted))
     }
 
-    /// Waits until the store is as the engine is.
+    /// Waits until the store matches the engine.
     #[track_caller]
     fn right(&self, when: &str, limit: Duration) -> Duration {
         let (start, limit) = (Instant::now(), patient(limit));
@@ -97,7 +97,7 @@ fn killed_in_this_order(order: [Victim; 3], together: bool) {
             Victim::Engine => scene.engine.down(),
             Victim::Store => scene.store.kill(),
         }
-        // Something happens after each, whoever sees it.
+        // Something changes after each, whether or not a registrar sees it.
         match at {
             0 => scene.engine.crash("moves", 1, Duration::from_millis(1)),
             1 => scene.engine.remove("goes"),
@@ -220,7 +220,7 @@ fn of_two_containers_that_claim_one_key_one_holds_it_until_it_goes() {
     daemon.terminate();
 }
 
-/// Longer than any lease; `RETUNE_TEST_SLOW` makes it the ten minutes of a bad day.
+/// Longer than any lease; `RETUNE_TEST_SLOW` makes it ten minutes.
 #[test]
 fn a_store_that_was_down_for_long_gets_all_its_keys_back() {
     let slow = std::env::var_os("RETUNE_TEST_SLOW").is_some();
@@ -237,7 +237,7 @@ fn a_store_that_was_down_for_long_gets_all_its_keys_back() {
     let away = Duration::from_secs(if slow { 600 } else { 15 });
     stays("the registrar waits", away, || daemon.lives());
     scene.store.start_again();
-    // Pauses grow, but never beyond what a person would wait.
+    // Delays grow, but not beyond what a person would accept.
     let took = scene.right("when the store is back", Duration::from_secs(45));
     eprintln!("a store that was away for {away:?}: right after {took:?}");
     daemon.terminate();

@@ -1,4 +1,4 @@
-//! The made-up engine behaves as a real one: else nothing that is proven with it is worth anything.
+//! The fake engine behaves like a real one: otherwise the other tests prove nothing.
 
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ fn web() -> Container {
     Container::new("web").publish("80/tcp", None).expose("443/tcp")
 }
 
-/// The actions of everything that `happen` leads to.
+/// Returns the actions of all events that `happen` causes.
 fn events_of(engine: &FakeEngine, happen: impl FnOnce()) -> Vec<String> {
     let mut events = Events::open(engine.socket(), "").unwrap();
     happen();
@@ -292,7 +292,7 @@ fn commands_in_containers_run_and_say_how_they_ended() {
     assert_eq!(post("/containers/web/exec", "{\"Cmd\":[\"true\"]}").status, 409);
 }
 
-/// No server is asked but the made-up one.
+/// Docker's client uses no other server than the fake engine.
 #[test]
 fn dockers_own_client_takes_it_for_an_engine() {
     let there = Command::new("docker").arg("--version").output().is_ok();

@@ -1,5 +1,5 @@
-//! The line between a registrar and the store, which a script can cut, close or hold. Many of them share one runtime, so it
-//! is not the cable that other tests have.
+//! The connection between a registrar and the store, which a script can cut, close or hold. Many of them share one
+//! runtime, unlike the cable of other tests.
 
 use std::io;
 
@@ -11,18 +11,18 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::support::fake_engine::runtime;
 
-/// What the line does.
+/// The mode of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// It carries.
+    /// It forwards.
     Open,
-    /// Connections end, and new ones end at once.
+    /// Connections are closed, new ones at once.
     Closed,
-    /// Connections stay, and nothing comes through.
+    /// Connections stay open, but nothing is forwarded.
     Held,
 }
 
-/// One line.
+/// One faulty connection.
 pub(super) struct FaultyLink {
     address: String,
     mode: watch::Sender<Mode>,
@@ -30,7 +30,7 @@ pub(super) struct FaultyLink {
 }
 
 impl FaultyLink {
-    /// A line to `far`.
+    /// Returns a connection to `far`.
     pub(super) async fn to(far: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -40,17 +40,17 @@ impl FaultyLink {
         Self { address, mode, task }
     }
 
-    /// `http://127.0.0.1:port` at the registrar's end.
+    /// Returns `http://127.0.0.1:port` at the registrar's end.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// `127.0.0.1:port` at the registrar's end.
+    /// Returns `127.0.0.1:port` at the registrar's end.
     pub(super) fn address(&self) -> &str {
         &self.address
     }
 
-    /// Changes what it does.
+    /// Changes the mode.
     pub(super) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
@@ -84,7 +84,7 @@ async fn carry(near: TcpStream, far: String, mut modes: watch::Receiver<Mode>) -
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
     let (there, back) = (pour(near_in, far_out, modes.clone()), pour(far_in, near_out, modes.clone()));
     tokio::select! {
-        // An error: the line is gone.
+        // An error: the connection is gone.
         _ = modes.wait_for(|mode| *mode == Mode::Closed) => Ok(()),
         done = async { tokio::try_join!(there, back) } => done.map(|_| ()),
     }

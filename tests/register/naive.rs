@@ -1,4 +1,4 @@
-//! The simplest registrar there can be, in a right form and in wrong ones: what proves that the scripts find what is wrong.
+//! The simplest possible registrar, correct and with known bugs: it proves that the scripts find the bugs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,26 +13,26 @@ use super::view::below_now;
 use crate::support::fake_engine::Container;
 use crate::support::http::{encode, request};
 
-/// What is wrong with it.
+/// Its bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bug {
-    /// Nothing.
+    /// No bug.
     None,
-    /// A list that fails is taken for one of no containers.
+    /// A failed list counts as an empty one.
     FailureMeansNone,
-    /// An inspection that fails is taken for a container that is gone.
+    /// A failed inspection means that the container is gone.
     FailureMeansGone,
-    /// Paused containers stay.
+    /// Paused containers keep their keys.
     Paused,
-    /// What its HEALTHCHECK says is not looked at.
+    /// It ignores HEALTHCHECKs.
     Health,
-    /// A container that was described once is not described again.
+    /// A described container is not described again.
     Cached,
-    /// What is not wanted goes before what is wanted comes.
+    /// It deletes old keys before it writes new ones.
     BreaksFirst,
 }
 
-/// Looks at everything every now and then, and makes the store like it, until the stop.
+/// Reads everything periodically, and makes the store match, until the stop.
 pub(super) struct Naive {
     pub(super) socket: PathBuf,
     pub(super) store: String,
@@ -41,11 +41,11 @@ pub(super) struct Naive {
 }
 
 impl Naive {
-    /// Runs until `over` says so. For a thread that may block.
+    /// Runs until `over` returns true. For a thread that may block.
     pub(super) fn run(&self, over: impl Fn() -> bool) {
         let (mut standing, mut known) = (None, BTreeMap::new());
         while !over() {
-            // Everything below the prefix is its own.
+            // Everything below the prefix belongs to it.
             if standing.is_none() {
                 standing = below_now(&self.store, &self.rules.prefix).ok().map(|seen| seen.keys);
             }
@@ -117,7 +117,7 @@ impl Naive {
     }
 }
 
-/// As much of a container as the rules look at.
+/// Returns the parts of a container that the rules use.
 fn container(seen: &Value) -> Container {
     let mut container = Container::new(seen["Name"].as_str().unwrap_or_default().trim_start_matches('/'));
     container.image = seen["Config"]["Image"].as_str().unwrap_or_default().to_owned();

@@ -1,10 +1,11 @@
-//! What two registrars publish of their nodes, and what is chosen by it: a node for the next container, and the backends of a
+//! The node records of two registrars, and choices based on them: a node for the next container, and the backends of a
 //! zone.
 
 use crate::support::fake_engine::{Container, FakeEngine};
 use crate::support::{Daemon, Dir, Retune, Store, WAIT_TIMEOUT, eventually};
 
-/// Two nodes: `n1` in zone `a` runs a web server and has redis, `n2` in zone `b` runs another web server on another port.
+/// Two nodes: `n1` in zone `a` runs a web server and has redis, `n2` in zone `b` runs another web server on another
+/// port.
 struct TestSite<'d> {
     dir: &'d Dir,
     store: Store,
@@ -38,7 +39,7 @@ impl<'d> TestSite<'d> {
         site
     }
 
-    /// `retune place` with these words: its status, and what it prints.
+    /// Runs `retune place` with these words; returns its status and its output.
     fn place(&self, words: &str) -> (i32, String) {
         let url = self.store.url();
         let words: Vec<&str> = words.split(' ').collect();
@@ -70,7 +71,7 @@ fn a_node_is_found_by_what_two_registrars_say_of_theirs() {
     assert!(said.contains("unable to find a node that satisfies label_name==0"), "{said}");
     assert_eq!(site.place("-p 80:80 -p 8080:80").0, 1, "each has one of the two taken");
 
-    // What changes on a node is known to who asks next.
+    // The next request sees a change on a node.
     site.engines[1].run(Container::new("more").publish("80/tcp", Some(80)));
     eventually("the port is taken", WAIT_TIMEOUT, || site.place("-p 80:80").0 == 1);
     site.engines[0].remove("front");
@@ -100,7 +101,7 @@ fn each_zone_is_rendered_its_own_backends_first() {
     }
     site.engines[0].remove("front");
     for zone in ["a", "b"] {
-        // The only one there is must not be a backup: no proxy would start with that.
+        // The only server must not be a backup: no proxy would start with that.
         let text = format!("{}\n", both[1]);
         eventually("one is left", WAIT_TIMEOUT, || dir.has(&format!("{zone}.conf"), &text));
     }

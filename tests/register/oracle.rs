@@ -1,5 +1,5 @@
-//! What should stand in the store, from what the engine holds: written from Registrator's rules alone, for the kinds of
-//! containers that the scripts make, so that nothing is proven with the program's own reading of them.
+//! Computes the wanted content of the store from the engine's containers. Written from Registrator's rules alone, for
+//! the kinds of containers that the scripts create, so that no test relies on the program's own parsing.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) struct Rules {
     pub(super) suffix: bool,
 }
 
-/// All keys and their values.
+/// Returns all keys and their values.
 pub(super) fn expected(containers: &[Container], rules: &Rules) -> BTreeMap<String, String> {
     containers.iter().filter(|one| well(one)).flat_map(|one| services(one, rules)).collect()
 }
@@ -25,7 +25,7 @@ fn well(container: &Container) -> bool {
     container.doing == Doing::Running && !container.stopping && healthy
 }
 
-/// What one running container leads to, well or not.
+/// Returns the services of one running container, healthy or not.
 pub(super) fn services(container: &Container, rules: &Rules) -> Vec<(String, String)> {
     let said = said(container);
     let word = |port: &str, what: &str| {
@@ -57,7 +57,7 @@ pub(super) fn services(container: &Container, rules: &Rules) -> Vec<(String, Str
     found
 }
 
-/// Everything after `SERVICE_`; labels win.
+/// Returns all settings after `SERVICE_`; labels win.
 fn said(container: &Container) -> BTreeMap<String, String> {
     let env = container.env.iter().filter_map(|pair| pair.split_once('='));
     let labels = container.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));

@@ -1,4 +1,4 @@
-//! Scripts: what happens to an engine, to its containers, to the store's line and to the registrar, all from a seed.
+//! Scripts: events of an engine, its containers, the store's connection and the registrar, all from a seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use super::line::Mode;
 use crate::support::dice::Dice;
 use crate::support::fake_engine::{Container, Dialect, Endpoint, Failure, Health, Lives, Since};
 
-/// So many containers come and go in a script.
+/// How many containers come and go in a script.
 pub(super) const SLOTS: usize = 6;
-/// The store is away for shorter than this, so that no lease may run out.
+/// The store is unreachable for less than this, so that no lease may expire.
 const STORE_AWAY: u64 = 700;
-/// From one time that it is away to the next: long enough for every lease to be renewed.
+/// The time between two outages: long enough to renew every lease.
 const STORE_BACK: u64 = 2500;
 
 /// One step.
@@ -53,7 +53,7 @@ pub(super) enum Fault {
     Request(Option<Endpoint>, Failure, u64),
 }
 
-/// What a container is like.
+/// The kind of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     One,
@@ -86,7 +86,7 @@ const KINDS: [Kind; 12] = [
 ];
 
 impl Kind {
-    /// A container of this kind; several share a service's name.
+    /// Returns a container of this kind; several share a service's name.
     pub(super) fn container(self, name: &str, slot: usize) -> Container {
         let plain = Container::new(name).image("registry.example:5000/team/app:3");
         let service = ["web", "api", "db"][slot % 3];
@@ -122,16 +122,16 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) dialect: Dialect,
     pub(super) suffix: bool,
-    /// Whether an engine may be away for longer than a registrar believes in its last word.
+    /// Whether the engine may be unreachable for longer than the registrar's grace time.
     pub(super) short_grace: bool,
-    /// Whether the registrar's node is published beside its services.
+    /// Whether the registrar publishes its node's record beside the services.
     pub(super) publish_node: bool,
-    /// Steps, and the milliseconds after each.
+    /// The steps, and the milliseconds after each.
     pub(super) steps: Vec<(Step, u64)>,
 }
 
 impl Plan {
-    /// The script of a seed.
+    /// Returns the script of a seed.
     pub(super) fn of(seed: u64) -> Self {
         let mut dice = Dice::seeded(seed);
         let mut plan = Self {
@@ -142,7 +142,7 @@ impl Plan {
             publish_node: dice.one_in(4),
             steps: Vec::new(),
         };
-        // Death of the engine with all its containers is for scripts of its own: nothing is steady there.
+        // Engine crashes that kill all containers have their own scripts: no container is steady there.
         let fatal = dice.one_in(6);
         let (length, mut since_store) = (12 + dice.below(28), STORE_BACK);
         for slot in 0..3 {
@@ -160,12 +160,12 @@ impl Plan {
         plan
     }
 
-    /// Whether containers that no step names are never touched.
+    /// Returns whether containers that no step names are never changed.
     pub(super) fn has_steady(&self) -> bool {
         !self.steps.iter().any(|(step, _)| matches!(step, Step::EngineRestart(Lives::End)))
     }
 
-    /// Whether store and registrar are well all the time: then nothing is ever to be written a second time.
+    /// Returns whether store and registrar work all the time: then nothing may be written twice.
     pub(super) fn calm(&self) -> bool {
         !self.steps.iter().any(|(step, _)| matches!(step, Step::StoreAway(..) | Step::Registrar { .. }))
     }

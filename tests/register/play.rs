@@ -1,4 +1,4 @@
-//! Plays a script against a registrar, and judges it.
+//! Runs a script against a registrar, and checks the result.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -24,25 +24,25 @@ use crate::support::patient;
 
 const RELIST_INTERVAL: Duration = Duration::from_millis(300);
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
-/// Longer than any script keeps the store away.
+/// Longer than any outage of the store in a script.
 const LEASE_TTL: Duration = Duration::from_secs(3);
 const REFRESH_INTERVAL: Duration = Duration::from_millis(300);
-/// What a request that began before everything was mended may take to end, with its pause, on a machine that others use too.
+/// How long a request from before the repair may take to end, with its delay, on a shared machine.
 const SETTLE_MARGIN: Duration = Duration::from_millis(2500);
-/// Who registers.
+/// The registrar under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
     /// The program's own.
     Ours,
-    /// The program's own, lists aside.
+    /// The program's own, with lists disabled.
     WithoutLists,
-    /// The simplest there is.
+    /// The simplest one.
     Naive(Bug),
 }
 
-/// An address of this host that others could reach, and whether it is there at all.
+/// Returns an address of this host that others could reach, and whether there really is one.
 fn address() -> (String, bool) {
-    // Asks the routing table; nothing is sent.
+    // Reads the routing table; sends nothing.
     let own = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
         socket.connect((Ipv4Addr::new(198, 51, 100, 7), 9))?;
         socket.local_addr()
@@ -63,7 +63,7 @@ struct Scene<'p> {
     rules: oracle::Rules,
     slots: [Option<String>; SLOTS],
     registrar: Option<Registrar>,
-    // Ports of steady containers that accept.
+    // Ports of steady containers that accept connections.
     ports: JoinSet<()>,
 }
 
@@ -73,7 +73,7 @@ struct Registrar {
     status_board: Arc<StatusBoard>,
 }
 
-/// Ends a task with its handle.
+/// Stops a task when dropped.
 struct Watcher(AbortHandle);
 
 impl Drop for Watcher {
@@ -82,7 +82,7 @@ impl Drop for Watcher {
     }
 }
 
-/// Plays it; answers how long the store took to be right after everything was mended.
+/// Runs it; returns how long the store took to become right after all faults were repaired.
 pub(super) async fn play(plan: &Plan, who: Who, store: &str) -> Result<Duration, String> {
     let mut scene = Scene::set(plan, who, store).await;
     let done = scene.play().await;
@@ -132,7 +132,7 @@ impl<'p> Scene<'p> {
                 sleep(Duration::from_millis(*pause)).await;
             }
             let took = self.mended().await?;
-            // Right, and it stays so: nothing is on its way any more that could make it wrong.
+            // It must stay right: no request in transit may make it wrong.
             sleep(RELIST_INTERVAL * 2).await;
             self.right("a while after it was right", patient(SETTLE_MARGIN)).await?;
             Ok::<_, String>(took)
@@ -148,7 +148,7 @@ impl<'p> Scene<'p> {
         }
     }
 
-    /// Containers that no step touches, and their keys.
+    /// Returns the containers that no step changes, and their keys.
     async fn steady(&mut self) -> BTreeMap<String, String> {
         let (ip, there) = address();
         let mut containers = Vec::new();
@@ -164,7 +164,7 @@ impl<'p> Scene<'p> {
         containers[1] = containers[1].clone().healthcheck();
         let ids: Vec<_> = containers.into_iter().map(|one| self.engine.run(one)).collect();
         self.engine.probe(&ids[1], Health::Healthy);
-        // Where nothing answers at their ports, an engine that is away for too long makes them fail.
+        // Where nothing responds at their ports, an engine outage longer than the grace time makes them fail.
         if !self.plan.has_steady() || (self.plan.short_grace && !there) {
             return BTreeMap::new();
         }
@@ -224,7 +224,7 @@ impl<'p> Scene<'p> {
         settings
     }
 
-    /// Ends it in good order.
+    /// Stops it regularly.
     async fn end(&mut self) -> Result<(), String> {
         let Some(registrar) = self.registrar.take() else { return Ok(()) };
         registrar.stop.request();
@@ -265,8 +265,8 @@ impl<'p> Scene<'p> {
         Ok(())
     }
 
-    /// One ends and another begins, whatever the engine does meanwhile. The simplest there is knows nothing of its predecessor,
-    /// so for that one the engine is well.
+    /// Stops one and starts another, whatever the engine does meanwhile. The simplest one knows nothing of its
+    /// predecessor, so for that one the engine works.
     async fn another_registrar(&mut self, killed: bool) -> Result<(), String> {
         if matches!(self.who, Who::Naive(_)) {
             self.engine.mend();
@@ -275,7 +275,7 @@ impl<'p> Scene<'p> {
         if !killed {
             self.end().await?;
         } else if let Some(registrar) = self.registrar.take() {
-            // A thread can only be told.
+            // A thread can only be asked to stop.
             if matches!(self.who, Who::Naive(_)) {
                 registrar.stop.request();
             }
@@ -292,7 +292,7 @@ impl<'p> Scene<'p> {
         }
     }
 
-    /// Something happens to one container.
+    /// Changes one container.
     fn live(&mut self, step: &Step) {
         let (engine, slots) = (&self.engine, &mut self.slots);
         let at = |slot: &usize| slots[*slot].clone().unwrap_or_else(|| "nobody".to_owned());
@@ -338,7 +338,7 @@ impl<'p> Scene<'p> {
         });
     }
 
-    /// Everything works from now on: how long it takes until the store is right.
+    /// Repairs everything; returns how long it takes until the store is right.
     async fn mended(&mut self) -> Result<Duration, String> {
         let wait = Instant::now();
         while !self.engine.settled() {
@@ -353,7 +353,7 @@ impl<'p> Scene<'p> {
             .await
     }
 
-    /// Waits until the store is as the engine is.
+    /// Waits until the store matches the engine.
     async fn right(&mut self, when: &str, limit: Duration) -> Result<Duration, String> {
         let start = Instant::now();
         let wanted = expected(&self.engine.containers(), &self.rules);
@@ -386,7 +386,7 @@ impl<'p> Scene<'p> {
         }
     }
 
-    /// Everything a person needs to find out why.
+    /// Returns all information that helps to find the cause.
     fn story(&self, why: &str) -> String {
         let containers = self.engine.containers().into_iter().map(|one| {
             let health = one.health.map_or("", Health::word);

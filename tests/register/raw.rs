@@ -1,4 +1,4 @@
-//! As much of a client of a container engine as the tests need, which takes only whole answers for answers.
+//! A minimal client of a container engine for tests; it accepts only complete responses.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// One request over its own connection: the status and the body. A path is given a version unless it begins with `!`.
+/// Sends one request over its own connection; returns the status and the body. Adds a version to a path without `!`.
 pub(super) fn ask(socket: &Path, method: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
     let mut reader = BufReader::new(send(socket, method, path)?);
     let (status, head) = head(&mut reader)?;
@@ -17,7 +17,7 @@ pub(super) fn ask(socket: &Path, method: &str, path: &str) -> io::Result<(u16, V
     Ok((status, body))
 }
 
-/// A GET's JSON when it was answered with 200.
+/// Returns the JSON of a GET with status 200.
 pub(super) fn get(socket: &Path, path: &str) -> Option<Value> {
     let (status, body) = ask(socket, "GET", path).ok()?;
     (status == 200).then(|| serde_json::from_slice(&body).ok())?
@@ -44,18 +44,18 @@ fn head(reader: &mut BufReader<UnixStream>) -> io::Result<(u16, String)> {
     Ok((status.ok_or_else(|| io::Error::other("no status"))?, head))
 }
 
-/// A header's value.
+/// Returns a header's value.
 pub(super) fn field(head: &str, name: &str) -> Option<String> {
     let lines = head.lines().filter_map(|line| line.split_once(':'));
     lines.clone().find(|(this, _)| this.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
 }
 
-/// The head of an answer, for its headers.
+/// Returns the head of a response, for its headers.
 pub(super) fn head_of(socket: &Path, path: &str) -> io::Result<String> {
     Ok(head(&mut BufReader::new(send(socket, "GET", path)?))?.1)
 }
 
-/// A stream of events that is open.
+/// An open event stream.
 pub(super) struct Events {
     reader: BufReader<UnixStream>,
     text: Vec<u8>,
@@ -64,16 +64,16 @@ pub(super) struct Events {
 /// Why there is no next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    /// The last piece came.
+    /// The last chunk came.
     InOrder,
-    /// The connection ended in the middle of it.
+    /// The connection broke in the middle.
     Cut,
     /// Nothing came for a while.
     Silent,
 }
 
 impl Events {
-    /// Subscribes, with these words in the query.
+    /// Subscribes, with this query.
     pub(super) fn open(socket: &Path, query: &str) -> io::Result<Self> {
         let mut reader = BufReader::new(send(socket, "GET", &format!("/events{query}"))?);
         let (status, _) = head(&mut reader)?;
@@ -83,7 +83,7 @@ impl Events {
         Ok(Self { reader, text: Vec::new() })
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub(super) fn next(&mut self) -> Result<Value, Over> {
         loop {
             if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
@@ -111,7 +111,7 @@ impl Events {
         Ok(())
     }
 
-    /// The actions of everything that comes until it is over, and how that was.
+    /// Returns the actions of all events until the end, and how it ended.
     pub(super) fn actions(&mut self) -> (Vec<String>, Over) {
         let mut actions = Vec::new();
         loop {

@@ -1,4 +1,5 @@
-//! Whatever happens, the store ends as the engine is, and nothing that lives is removed because somebody did not answer.
+//! Whatever happens, the store ends up matching the engine, and no key of a running container is removed because a
+//! request failed.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -12,9 +13,9 @@ use crate::support::Store;
 use crate::support::fake_engine::{Dialect, Endpoint, Failure, Health, runtime};
 use crate::support::http::get;
 
-/// So many seeds, unless the environment says otherwise.
+/// How many seeds, unless the environment sets it.
 const SEEDS: u64 = 120;
-/// So many failures are shown.
+/// How many failures are shown.
 const SHOWN: usize = 3;
 
 fn number(name: &str) -> Option<u64> {
@@ -28,7 +29,7 @@ fn seeds(usual: u64) -> Range<u64> {
     }
 }
 
-/// Plays all of these, some at a time; what failed, and how long each of the others took to be right at its end.
+/// Runs all of these, several at a time; returns the failures, and how long each of the others took to become right.
 async fn play_all(plans: Vec<Plan>, who: Who, store: &str) -> (Vec<String>, Vec<Duration>) {
     let at_once = usize::try_from(number("RETUNE_TEST_AT_ONCE").unwrap_or(12)).unwrap();
     let (mut failed, mut took, mut running) = (Vec::new(), Vec::new(), JoinSet::new());
@@ -79,7 +80,7 @@ fn after_any_script_the_store_is_as_the_engine_is_and_nothing_steady_was_touched
     );
 }
 
-/// A script of these steps, in which everything else is plain.
+/// Returns a script of these steps, with plain settings.
 fn script(seed: u64, steps: Vec<(Step, u64)>) -> Plan {
     Plan { seed, dialect: Dialect::Docker, suffix: true, short_grace: false, publish_node: false, steps }
 }

@@ -1,4 +1,4 @@
-//! What a watcher of the registrar's prefix sees at any time: no state lacks a container that was well all the while.
+//! What a watcher of the registrar's prefix sees at any time: no state lacks a container that was healthy throughout.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +13,9 @@ use crate::support::states::{Must, States, holds, lacking};
 use crate::support::{Dir, Retune, Store, WAIT_TIMEOUT, eventually};
 
 const PREFIX: &str = "/seen";
-/// So many containers run all the while and only change their names and addresses.
+/// How many containers run all the time and change only their names and addresses.
 const MOVERS: usize = 4;
-/// So many things happen.
+/// How many changes happen.
 const STEPS: usize = 25;
 
 struct Scene {
@@ -26,7 +26,7 @@ struct Scene {
     movers: Vec<String>,
     musts: Vec<Must>,
     made: usize,
-    /// Whether containers are found at their own addresses.
+    /// Whether containers are registered at their own addresses.
     internal: bool,
 }
 
@@ -64,7 +64,7 @@ impl Scene {
         });
     }
 
-    /// From now on it need not be there.
+    /// Notes that from now on it may be missing.
     fn may_go(&mut self, id: &str) {
         let index = self.states.index();
         let must = self.musts.iter_mut().rev().find(|must| must.who == id).unwrap();
@@ -86,14 +86,14 @@ impl Scene {
         format!("name-{}", self.made)
     }
 
-    /// One thing happens; `only_names`: to names alone.
+    /// Makes one change; `only_names`: only to names.
     fn step(&mut self, only_names: bool) {
         let one = self.movers[self.dice.index(MOVERS)].clone();
         match self.dice.below(if only_names { 2 } else { 5 }) {
             0 => {
                 let (name, before) = (self.fresh(), self.engine.container(&one).unwrap().name);
                 self.engine.rename(&one, &name);
-                // And back, while what follows is on its way.
+                // And back, while its consequences are in transit.
                 if self.dice.one_in(2) {
                     sleep(Duration::from_millis(self.dice.below(30)));
                     self.engine.rename(&one, &before);
@@ -123,7 +123,7 @@ impl Scene {
         self.engine.rename(one, &second);
     }
 
-    /// The new one runs and is found before the old one is stopped; the new one has other labels.
+    /// Starts the new container, with other labels, and stops the old one once the new one is registered.
     fn replace(&mut self) {
         let (old, new) = (self.fresh(), self.fresh());
         let old = self.run(&old);
@@ -152,7 +152,7 @@ impl Scene {
         self.engine.remove(&id);
     }
 
-    /// What was wrong, if anything was; and how many states there were.
+    /// Returns the first error, if any, and the number of states.
     fn judged(self) -> (Option<String>, usize) {
         for id in &self.movers {
             self.is_there(id);
@@ -175,7 +175,7 @@ fn no_state_that_a_watcher_sees_lacks_a_container_that_is_well_all_the_while() {
         let (engine, store) = (scene.engine.url(), scene.store.url());
         let words =
             ["register", "--engine", &engine, "--etcd", &store, "--prefix", PREFIX, "--node-name", "n1"];
-        // Lists are so rare that only events are heard.
+        // Lists are so rare that only events are seen.
         let more = ["--relist", "1h", "--listen", "none"];
         let place = if scene.internal { &["--internal"][..] } else { &["--ip", "198.51.100.7"] };
         let daemon = Retune::new(&dir, &words).args(&more).args(place).spawn();
@@ -190,7 +190,7 @@ fn no_state_that_a_watcher_sees_lacks_a_container_that_is_well_all_the_while() {
     }
 }
 
-/// The same watch, over the simplest registrar that deletes before it writes.
+/// The same watch over the simplest registrar with the bug that it deletes before it writes.
 #[test]
 fn a_registrar_that_breaks_before_it_makes_is_found_out() {
     for (bug, found_out) in [(Bug::BreaksFirst, true), (Bug::None, false)] {

@@ -1,4 +1,4 @@
-//! An engine over the network: only who shows a certificate is let in, and only the right engine is believed.
+//! An engine over the network: only a client with a certificate gets access, and only the right engine is trusted.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::view::below_now;
 use crate::support::fake_engine::{Container, FakeEngine, runtime};
 use crate::support::{Authority, Dir, Retune, Store, WAIT_TIMEOUT, eventually, stays};
 
-/// A port that speaks TLS and leads to the engine; it wants a certificate that `authority` signed.
+/// Returns a TLS port that leads to the engine; it requires a certificate that `authority` signed.
 fn port(engine: &FakeEngine, authority: &Authority<'_>) -> SocketAddr {
     let (cert, key) = authority.sign("server");
     let files = Files {
@@ -52,7 +52,7 @@ fn an_engine_over_tls_is_followed_with_the_certificates_that_docker_has() {
     let url = format!("tcp://{address}");
     engine.run(Container::new("one").env("SERVICE_NAME", "web").publish("80/tcp", None));
 
-    // As docker's own client is told: a folder with three files.
+    // As docker's own client does: a folder with three files.
     let (cert, key) = authority.sign("client");
     for (from, to) in [(authority.ca(), "ca.pem"), (cert.clone(), "cert.pem"), (key.clone(), "key.pem")] {
         std::fs::copy(from, dir.path("bin").join(to)).unwrap();

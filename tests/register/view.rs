@@ -1,5 +1,4 @@
-//! What stands in the store, seen through a connection that no fault touches, and everything that ever happened to the keys
-//! that nobody may touch.
+//! The content of the store, read through a connection without faults, and all events of the keys that must not change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,12 +11,12 @@ use tokio::time::timeout;
 
 use crate::support::http::{self, Answer};
 
-/// Keys with their values, and directories that hold nothing.
+/// Keys with their values, and empty directories.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) keys: BTreeMap<String, String>,
     pub(super) empty: BTreeSet<String>,
-    /// Where a watch goes on from here.
+    /// Where a watch continues from here.
     pub(super) index: u64,
 }
 
@@ -30,7 +29,7 @@ async fn get(address: &str, path: &str) -> io::Result<Answer> {
     http::parse(&bytes).ok_or_else(|| io::Error::other("no HTTP answer"))
 }
 
-/// Everything below a prefix.
+/// Reads everything below a prefix.
 pub(super) async fn below(address: &str, prefix: &str) -> io::Result<Seen> {
     let answer = get(address, &format!("/v2/keys{prefix}?recursive=true")).await?;
     seen(&answer, prefix)
@@ -72,7 +71,7 @@ impl Seen {
         inside.iter().for_each(|node| self.add(node, prefix));
     }
 
-    /// What is wrong with it, in one line each.
+    /// Returns the differences, one line each.
     pub(super) fn differs(&self, wanted: &BTreeMap<String, String>) -> Vec<String> {
         let missing = wanted.iter().filter(|(key, value)| self.keys.get(*key) != Some(value));
         let missing = missing.map(|(key, value)| {
@@ -83,8 +82,8 @@ impl Seen {
     }
 }
 
-/// Follows every change below a prefix, and answers the first that touches one of these keys, which must stay as they are.
-/// `calm`: not even their writing again is allowed.
+/// Follows every change below a prefix, and returns the first that affects one of these keys, which must not change.
+/// `calm`: even a rewrite with the same value is an error.
 pub(super) async fn first_touch(
     address: &str,
     prefix: &str,
@@ -95,11 +94,11 @@ pub(super) async fn first_touch(
     let mut next = from + 1;
     loop {
         let path = format!("/v2/keys{prefix}?wait=true&recursive=true&waitIndex={next}");
-        // A watch that says nothing for a while is begun again.
+        // A watch without events for a while is restarted.
         let Ok(Ok(answer)) = timeout(Duration::from_secs(20), get(address, &path)).await else { continue };
         let Ok(body) = serde_json::from_str::<Value>(&answer.body) else { continue };
         if answer.status != 200 {
-            // What lies between is forgotten by the store, or the store is not well.
+            // The events in between are gone from the store's history, or the store is unhealthy.
             next = next.max(number(&body["index"]) + 1);
             if let Ok(seen) = below(address, prefix).await
                 && let Some((key, _)) = steady.iter().find(|(key, value)| seen.keys.get(*key) != Some(value))

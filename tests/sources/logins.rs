@@ -1,4 +1,4 @@
-//! etcd with users, roles and passwords, by both APIs.
+//! etcd with users, roles and passwords, through both APIs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ fn site() -> Dir {
     dir
 }
 
-/// One request as `authorization`, which must succeed; its answer.
+/// Sends one request as `authorization`, which must succeed, and returns the response.
 #[track_caller]
 fn ask(address: &str, authorization: &str, method: &str, path: &str, body: (&str, &str)) -> String {
     let body = (!body.0.is_empty()).then_some(body);
@@ -31,8 +31,8 @@ fn basic(name: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
-/// Users root and app for the v2 API; app may read `/app` and, as recursive reads need it, all that begins so. Who
-/// gives no name may nothing.
+/// Sets up the users root and app for the v2 API; app may read `/app` and, as recursive reads need it, every key with
+/// that prefix. Without a name nothing is allowed.
 fn lock_v2(address: &str) {
     let put =
         |path: &str, body: Value| ask(address, "", "PUT", path, ("application/json", &body.to_string()));
@@ -57,7 +57,7 @@ fn post_v3(address: &str, token: &str, path: &str, body: &Value) -> Value {
     serde_json::from_str(&answer).unwrap()
 }
 
-/// Users root and app for the v3 API; app may read `/app` and below, and no more.
+/// Sets up the users root and app for the v3 API; app may read `/app` and below, and no more.
 fn lock_v3(address: &str) {
     let post = |path: &str, body: Value| drop(post_v3(address, "", path, &body));
     for (name, password) in [("root", ROOT), ("app", RIGHT)] {
@@ -79,7 +79,7 @@ fn put_v3(address: &str, key: &str, value: &str) {
     post_v3(address, login["token"].as_str().unwrap(), "/kv/put", &body);
 }
 
-/// What holds for both APIs of a store that is locked and has `/app/x` and `/other/x`.
+/// Asserts what both APIs promise for a locked store that has `/app/x` and `/other/x`.
 fn only_the_right_password_opens(backend: &str, address: &str, put: impl Fn(&str, &str, &str)) {
     let dir = site();
     put(address, "/app/x", "one");
@@ -106,7 +106,7 @@ fn only_the_right_password_opens(backend: &str, address: &str, put: impl Fn(&str
     assert!(daemon.lives() && !daemon.log().contains(RIGHT), "{}", daemon.log());
     daemon.terminate();
 
-    // What the user may not read is a refusal that names the store, not a missing key.
+    // A key that the user may not read is a refusal that names the store, not a missing key.
     dir.resource("b", "{{ getv(\"/other/x\") }}\n", "keys = [\"/other\"]");
     let done = render().args(&file).run();
     assert_ne!(done.code, 0, "{done:?}");
@@ -161,7 +161,7 @@ fn v3_many_roots_of_a_user_who_may_not_read_what_lies_between() {
     dir.assert_has("a.conf", "seven\n");
 }
 
-/// A daemon keeps trying, as after a password that was changed in the store, and says what is wrong.
+/// A daemon keeps trying, as after a password change in the store, and reports what is wrong.
 #[test]
 fn a_daemon_with_a_wrong_password_says_so_and_never_shows_it() {
     for v3 in [false, true] {

@@ -1,4 +1,4 @@
-//! Several nodes, wrong nodes, and what a daemon does with folders and signals while it watches.
+//! Several nodes, wrong nodes, and how a watching daemon handles folders and signals.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -54,9 +54,9 @@ fn when_the_node_a_daemon_watches_dies_another_takes_over_without_losing_a_chang
     for backend in BACKENDS {
         let dir = site();
         put(&etcd, backend, "first");
-        // Two ways to one etcd, so that both nodes have the same data.
+        // Two addresses of one etcd, so that both nodes have the same data.
         let ways = [Cable::to(&etcd.address()), Cable::to(&etcd.address())];
-        // A member that was learnt would be a third way.
+        // A member learnt from the store would be a third address.
         let words = ["--no-sync", "--backend", backend, "--node", &ways[0].url(), "--node", &ways[1].url()];
         let mut daemon = Retune::watch(&dir).args(&words).spawn();
         eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", "first\n"));

@@ -12,7 +12,8 @@ fn site() -> Dir {
     dir
 }
 
-/// An etcd whose certificate `authority` signed; with `mutual` it wants one of that authority from its clients.
+/// Starts an etcd whose certificate `authority` signed; with `mutual` it requires client certificates of that
+/// authority.
 fn etcd(authority: &Authority, mutual: bool) -> Option<Etcd> {
     let (cert, key) = authority.sign("server");
     let ca = authority.ca();
@@ -45,7 +46,8 @@ fn a_server_of_a_named_authority_is_believed_and_no_other() {
         refused(&["--client-ca-keys", &other.ca()]);
         refused(&[]);
         let plain = Retune::render(&dir).node(backend, &etcd.url().replace("http:", "https:"));
-        // Whether the plain server's answer or its reset comes first is up to the system; the node is named either way.
+        // Whether the plain server's response or its reset comes first depends on the system; the node is named either
+        // way.
         plain.args(&["--client-insecure"]).run().exits(2).says("https://127.0.0.1");
         let bare = etcd.tls_url().replace("https:", "http:");
         Retune::render(&dir).node(backend, &bare).run().exits(2).says(&bare);
@@ -53,7 +55,7 @@ fn a_server_of_a_named_authority_is_believed_and_no_other() {
         render().args(&["--client-ca-keys", &authority.ca()]).run().exits(0);
         dir.assert_has("a.conf", expected(backend));
         std::fs::remove_file(dir.out("a.conf")).unwrap();
-        render().args(&["--client-insecure"]).run().exits(0).says("not checked");
+        render().args(&["--client-insecure"]).run().exits(0).says("is not verified");
         dir.assert_has("a.conf", expected(backend));
         std::fs::remove_file(dir.out("a.conf")).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Whether two servers gave the same answer, and the proof that a different one is noticed.
+//! Compares the responses of two servers; its tests show that differences are found.
 
 use super::json::{Regard, normal};
 use super::wire::Reply;
@@ -15,12 +15,12 @@ const EQUAL: [&str; 9] = [
     "Access-Control-Allow-Origin",
     "WWW-Authenticate",
 ];
-/// Headers that must be there on both or on neither.
+/// Headers that must be present on both or on neither.
 const PRESENT: [&str; 3] = ["X-Raft-Term", "X-Raft-Index", "X-Etcd-Cluster-Id"];
-/// Two clocks are read a little apart.
+/// The two clocks are read slightly apart.
 const CLOCKS: i128 = 2_000_000_000;
 
-/// What is different, or `None`.
+/// Returns the difference, or `None`.
 pub fn difference(left: &Reply, right: &Reply, regard: Regard) -> Option<String> {
     if left.status != right.status {
         return Some(format!("status {} and {}", left.status, right.status));

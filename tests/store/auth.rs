@@ -1,6 +1,7 @@
 //! Users and roles: the same random requests under the same names to real etcd and to `retune store`.
 //!
-//! The seeds are asked for as in `differential`. etcd takes a tenth of a second for each password, so the plans are short.
+//! The seeds are set as in `differential`. etcd takes a tenth of a second for each password, so the plans are
+//! short.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,7 +35,7 @@ const LOGINS: [&str; 12] = [
     "nobody:one",
     "bob:",
 ];
-/// An `Authorization` that is no login.
+/// An `Authorization` header without a valid login.
 const GARBLED: [&str; 7] =
     ["Basic", "Basic !!", "Bearer abc", "Basic Ym9i", "basic Ym9iOm9uZQ==", "Basic Ym9iOm9uZQ", "x"];
 
@@ -54,7 +55,7 @@ fn sent(method: &'static str, path: &str, body: &Value) -> Request {
     request
 }
 
-/// Now and then without a name, garbled, or as somebody else.
+/// Signs a request as the usual user; sometimes without a login, with a malformed one, or as another user.
 fn signed(random: &mut StdRng, usual: &str, request: Request) -> Request {
     match random.random_range(0..100) {
         0..60 => as_user(usual, request),
@@ -76,7 +77,7 @@ fn lists(random: &mut StdRng) -> Value {
     json!({ "kv": { "read": list(70), "write": list(50) } })
 }
 
-/// Lists of which one at least is not empty: etcd keeps an empty grant as a part of the role.
+/// Lists of permissions, at least one of them not empty: etcd keeps an empty grant as part of the role.
 fn grants(random: &mut StdRng) -> Value {
     let mut lists = lists(random);
     lists["kv"]["read"] = json!([pick(random, &PATTERNS)]);
@@ -210,7 +211,7 @@ fn odd(random: &mut StdRng) -> Request {
     }
 }
 
-/// What a plan starts from: nobody, nothing, and not heeded.
+/// The start of a plan: no users, no roles, authentication disabled.
 fn reset() -> Vec<Step> {
     let mut requests = vec![
         sent("PUT", "/v2/auth/users/root", &json!({ "user": "root", "password": "of all" })),
@@ -224,7 +225,7 @@ fn reset() -> Vec<Step> {
     requests.into_iter().map(|request| Step::Ask(as_user(ROOT, request))).collect()
 }
 
-/// The plan of this seed: at first some users and roles, then everything, mostly while they are heeded.
+/// Returns the plan of this seed: first some users and roles, then everything, mostly with authentication enabled.
 fn plan(seed: u64) -> Vec<Step> {
     let random = &mut StdRng::seed_from_u64(seed);
     let mut steps = reset();
@@ -233,7 +234,7 @@ fn plan(seed: u64) -> Vec<Step> {
         steps.push(if waits { Step::Watch(request) } else { Step::Ask(request) });
     };
     let root = json!({ "user": "root", "password": "of all" });
-    // Bob can do something from the beginning, else hardly anything is ever allowed.
+    // Bob gets permissions at the start; otherwise hardly anything is ever allowed.
     for role in ["r1", "r2"] {
         let mut three = || json!([(); 3].map(|()| pick(random, &PATTERNS[..7])));
         let permissions = json!({ "kv": { "read": three(), "write": three() } });
@@ -297,7 +298,7 @@ fn the_store_answers_about_users_and_roles_as_etcd_does() {
     }
 }
 
-/// The steps that let bob read below `/a` and nobody without a name write.
+/// The steps after which bob may read below `/a` and guests may not write.
 fn lock() -> Vec<Step> {
     let put = |path: &str, body: Value| Step::Ask(sent("PUT", path, &body));
     vec![
@@ -306,7 +307,7 @@ fn lock() -> Vec<Step> {
         put("/v2/auth/users/bob", json!({ "user": "bob", "password": "one", "roles": ["r1"] })),
         put("/v2/auth/roles/guest", json!({ "role": "guest", "permissions": { "kv": { "read": ["*"] } } })),
         Step::Ask(asked("PUT", "/v2/auth/enable", &[])),
-        // Tells the index, which answers about users do not.
+        // Shows the index, which responses about users do not.
         Step::Ask(as_user(ROOT, asked("GET", "/v2/keys", &[]))),
     ]
 }
@@ -338,7 +339,7 @@ fn a_restarted_store_still_keeps_people_out_as_a_restarted_etcd_does() {
             Step::Ask(as_user(ROOT, sent("PUT", "/v2/keys/a/x", &json!({})))),
             Step::Ask(asked("PUT", "/v2/keys/b", &[])),
             Step::Ask(asked("GET", "/v2/auth/enable", &[])),
-            // Its own directories are there already, and are not counted again.
+            // Its own directories already exist, and are not counted again.
             Step::Ask(as_user(ROOT, sent("PUT", "/v2/auth/roles/r9", &json!({ "role": "r9" })))),
             Step::Ask(as_user(ROOT, asked("DELETE", "/v2/auth/roles/r9", &[]))),
             get(ROOT, "/v2/keys"),

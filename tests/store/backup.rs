@@ -1,4 +1,4 @@
-//! Saving a store to a file, while it runs and when it does not, and making a new one of the file.
+//! Saving a running or a stopped store to a file, and founding a new one from the file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,7 +39,7 @@ fn restore<'d>(dir: &'d Dir, data: &str, file: &str) -> Retune<'d> {
     Retune::new(dir, &["store", "restore", file, "--data-dir", data]).args(&cluster).args(&peer)
 }
 
-/// The store anew from a file.
+/// Restores the store from a file and starts it.
 fn started_from(dir: &Dir, mut store: Store, file: &str) -> Store {
     store.kill();
     fs::remove_dir_all(store.data_dir()).unwrap();
@@ -144,7 +144,7 @@ fn a_damaged_file_and_a_folder_that_holds_something_are_refused() {
     let (dir, store) = (Dir::new(), Store::start());
     put(&store.address(), "/k", "value=v");
     backup(&dir, &store, "saved").run().exits(0);
-    backup(&dir, &store, "saved").run().exits(2).says("it is there already");
+    backup(&dir, &store, "saved").run().exits(2).says("it already exists");
     backup(&dir, &store, "saved").args(&["--force"]).run().exits(0);
     let whole = fs::read(dir.path("saved")).unwrap();
     let to = dir.text_path("restored");
@@ -153,7 +153,7 @@ fn a_damaged_file_and_a_folder_that_holds_something_are_refused() {
         bytes[at] ^= 1;
         dir.write_bytes("damaged", &bytes);
         let refused = restore(&dir, &to, "damaged").run().exits(2);
-        refused.says(if at == 0 { "no backup" } else { "checksum" });
+        refused.says(if at == 0 { "not a backup" } else { "checksum" });
     }
     for length in [0, 10, 20, 30, whole.len() - 1] {
         dir.write_bytes("damaged", &whole[..length]);
@@ -176,7 +176,7 @@ fn what_is_no_store_of_ours_or_nobody_at_all_is_said() {
     assert!(!dir.path("saved").exists() && !dir.path("saved.partial").exists());
 }
 
-/// `lost+found`, as in a new ext4, and whatever else a volume may come with.
+/// Makes a fresh volume: `lost+found`, as in a new ext4, and other files that a volume may contain.
 fn fresh_volume(dir: &Dir, name: &str) -> String {
     fs::create_dir_all(dir.path(name).join("lost+found")).unwrap();
     dir.write(&format!("{name}/README"), "this volume is backed up at night");
@@ -201,7 +201,7 @@ fn a_store_starts_and_is_restored_in_a_fresh_volume_by_the_same_rule() {
     restore(&dir, &restored, "saved").run().exits(0).prints("restored 1 keys");
     let peer = ["--name", "a", "--initial-cluster", "a=http://127.0.0.1:7001"];
     serves(&restored, &[&peer_words(&peer)[..], &words[1..]].concat());
-    // Where a member lives, neither begins another.
+    // Neither start nor restore may use a folder that holds a member.
     for data in [&started, &restored] {
         restore(&dir, data, "saved").run().exits(2).says("it holds something already");
         assert!(fs::metadata(dir.path(data).join("lost+found")).is_ok());
@@ -237,7 +237,7 @@ fn whatever_hinders_a_restore_is_named_once_and_nothing_is_left() {
     backup(&dir, &store, "saved").run().exits(0);
     let whole = fs::read(dir.path("saved")).unwrap();
     dir.write_bytes("cut", &whole[..whole.len() - 100]).write_bytes("stub", &whole[..9]).write("empty", "");
-    // The snapshot inside, the first page of etcd's v3 database, a document of keys, and anything.
+    // The snapshot inside, the first page of etcd's v3 database, a document of keys, and any text.
     dir.write_bytes("snapshot", &whole[24..whole.len() - 4]);
     dir.write_bytes("bolt", &[&[0; 16][..], &[0xED, 0xDA, 0x0C, 0xED], &[0; 100]].concat());
     dir.write("keys", "{\"/a\": 1}").write("text", "hello").write("plain", "");
@@ -249,11 +249,11 @@ fn whatever_hinders_a_restore_is_named_once_and_nothing_is_left() {
         ("/dev/zero", "a device, a pipe or a socket"),
         ("empty", "it is empty"),
         ("stub", "it is cut off"),
-        ("cut", "its checksum does not fit"),
-        ("snapshot", "a snapshot out of a member's data folder"),
+        ("cut", "its checksum does not match"),
+        ("snapshot", "a snapshot from a member's data folder"),
         ("keys", "looks like a document of keys"),
         ("bolt", "a snapshot of etcd's v3 keys"),
-        ("text", "it is no backup"),
+        ("text", "it is not a backup"),
     ] {
         refused(&restore(&dir, to.to_str().unwrap(), file).run(), &to, cause);
         assert!(!to.exists(), "{file}: nothing is made");
@@ -264,7 +264,7 @@ fn whatever_hinders_a_restore_is_named_once_and_nothing_is_left() {
     refuses_a_bad_disk(&dir, &to);
 }
 
-/// No right to it, read-only, full.
+/// A folder without permission, a read-only disk and a full one are refused.
 fn refuses_a_bad_disk(dir: &Dir, to: &Path) {
     if !need_mounts() {
         return;
@@ -294,7 +294,7 @@ fn refuses_a_bad_disk(dir: &Dir, to: &Path) {
         }
         refused(&restore(dir, to.to_str().unwrap(), "saved").run(), to, cause);
     }
-    // With room for the snapshot, but not for the log behind it.
+    // With room for the snapshot, but not for the log after it.
     let _disk = Mount::tmpfs("440k", to);
     refused(&restore(dir, to.to_str().unwrap(), "saved").run(), to, "No space left on device (ENOSPC)");
     assert!(to.exists());

@@ -1,6 +1,6 @@
-//! The same requests to real etcd and to `retune store`: the answers must be the same.
+//! Sends the same requests to real etcd and to `retune store`: the responses must be equal.
 //!
-//! `RETUNE_TEST_SEEDS=500` tries more sequences than usual, `RETUNE_TEST_SEED=17` that one alone.
+//! `RETUNE_TEST_SEEDS=500` runs more sequences than usual, `RETUNE_TEST_SEED=17` only that one.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,9 +11,9 @@ use super::requests::{FORM, asked};
 use crate::support::programs::need;
 use crate::support::{Etcd, Store};
 
-/// So many different failures are shown before the rest is left out.
+/// How many different failures are printed.
 const SHOWN: usize = 4;
-/// Runs a plan; the error tells the steps up to the first difference.
+/// Runs a plan; the error contains the steps up to the first difference.
 fn run(pair: &mut Pair, seed: u64, steps: &[Step]) -> Result<(), String> {
     pair.clean().map_err(|found| format!("seed {seed}, before its first step\n{found}"))?;
     play(pair, seed, steps)
@@ -32,7 +32,7 @@ pub(super) fn play(pair: &mut Pair, seed: u64, steps: &[Step]) -> Result<(), Str
     Ok(())
 }
 
-/// The seeds to try: the wanted one, or as many as wanted, or `usual`.
+/// Returns the seeds to run: the requested one, the requested number, or `usual`.
 pub(super) fn seeds(usual: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match (number("RETUNE_TEST_SEED"), number("RETUNE_TEST_SEEDS")) {
@@ -149,7 +149,7 @@ fn the_store_has_etcds_limits() {
         return;
     }
     let (mut pair, _servers) = etcd_and_store();
-    // Of a longer body, or of another kind, etcd leaves a part unread, and its answer may be lost with the connection.
+    // etcd leaves a part of longer or other bodies unread, and its response may be lost when the connection closes.
     for (length, chunked) in [(MOST, false), (MOST, true), (MOST + 1, false), (MOST + 1, true)] {
         let mut request = asked("PUT", "/v2/keys/large", &[]);
         request.headers.push(("Content-Type", FORM.to_owned()));

@@ -1,4 +1,4 @@
-//! JSON as it was written: order and spelling stay, and what may differ between two servers is taken out.
+//! JSON with its order and spelling, without the parts that may differ between two servers.
 
 /// A value with its parts in the order and spelling of the text.
 enum Json<'t> {
@@ -7,30 +7,30 @@ enum Json<'t> {
     Scalar(&'t str),
 }
 
-/// A body without what may differ, and that beside it.
+/// A body without the parts that may differ, and those parts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Normal {
     pub text: String,
-    /// Nanoseconds since 1970, in the order of the text.
+    /// Nanoseconds since 1970, in text order.
     pub expirations: Vec<i128>,
-    /// In the order of the text.
+    /// In text order.
     pub ttls: Vec<i64>,
 }
 
-/// What of a body is compared.
+/// The compared parts of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Regard {
-    /// All of it, the order of `nodes` too.
+    /// Everything, including the order of `nodes`.
     Ordered,
-    /// All of it but the order of `nodes`.
+    /// Everything but the order of `nodes`.
     Unordered,
-    /// Names, nesting and the kinds of values.
+    /// Names, nesting and the types of values.
     Shape,
-    /// None of it.
+    /// Nothing.
     Nothing,
 }
 
-/// Takes times out of every line that is JSON; other lines stay as they are.
+/// Removes times from every line that is JSON; other lines are unchanged.
 pub fn normal(body: &[u8], regard: Regard) -> Normal {
     let mut normal = Normal::default();
     if regard == Regard::Nothing {
@@ -121,7 +121,7 @@ impl Json<'_> {
     }
 }
 
-/// `None` unless all of the text is one value. White space is not expected: servers write none.
+/// Returns `None` unless the whole text is one value. White space is not expected: servers write none.
 fn parse(text: &str) -> Option<Json<'_>> {
     if !text.starts_with(['{', '[']) {
         return None;

@@ -1,4 +1,4 @@
-//! Two servers that are asked the same and must say the same.
+//! Two servers that get the same requests and must give the same responses.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,14 +12,14 @@ use super::requests::{FORM, NAMES, asked};
 use super::wire::{ClientConn, Conversation, Reply, Request};
 use crate::support::{WAIT_TIMEOUT, eventually, patient};
 
-/// How long watches must bring nothing new before what they brought is taken for all.
+/// How long watches must be quiet before their events are considered complete.
 const QUIET_DELAY: Duration = Duration::from_millis(60);
 
 /// One of the two servers.
 struct Side {
     address: String,
     client_conn: ClientConn,
-    /// What was asked and is to be collected.
+    /// The watches whose events are not collected yet.
     watches: Vec<(Request, Conversation)>,
 }
 
@@ -28,7 +28,7 @@ impl Side {
         Self { client_conn: ClientConn::to(&address), address, watches: Vec::new() }
     }
 
-    /// Its own address is no difference.
+    /// Hides its own address, which always differs.
     fn hide(&self, mut reply: Reply) -> Reply {
         reply.body = String::from_utf8_lossy(&reply.body).replace(&self.address, "ADDRESS").into_bytes();
         reply
@@ -44,17 +44,17 @@ pub struct Pair {
     left: Side,
     right: Side,
     pub index: u64,
-    /// The error codes and actions that were answered.
+    /// The error codes and actions in the responses.
     pub met: BTreeSet<String>,
 }
 
 impl Pair {
-    /// Two servers that were just started.
+    /// Returns two servers that were just started.
     pub fn fresh(left: String, right: String) -> Self {
         for address in [&left, &right] {
             let mut client_conn = ClientConn::to(address);
             let read = asked("GET", "/v2/keys", &[]);
-            // Its own first entries are done; the first key will get 4.
+            // Its own first entries are applied; the first key will get index 4.
             eventually("a fresh server is at index 3", WAIT_TIMEOUT, || {
                 client_conn.ask(&read).is_some_and(|reply| reply.header("X-Etcd-Index") == Some("3"))
             });
@@ -62,7 +62,7 @@ impl Pair {
         Self { left: Side::new(left), right: Side::new(right), index: 3, met: BTreeSet::new() }
     }
 
-    /// The same servers, just started again: each takes an index for that, a little later than it serves.
+    /// The same servers, just restarted: each takes an index for that, slightly later than it starts serving.
     pub fn again(self) -> Self {
         let Self { left, right, index, met } = self;
         let (mut left, mut right) = (Side::new(left.address), Side::new(right.address));
@@ -77,7 +77,7 @@ impl Pair {
         Self { left, right, index: index + 1, met }
     }
 
-    /// Removes all that a plan may have left.
+    /// Removes everything that a plan may have left.
     pub fn clean(&mut self) -> Result<(), String> {
         self.left.watches.clear();
         self.right.watches.clear();
@@ -85,7 +85,7 @@ impl Pair {
         for name in NAMES.iter().chain(&["%2F"]) {
             self.ask(&asked("DELETE", &format!("/v2/keys/{name}"), &everything))?;
         }
-        // What is left was made in order, so its name is a number.
+        // Only in-order keys are left, whose names are numbers.
         let listed = self.left.ask(&asked("GET", "/v2/keys", &[])).unwrap();
         let listed: serde_json::Value = serde_json::from_slice(&listed.body).unwrap();
         for node in listed["node"]["nodes"].as_array().into_iter().flatten() {
@@ -95,7 +95,7 @@ impl Pair {
         self.ask(&asked("GET", "/v2/keys", &everything))
     }
 
-    /// What one server alone answers to this.
+    /// Returns one server's response status to this request.
     pub fn alone(address: &str, request: &Request) -> Option<u16> {
         ClientConn::to(address).ask(request).map(|reply| reply.status)
     }
@@ -113,7 +113,7 @@ impl Pair {
         }
     }
 
-    /// The request with its `{now…}` and `{new…}` replaced.
+    /// Replaces `{now…}` and `{new…}` in a request.
     fn filled(&self, request: &Request) -> Request {
         let mut request = request.clone();
         request.target = fill(&request.target, self.index);
@@ -167,7 +167,7 @@ impl Pair {
         self.compare(request, left, right)
     }
 
-    /// Listens until both have brought the same and nothing more comes; what is different then is an error.
+    /// Reads until both have received the same and nothing more arrives; returns the difference as an error.
     fn collect(&mut self) -> Result<(), String> {
         let (start, limit) = (Instant::now(), patient(Duration::from_secs(3)));
         let mut last_news = start;
@@ -207,7 +207,7 @@ impl Pair {
     }
 
     fn flood(&mut self, writes: usize) -> Result<(), String> {
-        // An overrun watch is another matter.
+        // An overrun watch would differ.
         self.collect()?;
         let mut request = asked("PUT", "/v2/keys/c/flood", &[]);
         request.headers.push(("Content-Type", FORM.to_owned()));
@@ -233,7 +233,7 @@ fn fill(text: &str, index: u64) -> String {
     out + rest
 }
 
-/// The error code or the action that an answer begins with; `None` for other answers.
+/// Returns the error code or the action at the start of a response; `None` for other responses.
 fn kind(reply: &Reply) -> Option<String> {
     let line = reply.body.split(|byte| *byte == b'\n').next()?;
     let body: serde_json::Value = serde_json::from_slice(line).ok()?;
@@ -241,7 +241,7 @@ fn kind(reply: &Reply) -> Option<String> {
     code.or_else(|| Some(body.get("action")?.as_str()?.to_owned()))
 }
 
-/// What counts of the answer to this request.
+/// Returns which parts of the response to this request are compared.
 fn regard(request: &Request) -> Regard {
     let path = request.target.trim_start_matches('/');
     if path.starts_with("metrics") || path.starts_with("debug") {

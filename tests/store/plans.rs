@@ -1,4 +1,4 @@
-//! Sequences of requests, each made from a seed alone, each with a bent.
+//! Sequences of requests, each generated from a seed, each with a focus.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use super::requests::{
 };
 use super::wire::Request;
 
-/// What is done to both servers.
+/// A step on both servers.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Ask, and compare the answers.
+    /// Send a request, and compare the responses.
     Ask(Request),
-    /// Ask, compare the heads, and leave the rest for `Collect`.
+    /// Send a request, compare the heads, and leave the rest for `Collect`.
     Watch(Request),
-    /// Compare what all watches brought, and end them.
+    /// Compare what all watches received, and end them.
     Collect,
-    /// As many writes, to fill the history.
+    /// This many writes, to fill the history.
     Flood(usize),
-    /// Let time pass.
+    /// Wait.
     Pause(Duration),
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// The plan of this seed.
+/// Returns the plan of this seed.
 pub fn plan(seed: u64) -> Vec<Step> {
     let random = &mut StdRng::seed_from_u64(seed);
     let mut steps = match seed % 8 {
@@ -71,7 +71,7 @@ fn many(random: &mut StdRng, steps: usize, kinds: &[(u32, Kind)]) -> Vec<Step> {
     (0..steps).map(|_| one(random)).collect()
 }
 
-/// Requests that may be answered with a watch must not be waited for.
+/// Makes the step of a request; a request that may become a watch is not waited for.
 fn step(request: Request) -> Step {
     let waits = request.method == "GET" && request.target.contains("wait");
     if waits { Step::Watch(request) } else { Step::Ask(request) }
@@ -99,7 +99,7 @@ fn watches(random: &mut StdRng) -> Vec<Step> {
     steps
 }
 
-/// Comparisons that hold, under a watch's eyes.
+/// Comparisons that hold, with a watch.
 fn compared(random: &mut StdRng) -> Vec<Step> {
     let path = pick(random, &["/v2/keys/b/x", "/v2/keys/_h/x", "/v2/keys/foo"]);
     let once = ["wait=true", "wait=true&stream=true", "wait=true&recursive=true"];
@@ -121,7 +121,7 @@ fn compared(random: &mut StdRng) -> Vec<Step> {
     steps
 }
 
-/// Watches that begin in the past, with more past than is kept.
+/// Watches that start in the past, partly before the history.
 fn history(random: &mut StdRng) -> Vec<Step> {
     let mut steps = many(random, 20, &[(50, narrow), (50, write)]);
     steps.push(Step::Flood(random.random_range(940..1030)));
@@ -149,7 +149,7 @@ fn history(random: &mut StdRng) -> Vec<Step> {
     steps
 }
 
-/// What is looked at after a restart: the tree, the past, and what new writes do.
+/// The checks after a restart: the tree, the past, and new writes.
 pub fn recall(seed: u64) -> Vec<Step> {
     let random = &mut StdRng::seed_from_u64(seed);
     let everything = ["recursive=true".to_owned(), "sorted=true".to_owned()];
@@ -164,8 +164,8 @@ pub fn recall(seed: u64) -> Vec<Step> {
     steps
 }
 
-/// A plan in which keys expire. The time to live leaves room for a machine that stalls while the keys are written;
-/// after the pause all of them are gone from both servers.
+/// A plan in which keys expire. The TTL allows for a machine that stalls while the keys are written; after the
+/// pause all of them are gone from both servers.
 pub fn expiry(seed: u64) -> Vec<Step> {
     const TTL: &str = "ttl=2";
     let random = &mut StdRng::seed_from_u64(seed);
@@ -219,7 +219,7 @@ pub fn expiry(seed: u64) -> Vec<Step> {
     steps
 }
 
-/// A write after which the key goes at the next moment at which the server looks, so that nothing may follow it.
+/// A write whose key expires at the server's next check, so that nothing may follow it.
 fn doomed(random: &mut StdRng) -> Request {
     let path = pick(random, &["/v2/keys/a", "/v2/keys/foo", "/v2/keys/d"]);
     let ttl = pick(random, &["ttl=0", "ttl=10000000000", "ttl=9223372036", "ttl=18446744073709551615"]);

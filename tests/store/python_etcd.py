@@ -1,4 +1,4 @@
-"""What a program written against python-etcd does with a store: run on real etcd and on ours, it prints the same.
+"""Uses a store through python-etcd: the output must be the same on real etcd and on ours.
 
 usage: python_etcd.py HOST PORT
 """
@@ -16,7 +16,7 @@ client = etcd.Client(host=host, port=port, read_timeout=10)
 
 
 def show(what, result):
-    """One line a result; times and addresses are taken out."""
+    """Prints a result as one line, without times and addresses."""
     if isinstance(result, etcd.EtcdResult):
         previous = getattr(result, "_prev_node", None)
         result = [
@@ -30,7 +30,7 @@ def show(what, result):
 
 
 def refused(what, error, call, *args, **kwargs):
-    """The call must be refused with this error."""
+    """Checks that the call is refused with this error."""
     try:
         result = call(*args, **kwargs)
     except error as refusal:
@@ -40,7 +40,7 @@ def refused(what, error, call, *args, **kwargs):
 
 
 def later(call, *args, **kwargs):
-    """Does it a moment from now, when a watch is up."""
+    """Calls it a moment later, when a watch is open."""
     timer = threading.Timer(0.3, call, args, kwargs)
     timer.daemon = True
     timer.start()

@@ -1,4 +1,4 @@
-//! python-etcd, a client written for etcd, does the same with the store as with etcd.
+//! python-etcd, a client made for etcd, behaves the same with the store as with etcd.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -6,13 +6,13 @@ use std::process::{Command, Output};
 use crate::support::python::{python, said};
 use crate::support::{Etcd, Store};
 
-/// Its last version; the two libraries it stands on are bounded because they have broken it before.
+/// Its last version; the versions of its two dependencies are bounded because newer ones have broken it.
 const PACKAGES: [&str; 3] = ["python-etcd==0.4.5", "urllib3<3", "dnspython<3"];
 
 fn run(python: &Path, address: &str) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/python_etcd.py");
     let (host, port) = address.split_once(':').unwrap();
-    // Without the variable the encoding of what is printed depends on the machine's locale.
+    // Without the variable the output's encoding depends on the machine's locale.
     let mut command = Command::new(python);
     command.arg(script).args([host, port]).env("PYTHONUTF8", "1").env_remove("PYTHONPATH");
     command.output().unwrap()

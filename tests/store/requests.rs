@@ -1,7 +1,7 @@
-//! Random requests: few keys and values, so that they meet; odd ones among them.
+//! Random requests: few keys and values, so that they collide; odd ones among them.
 //!
-//! `{now-2}` in a request becomes the store's index less two when it is sent, `{new-2}` the same with the twenty
-//! digits of an in-order key.
+//! `{now-2}` in a request is replaced by the store's index minus two when it is sent, `{new-2}` the same with the
+//! twenty digits of an in-order key.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -10,7 +10,7 @@ use super::wire::Request;
 
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Names below the root, as a path has them; all of them are removed before a plan is run.
+/// Names below the root, as in a path; all of them are removed before a plan runs.
 pub const NAMES: [&str; 21] = [
     "a",
     "b",
@@ -48,7 +48,8 @@ const VALUES: [&str; 12] = [
     "ü",
     "100%25",
 ];
-/// None of them ends while a plan runs. Larger ones do: their nanoseconds wrap, and `update` takes the past it gets.
+/// None of them expires while a plan runs. Larger ones do: their nanoseconds overflow, and `update` accepts the
+/// resulting past.
 const TTLS: [&str; 6] = ["60", "100", "3600", "007000", "", "4294967296"];
 const FLAGS: [&str; 6] = ["true", "false", "1", "0", "T", "f"];
 const INDEXES: [&str; 7] = ["{now+0}", "{now-1}", "{now-2}", "{now-3}", "{now+1}", "0", "4"];
@@ -98,7 +99,7 @@ pub fn chance(random: &mut StdRng, percent: u32) -> bool {
     random.random_range(0..100) < percent
 }
 
-/// The path of a key, now and then in an odd spelling.
+/// Returns the path of a key, sometimes in an odd spelling.
 pub fn key(random: &mut StdRng) -> String {
     let usual = &NAMES[..7];
     let mut path = String::from("/v2/keys");
@@ -123,7 +124,7 @@ pub fn key(random: &mut StdRng) -> String {
     path
 }
 
-/// A request with these parameters in the query.
+/// Returns a request with these parameters in the query.
 pub fn asked(method: &'static str, path: &str, parameters: &[String]) -> Request {
     let question = if parameters.is_empty() { "" } else { "?" };
     let target = format!("{path}{question}{}", parameters.join("&"));
@@ -131,7 +132,7 @@ pub fn asked(method: &'static str, path: &str, parameters: &[String]) -> Request
     Request { method, target, body, ..Request::default() }
 }
 
-/// A request with these parameters where clients put them: in the body, in the query, or some here and some there.
+/// Returns a request with these parameters in the body, in the query, or in both, as clients do.
 pub fn spread(random: &mut StdRng, method: &'static str, path: &str, parameters: &[String]) -> Request {
     let (mut query, mut body) = (Vec::new(), Vec::new());
     let mostly_body = chance(random, 75);
@@ -156,7 +157,7 @@ fn maybe(random: &mut StdRng, percent: u32, parameters: &mut Vec<String>, text: 
     }
 }
 
-/// A write that a well-behaved client could send.
+/// Returns a write that a correct client could send.
 pub fn write(random: &mut StdRng) -> Request {
     let path = key(random);
     write_at(random, &path)
@@ -210,7 +211,7 @@ fn delete(random: &mut StdRng) -> Vec<String> {
     parameters
 }
 
-/// A read that a well-behaved client could send.
+/// Returns a read that a correct client could send.
 pub fn read(random: &mut StdRng) -> Request {
     let path = key(random);
     let mut parameters = Vec::new();
@@ -222,7 +223,7 @@ pub fn read(random: &mut StdRng) -> Request {
     asked(method, &path, &parameters)
 }
 
-/// A watch; some are answered at once.
+/// Returns a watch; some get a response at once.
 pub fn watch(random: &mut StdRng) -> Request {
     let path = key(random);
     let mut parameters = vec!["wait=true".to_owned()];
@@ -235,7 +236,7 @@ pub fn watch(random: &mut StdRng) -> Request {
     asked("GET", &path, &parameters)
 }
 
-/// Parameters as no well-behaved client sends them.
+/// Returns parameters that no correct client sends.
 pub fn nonsense(random: &mut StdRng) -> Request {
     let method = ["GET", "PUT", "PUT", "PUT", "POST", "DELETE", "HEAD"][random.random_range(0..7)];
     let soup = |random: &mut StdRng| -> String {
@@ -264,7 +265,7 @@ pub fn nonsense(random: &mut StdRng) -> Request {
     request
 }
 
-/// Other places and methods than those of `/v2/keys`.
+/// Returns requests to paths and with methods outside `/v2/keys`.
 pub fn elsewhere(random: &mut StdRng) -> Request {
     const PLACES: [&str; 34] = [
         "/",
@@ -317,7 +318,7 @@ pub fn elsewhere(random: &mut StdRng) -> Request {
     request
 }
 
-/// Requests about members that change nothing.
+/// Returns requests about members that change nothing.
 fn members(random: &mut StdRng) -> Request {
     const BODIES: [&str; 9] = [
         "",

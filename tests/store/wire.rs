@@ -1,4 +1,4 @@
-//! HTTP/1.1 over a bare socket: odd requests go out as they stand, and answers come back as they arrive.
+//! HTTP/1.1 over a plain socket: requests are sent unchanged, and responses are recorded as they arrive.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -39,7 +39,7 @@ impl Request {
     }
 }
 
-/// As one would type it.
+/// Formats the request as a user would type it.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.target)?;
@@ -53,18 +53,18 @@ impl fmt::Display for Request {
     }
 }
 
-/// An answer as far as it arrived.
+/// A response as far as it has arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Whether that is all of it.
+    /// Whether it is complete.
     pub complete: bool,
 }
 
 impl Reply {
-    /// A header's value; names as HTTP compares them.
+    /// Returns a header's value; the name's case does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
@@ -82,7 +82,7 @@ impl fmt::Display for Reply {
     }
 }
 
-/// One request on its way and what came back so far.
+/// One request and the response so far.
 pub struct Conversation {
     stream: TcpStream,
     bytes: Vec<u8>,
@@ -91,7 +91,7 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Connects and asks.
+    /// Connects and sends the request.
     pub fn start(address: &str, request: &Request) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -103,7 +103,7 @@ impl Conversation {
         Ok(Self { stream, bytes: Vec::new(), head_only: request.method == "HEAD", ended: false })
     }
 
-    /// Takes what arrives within this time; whether anything did.
+    /// Reads what arrives within this time; returns whether anything did.
     pub fn listen(&mut self, wait: Duration) -> bool {
         let mut part = [0; 64 * 1024];
         self.stream.set_read_timeout(Some(wait.max(Duration::from_millis(1)))).unwrap();
@@ -119,16 +119,16 @@ impl Conversation {
         false
     }
 
-    /// The answer so far, once its head is there.
+    /// Returns the response so far, once its head has arrived.
     pub fn reply(&self) -> Option<Reply> {
         parse(&self.bytes, self.head_only, self.ended)
     }
 
-    /// Listens until the answer is such; what there is when the time is over.
+    /// Reads until the response satisfies `enough`; returns the response at the timeout otherwise.
     pub fn until(&mut self, enough: impl Fn(&Reply) -> bool) -> Option<Reply> {
         let (start, limit) = (Instant::now(), patient(WAIT_TIMEOUT));
         loop {
-            // A long answer is not read anew for each of its many pieces.
+            // A long response is not parsed again after each of its many pieces.
             let enough_for_now = self.bytes.len() + self.bytes.len() / 4;
             while self.bytes.len() > 64 * 1024
                 && self.bytes.len() < enough_for_now
@@ -143,7 +143,7 @@ impl Conversation {
     }
 }
 
-/// Requests one after the other, over one connection as long as it lasts.
+/// Sends requests one after the other, over one connection as long as it lasts.
 pub struct ClientConn {
     address: String,
     idle: Option<TcpStream>,
@@ -154,11 +154,11 @@ impl ClientConn {
         Self { address: address.to_owned(), idle: None }
     }
 
-    /// Asks and waits for the whole answer; `None` when none came.
+    /// Sends a request and waits for the complete response; `None` when none arrived.
     pub fn ask(&mut self, request: &Request) -> Option<Reply> {
         if let Some(stream) = self.idle.take()
             && let Ok(talk) = Conversation::on(stream, &self.address, request)
-            // A server may have closed it while it was idle; then nothing at all comes back.
+            // A server may have closed it while it was idle; then nothing comes back.
             && let Some(reply) = self.finish(talk)
         {
             return Some(reply);
@@ -202,7 +202,7 @@ fn parse(bytes: &[u8], head_only: bool, ended: bool) -> Option<Reply> {
     Some(reply)
 }
 
-/// The data of the chunks that are there, and whether the last one is.
+/// Returns the data of the received chunks, and whether the last one has arrived.
 fn unchunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
     let mut out = Vec::new();
     while let Some(end) = rest.windows(2).position(|window| window == b"\r\n") {

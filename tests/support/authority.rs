@@ -1,4 +1,4 @@
-//! A certificate authority of the test's own, made with the `openssl` program.
+//! A certificate authority for one test, made with the `openssl` program.
 
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,7 @@ pub struct Authority<'d> {
     name: String,
 }
 
-/// The server's certificate is a client's too: etcd's gateway shows it to etcd itself.
+/// The server's certificate is also a client certificate: etcd's gateway presents it to etcd itself.
 const CONFIG: &str = "\
 [req]
 distinguished_name = dn
@@ -33,7 +33,7 @@ extendedKeyUsage = clientAuth
 ";
 
 impl<'d> Authority<'d> {
-    /// A new authority, or `None` where openssl is not installed.
+    /// Creates a new authority; returns `None` where openssl is not installed.
     pub fn new(dir: &'d Dir, name: &str) -> Option<Self> {
         if !need("openssl") {
             return None;
@@ -45,18 +45,18 @@ impl<'d> Authority<'d> {
         Some(authority)
     }
 
-    /// The authority's certificate.
+    /// Returns the authority's certificate.
     pub fn ca(&self) -> String {
         self.certificate(&self.name)
     }
 
-    /// Signs a certificate for `kind`, `server` (at 127.0.0.1), `zone` (the same with the hosts of a zone) or `client`: the
-    /// files of certificate and key.
+    /// Signs a certificate for `kind`, `server` (at 127.0.0.1), `zone` (the same with the hosts of a zone) or
+    /// `client`; returns the files of certificate and key.
     pub fn sign(&self, kind: &str) -> (String, String) {
         self.sign_for(kind, 2)
     }
 
-    /// The same for so many days; one of 0 days has expired a second later.
+    /// The same, valid for this many days; one of 0 days has expired a second later.
     pub fn sign_for(&self, kind: &str, days: u32) -> (String, String) {
         let name = format!("{}-{kind}", self.name);
         let (request, certificate) = (self.dir.text_path(&format!("{name}.csr")), self.certificate(&name));
@@ -69,7 +69,7 @@ impl<'d> Authority<'d> {
         (certificate, self.key(&name))
     }
 
-    /// Signs one of X.509 version 1 for `localhost`, with a key of this kind (`ec` or `rsa`).
+    /// Signs a certificate of X.509 version 1 for `localhost`, with a key of this kind (`ec` or `rsa`).
     pub fn sign_version_1(&self, kind: &str) -> (String, String) {
         let name = format!("{}-old-{kind}", self.name);
         let (request, certificate, key) =
@@ -90,7 +90,7 @@ impl<'d> Authority<'d> {
         (certificate, key)
     }
 
-    /// A key of a kind that few programs use.
+    /// Creates a key of a kind that few programs support.
     pub fn odd_key(&self) -> String {
         let key = self.key("odd");
         openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp521r1", "-out", &key]);

@@ -1,4 +1,4 @@
-//! An HTTP server behind a proxy: answers its name and the request's id, and keeps its own ledger.
+//! An HTTP server behind a proxy: returns its name and the request's id, and records every request.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -27,7 +27,7 @@ struct Shared {
 }
 
 impl Backend {
-    /// A server that thinks a little over each answer, so that requests are in flight at any moment.
+    /// Starts a server that takes some time for each response, so that requests are always in flight.
     pub fn start(name: &str) -> Self {
         let port = Port::claim();
         let listener = TcpListener::bind(port.address()).unwrap();
@@ -54,22 +54,22 @@ impl Backend {
         Self { port, shared: kept }
     }
 
-    /// `127.0.0.1:port`.
+    /// Returns `127.0.0.1:port`.
     pub fn address(&self) -> String {
         self.port.address()
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// How often each request id arrived here.
+    /// Returns how often each request id arrived here.
     pub fn seen(&self) -> HashMap<String, u32> {
         self.shared.seen.lock().unwrap().clone()
     }
 
-    /// Keeps every answer back, or lets them go.
+    /// Holds every response back, or releases them.
     pub fn hold(&self, held: bool) {
         self.shared.held.store(held, Ordering::SeqCst);
     }
@@ -98,7 +98,7 @@ impl Shared {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let Ok(copy) = stream.try_clone() else { return };
         self.open.lock().unwrap().insert(number, copy);
-        // The peer went away: proxies do, and the load's ledger knows what became of the request.
+        // The peer closed the connection: proxies do that, and the client's log records the request's outcome.
         self.serve(&mut stream).ok();
         self.open.lock().unwrap().remove(&number);
     }
@@ -133,7 +133,7 @@ impl Shared {
     }
 }
 
-/// The next request's head, its body read and dropped; `None` when the peer has closed.
+/// Reads the next request's head and drops its body; returns `None` when the peer has closed.
 fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<String>> {
     let mut chunk = [0; 4096];
     loop {
@@ -152,7 +152,7 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Opti
     }
 }
 
-/// A header's value, by its lower-case name.
+/// Returns a header's value, by its lower-case name.
 pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().skip(1).find_map(|line| {
         let (key, value) = line.split_once(':')?;

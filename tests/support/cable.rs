@@ -1,4 +1,4 @@
-//! A cable between the program and a server that a test can cut.
+//! A connection between the program and a server that a test can cut.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -22,7 +22,7 @@ struct Shared {
 }
 
 impl Cable {
-    /// A cable to `address`.
+    /// Returns a cable to `address`.
     pub fn to(address: &str) -> Self {
         let port = Port::claim();
         let listener = TcpListener::bind(port.address()).unwrap();
@@ -35,7 +35,7 @@ impl Cable {
                     return;
                 }
                 if let Ok(near) = near {
-                    // A connection that fails is what the program must live with.
+                    // The program must cope with a connection that fails.
                     shared.join(near).ok();
                 }
             }
@@ -43,7 +43,7 @@ impl Cable {
         Self { port, shared: kept }
     }
 
-    /// `http://127.0.0.1:port` at the program's end.
+    /// Returns `http://127.0.0.1:port` of the program's end.
     pub fn url(&self) -> String {
         format!("http://{}", self.port.address())
     }
@@ -78,7 +78,7 @@ impl Shared {
 
     fn hang_up(&self) {
         for stream in self.open.lock().unwrap().drain(..) {
-            // Closed already by either end.
+            // Either end may have closed it already.
             stream.shutdown(Shutdown::Both).ok();
         }
     }

@@ -1,4 +1,4 @@
-//! Random choices that can be repeated: the seed is printed, and `RETUNE_TEST_SEED` sets it.
+//! Repeatable random choices: the seed is printed, and `RETUNE_TEST_SEED` sets it.
 
 use crate::support::port::random;
 
@@ -7,7 +7,7 @@ use crate::support::port::random;
 pub struct Dice(u64);
 
 impl Dice {
-    /// Seeded by the environment, or anew.
+    /// Returns a sequence with the seed of the environment, or a new one.
     pub fn thrown(test: &str) -> Self {
         let seed = std::env::var("RETUNE_TEST_SEED").ok().and_then(|text| text.parse().ok());
         let seed = seed.unwrap_or_else(|| random(1) >> 32);
@@ -15,17 +15,17 @@ impl Dice {
         Self(seed)
     }
 
-    /// The sequence of a seed.
+    /// Returns the sequence of a seed.
     pub const fn seeded(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Another sequence, for another thread.
+    /// Returns another sequence, for another thread.
     pub fn split(&mut self) -> Self {
         Self(self.next())
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -34,17 +34,17 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// Returns a number below `bound`, which is not 0.
     pub const fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    /// An index into a list of this length.
+    /// Returns an index into a list of this length.
     pub fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times on average.
     pub const fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }

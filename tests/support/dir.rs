@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// The folder; gone with the handle.
+/// The folder; removed with its handle.
 #[derive(Debug)]
 pub struct Dir {
     root: TempDir,
 }
 
 impl Dir {
-    /// Makes `confdir/conf.d`, `confdir/templates`, `out`, `log` and `bin`.
+    /// Creates `confdir/conf.d`, `confdir/templates`, `out`, `log` and `bin`.
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("retune-").tempdir().unwrap();
         for dir in ["confdir/conf.d", "confdir/templates", "out", "log", "bin"] {
@@ -22,22 +22,22 @@ impl Dir {
         Self { root }
     }
 
-    /// A path below the folder.
+    /// Returns a path below the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    /// A path below the folder, as text for a configuration.
+    /// Returns a path below the folder, as text for a configuration.
     pub fn text_path(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// The confdir, as text for a command line.
+    /// Returns the confdir, as text for a command line.
     pub fn confdir(&self) -> String {
         self.text_path("confdir")
     }
 
-    /// A rendered file's path.
+    /// Returns a rendered file's path.
     pub fn out(&self, name: &str) -> PathBuf {
         self.path("out").join(name)
     }
@@ -48,7 +48,7 @@ impl Dir {
         self.write_bytes(name, text.as_bytes())
     }
 
-    /// Writes a file as it stands.
+    /// Writes a file verbatim.
     pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> &Self {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -66,7 +66,7 @@ impl Dir {
         self.write(&format!("confdir/templates/{name}"), text)
     }
 
-    /// The usual resource: `<name>.tmpl` with this text to `out/<name>.conf`, all keys, plus `extra` lines.
+    /// Writes the usual resource: `<name>.tmpl` with this text to `out/<name>.conf`, all keys, plus `extra` lines.
     pub fn resource(&self, name: &str, template: &str, extra: &str) -> &Self {
         self.template(&format!("{name}.tmpl"), template);
         let head = format!("src = \"{name}.tmpl\"\ndest = \"{{out}}/{name}.conf\"\n");
@@ -74,29 +74,29 @@ impl Dir {
         self.conf(name, &format!("[template]\n{head}{keys}{extra}\n"))
     }
 
-    /// What a file holds, or `None` without it.
+    /// Returns the content of a file, or `None` if it is missing.
     pub fn read(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.path(name)).ok()
     }
 
-    /// Whether a rendered file holds exactly this.
+    /// Returns whether a rendered file has exactly this content.
     pub fn has(&self, name: &str, text: &str) -> bool {
         fs::read(self.out(name)).is_ok_and(|bytes| bytes == text.as_bytes())
     }
 
-    /// Fails unless a rendered file holds exactly this.
+    /// Asserts that a rendered file has exactly this content.
     #[track_caller]
     pub fn assert_has(&self, name: &str, text: &str) {
         let found = fs::read(self.out(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         assert_eq!(found.ok().as_deref(), Some(text), "out/{name} in\n{}", self.listing());
     }
 
-    /// The lines of a file that commands append to; none without it.
+    /// Returns the lines of a file that commands append to; none if it is missing.
     pub fn lines(&self, name: &str) -> Vec<String> {
         self.read(name).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
-    /// The names in `out`, sorted, hidden ones too.
+    /// Returns the names in `out`, sorted, hidden ones too.
     pub fn outputs(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path("out")).unwrap();
         let mut names: Vec<_> =
@@ -105,7 +105,7 @@ impl Dir {
         names
     }
 
-    /// Every path with its size, for the report of a failure; cut short where there are very many.
+    /// Returns every path with its size, for the report of a failure; truncated when there are very many.
     pub fn listing(&self) -> String {
         let mut text = String::new();
         list(self.root.path(), self.root.path(), &mut text);

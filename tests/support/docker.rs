@@ -1,8 +1,8 @@
-//! The real container engine, for tests that cannot be fooled by a fake one.
+//! The real container engine, for tests that a fake engine could fool.
 //!
-//! Where no engine answers, a test says so and is skipped, in CI too: no package gives a right to one. Tests with the
-//! engine run one at a time on a machine, because a registrar sees the containers of all of them. Everything made here
-//! has a label, and who comes next removes what a killed test left.
+//! Where no engine responds, a test reports that and is skipped, in CI too: no package gives access to one. Tests with
+//! the engine run one at a time on a machine, because a registrar sees the containers of all of them. Everything
+//! created here has a label, and the next test removes what a killed one left.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -13,12 +13,12 @@ use super::port::random;
 use super::programs::skipped;
 use super::python::said;
 
-/// What containers and images of tests are found by.
+/// The label of the tests' containers and images.
 const LABEL: &str = "retune.test";
-/// The applets that the images have.
+/// The applets in the images.
 const APPLETS: [&str; 9] = ["sh", "httpd", "sleep", "kill", "cat", "test", "touch", "rm", "echo"];
-/// An application in a container. `LATE`: seconds before it answers; `PORT`: where. It ends on SIGTERM, which the first
-/// process of a container ignores unless it says otherwise, and by itself in case nobody ends it.
+/// An application in a container. `LATE`: seconds before it responds; `PORT`: its port. It ends on SIGTERM, which the
+/// first process of a container ignores by default, and on its own in case nobody ends it.
 const APP: &str = "#!/bin/sh
 trap 'kill $! 2> /dev/null; exit 0' TERM
 sleep \"${LATE:-0}\" & wait $!
@@ -26,7 +26,7 @@ sleep \"${LATE:-0}\" & wait $!
 sleep 600 & wait $!
 ";
 
-/// The engine; no other test has it meanwhile.
+/// The engine, locked for this test.
 pub struct Docker {
     _alone: File,
 }
@@ -47,14 +47,14 @@ pub struct Network<'d> {
 /// A container; removed when dropped.
 pub struct Container<'d> {
     _engine: &'d Docker,
-    /// All 64 digits.
+    /// The full id, 64 digits.
     pub id: String,
     /// Its name.
     pub name: String,
 }
 
 impl Docker {
-    /// The engine, once no other test uses it; `None` where there is none, and the test says so.
+    /// Returns the engine, once no other test uses it; `None` where there is none, which the test reports.
     pub fn there() -> Option<Self> {
         if !answers() {
             skipped("no Docker engine");
@@ -68,7 +68,7 @@ impl Docker {
         Some(docker)
     }
 
-    /// Only with the lock: what has the label now is nobody's.
+    /// Called only with the lock: no other test owns anything with the label.
     fn sweep(&self) {
         let filter = format!("label={LABEL}");
         let kinds: [(&[&str], [&str; 2]); 3] = [
@@ -84,13 +84,13 @@ impl Docker {
         }
     }
 
-    /// An image that exposes these ports and answers `hello` at port 80, or where `PORT` says.
+    /// Returns an image that exposes these ports and responds `hello` at port 80, or at `PORT`.
     #[track_caller]
     pub fn image(&self, exposed: &[u16]) -> Option<Image<'_>> {
         self.image_with(exposed, &["/bin/app"], |_| {})
     }
 
-    /// The same with another command, and what `fill` puts into its file system.
+    /// The same with another command, and with the files that `fill` adds.
     #[track_caller]
     pub fn image_with(
         &self,
@@ -120,7 +120,7 @@ impl Docker {
         write_program(&at("bin/app"), APP);
         fill(root.path());
 
-        // The last part is what a service is called by default.
+        // The last part is the default name of a service.
         let name = format!("retune-test-{:x}/nginx:1", random(1) >> 32);
         let mut changes = vec![format!("LABEL {LABEL}=1"), format!("CMD {command:?}")];
         changes.extend(exposed.iter().map(|port| format!("EXPOSE {port}")));
@@ -128,7 +128,7 @@ impl Docker {
         Some(Image { _engine: self, name })
     }
 
-    /// A bridge network with this subnet, such as `10.213.1.0/24`.
+    /// Creates a bridge network with this subnet, such as `10.213.1.0/24`.
     #[track_caller]
     pub fn network(&self, subnet: &str) -> Network<'_> {
         let name = format!("retune-test-{:x}", random(1) >> 32);
@@ -136,19 +136,19 @@ impl Docker {
         Network { _engine: self, name }
     }
 
-    /// A running container: `docker run -d` with these words before the image.
+    /// Runs a container: `docker run -d` with these arguments before the image.
     #[track_caller]
     pub fn run(&self, image: &Image<'_>, words: &[&str]) -> Container<'_> {
         self.run_with(image, words, &[])
     }
 
-    /// The same with a command in place of the image's.
+    /// The same with a command instead of the image's.
     #[track_caller]
     pub fn run_with(&self, image: &Image<'_>, words: &[&str], command: &[&str]) -> Container<'_> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("retune-test-{}-{number}", std::process::id());
-        // Before it is started, so that it is removed also when its start fails.
+        // Before it is started, so that it is also removed when its start fails.
         let mut container = Container { _engine: self, id: String::new(), name };
         let label = format!("{LABEL}=1");
         let head = ["run", "-d", "--name", &container.name, "--label", &label];
@@ -157,40 +157,40 @@ impl Docker {
     }
 }
 
-/// The address of the host's default route: no loopback, and containers reach it too.
+/// Returns the address of the host's default route: not loopback, and containers reach it too.
 pub fn host() -> String {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-    // It sends nothing; the kernel only chooses the way.
+    // It sends nothing; the kernel only chooses the route.
     socket.connect("198.51.100.1:9").expect("a machine with an engine has a default route");
     socket.local_addr().unwrap().ip().to_string()
 }
 
 impl Image<'_> {
-    /// Its name and tag.
+    /// Returns its name and tag.
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
 impl Container<'_> {
-    /// The twelve digits that people see.
+    /// Returns the twelve digits that docker shows.
     pub fn short(&self) -> &str {
         &self.id[..12]
     }
 
-    /// `docker WORDS… NAME`.
+    /// Runs `docker WORDS… NAME`.
     #[track_caller]
     pub fn told(&self, words: &[&str]) -> String {
         docker(&[words, &[&self.name]].concat())
     }
 
-    /// `docker exec` of a line for its shell.
+    /// Runs a shell line with `docker exec`.
     #[track_caller]
     pub fn exec(&self, line: &str) -> String {
         docker(&["exec", &self.name, "/bin/sh", "-c", line])
     }
 
-    /// The host's port that leads to this one of the container's, if any does.
+    /// Returns the host's port that is mapped to this container port, if there is one.
     pub fn mapped(&self, port: u16) -> Option<u16> {
         let out = said(&tried(&["port", &self.name, &format!("{port}/tcp")]));
         out.lines().next()?.rsplit_once(':')?.1.trim().parse().ok()
@@ -239,14 +239,14 @@ impl Drop for Image<'_> {
     }
 }
 
-/// Writes a file that can be run.
+/// Writes an executable file.
 pub fn write_program(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// One on this machine: the tests ask ports that it publishes.
+/// Returns whether an engine on this machine responds: the tests use ports that it publishes.
 fn answers() -> bool {
     if std::env::var("DOCKER_HOST").is_ok_and(|url| !url.starts_with("unix://")) {
         return false;
@@ -274,7 +274,7 @@ fn import(root: &Path, changes: &[String], name: &str) {
     assert!(out.status.success(), "{docker:?}: {}", said(&out));
 }
 
-/// `docker WORDS…`, which must succeed: what it printed.
+/// Runs `docker WORDS…`, which must succeed, and returns its output.
 #[track_caller]
 fn docker(words: &[&str]) -> String {
     let out = tried(words);

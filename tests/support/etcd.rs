@@ -26,14 +26,14 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// A running member, or `None` where etcd is not installed.
+    /// Starts a member; returns `None` where etcd is not installed.
     pub fn start() -> Option<Self> {
         let mut etcd = Self::prepare()?;
         etcd.start_again();
         Some(etcd)
     }
 
-    /// A member that has its address but does not run yet.
+    /// Returns a member that has its address but does not run yet.
     pub fn prepare() -> Option<Self> {
         if !need("etcd") {
             return None;
@@ -42,7 +42,7 @@ impl Etcd {
         Some(Self { proc: None, data, client: Port::claim(), peer: Port::claim(), tls: None })
     }
 
-    /// A running member that also serves TLS with these further words; its plain address is for the test itself.
+    /// Starts a member that also serves TLS with these extra arguments; its plain address is for the test itself.
     pub fn start_with_tls(words: &[&str]) -> Option<Self> {
         let mut etcd = Self::prepare()?;
         etcd.tls = Some((Port::claim(), words.iter().map(|word| (*word).to_owned()).collect()));
@@ -58,7 +58,7 @@ impl Etcd {
         let listen = format!("{client}{secure}");
         let log = File::create(self.data.path().join("log")).unwrap();
         let mut command = Command::new("etcd");
-        // What the machine exports for its own etcd must not reach this one.
+        // Variables for the machine's own etcd must not affect this one.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ETCD") {
                 command.env_remove(name);
@@ -87,32 +87,32 @@ impl Etcd {
         self.proc = None;
     }
 
-    /// Stops its clock: connections stay open and nothing answers.
+    /// Stops it (SIGSTOP): connections stay open and nothing responds.
     pub fn freeze(&self) {
         self.proc.as_ref().expect("etcd runs").signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn thaw(&self) {
         self.proc.as_ref().expect("etcd runs").signal(Signal::SIGCONT);
     }
 
-    /// `127.0.0.1:port` for clients.
+    /// Returns `127.0.0.1:port` for clients.
     pub fn address(&self) -> String {
         self.client.address()
     }
 
-    /// `http://127.0.0.1:port` for clients.
+    /// Returns `http://127.0.0.1:port` for clients.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
-    /// `http://127.0.0.1:port` for peers.
+    /// Returns `http://127.0.0.1:port` for peers.
     pub fn peer_url(&self) -> String {
         format!("http://{}", self.peer.address())
     }
 
-    /// `https://127.0.0.1:port` for clients of one started with TLS.
+    /// Returns `https://127.0.0.1:port` for clients of one started with TLS.
     pub fn tls_url(&self) -> String {
         format!("https://{}", self.tls.as_ref().expect("started with TLS").0.address())
     }
@@ -144,20 +144,20 @@ impl Etcd {
         assert!(matches!(answer.status, 200 | 201), "{method} {key}: {answer:?}");
     }
 
-    /// Sets a key through the v3 API; answers the revision.
+    /// Sets a key through the v3 API; returns the revision.
     #[track_caller]
     pub fn put3(&self, key: &str, value: impl AsRef<[u8]>) -> u64 {
         let value = STANDARD.encode(value.as_ref());
         self.v3("/v3/kv/put", &json!({ "key": STANDARD.encode(key), "value": value }))
     }
 
-    /// Deletes a key through the v3 API; answers the revision.
+    /// Deletes a key through the v3 API; returns the revision.
     #[track_caller]
     pub fn delete3(&self, key: &str) -> u64 {
         self.v3("/v3/kv/deleterange", &json!({ "key": STANDARD.encode(key) }))
     }
 
-    /// Forgets everything before this revision.
+    /// Compacts the history before this revision.
     #[track_caller]
     pub fn compact(&self, revision: u64) {
         self.v3("/v3/kv/compaction", &json!({ "revision": revision.to_string(), "physical": true }));
@@ -172,7 +172,7 @@ impl Etcd {
         parsed["header"]["revision"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
-    /// Many writes below one folder, from four connections at a time.
+    /// Makes many writes below one folder, from four connections at a time.
     pub fn flood(&self, folder: &str, writes: usize) {
         std::thread::scope(|scope| {
             for lane in 0..4 {
@@ -185,7 +185,7 @@ impl Etcd {
         });
     }
 
-    /// How long a frozen or dead member takes to be noticed at most; for tests that wait for it.
+    /// Returns how long it takes at most to notice a frozen or dead member; for tests that wait for it.
     pub const fn notice() -> Duration {
         Duration::from_secs(15)
     }

@@ -32,7 +32,7 @@ impl Member {
 }
 
 impl EtcdCluster {
-    /// Three running members, or `None` where etcd is not installed.
+    /// Starts three members; returns `None` where etcd is not installed.
     pub fn start() -> Option<Self> {
         if !need("etcd") {
             return None;
@@ -46,18 +46,18 @@ impl EtcdCluster {
         Some(cluster)
     }
 
-    /// `n0=URL,n1=URL`: the peer URLs as command lines have them.
+    /// Returns `n0=URL,n1=URL`: the peer URLs as in command lines.
     pub fn list(&self) -> String {
         let pair = |member: &Member| format!("{}=http://{}", member.name, member.peer.address());
         self.members.iter().map(pair).collect::<Vec<_>>().join(",")
     }
 
-    /// `127.0.0.1:port` of a member, for clients.
+    /// Returns `127.0.0.1:port` of a member, for clients.
     pub fn address(&self, number: usize) -> String {
         self.members[number].client.address()
     }
 
-    /// The member with this address for clients.
+    /// Returns the member with this client address.
     pub fn at(&self, address: &str) -> usize {
         self.members.iter().position(|member| member.client.address() == address).expect("a member's address")
     }
@@ -72,7 +72,7 @@ impl EtcdCluster {
         self.spawn(number, "existing");
     }
 
-    /// Adds a member and starts it; answers its number.
+    /// Adds a member and starts it; returns its number.
     pub fn add(&mut self) -> usize {
         let number = self.members.len();
         self.members.push(Member::new(number));
@@ -128,7 +128,7 @@ impl EtcdCluster {
     }
 }
 
-/// The program, free of what the machine exports for its own.
+/// Returns the program without the environment of the machine's own etcd.
 pub fn etcd() -> Command {
     let mut command = Command::new("etcd");
     for (name, _) in std::env::vars_os() {

@@ -1,4 +1,4 @@
-//! A wall clock that jumps while a process runs; its monotonic clock goes on as it did.
+//! A wall clock that jumps while a process runs; its monotonic clock is not affected.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub struct FakeTime {
 }
 
 impl FakeTime {
-    /// A clock that is right so far; `None` where libfaketime is not installed.
+    /// Returns a correct clock; `None` where libfaketime is not installed.
     pub fn new(folder: &Path) -> Option<Self> {
         if !need("faketime") {
             return None;
@@ -26,7 +26,7 @@ impl FakeTime {
         Some(clock)
     }
 
-    /// What the process must find in its environment.
+    /// Returns the variables for the process's environment.
     pub fn env(&self) -> Vec<(&'static str, String)> {
         vec![
             ("LD_PRELOAD", self.library.display().to_string()),
@@ -37,7 +37,7 @@ impl FakeTime {
         ]
     }
 
-    /// How far the wall clock is off from now on, such as `+1d`.
+    /// Sets the wall clock's offset from now on, such as `+1d`.
     pub fn set(&self, offset: &str) {
         // A rename, so that nobody reads half a line.
         let new = self.file.with_extension("new");

@@ -1,4 +1,4 @@
-//! A proxy kept configured by the program, with two servers behind it and etcd in front of all.
+//! A proxy configured by the program, with two servers behind it and etcd as the source.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// Writes the resource: check and reload as they are typed by hand, each reload counted in `reloads`.
+    /// Writes the resource with typical check and reload commands; each reload is counted in `reloads`.
     pub fn resource(&self, dir: &Dir) {
         self.resource_of(dir, &["/app/upstream"]);
     }
@@ -42,7 +42,7 @@ impl Front {
         );
     }
 
-    /// The names the running configuration was rendered with.
+    /// Returns the server names in the running configuration.
     pub fn generation(&self) -> Option<Vec<String>> {
         let body = http::get(&self.address, "/generation")?;
         Some(body.split_whitespace().map(str::to_owned).collect())
@@ -56,7 +56,7 @@ impl Front {
         });
     }
 
-    /// The servers that answer a number of requests, each name once, sorted.
+    /// Returns the servers that respond to a number of requests, each name once, sorted.
     pub fn answering(&self) -> Vec<String> {
         let mut names: Vec<_> = (0..12)
             .map(|_| http::get(&self.address, "/").unwrap_or_else(|| "nobody ".to_owned()))
@@ -68,23 +68,23 @@ impl Front {
     }
 }
 
-/// A proxy under the program's care, and what it is switched between.
+/// A proxy configured by the program, and the servers it switches between.
 pub struct TestSite<'d> {
     /// The store.
     pub etcd: Etcd,
     /// The proxy.
     pub front: Front,
-    /// One server.
+    /// The first server.
     pub blue: Backend,
-    /// The other.
+    /// The second server.
     pub green: Backend,
-    /// Where everything lies.
+    /// The folder of all files.
     pub dir: &'d Dir,
     daemon: Daemon<'d>,
 }
 
 impl<'d> TestSite<'d> {
-    /// A site that serves from blue.
+    /// Starts a site that serves from blue.
     pub fn start(dir: &'d Dir, etcd: Etcd, front: Front) -> Self {
         let (blue, green) = (Backend::start("blue"), Backend::start("green"));
         front.resource(dir);
@@ -94,14 +94,14 @@ impl<'d> TestSite<'d> {
         Self { etcd, front, blue, green, dir, daemon }
     }
 
-    /// Puts a server in and waits until the proxy has it; the instant of that proof.
+    /// Adds a server and waits until the proxy has it; returns when that was proven.
     pub fn add(&self, server: &Backend) -> Instant {
         self.etcd.put(&format!("/app/upstream/{}", server.name()), &server.address());
         self.front.eventually_serves(&["blue", "green"]);
         Instant::now()
     }
 
-    /// Takes a server out and waits until the proxy has only the other.
+    /// Removes a server and waits until the proxy has only the other.
     pub fn remove(&self, server: &Backend) -> Instant {
         self.etcd.delete(&format!("/app/upstream/{}", server.name()));
         let other = if server.name() == "blue" { "green" } else { "blue" };
@@ -109,7 +109,7 @@ impl<'d> TestSite<'d> {
         Instant::now()
     }
 
-    /// Switches from blue to green and back, `rounds` times: four reloads a round. Answers when each was proven.
+    /// Switches from blue to green and back, `rounds` times: four reloads a round. Returns when each was proven.
     pub fn switch(&self, rounds: usize) -> Vec<Instant> {
         let steps = (0..rounds).flat_map(|_| {
             [self.add(&self.green), self.remove(&self.blue), self.add(&self.blue), self.remove(&self.green)]
@@ -117,7 +117,7 @@ impl<'d> TestSite<'d> {
         steps.collect()
     }
 
-    /// How many reloads ran.
+    /// Returns how many reloads ran.
     pub fn reloads(&self) -> usize {
         self.dir.lines("reloads").len()
     }
@@ -128,8 +128,8 @@ impl<'d> TestSite<'d> {
     }
 }
 
-/// Holds the ledger of the clients against those of the servers: an answered request was seen exactly once,
-/// one that was closed without a byte on a used connection by nobody.
+/// Compares the log of the clients with those of the servers: a request with a response was seen exactly once, and one
+/// that was closed without a byte on a used connection by no server.
 pub fn assert_totals_agree(request_log: &RequestLog, servers: [&Backend; 2]) {
     let seen = servers.map(Backend::seen);
     let times = |record: &Record| seen.iter().filter_map(|ids| ids.get(&record.id)).sum::<u32>();
@@ -142,7 +142,7 @@ pub fn assert_totals_agree(request_log: &RequestLog, servers: [&Backend; 2]) {
     }
 }
 
-/// Fails unless fresh connections saw no failure, over enough requests in flight to mean something.
+/// Asserts that fresh connections saw no failure, with enough requests in flight to be significant.
 pub fn assert_fresh_saw_nothing(request_log: &RequestLog, reloads: &[Instant]) {
     assert_eq!(request_log.failures(Kind::Fresh), 0, "{request_log}");
     let busy = reloads.iter().filter(|at| request_log.in_flight(**at) >= 2).count();
@@ -157,12 +157,12 @@ pub fn assert_fresh_saw_nothing(request_log: &RequestLog, reloads: &[Instant]) {
     );
 }
 
-/// How many children of a process have `word` in their title.
+/// Returns how many children of a process have `word` in their title.
 pub fn old_children(master: u32, word: &str) -> usize {
     let Ok(entries) = fs::read_dir("/proc") else { return 0 };
     let children = entries.flatten().filter(|entry| {
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // The name in parentheses may hold spaces; what follows it is state, then the parent's id.
+        // The name in parentheses may contain spaces; after it come the state and the parent's id.
         let rest = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
         if rest.split_whitespace().nth(1).and_then(|text| text.parse().ok()) != Some(master) {
             return false;
@@ -173,5 +173,5 @@ pub fn old_children(master: u32, word: &str) -> usize {
     children.count()
 }
 
-/// Long enough for a failing request to be seen before the switch goes on.
+/// Long enough for a failing request to appear before the switch continues.
 pub const FAILURE_DELAY: Duration = Duration::from_millis(100);

@@ -17,7 +17,7 @@ pub struct Haproxy {
 }
 
 impl Haproxy {
-    /// A running HAProxy with no server to pass requests to, or `None` where HAProxy is not installed.
+    /// Starts HAProxy with no server to pass requests to; returns `None` where HAProxy is not installed.
     pub fn start(dir: &Dir) -> Option<Self> {
         if !need("haproxy") {
             return None;
@@ -35,7 +35,7 @@ impl Haproxy {
         Some(Self { master, port, conf })
     }
 
-    /// What the program needs to know to keep it configured.
+    /// Returns what the program needs to know to configure it.
     pub fn front(&self) -> Front {
         let names = "{% for name in ls(\"/app/upstream\") %}{{ name }} {% endfor %}";
         let servers = "{% for name in ls(\"/app/upstream\") %}\n  server {{ name }} \
@@ -50,7 +50,7 @@ impl Haproxy {
         }
     }
 
-    /// Workers of an earlier configuration that still finish their requests.
+    /// Returns the number of workers of an earlier configuration that still finish their requests.
     pub fn old_workers(&self) -> usize {
         old_children(self.master.pid(), "").saturating_sub(1)
     }

@@ -1,10 +1,10 @@
-//! As much of an HTTP client as the tests need, so that nothing is proven with the program's own client.
+//! As much of an HTTP client as the tests need, so that nothing is tested with the program's own client.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.
@@ -13,12 +13,12 @@ pub struct Answer {
     pub body: String,
 }
 
-/// One request over its own connection.
+/// Sends one request over its own connection.
 pub fn request(address: &str, method: &str, path: &str, body: Option<(&str, &str)>) -> io::Result<Answer> {
     request_as("", address, method, path, body)
 }
 
-/// One request with an `Authorization` of its own, unless that is empty.
+/// Sends one request with an `Authorization` header, unless that is empty.
 pub fn request_as(
     authorization: &str,
     address: &str,
@@ -43,13 +43,13 @@ pub fn request_as(
     parse(&bytes).ok_or_else(|| io::Error::other("no HTTP answer"))
 }
 
-/// A GET's body when it was answered with 200.
+/// Returns the body of a GET with status 200.
 pub fn get(address: &str, path: &str) -> Option<String> {
     let answer = request(address, "GET", path, None).ok()?;
     (answer.status == 200).then_some(answer.body)
 }
 
-/// Everything but the unreserved characters as `%XX`; `/` stays where it separates.
+/// Encodes everything but the unreserved characters as `%XX`; `/` stays when it separates.
 pub fn encode(text: &str, keep_slash: bool) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
@@ -62,7 +62,7 @@ pub fn encode(text: &str, keep_slash: bool) -> String {
     out
 }
 
-/// A whole answer, when it is one.
+/// Parses a whole response.
 pub fn parse(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();

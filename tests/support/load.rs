@@ -1,4 +1,4 @@
-//! Closed-loop clients with a ledger: every request has its own id and ends in exactly one class.
+//! Closed-loop clients with a log: every request has its own id and ends in exactly one class.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ pub enum Kind {
     KeepAlivePost,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// 200 with the id in the body.
@@ -33,19 +33,19 @@ pub enum Class {
     WrongBody,
     /// The head came whole, the body did not.
     Truncated,
-    /// No answer in time.
+    /// No response in time.
     Timeout,
     /// No connection.
     Refused,
-    /// Closed on a new connection before any byte of an answer.
+    /// Closed on a new connection before any byte of a response.
     ClosedFresh,
-    /// Closed on a used connection before any byte of an answer: HTTP's own race, safe to retry.
+    /// Closed on a used connection before any byte of a response: HTTP's own race, safe to retry.
     ClosedReusedNoBytes,
     /// Closed in the middle of the head.
     ClosedPartial,
 }
 
-/// One request's line in the ledger.
+/// One request in the log.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The id it carried.
@@ -54,15 +54,15 @@ pub struct Record {
     pub kind: Kind,
     /// How it ended.
     pub class: Class,
-    /// Who answered, when it is `Ok`.
+    /// The server that responded, when it is `Ok`.
     pub by: String,
-    /// When it was begun.
+    /// When it started.
     pub from: Instant,
-    /// When it was over.
+    /// When it ended.
     pub to: Instant,
 }
 
-/// Clients at work.
+/// The running clients.
 pub struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
@@ -85,7 +85,7 @@ impl Load {
         Self { stop, sent, clients }
     }
 
-    /// Lets every request in flight end and closes the ledger.
+    /// Lets every request in flight end and closes the log.
     pub fn finish(self) -> RequestLog {
         self.stop.store(true, Ordering::SeqCst);
         let records = self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
@@ -99,26 +99,26 @@ impl Load {
     }
 }
 
-/// What became of all requests.
+/// The outcome of all requests.
 pub struct RequestLog {
     /// One for each request.
     pub records: Vec<Record>,
-    /// Counted as they were sent.
+    /// Counted when they were sent.
     pub sent: u64,
 }
 
 impl RequestLog {
-    /// How many requests of a kind ended in a class.
+    /// Returns how many requests of a kind ended in a class.
     pub fn count(&self, kind: Kind, class: Class) -> usize {
         self.records.iter().filter(|record| record.kind == kind && record.class == class).count()
     }
 
-    /// How many requests of a kind did not end well.
+    /// Returns how many requests of a kind failed.
     pub fn failures(&self, kind: Kind) -> usize {
         self.records.iter().filter(|record| record.kind == kind && record.class != Class::Ok).count()
     }
 
-    /// How many requests were in flight over the whole of an instant.
+    /// Returns how many requests were in flight over the whole of an instant.
     pub fn in_flight(&self, at: Instant) -> usize {
         self.records.iter().filter(|record| record.from < at && at < record.to).count()
     }
@@ -157,7 +157,7 @@ impl Client {
                 }
             };
             records.push(Record { id, kind: self.kind, class, by, from, to: Instant::now() });
-            // A real client thinks too, and a refusing port must not be asked a million times.
+            // A real client pauses too, and a refusing port must not get a million requests.
             thread::sleep(Duration::from_millis(if class == Class::Ok { 1 } else { 5 }));
         }
         records

@@ -1,7 +1,7 @@
-//! What the whole-program tests share: a folder, the program, the servers around it, and load with a ledger.
+//! What the whole-program tests share: a folder, the program, the servers around it, and load with a log.
 //!
-//! Everything started here dies with its handle, every port is claimed for one test alone, and every wait has
-//! a limit that `RETUNE_TEST_PATIENCE` stretches on a slow machine.
+//! Everything started here ends with its handle, every port is claimed for one test alone, and every wait has a limit
+//! that `RETUNE_TEST_PATIENCE` stretches on a slow machine.
 
 pub mod authority;
 pub mod backend;

@@ -9,12 +9,12 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Shows `source` at `at`, both files or both folders.
+    /// Mounts `source` at `at`, both files or both folders.
     pub fn bind(source: &Path, at: &Path) -> Self {
         Self::run(Command::new("mount").arg("--bind").arg(source).arg(at), at)
     }
 
-    /// A file system in memory of this size (`64k`).
+    /// Mounts a file system in memory of this size (`64k`).
     pub fn tmpfs(size: &str, at: &Path) -> Self {
         Self::run(
             Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(at),
@@ -22,7 +22,7 @@ impl Mount {
         )
     }
 
-    /// An ext4 file system in a file of its own, which turns read-only at the first error.
+    /// Mounts an ext4 file system from a file, which turns read-only at the first error.
     pub fn ext4(image: &Path, megabytes: u64, at: &Path) -> Self {
         std::fs::File::create(image).unwrap().set_len(megabytes << 20).unwrap();
         let made = Command::new("mkfs.ext4").arg("-q").arg(image).output().unwrap();
@@ -30,7 +30,7 @@ impl Mount {
         Self::run(Command::new("mount").args(["-o", "loop,errors=remount-ro"]).arg(image).arg(at), at)
     }
 
-    /// Has an ext4 meet an error of its disk.
+    /// Simulates a disk error on an ext4.
     pub fn fail(&self) {
         let source = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(&self.at).output().unwrap();
         let source = String::from_utf8(source.stdout).unwrap();
@@ -48,7 +48,7 @@ impl Mount {
         self.remount("rw");
     }
 
-    /// Gives one in memory another size.
+    /// Resizes a file system in memory.
     pub fn resize(&self, size: &str) {
         self.remount(&format!("size={size}"));
     }
@@ -68,7 +68,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Lazy: a daemon that is just being killed may still hold it.
+        // Lazy: a daemon that is being killed may still use it.
         let done = Command::new("umount").arg("--lazy").arg(&self.at).status();
         if !done.is_ok_and(|status| status.success()) {
             eprintln!("cannot unmount {}", self.at.display());

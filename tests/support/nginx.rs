@@ -17,7 +17,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// A running nginx with no server to pass requests to, or `None` where nginx is not installed.
+    /// Starts nginx with no server to pass requests to; returns `None` where nginx is not installed.
     pub fn start(dir: &Dir) -> Option<Self> {
         if !need("nginx") {
             return None;
@@ -35,8 +35,8 @@ impl Nginx {
         Some(Self { master, port, prefix })
     }
 
-    /// What the program needs to know to keep it configured. The whole file is rendered, so that `nginx -t`
-    /// proves what will be loaded.
+    /// Returns what the program needs to know to configure it. The whole file is rendered, so that `nginx -t` checks
+    /// what will be loaded.
     pub fn front(&self, fallback: bool) -> Front {
         let names = "{% for name in ls(\"/app/upstream\") %}{{ name }} {% endfor %}";
         let down = if fallback { "{% else %}server 127.0.0.1:1 down;" } else { "" };
@@ -45,7 +45,7 @@ impl Nginx {
         self.front_with(names, &servers, PASS)
     }
 
-    /// The same with templates of the names and the servers, and where requests are passed to.
+    /// The same with templates of the names and the servers, and the target of requests.
     pub fn front_with(&self, names: &str, servers: &str, pass: &str) -> Front {
         let prefix = &self.prefix;
         Front {
@@ -58,17 +58,17 @@ impl Nginx {
         }
     }
 
-    /// Workers of an earlier configuration that still live. Not counted by their title: a new worker answers
-    /// before the master has told the old ones to go.
+    /// Returns the number of workers of an earlier configuration that still run. Not counted by their title: a new
+    /// worker responds before the master has told the old ones to quit.
     pub fn old_workers(&self) -> usize {
         old_children(self.master.pid(), "").saturating_sub(WORKERS)
     }
 }
 
-/// How many workers a configuration starts.
+/// The number of workers that a configuration starts.
 const WORKERS: usize = 2;
 
-/// Where requests are passed to as they are.
+/// The default target of requests.
 const PASS: &str = "http://app";
 
 fn config(prefix: &str, port: &Port, names: &str, servers: &str, pass: &str) -> String {

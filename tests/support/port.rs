@@ -1,8 +1,8 @@
 //! Ports that belong to one test.
 //!
-//! A port picked by binding to 0 lies in the range the kernel hands to outgoing connections, so under load it
-//! may be gone before its server binds it, or when that server restarts. These lie below that range and are
-//! held by a file lock, which other test processes respect and which dies with the process.
+//! A port found by binding to 0 lies in the range that the kernel uses for outgoing connections, so under load it may
+//! be taken before its server binds it, or when that server restarts. These ports lie below that range and are held by
+//! a file lock, which other test processes respect and which ends with the process.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// Claims a port nobody listens on.
+    /// Claims a port that nobody listens on.
     pub fn claim() -> Self {
         let locks = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ports");
         fs::create_dir_all(&locks).unwrap();
@@ -34,18 +34,18 @@ impl Port {
         panic!("no free port between {low} and {high}");
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn number(&self) -> u16 {
         self.number
     }
 
-    /// `127.0.0.1:number`.
+    /// Returns `127.0.0.1:number`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.number)
     }
 }
 
-/// A random number: the standard hasher is seeded anew for each value of it.
+/// Returns a random number: the standard hasher has a new seed for each value of it.
 pub fn random(salt: u64) -> u64 {
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u64(salt);

@@ -1,4 +1,4 @@
-//! A child process that dies with its handle.
+//! A child process that ends with its handle.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
@@ -25,31 +25,31 @@ impl Proc {
         Self { child, asked_first: false }
     }
 
-    /// Starts a master of other processes; it is asked to end with its handle, so that it can end them.
+    /// Starts a master of other processes; with its handle it gets SIGTERM first, so that it can end them.
     pub fn spawn_master(command: &mut Command) -> Self {
         let mut master = Self::spawn(command);
         master.asked_first = true;
         master
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends a signal; a child that is gone already is an error of the test.
+    /// Sends a signal; a child that has already ended is an error of the test.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         kill(pid, signal).unwrap_or_else(|error| panic!("{signal} to {pid}: {error}"));
     }
 
-    /// The exit status, if it has ended.
+    /// Returns the exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// Waits for the end: the exit code, or 128 + the signal as a shell says it; `None` past the limit.
+    /// Waits for the end: returns the exit code, or 128 + the signal as a shell does; `None` past the limit.
     pub fn wait(&mut self, limit: Duration) -> Option<i32> {
         let (start, limit) = (Instant::now(), patient(limit));
         loop {
@@ -70,7 +70,7 @@ impl Drop for Proc {
             kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM).ok();
             self.wait(Duration::from_secs(3));
         }
-        // Ended already is the usual case; then both calls fail and nothing is left to do.
+        // Usually it has ended already; then both calls fail and nothing is left to do.
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -1,10 +1,10 @@
-//! Programs and rights a test needs.
+//! Programs and rights that a test needs.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Whether `program` is there. Without it a test says so and is skipped, but in CI that is a failure.
+/// Returns whether `program` is installed. Without it a test reports that and is skipped, but in CI that is a failure.
 pub fn need(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     let found = path.split(':').any(|dir| Path::new(dir).join(program).is_file());
@@ -15,11 +15,11 @@ pub fn need(program: &str) -> bool {
         )
 }
 
-/// Whether the test may make hosts of its own: network namespaces with filters. As with mounts, no package gives
-/// that right, and `.ci/run` says when it is missing.
+/// Returns whether the test may create hosts: network namespaces with filters. As with mounts, no package gives that
+/// right, and `.ci/run` reports when it is missing.
 pub fn need_hosts() -> bool {
     if std::env::var_os("RETUNE_TEST_NO_HOSTS").is_some() {
-        return skipped("no right to make network namespaces here");
+        return skipped("no right to create network namespaces here");
     }
     if !need("ip") || !need("iptables") {
         return false;
@@ -31,8 +31,8 @@ pub fn need_hosts() -> bool {
     missing("network namespaces are not allowed", "run the tests as root, in a container with CAP_SYS_ADMIN")
 }
 
-/// Whether the test may mount file systems. No package gives that right, so `.ci/run` may say that it is missing
-/// on this machine; then even CI skips, and says so.
+/// Returns whether the test may mount file systems. No package gives that right, so `.ci/run` may report that it is
+/// missing on this machine; then even CI skips the test, and reports that.
 pub fn need_mounts() -> bool {
     let probe = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
     if nix::unistd::geteuid().is_root() && probe.is_ok_and(|status| status.success()) {
@@ -44,7 +44,7 @@ pub fn need_mounts() -> bool {
     missing("mounting is not allowed", "run the tests as root, in a container with CAP_SYS_ADMIN")
 }
 
-/// Whether the test may mount a file as an ext4 file system, and have that meet errors.
+/// Returns whether the test may mount a file as an ext4 file system and simulate errors on it.
 pub fn need_ext4() -> bool {
     if !need_mounts() {
         return false;
@@ -61,11 +61,11 @@ pub fn need_ext4() -> bool {
     )
 }
 
-/// The systemd that the test may boot in namespaces of its own, or `None` where it may not. As with mounts, no package
-/// gives that right, and `.ci/run` says when it is missing.
+/// Returns the systemd that the test may boot in namespaces, or `None` where it may not. As with mounts, no package
+/// gives that right, and `.ci/run` reports when it is missing.
 pub fn need_systemd() -> Option<PathBuf> {
     if std::env::var_os("RETUNE_TEST_NO_SYSTEMD").is_some() {
-        skipped("no right to make control groups here");
+        skipped("no right to create control groups here");
         return None;
     }
     let places = ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"].map(PathBuf::from);
@@ -81,10 +81,10 @@ fn missing(what: &str, remedy: &str) -> bool {
     skipped(&format!("{what} ({remedy})"))
 }
 
-/// Says that a test is skipped, and why; always `false`.
+/// Reports that a test is skipped, and why; always returns `false`.
 pub fn skipped(why: &str) -> bool {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    // Not `eprintln`: the test runner would swallow it, because a skipped test passes.
+    // Not `eprintln`: the test runner would hide it, because a skipped test passes.
     writeln!(std::io::stderr().lock(), "SKIPPED: {test}: {why}").unwrap();
     false
 }

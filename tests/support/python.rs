@@ -6,15 +6,15 @@ use std::process::{Command, Output};
 
 use super::programs::{need, skipped};
 
-/// A Python with `packages`, made once and kept under `name`, or `None` where it cannot be had; then the test says so, but
-/// fails in CI.
+/// Returns a Python with `packages`, created once and kept under `name`, or `None` where it is not available; then the
+/// test reports that, but fails in CI.
 pub fn python(name: &str, packages: &[&str]) -> Option<PathBuf> {
     if !need("python3") {
         return None;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).unwrap();
-    // Two test runs may come here at once; the second finds the work done.
+    // Two test runs may start at once; the second finds the work done.
     let lock = File::create(folder.join("lock")).unwrap();
     lock.lock().unwrap();
     let (venv, done) = (folder.join("venv"), folder.join("done"));
@@ -39,7 +39,7 @@ pub fn python(name: &str, packages: &[&str]) -> Option<PathBuf> {
     Some(program)
 }
 
-/// Everything that a program printed.
+/// Returns everything that a program printed.
 pub fn said(out: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
 }

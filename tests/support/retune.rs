@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use super::proc::Proc;
 use super::{Dir, Etcd, WAIT_TIMEOUT, eventually, patient};
 
-/// One command line to be.
+/// A command line.
 pub struct Retune<'d> {
     dir: &'d Dir,
     program: PathBuf,
@@ -24,7 +24,7 @@ pub struct Retune<'d> {
 }
 
 impl<'d> Retune<'d> {
-    /// `retune` with these words only; `RETUNE_TEST_PROGRAM` is another build of it.
+    /// Returns `retune` with these arguments only; `RETUNE_TEST_PROGRAM` is another build of it.
     pub fn new(dir: &'d Dir, args: &[&str]) -> Self {
         let other = std::env::var_os("RETUNE_TEST_PROGRAM");
         let program = PathBuf::from(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_retune").into()));
@@ -40,27 +40,27 @@ impl<'d> Retune<'d> {
         }
     }
 
-    /// `retune render` on the test's confdir and state folder.
+    /// Returns `retune render` on the test's confdir and state folder.
     pub fn render(dir: &'d Dir) -> Self {
         Self::new(dir, &["render", "--confdir", &dir.confdir(), "--state-dir", &dir.text_path("state")])
     }
 
-    /// `retune watch` on the test's confdir and state folder.
+    /// Returns `retune watch` on the test's confdir and state folder.
     pub fn watch(dir: &'d Dir) -> Self {
         Self::new(dir, &["watch", "--confdir", &dir.confdir(), "--state-dir", &dir.text_path("state")])
     }
 
-    /// `retune diff` on the test's confdir.
+    /// Returns `retune diff` on the test's confdir.
     pub fn diff(dir: &'d Dir) -> Self {
         Self::new(dir, &["diff", "--confdir", &dir.confdir()])
     }
 
-    /// `retune check` on the test's confdir.
+    /// Returns `retune check` on the test's confdir.
     pub fn check(dir: &'d Dir) -> Self {
         Self::new(dir, &["check", "--confdir", &dir.confdir()])
     }
 
-    /// The program through a symlink of another name, with these words only.
+    /// Returns the program through a symlink of another name, with these arguments only.
     pub fn called(dir: &'d Dir, name: &str, args: &[&str]) -> Self {
         let link = dir.path("bin").join(name);
         if !link.is_symlink() {
@@ -69,34 +69,34 @@ impl<'d> Retune<'d> {
         Self { program: link, ..Self::new(dir, args) }
     }
 
-    /// More words.
+    /// Adds arguments.
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
 
-    /// Values from a file of the test's folder.
+    /// Takes values from a file of the test's folder.
     pub fn file(self, name: &str) -> Self {
         let path = self.dir.text_path(name);
         self.args(&["--backend", "file", "--file", &path])
     }
 
-    /// Values from etcd's v2 API.
+    /// Takes values from etcd's v2 API.
     pub fn etcd(self, etcd: &Etcd) -> Self {
         self.node("etcd", &etcd.url())
     }
 
-    /// Values from etcd's v3 API.
+    /// Takes values from etcd's v3 API.
     pub fn etcdv3(self, etcd: &Etcd) -> Self {
         self.node("etcdv3", &etcd.url())
     }
 
-    /// Values from a store at this URL.
+    /// Takes values from a store at this URL.
     pub fn node(self, backend: &str, url: &str) -> Self {
         self.args(&["--backend", backend, "--node", url])
     }
 
-    /// Behind other programs' words, such as `ip netns exec NAME`.
+    /// Runs it under another program, such as `ip netns exec NAME`.
     pub fn under(mut self, words: &[String]) -> Self {
         let own = std::mem::replace(&mut self.program, PathBuf::from(&words[0]));
         let before: Vec<String> = words[1..].iter().cloned().chain([own.display().to_string()]).collect();
@@ -104,31 +104,31 @@ impl<'d> Retune<'d> {
         self
     }
 
-    /// One more environment variable.
+    /// Adds an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Nothing in the environment but `PATH` and what `env` gave: for the environment as a source.
+    /// Clears the environment except `PATH` and what `env` added: for the environment as a source.
     pub fn bare_env(mut self) -> Self {
         self.bare_env = true;
         self
     }
 
-    /// Results go here instead of to a file.
+    /// Sends results here instead of to a file.
     pub fn stdout_to(mut self, stdout: impl Into<OwnedFd>) -> Self {
         self.streams.0 = Some(stdout.into());
         self
     }
 
-    /// Logs go here instead of to a file.
+    /// Sends logs here instead of to a file.
     pub fn stderr_to(mut self, stderr: impl Into<OwnedFd>) -> Self {
         self.streams.1 = Some(stderr.into());
         self
     }
 
-    /// How long `run` waits before it calls the program hung.
+    /// Sets how long `run` waits before the program counts as hung.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -167,7 +167,7 @@ impl<'d> Retune<'d> {
         if self.bare_env {
             command.env_clear().env("PATH", std::env::var("PATH").unwrap_or_default());
         }
-        // What a developer exports must not steer a test.
+        // Variables of a developer's shell must not affect a test.
         for (name, _) in std::env::vars_os() {
             let name_text = name.to_string_lossy();
             if ["RETUNE_", "CONFD_", "ETCD", "NOTIFY_SOCKET"].iter().any(|mine| name_text.starts_with(mine)) {
@@ -183,14 +183,14 @@ impl<'d> Retune<'d> {
     }
 }
 
-/// What a finished run left.
+/// The result of a finished run.
 #[derive(Debug)]
 pub struct Done {
     /// The exit code, or 128 + the signal.
     pub code: i32,
-    /// Results.
+    /// The results.
     pub stdout: String,
-    /// Logs.
+    /// The logs.
     pub stderr: String,
     /// How long it took.
     pub elapsed: Duration,
@@ -198,35 +198,35 @@ pub struct Done {
 }
 
 impl Done {
-    /// Fails unless it exited like this.
+    /// Asserts this exit code.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "wrong exit code\n{}", self.story);
         self
     }
 
-    /// Fails unless the log contains this.
+    /// Asserts that the log contains this.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "the log does not say {text:?}\n{}", self.story);
         self
     }
 
-    /// Fails if the log contains this.
+    /// Asserts that the log does not contain this.
     #[track_caller]
     pub fn keeps_quiet_about(self, text: &str) -> Self {
         assert!(!self.stderr.contains(text), "the log says {text:?}\n{}", self.story);
         self
     }
 
-    /// Fails unless the result contains this.
+    /// Asserts that the result contains this.
     #[track_caller]
     pub fn prints(self, text: &str) -> Self {
         assert!(self.stdout.contains(text), "the output lacks {text:?}\n{}", self.story);
         self
     }
 
-    /// Fails unless it took less than this.
+    /// Asserts that it took less than this.
     #[track_caller]
     pub fn within(self, limit: Duration) -> Self {
         assert!(self.elapsed < patient(limit), "took {:?}, allowed {limit:?}\n{}", self.elapsed, self.story);
@@ -234,7 +234,7 @@ impl Done {
     }
 }
 
-/// A running program; killed when dropped, and its log shown when the test is failing.
+/// A running program; killed when dropped, and its log is shown when the test fails.
 pub struct Daemon<'d> {
     proc: Proc,
     dir: &'d Dir,
@@ -245,17 +245,17 @@ pub struct Daemon<'d> {
 }
 
 impl Daemon<'_> {
-    /// Everything logged so far.
+    /// Returns everything logged so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.stderr).unwrap_or_default()).into_owned()
     }
 
-    /// Everything printed so far.
+    /// Returns everything printed so far.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.stdout).unwrap_or_default()).into_owned()
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.proc.pid()
     }
@@ -266,7 +266,7 @@ impl Daemon<'_> {
         self.proc.signal(signal);
     }
 
-    /// Whether it has not ended.
+    /// Returns whether it still runs.
     pub fn lives(&mut self) -> bool {
         self.proc.ended().is_none()
     }
@@ -277,12 +277,12 @@ impl Daemon<'_> {
         eventually(&format!("the log says {text:?}"), WAIT_TIMEOUT, || self.log().contains(text));
     }
 
-    /// Waits for the end: the exit code, or 128 + the signal; `None` past the limit.
+    /// Waits for the end: returns the exit code, or 128 + the signal; `None` past the limit.
     pub fn wait_exit(&mut self, limit: Duration) -> Option<i32> {
         self.proc.wait(limit)
     }
 
-    /// Ends it as a service manager does; it must obey with exit code 0.
+    /// Ends it as a service manager does; it must exit with code 0.
     #[track_caller]
     pub fn terminate(mut self) {
         self.signal(Signal::SIGTERM);

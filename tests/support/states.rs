@@ -1,4 +1,4 @@
-//! Every state of a prefix that a watcher sees, and who must be in each of them.
+//! Every state of a prefix that a watcher sees, and the services that must be in each of them.
 
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::http::{encode, request};
 
-/// A key whose coming ends the watch.
+/// A write to this key ends the watch.
 const END: &str = "the-end-of-the-watch";
 
 /// The index of the last change in a state, and its keys with their values.
@@ -20,25 +20,25 @@ pub struct States {
     thread: JoinHandle<Vec<State>>,
 }
 
-/// Somebody who is well for a while.
+/// A service that is healthy for a while.
 #[derive(Clone, Debug)]
 pub struct Must {
     pub who: String,
-    /// Where it is found: one of them.
+    /// Its addresses: one of them must be there.
     pub addresses: Vec<String>,
-    /// The index after which it need not be there; `None`: to the end.
+    /// The index after which it may be missing; `None`: to the end.
     pub until: Option<u64>,
 }
 
 impl States {
-    /// Begins to watch a prefix in which nothing has ever been.
+    /// Starts to watch a prefix that has always been empty.
     pub fn watch(address: &str, prefix: &str) -> Self {
         let (at, below) = (address.to_owned(), prefix.to_owned());
         let thread = std::thread::spawn(move || follow(&at, &below));
         Self { address: address.to_owned(), prefix: prefix.to_owned(), thread }
     }
 
-    /// The store's index now.
+    /// Returns the store's current index.
     pub fn index(&self) -> u64 {
         let body = Some(("application/x-www-form-urlencoded", "value=x"));
         let answer = request(&self.address, "PUT", "/v2/keys/_index", body).unwrap();
@@ -46,7 +46,7 @@ impl States {
         said["node"]["modifiedIndex"].as_u64().unwrap()
     }
 
-    /// Ends it: every state there was.
+    /// Ends it; returns every state.
     pub fn end(self) -> Vec<State> {
         let path = format!("/v2/keys{}/{END}", encode(&self.prefix, true));
         request(&self.address, "PUT", &path, Some(("application/x-www-form-urlencoded", "value=x"))).unwrap();
@@ -58,7 +58,7 @@ fn follow(address: &str, prefix: &str) -> Vec<State> {
     let (mut next, mut states, mut state) = (1, Vec::new(), BTreeMap::new());
     loop {
         let path = format!("/v2/keys{}?wait=true&recursive=true&waitIndex={next}", encode(prefix, true));
-        // Silence ends a request, and it is made again.
+        // A request without an event times out, and is repeated.
         let Ok(answer) = request(address, "GET", &path, None) else { continue };
         let said: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         assert_eq!(answer.status, 200, "the watch lost its place: {said}");
@@ -72,7 +72,7 @@ fn follow(address: &str, prefix: &str) -> Vec<State> {
             Some(value) => {
                 state.insert(key, value.to_owned());
             }
-            // A directory that came, or something that went.
+            // A directory was created, or something was removed.
             None if !["set", "create", "update"].contains(&said["action"].as_str().unwrap()) => {
                 let below = format!("{key}/");
                 state.retain(|one, _| *one != key && !one.starts_with(&below));
@@ -83,7 +83,7 @@ fn follow(address: &str, prefix: &str) -> Vec<State> {
     }
 }
 
-/// The first state, from the one on in which it first was, that lacks somebody who must be there.
+/// Returns the first state that lacks a service which must be there, counted from its first appearance.
 pub fn lacking(states: &[State], musts: &[Must]) -> Option<String> {
     for must in musts {
         let there = |(_, state): &State| state.values().any(|value| must.addresses.contains(value));
@@ -99,7 +99,7 @@ pub fn lacking(states: &[State], musts: &[Must]) -> Option<String> {
     None
 }
 
-/// Whether a key holds this anywhere in the last state that was seen; for waiting there is the store itself.
+/// Returns whether a key has this value in the store's current state; for waiting.
 pub fn holds(address: &str, prefix: &str, value: &str) -> bool {
     let path = format!("/v2/keys{}?recursive=true", encode(prefix, true));
     let value = format!("\"value\":{}", Value::from(value));

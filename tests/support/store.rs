@@ -1,4 +1,4 @@
-//! A store of our own: one member of `retune store`, on its own ports and in its own folder.
+//! A retune store: one member of `retune store`, on its own ports and in its own folder.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -23,13 +23,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// A running member.
+    /// Starts a member.
     #[track_caller]
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// A running member with these further words on its command line, `{port}` in them being that for clients.
+    /// Starts a member with these extra arguments, in which `{port}` is the client port.
     #[track_caller]
     pub fn start_with(words: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("retune-store-").tempdir().unwrap();
@@ -58,7 +58,7 @@ impl Store {
     fn command(&self) -> Command {
         let (client, peer) = (self.url(), format!("http://{}", self.peer.address()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_retune"));
-        // What a developer exports must not steer a test.
+        // Variables of a developer's shell must not affect a test.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if ["RETUNE_", "ETCD", "NOTIFY_SOCKET"].iter().any(|mine| text.starts_with(mine)) {
@@ -85,7 +85,7 @@ impl Store {
         self.end(Signal::SIGKILL, 137);
     }
 
-    /// Ends it as a service manager does; it must obey with exit code 0.
+    /// Ends it as a service manager does; it must exit with code 0.
     #[track_caller]
     pub fn terminate(&mut self) {
         self.end(Signal::SIGTERM, 0);
@@ -98,12 +98,12 @@ impl Store {
         assert_eq!(proc.wait(WAIT_TIMEOUT), Some(code), "after {signal}:\n{}", self.log());
     }
 
-    /// Where its data lie.
+    /// Returns its data folder.
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// What it logged since its last start.
+    /// Returns its log since its last start.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_file(self.starts)).unwrap_or_default()).into_owned()
     }
@@ -112,12 +112,12 @@ impl Store {
         self.folder.path().join(format!("log.{start}"))
     }
 
-    /// `127.0.0.1:port` for clients.
+    /// Returns `127.0.0.1:port` for clients.
     pub fn address(&self) -> String {
         self.client.address()
     }
 
-    /// `http://127.0.0.1:port` for clients.
+    /// Returns `http://127.0.0.1:port` for clients.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }

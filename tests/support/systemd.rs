@@ -1,7 +1,7 @@
-//! A real systemd in namespaces of its own: units run with the rights, the order and the sandbox that they ask for.
+//! A real systemd in namespaces: units run with the rights, the order and the sandbox that they request.
 //!
-//! The machine's files are seen, and may be written to without any trace: what a unit writes goes to memory. The network
-//! is empty but for loopback, and no port below 1024 is free to everybody.
+//! The machine's files are visible and writable without lasting effect: writes go to memory. The network has only
+//! loopback, and ports below 1024 need privileges.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,7 +15,7 @@ use super::proc::Proc;
 use super::programs::need_systemd;
 use super::{Dir, WAIT_TIMEOUT, eventually};
 
-/// What every unit may expect of a machine, and nothing of this one's.
+/// The targets that every unit may expect, instead of those of this machine.
 const TARGETS: [&str; 5] =
     ["sysinit.target", "basic.target", "network-online.target", "shutdown.target", "sockets.target"];
 
@@ -52,7 +52,7 @@ export container=docker SYSTEMD_UNIT_PATH="$DIR/units"
 exec "$SYSTEMD" --unit=multi-user.target --log-level=info --show-status=false
 "#;
 
-/// A booted machine; gone with its handle.
+/// A booted machine; it ends with its handle.
 pub struct Machine<'d> {
     dir: &'d Dir,
     proc: Proc,
@@ -62,8 +62,8 @@ pub struct Machine<'d> {
 struct Cgroup(PathBuf);
 
 impl<'d> Machine<'d> {
-    /// Boots with these units, and what the test's folder holds below `root` copied over the machine's own files. `None`
-    /// where that cannot be.
+    /// Boots with these units, with the files below `root` in the test's folder copied over the machine's own. Returns
+    /// `None` where that is not possible.
     pub fn boot(dir: &'d Dir, units: &[(&str, &str)]) -> Option<Self> {
         Self::boot_with(dir, units, Path::new(""))
     }
@@ -115,14 +115,14 @@ impl<'d> Machine<'d> {
         Some(machine)
     }
 
-    /// The first process inside.
+    /// Returns the first process inside.
     fn first(&self) -> Option<String> {
         let pid = self.proc.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
         children.split_whitespace().next().map(str::to_owned)
     }
 
-    /// Runs a line of shell inside: whether it succeeded, and what it said.
+    /// Runs a shell line inside; returns whether it succeeded, and its output.
     pub fn run(&self, line: &str) -> (bool, String) {
         let Some(first) = self.first() else { return (false, String::new()) };
         let mut command = Command::new("nsenter");
@@ -132,23 +132,23 @@ impl<'d> Machine<'d> {
         (out.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// What a unit's processes said.
+    /// Returns the log of a unit's processes.
     pub fn log(&self, unit: &str) -> String {
         self.dir.read(&format!("log/{unit}")).unwrap_or_default()
     }
 
-    /// How a unit stands: `active`, `activating`, `inactive`, `failed`.
+    /// Returns a unit's state: `active`, `activating`, `inactive`, `failed`.
     pub fn state(&self, unit: &str) -> String {
         self.run(&format!("systemctl is-active {unit}")).1.trim().to_owned()
     }
 
-    /// Waits for a unit to be so; on failure everything that was said is shown.
+    /// Waits for this state of a unit; a failure shows all logs.
     #[track_caller]
     pub fn eventually_is(&self, unit: &str, state: &str) {
         self.eventually(&format!("{unit} is {state}"), || self.state(unit) == state);
     }
 
-    /// Waits for something; on failure everything that was said is shown.
+    /// Waits for a condition; a failure shows all logs.
     #[track_caller]
     pub fn eventually(&self, what: &str, probe: impl Fn() -> bool) {
         let start = std::time::Instant::now();
@@ -181,7 +181,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // The processes inside die at their own pace.
+        // The processes inside end at their own pace.
         for _ in 0..500 {
             remove(&self.0);
             if !self.0.exists() {

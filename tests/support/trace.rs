@@ -1,7 +1,7 @@
-//! Reading what `strace -f -y -xx` wrote: one call with its arguments and its answer, when it began and when it ended.
+//! Parses the output of `strace -f -y -xx`: each call with its arguments, its result, its start and its end.
 //!
-//! Time is counted in lines: a call that was cut in two by another thread's begins at its first line and ends at
-//! its second.
+//! Time is counted in lines: a call that another thread's call interrupts begins at its first line and ends at its
+//! second.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,14 +14,14 @@ pub struct Syscall {
     /// The line it ended at.
     pub end: usize,
     pub name: String,
-    /// The arguments as they were written.
+    /// The arguments as strace printed them.
     pub args: Vec<String>,
-    /// What it answered; negative for an error.
+    /// Its result; negative for an error.
     pub ret: i64,
 }
 
-/// Every call of a trace that has ended, in the order of their ends. A call that the end of the trace cut off is
-/// left out.
+/// Returns every call of a trace that has ended, in the order of their ends. A call that the end of the trace cuts off
+/// is left out.
 ///
 /// # Errors
 /// A line that is neither a call nor a note of a signal or an exit.
@@ -57,7 +57,7 @@ fn short(line: &str) -> String {
     line.chars().take(200).collect()
 }
 
-/// `None` for a call that did not answer, because its process ended.
+/// Returns `None` for a call without a result, because its process ended.
 fn call(start: usize, end: usize, text: &str) -> Result<Option<Syscall>, String> {
     let (name, rest) = text.split_once('(').ok_or("no arguments")?;
     let close = rest.rfind(") ").ok_or("no end")?;
@@ -73,7 +73,8 @@ fn call(start: usize, end: usize, text: &str) -> Result<Option<Syscall>, String>
     Ok(Some(Syscall { start, end, name: name.to_owned(), args: split(&rest[..close]), ret }))
 }
 
-/// At the commas that stand outside quotes and brackets. Bytes are written as `\x2c`, so that quotes hold no quotes.
+/// Splits at the commas outside quotes and brackets. Bytes are written as `\x2c`, so that quoted text contains no
+/// quotes.
 fn split(text: &str) -> Vec<String> {
     let (mut args, mut depth, mut from, mut at) = (Vec::new(), 0_i32, 0, 0);
     while let Some(next) = text[at..].find(['"', '[', ']', '{', '}', '(', ')', ',']) {
@@ -96,16 +97,16 @@ fn split(text: &str) -> Vec<String> {
     args
 }
 
-/// The bytes of a string such as `"\x41\x42"`.
+/// Returns the bytes of a string such as `"\x41\x42"`.
 ///
 /// # Errors
-/// A string that was cut short, or none.
+/// The string is truncated, or it is not one.
 pub fn bytes(text: &str) -> Result<Vec<u8>, String> {
     let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     unescape(inner.ok_or_else(|| format!("no whole string: {}", short(text)))?)
 }
 
-/// Written for speed: a trace has hundreds of megabytes, and tests are built without optimisation.
+/// Optimised for speed: a trace has hundreds of megabytes, and tests are built without optimisation.
 fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let text = text.as_bytes();
     let mut out = Vec::with_capacity(text.len() / 4);
@@ -135,7 +136,7 @@ const DIGITS: [u8; 256] = {
     digits
 };
 
-/// The strings of an `iovec` list, joined.
+/// Returns the strings of an `iovec` list, joined.
 ///
 /// # Errors
 /// As for `bytes`.
@@ -151,10 +152,10 @@ pub fn joined(text: &str) -> Result<Vec<u8>, String> {
     Ok(all)
 }
 
-/// A file descriptor such as `13<\x2f\x74>`: its number and what it leads to. `AT_FDCWD` has the number -100.
+/// Parses a file descriptor such as `13<\x2f\x74>`: its number and its path. `AT_FDCWD` has the number -100.
 ///
 /// # Errors
-/// Something else.
+/// It is not a descriptor.
 pub fn descriptor(text: &str) -> Result<(i64, PathBuf), String> {
     let (number, rest) = text.split_once('<').unwrap_or((text, ""));
     let number = if number == "AT_FDCWD" { Ok(-100) } else { number.parse() };

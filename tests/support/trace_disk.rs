@@ -1,8 +1,8 @@
-//! What a disk holds after a power cut, told from the calls that were made to it.
+//! The possible contents of a disk after a power cut, derived from the calls that were made.
 //!
-//! The model is harsher than any disk: data are safe only when a sync of their file began after they were written
+//! The model is harsher than any disk: data are safe only when a sync of their file started after they were written
 //! and has ended; names only when their folder was synced in the same way. Everything else may be there or not, each
-//! write for itself, and torn at sectors. A hint to write back (`sync_file_range`) makes nothing safe.
+//! write on its own, and torn at sector boundaries. A hint to write back (`sync_file_range`) makes nothing safe.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ pub(super) type Inode = usize;
 pub(super) const ROOT: Inode = 0;
 /// The names in each folder.
 pub(super) type Names = HashMap<Inode, BTreeMap<String, Inode>>;
-/// What a disk writes in one go.
+/// The unit that a disk writes atomically.
 const SECTOR: usize = 512;
 
 /// A folder with everything in it, by path; `None` is a folder.
@@ -25,7 +25,7 @@ pub(super) enum Edit {
         data: Vec<u8>,
     },
     Length(usize),
-    /// Reserved room: the length grows, the bytes are zeros.
+    /// Reserved space: the length grows, the bytes are zeros.
     Room(usize),
     Zeros {
         at: usize,
@@ -36,7 +36,7 @@ pub(super) enum Edit {
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Data(Inode, Edit),
-    /// Names that go and names that come, at once.
+    /// Names that are removed and added atomically.
     Names {
         gone: Vec<(Inode, String)>,
         come: Vec<(Inode, String, Inode)>,
@@ -50,11 +50,11 @@ pub(super) struct Step {
     pub(super) change: Change,
 }
 
-/// Which syncs are believed.
+/// Which syncs count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Believe {
     All,
-    /// For showing that a check would notice a sync that is missing.
+    /// For showing that a check would notice a missing sync.
     NotFdatasync,
 }
 
@@ -71,22 +71,22 @@ pub(super) struct Sync {
 pub enum Rest {
     Lost,
     Kept,
-    /// All up to some moment.
+    /// All up to some moment survive.
     Prefix,
-    /// Each for itself, and torn.
+    /// Each survives or not on its own, possibly torn.
     Random,
 }
 
-/// Bytes that left through a socket.
+/// Bytes sent through a socket.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// When the sending began.
+    /// The line at which the sending began.
     pub start: usize,
     pub socket: String,
     pub data: Vec<u8>,
 }
 
-/// Everything a process did to one folder, and what it told others meanwhile.
+/// Everything a process did to one folder, and what it sent meanwhile.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     pub(super) initial_names: Names,
@@ -99,17 +99,17 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// How many changes and syncs there were.
+    /// Returns how many changes and syncs there were.
     pub fn size(&self) -> (usize, usize) {
         (self.steps.len(), self.syncs.len())
     }
 
-    /// Moments worth cutting at: where a sync had just ended.
+    /// Returns the useful moments for a cut: where a sync has just ended.
     pub fn sync_ends(&self) -> Vec<usize> {
         self.syncs.iter().map(|sync| sync.end).collect()
     }
 
-    /// The folder that a power cut at this line could leave. `random` gives a number below its argument.
+    /// Returns a folder that a power cut at this line could leave. `random` returns a number below its argument.
     pub fn cut(
         &self,
         at: usize,
@@ -199,7 +199,7 @@ fn apply(
     }
 }
 
-/// Writes all, or of a torn write each sector by chance.
+/// Writes everything, or for a torn write each sector by chance.
 fn write(file: &mut Vec<u8>, at: usize, data: &[u8], mut torn: Option<&mut dyn FnMut(usize) -> usize>) {
     let mut from = 0;
     while from < data.len() {
@@ -216,7 +216,7 @@ mod tests {
     use super::super::trace::parse;
     use super::*;
 
-    /// A trace in plain words: strings in quotes, `fd:path` for descriptors.
+    /// Builds a recording from a readable trace: strings in quotes, `fd:path` for descriptors.
     fn recorded(initial: &[(&str, Option<&[u8]>)], lines: &[&str]) -> Recording {
         let hex = |text: &str| text.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
         let line = |line: &&str| {
@@ -300,7 +300,7 @@ mod tests {
         let line = format!("pwrite64(3, '{long}', 1100, 500) = 1100");
         let recording =
             recorded(&[("a", Some(&[0; 2000]))], &["openat(AT_FDCWD, '/r/a', O_RDWR) = 3", &line]);
-        // The first answer keeps the write, the second tears it, and every second sector gets through.
+        // The first choice keeps the write, the second tears it, and every second sector survives.
         let mut answers = [0, 0, 0, 0, 1, 0].into_iter();
         let image = recording.cut(1, Believe::All, Rest::Random, &mut |_| answers.next().unwrap_or(1));
         let bytes = file(&image, "a").unwrap();

@@ -1,4 +1,4 @@
-//! From system calls to what they changed in one folder.
+//! Converts system calls to their changes of one folder.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use super::trace::{Syscall, bytes, descriptor, joined};
 use super::trace_disk::{Change, Edit, Image, Inode, Names, ROOT, Recording, Sent, Step, Sync};
 
-/// The state while calls are read in.
+/// The state while calls are read.
 struct Reader {
     root: PathBuf,
     /// The names as the process sees them.
     names: Names,
-    /// How long each file is, for appending.
+    /// The length of each file, for appending.
     lengths: HashMap<Inode, usize>,
     /// Descriptor to open file.
     open: HashMap<i64, usize>,
@@ -22,10 +22,10 @@ struct Reader {
 }
 
 impl Recording {
-    /// Reads the calls that concern `root`, which held `initial` when they began.
+    /// Reads the calls that concern `root`, which had the content `initial` when they began.
     ///
     /// # Errors
-    /// A call that changes the folder in a way that the model does not know.
+    /// A call changes the folder in a way that the model does not know.
     pub fn of(root: &Path, initial: &Image, calls: &[Syscall]) -> Result<Self, String> {
         let mut reader = Reader {
             root: root.to_owned(),
@@ -58,7 +58,7 @@ impl Reader {
         self.inodes - 1
     }
 
-    /// Something that was there before.
+    /// Adds something that existed before.
     fn put(&mut self, path: &Path, content: Option<&[u8]>) -> Result<(), String> {
         let (folder, name) = self.place(path)?;
         let inode = self.fresh();
@@ -73,7 +73,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The folder that holds the last part of a path below the root, and that part.
+    /// Returns the folder that holds the last part of a path below the root, and that part.
     fn place(&self, path: &Path) -> Result<(Inode, String), String> {
         let name = path.file_name().ok_or("a path without a name")?.to_string_lossy().into_owned();
         let folder = self.find(path.parent().unwrap_or(Path::new(""))).ok_or("a folder nobody made")?;
@@ -85,7 +85,7 @@ impl Reader {
             .try_fold(ROOT, |folder, part| self.names.get(&folder)?.get(&*part.to_string_lossy()).copied())
     }
 
-    /// A path argument relative to the root; `None` for one elsewhere.
+    /// Returns a path argument relative to the root; `None` for one elsewhere.
     fn path(&self, folder: Option<&String>, text: &str) -> Result<Option<PathBuf>, String> {
         let path = PathBuf::from(String::from_utf8_lossy(&bytes(text)?).into_owned());
         let base = match folder {
@@ -146,7 +146,7 @@ impl Reader {
         }
     }
 
-    /// The open file of a descriptor, if it is one of the folder's.
+    /// Returns the open file of a descriptor, if it belongs to the folder.
     fn file(&self, text: &str) -> Result<Option<usize>, String> {
         Ok(self.open.get(&descriptor(text)?.0).copied())
     }
@@ -203,7 +203,7 @@ impl Reader {
         if file.is_none() && !is_socket {
             return Ok(());
         }
-        // What goes to the kernel itself is shown as a structure, and is no answer to anybody.
+        // A message to the kernel itself is shown as a structure, and is not a response to anybody.
         if is_socket && call.args.get(1).is_some_and(|text| text.contains("nlmsg_")) {
             return Ok(());
         }
@@ -306,7 +306,7 @@ impl Reader {
         let (folder, name) = self.place(&path)?;
         let inode = self.fresh();
         self.names.insert(inode, BTreeMap::new());
-        // A folder that nobody has put anything in is a folder all the same.
+        // An empty folder is also a folder.
         self.recording.initial_names.insert(inode, BTreeMap::new());
         self.names.get_mut(&folder).expect("a folder").insert(name.clone(), inode);
         self.step(call, Change::Names { gone: Vec::new(), come: vec![(folder, name, inode)] });
@@ -325,7 +325,7 @@ impl Reader {
         }
     }
 
-    /// A call the model does not know must not touch the folder.
+    /// Fails if a call that the model does not know touches the folder.
     fn refuse_if_ours(&self, call: &Syscall) -> Result<(), String> {
         let root = self
             .root

@@ -1,4 +1,4 @@
-//! Waiting for what must come, with a limit.
+//! Waits for an expected condition, with a limit.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 /// The limit of most waits: far more than a healthy machine needs, far less than a hang.
 pub const WAIT_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// A probe's answer: `false` and `None` mean "not yet".
+/// The result of a probe: `false` and `None` mean "not yet".
 pub trait Outcome {
-    /// What the waiter gets.
+    /// The value that the wait returns.
     type Value;
-    /// The value, once there is one.
+    /// Returns the value, once there is one.
     fn settled(self) -> Option<Self::Value>;
 }
 
@@ -28,13 +28,13 @@ impl<T> Outcome for Option<T> {
     }
 }
 
-/// `limit` stretched by `RETUNE_TEST_PATIENCE`, a factor such as `3` for a loaded machine.
+/// Returns `limit` stretched by `RETUNE_TEST_PATIENCE`, a factor such as `3` for a loaded machine.
 pub fn patient(limit: Duration) -> Duration {
     let factor = std::env::var("RETUNE_TEST_PATIENCE").ok().and_then(|text| text.parse().ok());
     limit.mul_f64(factor.unwrap_or(1.0))
 }
 
-/// Asks `probe` until it settles; fails with `what` when the limit has passed.
+/// Calls `probe` until it settles; fails with `what` when the limit has passed.
 #[track_caller]
 pub fn eventually<O: Outcome>(what: &str, limit: Duration, mut probe: impl FnMut() -> O) -> O::Value {
     let limit = patient(limit);
@@ -48,7 +48,7 @@ pub fn eventually<O: Outcome>(what: &str, limit: Duration, mut probe: impl FnMut
     }
 }
 
-/// Fails as soon as `probe` is false within `span`; for what must not happen.
+/// Fails as soon as `probe` returns false within `span`; for what must not happen.
 #[track_caller]
 pub fn stays(what: &str, span: Duration, mut probe: impl FnMut() -> bool) {
     let start = Instant::now();

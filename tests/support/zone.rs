@@ -1,5 +1,5 @@
-//! A network with a name server of its own, in which programs run: a network namespace, and a mount namespace with its
-//! own `/etc/resolv.conf`.
+//! A network with its own name server, in which programs run: a network namespace, and a mount namespace with its own
+//! `/etc/resolv.conf`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -28,14 +28,14 @@ mount --bind \"$1/resolv.conf\" /etc/resolv.conf
 : > \"$1/ready\"
 exec sleep infinity";
 
-/// What a name has.
+/// A DNS record.
 #[derive(Clone, Debug)]
 pub enum Record {
     /// A host and a port.
     Srv(&'static str, u16),
     /// An address.
     Address(Ipv4Addr),
-    /// Nothing: the name server says that it failed.
+    /// The name server reports a failure.
     Broken,
 }
 
@@ -47,13 +47,14 @@ pub struct Zone {
     records: Records,
     ended: Arc<AtomicBool>,
     server: Option<JoinHandle<()>>,
-    /// The network the test's thread came from.
+    /// The network that the test's thread came from.
     home: File,
     _folder: TempDir,
 }
 
 impl Zone {
-    /// A network whose name server knows these; the thread is in it from now on. `None` where there cannot be one.
+    /// Creates a network whose name server knows these records; the thread is in it from now on. `None` where that is
+    /// not possible.
     pub fn new(records: &[(&str, Record)]) -> Option<Self> {
         if !need_hosts() || !need("nsenter") {
             return None;
@@ -78,13 +79,14 @@ impl Zone {
         Some(Self { holder, records: known, ended, server, home, _folder: folder })
     }
 
-    /// The words before a program that is to run there. They are gone once it runs: its process id is its own.
+    /// Returns the command prefix of a program that has to run there. It execs the program, which so has its process
+    /// id.
     pub fn within(&self) -> Vec<String> {
         let pid = self.holder.pid().to_string();
         ["nsenter", "--target", &pid, "--net", "--mount", "--"].map(str::to_owned).to_vec()
     }
 
-    /// A name has nothing any more.
+    /// Removes all records of a name.
     pub fn forget(&self, name: &str) {
         self.records.lock().unwrap().remove(name);
     }
@@ -112,7 +114,7 @@ fn serve(socket: &UdpSocket, records: &Records, ended: &AtomicBool) {
     }
 }
 
-/// The answer to a query of one question.
+/// Returns the response to a query of one question.
 fn answer(query: &[u8], records: &BTreeMap<String, Vec<Record>>) -> Option<Vec<u8>> {
     let (mut at, mut labels) = (12, Vec::new());
     while let Some(length) = query.get(at).map(|length| usize::from(*length)).filter(|length| *length > 0) {

@@ -1,4 +1,4 @@
-//! Destinations as they occur: mounted, linked, replaced, edited by hand.
+//! Unusual destinations: mounted, linked, replaced, edited by hand.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -60,7 +60,7 @@ fn a_source_that_is_mounted_alone_and_replaced_outside_is_said_once() {
     let _mount = Mount::bind(&dir.path("outside.yaml"), &dir.path("values.yaml"));
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
     eventually("what is mounted", WAIT_TIMEOUT, || dir.has("a.conf", "outside\n"));
-    // Written over, it is the same file.
+    // Written in place, it is the same file.
     fs::write(dir.path("outside.yaml"), "x: again\n").unwrap();
     eventually("what was written over", WAIT_TIMEOUT, || dir.has("a.conf", "again\n"));
     let said = "mounted by itself and was replaced outside";
@@ -161,7 +161,7 @@ fn noop_changes_nothing_and_runs_nothing() {
     dir.assert_has("a.conf", "old\n");
     assert_eq!(dir.outputs(), ["a.conf"]);
     assert!(!dir.path("reloaded").exists());
-    // What --noop saw is not taken for done.
+    // A run with --noop does not count as done.
     Retune::render(&dir).file("values.yaml").run().exits(0);
     dir.assert_has("a.conf", "one\n");
     assert!(dir.path("reloaded").exists());

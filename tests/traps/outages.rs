@@ -1,4 +1,4 @@
-//! A store that is away, late, restarted or forgetful.
+//! A store that is down, late, restarted or has lost data.
 
 use std::fs;
 use std::thread::sleep;
@@ -112,7 +112,7 @@ fn etcd_v2_forgetting_its_history_is_survived() {
     let daemon = Retune::watch(&dir).etcd(&etcd).spawn();
     eventually("the first", WAIT_TIMEOUT, || dir.lines("seen") == ["one"]);
     daemon.signal(Signal::SIGSTOP);
-    // The first wakes the watch that is open; the second lies behind more events than the store remembers.
+    // The first wakes the open watch; the second comes after more events than the store remembers.
     etcd.put("/app/x", "two");
     etcd.put("/app/x", "three");
     etcd.flood("/other", 2000);

@@ -88,7 +88,7 @@ fn a_reload_cut_off_by_a_crash_runs_after_the_restart() {
     eventually("the reload has begun", WAIT_TIMEOUT, || dir.lines("log1") == ["start"]);
     dir.assert_has("a.conf", "one\n");
     daemon.kill();
-    // The cut-off shell may still be asleep: the restarted program must not take it for its own.
+    // The cut-off shell may still sleep: the restarted program must not take it for its own.
     sleep(Duration::from_millis(3300));
     dir.write("fast", "");
     Retune::render(&dir).file("values.yaml").run().exits(0);
@@ -180,7 +180,7 @@ fn the_same_values_in_a_hundred_orders_are_one_file_and_one_reload() {
             if round % 2 == 0 { etcd.put(&path, &value) } else { etcd.put_ttl(&path, &value, 300) }
         }
     }
-    // A change that shows proves that everything before it has been seen.
+    // A visible change proves that everything before it has been handled.
     etcd.put("/app/99", "99");
     eventually("the marker", WAIT_TIMEOUT, || dir.has("a.conf", &format!("{expected}99=99\n")));
     eventually("its reload", WAIT_TIMEOUT, || dir.lines("reloads").len() == 2);

@@ -85,7 +85,7 @@ fn a_broken_template_keeps_the_file_until_it_is_mended() {
 #[test]
 fn sighup_reads_again_what_no_watch_can_see() {
     let dir = Dir::new();
-    // The template's folder is a link; what it points at is swapped while the link's own folder stays as it is.
+    // The template's folder is a link; its target is swapped while the link's own folder stays the same.
     dir.write("values.yaml", "x: one\n").write("one/t.tmpl", "first {{ getv(\"/x\") }}\n");
     std::os::unix::fs::symlink(dir.path("one"), dir.path("confdir/templates/linked")).unwrap();
     dir.conf("a", "[template]\nsrc = 'linked/t.tmpl'\ndest = '{out}/a.conf'\nkeys = ['/']\n");
@@ -109,7 +109,7 @@ fn a_storm_of_sighups_harms_nothing() {
     dir.write("values.yaml", "x: two\n");
     eventually("the new value", WAIT_TIMEOUT, || dir.has("a.conf", "two\n"));
     assert!(daemon.lives());
-    // The file is in its place a moment before its reload is through.
+    // The file is in place a moment before its reload has finished.
     eventually("its reload", WAIT_TIMEOUT, || dir.lines("reloads").len() > 1);
     stays("one reload for one change", Duration::from_millis(300), || dir.lines("reloads").len() == 2);
     daemon.terminate();

@@ -1,4 +1,4 @@
-//! Being stopped, and saying when it is ready.
+//! Stopping, and reporting readiness.
 
 use std::os::unix::net::UnixDatagram;
 use std::thread::sleep;

@@ -1,10 +1,10 @@
-//! What templates see: whole segments, exact numbers, and never by way of the log.
+//! What templates see: whole segments, exact numbers, and nothing through the log.
 
 use std::time::Duration;
 
 use crate::support::{Dir, Etcd, Retune, WAIT_TIMEOUT, eventually};
 
-/// Lists one level: what `/app` holds and no more.
+/// Lists one level: the entries of `/app` and no more.
 const LISTING: &str =
     "{% for name in ls(\"/\") %}{{ name }} {% endfor %}| {% for v in getvs(\"/*\") %}{{ v }} {% endfor %}\n";
 

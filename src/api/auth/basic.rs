@@ -1,4 +1,4 @@
-//! Name and password as HTTP's basic authentication brings them.
+//! Reads name and password from HTTP basic authentication.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
-/// Who somebody says they are.
+/// The name and password that a client sends.
 #[derive(PartialEq, Eq)]
 pub(super) struct Login {
-    /// Not always the name of somebody.
+    /// May not be the name of a user.
     pub(super) name: String,
     pub(super) password: Vec<u8>,
 }
@@ -20,17 +20,17 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What a request brings to be known by.
+/// The credentials of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Credentials {
-    /// Nothing: it comes from a guest.
+    /// None: a guest.
     Nothing,
-    /// Something that is no name with a password.
+    /// Malformed credentials.
     Garbled,
     Login(Login),
 }
 
-/// Reads the header the way Go does.
+/// Reads the header as Go does.
 pub(super) fn read(headers: &HeaderMap) -> Credentials {
     let value = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
     if value.is_empty() {

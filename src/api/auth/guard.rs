@@ -1,4 +1,4 @@
-//! Whether a request may go on.
+//! Decides whether a request is allowed.
 
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
@@ -11,7 +11,7 @@ use crate::protocol::{ErrorBody, ErrorCode};
 
 const DENIED: &str = "Insufficient credentials";
 
-/// Lets a request for a key go on, or not.
+/// Checks whether a request for a key is allowed.
 pub(in crate::api) async fn to_key(
     conn: &ConnState,
     headers: &HeaderMap,
@@ -33,7 +33,7 @@ pub(in crate::api) async fn to_key(
     }
 }
 
-/// Lets a request go on that only who has the role root may make, or not.
+/// Checks whether a request is allowed that needs the role root.
 pub(in crate::api) async fn to_root(conn: &ConnState, headers: &HeaderMap) -> Result<(), Rejection> {
     if !conn.shared.handle.guarded() {
         return Ok(());
@@ -49,13 +49,13 @@ pub(in crate::api) async fn to_root(conn: &ConnState, headers: &HeaderMap) -> Re
     if allowed { Ok(()) } else { Err(Rejection::Message(StatusCode::UNAUTHORIZED, DENIED.into())) }
 }
 
-/// The user that this is, if it is one.
+/// Returns the user, if the login is valid.
 async fn known<'a>(conn: &ConnState, auth: &'a Auth, login: Login) -> Result<Option<&'a User>, Rejection> {
     let user = auth.user(&login.name);
     let hash = user.map(|user| user.hash.as_str());
     let right = conn.shared.passwords.check(&login.name, hash, login.password).await?;
     if user.is_some() && !right {
-        // Only of those that there are: what else is typed as a name may be a password.
+        // Log only existing names: other input may be a password.
         tracing::debug!(user = login.name, "a wrong password");
     }
     Ok(user.filter(|_| right))

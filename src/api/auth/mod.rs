@@ -1,10 +1,10 @@
-//! `/v2/auth`: users, roles, and the guard before whatever needs them.
+//! `/v2/auth`: users and roles, and access checks for other routes.
 //!
-//! Owns: the routes below `/v2/auth`, reading names and passwords off a request, hashing and checking passwords
-//! ([`passwords`]), and the decision whether a request may go on ([`to_key`], [`to_root`]).
-//! Promises: while users are not heeded, a request pays one look at a flag and its `Authorization` is not looked at. A
-//! password is kept nowhere, neither here nor in a log, and a name that nobody has takes as long to refuse as a wrong password.
-//! Leaves out: what users and roles are and what they allow (`keyspace::auth`).
+//! Owns: the routes below `/v2/auth`, reading names and passwords from a request, hashing and checking passwords
+//! ([`passwords`]), and the decision whether a request is allowed ([`to_key`], [`to_root`]). Promises: while
+//! authentication is disabled, a request costs one check of a flag, and its `Authorization` is not read. A password
+//! is never stored or logged, and refusing an unknown name takes as long as refusing a wrong password. Leaves out:
+//! what users and roles are and what they allow (`keyspace::auth`).
 
 mod basic;
 mod guard;
@@ -25,7 +25,7 @@ use crate::keyspace::auth::{Auth, Change, Changed};
 pub(super) use guard::{to_key, to_root};
 pub(super) use passwords::Passwords;
 
-/// What a path is about.
+/// The subject of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AuthRoute {
     Users,
@@ -33,7 +33,7 @@ enum AuthRoute {
     Roles,
     Role,
     Enable,
-    /// More than a user or a role.
+    /// A path with more than a user or a role.
     TooMuch,
 }
 
@@ -47,9 +47,9 @@ impl AuthRoute {
     }
 }
 
-/// Answers a request to `/v2/auth/REST`.
+/// Returns the response to a request to `/v2/auth/REST`.
 pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
-    let Some((about, name)) = about(rest) else {
+    let Some((about, name)) = parse_route(rest) else {
         spare(body).await;
         return respond::not_found();
     };
@@ -84,8 +84,8 @@ pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, res
     response
 }
 
-/// What a path is about, with the name in it.
-fn about(rest: &[u8]) -> Option<(AuthRoute, &[u8])> {
+/// Returns the subject of a path, with the name in it.
+fn parse_route(rest: &[u8]) -> Option<(AuthRoute, &[u8])> {
     let known = |prefix: &[u8]| {
         let name = rest.strip_prefix(prefix)?;
         (name.is_empty() || name[0] == b'/').then(|| name.strip_prefix(b"/").unwrap_or(name))
@@ -135,7 +135,7 @@ async fn put(
         requests::role(name, &sent.bytes)?
     };
     drop(sent);
-    // A user made with roles is answered as if it had been there: etcd does so.
+    // A user created with roles gets the response for an existing user, as in etcd.
     let with_roles =
         matches!(&change_wanted, Change::PutUser { roles: Some(roles), .. } if !roles.is_empty());
     let status = |created: bool| {
@@ -162,14 +162,14 @@ async fn delete(conn: &ConnState, about: AuthRoute, name: &str) -> Result<ApiRes
     Ok(respond::json(StatusCode::OK, ""))
 }
 
-/// Has the group agree on a change.
+/// Proposes a change to the group.
 async fn change(conn: &ConnState, change: Change, name: &str) -> Result<Changed, Rejection> {
     let deletes = matches!(change, Change::DeleteUser(_) | Change::DeleteRole(_));
     match conn.shared.handle.change_auth(change).await {
         Ok(result) => result.map_err(|refused| words::refused(refused, name, deletes)),
         Err(ProposeError::Overloaded) => Err(Rejection::Message(
             StatusCode::SERVICE_UNAVAILABLE,
-            "this member has more writes waiting than it can carry out; try again later".into(),
+            "this member has too many writes waiting; try again later".into(),
         )),
         Err(_) => Err(Rejection::Message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into())),
     }

@@ -1,8 +1,8 @@
 //! Passwords: hashed with argon2id, and checked at a bounded cost.
 //!
-//! A check takes tens of milliseconds and 19 MiB, on purpose. So only a few run at a time, few wait, and what was right
-//! once is remembered, not as the password but as a mark that only this process can make: an HMAC, under a key drawn at its start,
-//! of the name, the stored hash and the password. A changed password has another hash, which no old mark fits.
+//! A check takes tens of milliseconds and 19 MiB, on purpose. So only a few run at a time, few wait, and a correct
+//! password is remembered, as a mark that only this process can make: an HMAC of the name, the stored hash and the
+//! password, under a key drawn at its start. A changed password has another hash, which no old mark matches.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,22 +23,22 @@ use crate::api::respond::Rejection;
 
 /// The longest password.
 pub(super) const MAX_PASSWORD_BYTES: usize = 1024;
-/// So many are hashed at a time.
+/// Hashes computed at the same time.
 const MAX_CONCURRENT_HASHES: usize = 2;
-/// So many may wait for that.
+/// Checks that may wait for their turn.
 const MAX_QUEUED_HASHES: usize = 256;
-/// So long one may wait.
+/// How long a check may wait.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
-/// So many users' marks are kept.
+/// Users whose marks are kept.
 const MAX_CACHED_PASSWORDS: usize = 1024;
-/// What is hashed with the password when nobody has the name: as much work as for anybody.
+/// The hash to check against when the user does not exist, so that it takes as long as for an existing one.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdCE$\
                       nnXnKJD2qcCqvAuAGv5fJ3q6q3mmkQhY2nJ2b4Pso0U";
 
 /// Hashes and checks passwords.
 pub(in crate::api) struct Passwords {
     key: [u8; 32],
-    /// The mark of the last right password, by user.
+    /// The mark of the last correct password, by user.
     marks: Mutex<HashMap<String, PasswordDigest>>,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -58,7 +58,7 @@ impl Passwords {
         Self { key: rand::random(), marks: Mutex::default(), turns, waiting: AtomicUsize::new(0) }
     }
 
-    /// The hash to keep of a new password, as a PHC string.
+    /// Returns the hash of a new password, as a PHC string.
     pub(super) async fn hash(&self, password: Vec<u8>) -> Result<String, Rejection> {
         let salt: [u8; 16] = rand::random();
         let hashed = self.run(move || {
@@ -70,8 +70,8 @@ impl Passwords {
         })
     }
 
-    /// Whether this is the password that `hash`, the user's, was made of. Without a hash it is not, which takes as long
-    /// to find out.
+    /// Returns whether the password matches `hash`, the user's. Without a hash it never does, but the check takes
+    /// as long.
     pub(super) async fn check(
         &self,
         user: &str,
@@ -96,7 +96,7 @@ impl Passwords {
         Ok(right)
     }
 
-    /// Runs it on a thread that may block, when its turn has come.
+    /// Runs `work` on a thread that may block, when its turn comes.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -109,7 +109,7 @@ impl Passwords {
         let turn = timeout(QUEUE_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
         drop(place);
-        // The turn goes along: work that nobody waits for any more still takes its time.
+        // The permit goes along: abandoned work still takes its time.
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(turn);
@@ -135,7 +135,7 @@ impl Passwords {
     fn remember(&self, user: &str, mark: Hmac<Sha256>) {
         let mut marks = self.marks();
         if marks.len() >= MAX_CACHED_PASSWORDS && !marks.contains_key(user) {
-            // Whose it is matters little: it costs that user one more check.
+            // Any of them will do: it costs that user one more check.
             let one = marks.keys().next().cloned();
             one.map(|one| marks.remove(&one));
         }
@@ -143,18 +143,18 @@ impl Passwords {
     }
 
     fn marks(&self) -> MutexGuard<'_, HashMap<String, PasswordDigest>> {
-        // Nothing can panic while the lock is held; a poisoned one still holds whole marks.
+        // Nothing panics while the lock is held, so the marks in a poisoned one are complete.
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// OWASP's least for argon2id.
+/// Returns argon2id with OWASP's minimum parameters.
 fn hasher() -> Argon2<'static> {
     let params = Params::new(19 << 10, 2, 1, None).expect("parameters within the algorithm's limits");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// A place among those who wait; given back when dropped.
+/// A place in the queue; returned when dropped.
 struct QueueSlot<'w>(&'w AtomicUsize);
 
 impl<'w> QueueSlot<'w> {

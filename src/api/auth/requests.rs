@@ -1,4 +1,4 @@
-//! What a request wants of a user or a role, read as Go's `encoding/json` reads it.
+//! Reads requests that change users or roles, as Go's `encoding/json` does.
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -24,7 +24,7 @@ fn no_json() -> Rejection {
     bad("Invalid JSON in request body.")
 }
 
-/// Takes in the body.
+/// Reads the body.
 pub(super) async fn take(conn: &ConnState, body: Incoming) -> Result<BufferedBody<'_>, Rejection> {
     body::take(body, MAX_BODY_BYTES, &conn.shared).await.map_err(|why| match why {
         BodyError::TooLarge => {
@@ -38,7 +38,7 @@ pub(super) async fn take(conn: &ConnState, body: Incoming) -> Result<BufferedBod
     })
 }
 
-/// A user to be made or changed; its password is hashed on the way.
+/// Reads the change of a user, and hashes its password.
 pub(super) async fn user(conn: &ConnState, name: &str, body: &[u8]) -> Result<Change, Rejection> {
     let sent = first_value(body).ok_or_else(no_json)?;
     let (roles, grant, revoke) = (list(&sent, "roles")?, list(&sent, "grant")?, list(&sent, "revoke")?);
@@ -63,7 +63,7 @@ pub(super) async fn user(conn: &ConnState, name: &str, body: &[u8]) -> Result<Ch
     Ok(Change::PutUser { name: name.to_owned(), hash, roles, grant, revoke })
 }
 
-/// A role to be made or changed.
+/// Reads the change of a role.
 pub(super) fn role(name: &str, body: &[u8]) -> Result<Change, Rejection> {
     let sent = first_value(body).ok_or_else(no_json)?;
     let given = |name: &str| field(&sent, name).filter(|value| !value.is_null());
@@ -89,7 +89,7 @@ fn fits(name: &str) -> Result<(), Rejection> {
     }
 }
 
-/// The first JSON value, which must be an object or `null`; what comes behind it does not count.
+/// Parses the first JSON value, which must be an object or `null`; anything after it is ignored.
 fn first_value(body: &[u8]) -> Option<Value> {
     let text = String::from_utf8_lossy(body);
     let value = serde_json::Deserializer::from_str(&text).into_iter().next()?.ok()?;

@@ -1,4 +1,4 @@
-//! Users, roles and refusals in etcd's words.
+//! Users, roles and refusals in etcd's JSON and words.
 
 use hyper::StatusCode;
 
@@ -6,7 +6,7 @@ use crate::api::respond::Rejection;
 use crate::keyspace::auth::{self, Auth, MAX_BYTES, Role};
 use crate::protocol::json_bytes;
 
-/// All users, with the roles they have that there are.
+/// Lists all users, with those of their roles that exist.
 pub(super) fn users(auth: &Auth) -> Vec<u8> {
     let mut out = b"{\"users\":".to_vec();
     let mut none = true;
@@ -20,7 +20,7 @@ pub(super) fn users(auth: &Auth) -> Vec<u8> {
     out
 }
 
-/// One user; a role of its that there is not is an error.
+/// Shows one user; it is an error if one of its roles does not exist.
 pub(super) fn user(auth: &Auth, name: &str) -> Result<Vec<u8>, Rejection> {
     let says = || format!("auth: User {name} does not exist.");
     let user = auth.user(name).ok_or_else(|| Rejection::Message(StatusCode::NOT_FOUND, says().into()))?;
@@ -42,7 +42,7 @@ fn put_user(out: &mut Vec<u8>, name: &str, roles: &[(&str, Role)]) {
     out.extend_from_slice(if roles.is_empty() { b"}" } else { b"]}" });
 }
 
-/// All roles.
+/// Lists all roles.
 pub(super) fn roles(auth: &Auth) -> Vec<u8> {
     let mut out = b"{\"roles\":[".to_vec();
     for (at, name) in auth.role_names().into_iter().enumerate() {
@@ -55,7 +55,7 @@ pub(super) fn roles(auth: &Auth) -> Vec<u8> {
     out
 }
 
-/// One role.
+/// Shows one role.
 pub(super) fn role(name: &str, role: &Role) -> Vec<u8> {
     let mut out = Vec::new();
     put_role(&mut out, name, role);
@@ -85,7 +85,7 @@ fn put_list(out: &mut Vec<u8>, list: Option<&[String]>) {
     out.push(b']');
 }
 
-/// A user as a change of it is answered: with the names of its roles.
+/// Returns the response to a change of a user: with the names of its roles.
 pub(super) fn changed_user(name: &str, roles: Option<&[String]>) -> Vec<u8> {
     let mut out = b"{\"user\":".to_vec();
     json_bytes(&mut out, name.as_bytes());
@@ -99,7 +99,7 @@ pub(super) fn no_role(name: &str) -> Rejection {
     Rejection::Message(StatusCode::NOT_FOUND, format!("auth: Role {name} does not exist.").into())
 }
 
-/// Why a change of the user or role `name` is refused; etcd words it otherwise where it was to be deleted.
+/// Returns why a change of the user or role `name` is refused; etcd's wording differs for deletions.
 pub(super) fn refused(why: auth::ChangeError, name: &str, deletes: bool) -> Rejection {
     use auth::ChangeError as Why;
     const CONFLICT: StatusCode = StatusCode::CONFLICT;

@@ -1,5 +1,5 @@
-//! One connection to a member. It has no task of its own: whoever uses it drives it, so it ends with its user, and
-//! nothing passes from thread to thread.
+//! One connection to a member. It has no task of its own: its user polls it, so it ends with its user, and nothing
+//! moves between threads.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -15,18 +15,18 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// The longest head of an answer.
+/// The longest response head.
 const MAX_HEAD_BYTES: usize = 1 << 20;
 
-/// A request as it goes out.
+/// A request to a member.
 pub(super) type OutgoingRequest = Request<Full<Bytes>>;
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug)]
 pub(super) enum ExchangeError {
-    /// Not a byte of the request was sent; here it is again.
+    /// Not a byte of the request was sent; this is the request.
     Unsent(Box<OutgoingRequest>),
-    /// Nobody knows what became of it.
+    /// The request may or may not have been carried out.
     Lost(hyper::Error),
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Speaks HTTP over a stream.
+    /// Starts HTTP over a stream.
     pub(super) async fn over<S>(stream: S) -> io::Result<Self>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -52,21 +52,22 @@ impl Connection {
         Ok(Self { sender, driver: Box::pin(driver), ended: false })
     }
 
-    /// Lets it send and receive what it can.
+    /// Sends and receives what is possible now.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         if !self.ended {
-            // Why it ended is told to whoever waits for an answer or its rest.
+            // The error of its end goes to the waiting request or body.
             self.ended = self.driver.as_mut().poll(cx).is_ready();
         }
     }
 
-    /// Whether it rests and can take a request; that the member closed it is seen here too.
+    /// Returns whether it is idle and usable; also notices that the member closed it.
     pub(super) fn is_idle(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready()
     }
 
-    /// Asks, and waits for the head of the answer. Dropped before, the connection is of no further use.
+    /// Sends a request and waits for the head of the response. If this is dropped earlier, the connection is
+    /// unusable.
     pub(super) async fn send(
         &mut self,
         outgoing: OutgoingRequest,
@@ -85,13 +86,13 @@ impl Connection {
         })
     }
 
-    /// The next poll of whatever this connection carries.
+    /// Polls something that this connection carries.
     pub(super) fn poll_with<T>(
         &mut self,
         cx: &mut Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        // Being asked is what lets the driver read on, so it has to have its turn in between.
+        // Polling is what makes the driver read on, so the driver is polled in between.
         if let Poll::Ready(ready) = poll(cx) {
             return Poll::Ready(ready);
         }
@@ -106,7 +107,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// An error with what is behind it.
+/// Formats an error with its causes.
 pub(super) fn error_text(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -1,4 +1,4 @@
-//! Connecting to a member, and holding it to its time limits.
+//! Connects to a member and enforces the time limits.
 
 use std::io;
 use std::pin::Pin;
@@ -15,10 +15,10 @@ use super::endpoint::Endpoint;
 use crate::tcp::{self, Liveness};
 use crate::tls::{Connector, Files};
 
-/// How long a TLS handshake may take.
+/// The timeout of a TLS handshake.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the parts of a conversation with a member may take; `None` is for ever.
+/// The time limits of a connection to a member; `None` is no limit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) dial: Option<Duration>,
@@ -34,26 +34,26 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// Reads the TLS files, if any are given, so that a bad one is found at the start.
+    /// Reads the TLS files, if any are given, so that a bad one is reported at the start.
     pub(super) fn new(files: &Files, limits: Limits) -> Result<Self, ApiError> {
         Ok(Self { limits, connector: Connector::open(files).map_err(ApiError::Tls)? })
     }
 
-    /// Connects; the error says what failed, for the log.
+    /// Connects; the error says for the log what failed.
     pub(super) async fn connect(&self, endpoint: &Endpoint) -> io::Result<Connection> {
         let stream = self.tcp(endpoint).await?;
         tcp::send_at_once(&stream);
-        self.notice_lost_machines(&stream);
+        self.set_keepalive(&stream);
         if !endpoint.secure {
             return Connection::over(TimeoutStream::new(stream, self.limits)).await;
         }
         let handshake = timeout(TLS_HANDSHAKE_TIMEOUT, self.connector.connect(&endpoint.host, stream));
-        let stream = handshake.await.map_err(|_| late("the TLS handshake", TLS_HANDSHAKE_TIMEOUT))??;
+        let stream = handshake.await.map_err(|_| timed_out("the TLS handshake", TLS_HANDSHAKE_TIMEOUT))??;
         Connection::over(TimeoutStream::new(stream, self.limits)).await
     }
 
-    /// Why a connection was lost. A member may judge this side's certificate after the handshake only, and then the first
-    /// answer is an alert.
+    /// Returns why a connection was lost. A member may check this side's certificate only after the handshake; then
+    /// its first response is an alert.
     pub(super) fn explain(&self, endpoint: &Endpoint, error: hyper::Error) -> String {
         let words = connection::error_text(&error);
         let error = io::Error::other(error);
@@ -68,14 +68,14 @@ impl Dialer {
     async fn tcp(&self, endpoint: &Endpoint) -> io::Result<TcpStream> {
         let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
         match self.limits.dial {
-            Some(limit) => timeout(limit, connecting).await.map_err(|_| late("connecting", limit))?,
+            Some(limit) => timeout(limit, connecting).await.map_err(|_| timed_out("connecting", limit))?,
             None => connecting.await,
         }
     }
 
-    /// A machine that lost its power or its cable says nothing: without these, what was sent to it would be repeated
-    /// for a quarter of an hour, and what is awaited from it for ever.
-    fn notice_lost_machines(&self, stream: &TcpStream) {
+    /// Sets timeouts for a machine that lost power or its cable: without them, data would be sent again for a
+    /// quarter of an hour, and responses awaited forever.
+    fn set_keepalive(&self, stream: &TcpStream) {
         Liveness::TO_SERVER.set(stream);
         if let Some(limit) = self.limits.write {
             tcp::limit_unacknowledged(stream, limit);
@@ -83,11 +83,11 @@ impl Dialer {
     }
 }
 
-fn late(what: &str, limit: Duration) -> io::Error {
+fn timed_out(what: &str, limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("{what} took longer than {limit:?}"))
 }
 
-/// A stream of which each read and each write has a limit of its own, as etcd's have.
+/// A stream with a time limit for each read and each write, as etcd's.
 #[derive(Debug)]
 struct TimeoutStream<S> {
     stream: S,
@@ -102,7 +102,7 @@ impl<S> TimeoutStream<S> {
     }
 }
 
-/// Whether a wait that just went on has lasted too long.
+/// Returns an error when a pending wait has lasted too long.
 fn overdue(
     timer: &mut Option<Pin<Box<Sleep>>>,
     limit: Option<Duration>,
@@ -112,7 +112,7 @@ fn overdue(
     let Some(limit) = limit else { return Poll::Pending };
     let timer = timer.get_or_insert_with(|| Box::pin(sleep(limit)));
     ready!(timer.as_mut().poll(cx));
-    Poll::Ready(late(what, limit))
+    Poll::Ready(timed_out(what, limit))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
@@ -126,7 +126,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
             this.reading = None;
             return Poll::Ready(read);
         }
-        overdue(&mut this.reading, this.limits.read, "waiting for the member's next word", cx).map(Err)
+        overdue(&mut this.reading, this.limits.read, "waiting for the member's next data", cx).map(Err)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The members to ask, in which order, and which of them to leave alone for now.
+//! The members' endpoints, their order, and which of them are suspended.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::endpoint::Endpoint;
 use super::hops;
 use crate::log_throttle::LogThrottle;
 
-/// How long an endpoint is left alone that leads back to a proxy.
+/// How long an endpoint that leads back to a proxy is suspended.
 const LOOP_BAN: Duration = Duration::from_secs(60);
 
 /// A client URL of a member.
@@ -21,7 +21,7 @@ pub(super) struct MemberEndpoint {
     aside: Mutex<Option<Suspension>>,
 }
 
-/// Why an endpoint is left alone, and until when.
+/// Why an endpoint is suspended, and until when.
 #[derive(Clone, Copy, Debug)]
 struct Suspension {
     until: Instant,
@@ -33,7 +33,7 @@ impl MemberEndpoint {
         Self { endpoint, aside: Mutex::new(None) }
     }
 
-    /// Leaves it alone for a while, unless it is already.
+    /// Suspends it for a while, unless it already is.
     fn suspend(&self, wait: Duration, leads_back: bool) -> bool {
         let now = Instant::now();
         let news = self.aside(now).is_none();
@@ -48,7 +48,7 @@ impl MemberEndpoint {
         self.aside(now).is_some_and(|aside| aside.leads_back)
     }
 
-    /// Whether and why it is left alone now.
+    /// Returns the suspension in force.
     fn aside(&self, now: Instant) -> Option<Suspension> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner).filter(|aside| now < aside.until)
     }
@@ -59,9 +59,9 @@ impl MemberEndpoint {
 pub(super) struct Directory {
     list: watch::Sender<Vec<Arc<MemberEndpoint>>>,
     failure_wait: Duration,
-    /// What was said of endpoints: one that stays away is marked again and again.
+    /// Limits log lines: an endpoint that stays away is suspended again and again.
     log_throttle: LogThrottle,
-    /// Somebody wants the list read anew now.
+    /// Notified when the list must be read again now.
     pub(super) wanted: Notify,
 }
 
@@ -75,8 +75,7 @@ impl Directory {
         }
     }
 
-    /// Takes a new list, in an order of chance: or all proxies would load the same member. What was left alone gets
-    /// another chance.
+    /// Sets a new list, in random order: otherwise all proxies would load the same member. Suspensions end.
     pub(super) fn replace(&self, sites: Vec<Endpoint>) {
         let mut list: Vec<_> =
             sites.into_iter().map(|endpoint| Arc::new(MemberEndpoint::new(endpoint))).collect();
@@ -84,13 +83,13 @@ impl Directory {
         self.list.send_replace(list);
     }
 
-    /// Those that can be asked now.
+    /// Returns the endpoints that are not suspended.
     pub(super) fn usable(&self) -> Vec<Arc<MemberEndpoint>> {
         let now = Instant::now();
         self.list.borrow().iter().filter(|endpoint| endpoint.aside(now).is_none()).map(Arc::clone).collect()
     }
 
-    /// Leaves one alone for the failure wait.
+    /// Suspends one for the failure wait.
     pub(super) fn failed(&self, endpoint: &MemberEndpoint, why: &str) {
         let url = &endpoint.endpoint.url;
         let wait = self.failure_wait;
@@ -101,7 +100,7 @@ impl Directory {
         }
     }
 
-    /// Leaves one alone that leads back to a proxy: until the list is read anew, as long as that comes in time.
+    /// Suspends one that leads back to a proxy, until the list is read again if that is sooner.
     pub(super) fn leads_back(&self, endpoint: &MemberEndpoint) {
         let url = &endpoint.endpoint.url;
         if endpoint.suspend(LOOP_BAN, true) && self.log_throttle.due_of(url, "leads back") {
@@ -109,7 +108,7 @@ impl Directory {
         }
     }
 
-    /// An endpoint that leads back to a proxy.
+    /// Returns an endpoint that leads back to a proxy.
     pub(super) fn looped(&self) -> Option<String> {
         let now = Instant::now();
         let list = self.list.borrow();
@@ -117,14 +116,14 @@ impl Directory {
         found.map(|endpoint| endpoint.endpoint.url.clone())
     }
 
-    /// Whether every endpoint leads back to a proxy; those that were just `tried` are known to.
+    /// Returns whether every endpoint leads back to a proxy, given that those just `tried` do.
     pub(super) fn all_loop(&self, tried: &[Arc<MemberEndpoint>]) -> bool {
         let now = Instant::now();
         let is_tried = |endpoint| tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
         self.list.borrow().iter().all(|endpoint| is_tried(endpoint) || endpoint.leads_back(now))
     }
 
-    /// Tells of each list from now on.
+    /// Subscribes to new lists.
     pub(super) fn follow(&self) -> watch::Receiver<Vec<Arc<MemberEndpoint>>> {
         self.list.subscribe()
     }
@@ -152,7 +151,7 @@ mod tests {
         let (failed, other) = (&all[0], all[1].endpoint.url.clone());
         directory.failed(failed, "test");
         tokio::time::advance(Duration::from_millis(4900)).await;
-        // A late failure of a request from before does not make it longer.
+        // A late failure of an earlier request does not extend it.
         directory.failed(failed, "test");
         assert_eq!(urls(&directory), [other]);
         tokio::time::advance(Duration::from_millis(200)).await;

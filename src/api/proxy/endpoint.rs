@@ -1,9 +1,9 @@
-//! Where a member is: its URL, taken apart.
+//! The parts of a member's URL.
 
-/// A URL as a connection needs it.
+/// A URL in the form that a connection needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    /// Scheme, host and port, as they are shown.
+    /// Scheme, host and port, as shown in messages.
     pub(super) url: String,
     pub(super) secure: bool,
     /// A name or an address, without the brackets of IPv6.
@@ -12,7 +12,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads a URL; a path is left off. `None` for what cannot be connected to.
+    /// Parses a URL; a path is dropped. Returns `None` for a URL that cannot be connected to.
     pub(super) fn read(url: &str) -> Option<Self> {
         let (scheme, rest) = url.trim().split_once("://")?;
         let (secure, usual) = match scheme.to_ascii_lowercase().as_str() {
@@ -40,7 +40,7 @@ impl Endpoint {
         Some(Self { url: format!("{scheme}://{authority}"), secure, host: host.to_owned(), port })
     }
 
-    /// The value of a `Host` header.
+    /// Returns the value of a `Host` header.
     pub(super) fn authority(&self) -> &str {
         self.url.split_once("://").map_or("", |(_, authority)| authority)
     }

@@ -1,4 +1,4 @@
-//! `/metrics` of a proxy: requests by what became of them, under etcd's names.
+//! `/metrics` of a proxy: requests by result, under etcd's names.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,14 +11,14 @@ use super::super::metrics::{self, Page};
 use super::super::respond::ApiResponse;
 use super::forward::Forwarder;
 
-/// Why a request came to nothing, at one member or at all.
+/// Why a request failed, at one member or completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DropReason {
-    /// There was nobody to ask.
+    /// There was no endpoint.
     NoEndpoint,
-    /// Nobody answered.
+    /// No endpoint responded.
     NoAnswer,
-    /// One did not answer.
+    /// One endpoint did not respond.
     NotSent,
 }
 
@@ -32,10 +32,10 @@ impl DropReason {
     }
 }
 
-/// How long requests took until the head of their answer.
+/// The time from a request to the head of its response.
 #[derive(Debug, Default)]
 struct Durations {
-    /// By the first bound that they kept; the last element counts those beyond all.
+    /// By the lowest bound that covers them; the last element counts those beyond all.
     within: [u64; BUCKET_COUNT + 1],
     seconds: f64,
 }
@@ -71,7 +71,7 @@ impl Figures {
         durations.seconds += took.as_secs_f64();
     }
 
-    /// The page.
+    /// Returns the page.
     pub(super) fn page(&self, shared: &Forwarder) -> ApiResponse {
         let mut page = Page::new();
         self.lock().write(&mut page);
@@ -123,7 +123,7 @@ impl Counts {
     }
 }
 
-/// Whatever word a client takes for a method must not make a row of its own.
+/// An unknown method must not create a row of its own.
 fn label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

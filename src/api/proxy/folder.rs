@@ -1,6 +1,6 @@
-//! The `proxy` part of a data folder: the peer URLs that the cluster had when it was last asked.
+//! The `proxy` part of a data folder: the peer URLs of the cluster when it last responded.
 //!
-//! It is etcd's own, in place and form, so either program goes on where the other stopped.
+//! Location and form are etcd's, so either program can continue where the other stopped.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -13,13 +13,13 @@ use super::super::error::ApiError;
 use crate::disk;
 use crate::replace::sync_folder;
 
-/// More than the URLs of any cluster take.
+/// More than the URLs of any cluster need.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Whose a data folder is.
+/// The owner of a data folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FolderOwner {
-    /// Nobody's yet.
+    /// Nobody.
     Nothing,
     /// A member's.
     Member,
@@ -29,7 +29,7 @@ pub enum FolderOwner {
     Both,
 }
 
-/// Looks whose `data_dir` is.
+/// Returns the owner of `data_dir`.
 #[must_use]
 pub fn held(data_dir: &Path) -> FolderOwner {
     match (data_dir.join("member").exists(), data_dir.join("proxy").exists()) {
@@ -40,13 +40,13 @@ pub fn held(data_dir: &Path) -> FolderOwner {
     }
 }
 
-/// Whether a proxy that ran in `data_dir` left the members' peer URLs.
+/// Returns whether a proxy that ran in `data_dir` left the members' peer URLs.
 #[must_use]
 pub fn knows_peers(data_dir: &Path) -> bool {
     data_dir.join("proxy/cluster").exists()
 }
 
-/// The file's form.
+/// The content of the file.
 #[derive(Debug, Deserialize, Serialize)]
 struct Cluster {
     #[serde(rename = "PeerURLs")]
@@ -60,7 +60,7 @@ pub(super) struct ClusterFile {
 }
 
 impl ClusterFile {
-    /// Makes the folder when it is missing. Answers the URLs when there are some.
+    /// Opens the file and creates its folder when missing. Returns the URLs if there are any.
     pub(super) fn open(data_dir: &Path) -> Result<(Self, Option<Vec<String>>), ApiError> {
         let folder = data_dir.join("proxy");
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| ApiError::File {
@@ -83,7 +83,7 @@ impl ClusterFile {
         Ok((Self { path }, known))
     }
 
-    /// Keeps the URLs for the next start: after a crash there are the old ones or the new.
+    /// Saves the URLs for the next start: after a crash the file has the old ones or the new.
     pub(super) fn keep(&self, peer_urls: &[String]) -> io::Result<()> {
         let cluster = Cluster { peer_urls: peer_urls.to_vec() };
         let text = serde_json::to_vec(&cluster).map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! One request, from one member to the next until one answers.
+//! Forwards one request, from one member to the next until one responds.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,10 +28,10 @@ use super::response_stream::ResponseStream;
 use super::settings::{ProxyMode, ProxySettings};
 use crate::protocol::ErrorBody;
 
-/// What a member refuses for its size it refuses itself, up to so many bytes beyond.
+/// Up to this many bytes beyond the limit, a body is forwarded, so that the member refuses it.
 const MAX_EXCESS_BODY_BYTES: usize = 1 << 20;
 
-/// What every request needs.
+/// Shared by all requests.
 #[derive(Debug)]
 pub(in crate::api) struct Forwarder {
     pub(super) context: Arc<ServerContext>,
@@ -65,7 +65,7 @@ impl Forwarder {
     }
 }
 
-/// Has a member answer.
+/// Forwards a request and returns the member's response.
 pub(super) async fn response(conn: &Arc<ConnState<Forwarder>>, head: Parts, body: Incoming) -> ApiResponse {
     let shared = &conn.shared;
     let (method, begun) = (head.method.clone(), Instant::now());
@@ -76,8 +76,8 @@ pub(super) async fn response(conn: &Arc<ConnState<Forwarder>>, head: Parts, body
     };
     let endpoints = shared.directory.usable();
     let (watch, first) = (is_watch(&head), !hops::came_through_one(&head.headers));
-    // Where some endpoints are only down, they are what is wrong. A proxy before this one has to hear of the loop all the
-    // same, so that it tries its other endpoints.
+    // If some endpoints are only down, they are the problem to report. An earlier proxy must learn of the loop all
+    // the same, so that it tries its other endpoints.
     let is_loop = |tried: &[_]| !first || shared.directory.all_loop(tried);
     if endpoints.is_empty() {
         shared.figures.dropped(&method, DropReason::NoEndpoint);
@@ -106,19 +106,20 @@ pub(super) async fn response(conn: &Arc<ConnState<Forwarder>>, head: Parts, body
     }
 }
 
-/// What became of the endpoints when none of them answered.
+/// The endpoints when none of them responded.
 #[derive(Debug, Default)]
 struct Unanswered<'e> {
-    /// One that leads back, if one does.
+    /// One that leads back to a proxy, if any.
     looped: Option<&'e MemberEndpoint>,
-    /// Whether another one could not be asked.
+    /// Whether another one could not be reached.
     failed: bool,
 }
 
-/// The first answer, of whatever status but that of a loop. Who gives none is left alone for a while.
+/// Returns the first response, of any status except that of a loop. An endpoint without one is suspended for a
+/// while.
 ///
-/// One that leads back is left alone as well when this proxy was the `first` to get the request, or is that endpoint
-/// itself. For requests that came through another proxy it may be that one which must not ask here.
+/// An endpoint that leads back is also suspended when this proxy was the `first` to get the request, or is that
+/// endpoint itself. For a request from another proxy, that proxy may be the one that must not use this endpoint.
 async fn first_answer<'e>(
     shared: &Forwarder,
     endpoints: &'e [Arc<MemberEndpoint>],
@@ -148,10 +149,10 @@ async fn first_answer<'e>(
     Err(unanswered)
 }
 
-/// The request as it goes on: path and query letter by letter, the client's own `Host`, the whole body at once.
+/// Makes the outgoing request: path and query unchanged, the client's own `Host`, the whole body at once.
 fn outgoing(head: Parts, body: Bytes, conn: &ConnState<Forwarder>) -> OutgoingRequest {
     let target = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    // Where a body is usual, that there is none has to be said.
+    // Where a body is usual, an empty one must be declared.
     let says_empty = body.is_empty() && matches!(head.method, Method::PUT | Method::POST | Method::PATCH);
     let mut outgoing = Request::new(Full::new(body));
     *outgoing.uri_mut() = Uri::from(target);
@@ -164,7 +165,7 @@ fn outgoing(head: Parts, body: Bytes, conn: &ConnState<Forwarder>) -> OutgoingRe
     outgoing
 }
 
-/// A member's answer as it goes back.
+/// Converts a member's response for the client.
 fn pass(
     conn: &Arc<ConnState<Forwarder>>,
     response: Response<Incoming>,
@@ -181,7 +182,7 @@ fn pass(
     passed
 }
 
-/// Whether the answer may keep its client waiting.
+/// Returns whether the response may keep its client waiting.
 fn is_watch(head: &Parts) -> bool {
     let query = head.uri.query().unwrap_or_default();
     head.method == Method::GET && query.split('&').any(|pair| pair.starts_with("wait="))
@@ -189,11 +190,11 @@ fn is_watch(head: &Parts) -> bool {
 
 fn no_body(why: BodyError) -> ApiResponse {
     match why {
-        // In a member's words.
+        // As a member would report it.
         BodyError::TooLarge => Rejection::Fault(ErrorBody::form_too_large()).response(),
         BodyError::NoRoom => respond::message(
             StatusCode::SERVICE_UNAVAILABLE,
-            b"httpproxy: too many request bodies are under way; try again later",
+            b"httpproxy: too many request bodies at once; try again later",
         ),
         BodyError::Broken => respond::message(
             StatusCode::INTERNAL_SERVER_ERROR,

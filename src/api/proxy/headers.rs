@@ -1,4 +1,4 @@
-//! What crosses over of a head.
+//! The headers that are forwarded.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use hyper::header::{
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Headers that concern one connection only. The last are no standard's, but etcd drops them.
+/// Headers that concern one connection only. The last are not in any standard, but etcd drops them.
 const ONE_HOP: [HeaderName; 9] = [
     CONNECTION,
     PROXY_AUTHENTICATE,
@@ -22,14 +22,14 @@ const ONE_HOP: [HeaderName; 9] = [
     HeaderName::from_static("trailers"),
 ];
 
-/// A request's headers for the next hop.
+/// Returns a request's headers for the next hop.
 pub(super) fn of_request(mut headers: HeaderMap, client: Option<IpAddr>) -> HeaderMap {
     strip(&mut headers);
-    // The body is complete by now: its length is written anew, and nobody has to be asked whether to send it.
+    // The body is complete by now: its length is set again, and `Expect` is pointless.
     headers.remove(CONTENT_LENGTH);
     headers.remove(EXPECT);
     if let Some(client) = client {
-        // An IPv4 client of a socket for both is called by its own address.
+        // An IPv4 client of a dual-stack socket appears under its IPv4 address.
         let mut hops: Vec<u8> = Vec::new();
         for prior in headers.get_all(&FORWARDED_FOR) {
             hops.extend_from_slice(prior.as_bytes());
@@ -43,7 +43,7 @@ pub(super) fn of_request(mut headers: HeaderMap, client: Option<IpAddr>) -> Head
     headers
 }
 
-/// Takes out what concerns one connection only, and what that connection's own header names.
+/// Removes the headers that concern one connection only, including those that `Connection` names.
 pub(super) fn strip(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)

@@ -1,9 +1,9 @@
-//! Requests that come back. A member that advertises a proxy's address as its own client URL has that proxy ask
-//! itself, and two such proxies ask each other, until the head of the request is too large.
+//! Detects request loops. A member that advertises a proxy's address as its own client URL makes that proxy call
+//! itself, or two proxies call each other, until the head of the request is too large.
 //!
-//! Each proxy adds itself to the `Via` header (RFC 9110, section 7.6.3) under a name that is made up at its start. One
-//! that finds its own name there, or too many of others, refuses with status 508 (Loop Detected). The proxy before it
-//! tries its other endpoints.
+//! Each proxy adds itself to the `Via` header (RFC 9110, section 7.6.3) under a random name. One that finds its own
+//! name there, or too many others, refuses with status 508 (Loop Detected). The previous proxy then tries its other
+//! endpoints.
 
 use hyper::header::{HeaderMap, HeaderValue, VIA};
 use hyper::{Response, StatusCode};
@@ -12,10 +12,10 @@ use super::super::respond::{self, ApiResponse};
 
 /// How many proxies a request may have passed.
 const MAX_HOPS: usize = 5;
-/// What the names of these proxies begin with.
+/// The prefix of the names of these proxies.
 const NAMES: &str = "retune-";
 
-/// This proxy's part in `Via`.
+/// This proxy's entry in `Via`.
 #[derive(Debug)]
 pub(super) struct Hops {
     name: String,
@@ -26,7 +26,7 @@ impl Hops {
         Self { name: format!("{NAMES}{:016x}", rand::random::<u64>()) }
     }
 
-    /// The answer to a request that has been here, or at too many proxies.
+    /// Returns the refusal of a request that has been here, or at too many proxies.
     pub(super) fn refuse(&self, headers: &HeaderMap) -> Option<ApiResponse> {
         let passed = names(headers);
         let been_here = passed.iter().any(|name| *name == self.name);
@@ -41,32 +41,32 @@ impl Hops {
         Some(self.response(&says))
     }
 
-    /// 508 with words of this proxy.
+    /// Returns 508 in this proxy's name.
     pub(super) fn response(&self, says: &str) -> ApiResponse {
         let mut response = respond::message(StatusCode::LOOP_DETECTED, says.as_bytes());
         self.add(response.headers_mut());
         response
     }
 
-    /// Notes that a message passes this proxy.
+    /// Adds this proxy to a message.
     pub(super) fn add(&self, headers: &mut HeaderMap) {
         if let Ok(value) = HeaderValue::from_str(&format!("1.1 {}", self.name)) {
             headers.append(VIA, value);
         }
     }
 
-    /// Whether who answered a request of this proxy with 508 is this proxy itself.
+    /// Returns whether a 508 came from this proxy itself.
     pub(super) fn is_own<B>(&self, response: &Response<B>) -> bool {
         names(response.headers()) == [self.name.as_str()]
     }
 }
 
-/// Whether a request came by way of such a proxy.
+/// Returns whether a request came through such a proxy.
 pub(super) fn came_through_one(headers: &HeaderMap) -> bool {
     !names(headers).is_empty()
 }
 
-/// What a client and the log are told about an endpoint that leads back.
+/// Returns the message, for clients and the log, about an endpoint that leads back.
 pub(super) fn says(url: &str) -> String {
     format!(
         "{url} leads back to a proxy, in a loop; start the member that advertises it with its own URL in \
@@ -74,7 +74,7 @@ pub(super) fn says(url: &str) -> String {
     )
 }
 
-/// The names of these proxies in `Via`, in the order in which they were passed.
+/// Returns the names of these proxies in `Via`, in the order of the path.
 fn names(headers: &HeaderMap) -> Vec<&str> {
     let values = headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok());
     let entries = values.flat_map(|value| value.split(','));
@@ -93,7 +93,7 @@ mod tests {
         let own = Hops::new();
         let mut headers = HeaderMap::new();
         assert!(own.refuse(&headers).is_none());
-        // What other proxies write there does not count.
+        // Entries of other proxies do not count.
         for other in ["1.1 varnish (Varnish/6.0), 1.0 fred", "HTTP/1.1 example.com:80", ""] {
             headers.append(VIA, HeaderValue::from_static(other));
         }
@@ -102,7 +102,7 @@ mod tests {
             Hops::new().add(&mut headers);
         }
         assert_eq!(own.refuse(&headers).unwrap().status(), StatusCode::LOOP_DETECTED);
-        // As another proxy may have joined them.
+        // Another proxy may have joined them in one header.
         let joined = format!("1.1 {}, 1.1 {}", own.name, Hops::new().name);
         let headers = HeaderMap::from_iter([(VIA, HeaderValue::from_str(&joined).unwrap())]);
         assert!(own.refuse(&headers).is_some());

@@ -1,14 +1,14 @@
-//! Answers on behalf of a cluster: requests go to a member that can be reached, and its answer comes back as it is.
+//! The proxy of a cluster: requests go to a reachable member, and its response is returned unchanged.
 //!
-//! Owns: the list of the members' client URLs and how it follows the cluster, which of them are out of use for a
-//! while, the connections to them, what of a request and an answer crosses over, and the `proxy` part of a data
-//! folder.
+//! Owns: the list of the members' client URLs and how it follows the cluster, their suspensions, the connections to
+//! them, which parts of a request and a response are forwarded, and the `proxy` part of a data folder.
 //!
-//! Promises: an answer is what etcd's v2 proxy would give, but sooner: a head is passed on when the member sends it,
-//! an event when it happens. A request goes to one member after another until one answers; to the same one again only
-//! when it certainly was not carried out, or only reads. A member that dies while it answers ends the answer.
+//! Promises: a response equals that of etcd's v2 proxy, but sooner: a head is forwarded when the member sends it,
+//! an event when it happens. A request goes to one member after another until one responds; to the same one again
+//! only when it certainly was not carried out, or only reads. If a member dies during a response, the response
+//! ends.
 //!
-//! Leaves out: listening, connections of clients and their bounds, which are those of every port of this room.
+//! Leaves out: listening, client connections and their limits, which this room shares among all ports.
 
 mod connection;
 mod dial;
@@ -42,7 +42,7 @@ use directory::MemberEndpoint;
 use forward::Forwarder;
 use refresh::Refresh;
 
-/// A proxy that has its ports and its part of the data folder, and takes connections once [`Proxy::run`] runs.
+/// A proxy with its ports and its part of the data folder; it accepts connections once [`Proxy::run`] runs.
 #[derive(Debug)]
 pub struct Proxy {
     server: Server,
@@ -51,11 +51,11 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Opens the listeners, and reads or makes the folder. Needs a tokio runtime around it, and blocks for the time
-    /// of a few file operations.
+    /// Opens the listeners, and reads or creates the folder. Needs a tokio runtime, and blocks for a few file
+    /// operations.
     ///
     /// # Errors
-    /// What keeps a listener from opening; a folder or file that cannot be read or made.
+    /// A listener cannot open, or the folder or file cannot be read or created.
     pub fn open(settings: &ProxySettings) -> Result<Self, ApiError> {
         let server = Server::bind(&settings.api)?;
         let forwarder = Arc::new(Forwarder::new(settings, server.most())?);
@@ -63,24 +63,24 @@ impl Proxy {
         Ok(Self { server, forwarder, refresh })
     }
 
-    /// The listen URLs, with the ports that were found where 0 was asked for.
+    /// Returns the listen URLs, with the actual ports where 0 was requested.
     #[must_use]
     pub fn client_urls(&self) -> Vec<String> {
         self.server.client_urls()
     }
 
-    /// Where its state can be seen while it runs.
+    /// Returns a handle that shows its state while it runs.
     #[must_use]
     pub fn handle(&self) -> ProxyHandle {
         ProxyHandle { lists: self.forwarder.directory.follow(), forwarder: Arc::clone(&self.forwarder) }
     }
 
-    /// Asks for the members once, then serves until `stop`; `serving` is called in between.
+    /// Fetches the members once, calls `serving`, then serves until `stop`.
     ///
     /// # Errors
-    /// A listener that ended although nobody had asked for a stop.
+    /// A listener ended before the stop.
     pub async fn run(mut self, serving: impl FnOnce() + Send, stop: Stop) -> Result<(), ApiError> {
-        // Who connects now waits in the port's queue, rather than to hear that there is no member.
+        // Clients that connect now wait in the port's queue, instead of getting an error that there is no member.
         tokio::select! {
             () = self.refresh.once() => {}
             () = stop.wait() => return Ok(()),
@@ -97,7 +97,7 @@ impl Proxy {
     }
 }
 
-/// A look at a running proxy.
+/// Shows the state of a running proxy.
 #[derive(Clone, Debug)]
 pub struct ProxyHandle {
     forwarder: Arc<Forwarder>,
@@ -105,19 +105,19 @@ pub struct ProxyHandle {
 }
 
 impl ProxyHandle {
-    /// The members' client URLs in the order in which they are tried, without those that are out of use for a while.
+    /// Returns the members' client URLs in the order in which they are tried, without suspended ones.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
         self.forwarder.directory.usable().iter().map(|endpoint| endpoint.endpoint.url.clone()).collect()
     }
 
-    /// Waits until the list of members was read anew, since the last call or since this was made.
+    /// Waits until the list of members was read again, since the last call or since the handle was made.
     pub async fn refreshed(&mut self) {
-        // The sender lives in what this holds.
+        // `self` keeps the sender alive.
         let _ = self.lists.changed().await;
     }
 
-    /// Has the list of members read anew at once.
+    /// Has the list of members read again at once.
     pub fn refresh(&self) {
         self.forwarder.directory.wanted.notify_one();
     }

@@ -1,4 +1,4 @@
-//! Asking the members who they are: `GET /members` on a peer port.
+//! Fetches the members from a member: `GET /members` on a peer port.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,14 +19,14 @@ use super::connection::ExchangeError;
 use super::dial::Dialer;
 use super::endpoint::Endpoint;
 
-/// How long one member may take.
+/// The timeout of one member.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long it is waited for one before the next is asked besides.
+/// The delay before the next member is asked as well.
 const NEXT_MEMBER_DELAY: Duration = Duration::from_secs(1);
-/// More than any list takes.
+/// More than any list needs.
 const MAX_BODY_BYTES: usize = 4 << 20;
 
-/// What the cluster said of itself; both lists sorted.
+/// The URLs that the cluster reported; both lists sorted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ClusterUrls {
     pub(super) client_urls: Vec<String>,
@@ -42,7 +42,8 @@ struct Member {
     client_urls: Option<Vec<String>>,
 }
 
-/// Asks one after another, the next as soon as one fails or is slow. Failures are `loud` in the log or not.
+/// Asks one member after another, the next as soon as one fails or is slow. `loud`: failures are logged as
+/// warnings.
 pub(super) async fn fetch(dialer: &Dialer, peer_urls: &[String], loud: bool) -> Option<ClusterUrls> {
     let (mut waiting, mut asked) = (peer_urls.iter(), FuturesUnordered::new());
     loop {
@@ -59,10 +60,10 @@ pub(super) async fn fetch(dialer: &Dialer, peer_urls: &[String], loud: bool) -> 
 
 async fn one(dialer: &Dialer, url: &str, loud: bool) -> Option<ClusterUrls> {
     let answered = match Endpoint::read(url) {
-        None => Err(io::Error::other("only http and https URLs can be asked")),
+        None => Err(io::Error::other("only http and https URLs are supported")),
         Some(endpoint) => match timeout(REQUEST_TIMEOUT, members(dialer, &endpoint)).await {
             Ok(answered) => answered,
-            Err(_) => Err(io::Error::other(format!("no answer within {REQUEST_TIMEOUT:?}"))),
+            Err(_) => Err(io::Error::other(format!("no response within {REQUEST_TIMEOUT:?}"))),
         },
     };
     match answered {
@@ -80,7 +81,7 @@ async fn one(dialer: &Dialer, url: &str, loud: bool) -> Option<ClusterUrls> {
 }
 
 async fn members(dialer: &Dialer, endpoint: &Endpoint) -> io::Result<ClusterUrls> {
-    // Not kept: it is used once in half a minute.
+    // Not pooled: it is used once in half a minute.
     let mut connection = dialer.connect(endpoint).await?;
     let outgoing = Request::get("/members").header(HOST, endpoint.authority()).body(Full::new(Bytes::new()));
     let outgoing = outgoing.map_err(io::Error::other)?;
@@ -90,7 +91,7 @@ async fn members(dialer: &Dialer, endpoint: &Endpoint) -> io::Result<ClusterUrls
     })?;
     if response.status() != StatusCode::OK {
         return Err(io::Error::other(format!(
-            "it answered {}; is it a member's peer URL?",
+            "it responded {}; is it a member's peer URL?",
             response.status()
         )));
     }

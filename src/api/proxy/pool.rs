@@ -11,12 +11,12 @@ use super::connection::{Connection, ExchangeError, OutgoingRequest};
 use super::dial::Dialer;
 use super::endpoint::Endpoint;
 
-/// How many connections may rest for each endpoint, as in etcd.
+/// Idle connections kept per endpoint, as in etcd.
 const MAX_IDLE_PER_ENDPOINT: usize = 128;
-/// How long one may rest.
+/// How long a connection may be idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Resting connections by the URL they lead to.
+/// Idle connections by their URL.
 #[derive(Debug)]
 pub(super) struct Pool {
     dialer: Dialer,
@@ -28,8 +28,8 @@ impl Pool {
         Self { dialer, idle: Mutex::new(HashMap::new()) }
     }
 
-    /// Asks one member. A connection that rested may have been closed meanwhile without this side having heard of
-    /// it; then the question is asked again over another, if it was not sent or does no harm twice.
+    /// Sends a request to one member. An idle connection may have been closed without this side noticing; then the
+    /// request is sent again over another, if it was not sent or is safe to repeat.
     pub(super) async fn send(
         &self,
         endpoint: &Endpoint,
@@ -52,7 +52,7 @@ impl Pool {
         }
     }
 
-    /// Takes a connection back, if it can serve again.
+    /// Returns a connection to the pool, if it can be used again.
     pub(super) fn put_idle(&self, endpoint: &Endpoint, mut connection: Connection) {
         if !connection.is_idle() {
             return;
@@ -67,7 +67,7 @@ impl Pool {
         }
     }
 
-    /// Lets go of connections that were closed, rested for long, or lead to none of these.
+    /// Drops connections that were closed, idle too long, or lead to none of the given endpoints.
     pub(super) fn tidy(&self, sites: &[Endpoint]) {
         self.lock().retain(|url, connections| {
             connections
@@ -76,7 +76,7 @@ impl Pool {
         });
     }
 
-    /// The one that rested last, of those that are still good.
+    /// Takes the most recently used connection that is still open.
     fn take_idle(&self, endpoint: &Endpoint) -> Option<Connection> {
         loop {
             let (mut connection, since) = self.lock().get_mut(&endpoint.url)?.pop()?;
@@ -91,7 +91,7 @@ impl Pool {
     }
 }
 
-/// Whether it changes nothing to be asked twice.
+/// Returns whether a request is safe to repeat.
 fn harmless(outgoing: &OutgoingRequest) -> bool {
     matches!(*outgoing.method(), Method::GET | Method::HEAD)
 }

@@ -1,4 +1,4 @@
-//! Following the cluster: who its members are is asked now and then, and kept for the next start.
+//! Follows the cluster: fetches its members now and then, and saves them for the next start.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,30 +16,30 @@ use super::settings::ProxySettings;
 use crate::disk;
 use crate::stop::Stop;
 
-/// How soon to ask again while there is no endpoint.
+/// The delay between attempts while there is no endpoint.
 const NO_ENDPOINT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What it takes to ask.
+/// The state of refreshing.
 #[derive(Debug)]
 pub(super) struct Refresh {
     forwarder: Arc<Forwarder>,
     dialer: Dialer,
     file: ClusterFile,
-    /// What the file says, once it says something.
+    /// The content of the file, once it has any.
     kept: Option<Vec<String>>,
-    /// Why the file could not be written, as it was last said.
+    /// Why the file could not be written, as last logged.
     unkept: Option<String>,
     peer_urls: Vec<String>,
     client_urls: Vec<String>,
     interval: Duration,
-    /// Whether the line that tools wait for is out.
+    /// Whether the line that tools wait for was logged.
     announced: bool,
-    /// Whether nobody answered when last asked.
+    /// Whether no member responded last time.
     silent: bool,
 }
 
 impl Refresh {
-    /// Begins with the URLs of the folder, or else with those of the settings.
+    /// Starts with the URLs in the folder, or else those in the settings.
     pub(super) fn open(settings: &ProxySettings, forwarder: Arc<Forwarder>) -> Result<Self, ApiError> {
         let limits = Limits { dial: settings.dial_timeout, write: settings.write_timeout, read: None };
         let dialer = Dialer::new(&settings.peer_tls, limits)?;
@@ -70,7 +70,7 @@ impl Refresh {
         })
     }
 
-    /// Asks until the stop.
+    /// Refreshes until the stop.
     pub(super) async fn run(mut self, stop: Stop) -> Result<(), Infallible> {
         loop {
             let none = self.client_urls.is_empty();
@@ -87,9 +87,9 @@ impl Refresh {
         }
     }
 
-    /// Asks once. While nobody says who the members are there is no endpoint, as in etcd's proxy.
+    /// Refreshes once. Until a member responds there is no endpoint, as in etcd's proxy.
     pub(super) async fn once(&mut self) {
-        // An outage is said once, not each second.
+        // An outage is logged once, not each second.
         let loud = !self.silent;
         let found = peers::fetch(&self.dialer, &self.peer_urls, loud).await;
         self.silent = found.is_none();
@@ -126,7 +126,7 @@ impl Refresh {
         );
     }
 
-    /// The line that tools wait for.
+    /// Logs the line that tools wait for.
     fn announce(&mut self) {
         let endpoints = self.forwarder.directory.usable();
         if !self.announced && !endpoints.is_empty() {

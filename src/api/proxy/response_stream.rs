@@ -1,4 +1,4 @@
-//! The body of a member's answer on its way to the client: each piece goes on as it comes.
+//! The body of a member's response on its way to the client: each piece is forwarded as it arrives.
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,14 +14,14 @@ use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::forward::Forwarder;
 
-/// The rest of an answer. Dropped early, as when the client is gone, it ends the connection to the member, and so
-/// the watch there.
+/// The rest of a response. If it is dropped early, because the client is gone, the connection to the member closes,
+/// and with it the watch there.
 pub(in crate::api) struct ResponseStream {
     body: Incoming,
     connection: Option<Connection>,
     endpoint: Endpoint,
     conn: Arc<ConnState<Forwarder>>,
-    /// Whether a watch that ends without a word may end in order: clients ask again then.
+    /// Whether a watch that breaks off may end normally: clients then ask again.
     watch: bool,
     passed: bool,
     ended: bool,
@@ -41,7 +41,7 @@ impl ResponseStream {
         Self { body, connection: Some(connection), endpoint, conn, watch, passed: false, ended: false }
     }
 
-    /// The next piece.
+    /// Returns the next piece.
     pub(in crate::api) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         while !self.ended {
             let body = &mut self.body;
@@ -52,7 +52,7 @@ impl ResponseStream {
             match polled {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers are passed over: none of the answers has any.
+                    // Trailers are skipped: no response has any.
                     let Ok(data) = frame.into_data() else { continue };
                     self.passed = true;
                     return Poll::Ready(Some(Ok(data)));
@@ -61,7 +61,7 @@ impl ResponseStream {
                 Poll::Ready(Some(Err(error))) => {
                     (self.ended, self.connection) = (true, None);
                     let url = &self.endpoint.url;
-                    tracing::debug!("the answer of {url} broke off: {error}");
+                    tracing::debug!("the response of {url} broke off: {error}");
                     if !self.watch || self.passed || self.body.size_hint().exact().is_some() {
                         return Poll::Ready(Some(Err(Broken)));
                     }

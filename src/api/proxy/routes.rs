@@ -1,5 +1,5 @@
-//! What the proxy answers itself, in etcd's order: paths that are not clean, its figures, what it does not let
-//! through, origins, its list of endpoints. All else is forwarded.
+//! The requests that the proxy handles itself, in etcd's order: unclean paths, its metrics, refused methods,
+//! origins, its list of endpoints. Everything else is forwarded.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -76,13 +76,13 @@ async fn routed(conn: &Arc<ConnState<Forwarder>>, head: Parts, body: Incoming) -
     response
 }
 
-/// The member's own word on origins stays beside the proxy's.
+/// The member's own CORS headers stay beside the proxy's.
 fn allow(response: &mut ApiResponse, origin: HeaderValue) {
     let theirs = std::mem::take(response.headers_mut());
     cors::mark(response, origin);
     let mut last = None;
     for (name, value) in theirs {
-        // A name is told once and holds for the values behind it.
+        // A name is present once and applies to the values after it.
         last = name.or(last);
         if let Some(name) = &last {
             response.headers_mut().append(name.clone(), value);
@@ -90,7 +90,7 @@ fn allow(response: &mut ApiResponse, origin: HeaderValue) {
     }
 }
 
-/// The list of endpoints that are in use.
+/// Returns the list of endpoints in use.
 fn endpoints(conn: &ConnState<Forwarder>) -> ApiResponse {
     let list: Vec<String> =
         conn.shared.directory.usable().iter().map(|endpoint| endpoint.endpoint.url.clone()).collect();

@@ -1,4 +1,4 @@
-//! What a proxy needs to know.
+//! The settings of a proxy.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::settings::Settings;
 use crate::tls::Files;
 
-/// What is let through.
+/// Which requests are forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyMode {
     /// Everything.
@@ -15,28 +15,28 @@ pub enum ProxyMode {
     Reads,
 }
 
-/// In front of which cluster to stand, and how.
+/// The cluster behind a proxy, and how to forward to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySettings {
     /// Where to listen and whom to serve.
     pub api: Settings,
-    /// What is let through.
+    /// Which requests are forwarded.
     pub way: ProxyMode,
-    /// The members' peer URLs, while the data folder knows none.
+    /// The members' peer URLs, used while the data folder has none.
     pub peer_urls: Vec<String>,
     /// The folder that keeps the peer URLs for the next start.
     pub data_dir: PathBuf,
-    /// How long a member that did not answer is not asked.
+    /// How long a member that did not respond is suspended.
     pub failure_wait: Duration,
-    /// How long the list of members holds.
+    /// How long the list of members is used before it is read again.
     pub refresh_interval: Duration,
-    /// How long connecting to a member may take; `None` is as long as the system lets it.
+    /// The timeout of connecting to a member; `None` is the system's.
     pub dial_timeout: Option<Duration>,
-    /// How long a member may take in nothing of a request.
+    /// The timeout of a write to a member.
     pub write_timeout: Option<Duration>,
-    /// How long a member may send nothing. That ends watches too.
+    /// The timeout of a read from a member. It ends watches too.
     pub read_timeout: Option<Duration>,
-    /// The certificate that is shown to members' client ports, and whose certificates theirs have to be.
+    /// The certificate for members' client ports, and the authorities for theirs.
     pub client_tls: Files,
     /// The same for peer ports.
     pub peer_tls: Files,

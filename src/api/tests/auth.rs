@@ -1,11 +1,11 @@
-//! `/v2/auth`, and the guard before keys and members.
+//! `/v2/auth`, and the access checks of keys and members.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Client, Reply, Running};
 
-/// A request as somebody, unless nobody is named.
+/// Sends a request as a user, or without credentials.
 fn ask_as(client: &mut Client, login: &str, method: &str, path: &str, body: &str) -> Reply {
     let header = match login {
         "" => String::new(),
@@ -14,7 +14,7 @@ fn ask_as(client: &mut Client, login: &str, method: &str, path: &str, body: &str
     client.ask_as(method, path, &format!("{header}Content-Type: application/json\r\n"), body)
 }
 
-/// Users root and bob, who may read below `/a`.
+/// Creates the users root and bob, who may read below `/a`, and enables authentication.
 fn lock(client: &mut Client) {
     for (path, body, status) in [
         ("/v2/auth/users/root", r#"{"user":"root","password":"canary-of-root"}"#, 201),
@@ -103,7 +103,7 @@ fn a_changed_password_counts_at_once_and_the_old_one_no_more() {
     let status = |client: &mut Client, login: &str| {
         ask_as(client, login, "GET", "/v2/keys/a/?quorum=false", "").status
     };
-    // Twice, so that it is remembered.
+    // Twice, so that the password is remembered.
     assert_eq!([status(&mut client, "bob:canary"), status(&mut client, "bob:canary")], [404, 404]);
     let body = r#"{"user":"bob","password":"other"}"#;
     let reply = ask_as(&mut client, "root:canary-of-root", "PUT", "/v2/auth/users/bob", body);

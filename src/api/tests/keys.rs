@@ -194,7 +194,7 @@ fn a_tree_deeper_than_a_stack_is_listed() {
     let mut client = server.connect();
     let path = "/a".repeat(2_800);
     assert_eq!(client.ask("PUT", &format!("/v2/keys{path}"), "value=1").status, 201);
-    // One of many more levels would cost gigabytes in the paths of its parents.
+    // With many more levels, the paths of its parents would take gigabytes.
     assert_eq!(client.ask("PUT", &format!("/v2/keys{}", "/a".repeat(20_000)), "value=1").status, 400);
     let reply = client.ask("GET", &format!("/v2/keys{}?recursive=true", "/a".repeat(2_790)), "");
     assert_eq!(reply.status, 200);

@@ -1,4 +1,4 @@
-//! What is too large, too slow, or too many.
+//! Requests that are too large, too slow, or too many.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ fn ten_mebibytes_are_stored_and_read_back() {
 fn a_head_beyond_the_limit_is_refused() {
     let server = Running::start();
     let mut client = server.connect();
-    // The server may cut the connection while the rest is still being sent.
+    // The server may close the connection while the rest is still being sent.
     let long = format!("GET /version HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(2 << 20));
     std::io::Write::write_all(client.stream.get_mut(), long.as_bytes()).ok();
     let said = client.line();
@@ -84,7 +84,7 @@ fn connections_beyond_the_limit_are_told_so_and_places_become_free_again() {
     }
 }
 
-/// A connection of which a head may take `head_time`, and the time until it ended by itself.
+/// Returns how long a connection with the timeout `head_time` lasted, and its output.
 async fn until_cut(head_time: Duration, sent: &[&str]) -> (Duration, Vec<u8>) {
     let (mut near, far) = tokio::io::duplex(1 << 16);
     let shared = Arc::new(Shared::new(&Settings::default(), 1, Handle::in_memory(), Info::default()));
@@ -122,8 +122,8 @@ async fn a_connection_may_rest_between_requests() {
     assert!(tokio::time::timeout(patience * 100, resting).await.is_err(), "it was cut");
 }
 
-/// A connection to a store with a value of a megabyte at `/a`, of which the pipe holds a part. From here on
-/// time passes only when everyone waits.
+/// Opens a connection to a store with a value of a megabyte at `/a`, of which the pipe holds a part. From here on
+/// time advances only when every task waits.
 async fn with_a_large_value() -> (tokio::io::DuplexStream, impl Future<Output = End>) {
     let (near, far) = tokio::io::duplex(1 << 14);
     let handle = Handle::in_memory();

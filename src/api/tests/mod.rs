@@ -1,4 +1,4 @@
-//! The server over a socket, before a store in memory.
+//! The server on a socket, with a store in memory.
 
 mod auth;
 mod keys;
@@ -32,7 +32,7 @@ impl Running {
         Self::with(Settings::default(), |server| server)
     }
 
-    /// A server with other settings, of which the listen URL is replaced by a free port.
+    /// Starts a server with other settings; its listen URL becomes a free port.
     fn with(settings: Settings, adapt: impl FnOnce(Server) -> Server + Send + 'static) -> Self {
         let scheme = if settings.tls.is_some() { "https" } else { "http" };
         let settings = Settings { listen_client_urls: vec![format!("{scheme}://127.0.0.1:0")], ..settings };
@@ -53,13 +53,13 @@ impl Running {
         Self { address, handle, stop, thread: Some(thread) }
     }
 
-    /// The ids of the member and its group, as answers show them.
+    /// Returns the ids of the member and its group as in responses.
     fn ids(&self) -> (String, String) {
         let members = self.handle.members();
         (format!("{:x}", members.own_id), format!("{:x}", members.cluster_id))
     }
 
-    /// The index of the last change.
+    /// Returns the index of the last change.
     fn index(&self) -> u64 {
         self.handle.view(|keyspace| keyspace.index())
     }
@@ -68,12 +68,12 @@ impl Running {
         Client::new(TcpStream::connect(self.address).unwrap())
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on its own connection.
     fn ask(&self, method: &str, target: &str, body: &str) -> Reply {
         self.connect().ask(method, target, body)
     }
 
-    /// Stops it and says how it ended.
+    /// Stops it and returns how it ended.
     fn end(mut self) -> Result<(), ApiError> {
         self.stop.request();
         self.thread.take().unwrap().join().unwrap()
@@ -104,7 +104,7 @@ impl Client {
         self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
-    /// A request with a form as its body, when it has one.
+    /// Sends a request, with a form as its body if it has one.
     fn ask(&mut self, method: &str, target: &str, body: &str) -> Reply {
         self.ask_as(method, target, "Content-Type: application/x-www-form-urlencoded\r\n", body)
     }
@@ -117,7 +117,7 @@ impl Client {
         self.reply(method)
     }
 
-    /// The whole of an answer to `method`.
+    /// Returns the complete response to `method`.
     fn reply(&mut self, method: &str) -> Reply {
         let mut reply = self.head();
         if method == "HEAD" || reply.status == 204 {
@@ -148,7 +148,7 @@ impl Client {
         reply
     }
 
-    /// The next chunk; `None` for the last.
+    /// Returns the next chunk; `None` for the last.
     fn chunk(&mut self) -> Option<Vec<u8>> {
         let size = usize::from_str_radix(&self.line().expect("a chunk"), 16).unwrap();
         let mut data = vec![0; size + 2];
@@ -157,14 +157,14 @@ impl Client {
         (size > 0).then_some(data)
     }
 
-    /// The next line; `None` when the connection has ended.
+    /// Returns the next line; `None` when the connection has ended.
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = self.stream.read_line(&mut line).unwrap_or(0);
         (read > 0).then(|| line.trim_end().to_owned())
     }
 
-    /// Whether nothing comes for a while.
+    /// Returns whether nothing arrives for a while.
     fn silent(&mut self) -> bool {
         self.stream.get_ref().set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let nothing = self.stream.fill_buf().is_err();
@@ -173,7 +173,7 @@ impl Client {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Default)]
 struct Reply {
     status: u16,
@@ -183,7 +183,7 @@ struct Reply {
 }
 
 impl Reply {
-    /// The header of exactly this spelling; empty without one.
+    /// Returns the header of exactly this spelling; empty without one.
     fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
     }
@@ -193,7 +193,7 @@ impl Reply {
     }
 }
 
-/// Waits until `holds`, and fails when it never does.
+/// Waits until `holds` returns true, and fails when it never does.
 fn wait_for(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {

@@ -1,4 +1,4 @@
-//! The end.
+//! The stop.
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ async fn urls_that_cannot_be_listened_on_are_named() {
         ("127.0.0.1:0", "write http://IP:PORT"),
         ("unix://127.0.0.1:0", "only http and https"),
         ("http://127.0.0.1", "the port is missing"),
-        ("http://127.0.0.1:99999", "no number up to 65535"),
+        ("http://127.0.0.1:99999", "not a number up to 65535"),
         ("http://foo.example.com:1", "expected an IP or localhost"),
         ("https://127.0.0.1:0", "--cert-file"),
     ] {

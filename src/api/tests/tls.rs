@@ -1,4 +1,4 @@
-//! TLS: bad files. Handshakes with real certificates are tried from outside, with the whole program.
+//! TLS: bad files. The tests of the whole program make handshakes with real certificates.
 
 use super::super::{ApiError, Server, Settings};
 use crate::tls::Files;

@@ -1,7 +1,7 @@
-//! One endpoint as it was typed, taken apart as Go takes URLs apart.
+//! Parses an endpoint as it was typed, the way Go parses URLs.
 //!
-//! Go's leniency is kept on purpose: `localhost:2379` is a URL of the scheme `localhost` and fails only when it is
-//! asked, `host` alone means `http://host`, and the words of each refusal are Go's.
+//! This keeps Go's leniency on purpose: `localhost:2379` is a URL of the scheme `localhost` and fails only when a
+//! request is sent, `host` alone means `http://host`, and error messages are Go's.
 
 use super::escape::{self, quoted};
 
@@ -9,7 +9,7 @@ use super::escape::{self, quoted};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) scheme: String,
-    /// What stands behind a scheme without slashes; such an address cannot be asked.
+    /// The text after a scheme without slashes; no request can be sent to such an address.
     opaque: Option<String>,
     /// Host and port as typed.
     pub(super) host: String,
@@ -17,24 +17,24 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Takes `text` apart; one without a scheme gets `http`.
+    /// Parses `text`; without a scheme it gets `http`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let whole = Self::url(text)?;
         if !whole.scheme.is_empty() {
             return Ok(whole);
         }
-        // Go puts `http:` in front and reads the result again, which makes a host of a bare word.
+        // Go prepends `http:` and parses the result again, so a bare word becomes a host.
         let path = escape::path(whole.path.as_bytes());
         let slashes = if whole.host.is_empty() && path.is_empty() { "" } else { "//" };
         Self::url(&format!("http:{slashes}{}{path}", whole.host))
     }
 
-    /// As Go's `url.Parse`.
+    /// Parses like Go's `url.Parse`.
     fn url(text: &str) -> Result<Self, String> {
-        Self::apart(text).map_err(|why| format!("parse {}: {why}", quoted(&hidden(text))))
+        Self::parse_parts(text).map_err(|why| format!("parse {}: {why}", quoted(&without_password(text))))
     }
 
-    fn apart(text: &str) -> Result<Self, String> {
+    fn parse_parts(text: &str) -> Result<Self, String> {
         let text = text.split('#').next().unwrap_or_default();
         if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
             return Err("net/url: invalid control character in URL".into());
@@ -63,7 +63,7 @@ impl Address {
         Ok(address)
     }
 
-    /// The address as Go prints it.
+    /// Returns the address as Go prints it.
     pub(super) fn text(&self) -> String {
         match &self.opaque {
             Some(opaque) => format!("{}:{opaque}", self.scheme),
@@ -72,14 +72,14 @@ impl Address {
         }
     }
 
-    /// The URL of `path` below this address.
+    /// Returns the URL of `path` below this address.
     pub(super) fn below(&self, path: &[u8], query: &str) -> String {
         let whole = escape::clean(&[self.path.as_bytes(), path].concat());
         let mark = if query.is_empty() { "" } else { "?" };
         format!("{}://{}{}{mark}{query}", self.scheme, self.host, escape::path(&whole))
     }
 
-    /// Why this address cannot be asked at all, if so.
+    /// Returns why no request can ever be sent to this address, if that is so.
     pub(super) fn hopeless(&self) -> Option<String> {
         if self.scheme != "http" && self.scheme != "https" {
             return Some(format!("unsupported protocol scheme {}", quoted(&self.scheme)));
@@ -97,7 +97,7 @@ impl Address {
         self.host[after..].rsplit_once(':').map(|(_, port)| port)
     }
 
-    /// Host name or address, without brackets, and the port.
+    /// Returns the host name or address, without brackets, and the port.
     pub(super) fn dialled(&self) -> (String, u16) {
         let default = if self.scheme == "https" { 443 } else { 80 };
         let port = self.port_text().and_then(|port| port.parse().ok());
@@ -109,8 +109,8 @@ impl Address {
     }
 }
 
-/// The text without a password that a URL may carry.
-fn hidden(text: &str) -> String {
+/// Returns the text with a password in it masked.
+fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     match rest.split('/').next().and_then(|authority| authority.rfind('@')) {
         Some(at) => format!("{scheme}://…{}", &rest[at..]),
@@ -133,7 +133,7 @@ fn scheme(text: &str) -> Result<(String, &str), String> {
 
 fn host(text: &str) -> Result<String, String> {
     if text.contains('@') {
-        return Err("an endpoint holds no user name or password; give them by --username".into());
+        return Err("an endpoint must not contain a user name or password; use --username".into());
     }
     let after = if text.starts_with('[') {
         &text[text.rfind(']').ok_or("missing ']' in host")? + 1..]

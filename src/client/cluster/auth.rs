@@ -1,4 +1,4 @@
-//! The v2 API of users and roles with typed answers.
+//! The v2 API of users and roles, with typed responses.
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -11,13 +11,13 @@ const USERS: &[u8] = b"/v2/auth/users";
 const ROLES: &[u8] = b"/v2/auth/roles";
 const ENABLE: &[u8] = b"/v2/auth/enable";
 
-/// The patterns of keys that a role may read and write.
+/// The key patterns that a role may read and write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permissions {
-    /// What it may read.
+    /// Patterns it may read.
     #[serde(default)]
     pub read: Option<Vec<String>>,
-    /// What it may write.
+    /// Patterns it may write.
     #[serde(default)]
     pub write: Option<Vec<String>>,
 }
@@ -27,7 +27,7 @@ pub struct Permissions {
 pub struct Role {
     /// Its name.
     pub name: String,
-    /// What it may do.
+    /// What it permits.
     pub permissions: Permissions,
 }
 
@@ -40,14 +40,14 @@ pub struct User {
     pub roles: Vec<String>,
 }
 
-/// The users and roles of a cluster, with one deadline for whatever is asked through this value.
+/// The users and roles of a cluster, with one deadline for all requests of this value.
 #[derive(Clone, Copy, Debug)]
 pub struct Auth<'c> {
     cluster: &'c Cluster,
     deadline: Option<Instant>,
 }
 
-/// A user as a request brings it.
+/// A user as a request sends it.
 #[derive(Serialize, Default)]
 struct SentUser<'s> {
     user: &'s str,
@@ -66,7 +66,7 @@ struct Kv {
     kv: Permissions,
 }
 
-/// A role as a request brings it.
+/// A role as a request sends it.
 #[derive(Serialize, Default)]
 struct SentRole<'s> {
     role: &'s str,
@@ -94,13 +94,13 @@ struct SeenUser {
 }
 
 impl<'c> Auth<'c> {
-    /// The users and roles behind `cluster`.
+    /// Returns access to the users and roles of `cluster`.
     #[must_use]
     pub const fn new(cluster: &'c Cluster, deadline: Option<Instant>) -> Self {
         Self { cluster, deadline }
     }
 
-    /// Has users and roles heeded, or not.
+    /// Enables or disables authentication.
     ///
     /// # Errors
     /// Any.
@@ -109,7 +109,7 @@ impl<'c> Auth<'c> {
         self.send(method, ENABLE.to_vec(), None, &[200, 201]).await.map(drop)
     }
 
-    /// The names of all users.
+    /// Returns the names of all users.
     ///
     /// # Errors
     /// Any.
@@ -124,18 +124,18 @@ impl<'c> Auth<'c> {
         Ok(listed.users.into_iter().flatten().map(|user| user.user).collect())
     }
 
-    /// One user.
+    /// Returns one user.
     ///
     /// # Errors
     /// Any.
     pub async fn user(&self, name: &str) -> Result<User, RequestError> {
         let reply = self.send(Method::GET, below(USERS, name), None, &[200]).await?;
-        let seen: SeenUser = parse(&reply)?;
-        let roles = seen.roles.into_iter().flatten().map(|role| role.role).collect();
-        Ok(User { name: seen.user, roles })
+        let received: SeenUser = parse(&reply)?;
+        let roles = received.roles.into_iter().flatten().map(|role| role.role).collect();
+        Ok(User { name: received.user, roles })
     }
 
-    /// Makes a user, or gives one that is there another password.
+    /// Creates a user, or changes the password of an existing one.
     ///
     /// # Errors
     /// Any.
@@ -143,15 +143,15 @@ impl<'c> Auth<'c> {
         self.put_user(&SentUser { user: name, password, ..SentUser::default() }, &[200, 201]).await
     }
 
-    /// Gives a user another password.
+    /// Changes a user's password.
     ///
     /// # Errors
-    /// Any; also when there was no such user, who is there then: the store makes one.
+    /// Any. For a missing user it returns an error although the store creates that user.
     pub async fn change_password(&self, name: &str, password: &str) -> Result<(), RequestError> {
         self.put_user(&SentUser { user: name, password, ..SentUser::default() }, &[200]).await
     }
 
-    /// Gives a user roles.
+    /// Grants roles to a user.
     ///
     /// # Errors
     /// Any.
@@ -159,7 +159,7 @@ impl<'c> Auth<'c> {
         self.put_user(&SentUser { user: name, grant: roles, ..SentUser::default() }, &[200]).await
     }
 
-    /// Takes roles from a user.
+    /// Revokes roles from a user.
     ///
     /// # Errors
     /// Any.
@@ -167,7 +167,7 @@ impl<'c> Auth<'c> {
         self.put_user(&SentUser { user: name, revoke: roles, ..SentUser::default() }, &[200]).await
     }
 
-    /// Removes a user.
+    /// Deletes a user.
     ///
     /// # Errors
     /// Any.
@@ -175,10 +175,10 @@ impl<'c> Auth<'c> {
         self.send(Method::DELETE, below(USERS, name), None, &[200, 201]).await.map(drop)
     }
 
-    /// The names of all roles.
+    /// Returns the names of all roles.
     ///
     /// # Errors
-    /// Any; what the store refuses comes as the status, not in its words: etcdctl's client has it so.
+    /// Any; a rejection shows the status, not the store's message, as in etcdctl's client.
     pub async fn roles(&self) -> Result<Vec<String>, RequestError> {
         #[derive(Deserialize)]
         struct Listed {
@@ -193,7 +193,7 @@ impl<'c> Auth<'c> {
         Ok(listed.roles.into_iter().flatten().map(|role| role.role).collect())
     }
 
-    /// One role.
+    /// Returns one role.
     ///
     /// # Errors
     /// Any.
@@ -202,7 +202,7 @@ impl<'c> Auth<'c> {
         role_of(&reply)
     }
 
-    /// Makes a role that may do nothing.
+    /// Creates a role without permissions.
     ///
     /// # Errors
     /// Any.
@@ -210,7 +210,7 @@ impl<'c> Auth<'c> {
         self.put_role(&SentRole { role: name, ..SentRole::default() }, &[200, 201]).await.map(drop)
     }
 
-    /// Lets a role do more.
+    /// Grants permissions to a role.
     ///
     /// # Errors
     /// Any.
@@ -219,7 +219,7 @@ impl<'c> Auth<'c> {
         role_of(&self.put_role(&sent, &[200]).await?)
     }
 
-    /// Lets a role do less.
+    /// Revokes permissions from a role.
     ///
     /// # Errors
     /// Any.
@@ -228,7 +228,7 @@ impl<'c> Auth<'c> {
         role_of(&self.put_role(&sent, &[200]).await?)
     }
 
-    /// Removes a role.
+    /// Deletes a role.
     ///
     /// # Errors
     /// Any.
@@ -246,7 +246,7 @@ impl<'c> Auth<'c> {
         self.send(Method::PUT, below(ROLES, role.role), Some(body), wanted).await
     }
 
-    /// The answer, when its status is one that is wanted; otherwise the message in it.
+    /// Returns the response if its status is one of those expected; otherwise the error in it.
     async fn send(
         &self,
         method: Method,
@@ -271,15 +271,15 @@ fn below(folder: &[u8], name: &str) -> Vec<u8> {
 }
 
 fn role_of(reply: &Reply) -> Result<Role, RequestError> {
-    let seen: SeenRole = parse(reply)?;
-    Ok(Role { name: seen.role, permissions: seen.permissions.kv })
+    let received: SeenRole = parse(reply)?;
+    Ok(Role { name: received.role, permissions: received.permissions.kv })
 }
 
 fn parse<T: for<'d> Deserialize<'d>>(reply: &Reply) -> Result<T, RequestError> {
     serde_json::from_slice(&reply.body).map_err(|_| RequestError::NotJson)
 }
 
-/// The message of an answer; an answer of another status than is wanted need not have one.
+/// Returns the error of a response; a response of an unexpected status may have no message.
 fn refusal(reply: &Reply) -> RequestError {
     #[derive(Deserialize)]
     struct ErrorBody {

@@ -1,4 +1,4 @@
-//! Why a cluster did not do what it was asked, in the words of etcd's own client.
+//! Why a request to a cluster failed, in the words of etcd's own client.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct EtcdError {
     /// What the code means.
     #[serde(default)]
     pub message: String,
-    /// Mostly the key.
+    /// Usually the key.
     #[serde(default)]
     pub cause: String,
     /// The store's index.
@@ -27,50 +27,51 @@ impl fmt::Display for EtcdError {
     }
 }
 
-/// Why one endpoint did not answer.
+/// Why a request to one endpoint failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointError {
-    /// The reason, in the words Go's HTTP library has for it.
+    /// The reason, in the words of Go's HTTP library.
     pub text: String,
-    /// Whether no connection came about or lasted; such an endpoint may be down.
+    /// Whether the connection failed or broke; such an endpoint may be down.
     pub connection: bool,
 }
 
-/// Why a cluster did not do what it was asked; each variant is another decision for the caller.
+/// Why a request to a cluster failed; the caller must act differently for each variant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The store looked at it and says no.
+    /// The store processed the request and rejected it.
     #[error("{0}")]
     Etcd(EtcdError),
-    /// Every endpoint was tried.
+    /// All endpoints were tried.
     #[error("client: etcd cluster is unavailable or misconfigured{}", listed(.0))]
     All(Vec<EndpointError>),
-    /// The one endpoint that was tried failed; whether the store did it is unknown, so no other was asked.
+    /// The only endpoint that was tried failed. Whether the store applied the request is unknown, so no other was
+    /// tried.
     #[error("{}", .0.text)]
     One(EndpointError),
-    /// Another cluster has taken the place of the one that was watched, as after a restore: its indexes are others.
+    /// Another cluster replaced the watched one, as after a restore: its indexes are different.
     #[error("the store was replaced or restored while it was watched")]
     Replaced,
-    /// The time for the whole command is over.
+    /// The time limit of the whole command is over.
     #[error("context deadline exceeded")]
     Deadline,
     /// No member publishes an address for clients.
     #[error("client: no endpoints available")]
     NoEndpoints,
-    /// Whoever answered is no store.
+    /// The sender of the response is not a store.
     #[error("client: response is invalid json. The endpoint is probably not valid etcd cluster endpoint")]
     NotJson,
-    /// A tree of more levels than the parser follows.
-    #[error("the answer has more levels than can be read (about 60): ask for a key further down")]
+    /// A tree with more levels than the parser supports.
+    #[error("the response has more levels than can be parsed (about 60): read a key further down")]
     TooDeep,
-    /// An answer without a body.
+    /// A response without a body.
     #[error("client: response body is empty")]
     Empty,
-    /// A status that this request never gets from a store.
+    /// A status that a store never returns for this request.
     #[error("unexpected status code {0}")]
     Status(u16),
-    /// Something the members API or a check before it says no to.
+    /// Rejected by the members API, or by a check before it.
     #[error("{0}")]
     Refused(String),
 }
@@ -80,7 +81,7 @@ fn listed(faults: &[EndpointError]) -> String {
 }
 
 impl RequestError {
-    /// A line per endpoint, for an error of all of them.
+    /// Returns one line per endpoint, for an error of all of them.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         let Self::All(faults) = self else { return None };
@@ -88,7 +89,7 @@ impl RequestError {
         Some(lines.map(|(number, fault)| format!("error #{number}: {}\n", fault.text)).collect())
     }
 
-    /// Whether nothing but missing connections stood in the way.
+    /// Returns whether missing connections were the only cause.
     #[must_use]
     pub fn is_connection(&self) -> bool {
         match self {
@@ -106,7 +107,7 @@ impl RequestError {
         }
     }
 
-    /// The store's error code, if the store said no.
+    /// Returns the store's error code, if the store rejected the request.
     #[must_use]
     pub fn code(&self) -> Option<i64> {
         match self {

@@ -1,15 +1,15 @@
-//! How Go spells paths, queries and quoted text; etcdctl's debug output shows them, and servers log them.
+//! Go's escaping of paths, queries and quoted text; etcdctl's debug output shows it, and servers log it.
 
 use std::fmt::Write as _;
 
 use crate::protocol::{percent_encoded, unreserved};
 
-/// A path with everything escaped that Go escapes in one.
+/// Escapes in a path what Go escapes.
 pub(super) fn path(bytes: &[u8]) -> String {
     crate::protocol::escape(bytes)
 }
 
-/// Pairs as a query or a form body, by name.
+/// Returns pairs as a query or a form body, sorted by name.
 pub(super) fn pairs(mut pairs: Vec<(&'static str, Vec<u8>)>) -> String {
     pairs.sort_by_key(|(name, _)| *name);
     let mut out = String::new();
@@ -24,7 +24,7 @@ pub(super) fn pairs(mut pairs: Vec<(&'static str, Vec<u8>)>) -> String {
     out
 }
 
-/// The path without empty, `.` and `..` segments; a final slash stays.
+/// Returns the path without empty, `.` and `..` segments; keeps a final slash.
 pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     let mut segments: Vec<&[u8]> = Vec::new();
     for segment in path.split(|byte| *byte == b'/') {
@@ -44,7 +44,7 @@ pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Text in double quotes, as Go's `%q` writes it.
+/// Returns text in double quotes, as Go's `%q` writes it.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut out = String::from("\"");

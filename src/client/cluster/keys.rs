@@ -1,4 +1,4 @@
-//! The v2 keys API with typed answers.
+//! The v2 keys API, with typed responses.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::waiting::WatchPosition;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Before a watch that was ended without an event is opened again.
+/// The delay before a watch that ended without an event is opened again.
 const WATCH_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// A watch that saw nothing for this long is asked anew from the index it has proven, so that its place is still in
-/// the history when it has to move to another member.
+/// A watch without events is reopened after this time at the index it has reached, so that its position is still in
+/// the history when it must move to another member.
 const IDLE_WATCH_INTERVAL: Duration =
     if cfg!(test) { Duration::from_millis(600) } else { Duration::from_secs(50) };
 
@@ -30,13 +30,13 @@ pub struct Node {
     /// Whether it is a directory.
     #[serde(default)]
     pub dir: bool,
-    /// A file's text; what was no UTF-8 came as replacement characters.
+    /// A file's text; invalid UTF-8 is replaced by replacement characters.
     #[serde(default)]
     pub value: String,
-    /// What a directory holds; the store leaves it out where it is not asked for.
+    /// A directory's entries; missing where the store does not list them.
     #[serde(default)]
     pub nodes: Option<Vec<Self>>,
-    /// The index of the write that made it.
+    /// The index of the write that created it.
     #[serde(default, rename = "createdIndex")]
     pub created: u64,
     /// The index of the last write.
@@ -45,72 +45,72 @@ pub struct Node {
     /// When it expires, as the store wrote it.
     #[serde(default)]
     pub expiration: Option<String>,
-    /// Seconds left; 0 without a limit.
+    /// Seconds left; 0: no expiry.
     #[serde(default)]
     pub ttl: i64,
 }
 
-/// What a request did, or what a watch saw.
+/// The result of a request, or an event of a watch.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Event {
     /// `get`, `set`, `create`, `update`, `compareAndSwap`, `delete`, `compareAndDelete` or `expire`.
     #[serde(default)]
     pub action: String,
-    /// What is there now.
+    /// The node after the event.
     pub node: Node,
-    /// What was there before.
+    /// The node before the event.
     #[serde(default, rename = "prevNode")]
     pub before: Option<Node>,
-    /// The store's index at the answer.
+    /// The store's index at the response.
     #[serde(skip)]
     pub index: u64,
-    /// The id of the cluster that answered, where it says so.
+    /// The id of the responding cluster, if it reports one.
     #[serde(skip)]
     pub cluster: Option<u64>,
 }
 
-/// How to read.
+/// Options of a read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Get {
-    /// Everything below as well.
+    /// Also read everything below.
     pub recursive: bool,
-    /// Entries of directories by name.
+    /// Sort directory entries by name.
     pub sorted: bool,
-    /// Only what the majority has.
+    /// Read only what the majority has.
     pub quorum: bool,
 }
 
-/// How to write, and on which conditions.
+/// Options and conditions of a write.
 #[derive(Clone, Debug, Default)]
 pub struct Set {
-    /// A directory, which has no value.
+    /// Write a directory, which has no value.
     pub dir: bool,
-    /// Seconds to live; 0 is for ever.
+    /// Seconds to live; 0: no expiry.
     pub ttl: u64,
-    /// What must be there; empty is no condition.
+    /// The required current value; empty: no condition.
     pub previous_value: Vec<u8>,
-    /// The index of what must be there; 0 is no condition.
+    /// The required index of the current node; 0: no condition.
     pub previous_index: u64,
-    /// Whether something must or must not be there.
+    /// Whether the key must or must not exist.
     pub exists: Option<bool>,
-    /// A new time to live for what is there; the value stays and no watcher is told. Needs `ttl`.
+    /// Only change the TTL of an existing key; the value stays and no watcher wakes. Needs `ttl`.
     pub refresh: bool,
 }
 
-/// How to delete, and on which conditions.
+/// Options and conditions of a deletion.
 #[derive(Clone, Debug, Default)]
 pub struct Delete {
-    /// Also an empty directory.
+    /// Also delete an empty directory.
     pub dir: bool,
-    /// Also a directory with all it holds.
+    /// Also delete a directory with its content.
     pub recursive: bool,
-    /// What must be there; empty is no condition.
+    /// The required current value; empty: no condition.
     pub previous_value: Vec<u8>,
-    /// The index of what must be there; 0 is no condition.
+    /// The required index of the current node; 0: no condition.
     pub previous_index: u64,
 }
 
-/// The keys of a cluster, with one deadline for whatever is asked through this value; a watch has none.
+/// The keys of a cluster, with one deadline for all requests of this value; a watch has none.
 #[derive(Clone, Copy, Debug)]
 pub struct Keys<'c> {
     cluster: &'c Cluster,
@@ -118,13 +118,13 @@ pub struct Keys<'c> {
 }
 
 impl<'c> Keys<'c> {
-    /// The keys behind `cluster`.
+    /// Returns access to the keys of `cluster`.
     #[must_use]
     pub const fn new(cluster: &'c Cluster, deadline: Option<Instant>) -> Self {
         Self { cluster, deadline }
     }
 
-    /// What is at `key`.
+    /// Reads `key`.
     ///
     /// # Errors
     /// Any.
@@ -138,10 +138,10 @@ impl<'c> Keys<'c> {
         self.execute(Method::GET, key, query, None, false).await
     }
 
-    /// Writes `value`, or makes a directory.
+    /// Writes `value`, or creates a directory.
     ///
     /// # Errors
-    /// Any; `One` when nothing may be there yet, because a second try could find the first one's work.
+    /// Any; `One` when the key must not exist, because a second attempt could find the key of the first.
     pub async fn set(&self, key: &[u8], value: &[u8], how: &Set) -> Result<Event, RequestError> {
         let (mut query, mut form) = (Vec::new(), Vec::new());
         if how.dir {
@@ -180,10 +180,10 @@ impl<'c> Keys<'c> {
         self.execute(Method::POST, dir, Vec::new(), Some(form), false).await
     }
 
-    /// Deletes what is at `key`.
+    /// Deletes `key`.
     ///
     /// # Errors
-    /// Any; `One` when an endpoint failed, because a second try could miss the first one's work.
+    /// Any; `One` when an endpoint failed, because a second attempt could miss what the first deleted.
     pub async fn delete(&self, key: &[u8], how: &Delete) -> Result<Event, RequestError> {
         let mut query = Vec::new();
         if !how.previous_value.is_empty() {
@@ -201,19 +201,19 @@ impl<'c> Keys<'c> {
         self.execute(Method::DELETE, key, query, None, true).await
     }
 
-    /// Waits for the first event at (`recursive`: or below) `key` from index `from` on; 0 is from now on. A watch that
-    /// moves to another endpoint goes on where it was.
+    /// Waits for the first event at (`recursive`: or below) `key` from index `from` on; 0: from now on. A watch that
+    /// moves to another endpoint continues at its position.
     ///
     /// # Errors
-    /// Any; `Replaced` when another cluster takes the place of this one.
+    /// Any; `Replaced` when another cluster replaces this one.
     pub async fn next(&self, key: &[u8], from: u64, recursive: bool) -> Result<Event, RequestError> {
         self.next_of(key, (from, self.cluster.epoch()), recursive).await
     }
 
-    /// The same from an index that was told at [`Cluster::epoch`] `epoch`.
+    /// Does the same from an index that was obtained at [`Cluster::epoch`] `epoch`.
     ///
     /// # Errors
-    /// Any; `Replaced` when another cluster has taken the place of that one.
+    /// Any; `Replaced` when another cluster has replaced that one.
     pub async fn next_of(
         &self,
         key: &[u8],
@@ -234,8 +234,7 @@ impl<'c> Keys<'c> {
                 asked.await
             };
             match event(&reply?) {
-                // Something between us and the store ended an idle watch; one that does so at once is not asked in a
-                // tight loop.
+                // A proxy ended an idle watch; the delay prevents a tight loop when it does so at once.
                 Err(RequestError::Empty) => tokio::time::sleep(WATCH_RETRY_DELAY).await,
                 answer => return answer,
             }
@@ -277,7 +276,7 @@ fn event(reply: &Reply) -> Result<Event, RequestError> {
         return Err(RequestError::Empty);
     }
     let mut event: Event = serde_json::from_slice(&reply.body).map_err(|error| {
-        // The parser's own bound, which serde_json says in no other way.
+        // The parser's own limit; serde_json has no other way to recognise it.
         if error.to_string().starts_with("recursion limit") {
             RequestError::TooDeep
         } else {

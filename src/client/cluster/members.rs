@@ -1,4 +1,4 @@
-//! The v2 members API with typed answers.
+//! The v2 members API, with typed responses.
 
 use std::time::Duration;
 
@@ -20,29 +20,29 @@ pub struct Member {
     /// Sixteen hexadecimal digits.
     #[serde(default)]
     pub id: String,
-    /// Empty until it has started for the first time.
+    /// Empty until its first start.
     #[serde(default)]
     pub name: String,
-    /// Where the other members reach it.
+    /// The URLs for other members.
     #[serde(default, rename = "peerURLs")]
     pub peers: Vec<String>,
-    /// Where clients reach it.
+    /// The URLs for clients.
     #[serde(default, rename = "clientURLs")]
     pub clients: Vec<String>,
 }
 
-/// What a member says of itself.
+/// A member's health, as it reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
     /// It serves writes.
     Good,
-    /// It answers and says that it does not.
+    /// It responds that it does not serve writes.
     Bad,
-    /// It did not answer, for this reason.
+    /// It did not respond, for this reason.
     Unknown(String),
 }
 
-/// The members of a cluster, with one deadline for whatever is asked through this value.
+/// The members of a cluster, with one deadline for all requests of this value.
 #[derive(Clone, Copy, Debug)]
 pub struct Members<'c> {
     cluster: &'c Cluster,
@@ -56,13 +56,13 @@ struct Listed {
 }
 
 impl<'c> Members<'c> {
-    /// The members behind `cluster`.
+    /// Returns access to the members of `cluster`.
     #[must_use]
     pub const fn new(cluster: &'c Cluster, deadline: Option<Instant>) -> Self {
         Self { cluster, deadline }
     }
 
-    /// All of them.
+    /// Returns all members.
     ///
     /// # Errors
     /// Any.
@@ -72,7 +72,7 @@ impl<'c> Members<'c> {
         Ok(parse::<Listed>(&reply)?.members.unwrap_or_default())
     }
 
-    /// The one that leads.
+    /// Returns the leader.
     ///
     /// # Errors
     /// Any.
@@ -82,10 +82,10 @@ impl<'c> Members<'c> {
         parse(&reply)
     }
 
-    /// Asks for a new member with this peer URL.
+    /// Adds a member with this peer URL.
     ///
     /// # Errors
-    /// `Refused` before anything is sent for a bad URL, and for what the store says no to.
+    /// `Refused` before anything is sent if the URL is bad, or when the store rejects the request.
     pub async fn add(&self, peer: &str) -> Result<Member, RequestError> {
         let outgoing =
             ClusterRequest { method: Method::POST, body: Some(body(&[peer])?), ..ClusterRequest::get(PATH) };
@@ -94,7 +94,7 @@ impl<'c> Members<'c> {
         if reply.status == 201 { parse(&reply) } else { Err(refusal(&reply)) }
     }
 
-    /// Asks for other peer URLs of this member.
+    /// Changes a member's peer URLs.
     ///
     /// # Errors
     /// As [`Members::add`].
@@ -106,7 +106,7 @@ impl<'c> Members<'c> {
         if reply.status == 204 { Ok(()) } else { Err(refusal(&reply)) }
     }
 
-    /// Asks for this member to be removed.
+    /// Removes a member.
     ///
     /// # Errors
     /// Any.
@@ -116,7 +116,7 @@ impl<'c> Members<'c> {
         expect(&reply, &[204, 410])
     }
 
-    /// Takes the addresses that the members publish as the cluster's endpoints.
+    /// Replaces the endpoints of the cluster value by the client URLs that the members publish.
     ///
     /// # Errors
     /// Any.
@@ -125,7 +125,7 @@ impl<'c> Members<'c> {
         self.cluster.replace(&clients)
     }
 
-    /// What the member at this client URL says of itself.
+    /// Returns the health that the member at this client URL reports.
     pub async fn health(&self, url: &str, limit: Duration) -> Health {
         #[derive(Deserialize)]
         struct ErrorBody {
@@ -140,7 +140,7 @@ impl<'c> Members<'c> {
             Ok(Value::Bool(true)) => Health::Good,
             Ok(Value::String(text)) if text == "true" => Health::Good,
             Ok(Value::Bool(_) | Value::String(_) | Value::Null) => Health::Bad,
-            Ok(other) => Health::Unknown(format!("its health is no truth value but {other}")),
+            Ok(other) => Health::Unknown(format!("its health is neither true nor false but {other}")),
             Err(error) => Health::Unknown(error.to_string()),
         }
     }
@@ -160,7 +160,7 @@ fn body(peers: &[&str]) -> Result<(&'static str, String), RequestError> {
     Ok(("application/json", json!({ "peerURLs": urls }).to_string()))
 }
 
-/// A peer URL that a store would take; the words are the store's.
+/// Checks a peer URL as a store does; error messages are the store's.
 fn checked(url: &str) -> Result<String, String> {
     let url = url.trim();
     let typed_scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());

@@ -1,13 +1,13 @@
-//! A v2 cluster as etcd's own command line client asks it.
+//! A client of the v2 API that behaves like etcd's own command line client.
 //!
 //! Owns: endpoints as they were typed ([`address`]), failover with one error per endpoint ([`execute`]), the v2 keys,
-//! members and auth APIs with typed answers ([`keys`], [`members`], [`auth`]), and the words of every failure
-//! ([`error`], [`reason`]).
-//! Promises: the words of a failure are those scripts around etcdctl match, Go's included; a request goes out with its
-//! parameters where etcdctl puts them, value and TTL in the body and the rest in the query; a request that must not
-//! be done twice is sent to one endpoint only; every wait but a watch's has a deadline. No error holds a password.
-//! Leaves out: output, exit codes and what a command does with an answer (`ctl`); snapshots with watches for a
-//! reloader (`v2`); proxies named by the environment, because a store is never asked by way of one by accident.
+//! members and auth APIs with typed responses ([`keys`], [`members`], [`auth`]), and error messages ([`error`],
+//! [`reason`]).
+//! Promises: error messages are those that scripts around etcdctl match, including Go's; parameters go where etcdctl
+//! puts them, value and TTL in the body and the rest in the query; a request that must not be repeated is sent to one
+//! endpoint only; every wait except a watch has a deadline. No error contains a password.
+//! Leaves out: output, exit codes and what a command does with a response (`ctl`); snapshots with watches for a
+//! reloader (`v2`); proxies from the environment, so that no store is reached through one by accident.
 
 mod address;
 mod auth;
@@ -32,7 +32,7 @@ pub use keys::{Delete, Event, Get, Keys, Node, Set};
 pub use members::{Health, Member, Members};
 pub use request::{Cluster, Options};
 
-/// The endpoints that the SRV records of `domain` name, those with TLS first; an error is the reason as text.
+/// Returns the endpoints in the SRV records of `domain`, those with TLS first; the error is the reason as text.
 pub(crate) async fn discover(domain: &str, limit: Duration) -> Result<Vec<String>, String> {
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     for (service, scheme) in [("etcd-client-ssl", "https"), ("etcd-client", "http")] {

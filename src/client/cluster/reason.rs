@@ -1,4 +1,4 @@
-//! What the HTTP library says, in the words Go's would have used.
+//! Translates errors of the HTTP library into the words of Go's.
 
 use std::error::Error;
 use std::io;
@@ -13,9 +13,9 @@ use crate::client::{SetBy, Trust};
 use crate::tls::advice;
 use crate::tls::identity::version_1;
 
-/// Why this request to `address` failed.
+/// Returns why the request to `address` failed.
 pub(super) async fn of(error: &reqwest::Error, address: &Address, trust: &Trust) -> EndpointError {
-    // The causes may not be sent between threads, so nothing is waited for while they are looked at.
+    // The causes are not `Send`, so nothing may be awaited while they are borrowed.
     match explain(error, address, trust) {
         Explanation::Whole(fault) => fault,
         Explanation::Connection { what, why } => {
@@ -24,7 +24,7 @@ pub(super) async fn of(error: &reqwest::Error, address: &Address, trust: &Trust)
     }
 }
 
-/// A reason, or the parts between which the address that was dialled belongs.
+/// A reason, or the two parts around the dialled address.
 enum Explanation {
     Whole(EndpointError),
     Connection { what: &'static str, why: String },
@@ -43,12 +43,15 @@ fn explain(error: &reqwest::Error, address: &Address, trust: &Trust) -> Explanat
         return Explanation::Whole(EndpointError { text, connection: true });
     }
     if error.is_connect() && (error.is_timeout() || os.is_some()) {
-        let why =
-            if error.is_timeout() { "i/o timeout".to_owned() } else { format!("connect: {}", words(os)) };
+        let why = if error.is_timeout() {
+            "i/o timeout".to_owned()
+        } else {
+            format!("connect: {}", os_error_text(os))
+        };
         return Explanation::Connection { what: "dial", why };
     }
     if os.is_some() {
-        return Explanation::Connection { what: "read", why: format!("read: {}", words(os)) };
+        return Explanation::Connection { what: "read", why: format!("read: {}", os_error_text(os)) };
     }
     let ended = causes.iter().any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
@@ -56,7 +59,7 @@ fn explain(error: &reqwest::Error, address: &Address, trust: &Trust) -> Explanat
     });
     if ended || named("connection closed before message completed") {
         let text = if error.is_body() || error.is_decode() { "unexpected EOF" } else { "EOF" };
-        // Only a handshake can find an end while connecting.
+        // An end of stream while connecting can only come from the handshake.
         let text = match advice::ENDED {
             ended if error.is_connect() && trust.set_by != SetBy::Etcdctl => {
                 format!("{text} ({}: {ended})", address.text())
@@ -72,7 +75,7 @@ fn explain(error: &reqwest::Error, address: &Address, trust: &Trust) -> Explanat
     Explanation::Whole(EndpointError { text: last, connection: false })
 }
 
-/// The error and everything below it, also what I/O errors wrap without telling.
+/// Returns the error and its causes, including those that `source()` of an I/O error skips.
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
     let (mut found, mut next) = (Vec::new(), Some(error));
     while let Some(cause) = next {
@@ -86,11 +89,11 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)
     found
 }
 
-fn words(os: Option<i32>) -> String {
+fn os_error_text(os: Option<i32>) -> String {
     os.map_or_else(String::new, |code| Errno::from_raw(code).desc().to_lowercase())
 }
 
-/// The address that was dialled, as Go shows it: with the number, not the name.
+/// Returns the dialled address as Go shows it: the IP address, not the name.
 async fn target(address: &Address) -> String {
     let (host, port) = address.dialled();
     let ip = match host.parse::<IpAddr>() {
@@ -107,7 +110,7 @@ async fn target(address: &Address) -> String {
     }
 }
 
-/// ` on SERVER:53`, which Go's resolver adds.
+/// Returns ` on SERVER:53`, as Go's resolver adds it.
 pub(super) fn name_server() -> String {
     let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let server = text.lines().find_map(|line| {
@@ -121,7 +124,7 @@ pub(super) fn name_server() -> String {
     }
 }
 
-/// Go's words, and then ours.
+/// Describes a failed handshake: Go's words, then ours.
 fn handshake(error: &rustls::Error, address: &Address, trust: &Trust) -> String {
     let words = go_words(error, address);
     match advice::of_server(&trust.flags(), &address.dialled().0, error) {

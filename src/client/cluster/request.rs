@@ -1,4 +1,4 @@
-//! One question to whichever endpoint answers it.
+//! Sends one request to the first endpoint that responds.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use crate::client::learn::cluster_id;
 use crate::client::{ClientError, Credentials, SetBy, Trust, excerpt, tls};
 use crate::tcp::Liveness;
 
-/// No answer of a store is larger; a larger one is a fault.
+/// The longest accepted response; a store never sends more.
 const MAX_RESPONSE_BYTES: usize = 512 << 20;
-/// As many redirects are followed, as by Go's client.
+/// How many redirects are followed; the same as Go's client.
 const MAX_REDIRECTS: usize = 10;
 /// Loop Detected.
 const LOOP_DETECTED: u16 = 508;
-/// A name or a network that does not answer is given up after this.
+/// How long a name lookup and a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a cluster is and how to reach it.
+/// The address of a cluster and how to connect to it.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Base URLs as they were typed.
@@ -36,17 +36,17 @@ pub struct Options {
     pub trust: Trust,
     /// Sent with each request.
     pub login: Option<Credentials>,
-    /// How long one endpoint may take to begin its answer; zero is for ever. A watch has no such limit.
+    /// How long one endpoint may take until its response begins; zero: no limit. A watch has no such limit.
     pub timeout: Duration,
-    /// The limit of a connection, when shorter than half a minute.
+    /// The time limit of a connection, if shorter than half a minute.
     pub dial: Duration,
-    /// Gets a line about each request, in the form of a `curl` command.
+    /// Receives a line about each request, as a `curl` command.
     pub trace: Option<fn(&str)>,
-    /// Whether the members of the cluster are learnt from it; what was given stays as a way back.
+    /// Whether to learn the members from the cluster; the given endpoints remain as a fallback.
     pub sync: bool,
 }
 
-/// One question, whichever endpoint it goes to.
+/// One request, for any endpoint.
 #[derive(Debug)]
 pub(super) struct ClusterRequest {
     pub(super) method: Method,
@@ -54,11 +54,11 @@ pub(super) struct ClusterRequest {
     pub(super) query: String,
     /// Content type and text.
     pub(super) body: Option<(&'static str, String)>,
-    /// To be sent to one endpoint only: done twice it would answer something else.
+    /// Must go to one endpoint only, because a repetition would have another result.
     pub(super) once: bool,
-    /// A watch, which answers when something happens.
+    /// For a watch, which responds when something happens: its position.
     pub(super) wait: Option<WatchPosition>,
-    /// The body is not to be told.
+    /// The body must not be shown.
     pub(super) secret: bool,
 }
 
@@ -69,12 +69,12 @@ impl ClusterRequest {
     }
 }
 
-/// A whole answer of one endpoint.
+/// A complete response of one endpoint.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) index: Option<String>,
-    /// The id of the cluster that answered, where it says so.
+    /// The id of the responding cluster, if it reports one.
     pub(super) cluster: Option<u64>,
     pub(super) body: Vec<u8>,
 }
@@ -85,7 +85,7 @@ pub struct Cluster {
     options: Options,
     authorization: Option<HeaderValue>,
     plain: reqwest::Client,
-    // Reading the system's trust roots takes milliseconds, so this waits until an endpoint needs them.
+    // Loading the system's trust roots takes milliseconds, so this waits until an endpoint needs them.
     secure: OnceLock<Result<reqwest::Client, String>>,
     endpoints: Endpoints,
     #[cfg(test)]
@@ -93,8 +93,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Checks the endpoints and reads the certificate files; nothing goes over the network yet. The order of the
-    /// endpoints is left to chance, so that clients spread over them.
+    /// Checks the endpoints and loads the certificate files; sends nothing yet. Shuffles the endpoints, so that clients
+    /// spread over them.
     ///
     /// # Errors
     /// `Refused` for an endpoint or a certificate file.
@@ -115,37 +115,37 @@ impl Cluster {
         })
     }
 
-    /// One whose requests go over `wire` and not over the network.
+    /// Returns a cluster whose requests go over `wire` instead of the network.
     #[cfg(test)]
     pub(crate) fn over(wire: super::wire::Wire, options: Options) -> Result<Self, RequestError> {
         Ok(Self { wire: Some(wire), ..Self::new(options)? })
     }
 
-    /// The endpoints, in the order they are tried.
+    /// Returns the endpoints, in the order they are tried.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
         self.endpoints.known().iter().map(|node| node.to_string()).collect()
     }
 
-    /// Keeps up with the members of the cluster for ever; whoever uses this for long runs it beside. It does nothing
-    /// without [`Options::sync`].
+    /// Updates the list of members for ever; a long-running caller runs it concurrently. Does nothing without
+    /// [`Options::sync`].
     pub async fn follow_members(&self) -> std::convert::Infallible {
         self.endpoints.follow().await
     }
 
-    /// How often another cluster has taken the place of the one before, as after a restore. An index that one of them
-    /// told means nothing to the next.
+    /// Returns how often another cluster has replaced the previous one, as after a restore. An index of one cluster
+    /// means nothing in the next.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.endpoints.epoch()
     }
 
-    /// Whether the members of the cluster are learnt from it.
+    /// Returns whether the members are learnt from the cluster.
     pub(super) fn learns(&self) -> bool {
         self.endpoints.learns()
     }
 
-    /// Takes these as the endpoints from now on, unless they are what it has already.
+    /// Replaces the endpoints, unless they are the same.
     pub(super) fn replace(&self, endpoints: &[String]) -> Result<(), RequestError> {
         if endpoints.is_empty() {
             return Err(RequestError::NoEndpoints);
@@ -154,7 +154,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The answer of the first endpoint that gives one below 500.
+    /// Returns the response of the first endpoint with a status below 500.
     pub(super) async fn execute(
         &self,
         outgoing: &ClusterRequest,
@@ -163,9 +163,9 @@ impl Cluster {
         let (mut pass, mut faults) = (Pass::new(), Vec::new());
         outgoing.wait.as_ref().map(WatchPosition::lost);
         loop {
-            self.is_where_it_was(outgoing)?;
+            self.check_epoch(outgoing)?;
             let next = self.endpoints.next(&mut pass);
-            // Only after all have failed it may take a while to find another.
+            // Finding further endpoints may take long, so the deadline matters only after all have failed.
             let next = if faults.is_empty() { Some(next.await) } else { within(deadline, next).await };
             let Ok(next) = next.ok_or(RequestError::Deadline)? else { break };
             let Some(node) = next else { break };
@@ -178,7 +178,7 @@ impl Cluster {
                 }
             };
             if let Err(fault) = self.prove(&node, outgoing, deadline).await {
-                // Nothing was sent there, so another one may get it, whatever it is.
+                // Nothing was sent to this endpoint, so any request may go to another.
                 self.endpoints.failed(&node);
                 faults.push(fault.ok_or(RequestError::Deadline)?);
                 continue;
@@ -191,36 +191,36 @@ impl Cluster {
                 Ok(reply) => server_error(&address, &reply),
                 Err(Some(fault)) => fault,
                 Err(None) => {
-                    // Otherwise one that is silent would eat up the time of every request to come.
+                    // Otherwise an endpoint that does not respond would delay every later request.
                     self.endpoints.failed(&node);
                     return Err(RequestError::Deadline);
                 }
             };
-            self.is_where_it_was(outgoing)?;
-            // Another one is asked first by whatever comes next.
+            self.check_epoch(outgoing)?;
+            // The next request tries another endpoint first.
             self.endpoints.failed(&node);
             if outgoing.once {
                 return Err(RequestError::One(fault));
             }
             if outgoing.wait.as_ref().is_some_and(WatchPosition::lost) {
-                // The watch ran: every other endpoint deserves a new try.
+                // The watch was established for a while, so all other endpoints get a new try.
                 (pass, faults) = (Pass::new(), Vec::new());
             }
-            // An endpoint that was given twice counts twice, as with etcd's client.
+            // An endpoint that was given twice counts twice, as in etcd's client.
             faults.extend(std::iter::repeat_n(fault, self.times_given(&node).max(1)));
         }
         if faults.is_empty() { Err(RequestError::NoEndpoints) } else { Err(RequestError::All(faults)) }
     }
 
-    /// Ends a watch on an index of a cluster that is not this store any more.
-    fn is_where_it_was(&self, outgoing: &ClusterRequest) -> Result<(), RequestError> {
+    /// Ends a watch at an index of a cluster that this store no longer is.
+    fn check_epoch(&self, outgoing: &ClusterRequest) -> Result<(), RequestError> {
         match &outgoing.wait {
             Some(waiting) if waiting.epoch != self.epoch() => Err(RequestError::Replaced),
             _ => Ok(()),
         }
     }
 
-    /// Checks that a node belongs to the cluster that answered before, when another one must not get the request.
+    /// Checks that a node belongs to the previous cluster, for a request that another cluster must not get.
     async fn prove(
         &self,
         node: &NodeUrl,
@@ -242,7 +242,8 @@ impl Cluster {
         self.options.endpoints.iter().filter(same).count()
     }
 
-    /// The answer of this endpoint or of whom it points to. No fault means that the deadline is over.
+    /// Returns the response of this endpoint, or of the target of its redirect. An error without a fault: the deadline
+    /// passed.
     async fn ask_at(
         &self,
         node: &NodeUrl,
@@ -295,13 +296,13 @@ impl Cluster {
         } else if outgoing.method == Method::DELETE {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
-        // A redirect may lead anywhere; only a known endpoint is told the password.
+        // A redirect may lead anywhere, so only a known endpoint gets the password.
         if let Some(value) = self.authorization.as_ref().filter(|_| self.knows(url)) {
             request = request.header(AUTHORIZATION, value);
         }
-        let patience =
+        let limit =
             (outgoing.wait.is_none() && !self.options.timeout.is_zero()).then_some(self.options.timeout);
-        let head_by = patience.map(|patience| Instant::now() + patience);
+        let head_by = limit.map(|limit| Instant::now() + limit);
         let by = match (head_by, deadline) {
             (Some(head), Some(whole)) => Some(head.min(whole)),
             (head, whole) => head.or(whole),
@@ -321,10 +322,10 @@ impl Cluster {
         self.endpoints
             .admit(node, cluster_id(&response))
             .map_err(|why| EndpointError { text: format!("client: {node}: {why}"), connection: false })?;
-        if self.is_where_it_was(outgoing).is_err() {
-            // Its answer to this index could be long in coming, and would be of no use.
+        if self.check_epoch(outgoing).is_err() {
+            // The response to this index may take long, and would be useless.
             return Err(Some(EndpointError {
-                text: format!("client: {node}: the store is another"),
+                text: format!("client: {node}: this is another store"),
                 connection: false,
             }));
         }
@@ -339,7 +340,7 @@ impl Cluster {
         }
     }
 
-    /// Gets `url` as it is and answers the body; an error is the reason.
+    /// Fetches `url` unchanged and returns the body; the error is the reason as text.
     pub(super) async fn fetch(&self, url: &str, limit: Duration) -> Result<Vec<u8>, String> {
         let address = Address::parse(url)?;
         let deadline = Some(Instant::now() + limit);
@@ -400,14 +401,14 @@ fn http(options: &Options, secure: bool) -> Result<reqwest::Client, String> {
         } else {
             options.dial.min(CONNECT_TIMEOUT)
         });
-    // A link that died without a word is found by the kernel within seconds, also under an idle watch.
+    // Keepalive probes detect a dead connection within seconds, also under an idle watch.
     Liveness::TO_STORE
         .of_client(http)
         .build()
-        .map_err(|error| format!("the HTTP client cannot be set up: {error}"))
+        .map_err(|error| format!("cannot set up the HTTP client: {error}"))
 }
 
-/// A missing certificate file in Go's words for etcdctl, anything else in ours.
+/// Describes a missing certificate file in Go's words for etcdctl, and other errors in ours.
 fn file_words(error: &ClientError, set_by: SetBy) -> String {
     match error {
         ClientError::File { path, .. } if set_by == SetBy::Etcdctl && !path.exists() => {
@@ -417,14 +418,14 @@ fn file_words(error: &ClientError, set_by: SetBy) -> String {
     }
 }
 
-/// The `message` of a body, or its beginning.
+/// Returns the `message` of a body, or the body's beginning.
 fn message(body: &[u8]) -> String {
     let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let reported = json.as_ref().and_then(|json| json["message"].as_str());
     excerpt(reported.map_or(body, str::as_bytes))
 }
 
-/// The base URLs as Go prints them.
+/// Parses the base URLs; the result is spelt as Go prints them.
 fn parsed(endpoints: &[String]) -> Result<Vec<NodeUrl>, RequestError> {
     let parse = |text: &String| Address::parse(text).map(|address| NodeUrl::from(address.text()));
     endpoints.iter().map(parse).collect::<Result<_, _>>().map_err(RequestError::Refused)
@@ -437,15 +438,15 @@ fn server_error(node: &Address, reply: &Reply) -> EndpointError {
             let code = reqwest::StatusCode::from_u16(status).ok();
             let reason = code.and_then(|code| code.canonical_reason()).unwrap_or_default();
             let text = format!("client: etcd member {} returns server error [{reason}]", node.text());
-            // No store returns this one: a proxy of ours says which address to change.
+            // Only our own proxy returns this status, and its message says which address to change.
             if status == LOOP_DETECTED { format!("{text}: {}", message(&reply.body)) } else { text }
         }
     };
     EndpointError { text, connection: false }
 }
 
-/// What the work came to, `None` when that was not in time. The timer is coarser than the shortest limit one can
-/// ask for, so the clock has the last word.
+/// Runs `work` until the deadline; `None`: it was late. The timer is coarser than the shortest possible limit, so the
+/// clock decides.
 async fn within<T>(by: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match by {
         Some(by) => timeout_at(by, work).await.ok().filter(|_| Instant::now() < by),
@@ -464,7 +465,7 @@ async fn whole(mut response: Response, node: &Address, trust: &Trust) -> Result<
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > MAX_RESPONSE_BYTES => {
-                let text = format!("the answer is larger than {} MiB", MAX_RESPONSE_BYTES >> 20);
+                let text = format!("the response is larger than {} MiB", MAX_RESPONSE_BYTES >> 20);
                 return Err(EndpointError { text, connection: false });
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),

@@ -1,4 +1,4 @@
-//! A cluster against small servers that answer by a script.
+//! A cluster client against small scripted servers.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Cluster, Delete, Get, Keys, Members, Options, RequestError, Set};
 use crate::client::{Credentials, Trust};
 
-/// A server that answers every request with the same head and body, and remembers the requests' heads.
+/// A server that sends the same head and body to every request, and records the requests' heads.
 struct Scripted {
     url: String,
     heads: Arc<Mutex<Vec<String>>>,
@@ -72,7 +72,7 @@ fn cluster(urls: &[&str]) -> Cluster {
 async fn an_endpoint_without_a_leader_is_passed_over_and_the_good_one_is_remembered() {
     let (bad, good) =
         (Scripted::new("503 X", "", "{}"), Scripted::new("200 OK", "X-Etcd-Index: 7\r\n", NODE));
-    // The order is left to chance; twenty clusters begin with either.
+    // The order is random; with twenty clusters, both orders occur.
     for _ in 0..20 {
         let cluster = cluster(&[&bad.url, &good.url]);
         for _ in 0..3 {

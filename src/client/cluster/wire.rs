@@ -1,4 +1,4 @@
-//! In place of the network, for simulations in which time is not real.
+//! Replaces the network in simulations with simulated time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,12 +8,12 @@ use futures_util::future::BoxFuture;
 
 use super::request::{ClusterRequest, Reply};
 
-/// A request as the store gets it.
+/// A request as the store receives it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) key: String,
-    /// Query and form together.
+    /// The query and form parameters together.
     pub(crate) words: BTreeMap<String, String>,
 }
 

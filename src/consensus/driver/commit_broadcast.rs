@@ -1,8 +1,8 @@
-//! When the other members are sent the commit index.
+//! Sends the commit index to the other members.
 //!
-//! A client may kill this member, and others, as soon as it has its reply. What is left serves reads, and should know what
-//! was acknowledged. So the commit index goes out before the reply: with entries where there are some to send, or else in a
-//! message of its own, to which those who keep up send no reply.
+//! A client may kill this member, and others, as soon as it has its reply. What is left serves reads, and should
+//! know what was acknowledged. So the commit index is sent before the reply: with entries if there are any, or else
+//! in its own message, to which members that keep up send no reply.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(super) struct CommitBroadcast {
 }
 
 impl CommitBroadcast {
-    /// Notes what goes out to the others.
+    /// Records the messages sent to the others.
     pub(super) fn sent(&mut self, messages: &[Message]) {
         for message in messages {
             if matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgHeartbeat) {
@@ -27,12 +27,12 @@ impl CommitBroadcast {
         }
     }
 
-    /// Whether one of the `others` was not sent `committed` yet.
+    /// Returns whether one of the `others` was not sent `committed` yet.
     fn is_due(&self, committed: u64, mut others: impl Iterator<Item = u64>) -> bool {
         others.any(|id| self.sent.get(&id).is_none_or(|sent| *sent < committed))
     }
 
-    /// All were sent it, as far as they can be reached.
+    /// Records that all were sent it, as far as they can be reached.
     fn done(&mut self, committed: u64, others: impl Iterator<Item = u64>) {
         self.sent = others.map(|id| (id, committed)).collect();
     }

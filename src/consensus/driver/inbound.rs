@@ -1,4 +1,4 @@
-//! What comes from the other members.
+//! Handles what arrives from the other members.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use super::super::peers::Inbound;
 use super::super::tests::simulation::plant::{Plant, planted};
 use super::Driver;
 
-/// Whether somebody asks that `id` be removed. Such a wish comes alone.
+/// Returns whether a message asks to remove `id`. Such a proposal comes alone.
 fn removes(message: &Message, id: u64) -> bool {
     let proposal = |entry: &Entry| {
         entry.get_entry_type() == EntryType::EntryConfChange
@@ -22,27 +22,28 @@ fn removes(message: &Message, id: u64) -> bool {
 }
 
 impl Driver {
-    /// Takes it in.
+    /// Processes one item from another member.
     pub(super) fn inbound(&mut self, inbound: Inbound, now: Instant) -> Result<(), Failure> {
         match inbound {
             Inbound::Messages { from, time, messages } => {
                 for message in messages {
-                    // As with a wish of its own: whoever leads next carries it out, and is asked again by whoever asked.
+                    // As with its own removal proposal, the next leader carries it out; the proposer sends it
+                    // again.
                     if self.replica.leads() && !self.replica.alone() && removes(&message, self.replica.id()) {
                         self.hand_over();
                         continue;
                     }
                     self.replica.step(message)?;
                 }
-                // Before a leader was heard of, any member knows the time better than this host.
+                // Before a leader is heard from, any member's time is better than this host's.
                 if self.replica.leader() == from || !(self.shared.clock.settled() || self.replica.leads()) {
                     self.shared.clock.hear(time);
                 }
             }
             Inbound::Connected(id) => {
-                // A snapshot that was announced on the stream before may have been lost with it.
+                // A snapshot announced on the previous stream may have been lost with it.
                 self.replica.snapshot_failed(id);
-                // What was under way on the stream before may never have arrived.
+                // Proposals sent on the previous stream may never have arrived.
                 if id == self.replica.leader() {
                     self.put_again();
                 }
@@ -69,13 +70,13 @@ impl Driver {
                 let wanted = self.replica.pending_snapshot() == Some(mark);
                 #[cfg(test)]
                 let wanted = wanted || planted(Plant::FetchedReplaced);
-                // One that raft does not want must not take the place of one that it waits for.
+                // A snapshot that raft does not want must not replace one that it waits for.
                 if wanted {
                     self.fetched = Some((mark, state, path));
                 }
             }
             Inbound::SnapshotFailed(id) => self.replica.snapshot_failed(id),
-            // Whoever says so knows it, and does not need this member's vote any more.
+            // The sender knows of the removal and does not need this member's vote any more.
             Inbound::Removed => return Err(Failure::Removed),
         }
         Ok(())

@@ -1,10 +1,11 @@
-//! The thread that owns the replica: takes what is queued, has it logged and sent, applies what is committed, answers.
+//! The thread that owns the replica: takes queued requests, has them logged and sent, applies committed entries,
+//! replies.
 //!
-//! Owns: the loop, and with it the order in which things happen: requests and messages in, then time, then proposals, then
-//! what the replica has to say, until it has nothing more to say.
+//! Owns: the loop, and with it the order in which things happen: requests and messages, then timers, then
+//! proposals, then the replica's effects, until there are none left.
 //!
-//! Promises: nothing here waits but for the disk of the log and for the next request. Time comes in as an argument, so that
-//! a simulation can drive this without a thread and without a clock.
+//! Promises: the thread waits only for the log's disk and for the next request. Time is an argument, so a
+//! simulation can drive it without a thread or a clock.
 //!
 //! Leaves out: what raft decides (`replica`), what an entry means (`state`), and how messages travel (`peers`).
 
@@ -39,13 +40,13 @@ use commit_broadcast::CommitBroadcast;
 use reads::Reads;
 use timers::FastElection;
 
-/// Proposals of one round: more gain nothing, and the state is locked while they are applied.
+/// Proposals per round: more gain nothing, and the state is locked while they are applied.
 const MAX_ROUND_PROPOSALS: usize = 1024;
 const MAX_ROUND_BYTES: usize = 4 << 20;
-/// How long the driver looks out for the next request before it sleeps.
+/// How long the driver polls for the next request before it sleeps.
 const SPIN_DURATION: Duration = Duration::from_micros(100);
 
-/// What a member says of itself at each of its starts.
+/// What a member publishes about itself at each start.
 pub(super) struct PublishAttributes {
     pub(super) name: String,
     pub(super) client_urls: Vec<String>,
@@ -53,11 +54,11 @@ pub(super) struct PublishAttributes {
     pub(super) version: String,
 }
 
-/// Where messages to the others go.
+/// Where messages to the others are put.
 pub(super) enum Outbox {
     /// To the threads that send them.
     PeerSender(PeerSender),
-    /// Nowhere: whoever drives this takes them.
+    /// Kept for the caller, which takes them.
     #[cfg(test)]
     Kept(Vec<Message>),
 }
@@ -83,12 +84,12 @@ impl Outbox {
 /// A snapshot of another member: its mark, its state, and its file.
 type Fetched = (LogId, Box<State>, PathBuf);
 
-/// What a driver is made of.
+/// The parts of a driver.
 pub(super) struct Parts {
     pub(super) replica: Replica,
     pub(super) shared: Arc<Shared>,
     pub(super) requests: Receiver<Request>,
-    /// Tells this process's proposals from any other's.
+    /// Distinguishes this process's proposals from any other's.
     pub(super) process: u64,
     pub(super) publish_attributes: PublishAttributes,
     pub(super) outbox: Outbox,
@@ -108,9 +109,9 @@ pub(super) struct Driver {
     election: Duration,
     reads: Reads,
     commit_broadcast: CommitBroadcast,
-    /// The first proposal that the present leader was not told of.
+    /// The first proposal that the current leader has not received.
     next_put: u64,
-    /// The leader and the term that proposals were last put to.
+    /// The leader and the term to which proposals were last sent.
     led: (u64, u64),
     /// How many proposals the last round had.
     last_round: usize,
@@ -118,17 +119,17 @@ pub(super) struct Driver {
     next_expiry: Instant,
     expiring: bool,
     introduced: bool,
-    /// This member's addresses were applied; it is to be told.
+    /// This member's addresses were applied; handles that wait for this must be notified.
     published: bool,
-    /// The leader is gone for certain: no election timeout is waited for.
+    /// The leader is certainly gone: the election timeout is skipped.
     fast_election: Option<FastElection>,
-    /// The commit index of a tick ago.
+    /// The commit index one tick ago.
     committed_then: u64,
-    /// Members that take over a snapshot, and since when.
+    /// Members that install a snapshot, and since when.
     offered: BTreeMap<u64, Instant>,
-    /// This member was removed; until when it stays at the latest.
+    /// This member was removed; the latest time at which it leaves.
     leaving: Option<Instant>,
-    /// The state of a snapshot that raft was told of.
+    /// The state of a snapshot that was passed to raft.
     fetched: Option<Fetched>,
 }
 
@@ -163,16 +164,16 @@ impl Driver {
         };
         driver.outbox.set_group(&driver.shared.read().roster);
         if driver.replica.alone() {
-            // Nobody else could be waited for.
+            // There is nobody else to wait for.
             driver.replica.stand();
         }
         driver
     }
 
-    /// Drives until told to stop.
+    /// Runs until asked to stop.
     ///
     /// # Errors
-    /// What cannot be gone on from: the log failed, an entry makes no sense, or this member was removed.
+    /// The log failed, an entry cannot be decoded, or this member was removed.
     pub(super) fn run(mut self) -> Result<(), Failure> {
         let result = loop {
             if let Err(failure) = self.step(Instant::now()) {
@@ -190,7 +191,7 @@ impl Driver {
         result
     }
 
-    /// All that is due at `now`, until nothing is.
+    /// Does everything that is due at `now`.
     ///
     /// # Errors
     /// As [`Driver::run`].
@@ -202,7 +203,7 @@ impl Driver {
             // Clients wait for it, and a tick is long.
             self.publish(now);
         }
-        // A new leader is told at once what the one before may not have heard.
+        // A new leader immediately gets the proposals that the previous one may have lost.
         if self.put_forward(now) {
             self.handle_ready(now)?;
         }
@@ -210,7 +211,7 @@ impl Driver {
         self.handle_ready(now)
     }
 
-    /// Waits for work, then takes all that is there, up to a round's size. `false`: the end.
+    /// Waits for work, then takes everything queued, up to a round's size. Returns `false` at the end.
     fn gather(&mut self) -> Result<bool, Failure> {
         let (mut count, mut bytes) = (0, 0);
         let mut next = match self.next() {
@@ -237,7 +238,7 @@ impl Driver {
         Ok(true)
     }
 
-    /// Takes a request in; what it leads to is [`Driver::step`]'s.
+    /// Takes a request; [`Driver::step`] does the resulting work.
     ///
     /// # Errors
     /// As [`Driver::run`].
@@ -258,7 +259,7 @@ impl Driver {
             Request::Snapshotted { offer, cut } => {
                 let busy = !self.offered.is_empty();
                 let log = self.replica.log();
-                // Whoever takes over the one before would have to begin anew.
+                // A member that installs the previous snapshot would have to start over.
                 if !(busy && log.has_offer()) {
                     log.offer(offer);
                 }
@@ -270,8 +271,8 @@ impl Driver {
         Ok(())
     }
 
-    /// The next request. A lone client's next one is near right after its last was answered, and waking a sleeping thread
-    /// takes as long as half a sync: so it is looked out for before sleeping. Of many clients' requests more gather
+    /// Returns the next request. A lone client sends its next one right after a reply, and waking a sleeping thread
+    /// takes as long as half a sync, so this polls before it sleeps. With many clients, more requests gather
     /// meanwhile.
     fn next(&self) -> Result<Request, RecvTimeoutError> {
         if (1..=2).contains(&self.last_round) {
@@ -286,8 +287,8 @@ impl Driver {
         self.requests.recv_timeout(self.patience(Instant::now()))
     }
 
-    /// Under load, gives those who are about to ask a moment to do so: a fuller round costs no more syncs. A lone client is
-    /// never kept waiting.
+    /// Under load, waits a moment for further requests: a fuller round costs no more syncs. A lone client never
+    /// waits.
     fn one_more(&self, gathered: usize) -> Option<Request> {
         if gathered == 0 || gathered >= self.last_round {
             return None;
@@ -297,7 +298,7 @@ impl Driver {
     }
 }
 
-/// Answers whoever waits for a proposal.
+/// Sends the result to the receiver that waits for a proposal.
 fn answer(shared: &Shared, waiting: PendingProposal, outcome: ProposeResult) {
     if waiting.bytes > 0 {
         shared.queued.fetch_sub(waiting.bytes, Relaxed);
@@ -306,7 +307,7 @@ fn answer(shared: &Shared, waiting: PendingProposal, outcome: ProposeResult) {
         if outcome.is_err() {
             shared.counters.failed.fetch_add(1, Relaxed);
         }
-        // Whoever gave up waiting needs no answer.
+        // The receiver is gone when the request timed out.
         reply.send(outcome).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! Proposals on their way to the leader, again when they may have been lost.
+//! Sends proposals to the leader, and again when they may have been lost.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -9,10 +9,10 @@ use super::super::pending::PendingProposal;
 use super::super::replica::Put;
 use super::{Driver, MAX_ROUND_BYTES, MAX_ROUND_PROPOSALS, answer};
 
-/// Proposals without an answer for so many election timeouts are put forward again.
+/// After this many election timeouts without a result, proposals are sent again.
 const RETRY_ELECTION_TIMEOUTS: u32 = 3;
 
-/// A proposal on its way.
+/// A proposal to be sent.
 struct Item {
     number: u64,
     context: Vec<u8>,
@@ -22,18 +22,18 @@ struct Item {
 }
 
 impl Driver {
-    /// Adds a change that nobody waits for.
+    /// Proposes a change for which nobody waits.
     pub(super) fn internal(&mut self, order: Order, now: Instant) {
         self.pending.add(PendingProposal { order, reply: None, bytes: 0, since: now, put: None, tries: 0 });
     }
 
-    /// Everything that waits is put to the leader again: it may not have heard of it. What it has heard of is recognised
-    /// by its ticket.
+    /// Marks all pending proposals to be sent again, since the leader may not have received them. Duplicates are
+    /// recognised by their id.
     pub(super) fn put_again(&mut self) {
         self.next_put = 0;
     }
 
-    /// Puts proposals to the leader that it was not told of, in order. Whether there were any.
+    /// Sends the leader the proposals that it has not received, in order. Returns whether there were any.
     pub(super) fn put_forward(&mut self, now: Instant) -> bool {
         let led = (self.replica.leader(), self.replica.term());
         if led != self.led {
@@ -62,7 +62,7 @@ impl Driver {
         any
     }
 
-    /// The next proposals. One that changes the list of members comes alone.
+    /// Returns the next proposals. One that changes the list of members comes alone.
     fn next_batch(&mut self, now: Instant) -> Vec<Item> {
         let (next, term) = (self.next_put, self.led.1);
         let mut batch = Vec::new();
@@ -97,7 +97,7 @@ impl Driver {
                 return Put::NoLeader;
             }
             if *order == (Order::Remove { id: own }) && self.replica.leads() && !self.replica.alone() {
-                // Whoever leads next carries it out: a leader that leaves would take what is under way with it.
+                // The next leader carries it out: a leader that leaves would lose what is pending.
                 self.hand_over();
                 return Put::NoLeader;
             }
@@ -109,7 +109,7 @@ impl Driver {
     }
 
     fn refuse(&mut self, numbers: &[u64]) {
-        // What was put forward before may have been carried out: of that it cannot be said that nothing was done.
+        // A proposal that was sent before may have been applied, so it cannot be refused as "nothing was done".
         let fresh = |waiting: &PendingProposal| waiting.tries <= 1;
         for number in numbers {
             if !self.pending.get(*number).is_some_and(fresh) {
@@ -122,7 +122,7 @@ impl Driver {
         }
     }
 
-    /// What became of a change that this member made by itself is no longer waited for.
+    /// Stops waiting for a change that this member made itself.
     fn note_lost(&mut self, order: &Order) {
         match order {
             Order::Publish { .. } => self.introduced = false,
@@ -136,7 +136,7 @@ impl Driver {
         }
     }
 
-    /// Gives up what has waited for too long, and puts forward again what a leader should have answered by now.
+    /// Fails proposals that have waited too long, and sends those again whose result is late.
     pub(super) fn expire_proposals(&mut self, now: Instant) {
         let limit = self.shared.request_timeout;
         while let Some(oldest) = self.pending.oldest()

@@ -1,4 +1,4 @@
-//! Reads that must not be stale: asked of the group together, answered when the state has come far enough.
+//! Reads that must not be stale: requested from the group together, released when the state is new enough.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 #[cfg(test)]
 use super::super::tests::simulation::plant::{Plant, planted};
 
-/// The reads that wait.
+/// The pending reads.
 pub(super) struct Reads {
-    /// Tells this process's questions from another member's.
+    /// Distinguishes this process's requests from another member's.
     process: u64,
     asked: u64,
     asked_at: Option<Instant>,
@@ -17,9 +17,9 @@ pub(super) struct Reads {
 }
 
 struct PendingRead {
-    /// The question it went with; 0: not asked yet.
+    /// The request that it is part of; 0: not requested yet.
     question: u64,
-    /// How far the state must have come.
+    /// The index that the state must reach.
     index: Option<u64>,
     reply: oneshot::Sender<()>,
 }
@@ -37,7 +37,8 @@ impl Reads {
         }
     }
 
-    /// Puts those that were not asked for yet to the group, all with one question, by `request`, which answers whether it could.
+    /// Sends all reads that were not requested yet to the group in one request. `request` returns whether it could
+    /// send it.
     pub(super) fn request(&mut self, now: Instant, request: impl FnOnce(Vec<u8>) -> bool) {
         if !self.waiting.iter().any(|read| read.question == 0) {
             return;
@@ -54,10 +55,10 @@ impl Reads {
         }
     }
 
-    /// Raft drops questions without a word, for instance when the leader changes: those without an answer after `patience`
-    /// are asked anew.
+    /// Repeats requests without a reply after `patience`: raft silently drops some, for instance when the leader
+    /// changes.
     pub(super) fn retry(&mut self, now: Instant, patience: Duration) {
-        // Nobody waits any more for those that took too long.
+        // Reads whose receiver is gone have timed out.
         self.waiting.retain(|read| !read.reply.is_closed());
         if self.asked_at.is_some_and(|at| now.saturating_duration_since(at) < patience) {
             return;
@@ -65,20 +66,20 @@ impl Reads {
         self.waiting.iter_mut().filter(|read| read.index.is_none()).for_each(|read| read.question = 0);
     }
 
-    /// The group's word on a question.
+    /// Handles the group's reply to a request.
     pub(super) fn confirmed(&mut self, context: &[u8], index: u64) {
         let Some((process, question)) = context.split_first_chunk::<8>() else { return };
         let question = question.try_into().map_or(0, u64::from_le_bytes);
         if u64::from_le_bytes(*process) != self.process || question == 0 {
             return;
         }
-        // An answer to a later question is not too old for an earlier one, whose own may be lost.
+        // The reply to a later request is also new enough for an earlier one, whose own may be lost.
         self.waiting.iter_mut().filter(|read| (1..=question).contains(&read.question)).for_each(|read| {
             read.index.get_or_insert(index);
         });
     }
 
-    /// Answers those for which the state has come far enough.
+    /// Releases the reads for which the state is new enough.
     pub(super) fn release(&mut self, applied: u64) {
         #[cfg(test)]
         let applied = if planted(Plant::ReadNotWaited) { u64::MAX } else { applied };

@@ -1,4 +1,4 @@
-//! What the replica has to say: entries to apply, answers to give, a leader to know, a snapshot to take over.
+//! Handles the effects of the replica: entries to apply, replies to send, a new leader, a snapshot to install.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -17,15 +17,15 @@ use super::super::state::Applied;
 use super::super::tests::simulation::plant::{Plant, planted};
 use super::{Driver, answer};
 
-/// The mirror is told to hurry once so many keys wait for it: what it gathers takes memory.
+/// With this many unmirrored keys, the mirror must hurry: they take memory.
 const MAX_UNMIRRORED_KEYS: usize = 4096;
-/// For so many election timeouts a leader that was removed stays.
+/// How many election timeouts a removed leader stays.
 const REMOVED_LEADER_ELECTION_TIMEOUTS: u32 = 3;
-/// A write to the log that takes longer is worth a word.
+/// A slower write to the log is logged.
 const SLOW_WRITE_THRESHOLD: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// Has the replica do all that is due.
+    /// Lets the replica do everything that is due.
     pub(super) fn handle_ready(&mut self, now: Instant) -> Result<(), Failure> {
         loop {
             let Self { reads, replica, .. } = self;
@@ -58,7 +58,7 @@ impl Driver {
             if roster_changed || effects.leader.is_some() {
                 self.broadcast_status(now);
             }
-            // Only now: whoever waits for this looks the published addresses up.
+            // Not earlier: callers that wait for this read the published addresses.
             if std::mem::take(&mut self.published) {
                 self.shared.ready.send_replace(true);
             }
@@ -73,7 +73,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Applies committed entries under one lock, then answers. Whether the list of members changed.
+    /// Applies committed entries under one lock, then replies. Returns whether the list of members changed.
     fn apply(&mut self, entries: &[Entry]) -> Result<bool, Failure> {
         if entries.is_empty() {
             return Ok(false);
@@ -82,14 +82,15 @@ impl Driver {
         let (mut roster_changed, mut regrouped) = (false, false);
         let mut state = self.shared.write();
         for entry in entries {
-            // A snapshot may have brought it already.
+            // A snapshot may already include it.
             if entry.index <= state.applied.index {
                 continue;
             }
             let mine = self.pending.take(&entry.context);
             let (applied, change) = state.apply(entry, mine.as_ref().map(|waiting| &waiting.order))?;
             if let Some(change) = change {
-                // Raft cannot lead a group that it does not belong to; until another leads, the list is one change behind.
+                // Raft cannot lead a group that it does not belong to; until another member leads, its list is one
+                // change behind.
                 let own =
                     change.node_id == self.replica.id() && change.change_type == ConfChangeType::RemoveNode;
                 if !(own && self.replica.leads()) {
@@ -117,7 +118,7 @@ impl Driver {
         self.shared.counters.pending.store(self.pending.len() as u64, Relaxed);
         let position = self.shared.position();
         if roster_changed {
-            // Before the answers: whoever has one finds it in the list.
+            // Before the replies: a client that has one must find it in the list.
             self.shared.set_members(&self.shared.read().roster, self.shared.members().leader);
         }
         for (waiting, applied) in outcomes {
@@ -128,25 +129,25 @@ impl Driver {
         Ok(roster_changed)
     }
 
-    /// Tells the persister that there is something to mirror, and when it should hurry: `changed` keys wait for it.
+    /// Notifies the persister that `changed` keys wait to be mirrored, and when it should hurry.
     fn hint(&self, changed: usize) {
         let hint = if changed >= MAX_UNMIRRORED_KEYS { Hint::Hurry } else { Hint::Changed };
         if self.shared.hinted.fetch_max(hint as u8, Relaxed) < hint as u8 {
-            // A full queue holds hints enough.
+            // A full queue already holds enough hints.
             self.shared.hints.try_send(hint).ok();
         }
     }
 
-    /// Takes over the state of a snapshot. Watches go on, as far as its events reach back.
+    /// Installs the state of a snapshot. Watches continue as far as its events reach back.
     fn install(&mut self, mark: LogId) -> Result<(), Failure> {
         let Some((_, mut fresh, path)) = self.fetched.take().filter(|(fetched, ..)| *fetched == mark) else {
             return Err(Failure::Group(format!(
-                "the state of the snapshot at entry {} is not there",
+                "the state of the snapshot at entry {} is missing",
                 mark.index
             )));
         };
         if let Err(error) = snapshot::adopt(&path) {
-            tracing::warn!("{error}; the next start sees to it");
+            tracing::warn!("{error}; the next start tries again");
         }
         let mut state = self.shared.write();
         #[cfg(test)]
@@ -157,27 +158,27 @@ impl Driver {
         fresh.keyspace = std::mem::take(&mut state.keyspace);
         *state = *fresh;
         self.shared.heed(&state.auth);
-        // Under the lock: whoever mirrors the state must not take this one for the one before.
+        // Under the lock: the persister must not mistake this state for the previous one.
         self.shared.replaced(mark);
         drop(state);
-        // Not under the lock: it may be large.
+        // Outside the lock: it may be large.
         drop(old);
         self.shared.moved(self.replica.committed(), mark.index, mark.term);
-        // Some of what waits may be part of it, but what came of it is not.
+        // The snapshot may include some of the pending proposals, but not their results.
         let sessions = self.shared.read().sessions.clone();
         let numbers: Vec<u64> = self.pending.iter_from(0).map(|(number, _)| number).collect();
         for number in numbers {
             if sessions.knows(self.pending.proposal_id(number))
                 && let Some(waiting) = self.pending.remove(number)
             {
-                // What this member asked for itself is done as well.
+                // This member's own proposals are done as well.
                 self.published |= matches!(waiting.order, Order::Publish { .. });
                 self.expiring &= waiting.reply.is_some();
                 answer(&self.shared, waiting, Err(ProposeError::TimedOut));
             }
         }
         self.put_again();
-        tracing::info!("took over a snapshot at log index {}", mark.index);
+        tracing::info!("installed a snapshot at log index {}", mark.index);
         self.shared.hints.try_send(Hint::Hurry).ok();
         Ok(())
     }
@@ -208,7 +209,7 @@ impl Driver {
         self.shared.note_leader();
     }
 
-    /// Tells everybody here who belongs to the group and who leads it.
+    /// Publishes the members and the leader to everything in this process.
     fn broadcast_status(&mut self, now: Instant) {
         let state = self.shared.read();
         let leader = Some(self.replica.leader()).filter(|id| *id != raft::INVALID_ID);
@@ -224,8 +225,8 @@ impl Driver {
         }
     }
 
-    /// Leaves the group once it was removed. Whoever led it until then hands over and stays for a while: of two, the other
-    /// may not have heard of that, and needs the vote of the one that leaves.
+    /// Leaves the group after its removal. A leader first transfers the leadership and stays for a while: in a
+    /// group of two, the other member may not know of the removal yet and needs this one's vote.
     pub(super) fn leave(&mut self, now: Instant) -> Result<(), Failure> {
         match self.leaving {
             Some(until) if now >= until => return Err(Failure::Removed),

@@ -1,4 +1,4 @@
-//! What time alone brings: raft's ticks, keys whose time has come, an election that need not wait, members to promote.
+//! Work that only time causes: raft's ticks, expired keys, an early election, members to promote.
 
 use std::time::{Duration, Instant};
 
@@ -7,25 +7,25 @@ use super::super::replica::Progress;
 use super::Driver;
 use crate::keyspace::{Command, Operation};
 
-/// Two looks for keys whose time has come are at least this far apart.
+/// The minimum time between two checks for expired keys.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(20);
-/// A new member gets its vote once it lacks no more entries than this.
+/// A new member gets its vote when it lacks no more entries than this.
 const MAX_PROMOTION_LAG: u64 = 256;
-/// For so many election timeouts a member may take over a snapshot before it is asked.
+/// How many election timeouts a member may take to install a snapshot before it is asked.
 const SNAPSHOT_CHECK_ELECTION_TIMEOUTS: u32 = 5;
-/// When the leader is gone for certain, the others stand for election one after the other, this far apart.
+/// When the leader is certainly gone, the others start elections one after the other, this far apart.
 const CAMPAIGN_STAGGER_DELAY: Duration = Duration::from_millis(60);
 
-/// An election that is not waited for.
+/// An election that starts without waiting for the timeout.
 pub(super) struct FastElection {
     next: Instant,
     until: Instant,
-    /// How many of the others go first.
+    /// How many of the others start theirs first.
     rank: u32,
 }
 
 impl Driver {
-    /// How long nothing but a request can bring work.
+    /// Returns how long only a request can cause work.
     pub(super) fn patience(&self, now: Instant) -> Duration {
         let mut until = self.next_tick;
         if !self.expiring && self.replica.leads() && self.next_expiry < until {
@@ -37,11 +37,11 @@ impl Driver {
         until.saturating_duration_since(now)
     }
 
-    /// What is due at `now`.
+    /// Does what is due at `now`.
     pub(super) fn tick(&mut self, now: Instant) {
         if now >= self.next_tick {
-            // After a pause of the whole process, time is not made up for tick by tick: that would end a leader that the
-            // others still believe in.
+            // After a pause of the whole process, missed ticks are not repeated: that would depose a leader that
+            // the others still follow.
             self.next_tick = now + self.heartbeat;
             self.replica.tick();
             self.expire_proposals(now);
@@ -65,14 +65,14 @@ impl Driver {
             self.expiring = true;
             self.internal(Order::Key(Command { at, operation: Operation::Expire }), now);
         }
-        // A key that is written meanwhile may be due sooner: look again at each heartbeat.
+        // A key written meanwhile may expire sooner: check again at each heartbeat.
         let left = Duration::from_nanos(u64::try_from(left).unwrap_or(0));
         self.next_expiry = now + left.min(self.heartbeat).max(EXPIRY_INTERVAL);
     }
 
-    /// At each start a member says its name and addresses; the one that leads also settles the version.
+    /// Publishes this member's name and addresses once per start; the leader also settles the version.
     pub(super) fn publish(&mut self, now: Instant) {
-        // What a leader's log holds of it must have been carried out, or it would be said twice.
+        // The entries in a leader's log must be applied first, or the same would be published twice.
         let current = self.replica.is_current() && self.shared.applied() >= self.replica.committed();
         let led = self.replica.leader() != raft::INVALID_ID;
         if !led || (self.replica.leads() && !current) {
@@ -96,12 +96,12 @@ impl Driver {
         }
     }
 
-    /// Gives those who have caught up their vote.
+    /// Gives members that have caught up their vote.
     fn promote(&mut self, now: Instant) {
         if !self.replica.leads() {
             return;
         }
-        // Under load it is always some rounds behind: what counts is where the others were a moment ago.
+        // Under load they are always some rounds behind, so compare with the commit index of a tick ago.
         let committed = std::mem::replace(&mut self.committed_then, self.replica.committed());
         let near = |progress: &Progress| {
             progress.active && progress.matched.saturating_add(MAX_PROMOTION_LAG) >= committed
@@ -109,7 +109,7 @@ impl Driver {
         let caught_up = self.replica.progress().into_iter().filter(|(_, progress)| near(progress));
         let caught_up: Vec<u64> = caught_up.map(|(id, _)| id).collect();
         let state = self.shared.read();
-        // One that never started cannot have caught up; it says its name once it has.
+        // A member that never started cannot have caught up; it publishes its name once it has.
         let ready = |id: &u64| {
             state.roster.members.get(id).is_some_and(|member| member.learner && member.incarnation != 0)
         };
@@ -123,8 +123,8 @@ impl Driver {
         }
     }
 
-    /// Raft sends nothing to a member that takes over a snapshot until it says that it did; that word can be lost. Whoever
-    /// says nothing for long is asked: it has it, or is offered it again.
+    /// Raft sends nothing to a member that installs a snapshot until it confirms it, and the confirmation can be
+    /// lost. So a member that takes long is asked: either it has the snapshot, or it is offered again.
     fn retry_offered(&mut self, now: Instant) {
         let offered = self.replica.progress().into_iter().filter(|(_, progress)| progress.waits);
         let before = std::mem::take(&mut self.offered);
@@ -137,7 +137,7 @@ impl Driver {
         }
     }
 
-    /// The leader's process is gone: whoever is left need not wait until its time has run out.
+    /// The leader's process is gone: the others need not wait until its lease has expired.
     pub(super) fn leader_gone(&mut self, gone: u64, now: Instant) {
         if !self.replica.votes() {
             return;
@@ -161,21 +161,21 @@ impl Driver {
         if now >= fast_election.until {
             self.fast_election = None;
         } else if now >= fast_election.next {
-            // With other pauses for each, two that stood at the same moment do not do so again.
+            // Each rank waits differently, so two members that collided once do not collide again.
             fast_election.next = now + CAMPAIGN_STAGGER_DELAY * (fast_election.rank + 2);
-            // One that is under way must not be thrown away: a slow disk takes longer than a turn.
+            // Do not restart a running election: with a slow disk it takes longer than one turn.
             if !self.replica.stands() {
                 self.replica.stand();
             }
         }
     }
 
-    /// Hands the leadership to whoever has most of the log.
+    /// Transfers the leadership to the member with the longest log.
     pub(super) fn hand_over(&mut self) {
         let voters = self.replica.voters();
         let able = self.replica.progress().into_iter();
         let able = able.filter(|(id, _)| voters.contains(id));
-        // Raft forgets once in an election timeout who was active, and learns it anew: then nobody seems to be.
+        // Once per election timeout raft resets who is active; until it learns it again, nobody seems to be.
         if let Some((id, _)) = able.max_by_key(|(_, progress)| (progress.active, progress.matched)) {
             self.replica.hand_over(id);
         }

@@ -1,9 +1,9 @@
-//! The files of the log as its library sees them: the ordinary file system, watched.
+//! The file system that the log's library uses: the ordinary one, with its errors recorded.
 //!
-//! Every operation that fails is kept with its path and the system's own error. The library panics when a sync fails,
-//! and rightly counts on nothing after that: what the kernel dropped cannot be written again. Here such a sync is
-//! remembered instead, everything after it fails, and the log asks for it ([`Files::broken`]) before it counts on a write.
-//! The end of a file that was durable is not cut (`wal_guard`), and each sync is timed.
+//! Every failed operation is recorded with its path and the system's error. The library panics when a sync fails,
+//! and rightly so: what the kernel dropped cannot be written again. Here such a sync is recorded instead, every
+//! later operation fails, and the log checks [`Files::broken`] before it relies on a write. The end of a file that
+//! was durable is not cut (`wal_guard`), and each sync is timed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
@@ -28,24 +28,24 @@ pub(super) struct Files {
     common: Arc<Common>,
 }
 
-/// What all files have in common.
+/// Shared by all files.
 struct Common {
-    /// What was found and refused or done.
+    /// What was found at the end of files, and what was done about it.
     found: Mutex<Vec<Finding>>,
     marks: WalMarks,
     counters: Arc<Counters>,
-    /// The sync that failed: what it was, as a sentence.
+    /// The sync that failed, as a sentence.
     broken: OnceLock<String>,
     /// The last operation that failed, as a sentence.
     failed: Mutex<Option<String>>,
 }
 
-/// What opening found at the end of a file.
+/// What was found at the end of a file during opening.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) path: PathBuf,
     pub(super) offset: usize,
-    /// The file must not be cut there.
+    /// Whether cutting the file was refused.
     pub(super) refused: bool,
 }
 
@@ -56,18 +56,18 @@ impl Files {
         Self { opening: AtomicBool::new(true), common: Arc::new(common) }
     }
 
-    /// Ends the opening and tells what was found.
+    /// Ends the opening phase and returns the findings.
     pub(super) fn opened(&self) -> Vec<Finding> {
         self.opening.store(false, Relaxed);
         std::mem::take(&mut self.common.found.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The sync that failed, if one did: nothing that was written may be counted on.
+    /// Returns the sync that failed, if one did: nothing written may be relied on.
     pub(super) fn broken(&self) -> Option<&str> {
         self.common.broken.get().map(String::as_str)
     }
 
-    /// The last operation that failed.
+    /// Returns the last operation that failed.
     pub(super) fn failed(&self) -> Option<String> {
         self.common.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -79,7 +79,7 @@ impl Files {
 }
 
 impl Common {
-    /// Runs an operation, unless it is of no use any more, and keeps why it failed.
+    /// Runs an operation and records why it failed; refuses it once a sync has failed.
     fn run<T>(&self, path: &Path, doing: &str, operation: impl FnOnce() -> Result<T>) -> Result<T> {
         if let Some(broken) = self.broken.get() {
             return Err(Error::other(broken.clone()));
@@ -187,7 +187,7 @@ impl Handle for LogFile {
     }
 }
 
-/// A place in a file.
+/// A position in a file.
 pub(super) struct Cursor {
     file: Arc<LogFile>,
     offset: u64,
@@ -232,7 +232,7 @@ impl WriteExt for Cursor {
         Ok(())
     }
 
-    /// Only spares the disk some work: without it the write that follows says what is wrong.
+    /// Only an optimisation: if it fails, the following write reports the error.
     fn allocate(&mut self, offset: usize, size: usize) -> Result<()> {
         let (Ok(offset), Ok(size)) = (i64::try_from(offset), i64::try_from(size)) else { return Ok(()) };
         match fallocate(&self.file.file, FallocateFlags::empty(), offset, size) {

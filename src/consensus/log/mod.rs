@@ -1,4 +1,4 @@
-//! The raft log on disk: entries, hard state and where the log begins, one synced batch a round.
+//! The raft log on disk: entries, hard state and start of the log, one synced batch per round.
 
 mod files;
 mod storage;
@@ -32,21 +32,21 @@ use tidy::remove_unborn;
 const RAFT_GROUP_ID: u64 = 1;
 const ROUND: &[u8] = b"round";
 const POSITION: &[u8] = b"position";
-/// A file of the log; small enough that cutting the log back frees room soon.
+/// The size of a log file; small enough that truncating the log frees space soon.
 const FILE: ReadableSize = ReadableSize::mb(16);
 /// Files are deleted once the log is longer than this.
 const LONGEST: ReadableSize = ReadableSize::mb(32);
-/// How much of the log's end is kept in memory, where raft reads it again right after writing it.
+/// How many of the last entries are kept in memory, where raft reads them again right after writing them.
 const MAX_CACHED_ENTRIES: usize = 4096;
 const MAX_CACHED_BYTES: usize = 8 << 20;
-/// What an entry takes in the log beside its data, roughly.
+/// Approximate space of an entry in the log besides its data.
 const ENTRY_OVERHEAD_BYTES: usize = 48;
 /// How long to wait before a write to a full disk is tried again.
 const DISK_FULL_RETRY_DELAY: Duration = Duration::from_millis(500);
-/// And how much room there must be: the log reserves two megabytes at a time.
+/// How much space must be free before that: the log reserves two megabytes at a time.
 const MIN_FREE_BYTES: u64 = 8 << 20;
 
-/// Tells the log's library what an entry is.
+/// Describes an entry to the log's library.
 struct Entries;
 
 impl MessageExt for Entries {
@@ -68,7 +68,7 @@ pub(super) struct LogId {
 pub(super) struct Log {
     engine: Arc<Engine<Files>>,
     files: Arc<Files>,
-    /// A read that failed; raft would panic over it.
+    /// A read that failed; raft would panic on it.
     unread: RefCell<Option<String>>,
     hard: HardState,
     members: ConfState,
@@ -79,21 +79,21 @@ pub(super) struct Log {
     marks: WalMarks,
     cache: VecDeque<Entry>,
     cached_bytes: usize,
-    /// Put into the next batch: entries up to here may go.
+    /// Goes into the next batch: entries up to here may be removed.
     cut: Option<LogId>,
-    /// The newest snapshot on disk, for members that need what was cut.
+    /// The newest snapshot on disk, for members that need removed entries.
     offer: Option<SnapshotOffer>,
-    /// Somebody needs a snapshot, and the one on offer will not do.
+    /// A member needs a snapshot, and the offered one does not help it.
     wanted: Cell<bool>,
     counters: Arc<Counters>,
 }
 
-/// What a full disk means to a write.
+/// How a write treats a full disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Full {
-    /// It waits until there is room: the member runs.
+    /// It waits until there is room: the member is running.
     Waits,
-    /// It fails: somebody waits for the end.
+    /// It fails: a caller waits for the end.
     Fails,
 }
 
@@ -105,16 +105,16 @@ pub(super) struct SnapshotOffer {
 }
 
 impl Log {
-    /// Opens the log below `path`; makes it when it is missing.
+    /// Opens the log below `path`, and creates it when it is missing.
     pub(super) fn open(path: &Path, marks: WalMarks, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let config = Config {
             dir: path.to_string_lossy().into_owned(),
             recovery_mode: RecoveryMode::TolerateTailCorruption,
             recovery_threads: 2,
-            // The processor is what is short, not the disk.
+            // The processor is the bottleneck, not the disk.
             batch_compression_threshold: ReadableSize(0),
             target_file_size: FILE,
-            // What an earlier life of a file left behind would look like a write that was torn.
+            // Old content of a recycled file would look like a torn write.
             enable_log_recycle: false,
             purge_threshold: LONGEST,
             ..Config::default()
@@ -137,15 +137,16 @@ impl Log {
             let path = path.display();
             tracing::warn!(
                 "{path}: the last write before the crash was cut off at byte {offset}; unless the disk is at fault, it \
-                 was never answered"
+                 was never acknowledged"
             );
         }
-        // The engine syncs what it writes to its first files, but not that they have names.
+        // The engine syncs what it writes to its first files, but not their names.
         folder::sync(path)?;
         let round = engine.get(RAFT_GROUP_ID, ROUND).and_then(|bytes| marks.round(&bytes)).unwrap_or(0);
         let (hard, start) = match engine.get(RAFT_GROUP_ID, POSITION) {
-            Some(bytes) => read_position(&bytes)
-                .ok_or_else(|| damaged(path, "the place where it begins is unreadable", &[]))?,
+            Some(bytes) => {
+                read_position(&bytes).ok_or_else(|| damaged(path, "its start is unreadable", &[]))?
+            }
             None => Default::default(),
         };
         let mut log = Self {
@@ -169,7 +170,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Finds the last entry, and whether there is a gap.
+    /// Finds the last entry, and any gap.
     fn find_end(&mut self, path: &Path) -> Result<(), OpenError> {
         let (first, last) = (self.engine.first_index(RAFT_GROUP_ID), self.engine.last_index(RAFT_GROUP_ID));
         let (Some(first), Some(last)) = (first, last) else { return Ok(()) };
@@ -188,7 +189,7 @@ impl Log {
         Ok(())
     }
 
-    /// Reads every entry behind `applied` once: raft would give up in the middle of its work on one that is damaged.
+    /// Reads every entry after `applied` once: raft would stop halfway at a damaged one.
     pub(super) fn check_tail(&mut self, path: &Path, applied: u64) -> Result<(), OpenError> {
         let mut next = applied.max(self.start.index) + 1;
         while next <= self.last.index {
@@ -207,7 +208,7 @@ impl Log {
                 Err(error) => return Err(damaged(path, &format!("entries behind {next}: {error}"), &[])),
             };
             next += count;
-            // The last of them are what raft reads first of all.
+            // Raft reads the last of them first.
             let last = self.last;
             self.remember(found);
             self.last = last;
@@ -228,7 +229,7 @@ impl Log {
         self.last
     }
 
-    /// Begins an empty log behind `start`, as at the birth of a group or when a member starts alone. A full disk is an error.
+    /// Starts an empty log after `start`, for a new group or a member that starts alone. A full disk is an error.
     pub(super) fn begin(&mut self, start: LogId, term: u64) -> Result<(), String> {
         self.begin_with(start, term, Full::Fails)
     }
@@ -250,46 +251,46 @@ impl Log {
         self.write(&fill, full)
     }
 
-    /// Takes a snapshot in place of everything: the log goes on behind it.
+    /// Replaces the log by a snapshot: the log continues after it.
     pub(super) fn replace(&mut self, start: LogId) -> Result<(), String> {
-        // What the file offered tells nothing about these members any more.
+        // The offered file does not contain the new members.
         self.offer = None;
         self.cut = None;
         self.begin_with(start, start.term, Full::Waits)
     }
 
-    /// Who belongs to the group, by the state that goes with this log.
+    /// Sets the members of the group, as in the state that belongs to this log.
     pub(super) fn set_members(&mut self, members: ConfState) {
         self.members = members;
     }
 
-    /// A snapshot is on disk that other members may have.
+    /// Offers a snapshot on disk to other members.
     pub(super) fn offer(&mut self, offer: SnapshotOffer) {
         self.offer = Some(offer);
     }
 
-    /// Whether the snapshot on offer still goes with the log.
+    /// Returns whether the offered snapshot still fits the log.
     pub(super) fn has_offer(&self) -> bool {
         self.offer.as_ref().is_some_and(|offer| offer.mark.index >= self.start.index)
     }
 
-    /// Whether a snapshot was asked for that is not there; asking resets it.
+    /// Returns whether raft asked for a snapshot that does not exist yet, and resets that.
     pub(super) fn wants_snapshot(&self) -> bool {
         self.wanted.take()
     }
 
-    /// What was last known to be committed when that was written down.
+    /// Returns the last saved commit index.
     pub(super) fn commit(&self) -> u64 {
         self.hard.commit
     }
 
-    /// What the state has was committed, whatever the log remembers of it.
+    /// Everything in the state was committed, whatever commit index the log has saved.
     pub(super) fn known_committed(&mut self, applied: u64) {
         self.hard.commit = self.hard.commit.max(applied);
         self.hard.term = self.hard.term.max(1);
     }
 
-    /// Has the next round drop the entries up to `to` (they are in a durable snapshot).
+    /// Makes the next round drop the entries up to `to` (they are in a durable snapshot).
     pub(super) fn cut_to(&mut self, to: u64) {
         #[cfg(test)]
         let to = if planted(Plant::CutTooFar) { u64::MAX } else { to };
@@ -301,7 +302,7 @@ impl Log {
         }
     }
 
-    /// As it would be if what is committed were known only to this process.
+    /// Returns `hard` without its new commit index if that bug is planted.
     #[cfg(test)]
     pub(super) fn forgetting_commit(&self, mut hard: HardState) -> HardState {
         if planted(Plant::CommitForgotten) {
@@ -310,7 +311,7 @@ impl Log {
         hard
     }
 
-    /// Terms, vote and commit index, to be kept with the next write.
+    /// Sets term, vote and commit index, to be saved with the next write.
     pub(super) fn note(&mut self, hard: HardState) {
         self.hard = hard;
     }
@@ -332,7 +333,7 @@ impl Log {
         Ok(())
     }
 
-    /// Writes and syncs one batch, which `fill` fills; anew for each try.
+    /// Writes and syncs one batch. `fill` fills it again for each attempt.
     fn write(
         &mut self,
         fill: &dyn Fn(&mut LogBatch) -> raft_engine::Result<()>,
@@ -361,14 +362,14 @@ impl Log {
             }
         }
         if waited && self.counters.full.swap(false, Relaxed) {
-            tracing::info!("{}: the disk of the log has room again: writes go on", self.engine.path());
+            tracing::info!("{}: the disk of the log has room again: writes continue", self.engine.path());
         }
         let used = u64::try_from(self.engine.get_used_size()).unwrap_or(u64::MAX);
         self.counters.log_bytes.store(used, Relaxed);
         Ok(())
     }
 
-    /// What failed, where and what to do.
+    /// Returns what failed, where and what to do.
     fn sentence(&self, error: &raft_engine::Error) -> String {
         match error {
             raft_engine::Error::Io(error) => self.files.failed().unwrap_or_else(|| {
@@ -378,7 +379,7 @@ impl Log {
         }
     }
 
-    /// The library panics over one more error: its folder cannot be synced.
+    /// Handles another panic of the library: its folder cannot be synced.
     fn after_panic(&self, panic: &str) -> String {
         match folder::sync(Path::new(self.engine.path())) {
             Err(error) => error.to_string(),
@@ -386,12 +387,12 @@ impl Log {
         }
     }
 
-    /// A read of the log that failed since the last call: what was read then must not be counted on.
+    /// Returns the failure of a read since the last call: what was read must not be relied on.
     pub(super) fn failure(&self) -> Option<String> {
         self.unread.take()
     }
 
-    /// Waits until a write may succeed. That the disk is full is said once, here or by the persister.
+    /// Waits until a write may succeed. The full disk is logged once, here or by the persister.
     fn wait_for_room(&self, error: &std::io::Error, waited: &mut bool) {
         if !std::mem::replace(waited, true) && !self.counters.full.swap(true, Relaxed) {
             let (path, why) = (self.engine.path(), disk::explain(error));
@@ -416,7 +417,7 @@ impl Log {
 
     fn remember(&mut self, entries: Vec<Entry>) {
         let Some(first) = entries.first() else { return };
-        // A new leader may overwrite what was never committed.
+        // A new leader may overwrite uncommitted entries.
         while let Some(last) = self.cache.pop_back_if(|last| last.index >= first.index) {
             self.cached_bytes -= last.data.len().min(self.cached_bytes);
         }
@@ -453,14 +454,14 @@ fn read_position(bytes: &[u8]) -> Option<(HardState, LogId)> {
 fn damaged(path: &Path, error: &str, findings: &[Finding]) -> OpenError {
     let what = match findings.iter().find(|finding| finding.refused) {
         Some(Finding { path, offset, .. }) => format!(
-            "{} is unreadable from byte {offset}, and what is written behind it was answered to clients. Nothing was \
+            "{} is unreadable from byte {offset}, and later writes were acknowledged to clients. Nothing was \
              changed. Put the data folder back from a backup; to go on without those writes, start from the newest \
              snapshot: move the log folder away",
             path.display()
         ),
         None => format!(
             "{error}. Nothing was changed. Put the data folder back from a backup; to go on from the newest snapshot \
-             without what was written since, move the log folder away"
+             without later writes, move the log folder away"
         ),
     };
     OpenError::Damaged { path: path.to_path_buf(), what }

@@ -1,4 +1,4 @@
-//! What raft reads of the log. A read that fails is kept for the replica, which stops over it: raft itself would panic.
+//! Raft's view of the log. A failed read is recorded for the replica, which then stops: raft itself would panic.
 
 use raft::prelude::{Entry, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
@@ -6,7 +6,7 @@ use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 use super::{Entries, Log, RAFT_GROUP_ID, SnapshotOffer, library};
 
 impl Log {
-    /// Reads from the files. A failure is kept; the library panics over a file that is shorter than it was.
+    /// Reads from the files and records a failure. The library panics on a file that has become shorter.
     fn read<T>(&self, read: impl FnOnce() -> raft_engine::Result<T>) -> Option<T> {
         let failure = match library::call(read) {
             Ok(Ok(found)) => return Some(found),
@@ -80,7 +80,7 @@ impl Storage for Log {
         Ok(self.last.index)
     }
 
-    /// Asked for by members that need what was cut. Until there is one that knows `to` as a member, they have to wait: any
+    /// Called for members that need removed entries. Until a snapshot knows `to` as a member, they must wait: any
     /// other error would be fatal.
     fn snapshot(&self, at_least: u64, to: u64) -> raft::Result<Snapshot> {
         let fits = |offer: &&SnapshotOffer| {

@@ -1,4 +1,4 @@
-//! Files of the log that hold nothing, or nothing any more.
+//! Removes log files that hold nothing, or only removed entries.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ pub(in super::super) struct Purger {
 }
 
 impl Purger {
-    /// Deletes the files that hold nothing but what was cut.
+    /// Deletes the files that hold only removed entries.
     ///
     /// # Errors
-    /// A sync failed on the way: nothing in the log may be counted on.
+    /// A sync failed: nothing in the log may be relied on.
     pub(in super::super) fn purge(&self) -> Result<(), String> {
         let purged = library::call(|| self.engine.purge_expired_files());
         if let Some(broken) = self.files.broken() {
@@ -36,17 +36,17 @@ impl Purger {
                 self.files.failed().unwrap_or_else(|| disk::explain(&error))
             }
             Ok(Err(error)) => error.to_string(),
-            // Its folder could not be synced: a file that was begun may be lost.
-            Err(panic) => return Err(format!("{}: tidying the log: {panic}", self.engine.path())),
+            // The folder could not be synced: a new file may be lost.
+            Err(panic) => return Err(format!("{}: cleaning up the log: {panic}", self.engine.path())),
         };
-        tracing::warn!("{why}; old files of the log stay and take up room");
+        tracing::warn!("{why}; old files of the log stay and take space");
         Ok(())
     }
 }
 
-/// Removes a newest file that has no header yet. One is left when a disk was full as the log went on to a new file; the
-/// library would take the file before it, which is still the one in use, for a closed one and its end for damage. A
-/// header is synced before anything is written behind it, so such a file holds nothing.
+/// Removes a newest file that has no header yet. It is left when the disk was full as the log started a new file.
+/// The library would consider the previous file, still in use, as closed, and its end as damage. A header is synced
+/// before anything follows it, so such a file is empty.
 pub(super) fn remove_unborn(path: &Path) -> Result<(), OpenError> {
     let mut files = match std::fs::read_dir(path) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>(),
@@ -54,7 +54,7 @@ pub(super) fn remove_unborn(path: &Path) -> Result<(), OpenError> {
     };
     files.retain(|file| file.extension().is_some_and(|extension| extension == "raftlog"));
     files.sort();
-    // The only file is another matter: whatever was in it is gone.
+    // An only file without a header is different: its content is lost.
     while files.len() > 1
         && let Some(newest) = files.pop()
     {
@@ -64,7 +64,7 @@ pub(super) fn remove_unborn(path: &Path) -> Result<(), OpenError> {
         }
         std::fs::remove_file(&newest)
             .map_err(OpenError::io(&newest, "removing a log file without a header"))?;
-        tracing::info!("{}: a file of the log that was never begun is removed", newest.display());
+        tracing::info!("{}: removed a log file without a header", newest.display());
     }
     Ok(())
 }

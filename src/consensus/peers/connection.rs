@@ -1,4 +1,4 @@
-//! One connection to the peer port: HTTP with bounds, and the stream that it may turn into.
+//! One connection to the peer port: HTTP with limits, and the stream that it may become.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,10 +22,10 @@ use crate::stop::Stop;
 /// How long the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD_BYTES: usize = 16 << 10;
-/// How long the other side may take nothing of what waits for it.
+/// How long the other side may stall a write.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves to the end.
+/// Serves the connection until it ends.
 pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, stop: &Stop) {
     let slot = UpgradeSlot::default();
     let service = service_fn(|request| {
@@ -43,7 +43,7 @@ pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, st
     if let Err(error) = served
         && error.is_parse()
     {
-        log_rejection(hub, remote, "bytes that are no HTTP: who else uses this port?");
+        log_rejection(hub, remote, "it sent no HTTP: which other program uses this port?");
     }
     let granted = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(UpgradedStream { upgrade, open_session, from }) = granted
@@ -53,7 +53,7 @@ pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, st
     }
 }
 
-/// Says now and then what comes to the port that does not belong there.
+/// Logs, at a limited rate, connections that do not belong to the peer port.
 pub(super) fn log_rejection(hub: &PeerHub, remote: SocketAddr, why: &str) {
     let remote = remote.ip().to_canonical();
     let member = hub.directory().at_host(&remote.to_string()).map(|name| format!(", as member {name}"));
@@ -63,7 +63,7 @@ pub(super) fn log_rejection(hub: &PeerHub, remote: SocketAddr, why: &str) {
     }
 }
 
-/// A connection that fails when the other side takes nothing for too long.
+/// A connection whose writes fail after a stall.
 struct StallTimeoutStream {
     pipe: Pipe,
     timer: Option<Pin<Box<Sleep>>>,

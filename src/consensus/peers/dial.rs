@@ -1,4 +1,4 @@
-//! Reaching another member: a connection to one of its URLs, and one HTTP request on it.
+//! Connects to a URL of another member and sends one HTTP request.
 
 use std::future::Future;
 use std::io;
@@ -18,16 +18,16 @@ use tokio::time::timeout;
 use crate::tcp::{self, Liveness};
 use crate::tls::Connector;
 
-/// How long a connection may take to come about, and its TLS handshake.
+/// The timeout of connecting, and of the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest head of an answer.
+/// The longest response head.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// A connection, whatever is below it.
+/// A connection, with or without TLS.
 pub(super) type Pipe = Box<dyn Io>;
 
-/// What a connection can do.
+/// The traits of a connection.
 pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
@@ -47,22 +47,22 @@ impl Address {
         let secure = match scheme {
             "http" => false,
             "https" => true,
-            _ => return Err(bad("only http and https are spoken")),
+            _ => return Err(bad("only http and https are supported")),
         };
         let rest = rest.trim_end_matches('/');
         let (host, port) = rest.rsplit_once(':').ok_or_else(|| bad("the port is missing"))?;
-        let port = port.parse().map_err(|_| bad("the port is no number up to 65535"))?;
+        let port = port.parse().map_err(|_| bad("the port is not a number up to 65535"))?;
         let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         Ok(Self { secure, host: host.to_owned(), port })
     }
 }
 
-/// Connects to `url`. An error of the kind `ConnectionRefused` means that nobody listens there.
+/// Connects to `url`. An error of the kind `ConnectionRefused` means that nothing listens there.
 pub(super) async fn dial(url: &str, tls: &Connector) -> io::Result<Pipe> {
     let address = Address::parse(url)?;
     let stream = timeout(CONNECT_TIMEOUT, connect(&address))
         .await
-        .map_err(|_| late("it did not answer in time"))??;
+        .map_err(|_| late("it did not respond in time"))??;
     tcp::send_at_once(&stream);
     Liveness::TO_SERVER.set(&stream);
     if !address.secure {
@@ -72,8 +72,8 @@ pub(super) async fn dial(url: &str, tls: &Connector) -> io::Result<Pipe> {
     Ok(Box::new(handshaken.map_err(|_| late("its TLS handshake took too long"))??))
 }
 
-/// The reason of an error on a connection to `url`. A server may judge this side's certificate after the handshake only, and
-/// then the first answer is an alert.
+/// Returns the reason of an error on a connection to `url`. A server may check this side's certificate only after
+/// the handshake; then its first response is an alert.
 pub(super) fn explain(url: &str, tls: &Connector, error: io::Error) -> io::Error {
     match Address::parse(url) {
         Ok(address) if address.secure => tls.explain(&address.host, error),
@@ -95,12 +95,12 @@ async fn connect(address: &Address) -> io::Result<TcpStream> {
         }
     }
     if refused < tried && failed.kind() == io::ErrorKind::ConnectionRefused {
-        failed = io::Error::other("none of its addresses answers");
+        failed = io::Error::other("none of its addresses responds");
     }
     Err(failed)
 }
 
-/// Sends a request without a body over `pipe` and has `take` make something of the answer.
+/// Sends a request without a body over `pipe` and passes the response to `take`.
 pub(super) async fn ask<T, F>(
     pipe: Pipe,
     request: Request<Empty<Bytes>>,
@@ -126,7 +126,7 @@ where
     }
 }
 
-/// Reads a short body whole.
+/// Reads a short body completely.
 pub(super) async fn body(response: Response<Incoming>, most: usize) -> io::Result<Bytes> {
     let body = Limited::new(response.into_body(), most).collect().await;
     Ok(body.map_err(io::Error::other)?.to_bytes())

@@ -1,4 +1,4 @@
-//! Who may speak to this member: the group as it knows it, and the check of each handshake against it.
+//! Who may connect to this member: the group as it knows it, and the check of each handshake against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::dial::Address;
 use super::form;
 use crate::consensus::member::Member;
 
-/// What a handshake and a request for a snapshot are checked against. The driver gives a new one whenever the group changes.
+/// Handshakes and snapshot requests are checked against it. The driver replaces it whenever the group changes.
 #[derive(Clone, Debug, Default)]
 pub(in crate::consensus) struct PeerDirectory {
     pub(in crate::consensus) cluster: u64,
@@ -19,11 +19,11 @@ pub(in crate::consensus) struct PeerDirectory {
     /// Of this member's data folder.
     pub(in crate::consensus) incarnation: u64,
     pub(in crate::consensus) members: BTreeMap<u64, Known>,
-    /// Members by what other members say of them: the log has not told of them yet.
+    /// Members that other members reported and the log does not contain yet.
     pub(in crate::consensus) unknown_peers: BTreeMap<u64, Member>,
-    /// Ids that may never come back.
+    /// Ids that must never be used again.
     pub(in crate::consensus) removed: BTreeSet<u64>,
-    /// This program's version and the group's, as `/version` tells them.
+    /// This program's version and the group's, as `/version` returns them.
     pub(in crate::consensus) version: String,
     pub(in crate::consensus) cluster_version: String,
 }
@@ -32,7 +32,7 @@ pub(in crate::consensus) struct PeerDirectory {
 #[derive(Clone, Debug)]
 pub(in crate::consensus) struct Known {
     pub(in crate::consensus) member: Member,
-    /// Of its data folder; `None` until it has told.
+    /// Of its data folder; `None` until it is published.
     pub(in crate::consensus) incarnation: Option<u64>,
 }
 
@@ -43,7 +43,7 @@ impl Known {
     }
 }
 
-/// Who calls, and whom.
+/// The caller and the member that it wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Handshake {
     pub(super) cluster: u64,
@@ -55,7 +55,7 @@ pub(super) struct Handshake {
     pub(super) newest: u32,
 }
 
-/// Why a call is not taken.
+/// Why a handshake is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HandshakeError {
     pub(super) status: StatusCode,
@@ -71,7 +71,7 @@ const OLDEST: &str = "Retune-Form-Min";
 const NEWEST: &str = "Retune-Form-Max";
 
 impl Handshake {
-    /// The handshake of `directory`'s owner for `to`.
+    /// Makes a handshake from `directory`'s owner to `to`.
     pub(super) fn of(directory: &PeerDirectory, to: u64) -> Self {
         Self {
             cluster: directory.cluster,
@@ -115,7 +115,7 @@ impl Handshake {
         }
     }
 
-    /// The newest form that both sides speak.
+    /// Returns the newest form that both sides speak.
     pub(super) fn form(&self) -> Result<u32, HandshakeError> {
         let newest = self.newest.min(form::NEWEST_VERSION);
         if newest >= self.oldest.max(form::OLDEST_VERSION) {
@@ -143,7 +143,7 @@ impl HandshakeError {
 }
 
 impl PeerDirectory {
-    /// Whether a call may be believed.
+    /// Checks a handshake.
     pub(super) fn check(&self, handshake: &Handshake) -> Result<(), HandshakeError> {
         let (from, to) = (handshake.from, handshake.to);
         if handshake.cluster != self.cluster {
@@ -160,7 +160,7 @@ impl PeerDirectory {
             return Err(HandshakeError::new(
                 StatusCode::NOT_FOUND,
                 format!(
-                    "another member answers at this address: it is {:x}'s, and {to:x} was wanted; check the peer URLs \
+                    "another member responds at this address: it is {:x}'s, and {to:x} was wanted; check the peer URLs \
                      of both",
                     self.own
                 ),
@@ -189,7 +189,7 @@ impl PeerDirectory {
             return Err(HandshakeError::new(
                 StatusCode::CONFLICT,
                 format!(
-                    "member {from:x} comes with another data folder than the one it had: remove the member and add it \
+                    "member {from:x} has another data folder than before: remove the member and add it \
                      again"
                 ),
             ));
@@ -197,7 +197,7 @@ impl PeerDirectory {
         Ok(())
     }
 
-    /// A member's id, with its name where it has one.
+    /// Returns a member's id, with its name if it has one.
     pub(super) fn shown(&self, id: u64) -> String {
         match self.members.get(&id).map(|known| known.member.name.as_str()) {
             Some(name) if !name.is_empty() => format!("{id:x} ({name})"),
@@ -205,7 +205,7 @@ impl PeerDirectory {
         }
     }
 
-    /// The other member at this host, if there is just one.
+    /// Returns the other member at this host, if there is exactly one.
     pub(super) fn at_host(&self, host: &str) -> Option<String> {
         let there = |url: &String| Address::parse(url).is_ok_and(|address| address.host == host);
         let mut at = self.members.iter().filter(|(_, known)| known.member.peer_urls.iter().any(there));
@@ -215,7 +215,7 @@ impl PeerDirectory {
         }
     }
 
-    /// Whether a stream from `id` may go on.
+    /// Returns whether a stream from `id` may stay open.
     pub(super) fn knows(&self, id: u64) -> bool {
         let known = self.members.contains_key(&id) || self.unknown_peers.contains_key(&id);
         known && !self.removed.contains(&id)

@@ -1,8 +1,8 @@
-//! Getting to know members that joined while this one was away.
+//! Discovers members that joined while this one was down.
 //!
-//! Who belongs to the group is read from the log, and the log comes from the leader. When that is a member that this one
-//! has never heard of, both wait for each other: so an unknown peer who calls is looked up with the members that are known, and
-//! counts as one until the log says more.
+//! The list of members comes from the log, and the log comes from the leader. If the leader is unknown here, both
+//! wait for each other. So an unknown peer that connects is looked up at the known members, and accepted until the
+//! log has caught up.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::hub::PeerHub;
 use super::survey::survey;
 
-/// Between two rounds of asking, and how long one takes at most.
+/// The interval between rounds of lookups, and the timeout of one.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -1,4 +1,4 @@
-//! Fetching a snapshot that another member announced: one at a time, the newest wins, and what broke is resumed.
+//! Fetches snapshots that other members announce: one at a time, the newest first, resuming interrupted transfers.
 
 use std::convert::Infallible;
 use std::io;
@@ -27,27 +27,27 @@ use crate::consensus::snapshot;
 use crate::consensus::state::State;
 use crate::stop::Stop;
 
-/// Without a byte for this long, a transfer is begun anew.
+/// A transfer without a byte for this long is restarted.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Old parts are looked for this often.
+/// How often old parts are removed.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
-/// Tries in a row that brought nothing, and files that were damaged, until it is given up.
+/// How many attempts in a row without progress, and how many damaged files, end a transfer.
 const MAX_FRUITLESS_ATTEMPTS: u32 = 10;
 const MAX_DAMAGED_FILES: u32 = 3;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Why a try brought no snapshot.
+/// Why an attempt failed.
 enum FetchError {
-    /// It may work another time; whether bytes came.
+    /// Another attempt may work; `progress`: whether bytes arrived.
     Broken { why: String, progress: bool },
-    /// What came is no snapshot.
+    /// The received file is not a snapshot.
     Damaged(String),
-    /// It will not work.
+    /// Further attempts are useless.
     Final(String),
 }
 
-/// Fetches what is announced until the stop.
+/// Fetches announced snapshots until the stop.
 pub(super) async fn run(hub: Arc<PeerHub>, stop: Stop) -> Result<(), io::Error> {
     let mut overriding = None;
     loop {
@@ -68,7 +68,7 @@ pub(super) async fn run(hub: Arc<PeerHub>, stop: Stop) -> Result<(), io::Error> 
     }
 }
 
-/// While nothing is fetched, old parts are looked for now and then.
+/// Removes old parts now and then while nothing is fetched.
 async fn tidy(folder: &Path) -> Infallible {
     loop {
         part::tidy(folder).await;
@@ -86,7 +86,7 @@ async fn fetch(hub: &PeerHub, current: &Mutex<WantedSnapshot>) {
     let given_up = loop {
         match attempt(hub, &wanted).await {
             Ok((state, path)) => {
-                tracing::info!("the snapshot at log index {index} is here after {:.1?}", begun.elapsed());
+                tracing::info!("the snapshot at log index {index} was fetched in {:.1?}", begun.elapsed());
                 let message = Box::new(now().message);
                 return hub.report(Inbound::Fetched { message, state, path }).await;
             }
@@ -96,7 +96,7 @@ async fn fetch(hub: &PeerHub, current: &Mutex<WantedSnapshot>) {
                 let shown = hub.directory().shown(from);
                 tracing::warn!("the snapshot at log index {index} from member {shown} is damaged: {why}");
                 if damaged == MAX_DAMAGED_FILES {
-                    break "it came damaged each time".to_owned();
+                    break "it was damaged each time".to_owned();
                 }
             }
             Err(FetchError::Broken { why, progress }) => {
@@ -107,7 +107,7 @@ async fn fetch(hub: &PeerHub, current: &Mutex<WantedSnapshot>) {
                 if progress {
                     backoff.reset();
                 }
-                tracing::info!("the snapshot at log index {index} is fetched on in a moment: {why}");
+                tracing::info!("the snapshot at log index {index} will be resumed in a moment: {why}");
             }
         }
         sleep(backoff.next()).await;
@@ -119,18 +119,18 @@ async fn fetch(hub: &PeerHub, current: &Mutex<WantedSnapshot>) {
     }
 }
 
-/// One try at each of the member's URLs.
+/// Tries each of the member's URLs once.
 async fn attempt(hub: &PeerHub, wanted: &WantedSnapshot) -> Result<(Box<State>, PathBuf), FetchError> {
     let (index, term) = (wanted.index(), wanted.term());
     let path = hub.snapshots.join(format!("{index:016x}.{}", snapshot::FETCHED));
-    // It may have come before, and the driver have been told in vain.
+    // It may have been fetched before, without the driver learning of it.
     if path.exists()
         && let Ok(state) = check(path.clone(), index, term).await
     {
         return Ok((state, path));
     }
     let peer_queue =
-        hub.peer_queue(wanted.from).ok_or_else(|| FetchError::Final("its member left".to_owned()))?;
+        hub.peer_queue(wanted.from).ok_or_else(|| FetchError::Final("its member was removed".to_owned()))?;
     let mut error_kind = FetchError::Broken { why: "its member has no URL".to_owned(), progress: false };
     for url in peer_queue.urls() {
         match transfer(hub, &url, wanted).await {
@@ -158,7 +158,7 @@ async fn attempt(hub: &PeerHub, wanted: &WantedSnapshot) -> Result<(Box<State>, 
     Err(error_kind)
 }
 
-/// Reads the whole file, as a restart would.
+/// Reads the complete file, as a restart would.
 async fn check(path: PathBuf, index: u64, term: u64) -> Result<Box<State>, FetchError> {
     let read = spawn_blocking(move || snapshot::read(&path)).await;
     let state = read.map_err(|error| FetchError::Final(error.to_string()))?;
@@ -173,7 +173,7 @@ async fn check(path: PathBuf, index: u64, term: u64) -> Result<Box<State>, Fetch
     Ok(Box::new(state))
 }
 
-/// Brings the rest of the file from `url`; answers where it lies.
+/// Fetches the rest of the file from `url`; returns its path.
 async fn transfer(hub: &PeerHub, url: &str, wanted: &WantedSnapshot) -> Result<PathBuf, FetchError> {
     let before = part::find(&hub.snapshots, wanted.index()).await;
     let asked = async {
@@ -188,7 +188,7 @@ async fn transfer(hub: &PeerHub, url: &str, wanted: &WantedSnapshot) -> Result<P
             headers.insert(IF_RANGE, value(part.tag.clone())?);
         }
         ask(pipe, request, |response| async {
-            // What became of the transfer is no matter of the connection.
+            // The result of the transfer does not concern the connection.
             Ok(receive(hub, wanted, before.as_ref(), response).await)
         })
         .await
@@ -211,8 +211,9 @@ async fn receive(
     let resumed = status == StatusCode::PARTIAL_CONTENT;
     if !resumed && status != StatusCode::OK {
         let retry = status == StatusCode::FORBIDDEN || status.is_server_error();
-        let reason =
-            timeout(IDLE_TIMEOUT, refusal(response)).await.map_err(|_| dial::late("its answer never ended"));
+        let reason = timeout(IDLE_TIMEOUT, refusal(response))
+            .await
+            .map_err(|_| dial::late("its response did not end"));
         let reason = reason.flatten().map_or_else(|error| error.to_string(), |refusal| refusal.reason);
         return Err(if retry {
             FetchError::Broken { why: reason, progress: false }
@@ -224,7 +225,7 @@ async fn receive(
     let length: u64 = header(CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(0);
     let have = before.filter(|_| resumed).map_or(0, |part| part.length);
     if resumed && !header(CONTENT_RANGE).is_some_and(|range| range.starts_with(&format!("bytes {have}-"))) {
-        return Err(FetchError::Final("another part was sent than the one asked for".to_owned()));
+        return Err(FetchError::Final("a different part than the requested one was sent".to_owned()));
     }
     let opened = part::open(&hub.snapshots, wanted.index(), &tag, have).await;
     let (path, file) = opened.map_err(|error| FetchError::Final(error.to_string()))?;
@@ -249,12 +250,12 @@ enum Stored {
     Disk(io::Error),
 }
 
-/// Writes what comes; answers how long the file is. What came is kept, whatever happens.
+/// Writes the body to the file and returns the file's length. Received bytes are kept even on failure.
 async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: u64) -> Result<u64, Stored> {
     let (mut at, mut told) = (have, have * 10 / total.max(1));
     let ended = loop {
         let data = match timeout(IDLE_TIMEOUT, body.frame()).await {
-            Err(_) => break Err("nothing comes any more".to_owned()),
+            Err(_) => break Err("no more data arrives".to_owned()),
             Ok(None) => break Ok(()),
             Ok(Some(Err(error))) => break Err(error.to_string()),
             Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
@@ -264,7 +265,7 @@ async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: 
         let tenths = at * 10 / total.max(1);
         if tenths > told {
             told = tenths;
-            tracing::debug!("{}0 % of the snapshot are here: {at} of {total} bytes", tenths);
+            tracing::debug!("{}0 % of the snapshot are fetched: {at} of {total} bytes", tenths);
         }
     };
     file.flush().await.map_err(Stored::Disk)?;

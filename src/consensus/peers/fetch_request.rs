@@ -1,4 +1,4 @@
-//! The snapshot that is to be fetched: the newest that was announced.
+//! The snapshot to fetch: the newest that was announced.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ pub(super) struct WantedSnapshot {
     pub(super) message: Message,
 }
 
-/// The newest announcement that was not seen to yet.
+/// The newest announcement that is not handled yet.
 #[derive(Debug, Default)]
 pub(super) struct FetchRequest {
     wanted: Mutex<Option<WantedSnapshot>>,
@@ -48,7 +48,7 @@ impl FetchRequest {
         }
     }
 
-    /// Waits for an announcement of another leader, which overrides `current`; one of the same file only renews it.
+    /// Waits for an announcement of another leader, which replaces `current`; one of the same file only renews it.
     pub(super) async fn other(&self, current: &Mutex<WantedSnapshot>) -> WantedSnapshot {
         loop {
             let next = self.next().await;
@@ -56,7 +56,7 @@ impl FetchRequest {
             if next.message.term < current.message.term {
                 continue;
             }
-            // A later snapshot of the same leader is not worth beginning anew for: what lies between comes from its log.
+            // A later snapshot of the same leader is not worth a restart: its log brings the difference.
             let same_leader = next.from == current.from && next.message.term == current.message.term;
             if !same_leader {
                 return next;

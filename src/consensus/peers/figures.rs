@@ -1,21 +1,21 @@
-//! What is counted of each other member.
+//! The figures of each other member.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// What is known of the way to another member.
+/// The figures of the connection to another member.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PeerFigures {
     /// Its id.
     pub id: u64,
     /// Whether the stream to it is open.
     pub connected: bool,
-    /// How long a question and its answer take.
+    /// The round-trip time of pings.
     pub latency: Latency,
-    /// Questions that were answered.
+    /// Pings that got a pong.
     pub success: u64,
-    /// Losses: streams that broke, and queues that overflowed.
+    /// Failures: broken streams and overflowing queues.
     pub fail: u64,
     /// Bytes that wait to be sent.
     pub queued: u64,
@@ -23,22 +23,22 @@ pub struct PeerFigures {
     pub dropped: u64,
     /// Bytes sent to it.
     pub sent_bytes: u64,
-    /// Bytes that came from it.
+    /// Bytes received from it.
     pub received_bytes: u64,
     /// Messages with entries sent to it.
     pub sent_appends: u64,
-    /// Messages with entries that came from it.
+    /// Messages with entries received from it.
     pub received_appends: u64,
 }
 
-/// Milliseconds.
+/// Round-trip times in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Latency {
     /// The last one.
     pub current: f64,
-    /// Of all since the start.
+    /// The average since the start.
     pub average: f64,
-    /// Of all since the start.
+    /// The standard deviation since the start.
     pub standard_deviation: f64,
     /// The shortest.
     pub minimum: f64,

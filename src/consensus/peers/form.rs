@@ -1,7 +1,8 @@
-//! Raft's messages as bytes, in a form of our own: fixed numbers, little endian, each text with its length before it.
+//! The byte form of raft's messages, which is our own: fixed-size numbers, little endian, each text after its
+//! length.
 //!
-//! The library's own decoder is never run over bytes from the network. A change of the membership, which raft keeps as
-//! the library's bytes, crosses as its parts and is put together again by the receiver.
+//! The library's own decoder never reads bytes from the network. A membership change, which raft stores in the
+//! library's encoding, is sent as its fields and encoded again by the receiver.
 
 use protobuf::{Message as _, ProtobufEnum as _};
 use raft::prelude::{ConfChange, ConfChangeType, Entry, EntryType, Message, MessageType};
@@ -12,17 +13,17 @@ use super::super::entry::{Reader, Undecodable};
 pub(super) const OLDEST_VERSION: u32 = 1;
 pub(super) const NEWEST_VERSION: u32 = 1;
 
-/// Longest data of a change of the membership, and longest extra of a snapshot's announcement.
+/// The longest data of a membership change, and the longest extra of a snapshot announcement.
 const MAX_SMALL_BYTES: usize = 64 << 10;
-/// What a message takes without what varies; for the bounds of queues.
+/// The size of a message without its variable parts, for the limits of queues.
 const MESSAGE_OVERHEAD_BYTES: usize = 110;
-/// What an entry takes without what varies.
+/// The size of an entry without its variable parts.
 const ENTRY_OVERHEAD_BYTES: usize = 25;
 
 const REJECT_FLAG: u8 = 1;
 const SNAPSHOT_FLAG: u8 = 2;
 
-/// How many bytes a message takes, or a little more.
+/// Returns an upper bound of a message's size in bytes.
 pub(super) fn size(message: &Message) -> usize {
     let entries =
         message.entries.iter().map(|entry| ENTRY_OVERHEAD_BYTES + entry.data.len() + entry.context.len());
@@ -30,10 +31,10 @@ pub(super) fn size(message: &Message) -> usize {
     MESSAGE_OVERHEAD_BYTES + message.context.len() + snapshot + entries.sum::<usize>()
 }
 
-/// Writes a message behind `out`.
+/// Appends a message to `out`.
 ///
 /// # Errors
-/// It is one that has no form. `out` is as it was.
+/// The message has no byte form. `out` is unchanged.
 pub(super) fn encode(message: &Message, out: &mut Vec<u8>) -> Result<(), Undecodable> {
     let before = out.len();
     let put = put_message(message, out);
@@ -90,9 +91,9 @@ fn put_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), Undecodable> {
             if entry.data.len() > MAX_SMALL_BYTES {
                 return Err(Undecodable("a change of the membership is too long"));
             }
-            // These bytes come from this member's log: this code made them.
+            // These bytes come from this member's log: this code encoded them.
             let change = ConfChange::parse_from_bytes(&entry.data)
-                .map_err(|_| Undecodable("a change of the membership in the log makes no sense"))?;
+                .map_err(|_| Undecodable("an invalid change of the membership in the log"))?;
             let kind = match change.get_change_type() {
                 ConfChangeType::AddNode => 0,
                 ConfChangeType::RemoveNode => 1,
@@ -112,7 +113,7 @@ fn put_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), Undecodable> {
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) -> Result<(), Undecodable> {
-    let count = u32::try_from(count).map_err(|_| Undecodable("a length beyond all reason"))?;
+    let count = u32::try_from(count).map_err(|_| Undecodable("an invalid length"))?;
     out.extend(count.to_le_bytes());
     Ok(())
 }
@@ -136,7 +137,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Message>, Undecodable> {
     Ok(messages)
 }
 
-/// A reader that knows how much is left, so that nothing is believed that there is no room for.
+/// A reader that knows how many bytes are left, so that it never reserves memory for a false count.
 struct BoundedReader<'b> {
     read: Reader<'b>,
     bytes: usize,
@@ -180,7 +181,7 @@ fn message(left: &mut BoundedReader<'_>) -> Result<Message, Undecodable> {
     if flags & !(REJECT_FLAG | SNAPSHOT_FLAG) != 0
         || (flags & SNAPSHOT_FLAG != 0) != (kind == MessageType::MsgSnapshot)
     {
-        return Err(Undecodable("a message with marks that make no sense"));
+        return Err(Undecodable("a message with invalid flags"));
     }
     let mut message = Message::default();
     message.set_msg_type(kind);
@@ -241,7 +242,7 @@ fn entry(left: &mut BoundedReader<'_>) -> Result<Entry, Undecodable> {
     Ok(entry)
 }
 
-/// What a member only ever tells itself.
+/// Returns whether a message is one that a member only sends to itself.
 fn is_local(kind: MessageType) -> bool {
     use MessageType::{MsgBeat, MsgCheckQuorum, MsgHup, MsgSnapStatus, MsgUnreachable};
     matches!(kind, MsgHup | MsgBeat | MsgUnreachable | MsgSnapStatus | MsgCheckQuorum)

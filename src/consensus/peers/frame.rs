@@ -1,4 +1,4 @@
-//! What crosses a stream: frames of a length, a checksum, a kind and what that kind carries.
+//! The frames of a stream: length, checksum, kind and content.
 
 use std::io;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use tokio::time::timeout;
 use super::form;
 use crate::keyspace::Time;
 
-/// The longest frame that is taken.
+/// The longest frame that is accepted.
 pub(super) const MAX_FRAME_BYTES: usize = 32 << 20;
-/// Messages are put together in frames of about this size, so that none waits long for the one before it.
+/// The usual size at which messages are split into frames, so that none waits long for the previous one.
 pub(super) const TARGET_FRAME_BYTES: usize = 1 << 20;
 /// Length and checksum.
 const HEADER_BYTES: usize = 8;
-/// What is read from a stream at once: most frames are shorter and take one call to the system.
+/// The read size: most frames are shorter and take one system call.
 const READ_BUFFER_BYTES: usize = 16 << 10;
-/// The rest of a frame that has begun has to come within this time.
+/// The rest of a frame must arrive within this time.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 const MESSAGES: u8 = 1;
@@ -32,17 +32,17 @@ const BYE: u8 = 5;
 pub(super) enum Frame {
     /// Messages, with the sender's clock.
     Messages { time: Time, messages: Vec<Message> },
-    /// Asks for a pong.
+    /// Requests a pong.
     Ping(u64),
-    /// Answers a ping; the only frame that goes against the stream's direction.
+    /// The reply to a ping; the only frame sent against the stream's direction.
     Pong(u64),
-    /// The sender of this frame gave up on the snapshot of this log index.
+    /// The sender gave up on the snapshot of this log index.
     SnapshotFailed(u64),
-    /// The sender stops.
+    /// The sender is stopping.
     Bye,
 }
 
-/// A frame being written behind what is in a buffer.
+/// A frame that is being appended to a buffer.
 struct Writing<'b> {
     out: &'b mut Vec<u8>,
     start: usize,
@@ -87,7 +87,7 @@ pub(super) fn put_bye(out: &mut Vec<u8>) {
     Writing::begin(out, BYE).end();
 }
 
-/// Writes messages as one frame. Those that have no form are left out and said.
+/// Writes messages as one frame. Those without a byte form are skipped and logged.
 pub(super) fn put_messages(out: &mut Vec<u8>, time: Time, messages: &[Message]) {
     let frame = Writing::begin(out, MESSAGES);
     frame.out.extend(time.to_le_bytes());
@@ -99,22 +99,23 @@ pub(super) fn put_messages(out: &mut Vec<u8>, time: Time, messages: &[Message]) 
     frame.end();
 }
 
-/// A stream to read frames from.
+/// Wraps a stream in a buffer of that size.
 pub(super) fn ahead<R: AsyncRead>(from: R) -> BufReader<R> {
     BufReader::with_capacity(READ_BUFFER_BYTES, from)
 }
 
-/// Reads one frame. `None`: the stream ended between two frames. The caller sets the deadline of its beginning.
+/// Reads one frame. Returns `None` when the stream ended between two frames. The caller sets the deadline for its
+/// start.
 ///
 /// # Errors
-/// The stream broke, or what came is no frame.
+/// The stream broke, or the bytes are not a frame.
 pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Frame, usize)>> {
     let mut head = [0; HEADER_BYTES];
     match from.read(&mut head[..1]).await? {
         0 => Ok(None),
         _ => timeout(FRAME_TIMEOUT, read_rest(from, head))
             .await
-            .map_err(|_| bad("a frame never came to its end"))?,
+            .map_err(|_| bad("a frame was not completed in time"))?,
     }
 }
 
@@ -126,30 +127,30 @@ async fn read_rest(
     let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
     let (length, sum) = (number(&head[..4]) as usize, number(&head[4..]));
     if length == 0 || length > MAX_FRAME_BYTES {
-        return Err(bad("a frame of a length beyond all reason"));
+        return Err(bad("a frame is too long"));
     }
-    // Beyond that it grows with what comes in, not with what is announced.
+    // Beyond that it grows with the received bytes, not with the announced length.
     let mut body = Vec::with_capacity(length.min(READ_BUFFER_BYTES));
     from.take(length as u64).read_to_end(&mut body).await?;
     if body.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     if crc32fast::hash(&body) != sum {
-        return Err(bad("a frame's checksum does not fit: bytes were changed on their way"));
+        return Err(bad("a frame's checksum does not match: bytes were changed in transit"));
     }
     Ok(Some((parse(&body)?, HEADER_BYTES + length)))
 }
 
-/// Understands a frame's kind and what it carries.
+/// Decodes a frame's kind and content.
 pub(super) fn parse(body: &[u8]) -> io::Result<Frame> {
     let (kind, rest) = body.split_first().ok_or_else(|| bad("an empty frame"))?;
     let number = || {
-        let bytes = rest.try_into().map_err(|_| bad("a frame of a wrong length"))?;
+        let bytes = rest.try_into().map_err(|_| bad("a frame has a wrong length"))?;
         Ok::<_, io::Error>(u64::from_le_bytes(bytes))
     };
     match *kind {
         MESSAGES => {
-            let (time, rest) = rest.split_first_chunk().ok_or_else(|| bad("a frame of a wrong length"))?;
+            let (time, rest) = rest.split_first_chunk().ok_or_else(|| bad("a frame has a wrong length"))?;
             let messages = form::decode(rest).map_err(|error| bad(error.0))?;
             Ok(Frame::Messages { time: Time::from_le_bytes(*time), messages })
         }

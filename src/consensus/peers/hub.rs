@@ -1,4 +1,4 @@
-//! What the tasks of this room share.
+//! The data shared by the tasks of this room.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,18 +24,18 @@ use crate::log_throttle::LogThrottle;
 use crate::stop::Stop;
 use crate::tls::Connector;
 
-/// Alive members ask each other this often whether they are.
+/// How often members ping each other.
 pub(super) const PING_INTERVAL: Duration = Duration::from_millis(500);
-/// Different lines about peers that are logged in a minute.
+/// Different messages about peers that are logged per minute.
 const MAX_LOG_LINES: usize = 256;
-/// Members that only others know of.
+/// Members that only other members have reported.
 const MAX_UNKNOWN_PEERS: usize = 16;
-/// What could not be handed to the driver is tried again after this.
+/// When to retry after the driver's queue was full.
 const DRIVER_RETRY_DELAY: Duration = Duration::from_millis(5);
 
-/// Takes what comes in, or gives it back when there is no room for it now. Never blocks.
+/// Passes an item to the driver, or returns it when there is no room. Never blocks.
 pub(in crate::consensus) type Deliver = Arc<dyn Fn(Inbound) -> Result<(), Inbound> + Send + Sync>;
-/// Tells the store's time.
+/// Returns the store's time.
 pub(in crate::consensus) type Now = Arc<dyn Fn() -> Time + Send + Sync>;
 
 /// Shared by all tasks and by the driver's [`super::PeerSender`].
@@ -52,7 +52,7 @@ pub(super) struct PeerHub {
     pub(super) unknown_peers: UnknownPeers,
     pub(super) peer_queues: RwLock<BTreeMap<u64, Arc<PeerQueue>>>,
     pub(super) peer_queues_changed: Notify,
-    /// Bytes of snapshots that went out.
+    /// Bytes of snapshots sent.
     pub(super) served: AtomicU64,
     directory: RwLock<Arc<PeerDirectory>>,
     sessions: Mutex<BTreeMap<u64, PeerSession>>,
@@ -65,7 +65,7 @@ impl fmt::Debug for PeerHub {
     }
 }
 
-/// Who speaks for a member at present.
+/// The stream that currently speaks for a member.
 #[derive(Debug)]
 struct PeerSession {
     process: u64,
@@ -74,14 +74,14 @@ struct PeerSession {
     end: Stop,
 }
 
-/// The right to speak for a member; given back when dropped.
+/// The right to speak for a member; returned when dropped.
 #[derive(Debug)]
 pub(super) struct SessionGuard {
     hub: Arc<PeerHub>,
     from: u64,
     serial: u64,
     heard: Arc<AtomicU64>,
-    /// Another stream of the same member took over.
+    /// Another stream of the same member replaced this one.
     pub(super) end: Stop,
 }
 
@@ -117,9 +117,9 @@ impl PeerHub {
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
     }
 
-    /// Changes whom this member knows, and with it to whom it speaks.
+    /// Changes the directory, and the streams that follow from it.
     pub(super) fn regroup(&self, change: impl FnOnce(&mut PeerDirectory)) {
-        // Held to the end: the log and what others say may change it at the same time.
+        // Locked to the end: the log and a lookup may change it at the same time.
         let mut slot = self.directory.write().unwrap_or_else(PoisonError::into_inner);
         let mut directory = PeerDirectory::clone(&slot);
         change(&mut directory);
@@ -131,7 +131,7 @@ impl PeerHub {
         self.set_addresses(addresses);
     }
 
-    /// Takes members in that the log has not told of yet.
+    /// Adds members that the log does not contain yet.
     pub(super) fn meet(&self, members: Vec<Member>) {
         self.regroup(|directory| {
             for member in members {
@@ -142,7 +142,7 @@ impl PeerHub {
                 }
                 let name = &member.name;
                 tracing::info!(
-                    "member {:x} ({name}) joined while this one was away, as others say",
+                    "member {:x} ({name}) joined while this one was away, as other members report",
                     member.id
                 );
                 directory.unknown_peers.insert(member.id, member);
@@ -172,7 +172,7 @@ impl PeerHub {
         self.peer_queues.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// Hands the driver what must not be lost; waits while its queue is full.
+    /// Passes the driver an item that must not be lost; waits while its queue is full.
     pub(super) async fn report(&self, mut what: Inbound) {
         while let Err(back) = (self.deliver)(what) {
             what = back;
@@ -180,7 +180,7 @@ impl PeerHub {
         }
     }
 
-    /// Tells the driver once per loss that a member's process is gone.
+    /// Reports to the driver, once per loss, that a member's process is gone.
     pub(super) async fn report_gone(&self, id: u64) {
         if let Some(peer_queue) = self.peer_queue(id)
             && !peer_queue.gone.swap(true, Relaxed)
@@ -194,7 +194,8 @@ impl PeerHub {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Takes the seat of a member for a stream, from an older stream of the same process or from one that is silent.
+    /// Gives a stream the session of a member, taking it from an older stream of the same process or from one that
+    /// timed out.
     pub(super) fn open_session(
         self: &Arc<Self>,
         handshake: &Handshake,
@@ -224,7 +225,7 @@ impl PeerHub {
     }
 }
 
-/// Checks who calls.
+/// Checks the caller's handshake.
 pub(super) fn check(hub: &PeerHub, headers: &hyper::HeaderMap) -> Result<Handshake, HandshakeError> {
     let handshake = Handshake::read(headers)?;
     let checked = hub.directory().check(&handshake);
@@ -235,7 +236,7 @@ pub(super) fn check(hub: &PeerHub, headers: &hyper::HeaderMap) -> Result<Handsha
 }
 
 impl SessionGuard {
-    /// Something came: the speaker is alive.
+    /// Bytes arrived: the sender is alive.
     pub(super) fn heard(&self) {
         self.heard.store(self.hub.age(), Relaxed);
     }

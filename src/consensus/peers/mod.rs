@@ -1,11 +1,11 @@
-//! Speaking to the other members: one long-lived framed stream a direction, and snapshot files on request.
+//! Communication with the other members: one long-lived framed stream per direction, and snapshot files on request.
 //!
-//! Owns: the peer port and what is served there, the streams to the others with their bounded queues, the shapes of
-//! messages on the wire, the fetching of snapshot files, and how long messages take.
+//! Owns: the peer port and its routes, the streams to the others with their bounded queues, the wire form of
+//! messages, the fetching of snapshot files, and the round-trip times.
 //!
-//! Promises: what comes from outside is bounded, and checked before anything believes it: cluster, sender, receiver,
-//! incarnation and protocol version in the handshake, length and checksum of each frame. Nobody is ever waited for: a full
-//! queue drops its messages, which raft repairs, and tells the driver. A stream that broke is opened again with backoff.
+//! Promises: input is bounded, and checked before it is used: cluster, sender, receiver, incarnation and protocol
+//! version in the handshake, length and checksum of each frame. Nothing waits for a peer: a full queue drops its
+//! messages, which raft repairs, and reports it to the driver. A broken stream is opened again with backoff.
 //!
 //! Leaves out: what messages mean (`replica`), and when a snapshot is needed.
 
@@ -57,52 +57,52 @@ pub(super) use self::pins::Pins;
 pub use self::server::PeerServer;
 pub use self::survey::{Survey, survey};
 
-/// How long goodbyes and open connections may take at the stop.
+/// How long farewell frames and open connections may take at the stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What comes from the other members, for the driver.
+/// What arrives from the other members, for the driver.
 #[derive(Debug)]
 pub(super) enum Inbound {
     /// Messages, with the sender's clock when it sent them.
     Messages { from: u64, time: Time, messages: Vec<Message> },
-    /// The stream to it was opened (again): what was sent before may be lost, the announcement of a snapshot too.
+    /// The stream to it was (re)opened: what was sent before may be lost, including a snapshot announcement.
     Connected(u64),
     /// The stream to it broke, or messages for it had to be dropped.
     Unreachable(u64),
-    /// Its stream ended and its port refuses, or it said goodbye: its process is gone, which need not be waited for.
-    /// Once a loss, before or after `Unreachable`.
+    /// Its process is certainly gone: its stream ended and its port refuses connections, or it sent a farewell.
+    /// Sent once per loss, before or after `Unreachable`.
     Gone(u64),
-    /// The snapshot that a message announced was fetched, checked, and lies durably in the snapshots folder, under its name but
-    /// with `snapshot::FETCHED` for an ending.
+    /// The announced snapshot was fetched and checked, and is durable in the snapshots folder, under its name with
+    /// the extension `snapshot::FETCHED`.
     Fetched { message: Box<Message>, state: Box<State>, path: PathBuf },
-    /// The other side gave a snapshot up.
+    /// The other side gave up on a snapshot.
     SnapshotFailed(u64),
-    /// The others say that this member was removed from the group. Said again at each try to reach them.
+    /// The others report that this member was removed. Repeated at each attempt to reach them.
     Removed,
 }
 
-/// Where the other members are reached.
+/// The URLs of the other members.
 pub(super) type Addresses = BTreeMap<u64, Vec<String>>;
 
-/// What [`Peers::new`] has to be told.
+/// The arguments of [`Peers::new`].
 pub(super) struct PeersInit {
     /// The group at the start.
     pub(super) directory: PeerDirectory,
-    /// Without a sign of life for this long, a stream is taken for broken.
+    /// A stream without traffic for this long counts as broken.
     pub(super) election: Duration,
-    /// Where snapshot files lie: those that are served, and those that are fetched.
+    /// The folder of snapshot files, both served and fetched.
     pub(super) snapshots: PathBuf,
-    /// For `https` URLs of the others.
+    /// Connects to `https` URLs of the others.
     pub(super) tls: Connector,
-    /// Takes what comes in.
+    /// Passes what arrives to the driver.
     pub(super) deliver: Deliver,
-    /// Tells the store's time.
+    /// Returns the store's time.
     pub(super) now: Now,
     /// Shared with the persister.
     pub(super) pins: Pins,
 }
 
-/// The driver's side: hands messages over. Never blocks. The default one has no receivers.
+/// The driver's side: queues messages. Never blocks. The default value has no receivers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PeerSender {
     hub: Option<Arc<PeerHub>>,
@@ -132,7 +132,8 @@ impl PeerSender {
         }
     }
 
-    /// Changes whom this member listens to. Streams of those that left are closed, and their calls refused.
+    /// Changes from whom this member accepts streams. Streams of members that left are closed, and new ones
+    /// refused.
     #[cfg(test)]
     pub(super) fn set_directory(&self, directory: PeerDirectory) {
         if let Some(hub) = &self.hub {
@@ -140,21 +141,21 @@ impl PeerSender {
         }
     }
 
-    /// Takes over who belongs to the group.
+    /// Adopts the group's list of members.
     pub(super) fn set_group(&self, roster: &Roster) {
         let Some(hub) = &self.hub else { return };
         hub.regroup(|directory| {
             directory.members = roster.members.iter().map(|(id, member)| (*id, Known::of(member))).collect();
             directory.removed.clone_from(&roster.removed);
             directory.cluster_version.clone_from(&roster.version);
-            // Those who joined later than this member knows of stay until the log tells of them.
+            // Members that joined after this one's log ends stay until the log contains them.
             directory
                 .unknown_peers
                 .retain(|id, _| !roster.members.contains_key(id) && !roster.removed.contains(id));
         });
     }
 
-    /// What is counted of the others, in the order of ids.
+    /// Returns the figures of the others, ordered by id.
     pub(super) fn figures(&self) -> Vec<PeerFigures> {
         let Some(hub) = &self.hub else { return Vec::new() };
         let peer_queues = hub.peer_queues.read().unwrap_or_else(PoisonError::into_inner);
@@ -162,23 +163,23 @@ impl PeerSender {
     }
 }
 
-/// The side that runs on tokio: the peer port, a sender for each other member, and the fetching of snapshots.
+/// The asynchronous side: the peer port, a sender for each other member, and the fetching of snapshots.
 #[derive(Debug)]
 pub(super) struct Peers {
     hub: Arc<PeerHub>,
 }
 
 impl Peers {
-    /// Both sides of the room. Nothing runs yet.
+    /// Creates both sides. Nothing runs yet.
     pub(super) fn new(beginning: PeersInit) -> (PeerSender, Self) {
         let hub = Arc::new(PeerHub::new(beginning));
         (PeerSender { hub: Some(Arc::clone(&hub)) }, Self { hub })
     }
 
-    /// Serves and speaks until the stop; then says goodbye to the others.
+    /// Runs until the stop, then sends the others a farewell.
     ///
     /// # Errors
-    /// A part that ended although nobody had asked for a stop.
+    /// A part ended before the stop.
     pub(super) async fn run(self, server: PeerServer, stop: Stop) -> Result<(), EndedLoop> {
         let mut loops = Loops::new(stop.clone());
         let places = server::places();
@@ -198,7 +199,7 @@ impl Peers {
     }
 }
 
-/// Keeps a sender for each peer queue.
+/// Runs a sender for each peer queue.
 async fn senders(hub: Arc<PeerHub>, stop: Stop) -> Result<(), std::io::Error> {
     let mut running = JoinSet::new();
     while !stop.requested() {
@@ -213,7 +214,7 @@ async fn senders(hub: Arc<PeerHub>, stop: Stop) -> Result<(), std::io::Error> {
             () = hub.peer_queues_changed.notified() => {}
             Some(ended) = running.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
-                    return Err(std::io::Error::other("the task that speaks to a member panicked"));
+                    return Err(std::io::Error::other("the task that sends to a member panicked"));
                 }
             }
             () = stop.wait() => {}

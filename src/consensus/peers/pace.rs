@@ -1,19 +1,19 @@
-//! How fast snapshots go out: so that one that is fetched leaves the disk and the wire to the others.
+//! Limits the speed of sending snapshots, so that they leave disk and network capacity to others.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Bytes a second, all transfers together.
+/// Bytes per second, all transfers together.
 const BYTES_PER_SECOND: u64 = 100 << 20;
 
-/// When the next bytes may go.
+/// The time at which the next bytes may be sent.
 #[derive(Debug, Default)]
 pub(super) struct Pace(Mutex<Option<Instant>>);
 
 impl Pace {
-    /// Waits until `bytes` more may go.
+    /// Waits until `bytes` more may be sent.
     pub(super) async fn wait(&self, bytes: usize) {
         sleep_until(self.next(bytes)).await;
     }

@@ -1,4 +1,4 @@
-//! Files of snapshots that are on their way: `INDEX.TAG.part`, where the tag tells which file it is a part of.
+//! Partially fetched snapshot files: `INDEX.TAG.part`, where the tag identifies the complete file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use tokio::fs::{self, File, OpenOptions};
 
-/// How long a part waits for its rest.
+/// How long a part is kept without progress.
 const MAX_PART_AGE: Duration = Duration::from_secs(3600);
 
-/// A part that is here, from an earlier try or life.
+/// A part left by an earlier attempt or process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    /// As the other side gave it, quotes and all.
+    /// As the other side sent it, with quotes.
     pub(super) tag: String,
     pub(super) length: u64,
 }
 
-/// The part of the snapshot of `index`, when there is one.
+/// Finds the part of the snapshot of `index`.
 pub(super) async fn find(folder: &Path, index: u64) -> Option<Part> {
     let mut found = fs::read_dir(folder).await.ok()?;
     while let Ok(Some(entry)) = found.next_entry().await {
@@ -35,11 +35,11 @@ pub(super) async fn find(folder: &Path, index: u64) -> Option<Part> {
     None
 }
 
-/// Opens the part to go on at `have`, and removes all other parts: there is one transfer at a time.
+/// Opens the part to continue at `have`, and removes all other parts: there is one transfer at a time.
 pub(super) async fn open(folder: &Path, index: u64, tag: &str, have: u64) -> io::Result<(PathBuf, File)> {
     let bare = tag.trim_matches('"');
     if bare.is_empty() || bare.len() > 32 || !bare.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the snapshot came without its mark"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the snapshot came without a valid tag"));
     }
     let path = folder.join(format!("{index:016x}.{bare}.part"));
     let mut found = fs::read_dir(folder).await?;
@@ -57,7 +57,7 @@ pub(super) async fn open(folder: &Path, index: u64, tag: &str, have: u64) -> io:
     Ok((path, file))
 }
 
-/// Removes parts that nobody went on with for long: the log has brought what they would have.
+/// Removes parts without progress for long: the log has brought their content by now.
 pub(super) async fn tidy(folder: &Path) {
     let Ok(mut found) = fs::read_dir(folder).await else { return };
     while let Ok(Some(entry)) = found.next_entry().await {
@@ -72,7 +72,7 @@ pub(super) async fn tidy(folder: &Path) {
     }
 }
 
-/// Gives a whole file, which is on disk, its name for good.
+/// Gives a complete file, which is on disk, its final name.
 pub(super) async fn settle(part: &Path, path: &Path) -> io::Result<()> {
     fs::rename(part, path).await?;
     File::open(folder(path)).await?.sync_all().await

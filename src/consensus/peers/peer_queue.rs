@@ -1,4 +1,4 @@
-//! What waits to be sent to one other member: a bounded queue in which what is urgent goes before what is long.
+//! The queue of messages to one other member: bounded, with short urgent messages before long ones.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -12,29 +12,29 @@ use super::figures::Counters;
 use super::{form, frame};
 use crate::stop::Stop;
 
-/// What may wait at most.
+/// The most messages that may wait.
 pub(super) const MAX_QUEUED_MESSAGES: usize = 4096;
 pub(super) const MAX_QUEUED_BYTES: usize = 64 << 20;
-/// The longest message: with as many before it as a frame usually has, the frame is still taken.
+/// The longest message: together with a usual frame's worth of earlier ones it still fits into a frame.
 pub(in crate::consensus) const MAX_MESSAGE_BYTES: usize =
     frame::MAX_FRAME_BYTES - frame::TARGET_FRAME_BYTES - 64;
 /// How many messages wait for a stream that is not open yet.
 const MAX_QUEUED_UNCONNECTED: usize = 16;
-/// Snapshots given up that the other side was not told of yet.
+/// Failed snapshots that the other side was not notified of yet.
 const MAX_FAILED_SNAPSHOTS: usize = 16;
 
-/// The way to one other member.
+/// The queue to one other member.
 #[derive(Debug)]
 pub(super) struct PeerQueue {
     pub(super) id: u64,
     pub(super) figures: Counters,
-    /// Its task is to look.
+    /// Wakes the queue's task.
     pub(super) wake: Notify,
-    /// Its member left.
+    /// Requested when its member is removed.
     pub(super) end: Stop,
     /// Whether its task was started.
     pub(super) started: AtomicBool,
-    /// Whether the loss of its process was told.
+    /// Whether the loss of its process was reported.
     pub(super) gone: AtomicBool,
     queue: Mutex<Queue>,
     urls: Mutex<Vec<String>>,
@@ -48,10 +48,10 @@ struct Queue {
     /// Appends and snapshots, in order.
     bulk: VecDeque<Message>,
     bytes: usize,
-    /// Messages that asked for a vote while there was no stream.
+    /// Requests for votes made while there was no stream.
     early: VecDeque<(Instant, Message)>,
     failed: Vec<u64>,
-    /// Something was dropped since the queue was last empty; and whether that was told.
+    /// Whether something was dropped since the queue was last empty, and whether that was reported.
     overflow: Overflow,
 }
 
@@ -63,12 +63,12 @@ enum Overflow {
     Told,
 }
 
-/// What is to be written next.
+/// What to write next.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) messages: Vec<Message>,
     pub(super) failed: Vec<u64>,
-    /// Messages were dropped, which the driver must be told.
+    /// Messages were dropped, which the driver must learn.
     pub(super) dropped: bool,
 }
 
@@ -120,7 +120,7 @@ impl PeerQueue {
                 self.id
             );
         }
-        // One message is taken however long it is, or it would never get through.
+        // One message is accepted at any length, or it would never be sent.
         if size > MAX_MESSAGE_BYTES
             || count >= MAX_QUEUED_MESSAGES
             || (count > 0 && queue.bytes + size > MAX_QUEUED_BYTES)
@@ -139,7 +139,7 @@ impl PeerQueue {
         self.wake.notify_one();
     }
 
-    /// Has the other side be told that its snapshot was given up.
+    /// Notifies the other side that its snapshot was given up.
     pub(super) fn give_up(&self, index: u64) {
         let mut queue = self.queue();
         if queue.failed.len() < MAX_FAILED_SNAPSHOTS && !queue.failed.contains(&index) {
@@ -149,7 +149,7 @@ impl PeerQueue {
         self.wake.notify_one();
     }
 
-    /// Takes about `most` bytes of messages; never none when there are any.
+    /// Takes about `most` bytes of messages; at least one if there are any.
     pub(super) fn take(&self, most: usize) -> Batch {
         let mut queue = self.queue();
         let mut batch = Batch { failed: std::mem::take(&mut queue.failed), ..Batch::default() };
@@ -172,7 +172,7 @@ impl PeerQueue {
         batch
     }
 
-    /// The stream is open: messages are taken from here on, and those that came a moment before.
+    /// The stream is open: messages are accepted from here on, and recent early ones are sent.
     pub(super) fn up(&self, fresh: Duration) {
         let mut queue = self.queue();
         queue.up = true;
@@ -193,7 +193,7 @@ impl PeerQueue {
             return;
         }
         let lost = queue.urgent.len() + queue.bulk.len();
-        // What was given up still has to be told.
+        // Failed snapshots must still be reported.
         *queue = Queue { failed: std::mem::take(&mut queue.failed), ..Queue::default() };
         self.figures.dropped.fetch_add(lost as u64, Relaxed);
         self.figures.queued.store(0, Relaxed);
@@ -207,7 +207,7 @@ fn is_urgent(message: &Message) -> bool {
         && message.entries.is_empty()
 }
 
-/// What is worth sending a moment late: an election would otherwise wait for its next turn.
+/// Returns whether a message is worth sending a moment late: the election would otherwise wait for its next round.
 fn is_early(message: &Message) -> bool {
     use MessageType::{
         MsgRequestPreVote, MsgRequestPreVoteResponse, MsgRequestVote, MsgRequestVoteResponse, MsgTimeoutNow,

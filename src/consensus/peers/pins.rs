@@ -1,11 +1,11 @@
-//! Which snapshot files others are being sent, so that nobody deletes them, or cuts the log behind them, meanwhile.
+//! The snapshot files that are being sent, so that neither they nor the log after them are removed meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a snapshot is kept after it was announced, or after its last byte went out: the other side still has to read
-/// it and to ask for what follows.
+/// How long a snapshot is kept after its announcement, or after its last byte was sent: the other side must still
+/// read it and request what follows.
 const RELEASE_DELAY: Duration = Duration::from_secs(30);
 
 /// The snapshots in use, by raft index. Clones share it.
@@ -27,25 +27,25 @@ pub(super) struct PinGuard {
 }
 
 impl PinGuard {
-    /// The snapshot is there and goes out.
+    /// The snapshot exists and is being sent.
     pub(super) fn served(&mut self) {
         self.served = true;
     }
 }
 
 impl Pins {
-    /// A snapshot was announced: somebody will come for it.
+    /// Announces a snapshot: a member will fetch it.
     pub(super) fn announce(&self, index: u64) {
         self.change(index, |pin| pin.until = Instant::now() + RELEASE_DELAY);
     }
 
-    /// Holds a snapshot until what is answered is dropped, and a little longer.
+    /// Keeps a snapshot until the returned guard is dropped, and a little longer.
     pub(super) fn hold(&self, index: u64) -> PinGuard {
         self.change(index, |pin| pin.serving += 1);
         PinGuard { pins: self.clone(), index, served: false }
     }
 
-    /// The lowest index in use.
+    /// Returns the lowest index in use.
     pub(in crate::consensus) fn held(&self) -> Option<u64> {
         let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -53,7 +53,7 @@ impl Pins {
         pins.keys().next().copied()
     }
 
-    /// All in use.
+    /// Returns all indexes in use.
     pub(in crate::consensus) fn all(&self) -> BTreeSet<u64> {
         self.held();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
@@ -69,7 +69,7 @@ impl Drop for PinGuard {
     fn drop(&mut self) {
         self.pins.change(self.index, |pin| {
             pin.serving -= 1;
-            // A wish for what is not here must not hold the log for ever.
+            // A request for a missing snapshot must not pin the log.
             if self.served {
                 pin.until = Instant::now() + RELEASE_DELAY;
             }

@@ -1,4 +1,4 @@
-//! The listening side of a stream: frames in, messages to the driver, pongs back.
+//! The receiving side of a stream: frames in, messages to the driver, pongs back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,10 +14,10 @@ use super::frame::{self, Frame};
 use super::hub::{PING_INTERVAL, PeerHub, SessionGuard};
 use crate::stop::Stop;
 
-/// How long a pong may take to be written.
+/// The timeout for writing a pong.
 const PONG_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Listens to member `from` until the stream ends.
+/// Receives from member `from` until the stream ends.
 pub(super) async fn run<S>(stream: S, from: u64, open_session: &SessionGuard, hub: &Arc<PeerHub>, stop: &Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -41,11 +41,11 @@ where
 {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = frame::ahead(reader);
-    // The sender pings; it is the one to notice first.
+    // The sender pings, so it must be the first to notice a loss.
     let patience = (hub.election * 3).max(PING_INTERVAL * 6);
     loop {
         let (frame, size) = match timeout(patience, frame::read(&mut reader)).await {
-            Err(_) => return "it is silent".to_owned(),
+            Err(_) => return "it does not respond".to_owned(),
             Ok(Err(error)) => return error.to_string(),
             Ok(Ok(None)) => return "it was closed".to_owned(),
             Ok(Ok(Some(read))) => read,
@@ -53,7 +53,7 @@ where
         open_session.heard();
         let directory = hub.directory();
         if !directory.knows(from) {
-            return "it is no member any more".to_owned();
+            return "it is not a member any more".to_owned();
         }
         if let Some(peer_queue) = hub.peer_queue(from) {
             peer_queue.figures.received_bytes.fetch_add(size as u64, Relaxed);
@@ -69,12 +69,12 @@ where
                 match written.await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return error.to_string(),
-                    Err(_) => return "it takes no answer".to_owned(),
+                    Err(_) => return "it does not read replies".to_owned(),
                 }
             }
             Frame::Messages { time, messages } => {
                 if messages.iter().any(|message| !belongs(message, from, directory.own)) {
-                    return "it sent a message of another member, or for one".to_owned();
+                    return "it sent a message from or for another member".to_owned();
                 }
                 take(hub, from, time, messages);
             }
@@ -87,13 +87,13 @@ where
                 hub.report_gone(from).await;
                 return "it stopped".to_owned();
             }
-            Frame::Pong(_) => return "it answered what was not asked".to_owned(),
+            Frame::Pong(_) => return "it sent a pong without a ping".to_owned(),
         }
     }
 }
 
 fn belongs(message: &Message, from: u64, own: u64) -> bool {
-    // A wish for another leader is handed on in the name of the one who is to lead.
+    // A request to transfer the leadership is forwarded in the name of the member that is to lead.
     message.to == own && (message.from == from || message.get_msg_type() == MessageType::MsgTransferLeader)
 }
 
@@ -111,7 +111,7 @@ fn take(hub: &Arc<PeerHub>, from: u64, time: crate::keyspace::Time, mut messages
         }
         return;
     }
-    // Raft sends again what matters.
+    // Raft repeats what matters.
     if let Some(peer_queue) = peer_queue {
         peer_queue.figures.dropped.fetch_add(count as u64, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What the peer port answers: the members as etcd lists them, the version, streams, snapshots.
+//! The routes of the peer port: the list of members in etcd's form, the version, streams, snapshots.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use super::hub::{PeerHub, SessionGuard, check};
 use super::sender::{FORM, PROTOCOL, STREAM};
 use super::serve::{self, Body};
 
-/// A stream that was granted.
+/// A connection that became a stream.
 #[derive(Debug)]
 pub(super) struct UpgradedStream {
     pub(super) upgrade: OnUpgrade,
@@ -24,13 +24,13 @@ pub(super) struct UpgradedStream {
     pub(super) from: u64,
 }
 
-/// Where the answer to a handshake leaves the stream.
+/// Where the handshake's handler leaves the stream.
 pub(super) type UpgradeSlot = Arc<Mutex<Option<UpgradedStream>>>;
 
-/// Snapshots are asked for below this, by raft index in sixteen hex digits.
+/// The path of snapshots, followed by the raft index in sixteen hex digits.
 pub(super) const SNAPSHOTS: &str = "/retune/peers/snapshot/";
 
-/// Answers a request.
+/// Returns the response to a request.
 pub(super) async fn answer(
     hub: &Arc<PeerHub>,
     request: Request<Incoming>,
@@ -63,7 +63,7 @@ fn stream(
     let form = handshake.form()?;
     let upgrade = request.headers().get(UPGRADE).is_some_and(|value| value == PROTOCOL);
     if !upgrade {
-        return Err(HandshakeError::new(StatusCode::BAD_REQUEST, "a stream is asked for by an upgrade"));
+        return Err(HandshakeError::new(StatusCode::BAD_REQUEST, "a stream is requested by an upgrade"));
     }
     let open_session = hub.open_session(&handshake)?;
     let upgrade = hyper::upgrade::on(&mut request);
@@ -78,14 +78,14 @@ fn stream(
     Ok(response)
 }
 
-/// As etcd's peer port lists them.
+/// Returns the list of members in the form of etcd's peer port.
 fn members(directory: &PeerDirectory) -> Response<Body> {
     let mut out = String::from("[");
     for (nth, known) in directory.members.values().enumerate() {
         let member = &known.member;
         let comma = if nth > 0 { "," } else { "" };
         write!(out, "{comma}{{\"id\":{},\"peerURLs\":{}", member.id, json!(member.peer_urls)).ok();
-        // What is empty is left out.
+        // Empty fields are left out.
         if !member.name.is_empty() {
             write!(out, ",\"name\":{}", json!(member.name)).ok();
         }
@@ -127,11 +127,11 @@ fn not_allowed() -> Response<Body> {
     response
 }
 
-/// Answers with a reason, and says it here too.
+/// Returns a refusal with its reason, and logs it.
 fn refused(hub: &PeerHub, refusal: &HandshakeError) -> Response<Body> {
     let HandshakeError { status, reason } = refusal;
     if hub.log_throttle.due_exact(reason) {
-        tracing::warn!("a member's call was refused: {reason} ({})", status.as_u16());
+        tracing::warn!("a member's request was refused: {reason} ({})", status.as_u16());
     }
     text(*status, format!("{reason}\n"))
 }

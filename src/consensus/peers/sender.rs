@@ -1,4 +1,5 @@
-//! The task that speaks to one other member: connects, greets, writes what is queued, and notices when it is gone.
+//! The task that sends to one other member: connects, shakes hands, writes queued messages, and notices when it is
+//! gone.
 
 use std::io;
 use std::sync::Arc;
@@ -25,38 +26,38 @@ use super::peer_queue::PeerQueue;
 use crate::backoff::Backoff;
 use crate::stop::Stop;
 
-/// Waits between two tries to connect.
+/// The minimum delay between two attempts to connect.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(10);
 const MAX_RETRY_DELAY: Duration = Duration::from_millis(500);
-/// How long the other side may take to answer a handshake.
+/// How long the other side may take to respond to a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest reason of a refusal.
 const MAX_REASON_BYTES: usize = 4 << 10;
-/// A stream that held for this long worked: the next try is made at once.
+/// A stream that lasted this long worked: the next attempt follows at once.
 const STABLE_STREAM_AGE: Duration = Duration::from_secs(1);
-/// What a port that speaks TLS answers to plain HTTP, in Go's words.
+/// The response of a TLS port to plain HTTP, in Go's words.
 const WANTS_TLS: &str = "Client sent an HTTP request to an HTTPS server";
-/// How long the goodbye may take.
+/// The timeout of the farewell.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// What a stream is asked for at.
+/// The path at which a stream is requested.
 pub(super) const STREAM: &str = "/retune/peers/stream";
-/// What is spoken on a stream.
+/// The protocol of a stream.
 pub(super) const PROTOCOL: &str = "retune-peers";
 
-/// The form of messages that both sides speak.
+/// The header with the form of messages that both sides speak.
 pub(super) const FORM: &str = "Retune-Form";
 
 /// Why there is no stream.
 enum Missed {
-    /// Nobody listens at any of its URLs.
+    /// Nothing listens at any of its URLs.
     Nobody,
-    /// It does not want to.
+    /// It refused.
     Refused(HandshakeError),
     Failed(String),
 }
 
-/// Runs until the stop, or until the member left.
+/// Runs until the stop, or until the member is removed.
 pub(super) async fn run(peer_queue: Arc<PeerQueue>, hub: Arc<PeerHub>, stop: Stop) {
     tokio::select! {
         () = peer_queue.end.wait() => {}
@@ -81,7 +82,7 @@ async fn work(peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) {
                 tracing::info!("connected to member {}", hub.directory().shown(id));
                 hub.report(Inbound::Connected(id)).await;
                 let since = Instant::now();
-                let why = speak(TokioIo::new(stream), peer_queue, hub, stop).await;
+                let why = run_stream(TokioIo::new(stream), peer_queue, hub, stop).await;
                 peer_queue.down();
                 if stop.requested() {
                     return;
@@ -97,18 +98,18 @@ async fn work(peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) {
                 }
             }
             Err(Missed::Nobody) if known => hub.report_gone(id).await,
-            Err(missed) => say(hub, peer_queue, missed).await,
+            Err(missed) => log_missed(hub, peer_queue, missed).await,
         }
         tokio::select! { () = sleep(backoff.next()) => {}, () = stop.wait() => return }
     }
 }
 
-/// Why there is no stream, once.
-async fn say(hub: &PeerHub, peer_queue: &PeerQueue, missed: Missed) {
+/// Logs once why there is no stream.
+async fn log_missed(hub: &PeerHub, peer_queue: &PeerQueue, missed: Missed) {
     let (id, shown) = (peer_queue.id, hub.directory().shown(peer_queue.id));
     let words = match missed {
         Missed::Nobody => {
-            format!("member {shown} does not run, or not at its peer URLs {}", peer_queue.urls().join(", "))
+            format!("member {shown} is not running, or not at its peer URLs {}", peer_queue.urls().join(", "))
         }
         Missed::Refused(refusal) if refusal.reason.starts_with(WANTS_TLS) => {
             format!(
@@ -122,7 +123,7 @@ async fn say(hub: &PeerHub, peer_queue: &PeerQueue, missed: Missed) {
             }
             format!("member {shown} refuses to listen: {} ({})", refusal.reason, refusal.status.as_u16())
         }
-        Missed::Failed(error) => format!("member {shown} is not reached: {error}"),
+        Missed::Failed(error) => format!("member {shown} cannot be reached: {error}"),
     };
     if hub.log_throttle.due_exact(&words) {
         tracing::warn!("{words}");
@@ -162,9 +163,9 @@ async fn shake_hands(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upg
     let asked = ask(pipe, Request::from_parts(head, body), |response| async move {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let form = response.headers().get(FORM).and_then(|value| value.to_str().ok()?.parse().ok());
-            // There is one so far; a later version has to speak the one that is answered.
+            // There is one form so far; a later version must use the one in the response.
             if !form.is_some_and(|form: u32| (form::OLDEST_VERSION..=form::NEWEST_VERSION).contains(&form)) {
-                return Err(io::Error::other("it answers with a form of messages that was not offered"));
+                return Err(io::Error::other("it responded with a message form that was not offered"));
             }
             return hyper::upgrade::on(response).await.map(Ok).map_err(io::Error::other);
         }
@@ -172,10 +173,10 @@ async fn shake_hands(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upg
     });
     timeout(HANDSHAKE_TIMEOUT, asked)
         .await
-        .map_err(|_| dial::late("it did not answer the handshake in time"))?
+        .map_err(|_| dial::late("it did not respond to the handshake in time"))?
 }
 
-/// A GET of `path` with the handshake's headers.
+/// Makes a GET of `path` with the handshake's headers.
 pub(super) fn request(url: &str, path: &str, handshake: &Handshake) -> io::Result<Request<Empty<Bytes>>> {
     let Address { host, port, .. } = Address::parse(url)?;
     let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
@@ -186,17 +187,17 @@ pub(super) fn request(url: &str, path: &str, handshake: &Handshake) -> io::Resul
     request.body(Empty::new()).map_err(io::Error::other)
 }
 
-/// What an answer that is not the one wanted says.
+/// Reads the reason from an unexpected response.
 pub(super) async fn refusal(response: hyper::Response<hyper::body::Incoming>) -> io::Result<HandshakeError> {
     let status = response.status();
     let body = dial::body(response, MAX_REASON_BYTES).await?;
-    // What comes from outside goes into a line of the log, and stays one.
+    // The text comes from outside and must stay one log line.
     let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(500).collect();
     Ok(HandshakeError { status, reason: text })
 }
 
-/// Writes and listens until the stream breaks, or the stop; answers why it ended.
-async fn speak<S>(stream: S, peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) -> String
+/// Writes and reads until the stream breaks, or the stop; returns why it ended.
+async fn run_stream<S>(stream: S, peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) -> String
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -214,10 +215,10 @@ where
     }
 }
 
-/// When pings went out: their nonce is the time since the stream began.
+/// When pings were sent: their nonce is the time since the stream began.
 struct PingTimes {
     at: Instant,
-    /// The last one that was answered.
+    /// The last one that got a pong.
     nonce: AtomicU64,
 }
 
@@ -229,7 +230,7 @@ async fn listen(
 ) -> io::Result<()> {
     loop {
         let read = timeout(hub.election + PING_INTERVAL, frame::read(reader)).await;
-        let read = read.map_err(|_| dial::late("no sign of life for longer than an election takes"))??;
+        let read = read.map_err(|_| dial::late("no reply for longer than the election timeout"))??;
         match read {
             None => return Ok(()),
             Some((Frame::Pong(nonce), _)) => {
@@ -241,7 +242,7 @@ async fn listen(
             Some(_) => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "it sends what is not for this direction",
+                    "it sent a frame of the wrong direction",
                 ));
             }
         }
@@ -285,7 +286,7 @@ async fn write(
             writer.flush().await?;
             peer_queue.figures.sent_bytes.fetch_add(buffer.len() as u64, Relaxed);
             buffer.clear();
-            // After a long append, its room is not kept for short ones.
+            // Release the space that a long append needed.
             buffer.shrink_to(2 * frame::TARGET_FRAME_BYTES);
             continue;
         }

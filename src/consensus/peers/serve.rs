@@ -1,4 +1,4 @@
-//! Sending a snapshot file to a member that lags behind.
+//! Sends a snapshot file to a member that lags behind.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -20,10 +20,10 @@ use super::directory::HandshakeError;
 use super::hub::{PeerHub, check};
 use super::pins::PinGuard;
 
-/// Read and sent at a time.
+/// Bytes read and sent at a time.
 const CHUNK_BYTES: u64 = 256 << 10;
 
-/// The body of an answer.
+/// The body of a response.
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A file being sent.
@@ -34,7 +34,7 @@ struct FileTransfer {
     _held: PinGuard,
 }
 
-/// Answers with the snapshot of `index`, or what of it is still missing on the other side.
+/// Returns the snapshot of `index`, or the rest that the other side is missing.
 pub(super) async fn snapshot(
     hub: &Arc<PeerHub>,
     index: &str,
@@ -42,16 +42,16 @@ pub(super) async fn snapshot(
 ) -> Result<Response<Body>, HandshakeError> {
     let handshake = check(hub, headers)?;
     let index = u64::from_str_radix(index, 16).map_err(|_| {
-        HandshakeError::new(StatusCode::BAD_REQUEST, "a snapshot is asked for by its log index in hex")
+        HandshakeError::new(StatusCode::BAD_REQUEST, "a snapshot is requested by its log index in hex")
     })?;
-    // Before it is looked for, so that it stays once it was found.
+    // Pinned before the lookup, so that a snapshot that is found stays.
     let mut held = hub.pins.hold(index);
     let path = hub.snapshots.join(format!("{index:016x}.snapshot"));
     let opened = spawn_blocking(move || open(&path)).await;
     let (file, length, tag) = opened.map_err(io::Error::other).flatten().map_err(|error| {
         HandshakeError::new(
             StatusCode::NOT_FOUND,
-            format!("the snapshot at log index {index} is not here: {error}"),
+            format!("the snapshot at log index {index} is missing here: {error}"),
         )
     })?;
     held.served();
@@ -77,7 +77,8 @@ pub(super) async fn snapshot(
     Ok(response)
 }
 
-/// The file, its length, and what tells it from another of the same log index: its checksum.
+/// Opens the file; returns it with its length and its checksum, which distinguishes it from another of the same log
+/// index.
 fn open(path: &std::path::Path) -> io::Result<(File, u64, String)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -87,12 +88,12 @@ fn open(path: &std::path::Path) -> io::Result<(File, u64, String)> {
     Ok((file, length, format!("\"{:08x}-{length:x}\"", u32::from_le_bytes(sum))))
 }
 
-/// Where `bytes=N-` begins.
+/// Returns where `bytes=N-` begins.
 fn begin(range: &str) -> Option<u64> {
     range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
 }
 
-/// One chunk, when it is time for it.
+/// Sends one chunk at the allowed pace.
 async fn next(mut sending: FileTransfer, at: u64) -> io::Result<Option<(Frame<Bytes>, (FileTransfer, u64))>> {
     if sending.left == 0 {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The peer port: bound first, served once there is a member to serve it.
+//! The peer port: bound early, served once there is a member.
 
 use std::fmt;
 use std::io;
@@ -20,17 +20,17 @@ use crate::stop::Stop;
 use crate::tcp;
 use crate::tls::{Acceptor, Connector, refuse_tls};
 
-/// Connections at one time.
+/// Concurrent connections.
 pub(super) const MAX_CONNECTIONS: usize = 256;
 const LISTEN_BACKLOG: u32 = 1024;
-/// How long a TLS handshake may take, and the first byte of a request.
+/// The timeout of a TLS handshake, and of the first byte of a request.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an accept that failed.
+/// The delay after a failed accept.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// A TLS handshake begins with this.
+/// The first bytes of a TLS handshake.
 const TLS: [u8; 2] = [0x16, 0x03];
 
-/// Peer ports that are bound, and take connections once [`super::Peers::run`] runs.
+/// Bound peer ports, which accept connections once [`super::Peers::run`] runs.
 #[derive(Debug, Default)]
 pub struct PeerServer {
     pub(super) listeners: Vec<Listener>,
@@ -53,9 +53,10 @@ impl PeerServer {
     /// Opens the listeners that the settings name. Needs a tokio runtime around it.
     ///
     /// # Errors
-    /// A URL that cannot be listened on, or bad TLS files.
+    /// A URL cannot be listened on, or the TLS files are bad.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
-        // What calls others is made later, behind the data folder: bad files are found before anything is made there.
+        // The outgoing side is created later, after the data folder: bad files must be found before anything is
+        // created there.
         Connector::open(&settings.peer_tls).map_err(|error| OpenError::Settings(error.to_string()))?;
         let secure = settings.listen_peer_urls.iter().any(|url| url.starts_with("https://"));
         let acceptor = secure.then(|| Acceptor::open(&settings.peer_tls)).transpose();
@@ -66,13 +67,13 @@ impl PeerServer {
     /// Opens the listeners. Needs a tokio runtime around it.
     ///
     /// # Errors
-    /// A URL that cannot be listened on, with what to do.
+    /// A URL cannot be listened on; the message says what to do.
     pub(in crate::consensus) fn bind(urls: &[String], tls: Option<&Acceptor>) -> Result<Self, String> {
         let listeners = urls.iter().map(|url| Listener::bind(url, tls)).collect::<Result<_, _>>()?;
         Ok(Self { listeners })
     }
 
-    /// The listen URLs, with the ports that were found where 0 was asked for.
+    /// Returns the listen URLs, with the actual ports where 0 was requested.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         self.listeners.iter().map(|listener| listener.url.clone()).collect()
@@ -91,7 +92,7 @@ impl Listener {
         }
         let ip = match host.as_str() {
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            // As etcd has it: every interface.
+            // As in etcd: every interface.
             "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             _ => host.parse().map_err(|_| bad(&"expected an IP or localhost to listen on"))?,
         };
@@ -169,11 +170,11 @@ async fn serve(
         Ok(Ok(Some(pipe))) => connection::serve(pipe, remote, hub, stop).await,
         Ok(Ok(None)) => {}
         Ok(Err(why)) => log_rejection(hub, remote, &why),
-        Err(_) => tracing::debug!(%remote, "a connection to the peer port said nothing"),
+        Err(_) => tracing::debug!(%remote, "a connection to the peer port sent nothing"),
     }
 }
 
-/// Greets, after a look at what the other side speaks. `None`: it went away.
+/// Does the TLS handshake after checking what the other side speaks. Returns `None` when it disconnected.
 pub(super) async fn open(stream: TcpStream, tls: Option<Acceptor>) -> Result<Option<Pipe>, String> {
     let mut first = [0; 8];
     let Ok(count @ 1..) = stream.peek(&mut first).await else { return Ok(None) };

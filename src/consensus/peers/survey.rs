@@ -1,4 +1,4 @@
-//! Asking a running group who belongs to it, as a proxy or a new member must before it knows anything.
+//! Asks a running group for its members, as a proxy or a new member must before it knows anything.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,21 +17,21 @@ use super::dial::{self, Address, ask, dial};
 use crate::consensus::member::Member;
 use crate::tls::Connector;
 
-/// The longest list that is read.
+/// The longest list that is accepted.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// A group as one of its members lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
-    /// The group's id.
+    /// The cluster id.
     pub cluster_id: u64,
-    /// In the order of ids.
+    /// Ordered by id.
     pub members: Vec<Member>,
-    /// The URL that answered.
+    /// The URL that responded.
     pub from: String,
 }
 
-/// A member as etcd's peer port lists it. Unknown fields may come with later versions.
+/// A member as etcd's peer port lists it. Later versions may add fields.
 #[derive(Deserialize)]
 struct ListedMember {
     id: u64,
@@ -43,13 +43,13 @@ struct ListedMember {
     client_urls: Option<Vec<String>>,
 }
 
-/// Asks all `urls` (peer URLs) at once for the list of members; the first good answer within `patience` counts.
+/// Asks all `urls` (peer URLs) at once for the list of members; returns the first valid response within `patience`.
 ///
 /// # Errors
-/// Why none of them gave one.
+/// Why none of them returned one.
 pub async fn survey(urls: &[String], tls: &Connector, patience: Duration) -> Result<Survey, String> {
     let mut failed: BTreeMap<&String, String> =
-        urls.iter().map(|url| (url, format!("{url}: no answer within {patience:?}"))).collect();
+        urls.iter().map(|url| (url, format!("{url}: no response within {patience:?}"))).collect();
     let mut asked: FuturesUnordered<_> =
         urls.iter().map(|url| async move { one(url, tls).await.map_err(|error| (url, error)) }).collect();
     let found = timeout(patience, async {
@@ -57,7 +57,7 @@ pub async fn survey(urls: &[String], tls: &Connector, patience: Duration) -> Res
             match answer {
                 Ok(survey) => return Some(survey),
                 Err((url, error)) => {
-                    tracing::debug!("{url} does not tell the members: {error}");
+                    tracing::debug!("{url} did not return the members: {error}");
                     failed.insert(url, format!("{url}: {error}"));
                 }
             }
@@ -89,7 +89,7 @@ async fn one(url: &str, tls: &Connector) -> io::Result<Survey> {
     .map_err(|error| dial::explain(url, tls, error))
 }
 
-/// Reads a list of members.
+/// Decodes a list of members.
 pub(super) fn read(bytes: &[u8]) -> io::Result<Vec<Member>> {
     let listed: Vec<ListedMember> = serde_json::from_slice(bytes).map_err(io::Error::other)?;
     let mut members: Vec<_> = listed

@@ -1,4 +1,4 @@
-//! Peers that called and are not known.
+//! Peers that connected and are unknown.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 /// Unknown peers that wait to be looked up.
 const MAX_QUEUED_LOOKUPS: usize = 16;
 
-/// Those who called and are not known.
+/// Peers that connected and are unknown.
 #[derive(Debug, Default)]
 pub(super) struct UnknownPeers {
     waiting: Mutex<BTreeSet<u64>>,
@@ -16,7 +16,7 @@ pub(super) struct UnknownPeers {
 }
 
 impl UnknownPeers {
-    /// A member that is not known has called.
+    /// An unknown member has connected.
     pub(super) fn called(&self, id: u64) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < MAX_QUEUED_LOOKUPS {

@@ -1,4 +1,4 @@
-//! Saving what a member holds, and founding a group on it.
+//! Saving a member's state, and founding a group from it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,8 +17,8 @@ use super::super::{BackupSummary, BackupWriter, Member, copy as copy_folder, res
 use super::*;
 use crate::keyspace::{Command, Keyspace};
 
-/// A stopped member's folder: a group of so many, and a log of three writes of which the first is known to be
-/// committed.
+/// Makes a stopped member's folder: a group of `members`, and a log of three writes of which the first is known to
+/// be committed.
 fn member_of(members: usize) -> TempDir {
     let folder = TempDir::new().unwrap();
     let (mut identity, beginning) = Identity::founding(&settings(folder.path())).unwrap();
@@ -80,7 +80,7 @@ async fn what_is_restored_twice_is_the_same_under_ids_that_nobody_had() {
     assert!(restored[0].1 != old.cluster_id && restored[0].2 != old.own_id);
 }
 
-/// The folder of the member may be on another disk, behind a link of the user's own.
+/// The folder of the member may be on another disk, behind the user's own link.
 #[test]
 fn what_was_in_a_data_folder_before_a_restore_that_failed_is_there_after_it() {
     for linked in [false, true] {

@@ -1,4 +1,4 @@
-//! Folders that are damaged, foreign or in use.
+//! Damaged folders, foreign ones, and those in use.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ fn newest_log_file(folder: &TempDir) -> PathBuf {
     files.filter(|path| path.extension().is_some_and(|end| end == "raftlog")).max().unwrap()
 }
 
-/// Where the bytes of a value lie in a file.
+/// Returns the offset of a value's bytes in a file.
 fn find(bytes: &[u8], text: &str) -> usize {
     bytes.windows(text.len()).rposition(|window| window == text.as_bytes()).unwrap()
 }
@@ -33,7 +33,7 @@ async fn a_bit_flipped_in_the_middle_of_the_log_is_refused_and_nothing_is_cut() 
     filled(&folder).await;
     let path = newest_log_file(&folder);
     let mut bytes = fs::read(&path).unwrap();
-    // A length in the header of the batch that holds the value: what follows cannot be read.
+    // A length in the header of the batch with the value: what follows cannot be read.
     let at = find(&bytes, "value 20");
     let start = bytes[..at].windows(4).rposition(|window| window == [0, 0, 0, 0]).unwrap();
     bytes[start + 6] ^= 0x40;
@@ -144,7 +144,7 @@ async fn a_log_file_that_was_never_begun_does_not_spoil_the_one_in_use() {
     let folder = TempDir::new().unwrap();
     filled(&folder).await;
     let in_use = newest_log_file(&folder);
-    // As a full disk leaves it: a new file without a header, and room reserved behind the end of the one in use.
+    // As after a full disk: a new file without a header, and reserved space at the end of the current one.
     let number: u64 = in_use.file_stem().unwrap().to_str().unwrap().parse().unwrap();
     let unborn = in_use.with_file_name(format!("{:016}.raftlog", number + 1));
     fs::write(&unborn, b"").unwrap();
@@ -173,7 +173,7 @@ async fn a_mirror_that_cannot_be_made_is_made_once_it_can() {
     let mirror = folder.path().join("member/mirror");
     fs::create_dir_all(folder.path().join("member")).unwrap();
     let node = Node::open(settings(folder.path()), None).unwrap();
-    // Not a folder, so that neither removing nor making it works.
+    // Not a folder, so that neither removing nor creating it works.
     fs::write(&mirror, b"in the way").unwrap();
     let node = Running::of(node).await;
     node.set("/a", b"1").await;

@@ -1,4 +1,4 @@
-//! The byte forms: what was written is read back, and anything else is refused without harm.
+//! The byte forms: encoded bytes are decoded again, and anything else is refused without harm.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -82,7 +82,7 @@ fn changed_bytes_are_refused_or_mean_something_but_never_harm() {
                 _ => {}
             }
         }
-        // What it still understands, it must be able to say again.
+        // What can be decoded must also be encodable.
         if let Ok(order) = Order::decode(&bytes) {
             assert_eq!(Order::decode(&order.encode()), Ok(order), "seed {seed}");
         }

@@ -1,4 +1,4 @@
-//! The event history over restarts and backups: a large event costs those who watch its key, and nobody else.
+//! The event history over restarts and backups: a large event affects only the watches of its key.
 
 use tempfile::TempDir;
 
@@ -8,7 +8,7 @@ use crate::keyspace::{Code, WatchFor};
 
 const LARGE: usize = 200_000;
 
-/// What a one-shot watch is sent at once.
+/// Returns what a one-shot watch receives at once.
 fn sent(node: &Running, key: &str, recursive: bool, since: u64) -> Result<u64, Code> {
     let what = WatchFor { recursive, stream: false, since };
     match node.handle.watch(key.as_bytes(), what) {
@@ -17,7 +17,7 @@ fn sent(node: &Running, key: &str, recursive: bool, since: u64) -> Result<u64, C
     }
 }
 
-/// Some keys around a large one; the large one's index.
+/// Writes some keys around a large one; returns the large one's index.
 async fn write(node: &Running) -> u64 {
     for n in 0..5 {
         node.set(&format!("/before/{n}"), b"v").await;
@@ -29,7 +29,7 @@ async fn write(node: &Running) -> u64 {
     index
 }
 
-/// That all is there but the large event at `index`.
+/// Checks that everything exists except the large event at `index`.
 #[track_caller]
 fn check(node: &Running, index: u64) {
     for n in 0..5 {
@@ -61,7 +61,7 @@ async fn a_large_event_costs_only_its_own_watchers_their_place_over_any_number_o
 #[tokio::test]
 async fn a_snapshot_has_the_same_history_as_the_mirror() {
     let folder = TempDir::new().unwrap();
-    // Each round writes a snapshot and has the log cut, so that nothing is replayed from there.
+    // Each round writes a snapshot and has the log truncated, so that nothing is replayed from it.
     let few = || Settings { snapshot_count: 1, ..settings(folder.path()) };
     let node = Running::start(few()).await.unwrap();
     let index = write(&node).await;
@@ -95,7 +95,7 @@ async fn what_loses_its_values_for_want_of_room_loses_them_in_the_mirror_as_well
     let folder = TempDir::new().unwrap();
     let node = Running::start(settings(folder.path())).await.unwrap();
     let small = node.set("/small", b"v").await.index();
-    // Large enough to be cleared when there are too many, small enough to be mirrored whole.
+    // Large enough to be cleared when there are too many, small enough to be mirrored in full.
     let value = vec![b'x'; 120_000];
     for n in 0..600 {
         node.set(&format!("/k{n}"), &value).await;
@@ -111,7 +111,7 @@ async fn what_loses_its_values_for_want_of_room_loses_them_in_the_mirror_as_well
     let before = kept(&node);
     node.stop().await;
     let mirror = folder.path().join("member/mirror");
-    // sled's threads give its lock back a moment after it is closed.
+    // sled's threads release its lock a moment after it is closed.
     let begun = std::time::Instant::now();
     let (_, mut state) = loop {
         match super::super::mirror::Mirror::open(&mirror) {
@@ -122,7 +122,7 @@ async fn what_loses_its_values_for_want_of_room_loses_them_in_the_mirror_as_well
     };
     assert_eq!(state.keyspace.take_changes().cleared, [0; 0], "the mirror has no more than there may be");
     let node = Running::start(settings(folder.path())).await.unwrap();
-    // This start's introduction is no event of a key.
+    // This start's attributes are not an event of a key.
     assert_eq!(kept(&node), before);
     assert_eq!(sent(&node, "/small", false, small), Ok(small));
     assert_eq!(sent(&node, "/k0", false, small), Err(Code::HistoryCleared));

@@ -1,4 +1,4 @@
-//! Members on real folders: started, stopped, cut off, damaged.
+//! Members on real folders: started, stopped, killed, damaged.
 
 mod backup;
 mod damage;
@@ -20,7 +20,7 @@ use crate::keyspace::{Event, Operation, Time};
 use crate::stop::Stop;
 
 impl Handle {
-    /// A store of its own for a test, which ends with the process.
+    /// Makes a store for a test, which ends with the process.
     pub(crate) fn in_memory() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let node = Node::open(settings(folder.path()), None).expect("a new store opens");
@@ -108,7 +108,7 @@ fn delete(key: &str) -> Operation {
     Operation::Delete { key: key.as_bytes().into(), dir: true, recursive: true }
 }
 
-/// Copies a folder, as a kill would leave it.
+/// Copies a folder, in the state that a kill would leave.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder to copy") {

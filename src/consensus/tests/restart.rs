@@ -1,4 +1,4 @@
-//! What a restart finds.
+//! What a restart recovers.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::keyspace::WatchFor;
 async fn the_first_key_of_a_new_group_gets_index_four() {
     let folder = TempDir::new().unwrap();
     let node = Running::start(settings(folder.path())).await.unwrap();
-    // The version is settled right behind the member's introduction.
+    // The version is settled right after the member publishes its attributes.
     node.handle.read_index().await.unwrap();
     assert_eq!(node.set("/a", b"1").await.index(), 4);
     node.stop().await;
@@ -44,7 +44,7 @@ async fn a_copy_taken_under_load_has_every_write_answered_before() {
         for n in 0..40 {
             node.set(&format!("/r{round}/k{n}"), format!("{n}").as_bytes()).await;
         }
-        // Not at one moment, as a kill would be, but files only grow behind what was answered.
+        // Not at one moment, as a kill would be, but files only grow after an acknowledged write.
         let copied = TempDir::new().unwrap();
         copy(&folder.path().join("member/log"), &copied.path().join("member/log"));
         copy(&folder.path().join("member/snapshots"), &copied.path().join("member/snapshots"));
@@ -115,7 +115,7 @@ async fn values_of_every_size_come_back_from_the_mirror() {
     }
     node.propose(delete("/s300000")).await;
     node.stop().await;
-    // Without the log's help.
+    // Without the log.
     fs::remove_dir_all(folder.path().join("member/log")).unwrap();
     let node = Running::start(settings(folder.path())).await.unwrap();
     for size in sizes.into_iter().filter(|size| *size != 300_000) {

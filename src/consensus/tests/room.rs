@@ -1,4 +1,4 @@
-//! When there is no room, and when there is too much to do.
+//! A full disk, and overload.
 
 use tempfile::TempDir;
 
@@ -12,7 +12,7 @@ async fn beyond_the_quota_only_deletes_are_taken_until_there_is_room() {
     for n in 0..20 {
         node.set(&format!("/big/{n}"), &[b'x'; 10_000]).await;
     }
-    // What is there is known once it was mirrored.
+    // The size of the state is known once it was mirrored.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while node.handle.propose(set("/more", b"x", None)).await.err() != Some(ProposeError::NoSpace) {
         assert!(tokio::time::Instant::now() < deadline, "writes are never refused");
@@ -50,7 +50,8 @@ async fn large_values_bring_a_snapshot_by_their_bytes_and_the_log_stays_bounded(
             tokio::time::sleep(Duration::from_millis(700)).await;
         }
     }
-    // A disk that others use too may be behind with a snapshot, and the last bytes alone bring none: then it takes some more.
+    // On a disk with other users a snapshot may be late, and the last bytes alone cause none: then it takes some
+    // more.
     let mut figures = node.handle.figures();
     for round in 0..60 {
         if figures.snapshot_index > 60 && figures.log_bytes < 400 << 20 {

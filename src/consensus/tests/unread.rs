@@ -1,4 +1,4 @@
-//! A log that cannot be read while raft looks things up in it.
+//! A log that cannot be read while raft reads it.
 
 use std::fs::{self, OpenOptions};
 
@@ -11,10 +11,10 @@ use super::super::replica::Replica;
 use super::super::wal_guard::WalMarks;
 use super::*;
 
-/// So many entries that the first ones are not in memory any more.
+/// Enough entries that the first ones are no longer in memory.
 const ENTRIES: u64 = 5_000;
 
-/// A follower of member 2 whose log goes up to [`ENTRIES`], of which those up to `committed` are known to be.
+/// Makes a follower of member 2 whose log goes up to [`ENTRIES`], of which those up to `committed` are committed.
 fn follower(folder: &TempDir, committed: u64) -> Replica {
     let mut log = Log::open(folder.path(), WalMarks::new(1), Arc::default()).unwrap();
     log.begin(LogId { index: 1, term: 1 }, 1).unwrap();
@@ -25,7 +25,7 @@ fn follower(folder: &TempDir, committed: u64) -> Replica {
     Replica::new(1, log, committed, 10).unwrap()
 }
 
-/// An append of member 2 that goes on behind `index`.
+/// Makes an append of member 2 after `index`.
 fn append(index: u64) -> Message {
     let mut message = Message { from: 2, to: 1, term: 1, log_term: 1, index, ..Message::default() };
     message.set_msg_type(MessageType::MsgAppend);
@@ -43,7 +43,7 @@ fn a_log_that_cannot_be_read_while_an_append_is_judged_is_a_disk_error() {
             OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
         }
     }
-    // What is in memory is judged all the same.
+    // Entries in memory are still compared.
     replica.step(append(ENTRIES)).unwrap();
     let failure = replica.step(append(200)).unwrap_err();
     let Failure::Log(says) = &failure else { panic!("{failure}") };

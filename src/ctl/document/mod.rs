@@ -1,8 +1,8 @@
 //! A subtree as one document, in JSON, TOML or YAML.
 //!
-//! A directory is a map, a file a text. `{"$value": …, "$ttl": …}` is a file that expires, `$ttl` among a
-//! directory's names one that expires. `$key` at the top is the key that the whole was read from. A name that begins with `$` is written with a second one in front, so that
-//! every name can be told from these.
+//! A directory is a map, a file is text. `{"$value": …, "$ttl": …}` is a file that expires; `$ttl` among a directory's
+//! names means that the directory expires. `$key` at the top is the key that the document was read from. A name that
+//! begins with `$` is written with a second `$`, so that it differs from these.
 
 mod read;
 mod write;
@@ -13,16 +13,16 @@ use std::path::Path;
 pub(super) use read::{read, read_at};
 pub(super) use write::{write, write_at};
 
-/// The name at the top of a document under which it remembers its own key.
+/// The name at the top of a document that holds its key.
 const KEY: &str = "$key";
 
-/// A file or a directory, with what goes with either.
+/// A file or a directory, with its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) kind: ItemKind,
     /// Seconds to live.
     pub(super) ttl: Option<u64>,
-    /// The index of its last write; 0 when it comes from a document.
+    /// The index of its last write; 0 in a document.
     pub(super) index: u64,
 }
 
@@ -38,7 +38,7 @@ impl Item {
         Self { kind: ItemKind::File(value.to_owned()), ttl: None, index: 0 }
     }
 
-    /// How many files it is or holds.
+    /// Returns how many files it is or contains.
     pub(super) fn files(&self) -> usize {
         match &self.kind {
             ItemKind::File(_) => 1,
@@ -46,7 +46,7 @@ impl Item {
         }
     }
 
-    /// Whether both hold the same, written at the same time; what is left of a life does not count.
+    /// Returns whether both are the same, including the time of the last write; the remaining TTL does not matter.
     pub(super) fn untouched(&self, other: &Self) -> bool {
         self.index == other.index
             && match (&self.kind, &other.kind) {
@@ -61,7 +61,7 @@ impl Item {
             }
     }
 
-    /// The same as `wanted` would be written: with a life only where that names one too, and then with its length.
+    /// Returns this item as `wanted` would be written: with a TTL only if `wanted` has one, and then with its length.
     pub(super) fn lives_as(&self, wanted: Option<&Self>) -> Self {
         let ttl = self.ttl.and_then(|_| wanted.and_then(|wanted| wanted.ttl));
         let kind = match &self.kind {
@@ -81,7 +81,7 @@ impl Item {
     }
 }
 
-/// How a document is written.
+/// The format of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
@@ -90,7 +90,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The format that was asked for, or that the file's name says; YAML for everything else, JSON included.
+    /// Returns the requested format, or that of the file's name; YAML for everything else, including JSON.
     pub(super) fn find(asked: &str, file: Option<&Path>) -> Result<Self, String> {
         let named = file.and_then(|file| file.extension()).and_then(|end| end.to_str());
         match (asked, named) {
@@ -101,7 +101,7 @@ impl Format {
         }
     }
 
-    /// What a file in this format is called.
+    /// Returns the file name extension.
     pub(super) const fn extension(self) -> &'static str {
         match self {
             Self::Json => "json",

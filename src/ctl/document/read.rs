@@ -1,4 +1,4 @@
-//! Documents to trees.
+//! Parses documents into trees.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::document::{Node, parse_json, parse_toml, parse_yaml};
 
 use super::{Format, Item, ItemKind, KEY};
 
-/// Reads a document. An error names the place.
+/// Parses a document. An error names the place.
 pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
     let node = match format {
         Format::Json => parse_json(text),
@@ -16,7 +16,7 @@ pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
     item(&node?, "")
 }
 
-/// Reads a document with the key that it remembers, if it does.
+/// Parses a document, and returns the key in it, if there is one.
 pub(in crate::ctl) fn read_at(text: &str, format: Format) -> Result<(Item, Option<String>), String> {
     let mut node = match format {
         Format::Json => parse_json(text),
@@ -32,8 +32,10 @@ pub(in crate::ctl) fn read_at(text: &str, format: Format) -> Result<(Item, Optio
             text.starts_with('/') && !text.split('/').any(|segment| matches!(segment, "." | ".."))
         };
         let text = value.scalar_text().filter(whole);
-        key =
-            Some(text.ok_or_else(|| format!("\"{KEY}\" is the key of the whole, such as /app"))?.to_owned());
+        key = Some(
+            text.ok_or_else(|| format!("\"{KEY}\" must be the key of the whole document, such as /app"))?
+                .to_owned(),
+        );
     }
     Ok((item(&node, "")?, key))
 }
@@ -53,7 +55,7 @@ fn item(node: &Node, path: &str) -> Result<Item, String> {
         match name.as_str() {
             "$ttl" => ttl = Some(seconds(child, shown)?),
             "$value" => {
-                value = Some(child.scalar_text().ok_or_else(|| format!("{shown}: \"$value\" is no text"))?);
+                value = Some(child.scalar_text().ok_or_else(|| format!("{shown}: \"$value\" is not text"))?);
             }
             name => {
                 let own = own_name(name, shown)?;
@@ -65,7 +67,9 @@ fn item(node: &Node, path: &str) -> Result<Item, String> {
         None => ItemKind::Dir(children),
         Some(text) if children.is_empty() => ItemKind::File(text.to_owned()),
         Some(_) => {
-            return Err(format!("{shown} has a \"$value\" and entries as well; it is a file or a directory"));
+            return Err(format!(
+                "{shown} has both \"$value\" and entries; it must be either a file or a directory"
+            ));
         }
     };
     Ok(Item { kind, ttl, index: 0 })
@@ -83,7 +87,7 @@ fn own_name<'n>(name: &'n str, shown: &str) -> Result<&'n str, String> {
         None => name,
         Some(own) if own.starts_with('$') => own,
         Some(_) => {
-            return Err(format!("{shown}: {name:?}: a key that begins with '$' is written with two of them"));
+            return Err(format!("{shown}: {name:?}: write a key that begins with '$' with a second '$'"));
         }
     };
     if own.is_empty() || own == "." || own == ".." || own.contains('/') {

@@ -1,15 +1,15 @@
-//! Trees to documents.
+//! Writes trees as documents.
 
 use crate::document::{Node, json_string, to_toml, to_yaml};
 
 use super::{Format, Item, ItemKind, KEY};
 
-/// Writes a document, ending in a newline.
+/// Returns a document that ends with a newline.
 pub(in crate::ctl) fn write(item: &Item, format: Format) -> Result<String, String> {
     text(&node(item), format)
 }
 
-/// Writes a document that remembers its key, so that it can be put back where it was. All keys together need none.
+/// Returns a document with its key, so that it can be imported to the same place. The root needs no key.
 pub(in crate::ctl) fn write_at(item: &Item, key: &str, format: Format) -> Result<String, String> {
     if key == "/" {
         return write(item, format);
@@ -25,7 +25,7 @@ pub(in crate::ctl) fn write_at(item: &Item, key: &str, format: Format) -> Result
 fn text(node: &Node, format: Format) -> Result<String, String> {
     match format {
         Format::Yaml => Ok(to_yaml(node)),
-        Format::Toml => to_toml(node).map_err(|error| format!("{error}; take json or yaml")),
+        Format::Toml => to_toml(node).map_err(|error| format!("{error}; use json or yaml")),
         Format::Json => {
             let mut out = String::new();
             json(&mut out, node, 0);
@@ -69,7 +69,7 @@ fn json(out: &mut String, node: &Node, depth: usize) {
         Node::Map(_) => out.push_str("{}"),
         Node::Number(text) => out.push_str(text),
         Node::Text(text) => out.push_str(&json_string(text)),
-        // A tree has nothing else.
+        // A tree contains no other nodes.
         Node::Null | Node::Bool(_) | Node::List(_) => out.push_str("null"),
     }
 }

@@ -1,29 +1,29 @@
-//! What a role allows.
+//! Checks what a role allows.
 
 use super::{Auth, GUEST, ROOT, Role, User};
 
-/// A key that somebody wants to get at.
+/// A request for access to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyAccess<'k> {
-    /// As it stands in the path, with the slash at its end if there is one.
+    /// The key as written in the path, with its trailing slash if there is one.
     pub key: &'k [u8],
-    /// What for.
+    /// The kind of access.
     pub mode: AccessMode,
-    /// Whether all below it is meant too.
+    /// Whether it includes everything below.
     pub recursive: bool,
 }
 
-/// What somebody wants with a key.
+/// The kinds of access to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessMode {
-    /// To see it.
+    /// Read the key.
     Read,
-    /// To change it.
+    /// Change the key.
     Write,
 }
 
 impl Auth {
-    /// Whether one of the user's roles allows it.
+    /// Returns whether one of the user's roles allows it.
     #[must_use]
     pub fn allows(&self, user: &User, asked: KeyAccess<'_>) -> bool {
         let roles = user.roles.iter().flatten();
@@ -32,8 +32,7 @@ impl Auth {
             .any(|name| name == ROOT || self.roles.get(name).is_some_and(|role| role.allows(asked)))
     }
 
-    /// Whether those may who give no name. A wish for a whole subtree is measured as one for its top alone, as etcd
-    /// does it.
+    /// Returns whether clients without credentials may. For a subtree only its top is checked, as in etcd.
     #[must_use]
     pub fn allows_guests(&self, asked: KeyAccess<'_>) -> bool {
         let asked = KeyAccess { recursive: false, ..asked };
@@ -49,7 +48,7 @@ impl Role {
         };
         patterns.iter().flatten().any(|pattern| match pattern.strip_suffix('*') {
             Some(prefix) => asked.key.starts_with(prefix.as_bytes()),
-            // Only what ends in a star speaks of more than one key.
+            // Only a pattern that ends in a star matches more than one key.
             None => !asked.recursive && asked.key == pattern.as_bytes() && !pattern.is_empty(),
         })
     }

@@ -1,21 +1,22 @@
-//! Changes of users and roles, and how they are carried out.
+//! Changes of users and roles, and their effect.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Auth, GUEST, MAX_BYTES, ROOT, Role, User};
 
-/// How many writes etcd takes to make its directories for users and roles.
+/// The number of writes by which etcd creates its directories for users and roles.
 const INITIAL_WRITES: u64 = 4;
 
-/// One change of it, as the log carries it.
+/// One change of users or roles, as stored in the log.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Heed users and roles from now on.
+    /// Enable authentication.
     Enable,
-    /// Heed them no more.
+    /// Disable authentication.
     Disable,
-    /// Make a user, or change one: what is granted or revoked changes, named roles make, and a hash alone does either.
+    /// Create or change a user: with grants or revocations it is changed, with roles created, and a hash alone does
+    /// either.
     PutUser {
         /// The name.
         name: String,
@@ -23,22 +24,22 @@ pub enum Change {
         hash: Option<String>,
         /// The roles of a new user.
         roles: Option<Vec<String>>,
-        /// The roles it is to have too.
+        /// Roles to add.
         grant: Vec<String>,
-        /// The roles it is to have no more.
+        /// Roles to remove.
         revoke: Vec<String>,
     },
     /// Remove a user.
     DeleteUser(String),
-    /// Make a role, or change one: something granted or revoked changes.
+    /// Create or change a role: with grants or revocations it is changed.
     PutRole {
         /// The name.
         name: String,
-        /// What a new role may do.
+        /// The permissions of a new role.
         permissions: Role,
-        /// What it may do too.
+        /// Permissions to add.
         grant: Option<Role>,
-        /// What it may do no more.
+        /// Permissions to remove.
         revoke: Option<Role>,
     },
     /// Remove a role.
@@ -59,23 +60,23 @@ impl fmt::Debug for Change {
     }
 }
 
-/// What a change came to.
+/// The result of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
-    /// It is done, and there is nothing to show.
+    /// Done, with nothing to show.
     Done,
-    /// A user has these roles now.
+    /// The user with its current roles.
     User {
-        /// In the order they are kept.
+        /// In stored order.
         roles: Option<Vec<String>>,
-        /// Whether there was none of this name.
+        /// Whether the user is new.
         created: bool,
     },
-    /// A role may do this now.
+    /// The role with its current permissions.
     Role {
-        /// All of it.
+        /// All of its permissions.
         permissions: Role,
-        /// Whether there was none of this name.
+        /// Whether the role is new.
         created: bool,
     },
 }
@@ -83,60 +84,60 @@ pub enum Changed {
 /// Why a change was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeError {
-    /// It is on already.
+    /// Authentication is already enabled.
     AlreadyEnabled,
-    /// It is off already.
+    /// Authentication is already disabled.
     AlreadyDisabled,
-    /// Nobody could turn it off again.
+    /// Without the user root, nobody could disable it again.
     NoRootUser,
-    /// There is no such user.
+    /// The user does not exist.
     NoUser,
-    /// There is one of this name.
+    /// A user with this name already exists.
     UserExists,
     /// A new user needs a password.
     NoPassword,
-    /// Nothing would be another.
+    /// The change would have no effect.
     UserUnchanged,
-    /// The user has this role.
+    /// The user already has this role.
     RoleHeld(String),
     /// The user does not have this role.
     RoleNotHeld(String),
-    /// The user root stays as long as users are heeded.
+    /// The user root cannot be removed while authentication is enabled.
     RootUser,
-    /// There is no such role.
+    /// The role does not exist.
     NoRole,
-    /// There is one of this name.
+    /// A role with this name already exists.
     RoleExists,
-    /// Nothing would be another.
+    /// The change would have no effect.
     RoleUnchanged,
-    /// The role may read that.
+    /// The role may already read this.
     ReadHeld(String),
-    /// The role may write that.
+    /// The role may already write this.
     WriteHeld(String),
-    /// The role root is as it is.
+    /// The role root cannot be changed.
     RootRole,
     /// Users and roles would take more than [`MAX_BYTES`].
     Full,
 }
 
-/// How a change ended.
+/// The outcome of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeOutcome {
-    /// What it came to; after a refusal nothing has changed.
+    /// The result; after a refusal nothing has changed.
     pub result: Result<Changed, ChangeError>,
-    /// How many writes it would have been for etcd, which keeps users in the store: so much the index rises.
+    /// The number of writes in etcd, which keeps users in the store: the index rises by it.
     pub writes: u64,
 }
 
 impl Auth {
-    /// Carries out a change; the same on every member.
+    /// Applies a change; the same on every member.
     pub fn apply(&mut self, change: &Change) -> ChangeOutcome {
         let mut writes = 0;
-        let result = self.carry_out(change, &mut writes);
+        let result = self.apply_change(change, &mut writes);
         ChangeOutcome { result, writes }
     }
 
-    fn carry_out(&mut self, change: &Change, writes: &mut u64) -> Result<Changed, ChangeError> {
+    fn apply_change(&mut self, change: &Change, writes: &mut u64) -> Result<Changed, ChangeError> {
         match change {
             Change::Enable => self.enable(writes),
             Change::Disable => {
@@ -213,7 +214,7 @@ impl Auth {
         Ok(Changed::Done)
     }
 
-    /// Refuses what would take more room than there is.
+    /// Refuses what would exceed the limit.
     fn room(&self, more: usize) -> Result<(), ChangeError> {
         if self.weight().saturating_add(more) > MAX_BYTES { Err(ChangeError::Full) } else { Ok(()) }
     }
@@ -258,13 +259,13 @@ impl Auth {
             }
         }
         let roles = Some(roles.into_iter().map(str::to_owned).collect());
-        // A list that was never there or is not in order becomes one that is: to etcd that is a change.
+        // A missing or unsorted list becomes a sorted one, which is a change to etcd.
         if hash.is_none() && roles == old.roles {
             return Err(ChangeError::UserUnchanged);
         }
         self.room(hash.map_or(0, str::len) + length(&roles))?;
         let hash = hash.map_or_else(|| old.hash.clone(), str::to_owned);
-        // Revoked, the role root is gone from the answer and from nowhere else.
+        // When revoked, the role root is missing from the response, but stays in the state.
         let mut kept = roles.clone();
         attach(name, &mut kept);
         self.users.insert(name.to_owned(), User { hash, roles: kept });
@@ -297,8 +298,8 @@ impl Auth {
         let old = self.roles.get(name).ok_or(ChangeError::NoRole)?;
         let mut new = old.clone();
         if let Some(more) = grant {
-            new.read = Some(joined(&new.read, &more.read).map_err(ChangeError::ReadHeld)?);
-            new.write = Some(joined(&new.write, &more.write).map_err(ChangeError::WriteHeld)?);
+            new.read = Some(merged(&new.read, &more.read).map_err(ChangeError::ReadHeld)?);
+            new.write = Some(merged(&new.write, &more.write).map_err(ChangeError::WriteHeld)?);
         }
         if let Some(less) = revoke {
             new.read = Some(without(&new.read, &less.read));
@@ -314,7 +315,7 @@ impl Auth {
     }
 }
 
-/// The user root has the role root whatever else is said.
+/// Adds the role root to the user root, whatever the change says.
 fn attach(name: &str, roles: &mut Option<Vec<String>>) {
     if name == ROOT && !roles.iter().flatten().any(|role| role == ROOT) {
         roles.get_or_insert_default().push(ROOT.to_owned());
@@ -325,8 +326,8 @@ fn length(list: &Option<Vec<String>>) -> usize {
     list.iter().flatten().map(|item| item.len() + 2).sum()
 }
 
-/// Both lists as one, sorted; the error is what is in both.
-fn joined(old: &Option<Vec<String>>, more: &Option<Vec<String>>) -> Result<Vec<String>, String> {
+/// Merges two lists, sorted; the error is an element of both.
+fn merged(old: &Option<Vec<String>>, more: &Option<Vec<String>>) -> Result<Vec<String>, String> {
     let mut all: BTreeSet<&String> = old.iter().flatten().collect();
     for item in more.iter().flatten() {
         if !all.insert(item) {

@@ -1,7 +1,7 @@
 //! The byte forms of users and roles: one for logs, one for snapshots.
 //!
-//! Each begins with a version. A list that may be missing is written with its count plus one, so that 0 is the
-//! missing one. Whatever is read back is written the same again.
+//! Each begins with a version. A list that may be missing is written with its count plus one; 0 means missing.
+//! Decoding and encoding again gives the same bytes.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ const CHANGE_VERSION: u8 = 1;
 /// Bits of the state's flags.
 const ENABLED: u8 = 1;
 const BEGUN: u8 = 2;
-/// Bits of what a change brings along.
+/// Bits of the optional parts of a change.
 const WITH_HASH: u8 = 1;
 const WITH_GRANT: u8 = 1;
 const WITH_REVOKE: u8 = 2;
 
 impl Auth {
-    /// The byte form, for snapshots.
+    /// Returns the byte form for snapshots.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + self.weight());
@@ -40,7 +40,7 @@ impl Auth {
         out
     }
 
-    /// Reads the byte form back.
+    /// Decodes the byte form.
     ///
     /// # Errors
     /// The bytes are not what [`Auth::encode`] made.
@@ -56,7 +56,7 @@ impl Auth {
 }
 
 impl Change {
-    /// The byte form, for the log.
+    /// Appends the byte form for the log.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(CHANGE_VERSION);
         match self {
@@ -93,7 +93,7 @@ impl Change {
         }
     }
 
-    /// Reads the byte form back.
+    /// Decodes the byte form.
     ///
     /// # Errors
     /// The bytes are not what [`Change::encode`] made.
@@ -119,7 +119,7 @@ impl Change {
                 Self::PutRole { name, permissions, grant, revoke }
             }
             5 => Self::DeleteRole(text(&mut read)?),
-            _ => return Err(read.wrong("a change that is not known here")),
+            _ => return Err(read.wrong("an unknown change")),
         };
         read.end()?;
         Ok(change)
@@ -156,7 +156,8 @@ fn text(read: &mut Reader<'_>) -> Result<String, Undecodable> {
     Ok(text.to_owned())
 }
 
-/// So many texts; each takes a byte at least, so that a count beyond the bytes is found before room is made for it.
+/// Reads `count` texts. Each takes at least one byte, so a count beyond the input is refused before memory is
+/// reserved.
 fn counted(read: &mut Reader<'_>, count: u64) -> Result<Vec<String>, Undecodable> {
     if count > read.left() as u64 {
         return Err(read.wrong("cut short"));
@@ -178,7 +179,7 @@ fn role(read: &mut Reader<'_>) -> Result<Role, Undecodable> {
     Ok(Role { read: list(read)?, write: list(read)? })
 }
 
-/// What stands under names, which come in order and once each.
+/// Reads a map; its names must be sorted and unique.
 fn map<V>(
     read: &mut Reader<'_>,
     value: impl Fn(&mut Reader<'_>) -> Result<V, Undecodable>,

@@ -1,13 +1,13 @@
-//! Users, roles and what they may do: the part of the replicated state that etcd's v2 auth is about.
+//! Users, roles and what they may do: the part of the replicated state for etcd's v2 auth.
 //!
-//! Owns: the users with their roles and password hashes, the roles with their patterns, whether they are heeded, how
-//! a change of them is carried out, what a role allows, and the byte forms of both.
+//! Owns: the users with their roles and password hashes, the roles with their patterns, whether authentication is
+//! enabled, how a change is applied, what a role allows, and the byte forms of both.
 //!
-//! Promises: the same changes give the same state on every member: a change carries the hash of a password, never
-//! a password, so nothing here draws salt or looks at a clock. A refused change changes nothing but, like etcd's, the count
-//! of writes. The state is bounded ([`MAX_BYTES`]). No `Debug` output holds a hash.
+//! Promises: the same changes give the same state on every member: a change carries the hash of a password, never a
+//! password, so nothing here needs a random salt or a clock. A refused change changes nothing but, like etcd's, the
+//! count of writes. The state is bounded ([`MAX_BYTES`]). No `Debug` output holds a hash.
 //!
-//! Leaves out: passwords, their hashing and checking, who is asking, and every text that goes out (`api`).
+//! Leaves out: passwords, their hashing and checking, identifying the client, and every text of a response (`api`).
 
 mod access;
 mod change;
@@ -21,18 +21,18 @@ use std::fmt;
 pub use access::{AccessMode, KeyAccess};
 pub use change::{Change, ChangeError, ChangeOutcome, Changed};
 
-/// The user and the role that may do everything.
+/// The user and the role with all permissions.
 pub const ROOT: &str = "root";
-/// The role of those who give no name.
+/// The role of clients without credentials.
 pub const GUEST: &str = "guest";
-/// What users and roles may take together: they are written with every head of the mirror and of a snapshot.
+/// The size limit of users and roles together: they are written with every head of the mirror and of a snapshot.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// Users, roles, and whether they are heeded.
+/// Users, roles, and whether authentication is enabled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     enabled: bool,
-    /// Whether etcd would have made the directories for its users by now, which it counts as writes.
+    /// Whether etcd would already have created the directories for its users, which it counts as writes.
     begun: bool,
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Role>,
@@ -43,7 +43,7 @@ pub struct Auth {
 pub struct User {
     /// The password's hash, as a PHC string.
     pub hash: String,
-    /// As they were given, then sorted by the first change; `None` where none were ever named. Not all need exist.
+    /// In the given order, sorted by the first change; `None` if none were ever given. They need not exist.
     pub roles: Option<Vec<String>>,
 }
 
@@ -54,30 +54,30 @@ impl fmt::Debug for User {
 }
 
 impl User {
-    /// Whether the user holds the role.
+    /// Returns whether the user has the role.
     #[must_use]
     pub fn holds(&self, role: &str) -> bool {
         self.roles.iter().flatten().any(|own| own == role)
     }
 }
 
-/// The patterns of keys that a role may read and write; `None` where none were ever named.
+/// The key patterns that a role may read and write; `None` if none were ever given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Role {
-    /// What it may read.
+    /// Patterns of readable keys.
     pub read: Option<Vec<String>>,
-    /// What it may write.
+    /// Patterns of writable keys.
     pub write: Option<Vec<String>>,
 }
 
 impl Role {
-    /// Whether it names no pattern.
+    /// Returns whether it has no pattern.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         [&self.read, &self.write].into_iter().flatten().all(Vec::is_empty)
     }
 
-    /// What may do everything.
+    /// Returns the permissions of `root`.
     fn everything() -> Self {
         let all = || Some(vec!["/*".to_owned()]);
         Self { read: all(), write: all() }
@@ -85,31 +85,31 @@ impl Role {
 }
 
 impl Auth {
-    /// Whether users and roles are heeded.
+    /// Returns whether authentication is enabled.
     #[must_use]
     pub const fn enabled(&self) -> bool {
         self.enabled
     }
 
-    /// The user of this name.
+    /// Returns the user of this name.
     #[must_use]
     pub fn user(&self, name: &str) -> Option<&User> {
         self.users.get(name)
     }
 
-    /// The role of this name; `root` is always there.
+    /// Returns the role of this name; `root` always exists.
     #[must_use]
     pub fn role(&self, name: &str) -> Option<Role> {
         if name == ROOT { Some(Role::everything()) } else { self.roles.get(name).cloned() }
     }
 
-    /// The users that a list shows, by name. Like keys, those that begin with `_` are hidden.
+    /// Returns the users in a listing, by name. Like keys, names that begin with `_` are hidden.
     pub fn users(&self) -> impl Iterator<Item = (&str, &User)> {
         let all = self.users.iter().map(|(name, user)| (name.as_str(), user));
         all.filter(|(name, _)| !name.starts_with('_'))
     }
 
-    /// The names of the roles that a list shows, `root` among them.
+    /// Returns the names of the roles in a listing, including `root`.
     #[must_use]
     pub fn role_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.roles.keys().map(String::as_str).collect();
@@ -119,7 +119,7 @@ impl Auth {
         names
     }
 
-    /// What it takes in bytes, nearly.
+    /// Returns the approximate size in bytes.
     fn weight(&self) -> usize {
         let list =
             |list: &Option<Vec<String>>| list.iter().flatten().map(|item| item.len() + 2).sum::<usize>();

@@ -1,4 +1,4 @@
-//! Users and roles: what changes do, what roles allow, and the byte forms.
+//! Users and roles: the effect of changes, the permissions of roles, and the byte forms.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

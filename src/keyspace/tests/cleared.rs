@@ -1,4 +1,4 @@
-//! Events whose values were dropped: what a watch of the past, and one that catches up, hears of them.
+//! Events whose values were dropped: what a watch of the past, and one that catches up, receive of them.
 
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use super::random::{key, stir};
 use super::*;
 
-/// What a one-shot watch is sent at once: an event, the refusal, or nothing yet.
+/// Returns what a one-shot watch receives at once: an event, the refusal, or nothing yet.
 fn sent(space: &mut Keyspace, key: &str, recursive: bool, since: u64) -> String {
     match space.watch(key.as_bytes(), WatchFor { recursive, stream: false, since }) {
         Err(error) => {
@@ -49,20 +49,20 @@ fn a_watch_that_would_be_sent_a_cleared_event_is_refused_and_the_others_pass_ove
         ("/b", false, 1, "set /b 3"),
         ("/c", false, 2, "set /c 7"),
         ("/never", true, 1, "waits"),
-        // The key itself, from before, at and behind the marker.
+        // The key itself, from before, at and after the marker.
         ("/big/v", false, 1, "cleared [3/1]"),
         ("/big/v", false, 2, "cleared [3/2]"),
         ("/big/v", false, 3, "set /big/v 6"),
         ("/big/v", false, 7, "cleared [9/7]"),
         ("/big/v", false, 9, "waits"),
-        // Directories above it: what came before is sent first.
+        // Directories above it: earlier events are sent first.
         ("/", true, 1, "set /a 1"),
         ("/", true, 2, "cleared [3/2]"),
         ("/", true, 3, "set /b 3"),
         ("/big", true, 1, "cleared [3/1]"),
         ("/big", true, 3, "set /big/w 4"),
         ("/big", false, 1, "waits"),
-        // A watch of the past is sent hidden keys, and a removed file is nothing to those that share its beginning.
+        // A watch of the past receives hidden keys, and a removed file does not match keys that share its prefix.
         ("/big", true, 5, "cleared [6/5]"),
         ("/big/vv", true, 1, "waits"),
         ("/bi", true, 1, "waits"),
@@ -96,7 +96,7 @@ fn whatever_is_cleared_a_watch_of_the_past_is_sent_what_it_would_have_been_or_re
         let rng = &mut StdRng::seed_from_u64(5_000 + seed);
         let (mut live, mut clock) = (Keyspace::new(), NOW);
         stir(&mut live, rng, 300, &mut clock);
-        // A removed directory has no value that could be dropped.
+        // A removed directory has no value to drop.
         let removed = |index: u64| {
             let entry = live.events_since(index - 1).next().and_then(|(_, entry)| entry.event());
             entry.is_some_and(|event| event.action.removes() && event.node.dir)
@@ -128,7 +128,7 @@ fn a_waiting_watch_that_a_cleared_event_was_for_ends_and_the_others_go_on() {
     }
     let mut all = behind.watching("/", true, true, 0);
     let mut exact = behind.watching("/d/big", false, true, 0);
-    // Begins later, and hears that the key went: that it was there is known from the marker.
+    // Begins later, and learns that the key was removed: the marker shows that it existed.
     let mut late = behind.watching("/d/big", false, false, 4);
     let mut other = behind.watching("/e", false, false, 0);
     behind.replace(ahead.without_values_of(|index| index == 3));
@@ -144,7 +144,7 @@ fn a_waiting_watch_that_a_cleared_event_was_for_ends_and_the_others_go_on() {
 fn large_values_cost_the_oldest_of_them_their_place_and_nobody_else() {
     let mut space = Keyspace::new();
     space.ok(set_op("/small", "v"));
-    // Each but the first keeps the new and the old value.
+    // Each but the first has the new and the previous value.
     for _ in 0..100 {
         space.ok(set_large("/big", 1 << 20));
         space.ok(set_op("/small", "v"));
@@ -164,7 +164,7 @@ fn large_values_cost_the_oldest_of_them_their_place_and_nobody_else() {
     assert_eq!(sent(&mut space, "/small", false, 1), "set /small 1");
     assert_eq!(sent(&mut space, "/big", false, 1), "cleared [3/1]");
     assert_eq!(sent(&mut space, "/big", false, 200), "set /big 200");
-    // All at once, as at a start, it comes to the same.
+    // The same result when all are added at once, as at a start.
     let again = space.without_values_of(|_| false);
     assert_eq!(again.digest(), space.digest());
 }
@@ -191,7 +191,7 @@ fn a_thousand_events_that_are_not_large_are_kept_whatever_else_there_is() {
         let index = 3 * number + 1;
         assert_eq!(sent(&mut space, &key, false, index), format!("set {key} {index}"));
     }
-    // One that is larger than all that there may be is known until the next comes.
+    // An event larger than the limit is kept until the next one.
     let last = space.ok(set_large("/huge", HISTORY_BYTES + 1)).index();
     assert_eq!(sent(&mut space, "/huge", false, last), format!("set /huge {last}"));
     space.ok(set_op("/small", "v"));

@@ -1,4 +1,4 @@
-//! The byte forms: there and back, and nothing else.
+//! The byte forms: encoded bytes are decoded again, and nothing else is accepted.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -1,4 +1,4 @@
-//! Watches that begin in the past.
+//! Watches that start in the past.
 
 use super::*;
 

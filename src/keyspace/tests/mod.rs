@@ -1,4 +1,4 @@
-//! What the keyspace promises, rule by rule.
+//! The keyspace's rules, one by one.
 
 mod cleared;
 mod forms;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::*;
 
-/// 2026, well after the first expiration there can be.
+/// 2026, well after the earliest possible expiration.
 const NOW: Time = 1_800_000_000 * SECOND;
 const SECOND: Time = 1_000_000_000;
 
@@ -57,7 +57,7 @@ fn compare_delete_op(key: &str, prev: Option<&str>, prev_index: Option<u64>) -> 
     Operation::CompareAndDelete { key: bytes(key), prev_value: prev.map(bytes), prev_index }
 }
 
-/// The same with a TTL that ends `seconds` after `NOW`.
+/// Returns the operation with a TTL that ends `seconds` after `NOW`.
 fn lasting(operation: Operation, seconds: i64) -> Operation {
     let mut operation = operation;
     match &mut operation {
@@ -70,7 +70,7 @@ fn lasting(operation: Operation, seconds: i64) -> Operation {
     operation
 }
 
-/// The same as a refresh.
+/// Returns the operation as a refresh.
 fn refreshing(operation: Operation) -> Operation {
     let mut operation = operation;
     match &mut operation {
@@ -91,7 +91,7 @@ impl Keyspace {
         self.run(operation).expect("accepted")
     }
 
-    /// Refused, with nothing changed: the code, the cause.
+    /// Expects a refusal without changes; returns its code and cause.
     fn no(&mut self, operation: Operation) -> (Code, String) {
         let (before, index) = (self.listing(), self.index());
         let error = self.run(operation).expect_err("refused");
@@ -112,7 +112,7 @@ impl Keyspace {
         self.watch(key.as_bytes(), WatchFor { recursive, stream, since }).expect("accepted")
     }
 
-    /// The same state as a member has it that kept the past but for the values of some events.
+    /// Returns the state of a member that has the past without the values of some events.
     fn without_values_of(&self, cleared: impl Fn(u64) -> bool) -> Self {
         let mut loader = Loader::new();
         for (key, record) in self.nodes() {
@@ -126,7 +126,7 @@ impl Keyspace {
         loader.finish(self.index()).expect("a state")
     }
 
-    /// `/d/1` … as files.
+    /// Creates the files `keys`.
     fn with(keys: &[&str]) -> Self {
         let mut space = Self::new();
         for key in keys {
@@ -144,7 +144,7 @@ fn text(event: &Event) -> (&'static str, String, u64) {
     (event.action.word(), String::from_utf8_lossy(&event.key).into_owned(), event.index())
 }
 
-/// What a watch has at hand.
+/// Returns the events that a watch has received.
 fn drained(watch: &mut Watch) -> Vec<(&'static str, String, u64)> {
     std::iter::from_fn(|| watch.ready()).map(|event| text(&event)).collect()
 }

@@ -1,5 +1,5 @@
-//! A second keyspace, written as plainly as it can be: flat maps, strings, every rule as a sentence of etcd's. Random
-//! operations must have the same outcome in both.
+//! A second keyspace, as simple as possible: flat maps, strings, every rule as etcd states it. Random operations
+//! must have the same outcome in both.
 
 use std::collections::BTreeMap;
 
@@ -309,7 +309,7 @@ impl Listener {
         self.hooked = self.what.stream;
     }
 
-    /// All that was heard was taken.
+    /// Takes everything that was received.
     pub(super) fn take(&mut self) -> Vec<u64> {
         self.held = 0;
         std::mem::take(&mut self.heard)

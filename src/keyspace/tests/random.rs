@@ -155,7 +155,7 @@ fn watches_hear_what_they_hear_in_a_plain_model() {
     }
 }
 
-/// Carries out random operations, expiries and reservations.
+/// Applies random operations, expiries and reservations.
 pub(super) fn stir(space: &mut Keyspace, rng: &mut StdRng, rounds: usize, clock: &mut Time) {
     for _ in 0..rounds {
         *clock += rng.random_range(0..SECOND);

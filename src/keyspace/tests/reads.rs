@@ -1,4 +1,4 @@
-//! Reading, counting, and what a mirror is told.
+//! Reads, counters, and the changes for a mirror.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Another state in place of the whole, under watches that wait.
+//! Replacing the whole state under waiting watches.
 
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -9,14 +9,14 @@ use rand::{RngExt, SeedableRng};
 use super::random::{key, operation, stir};
 use super::*;
 
-/// What a snapshot of `space` brings.
+/// Returns the state after a snapshot of `space`.
 fn snapshot(space: &Keyspace) -> Keyspace {
     let mut image = vec![];
     space.write_image(&mut image).unwrap();
     Keyspace::read_image(&image).unwrap()
 }
 
-/// A state, and another that has the same and went on with `more`.
+/// Returns a state, and a copy of it that continued with `more`.
 fn apart(keys: &[&str], more: &[Operation]) -> (Keyspace, Keyspace) {
     let behind = Keyspace::with(keys);
     let mut ahead = snapshot(&behind);
@@ -67,7 +67,7 @@ fn watches_hear_over_a_replacement_what_they_would_have_heard_live() {
                 assert_eq!(drained(other), drained(one), "seed {seed}, round {round}: {key} {what:?}");
             }
             assert_eq!(lagging.counts().watchers, live.counts().watchers);
-            // What waits on goes on live.
+            // Waiting watches continue live.
             for space in [&mut live, &mut lagging] {
                 stir(space, &mut StdRng::seed_from_u64(seed), 30, &mut clock.clone());
             }

@@ -1,4 +1,4 @@
-//! What each operation checks and does.
+//! The checks and the effect of each operation.
 
 use super::*;
 

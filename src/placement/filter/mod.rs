@@ -1,4 +1,4 @@
-//! The filters, in the order in which Swarm asks them.
+//! The filters, in the order in which Swarm applies them.
 
 mod labels;
 mod near;
@@ -11,22 +11,22 @@ use super::expression::{Expression, ExpressionKind};
 use super::facts::Node;
 use super::request::Request;
 
-/// One of them.
+/// A filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// The node is well.
+    /// The node is healthy.
     Health,
     /// The host ports are free.
     Port,
-    /// The node takes one more container: its label `containerslots` says how many.
+    /// The node has room for one more container: its label `containerslots` is the limit.
     ContainerSlots,
-    /// The containers that this one is tied to are there.
+    /// The containers that this one depends on are on the node.
     Dependency,
-    /// What runs or lies on the node.
+    /// The containers and images on the node.
     Affinity,
     /// The node's labels and name.
     Constraint,
-    /// The node's name, out of a list.
+    /// The node's name is on a list.
     Whitelist,
 }
 
@@ -50,7 +50,7 @@ impl Filter {
         Self::Whitelist,
     ];
 
-    /// As Swarm's `--filter` names it.
+    /// Returns its name in Swarm's `--filter`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl Filter {
         }
     }
 
-    /// The expressions that it is about.
+    /// Returns the kind of its expressions.
     pub(super) fn kind(self) -> Option<ExpressionKind> {
         match self {
             Self::Affinity => Some(ExpressionKind::Affinity),
@@ -74,10 +74,10 @@ impl Filter {
         }
     }
 
-    /// The nodes of `nodes` that it does not refuse.
+    /// Returns the nodes that it accepts.
     ///
     /// # Errors
-    /// It refuses the last one: what it asks for that none has.
+    /// It rejects all of them: the requirement that none meets.
     pub(super) fn apply<'n>(
         self,
         request: &Request,
@@ -103,7 +103,7 @@ impl Filter {
         }
     }
 
-    /// What it asks for, as Swarm lists it.
+    /// Returns its requirements, as Swarm lists them.
     pub(super) fn conditions(self, request: &Request) -> Vec<String> {
         let parsed = |kind| {
             let texts = request.wishes.of(kind);
@@ -123,7 +123,7 @@ impl Filter {
     }
 }
 
-/// Whether a node is as an expression wants it, be that soft or not.
+/// Returns whether a node meets an expression, soft or not.
 pub(super) fn meets(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
     match expr.kind {
         ExpressionKind::Affinity => near::meets(expr, node, dialect),
@@ -132,7 +132,7 @@ pub(super) fn meets(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
     }
 }
 
-/// The words for an expression that no node meets. Ours are those of Swarm's first versions, which its users know.
+/// Returns the message for an expression that no node meets. Ours is that of Swarm's first versions, which users know.
 fn refused(expr: &Expression, dialect: Dialect) -> String {
     let kind = match dialect {
         Dialect::Swarm => format!("the {} ", expr.kind.word()),
@@ -141,13 +141,13 @@ fn refused(expr: &Expression, dialect: Dialect) -> String {
     format!("unable to find a node that satisfies {kind}{}", expr.words())
 }
 
-/// Those that `meets` takes; `None`: there were some and it takes none.
+/// Returns the nodes that meet the condition; `None`: there were some and none does.
 fn keep(nodes: Vec<&Node>, meets: impl Fn(&Node) -> bool) -> Option<Vec<&Node>> {
     let kept: Vec<&Node> = nodes.into_iter().filter(|node| meets(node)).collect();
     if kept.is_empty() { None } else { Some(kept) }
 }
 
-/// A label that is no number sets no limit.
+/// Returns whether a node has a free slot. A label that is not a number sets no limit.
 fn has_a_slot(node: &Node) -> bool {
     let slots = node.labels.get("containerslots").and_then(|text| text.parse::<i64>().ok());
     slots.is_none_or(|slots| i64::try_from(node.containers.len()).is_ok_and(|count| count < slots))

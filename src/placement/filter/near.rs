@@ -1,4 +1,4 @@
-//! What a container is to be near to, or far from: other containers, images, labels of containers.
+//! What a container must run near to, or away from: other containers, images, labels of containers.
 
 use super::super::Dialect;
 use super::super::expression::Expression;
@@ -6,13 +6,15 @@ use super::super::facts::{Container, Image, Node};
 use super::super::request::Request;
 use super::keep;
 
-/// Characters of a short id.
+/// The length of a short id.
 const SHORT_ID_CHARS: usize = 12;
 
 pub(super) fn meets(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
     match expr.key.as_str() {
-        "container" => expr.matches(node.containers.iter().flat_map(|container| called(container, dialect))),
-        "image" => expr.matches(node.images.iter().flat_map(|image| named(image, dialect))),
+        "container" => {
+            expr.matches(node.containers.iter().flat_map(|container| container_names(container, dialect)))
+        }
+        "image" => expr.matches(node.images.iter().flat_map(|image| image_names(image, dialect))),
         label => {
             let labels =
                 node.containers.iter().filter_map(|container| match (container.labels.get(label), dialect) {
@@ -25,8 +27,8 @@ pub(super) fn meets(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
     }
 }
 
-/// What a container may be called in an expression.
-fn called(container: &Container, dialect: Dialect) -> Vec<&str> {
+/// Returns the names of a container that an expression can use.
+fn container_names(container: &Container, dialect: Dialect) -> Vec<&str> {
     let own = container.names.first().map(|name| own_name(name));
     let mut names: Vec<&str> = [Some(container.id.as_str()), own].into_iter().flatten().collect();
     if dialect == Dialect::Plain {
@@ -39,8 +41,8 @@ fn own_name(name: &str) -> &str {
     name.strip_prefix('/').unwrap_or(name)
 }
 
-/// What an image may be called in an expression: by its id, with its tag, without.
-fn named(image: &Image, dialect: Dialect) -> Vec<&str> {
+/// Returns the names of an image that an expression can use: its id, and its name with and without a tag.
+fn image_names(image: &Image, dialect: Dialect) -> Vec<&str> {
     let mut names = vec![image.id.as_str()];
     if dialect == Dialect::Plain
         && let Some(id) = image.id.strip_prefix("sha256:")
@@ -55,7 +57,7 @@ fn named(image: &Image, dialect: Dialect) -> Vec<&str> {
     names
 }
 
-/// A name of an image without its tag: `localhost:5000/test:v1` is of `localhost:5000/test`.
+/// Returns an image name without its tag: `localhost:5000/test` for `localhost:5000/test:v1`.
 fn repository(tag: &str) -> &str {
     let (before, _) = tag.split_once('@').unwrap_or((tag, ""));
     match before.rsplit_once(':') {
@@ -64,7 +66,7 @@ fn repository(tag: &str) -> &str {
     }
 }
 
-/// Each container that this one depends on must be on the node.
+/// Keeps the nodes that have every container that this one depends on.
 pub(super) fn dependencies<'n>(request: &Request, nodes: Vec<&'n Node>) -> Result<Vec<&'n Node>, String> {
     let before_colon = |text: &'_ String| text.split(':').next().unwrap_or_default().to_owned();
     let mut wanted: Vec<String> = request.volumes_from.iter().map(before_colon).collect();
@@ -73,12 +75,12 @@ pub(super) fn dependencies<'n>(request: &Request, nodes: Vec<&'n Node>) -> Resul
     if wanted.is_empty() {
         return Ok(nodes);
     }
-    keep(nodes, |node| wanted.iter().all(|name| has(node, name))).ok_or_else(|| {
+    keep(nodes, |node| wanted.iter().all(|name| has_container(node, name))).ok_or_else(|| {
         format!("Unable to find a node fulfilling all dependencies: {}", asked(request).join(" "))
     })
 }
 
-/// The words of the command line that ask for them.
+/// Returns the command line words that request the dependencies.
 pub(super) fn asked(request: &Request) -> Vec<String> {
     let mut asked: Vec<String> =
         request.volumes_from.iter().map(|name| format!("--volumes-from={name}")).collect();
@@ -87,9 +89,9 @@ pub(super) fn asked(request: &Request) -> Vec<String> {
     asked
 }
 
-/// By id, short id, name with or without its slash or the node's name before it, or the beginning of an id that no other
-/// container's has.
-fn has(node: &Node, name: &str) -> bool {
+/// Returns whether the node has the container: by id, short id, name with or without its slash or the node's name
+/// before it, or a unique prefix of its id.
+fn has_container(node: &Node, name: &str) -> bool {
     if name.is_empty() {
         return false;
     }

@@ -1,4 +1,4 @@
-//! Whether the host ports that a container wants are free.
+//! Whether the host ports that a container needs are free.
 
 use std::ops::RangeInclusive;
 
@@ -23,7 +23,7 @@ pub(super) fn apply<'n>(
         return Ok(nodes);
     }
     for wanted in request.ports.iter().filter(|wanted| !wanted.host_port.is_empty()) {
-        let taken = |node: &Node| node.containers.iter().any(|other| takes(other, wanted, dialect));
+        let taken = |node: &Node| node.containers.iter().any(|other| uses_port(other, wanted, dialect));
         nodes = keep(nodes, |node| !taken(node))
             .ok_or_else(|| format!("unable to find a node with port {} available", wanted.host_port))?;
     }
@@ -38,13 +38,13 @@ pub(super) fn conditions(request: &Request) -> Vec<String> {
     wanted.map(|wanted| format!("port {} (Bridge mode)", wanted.host_port)).collect()
 }
 
-/// A container that has the port, or asked for it and may come back.
-fn takes(other: &Container, wanted: &Binding, dialect: Dialect) -> bool {
+/// Returns whether a container uses the port, or requested it and may start again.
+fn uses_port(other: &Container, wanted: &Binding, dialect: Dialect) -> bool {
     let bound = other.ports.iter().any(|has| {
         let meet = has.is_everywhere() || wanted.is_everywhere() || has.ip == wanted.ip;
         meet && same_port(has, wanted, dialect)
     });
-    // On the host's network what is exposed is what is listened on, as far as anybody can know. Swarm does not look there.
+    // On the host's network, exposed ports are our best guess at what is listened on. Swarm does not check them.
     let on_host = dialect == Dialect::Plain
         && other.host_network
         && other.exposed.iter().any(|exposed| same_port(&exposed_port(exposed), wanted, dialect));
@@ -55,7 +55,7 @@ fn takes_exposed(other: &Container, exposed: &str, dialect: Dialect) -> bool {
     if other.host_network && other.exposed.iter().any(|own| own == exposed) {
         return true;
     }
-    dialect == Dialect::Plain && takes(other, &exposed_port(exposed), dialect)
+    dialect == Dialect::Plain && uses_port(other, &exposed_port(exposed), dialect)
 }
 
 fn exposed_port(text: &str) -> Binding {
@@ -63,7 +63,7 @@ fn exposed_port(text: &str) -> Binding {
     Binding { ip: String::new(), host_port: port.to_owned(), protocol: protocol.to_owned() }
 }
 
-/// Swarm compares the texts, of whatever protocol.
+/// Returns whether two ports are the same. Swarm compares the texts and ignores the protocol.
 fn same_port(one: &Binding, other: &Binding, dialect: Dialect) -> bool {
     if one.host_port.is_empty() || other.host_port.is_empty() {
         return false;

@@ -1,4 +1,4 @@
-//! Four nodes as real Swarm was asked about them, and what it answered.
+//! Four nodes, and what real Swarm chose among them.
 
 mod plain;
 mod ranking;
@@ -65,7 +65,7 @@ fn request(expressions: &[&str]) -> Request {
     request
 }
 
-/// Who was chosen, the best first, or why nobody.
+/// Returns the chosen nodes, the best first, or why there is none.
 fn outcome(rules: &Rules, request: &Request, nodes: &[Node]) -> String {
     match rules.place(request, nodes, &mut |_| 0) {
         Ok(ranked) => names(&ranked),

@@ -1,4 +1,4 @@
-//! What our dialect does otherwise.
+//! What our dialect does differently.
 
 use super::*;
 
@@ -86,7 +86,7 @@ fn what_makes_no_sense_is_an_error_whatever_else_holds() {
         Err(PlaceError::Invalid(invalid)) => invalid.to_string(),
         other => panic!("{text}: {other:?}"),
     };
-    assert_eq!(syntax("constraint:region==~/(/"), "'/(/' is no regular expression: unclosed group");
+    assert_eq!(syntax("constraint:region==~/(/"), "'/(/' is not a regular expression: unclosed group");
     assert_eq!(syntax("constraint:region==/"), "Value '/' is invalid");
     assert_eq!(syntax("constraint:a==b"), "Key 'a' is invalid");
     assert!(syntax("constraint:zone==/a**/").contains("nested repetition"));
@@ -145,7 +145,7 @@ fn a_selection_sorts_where_a_request_would_be_refused() {
         (&[], "n0,n1,n2,n3"),
     ] {
         assert_eq!(chosen(texts), want, "{texts:?}");
-        // What may run a container is what is chosen, where anything is.
+        // `why` must reject exactly the nodes that are not chosen.
         if !want.is_empty() {
             let mut placed: Vec<String> = Vec::new();
             let kind = |text: &&str| {

@@ -1,8 +1,8 @@
-//! Swarm's own answers.
+//! Swarm's own results.
 
 use super::*;
 
-/// One expression through its filter alone: with soft ones counting, and without.
+/// Applies one expression through its filter alone: with soft expressions, and without.
 fn through(text: &str, soft: usize) -> String {
     let (word, expression) = text.split_once(':').expect("a kind");
     let kinds = [ExpressionKind::Constraint, ExpressionKind::Affinity, ExpressionKind::Whitelist];
@@ -50,7 +50,7 @@ fn what_is_asked_for_is_listed_up_to_the_filter_that_fails() {
     let expected = "ERR Unable to find a node that satisfies the following conditions \n[port 80 (Bridge mode)]\n\
                     [available container slots]\n[container!=zz (soft=false)]\n[label_name==0]";
     assert_eq!(outcome(&swarm(), &busy, &nodes()), expected);
-    // The ports are looked at first, so that is what is told.
+    // The port filter runs first, so its message is reported.
     let mut both = request(&["constraint:a==b"]);
     both.ports = vec![port("", "80", "tcp")];
     let only = &nodes()[..1];
@@ -174,7 +174,7 @@ fn regular_expressions_are_gos() {
             Expression::parse(ExpressionKind::Constraint, &format!("kk==/{pattern}/"), 0, Dialect::Swarm);
         expr.expect("it is taken").matches([text])
     };
-    // Those do not compile there, and match nothing.
+    // These do not compile in Go, and match nothing.
     for pattern in ["a**", "a++", "[a--b]", "[b-a]", "(", "[", r"\"] {
         assert!(!matches(pattern, "aaaa--bb"), "{pattern}");
     }

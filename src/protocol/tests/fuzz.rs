@@ -1,4 +1,4 @@
-//! Random and mutated requests: nothing panics, nothing grows beyond a small multiple, and all JSON is JSON.
+//! Random and mutated requests: nothing panics, memory use is bounded, and all JSON is valid.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -7,7 +7,7 @@ use super::*;
 
 const ROUNDS: usize = 6_000;
 
-/// Texts that mean something, to be cut and joined.
+/// Meaningful texts, to be cut and joined.
 const PIECES: [&str; 40] = [
     "value=",
     "ttl=",
@@ -68,7 +68,7 @@ fn text(random: &mut StdRng) -> Vec<u8> {
     out
 }
 
-/// The seed's own number is in every message, so that a failure can be had again.
+/// Every message contains the seed, so that a failure can be repeated.
 fn each_round(mut check: impl FnMut(u64, &mut StdRng)) {
     for seed in 0..ROUNDS as u64 {
         check(seed, &mut StdRng::seed_from_u64(seed));

@@ -1,4 +1,4 @@
-//! Strings, times and numbers as Go writes them.
+//! Strings, times and numbers in Go's form.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What the room promises, rule by rule, and that no bytes upset it.
+//! The room's rules, one by one, and any input bytes.
 
 mod codes;
 mod fuzz;
@@ -8,7 +8,7 @@ mod path;
 
 use super::*;
 
-/// A cause as text.
+/// Returns a cause as text.
 fn cause(fault: &ErrorBody) -> String {
     String::from_utf8(fault.cause.clone()).expect("a cause of ASCII")
 }

@@ -1,4 +1,4 @@
-//! Where parameters come from, what they may be, and which complaint comes first. Each line was asked of etcd.
+//! Where parameters come from, their valid values, and the order of errors. Each line was checked against etcd.
 
 use super::*;
 
@@ -192,13 +192,13 @@ fn the_first_complaint_in_etcds_order_wins() {
     ];
     for (at, (_, code, wanted)) in order.iter().enumerate() {
         let fields: Vec<_> = order[at..].iter().rev().map(|(field, ..)| *field).collect();
-        // `wait=x` hides `wait=true`, which stands before it when the order is turned round.
+        // `wait=x` hides `wait=true`, which precedes it when the order is reversed.
         let fields = if *wanted == "invalid value for \"wait\"" {
             fields.into_iter().filter(|field| *field != "wait=true").collect()
         } else {
             fields
         };
-        // Likewise only the first `ttl`, `refresh` and `value` of the text count: name the wanted one first.
+        // Likewise only the first `ttl`, `refresh` and `value` count, so put the wanted one first.
         let text = format!("{}&{}", order[at].0, fields.join("&"));
         assert_eq!(error(put(&text, "")), (*code, (*wanted).to_owned()), "{text}");
     }

@@ -1,4 +1,4 @@
-//! Cleaning and encoding of paths; each line was asked of etcd.
+//! Cleaning and encoding of paths; each line was checked against etcd.
 
 use super::*;
 

@@ -1,8 +1,8 @@
-//! Whether a command in the container ends with 0.
+//! The command check: runs a command in the container, which must exit with 0.
 
 use crate::registrar::engine::ExecResult;
 
-/// So much of what it wrote is told.
+/// How much of the command's output a message shows.
 const MAX_OUTPUT_BYTES: usize = 200;
 
 pub(super) fn verdict(ran: &ExecResult) -> Result<(), String> {
@@ -10,10 +10,10 @@ pub(super) fn verdict(ran: &ExecResult) -> Result<(), String> {
         return Ok(());
     }
     let line = ran.output.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let told: String = line.chars().filter(|c| !c.is_control()).take(MAX_OUTPUT_BYTES).collect();
-    if told.is_empty() {
-        Err(format!("ended with {}", ran.code))
+    let shown: String = line.chars().filter(|c| !c.is_control()).take(MAX_OUTPUT_BYTES).collect();
+    if shown.is_empty() {
+        Err(format!("exited with {}", ran.code))
     } else {
-        Err(format!("ended with {}: {told}", ran.code))
+        Err(format!("exited with {}: {shown}", ran.code))
     }
 }

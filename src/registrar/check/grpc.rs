@@ -1,6 +1,6 @@
 //! The gRPC health protocol: one call of `grpc.health.v1.Health/Check`.
 //!
-//! Its two messages have one field each, so they are written and read here by hand.
+//! Its two messages have one field each, so this file encodes and decodes them by hand.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::{Reason, RecvStream};
@@ -13,9 +13,9 @@ use super::net::{AGENT, CheckStage, Inside, connect, connect_with, driven, inner
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 const MAX_HEAD_BYTES: u32 = 16 << 10;
-/// The longest answer; the real one takes seven bytes.
+/// The longest accepted response; a normal one takes seven bytes.
 const MAX_RESPONSE_BYTES: usize = 4096;
-/// Of gRPC's status codes, in their order.
+/// The names of gRPC's status codes; the index is the code.
 const CODES: [&str; 17] = [
     "OK",
     "CANCELLED",
@@ -37,7 +37,7 @@ const CODES: [&str; 17] = [
 ];
 const SERVING: u64 = 1;
 
-/// `tls`: whether it is, and whether the certificate has to be good.
+/// `tls`: whether to use TLS, and whether to verify the certificate.
 pub(super) async fn probe(
     service: &str,
     target: &Target,
@@ -55,7 +55,7 @@ async fn exchange<S>(stream: S, service: &str, target: &Target, stage: &CheckSta
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    stage.now("gRPC answer");
+    stage.now("gRPC response");
     let request = Request::builder()
         .method(Method::POST)
         .version(Version::HTTP_2)
@@ -64,7 +64,7 @@ where
         .header(TE, "trailers")
         .header(USER_AGENT, AGENT)
         .body(())
-        .map_err(|error| format!("no request can be made: {error}"))?;
+        .map_err(|error| format!("cannot build the request: {error}"))?;
     let (sender, connection) = h2::client::Builder::new()
         .enable_push(false)
         .max_header_list_size(MAX_HEAD_BYTES)
@@ -78,23 +78,23 @@ where
         question.send_data(asking(service), true).map_err(|error| no_answer(&error))?;
         let response = response.await.map_err(|error| no_answer(&error))?;
         if response.status() != StatusCode::OK {
-            return Err(format!("answered {}, which is no gRPC", response.status()));
+            return Err(format!("returned {}, which is not gRPC", response.status()));
         }
-        // An error may come without a message, in the head alone.
+        // An error may come without a message, in the response headers alone.
         if let Some(code) = code(response.headers()) {
             verdict(code, service)?;
         }
         let (message, trailers) = rest(response.into_body()).await?;
         match trailers.as_ref().and_then(code) {
             Some(code) => verdict(code, service)?,
-            None => return Err("its answer ends without a grpc-status".to_owned()),
+            None => return Err("its response has no grpc-status".to_owned()),
         }
         status(&message)
     };
     driven(answer, connection).await
 }
 
-/// A message as gRPC frames it: not compressed, its length, and the name of the service in field 1.
+/// Returns the framed request: an uncompressed flag, the length, and the service name in field 1.
 pub(super) fn asking(service: &str) -> Bytes {
     let mut message = BytesMut::new();
     if !service.is_empty() {
@@ -119,7 +119,7 @@ async fn rest(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), Stri
     while let Some(piece) = body.data().await {
         let piece = piece.map_err(|error| no_answer(&error))?;
         if message.len() + piece.len() > MAX_RESPONSE_BYTES {
-            return Err("its answer is too long for one of the health protocol".to_owned());
+            return Err("its response is too long for the health protocol".to_owned());
         }
         message.extend_from_slice(&piece);
     }
@@ -136,14 +136,14 @@ fn verdict(code: &str, service: &str) -> Result<(), String> {
     let name = number.and_then(|number| CODES.get(number)).copied();
     match name {
         Some("OK") => Ok(()),
-        Some("NOT_FOUND") => Err(format!("answered NOT_FOUND: it knows no service {service:?}")),
-        Some("UNIMPLEMENTED") => Err("answered UNIMPLEMENTED: it has no grpc.health.v1.Health".to_owned()),
-        Some(name) => Err(format!("answered {name}")),
-        None => Err("answered with a grpc-status that there is not".to_owned()),
+        Some("NOT_FOUND") => Err(format!("returned NOT_FOUND: it has no service {service:?}")),
+        Some("UNIMPLEMENTED") => Err("returned UNIMPLEMENTED: it has no grpc.health.v1.Health".to_owned()),
+        Some(name) => Err(format!("returned {name}")),
+        None => Err("returned an unknown grpc-status".to_owned()),
     }
 }
 
-/// What a framed `HealthCheckResponse` says.
+/// Reads the serving status from a framed `HealthCheckResponse`.
 pub(super) fn status(framed: &[u8]) -> Result<(), String> {
     let read = match framed.split_first_chunk::<5>() {
         Some((&[0, a, b, c, d], message)) if u32::from_be_bytes([a, b, c, d]) as usize == message.len() => {
@@ -153,15 +153,15 @@ pub(super) fn status(framed: &[u8]) -> Result<(), String> {
     };
     match read {
         Some(SERVING) => Ok(()),
-        Some(0) => Err("answered UNKNOWN".to_owned()),
-        Some(2) => Err("answered NOT_SERVING".to_owned()),
-        Some(3) => Err("answered SERVICE_UNKNOWN".to_owned()),
-        Some(other) => Err(format!("answered with the status {other}, which there is not")),
-        None => Err("its answer is none of the health protocol".to_owned()),
+        Some(0) => Err("returned UNKNOWN".to_owned()),
+        Some(2) => Err("returned NOT_SERVING".to_owned()),
+        Some(3) => Err("returned SERVICE_UNKNOWN".to_owned()),
+        Some(other) => Err(format!("returned the unknown status {other}")),
+        None => Err("its response is not of the health protocol".to_owned()),
     }
 }
 
-/// Field 1 as a number, 0 when it is not there; other fields are passed over. `None`: this is no message.
+/// Returns field 1 as a number, or 0 when it is missing; skips other fields. `None`: this is not a message.
 fn first_field(mut message: &[u8]) -> Option<u64> {
     let mut found = 0;
     while !message.is_empty() {
@@ -181,7 +181,7 @@ fn first_field(mut message: &[u8]) -> Option<u64> {
     Some(found)
 }
 
-/// Protobuf's number of seven bits a byte.
+/// Reads a protobuf varint: seven bits per byte.
 fn number(message: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for place in 0..10 {
@@ -198,7 +198,7 @@ fn number(message: &mut &[u8]) -> Option<u64> {
 fn no_answer(error: &h2::Error) -> String {
     if error.is_library() && matches!(error.reason(), Some(Reason::FRAME_SIZE_ERROR | Reason::PROTOCOL_ERROR))
     {
-        return "no gRPC answer: it does not speak HTTP/2".to_owned();
+        return "no gRPC response: it does not speak HTTP/2".to_owned();
     }
-    format!("no gRPC answer: {}", innermost(error))
+    format!("no gRPC response: {}", innermost(error))
 }

@@ -1,4 +1,4 @@
-//! Whether HTTP is answered, and with what.
+//! The HTTP check: whether a request gets a response, and with which status.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -13,21 +13,21 @@ use super::Target;
 use super::net::{AGENT, CheckStage, Inside, connect, connect_with, driven, innermost, uri};
 use crate::registrar::service::address;
 
-/// The longest head of an answer.
+/// The longest accepted response head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// So much of a body is proof enough.
+/// How much of the body is read.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// What is asked for.
+/// The request to send.
 #[derive(Debug)]
 pub(super) struct HttpProbe<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
-    /// Whatever the status, and without its body.
+    /// Accept any status, and do not read the body.
     pub(super) any_status: bool,
 }
 
-/// `tls`: whether it is, and whether the certificate has to be good.
+/// `tls`: whether to use TLS, and whether to verify the certificate.
 pub(super) async fn probe(
     question: &HttpProbe<'_>,
     target: &Target,
@@ -57,7 +57,7 @@ fn request(question: &HttpProbe<'_>, target: &Target) -> Result<Request<Empty<By
     if question.method == "POST" {
         request = request.header(CONTENT_LENGTH, 0);
     }
-    request.body(Empty::new()).map_err(|error| format!("no request can be made: {error}"))
+    request.body(Empty::new()).map_err(|error| format!("cannot build the request: {error}"))
 }
 
 async fn exchange<S>(
@@ -69,7 +69,7 @@ async fn exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    stage.now("HTTP answer");
+    stage.now("HTTP response");
     let (mut sender, connection) = http1::Builder::new()
         .title_case_headers(true)
         .max_buf_size(MAX_HEAD_BYTES)
@@ -83,21 +83,21 @@ where
             return Ok(());
         }
         if !(200..400).contains(&status.as_u16()) {
-            return Err(format!("answered {status}"));
+            return Err(format!("returned {status}"));
         }
-        stage.now("end of the answer");
-        some(response.into_body()).await
+        stage.now("end of the response");
+        read_body(response.into_body()).await
     };
     driven(answer, connection).await
 }
 
-/// Reads a body, or as much of it as counts.
-async fn some(mut body: Incoming) -> Result<(), String> {
+/// Reads the body to its end or to its limit.
+async fn read_body(mut body: Incoming) -> Result<(), String> {
     let mut read = 0;
     while read < MAX_BODY_BYTES
         && let Some(frame) = body.frame().await
     {
-        let frame = frame.map_err(|error| format!("its answer breaks off: {}", innermost(&error)))?;
+        let frame = frame.map_err(|error| format!("its response broke off: {}", innermost(&error)))?;
         read += frame.data_ref().map_or(0, Bytes::len);
     }
     Ok(())
@@ -105,13 +105,13 @@ async fn some(mut body: Incoming) -> Result<(), String> {
 
 fn no_answer(error: &hyper::Error) -> String {
     if error.is_parse_too_large() {
-        return "no HTTP answer: its head is too long".to_owned();
+        return "no HTTP response: its head is too long".to_owned();
     }
     if error.is_parse() {
-        return "no HTTP answer: it speaks something else".to_owned();
+        return "no HTTP response: it speaks another protocol".to_owned();
     }
     if error.is_incomplete_message() {
-        return "no HTTP answer: the connection was accepted and ended".to_owned();
+        return "no HTTP response: the connection was accepted and closed".to_owned();
     }
-    format!("no HTTP answer: {}", innermost(error))
+    format!("no HTTP response: {}", innermost(error))
 }

@@ -1,9 +1,10 @@
-//! Whether what lies behind a service is well.
+//! Health checks of services.
 //!
-//! Owns: what `SERVICE_[port_]CHECK_*` asks for ([`spec`]), and asking it: HTTP, TCP, gRPC, a command in the container.
-//! Promises: one check ends within its timeout, whatever the other side does; what is read of an answer is bounded; a
-//! connection that is accepted and ended at once, as Docker's proxy does for a dead application, is a failure.
-//! Leaves out: how many passes make a service healthy (`model`), and when a check is run (`worker`).
+//! Owns: parsing `SERVICE_[port_]CHECK_*` ([`spec`]), and running the checks: HTTP, TCP, gRPC, a command in the
+//! container.
+//! Promises: a check ends within its timeout, whatever the other side does; reads are bounded; a connection that is
+//! accepted and closed at once is a failure, because Docker's proxy does that when the application is dead.
+//! Leaves out: how many passes make a service healthy (`model`), and when a check runs (`worker`).
 
 mod command;
 mod grpc;
@@ -24,7 +25,7 @@ use super::service::Service;
 use super::settings::{CheckAddress, Checks, Health};
 use net::CheckStage;
 
-/// What is asked, and how often.
+/// A check: what it does, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Check {
     pub(super) kind: CheckKind,
@@ -34,21 +35,21 @@ pub(super) struct Check {
     pub(super) fall: u32,
 }
 
-/// What is asked.
+/// What a check does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CheckKind {
-    /// An answer from 200 to 399, of which the body comes to its end or to 64 KiB; with `any_status` any answer, and no body
-    /// is waited for.
+    /// Passes on a status from 200 to 399 when the body arrives, up to 64 KiB of it. With `any_status` every response
+    /// passes, and the body is not read.
     Http { https: bool, method: String, path: String, verify: bool, any_status: bool },
-    /// A connection that stays.
+    /// A connection that stays open.
     Tcp,
     /// The gRPC health protocol.
     Grpc { tls: bool, verify: bool, service: String },
-    /// A command in the container that ends with 0.
+    /// A command in the container that exits with 0.
     Command(Vec<String>),
 }
 
-/// Where it is asked.
+/// The address that a check connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) host: String,
@@ -56,28 +57,29 @@ pub(super) struct Target {
     pub(super) container: String,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     Well,
-    /// Why, in a few words.
+    /// The check failed: the reason, in a few words.
     Ill(String),
-    /// The engine did not run the command, and why: nothing is known of the service.
+    /// The engine did not run the command, and why. The service's health is unknown.
     Unknown(String),
 }
 
-/// What a service's attributes ask for; `None`: nothing. An error is what is wrong with them.
+/// Returns the check that a service's attributes define; `None`: they define none. An error says what is wrong with
+/// them.
 pub(super) fn of(service: &Service, defaults: &Checks) -> Result<Option<Check>, String> {
     spec::read(service, defaults)
 }
 
-/// What `SERVICE_CHECK_*` says of a service that no check knows: such a word silently leaves it unchecked.
+/// Lists the service's unknown `SERVICE_CHECK_*` attributes: a typo would leave the service unchecked, silently.
 pub(super) fn unknown_words(service: &Service) -> Vec<String> {
     spec::unknown_words(service)
 }
 
-/// How a service is asked that has neither a check nor a HEALTHCHECK; `None`: that it runs is enough. Only for TCP ports:
-/// nothing else answers.
+/// Returns the check of a service that has neither a check nor a HEALTHCHECK; `None`: a running container is enough.
+/// Only for TCP ports.
 pub(super) fn fallback(defaults: &Checks) -> Option<Check> {
     match defaults.default {
         Health::Running => None,
@@ -92,7 +94,7 @@ pub(super) fn fallback(defaults: &Checks) -> Option<Check> {
     }
 }
 
-/// Whether a connection is accepted and kept, for when the engine cannot be asked. Only for TCP ports.
+/// Returns a plain TCP check, for when the engine does not respond. Only for TCP ports.
 pub(super) fn bare_tcp(defaults: &Checks) -> Check {
     with(defaults, CheckKind::Tcp)
 }
@@ -102,7 +104,8 @@ fn with(defaults: &Checks, kind: CheckKind) -> Check {
     Check { kind, interval, timeout, rise, fall }
 }
 
-/// Where a service is checked. A container without an address of its own is asked where consumers ask.
+/// Returns where a service is checked. A container without its own address is checked at the address that consumers
+/// use.
 pub(super) fn target(service: &Service, defaults: &Checks) -> Target {
     let container = service.container.clone();
     match (defaults.via, service.inner) {
@@ -117,8 +120,8 @@ pub(super) fn target(service: &Service, defaults: &Checks) -> Target {
 }
 
 impl Check {
-    /// Asks once, and tells a service that is not well from an engine that cannot run the command. A command that has not
-    /// ended in time is not well.
+    /// Runs the check once. Tells a failing service from an engine that cannot run the command; a command that times
+    /// out counts as failed.
     pub(super) async fn find(&self, target: &Target, engine: &Engine) -> Finding {
         let CheckKind::Command(argv) = &self.kind else {
             return self.reach(target).await.map_or_else(Finding::Ill, |()| Finding::Well);
@@ -133,7 +136,7 @@ impl Check {
         }
     }
 
-    /// Asks over the network, which a command is not.
+    /// Runs a network check.
     async fn reach(&self, target: &Target) -> Result<(), String> {
         let stage = CheckStage::new("connection");
         let asked = async {
@@ -146,7 +149,7 @@ impl Check {
                 CheckKind::Grpc { tls, verify, service } => {
                     grpc::probe(service, target, tls.then_some(*verify), &stage).await
                 }
-                CheckKind::Command(_) => Err("a command is not asked over the network".to_owned()),
+                CheckKind::Command(_) => Err("a command check does not use the network".to_owned()),
             }
         };
         match timeout(self.timeout, asked).await {

@@ -1,4 +1,4 @@
-//! Connections for checks: always new ones, for an old one proves nothing about whether the next would be accepted.
+//! Connections for checks. Always new ones: a reused connection does not prove that the next one would be accepted.
 
 use std::io;
 use std::pin::pin;
@@ -20,10 +20,10 @@ use crate::client::{Trust, tls_config};
 use crate::registrar::service::address;
 use crate::tls::identity::version_1;
 
-/// What every check says it is, so that applications can leave it out of their logs.
+/// The User-Agent of every check, so that applications can filter checks out of their logs.
 pub(super) const AGENT: &str = concat!("retune/", env!("CARGO_PKG_VERSION"), " (health check)");
 
-/// What a check is waiting for, told when its time is up.
+/// What a check is waiting for; named in the timeout message.
 #[derive(Debug)]
 pub(super) struct CheckStage(Mutex<&'static str>);
 
@@ -41,7 +41,7 @@ impl CheckStage {
     }
 }
 
-/// What is spoken inside TLS.
+/// The protocol spoken inside TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inside {
     Http1,
@@ -77,13 +77,13 @@ pub(super) async fn connect_with(
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| refused(&error))?;
     match stream.get_ref().1.alpn_protocol() {
         Some(chosen) if chosen != inside.alpn() => {
-            Err("its TLS offers another protocol than was asked for".to_owned())
+            Err("its TLS negotiated another protocol than requested".to_owned())
         }
         _ => Ok(stream),
     }
 }
 
-/// Reading the system's authorities takes milliseconds of a blocking call, so it is done when the first check needs them.
+/// Returns the TLS settings. The first call loads the system's certificate authorities, which blocks for milliseconds.
 async fn trust(verify: bool) -> Result<ClientConfig, String> {
     static VERIFIED: OnceCell<ClientConfig> = OnceCell::const_new();
     static ANY: OnceCell<ClientConfig> = OnceCell::const_new();
@@ -97,7 +97,7 @@ async fn trust(verify: bool) -> Result<ClientConfig, String> {
                  SERVICE_CHECK_TLS_SKIP_VERIFY=true"
                     .to_owned()
             })?;
-            // A resumed session would hide a certificate that has become bad since.
+            // A resumed session would hide a certificate that has become invalid since.
             config.resumption = Resumption::disabled();
             Ok::<_, String>(config)
         })
@@ -118,15 +118,15 @@ fn refused(error: &io::Error) -> String {
     }
 }
 
-/// `http://host:port/path`.
+/// Returns `http://host:port/path`.
 pub(super) fn uri(target: &Target, path: &str) -> Result<Uri, String> {
     let (host, wrong) =
-        (address(&target.host, target.port), |_| format!("no URL can be made of {:?}", target.host));
-    let path = path.parse::<PathAndQuery>().map_err(|_| format!("{path:?} is no path"))?;
+        (address(&target.host, target.port), |_| format!("cannot build a URL from {:?}", target.host));
+    let path = path.parse::<PathAndQuery>().map_err(|_| format!("{path:?} is not a path"))?;
     Uri::builder().scheme("http").authority(host).path_and_query(path).build().map_err(wrong)
 }
 
-/// What comes of `exchange`, with the connection that it goes over kept going meanwhile.
+/// Runs `exchange` to its end, while also polling the connection that it uses.
 pub(super) async fn driven<T>(exchange: impl Future<Output = T>, connection: impl Future) -> T {
     let (mut exchange, mut connection) = (pin!(exchange), Box::pin(connection));
     tokio::select! {
@@ -134,18 +134,18 @@ pub(super) async fn driven<T>(exchange: impl Future<Output = T>, connection: imp
         outcome = &mut exchange => return outcome,
         _ = &mut connection => {}
     }
-    // Only that it is gone tells whoever still waits for an answer.
+    // Dropping it fails the requests that still wait on it.
     drop(connection);
     exchange.await
 }
 
-/// An error of the system without its number.
+/// Formats an I/O error without its number.
 pub(super) fn error_text(error: &io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()
 }
 
-/// The innermost cause, which says most in the fewest words.
+/// Returns the innermost cause, which is the shortest and most specific.
 pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {

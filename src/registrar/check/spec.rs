@@ -1,7 +1,7 @@
-//! What `SERVICE_[port_]CHECK_*` asks for.
+//! Parsing of `SERVICE_[port_]CHECK_*`.
 //!
-//! The names and their order are Registrator's, so that what was written for it goes on working; what cannot work here is
-//! refused with words, because a service that silently goes unchecked is found out about too late.
+//! Names and precedence are Registrator's, so existing settings keep working. What cannot work here is rejected with a
+//! message, because a service that silently goes unchecked is noticed too late.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::registrar::service::Service;
 use crate::registrar::settings::Checks;
 use crate::scalar;
 
-const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
-const TIMEOUT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3600));
+const INTERVAL_RANGE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
+const TIMEOUT_RANGE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3600));
 const MAX_IN_A_ROW: u32 = 100;
-/// Longer paths and commands are mistakes.
+/// The longest accepted path or command.
 const MAX_TARGET_BYTES: usize = 4096;
-/// So much of a bad value is shown.
+/// How much of a bad value a message shows.
 const MAX_EXCERPT_CHARS: usize = 80;
 
-/// Every word that begins with `check_` and means something, or had a meaning to Registrator that is none here.
-const KNOWN: [&str; 17] = [
+/// All known attributes that begin with `check_`, including those of Registrator that have no meaning here.
+const KNOWN_ATTRIBUTES: [&str; 17] = [
     "check_cmd",
     "check_deregister_after",
     "check_fall",
@@ -43,25 +43,27 @@ const KNOWN: [&str; 17] = [
     "check_ttl",
 ];
 
-/// The words that are none of these, each with the one that was perhaps meant. Values are not shown.
+/// Lists the unknown attributes, each with the closest known one. Does not show values.
 pub(super) fn unknown_words(service: &Service) -> Vec<String> {
     let words = service.attributes.keys().filter(|key| key.starts_with("check"));
-    let unknown = words.filter(|key| !KNOWN.contains(&key.as_str()));
+    let unknown = words.filter(|key| !KNOWN_ATTRIBUTES.contains(&key.as_str()));
     unknown
         .map(|key| {
             let key: String = key.chars().take(MAX_EXCERPT_CHARS).collect();
-            let near = KNOWN.iter().map(|known| (strsim::damerau_levenshtein(&key, known), known));
+            let near = KNOWN_ATTRIBUTES.iter().map(|known| (strsim::damerau_levenshtein(&key, known), known));
             let near = near.filter(|(edits, _)| *edits <= 3).min();
             let hint =
                 near.map(|(_, known)| format!("; did you mean SERVICE_{}?", known.to_ascii_uppercase()));
-            let hint =
-                hint.unwrap_or_else(|| "; the documentation's table of checks has the words".to_owned());
-            format!("SERVICE_{} is no word of a check, so it checks nothing{hint}", key.to_ascii_uppercase())
+            let hint = hint.unwrap_or_else(|| "; see the table of checks in the documentation".to_owned());
+            format!(
+                "SERVICE_{} is not a check attribute, so it has no effect{hint}",
+                key.to_ascii_uppercase()
+            )
         })
         .collect()
 }
 
-/// What a service's attributes ask for; `None`: nothing.
+/// Returns the check that a service's attributes define; `None`: they define none.
 pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>, String> {
     let Some(kind) = kind(service)? else { return Ok(None) };
     if service.port.protocol != Protocol::Tcp && !matches!(kind, CheckKind::Command(_)) {
@@ -73,45 +75,45 @@ pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>
             CheckKind::Command(_) => "a command",
         };
         return Err(format!(
-            "a check by {how} of port {}, which speaks no TCP; use SERVICE_CHECK_CMD, or SERVICE_<port>_CHECK_… for \
+            "a check by {how} of port {}, which is not TCP; use SERVICE_CHECK_CMD, or SERVICE_<port>_CHECK_… for \
              one port of several",
             service.port
         ));
     }
     Ok(Some(Check {
         kind,
-        interval: duration(service, "check_interval", INTERVAL)?.unwrap_or(defaults.interval),
-        timeout: duration(service, "check_timeout", TIMEOUT)?.unwrap_or(defaults.timeout),
+        interval: duration(service, "check_interval", INTERVAL_RANGE)?.unwrap_or(defaults.interval),
+        timeout: duration(service, "check_timeout", TIMEOUT_RANGE)?.unwrap_or(defaults.timeout),
         rise: in_a_row(service, "check_rise")?.unwrap_or(defaults.rise),
         fall: in_a_row(service, "check_fall")?.unwrap_or(defaults.fall),
     }))
 }
 
-/// The first that is there, in Registrator's order.
+/// Returns the first kind of check that is set, in Registrator's order.
 fn kind(service: &Service) -> Result<Option<CheckKind>, String> {
-    if let Some(path) = given(service, "check_http") {
+    if let Some(path) = attribute(service, "check_http") {
         return http(service, false, "check_http", path).map(Some);
     }
-    if let Some(path) = given(service, "check_https") {
+    if let Some(path) = attribute(service, "check_https") {
         return http(service, true, "check_https", path).map(Some);
     }
-    if let Some(line) = given(service, "check_cmd") {
+    if let Some(line) = attribute(service, "check_cmd") {
         return command(service, line).map(Some);
     }
-    if given(service, "check_script").is_some() {
-        return Err("SERVICE_CHECK_SCRIPT would run on the host and is not done; use SERVICE_CHECK_CMD, which runs in the \
+    if attribute(service, "check_script").is_some() {
+        return Err("SERVICE_CHECK_SCRIPT would run on the host and is not supported; use SERVICE_CHECK_CMD, which runs in the \
                     container"
             .to_owned());
     }
-    if given(service, "check_ttl").is_some() {
-        return Err("SERVICE_CHECK_TTL has the application report to Consul, which is not there; use SERVICE_CHECK_CMD, \
+    if attribute(service, "check_ttl").is_some() {
+        return Err("SERVICE_CHECK_TTL has the application report to Consul, which is not used here; use SERVICE_CHECK_CMD, \
                     or CHECK_HTTP or CHECK_TCP"
             .to_owned());
     }
-    if given(service, "check_tcp").is_some_and(wanted) {
+    if attribute(service, "check_tcp").is_some_and(wanted) {
         return Ok(Some(CheckKind::Tcp));
     }
-    match given(service, "check_grpc").filter(|value| wanted(value)) {
+    match attribute(service, "check_grpc").filter(|value| wanted(value)) {
         Some(value) => grpc(service, value).map(Some),
         None => Ok(None),
     }
@@ -122,22 +124,22 @@ fn http(service: &Service, https: bool, key: &str, path: &str) -> Result<CheckKi
         return Err(bad(key, path, "is a URL; write only its path, such as /health"));
     }
     if !path.starts_with('/') {
-        return Err(bad(key, path, "is no path; write one that begins with a slash, such as /health"));
+        return Err(bad(key, path, "is not a path; write one that begins with a slash, such as /health"));
     }
     if path.len() > MAX_TARGET_BYTES || path.parse::<PathAndQuery>().is_err() {
-        return Err(bad(key, path, "cannot be asked for; write a path of a URL, blanks in it as %20"));
+        return Err(bad(key, path, "is not valid in a URL; write spaces as %20"));
     }
     let key = if https { "check_https_method" } else { "check_http_method" };
-    let word = given(service, key).unwrap_or("GET");
+    let word = attribute(service, key).unwrap_or("GET");
     let method = word.to_ascii_uppercase();
     if !["GET", "HEAD", "OPTIONS", "POST"].contains(&method.as_str()) {
-        return Err(bad(key, word, "is not done; write GET, HEAD, OPTIONS or POST"));
+        return Err(bad(key, word, "is not supported; write GET, HEAD, OPTIONS or POST"));
     }
     let verify = !switch(service, "check_tls_skip_verify")?;
     Ok(CheckKind::Http { https, method, path: path.to_owned(), verify, any_status: false })
 }
 
-/// The value may hold a password, so no error shows it.
+/// Parses the command. It may hold a password, so no error shows it.
 fn command(service: &Service, line: &str) -> Result<CheckKind, String> {
     if line.len() > MAX_TARGET_BYTES {
         return Err(format!(
@@ -145,10 +147,10 @@ fn command(service: &Service, line: &str) -> Result<CheckKind, String> {
         ));
     }
     let Some(words) = shlex::split(line) else {
-        return Err("SERVICE_CHECK_CMD ends inside a quotation; close its quotes".to_owned());
+        return Err("SERVICE_CHECK_CMD has an open quote; close it".to_owned());
     };
     if words.is_empty() {
-        return Err("SERVICE_CHECK_CMD holds no command; write one, such as: pg_isready -q".to_owned());
+        return Err("SERVICE_CHECK_CMD has no command; write one, such as: pg_isready -q".to_owned());
     }
     if let Some(word) = words.iter().find(|word| ["&&", "||"].contains(&word.as_str())) {
         return Err(format!(
@@ -172,8 +174,8 @@ fn grpc(service: &Service, value: &str) -> Result<CheckKind, String> {
     })
 }
 
-/// An attribute that is there and not blank.
-fn given<'a>(service: &'a Service, key: &str) -> Option<&'a str> {
+/// Returns an attribute that is set and not blank.
+fn attribute<'a>(service: &'a Service, key: &str) -> Option<&'a str> {
     service.attributes.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
 }
 
@@ -182,7 +184,7 @@ fn wanted(value: &str) -> bool {
 }
 
 fn switch(service: &Service, key: &str) -> Result<bool, String> {
-    let Some(value) = given(service, key) else { return Ok(false) };
+    let Some(value) = attribute(service, key) else { return Ok(false) };
     scalar::truth(value).ok_or_else(|| bad(key, value, "is neither true nor false; write one of them"))
 }
 
@@ -191,9 +193,9 @@ fn duration(
     key: &str,
     (least, most): (Duration, Duration),
 ) -> Result<Option<Duration>, String> {
-    let Some(value) = given(service, key) else { return Ok(None) };
+    let Some(value) = attribute(service, key) else { return Ok(None) };
     let Some(read) = span(value) else {
-        return Err(bad(key, value, "is no time span; write one such as 10s, 1m30s or 500ms"));
+        return Err(bad(key, value, "is not a time span; write one such as 10s, 1m30s or 500ms"));
     };
     if read < least || read > most {
         let hours = most.as_secs() / 3600;
@@ -203,14 +205,14 @@ fn duration(
 }
 
 fn in_a_row(service: &Service, key: &str) -> Result<Option<u32>, String> {
-    let Some(value) = given(service, key) else { return Ok(None) };
+    let Some(value) = attribute(service, key) else { return Ok(None) };
     match value.parse() {
         Ok(number @ 1..=MAX_IN_A_ROW) => Ok(Some(number)),
-        _ => Err(bad(key, value, &format!("is no number of checks; write one from 1 to {MAX_IN_A_ROW}"))),
+        _ => Err(bad(key, value, &format!("is not a number from 1 to {MAX_IN_A_ROW}"))),
     }
 }
 
-/// What is wrong with an attribute, by the name that the user gave it.
+/// Describes what is wrong with an attribute, under the name that the user wrote.
 fn bad(key: &str, value: &str, what: &str) -> String {
     let short: String = value.chars().take(MAX_EXCERPT_CHARS).collect();
     let more = if short.len() < value.len() { "…" } else { "" };

@@ -1,4 +1,4 @@
-//! What keys and values are made of.
+//! The facts that keys and values are made of.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 /// The bytes of the largest value.
 pub(super) const MAX_VALUE_BYTES: usize = 64 << 10;
 
-/// What is known of a service when its key is made. The order of the fields is that of the JSON value.
+/// The facts that a key and its value are made of. The field order is the order in the JSON value.
 #[derive(Serialize)]
 pub(super) struct Facts<'f> {
     /// `ip:port`.
@@ -19,12 +19,12 @@ pub(super) struct Facts<'f> {
     pub(super) tags: Vec<String>,
     pub(super) attributes: &'f BTreeMap<String, String>,
     pub(super) node: &'f str,
-    /// Its whole id.
+    /// The container's full id.
     pub(super) container: &'f str,
     pub(super) container_name: &'f str,
     pub(super) image: &'f str,
     pub(super) protocol: &'f str,
-    /// The port in the container.
+    /// The container's port.
     #[serde(skip)]
     pub(super) private_port: u16,
 }

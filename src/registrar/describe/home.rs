@@ -1,26 +1,26 @@
-//! Whose network a container is in, and its address there.
+//! Which container's network a container uses, and its address there.
 
 use std::net::IpAddr;
 
 use super::super::container::{Container, ContainerState, Network};
 
-/// How many containers may lend each other one network, the one in front to the one behind.
+/// How many containers may share one network in a chain.
 const MAX_NETWORK_HOPS: usize = 8;
 
-/// Where the ports of a container are.
+/// Where a container's ports are.
 pub(super) enum NetworkOwner<'c> {
     /// On the host itself.
     Host,
-    /// Nowhere.
+    /// It has no network.
     Nowhere,
     /// In networks of its own.
     Own(&'c Container),
-    /// In those of this container, which it shares.
+    /// In the networks of this other container.
     Lent(Box<Container>),
 }
 
 impl<'c> NetworkOwner<'c> {
-    /// Finds it. An error is for the user: the other container is not there.
+    /// Finds the owner. The error is for the user: the other container is missing.
     pub(super) fn of(
         container: &'c Container,
         other: &dyn Fn(&str) -> Option<Container>,
@@ -37,7 +37,7 @@ impl<'c> NetworkOwner<'c> {
             };
             owner = Some(Box::new(other(&next).ok_or_else(|| {
                 format!(
-                    "it shares the network of container {}, which the engine does not know; start that one again, \
+                    "it shares the network of container {}, which the engine does not have; start that one again, \
                      then this",
                     shown(&next)
                 )
@@ -48,7 +48,7 @@ impl<'c> NetworkOwner<'c> {
         ))
     }
 
-    /// The address of the container itself. `wanted` names the network that is meant; `host` is the host's address.
+    /// Returns the container's own address in the network `wanted`; `host` is the host's address.
     pub(super) fn address(&self, host: Option<IpAddr>, wanted: Option<&str>) -> Result<IpAddr, String> {
         match self {
             Self::Host => host.ok_or_else(|| NO_HOST.to_owned()),
@@ -59,7 +59,7 @@ impl<'c> NetworkOwner<'c> {
     }
 }
 
-/// What is said when the host's own address is needed and not known.
+/// The message when the host's own address is needed but unknown.
 pub(super) const NO_HOST: &str =
     "no address of this host was found; name the one that others reach it by with --ip";
 
@@ -88,7 +88,7 @@ fn own(owner: &Container, wanted: Option<&str>) -> Result<IpAddr, String> {
     };
     address_in(network).ok_or_else(|| match owner.run_state {
         ContainerState::Nothing => {
-            format!("the container has no address in the network {name}: it does not run")
+            format!("the container has no address in the network {name}: it is not running")
         }
         ContainerState::Running | ContainerState::Paused | ContainerState::Restarting => format!(
             "the container has no address in the network {name}; name another with the label SERVICE_NETWORK"
@@ -100,7 +100,7 @@ fn address_in(network: &Network) -> Option<IpAddr> {
     network.v4.or(network.v6)
 }
 
-/// A user's word in a message: quoted, so that nothing hides in it, and not without end.
+/// Formats a user's text for a message: quoted, so that nothing hides in it, and shortened.
 pub(super) fn shown(text: &str) -> String {
     const MAX_EXCERPT_CHARS: usize = 80;
     match text.char_indices().nth(MAX_EXCERPT_CHARS) {

@@ -1,4 +1,4 @@
-//! Where a key lies and what it holds.
+//! The path and the value of a service's key.
 
 use std::collections::BTreeMap;
 
@@ -13,24 +13,24 @@ use crate::key;
 
 /// The bytes of the longest key.
 pub(super) const MAX_KEY_BYTES: usize = 512;
-/// What a store keeps of its own, hidden from listings.
+/// The store's internal directory, hidden from listings.
 const HIDDEN: &str = "/_retune";
 
-/// What SkyDNS reads.
+/// The value format that SkyDNS reads.
 #[derive(Serialize)]
 struct Skydns<'s> {
     host: &'s str,
     port: u16,
 }
 
-/// The layout of the rules, ready for many services.
+/// The rules' layout, prepared for many services.
 pub(super) struct Layouts<'r> {
     rules: &'r Rules,
     templates: Option<Templates<'r>>,
 }
 
 impl<'r> Layouts<'r> {
-    /// Reads templates, if the layout has any. An error is what is wrong with them.
+    /// Parses the layout's templates, if it has any. An error says what is wrong with them.
     pub(super) fn new(rules: &'r Rules) -> Result<Self, String> {
         let templates = match &rules.layout {
             Layout::Template { key, value } => Some(Templates::new(key, value.as_deref())?),
@@ -39,7 +39,7 @@ impl<'r> Layouts<'r> {
         Ok(Self { rules, templates })
     }
 
-    /// The key and the value of a service. An error is for the user.
+    /// Returns the key and the value of a service. An error is for the user.
     pub(super) fn render(&self, facts: &Facts<'_>) -> Result<(String, String), String> {
         let prefix = self.rules.prefix.as_str();
         let (key, value) = match &self.rules.layout {
@@ -80,7 +80,7 @@ fn own_path(facts: &Facts<'_>) -> String {
     format!("{}/{}", facts.name, facts.id)
 }
 
-/// `cluster.local` as `local/cluster`.
+/// Returns `cluster.local` as `local/cluster`.
 fn reversed(domain: &str) -> String {
     domain.trim_end_matches('.').rsplit('.').collect::<Vec<_>>().join("/")
 }
@@ -89,20 +89,20 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers under texts are always JSON")
 }
 
-/// The key at `path` below `prefix`. Users write names and ids: what could climb, hide or be taken for another
-/// key is refused.
+/// Returns the key at `path` below `prefix`. Users choose names and ids, so a path is rejected when it could climb,
+/// hide, or collide with another key.
 fn key_of(prefix: &str, path: &str) -> Result<String, String> {
     let bad = |what: &str| {
         let path = shown(path);
         format!("its key would be {path}, which {what}; change its name or id (SERVICE_NAME, SERVICE_ID)")
     };
     if path.chars().any(char::is_control) {
-        return Err(bad("holds a control character"));
+        return Err(bad("has a control character"));
     }
     for segment in path.split('/') {
         match segment {
             "" => return Err(bad("has an empty part")),
-            "." | ".." => return Err(bad("climbs")),
+            "." | ".." => return Err(bad("leaves its directory")),
             hidden if hidden.starts_with('_') => {
                 return Err(bad("has a part that begins with _, which no listing of the store shows"));
             }
@@ -114,12 +114,12 @@ fn key_of(prefix: &str, path: &str) -> Result<String, String> {
         return Err(bad(&format!("makes a key of more than {MAX_KEY_BYTES} bytes")));
     }
     if key::contains(HIDDEN, &key) {
-        return Err(bad(&format!("lies below {HIDDEN}, where the store keeps what is not for users")));
+        return Err(bad(&format!("lies below {HIDDEN}, which the store keeps for itself")));
     }
     Ok(key)
 }
 
-/// Whether the rules make keys at all, and different ones for different services.
+/// Checks that the rules make valid keys, and different ones for different services.
 pub(super) fn check(rules: &Rules) -> Result<(), String> {
     let layouts = Layouts::new(rules)?;
     if let Some(templates) = &layouts.templates {
@@ -157,7 +157,7 @@ pub(super) fn check(rules: &Rules) -> Result<(), String> {
     }
     if keys[0] == keys[1] {
         return Err(format!(
-            "every service would have the key {}; let the key's template hold {{{{ name }}}} and {{{{ id }}}}, or what \
+            "every service would have the key {}; use in the key's template {{{{ name }}}} and {{{{ id }}}}, or what \
              else tells services apart",
             keys[0]
         ));

@@ -1,4 +1,4 @@
-//! What a container says of its services: `SERVICE_*` in its environment and labels.
+//! The settings that a container has for its services: `SERVICE_*` in its environment and labels.
 
 use std::collections::BTreeMap;
 
@@ -6,29 +6,29 @@ use super::super::container::Container;
 
 const PREFIX: &str = "SERVICE_";
 
-/// Everything that a container says, of all its ports.
+/// The settings of all ports of a container.
 pub(super) struct Metadata {
     general: BTreeMap<String, String>,
-    /// By the number as it was written: `080` is nobody's port.
+    /// By the port as it was written: `080` matches no port.
     by_port: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// What it says of one port.
+/// The settings of one port.
 #[derive(Default)]
 pub(super) struct Meta {
     pub(super) name: Option<String>,
-    /// Whether the name is this port's and not that of all ports.
+    /// Whether the name was set for this port alone.
     pub(super) own_name: bool,
     pub(super) id: Option<String>,
     /// As written: a comma list.
     pub(super) tags: String,
     pub(super) ignored: bool,
-    /// The rest, in lower case.
+    /// The other settings, with lower-case names.
     pub(super) attributes: BTreeMap<String, String>,
 }
 
 impl Metadata {
-    /// The environment, then the labels: of two words for one thing the later counts.
+    /// Reads the environment, then the labels; the later of two settings wins.
     pub(super) fn read(container: &Container) -> Self {
         let mut all = Self { general: BTreeMap::new(), by_port: BTreeMap::new() };
         let env = container.env.iter().map(|(key, value)| (key, value));
@@ -51,8 +51,8 @@ impl Metadata {
         }
     }
 
-    /// What counts for the port `number`, whatever its protocol. What is said of the port hides what is said of
-    /// all, also when it is empty: that takes a general name or tag away from one port.
+    /// Returns the settings of port `number`, for any protocol. A port's own setting overrides the general one, even
+    /// when it is empty: that removes a general name or tag from one port.
     pub(super) fn of(&self, number: u16) -> Meta {
         let mut all = self.general.clone();
         let mut own_name = false;
@@ -74,7 +74,7 @@ impl Metadata {
 }
 
 impl Meta {
-    /// The network whose address is meant, of a container in several.
+    /// Returns which network's address to register, for a container in several.
     pub(super) fn network(&self) -> Option<&str> {
         self.attributes.get("network").map(|network| network.trim()).filter(|network| !network.is_empty())
     }

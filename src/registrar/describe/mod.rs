@@ -1,11 +1,11 @@
-//! What of a container becomes which key: ports, names, addresses, layouts. Pure.
+//! Turns a container into keys: ports, names, addresses, layouts. Pure.
 //!
-//! Owns: the reading of `SERVICE_*` ([`metadata`]), whose network a container is in ([`home`]), which of its
-//! ports are reached and how ([`ports`]), names and their suffix, ids ([`name`]), addresses ([`address`]), tags
-//! ([`tags`]), and where a key lies and what it holds ([`layout`], [`template`]).
-//! Promises: exactly Registrator's reading of environment and labels, its three generations of the suffix; an
-//! address that nobody could reach is refused with a message and never registered; two ports never share a key.
-//! Leaves out: whether the container is well, and everything about the store.
+//! Owns: parsing `SERVICE_*` ([`metadata`]), whose network a container uses ([`home`]), which ports are reachable and
+//! how ([`ports`]), names with their suffix and ids ([`name`]), addresses ([`address`]), tags ([`tags`]), and the path
+//! and the value of a key ([`layout`], [`template`]).
+//! Promises: environment and labels mean exactly what they mean to Registrator, including its three generations of
+//! the suffix; an address that nobody can reach is reported and never registered; two ports never share a key.
+//! Leaves out: the container's health, and everything about the store.
 
 mod address;
 mod facts;
@@ -33,22 +33,23 @@ use super::container::{Container, ContainerState, Port};
 use super::service::{self, Described, Service, Skipped};
 use super::settings::{OwnContainer, Rules};
 
-/// What a container is described from, beside itself.
+/// What a description depends on, apart from the container.
 #[derive(Clone, Debug)]
 pub(super) struct DescribeContext<'g> {
     pub(super) rules: &'g Rules,
-    /// The name of this node, the beginning of ids.
+    /// The node's name, with which ids begin.
     pub(super) node: &'g str,
-    /// The address of this host towards others; `None`: none was found.
+    /// The address that other hosts reach this host by; `None`: none was found.
     pub(super) host: Option<IpAddr>,
-    /// Only this container's ports, for a sidecar.
+    /// For a sidecar: only the ports of this container.
     pub(super) own: Option<&'g OwnContainer>,
 }
 
-/// What of `container` is to be registered. `other` finds the container whose network it shares, by id or name.
+/// Returns the services of `container` to register. `other` finds, by id or name, the container whose network it
+/// shares.
 pub(super) fn describe(
     container: &Container,
-    ground: &DescribeContext<'_>,
+    context: &DescribeContext<'_>,
     other: &dyn Fn(&str) -> Option<Container>,
 ) -> Described {
     let mut described = Described::default();
@@ -57,12 +58,12 @@ pub(super) fn describe(
         Err(_) if container.run_state == ContainerState::Nothing => return ignored(NO_PORTS),
         Err(why) => return refused(why),
     };
-    let layouts = match Layouts::new(ground.rules) {
+    let layouts = match Layouts::new(context.rules) {
         Ok(layouts) => layouts,
         Err(why) => return refused(why),
     };
-    let v6 = address::Addresses { container, rules: ground.rules, host: ground.host }.are_v6();
-    let (mut ports, missing) = ports::of(container, &home, ground.rules.internal, v6).only(ground.own);
+    let v6 = address::Addresses { container, rules: context.rules, host: context.host }.are_v6();
+    let (mut ports, missing) = ports::of(container, &home, context.rules.internal, v6).only(context.own);
     described.skipped.extend(missing.into_iter().map(Skipped::Refused));
     if ports.candidates.is_empty() {
         if described.skipped.is_empty() {
@@ -70,9 +71,9 @@ pub(super) fn describe(
         }
         return described;
     }
-    described.skipped.extend(address::missing_label(container, ground.rules).map(Skipped::Ignored));
+    described.skipped.extend(address::missing_label(container, context.rules).map(Skipped::Ignored));
     let candidates = std::mem::take(&mut ports.candidates);
-    let maker = Maker { container, ground, home: &home, layouts: &layouts, ports: &ports };
+    let maker = Maker { container, context, home: &home, layouts: &layouts, ports: &ports };
     let metadata = Metadata::read(container);
     let mut taken: BTreeMap<String, Port> = BTreeMap::new();
     for candidate in &candidates {
@@ -90,8 +91,8 @@ pub(super) fn describe(
     described
 }
 
-/// Whether the rules make a key and a value of a service such as there are many; a template that cannot work is
-/// told before any container runs.
+/// Checks that the rules make a key and a value for a typical service, so that a broken template is reported before
+/// any container runs.
 ///
 /// # Errors
 /// What is wrong with the template, directory, domain or prefix.
@@ -111,16 +112,16 @@ fn refused(why: String) -> Described {
 
 fn twice(service: &Service, first: Port) -> String {
     format!(
-        "port {}: the key {} is already that of port {first}; give the two different names or ids, or leave it to the \
+        "port {}: the key {} already belongs to port {first}; give the two different names or ids, or leave it to the \
          registrar to make the ids",
         service.port, service.key
     )
 }
 
-/// What every service of one container is made from.
+/// The inputs shared by all services of one container.
 struct Maker<'d> {
     container: &'d Container,
-    ground: &'d DescribeContext<'d>,
+    context: &'d DescribeContext<'d>,
     home: &'d NetworkOwner<'d>,
     layouts: &'d Layouts<'d>,
     ports: &'d Ports,
@@ -128,8 +129,8 @@ struct Maker<'d> {
 
 impl Maker<'_> {
     fn service(&self, candidate: &Candidate, meta: &Meta) -> Result<Service, Skipped> {
-        let (port, rules) = (candidate.port, self.ground.rules);
-        let listed = self.ground.own.is_some_and(|own| own.ports.contains(&port.number));
+        let (port, rules) = (candidate.port, self.context.rules);
+        let listed = self.context.own.is_some_and(|own| own.ports.contains(&port.number));
         let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
         if candidate.way == PortMapping::Unpublished && !listed {
             return Err(Skipped::Ignored(format!("port {} not published on host", port.number)));
@@ -139,9 +140,9 @@ impl Maker<'_> {
         }
         let (ip, public) = self.reached(candidate, meta)?;
         let name = name::of(self.container, port, meta, rules.suffix, self.ports);
-        let id = meta.id.clone().unwrap_or_else(|| name::id(self.ground.node, self.container, port));
-        // A check is the registrar's business, and its command may hold what is no reader's.
-        let told: BTreeMap<String, String> = meta
+        let id = meta.id.clone().unwrap_or_else(|| name::id(self.context.node, self.container, port));
+        // Readers of the key have no use for checks, and a check's command may hold a password.
+        let attributes: BTreeMap<String, String> = meta
             .attributes
             .iter()
             .filter(|(name, _)| !name.starts_with("check_") && *name != "network")
@@ -154,8 +155,8 @@ impl Maker<'_> {
             name: &name,
             id: &id,
             tags: tags::of(meta, port, rules),
-            attributes: &told,
-            node: self.ground.node,
+            attributes: &attributes,
+            node: self.context.node,
             container: &self.container.id,
             container_name: &self.container.name,
             image: &self.container.image,
@@ -164,7 +165,7 @@ impl Maker<'_> {
         };
         let (key, value) = self.layouts.render(&facts).map_err(refuse)?;
         let tags = facts.tags;
-        let inner = self.home.address(self.ground.host, meta.network()).ok();
+        let inner = self.home.address(self.context.host, meta.network()).ok();
         Ok(Service {
             container: self.container.id.clone(),
             port,
@@ -180,23 +181,23 @@ impl Maker<'_> {
         })
     }
 
-    /// Where consumers reach the port.
+    /// Returns where consumers reach the port.
     fn reached(&self, candidate: &Candidate, meta: &Meta) -> Result<(String, u16), Skipped> {
         let port = candidate.port;
         let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
         let places = address::Addresses {
             container: self.container,
-            rules: self.ground.rules,
-            host: self.ground.host,
+            rules: self.context.rules,
+            host: self.context.host,
         };
         let (ip, public) = match &candidate.way {
             PortMapping::Unpublished => return Err(refuse(ports::UNPUBLISHED.to_owned())),
             PortMapping::Wrong(why) => return Err(refuse(why.clone())),
             PortMapping::Through { ip, port } => (places.through(ip), *port),
-            PortMapping::Own => match self.home.address(self.ground.host, meta.network()) {
+            PortMapping::Own => match self.home.address(self.context.host, meta.network()) {
                 Err(_) if self.container.run_state == ContainerState::Nothing => {
                     return Err(Skipped::Ignored(format!(
-                        "port {} has no address while it does not run",
+                        "port {} has no address while it is not running",
                         port.number
                     )));
                 }

@@ -1,4 +1,4 @@
-//! Which ports of a container may be services, and how each is reached.
+//! Which ports of a container can be services, and how each is reached.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,46 +7,46 @@ use super::super::container::{Container, Port, Published};
 use super::super::settings::OwnContainer;
 use super::home::{NetworkOwner, shown};
 
-/// What to do about a port that was asked for by number and is not published.
+/// What to do about a port that was configured by number and is not published.
 pub(super) const UNPUBLISHED: &str = "it is not published on the host; publish it (`docker run -p`), or register \
     the container's own address (--internal)";
 
-/// The ports of one container.
+/// A container's ports.
 pub(super) struct Ports {
-    /// In the order of ports.
+    /// In port order.
     pub(super) candidates: Vec<Candidate>,
     /// How many ports the container has, published or not.
     pub(super) known: usize,
-    /// How many of them can be reached and are looked at.
+    /// How many of them are reachable.
     pub(super) reached: usize,
 }
 
-/// A port that may be a service.
+/// A port that can be a service.
 pub(super) struct Candidate {
     pub(super) port: Port,
     pub(super) way: PortMapping,
 }
 
-/// How a port is reached.
+/// How consumers reach a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PortMapping {
-    /// By a port of the host; `None`: at all of its addresses.
+    /// At a port of the host; `None`: on all of its addresses.
     Through { ip: Option<IpAddr>, port: u16 },
     /// At the container's own address.
     Own,
-    /// Not at all from outside.
+    /// Not reachable from outside.
     Unpublished,
-    /// The engine says something of it that is no place to go to: what, and what to do.
+    /// The engine reports a mapping that cannot be used: what is wrong, and what to do.
     Wrong(String),
 }
 
-/// The ports of `container`, which lives in `home`; `internal`: at its own address. `v6`: those who come will come by IPv6.
+/// Returns the ports of `container`, which uses the network of `home`. `internal`: register its own address. `v6`:
+/// consumers connect by IPv6.
 ///
-/// In a network of its own these are the ports that the engine says are published while it runs, and no others:
-/// what was asked for is not published when the container is stopped. In another's network they are the ports
-/// that this container says it listens to, reached as the other publishes them. On the host they are those it
-/// was asked to publish, for a choice, or else those it says it listens to, and their number is the same on
-/// both sides.
+/// With its own network, these are exactly the ports that the engine reports as published while it runs; configured
+/// ports are not published while the container is stopped. In another container's network, these are the ports that
+/// this container exposes, reached as the other container publishes them. On the host network, these are the ports
+/// that it was configured to publish, or else those it exposes; the number is the same on both sides.
 pub(super) fn of(container: &Container, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> Ports {
     let exposed = || container.exposed.iter().copied().collect::<BTreeSet<Port>>();
     let asked = || container.asked.keys().copied();
@@ -72,14 +72,14 @@ pub(super) fn of(container: &Container, home: &NetworkOwner<'_>, internal: bool,
         }
     };
     let candidates =
-        ports.into_iter().map(|port| Candidate { port, way: way(port, home, internal, v6) }).collect();
+        ports.into_iter().map(|port| Candidate { port, way: mapping(port, home, internal, v6) }).collect();
     let mut ports = Ports { candidates, known: known.len(), reached: 0 };
     ports.count();
     ports
 }
 
 impl Ports {
-    /// Only the ports that a sidecar is to register, with what is wrong with the others of its list.
+    /// Keeps only the ports that a sidecar registers; also returns what is wrong with the others on its list.
     pub(super) fn only(mut self, own: Option<&OwnContainer>) -> (Self, Vec<String>) {
         let Some(own) = own.filter(|own| !own.ports.is_empty()) else { return (self, Vec::new()) };
         self.candidates.retain(|candidate| own.ports.contains(&candidate.port.number));
@@ -97,7 +97,7 @@ impl Ports {
     }
 }
 
-fn way(port: Port, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> PortMapping {
+fn mapping(port: Port, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> PortMapping {
     if port.number == 0 {
         return PortMapping::Wrong(
             "there is no port 0; name the port that the application listens to".to_owned(),
@@ -112,8 +112,8 @@ fn way(port: Port, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> PortMap
     }
 }
 
-/// The one of several host addresses that counts: the first of the kind by which consumers come, else the first. Where the engine
-/// chooses host ports, it may choose one for IPv4 and another for IPv6.
+/// Chooses one of several host addresses: the first of the consumers' IP version, else the first. When the engine
+/// chooses host ports, it may choose different ones for IPv4 and IPv6.
 fn through(owner: &Container, port: Port, v6: bool) -> PortMapping {
     let all = owner.ports.get(&port).map_or(&[][..], Vec::as_slice);
     let fits = |published: &&Published| {
@@ -128,7 +128,7 @@ fn through(owner: &Container, port: Port, v6: bool) -> PortMapping {
             Ok(ip) => Some(ip),
             Err(_) => {
                 return PortMapping::Wrong(format!(
-                    "the engine publishes it at {}, which is no address",
+                    "the engine publishes it at {}, which is not an address",
                     shown(ip)
                 ));
             }

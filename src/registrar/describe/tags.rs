@@ -4,7 +4,7 @@ use super::super::container::{Port, Protocol};
 use super::super::settings::Rules;
 use super::metadata::Meta;
 
-/// The container's own as it wrote them, those of the rules, and `udp` for a port of UDP.
+/// Returns the container's own tags as written, those of the rules, and `udp` for a UDP port.
 pub(super) fn of(meta: &Meta, port: Port, rules: &Rules) -> Vec<String> {
     let mut tags = split(&meta.tags);
     tags.extend(rules.tags.iter().filter(|tag| !tag.is_empty()).cloned());
@@ -14,7 +14,7 @@ pub(super) fn of(meta: &Meta, port: Port, rules: &Rules) -> Vec<String> {
     tags
 }
 
-/// The pieces of a comma list; `\,` is a comma in a piece, and an empty piece is none.
+/// Splits a comma-separated list; `\,` is a literal comma, and empty items are dropped.
 fn split(text: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut rest = text.chars().peekable();

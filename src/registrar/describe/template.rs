@@ -1,9 +1,9 @@
 //! Keys and values from the user's own templates.
 //!
-//! The templates are the operator's; what is filled in is the container's. A template runs for so many steps
-//! and writes so many bytes. The language lets a text be doubled by a loop that keeps state, before any byte is
-//! written: the function that keeps state over loops is taken away, and macros nest only so deep. One
-//! repetition may still use 100 MB for a moment, as the engine has it.
+//! The operator writes the templates; containers supply the values. So each rendering has a limit on steps and on
+//! output bytes. The language can also double a text in a loop that keeps state, before it writes any byte: the
+//! function that keeps state across loops is removed, and macros have a nesting limit. A single repetition can still
+//! use 100 MB for a moment; the template engine offers no limit for that.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -14,14 +14,14 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, contex
 
 use super::facts::{Facts, MAX_VALUE_BYTES};
 
-/// Steps of one rendering.
+/// The step limit of one rendering.
 const RENDER_FUEL: u64 = 10_000;
 const MAX_DEPTH: usize = 12;
-/// Bytes of a rendered path, checked before it is looked at as a key.
+/// The longest rendered path in bytes, checked before it is validated as a key.
 const MAX_PATH_BYTES: usize = 4 << 10;
 const KEY: &str = "the key's template";
 const VALUE: &str = "the value's template";
-/// What a template may ask for.
+/// The variables that a template may use.
 const NAMES: [&str; 14] = [
     "name",
     "id",
@@ -46,7 +46,7 @@ pub(super) struct Templates<'t> {
 }
 
 impl<'t> Templates<'t> {
-    /// Parses them. An error is what is wrong, and where.
+    /// Parses them. An error says what is wrong, and where.
     pub(super) fn new(key: &'t str, value: Option<&'t str>) -> Result<Self, String> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -54,7 +54,7 @@ impl<'t> Templates<'t> {
         environment.set_fuel(Some(RENDER_FUEL));
         environment.set_recursion_limit(MAX_DEPTH);
         environment.remove_global("namespace");
-        // Its words hold everything a template was given.
+        // Its output shows all variables.
         environment.remove_global("debug");
         environment.set_debug(false);
         environment.add_template(KEY, key).map_err(|error| explain(&error))?;
@@ -64,17 +64,17 @@ impl<'t> Templates<'t> {
         Ok(Self { environment, with_value: value.is_some() })
     }
 
-    /// The path below the prefix, and the value if it has a template.
+    /// Returns the path below the prefix, and the value if it has a template.
     pub(super) fn render(&self, facts: &Facts<'_>, prefix: &str) -> Result<(String, Option<String>), String> {
-        self.both(facts, prefix, Value::from_pairs(facts.attributes.clone()))
+        self.render_all(facts, prefix, Value::from_pairs(facts.attributes.clone()))
     }
 
-    /// The same for a service that has every attribute there could be.
+    /// Renders for a sample service that has every possible attribute.
     pub(super) fn sample(&self, facts: &Facts<'_>, prefix: &str) -> Result<(String, Option<String>), String> {
-        self.both(facts, prefix, Value::from_object(AnyAttribute))
+        self.render_all(facts, prefix, Value::from_object(AnyAttribute))
     }
 
-    /// Whether they ask only for what there is, also where a sample would not come by.
+    /// Checks that they use only known variables, also in branches that a sample would not reach.
     pub(super) fn check(&self) -> Result<(), String> {
         let globals = self.environment.globals().map(|(name, _)| name.to_owned());
         let known: BTreeSet<String> = NAMES.iter().map(|name| (*name).to_owned()).chain(globals).collect();
@@ -83,7 +83,7 @@ impl<'t> Templates<'t> {
             let asked: BTreeSet<String> = parsed.undeclared_variables(false).into_iter().collect();
             if let Some(unknown) = asked.difference(&known).next() {
                 let names = NAMES.join(", ");
-                return Err(format!("{template} asks for {unknown}, which there is not; there is {names}"));
+                return Err(format!("{template} uses {unknown}, which does not exist; it can use {names}"));
             }
         }
         Ok(())
@@ -93,7 +93,7 @@ impl<'t> Templates<'t> {
         [KEY, VALUE].into_iter().take(1 + usize::from(self.with_value))
     }
 
-    fn both(
+    fn render_all(
         &self,
         facts: &Facts<'_>,
         prefix: &str,
@@ -115,24 +115,25 @@ impl<'t> Templates<'t> {
             image => facts.image,
             prefix => prefix,
         };
-        let path = self.one(KEY, &given, MAX_PATH_BYTES)?;
-        let value = if self.with_value { Some(self.one(VALUE, &given, MAX_VALUE_BYTES)?) } else { None };
+        let path = self.render_one(KEY, &given, MAX_PATH_BYTES)?;
+        let value =
+            if self.with_value { Some(self.render_one(VALUE, &given, MAX_VALUE_BYTES)?) } else { None };
         Ok((path, value))
     }
 
-    fn one(&self, template: &str, given: &Value, limit: usize) -> Result<String, String> {
+    fn render_one(&self, template: &str, given: &Value, limit: usize) -> Result<String, String> {
         let mut out = BoundedWriter { bytes: Vec::new(), limit, full: false };
         let parsed = self.environment.get_template(template).map_err(|error| explain(&error))?;
         let rendered = parsed.render_captured_to(given.clone(), &mut out).map(drop);
         match rendered {
-            _ if out.full => Err(format!("{template} writes more than the {limit} bytes that it may")),
+            _ if out.full => Err(format!("{template} writes more than {limit} bytes")),
             Err(error) => Err(explain(&error)),
             Ok(()) => String::from_utf8(out.bytes).map_err(|_| format!("{template} does not write text")),
         }
     }
 }
 
-/// An engine's error in one line, without the values that it could show.
+/// Formats an engine error in one line, without values that it could reveal.
 fn explain(error: &Error) -> String {
     let place = match (error.name(), error.line()) {
         (Some(name), Some(line)) => format!("{name}, line {line}"),
@@ -144,7 +145,7 @@ fn explain(error: &Error) -> String {
     }
 }
 
-/// Attributes of which there is every one.
+/// A map that has every attribute.
 #[derive(Debug)]
 struct AnyAttribute;
 
@@ -154,7 +155,7 @@ impl Object for AnyAttribute {
     }
 }
 
-/// A writer that is full at some point.
+/// A writer with a size limit.
 struct BoundedWriter {
     bytes: Vec<u8>,
     limit: usize,

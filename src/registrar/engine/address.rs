@@ -1,4 +1,4 @@
-//! Where an engine listens, in the spellings of `DOCKER_HOST`.
+//! The engine's address, in the forms that `DOCKER_HOST` takes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::registrar::settings::EngineAt;
 
 const FORMS: &str = "write unix:///path/to/socket, tcp://host:port, http://host:port or https://host:port";
 
-/// An address, read.
+/// A parsed address.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
-    /// As a person may write it again.
+    /// For messages, in a form that can be configured again.
     pub(super) shown: Arc<str>,
-    /// What paths are appended to; without a slash at its end.
+    /// The URL that paths are appended to; without a trailing slash.
     pub(super) base: Url,
-    /// The socket that replaces the host of `base`.
+    /// The unix socket to connect to instead of the host of `base`.
     pub(super) socket: Option<Arc<Path>>,
 }
 
@@ -27,7 +27,7 @@ impl Address {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
             None if text.starts_with('/') => ("unix".to_owned(), text),
-            None => return Err(refused(text, &format!("it names no scheme; {FORMS}"))),
+            None => return Err(refused(text, &format!("it has no scheme; {FORMS}"))),
         };
         match scheme.as_str() {
             "unix" => socket(text, rest),
@@ -38,43 +38,43 @@ impl Address {
             "http" | "https" => host(text, &scheme, rest, None),
             "ssh" => Err(refused(
                 text,
-                "ssh is not spoken here; forward the socket (ssh -L /tmp/engine.sock:/var/run/docker.sock host) \
+                "ssh is not supported; forward the socket (ssh -L /tmp/engine.sock:/var/run/docker.sock host) \
                  and write unix:///tmp/engine.sock",
             )),
-            "npipe" => Err(refused(text, &format!("named pipes are Windows's; {FORMS}"))),
+            "npipe" => Err(refused(text, &format!("named pipes exist only on Windows; {FORMS}"))),
             "fd" => Err(refused(
                 text,
-                &format!("fd:// is the engine's own word for a socket it is given; {FORMS}"),
+                &format!("fd:// is a setting of the engine itself, for an inherited socket; {FORMS}"),
             )),
-            other => Err(refused(text, &format!("nothing here speaks {other}://; {FORMS}"))),
+            other => Err(refused(text, &format!("{other}:// is not supported; {FORMS}"))),
         }
     }
 }
 
 fn socket(text: &str, path: &str) -> Result<Address, EngineError> {
     if !path.starts_with('/') || path == "/" {
-        return Err(refused(text, "a socket is named by its whole path: unix:///var/run/docker.sock"));
+        return Err(refused(text, "a socket needs its full path: unix:///var/run/docker.sock"));
     }
-    // The name only fills the Host header.
+    // This host name only fills the Host header.
     let base = Url::parse("http://localhost").map_err(|error| refused(text, &error.to_string()))?;
     Ok(Address { shown: format!("unix://{path}").into(), base, socket: Some(Path::new(path).into()) })
 }
 
 fn host(text: &str, scheme: &str, rest: &str, port: Option<u16>) -> Result<Address, EngineError> {
     if rest.contains('@') {
-        // Not shown: what stands before the @ may be a password.
-        let why = format!("an engine's address holds no name and no password; {FORMS}");
+        // Not shown: the text before the @ may be a password.
+        let why = format!("an engine's address cannot have a user or a password; {FORMS}");
         return Err(EngineError::new(why));
     }
     let mut base = Url::parse(&format!("{scheme}://{rest}"))
         .map_err(|error| refused(text, &format!("{error}; {FORMS}")))?;
     if base.query().is_some() || base.fragment().is_some() {
-        return Err(refused(text, &format!("it holds more than a host, a port and a path; {FORMS}")));
+        return Err(refused(text, &format!("it has more than a host, a port and a path; {FORMS}")));
     }
     if let Some(port) = port {
         let authority = rest.split('/').next().unwrap_or(rest);
         let bare = authority.rsplit(']').next().unwrap_or(authority);
-        // A port that is the scheme's own is dropped by the parser, and one that was never written gets Docker's.
+        // The parser drops a scheme's default port; a missing port becomes Docker's.
         if !bare.contains(':') {
             base.set_port(Some(port)).map_err(|()| refused(text, FORMS))?;
         }
@@ -119,8 +119,8 @@ mod tests {
         for (url, word) in [
             ("", "write unix:///"),
             ("engine:2375", "write unix:///"),
-            ("unix://", "whole path"),
-            ("unix://var/run/docker.sock", "whole path"),
+            ("unix://", "full path"),
+            ("unix://var/run/docker.sock", "full path"),
             ("tcp://", "write unix:///"),
             ("tcp://host:port", "write unix:///"),
             ("npipe:////./pipe/docker_engine", "named pipes"),

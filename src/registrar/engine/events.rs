@@ -1,4 +1,4 @@
-//! The stream of events: one JSON object after another, for as long as the engine lives.
+//! The event stream: one JSON object after another, for as long as the engine runs.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,17 +12,17 @@ use super::send::{EngineRequest, REQUEST_TIMEOUT, whole};
 use super::{Engine, EngineError, Event, EventSubject, Events, signal};
 use crate::client::no_answer;
 
-/// Old Podman sends nothing, not even a status, before the first event; longer than this nobody else takes.
+/// Old Podman sends nothing, not even a status, before the first event; every other engine responds sooner than this.
 const RESPONSE_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
-/// An event holds all labels of its container, and nothing larger.
+/// The longest event; it holds all labels of its container.
 const MAX_EVENT_BYTES: usize = 1 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
 type Head = Pin<Box<dyn Future<Output = Result<Response, EngineError>> + Send>>;
 
-/// How far the answer has come.
+/// How far the response has come.
 pub(super) enum StreamPhase {
-    /// The status has not come.
+    /// The status has not arrived.
     Asked(Head),
     Open(Response),
     Ended,
@@ -66,7 +66,7 @@ impl Engine {
 }
 
 impl Events {
-    /// The next event of those that matter here.
+    /// Returns the next relevant event.
     pub(super) async fn following(&mut self) -> Result<Option<Event>, EngineError> {
         loop {
             while let Some(object) = self.objects.next().map_err(|why| self.place.fault(why))? {
@@ -91,20 +91,20 @@ impl Events {
                 StreamPhase::Ended if self.objects.is_empty() => return Ok(None),
                 StreamPhase::Ended => {
                     self.objects = Objects::default();
-                    return Err(self.place.fault("the stream of events ended within an event"));
+                    return Err(self.place.fault("the event stream ended in the middle of an event"));
                 }
             }
         }
     }
 }
 
-/// JSON objects out of pieces. They are told apart by their braces: engines write a line end after each, or nothing.
+/// Splits a byte stream into JSON objects by their braces: some engines write a newline after each, some nothing.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     buffer: Vec<u8>,
-    /// How much of the buffer's front was already handed out.
+    /// How much of the buffer's front was already returned.
     taken: usize,
-    /// Up to here the buffer was looked at, with what was found.
+    /// How much of the buffer was scanned, and the state of the scan.
     seen: usize,
     depth: usize,
     quoted: bool,
@@ -123,7 +123,7 @@ impl Objects {
         self.depth == 0 && self.taken == self.buffer.len()
     }
 
-    /// The next object that is whole.
+    /// Returns the next complete object.
     fn next(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
         while let Some(byte) = self.buffer.get(self.seen) {
             self.seen += 1;
@@ -143,7 +143,7 @@ impl Objects {
                 }
                 byte if self.depth == 0 && byte.is_ascii_whitespace() => self.taken = self.seen,
                 _ if self.depth == 0 => {
-                    return Err("the stream of events is not JSON: is this a container engine?");
+                    return Err("the event stream is not JSON: is this a container engine?");
                 }
                 _ => {}
             }
@@ -155,19 +155,19 @@ impl Objects {
     }
 }
 
-/// What an event leads to. The words of both engines, by type:
+/// Decides what an event leads to. The words of both engines, by type:
 ///
 /// | type | action | leads to |
 /// |---|---|---|
-/// | container | `kill` with a signal that ends it, `die` (Podman: `died`) | its keys go at once, then it is inspected |
-/// | container | `create`, `init`, `start`, `restart`, `stop`, `oom`, `pause`, `unpause`, `rename`, `update`, `health_status`, `destroy` (Podman: `remove`, `cleanup`), `checkpoint`, `restore`, and every word that is not known | it is inspected |
-/// | container | `HARMLESS`, `exec…` | nothing: it is as it was |
+/// | container | `kill` with a signal that ends it, `die` (Podman: `died`) | its keys are removed at once, then it is inspected |
+/// | container | `create`, `init`, `start`, `restart`, `stop`, `oom`, `pause`, `unpause`, `rename`, `update`, `health_status`, `destroy` (Podman: `remove`, `cleanup`), `checkpoint`, `restore`, and every unknown action | it is inspected |
+/// | container | `HARMLESS`, `exec…` | nothing: the container is unchanged |
 /// | network | `connect`, `disconnect` | the container is inspected; Docker names it in an attribute, Podman as the actor |
-/// | network | `create`, `destroy`, `remove`, `update`, `prune` | nothing: no container is in it, or each says so itself |
+/// | network | `create`, `destroy`, `remove`, `update`, `prune` | nothing: no container is in it, or each has its own event |
 /// | image | every one | images are listed |
-/// | daemon | `reload` | the engine is asked about its host, and containers are listed |
+/// | daemon | `reload` | the host's information is fetched again, and containers are listed |
 /// | daemon | `shutdown` | nothing: the stream ends |
-/// | volume, plugin, node, service, secret, config, builder; Podman's pod, system, volume, machine | every one | nothing: they say nothing of ports, names or health |
+/// | volume, plugin, node, service, secret, config, builder; Podman's pod, system, volume, machine | every one | nothing: they do not affect ports, names or health |
 fn read(reply: &Value) -> Option<Event> {
     let word = |newer: &Value, older: &Value| {
         let newer = newer.as_str().filter(|word| !word.is_empty());
@@ -204,7 +204,7 @@ fn read(reply: &Value) -> Option<Event> {
     Some(Event { of, action: action.to_owned(), id, at, signal })
 }
 
-/// Engines before API 1.22 name no type, but their images know few words.
+/// Returns the type of an action for engines before API 1.22, which send no type; their images have few actions.
 fn kind_of_old(action: &str) -> &'static str {
     match action {
         "delete" | "import" | "load" | "pull" | "push" | "save" | "tag" | "untag" => "image",
@@ -212,7 +212,8 @@ fn kind_of_old(action: &str) -> &'static str {
     }
 }
 
-/// After these a container is as it was. Some come often: each HEALTHCHECK is three commands, and people watch `docker top`.
+/// Actions that leave a container unchanged. Some are frequent: each HEALTHCHECK is three commands, and people watch
+/// `docker top`.
 const HARMLESS: [&str; 13] = [
     "archive-path",
     "attach",

@@ -1,4 +1,4 @@
-//! A command inside a container: its output, then how it ended.
+//! Runs a command inside a container, and returns its output and exit code.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::send::{Bound, EngineRequest, REQUEST_TIMEOUT, whole};
 use super::{Engine, EngineError, ExecResult};
 use crate::registrar::container::short;
 
-/// How much of a command's output is kept, as an engine does for its own health checks.
+/// How much of a command's output is kept; engines keep as much of their own health checks.
 const MAX_OUTPUT_BYTES: usize = 4096;
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
@@ -20,29 +20,29 @@ impl Engine {
         argv: &[String],
         within: Duration,
     ) -> Result<ExecResult, EngineError> {
-        timeout(within, self.run_to_its_end(id, argv)).await.unwrap_or_else(|_| {
-            // A name is told whole.
-            let whom = if id.len() == 64 { short(id) } else { id };
+        timeout(within, self.run_to_completion(id, argv)).await.unwrap_or_else(|_| {
+            // Show a name in full.
+            let container = if id.len() == 64 { short(id) } else { id };
             let shown = &self.address.shown;
-            let why = format!("{shown}: the command in container {whom} did not end within {within:?}");
+            let why = format!("{shown}: the command in container {container} did not end within {within:?}");
             Err(EngineError::new(why))
         })
     }
 
-    async fn run_to_its_end(&self, id: &str, argv: &[String]) -> Result<ExecResult, EngineError> {
+    async fn run_to_completion(&self, id: &str, argv: &[String]) -> Result<ExecResult, EngineError> {
         let bound = Bound { bytes: MAX_RESPONSE_BYTES, within: REQUEST_TIMEOUT };
         let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": argv });
-        let made =
+        let created =
             self.send(&EngineRequest::post(&["containers", id, "exec"], &[], Some(&body)), bound).await?;
-        if !made.status.is_success() {
-            return Err(made.refusal());
+        if !created.status.is_success() {
+            return Err(created.refusal());
         }
-        let reply: Value = made.json()?;
+        let reply: Value = created.json()?;
         let Some(exec) = reply["Id"].as_str().filter(|exec| !exec.is_empty()) else {
-            return Err(made.place.fault("the answer names no command (Id)"));
+            return Err(created.place.fault("the response has no command Id"));
         };
         let output = self.output(exec).await?;
-        let code = self.ended(exec, bound).await?;
+        let code = self.exit_code(exec, bound).await?;
         Ok(ExecResult { code, output })
     }
 
@@ -61,8 +61,8 @@ impl Engine {
         Ok(String::from_utf8_lossy(&output.kept).into_owned())
     }
 
-    /// The exit code. The output may end a moment before the engine knows that the command did.
-    async fn ended(&self, exec: &str, bound: Bound) -> Result<i64, EngineError> {
+    /// Returns the exit code. The output may end a moment before the engine knows that the command has exited.
+    async fn exit_code(&self, exec: &str, bound: Bound) -> Result<i64, EngineError> {
         let mut pause = Duration::from_millis(20);
         loop {
             let response = self.send(&EngineRequest::get(&["exec", exec, "json"], &[]), bound).await?;
@@ -73,7 +73,7 @@ impl Engine {
             match (reply["Running"].as_bool(), reply["ExitCode"].as_i64()) {
                 (Some(true), _) => {}
                 (_, Some(code)) => return Ok(code),
-                (_, None) => return Err(response.place.fault("the answer names no ExitCode")),
+                (_, None) => return Err(response.place.fault("the response has no ExitCode")),
             }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(500));
@@ -81,14 +81,15 @@ impl Engine {
     }
 }
 
-/// The beginning of a command's output out of frames: a stream's number, three zeros, four bytes of length, the text.
+/// Decodes framed output and keeps its beginning. A frame: a stream number, three zeros, four bytes of length, the
+/// text.
 #[derive(Debug, Default)]
 struct Output {
     kept: Vec<u8>,
     head: Vec<u8>,
-    /// How much of the present frame is still to come.
+    /// How much of the current frame is still to come.
     left: usize,
-    /// No frames came: the text is as it is.
+    /// The output has no frames: it is plain text.
     bare: bool,
 }
 

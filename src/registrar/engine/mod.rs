@@ -1,14 +1,14 @@
-//! The door to a container engine: Docker's API, as Docker and Podman speak it.
+//! The client of a container engine: Docker's API, as Docker and Podman implement it.
 //!
-//! Owns: where the engine is and how it is reached, the version that both sides speak, requests and their bounds, the stream
-//! of events, commands inside a container.
-//! Promises: every URL names a version; an answer is taken for true only when all of it came with status 200; no request
-//! waits for ever, but the stream of events may be silent for hours; fields that this engine's version lacks or adds are no
-//! error.
-//! Leaves out: when to ask, and what an answer means.
+//! Owns: the engine's address and the connection to it, the API version, requests and their limits, the event stream,
+//! commands inside a container.
+//! Promises: every URL names a version; a response counts only when it is complete and has status 200; every request
+//! has a timeout, but the event stream may be quiet for hours; missing or extra fields of other engine versions are not
+//! an error.
+//! Leaves out: when to send a request, and what a response means.
 //!
-//! Over reqwest, which is here anyway and speaks to unix sockets: the client crates for this API are generated from one
-//! version's schema and refuse words that another engine uses.
+//! Uses reqwest, which is a dependency anyway and supports unix sockets. The client crates for this API are generated
+//! from one version's schema, and reject words that another engine uses.
 
 mod address;
 mod events;
@@ -35,23 +35,22 @@ use crate::client::{SetBy, Trust, tls_config};
 use crate::placement::Image;
 use crate::tcp::Liveness;
 
-/// A host may hold thousands of containers, with a kilobyte or two for each; a longer list is a fault.
-const LIST: Bound = Bound { bytes: 64 << 20, within: Duration::from_secs(30) };
-/// Health checks leave their last outputs in an inspection, and people put files into labels.
-const INSPECTION: Bound = Bound { bytes: 16 << 20, within: REQUEST_TIMEOUT };
-/// How long the engine may take to stop a container whose own grace is not known here.
+/// A host may run thousands of containers at a kilobyte or two each; a longer list is an error.
+const LIST_LIMITS: Bound = Bound { bytes: 64 << 20, within: Duration::from_secs(30) };
+/// Inspections hold the last outputs of health checks, and people put files into labels.
+const INSPECTION_LIMITS: Bound = Bound { bytes: 16 << 20, within: REQUEST_TIMEOUT };
+/// How long the engine may take to stop a container whose stop timeout is unknown here.
 const UNKNOWN_STOP_TIMEOUT: Duration = Duration::from_secs(600);
-/// What a stop may take beside the grace: the kill, and the engine's tidying up.
+/// What a stop may take on top of the stop timeout: the kill, and the engine's cleanup.
 const STOP_OVERHEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Why an engine did not answer.
+/// Why a request to the engine failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{why}")]
 pub(super) struct EngineError {
     /// What went wrong, and what to do.
     pub(super) why: String,
-    /// The socket is mounted as a file, and the file on the host is another one by now: nobody will ever listen on the one that
-    /// this process sees.
+    /// The socket is mounted as a file, and was replaced on the host since: nobody will ever listen on the mounted one.
     pub(super) stale_socket: bool,
 }
 
@@ -61,7 +60,7 @@ impl EngineError {
     }
 }
 
-/// What an engine says of its host.
+/// What an engine reports about its host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Info {
     pub(super) id: String,
@@ -77,18 +76,18 @@ pub(super) struct Info {
     pub(super) os_type: String,
 }
 
-/// One event.
+/// An event of the engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Event {
     pub(super) of: EventSubject,
-    /// The first word: `start`, `die`, `kill`, `health_status`, …; Podman's `died` and `remove` come as `die` and `destroy`. A
-    /// network's `connect` and `disconnect` are events of the container.
+    /// The action without its details: `start`, `die`, `kill`, `health_status`, …; Podman's `died` and `remove` become
+    /// `die` and `destroy`. A network's `connect` and `disconnect` become events of the container.
     pub(super) action: String,
-    /// Whose.
+    /// The id of the subject.
     pub(super) id: String,
-    /// When, in nanoseconds of the engine's clock since 1970.
+    /// The time of the event, in nanoseconds since 1970 by the engine's clock.
     pub(super) at: Option<i64>,
-    /// The number of a kill's signal.
+    /// A `kill` event's signal number.
     pub(super) signal: Option<i32>,
 }
 
@@ -98,15 +97,15 @@ pub(super) enum EventSubject {
     #[default]
     Container,
     Image,
-    /// The engine itself: its configuration was read again.
+    /// The engine itself: it reloaded its configuration.
     Host,
 }
 
-/// How a command in a container ended.
+/// The result of a command in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ExecResult {
     pub(super) code: i64,
-    /// The beginning of what it wrote.
+    /// The beginning of its output.
     pub(super) output: String,
 }
 
@@ -115,11 +114,11 @@ pub(super) struct ExecResult {
 pub(super) struct Engine {
     http: reqwest::Client,
     address: Address,
-    /// `None`: it was not asked yet, or has to be asked again.
+    /// `None`: not negotiated yet, or to be negotiated again.
     version: Mutex<Option<Version>>,
 }
 
-/// A stream of events that the engine has accepted.
+/// An event stream that the engine has accepted.
 #[derive(Debug)]
 pub(super) struct Events {
     place: RequestContext,
@@ -128,12 +127,12 @@ pub(super) struct Events {
 }
 
 impl Engine {
-    /// Reads the address and the certificate files; nothing goes over the network yet.
+    /// Parses the address and loads the certificate files; sends nothing yet.
     pub(super) fn new(at: &EngineAt) -> Result<Self, EngineError> {
         let address = Address::read(at)?;
         let wrong = |why: &dyn std::fmt::Display| EngineError::new(format!("{}: {why}", address.shown));
         let secure = address.base.scheme() == "https";
-        // Files that nobody needs may be missing.
+        // Without TLS, missing certificate files do not matter.
         let trust = if secure { at.trust.clone() } else { Trust::default() };
         let tls =
             tls_config(&Trust { set_by: SetBy::Engine, ..trust }, secure).map_err(|error| wrong(&error))?;
@@ -143,7 +142,7 @@ impl Engine {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
             .pool_idle_timeout(Duration::from_secs(15));
-        // A link that died without a word is found by the kernel, also under a silent stream of events.
+        // Keepalive probes detect a dead connection, also under a quiet event stream.
         http = Liveness::TO_SERVER.of_client(http);
         if let Some(socket) = &address.socket {
             http = http.unix_socket(&**socket);
@@ -152,57 +151,60 @@ impl Engine {
         Ok(Self { http, address, version: Mutex::default() })
     }
 
-    /// Where it is, for logs and errors.
+    /// Returns the engine's address, for logs and errors.
     pub(super) fn url(&self) -> &str {
         &self.address.shown
     }
 
-    /// Settles the version of the API, and asks the engine about its host.
+    /// Negotiates the API version, and returns what the engine reports about its host.
     pub(super) async fn info(&self) -> Result<Info, EngineError> {
         self.settle().await?;
-        let reply: Value = self.read(&EngineRequest::get(&["info"], &[]), INSPECTION).await?;
+        let reply: Value = self.read(&EngineRequest::get(&["info"], &[]), INSPECTION_LIMITS).await?;
         if !reply.is_object() {
-            let why = format!("{}: what it says of its host is no object", self.address.shown);
+            let why = format!("{}: its host information is not a JSON object", self.address.shown);
             return Err(EngineError::new(why));
         }
         Ok(wire::info(&reply))
     }
 
-    /// All containers, stopped ones too.
+    /// Lists all containers, including stopped ones.
     pub(super) async fn list(&self) -> Result<Vec<ListedContainer>, EngineError> {
         let call = EngineRequest::get(&["containers", "json"], &[("all", "1")]);
-        let lines: Vec<wire::ListEntry> = self.read(&call, LIST).await?;
+        let lines: Vec<wire::ListEntry> = self.read(&call, LIST_LIMITS).await?;
         Ok(lines.into_iter().map(|line| line.0).collect())
     }
 
-    /// One container by id or name; `None`: there is none, says the engine.
+    /// Inspects one container by id or name; `None`: the engine reports that it does not exist.
     pub(super) async fn inspect(&self, id: &str) -> Result<Option<Container>, EngineError> {
-        let response = self.send(&EngineRequest::get(&["containers", id, "json"], &[]), INSPECTION).await?;
+        let response =
+            self.send(&EngineRequest::get(&["containers", id, "json"], &[]), INSPECTION_LIMITS).await?;
         match response.status {
             StatusCode::OK => {
                 let reply: Value = response.json()?;
                 wire::container(&reply).map(Some).map_err(|why| response.place.fault(why))
             }
-            StatusCode::NOT_FOUND if response.message().is_some_and(|reply| says_gone(&reply)) => Ok(None),
+            StatusCode::NOT_FOUND if response.message().is_some_and(|reply| is_missing_container(&reply)) => {
+                Ok(None)
+            }
             _ => Err(response.refusal()),
         }
     }
 
-    /// All images.
+    /// Lists all images.
     pub(super) async fn images(&self) -> Result<Vec<Image>, EngineError> {
         let lines: Vec<wire::ImageEntry> =
-            self.read(&EngineRequest::get(&["images", "json"], &[]), LIST).await?;
+            self.read(&EngineRequest::get(&["images", "json"], &[]), LIST_LIMITS).await?;
         Ok(lines.into_iter().map(|line| line.0).collect())
     }
 
-    /// Subscribes to events of containers, images, networks and the engine itself, from `since` on, in nanoseconds of the engine's clock since 1970. The
-    /// engine has accepted when this returns, but for one that says nothing before its first event: after 2 seconds
-    /// without a word the stream is handed back as it is, and what is wrong with it comes from [`Events::next`].
+    /// Subscribes to events of containers, images, networks and the engine itself, from `since` on: nanoseconds since
+    /// 1970 by the engine's clock. Returns when the engine has accepted, or after 2 seconds, because some engines send
+    /// nothing before the first event; a later error then comes from [`Events::next`].
     pub(super) async fn events(&self, since: Option<i64>) -> Result<Events, EngineError> {
         self.subscribe(since).await
     }
 
-    /// Runs a command in a container. At the limit the answer is an error; the command may go on inside.
+    /// Runs a command in a container. A timeout is an error; the command may keep running inside.
     pub(super) async fn exec(
         &self,
         id: &str,
@@ -212,8 +214,8 @@ impl Engine {
         self.run(id, argv, within).await
     }
 
-    /// Stops a container; `grace` is the time from its stop signal to the kill, `None` the container's own. One that does
-    /// not run is stopped.
+    /// Stops a container; `grace` is the time between its stop signal and the kill, `None` the container's own.
+    /// Succeeds for a container that does not run.
     pub(super) async fn stop(&self, id: &str, grace: Option<Duration>) -> Result<(), EngineError> {
         let seconds = grace.map(|grace| grace.as_millis().div_ceil(1000).to_string());
         let query: Vec<_> = seconds.as_deref().map(|seconds| ("t", seconds)).into_iter().collect();
@@ -227,7 +229,7 @@ impl Engine {
         }
     }
 
-    /// A whole answer of status 200, read as JSON.
+    /// Returns a complete response of status 200, parsed as JSON.
     async fn read<T: serde::de::DeserializeOwned>(
         &self,
         call: &EngineRequest<'_>,
@@ -238,16 +240,16 @@ impl Engine {
     }
 }
 
-/// Whether a message says that there is no such container, as Docker (`No such container: web`) and Podman (`no container
-/// with name or ID "web" found: no such container`) do, and not that there is no such page.
-fn says_gone(message: &str) -> bool {
+/// Returns whether a message says that the container does not exist, as Docker (`No such container: web`) and Podman
+/// (`no container with name or ID "web" found: no such container`) do, rather than that the page does not exist.
+fn is_missing_container(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    let whom = message.contains("container") || message.contains("no such id");
-    whom && (message.contains("no such") || message.contains("no container"))
+    let names_container = message.contains("container") || message.contains("no such id");
+    names_container && (message.contains("no such") || message.contains("no container"))
 }
 
 impl Events {
-    /// The next event; `None`: the engine ended the stream. Waits for ever. Cancel-safe.
+    /// Returns the next event; `None`: the engine ended the stream. Has no timeout. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Option<Event>, EngineError> {
         self.following().await
     }

@@ -1,4 +1,4 @@
-//! One request to an engine, bounded in bytes and in time, and what is told when it fails.
+//! Sends one request to an engine, bounded in bytes and time, and describes its failure.
 
 use std::error::Error;
 use std::io;
@@ -18,18 +18,18 @@ use super::{Engine, EngineError};
 use crate::client::{SetBy, Trust, excerpt, no_answer};
 use crate::tls::advice;
 
-/// How long a short answer may take.
+/// How long a short response may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-const STALE: &str = "the engine made its socket anew, and the old one is still mounted here: it cannot be reached until this container \
-                     is started again. Mount the folder of the socket in place of the socket itself \
-                     (-v /run:/host/run --engine unix:///host/run/docker.sock), and this does not happen";
-/// Enough for any message worth reading.
+const STALE_SOCKET: &str = "the engine created a new socket, and the old one is still mounted here: the engine is unreachable until this \
+                     container is restarted. To avoid this, mount the folder of the socket instead of the socket \
+                     (-v /run:/host/run --engine unix:///host/run/docker.sock)";
+/// How much of an error response is read.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
-/// One request below the version.
+/// One request; its path is relative to the API version.
 pub(super) struct EngineRequest<'a> {
     method: Method,
-    /// The segments of the path, not yet escaped.
+    /// The path's segments, not yet escaped.
     path: &'a [&'a str],
     query: &'a [(&'a str, &'a str)],
     body: Option<&'a Value>,
@@ -49,14 +49,14 @@ impl<'a> EngineRequest<'a> {
     }
 }
 
-/// How much of an answer is read, and for how long.
+/// The limits of a response: bytes and time.
 #[derive(Clone, Copy)]
 pub(super) struct Bound {
     pub(super) bytes: usize,
     pub(super) within: Duration,
 }
 
-/// Whom was asked what, for errors.
+/// The request and the engine's address, for errors.
 #[derive(Clone, Debug)]
 pub(super) struct RequestContext {
     engine: Arc<str>,
@@ -64,7 +64,7 @@ pub(super) struct RequestContext {
     asked: Arc<str>,
 }
 
-/// A whole answer.
+/// A complete response.
 pub(super) struct EngineResponse {
     pub(super) status: StatusCode,
     pub(super) place: RequestContext,
@@ -72,7 +72,7 @@ pub(super) struct EngineResponse {
 }
 
 impl Engine {
-    /// Asks the engine which version it speaks.
+    /// Asks the engine for its newest version, and negotiates.
     pub(super) async fn settle(&self) -> Result<Version, EngineError> {
         let call = EngineRequest::get(&["_ping"], &[]);
         let (request, place) = self.request(&call, None)?;
@@ -88,8 +88,8 @@ impl Engine {
         Ok(version)
     }
 
-    /// The version settled before, or now.
-    async fn spoken(&self) -> Result<Version, EngineError> {
+    /// Returns the negotiated version; negotiates first if needed.
+    async fn negotiated(&self) -> Result<Version, EngineError> {
         let settled = *self.version.lock().unwrap_or_else(PoisonError::into_inner);
         match settled {
             Some(version) => Ok(version),
@@ -97,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// The whole answer to a request, whatever its status.
+    /// Sends a request and returns its complete response, whatever the status.
     pub(super) async fn send(
         &self,
         call: &EngineRequest<'_>,
@@ -114,7 +114,7 @@ impl Engine {
             return Err(place.fault(&no_answer(bound.within)));
         };
         response.inspect(|response| {
-            // The engine was replaced by one that does not speak this version any more: the next request asks.
+            // The engine was replaced by one that no longer speaks this version: the next request negotiates again.
             if response.status == StatusCode::BAD_REQUEST
                 && response.message().is_some_and(|message| message.contains("client version"))
             {
@@ -123,12 +123,12 @@ impl Engine {
         })
     }
 
-    /// A request ready to be sent, with the version that was settled.
+    /// Returns a request ready to be sent, with the negotiated version.
     pub(super) async fn prepare(
         &self,
         call: &EngineRequest<'_>,
     ) -> Result<(reqwest::RequestBuilder, RequestContext), EngineError> {
-        let version = self.spoken().await?;
+        let version = self.negotiated().await?;
         self.request(call, Some(version))
     }
 
@@ -151,9 +151,9 @@ impl Engine {
     }
 
     fn place_of(&self, call: &EngineRequest<'_>, version: Option<Version>) -> Result<Url, EngineError> {
-        // URLs resolve these, even when escaped: the request would go elsewhere.
+        // URLs resolve these segments, even when escaped: the request would go to another path.
         if call.path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
-            let why = format!("{}: an id or a name is empty or made of dots", self.address.shown);
+            let why = format!("{}: an id or a name is empty or only dots", self.address.shown);
             return Err(EngineError::new(why));
         }
         let mut url = self.address.base.clone();
@@ -168,27 +168,27 @@ impl Engine {
 }
 
 impl EngineResponse {
-    /// The answer as JSON. What was found in place of it is not told: it may be a container's environment.
+    /// Parses the response as JSON. The error does not show the text: it may be a container's environment.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, EngineError> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let at = format!("line {}, column {}", error.line(), error.column());
             self.place.fault(&match error.classify() {
-                serde_json::error::Category::Eof => format!("the answer is cut off at {at}"),
+                serde_json::error::Category::Eof => format!("the response is cut off at {at}"),
                 serde_json::error::Category::Data => {
-                    format!("the answer is not what this API promises, at {at}")
+                    format!("the response does not match this API, at {at}")
                 }
-                _ => format!("the answer is not JSON, at {at}: is this a container engine?"),
+                _ => format!("the response is not JSON, at {at}: is this a container engine?"),
             })
         })
     }
 
-    /// The engine's own words in a refusal; `None`: it may not have been the engine that answered.
+    /// Returns the engine's own message of an error response; `None`: the sender may not have been the engine.
     pub(super) fn message(&self) -> Option<String> {
         let reply: Value = serde_json::from_slice(&self.body).ok()?;
         Some(reply["message"].as_str()?.to_owned())
     }
 
-    /// The error for an answer that is no success.
+    /// Returns the error for an unsuccessful response.
     pub(super) fn refusal(&self) -> EngineError {
         let reply = match self.message() {
             Some(message) => excerpt(message.as_bytes()),
@@ -198,7 +198,7 @@ impl EngineResponse {
     }
 }
 
-/// Reads an answer to its end. One that says no is read only as far as it is shown.
+/// Reads a response to its end; of an error response only the part that is shown.
 pub(super) async fn whole(
     mut response: Response,
     place: RequestContext,
@@ -211,7 +211,7 @@ pub(super) async fn whole(
             break;
         }
         if body.len() + chunk.len() > limit {
-            return Err(place.fault(&format!("the answer is larger than {} MiB", limit >> 20)));
+            return Err(place.fault(&format!("the response is larger than {} MiB", limit >> 20)));
         }
         body.extend_from_slice(&chunk);
     }
@@ -219,7 +219,7 @@ pub(super) async fn whole(
 }
 
 impl RequestContext {
-    /// Whether the socket is a file that is in no folder any more, and still mounted here.
+    /// Returns whether the socket file was deleted on the host but is still mounted here.
     fn is_stale(&self) -> bool {
         let socket = self.socket.as_deref().and_then(|path| std::fs::metadata(path).ok());
         socket.is_some_and(|found| found.nlink() == 0)
@@ -229,45 +229,45 @@ impl RequestContext {
         EngineError::new(format!("{}: {}: {why}", self.engine, self.asked))
     }
 
-    /// The error for a connection that was not made or that broke.
+    /// Returns the error for a connection that failed or broke.
     pub(super) fn broken(&self, error: &reqwest::Error) -> EngineError {
         let (cause, kind) = deepest(error);
-        // An engine may judge this side's certificate after the handshake only.
+        // An engine may reject this side's certificate after the handshake.
         if let Some(tls) = cause.downcast_ref() {
             return self.fault(&handshake(tls, error.url().and_then(Url::host_str).unwrap_or("its host")));
         }
         let advice = match kind {
-            _ if !error.is_connect() => "the answer broke off",
+            _ if !error.is_connect() => "the response broke off",
             Some(io::ErrorKind::NotFound) if self.socket.is_some() => {
-                "there is no such socket; is the engine running? In a container, mount the folder of the socket: \
+                "the socket does not exist; is the engine running? In a container, mount the folder of the socket: \
                  -v /run:/host/run --engine unix:///host/run/docker.sock"
             }
             Some(io::ErrorKind::PermissionDenied) if self.socket.is_some() => {
-                "the socket may not be opened; run as root, or join the group it belongs to (mostly docker)"
+                "permission to open the socket is denied; run as root, or join the group that owns it (usually docker)"
             }
             Some(io::ErrorKind::ConnectionRefused) if self.is_stale() => {
-                return EngineError { stale_socket: true, ..self.fault(STALE) };
+                return EngineError { stale_socket: true, ..self.fault(STALE_SOCKET) };
             }
             Some(io::ErrorKind::ConnectionRefused) if self.socket.is_some() => {
-                "nobody listens on the socket; is the engine running?"
+                "nothing listens on the socket; is the engine running?"
             }
             Some(io::ErrorKind::ConnectionRefused) => {
-                "nobody listens there; is the engine running, and was it told to listen on TCP?"
+                "nothing listens there; is the engine running, and configured to listen on TCP?"
             }
-            Some(io::ErrorKind::TimedOut) => "is the host up, and does a firewall let this port pass?",
+            Some(io::ErrorKind::TimedOut) => "is the host up, and does a firewall block this port?",
             _ => "no connection",
         };
         self.fault(&format!("{advice} ({cause})"))
     }
 }
 
-/// Why a handshake failed, and what a person can do about it.
+/// Describes why a handshake failed, and what to do about it.
 fn handshake(error: &rustls::Error, host: &str) -> String {
     let flags = Trust { set_by: SetBy::Engine, ..Trust::default() }.flags();
     advice::of_server(&flags, host, error).unwrap_or_else(|| format!("TLS failed: {error}"))
 }
 
-/// The cause at the bottom, and the kind of the lowest I/O error above it.
+/// Returns the innermost cause, and the kind of the lowest I/O error above it.
 fn deepest(error: &reqwest::Error) -> (&(dyn Error + 'static), Option<io::ErrorKind>) {
     let mut cause: &(dyn Error + 'static) = error;
     let mut kind = None;
@@ -275,7 +275,7 @@ fn deepest(error: &reqwest::Error) -> (&(dyn Error + 'static), Option<io::ErrorK
         let mut inner = None;
         if let Some(error) = cause.downcast_ref::<io::Error>() {
             kind = Some(error.kind());
-            // An I/O error does not tell what it wraps as its source.
+            // `source()` of an I/O error skips the error that it wraps.
             inner = error.get_ref().map(|wrapped| wrapped as &(dyn Error + 'static));
         }
         match inner.or_else(|| cause.source()) {

@@ -2,11 +2,11 @@
 
 use nix::sys::signal::Signal;
 
-/// The first and the last real-time signal as engines count them, which is glibc's way, whatever their own library.
+/// The first and the last real-time signal. Engines count as glibc does, whatever their own C library.
 const RT_MIN: i32 = 34;
 const RT_MAX: i32 = 64;
 
-/// The number in `15`, `SIGTERM`, `term` or `SIGRTMIN+3`.
+/// Parses `15`, `SIGTERM`, `term` or `SIGRTMIN+3` into a number.
 pub(super) fn number(text: &str) -> Option<i32> {
     let text = text.trim().to_ascii_uppercase();
     if let Ok(number) = text.parse() {

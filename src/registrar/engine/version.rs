@@ -1,13 +1,13 @@
-//! Which version of the API both sides speak.
+//! The API version that both sides speak.
 
 use std::fmt;
 
-/// The newest version whose answers this code was held against. Newer engines speak it, too.
-const TESTED: Version = Version { major: 1, minor: 47 };
-/// What an engine speaks that does not say: the header is as old as this version.
-const UNSAID: Version = Version { major: 1, minor: 24 };
+/// The newest version that this code was tested with. Newer engines support it, too.
+const NEWEST_TESTED: Version = Version { major: 1, minor: 47 };
+/// The version of an engine that does not report one: the header exists since this version.
+const UNREPORTED: Version = Version { major: 1, minor: 24 };
 
-/// A version of the API; every URL names one, because without it the engine takes its newest.
+/// An API version. Every URL names one, because without it the engine uses its newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version {
     major: u16,
@@ -15,9 +15,9 @@ pub(super) struct Version {
 }
 
 impl Version {
-    /// The version to speak with an engine whose newest is `theirs`, the header of its ping.
+    /// Returns the version to use with an engine whose newest is `theirs`, the header of its ping response.
     pub(super) fn settled(theirs: Option<&str>) -> Self {
-        theirs.and_then(Self::read).unwrap_or(UNSAID).min(TESTED)
+        theirs.and_then(Self::read).unwrap_or(UNREPORTED).min(NEWEST_TESTED)
     }
 
     fn read(text: &str) -> Option<Self> {

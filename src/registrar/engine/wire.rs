@@ -1,4 +1,4 @@
-//! What engines say, in the shapes used here. Only what is needed is looked at, and most of that may be missing.
+//! Parsing of the engine's responses. Reads only the fields that are needed, most of which may be missing.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,10 +13,10 @@ use crate::registrar::container::{
 };
 
 const SIGTERM: i32 = 15;
-/// Longer waits than a week are as good as for ever, which engines write as -1.
+/// The longest stop timeout. Engines write -1 for no limit; a week is long enough.
 const MAX_STOP_TIMEOUT_SECS: u64 = 7 * 24 * 3600;
 
-/// A line of the list of containers. An answer with one that cannot be told from others is no list.
+/// An entry of the container list. One entry without an id makes the whole list invalid.
 #[derive(Deserialize)]
 #[serde(try_from = "Value")]
 pub(super) struct ListEntry(pub(super) ListedContainer);
@@ -24,49 +24,52 @@ pub(super) struct ListEntry(pub(super) ListedContainer);
 impl TryFrom<Value> for ListEntry {
     type Error = &'static str;
 
-    fn try_from(said: Value) -> Result<Self, Self::Error> {
-        let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("an entry has no Id")?;
-        let run_state = said["State"].as_str().filter(|word| !word.is_empty()).map(doing_of);
-        let healthcheck = listed_health(&said);
-        Ok(Self(ListedContainer { id: id.to_owned(), signature: signature(&said), run_state, healthcheck }))
+    fn try_from(json: Value) -> Result<Self, Self::Error> {
+        let id = json["Id"].as_str().filter(|id| !id.is_empty()).ok_or("an entry has no Id")?;
+        let run_state = json["State"].as_str().filter(|word| !word.is_empty()).map(state_of);
+        let healthcheck = listed_health(&json);
+        let names = items(&json["Names"]).filter_map(Value::as_str);
+        let names = names.map(|name| name.strip_prefix('/').unwrap_or(name).to_owned()).collect();
+        let signature = signature(&json);
+        Ok(Self(ListedContainer { id: id.to_owned(), names, signature, run_state, healthcheck }))
     }
 }
 
-/// Everything of a line that changes with what an inspection would say, and not with time alone.
-fn signature(said: &Value) -> String {
-    let status = text(&said["Status"]);
-    let state = said["State"].as_str().unwrap_or_else(|| status.split(' ').next().unwrap_or(""));
+/// Returns all parts of an entry that an inspection depends on, except those that change with time alone.
+fn signature(json: &Value) -> String {
+    let status = text(&json["Status"]);
+    let state = json["State"].as_str().unwrap_or_else(|| status.split(' ').next().unwrap_or(""));
     // `Up 3 seconds (healthy)`, `Up 1 hour (Paused)`, `Exited (0) 5 minutes ago`.
-    let asides: Vec<&str> =
+    let details: Vec<&str> =
         status.split('(').skip(1).filter_map(|aside| aside.split_once(')')).map(|(aside, _)| aside).collect();
-    let mut names: Vec<&str> = items(&said["Names"]).filter_map(Value::as_str).collect();
+    let mut names: Vec<&str> = items(&json["Names"]).filter_map(Value::as_str).collect();
     names.sort_unstable();
-    let mut ports: Vec<String> = items(&said["Ports"])
+    let mut ports: Vec<String> = items(&json["Ports"])
         .map(|port| {
-            let (from, to) = (word(&port["PublicPort"]), word(&port["PrivatePort"]));
+            let (from, to) = (text_or_number(&port["PublicPort"]), text_or_number(&port["PrivatePort"]));
             format!("{} {from} {to} {}", text(&port["IP"]), text(&port["Type"]))
         })
         .collect();
     ports.sort_unstable();
-    let mut networks: Vec<(&str, &str, &str)> = fields(&said["NetworkSettings"]["Networks"])
+    let mut networks: Vec<(&str, &str, &str)> = fields(&json["NetworkSettings"]["Networks"])
         .map(|(name, network)| (name, text(&network["IPAddress"]), text(&network["GlobalIPv6Address"])))
         .collect();
     networks.sort_unstable();
-    format!("{state:?} {asides:?} {:?} {names:?} {ports:?} {networks:?}", text(&said["Health"]["Status"]))
+    format!("{state:?} {details:?} {:?} {names:?} {ports:?} {networks:?}", text(&json["Health"]["Status"]))
 }
 
-/// A container out of its inspection. The error says what is missing without which nothing is known.
-pub(super) fn container(said: &Value) -> Result<Container, &'static str> {
-    let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("the answer has no Id")?;
-    let state = &said["State"];
+/// Parses an inspection. The error names the required field that is missing.
+pub(super) fn container(json: &Value) -> Result<Container, &'static str> {
+    let id = json["Id"].as_str().filter(|id| !id.is_empty()).ok_or("the response has no Id")?;
+    let state = &json["State"];
     if !state.is_object() {
-        return Err("the answer has no State");
+        return Err("the response has no State");
     }
-    let (config, host, net) = (&said["Config"], &said["HostConfig"], &said["NetworkSettings"]);
+    let (config, host, net) = (&json["Config"], &json["HostConfig"], &json["NetworkSettings"]);
     let mut exposed: Vec<Port> =
         fields(&config["ExposedPorts"]).filter_map(|(port, _)| Port::read(port)).collect();
     exposed.sort_unstable();
-    let name = text(&said["Name"]);
+    let name = text(&json["Name"]);
     Ok(Container {
         id: id.to_owned(),
         name: name.strip_prefix('/').unwrap_or(name).to_owned(),
@@ -87,7 +90,7 @@ pub(super) fn container(said: &Value) -> Result<Container, &'static str> {
         exposed,
         ports: published(&net["Ports"]),
         asked: published(&host["PortBindings"]),
-        stop_signal: signal::number(&word(&config["StopSignal"])).unwrap_or(SIGTERM),
+        stop_signal: signal::number(&text_or_number(&config["StopSignal"])).unwrap_or(SIGTERM),
         stop_timeout: config["StopTimeout"].as_i64().map(|seconds| {
             u64::try_from(seconds).map_or(MAX_STOP_TIMEOUT_SECS, |seconds| seconds.min(MAX_STOP_TIMEOUT_SECS))
         }),
@@ -96,7 +99,7 @@ pub(super) fn container(said: &Value) -> Result<Container, &'static str> {
     })
 }
 
-fn doing_of(word: &str) -> ContainerState {
+fn state_of(word: &str) -> ContainerState {
     match word {
         "running" => ContainerState::Running,
         "paused" => ContainerState::Paused,
@@ -105,9 +108,9 @@ fn doing_of(word: &str) -> ContainerState {
     }
 }
 
-/// What the aside in a line's `Status` says, as in `Up 3 seconds (healthy)`.
-fn listed_health(said: &Value) -> Option<Healthcheck> {
-    let status = text(&said["Status"]);
+/// Reads the health from an entry's `Status`, as in `Up 3 seconds (healthy)`.
+fn listed_health(json: &Value) -> Option<Healthcheck> {
+    let status = text(&json["Status"]);
     let is = |aside: &str| status.ends_with(aside);
     match () {
         () if is("(healthy)") => Some(Healthcheck::Healthy),
@@ -119,7 +122,7 @@ fn listed_health(said: &Value) -> Option<Healthcheck> {
 
 fn run_state(state: &Value) -> ContainerState {
     if let Some(word) = state["Status"].as_str().filter(|word| !word.is_empty()) {
-        return doing_of(word);
+        return state_of(word);
     }
     // Engines before API 1.21.
     let is = |flag: &str| state[flag].as_bool().unwrap_or(false);
@@ -132,63 +135,65 @@ fn run_state(state: &Value) -> ContainerState {
 }
 
 fn healthcheck(state: &Value) -> Option<Healthcheck> {
-    // Podman before 4 called it otherwise.
+    // Podman before 4 has another name for it.
     let word = state["Health"]["Status"].as_str().or_else(|| state["Healthcheck"]["Status"].as_str());
     match word.unwrap_or("") {
         "" | "none" => None,
         "healthy" => Some(Healthcheck::Healthy),
         "unhealthy" => Some(Healthcheck::Unhealthy),
-        // A word nobody knows does not say that it is well.
+        // An unknown word does not mean healthy.
         _ => Some(Healthcheck::Starting),
     }
 }
 
 fn networks(net: &Value) -> BTreeMap<String, Network> {
     let network =
-        |said: &Value| Network { v4: address(&said["IPAddress"]), v6: address(&said["GlobalIPv6Address"]) };
+        |json: &Value| Network { v4: address(&json["IPAddress"]), v6: address(&json["GlobalIPv6Address"]) };
     let all: BTreeMap<_, _> =
-        fields(&net["Networks"]).map(|(name, said)| (name.to_owned(), network(said))).collect();
+        fields(&net["Networks"]).map(|(name, json)| (name.to_owned(), network(json))).collect();
     let alone = network(net);
     if all.is_empty() && alone != Network::default() {
-        // Before API 1.21 there was but one network with addresses.
+        // Before API 1.21 there was only one network with addresses.
         return BTreeMap::from([("bridge".to_owned(), alone)]);
     }
     all
 }
 
-fn address(said: &Value) -> Option<IpAddr> {
-    text(said).parse().ok()
+fn address(json: &Value) -> Option<IpAddr> {
+    text(json).parse().ok()
 }
 
-fn published(said: &Value) -> BTreeMap<Port, Vec<Published>> {
-    fields(said)
+fn published(json: &Value) -> BTreeMap<Port, Vec<Published>> {
+    fields(json)
         .filter_map(|(port, at)| {
-            let at = items(at)
-                .map(|at| Published { ip: text(&at["HostIp"]).to_owned(), port: word(&at["HostPort"]) });
+            let at = items(at).map(|at| Published {
+                ip: text(&at["HostIp"]).to_owned(),
+                port: text_or_number(&at["HostPort"]),
+            });
             Some((Port::read(port)?, at.collect()))
         })
         .collect()
 }
 
-/// Nanoseconds since 1970 of a date; `None` for the zero date, by which engines say never.
+/// Returns a date in nanoseconds since 1970; `None` for the zero date, with which engines say never.
 fn nanoseconds(date: &str) -> Option<i64> {
     let at: jiff::Timestamp = date.parse().ok()?;
     i64::try_from(at.as_nanosecond()).ok().filter(|at| *at > 0)
 }
 
-/// What an engine says of its host.
-pub(super) fn info(said: &Value) -> Info {
-    let own = |name: &str| text(&said[name]).to_owned();
+/// Parses what an engine reports about its host.
+pub(super) fn info(json: &Value) -> Info {
+    let own = |name: &str| text(&json[name]).to_owned();
     Info {
         id: own("ID"),
         name: own("Name"),
-        labels: items(&said["Labels"])
+        labels: items(&json["Labels"])
             .filter_map(Value::as_str)
             .map(|label| label.split_once('=').unwrap_or((label, "")))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
-        cpus: said["NCPU"].as_i64().unwrap_or(0),
-        memory: said["MemTotal"].as_i64().unwrap_or(0),
+        cpus: json["NCPU"].as_i64().unwrap_or(0),
+        memory: json["MemTotal"].as_i64().unwrap_or(0),
         storage_driver: own("Driver"),
         kernel_version: own("KernelVersion"),
         operating_system: own("OperatingSystem"),
@@ -196,7 +201,7 @@ pub(super) fn info(said: &Value) -> Info {
     }
 }
 
-/// A line of the list of images.
+/// An entry of the image list.
 #[derive(Deserialize)]
 #[serde(try_from = "Value")]
 pub(super) struct ImageEntry(pub(super) Image);
@@ -204,32 +209,32 @@ pub(super) struct ImageEntry(pub(super) Image);
 impl TryFrom<Value> for ImageEntry {
     type Error = &'static str;
 
-    fn try_from(said: Value) -> Result<Self, Self::Error> {
-        let id = said["Id"].as_str().filter(|id| !id.is_empty()).ok_or("an entry has no Id")?;
-        let tags = items(&said["RepoTags"]).filter_map(Value::as_str).filter(|tag| *tag != "<none>:<none>");
+    fn try_from(json: Value) -> Result<Self, Self::Error> {
+        let id = json["Id"].as_str().filter(|id| !id.is_empty()).ok_or("an entry has no Id")?;
+        let tags = items(&json["RepoTags"]).filter_map(Value::as_str).filter(|tag| *tag != "<none>:<none>");
         Ok(Self(Image { id: id.to_owned(), tags: tags.map(str::to_owned).collect() }))
     }
 }
 
-fn text(said: &Value) -> &str {
-    said.as_str().unwrap_or("")
+fn text(json: &Value) -> &str {
+    json.as_str().unwrap_or("")
 }
 
-/// Text, or a number as text.
-fn word(said: &Value) -> String {
-    match said {
+/// Returns a text, or a number as text.
+fn text_or_number(json: &Value) -> String {
+    match json {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => String::new(),
     }
 }
 
-fn items(said: &Value) -> impl Iterator<Item = &Value> {
-    said.as_array().into_iter().flatten()
+fn items(json: &Value) -> impl Iterator<Item = &Value> {
+    json.as_array().into_iter().flatten()
 }
 
-fn fields(said: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    said.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+fn fields(json: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    json.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One action on one key, carried out.
+//! Carries out one action on one key.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,20 @@ use super::dirs;
 use super::request::{DIRECTORY, EXISTS, NEWEST, NO_DIRECTORY, NOT_FOUND, OTHER, refusal, soon};
 use crate::client::cluster::{Cluster, Delete, Node, RequestError, Set};
 
-/// A key that changes under every look is left for later after so many.
+/// How often a write is attempted on a key that keeps changing.
 const MAX_ATTEMPTS: usize = 4;
-const CHANGING: &str = "the key changes all the time";
+const KEEPS_CHANGING: &str = "the key keeps changing";
 
-/// What is to be written.
+/// A write to one key.
 #[derive(Clone, Debug)]
 pub(super) struct Write {
     pub(super) key: String,
     pub(super) value: String,
     /// Seconds; `None`: for ever.
     pub(super) ttl: Option<u64>,
-    /// Values that are ours to replace.
+    /// The values that are ours, which this write may replace.
     pub(super) mine: BTreeSet<String>,
-    /// Whether an earlier try of this life may have done it already.
+    /// Whether an earlier attempt of this run may have succeeded.
     pub(super) tried: bool,
     pub(super) first: WriteStep,
 }
@@ -30,42 +30,42 @@ pub(super) enum WriteStep {
     Create,
     Swap(u64),
     Renew(u64),
-    /// See what is there, and decide.
+    /// Read the key, then decide.
     Look,
 }
 
-/// How a key came to stand.
+/// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteEffect {
     Added,
-    /// It had been there, and the store had lost it.
+    /// The key was written again: the store had lost it.
     AddedAgain,
     Changed,
     Renewed,
-    /// It was there already, with the right value.
+    /// The key already had the right value.
     Found,
 }
 
-/// What became of an action.
+/// The result of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ActionOutcome {
-    /// The value stands, last written at this index.
+    /// The key has the wanted value, last written at this index.
     Stands { index: u64, how: WriteEffect },
-    /// This value of ours stands there, last written at this index, and its lease is renewed.
+    /// The key has this value of ours, last written at this index, and its lease is renewed.
     Holds { value: String, index: u64 },
-    /// Somebody else's value stands there.
+    /// The key has another owner's value.
     Taken { value: String },
-    /// Nothing of ours stands there any more.
+    /// No value of ours is left.
     Gone,
-    /// To be deleted, but somebody else's by now.
+    /// To be deleted, but the key has another owner's value by now.
     Successor,
-    /// The store says no.
+    /// The store rejects the request.
     Refused { why: String },
-    /// No answer; what the store did is unknown.
+    /// No response; whether the store applied the request is unknown.
     Failed(RequestError),
 }
 
-/// Brings a value to stand, as far as it is ours to do.
+/// Writes a value, unless the key has another owner's value.
 pub(super) async fn write(cluster: &Cluster, write: &Write) -> ActionOutcome {
     let (mut step, mut how) = (
         write.first,
@@ -98,7 +98,7 @@ pub(super) async fn write(cluster: &Cluster, write: &Write) -> ActionOutcome {
                 if step == WriteStep::Look
                     || (matches!(step, WriteStep::Renew(_)) && write.ttl.is_none()) =>
             {
-                (step, how) = match seen(write, &event.node, how) {
+                (step, how) = match decide(write, &event.node, how) {
                     ObservedKey::Go(step, how) => (step, how),
                     ObservedKey::End(outcome) => return outcome,
                 };
@@ -114,7 +114,7 @@ pub(super) async fn write(cluster: &Cluster, write: &Write) -> ActionOutcome {
             },
         }
     }
-    ActionOutcome::Refused { why: CHANGING.to_owned() }
+    ActionOutcome::Refused { why: KEEPS_CHANGING.to_owned() }
 }
 
 fn renewal(write: &Write, guard: u64) -> Option<Set> {
@@ -127,12 +127,10 @@ enum ObservedKey {
     End(ActionOutcome),
 }
 
-/// What a look at the key leads to.
-fn seen(write: &Write, node: &Node, how: WriteEffect) -> ObservedKey {
+/// Decides what to do about the node that was read at the key.
+fn decide(write: &Write, node: &Node, how: WriteEffect) -> ObservedKey {
     if node.dir {
-        return ObservedKey::End(ActionOutcome::Refused {
-            why: "a directory is in the key's place".to_owned(),
-        });
+        return ObservedKey::End(ActionOutcome::Refused { why: "the key is a directory".to_owned() });
     }
     if node.value == write.value {
         let how = if how == WriteEffect::Renewed || write.tried { how } else { WriteEffect::Found };
@@ -147,7 +145,7 @@ fn seen(write: &Write, node: &Node, how: WriteEffect) -> ObservedKey {
     ObservedKey::End(ActionOutcome::Taken { value: node.value.clone() })
 }
 
-/// Looks which value of ours a key holds, and renews its lease, of one that has a lease.
+/// Reads which value of ours a key holds, and renews its lease if it has one.
 pub(super) async fn tend(
     cluster: &Cluster,
     key: &str,
@@ -172,10 +170,10 @@ pub(super) async fn tend(
             Err(error) => return refused_or_failed(error),
         }
     }
-    ActionOutcome::Refused { why: CHANGING.to_owned() }
+    ActionOutcome::Refused { why: KEEPS_CHANGING.to_owned() }
 }
 
-/// Deletes a key that is as it was left, or holds a value of ours; then the directories that this empties, up to `prefix`.
+/// Deletes a key if it is unchanged or holds a value of ours; then the directories that become empty, up to `prefix`.
 pub(super) async fn remove(
     cluster: &Cluster,
     key: &str,
@@ -207,15 +205,15 @@ pub(super) async fn remove(
                     dirs::remove_empty(cluster, key, prefix).await;
                     return ActionOutcome::Gone;
                 }
-                // A file lies where the directory was: whoever put it there deleted ours.
+                // A file replaced the directory, so our key was deleted before.
                 Some(NO_DIRECTORY) => return ActionOutcome::Gone,
-                // A directory is nothing that we wrote.
+                // We never write directories.
                 Some(DIRECTORY) => return ActionOutcome::Successor,
                 _ => return refused_or_failed(error),
             },
         }
     }
-    ActionOutcome::Refused { why: CHANGING.to_owned() }
+    ActionOutcome::Refused { why: KEEPS_CHANGING.to_owned() }
 }
 
 fn refused_or_failed(error: RequestError) -> ActionOutcome {

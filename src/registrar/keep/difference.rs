@@ -1,4 +1,4 @@
-//! What a reconciler would do, said and not done.
+//! The dry run of a reconciler: shows what it would do.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -8,13 +8,13 @@ use super::{ReconcilerConfig, WantedKeys};
 use crate::client::cluster::{Cluster, RequestError, quoted};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many keys are read at once.
+/// How many keys are read concurrently.
 const MAX_CONCURRENT_READS: usize = 32;
 
-/// What would be written and deleted, a line a key, by key; keys that stand as they should have none.
+/// Returns what would be written and deleted, one line per key, in key order; correct keys have no line.
 ///
 /// # Errors
-/// The store cannot be asked, or does not let us look.
+/// The store does not respond, or denies the read.
 pub(in crate::registrar) async fn difference(
     cluster: &Cluster,
     config: &ReconcilerConfig,
@@ -40,13 +40,13 @@ pub(in crate::registrar) async fn difference(
         let mine = |value: &String| list.get(&key).is_some_and(|entry| entry.values.contains_key(value));
         match (registration, there) {
             (Some(registration), None) => Some(format!("would add {key} = {registration}")),
-            (Some(_), Some(None)) => Some(format!("somebody else's: {key} is a directory")),
+            (Some(_), Some(None)) => Some(format!("held by another owner: {key} is a directory")),
             (Some(registration), Some(Some(value))) if value == registration => None,
             (Some(registration), Some(Some(value))) if mine(&value) => {
                 Some(format!("would replace {key} = {registration} (was {})", quoted(&value)))
             }
             (Some(registration), Some(Some(value))) => {
-                Some(format!("somebody else's: {key} = {}, wanted {registration}", quoted(&value)))
+                Some(format!("held by another owner: {key} = {}, wanted {registration}", quoted(&value)))
             }
             (None, Some(Some(value)))
                 if mine(&value) && wanted.complete && !wanted.released.contains(&key) =>

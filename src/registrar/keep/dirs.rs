@@ -1,14 +1,15 @@
-//! Directories that a removal left empty.
+//! Removes directories that are left empty.
 
 use super::request::{NOT_FOUND, soon};
 use crate::client::cluster::{Cluster, Delete};
 use crate::key;
 
-/// Deletes the directories above `key` while they are empty, nearest first; never one at or above `prefix`, nor the root. A
-/// directory that cannot be deleted is left: it is in nobody's way, and the next removal tries again.
+/// Deletes the empty directories above `key`, nearest first, up to but not including `prefix` and the root. A directory
+/// that cannot be deleted is left: it does no harm, and the next removal tries again.
 pub(super) async fn remove_empty(cluster: &Cluster, key: &str, prefix: &str) {
     for dir in removable(key, prefix) {
-        // Not recursive: the store itself sees to it that nothing is in there, also nothing that came this instant.
+        // Not recursive: the store itself rejects the deletion of a directory that is not empty, also if a key came
+        // just now.
         let how = Delete { dir: true, ..Delete::default() };
         match soon(cluster).delete(dir.as_bytes(), &how).await {
             Ok(_) => tracing::debug!("removed the empty directory {dir}"),
@@ -18,7 +19,7 @@ pub(super) async fn remove_empty(cluster: &Cluster, key: &str, prefix: &str) {
     }
 }
 
-/// The directories above `key` that may go, nearest first.
+/// Returns the directories above `key` that may be deleted, nearest first.
 fn removable<'k>(key: &'k str, prefix: &str) -> impl Iterator<Item = &'k str> {
     key::ancestors(key).take_while(move |dir| !key::contains(dir, prefix))
 }

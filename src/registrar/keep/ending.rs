@@ -1,4 +1,4 @@
-//! The end of a reconciler in good order.
+//! The shutdown of a reconciler.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use super::reconcile::{Action, reconcile};
 use super::reconciler::{MAX_CONCURRENT_REQUESTS, Reconciler};
 use crate::registrar::settings::OnExit;
 
-/// How long removals that were wished for already may take.
+/// How long removals that were already pending may take.
 const PENDING_REMOVAL_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long it may take to remove everything.
+/// How long it may take to remove all keys.
 const REMOVE_ALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between tries of a removal.
+/// The delay between attempts of a removal.
 const REMOVAL_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 impl Reconciler {
-    /// Does what the settings say is to become of the keys.
+    /// Keeps or removes the keys, as the settings say.
     pub(super) async fn end(&mut self, wanted: &mut watch::Receiver<WantedKeys>) {
         self.desired = wanted.borrow_and_update().clone();
         let leave = self.config.on_exit == OnExit::Remove;
@@ -37,19 +37,19 @@ impl Reconciler {
             let left = self.held.keys().filter(|key| !self.desired.keys.contains_key(*key)).count();
             if left > 0 {
                 tracing::warn!(
-                    "stopping although {left} keys are not removed yet; they are left to their leases"
+                    "stopping before {left} keys are removed; they stay until their leases expire"
                 );
             }
             return;
         }
-        // The list is to say what stands, or not to be there when nothing does.
+        // The list must match the remaining keys, or be deleted when none remain.
         let OwnedListState::Ours { index, written, .. } = &self.owned_list else { return };
         let (ours, cluster, config) = (self.ours(), Arc::clone(&self.cluster), Arc::clone(&self.config));
         let last = async {
             match index {
                 Some(index) if ours.is_empty() => owned::delete(&cluster, &config, *index).await,
                 Some(_) if ours.keys().ne(written.keys()) => {
-                    // A list that says too much is put right by the next life.
+                    // The next run corrects a list that is too long.
                     owned::write(&cluster, &config, *index, &ours).await.ok();
                 }
                 _ => {}
@@ -58,7 +58,7 @@ impl Reconciler {
         timeout_at(until, last).await.ok();
     }
 
-    /// Waits for what is under way and tries every removal once, or (`again`) until it is done.
+    /// Waits for requests in progress and tries every removal once, or (`again`) until it succeeds.
     async fn clear(&mut self, again: bool) {
         let mut tried = BTreeSet::new();
         loop {

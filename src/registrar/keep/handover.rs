@@ -1,9 +1,9 @@
-//! Make before break: a key that a running service is found under stays until the service's new key is confirmed.
+//! Make before break: the key of a running service stays until the service's new key is confirmed.
 //!
-//! Owns: which keys wait before they are deleted or given to another service, for how long, and the stand-in keys that
-//! let services swap their keys.
+//! Owns: which keys wait before they are deleted or given to another service, how long they wait, and the stand-in keys
+//! that let services swap their keys.
 //! Promises: a key waits only while its service is wanted under another key; a service that is no longer wanted (its
-//! container ended, its check fails) holds nothing up. One whose new key is another's counts as wanted.
+//! container ended, its check fails) delays nothing. A service whose new key belongs to another counts as wanted.
 //! Leaves out: the requests (`act`). Pure: no clock, no store.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,16 +17,17 @@ use super::{Planted, is_planted};
 use super::{Registration, WantedKeys};
 use crate::registrar::container::short;
 
-/// How long an old key with a right address waits for its successor while the store answers.
+/// How long an old key with a correct address waits for its successor while the store responds.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(60);
-/// The same for an old key whose address is no longer the container's: somebody else may get that address.
+/// The same for an old key whose address the container no longer has: another container may get that address.
 const OLD_ADDRESS_HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A key that an earlier run left of a container that is not looked at yet waits until it is; that has a bound of its own.
+/// The same for a key that an earlier run left for a container that is not inspected yet; inspection has its own
+/// timeout.
 const UNKNOWN_HANDOVER_TIMEOUT: Duration = Duration::from_secs(3_600);
-/// What a stand-in key has after the name of the key it stands in for, before the id of the container that it is for.
+/// The suffix of a stand-in key: the name of the key it stands in for, this, then the id of its container.
 const STAND_IN: &str = "~moving";
 
-/// Sets for every key until when it waits for the new key of its service.
+/// Sets for each key how long it waits for the new key of its service.
 pub(super) fn mark(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, now: Instant) {
     let missing: BTreeSet<&str> = wanted
         .keys
@@ -34,7 +35,7 @@ pub(super) fn mark(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, no
         .filter(|(key, registration)| !held.get(*key).is_some_and(|held| held.is_confirmed(registration)))
         .map(|(_, registration)| short(&registration.container))
         .collect();
-    // The common case: every wanted key is confirmed, so nothing waits.
+    // The common case: all wanted keys are confirmed, so nothing waits.
     if missing.is_empty() && wanted.unplaced.is_empty() {
         held.values_mut().for_each(|known| known.waits = None);
         return;
@@ -48,7 +49,7 @@ pub(super) fn mark(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, no
     }
 }
 
-/// How long a key may wait from now on; `None`: not at all.
+/// Returns how long a key may wait from now; `None`: it does not wait.
 fn wait(
     wanted: &WantedKeys,
     places: &BTreeMap<Service<'_>, (&String, &Registration)>,
@@ -66,11 +67,11 @@ fn wait(
     }
     let others =
         known.owners().filter(|owner| desired.is_none_or(|registration| registration.by() != owner.by()));
-    // Whoever of them is really found there must not be lost.
+    // Any of them may be the one that consumers find under the key, so none may lose it.
     others.filter_map(|owner| wait_for(owner, wanted, places, missing, held, (key, known))).max()
 }
 
-/// How long a key may wait for the new key of `owner`, which may be found under it.
+/// Returns how long a key may wait for the new key of `owner`, which may be the service under it.
 fn wait_for(
     owner: &Owner,
     wanted: &WantedKeys,
@@ -88,14 +89,14 @@ fn wait_for(
         let unplaced = wanted.unplaced.contains(&(owner.id.clone(), owner.port.clone()));
         #[cfg(test)]
         let unplaced = unplaced && !is_planted(Planted::NoWaitForUnplaced);
-        // Another configuration may describe the same container by other ports.
+        // Another configuration may describe the same container with other ports.
         return (unplaced || known.before && missing.contains(owner.id.as_str())).then_some(HANDOVER_TIMEOUT);
     };
     let new = held.get(*new_key);
     if new.is_some_and(|new| new.is_confirmed(registration)) {
         return None;
     }
-    // A key that goes to another service is free as soon as its present service is found under any other key.
+    // A key that goes to another service is free once its present service has any other key.
     let elsewhere = |(other, found): (&String, &HeldKey)| {
         other != key
             && found.is_confirmed(registration)
@@ -114,8 +115,8 @@ fn wait_for(
     }
 }
 
-/// The keys that services need for a moment that want to swap theirs: each waits for another, so one of them is
-/// written under a third name first.
+/// Returns the temporary keys of services that swap their keys. Each waits for another's key, so one of them is written
+/// under a third name first.
 pub(super) fn stand_ins(
     wanted: &WantedKeys,
     held: &BTreeMap<String, HeldKey>,
@@ -123,7 +124,7 @@ pub(super) fn stand_ins(
 ) -> BTreeMap<String, Registration> {
     let places: BTreeMap<Service<'_>, (&String, &Registration)> =
         wanted.keys.iter().map(|(key, registration)| (registration.by(), (key, registration))).collect();
-    // From a key that another service is to get, to the key that its present service waits for.
+    // Maps a key that another service is to get to the key that its present service waits for.
     let next = |key: &String| {
         let (known, desired) = (held.get(key).filter(|known| known.waits(now))?, wanted.keys.get(key)?);
         let mut others = known.owners().filter(|owner| owner.by() != desired.by());
@@ -139,11 +140,11 @@ pub(super) fn stand_ins(
             path.push(at);
             at = new_key;
         }
-        // A way that comes back to one of its own keys is a circle; keys of earlier ways have been dealt with.
+        // A path that returns to one of its own keys is a cycle; keys of earlier paths are already handled.
         if path.contains(&at)
             && let Some((_, registration)) = next(at)
         {
-            // With the service's own name: the key of an earlier circle may still stand in for another.
+            // Include the service's own name: the key of an earlier cycle may still stand in for another.
             found.insert(
                 format!("{at}{STAND_IN}-{}", short(&registration.container)),
                 (*registration).clone(),

@@ -1,4 +1,4 @@
-//! What is known of one key of ours: what stands there, and for whom.
+//! What is known about one key of ours: its value in the store, and its service.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(super) struct Owner {
     pub(super) id: String,
     /// The container's port.
     pub(super) port: String,
-    /// Where the value sends consumers.
+    /// The address in the value.
     pub(super) address: String,
     /// The service's id, for the log.
     pub(super) service: String,
@@ -46,38 +46,38 @@ impl Owner {
     }
 }
 
-/// How a key of ours does in the store, as far as is known.
+/// The state of one of our keys in the store, as far as known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum KeyState {
-    /// It stands there with this value, last written at this index.
+    /// The key has this value, last written at this index.
     Kept { value: String, index: u64 },
-    /// It may stand there: written before a crash, or by a request whose answer was lost.
+    /// The key may exist: written before a crash, or by a request whose response was lost.
     Unknown,
-    /// The store or somebody else is in the way of this value, and that was said.
+    /// The store rejects this value, or another owner holds the key; that was reported.
     Blocked { desired: String, why: String },
 }
 
-/// A key that is ours or was to be.
+/// A key that is ours or should become ours.
 #[derive(Clone, Debug)]
 pub(super) struct HeldKey {
     pub(super) key_state: KeyState,
-    /// The values that may stand there and are ours, each with the service that it was written for; whatever else stands
-    /// there is somebody else's.
+    /// The values that are ours and may be at the key, each with its service; any other value is another owner's.
     pub(super) mine: BTreeMap<String, Owner>,
-    /// When it is to be looked at again.
+    /// When to look at the key again.
     pub(super) due: Instant,
-    /// Known from the list of an earlier life only; nobody has asked for it in this one.
+    /// Known only from the list of an earlier run; nobody has wanted it in this one.
     pub(super) before: bool,
-    /// When it is no longer ours, of one that is left to its lease.
+    /// For a key that is left to its lease: when it is no longer ours.
     pub(super) left: Option<Instant>,
-    /// Until when it must not be deleted nor given to another service, because the new key of its own is not confirmed.
+    /// The key must not be deleted or given to another service before this, because its service's new key is not
+    /// confirmed.
     pub(super) waits: Option<Instant>,
-    /// The service that it was meant for last, for the log.
+    /// The service that it was last meant for, for the log.
     pub(super) owner: Owner,
 }
 
 impl HeldKey {
-    /// One of which nothing is known.
+    /// Returns a key about which nothing is known.
     pub(super) const fn new(due: Instant) -> Self {
         let nobody =
             Owner { id: String::new(), port: String::new(), address: String::new(), service: String::new() };
@@ -92,7 +92,8 @@ impl HeldKey {
         }
     }
 
-    /// The services that may be found under the key: one where its value is known, else one for each value of ours.
+    /// Returns the services that consumers may find under the key: one if its value is known, else one per value of
+    /// ours.
     pub(super) fn owners(&self) -> impl Iterator<Item = &Owner> {
         let kept = match &self.key_state {
             KeyState::Kept { value, .. } => Some(value),
@@ -104,31 +105,31 @@ impl HeldKey {
             .map(|(_, owner)| owner)
     }
 
-    /// Whether a service other than that of `registration` may be found under the key.
+    /// Returns whether a service other than that of `registration` may be found under the key.
     pub(super) fn may_be_anothers(&self, registration: &Registration) -> bool {
         self.owners().any(|owner| owner.by() != registration.by())
     }
 
-    /// Whether the service of `registration` is found under the key for certain, with its value.
+    /// Returns whether the key certainly holds the value of `registration`.
     pub(super) fn is_confirmed(&self, registration: &Registration) -> bool {
         let KeyState::Kept { value, .. } = &self.key_state else { return false };
         *value == registration.value
             && self.mine.get(value).is_some_and(|owner| owner.by() == registration.by())
     }
 
-    /// Whether it must not be deleted nor given to another service now.
+    /// Returns whether the key must not be deleted or given to another service now.
     pub(super) fn waits(&self, now: Instant) -> bool {
         self.waits.is_some_and(|until| now < until)
     }
 
-    /// A request is about to change or delete it: until the answer is there it confirms nothing, should the wish change meanwhile.
+    /// Notes that a request is about to change or delete the key: until its response arrives, the key confirms nothing.
     pub(super) fn in_motion(&mut self) {
         if matches!(self.key_state, KeyState::Kept { .. }) {
             self.lost_sight(self.due);
         }
     }
 
-    /// What stands there is unknown from now on; it may be looked at from `due` on.
+    /// Notes that the key's value is unknown from now on; it may be read from `due` on.
     pub(super) fn lost_sight(&mut self, due: Instant) {
         self.key_state = KeyState::Unknown;
         self.due = due;

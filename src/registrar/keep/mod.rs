@@ -1,12 +1,12 @@
-//! What of it stands in the store.
+//! Writes, renews and removes registration keys.
 //!
-//! Owns: the difference between the keys that should be and those that are ([`reconcile`]), leases and their renewal, the list
-//! of keys that are this node's, and being right again after a crash of either side.
-//! Promises: within one reconciliation a new key is confirmed by the store before the key that it replaces is deleted or
-//! given to another service ([`handover`]); a key that somebody else wrote is neither replaced nor deleted; a renewal wakes no watcher; a key that the
-//! store lost is written again; a directory that a removal leaves empty goes too; a store that is away is tried for ever,
-//! with growing pauses.
-//! Leaves out: which keys there should be (`model`).
+//! Owns: the difference between the wanted keys and those in the store ([`reconcile`]), leases and their renewal, the
+//! list of keys that are this node's, and recovery after a crash of either side.
+//! Promises: within one reconciliation the store confirms a new key before the key that it replaces is deleted or given
+//! to another service ([`handover`]); another owner's key is neither replaced nor deleted; a renewal wakes no watcher;
+//! a key that the store lost is written again; a directory that a removal leaves empty is deleted; an unreachable store
+//! is retried for ever, with growing delays.
+//! Leaves out: which keys are wanted (`model`).
 
 mod act;
 mod availability;
@@ -41,63 +41,63 @@ pub(super) use difference::difference;
 #[cfg(test)]
 pub(super) use planted::{Planted, is as is_planted, planted};
 
-/// The keys that should be.
+/// The keys that should exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct WantedKeys {
     /// By key.
     pub(super) keys: BTreeMap<String, Registration>,
     /// Keys that are no longer wanted but left to their leases rather than deleted.
     pub(super) released: BTreeSet<String>,
-    /// Whether every container that was there at the start has been looked at: before that, a key of ours that nobody wants may
-    /// yet turn out to be wanted, and is not deleted.
+    /// Whether all containers that ran at the start have been inspected. Before that, a key of ours that is not wanted
+    /// may still become wanted, so it is not deleted.
     pub(super) complete: bool,
-    /// Whether containers were listed: from then on `unknown` names every one of which nothing more is known.
+    /// Whether containers were listed: from then on `unknown` names all containers of unknown state.
     pub(super) listed: bool,
-    /// Services that are well and whose key is another service's, as container and port: what they had before stays for a while.
+    /// Healthy services whose key belongs to another, as container and port: their previous keys stay for a while.
     pub(super) unplaced: BTreeSet<(String, String)>,
-    /// The beginnings of the ids of containers of which it is not known how they are: what an earlier life left of theirs stays.
+    /// Id prefixes of containers of unknown state: the keys that an earlier run left for them stay.
     pub(super) unknown: BTreeSet<String>,
 }
 
-/// One key that should be.
+/// One wanted key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Registration {
     pub(super) value: String,
     /// The container's id.
     pub(super) container: String,
-    /// The container's port; with the container it tells which service this is.
+    /// The container's port; with the container it identifies the service.
     pub(super) port: String,
-    /// Where consumers go, whatever key and value make of it.
+    /// The address that consumers use, independent of key and value.
     pub(super) address: String,
     /// The service's id, for the log.
     pub(super) service: String,
 }
 
-/// What a reconciler needs to know.
+/// A reconciler's configuration.
 #[derive(Clone, Debug)]
 pub(super) struct ReconcilerConfig {
-    /// The name of this node. Two reconcilers that live at once share it only if they want the same keys: each takes what the list
-    /// under this name says and nobody wants for what a crash left. A reconciler of one container has a name of its own.
+    /// The node's name. Two reconcilers may share it only if they want the same keys: each treats a key that is on the
+    /// list of this name and that it does not want as left by a crash. A sidecar's reconciler has its own name.
     pub(super) node: String,
-    /// What tells this registrar's keys from those of others on its node: another prefix, another engine, a sidecar.
+    /// Separates this registrar's keys from those of others on its node: another prefix, another engine, a sidecar.
     pub(super) scope: String,
-    /// Whether a living registrar of this node's name can be told by its record.
+    /// Whether registrars publish node records, by which a running one of this name can be detected.
     pub(super) publishes: bool,
-    /// What tells this host from another one that took the same name.
+    /// Identifies this host, to detect another host with the same name.
     pub(super) host: String,
     pub(super) lease: Lease,
     pub(super) on_exit: OnExit,
-    /// Tries of the store at start; `None`: for ever.
+    /// Number of attempts to reach the store at start; `None`: no limit.
     pub(super) attempts: Option<u32>,
     pub(super) pause: std::time::Duration,
-    /// The directory of all keys, clean; neither it nor what lies above it is ever removed. `/` for none.
+    /// The directory of all keys, normalised; neither it nor its parents are ever removed. `/`: no directory.
     pub(super) prefix: String,
 }
 
-/// Keeps the store as `wanted` says until the stop.
+/// Keeps the store in the state `wanted` until the stop.
 ///
 /// # Errors
-/// The store was tried as often as it was to be, and never answered.
+/// All attempts to reach the store failed.
 pub(super) async fn keep(
     cluster: Arc<Cluster>,
     config: ReconcilerConfig,

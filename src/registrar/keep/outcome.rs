@@ -1,4 +1,4 @@
-//! What became of an action, noted down and told.
+//! Records the results of actions, and logs them.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -13,12 +13,12 @@ use super::reconciler::{Done, Reconciler};
 use crate::client::cluster::{RequestError, quoted};
 use crate::registrar::status_board::Count;
 
-/// A key that is somebody else's is tried again after this, or sooner where leases are renewed more often.
+/// How soon another owner's key is tried again; sooner where leases are renewed more often.
 const CONFLICT_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// Keys without a lease are looked at this often: a store that came back from a backup says nothing of what it lost.
+/// How often keys without a lease are checked: a store restored from a backup does not report what it lost.
 const UNLEASED_CHECK_INTERVAL: Duration =
     if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
-/// No more of somebody else's value is shown.
+/// How much of another owner's value is shown.
 const MAX_EXCERPT_CHARS: usize = 100;
 
 impl Reconciler {
@@ -31,27 +31,27 @@ impl Reconciler {
                 (self.listing, self.list_at) = (false, None);
                 match result {
                     Ok(reading) => {
-                        self.answers();
+                        self.store_responded();
                         self.list_read(reading);
                     }
                     Err(error) => self.failed(&error, None),
                 }
             }
             Done::ListWritten { keys, result } => self.list_written(keys, result),
-            Done::Pinged(None) => self.answers(),
+            Done::Pinged(None) => self.store_responded(),
             Done::Pinged(Some(error)) => self.failed(&error, None),
         }
     }
 
-    /// The store gave no answer; `key` is where the next try does not begin.
+    /// Handles a request without a response; the next try does not begin with `key`.
     fn failed(&mut self, error: &RequestError, key: Option<&str>) {
         self.availability.failed(error, &self.status_board);
         self.stuck = key.map(str::to_owned);
     }
 
-    fn answers(&mut self) {
+    fn store_responded(&mut self) {
         if let Some(outage) = self.availability.answered(&self.status_board) {
-            // Nothing could be confirmed meanwhile.
+            // Nothing could be confirmed during the outage, so waiting keys get that time back.
             for until in self.held.values_mut().filter_map(|held| held.waits.as_mut()) {
                 *until += outage;
             }
@@ -59,7 +59,7 @@ impl Reconciler {
     }
 
     fn answered(&mut self) {
-        self.answers();
+        self.store_responded();
         self.stuck = None;
     }
 
@@ -74,7 +74,7 @@ impl Reconciler {
             ActionOutcome::Taken { value: theirs } => {
                 self.count(Count::Conflicts);
                 let shown: String = theirs.chars().take(MAX_EXCERPT_CHARS).collect();
-                let why = format!("held by somebody else with value {}", quoted(&shown));
+                let why = format!("held by another owner with value {}", quoted(&shown));
                 self.blocked(key, value, why);
                 if let Some(held) = self.held.get_mut(key) {
                     held.mine.clear();
@@ -87,17 +87,17 @@ impl Reconciler {
                 let Some(held) = self.held.get_mut(key) else { return };
                 let now = Instant::now();
                 match &held.key_state {
-                    // The renewal may have gone through; its next try finds out. The value is the same either way.
+                    // The renewal may have succeeded; the next try finds out. The value is the same either way.
                     KeyState::Kept { value: kept, .. } if kept == value => {}
-                    // What was said of it is not said again.
+                    // This was logged before.
                     KeyState::Blocked { .. } => held.due = now,
                     KeyState::Kept { .. } | KeyState::Unknown => {
                         held.lost_sight(now);
-                        self.report(key, false, "the store cannot be asked");
+                        self.report(key, false, "the store is unavailable");
                     }
                 }
             }
-            // Not of a write.
+            // Results of other actions.
             ActionOutcome::Holds { .. } | ActionOutcome::Gone | ActionOutcome::Successor => {}
         }
     }
@@ -120,7 +120,7 @@ impl Reconciler {
             }
             WriteEffect::Changed => tracing::info!("changed: {id} {service}"),
             WriteEffect::Renewed => tracing::debug!("refreshed: {id} {service}"),
-            WriteEffect::Found => tracing::info!("found: {id} {service} (the key was there already)"),
+            WriteEffect::Found => tracing::info!("found: {id} {service} (the key existed already)"),
         }
         self.count(match how {
             WriteEffect::Added | WriteEffect::Changed => Count::Added,
@@ -130,14 +130,14 @@ impl Reconciler {
         self.report(key, true, "");
     }
 
-    /// Somebody is in the way: said once, tried again for ever.
+    /// Handles a key that the store rejects or another owner holds: logs it once, and retries for ever.
     fn blocked(&mut self, key: &str, desired: &str, why: String) {
         self.report(key, false, &why);
-        let due = Instant::now() + self.again();
+        let due = Instant::now() + self.retry_delay();
         let Some(held) = self.held.get_mut(key) else { return };
         held.due = due;
-        let said = matches!(&held.key_state, KeyState::Blocked { why: said, .. } if *said == why);
-        if !said {
+        let reported = matches!(&held.key_state, KeyState::Blocked { why: old, .. } if *old == why);
+        if !reported {
             let Owner { id, service, .. } = &held.owner;
             tracing::error!("{id} {service}: the key {key} is left as it is: {why}");
         }
@@ -159,18 +159,18 @@ impl Reconciler {
                     self.count(Count::Removed);
                     tracing::info!("removed: {id} {service}");
                 } else {
-                    tracing::warn!("left alone: {id} {service}: the key {key} is somebody else's by now");
+                    tracing::warn!("left alone: {id} {service}: the key {key} belongs to another owner now");
                 }
             }
             ActionOutcome::Refused { why } => self.blocked(key, "", why),
             ActionOutcome::Failed(error) => {
                 self.failed(&error, Some(key));
                 if let Some(held) = self.held.get_mut(key) {
-                    // Whether it is gone is unknown, also when somebody wants it back meanwhile.
+                    // Whether the key is gone is unknown, which matters if it becomes wanted again meanwhile.
                     held.lost_sight(Instant::now());
                 }
             }
-            // Not of a removal.
+            // Results of other actions.
             ActionOutcome::Holds { .. } | ActionOutcome::Stands { .. } | ActionOutcome::Taken { .. } => {}
         }
     }
@@ -196,7 +196,7 @@ impl Reconciler {
             }
             ActionOutcome::Failed(error) => return self.failed(&error, Some(key)),
             ActionOutcome::Refused { why } => tracing::warn!("cannot renew the lease of {key}: {why}"),
-            // Not of this.
+            // Results of other actions.
             ActionOutcome::Stands { .. } | ActionOutcome::Taken { .. } => {}
         }
         if let Some(held) = self.held.get_mut(key) {
@@ -209,7 +209,7 @@ impl Reconciler {
         self.list_at = None;
         self.owned_list = match reading {
             Reading::Ours { index, keys } => {
-                // Of another host until now: what it left is looked after as what an earlier life left.
+                // Was another host's until now: treat its keys like those of an earlier run.
                 if std::mem::take(&mut self.foreign_said) {
                     self.adopt(&keys);
                 }
@@ -218,13 +218,13 @@ impl Reconciler {
             Reading::Foreign { host } => {
                 if !std::mem::replace(&mut self.foreign_said, true) {
                     tracing::error!(
-                        "another host ({host}), or this one before a reboot just now, uses the node name {}: give each host a \
-                         name of its own with --node-name; until then no list of this node's keys is kept, and after a crash they are left to \
-                         their leases",
+                        "another host ({host}), or this one before a recent reboot, uses the node name {}: give each host its own \
+                         name with --node-name; until then this node keeps no list of its keys, and after a crash they \
+                         stay until their leases expire",
                         self.config.node
                     );
                 }
-                OwnedListState::Foreign { from: now + self.again() }
+                OwnedListState::Foreign { from: now + self.retry_delay() }
             }
             Reading::Refused { why } => self.without_list(&why),
         };
@@ -233,7 +233,7 @@ impl Reconciler {
     fn without_list(&self, why: &str) -> OwnedListState {
         let place = super::owned::place(&self.config);
         tracing::warn!(
-            "no list of this node's keys is kept at {place}, so that after a crash they are left to their leases: {why}"
+            "cannot keep the list of this node's keys at {place}, so after a crash they stay until their leases expire: {why}"
         );
         OwnedListState::Off
     }
@@ -253,8 +253,8 @@ impl Reconciler {
         self.answered();
     }
 
-    /// How long a key is left alone that could not be written.
-    fn again(&self) -> Duration {
+    /// Returns how soon a key is tried again that could not be written.
+    fn retry_delay(&self) -> Duration {
         if self.config.lease.ttl.is_some() {
             self.config.lease.refresh.min(CONFLICT_RETRY_DELAY)
         } else {
@@ -262,7 +262,7 @@ impl Reconciler {
         }
     }
 
-    /// From one renewal of a key to the next: each key has its own, so that they do not all come together.
+    /// Returns the interval between two renewals of a key; it differs per key, so that renewals spread out.
     fn period(&self, key: &str) -> Duration {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((key, &self.config.node));
         let share = 0.8 + 0.2 * (hash % 1_000) as f64 / 1_000.0;

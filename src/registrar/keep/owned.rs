@@ -1,6 +1,6 @@
-//! The list of keys that are this node's, in the store itself: what tells a key of ours from somebody else's after a crash.
+//! The list of this node's keys, kept in the store: after a crash it tells our keys from those of others.
 //!
-//! A value is on the list before it is written to its key, so that no crash leaves a key that nobody knows.
+//! A value goes on the list before it is written to its key, so after a crash the list has every key.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use super::request::{EXISTS, NEWEST, NOT_FOUND, OTHER, refusal, soon};
 use crate::client::cluster::{Cluster, Delete, RequestError, Set};
 use crate::registrar::node;
 
-/// Where the lists of all nodes lie. Hidden: a listing of the root does not show it.
+/// The directory of all nodes' lists. Hidden: a listing of the root does not show it.
 const OWNED: &str = "/_retune/owned";
-/// A longer list is not kept.
+/// The longest list that is kept.
 const MAX_LIST_BYTES: usize = 1 << 20;
-/// The list outlives a weekend's outage of the registrar when leases are long, and a day at least.
+/// The shortest lease of the list. Otherwise it is ten times that of the keys, to survive an outage of the registrar.
 const MIN_LIST_TTL: Duration = Duration::from_secs(86_400);
-/// How often it is written anew although nothing changed.
+/// How often the list is rewritten although nothing changed.
 const LIST_RENEWAL_INTERVAL: Duration = Duration::from_secs(3_600);
-/// What is no longer ours may stay on the list for so long.
+/// How long an entry may stay on the list after it is no longer ours.
 const LIST_REMOVAL_DELAY: Duration =
     if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(5) };
 
-/// What is known of one key.
+/// The entry of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Entry {
-    /// What may stand there and is ours, each value with the service that it is for; two while a value changes.
+    /// The values that are ours and may be at the key, each with its service; two while a value changes.
     pub(super) values: BTreeMap<String, Owner>,
 }
 
-/// What the list holds.
+/// The content of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct List {
@@ -42,23 +42,23 @@ struct List {
     keys: BTreeMap<String, Entry>,
 }
 
-/// Where the list of a registrar lies.
+/// Returns the path of a registrar's list.
 pub(super) fn place(config: &ReconcilerConfig) -> String {
     format!("{OWNED}/{}/{}", node::segment(&config.node), config.scope)
 }
 
-/// What a reading found.
+/// The result of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// The list is this host's to write; `None`: there is none yet.
+    /// This host may write the list; `None`: there is none yet.
     Ours { index: Option<u64>, keys: BTreeMap<String, Entry> },
-    /// Another host that is alive uses this node's name.
+    /// Another running host uses this node's name.
     Foreign { host: String },
-    /// The store does not let us.
+    /// The store denies it.
     Refused { why: String },
 }
 
-/// Reads the list and says whose it is.
+/// Reads the list and determines its owner.
 pub(super) async fn read(cluster: &Cluster, config: &ReconcilerConfig) -> Result<Reading, RequestError> {
     let event = match soon(cluster).get(place(config).as_bytes(), NEWEST).await {
         Ok(event) => event,
@@ -75,7 +75,7 @@ pub(super) async fn read(cluster: &Cluster, config: &ReconcilerConfig) -> Result
     let index = Some(event.node.modified);
     let list: List = serde_json::from_str(&event.node.value).unwrap_or_else(|error| {
         tracing::warn!(
-            "the list of this node's keys at {} cannot be read and is begun anew: {error}",
+            "the list of this node's keys at {} is unreadable; starting a new one: {error}",
             event.node.key
         );
         List { host: config.host.clone(), ..List::default() }
@@ -86,26 +86,26 @@ pub(super) async fn read(cluster: &Cluster, config: &ReconcilerConfig) -> Result
     if let Some(host) = node::living(cluster, &config.node).await?.filter(|host| *host != config.host) {
         return Ok(Reading::Foreign { host });
     }
-    // This host before a reboot, or one whose name it took over. Where nodes publish no records that one may live: what it left
-    // then ends by itself, and nothing is deleted on the word of its list.
+    // The list is of this host before a reboot, or of a host whose name it took over. Without node records that host
+    // may still be running: then its keys expire by themselves, and its list causes no deletions.
     let keys = if config.publishes { list.keys } else { BTreeMap::new() };
     Ok(Reading::Ours { index, keys })
 }
 
-/// What a writing came to.
+/// The result of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Writing {
     Done {
         index: u64,
     },
-    /// The list is not as it was left.
+    /// The list was changed by somebody else.
     Changed,
     Refused {
         why: String,
     },
 }
 
-/// Writes the list, if it is as it was left.
+/// Writes the list, if nobody else changed it.
 pub(super) async fn write(
     cluster: &Cluster,
     config: &ReconcilerConfig,
@@ -132,28 +132,28 @@ pub(super) async fn write(
     }
 }
 
-/// Deletes the list, if it is as it was left.
+/// Deletes the list, if nobody else changed it.
 pub(super) async fn delete(cluster: &Cluster, config: &ReconcilerConfig, guard: u64) {
     let how = Delete { previous_index: guard, ..Delete::default() };
-    // It ends by itself, and says nothing that is not so.
+    // On failure it expires by itself, and until then states nothing false.
     soon(cluster).delete(place(config).as_bytes(), &how).await.ok();
 }
 
-/// The list as this keeper knows it.
+/// What this reconciler knows of the list.
 #[derive(Clone, Debug)]
 pub(super) enum OwnedListState {
-    /// To be read, from then on.
+    /// To be read at this time.
     Unread { from: Instant },
-    /// Another host's: this keeper does without, and looks again then.
+    /// Another host's: this reconciler works without a list, and reads again at this time.
     Foreign { from: Instant },
-    /// The store refuses it: this keeper does without.
+    /// The store rejects it: this reconciler works without a list.
     Off,
-    /// As it was written last.
+    /// The content as last written.
     Ours { index: Option<u64>, written: BTreeMap<String, Entry>, at: Instant, stale: Option<Instant> },
 }
 
 impl OwnedListState {
-    /// Whether `value` may be written to `key`: it is on the list, or there is none.
+    /// Returns whether `value` may be written to `key`: the list has it, or there is no list.
     pub(super) fn covers(&self, key: &str, value: &str) -> bool {
         match self {
             Self::Unread { .. } => false,
@@ -164,7 +164,7 @@ impl OwnedListState {
         }
     }
 
-    /// When the list is to be written so that it says `now_ours`; `None`: it does.
+    /// Returns when the list must be written so that it matches `now_ours`; `None`: it matches.
     pub(super) fn write_at(&mut self, now_ours: &BTreeMap<String, Entry>, now: Instant) -> Option<Instant> {
         let Self::Ours { written, at, stale, index } = self else { return None };
         let has = |key: &String, entry: &Entry| {

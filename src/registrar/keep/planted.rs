@@ -1,17 +1,17 @@
-//! Faults that a simulation plants, to see that it finds them.
+//! Faults that a simulation injects, to show that it detects them.
 
 use std::cell::Cell;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::registrar) enum Planted {
     Nothing,
-    /// Old keys are deleted whether their successors are confirmed or not.
+    /// Deletes old keys whether their successors are confirmed or not.
     NoWait,
-    /// A key is given to another service before its own is found elsewhere.
+    /// Gives a key to another service before its own service is found elsewhere.
     NoWaitForAnothers,
-    /// The lease of a key that waits is not renewed.
+    /// Does not renew the lease of a key that waits.
     NotRenewed,
-    /// The key of a service whose new key is still another's is deleted.
+    /// Deletes the key of a service whose new key still belongs to another.
     NoWaitForUnplaced,
 }
 
@@ -19,7 +19,7 @@ thread_local! {
     static PLANTED: Cell<Planted> = const { Cell::new(Planted::Nothing) };
 }
 
-/// Plants this in everything that runs on this thread.
+/// Injects the fault into everything on this thread.
 pub(in crate::registrar) fn planted(fault: Planted) {
     PLANTED.set(fault);
 }

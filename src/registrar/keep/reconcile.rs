@@ -1,4 +1,4 @@
-//! The difference between the keys that should be and those that are. Pure: no clock, no store.
+//! Computes the difference between the wanted keys and those in the store. Pure: no clock, no store.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,25 +8,25 @@ use tokio::time::Instant;
 use super::held::{HeldKey, KeyState};
 use super::{Registration, WantedKeys};
 
-/// A renewal that is overdue by so much goes before everything else.
+/// A renewal overdue by this much goes before everything else.
 const URGENT_RENEWAL_DELAY: Duration = Duration::from_secs(2);
 
-/// One thing to do about one key.
+/// One action on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Write it if nothing is there; what is there is looked at.
+    /// Write the key if it does not exist; if it does, decide by its value.
     Create { key: String },
-    /// Write another value, if it is as it was left.
+    /// Write another value, if the key is unchanged.
     Replace { key: String, guard: u64 },
-    /// Renew its lease, if it is as it was left; without leases, see that it is still there.
+    /// Renew the lease, if the key is unchanged; without a lease, check that the key still exists.
     Renew { key: String, guard: u64 },
-    /// Renew its lease if it holds a value of ours: whether it is still wanted will show, or its successor is not confirmed.
+    /// Renew the lease if the key holds a value of ours: it may still become wanted, or its successor is not confirmed.
     Tend { key: String },
-    /// Delete it if it is as it was left; without a guard, if it holds a value of ours.
+    /// Delete the key if it is unchanged; without a guard, if it holds a value of ours.
     Remove { key: String, guard: Option<u64> },
-    /// Leave it to its lease, and know it until then: a container that comes back finds its own key.
+    /// Leave the key to its lease, and remember it until then: a container that returns finds its own key.
     Leave { key: String },
-    /// Know it no more; the store is not asked.
+    /// Forget the key, without a request to the store.
     Forget { key: String },
 }
 
@@ -43,7 +43,7 @@ impl Action {
         }
     }
 
-    /// What changes for consumers goes before what does not.
+    /// Actions that change something for consumers go first.
     const fn rank(&self) -> u8 {
         match self {
             Self::Forget { .. } | Self::Leave { .. } => 0,
@@ -53,11 +53,11 @@ impl Action {
     }
 }
 
-/// Everything that is to be done now, the urgent first.
+/// Returns all actions that are due, the urgent ones first.
 pub(super) fn reconcile(wanted: &WantedKeys, held: &BTreeMap<String, HeldKey>, now: Instant) -> Vec<Action> {
     let mut actions = Vec::new();
     for (key, registration) in &wanted.keys {
-        actions.extend(on_wish(key, registration, held.get(key), now));
+        actions.extend(for_wanted(key, registration, held.get(key), now));
     }
     for (key, held) in held {
         if !wanted.keys.contains_key(key) {
@@ -68,14 +68,14 @@ pub(super) fn reconcile(wanted: &WantedKeys, held: &BTreeMap<String, HeldKey>, n
     actions
 }
 
-/// Whether it is a renewal that has waited for too many writes: its key would be lost.
+/// Returns whether a renewal has waited for other requests so long that its key could expire.
 fn is_late(action: &Action, held: &BTreeMap<String, HeldKey>, now: Instant) -> bool {
     let renewal = matches!(action, Action::Renew { .. } | Action::Tend { .. });
     renewal && held.get(action.key()).is_some_and(|held| held.due + URGENT_RENEWAL_DELAY <= now)
 }
 
-/// Puts the action after the one of `stuck` first, since that one failed last. Renewals that are late stay in front of the
-/// writes: a store that takes no new keys would else be asked for those alone, one at a time, until leases run out.
+/// Moves the actions after that of `stuck` to the front, since that one failed last. Late renewals stay in front of
+/// writes: otherwise a store that takes no new keys would get only those, one at a time, until the leases expire.
 pub(super) fn go_on_after(
     stuck: &str,
     actions: &mut [Action],
@@ -88,10 +88,15 @@ pub(super) fn go_on_after(
     actions[from..].rotate_left(at + 1 - from);
 }
 
-fn on_wish(key: &str, registration: &Registration, held: Option<&HeldKey>, now: Instant) -> Option<Action> {
+fn for_wanted(
+    key: &str,
+    registration: &Registration,
+    held: Option<&HeldKey>,
+    now: Instant,
+) -> Option<Action> {
     let key = key.to_owned();
     let Some(held) = held else { return Some(Action::Create { key }) };
-    // A stand-in waits as its service's old key too, but it must be confirmed for the circle to open.
+    // A stand-in also waits as its service's old key, but the cycle opens only once it is confirmed.
     if held.waits(now) && held.may_be_anothers(registration) {
         return (held.due <= now).then_some(Action::Tend { key });
     }
@@ -118,7 +123,7 @@ fn unwanted(wanted: &WantedKeys, key: &str, held: &HeldKey, now: Instant) -> Opt
     if wanted.released.contains(&key) {
         return Some(Action::Leave { key });
     }
-    if unsure(wanted, held) || held.waits(now) {
+    if may_become_wanted(wanted, held) || held.waits(now) {
         return (held.due <= now).then_some(Action::Tend { key });
     }
     match held.key_state {
@@ -128,25 +133,25 @@ fn unwanted(wanted: &WantedKeys, key: &str, held: &HeldKey, now: Instant) -> Opt
     }
 }
 
-/// Whether a key that an earlier life left may yet turn out to be wanted.
-fn unsure(wanted: &WantedKeys, held: &HeldKey) -> bool {
+/// Returns whether a key of an earlier run may still become wanted.
+fn may_become_wanted(wanted: &WantedKeys, held: &HeldKey) -> bool {
     held.before && (!wanted.complete || held.owners().any(|owner| wanted.unknown.contains(&owner.id)))
 }
 
-/// When each key is to be looked at without anything else happening.
+/// Returns when each key is due if nothing else happens.
 pub(super) fn dues<'k>(
     wanted: &'k WantedKeys,
     held: &'k BTreeMap<String, HeldKey>,
 ) -> impl Iterator<Item = (&'k String, Instant)> {
     let due = |(key, held): (&'k String, &'k HeldKey)| {
-        let wished = wanted.keys.contains_key(key);
-        let tended = unsure(wanted, held);
+        let is_wanted = wanted.keys.contains_key(key);
+        let tended = may_become_wanted(wanted, held);
         let at = match held.key_state {
-            _ if !wished && held.left.is_some() => held.left,
+            _ if !is_wanted && held.left.is_some() => held.left,
             _ if held.waits.is_some() => held.waits.map(|until| until.min(held.due)),
-            KeyState::Kept { .. } if wished => Some(held.due),
+            KeyState::Kept { .. } if is_wanted => Some(held.due),
             KeyState::Blocked { .. } => Some(held.due),
-            _ if !wished && tended => Some(held.due),
+            _ if !is_wanted && tended => Some(held.due),
             KeyState::Kept { .. } | KeyState::Unknown => None,
         };
         Some((key, at?))

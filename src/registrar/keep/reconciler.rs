@@ -1,4 +1,4 @@
-//! The loop of a reconciler: what is to be done is started, and what became of it noted down.
+//! The reconciler's loop: starts actions and records their results.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
@@ -25,10 +25,10 @@ use crate::client::cluster::{Cluster, RequestError};
 use crate::registrar::status_board::{Count, KeyStatus, StatusBoard};
 use crate::stop::Stop;
 
-/// So many requests are under way at once.
+/// How many requests run concurrently.
 pub(super) const MAX_CONCURRENT_REQUESTS: usize = 32;
 
-/// What became of something that was under way.
+/// The result of something that was in progress.
 pub(super) enum Done {
     Written {
         write: Write,
@@ -49,13 +49,13 @@ pub(super) enum Done {
         keys: BTreeMap<String, Entry>,
         result: Result<Writing, RequestError>,
     },
-    /// Asked only to see whether the store answers.
+    /// Sent only to see whether the store responds.
     Pinged(Option<RequestError>),
 }
 
 type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
 
-/// Keeps the store as it is wished to be.
+/// Keeps the store in the wanted state.
 pub(super) struct Reconciler {
     pub(super) cluster: Arc<Cluster>,
     pub(super) config: Arc<ReconcilerConfig>,
@@ -65,21 +65,21 @@ pub(super) struct Reconciler {
     pub(super) owned_list: OwnedListState,
     pub(super) availability: StoreAvailability,
     pub(super) running: FuturesUnordered<Task>,
-    /// Keys of the wish that nobody asked for: they let services swap their keys.
+    /// Wanted keys that belong to no service: they let services swap their keys.
     stand_ins: Vec<String>,
-    /// Keys that something is under way for.
+    /// Keys with an action in progress.
     pub(super) busy: BTreeSet<String>,
-    /// The list is being read or written.
+    /// Whether a read or write of the list is in progress.
     pub(super) listing: bool,
     queue: VecDeque<Action>,
-    /// When what is in the queue was found out.
+    /// When the queue was computed.
     planned: Instant,
-    /// When the list is to be read or written; `None`: to be found out.
+    /// When to read or write the list; outer `None`: not computed yet.
     pub(super) list_at: Option<Option<Instant>>,
-    /// The key that the last request failed for. While the store is away the next probe is another one: a key that it chokes
-    /// on must not be all that is tried.
+    /// The key of the last failed request. During an outage the next probe uses another key, so that one bad key cannot
+    /// be all that is tried.
     pub(super) stuck: Option<String>,
-    /// The list says nothing of another host's use of our name twice.
+    /// Whether the log already says that another host uses our name.
     pub(super) foreign_said: bool,
 }
 
@@ -109,7 +109,7 @@ impl Reconciler {
         }
     }
 
-    /// Reads what an earlier life left. An error is that the store did not answer as often as it was to be tried.
+    /// Reads what an earlier run left. An error means that all attempts to reach the store failed.
     pub(super) async fn begin(&mut self) -> Result<(), String> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
@@ -138,7 +138,7 @@ impl Reconciler {
         }
     }
 
-    /// Takes over the keys of an earlier life; whether they stand, and whether they are wanted, will show.
+    /// Adopts the keys of an earlier run; whether they exist and are wanted is not known yet.
     pub(super) fn adopt(&mut self, keys: &BTreeMap<String, Entry>) {
         let due = Instant::now();
         for (key, entry) in keys {
@@ -148,7 +148,7 @@ impl Reconciler {
         }
     }
 
-    /// Works until the stop.
+    /// Runs until the stop.
     pub(super) async fn run(&mut self, wanted: &mut watch::Receiver<WantedKeys>, stop: &Stop) {
         self.desired = wanted.borrow_and_update().clone();
         let (mut open, mut plan) = (true, true);
@@ -174,7 +174,7 @@ impl Reconciler {
         }
     }
 
-    /// Finds out what is to be done.
+    /// Computes the queue of actions.
     fn plan(&mut self) {
         self.planned = Instant::now();
         self.hand_over(self.planned);
@@ -193,7 +193,7 @@ impl Reconciler {
         }
     }
 
-    /// Works out which keys wait for the new keys of their services.
+    /// Determines which keys wait for the new keys of their services.
     pub(super) fn hand_over(&mut self, now: Instant) {
         for key in std::mem::take(&mut self.stand_ins) {
             self.desired.keys.remove(&key);
@@ -203,7 +203,7 @@ impl Reconciler {
             if !self.held.contains_key(&key) {
                 self.list_at = None;
             }
-            // A service may want a key with the name of a stand-in: that one stays when the stand-in goes.
+            // A service may want a key with the name of a stand-in: that key stays when the stand-in goes.
             if let std::collections::btree_map::Entry::Vacant(free) = self.desired.keys.entry(key.clone()) {
                 free.insert(registration);
                 self.stand_ins.push(key);
@@ -211,7 +211,7 @@ impl Reconciler {
         }
     }
 
-    /// When there is something to do although nothing happened.
+    /// Returns when something is due if nothing else happens.
     fn next(&mut self) -> Option<Instant> {
         if let Some(until) = self.availability.until() {
             return self.running.is_empty().then_some(until);
@@ -219,7 +219,7 @@ impl Reconciler {
         if self.running.len() >= MAX_CONCURRENT_REQUESTS {
             return None;
         }
-        // What was due at the plan is under way, or waits for the list.
+        // Keys that were due at the last plan are in progress, or wait for the list.
         let dues = dues(&self.desired, &self.held)
             .filter(|(key, due)| *due > self.planned && !self.busy.contains(*key));
         let keys = dues.map(|(_, due)| due).min();
@@ -227,7 +227,7 @@ impl Reconciler {
         keys.into_iter().chain(list).min()
     }
 
-    /// Starts what there is room for.
+    /// Starts queued actions up to the limit.
     fn start(&mut self) {
         if self.availability.until().is_some_and(|until| Instant::now() < until) {
             return;
@@ -266,8 +266,9 @@ impl Reconciler {
             return;
         }
         let held = self.held.entry(key.clone()).or_insert_with(|| HeldKey::new(Instant::now()));
-        // What an earlier run left is mostly there, and a look at it leads to a mere renewal.
-        let first = if held.before && first == WriteStep::Create { WriteStep::Look } else { first };
+        // A key of an earlier run mostly exists; reading it first turns the write into a renewal.
+        let adopts = held.before && matches!(first, WriteStep::Create | WriteStep::Renew(_));
+        let first = if adopts { WriteStep::Look } else { first };
         let tried = !held.before && held.mine.contains_key(&value);
         (held.before, held.left, held.owner) = (false, None, Owner::of(registration));
         if !matches!(&held.key_state, KeyState::Kept { value: kept, .. } if *kept == value) {
@@ -286,7 +287,7 @@ impl Reconciler {
         }));
     }
 
-    /// Keeps alive what an earlier life left, until it is known whether it is wanted.
+    /// Renews the lease of a key of an earlier run, until it is known whether the key is wanted.
     fn tend(&mut self, key: String) {
         #[cfg(test)]
         if is_planted(Planted::NotRenewed) && self.held.get(&key).is_some_and(|held| held.waits.is_some()) {
@@ -297,7 +298,7 @@ impl Reconciler {
         let ttl = self.config.lease.ttl.map(|ttl| ttl.as_secs().max(1));
         let unclear = held.mine.len() > 1 && held.key_state == KeyState::Unknown;
         if ttl.is_none() && !unclear {
-            // What has no lease lives by itself.
+            // A key without a lease needs no renewal.
             held.due = sent + Duration::from_secs(3_600);
             return;
         }
@@ -315,7 +316,7 @@ impl Reconciler {
         if held.waits.is_some() {
             let Owner { id, service, .. } = &held.owner;
             tracing::warn!(
-                "{id} {service}: its new key is still not in the store; the old key {key} is removed all the same"
+                "{id} {service}: its new key is still not in the store; removing the old key {key} anyway"
             );
         }
         let (mine, cluster, config) =
@@ -327,7 +328,7 @@ impl Reconciler {
         }));
     }
 
-    /// Drops what is known of a key that is gone.
+    /// Drops the state of a key that is gone.
     pub(super) fn forget(&mut self, key: &str) {
         self.held.remove(key);
         self.list_at = None;
@@ -337,19 +338,19 @@ impl Reconciler {
     fn leave(&mut self, key: &str) {
         let ttl = self.config.lease.ttl;
         let Some(held) = self.held.get_mut(key) else { return };
-        // Far enough to be never, near enough to be a time.
+        // So far away that it means never, but still a valid time.
         held.left = Some(Instant::now() + ttl.unwrap_or(Duration::from_secs(10 * 365 * 86_400)));
         self.status_board.key(key, None);
         let Owner { id, service, .. } = &held.owner;
         match ttl {
             Some(_) => tracing::info!("left to its lease: {id} {service}"),
             None => {
-                tracing::warn!("left for ever, since keys have no lease: {id} {service} ({key})");
+                tracing::warn!("left for ever, because keys have no lease: {id} {service} ({key})");
             }
         }
     }
 
-    /// What the list is to hold.
+    /// Returns what the list must hold.
     pub(super) fn ours(&self) -> BTreeMap<String, Entry> {
         let known = self.held.iter().filter(|(_, held)| !held.mine.is_empty());
         let mut ours: BTreeMap<String, Entry> =
@@ -361,7 +362,7 @@ impl Reconciler {
         ours
     }
 
-    /// When the list is to be read or written.
+    /// Returns when the list must be read or written.
     fn list_due(&mut self) -> Option<Instant> {
         if let Some(known) = self.list_at {
             return known;
@@ -395,7 +396,7 @@ impl Reconciler {
         }));
     }
 
-    /// Says how a key does.
+    /// Publishes a key's state on the status board.
     pub(super) fn report(&self, key: &str, held: bool, why: &str) {
         self.status_board.key(key, Some(KeyStatus { held, why: why.to_owned() }));
     }

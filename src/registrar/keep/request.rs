@@ -1,4 +1,4 @@
-//! One request to the store, and what the codes in its reply mean.
+//! One request to the store, and the error codes of its response.
 
 use std::time::Duration;
 
@@ -13,37 +13,36 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 pub(in crate::registrar) const NOT_FOUND: i64 = 100;
 /// Compare failed.
 pub(in crate::registrar) const OTHER: i64 = 101;
-/// What lies above the key is a file.
+/// A parent of the key is a file.
 pub(in crate::registrar) const NO_DIRECTORY: i64 = 104;
 /// Not a file.
 pub(super) const DIRECTORY: i64 = 102;
 /// Key already exists.
 pub(in crate::registrar) const EXISTS: i64 = 105;
-/// The credentials do not reach this far.
+/// Insufficient credentials.
 pub(in crate::registrar) const NO_RIGHT: i64 = 110;
 
-/// The keys behind `cluster`, for one request.
+/// Returns access to the keys of `cluster` for one request, with the request timeout.
 pub(in crate::registrar) fn soon(cluster: &Cluster) -> Keys<'_> {
     Keys::new(cluster, Some(Instant::now() + REQUEST_TIMEOUT))
 }
 
-/// How to read what a write is to be decided by: a member that is behind would send it round in circles.
+/// How to read before a write: the value from a member that lags behind would make the write fail again and again.
 pub(in crate::registrar) const NEWEST: Get = Get { recursive: false, sorted: false, quorum: true };
 
-/// Why the store says no, and what to do.
+/// Describes why the store rejects a request, and what to do.
 pub(super) fn refusal(error: &EtcdError) -> String {
     match error.code {
-        NO_RIGHT => "the store gives these credentials no right to the key: grant their role readwrite on it"
-            .to_owned(),
+        NO_RIGHT => "these credentials have no right to the key: grant their role readwrite on it".to_owned(),
         NO_DIRECTORY => {
             format!("{} is a key in the store, where a directory is needed: delete it", error.cause)
         }
         DIRECTORY => format!("{} is a directory in the store: delete it", error.cause),
-        _ => format!("the store says {error}"),
+        _ => format!("the store returned {error}"),
     }
 }
 
-/// An error as one line.
+/// Formats an error in one line.
 pub(in crate::registrar) fn one_line(error: &RequestError) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! One container, and the state of each of its services.
+//! The state of one container and of each of its services.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,47 +10,47 @@ use super::super::container::{Container, ContainerState, ListedContainer, Port};
 use super::super::service::{Service, Skipped};
 use super::{FIRST_PASS, HealthSource, Probe, patience};
 
-/// Between two inspections that fail, at first and at most.
+/// The shortest delay before a failed inspection is retried.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// After so long, an inspection is made again.
+/// An inspection older than this is repeated.
 const MAX_INSPECTION_AGE: Duration = Duration::from_secs(300);
 
-/// What is known of one container.
+/// The state of one container.
 #[derive(Default)]
 pub(super) struct Entry {
-    /// As the last inspection showed it.
+    /// From the last inspection.
     pub(super) container: Option<Container>,
-    /// What the last list said of it.
+    /// From the last list.
     pub(super) signature: Option<String>,
     pub(super) services: BTreeMap<Port, ServiceState>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) draining: Option<Draining>,
-    /// Something happened since the last inspection was asked for.
+    /// Whether something happened since the last inspection was requested.
     pub(super) dirty: bool,
-    /// Since when an inspection is under way.
+    /// Since when an inspection is in progress.
     pub(super) asked: Option<Instant>,
-    /// Describe it again even if it is found unchanged.
+    /// Describe the container again even if it is unchanged.
     pub(super) redescribe: bool,
     failures: u32,
     not_before: Option<Instant>,
-    /// When it was inspected last.
+    /// When it was last inspected.
     seen: Option<Instant>,
 }
 
-/// A container that is about to end.
+/// A container that is about to exit.
 #[derive(Clone, Debug)]
 pub(super) struct Draining {
-    /// What happened, to be read after the container's name.
+    /// What happened; messages put it after the container's name.
     pub(super) why: String,
     /// When, by the engine's clock.
     pub(super) at: Option<i64>,
-    /// The life that it ends.
+    /// The run of the container that ends.
     pub(super) life: Option<i64>,
-    /// When it will have outlived that if it still runs; `None`: it stays as it is until a new life.
+    /// When the container will have survived the stop if it still runs; `None`: it drains until its next run.
     pub(super) until: Option<Instant>,
-    /// That time has come, and an inspection is to say whether it still runs.
+    /// That time has passed, and an inspection is to show whether it still runs.
     pub(super) doubted: bool,
 }
 
@@ -59,18 +59,18 @@ pub(super) struct Draining {
 pub(super) struct ServiceState {
     pub(super) service: Service,
     pub(super) health_source: HealthSource,
-    /// Whether its checks say that it is well; what is checked by nobody is not asked.
+    /// Whether its checks pass; unused for a service without checks.
     pub(super) well: bool,
-    /// Whether it ever was, in this life.
+    /// Whether it was ever healthy in this run of its container.
     pub(super) was_well: bool,
-    /// Results of the same kind in a row.
+    /// How many results of the same kind came in a row.
     passes: u32,
     failures: u32,
     /// Why the last check failed.
     pub(super) why: String,
     /// Since when it has waited for its first passed check.
     pub(super) since: Option<Instant>,
-    /// Whether that was told.
+    /// Whether that was logged.
     pub(super) is_told: bool,
 }
 
@@ -81,16 +81,16 @@ pub(in crate::registrar) enum ServicePhase {
     Absent,
     /// It has not passed a check yet.
     Starting,
-    /// It is well: it has a key.
+    /// It is healthy: it has a key.
     Passing,
-    /// It was well and is not.
+    /// It was healthy and is not any more.
     Failing,
-    /// Its container is about to end.
+    /// Its container is about to exit.
     Draining,
 }
 
 impl ServicePhase {
-    /// As the status has it.
+    /// Returns the word that the status uses.
     pub(in crate::registrar) const fn word(self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -107,7 +107,7 @@ impl Entry {
         self.dirty && self.asked.is_none() && self.not_before.is_none_or(|at| now >= at)
     }
 
-    /// An inspection failed: the container is as it was, and is to be asked for again.
+    /// Handles a failed inspection: the container's state stays, and the inspection is to be retried.
     pub(super) fn failed(&mut self, now: Instant) {
         let wait = MIN_RETRY_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_RETRY_DELAY);
         self.failures += 1;
@@ -119,28 +119,28 @@ impl Entry {
         (self.failures, self.not_before, self.seen) = (0, None, Some(now));
     }
 
-    /// The engine is well, so an inspection that failed may be tried again at once.
+    /// Notes that the engine responds, so a failed inspection may be retried at once.
     pub(super) fn engine_answers(&mut self) {
         self.not_before = None;
     }
 
-    /// Whether a list says other than the list before, or than the last inspection.
+    /// Returns whether a list entry differs from the previous list or from the last inspection.
     pub(super) fn differs(&self, listed: &ListedContainer) -> bool {
         self.signature.as_ref() != Some(&listed.signature)
             || self.container.as_ref().is_none_or(|container| !listed.agrees(container))
     }
 
-    /// Whether it should be looked at again although nothing speaks for it: a list does not say everything.
+    /// Returns whether a new inspection is due although nothing indicates a change: a list does not show everything.
     pub(super) fn is_old(&self, now: Instant) -> bool {
         self.seen.is_some_and(|seen| now >= seen + MAX_INSPECTION_AGE)
     }
 
-    /// Whether it was running when last seen.
+    /// Returns whether it was running when last inspected.
     pub(super) fn was_up(&self) -> bool {
         self.container.as_ref().is_some_and(|container| container.run_state != ContainerState::Nothing)
     }
 
-    /// Whether it uses another container's network.
+    /// Returns whether it uses another container's network.
     pub(super) fn is_guest(&self) -> bool {
         self.container.as_ref().is_some_and(|container| container.network_mode.starts_with("container:"))
     }
@@ -149,8 +149,8 @@ impl Entry {
         patience(self.container.as_ref().and_then(|container| container.stop_timeout))
     }
 
-    /// What is known of a service that is described anew, within one life of its container. What its checks have found stays
-    /// with it; where something else is checked from now on, one that was well stays so until that fails.
+    /// Carries the health of a service over to its new description, within one run of its container. If the check
+    /// itself changed, a healthy service stays healthy until the new check fails.
     pub(super) fn inherit(&self, state: &mut ServiceState) {
         let Some(known) = self.services.get(&state.service.port) else { return };
         if known.health_source == state.health_source {
@@ -161,7 +161,7 @@ impl Entry {
         }
     }
 
-    /// A stop that ended nothing was none; whether it ended something is asked when it should have.
+    /// Once a stop should have ended the container, has an inspection show whether it did.
     pub(super) fn outlive(&mut self, now: Instant) {
         if let Some(draining) = &mut self.draining
             && !draining.doubted
@@ -172,7 +172,7 @@ impl Entry {
         }
     }
 
-    /// It runs: in the life that began at `started`, says an inspection that was asked for at `asked`.
+    /// Ends draining when an inspection requested at `asked` shows a run that began at `started`.
     pub(super) fn end_draining(&mut self, started: Option<i64>, asked: Option<Instant>) {
         let Some(draining) = &self.draining else { return };
         let new_life = match (draining.at, started) {
@@ -188,12 +188,12 @@ impl Entry {
         }
     }
 
-    /// Whether a service of it is passing.
+    /// Returns whether its service on `port` is passing.
     pub(super) fn passes(&self, port: Port) -> bool {
         self.services.get(&port).is_some_and(|state| self.judge(state).0 == ServicePhase::Passing)
     }
 
-    /// When time alone would change something.
+    /// Returns when time alone would change something.
     pub(super) fn next(&self) -> Option<Instant> {
         let draining = self.draining.as_ref().filter(|draining| !draining.doubted);
         let outlived = draining.and_then(|draining| draining.until);
@@ -206,7 +206,7 @@ impl Entry {
         outlived.into_iter().chain(retry).chain(overdue).min()
     }
 
-    /// Whether it was inspected, and every check of it has said so far as often as it takes how it is.
+    /// Returns whether it was inspected and all its checks have reached a result.
     pub(super) fn is_known(&self) -> bool {
         let Some(container) = &self.container else { return false };
         container.run_state != ContainerState::Running || self.services.values().all(ServiceState::is_known)
@@ -235,12 +235,12 @@ impl ServiceState {
         }
     }
 
-    /// As at the beginning of a life.
+    /// Resets the health for a new run of the container.
     fn start_over(&mut self) {
         *self = Self::new(self.service.clone(), self.health_source.clone());
     }
 
-    /// The check that should be running.
+    /// Returns the check that should be running.
     pub(super) fn probe(&self, life: Option<i64>) -> Option<Probe> {
         match &self.health_source {
             HealthSource::Check { check, target } => {
@@ -250,7 +250,7 @@ impl ServiceState {
         }
     }
 
-    /// Counts a result of the check that should be running. Returns whether that changed anything.
+    /// Counts a result of the running check. Returns whether that changed anything.
     pub(super) fn checked(&mut self, check: &Check, result: Result<(), String>) -> bool {
         let before = (self.well, self.was_well, self.is_known(), self.why.clone());
         match result {

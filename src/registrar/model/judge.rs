@@ -1,21 +1,21 @@
-//! How a service is, from everything that is known of it and its container.
+//! Derives a service's state from all that is known about it and its container.
 
 use super::super::container::{Container, ContainerState, Healthcheck};
 use super::HealthSource;
 use super::entry::{Entry, ServicePhase, ServiceState};
 
 impl Entry {
-    /// How one of its services is, and why where there is something to say.
+    /// Returns the state of one of its services, and the reason if there is one.
     pub(super) fn judge(&self, state: &ServiceState) -> (ServicePhase, String) {
         let Some(container) = &self.container else { return (ServicePhase::Absent, String::new()) };
         match container.run_state {
             ContainerState::Running => {}
             ContainerState::Paused => return (ServicePhase::Failing, "the container is paused".to_owned()),
             ContainerState::Restarting => {
-                return (ServicePhase::Absent, "the container is between two restarts".to_owned());
+                return (ServicePhase::Absent, "the container is restarting".to_owned());
             }
             ContainerState::Nothing => {
-                return (ServicePhase::Absent, "the container does not run".to_owned());
+                return (ServicePhase::Absent, "the container is not running".to_owned());
             }
         }
         if let Some(draining) = &self.draining {

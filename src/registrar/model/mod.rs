@@ -1,15 +1,15 @@
-//! The state of every container, and what follows from it. Pure: news and the time come in, and which containers to look at,
-//! which checks to run and which keys there should be can be asked.
+//! The state of every container, and what follows from it. Pure: takes events and the time; returns which containers to
+//! inspect, which checks to run and which keys are wanted.
 //!
-//! Owns: what is known of each container ([`entry`]), the state of each of its services ([`judge`]), and which of several claims
-//! on one key counts ([`registrations`]).
+//! Owns: the state of each container ([`entry`]), the state of each of its services ([`judge`]), and which of several
+//! services gets a key that all claim ([`registrations`]).
 //!
-//! A service goes from starting to passing with its first good checks, and from there to failing and back; told to stop, its
-//! container is draining until it begins a new life. Only what passes has a key.
+//! A service goes from starting to passing with its first passed checks, and from there to failing and back. When its
+//! container is told to stop, it is draining until the container's next run. Only a passing service has a key.
 //!
-//! Promises: a container is gone only when an inspection found none; news out of order end in the same state, because a stop
-//! that is older than the present life of its container is none; an answer to a question from before the last news is asked for
-//! again.
+//! Promises: a container is gone only when an inspection did not find it; events in any order end in the same state,
+//! because a stop that is older than the container's current run is ignored; an inspection that was requested before
+//! the last event is repeated.
 
 mod entry;
 mod judge;
@@ -32,26 +32,26 @@ use super::settings::{Checks, Deregister, OwnContainer, Rules};
 pub(super) use entry::ServicePhase;
 use entry::{Draining, Entry, ServiceState};
 
-/// SIGKILL and SIGTERM end what they reach, whatever the container's own stop signal is.
+/// SIGKILL and SIGTERM end a container whatever its own stop signal is.
 const ALWAYS_END: [i32; 2] = [9, 15];
-/// Docker's own time from the stop signal to the kill.
+/// Docker's default time between the stop signal and the kill.
 const DEFAULT_STOP_TIMEOUT_SECS: u64 = 10;
-/// So long after the kill was due, a container that still runs has outlived the signal.
+/// How long after the kill was due a container counts as having survived the stop signal.
 const KILL_GRACE: Duration = Duration::from_secs(2);
-/// So long after the first list, a container that could not be looked at is no longer waited for.
+/// How long after the first list a container that cannot be inspected is waited for.
 const INSPECTION_WAIT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// After so long without a passed check, a service that waits for its first one is told.
+/// How long a service may wait for its first passed check before that is logged.
 const FIRST_PASS: Duration = Duration::from_secs(60);
 
-/// What stays the same for the whole run.
+/// The configuration, constant for the whole run.
 #[derive(Clone, Debug)]
 pub(super) struct NodeConfig {
     pub(super) rules: Rules,
     pub(super) node: String,
-    /// The address of this host towards others.
+    /// The address that other hosts reach this host by.
     pub(super) host: Option<IpAddr>,
-    /// A sidecar's container; all others do not exist for it.
+    /// A sidecar's container; all others are ignored.
     pub(super) own: Option<Sidecar>,
     pub(super) checks: Checks,
     pub(super) deregister: Deregister,
@@ -63,7 +63,7 @@ pub(super) struct NodeConfig {
 /// The one container of a sidecar.
 #[derive(Clone, Debug)]
 pub(super) struct Sidecar {
-    /// Its whole id.
+    /// Its full id.
     pub(super) id: String,
     pub(super) own: OwnContainer,
     /// Whether this process runs in it, and so reaches its ports by loopback.
@@ -75,36 +75,36 @@ pub(super) struct Sidecar {
 pub(super) struct Probe {
     pub(super) check: Check,
     pub(super) target: Target,
-    /// The life of the container that it is about: a result of an earlier one means nothing.
+    /// The run of the container that is checked; a result for an earlier run is ignored.
     pub(super) life: Option<i64>,
 }
 
-/// Whose check it is.
+/// The service that a check belongs to.
 pub(super) type ServiceId = (String, Port);
 
-/// By container and port.
+/// Values by container and port.
 pub(super) type ByService<T> = BTreeMap<ServiceId, T>;
 
-/// Everything that is known.
+/// The state of all containers.
 pub(super) struct Model {
     node_config: NodeConfig,
     entries: BTreeMap<String, Entry>,
-    /// Which service has a key, as long as it wants it.
+    /// Which service has a key, while it wants it.
     owners: BTreeMap<String, ServiceId>,
     /// Keys that are left to their leases, and until when.
     released: BTreeMap<String, Option<Instant>>,
-    /// Collisions that were told.
+    /// Collisions that were logged.
     told: BTreeSet<(String, ServiceId)>,
-    /// What the first list held; `None`: nothing was listed.
+    /// The containers of the first list; `None`: nothing was listed yet.
     first: Option<BTreeSet<String>>,
-    /// When it is no longer waited for.
+    /// When those are no longer waited for.
     settled: Option<Instant>,
     complete: bool,
-    /// Since when the engine has not answered.
+    /// Since when the engine has not responded.
     lost: Option<Instant>,
-    /// Whether it has been away for longer than is borne.
+    /// Whether the engine has been unreachable for longer than the grace time.
     alone: bool,
-    /// Whether anything that follows from it may be different from before.
+    /// Whether anything derived from the model may have changed.
     touched: bool,
 }
 
@@ -125,16 +125,16 @@ impl Model {
         }
     }
 
-    /// Whether keys, checks or status may be other than when this was last asked.
+    /// Returns whether keys, checks or status may have changed since the last call.
     pub(super) fn take_touched(&mut self) -> bool {
         std::mem::take(&mut self.touched)
     }
 
-    /// A whole list. What is new in it or looks changed is to be inspected; so is what it lacks, because the list may be older
-    /// than a start.
+    /// Takes a full list. Entries that are new or changed are to be inspected; so are containers that it lacks, because
+    /// the list may be older than their start.
     pub(super) fn listed(&mut self, all: Vec<ListedContainer>, now: Instant) {
         self.lost = None;
-        self.leave_alone();
+        self.engine_is_back();
         if self.first.is_none() {
             let ids = all.iter().map(|listed| listed.id.clone()).filter(|id| self.concerns(id));
             self.first = Some(ids.collect());
@@ -160,23 +160,23 @@ impl Model {
         }
     }
 
-    /// The engine did not answer.
+    /// Notes that the engine did not respond.
     pub(super) fn lost(&mut self, now: Instant) {
         self.lost.get_or_insert(now);
     }
 
-    /// Back from being alone: the engine's word counts again.
-    fn leave_alone(&mut self) {
+    /// Ends the time without the engine: its information counts again.
+    fn engine_is_back(&mut self) {
         if std::mem::take(&mut self.alone) {
             for entry in self.entries.values_mut() {
-                // What the engine says now counts, and what was found out without it is forgotten.
+                // The engine's information counts now; what was found without it is dropped.
                 entry.dirty = true;
                 entry.redescribe = true;
             }
         }
     }
 
-    /// Whether a container is looked at: a sidecar's own, and the one whose network it shares.
+    /// Returns whether a container matters: for a sidecar, its own and the one whose network it shares.
     fn concerns(&self, id: &str) -> bool {
         let Some(own) = &self.node_config.own else { return true };
         let lender = || {
@@ -186,8 +186,8 @@ impl Model {
         own.id == id || lender().is_some_and(|lender| lender == id)
     }
 
-    /// The address of this host towards others, which may come and change while it runs. A host without a route has none for
-    /// the moment, which says nothing against the one that its services were found at.
+    /// Sets the address that other hosts reach this host by. A host that has no route for the moment keeps the address
+    /// of its services.
     pub(super) fn set_host(&mut self, host: Option<IpAddr>) {
         if host.is_some() && host != self.node_config.host {
             self.node_config.host = host;
@@ -197,7 +197,7 @@ impl Model {
         }
     }
 
-    /// Something happened to a container.
+    /// Takes an event of a container.
     pub(super) fn event(&mut self, event: &Event, now: Instant) {
         if !self.concerns(&event.id) {
             return;
@@ -211,31 +211,26 @@ impl Model {
                 .signal
                 .filter(|signal| *signal == stop_signal || ALWAYS_END.contains(signal))
                 .map(|signal| format!("was sent signal {signal}")),
-            // Its exit status decides what becomes of the key, and only an inspection tells that.
+            // The exit status decides what happens to the key, and only an inspection reports it.
             "die" if deregister == Deregister::Always => Some("ended".to_owned()),
             _ => None,
         };
         let Some(why) = ends else { return };
         let older = entry.container.as_ref().and_then(|container| container.started);
         let stale = matches!((event.at, older), (Some(at), Some(started)) if at < started);
-        // Somebody who drains it has said how long that is to last.
+        // A drain on request lasts as long as the person who requested it wants.
         let asked =
             entry.draining.as_ref().is_some_and(|drained| drained.until.is_none() && drained.life == older);
         if !stale && !asked {
-            let patience = if event.action == "die" { KILL_GRACE } else { entry.stop_patience() };
-            entry.draining = Some(Draining {
-                why,
-                at: event.at,
-                life: older,
-                until: Some(now + patience),
-                doubted: false,
-            });
+            let timeout = if event.action == "die" { KILL_GRACE } else { entry.stop_patience() };
+            entry.draining =
+                Some(Draining { why, at: event.at, life: older, until: Some(now + timeout), doubted: false });
             self.touched = true;
         }
     }
 
-    /// Somebody asked that a container's keys go although it runs (`out`), or took that back. Returns whether there is such a
-    /// container.
+    /// Begins (`out`) or cancels a drain on request: the container's keys are removed although it runs. Returns whether
+    /// the container exists.
     pub(super) fn drain(&mut self, asked: &str, out: bool) -> bool {
         let named = |(_, entry): &(&String, &Entry)| {
             entry.container.as_ref().is_some_and(|known| known.name == asked.trim_start_matches('/'))
@@ -255,7 +250,7 @@ impl Model {
         true
     }
 
-    /// The containers to inspect now, at most `room` of them; each is to be answered by [`Model::inspected`].
+    /// Returns at most `room` containers to inspect now; each needs a later call of [`Model::inspected`].
     pub(super) fn due_inspections(&mut self, room: usize, now: Instant) -> Vec<String> {
         let due = self.entries.iter_mut().filter(|(_, entry)| entry.is_due(now));
         due.take(room)
@@ -266,7 +261,7 @@ impl Model {
             .collect()
     }
 
-    /// What an inspection found; an error is that it could not be made, which says nothing of the container.
+    /// Takes the result of an inspection; an error means that it failed, which says nothing about the container.
     pub(super) fn inspected(&mut self, id: &str, found: Result<Option<Container>, ()>, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         let asked = entry.asked.take();
@@ -276,18 +271,18 @@ impl Model {
             Ok(None) => {
                 self.entries.remove(id);
             }
-            Ok(Some(container)) => self.found(id, container, asked, now),
+            Ok(Some(container)) => self.container_found(id, container, asked, now),
         }
     }
 
-    /// Inspections were lost on the way; which ones is not known.
+    /// Handles the loss of inspections; which ones is unknown.
     pub(super) fn inspections_lost(&mut self) {
         for entry in self.entries.values_mut().filter(|entry| entry.asked.is_some()) {
             (entry.asked, entry.dirty) = (None, true);
         }
     }
 
-    fn found(&mut self, id: &str, container: Container, asked: Option<Instant>, now: Instant) {
+    fn container_found(&mut self, id: &str, container: Container, asked: Option<Instant>, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         entry.answered(now);
         let new_life = entry.container.as_ref().is_none_or(|known| known.started != container.started);
@@ -301,7 +296,11 @@ impl Model {
         }
         let changed = entry.container.as_ref() != Some(&container) || std::mem::take(&mut entry.redescribe);
         let failed = (1..128).contains(&container.exit_code);
-        entry.container = Some(container);
+        let known = entry.container.replace(container).is_some();
+        if changed && known {
+            // It may have been on its way back to what the last list said: the next list is not compared with that.
+            entry.signature = None;
+        }
         if ended && failed && self.node_config.deregister == Deregister::OnSuccess {
             let until = self.node_config.ttl.map(|ttl| now + ttl);
             let mine = self.owners.iter().filter(|(_, (owner, _))| owner == id);
@@ -313,20 +312,20 @@ impl Model {
         }
     }
 
-    /// Says anew what of a container is to be registered.
+    /// Computes anew which services of a container to register.
     fn describe(&mut self, id: &str, new_life: bool) {
         let Some(container) = self.entries.get(id).and_then(|entry| entry.container.clone()) else { return };
-        let ground = DescribeContext {
+        let context = DescribeContext {
             rules: &self.node_config.rules,
             node: &self.node_config.node,
             host: self.node_config.host,
             own: self.node_config.own.as_ref().map(|own| &own.own),
         };
         let other = |asked: &str| self.container(asked).cloned();
-        // A sidecar knows the container whose network it shares, and registers nothing of it.
+        // A sidecar also tracks the container whose network it shares, but registers nothing of it.
         let mut described = match &self.node_config.own {
             Some(own) if own.id != id => Described::default(),
-            _ => describe::describe(&container, &ground, &other),
+            _ => describe::describe(&container, &context, &other),
         };
         let mut services: BTreeMap<Port, ServiceState> = BTreeMap::new();
         for service in described.services {
@@ -357,7 +356,7 @@ impl Model {
         entry.skipped = described.skipped;
     }
 
-    /// What tells whether a service is well; an error is what is wrong with its wishes for that.
+    /// Returns where a service's health comes from; an error says what is wrong with its check attributes.
     fn health_source(
         &self,
         service: &Service,
@@ -367,7 +366,7 @@ impl Model {
         let checks = &self.node_config.checks;
         let check = match check::of(service, checks)? {
             Some(check) => Some(check),
-            // It may take a key away and bring it back, but not bring one that the engine had not.
+            // This check may remove a key and restore it, but not add one that the engine's check had not allowed.
             None if self.alone && passing && service.port.protocol == Protocol::Tcp => {
                 Some(check::bare_tcp(checks))
             }
@@ -385,7 +384,7 @@ impl Model {
         Ok(check.map_or(HealthSource::Running, |check| HealthSource::Check { check, target }))
     }
 
-    /// Containers that share the network of this one are found where it is.
+    /// Describes the containers that share this one's network again: they are reached through it.
     fn describe_guests(&mut self, host: &str) {
         let guests: Vec<String> = self
             .entries
@@ -405,7 +404,7 @@ impl Model {
         })
     }
 
-    /// What a check found out. An error is the reason in a few words.
+    /// Takes a check's result. The error is the reason in a few words.
     pub(super) fn checked(&mut self, service_id: &ServiceId, probe: &Probe, result: Result<(), String>) {
         let Some(entry) = self.entries.get_mut(&service_id.0) else { return };
         let life = entry.container.as_ref().and_then(|container| container.started);
@@ -416,7 +415,7 @@ impl Model {
         }
     }
 
-    /// The checks that should be running.
+    /// Returns the checks that should be running.
     pub(super) fn probes(&self) -> BTreeMap<ServiceId, Probe> {
         let mut probes = BTreeMap::new();
         for (id, entry) in &self.entries {
@@ -433,7 +432,7 @@ impl Model {
         probes
     }
 
-    /// Lets time have its effect: an engine that is away for too long, stops that were outlived.
+    /// Applies the passing of time: an engine that is unreachable for too long, stops that a container survived.
     pub(super) fn tick(&mut self, now: Instant) {
         if !self.alone && self.lost.is_some_and(|since| now >= since + self.node_config.grace) {
             (self.alone, self.touched) = (true, true);
@@ -452,7 +451,7 @@ impl Model {
         self.touched |= before != self.released.len();
     }
 
-    /// When [`Model::tick`] or [`Model::due_inspections`] would have something to do.
+    /// Returns when [`Model::tick`] or [`Model::due_inspections`] would have something to do.
     pub(super) fn next(&self) -> Option<Instant> {
         let away = self.lost.filter(|_| !self.alone).map(|since| since + self.node_config.grace);
         let settled = self.settled.filter(|_| !self.complete);
@@ -460,30 +459,30 @@ impl Model {
         self.entries.values().filter_map(Entry::next).chain(away).chain(settled).chain(lapses).min()
     }
 
-    /// Whether everything that was there at the start has been looked at: listed, inspected, and checked as often as it takes. A
-    /// container that cannot be looked at is not waited for without end.
+    /// Returns whether all containers that ran at the start were listed, inspected, and checked until a result. Waits
+    /// only for a limited time for containers that cannot be inspected.
     pub(super) fn complete(&mut self) -> bool {
         if let (false, Some(first)) = (self.complete, &self.first) {
             let entries = &self.entries;
-            // All at the same time: one may have to be described anew because of another.
+            // All at once: one may have to be described again because of another.
             self.complete = first.iter().all(|id| entries.get(id).is_none_or(Entry::is_known));
         }
         self.complete
     }
 }
 
-/// What tells whether a service is well.
+/// Where a service's health comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HealthSource {
     /// A check of our own.
     Check { check: Check, target: Target },
-    /// The image's or the container's HEALTHCHECK, which the engine runs.
+    /// The HEALTHCHECK of the image or container, which the engine runs.
     Engine,
-    /// It runs.
+    /// Nothing but that it runs.
     Running,
 }
 
-/// Seconds from a container's stop signal to the kill, with what it takes to be sure.
+/// Returns the time between a container's stop signal and the kill, plus a margin.
 fn patience(stop_timeout: Option<u64>) -> Duration {
     Duration::from_secs(stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT_SECS).min(86_400)) + KILL_GRACE
 }

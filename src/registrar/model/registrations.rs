@@ -1,4 +1,4 @@
-//! Which keys there should be, and whose a key is that several services claim.
+//! Which keys are wanted, and which service gets a key that several claim.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +18,9 @@ fn registration(service_id: &ServiceId, service: &Service) -> Registration {
 }
 
 impl Model {
-    /// The keys that should be. Of several services with one key, the one that has it keeps it; among new ones, the container
-    /// that has run the longest gets it. A service whose new key is another's has none: often that one's change of name is just not known yet.
+    /// Returns the wanted keys. Of several services with one key, the one that has it keeps it; among new ones, the
+    /// container that has run the longest gets it. The others have no key: often the rename of the owner is just not
+    /// known yet.
     pub(in crate::registrar) fn wanted(&mut self) -> WantedKeys {
         let complete = self.complete();
         let mut passing: Vec<(Option<i64>, ServiceId, &Service)> = Vec::new();
@@ -74,20 +75,20 @@ impl Model {
             if self.told.insert((key.clone(), loser.clone())) {
                 let (loser, owner) = (self.called(loser), self.called(owner));
                 tracing::error!(
-                    "refused: {loser}: its key {key} is already that of {owner}; give one of them another SERVICE_ID"
+                    "refused: {loser}: its key {key} already belongs to {owner}; give one of them another SERVICE_ID"
                 );
             }
         }
     }
 
-    /// A service in words: the beginning of its container's id, the container's name, the port.
+    /// Describes a service: the short id of its container, the container's name, the port.
     pub(super) fn called(&self, (id, port): &ServiceId) -> String {
         let container = self.entries.get(id).and_then(|entry| entry.container.as_ref());
         let name = container.map_or("", |container| container.name.as_str());
         format!("{} ({name}) port {port}", short(id))
     }
 
-    /// Whose key it is, if it is not this one's.
+    /// Returns the owner of a key, unless it is this service.
     pub(super) fn taken_by(&self, key: &str, service_id: &ServiceId) -> Option<&ServiceId> {
         self.owners.get(key).filter(|owner| *owner != service_id)
     }

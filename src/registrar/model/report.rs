@@ -1,4 +1,4 @@
-//! What the model tells: to the log, to who asks for the status, and to placement.
+//! What the model reports: to the log, the status, and placement.
 
 use tokio::time::Instant;
 
@@ -8,10 +8,10 @@ use super::super::status_board::{ContainerStatus, ServiceStatus};
 use super::{Entry, FIRST_PASS, Model, ServicePhase};
 use crate::placement;
 
-/// A longer label is nothing to choose a node by.
+/// The longest label that is published for placement.
 const MAX_LABEL_BYTES: usize = 1024;
 
-/// Says what of a container is not registered, in the words that Registrator has for it.
+/// Logs what is not registered of a container, in Registrator's words.
 pub(super) fn log_skipped(short: &str, skipped: &[Skipped]) {
     for skipped in skipped {
         match skipped {
@@ -23,7 +23,7 @@ pub(super) fn log_skipped(short: &str, skipped: &[Skipped]) {
 }
 
 impl Model {
-    /// Who has waited too long for its first passed check, in words; each is named once in a life.
+    /// Returns messages about services that waited too long for their first passed check; once per service and run.
     pub(in crate::registrar) fn overdue(&mut self, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
         for (id, entry) in &mut self.entries {
@@ -53,7 +53,7 @@ impl Model {
         lines
     }
 
-    /// Every container that is or was to be registered, by name.
+    /// Returns all containers that are or were to be registered, by name.
     pub(in crate::registrar) fn status(&self) -> Vec<ContainerStatus> {
         let mut all: Vec<ContainerStatus> =
             self.entries.iter().map(|(id, entry)| self.container_status(id, entry)).collect();
@@ -71,7 +71,7 @@ impl Model {
                     && phase == ServicePhase::Passing
                 {
                     phase = ServicePhase::Failing;
-                    why = format!("its key is already that of {}", self.called(owner));
+                    why = format!("its key already belongs to {}", self.called(owner));
                 }
                 ServiceStatus {
                     name: state.service.name.clone(),
@@ -88,7 +88,7 @@ impl Model {
         let worst = services.iter().max_by_key(|service| rank(&service.state));
         let (state, why) = match worst {
             Some(worst) => (worst.state.clone(), worst.why.clone()),
-            None => (ServicePhase::Absent.word().to_owned(), "nothing of it is registered".to_owned()),
+            None => (ServicePhase::Absent.word().to_owned(), "no part of it is registered".to_owned()),
         };
         let container = entry.container.as_ref();
         let runs = container.is_some_and(|container| container.run_state == ContainerState::Running);
@@ -107,7 +107,7 @@ impl Model {
             name: container.map(|container| container.name.clone()).unwrap_or_default(),
             image: container.map(|container| container.image.clone()).unwrap_or_default(),
             state,
-            why: if container.is_none() { "it has not been looked at yet".to_owned() } else { why },
+            why: if container.is_none() { "it has not been inspected yet".to_owned() } else { why },
             services,
             skipped: entry
                 .skipped
@@ -121,13 +121,13 @@ impl Model {
         }
     }
 
-    /// All containers as placement sees them.
+    /// Returns all containers as placement sees them.
     pub(in crate::registrar) fn facts(&self) -> Vec<placement::Container> {
         self.entries.values().filter_map(|entry| entry.container.as_ref()).map(facts).collect()
     }
 }
 
-/// How much attention a state wants.
+/// Ranks states by how much attention they need.
 fn rank(state: &str) -> usize {
     ["passing", "absent", "draining", "starting", "failing"]
         .iter()

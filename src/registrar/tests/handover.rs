@@ -1,4 +1,4 @@
-//! What a container that is well keeps while it changes.
+//! What a healthy container keeps while it changes.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ fn keys(model: &mut Model) -> Vec<(String, String)> {
     model.wanted().keys.into_iter().map(|(key, registration)| (key, registration.value)).collect()
 }
 
-/// Lists them, and answers every inspection that follows.
+/// Lists the containers, and responds to every inspection that follows.
 fn show(model: &mut Model, containers: &[&Container], now: Instant) {
     model.listed(containers.iter().map(|container| listed(container)).collect(), now);
     while let Some(id) = model.due_inspections(1, now).pop() {
@@ -25,7 +25,7 @@ fn show(model: &mut Model, containers: &[&Container], now: Instant) {
     }
 }
 
-/// It was looked at again.
+/// Takes a new inspection of the container.
 fn see(model: &mut Model, container: &Container, now: Instant) {
     model.listed(vec![listed(container)], now);
     for id in model.due_inspections(10, now) {
@@ -49,7 +49,7 @@ fn a_service_that_is_well_and_whose_new_key_is_still_anothers_is_said_to_be_so()
     show(&mut model, &[&one, &two], now);
     assert_eq!(keys(&mut model).len(), 2);
     assert!(model.wanted().unplaced.is_empty());
-    // They swap their names, and of one that is not known yet.
+    // They swap their names, and only one of the changes is known yet.
     (one.name, two.name) = ("b".into(), "a".into());
     see(&mut model, &two, now);
     let (a, b) = ("/app/n:a:80".to_owned(), "/app/n:b:80".to_owned());

@@ -1,4 +1,4 @@
-//! What the model and its loops promise, against a world that lies.
+//! The model and its loops, against a simulated unreliable world.
 
 mod handover;
 mod lives;

@@ -1,4 +1,4 @@
-//! The states of a container, one case each.
+//! The states of a container, one test each.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Case {
         self.model.listed(vec![listed(&self.container)], self.now);
     }
 
-    /// Inspections as long as there are any to make.
+    /// Performs all inspections that are due.
     fn settle(&mut self) {
         while let Some(id) = self.model.due_inspections(1, self.now).pop() {
             self.model.inspected(&id, Ok(Some(self.container.clone())), self.now);
@@ -56,7 +56,7 @@ impl Case {
         self.model.status()[0].state.clone()
     }
 
-    /// The result of the check that should be running.
+    /// Takes the result of the check that should be running.
     fn checked(&mut self, result: Result<(), String>) {
         let (service_id, probe) = self.model.probes().into_iter().next().expect("a check should be running");
         self.model.checked(&service_id, &probe, result);
@@ -65,6 +65,30 @@ impl Case {
 
 fn with_check(container: &mut Container) {
     container.env.push(("SERVICE_CHECK_TCP".into(), "true".into()));
+}
+
+/// The event of the way back is lost, and the list says what the list before it said.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_taken_back_unheard_is_found_with_the_next_list() {
+    let changes: [fn(&mut Container); 2] =
+        [|container| container.name = "other".into(), |container| container.ports.clear()];
+    for change in changes {
+        let mut case = Case::new(|_| {});
+        let before = (case.model.wanted().keys, case.container.clone());
+        change(&mut case.container);
+        case.event("rename", None, None);
+        case.settle();
+        assert_ne!(case.model.wanted().keys, before.0, "the change is seen");
+        case.container = before.1;
+        case.list();
+        case.settle();
+        assert_eq!(case.model.wanted().keys, before.0);
+        case.list();
+        assert!(case.model.due_inspections(1, case.now).len() <= 1, "at most once more");
+        case.settle();
+        case.list();
+        assert!(case.model.due_inspections(1, case.now).is_empty(), "and then no more");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -382,7 +406,7 @@ async fn of_two_containers_with_one_key_the_one_that_has_it_keeps_it() {
     let value = |case: &mut Case| case.model.wanted().keys["/web/web"].value.clone();
     assert_eq!(value(&mut case), "198.51.100.7:1234", "the one that came later took it");
     let loser = case.model.status().into_iter().find(|status| status.id == other).unwrap();
-    assert!(loser.why.contains("already that of aaaabbbbcccc"), "{}", loser.why);
+    assert!(loser.why.contains("already belongs to aaaabbbbcccc"), "{}", loser.why);
     case.event("die", None, Some(9_000));
     assert_eq!(value(&mut case), "198.51.100.7:4321", "the other gets it when it is free");
 }
@@ -407,7 +431,7 @@ async fn a_mistyped_word_of_a_check_is_told_with_the_one_that_was_meant() {
     });
     assert!(case.has_key(), "it is registered all the same");
     let said = case.model.status()[0].skipped.join("\n");
-    assert!(said.contains("SERVICE_CHECK_HTPP is no word of a check"), "{said}");
+    assert!(said.contains("SERVICE_CHECK_HTPP is not a check attribute"), "{said}");
     assert!(said.contains("did you mean SERVICE_CHECK_HTTP?") && !said.contains("secret"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 }

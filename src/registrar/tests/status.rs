@@ -1,4 +1,4 @@
-//! The status as JSON, which other programs read.
+//! The status as JSON, which other programs parse.
 
 use tokio::time::Instant;
 

@@ -1,5 +1,5 @@
-//! The model in a world of its own: an engine whose news is lost, late, doubled and out of order, whose lists and inspections
-//! fail, and in which containers come and go. Time is a number here, so thousands of such worlds take seconds.
+//! The model in a simulated world: an engine whose events are lost, late, duplicated and reordered, whose lists and
+//! inspections fail, and whose containers come and go. Time is a number, so thousands of runs take seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::super::settings::{Checks, Deregister, Rules, Suffix};
 const CONTAINER_COUNT: usize = 6;
 const STEP_DURATION: Duration = Duration::from_millis(20);
 
-/// News on its way.
+/// A message in transit.
 enum Message {
     Event(Event),
     Listed(Vec<ListedContainer>),
@@ -34,7 +34,7 @@ struct World {
     steady: BTreeSet<String>,
     under_way: Vec<(Instant, Message)>,
     model: Model,
-    /// How bad things are, in percent.
+    /// The percentage of messages and requests that go wrong.
     trouble: u32,
     next_list: Instant,
     listing: bool,
@@ -54,7 +54,7 @@ pub(super) fn frame() -> NodeConfig {
     }
 }
 
-/// A container that runs and publishes port 80.
+/// Returns a container that runs and publishes port 80.
 pub(super) fn running(id: &str, port: u16, started: i64) -> Container {
     let published = vec![Published { ip: "0.0.0.0".into(), port: port.to_string() }];
     let http = Port::read("80/tcp").unwrap();
@@ -72,14 +72,15 @@ pub(super) fn running(id: &str, port: u16, started: i64) -> Container {
     }
 }
 
-/// What a list says of a container.
+/// Returns a container's list entry.
 pub(super) fn listed(container: &Container) -> ListedContainer {
     let Container { id, name, ports, run_state, healthcheck, .. } = container;
     let signature = format!("{name} {ports:?} {run_state:?} {healthcheck:?}");
-    ListedContainer { id: id.clone(), signature, run_state: Some(*run_state), healthcheck: *healthcheck }
+    let (id, names, run_state) = (id.clone(), vec![name.clone()], Some(*run_state));
+    ListedContainer { id, names, signature, run_state, healthcheck: *healthcheck }
 }
 
-/// The keys that there should be, worked out from nothing but what really is.
+/// Returns the wanted keys, computed only from the real containers.
 fn expected(real: &BTreeMap<String, Container>) -> BTreeMap<String, String> {
     let up = real.values().filter(|container| {
         container.run_state == ContainerState::Running
@@ -133,7 +134,7 @@ impl World {
         self.say(&id, "start", None);
     }
 
-    /// Puts an event on its way, or not.
+    /// Sends an event, or loses it.
     fn say(&mut self, id: &str, action: &str, signal: Option<i32>) {
         self.clock += 1_000;
         let event = Event {
@@ -152,7 +153,7 @@ impl World {
         self.clock += 1_000;
     }
 
-    /// Something happens to a container that is not one of the steady ones.
+    /// Changes one of the containers that are not steady.
     fn act(&mut self) {
         let moving: Vec<String> = self.real.keys().filter(|id| !self.steady.contains(*id)).cloned().collect();
         if moving.is_empty() || (moving.len() < 3 * CONTAINER_COUNT && self.chance(15)) {
@@ -211,7 +212,7 @@ impl World {
         });
     }
 
-    /// A new life, often with another port.
+    /// Starts a new run of a container, often with another port.
     fn begin(&mut self, id: &str) {
         self.clock += 1_000;
         let (clock, port) = (self.clock, self.rng.random_range(30_000..40_000));
@@ -222,7 +223,7 @@ impl World {
         self.say(id, "start", None);
     }
 
-    /// The worker's part, and a moment.
+    /// Does the worker's part, and advances time.
     fn pass(&mut self) {
         self.now += STEP_DURATION;
         self.clock += i64::try_from(STEP_DURATION.as_nanos()).unwrap();
@@ -267,7 +268,7 @@ impl World {
         self.model.wanted().keys.into_iter().map(|(key, claim)| (key, claim.value)).collect()
     }
 
-    /// The steady ones are never without their keys once everything has been seen.
+    /// Checks that steady containers always have their keys once all have been inspected.
     fn look(&mut self) -> Result<(), String> {
         if !self.model.complete() {
             return Ok(());
@@ -288,7 +289,7 @@ impl World {
     }
 }
 
-/// One script: trouble for a while, then none, then everything has to be right within one list and its inspections.
+/// Runs one seed: faults for a while, then none; then everything must be right within one list and its inspections.
 fn script(seed: u64) -> Result<(), String> {
     let mut world = World::new(seed);
     for _ in 0..60 {
@@ -304,7 +305,7 @@ fn script(seed: u64) -> Result<(), String> {
         }
     }
     world.trouble = 0;
-    // What is under way still comes, then one list and what it brings.
+    // Messages in transit still arrive, then one list and its inspections.
     for _ in 0..(1_500 / STEP_DURATION.as_millis()) {
         world.pass();
     }

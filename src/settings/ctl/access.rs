@@ -1,4 +1,4 @@
-//! The options before the command, and the environment, to how a cluster is reached.
+//! How a cluster is reached: from the options before the command, and the environment.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::super::units;
 use super::Program;
 use super::flags::Flags;
 
-/// What is read beside flags, without the prefix.
+/// The variables that are read besides flags, without the prefix.
 pub(in crate::settings) const VARIABLES: &[&str] = &[
     "CA_FILE",
     "CERT_FILE",
@@ -24,7 +24,7 @@ pub(in crate::settings) const VARIABLES: &[&str] = &[
     "FROM_USER",
 ];
 
-/// Names of the same in etcdctl's later API.
+/// The names of the same variables in etcdctl's later API.
 const LATER: &[(&str, &str)] =
     &[("CACERT", "CA_FILE"), ("CERT", "CERT_FILE"), ("KEY", "KEY_FILE"), ("USER", "USERNAME")];
 
@@ -42,7 +42,7 @@ pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option
         let typed = globals.text(flag);
         if typed.is_empty() { from_env(name) } else { typed }
     };
-    // Each variable comes right behind the flag of its name: an endpoint from the environment beats --endpoint.
+    // Each variable comes right after the flag of its name: an endpoint from the environment beats --endpoint.
     let places = [("endpoints", "ENDPOINTS"), ("endpoint", "ENDPOINT"), ("peers", "PEERS")];
     let endpoints = places.iter().map(|(flag, name)| either(flag, name)).find(|found| !found.is_empty());
     let endpoints = endpoints.unwrap_or_else(|| DEFAULT.to_owned());
@@ -55,7 +55,7 @@ pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option
         let typed = globals.all(flag).pop().filter(|path| !path.is_empty()).map(PathBuf::from);
         typed.or_else(|| Some(from_env(name)).filter(|path| !path.is_empty()).map(PathBuf::from))
     };
-    // etcdctl refuses an address without a scheme, in its parser's words; our other commands take it for http.
+    // etcdctl rejects an address without a scheme with its parser's message; our other commands assume http.
     let whole = |url: &str| if program == super::ETCDCTL { url.to_owned() } else { with_scheme(url) };
     Access {
         endpoints: endpoints.split(',').map(whole).collect(),
@@ -75,14 +75,14 @@ pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option
     }
 }
 
-/// A URL as our other commands read it: without a scheme it is http.
+/// Returns a URL as our other commands read it: without a scheme it is http.
 pub(super) fn with_scheme(url: &str) -> String {
     let url = url.trim();
     if url.is_empty() || url.contains("://") { url.to_owned() } else { format!("http://{url}") }
 }
 
-/// What a user of our own name should know of the environment: which of etcdctl's variables are outvoted, and which
-/// have no effect. Under etcdctl's name nothing is said that etcdctl does not say.
+/// Returns the notes on the environment for users of `retune ctl`: which of etcdctl's variables are overridden, and
+/// which have no effect. Under etcdctl's name there are none, as in etcdctl.
 pub(super) fn notes(
     program: Program,
     variables: &[String],
@@ -92,16 +92,16 @@ pub(super) fn notes(
     let set = |prefix: &str, name: &str| env(&format!("{prefix}{name}")).filter(|value| !value.is_empty());
     let outvoted = VARIABLES.iter().filter_map(|name| {
         let (ours, other) = (set(own, name)?, set(theirs, name)?);
-        (ours != other).then(|| format!("{theirs}{name} is not used: {own}{name} says otherwise"))
+        (ours != other).then(|| format!("{theirs}{name} is not used: {own}{name} overrides it"))
     });
     let idle = variables.iter().filter_map(|variable| {
         let name = variable.strip_prefix(theirs)?;
-        // It chooses the API, and there is one here.
+        // It selects the API, and here there is only one.
         if name == "API" || VARIABLES.contains(&name) {
             return None;
         }
         let near = LATER.iter().find(|(later, _)| *later == name);
-        let hint = near.map(|(_, name)| format!("; {theirs}{name} is what it is called here"));
+        let hint = near.map(|(_, name)| format!("; {theirs}{name} is its name here"));
         Some(format!("unrecognized environment variable {variable}{}", hint.unwrap_or_default()))
     });
     outvoted.chain(idle).collect()

@@ -1,11 +1,11 @@
 
 # Words and live keys of `retune ctl`, and of etcdctl where that is retune.
-# $1: at which word ctl's own words begin; the rest: the command that answers for keys.
+# $1: the position of the first word after ctl; the rest: the command that lists keys.
 _retune_ctl() {
     local first=$1 line=${COMP_LINE:0:COMP_POINT} command= all= cur word at count=0
     shift
     local -a words=() given=()
-    # Not COMP_WORDS: bash breaks words at colons, of which endpoints are full.
+    # Not COMP_WORDS: bash breaks words at colons, and endpoints contain them.
     read -ra words <<<"$line"
     [[ $line == *[[:space:]] ]] && words+=("")
     cur=${words[${#words[@]}-1]}
@@ -61,7 +61,7 @@ _retune_ctl() {
 _retune_ctl_keys() {
     local cur=$1 key colon=
     shift
-    # What stands in front of the last colon is on the line already.
+    # The text before the last colon is already on the line.
     [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]] && colon=${cur%"${cur##*:}"}
     while IFS= read -r key; do
         COMPREPLY+=("$(printf %q "${key#"$colon"}")")

@@ -1,7 +1,7 @@
-//! Completions of `ctl` for the shells: words from the table, keys from the store.
+//! Shell completions of `ctl`: words from the table, keys from the store.
 //!
-//! Each script asks the hidden command `complete-keys`, with the options typed so far, for keys that begin as the
-//! word under the cursor does.
+//! Each script asks the hidden command `complete-keys`, with the options typed so far, for the keys that start with
+//! the word under the cursor.
 
 use clap::{Arg, ArgAction, Command};
 
@@ -9,7 +9,7 @@ use super::ABOUT;
 use super::row::{Cmd, Name, Opt, OptKind};
 use super::table::{COMMANDS, GLOBAL};
 
-/// The commands as clap describes commands: for the man page, and for shells that have no script of their own here.
+/// Returns the commands as clap commands: for the man page, and for shells without a script of our own.
 pub(in crate::settings) fn described() -> Command {
     let root = Command::new("ctl").about(ABOUT).disable_help_flag(true).disable_help_subcommand(true);
     let root = GLOBAL.iter().fold(root, |root, option| root.arg(arg(option)));
@@ -23,7 +23,7 @@ fn command(row: &Cmd) -> Command {
     row.sub.iter().fold(own, |own, sub| own.subcommand(command(sub)))
 }
 
-/// A word of a command, as the page of help shows it: `<key>`, `[key]` or `[args...]`.
+/// Returns an argument of a command from its form on the help page: `<key>`, `[key]` or `[args...]`.
 fn operand(shown: &'static str) -> Arg {
     let name = shown.trim_matches(['<', '>', '[', ']']);
     let arg = Arg::new(shown).value_name(name.trim_end_matches("..."));
@@ -45,7 +45,7 @@ fn arg(option: &'static Opt) -> Arg {
     }
 }
 
-/// Whether the words of a command are keys from this one on; 0 is the first.
+/// Returns the position of the first word that is a key, counted from 0; all later words are keys too.
 const fn keys_from(job: Name) -> Option<usize> {
     match job {
         Name::Make
@@ -86,7 +86,7 @@ fn names(rows: &[Cmd]) -> String {
     rows.iter().map(|row| row.name).collect::<Vec<_>>().join(" ")
 }
 
-/// The global options that take a value, in every spelling, as alternatives of a `case`.
+/// Returns the global options that take a value, in every spelling, as alternatives of a `case`.
 fn valued() -> String {
     let with_value = GLOBAL.iter().filter(|option| option.kind != OptKind::Switch);
     let both = |name: &&str| {
@@ -100,7 +100,7 @@ fn of_keys(from: usize) -> String {
     rows.map(|row| row.name).collect::<Vec<_>>().join("|")
 }
 
-/// `name) words="…" ;;` for each command with options.
+/// Returns `name) words="…" ;;` for each command with options.
 fn option_cases(indent: &str) -> String {
     let rows = COMMANDS.iter().filter(|row| !row.options.is_empty());
     rows.map(|row| format!("{indent}{}) all=\"{}\" ;;\n", row.name, words(row.options))).collect()
@@ -120,20 +120,20 @@ fn filled(script: &str) -> String {
         .replace("@OPTIONS@\n", &option_cases("        "))
 }
 
-/// clap's script for bash, with `ctl` completed by ours.
+/// Returns clap's script for bash, with our completion of `ctl`.
 pub(in crate::settings) fn bash(generated: &str) -> String {
     format!("{generated}{}", filled(include_str!("complete.bash")))
 }
 
-/// clap's script for zsh, with `ctl` completed by ours. The file is also run as the function it defines, so ours
-/// come before that.
+/// Returns clap's script for zsh, with our completion of `ctl`. The file also runs as the function it defines, so our
+/// part comes first.
 pub(in crate::settings) fn zsh(generated: &str) -> String {
     let ours = filled(include_str!("complete.zsh"));
     let head = "_retune() {\n    [[ ${words[2]} == ctl ]] && { _retune_ctl 3 ctl; return }\n";
     generated.replacen("_retune() {\n", &format!("{ours}\n{head}"), 1)
 }
 
-/// clap's script for fish, with keys added.
+/// Returns clap's script for fish, with keys added.
 pub(in crate::settings) fn fish(generated: &str) -> String {
     format!("{generated}{}", filled(include_str!("complete.fish")))
 }

@@ -1,5 +1,5 @@
 # Words and live keys of `retune ctl`.
-# $1: at which word ctl's own words begin; the rest: what is put behind the program's name to ask for keys.
+# $1: the position of the first word after ctl; the rest: the arguments that make the program list keys.
 _retune_ctl() {
     local -i at=$1 count=0
     shift

@@ -1,4 +1,4 @@
-//! Options the way Go's `flag` package reads them, with the order of words that urfave/cli allows.
+//! Parses options like Go's `flag` package, in the word order that urfave/cli allows.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,10 +9,10 @@ use crate::scalar;
 
 use super::row::{Opt, OptKind};
 
-/// Options with their values, and the words that are none.
+/// The options with their values, and the other words.
 #[derive(Debug, Default)]
 pub(super) struct Flags {
-    /// By the first name of the option.
+    /// Keyed by the first name of the option.
     given: Vec<(&'static str, OsString)>,
     /// The names as they were typed.
     spelled: Vec<&'static str>,
@@ -24,42 +24,42 @@ impl Flags {
         self.given.iter().rev().find(|(own, _)| *own == name).map(|(_, value)| value.as_os_str())
     }
 
-    /// Whether it was given at all.
+    /// Returns whether the option was given.
     pub(super) fn given(&self, name: &str) -> bool {
         self.last(name).is_some()
     }
 
-    /// Whether the switch is on.
+    /// Returns whether the switch is on.
     pub(super) fn on(&self, name: &str) -> bool {
         self.last(name).and_then(OsStr::to_str).and_then(scalar::go_truth).unwrap_or(false)
     }
 
-    /// The bytes of the value; empty when absent.
+    /// Returns the bytes of the value; empty when absent.
     pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
         self.last(name).map_or_else(Vec::new, |value| value.as_bytes().to_vec())
     }
 
-    /// The value as text; empty when absent.
+    /// Returns the value as text; empty when absent.
     pub(super) fn text(&self, name: &str) -> String {
         self.last(name).map_or_else(String::new, |value| value.to_string_lossy().into_owned())
     }
 
-    /// The number, when given.
+    /// Returns the number, when given.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
         self.last(name).and_then(OsStr::to_str).and_then(|text| number(text).ok())
     }
 
-    /// The span, when given.
+    /// Returns the duration, when given.
     pub(super) fn span(&self, name: &str) -> Option<Duration> {
         self.last(name).and_then(OsStr::to_str).and_then(span)
     }
 
-    /// Every value.
+    /// Returns every value.
     pub(super) fn all(&self, name: &str) -> Vec<OsString> {
         self.given.iter().filter(|(own, _)| *own == name).map(|(_, value)| value.clone()).collect()
     }
 
-    /// The complaint about an option given by two of its names.
+    /// Returns the error for an option given by two of its names.
     pub(super) fn twice(&self, options: &[&'static [Opt]]) -> Option<String> {
         options.iter().flat_map(|options| options.iter()).find_map(|option| {
             let mut used = option.names.iter().filter(|name| self.spelled.contains(name));
@@ -70,7 +70,7 @@ impl Flags {
     }
 }
 
-/// Reads options up to the first word that is none. What was read before a mistake is kept beside it.
+/// Reads options up to the first other word. Options before a mistake are returned with the error.
 pub(super) fn read(words: &[OsString], options: &[&'static [Opt]]) -> (Flags, Option<String>) {
     let mut flags = Flags::default();
     let mut at = 0;
@@ -145,9 +145,9 @@ fn check(kind: OptKind, value: &OsStr) -> Result<(), &'static str> {
     }
 }
 
-/// The words of one command, options first, so that they may come last. As urfave/cli does it: only names the
-/// command knows count as options (`-1` may be a value), and the word behind an option moves with it even when that
-/// option is a switch, after which nothing is read as an option any more. A `--` comes before all words.
+/// Returns the words of one command with its options moved to the front, as urfave/cli does: only names that the
+/// command knows count as options (`-1` may be a value), and the word after an option moves with it even when that
+/// option is a switch, which ends the options. A `--` comes before all words.
 pub(super) fn reordered(words: &[OsString], options: &[&'static [Opt]]) -> Vec<OsString> {
     let (mut moved, mut rest) = (Vec::new(), Vec::new());
     let mut may_be_value = false;
@@ -181,7 +181,8 @@ fn is_option(word: &OsStr, options: &[&'static [Opt]]) -> bool {
         .any(|option| option.names.iter().any(|own| own.as_bytes() == name))
 }
 
-/// As Go reads a number: in base 2, 8, 10 or 16 by its prefix, with underscores between digits of a prefixed one.
+/// Parses a number as Go does: in base 2, 8, 10 or 16 by its prefix, with underscores between the digits of a prefixed
+/// one.
 fn number(text: &str) -> Result<i64, &'static str> {
     let (negative, digits) = match text.strip_prefix(['-', '+']) {
         Some(rest) => (text.starts_with('-'), rest),
@@ -203,7 +204,7 @@ fn number(text: &str) -> Result<i64, &'static str> {
     i64::from_str_radix(&format!("{sign}{plain}"), base).map_err(|_| "value out of range")
 }
 
-/// As Go reads a duration; a negative one is no time at all.
+/// Parses a duration as Go does; a negative one counts as zero.
 fn span(text: &str) -> Option<Duration> {
     let (negative, rest) = match text.strip_prefix(['-', '+']) {
         Some(rest) => (text.starts_with('-'), rest),
@@ -212,7 +213,7 @@ fn span(text: &str) -> Option<Duration> {
     if rest == "0" {
         return Some(Duration::ZERO);
     }
-    // What Go's type cannot hold is a mistake as well: some 292 years.
+    // More than Go's type can hold, about 292 years, is also a mistake.
     let span = scalar::span(rest, scalar::go_unit).filter(|span| i64::try_from(span.as_nanos()).is_ok())?;
     Some(if negative { Duration::ZERO } else { span })
 }

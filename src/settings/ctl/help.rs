@@ -1,9 +1,9 @@
-//! The pages of help, laid out as urfave/cli lays them out.
+//! Help pages in urfave/cli's layout.
 
 use super::row::{Cmd, Opt, OptKind};
 use super::table::{COMMANDS, GLOBAL, HELP};
 
-/// Help for the whole: `program` is what it was called by.
+/// Returns the main help: `program` is the name it was called by.
 pub(super) fn whole(program: &str, about: &str, version: &str) -> String {
     format!(
         "NAME:\n   {program} - {about}\n\nUSAGE:\n   {program} [global options] command [command options] \
@@ -13,7 +13,7 @@ pub(super) fn whole(program: &str, about: &str, version: &str) -> String {
     )
 }
 
-/// Help for one command.
+/// Returns the help of one command.
 pub(super) fn command(full_name: &str, command: &Cmd) -> String {
     let mut page = format!("NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name}", command.usage);
     if !command.options.is_empty() {
@@ -31,7 +31,7 @@ pub(super) fn command(full_name: &str, command: &Cmd) -> String {
     page
 }
 
-/// Help for a command that has nothing but subcommands.
+/// Returns the help of a command that has only subcommands.
 pub(super) fn group(full_name: &str, command: &Cmd) -> String {
     format!(
         "NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name} command [command options] [arguments...]\n\n\
@@ -42,7 +42,7 @@ pub(super) fn group(full_name: &str, command: &Cmd) -> String {
     )
 }
 
-/// Help for a group as its own `help` command prints it: as if it were the whole.
+/// Returns the help of a group as its own `help` command prints it: like the main help.
 pub(super) fn group_as_whole(full_name: &str, command: &Cmd, version: &str) -> String {
     format!(
         "NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name} [global options] command [command options] \
@@ -81,7 +81,7 @@ fn options(options: &[Opt]) -> String {
     }))
 }
 
-/// What the value is called, and the usage without the backquotes that say so.
+/// Returns the value's name, and the usage without the backquotes that mark it.
 fn placeholder(option: &Opt) -> (String, String) {
     if option.kind == OptKind::Switch {
         return (String::new(), option.usage.to_owned());

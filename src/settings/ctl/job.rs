@@ -1,4 +1,4 @@
-//! A command and its options to the job.
+//! Turns a command and its options into a job.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use super::access::with_scheme;
 use super::flags::Flags;
 use super::row::{Cmd, Name};
 
-/// So many writes at a time are worth their connections.
+/// The most connections that are useful for parallel writes.
 const MAX_CONNECTIONS: usize = 32;
 
-/// One arm a command and no wildcard: a command without a job does not compile.
+/// One arm for each command and no wildcard: a command without a job does not compile.
 pub(super) fn of(command: &Cmd, flags: &Flags) -> Job {
     let number = |name: &str| flags.number(name).unwrap_or(0);
-    // Go converts between the signed number it reads and the unsigned one it sends without a look.
+    // Go converts the signed number it reads to the unsigned one it sends without a check.
     let index = |name: &str| number(name).cast_unsigned();
     let get = Get { recursive: flags.on("recursive"), sorted: flags.on("sort"), quorum: flags.on("quorum") };
     let (ttl, recursive) = (number("ttl"), flags.on("recursive"));

@@ -1,9 +1,9 @@
-//! `retune ctl …` and the command line of etcdctl: words to a [`ctl::Invocation`].
+//! `retune ctl …` and the command line of etcdctl: arguments to a [`ctl::Invocation`].
 //!
-//! etcdctl reads its words with urfave/cli on top of Go's `flag` package. Scripts depend on what these two allow
-//! (single dashes, options behind the arguments) and on how they refuse, so both are followed to the letter:
-//! `table` is the one list of commands and options (`people` a part of it), `flags` reads words by it, `help` draws its pages from it,
-//! `access` and `job` make the room's settings of what was read, `complete` the shells' completions.
+//! etcdctl parses its arguments with urfave/cli on top of Go's `flag` package. Scripts depend on what these two allow
+//! (single dashes, options after the arguments) and on their errors, so both are followed to the letter: `table` is
+//! the one list of commands and options (`people` a part of it), `flags` parses arguments by it, `help` prints its
+//! pages from it, `access` and `job` build the settings, `complete` the shell completions.
 
 mod access;
 mod complete;
@@ -32,18 +32,18 @@ pub(super) use complete::{bash, described, fish, zsh};
 const ABOUT: &str = "A simple command line client for etcd, with export, import, diff and edit.";
 const HELP_ONLY: &[Opt] = &[HELP];
 
-/// Whose command line it is.
+/// The program whose command line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Program {
     name: &'static str,
-    /// What the environment's names begin with, the stronger first.
+    /// The prefixes of its environment variables, the stronger one first.
     prefixes: &'static [&'static str],
 }
 
 const ETCDCTL: Program = Program { name: "etcdctl", prefixes: &["ETCDCTL_"] };
 const OURS: Program = Program { name: "retune ctl", prefixes: &["RETUNE_", "ETCDCTL_"] };
 
-/// The invocation, when these words (the program's name first) are for `ctl` or were typed to `etcdctl`.
+/// Returns the invocation, when these arguments (the program's name first) are for `ctl` or `etcdctl`.
 pub(super) fn called(
     args: &[OsString],
     variables: &[String],
@@ -58,12 +58,12 @@ pub(super) fn called(
     Some(read(program, words, variables, env))
 }
 
-/// The page that `retune help ctl` prints.
+/// Returns the page that `retune help ctl` prints.
 pub(super) fn page() -> String {
     help::whole(OURS.name, ABOUT, env!("CARGO_PKG_VERSION"))
 }
 
-/// A text to print with its exit code, instead of a job.
+/// Returns an invocation that prints a text and exits with a code, instead of a job.
 fn say(stdout: String, stderr: String, code: u8) -> ctl::Invocation {
     ctl::Invocation::say(ctl::Message { stdout, stderr, code })
 }
@@ -119,7 +119,7 @@ fn find(commands: &'static [Cmd], word: &OsStr) -> Option<&'static Cmd> {
 /// What all commands of one call share.
 struct CtlContext<'c> {
     program: Program,
-    /// The names in the environment.
+    /// The names of the environment variables.
     variables: &'c [String],
     env: &'c dyn Fn(&str) -> Option<String>,
     globals: &'c Flags,

@@ -1,4 +1,4 @@
-//! The part of the table that is about users, roles and whether they are heeded.
+//! The part of the table about users, roles and whether authentication is on.
 
 use super::row::{Cmd, NONE, Name, Opt, OptKind, switch, text};
 

@@ -1,31 +1,31 @@
-//! What a row of the table says: a command, its options, and which job it is.
+//! A row of the table: a command, its options, and its job.
 
-/// What an option's words look like.
+/// The form of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OptKind {
     /// On or off; takes a value only as `--x=false`.
     Switch,
-    /// One word; the default.
+    /// One word, with its default.
     Text(&'static str),
-    /// A whole number; zero when absent unless said.
+    /// An integer, with its default.
     Number(i64),
-    /// A time span as Go writes it; the default.
+    /// A duration in Go's form, with its default.
     Span(&'static str),
-    /// One word each time.
+    /// May be repeated; one word each time.
     Many,
 }
 
 /// One option.
 #[derive(Debug)]
 pub(super) struct Opt {
-    /// Without dashes; the first is the one it goes by.
+    /// Without dashes; the first is its main name.
     pub(super) names: &'static [&'static str],
     pub(super) kind: OptKind,
-    /// A word in backquotes is what the help calls the value.
+    /// A word in backquotes is the value's name in the help.
     pub(super) usage: &'static str,
 }
 
-/// Which job a command is.
+/// The job of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Backup,
@@ -42,7 +42,7 @@ pub(super) enum Name {
     UpdateDir,
     Watch,
     ExecWatch,
-    /// Nothing but its subcommands.
+    /// Only subcommands.
     Group,
     MemberList,
     MemberAdd,
@@ -77,14 +77,14 @@ pub(super) struct Cmd {
     pub(super) name: &'static str,
     pub(super) job: Name,
     pub(super) usage: &'static str,
-    /// Empty where the help shows the general words.
+    /// Empty where the help shows the general text.
     pub(super) args: &'static str,
     pub(super) description: &'static str,
     pub(super) options: &'static [Opt],
     pub(super) sub: &'static [Self],
 }
 
-/// No command of its own: what every row begins with.
+/// The base of every row.
 pub(super) const NONE: Cmd =
     Cmd { name: "", job: Name::Group, usage: "", args: "", description: "", options: &[], sub: &[] };
 

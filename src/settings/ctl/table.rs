@@ -7,7 +7,7 @@ const TTL: Opt = number(&["ttl"], "key time-to-live in seconds");
 const QUORUM: Opt = switch(&["quorum", "q"], "require quorum for get request");
 const SORT: Opt = switch(&["sort"], "returns result in sorted order");
 const FORMAT: Opt =
-    text(&["format"], "json, toml or yaml; otherwise the file's name says it, and yaml where there is none");
+    text(&["format"], "json, toml or yaml; by default from the file's name, and yaml without one");
 
 /// The flags every command has, which help shows only for groups.
 pub(super) const HELP: Opt = switch(&["help", "h"], "show help");
@@ -204,11 +204,11 @@ pub(super) const COMMANDS: &[Cmd] = &[
     },
 ];
 
-/// What the shell completions ask; no help shows it.
+/// The command that shell completions call; no help shows it.
 pub(super) const HIDDEN: &[Cmd] = &[Cmd {
     name: "complete-keys",
     job: Name::CompleteKeys,
-    usage: "keys that begin so",
+    usage: "keys that start with the prefix",
     args: "<prefix>",
     ..NONE
 }];

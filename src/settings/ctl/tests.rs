@@ -1,4 +1,4 @@
-//! Words typed to etcdctl and to `retune ctl`, and what is made of them.
+//! Command lines of etcdctl and `retune ctl`, and how they are parsed.
 
 use std::ffi::OsString;
 
@@ -53,8 +53,8 @@ fn variables_of_etcdctls_that_are_outvoted_or_unknown_are_said_under_our_own_nam
     assert_eq!(
         typed("retune ctl ls", &env).notes,
         [
-            "ETCDCTL_ENDPOINTS is not used: RETUNE_ENDPOINTS says otherwise",
-            "unrecognized environment variable ETCDCTL_CACERT; ETCDCTL_CA_FILE is what it is called here",
+            "ETCDCTL_ENDPOINTS is not used: RETUNE_ENDPOINTS overrides it",
+            "unrecognized environment variable ETCDCTL_CACERT; ETCDCTL_CA_FILE is its name here",
         ]
     );
     assert!(typed("etcdctl ls", &env).notes.is_empty());

@@ -1,4 +1,4 @@
-//! Values to what saving a store and making one of a file need.
+//! Settings of `retune store backup` and `retune store restore`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,13 +20,13 @@ const LOCAL: &str = "http://127.0.0.1:2379";
 /// `retune store backup`.
 pub(in crate::settings) fn backup(read: &mut Reader<'_>, common: CommonOptions) -> Built {
     let file = file(read);
-    // The settings file says where a member of this host lies, which is no wish to read it from there.
+    // The settings file names the data folder of this host's member; that does not ask for a backup from it.
     let data_dir = if read.rank("data-dir") > Some(Rank::File) { read.path("data-dir") } else { None };
-    // Environment and file name the store for every command.
+    // The environment and the file name the store for every command.
     if data_dir.is_some() && read.rank("endpoints") == Some(Rank::Flag) {
         read.object(
             "data-dir",
-            "a running store is asked and a stopped member's folder read; name one of the two",
+            "a backup comes from a running store or from a stopped member's folder; name one of the two",
         );
     }
     let mut nodes = read.texts("endpoints");

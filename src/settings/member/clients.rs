@@ -1,4 +1,4 @@
-//! The client port: where a member listens, and where clients are told to find it.
+//! The client port: where a member listens, and the URLs that it advertises to clients.
 
 use super::super::Host;
 use super::super::layers::Rank;
@@ -17,7 +17,7 @@ pub(super) struct Clients {
     pub(super) advertise: Vec<HostUrl>,
 }
 
-/// Reads both; what was not given follows from the other where that can be.
+/// Reads both; one that is missing is derived from the other where possible.
 pub(super) fn read(host: &Host, read: &mut Reader<'_>, command: Commands) -> Clients {
     let told = read.parsed(LISTEN, HostUrl::read_list);
     let advertised = read.parsed(ADVERTISE, HostUrl::read_list);
@@ -38,25 +38,25 @@ fn advertise(
 ) -> Vec<HostUrl> {
     let local = HostUrl::read_list(LOCAL_CLIENT).expect("the default is a URL");
     let given = read.rank(ADVERTISE).is_some();
-    // In its settings file etcd does not miss the other half.
+    // In its settings file, etcd accepts one without the other.
     let filed = read.rank(LISTEN) == Some(Rank::File);
     match (advertised, told) {
-        // etcd takes its default for nothing said, also where somebody wrote it.
+        // etcd treats its default as not given, even if it was given.
         (Some(urls), Some(listen)) if command == ETCD && urls == local => {
             detected(host, read, ADVERTISE, &listen).unwrap_or(urls)
         }
         (Some(urls), _) => urls,
-        // Given and wrong is reported already.
+        // An invalid value was already reported.
         (None, Some(urls)) if given => urls,
         (None, Some(listen)) if command == ETCD && filed => {
             detected(host, read, ADVERTISE, &listen).unwrap_or(local)
         }
-        // etcd asks for both always; here, what can be told from the first is.
+        // etcd always requires both; here the second is derived from the first where possible.
         (None, Some(urls)) if command != ETCD && !urls.iter().any(HostUrl::is_everywhere) => urls,
         (None, Some(_)) => {
-            let says = "--advertise-client-urls is required when --listen-client-urls is set explicitly: clients \
+            let message = "--advertise-client-urls is required when --listen-client-urls is set explicitly: clients \
                         must be told a URL that they can reach";
-            object(read, command, LISTEN, says);
+            object(read, command, LISTEN, message);
             local
         }
         (None, None) => local,

@@ -1,4 +1,4 @@
-//! Who belongs to the group at the start, and how this member gets there.
+//! The initial members of the cluster, and how this member joins.
 
 use super::super::Host;
 use super::super::reader::Reader;
@@ -13,20 +13,20 @@ const DEFAULT_NAME: &str = "default";
 const LISTEN: &str = "listen-peer-urls";
 const ADVERTISE: &str = "initial-advertise-peer-urls";
 
-/// The members by name and peer URL, this member's own peer URLs, and where it listens for the others.
+/// The members by name and peer URL, this member's own peer URLs, and its peer listeners.
 pub(super) struct Cluster {
-    /// Nobody when they are to be looked up.
+    /// Empty when they have to be looked up.
     pub(super) members: Vec<(String, HostUrl)>,
     pub(super) peer_urls: Vec<HostUrl>,
     pub(super) listen: Vec<HostUrl>,
     pub(super) start: Start,
     pub(super) discovery: Option<Discovery>,
-    /// Whether it was told of no others, listens for none, and has no data that may know some.
+    /// Whether it has no other members, no peer listener, and no data that may name some.
     pub(super) alone: bool,
 }
 
-/// Reads the group. What does not fit together is noted, unless the member is `settled`: one that has its data knows
-/// its group better than its command line, and etcd does not look at these flags again either.
+/// Reads the cluster. Contradictions are reported, unless the member is `settled`: its data is more recent than its
+/// command line, and etcd does not check these flags again either.
 pub(super) fn read(
     host: &Host,
     read: &mut Reader<'_>,
@@ -40,11 +40,11 @@ pub(super) fn read(
     let given = read.parsed(ADVERTISE, HostUrl::read_list);
     reachable(read, command, ADVERTISE, given.as_deref().unwrap_or_default());
     let advertised = given.is_some();
-    // What is restored is founded by its list.
+    // A restored cluster is founded by its list.
     let looked_up = command != RESTORE && read.rank("discovery-srv").is_some();
     let discovery = if looked_up { discovery(read, command) } else { None };
     let members = members(read, command).filter(|_| !looked_up);
-    // A store that was told nothing of others opens no port for them; etcd always does.
+    // A store without other members opens no peer port; etcd always does.
     let alone = command != ETCD && !advertised && members.is_none() && !looked_up;
     let listen = listen.unwrap_or_else(|| {
         let default = HostUrl::read(LOCAL_PEER).ok().filter(|_| !alone);
@@ -62,9 +62,9 @@ pub(super) fn read(
     mine.sort_by_key(HostUrl::text);
     mine.dedup();
     if !settled && !looked_up {
-        fit(read, command, (name, advertised, start), &members, &mine, &own);
+        check_consistency(read, command, (name, advertised, start), &members, &mine, &own);
     }
-    // Later on the list is not looked at any more, so what it once said of this member may be out of date.
+    // Once settled, the list is not used any more, so this member's URLs in it may be out of date.
     let peer_urls = if mine.is_empty() || settled && advertised { own } else { mine };
     if !settled && command != RESTORE && !listen.is_empty() {
         warn_if_apart(read, (LISTEN, &listen), (ADVERTISE, &peer_urls));
@@ -72,8 +72,8 @@ pub(super) fn read(
     Cluster { members, peer_urls, listen, start, discovery, alone }
 }
 
-/// Notes what does not fit together, and says which URL is advertised when only the list has it.
-fn fit(
+/// Reports contradictions, and which URL is advertised when only the list has it.
+fn check_consistency(
     read: &mut Reader<'_>,
     command: Commands,
     (name, advertised, start): (&str, bool, Start),
@@ -81,15 +81,15 @@ fn fit(
     mine: &[HostUrl],
     own: &[HostUrl],
 ) {
-    // Only etcd has it that a default counts when the list says better.
+    // Only etcd counts a default that contradicts the list.
     let compared = start != Start::Join && (advertised || command == ETCD);
-    let says = misfit(name, members, mine)
-        .or_else(|| if compared { mismatch(read, command, name, mine, own) } else { None });
-    if let Some(says) = says {
-        object(read, command, "initial-cluster", says);
+    let message = cluster_problem(name, members, mine)
+        .or_else(|| if compared { url_mismatch(read, command, name, mine, own) } else { None });
+    if let Some(message) = message {
+        object(read, command, "initial-cluster", message);
     } else if !advertised && !compared && mine != own {
         read.notices.push(format!(
-            "--{ADVERTISE} is not given: others are told {}, as --initial-cluster has it",
+            "--{ADVERTISE} is not given: this member advertises {}, as in --initial-cluster",
             texts(mine).join(",")
         ));
     }
@@ -101,11 +101,11 @@ fn start(read: &mut Reader<'_>) -> Start {
     if read.on("force-new-cluster") { Start::ForceNew } else { state }
 }
 
-/// The domain whose records name the members. The list and the domain are two ways to say one thing.
+/// Returns the domain whose records name the members. The list and the domain exclude each other.
 pub(super) fn discovery(read: &mut Reader<'_>, command: Commands) -> Option<Discovery> {
     let service_name = read.text("discovery-srv-name");
     let domain = read.text("discovery-srv")?;
-    let says = match domain.trim_end_matches('.') {
+    let message = match domain.trim_end_matches('.') {
         _ if read.rank("initial-cluster").is_some() => {
             "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery\" or \
              \"discovery-srv\""
@@ -113,16 +113,16 @@ pub(super) fn discovery(read: &mut Reader<'_>, command: Commands) -> Option<Disc
         bare if bare.is_empty()
             || bare.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') =>
         {
-            "is no domain; write one such as example.com"
+            "is not a domain; write one such as example.com"
         }
         bare => return Some(Discovery { domain: bare.to_owned(), service_name }),
     };
-    object(read, command, "discovery-srv", says);
+    object(read, command, "discovery-srv", message);
     None
 }
 
-/// The peer URLs of a member that was not told any: under our own name those it listens on, when others can be told
-/// them; and under both this host's address when it listens on every one.
+/// Returns the peer URLs of a member that has no explicit ones. Under our own name they are the URLs it listens on, if
+/// others can use them. Under both names, this host's address replaces a wildcard.
 fn default_own(
     host: &Host,
     read: &mut Reader<'_>,
@@ -135,22 +135,22 @@ fn default_own(
     if command != ETCD && tells(&listen) {
         return listen;
     }
-    // The list says it where there is one.
+    // The list has it, if there is one.
     if command != ETCD && read.rank("initial-cluster").is_some() {
         return local();
     }
     detected(host, read, ADVERTISE, &listen).unwrap_or_else(local)
 }
 
-/// The members when no list was given: this one. Under its own default name etcd expects the default URL.
+/// Returns the members without a list: this one. Under its own default name etcd expects the default URL.
 fn default_members(command: Commands, name: &str, own: &[HostUrl]) -> Vec<(String, HostUrl)> {
     let local = HostUrl::read_list(LOCAL_PEER).expect("the default is a URL");
     let urls = if command == ETCD && name == DEFAULT_NAME { &local } else { own };
     urls.iter().map(|url| (name.to_owned(), url.clone())).collect()
 }
 
-/// What is wrong with the group itself, in etcd's words.
-fn misfit(name: &str, members: &[(String, HostUrl)], mine: &[HostUrl]) -> Option<String> {
+/// Returns what is wrong with the cluster itself, in etcd's words.
+fn cluster_problem(name: &str, members: &[(String, HostUrl)], mine: &[HostUrl]) -> Option<String> {
     if mine.is_empty() {
         return Some(format!("couldn't find local name \"{name}\" in the initial cluster configuration"));
     }
@@ -166,8 +166,8 @@ fn misfit(name: &str, members: &[(String, HostUrl)], mine: &[HostUrl]) -> Option
     None
 }
 
-/// What this member is said to be in one flag and not in the other, in etcd's words.
-fn mismatch(
+/// Returns the difference between two flags on this member's URLs, in etcd's words.
+fn url_mismatch(
     read: &mut Reader<'_>,
     command: Commands,
     name: &str,
@@ -192,7 +192,7 @@ fn mismatch(
         let known = |url: &HostUrl| url.bindable().is_some();
         if !(only_mine.iter().all(known) && only_own.iter().all(known)) {
             read.warnings.push(format!(
-                "{} in --initial-cluster is taken for the same as {} in --initial-advertise-peer-urls; names are not \
+                "{} in --initial-cluster is assumed to be the same as {} in --initial-advertise-peer-urls; names are not \
                  looked up to compare them",
                 pairs(&only_mine),
                 texts(&only_own).join(",")
@@ -218,21 +218,21 @@ fn pair(name: &str, url: &HostUrl) -> String {
     format!("{name}={}", url.text())
 }
 
-/// `n0=url,n1=url`; a name may come again with another URL.
+/// Parses `n0=url,n1=url`; a name may be repeated with another URL.
 fn members(read: &mut Reader<'_>, command: Commands) -> Option<Vec<(String, HostUrl)>> {
     let text = read.text("initial-cluster")?;
     let pair = |part: &str| match part.split_once('=') {
         Some((name, url)) if !name.is_empty() && !url.is_empty() => {
             Ok((name.to_owned(), HostUrl::read(url)?))
         }
-        Some(_) | None => Err(format!("{part:?} is no member; write NAME=URL, separated by commas")),
+        Some(_) | None => Err(format!("{part:?} is not a member; write NAME=URL, separated by commas")),
     };
-    // As in etcd, a comma too many does no harm.
+    // As in etcd, an extra comma is harmless.
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     match parts.map(pair).collect::<Result<Vec<_>, String>>() {
         Ok(members) => Some(members).filter(|members| !members.is_empty()),
-        Err(says) => {
-            object(read, command, "initial-cluster", says);
+        Err(message) => {
+            object(read, command, "initial-cluster", message);
             None
         }
     }

@@ -1,4 +1,4 @@
-//! Values to what one member of the store needs: etcd's command line, under both names.
+//! Settings of one member of the store: etcd's command line, under both names.
 
 mod backup;
 mod clients;
@@ -26,23 +26,23 @@ pub(super) use rows::{BACKUP_ROWS, CLUSTER_ROWS, IGNORED_ROWS, MEMBER_ROWS, TRAN
 use transport::Own;
 use urls::{HostUrl, texts};
 
-/// The version of etcd whose v2 API this is. Clients read it; one of them takes any text with `0.4` in it for an
+/// The version of etcd whose v2 API this is. Clients read it; one of them takes any text that contains `0.4` for an
 /// ancient server.
 pub const ETCD_VERSION: &str = "3.4.23";
 
-/// The version that members of one group agree on.
+/// The version that the members of one cluster agree on.
 pub const CLUSTER_VERSION: &str = "3.4.0";
 
-/// The largest body that can be allowed.
+/// The upper limit of the request size setting.
 const MAX_REQUEST_BYTES: usize = 24 << 20;
 
-/// The largest form body that etcd's v2 API takes.
+/// The largest form body that etcd's v2 API accepts.
 const DEFAULT_REQUEST_BYTES: usize = 10 << 20;
 
-/// Longer election timeouts are mistakes (etcd's bound).
+/// A longer election timeout is a mistake (etcd's bound).
 const MAX_ELECTION_TIMEOUT_MS: u64 = 50_000;
 
-/// What `etcd -version` prints: tools cut the first line.
+/// Returns the text of `etcd -version`: tools cut the first line.
 pub(super) fn version_lines() -> String {
     let (retune, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
     let arch = match arch {
@@ -57,7 +57,7 @@ pub(super) fn version_lines() -> String {
     )
 }
 
-/// Builds the call.
+/// Builds the invocation.
 pub(super) fn invocation(
     host: &Host,
     read: &mut Reader<'_>,
@@ -115,15 +115,15 @@ fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
     Member { consensus, api, discovery, workers: usize::try_from(workers).unwrap_or(1024) }
 }
 
-/// Notes a problem that etcd ends with status 1, since every word was understood.
-fn object(read: &mut Reader<'_>, command: Commands, name: &str, says: impl Into<String>) {
-    read.object(name, says);
+/// Reports a problem for which etcd exits with status 1, because every word was valid.
+fn object(read: &mut Reader<'_>, command: Commands, name: &str, message: impl Into<String>) {
+    read.object(name, message);
     if let Some(problem) = read.problems.last_mut() {
         problem.of_sense = command == ETCD;
     }
 }
 
-/// What has one acceptable value in this version.
+/// Checks options with only one acceptable value in this version.
 fn accept_or_refuse(read: &mut Reader<'_>, command: Commands) {
     if read.switch("enable-v2") == Some(false) {
         read.warnings
@@ -132,42 +132,43 @@ fn accept_or_refuse(read: &mut Reader<'_>, command: Commands) {
     read.choice("logger", &[("capnslog", ()), ("zap", ())], ());
     let outputs = read.text("log-outputs").unwrap_or_default();
     if outputs.split(',').any(|word| !matches!(word.trim(), "" | "default" | "stderr" | "systemd/journal")) {
-        object(read, command, "log-outputs", "logs go to stderr; redirect that where they are wanted");
+        object(read, command, "log-outputs", "logs go to stderr; redirect it to a file if needed");
     }
 }
 
-/// Heartbeat and election timeout.
+/// Returns the heartbeat interval and the election timeout.
 fn clock(read: &mut Reader<'_>, command: Commands) -> (Duration, Duration) {
     let heartbeat = read.parsed("heartbeat-interval", units::number).unwrap_or(100);
     let election = read.parsed("election-timeout", units::number).unwrap_or(1000);
     if heartbeat == 0 {
         object(read, command, "heartbeat-interval", "--heartbeat-interval must be >0 (set to 0ms)");
     } else if heartbeat.saturating_mul(5) > election {
-        let says = format!(
+        let message = format!(
             "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
         );
-        object(read, command, "election-timeout", says);
+        object(read, command, "election-timeout", message);
     } else if election > MAX_ELECTION_TIMEOUT_MS {
-        let says = format!(
+        let message = format!(
             "--election-timeout[{election}ms] is too long, and should be set less than {MAX_ELECTION_TIMEOUT_MS}ms"
         );
-        object(read, command, "election-timeout", says);
+        object(read, command, "election-timeout", message);
     }
     (Duration::from_millis(heartbeat), Duration::from_millis(election))
 }
 
-/// What is larger would not fit a message between members, and the first such write would be the last of the cluster.
+/// Returns the largest request. A larger one would not fit a message between members, and the first such write would
+/// stop the cluster.
 fn largest_request(read: &mut Reader<'_>, command: Commands) -> usize {
     let bytes = read.parsed("max-request-bytes", units::bytes).unwrap_or(DEFAULT_REQUEST_BYTES);
     if bytes > MAX_REQUEST_BYTES {
-        let says = format!("{bytes} bytes are too many; at most {} MiB can be kept", MAX_REQUEST_BYTES >> 20);
-        object(read, command, "max-request-bytes", says);
+        let message = format!("{bytes} bytes are too many; the limit is {} MiB", MAX_REQUEST_BYTES >> 20);
+        object(read, command, "max-request-bytes", message);
         return DEFAULT_REQUEST_BYTES;
     }
     bytes
 }
 
-/// A number that cannot be 0.
+/// Reads a number that cannot be 0.
 fn count(read: &mut Reader<'_>, command: Commands, name: &str, default: u64) -> u64 {
     let count = read.parsed(name, units::number).unwrap_or(default);
     if count == 0 {
@@ -177,7 +178,8 @@ fn count(read: &mut Reader<'_>, command: Commands, name: &str, default: u64) -> 
     count
 }
 
-/// etcd's convention: 0 is its own default, which is none here, and a negative number is none.
+/// Reads a quota in etcd's convention: 0 means its default, which is no limit here, and a negative number means no
+/// limit.
 fn quota(text: &str) -> Result<Option<u64>, String> {
     match text.trim().parse::<i64>() {
         Ok(bytes) => Ok(u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)),
@@ -185,12 +187,12 @@ fn quota(text: &str) -> Result<Option<u64>, String> {
     }
 }
 
-/// Where clients are listened for when nothing is said of it.
+/// Returns the default listener for clients.
 fn default_listener() -> HostUrl {
     HostUrl::read("http://127.0.0.1:2379").expect("the default is a URL")
 }
 
-/// The URLs with addresses in place of names; `None` when there were none.
+/// Returns the URLs with addresses in place of names; `None` when there are none.
 fn bindable(
     read: &mut Reader<'_>,
     command: Commands,
@@ -198,53 +200,52 @@ fn bindable(
     urls: Option<&[HostUrl]>,
 ) -> Option<Vec<HostUrl>> {
     let urls = urls?;
-    // Under our own name an empty host is every address, as in Go.
+    // Under our own name an empty host means every address, as in Go.
     let bad = |url: &&HostUrl| url.bindable().is_none() || (command == ETCD && url.host.is_empty());
     if let Some(url) = urls.iter().find(bad) {
-        let says = format!("expected IP in URL for binding ({})", url.text());
-        object(read, command, name, says);
+        let message = format!("expected IP in URL for binding ({})", url.text());
+        object(read, command, name, message);
     }
     Some(urls.iter().filter_map(HostUrl::bindable).collect())
 }
 
-/// Notes URLs that others are told to use and that name no host.
+/// Reports advertised URLs that name no host.
 fn reachable(read: &mut Reader<'_>, command: Commands, name: &str, urls: &[HostUrl]) {
     if let Some(url) = urls.iter().find(|url| url.host.is_empty()) {
-        let says = format!("must be \"host:port\" (unexpected empty host ({}))", url.text());
-        object(read, command, name, says);
+        let message = format!("must be \"host:port\" (unexpected empty host ({}))", url.text());
+        object(read, command, name, message);
     } else if let Some(url) = urls.iter().find(|url| url.is_everywhere()) {
-        let says = format!(
-            "--{name}: {} is no address that anybody can go to; write one of this host's own addresses or names",
+        let message = format!(
+            "--{name}: {} is not an address that others can reach; write one of this host's own addresses or names",
             url.text()
         );
-        read.warnings.push(says);
+        read.warnings.push(message);
     }
 }
 
-/// The URL that etcd advertises in place of its default when the first URL that it listens on is every address: this
-/// host's own address there.
+/// Returns the URL that etcd advertises in place of its default when its first listener is a wildcard: this host's own
+/// address there.
 fn detected(host: &Host, read: &mut Reader<'_>, name: &str, listen: &[HostUrl]) -> Option<Vec<HostUrl>> {
     let first = listen.first().filter(|url| url.host == "0.0.0.0")?;
     let address = (host.address)()?;
     let url = HostUrl { https: false, host: address.to_string(), port: first.port };
     read.notices.push(format!(
-        "advertising using detected default host \"{address}\": {} is told to others; --{name} says otherwise",
+        "advertising using detected default host \"{address}\": {} is advertised; set --{name} to change it",
         url.text()
     ));
     Some(vec![url])
 }
 
-/// Warns where others are told to go to a place at which nobody listens; unless both were given, which may be right behind
-/// a forwarded port.
-fn warn_if_apart(read: &mut Reader<'_>, listen: (&str, &[HostUrl]), told: (&str, &[HostUrl])) {
-    let ((listen_name, listen), (told_name, told)) = (listen, told);
-    let both = read.rank(listen_name).is_some() && read.rank(told_name).is_some();
-    if both || told.iter().any(|url| listen.iter().any(|own| own.serves(url))) {
+/// Warns when an advertised URL has no listener; unless both were given, which may be correct behind a forwarded port.
+fn warn_if_apart(read: &mut Reader<'_>, listen: (&str, &[HostUrl]), advertised: (&str, &[HostUrl])) {
+    let ((listen_name, listen), (advertise_name, advertised)) = (listen, advertised);
+    let both = read.rank(listen_name).is_some() && read.rank(advertise_name).is_some();
+    if both || advertised.iter().any(|url| listen.iter().any(|own| own.serves(url))) {
         return;
     }
     read.warnings.push(format!(
-        "others are told to find this member at {}, but it listens on {}; give --{listen_name} and --{told_name} that fit",
-        texts(told).join(","),
+        "this member advertises {}, but it listens on {}; give --{listen_name} and --{advertise_name} that fit",
+        texts(advertised).join(","),
         texts(listen).join(",")
     ));
 }

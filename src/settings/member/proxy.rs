@@ -1,4 +1,4 @@
-//! Values to what a proxy needs: the same command line, of which it heeds a part.
+//! Settings of a proxy: the same command line, of which it uses a part.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::tls::Files;
 
 const LOCAL_PEER: &str = "http://localhost:2380";
 
-/// Reads what a proxy needs, when it is one that is to be started: the data folder knows better than the flag.
+/// Reads the proxy's settings, if a proxy is to be started: the data folder overrides the flag.
 pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
     let asked = [("off", None), ("readonly", Some(ProxyMode::Reads)), ("on", Some(ProxyMode::All))];
     let asked = read.choice("proxy", &asked, None);
@@ -24,11 +24,11 @@ pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
     let shown = data_dir.display();
     let way = match (held(&data_dir), asked) {
         (FolderOwner::Both, _) => {
-            let says = format!(
+            let message = format!(
                 "invalid datadir. Both member and proxy directories exist in {shown}; move the one away that does not \
                  belong there"
             );
-            object(read, command, "data-dir", says);
+            object(read, command, "data-dir", message);
             asked?
         }
         (FolderOwner::Member, Some(_)) => {
@@ -51,10 +51,10 @@ pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
 }
 
 fn proxy(read: &mut Reader<'_>, command: Commands, way: ProxyMode, data_dir: PathBuf) -> Proxy {
-    let told = read.parsed("listen-client-urls", HostUrl::read_list);
-    let listen = bindable(read, command, "listen-client-urls", told.as_deref());
+    let listen_urls = read.parsed("listen-client-urls", HostUrl::read_list);
+    let listen = bindable(read, command, "listen-client-urls", listen_urls.as_deref());
     let listen = listen.unwrap_or_else(|| vec![default_listener()]);
-    // Its files serve for the members' client ports as well, so they may be given without a port of its own.
+    // Its files are also used for the members' client ports, so they are valid without a TLS port of its own.
     let secure = listen.iter().any(|url| url.https);
     let own = Own { data_dir: &data_dir, advertised: &[] };
     let tls = if secure { transport::of_clients(read, command, &listen, &own) } else { None };
@@ -78,10 +78,10 @@ fn proxy(read: &mut Reader<'_>, command: Commands, way: ProxyMode, data_dir: Pat
         trusted_ca: authority(read, "trusted-ca-file", "ca-file"),
         ..Files::default()
     };
-    // The members' are self-made, and so are not verified, as with etcd's proxy; files that are given count instead.
+    // Members with self-made certificates are not verified, as in etcd's proxy; given files override this.
     let peer_tls = Files { unverified: read.on("peer-auto-tls") && !peer_tls.any(), ..peer_tls };
     let own = Files { unverified: read.on("auto-tls") && !own.any(), ..own };
-    // etcd's rule: who names no files for clients' ports means the same for both.
+    // etcd's rule: without files for clients' ports, the peer files are used for both.
     let none = own.cert.is_none() && own.key.is_none() && own.trusted_ca.is_none();
     let unverified = own.unverified && !peer_tls.any();
     let client_tls = if none { Files { unverified, ..peer_tls.clone() } } else { own };
@@ -108,17 +108,17 @@ fn authority(read: &mut Reader<'_>, name: &str, old_name: &str) -> Option<PathBu
     read.path(name).or(old)
 }
 
-/// A span in milliseconds; 0 is none.
+/// Reads a duration in milliseconds; 0 means none.
 fn millis(read: &mut Reader<'_>, name: &str, default: u64) -> Option<Duration> {
     let millis = read.parsed(name, units::number).unwrap_or(default);
     (millis > 0).then(|| Duration::from_millis(millis))
 }
 
-/// The URLs of `--initial-cluster`; names do not matter.
+/// Returns the URLs of `--initial-cluster`; the names do not matter.
 fn peer_urls(read: &mut Reader<'_>) -> Vec<String> {
     let url = |part: &str| match part.trim().split_once('=') {
         Some((name, url)) if !name.is_empty() && !url.is_empty() => Ok(HostUrl::read(url)?.text()),
-        Some(_) | None => Err(format!("{part:?} is no member; write NAME=URL, separated by commas")),
+        Some(_) | None => Err(format!("{part:?} is not a member; write NAME=URL, separated by commas")),
     };
     let urls = |text: &str| text.split(',').map(url).collect::<Result<Vec<_>, _>>();
     let mut urls = read.parsed("initial-cluster", urls).unwrap_or_else(|| vec![LOCAL_PEER.to_owned()]);

@@ -3,7 +3,7 @@
 use super::super::row::{BACKUP, Commands, ETCD, MEMBER, RESTORE, Row, Support, ValueKind, row};
 
 const BOTH: Commands = MEMBER | ETCD;
-/// What makes a new group also where it is made from a backup.
+/// The options of a new cluster also apply when it is created from a backup.
 const FOUNDING: Commands = BOTH | RESTORE;
 const PROXY: ValueKind = ValueKind::Choice(&["off", "readonly", "on"]);
 const STATE: ValueKind = ValueKind::Choice(&["new", "existing"]);
@@ -22,7 +22,7 @@ const fn ignored(name: &'static str, kind: ValueKind, reason: &'static str) -> R
     row
 }
 
-/// A name that etcd itself has not heeded since 2.0.
+/// Returns the row of a flag that etcd itself has ignored since 2.0.
 const fn old(name: &'static str) -> Row {
     let mut row = ignored(name, ValueKind::Switch, "it is no longer supported - ignoring");
     row.commands = ETCD;
@@ -34,16 +34,11 @@ pub(in crate::settings) const MEMBER_ROWS: &[Row] = &[
     row("name", ValueKind::Text, FOUNDING, "Name of this member, for people")
         .takes("NAME")
         .default("default"),
-    row(
-        "data-dir",
-        ValueKind::Path,
-        FOUNDING | BACKUP,
-        "Folder that holds everything the member must not forget",
-    ),
-    row("listen-client-urls", ValueKind::Text, BOTH, "Where clients are listened for, separated by commas")
+    row("data-dir", ValueKind::Path, FOUNDING | BACKUP, "Folder for all of the member's data"),
+    row("listen-client-urls", ValueKind::Text, BOTH, "Client URLs to listen on, separated by commas")
         .takes("URLS")
         .default(LOCALHOST),
-    row("advertise-client-urls", ValueKind::Text, BOTH, "Where clients are told to find this member")
+    row("advertise-client-urls", ValueKind::Text, BOTH, "Client URLs to advertise, separated by commas")
         .takes("URLS")
         .default(LOCALHOST),
     row("snapshot-count", ValueKind::Number, BOTH, "Log entries from one snapshot to the next")
@@ -56,14 +51,14 @@ pub(in crate::settings) const MEMBER_ROWS: &[Row] = &[
         "quota-backend-bytes",
         ValueKind::Text,
         BOTH,
-        "Size of the state from which on writes are refused; 0: none",
+        "Size of the state above which writes are refused; 0: no limit",
     )
     .takes("N")
     .default("0"),
     row("max-request-bytes", ValueKind::Bytes, BOTH, "Largest body of a request").default("10m"),
     row("debug", ValueKind::Switch, BOTH, "The same as --log-level debug"),
     row("logger", LOGGER, BOTH, "Accepted; --log-format decides the shape of log lines"),
-    row("log-outputs", ValueKind::Text, BOTH, "Accepted when it is the one place logs go to: stderr")
+    row("log-outputs", ValueKind::Text, BOTH, "Accepted only as stderr, where logs go")
         .takes("WORD")
         .default("stderr"),
     row("workers", ValueKind::Number, MEMBER, "Threads that serve clients").default("2"),
@@ -72,51 +67,61 @@ pub(in crate::settings) const MEMBER_ROWS: &[Row] = &[
         "config-file",
         ValueKind::Path,
         ETCD,
-        "Settings file in YAML; beside it no other flag and no variable counts",
+        "Settings file in YAML; all other flags and variables are then ignored",
     ),
 ];
 
-/// Saving what a store holds, and making one of it.
+/// Backup and restore of a store.
 pub(in crate::settings) const BACKUP_ROWS: &[Row] = &[
     row("backup-file", ValueKind::Path, BACKUP | RESTORE, "The file; the last word alone means the same"),
-    row("force", ValueKind::Switch, BACKUP, "Replace a file that is there already"),
+    row("force", ValueKind::Switch, BACKUP, "Replace an existing file"),
 ];
 
-/// The group it belongs to.
+/// The cluster of the member.
 pub(in crate::settings) const CLUSTER_ROWS: &[Row] = &[
-    row("initial-cluster", ValueKind::Text, FOUNDING, "The members at the start: NAME=URL, separated by commas")
-        .takes("LIST"),
+    row(
+        "initial-cluster",
+        ValueKind::Text,
+        FOUNDING,
+        "The members at the start: NAME=URL, separated by commas",
+    )
+    .takes("LIST"),
     row("initial-cluster-state", STATE, BOTH, "Whether the cluster is new or exists already").default("new"),
-    row("initial-cluster-token", ValueKind::Text, FOUNDING, "Tells one cluster from another")
+    row("initial-cluster-token", ValueKind::Text, FOUNDING, "Distinguishes this cluster from others")
         .default("etcd-cluster"),
     row(
         "initial-advertise-peer-urls",
         ValueKind::Text,
         FOUNDING,
-        "Where the other members are told to find this one; as etcd, http://localhost:2380 when not given",
+        "Peer URLs to advertise; as etcd, http://localhost:2380 when not given",
     )
     .takes("URLS"),
     row(
         "listen-peer-urls",
         ValueKind::Text,
         BOTH,
-        "Where other members are listened for; http://localhost:2380 when not given, but nowhere when nothing is said of others",
+        "Peer URLs to listen on; http://localhost:2380 when not given, but none for a single member",
     )
     .takes("URLS"),
-    row("force-new-cluster", ValueKind::Switch, BOTH, "Make the data folder's member the only one of its cluster"),
+    row(
+        "force-new-cluster",
+        ValueKind::Switch,
+        BOTH,
+        "Make the data folder's member the only one of its cluster",
+    ),
     row("proxy", PROXY, BOTH, "Forward to the members of --initial-cluster without being one").default("off"),
     row(
         "proxy-failure-wait",
         ValueKind::Number,
         BOTH,
-        "Milliseconds for which a proxy leaves a failed member alone",
+        "Milliseconds for which a proxy does not use a failed member",
     )
     .default("5000"),
     row(
         "proxy-refresh-interval",
         ValueKind::Number,
         BOTH,
-        "Milliseconds after which a proxy asks for the members anew",
+        "Milliseconds between a proxy's refreshes of the member list",
     )
     .default("30000"),
     row(
@@ -130,25 +135,39 @@ pub(in crate::settings) const CLUSTER_ROWS: &[Row] = &[
         "proxy-write-timeout",
         ValueKind::Number,
         BOTH,
-        "Milliseconds that a member may take in nothing; 0: no limit",
+        "Milliseconds that a write to a member may stall; 0: no limit",
     )
     .default("5000"),
-    row("proxy-read-timeout", ValueKind::Number, BOTH, "Milliseconds that a member may say nothing; 0: no limit")
-        .default("0"),
-    refused("wal-dir", ValueKind::Path, "the log cannot lie apart from --data-dir in this version; remove it"),
-    row("discovery-srv", ValueKind::Text, BOTH, "Find the members of a new cluster through this domain's SRV records")
-        .takes("DOMAIN"),
+    row(
+        "proxy-read-timeout",
+        ValueKind::Number,
+        BOTH,
+        "Milliseconds that a read from a member may stall; 0: no limit",
+    )
+    .default("0"),
+    refused(
+        "wal-dir",
+        ValueKind::Path,
+        "the log cannot lie apart from --data-dir in this version; remove it",
+    ),
+    row(
+        "discovery-srv",
+        ValueKind::Text,
+        BOTH,
+        "Find the members of a new cluster through this domain's SRV records",
+    )
+    .takes("DOMAIN"),
     row("discovery-srv-name", ValueKind::Text, BOTH, "What follows a hyphen in the names of those records")
         .takes("NAME"),
     refused(
         "discovery",
         ValueKind::Text,
-        "a discovery service is not asked: the public one keeps no promise to stay, and who holds its URL decides who \
+        "a discovery service is not used: the public one may disappear, and whoever holds its URL decides who \
          your members are; write --initial-cluster, or --discovery-srv DOMAIN",
     ),
 ];
 
-/// What crosses the network, and to whom.
+/// TLS, CORS and host checks.
 pub(in crate::settings) const TRANSPORT_ROWS: &[Row] = &[
     row("cert-file", ValueKind::Path, BOTH, "PEM file of the certificate shown to clients"),
     row("key-file", ValueKind::Path, BOTH, "PEM file of its key"),
@@ -186,7 +205,7 @@ pub(in crate::settings) const TRANSPORT_ROWS: &[Row] = &[
         "peer-auto-tls",
         ValueKind::Switch,
         BOTH,
-        "Serve other members with one made here, and believe theirs",
+        "Serve other members with a certificate made here, and do not verify theirs",
     ),
     refused("client-crl-file", ValueKind::Path, REVOCATION),
     refused("peer-crl-file", ValueKind::Path, REVOCATION),
@@ -219,7 +238,7 @@ const PEER_NAMES: &str = "names in members' certificates are not compared by thi
 const V3: &str = "it belongs to the v3 API, which this version does not serve";
 const ENGINE: &str = "it tunes a storage engine that is not used here";
 
-/// Accepted, so that a command line that served etcd serves here.
+/// Accepted, so that a command line of etcd works here.
 pub(in crate::settings) const IGNORED_ROWS: &[Row] = &[
     ignored("max-snapshots", ValueKind::Number, ""),
     ignored("max-wals", ValueKind::Number, ""),

@@ -1,4 +1,4 @@
-//! What crosses the ports, and to whom.
+//! TLS and access settings of the ports.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::tls::Files;
 /// The flags of one port.
 struct Port {
     peer: bool,
-    /// As etcd's messages have it.
+    /// The port's name in etcd's messages.
     whose: &'static str,
     listen: &'static str,
     cert: &'static str,
@@ -21,7 +21,7 @@ struct Port {
     old_ca: &'static str,
     auth: &'static str,
     auto: &'static str,
-    /// Where below the data folder a self-made pair is kept, as with etcd.
+    /// The folder, below the data folder, of a self-made certificate, as in etcd.
     fixtures: &'static str,
 }
 
@@ -55,13 +55,13 @@ const PEERS: Port = Port {
 
 /// What a self-made certificate depends on.
 pub(super) struct Own<'o> {
-    /// Where it is kept.
+    /// The data folder.
     pub(super) data_dir: &'o Path,
-    /// Whom it is for: the URLs that others are given.
+    /// The advertised URLs, which the certificate names.
     pub(super) advertised: &'o [HostUrl],
 }
 
-/// The files of the client port, when it has a use for them: they serve nothing but `https` URLs that it listens on.
+/// Returns the TLS files of the client port, if they are used: they only serve `https` listeners.
 pub(super) fn of_clients(
     read: &mut Reader<'_>,
     command: Commands,
@@ -71,14 +71,14 @@ pub(super) fn of_clients(
     let files = files(read, command, &CLIENTS, listen, own);
     let secure = served(read, command, &CLIENTS, listen, &files);
     if !secure && (files.any() || files.client_auth) {
-        let says = format!("TLS files have no effect: no URL in --{} begins with https", CLIENTS.listen);
-        read.warnings.push(says);
+        let message = format!("TLS files have no effect: no URL in --{} begins with https", CLIENTS.listen);
+        read.warnings.push(message);
     }
     secure.then_some(files)
 }
 
-/// The files of a member towards the others. It calls with them whatever it listens on: members move to `https` and
-/// back one at a time, and each has to reach those that have moved and those that have not.
+/// Returns the TLS files for other members. The member also uses them to call others, whatever it listens on: members
+/// move to `https` and back one at a time, and each has to reach those that have moved and those that have not.
 pub(super) fn of_peers(
     read: &mut Reader<'_>,
     command: Commands,
@@ -105,16 +105,18 @@ pub(super) fn of_peers(
     files
 }
 
-/// The files of a port as they were given; what does not go together is noted.
+/// Returns the files given for a port; reports inconsistencies.
 fn files(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUrl], own: &Own<'_>) -> Files {
     let (mut cert, mut key) = (read.path(port.cert), read.path(port.key));
     let old_authority = read.path(port.old_ca);
     let trusted_ca = read.path(port.trusted_ca).or(old_authority);
     let asked = read.on(port.auth);
     if asked && trusted_ca.is_none() {
-        let says =
-            format!("certificates can only be judged by their authorities; add --{} FILE", port.trusted_ca);
-        object(read, command, port.auth, says);
+        let message = format!(
+            "client certificates can only be verified with their authorities; add --{} FILE",
+            port.trusted_ca
+        );
+        object(read, command, port.auth, message);
     }
     pair(read, command, port, (cert.is_some(), key.is_some()));
     let self_made = self_made(read, command, port, cert.is_some(), &[listen, own.advertised].concat());
@@ -122,14 +124,14 @@ fn files(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUr
         let folder = own.data_dir.join(port.fixtures);
         (cert, key) = (Some(folder.join("cert.pem")), Some(folder.join("key.pem")));
     }
-    // etcd's rule: naming the authorities asks for certificates.
+    // etcd's rule: naming the authorities requires client certificates.
     let client_auth = asked || trusted_ca.is_some();
-    // The others' are self-made as well.
+    // The other members' certificates are self-made as well.
     let unverified = port.peer && self_made.is_some();
     Files { cert, key, trusted_ca, client_auth, peer: port.peer, self_made, unverified }
 }
 
-/// The hosts of the certificate that the member makes for itself; `None` when it is to make none.
+/// Returns the hosts of a self-made certificate; `None` when there is to be none.
 fn self_made(
     read: &mut Reader<'_>,
     command: Commands,
@@ -146,35 +148,34 @@ fn self_made(
         return None;
     }
     if port.peer && (read.on(port.auth) || read.path(port.trusted_ca).or(read.path(port.old_ca)).is_some()) {
-        // etcd drops these, and then lets everybody in.
-        let says = format!(
-            "certificates that members make for themselves come from no authority, so none can be asked for; remove --{} and \
+        // etcd ignores these, and then accepts everybody.
+        let message = format!(
+            "self-made certificates of members come from no authority, so none can be required; remove --{} and \
              --{}, or give --{} and --{}",
             port.auth, port.trusted_ca, port.cert, port.key
         );
-        object(read, command, port.auto, says);
+        object(read, command, port.auto, message);
     }
     let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let told = urls.iter().filter(|url| !url.is_everywhere()).map(|url| url.host.clone());
-    let mut hosts: Vec<String> = local.into_iter().chain(told).collect();
+    let advertised = urls.iter().filter(|url| !url.is_everywhere()).map(|url| url.host.clone());
+    let mut hosts: Vec<String> = local.into_iter().chain(advertised).collect();
     hosts.sort();
     hosts.dedup();
     Some(hosts)
 }
 
-/// Whether some URL that is listened on is `https`; notes when the certificate for it is missing, or when there are
-/// others.
+/// Returns whether some listener is `https`; reports a missing certificate for it, and any listeners without TLS.
 fn served(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUrl], files: &Files) -> bool {
     let Some(url) = listen.iter().find(|url| url.https) else { return false };
     if files.cert.is_none() && files.key.is_none() {
-        let says = format!(
+        let message = format!(
             "TLS key/cert (--{}/--{}) must be provided for {} url {} with HTTPS scheme",
             port.cert,
             port.key,
             port.whose,
             url.text()
         );
-        object(read, command, port.listen, says);
+        object(read, command, port.listen, message);
     } else if let Some(url) = listen.iter().find(|url| !url.https) {
         let url = url.text();
         read.warnings.push(format!("{url} is served without TLS, although --{} is given", port.cert));
@@ -182,9 +183,9 @@ fn served(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostU
     true
 }
 
-/// Notes when a certificate has no key, or a key no certificate.
+/// Reports a certificate without a key, or a key without a certificate.
 fn pair(read: &mut Reader<'_>, command: Commands, port: &Port, given: (bool, bool)) {
-    let (name, says) = match given {
+    let (name, message) = match given {
         (true, false) => {
             (port.cert, format!("a certificate is of no use without its key; add --{} FILE", port.key))
         }
@@ -193,10 +194,10 @@ fn pair(read: &mut Reader<'_>, command: Commands, port: &Port, given: (bool, boo
         }
         (true, true) | (false, false) => return,
     };
-    object(read, command, name, says);
+    object(read, command, name, message);
 }
 
-/// Origins; etcd wants each to be a URL.
+/// Reads the origins; etcd requires each to be a URL.
 pub(super) fn cors(read: &mut Reader<'_>) -> Vec<String> {
     let origins = |text: &str| {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
@@ -208,7 +209,7 @@ pub(super) fn cors(read: &mut Reader<'_>) -> Vec<String> {
     read.parsed("cors", origins).unwrap_or_else(everyone)
 }
 
-/// Host names.
+/// Reads the host names.
 pub(super) fn hosts(read: &mut Reader<'_>) -> Vec<String> {
     let text = read.text("host-whitelist").unwrap_or_default();
     let hosts: Vec<String> =

@@ -1,4 +1,4 @@
-//! The URLs of a member, with etcd's words for what is wrong with them.
+//! The URLs of a member, with etcd's error messages.
 
 /// One `http` or `https` URL of a host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl HostUrl {
             return Err(format!("URL must not contain a path: {text}"));
         }
         if authority.contains('@') {
-            // The text may hold a password, so it is not shown.
+            // The text may contain a password, so it is not shown.
             return Err("URL must not contain a user or a password".to_owned());
         }
         let (host, port) = authority.rsplit_once(':').ok_or_else(shape)?;
@@ -48,7 +48,7 @@ impl HostUrl {
         Ok(Self { https, host: host.to_owned(), port })
     }
 
-    /// Reads URLs that commas separate; sorted and each once, as etcd keeps them.
+    /// Parses URLs separated by commas; sorted and without duplicates, as in etcd.
     pub(super) fn read_list(text: &str) -> Result<Vec<Self>, String> {
         let parts: Vec<&str> = text.split(',').map(str::trim).collect();
         let urls = parts.iter().map(|part| Self::read(part)).collect::<Result<Vec<_>, _>>()?;
@@ -58,7 +58,7 @@ impl HostUrl {
         Ok(texts.into_iter().map(|(_, url)| url).collect())
     }
 
-    /// The URL as it is written everywhere else.
+    /// Returns the URL in its usual form.
     pub(super) fn text(&self) -> String {
         let scheme = if self.https { "https" } else { "http" };
         if self.host.contains(':') {
@@ -68,11 +68,12 @@ impl HostUrl {
         }
     }
 
-    /// The same URL with an address to bind to in place of a name; `None` for a name that is not the machine's own.
+    /// Returns the URL with an address to bind to in place of a name; `None` for a name that is not this machine's
+    /// own.
     pub(super) fn bindable(&self) -> Option<Self> {
         let host = match self.host.as_str() {
             "localhost" => "127.0.0.1",
-            // An empty host is every address, as in Go.
+            // An empty host means every address, as in Go.
             "" => "0.0.0.0",
             host if host.parse::<std::net::IpAddr>().is_ok() => host,
             _ => return None,
@@ -80,8 +81,8 @@ impl HostUrl {
         Some(Self { host: host.to_owned(), ..self.clone() })
     }
 
-    /// Whether both may be one place: addresses are compared, and of another machine's name nobody knows here. To
-    /// etcd (`strict`) `localhost` is no address, so it is the same as itself alone.
+    /// Returns whether both may be the same address. Other machines' names are not resolved. For etcd (`strict`)
+    /// `localhost` is not an address and equals only itself.
     pub(super) fn may_be(&self, other: &Self, strict: bool) -> bool {
         let local = |url: &Self| url.host == "localhost";
         let host = match (self.bindable(), other.bindable()) {
@@ -92,7 +93,7 @@ impl HostUrl {
         host && (self.https, self.port) == (other.https, other.port)
     }
 
-    /// Whether somebody who goes to `told` can come to what listens here, as far as can be seen from the URLs.
+    /// Returns whether a client of `told` can reach this listener, as far as the URLs show.
     pub(super) fn serves(&self, told: &Self) -> bool {
         let local = self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let host = match told.bindable() {
@@ -103,13 +104,13 @@ impl HostUrl {
         host && (self.port == told.port || self.port == 0)
     }
 
-    /// Whether it means every address of the machine, so that it tells nobody where to go.
+    /// Returns whether it is a wildcard address, which cannot be advertised.
     pub(super) fn is_everywhere(&self) -> bool {
         self.host.is_empty() || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified())
     }
 }
 
-/// The texts of some URLs.
+/// Returns the texts of some URLs.
 pub(super) fn texts(urls: &[HostUrl]) -> Vec<String> {
     urls.iter().map(HostUrl::text).collect()
 }
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_in_etcds_words() {
-        for (text, says) in [
+        for (text, message) in [
             ("127.0.0.1:1", "URL scheme must be http, https, unix, or unixs: 127.0.0.1:1"),
             ("ftp://a:1", "URL scheme must be http, https, unix, or unixs: ftp://a:1"),
             ("http://a", "URL address does not have the form \"host:port\": http://a"),
@@ -139,14 +140,14 @@ mod tests {
             ("http://::1:80", "URL address does not have the form \"host:port\": http://::1:80"),
             ("http://a:1/p", "URL must not contain a path: http://a:1/p"),
         ] {
-            assert_eq!(HostUrl::read(text), Err(says.to_owned()));
+            assert_eq!(HostUrl::read(text), Err(message.to_owned()));
         }
     }
 
     #[test]
     fn a_password_in_a_url_is_refused_and_not_repeated() {
-        let says = HostUrl::read("http://root:secret@a:1").unwrap_err();
-        assert!(!says.contains("secret"), "{says}");
+        let message = HostUrl::read("http://root:secret@a:1").unwrap_err();
+        assert!(!message.contains("secret"), "{message}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Values to what choosing a node needs.
+//! Settings of `retune place`.
 
 mod ports;
 mod rows;
@@ -35,7 +35,7 @@ pub(super) fn place(read: &mut Reader<'_>, common: CommonOptions) -> Built {
         address: read.on("address"),
     };
     if place.why && (place.all || place.address) {
-        read.object("why", "tells of every node by its name, so --all and --address have no part in it");
+        read.object("why", "reports every node by its name, so --all and --address do not go with it");
     }
     CommonOptions { output, ..common }.built(read, Task::Place(Box::new(place)), source)
 }
@@ -51,13 +51,13 @@ fn request(read: &mut Reader<'_>) -> Request {
     }
     let texts = read.texts("publish");
     let published = texts.iter().map(|text| Published::read(text)).collect::<Result<Vec<_>, _>>();
-    let published = published.map_err(|says| read.object("publish", says)).unwrap_or_default();
+    let published = published.map_err(|message| read.object("publish", message)).unwrap_or_default();
     let texts = read.texts("expose");
     let exposed = texts.iter().map(|text| ports::exposed(text)).collect::<Result<Vec<_>, _>>();
-    request.exposed = exposed.map_err(|says| read.object("expose", says)).unwrap_or_default();
+    request.exposed = exposed.map_err(|message| read.object("expose", message)).unwrap_or_default();
     for Published { bindings, exposed } in published {
         request.ports.extend(bindings);
-        // As docker: what is published is exposed, which is what counts on the host's network.
+        // As in docker: published ports are exposed too, which is what counts on the host's network.
         request.exposed.extend(exposed);
     }
     let mut seen = std::collections::HashSet::new();
@@ -80,13 +80,13 @@ fn filters(read: &mut Reader<'_>) -> Vec<Filter> {
         return Filter::ALL.to_vec();
     }
     let read_one = |name: &String| {
-        name.parse().map_err(|says| {
+        name.parse().map_err(|message| {
             let all: Vec<&str> = Filter::ALL.iter().map(|filter| filter.name()).collect();
-            format!("{name:?}: {says}; there are {}", all.join(", "))
+            format!("{name:?}: {message}; there are {}", all.join(", "))
         })
     };
     let filters = names.iter().map(read_one).collect::<Result<Vec<_>, String>>();
-    filters.map_err(|says| read.object("filter", says)).unwrap_or_default()
+    filters.map_err(|message| read.object("filter", message)).unwrap_or_default()
 }
 
 /// Docker's convention: 0 asks for nothing.
@@ -97,9 +97,9 @@ fn memory(text: &str) -> Result<i64, String> {
     i64::try_from(units::bytes(text)?).map_err(|_| format!("{text:?} is more than any node has"))
 }
 
-/// Whole ones are what nodes count; a part of one takes it.
+/// Parses a number of processors; a fraction is rounded up, since nodes count whole ones.
 fn cpus(text: &str) -> Result<i64, String> {
-    let wrong = || format!("{text:?} is no number of processors; write one such as 2");
+    let wrong = || format!("{text:?} is not a number of processors; write one such as 2");
     let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     if part.contains(|c: char| !c.is_ascii_digit()) {
         return Err(wrong());

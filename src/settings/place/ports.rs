@@ -1,4 +1,4 @@
-//! Ports as `docker run -p` and `--expose` take them.
+//! Parses ports like `docker run -p` and `--expose`.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -7,21 +7,21 @@ use crate::placement::Binding;
 
 const SHAPE: &str = "write [IP:][HOST:]CONTAINER[/PROTO], for instance 80, 8080:80, 127.0.0.1:8080:80/tcp or 8000-8010:8000-8010";
 
-/// A range of more is a mistake, and each port of it would be asked of each node.
+/// A larger range is a mistake, and each of its ports would be checked on each node.
 const MAX_PORTS: usize = 1000;
 
-/// What one `-p` comes to.
+/// The result of one `-p`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Published {
-    /// On the host.
+    /// Ports on the host.
     pub(super) bindings: Vec<Binding>,
-    /// In the container, as `80/tcp`.
+    /// Ports in the container, as `80/tcp`.
     pub(super) exposed: Vec<String>,
 }
 
 impl Published {
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no port; {SHAPE}");
+        let wrong = || format!("{text:?} is not a port; {SHAPE}");
         let (rest, protocol) = protocol(text)?;
         let (ip, rest) = split_ip(rest).ok_or_else(wrong)?;
         let (host, container) = rest.rsplit_once(':').unwrap_or(("", rest));
@@ -36,20 +36,20 @@ impl Published {
         let bindings = match (outer.len(), inner.len()) {
             (1, 1) => vec![binding(outer.start().to_string())],
             (several, same) if several == same => outer.map(|port| binding(port.to_string())).collect(),
-            // Any of these ports will do.
+            // Any of these ports may be used.
             (_, 1) => vec![binding(format!("{}-{}", outer.start(), outer.end()))],
-            _ => return Err(format!("{text:?}: the ranges of host and container are not of one length")),
+            _ => return Err(format!("{text:?}: the ranges of host and container differ in length")),
         };
         Ok(Self { bindings, exposed })
     }
 }
 
-/// A port of the container, as `80/tcp`.
+/// Returns a port of the container, as `80/tcp`.
 pub(super) fn exposed(text: &str) -> Result<String, String> {
     let (port, protocol) = protocol(text)?;
     match range(port) {
         Some(range) if range.len() == 1 => Ok(format!("{}/{protocol}", range.start())),
-        _ => Err(format!("{text:?} is no port of a container; write one such as 80 or 53/udp")),
+        _ => Err(format!("{text:?} is not a port of a container; write one such as 80 or 53/udp")),
     }
 }
 
@@ -59,11 +59,11 @@ fn protocol(text: &str) -> Result<(&str, &'static str), String> {
         "tcp" => Ok((rest, "tcp")),
         "udp" => Ok((rest, "udp")),
         "sctp" => Ok((rest, "sctp")),
-        _ => Err(format!("{protocol:?} is no protocol; it is tcp, udp or sctp")),
+        _ => Err(format!("{protocol:?} is not a protocol; write tcp, udp or sctp")),
     }
 }
 
-/// The host's address, if one is named, and what is behind it.
+/// Returns the host's address, if one is named, and the rest.
 fn split_ip(text: &str) -> Option<(String, &str)> {
     let (ip, rest) = match text.strip_prefix('[') {
         Some(inner) => inner.split_once("]:")?,

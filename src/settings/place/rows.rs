@@ -5,14 +5,14 @@ use super::super::row::{PLACE, Row, ValueKind, row};
 const STRATEGIES: ValueKind = ValueKind::Choice(&["spread", "binpack", "binpacking", "random"]);
 const COMPAT: ValueKind = ValueKind::Choice(&["swarm"]);
 
-/// What the container needs.
+/// The container's requirements.
 pub(in crate::settings) const WISH_ROWS: &[Row] = &[
     row(
         "env",
         ValueKind::Repeat,
         PLACE,
         "constraint:, affinity: or whitelist: and an expression such as zone==a or container!=web-*; ~ after the \
-         operator makes it a wish; may be repeated",
+         operator makes it a preference; may be repeated",
     )
     .takes("EXPR")
     .short('e'),
@@ -29,7 +29,7 @@ pub(in crate::settings) const WISH_ROWS: &[Row] = &[
     row("link", ValueKind::Repeat, PLACE, "Container that it is linked to; may be repeated").takes("NAME"),
 ];
 
-/// How the choice is made and told.
+/// How the choice is made and printed.
 pub(in crate::settings) const ANSWER_ROWS: &[Row] = &[
     row("strategy", STRATEGIES, PLACE, "How the nodes that are left are ranked: most room first, least room first, or any")
         .default("spread"),
@@ -37,12 +37,12 @@ pub(in crate::settings) const ANSWER_ROWS: &[Row] = &[
         "filter",
         ValueKind::List,
         PLACE,
-        "Filters to ask, in this order: health, port, containerslots, dependency, affinity, constraint, whitelist; all \
+        "Filters to apply, in this order: health, port, containerslots, dependency, affinity, constraint, whitelist; all \
          of them when not given",
     )
     .takes("NAMES"),
-    row("compat", COMPAT, PLACE, "Classic Swarm's habits to the letter"),
-    row("all", ValueKind::Switch, PLACE, "Every node that fits, the best first"),
-    row("why", ValueKind::Switch, PLACE, "For each node what refuses it"),
-    row("address", ValueKind::Switch, PLACE, "The node's address, as docker -H takes it, in place of its name"),
+    row("compat", COMPAT, PLACE, "Exactly as Classic Swarm does"),
+    row("all", ValueKind::Switch, PLACE, "Print every node that fits, the best first"),
+    row("why", ValueKind::Switch, PLACE, "Print for each node what refuses it"),
+    row("address", ValueKind::Switch, PLACE, "Print the node's address, as docker -H takes it, instead of its name"),
 ];

@@ -1,4 +1,4 @@
-//! Where the container engine is, and how to speak TLS to it.
+//! The address of the container engine, and its TLS settings.
 
 use std::path::{Path, PathBuf};
 
@@ -9,16 +9,16 @@ use crate::registrar::EngineAt;
 
 const DOCKER: &str = "/var/run/docker.sock";
 const PODMAN: &str = "/run/podman/podman.sock";
-/// Where a container finds the engine's socket by Registrator's custom.
+/// The engine's socket inside a container, by Registrator's convention.
 const CUSTOM: &str = "/tmp/docker.sock";
 
 const SCHEMES: &str =
     "write unix:///PATH, tcp://HOST:PORT, http://HOST:PORT, https://HOST:PORT or the path of a socket";
 
-/// The environment, as it is asked.
+/// Looks up an environment variable.
 pub(super) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
-/// The engine of the flags, else of docker's variables, else whatever socket is there.
+/// Returns the engine of the flags, else of docker's variables, else the first socket that exists.
 pub(super) fn read(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> EngineAt {
     let given = read.rank("engine").is_some();
     let url = read.parsed("engine", url);
@@ -29,24 +29,24 @@ pub(super) fn read(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> EngineAt
         ..Trust::default()
     };
     if own.cert.is_some() != own.key.is_some() {
-        let (name, says) = if own.cert.is_some() {
+        let (name, message) = if own.cert.is_some() {
             ("engine-cert", "a certificate is of no use without its key; add --engine-key FILE")
         } else {
             ("engine-key", "a key is of no use without its certificate; add --engine-cert FILE")
         };
-        read.object(name, says);
+        read.object(name, message);
     }
     let named = own != Trust::default();
     let (trust, tls) = if named { (own, true) } else { docker_tls(host, env) };
     let url = url.unwrap_or_else(|| {
         let found = if given { Ok(None) } else { docker_host(env) };
-        let found = found.map_err(|says| read.problems.push(super::Problem::new("DOCKER_HOST", says)));
+        let found = found.map_err(|message| read.problems.push(super::Problem::new("DOCKER_HOST", message)));
         found.ok().flatten().unwrap_or_else(|| socket(host, env))
     });
     EngineAt { url, trust, tls }
 }
 
-/// The engine as Registrator finds it.
+/// Returns the engine as Registrator finds it.
 pub(super) fn customary(host: &Host, env: Env<'_>) -> Result<EngineAt, String> {
     let (trust, tls) = docker_tls(host, env);
     let at = |path: &str| format!("unix://{path}");
@@ -62,7 +62,7 @@ fn docker_host(env: Env<'_>) -> Result<Option<String>, String> {
     env("DOCKER_HOST").filter(|text| !text.trim().is_empty()).map(|text| url(&text)).transpose()
 }
 
-/// The socket of an engine that is there; docker's when none is.
+/// Returns the socket of an engine that exists; docker's when there is none.
 fn socket(host: &Host, env: Env<'_>) -> String {
     let own = env("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let own = own.map(|path| path.join("podman/podman.sock"));
@@ -71,7 +71,7 @@ fn socket(host: &Host, env: Env<'_>) -> String {
     format!("unix://{}", found.unwrap_or_else(|| PathBuf::from(DOCKER)).display())
 }
 
-/// What docker's own variables say of TLS. Servers are verified also where docker would not.
+/// Returns the TLS settings of docker's own variables. Servers are verified even where docker would not.
 fn docker_tls(host: &Host, env: Env<'_>) -> (Trust, bool) {
     let on = |name: &str| env(name).is_some_and(|value| !value.is_empty());
     if !on("DOCKER_TLS_VERIFY") && !on("DOCKER_TLS") {
@@ -90,24 +90,24 @@ fn url(text: &str) -> Result<String, String> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return match text {
             path if path.starts_with('/') => Ok(format!("unix://{path}")),
-            // As docker takes it.
+            // As docker parses it.
             address if address.contains(':') && !address.contains('/') => Ok(format!("tcp://{address}")),
-            _ => Err(format!("{text:?} is no place of a container engine; {SCHEMES}")),
+            _ => Err(format!("{text:?} is not the address of a container engine; {SCHEMES}")),
         };
     };
     match scheme {
-        _ if rest.is_empty() => Err(format!("{text:?} names no place; {SCHEMES}")),
+        _ if rest.is_empty() => Err(format!("{text:?} names no address; {SCHEMES}")),
         "unix" if !rest.starts_with('/') => Err(format!("{text:?} needs the whole path: unix:///PATH")),
         "unix" => Ok(text.to_owned()),
-        // The text may hold a password, so it is not shown.
+        // The text may contain a password, so it is not shown.
         "tcp" | "http" | "https" if rest.contains('@') => {
-            Err("an engine's URL holds no user or password".to_owned())
+            Err("an engine's URL has no user or password".to_owned())
         }
         "tcp" | "http" | "https" => Ok(text.trim_end_matches('/').to_owned()),
         "ssh" => Err(format!(
             "an engine is not reached by ssh from here; forward its socket (ssh -L /run/engine.sock:{DOCKER} HOST) and \
              name that"
         )),
-        _ => Err(format!("{scheme}:// is no scheme of a container engine; {SCHEMES}")),
+        _ => Err(format!("{scheme}:// is not a scheme of a container engine; {SCHEMES}")),
     }
 }

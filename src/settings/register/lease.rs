@@ -1,11 +1,11 @@
-//! How long keys live without their registrar.
+//! How long keys outlive their registrar.
 
 use std::time::Duration;
 
 use super::super::reader::Reader;
 use crate::registrar::Lease;
 
-/// What was asked of it; the refresh follows from the time to live.
+/// Reads the time to live; the refresh interval is derived from it.
 pub(super) fn read(read: &mut Reader<'_>) -> Lease {
     let base = Lease::default();
     let ttl = match read.span("ttl") {
@@ -30,17 +30,17 @@ pub(super) fn read(read: &mut Reader<'_>) -> Lease {
             base
         }
         (Some(ttl), Some(refresh)) if refresh >= ttl => {
-            let says = format!(
+            let message = format!(
                 "keys that live {ttl:?} have to be renewed sooner than that; a third of it leaves room for one failure"
             );
-            read.object("ttl-refresh", says);
+            read.object("ttl-refresh", message);
             base
         }
         (Some(ttl), Some(refresh)) => Lease { ttl: Some(ttl), refresh },
     }
 }
 
-/// Two renewals may fail before a key is gone. In whole milliseconds, as the default is.
+/// Two renewals may fail before a key expires. In whole milliseconds, like the default.
 fn third(ttl: Duration) -> Duration {
     Duration::from_millis(u64::try_from(ttl.as_millis() / 3).unwrap_or(u64::MAX))
 }

@@ -1,4 +1,4 @@
-//! Where a registrar answers for its state, and where it is asked.
+//! Where a registrar serves its state, and where to request it.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ impl std::fmt::Display for Listen {
     }
 }
 
-/// The places to answer at; whether they were asked for, so that a failure there is one.
+/// Returns the addresses to listen on, and whether they were requested, so that a failure is an error.
 pub(super) fn places(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: bool) -> (Vec<Listen>, bool) {
     match given(read) {
         Some(places) => (places, true),
@@ -27,7 +27,7 @@ pub(super) fn places(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: bool
     }
 }
 
-/// The place to ask.
+/// Returns the address to send requests to.
 pub(super) fn asked(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> Listen {
     let nowhere = || Listen::Unix(PathBuf::new());
     let Some(places) = given(read) else {
@@ -35,20 +35,17 @@ pub(super) fn asked(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> Listen 
             Listen::Unix(path) => host.root || (host.there)(path),
             Listen::Tcp(_) => true,
         });
-        // Somebody who is not root may still have been let into root's socket.
+        // A user who is not root may still have access to root's socket.
         return found.unwrap_or_else(system);
     };
     if places.is_empty() && read.problems.is_empty() {
-        read.object(
-            "listen",
-            "a registrar that answers nowhere cannot be asked; name the place it was given",
-        );
+        read.object("listen", "with none a registrar cannot be reached; name the address that it listens on");
     }
     let socket = |place: &&Listen| matches!(place, Listen::Unix(_));
     places.iter().find(socket).or(places.first()).cloned().unwrap_or_else(nowhere)
 }
 
-/// Where one answers by custom, if anywhere.
+/// Returns the default address, if there is one.
 pub(super) fn customary(host: &Host, env: Env<'_>) -> Option<Listen> {
     if host.root {
         return Some(system());
@@ -68,12 +65,12 @@ fn given(read: &mut Reader<'_>) -> Option<Vec<Listen>> {
     }
     if texts.iter().any(|text| text == "none") {
         if texts.len() > 1 {
-            read.object("listen", "none goes with no other place");
+            read.object("listen", "none does not go with other addresses");
         }
         return Some(Vec::new());
     }
     let places = texts.iter().map(|text| place(text)).collect::<Result<Vec<_>, _>>();
-    Some(places.map_err(|says| read.object("listen", says)).unwrap_or_default())
+    Some(places.map_err(|message| read.object("listen", message)).unwrap_or_default())
 }
 
 fn place(text: &str) -> Result<Listen, String> {
@@ -82,7 +79,7 @@ fn place(text: &str) -> Result<Listen, String> {
         return if whole {
             Ok(Listen::Unix(path.into()))
         } else {
-            Err(format!("{text:?} is no path; {SHAPE}"))
+            Err(format!("{text:?} is not a path; {SHAPE}"))
         };
     }
     let address = text.strip_prefix("http://").or_else(|| text.strip_prefix("tcp://")).unwrap_or(text);
@@ -90,9 +87,9 @@ fn place(text: &str) -> Result<Listen, String> {
     let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '[' | ']');
     if inner.contains(strange) || (inner == name && name.contains(':')) || port.parse::<u16>().is_err() {
-        return Err(format!("{text:?} is no place to listen at; {SHAPE}"));
+        return Err(format!("{text:?} is not an address to listen on; {SHAPE}"));
     }
-    // As Go's listeners take it: no host is every address.
+    // As in Go's listeners: an empty host means every address.
     let name = if name.is_empty() { "0.0.0.0" } else { name };
     Ok(Listen::Tcp(format!("{name}:{port}")))
 }

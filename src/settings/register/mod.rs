@@ -1,4 +1,4 @@
-//! Values to what registering containers needs: `retune register` with its sisters, and Registrator's command line.
+//! Settings of `retune register` and its subcommands, and of Registrator's command line.
 
 mod engine;
 mod lease;
@@ -91,12 +91,12 @@ fn settings(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: Option<OwnCon
 const DEREGISTER: &[(&str, Deregister)] =
     &[("always", Deregister::Always), ("on-success", Deregister::OnSuccess)];
 
-/// The container that this runs in, if only that is meant.
+/// Returns the container that this process runs in, if only that is registered.
 fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
     let wanted = read.on("self");
     let (container, texts) = (read.text("container"), read.texts("port"));
     let ports = texts.iter().map(|text| port(text)).collect::<Result<Vec<_>, _>>();
-    let ports = ports.map_err(|says| read.object("port", says)).unwrap_or_default();
+    let ports = ports.map_err(|message| read.object("port", message)).unwrap_or_default();
     if wanted {
         if texts.is_empty() {
             read.object("self", "which port of the container is registered? add --port N");
@@ -104,11 +104,11 @@ fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
         return Some(OwnContainer { container, ports });
     }
     for name in ["container", "port"] {
-        // The settings file may say it for whoever adds --self.
+        // The settings file may contain it for commands with --self.
         if read.rank(name) > Some(Rank::File) {
             read.object(
                 name,
-                "goes with --self, which registers the own container only; add that or remove this",
+                "goes with --self, which registers only its own container; add that or remove this",
             );
         }
     }
@@ -118,7 +118,7 @@ fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
 fn port(text: &str) -> Result<u16, String> {
     match text.trim().parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
-        _ => Err(format!("{text:?} is no port; write a number from 1 to 65535")),
+        _ => Err(format!("{text:?} is not a port; write a number from 1 to 65535")),
     }
 }
 
@@ -126,7 +126,7 @@ fn node_name(text: &str) -> Result<String, String> {
     // It becomes the last part of a key.
     let strange = |c: char| c.is_whitespace() || c.is_control() || c == '/';
     if text.contains(strange) || matches!(text, "." | "..") {
-        return Err(format!("{text:?} is no name of a node; letters, digits, dots and hyphens make one"));
+        return Err(format!("{text:?} is not a node name; letters, digits, dots and hyphens make one"));
     }
     Ok(text.to_owned())
 }
@@ -138,7 +138,8 @@ fn labels(read: &mut Reader<'_>) -> std::collections::BTreeMap<String, String> {
             Some((name, value)) if !name.trim().is_empty() => {
                 labels.insert(name.trim().to_owned(), value.to_owned());
             }
-            _ => read.object("label", format!("{text:?} is no label; write NAME=VALUE, for instance zone=a")),
+            _ => read
+                .object("label", format!("{text:?} is not a label; write NAME=VALUE, for instance zone=a")),
         }
     }
     labels
@@ -166,15 +167,15 @@ fn times(text: &str) -> Result<u32, String> {
     let times = units::number(text)?;
     match u32::try_from(times) {
         Ok(times) if (1..=1000).contains(&times) => Ok(times),
-        _ => Err(format!("{text} times make no sense; write a number from 1 to 1000")),
+        _ => Err(format!("{text} times is not possible; write a number from 1 to 1000")),
     }
 }
 
-/// Registrator's convention: -1 is for ever, and so is 0 here.
+/// Parses a number of tries; Registrator's -1 means for ever, and so does 0 here.
 fn attempts(text: &str) -> Result<Option<u32>, String> {
     match text.trim().parse::<i64>() {
         Ok(-1 | 0) => Ok(None),
         Ok(number) if number > 0 => Ok(Some(u32::try_from(number).unwrap_or(u32::MAX))),
-        _ => Err(format!("{text:?} is no number of tries; write at least 1, or 0 for ever")),
+        _ => Err(format!("{text:?} is not a number of tries; write at least 1, or 0 for ever")),
     }
 }

@@ -1,7 +1,7 @@
-//! Registrator's command line: `registrator [options] <registry URI>`, as its Go program reads it.
+//! Registrator's command line: `registrator [options] <registry URI>`, as its Go program parses it.
 //!
-//! A dozen flags with Go's rules, in a table of their own: options stop at the first word that is none, a mistyped one ends
-//! with status 2, one that makes no sense with status 1. Nothing but docker's variables is read beside it.
+//! A dozen flags with Go's rules, in a table of their own: options stop at the first other word, an unknown flag ends
+//! with status 2, an invalid value with status 1. Of the environment only docker's variables are read.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::{reloader, source};
 const NAME: &str = "registrator";
 const USAGE: &str = "registrator [options] <registry URI>";
 
-/// What a flag's word looks like.
+/// The form of a flag's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FlagKind {
     Switch,
@@ -43,9 +43,9 @@ const FLAGS: &[Flag] = &[
     ),
     ("explicit", FlagKind::Switch, "Only register containers that set SERVICE_NAME"),
     ("internal", FlagKind::Switch, "Use internal ports and addresses instead of published ones"),
-    ("ip", FlagKind::Text, "IP of every service, in place of the one that is found"),
+    ("ip", FlagKind::Text, "IP of every service, instead of the detected one"),
     ("resync", FlagKind::Int, "Seconds between lists of all containers; 0 is the default of 30 here"),
-    ("retry-attempts", FlagKind::Int, "How often the store is tried at the start; 0 and -1 are for ever"),
+    ("retry-attempts", FlagKind::Int, "How often the store is tried at the start; 0 and -1: for ever"),
     ("retry-interval", FlagKind::Int, "Milliseconds between those tries (default 2000)"),
     ("tags", FlagKind::Text, "Tags of every service, separated by commas"),
     ("ttl", FlagKind::Int, "Seconds that keys outlive their registrar; 20 when not given, 0 is for ever"),
@@ -53,13 +53,13 @@ const FLAGS: &[Flag] = &[
     ("useIpFromLabel", FlagKind::Text, "Container label that holds the IP of its services"),
 ];
 
-/// What is told behind the list of flags.
+/// The text after the list of flags.
 const AFTER: &str = "The registry URI is etcd://HOST:PORT/PREFIX or skydns2://HOST:PORT/DOMAIN; several hosts are separated by \
                      commas, etcds:// speaks TLS.\nWithout -ttl keys get a lease of 20 seconds, so that none outlives its \
-                     host; `retune register` takes more options.\nExit status: 0 stopped when told to, 1 it could not run or \
+                     host; `retune register` takes more options.\nExit status: 0 stopped by a signal, 1 it could not run or \
                      a setting makes no sense, 2 a flag is wrong.";
 
-/// The command as clap describes it: for help and man page.
+/// Returns the command as a clap command: for help and man page.
 pub(in crate::settings) fn described() -> Command {
     let about = "Takes Registrator's command line: keeps the running containers of this host in a store";
     let args = FLAGS.iter().map(|(name, kind, help)| {
@@ -81,7 +81,7 @@ pub(in crate::settings) fn described() -> Command {
         .after_help(AFTER)
 }
 
-/// What comes of it, if the program was called by that name.
+/// Returns the parsed call, if the program was called by that name.
 pub(in crate::settings) fn called(
     host: &Host,
     args: &[OsString],
@@ -92,7 +92,7 @@ pub(in crate::settings) fn called(
         return None;
     }
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    // As the original: only alone.
+    // As in the original: only as the single argument.
     if let [only] = &words[..]
         && only == "--version"
     {
@@ -110,14 +110,14 @@ fn usage() -> String {
     described().render_long_help().to_string()
 }
 
-/// Flags with their words, and the URI.
+/// Flags with their values, and the URI.
 struct RegistratorArgs<'w> {
     flags: Vec<(&'static str, &'w str)>,
     uri: &'w str,
 }
 
 impl RegistratorArgs<'_> {
-    /// The word of a flag; of several, the last counts.
+    /// Returns the value of a flag; if it is repeated, the last one.
     fn get(&self, name: &str) -> Option<&str> {
         debug_assert!(FLAGS.iter().any(|(own, ..)| *own == name), "no flag {name}");
         self.flags.iter().rev().find(|(own, _)| *own == name).map(|(_, word)| *word)
@@ -128,7 +128,7 @@ impl RegistratorArgs<'_> {
     }
 }
 
-/// Go's way through the words; nothing when help was asked for.
+/// Scans the words as Go does; returns `None` when help was requested.
 fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
     let (mut flags, mut rest) = (Vec::new(), words);
     while let Some((word, after)) = rest.split_first() {
@@ -182,12 +182,12 @@ fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
         [uri] => Ok(Some(RegistratorArgs { flags, uri })),
         [] => Err(Problem::new(NAME, format!("Missing required argument for registry URI.\n\n{}", usage()))),
         [_, extra @ ..] => {
-            let says = format!(
+            let message = format!(
                 "\n  {}\nOptions should come before the registry URI argument.\n\n{}",
                 extra.join(" "),
                 usage()
             );
-            Err(Problem::new("Extra unparsed arguments", says))
+            Err(Problem::new("Extra unparsed arguments", message))
         }
     }
 }
@@ -195,7 +195,8 @@ fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
 fn built(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>) -> Result<Invocation, Problems> {
     let mut wrong = Vec::new();
     let settings = settings(host, typed, env, &mut wrong);
-    let uri = Uri::read(typed.uri).map_err(|says| wrong.push(Problem::of_sense("registry URI", says))).ok();
+    let uri =
+        Uri::read(typed.uri).map_err(|message| wrong.push(Problem::of_sense("registry URI", message))).ok();
     let (Some(uri), true) = (uri, wrong.is_empty()) else {
         return Err(Problems(wrong));
     };
@@ -223,9 +224,9 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
     let base = Settings::default();
     let on = |name: &str| typed.get(name).is_some_and(|word| units::switch(word) == Ok(true));
     let ip = typed.filled("ip").map(rules::ip).transpose();
-    let ip = ip.map_err(|says| wrong.push(Problem::of_sense("-ip", says)));
+    let ip = ip.map_err(|message| wrong.push(Problem::of_sense("-ip", message)));
     let tags = typed.get("tags").map(rules::tags).transpose();
-    let tags = tags.map_err(|says| wrong.push(Problem::of_sense("-tags", says)));
+    let tags = tags.map_err(|message| wrong.push(Problem::of_sense("-tags", message)));
     let deregister = typed.get("deregister").unwrap_or("always");
     let deregister = DEREGISTER.iter().find(|(word, _)| *word == deregister).map(|(_, value)| *value);
     let deregister = deregister.unwrap_or_else(|| {
@@ -237,7 +238,7 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
         wrong.push(Problem::of_sense("-retry-interval", "-retry-interval must be greater than 0"));
     }
     let attempts = typed.get("retry-attempts").map(attempts).transpose();
-    let attempts = attempts.map_err(|says| wrong.push(Problem::of_sense("-retry-attempts", says)));
+    let attempts = attempts.map_err(|message| wrong.push(Problem::of_sense("-retry-attempts", message)));
     let resync = int(typed, "resync").and_then(|seconds| u64::try_from(seconds).ok());
     let rules = Rules {
         ip: ip.unwrap_or_default(),
@@ -248,13 +249,13 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
         ..Rules::default()
     };
     let engine =
-        engine::customary(host, env).map_err(|says| wrong.push(Problem::of_sense("DOCKER_HOST", says)));
+        engine::customary(host, env).map_err(|message| wrong.push(Problem::of_sense("DOCKER_HOST", message)));
     Settings {
         engine: engine.unwrap_or_else(|()| base.engine.clone()),
-        // The original writes nothing but services.
+        // The original writes only services.
         publish_node: true,
         rules,
-        lease: leased(typed, wrong),
+        lease: read_lease(typed, wrong),
         relist: resync.filter(|seconds| *seconds > 0).map_or(base.relist, seconds),
         deregister,
         attempts: attempts.ok().flatten().flatten(),
@@ -263,16 +264,16 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
     }
 }
 
-/// Both or neither, and the longer one longer. Not given at all, they are what `retune register` has: a key without a lease
-/// outlives its host.
-fn leased(typed: &RegistratorArgs<'_>, wrong: &mut Vec<Problem>) -> Lease {
+/// Returns the lease: both flags or neither, and the time to live longer than the refresh. Without them, the defaults
+/// of `retune register` apply: a key without a lease outlives its host.
+fn read_lease(typed: &RegistratorArgs<'_>, wrong: &mut Vec<Problem>) -> Lease {
     let ttl = int(typed, "ttl");
     let refresh = int(typed, "ttl-refresh").unwrap_or(0);
     let base = Lease::default();
     match ttl {
         _ if (ttl.unwrap_or(0) == 0) != (refresh == 0) => {
-            let says = "-ttl and -ttl-refresh must be specified together or not at all";
-            wrong.push(Problem::of_sense("-ttl", says));
+            let message = "-ttl and -ttl-refresh must be specified together or not at all";
+            wrong.push(Problem::of_sense("-ttl", message));
             base
         }
         None => base,
@@ -293,7 +294,7 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count.min(366 * 24 * 3600))
 }
 
-/// A flag's whole number; that it is one was seen when the words were read.
+/// Returns a flag's integer; it was validated when the words were read.
 fn int(typed: &RegistratorArgs<'_>, name: &str) -> Option<i64> {
     typed.get(name)?.parse().ok()
 }

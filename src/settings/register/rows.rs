@@ -11,7 +11,7 @@ const HEALTHS: ValueKind = ValueKind::Choice(&["running", "tcp", "http"]);
 const DEREGISTER: ValueKind = ValueKind::Choice(&["always", "on-success"]);
 const EXITS: ValueKind = ValueKind::Choice(&["keep", "remove"]);
 
-/// The way to the containers, and to whoever asks about them.
+/// The engine, and the status listener.
 pub(in crate::settings) const ENGINE_ROWS: &[Row] = &[
     row(
         "engine",
@@ -35,7 +35,7 @@ pub(in crate::settings) const ENGINE_ROWS: &[Row] = &[
         "listen",
         ValueKind::List,
         REGISTER | REGISTER_STATUS | REGISTER_STOP,
-        "Where the registrar answers for status and metrics: unix:///PATH or HOST:PORT, or none; may be repeated; \
+        "Where the registrar serves status and metrics: unix:///PATH or HOST:PORT, or none; may be repeated; \
          retune/register.sock in /run for root, else in XDG_RUNTIME_DIR, when not given",
     )
     .takes("ADDR"),
@@ -43,14 +43,14 @@ pub(in crate::settings) const ENGINE_ROWS: &[Row] = &[
 
 /// What is registered, and for how long.
 pub(in crate::settings) const REGISTRAR_ROWS: &[Row] = &[
-    row("node-name", ValueKind::Text, REGISTER, "Name of this node; what the engine calls its host when not given")
+    row("node-name", ValueKind::Text, REGISTER, "Name of this node; by default the engine's host name")
         .takes("NAME"),
     row("label", ValueKind::Repeat, REGISTER, "Label of this node, as NAME=VALUE; may be repeated").takes("LABEL"),
     row(
         "engine-address",
         ValueKind::Text,
         REGISTER,
-        "How docker -H reaches the engine from elsewhere; the engine's URL when that is TCP, else ssh:// and the \
+        "Address of the engine for docker -H on other hosts; by default the engine's URL when that is TCP, else ssh:// and the \
          node's address, when not given",
     )
     .takes("URL"),
@@ -60,7 +60,7 @@ pub(in crate::settings) const REGISTRAR_ROWS: &[Row] = &[
         REGISTER,
         "Publish the record of this node, from which `retune place` chooses; on, off with =false",
     ),
-    row("ip", ValueKind::Text, REGISTER, "Address of every service; that of the default route when not given")
+    row("ip", ValueKind::Text, REGISTER, "Address of every service; by default that of the default route")
         .takes("ADDR"),
     row("internal", ValueKind::Switch, REGISTER, "Register the container's own address and port"),
     row("explicit", ValueKind::Switch, REGISTER, "Register only containers that set SERVICE_NAME"),
@@ -71,12 +71,12 @@ pub(in crate::settings) const REGISTRAR_ROWS: &[Row] = &[
     row("ttl", ValueKind::Span, REGISTER, "How long keys outlive their registrar, in whole seconds; 0: for ever")
         .default("20s"),
     row("ttl-refresh", ValueKind::Span, REGISTER, "How often leases are renewed; a third of --ttl when not given"),
-    row("relist", ValueKind::Span, REGISTER, "How often all containers are listed anew").also(&["resync"]).default("30s"),
+    row("relist", ValueKind::Span, REGISTER, "How often all containers are listed again").also(&["resync"]).default("30s"),
     row(
         "grace",
         ValueKind::Span,
         REGISTER,
-        "How long the engine may be gone before services without a check of their own are asked by TCP",
+        "How long the engine may be unreachable before services without a check of their own are checked by TCP",
     )
     .also(&["docker-grace"])
     .default("60s"),
@@ -84,18 +84,18 @@ pub(in crate::settings) const REGISTRAR_ROWS: &[Row] = &[
         "deregister",
         DEREGISTER,
         REGISTER,
-        "When the key of an ended container goes: at once, or at once only after a good end",
+        "When the key of an ended container is removed: at once, or at once only after exit status 0",
     )
     .default("always"),
     row(
         "on-exit",
         EXITS,
         REGISTER,
-        "What becomes of the keys when the registrar stops: keep lets their leases run out; keep when not given, \
+        "What happens to the keys when the registrar stops: keep lets their leases expire; by default keep, \
          remove with --self",
     ),
-    row("once", ValueKind::Switch, REGISTER, "Register what is there, wait for its first checks, and end"),
-    row("dry-run", ValueKind::Switch, REGISTER, "Write nothing to the store; say what would be written"),
+    row("once", ValueKind::Switch, REGISTER, "Register the running containers, wait for their first checks, and exit"),
+    row("dry-run", ValueKind::Switch, REGISTER, "Write nothing to the store; print what would be written"),
     row(
         "retry-attempts",
         ValueKind::Number,
@@ -107,13 +107,13 @@ pub(in crate::settings) const REGISTRAR_ROWS: &[Row] = &[
     row("retry-interval", ValueKind::Span, REGISTER, "The wait between those tries").default("2s"),
 ];
 
-/// Where keys lie and what they hold.
+/// Where keys are, and their values.
 pub(in crate::settings) const KEY_ROWS: &[Row] = &[
     row(
         "layout",
         LAYOUTS,
         REGISTER,
-        "Where keys lie: PREFIX/NAME/ID, PREFIX/KEY/IP:PORT, or /skydns/DOMAIN/NAME/ID; registrator when not given, \
+        "Form of the keys: PREFIX/NAME/ID, PREFIX/KEY/IP:PORT, or /skydns/DOMAIN/NAME/ID; registrator when not given, \
          dockreg with --self",
     ),
     row("key", ValueKind::Text, REGISTER, "Directory of the layout dockreg; service when not given").takes("DIR"),
@@ -122,7 +122,7 @@ pub(in crate::settings) const KEY_ROWS: &[Row] = &[
         .takes("TEMPLATE"),
     row("value-template", ValueKind::Text, REGISTER, "Template of the value; goes with --key-template")
         .takes("TEMPLATE"),
-    row("value", VALUES, REGISTER, "What keys hold: ip:port, or JSON with everything known").default("address"),
+    row("value", VALUES, REGISTER, "Value of the keys: ip:port, or JSON with all details").default("address"),
     row(
         "suffix",
         SUFFIXES,
@@ -132,25 +132,25 @@ pub(in crate::settings) const KEY_ROWS: &[Row] = &[
     .default("exposed"),
 ];
 
-/// How services are checked unless they say otherwise.
+/// How services without their own settings are checked.
 pub(in crate::settings) const HEALTH_ROWS: &[Row] = &[
     row(
         "health",
         HEALTHS,
         REGISTER,
-        "What counts where a service has no check: running, http with --self, or tcp",
+        "The check of a service that has none: running, http with --self, or tcp",
     ),
-    row("health-interval", ValueKind::Span, REGISTER, "From one check to the next")
+    row("health-interval", ValueKind::Span, REGISTER, "Time between two checks")
         .also(&["check-interval"])
         .default("5s"),
     row("health-timeout", ValueKind::Span, REGISTER, "How long one check may take").default("3s"),
-    row("health-rise", ValueKind::Number, REGISTER, "So many passes in a row bring a key").default("1"),
-    row("health-fall", ValueKind::Number, REGISTER, "So many failures in a row take it away").default("1"),
+    row("health-rise", ValueKind::Number, REGISTER, "Passes in a row before a key is written").default("1"),
+    row("health-fall", ValueKind::Number, REGISTER, "Failures in a row before it is removed").default("1"),
     row(
         "health-via",
         VIAS,
         REGISTER,
-        "Which address is asked: the registered one or the container's own; published, container with --self",
+        "Which address is checked: the registered one or the container's own; by default published, container with --self",
     ),
 ];
 
@@ -166,14 +166,14 @@ pub(in crate::settings) const OWN_ROWS: &[Row] = &[
         "container",
         ValueKind::Text,
         REGISTER,
-        "With --self: id or name of the own container; found out when not given",
+        "With --self: id or name of the own container; detected when not given",
     )
     .takes("ID"),
     row("port", ValueKind::List, REGISTER, "With --self: the container's port to register; may be repeated")
         .takes("PORT"),
 ];
 
-/// Stopping a container behind its consumers' backs.
+/// Draining and stopping a container.
 pub(in crate::settings) const STOP_ROWS: &[Row] = &[
     row(
         "container",
@@ -186,7 +186,7 @@ pub(in crate::settings) const STOP_ROWS: &[Row] = &[
         "drain",
         ValueKind::Span,
         REGISTER_STOP,
-        "How long consumers have between the end of the keys and the stop",
+        "How long consumers have between the removal of the keys and the stop",
     )
     .default("10s"),
     row(

@@ -1,4 +1,4 @@
-//! What of a container becomes which key.
+//! How a container becomes keys.
 
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ pub(super) fn read(read: &mut Reader<'_>, own: bool) -> Rules {
         Layout::Template { value: None, .. } => None,
         Layout::Template { .. } => Some("--value-template, which says what keys hold"),
     };
-    if let Some(fixed) = fixed.filter(|_| value == Value::Json && stands(read, "value")) {
+    if let Some(fixed) = fixed.filter(|_| value == Value::Json && given_here(read, "value")) {
         read.object("value", format!("does not go with {fixed}; remove one of the two"));
     }
     let tags = read.texts("tags");
@@ -41,7 +41,7 @@ pub(super) fn read(read: &mut Reader<'_>, own: bool) -> Rules {
         internal: read.on("internal"),
         explicit: read.on("explicit"),
         ip_label: read.text("use-ip-from-label"),
-        tags: tags.map_err(|says| read.object("tags", says)).unwrap_or_default().concat(),
+        tags: tags.map_err(|message| read.object("tags", message)).unwrap_or_default().concat(),
         suffix: read.choice("suffix", &suffixes, Suffix::default()),
         layout,
         value,
@@ -49,8 +49,8 @@ pub(super) fn read(read: &mut Reader<'_>, own: bool) -> Rules {
     }
 }
 
-/// Whether it was said for this call: the settings file serves others too.
-fn stands(read: &Reader<'_>, name: &str) -> bool {
+/// Returns whether it was given for this call: the settings file serves other commands too.
+fn given_here(read: &Reader<'_>, name: &str) -> bool {
     read.rank(name) > Some(Rank::File)
 }
 
@@ -62,8 +62,11 @@ fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
     let domain = read.parsed("domain", domain);
     let (template, value) = (read.text("key-template"), read.text("value-template"));
     if let Some(key) = template {
-        if stands(read, "layout") {
-            read.object("key-template", "says where keys lie, and so does --layout; keep one of the two");
+        if given_here(read, "layout") {
+            read.object(
+                "key-template",
+                "sets the form of the keys, and so does --layout; keep one of the two",
+            );
         }
         return Layout::Template { key, value };
     }
@@ -71,7 +74,7 @@ fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
         read.object("value-template", "goes with --key-template; --value says what the other layouts hold");
     }
     for (name, layout, goes) in [("key", Token::Dockreg, "dockreg"), ("domain", Token::Skydns, "skydns")] {
-        if word != layout && stands(read, name) {
+        if word != layout && given_here(read, name) {
             read.object(name, format!("goes with --layout {goes} only; add that or remove this"));
         }
     }
@@ -79,9 +82,9 @@ fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
         Token::Registrator => Layout::Registrator,
         Token::Dockreg => Layout::Dockreg { directory: directory.unwrap_or_else(|| "service".to_owned()) },
         Token::Skydns => {
-            // Given and wrong is reported already.
+            // An invalid value was already reported.
             if domain.is_none() && read.rank("domain").is_none() {
-                read.object("layout", "skydns needs the domain that it answers for; add --domain NAME");
+                read.object("layout", "skydns needs the domain that it serves; add --domain NAME");
             }
             Layout::Skydns { domain: domain.unwrap_or_default() }
         }
@@ -91,11 +94,11 @@ fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
 fn directory(text: &str) -> Result<String, String> {
     match key::clean(text).strip_prefix('/') {
         Some(clean) if !clean.is_empty() => Ok(clean.to_owned()),
-        _ => Err(format!("{text:?} is no directory below the prefix; write a name such as service")),
+        _ => Err(format!("{text:?} is not a directory below the prefix; write a name such as service")),
     }
 }
 
-/// A DNS domain, without its last dot.
+/// Parses a DNS domain; removes its last dot.
 pub(super) fn domain(text: &str) -> Result<String, String> {
     let bare = text.strip_suffix('.').unwrap_or(text);
     let fits = |label: &str| {
@@ -105,29 +108,31 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
     if bare.len() <= 253 && bare.split('.').all(fits) {
         Ok(bare.to_owned())
     } else {
-        Err(format!("{text:?} is no domain; write one such as cluster.local"))
+        Err(format!("{text:?} is not a domain; write one such as cluster.local"))
     }
 }
 
-/// An address at which others reach this host.
+/// Parses an address at which others reach this host.
 pub(super) fn ip(text: &str) -> Result<String, String> {
     let ip: IpAddr = text
         .trim()
         .parse()
-        .map_err(|_| format!("{text:?} is no address; write one at which others reach this host"))?;
+        .map_err(|_| format!("{text:?} is not an address; write one at which others reach this host"))?;
     let ip = ip.to_canonical();
     if ip.is_loopback() {
         return Err(format!(
-            "{ip} leads everybody to themselves; write the address at which others reach this host"
+            "{ip} is every host's address for itself; write the address at which others reach this host"
         ));
     }
     if ip.is_unspecified() || ip.is_multicast() {
-        return Err(format!("{ip} is no host's own; write the address at which others reach this host"));
+        return Err(format!(
+            "{ip} does not belong to a single host; write the address at which others reach this host"
+        ));
     }
     Ok(ip.to_string())
 }
 
-/// Tags that commas separate; a comma behind a backslash is part of one.
+/// Parses tags separated by commas; an escaped comma (`\,`) is part of a tag.
 pub(super) fn tags(text: &str) -> Result<Vec<String>, String> {
     if text.contains("{{") {
         return Err("templates in tags are not part of this version; write the tags themselves, or set SERVICE_TAGS on \

@@ -1,4 +1,4 @@
-//! The registry that Registrator's last word names.
+//! The registry URI of Registrator's command line.
 
 use super::rules;
 use crate::key;
@@ -6,7 +6,7 @@ use crate::protocol::unescaped;
 use crate::registrar::Layout;
 use crate::source::{Login, Secret};
 
-/// Where a store is looked for when the URI names no host.
+/// The store's host when the URI names none.
 const LOCAL: &str = "127.0.0.1";
 const PORT: &str = "2379";
 
@@ -19,12 +19,12 @@ pub(super) struct Uri {
     pub(super) prefix: String,
     /// The adapter's name.
     pub(super) scheme: String,
-    /// The whole, without a password.
+    /// The URI without a password.
     pub(super) shown: String,
 }
 
 impl Uri {
-    /// Takes it apart; an error says what to write instead, and repeats no password.
+    /// Parses the URI; an error says what to write instead, and contains no password.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
         let secure = match scheme {
@@ -87,12 +87,12 @@ fn node(host: &str, secure: bool) -> Result<String, String> {
         );
     }
     let (name, port) = match host.rsplit_once(':') {
-        // The last colon of a bare IPv6 address is one of its own.
+        // The last colon of a bare IPv6 address does not start a port.
         Some((name, port)) if !port.contains(']') => (name, port),
         _ => (host, PORT),
     };
     if port.parse::<u16>().map_or(true, |port| port == 0) {
-        return Err(format!("{port:?} is no port; write etcd://HOST:PORT/PREFIX"));
+        return Err(format!("{port:?} is not a port; write etcd://HOST:PORT/PREFIX"));
     }
     let name = if name.is_empty() { LOCAL } else { name };
     let scheme = if secure { "https" } else { "http" };

@@ -1,4 +1,4 @@
-//! The group a member belongs to: etcd's rules, etcd's words.
+//! The cluster of a member: etcd's rules, etcd's messages.
 
 use super::member::{built, member, status};
 use super::*;
@@ -164,7 +164,7 @@ fn the_peer_port_has_files_of_its_own() {
     }
 }
 
-/// Members move to `https` and back one at a time: each calls those that have moved, also while it listens on `http`.
+/// Members move to `https` and back one at a time: each calls those that have moved, even while it listens on `http`.
 #[test]
 fn the_peer_files_are_for_calling_whatever_is_listened_on() {
     let files = "--peer-cert-file c --peer-key-file k --peer-trusted-ca-file a";
@@ -201,7 +201,7 @@ fn the_peer_files_are_for_calling_whatever_is_listened_on() {
     }
 }
 
-/// The client port calls nobody, so there the files are of no use without an `https` URL, and that is said.
+/// The client port calls nobody, so its files are useless without an `https` URL; that is a warning.
 #[test]
 fn the_client_ports_files_without_an_https_url_are_a_warning() {
     let files = "--cert-file c --key-file k --trusted-ca-file a";
@@ -217,7 +217,7 @@ fn the_client_ports_files_without_an_https_url_are_a_warning() {
     assert_eq!((proxy.proxy.api.tls, proxy.proxy.client_tls.cert), (None, Some(PathBuf::from("c"))));
 }
 
-/// After `member update` the flags of a member with data hold what its list of the beginning does not.
+/// After `member update`, the flags of a member with data have URLs that the initial list does not.
 #[test]
 fn a_member_with_data_is_at_the_urls_it_advertises() {
     let dir = tempfile::tempdir().unwrap();
@@ -234,7 +234,7 @@ fn a_member_with_data_is_at_the_urls_it_advertises() {
 #[test]
 fn a_url_that_only_the_list_has_is_advertised_and_that_is_said() {
     let line = "retune store --name x --initial-cluster x=http://127.0.0.1:22901 --listen-peer-urls http://127.0.0.1:22901";
-    // The list says the same as what is listened on, so there is nothing to say.
+    // The list matches the listeners, so there is nothing to report.
     assert_eq!(
         (member(line).consensus.peer_urls, run(line).notices.len()),
         (vec!["http://127.0.0.1:22901".into()], 0)
@@ -244,7 +244,7 @@ fn a_url_that_only_the_list_has_is_advertised_and_that_is_said() {
     let got = run(line);
     assert!(
         got.notices.len() == 1
-            && got.notices[0].contains("others are told http://10.0.0.1:1, as --initial-cluster has it"),
+            && got.notices[0].contains("this member advertises http://10.0.0.1:1, as in --initial-cluster"),
         "{:?}",
         got.notices
     );
@@ -277,8 +277,7 @@ fn whoever_is_told_to_go_where_nobody_listens_is_warned_of() {
         ),
     ] {
         let said = run(line).warnings;
-        let wanted =
-            format!("others are told to find this member at {registered}, but it listens on {listens}");
+        let wanted = format!("this member advertises {registered}, but it listens on {listens}");
         assert!(said.len() == 1 && said[0].starts_with(&wanted), "{line}: {said:?}");
     }
     for line in [
@@ -293,7 +292,7 @@ fn whoever_is_told_to_go_where_nobody_listens_is_warned_of() {
     let line = "etcd --advertise-client-urls http://0.0.0.0:1 --listen-client-urls http://0.0.0.0:1";
     let said = run(line).warnings;
     assert!(
-        said.len() == 1 && said[0].contains("http://0.0.0.0:1 is no address that anybody can go to"),
+        said.len() == 1 && said[0].contains("http://0.0.0.0:1 is not an address that others can reach"),
         "{said:?}"
     );
 }
@@ -317,7 +316,7 @@ fn a_domain_stands_in_place_of_the_list() {
         assert_eq!(got.consensus.peer_urls, ["http://10.0.0.1:2380"]);
         for (words, says) in [
             ("--discovery-srv example.com --initial-cluster default=http://10.0.0.1:2380", "Choose one of"),
-            ("--discovery-srv a/b", "is no domain"),
+            ("--discovery-srv a/b", "is not a domain"),
             ("--discovery http://d/1", "--discovery-srv DOMAIN"),
         ] {
             let problems = refuse(&format!("{program} {words}"));
@@ -374,7 +373,7 @@ fn self_made_certificates_that_make_no_sense_are_refused_or_a_warning() {
     let listen = "--listen-client-urls https://127.0.0.1:1 --advertise-client-urls https://127.0.0.1:1";
     let got = run(&format!("etcd {listen} --auto-tls --cert-file c --key-file k"));
     assert_eq!(got.warnings, ["--auto-tls has no effect: --cert-file is given"]);
-    // Clients' certificates can be asked for all the same.
+    // Client certificates can still be required.
     let tls =
         member(&format!("etcd {listen} --auto-tls --client-cert-auth --trusted-ca-file a")).api.tls.unwrap();
     assert!(tls.client_auth && tls.self_made.is_some() && tls.trusted_ca.is_some());

@@ -7,7 +7,7 @@ use super::*;
 use crate::reloader::UnknownFields;
 use crate::source::{Backend, Follow};
 
-/// Every flag of the original with a value that means something here.
+/// Every flag of the original with a value that is valid here.
 const FLAGS: &[(&str, &str)] = &[
     ("backend", "etcdv3"),
     ("basic-auth", "=true"),
@@ -35,13 +35,13 @@ const FLAGS: &[(&str, &str)] = &[
     ("watch", "=true"),
 ];
 
-/// The rest of the original's flags.
+/// The other flags of the original.
 const REFUSED: &[&str] =
     &["app-id", "auth-token", "auth-type", "path", "role-id", "secret-id", "separator", "table", "user-id"];
 
 #[test]
 fn every_flag_of_the_original_parses_with_one_dash_and_with_two_and_means_the_same() {
-    // Company for the flags that mean nothing alone.
+    // Extra flags for those that mean nothing alone.
     let machine = Machine::new();
     let rest = "-username u -password pw -client-cert /a -client-key /b";
     for (flag, value) in FLAGS {

@@ -7,7 +7,7 @@ fn with(text: &str) -> Machine {
     Machine::new().file("etcd.yml", text)
 }
 
-/// A line in which `FILE` is the file's path.
+/// Returns the arguments with `FILE` replaced by the file's path.
 fn line(machine: &Machine, words: &str) -> String {
     words.replace("FILE", &machine.dir.path().join("etcd.yml").display().to_string())
 }
@@ -106,7 +106,7 @@ fn what_the_file_cannot_mean_is_refused_with_status_1() {
     for (text, says) in [
         ("name: 5\n", "name: must be text"),
         ("heartbeat-interval: 'x'\n", "heartbeat-interval: must be a whole number"),
-        ("heartbeat-interval: 50.5\n", "heartbeat-interval: \"50.5\" is no whole number"),
+        ("heartbeat-interval: 50.5\n", "heartbeat-interval: \"50.5\" is not a whole number"),
         ("debug: 'yes'\n", "debug: must be true or false"),
         ("listen-client-urls: [http://a:1]\n", "listen-client-urls: must be text"),
         ("log-outputs: stderr\n", "log-outputs: must be a list"),
@@ -118,9 +118,9 @@ fn what_the_file_cannot_mean_is_refused_with_status_1() {
         ("client-transport-security: x\n", "must hold cert-file"),
         ("initial-cluster-state: old\n", "new, existing"),
         ("discovery: http://d/1\n", "--discovery-srv DOMAIN"),
-        ("name = 'x'\n", "no names with values"),
+        ("name = 'x'\n", "not a map of names and values"),
         ("a: [\n", "of the YAML"),
-        ("name: a\nname: b\n", "stands twice"),
+        ("name: a\nname: b\n", "occurs twice"),
         ("name: x\ninitial-cluster: x=http://127.0.0.1:2390\n", "but missing from"),
     ] {
         let machine = with(text);
@@ -145,7 +145,7 @@ fn a_key_that_etcd_passes_over_is_a_warning() {
     for (text, says) in [
         ("nmae: x\n", "nmae: no such setting, so it has no effect; did you mean name?"),
         ("frobnicate: {}\n", "frobnicate: no such setting, so it has no effect"),
-        ("cert-file: /c\n", "cert-file: stands below client-transport-security or peer-transport-security"),
+        ("cert-file: /c\n", "cert-file: belongs below client-transport-security or peer-transport-security"),
         ("client-transport-security:\n  client-crl-file: /c\n", "client-crl-file: no such setting"),
         ("workers: 3\n", "workers: no such setting"),
         ("config-file: x\n", "config-file: no such setting"),

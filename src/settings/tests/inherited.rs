@@ -1,4 +1,4 @@
-//! Variables of the programs that ours take the place of.
+//! Variables of the programs that retune replaces.
 
 use super::member::built;
 use super::*;
@@ -33,14 +33,14 @@ fn what_member_add_prints_makes_a_store_of_ours_join() {
 fn flags_and_our_own_variables_come_first_and_a_difference_is_said() {
     let set = [("ETCD_NAME", "e"), ("RETUNE_NAME", "r"), ("ETCD_DATA_DIR", "/d"), ("RETUNE_DATA_DIR", "/d")];
     let got = machine(&set).run("retune store");
-    assert_eq!(got.warnings, ["ETCD_NAME is not used: RETUNE_NAME says otherwise"]);
+    assert_eq!(got.warnings, ["ETCD_NAME is not used: RETUNE_NAME overrides it"]);
     assert!(got.notices.is_empty(), "{:?}", got.notices);
     assert_eq!(built(got).consensus.name, "r");
     let got = machine(&set[..1]).run("retune store --name f");
-    assert_eq!(got.warnings, ["ETCD_NAME is not used: --name says otherwise"]);
+    assert_eq!(got.warnings, ["ETCD_NAME is not used: --name overrides it"]);
     assert_eq!(built(got).consensus.name, "f");
     let got = machine(&set[..1]).run("etcd --name f");
-    assert_eq!(got.warnings, ["ETCD_NAME is not used: --name says otherwise"]);
+    assert_eq!(got.warnings, ["ETCD_NAME is not used: --name overrides it"]);
     let filed = machine(&set[..1]).file("retune/retune.toml", "name = \"x\"\n");
     assert_eq!(built(filed.run("retune store")).consensus.name, "e", "the environment beats the file");
 }

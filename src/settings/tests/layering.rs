@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// One option on its way through the layers: flag, variable, file text, and what is looked at.
+/// One option in all layers: flag, variable, file text, and the field to check.
 type Triple = (&'static str, (&'static str, &'static str), &'static str, fn(&Invocation) -> String);
 
 const TRIPLES: &[Triple] = &[
@@ -69,14 +69,14 @@ fn all_problems_of_all_layers_come_in_one_go_each_with_its_place() {
         "--bogus: no such flag",
         "retune/retune.toml:1: intervall: no such setting; did you mean interval?",
         "RETUNE_LOG_LEVEL: \"loud\" is not one of debug, info",
-        "--interval: \"soon\" is no time span",
+        "--interval: \"soon\" is not a duration",
         "--backend: consul is not read",
         "retune/retune.toml:4: node: every entry must be a string, not a integer",
         "--scheme: \"ftp\" is not one of http, https",
         "retune/retune.toml:3: debounce: must be seconds or a string such as \"5m\", not a float",
         "retune/retune.toml:2: noop: must be true or false, not a string",
         "--reload-timeout: must be more than 0",
-        "RETUNE_MAX_OUTPUT: \"much\" is no size",
+        "RETUNE_MAX_OUTPUT: \"much\" is not a size",
     ];
     assert_eq!(problems.len(), starts.len(), "{problems:#?}");
     for start in starts {
@@ -168,7 +168,7 @@ fn the_password_comes_from_the_stronger_layer_be_it_file_or_word() {
     assert!(machine.run("retune render --username u --basic-auth=false").source.login.is_none());
 }
 
-/// A command with the words that it cannot do without.
+/// Returns a command with its required words.
 fn whole(name: &str, bit: row::Commands) -> String {
     let word = bit & (row::BACKUP | row::RESTORE | row::REGISTER_STOP) != 0;
     format!("{name}{}", if word { " saved" } else { "" })

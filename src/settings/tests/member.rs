@@ -95,8 +95,8 @@ fn a_variable_nobody_knows_is_a_warning_without_its_value() {
 fn a_mistyped_flag_ends_etcd_with_2_and_a_wrong_setting_with_1() {
     for (line, code, says) in [
         ("etcd --foo", 2, "flag provided but not defined: -foo"),
-        ("etcd --heartbeat-interval=x", 2, "\"x\" is no whole number"),
-        ("etcd --snapshot-count -1", 2, "\"-1\" is no whole number"),
+        ("etcd --heartbeat-interval=x", 2, "\"x\" is not a whole number"),
+        ("etcd --snapshot-count -1", 2, "\"-1\" is not a whole number"),
         ("etcd --enable-v2=foo", 2, "neither true nor false"),
         ("etcd --proxy bogus", 2, "off, readonly, on"),
         ("etcd --initial-cluster-state foo", 2, "new, existing"),

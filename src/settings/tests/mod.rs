@@ -1,4 +1,4 @@
-//! Tests of the room as a whole: words, environment and file in, structs or problems out.
+//! Tests of the whole room: arguments, environment and file in, structs or problems out.
 
 mod backup;
 mod cluster;
@@ -18,13 +18,13 @@ use std::ffi::OsString;
 
 use super::*;
 
-/// A machine of its own for each test: an empty `/etc`, an unprivileged user.
+/// A separate machine for each test: an empty `/etc`, an unprivileged user.
 struct Machine {
     dir: tempfile::TempDir,
     env: Vec<(&'static str, String)>,
     root: bool,
     variables: Vec<String>,
-    /// Files that are there beside those of `/etc`.
+    /// Files that exist besides those of `/etc`.
     there: Vec<&'static str>,
 }
 
@@ -59,7 +59,7 @@ impl Machine {
         parse_on(&host, words.iter().map(OsString::from).collect(), &env)
     }
 
-    /// What a line of words, separated by blanks, comes to.
+    /// Returns the invocation of a command line, split at blanks.
     fn run(&self, line: &str) -> Invocation {
         match self.parse(&line.split_whitespace().collect::<Vec<_>>()) {
             Ok(Parsed::Run(invocation)) => *invocation,
@@ -74,7 +74,7 @@ impl Machine {
         }
     }
 
-    /// The problems, one a line, the machine's folder left out.
+    /// Returns the problems, one a line, without the machine's folder.
     fn refuse(&self, line: &str) -> Vec<String> {
         match self.parse(&line.split_whitespace().collect::<Vec<_>>()) {
             Err(Problems(list)) => {

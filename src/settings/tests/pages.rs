@@ -135,7 +135,7 @@ fn usage_lines_show_what_a_command_wants_behind_its_name() {
         let text = machine.page(line);
         assert!(text.contains(usage), "{line}: {:?}", text.lines().find(|line| line.contains("sage:")));
     }
-    // Every command that takes a word shows one: none is forgotten when a command is added.
+    // Every command that takes a word shows one, new commands included.
     for (name, bit, _) in COMMANDS {
         let text = machine.page(&format!("retune {name} -h"));
         let usage = text.lines().find(|line| line.starts_with("Usage:")).unwrap();

@@ -68,10 +68,10 @@ fn ports_are_read_as_docker_run_reads_them() {
         "2-1:2-1",
         "1-5000:1-5000",
     ] {
-        assert_refused(&format!("-p {text}"), "-p", "is no port");
+        assert_refused(&format!("-p {text}"), "-p", "is not a port");
     }
-    assert_refused("-p 80/icmp", "-p", "is no protocol");
-    assert_refused("-p 80-81:90-93", "-p", "of one length");
+    assert_refused("-p 80/icmp", "-p", "is not a protocol");
+    assert_refused("-p 80-81:90-93", "-p", "differ in length");
 }
 
 #[test]
@@ -82,8 +82,8 @@ fn what_is_published_is_exposed_too_on_the_hosts_network() {
     let got = place("--network container:db").request;
     assert_eq!((got.host_network, got.network_of.as_deref()), (false, Some("db")));
     assert_eq!(place("--net backend").request.network_of, None);
-    assert_refused("--expose x", "--expose", "no port of a container");
-    assert_refused("--expose 80-81", "--expose", "no port of a container");
+    assert_refused("--expose x", "--expose", "not a port of a container");
+    assert_refused("--expose 80-81", "--expose", "not a port of a container");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn sizes_and_processors_are_dockers() {
     assert_eq!(asked("-m 65536 --cpu-shares 3.0"), (65536, 3));
     assert_eq!(asked("-m 0 -c 0"), (0, 0));
     assert_eq!(asked(""), (0, 0));
-    assert_refused("-m lots", "-m", "is no size");
+    assert_refused("-m lots", "-m", "is not a size");
     assert_refused("-c -1", "-c", "number of processors");
     assert_refused("-c many", "-c", "number of processors");
     assert_refused("-c 1.x", "-c", "number of processors");
@@ -120,8 +120,8 @@ fn the_choice_follows_strategy_filters_and_habits() {
         (vec!["data:ro".to_owned()], vec!["db:db".to_owned(), "cache".to_owned()])
     );
     assert_refused("--filter colour", "--filter", "filter not supported");
-    assert_refused("--why --all", "--why", "no part");
-    assert_refused("--why --address", "--why", "no part");
+    assert_refused("--why --all", "--why", "do not go with it");
+    assert_refused("--why --address", "--why", "do not go with it");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `--proxy`: the same command line, of which a proxy heeds a part, and what the data folder has to say.
+//! `--proxy`: the same command line, of which a proxy uses a part, and the effect of the data folder.
 
 use std::fs;
 use std::time::Duration;

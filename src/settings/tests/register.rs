@@ -25,7 +25,7 @@ fn refused(words: &str) -> Vec<String> {
     refuse(&format!("retune register {words}"))
 }
 
-/// That this is refused for one reason, which names the place and says this.
+/// Asserts that this is refused for one reason, at this place and with this message.
 #[track_caller]
 fn assert_refused(words: &str, place: &str, says: &str) {
     let problems = refused(words);
@@ -90,7 +90,7 @@ fn the_store_is_named_with_or_without_a_scheme_and_never_with_a_password() {
     assert!(source.login.is_some());
     let problems = refused("--etcd http://u:hunter2@a:1");
     assert!(problems[0].contains("--username") && !problems[0].contains("hunter2"), "{problems:?}");
-    assert_refused("--etcd consul://a:1", "--etcd", "is no scheme of a store");
+    assert_refused("--etcd consul://a:1", "--etcd", "is not a scheme of a store");
     let machine =
         Machine::new().file("retune/retune.toml", "endpoints = ['a:1']\nlabel = ['zone=a']\nttl = 30\n");
     let (got, source) = registered(&machine, "");
@@ -127,8 +127,8 @@ fn the_engine_is_the_flag_then_dockers_variable_then_whichever_socket_is_there()
     assert_eq!(found(&[own]), "unix:///run/user/7/podman/podman.sock");
     assert_eq!(found(&[]), "unix:///var/run/docker.sock");
     assert_refused("--engine ssh://h", "--engine", "forward its socket");
-    assert_refused("--engine npipe:////./pipe/docker", "--engine", "no scheme of a container engine");
-    assert_refused("--engine docker.sock", "--engine", "no place of a container engine");
+    assert_refused("--engine npipe:////./pipe/docker", "--engine", "not a scheme of a container engine");
+    assert_refused("--engine docker.sock", "--engine", "not the address of a container engine");
     let problems = Machine::new().with("DOCKER_HOST", "ssh://h").refuse("retune register");
     assert!(problems.len() == 1 && problems[0].starts_with("DOCKER_HOST: "), "{problems:?}");
 }
@@ -192,12 +192,12 @@ fn layouts_take_what_belongs_to_them_and_refuse_what_does_not() {
     let both = layout("--key-template k --value-template v");
     assert_eq!(both, Layout::Template { key: "k".to_owned(), value: Some("v".to_owned()) });
     assert_refused("--layout skydns", "--layout", "--domain");
-    assert_refused("--layout skydns --domain a..b", "--domain", "is no domain");
+    assert_refused("--layout skydns --domain a..b", "--domain", "is not a domain");
     assert_refused("--layout registrator --key-template k", "--key-template", "keep one");
     assert_refused("--value-template v", "--value-template", "--key-template");
     assert_refused("--key service", "--key", "--layout dockreg");
     assert_refused("--domain d", "--domain", "--layout skydns");
-    assert_refused("--layout dockreg --key /", "--key", "no directory");
+    assert_refused("--layout dockreg --key /", "--key", "not a directory");
     assert_refused("--layout dockreg --value json", "--value", "running");
     assert_refused("--key-template k --value-template v --value json", "--value", "--value-template");
     let machine = Machine::new().file("retune/retune.toml", "key = 'apps'\ndomain = 'd'\n");
@@ -248,10 +248,10 @@ fn an_address_that_leads_nobody_here_is_refused() {
         ("127.1.2.3", "themselves"),
         ("::1", "themselves"),
         ("::ffff:127.0.0.1", "themselves"),
-        ("0.0.0.0", "no host's own"),
-        ("::", "no host's own"),
-        ("224.0.0.1", "no host's own"),
-        ("web.example", "is no address"),
+        ("0.0.0.0", "does not belong to a single host"),
+        ("::", "does not belong to a single host"),
+        ("224.0.0.1", "does not belong to a single host"),
+        ("web.example", "is not an address"),
     ] {
         assert_refused(&format!("--ip {ip}"), "--ip", says);
     }
@@ -317,7 +317,7 @@ fn the_running_one_is_asked_where_it_answers() {
     assert_eq!(at(&user(), "--listen 0.0.0.0:1,/s"), "unix:///s");
     assert_eq!(at(&user(), "--listen h:1"), "h:1");
     assert_eq!(run("retune register status --output json").output, Output::Json);
-    assert!(refuse("retune register status --listen none")[0].contains("answers nowhere"));
+    assert!(refuse("retune register status --listen none")[0].contains("cannot be reached"));
     assert!(refuse("retune register status --ttl 5")[0].contains("it belongs to register"));
 }
 

@@ -18,7 +18,7 @@ fn with(flags: &str) -> Settings {
     whole(&format!("registrator {flags} etcd://h:1/p")).0.registrar
 }
 
-/// The one problem and the status that it ends the program with.
+/// Returns the only problem and the exit status.
 fn refused(line: &str) -> (String, u8) {
     match Machine::new().parse(&line.split_whitespace().collect::<Vec<_>>()) {
         Err(problems) if problems.0.len() == 1 => (problems.to_string(), problems.status()),
@@ -149,7 +149,7 @@ fn the_uri_names_store_and_layout() {
         assert_refused(&format!("registrator {scheme}://h:1/p"), "etcd://HOST:PORT/PREFIX", 1);
     }
     assert_refused("registrator h:1", "unrecognized adapter", 1);
-    assert_refused("registrator etcd://h:x/p", "is no port", 1);
+    assert_refused("registrator etcd://h:x/p", "is not a port", 1);
 }
 
 #[test]

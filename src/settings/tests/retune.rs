@@ -107,7 +107,7 @@ fn what_is_not_known_is_refused_with_the_nearest_that_is() {
     );
     assert!(refuse("retune watch --onetime")[0].contains("`retune render` renders once"));
     assert!(refuse("retune --noop rendr")[0].contains("did you mean `retune render`?"));
-    assert!(refuse("retune")[0].starts_with("retune: say what to do: render, watch"));
+    assert!(refuse("retune")[0].starts_with("retune: name a command: render, watch"));
     assert_eq!(refuse("retune render --bogus --worse").len(), 2);
     assert!(refuse("retune render now")[0].starts_with("now: no flag takes this word"));
 }
@@ -195,11 +195,11 @@ fn two_names_of_the_store_that_disagree_are_told() {
         .with("RETUNE_NODE", "http://b:2")
         .run("retune render");
     assert_eq!(both.source.nodes, ["http://a:1"]);
-    assert_eq!(both.warnings, ["RETUNE_NODE is not used: RETUNE_ENDPOINTS says otherwise"]);
+    assert_eq!(both.warnings, ["RETUNE_NODE is not used: RETUNE_ENDPOINTS overrides it"]);
     let text = "endpoints = 'http://a:1'\nnode = 'http://b:2'\n";
     let problems = Machine::new().file("retune/retune.toml", text).refuse("retune render");
     assert!(problems[0].contains("node is another name of endpoints"), "{problems:?}");
-    // A folder that was typed is meant, whatever the environment names for the other commands.
+    // A folder on the command line wins over the environment, which serves other commands.
     Machine::new().with("RETUNE_ENDPOINTS", "http://a:1").run("retune store backup --data-dir /d saved");
 }
 

@@ -21,11 +21,11 @@ fn event(key: &str, value: &str, index: u64) -> String {
 }
 
 fn once(accepted: u64, line: String) -> Reply {
-    // One event ends a watch; what follows on the connection does not matter.
+    // One event ends a watch; the rest of the connection does not matter.
     Reply::Open(accepted, vec![line])
 }
 
-/// The `waitIndex` of each watch so far.
+/// Returns the `waitIndex` of each watch so far.
 fn waits(fake: &Fake) -> Vec<u64> {
     fake.seen()
         .iter()
@@ -45,7 +45,7 @@ async fn a_watch_resumes_right_behind_the_last_event_and_an_idle_one_behind_its_
         let first = snapshot(&mut news).await;
         assert_eq!((first.revision, first.entries.len()), (10, 1));
         assert_eq!(changes(&mut news).await, [set("/app/a", "2")]);
-        // The idle watch is asked anew meanwhile.
+        // The idle watch is restarted meanwhile.
         assert!(timeout(Duration::from_millis(800), news.recv()).await.is_err());
     })
     .await;
@@ -101,7 +101,7 @@ async fn a_store_whose_index_went_back_is_listed_again() {
                 if request.line.contains("wait=true") { Reply::Open(4, Vec::new()) } else { dir(10, &[]) }
             },
         );
-    // The listing says 10 and the watch 4: two members, or a store that was replaced.
+    // The listing has index 10 and the watch 4: two members, or a store that was replaced.
     following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
         snapshot(&mut news).await;
         snapshot(&mut news).await;
@@ -181,7 +181,8 @@ async fn a_store_without_the_v2_api_is_read_by_its_v3_api() {
     assert_eq!(fake.seen().len(), 3, "the v2 API is asked for once");
 }
 
-/// After a restore the index may be lower or higher than before, and the history reaches back to the old one or not.
+/// After a restore the index may be lower or higher than before, and the history may or may not reach back to the old
+/// one.
 #[tokio::test]
 async fn a_restored_store_is_listed_again_wherever_its_index_is() {
     for index in [4, 10, 5_000] {

@@ -1,4 +1,4 @@
-//! etcd v3: transactions in one piece, compaction, resumption.
+//! etcd v3: transactions in one batch, compaction, resumption.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -38,7 +38,7 @@ fn put(watch: u64, revision: u64, key: &str, value: &str) -> String {
     )
 }
 
-/// The `start_revision` of each watch in a request's body.
+/// Returns the `start_revision` of each watch in a request's body.
 fn starts(body: &str) -> Vec<u64> {
     body.split(r#""start_revision":""#)
         .skip(1)
@@ -115,18 +115,18 @@ async fn a_broken_stream_resumes_each_range_where_it_was() {
     .await;
 }
 
-/// More roots than one transaction may read, and how many requests they take when each is read for itself.
+/// Returns more roots than one transaction may read, and the number of requests when each is read separately.
 fn many() -> (Vec<String>, usize) {
     ((0..300).map(|at| format!("/app/{at}")).collect(), 3)
 }
 
-/// Whether a request asks for one limited range, the folder all of `many` lie in.
+/// Returns whether a request reads one limited range, the common folder of `many`.
 fn at_once(body: &str) -> bool {
     let whole = format!(r#""key":"{}","range_end":"{}""#, STANDARD.encode("/app"), STANDARD.encode("/app0"));
     body.matches("request_range").count() == 1 && body.contains(&whole) && body.contains(r#""limit":"7000""#)
 }
 
-/// Answers one transaction of those for each root: the first sets the revision, the others must ask for it.
+/// Replies to one of several transactions: the first sets the revision, the others must request it.
 fn each(first: bool, request: &Request) -> Reply {
     let asked = request.body.matches("request_range").count();
     assert!(asked <= 128 && !request.body.contains("limit"), "{asked} ranges");
@@ -232,7 +232,7 @@ async fn a_relist_keeps_the_deltas_in_order_behind_it() {
     }
 }
 
-/// A node whose watch brings one change and then nothing more, and which answers probes like this.
+/// Returns a node whose watch sends one change and then nothing more, and which replies to probes with `probe`.
 fn quiet_after_one_change(probe: impl Fn() -> Reply + Send + Sync + 'static) -> Fake {
     Fake::new(move |number, request| match number {
         0 => txn(7, &[&[], &[]]),
@@ -245,7 +245,7 @@ fn quiet_after_one_change(probe: impl Fn() -> Reply + Send + Sync + 'static) -> 
     })
 }
 
-/// Follows until the one change is there, so that its stream is open, and then runs `body`.
+/// Follows until the one change has arrived, so that its stream is open, then runs `body`.
 async fn behind_one_change<F>(fake: &Fake, body: impl FnOnce(Receiver<SourceEvent>) -> F)
 where
     F: Future<Output = ()>,
@@ -266,7 +266,7 @@ where
 async fn a_half_open_stream_is_given_up_after_two_probes_and_nothing_is_missed() {
     let fake = quiet_after_one_change(|| Reply::Silent);
     behind_one_change(&fake, |mut news| async move {
-        // From here on nothing but the clock moves: it jumps to whatever is waited for next.
+        // From here on only the clock moves: it jumps to the next timer.
         tokio::time::pause();
         let since = tokio::time::Instant::now();
         let told = timeout(10 * LONG_TIMEOUT, news.recv()).await.expect("told in time");
@@ -285,7 +285,7 @@ async fn a_quiet_stream_of_a_node_that_answers_is_kept() {
     let fake = quiet_after_one_change(|| Reply::Whole(200, 0, r#"{"header":{"revision":"8"}}"#.into()));
     let seen = || fake.seen();
     behind_one_change(&fake, |mut news| async move {
-        // While a blocking task runs a stopped clock moves only by hand, so no limit runs ahead of a real answer.
+        // While a blocking task runs, a paused clock only moves by hand, so no timeout runs ahead of a real response.
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let blocking = tokio::task::spawn_blocking(move || ended.recv());
         tokio::time::pause();

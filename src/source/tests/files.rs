@@ -1,4 +1,4 @@
-//! Files: what they hold, and every way they change.
+//! Files: their content, and every way they change.
 
 use std::fs;
 use std::os::unix::fs::symlink;

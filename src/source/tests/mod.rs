@@ -17,7 +17,7 @@ use crate::values::{Change, Datum};
 const LONG_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn etcd(backend: Backend, fake: &Fake) -> Source {
-    // The scripts go by the number of a request, so nothing is asked beside.
+    // The scripts count requests, so no extra request may be sent.
     etcd_at(backend, fake, false)
 }
 
@@ -31,7 +31,7 @@ fn roots(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// Follows `source` while `body` looks at the news.
+/// Follows `source` while `body` checks the events.
 async fn following<B, F>(source: &Source, names: &[&str], body: B)
 where
     B: FnOnce(Receiver<SourceEvent>) -> F,

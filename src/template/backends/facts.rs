@@ -1,4 +1,4 @@
-//! What nodes publish of themselves, and which of them a service runs on.
+//! The records that nodes publish about themselves, and which node a service runs on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::key;
 use crate::placement::{Container, Image, NODES, Node};
 use crate::values::{Datum, View};
 
-/// The records of all nodes, with what they are found by.
+/// The records of all nodes, with indexes to find them.
 #[derive(Debug, Default)]
 pub(in crate::template) struct Nodes {
     /// Whether the resource's `keys` cover the records.
@@ -21,15 +21,15 @@ pub(in crate::template) struct Nodes {
     pub(super) keys: Vec<Arc<str>>,
     pub(super) all: Vec<Arc<Node>>,
     by_name: HashMap<String, usize>,
-    /// The node and its container, by the container's whole id.
+    /// The node and its container, by the container's full id.
     by_container: HashMap<String, (usize, usize)>,
-    /// The container's place on a node, by node and the container's own name.
+    /// The container's index on a node, by node and container name.
     by_container_name: HashMap<(usize, String), usize>,
-    /// By the address of the host; `None` where several nodes claim it.
+    /// The node by its host's address; `None` where several nodes claim the address.
     by_host: HashMap<String, Option<usize>>,
 }
 
-/// What a record has beside the node.
+/// The parts of a record besides the node.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Host {
@@ -40,7 +40,7 @@ impl Nodes {
     /// Reads all records that a resource sees.
     ///
     /// # Errors
-    /// A record is none; its text stays out of the words.
+    /// A record is invalid; the error does not contain its text.
     pub(super) fn read(view: &View) -> Result<Self, Error> {
         if !view.scope.covers(NODES) {
             return Ok(Self::default());
@@ -82,8 +82,8 @@ impl Nodes {
         self.all.push(Arc::new(node));
     }
 
-    /// The node of a service, if one is known: the one it names, the one its id names, the one that has its
-    /// container, the one that is reached at its address.
+    /// Returns the node of a service, if known: the node the service names, else the one its id names, else the one
+    /// that has its container, else the one at its address.
     fn of(&self, service: &Service) -> Option<usize> {
         if !service.node.is_empty() {
             return self.by_name.get(&service.node).copied();
@@ -94,8 +94,8 @@ impl Nodes {
         named.or_else(having).or_else(reached).copied()
     }
 
-    /// The service as expressions see it: a node that runs nothing but its container, with the labels of its own node
-    /// and over them its attributes. What its container's record tells is filled in.
+    /// Returns the service as expressions see it: a node that runs only this container, with the labels of its own
+    /// node, overridden by the service's attributes. Fills in what the container's record holds.
     pub(super) fn join(&self, service: &mut Service) -> Node {
         let at = self.of(service);
         let mut joined = match at.map(|at| &self.all[at]) {
@@ -128,14 +128,14 @@ impl Nodes {
         let by_id = self.by_container.get(&service.container).filter(|(node, _)| *node == at);
         let place = match by_id {
             Some((_, place)) => Some(place),
-            // An id that the node does not list is another container than the one of that name.
+            // An id that the node does not list belongs to another container than the one of that name.
             None if !service.container.is_empty() => None,
             None => self.by_container_name.get(&(at, service.container_name.clone())),
         };
         self.all[at].containers.get(*place?)
     }
 
-    /// The image under all its names.
+    /// Returns the image under all its names.
     fn images(&self, at: Option<usize>, name: &str) -> Vec<Image> {
         if name.is_empty() {
             return Vec::new();
@@ -150,7 +150,7 @@ impl Nodes {
     }
 }
 
-/// The container of a service whose node does not list it.
+/// Returns the container of a service whose node does not list it.
 fn container(service: &Service) -> Option<Container> {
     let named = !service.container.is_empty() || !service.container_name.is_empty();
     named.then(|| Container {
@@ -165,15 +165,15 @@ fn record(key: &str, datum: &Datum) -> Result<(Node, Host), Error> {
     let read = |text: &str| Ok((serde_json::from_str(text)?, serde_json::from_str(text)?));
     let found: Result<_, serde_json::Error> = match datum {
         Datum::Text(text) => read(text),
-        Datum::Binary(_) => return Err(fail(format!("{key} is no record of a node: it is not UTF-8"))),
+        Datum::Binary(_) => return Err(fail(format!("{key} is not a node record: it is not UTF-8"))),
     };
     found.map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        fail(format!("{key} is no record of a node (line {line}, column {column} of its JSON)"))
+        fail(format!("{key} is not a node record (line {line}, column {column} of its JSON)"))
     })
 }
 
-/// The host of `tcp://10.0.0.1:2375`, `ssh://user@10.0.0.1` or `[::1]:2376`, without brackets.
+/// Returns the host of `tcp://10.0.0.1:2375`, `ssh://user@10.0.0.1` or `[::1]:2376`, without brackets.
 fn host_of(address: &str) -> &str {
     let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
     if scheme == "unix" {

@@ -1,4 +1,4 @@
-//! Services joined with what their nodes publish, and placement's expressions over them.
+//! Joins services with the records of their nodes, and applies placement's expressions to them.
 
 #![expect(clippy::needless_pass_by_value, reason = "the engine hands a function its arguments by value")]
 
@@ -29,7 +29,7 @@ pub(super) fn register(all: &mut Registry) {
     all.both("prefer", prefer);
 }
 
-/// What nodes publish, read once for each render.
+/// Returns the node records, read once for each render.
 fn facts() -> Result<Arc<Nodes>, Error> {
     current::with(|current| {
         if let Some(nodes) = &current.nodes {
@@ -37,7 +37,7 @@ fn facts() -> Result<Arc<Nodes>, Error> {
         }
         if current.view.scope.covers(NODES) {
             current.reads.listings.insert(NODES.into());
-            // Before they are read: one that is broken is read again when it is mended.
+            // Record the reads first: a broken record is read again after it is fixed.
             let records = current.view.values.below(NODES);
             current.reads.keys.extend(records.map(|(key, _)| Arc::clone(key)));
         }
@@ -47,7 +47,7 @@ fn facts() -> Result<Arc<Nodes>, Error> {
     })
 }
 
-/// Every service below a directory.
+/// Returns every service below a directory.
 fn backends(dir: Text) -> Result<Value, Error> {
     let facts = facts()?;
     let (view, roots, dir) = current::with(|current| {
@@ -62,7 +62,7 @@ fn backends(dir: Text) -> Result<Value, Error> {
     })?;
     let mut found = Vec::new();
     for root in roots {
-        // A root below the directory may be a service itself.
+        // A root below the directory may itself be a service.
         let itself =
             view.values.get(&root).filter(|_| root != dir).map(|datum| (Arc::from(root.as_str()), datum));
         let below = view.values.below(&root).map(|(key, datum)| (Arc::clone(key), datum));
@@ -92,7 +92,7 @@ fn backends(dir: Text) -> Result<Value, Error> {
     Ok(Value::from(all))
 }
 
-/// Everything that nodes publish.
+/// Returns all node records.
 fn nodes() -> Result<Value, Error> {
     let facts = facts()?;
     if !facts.covered {
@@ -103,30 +103,32 @@ fn nodes() -> Result<Value, Error> {
 }
 
 fn uncovered(function: &str) -> Error {
-    // A failure here still tells `check` what was asked for.
+    // Recorded even when the call fails, so that `check` sees what was asked for.
     let recorded = current::with(|current| {
         current.reads.outside.insert(NODES.into());
         Ok(())
     });
     recorded.err().unwrap_or_else(|| {
-        fail(format!("{function}: nothing is known of the nodes: add \"{NODES}\" to `keys` of the resource"))
+        fail(format!(
+            "{function}: the node records are not readable: add \"{NODES}\" to `keys` of the resource"
+        ))
     })
 }
 
-/// Those of a list that expressions choose.
+/// Returns the items of a list that the expressions choose.
 fn chosen(list: List, expressions: Rest<Text>) -> Result<Value, Error> {
     let facts = facts()?;
     let chosen = choose("where", &list.0, &expressions.0, &facts)?;
     let none = !list.0.is_empty() && !chosen.contains(&true);
     if none && facts.all.is_empty() {
-        // All records gone at once is an outage of the registrars, and no reason to take every backend out.
-        return Err(fail(format!("where: it leaves nothing, and no node has a record below {NODES}")));
+        // When all records vanish at once, the registrars are down: that must not remove every backend.
+        return Err(fail(format!("where: it matches nothing, and no node has a record below {NODES}")));
     }
     let kept = list.0.into_iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(item, _)| item);
     Ok(Value::from(kept.collect::<Vec<_>>()))
 }
 
-/// The whole list, those that expressions choose first and the others as their backups.
+/// Returns the whole list: first the items that the expressions choose, then the others as backups.
 fn prefer(list: List, expressions: Rest<Text>) -> Result<Value, Error> {
     let facts = facts()?;
     let chosen = choose("prefer", &list.0, &expressions.0, &facts)?;
@@ -148,7 +150,7 @@ fn choose(function: &str, list: &[Value], expressions: &[Text], facts: &Nodes) -
     }
     let selection = Selection::parse(expressions.iter().map(|text| &**text))
         .map_err(|error| fail(format!("{function}: {error}")))?;
-    // A service may tell its own container and image; all else is known of nodes only.
+    // A service may name its own container and image; everything else is known of nodes only.
     let own = |key: &str| matches!(key, "container" | "image");
     let asks_nodes =
         selection.expressions().iter().any(|wish| wish.kind != ExpressionKind::Affinity || !own(&wish.key));

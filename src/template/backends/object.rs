@@ -1,4 +1,4 @@
-//! Backends and nodes as templates see them.
+//! Backends and nodes as objects in templates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::placement::Node;
 /// A service with its node.
 #[derive(Debug)]
 pub(super) struct Backend {
-    /// As templates name it.
+    /// The key as templates name it.
     pub(super) key: String,
     pub(super) service: Service,
     /// The service as expressions see it.
@@ -23,7 +23,7 @@ pub(super) struct Backend {
 #[derive(Debug)]
 pub(super) struct OfferedBackend {
     pub(super) backend: Arc<Backend>,
-    /// Only for when no other answers.
+    /// Used only when no other backend responds.
     pub(super) backup: bool,
 }
 

@@ -1,4 +1,4 @@
-//! One key as a service: what registrars write, and what people write by hand.
+//! Parses one key as a service, as registrars or people write it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,7 +10,7 @@ use super::super::error::{binary, fail, hidden};
 use crate::key;
 use crate::values::Datum;
 
-/// A service as its key tells it. What it does not tell is empty.
+/// A service as its key describes it. What the key does not hold is empty.
 #[derive(Debug, Default)]
 pub(super) struct Service {
     pub(super) name: String,
@@ -21,13 +21,13 @@ pub(super) struct Service {
     pub(super) tags: Vec<String>,
     pub(super) attributes: BTreeMap<String, String>,
     pub(super) node: String,
-    /// The whole id.
+    /// The full id.
     pub(super) container: String,
     pub(super) container_name: String,
     pub(super) image: String,
 }
 
-/// The object that a key may hold. `host` is SkyDNS's word for `ip`.
+/// The JSON object that a key may hold. `host` is SkyDNS's name for `ip`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct BackendRecord {
@@ -48,7 +48,7 @@ struct BackendRecord {
 /// Reads a key and its value.
 ///
 /// # Errors
-/// It is no service; the value stays out of the words.
+/// The key is not a service; the error does not contain the value.
 pub(super) fn read(key: &str, datum: &Datum) -> Result<Service, Error> {
     let text = match datum {
         Datum::Text(text) => text.trim(),
@@ -68,11 +68,11 @@ pub(super) fn read(key: &str, datum: &Datum) -> Result<Service, Error> {
 }
 
 fn from_text(key: &str, text: &str) -> Result<Service, Error> {
-    // A name that is told by the key alone could be anything: only with dockreg's word is it an address.
+    // A name in the key alone could be anything: it is an address only with the value `running`, which dockreg writes.
     let found = address(text, true).or_else(|| address(key::base(key), text == "running"));
     let (ip, port) = found.ok_or_else(|| {
         fail(format!(
-            "{key} is no backend: its value, {}, is neither ip:port nor a JSON object, and its name is not ip:port",
+            "{key} is not a backend: its value, {}, is neither ip:port nor a JSON object, and its name is not ip:port",
             hidden(text)
         ))
     })?;
@@ -80,7 +80,7 @@ fn from_text(key: &str, text: &str) -> Result<Service, Error> {
 }
 
 fn from_json(key: &str, text: &str) -> Result<Service, Error> {
-    let no_backend = |why: &str| fail(format!("{key} is no backend: {why}"));
+    let no_backend = |why: &str| fail(format!("{key} is not a backend: {why}"));
     let written: BackendRecord = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         no_backend(&format!("its JSON is not that of a service (line {line}, column {column})"))
@@ -116,7 +116,7 @@ fn plain(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The middle of `<node>:<container>:<port>`, which is what ids are unless a container sets its own.
+/// Returns the middle of `<node>:<container>:<port>`, the form of an id unless a container sets its own.
 fn container_of(id: &str) -> &str {
     let parts: Vec<&str> = id.split(':').collect();
     match parts.as_slice() {
@@ -125,7 +125,7 @@ fn container_of(id: &str) -> &str {
     }
 }
 
-/// Address and port of `ip:port` or `[ip]:port`, and with `names` of `name:port`.
+/// Parses `ip:port` or `[ip]:port`, and with `names` also `name:port`.
 fn address(text: &str, names: bool) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let port = number(port)?;
@@ -194,7 +194,7 @@ mod tests {
     fn what_is_no_service_is_named_by_its_key_and_not_by_its_value() {
         for text in ["hunter2", r#"{"address":"hunter2"}"#, r#"{"tags":"hunter2"}"#, r#"{"ip":"hunter2"}"#] {
             let error = read("/web/1", &Datum::from(text)).unwrap_err().to_string();
-            assert!(error.contains("/web/1 is no backend") && !error.contains("hunter2"), "{error}");
+            assert!(error.contains("/web/1 is not a backend") && !error.contains("hunter2"), "{error}");
         }
     }
 

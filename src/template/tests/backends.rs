@@ -1,4 +1,4 @@
-//! Registered services with what their nodes publish.
+//! Registered services joined with the records of their nodes.
 
 use super::*;
 
@@ -67,7 +67,7 @@ fn the_node_that_has_the_container_is_the_services_even_under_an_id_of_its_own()
         text("{% for b in backends('/app') %}{{ b.node }} {{ b.image }}{% endfor %}", &all),
         "h2 web:1"
     );
-    // Two nodes behind one address tell nothing of whose a service is.
+    // Two nodes behind one address do not tell whose a service is.
     let twins = view_of(
         "/",
         &["/app", "/_retune/nodes"],
@@ -106,7 +106,7 @@ fn keys_are_told_below_the_prefix_and_hidden_ones_are_no_backends() {
     let wide = view_of("/prod", &["/app/web", "/_retune/nodes"], &values);
     assert_eq!(text(line, &wide), "/app/web/1 h1;".repeat(4));
     assert_eq!(text("{{ backends('/app')|length }}", &all), "1");
-    // A key of the resource that is a backend itself.
+    // A key of the resource that is itself a backend.
     let leaf = view_of("/prod", &["/app/web/1"], &values);
     assert_eq!(text("{{ backends('/app')|length }}{{ backends('/app/web/1')|length }}", &leaf), "10");
 }
@@ -115,12 +115,12 @@ fn keys_are_told_below_the_prefix_and_hidden_ones_are_no_backends() {
 fn a_key_that_is_no_backend_is_an_error_that_names_it() {
     let all = both(&[("/app/web/1", "10.0.0.1:80"), ("/app/web/timeout", "hunter2")]);
     let told = error("{{ backends('/app') }}", &all);
-    assert!(told.what().contains("/app/web/timeout is no backend"), "{told}");
+    assert!(told.what().contains("/app/web/timeout is not a backend"), "{told}");
     assert!(!told.to_string().contains("hunter2"), "{told}");
     let broken =
         view_of("/", &["/app", "/_retune/nodes"], &[("/_retune/nodes/h1", "{\"labels\":\"hunter2\"}")]);
     let failure = try_text("{{ nodes() }}", &broken).unwrap_err();
-    assert!(failure.error.what().contains("/_retune/nodes/h1 is no record of a node"), "{failure}");
+    assert!(failure.error.what().contains("/_retune/nodes/h1 is not a node record"), "{failure}");
     assert!(!failure.to_string().contains("hunter2"), "{failure}");
     assert!(failure.reads.keys.contains("/_retune/nodes/h1"), "mending it renders again");
 }
@@ -148,7 +148,7 @@ fn where_keeps_what_an_expression_holds_for() {
         ("'affinity:image==sha256:1111'", "h1:web.1:80"),
         ("'affinity:tier==front'", "h1:web.1:80"),
         ("'weight==7'", "x3"),
-        // Soft: those that match if any does, otherwise all.
+        // Soft: those that match, or all if none does.
         ("'zone==~b'", "h2:web.2:80 y4"),
         ("'zone==~none'", "h1:web.1:80 h2:web.2:80 x3 y4 z5"),
         ("'zone==~b', 'disk==~ssd'", "h2:web.2:80 y4"),
@@ -187,13 +187,13 @@ fn what_makes_no_sense_is_told_in_placements_words() {
         ("{{ backends('/app')|where('zone') }}", "where: One of operator ==, != is expected"),
         ("{{ backends('/app')|prefer('zone==') }}", "prefer: Value '' is invalid"),
         ("{{ backends('/app')|where('contraint:zone==a') }}", "Key 'contraint:zone' is invalid"),
-        ("{{ backends('/app')|where('zone==/(/') }}", "is no regular expression"),
+        ("{{ backends('/app')|where('zone==/(/') }}", "is not a regular expression"),
         ("{{ backends('/app')|where }}", "it takes an expression"),
         ("{{ []|where('zone') }}", "One of operator"),
         ("{{ ['x']|where('zone==a') }}", "takes a list of backends(…) or nodes()"),
         ("{{ nodes()|prefer('zone==a') }}", "takes a list of backends(…), and"),
         ("{{ gets('/app/*/*')|where('zone==a') }}", "takes a list of backends"),
-        ("{{ 'x'|where('zone==a') }}", "no list"),
+        ("{{ 'x'|where('zone==a') }}", "not a list"),
     ] {
         let told = error(template, &all);
         assert!(told.what().contains(want), "{template}: {told}");
@@ -204,7 +204,7 @@ fn what_makes_no_sense_is_told_in_placements_words() {
 #[test]
 fn without_the_records_among_its_keys_a_resource_is_told_to_add_them() {
     let values = [("/_retune/nodes/h1", A), ("/app/web/h1:web.1:80", "10.0.0.1:80"), ("/app/web/x3", JSON)];
-    // Neither does the root cover them: what etcd shows of hidden keys below it depends on its API.
+    // The root does not cover them either: whether etcd lists hidden keys below it depends on the API.
     for keys in [&["/app"][..], &["/"]] {
         let scoped = view_of("/", keys, &values);
         let line = "{% for b in backends('/app') %}{{ b.id }}@{{ b.node }} {{ b.labels }} {% endfor %}";
@@ -298,6 +298,6 @@ fn two_thousand_backends_render_in_a_moment() {
     assert_eq!(rendered.lines().count(), 2000);
     assert_eq!(rendered.lines().filter(|line| line.ends_with(" b backup;")).count(), 1000);
     assert!(rendered.starts_with("server 10.0.1.0:8000 a;\n"), "{}", &rendered[..80]);
-    // A join that looked through all nodes for each service would take many seconds here.
+    // A join that scans all nodes for each service would take many seconds here.
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }

@@ -1,11 +1,11 @@
-//! The page on templates says what is true.
+//! The examples on the templates page are correct.
 
 use super::super::functions;
 use super::*;
 
 const PAGE: &str = include_str!("../../../docs/templates.md");
 
-/// The lines of every fenced block of a language, with the line each begins at.
+/// Returns the lines of every fenced block of a language, with the line each begins at.
 fn blocks() -> Vec<(usize, String, String)> {
     let mut out = Vec::new();
     let mut open: Option<(usize, String, String)> = None;
@@ -50,7 +50,7 @@ fn every_example_of_the_page_renders_as_the_page_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(examples, blocks.iter().filter(|(_, language, _)| language == "jinja").count());
     assert!(examples > 60, "{examples}");
-    // Answers that differ by machine and moment are shown, not compared; these are all of them.
+    // Results that depend on machine and time are shown, not compared; these are all of them.
     assert_eq!(blocks.iter().filter(|(_, language, _)| language == "jinja-varies").count(), 8);
 }
 

@@ -1,4 +1,4 @@
-//! How mistakes are told.
+//! How mistakes are reported.
 
 use super::*;
 
@@ -159,7 +159,7 @@ fn functions_say_what_they_refuse() {
     for (template, want) in [
         ("{{ cgetv('/x') }}", "use getv"),
         ("{{ json('') }}", "unexpected end of JSON input"),
-        ("{{ json('[1]') }}", "no object"),
+        ("{{ json('[1]') }}", "not an object"),
         ("{{ atoi('x') }}", "atoi: a text of 1 characters"),
         ("{{ div(1, 0) }}", "division by zero"),
         ("{{ mod(1, 0) }}", "modulo by zero"),
@@ -176,10 +176,10 @@ fn functions_say_what_they_refuse() {
         ("{{ parseBool('yes') }}", "neither true nor false"),
         ("{{ toToml([1]) }}", "only a map"),
         ("{{ ternary(1, 2, 'x') }}", "not true or false"),
-        ("{{ cidrHost('x', 1) }}", "no network"),
+        ("{{ cidrHost('x', 1) }}", "not a network"),
         ("{{ getv }}", "without `()`"),
-        ("{{ 'abc'|join(',') }}", "no list"),
-        ("{{ file('/proc') }}", "no regular file"),
+        ("{{ 'abc'|join(',') }}", "not a list"),
+        ("{{ file('/proc') }}", "not a regular file"),
     ] {
         let told = error(template, &none);
         assert!(told.what().contains(want), "{template}: {told}");

@@ -1,4 +1,4 @@
-//! `generation()`: what it covers, and that it is the same for the same output.
+//! `generation()`: what it covers, and that equal outputs have equal generations.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Templates that would not end, or not fit.
+//! Templates that would never end, or grow too large.
 
 use std::time::{Duration, Instant};
 

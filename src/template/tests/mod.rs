@@ -1,4 +1,4 @@
-//! Rendering as a whole: files, views and values in, text and reads out.
+//! Whole renders: files, views and values in, text and reads out.
 
 mod backends;
 mod docs;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::values::{Datum, Scope, Touched, Values, View};
 
-/// A folder of templates with the engine over it.
+/// A folder of templates with an engine over it.
 struct Bench {
     dir: TempDir,
     engine: Engine,

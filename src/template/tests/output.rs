@@ -1,4 +1,4 @@
-//! What comes out: whitespace, printing, includes.
+//! The output: whitespace, printing, includes.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! confd's functions over a view, and the reads they leave.
+//! confd's functions on a view, and the reads they record.
 
 use super::*;
 
@@ -132,6 +132,6 @@ fn a_listing_skips_what_lies_below_its_children() {
     )]);
     let start = std::time::Instant::now();
     assert_eq!(bench.render("t", &all).unwrap().text, "21".repeat(2000));
-    // Walking the subtree each time would be 400 million keys.
+    // Walking the subtree each time would visit 400 million keys.
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }

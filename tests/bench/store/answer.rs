@@ -1,11 +1,11 @@
-//! An HTTP answer, taken in as it comes and read no further than the measurements need.
+//! An HTTP response, parsed as it arrives and only as far as the measurements need.
 
 use std::io;
 
-/// Longer heads and chunk sizes are not read.
+/// The longest line of a head or chunk size.
 const LINE: usize = 8 * 1024;
 
-/// What is due next.
+/// The next part expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
     Status,
@@ -18,12 +18,12 @@ enum Due {
     Nothing,
 }
 
-/// One answer, as far as it is there.
+/// One response, as far as it has arrived.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status code; 0 before it is there.
+    /// The status code; 0 before it has arrived.
     pub status: u16,
-    /// The body so far, without the frames of its chunks.
+    /// The body so far, without chunk headers.
     pub body: Vec<u8>,
     due: Due,
     line: Vec<u8>,
@@ -32,12 +32,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Nothing yet.
+    /// Returns an empty response.
     pub fn new() -> Self {
         Self { status: 0, body: Vec::new(), due: Due::Status, line: Vec::new(), length: None, chunked: false }
     }
 
-    /// Forgets the answer, but keeps its memory for the next one.
+    /// Clears the response, but keeps its memory for the next one.
     pub fn clear(&mut self) {
         let (mut body, mut line) = (std::mem::take(&mut self.body), std::mem::take(&mut self.line));
         body.clear();
@@ -45,22 +45,22 @@ impl Answer {
         *self = Self { body, line, ..Self::new() };
     }
 
-    /// Whether the head is there.
+    /// Returns whether the head has arrived.
     pub fn has_head(&self) -> bool {
         !matches!(self.due, Due::Status | Due::Header)
     }
 
-    /// Whether the body holds a whole event of a watch.
+    /// Returns whether the body contains a whole event of a watch.
     pub fn has_event(&self) -> bool {
         self.has_head() && self.body.last() == Some(&b'\n')
     }
 
-    /// Whether all of it is there.
+    /// Returns whether all of it has arrived.
     pub fn is_whole(&self) -> bool {
         self.due == Due::Nothing
     }
 
-    /// Takes in the next bytes.
+    /// Parses the next bytes.
     pub fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.due {

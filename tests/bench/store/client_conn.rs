@@ -1,4 +1,4 @@
-//! One connection, and a request with what its answer has to be.
+//! One connection, and a request with its expected response.
 
 use std::io;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use tokio::net::TcpStream;
 
 use super::answer::Answer;
 
-/// Enough for every small answer at once.
+/// Enough for any small response at once.
 const SMALL: usize = 4 * 1024;
 /// For lists: few reads, and still within a processor's cache.
 const LARGE: usize = 256 * 1024;
 
-/// An exchange that takes longer is lost, and the measurement fails.
+/// An exchange that takes longer counts as lost, and the measurement fails.
 pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A request, and the beginning of the body that answers it.
+/// A request, and the beginning of the expected body.
 #[derive(Debug)]
 pub struct Exchange {
     pub request: Vec<u8>,
@@ -24,7 +24,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Sets a key; neither may need escapes.
+    /// Returns a write of a key; key and value must not need escapes.
     pub fn put(key: &str, value: &str) -> Self {
         let length = "value=".len() + value.len();
         let request = format!(
@@ -34,23 +34,23 @@ impl Exchange {
         Self { request: request.into_bytes(), starts: node("set", key, value) }
     }
 
-    /// Reads a key that has this value.
+    /// Returns a read of a key that has this value.
     pub fn get(key: &str, value: &str) -> Self {
         Self { request: get(&format!("/v2/keys{key}")), starts: node("get", key, value) }
     }
 
-    /// Lists everything below a folder.
+    /// Returns a listing of everything below a folder.
     pub fn list(folder: &str) -> Self {
         let starts = format!("{{\"action\":\"get\",\"node\":{{\"key\":\"{folder}\",\"dir\":true,\"nodes\":[");
         Self { request: get(&format!("/v2/keys{folder}?recursive=true")), starts: starts.into_bytes() }
     }
 
-    /// Waits for the next write of a key, which must be of this value.
+    /// Returns a watch for the next write of a key, which must have this value.
     pub fn watch(key: &str, value: &str) -> Self {
         Self { request: get(&format!("/v2/keys{key}?wait=true")), starts: node("set", key, value) }
     }
 
-    /// What is wrong with an answer.
+    /// Returns what is wrong with a response.
     pub fn objection(&self, answer: &Answer) -> Option<String> {
         let right = matches!(answer.status, 200 | 201) && answer.body.starts_with(&self.starts);
         (!right).then(|| {
@@ -70,22 +70,22 @@ fn node(action: &str, key: &str, value: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// A connection that asks one thing at a time.
+/// A connection with one request at a time.
 #[derive(Debug)]
 pub struct ClientConn {
-    /// The answer to the last request, as far as it was heard.
+    /// The response to the last request, as far as it has arrived.
     pub answer: Answer,
     stream: TcpStream,
     buffer: Box<[u8]>,
 }
 
 impl ClientConn {
-    /// A connection for small answers.
+    /// Opens a connection for small responses.
     pub async fn open(address: &str) -> io::Result<Self> {
         Self::with_buffer(address, SMALL).await
     }
 
-    /// A connection for large ones.
+    /// Opens a connection for large ones.
     pub async fn open_large(address: &str) -> io::Result<Self> {
         Self::with_buffer(address, LARGE).await
     }
@@ -102,7 +102,7 @@ impl ClientConn {
         self.stream.write_all(request).await
     }
 
-    /// Listens until there is enough of the answer.
+    /// Reads until the response is `enough`.
     pub async fn hear(&mut self, enough: impl Fn(&Answer) -> bool) -> io::Result<()> {
         while !enough(&self.answer) {
             let length = self.stream.read(&mut self.buffer).await?;
@@ -114,13 +114,13 @@ impl ClientConn {
         Ok(())
     }
 
-    /// Asks and hears the whole answer.
+    /// Sends a request and reads the whole response.
     pub async fn ask(&mut self, request: &[u8]) -> io::Result<()> {
         self.send(request).await?;
         self.hear(Answer::is_whole).await
     }
 
-    /// Asks, hears the whole answer in bounded time, and fails unless it is right.
+    /// Sends a request, reads the whole response in bounded time, and fails unless it is correct.
     pub async fn exchange(&mut self, exchange: &Exchange) {
         let asked = tokio::time::timeout(EXCHANGE_TIMEOUT, self.ask(&exchange.request)).await;
         asked.expect("an answer in time").expect("a whole answer");

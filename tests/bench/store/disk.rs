@@ -1,4 +1,4 @@
-//! What the disk allows: how often a second a few bytes can be made durable.
+//! The disk's limit: how often a second a few bytes can be made durable.
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -9,19 +9,19 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 /// One record of a log.
 const RECORD: usize = 256;
-/// More than is written in the time.
+/// More than is written in the measured time.
 const SIZE: usize = 16 * 1024 * 1024;
 
-/// What the file is before.
+/// The state of the file before the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocks {
-    /// Full of zeros that are on the disk.
+    /// Full of zeros, already on the disk.
     Written,
-    /// Its blocks are set aside, and nothing is in them.
+    /// Its blocks are reserved, but empty.
     Reserved,
 }
 
-/// Records a second, appended and synced one by one.
+/// Returns the records a second, appended and synced one by one.
 pub fn rate(folder: &Path, blocks: Blocks, span: Duration) -> f64 {
     let mut file = tempfile::tempfile_in(folder).unwrap();
     prepare(&mut file, blocks);
@@ -38,7 +38,7 @@ pub fn rate(folder: &Path, blocks: Blocks, span: Duration) -> f64 {
 fn prepare(file: &mut File, blocks: Blocks) {
     match blocks {
         Blocks::Written => file.write_all(&vec![0; SIZE]).unwrap(),
-        // Where the file system cannot do it, the figure is that of a file that grows, as a log's would be.
+        // Where the file system does not support it, the figure is that of a growing file, as a log's would be.
         Blocks::Reserved => drop(fallocate(&*file, FallocateFlags::empty(), 0, SIZE as i64)),
     }
     file.sync_all().unwrap();

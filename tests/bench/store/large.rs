@@ -16,23 +16,23 @@ const LANES: usize = 64;
 const FOLDER: usize = 1000;
 const VALUE: &str = "10.0.0.1:8080";
 const LISTS: usize = 5;
-/// Writes before a kill.
+/// Writes just before a kill.
 const LATE: usize = 1000;
 
-/// Of one server.
+/// The figures of one server.
 #[derive(Debug, Default)]
 pub struct Figures {
     /// Seconds to write all keys.
     pub fill: f64,
     /// The first list, ms.
     pub first_list: f64,
-    /// The best of those after it, ms.
+    /// The best of the later lists, ms.
     pub best_list: f64,
     /// Resident MB after the fill.
     pub filled: f64,
     /// Resident MB after the lists.
     pub listed: f64,
-    /// From exec to an answer after SIGTERM, ms.
+    /// From exec to a response after SIGTERM, ms.
     pub after_term: f64,
     /// The same after kill -9.
     pub after_kill: f64,
@@ -72,7 +72,7 @@ pub fn measure(servers: &mut [Server], effort: Effort, runtime: &Runtime) -> Vec
     for (at, figures) in seen.iter_mut().enumerate() {
         (figures.after_term, figures.after_kill) = (after_term[at], after_kill[at]);
     }
-    // A restart that is quick because it lost something is no restart.
+    // A fast restart does not count if it lost something.
     in_turn(servers, 0, |server| runtime.block_on(lists(&server.address(), effort.keys)));
     seen
 }
@@ -81,7 +81,7 @@ fn key(number: usize) -> String {
     format!("/big/d{}/k{number}", number / FOLDER)
 }
 
-/// The first recursive list and the best of those after it, ms; each must hold every key.
+/// Returns the first recursive list and the best of the later ones, ms; each must contain every key.
 async fn lists(address: &str, keys: usize) -> (f64, f64) {
     let list = Exchange::list("/big");
     let mut client_conn = ClientConn::open_large(address).await.unwrap();

@@ -10,16 +10,16 @@ use tokio::task::JoinSet;
 
 use super::client_conn::{ClientConn, EXCHANGE_TIMEOUT, Exchange};
 
-/// What the connections do.
+/// The work of the connections.
 #[derive(Debug)]
 pub enum Work {
-    /// Each goes round its own exchanges for so long.
+    /// Each repeats its own exchanges for this long.
     For(Duration, Arc<Vec<Vec<Exchange>>>),
     /// Each takes the next one until all are done.
     Through(Arc<Vec<Exchange>>),
 }
 
-/// The same in progress.
+/// The same work in progress.
 #[derive(Debug)]
 enum Progress {
     Until(Instant, Arc<Vec<Vec<Exchange>>>),
@@ -38,19 +38,19 @@ impl Progress {
     }
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// From a request's first byte to its answer's last, ms.
+    /// From a request's first byte to its response's last, ms.
     pub times: Vec<f64>,
-    /// From the first request to the last answer.
+    /// From the first request to the last response.
     pub took: Duration,
     wrong: usize,
     first_wrong: Option<String>,
 }
 
 impl Tally {
-    /// Answers a second.
+    /// Returns the responses a second.
     pub fn rate(&self) -> f64 {
         self.times.len() as f64 / self.took.as_secs_f64()
     }
@@ -62,7 +62,7 @@ impl Tally {
     }
 }
 
-/// Drives so many connections; fails when a single answer is wrong, or late beyond all measure.
+/// Drives this many connections; fails when a single response is wrong or far too late.
 pub fn drive(runtime: &Runtime, address: &str, connections: usize, work: &Work) -> Tally {
     let nominal = match work {
         Work::For(span, _) => *span + EXCHANGE_TIMEOUT,

@@ -1,30 +1,30 @@
 //! `retune store` beside a real `etcd --enable-v2`: `cargo bench --bench store`, or a short run with `-- quick`.
 //!
 //! Both run as a user runs them, with their defaults, on loopback, each with a new data folder below the target
-//! folder, so on one disk. Only figures of one run compare: they are taken in turns, and every second round has the
-//! servers in the other order. The one whose turn it is not is stopped (SIGSTOP), so what a server left to do in
-//! the background it pays for in its own time. Without etcd in PATH ours is measured alone.
+//! folder, so on one disk. Only figures of one run can be compared: the servers take turns, and every second round
+//! uses the reverse order. The servers that wait are stopped (SIGSTOP), so a server's background work counts in its
+//! own time. Without etcd in PATH, only retune is measured.
 //!
-//! * The load is closed-loop: each connection sends its next request when it has the whole answer to the last.
+//! * The load is closed-loop: each connection sends its next request when it has the whole response to the last.
 //!   One thread drives all connections with requests built beforehand, since it shares the cores with the server;
-//!   what it took itself is printed. Every answer is checked, status and body: a single wrong one ends the run.
-//! * PUT and GET: each connection goes round 16 keys of its own, which all exist before. Rates are the median of
+//!   its own cost is printed. Every response is checked, status and body: a single wrong one ends the run.
+//! * PUT and GET: each connection cycles through 16 keys of its own, which all exist before. Rates are the median of
 //!   the rounds, percentiles are of all rounds together, CPU is the server's for each request. The ratio is the
 //!   median of the rounds' ratios, with the lowest and the highest.
-//! * The disk: 256 bytes appended to a file and fdatasync, again and again, taken between the rounds of PUT on one
-//!   connection. Over blocks written before only data goes to the disk; over blocks merely reserved, as a log
-//!   reserves its next ones, the file system has its own notes to write as well. A PUT is answered when its record
-//!   is synced, so one connection cannot do more; a share above 100 % says that others used the disk meanwhile.
+//! * The disk: 256 bytes appended to a file and fdatasync, repeated, measured between the rounds of PUT on one
+//!   connection. On blocks written before, only data goes to the disk; on blocks only reserved, as a log
+//!   reserves its next ones, the file system also writes metadata. A PUT is acknowledged when its record
+//!   is synced, so one connection cannot do more; a share above 100 % means that others used the disk meanwhile.
 //! * Large: new servers get 100,000 keys (`/big/dN/kM`, 1,000 a folder) over 64 connections; resident memory is
 //!   read a second after the fill and again after six recursive lists of them all. The first list is shown, and
-//!   the best of the five after it; a list takes from its request's first byte to its answer's last.
-//! * Restart with these keys: from exec to the first answer that has the last key's value, asked for every half
+//!   the best of the five after it; a list takes from its request's first byte to its response's last.
+//! * Restart with these keys: from exec to the first response with the last key's value, polled every half
 //!   millisecond; median of the rounds. The page cache is warm. SIGTERM comes at rest,
-//!   kill -9 straight after 1,000 more writes.
-//! * Watchers: one-shot watches of one key, all known to be registered since they have their heads; from the first
+//!   kill -9 right after 1,000 more writes.
+//! * Watchers: one-shot watches of one key, all registered, since their response heads have arrived; from the first
 //!   byte of the PUT until the median one and the last one has its event; median of three such writes a round.
 //!
-//! `RETUNE_BENCH_PROGRAM` measures another binary in place of ours.
+//! `RETUNE_BENCH_PROGRAM` measures another binary in place of retune.
 
 #![allow(
     unreachable_pub,
@@ -62,13 +62,13 @@ use server::{Kind, Server};
 struct Effort {
     /// Rounds of each shape of load.
     rounds: usize,
-    /// How long one is.
+    /// The length of a round.
     round: Duration,
     /// Keys of the large store.
     keys: usize,
     /// Restarts of each kind.
     restarts: usize,
-    /// How often the watchers get a turn.
+    /// The number of rounds with watchers.
     wakings: usize,
 }
 
@@ -99,7 +99,7 @@ fn main() {
     println!("\ntook {:.0} s", began.elapsed().as_secs_f64());
 }
 
-/// Whom to measure.
+/// Returns the servers to measure.
 fn kinds() -> Vec<Kind> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|dir| dir.join("etcd").is_file()) {
@@ -111,13 +111,13 @@ fn kinds() -> Vec<Kind> {
     vec![Kind::Retune]
 }
 
-/// New servers, all stopped until their turn.
+/// Starts new servers, all stopped until their turn.
 fn start(kinds: &[Kind], runtime: &Runtime) -> Vec<Server> {
     kinds.iter().map(|kind| Server::start(*kind, runtime)).collect()
 }
 
-/// Calls `step` with each server in turn while the others are stopped. Every second round has them in the other
-/// order; the answers always come in the order of the servers.
+/// Calls `step` with each server in turn while the others are stopped. Every second round uses the reverse order; the
+/// results are always in the order of the servers.
 fn in_turn<T>(servers: &mut [Server], round: usize, mut step: impl FnMut(&mut Server) -> T) -> Vec<T> {
     let mut answers: Vec<Option<T>> = servers.iter().map(|_| None).collect();
     let mut order: Vec<usize> = (0..servers.len()).collect();
@@ -132,7 +132,7 @@ fn in_turn<T>(servers: &mut [Server], round: usize, mut step: impl FnMut(&mut Se
     answers.into_iter().map(|answer| answer.expect("each had its turn")).collect()
 }
 
-/// The watchers need as many sockets here, and as many in the servers, which inherit the limit.
+/// The watchers need this many sockets here, and as many in the servers, which inherit the limit.
 fn allow_many_connections() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     let need = watchers::COUNT as u64 + 200;
@@ -140,13 +140,13 @@ fn allow_many_connections() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
 }
 
-/// The value that so many percent do not exceed; sorts.
+/// Returns the value that this percentage of the values do not exceed; sorts.
 fn rank(values: &mut [f64], percent: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     values[(values.len() * percent).div_ceil(100).max(1) - 1]
 }
 
-/// The middle one, or what lies between the middle two; sorts.
+/// Returns the middle value, or the mean of the middle two; sorts.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])

@@ -1,4 +1,4 @@
-//! PUT and GET, and what the disk allows at the same time.
+//! Measures PUT and GET, and the disk's limit at the same time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use super::{Effort, in_turn, machine, rank};
 const KEYS: usize = 16;
 /// The most connections.
 const LANES: usize = 256;
-/// As long as an address of a service, which is what such stores hold.
+/// As long as the address of a service, a typical value of such stores.
 const VALUE: &str = "10.194.12.221:32768";
-/// How long the disk is asked each time.
+/// How long each disk measurement takes.
 const DISK_DURATION: Duration = Duration::from_millis(250);
 
-/// What is asked.
+/// The request method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Put,
@@ -34,7 +34,7 @@ const SHAPES: [(Method, usize); 5] =
 /// One server under one shape of load.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// Answers a second, of each round.
+    /// Responses a second, for each round.
     pub rates: Vec<f64>,
     pub p50: f64,
     pub p99: f64,
@@ -53,13 +53,13 @@ pub struct Row {
     pub load_cpu: f64,
 }
 
-/// All of it.
+/// All results.
 #[derive(Debug)]
 pub struct Seen {
     pub rows: Vec<Row>,
-    /// Syncs a second over blocks that were written before, taken before each round of the first row.
+    /// Syncs a second on blocks that were written before, measured before each round of the first row.
     pub written: Vec<f64>,
-    /// The same over blocks that were merely reserved.
+    /// The same on blocks that were only reserved.
     pub reserved: Vec<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! The servers that are compared: started alike, stopped while it is not their turn, gone with their handle.
+//! The compared servers: started alike, stopped until their turn, ended with their handle.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -15,12 +15,12 @@ use super::machine;
 use super::support::port::Port;
 use super::support::proc::Proc;
 
-/// How often a starting server is asked.
+/// How often a starting server is polled.
 const POLL_INTERVAL: Duration = Duration::from_micros(500);
-/// What a server gets to find its feet after a stop.
+/// How long a server may settle after it was stopped.
 const SETTLE_DELAY: Duration = Duration::from_millis(150);
 
-/// Whose server.
+/// The program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Retune,
@@ -65,20 +65,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// A new member that serves, and is stopped until its turn.
+    /// Starts a new member, waits until it serves, and stops it until its turn.
     pub fn start(kind: Kind, runtime: &Runtime) -> Self {
         let prefix = format!("bench-{}-", kind.name());
         let folder =
             tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut server =
             Self { kind, proc: None, folder, client: Port::claim(), peer: Port::claim(), starts: 0 };
-        // A write, since reads are answered before there is a leader.
+        // A write, since reads are served before there is a leader.
         server.start_again(runtime, &Exchange::put("/ready", "yes"));
         server.pause();
         server
     }
 
-    /// Starts it with its data: how long it took from exec to the right answer.
+    /// Starts it with its data, and returns the time from exec to the correct response.
     pub fn start_again(&mut self, runtime: &Runtime, exchange: &Exchange) -> Duration {
         assert!(self.proc.is_none(), "it runs already");
         self.starts += 1;
@@ -109,7 +109,7 @@ impl Server {
         let (client, peer) =
             (format!("http://{}", self.address()), format!("http://{}", self.peer.address()));
         let mut command = self.kind.command();
-        // What is exported for servers of this machine must not reach these.
+        // Variables for servers of this machine must not affect these.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if ["RETUNE_", "ETCD", "NOTIFY_SOCKET"].iter().any(|start| text.starts_with(start)) {
@@ -136,28 +136,28 @@ impl Server {
         assert!(proc.wait(EXCHANGE_TIMEOUT).is_some(), "{} is deaf to {signal}", self.kind.name());
     }
 
-    /// Stops its clock.
+    /// Stops it (SIGSTOP).
     pub fn pause(&self) {
         self.running().signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn resume(&self) {
         self.running().signal(Signal::SIGCONT);
         sleep(SETTLE_DELAY);
     }
 
-    /// CPU milliseconds it has used.
+    /// Returns the CPU milliseconds it has used.
     pub fn cpu_ms(&self) -> f64 {
         machine::cpu_ms(self.running().pid())
     }
 
-    /// Its resident memory, MB.
+    /// Returns its resident memory, MB.
     pub fn resident(&self) -> f64 {
         machine::memory(self.running().pid()).resident
     }
 
-    /// `127.0.0.1:port` for clients.
+    /// Returns `127.0.0.1:port` for clients.
     pub fn address(&self) -> String {
         self.client.address()
     }

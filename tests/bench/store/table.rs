@@ -1,4 +1,4 @@
-//! What is printed.
+//! Prints the results.
 
 use super::large::Figures as Large;
 use super::rates::{Method, Row, Seen};
@@ -6,7 +6,7 @@ use super::server::Kind;
 use super::watchers::{self, Woken};
 use super::{Effort, median};
 
-/// The load and the disk.
+/// Prints the load and the disk.
 pub fn rates(kinds: &[Kind], effort: Effort, seen: &Seen) {
     let (rounds, span) = (effort.rounds, effort.round.as_secs_f64());
     println!("\nRequests, {rounds} rounds of {span:.1} s, times in ms, CPU in us a request");
@@ -47,12 +47,12 @@ fn ratios(row: &Row) -> String {
     format!("{middle:.2} ({:.2} to {:.2})", ratios[0], ratios[ratios.len() - 1])
 }
 
-/// Round by round: what a round had to contend with is in both figures.
+/// Returns the quotients round by round: conditions of a round affect both figures.
 fn quotients(upper: &[f64], lower: &[f64]) -> Vec<f64> {
     upper.iter().zip(lower).map(|(upper, lower)| upper / lower).collect()
 }
 
-/// Everything else.
+/// Prints everything else.
 pub fn rest(effort: Effort, large: &[Large], woken: &[Woken]) {
     let keys = effort.keys;
     println!("\n{:<44} {:>9} {:>9} {:>7}", "", Kind::Retune.name(), Kind::Etcd.name(), "ratio");

@@ -1,4 +1,4 @@
-//! How long a write takes to wake everyone who waits for it.
+//! Measures how long a write takes to wake every watcher of its key.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -12,20 +12,20 @@ use super::client_conn::{ClientConn, EXCHANGE_TIMEOUT, Exchange};
 use super::server::Server;
 use super::{in_turn, median, rank};
 
-/// Watchers of the one key.
+/// The number of watchers of one key.
 pub const COUNT: usize = 2000;
 const KEY: &str = "/bench/watched";
 /// Writes in each turn.
 const WRITES: usize = 3;
 
-/// Of one server, ms, median of all writes.
+/// The result of one server, ms, median of all writes.
 #[derive(Debug, Default)]
 pub struct Woken {
     pub median: f64,
     pub last: f64,
 }
 
-/// Wakes the watchers of each server a few times in each of so many turns.
+/// Wakes the watchers of each server a few times in each of `turns` turns.
 pub fn measure(servers: &mut [Server], turns: usize, runtime: &Runtime) -> Vec<Woken> {
     let mut seen: Vec<(Vec<f64>, Vec<f64>)> = servers.iter().map(|_| Default::default()).collect();
     for turn in 0..turns {
@@ -47,7 +47,7 @@ pub fn measure(servers: &mut [Server], turns: usize, runtime: &Runtime) -> Vec<W
     seen.into_iter().map(woken).collect()
 }
 
-/// Some writes: how long each watcher waited for each of them, ms.
+/// Makes some writes; returns how long each watcher waited for each of them, ms.
 async fn wake(address: &str, turn: usize) -> io::Result<Vec<Vec<f64>>> {
     let mut publisher = ClientConn::open(address).await?;
     let mut client_conns = Vec::new();
@@ -61,7 +61,7 @@ async fn wake(address: &str, turn: usize) -> io::Result<Vec<Vec<f64>>> {
     Ok(times)
 }
 
-/// One write: how long each watcher waited for it, ms.
+/// Makes one write; returns how long each watcher waited for it, ms.
 async fn round(
     publisher: &mut ClientConn,
     client_conns: &mut Vec<ClientConn>,
@@ -84,7 +84,7 @@ async fn round(
             io::Result::Ok((client_conn, at))
         });
     }
-    // Until each of them listens, and the server has come to rest.
+    // Until each of them is registered and the server is idle.
     sleep(Duration::from_millis(100)).await;
     let sent = Instant::now();
     publisher.exchange(&Exchange::put(KEY, value)).await;

@@ -10,7 +10,7 @@ use crate::support::{EtcdCluster, http};
 
 const REQUESTS: usize = 60;
 
-/// A script that leaves out what waits, what needs an index, and figures that no two moments have alike.
+/// Makes a script without watches, index conditions and figures that change all the time.
 fn script(seed: u64) -> Vec<Request> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut script = Vec::new();
@@ -30,7 +30,7 @@ fn script(seed: u64) -> Vec<Request> {
     script
 }
 
-/// Removes everything, so that each script begins alike.
+/// Removes everything, so that each script starts in the same state.
 fn clean(client_conn: &mut ClientConn) {
     let all = ["recursive=true".to_owned()];
     for name in NAMES.iter().chain(&["%2F"]) {
@@ -44,8 +44,8 @@ fn clean(client_conn: &mut ClientConn) {
     }
 }
 
-/// An answer without its numbers, which count what was done before, and without the order of a listing, which is of
-/// chance; framing is the connection's own.
+/// Returns a response without its numbers, which depend on earlier requests, without the random order of a listing,
+/// and without the framing of its connection.
 fn plain(reply: Option<&Reply>) -> Option<(u16, Vec<String>, String)> {
     let reply = reply?;
     let numberless = |text: &str| {

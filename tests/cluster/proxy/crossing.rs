@@ -1,4 +1,4 @@
-//! What crosses over, seen from a member that says what it was asked: the same as through etcd's own proxy.
+//! What a proxy forwards, as seen by a member that echoes its requests: the same as through etcd's own proxy.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::store::wire::{ClientConn, Conversation, Reply, Request};
 use crate::support::programs::need;
 use crate::support::{WAIT_TIMEOUT, eventually};
 
-/// As etcd's Go adds its own where a client names none.
+/// Sends a request with the headers that Go adds when a client has none.
 fn asked(
     method: &'static str,
     target: &str,
@@ -20,7 +20,7 @@ fn asked(
     Request { method, target: target.to_owned(), headers, body: body.map(str::to_owned), chunked: false }
 }
 
-/// An answer without what differs between two moments and two addresses.
+/// Returns a response without what differs between two times and two addresses.
 fn plain(reply: &Reply, front: &Front) -> (u16, Vec<String>, String) {
     let mut headers: Vec<String> = reply
         .headers
@@ -30,7 +30,7 @@ fn plain(reply: &Reply, front: &Front) -> (u16, Vec<String>, String) {
         .collect();
     headers.sort();
     let mut body = String::from_utf8_lossy(&reply.body).replace(&front.address(), "PROXY");
-    // Ours adds itself to what it passed, which etcd's does not.
+    // Ours adds itself to forwarded messages, which etcd's does not.
     if let Some(own) =
         body.lines().find(|line| line.starts_with("Via: 1.1 retune-")).map(|line| format!("{line}\n"))
     {
@@ -81,14 +81,14 @@ fn requests_and_answers_cross_over_as_through_etcds_own_proxy() {
         let (ours, theirs) = (plain(&replies[0], &fronts[0]), plain(&replies[1], &fronts[1]));
         let (mut ours, mut theirs) = (ours, theirs);
         if matches!(request.target.as_str(), "/chunked" | "/close") {
-            // What is short etcd's holds back until it knows how long it is.
+            // etcd's proxy buffers short responses until it knows their length.
             for side in [&mut ours, &mut theirs] {
                 side.1.retain(|header| {
                     !header.starts_with("Content-Length") && !header.starts_with("Transfer-")
                 });
             }
         }
-        // Two ways to say that a body is empty.
+        // Two ways to declare an empty body.
         ours.2 = ours.2.replace("\nContent-Length: 0\n", "\n");
         theirs.2 = theirs.2.replace("\nTransfer-Encoding: chunked\n", "\n");
         assert_eq!(ours, theirs, "{request}");
@@ -142,7 +142,7 @@ fn an_answer_that_breaks_off_is_not_made_to_look_whole() {
         let reply = talk.until(|_| false);
         assert!(reply.as_ref().is_none_or(|reply| !reply.complete), "{path}: {reply:?}");
     }
-    // A watch without a word ends in order, as etcd's proxy ends it: its client asks again.
+    // A watch without an event ends normally, as with etcd's proxy: its client asks again.
     let mut talk =
         Conversation::start(&front.address(), &asked("GET", "/stop?wait=true", &[], None)).unwrap();
     let reply = talk.until(|reply| reply.complete).expect("an answer");

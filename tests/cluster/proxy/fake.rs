@@ -1,4 +1,4 @@
-//! A member that is made up: it says what it was asked, and answers as the path wishes.
+//! A fake member: it records requests, and its responses depend on the path.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// How often each path was asked for, over how many connections.
+/// How often each path was requested, over how many connections.
 #[derive(Default)]
 struct Seen {
     asked: Mutex<BTreeMap<String, usize>>,
@@ -20,7 +20,7 @@ impl Seen {
     }
 }
 
-/// A listening member; peers and clients have one port.
+/// A listening member; peers and clients share one port.
 pub struct Fake {
     address: String,
     seen: Arc<Seen>,
@@ -45,12 +45,12 @@ impl Fake {
         format!("x=http://{}", self.address)
     }
 
-    /// How often this path was asked for; `closed after PATH` are connections that ended after it.
+    /// Returns how often this path was requested; `closed after PATH` are connections that ended after it.
     pub fn asked(&self, path: &str) -> usize {
         self.seen.asked.lock().unwrap().get(path).copied().unwrap_or(0)
     }
 
-    /// From now on it reads a request on a used connection and closes that without a word.
+    /// From now on it reads a request on a used connection and closes that without a response.
     pub fn close_used(&self) {
         self.seen.closes.store(true, Ordering::SeqCst);
     }
@@ -119,7 +119,7 @@ fn whole(status: u16, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} Said\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// The next request: its line, its headers, its body.
+/// Returns the next request: its line, its headers, its body.
 fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<String>, String)> {
     let line = line(reader)?;
     let mut headers = Vec::new();

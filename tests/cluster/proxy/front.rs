@@ -13,7 +13,7 @@ use crate::support::port::Port;
 use crate::support::proc::Proc;
 use crate::support::{WAIT_TIMEOUT, eventually};
 
-/// Whose program it is.
+/// Which program it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     Ours,
@@ -28,13 +28,13 @@ pub struct Front {
 }
 
 impl Front {
-    /// One that has its address but does not run yet.
+    /// Returns one that has its address but is not running.
     pub fn prepare() -> Self {
         let folder = tempfile::Builder::new().prefix("retune-proxy-").tempdir().unwrap();
         Self { proc: None, folder, port: Port::claim() }
     }
 
-    /// One before the cluster of these peer URLs, that has found its members.
+    /// Starts one in front of the cluster with these peer URLs, and waits until it has found its members.
     #[track_caller]
     pub fn start(whose: Whose, cluster: &str, words: &[&str]) -> Self {
         let mut front = Self::prepare();
@@ -44,7 +44,7 @@ impl Front {
         front
     }
 
-    /// Starts it in its folder, which may be another's who stopped.
+    /// Starts it in its folder, which a stopped one may have used before.
     #[track_caller]
     pub fn run(&mut self, whose: Whose, cluster: &str, words: &[&str]) {
         let mut command = match whose {
@@ -89,7 +89,7 @@ impl Front {
         self.proc = None;
     }
 
-    /// The addresses of the endpoints it says it has.
+    /// Returns the addresses of the endpoints that it lists.
     pub fn endpoints(&self) -> Vec<String> {
         let text = get(&self.address(), "/v2/config/local/proxy").unwrap_or_default();
         let said: Value = serde_json::from_str(&text).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Members that advertise a proxy's address: requests come back to the proxy, which ends that early and says what to
-//! change.
+//! Members that advertise a proxy's address: requests come back to the proxy, which stops the loop early and
+//! reports what to change.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::support::http::request;
 use crate::support::port::Port;
 use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, patient};
 
-/// A member that has clients believe it is at these URLs.
+/// A member that advertises these URLs.
 struct Misled<'d> {
     _daemon: Daemon<'d>,
     client: Port,
@@ -45,7 +45,7 @@ fn ask(front: &Front, method: &str, form: Option<&str>) -> Answer {
     Wire::to(&front.address()).request(method, "/v2/keys/a", form).expect("a proxy always answers")
 }
 
-/// How many requests of this method a proxy has had.
+/// Returns how many requests of this method a proxy received.
 fn had(front: &Front, method: &str) -> u64 {
     let page = request(&front.address(), "GET", "/metrics", None).unwrap().body;
     let name = format!("etcd_proxy_requests_total{{method=\"{method}\"}} ");
@@ -70,7 +70,7 @@ fn a_proxy_that_is_led_to_itself_says_so_at_once_with_the_address_to_change() {
     assert!(begun.elapsed() < patient(Duration::from_secs(2)), "{:?}", begun.elapsed());
     assert!(had(&front, "PUT") + had(&front, "GET") <= 4, "one way round is enough to know");
     said_once(&front, &says);
-    // Its clients hear the same words.
+    // Its clients get the same message.
     let ctl = Retune::new(&dir, &["ctl", "--endpoints", &url(&front), "get", "/a"]).run();
     ctl.says("Loop Detected").says(&says);
     dir.resource("a", "{{ getv(\"/a\") }}\n", "keys = [\"/a\"]");
@@ -82,7 +82,7 @@ fn a_proxy_that_is_led_to_itself_says_so_at_once_with_the_address_to_change() {
         .says("leads back to a proxy");
 }
 
-/// The reply may be here before the line is in the log.
+/// The response may arrive before the log line is written.
 fn said_once(front: &Front, what: &str) {
     eventually("the loop is in the log", WAIT_TIMEOUT, || front.log().contains(what));
     assert_eq!(front.log().matches(what).count(), 1, "{}", front.log());
@@ -109,14 +109,15 @@ fn two_proxies_that_are_led_to_each_other_name_both_addresses() {
     }
 }
 
-/// A member may advertise the proxy's address besides its own: then everything works, and the log says what is wrong.
+/// A member may advertise the proxy's address besides its own: then everything works, and the log reports the
+/// problem.
 #[test]
 fn where_another_endpoint_answers_a_loop_costs_nothing_but_a_line_in_the_log() {
     let (dir, mut front) = (Dir::new(), Front::prepare());
     let member = Misled::start(&dir, "member", |own| format!("{own},{}", url(&front)));
     front.run(Whose::Ours, &member.cluster(), &["--proxy", "on", "--proxy-refresh-interval", "100"]);
     front.found();
-    // The order of the endpoints is left to chance, and changes with each refresh.
+    // The order of the endpoints is random, and changes with each refresh.
     let says = format!("{} leads back to a proxy", url(&front));
     let mut number = 0;
     eventually("the loop is found", WAIT_TIMEOUT, || {
@@ -128,7 +129,7 @@ fn where_another_endpoint_answers_a_loop_costs_nothing_but_a_line_in_the_log() {
     assert_eq!(ask(&front, "GET", None).json()["node"]["value"], number.to_string());
 }
 
-/// The member is only down: a loop besides is not what its clients have to hear of.
+/// The member is only down: its clients need not know about the loop.
 #[test]
 fn a_member_that_is_down_is_not_called_a_loop_because_another_url_is_one() {
     let (dir, mut front, down) = (Dir::new(), Front::prepare(), Port::claim());
@@ -136,7 +137,7 @@ fn a_member_that_is_down_is_not_called_a_loop_because_another_url_is_one() {
     let member = Misled::start(&dir, "member", |_| format!("{down},{}", url(&front)));
     front.run(Whose::Ours, &member.cluster(), &["--proxy", "on"]);
     front.found();
-    // At first both are tried, then both are left alone.
+    // At first both are tried, then both are suspended.
     let first = ask(&front, "GET", None);
     assert_eq!(
         (first.status, first.text().contains("unable to get response")),

@@ -1,4 +1,4 @@
-//! Members that die, come back, come and go; and a proxy that starts again.
+//! Members that die, come back, join and leave; and a proxy that restarts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ fn status(front: &Front) -> u16 {
 #[test]
 fn without_a_member_502_is_followed_by_503_until_members_return_as_with_etcds_own_proxy() {
     let Some(mut cluster) = EtcdCluster::start() else { return };
-    // Nothing but failures decides in this test, so the list must not be asked for in between.
+    // Only failures matter in this test, so the list must not be refreshed meanwhile.
     let words = ["--proxy-failure-wait", "2500", "--proxy-refresh-interval", "60000"];
     let fronts = [Whose::Ours, Whose::Etcds].map(|whose| Front::start(whose, &cluster.list(), &words));
     for number in 0..3 {
@@ -79,7 +79,7 @@ fn the_list_follows_members_that_come_and_go_and_outlives_the_proxy() {
     eventually("the removed one is not", WAIT_TIMEOUT, || known(&front) == three);
     assert_eq!(added, 3);
 
-    // None of the URLs it is given now is a member's; the file knows better, also for etcd's own.
+    // None of the URLs in its flags is a member's; the file has the right ones, also for etcd's own.
     let nowhere = format!("x=http://{}", Port::claim().address());
     for whose in [Whose::Ours, Whose::Etcds, Whose::Ours] {
         front.kill();
@@ -112,7 +112,7 @@ fn each_request_gets_an_answer_and_each_read_succeeds_while_a_member_is_killed()
     let address = front.address();
     let wanted = 3000;
     let (reads, writes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    // Over a connection of its own each, so that none can be asked again unnoticed.
+    // Each over its own connection, so that none can be repeated unnoticed.
     let ask = |request: &Request| {
         let mut talk = Conversation::start(&address, request).expect("a connection");
         let reply = talk.until(|reply| reply.complete).expect("an answer");
@@ -134,7 +134,8 @@ fn each_request_gets_an_answer_and_each_read_succeeds_while_a_member_is_killed()
         scope.spawn(|| {
             while reads.load(Ordering::Relaxed) < wanted {
                 let reply = ask(&put);
-                // A write that a leader took into its grave is told so by the others, not by the proxy.
+                // For a write that was lost with a leader, the error comes from the other members, not from the
+                // proxy.
                 assert!(matches!(reply.status, 200 | 201 | 500), "{reply}");
                 writes.fetch_add(1, Ordering::Relaxed);
             }

@@ -1,12 +1,12 @@
-//! A proxy's listener and its members' ports have schemes of their own: what it calls them with depends on the files it
-//! was given, not on the scheme that it listens on.
+//! A proxy's listener and its members' ports may have different schemes: how it connects to them depends on its TLS
+//! files, not on its own scheme.
 
 use super::front::{Front, Whose};
 use crate::support::http::request;
 use crate::support::port::Port;
 use crate::support::{Authority, Daemon, Dir, Retune, WAIT_TIMEOUT, eventually};
 
-/// A member whose two ports are at URLs of this scheme.
+/// Starts a member whose two ports have URLs of this scheme.
 fn member<'d>(dir: &'d Dir, scheme: &str, words: &[&str]) -> (Daemon<'d>, String, Port) {
     let peer = Port::claim();
     let (clients, peers) = (format!("{scheme}://127.0.0.1:0"), format!("{scheme}://{}", peer.address()));
@@ -58,7 +58,7 @@ fn a_proxy_with_tls_calls_plain_members() {
     ctl.args(&["set", "/a", "through"]).run().exits(0).prints("through");
 }
 
-/// Members that moved to `https` advertise that; a client that still has an `http` URL follows with its files.
+/// Members that moved to `https` advertise that; a client with an old `http` URL follows with its files.
 #[test]
 fn ctl_follows_a_member_from_http_to_https() {
     let dir = Dir::new();

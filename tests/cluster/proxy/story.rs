@@ -1,4 +1,5 @@
-//! The story of three members with a proxy in front of them, both ours: one is killed, then another, then one comes back.
+//! The example of three members with a proxy in front of them, both ours: one is killed, then another, then one
+//! comes back.
 
 use serde_json::Value;
 

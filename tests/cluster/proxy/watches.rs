@@ -1,4 +1,4 @@
-//! Watches through the proxy: at once, and not beyond their member's end.
+//! Watches through the proxy: without delay, and ending with their member.
 
 use std::time::{Duration, Instant};
 

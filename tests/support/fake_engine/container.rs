@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-/// What a container does.
+/// The state of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// Made, and never started.
+    /// Created, and never started.
     Created,
     /// It runs.
     Running,
@@ -17,19 +17,19 @@ pub enum Doing {
     Exited,
 }
 
-/// What its HEALTHCHECK says.
+/// The state of its HEALTHCHECK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// Not yet known.
     Starting,
-    /// Well.
+    /// Healthy.
     Healthy,
-    /// Not well.
+    /// Unhealthy.
     Unhealthy,
 }
 
 impl Health {
-    /// As the API spells it.
+    /// Returns the API's spelling.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -39,14 +39,14 @@ impl Health {
     }
 }
 
-/// A container: first what it is to be, then also what it is.
+/// A container: first its configuration, then also its state.
 #[derive(Clone, Debug)]
 pub struct Container {
     /// 64 digits.
     pub id: String,
     /// Without a slash.
     pub name: String,
-    /// As it was named when the container was made.
+    /// As it was named when the container was created.
     pub image: String,
     /// `NAME=value`.
     pub env: Vec<String>,
@@ -54,42 +54,42 @@ pub struct Container {
     pub labels: BTreeMap<String, String>,
     /// `80/tcp`, published or not.
     pub exposed: Vec<String>,
-    /// What is published: the container's port, and the host's unless the engine may choose.
+    /// The published ports: the container's, and the host's unless the engine may choose.
     pub publish: Vec<(String, Option<u16>)>,
     /// `bridge`, `host`, or a network's name.
     pub network_mode: String,
-    /// Networks that it was connected to beside that one, and its address in each.
+    /// Other networks that it is connected to, and its address in each.
     pub more_networks: BTreeMap<String, String>,
-    /// What is published while it runs.
+    /// The published ports while it runs.
     pub bindings: BTreeMap<String, u16>,
     /// Its address in its network.
     pub ip: String,
-    /// What it does.
+    /// Its state.
     pub doing: Doing,
-    /// How it ended last.
+    /// Its last exit code.
     pub exit_code: i64,
-    /// When it was made, in nanoseconds since 1970.
+    /// When it was created, in nanoseconds since 1970.
     pub created_at: i64,
-    /// When its present life began; 0: it never began.
+    /// When its current run began; 0: never.
     pub started_at: i64,
-    /// When its last life ended; 0: it never ended.
+    /// When its last run ended; 0: never.
     pub finished_at: i64,
     /// `None`: it has no HEALTHCHECK.
     pub health: Option<Health>,
-    /// The signal that asks it to end.
+    /// The signal that stops it.
     pub stop_signal: i32,
     /// Seconds from that signal to the kill.
     pub stop_timeout: Option<u64>,
-    /// Whether that signal was sent, and it has not ended yet.
+    /// Whether that signal was sent and it has not ended yet.
     pub stopping: bool,
     /// Whether it is started again when the engine starts.
     pub always: bool,
-    /// Counts its lives, so that what was meant for one is not done to the next.
+    /// Counts its runs, so that an action meant for one is not applied to the next.
     pub life: u64,
 }
 
 impl Container {
-    /// A container to be, on the bridge, with no ports and no check.
+    /// Returns the configuration of a container, on the bridge, with no ports and no check.
     pub fn new(name: &str) -> Self {
         Self {
             id: String::new(),
@@ -117,61 +117,61 @@ impl Container {
         }
     }
 
-    /// Of this image.
+    /// Sets its image.
     pub fn image(mut self, image: &str) -> Self {
         self.image = image.to_owned();
         self
     }
 
-    /// With this in its environment.
+    /// Adds a variable to its environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push(format!("{name}={value}"));
         self
     }
 
-    /// With this label.
+    /// Adds a label.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Listening to this port, such as `443/tcp`, which is not published.
+    /// Exposes a port, such as `443/tcp`, without publishing it.
     pub fn expose(mut self, port: &str) -> Self {
         self.exposed.push(port.to_owned());
         self
     }
 
-    /// With this port published; `None`: on a port of the host that the engine chooses anew at each start.
+    /// Publishes a port; `None`: on a port of the host that the engine chooses at each start.
     pub fn publish(mut self, port: &str, host: Option<u16>) -> Self {
         self.publish.push((port.to_owned(), host));
         self.expose(port)
     }
 
-    /// With a HEALTHCHECK.
+    /// Adds a HEALTHCHECK.
     pub const fn healthcheck(mut self) -> Self {
         self.health = Some(Health::Starting);
         self
     }
 
-    /// In this network.
+    /// Sets its network.
     pub fn network(mut self, mode: &str) -> Self {
         self.network_mode = mode.to_owned();
         self
     }
 
-    /// Asked to end by this signal.
+    /// Sets its stop signal.
     pub const fn stop_signal(mut self, signal: i32) -> Self {
         self.stop_signal = signal;
         self
     }
 
-    /// Started again when the engine starts.
+    /// Makes the engine start it again when the engine starts.
     pub const fn always(mut self) -> Self {
         self.always = true;
         self
     }
 
-    /// Whether there are processes in it.
+    /// Returns whether processes run in it.
     pub const fn up(&self) -> bool {
         matches!(self.doing, Doing::Running | Doing::Paused)
     }

@@ -1,13 +1,13 @@
-//! What goes wrong between the fake engine and whoever asks it.
+//! The faults between the fake engine and its clients.
 
 use std::time::Duration;
 
 use super::Endpoint;
 
-/// What `since` leads to.
+/// The effect of `since`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Since {
-    /// What it should.
+    /// The correct one.
     #[default]
     Honest,
     /// Nothing is replayed.
@@ -21,33 +21,33 @@ pub enum Since {
 pub enum Failure {
     /// Status 500.
     Error,
-    /// The answer stands, and is kept back until this fault ends: it may be out of date by then.
+    /// The response is computed, and held back until this fault ends: it may be out of date by then.
     Hang,
     /// The connection ends in the middle of the body.
     Truncate,
-    /// The connection ends without an answer.
+    /// The connection ends without a response.
     Reset,
-    /// The answer stands, and is sent this much later: it may be out of date by then.
+    /// The response is computed, and sent this much later: it may be out of date by then.
     Slow(Duration),
 }
 
-/// Everything that goes wrong now. Shares are in percent.
+/// All current faults. Shares are in percent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// So many events are lost.
+    /// The share of events that are lost.
     pub lost: u64,
-    /// So many events come twice.
+    /// The share of events that arrive twice.
     pub doubled: u64,
-    /// Each event comes this much later.
+    /// Each event arrives this much later.
     pub late: Duration,
-    /// Each event comes up to this much later than that, so that they overtake each other.
+    /// Each event arrives up to this much later again, so that events overtake each other.
     pub jitter: Duration,
-    /// Streams of events are open, and nothing comes; what happens meanwhile is lost.
+    /// Event streams are open, and nothing arrives; events in this time are lost.
     pub silent: bool,
-    /// A stream's head comes with its first event, as with some versions of Podman.
+    /// A stream's head arrives with its first event, as with some versions of Podman.
     pub late_head: bool,
-    /// What `since` leads to.
+    /// The effect of `since`.
     pub since: Since,
-    /// So many of these requests fail like this; `None`: all kinds of requests.
+    /// The share of these requests that fail like this; `None`: all requests.
     pub requests: Vec<(Option<Endpoint>, Failure, u64)>,
 }

@@ -1,9 +1,9 @@
-//! A container engine that has no containers: Docker's API over a state that tests change, with everything that goes wrong
-//! between an engine and its clients.
+//! A container engine without containers: Docker's API over a state that tests change, with all faults between an
+//! engine and its clients.
 //!
-//! Owns: containers and their events in Docker's orders ([`state`]), how both look to Docker's and Podman's clients
+//! Owns: containers and their events in Docker's order ([`state`]), their form for Docker's and Podman's clients
 //! ([`shape`]), HTTP ([`wire`], [`serve`], [`stream`]), and faults ([`faults`]).
-//! Promises: what is asked without a version in the URL is refused; what no fault touches is answered as Docker answers it.
+//! Promises: a request without a version in its URL is refused; without a fault, responses are the same as Docker's.
 //! Leaves out: whether anything listens on a published port.
 
 pub mod container;
@@ -31,7 +31,7 @@ use state::State;
 
 use super::port::Port;
 
-/// Whose words the engine speaks.
+/// The engine that is imitated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// Docker's.
@@ -41,7 +41,7 @@ pub enum Dialect {
     Podman,
 }
 
-/// What can be asked.
+/// The requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Endpoint {
     /// `/_ping`.
@@ -62,27 +62,27 @@ pub enum Endpoint {
     Stop,
 }
 
-/// What becomes of containers when the engine is restarted.
+/// What happens to containers when the engine restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lives {
-    /// They run on (live-restore), and nobody is told anything.
+    /// They keep running (live-restore), without any event.
     Stay,
-    /// They die with it; those that are always to run are started again.
+    /// They end with it; those with a restart policy are started again.
     End,
 }
 
-/// What a command in a container leads to.
+/// The result of a command in a container.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     /// Its exit code.
     pub code: i64,
-    /// What it writes.
+    /// Its output.
     pub output: String,
     /// How long it takes.
     pub takes: Duration,
 }
 
-/// The engine. Everything it holds goes with the handle.
+/// The engine. Everything it holds ends with the handle.
 pub struct FakeEngine {
     shared: Arc<Shared>,
     _folder: TempDir,
@@ -93,28 +93,28 @@ pub struct FakeEngine {
 pub(super) struct Shared {
     dialect: Dialect,
     state: Mutex<State>,
-    // A change ends every connection, and the listeners of before.
+    // A change ends every connection and the old listeners.
     era: watch::Sender<u64>,
-    // A change ends every stream of events.
+    // A change ends every event stream.
     cuts: watch::Sender<Cut>,
     faults: watch::Sender<Faults>,
 }
 
-/// How streams of events were ended last, and how often that was done.
+/// How event streams were ended last, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cut {
     times: u64,
     in_a_line: bool,
 }
 
-/// The runtime on which everything made up runs, and the scripts that need it.
+/// Returns the runtime of all fakes, and of the scripts that need it.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap())
 }
 
 fn later(what: impl Future<Output = ()> + Send + 'static) {
-    // It ends with the engine, or of its own accord.
+    // It ends with the engine, or on its own.
     drop(runtime().spawn(what));
 }
 
@@ -129,12 +129,12 @@ impl Shared {
 }
 
 impl FakeEngine {
-    /// A Docker engine without containers.
+    /// Starts a Docker engine without containers.
     pub fn start() -> Self {
         Self::start_as(Dialect::Docker, 0)
     }
 
-    /// An engine of this kind; the seed is for the shares of its faults.
+    /// Starts an engine of this kind; the seed is for the shares of its faults.
     pub fn start_as(dialect: Dialect, seed: u64) -> Self {
         let folder = tempfile::Builder::new().prefix("retune-engine-").tempdir().unwrap();
         let engine = Self {
@@ -153,12 +153,12 @@ impl FakeEngine {
         engine
     }
 
-    /// `unix:///path`.
+    /// Returns `unix:///path`.
     pub fn url(&self) -> String {
         format!("unix://{}", self.socket.display())
     }
 
-    /// `tcp://127.0.0.1:port`. While the engine is down, connections there are ended at once.
+    /// Returns `tcp://127.0.0.1:port`. While the engine is down, connections to it are ended at once.
     pub fn tcp_url(&self) -> String {
         let port = self.port.get_or_init(|| {
             let port = Port::claim();
@@ -172,7 +172,7 @@ impl FakeEngine {
         format!("tcp://{}", port.address())
     }
 
-    /// The path of the socket.
+    /// Returns the path of the socket.
     pub fn socket(&self) -> &std::path::Path {
         &self.socket
     }
@@ -186,15 +186,16 @@ impl FakeEngine {
         later(serve::serve(Arc::clone(&self.shared), unix, self.shared.era.subscribe()));
     }
 
-    /// Ends abruptly: every connection is cut and the socket refuses. Containers live on, and their events are lost.
+    /// Ends abruptly: every connection is cut and the socket refuses. Containers keep running, and their events are
+    /// lost.
     pub fn down(&self) {
         self.shared.state().serving = false;
         self.shared.era.send_modify(|era| *era += 1);
-        // As a service manager does it; and a path that is not there refuses at once.
+        // As a service manager does it; and a missing path refuses at once.
         std::fs::remove_file(&self.socket).ok();
     }
 
-    /// Ends and serves again, having forgotten its events.
+    /// Ends and serves again, without its past events.
     pub fn restart(&self, lives: Lives) {
         self.down();
         self.shared.state().forget(lives);
@@ -202,60 +203,60 @@ impl FakeEngine {
         self.shared.state().start_always(lives);
     }
 
-    /// Changes what goes wrong.
+    /// Changes the faults.
     pub fn fault(&self, change: impl FnOnce(&mut Faults)) {
         self.shared.faults.send_modify(change);
     }
 
-    /// Nothing goes wrong any more; what was kept back is sent.
+    /// Ends all faults; responses that were held back are sent.
     pub fn mend(&self) {
         self.fault(|faults| *faults = Faults::default());
     }
 
-    /// Ends every stream of events, in order or in the middle of a line.
+    /// Ends every event stream, in order or in the middle of a line.
     pub fn cut_streams(&self, in_a_line: bool) {
         self.shared.cuts.send_modify(|cut| *cut = Cut { times: cut.times + 1, in_a_line });
     }
 
-    /// Sets its clock forward or back from now on; events carry its time.
+    /// Sets its clock forward or back from now on; events have its time.
     pub fn clock(&self, jump: Duration, back: bool) {
         let jump = i64::try_from(jump.as_nanos()).unwrap();
         self.shared.state().offset += if back { -jump } else { jump };
     }
 
-    /// What commands in containers lead to from now on.
+    /// Sets the result of commands in containers from now on.
     pub fn commands(&self, told: Told) {
         self.shared.state().told = told;
     }
 
-    /// The commands that were to run in a container.
+    /// Returns the commands that were run in a container.
     pub fn commands_of(&self, id: &str) -> Vec<Vec<String>> {
         let state = self.shared.state();
         let Some(id) = state.find(id).map(|one| one.id.clone()) else { return Vec::new() };
         state.execs.values().filter(|exec| exec.container == id).map(|exec| exec.command.clone()).collect()
     }
 
-    /// Everything there is.
+    /// Returns all containers.
     pub fn containers(&self) -> Vec<Container> {
         self.shared.state().containers.values().cloned().collect()
     }
 
-    /// One container.
+    /// Returns one container.
     pub fn container(&self, id: &str) -> Option<Container> {
         self.shared.state().find(id).cloned()
     }
 
-    /// How often each kind of request was made.
+    /// Returns how often each kind of request was made.
     pub fn asked(&self) -> BTreeMap<Endpoint, u64> {
         self.shared.state().asked.clone()
     }
 
-    /// What was asked that no client should ask: URLs without a version, or ones that nobody knows.
+    /// Returns invalid requests: URLs without a version, or unknown ones.
     pub fn wrongly_asked(&self) -> Vec<String> {
         self.shared.state().wrongly_asked.clone()
     }
 
-    /// Whether no container is between two states of its own accord.
+    /// Returns whether no container changes its state on its own any more.
     pub fn settled(&self) -> bool {
         let state = self.shared.state();
         state.containers.values().all(|one| !one.stopping && one.doing != Doing::Restarting)
@@ -270,9 +271,10 @@ impl FakeEngine {
     }
 }
 
-/// What happens to containers. What cannot happen in their present state does not; an id or a name says which.
+/// Actions on containers. An action that is impossible in the current state does nothing; an id or a name selects the
+/// container.
 impl FakeEngine {
-    /// `docker create`; answers its id. A name that is taken is an error of the test.
+    /// `docker create`; returns its id. A name in use is an error of the test.
     pub fn create(&self, container: Container) -> String {
         self.shared.state().create(container)
     }
@@ -301,17 +303,17 @@ impl FakeEngine {
         self.after(takes, move |state| state.restarted(&id, life));
     }
 
-    /// `docker kill -s`: it ends by 9, by 15 and by its stop signal, and lives through any other.
+    /// `docker kill -s`: it ends by 9, 15 and its stop signal, and ignores any other.
     pub fn kill(&self, id: &str, signal: i32) {
         self.shared.state().kill(id, signal);
     }
 
-    /// It ends of its own accord.
+    /// Ends it from inside.
     pub fn die(&self, id: &str, code: i64) {
         self.shared.state().die(id, code);
     }
 
-    /// It ends of its own accord, and its restart policy starts it after a while.
+    /// Ends it from inside, and its restart policy starts it after a while.
     pub fn crash(&self, id: &str, code: i64, back: Duration) {
         let Some((id, life)) = self.shared.state().crash(id, code) else { return };
         self.after(back, move |state| state.back(&id, life));
@@ -327,7 +329,7 @@ impl FakeEngine {
         self.shared.state().pause(id, false);
     }
 
-    /// A probe of its HEALTHCHECK, and what it says from now on.
+    /// Runs a probe of its HEALTHCHECK, with this result from now on.
     pub fn probe(&self, id: &str, health: Health) {
         self.shared.state().probe(id, health);
     }
@@ -352,7 +354,7 @@ impl FakeEngine {
         self.shared.state().readdress(id);
     }
 
-    /// The engine reads its configuration again, and has these labels.
+    /// Reloads the engine's configuration, with these labels.
     pub fn reload(&self, labels: &[&str]) {
         self.shared.state().reload(labels);
     }
@@ -362,7 +364,7 @@ impl FakeEngine {
         self.shared.state().remove(id);
     }
 
-    /// So many events of an image that is pulled again and again.
+    /// Sends this many events of an image that is pulled repeatedly.
     pub fn pull(&self, image: &str, times: usize) {
         self.shared.state().pull(image, times);
     }

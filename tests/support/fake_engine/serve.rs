@@ -1,4 +1,4 @@
-//! Connections of clients, and what each request is answered.
+//! Client connections, and the response to each request.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use super::state::Exec;
 use super::wire::{Answer, Connection, Request, read};
 use super::{Dialect, Endpoint, Shared, shape, stream};
 
-/// The newest version that is spoken.
+/// The newest supported version.
 const DOCKER: (u32, u32) = (1, 47);
 const PODMAN: (u32, u32) = (1, 44);
 const OLDEST: (u32, u32) = (1, 24);
@@ -37,7 +37,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: UnixListener, mut era: 
     }
 }
 
-/// Passes on what comes by TCP, until the engine is gone for good.
+/// Forwards TCP connections to the socket, until the engine is dropped.
 pub(super) async fn forward(listener: TcpListener, socket: PathBuf, mut era: watch::Receiver<u64>) {
     let mut connections = JoinSet::new();
     loop {
@@ -48,7 +48,7 @@ pub(super) async fn forward(listener: TcpListener, socket: PathBuf, mut era: wat
                 let socket = socket.clone();
                 connections.spawn(async move {
                     if let Ok(mut far) = UnixStream::connect(socket).await {
-                        // Either side may end it at any moment.
+                        // Either side may close it at any moment.
                         copy_bidirectional(&mut near, &mut far).await.ok();
                     }
                 });
@@ -57,7 +57,7 @@ pub(super) async fn forward(listener: TcpListener, socket: PathBuf, mut era: wat
     }
 }
 
-/// One client, from its first request to its last.
+/// Serves one client, from its first request to its last.
 async fn converse(shared: &Shared, mut connection: Connection) -> io::Result<()> {
     while let Some(request) = read(&mut connection).await? {
         let (endpoint, rest) = match route(shared, &request) {
@@ -104,7 +104,7 @@ fn failure(shared: &Shared, endpoint: Endpoint) -> Option<Failure> {
     Some(faults.requests[at].1)
 }
 
-/// Until no such request is to hang any more.
+/// Waits until the fault that holds such requests back ends.
 async fn hang(shared: &Shared, endpoint: Endpoint) {
     let mut faults = shared.faults.subscribe();
     let free = |faults: &super::Faults| {
@@ -119,7 +119,7 @@ async fn hang(shared: &Shared, endpoint: Endpoint) {
 
 type Routed = (Endpoint, Vec<String>);
 
-/// What is asked, and the words after it; or why that cannot be asked.
+/// Returns the endpoint and its arguments, or why the request is invalid.
 fn route(shared: &Shared, request: &Request) -> Result<Routed, Answer> {
     let words: Vec<&str> = request.path.split('/').filter(|word| !word.is_empty()).collect();
     if words == ["_ping"] {
@@ -270,7 +270,7 @@ async fn exec(shared: &Shared, what: &str, id: &str, body: &[u8]) -> Answer {
     }
 }
 
-/// Containers here obey their stop signal after a tenth of a second, unless they are to be killed sooner.
+/// Containers here obey their stop signal after a tenth of a second, unless their grace is shorter.
 async fn stop(shared: &Shared, id: &str, request: &Request) -> Answer {
     let asked = {
         let mut state = shared.state();

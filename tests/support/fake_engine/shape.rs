@@ -1,4 +1,4 @@
-//! How containers and events look to a client.
+//! The form of containers and events for a client.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::Dialect;
 use super::container::{Container, Doing, Health};
 use super::state::Happened;
 
-/// `2026-01-02T03:04:05.678901234Z`; the year 1 for never.
+/// Returns `2026-01-02T03:04:05.678901234Z`; the year 1 for never.
 fn date(nanoseconds: i64) -> String {
     if nanoseconds == 0 {
         return "0001-01-01T00:00:00Z".to_owned();
@@ -28,7 +28,7 @@ fn doing(container: &Container, dialect: Dialect) -> &'static str {
     }
 }
 
-/// Each port with what it is published on; `null` where it is only exposed.
+/// Returns each port with its published addresses; `null` where it is only exposed.
 fn ports(container: &Container) -> Value {
     if !container.up() || container.network_mode == "host" {
         return json!({});
@@ -63,7 +63,7 @@ fn networks(container: &Container) -> Value {
     Value::Object(networks)
 }
 
-/// An inspection.
+/// Returns the response to an inspection.
 pub(super) fn inspect(container: &Container, dialect: Dialect) -> Value {
     let mut state = json!({
         "Status": doing(container, dialect),
@@ -85,7 +85,7 @@ pub(super) fn inspect(container: &Container, dialect: Dialect) -> Value {
     let exposed: BTreeMap<_, _> = container.exposed.iter().map(|port| (port, json!({}))).collect();
     let stop_signal = match (container.stop_signal, dialect) {
         (signal, Dialect::Podman) => Value::from(signal.to_string()),
-        // Nobody said anything about it.
+        // The container does not set it.
         (15, Dialect::Docker) => Value::Null,
         (2, Dialect::Docker) => Value::from("SIGINT"),
         (3, Dialect::Docker) => Value::from("SIGQUIT"),
@@ -126,11 +126,11 @@ pub(super) fn inspect(container: &Container, dialect: Dialect) -> Value {
     })
 }
 
-/// What a person reads in a list.
+/// Returns the status text in a list.
 fn status(container: &Container, now: i64, dialect: Dialect) -> String {
     let seconds = |since: i64| format!("{} seconds", (now - since).max(0) / 1_000_000_000);
     let health = match container.health {
-        // Podman's list says nothing of it.
+        // Podman's list does not show it.
         None => "",
         Some(_) if dialect == Dialect::Podman => "",
         Some(Health::Starting) => " (health: starting)",
@@ -150,7 +150,7 @@ fn status(container: &Container, now: i64, dialect: Dialect) -> String {
     }
 }
 
-/// A line of a list.
+/// Returns an entry of a list.
 pub(super) fn line(container: &Container, now: i64, dialect: Dialect) -> Value {
     let mut open = Vec::new();
     if container.up() && container.network_mode != "host" {
@@ -185,7 +185,7 @@ pub(super) fn line(container: &Container, now: i64, dialect: Dialect) -> Value {
     })
 }
 
-/// An event, without what API 1.52 dropped.
+/// Returns an event, without the fields that API 1.52 dropped.
 pub(super) fn event(event: &Happened) -> Value {
     let mut value = json!({
         "Type": event.of,
@@ -201,7 +201,7 @@ pub(super) fn event(event: &Happened) -> Value {
     value
 }
 
-/// What the engine says of its host.
+/// Returns the engine's information about its host.
 pub(super) fn info(containers: usize, labels: &[String]) -> Value {
     json!({
         "ID": "7TRN:IPZB:QYBB:VPBQ:UMPP:KARE:6ZNR:XE6T:7EWV:PKF4:ZOJD:TPYS",
@@ -217,7 +217,7 @@ pub(super) fn info(containers: usize, labels: &[String]) -> Value {
     })
 }
 
-/// The images of these containers.
+/// Returns the images of these containers.
 pub(super) fn images(containers: &BTreeMap<String, Container>) -> Value {
     let names: std::collections::BTreeSet<_> = containers.values().map(|one| &one.image).collect();
     let line = |(at, name): (usize, &String)| {

@@ -1,4 +1,4 @@
-//! The containers of the fake engine and the events that their changes lead to.
+//! The containers of the fake engine, and the events of their changes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,9 +9,9 @@ use super::super::dice::Dice;
 use super::container::{Container, Doing, Health};
 use super::{Dialect, Endpoint, Lives, Told};
 
-/// As many events are remembered, as by Docker.
+/// The number of past events kept, as in Docker.
 const REMEMBERED: usize = 256;
-/// As many events wait for a subscriber before it misses some, as with Docker.
+/// The number of events that wait for a subscriber before it misses some, as in Docker.
 const WAITING: usize = 1024;
 
 /// One event.
@@ -24,11 +24,11 @@ pub(super) struct Happened {
     pub(super) attributes: BTreeMap<String, String>,
     /// Nanoseconds of the engine's clock since 1970.
     pub(super) at: i64,
-    /// Podman says the health beside the action.
+    /// Podman sends the health beside the action.
     pub(super) health: Option<Health>,
 }
 
-/// A command that was made to run in a container.
+/// A command to run in a container.
 #[derive(Clone, Debug)]
 pub(super) struct Exec {
     pub(super) container: String,
@@ -36,14 +36,14 @@ pub(super) struct Exec {
     pub(super) done: bool,
 }
 
-/// Everything the engine knows.
+/// The whole state of the engine.
 pub(super) struct State {
     dialect: Dialect,
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) log: VecDeque<Happened>,
     pub(super) live: broadcast::Sender<Happened>,
     pub(super) serving: bool,
-    /// Of its clock to the host's, in nanoseconds.
+    /// From its clock to the host's, in nanoseconds.
     pub(super) offset: i64,
     last_time: i64,
     pub(super) dice: Dice,
@@ -51,7 +51,7 @@ pub(super) struct State {
     pub(super) wrongly_asked: Vec<String>,
     pub(super) told: Told,
     pub(super) execs: BTreeMap<String, Exec>,
-    /// Of the engine.
+    /// The engine's labels.
     pub(super) labels: Vec<String>,
     next_port: u16,
     next_address: u16,
@@ -78,18 +78,18 @@ impl State {
         }
     }
 
-    /// Nanoseconds of its clock.
+    /// Returns the nanoseconds of its clock.
     pub(super) fn now(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         i64::try_from(since.as_nanos()).unwrap() + self.offset
     }
 
-    /// 64 digits that nobody had.
+    /// Returns 64 new digits.
     pub(super) fn new_id(&mut self) -> String {
         (0..4).map(|_| format!("{:016x}", self.dice.next())).collect()
     }
 
-    /// By id, name, or the beginning of an id that no other begins with.
+    /// Finds a container by id, name, or an unambiguous beginning of its id.
     pub(super) fn find(&self, word: &str) -> Option<&Container> {
         let word = word.trim_start_matches('/');
         let mut all = self.containers.values();
@@ -122,7 +122,7 @@ impl State {
         self.happened(Happened { of: "container", action, id, attributes, at, health: None });
     }
 
-    // No two events at the same nanosecond, while the clock goes forward.
+    // No two events have the same nanosecond, while the clock goes forward.
     fn time(&mut self) -> i64 {
         let now = self.now();
         self.last_time = if now > self.last_time || self.last_time - now > 1_000_000_000 {
@@ -134,7 +134,7 @@ impl State {
     }
 
     fn happened(&mut self, event: Happened) {
-        // What happens while the engine is down is seen by nobody.
+        // Events while the engine is down reach nobody.
         if !self.serving {
             return;
         }
@@ -142,7 +142,7 @@ impl State {
             self.log.pop_front();
         }
         self.log.push_back(event.clone());
-        // An error: nobody listens.
+        // An error means that there is no subscriber.
         self.live.send(event).ok();
     }
 
@@ -188,7 +188,7 @@ impl State {
         format!("172.17.{}.{}", self.next_address / 250, self.next_address % 250 + 2)
     }
 
-    /// Sends the stop signal; answers what it takes to end it later.
+    /// Sends the stop signal; returns what is needed to end it later.
     pub(super) fn ask_to_stop(&mut self, word: &str) -> Option<(String, u64)> {
         let container = self.change(word).filter(|one| one.up() && !one.stopping)?;
         container.stopping = true;
@@ -329,7 +329,7 @@ impl State {
         self.of_network(&id, network, if connected { "connect" } else { "disconnect" });
     }
 
-    /// Gives it another address in its network, as leaving the network and coming back does.
+    /// Gives it another address in its network, as leaving and rejoining the network does.
     pub(super) fn readdress(&mut self, word: &str) {
         let address = self.free_address();
         let Some(container) = self.change(word).filter(|one| one.up()) else { return };
@@ -355,7 +355,7 @@ impl State {
         self.happened(Happened { of: "network", action, id, attributes, at, health: None });
     }
 
-    /// Its configuration is read again, with these labels.
+    /// Rereads its configuration, with these labels.
     pub(super) fn reload(&mut self, labels: &[&str]) {
         self.labels = labels.iter().map(|label| (*label).to_owned()).collect();
         let (at, id) = (self.time(), "fake-host".to_owned());

@@ -1,4 +1,4 @@
-//! A subscriber's stream of events.
+//! A subscriber's event stream.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,7 +15,7 @@ use super::state::Happened;
 use super::wire::{Answer, Connection, Request, begin_pieces, end_pieces, piece};
 use super::{Dialect, Shared};
 
-/// What a subscriber wants to see.
+/// The events that a subscriber wants.
 #[derive(Default)]
 struct Filter {
     types: BTreeSet<String>,
@@ -23,7 +23,7 @@ struct Filter {
 }
 
 impl Filter {
-    /// `{"type":["container"]}`, or the older `{"type":{"container":true}}`.
+    /// Parses `{"type":["container"]}`, or the older `{"type":{"container":true}}`.
     fn read(text: &str) -> Option<Self> {
         let Ok(Value::Object(mut asked)) = serde_json::from_str(text) else { return None };
         let mut words = |name: &str| match asked.remove(name) {
@@ -36,7 +36,7 @@ impl Filter {
     }
 
     fn shows(&self, event: &Happened) -> bool {
-        // As the daemon does it: that word makes all of them prefixes.
+        // As in the daemon: that word makes all of them prefixes.
         let prefixes = self.actions.contains("health_status");
         let named =
             |word: &String| *word == event.action || (prefixes && event.action.starts_with(word.as_str()));
@@ -45,14 +45,14 @@ impl Filter {
     }
 }
 
-/// `1700000000.123456789` in nanoseconds.
+/// Parses `1700000000.123456789` to nanoseconds.
 fn moment(text: &str) -> Option<i64> {
     let (seconds, rest) = text.split_once('.').unwrap_or((text, "0"));
     let rest: i64 = format!("{rest:0<9}").get(..9)?.parse().ok()?;
     Some(seconds.parse::<i64>().ok()?.saturating_mul(1_000_000_000).saturating_add(rest))
 }
 
-/// Events on their way to a subscriber, by when they are to arrive and in which order they were sent.
+/// Events on their way to a subscriber, ordered by arrival time, then by sending.
 #[derive(Default)]
 struct Way {
     due: BTreeMap<(Instant, u64), Happened>,
@@ -136,7 +136,7 @@ pub(super) async fn events(
                 begun = true;
                 begin_pieces(connection).await?;
             }
-            // A client says nothing more; a byte or an end means that it is gone.
+            // A client sends nothing more; a byte or an end means that it is gone.
             _ = connection.read_u8() => return Ok(()),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 let (_, event) = way.due.pop_first().expect("one is due");
@@ -148,7 +148,7 @@ pub(super) async fn events(
             () = sleep_until(ends.unwrap_or_else(Instant::now)), if ends.is_some() && due.is_none() => break,
             event = live.recv() => match event {
                 Ok(event) if filter.shows(&event) => way.send(shared, &event),
-                // Too slow: what did not fit is lost without a word, as with Docker.
+                // Too slow: events that did not fit are silently lost, as in Docker.
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => break,
             },
@@ -157,7 +157,7 @@ pub(super) async fn events(
     if begun { end_pieces(connection).await } else { begin_and_end(connection).await }
 }
 
-/// Until a head need not wait for its first event.
+/// Waits until a head need not wait for its first event.
 async fn on_time(faults: &mut watch::Receiver<Faults>) {
     // An error: the engine is gone, and so is this connection.
     drop(faults.wait_for(|faults| !faults.late_head).await);

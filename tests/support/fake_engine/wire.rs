@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as the fake engine needs, with the ways in which an answer can go wrong.
+//! As much of HTTP/1.1 as the fake engine needs, with the ways in which a response can fail.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-/// No request of a test is larger.
+/// The largest request of a test.
 const MAX_REQUEST: usize = 1 << 20;
 
 /// A connection of a client.
@@ -21,11 +21,11 @@ pub(super) struct Request {
     /// Decoded.
     pub(super) query: BTreeMap<String, String>,
     pub(super) body: Vec<u8>,
-    /// Whether the client wants the connection to end with the answer.
+    /// Whether the client wants the connection to end with the response.
     pub(super) last: bool,
 }
 
-/// The next request; `None`: the client has ended the connection.
+/// Reads the next request; `None`: the client has closed the connection.
 pub(super) async fn read(connection: &mut Connection) -> io::Result<Option<Request>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -74,7 +74,7 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// An answer with a length.
+/// A response with a length.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -97,7 +97,7 @@ impl Answer {
         Self { status, kind: "text/plain", headers: Vec::new(), body: Vec::new() }
     }
 
-    /// Writes it; only half of the body when it is to be cut, and none when only the head was asked for.
+    /// Writes it; only half of the body when it is to be cut, and none for a HEAD request.
     pub(super) async fn write(
         &self,
         connection: &mut Connection,
@@ -125,14 +125,14 @@ impl Answer {
     }
 }
 
-/// The head of an answer that comes in pieces.
+/// Writes the head of a chunked response.
 pub(super) async fn begin_pieces(connection: &mut Connection) -> io::Result<()> {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
     connection.write_all(head.as_bytes()).await?;
     connection.flush().await
 }
 
-/// One piece.
+/// Writes one chunk.
 pub(super) async fn piece(connection: &mut Connection, bytes: &[u8]) -> io::Result<()> {
     let mut all = format!("{:x}\r\n", bytes.len()).into_bytes();
     all.extend_from_slice(bytes);
@@ -141,7 +141,7 @@ pub(super) async fn piece(connection: &mut Connection, bytes: &[u8]) -> io::Resu
     connection.flush().await
 }
 
-/// After the last piece.
+/// Writes the last chunk.
 pub(super) async fn end_pieces(connection: &mut Connection) -> io::Result<()> {
     connection.write_all(b"0\r\n\r\n").await?;
     connection.flush().await

@@ -1,4 +1,4 @@
-//! A cable between two members that can be cut, and that can damage what it carries.
+//! A cable between two members that can be cut, and that can damage its data.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -7,19 +7,19 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// What happens to one connection's way back.
+/// A fault in the returned data of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
-    /// It is cut after so many bytes.
+    /// It is cut after this many bytes.
     Cut(u64),
-    /// The byte at this place is changed.
+    /// The byte at this offset is changed.
     Change(u64),
 }
 
-/// Forwards connections to an address. Those that ask for a snapshot take the next fault, and are counted.
+/// Forwards connections to an address. Each that requests a snapshot takes the next fault, and is counted.
 pub(super) struct Cable {
     pub(super) url: String,
-    /// Bytes that came back on each connection that asked for a snapshot.
+    /// Bytes returned on each connection that requested a snapshot.
     pub(super) carried: Arc<Mutex<Vec<Arc<AtomicU64>>>>,
     _running: JoinSet<()>,
 }

@@ -1,4 +1,5 @@
-//! The byte form of messages and frames: what was written is read back, and anything else is refused without harm.
+//! The byte form of messages and frames: encoded bytes are decoded again, and anything else is refused without
+//! harm.
 
 use protobuf::{Message as _, ProtobufEnum as _};
 use raft::prelude::{ConfChange, ConfChangeType, Entry, EntryType, Message, MessageType};
@@ -109,7 +110,7 @@ fn changed_bytes_are_refused_or_mean_something_but_never_harm() {
                 _ => {}
             }
         }
-        // What it still understands, it must be able to say again.
+        // What can be decoded must also be encodable.
         if let Ok(messages) = decode(&out) {
             let mut again = Vec::new();
             messages.iter().for_each(|message| encode(message, &mut again).unwrap());

@@ -1,4 +1,4 @@
-//! Greetings that are refused, each with its status and its reason.
+//! Refused handshakes, each with its status and its reason.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::super::Inbound;
 use super::super::directory::Handshake;
 use super::{PeerDirectory, Side, bind, directory, eventually, start};
 
-/// A member, and what another believes that calls it.
+/// Starts a member; returns it and the directory of another member that connects to it.
 fn alone() -> (Side, PeerDirectory) {
     let server = bind("http://127.0.0.1:0");
     let url = server.urls()[0].clone();
@@ -30,7 +30,7 @@ async fn each_wrong_greeting_has_its_status_and_says_what_to_do() {
     assert!(one.hub.directory().check(&good).is_ok());
     let cases = [
         (Handshake { cluster: 5, ..good.clone() }, 412, "--initial-cluster-token"),
-        (Handshake { to: 5, ..good.clone() }, 404, "another member answers at this address"),
+        (Handshake { to: 5, ..good.clone() }, 404, "another member responds at this address"),
         (Handshake { from: 5, ..good.clone() }, 403, "not known"),
         (Handshake { from: 9, ..good.clone() }, 410, "removed"),
         (Handshake { incarnation: 5, ..good.clone() }, 409, "remove the member and add it again"),

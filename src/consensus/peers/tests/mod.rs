@@ -1,4 +1,4 @@
-//! The room as a whole: members on loopback that speak, break, and come back. Their drivers are lists of what came in;
+//! The whole room: members on loopback that connect, fail, and come back. Their drivers are lists of what arrived;
 //! a member is killed by dropping its tasks, as the kernel would drop its sockets.
 
 mod cable;
@@ -37,12 +37,12 @@ struct Side {
 }
 
 impl Side {
-    /// Takes everything that came in so far.
+    /// Takes everything that has arrived.
     fn take(&self) -> Vec<Inbound> {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
 
-    /// Waits until something that `wanted` likes has come in.
+    /// Waits until an item for which `wanted` is true has arrived.
     async fn until(&self, what: &str, wanted: impl Fn(&Inbound) -> bool) {
         eventually(what, || self.seen.lock().unwrap().iter().any(&wanted)).await;
     }
@@ -62,7 +62,7 @@ impl Side {
         }
     }
 
-    /// The indexes of the appends that came in, in order.
+    /// Returns the indexes of the received appends, in order.
     fn appends(&self) -> Vec<u64> {
         let seen = self.seen.lock().unwrap();
         let messages = seen.iter().flat_map(|inbound| match inbound {
@@ -83,7 +83,7 @@ async fn eventually(what: &str, mut probe: impl FnMut() -> bool) {
     }
 }
 
-/// What member `own` of `group` (ids and URLs) believes.
+/// Returns the directory of member `own` of `group` (ids and URLs).
 fn directory(own: u64, group: &[(u64, &str)]) -> PeerDirectory {
     let known = |(id, url): &(u64, &str)| {
         let (name, client_urls) = (format!("n{id}"), vec![format!("http://127.0.0.1:{id}")]);
@@ -107,7 +107,7 @@ fn bind(url: &str) -> PeerServer {
     PeerServer::bind(&[url.to_owned()], None).unwrap()
 }
 
-/// Starts a member that believes `directory`.
+/// Starts a member with `directory`.
 fn start(directory: PeerDirectory, server: PeerServer) -> Side {
     let (seen, full) = (Arc::<Mutex<Vec<Inbound>>>::default(), Arc::new(AtomicBool::new(false)));
     let folder = TempDir::new().unwrap();
@@ -140,7 +140,7 @@ fn start(directory: PeerDirectory, server: PeerServer) -> Side {
     Side { post, hub, url, stop, running, seen, full, folder }
 }
 
-/// Two members that know each other and are connected.
+/// Starts two members that know each other and are connected.
 async fn pair() -> (Side, Side) {
     let servers = [bind("http://127.0.0.1:0"), bind("http://127.0.0.1:0")];
     let urls: Vec<_> = servers.iter().map(|server| server.urls()[0].clone()).collect();

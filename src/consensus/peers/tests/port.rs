@@ -1,4 +1,4 @@
-//! The peer port: what it lists, and what is thrown at it.
+//! The peer port: its list of members, and bad input.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn open(side: &Side) -> TcpStream {
     TcpStream::connect(side.url.strip_prefix("http://").unwrap()).await.unwrap()
 }
 
-/// Sends bytes and takes what comes back until the other side closes.
+/// Sends bytes and returns what comes back until the other side closes.
 async fn say(side: &Side, bytes: &[u8]) -> String {
     let mut stream = open(side).await;
     stream.write_all(bytes).await.ok();
@@ -64,7 +64,7 @@ async fn members_and_version_are_listed_as_etcd_lists_them() {
 
 #[test]
 fn a_list_of_etcd_is_understood_and_odd_ones_are_refused() {
-    // What etcd 3.4 answers, with a member that has not started yet.
+    // etcd 3.4's response, with a member that has not started yet.
     let etcd = br#"[{"id":14276844421127926528,"peerURLs":["http://127.0.0.1:2"],"name":""},{"id":443629905751424238,"peerURLs":["http://127.0.0.1:32380"],"name":"default","clientURLs":["http://127.0.0.1:32379"]}]
 "#;
     let members = read(etcd).unwrap();
@@ -104,7 +104,7 @@ async fn garbage_on_the_port_does_no_harm() {
     assert_eq!(one.take().len(), 1, "garbage made news");
 }
 
-/// A stream greeted by hand.
+/// Opens a stream with a handshake by hand.
 async fn handshaken(side: &Side) -> TcpStream {
     let handshake = Handshake::of(&directory(2, &[]), 1);
     let mut head =
@@ -133,7 +133,7 @@ async fn a_byte_that_was_changed_on_the_way_closes_the_stream() {
     frame::put_messages(&mut good, 1, &[append(2, 1, 1, 50)]);
     let mut ping = Vec::new();
     frame::put_ping(&mut ping, 5);
-    // A good one first, so that it is seen that the stream worked.
+    // A valid one first, which shows that the stream works.
     let mut stream = handshaken(&one).await;
     stream.write_all(&[good.as_slice(), &ping].concat()).await.unwrap();
     let mut pong = [0; 17];
@@ -154,7 +154,7 @@ fn changed(bytes: &[u8], at: usize) -> Vec<u8> {
     bytes
 }
 
-/// A message in another member's name.
+/// Returns a message in another member's name.
 fn strange(_: &Side) -> Vec<u8> {
     let mut out = Vec::new();
     frame::put_messages(&mut out, 1, &[append(3, 1, 1, 50)]);

@@ -1,4 +1,4 @@
-//! Snapshots: fetched, resumed where they broke, fetched anew when damaged, given up at the end.
+//! Snapshots: fetched, resumed after an interruption, restarted when damaged, given up in the end.
 
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +15,7 @@ use crate::keyspace::{Command, Operation};
 
 const INDEX: u64 = 40;
 
-/// Writes a snapshot of about four megabytes; answers its length.
+/// Writes a snapshot of about four megabytes; returns its length.
 fn write(folder: &Path, index: u64) -> u64 {
     let mut state = State { applied: LogId { index, term: 3 }, ..State::default() };
     for nth in 0..64 {
@@ -39,7 +39,7 @@ fn announce(index: u64) -> Message {
     message
 }
 
-/// 1 with a snapshot, and 2, which reaches 1 by a cable with these faults.
+/// Starts member 1 with a snapshot, and member 2, which reaches 1 through a cable with these faults.
 async fn pair(faults: Vec<Fault>) -> (Side, Side, Cable, u64) {
     let (first, second) = (bind("http://127.0.0.1:0"), bind("http://127.0.0.1:0"));
     let (to_one, to_two) = (first.urls()[0].clone(), second.urls()[0].clone());
@@ -81,7 +81,7 @@ async fn a_snapshot_that_is_announced_is_fetched_and_its_file_held() {
     assert_eq!(one.hub.pins.held(), Some(INDEX));
     assert_eq!(one.hub.served.load(Relaxed), length);
     assert_eq!(carried(&cable).len(), 1);
-    // Announced again, it is here already.
+    // Announced again, it has already been fetched.
     one.post.send(vec![announce(INDEX)]);
     two.until("it is told again", |inbound| matches!(inbound, Inbound::Fetched { .. })).await;
     assert_eq!(carried(&cable).len(), 1);
@@ -141,7 +141,7 @@ async fn a_snapshot_that_is_not_there_is_given_up_at_once() {
 
 #[tokio::test]
 async fn another_leaders_announcement_overrides_the_one_being_fetched_and_the_same_ones_does_not() {
-    // The first one's connection comes to a halt: nothing is left of the pace.
+    // The first one's connection stalls: it has used up the pace.
     let (one, two, cable, _) = pair(Vec::new()).await;
     for _ in 0..50 {
         let wait = one.hub.pace.wait(200 << 20);

@@ -1,4 +1,4 @@
-//! Streams: order, loss, overflow, goodbye.
+//! Streams: order, loss, overflow, farewell.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -75,7 +75,7 @@ async fn a_member_that_stops_says_so() {
     two.end().await;
     one.until("it is gone", |inbound| matches!(inbound, Inbound::Gone(2))).await;
     one.until("its stream broke", |inbound| matches!(inbound, Inbound::Unreachable(2))).await;
-    // Its port is asked a few times more.
+    // Its port is tried a few more times.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let gone = one.take().iter().filter(|inbound| matches!(inbound, Inbound::Gone(2))).count();
     assert_eq!(gone, 1);

@@ -1,4 +1,4 @@
-//! Clients: each asks one thing after the other, of any member, and notes what it was told.
+//! Clients: each sends one request after the other, to any member, and records the result.
 
 use rand::RngExt as _;
 use tokio::sync::oneshot;
@@ -17,9 +17,9 @@ use crate::keyspace::{Code, Command, Operation};
 
 /// Keys that are written and read.
 const KEY_COUNT: usize = 3;
-/// A key whose time has always come.
+/// A key that expires at once.
 const FLEETING: &str = "/fleeting";
-/// Milliseconds after which a client gives up; a member does so sooner.
+/// Milliseconds after which a client gives up; a member does so earlier.
 const REQUEST_TIMEOUT_MS: u64 = 9_000;
 
 /// One client.
@@ -30,7 +30,7 @@ pub(super) struct Client {
     next: u64,
 }
 
-/// What it waits for.
+/// The pending request.
 struct Asked {
     what: ClientOp,
     since: u64,
@@ -43,13 +43,13 @@ enum Answer {
     Read(oneshot::Receiver<()>),
 }
 
-/// What was asked.
+/// The operation of a request.
 enum ClientOp {
-    /// Of a key, in the history under this number.
+    /// On a key, with this number in the history.
     Key { key: usize, number: u64 },
-    /// A place in the queue.
+    /// An in-order key in the queue.
     Place(String),
-    /// Anything else.
+    /// Any other.
     Else,
 }
 
@@ -58,19 +58,19 @@ fn key(number: usize) -> String {
 }
 
 impl Client {
-    /// Whether it waits for an answer.
+    /// Returns whether it waits for a result.
     pub(super) fn waits(&self) -> bool {
         self.asked.is_some()
     }
 
-    /// What one that is stuck waits for.
+    /// Returns what a stuck client waits for.
     pub(super) fn stuck(&self) -> Option<(u64, u64)> {
         self.asked.as_ref().map(|asked| (asked.member, asked.since))
     }
 }
 
 impl World {
-    /// Each client takes its answer, or asks something new.
+    /// Each client takes its result, or sends a new request.
     pub(super) fn clients_turn(&mut self, asking: bool) -> Check {
         for at in 0..self.clients.len() {
             let mut client = std::mem::take(&mut self.clients[at]);
@@ -175,7 +175,7 @@ impl World {
         Ok(())
     }
 
-    /// A proposal was answered.
+    /// Handles the result of a proposal.
     fn told(&mut self, what: &ClientOp, outcome: ProposeResult) -> Check {
         let moment = self.moment();
         let result = match outcome {
@@ -216,7 +216,7 @@ impl World {
         Ok(())
     }
 
-    /// A read may be answered from the member's own state.
+    /// Serves a read from the member's own state.
     fn read(&mut self, asked: &Asked) -> Check {
         let ClientOp::Key { key: number_of_key, number } = asked.what else { return Ok(()) };
         let Some(life) = self.members.get(&asked.member).and_then(|member| member.life.as_ref()) else {

@@ -1,4 +1,4 @@
-//! What befalls the members, and what an operator does: crashes, cuts of the network, false reports, others in the group.
+//! Faults, and an operator: crashes, network cuts, false reports, changes of the members.
 
 use std::fs;
 
@@ -18,12 +18,12 @@ use super::network::{Notice, Packet};
 use super::plant::{Plant, planted};
 use super::world::{STEP_MS, World};
 
-/// Who changes the list of members, one change after the other.
+/// The operator, who changes the list of members, one change after the other.
 #[derive(Default)]
 pub(super) struct Operator {
     asked: Option<(Order, oneshot::Receiver<ProposeResult>)>,
     added: u64,
-    /// Members whose adding was asked for, by name, that have not been set up.
+    /// Members that were proposed, by name, but not set up yet.
     coming: Vec<(u64, String)>,
 }
 
@@ -37,7 +37,7 @@ impl World {
         ids.get(self.random.random_range(0..ids.len().max(1))).copied()
     }
 
-    /// What befalls the members at this moment.
+    /// Injects the faults of this moment.
     pub(super) fn trouble(&mut self) -> Check {
         if self.happens(self.plan.crashes)
             && let Some(id) = self.someone()
@@ -74,7 +74,7 @@ impl World {
         Ok(())
     }
 
-    /// Cuts one off from all, or the members into two halves, or one direction.
+    /// Isolates one member, splits them into two halves, or blocks one direction.
     fn cut(&mut self) {
         let ids: Vec<u64> = self.members.keys().copied().collect();
         let half: Vec<u64> = ids.iter().copied().filter(|_| self.random.random_bool(0.5)).collect();
@@ -96,7 +96,7 @@ impl World {
         self.note(|| format!("the network is cut ({way}: {half:x?} or {lone:x})"));
     }
 
-    /// Everybody reaches everybody.
+    /// Reconnects all members.
     pub(super) fn mend(&mut self) {
         let cut = std::mem::take(&mut self.network.cut);
         if !cut.is_empty() {
@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    /// Hands a parcel over.
+    /// Delivers a packet.
     pub(super) fn deliver(&mut self, to: u64, parcel: Packet) -> Check {
         match parcel {
             Packet::Message { from, message } => self.deliver_message(from, to, *message),
@@ -155,12 +155,12 @@ impl World {
         self.give(to, Request::Inbound(inbound))
     }
 
-    /// Whether `id` knows that `other` was removed, and would tell it when it opens a stream.
+    /// Returns whether `id` knows that `other` was removed, and would report it when `other` opens a stream.
     fn knows_as_removed(&mut self, id: u64, other: u64) -> bool {
         self.life(id).is_some_and(|life| life.shared.read().roster.removed.contains(&other))
     }
 
-    /// One that was removed finds its streams ended, opens new ones, and is told.
+    /// A removed member finds its streams closed, opens new ones, and is notified.
     pub(super) fn notify_removed(&mut self) {
         for id in self.up() {
             let knows = self.up().into_iter().find(|other| self.knows_as_removed(*other, id));
@@ -170,7 +170,7 @@ impl World {
         }
     }
 
-    /// A snapshot was announced: its file is fetched, if it is still there.
+    /// A snapshot was announced: its file is fetched, if it still exists.
     fn fetch(&mut self, from: u64, to: u64, message: raft::prelude::Message) -> Check {
         let file = format!("{:016x}.snapshot", message.get_snapshot().get_metadata().index);
         let file = self.members[&from].snapshots().join(file);
@@ -182,7 +182,7 @@ impl World {
         let both = (message, bytes);
         let before = self.members.get_mut(&to).and_then(|member| member.fetched.replace(both.clone()));
         self.take_over(to, both)?;
-        // The one before this one comes once more, late.
+        // The previous one arrives once more, late.
         match before.filter(|_| self.random.random_bool(self.plan.twice)) {
             Some(before) if self.life(to).is_some() => self.take_over(to, before),
             _ => Ok(()),
@@ -203,7 +203,7 @@ impl World {
         self.give(to, Request::Inbound(Inbound::Fetched { message: Box::new(message), state, path }))
     }
 
-    /// What the operator does at this moment.
+    /// Does what the operator does at this moment.
     pub(super) fn operate(&mut self) -> Check {
         if let Some((_, answer)) = &mut self.operator.asked {
             match answer.try_recv() {
@@ -230,7 +230,7 @@ impl World {
         self.give(asked, Request::Propose(Proposal { order, reply, bytes: 0 }))
     }
 
-    /// A change of members that member `asked` would not refuse.
+    /// Makes a change of members that member `asked` would accept.
     fn change(&mut self, asked: u64) -> Option<Order> {
         let life = self.members.get(&asked)?.life.as_ref()?;
         let state = life.shared.read();
@@ -251,7 +251,7 @@ impl World {
         Some(Order::Remove { id: ids[self.random.random_range(0..ids.len())] })
     }
 
-    /// Sets up a member whose adding is known, as somebody would by hand.
+    /// Sets up a member that was added, as an operator would by hand.
     fn set_up_the_new(&mut self) -> Check {
         for (id, name) in std::mem::take(&mut self.operator.coming) {
             let knows = |member: &&Member| {

@@ -1,4 +1,4 @@
-//! A member under simulation: the real driver over the real log in a folder, without threads and without sled.
+//! A simulated member: the real driver over the real log in a folder, without threads and without sled.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) struct Member {
     pub(super) life: Option<Life>,
     /// When it is started again.
     pub(super) up_at: Option<u64>,
-    /// It was let go, and knows it.
+    /// It was removed, and knows it.
     pub(super) left: bool,
     /// The last snapshot that it fetched, with its announcement.
     pub(super) fetched: Option<(Message, Vec<u8>)>,
@@ -47,19 +47,19 @@ pub(super) struct Life {
     pub(super) shared: Arc<Shared>,
     pub(super) hints: Receiver<Hint>,
     pub(super) watching: Watching,
-    /// The last entry whose applying was looked at.
+    /// The last applied entry that was checked.
     pub(super) seen: u64,
     pub(super) last_snapshot: u64,
     pub(super) wanted_at: Option<u64>,
-    /// When the driver hears of the last snapshot; never before it hears of the one before.
+    /// When the driver learns of the last snapshot; never before it learns of the previous one.
     pub(super) told_at: u64,
-    /// It has said its name.
+    /// It has published its name.
     pub(super) ready: bool,
-    // Last, so that the folder is free only once the log is closed.
+    // Last, so that the folder is unlocked only after the log is closed.
     folder: Folder,
 }
 
-/// A member's settings; `others` are all that found the group with it.
+/// Returns a member's settings; `others` are all that found the group with it.
 pub(super) fn settings(root: &Path, name: &str, others: &[String], start: Start) -> Settings {
     Settings {
         initial_cluster: others.iter().map(|other| (other.clone(), url(other))).collect(),
@@ -88,8 +88,8 @@ impl Member {
         let folder = Folder::open(&settings.data_dir)?;
         let (mut identity, beginning) = Identity::open(&folder, settings, self.found.as_ref())?;
         let counters = Arc::new(Counters::default());
-        // The log's library remembers the last block it read by file and place, for each thread: of several members on one
-        // thread, one would be given another's.
+        // The log's library caches the last block by file and offset, per thread: several members on one thread
+        // would read each other's block.
         let recovered = on_a_thread(|| recover(&folder, &mut identity, beginning, &counters));
         let Recovered { log, state, snapshot, .. } = recovered?;
         belongs(&state, identity.id, settings)?;
@@ -145,7 +145,7 @@ impl Member {
 }
 
 impl Life {
-    /// Writes a snapshot as the persister does; what the log is to be told of it.
+    /// Writes a snapshot as the persister does; returns the request for the driver.
     pub(super) fn snapshot(&mut self) -> Request {
         let folder = self.folder.snapshots();
         let state = self.shared.read();
@@ -157,7 +157,7 @@ impl Life {
         Request::Snapshotted { cut: if before == offer.mark.index { 0 } else { before }, offer }
     }
 
-    /// All that is due.
+    /// Does everything that is due.
     pub(super) fn step(&mut self, now: Instant) -> Result<(), Failure> {
         self.driver.step(now)
     }

@@ -1,11 +1,11 @@
-//! Whole groups of members in a world of one seed: real drivers over real logs, with a network, a clock and clients that are
-//! not real.
+//! Simulates whole groups of members, one world per seed: real drivers over real logs, with a simulated network,
+//! clock and clients.
 //!
-//! Owns: the world (members, network, faults, clients, an operator), what must hold in it (`checks`), the seeds, and the bugs
-//! that are planted to see that the checks would find them.
+//! Owns: the world (members, network, faults, clients, an operator), its invariants (`checks`), the seeds, and
+//! planted bugs that show that the checks work.
 //!
-//! Promises: a seed does the same each time: all chance comes from it, also raft's. One that fails is run again, and the end of
-//! what happened is told. `RETUNE_TEST_SEEDS` is how many seeds are run, `RETUNE_TEST_SEED` one of them.
+//! Promises: a seed gives the same run each time: all randomness comes from it, also raft's. A failing seed is run
+//! again and prints its last events. `RETUNE_TEST_SEEDS` sets the number of seeds, `RETUNE_TEST_SEED` a single one.
 //!
 //! Leaves out: torn writes and damaged files (tested at one member), and the wire.
 

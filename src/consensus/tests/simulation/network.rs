@@ -1,4 +1,5 @@
-//! The network between simulated members: it drops, delays, reorders, repeats and cuts, all by one random stream.
+//! The network between simulated members: it drops, delays, reorders, repeats and cuts, driven by one random
+//! stream.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +7,17 @@ use raft::prelude::Message;
 
 use super::super::super::request::Request;
 
-/// Something on its way to a member.
+/// A packet to a member.
 pub(super) enum Packet {
-    /// A message of another.
+    /// A message from another member.
     Message { from: u64, message: Box<Message> },
-    /// A word of the member's own streams about another.
+    /// A notice of the member's own streams about another.
     Notice(Notice),
-    /// A word of the member's own keeper, in the life that it was said in.
+    /// A request of the member's own persister, in the life in which it was sent.
     Kept { life: u64, request: Request },
 }
 
-/// What streams say.
+/// A notice of the streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notice {
     Connected(u64),
@@ -26,12 +27,12 @@ pub(super) enum Notice {
     Removed,
 }
 
-/// What is on its way, by when it arrives.
+/// The packets in transit, by arrival time.
 #[derive(Default)]
 pub(super) struct Network {
     parcels: BTreeMap<(u64, u64, u64), (u64, Packet)>,
     count: u64,
-    /// Directions that let nothing through.
+    /// Directions that are blocked.
     pub(super) cut: BTreeSet<(u64, u64)>,
 }
 
@@ -40,13 +41,13 @@ impl Network {
         self.send_at(at, 0, to, parcel);
     }
 
-    /// Of those that arrive at the same moment, the lower `place` is first.
+    /// Of the packets that arrive at the same time, the lower `place` is first.
     pub(super) fn send_at(&mut self, at: u64, place: u64, to: u64, parcel: Packet) {
         self.count += 1;
         self.parcels.insert((at, place, self.count), (to, parcel));
     }
 
-    /// The next that arrives at `now` or before.
+    /// Returns the next packet that arrives at `now` or before.
     pub(super) fn arrive(&mut self, now: u64) -> Option<(u64, Packet)> {
         let first = self.parcels.first_entry().filter(|entry| entry.key().0 <= now)?;
         Some(first.remove())

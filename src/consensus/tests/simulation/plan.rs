@@ -1,50 +1,50 @@
-//! What one seed does: how many members, what befalls them, what clients ask.
+//! The plan of one seed: members, faults, requests.
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-/// The nature of one run.
+/// The parameters of one run.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) founders: usize,
-    /// Milliseconds of trouble, before all is well again.
+    /// Milliseconds with faults, before everything heals.
     pub(super) trouble: u64,
-    /// How often a message is lost, or comes twice.
+    /// How often a message is lost, or duplicated.
     pub(super) lost: f64,
     pub(super) twice: f64,
-    /// Milliseconds that a message takes at most.
+    /// The longest delay of a message in milliseconds.
     pub(super) delay: u64,
-    /// Now and then one takes this long.
+    /// An occasional longer delay.
     pub(super) late: u64,
     /// Messages arrive only at multiples of this many milliseconds, and then in any order.
     pub(super) lump: u64,
-    /// Elections are put off by up to so many ticks, so that not all stand at once.
+    /// Elections are delayed by up to this many ticks, so that not all start at once.
     pub(super) ticks: usize,
-    /// Milliseconds until a member that crashed is back, at most.
+    /// The longest downtime after a crash in milliseconds.
     pub(super) back: u64,
-    /// Crashes, cuts of the network and false reports in a second.
+    /// Crashes, network cuts and false reports per second.
     pub(super) crashes: f64,
     pub(super) cuts: f64,
     pub(super) lies: f64,
-    /// Changes of the list of members in a second.
+    /// Changes of the list of members per second.
     pub(super) regroups: f64,
     /// Entries between two snapshots.
     pub(super) snapshot_every: u64,
     pub(super) clients: usize,
-    /// Milliseconds a client rests between two requests, at most.
+    /// The longest pause of a client between two requests in milliseconds.
     pub(super) rest: u64,
-    /// Requests that a leader hands over, in a second.
+    /// Requests per second that a leader transfers its leadership.
     pub(super) hand_overs: f64,
 }
 
 impl Plan {
-    /// What a seed is like; `stormy`: as bad as can be.
+    /// Returns the plan of a seed; `stormy`: as bad as possible.
     pub(super) fn of(random: &mut StdRng, stormy: bool) -> Self {
         let plain = Self::plain(random);
         if random.random_bool(0.1) || stormy { plain.storm(random) } else { plain }
     }
 
-    /// As bad as can be: messages in heaps, elections without end.
+    /// As bad as possible: messages in batches, elections without end.
     fn storm(self, random: &mut StdRng) -> Self {
         let often = |random: &mut StdRng, most: f64| random.random_range(most / 4.0..most);
         Self {

@@ -1,38 +1,38 @@
-//! What a simulation does to a member from within: bugs that are put in on purpose, and a power cut before a write.
+//! Faults that a simulation injects into a member: deliberate bugs, and a power cut before a write.
 //!
-//! Production code consults these at single lines that only tests compile. A bug that is planted and not found says that the
-//! simulation is blind there.
+//! Production code checks them in single lines that only tests compile. A planted bug that is not found shows a gap
+//! in the simulation.
 
 use std::cell::Cell;
 
 /// A bug that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::consensus) enum Plant {
-    /// A follower's word goes out before what it says is on the disk.
+    /// A follower's reply is sent before its content is on disk.
     SentBeforeSync,
-    /// The vote is not kept.
+    /// The vote is not saved.
     VoteForgotten,
-    /// Whoever forgets its leader forgets its vote as well.
+    /// A member that forgets its leader also forgets its vote.
     VoteWithLeader,
-    /// A proposal that comes a second time is carried out again.
+    /// A repeated proposal is applied again.
     AlwaysAdmitted,
-    /// Sessions are lost and the last entry is applied again at a start.
+    /// At a start, sessions are lost and the last entry is applied again.
     AppliedTwice,
-    /// The keys of a snapshot are not taken over.
+    /// The keys of a snapshot are not installed.
     KeysKept,
     /// A quorum read does not wait for the state.
     ReadNotWaited,
-    /// A read is answered without asking the group.
+    /// A read is served without asking the group.
     ReadNotAsked,
-    /// The list of members changes when that is proposed, and again before it is committed.
+    /// The list of members changes when the change is proposed, not when it is committed.
     EarlyChange,
-    /// The log is cut as far as it goes.
+    /// The log is truncated completely.
     CutTooFar,
-    /// What is committed is not noted with the next write.
+    /// The commit index is not saved with the next write.
     CommitForgotten,
-    /// A snapshot that raft does not want replaces the one that it is about to take over.
+    /// An unwanted snapshot replaces the one that raft is about to install.
     FetchedReplaced,
-    /// A snapshot that was fetched and not taken over counts at the next start.
+    /// A snapshot that was fetched but not installed counts at the next start.
     FetchedCounts,
 }
 
@@ -58,7 +58,7 @@ thread_local! {
     static WRITES: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-/// Whether that bug is planted.
+/// Returns whether that bug is planted.
 pub(in crate::consensus) fn planted(plant: Plant) -> bool {
     PLANTED.get() == Some(plant)
 }
@@ -68,12 +68,12 @@ pub(super) fn plant(plant: Option<Plant>) {
     PLANTED.set(plant);
 }
 
-/// Has the power fail after so many writes to the log.
+/// Fails the power after this many writes to the log.
 pub(super) fn cut_power_after(writes: Option<u32>) {
     WRITES.set(writes);
 }
 
-/// Runs `act` on a thread of its own that has the same bug planted and the same power left as this one.
+/// Runs `act` on its own thread with the same planted bug and remaining power as this one.
 pub(super) fn on_a_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     let (planted, writes) = (PLANTED.get(), WRITES.get());
     let (result, writes) = std::thread::scope(|scope| {
@@ -88,7 +88,7 @@ pub(super) fn on_a_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     result
 }
 
-/// Asked before each write to the log.
+/// Called before each write to the log.
 pub(in crate::consensus) fn power() -> Result<(), String> {
     match WRITES.get() {
         None => Ok(()),

@@ -1,15 +1,15 @@
-//! The checks find what they are for: each bug that can be planted is found within a few seeds.
+//! The checks work: each planted bug is found within a few seeds.
 
 use std::ops::Range;
 
 use super::plant::{Plant, plant};
 use super::run::run;
 
-/// Looks for a seed in which `bug` shows. By what it is found is told, for whoever wonders.
+/// Searches a seed in which `bug` is found, and prints the failing check.
 fn is_found(bug: Plant, stormy: bool, seeds: Range<u64>) {
     std::panic::set_hook(Box::new(|_| {}));
     let found = seeds.clone().find_map(|seed| {
-        // Also after a panic the next test of this thread must not meet it.
+        // Removed again even after a panic, so that this thread's next test does not have it.
         plant(Some(bug));
         let outcome = run(seed, stormy, false);
         plant(None);
@@ -42,7 +42,7 @@ bugs! {
     a_fetched_snapshot_that_counts_early_is_found FetchedCounts false 0 600,
 }
 
-// Two leaders at a time need much ill luck.
+// Two leaders at a time need very bad luck.
 bugs! {
     #[ignore = "takes up to thousands of seeds"]
     a_vote_that_is_not_kept_is_found VoteForgotten true 0 5000,

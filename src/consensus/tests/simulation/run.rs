@@ -1,4 +1,4 @@
-//! One seed from its first moment to the last check.
+//! One seed from start to last check.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,7 +9,7 @@ use super::checks::{Check, handover, live};
 use super::plant::cut_power_after;
 use super::world::{STEP_MS, World};
 
-/// What came of a seed that went well.
+/// The figures of a successful run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     pub(super) answers: usize,
@@ -18,7 +18,8 @@ pub(super) struct Figures {
     pub(super) virtual_ms: u64,
 }
 
-/// Runs a seed, as bad as can be when `stormy`. What is broken otherwise, with what happened last when `telling`.
+/// Runs a seed, as bad as possible when `stormy`. The error is the violated invariant, with the last events when
+/// `telling`.
 pub(super) fn run(seed: u64, stormy: bool, telling: bool) -> Result<Figures, String> {
     let mut world = World::new(seed, stormy, telling);
     let outcome = catch_unwind(AssertUnwindSafe(|| world.whole()));
@@ -48,7 +49,7 @@ impl World {
         self.finish()
     }
 
-    /// No more trouble from here on.
+    /// Ends all faults.
     fn heal(&mut self) {
         self.note(|| "all is well from here on".to_owned());
         self.healed = true;
@@ -79,7 +80,7 @@ impl World {
         }
     }
 
-    /// Clients are answered while all is well.
+    /// Checks that clients get results after everything has healed.
     fn ask_once_more(&mut self) -> Check {
         let (until, before) = (self.now + 500, self.answers);
         while self.now < until {
@@ -112,7 +113,7 @@ impl World {
         self.until_level()
     }
 
-    /// What can be said only at the end.
+    /// Does the checks that are only possible at the end.
     fn finish(&mut self) -> Check {
         let leader = live::level(&self.members)?;
         let life = self.members[&leader].life.as_ref().ok_or("it leads and is down")?;

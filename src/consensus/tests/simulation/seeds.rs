@@ -1,8 +1,8 @@
-//! The seeds, in parts that run side by side.
+//! The seeds, in parts that run in parallel.
 
 use super::run::{Figures, run};
 
-/// How many seeds all parts run together, unless `RETUNE_TEST_SEEDS` says otherwise.
+/// The number of seeds of all parts together, unless `RETUNE_TEST_SEEDS` is set.
 const DEFAULT_SEEDS: u64 = 300;
 const PARTS: u64 = 6;
 
@@ -10,7 +10,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs every `PARTS`th seed, beginning with `part`.
+/// Runs every `PARTS`th seed, starting with `part`.
 fn run_part(part: u64) {
     let seeds: Vec<u64> = match number("RETUNE_TEST_SEED") {
         Some(one) => [one].into_iter().filter(|one| one % PARTS == part).collect(),
@@ -49,7 +49,7 @@ macro_rules! parts {
 
 parts!(seeds_0 0, seeds_1 1, seeds_2 2, seeds_3 3, seeds_4 4, seeds_5 5);
 
-/// All seeds from `RETUNE_TEST_SEED` on, as many as `RETUNE_TEST_SEEDS` says: which fail, and how.
+/// Runs all seeds from `RETUNE_TEST_SEED` on, `RETUNE_TEST_SEEDS` of them, and lists failures.
 #[test]
 #[ignore = "for whoever changes the simulation"]
 fn survey() {

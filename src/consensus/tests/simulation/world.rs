@@ -1,4 +1,4 @@
-//! The world of one seed: members, network, clients and time, and what is looked at after each move.
+//! The world of one seed: members, network, clients and time, and the checks after each step.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -28,16 +28,16 @@ use super::network::{Network, Notice, Packet};
 use super::plan::Plan;
 use super::plant::cut_power_after;
 
-/// Milliseconds of a move.
+/// Milliseconds per step.
 pub(super) const STEP_MS: u64 = 10;
-/// Lines that are kept of what happened.
+/// Lines of the event log that are kept.
 const MAX_LINES: usize = 400;
 
 /// The world.
 pub(super) struct World {
     pub(super) random: StdRng,
     pub(super) plan: Plan,
-    /// Milliseconds since it began.
+    /// Milliseconds since the start.
     pub(super) now: u64,
     base: Instant,
     moments: u64,
@@ -46,10 +46,10 @@ pub(super) struct World {
     pub(super) network: Network,
     pub(super) clients: Vec<Client>,
     pub(super) operator: Operator,
-    /// What each key held when that was last heard of.
+    /// The last known value of each key.
     pub(super) last_values: [u64; 3],
     pub(super) answers: usize,
-    /// No more trouble.
+    /// Faults have ended.
     pub(super) healed: bool,
     pub(super) election: Election,
     pub(super) matching: Matching,
@@ -57,12 +57,12 @@ pub(super) struct World {
     pub(super) linear: Linear,
     pub(super) once: Once,
     pub(super) membership: Membership,
-    /// What happened last, when anybody wants to know.
+    /// The last events, when they are recorded.
     pub(super) lines: Option<VecDeque<String>>,
     pub(super) root: TempDir,
 }
 
-/// A folder in memory, where there is one: nothing here is about disks.
+/// Makes a folder in memory, if possible: these tests do not concern disks.
 fn folder() -> TempDir {
     TempDir::with_prefix_in("retune-simulation-", "/dev/shm")
         .or_else(|_| TempDir::new())
@@ -113,13 +113,13 @@ impl World {
         self.base + Duration::from_millis(self.now)
     }
 
-    /// Another number at each call.
+    /// Returns a different number at each call.
     pub(super) fn moment(&mut self) -> u64 {
         self.moments += 1;
         self.moments
     }
 
-    /// A new process's number.
+    /// Returns a new process's number.
     pub(super) fn process(&mut self) -> u64 {
         self.random.random()
     }
@@ -134,7 +134,7 @@ impl World {
         }
     }
 
-    /// The members that are up.
+    /// Returns the members that are up.
     pub(super) fn up(&self) -> Vec<u64> {
         self.members.values().filter(|member| member.life.is_some()).map(|member| member.id).collect()
     }
@@ -143,7 +143,7 @@ impl World {
         self.members.get_mut(&id)?.life.as_mut()
     }
 
-    /// Everything that is due now, then time goes on.
+    /// Does everything that is due now, then advances the time.
     pub(super) fn go_on(&mut self, asking: bool) -> Check {
         self.start_those_due()?;
         if !self.healed {
@@ -156,7 +156,7 @@ impl World {
         self.clients_turn(asking)?;
         while let Some((to, parcel)) = self.network.arrive(self.now) {
             self.deliver(to, parcel)?;
-            // Sometimes several come before the member looks at any.
+            // Sometimes several arrive before the member handles any.
             let looks = if self.plan.lump > 1 { 0.2 } else { 0.6 };
             if self.random.random_bool(looks) {
                 self.turn(to)?;
@@ -169,7 +169,7 @@ impl World {
         Ok(())
     }
 
-    /// Gives a member something to do.
+    /// Passes a member a request.
     pub(super) fn give(&mut self, id: u64, request: Request) -> Check {
         let now = self.time();
         let Some(life) = self.life(id) else { return Ok(()) };
@@ -178,7 +178,7 @@ impl World {
         taken.or_else(|failure| self.fell(id, &failure))
     }
 
-    /// Raft draws the time until its next election from a source of its own.
+    /// Raft draws its election timeout from its own random source; this replaces it.
     fn calm_election(&mut self, id: u64) {
         let ticks = 10 + self.random.random_range(0..self.plan.ticks);
         let Some(life) = self.life(id) else { return };
@@ -188,7 +188,7 @@ impl World {
         }
     }
 
-    /// A member does what is due.
+    /// Lets a member do what is due.
     fn turn(&mut self, id: u64) -> Check {
         let now = self.time();
         let cut = !self.healed && self.random.random_bool(self.plan.crashes / 1000.0 * STEP_MS as f64 / 2.0);
@@ -205,7 +205,7 @@ impl World {
                 Ok(())
             }
             Err(Failure::Log(text)) if cut => {
-                // What was sent before the write is on its way, or was still in this member's own buffers.
+                // Messages sent before the write may be on their way, or still in this member's own buffers.
                 let sent = self.random.random_range(0..8);
                 self.send(id, sent);
                 self.note(|| format!("{id:x} {text}"));
@@ -219,7 +219,7 @@ impl World {
         }
     }
 
-    /// A member stopped by itself.
+    /// Handles a member that stopped by itself.
     fn fell(&mut self, id: u64, failure: &Failure) -> Check {
         self.note(|| format!("{id:x} stops: {failure}"));
         if let Some(life) = self.life(id) {
@@ -243,7 +243,7 @@ impl World {
         Ok(())
     }
 
-    /// Looks at what a member came to.
+    /// Checks the state of a member.
     fn look(&mut self, id: u64) -> Check {
         let Some(member) = self.members.get_mut(&id) else { return Ok(()) };
         let Some(life) = &mut member.life else { return Ok(()) };
@@ -277,7 +277,7 @@ impl World {
         Ok(())
     }
 
-    /// Puts the first messages of a member on their way.
+    /// Sends the first messages of a member.
     fn send(&mut self, id: u64, count: usize) {
         let Some(life) = self.life(id) else { return };
         let Outbox::Kept(kept) = &mut life.driver.outbox else { return };
@@ -287,7 +287,7 @@ impl World {
             voted |= message.get_msg_type() == MessageType::MsgRequestVoteResponse && !message.reject;
             self.post(id, &message);
         }
-        // The worst moment to forget something.
+        // The worst moment to lose data.
         if voted && !self.healed && self.plan.lump > 1 && self.random.random_bool(0.3) {
             self.crash(id);
         }
@@ -329,7 +329,7 @@ impl World {
         }
     }
 
-    /// A message did not arrive: whoever sent it may be told. Of a snapshot it is.
+    /// Handles a lost message: its sender may be notified; for a snapshot it always is.
     pub(super) fn lose(&mut self, from: u64, message: &Message) {
         let at = self.now + self.random.random_range(1..500);
         if message.get_msg_type() == MessageType::MsgSnapshot {
@@ -339,7 +339,7 @@ impl World {
         }
     }
 
-    /// What the persister does, now and then.
+    /// Does the persister's work now and then.
     fn keep(&mut self, id: u64) {
         let (now, every) = (self.now, self.plan.snapshot_every);
         let delay = self.random.random_range(0..300);
@@ -362,7 +362,7 @@ impl World {
         self.network.send(at, id, Packet::Kept { life, request });
     }
 
-    /// Starts those whose time it is.
+    /// Starts the members that are due.
     fn start_those_due(&mut self) -> Check {
         let due = self.members.values().filter(|member| member.up_at.is_some_and(|at| at <= self.now));
         for id in due.map(|member| member.id).collect::<Vec<_>>() {
@@ -395,7 +395,7 @@ impl World {
         Ok(())
     }
 
-    /// A member's process ends without a word.
+    /// Kills a member's process.
     pub(super) fn crash(&mut self, id: u64) {
         let back = self.now + self.random.random_range(10..=self.plan.back.max(10));
         let Some(member) = self.members.get_mut(&id) else { return };

@@ -1,4 +1,4 @@
-//! The gRPC health protocol, against a server of it.
+//! The gRPC health check, against a test server.
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -20,16 +20,16 @@ enum Reply {
     Message(&'static [u8], &'static str),
     /// A message and no trailers.
     Bare(&'static [u8]),
-    /// A status in the head alone.
+    /// A status in the response headers alone.
     Head(u16, &'static str),
-    /// Messages without an end.
+    /// Endless messages.
     Endless,
     Silence,
 }
 
 const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
 
-/// Serves one connection; the name that is asked for has to be `name`.
+/// Serves one connection; the requested service must be `name`.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, name: &str, reply: Reply) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     let Some(Ok((request, respond))) = connection.accept().await else { return };
@@ -85,9 +85,9 @@ fn failed(words: &str) -> Result<(), String> {
 async fn serving_passes_and_other_states_are_named() {
     assert_eq!(replied(Reply::Message(SERVING, "0")).await, Ok(()));
     let error_text = |status: &'static [u8]| replied(Reply::Message(status, "0"));
-    assert_eq!(error_text(&[0, 0, 0, 0, 2, 8, 2]).await, failed("answered NOT_SERVING"));
-    assert_eq!(error_text(&[0, 0, 0, 0, 2, 8, 3]).await, failed("answered SERVICE_UNKNOWN"));
-    assert_eq!(error_text(&[0, 0, 0, 0, 0]).await, failed("answered UNKNOWN"));
+    assert_eq!(error_text(&[0, 0, 0, 0, 2, 8, 2]).await, failed("returned NOT_SERVING"));
+    assert_eq!(error_text(&[0, 0, 0, 0, 2, 8, 3]).await, failed("returned SERVICE_UNKNOWN"));
+    assert_eq!(error_text(&[0, 0, 0, 0, 0]).await, failed("returned UNKNOWN"));
 }
 
 #[tokio::test]
@@ -103,35 +103,35 @@ async fn the_name_of_a_service_is_asked_for() {
 async fn a_status_that_is_not_ok_fails_wherever_it_stands() {
     let message = |code| replied(Reply::Message(SERVING, code));
     assert_eq!(message("14").await, failed("answered UNAVAILABLE"));
-    assert_eq!(message("99").await, failed("answered with a grpc-status that there is not"));
+    assert_eq!(message("99").await, failed("returned an unknown grpc-status"));
     let head = |status, code| replied(Reply::Head(status, code));
-    assert_eq!(head(200, "5").await, failed("answered NOT_FOUND: it knows no service \"\""));
-    assert_eq!(head(200, "12").await, failed("answered UNIMPLEMENTED: it has no grpc.health.v1.Health"));
-    assert_eq!(head(404, "0").await, failed("answered 404 Not Found, which is no gRPC"));
+    assert_eq!(head(200, "5").await, failed("returned NOT_FOUND: it has no service \"\""));
+    assert_eq!(head(200, "12").await, failed("returned UNIMPLEMENTED: it has no grpc.health.v1.Health"));
+    assert_eq!(head(404, "0").await, failed("returned 404 Not Found, which is not gRPC"));
     assert!(head(200, "0").await.is_err(), "there was no message");
-    assert_eq!(replied(Reply::Bare(SERVING)).await, failed("its answer ends without a grpc-status"));
+    assert_eq!(replied(Reply::Bare(SERVING)).await, failed("its response has no grpc-status"));
 }
 
 #[tokio::test]
 async fn neither_silence_nor_an_endless_answer_is_waited_out() {
     let silent = async |stream| serve(stream, "", Reply::Silence).await;
-    assert_eq!(meets(hasty(health("")), silent).await, failed("no gRPC answer within 150ms"));
-    assert_eq!(meets(hasty(health("")), hold).await, failed("no gRPC answer within 150ms"));
+    assert_eq!(meets(hasty(health("")), silent).await, failed("no gRPC response within 150ms"));
+    assert_eq!(meets(hasty(health("")), hold).await, failed("no gRPC response within 150ms"));
     let endless = replied(Reply::Endless).await;
-    assert_eq!(endless, failed("its answer is too long for one of the health protocol"));
+    assert_eq!(endless, failed("its response is too long for the health protocol"));
 }
 
 #[tokio::test]
 async fn what_is_no_grpc_fails_at_once() {
     let http1 = async |stream| answer(stream, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
     let error_text = meets(check(health("")), http1).await;
-    assert_eq!(error_text, failed("no gRPC answer: it does not speak HTTP/2"));
+    assert_eq!(error_text, failed("no gRPC response: it does not speak HTTP/2"));
     for error_text in [
         meets(check(health("")), async |stream| drop(stream)).await,
         meets(check(health("")), reset_later).await,
     ] {
         let error_text = error_text.unwrap_err();
-        assert!(error_text.starts_with("no gRPC answer: "), "{error_text}");
+        assert!(error_text.starts_with("no gRPC response: "), "{error_text}");
     }
 }
 
@@ -176,7 +176,7 @@ fn messages_are_read_to_the_byte_and_nonsense_is_none() {
         &[0, 0, 0, 0],
         &[1, 0, 0, 0, 2, 8, 1], // compressed
         &[0, 0, 0, 0, 3, 8, 1], // cut
-        &[0, 0, 0, 0, 1, 8, 1], // more than was said
+        &[0, 0, 0, 0, 1, 8, 1], // longer than its stated length
         &[0, 0, 0, 0, 1, 8],
         &[0, 0, 0, 0, 2, 8, 0x81],
         &[0, 0, 0, 0, 2, 0x12, 9],
@@ -184,7 +184,7 @@ fn messages_are_read_to_the_byte_and_nonsense_is_none() {
         &[0, 0, 0, 0, 12, 8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255],
         &[0, 255, 255, 255, 255, 8, 1],
     ] {
-        assert_eq!(status(framed), failed("its answer is none of the health protocol"), "{framed:?}");
+        assert_eq!(status(framed), failed("its response is not of the health protocol"), "{framed:?}");
     }
-    assert_eq!(status(&[0, 0, 0, 0, 2, 8, 9]), failed("answered with the status 9, which there is not"));
+    assert_eq!(status(&[0, 0, 0, 0, 2, 8, 9]), failed("returned the unknown status 9"));
 }

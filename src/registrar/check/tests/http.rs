@@ -1,4 +1,4 @@
-//! HTTP: what counts, and what bad servers can do to a check.
+//! The HTTP check: which responses count, and what bad servers can do to a check.
 
 use std::sync::Mutex;
 
@@ -45,7 +45,7 @@ async fn from_200_to_399_passes_and_the_rest_is_named() {
     for line in ["404 Not Found", "500 Internal Server Error", "503 Service Unavailable"] {
         let text = format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
         let serve = async |stream| answer(stream, text.as_bytes()).await;
-        assert_eq!(meets(check(get("/")), &serve).await, Err(format!("answered {line}")));
+        assert_eq!(meets(check(get("/")), &serve).await, Err(format!("returned {line}")));
         assert_eq!(meets(any_status(), &serve).await, Ok(()), "{line}");
     }
     assert!(answered(b"HTTP/1.1 400 Bad\r\n\r\n").await.is_err());
@@ -68,17 +68,17 @@ async fn each_check_is_one_connection_and_follows_no_redirect() {
 async fn accepted_and_ended_at_once_is_no_answer() {
     for check in [check(get("/")), any_status()] {
         let error_text = meets(check, async |stream| drop(stream)).await.unwrap_err();
-        assert!(error_text.starts_with("no HTTP answer: "), "{error_text}");
+        assert!(error_text.starts_with("no HTTP response: "), "{error_text}");
     }
     let after_the_request = answered(b"").await;
-    assert_eq!(after_the_request.unwrap_err(), "no HTTP answer: the connection was accepted and ended");
+    assert_eq!(after_the_request.unwrap_err(), "no HTTP response: the connection was accepted and closed");
 }
 
 #[tokio::test]
 async fn a_server_that_says_nothing_fails_at_the_deadline() {
     for kind in [get("/"), any_status().kind] {
         let begun = Instant::now();
-        assert_eq!(meets(hasty(kind), hold).await, Err("no HTTP answer within 150ms".to_owned()));
+        assert_eq!(meets(hasty(kind), hold).await, Err("no HTTP response within 150ms".to_owned()));
         assert!(begun.elapsed() >= millis(150) && begun.elapsed() < millis(1500), "{:?}", begun.elapsed());
     }
 }
@@ -90,7 +90,7 @@ async fn what_is_no_http_is_no_answer() {
     {
         let error_text =
             meets(check(get("/")), async |stream| answer(stream, bytes).await).await.unwrap_err();
-        assert_eq!(error_text, "no HTTP answer: it speaks something else");
+        assert_eq!(error_text, "no HTTP response: it speaks another protocol");
     }
 }
 
@@ -119,7 +119,7 @@ async fn endless_headers_are_refused_long_before_the_deadline() {
         };
         let slow = Check { timeout: millis(30_000), ..check(get("/")) };
         let error_text = meets(slow, serve).await.unwrap_err();
-        assert_eq!(error_text, "no HTTP answer: its head is too long");
+        assert_eq!(error_text, "no HTTP response: its head is too long");
     }
 }
 
@@ -138,7 +138,7 @@ async fn dripping_does_not_stretch_the_deadline() {
         };
         let begun = Instant::now();
         let error_text = meets(hasty(get("/")), serve).await.unwrap_err();
-        let missing = if head_of_answer.is_empty() { "HTTP answer" } else { "end of the answer" };
+        let missing = if head_of_answer.is_empty() { "HTTP response" } else { "end of the response" };
         assert_eq!(error_text, format!("no {missing} within 150ms"));
         assert!(begun.elapsed() < millis(1500), "{:?}", begun.elapsed());
     }
@@ -148,7 +148,7 @@ async fn dripping_does_not_stretch_the_deadline() {
 async fn a_body_that_breaks_off_fails_and_for_any_status_the_head_is_enough() {
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf of";
     let error_text = answered(cut).await.unwrap_err();
-    assert!(error_text.starts_with("its answer breaks off"), "{error_text}");
+    assert!(error_text.starts_with("its response broke off"), "{error_text}");
     assert_eq!(meets(any_status(), async |stream| answer(stream, cut).await).await, Ok(()));
     assert_eq!(
         answered(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await,
@@ -199,7 +199,7 @@ async fn an_unknown_certificate_fails_unless_it_is_to_be_passed_over() {
     );
 }
 
-/// TLS with a certificate that nobody trusts; `None` where openssl is not installed.
+/// Returns TLS with an untrusted certificate; `None` where openssl is not installed.
 pub(super) fn acceptor(alpn: &[&[u8]]) -> Option<tokio_rustls::TlsAcceptor> {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);

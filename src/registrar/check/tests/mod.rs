@@ -1,4 +1,4 @@
-//! Checks against real sockets: every server is one closure, alive for as long as it is asked.
+//! Checks against real sockets: every server is one closure, and runs as long as the check.
 
 mod grpc;
 mod http;
@@ -25,7 +25,7 @@ fn check(kind: CheckKind) -> Check {
     with(&defaults(), kind)
 }
 
-/// Short of time, for what is known to run out of it.
+/// Returns a check with a short timeout, for tests that reach it.
 fn hasty(kind: CheckKind) -> Check {
     Check { timeout: millis(150), ..check(kind) }
 }
@@ -35,7 +35,7 @@ fn get(path: &str) -> CheckKind {
     CheckKind::Http { https: false, method, path, verify: true, any_status: false }
 }
 
-/// A service at port 8080 of a container, published at 10.0.0.9:32768.
+/// Returns a service at port 8080 of a container, published at 10.0.0.9:32768.
 fn service(attributes: &[(&str, &str)]) -> Service {
     Service {
         container: "c0ffee".to_owned(),
@@ -59,7 +59,7 @@ fn at(host: &str, port: u16) -> Target {
     Target { host: host.to_owned(), port, container: "c0ffee".to_owned() }
 }
 
-/// How a check finds a server, which serves one connection after the other and keeps none longer than it likes.
+/// Runs a check against a server, which serves one connection after the other.
 async fn meets(check: Check, serve: impl AsyncFn(TcpStream)) -> Result<(), String> {
     meets_at("127.0.0.1", check, serve).await
 }
@@ -78,7 +78,7 @@ async fn meets_at(host: &str, check: Check, serve: impl AsyncFn(TcpStream)) -> R
     }
 }
 
-/// The head of a request.
+/// Reads the head of a request.
 async fn head(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
     while !read.ends_with(b"\r\n\r\n") {
@@ -90,18 +90,18 @@ async fn head(stream: &mut TcpStream) -> String {
     String::from_utf8(read).unwrap()
 }
 
-/// Keeps a connection until the other side ends it, whatever comes.
+/// Keeps a connection open until the other side closes it.
 async fn hold(mut stream: TcpStream) {
     while stream.read_u8().await.is_ok() {}
 }
 
-/// Resets a connection once the other side has seen it accepted, which it never does of one that is reset at once.
+/// Resets a connection once the other side has seen it accepted; with an immediate reset it would not see that.
 async fn reset_later(stream: TcpStream) {
     tokio::time::sleep(millis(20)).await;
     stream.set_zero_linger().unwrap();
 }
 
-/// Answers one request with these bytes, and ends the connection.
+/// Responds to one request with these bytes, and closes the connection.
 async fn answer(mut stream: TcpStream, bytes: &[u8]) {
     head(&mut stream).await;
     stream.write_all(bytes).await.ok();
@@ -141,7 +141,7 @@ fn a_command_passes_with_0_and_otherwise_says_the_first_line_it_wrote() {
     use super::super::engine::ExecResult;
     let verdict = |code, output: &str| command::verdict(&ExecResult { code, output: output.to_owned() });
     assert_eq!(verdict(0, "whatever it wrote"), Ok(()));
-    assert_eq!(verdict(1, ""), Err("ended with 1".to_owned()));
-    assert_eq!(verdict(1, "\r\n \r\nno \x1b[31mdb\x07\r\nmore"), Err("ended with 1: no [31mdb".to_owned()));
+    assert_eq!(verdict(1, ""), Err("exited with 1".to_owned()));
+    assert_eq!(verdict(1, "\r\n \r\nno \x1b[31mdb\x07\r\nmore"), Err("exited with 1: no [31mdb".to_owned()));
     assert_eq!(verdict(-1, &"é".repeat(5000)), Err(format!("ended with -1: {}", "é".repeat(200))));
 }

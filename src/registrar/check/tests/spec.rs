@@ -1,4 +1,4 @@
-//! From `SERVICE_CHECK_*` to what is asked.
+//! From `SERVICE_CHECK_*` to checks.
 
 use super::super::span::span;
 use super::*;
@@ -102,7 +102,7 @@ fn commands_are_split_as_a_shell_does_and_told_where_the_service_is() {
         argv("sh -c 'curl -f \"http://$SERVICE_IP:$SERVICE_PORT/\" || exit 1'"),
         ["sh", "-c", "curl -f \"http://10.0.0.9:32768/\" || exit 1"]
     );
-    refused(&[("check_cmd", "sh -c 's3cret")], &["SERVICE_CHECK_CMD", "close its quotes"]);
+    refused(&[("check_cmd", "sh -c 's3cret")], &["SERVICE_CHECK_CMD", "open quote"]);
     assert!(!read(&[("check_cmd", "sh -c 's3cret")]).unwrap_err().contains("s3cret"));
     refused(&[("check_cmd", "# nothing")], &["SERVICE_CHECK_CMD", "no command"]);
     refused(&[("check_cmd", "curl x || exit 1")], &["without a shell", "sh -c"]);

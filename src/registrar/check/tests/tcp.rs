@@ -5,13 +5,13 @@ use super::*;
 #[tokio::test]
 async fn accepted_and_ended_at_once_as_dockers_proxy_does_is_a_failure() {
     let error_text = meets(check(CheckKind::Tcp), async |stream| drop(stream)).await.unwrap_err();
-    assert_eq!(error_text, "accepted and ended at once: nothing listens behind the port");
+    assert_eq!(error_text, "accepted and closed at once: nothing listens behind the port");
 }
 
 #[tokio::test]
 async fn accepted_and_reset_is_a_failure() {
     let error_text = meets(check(CheckKind::Tcp), reset_later).await.unwrap_err();
-    assert_eq!(error_text, "accepted and broken off at once: Connection reset by peer");
+    assert_eq!(error_text, "accepted, then broken at once: Connection reset by peer");
     let at_once = async |stream: TcpStream| stream.set_zero_linger().unwrap();
     let error_text = meets(check(CheckKind::Tcp), at_once).await.unwrap_err();
     assert!(error_text.ends_with("Connection reset by peer"), "{error_text}");
@@ -45,7 +45,7 @@ async fn nobody_there_says_where() {
 
 #[tokio::test]
 async fn a_server_that_accepts_nothing_is_given_up_in_time() {
-    // A queue of one that is full: the system drops further attempts, as a host that is gone does.
+    // A full queue of one: the system drops further attempts, as an unreachable host does.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(0).unwrap();
@@ -61,5 +61,5 @@ async fn a_server_that_accepts_nothing_is_given_up_in_time() {
 async fn ipv6_is_asked_too() {
     assert_eq!(meets_at("::1", check(CheckKind::Tcp), hold).await, Ok(()));
     let ended = meets_at("::1", check(CheckKind::Tcp), async |stream| drop(stream)).await;
-    assert!(ended.unwrap_err().starts_with("accepted and ended at once"));
+    assert!(ended.unwrap_err().starts_with("accepted and closed at once"));
 }

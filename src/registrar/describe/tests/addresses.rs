@@ -1,4 +1,4 @@
-//! Which address, and which never.
+//! Which address is registered, and which never.
 
 use super::super::host_address;
 use super::*;
@@ -102,11 +102,11 @@ fn a_host_name_is_taken_as_it_is_when_it_is_one() {
         ["a b", "a/b", "10.0.0", "300.1.1.1", "a..b", "-a", "a-", "fe80::1%eth0", "http://x", "a:80", &long]
     {
         let refused = described(&web(), &said(text));
-        assert!(refusal(&refused).contains("which is no address and no host name"), "{text}");
+        assert!(refusal(&refused).contains("which is neither an address nor a host name"), "{text}");
     }
     for text in ["localhost", "LocalHost.", "x.localhost"] {
         assert!(
-            refusal(&described(&web(), &said(text))).contains("another machine for each who asks"),
+            refusal(&described(&web(), &said(text))).contains("a different machine on each host"),
             "{text}"
         );
     }
@@ -144,7 +144,7 @@ fn a_stopped_container_without_an_address_is_no_mistake() {
     let mut container = Container { run_state: ContainerState::Nothing, ..web() };
     container.networks = [("bridge".to_owned(), Network::default())].into();
     let described = described(&container, &internal());
-    assert_eq!(ignored(&described), ["port 80 has no address while it does not run"]);
+    assert_eq!(ignored(&described), ["port 80 has no address while it is not running"]);
     assert_eq!(described.skipped.len(), 1);
 }
 
@@ -158,7 +158,7 @@ fn a_network_of_ipv6_alone_will_do() {
 
 #[test]
 fn the_hosts_address_is_one_that_it_has_and_no_loopback() {
-    // A machine without any way out has none, which is an answer too.
+    // A machine without a route has none, which is a valid result too.
     let Some(ip) = host_address() else { return };
     assert!(!ip.is_loopback() && !ip.is_unspecified());
     std::net::UdpSocket::bind((ip, 0)).unwrap();

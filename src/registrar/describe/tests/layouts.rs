@@ -1,4 +1,4 @@
-//! Where keys lie and what they hold.
+//! The paths and values of keys.
 
 use super::super::super::settings::{Layout, Value};
 use super::super::check_templates;
@@ -99,9 +99,9 @@ fn a_template_that_never_ends_or_writes_without_end_is_stopped() {
     assert!(check_templates(&rules).unwrap_err().contains("engine ran out of fuel"));
     assert!(refusal(&described(&web(), &rules)).contains("engine ran out of fuel"));
     let wide = templates("{{ id * 1000 }}", None);
-    assert!(check_templates(&wide).unwrap_err().contains("writes more than the 4096 bytes"));
+    assert!(check_templates(&wide).unwrap_err().contains("writes more than 4096 bytes"));
     let big = templates("{{ id }}", Some("{{ 'x' * 70000 }}"));
-    assert!(check_templates(&big).unwrap_err().contains("writes more than the 65536 bytes"));
+    assert!(check_templates(&big).unwrap_err().contains("writes more than 65536 bytes"));
     let doubling =
         "{% set n = namespace(s=id) %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s }}";
     assert!(check_templates(&templates(doubling, None)).unwrap_err().contains("asks for namespace"));
@@ -118,15 +118,15 @@ fn a_bad_template_directory_or_domain_is_told_before_any_container_is_seen() {
         (
             "{{ nmae }}/{{ id }}",
             None,
-            "the key's template asks for nmae, which there is not; there is name, id",
+            "the key's template uses nmae, which does not exist; it can use name, id",
         ),
         ("{{ id }}", Some("{% if false %}{{ ipp }}{% endif %}"), "the value's template asks for ipp"),
         ("{{ id|nope }}", None, "the key's template, line 1: unknown filter"),
         ("{{ ip.x }}{{ id }}", None, "the key's template, line 1: undefined value"),
         ("fixed", None, "every service would have the key /services/fixed"),
         ("a//{{ id }}", None, "has an empty part"),
-        ("../{{ id }}", None, "climbs"),
-        ("{{ id }}\n\n", None, "holds a control character"),
+        ("../{{ id }}", None, "leaves its directory"),
+        ("{{ id }}\n\n", None, "has a control character"),
         ("", None, "has an empty part"),
     ] {
         let why = check_templates(&templates(key, value)).unwrap_err();
@@ -160,12 +160,12 @@ fn a_name_may_be_a_path_but_never_climb_hide_or_grow_without_end() {
         ("/a", "x", "has an empty part"),
         ("a/", "x", "has an empty part"),
         ("a", "x/", "has an empty part"),
-        ("..", "x", "climbs"),
-        ("a/../../b", "x", "climbs"),
-        ("a", ".", "climbs"),
-        ("a\nb", "x", "holds a control character"),
-        ("a", "x\0", "holds a control character"),
-        ("a", "\u{85}", "holds a control character"),
+        ("..", "x", "leaves its directory"),
+        ("a/../../b", "x", "leaves its directory"),
+        ("a", ".", "leaves its directory"),
+        ("a\nb", "x", "has a control character"),
+        ("a", "x\0", "has a control character"),
+        ("a", "\u{85}", "has a control character"),
         (long.as_str(), "x", "makes a key of more than 512 bytes"),
         ("_retune", "x", "begins with _"),
         ("web", "_x", "begins with _"),

@@ -1,4 +1,4 @@
-//! What becomes of a container, rule by rule.
+//! What a container becomes, rule by rule.
 
 mod addresses;
 mod layouts;
@@ -35,12 +35,12 @@ fn port(text: &str) -> Port {
     Port::read(text).unwrap()
 }
 
-/// Host address and host port, as an engine writes them.
+/// Returns a published address as an engine writes it: host address and host port.
 fn at(ip: &str, port: &str) -> Published {
     Published { ip: ip.to_owned(), port: port.to_owned() }
 }
 
-/// How a test tells what a container is like; no method of its own, for those would be every test's.
+/// Builder methods for test containers; a trait, so that other tests do not get them.
 trait Told {
     fn with(self, inner: &str, outer: &str) -> Self;
     fn env(self, key: &str, value: &str) -> Self;
@@ -48,7 +48,7 @@ trait Told {
 }
 
 impl Told for Container {
-    /// Publishes a port as Docker does, on all addresses of both kinds; an empty host port: exposed only.
+    /// Publishes a port as Docker does, on all IPv4 and IPv6 addresses; an empty host port: exposed only.
     fn with(mut self, inner: &str, outer: &str) -> Self {
         let inner = port(inner);
         self.exposed.push(inner);
@@ -78,7 +78,7 @@ fn nobody(_: &str) -> Option<Container> {
     None
 }
 
-/// The node `h1` at 10.0.0.9.
+/// Returns the context of node `h1` at 10.0.0.9.
 fn ground(rules: &Rules) -> DescribeContext<'_> {
     DescribeContext { rules, node: "h1", host: Some(IpAddr::from([10, 0, 0, 9])), own: None }
 }
@@ -92,12 +92,12 @@ fn described_own(container: &Container, rules: &Rules, ports: &[u16]) -> Describ
     describe(container, &DescribeContext { own: Some(&own), ..ground(rules) }, &nobody)
 }
 
-/// `key = value` of every service.
+/// Returns `key = value` of every service.
 fn pairs(described: &Described) -> Vec<String> {
     described.services.iter().map(|service| format!("{} = {}", service.key, service.value)).collect()
 }
 
-/// What was ignored, in its words.
+/// Returns the messages about ignored ports.
 fn ignored(described: &Described) -> Vec<&str> {
     let mut words = Vec::new();
     for skipped in &described.skipped {
@@ -108,7 +108,7 @@ fn ignored(described: &Described) -> Vec<&str> {
     words
 }
 
-/// The one thing that was refused, when nothing was registered.
+/// Returns the only error, when nothing was registered.
 fn refusal(described: &Described) -> &str {
     assert_eq!(pairs(described), Vec::<String>::new());
     match described.skipped.as_slice() {

@@ -1,4 +1,4 @@
-//! Whatever a container says, the answer is keys or words.
+//! For any container, the result is keys or messages; nothing panics.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -1,4 +1,4 @@
-//! Which ports, in which network, and how they are reached.
+//! Which ports are registered, in which network, and how they are reached.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn a_host_port_that_is_no_one_port_is_refused() {
         );
     }
     let described = described(&with_bindings(&[at("nonsense", "80")]), &Rules::default());
-    assert!(refusal(&described).contains("\"nonsense\", which is no address"));
+    assert!(refusal(&described).contains("\"nonsense\", which is not an address"));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn internal_takes_every_port_at_the_containers_own_address() {
     );
 }
 
-/// `app` in the network of `pod`, which publishes 80 and not 9000.
+/// Returns `app` in the network of `pod`, which publishes 80 but not 9000.
 fn pod() -> (Container, Container) {
     let pod = container("pod", "pause").with("80", "8000").with("22", "2222");
     let mut app = container("app", "app");
@@ -129,7 +129,7 @@ fn in_the_network_of_one_on_the_host_a_container_is_on_the_host() {
 #[test]
 fn another_container_that_is_gone_or_a_circle_of_them_is_refused() {
     let (app, _) = pod();
-    assert!(refusal(&described(&app, &Rules::default())).contains("which the engine does not know"));
+    assert!(refusal(&described(&app, &Rules::default())).contains("which the engine does not have"));
     let stopped = Container { run_state: ContainerState::Nothing, ..app.clone() };
     assert_eq!(ignored(&described(&stopped, &Rules::default())), ["no published ports"]);
     let rules = Rules::default();

@@ -1,9 +1,9 @@
-//! Whole containers and their keys, as Registrator has them in its generations.
+//! Whole containers and their keys, for each generation of Registrator.
 
 use super::super::super::settings::{Rules, Suffix};
 use super::*;
 
-/// What a container becomes with the suffix rule of v7 and with that of later versions; host `h1`, address 10.0.0.9.
+/// The keys of a container with the suffix rule of v7 and of later versions; host `h1`, address 10.0.0.9.
 struct Row {
     what: &'static str,
     container: Container,
@@ -12,7 +12,7 @@ struct Row {
 }
 
 impl Row {
-    /// One that both generations agree on.
+    /// Returns a row in which both generations agree.
     fn same(what: &'static str, container: Container, keys: &'static [&'static str]) -> Self {
         Self { what, container, v7: keys, later: keys }
     }
@@ -75,7 +75,7 @@ fn ordinary() -> Vec<Row> {
     ]
 }
 
-/// Not published, not running, or not in a network of its own.
+/// Returns containers that are not published, not running, or not in a network of their own.
 fn special() -> Vec<Row> {
     let host = |mut container: Container| {
         container.network_mode = "host".to_owned();
@@ -150,7 +150,7 @@ fn the_second_port_with_one_key_is_refused_and_the_first_keeps_it() {
     assert_eq!(described.services.len(), 1);
     assert_eq!(described.services[0].port, port("53/tcp"));
     let [Skipped::Refused(why)] = described.skipped.as_slice() else { panic!("{:?}", described.skipped) };
-    assert!(why.contains("port 53/udp: the key /dns-53/x is already that of port 53/tcp; give"), "{why}");
+    assert!(why.contains("port 53/udp: the key /dns-53/x already belongs to port 53/tcp; give"), "{why}");
 }
 
 #[test]

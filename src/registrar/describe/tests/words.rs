@@ -1,4 +1,4 @@
-//! What `SERVICE_*` says, names, ids and tags.
+//! The `SERVICE_*` settings: names, ids and tags.
 
 use super::super::super::service::Service;
 use super::*;

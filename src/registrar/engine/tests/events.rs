@@ -37,7 +37,7 @@ fn an_event_is_read_in_the_words_of_every_engine() {
     }
 }
 
-/// Each action of each type in the words of Docker's and Podman's sources, and what it leads to.
+/// Each action of each type from Docker's and Podman's sources, and what it leads to.
 #[test]
 fn every_action_of_every_type_leads_to_what_the_table_says() {
     let container = [

@@ -1,4 +1,4 @@
-//! Requests and answers over a real socket.
+//! Requests and responses over a real socket.
 
 mod scripted;
 
@@ -84,7 +84,7 @@ async fn a_missing_or_dead_socket_is_named_with_what_to_do() {
     assert!(why.contains("none.sock") && why.contains("mount the folder of the socket"), "{why}");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let why = engine_at(&path).list().await.unwrap_err().why;
-    assert!(why.contains("none.sock") && why.contains("nobody listens"), "{why}");
+    assert!(why.contains("none.sock") && why.contains("nothing listens"), "{why}");
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn an_answer_is_bounded_in_time_and_in_bytes() {
     });
     let bound = Bound { bytes: 1 << 20, within: Duration::from_millis(200) };
     let why = fake.engine.send(&EngineRequest::get(&["slow"], &[]), bound).await.err().unwrap().why;
-    assert!(why.contains("GET /v1.41/slow") && why.contains("no answer within 200ms"), "{why}");
+    assert!(why.contains("GET /v1.41/slow") && why.contains("no response within 200ms"), "{why}");
     let bound = Bound { within: Duration::from_secs(10), ..bound };
     let why = fake.engine.send(&EngineRequest::get(&["large"], &[]), bound).await.err().unwrap().why;
     assert!(why.contains("larger than 1 MiB"), "{why}");
@@ -331,11 +331,11 @@ async fn events_come_however_they_are_cut_and_end_with_none() {
 async fn a_stream_that_breaks_off_is_an_error() {
     let whole = r#"{"Type":"container","Action":"die","Actor":{"ID":"a"}}"#;
     let answers = [
-        // Without the last chunk.
+        // The last chunk is missing.
         vec![chunked(), chunk(whole)],
-        // Within an event.
+        // The stream ends within an event.
         vec![send("HTTP/1.1 200 OK\r\n\r\n"), send(whole), send(&whole[..20])],
-        // By another's page.
+        // Another server's page follows.
         vec![send("HTTP/1.1 200 OK\r\n\r\n"), send(whole), send("<html>")],
     ];
     let count = answers.len();

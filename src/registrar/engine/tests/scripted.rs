@@ -1,4 +1,4 @@
-//! An engine on a socket of its own that answers by a script, byte for byte.
+//! A scripted engine on its own socket that sends exact bytes.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -13,12 +13,12 @@ use super::super::Engine;
 use crate::client::Trust;
 use crate::registrar::settings::EngineAt;
 
-/// What an answer is made of, in order; after the last the connection is closed.
+/// The parts of a response, in order; after the last the connection is closed.
 pub(super) enum Step {
     Send(Vec<u8>),
-    /// Goes on when it is told to.
+    /// Waits for the notification.
     Wait(Arc<Notify>),
-    /// Neither a byte nor an end.
+    /// Sends nothing and stays open.
     Hang,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Scripted {
 }
 
 impl Scripted {
-    /// `script` is given `GET /path?query` and the body; a ping is answered with version 1.41 unless the script does.
+    /// `script` gets `GET /path?query` and the body; a ping reports version 1.41 unless the script responds to it.
     pub(super) fn new(script: impl Fn(&str, &str) -> Vec<Step> + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("engine.sock");
@@ -50,7 +50,7 @@ impl Scripted {
         Self { engine: engine_at(&path), seen, _folder: folder, _serving: serving }
     }
 
-    /// Every request so far, without pings.
+    /// Returns all requests so far, without pings.
     pub(super) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().iter().filter(|line| *line != "GET /_ping").cloned().collect()
     }
@@ -65,7 +65,7 @@ pub(super) fn engine_at(path: &std::path::Path) -> Engine {
     Engine::new(&EngineAt { url, trust: Trust::default(), tls: false }).unwrap()
 }
 
-/// A whole answer of JSON.
+/// Returns a complete JSON response.
 pub(super) fn json(status: u16, body: &str) -> Vec<Step> {
     with(status, "Content-Type: application/json\r\n", body)
 }
@@ -81,7 +81,7 @@ pub(super) fn with(status: u16, headers: &str, body: &str) -> Vec<Step> {
     ))]
 }
 
-/// The head of an answer in chunks.
+/// Returns the head of a chunked response.
 pub(super) fn chunked() -> Step {
     send("HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
 }

@@ -52,7 +52,7 @@ fn a_signature_stays_while_only_time_and_order_change() {
     said["Names"].as_array_mut().unwrap().reverse();
     said["SizeRw"] = json!(17);
     assert_eq!(signed(&said), before);
-    // Engines that give no State: the first word of the status is one.
+    // Some engines send no State: then the first word of the status is the state.
     let old = |status: &str| signed(&json!({ "Id": "a", "Status": status }));
     assert_eq!(old("Up 2 hours"), old("Up 3 days"));
     assert_ne!(old("Up 2 hours"), old("Exited (0) 2 hours ago"));

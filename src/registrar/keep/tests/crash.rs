@@ -1,4 +1,4 @@
-//! What a reconciler finds of an earlier life.
+//! What a reconciler does with the keys of an earlier run.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Requests and answers that are lost.
+//! Lost requests and responses.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::registrar::settings::{Lease, OnExit};
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_is_found_to_be_ones_own() {
     let store = Store::new();
-    // Each kind of write is done once and not heard of.
+    // The response to the first write of each kind is lost.
     let mut lost = std::collections::BTreeSet::new();
     store.guard(move |request| {
         let kind = ["prevExist=false", "refresh=true", "DELETE", "prevIndex="]
@@ -27,13 +27,13 @@ async fn a_write_whose_answer_is_lost_is_found_to_be_ones_own() {
     until("it is renewed", || reconciler.count("keys_refreshed_total") >= 3).await;
     reconciler.desired(&[("/web/a", "2")]);
     until("it is changed", || store.value("/web/a").as_deref() == Some("2")).await;
-    // The old value was held too: only the count says that the reconciler knows of the change.
+    // The old value was confirmed as well: only the count shows that the reconciler knows of the change.
     until("the change is known", || reconciler.count("keys_added_total") == 2).await;
     reconciler.desired(&[]);
     until("it is gone", || reconciler.kept("/web/a").is_none() && !store.has("/web")).await;
     assert_eq!(reconciler.count("key_conflicts_total"), 0);
     assert!(reconciler.count("store_errors_total") >= 3);
-    // Ones own doing is told and counted as such, and not as something that was found.
+    // A reconciler's own writes are counted as added, not as found.
     assert_eq!(reconciler.count("keys_added_total"), 2);
     assert_eq!(reconciler.status_board.status().store_error, "");
 }
@@ -72,7 +72,7 @@ async fn after_an_outage_longer_than_the_leases_everything_is_as_wished() {
         .await;
     assert!(back.elapsed() < Duration::from_secs(8), "{:?}", back.elapsed());
     until("it is noticed", || reconciler.status_board.status().store_error.is_empty()).await;
-    // Pauses grow: an outage of seconds costs a few tries.
+    // Delays grow: an outage of seconds takes only a few attempts.
     assert!(reconciler.count("store_errors_total") < 40, "{}", reconciler.count("store_errors_total"));
 }
 

@@ -1,4 +1,4 @@
-//! A new key is confirmed before the old one of its service goes.
+//! A new key is confirmed before the old key of its service is removed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::store::{Door, Store};
 use super::{Running, config, map, until};
 use crate::registrar::settings::Lease;
 
-/// A key, its value, and which service it is for.
+/// A key, its value, and its service.
 type Row<'r> = (&'r str, &'r str, &'r str);
 
 fn registration(value: &str, service: &str) -> Registration {
@@ -31,7 +31,7 @@ fn desired(rows: &[Row<'_>]) -> WantedKeys {
     WantedKeys { keys: keys.collect(), complete: true, ..WantedKeys::default() }
 }
 
-/// What a reconciler knows that wrote these.
+/// Returns the state of a reconciler that wrote these.
 fn held(rows: &[Row<'_>], now: Instant) -> BTreeMap<String, HeldKey> {
     let known = rows.iter().map(|(key, value, service)| {
         let registration = registration(value, service);
@@ -46,7 +46,7 @@ fn held(rows: &[Row<'_>], now: Instant) -> BTreeMap<String, HeldKey> {
     known.collect()
 }
 
-/// What is to be done, by key.
+/// Returns the actions, in key order.
 fn actions(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, now: Instant) -> Vec<String> {
     mark(wanted, held, now);
     words(&reconcile(wanted, held, now))
@@ -74,7 +74,7 @@ fn an_old_key_waits_for_the_new_key_of_its_service_and_for_no_others() {
     known.extend(held(&[("/web/b", "1", "s")], later));
     assert_eq!(actions(&renamed, &mut known, later), ["remove /web/a"]);
 
-    // Its new key is another service's: it keeps the old one for a while, whoever is to have that.
+    // Its new key belongs to another service: it keeps the old one for a while, even if another service is to get that.
     let service = ("s".to_owned() + &"c".repeat(11), "80/tcp".to_owned());
     for keys in [&[][..], &[("/web/a", "2", "t")]] {
         let unplaced = WantedKeys { unplaced: [service.clone()].into(), ..desired(keys) };
@@ -83,7 +83,7 @@ fn an_old_key_waits_for_the_new_key_of_its_service_and_for_no_others() {
         assert_eq!(actions(&unplaced, &mut known, now + Duration::from_secs(61)).len(), 1);
     }
 
-    // The container ended: its key goes at once, whatever else is under way.
+    // The container ended: its key is removed at once, whatever else is in progress.
     let mut known = held(&[("/web/a", "1", "s"), ("/web/x", "2", "t")], now);
     assert_eq!(
         actions(&desired(&[("/web/b", "1", "s")]), &mut known, now),
@@ -102,14 +102,14 @@ fn an_old_key_waits_for_a_bounded_time() {
     assert!(!actions(&renamed, &mut known, at(59)).contains(&"remove /web/a".to_owned()));
     assert!(actions(&renamed, &mut known, at(61)).contains(&"remove /web/a".to_owned()));
 
-    // Its address is another one by now: somebody else may have the old one soon.
+    // Its address has changed: another container may get the old one soon.
     let moved = desired(&[("/web/b", "2", "s")]);
     let mut known = held(&[("/web/a", "1", "s")], now);
     actions(&moved, &mut known, now);
     assert!(!actions(&moved, &mut known, at(9)).contains(&"remove /web/a".to_owned()));
     assert!(actions(&moved, &mut known, at(11)).contains(&"remove /web/a".to_owned()));
 
-    // And when the store refuses the new key, it goes at once.
+    // When the store rejects the new key, the old one is removed at once.
     let mut known = held(&[("/web/a", "1", "s")], now);
     let blocked = KeyState::Blocked { desired: "2".into(), why: String::new() };
     known.insert("/web/b".into(), HeldKey { key_state: blocked, ..HeldKey::new(at(5)) });
@@ -126,7 +126,7 @@ fn a_key_is_given_to_another_service_only_once_its_own_is_found_elsewhere() {
     known.extend(held(&[("/b", "1", "s")], now));
     assert_eq!(actions(&passed_on, &mut known, now), ["replace /a"]);
 
-    // Nor while the container that had it before is not looked at.
+    // Nor while the container that had it before is not inspected yet.
     let mut known = held(&[("/a", "1", "s")], now);
     known.values_mut().for_each(|held| held.before = true);
     let unknown = ["s".to_owned() + &"c".repeat(11)].into();
@@ -137,7 +137,7 @@ fn a_key_is_given_to_another_service_only_once_its_own_is_found_elsewhere() {
     let looked_at = WantedKeys { complete: false, listed: true, ..desired(&[("/a", "2", "t")]) };
     assert_eq!(actions(&looked_at, &mut known, now), ["replace /a"]);
 
-    // A service that is gone holds nothing up.
+    // A service that is gone delays nothing.
     let mut known = held(&[("/a", "1", "s")], now);
     assert_eq!(actions(&desired(&[("/a", "2", "t")]), &mut known, now), ["replace /a"]);
 }
@@ -162,7 +162,7 @@ fn services_that_swap_their_keys_get_one_stand_in() {
     assert_eq!(actions(&turned, &mut known, now), [format!("replace {stood_in_for}")]);
 }
 
-/// A crash while a key changed hands leaves it with two values on the list: whichever stands there, its service must not be lost.
+/// After a crash during the handover of a key, the list has two values for it: neither service may be lost.
 #[test]
 fn a_key_of_which_it_is_unknown_whom_it_stands_for_waits_for_both() {
     let now = Instant::now();
@@ -179,12 +179,12 @@ fn a_key_of_which_it_is_unknown_whom_it_stands_for_waits_for_both() {
     known.extend(held(&[("/b", "1", "s")], now));
     assert_eq!(actions(&renamed, &mut known, now), ["remove /a"]);
 
-    // Once it is known that s is found there, t holds nothing up.
+    // Once s is known to have that key, t delays nothing.
     let mut known = held(&[("/b", "1", "s")], now);
     known.insert("/a".to_owned(), HeldKey { key_state: first["/a"].key_state.clone(), ..unclear.clone() });
     assert_eq!(actions(&renamed, &mut known, now), ["create /c", "remove /a"]);
 
-    // Nor does one service write over the value that may be another's: a look says which it is.
+    // Nor does a service overwrite a value that may be another's: a read shows whose it is.
     let mut known = held(&[], now);
     known.insert("/a".to_owned(), HeldKey { due: now, ..unclear });
     assert_eq!(
@@ -193,8 +193,8 @@ fn a_key_of_which_it_is_unknown_whom_it_stands_for_waits_for_both() {
     );
 }
 
-/// The stand-in is its service's old key as well, and waits as such. Were it only renewed, the circle would never open and end
-/// with the longest wait, in which a key is given away whose service is nowhere else.
+/// The stand-in also is its service's old key, and waits as such. If it were only renewed, the cycle would stay closed
+/// until the longest wait is over, and then a service would lose its only key.
 #[test]
 fn a_stand_in_whose_reply_was_lost_is_written_again() {
     let now = Instant::now();
@@ -225,7 +225,7 @@ async fn in_every_state_of_the_store_a_renamed_a_swapped_and_a_moved_service_are
     let reconciler = Running::start(&store, long(), desired(&first));
     until("they are there", || store.all().len() == 3).await;
     let begin = store.index();
-    // Another directory, so that the old one is emptied as well; two that swap; another value.
+    // Another directory, so that the old one becomes empty; two keys that swap; another value.
     let then = [("/www/a", "1", "s"), ("/web/c", "2", "t"), ("/web/b", "3", "u")];
     reconciler.wanted.send_replace(desired(&then));
     until("as wished", || store.all() == map(&[("/www/a", "1"), ("/web/c", "2"), ("/web/b", "3")])).await;
@@ -267,7 +267,7 @@ async fn a_new_key_that_is_delayed_or_refused_leaves_the_old_one_alive() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(store.get("/web/a").await.node.created, same, "it was never away");
-    // Somebody else has the new key.
+    // Another owner has the new key.
     store.set("/web/b", "theirs").await;
     store.open();
     until("that is said", || reconciler.kept("/web/b").is_some_and(|(held, _)| !held)).await;
@@ -279,7 +279,7 @@ async fn a_new_key_that_is_delayed_or_refused_leaves_the_old_one_alive() {
     store.delete("/web/b").await;
     until("as wished", || store.all() == map(&[("/web/b", "1")])).await;
     assert!(store.index() > since);
-    // A container that ended takes its key along, also while the new key is refused.
+    // When a container ends, its key is removed, also while the new key is rejected.
     store.guard(
         |request| {
             if request.contains("/web/c") { Door::Say(503, String::new()) } else { Door::Open }
@@ -291,7 +291,7 @@ async fn a_new_key_that_is_delayed_or_refused_leaves_the_old_one_alive() {
     until("it goes", || !store.has("/web/b")).await;
 }
 
-/// A name and its old name again, while the old key is being deleted.
+/// A service is renamed and renamed back while its old key is being deleted.
 #[tokio::test]
 async fn a_service_that_is_called_back_while_its_old_key_goes_is_there_in_every_state() {
     let store = Store::new();
@@ -329,7 +329,7 @@ async fn with_another_configuration_the_next_life_writes_its_keys_before_it_dele
     .await;
     old.crash().await;
     let begin = store.index();
-    // Also by another port of the same container: what is known of the old one is its container.
+    // Also through another port of the same container: of the old key only the container is known.
     let mut other = desired(&[("/new/a", "1", "s"), ("/new/b", "2", "t")]);
     other.keys.get_mut("/new/b").unwrap().port = "8080/tcp".into();
     store.guard(|request| {

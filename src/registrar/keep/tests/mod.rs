@@ -1,4 +1,4 @@
-//! Keepers before a store of this program's own, in the same process, behind a door that loses requests and answers.
+//! Reconcilers with our own store in the same process, behind a proxy that loses requests and responses.
 
 mod crash;
 mod faults;
@@ -22,7 +22,7 @@ use crate::registrar::status_board::{ContainerStatus, ServiceStatus, StatusBoard
 use crate::stop::Stop;
 use store::Store;
 
-/// A reconciler at work.
+/// A running reconciler.
 struct Running {
     wanted: watch::Sender<WantedKeys>,
     status_board: Arc<StatusBoard>,
@@ -44,9 +44,9 @@ fn config() -> ReconcilerConfig {
     }
 }
 
-/// The wish for these keys and values, after everything was looked at.
+/// Returns these wanted keys and values, after everything was inspected.
 fn desired(keys: &[(&str, &str)]) -> WantedKeys {
-    // Each key is that of a service of its own.
+    // Each key has its own service.
     let registration = |key: &str, value: &str| Registration {
         value: value.to_owned(),
         container: "5cf7dd974939aaaaaaaa".into(),
@@ -80,7 +80,7 @@ impl Running {
         line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
     }
 
-    /// Whether a key is held, and why not.
+    /// Returns whether a key is held, and why not.
     fn kept(&self, key: &str) -> Option<(bool, String)> {
         let service = ServiceStatus { key: key.to_owned(), ..ServiceStatus::default() };
         let container = ContainerStatus { services: vec![service], ..ContainerStatus::default() };
@@ -89,19 +89,19 @@ impl Running {
         Some((kept.held, kept.why))
     }
 
-    /// Stops it in good order.
+    /// Stops it regularly.
     async fn end(mut self) -> Result<(), String> {
         self.stop.request();
         self.tasks.join_next().await.unwrap().unwrap()
     }
 
-    /// As a SIGKILL would.
+    /// Stops it as SIGKILL would.
     async fn crash(mut self) {
         self.tasks.shutdown().await;
     }
 }
 
-/// Waits until it is so, and fails when it does not become so.
+/// Waits until the condition is true; fails after a timeout.
 async fn until(what: &str, mut so: impl FnMut() -> bool) {
     for _ in 0..2_000 {
         if so() {

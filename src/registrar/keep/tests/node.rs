@@ -92,7 +92,7 @@ async fn the_record_of_another_host_that_lives_is_not_overwritten_and_a_dead_one
     assert!(stands(&store, "machine-1"));
     first.end().await;
     until("the second stands", || stands(&store, "machine-2")).await;
-    // One of our own, from before a crash, is written over.
+    // A record of this node from before a crash is overwritten.
     let third = Publisher::start(&store, "machine-2", fact(4));
     until("the third stands", || stands(&store, "\"cpus\":4")).await;
     third.end().await;

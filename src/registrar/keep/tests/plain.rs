@@ -1,4 +1,4 @@
-//! What a reconciler does when nothing is in its way.
+//! What a reconciler does when nothing goes wrong.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ async fn a_key_that_is_let_go_is_neither_deleted_nor_renewed() {
     reconciler.wanted.send_replace(released);
     until("it is known no more", || reconciler.kept("/web/a").is_none()).await;
     assert!(store.has("/web/a"), "left to its lease, it is still there");
-    // Off the list, so that the next life does not delete it either.
+    // Off the list, so that the next run does not delete it either.
     until("off the list", || !store.value("/_retune/owned/h1/s").is_some_and(|list| list.contains("/web/a")))
         .await;
     until("its lease has run out", || !store.has("/web/a")).await;
@@ -140,7 +140,7 @@ async fn a_difference_is_told_and_nothing_is_written() {
         lines,
         [
             "would add /new = x",
-            "somebody else's: /other = \"theirs\", wanted ours",
+            "held by another owner: /other = \"theirs\", wanted ours",
             "would replace /web/b = 2 (was \"1\")",
             "would remove /web/c = 1",
         ]

@@ -1,4 +1,4 @@
-//! The pure difference, by table and by random walk.
+//! The pure difference, as a table and as a random walk.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -126,7 +126,7 @@ fn late_renewals_stay_in_front_when_the_next_probe_is_another_key() {
     };
     assert_eq!(after("/a"), ["/y", "/z", "/b", "/a"]);
     assert_eq!(after("/b"), ["/y", "/z", "/a", "/b"]);
-    // A renewal that fails is not all that is tried.
+    // A renewal that fails does not keep the others from being tried.
     assert_eq!(after("/y"), ["/z", "/a", "/b", "/y"]);
     assert_eq!(after("/z"), ["/a", "/b", "/y", "/z"]);
     assert_eq!(after("/gone"), ["/y", "/z", "/a", "/b"]);
@@ -142,7 +142,7 @@ fn what_consumers_see_comes_before_renewals() {
     assert_eq!(keys, ["/b", "/c", "/z", "/a"]);
 }
 
-/// A store in a map, and a reconciler's memory of it; each request may fail before or after it is done.
+/// A store in a map, and a reconciler's state; each request may fail before or after it is applied.
 #[derive(Default)]
 struct Model {
     store: BTreeMap<String, (String, u64)>,
@@ -157,7 +157,7 @@ impl Model {
         self.index
     }
 
-    /// What the store does for `action`, and what is remembered of it; `heard`: whether the answer came.
+    /// Applies `action` to the store and records the result; `heard`: whether the response arrived.
     fn act(&mut self, wanted: &WantedKeys, action: &Action, now: Instant, heard: bool) {
         let key = action.key().to_owned();
         match action {
@@ -241,7 +241,7 @@ fn by_any_walk_the_store_comes_to_be_as_wished_and_nobody_elses_key_is_touched()
                 _ => {}
             }
             for action in reconcile(&wanted, &model.held, now) {
-                // Done and heard of, done and not heard of, or not done.
+                // Applied with a response, applied without one, or not applied.
                 match dice.random_range(0..4) {
                     0 => model.act(&wanted, &action, now, false),
                     1 => {}

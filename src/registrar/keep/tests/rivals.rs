@@ -1,4 +1,4 @@
-//! Keys that are somebody else's.
+//! Keys of other owners.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn a_successors_key_is_neither_deleted_nor_replaced_nor_renewed() {
     assert_eq!(store.get("/web/a").await.node.modified, theirs);
     assert_eq!(store.all(), map(&[("/web/a", "theirs"), ("/web/b", "theirs"), ("/web/c", "theirs")]));
     let (held, why) = reconciler.kept("/web/b").unwrap();
-    assert!(!held && why == "held by somebody else with value \"theirs\"", "{why}");
+    assert!(!held && why == "held by another owner with value \"theirs\"", "{why}");
     reconciler.desired(&[]);
     until("that is forgotten", || reconciler.kept("/web/c").is_none()).await;
     reconciler.end().await.unwrap();
@@ -47,7 +47,7 @@ async fn of_two_keepers_that_claim_a_key_one_holds_it_and_the_other_follows_when
     assert_eq!(store.value("/web/a").as_deref(), Some("second"));
     first.desired(&[("/web/a", "first")]);
     until("now the first says so", || first.count("key_conflicts_total") >= 1).await;
-    // The second's lease runs out when it dies, and the first is there again.
+    // The second's lease expires after it dies, and the first gets the key again.
     second.crash().await;
     until("the first holds it again", || store.value("/web/a").as_deref() == Some("first")).await;
 }
@@ -78,7 +78,7 @@ async fn a_living_host_of_the_same_name_keeps_its_list_and_its_keys() {
     until("the second works without a list", || second.kept("/web/b").is_some_and(|(held, _)| held)).await;
     assert_eq!(store.all(), map(&[("/web/a", "1"), ("/web/b", "2")]));
     assert_eq!(store.value("/_retune/owned/h1/s"), list);
-    // When the first is gone for good, the name is the second's.
+    // When the first is gone for good, the second gets the name.
     first.end().await.unwrap();
     store.delete("/_retune/nodes/h1").await;
     let taken = || store.value("/_retune/owned/h1/s").is_some_and(|list| list.contains("machine-2"));

@@ -1,4 +1,4 @@
-//! A store in this process behind a door that can be told to misbehave.
+//! A store in this process behind a proxy that can be told to misbehave.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,19 +14,19 @@ use crate::consensus::Handle;
 use crate::keyspace::{NodeKind, View};
 use crate::stop::Stop;
 
-/// What the door does with a request.
+/// What the proxy does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Door {
     Open,
-    /// The store does it, and nobody hears of it.
+    /// The store applies it; the response is lost.
     LoseAnswer,
-    /// The store never sees it.
+    /// The request is lost.
     LoseRequest,
-    /// The store never sees it, and nobody says so for a while.
+    /// The request is lost, and the connection hangs for a while.
     Hang(Duration),
-    /// The store does it, later.
+    /// The store applies it later.
     Slow(Duration),
-    /// Somebody else answers.
+    /// The proxy responds itself.
     Say(u16, String),
 }
 
@@ -86,12 +86,12 @@ impl Store {
         Self { url, direct: cluster(&inner), handle, guard, seen, stop }
     }
 
-    /// A client that goes through the door.
+    /// Returns a client that uses the proxy.
     pub(super) fn cluster(&self) -> Arc<Cluster> {
         cluster(&self.url)
     }
 
-    /// What the door does from now on with requests such as `PUT /v2/keys/a?prevExist=false value=1`.
+    /// Sets what the proxy does with requests such as `PUT /v2/keys/a?prevExist=false value=1`.
     pub(super) fn guard(&self, guard: impl FnMut(&str) -> Door + Send + 'static) {
         *self.guard.lock().unwrap() = Box::new(guard);
     }
@@ -100,7 +100,7 @@ impl Store {
         self.guard(|_| Door::Open);
     }
 
-    /// Every request that came to the door.
+    /// Returns all requests so far.
     pub(super) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
@@ -129,7 +129,7 @@ impl Store {
         })
     }
 
-    /// Whether there is a key or a directory.
+    /// Returns whether a key or a directory exists.
     pub(super) fn has(&self, key: &str) -> bool {
         self.handle.view(|space| space.get(key.as_bytes()).is_ok())
     }
@@ -138,7 +138,7 @@ impl Store {
         self.handle.view(|space| space.index())
     }
 
-    /// What became of keys that are not hidden, after this index; a value of `None`: it went.
+    /// Returns the changes of keys that are not hidden, after this index; a value of `None`: deleted.
     pub(super) fn events_since(&self, index: u64) -> Vec<(String, Option<String>)> {
         self.handle.view(|space| {
             let seen = space.events_since(index).filter_map(|(_, entry)| entry.event());
@@ -151,7 +151,7 @@ impl Store {
         })
     }
 
-    /// Every key that is not hidden.
+    /// Returns all keys that are not hidden.
     pub(super) fn all(&self) -> BTreeMap<String, String> {
         fn gather(view: View<'_>, at: &str, found: &mut BTreeMap<String, String>) {
             for (name, child) in view.children() {
@@ -176,7 +176,7 @@ impl Store {
         })
     }
 
-    /// Every directory that is not hidden nor the root.
+    /// Returns all directories that are neither hidden nor the root.
     pub(super) async fn directories(&self) -> Vec<String> {
         let root = self.keys().get(b"/", Get { recursive: true, ..Get::default() }).await.unwrap();
         let (mut open, mut found) = (root.node.nodes.unwrap_or_default(), Vec::new());
@@ -203,7 +203,7 @@ fn door(inner: SocketAddr, guard: &Arc<Mutex<Guard>>, seen: &Arc<Mutex<Vec<Strin
     url
 }
 
-/// One request on one connection.
+/// Passes one request on one connection.
 fn pass(
     mut stream: TcpStream,
     inner: SocketAddr,
@@ -236,7 +236,7 @@ fn pass(
     if matches!(verdict, Door::Open | Door::Slow(_)) { stream.write_all(&answer).ok() } else { None }
 }
 
-/// Method, target and body as text, and the whole request as bytes, of which the answer ends the connection.
+/// Reads method, target and body as text, and the whole request as bytes; its response ends the connection.
 fn read(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
     let mut reader = BufReader::new(stream);
     let (mut head, mut length, mut first) = (String::new(), 0, String::new());

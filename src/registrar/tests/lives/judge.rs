@@ -1,36 +1,36 @@
-//! Who must be found in every state of the store.
+//! Which containers must be registered in every state of the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// As long at least an old key with an old address waits for the new one.
+/// How long an old key with an old address waits for the new one, at least.
 const MIN_OLD_ADDRESS_WAIT: Duration = Duration::from_secs(10);
-/// No request is under way for longer.
+/// No request takes longer.
 const MAX_REQUEST_DURATION: Duration = Duration::from_secs(15);
 
-/// A container that is well, and where it is or was found.
+/// A healthy container, and the addresses where it is or was registered.
 struct Well {
-    /// The present address last; earlier ones until that is seen.
+    /// The current address last; earlier ones until that is registered.
     addresses: Vec<String>,
-    /// Whether it has been found since it became well.
+    /// Whether it was registered since it became healthy.
     seen: bool,
-    /// Since when it is well.
+    /// Since when it is healthy.
     since: Instant,
-    /// When it got its present address.
+    /// When it got its current address.
     moved: Instant,
 }
 
-/// Knows which containers are well, and holds every state of the store against that.
+/// Knows which containers are healthy, and checks every state of the store against that.
 #[derive(Default)]
 pub(super) struct Judge {
     well: BTreeMap<String, Well>,
-    /// Until when leases may run out.
+    /// Until when leases may expire.
     pub(super) excused: Option<Instant>,
-    /// What was wrong first.
+    /// The first error.
     pub(super) wrong: Option<String>,
-    /// So many states were looked at.
+    /// How many states were checked.
     pub(super) states: u64,
 }
 
@@ -39,7 +39,7 @@ impl Judge {
         Self::default()
     }
 
-    /// From now on these containers are well, each at its address.
+    /// Sets the containers that are healthy from now on, each with its address.
     pub(super) fn know(&mut self, well: &BTreeMap<String, String>) {
         self.well.retain(|id, _| well.contains_key(id));
         for (id, address) in well {
@@ -61,12 +61,12 @@ impl Judge {
         let excused = cause.contains("lease") && self.excused.is_some_and(|until| Instant::now() < until);
         for (id, well) in &mut self.well {
             if well.addresses.last().is_some_and(|address| values.contains(address)) {
-                // What was asked of the store when it was not well may be on its way for so long.
+                // A request from before it became healthy may be in transit for this long.
                 well.seen |= well.since.elapsed() > MAX_REQUEST_DURATION;
                 well.addresses.drain(..well.addresses.len() - 1);
             } else if well.seen && !well.addresses.iter().any(|address| values.contains(address)) {
                 well.seen = false;
-                // An address that it left is kept for a bounded time while the new one cannot be written.
+                // A previous address is kept for a limited time while the new one cannot be written.
                 let bound = well.addresses.len() > 1 && well.moved.elapsed() >= MIN_OLD_ADDRESS_WAIT;
                 if !excused && !bound {
                     let addresses = &well.addresses;

@@ -1,5 +1,5 @@
-//! A store in virtual time: the program's own keyspace behind a line that is slow, loses things, and hangs. Each state that
-//! it passes through is looked at.
+//! A store in virtual time: the program's own keyspace behind a network that is slow, loses messages, and hangs. Each
+//! of its states is checked.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,21 +22,21 @@ use crate::keyspace::{Command, Error, Key, Keyspace, NodeKind, Operation, Time, 
 /// 2026, in nanoseconds since 1970.
 const BEGIN: Time = 1_770_000_000_000_000_000;
 
-/// How the line to the store does.
+/// The state of the network to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NetworkState {
     Fair,
-    /// A request and its answer take up to a second each.
+    /// A request and its response take up to a second each.
     Slow,
-    /// Every write of a key that is not there yet fails.
+    /// Every write of a new key fails.
     NoNewKeys,
-    /// Of a hundred requests, so many fail in some way.
+    /// This percentage of requests fails in some way.
     Lossy(u32),
     Away,
 }
 
 impl NetworkState {
-    /// Whether leases may run out although everybody does what they can.
+    /// Returns whether leases may expire although everything works correctly.
     pub(super) fn excuses_expiry(self) -> bool {
         matches!(self, Self::Lossy(_) | Self::Away)
     }
@@ -56,7 +56,7 @@ pub(super) struct Store {
     send: mpsc::UnboundedSender<(Request, oneshot::Sender<RawReply>)>,
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 enum RequestFate {
     Done { there: Duration, back: Duration },
     LoseRequest,
@@ -66,7 +66,7 @@ enum RequestFate {
 }
 
 impl Store {
-    /// The store, and what serves it.
+    /// Returns the store, and the task that serves it.
     pub(super) fn new(seed: u64) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let state = State {
             space: Keyspace::new(),
@@ -109,7 +109,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Carries requests, also those of clients that died meanwhile, and lets leases run out.
+/// Serves requests, also those of clients that have died meanwhile, and expires leases.
 async fn serve(
     state: Arc<Mutex<State>>,
     mut requests: mpsc::UnboundedReceiver<(Request, oneshot::Sender<RawReply>)>,
@@ -180,7 +180,7 @@ impl State {
     fn next_expiry(&self) -> Option<Instant> {
         let at = self.space.next_expiry()?;
         let after = u64::try_from(at - BEGIN).unwrap_or_default();
-        // The timer counts milliseconds.
+        // The timer has a resolution of one millisecond.
         Some(self.begun + Duration::from_nanos(after) + Duration::from_millis(1))
     }
 
@@ -191,7 +191,7 @@ impl State {
         }
     }
 
-    /// Judges the present state.
+    /// Checks the current state.
     fn look(&mut self, cause: &str) {
         let mut values = BTreeSet::new();
         gather(self.space.get(b"/").unwrap(), &mut values);
@@ -199,7 +199,7 @@ impl State {
         self.judge.look(&values, cause);
     }
 
-    /// Every key that is not hidden, with its value.
+    /// Returns all keys that are not hidden, with their values.
     pub(super) fn all(&self) -> Vec<(String, String)> {
         let nodes = self.space.nodes().filter_map(|(key, _)| {
             let value = self.space.get(&key).ok()?.value()?.to_vec();
@@ -222,7 +222,7 @@ impl State {
         match done {
             Ok(event) => {
                 let index = event.index();
-                // A renewal changes nothing that can be seen.
+                // A renewal has no visible effect.
                 if !refresh {
                     self.look(&format!("{} {} {:?}", request.method, request.key, request.words));
                 }

@@ -1,4 +1,4 @@
-//! One life of the registrar: the worker's part between the model and the reconciler.
+//! One run of the registrar: replaces the worker between the model and the reconciler.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::stop::Stop;
 const RELIST_INTERVAL: Duration = Duration::from_secs(30);
 const TICK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// News on its way.
+/// A message in transit.
 pub(super) enum Message {
     Event(Event),
     Listed(Vec<ListedContainer>),
@@ -32,7 +32,7 @@ pub(super) enum Message {
     Checked(ServiceId, Probe, Result<(), String>),
 }
 
-/// One life of the registrar.
+/// One run of the registrar.
 pub(super) struct Life {
     pub(super) model: Model,
     pub(super) wanted: watch::Sender<WantedKeys>,
@@ -47,12 +47,13 @@ pub(super) struct Life {
 fn listed(container: &Container) -> ListedContainer {
     let Container { id, name, networks, run_state, healthcheck, labels, .. } = container;
     let signature = format!("{name} {networks:?} {run_state:?} {healthcheck:?} {labels:?}");
-    ListedContainer { id: id.clone(), signature, run_state: Some(*run_state), healthcheck: *healthcheck }
+    let (id, names, run_state) = (id.clone(), vec![name.clone()], Some(*run_state));
+    ListedContainer { id, names, signature, run_state, healthcheck: *healthcheck }
 }
 
 impl Life {
     pub(super) fn begin(store: &Store, lease: Lease, prefix: &str) -> Self {
-        // Longer than the default, for the sake of the machine.
+        // Longer than the default, to save CPU time.
         let checks = Checks { interval: Duration::from_secs(30), ..Checks::default() };
         let rules = Rules { internal: true, ip: None, prefix: prefix.to_owned(), ..frame().rules };
         let config = ReconcilerConfig {
@@ -88,7 +89,7 @@ impl World {
         self.pass(Duration::from_millis(span)).await;
     }
 
-    /// The worker's part, for a while.
+    /// Does the worker's part, for a while.
     pub(super) async fn pass(&mut self, span: Duration) {
         let until = Instant::now() + span;
         loop {
@@ -165,7 +166,7 @@ impl World {
         }
     }
 
-    /// Checks at their pace, whose findings come a little later.
+    /// Runs checks at their intervals; their results arrive a little later.
     fn check(&mut self, now: Instant) {
         let wanted = self.life.model.probes();
         self.life.probes.retain(|service_id, (probe, _)| wanted.get(service_id) == Some(probe));

@@ -1,4 +1,4 @@
-//! The engine, its containers and what happens to them.
+//! The engine, its containers and their events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,16 +15,16 @@ use crate::registrar::engine::Event;
 use crate::registrar::settings::Lease;
 use crate::registrar::tests::world::running;
 
-/// As many containers are there at the start, and three times as many at most.
+/// How many containers exist at the start; at most three times as many later.
 const CONTAINER_COUNT: usize = 6;
-/// Long enough that the registrar has heard of the new address, whatever news was lost.
+/// Long enough that the registrar knows the new address, whatever events were lost.
 const ADDRESS_CHANGE_OVERLAP: Duration = Duration::from_secs(180);
 
-/// A container, and whether it answers.
+/// A container, and whether it responds.
 pub(super) struct Real {
     pub(super) container: Container,
     pub(super) answers: bool,
-    /// An address that it left, and until when it answers there as well.
+    /// A previous address, and until when the container responds there as well.
     left: Option<(String, Instant)>,
 }
 
@@ -37,7 +37,7 @@ impl Real {
         format!("{}:80", self.container.networks["bridge"].v4.unwrap())
     }
 
-    /// Whether a check there would pass.
+    /// Returns whether a check at this address would pass.
     pub(super) fn answers_at(&self, address: &str) -> bool {
         let left = |(left, until): &(String, Instant)| left == address && Instant::now() < *until;
         self.container.run_state == ContainerState::Running
@@ -59,16 +59,16 @@ pub(super) struct World {
     pub(super) real: BTreeMap<String, Real>,
     made: usize,
     next_address: u16,
-    /// The engine's clock, in nanoseconds, begins with this.
+    /// The engine's clock, in nanoseconds, starts here.
     begun: Instant,
     events: i64,
-    /// How bad the engine's news is, in percent.
+    /// The percentage of the engine's events that go wrong.
     pub(super) trouble: u32,
-    /// The configuration of this life.
+    /// The configuration of this run.
     prefix: &'static str,
     pub(super) life: Life,
     script: Vec<String>,
-    /// Until when leases may run out.
+    /// Until when leases may expire.
     excused: Instant,
 }
 
@@ -109,7 +109,7 @@ impl World {
         self.script.push(format!("{at:.3} s: {}", what.into()));
     }
 
-    /// The engine's clock.
+    /// Returns the engine's clock.
     fn clock(&mut self) -> i64 {
         self.events += 1;
         1_000_000_000 + i64::try_from(self.begun.elapsed().as_nanos()).unwrap() + self.events
@@ -128,7 +128,7 @@ impl World {
         let mut container = running(&id, 8080, clock);
         container.name = name.unwrap_or_else(|| format!("c{}", self.made));
         container.networks = BTreeMap::from([("bridge".to_owned(), self.address())]);
-        // What is published makes no difference to a container that is found at its own address.
+        // Published ports do not matter for a container that is registered at its own address.
         container.ports.values_mut().for_each(Vec::<Published>::clear);
         match self.rng.random_range(0..4) {
             0 => container.healthcheck = Some(Healthcheck::Healthy),
@@ -141,7 +141,7 @@ impl World {
         id
     }
 
-    /// Puts an event on its way, or not.
+    /// Sends an event, or loses it.
     fn say(&mut self, id: &str, action: &str, signal: Option<i32>) {
         let at = Some(self.clock());
         let event = Event { action: action.to_owned(), id: id.to_owned(), at, signal, ..Event::default() };
@@ -176,7 +176,7 @@ impl World {
         self.say(id, "die", None);
     }
 
-    /// A new life, at a new address.
+    /// Starts a new run, at a new address.
     fn begin(&mut self, id: &str) {
         self.note(format!("begin {}", &id[..4]));
         let (clock, address) = (self.clock(), self.address());
@@ -189,7 +189,7 @@ impl World {
         self.say(id, "start", None);
     }
 
-    /// Something happens to one or two containers.
+    /// Changes one or two containers.
     async fn act(&mut self) {
         let all: Vec<String> = self.real.keys().cloned().collect();
         let up = self.up();
@@ -202,7 +202,7 @@ impl World {
             0 | 1 => {
                 let (name, before) = (format!("r{}", self.events), self.real[&id].container.name.clone());
                 self.rename(&id, &name);
-                // And back, while the answers to what follows are on their way.
+                // And back, while the responses about the first change are in transit.
                 if self.chance(50) {
                     self.pass_some(12).await;
                     self.rename(&id, &before);
@@ -239,7 +239,7 @@ impl World {
         self.know();
     }
 
-    /// Two swap their names, or three pass theirs on, by way of a third name.
+    /// Two containers swap their names, or three rotate theirs, through a temporary name.
     async fn swap(&mut self, id: &str, up: &[String]) {
         let mut ring = vec![id.to_owned()];
         ring.extend(up.iter().filter(|other| *other != id).take(self.rng.random_range(1..3)).cloned());
@@ -262,7 +262,7 @@ impl World {
         self.rename(&ring[0], &names[ring.len() - 1]);
     }
 
-    /// Connected to another network, and disconnected from the first some time later.
+    /// Connects it to another network, and disconnects it from the first some time later.
     fn readdress(&mut self, id: &str) {
         self.note(format!("another address for {}", &id[..4]));
         let address = self.address();
@@ -278,7 +278,7 @@ impl World {
         }
     }
 
-    /// The new one is up before the old one goes, and may have its name, as with other labels.
+    /// The new container starts before the old one is removed, and may take its name, as with changed labels.
     async fn recreate(&mut self, id: &str) {
         let name = self.real[id].container.name.clone();
         let late = self.chance(50);
@@ -298,7 +298,7 @@ impl World {
         }
     }
 
-    /// It stops answering, or answers again.
+    /// Makes it stop responding, or respond again.
     fn ail(&mut self, id: &str) {
         let real = self.real.get_mut(id).unwrap();
         if real.checked() {
@@ -312,7 +312,7 @@ impl World {
         self.note(format!("another health for {}", &id[..4]));
     }
 
-    /// Says to the judge who is well.
+    /// Tells the judge which containers are healthy.
     pub(super) fn know(&mut self) {
         let well = self.real.iter().filter(|(_, real)| real.is_well());
         let well = well.map(|(id, real)| (id.clone(), real.address())).collect();
@@ -324,7 +324,7 @@ impl World {
     fn line(&mut self, line: NetworkState) {
         self.note(format!("the line is {line:?}"));
         let before = std::mem::replace(&mut self.store.state().line, line);
-        // What ran into trouble just before may end after it.
+        // A request that met a fault just before may end after it.
         if before.excuses_expiry() || line.excuses_expiry() {
             let ttl = self.lease.ttl.unwrap();
             let far = Duration::from_secs(86_400);
@@ -334,7 +334,7 @@ impl World {
         self.know();
     }
 
-    /// The registrar ends, in good order or not, and another one begins, at times with another configuration.
+    /// Ends the registrar, regularly or not, and starts another, sometimes with another configuration.
     async fn another_life(&mut self) {
         let (crash, other) = (self.chance(60), self.chance(40));
         self.note(format!("another registrar; crash: {crash}, other prefix: {other}"));
@@ -352,7 +352,7 @@ impl World {
         self.life = Life::begin(&self.store, self.lease, self.prefix);
     }
 
-    /// Bad times begin or end.
+    /// Begins or ends a fault.
     fn disturb(&mut self) {
         if self.chance(30) {
             self.trouble = [0, 0, 10, 40][self.rng.random_range(0..4)];
@@ -373,7 +373,7 @@ impl World {
         }
     }
 
-    /// Some things within seconds.
+    /// Makes several changes within seconds.
     async fn burst(&mut self) {
         self.disturb();
         for _ in 0..self.rng.random_range(1..7) {
@@ -384,7 +384,7 @@ impl World {
             let span = [0, 20, 300, 8_000][self.rng.random_range(0..4)];
             self.pass_some(span + 1).await;
         }
-        // No bad time lasts for longer than an old key waits, or is borne by what is checked.
+        // No fault lasts longer than an old key waits.
         if self.store.state().line != NetworkState::Fair {
             self.pass_some(20_000).await;
             self.line(NetworkState::Fair);
@@ -401,7 +401,7 @@ impl World {
         ))
     }
 
-    /// Calm at the end: the store holds every container that is well, and nothing else.
+    /// Calm at the end: the store must hold exactly the healthy containers.
     async fn settle(&mut self) -> Result<(), String> {
         self.trouble = 0;
         self.line(NetworkState::Fair);
@@ -418,7 +418,7 @@ impl World {
     }
 }
 
-/// One life of this length; returns how many states of the store were looked at.
+/// Simulates a time of this length; returns how many states of the store were checked.
 pub(super) async fn live(seed: u64, span: Duration) -> Result<u64, String> {
     let (store, serving) = Store::new(seed);
     let mut served = JoinSet::new();

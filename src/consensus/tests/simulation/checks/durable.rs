@@ -1,5 +1,5 @@
-//! What was applied anywhere is in the log of every later leader; what was answered is in the final state; and what a
-//! member has shown since it was ready, it does not take back.
+//! Everything applied anywhere is in the log of every later leader; everything acknowledged is in the final state;
+//! and a member never shows an older state after it was ready.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::super::super::super::log::Log;
 use super::{Check, ensure};
 use crate::keyspace::{Event, Keyspace};
 
-/// What was answered, by the index of the change.
+/// Acknowledged events, by index.
 #[derive(Default)]
 pub(in super::super) struct Durable {
     answered: BTreeMap<u64, (Vec<u8>, Option<Vec<u8>>)>,
@@ -17,10 +17,10 @@ pub(in super::super) struct Durable {
 }
 
 impl Durable {
-    /// `id` begins to lead with `log`, while `last` was the last entry that anybody applied.
+    /// Checks `log` of `id`, a new leader, when `last` is the last entry that any member applied.
     pub(in super::super) fn leads(id: u64, log: &Log, last: Option<(u64, u64)>) -> Check {
         let Some((index, term)) = last else { return Ok(()) };
-        // What was cut was in a snapshot, and the states are compared anyway.
+        // Removed entries were in a snapshot, and the states are compared anyway.
         let held = if index < log.start().index { Some(term) } else { log.term(index).ok() };
         ensure(held == Some(term), || {
             format!(
@@ -29,7 +29,7 @@ impl Durable {
         })
     }
 
-    /// A client was told of `event`.
+    /// A client received `event`.
     pub(in super::super) fn answered(&mut self, event: &Event) -> Check {
         let found = (event.key.to_vec(), event.node.value.as_ref().map(|value| value.to_vec()));
         let known = self.answered.entry(event.index()).or_insert_with(|| found.clone());
@@ -42,7 +42,7 @@ impl Durable {
         ensure(before <= index, || format!("durable: {id:x} went back from index {before} to {index}"))
     }
 
-    /// `keyspace` is what it all came to.
+    /// Checks the final `keyspace`.
     pub(in super::super) fn end(&self, keyspace: &Keyspace) -> Check {
         let oldest = keyspace.events_since(0).next().map_or(0, |(index, _)| index);
         let events: BTreeMap<_, _> = keyspace.events_since(0).collect();
@@ -59,7 +59,7 @@ impl Durable {
         Ok(())
     }
 
-    /// How many answers there were.
+    /// Returns the number of acknowledged events.
     pub(in super::super) fn count(&self) -> usize {
         self.answered.len()
     }

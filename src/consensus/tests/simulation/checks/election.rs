@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{Check, ensure};
 
-/// Who led in which term.
+/// The leader of each term.
 #[derive(Default)]
 pub(in super::super) struct Election(BTreeMap<u64, u64>);
 
 impl Election {
-    /// `id` says that it leads in `term`. Whether that is news.
+    /// `id` claims to lead in `term`. Returns whether that is new.
     pub(in super::super) fn leads(&mut self, id: u64, term: u64) -> Result<bool, String> {
         let new = !self.0.contains_key(&term);
         let known = *self.0.entry(term).or_insert(id);
@@ -17,7 +17,7 @@ impl Election {
         Ok(new)
     }
 
-    /// The terms that had a leader.
+    /// Returns the number of terms with a leader.
     pub(in super::super) fn count(&self) -> usize {
         self.0.len()
     }

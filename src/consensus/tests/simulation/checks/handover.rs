@@ -1,13 +1,13 @@
-//! A leader that hands over has a successor within an election timeout.
+//! A leader that transfers its leadership has a successor within an election timeout.
 
 use std::collections::BTreeMap;
 
 use super::super::member::{ELECTION_TIMEOUT, Member};
 
-/// Milliseconds that it may take.
+/// The limit in milliseconds.
 pub(in super::super) const LIMIT_MS: u64 = ELECTION_TIMEOUT.as_millis() as u64;
 
-/// Who leads now, if it is another than `before`.
+/// Returns the current leader, if it is not `before`.
 pub(in super::super) fn successor(members: &BTreeMap<u64, Member>, before: u64) -> Option<u64> {
     let leads = |member: &&Member| member.life.as_ref().is_some_and(|life| life.driver.replica.leads());
     let leaders: Vec<u64> = members.values().filter(leads).map(|member| member.id).collect();

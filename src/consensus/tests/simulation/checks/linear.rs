@@ -1,10 +1,10 @@
-//! For each key there is one order of all writes and quorum reads that explains every answer and goes with real time.
+//! For each key there is one order of all writes and quorum reads that explains every result and fits real time.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::{Check, ensure};
 
-/// What a client asked of a key. Values are numbers; `None` is no key.
+/// An operation of a client on a key. Values are numbers; `None` is a missing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Act {
     Set(u64),
@@ -13,20 +13,20 @@ pub(in super::super) enum Act {
     Read,
 }
 
-/// What it was told.
+/// The result that the client got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Reply {
-    /// It was done.
+    /// Done.
     Done,
-    /// It was refused for what was there.
+    /// Refused because of the current value.
     Refused,
-    /// This is there.
+    /// The current value.
     There(Option<u64>),
-    /// Nothing: it may have been done, or may be done later, or never.
+    /// None: it may have been done, or may be done later, or never.
     Nothing,
 }
 
-/// One request and its answer, with the moments of both.
+/// One request and its result, with the times of both.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Asked {
     pub(in super::super) act: Act,
@@ -41,18 +41,18 @@ pub(in super::super) struct Linear {
     asked: BTreeMap<u64, (usize, Asked)>,
 }
 
-/// Longer histories are cut: only whole ones can be judged, but nobody has so long.
+/// Longer histories are split: only complete ones can be checked, but no run needs more.
 const MAX_HISTORY: usize = 128;
-/// Orders that are tried before it is given up.
+/// Orders tried before the check gives up.
 const MAX_ORDERS: usize = 300_000;
 
 impl Linear {
-    /// A request begins; `from` names it.
+    /// Records the start of a request; `from` identifies it.
     pub(in super::super) fn asks(&mut self, key: usize, act: Act, from: u64) {
         self.asked.insert(from, (key, Asked { act, told: Reply::Nothing, from, to: u64::MAX }));
     }
 
-    /// It is answered.
+    /// Records its result.
     pub(in super::super) fn told(&mut self, from: u64, told: Reply, to: u64) {
         if let Some((_, asked)) = self.asked.get_mut(&from) {
             (asked.told, asked.to) = (told, to);
@@ -62,7 +62,7 @@ impl Linear {
     pub(in super::super) fn end(&self) -> Check {
         let keys: BTreeMap<usize, Vec<Asked>> =
             self.asked.values().fold(BTreeMap::new(), |mut keys, (key, asked)| {
-                // Nobody can tell what a read without an answer saw.
+                // A read without a result proves nothing.
                 if *asked != (Asked { act: Act::Read, told: Reply::Nothing, ..*asked }) {
                     keys.entry(*key).or_default().push(*asked);
                 }
@@ -84,7 +84,7 @@ impl PartialEq for Asked {
     }
 }
 
-/// Looks for an order: whatever began before the first end of those left may come next.
+/// Searches an order: any request that began before the first remaining end may come next.
 fn explains(asked: &[Asked]) -> bool {
     if asked.len() > MAX_HISTORY {
         return true;
@@ -102,7 +102,7 @@ fn explains(asked: &[Asked]) -> bool {
         }
         let waiting = || asked.iter().enumerate().filter(move |(at, _)| left >> at & 1 == 1);
         let end = waiting().map(|(_, asked)| asked.to).min().unwrap_or(u64::MAX);
-        // Pushed backwards, so that the earliest is tried first.
+        // Pushed in reverse, so that the earliest is tried first.
         let next = waiting().filter(|(_, asked)| asked.from <= end);
         let mut next: Vec<_> =
             next.filter_map(|(at, asked)| Some((left & !(1 << at), after(asked, value)?))).collect();
@@ -112,7 +112,7 @@ fn explains(asked: &[Asked]) -> bool {
     false
 }
 
-/// The value after a request, if its answer goes with the value before.
+/// Returns the value after a request, if its result fits the value before.
 fn after(asked: &Asked, value: Option<u64>) -> Option<Option<u64>> {
     let (done, changed) = match asked.act {
         Act::Set(to) => (true, Some(to)),

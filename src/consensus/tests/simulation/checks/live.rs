@@ -1,14 +1,14 @@
-//! Once the network is whole and all are up, there is soon a leader, every request is answered, and all members are level:
-//! ready, with the same entries, with nothing left whose time has come.
+//! Once the network is healed and all members are up, there is soon a leader, every request gets a result, and all
+//! members are equal: ready, with the same entries, and without expired keys.
 
 use std::collections::BTreeMap;
 
 use super::super::member::Member;
 
-/// Milliseconds within which all must be well; a request that nobody could answer waits seven seconds for its end.
+/// The limit in milliseconds; a request that could not be completed takes seven seconds to fail.
 pub(in super::super) const LIMIT_MS: u64 = 20_000;
 
-/// Why not all is well yet; `None`: it is. The leader otherwise.
+/// Returns the leader, or why the members are not level yet.
 pub(in super::super) fn level(members: &BTreeMap<u64, Member>) -> Result<u64, String> {
     let up = || members.values().filter(|member| !member.left);
     let lives = up().filter_map(|member| Some((member.id, member.life.as_ref()?)));

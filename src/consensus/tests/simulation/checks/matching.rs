@@ -1,4 +1,4 @@
-//! All members apply the same entries in the same order, and hold the same state after each.
+//! All members apply the same entries in the same order, and have the same state after each.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -8,7 +8,7 @@ use raft::prelude::Entry;
 use super::super::super::super::state::State;
 use super::{Check, ensure};
 
-/// What was applied at each index, and what the state was then.
+/// The entry applied at each index, and the state after it.
 #[derive(Default)]
 pub(in super::super) struct Matching {
     entries: BTreeMap<u64, (u64, u64)>,
@@ -16,7 +16,7 @@ pub(in super::super) struct Matching {
 }
 
 impl Matching {
-    /// `id` applied `entry`.
+    /// Checks that `id` applied `entry`.
     pub(in super::super) fn applied(&mut self, id: u64, entry: &Entry) -> Check {
         let mut hasher = DefaultHasher::new();
         (&*entry.data, &*entry.context).hash(&mut hasher);
@@ -30,7 +30,7 @@ impl Matching {
         })
     }
 
-    /// `id` holds `state`.
+    /// Checks that `id` has `state`.
     pub(in super::super) fn holds(&mut self, id: u64, state: &State) -> Check {
         let mut hasher = DefaultHasher::new();
         (state.keyspace.digest(), state.roster.encode(), state.sessions.encode()).hash(&mut hasher);
@@ -41,7 +41,7 @@ impl Matching {
         })
     }
 
-    /// The last entry that anybody applied, with its term.
+    /// Returns the last entry that any member applied, with its term.
     pub(in super::super) fn last(&self) -> Option<(u64, u64)> {
         self.entries.last_key_value().map(|(index, (term, _))| (*index, *term))
     }

@@ -1,4 +1,4 @@
-//! What must hold whatever happens, one sentence a file.
+//! The invariants, one per file.
 
 pub(super) mod durable;
 pub(super) mod election;
@@ -10,10 +10,10 @@ pub(super) mod membership;
 pub(super) mod once;
 pub(super) mod watches;
 
-/// Fine, or what is broken.
+/// Success, or the violated invariant.
 pub(super) type Check = Result<(), String>;
 
-/// Breaks with a text unless `holds`.
+/// Fails with a text unless `holds`.
 pub(super) fn ensure(holds: bool, text: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(text()) }
 }

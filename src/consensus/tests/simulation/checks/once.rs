@@ -1,14 +1,14 @@
-//! No proposal is carried out twice however often it is put forward; an answered one exactly once.
+//! No proposal is applied twice, however often it is sent; an acknowledged one exactly once.
 
 use std::collections::BTreeMap;
 
 use super::{Check, ensure};
 use crate::keyspace::Keyspace;
 
-/// The directory in which each proposal makes a key of its own.
+/// The directory in which each proposal creates its own key.
 pub(in super::super) const QUEUE: &str = "/queue";
 
-/// The values that were put into the queue, and whether that was answered.
+/// The values put into the queue, and whether that was acknowledged.
 #[derive(Default)]
 pub(in super::super) struct Once(BTreeMap<Vec<u8>, bool>);
 

@@ -1,5 +1,5 @@
-//! A watch on a member sees every event once and in order, also across a snapshot that takes the place of the state; or it
-//! ends, and is told so.
+//! A watch on a member receives every event once and in order, also across a snapshot that replaces the state; or
+//! it ends and reports it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -8,14 +8,14 @@ use super::super::super::super::shared::Shared;
 use super::{Check, ensure};
 use crate::keyspace::{Keyspace, Watch, WatchFor};
 
-/// A watch on everything, and how far it must have seen.
+/// A watch on everything, and its progress.
 pub(in super::super) struct Watching {
     watch: Watch,
     seen: u64,
 }
 
 impl Watching {
-    /// Watches from now on.
+    /// Starts a watch now.
     pub(in super::super) fn begin(shared: &Arc<Shared>) -> Self {
         Self::on(&mut shared.write().keyspace)
     }
@@ -26,7 +26,7 @@ impl Watching {
         Self { watch: keyspace.watch(b"/", what).expect("a watch from now on is never refused"), seen }
     }
 
-    /// Compares what came with what happened.
+    /// Compares the received events with the state.
     pub(in super::super) fn look(&mut self, shared: &Arc<Shared>, id: u64) -> Check {
         let mut keyspace = shared.write();
         let keyspace = &mut keyspace.keyspace;
