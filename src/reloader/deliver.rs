@@ -188,7 +188,9 @@ impl Deliverer {
             tracing::warn!("Noop mode enabled. {dest} will not be modified");
             tracing::info!("Target config {dest} out of sync ({})", ready.difference);
             if let Some(staged) = ready.staged {
-                tracing::info!("Keeping staged file: {}", staged.keep().display());
+                // Outside the macro: its arguments are not evaluated when the level is off.
+                let kept = staged.keep();
+                tracing::info!("Keeping staged file: {}", kept.display());
             }
             return done(DestOutcome::WouldChange);
         }

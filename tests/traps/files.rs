@@ -188,6 +188,16 @@ fn keep_stage_file_leaves_the_staged_file_and_still_writes() {
 }
 
 #[test]
+fn keep_stage_file_keeps_it_whatever_the_log_level_is() {
+    for level in ["info", "error"] {
+        let dir = site("");
+        let words = ["--noop", "--keep-stage-file", "--log-level", level];
+        Retune::render(&dir).file("values.yaml").args(&words).run();
+        assert_eq!(dir.outputs().len(), 1, "{level}: {:?}", dir.outputs());
+    }
+}
+
+#[test]
 fn a_destination_with_spaces_and_quotes_survives_its_check_command() {
     let dir = Dir::new();
     dir.write("values.yaml", "x: one\n").template("a.tmpl", VALUE);

@@ -42,76 +42,77 @@ pub(super) fn mark(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, no
     }
     let places: BTreeMap<Service<'_>, (&String, &Registration)> =
         wanted.keys.iter().map(|(key, registration)| (registration.by(), (key, registration))).collect();
-    let wait = |(key, known): (&String, &HeldKey)| wait(wanted, &places, &missing, held, (key, known));
-    let waits: Vec<Option<Duration>> = held.iter().map(wait).collect();
+    let present = Present { wanted, places, missing, held };
+    let waits: Vec<Option<Duration>> = held.iter().map(|(key, known)| present.wait(key, known)).collect();
     for (known, wait) in held.values_mut().zip(waits) {
         known.waits = wait.map(|wait| known.waits.map_or(now + wait, |until| until.min(now + wait)));
     }
 }
 
-/// Returns how long a key may wait from now; `None`: it does not wait.
-fn wait(
-    wanted: &WantedKeys,
-    places: &BTreeMap<Service<'_>, (&String, &Registration)>,
-    missing: &BTreeSet<&str>,
-    held: &BTreeMap<String, HeldKey>,
-    (key, known): (&String, &HeldKey),
-) -> Option<Duration> {
-    if known.left.is_some() || wanted.released.contains(key) {
-        return None;
-    }
-    let desired = wanted.keys.get(key);
-    #[cfg(test)]
-    if is_planted(Planted::NoWait) || (desired.is_some() && is_planted(Planted::NoWaitForAnothers)) {
-        return None;
-    }
-    let others =
-        known.owners().filter(|owner| desired.is_none_or(|registration| registration.by() != owner.by()));
-    // Any of them may be the one that consumers find under the key, so none may lose it.
-    others.filter_map(|owner| wait_for(owner, wanted, places, missing, held, (key, known))).max()
+/// What decides how long keys wait.
+struct Present<'k> {
+    wanted: &'k WantedKeys,
+    /// The key and registration of each wanted service.
+    places: BTreeMap<Service<'k>, (&'k String, &'k Registration)>,
+    /// The containers with a key that is not confirmed.
+    missing: BTreeSet<&'k str>,
+    held: &'k BTreeMap<String, HeldKey>,
 }
 
-/// Returns how long a key may wait for the new key of `owner`, which may be the service under it.
-fn wait_for(
-    owner: &Owner,
-    wanted: &WantedKeys,
-    places: &BTreeMap<Service<'_>, (&String, &Registration)>,
-    missing: &BTreeSet<&str>,
-    held: &BTreeMap<String, HeldKey>,
-    (key, known): (&String, &HeldKey),
-) -> Option<Duration> {
-    let given_away = wanted.keys.contains_key(key);
-    let unlooked = wanted.unknown.contains(&owner.id) || !(wanted.complete || wanted.listed);
-    if known.before && unlooked && given_away {
-        return Some(UNKNOWN_HANDOVER_TIMEOUT);
-    }
-    let Some((new_key, registration)) = places.get(&owner.by()) else {
-        let unplaced = wanted.unplaced.contains(&(owner.id.clone(), owner.port.clone()));
+impl Present<'_> {
+    /// Returns how long a key may wait from now; `None`: it does not wait.
+    fn wait(&self, key: &String, known: &HeldKey) -> Option<Duration> {
+        if known.left.is_some() || self.wanted.released.contains(key) {
+            return None;
+        }
+        let desired = self.wanted.keys.get(key);
         #[cfg(test)]
-        let unplaced = unplaced && !is_planted(Planted::NoWaitForUnplaced);
-        // Another configuration may describe the same container with other ports.
-        return (unplaced || known.before && missing.contains(owner.id.as_str())).then_some(HANDOVER_TIMEOUT);
-    };
-    let new = held.get(*new_key);
-    if new.is_some_and(|new| new.is_confirmed(registration)) {
-        return None;
+        if is_planted(Planted::NoWait) || (desired.is_some() && is_planted(Planted::NoWaitForAnothers)) {
+            return None;
+        }
+        let others =
+            known.owners().filter(|owner| desired.is_none_or(|registration| registration.by() != owner.by()));
+        // Any of them may be the one that consumers find under the key, so none may lose it.
+        others.filter_map(|owner| self.wait_for(owner, key, known)).max()
     }
-    // A key that goes to another service is free once its present service has any other key.
-    let elsewhere = |(other, found): (&String, &HeldKey)| {
-        other != key
-            && found.is_confirmed(registration)
-            && found.owners().all(|owner| owner.address == registration.address)
-            && wanted.keys.get(other).is_none_or(|desired| desired.by() == registration.by())
-    };
-    if given_away && held.iter().any(elsewhere) {
-        return None;
-    }
-    let right = owner.address == registration.address;
-    let refused = new.is_some_and(|new| matches!(new.key_state, KeyState::Blocked { .. }));
-    match (right, refused) {
-        (true, _) => Some(HANDOVER_TIMEOUT),
-        (false, false) => Some(OLD_ADDRESS_HANDOVER_TIMEOUT),
-        (false, true) => None,
+
+    /// Returns how long a key may wait for the new key of `owner`, which may be the service under it.
+    fn wait_for(&self, owner: &Owner, key: &String, known: &HeldKey) -> Option<Duration> {
+        let Self { wanted, places, missing, held } = self;
+        let given_away = wanted.keys.contains_key(key);
+        let unlooked = wanted.unknown.contains(&owner.id) || !(wanted.complete || wanted.listed);
+        if known.before && unlooked && given_away {
+            return Some(UNKNOWN_HANDOVER_TIMEOUT);
+        }
+        let Some((new_key, registration)) = places.get(&owner.by()) else {
+            let unplaced = wanted.unplaced.contains(&(owner.id.clone(), owner.port.clone()));
+            #[cfg(test)]
+            let unplaced = unplaced && !is_planted(Planted::NoWaitForUnplaced);
+            // Another configuration may describe the same container with other ports.
+            let unknown = known.before && missing.contains(owner.id.as_str());
+            return (unplaced || unknown).then_some(HANDOVER_TIMEOUT);
+        };
+        let new = held.get(*new_key);
+        if new.is_some_and(|new| new.is_confirmed(registration)) {
+            return None;
+        }
+        // A key that goes to another service is free once its present service has any other key.
+        let elsewhere = |(other, found): (&String, &HeldKey)| {
+            other != key
+                && found.is_confirmed(registration)
+                && found.owners().all(|owner| owner.address == registration.address)
+                && wanted.keys.get(other).is_none_or(|desired| desired.by() == registration.by())
+        };
+        if given_away && held.iter().any(elsewhere) {
+            return None;
+        }
+        let right = owner.address == registration.address;
+        let refused = new.is_some_and(|new| matches!(new.key_state, KeyState::Blocked { .. }));
+        match (right, refused) {
+            (true, _) => Some(HANDOVER_TIMEOUT),
+            (false, false) => Some(OLD_ADDRESS_HANDOVER_TIMEOUT),
+            (false, true) => None,
+        }
     }
 }
 

@@ -244,10 +244,10 @@ fn the_own_container_is_registered_as_dockreg_did() {
 #[test]
 fn an_address_that_leads_nobody_here_is_refused() {
     for (ip, says) in [
-        ("127.0.0.1", "themselves"),
-        ("127.1.2.3", "themselves"),
-        ("::1", "themselves"),
-        ("::ffff:127.0.0.1", "themselves"),
+        ("127.0.0.1", "for itself"),
+        ("127.1.2.3", "for itself"),
+        ("::1", "for itself"),
+        ("::ffff:127.0.0.1", "for itself"),
         ("0.0.0.0", "does not belong to a single host"),
         ("::", "does not belong to a single host"),
         ("224.0.0.1", "does not belong to a single host"),

@@ -103,7 +103,7 @@ fn what_makes_no_sense_ends_with_status_1() {
     assert_refused("registrator -deregister never etcd://h:1", "always", 1);
     assert_refused("registrator -retry-interval 0 etcd://h:1", "greater than 0", 1);
     assert_refused("registrator -tags {{.Name}} etcd://h:1", "templates in tags", 1);
-    assert_refused("registrator -ip 127.0.0.1 etcd://h:1", "themselves", 1);
+    assert_refused("registrator -ip 127.0.0.1 etcd://h:1", "for itself", 1);
     let line = ["registrator", "-ip", "::1", "-deregister", "x", "zookeeper://h"];
     let Err(problems) = Machine::new().parse(&line) else { panic!("{line:?}") };
     assert_eq!((problems.0.len(), problems.status()), (3, 1), "{problems}");

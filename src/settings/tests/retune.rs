@@ -118,7 +118,7 @@ fn half_a_pair_is_refused() {
     assert!(refuse("retune render --client-key c")[0].contains("--client-cert"));
     assert!(refuse("retune render --username u")[0].contains("--password-file"));
     assert!(refuse("retune render --basic-auth")[0].contains("--username"));
-    assert!(refuse("retune render --backend file")[0].starts_with("--file: the file backend reads nothing"));
+    assert!(refuse("retune render --backend file")[0].starts_with("--file: the file backend needs a file"));
     assert!(refuse("retune watch --debounce 9s --max-wait 1s")[0].starts_with("--max-wait: is shorter"));
 }
 

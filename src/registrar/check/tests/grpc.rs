@@ -102,7 +102,7 @@ async fn the_name_of_a_service_is_asked_for() {
 #[tokio::test]
 async fn a_status_that_is_not_ok_fails_wherever_it_stands() {
     let message = |code| replied(Reply::Message(SERVING, code));
-    assert_eq!(message("14").await, failed("answered UNAVAILABLE"));
+    assert_eq!(message("14").await, failed("returned UNAVAILABLE"));
     assert_eq!(message("99").await, failed("returned an unknown grpc-status"));
     let head = |status, code| replied(Reply::Head(status, code));
     assert_eq!(head(200, "5").await, failed("returned NOT_FOUND: it has no service \"\""));

@@ -143,5 +143,5 @@ fn a_command_passes_with_0_and_otherwise_says_the_first_line_it_wrote() {
     assert_eq!(verdict(0, "whatever it wrote"), Ok(()));
     assert_eq!(verdict(1, ""), Err("exited with 1".to_owned()));
     assert_eq!(verdict(1, "\r\n \r\nno \x1b[31mdb\x07\r\nmore"), Err("exited with 1: no [31mdb".to_owned()));
-    assert_eq!(verdict(-1, &"é".repeat(5000)), Err(format!("ended with -1: {}", "é".repeat(200))));
+    assert_eq!(verdict(-1, &"é".repeat(5000)), Err(format!("exited with -1: {}", "é".repeat(200))));
 }

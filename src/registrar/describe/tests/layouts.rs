@@ -104,7 +104,7 @@ fn a_template_that_never_ends_or_writes_without_end_is_stopped() {
     assert!(check_templates(&big).unwrap_err().contains("writes more than 65536 bytes"));
     let doubling =
         "{% set n = namespace(s=id) %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s }}";
-    assert!(check_templates(&templates(doubling, None)).unwrap_err().contains("asks for namespace"));
+    assert!(check_templates(&templates(doubling, None)).unwrap_err().contains("uses namespace"));
     assert!(refusal(&described(&web(), &templates(doubling, None))).contains("unknown function"));
     let deep = "{% macro f(s) %}{{ f(s ~ s) }}{% endmacro %}{{ f(id) }}";
     assert!(refusal(&described(&web(), &templates(deep, None))).contains("recursion limit"));
@@ -120,7 +120,7 @@ fn a_bad_template_directory_or_domain_is_told_before_any_container_is_seen() {
             None,
             "the key's template uses nmae, which does not exist; it can use name, id",
         ),
-        ("{{ id }}", Some("{% if false %}{{ ipp }}{% endif %}"), "the value's template asks for ipp"),
+        ("{{ id }}", Some("{% if false %}{{ ipp }}{% endif %}"), "the value's template uses ipp"),
         ("{{ id|nope }}", None, "the key's template, line 1: unknown filter"),
         ("{{ ip.x }}{{ id }}", None, "the key's template, line 1: undefined value"),
         ("fixed", None, "every service would have the key /services/fixed"),
