@@ -339,7 +339,7 @@ fn a_half_written_renewal_leaves_the_old_certificate_in_use() {
     fs::remove_file(&live.1).unwrap();
     said("live.key: cannot be read");
     let before = member.daemon.log();
-    assert!(before.contains("check --key-file") && before.contains("stays in use"), "{before}");
+    assert!(before.contains("check --key-file") && before.contains("stay in use"), "{before}");
     assert_eq!(before.matches("live.key: cannot be read").count(), 1, "said once");
     fs::copy(&two.1, &live.1).unwrap();
     eventually("the new pair", WAIT_TIMEOUT, || caller.is_served(&member.secure) == first(&two.0));

@@ -24,6 +24,6 @@ fn what_backup_cannot_do_is_refused_with_the_reason() {
     ctl(&[]).says("--data-dir required");
     ctl(&["--data-dir", "x"]).says("--backup-dir required");
     ctl(&["--data-dir", "x", "--backup-dir", "y", "--with-v3"])
-        .says("--with-v3: it is about files that only etcd has");
+        .says("--with-v3: it concerns files that only etcd has");
     ctl(&["--data-dir", "x", "--backup-dir", "y"]).says("no data folder of a member");
 }

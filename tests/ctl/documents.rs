@@ -157,7 +157,7 @@ fn a_value_that_is_no_text_is_refused_by_its_key() {
     for format in ["json", "toml", "yaml"] {
         ctl(&dir, &etcd, &["export", "--format", format, "/app"])
             .exits(1)
-            .says("/app/raw: the value has bytes");
+            .says("/app/raw: the value contains bytes");
     }
 }
 

@@ -37,15 +37,15 @@ pub(super) fn mark(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, no
         .collect();
     // The common case: all wanted keys are confirmed, so nothing waits.
     if missing.is_empty() && wanted.unplaced.is_empty() {
-        held.values_mut().for_each(|known| known.waits = None);
+        held.values_mut().for_each(|known| known.waits.clear());
         return;
     }
     let places: BTreeMap<Service<'_>, (&String, &Registration)> =
         wanted.keys.iter().map(|(key, registration)| (registration.by(), (key, registration))).collect();
     let present = Present { wanted, places, missing, held };
-    let waits: Vec<Option<Duration>> = held.iter().map(|(key, known)| present.wait(key, known)).collect();
-    for (known, wait) in held.values_mut().zip(waits) {
-        known.waits = wait.map(|wait| known.waits.map_or(now + wait, |until| until.min(now + wait)));
+    let waits: Vec<_> = held.iter().map(|(key, known)| present.wait(key, known)).collect();
+    for (known, reasons) in held.values_mut().zip(waits) {
+        known.wait_for(reasons, now);
     }
 }
 
@@ -60,20 +60,21 @@ struct Present<'k> {
 }
 
 impl Present<'_> {
-    /// Returns how long a key may wait from now; `None`: it does not wait.
-    fn wait(&self, key: &String, known: &HeldKey) -> Option<Duration> {
+    /// Returns what a key waits for: the values that must not be lost, and how long each may stay.
+    fn wait(&self, key: &String, known: &HeldKey) -> Vec<(String, Duration)> {
         if known.left.is_some() || self.wanted.released.contains(key) {
-            return None;
+            return Vec::new();
         }
         let desired = self.wanted.keys.get(key);
         #[cfg(test)]
         if is_planted(Planted::NoWait) || (desired.is_some() && is_planted(Planted::NoWaitForAnothers)) {
-            return None;
+            return Vec::new();
         }
-        let others =
-            known.owners().filter(|owner| desired.is_none_or(|registration| registration.by() != owner.by()));
+        let others = known
+            .possible()
+            .filter(|(_, owner)| desired.is_none_or(|registration| registration.by() != owner.by()));
         // Any of them may be the one that consumers find under the key, so none may lose it.
-        others.filter_map(|owner| self.wait_for(owner, key, known)).max()
+        others.filter_map(|(value, owner)| Some((value.clone(), self.wait_for(owner, key, known)?))).collect()
     }
 
     /// Returns how long a key may wait for the new key of `owner`, which may be the service under it.
@@ -133,7 +134,7 @@ pub(super) fn stand_ins(
     };
     let mut found = BTreeMap::new();
     let mut seen: BTreeSet<&String> = BTreeSet::new();
-    for start in held.iter().filter(|(_, known)| known.waits.is_some()).map(|(key, _)| key) {
+    for start in held.iter().filter(|(_, known)| !known.waits.is_empty()).map(|(key, _)| key) {
         let mut path: Vec<&String> = Vec::new();
         let mut at = start;
         while seen.insert(at) {

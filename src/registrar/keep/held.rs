@@ -1,6 +1,7 @@
 //! What is known about one key of ours: its value in the store, and its service.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -71,7 +72,8 @@ pub(super) struct HeldKey {
     pub(super) left: Option<Instant>,
     /// The key must not be deleted or given to another service before this, because its service's new key is not
     /// confirmed.
-    pub(super) waits: Option<Instant>,
+    /// One entry for each value and length of wait: a wait that begins for another reason has its whole time.
+    pub(super) waits: BTreeMap<(String, Duration), Instant>,
     /// The service that it was last meant for, for the log.
     pub(super) owner: Owner,
 }
@@ -87,7 +89,7 @@ impl HeldKey {
             due,
             before: false,
             left: None,
-            waits: None,
+            waits: BTreeMap::new(),
             owner: nobody,
         }
     }
@@ -95,14 +97,16 @@ impl HeldKey {
     /// Returns the services that consumers may find under the key: one if its value is known, else one per value of
     /// ours.
     pub(super) fn owners(&self) -> impl Iterator<Item = &Owner> {
+        self.possible().map(|(_, owner)| owner)
+    }
+
+    /// Returns the values that may be under the key, each with its service.
+    pub(super) fn possible(&self) -> impl Iterator<Item = (&String, &Owner)> {
         let kept = match &self.key_state {
             KeyState::Kept { value, .. } => Some(value),
             KeyState::Unknown | KeyState::Blocked { .. } => None,
         };
-        self.mine
-            .iter()
-            .filter(move |(value, _)| kept.is_none_or(|kept| kept == *value))
-            .map(|(_, owner)| owner)
+        self.mine.iter().filter(move |(value, _)| kept.is_none_or(|kept| kept == *value))
     }
 
     /// Returns whether a service other than that of `registration` may be found under the key.
@@ -117,9 +121,26 @@ impl HeldKey {
             && self.mine.get(value).is_some_and(|owner| owner.by() == registration.by())
     }
 
+    /// Returns the end of the longest wait; `None`: it waits for nothing.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        self.waits.values().max().copied()
+    }
+
+    /// Waits for each of `reasons`, a value and how long it may stay; a wait that goes on keeps its end.
+    pub(super) fn wait_for(&mut self, reasons: Vec<(String, Duration)>, now: Instant) {
+        let mut before = std::mem::take(&mut self.waits);
+        self.waits = reasons
+            .into_iter()
+            .map(|reason| {
+                let until = before.remove(&reason).unwrap_or(now + reason.1);
+                (reason, until)
+            })
+            .collect();
+    }
+
     /// Returns whether the key must not be deleted or given to another service now.
     pub(super) fn waits(&self, now: Instant) -> bool {
-        self.waits.is_some_and(|until| now < until)
+        self.waits_until().is_some_and(|until| now < until)
     }
 
     /// Notes that a request is about to change or delete the key: until its response arrives, the key confirms nothing.

@@ -52,7 +52,7 @@ impl Reconciler {
     fn store_responded(&mut self) {
         if let Some(outage) = self.availability.answered(&self.status_board) {
             // Nothing could be confirmed during the outage, so waiting keys get that time back.
-            for until in self.held.values_mut().filter_map(|held| held.waits.as_mut()) {
+            for until in self.held.values_mut().flat_map(|held| held.waits.values_mut()) {
                 *until += outage;
             }
         }

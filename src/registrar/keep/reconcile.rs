@@ -148,7 +148,7 @@ pub(super) fn dues<'k>(
         let tended = may_become_wanted(wanted, held);
         let at = match held.key_state {
             _ if !is_wanted && held.left.is_some() => held.left,
-            _ if held.waits.is_some() => held.waits.map(|until| until.min(held.due)),
+            _ if !held.waits.is_empty() => held.waits_until().map(|until| until.min(held.due)),
             KeyState::Kept { .. } if is_wanted => Some(held.due),
             KeyState::Blocked { .. } => Some(held.due),
             _ if !is_wanted && tended => Some(held.due),

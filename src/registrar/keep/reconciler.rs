@@ -290,7 +290,7 @@ impl Reconciler {
     /// Renews the lease of a key of an earlier run, until it is known whether the key is wanted.
     fn tend(&mut self, key: String) {
         #[cfg(test)]
-        if is_planted(Planted::NotRenewed) && self.held.get(&key).is_some_and(|held| held.waits.is_some()) {
+        if is_planted(Planted::NotRenewed) && self.held.get(&key).is_some_and(|held| !held.waits.is_empty()) {
             return;
         }
         let Some(held) = self.held.get_mut(&key) else { return };
@@ -313,7 +313,7 @@ impl Reconciler {
     fn start_removal(&mut self, key: String, guard: Option<u64>) {
         let Some(held) = self.held.get_mut(&key) else { return };
         held.in_motion();
-        if held.waits.is_some() {
+        if !held.waits.is_empty() {
             let Owner { id, service, .. } = &held.owner;
             tracing::warn!(
                 "{id} {service}: its new key is still not in the store; removing the old key {key} anyway"

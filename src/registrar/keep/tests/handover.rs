@@ -193,6 +193,25 @@ fn a_key_of_which_it_is_unknown_whom_it_stands_for_waits_for_both() {
     );
 }
 
+/// The wait for an old address is short; that for the value that replaces it is not.
+#[test]
+fn a_wait_for_another_value_has_its_whole_time() {
+    let now = Instant::now();
+    let at = |secs| now + Duration::from_secs(secs);
+    let moved = desired(&[("/web/b", "2", "s")]);
+    let mut known = held(&[("/web/a", "1", "s")], now);
+    assert!(!actions(&moved, &mut known, now).contains(&"remove /web/a".to_owned()));
+    // The old key gets the new address, as a stand-in does.
+    let waits = known["/web/a"].waits.clone();
+    assert!(!waits.is_empty());
+    for new in held(&[("/web/a", "2", "s")], now).into_values() {
+        known.insert("/web/a".to_owned(), HeldKey { waits: waits.clone(), ..new });
+    }
+    assert!(!actions(&moved, &mut known, at(9)).contains(&"remove /web/a".to_owned()));
+    assert!(!actions(&moved, &mut known, at(68)).contains(&"remove /web/a".to_owned()));
+    assert!(actions(&moved, &mut known, at(70)).contains(&"remove /web/a".to_owned()));
+}
+
 /// The stand-in also is its service's old key, and waits as such. If it were only renewed, the cycle would stay closed
 /// until the longest wait is over, and then a service would lose its only key.
 #[test]

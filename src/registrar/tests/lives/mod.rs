@@ -75,10 +75,11 @@ fn in_no_state_of_the_store_is_a_container_missing_that_is_well() {
 /// Seeds that failed once. 5248: a second circle of renames while a stand-in of the first is in use. 5179: a stand-in whose
 /// reply is lost. 5334 and 5386: a crash while a key changes hands, after which its owner is unknown. 6240: a store that
 /// takes no new keys, and is asked for nothing else until leases expire. 8218 and 8927: a rename that is undone, and the
-/// event of that is lost.
+/// event of that is lost. 20879 and 20942: a wait
+/// that begins for another value inherits the end of an earlier, shorter one.
 #[test]
 fn lives_in_which_somebody_was_lost_once() {
-    for seed in [5179, 5248, 5334, 5386, 6240, 8218, 8927] {
+    for seed in [5179, 5248, 5334, 5386, 6240, 8218, 8927, 20879, 20942] {
         if let Err(why) = live_all(seed..seed + 1, Duration::from_secs(20 * 60), Planted::Nothing) {
             panic!("{why}");
         }
