@@ -108,7 +108,10 @@ fn for_wanted(
         KeyState::Kept { value, index } if *value != registration.value => {
             Some(Action::Replace { key, guard: *index })
         }
-        KeyState::Kept { index, .. } => (held.due <= now).then_some(Action::Renew { key, guard: *index }),
+        // A key that an earlier run left is taken over at once: until then its service counts as not registered.
+        KeyState::Kept { index, .. } => {
+            (held.before || held.due <= now).then_some(Action::Renew { key, guard: *index })
+        }
     }
 }
 

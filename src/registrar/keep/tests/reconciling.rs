@@ -113,6 +113,19 @@ fn a_renewal_that_is_late_goes_before_new_keys() {
     assert_eq!(keys, ["/z", "/a", "/y"]);
 }
 
+/// Its lease was renewed before it was known that it is wanted.
+#[test]
+fn a_key_of_an_earlier_run_that_is_wanted_is_taken_over_at_once() {
+    let now = Instant::now();
+    let later = now + Duration::from_secs(10);
+    let before = HeldKey { before: true, ..held(kept("1"), &["1"], later) };
+    let known = [("/k".to_owned(), before)].into();
+    assert_eq!(
+        reconcile(&desired(&[("/k", "1")]), &known, now),
+        [Action::Renew { key: "/k".into(), guard: 7 }]
+    );
+}
+
 #[test]
 fn late_renewals_stay_in_front_when_the_next_probe_is_another_key() {
     let now = Instant::now();
