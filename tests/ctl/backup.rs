@@ -25,5 +25,5 @@ fn what_backup_cannot_do_is_refused_with_the_reason() {
     ctl(&["--data-dir", "x"]).says("--backup-dir required");
     ctl(&["--data-dir", "x", "--backup-dir", "y", "--with-v3"])
         .says("--with-v3: it concerns files that only etcd has");
-    ctl(&["--data-dir", "x", "--backup-dir", "y"]).says("no data folder of a member");
+    ctl(&["--data-dir", "x", "--backup-dir", "y"]).says("it is not a member's data folder");
 }

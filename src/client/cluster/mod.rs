@@ -1,6 +1,6 @@
 //! A client of the v2 API that behaves like etcd's own command line client.
 //!
-//! Owns: endpoints as they were typed ([`address`]), failover with one error per endpoint ([`execute`]), the v2 keys,
+//! Owns: endpoints as they were typed ([`address`]), failover with one error per endpoint (`execute`), the v2 keys,
 //! members and auth APIs with typed responses ([`keys`], [`members`], [`auth`]), and error messages ([`error`],
 //! [`reason`]).
 //! Promises: error messages are those that scripts around etcdctl match, including Go's; parameters go where etcdctl
