@@ -8,11 +8,11 @@ use tokio::sync::watch;
 
 use super::exit::Exit;
 use super::notify::Notifier;
-use super::store::{failed_to_start, print_bound, stop_signal};
+use super::store::{failed, failed_to_start, print_bound, stop_signal};
 use crate::api::{Proxy, ProxyHandle, knows_peers};
 use crate::reloader::DaemonPhase;
 use crate::settings::{self, Dialect};
-use crate::stop::{EndedLoop, Loops, Signal, Signals, Stop};
+use crate::stop::{Loops, Signal, Signals, Stop};
 
 /// How long clients may take to read their responses after a stop signal.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
@@ -29,26 +29,22 @@ pub(super) fn proxy(proxy: &settings::Proxy, dialect: Dialect) -> Exit {
         Err(error) => return failed_to_start(&error.into(), dialect),
     };
     let exit = match runtime.block_on(serve(proxy, dialect)) {
-        Ok(None) => Exit::Done,
-        Ok(Some(ended)) => {
-            tracing::error!("{ended}");
-            Exit::NotAsWished
-        }
+        Ok(exit) => exit,
         Err(error) => failed_to_start(&error, dialect),
     };
     runtime.shutdown_background();
     exit
 }
 
-/// Starts everything and waits for its end; returns `None` after a stop signal.
-async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Option<EndedLoop>> {
+/// Starts everything and waits for its end.
+async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     tracing::info!("proxy: this proxy supports v2 API only!");
     let mut settings = proxy.proxy.clone();
     if let Some(discovery) = proxy.discovery.as_ref().filter(|_| !knows_peers(&settings.data_dir)) {
         settings.peer_urls = tokio::select! {
             found = discovery.peer_urls() => found?,
-            () = stop_signal(&mut signals) => return Ok(None),
+            () = stop_signal(&mut signals) => return Ok(Exit::Done),
         };
     }
     let proxy = Proxy::open(&settings).context("cannot start as a proxy")?;
@@ -68,8 +64,8 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Opti
     };
     loops.spawn("proxy", proxy.run(serving, stop));
     let ended = tokio::select! {
-        ended = loops.first_failure() => Some(ended),
-        () = handle_signals(&mut signals, &handle) => None,
+        ended = loops.first_failure() => failed(&ended),
+        () = handle_signals(&mut signals, &handle) => Exit::Done,
     };
     phase.send_replace(DaemonPhase::Stopping);
     tracing::info!("stopping");

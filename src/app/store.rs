@@ -41,15 +41,7 @@ pub(super) fn store(member: Member, dialect: Dialect) -> Exit {
         Err(error) => return failed_to_start(&error.into(), dialect),
     };
     let exit = match runtime.block_on(serve(member, dialect)) {
-        Ok(None) => Exit::Done,
-        Ok(Some(ended)) => {
-            match ended {
-                // The error holds everything: path, cause and advice.
-                EndedLoop { name: CONSENSUS, why: EndReason::Failed(error) } => tracing::error!("{error}"),
-                ended => tracing::error!("{ended}"),
-            }
-            Exit::NotAsWished
-        }
+        Ok(exit) => exit,
         Err(error) => failed_to_start(&error, dialect),
     };
     runtime.shutdown_background();
@@ -62,8 +54,8 @@ pub(super) fn failed_to_start(error: &anyhow::Error, dialect: Dialect) -> Exit {
     if dialect == Dialect::Etcd { Exit::NotAsWished } else { Exit::CouldNotRun }
 }
 
-/// Starts everything and waits for its end; returns `None` after a stop signal.
-async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<EndedLoop>> {
+/// Starts everything and waits for its end.
+async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     // Bind the ports first: a used port fails at once, before a long log is replayed.
     let server = Server::bind(&member.api).context("cannot listen for clients")?;
@@ -75,10 +67,10 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
     let opened = tokio::select! {
         node = found(&mut member) => node?,
         // Nothing was acknowledged yet, and the data folder is consistent at any moment.
-        () = stop_signal(&mut signals) => return Ok(None),
+        () = stop_signal(&mut signals) => return Ok(Exit::Done),
     };
     // The cluster removed this member: there is nothing left to do, and it is not an error.
-    let Some(node) = opened else { return Ok(None) };
+    let Some(node) = opened else { return Ok(Exit::Done) };
     print_bound(&bound, dialect);
     for url in peers.urls() {
         tracing::info!("listening for peers on {url}");
@@ -94,9 +86,9 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
     outer.spawn("api", serve_clients(server, handle.clone(), info(&member), stop.clone()));
     outer.spawn("announce", announce(handle.clone(), phase.clone(), stop));
     let ended = tokio::select! {
-        ended = outer.first_failure() => Some(ended),
-        ended = inner.first_failure() => Some(ended),
-        () = handle_signals(&mut signals, &handle) => None,
+        ended = outer.first_failure() => failed(&ended),
+        ended = inner.first_failure() => failed(&ended),
+        () = handle_signals(&mut signals, &handle) => Exit::Done,
     };
     phase.send_replace(DaemonPhase::Stopping);
     tracing::info!("stopping");
@@ -115,9 +107,19 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Option<En
     }
     if handle.removed() {
         tracing::warn!("{}", consensus::Failure::Removed);
-        return Ok(None);
+        return Ok(Exit::Done);
     }
     Ok(ended)
+}
+
+/// Logs why a loop ended, before the rest is stopped.
+pub(super) fn failed(ended: &EndedLoop) -> Exit {
+    match ended {
+        // The error holds everything: path, cause and advice.
+        EndedLoop { name: CONSENSUS, why: EndReason::Failed(error) } => tracing::error!("{error}"),
+        ended => tracing::error!("{ended}"),
+    }
+    Exit::NotAsWished
 }
 
 /// Looks up the members of a new cluster, then opens the data folder.

@@ -290,12 +290,15 @@ impl Handle {
         Ok(Member { id, peer_urls: urls, learner: true, ..Member::default() })
     }
 
-    /// If this member leads, transfers leadership; returns when it no longer leads, or after a timeout.
+    /// If this member leads, transfers leadership; returns when it no longer leads, or after a timeout. Returns at once
+    /// when the replica has ended.
     pub async fn hand_over(&self) {
         if !self.figures().leads || self.members().all.iter().filter(|member| !member.learner).count() < 2 {
             return;
         }
-        self.shared.requests.try_send(Request::HandOver).ok();
+        if matches!(self.shared.requests.try_send(Request::HandOver), Err(TrySendError::Disconnected(_))) {
+            return;
+        }
         let limit = Instant::now() + LEADER_TRANSFER_TIMEOUT;
         while self.figures().leads && Instant::now() < limit {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{TrySendError, bounded};
+use crossbeam_channel::{Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
 use super::driver::{Driver, Outbox, Parts, PublishAttributes};
@@ -14,7 +14,7 @@ use super::figures::Counters;
 use super::folder::Folder;
 use super::handle::Handle;
 use super::identity::Identity;
-use super::peers::{self, PeerDirectory, PeerSender, PeerServer, Peers, Pins, Survey};
+use super::peers::{self, Inbound, PeerDirectory, PeerSender, PeerServer, Peers, Pins, Survey};
 use super::persister::{LastReported, Persister};
 use super::recover::{Recovered, alone, belongs, recover};
 use super::replica::Replica;
@@ -224,15 +224,31 @@ fn wire(
         election: settings.election,
         snapshots: folder.snapshots(),
         tls: tls.map_err(|error| OpenError::Settings(error.to_string()))?,
-        deliver: Arc::new(move |inbound| match inbox.try_send(Request::Inbound(inbound)) {
-            Ok(()) => Ok(()),
-            Err(
-                TrySendError::Full(Request::Inbound(back))
-                | TrySendError::Disconnected(Request::Inbound(back)),
-            ) => Err(back),
-            Err(_) => Ok(()),
-        }),
+        deliver: Arc::new(move |inbound| deliver(&inbox, inbound)),
         now: Arc::new(move || clock.upgrade().map_or(0, |shared| shared.clock.now())),
         pins,
     }))
+}
+
+/// Passes an item to the driver; returns it when there is no room.
+fn deliver(inbox: &Sender<Request>, inbound: Inbound) -> Result<(), Inbound> {
+    match inbox.try_send(Request::Inbound(inbound)) {
+        Err(TrySendError::Full(Request::Inbound(back))) => Err(back),
+        // A driver that has ended needs no message.
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_has_ended_drops_no_message_for_want_of_room() {
+        let (inbox, requests) = crossbeam_channel::bounded(1);
+        assert!(deliver(&inbox, Inbound::Gone(1)).is_ok());
+        assert!(deliver(&inbox, Inbound::Gone(2)).is_err(), "there is no room");
+        drop(requests);
+        assert!(deliver(&inbox, Inbound::Gone(3)).is_ok());
+    }
 }

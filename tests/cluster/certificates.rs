@@ -68,6 +68,9 @@ fn a_certificate_of_version_1_is_served_with_a_warning() {
     }
 }
 
+/// Keeps a member off the default client port, which something else may use.
+const ANY_CLIENT_PORT: [&str; 2] = ["--listen-client-urls", "http://127.0.0.1:0"];
+
 #[test]
 fn a_pair_that_is_of_no_use_is_an_error_that_is_true_and_said_once() {
     let dir = Dir::new();
@@ -87,14 +90,23 @@ fn a_pair_that_is_of_no_use_is_an_error_that_is_true_and_said_once() {
             &["store", "--listen-client-urls", &urls, "--cert-file", cert, "--key-file", key][..],
             &["store", "--listen-peer-urls", &urls, "--peer-cert-file", cert, "--peer-key-file", key],
         ] {
-            let done = Retune::new(&dir, words).args(&["--data-dir", &dir.text_path("none")]).run().exits(2);
+            let any: &[&str] = if words.contains(&"--listen-client-urls") { &[] } else { &ANY_CLIENT_PORT };
+            let done = Retune::new(&dir, words)
+                .args(any)
+                .args(&["--data-dir", &dir.text_path("none")])
+                .run()
+                .exits(2);
             assert_eq!(done.stderr.matches(says).count(), 1, "{}", done.stderr);
             assert!(!done.stderr.contains(keeps_quiet), "{}", done.stderr);
         }
     }
     let urls = format!("https://{}", port.address());
     let peer = ["store", "--listen-peer-urls", &urls, "--peer-cert-file", &old.0, "--peer-key-file", &old.1];
-    let done = Retune::new(&dir, &peer).args(&["--data-dir", &dir.text_path("none")]).run().exits(2);
+    let done = Retune::new(&dir, &peer)
+        .args(&ANY_CLIENT_PORT)
+        .args(&["--data-dir", &dir.text_path("none")])
+        .run()
+        .exits(2);
     assert_eq!(done.stderr.matches("is of X.509 version 1").count(), 1, "{}", done.stderr);
 }
 

@@ -1,13 +1,13 @@
 //! The disk of one member fails: the others continue, and that one says why it stopped.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::group::{Group, Plan};
 use crate::durable::disk_errors::{Faults, files, one_sentence};
 use crate::durable::member::Program;
 use crate::support::programs::{need, need_ext4, skipped};
-use crate::support::{Mount, WAIT_TIMEOUT, eventually};
+use crate::support::{Mount, WAIT_TIMEOUT, eventually, patient};
 
 /// Returns three members of ours that are not running.
 fn ours() -> Option<Group> {
@@ -40,7 +40,15 @@ fn a_leader_whose_file_system_turns_read_only_says_so_in_one_sentence_and_the_ot
     group.put_at_last(other, "/after", "1");
     eprintln!("the next write was done {:?} after the error", begun.elapsed());
     let member = &mut group.members[leader];
+    eventually("it names the error", WAIT_TIMEOUT, || member.log().contains("ERROR"));
+    let named = Instant::now();
     assert_eq!(member.wait(WAIT_TIMEOUT), Some(1), "{}", member.log());
+    // It does not wait to transfer a leadership that ended with its replica.
+    assert!(
+        named.elapsed() < patient(Duration::from_secs(2)),
+        "it ended {:?} after the error",
+        named.elapsed()
+    );
     let (log, data) = (member.log(), member.data().display().to_string());
     one_sentence(&log, &[&data, "the log", " (E", "this member stops"]);
     assert!(log.contains("(EROFS)") || log.contains("(EIO)"), "{log}");

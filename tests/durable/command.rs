@@ -68,10 +68,13 @@ fn mistakes_end_it_with_etcds_status_under_etcds_name_and_the_houses_under_ours(
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", taken.local_addr().unwrap());
     let in_use = ["--listen-client-urls", url.as_str(), "--advertise-client-urls", url.as_str()];
+    let any = "http://127.0.0.1:0";
+    let joining =
+        ["--initial-cluster-state", "existing", "--listen-client-urls", any, "--advertise-client-urls", any];
     for (words, etcd, ours, says) in [
         (&["--foo"][..], 2, 2, "no such flag"),
         (&["--election-timeout", "3"], 1, 2, "should be at least as 5 times"),
-        (&["--initial-cluster-state", "existing"], 1, 2, "could be asked about the cluster to join"),
+        (&joining, 1, 2, "could be asked about the cluster to join"),
         (&in_use, 1, 2, "in use"),
     ] {
         let dir = Dir::new();

@@ -27,6 +27,9 @@ pub fn one_sentence(log: &str, parts: &[&str]) {
     for part in parts {
         assert!(errors[0].contains(part), "the error lacks {part:?}: {}", errors[0]);
     }
+    if let Some(stopping) = log.find("INFO stopping") {
+        assert!(log.find("ERROR") < Some(stopping), "the cause comes first\n{log}");
+    }
     no_panic(log);
 }
 
