@@ -14,6 +14,7 @@ use super::connection::{self, ConnState, End, HEAD_TIMEOUT, TLS_HANDSHAKE_RECORD
 use super::shared::{Closing, Service};
 use crate::log_throttle::LogThrottle;
 use crate::stop::Stop;
+use crate::tcp;
 use crate::tls::Acceptor;
 
 /// The timeout of a TLS handshake.
@@ -65,7 +66,7 @@ impl Listener {
         drain: Duration,
     ) -> Result<(), io::Error> {
         let mut connections = JoinSet::new();
-        let mut pause = None;
+        let (mut pause, mut number) = (None, 0_usize);
         loop {
             let accepted = tokio::select! {
                 () = stop.wait() => break,
@@ -76,6 +77,8 @@ impl Listener {
             match accepted {
                 Ok((stream, from)) => {
                     pause = None;
+                    number = number.wrapping_add(1);
+                    tcp::spread_probes(&stream, number);
                     let Some(permit) = ConnLimit::take(service.context()) else {
                         refuse(&stream, matches!(self.schemes, Schemes::Https(_)));
                         continue;

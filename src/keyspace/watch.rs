@@ -212,8 +212,9 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let Some(place) = self.place.take() else { return };
         let mut state = lock(&self.slot.state);
-        // Free the buffer now: the hub may look at its side of the slot much later.
-        let unread = std::mem::take(&mut state.events);
+        // Free the buffer and the waker now: the hub may look at its side of the slot much later, and a waker keeps the
+        // memory of its whole task, a client's connection with its buffers.
+        let unread = (std::mem::take(&mut state.events), state.waker.take());
         let was_open = std::mem::replace(&mut state.phase, WatchPhase::Silent) == WatchPhase::Open;
         drop(state);
         drop(unread);

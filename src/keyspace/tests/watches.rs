@@ -194,6 +194,21 @@ fn a_waiting_task_is_woken_and_a_given_up_wait_loses_no_event() {
 }
 
 #[test]
+fn a_dropped_watch_keeps_nothing_of_the_task_that_waited_for_it() {
+    let mut space = Keyspace::new();
+    let bell = Arc::new(Bell::default());
+    for stream in [false, true] {
+        let mut watch = space.watching("/k", false, stream, 0);
+        let waker = Waker::from(Arc::clone(&bell));
+        assert!(watch.poll_next(&mut Context::from_waker(&waker)).is_pending());
+        drop(watch);
+        drop(waker);
+        assert_eq!(space.hub.held(), 1, "the hub does not know yet that it is dropped");
+        assert_eq!(Arc::strong_count(&bell), 1);
+    }
+}
+
+#[test]
 fn all_watchers_of_a_key_are_told() {
     let mut space = Keyspace::new();
     let mut watches: Vec<_> = (0..2_000).map(|n| space.watching("/k", n % 2 == 0, n % 3 == 0, 0)).collect();
