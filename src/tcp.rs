@@ -20,9 +20,6 @@ use std::time::Duration;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Over how many seconds the first probes of accepted connections are spread.
-const PROBE_SPREAD: usize = 10;
-
 /// When the kernel probes the other machine, and when it gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Liveness {
@@ -74,15 +71,6 @@ impl Liveness {
             .tcp_user_timeout(self.limit())
             .tcp_nodelay(true)
     }
-}
-
-/// Spreads the first probes of many connections that arrive at once, as after a restart: `number` counts them. Ten
-/// thousand idle connections that are probed in the same moment overflow the queues of a network card, and the probes
-/// lost there are those of live machines. The limit stays the same.
-pub fn spread_probes(accepted: &impl AsFd, number: usize) {
-    let earlier = u32::try_from(number % PROBE_SPREAD).unwrap_or(0);
-    let idle = Liveness::ACCEPTED.idle - earlier;
-    took("TCP_KEEPIDLE", setsockopt(accepted, sockopt::TcpKeepIdle, &idle));
 }
 
 /// Limits how long the other machine may leave sent data unacknowledged. Returns whether the system accepted it.
@@ -171,22 +159,5 @@ mod tests {
             assert!(!of(&near.unwrap()).0, "a socket nobody touched has none");
         }
         assert!(Liveness::ACCEPTED.limit() < Duration::from_secs(120));
-    }
-
-    #[tokio::test]
-    async fn connections_that_arrive_together_are_probed_over_ten_seconds_and_given_up_after_the_same_time() {
-        let listener = listen("127.0.0.1:0".parse().unwrap(), 16).unwrap();
-        let near = TcpStream::connect(listener.local_addr().unwrap());
-        let (near, accepted) = tokio::join!(near, listener.accept());
-        let (stream, _) = accepted.unwrap();
-        let idle = (0..20).map(|number| {
-            spread_probes(&stream, number);
-            let (_, idle, interval, _, user_timeout) = of(&stream);
-            assert_eq!((interval, user_timeout), (5, 45_000));
-            idle
-        });
-        let expected: Vec<u32> = (11..=20).rev().chain((11..=20).rev()).collect();
-        assert_eq!(idle.collect::<Vec<_>>(), expected);
-        drop(near);
     }
 }

@@ -14,7 +14,6 @@ use super::connection::{self, ConnState, End, HEAD_TIMEOUT, TLS_HANDSHAKE_RECORD
 use super::shared::{Closing, Service};
 use crate::log_throttle::LogThrottle;
 use crate::stop::Stop;
-use crate::tcp;
 use crate::tls::Acceptor;
 
 /// The timeout of a TLS handshake.
@@ -66,7 +65,7 @@ impl Listener {
         drain: Duration,
     ) -> Result<(), io::Error> {
         let mut connections = JoinSet::new();
-        let (mut pause, mut number) = (None, 0_usize);
+        let mut pause = None;
         loop {
             let accepted = tokio::select! {
                 () = stop.wait() => break,
@@ -77,8 +76,6 @@ impl Listener {
             match accepted {
                 Ok((stream, from)) => {
                     pause = None;
-                    number = number.wrapping_add(1);
-                    tcp::spread_probes(&stream, number);
                     let Some(permit) = ConnLimit::take(service.context()) else {
                         refuse(&stream, matches!(self.schemes, Schemes::Https(_)));
                         continue;
