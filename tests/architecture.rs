@@ -13,6 +13,8 @@ mod circles;
 #[path = "architecture/reading.rs"]
 mod reading;
 
+use reading::{read, segments, tokens};
+
 const LONGEST: usize = 500;
 const TOP_LEVEL: [&str; 10] = [
     "Cargo.toml",
@@ -96,87 +98,15 @@ fn raw_string(text: &str) -> Option<usize> {
     Some(body.find(&close).map_or(text.len(), |end| 1 + count + 1 + end + close.len()))
 }
 
-/// Returns the first segments after `crate::` in `text`, also those inside `use crate::{…}` groups.
-fn imports(text: &str) -> Vec<String> {
-    let code: String = code_only(text).split_whitespace().collect::<Vec<_>>().join(" ");
-    let code = code.replace(" ::", "::").replace(":: ", "::");
-    let mut found = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-            continue;
-        }
-        let rest = &code[at + "crate::".len()..];
-        match rest.strip_prefix('{') {
-            Some(group) => found.extend(group_heads(group)),
-            None => found.push(identifier(rest)),
-        }
-    }
-    found.retain(|name| !name.is_empty());
-    found
-}
-
-/// Returns the rooms that `super::` paths in the file at `path` lead to: those that climb past the room to the crate's
-/// root. An inline module uses up one `super`.
-fn super_imports(path: &Path, text: &str) -> Vec<String> {
-    let code: String = code_only(text).split_whitespace().collect::<Vec<_>>().join(" ");
-    let code = code.replace(" ::", "::").replace(":: ", "::");
-    let file_depth = path.components().count() - usize::from(path.ends_with("mod.rs"));
-    let (mut braces, mut inline, mut found, mut at) = (0_usize, Vec::new(), Vec::new(), 0);
-    while let Some(c) = code[at..].chars().next() {
-        let rest = &code[at..];
-        let starts_word = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
-        match c {
-            '{' => {
-                braces += 1;
-                let before = code[..at].trim_end();
-                let head = before.rsplit([';', '}', '{']).next().unwrap_or(before).trim();
-                if head.split(' ').rev().nth(1) == Some("mod") {
-                    inline.push(braces);
-                }
-            }
-            '}' => {
-                inline.pop_if(|opened| *opened == braces);
-                braces = braces.saturating_sub(1);
-            }
-            's' if starts_word && rest.starts_with("super::") => {
-                let supers = rest.split("super::").take_while(|part| part.is_empty()).count();
-                // `split` gives one empty part before the first `super::` and one between each two.
-                let tail = &rest[supers * "super::".len()..];
-                if supers == file_depth + inline.len() {
-                    match tail.strip_prefix('{') {
-                        Some(group) => found.extend(group_heads(group)),
-                        None => found.push(identifier(tail)),
-                    }
-                }
-                at += supers * "super::".len();
-                continue;
-            }
-            _ => {}
-        }
-        at += c.len_utf8();
-    }
-    found.retain(|name| !name.is_empty());
-    found
-}
-
-/// Returns the first identifiers of the members of a use group whose opening brace is already consumed.
-fn group_heads(group: &str) -> Vec<String> {
-    let (mut depth, mut start, mut heads) = (0, 0, Vec::new());
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            ',' | '}' if depth == 0 => {
-                heads.push(identifier(group[start..at].trim_start()));
-                start = at + 1;
-                if c == '}' {
-                    break;
-                }
-            }
-            _ => {}
-        }
-    }
-    heads
+/// Returns the rooms that the file at `path` names, each once: by `crate::`, by `super::` past its own room, in groups, by
+/// another name of the root, by all names of the root (`*`).
+fn rooms_named(path: &Path, text: &str) -> BTreeSet<String> {
+    let module = read(path, &segments(path), &tokens(text));
+    let is_root = |name: &String| {
+        name == "crate" || module.uses.get(name).is_some_and(|import| import.path == ["crate"])
+    };
+    let named = module.imports.iter().chain(&module.paths);
+    named.filter_map(|path| path.get(1).filter(|_| is_root(&path[0])).cloned()).collect()
 }
 
 fn identifier(text: &str) -> String {
@@ -194,9 +124,7 @@ fn room_of(path: &Path) -> Option<String> {
 /// Returns what is wrong with the imports of one file of `room`.
 fn climbing(room: &str, path: &Path, text: &str, ranks: &Ranks) -> Vec<String> {
     let Some(own) = ranks.get(room) else { return vec![] };
-    let mut named = imports(text);
-    named.extend(super_imports(path, text));
-    named
+    rooms_named(path, text)
         .into_iter()
         .filter(|other| other != room)
         .filter_map(|other| match ranks.get(&other) {
@@ -264,6 +192,13 @@ fn undeclared(roots: &[&str], files: &[(PathBuf, String)]) -> Vec<String> {
         })
         .map(|path| format!("{} is declared in no parent module, so it is never compiled", path.display()))
         .collect()
+}
+
+/// Returns whether a test skips itself, or decides by itself what CI permits.
+fn skips_by_itself(path: &Path, text: &str) -> Option<String> {
+    let marks = [concat!("SKIP", "PED"), concat!("var_os(\"C", "I\")"), concat!("var(\"C", "I\")")];
+    let found = marks.iter().find(|mark| text.contains(**mark))?;
+    Some(format!("{}: {found}: tests/support/skips.rs is where tests are skipped", path.display()))
 }
 
 fn different_sets(table: &Ranks, rooms: &BTreeSet<String>) -> Vec<String> {
@@ -336,7 +271,7 @@ fn nothing_wrong(wrong: &[String]) {
 #[test]
 fn no_import_climbs() {
     let (ranks, files) = source_tree();
-    let seen: usize = files.iter().map(|(_, text)| imports(text).len()).sum();
+    let seen: usize = files.iter().map(|(path, text)| rooms_named(path, text).len()).sum();
     assert!(seen > 0, "no import found in {} files: are they still read rightly?", files.len());
     let wrong = files.iter().filter_map(|(path, text)| Some(climbing(&room_of(path)?, path, text, &ranks)));
     nothing_wrong(&wrong.flatten().collect::<Vec<_>>());
@@ -369,9 +304,28 @@ fn the_table_lists_the_rooms_there_are() {
 #[test]
 fn every_file_is_part_of_a_target() {
     nothing_wrong(&undeclared(&["lib.rs", "main.rs"], &sources(&root().join("src"))));
-    // Cargo.toml makes `bench` a target of its own.
-    let tests = sources(&root().join("tests")).into_iter().filter(|(path, _)| !path.starts_with("bench"));
-    nothing_wrong(&undeclared(&["it.rs", "architecture.rs"], &tests.collect::<Vec<_>>()));
+    // Cargo.toml makes `bench` and `bench/store` targets of their own.
+    for (folder, inner, targets) in [
+        ("tests", "bench", &["it.rs", "architecture.rs"][..]),
+        ("tests/bench", "store", &["main.rs"]),
+        ("tests/bench/store", "-", &["main.rs"]),
+    ] {
+        let files = sources(&root().join(folder)).into_iter().filter(|(path, _)| !path.starts_with(inner));
+        nothing_wrong(&undeclared(targets, &files.collect::<Vec<_>>()));
+    }
+}
+
+#[test]
+fn tests_are_skipped_in_one_place() {
+    // Scripts are not rewritten in CI; a benchmark is no test.
+    let known = ["tests/support/skips.rs", "src/keyspace/tests/golden.rs", "tests/bench/main.rs"];
+    let known = known.map(|path| root().join(path));
+    let files = ["src", "tests"]
+        .map(|folder| root().join(folder))
+        .into_iter()
+        .flat_map(|folder| sources(&folder).into_iter().map(move |(path, text)| (folder.join(path), text)));
+    let others = files.filter(|(path, _)| !known.contains(path));
+    nothing_wrong(&others.filter_map(|(path, text)| skips_by_itself(&path, &text)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -407,6 +361,10 @@ mod rules {
             "fn f() { let x = crate::high::f(); }",
             "fn f(x: &'a str) -> crate :: high::T {}",
             "let q = '\"'; crate::high::f(); let r = '\"';",
+            "use crate::{self as root}; fn f() { root::high::f() }",
+            "use crate as root; use root::high::X;",
+            "use crate::*;",
+            "mod a { use crate::high::X; } mod b { use crate::low::X; }",
         ] {
             assert_eq!(verdict("mid", bad).len(), 1, "{bad}");
         }
@@ -419,7 +377,8 @@ mod rules {
         let good = "use crate::{low::{X, high}, near};\nuse crate::mid::y;\n// crate::high\n/* crate::high */\n\
                     let a = \"crate::high \\\" crate::high\"; let b = r#\"crate::high\"#; mycrate::high();";
         assert_eq!(verdict("mid", good), Vec::<String>::new());
-        assert_eq!(imports(good), ["low", "near", "mid"]);
+        let named = rooms_named(Path::new("mid/x.rs"), good);
+        assert_eq!(named.into_iter().collect::<Vec<_>>(), ["low", "mid", "near"]);
     }
 
     #[test]
@@ -437,6 +396,10 @@ mod rules {
         assert_eq!(verdict("mid/mod.rs", "use super::{low, high::Thing};"), 1);
         assert_eq!(verdict("mid/a/b.rs", "fn f() { super::super::super::high::f() }"), 1);
         assert_eq!(verdict("mid.rs", "mod tests { use super::super::high; }"), 1);
+        assert_eq!(verdict("mid/a.rs", "use super::{low, super::high::Thing};"), 1);
+        assert_eq!(verdict("mid/a.rs", "use super::{self, super::{low, high}};"), 1);
+        assert_eq!(verdict("mid/mod.rs", "mod tests { use super::super::*; }"), 1);
+        assert_eq!(verdict("mid.rs", "mod tests { const END: char = '}'; use super::super::high; }"), 1);
         assert_eq!(
             verdict("mid.rs", "mod tests { use super::high; } use super::low;"),
             0,
@@ -468,6 +431,14 @@ mod rules {
     fn a_room_off_the_table_and_a_row_without_room_are_found() {
         let rooms = ["low", "near", "mid", "new"].map(String::from).into();
         assert_eq!(different_sets(&ranks(TABLE), &rooms).len(), 2);
+    }
+
+    #[test]
+    fn a_test_that_skips_itself_is_found() {
+        let verdict = |text: &str| skips_by_itself(Path::new("x.rs"), text).is_some();
+        assert!(verdict(concat!("eprintln!(\"SKIP", "PED: no etcd\");")));
+        assert!(verdict(concat!("if std::env::var_os(\"C", "I\").is_none() { return; }")));
+        assert!(!verdict("let skipped = Skipped::Odd(why);"));
     }
 
     #[test]

@@ -36,7 +36,7 @@ mod watch;
 mod watchers;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use command::{Command, Operation};
 pub use counts::Counts;

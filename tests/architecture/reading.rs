@@ -10,8 +10,10 @@ pub(crate) type Segments = Vec<String>;
 
 pub(crate) struct Module {
     pub(crate) file: PathBuf,
-    /// Local name to what it stands for.
+    /// Local name to what it stands for; of two with one name, in modules of their own, the last.
     pub(crate) uses: BTreeMap<String, Use>,
+    /// Every `use`, from the root where it says `self` or `super`; a glob ends in `*`.
+    pub(crate) imports: Vec<Segments>,
     pub(crate) children: BTreeSet<String>,
     /// Every path in the code, from the root where it says `self` or `super`.
     pub(crate) paths: Vec<Segments>,
@@ -121,8 +123,8 @@ fn item_length(tokens: &[String]) -> usize {
 
 /// Reads a file that is module `at`, of which these are the tokens.
 pub(crate) fn read(file: &Path, at: &[String], tokens: &[String]) -> Module {
-    let mut module =
-        Module { file: file.to_owned(), uses: BTreeMap::new(), children: BTreeSet::new(), paths: Vec::new() };
+    let (uses, imports, children, paths) = Default::default();
+    let mut module = Module { file: file.to_owned(), uses, imports, children, paths };
     let (mut inline, mut braces, mut index): (Vec<(usize, String)>, usize, usize) = (Vec::new(), 0, 0);
     while index < tokens.len() {
         let inside: Segments = inline.iter().map(|(_, name)| name.clone()).collect();
@@ -133,6 +135,8 @@ pub(crate) fn read(file: &Path, at: &[String], tokens: &[String]) -> Module {
                     tokens[index..].iter().position(|token| token == ";").unwrap_or(tokens.len() - index);
                 for (name, path) in leaves(&tokens[index + 1..index + length]) {
                     let path = rooted(&joined(at, &inside), path);
+                    let glob = name.ends_with("::*").then(|| "*".to_owned());
+                    module.imports.push(path.iter().cloned().chain(glob).collect());
                     module.uses.insert(name, Use { path, public });
                 }
                 index += length;

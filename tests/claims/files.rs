@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::programs::need;
+use crate::support::programs::{need, need_root};
 use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
@@ -124,8 +124,7 @@ fn a_resource_that_does_not_exist_is_a_mistake_of_the_caller() {
 
 #[test]
 fn a_user_without_a_home_renders_with_a_warning() {
-    if !nix::unistd::geteuid().is_root() || !need("setpriv") {
-        crate::support::programs::skipped("only root can become nobody, with setpriv");
+    if !need_root() || !need("setpriv") {
         return;
     }
     let dir = Dir::new();

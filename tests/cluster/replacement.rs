@@ -11,7 +11,7 @@ use super::membership::{join, leave};
 use crate::durable::member::Program;
 use crate::support::fake_engine::{Container, FakeEngine};
 use crate::support::http::request;
-use crate::support::programs::skipped;
+use crate::support::skips::Permitted;
 use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, stays};
 
 /// The TTL of these registrars' leases.
@@ -182,7 +182,7 @@ fn clients_follow_when_all_members_are_replaced_and_without_sync_they_do_not() {
 #[test]
 fn clients_of_etcd_follow_when_all_members_are_replaced_by_either_api() {
     if std::env::var_os("RETUNE_TEST_SLOW").is_none() {
-        skipped("it takes half a minute; RETUNE_TEST_SLOW=1 runs it");
+        Permitted::Slow.skip();
         return;
     }
     let Some(plan) = Plan::control(3) else { return };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::common::{node, register, value};
 use crate::support::docker::{Container, Docker, host};
-use crate::support::programs::skipped;
+use crate::support::skips::Permitted;
 use crate::support::{Dir, Store, WAIT_TIMEOUT, eventually, stays};
 
 /// The container's own delay of two seconds before it responds: long enough to see that there is no key meanwhile.
@@ -75,7 +75,7 @@ fn an_engine_that_accepts_for_an_absent_application_is_not_believed() {
     // first.
     let accepts = |ip: &Ipv6Addr| TcpStream::connect((*ip, nobody.mapped(80).unwrap())).is_ok();
     let Some(ip) = host_v6().filter(accepts) else {
-        skipped("no engine's proxy accepts at an IPv6 address here");
+        Permitted::NoDockerIpv6.skip();
         return;
     };
     let words = ["--ip", &ip.to_string(), "--health-interval", "200ms"];

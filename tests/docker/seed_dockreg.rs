@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::common::{everything, node, value};
 use crate::support::docker::{Docker, host, write_program};
-use crate::support::programs::skipped;
+use crate::support::skips::missing;
 use crate::support::{Dir, Retune, Store, WAIT_TIMEOUT, eventually};
 
 /// The application and its sidecar under one parent, like under a process manager in the container.
@@ -76,7 +76,7 @@ fn libraries() -> Option<Vec<String>> {
     let paths: Vec<String> =
         text.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect();
     if paths.is_empty() {
-        skipped("ldd names no libraries of the program");
+        missing("ldd names no libraries of the program", "a dynamic build, and libc-bin");
         return None;
     }
     Some(paths)

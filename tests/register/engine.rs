@@ -8,7 +8,7 @@ use crate::support::fake_engine::{
     Container, Dialect, Endpoint, Failure, FakeEngine, Health, Lives, Since, Told,
 };
 use crate::support::http::request;
-use crate::support::programs::skipped;
+use crate::support::skips::Permitted;
 use crate::support::{WAIT_TIMEOUT, eventually};
 
 const NOW: Duration = Duration::ZERO;
@@ -297,7 +297,7 @@ fn commands_in_containers_run_and_say_how_they_ended() {
 fn dockers_own_client_takes_it_for_an_engine() {
     let there = Command::new("docker").arg("--version").output().is_ok();
     if !there {
-        skipped("there is no docker client here; nothing else needs one");
+        Permitted::NoDocker.skip();
         return;
     }
     let engine = FakeEngine::start();

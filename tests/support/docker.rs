@@ -10,8 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::port::random;
-use super::programs::skipped;
 use super::python::said;
+use super::skips::{Permitted, missing};
 
 /// The label of the tests' containers and images.
 const LABEL: &str = "retune.test";
@@ -57,7 +57,7 @@ impl Docker {
     /// Returns the engine, once no other test uses it; `None` where there is none, which the test reports.
     pub fn there() -> Option<Self> {
         if !answers() {
-            skipped("no Docker engine");
+            Permitted::NoDocker.skip();
             return None;
         }
         let lock = std::env::temp_dir().join("retune-docker-tests.lock");
@@ -100,11 +100,7 @@ impl Docker {
     ) -> Option<Image<'_>> {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| is_static(path));
         let Some(busybox) = busybox else {
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "no static /bin/busybox, and CI skips nothing: apt-get install busybox-static"
-            );
-            skipped("no static /bin/busybox (apt-get install busybox-static)");
+            missing("no static /bin/busybox", "apt-get install busybox-static");
             return None;
         };
         let root = tempfile::Builder::new().prefix("retune-image-").tempdir().unwrap();

@@ -24,6 +24,7 @@ pub mod proc;
 pub mod programs;
 pub mod python;
 pub mod retune;
+pub(crate) mod skips;
 pub mod states;
 pub mod store;
 pub mod systemd;

@@ -1,6 +1,8 @@
 //! A store that is down, late, restarted or has lost data.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -11,6 +13,21 @@ use crate::support::{Cable, Dir, Etcd, Retune, WAIT_TIMEOUT, eventually, stays};
 
 const VALUE: &str = "{{ getv(\"/app/x\") }}\n";
 const APP: &str = "keys = [\"/app\"]";
+
+/// Returns the files of the state folder that contain `text`.
+fn kept(dir: &Dir, text: &str) -> Vec<PathBuf> {
+    let (mut folders, mut found) = (vec![dir.path("state")], vec![]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if fs::read(&path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text)) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
 
 #[test]
 fn a_store_away_at_start_is_said_and_waited_for() {
@@ -65,7 +82,6 @@ fn with_the_store_down_it_starts_from_the_last_good_snapshot_and_says_stale() {
     etcd.put("/app/x", "one");
     let daemon = Retune::watch(&dir).etcd(&etcd).spawn();
     eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
-    sleep(Duration::from_millis(300));
     daemon.terminate();
     etcd.stop();
     fs::remove_file(dir.out("a.conf")).unwrap();
@@ -81,25 +97,18 @@ fn with_the_store_down_it_starts_from_the_last_good_snapshot_and_says_stale() {
 
 #[test]
 fn the_snapshot_is_for_the_owner_alone() {
-    use std::os::unix::fs::PermissionsExt;
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     dir.resource("a", VALUE, APP);
     etcd.put("/app/x", "canary-in-the-state");
     let daemon = Retune::watch(&dir).etcd(&etcd).spawn();
     eventually("the file", WAIT_TIMEOUT, || dir.has("a.conf", "canary-in-the-state\n"));
-    sleep(Duration::from_millis(300));
     daemon.terminate();
-    let mut folders = vec![dir.path("state")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().flatten() {
-            if entry.path().is_dir() {
-                folders.push(entry.path());
-            } else if String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).contains("canary") {
-                let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
-                assert_eq!(mode, 0o600, "{}", entry.path().display());
-            }
-        }
+    let kept = kept(&dir, "canary");
+    assert!(!kept.is_empty(), "the snapshot is written at the end at the latest");
+    for path in kept {
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", path.display());
     }
 }
 

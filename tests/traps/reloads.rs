@@ -99,9 +99,9 @@ fn a_reload_cut_off_by_a_crash_runs_after_the_restart() {
 fn a_failed_check_is_tried_again_without_any_change() {
     let dir = Dir::new();
     dir.write("values.yaml", "x: one\n");
-    dir.resource("a", VALUE, "check_cmd = 'test -f {dir}/allow'");
+    dir.resource("a", VALUE, "check_cmd = 'echo try >> {dir}/tries; test -f {dir}/allow'");
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    sleep(Duration::from_millis(400));
+    eventually("a check that fails", WAIT_TIMEOUT, || !dir.lines("tries").is_empty());
     assert!(dir.outputs().iter().all(|name| name != "a.conf"), "unchecked files stay out of service");
     dir.write("allow", "");
     eventually("the file after the check succeeds", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
@@ -112,10 +112,14 @@ fn a_failed_check_is_tried_again_without_any_change() {
 fn an_update_while_a_reload_runs_is_not_lost() {
     let dir = Dir::new();
     dir.write("values.yaml", "x: one\n");
-    dir.resource("a", VALUE, "reload_cmd = 'sleep 1.5; cp {out}/a.conf {dir}/served'");
+    dir.resource(
+        "a",
+        VALUE,
+        "reload_cmd = 'echo begun >> {dir}/begun; sleep 1.5; cp {out}/a.conf {dir}/served'",
+    );
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
-    eventually("the file is in place and its reload runs", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
-    sleep(Duration::from_millis(500));
+    eventually("its reload runs", WAIT_TIMEOUT, || dir.lines("begun").len() == 1);
+    dir.assert_has("a.conf", "one\n");
     dir.write("values.yaml", "x: two\n");
     eventually("the later value is in place", WAIT_TIMEOUT, || dir.has("a.conf", "two\n"));
     eventually("the later value is served", WAIT_TIMEOUT, || dir.read("served").as_deref() == Some("two\n"));

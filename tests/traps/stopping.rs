@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, patient};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, patient, stays};
 
 const VALUE: &str = "{{ getv(\"/x\") }}\n";
 
@@ -88,8 +88,7 @@ fn systemd_hears_ready_only_after_every_resource_has_rendered() {
     };
     let daemon = Retune::watch(&dir).file("values.yaml").env("NOTIFY_SOCKET", path.to_str().unwrap()).spawn();
     eventually("the sound resource", WAIT_TIMEOUT, || dir.has("b.conf", "one\n"));
-    sleep(Duration::from_millis(500));
-    assert!(!listen(), "READY before the checked file is in place");
+    stays("not READY before the checked file is in place", Duration::from_millis(500), || !listen());
     dir.write("allow", "");
     eventually("READY=1", WAIT_TIMEOUT, &mut listen);
     dir.assert_has("a.conf", "one\n");

@@ -111,15 +111,14 @@ async fn what_loses_its_values_for_want_of_room_loses_them_in_the_mirror_as_well
     let before = kept(&node);
     node.stop().await;
     let mirror = folder.path().join("member/mirror");
+    let mut opened = None;
     // sled's threads release its lock a moment after it is closed.
-    let begun = std::time::Instant::now();
-    let (_, mut state) = loop {
-        match super::super::mirror::Mirror::open(&mirror) {
-            Ok(opened) => break opened.unwrap(),
-            Err(error) if begun.elapsed() > Duration::from_secs(20) => panic!("{error:?}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    };
+    eventually("the mirror opens", async || {
+        opened = super::super::mirror::Mirror::open(&mirror).ok();
+        opened.is_some()
+    })
+    .await;
+    let (_, mut state) = opened.flatten().expect("a mirror with a state");
     assert_eq!(state.keyspace.take_changes().cleared, [0; 0], "the mirror has no more than there may be");
     let node = Running::start(settings(folder.path())).await.unwrap();
     // This start's attributes are not an event of a key.

@@ -100,6 +100,15 @@ impl Running {
     }
 }
 
+/// Waits until `so` is true; fails with `what` after a while.
+async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !so().await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 fn set(key: &str, value: &[u8], expires: Option<Time>) -> Operation {
     Operation::Set { key: key.as_bytes().into(), dir: false, value: value.into(), expires, refresh: false }
 }

@@ -12,18 +12,11 @@ async fn beyond_the_quota_only_deletes_are_taken_until_there_is_room() {
     for n in 0..20 {
         node.set(&format!("/big/{n}"), &[b'x'; 10_000]).await;
     }
+    let more = async || node.handle.propose(set("/more", b"x", None)).await.err();
     // The size of the state is known once it was mirrored.
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while node.handle.propose(set("/more", b"x", None)).await.err() != Some(ProposeError::NoSpace) {
-        assert!(tokio::time::Instant::now() < deadline, "writes are never refused");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually("writes are refused", async || more().await == Some(ProposeError::NoSpace)).await;
     node.propose(delete("/big")).await.result.unwrap();
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while node.handle.propose(set("/more", b"x", None)).await.is_err() {
-        assert!(tokio::time::Instant::now() < deadline, "writes are never taken again");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually("writes are taken again", async || more().await.is_none()).await;
     node.stop().await;
 }
 
@@ -77,7 +70,6 @@ async fn a_heartbeat_of_a_few_milliseconds_does_no_harm() {
     let node = Running::start(quick).await.unwrap();
     let expires = Some(crate::keyspace::expiry(node.handle.now(), 1));
     node.propose(set("/lease", b"x", expires)).await.result.unwrap();
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(node.value("/lease"), None);
+    eventually("it expires", async || node.value("/lease").is_none()).await;
     node.stop().await;
 }

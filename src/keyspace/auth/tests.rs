@@ -4,6 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::keyspace::tests::golden::{Words, play_all};
 
 fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
@@ -38,108 +39,59 @@ fn with(changes: &[Change]) -> Auth {
     auth
 }
 
-fn read(key: &str) -> KeyAccess<'_> {
-    KeyAccess { key: key.as_bytes(), mode: AccessMode::Read, recursive: false }
+/// Splits `a,b`; nothing is one empty text.
+fn list(words: &mut Words, name: &str) -> Option<Vec<String>> {
+    words.option(name).map(|list: String| list.split(',').map(str::to_owned).collect())
 }
 
-#[test]
-fn a_pattern_allows_what_it_spells_and_with_a_star_what_begins_so() {
-    let auth = with(&[role("r", &["/a/*", "/b"], &["/w*"]), user("u", "h", &["missing", "r"])]);
-    let user = auth.user("u").unwrap();
-    for (key, one, below) in [
-        ("/a/", true, true),
-        ("/a", false, false),
-        ("/a/b/c", true, true),
-        ("/b", true, false),
-        ("/b/", false, false),
-        ("/bc", false, false),
-        ("/w", false, false),
-        ("", false, false),
-    ] {
-        assert_eq!(auth.allows(user, read(key)), one, "{key}");
-        assert_eq!(auth.allows(user, KeyAccess { recursive: true, ..read(key) }), below, "all of {key}");
+/// The commands of the scripts. `writes: 2` is by how much the index rises.
+fn run(auth: &mut Auth, words: &mut Words) -> String {
+    let command = words.next();
+    let change = match command.as_str() {
+        "may" => return may(auth, words),
+        "show" => return format!("{:?}", auth.user(&words.next())),
+        "show-role" => return format!("{:?}", auth.role(&words.next())),
+        "enable" => Change::Enable,
+        "disable" => Change::Disable,
+        "delete-user" => Change::DeleteUser(words.next()),
+        "user" => Change::PutUser {
+            name: words.next(),
+            hash: words.flag("password").then(|| "h".to_owned()),
+            roles: list(words, "roles"),
+            grant: list(words, "grant").unwrap_or_default(),
+            revoke: list(words, "revoke").unwrap_or_default(),
+        },
+        "role" => Change::PutRole {
+            name: words.next(),
+            permissions: Role { read: list(words, "read"), write: list(words, "write") },
+            grant: None,
+            revoke: None,
+        },
+        _ => words.wrong("no such command"),
+    };
+    let before = auth.clone();
+    let ChangeOutcome { result, writes } = auth.apply(&change);
+    if result.is_err() {
+        assert_eq!(Auth { begun: before.begun, ..auth.clone() }, before, "a refusal changes nothing");
     }
-    let write = |key| KeyAccess { mode: AccessMode::Write, ..read(key) };
-    assert!(auth.allows(user, write("/wide")));
-    assert!(!auth.allows(user, write("/b")));
+    let result = result.map_or_else(|refused| format!("refused: {refused:?}"), |done| format!("{done:?}"));
+    format!("{result}, writes: {writes}")
+}
+
+/// Whether a user, or `guest` without an account, may have access to each key.
+fn may(auth: &Auth, words: &mut Words) -> String {
+    let (name, recursive) = (words.next(), words.flag("recursive"));
+    let mode = if words.flag("write") { AccessMode::Write } else { AccessMode::Read };
+    let (yes, no): (Vec<_>, Vec<_>) = list(words, "keys").unwrap_or_default().into_iter().partition(|key| {
+        let asked = KeyAccess { key: key.as_bytes(), mode, recursive };
+        auth.user(&name).map_or_else(|| auth.allows_guests(asked), |user| auth.allows(user, asked))
+    });
+    format!("yes {yes:?}, no {no:?}")
 }
 
 #[test]
-fn nobody_may_anything_without_a_role_that_allows_it_and_root_may_all() {
-    let auth = with(&[user("root", "h", &[]), user("none", "h", &[]), user("lost", "h", &["gone"])]);
-    for (name, may) in [("root", true), ("none", false), ("lost", false)] {
-        let asked = KeyAccess { recursive: true, ..read("") };
-        assert_eq!(auth.allows(auth.user(name).unwrap(), asked), may, "{name}");
-    }
-    assert!(!auth.allows_guests(read("/a")));
-    let auth = with(&[user("root", "h", &[]), role("guest", &["/a"], &[]), Change::Enable]);
-    assert!(
-        auth.allows_guests(KeyAccess { recursive: true, ..read("/a") }),
-        "guests are measured by the key alone"
-    );
-    assert!(!auth.allows_guests(read("/b")));
-}
-
-#[test]
-fn an_empty_pattern_allows_nothing() {
-    let auth = with(&[role("r", &[""], &[""]), user("u", "h", &["r"])]);
-    assert!(!auth.allows(auth.user("u").unwrap(), read("")));
-}
-
-#[test]
-fn without_a_user_root_nobody_turns_it_on_and_while_it_is_on_root_stays() {
-    let mut auth = Auth::default();
-    assert_eq!(auth.apply(&Change::Enable).result, Err(ChangeError::NoRootUser));
-    let mut auth = with(&[user("root", "h", &[]), Change::Enable]);
-    assert!(auth.enabled());
-    assert_eq!(auth.role(GUEST), Some(permissions(&["/*"], &["/*"])));
-    assert_eq!(auth.apply(&Change::DeleteUser("root".into())).result, Err(ChangeError::RootUser));
-    assert_eq!(auth.apply(&Change::Enable).result, Err(ChangeError::AlreadyEnabled));
-    auth.apply(&Change::Disable).result.unwrap();
-    assert_eq!(auth.apply(&Change::Disable).result, Err(ChangeError::AlreadyDisabled));
-    auth.apply(&Change::DeleteUser("root".into())).result.unwrap();
-}
-
-#[test]
-fn writes_are_counted_as_etcd_makes_them() {
-    let mut auth = Auth::default();
-    let mut count = |change: Change| auth.apply(&change).writes;
-    assert_eq!(count(user("u", "", &[])), 0, "no password, no writes");
-    assert_eq!(count(regrant("u", &["r"], &[])), 0, "nobody to grant to");
-    assert_eq!(count(Change::DeleteUser("u".into())), 4, "its directories are made, whatever comes of it");
-    assert_eq!(count(user("root", "h", &[])), 1);
-    assert_eq!(count(Change::Enable), 2, "the guest role is made too");
-    assert_eq!(count(Change::Enable), 0);
-    assert_eq!(count(Change::Disable), 1);
-    assert_eq!(count(Change::Enable), 1);
-    assert_eq!(count(role("root", &["/a"], &[])), 0);
-    assert_eq!(count(role("r", &["/a"], &[])), 1);
-    assert_eq!(count(role("r", &["/a"], &[])), 0);
-}
-
-#[test]
-fn a_list_that_becomes_sorted_is_a_change_and_one_that_stays_is_none() {
-    let mut auth = with(&[user("u", "h", &["b", "a", "b"])]);
-    let roles = |auth: &Auth| auth.user("u").unwrap().roles.clone();
-    assert_eq!(roles(&auth), Some(texts(&["b", "a", "b"])));
-    auth.apply(&user("u", "", &[])).result.unwrap();
-    assert_eq!(roles(&auth), Some(texts(&["a", "b"])));
-    assert_eq!(auth.apply(&user("u", "", &[])).result, Err(ChangeError::UserUnchanged));
-    assert_eq!(auth.apply(&regrant("u", &["a"], &[])).result, Err(ChangeError::RoleHeld("a".into())));
-    assert_eq!(auth.apply(&regrant("u", &[], &["c"])).result, Err(ChangeError::RoleNotHeld("c".into())));
-    assert_eq!(auth.apply(&regrant("u", &["c"], &["c"])).result, Err(ChangeError::UserUnchanged));
-}
-
-#[test]
-fn the_user_root_keeps_the_role_root() {
-    let mut auth = with(&[user("root", "h", &["a"])]);
-    let revoked = auth.apply(&regrant("root", &[], &["root"])).result;
-    assert_eq!(revoked, Ok(Changed::User { roles: Some(texts(&["a"])), created: false }));
-    assert!(auth.user("root").unwrap().holds(ROOT));
-    assert_eq!(
-        auth.apply(&regrant("root", &["root"], &[])).result,
-        Err(ChangeError::RoleHeld("root".into()))
-    );
+fn scripts() {
+    play_all("keyspace/auth/scripts", run);
 }
 
 #[test]

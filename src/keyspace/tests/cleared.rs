@@ -40,38 +40,6 @@ fn ended(watch: &mut Watch) -> bool {
 }
 
 #[test]
-fn a_watch_that_would_be_sent_a_cleared_event_is_refused_and_the_others_pass_over_it() {
-    let mut space = Keyspace::with(&["/a", "/big/v", "/b", "/big/w", "/big/_h/v", "/big/v", "/c"]);
-    space.ok(delete_op("/big/v", false, false));
-    let mut space = space.without_values_of(|index| [2, 5, 8].contains(&index));
-    for (key, recursive, since, expected) in [
-        ("/a", false, 1, "set /a 1"),
-        ("/b", false, 1, "set /b 3"),
-        ("/c", false, 2, "set /c 7"),
-        ("/never", true, 1, "waits"),
-        // The key itself, from before, at and after the marker.
-        ("/big/v", false, 1, "cleared [3/1]"),
-        ("/big/v", false, 2, "cleared [3/2]"),
-        ("/big/v", false, 3, "set /big/v 6"),
-        ("/big/v", false, 7, "cleared [9/7]"),
-        ("/big/v", false, 9, "waits"),
-        // Directories above it: earlier events are sent first.
-        ("/", true, 1, "set /a 1"),
-        ("/", true, 2, "cleared [3/2]"),
-        ("/", true, 3, "set /b 3"),
-        ("/big", true, 1, "cleared [3/1]"),
-        ("/big", true, 3, "set /big/w 4"),
-        ("/big", false, 1, "waits"),
-        // A watch of the past receives hidden keys, and a removed file does not match keys that share its prefix.
-        ("/big", true, 5, "cleared [6/5]"),
-        ("/big/vv", true, 1, "waits"),
-        ("/bi", true, 1, "waits"),
-    ] {
-        assert_eq!(sent(&mut space, key, recursive, since), expected, "{key} {recursive} {since}");
-    }
-}
-
-#[test]
 fn a_marker_outlives_every_way_of_keeping_the_state() {
     let space = Keyspace::with(&["/a", "/big", "/b"]).without_values_of(|index| index == 2);
     let mut image = vec![];
@@ -80,14 +48,6 @@ fn a_marker_outlives_every_way_of_keeping_the_state() {
     assert_eq!(again.digest(), space.digest());
     assert_eq!(sent(&mut again, "/big", false, 1), "cleared [3/1]");
     assert_eq!(sent(&mut again, "/b", false, 1), "set /b 3");
-}
-
-#[test]
-fn a_cleared_refresh_needs_no_marker() {
-    let mut space = Keyspace::with(&["/k"]);
-    space.ok(lasting(refreshing(set_op("/k", "")), 5));
-    let mut space = space.without_values_of(|index| index == 2);
-    assert_eq!(sent(&mut space, "/k", false, 2), "waits");
 }
 
 #[test]

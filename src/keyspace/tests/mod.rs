@@ -1,14 +1,14 @@
 //! The keyspace's rules, one by one.
 
 mod cleared;
+mod edges;
 mod forms;
-mod history;
+pub(crate) mod golden;
 mod model;
 mod random;
-mod reads;
 mod replace;
+mod scripts;
 mod watches;
-mod writes;
 
 use std::sync::Arc;
 
@@ -26,27 +26,8 @@ fn set_op(key: &str, value: &str) -> Operation {
     Operation::Set { key: bytes(key), dir: false, value: bytes(value), expires: None, refresh: false }
 }
 
-fn set_dir_op(key: &str) -> Operation {
-    Operation::Set { key: bytes(key), dir: true, value: bytes(""), expires: None, refresh: false }
-}
-
-fn create_op(key: &str, value: &str) -> Operation {
-    Operation::Create { key: bytes(key), dir: false, value: bytes(value), expires: None, in_order: false }
-}
-
 fn update_op(key: &str, value: &str) -> Operation {
     Operation::Update { key: bytes(key), value: bytes(value), expires: None, refresh: false }
-}
-
-fn swap_op(key: &str, prev: Option<&str>, prev_index: Option<u64>, value: &str) -> Operation {
-    Operation::CompareAndSwap {
-        key: bytes(key),
-        prev_value: prev.map(bytes),
-        prev_index,
-        value: bytes(value),
-        expires: None,
-        refresh: false,
-    }
 }
 
 fn delete_op(key: &str, dir: bool, recursive: bool) -> Operation {
@@ -70,18 +51,6 @@ fn lasting(operation: Operation, seconds: i64) -> Operation {
     operation
 }
 
-/// Returns the operation as a refresh.
-fn refreshing(operation: Operation) -> Operation {
-    let mut operation = operation;
-    match &mut operation {
-        Operation::Set { refresh, .. }
-        | Operation::Update { refresh, .. }
-        | Operation::CompareAndSwap { refresh, .. } => *refresh = true,
-        _ => panic!("{operation:?} refreshes nothing"),
-    }
-    operation
-}
-
 impl Keyspace {
     fn run(&mut self, operation: Operation) -> Result<Arc<Event>, Error> {
         self.apply(&Command { at: NOW, operation })
@@ -89,15 +58,6 @@ impl Keyspace {
 
     fn ok(&mut self, operation: Operation) -> Arc<Event> {
         self.run(operation).expect("accepted")
-    }
-
-    /// Expects a refusal without changes; returns its code and cause.
-    fn no(&mut self, operation: Operation) -> (Code, String) {
-        let (before, index) = (self.listing(), self.index());
-        let error = self.run(operation).expect_err("refused");
-        assert_eq!(error.index, index, "an error carries the index at the time");
-        assert_eq!((self.listing(), self.index()), (before, index), "a refusal changes nothing");
-        (error.code, String::from_utf8_lossy(&error.cause).into_owned())
     }
 
     fn listing(&self) -> Vec<(Key, Record)> {
@@ -134,10 +94,6 @@ impl Keyspace {
         }
         space
     }
-}
-
-fn refused(code: Code, cause: &str) -> (Code, String) {
-    (code, cause.to_owned())
 }
 
 fn text(event: &Event) -> (&'static str, String, u64) {

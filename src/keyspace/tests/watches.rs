@@ -1,4 +1,4 @@
-//! Live delivery.
+//! Watches: queues, wakers and threads.
 
 use std::future::Future;
 use std::pin::pin;
@@ -6,102 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::*;
-
-#[test]
-fn an_exact_watch_hears_of_its_key_and_a_recursive_one_of_all_below() {
-    let mut space = Keyspace::new();
-    let mut exact = space.watching("/a", false, true, 0);
-    let mut recursive = space.watching("/a", true, true, 0);
-    let mut root = space.watching("/", true, true, 0);
-    space.ok(set_op("/a/b/c", "v"));
-    space.ok(set_op("/ab", "v"));
-    space.ok(lasting(update_op("/a", ""), 5));
-    assert_eq!(drained(&mut exact), [told("update", "/a", 3)]);
-    assert_eq!(drained(&mut recursive), [told("set", "/a/b/c", 1), told("update", "/a", 3)]);
-    assert_eq!(drained(&mut root).len(), 3);
-}
-
-#[test]
-fn a_one_shot_watch_ends_with_its_first_event() {
-    let mut space = Keyspace::new();
-    let mut watch = space.watching("/a", false, false, 0);
-    assert_eq!(space.counts().watchers, 1);
-    space.ok(set_op("/a", "v"));
-    space.ok(set_op("/a", "v"));
-    assert_eq!((drained(&mut watch), space.counts().watchers), (vec![told("set", "/a", 1)], 0));
-}
-
-#[test]
-fn a_removed_directory_is_told_to_those_at_and_below_it_that_watch_something_that_was_there() {
-    let mut space = Keyspace::with(&["/d/e/f", "/d/_h/k", "/dx"]);
-    let keys = ["/d", "/d/e", "/d/e/f", "/d/_h/k", "/d/none", "/d/e/f/below", "/dx", "/"];
-    let mut watches = keys.map(|key| space.watching(key, false, false, 0));
-    space.ok(delete_op("/d", false, true));
-    let heard = watches.each_mut().map(|watch| drained(watch) == [told("delete", "/d", 4)]);
-    assert_eq!(heard, [true, true, true, true, false, false, false, false]);
-    assert_eq!(space.counts().watchers, 4);
-}
-
-#[test]
-fn expiry_of_a_directory_is_told_like_its_removal() {
-    let mut space = Keyspace::with(&["/d/e/f"]);
-    space.ok(lasting(update_op("/d", ""), 5));
-    let mut below = space.watching("/d/e", true, false, 0);
-    space.expire(NOW + 5 * SECOND);
-    assert_eq!(drained(&mut below), [told("expire", "/d", 3)]);
-}
-
-#[test]
-fn replacing_a_file_by_a_directory_is_an_event_of_that_key_only() {
-    let mut space = Keyspace::with(&["/k"]);
-    let mut below = space.watching("/k/x", true, true, 0);
-    let mut at = space.watching("/k", false, true, 0);
-    space.ok(set_dir_op("/k"));
-    assert_eq!((drained(&mut below), drained(&mut at)), (vec![], vec![told("set", "/k", 2)]));
-}
-
-#[test]
-fn what_is_hidden_below_a_recursive_watch_is_withheld() {
-    let mut space = Keyspace::new();
-    let keys = ["/", "/_g", "/_g/_i", "/_g/_i/k"];
-    let mut watches = keys.map(|key| space.watching(key, true, true, 0));
-    space.ok(set_op("/_g/_i/k", "v"));
-    space.ok(set_op("/_g/a_b", "v"));
-    let heard = watches.each_mut().map(|watch| drained(watch).len());
-    assert_eq!(heard, [0, 1, 1, 1]);
-    space.ok(delete_op("/_g", false, true));
-    let heard = watches.each_mut().map(|watch| drained(watch).len());
-    assert_eq!(heard, [0, 2, 1, 1]);
-}
-
-#[test]
-fn nobody_is_told_of_a_refresh() {
-    let mut space = Keyspace::with(&["/k"]);
-    let mut watch = space.watching("/", true, true, 0);
-    space.ok(lasting(refreshing(set_op("/k", "")), 5));
-    space.ok(lasting(refreshing(update_op("/k", "")), 5));
-    space.ok(lasting(refreshing(swap_op("/k", Some("v"), None, "")), 5));
-    assert_eq!(drained(&mut watch), []);
-}
-
-#[test]
-fn a_stream_on_the_removed_node_hears_of_it_twice_and_goes_on() {
-    let mut space = Keyspace::with(&["/d/k"]);
-    let mut streams = ["/d/k", "/d", "/"].map(|key| space.watching(key, true, true, 0));
-    space.ok(delete_op("/d/k", false, false));
-    space.ok(set_op("/d/k", "v"));
-    space.ok(compare_delete_op("/d/k", Some("v"), None));
-    space.ok(lasting(set_op("/d/k", "v"), 5));
-    space.expire(NOW + 5 * SECOND);
-    let delete = || told("delete", "/d/k", 2);
-    let compared = || told("compareAndDelete", "/d/k", 4);
-    let expired = || told("expire", "/d/k", 6);
-    let [set, again] = [told("set", "/d/k", 3), told("set", "/d/k", 5)];
-    let twice =
-        vec![delete(), delete(), set.clone(), compared(), compared(), again.clone(), expired(), expired()];
-    let once = vec![delete(), set, compared(), again, expired()];
-    assert_eq!(streams.each_mut().map(drained), [twice, once.clone(), once]);
-}
 
 #[tokio::test(start_paused = true)]
 async fn an_overrun_stream_hands_out_what_was_buffered_and_ends() {
@@ -251,4 +155,38 @@ async fn events_cross_from_the_thread_that_applies() {
     assert_eq!(space.counts().watchers, 8);
     space.ok(set_op("/k", "v"));
     assert_eq!(space.hub.held(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_begins_in_the_past_gets_one_event_and_is_silent_for_ever() {
+    let mut space = Keyspace::with(&["/k", "/k"]);
+    let mut stream = space.watching("/k", false, true, 1);
+    assert_eq!(space.counts().watchers, 0);
+    space.ok(set_op("/k", "v"));
+    assert_eq!(stream.next().await.map(|event| event.index()), Some(1));
+    let silent = tokio::time::timeout(std::time::Duration::from_secs(3600), stream.next()).await;
+    assert!(silent.is_err());
+    let mut once = space.watching("/k", false, false, 1);
+    assert!(once.next().await.is_some() && once.next().await.is_none());
+}
+
+#[test]
+fn a_watch_says_the_index_at_which_it_was_accepted() {
+    let mut space = Keyspace::with(&["/k", "/k"]);
+    assert_eq!(space.watching("/k", false, false, 1).index, 2);
+    assert_eq!(space.watching("/k", false, false, 0).index, 2);
+    assert_eq!(Keyspace::new().watching("/k", false, false, 7).index, 0);
+}
+
+#[test]
+fn the_window_has_a_thousand_slots_with_and_without_an_event() {
+    let mut space = Keyspace::with(&["/k"]);
+    for _ in 0..999 {
+        space.reserve();
+    }
+    space.ok(set_op("/k", "v"));
+    let slots = |since| space.events_since(since).map(|(index, entry)| (index, entry.event().is_some()));
+    assert_eq!(slots(0).count(), HISTORY_EVENTS);
+    assert_eq!(slots(1000).collect::<Vec<_>>(), [(1001, true)]);
+    assert_eq!((slots(5000).count(), slots(u64::MAX).count()), (0, 0));
 }

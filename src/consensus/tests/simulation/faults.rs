@@ -242,13 +242,18 @@ impl World {
             if !started || ids.len() > 6 {
                 return None;
             }
-            self.operator.added += 1;
-            let name = format!("n{}", self.operator.added);
-            let id = 0xadd0 + self.operator.added;
-            self.operator.coming.push((id, name.clone()));
-            return Some(Order::Add { id, urls: vec![url(&name)] });
+            return Some(self.newcomer());
         }
         Some(Order::Remove { id: ids[self.random.random_range(0..ids.len())] })
+    }
+
+    /// Proposes a new member, which is set up once it was added.
+    pub(super) fn newcomer(&mut self) -> Order {
+        self.operator.added += 1;
+        let name = format!("n{}", self.operator.added);
+        let id = 0xadd0 + self.operator.added;
+        self.operator.coming.push((id, name.clone()));
+        Order::Add { id, urls: vec![url(&name)] }
     }
 
     /// Sets up a member that was added, as an operator would by hand.

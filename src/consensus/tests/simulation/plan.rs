@@ -44,6 +44,29 @@ impl Plan {
         if random.random_bool(0.1) || stormy { plain.storm(random) } else { plain }
     }
 
+    /// No faults and no clients: a script brings its own.
+    pub(super) fn calm(founders: usize) -> Self {
+        Self {
+            founders,
+            trouble: 0,
+            lost: 0.0,
+            twice: 0.0,
+            delay: 10,
+            late: 10,
+            lump: 1,
+            ticks: 10,
+            back: 0,
+            crashes: 0.0,
+            cuts: 0.0,
+            lies: 0.0,
+            regroups: 0.0,
+            snapshot_every: 12,
+            clients: 0,
+            rest: 0,
+            hand_overs: 0.0,
+        }
+    }
+
     /// As bad as possible: messages in batches, elections without end.
     fn storm(self, random: &mut StdRng) -> Self {
         let often = |random: &mut StdRng, most: f64| random.random_range(most / 4.0..most);

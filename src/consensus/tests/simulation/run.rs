@@ -61,7 +61,7 @@ impl World {
         }
     }
 
-    fn until_level(&mut self) -> Check {
+    pub(super) fn until_level(&mut self) -> Check {
         let limit = self.now + live::LIMIT_MS;
         loop {
             self.go_on(false)?;
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// Does the checks that are only possible at the end.
-    fn finish(&mut self) -> Check {
+    pub(super) fn finish(&mut self) -> Check {
         let leader = live::level(&self.members)?;
         let life = self.members[&leader].life.as_ref().ok_or("it leads and is down")?;
         let state = life.shared.read();

@@ -73,6 +73,10 @@ impl World {
     pub(super) fn new(seed: u64, stormy: bool, telling: bool) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let plan = Plan::of(&mut random, stormy);
+        Self::planned(random, plan, telling)
+    }
+
+    pub(super) fn planned(random: StdRng, plan: Plan, telling: bool) -> Self {
         let root = folder();
         let names: Vec<String> = (1..=plan.founders).map(|number| format!("m{number}")).collect();
         let mut world = Self {
