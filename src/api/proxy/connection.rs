@@ -106,14 +106,3 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection").field("ended", &self.ended).finish_non_exhaustive()
     }
 }
-
-/// Formats an error with its causes.
-pub(super) fn error_text(error: &hyper::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}

@@ -13,7 +13,6 @@
 mod connection;
 mod dial;
 mod directory;
-mod endpoint;
 mod figures;
 mod folder;
 mod forward;

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::ExchangeError;
 use super::dial::Dialer;
-use super::endpoint::Endpoint;
+use crate::http::Endpoint;
 
 /// The timeout of one member.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,9 +59,9 @@ pub(super) async fn fetch(dialer: &Dialer, peer_urls: &[String], loud: bool) -> 
 }
 
 async fn one(dialer: &Dialer, url: &str, loud: bool) -> Option<ClusterUrls> {
-    let answered = match Endpoint::read(url) {
-        None => Err(io::Error::other("only http and https URLs are supported")),
-        Some(endpoint) => match timeout(REQUEST_TIMEOUT, members(dialer, &endpoint)).await {
+    let answered = match Endpoint::parse(url) {
+        Err(error) => Err(error.into()),
+        Ok(endpoint) => match timeout(REQUEST_TIMEOUT, members(dialer, &endpoint)).await {
             Ok(answered) => answered,
             Err(_) => Err(io::Error::other(format!("no response within {REQUEST_TIMEOUT:?}"))),
         },

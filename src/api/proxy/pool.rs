@@ -9,7 +9,7 @@ use hyper::{Method, Response};
 
 use super::connection::{Connection, ExchangeError, OutgoingRequest};
 use super::dial::Dialer;
-use super::endpoint::Endpoint;
+use crate::http::Endpoint;
 
 /// Idle connections kept per endpoint, as in etcd.
 const MAX_IDLE_PER_ENDPOINT: usize = 128;

@@ -8,12 +8,12 @@ use tokio::time::sleep;
 
 use super::super::error::ApiError;
 use super::dial::{Dialer, Limits};
-use super::endpoint::Endpoint;
 use super::folder::ClusterFile;
 use super::forward::Forwarder;
 use super::peers::{self, ClusterUrls};
 use super::settings::ProxySettings;
 use crate::disk;
+use crate::http::Endpoint;
 use crate::stop::Stop;
 
 /// The delay between attempts while there is no endpoint.
@@ -164,9 +164,5 @@ impl Refresh {
 }
 
 fn endpoint(url: &str) -> Option<Endpoint> {
-    let endpoint = Endpoint::read(url);
-    if endpoint.is_none() {
-        tracing::warn!("upstream URL invalid: {url}");
-    }
-    endpoint
+    Endpoint::parse(url).inspect_err(|_| tracing::warn!("upstream URL invalid: {url}")).ok()
 }

@@ -11,8 +11,8 @@ use hyper::body::{Body as _, Incoming, SizeHint};
 use super::super::connection::{ConnPhase, ConnState};
 use super::super::respond::Broken;
 use super::connection::Connection;
-use super::endpoint::Endpoint;
 use super::forward::Forwarder;
+use crate::http::Endpoint;
 
 /// The rest of a response. If it is dropped early, because the client is gone, the connection to the member closes,
 /// and with it the watch there.

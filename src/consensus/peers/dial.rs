@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use crate::http::Endpoint;
 use crate::tcp::{self, Liveness};
 use crate::tls::Connector;
 
@@ -32,34 +33,9 @@ pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
 
-/// The parts of `http://HOST:PORT` or `https://HOST:PORT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) secure: bool,
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-impl Address {
-    pub(super) fn parse(url: &str) -> io::Result<Self> {
-        let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {why}"));
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("write http://HOST:PORT"))?;
-        let secure = match scheme {
-            "http" => false,
-            "https" => true,
-            _ => return Err(bad("only http and https are supported")),
-        };
-        let rest = rest.trim_end_matches('/');
-        let (host, port) = rest.rsplit_once(':').ok_or_else(|| bad("the port is missing"))?;
-        let port = port.parse().map_err(|_| bad("the port is not a number up to 65535"))?;
-        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        Ok(Self { secure, host: host.to_owned(), port })
-    }
-}
-
 /// Connects to `url`. An error of the kind `ConnectionRefused` means that nothing listens there.
 pub(super) async fn dial(url: &str, tls: &Connector) -> io::Result<Pipe> {
-    let address = Address::parse(url)?;
+    let address = Endpoint::parse(url)?;
     let stream = timeout(CONNECT_TIMEOUT, connect(&address))
         .await
         .map_err(|_| late("it did not respond in time"))??;
@@ -75,13 +51,13 @@ pub(super) async fn dial(url: &str, tls: &Connector) -> io::Result<Pipe> {
 /// Returns the reason of an error on a connection to `url`. A server may check this side's certificate only after
 /// the handshake; then its first response is an alert.
 pub(super) fn explain(url: &str, tls: &Connector, error: io::Error) -> io::Error {
-    match Address::parse(url) {
+    match Endpoint::parse(url) {
         Ok(address) if address.secure => tls.explain(&address.host, error),
         _ => error,
     }
 }
 
-async fn connect(address: &Address) -> io::Result<TcpStream> {
+async fn connect(address: &Endpoint) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, format!("{} has no address", address.host));
     let (mut refused, mut tried) = (0, 0);
     for at in lookup_host((address.host.as_str(), address.port)).await? {
@@ -134,18 +110,4 @@ pub(super) async fn body(response: Response<Incoming>, most: usize) -> io::Resul
 
 pub(super) fn late(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_taken_apart() {
-        let address = Address::parse("https://[::1]:2380/").unwrap();
-        assert_eq!(address, Address { secure: true, host: "::1".to_owned(), port: 2380 });
-        for bad in ["", "unix://a:1", "http://a", "http://a:99999", "a:1"] {
-            assert!(Address::parse(bad).is_err(), "{bad}");
-        }
-    }
 }

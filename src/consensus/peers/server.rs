@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{self, log_rejection};
-use super::dial::{Address, Pipe};
+use super::dial::Pipe;
 use super::hub::PeerHub;
 use crate::consensus::error::OpenError;
 use crate::consensus::settings::Settings;
+use crate::http::ListenUrl;
 use crate::stop::Stop;
-use crate::tcp;
 use crate::tls::{Acceptor, Connector, refuse_tls};
 
 /// Concurrent connections.
@@ -83,29 +83,16 @@ impl PeerServer {
 impl Listener {
     fn bind(url: &str, tls: Option<&Acceptor>) -> Result<Self, String> {
         let bad = |why: &dyn fmt::Display| format!("--listen-peer-urls: {url}: {why}");
-        let Address { secure, host, port } =
-            Address::parse(url).map_err(|error| format!("--listen-peer-urls: {error}"))?;
-        if secure && tls.is_none() {
+        let place = ListenUrl::parse(url).map_err(|why| bad(&why))?;
+        let tls = tls.filter(|_| place.secure()).cloned();
+        if place.secure() && tls.is_none() {
             return Err(bad(
                 &"an https URL needs a certificate and its key; add --peer-cert-file and --peer-key-file",
             ));
         }
-        let ip = match host.as_str() {
-            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            // As in etcd: every interface.
-            "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            _ => host.parse().map_err(|_| bad(&"expected an IP or localhost to listen on"))?,
-        };
-        let open = || -> io::Result<_> {
-            let socket = tcp::listen(SocketAddr::new(ip, port), LISTEN_BACKLOG)?;
-            let port = socket.local_addr()?.port();
-            Ok((socket, port))
-        };
-        let (socket, port) = open().map_err(|error| bad(&format!("cannot be listened on: {error}")))?;
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
-        let scheme = if secure { "https" } else { "http" };
-        let tls = tls.filter(|_| secure).cloned();
-        Ok(Self { socket, url: format!("{scheme}://{host}:{port}"), tls })
+        let listening = place.listen(LISTEN_BACKLOG);
+        let (socket, url) = listening.map_err(|error| bad(&format!("cannot be listened on: {error}")))?;
+        Ok(Self { socket, url, tls })
     }
 
     /// Accepts until the stop.
@@ -205,6 +192,6 @@ mod tests {
         let socket = &server.listeners[0].socket;
         let (_peer, accepted) =
             tokio::join!(TcpStream::connect(socket.local_addr().unwrap()), socket.accept());
-        assert!(tcp::is_watched(&accepted.unwrap().0));
+        assert!(crate::tcp::is_watched(&accepted.unwrap().0));
     }
 }

@@ -13,8 +13,9 @@ use hyper::{Request, StatusCode};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::dial::{self, Address, ask, dial};
+use super::dial::{self, ask, dial};
 use crate::consensus::member::Member;
+use crate::http::Endpoint;
 use crate::tls::Connector;
 
 /// The longest list that is accepted.
@@ -72,9 +73,8 @@ pub async fn survey(urls: &[String], tls: &Connector, patience: Duration) -> Res
 
 async fn one(url: &str, tls: &Connector) -> io::Result<Survey> {
     let pipe = dial(url, tls).await?;
-    let Address { host, port, .. } = Address::parse(url)?;
-    let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let request = Request::get("/members").header(HOST, host).body(Empty::<Bytes>::new());
+    let host = Endpoint::parse(url)?;
+    let request = Request::get("/members").header(HOST, host.authority()).body(Empty::<Bytes>::new());
     ask(pipe, request.map_err(io::Error::other)?, |response| async move {
         if response.status() != StatusCode::OK {
             return Err(io::Error::other(format!("it answers {}", response.status())));
