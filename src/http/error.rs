@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::iter::successors;
+use std::time::Duration;
 
 /// A borrowed error of any type.
 pub(crate) type AnyError<'e> = &'e (dyn Error + 'static);
@@ -37,6 +38,11 @@ pub(crate) fn chain_text<'e>(error: AnyError<'e>) -> String {
     // What an I/O error wraps is in its own text already.
     let chain = successors(Some(error), |cause: &AnyError<'e>| (*cause).source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Returns the error of an exceeded time limit.
+pub(crate) fn timed_out(what: &str, limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} took longer than {limit:?}"))
 }
 
 #[cfg(test)]

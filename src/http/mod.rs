@@ -1,12 +1,13 @@
 //! HTTP for every room that speaks it over its own sockets: what is the same for all of its servers and clients.
 //!
-//! Owns: the parts of URLs to connect to ([`Endpoint`]) and to listen on ([`ListenUrl`]), streams that fail when the other side stalls ([`TimeoutStream`]), and
-//! the causes of errors ([`error`]).
+//! Owns: the parts of URLs to connect to ([`Endpoint`]) and to listen on ([`ListenUrl`]), streams that fail when the other side stalls ([`TimeoutStream`]),
+//! connecting, exchanges and kept connections ([`client`]), and the causes of errors ([`error`]).
 //!
 //! Promises: input is bounded, and whoever stalls is given up after its time limit.
 //!
 //! Leaves out: routes and what they mean, and the client of a store (`client`), which is a library's.
 
+pub(crate) mod client;
 mod endpoint;
 pub(crate) mod error;
 mod listen_url;
@@ -14,4 +15,4 @@ mod timeout_stream;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use listen_url::ListenUrl;
-pub(crate) use timeout_stream::{TimeoutStream, timed_out};
+pub(crate) use timeout_stream::TimeoutStream;

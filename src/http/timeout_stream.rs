@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::error::timed_out;
+
 /// A stream that fails when the other side sends or takes nothing for too long. A timer exists only while one waits.
 #[derive(Debug)]
 pub(crate) struct TimeoutStream<S> {
@@ -29,11 +31,6 @@ impl<S> TimeoutStream<S> {
         let [read, write] = [read, write].map(|span| Limit { span, timer: None });
         Self { stream, read, write }
     }
-}
-
-/// Returns the error of an exceeded time limit.
-pub(crate) fn timed_out(what: &str, limit: Duration) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("{what} took longer than {limit:?}"))
 }
 
 impl Limit {

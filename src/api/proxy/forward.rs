@@ -17,15 +17,13 @@ use super::super::cors::Origins;
 use super::super::error::ApiError;
 use super::super::respond::{self, ApiResponse, Body, Rejection};
 use super::super::shared::ServerContext;
-use super::connection::{Connection, OutgoingRequest};
-use super::dial::{Dialer, Limits};
 use super::directory::{Directory, MemberEndpoint};
 use super::figures::{DropReason, Figures};
 use super::headers;
 use super::hops::{self, Hops};
-use super::pool::Pool;
 use super::response_stream::ResponseStream;
 use super::settings::{ProxyMode, ProxySettings};
+use crate::http::client::{Connection, OutgoingRequest, Pool};
 use crate::protocol::ErrorBody;
 
 /// Up to this many bytes beyond the limit, a body is forwarded, so that the member refuses it.
@@ -46,18 +44,14 @@ pub(in crate::api) struct Forwarder {
 
 impl Forwarder {
     pub(super) fn new(settings: &ProxySettings, connections: usize) -> Result<Self, ApiError> {
-        let limits = Limits {
-            dial: settings.dial_timeout,
-            write: settings.write_timeout,
-            read: settings.read_timeout,
-        };
+        let dialer = settings.dialer(&settings.client_tls, settings.read_timeout)?;
         Ok(Self {
             // Each connection of a client may need one to a member.
             context: Arc::new(ServerContext::new((connections / 2).max(8))),
             origins: Origins::new(&settings.api.cors),
             way: settings.way,
             directory: Directory::new(settings.failure_wait),
-            pool: Pool::new(Dialer::new(&settings.client_tls, limits)?),
+            pool: Pool::new(dialer),
             figures: Figures::default(),
             hops: Hops::new(),
             longest_body: settings.api.max_request_bytes.saturating_add(MAX_EXCESS_BODY_BYTES),

@@ -10,8 +10,6 @@
 //!
 //! Leaves out: listening, client connections and their limits, which this room shares among all ports.
 
-mod connection;
-mod dial;
 mod directory;
 mod figures;
 mod folder;
@@ -19,7 +17,6 @@ mod forward;
 mod headers;
 mod hops;
 mod peers;
-mod pool;
 mod refresh;
 mod response_stream;
 mod routes;

@@ -10,9 +10,9 @@ use hyper::body::{Body as _, Incoming, SizeHint};
 
 use super::super::connection::{ConnPhase, ConnState};
 use super::super::respond::Broken;
-use super::connection::Connection;
 use super::forward::Forwarder;
 use crate::http::Endpoint;
+use crate::http::client::Connection;
 
 /// The rest of a response. If it is dropped early, because the client is gone, the connection to the member closes,
 /// and with it the watch there.

@@ -8,11 +8,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::dial::Pipe;
 use super::hub::PeerHub;
 use super::routes::{UpgradeSlot, UpgradedStream};
 use super::{receiver, routes};
 use crate::http::TimeoutStream;
+use crate::http::client::Pipe;
 use crate::stop::Stop;
 
 /// How long the head of a request may take.

@@ -25,6 +25,7 @@ use super::hub::{PING_INTERVAL, PeerHub};
 use super::peer_queue::PeerQueue;
 use crate::backoff::Backoff;
 use crate::http::Endpoint;
+use crate::http::client::whole;
 use crate::stop::Stop;
 
 /// The minimum delay between two attempts to connect.
@@ -189,7 +190,7 @@ pub(super) fn request(url: &str, path: &str, handshake: &Handshake) -> io::Resul
 /// Reads the reason from an unexpected response.
 pub(super) async fn refusal(response: hyper::Response<hyper::body::Incoming>) -> io::Result<HandshakeError> {
     let status = response.status();
-    let body = dial::body(response, MAX_REASON_BYTES).await?;
+    let body = whole(response, MAX_REASON_BYTES).await?;
     // The text comes from outside and must stay one log line.
     let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(500).collect();
     Ok(HandshakeError { status, reason: text })

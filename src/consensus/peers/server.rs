@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{self, log_rejection};
-use super::dial::Pipe;
 use super::hub::PeerHub;
 use crate::consensus::error::OpenError;
 use crate::consensus::settings::Settings;
 use crate::http::ListenUrl;
+use crate::http::client::Pipe;
 use crate::stop::Stop;
 use crate::tls::{Acceptor, Connector, refuse_tls};
 

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::dial::{self, ask, dial};
 use crate::consensus::member::Member;
 use crate::http::Endpoint;
+use crate::http::client::whole;
 use crate::tls::Connector;
 
 /// The longest list that is accepted.
@@ -82,7 +83,7 @@ async fn one(url: &str, tls: &Connector) -> io::Result<Survey> {
         let cluster = response.headers().get("X-Etcd-Cluster-Id").and_then(|value| value.to_str().ok());
         let cluster = cluster.and_then(|text| u64::from_str_radix(text, 16).ok());
         let cluster_id = cluster.ok_or_else(|| io::Error::other("it names no cluster"))?;
-        let members = read(&dial::body(response, MAX_BODY_BYTES).await?)?;
+        let members = read(&whole(response, MAX_BODY_BYTES).await?)?;
         Ok(Survey { cluster_id, members, from: url.to_owned() })
     })
     .await

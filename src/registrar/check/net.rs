@@ -1,7 +1,6 @@
 //! Connections for checks. Always new ones: a reused connection does not prove that the next one would be accepted.
 
 use std::io;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::http::Uri;
@@ -125,19 +124,6 @@ pub(super) fn uri(target: &Target, path: &str) -> Result<Uri, String> {
         (address(&target.host, target.port), |_| format!("cannot build a URL from {:?}", target.host));
     let path = path.parse::<PathAndQuery>().map_err(|_| format!("{path:?} is not a path"))?;
     Uri::builder().scheme("http").authority(host).path_and_query(path).build().map_err(wrong)
-}
-
-/// Runs `exchange` to its end, while also polling the connection that it uses.
-pub(super) async fn driven<T>(exchange: impl Future<Output = T>, connection: impl Future) -> T {
-    let (mut exchange, mut connection) = (pin!(exchange), Box::pin(connection));
-    tokio::select! {
-        biased;
-        outcome = &mut exchange => return outcome,
-        _ = &mut connection => {}
-    }
-    // Dropping it fails the requests that still wait on it.
-    drop(connection);
-    exchange.await
 }
 
 /// Formats the innermost cause, an I/O error without its number.
