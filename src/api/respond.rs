@@ -1,18 +1,12 @@
-//! Responses: their bodies, their headers, and the forms shared by several routes.
+//! Responses: their headers, and the forms shared by several routes.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::proxy::ResponseStream;
-use super::snapshot::BackupBody;
-use super::watch::WatchBody;
+use crate::http::server::Body;
 use crate::protocol::{ErrorBody, json_bytes};
 
 pub(super) const CLUSTER_ID: HeaderName = HeaderName::from_static("x-etcd-cluster-id");
@@ -30,72 +24,6 @@ const HEADER_CAPACITY: usize = 12;
 
 /// A response to a client.
 pub(super) type ApiResponse = Response<Body>;
-
-/// The body of a response.
-#[derive(Debug)]
-pub(super) enum Body {
-    /// Complete; its length is in the head.
-    Whole(Bytes),
-    /// Events as they happen.
-    Watch(Box<WatchBody>),
-    /// A file, streamed as it is read.
-    Backup(Box<BackupBody>),
-    /// Another server's body, streamed as it arrives.
-    ResponseStream(Box<ResponseStream>),
-}
-
-/// The rest of a response is unavailable; the connection closes, so that the client does not mistake the part for
-/// the whole.
-#[derive(Debug)]
-pub(super) struct Broken;
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer broke off")
-    }
-}
-
-impl std::error::Error for Broken {}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match &mut *self {
-            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Watch(watch) => watch.poll_event(cx).map(|event| event.map(|text| Ok(Frame::data(text)))),
-            Self::Backup(backup) => {
-                backup.poll_piece(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
-            }
-            Self::ResponseStream(response_stream) => {
-                response_stream.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_empty(),
-            Self::Watch(watch) => watch.ended(),
-            Self::Backup(backup) => backup.left() == 0,
-            Self::ResponseStream(response_stream) => response_stream.ended(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Watch(_) => SizeHint::default(),
-            Self::Backup(backup) => SizeHint::with_exact(backup.left()),
-            Self::ResponseStream(response_stream) => response_stream.size_hint(),
-        }
-    }
-}
 
 /// Returns a response without headers.
 pub(super) fn bare(status: StatusCode, body: Body) -> ApiResponse {

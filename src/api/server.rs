@@ -7,11 +7,11 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::error::ApiError;
-use super::listener::{Listener, Schemes};
 use super::settings::{Info, Settings};
-use super::shared::{Service, Shared};
+use super::shared::Shared;
 use crate::consensus::Handle;
 use crate::http::ListenUrl;
+use crate::http::server::{Listener, Schemes, Service};
 use crate::stop::{Loops, Stop};
 use crate::tls::{Acceptor, Files};
 
@@ -116,10 +116,7 @@ impl Server {
         // The listeners have their own deadline; the half second is for closing connections.
         let left = loops.drain(DRAIN_TIMEOUT + Duration::from_millis(500)).await;
         if !left.is_empty() {
-            tracing::warn!(
-                open = service.context().conn_limit.taken(),
-                "client connections did not end in time"
-            );
+            tracing::warn!(open = service.context().connections(), "client connections did not end in time");
         }
         Ok(())
     }

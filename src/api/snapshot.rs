@@ -8,14 +8,16 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use hyper::body::SizeHint;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::auth;
-use super::connection::{ConnPhase, ConnState};
-use super::respond::{self, ApiResponse, Body};
+use super::respond::{self, ApiResponse};
+use super::shared::ConnState;
 use crate::consensus::{Backup, NoBackup};
+use crate::http::server::{Body, BodyStream, Broken, ConnPhase};
 
 /// Returns a file of everything in the store, not older than the request.
 pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse {
@@ -28,7 +30,7 @@ pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse
         Ok(backup) => {
             let (index, length) = (backup.index(), backup.length());
             let body = BackupBody { reading: Reading::Idle(backup), left: length, conn: Arc::clone(conn) };
-            let mut response = respond::bare(StatusCode::OK, Body::Backup(Box::new(body)));
+            let mut response = respond::bare(StatusCode::OK, Body::Stream(Box::new(body)));
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
             headers.insert(respond::ETCD_INDEX, HeaderValue::from(index));
@@ -45,7 +47,7 @@ pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse
 
 /// A backup being sent. Its file is read outside the serving thread.
 #[derive(Debug)]
-pub(super) struct BackupBody {
+struct BackupBody {
     reading: Reading,
     left: u64,
     conn: Arc<ConnState>,
@@ -58,10 +60,9 @@ enum Reading {
     Over,
 }
 
-impl BackupBody {
-    /// Returns the next bytes. If the response ends too early, the connection is closed, so that the client
-    /// notices.
-    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+impl BodyStream for BackupBody {
+    /// If the response ends too early, the connection is closed, so that the client notices.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         loop {
             match std::mem::replace(&mut self.reading, Reading::Over) {
                 Reading::Over => return Poll::Ready(None),
@@ -80,7 +81,7 @@ impl BackupBody {
                     Poll::Ready(Ok((backup, Ok(piece)))) if !piece.is_empty() => {
                         self.left -= piece.len() as u64;
                         self.reading = Reading::Idle(backup);
-                        return Poll::Ready(Some(Bytes::from(piece)));
+                        return Poll::Ready(Some(Ok(Bytes::from(piece))));
                     }
                     Poll::Ready(ended) => {
                         if let Ok((_, Err(error))) = ended {
@@ -93,9 +94,12 @@ impl BackupBody {
         }
     }
 
-    /// Returns how many bytes are left.
-    pub(super) fn left(&self) -> u64 {
-        self.left
+    fn ended(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
     }
 }
 

@@ -1,7 +1,7 @@
 //! HTTP for every room that speaks it over its own sockets: what is the same for all of its servers and clients.
 //!
 //! Owns: the parts of URLs to connect to ([`Endpoint`]) and to listen on ([`ListenUrl`]), streams that fail when the other side stalls ([`TimeoutStream`]),
-//! connecting, exchanges and kept connections ([`client`]), and the causes of errors ([`error`]).
+//! connecting, exchanges and kept connections ([`client`]), accepting and serving connections ([`server`]), and the causes of errors ([`error`]).
 //!
 //! Promises: input is bounded, and whoever stalls is given up after its time limit.
 //!
@@ -11,6 +11,7 @@ pub(crate) mod client;
 mod endpoint;
 pub(crate) mod error;
 mod listen_url;
+pub(crate) mod server;
 mod timeout_stream;
 
 pub(crate) use endpoint::Endpoint;

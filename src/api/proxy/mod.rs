@@ -14,6 +14,7 @@ mod directory;
 mod figures;
 mod folder;
 mod forward;
+mod forwarder;
 mod headers;
 mod hops;
 mod peers;
@@ -31,11 +32,10 @@ use super::server::{DRAIN_TIMEOUT, Server};
 use crate::stop::{Loops, Stop};
 
 pub use folder::{FolderOwner, held, knows_peers};
-pub(super) use response_stream::ResponseStream;
 pub use settings::{ProxyMode, ProxySettings};
 
 use directory::MemberEndpoint;
-use forward::Forwarder;
+use forwarder::Forwarder;
 use refresh::Refresh;
 
 /// A proxy with its ports and its part of the data folder; it accepts connections once [`Proxy::run`] runs.

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::super::error::ApiError;
 use super::folder::ClusterFile;
-use super::forward::Forwarder;
+use super::forwarder::Forwarder;
 use super::peers::{self, ClusterUrls};
 use super::settings::ProxySettings;
 use crate::disk;

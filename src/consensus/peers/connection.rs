@@ -4,20 +4,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 
 use super::hub::PeerHub;
 use super::routes::{UpgradeSlot, UpgradedStream};
 use super::{receiver, routes};
 use crate::http::TimeoutStream;
 use crate::http::client::Pipe;
+use crate::http::server::short_requests;
 use crate::stop::Stop;
 
-/// How long the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_HEAD_BYTES: usize = 16 << 10;
 /// How long the other side may stall a write.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -28,11 +25,7 @@ pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, st
         let (hub, slot) = (Arc::clone(hub), Arc::clone(&slot));
         async move { Ok::<_, std::convert::Infallible>(routes::answer(&hub, request, &slot).await) }
     });
-    let served = http1::Builder::new()
-        .title_case_headers(true)
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES)
+    let served = short_requests()
         .serve_connection(TokioIo::new(TimeoutStream::new(pipe, None, Some(WRITE_STALL_TIMEOUT))), service)
         .with_upgrades()
         .await;

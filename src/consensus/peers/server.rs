@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::connection::{self, log_rejection};
 use super::hub::PeerHub;
@@ -17,6 +16,7 @@ use crate::consensus::error::OpenError;
 use crate::consensus::settings::Settings;
 use crate::http::ListenUrl;
 use crate::http::client::Pipe;
+use crate::http::server::accept_until;
 use crate::stop::Stop;
 use crate::tls::{Acceptor, Connector, refuse_tls};
 
@@ -25,8 +25,6 @@ pub(super) const MAX_CONNECTIONS: usize = 256;
 const LISTEN_BACKLOG: u32 = 1024;
 /// The timeout of a TLS handshake, and of the first byte of a request.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The delay after a failed accept.
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// The first bytes of a TLS handshake.
 const TLS: [u8; 2] = [0x16, 0x03];
 
@@ -102,40 +100,32 @@ impl Listener {
         places: Arc<Semaphore>,
         stop: Stop,
     ) -> Result<(), io::Error> {
-        let mut connections = JoinSet::new();
         tracing::info!(url = self.url, "serving peers");
-        loop {
-            let accepted = tokio::select! {
-                () = stop.wait() => break,
-                Some(_) = connections.join_next() => continue,
-                accepted = self.socket.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, remote)) => match Arc::clone(&places).try_acquire_owned() {
-                    Ok(place) => {
-                        let (hub, tls, stop) = (Arc::clone(&hub), self.tls.clone(), stop.clone());
-                        connections.spawn(async move {
-                            tokio::select! {
-                                () = serve(stream, remote, tls, &hub, &stop) => {}
-                                () = stop.wait() => {}
-                            }
-                            drop(place);
-                        });
-                    }
-                    Err(_) if hub.log_throttle.due_exact("full") => tracing::warn!(
+        let admit = |(stream, remote)| {
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                if hub.log_throttle.due_exact("full") {
+                    tracing::warn!(
                         url = self.url,
                         "more than {MAX_CONNECTIONS} connections to the peer port: further ones are closed at once"
-                    ),
-                    Err(_) => {}
-                },
-                Err(error) => {
-                    if hub.log_throttle.due_exact(&format!("accept {error}")) {
-                        tracing::warn!(url = self.url, %error, "a connection of a peer could not be accepted");
-                    }
-                    tokio::select! { () = stop.wait() => break, () = sleep(ACCEPT_RETRY_DELAY) => {} }
+                    );
                 }
+                return None;
+            };
+            let (hub, tls, stop) = (Arc::clone(&hub), self.tls.clone(), stop.clone());
+            Some(async move {
+                tokio::select! {
+                    () = serve(stream, remote, tls, &hub, &stop) => {}
+                    () = stop.wait() => {}
+                }
+                drop(place);
+            })
+        };
+        let failing = |error: &io::Error| {
+            if hub.log_throttle.due_exact(&format!("accept {error}")) {
+                tracing::warn!(url = self.url, %error, "a connection of a peer could not be accepted");
             }
-        }
+        };
+        let mut connections = accept_until(&stop, usize::MAX, || self.socket.accept(), admit, failing).await;
         drop(self.socket);
         connections.shutdown().await;
         Ok(())
