@@ -13,10 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::header::{HeaderValue, ORIGIN};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -25,7 +23,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::http::client::Pipe;
-use crate::http::server::{accept_until, short_requests};
+use crate::http::server::respond::{TEXT, json, typed};
+use crate::http::server::{Body, accept_until, short_requests};
 use crate::protocol::unescaped;
 use crate::registrar::{Status, StatusBoard};
 use crate::settings::Listen;
@@ -169,14 +168,15 @@ async fn serve_connection(stream: Pipe, status_board: Arc<StatusBoard>, local: b
     served.await.ok();
 }
 
-fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> Response<Full<Bytes>> {
+fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> Response<Body> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/status") => match serde_json::to_string_pretty(&status_board.status()) {
-            Ok(json) => response(StatusCode::OK, "application/json", json + "\n"),
+            Ok(text) => json(StatusCode::OK, text + "\n"),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         },
         (&Method::GET, "/metrics") => {
-            response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", status_board.metrics())
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            typed(StatusCode::OK, kind, status_board.metrics())
         }
         (&Method::GET, "/health") => match unhealthy_reason(&status_board.status()) {
             None => text(StatusCode::OK, "well".to_owned()),
@@ -202,12 +202,7 @@ fn unhealthy_reason(status: &Status) -> Option<String> {
     (!status.complete).then(|| "not every container has been checked yet".to_owned())
 }
 
-fn drain<B>(
-    request: &Request<B>,
-    status_board: &StatusBoard,
-    local: bool,
-    out: bool,
-) -> Response<Full<Bytes>> {
+fn drain<B>(request: &Request<B>, status_board: &StatusBoard, local: bool, out: bool) -> Response<Body> {
     // A web page in a browser on this host must not do this.
     if !local || request.headers().contains_key(ORIGIN) {
         let message = "a drain must be requested on the registrar's own host";
@@ -230,15 +225,8 @@ fn drain<B>(
     }
 }
 
-fn text(status: StatusCode, message: String) -> Response<Full<Bytes>> {
-    response(status, "text/plain; charset=utf-8", message + "\n")
-}
-
-fn response(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
+fn text(status: StatusCode, message: String) -> Response<Body> {
+    typed(status, TEXT, message + "\n")
 }
 
 #[cfg(test)]

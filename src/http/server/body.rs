@@ -1,10 +1,11 @@
 //! The body of a response.
 
-use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::{fmt, io};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 /// The body of a response.
@@ -27,6 +28,47 @@ pub(crate) trait BodyStream: fmt::Debug + Send {
     /// Returns how many bytes follow, as far as that is known.
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
+    }
+}
+
+impl Body {
+    /// Makes a body of `length` bytes. If the pieces fail or end earlier, the connection closes.
+    pub(crate) fn pieces(
+        length: u64,
+        pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Self {
+        Self::Stream(Box::new(Pieces { left: length, stream: Box::pin(pieces) }))
+    }
+}
+
+/// A body of known length.
+struct Pieces {
+    left: u64,
+    stream: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
+}
+
+impl BodyStream for Pieces {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let piece = ready!(self.stream.as_mut().poll_next(cx));
+        let piece = piece.map(|piece| piece.map_err(|_| Broken));
+        if let Some(Ok(bytes)) = &piece {
+            self.left = self.left.saturating_sub(bytes.len() as u64);
+        }
+        Poll::Ready(piece)
+    }
+
+    fn ended(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pieces").field("left", &self.left).finish_non_exhaustive()
     }
 }
 

@@ -6,6 +6,7 @@ mod connection;
 mod context;
 mod listener;
 mod request_body;
+pub(crate) mod respond;
 
 use std::time::Duration;
 
