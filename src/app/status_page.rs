@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::http::client::Pipe;
+use crate::http::Pipe;
 use crate::http::server::respond::{TEXT, json, typed};
 use crate::http::server::{Body, accept_until, short_requests};
 use crate::protocol::unescaped;
@@ -135,8 +135,8 @@ async fn serve(socket: Socket, status_board: Arc<StatusBoard>, stop: Stop) {
         })
     };
     let failing = |error: &io::Error| tracing::debug!("cannot accept a connection: {error}");
-    let visits = accept_until(&stop, MAX_CONNECTIONS, || accept(&socket), admit, failing).await;
-    drop(visits);
+    let connections = accept_until(&stop, MAX_CONNECTIONS, || accept(&socket), admit, failing).await;
+    drop(connections);
     if let Socket::Unix(listener, path) = socket {
         drop(listener);
         fs::remove_file(path).ok();

@@ -11,9 +11,11 @@ pub(crate) mod client;
 mod endpoint;
 pub(crate) mod error;
 mod listen_url;
+mod pipe;
 pub(crate) mod server;
 mod timeout_stream;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use listen_url::ListenUrl;
+pub(crate) use pipe::Pipe;
 pub(crate) use timeout_stream::TimeoutStream;

@@ -10,9 +10,8 @@ use hyper_util::rt::TokioIo;
 use super::hub::PeerHub;
 use super::routes::{UpgradeSlot, UpgradedStream};
 use super::{receiver, routes};
-use crate::http::TimeoutStream;
-use crate::http::client::Pipe;
 use crate::http::server::short_requests;
+use crate::http::{Pipe, TimeoutStream};
 use crate::stop::Stop;
 
 /// How long the other side may stall a write.

@@ -8,8 +8,8 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::http::client::{Dialer, Limits, Pipe, exchange};
-use crate::http::{Endpoint, TimeoutStream};
+use crate::http::client::{Dialer, Limits, exchange};
+use crate::http::{Endpoint, Pipe, TimeoutStream};
 use crate::tls::Connector;
 
 const LIMITS: Limits = Limits {

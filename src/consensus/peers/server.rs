@@ -14,9 +14,8 @@ use super::connection::{self, log_rejection};
 use super::hub::PeerHub;
 use crate::consensus::error::OpenError;
 use crate::consensus::settings::Settings;
-use crate::http::ListenUrl;
-use crate::http::client::Pipe;
 use crate::http::server::accept_until;
+use crate::http::{ListenUrl, Pipe};
 use crate::stop::Stop;
 use crate::tls::{Acceptor, Connector, refuse_tls};
 

@@ -3,12 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::super::endpoint::Endpoint;
 use super::super::error::{chain_text, timed_out};
+use super::super::pipe::Pipe;
 use super::super::timeout_stream::TimeoutStream;
 use crate::tcp::{self, Liveness};
 use crate::tls::Connector;
@@ -21,14 +21,6 @@ pub(crate) struct Limits {
     pub(crate) write: Option<Duration>,
     pub(crate) read: Option<Duration>,
 }
-
-/// A stream of any kind.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
-
-/// A connection, with or without TLS.
-pub(crate) type Pipe = Box<dyn Io>;
 
 /// Makes connections.
 #[derive(Clone, Debug)]

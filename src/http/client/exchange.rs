@@ -56,3 +56,16 @@ pub(crate) async fn whole(response: Response<Incoming>, most: usize) -> io::Resu
     let body = Limited::new(response.into_body(), most).collect().await;
     Ok(body.map_err(io::Error::other)?.to_bytes())
 }
+
+/// Reads a body to its end or until `most` bytes have arrived.
+pub(crate) async fn beginning(mut body: Incoming, most: usize) -> hyper::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    while read.len() < most
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(data) = frame?.into_data() {
+            read.extend_from_slice(&data);
+        }
+    }
+    Ok(read)
+}

@@ -6,6 +6,6 @@ mod exchange;
 mod pool;
 
 pub(crate) use connection::{Connection, OutgoingRequest};
-pub(crate) use dial::{Dialer, Limits, Pipe};
-pub(crate) use exchange::{driven, exchange, whole};
+pub(crate) use dial::{Dialer, Limits};
+pub(crate) use exchange::{beginning, driven, exchange, whole};
 pub(crate) use pool::Pool;

@@ -59,3 +59,48 @@ fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+
+    /// Requests the stop after a while.
+    async fn stop_after(seconds: u64, stop: &Stop) {
+        sleep(Duration::from_secs(seconds)).await;
+        stop.request();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_beyond_the_limit_wait_and_a_stop_does_not() {
+        let (stop, admitted) = (Stop::new(), AtomicUsize::new(0));
+        let accept = || async {
+            sleep(Duration::from_millis(10)).await;
+            Ok(())
+        };
+        let admit = |()| {
+            admitted.fetch_add(1, Relaxed);
+            Some(std::future::pending())
+        };
+        let accepting = accept_until(&stop, 2, accept, admit, |_| {});
+        let (left, ()) = tokio::join!(accepting, stop_after(1, &stop));
+        assert_eq!((left.len(), admitted.load(Relaxed)), (2, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_cannot_accept_is_tried_again_ever_less_often_and_reported_once() {
+        let (stop, tried, reported) = (Stop::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let accept = || async {
+            tried.fetch_add(1, Relaxed);
+            Err::<(), _>(io::Error::from_raw_os_error(24))
+        };
+        let failing = |_: &io::Error| {
+            reported.fetch_add(1, Relaxed);
+        };
+        let accepting = accept_until(&stop, 2, accept, |()| Some(async {}), failing);
+        tokio::join!(accepting, stop_after(10, &stop));
+        assert_eq!(reported.load(Relaxed), 1);
+        assert!((12..18).contains(&tried.load(Relaxed)), "{tried:?}");
+    }
+}

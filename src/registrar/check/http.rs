@@ -1,9 +1,8 @@
 //! The HTTP check: whether a request gets a response, and with which status.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::Request;
-use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, USER_AGENT};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -78,21 +77,10 @@ where
             return Err(format!("returned {status}"));
         }
         stage.now("end of the response");
-        read_body(response.into_body()).await
+        let read = client::beginning(response.into_body(), MAX_BODY_BYTES).await;
+        read.map(drop).map_err(|error| format!("its response broke off: {}", innermost(&error)))
     });
     answer.await.map_err(|error| no_answer(&error))?
-}
-
-/// Reads the body to its end or to its limit.
-async fn read_body(mut body: Incoming) -> Result<(), String> {
-    let mut read = 0;
-    while read < MAX_BODY_BYTES
-        && let Some(frame) = body.frame().await
-    {
-        let frame = frame.map_err(|error| format!("its response broke off: {}", innermost(&error)))?;
-        read += frame.data_ref().map_or(0, Bytes::len);
-    }
-    Ok(())
 }
 
 fn no_answer(error: &hyper::Error) -> String {
