@@ -1,18 +1,17 @@
 //! Routes requests: first the checks for every request, then by path.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode, Version};
+use hyper::{Method, StatusCode, Version};
 
 use super::respond::{self, ApiResponse};
 use super::shared::{ConnState, Shared};
 use super::{auth, cors, debug, health, keys, members, metrics, snapshot, stats};
-use crate::http::server::{Body, ConnPhase, ServerContext, Service, discard};
+use crate::http::server::{ServerContext, Service, discard};
 use crate::protocol::{CleanPath, clean, location};
 
 impl Service for Shared {
@@ -20,14 +19,8 @@ impl Service for Shared {
         &self.context
     }
 
-    async fn response(conn: Arc<ConnState>, request: Request<Incoming>) -> Result<ApiResponse, Infallible> {
-        conn.enter(ConnPhase::Work);
-        let (head, body) = request.into_parts();
-        let response = checked(&conn, &head, body).await;
-        if matches!(response.body(), Body::Whole(_)) {
-            conn.enter(ConnPhase::Rest);
-        }
-        Ok(response)
+    async fn response(conn: &Arc<ConnState>, head: Parts, body: Incoming) -> ApiResponse {
+        checked(conn, &head, body).await
     }
 }
 

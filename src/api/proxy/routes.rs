@@ -1,13 +1,12 @@
 //! The requests that the proxy handles itself, in etcd's order: unclean paths, its metrics, refused methods,
 //! origins, its list of endpoints. Everything else is forwarded.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode, Version};
+use hyper::{Method, StatusCode, Version};
 
 use super::super::cors;
 use super::super::respond::{self, ApiResponse};
@@ -15,7 +14,7 @@ use super::super::routes::redirect;
 use super::forward;
 use super::forwarder::Forwarder;
 use super::settings::ProxyMode;
-use crate::http::server::{Body, ConnPhase, ConnState, ServerContext, Service, discard};
+use crate::http::server::{ConnState, ServerContext, Service, discard};
 use crate::protocol::{CleanPath, clean};
 
 impl Service for Forwarder {
@@ -23,17 +22,8 @@ impl Service for Forwarder {
         &self.context
     }
 
-    async fn response(
-        conn: Arc<ConnState<Self>>,
-        request: Request<Incoming>,
-    ) -> Result<ApiResponse, Infallible> {
-        conn.enter(ConnPhase::Work);
-        let (head, body) = request.into_parts();
-        let response = routed(&conn, head, body).await;
-        if matches!(response.body(), Body::Whole(_)) {
-            conn.enter(ConnPhase::Rest);
-        }
-        Ok(response)
+    async fn response(conn: &Arc<ConnState<Self>>, head: Parts, body: Incoming) -> ApiResponse {
+        routed(conn, head, body).await
     }
 }
 

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -54,11 +55,12 @@ pub(crate) trait Service: Debug + Send + Sync + Sized + 'static {
     /// Returns the context of its connections.
     fn context(&self) -> &Arc<ServerContext>;
 
-    /// Handles a request. It never fails: errors of the request are in the response.
+    /// Handles a request. Its errors are in the response.
     fn response(
-        conn: Arc<ConnState<Self>>,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send;
+        conn: &Arc<ConnState<Self>>,
+        head: Parts,
+        body: Incoming,
+    ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Shared by the parts of one connection: its socket, its requests, its open watch.
@@ -156,7 +158,7 @@ where
 {
     let conn = Arc::new(conn);
     let io = TokioIo::new(IdleTimeoutStream { stream, conn: Arc::clone(&conn), begun: false });
-    let service = service_fn(|request| S::response(Arc::clone(&conn), request));
+    let service = service_fn(|request| respond(Arc::clone(&conn), request));
     let mut connection = pin!(
         http1::Builder::new()
             .title_case_headers(true)
@@ -188,6 +190,19 @@ where
     })
     .await;
     if conn.spoke_tls.load(Ordering::Relaxed) { End::SpokeTls } else { End::Usual }
+}
+
+async fn respond<S: Service>(
+    conn: Arc<ConnState<S>>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    conn.enter(ConnPhase::Work);
+    let (head, body) = request.into_parts();
+    let response = S::response(&conn, head, body).await;
+    if matches!(response.body(), Body::Whole(_)) {
+        conn.enter(ConnPhase::Rest);
+    }
+    Ok(response)
 }
 
 /// What the server waits for from the client.

@@ -189,11 +189,10 @@ fn refuse(stream: &TcpStream, secure: bool) {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use bytes::Bytes;
+    use hyper::Response;
     use hyper::body::Incoming;
-    use hyper::{Request, Response};
+    use hyper::http::request::Parts;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::time::sleep;
 
@@ -211,11 +210,8 @@ mod tests {
             &self.0
         }
 
-        async fn response(
-            _: Arc<ConnState<Self>>,
-            _: Request<Incoming>,
-        ) -> Result<Response<Body>, Infallible> {
-            Ok(Response::new(Body::Whole(Bytes::new())))
+        async fn response(_: &Arc<ConnState<Self>>, _: Parts, _: Incoming) -> Response<Body> {
+            Response::new(Body::Whole(Bytes::new()))
         }
     }
 
