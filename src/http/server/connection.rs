@@ -24,7 +24,7 @@ use super::context::ServerContext;
 
 /// How long a request's head may take from its first byte to its last, and a new connection until its first
 /// request. Between requests a connection may be idle for any time.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a client may stall a waiting response, which occupies memory. Watches may wait.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_HEAD_BYTES: usize = (1 << 20) + 4096;
 
 /// The first byte of every TLS connection.
-pub(crate) const TLS_HANDSHAKE_RECORD: u8 = 22;
+pub(super) const TLS_HANDSHAKE_RECORD: u8 = 22;
 
 /// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
