@@ -20,6 +20,7 @@
 //! | 1 | [`values`] | the content of a source: every key with its value, in memory, ordered by key |
 //! | 1 | [`replace`] | replacing a file atomically, with mode and owner |
 //! | 1 | [`keyspace`] | the store's state machine: tree, history, watchers; no network, no clock |
+//! | 1 | [`http`] | servers and clients of HTTP over own sockets: endpoints, time limits, causes of errors; no routes |
 //! | 1 | [`protocol`] | the data types of the HTTP API, and its error codes |
 //! | 2 | [`template`] | rendering templates, with every read recorded |
 //! | 2 | [`consensus`] | agreeing on the order of commands: replica, log, mirror, snapshots |
@@ -44,6 +45,7 @@ pub mod consensus;
 pub mod ctl;
 pub mod disk;
 pub mod document;
+pub mod http;
 pub mod key;
 pub mod keyspace;
 pub mod log_queue;

@@ -7,11 +7,12 @@ use hyper::header::HeaderValue;
 use nix::sys::resource::{Resource, getrlimit};
 use serde_json::Value;
 
-use super::connection::ConnState;
 use super::metrics::resident_bytes;
 use super::respond::{self, ApiResponse};
 use super::settings::LogLevel;
-use super::{body, unmarshal};
+use super::shared::ConnState;
+use super::unmarshal;
+use crate::http::server;
 use crate::protocol::json_bytes;
 
 /// The longest request to set the log's level.
@@ -47,7 +48,7 @@ pub(super) fn vars(conn: &ConnState) -> ApiResponse {
 /// Sets the log level from now on.
 pub(super) async fn log_level(conn: &ConnState, body: Incoming) -> ApiResponse {
     let invalid = || respond::message(StatusCode::BAD_REQUEST, b"Invalid json body");
-    let Ok(body) = body::take(body, MAX_BODY_BYTES, &conn.shared).await else { return invalid() };
+    let Ok(body) = server::take(body, MAX_BODY_BYTES, &conn.shared).await else { return invalid() };
     let Ok(asked) = requested_level(&body.bytes) else { return invalid() };
     let Some(level) = LogLevel::parse(&asked) else {
         return respond::message(StatusCode::BAD_REQUEST, format!("Invalid log level {asked}").as_bytes());

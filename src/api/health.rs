@@ -6,9 +6,9 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::time::timeout;
 
-use super::connection::ConnState;
 use super::counters::add;
 use super::respond::{self, ApiResponse};
+use super::shared::ConnState;
 
 /// The timeout of the group's confirmation.
 const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);

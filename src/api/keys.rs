@@ -11,13 +11,13 @@ use hyper::http::request::Parts;
 use hyper::{Method as Verb, StatusCode};
 
 use super::auth;
-use super::body::{self, BodyError, BufferedBody};
-use super::connection::ConnState;
 use super::counters::{RequestKind, add};
 use super::render::{self, Depth};
-use super::respond::{self, ApiResponse, Body, CLUSTER_ID, ETCD_INDEX, RAFT_INDEX, RAFT_TERM, Rejection};
+use super::respond::{self, ApiResponse, CLUSTER_ID, ETCD_INDEX, RAFT_INDEX, RAFT_TERM, Rejection};
+use super::shared::ConnState;
 use super::watch::WatchBody;
 use crate::consensus::{Position, ProposeError};
+use crate::http::server::{self, Body, BodyError, BufferedBody};
 use crate::keyspace::auth::{AccessMode, KeyAccess};
 use crate::keyspace::{self, Action, Event, Operation, Time, WatchFor, expiry};
 use crate::protocol::{ErrorBody, ErrorCode, Method, Params};
@@ -137,9 +137,9 @@ async fn form<'s>(
         return Ok(BufferedBody::default());
     }
     let taken = if Params::in_body(method, content_type) {
-        body::take(body, conn.shared.max_request_bytes, &conn.shared).await
+        server::take(body, conn.shared.max_request_bytes, &conn.shared).await
     } else {
-        body::read_off(body).await.map(|()| BufferedBody::default())
+        server::read_off(body).await.map(|()| BufferedBody::default())
     };
     taken.map_err(|why| match why {
         BodyError::TooLarge => Rejection::Fault(ErrorBody::form_too_large()),
@@ -189,7 +189,7 @@ fn watch(conn: &Arc<ConnState>, key: &[u8], params: &Params) -> Result<ApiRespon
     add(&conn.shared.counters.watches, 1);
     let watch = handle.watch(key, what).map_err(refused)?;
     let index = watch.index;
-    let body = Body::Watch(Box::new(WatchBody::new(watch, params.stream, Arc::clone(conn))));
+    let body = Body::Stream(Box::new(WatchBody::new(watch, params.stream, Arc::clone(conn))));
     let mut response = respond::bare(StatusCode::OK, body);
     response.headers_mut().insert(CONTENT_TYPE, respond::JSON);
     Ok(with_indexes(response, index, handle.position()))

@@ -6,12 +6,11 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::auth;
-use super::body;
-use super::connection::ConnState;
 use super::respond::{self, ApiResponse, CLUSTER_ID, Rejection};
-use super::routes::spare;
+use super::shared::ConnState;
 use super::{unmarshal, urls};
 use crate::consensus::{Member, MemberRefusal};
+use crate::http::server::{self, discard};
 use crate::protocol::json_bytes;
 
 const ALLOW: &str = "GET,POST,DELETE,PUT";
@@ -24,26 +23,26 @@ pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, res
     if matches!(head.method, Method::POST | Method::PUT | Method::DELETE)
         && let Err(refused) = auth::to_root(conn, &head.headers).await
     {
-        spare(body).await;
+        discard(body).await;
         return refused.response();
     }
     let answered = match head.method {
         Method::GET => {
-            spare(body).await;
+            discard(body).await;
             Ok(shown(conn, &id))
         }
         Method::POST => add(conn, &head.headers, body).await,
         Method::DELETE | Method::PUT if id.is_empty() => {
-            spare(body).await;
+            discard(body).await;
             Ok(respond::not_allowed(None))
         }
         Method::DELETE => {
-            spare(body).await;
+            discard(body).await;
             remove(conn, &id).await
         }
         Method::PUT => update(conn, &head.headers, body, &id).await,
         _ => {
-            spare(body).await;
+            discard(body).await;
             // The only response here without the cluster id, as in etcd.
             return respond::not_allowed(Some(ALLOW));
         }
@@ -118,7 +117,7 @@ async fn update(
     let (number, urls) = match number(id) {
         Ok(number) => (number, read_peer_urls(conn, headers, body).await?),
         Err(unknown) => {
-            spare(body).await;
+            discard(body).await;
             return Err(unknown);
         }
     };
@@ -148,12 +147,12 @@ async fn read_peer_urls(
     body: Incoming,
 ) -> Result<Vec<String>, Rejection> {
     if let Err(kind) = check_type(headers.get(CONTENT_TYPE)) {
-        spare(body).await;
+        discard(body).await;
         let says = format!("Bad Content-Type {}, accept application/json", String::from_utf8_lossy(&kind));
         return Err(Rejection::Message(StatusCode::UNSUPPORTED_MEDIA_TYPE, says.into()));
     }
     let bad = |says: String| Rejection::Message(StatusCode::BAD_REQUEST, says.into());
-    let body = body::take(body, MAX_BODY_BYTES, &conn.shared).await;
+    let body = server::take(body, MAX_BODY_BYTES, &conn.shared).await;
     let body = body.map_err(|_| bad("the request's body is too long or incomplete".to_owned()))?;
     unmarshal::peer_urls(&body.bytes).and_then(|given| urls::check(&given)).map_err(bad)
 }

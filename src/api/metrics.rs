@@ -10,9 +10,9 @@ use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::connection::ConnState;
 use super::counters::{BUCKET_COUNT, Counters, KINDS, STATUSES, seconds};
 use super::respond::{self, ApiResponse};
+use super::shared::ConnState;
 use crate::consensus::{Figures, PeerFigures};
 use crate::log_queue;
 
@@ -214,7 +214,7 @@ impl Page {
     }
 
     fn connections(&mut self, conn: &ConnState) {
-        let taken = conn.shared.conn_limit.taken() as u64;
+        let taken = conn.shared.connections() as u64;
         self.gauge("retune_store_client_connections", "Connections of clients.", taken);
     }
 

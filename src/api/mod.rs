@@ -1,26 +1,21 @@
 //! The HTTP API: sends commands to consensus, reads from the keyspace, returns responses.
 //!
-//! Owns: the client listeners with their connections and TLS, the routes of the etcd v2 API, the text of every
-//! response, the counters of requests, and the proxy that forwards requests to members.
+//! Owns: the client ports, the routes of the etcd v2 API, the text of every response, the counters of requests, and
+//! the proxy that forwards requests to members.
 //!
-//! Promises: a response equals etcd's in status, headers and body. A connection costs one task, an open watch only
-//! memory. Heads, bodies, connections and half-sent requests are bounded; anything beyond a limit is refused, never
-//! queued without limit. A stop ends everything within [`DRAIN_TIMEOUT`].
+//! Promises: a response equals etcd's in status, headers and body. An open watch costs only memory. A stop ends
+//! everything within [`DRAIN_TIMEOUT`].
 //!
-//! Leaves out: what commands mean (`keyspace`), their order and durability (`consensus`), the syntax of requests
-//! and the error numbers (`protocol`).
+//! Leaves out: connections and their limits (`http`), what commands mean (`keyspace`), their order and durability
+//! (`consensus`), the syntax of requests and the error numbers (`protocol`).
 
 mod auth;
-mod body;
-mod conn_limit;
-mod connection;
 mod cors;
 mod counters;
 mod debug;
 mod error;
 mod health;
 mod keys;
-mod listener;
 mod members;
 mod metrics;
 mod proxy;

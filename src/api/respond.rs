@@ -1,133 +1,26 @@
-//! Responses: their bodies, their headers, and the forms shared by several routes.
+//! Responses: their headers, and the forms shared by several routes.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::proxy::ResponseStream;
-use super::snapshot::BackupBody;
-use super::watch::WatchBody;
+use crate::http::server::Body;
+pub(super) use crate::http::server::respond::{
+    JSON, TEXT, bare, empty, json, not_allowed, not_found, text, typed,
+};
 use crate::protocol::{ErrorBody, json_bytes};
 
 pub(super) const CLUSTER_ID: HeaderName = HeaderName::from_static("x-etcd-cluster-id");
 pub(super) const ETCD_INDEX: HeaderName = HeaderName::from_static("x-etcd-index");
 pub(super) const RAFT_INDEX: HeaderName = HeaderName::from_static("x-raft-index");
 pub(super) const RAFT_TERM: HeaderName = HeaderName::from_static("x-raft-term");
-const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
-pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
-pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-
-/// Most responses have at most this many headers, including CORS: one allocation.
-const HEADER_CAPACITY: usize = 12;
 
 /// A response to a client.
 pub(super) type ApiResponse = Response<Body>;
-
-/// The body of a response.
-#[derive(Debug)]
-pub(super) enum Body {
-    /// Complete; its length is in the head.
-    Whole(Bytes),
-    /// Events as they happen.
-    Watch(Box<WatchBody>),
-    /// A file, streamed as it is read.
-    Backup(Box<BackupBody>),
-    /// Another server's body, streamed as it arrives.
-    ResponseStream(Box<ResponseStream>),
-}
-
-/// The rest of a response is unavailable; the connection closes, so that the client does not mistake the part for
-/// the whole.
-#[derive(Debug)]
-pub(super) struct Broken;
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer broke off")
-    }
-}
-
-impl std::error::Error for Broken {}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match &mut *self {
-            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Watch(watch) => watch.poll_event(cx).map(|event| event.map(|text| Ok(Frame::data(text)))),
-            Self::Backup(backup) => {
-                backup.poll_piece(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
-            }
-            Self::ResponseStream(response_stream) => {
-                response_stream.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_empty(),
-            Self::Watch(watch) => watch.ended(),
-            Self::Backup(backup) => backup.left() == 0,
-            Self::ResponseStream(response_stream) => response_stream.ended(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Watch(_) => SizeHint::default(),
-            Self::Backup(backup) => SizeHint::with_exact(backup.left()),
-            Self::ResponseStream(response_stream) => response_stream.size_hint(),
-        }
-    }
-}
-
-/// Returns a response without headers.
-pub(super) fn bare(status: StatusCode, body: Body) -> ApiResponse {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = HeaderMap::with_capacity(HEADER_CAPACITY);
-    response
-}
-
-/// Returns an empty response.
-pub(super) fn empty(status: StatusCode) -> ApiResponse {
-    bare(status, Body::Whole(Bytes::new()))
-}
-
-/// Returns a complete response with a content type.
-pub(super) fn typed(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> ApiResponse {
-    let mut response = bare(status, Body::Whole(body.into()));
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
-}
-
-/// Returns a complete JSON response.
-pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> ApiResponse {
-    typed(status, JSON, body)
-}
-
-/// Returns plain text as Go's `http.Error` sends it; `body` includes the newline.
-pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> ApiResponse {
-    let mut response = typed(status, TEXT, body);
-    response.headers_mut().insert(NOSNIFF, HeaderValue::from_static("nosniff"));
-    response
-}
 
 /// Returns `{"message":…}` without a newline: the error form of all routes except `/v2/keys`.
 pub(super) fn message(status: StatusCode, says: &[u8]) -> ApiResponse {
@@ -136,20 +29,6 @@ pub(super) fn message(status: StatusCode, says: &[u8]) -> ApiResponse {
     json_bytes(&mut body, says);
     body.push(b'}');
     json(status, body)
-}
-
-/// Returns 404 for an unknown path.
-pub(super) fn not_found() -> ApiResponse {
-    text(StatusCode::NOT_FOUND, Bytes::from_static(b"404 page not found\n"))
-}
-
-/// Returns 405 with the allowed methods; without them where etcd names none.
-pub(super) fn not_allowed(allow: Option<&'static str>) -> ApiResponse {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(b"Method Not Allowed\n"));
-    if let Some(allow) = allow {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
-    }
-    response
 }
 
 /// Returns 400 for a request that Go does not accept as HTTP; the connection closes after it.

@@ -1,31 +1,27 @@
 //! Routes requests: first the checks for every request, then by path.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode, Version};
+use hyper::{Method, StatusCode, Version};
 
-use super::connection::{ConnPhase, ConnState};
-use super::respond::{self, ApiResponse, Body};
-use super::{auth, body, cors, debug, health, keys, members, metrics, snapshot, stats};
+use super::respond::{self, ApiResponse};
+use super::shared::{ConnState, Shared};
+use super::{auth, cors, debug, health, keys, members, metrics, snapshot, stats};
+use crate::http::server::{ServerContext, Service, discard};
 use crate::protocol::{CleanPath, clean, location};
 
-/// Handles a request. It never fails: errors of the request are in the response.
-pub(super) async fn response(
-    conn: Arc<ConnState>,
-    request: Request<Incoming>,
-) -> Result<ApiResponse, Infallible> {
-    conn.enter(ConnPhase::Work);
-    let (head, body) = request.into_parts();
-    let response = checked(&conn, &head, body).await;
-    if matches!(response.body(), Body::Whole(_)) {
-        conn.enter(ConnPhase::Rest);
+impl Service for Shared {
+    fn context(&self) -> &Arc<ServerContext> {
+        &self.context
     }
-    Ok(response)
+
+    async fn response(conn: &Arc<ConnState>, head: Parts, body: Incoming) -> ApiResponse {
+        checked(conn, &head, body).await
+    }
 }
 
 /// Does the checks for every request in etcd's order: host, origin, OPTIONS, then the path.
@@ -63,7 +59,7 @@ async fn cleaned(conn: &Arc<ConnState>, head: &Parts, body: Incoming) -> ApiResp
         match clean(raw) {
             CleanPath::Clean(path) => Cow::Owned(path),
             CleanPath::Redirect(to) => {
-                spare(body).await;
+                discard(body).await;
                 return redirect(head, &to);
             }
             CleanPath::Bad => return respond::malformed("400 Bad Request"),
@@ -102,11 +98,11 @@ async fn routed(conn: &Arc<ConnState>, head: &Parts, body: Incoming, path: &[u8]
         return if head.method == Method::PUT {
             debug::log_level(conn, body).await
         } else {
-            spare(body).await;
+            discard(body).await;
             respond::not_allowed(Some("PUT"))
         };
     }
-    spare(body).await;
+    discard(body).await;
     let read_only = |response: fn(&ConnState) -> ApiResponse| {
         if head.method == Method::GET { response(conn) } else { respond::not_allowed(Some("GET")) }
     };
@@ -124,14 +120,6 @@ async fn routed(conn: &Arc<ConnState>, head: &Parts, body: Incoming, path: &[u8]
         b"/retune/snapshot" if head.method == Method::GET => snapshot::response(conn, head).await,
         b"/retune/snapshot" => respond::not_allowed(Some("GET")),
         _ => respond::not_found(),
-    }
-}
-
-/// Discards an unneeded body, so that the connection can be used again. If that fails, the connection closes after
-/// the response.
-pub(super) async fn spare(body: Incoming) {
-    if !body.is_end_stream() {
-        let _ = body::read_off(body).await;
     }
 }
 

@@ -1,19 +1,18 @@
 //! The client listeners: bound early, served once there is a store.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::error::ApiError;
-use super::listener::{Listener, Schemes};
 use super::settings::{Info, Settings};
-use super::shared::{Service, Shared};
+use super::shared::Shared;
 use crate::consensus::Handle;
+use crate::http::ListenUrl;
+use crate::http::server::{Listener, Schemes, Service};
 use crate::stop::{Loops, Stop};
-use crate::tcp;
 use crate::tls::{Acceptor, Files};
 
 /// The longest duration of a stop: responses that are being sent may finish. Watches end at once.
@@ -49,18 +48,20 @@ impl Server {
         };
         let mut listeners: Vec<Listener> = Vec::new();
         for url in &settings.listen_client_urls {
-            let place = ListenUrl::read(url)?;
-            let schemes = match acceptor.as_ref().filter(|_| place.secure) {
+            let place = ListenUrl::parse(url).map_err(|why| ApiError::Url { url: url.to_owned(), why })?;
+            let schemes = match acceptor.as_ref().filter(|_| place.secure()) {
                 Some(acceptor) => Schemes::Https(acceptor.clone()),
                 None => Schemes::Http,
             };
-            match listeners.iter_mut().find(|own| place.is_at(own)) {
+            // Port 0 is a new one each time.
+            let listens = |own: &&mut Listener| own.socket.local_addr().is_ok_and(|at| at == place.address);
+            match listeners.iter_mut().find(listens).filter(|_| place.address.port() != 0) {
                 // As in etcd, URLs with the same address share a socket.
                 Some(own) => {
                     own.schemes = own.schemes.clone().and(schemes);
-                    own.urls.push(place.url(place.address.port()));
+                    own.urls.push(place.with_port(place.address.port()));
                 }
-                None => listeners.push(listen(&place, schemes, &listeners)?),
+                None => listeners.push(listen(&place, url, schemes, &listeners)?),
             }
         }
         let connections = usize::try_from(open_files().saturating_sub(RESERVED_FILE_DESCRIPTORS))
@@ -115,74 +116,32 @@ impl Server {
         // The listeners have their own deadline; the half second is for closing connections.
         let left = loops.drain(DRAIN_TIMEOUT + Duration::from_millis(500)).await;
         if !left.is_empty() {
-            tracing::warn!(
-                open = service.context().conn_limit.taken(),
-                "client connections did not end in time"
-            );
+            tracing::warn!(open = service.context().connections(), "client connections did not end in time");
         }
         Ok(())
     }
 }
 
-/// The parts of a listen URL.
-struct ListenUrl<'u> {
-    given: &'u str,
-    scheme: &'u str,
-    host: &'u str,
-    secure: bool,
-    address: SocketAddr,
-}
-
-impl<'u> ListenUrl<'u> {
-    fn read(url: &'u str) -> Result<Self, ApiError> {
-        let bad = |why: &str| ApiError::Url { url: url.to_owned(), why: why.to_owned() };
-        let (scheme, rest) =
-            url.split_once("://").ok_or_else(|| bad("write http://IP:PORT or https://IP:PORT"))?;
-        let secure = match scheme {
-            "http" => false,
-            "https" => true,
-            _ => return Err(bad("only http and https can be listened on")),
-        };
-        let (host, port) =
-            rest.rsplit_once(':').ok_or_else(|| bad("the port is missing; write http://IP:PORT"))?;
-        let port = port.parse::<u16>().map_err(|_| bad("the port is not a number up to 65535"))?;
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let ip = match bare {
-            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            // As in etcd: every interface.
-            "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            _ => bare.parse().map_err(|_| bad("expected an IP or localhost to listen on"))?,
-        };
-        Ok(Self { given: url, scheme, host, secure, address: SocketAddr::new(ip, port) })
-    }
-
-    /// Returns whether a listener already listens there. Port 0 is a new one each time.
-    fn is_at(&self, own: &Listener) -> bool {
-        self.address.port() != 0 && own.socket.local_addr().is_ok_and(|address| address == self.address)
-    }
-
-    fn url(&self, port: u16) -> String {
-        format!("{}://{}:{port}", self.scheme, self.host)
-    }
-}
-
-fn listen(place: &ListenUrl<'_>, schemes: Schemes, others: &[Listener]) -> Result<Listener, ApiError> {
-    let url = || place.given.to_owned();
-    let listening =
-        tcp::listen(place.address, LISTEN_BACKLOG).and_then(|socket| Ok((socket.local_addr()?, socket)));
-    let (address, socket) = listening.map_err(|error| {
+fn listen(
+    place: &ListenUrl<'_>,
+    given: &str,
+    schemes: Schemes,
+    others: &[Listener],
+) -> Result<Listener, ApiError> {
+    let (socket, url) = place.listen(LISTEN_BACKLOG).map_err(|error| {
         let port =
             |own: &&Listener| own.socket.local_addr().is_ok_and(|at| at.port() == place.address.port());
+        let url = given.to_owned();
         match others.iter().find(port) {
             Some(own) if error.kind() == ErrorKind::AddrInUse => {
                 let why =
                     format!("this port is listened on by {} already; remove one of them", own.urls.join(","));
-                ApiError::Url { url: url(), why }
+                ApiError::Url { url, why }
             }
-            _ => ApiError::Listen { url: url(), error },
+            _ => ApiError::Listen { url, error },
         }
     })?;
-    Ok(Listener { socket, urls: vec![place.url(address.port())], schemes, log_throttle: Arc::default() })
+    Ok(Listener { socket, urls: vec![url], schemes, log_throttle: Arc::default() })
 }
 
 /// Returns how many files this process may open, after raising the limit as far as the system allows.
@@ -208,6 +167,6 @@ mod tests {
         let socket = &server.listeners[0].socket;
         let (_client, accepted) =
             tokio::join!(TcpStream::connect(socket.local_addr().unwrap()), socket.accept());
-        assert!(tcp::is_watched(&accepted.unwrap().0));
+        assert!(crate::tcp::is_watched(&accepted.unwrap().0));
     }
 }

@@ -1,21 +1,20 @@
 //! `/retune/snapshot`: a backup of the store, for `retune store backup`.
 
-use std::future::Future as _;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::stream;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::auth;
-use super::connection::{ConnPhase, ConnState};
-use super::respond::{self, ApiResponse, Body};
+use super::respond::{self, ApiResponse};
+use super::shared::ConnState;
 use crate::consensus::{Backup, NoBackup};
+use crate::http::server::{Body, ConnPhase};
 
 /// Returns a file of everything in the store, not older than the request.
 pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse {
@@ -27,8 +26,12 @@ pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse
     match conn.shared.handle.backup().await {
         Ok(backup) => {
             let (index, length) = (backup.index(), backup.length());
-            let body = BackupBody { reading: Reading::Idle(backup), left: length, conn: Arc::clone(conn) };
-            let mut response = respond::bare(StatusCode::OK, Body::Backup(Box::new(body)));
+            let state = (backup, SendingGuard(Arc::clone(conn)));
+            let pieces = stream::try_unfold(state, |(backup, guard)| async {
+                let (backup, piece) = next_piece(backup).await?;
+                Ok((!piece.is_empty()).then(|| (Bytes::from(piece), (backup, guard))))
+            });
+            let mut response = respond::bare(StatusCode::OK, Body::pieces(length, pieces));
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
             headers.insert(respond::ETCD_INDEX, HeaderValue::from(index));
@@ -43,64 +46,20 @@ pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse
     }
 }
 
-/// A backup being sent. Its file is read outside the serving thread.
-#[derive(Debug)]
-pub(super) struct BackupBody {
-    reading: Reading,
-    left: u64,
-    conn: Arc<ConnState>,
+/// Reads the next bytes, outside the serving thread.
+async fn next_piece(mut backup: Backup) -> io::Result<(Backup, Vec<u8>)> {
+    let read = spawn_blocking(move || backup.next_piece().map(|piece| (backup, piece)));
+    read.await
+        .map_err(io::Error::other)
+        .flatten()
+        .inspect_err(|error| tracing::warn!("a backup could not be read while it was sent: {error}"))
 }
 
-#[derive(Debug)]
-enum Reading {
-    Idle(Backup),
-    Under(JoinHandle<(Backup, io::Result<Vec<u8>>)>),
-    Over,
-}
+/// Notes the end of the response.
+struct SendingGuard(Arc<ConnState>);
 
-impl BackupBody {
-    /// Returns the next bytes. If the response ends too early, the connection is closed, so that the client
-    /// notices.
-    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        loop {
-            match std::mem::replace(&mut self.reading, Reading::Over) {
-                Reading::Over => return Poll::Ready(None),
-                Reading::Idle(_) if self.left == 0 => return Poll::Ready(None),
-                Reading::Idle(mut backup) => {
-                    self.reading = Reading::Under(spawn_blocking(move || {
-                        let piece = backup.next_piece();
-                        (backup, piece)
-                    }));
-                }
-                Reading::Under(mut task) => match Pin::new(&mut task).poll(cx) {
-                    Poll::Pending => {
-                        self.reading = Reading::Under(task);
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(Ok((backup, Ok(piece)))) if !piece.is_empty() => {
-                        self.left -= piece.len() as u64;
-                        self.reading = Reading::Idle(backup);
-                        return Poll::Ready(Some(Bytes::from(piece)));
-                    }
-                    Poll::Ready(ended) => {
-                        if let Ok((_, Err(error))) = ended {
-                            tracing::warn!("a backup could not be read while it was sent: {error}");
-                        }
-                        return Poll::Ready(None);
-                    }
-                },
-            }
-        }
-    }
-
-    /// Returns how many bytes are left.
-    pub(super) fn left(&self) -> u64 {
-        self.left
-    }
-}
-
-impl Drop for BackupBody {
+impl Drop for SendingGuard {
     fn drop(&mut self) {
-        self.conn.enter(ConnPhase::Rest);
+        self.0.enter(ConnPhase::Rest);
     }
 }

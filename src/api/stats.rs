@@ -2,8 +2,8 @@
 
 use hyper::StatusCode;
 
-use super::connection::ConnState;
 use super::respond::{self, ApiResponse};
+use super::shared::ConnState;
 use crate::consensus::{Latency, PeerFigures};
 use crate::keyspace::Time;
 use crate::protocol::{json_bytes, json_timestamp};

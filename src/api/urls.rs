@@ -1,6 +1,6 @@
 //! Checks peer URLs as etcd does, with its messages.
 
-use std::fmt::Write as _;
+use crate::protocol::{GoUrl, quoted};
 
 /// Returns the URLs of a request, sorted; or etcd's error for the first invalid one.
 pub(super) fn check(given: &[String]) -> Result<Vec<String>, String> {
@@ -13,104 +13,18 @@ pub(super) fn check(given: &[String]) -> Result<Vec<String>, String> {
 }
 
 fn one(url: &str) -> Result<String, String> {
-    let unparsable = |why: String| Err(format!("parse {}: {why}", quoted(url)));
-    if url.chars().any(|c| c < ' ' || c == '\x7f') {
-        return unparsable("net/url: invalid control character in URL".to_owned());
+    let parts = GoUrl::parse(url).map_err(|why| format!("parse {}: {why}", quoted(url)))?;
+    if !matches!(parts.scheme.as_str(), "http" | "https" | "unix" | "unixs") {
+        return Err(format!("URL scheme must be http, https, unix, or unixs: {url}"));
     }
-    let body = url.split('#').next().unwrap_or_default();
-    let (scheme, rest) = match scheme(body) {
-        Scheme::Missing => return unparsable("missing protocol scheme".to_owned()),
-        Scheme::Colon => return unparsable("first path segment in URL cannot contain colon".to_owned()),
-        Scheme::None => {
-            return match bad_escape(body) {
-                Some(escape) => unparsable(format!("invalid URL escape {}", quoted(escape))),
-                None => wrong_scheme(url),
-            };
-        }
-        Scheme::Some(scheme, rest) => (scheme.to_ascii_lowercase(), rest),
-    };
-    let rest = rest.split('?').next().unwrap_or_default();
-    let (authority, path) = match rest.strip_prefix("//") {
-        Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
-        // Opaque (`a:1`) or with a path alone (`http:/x`): no host in either.
-        None => ("", rest),
-    };
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    if let Some(why) = bad_host(host) {
-        return unparsable(why);
-    }
-    if let Some(escape) = bad_escape(path) {
-        return unparsable(format!("invalid URL escape {}", quoted(escape)));
-    }
-    if !matches!(scheme.as_str(), "http" | "https" | "unix" | "unixs") {
-        return wrong_scheme(url);
-    }
-    if !has_port(host) {
+    if !has_port(parts.host) {
         return Err(format!("URL address does not have the form \"host:port\": {url}"));
     }
-    if !path.is_empty() {
+    if !parts.path.is_empty() {
         return Err(format!("URL must not contain a path: {url}"));
     }
     let shown = url.split_once(':').map_or(url, |(_, rest)| rest);
-    Ok(format!("{scheme}:{shown}"))
-}
-
-fn wrong_scheme(url: &str) -> Result<String, String> {
-    Err(format!("URL scheme must be http, https, unix, or unixs: {url}"))
-}
-
-enum Scheme<'u> {
-    /// The URL begins with a colon.
-    Missing,
-    /// There is a colon in place of the scheme's, but no scheme before it.
-    Colon,
-    None,
-    Some(&'u str, &'u str),
-}
-
-fn scheme(url: &str) -> Scheme<'_> {
-    let end = url.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')));
-    let first = url.chars().next();
-    match end {
-        Some(0) if url.starts_with(':') => Scheme::Missing,
-        Some(at) if url[at..].starts_with(':') && first.is_some_and(|c| c.is_ascii_alphabetic()) => {
-            Scheme::Some(&url[..at], &url[at + 1..])
-        }
-        _ => {
-            let segment = url.split(['/', '?']).next().unwrap_or_default();
-            if !url.starts_with('/') && segment.contains(':') { Scheme::Colon } else { Scheme::None }
-        }
-    }
-}
-
-/// Returns the first `%` of `text` that does not start an escape, with what follows it.
-fn bad_escape(text: &str) -> Option<&str> {
-    text.char_indices().filter(|(_, c)| *c == '%').find_map(|(at, _)| {
-        let hex = text.as_bytes().get(at + 1..at + 3);
-        let good = hex.is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-        let end = (at + 3).min(text.len());
-        (!good).then(|| text.get(at..end).unwrap_or(&text[at..=at]))
-    })
-}
-
-/// Returns the error of Go's URL parser for `HOST:PORT`.
-fn bad_host(host: &str) -> Option<String> {
-    let port = if host.starts_with('[') {
-        let Some(end) = host.rfind(']') else { return Some("missing ']' in host".to_owned()) };
-        &host[end + 1..]
-    } else {
-        host.rfind(':').map_or("", |at| &host[at..])
-    };
-    let good = port.is_empty() || (port.starts_with(':') && port[1..].bytes().all(|c| c.is_ascii_digit()));
-    if !good {
-        return Some(format!("invalid port {} after host", quoted(port)));
-    }
-    let strange =
-        |c: &char| c.is_ascii() && !c.is_ascii_alphanumeric() && !"-_.~!$&'()*+,;=:[]<>\"%".contains(*c);
-    if let Some(c) = host.chars().find(strange) {
-        return Some(format!("invalid character {} in host name", quoted(&c.to_string())));
-    }
-    bad_escape(host).map(|escape| format!("invalid URL escape {}", quoted(escape)))
+    Ok(format!("{}:{shown}", parts.scheme))
 }
 
 /// Returns whether Go's `SplitHostPort` accepts it: one colon, the last, outside of brackets.
@@ -119,27 +33,6 @@ fn has_port(host: &str) -> bool {
         Some(rest) => rest.split_once(']').is_some_and(|(_, port)| port.starts_with(':')),
         None => host.matches(':').count() == 1,
     }
-}
-
-/// Quotes like Go's `%q`, as far as URLs need it.
-pub(super) fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' || c == '\x7f' => {
-                write!(out, "\\x{:02x}", u32::from(c)).expect("a string takes all");
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]

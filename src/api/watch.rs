@@ -5,8 +5,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::connection::{ConnPhase, ConnState};
 use super::render;
+use super::shared::ConnState;
+use crate::http::server::{BodyStream, Broken, ConnPhase};
 use crate::keyspace::Watch;
 
 /// An open watch. It ends when dropped, as the connection does when the client is gone.
@@ -23,9 +24,10 @@ impl WatchBody {
         conn.enter(ConnPhase::Watch);
         Self { watch, conn, stream, ended: false }
     }
+}
 
-    /// Returns the text of the next event; `None` after the last.
-    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+impl BodyStream for WatchBody {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         if self.ended {
             return Poll::Ready(None);
         }
@@ -34,10 +36,10 @@ impl WatchBody {
             // If its end is known with its event, a one-shot response is sent in one piece.
             self.ended = !self.stream || event.is_none();
         }
-        polled.map(|event| event.map(|event| render::shared(&event)))
+        polled.map(|event| event.map(|event| Ok(render::shared(&event))))
     }
 
-    pub(super) fn ended(&self) -> bool {
+    fn ended(&self) -> bool {
         self.ended
     }
 }

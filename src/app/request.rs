@@ -1,23 +1,23 @@
 //! Sends one request to a running registrar.
 
-use std::pin::pin;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::Empty;
 use hyper::Request;
-use hyper::client::conn::http1;
 use hyper::header::HOST;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use crate::http::client::{exchange, whole};
 use crate::protocol::{percent_encoded, unreserved};
 use crate::settings::Listen;
 
 /// How long a response may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_HEAD_BYTES: usize = 64 << 10;
 /// Enough for the state of more containers than a host has.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
@@ -25,10 +25,8 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 pub(super) async fn request(at: &Listen, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)> {
     let work = async {
         match at {
-            Listen::Unix(path) => exchange(UnixStream::connect(path).await?, method, target).await,
-            Listen::Tcp(address) => {
-                exchange(TcpStream::connect(address.as_str()).await?, method, target).await
-            }
+            Listen::Unix(path) => ask(UnixStream::connect(path).await?, method, target).await,
+            Listen::Tcp(address) => ask(TcpStream::connect(address.as_str()).await?, method, target).await,
         }
     };
     match timeout(REQUEST_TIMEOUT, work).await {
@@ -40,29 +38,18 @@ pub(super) async fn request(at: &Listen, method: &str, target: &str) -> anyhow::
     }
 }
 
-async fn exchange<S>(stream: S, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)>
+async fn ask<S>(stream: S, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let request =
         Request::builder().method(method).uri(target).header(HOST, "retune").body(Empty::<Bytes>::new())?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut connection = pin!(connection);
-    let mut work = pin!(async {
-        let response = sender.send_request(request).await?;
+    exchange(stream, MAX_HEAD_BYTES, request, async |response| {
         let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("its response cannot be read: {error}"))?;
-        Ok((status, body.to_bytes()))
-    });
-    let mut open = true;
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            _ = &mut connection, if open => open = false,
-        }
-    }
+        let body = whole(response, MAX_BODY_BYTES).await.context("its response cannot be read")?;
+        Ok((status, body))
+    })
+    .await?
 }
 
 /// Escapes text for a query.

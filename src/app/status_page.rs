@@ -13,34 +13,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue, ORIGIN};
-use hyper::server::conn::http1;
+use hyper::header::{HeaderValue, ORIGIN};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
+use crate::http::Pipe;
+use crate::http::server::respond::{TEXT, json, typed};
+use crate::http::server::{Body, accept_until, short_requests};
 use crate::protocol::unescaped;
 use crate::registrar::{Status, StatusBoard};
 use crate::settings::Listen;
 use crate::stop::Stop;
 use crate::tcp::Liveness;
 
-/// The most connections served at once.
+/// The most connections that a socket serves at once; further ones wait.
 const MAX_CONNECTIONS: usize = 64;
-/// How long the head of a request may take, and a whole connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a whole connection may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-const MAX_HEAD_BYTES: usize = 16 << 10;
-/// The wait after an accept that failed.
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long a process behind an existing socket has to accept a connection.
 const SOCKET_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -49,7 +43,7 @@ enum Socket {
     Tcp(TcpListener),
 }
 
-/// Bound sockets, and the limit of connections.
+/// Bound sockets.
 pub(super) struct Page {
     sockets: Vec<Socket>,
 }
@@ -81,10 +75,9 @@ impl Page {
 
     /// Serves until the stop.
     pub(super) async fn run(self, status_board: Arc<StatusBoard>, stop: Stop) -> Result<(), Infallible> {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut listeners = JoinSet::new();
         for socket in self.sockets {
-            listeners.spawn(serve(socket, Arc::clone(&status_board), Arc::clone(&places), stop.clone()));
+            listeners.spawn(serve(socket, Arc::clone(&status_board), stop.clone()));
         }
         stop.wait().await;
         while listeners.join_next().await.is_some() {}
@@ -134,41 +127,24 @@ async fn unix(path: &Path) -> anyhow::Result<Socket> {
     Ok(Socket::Unix(listener, path.to_owned()))
 }
 
-async fn serve(socket: Socket, status_board: Arc<StatusBoard>, places: Arc<Semaphore>, stop: Stop) {
-    let mut visits = JoinSet::new();
-    loop {
-        // When the limit is reached, new connections wait in the socket's queue.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let visit: io::Result<_> = tokio::select! {
-            () = stop.wait() => break,
-            stranger = accept(&socket) => stranger,
-        };
-        while visits.try_join_next().is_some() {}
-        match visit {
-            Ok((stream, local)) => {
-                let status_board = Arc::clone(&status_board);
-                visits.spawn(async move {
-                    let _place = place;
-                    timeout(CONNECTION_TIMEOUT, serve_connection(stream, status_board, local)).await.ok();
-                });
-            }
-            Err(error) => {
-                tracing::debug!("cannot accept a connection: {error}");
-                sleep(ACCEPT_RETRY_DELAY).await;
-            }
-        }
-    }
+async fn serve(socket: Socket, status_board: Arc<StatusBoard>, stop: Stop) {
+    let admit = |(stream, local)| {
+        let serving = serve_connection(stream, Arc::clone(&status_board), local);
+        Some(async move {
+            timeout(CONNECTION_TIMEOUT, serving).await.ok();
+        })
+    };
+    let failing = |error: &io::Error| tracing::debug!("cannot accept a connection: {error}");
+    let connections = accept_until(&stop, MAX_CONNECTIONS, || accept(&socket), admit, failing).await;
+    drop(connections);
     if let Socket::Unix(listener, path) = socket {
         drop(listener);
         fs::remove_file(path).ok();
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
 /// Returns the next connection, and whether it comes from this host.
-async fn accept(socket: &Socket) -> io::Result<(Box<dyn Stream>, bool)> {
+async fn accept(socket: &Socket) -> io::Result<(Pipe, bool)> {
     match socket {
         Socket::Unix(listener, _) => {
             let (stream, _) = listener.accept().await?;
@@ -182,29 +158,25 @@ async fn accept(socket: &Socket) -> io::Result<(Box<dyn Stream>, bool)> {
     }
 }
 
-async fn serve_connection(stream: Box<dyn Stream>, status_board: Arc<StatusBoard>, local: bool) {
+async fn serve_connection(stream: Pipe, status_board: Arc<StatusBoard>, local: bool) {
     let service = service_fn(|request: Request<Incoming>| {
         let response = respond(&request, &status_board, local);
         async move { Ok::<_, Infallible>(response) }
     });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+    let served = short_requests().keep_alive(false).serve_connection(TokioIo::new(stream), service);
     // The error belongs to the client: it closed the connection or sent no valid HTTP.
     served.await.ok();
 }
 
-fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> Response<Full<Bytes>> {
+fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> Response<Body> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/status") => match serde_json::to_string_pretty(&status_board.status()) {
-            Ok(json) => response(StatusCode::OK, "application/json", json + "\n"),
+            Ok(text) => json(StatusCode::OK, text + "\n"),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         },
         (&Method::GET, "/metrics") => {
-            response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", status_board.metrics())
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            typed(StatusCode::OK, kind, status_board.metrics())
         }
         (&Method::GET, "/health") => match unhealthy_reason(&status_board.status()) {
             None => text(StatusCode::OK, "well".to_owned()),
@@ -230,12 +202,7 @@ fn unhealthy_reason(status: &Status) -> Option<String> {
     (!status.complete).then(|| "not every container has been checked yet".to_owned())
 }
 
-fn drain<B>(
-    request: &Request<B>,
-    status_board: &StatusBoard,
-    local: bool,
-    out: bool,
-) -> Response<Full<Bytes>> {
+fn drain<B>(request: &Request<B>, status_board: &StatusBoard, local: bool, out: bool) -> Response<Body> {
     // A web page in a browser on this host must not do this.
     if !local || request.headers().contains_key(ORIGIN) {
         let message = "a drain must be requested on the registrar's own host";
@@ -258,15 +225,8 @@ fn drain<B>(
     }
 }
 
-fn text(status: StatusCode, message: String) -> Response<Full<Bytes>> {
-    response(status, "text/plain; charset=utf-8", message + "\n")
-}
-
-fn response(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
+fn text(status: StatusCode, message: String) -> Response<Body> {
+    typed(status, TEXT, message + "\n")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `member list`, `add`, `remove` and `update`. Arguments are checked before any request is sent.
 
-use crate::client::cluster::quoted;
+use crate::protocol::quoted;
 
 use super::end::End;
 use super::job::Invocation;

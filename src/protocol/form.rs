@@ -1,9 +1,8 @@
 //! Go's `ParseForm`: names and values from query and body, and its errors.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
-use super::{ErrorBody, ErrorCode};
+use super::{ErrorBody, ErrorCode, quote};
 
 /// The names with a meaning; only the encoding of others is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,50 +134,10 @@ fn escaped(text: &[u8]) -> Result<u8, &[u8]> {
 }
 
 fn bad_escape(escape: &[u8]) -> ErrorBody {
-    fault(format!("invalid URL escape {}", quote(escape)))
+    fault(quote::bad_escape(escape))
 }
 
 /// Returns an error 210 with this cause.
 pub(super) fn fault(cause: impl Into<Vec<u8>>) -> ErrorBody {
     ErrorBody::of_request(ErrorCode::INVALID_FORM, cause)
-}
-
-/// Go's `strconv.Quote`, correct for texts of up to three bytes that begin with `%` (so no character beyond
-/// U+07FF).
-fn quote(text: &[u8]) -> String {
-    let mut out = String::from("\"");
-    for chunk in text.utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            let done = match letter {
-                '"' | '\\' => write!(out, "\\{letter}"),
-                '\x07' => write!(out, "\\a"),
-                '\x08' => write!(out, "\\b"),
-                '\x0c' => write!(out, "\\f"),
-                '\n' => write!(out, "\\n"),
-                '\r' => write!(out, "\\r"),
-                '\t' => write!(out, "\\t"),
-                '\x0b' => write!(out, "\\v"),
-                _ if letter.is_ascii_control() => write!(out, "\\x{:02x}", letter as u32),
-                _ if prints(letter) => write!(out, "{letter}"),
-                _ => write!(out, "\\u{:04x}", letter as u32),
-            };
-            done.expect("text grows");
-        }
-        for byte in chunk.invalid() {
-            write!(out, "\\x{byte:02x}").expect("text grows");
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// Returns whether Go considers a character below U+0800 printable.
-const fn prints(letter: char) -> bool {
-    matches!(
-        letter as u32,
-        0x20..=0x7e | 0xa1..=0xac | 0xae..=0x377 | 0x37a..=0x37f | 0x384..=0x38a | 0x38c | 0x38e..=0x3a1
-            | 0x3a3..=0x52f | 0x531..=0x556 | 0x559..=0x58a | 0x58d..=0x58f | 0x591..=0x5c7 | 0x5d0..=0x5ea
-            | 0x5ef..=0x5f4 | 0x606..=0x61b | 0x61e..=0x6dc | 0x6de..=0x70d | 0x710..=0x74a | 0x74d..=0x7b1
-            | 0x7c0..=0x7fa | 0x7fd..=0x7ff
-    )
 }

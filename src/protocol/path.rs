@@ -48,7 +48,9 @@ fn is_clean(path: &[u8]) -> bool {
     true
 }
 
-fn cleaned(path: &[u8]) -> Vec<u8> {
+/// Returns the path without empty, `.` and `..` segments; keeps a final slash.
+#[must_use]
+pub fn cleaned(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     for segment in path.split(|byte| *byte == b'/') {
         match segment {
@@ -135,4 +137,22 @@ pub fn unescaped(text: &str) -> String {
         rest = if code.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_and_keep_a_final_slash() {
+        for (from, to) in [
+            ("/v2/keys//a//b/../c/", "/v2/keys/a/c/"),
+            ("/v2/keys/..", "/v2"),
+            ("/../..", "/"),
+            ("/v2/keys/", "/v2/keys/"),
+            ("/v2/keys", "/v2/keys"),
+        ] {
+            assert_eq!(String::from_utf8(cleaned(from.as_bytes())).unwrap(), to);
+        }
+    }
 }

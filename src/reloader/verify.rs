@@ -2,15 +2,23 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::probe::{Probe, Verify};
 use super::reload::run_command;
+use crate::http::Endpoint;
+use crate::http::client::{beginning, exchange};
+use crate::http::error::innermost;
 
 /// The most of a response that is read.
-const MAX_RESPONSE_BYTES: u64 = 1 << 20;
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
+const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// Asks until the service responds as expected. The error is its last response.
 pub(super) async fn verify(verify: &Verify) -> Result<(), String> {
@@ -45,13 +53,13 @@ async fn probe_once(probe: &Probe, left: Duration) -> Result<(), String> {
         Probe::Tcp { address, contains } => listen(address, contains.as_deref()).await,
         Probe::Command { line, env } => run_command(line, env, left.max(Duration::from_millis(1))).await,
         Probe::Http { url, headers, status, contains } => {
-            let (got, body) = get(url, headers).await?;
+            let Response { status: got, head, body } = get(url, headers).await?;
             let wanted = status.map_or((200..400).contains(&got), |status| status == got);
             if !wanted {
                 return Err(format!("status {got}"));
             }
             match contains {
-                Some(text) if !body.contains(text.as_str()) => {
+                Some(text) if !body.contains(text.as_str()) && !head.contains(&text.to_ascii_lowercase()) => {
                     Err(format!("status {got}, without {text:?} in it"))
                 }
                 _ => Ok(()),
@@ -64,7 +72,7 @@ async fn probe_once(probe: &Probe, left: Duration) -> Result<(), String> {
 async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     let Some(wanted) = wanted else { return Ok(()) };
-    let mut stream = stream.take(MAX_RESPONSE_BYTES);
+    let mut stream = stream.take(MAX_RESPONSE_BYTES as u64);
     let (mut said, mut chunk) = (Vec::new(), [0; 8192]);
     loop {
         let count = stream.read(&mut chunk).await.map_err(|error| error.to_string())?;
@@ -80,79 +88,58 @@ async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
     }
 }
 
+/// A response.
+struct Response {
+    status: u16,
+    /// In lower case: the client does not keep how the names of headers were written.
+    head: String,
+    /// Decoded.
+    body: String,
+}
+
 /// Sends one GET over a connection of its own: a worker of the old file might still hold a pooled one.
-async fn get(url: &str, headers: &[String]) -> Result<(u16, String), String> {
-    let rest = url.strip_prefix("http://").ok_or("only http:// is supported")?;
-    let (host, path) =
-        rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, path.to_owned()));
-    let address = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
-    let mut stream = TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
-    let mut request = format!("GET /{path} HTTP/1.1\r\nUser-Agent: retune\r\nConnection: close\r\n");
-    let is_host = |header: &&String| header.to_ascii_lowercase().starts_with("host:");
-    let host =
-        if headers.iter().any(|header| is_host(&header)) { None } else { Some(format!("Host: {host}")) };
-    for header in host.iter().chain(headers) {
-        request.push_str(header);
-        request.push_str("\r\n");
-    }
-    request.push_str("\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
-    let mut answer = Vec::new();
-    let mut stream = stream.take(MAX_RESPONSE_BYTES);
-    let mut chunk = [0; 8192];
-    while !is_whole(&answer) {
-        match stream.read(&mut chunk).await.map_err(|error| error.to_string())? {
-            0 => break,
-            count => answer.extend_from_slice(&chunk[..count]),
+async fn get(url: &str, headers: &[String]) -> Result<Response, String> {
+    let endpoint = Endpoint::parse(url).map_err(|error| error.to_string())?;
+    let request = request(&endpoint, url, headers)?;
+    let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
+    let stream = connecting.await.map_err(|error| error.to_string())?;
+    let asked = exchange(stream, MAX_HEAD_BYTES, request, async |response| {
+        let (parts, body) = response.into_parts();
+        let mut head = format!("{:?} {}\n", parts.version, parts.status);
+        for (name, value) in &parts.headers {
+            head += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
         }
-    }
-    let text = String::from_utf8_lossy(&answer).into_owned();
-    let status =
-        text.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
-    Ok((status.ok_or("no HTTP response")?, text))
-}
-
-/// Returns whether a response that declares its length is complete: not every server closes when asked to.
-fn is_whole(answer: &[u8]) -> bool {
-    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
-    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    let (body, status) = (&answer[end + 4..], head.split_whitespace().nth(1));
-    if matches!(status, Some("204" | "304")) {
-        return true;
-    }
-    if head.lines().any(|line| line.starts_with("transfer-encoding:") && line.contains("chunked")) {
-        return has_last_chunk(body);
-    }
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        (name == "content-length").then(|| value.trim().parse::<usize>().ok())?
+        head.make_ascii_lowercase();
+        let body = beginning(body, MAX_RESPONSE_BYTES).await;
+        let body = body.map_err(|error| format!("its response broke off: {}", innermost(&error)))?;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Ok(Response { status: parts.status.as_u16(), head, body })
     });
-    length.is_some_and(|length| body.len() >= length)
+    asked.await.map_err(|error| format!("no HTTP response: {}", innermost(&error)))?
 }
 
-/// Returns whether a chunked body contains the empty chunk that ends it.
-fn has_last_chunk(mut rest: &[u8]) -> bool {
-    loop {
-        let Some(end) = rest.windows(2).position(|window| window == b"\r\n") else { return false };
-        let size = String::from_utf8_lossy(&rest[..end]);
-        let size = size.split(';').next().unwrap_or_default().trim();
-        match usize::from_str_radix(size, 16) {
-            // Trailers may follow; they are not needed.
-            Ok(0) | Err(_) => return true,
-            Ok(size) => match size.checked_add(end + 4).and_then(|next| rest.get(next..)) {
-                Some(next) => rest = next,
-                None => return false,
-            },
-        }
+fn request(endpoint: &Endpoint, url: &str, headers: &[String]) -> Result<Request<Empty<Bytes>>, String> {
+    let path = url.get(endpoint.url.len()..).unwrap_or_default();
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let mut request = Request::get(format!("{slash}{path}"))
+        .header(USER_AGENT, "retune")
+        .header(CONNECTION, "close")
+        .body(Empty::new())
+        .map_err(|error| format!("cannot build the request: {error}"))?;
+    for header in headers {
+        let (name, value) = header.split_once(':').unwrap_or((header, ""));
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
+        let value = HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|error| error.to_string())?;
+        request.headers_mut().append(name, value);
     }
+    let host = HeaderValue::from_str(endpoint.authority()).map_err(|error| error.to_string())?;
+    request.headers_mut().entry(HOST).or_insert(host);
+    Ok(request)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -193,5 +180,13 @@ mod tests {
         let error = verify(&http(url, None)).await.unwrap_err();
         assert!(error.contains("status 502"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn a_text_that_two_chunks_share_is_found_and_so_is_a_header() {
+        let chunked = "HTTP/1.1 200 OK\r\nX-Version: 7\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nver\r\n5\r\nsion7\r\n0\r\n\r\n";
+        let url = serve(Box::leak(vec![chunked; 2].into_boxed_slice())).await;
+        assert_eq!(verify(&http(url.clone(), Some("version7"))).await, Ok(()));
+        assert_eq!(verify(&http(url, Some("X-Version: 7"))).await, Ok(()));
     }
 }

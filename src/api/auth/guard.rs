@@ -4,8 +4,8 @@ use hyper::StatusCode;
 use hyper::header::HeaderMap;
 
 use super::basic::{self, Credentials, Login};
-use crate::api::connection::ConnState;
 use crate::api::respond::Rejection;
+use crate::api::shared::ConnState;
 use crate::keyspace::auth::{Auth, KeyAccess, ROOT, User};
 use crate::protocol::{ErrorBody, ErrorCode};
 

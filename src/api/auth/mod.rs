@@ -16,10 +16,10 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::connection::ConnState;
 use super::respond::{self, ApiResponse, CLUSTER_ID, Rejection};
-use super::routes::spare;
+use super::shared::ConnState;
 use crate::consensus::ProposeError;
+use crate::http::server::discard;
 use crate::keyspace::auth::{Auth, Change, Changed};
 
 pub(super) use guard::{to_key, to_root};
@@ -50,32 +50,32 @@ impl AuthRoute {
 /// Returns the response to a request to `/v2/auth/REST`.
 pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
     let Some((about, name)) = parse_route(rest) else {
-        spare(body).await;
+        discard(body).await;
         return respond::not_found();
     };
     if about == AuthRoute::TooMuch {
-        spare(body).await;
+        discard(body).await;
         return respond::message(StatusCode::BAD_REQUEST, b"Invalid path");
     }
     if !about.allow().split(',').any(|method| method == head.method.as_str()) {
-        spare(body).await;
+        discard(body).await;
         return respond::not_allowed(Some(about.allow()));
     }
     if (about != AuthRoute::Enable || head.method != Method::GET)
         && let Err(refused) = to_root(conn, &head.headers).await
     {
-        spare(body).await;
+        discard(body).await;
         return refused.response();
     }
     let name = String::from_utf8_lossy(name);
     let answered = match head.method {
         Method::GET => {
-            spare(body).await;
+            discard(body).await;
             shown(&conn.shared.handle.auth(), about, &name)
         }
         Method::PUT => put(conn, body, about, &name).await,
         _ => {
-            spare(body).await;
+            discard(body).await;
             delete(conn, about, &name).await
         }
     };
@@ -124,7 +124,7 @@ async fn put(
     name: &str,
 ) -> Result<ApiResponse, Rejection> {
     if about == AuthRoute::Enable {
-        spare(body).await;
+        discard(body).await;
         change(conn, Change::Enable, name).await?;
         return Ok(respond::json(StatusCode::OK, ""));
     }

@@ -5,10 +5,10 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::passwords::MAX_PASSWORD_BYTES;
-use crate::api::body::{self, BodyError, BufferedBody};
-use crate::api::connection::ConnState;
 use crate::api::respond::Rejection;
+use crate::api::shared::ConnState;
 use crate::api::unmarshal::field;
+use crate::http::server::{self, BodyError, BufferedBody};
 use crate::keyspace::auth::{Change, Role};
 
 /// The longest request about users or roles.
@@ -26,7 +26,7 @@ fn no_json() -> Rejection {
 
 /// Reads the body.
 pub(super) async fn take(conn: &ConnState, body: Incoming) -> Result<BufferedBody<'_>, Rejection> {
-    body::take(body, MAX_BODY_BYTES, &conn.shared).await.map_err(|why| match why {
+    server::take(body, MAX_BODY_BYTES, &conn.shared).await.map_err(|why| match why {
         BodyError::TooLarge => {
             bad(format!("a request about a user or a role may have {MAX_BODY_BYTES} bytes at most"))
         }

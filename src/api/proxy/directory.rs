@@ -7,8 +7,8 @@ use rand::seq::SliceRandom as _;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::endpoint::Endpoint;
 use super::hops;
+use crate::http::Endpoint;
 use crate::log_throttle::LogThrottle;
 
 /// How long an endpoint that leads back to a proxy is suspended.
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     fn sites(urls: &[&str]) -> Vec<Endpoint> {
-        urls.iter().map(|url| Endpoint::read(url).unwrap()).collect()
+        urls.iter().map(|url| Endpoint::parse(url).unwrap()).collect()
     }
 
     fn urls(directory: &Directory) -> Vec<String> {

@@ -9,7 +9,6 @@ use hyper::{Method, StatusCode};
 use super::super::counters::{BUCKET_COUNT, bound, seconds};
 use super::super::metrics::{self, Page};
 use super::super::respond::ApiResponse;
-use super::forward::Forwarder;
 
 /// Why a request failed, at one member or completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,13 +71,11 @@ impl Figures {
     }
 
     /// Returns the page.
-    pub(super) fn page(&self, shared: &Forwarder) -> ApiResponse {
+    pub(super) fn page(&self, endpoints: usize, connections: usize) -> ApiResponse {
         let mut page = Page::new();
         self.lock().write(&mut page);
-        let usable = shared.directory.usable().len() as u64;
-        page.gauge("retune_proxy_endpoints", "Endpoints in use.", usable);
-        let taken = shared.context.conn_limit.taken() as u64;
-        page.gauge("retune_store_client_connections", "Connections of clients.", taken);
+        page.gauge("retune_proxy_endpoints", "Endpoints in use.", endpoints as u64);
+        page.gauge("retune_store_client_connections", "Connections of clients.", connections as u64);
         page.process();
         metrics::page(page)
     }

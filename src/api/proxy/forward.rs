@@ -11,66 +11,23 @@ use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
-use super::super::body::{self, BodyError};
-use super::super::connection::ConnState;
-use super::super::cors::Origins;
-use super::super::error::ApiError;
-use super::super::respond::{self, ApiResponse, Body, Rejection};
-use super::super::shared::ServerContext;
-use super::connection::{Connection, OutgoingRequest};
-use super::dial::{Dialer, Limits};
-use super::directory::{Directory, MemberEndpoint};
-use super::figures::{DropReason, Figures};
+use super::super::respond::{self, ApiResponse, Rejection};
+use super::directory::MemberEndpoint;
+use super::figures::DropReason;
+use super::forwarder::Forwarder;
 use super::headers;
-use super::hops::{self, Hops};
-use super::pool::Pool;
+use super::hops;
 use super::response_stream::ResponseStream;
-use super::settings::{ProxyMode, ProxySettings};
+use crate::http::client::{Connection, OutgoingRequest};
+use crate::http::server::{self, Body, BodyError, ConnState};
 use crate::protocol::ErrorBody;
-
-/// Up to this many bytes beyond the limit, a body is forwarded, so that the member refuses it.
-const MAX_EXCESS_BODY_BYTES: usize = 1 << 20;
-
-/// Shared by all requests.
-#[derive(Debug)]
-pub(in crate::api) struct Forwarder {
-    pub(super) context: Arc<ServerContext>,
-    pub(super) origins: Origins,
-    pub(super) way: ProxyMode,
-    pub(super) directory: Directory,
-    pub(super) pool: Pool,
-    pub(super) figures: Figures,
-    pub(super) hops: Hops,
-    longest_body: usize,
-}
-
-impl Forwarder {
-    pub(super) fn new(settings: &ProxySettings, connections: usize) -> Result<Self, ApiError> {
-        let limits = Limits {
-            dial: settings.dial_timeout,
-            write: settings.write_timeout,
-            read: settings.read_timeout,
-        };
-        Ok(Self {
-            // Each connection of a client may need one to a member.
-            context: Arc::new(ServerContext::new((connections / 2).max(8))),
-            origins: Origins::new(&settings.api.cors),
-            way: settings.way,
-            directory: Directory::new(settings.failure_wait),
-            pool: Pool::new(Dialer::new(&settings.client_tls, limits)?),
-            figures: Figures::default(),
-            hops: Hops::new(),
-            longest_body: settings.api.max_request_bytes.saturating_add(MAX_EXCESS_BODY_BYTES),
-        })
-    }
-}
 
 /// Forwards a request and returns the member's response.
 pub(super) async fn response(conn: &Arc<ConnState<Forwarder>>, head: Parts, body: Incoming) -> ApiResponse {
     let shared = &conn.shared;
     let (method, begun) = (head.method.clone(), Instant::now());
     shared.figures.received(&method);
-    let taken = match body::take(body, shared.longest_body, &shared.context).await {
+    let taken = match server::take(body, shared.longest_body, &shared.context).await {
         Ok(taken) => taken,
         Err(why) => return no_body(why),
     };
@@ -177,7 +134,7 @@ fn pass(
     headers::strip(&mut head.headers);
     let response_stream =
         ResponseStream::new(body, connection, endpoint.endpoint.clone(), Arc::clone(conn), watch);
-    let mut passed = respond::bare(head.status, Body::ResponseStream(Box::new(response_stream)));
+    let mut passed = respond::bare(head.status, Body::Stream(Box::new(response_stream)));
     *passed.headers_mut() = head.headers;
     passed
 }

@@ -10,17 +10,14 @@
 //!
 //! Leaves out: listening, client connections and their limits, which this room shares among all ports.
 
-mod connection;
-mod dial;
 mod directory;
-mod endpoint;
 mod figures;
 mod folder;
 mod forward;
+mod forwarder;
 mod headers;
 mod hops;
 mod peers;
-mod pool;
 mod refresh;
 mod response_stream;
 mod routes;
@@ -35,11 +32,10 @@ use super::server::{DRAIN_TIMEOUT, Server};
 use crate::stop::{Loops, Stop};
 
 pub use folder::{FolderOwner, held, knows_peers};
-pub(super) use response_stream::ResponseStream;
 pub use settings::{ProxyMode, ProxySettings};
 
 use directory::MemberEndpoint;
-use forward::Forwarder;
+use forwarder::Forwarder;
 use refresh::Refresh;
 
 /// A proxy with its ports and its part of the data folder; it accepts connections once [`Proxy::run`] runs.

@@ -1,29 +1,26 @@
 //! Fetches the members from a member: `GET /members` on a peer port.
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use http_body_util::Full;
-use hyper::body::Body as _;
+use http_body_util::Empty;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use super::connection::ExchangeError;
-use super::dial::Dialer;
-use super::endpoint::Endpoint;
+use crate::http::Endpoint;
+use crate::http::client::{Dialer, exchange, whole};
 
 /// The timeout of one member.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The delay before the next member is asked as well.
 const NEXT_MEMBER_DELAY: Duration = Duration::from_secs(1);
-/// More than any list needs.
+/// More than any response's head and any list need.
+const MAX_HEAD_BYTES: usize = 1 << 20;
 const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// The URLs that the cluster reported; both lists sorted.
@@ -59,9 +56,9 @@ pub(super) async fn fetch(dialer: &Dialer, peer_urls: &[String], loud: bool) -> 
 }
 
 async fn one(dialer: &Dialer, url: &str, loud: bool) -> Option<ClusterUrls> {
-    let answered = match Endpoint::read(url) {
-        None => Err(io::Error::other("only http and https URLs are supported")),
-        Some(endpoint) => match timeout(REQUEST_TIMEOUT, members(dialer, &endpoint)).await {
+    let answered = match Endpoint::parse(url) {
+        Err(error) => Err(error.into()),
+        Ok(endpoint) => match timeout(REQUEST_TIMEOUT, members(dialer, &endpoint)).await {
             Ok(answered) => answered,
             Err(_) => Err(io::Error::other(format!("no response within {REQUEST_TIMEOUT:?}"))),
         },
@@ -82,32 +79,17 @@ async fn one(dialer: &Dialer, url: &str, loud: bool) -> Option<ClusterUrls> {
 
 async fn members(dialer: &Dialer, endpoint: &Endpoint) -> io::Result<ClusterUrls> {
     // Not pooled: it is used once in half a minute.
-    let mut connection = dialer.connect(endpoint).await?;
-    let outgoing = Request::get("/members").header(HOST, endpoint.authority()).body(Full::new(Bytes::new()));
-    let outgoing = outgoing.map_err(io::Error::other)?;
-    let mut response = connection.send(outgoing).await.map_err(|trouble| match trouble {
-        ExchangeError::Unsent(_) => io::Error::other("the connection closed at once"),
-        ExchangeError::Lost(why) => io::Error::other(dialer.explain(endpoint, why)),
-    })?;
-    if response.status() != StatusCode::OK {
-        return Err(io::Error::other(format!(
-            "it responded {}; is it a member's peer URL?",
-            response.status()
-        )));
-    }
-    let mut text = BytesMut::new();
-    let body = response.body_mut();
-    while let Some(frame) =
-        poll_fn(|cx| connection.poll_with(cx, |cx| Pin::new(&mut *body).poll_frame(cx))).await
-    {
-        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
-            text.extend_from_slice(&data);
+    let stream = dialer.dial(endpoint).await?;
+    let request = Request::get("/members").header(HOST, endpoint.authority()).body(Empty::<Bytes>::new());
+    let request = request.map_err(io::Error::other)?;
+    let asked = exchange(stream, MAX_HEAD_BYTES, request, async |response| {
+        if response.status() != StatusCode::OK {
+            let status = response.status();
+            return Err(io::Error::other(format!("it responded {status}; is it a member's peer URL?")));
         }
-        if text.len() > MAX_BODY_BYTES {
-            return Err(io::Error::other(format!("its list is longer than {MAX_BODY_BYTES} bytes")));
-        }
-    }
-    read(&text).map_err(io::Error::other)
+        read(&whole(response, MAX_BODY_BYTES).await?).map_err(io::Error::other)
+    });
+    asked.await.map_err(|error| io::Error::other(dialer.explain_loss(endpoint, error)))?
 }
 
 fn read(text: &[u8]) -> Result<ClusterUrls, String> {

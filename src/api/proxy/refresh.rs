@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::super::error::ApiError;
-use super::dial::{Dialer, Limits};
-use super::endpoint::Endpoint;
 use super::folder::ClusterFile;
-use super::forward::Forwarder;
+use super::forwarder::Forwarder;
 use super::peers::{self, ClusterUrls};
 use super::settings::ProxySettings;
 use crate::disk;
+use crate::http::Endpoint;
+use crate::http::client::Dialer;
 use crate::stop::Stop;
 
 /// The delay between attempts while there is no endpoint.
@@ -41,8 +41,7 @@ pub(super) struct Refresh {
 impl Refresh {
     /// Starts with the URLs in the folder, or else those in the settings.
     pub(super) fn open(settings: &ProxySettings, forwarder: Arc<Forwarder>) -> Result<Self, ApiError> {
-        let limits = Limits { dial: settings.dial_timeout, write: settings.write_timeout, read: None };
-        let dialer = Dialer::new(&settings.peer_tls, limits)?;
+        let dialer = settings.dialer(&settings.peer_tls, None)?;
         let (file, kept) = ClusterFile::open(&settings.data_dir)?;
         let peer_urls = match &kept {
             Some(urls) => {
@@ -164,9 +163,5 @@ impl Refresh {
 }
 
 fn endpoint(url: &str) -> Option<Endpoint> {
-    let endpoint = Endpoint::read(url);
-    if endpoint.is_none() {
-        tracing::warn!("upstream URL invalid: {url}");
-    }
-    endpoint
+    Endpoint::parse(url).inspect_err(|_| tracing::warn!("upstream URL invalid: {url}")).ok()
 }

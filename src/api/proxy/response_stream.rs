@@ -8,15 +8,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming, SizeHint};
 
-use super::super::connection::{ConnPhase, ConnState};
-use super::super::respond::Broken;
-use super::connection::Connection;
-use super::endpoint::Endpoint;
-use super::forward::Forwarder;
+use super::forwarder::Forwarder;
+use crate::http::Endpoint;
+use crate::http::client::Connection;
+use crate::http::server::{BodyStream, Broken, ConnPhase, ConnState};
 
 /// The rest of a response. If it is dropped early, because the client is gone, the connection to the member closes,
 /// and with it the watch there.
-pub(in crate::api) struct ResponseStream {
+pub(super) struct ResponseStream {
     body: Incoming,
     connection: Option<Connection>,
     endpoint: Endpoint,
@@ -40,9 +39,10 @@ impl ResponseStream {
         }
         Self { body, connection: Some(connection), endpoint, conn, watch, passed: false, ended: false }
     }
+}
 
-    /// Returns the next piece.
-    pub(in crate::api) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+impl BodyStream for ResponseStream {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         while !self.ended {
             let body = &mut self.body;
             let polled = match &mut self.connection {
@@ -71,11 +71,11 @@ impl ResponseStream {
         Poll::Ready(None)
     }
 
-    pub(in crate::api) fn ended(&self) -> bool {
+    fn ended(&self) -> bool {
         self.ended || self.body.is_end_stream()
     }
 
-    pub(in crate::api) fn size_hint(&self) -> SizeHint {
+    fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
 }

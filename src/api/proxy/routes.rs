@@ -1,21 +1,20 @@
 //! The requests that the proxy handles itself, in etcd's order: unclean paths, its metrics, refused methods,
 //! origins, its list of endpoints. Everything else is forwarded.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode, Version};
+use hyper::{Method, StatusCode, Version};
 
-use super::super::connection::{ConnPhase, ConnState};
 use super::super::cors;
-use super::super::respond::{self, ApiResponse, Body};
-use super::super::routes::{redirect, spare};
-use super::super::shared::{ServerContext, Service};
-use super::forward::{self, Forwarder};
+use super::super::respond::{self, ApiResponse};
+use super::super::routes::redirect;
+use super::forward;
+use super::forwarder::Forwarder;
 use super::settings::ProxyMode;
+use crate::http::server::{ConnState, ServerContext, Service, discard};
 use crate::protocol::{CleanPath, clean};
 
 impl Service for Forwarder {
@@ -23,17 +22,8 @@ impl Service for Forwarder {
         &self.context
     }
 
-    async fn response(
-        conn: Arc<ConnState<Self>>,
-        request: Request<Incoming>,
-    ) -> Result<ApiResponse, Infallible> {
-        conn.enter(ConnPhase::Work);
-        let (head, body) = request.into_parts();
-        let response = routed(&conn, head, body).await;
-        if matches!(response.body(), Body::Whole(_)) {
-            conn.enter(ConnPhase::Rest);
-        }
-        Ok(response)
+    async fn response(conn: &Arc<ConnState<Self>>, head: Parts, body: Incoming) -> ApiResponse {
+        routed(conn, head, body).await
     }
 }
 
@@ -44,28 +34,29 @@ async fn routed(conn: &Arc<ConnState<Forwarder>>, head: Parts, body: Incoming) -
             return respond::malformed("400 Bad Request: missing required Host header");
         }
         CleanPath::Redirect(to) => {
-            spare(body).await;
+            discard(body).await;
             return redirect(&head, &to);
         }
         CleanPath::Clean(path) => path,
     };
     if path == b"/metrics" {
-        spare(body).await;
-        return conn.shared.figures.page(&conn.shared);
+        discard(body).await;
+        let shared = &conn.shared;
+        return shared.figures.page(shared.directory.usable().len(), shared.context.connections());
     }
     if conn.shared.way == ProxyMode::Reads && head.method != Method::GET {
-        spare(body).await;
+        discard(body).await;
         return respond::empty(StatusCode::NOT_IMPLEMENTED);
     }
     let origin = conn.shared.origins.allow(&head.headers);
     let mut response = if head.method == Method::OPTIONS {
-        spare(body).await;
+        discard(body).await;
         respond::empty(StatusCode::OK)
     } else if path == b"/v2/config/local/proxy" {
-        spare(body).await;
+        discard(body).await;
         if head.method == Method::GET { endpoints(conn) } else { respond::not_allowed(Some("GET")) }
     } else if let Some(refused) = conn.shared.hops.refuse(&head.headers) {
-        spare(body).await;
+        discard(body).await;
         refused
     } else {
         forward::response(conn, head, body).await

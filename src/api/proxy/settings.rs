@@ -4,7 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::settings::Settings;
-use crate::tls::Files;
+use crate::http::client::{Dialer, Limits};
+use crate::tls::{Connector, Files, TlsError};
+
+/// The timeout of a TLS handshake.
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which requests are forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,4 +44,17 @@ pub struct ProxySettings {
     pub client_tls: Files,
     /// The same for peer ports.
     pub peer_tls: Files,
+}
+
+impl ProxySettings {
+    /// Reads the TLS files, if any are given, so that a bad one is reported at the start.
+    pub(super) fn dialer(&self, files: &Files, read: Option<Duration>) -> Result<Dialer, TlsError> {
+        let limits = Limits {
+            connect: self.dial_timeout,
+            handshake: TLS_HANDSHAKE_TIMEOUT,
+            write: self.write_timeout,
+            read,
+        };
+        Ok(Dialer::new(Connector::open(files)?, limits))
+    }
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::super::connection::{ConnState, End, serve};
-use super::super::shared::Shared;
+use super::super::shared::{ConnState, Shared};
 use super::super::{Info, Settings};
 use super::{Client, Running};
 use crate::consensus::Handle;
+use crate::http::server::{End, serve};
 use crate::keyspace::Operation;
 
 const TOO_LARGE: &str =

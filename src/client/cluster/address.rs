@@ -3,7 +3,7 @@
 //! This keeps Go's leniency on purpose: `localhost:2379` is a URL of the scheme `localhost` and fails only when a
 //! request is sent, `host` alone means `http://host`, and error messages are Go's.
 
-use super::escape::{self, quoted};
+use crate::protocol::{GoUrl, cleaned, escape, quoted};
 
 /// A base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Address {
             return Ok(whole);
         }
         // Go prepends `http:` and parses the result again, so a bare word becomes a host.
-        let path = escape::path(whole.path.as_bytes());
+        let path = escape(whole.path.as_bytes());
         let slashes = if whole.host.is_empty() && path.is_empty() { "" } else { "//" };
         Self::url(&format!("http:{slashes}{}{path}", whole.host))
     }
@@ -35,32 +35,16 @@ impl Address {
     }
 
     fn parse_parts(text: &str) -> Result<Self, String> {
-        let text = text.split('#').next().unwrap_or_default();
-        if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
-            return Err("net/url: invalid control character in URL".into());
+        let url = GoUrl::parse(text)?;
+        if url.has_user {
+            return Err("an endpoint must not contain a user name or password; use --username".into());
         }
-        let (scheme, rest) = scheme(text)?;
-        let rest = rest.split('?').next().unwrap_or_default();
-        let mut address = Self { scheme, opaque: None, host: String::new(), path: String::new() };
-        if !rest.starts_with('/') {
-            if !address.scheme.is_empty() {
-                address.opaque = Some(rest.to_owned());
-                return Ok(address);
-            }
-            if rest.split('/').next().is_some_and(|first| first.contains(':')) {
-                return Err("first path segment in URL cannot contain colon".into());
-            }
-        }
-        let path = match rest.strip_prefix("//") {
-            Some(after) if !(address.scheme.is_empty() && after.starts_with('/')) => {
-                let at = after.find('/').unwrap_or(after.len());
-                address.host = host(&after[..at])?;
-                &after[at..]
-            }
-            _ => rest,
-        };
-        address.path = unescaped(path)?;
-        Ok(address)
+        Ok(Self {
+            scheme: url.scheme,
+            opaque: url.opaque.map(str::to_owned),
+            host: url.host.to_owned(),
+            path: String::from_utf8_lossy(&url.path).into_owned(),
+        })
     }
 
     /// Returns the address as Go prints it.
@@ -68,15 +52,15 @@ impl Address {
         match &self.opaque {
             Some(opaque) => format!("{}:{opaque}", self.scheme),
             None if self.host.is_empty() && self.path.is_empty() => format!("{}:", self.scheme),
-            None => format!("{}://{}{}", self.scheme, self.host, escape::path(self.path.as_bytes())),
+            None => format!("{}://{}{}", self.scheme, self.host, escape(self.path.as_bytes())),
         }
     }
 
     /// Returns the URL of `path` below this address.
     pub(super) fn below(&self, path: &[u8], query: &str) -> String {
-        let whole = escape::clean(&[self.path.as_bytes(), path].concat());
+        let whole = cleaned(&[self.path.as_bytes(), path].concat());
         let mark = if query.is_empty() { "" } else { "?" };
-        format!("{}://{}{}{mark}{query}", self.scheme, self.host, escape::path(&whole))
+        format!("{}://{}{}{mark}{query}", self.scheme, self.host, escape(&whole))
     }
 
     /// Returns why no request can ever be sent to this address, if that is so.
@@ -116,61 +100,6 @@ fn without_password(text: &str) -> String {
         Some(at) => format!("{scheme}://…{}", &rest[at..]),
         None => text.to_owned(),
     }
-}
-
-fn scheme(text: &str) -> Result<(String, &str), String> {
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' => {}
-            b'0'..=b'9' | b'+' | b'-' | b'.' if at > 0 => {}
-            b':' if at == 0 => return Err("missing protocol scheme".into()),
-            b':' => return Ok((text[..at].to_ascii_lowercase(), &text[at + 1..])),
-            _ => break,
-        }
-    }
-    Ok((String::new(), text))
-}
-
-fn host(text: &str) -> Result<String, String> {
-    if text.contains('@') {
-        return Err("an endpoint must not contain a user name or password; use --username".into());
-    }
-    let after = if text.starts_with('[') {
-        &text[text.rfind(']').ok_or("missing ']' in host")? + 1..]
-    } else {
-        text.rfind(':').map_or("", |at| &text[at..])
-    };
-    let port = after.strip_prefix(':');
-    if !after.is_empty() && !port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit())) {
-        return Err(format!("invalid port {} after host", quoted(after)));
-    }
-    for c in text.chars() {
-        let fine = c.is_ascii_alphanumeric() || !c.is_ascii() || "-_.~!$&'()*+,;=:[]<>\"".contains(c);
-        if !fine {
-            return Err(format!("invalid character {} in host name", quoted(&c.to_string())));
-        }
-    }
-    Ok(text.to_owned())
-}
-
-fn unescaped(path: &str) -> Result<String, String> {
-    let bytes = path.as_bytes();
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while at < bytes.len() {
-        if bytes[at] != b'%' {
-            out.push(bytes[at]);
-            at += 1;
-            continue;
-        }
-        let code = path.get(at + 1..at + 3).filter(|code| code.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let Some(byte) = code.and_then(|code| u8::from_str_radix(code, 16).ok()) else {
-            let shown = path.get(at..(at + 3).min(path.len())).unwrap_or("%");
-            return Err(format!("invalid URL escape {}", quoted(shown)));
-        };
-        out.push(byte);
-        at += 3;
-    }
-    Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::error::RequestError;
 use super::escape;
 use super::request::{Cluster, ClusterRequest, Reply};
 use super::waiting::WatchPosition;
+use crate::protocol::quoted;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -287,10 +288,7 @@ fn event(reply: &Reply) -> Result<Event, RequestError> {
     event.index = match reply.index.as_deref() {
         None | Some("") => 0,
         Some(text) => text.parse().map_err(|_| {
-            RequestError::Refused(format!(
-                "strconv.ParseUint: parsing {}: invalid syntax",
-                escape::quoted(text)
-            ))
+            RequestError::Refused(format!("strconv.ParseUint: parsing {}: invalid syntax", quoted(text)))
         })?,
     };
     Ok(event)

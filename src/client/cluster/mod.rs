@@ -27,7 +27,6 @@ use std::time::Duration;
 
 pub use auth::{Auth, Permissions, Role, User};
 pub use error::{EndpointError, EtcdError, RequestError};
-pub use escape::quoted;
 pub use keys::{Delete, Event, Get, Keys, Node, Set};
 pub use members::{Health, Member, Members};
 pub use request::{Cluster, Options};

@@ -1,6 +1,5 @@
 //! Translates errors of the HTTP library into the words of Go's.
 
-use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 
@@ -10,6 +9,7 @@ use rustls::AlertDescription;
 use super::address::Address;
 use super::error::EndpointError;
 use crate::client::{SetBy, Trust};
+use crate::http::error::causes;
 use crate::tls::advice;
 use crate::tls::identity::version_1;
 
@@ -31,7 +31,7 @@ enum Explanation {
 }
 
 fn explain(error: &reqwest::Error, address: &Address, trust: &Trust) -> Explanation {
-    let causes = causes(error);
+    let causes: Vec<_> = causes(error).collect();
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return Explanation::Whole(EndpointError { text: handshake(tls, address, trust), connection: false });
     }
@@ -73,20 +73,6 @@ fn explain(error: &reqwest::Error, address: &Address, trust: &Trust) -> Explanat
     }
     let last = causes.last().map_or_else(|| error.to_string(), |cause| cause.to_string());
     Explanation::Whole(EndpointError { text: last, connection: false })
-}
-
-/// Returns the error and its causes, including those that `source()` of an I/O error skips.
-fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
-    let (mut found, mut next) = (Vec::new(), Some(error));
-    while let Some(cause) = next {
-        found.push(cause);
-        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match wrapped {
-            Some(inner) => Some(inner as &(dyn Error + 'static)),
-            None => cause.source(),
-        };
-    }
-    found
 }
 
 fn os_error_text(os: Option<i32>) -> String {

@@ -10,12 +10,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::address::Address;
 use super::error::{EndpointError, RequestError};
-use super::escape::quoted;
 use super::reason;
 use super::waiting::WatchPosition;
 use crate::client::endpoints::{Endpoints, NodeUrl, Pass};
 use crate::client::learn::cluster_id;
 use crate::client::{ClientError, Credentials, SetBy, Trust, excerpt, tls};
+use crate::protocol::quoted;
 use crate::tcp::Liveness;
 
 /// The longest accepted response; a store never sends more.

@@ -1,27 +1,19 @@
 //! One connection to the peer port: HTTP with limits, and the stream that it may become.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use hyper_util::rt::TokioIo;
 
-use super::dial::Pipe;
 use super::hub::PeerHub;
 use super::routes::{UpgradeSlot, UpgradedStream};
 use super::{receiver, routes};
+use crate::http::server::short_requests;
+use crate::http::{Pipe, TimeoutStream};
 use crate::stop::Stop;
 
-/// How long the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_HEAD_BYTES: usize = 16 << 10;
 /// How long the other side may stall a write.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,12 +24,8 @@ pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, st
         let (hub, slot) = (Arc::clone(hub), Arc::clone(&slot));
         async move { Ok::<_, std::convert::Infallible>(routes::answer(&hub, request, &slot).await) }
     });
-    let served = http1::Builder::new()
-        .title_case_headers(true)
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(StallTimeoutStream { pipe, timer: None }), service)
+    let served = short_requests()
+        .serve_connection(TokioIo::new(TimeoutStream::new(pipe, None, Some(WRITE_STALL_TIMEOUT))), service)
         .with_upgrades()
         .await;
     if let Err(error) = served
@@ -60,52 +48,5 @@ pub(super) fn log_rejection(hub: &PeerHub, remote: SocketAddr, why: &str) {
     let words = format!("a call to the peer port from {remote}{} failed: {why}", member.unwrap_or_default());
     if hub.log_throttle.due_exact(&words) {
         tracing::warn!("{words}");
-    }
-}
-
-/// A connection whose writes fail after a stall.
-struct StallTimeoutStream {
-    pipe: Pipe,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl StallTimeoutStream {
-    fn watch<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.timer = None;
-            return polled;
-        }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL_TIMEOUT)));
-        match timer.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl AsyncRead for StallTimeoutStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for StallTimeoutStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.pipe).poll_write(cx, bytes);
-        self.watch(cx, polled)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.pipe).poll_flush(cx);
-        self.watch(cx, polled)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.pipe).poll_shutdown(cx);
-        self.watch(cx, polled)
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 
-use super::dial::Address;
 use super::form;
 use crate::consensus::member::Member;
+use crate::http::Endpoint;
 
 /// Handshakes and snapshot requests are checked against it. The driver replaces it whenever the group changes.
 #[derive(Clone, Debug, Default)]
@@ -207,7 +207,7 @@ impl PeerDirectory {
 
     /// Returns the other member at this host, if there is exactly one.
     pub(super) fn at_host(&self, host: &str) -> Option<String> {
-        let there = |url: &String| Address::parse(url).is_ok_and(|address| address.host == host);
+        let there = |url: &String| Endpoint::parse(url).is_ok_and(|address| address.host == host);
         let mut at = self.members.iter().filter(|(_, known)| known.member.peer_urls.iter().any(there));
         match (at.next(), at.next()) {
             (Some((id, _)), None) if *id != self.own => Some(self.shown(*id)),

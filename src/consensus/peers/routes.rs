@@ -3,10 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
@@ -14,7 +12,8 @@ use serde_json::json;
 use super::directory::{HandshakeError, PeerDirectory};
 use super::hub::{PeerHub, SessionGuard, check};
 use super::sender::{FORM, PROTOCOL, STREAM};
-use super::serve::{self, Body};
+use super::serve;
+use crate::http::server::{Body, respond};
 
 /// A connection that became a stream.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ pub(super) async fn answer(
 ) -> Response<Body> {
     let path = request.uri().path().to_owned();
     match path.as_str() {
-        "/members" | "/version" if request.method() != Method::GET => not_allowed(),
+        "/members" | "/version" if request.method() != Method::GET => respond::not_allowed(Some("GET")),
         "/members" => members(&hub.directory()),
         "/version" => version(&hub.directory()),
         STREAM if request.method() == Method::GET => {
@@ -49,7 +48,7 @@ pub(super) async fn answer(
                 let served = serve::snapshot(hub, index, request.headers()).await;
                 served.unwrap_or_else(|refusal| refused(hub, &refusal))
             }
-            _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+            _ => respond::not_found(),
         },
     }
 }
@@ -69,8 +68,7 @@ fn stream(
     let upgrade = hyper::upgrade::on(&mut request);
     let granted = UpgradedStream { upgrade, open_session, from: handshake.from };
     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted);
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let mut response = respond::empty(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static(PROTOCOL));
@@ -95,7 +93,7 @@ fn members(directory: &PeerDirectory) -> Response<Body> {
         out.push('}');
     }
     out.push_str("]\n");
-    let mut response = json_answer(out);
+    let mut response = respond::json(StatusCode::OK, out);
     let cluster = format!("{:x}", directory.cluster);
     response.headers_mut().insert("X-Etcd-Cluster-Id", cluster.parse().expect("hex digits"));
     response
@@ -103,28 +101,7 @@ fn members(directory: &PeerDirectory) -> Response<Body> {
 
 fn version(directory: &PeerDirectory) -> Response<Body> {
     let (server, cluster) = (json!(directory.version), json!(directory.cluster_version));
-    json_answer(format!("{{\"etcdserver\":{server},\"etcdcluster\":{cluster}}}"))
-}
-
-fn json_answer(text: String) -> Response<Body> {
-    let mut response = Response::new(full(text));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
-    let mut response = Response::new(full(text.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert("X-Content-Type-Options", HeaderValue::from_static("nosniff"));
-    response
-}
-
-fn not_allowed() -> Response<Body> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
-    response
+    respond::json(StatusCode::OK, format!("{{\"etcdserver\":{server},\"etcdcluster\":{cluster}}}"))
 }
 
 /// Returns a refusal with its reason, and logs it.
@@ -133,13 +110,5 @@ fn refused(hub: &PeerHub, refusal: &HandshakeError) -> Response<Body> {
     if hub.log_throttle.due_exact(reason) {
         tracing::warn!("a member's request was refused: {reason} ({})", status.as_u16());
     }
-    text(*status, format!("{reason}\n"))
-}
-
-fn full(text: String) -> Body {
-    Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync()
-}
-
-fn empty() -> Body {
-    full(String::new())
+    respond::text(*status, format!("{reason}\n"))
 }

@@ -17,13 +17,15 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Inbound;
-use super::dial::{self, Address, ask, dial};
+use super::dial::{self, ask, dial};
 use super::directory::{Handshake, HandshakeError};
 use super::form;
 use super::frame::{self, Frame};
 use super::hub::{PING_INTERVAL, PeerHub};
 use super::peer_queue::PeerQueue;
 use crate::backoff::Backoff;
+use crate::http::Endpoint;
+use crate::http::client::whole;
 use crate::stop::Stop;
 
 /// The minimum delay between two attempts to connect.
@@ -178,9 +180,7 @@ async fn shake_hands(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upg
 
 /// Makes a GET of `path` with the handshake's headers.
 pub(super) fn request(url: &str, path: &str, handshake: &Handshake) -> io::Result<Request<Empty<Bytes>>> {
-    let Address { host, port, .. } = Address::parse(url)?;
-    let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let mut request = Request::get(path).header(HOST, host);
+    let mut request = Request::get(path).header(HOST, Endpoint::parse(url)?.authority());
     for (name, value) in handshake.headers() {
         request = request.header(name, value);
     }
@@ -190,7 +190,7 @@ pub(super) fn request(url: &str, path: &str, handshake: &Handshake) -> io::Resul
 /// Reads the reason from an unexpected response.
 pub(super) async fn refusal(response: hyper::Response<hyper::body::Incoming>) -> io::Result<HandshakeError> {
     let status = response.status();
-    let body = dial::body(response, MAX_REASON_BYTES).await?;
+    let body = whole(response, MAX_REASON_BYTES).await?;
     // The text comes from outside and must stay one log line.
     let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(500).collect();
     Ok(HandshakeError { status, reason: text })

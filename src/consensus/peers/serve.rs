@@ -7,9 +7,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Frame;
 use hyper::header::{
     CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE,
 };
@@ -19,12 +16,10 @@ use tokio::task::spawn_blocking;
 use super::directory::HandshakeError;
 use super::hub::{PeerHub, check};
 use super::pins::PinGuard;
+use crate::http::server::Body;
 
 /// Bytes read and sent at a time.
 const CHUNK_BYTES: u64 = 256 << 10;
-
-/// The body of a response.
-pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A file being sent.
 struct FileTransfer {
@@ -64,7 +59,7 @@ pub(super) async fn snapshot(
     );
     let sending = FileTransfer { file, left: length - from, hub: Arc::clone(hub), _held: held };
     let chunks = stream::try_unfold((sending, from), |(sending, at)| async move { next(sending, at).await });
-    let mut response = Response::new(StreamBody::new(chunks).boxed_unsync());
+    let mut response = Response::new(Body::pieces(length - from, chunks));
     if from > 0 {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let range = format!("bytes {from}-{}/{length}", length - 1);
@@ -94,7 +89,7 @@ fn begin(range: &str) -> Option<u64> {
 }
 
 /// Sends one chunk at the allowed pace.
-async fn next(mut sending: FileTransfer, at: u64) -> io::Result<Option<(Frame<Bytes>, (FileTransfer, u64))>> {
+async fn next(mut sending: FileTransfer, at: u64) -> io::Result<Option<(Bytes, (FileTransfer, u64))>> {
     if sending.left == 0 {
         return Ok(None);
     }
@@ -109,7 +104,7 @@ async fn next(mut sending: FileTransfer, at: u64) -> io::Result<Option<(Frame<By
     let (bytes, mut sending) = read.await.map_err(io::Error::other)??;
     sending.left -= length as u64;
     sending.hub.served.fetch_add(length as u64, Relaxed);
-    Ok(Some((Frame::data(Bytes::from(bytes)), (sending, at + length as u64))))
+    Ok(Some((Bytes::from(bytes), (sending, at + length as u64))))
 }
 
 #[cfg(test)]

@@ -2,22 +2,21 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::connection::{self, log_rejection};
-use super::dial::{Address, Pipe};
 use super::hub::PeerHub;
 use crate::consensus::error::OpenError;
 use crate::consensus::settings::Settings;
+use crate::http::server::accept_until;
+use crate::http::{ListenUrl, Pipe};
 use crate::stop::Stop;
-use crate::tcp;
 use crate::tls::{Acceptor, Connector, refuse_tls};
 
 /// Concurrent connections.
@@ -25,8 +24,6 @@ pub(super) const MAX_CONNECTIONS: usize = 256;
 const LISTEN_BACKLOG: u32 = 1024;
 /// The timeout of a TLS handshake, and of the first byte of a request.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The delay after a failed accept.
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// The first bytes of a TLS handshake.
 const TLS: [u8; 2] = [0x16, 0x03];
 
@@ -83,29 +80,16 @@ impl PeerServer {
 impl Listener {
     fn bind(url: &str, tls: Option<&Acceptor>) -> Result<Self, String> {
         let bad = |why: &dyn fmt::Display| format!("--listen-peer-urls: {url}: {why}");
-        let Address { secure, host, port } =
-            Address::parse(url).map_err(|error| format!("--listen-peer-urls: {error}"))?;
-        if secure && tls.is_none() {
+        let place = ListenUrl::parse(url).map_err(|why| bad(&why))?;
+        let tls = tls.filter(|_| place.secure()).cloned();
+        if place.secure() && tls.is_none() {
             return Err(bad(
                 &"an https URL needs a certificate and its key; add --peer-cert-file and --peer-key-file",
             ));
         }
-        let ip = match host.as_str() {
-            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            // As in etcd: every interface.
-            "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            _ => host.parse().map_err(|_| bad(&"expected an IP or localhost to listen on"))?,
-        };
-        let open = || -> io::Result<_> {
-            let socket = tcp::listen(SocketAddr::new(ip, port), LISTEN_BACKLOG)?;
-            let port = socket.local_addr()?.port();
-            Ok((socket, port))
-        };
-        let (socket, port) = open().map_err(|error| bad(&format!("cannot be listened on: {error}")))?;
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
-        let scheme = if secure { "https" } else { "http" };
-        let tls = tls.filter(|_| secure).cloned();
-        Ok(Self { socket, url: format!("{scheme}://{host}:{port}"), tls })
+        let listening = place.listen(LISTEN_BACKLOG);
+        let (socket, url) = listening.map_err(|error| bad(&format!("cannot be listened on: {error}")))?;
+        Ok(Self { socket, url, tls })
     }
 
     /// Accepts until the stop.
@@ -115,40 +99,32 @@ impl Listener {
         places: Arc<Semaphore>,
         stop: Stop,
     ) -> Result<(), io::Error> {
-        let mut connections = JoinSet::new();
         tracing::info!(url = self.url, "serving peers");
-        loop {
-            let accepted = tokio::select! {
-                () = stop.wait() => break,
-                Some(_) = connections.join_next() => continue,
-                accepted = self.socket.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, remote)) => match Arc::clone(&places).try_acquire_owned() {
-                    Ok(place) => {
-                        let (hub, tls, stop) = (Arc::clone(&hub), self.tls.clone(), stop.clone());
-                        connections.spawn(async move {
-                            tokio::select! {
-                                () = serve(stream, remote, tls, &hub, &stop) => {}
-                                () = stop.wait() => {}
-                            }
-                            drop(place);
-                        });
-                    }
-                    Err(_) if hub.log_throttle.due_exact("full") => tracing::warn!(
+        let admit = |(stream, remote)| {
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                if hub.log_throttle.due_exact("full") {
+                    tracing::warn!(
                         url = self.url,
                         "more than {MAX_CONNECTIONS} connections to the peer port: further ones are closed at once"
-                    ),
-                    Err(_) => {}
-                },
-                Err(error) => {
-                    if hub.log_throttle.due_exact(&format!("accept {error}")) {
-                        tracing::warn!(url = self.url, %error, "a connection of a peer could not be accepted");
-                    }
-                    tokio::select! { () = stop.wait() => break, () = sleep(ACCEPT_RETRY_DELAY) => {} }
+                    );
                 }
+                return None;
+            };
+            let (hub, tls, stop) = (Arc::clone(&hub), self.tls.clone(), stop.clone());
+            Some(async move {
+                tokio::select! {
+                    () = serve(stream, remote, tls, &hub, &stop) => {}
+                    () = stop.wait() => {}
+                }
+                drop(place);
+            })
+        };
+        let failing = |error: &io::Error| {
+            if hub.log_throttle.due_exact(&format!("accept {error}")) {
+                tracing::warn!(url = self.url, %error, "a connection of a peer could not be accepted");
             }
-        }
+        };
+        let mut connections = accept_until(&stop, usize::MAX, || self.socket.accept(), admit, failing).await;
         drop(self.socket);
         connections.shutdown().await;
         Ok(())
@@ -205,6 +181,6 @@ mod tests {
         let socket = &server.listeners[0].socket;
         let (_peer, accepted) =
             tokio::join!(TcpStream::connect(socket.local_addr().unwrap()), socket.accept());
-        assert!(tcp::is_watched(&accepted.unwrap().0));
+        assert!(crate::tcp::is_watched(&accepted.unwrap().0));
     }
 }

@@ -13,8 +13,10 @@ use hyper::{Request, StatusCode};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::dial::{self, Address, ask, dial};
+use super::dial::{self, ask, dial};
 use crate::consensus::member::Member;
+use crate::http::Endpoint;
+use crate::http::client::whole;
 use crate::tls::Connector;
 
 /// The longest list that is accepted.
@@ -72,9 +74,8 @@ pub async fn survey(urls: &[String], tls: &Connector, patience: Duration) -> Res
 
 async fn one(url: &str, tls: &Connector) -> io::Result<Survey> {
     let pipe = dial(url, tls).await?;
-    let Address { host, port, .. } = Address::parse(url)?;
-    let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let request = Request::get("/members").header(HOST, host).body(Empty::<Bytes>::new());
+    let host = Endpoint::parse(url)?;
+    let request = Request::get("/members").header(HOST, host.authority()).body(Empty::<Bytes>::new());
     ask(pipe, request.map_err(io::Error::other)?, |response| async move {
         if response.status() != StatusCode::OK {
             return Err(io::Error::other(format!("it answers {}", response.status())));
@@ -82,7 +83,7 @@ async fn one(url: &str, tls: &Connector) -> io::Result<Survey> {
         let cluster = response.headers().get("X-Etcd-Cluster-Id").and_then(|value| value.to_str().ok());
         let cluster = cluster.and_then(|text| u64::from_str_radix(text, 16).ok());
         let cluster_id = cluster.ok_or_else(|| io::Error::other("it names no cluster"))?;
-        let members = read(&dial::body(response, MAX_BODY_BYTES).await?)?;
+        let members = read(&whole(response, MAX_BODY_BYTES).await?)?;
         Ok(Survey { cluster_id, members, from: url.to_owned() })
     })
     .await

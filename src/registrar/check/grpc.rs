@@ -9,7 +9,8 @@ use hyper::{Method, Request, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Target;
-use super::net::{AGENT, CheckStage, Inside, connect, connect_with, driven, innermost, uri};
+use super::net::{AGENT, CheckStage, Inside, connect, connect_with, innermost, uri};
+use crate::http::client::driven;
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 const MAX_HEAD_BYTES: u32 = 16 << 10;
@@ -91,7 +92,7 @@ where
         }
         status(&message)
     };
-    driven(answer, connection).await
+    driven(answer, Box::pin(connection)).await
 }
 
 /// Returns the framed request: an uncompressed flag, the length, and the service name in field 1.

@@ -1,16 +1,14 @@
 //! The HTTP check: whether a request gets a response, and with which status.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::Request;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, USER_AGENT};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Target;
-use super::net::{AGENT, CheckStage, Inside, connect, connect_with, driven, innermost, uri};
+use super::net::{AGENT, CheckStage, Inside, connect, connect_with, innermost, uri};
+use crate::http::client;
 use crate::registrar::service::address;
 
 /// The longest accepted response head.
@@ -70,14 +68,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     stage.now("HTTP response");
-    let (mut sender, connection) = http1::Builder::new()
-        .title_case_headers(true)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| no_answer(&error))?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| no_answer(&error))?;
+    let answer = client::exchange(stream, MAX_HEAD_BYTES, request, async |response| {
         let status = response.status();
         if any_status {
             return Ok(());
@@ -86,21 +77,10 @@ where
             return Err(format!("returned {status}"));
         }
         stage.now("end of the response");
-        read_body(response.into_body()).await
-    };
-    driven(answer, connection).await
-}
-
-/// Reads the body to its end or to its limit.
-async fn read_body(mut body: Incoming) -> Result<(), String> {
-    let mut read = 0;
-    while read < MAX_BODY_BYTES
-        && let Some(frame) = body.frame().await
-    {
-        let frame = frame.map_err(|error| format!("its response broke off: {}", innermost(&error)))?;
-        read += frame.data_ref().map_or(0, Bytes::len);
-    }
-    Ok(())
+        let read = client::beginning(response.into_body(), MAX_BODY_BYTES).await;
+        read.map(drop).map_err(|error| format!("its response broke off: {}", innermost(&error)))
+    });
+    answer.await.map_err(|error| no_answer(&error))?
 }
 
 fn no_answer(error: &hyper::Error) -> String {

@@ -1,7 +1,6 @@
 //! Connections for checks. Always new ones: a reused connection does not prove that the next one would be accepted.
 
 use std::io;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::http::Uri;
@@ -17,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::Target;
 use crate::client::{Trust, tls_config};
+use crate::http::error::{self, AnyError, without_number};
 use crate::registrar::service::address;
 use crate::tls::identity::version_1;
 
@@ -59,7 +59,7 @@ impl Inside {
 
 pub(super) async fn connect(target: &Target) -> Result<TcpStream, String> {
     TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|error| {
-        format!("no connection to {}: {}", address(&target.host, target.port), error_text(&error))
+        format!("no connection to {}: {}", address(&target.host, target.port), without_number(&error))
     })
 }
 
@@ -114,7 +114,7 @@ fn refused(error: &io::Error) -> String {
         }
         Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
         Some(cause) => format!("no TLS: {cause}"),
-        None => format!("no TLS: {}", error_text(error)),
+        None => format!("no TLS: {}", without_number(error)),
     }
 }
 
@@ -126,30 +126,7 @@ pub(super) fn uri(target: &Target, path: &str) -> Result<Uri, String> {
     Uri::builder().scheme("http").authority(host).path_and_query(path).build().map_err(wrong)
 }
 
-/// Runs `exchange` to its end, while also polling the connection that it uses.
-pub(super) async fn driven<T>(exchange: impl Future<Output = T>, connection: impl Future) -> T {
-    let (mut exchange, mut connection) = (pin!(exchange), Box::pin(connection));
-    tokio::select! {
-        biased;
-        outcome = &mut exchange => return outcome,
-        _ = &mut connection => {}
-    }
-    // Dropping it fails the requests that still wait on it.
-    drop(connection);
-    exchange.await
-}
-
-/// Formats an I/O error without its number.
-pub(super) fn error_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()
-}
-
-/// Returns the innermost cause, which is the shortest and most specific.
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), error_text)
+/// Formats the innermost cause, an I/O error without its number.
+pub(super) fn innermost(error: AnyError<'_>) -> String {
+    without_number(error::innermost(error))
 }

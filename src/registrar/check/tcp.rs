@@ -9,7 +9,8 @@ use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use super::Target;
-use super::net::{CheckStage, connect, error_text};
+use super::net::{CheckStage, connect};
+use crate::http::error::without_number;
 
 /// How long a connection must stay open.
 const MIN_CONNECTION_AGE: Duration = Duration::from_millis(100);
@@ -21,7 +22,7 @@ pub(super) async fn probe(target: &Target, within: Duration, stage: &CheckStage)
     let mut some = [0; 512];
     match timeout(MIN_CONNECTION_AGE.min(within / 2), stream.read(&mut some)).await {
         Ok(Ok(0)) => Err("accepted and closed at once: nothing listens behind the port".to_owned()),
-        Ok(Err(error)) => Err(format!("accepted, then broken at once: {}", error_text(&error))),
+        Ok(Err(error)) => Err(format!("accepted, then broken at once: {}", without_number(&error))),
         Ok(Ok(_)) | Err(_) => Ok(()),
     }
 }

@@ -1,6 +1,5 @@
 //! Sends one request to an engine, bounded in bytes and time, and describes its failure.
 
-use std::error::Error;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -16,6 +15,7 @@ use tokio::time::timeout;
 use super::version::Version;
 use super::{Engine, EngineError};
 use crate::client::{SetBy, Trust, excerpt, no_answer};
+use crate::http::error::{innermost, io_kind};
 use crate::tls::advice;
 
 /// How long a short response may take.
@@ -231,7 +231,7 @@ impl RequestContext {
 
     /// Returns the error for a connection that failed or broke.
     pub(super) fn broken(&self, error: &reqwest::Error) -> EngineError {
-        let (cause, kind) = deepest(error);
+        let (cause, kind) = (innermost(error), io_kind(error));
         // An engine may reject this side's certificate after the handshake.
         if let Some(tls) = cause.downcast_ref() {
             return self.fault(&handshake(tls, error.url().and_then(Url::host_str).unwrap_or("its host")));
@@ -265,22 +265,4 @@ impl RequestContext {
 fn handshake(error: &rustls::Error, host: &str) -> String {
     let flags = Trust { set_by: SetBy::Engine, ..Trust::default() }.flags();
     advice::of_server(&flags, host, error).unwrap_or_else(|| format!("TLS failed: {error}"))
-}
-
-/// Returns the innermost cause, and the kind of the lowest I/O error above it.
-fn deepest(error: &reqwest::Error) -> (&(dyn Error + 'static), Option<io::ErrorKind>) {
-    let mut cause: &(dyn Error + 'static) = error;
-    let mut kind = None;
-    loop {
-        let mut inner = None;
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            kind = Some(error.kind());
-            // `source()` of an I/O error skips the error that it wraps.
-            inner = error.get_ref().map(|wrapped| wrapped as &(dyn Error + 'static));
-        }
-        match inner.or_else(|| cause.source()) {
-            Some(deeper) => cause = deeper,
-            None => return (cause, kind),
-        }
-    }
 }

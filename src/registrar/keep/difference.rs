@@ -5,7 +5,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::owned::{self, Reading};
 use super::request::{NEWEST, NOT_FOUND, one_line, refusal, soon};
 use super::{ReconcilerConfig, WantedKeys};
-use crate::client::cluster::{Cluster, RequestError, quoted};
+use crate::client::cluster::{Cluster, RequestError};
+use crate::protocol::quoted;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many keys are read concurrently.

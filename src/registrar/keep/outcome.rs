@@ -10,7 +10,8 @@ use super::act::{ActionOutcome, Write, WriteEffect};
 use super::held::{KeyState, Owner};
 use super::owned::{Entry, OwnedListState, Reading, Writing};
 use super::reconciler::{Done, Reconciler};
-use crate::client::cluster::{RequestError, quoted};
+use crate::client::cluster::RequestError;
+use crate::protocol::quoted;
 use crate::registrar::status_board::Count;
 
 /// How soon another owner's key is tried again; sooner where leases are renewed more often.

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
-use crate::client::cluster::quoted;
+use crate::protocol::quoted;
 use crate::scalar;
 
 use super::row::{Opt, OptKind};

@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
-use super::shared::{Reserved, ServerContext};
+use super::context::{Reserved, ServerContext};
 
 /// The longest pause within a body.
 const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -17,7 +17,7 @@ const MAX_DISCARDED_BYTES: usize = 64 << 20;
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BodyError {
+pub(crate) enum BodyError {
     /// It is longer than allowed.
     TooLarge,
     /// Too many bodies are in memory already.
@@ -28,13 +28,13 @@ pub(super) enum BodyError {
 
 /// A body, with the reservation of its memory: keep it as long as anything made from it.
 #[derive(Debug, Default)]
-pub(super) struct BufferedBody<'s> {
-    pub(super) bytes: Bytes,
+pub(crate) struct BufferedBody<'s> {
+    pub(crate) bytes: Bytes,
     _room: Option<Reserved<'s>>,
 }
 
 /// Reads a body of at most `limit` bytes.
-pub(super) async fn take(
+pub(crate) async fn take(
     mut body: Incoming,
     limit: usize,
     context: &ServerContext,
@@ -67,8 +67,14 @@ pub(super) async fn take(
     Ok(BufferedBody { bytes: all.freeze(), _room: Some(room) })
 }
 
+/// Discards an unneeded body, so that the connection can be used again. If that fails, the connection closes after
+/// the response.
+pub(crate) async fn discard(body: Incoming) {
+    read_off(body).await.ok();
+}
+
 /// Reads a body and discards it.
-pub(super) async fn read_off(mut body: Incoming) -> Result<(), BodyError> {
+pub(crate) async fn read_off(mut body: Incoming) -> Result<(), BodyError> {
     let mut seen = 0;
     while !body.is_end_stream() && seen < MAX_DISCARDED_BYTES {
         match frame(&mut body).await? {

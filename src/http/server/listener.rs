@@ -6,25 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::conn_limit::{ConnLimit, Permit};
-use super::connection::{self, ConnState, End, HEAD_TIMEOUT, TLS_HANDSHAKE_RECORD};
-use super::shared::{Closing, Service};
+use super::accept::accept_until;
+use super::connection::{self, ConnState, End, HEAD_TIMEOUT, Service, TLS_HANDSHAKE_RECORD};
+use super::context::{Closing, Permit};
 use crate::log_throttle::LogThrottle;
 use crate::stop::Stop;
 use crate::tls::Acceptor;
 
 /// The timeout of a TLS handshake.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The first delay after a failed accept; doubled up to the maximum while accepting keeps failing.
-const MIN_ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(20);
-const MAX_ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The schemes of a port: those of the URLs that name it.
 #[derive(Clone, Debug)]
-pub(super) enum Schemes {
+pub(crate) enum Schemes {
     Http,
     Https(Acceptor),
     /// The client's first byte decides.
@@ -33,7 +29,7 @@ pub(super) enum Schemes {
 
 impl Schemes {
     /// Returns these schemes combined with `other`.
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Http, Self::Http) => Self::Http,
             (Self::Https(acceptor), Self::Https(_)) => Self::Https(acceptor),
@@ -47,58 +43,36 @@ impl Schemes {
 
 /// A bound socket with the settings of its connections.
 #[derive(Debug)]
-pub(super) struct Listener {
-    pub(super) socket: TcpListener,
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
     /// The URLs that name the socket.
-    pub(super) urls: Vec<String>,
-    pub(super) schemes: Schemes,
+    pub(crate) urls: Vec<String>,
+    pub(crate) schemes: Schemes,
     /// Limits the log lines about this socket's clients.
-    pub(super) log_throttle: Arc<LogThrottle>,
+    pub(crate) log_throttle: Arc<LogThrottle>,
 }
 
 impl Listener {
     /// Accepts until the stop; then connections have `drain` to send their finished responses.
-    pub(super) async fn run<S: Service>(
+    pub(crate) async fn run<S: Service>(
         self,
         service: Arc<S>,
         stop: Stop,
         drain: Duration,
     ) -> Result<(), io::Error> {
-        let mut connections = JoinSet::new();
-        let mut pause = None;
-        loop {
-            let accepted = tokio::select! {
-                () = stop.wait() => break,
-                // Remove ended ones at once, so that the set holds only open connections.
-                Some(_) = connections.join_next() => continue,
-                accepted = self.socket.accept() => accepted,
+        let admit = |(stream, from)| {
+            let Some(permit) = service.context().admit() else {
+                refuse(&stream, matches!(self.schemes, Schemes::Https(_)));
+                return None;
             };
-            match accepted {
-                Ok((stream, from)) => {
-                    pause = None;
-                    let Some(permit) = ConnLimit::take(service.context()) else {
-                        refuse(&stream, matches!(self.schemes, Schemes::Https(_)));
-                        continue;
-                    };
-                    let visit = AcceptedConn {
-                        from,
-                        schemes: self.schemes.clone(),
-                        log_throttle: Arc::clone(&self.log_throttle),
-                    };
-                    connections.spawn(visit.serve(stream, Arc::clone(&service), permit));
-                }
-                Err(error) if is_connection_error(&error) => {}
-                Err(error) => {
-                    let wait = pause.map_or(MIN_ACCEPT_RETRY_DELAY, |last: Duration| {
-                        (last * 2).min(MAX_ACCEPT_RETRY_DELAY)
-                    });
-                    if pause.replace(wait).is_none() {
-                        tracing::error!(url = self.urls.join(","), %error, "cannot accept client connections; retrying");
-                    }
-                    tokio::select! { () = stop.wait() => break, () = sleep(wait) => {} }
-                }
-            }
-        }
+            let (schemes, log_throttle) = (self.schemes.clone(), Arc::clone(&self.log_throttle));
+            let accepted = AcceptedConn { from, schemes, log_throttle };
+            Some(accepted.serve(stream, Arc::clone(&service), permit))
+        };
+        let failing = |error: &io::Error| {
+            tracing::error!(url = self.urls.join(","), %error, "cannot accept client connections; retrying");
+        };
+        let mut connections = accept_until(&stop, usize::MAX, || self.socket.accept(), admit, failing).await;
         drop(self.socket);
         service.context().closing.begin();
         let all_gone = async { while connections.join_next().await.is_some() {} };
@@ -213,23 +187,33 @@ fn refuse(stream: &TcpStream, secure: bool) {
     }
 }
 
-/// Returns whether an accept failed only because of that connection: the next may work.
-fn is_connection_error(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied)
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use hyper::Response;
+    use hyper::body::Incoming;
+    use hyper::http::request::Parts;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::sleep;
 
-    use super::super::shared::Shared;
-    use super::super::{Info, Settings};
+    use super::super::{Body, ServerContext};
     use super::*;
-    use crate::consensus::Handle;
     use crate::tls::Files;
 
     const NEVER: Duration = Duration::from_secs(3_600);
+
+    #[derive(Debug)]
+    struct Empty(Arc<ServerContext>);
+
+    impl Service for Empty {
+        fn context(&self) -> &Arc<ServerContext> {
+            &self.0
+        }
+
+        async fn response(_: &Arc<ConnState<Self>>, _: Parts, _: Incoming) -> Response<Body> {
+            Response::new(Body::Whole(Bytes::new()))
+        }
+    }
 
     /// Returns how long a port with both schemes serves a client that sends `first` after 20 seconds and nothing
     /// else; the stop comes after `stop`.
@@ -239,8 +223,8 @@ mod tests {
         let self_made = Some(vec!["localhost".to_owned()]);
         let files = Files { cert: at("cert.pem"), key: at("key.pem"), self_made, ..Files::default() };
         let schemes = Schemes::Both(Acceptor::open(&files).unwrap());
-        let shared = Arc::new(Shared::new(&Settings::default(), 1, Handle::in_memory(), Info::default()));
-        let permit = ConnLimit::take(shared.context()).unwrap();
+        let shared = Arc::new(Empty(Arc::new(ServerContext::new(1))));
+        let permit = shared.context().admit().unwrap();
         let socket = crate::tcp::listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         let address = socket.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(address), socket.accept());

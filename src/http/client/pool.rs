@@ -1,15 +1,16 @@
-//! Connections to members, kept for the next request.
+//! Connections to servers, kept for the next request.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::{Method, Response};
 
+use super::super::endpoint::Endpoint;
 use super::connection::{Connection, ExchangeError, OutgoingRequest};
 use super::dial::Dialer;
-use super::endpoint::Endpoint;
 
 /// Idle connections kept per endpoint, as in etcd.
 const MAX_IDLE_PER_ENDPOINT: usize = 128;
@@ -18,19 +19,19 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Idle connections by their URL.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     dialer: Dialer,
     idle: Mutex<HashMap<String, Vec<(Connection, Instant)>>>,
 }
 
 impl Pool {
-    pub(super) fn new(dialer: Dialer) -> Self {
+    pub(crate) fn new(dialer: Dialer) -> Self {
         Self { dialer, idle: Mutex::new(HashMap::new()) }
     }
 
-    /// Sends a request to one member. An idle connection may have been closed without this side noticing; then the
+    /// Sends a request to one server. An idle connection may have been closed without this side noticing; then the
     /// request is sent again over another, if it was not sent or is safe to repeat.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         endpoint: &Endpoint,
         mut outgoing: OutgoingRequest,
@@ -41,19 +42,23 @@ impl Pool {
                 (Ok(response), _) => return Ok((response, connection)),
                 (Err(ExchangeError::Unsent(unsent)), _) => outgoing = *unsent,
                 (Err(ExchangeError::Lost(_)), Some(again)) => outgoing = again.clone(),
-                (Err(ExchangeError::Lost(why)), None) => return Err(self.dialer.explain(endpoint, why)),
+                (Err(ExchangeError::Lost(why)), None) => return Err(self.dialer.explain_loss(endpoint, why)),
             }
         }
-        let mut connection = self.dialer.connect(endpoint).await.map_err(|error| error.to_string())?;
+        let mut connection = self.connect(endpoint).await.map_err(|error| error.to_string())?;
         match connection.send(outgoing).await {
             Ok(response) => Ok((response, connection)),
             Err(ExchangeError::Unsent(_)) => Err("the connection closed at once".to_owned()),
-            Err(ExchangeError::Lost(why)) => Err(self.dialer.explain(endpoint, why)),
+            Err(ExchangeError::Lost(why)) => Err(self.dialer.explain_loss(endpoint, why)),
         }
     }
 
+    async fn connect(&self, endpoint: &Endpoint) -> io::Result<Connection> {
+        Connection::over(self.dialer.dial(endpoint).await?).await
+    }
+
     /// Returns a connection to the pool, if it can be used again.
-    pub(super) fn put_idle(&self, endpoint: &Endpoint, mut connection: Connection) {
+    pub(crate) fn put_idle(&self, endpoint: &Endpoint, mut connection: Connection) {
         if !connection.is_idle() {
             return;
         }
@@ -68,11 +73,11 @@ impl Pool {
     }
 
     /// Drops connections that were closed, idle too long, or lead to none of the given endpoints.
-    pub(super) fn tidy(&self, sites: &[Endpoint]) {
+    pub(crate) fn tidy(&self, endpoints: &[Endpoint]) {
         self.lock().retain(|url, connections| {
             connections
                 .retain_mut(|(connection, since)| since.elapsed() < IDLE_TIMEOUT && connection.is_idle());
-            !connections.is_empty() && sites.iter().any(|endpoint| endpoint.url == *url)
+            !connections.is_empty() && endpoints.iter().any(|endpoint| endpoint.url == *url)
         });
     }
 

@@ -1,4 +1,4 @@
-//! One connection to a member. It has no task of its own: its user polls it, so it ends with its user, and nothing
+//! One connection to a server. It has no task of its own: its user polls it, so it ends with its user, and nothing
 //! moves between threads.
 
 use std::fmt;
@@ -18,12 +18,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// The longest response head.
 const MAX_HEAD_BYTES: usize = 1 << 20;
 
-/// A request to a member.
-pub(super) type OutgoingRequest = Request<Full<Bytes>>;
+/// A request whose body is complete.
+pub(crate) type OutgoingRequest = Request<Full<Bytes>>;
 
 /// Why there is no response.
 #[derive(Debug)]
-pub(super) enum ExchangeError {
+pub(crate) enum ExchangeError {
     /// Not a byte of the request was sent; this is the request.
     Unsent(Box<OutgoingRequest>),
     /// The request may or may not have been carried out.
@@ -31,7 +31,7 @@ pub(super) enum ExchangeError {
 }
 
 /// A connection.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
     ended: bool,
@@ -39,7 +39,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Starts HTTP over a stream.
-    pub(super) async fn over<S>(stream: S) -> io::Result<Self>
+    pub(crate) async fn over<S>(stream: S) -> io::Result<Self>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -53,22 +53,22 @@ impl Connection {
     }
 
     /// Sends and receives what is possible now.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
         if !self.ended {
             // The error of its end goes to the waiting request or body.
             self.ended = self.driver.as_mut().poll(cx).is_ready();
         }
     }
 
-    /// Returns whether it is idle and usable; also notices that the member closed it.
-    pub(super) fn is_idle(&mut self) -> bool {
+    /// Returns whether it is idle and usable; also notices that the server closed it.
+    pub(crate) fn is_idle(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready()
     }
 
     /// Sends a request and waits for the head of the response. If this is dropped earlier, the connection is
     /// unusable.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &mut self,
         outgoing: OutgoingRequest,
     ) -> Result<Response<Incoming>, ExchangeError> {
@@ -87,7 +87,7 @@ impl Connection {
     }
 
     /// Polls something that this connection carries.
-    pub(super) fn poll_with<T>(
+    pub(crate) fn poll_with<T>(
         &mut self,
         cx: &mut Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -105,15 +105,4 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("ended", &self.ended).finish_non_exhaustive()
     }
-}
-
-/// Formats an error with its causes.
-pub(super) fn error_text(error: &hyper::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,5 +1,7 @@
 //! One client connection: HTTP over a stream, until the client disconnects or stalls, or everything stops.
 
+use std::convert::Infallible;
+use std::fmt::Debug;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
@@ -8,13 +10,17 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::shared::{Service, Shared};
+use super::body::Body;
+use super::context::ServerContext;
 
 /// How long a request's head may take from its first byte to its last, and a new connection until its first
 /// request. Between requests a connection may be idle for any time.
@@ -33,7 +39,7 @@ pub(super) const TLS_HANDSHAKE_RECORD: u8 = 22;
 /// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum ConnPhase {
+pub(crate) enum ConnPhase {
     /// A head is being received (or the first is awaited).
     Head,
     /// Idle, after a response.
@@ -44,14 +50,27 @@ pub(super) enum ConnPhase {
     Watch,
 }
 
+/// A service behind the listeners: handles requests in a context.
+pub(crate) trait Service: Debug + Send + Sync + Sized + 'static {
+    /// Returns the context of its connections.
+    fn context(&self) -> &Arc<ServerContext>;
+
+    /// Handles a request. Its errors are in the response.
+    fn response(
+        conn: &Arc<ConnState<Self>>,
+        head: Parts,
+        body: Incoming,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
 /// Shared by the parts of one connection: its socket, its requests, its open watch.
 #[derive(Debug)]
-pub(super) struct ConnState<S = Shared> {
-    pub(super) shared: Arc<S>,
+pub(crate) struct ConnState<S> {
+    pub(crate) shared: Arc<S>,
     /// Whether it uses TLS.
-    pub(super) secure: bool,
+    pub(crate) secure: bool,
     /// The client's address, where it is known.
-    pub(super) client: Option<IpAddr>,
+    pub(crate) client: Option<IpAddr>,
     phase: AtomicU8,
     /// Whether the last write to the socket was blocked.
     blocked: AtomicBool,
@@ -65,7 +84,7 @@ pub(super) struct ConnState<S = Shared> {
 }
 
 impl<S> ConnState<S> {
-    pub(super) fn new(shared: Arc<S>, secure: bool) -> Self {
+    pub(crate) fn new(shared: Arc<S>, secure: bool) -> Self {
         Self {
             shared,
             secure,
@@ -80,19 +99,19 @@ impl<S> ConnState<S> {
     }
 
     /// Sets the client's address.
-    pub(super) fn of(mut self, address: IpAddr) -> Self {
+    pub(crate) fn of(mut self, address: IpAddr) -> Self {
         self.client = Some(address);
         self
     }
 
     /// Sets how long ago the client arrived.
-    pub(super) fn after(mut self, used: Duration) -> Self {
+    pub(crate) fn after(mut self, used: Duration) -> Self {
         self.used = used;
         self
     }
 
     /// Relaxed ordering is enough: all users run in one task.
-    pub(super) fn enter(&self, phase: ConnPhase) {
+    pub(crate) fn enter(&self, phase: ConnPhase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
@@ -124,7 +143,7 @@ impl<S> ConnState<S> {
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// By the client, a deadline, or the stop.
     Usual,
     /// Its first bytes were TLS and were parsed as bad HTTP.
@@ -132,14 +151,14 @@ pub(super) enum End {
 }
 
 /// Serves `stream` until it ends.
-pub(super) async fn serve<T, S>(stream: T, conn: ConnState<S>) -> End
+pub(crate) async fn serve<T, S>(stream: T, conn: ConnState<S>) -> End
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
     S: Service,
 {
     let conn = Arc::new(conn);
     let io = TokioIo::new(IdleTimeoutStream { stream, conn: Arc::clone(&conn), begun: false });
-    let service = service_fn(|request| S::response(Arc::clone(&conn), request));
+    let service = service_fn(|request| respond(Arc::clone(&conn), request));
     let mut connection = pin!(
         http1::Builder::new()
             .title_case_headers(true)
@@ -171,6 +190,19 @@ where
     })
     .await;
     if conn.spoke_tls.load(Ordering::Relaxed) { End::SpokeTls } else { End::Usual }
+}
+
+async fn respond<S: Service>(
+    conn: Arc<ConnState<S>>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    conn.enter(ConnPhase::Work);
+    let (head, body) = request.into_parts();
+    let response = S::response(&conn, head, body).await;
+    if matches!(response.body(), Body::Whole(_)) {
+        conn.enter(ConnPhase::Rest);
+    }
+    Ok(response)
 }
 
 /// What the server waits for from the client.
@@ -271,9 +303,9 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
 }
 
 #[cfg(test)]
-impl ConnState {
+impl<S> ConnState<S> {
     /// Shortens the timeout of heads.
-    pub(super) fn impatient(mut self, head_time: Duration) -> Self {
+    pub(crate) fn impatient(mut self, head_time: Duration) -> Self {
         self.head_time = head_time;
         self
     }

@@ -1,0 +1,71 @@
+//! One request over a connection of its own.
+
+use std::io;
+use std::pin::{Pin, pin};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Sends a request over `stream` and passes the response to `take`. The error is why there is no response.
+pub(crate) async fn exchange<S, B, T, F>(
+    stream: S,
+    max_head_bytes: usize,
+    request: Request<B>,
+    take: impl FnOnce(Response<Incoming>) -> F,
+) -> hyper::Result<T>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    F: Future<Output = T>,
+{
+    let (mut sender, connection) = http1::Builder::new()
+        .title_case_headers(true)
+        .max_buf_size(max_head_bytes)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    let work = async { Ok(take(sender.send_request(request).await?).await) };
+    // Its type is hidden: the compiler cannot prove the future of a boxed stream's connection to be `Send`.
+    let connection: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> =
+        Box::pin(connection.with_upgrades());
+    driven(work, connection).await
+}
+
+/// Runs `work` to its end, while also polling the connection that it uses.
+pub(crate) async fn driven<T>(
+    work: impl Future<Output = T>,
+    mut connection: Pin<Box<impl Future + ?Sized>>,
+) -> T {
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        outcome = &mut work => return outcome,
+        _ = &mut connection => {}
+    }
+    // Dropping it fails the requests that still wait on it.
+    drop(connection);
+    work.await
+}
+
+/// Reads a body of at most `most` bytes.
+pub(crate) async fn whole(response: Response<Incoming>, most: usize) -> io::Result<Bytes> {
+    let body = Limited::new(response.into_body(), most).collect().await;
+    Ok(body.map_err(io::Error::other)?.to_bytes())
+}
+
+/// Reads a body to its end or until `most` bytes have arrived.
+pub(crate) async fn beginning(mut body: Incoming, most: usize) -> hyper::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    while read.len() < most
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(data) = frame?.into_data() {
+            read.extend_from_slice(&data);
+        }
+    }
+    Ok(read)
+}

@@ -1,0 +1,23 @@
+//! HTTP for every room that speaks it over its own sockets: what is the same for all of its servers and clients.
+//!
+//! Owns: the parts of URLs to connect to ([`Endpoint`]) and to listen on ([`ListenUrl`]), streams that fail when the
+//! other side stalls ([`TimeoutStream`]), connecting, exchanges and kept connections ([`client`]), accepting and
+//! serving connections ([`server`]), and the causes of errors ([`error`]).
+//!
+//! Promises: heads, bodies, connections and half-sent requests are bounded; what is beyond a limit is refused, never
+//! queued without limit. A connection costs one task. Who stalls is given up after its time limit.
+//!
+//! Leaves out: routes and what they mean, and the client of a store (`client`), which is a library's.
+
+pub(crate) mod client;
+mod endpoint;
+pub(crate) mod error;
+mod listen_url;
+mod pipe;
+pub(crate) mod server;
+mod timeout_stream;
+
+pub(crate) use endpoint::Endpoint;
+pub(crate) use listen_url::ListenUrl;
+pub(crate) use pipe::Pipe;
+pub(crate) use timeout_stream::TimeoutStream;

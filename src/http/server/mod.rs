@@ -1,0 +1,38 @@
+//! Servers: accepting connections within limits, serving HTTP on them until the stop, and the bodies of both directions.
+
+mod accept;
+mod body;
+mod connection;
+mod context;
+mod listener;
+mod request_body;
+pub(crate) mod respond;
+
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
+
+pub(crate) use accept::accept_until;
+pub(crate) use body::{Body, BodyStream, Broken};
+pub(crate) use connection::{ConnPhase, ConnState, Service};
+#[cfg(test)]
+pub(crate) use connection::{End, serve};
+pub(crate) use context::ServerContext;
+pub(crate) use listener::{Listener, Schemes};
+pub(crate) use request_body::{BodyError, BufferedBody, discard, read_off, take};
+
+/// How long the head of a request may take on a port for short requests.
+const SHORT_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_SHORT_HEAD_BYTES: usize = 16 << 10;
+
+/// Returns the protocol of a port for few and short requests.
+pub(crate) fn short_requests() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .title_case_headers(true)
+        .timer(TokioTimer::new())
+        .header_read_timeout(SHORT_HEAD_TIMEOUT)
+        .max_buf_size(MAX_SHORT_HEAD_BYTES);
+    builder
+}
