@@ -139,8 +139,8 @@ fn a_service_that_cannot_be_registered_makes_a_single_run_end_with_1() {
 fn a_single_run_says_which_service_has_no_key_and_why() {
     let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
     engine.run(web("one"));
-    // An address for documentation: nothing answers there.
-    engine.run(web("shut").env("SERVICE_CHECK_TCP", "true").publish("9/tcp", Some(9)));
+    // An address for documentation: nothing there speaks HTTP.
+    engine.run(web("shut").env("SERVICE_CHECK_HTTP", "/x"));
     let (url, etcd) = (engine.url(), store.url());
     let words = ["register", "--once", "--engine", &url, "--etcd", &etcd, "--node-name", "n1"];
     let limits = [
@@ -156,7 +156,7 @@ fn a_single_run_says_which_service_has_no_key_and_why() {
     let done = Retune::new(&dir, &words).args(&limits).run().exits(1);
     let line = done.stderr.lines().find(|line| line.contains("is not registered: "));
     let line = line.unwrap_or_else(|| panic!("no reason in\n{}", done.stderr));
-    assert!(line.contains("shut (") && line.contains("port 9/tcp"), "{line}");
+    assert!(line.contains("shut (") && line.contains("port 80/tcp"), "{line}");
     assert!(line.split("is not registered: ").nth(1).is_some_and(|why| why.len() > 5), "{line}");
     assert_eq!(done.stderr.matches("is not healthy yet").count(), 1, "{}", done.stderr);
 }
