@@ -53,6 +53,60 @@ fn diff_of_a_new_file_is_against_nothing() {
 }
 
 #[test]
+fn diff_of_a_new_empty_file_says_that_it_would_be_created() {
+    let dir = site();
+    dir.template("a.tmpl", "");
+    let says = format!("# {}: an empty file would be created\n", dir.out("a.conf").display());
+    let done = Retune::diff(&dir).file("values.yaml").run().exits(1).prints(&says);
+    assert!(!done.stdout.contains("redacted"), "{}", done.stdout);
+}
+
+#[test]
+fn check_reports_each_cause_once() {
+    let dir = site();
+    dir.resource("a", "", "keys = [\"/x\"]");
+    dir.write("values.yaml", "x: one\ny: two\nd: {e: 1}\n");
+    let data = dir.text_path("values.yaml");
+    for (template, rule) in [
+        ("{{ getv(\"/y\") }}", "outside_keys"),
+        ("{{ getv(\"/none\") }}", "outside_keys"),
+        ("{% set k = \"/y\" %}{{ getv(k) }}", "outside_keys"),
+        ("{% for name in ls(\"/d\") %}{{ name }}{% endfor %}", "outside_keys"),
+        ("{{ getvs(\"/d/*\") }}", "outside_keys"),
+        ("{{ getv(\"/x\" }}", "template"),
+        ("{{ gev(\"/x\") }}", "unknown_name"),
+        ("{{ getv(\"/x\") | frob }}", "unknown_name"),
+        ("{% include \"none.tmpl\" %}", "template"),
+        ("{{ nope }}", "render"),
+    ] {
+        dir.template("a.tmpl", template);
+        let done = Retune::check(&dir).args(&["--data", &data]).run().exits(1).prints("1 errors, 0 warnings");
+        assert!(done.stdout.contains(&format!("error[{rule}]")), "{template}\n{}", done.stdout);
+    }
+}
+
+#[test]
+fn check_reads_an_exported_document_as_an_import_does() {
+    let dir = site();
+    dir.resource("a", "{{ getv(\"/app/x\") }} {{ getv(\"/app/soon\") }}", "");
+    let text = "$key: /app\nx: 1\nsoon: {$ttl: 60, $value: gone}\n";
+    dir.write("exported.yaml", text);
+    Retune::check(&dir).args(&["--data", &dir.text_path("exported.yaml")]).run().exits(0);
+}
+
+#[test]
+fn a_key_that_occurs_twice_is_named_with_its_line() {
+    let dir = site();
+    for (name, text) in [("twice.toml", "x = 1\ny = 2\nx = 3\n"), ("twice.yaml", "x: 1\ny: 2\nx: 3\n")] {
+        dir.write(name, text);
+        let done = Retune::check(&dir).args(&["--data", &dir.text_path(name)]).run().exits(2);
+        done.says(&format!("{name}:3: the key `x` occurs twice"));
+    }
+    dir.conf("b", "[template]\nsrc = \"a\"\ndest = \"/x\"\nsrc = \"b\"\n");
+    Retune::check(&dir).run().exits(1).prints("b.toml:4: error[resource]: the key `src` occurs twice");
+}
+
+#[test]
 fn diff_without_its_source_exits_2() {
     let dir = site();
     Retune::diff(&dir).file("missing.yaml").run().exits(2).says("missing.yaml");

@@ -73,6 +73,26 @@ fn the_readmes_first_command_renders_the_sample() {
     }
 }
 
+/// An installed program renders the sample where nothing was built.
+#[test]
+fn the_command_in_the_sample_works_where_nothing_was_built() {
+    let sample = fs::read_to_string(Path::new(ROOT).join("conf.d/nginx.toml")).unwrap();
+    let line =
+        sample.lines().find(|line| line.contains("retune render")).expect("the sample shows a command");
+    let command = line.split('`').nth(1).expect("the command stands between backquotes");
+    let command = command.replace("retune ", concat!("'", env!("CARGO_BIN_EXE_retune"), "' "));
+    let dir = Dir::new();
+    for name in ["conf.d/nginx.toml", "templates/upstream.conf.j2", "examples/values.yaml"] {
+        dir.write_bytes(name, &fs::read(Path::new(ROOT).join(name)).unwrap());
+    }
+    let state = dir.text_path("state");
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", &command]).current_dir(dir.path("")).env("RETUNE_STATE_DIR", state);
+    let done = shell.output().unwrap();
+    assert!(done.status.success(), "{command}\n{}", String::from_utf8_lossy(&done.stderr));
+    assert!(dir.path("target/upstream.conf").exists());
+}
+
 /// The lines that the sample shows as comments work for the fragment that it renders, once they are uncommented.
 #[test]
 fn the_commands_that_the_sample_shows_work_with_a_real_nginx() {

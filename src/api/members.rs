@@ -1,7 +1,7 @@
 //! `/v2/members` and `/v2/machines`: the members of the group.
 
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
@@ -14,6 +14,8 @@ use crate::http::server::{self, discard};
 use crate::protocol::json_bytes;
 
 const ALLOW: &str = "GET,POST,DELETE,PUT";
+/// Why a change was refused, for our own client.
+const REASON: HeaderName = HeaderName::from_static("x-retune-reason");
 /// The longest request about members.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
@@ -101,7 +103,10 @@ fn write(out: &mut Vec<u8>, member: &Member) {
 
 async fn add(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result<ApiResponse, Rejection> {
     let urls = read_peer_urls(conn, headers, body).await?;
-    let member = conn.shared.handle.add_member(urls).await.map_err(|refusal| refused(refusal, ""))?;
+    let member = match conn.shared.handle.add_member(urls).await {
+        Ok(member) => member,
+        Err(refusal) => return Ok(unchanged(refusal, "")),
+    };
     let mut out = Vec::with_capacity(256);
     write(&mut out, &member);
     out.push(b'\n');
@@ -122,15 +127,20 @@ async fn update(
         }
     };
     let updated = conn.shared.handle.update_member(number, urls).await;
-    updated.map_err(|refusal| refused(refusal, &format!("{number:x}")))?;
-    Ok(respond::empty(StatusCode::NO_CONTENT))
+    Ok(changed(updated, number))
 }
 
 async fn remove(conn: &ConnState, id: &str) -> Result<ApiResponse, Rejection> {
     let number = number(id)?;
     let removed = conn.shared.handle.remove_member(number).await;
-    removed.map_err(|refusal| refused(refusal, &format!("{number:x}")))?;
-    Ok(respond::empty(StatusCode::NO_CONTENT))
+    Ok(changed(removed, number))
+}
+
+fn changed(result: Result<(), MemberRefusal>, id: u64) -> ApiResponse {
+    match result {
+        Ok(()) => respond::empty(StatusCode::NO_CONTENT),
+        Err(refusal) => unchanged(refusal, &format!("{id:x}")),
+    }
 }
 
 /// Parses an id in a path: hex digits only.
@@ -167,15 +177,27 @@ fn check_type(given: Option<&HeaderValue>) -> Result<(), Vec<u8>> {
     if kind == b"application/json" { Ok(()) } else { Err(kind) }
 }
 
+/// Returns the response to a refused change. etcd's message for most of them names no cause, so a header does.
+fn unchanged(refusal: MemberRefusal, id: &str) -> ApiResponse {
+    let reason = HeaderValue::from_str(&refusal.to_string());
+    let mut response = refused(refusal, id).response();
+    if let (StatusCode::INTERNAL_SERVER_ERROR, Ok(reason)) = (response.status(), reason) {
+        response.headers_mut().insert(REASON, reason);
+    }
+    response
+}
+
 fn refused(refusal: MemberRefusal, id: &str) -> Rejection {
     let (status, says) = match refusal {
         MemberRefusal::Unknown => (StatusCode::NOT_FOUND, format!("No such member: {id}").into()),
         MemberRefusal::Removed => (StatusCode::GONE, format!("Member permanently removed: {id}").into()),
         MemberRefusal::IdTaken => (StatusCode::CONFLICT, "membership: ID exists".into()),
         MemberRefusal::UrlTaken => (StatusCode::CONFLICT, "membership: peerURL exists".into()),
-        MemberRefusal::Unsafe | MemberRefusal::Unavailable => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into())
-        }
+        MemberRefusal::Unsafe
+        | MemberRefusal::NoListener
+        | MemberRefusal::NotStarted(_)
+        | MemberRefusal::TooLong
+        | MemberRefusal::Unavailable => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into()),
     };
     Rejection::Message(status, says)
 }

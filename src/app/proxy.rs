@@ -114,7 +114,7 @@ async fn handle_signals(signals: &mut Signals, handle: &ProxyHandle) {
                 tracing::info!("SIGHUP: asking for the members");
                 handle.refresh();
             }
-            Signal::Dump => tracing::info!("endpoints in use: {:?}", handle.endpoints()),
+            Signal::Dump => tracing::info!("endpoints in use: {}", handle.endpoints().join(" ")),
         }
     }
 }

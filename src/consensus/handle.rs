@@ -228,7 +228,7 @@ impl Handle {
         self.known(id)?;
         urls.sort();
         if urls.iter().map(String::len).sum::<usize>() > MAX_MEMBER_URL_BYTES {
-            return Err(MemberRefusal::Unsafe);
+            return Err(MemberRefusal::TooLong);
         }
         self.regroup(Order::PeerUrls { id, urls }).await
     }
@@ -266,21 +266,17 @@ impl Handle {
             return Err(MemberRefusal::UrlTaken);
         }
         if !self.shared.listens.load(Relaxed) {
-            tracing::error!(
-                "a member cannot be added: nothing listens for it here. Start this member with --listen-peer-urls and \
-                 --initial-advertise-peer-urls, and tell the cluster of them (ctl member update)"
-            );
-            return Err(MemberRefusal::Unsafe);
+            let refusal = MemberRefusal::NoListener;
+            tracing::error!("a member cannot be added: {refusal}");
+            return Err(refusal);
         }
         if urls.iter().map(String::len).sum::<usize>() > MAX_MEMBER_URL_BYTES {
-            return Err(MemberRefusal::Unsafe);
+            return Err(MemberRefusal::TooLong);
         }
         if let Some(waiting) = members.all.iter().find(|member| member.incarnation == 0) {
-            tracing::warn!(
-                "adding a member was refused: {:x} was added before and has not started yet; start it, or remove it",
-                waiting.id
-            );
-            return Err(MemberRefusal::Unsafe);
+            let refusal = MemberRefusal::NotStarted(waiting.id);
+            tracing::warn!("adding a member was refused: {refusal}");
+            return Err(refusal);
         }
         urls.sort();
         urls.dedup();

@@ -1,5 +1,7 @@
 //! The members of the group.
 
+use std::fmt;
+
 /// One member, as every member knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
@@ -41,8 +43,35 @@ pub enum MemberRefusal {
     IdTaken,
     /// Another member has one of the URLs.
     UrlTaken,
-    /// It would cost the group its quorum, or a member that was added before has not started yet.
+    /// It would cost the group its quorum.
     Unsafe,
+    /// Another member could not reach this one.
+    NoListener,
+    /// This member was added before and has not started yet.
+    NotStarted(u64),
+    /// The URLs are too long.
+    TooLong,
     /// The group could not be reached in time.
     Unavailable,
+}
+
+impl fmt::Display for MemberRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("there is no such member"),
+            Self::Removed => f.write_str("it was removed for good"),
+            Self::IdTaken => f.write_str("another member has its id"),
+            Self::UrlTaken => f.write_str("another member has one of its URLs"),
+            Self::Unsafe => f.write_str("the members that are left and can be reached would be no majority"),
+            Self::NoListener => f.write_str(
+                "this member listens for no other; start it with --listen-peer-urls and --initial-advertise-peer-urls, \
+                 and tell the cluster of them (ctl member update)",
+            ),
+            Self::NotStarted(id) => {
+                write!(f, "{id:x} was added before and has not started yet; start it, or remove it")
+            }
+            Self::TooLong => f.write_str("its URLs are too long"),
+            Self::Unavailable => f.write_str("the cluster has no leader, or did not decide in time"),
+        }
+    }
 }

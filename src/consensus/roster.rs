@@ -36,8 +36,8 @@ impl Roster {
             return Err(MemberRefusal::IdTaken);
         }
         // One at a time: if several did not start, nobody could tell which one caused it.
-        if self.members.values().any(|member| member.incarnation == 0) {
-            return Err(MemberRefusal::Unsafe);
+        if let Some(waiting) = self.members.values().find(|member| member.incarnation == 0) {
+            return Err(MemberRefusal::NotStarted(waiting.id));
         }
         self.free(id, urls)?;
         let peer_urls = urls.to_vec();

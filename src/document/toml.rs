@@ -14,12 +14,25 @@ pub fn parse_toml(text: &str) -> Result<Node, String> {
         let line = error.span().map(|span| {
             text.as_bytes()[..span.start.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
         });
+        let message = toml_message(text, &error);
         match line {
-            Some(line) => format!("{} at line {line} of the TOML", error.message()),
-            None => error.message().to_owned(),
+            Some(line) => format!("{message} at line {line} of the TOML"),
+            None => message,
         }
     })?;
     entries(table.get_ref(), 0)
+}
+
+/// Returns the parser's message, with the key that it leaves out. Its own display would quote the line, including a
+/// password.
+#[must_use]
+pub fn toml_message(text: &str, error: &toml::de::Error) -> String {
+    let key =
+        error.span().and_then(|span| text.get(span)).filter(|key| !key.is_empty() && !key.contains('\n'));
+    match (error.message(), key) {
+        ("duplicate key", Some(key)) => format!("the key `{key}` occurs twice in one table"),
+        (message, _) => message.to_owned(),
+    }
 }
 
 fn entries(table: &DeTable<'_>, depth: usize) -> Result<Node, String> {
@@ -63,6 +76,17 @@ mod tests {
         assert_eq!(ports, Some(&Node::List(vec![Node::Number("1".into()), Node::Number("0x1F".into())])));
         let Some(Node::List(list)) = node.get("list") else { panic!("{node:?}") };
         assert_eq!(list[0].get("x"), Some(&Node::Bool(true)));
+    }
+
+    #[test]
+    fn a_key_that_occurs_twice_is_named() {
+        for (text, key, line) in
+            [("a = 1\nb = 1\na = 2\n", "a", 3), ("[t]\n'x y' = 1\n\"x y\" = 2\n", "\"x y\"", 3)]
+        {
+            let says = format!("the key `{key}` occurs twice in one table at line {line} of the TOML");
+            assert_eq!(parse_toml(text).unwrap_err(), says);
+        }
+        assert!(parse_toml("[a]\nx = 1\n[a]\n").unwrap_err().starts_with("the key `a` occurs twice"));
     }
 
     #[test]

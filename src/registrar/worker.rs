@@ -13,7 +13,7 @@ use super::engine::{Engine, Info};
 use super::error::RegistrarError;
 use super::follow::{EngineUpdate, follow};
 use super::keep::{self, ReconcilerConfig, WantedKeys};
-use super::model::{Model, NodeConfig};
+use super::model::{Model, NodeConfig, unregistered};
 use super::probing::{Checked, Probing};
 use super::settings::{OnExit, Rules, Settings};
 use super::status_board::{Count, StatusBoard};
@@ -418,11 +418,11 @@ impl Worker {
         if now < until && (starting || unkept) {
             return None;
         }
-        let well = |service: &super::status_board::ServiceStatus| match service.state.as_str() {
-            "passing" => self.dry_run || service.kept.as_ref().is_some_and(|kept| kept.held),
-            "absent" | "draining" => true,
-            _ => false,
-        };
-        Some(services().all(well) && status.containers.iter().all(|container| container.state != "failing"))
+        let missing = unregistered(&status.containers, !self.dry_run);
+        for line in &missing {
+            tracing::error!("{line}");
+        }
+        // A container without a service was logged as refused.
+        Some(missing.is_empty() && status.containers.iter().all(|container| container.state != "failing"))
     }
 }

@@ -11,9 +11,11 @@ use tokio::time::Instant;
 
 use super::error::ReloaderError;
 use super::expand::{DestinationOwners, Expanded, expand};
+use super::fault_log::FaultLog;
 use super::generation::Generation;
 use super::job::Job;
 use super::journal::{JournalEntry, JournalFile, ReloadJournal, digest};
+use super::log_text::one_line;
 use super::manifest::Manifest;
 use super::outcome::{DestOutcome, FailedStep, Report, ReportLine};
 use super::pending::PendingReload;
@@ -46,6 +48,7 @@ pub(super) struct Deliverer {
     /// Whether the program ends after one pass, so that a failed step waits for the next run.
     pub(super) one_shot: bool,
     pub(super) manifest: Manifest,
+    pub(super) faults: FaultLog,
     owners: DestinationOwners,
     /// Destinations known to be mounts, so that each is logged once.
     mounts: BTreeSet<PathBuf>,
@@ -96,6 +99,7 @@ impl Deliverer {
             stop,
             one_shot: false,
             manifest,
+            faults: FaultLog::default(),
             owners: DestinationOwners::default(),
             mounts: BTreeSet::new(),
         })
@@ -129,6 +133,7 @@ impl Deliverer {
         if !self.stop.requested() {
             let gone = keep_until_replaced(gone, &mut passed.report);
             let requests = self.place(accepted, gone, &mut passed.report).await;
+            requests.iter().for_each(|request| self.faults.is_over(&request.resource.name, &request.dest));
             self.record_all(requests, &mut passed.report);
         }
         self.log_failures(&mut passed.report);
@@ -235,27 +240,39 @@ impl Deliverer {
             return Ok(());
         };
         let line = expand_command(&check.line, &staged.to_string_lossy(), &job.dest.to_string_lossy())?;
-        run_command(&line, &[], check.timeout).await.map_err(|text| format!("{line}: {text}"))
+        run_command(&line, &[], check.timeout).await.map_err(|text| format!("{}: {text}", one_line(&line)))
     }
 
-    /// Masks and logs the failures so far. `settle` logs its own, with the wait before the next try.
-    fn log_failures(&self, report: &mut Report) {
+    /// Masks and logs the failures so far, each distinct one once. `settle` logs its own, with the wait before the next
+    /// try.
+    fn log_failures(&mut self, report: &mut Report) {
         for line in &mut report.lines {
             let (resource, dest) = (&line.resource, line.dest.display());
             match &mut line.outcome {
                 DestOutcome::Failed { step, text } => {
                     *text = self.redactor.mask(text);
-                    tracing::error!(%resource, %dest, %step, "{text}");
+                    if *step == FailedStep::Check {
+                        *text = one_line(text);
+                    }
+                    if self.faults.is_new(resource, &line.dest, Some(*step), text) {
+                        tracing::error!(%resource, %dest, %step, "{text}");
+                    } else {
+                        tracing::debug!(%resource, %dest, %step, "{text}");
+                    }
                 }
                 DestOutcome::Skipped { why } => {
                     *why = self.redactor.mask(why);
-                    tracing::info!(%resource, %dest, "left as it is: {why}");
+                    if self.faults.is_new(resource, &line.dest, None, why) {
+                        tracing::info!(%resource, %dest, "left as it is: {why}");
+                    } else {
+                        tracing::debug!(%resource, %dest, "left as it is: {why}");
+                    }
                 }
                 DestOutcome::InSync
                 | DestOutcome::WouldChange
                 | DestOutcome::Updated
                 | DestOutcome::Removed
-                | DestOutcome::Owed { .. } => {}
+                | DestOutcome::Pending { .. } => self.faults.is_over(&line.resource, &line.dest),
             }
         }
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::log_text::{named, one_line};
 use crate::disk;
 
 /// One pending reload, as kept on disk.
@@ -38,8 +39,13 @@ pub(super) struct JournalFile {
 
 impl JournalEntry {
     /// Returns the command or signal as logs show it.
-    pub(super) fn describe(&self) -> &str {
-        self.action.strip_prefix("command ").unwrap_or(&self.action)
+    pub(super) fn describe(&self) -> String {
+        one_line(self.action.strip_prefix("command ").unwrap_or(&self.action))
+    }
+
+    /// Returns its destinations as the log names them.
+    pub(super) fn dests(&self) -> String {
+        named(self.files.iter().map(|file| file.dest.display().to_string()))
     }
 
     /// Returns a journal entry for an action, with no files yet and a new token.
@@ -73,7 +79,7 @@ impl ReloadJournal {
         let Some(state_dir) = state_dir else { return Ok(Self { dir: None }) };
         let confdir = std::path::absolute(confdir)?;
         let name = &digest(confdir.as_os_str().as_encoded_bytes())[..32];
-        Ok(Self { dir: Some(state_dir.join("owed").join(name)) })
+        Ok(Self { dir: Some(state_dir.join("pending").join(name)) })
     }
 
     /// Writes a journal entry. The files of an earlier entry for the same action are merged into it: if this run dies
@@ -212,7 +218,7 @@ mod tests {
         fs::write(&dest, "new").unwrap();
         journal(dir.path()).record(&entry(&dest, b"new", "1")).unwrap();
         assert!(ReloadJournal::open(Some(dir.path()), Path::new("/other")).unwrap().left_over().is_empty());
-        let mode = fs::metadata(dir.path().join("owed")).unwrap().permissions().mode();
+        let mode = fs::metadata(dir.path().join("pending")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }
 
@@ -230,7 +236,7 @@ mod tests {
     fn a_state_folder_that_was_cleared_is_made_again() {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path());
-        fs::remove_dir_all(dir.path().join("owed")).unwrap();
+        fs::remove_dir_all(dir.path().join("pending")).unwrap();
         journal.record(&entry(Path::new("/x"), b"new", "1")).unwrap();
         assert_eq!(journal.left_over().len(), 1);
     }

@@ -5,15 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::confdir::Confdir;
 use super::fields::{Problem, nearest};
+use super::findings::{Findings, Golden, Severity};
 use super::generation::Generation;
-use super::job::jobs;
 use super::lint_pattern::near_pattern;
+use super::lint_render::render_all;
 use super::lint_template::{TemplateRef, scan};
-use super::prepare::{Rendered, render};
 use super::resource::{Reload, Resource};
 use super::settings::Settings;
 use crate::command;
@@ -21,75 +19,8 @@ use crate::key;
 use crate::template::{expand_command, known_names, made_names};
 use crate::values::Values;
 
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Worth a look; the check still passes.
-    Warning,
-    /// It will fail, or do something unintended.
-    Error,
-}
-
-/// One thing found.
-#[derive(Clone, Debug, Serialize)]
-pub struct Finding {
-    /// How much it matters.
-    pub severity: Severity,
-    /// The rule that found it.
-    pub rule: &'static str,
-    /// The resource it belongs to, by name; empty when none.
-    pub resource: String,
-    /// The file.
-    pub file: PathBuf,
-    /// The line, counted from one; zero for the file as a whole.
-    pub line: usize,
-    /// What is wrong and what to do.
-    pub text: String,
-}
-
-/// Everything found, and what was looked at.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Findings {
-    /// In order of file and line.
-    pub findings: Vec<Finding>,
-    /// The names of all resources that were checked.
-    pub resources: Vec<String>,
-    /// The golden files that were written.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub written: Vec<PathBuf>,
-}
-
-/// A folder of expected results for `/etc/app.conf`: `DIR/etc/app.conf`, or `DIR/app.conf` where only that exists.
-#[derive(Clone, Debug)]
-pub struct Golden {
-    /// The folder.
-    pub dir: PathBuf,
-    /// Write the renderings instead of comparing with them.
-    pub update: bool,
-}
-
-impl Findings {
-    /// Returns whether nothing will fail.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity == Severity::Warning)
-    }
-
-    fn add(
-        &mut self,
-        severity: Severity,
-        rule: &'static str,
-        resource: &str,
-        at: (&Path, usize),
-        text: String,
-    ) {
-        let (file, line) = at;
-        let finding =
-            Finding { severity, rule, resource: resource.to_owned(), file: file.to_owned(), line, text };
-        self.findings.push(finding);
-    }
-}
+/// The characters that make a pattern of a key.
+const GLOB: [char; 3] = ['*', '?', '['];
 
 /// Checks a confdir. With `values` it also renders every resource; with `expect` it compares each rendering with the
 /// file of the same path below that folder. Blocking.
@@ -113,7 +44,7 @@ pub fn lint(settings: &Settings, values: Option<&Arc<Values>>, expect: Option<&G
     }
     report_unreached(&mut all, &templates, &reached, confdir);
     if let Some(values) = values {
-        render_all(&mut all, &generation, values, expect);
+        render_all(&mut all, settings, &generation, values, expect);
     }
     all.findings.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
     all
@@ -153,7 +84,7 @@ fn judge_resource(all: &mut Findings, resource: &Resource) {
                 && is_outside(resource, &asked, listing)
             {
                 let text = format!("{field}: {asked} lies outside keys: it will be missing");
-                all.add(Severity::Error, "outside_keys", &resource.name, at, text);
+                all.add_outside(&resource.name, at, &certain_key(resource, &asked), text);
             }
         }
     }
@@ -229,10 +160,10 @@ fn judge_key(
 ) {
     if is_outside(resource, asked, listing) {
         let text = format!("{asked} lies outside keys of {}: it will be missing", resource.name);
-        all.add(Severity::Error, "outside_keys", &resource.name, at, text);
+        all.add_outside(&resource.name, at, &certain_key(resource, asked), text);
         return;
     }
-    let is_pattern = listing || asked.contains(['*', '?', '[']);
+    let is_pattern = listing || asked.contains(GLOB);
     let near = values.filter(|_| is_pattern).and_then(|values| near_pattern(values, &resource.scope, asked));
     if let Some(near) = near {
         let text =
@@ -243,12 +174,19 @@ fn judge_key(
 
 /// Returns whether the resource can never see anything of what is asked for.
 fn is_outside(resource: &Resource, asked: &str, listing: bool) -> bool {
-    let literal = &asked[..asked.find(['*', '?', '[']).unwrap_or(asked.len())];
-    let is_glob = literal.len() < asked.len();
-    let certain = if is_glob { literal.rsplit_once('/').map_or("", |(dir, _)| dir) } else { literal };
-    let absolute = key::join(&resource.scope.prefix, certain);
+    let absolute = certain_key(resource, asked);
+    let is_glob = asked.contains(GLOB);
     let above = || resource.scope.roots.iter().any(|root| key::contains(&absolute, root));
     !(resource.scope.covers(&absolute) || ((is_glob || listing) && above()))
+}
+
+/// Returns the key that is asked for, or the directory above the first wildcard.
+fn certain_key(resource: &Resource, asked: &str) -> String {
+    let certain = match asked.find(GLOB) {
+        Some(at) => asked[..at].rsplit_once('/').map_or("", |(dir, _)| dir),
+        None => asked,
+    };
+    key::join(&resource.scope.prefix, certain)
 }
 
 fn report_unreached(all: &mut Findings, templates: &Path, reached: &BTreeSet<PathBuf>, confdir: &Confdir) {
@@ -273,79 +211,4 @@ fn report_unreached(all: &mut Findings, templates: &Path, reached: &BTreeSet<Pat
             }
         }
     }
-}
-
-fn render_all(all: &mut Findings, generation: &Generation, values: &Arc<Values>, expect: Option<&Golden>) {
-    let mut work = Vec::new();
-    for (index, resource) in generation.confdir.resources.iter().enumerate() {
-        let expanded = jobs(index, resource, values);
-        for text in expanded.problems {
-            all.add(Severity::Error, "for_each", &resource.name, (&resource.file, 0), text);
-        }
-        work.extend(expanded.jobs);
-    }
-    for job in work {
-        let Rendered { job, reads, result } = render(generation, values, job);
-        let (name, file) = (&job.resource.name, &job.resource.file);
-        for key in &reads.outside {
-            let text = format!("the template read {key}, which lies outside keys");
-            all.add(Severity::Error, "outside_keys", name, (file, 0), text);
-        }
-        if reads.volatile {
-            let text = "it depends on the clock, DNS or a file, whose changes only the next --interval sees"
-                .to_owned();
-            all.add(Severity::Warning, "volatile", name, (file, 0), text);
-        }
-        match result {
-            Err(super::outcome::DestOutcome::Failed { step, text }) => {
-                all.add(Severity::Error, "render", name, (file, 0), format!("{step}: {text}"));
-            }
-            Err(_) => {}
-            Ok(output) => {
-                let asks = job.resource.verify.as_ref().is_some_and(|verify| verify.wants_generation());
-                if asks && !output.prints_generation {
-                    let text = "verify.contains asks for generation(), which the template never prints: the \
-                                service cannot answer with it"
-                        .to_owned();
-                    all.add(Severity::Error, "verify", name, (file, 0), text);
-                }
-                let compared = expect.map(|expect| golden(expect, &job.dest, &output.bytes));
-                if let Some(Ok(Some(path))) = &compared {
-                    all.written.push(path.clone());
-                }
-                if let Some(Err(text)) = compared {
-                    all.add(Severity::Error, "golden", name, (file, 0), text);
-                }
-            }
-        }
-    }
-}
-
-/// Compares a rendering with its golden file, or writes that file and returns its path. The error holds the
-/// differences.
-fn golden(expect: &Golden, dest: &Path, bytes: &[u8]) -> Result<Option<PathBuf>, String> {
-    let Golden { dir, update } = expect;
-    let below: PathBuf =
-        dest.components().filter(|part| matches!(part, std::path::Component::Normal(_))).collect();
-    let by_name = dest.file_name().map(|name| dir.join(name));
-    let whole = dir.join(below);
-    let path = if whole.exists() { whole } else { by_name.filter(|path| path.exists()).unwrap_or(whole) };
-    let wanted = match fs::read(&path) {
-        Ok(wanted) if wanted == bytes => return Ok(None),
-        _ if *update => {
-            let made =
-                path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, bytes));
-            made.map_err(|error| format!("cannot write the golden file {}: {error}", path.display()))?;
-            return Ok(Some(path));
-        }
-        Ok(wanted) => wanted,
-        Err(error) => {
-            return Err(format!("no golden file {}: {error}; --update writes it", path.display()));
-        }
-    };
-    let (wanted, got) = (String::from_utf8_lossy(&wanted), String::from_utf8_lossy(bytes));
-    let diff = similar::TextDiff::from_lines(wanted.as_ref(), got.as_ref());
-    let diff =
-        diff.unified_diff().context_radius(3).header(&path.display().to_string(), "rendered").to_string();
-    Err(format!("the rendering differs from {}; --update overwrites it\n{diff}", path.display()))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::lint::{Finding, Findings, Severity};
+use super::findings::{Finding, Findings, Severity};
 
 impl Findings {
     /// Returns one finding a line, in the form that editors and CI servers jump to, then the totals.

@@ -69,7 +69,7 @@ pub enum DestOutcome {
         why: String,
     },
     /// The new file is in place; its reload is still pending.
-    Owed {
+    Pending {
         /// Why it waits.
         why: String,
     },

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::fault_log::fault_of;
 use super::journal::JournalEntry;
+use super::log_text::named;
 use super::probe::Verify;
 use super::reload::Action;
 use super::request::{Content, ReloadRequest};
 use crate::backoff::Backoff;
-
-/// A log line names at most this many resources or destinations.
-const NAMED: usize = 5;
 
 /// A reload that has to run, and its destinations.
 pub(super) struct PendingReload {
@@ -24,20 +23,29 @@ pub(super) struct PendingReload {
     pub(super) requests: Vec<ReloadRequest>,
     pub(super) backoff: Backoff,
     pub(super) not_before: Option<Instant>,
+    /// The failure that was logged last.
+    logged: Option<String>,
     /// It ran, but its probe is unknown until a template renders: a run before that would be useless.
     pub(super) waits_for_render: bool,
 }
 
 impl PendingReload {
     pub(super) fn new(action: Option<Action>) -> Self {
-        let (backoff, waits_for_render) = (retry_backoff(), false);
-        Self { action, entry: None, requests: Vec::new(), backoff, not_before: None, waits_for_render }
+        Self {
+            action,
+            entry: None,
+            requests: Vec::new(),
+            backoff: retry_backoff(),
+            not_before: None,
+            logged: None,
+            waits_for_render: false,
+        }
     }
 
     /// Adds a destination: the reload is due at once, whatever it waited for.
     pub(super) fn add(&mut self, request: ReloadRequest, entry: Option<JournalEntry>) {
         self.entry = entry.or(self.entry.take());
-        (self.not_before, self.waits_for_render) = (None, false);
+        (self.not_before, self.waits_for_render, self.logged) = (None, false, None);
         match self.requests.iter_mut().find(|present| present.dest == request.dest) {
             // The rollback goes to the file before the first swap that is not verified yet.
             Some(present) => {
@@ -96,6 +104,20 @@ impl PendingReload {
         named(self.requests.iter().map(|request| request.dest.display().to_string()))
     }
 
+    /// Logs a failure, and returns whether it is a new one: the same one at each retry is only for debugging.
+    pub(super) fn log_failure(&mut self, what: &str, text: &str) -> bool {
+        let (resource, dest, reload) = (self.resources(), self.dests(), self.describe());
+        let fault = fault_of(text);
+        let is_new = self.logged.as_ref() != Some(&fault);
+        if is_new {
+            tracing::error!(%resource, %dest, %reload, "{what}: {text}");
+        } else {
+            tracing::debug!(%resource, %dest, %reload, "{what}: {text}");
+        }
+        self.logged = Some(fault);
+        is_new
+    }
+
     /// Describes the file on disk while the reload has not succeeded.
     pub(super) fn state(&self) -> &'static str {
         let any = |wanted: fn(&Content) -> bool| self.requests.iter().any(|request| wanted(&request.content));
@@ -109,19 +131,6 @@ impl PendingReload {
             "the file in place is the wanted one, but the service has not taken it"
         }
     }
-}
-
-/// Joins the names of a list, each once; of a long list, the first few and the number of the rest.
-fn named(names: impl Iterator<Item = String>) -> String {
-    let mut names: Vec<String> = names.collect();
-    names.sort_unstable();
-    names.dedup();
-    let all = names.len();
-    if all <= NAMED {
-        return names.join(", ");
-    }
-    names.truncate(NAMED);
-    format!("{} and {} more", names.join(", "), all - NAMED)
 }
 
 /// Returns the wait between two tries.

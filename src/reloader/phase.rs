@@ -1,5 +1,7 @@
 //! The state of a running daemon as others see it, and how it ended.
 
+use std::fmt;
+
 /// The state of a running daemon as others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DaemonPhase {
@@ -9,6 +11,16 @@ pub enum DaemonPhase {
     Ready(String),
     /// A stop was requested.
     Stopping,
+}
+
+impl fmt::Display for DaemonPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting(text) => write!(f, "starting, {text}"),
+            Self::Ready(text) => write!(f, "ready, {text}"),
+            Self::Stopping => f.write_str("stopping"),
+        }
+    }
 }
 
 /// How a daemon ended.

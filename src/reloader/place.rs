@@ -123,6 +123,7 @@ pub(super) fn place_all(swap: SwapBatch) -> SwapResult {
                     dest,
                     content,
                     verify,
+                    is_unchanged: false,
                     previous,
                 });
             }
@@ -179,7 +180,9 @@ fn place(one: CheckedFile, keep_staged: bool) -> Result<(ReloadRequest, WriteMet
     let placed = staged.place().map_err(|error| error.to_string())?;
     let content = Content::Swapped(digest);
     let index = Some(job.index);
-    Ok((ReloadRequest { index, resource: job.resource, dest: job.dest, content, verify, previous }, placed))
+    let (resource, dest) = (job.resource, job.dest);
+    let request = ReloadRequest { index, resource, dest, content, verify, is_unchanged: false, previous };
+    Ok((request, placed))
 }
 
 /// Returns a name that no later run removes as a leftover staged file.

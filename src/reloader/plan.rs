@@ -165,7 +165,7 @@ fn pending(entry: &JournalEntry, generation: &Generation, redactor: &Redactor) -
     let wanted = |file: &&JournalFile| resources.iter().any(|resource| is_of(file, resource));
     let files: Vec<_> = entry.files.iter().filter(wanted).collect();
     let dests = files.iter().map(|file| file.dest.display().to_string()).collect();
-    (!files.is_empty()).then(|| PendingReload { reload: redactor.mask(entry.describe()), dests })
+    (!files.is_empty()).then(|| PendingReload { reload: redactor.mask(&entry.describe()), dests })
 }
 
 impl Planned {
@@ -191,7 +191,7 @@ fn unreadable(line: ReportLine) -> Planned {
         | DestOutcome::Updated
         | DestOutcome::Removed
         | DestOutcome::Skipped { .. }
-        | DestOutcome::Owed { .. } => None,
+        | DestOutcome::Pending { .. } => None,
     };
     Planned { error, ..Planned::new(&line.resource, &line.dest.display().to_string(), Change::Error) }
 }
@@ -240,6 +240,9 @@ fn diff(ready: &ReadyFile, dest: &str, redactor: &Redactor, context: usize) -> S
     let (Ok(old), Ok(new)) = (String::from_utf8(old), std::str::from_utf8(&ready.bytes)) else {
         return format!("Binary files {dest} and its rendering differ\n");
     };
+    if ready.difference.missing && new.is_empty() {
+        return format!("# {dest}: an empty file would be created\n");
+    }
     let masked_new = redactor.mask(new);
     let masked_old = hide_replaced(&redactor.mask(&old), &masked_new);
     if masked_old == masked_new {

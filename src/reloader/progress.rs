@@ -159,7 +159,7 @@ impl Progress {
     /// Logs the status (SIGUSR1).
     pub(super) fn dump(&self) {
         let (rendered, failing) = (self.rendered.len(), self.failing.len());
-        tracing::info!(rendered, failing, phase = ?*self.phase.borrow(), "status");
+        tracing::info!(rendered, failing, "status: {}", *self.phase.borrow());
     }
 }
 

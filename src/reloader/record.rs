@@ -72,8 +72,9 @@ impl Deliverer {
         if complete && generation.confdir.problems.is_empty() {
             for entry in left.drain(..) {
                 tracing::warn!(
-                    "no resource needs the pending {} any more; its journal entry is removed",
-                    entry.action
+                    "no resource needs the pending {} for {} any more; its journal entry is removed",
+                    entry.describe(),
+                    entry.dests()
                 );
                 self.journal.finish(&entry).ok();
             }
@@ -93,7 +94,8 @@ impl Deliverer {
         let request = ReloadRequest::unrendered(index, resource, dest, content);
         match Action::of(resource, &request.dest) {
             Ok(Some(action)) => {
-                tracing::warn!("{} is pending from an earlier run", action.describe());
+                let dest = request.dest.display();
+                tracing::warn!("{} for {dest} is pending from an earlier run", action.describe());
                 self.rewrite(request, action, &entry.action);
             }
             // It needs no reload any more.
@@ -151,6 +153,7 @@ impl Deliverer {
             }
         }
         self.held.clear();
+        self.faults.clear();
     }
 
     /// Writes a request under its present reload, and removes it from the entry of its earlier reload.
@@ -159,7 +162,8 @@ impl Deliverer {
         let mut entry = JournalEntry::new(key.clone());
         entry.files.push(request.journal_file());
         if let Err(error) = self.journal.record(&entry) {
-            tracing::warn!("the pending {} could not be recorded: {error}", action.describe());
+            let (reload, dest) = (action.describe(), request.dest.display());
+            tracing::warn!("the pending {reload} for {dest} could not be recorded: {error}");
         }
         if before != key {
             self.release(before, &request.dest);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::log_text::one_line;
 use super::resource::{Reload, Resource};
 use crate::command::{Command, CommandOutcome, Status};
 use crate::template::expand_command;
@@ -46,7 +47,7 @@ impl Action {
     /// Returns the reload as logs show it.
     pub(super) fn describe(&self) -> String {
         match self {
-            Self::Command { line, .. } => line.clone(),
+            Self::Command { line, .. } => one_line(line),
             Self::Signal { signal, pid_file } => format!("{signal} to the process in {}", pid_file.display()),
         }
     }
@@ -75,12 +76,12 @@ pub(super) async fn run_command(
     timeout: Duration,
 ) -> Result<(), String> {
     let command = Command { line: line.to_owned(), env: env.to_vec(), timeout, dir: None };
-    tracing::debug!("Running {line}");
+    tracing::debug!("Running {}", one_line(line));
     let outcome = command.run().await;
     if outcome.success() {
         if !outcome.output.trim().is_empty() {
             // Its output may contain a secret; for a success the size is enough.
-            tracing::debug!("{line} printed {} bytes", outcome.output.len());
+            tracing::debug!("{} printed {} bytes", one_line(line), outcome.output.len());
         }
         return Ok(());
     }

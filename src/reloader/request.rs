@@ -36,6 +36,8 @@ pub(super) struct ReloadRequest {
     pub(super) content: Content,
     /// What to ask its service after the reload. `None` while there is nothing to ask, or it is not known yet.
     pub(super) verify: Option<Arc<Verify>>,
+    /// Whether this run left the destination as it was.
+    pub(super) is_unchanged: bool,
     /// The file before the swap, kept only where a verification may need it back.
     pub(super) previous: Option<Before>,
 }
@@ -54,7 +56,7 @@ impl ReloadRequest {
         content: Content,
     ) -> Self {
         let (resource, verify) = (Arc::clone(resource), unrendered(resource));
-        Self { index: Some(index), resource, dest, content, verify, previous: None }
+        Self { index: Some(index), resource, dest, content, verify, is_unchanged: true, previous: None }
     }
 
     /// Returns whether its service cannot be asked yet, because its template has not rendered in this run.
@@ -80,23 +82,24 @@ impl ReloadRequest {
         line(self.index, &self.resource, &self.dest, outcome)
     }
 
-    /// Logs and returns the success of the whole chain. A file that was rolled back is not a success.
+    /// Logs and returns the success of the whole chain. A file that was rolled back is not a success, and one that this run
+    /// found in place is not an update.
     pub(super) fn done(&self) -> Option<ReportLine> {
         let dest = self.dest.display();
-        match self.content {
-            Content::Swapped(_) | Content::Present => {
-                tracing::info!("Target config {dest} has been updated");
-                Some(self.line_for(DestOutcome::Updated))
-            }
-            Content::Removed => {
-                tracing::info!("Target config {dest} has been removed");
-                Some(self.line_for(DestOutcome::Removed))
-            }
+        let (verb, outcome) = match self.content {
+            Content::Swapped(_) | Content::Present => ("updated", DestOutcome::Updated),
+            Content::Removed => ("removed", DestOutcome::Removed),
             Content::PutBack => {
                 tracing::info!("the previous {dest} is in service again");
-                None
+                return None;
             }
+        };
+        if self.is_unchanged {
+            tracing::info!("{dest} was {verb} before; its reload is done");
+        } else {
+            tracing::info!("Target config {dest} has been {verb}");
         }
+        Some(self.line_for(outcome))
     }
 }
 

@@ -13,6 +13,7 @@ use toml::de::DeTable;
 use super::fields::{Fields, Problem, line_of};
 use super::probe::{self, Verify};
 use super::settings::{Settings, UnknownFields};
+use crate::document::toml_message;
 use crate::key;
 use crate::replace::Attributes;
 use crate::template::expand_command;
@@ -118,7 +119,7 @@ pub(super) fn parse(name: &str, file: &Path, text: &str, settings: &Settings) ->
         Ok(document) => document,
         Err(error) => {
             let line = error.span().map_or(0, |span| line_of(text, span.start));
-            let problem = Problem { file: file.to_owned(), line, text: error.message().to_owned() };
+            let problem = Problem { file: file.to_owned(), line, text: toml_message(text, &error) };
             return Loaded { resource: Err(vec![problem]), warnings: Vec::new() };
         }
     };

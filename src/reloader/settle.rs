@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::deliver::Deliverer;
 use super::journal::JournalEntry;
+use super::log_text::one_line;
 use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::pending::PendingReload;
 use super::probe::Verify;
@@ -56,7 +57,7 @@ impl Deliverer {
                     pending
                         .requests
                         .iter()
-                        .map(|request| request.line_for(DestOutcome::Owed { why: why.clone() })),
+                        .map(|request| request.line_for(DestOutcome::Pending { why: why.clone() })),
                 );
                 pending.not_before = Some(at);
                 self.pending.insert(key, pending);
@@ -77,12 +78,7 @@ impl Deliverer {
         if let Err(text) = self.run(&key, &pending).await {
             let wait = pending.backoff.next();
             let (state, again) = (pending.state(), self.tried_again(wait));
-            tracing::error!(
-                resource = %pending.resources(),
-                dest = %pending.dests(),
-                reload = %pending.describe(),
-                "reload failed; {state}; {again}: {text}"
-            );
+            pending.log_failure(&format!("reload failed; {state}; {again}"), &text);
             let outcome = DestOutcome::failed(FailedStep::Reload, format!("{}: {text}", pending.describe()));
             let lines = pending.requests.iter().map(|request| request.line_for(outcome.clone())).collect();
             pending.not_before = Some(Instant::now() + wait);
@@ -142,7 +138,7 @@ impl Deliverer {
         if pending.interval() > Duration::ZERO {
             self.last_run.insert(key.to_owned(), Instant::now());
         }
-        result.map_err(|text| self.redactor.mask(&text))
+        result.map_err(|text| one_line(&self.redactor.mask(&text)))
     }
 
     fn remove_entry(&self, pending: &PendingReload) {
@@ -159,7 +155,7 @@ impl Deliverer {
         let mut asked = Vec::new();
         for check in requests.iter().filter_map(|request| request.verify.as_deref()) {
             if !asked.contains(&check) {
-                verify(check).await.map_err(|text| self.redactor.mask(&text))?;
+                verify(check).await.map_err(|text| one_line(&self.redactor.mask(&text)))?;
                 asked.push(check);
             }
         }
@@ -168,12 +164,7 @@ impl Deliverer {
 
     /// Rolls back every file of this reload, reloads once more, and remembers the refused contents.
     async fn roll_back(&mut self, key: String, mut pending: PendingReload, text: &str) -> Vec<ReportLine> {
-        tracing::error!(
-            resource = %pending.resources(),
-            dest = %pending.dests(),
-            reload = %pending.describe(),
-            "verification failed, going back: {text}"
-        );
+        let is_new = pending.log_failure("verification failed, going back", text);
         let mut lines = Vec::new();
         let mut any = false;
         for request in &mut pending.requests {
@@ -199,7 +190,9 @@ impl Deliverer {
                 }
                 Err(error) => {
                     let (dest, message) = (request.dest.display(), "the previous file could not be restored");
-                    tracing::error!(resource = %request.resource.name, %dest, "{message}: {error}");
+                    if is_new {
+                        tracing::error!(resource = %request.resource.name, %dest, "{message}: {error}");
+                    }
                     format!("{text}; {message}: {error}")
                 }
             };
@@ -235,11 +228,7 @@ impl Deliverer {
             Err(text) => {
                 let wait = pending.backoff.next();
                 let again = self.tried_again(wait);
-                tracing::error!(
-                    dest = %pending.dests(),
-                    reload = %pending.describe(),
-                    "the reload after going back failed; {again}: {text}"
-                );
+                pending.log_failure(&format!("the reload after going back failed; {again}"), &text);
                 pending.not_before = Some(Instant::now() + wait);
                 self.pending.insert(key, pending);
             }

@@ -138,10 +138,12 @@ fn reloader(
     let waits = command & (WATCH | CONFD) != 0;
     let (debounce, max_wait) = if waits { quiet(read, &base) } else { (base.debounce, base.max_wait) };
     let root = if command & (RENDER | DIFF) == 0 { None } else { read.path("root") };
-    if root.is_some() && read.rank("state-dir") == Some(Rank::Flag) {
+    let keeps =
+        read.rank("state-dir") == Some(Rank::Flag) && read.text("state-dir").as_deref() != Some("none");
+    if root.is_some() && keeps {
         read.object(
             "state-dir",
-            "another root has no state: its files are never reloaded; leave one of the two out",
+            "another root has no state, since its files are never reloaded: leave it out, or write none",
         );
     }
     reloader::Settings {
@@ -152,7 +154,7 @@ fn reloader(
         sync_only: runs && (root.is_some() || read.on("sync-only")),
         keep_stage_file: runs && read.on("keep-stage-file"),
         force_reload: command == RENDER && read.on("force"),
-        // A reload that another root owes does not run on this host.
+        // A pending reload of another root does not run on this host.
         state_dir: if command & CHECK == 0 && root.is_none() { state_dir(host, read, env) } else { None },
         state_dir_may_fail: read.text("state-dir").is_none(),
         debounce,

@@ -11,6 +11,7 @@ use super::options;
 use super::problem::Problem;
 use super::row::{CONFD, Commands, Row, Support, ValueKind};
 use super::suggest::nearest;
+use crate::document::toml_message;
 
 /// A larger file is not a settings file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -56,8 +57,7 @@ pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
     let (table, errors) = DeTable::parse_recoverable(&text);
     for error in errors {
         let line = error.span().map_or(1, |span| line_of(&text, span.start));
-        // Only the message: the error's own display would quote the line, including a password.
-        contents.problems.push(Problem::new(format!("{shown}:{line}"), error.message().to_owned()));
+        contents.problems.push(Problem::new(format!("{shown}:{line}"), toml_message(&text, &error)));
     }
     if !contents.problems.is_empty() {
         return contents;

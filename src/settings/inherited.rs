@@ -24,6 +24,9 @@ const ETCDS: Origin = Origin { prefix: "ETCD", commands: ETCD };
 const CONFDS: Origin = Origin { prefix: "CONFD", commands: CONFD };
 const OURS: Origin = Origin { prefix: "RETUNE", commands: Commands::MAX };
 
+/// Variables that this program sets for the commands it runs, which may run it again.
+const SET_FOR_COMMANDS: &[&str] = &["RETUNE_DEST", "RETUNE_GENERATION"];
+
 const fn origin(command: Commands) -> Option<Origin> {
     match command {
         MEMBER | RESTORE => Some(ETCDS),
@@ -89,14 +92,9 @@ pub(super) fn unread(layers: &mut Layers, host: &Host, command: Commands) {
         let start = format!("{}_", origin.prefix);
         for variable in &host.variables {
             let Some(rest) = variable.strip_prefix(&start) else { continue };
-            let ours = origin.commands == Commands::MAX;
-            let near =
-                near(origin, variable, rest).filter(|_| !(ours && super::ctl::VARIABLES.contains(&rest)));
-            match near {
+            match near(origin, variable, rest) {
                 Some(near) if near == *variable => {}
-                Some(near) => layers
-                    .warnings
-                    .push(format!("unrecognized environment variable {variable}; did you mean {near}?")),
+                Some(near) => layers.warnings.push(unrecognized(variable, &near)),
                 None if origin.commands == ETCD => {
                     layers.warnings.push(format!("unrecognized environment variable {variable}"));
                 }
@@ -106,13 +104,38 @@ pub(super) fn unread(layers: &mut Layers, host: &Host, command: Commands) {
     }
 }
 
+fn unrecognized(variable: &str, near: &str) -> String {
+    format!("unrecognized environment variable {variable}; did you mean {near}?")
+}
+
+/// Returns the warning about a variable with our prefix that is close to a setting and is none.
+pub(super) fn mistyped(variable: &str) -> Option<String> {
+    let near = near(OURS, variable, variable.strip_prefix("RETUNE_")?)?;
+    (near != variable).then(|| unrecognized(variable, &near))
+}
+
+/// Returns whether a variable with our prefix is a setting of any command.
+pub(super) fn is_setting(variable: &str) -> bool {
+    is_of(OURS, variable)
+}
+
+fn rows_of(origin: Origin) -> impl Iterator<Item = &'static Row> {
+    options::rows().filter(move |row| row.commands & origin.commands != 0)
+}
+
+fn is_of(origin: Origin, variable: &str) -> bool {
+    rows_of(origin).flat_map(Row::names).any(|name| options::variable(origin.prefix, name) == variable)
+}
+
 /// Returns the variable itself if it is a setting, or the nearest setting.
 fn near(origin: Origin, variable: &str, rest: &str) -> Option<String> {
-    let rows = || options::rows().filter(|row| row.commands & origin.commands != 0);
-    if rows().flat_map(Row::names).any(|name| options::variable(origin.prefix, name) == variable) {
+    let of_ctl = if origin.commands == Commands::MAX { super::ctl::VARIABLES } else { &[] };
+    if of_ctl.contains(&rest) || SET_FOR_COMMANDS.contains(&variable) || is_of(origin, variable) {
         return Some(variable.to_owned());
     }
-    let used = rows().filter(|row| row.support == Support::Used).flat_map(Row::names);
-    let near = nearest(&rest.replace('_', "-"), used)?;
+    let used = rows_of(origin).filter(|row| row.support == Support::Used).flat_map(Row::names);
+    let of_ctl = of_ctl.iter().map(|name| name.replace('_', "-").to_lowercase());
+    let names: Vec<String> = used.map(str::to_owned).chain(of_ctl).collect();
+    let near = nearest(&rest.replace('_', "-"), names.iter().map(String::as_str))?;
     Some(options::variable(origin.prefix, near))
 }

@@ -325,6 +325,12 @@ pub(super) fn operand(command: Commands) -> Option<(&'static Row, &'static str)>
     Some((flag_of(command, name)?, called))
 }
 
+/// Returns the name in usage lines of an option that is a word without a flag.
+pub(super) fn operand_word(name: &str) -> Option<&'static str> {
+    let mut operands = COMMANDS.iter().filter_map(|(_, command, _)| operand(*command));
+    operands.find(|(row, _)| row.name == name).map(|(_, called)| called)
+}
+
 /// Returns a command's name in messages.
 pub(super) fn title(command: Commands) -> &'static str {
     let without = if command == ETCD { "etcd's command line" } else { "confd's command line" };

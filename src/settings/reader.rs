@@ -8,7 +8,7 @@ use super::invocation::Invocation;
 use super::layers::{Layers, Rank};
 use super::problem::Problem;
 use super::row::{CONFD, Commands};
-use super::units;
+use super::{options, units};
 
 /// The structs, and every problem found; with problems, the invocation must not run.
 pub(super) struct Built {
@@ -54,7 +54,7 @@ impl<'l> Reader<'l> {
         }
     }
 
-    /// Reports a problem with an option, at the place where it was given, or else at its flag.
+    /// Reports a problem with an option, at the place where it was given, or else at its name in the usage line.
     pub(super) fn object(&mut self, name: &str, message: impl Into<String>) {
         let problem = Problem::new(self.place(name), message);
         self.problems.push(problem);
@@ -71,7 +71,8 @@ impl<'l> Reader<'l> {
     }
 
     fn place(&self, name: &str) -> String {
-        self.layers.get(name).map_or_else(|| format!("--{name}"), |given| given.place.clone())
+        let unset = || options::operand_word(name).map_or_else(|| format!("--{name}"), str::to_owned);
+        self.layers.get(name).map_or_else(unset, |given| given.place.clone())
     }
 
     /// Returns the layer of an option's value, if it has one.

@@ -160,7 +160,7 @@ impl Files {
             let mut entries = Entries::new();
             for (path, text) in &contents {
                 let node = parse(path, text)?;
-                flatten(&node, &|key| roots.cover(key), &mut entries)
+                flatten(node, &|key| roots.cover(key), &mut entries)
                     .map_err(|message| SourceError::File { path: path.clone(), line: None, message })?;
             }
             Ok((hash, Some(entries)))

@@ -1,25 +1,26 @@
 //! A document as keys: `{db: {hosts: [a, b]}}` gives `/db/hosts/0` and `/db/hosts/1`.
 //!
 //! A scalar keeps its spelling. `null` and an empty list or map give no key. A `/` inside a name separates segments
-//! like any other.
+//! like any other. What `ctl export` writes gives the keys that it was written from.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::document::Node;
+use crate::document::{Node, TTL, VALUE, own_key};
 use crate::key;
 use crate::values::Datum;
 
 /// Adds everything in `node` that `wanted` accepts. The top must be a map, a list or null.
 pub(super) fn flatten(
-    node: &Node,
+    mut node: Node,
     wanted: &dyn Fn(&str) -> bool,
     into: &mut BTreeMap<Arc<str>, Datum>,
 ) -> Result<(), String> {
+    let own_key = own_key(&mut node)?.unwrap_or_default();
     if matches!(node, Node::Bool(_) | Node::Number(_) | Node::Text(_)) {
         return Err("holds a single value; a map or a list is needed".into());
     }
-    below("/", node, wanted, into);
+    below(&key::join("/", &own_key), &node, wanted, into);
     Ok(())
 }
 
@@ -33,7 +34,14 @@ fn below(at: &str, node: &Node, wanted: &dyn Fn(&str) -> bool, into: &mut BTreeM
             }
         }
         Node::Map(entries) => {
-            for (name, item) in entries {
+            if let Some(text) = file_with_ttl(entries) {
+                return below(at, text, wanted, into);
+            }
+            for (name, item) in
+                entries.iter().filter(|(name, item)| name != TTL || item.scalar_text().is_none())
+            {
+                // An export writes a second `$` before a name that begins with one.
+                let name = name.strip_prefix('$').filter(|own| own.starts_with('$')).unwrap_or(name);
                 below(&key::join(at, name), item, wanted, into);
             }
         }
@@ -45,6 +53,13 @@ fn below(at: &str, node: &Node, wanted: &dyn Fn(&str) -> bool, into: &mut BTreeM
     }
 }
 
+/// Returns the text of an exported file, which is a map where its key or its time to live is given.
+fn file_with_ttl(entries: &[(String, Node)]) -> Option<&Node> {
+    let (_, text) = entries.iter().find(|(name, _)| name == VALUE)?;
+    let alone = entries.iter().all(|(name, _)| name == VALUE || name == TTL);
+    (alone && text.scalar_text().is_some()).then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,7 +67,7 @@ mod tests {
 
     fn keys(node: &Node) -> Vec<(String, String)> {
         let mut into = BTreeMap::new();
-        flatten(node, &|_| true, &mut into).unwrap();
+        flatten(node.clone(), &|_| true, &mut into).unwrap();
         into.iter()
             .map(|(key, datum)| (key.to_string(), String::from_utf8(datum.as_bytes().to_vec()).unwrap()))
             .collect()
@@ -78,7 +93,22 @@ mod tests {
     }
 
     #[test]
+    fn an_exported_document_gives_the_keys_that_it_was_written_from() {
+        let found = |text: &str| keys(&parse_yaml(text).unwrap());
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let text = "$key: /app\n$ttl: 9\nx: 1\nsoon: {$value: gone, $ttl: 60}\n$$ttl: a name\n";
+        assert_eq!(
+            found(text),
+            [pair("/app/$ttl", "a name"), pair("/app/soon", "gone"), pair("/app/x", "1")]
+        );
+        assert_eq!(found("$key: /app/port\n$value: 80\n"), [pair("/app/port", "80")]);
+        assert_eq!(found("{$schema: s, a: {$value: 1, b: 2}}").len(), 3, "no export looks like this");
+        let wrong = parse_yaml("{$key: app, x: 1}").unwrap();
+        assert!(flatten(wrong, &|_| true, &mut BTreeMap::new()).unwrap_err().contains("$key"));
+    }
+
+    #[test]
     fn a_bare_value_is_refused() {
-        assert!(flatten(&parse_yaml("hello").unwrap(), &|_| true, &mut BTreeMap::new()).is_err());
+        assert!(flatten(parse_yaml("hello").unwrap(), &|_| true, &mut BTreeMap::new()).is_err());
     }
 }

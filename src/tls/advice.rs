@@ -40,24 +40,32 @@ impl Flags {
 
 /// Replaces the library's reason in the error if it is a TLS error, at any depth.
 pub(super) fn explained(error: io::Error, reason: impl FnOnce(&Error) -> Option<String>) -> io::Error {
-    let found = error.get_ref().and_then(|inner| tls_error(inner));
+    if is_plain_end(&error) {
+        return io::Error::new(io::ErrorKind::UnexpectedEof, CLOSED);
+    }
+    let found = error.get_ref().and_then(|inner| causes(inner).find_map(|cause| cause.downcast_ref()));
     match found.and_then(reason) {
         Some(reason) => io::Error::new(error.kind(), reason),
         None => error,
     }
 }
 
-/// Finds the TLS error in a chain of causes. An I/O error does not return its wrapped error as source.
-fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Error> {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(found) = cause.downcast_ref() {
-            return Some(found);
-        }
+/// Returns whether the other side closed the connection without saying so in TLS, as a process does that ends. The
+/// library's text for that is the address of a page for programmers.
+fn is_plain_end(error: &io::Error) -> bool {
+    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
+        cause.kind() == io::ErrorKind::UnexpectedEof && cause.to_string().contains("close_notify")
+    })
+}
+
+/// Returns the chain of causes. An I/O error does not return its wrapped error as source.
+fn causes<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |cause| {
         let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| cause.source());
-    }
-    None
+        wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| cause.source())
+    })
 }
 
 /// Explains to the server what is wrong with the client.
@@ -131,6 +139,9 @@ pub(crate) fn of_server(own: &Flags, host: &str, error: &Error) -> Option<String
         _ => return None,
     })
 }
+
+/// The reason when the other side closed a connection.
+const CLOSED: &str = "the connection was closed";
 
 /// The explanation of a connection that ended during a handshake.
 pub(crate) const ENDED: &str =
@@ -206,6 +217,17 @@ mod tests {
         assert_eq!(says, "it wants a client certificate that it trusts; give one by --cert and --key");
         let other = io::Error::other("disk");
         assert_eq!(explained(other, |_| Some("tls".to_owned())).to_string(), "disk");
+    }
+
+    #[test]
+    fn an_end_without_a_word_in_tls_is_a_closed_connection() {
+        let url = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/x";
+        let end = || io::Error::new(io::ErrorKind::UnexpectedEof, url);
+        for error in [end(), io::Error::other(end())] {
+            assert_eq!(explained(error, |_| None).to_string(), CLOSED);
+        }
+        let handshake = io::Error::new(io::ErrorKind::UnexpectedEof, ENDED);
+        assert_eq!(explained(handshake, |_| None).to_string(), ENDED);
     }
 
     #[test]

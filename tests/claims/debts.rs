@@ -36,7 +36,7 @@ fn a_corrected_reload_runs_at_once_and_the_wrong_one_is_not_tried_again() {
     stays("the wrong one is gone and the right one ran once", Duration::from_secs(4), || {
         dir.lines("wrong").len() == wrong && dir.lines("right").len() == 1
     });
-    assert_eq!(papers(&dir.path("state/owed")), 0);
+    assert_eq!(papers(&dir.path("state/pending")), 0);
     daemon.terminate();
 }
 
@@ -49,7 +49,7 @@ fn a_reload_corrected_while_nothing_runs_is_paid_by_the_next_render() {
     render().exits(0);
     render().exits(0);
     assert_eq!((dir.lines("wrong").len(), dir.lines("right").len()), (1, 1));
-    assert_eq!(papers(&dir.path("state/owed")), 0);
+    assert_eq!(papers(&dir.path("state/pending")), 0);
 }
 
 #[test]
@@ -69,10 +69,10 @@ fn a_corrected_reload_that_fails_too_is_owed_in_its_place() {
 fn removing_the_resource_strikes_its_owed_reload_off() {
     let dir = site(WRONG);
     Retune::render(&dir).file("values.yaml").run().exits(1);
-    assert_eq!(papers(&dir.path("state/owed")), 1);
+    assert_eq!(papers(&dir.path("state/pending")), 1);
     fs::remove_file(dir.path("confdir/conf.d/a.toml")).unwrap();
     Retune::render(&dir).file("values.yaml").run().exits(0);
-    assert_eq!((dir.lines("wrong").len(), papers(&dir.path("state/owed"))), (1, 0));
+    assert_eq!((dir.lines("wrong").len(), papers(&dir.path("state/pending"))), (1, 0));
 
     let dir = site(WRONG);
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
@@ -84,7 +84,7 @@ fn removing_the_resource_strikes_its_owed_reload_off() {
     daemon.terminate();
     // An editor may be rewriting the file; only a later start treats it as gone.
     Retune::render(&dir).file("values.yaml").run().exits(0);
-    assert_eq!((dir.lines("wrong").len(), papers(&dir.path("state/owed"))), (wrong, 0));
+    assert_eq!((dir.lines("wrong").len(), papers(&dir.path("state/pending"))), (wrong, 0));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_resource_file_that_is_unlinked_and_written_anew_keeps_its_debt() {
     fs::write(&file, text).unwrap();
     eventually("its reload runs", WAIT_TIMEOUT, || dir.lines("tries").len() > tries);
     daemon.terminate();
-    assert_eq!(papers(&dir.path("state/owed")), 0);
+    assert_eq!(papers(&dir.path("state/pending")), 0);
 }
 
 fn sites() -> Dir {

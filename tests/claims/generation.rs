@@ -154,7 +154,7 @@ fn a_verification_that_a_crash_cut_off_is_repeated_once_the_template_renders() {
         dir.lines("reloads").len() == reloads
     });
     dir.write("values.yaml", "x: one\n");
-    daemon.eventually_says("has been updated");
+    daemon.eventually_says("was updated before; its reload is done");
     let reloads = dir.lines("reloads").len();
     stays("no further reload", Duration::from_millis(1500), || dir.lines("reloads").len() == reloads);
     daemon.terminate();

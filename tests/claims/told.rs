@@ -26,8 +26,7 @@ fn a_failed_reload_names_resource_and_file_and_that_the_file_is_in_place() {
         done.says("reload failed; the new file is in place, but the service has not taken it").says(&named);
     // A one-shot announces no retry of its own.
     let done = done.says("the next render or watch tries it again").keeps_quiet_about("tried again in");
-    once(&done.stderr, "\n    said-by-the-command");
-    once(&done.stderr, "exit status 7");
+    once(&done.stderr, "exit status 7 | said-by-the-command");
 
     let daemon = Retune::watch(&dir).file("values.yaml").spawn();
     daemon.eventually_says("the service has not taken it; tried again in");
@@ -48,12 +47,77 @@ fn a_failed_check_shows_the_command_that_ran_and_how_to_keep_the_staged_file() {
     let done = render().run().exits(1).keeps_quiet_about("{{.src}}");
     let done =
         done.says("--keep-stage-file").says("the file in service stays as it is").says("exit status 3");
-    once(&done.stderr, "\n    not-good");
+    once(&done.stderr, " | not-good");
 
     let done = render().args(&["--keep-stage-file"]).run().exits(1);
-    let kept = done.stderr.split("the staged file is kept: ").nth(1).and_then(|rest| rest.lines().next());
+    let kept =
+        done.stderr.split("the staged file is kept: ").nth(1).and_then(|rest| rest.split(" | ").next());
     let kept = kept.unwrap_or_else(|| panic!("it names the kept file\n{}", done.stderr));
     assert_eq!(fs::read_to_string(kept.trim()).unwrap(), "one\n");
+}
+
+#[test]
+fn commands_and_output_of_many_lines_are_one_line_of_the_log() {
+    let many = "\"\"\"\nfor n in 1 2 3; do\n  echo line-$n\ndone\nexit 4\n\"\"\"";
+    for field in ["check_cmd", "reload_cmd"] {
+        let dir = site(&format!("{field} = {many}"));
+        let done = Retune::render(&dir).file("values.yaml").run().exits(1);
+        assert!(done.stderr.lines().all(|line| !line.starts_with(' ')), "{}", done.stderr);
+        let line = done.stderr.lines().find(|line| line.contains("exit status 4"));
+        assert!(line.is_some_and(|line| line.contains("line-1 | line-2 | line-3")), "{}", done.stderr);
+    }
+    let dir = site("check_cmd = 'yes 0123456789 | head -c 100000; false'");
+    let done = Retune::render(&dir).file("values.yaml").run().exits(1).says("bytes cut");
+    assert!(done.stderr.lines().all(|line| line.len() < 3000), "the length is bounded");
+}
+
+#[test]
+fn a_lasting_failure_is_logged_once_by_a_daemon_and_again_after_its_end() {
+    let dir = site("check_cmd = 'echo x >> {out}/tries; ! grep -q bad {{.src}}'\n");
+    let tries = |dir: &Dir| dir.lines("out/tries").len();
+    dir.write("values.yaml", "x: bad\n");
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("it is tried again", WAIT_TIMEOUT, || tries(&dir) >= 3);
+    once(&daemon.log(), "exit status 1");
+    dir.write("values.yaml", "x: one\n");
+    eventually("good", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
+    once(&daemon.log(), "has been updated");
+    dir.write("values.yaml", "x: bad\n");
+    eventually("it is new again", WAIT_TIMEOUT, || daemon.log().matches("exit status 1").count() == 2);
+    daemon.terminate();
+}
+
+#[test]
+fn a_reload_that_goes_on_failing_is_logged_once() {
+    let dir = site("reload_cmd = 'echo x >> {out}/tries; test -e {out}/mended'");
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("it is tried again", WAIT_TIMEOUT, || dir.lines("out/tries").len() >= 3);
+    once(&daemon.log(), "reload failed");
+    dir.write("out/mended", "");
+    daemon.eventually_says("reloaded for ");
+    daemon.eventually_says("has been updated");
+    daemon.terminate();
+}
+
+#[test]
+fn a_pending_reload_of_an_earlier_run_names_its_file_and_is_no_update() {
+    let dir = site("reload_cmd = 'test -e {out}/mended'");
+    Retune::render(&dir).file("values.yaml").run().exits(1);
+    dir.write("out/mended", "");
+    let done = Retune::render(&dir).file("values.yaml").run().exits(0).says("reloaded for ");
+    let dest = dir.out("a.conf");
+    let done = done.says(&format!(" for {} is pending from an earlier run", dest.display()));
+    done.keeps_quiet_about("has been updated");
+}
+
+#[test]
+fn a_signal_has_the_state_logged_in_words() {
+    let dir = site("");
+    let daemon = Retune::watch(&dir).file("values.yaml").spawn();
+    eventually("rendered", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
+    daemon.signal(nix::sys::signal::Signal::SIGUSR1);
+    daemon.eventually_says("status: ready, 1 of 1 resources rendered, 0 failing");
+    daemon.terminate();
 }
 
 #[test]

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::group::{AGREE_TIMEOUT, Group};
 use crate::durable::member::MemberSlot;
-use crate::support::http::request;
-use crate::support::{WAIT_TIMEOUT, eventually, patient};
+use crate::support::http::{get, request};
+use crate::support::port::Port;
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, patient};
 
 /// Sends a request about members to each of them until one accepts it.
 #[track_caller]
@@ -82,4 +83,24 @@ pub fn leave(group: &mut Group, active: &[usize], number: usize) {
     about_members(group, active, "DELETE", &format!("/v2/members/{id}"), None);
     let code = group.members[number].wait(WAIT_TIMEOUT);
     assert_eq!(code, Some(0), "a removed member ends in good order\n{}", group.members[number].log_tail());
+}
+
+/// A member that was started for itself alone listens for no other, and an election has nothing to do with that.
+#[test]
+fn a_member_that_cannot_be_added_is_refused_with_the_cause() {
+    let (dir, port) = (Dir::new(), Port::claim());
+    let url = format!("http://{}", port.address());
+    let alone = ["store", "--listen-client-urls", &url, "--advertise-client-urls", &url];
+    let daemon = Retune::new(&dir, &alone).spawn();
+    eventually("it serves", WAIT_TIMEOUT, || get(&port.address(), "/version").is_some());
+    let member =
+        |words: &[&str]| Retune::new(&dir, &["ctl", "--endpoints", &url, "member"]).args(words).run();
+    let refused = format!("{url} refused: ");
+    let added =
+        member(&["add", "b", "http://127.0.0.1:9"]).exits(1).says(&refused).says("--listen-peer-urls");
+    added.keeps_quiet_about("leader");
+    let list = member(&["list"]).exits(0).stdout;
+    let id = list.split(':').next().unwrap_or_default();
+    member(&["remove", id]).exits(1).says(&refused).says("no majority").keeps_quiet_about("leader");
+    daemon.terminate();
 }

@@ -135,6 +135,32 @@ fn a_service_that_cannot_be_registered_makes_a_single_run_end_with_1() {
     once().exits(1).says("refused: ");
 }
 
+#[test]
+fn a_single_run_says_which_service_has_no_key_and_why() {
+    let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
+    engine.run(web("one"));
+    // An address for documentation: nothing there speaks HTTP.
+    engine.run(web("shut").env("SERVICE_CHECK_HTTP", "/x"));
+    let (url, etcd) = (engine.url(), store.url());
+    let words = ["register", "--once", "--engine", &url, "--etcd", &etcd, "--node-name", "n1"];
+    let limits = [
+        "--ip",
+        "198.51.100.7",
+        "--listen",
+        "none",
+        "--health-interval",
+        "200ms",
+        "--health-timeout",
+        "500ms",
+    ];
+    let done = Retune::new(&dir, &words).args(&limits).run().exits(1);
+    let line = done.stderr.lines().find(|line| line.contains("is not registered: "));
+    let line = line.unwrap_or_else(|| panic!("no reason in\n{}", done.stderr));
+    assert!(line.contains("shut (") && line.contains("port 80/tcp"), "{line}");
+    assert!(line.split("is not registered: ").nth(1).is_some_and(|why| why.len() > 5), "{line}");
+    assert_eq!(done.stderr.matches("is not healthy yet").count(), 1, "{}", done.stderr);
+}
+
 /// Lists are so rare that only events can report it.
 #[test]
 fn a_container_that_joins_or_leaves_a_network_is_found_at_once_where_it_is_and_engines_labels_are_read_anew()

@@ -74,6 +74,8 @@ impl ClusterRequest {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) index: Option<String>,
+    /// Why the request was refused, if the store says so.
+    pub(super) reason: Option<String>,
     /// The id of the responding cluster, if it reports one.
     pub(super) cluster: Option<u64>,
     pub(super) body: Vec<u8>,
@@ -160,7 +162,7 @@ impl Cluster {
         outgoing: &ClusterRequest,
         deadline: Option<Instant>,
     ) -> Result<Reply, RequestError> {
-        let (mut pass, mut faults) = (Pass::new(), Vec::new());
+        let (mut pass, mut faults, mut refused) = (Pass::new(), Vec::new(), None);
         outgoing.wait.as_ref().map(WatchPosition::lost);
         loop {
             self.check_epoch(outgoing)?;
@@ -188,7 +190,13 @@ impl Cluster {
                     self.endpoints.served(&node);
                     return Ok(reply);
                 }
-                Ok(reply) => server_error(&address, &reply),
+                Ok(reply) => {
+                    // Only our own store names a reason, and that says more than what the others return.
+                    let reason =
+                        reply.reason.as_ref().map(|reason| format!("{} refused: {reason}", address.text()));
+                    refused = refused.or(reason);
+                    server_error(&address, &reply)
+                }
                 Err(Some(fault)) => fault,
                 Err(None) => {
                     // Otherwise an endpoint that does not respond would delay every later request.
@@ -209,7 +217,11 @@ impl Cluster {
             // An endpoint that was given twice counts twice, as in etcd's client.
             faults.extend(std::iter::repeat_n(fault, self.times_given(&node).max(1)));
         }
-        if faults.is_empty() { Err(RequestError::NoEndpoints) } else { Err(RequestError::All(faults)) }
+        match refused {
+            Some(refused) => Err(RequestError::Refused(refused)),
+            None if faults.is_empty() => Err(RequestError::NoEndpoints),
+            None => Err(RequestError::All(faults)),
+        }
     }
 
     /// Ends a watch at an index of a cluster that this store no longer is.
@@ -460,7 +472,7 @@ fn header(response: &Response, name: &str) -> Option<String> {
 
 async fn whole(mut response: Response, node: &Address, trust: &Trust) -> Result<Reply, EndpointError> {
     let (status, index) = (response.status().as_u16(), header(&response, "x-etcd-index"));
-    let cluster = cluster_id(&response);
+    let (cluster, reason) = (cluster_id(&response), header(&response, "x-retune-reason"));
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
@@ -469,7 +481,7 @@ async fn whole(mut response: Response, node: &Address, trust: &Trust) -> Result<
                 return Err(EndpointError { text, connection: false });
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(Reply { status, index, cluster, body }),
+            Ok(None) => return Ok(Reply { status, index, reason, cluster, body }),
             Err(error) => return Err(reason::of(&error, node, trust).await),
         }
     }

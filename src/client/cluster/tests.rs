@@ -85,6 +85,14 @@ async fn an_endpoint_without_a_leader_is_passed_over_and_the_good_one_is_remembe
 }
 
 #[tokio::test]
+async fn a_store_that_names_its_reason_is_not_said_to_have_no_leader() {
+    let store = Scripted::new("500 X", "X-Retune-Reason: nothing listens here\r\n", "{}");
+    let cluster = cluster(&[&store.url]);
+    let error = Members::new(&cluster, None).add("http://h:1").await.unwrap_err().to_string();
+    assert_eq!(error, format!("{} refused: nothing listens here", store.url));
+}
+
+#[tokio::test]
 async fn every_endpoint_has_its_line_when_all_fail_and_a_thing_to_do_once_stops_at_the_first() {
     let (one, two) = (Scripted::new("500 X", "", ""), Scripted::new("502 Bad Gateway", "", ""));
     let cluster = cluster(&[&one.url, &two.url]);

@@ -50,6 +50,12 @@ impl Wire {
             words: url.query_pairs().into_owned().collect(),
         };
         let (status, index, body) = (self.0)(request).await?;
-        Some(Reply { status, index: Some(index.to_string()), cluster: None, body: body.into_bytes() })
+        Some(Reply {
+            status,
+            index: Some(index.to_string()),
+            reason: None,
+            cluster: None,
+            body: body.into_bytes(),
+        })
     }
 }

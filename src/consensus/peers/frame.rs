@@ -111,11 +111,18 @@ pub(super) fn ahead<R: AsyncRead>(from: R) -> BufReader<R> {
 /// The stream broke, or the bytes are not a frame.
 pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Frame, usize)>> {
     let mut head = [0; HEADER_BYTES];
-    match from.read(&mut head[..1]).await? {
-        0 => Ok(None),
-        _ => timeout(FRAME_TIMEOUT, read_rest(from, head))
-            .await
-            .map_err(|_| bad("a frame was not completed in time"))?,
+    match from.read(&mut head[..1]).await {
+        Ok(0) => Ok(None),
+        // A process that ends does not close TLS in words of its own.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+        Ok(_) => match timeout(FRAME_TIMEOUT, read_rest(from, head)).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(io::Error::new(error.kind(), "the connection was closed within a frame"))
+            }
+            Ok(read) => read,
+            Err(_) => Err(bad("a frame was not completed in time")),
+        },
     }
 }
 

@@ -13,9 +13,6 @@ use std::path::Path;
 pub(super) use read::{read, read_at};
 pub(super) use write::{write, write_at};
 
-/// The name at the top of a document that holds its key.
-const KEY: &str = "$key";
-
 /// A file or a directory, with its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {

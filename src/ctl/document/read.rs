@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::document::{Node, parse_json, parse_toml, parse_yaml};
+use crate::document::{Node, TTL, VALUE, own_key, parse_json, parse_toml, parse_yaml};
 
-use super::{Format, Item, ItemKind, KEY};
+use super::{Format, Item, ItemKind};
 
 /// Parses a document. An error names the place.
 pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
@@ -23,20 +23,7 @@ pub(in crate::ctl) fn read_at(text: &str, format: Format) -> Result<(Item, Optio
         Format::Toml => parse_toml(text),
         Format::Yaml => parse_yaml(text),
     }?;
-    let mut key = None;
-    if let Node::Map(entries) = &mut node
-        && let Some(at) = entries.iter().position(|(name, _)| name == KEY)
-    {
-        let (_, value) = entries.remove(at);
-        let whole = |text: &&str| {
-            text.starts_with('/') && !text.split('/').any(|segment| matches!(segment, "." | ".."))
-        };
-        let text = value.scalar_text().filter(whole);
-        key = Some(
-            text.ok_or_else(|| format!("\"{KEY}\" must be the key of the whole document, such as /app"))?
-                .to_owned(),
-        );
-    }
+    let key = own_key(&mut node)?;
     Ok((item(&node, "")?, key))
 }
 
@@ -53,8 +40,8 @@ fn item(node: &Node, path: &str) -> Result<Item, String> {
     let mut children = BTreeMap::new();
     for (name, child) in entries {
         match name.as_str() {
-            "$ttl" => ttl = Some(seconds(child, shown)?),
-            "$value" => {
+            TTL => ttl = Some(seconds(child, shown)?),
+            VALUE => {
                 value = Some(child.scalar_text().ok_or_else(|| format!("{shown}: \"$value\" is not text"))?);
             }
             name => {

@@ -1,8 +1,8 @@
 //! Writes trees as documents.
 
-use crate::document::{Node, json_string, to_toml, to_yaml};
+use crate::document::{KEY, Node, TTL, VALUE, json_string, to_toml, to_yaml};
 
-use super::{Format, Item, ItemKind, KEY};
+use super::{Format, Item, ItemKind};
 
 /// Returns a document that ends with a newline.
 pub(in crate::ctl) fn write(item: &Item, format: Format) -> Result<String, String> {
@@ -17,7 +17,7 @@ pub(in crate::ctl) fn write_at(item: &Item, key: &str, format: Format) -> Result
     let mut entries = vec![(KEY.to_owned(), Node::Text(key.to_owned()))];
     match node(item) {
         Node::Map(own) => entries.extend(own),
-        lone => entries.push(("$value".to_owned(), lone)),
+        lone => entries.push((VALUE.to_owned(), lone)),
     }
     text(&Node::Map(entries), format)
 }
@@ -36,11 +36,11 @@ fn text(node: &Node, format: Format) -> Result<String, String> {
 }
 
 fn node(item: &Item) -> Node {
-    let ttl = item.ttl.map(|ttl| ("$ttl".to_owned(), Node::Number(ttl.to_string())));
+    let ttl = item.ttl.map(|ttl| (TTL.to_owned(), Node::Number(ttl.to_string())));
     match (&item.kind, ttl) {
         (ItemKind::File(value), None) => Node::Text(value.clone()),
         (ItemKind::File(value), Some(ttl)) => {
-            Node::Map(vec![ttl, ("$value".to_owned(), Node::Text(value.clone()))])
+            Node::Map(vec![ttl, (VALUE.to_owned(), Node::Text(value.clone()))])
         }
         (ItemKind::Dir(entries), ttl) => {
             let named = |(name, item): (&String, &Item)| {

@@ -72,6 +72,8 @@ pub(super) struct ServiceState {
     pub(super) since: Option<Instant>,
     /// Whether that was logged.
     pub(super) is_told: bool,
+    /// Whether it passed, or why it does not was logged.
+    pub(super) is_judged: bool,
 }
 
 /// The state of a service.
@@ -225,6 +227,7 @@ impl ServiceState {
             why: String::new(),
             since: None,
             is_told: false,
+            is_judged: false,
         }
     }
 
@@ -233,6 +236,11 @@ impl ServiceState {
             HealthSource::Check { check, .. } => self.well || self.failures >= check.fall,
             HealthSource::Engine | HealthSource::Running => true,
         }
+    }
+
+    /// Returns whether a check of its own has failed.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failures > 0
     }
 
     /// Resets the health for a new run of the container.

@@ -31,6 +31,7 @@ use super::settings::{Checks, Deregister, OwnContainer, Rules};
 
 pub(super) use entry::ServicePhase;
 use entry::{Draining, Entry, ServiceState};
+pub(super) use report::unregistered;
 
 /// SIGKILL and SIGTERM end a container whatever its own stop signal is.
 const ALWAYS_END: [i32; 2] = [9, 15];
@@ -440,6 +441,9 @@ impl Model {
             ids.iter().for_each(|id| self.describe(id, false));
         }
         self.entries.values_mut().for_each(|entry| entry.outlive(now));
+        for line in self.first_failures() {
+            tracing::info!("{line}");
+        }
         for line in self.overdue(now) {
             tracing::warn!("{line}");
         }

@@ -22,7 +22,35 @@ pub(super) fn log_skipped(short: &str, skipped: &[Skipped]) {
     }
 }
 
+/// Returns a service as messages name it.
+fn named(container: &str, id: &str, service: &str, port: &str) -> String {
+    format!("{container} ({}), service {service} on port {port}", id.get(..12).unwrap_or(id))
+}
+
 impl Model {
+    /// Returns a message for each service whose first check, or whose HEALTHCHECK, fails; once per service and run.
+    pub(in crate::registrar) fn first_failures(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (id, entry) in &mut self.entries {
+            let Some(container) = entry.container.as_ref().map(|container| container.name.clone()) else {
+                continue;
+            };
+            let open = entry.services.iter().filter(|(_, state)| !state.is_judged);
+            let judged: Vec<_> = open.map(|(port, state)| (*port, entry.judge(state))).collect();
+            for (port, (phase, why)) in judged {
+                let Some(state) = entry.services.get_mut(&port) else { continue };
+                let fails =
+                    phase == ServicePhase::Failing || (phase == ServicePhase::Starting && state.has_failed());
+                state.is_judged = fails || phase == ServicePhase::Passing;
+                if fails {
+                    let named = named(&container, id, &state.service.name, &port.to_string());
+                    lines.push(format!("{named}, is not healthy yet, so it gets no key: {why}"));
+                }
+            }
+        }
+        lines
+    }
+
     /// Returns messages about services that waited too long for their first passed check; once per service and run.
     pub(in crate::registrar) fn overdue(&mut self, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
@@ -34,7 +62,7 @@ impl Model {
                 .map(|(port, _)| *port)
                 .collect();
             let Some(container) = &entry.container else { continue };
-            let name = format!("{} ({})", container.name, id.get(..12).unwrap_or(id));
+            let name = container.name.clone();
             for port in starting {
                 let Some(state) = entry.services.get_mut(&port) else { continue };
                 let since = *state.since.get_or_insert(now);
@@ -43,11 +71,9 @@ impl Model {
                 }
                 state.is_told = true;
                 let last = if state.why.is_empty() { String::new() } else { format!(": {}", state.why) };
-                lines.push(format!(
-                    "{name}, service {} on port {port}, has passed no check in {} s, so it has no key{last}",
-                    state.service.name,
-                    FIRST_PASS.as_secs()
-                ));
+                let named = named(&name, id, &state.service.name, &port.to_string());
+                let seconds = FIRST_PASS.as_secs();
+                lines.push(format!("{named}, has passed no check in {seconds} s, so it has no key{last}"));
             }
         }
         lines
@@ -125,6 +151,29 @@ impl Model {
     pub(in crate::registrar) fn facts(&self) -> Vec<placement::Container> {
         self.entries.values().filter_map(|entry| entry.container.as_ref()).map(facts).collect()
     }
+}
+
+/// Returns a message for each service that should have a key and has none. `writes` is off where nothing is written.
+pub(in crate::registrar) fn unregistered(containers: &[ContainerStatus], writes: bool) -> Vec<String> {
+    let all = containers
+        .iter()
+        .flat_map(|container| container.services.iter().map(move |service| (container, service)));
+    let missing = all.filter_map(|(container, service)| {
+        let why = match (service.state.as_str(), &service.kept) {
+            ("passing", _) if !writes => return None,
+            ("passing", Some(kept)) if kept.held => return None,
+            ("passing", Some(kept)) => kept.why.clone(),
+            ("passing", None) => "its key could not be written in time".to_owned(),
+            ("absent" | "draining", _) => return None,
+            (_, _) if service.why.is_empty() => "its check has had no result yet".to_owned(),
+            (_, _) => service.why.clone(),
+        };
+        Some(format!(
+            "{} is not registered: {why}",
+            named(&container.name, &container.id, &service.name, &service.port)
+        ))
+    });
+    missing.collect()
 }
 
 /// Ranks states by how much attention they need.

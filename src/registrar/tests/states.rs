@@ -466,3 +466,28 @@ async fn a_service_that_never_passes_its_first_check_is_told_once() {
     case.now += Duration::from_secs(600);
     assert!(case.model.overdue(case.now).is_empty(), "what passed is not overdue");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_first_failure_of_a_service_is_told_once_with_its_reason() {
+    let mut case = Case::new(with_check);
+    assert!(case.model.first_failures().is_empty(), "nothing is known yet");
+    case.checked(Err("connection refused".into()));
+    let lines = case.model.first_failures();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains("(aaaabbbbcccc), service ") && lines[0].ends_with(": connection refused"),
+        "{lines:?}"
+    );
+    case.checked(Err("timed out".into()));
+    assert!(case.model.first_failures().is_empty(), "once");
+
+    let mut case = Case::new(with_check);
+    case.checked(Ok(()));
+    assert!(case.model.first_failures().is_empty());
+    case.checked(Err("connection refused".into()));
+    assert!(case.model.first_failures().is_empty(), "the removal of its key is logged");
+
+    let mut case = Case::new(|container| container.healthcheck = Some(Healthcheck::Unhealthy));
+    assert!(case.model.first_failures().concat().ends_with("its HEALTHCHECK fails"));
+    assert!(case.model.first_failures().is_empty(), "once");
+}

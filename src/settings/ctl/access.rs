@@ -24,6 +24,9 @@ pub(in crate::settings) const VARIABLES: &[&str] = &[
     "FROM_USER",
 ];
 
+/// A variable of ours that etcdctl does not have, without the prefix.
+pub(super) const NO_SYNC: &str = "NO_SYNC";
+
 /// The names of the same variables in etcdctl's later API.
 const LATER: &[(&str, &str)] =
     &[("CACERT", "CA_FILE"), ("CERT", "CERT_FILE"), ("KEY", "KEY_FILE"), ("USER", "USERNAME")];

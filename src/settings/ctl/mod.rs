@@ -3,12 +3,14 @@
 //! etcdctl parses its arguments with urfave/cli on top of Go's `flag` package. Scripts depend on what these two allow
 //! (single dashes, options after the arguments) and on their errors, so both are followed to the letter: `table` is
 //! the one list of commands and options (`people` a part of it), `flags` parses arguments by it, `help` prints its
-//! pages from it, `access` and `job` build the settings, `complete` the shell completions.
+//! pages from it, `access` and `job` build the settings, `hints` names what a
+//! mistyped word probably stands for, `complete` makes the shell completions.
 
 mod access;
 mod complete;
 mod flags;
 mod help;
+mod hints;
 mod job;
 mod people;
 mod row;
@@ -76,8 +78,9 @@ fn misused(head: &str, why: &str, page: &str) -> ctl::Invocation {
     say(format!("{head}{why}\n{page}"), format!("{why}\n"), 1)
 }
 
-fn no_topic(word: &OsStr) -> ctl::Invocation {
-    say(String::new(), format!("No help topic for '{}'\n", word.to_string_lossy()), 3)
+fn no_topic(program: Program, word: &OsStr, commands: &[Cmd]) -> ctl::Invocation {
+    let hint = hints::command(program, word, commands);
+    say(String::new(), format!("No help topic for '{}'{hint}\n", word.to_string_lossy()), 3)
 }
 
 fn read(
@@ -92,6 +95,7 @@ fn read(
         return misused("", &why, &page());
     }
     if let Some(why) = wrong {
+        let why = hints::option(program, why, &[GLOBAL]);
         return misused("Incorrect Usage. ", &why, &format!("\n{}", page()));
     }
     if globals.on("help") {
@@ -101,7 +105,9 @@ fn read(
         return show(format!("etcdctl version: {}\nAPI version: 2\n", env!("CARGO_PKG_VERSION")));
     }
     let Some((name, rest)) = globals.words.split_first() else { return show(page()) };
-    let Some(command) = find(COMMANDS, name).or_else(|| find(HIDDEN, name)) else { return no_topic(name) };
+    let Some(command) = find(COMMANDS, name).or_else(|| find(HIDDEN, name)) else {
+        return no_topic(program, name, COMMANDS);
+    };
     let full_name = format!("{} {}", program.name, command.name);
     let context = CtlContext { program, variables, env, globals: &globals };
     if command.sub.is_empty() {
@@ -130,6 +136,7 @@ impl CtlContext<'_> {
         let all: [&'static [Opt]; 2] = [command.options, HELP_ONLY];
         let (flags, wrong) = flags::read(&flags::reordered(words, &all), &all);
         if let Some(why) = wrong.or_else(|| flags.twice(&all)) {
+            let why = hints::option(self.program, why, &all);
             return misused("Incorrect Usage: ", &why, &format!("\n{}", help::command(full_name, command)));
         }
         if flags.on("help") {
@@ -152,7 +159,9 @@ impl CtlContext<'_> {
             text => text,
         };
         let access = access::of(self.program, self.globals, self.env);
-        let notes = access::notes(self.program, self.variables, self.env);
+        let mut notes = access::notes(self.program, self.variables, self.env);
+        notes.extend(hints::variables(self.program, self.globals, self.variables, self.env));
+        notes.extend(hints::unread(self.program, command, &flags.words));
         ctl::Invocation { job, words: flags.words, access, output, notes }
     }
 
@@ -162,6 +171,7 @@ impl CtlContext<'_> {
             return misused("", &why, &format!("\n{}", help::group(full_name, command)));
         }
         if let Some(why) = wrong {
+            let why = hints::option(self.program, why, &[HELP_ONLY]);
             return misused("Incorrect Usage. ", &why, &format!("\n{}", help::group(full_name, command)));
         }
         let Some((name, rest)) = flags.words.split_first().filter(|_| !flags.on("help")) else {
@@ -175,14 +185,14 @@ impl CtlContext<'_> {
         }
         match find(command.sub, name) {
             Some(sub) => self.command(&format!("{full_name} {}", sub.name), sub, rest),
-            None => no_topic(name),
+            None => no_topic(self.program, name, command.sub),
         }
     }
 
     fn topic(&self, commands: &'static [Cmd], above: &str, topic: &OsStr) -> ctl::Invocation {
         match find(commands, topic) {
             Some(command) => show(help::command(&format!("{above} {}", command.name), command)),
-            None => no_topic(topic),
+            None => no_topic(self.program, topic, commands),
         }
     }
 }

@@ -95,3 +95,98 @@ fn no_two_commands_and_no_two_options_share_a_name() {
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
     }
 }
+
+#[test]
+fn a_variable_that_looks_like_ours_and_has_no_effect_is_named_with_its_name_here() {
+    let notes = |env: &[(&str, &str)]| typed("retune ctl ls", env).notes;
+    for (name, note) in [
+        ("RETUNE_NODE", "RETUNE_NODE has no effect on `retune ctl`; RETUNE_ENDPOINTS is its name here"),
+        ("RETUNE_ETCD", "RETUNE_ETCD has no effect on `retune ctl`; RETUNE_ENDPOINTS is its name here"),
+        (
+            "RETUNE_CLIENT_CERT",
+            "RETUNE_CLIENT_CERT has no effect on `retune ctl`; RETUNE_CERT_FILE is its name here",
+        ),
+        (
+            "RETUNE_PASSWORD",
+            "RETUNE_PASSWORD has no effect on `retune ctl`; RETUNE_USERNAME takes NAME:PASSWORD",
+        ),
+        ("RETUNE_TOTAL_TIMEOUT", "RETUNE_TOTAL_TIMEOUT has no effect on `retune ctl`; write --total-timeout"),
+        (
+            "RETUNE_ENDPONTS",
+            "unrecognized environment variable RETUNE_ENDPONTS; did you mean RETUNE_ENDPOINTS?",
+        ),
+        (
+            "RETUNE_FROM_USR",
+            "unrecognized environment variable RETUNE_FROM_USR; did you mean RETUNE_FROM_USER?",
+        ),
+    ] {
+        assert_eq!(notes(&[(name, "x")]), [note]);
+        assert!(typed("etcdctl ls", &[(name, "x")]).notes.is_empty(), "{name}");
+        assert!(notes(&[(name, "")]).is_empty(), "{name}: an empty variable counts as unset");
+    }
+    let others = ["RETUNE_CONFDIR", "RETUNE_TIMEOUT", "RETUNE_NO_SYNC", "RETUNE_VERSION", "RETUNE_DEST"];
+    assert_eq!(
+        notes(&others.map(|name| (name, "1"))),
+        [""; 0],
+        "settings of other commands, and no settings"
+    );
+    assert!(
+        notes(&[("RETUNE_NODE", "x"), ("RETUNE_ENDPOINTS", "x")]).is_empty(),
+        "each serves its own commands"
+    );
+    assert!(typed("retune ctl --endpoint x ls", &[("RETUNE_NODE", "y")]).notes.is_empty());
+}
+
+#[test]
+fn an_option_that_is_not_read_is_named_and_an_unknown_one_has_a_hint() {
+    let notes = |line: &str| typed(line, &[]).notes;
+    assert_eq!(
+        notes("retune ctl ls / --node x"),
+        ["--node has no effect there; write --endpoints before the command"]
+    );
+    assert_eq!(
+        notes("retune ctl get /a --endpoints=x"),
+        ["--endpoints has no effect there; write --endpoints before the command"]
+    );
+    assert_eq!(
+        notes("retune ctl ls / --recusive"),
+        ["--recusive has no effect there; did you mean --recursive?"]
+    );
+    for line in
+        ["etcdctl ls / --node x", "retune ctl exec-watch /a -- ls --node", "retune ctl set -- /a --node"]
+    {
+        assert!(notes(line).is_empty(), "{line}");
+    }
+    let said = |line: &str| match typed(line, &[]).job {
+        Job::Say(said) => (said.stderr, said.code),
+        job => panic!("{line}: {job:?}"),
+    };
+    let undefined = "flag provided but not defined:";
+    assert_eq!(
+        said("retune ctl --node x ls"),
+        (format!("{undefined} -node; did you mean --endpoints?\n"), 1)
+    );
+    assert_eq!(
+        said("retune ctl ls --etcd x /"),
+        (format!("{undefined} -etcd; write --endpoints before the command\n"), 1)
+    );
+    assert_eq!(said("retune ctl ls --sotr /"), (format!("{undefined} -sotr; did you mean --sort?\n"), 1));
+    assert_eq!(said("etcdctl --node x ls"), (format!("{undefined} -node\n"), 1));
+}
+
+#[test]
+fn an_unknown_command_finds_the_nearest_one_under_our_own_name_only() {
+    let said = |line: &str| match typed(line, &[]).job {
+        Job::Say(said) => (said.stderr, said.code),
+        job => panic!("{line}: {job:?}"),
+    };
+    for (words, near) in [
+        ("gett /a", "gett'; did you mean get?"),
+        ("member lst", "lst'; did you mean list?"),
+        ("help exprot", "exprot'; did you mean export?"),
+        ("kubernetes", "kubernetes'"),
+    ] {
+        assert_eq!(said(&format!("retune ctl {words}")), (format!("No help topic for '{near}\n"), 3));
+    }
+    assert_eq!(said("etcdctl gett /a"), ("No help topic for 'gett'\n".to_owned(), 3));
+}

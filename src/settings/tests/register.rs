@@ -333,6 +333,7 @@ fn a_container_is_stopped_after_its_consumers_had_time() {
     let got = stop("--drain 0 --stop-timeout 3s --container web");
     assert_eq!((got.drain, got.grace), (Duration::ZERO, Some(Duration::from_secs(3))));
     assert!(refuse("retune register stop")[0].contains("which one?"));
+    assert!(refuse("retune register stop")[0].starts_with("CONTAINER: "), "the word of the usage line");
     assert!(refuse("retune register stop one two")[0].starts_with("two: "));
     let filed = Machine::new().file("retune/retune.toml", "container = 'web'\n");
     assert!(

@@ -96,6 +96,19 @@ fn state_is_kept_where_the_user_may_write() {
 }
 
 #[test]
+fn another_root_keeps_no_state_whether_that_is_said_or_not() {
+    for line in ["retune render --root /r", "retune diff --root /r --state-dir none"] {
+        let got = run(line).reloader;
+        assert_eq!((got.root, got.state_dir), (Some(PathBuf::from("/r")), None), "{line}");
+    }
+    let refused = refuse("retune render --root /r --state-dir /s");
+    assert!(
+        refused[0].starts_with("--state-dir: ") && refused[0].ends_with("leave it out, or write none"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn what_is_not_known_is_refused_with_the_nearest_that_is() {
     assert_eq!(refuse("retune rendr"), ["rendr: no such command; did you mean `retune render`?"]);
     assert!(refuse("retune frobnicate")[0].contains("there are render, watch, diff, check"));

@@ -1,10 +1,15 @@
 //! The byte form of messages and frames: encoded bytes are decoded again, and anything else is refused without
 //! harm.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use protobuf::{Message as _, ProtobufEnum as _};
 use raft::prelude::{ConfChange, ConfChangeType, Entry, EntryType, Message, MessageType};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::super::form::{decode, encode, size};
 use super::super::frame::{self, Frame};
@@ -174,4 +179,29 @@ async fn frames_come_back_and_a_changed_byte_is_found() {
         changed[at] ^= 0x10;
         assert!(frame::read(&mut changed.as_slice()).await.is_err(), "byte {at}");
     }
+}
+
+/// A TLS stream whose other side ended, after these bytes.
+struct Ended(&'static [u8]);
+
+impl AsyncRead for Ended {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.0.is_empty() {
+            let library = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, library)));
+        }
+        out.put_slice(std::mem::take(&mut self.0));
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_tls_stream_that_ends_without_a_word_is_a_closed_connection() {
+    assert!(frame::read(&mut Ended(b"")).await.unwrap().is_none());
+    let error = frame::read(&mut Ended(b"\x09")).await.unwrap_err();
+    assert_eq!(error.to_string(), "the connection was closed within a frame");
 }
