@@ -9,16 +9,14 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command};
 
-use super::super::invocation::{
-    Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Parsed, Register, Task,
-};
+use super::super::invocation::{Colour, Dialect, Invocation, Level, Log, LogFormat, Parsed, Register, Task};
 use super::super::problem::{Problem, Problems};
 use super::super::{Host, units};
-use super::engine::{self, Env};
+use super::engine;
 use super::uri::Uri;
 use super::{DEREGISTER, attempts, listen, rules};
 use crate::registrar::{Lease, Rules, Settings};
-use crate::{reloader, source};
+use crate::source;
 
 const NAME: &str = "registrator";
 const USAGE: &str = "registrator [options] <registry URI>";
@@ -82,11 +80,7 @@ pub(in crate::settings) fn described() -> Command {
 }
 
 /// Returns the parsed call, if the program was called by that name.
-pub(in crate::settings) fn called(
-    host: &Host,
-    args: &[OsString],
-    env: Env<'_>,
-) -> Option<Result<Parsed, Problems>> {
+pub(in crate::settings) fn called(host: &Host<'_>, args: &[OsString]) -> Option<Result<Parsed, Problems>> {
     let (program, words) = args.split_first()?;
     if Path::new(program).file_name() != Some(OsStr::new(NAME)) {
         return None;
@@ -101,7 +95,7 @@ pub(in crate::settings) fn called(
     }
     Some(match scan(&words) {
         Ok(None) => Ok(Parsed::Print { text: usage() }),
-        Ok(Some(typed)) => built(host, &typed, env).map(|invocation| Parsed::Run(Box::new(invocation))),
+        Ok(Some(typed)) => built(host, &typed).map(|invocation| Parsed::Run(Box::new(invocation))),
         Err(problem) => Err(Problems(vec![problem])),
     })
 }
@@ -192,9 +186,9 @@ fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
     }
 }
 
-fn built(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>) -> Result<Invocation, Problems> {
+fn built(host: &Host<'_>, typed: &RegistratorArgs<'_>) -> Result<Invocation, Problems> {
     let mut wrong = Vec::new();
-    let settings = settings(host, typed, env, &mut wrong);
+    let settings = settings(host, typed, &mut wrong);
     let uri =
         Uri::read(typed.uri).map_err(|message| wrong.push(Problem::of_sense("registry URI", message))).ok();
     let (Some(uri), true) = (uri, wrong.is_empty()) else {
@@ -204,23 +198,19 @@ fn built(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>) -> Result<Invoc
     let rules = Rules { layout, prefix, ..settings.rules };
     let register = Register {
         registrar: Settings { rules, ..settings },
-        listen: listen::customary(host, env).into_iter().collect(),
+        listen: listen::customary(host).into_iter().collect(),
         must_listen: false,
         adapter: Some((scheme, shown)),
     };
     Ok(Invocation {
-        task: Task::Register(Box::new(register)),
         dialect: Dialect::Registrator,
         log: Log { level: Level::Info, format: LogFormat::Text, colour: Colour::Never },
         source: source::Settings { nodes, login, ..source::Settings::default() },
-        reloader: reloader::Settings::default(),
-        output: Output::Text,
-        warnings: Vec::new(),
-        notices: Vec::new(),
+        ..Invocation::new(Task::Register(Box::new(register)))
     })
 }
 
-fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut Vec<Problem>) -> Settings {
+fn settings(host: &Host<'_>, typed: &RegistratorArgs<'_>, wrong: &mut Vec<Problem>) -> Settings {
     let base = Settings::default();
     let on = |name: &str| typed.get(name).is_some_and(|word| units::switch(word) == Ok(true));
     let ip = typed.filled("ip").map(rules::ip).transpose();
@@ -249,7 +239,7 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
         ..Rules::default()
     };
     let engine =
-        engine::customary(host, env).map_err(|message| wrong.push(Problem::of_sense("DOCKER_HOST", message)));
+        engine::customary(host).map_err(|message| wrong.push(Problem::of_sense("DOCKER_HOST", message)));
     Settings {
         engine: engine.unwrap_or_else(|()| base.engine.clone()),
         // The original writes only services.
