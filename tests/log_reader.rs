@@ -22,7 +22,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Returns a full pipe: the next write to it waits until somebody reads.
 fn full_pipe() -> (PipeReader, PipeWriter) {
-    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (reader, mut writer) = io::pipe().unwrap();
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     while writer.write(&[b'.'; 4096]).is_ok() {}
     while writer.write(b".").is_ok() {}
@@ -81,7 +81,7 @@ fn ends_in_time(what: &str, mut daemon: Daemon<'_>) {
 #[test]
 fn a_store_whose_log_nobody_reads_drops_lines_counts_them_and_says_so_later() {
     let (dir, port) = (Dir::new(), Port::claim());
-    let (mut reader, writer) = full_pipe();
+    let (reader, writer) = full_pipe();
     let mut daemon = store(&dir, &port, writer, &["--log-level", "debug"]);
     let address = port.address();
     eventually("it serves", WAIT_TIMEOUT, || get(&address, "/health").is_some());

@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_driver_that_has_ended_drops_no_message_for_want_of_room() {
-        let (inbox, requests) = crossbeam_channel::bounded(1);
+        let (inbox, requests) = bounded(1);
         assert!(deliver(&inbox, Inbound::Gone(1)).is_ok());
         assert!(deliver(&inbox, Inbound::Gone(2)).is_err(), "there is no room");
         drop(requests);
