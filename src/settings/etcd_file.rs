@@ -12,8 +12,8 @@ use super::layers::{Layers, OptionValue, Rank};
 use super::options;
 use super::problem::Problem;
 use super::row::{Row, Support, ValueKind};
-use super::suggest::nearest;
 use crate::document::{Node, parse_yaml};
+use crate::nearest::nearest;
 
 /// The keys of the certificate sections, with the prefix of the flags' names.
 const SECTIONS: [(&str, &str); 2] = [("client-transport-security", ""), ("peer-transport-security", "peer-")];

@@ -11,7 +11,7 @@ use super::invocation::CommandId;
 use super::options;
 use super::problem::Problem;
 use super::row::{Row, Support, ValueKind};
-use super::suggest::nearest;
+use crate::nearest::nearest;
 
 /// A larger file is not a settings file.
 const MAX_FILE_BYTES: u64 = 1 << 20;

@@ -8,8 +8,8 @@ use super::invocation::{CommandId, Dialect};
 use super::layers::{Layers, OptionValue, Rank, split};
 use super::options;
 use super::row::{Row, Support, ValueKind};
-use super::suggest::nearest;
 use super::{Host, units};
+use crate::nearest::nearest;
 
 /// Takes over the environment variables of the program that `command` replaces.
 pub(super) fn take(layers: &mut Layers, host: &Host<'_>, command: CommandId) {

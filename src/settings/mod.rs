@@ -41,7 +41,6 @@ mod resources;
 mod row;
 mod spec;
 mod store;
-mod suggest;
 mod units;
 mod words;
 

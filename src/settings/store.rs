@@ -7,7 +7,7 @@ use std::path::Path;
 use super::invocation::CommandId;
 use super::layers::Rank;
 use super::reader::Reader;
-use super::suggest::nearest;
+use crate::nearest::nearest;
 use crate::source::{Backend, Login, Secret, Settings, Tls};
 
 /// A longer file is not a password file.

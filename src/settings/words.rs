@@ -12,7 +12,7 @@ use super::options::{self, COMMANDS};
 use super::problem::Problem;
 use super::row::{Row, Support, ValueKind};
 use super::store::FOREIGN_BACKENDS;
-use super::suggest::nearest;
+use crate::nearest::nearest;
 
 /// The parsed command line.
 pub(super) enum ParsedArgs {

@@ -1,0 +1,15 @@
+//! Whether a long-running part of the program is ready.
+//!
+//! Owns: the three states that a daemon, a store, a proxy and a registrar announce; the service manager hears of them.
+//! Leaves out: when each of them counts as ready, and the messages to the service manager.
+
+/// The state of a running part as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not ready yet; the text says what it waits for.
+    Starting(String),
+    /// It does its work, or the wait for that is over; the text describes the state.
+    Ready(String),
+    /// A stop was requested.
+    Stopping,
+}
