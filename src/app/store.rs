@@ -291,16 +291,16 @@ async fn handle_signals(signals: &mut Signals, handle: &Handle) {
             Signal::Stop | Signal::StopNow => return,
             Signal::Reread => tracing::info!("SIGHUP: a member has nothing to read again"),
             Signal::Dump => {
-                let (position, figures) = (handle.position(), handle.figures());
+                let (position, metrics) = (handle.position(), handle.metrics());
                 tracing::info!(
-                    committed = figures.committed,
-                    applied = figures.applied,
-                    pending = figures.pending,
-                    snapshot = figures.snapshot_index,
+                    committed = metrics.committed,
+                    applied = metrics.applied,
+                    pending = metrics.pending,
+                    snapshot = metrics.snapshot_index,
                     "raft index {}, term {}, leading: {}",
                     position.index,
                     position.term,
-                    figures.leads
+                    metrics.leads
                 );
             }
         }

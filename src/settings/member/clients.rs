@@ -17,11 +17,11 @@ pub(super) struct Clients {
 
 /// Reads both; one that is missing is derived from the other where possible.
 pub(super) fn read(read: &mut Reader<'_>) -> Clients {
-    let told = read.parsed(LISTEN, HostUrl::read_list);
+    let listen_urls = read.parsed(LISTEN, HostUrl::read_list);
     let advertised = read.parsed(ADVERTISE, HostUrl::read_list);
     reachable(read, ADVERTISE, advertised.as_deref().unwrap_or_default());
-    let listen = bindable(read, LISTEN, told.as_deref());
-    let advertise = advertise(read, told, advertised);
+    let listen = bindable(read, LISTEN, listen_urls.as_deref());
+    let advertise = advertise(read, listen_urls, advertised);
     let listen = listen.unwrap_or_else(|| vec![default_listener()]);
     warn_if_apart(read, (LISTEN, &listen), (ADVERTISE, &advertise));
     Clients { listen, advertise }
@@ -29,14 +29,14 @@ pub(super) fn read(read: &mut Reader<'_>) -> Clients {
 
 fn advertise(
     read: &mut Reader<'_>,
-    told: Option<Vec<HostUrl>>,
+    listen_urls: Option<Vec<HostUrl>>,
     advertised: Option<Vec<HostUrl>>,
 ) -> Vec<HostUrl> {
     let local = HostUrl::read_list(LOCAL_CLIENT).expect("the default is a URL");
     let given = read.rank(ADVERTISE).is_some();
     // In its settings file, etcd accepts one without the other.
     let filed = read.rank(LISTEN) == Some(Rank::File);
-    match (advertised, told) {
+    match (advertised, listen_urls) {
         // etcd treats its default as not given, even if it was given.
         (Some(urls), Some(listen)) if read.is_etcd() && urls == local => {
             detected(read, ADVERTISE, &listen).unwrap_or(urls)

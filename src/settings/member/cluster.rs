@@ -28,8 +28,8 @@ pub(super) struct Cluster {
 /// command line, and etcd does not check these flags again either.
 pub(super) fn read(read: &mut Reader<'_>, name: &str, settled: bool) -> Cluster {
     let start = start(read);
-    let told = read.parsed(LISTEN, HostUrl::read_list);
-    let listen = bindable(read, LISTEN, told.as_deref());
+    let listen_urls = read.parsed(LISTEN, HostUrl::read_list);
+    let listen = bindable(read, LISTEN, listen_urls.as_deref());
     let given = read.parsed(ADVERTISE, HostUrl::read_list);
     reachable(read, ADVERTISE, given.as_deref().unwrap_or_default());
     let advertised = given.is_some();
@@ -44,7 +44,7 @@ pub(super) fn read(read: &mut Reader<'_>, name: &str, settled: bool) -> Cluster 
         default.and_then(|url| url.bindable()).into_iter().collect()
     });
     let alone = alone && listen.is_empty() && !settled;
-    let own = given.unwrap_or_else(|| default_own(read, told));
+    let own = given.unwrap_or_else(|| default_own(read, listen_urls));
     let members = match members {
         Some(members) => members,
         None if looked_up => Vec::new(),
