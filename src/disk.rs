@@ -1,10 +1,13 @@
-//! What an error of a disk is called, and what to do about it.
+//! What an error of a disk is called and what to do about it, and whole files on it.
 //!
 //! Owns: the words for a failed file operation: the system's text, the name of its number, and a remedy. Whoever reports
-//! one adds the path and what was being done.
+//! one adds the path and what was being done. And the writing of the program's own small files, so that a crash leaves
+//! the old one or the new one; files of users are the business of `replace`.
 
 use std::error::Error;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -37,6 +40,37 @@ pub fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
 pub fn is_full(error: &io::Error) -> bool {
     matches!(errno(error), Some(Errno::ENOSPC | Errno::EDQUOT))
         || matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// Writes a file through `temporary`, a path beside it, with these permission bits. The content is on the disk before
+/// the file gets its name; the name is durable after [`sync_folder_of`].
+///
+/// # Errors
+/// When the disk fails or is full, or when `content` does.
+pub fn write_whole(
+    path: &Path,
+    temporary: &Path,
+    mode: u32,
+    content: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    // One that a crash left may have other permissions.
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
+    content(&mut file)?;
+    file.sync_all()?;
+    fs::rename(temporary, path)
+}
+
+/// Waits until the name of a file is on the disk.
+///
+/// # Errors
+/// When its folder cannot be opened or the disk fails.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// The number, also of an error that somebody else wrapped or kept as text only, as sled does.
@@ -94,6 +128,26 @@ mod tests {
             assert!(text.contains(" (E") && text.contains("): "), "{text}");
         }
         assert_eq!(explain(&io::Error::other("its own words")), "its own words");
+    }
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        use std::io::Write as _;
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let (path, temporary) = (dir.path().join("a"), dir.path().join("a.new"));
+        fs::write(&path, "old").unwrap();
+        fs::write(&temporary, "left by a crash").unwrap();
+        let half = |file: &mut File| file.write_all(b"ne").and(Err(io::Error::other("full")));
+        write_whole(&path, &temporary, 0o600, half).unwrap_err();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        write_whole(&path, &temporary, 0o600, |file| file.write_all(b"new")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert!(!temporary.exists());
+        sync_folder_of(&path).unwrap();
+        sync_folder_of(Path::new("a")).unwrap();
     }
 
     #[test]

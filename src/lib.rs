@@ -12,11 +12,13 @@
 //! | 0 | [`log_throttle`] | limits log lines: the same fault once a minute, and a bound on faults that anybody can cause |
 //! | 0 | [`stop`] | signals as one stop token; named loops, of which the first to end early is a failure |
 //! | 0 | [`command`] | running a shell command with a time limit, in its own process group |
-//! | 0 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
 //! | 0 | [`tcp`] | how ports listen, and how soon a dead peer is noticed |
 //! | 0 | [`placement`] | expressions, filters and strategies over facts of nodes; pure |
 //! | 0 | [`document`] | JSON, YAML and TOML as one tree in which every scalar keeps its own spelling |
 //! | 0 | [`scalar`] | parsing time spans and booleans |
+//! | 0 | [`nearest`] | the known name that a mistyped one probably means |
+//! | 0 | [`readiness`] | whether a long-running part of the program is ready |
+//! | 1 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
 //! | 1 | [`values`] | the content of a source: every key with its value, in memory, ordered by key |
 //! | 1 | [`replace`] | replacing a file atomically, with mode and owner |
 //! | 1 | [`keyspace`] | the store's state machine: tree, history, watchers; no network, no clock |
@@ -50,8 +52,10 @@ pub mod key;
 pub mod keyspace;
 pub mod log_queue;
 pub mod log_throttle;
+pub mod nearest;
 pub mod placement;
 pub mod protocol;
+pub mod readiness;
 pub mod registrar;
 pub mod reloader;
 pub mod replace;

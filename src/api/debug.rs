@@ -21,7 +21,7 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 /// Returns variables in the form of Go's `expvar`. `memstats` has the only figure that is known here.
 pub(super) fn vars(conn: &ConnState) -> ApiResponse {
     let handle = &conn.shared.handle;
-    let (members, figures) = (handle.members(), handle.figures());
+    let (members, figures) = (handle.members(), handle.metrics());
     let mut out = b"{\n\"cmdline\": [".to_vec();
     for (at, word) in std::env::args_os().enumerate() {
         if at > 0 {

@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use super::counters::{BUCKET_COUNT, Counters, KINDS, STATUSES, seconds};
 use super::respond::{self, ApiResponse};
 use super::shared::ConnState;
-use crate::consensus::{Figures, PeerFigures};
+use crate::consensus::{PeerMetrics, ReplicaMetrics};
 use crate::log_queue;
 
 /// Returns all figures, each name with its help and type.
@@ -23,7 +23,7 @@ pub(super) fn response(conn: &ConnState) -> ApiResponse {
     page.requests(&conn.shared.counters);
     page.store(conn);
     page.connections(conn);
-    page.log(&conn.shared.handle.figures());
+    page.log(&conn.shared.handle.metrics());
     page.peers(&conn.shared.handle.peers());
     page.process();
     self::page(page)
@@ -35,7 +35,7 @@ pub(super) fn page(page: Page) -> ApiResponse {
     respond::typed(StatusCode::OK, kind, page.out)
 }
 
-/// Figures in Prometheus' text format.
+/// ReplicaMetrics in Prometheus' text format.
 pub(super) struct Page {
     out: String,
 }
@@ -71,7 +71,7 @@ impl Page {
 
     fn server(&mut self, conn: &ConnState) {
         let (handle, info) = (&conn.shared.handle, &conn.shared.info);
-        let (members, figures) = (handle.members(), handle.figures());
+        let (members, figures) = (handle.members(), handle.metrics());
         let minor = info.cluster_version.rsplit_once('.').map_or("", |(minor, _)| minor);
         let id = format!("{:x}", members.own_id);
         let leads = members.leader == Some(members.own_id);
@@ -126,8 +126,8 @@ impl Page {
     fn each_peer(
         &mut self,
         (name, kind, help): (&str, &str, &str),
-        peers: &[PeerFigures],
-        value: impl Fn(&PeerFigures) -> f64,
+        peers: &[PeerMetrics],
+        value: impl Fn(&PeerMetrics) -> f64,
     ) {
         self.head(name, kind, help);
         for peer in peers {
@@ -135,7 +135,7 @@ impl Page {
         }
     }
 
-    fn peers(&mut self, peers: &[PeerFigures]) {
+    fn peers(&mut self, peers: &[PeerMetrics]) {
         if peers.is_empty() {
             return;
         }
@@ -218,7 +218,7 @@ impl Page {
         self.gauge("retune_store_client_connections", "Connections of clients.", taken);
     }
 
-    fn log(&mut self, figures: &Figures) {
+    fn log(&mut self, figures: &ReplicaMetrics) {
         self.gauge("retune_store_queue_length", "Proposals waiting for their result.", figures.pending);
         self.gauge("retune_store_log_bytes", "Bytes of the log on disk.", figures.log_bytes);
         self.gauge("retune_store_snapshot_index", "Log index of the last snapshot.", figures.snapshot_index);

@@ -4,14 +4,14 @@ use hyper::StatusCode;
 
 use super::respond::{self, ApiResponse};
 use super::shared::ConnState;
-use crate::consensus::{Latency, PeerFigures};
+use crate::consensus::{Latency, PeerMetrics};
 use crate::keyspace::Time;
 use crate::protocol::{json_bytes, json_timestamp};
 
 /// Returns this member's statistics, and its leader since when.
 pub(super) fn own(conn: &ConnState) -> ApiResponse {
     let handle = &conn.shared.handle;
-    let (members, figures) = (handle.members(), handle.figures());
+    let (members, figures) = (handle.members(), handle.metrics());
     let leads = members.leader == Some(members.own_id);
     let mut out = b"{\"name\":".to_vec();
     json_bytes(&mut out, conn.shared.info.name.as_bytes());
@@ -52,7 +52,7 @@ pub(super) fn leader(conn: &ConnState) -> ApiResponse {
 }
 
 /// Returns the response times of a follower in milliseconds.
-fn follower(peer: &PeerFigures) -> String {
+fn follower(peer: &PeerMetrics) -> String {
     let Latency { current, average, standard_deviation, minimum, maximum } = peer.latency;
     format!(
         "\"{:x}\":{{\"latency\":{{\"current\":{current},\"average\":{average},\"standardDeviation\":{standard_deviation},\

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use super::exit::Exit;
 use super::notify::Notifier;
 use super::print;
-use crate::reloader::{self, DaemonPhase, DestOutcome, Ending, Report};
+use crate::readiness::Readiness;
+use crate::reloader::{self, DestOutcome, Ending, Report};
 use crate::settings::{Colour, Output};
 use crate::source::{self, Follow, Source};
 use crate::stop::{Loops, Signals, Stop};
@@ -71,13 +72,14 @@ pub(super) async fn watch(source: source::Settings, settings: reloader::Settings
         if follow.watch && !source.watches() && follow.relist.is_none() {
             anyhow::bail!("{} cannot be watched: give --interval", source.describe());
         }
-        let (phase, phases) = watch::channel(DaemonPhase::Starting("reading the first snapshot".to_owned()));
+        let (readiness, announced) =
+            watch::channel(Readiness::Starting("reading the first snapshot".to_owned()));
         let stop = Stop::new();
         let mut loops = Loops::new(stop.clone());
         if let Some(notifier) = Notifier::from_environment() {
-            loops.spawn("notify", notifier.follow(phases, stop.clone()));
+            loops.spawn("notify", notifier.follow(announced, stop.clone()));
         }
-        let ending = reloader::run(Arc::new(settings), source, follow, signals, phase).await;
+        let ending = reloader::run(Arc::new(settings), source, follow, signals, readiness).await;
         loops.drain(Duration::from_millis(200)).await;
         Ok(ending?)
     };

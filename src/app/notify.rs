@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use tokio::sync::watch;
 
-use crate::reloader::DaemonPhase;
+use crate::readiness::Readiness;
 use crate::stop::Stop;
 
 /// The service manager's socket.
@@ -38,27 +38,27 @@ impl Notifier {
         }
     }
 
-    /// Reports every change of phase until the stop.
+    /// Reports every change of readiness until the stop.
     pub(super) async fn follow(
         self,
-        mut phase: watch::Receiver<DaemonPhase>,
+        mut readiness: watch::Receiver<Readiness>,
         stop: Stop,
     ) -> Result<(), Infallible> {
         let mut ready = false;
         loop {
-            let now = phase.borrow_and_update().clone();
+            let now = readiness.borrow_and_update().clone();
             match now {
-                DaemonPhase::Starting(text) => self.send(&format!("STATUS={text}")),
-                DaemonPhase::Ready(text) if ready => self.send(&format!("STATUS={text}")),
-                DaemonPhase::Ready(text) => {
+                Readiness::Starting(text) => self.send(&format!("STATUS={text}")),
+                Readiness::Ready(text) if ready => self.send(&format!("STATUS={text}")),
+                Readiness::Ready(text) => {
                     ready = true;
                     self.send(&format!("READY=1\nSTATUS={text}"));
                 }
-                DaemonPhase::Stopping => self.send("STOPPING=1"),
+                Readiness::Stopping => self.send("STOPPING=1"),
             }
             tokio::select! {
                 biased;
-                changed = phase.changed() => if changed.is_err() {
+                changed = readiness.changed() => if changed.is_err() {
                     // The worker has ended; only the stop is left to wait for.
                     stop.wait().await;
                     return Ok(());

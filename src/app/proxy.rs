@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::notify::Notifier;
 use super::store::{failed, failed_to_start, print_bound, stop_signal};
 use crate::api::{Proxy, ProxyHandle, knows_peers};
-use crate::reloader::DaemonPhase;
+use crate::readiness::Readiness;
 use crate::settings::{self, Dialect};
 use crate::stop::{Loops, Signal, Signals, Stop};
 
@@ -52,11 +52,11 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Exit
     print_bound(&bound, dialect);
     let stop = Stop::new();
     let mut loops = Loops::new(stop.clone());
-    let (phase, phases) = watch::channel(DaemonPhase::Starting("asking for the members".to_owned()));
+    let (readiness, announced) = watch::channel(Readiness::Starting("asking for the members".to_owned()));
     if let Some(notifier) = Notifier::from_environment() {
-        loops.spawn("notify", notifier.follow(phases, stop.clone()));
+        loops.spawn("notify", notifier.follow(announced, stop.clone()));
     }
-    loops.spawn("status", report(handle.clone(), phase.clone(), stop.clone()));
+    loops.spawn("status", report(handle.clone(), readiness.clone(), stop.clone()));
     let serving = move || {
         for url in bound {
             tracing::info!("v2 proxy started listening on client requests on \"{url}\"");
@@ -67,7 +67,7 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Exit
         ended = loops.first_failure() => failed(&ended),
         () = handle_signals(&mut signals, &handle) => Exit::Done,
     };
-    phase.send_replace(DaemonPhase::Stopping);
+    readiness.send_replace(Readiness::Stopping);
     tracing::info!("stopping");
     tokio::select! {
         late = loops.drain(DRAIN_TIMEOUT) => if !late.is_empty() {
@@ -82,7 +82,7 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Exit
 /// restarting the proxy would not help.
 async fn report(
     mut handle: ProxyHandle,
-    phase: watch::Sender<DaemonPhase>,
+    readiness: watch::Sender<Readiness>,
     stop: Stop,
 ) -> Result<(), Infallible> {
     loop {
@@ -94,9 +94,9 @@ async fn report(
             [] => "no member responds".to_owned(),
             endpoints => format!("forwarding to {}", endpoints.join(" ")),
         };
-        phase.send_if_modified(|now| {
-            let next = DaemonPhase::Ready(status);
-            let news = !matches!(now, DaemonPhase::Stopping) && *now != next;
+        readiness.send_if_modified(|now| {
+            let next = Readiness::Ready(status);
+            let news = !matches!(now, Readiness::Stopping) && *now != next;
             if news {
                 *now = next;
             }

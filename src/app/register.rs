@@ -17,8 +17,8 @@ use super::status_table as table;
 use super::{print, store};
 use crate::client::cluster::{Cluster, Options};
 use crate::client::{Credentials, Trust};
+use crate::readiness::Readiness;
 use crate::registrar::{self, Ending, RegistrarError, Status, StatusBoard};
-use crate::reloader::DaemonPhase;
 use crate::settings::{Dialect, Listen, Output, Register, RegisterStatus, RegisterStop};
 use crate::source;
 use crate::stop::{Loops, Signal, Signals, Stop};
@@ -82,7 +82,7 @@ async fn run(source: source::Settings, what: Register) -> anyhow::Result<Registe
     let status_board = Arc::new(StatusBoard::new());
     let (stop, stop_answers) = (Stop::new(), Stop::new());
     let mut beside = Loops::new(stop_answers.clone());
-    let (phase, phases) = watch::channel(DaemonPhase::Starting("checking every container".to_owned()));
+    let (readiness, announced) = watch::channel(Readiness::Starting("checking every container".to_owned()));
     if let Some(page) = page {
         for place in page.places() {
             tracing::info!("answering for status and metrics on {place}");
@@ -90,15 +90,16 @@ async fn run(source: source::Settings, what: Register) -> anyhow::Result<Registe
         beside.spawn("status page", page.run(Arc::clone(&status_board), stop_answers.clone()));
     }
     if let Some(notifier) = Notifier::from_environment() {
-        beside.spawn("notify", notifier.follow(phases, stop_answers.clone()));
-        beside.spawn("readiness", readiness(Arc::clone(&status_board), phase.clone(), stop_answers.clone()));
+        beside.spawn("notify", notifier.follow(announced, stop_answers.clone()));
+        beside
+            .spawn("readiness", announce(Arc::clone(&status_board), readiness.clone(), stop_answers.clone()));
     }
     if !what.registrar.once && !what.registrar.dry_run {
         beside.spawn("members", members(Arc::clone(&cluster), stop_answers.clone()));
     }
     let registrar = registrar::run(what.registrar, cluster, Arc::clone(&status_board), stop.clone());
-    let ended = supervise(registrar, &mut signals, &mut beside, &status_board, &stop, &phase).await;
-    phase.send_replace(DaemonPhase::Stopping);
+    let ended = supervise(registrar, &mut signals, &mut beside, &status_board, &stop, &readiness).await;
+    readiness.send_replace(Readiness::Stopping);
     beside.drain(STATUS_PAGE_DRAIN_TIMEOUT).await;
     Ok(ended)
 }
@@ -151,7 +152,7 @@ async fn supervise(
     beside: &mut Loops,
     status_board: &StatusBoard,
     stop: &Stop,
-    phase: &watch::Sender<DaemonPhase>,
+    readiness: &watch::Sender<Readiness>,
 ) -> RegisterEnd {
     let mut registrar = std::pin::pin!(registrar);
     let (mut until, mut broken) = (Instant::now(), false);
@@ -160,7 +161,7 @@ async fn supervise(
             ended = &mut registrar => return if broken { RegisterEnd::CutOff } else { RegisterEnd::Registrar(ended) },
             signal = signals.next() => match signal {
                 Signal::Stop => {
-                    phase.send_replace(DaemonPhase::Stopping);
+                    readiness.send_replace(Readiness::Stopping);
                     tracing::info!("stopping");
                     stop.request();
                     until = Instant::now() + DRAIN_TIMEOUT;
@@ -193,9 +194,9 @@ fn log_status(status: &Status) {
 }
 
 /// Reports READY once every container has been checked, and from then on how many are healthy.
-async fn readiness(
+async fn announce(
     status_board: Arc<StatusBoard>,
-    phase: watch::Sender<DaemonPhase>,
+    readiness: watch::Sender<Readiness>,
     stop: Stop,
 ) -> Result<(), Infallible> {
     let mut changes = status_board.changes();
@@ -203,9 +204,9 @@ async fn readiness(
         changes.mark_unchanged();
         let status = status_board.status();
         if status.complete {
-            phase.send_if_modified(|now| {
-                let next = DaemonPhase::Ready(table::summary(&status));
-                let news = !matches!(now, DaemonPhase::Stopping) && *now != next;
+            readiness.send_if_modified(|now| {
+                let next = Readiness::Ready(table::summary(&status));
+                let news = !matches!(now, Readiness::Stopping) && *now != next;
                 if news {
                     *now = next;
                 }

@@ -11,7 +11,7 @@ use super::notify::Notifier;
 use super::{logging, print};
 use crate::api::{self, Server};
 use crate::consensus::{self, Handle, Node, OpenError, PeerServer, Start, Survey};
-use crate::reloader::DaemonPhase;
+use crate::readiness::Readiness;
 use crate::settings::{CLUSTER_VERSION, Dialect, ETCD_VERSION, Member};
 use crate::stop::{EndReason, EndedLoop, Loops, Signal, Signals, Stop};
 use crate::tls::Connector;
@@ -78,19 +78,19 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
     let handle = node.handle();
     let (stop, stop_node) = (Stop::new(), Stop::new());
     let (mut outer, mut inner) = (Loops::new(stop.clone()), Loops::new(stop_node.clone()));
-    let (phase, phases) = watch::channel(DaemonPhase::Starting("waiting for a leader".to_owned()));
+    let (readiness, announced) = watch::channel(Readiness::Starting("waiting for a leader".to_owned()));
     if let Some(notifier) = Notifier::from_environment() {
-        outer.spawn("notify", notifier.follow(phases, stop.clone()));
+        outer.spawn("notify", notifier.follow(announced, stop.clone()));
     }
     inner.spawn(CONSENSUS, node.run(peers, stop_node));
     outer.spawn("api", serve_clients(server, handle.clone(), info(&member), stop.clone()));
-    outer.spawn("announce", announce(handle.clone(), phase.clone(), stop));
+    outer.spawn("announce", announce(handle.clone(), readiness.clone(), stop));
     let ended = tokio::select! {
         ended = outer.first_failure() => failed(&ended),
         ended = inner.first_failure() => failed(&ended),
         () = handle_signals(&mut signals, &handle) => Exit::Done,
     };
-    phase.send_replace(DaemonPhase::Stopping);
+    readiness.send_replace(Readiness::Stopping);
     tracing::info!("stopping");
     let work = async {
         // Another member leads while this one's clients read their last responses.
@@ -265,7 +265,7 @@ async fn servable(handle: &Handle) {
 }
 
 /// Logs once that clients can be served, with the text that tools wait for.
-async fn announce(handle: Handle, phase: watch::Sender<DaemonPhase>, stop: Stop) -> Result<(), Infallible> {
+async fn announce(handle: Handle, readiness: watch::Sender<Readiness>, stop: Stop) -> Result<(), Infallible> {
     let published = async {
         handle.ready().await;
         let members = handle.members();
@@ -275,7 +275,7 @@ async fn announce(handle: Handle, phase: watch::Sender<DaemonPhase>, stop: Stop)
         tracing::info!("published {{Name:{name} ClientURLs:[{urls}]}} to cluster {cluster:x}");
         tracing::info!("enabled capabilities for version 3.4");
         tracing::info!("ready to serve client requests");
-        phase.send_replace(DaemonPhase::Ready(format!("serving clients on {urls}")));
+        readiness.send_replace(Readiness::Ready(format!("serving clients on {urls}")));
     };
     tokio::select! {
         () = published => stop.wait().await,
@@ -291,16 +291,16 @@ async fn handle_signals(signals: &mut Signals, handle: &Handle) {
             Signal::Stop | Signal::StopNow => return,
             Signal::Reread => tracing::info!("SIGHUP: a member has nothing to read again"),
             Signal::Dump => {
-                let (position, figures) = (handle.position(), handle.figures());
+                let (position, metrics) = (handle.position(), handle.metrics());
                 tracing::info!(
-                    committed = figures.committed,
-                    applied = figures.applied,
-                    pending = figures.pending,
-                    snapshot = figures.snapshot_index,
+                    committed = metrics.committed,
+                    applied = metrics.applied,
+                    pending = metrics.pending,
+                    snapshot = metrics.snapshot_index,
                     "raft index {}, term {}, leading: {}",
                     position.index,
                     position.term,
-                    figures.leads
+                    metrics.leads
                 );
             }
         }

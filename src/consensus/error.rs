@@ -89,7 +89,7 @@ pub enum Failure {
     },
     /// The disk was rolled back, or lost what it had synced.
     #[error(
-        "this member's log ends at entry {last}, although it confirmed {told} to the others: its data folder is an old \
+        "this member's log ends at entry {last}, although it confirmed {confirmed} to the others: its data folder is an old \
          copy or lost writes. It must not vote any more: remove the member from the group (ctl member remove), empty \
          the data folder, and add it again (ctl member add)"
     )]
@@ -97,7 +97,7 @@ pub enum Failure {
         /// The last entry it has.
         last: u64,
         /// The entry that the leader knows it had.
-        told: u64,
+        confirmed: u64,
     },
     /// The other members removed this one.
     #[error(

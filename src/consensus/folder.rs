@@ -222,14 +222,8 @@ fn lock(path: &Path) -> Result<Flock<File>, OpenError> {
 /// Writes `bytes` to `path` so that a power cut leaves either the old file or the complete new one.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     let temporary = path.with_extension("new");
-    let write = || {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(OpenError::io(path, "writing"))?;
+    disk::write_whole(path, &temporary, 0o600, |file| file.write_all(bytes))
+        .map_err(OpenError::io(path, "writing"))?;
     sync(path.parent().unwrap_or(Path::new(".")))
 }
 

@@ -10,11 +10,11 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::entry::Order;
-use super::figures::Figures;
 use super::identity;
 use super::member::{Member, MemberRefusal, Members};
+use super::metrics::ReplicaMetrics;
 use super::outcome::{Position, ProposeError, ProposeOutcome};
-use super::peers::PeerFigures;
+use super::peers::PeerMetrics;
 use super::request::{Proposal, QUEUE_CAPACITY, Request};
 use super::shared::Shared;
 use super::state::Applied;
@@ -289,14 +289,14 @@ impl Handle {
     /// If this member leads, transfers leadership; returns when it no longer leads, or after a timeout. Returns at once
     /// when the replica has ended.
     pub async fn hand_over(&self) {
-        if !self.figures().leads || self.members().all.iter().filter(|member| !member.learner).count() < 2 {
+        if !self.metrics().leads || self.members().all.iter().filter(|member| !member.learner).count() < 2 {
             return;
         }
         if matches!(self.shared.requests.try_send(Request::HandOver), Err(TrySendError::Disconnected(_))) {
             return;
         }
         let limit = Instant::now() + LEADER_TRANSFER_TIMEOUT;
-        while self.figures().leads && Instant::now() < limit {
+        while self.metrics().leads && Instant::now() < limit {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -321,9 +321,9 @@ impl Handle {
         if known { Ok(()) } else { Err(MemberRefusal::Unknown) }
     }
 
-    /// Returns the figures of the other members, ordered by id.
+    /// Returns the metrics of the other members, ordered by id.
     #[must_use]
-    pub fn peers(&self) -> Vec<PeerFigures> {
+    pub fn peers(&self) -> Vec<PeerMetrics> {
         self.shared.peers()
     }
 
@@ -335,8 +335,8 @@ impl Handle {
 
     /// Returns counters and gauges.
     #[must_use]
-    pub fn figures(&self) -> Figures {
-        Figures {
+    pub fn metrics(&self) -> ReplicaMetrics {
+        ReplicaMetrics {
             committed: self.position().index,
             applied: self.shared.applied(),
             queued: self.shared.requests.len() as u64,

@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 
 use super::driver::{Driver, Outbox, Parts, PublishAttributes};
 use super::error::{Failure, OpenError};
-use super::figures::Counters;
 use super::folder::Folder;
 use super::handle::Handle;
 use super::identity::Identity;
+use super::metrics::Counters;
 use super::peers::{self, Inbound, PeerDirectory, PeerSender, PeerServer, Peers, Pins, Survey};
 use super::persister::{LastReported, Persister};
 use super::recover::{Recovered, alone, belongs, recover};

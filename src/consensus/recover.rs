@@ -5,10 +5,10 @@ use std::sync::Arc;
 use raft::{GetEntriesContext, Storage as _};
 
 use super::error::OpenError;
-use super::figures::Counters;
 use super::folder::{self, Folder};
 use super::identity::{Identity, IdentityInit};
 use super::log::{Log, LogId};
+use super::metrics::Counters;
 use super::mirror::Mirror;
 use super::roster::Roster;
 use super::settings::Settings;

@@ -226,7 +226,7 @@ impl Replica {
             && message.term >= self.term()
             && message.commit > last
         {
-            return Err(Failure::Forgotten { last, told: message.commit });
+            return Err(Failure::Forgotten { last, confirmed: message.commit });
         }
         // Raft would count the index as matched and acknowledge writes that only this member has.
         if self.leads()

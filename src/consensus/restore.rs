@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::backup_file;
 use super::error::OpenError;
-use super::figures::Counters;
 use super::folder::{self, Folder};
 use super::identity::{Identity, IdentityInit};
+use super::metrics::Counters;
 use super::recover::{FOUNDING, begin};
 use super::roster::Roster;
 use super::settings::Settings;

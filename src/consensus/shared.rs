@@ -10,11 +10,11 @@ use tokio::sync::watch;
 
 use super::backups::Backups;
 use super::clock::Clock;
-use super::figures::Counters;
 use super::log::LogId;
 use super::member::Members;
+use super::metrics::Counters;
 use super::outcome::{Position, ProposeError};
-use super::peers::{PeerFigures, PeerSender};
+use super::peers::{PeerMetrics, PeerSender};
 use super::request::Hint;
 use super::request::Request;
 use super::roster::Roster;
@@ -175,9 +175,9 @@ impl Shared {
         Some(self.replaced.swap(0, Relaxed)).filter(|index| *index != 0)
     }
 
-    /// Returns the figures of the other members.
-    pub(super) fn peers(&self) -> Vec<PeerFigures> {
-        self.post.get().map(PeerSender::figures).unwrap_or_default()
+    /// Returns the metrics of the other members.
+    pub(super) fn peers(&self) -> Vec<PeerMetrics> {
+        self.post.get().map(PeerSender::metrics).unwrap_or_default()
     }
 
     /// Returns whether the stream to a member is open.

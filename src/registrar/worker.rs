@@ -67,7 +67,7 @@ pub async fn run(
     };
     let config = config(&settings, &node_config);
     let (wanted, wanted_keys) = watch::channel(WantedKeys::default());
-    let (facts, told) = watch::channel(None);
+    let (facts, published) = watch::channel(None);
     // The writers stop after the deciders, so that the last decisions are written.
     let (stop_first, stop_last) = (Stop::new(), Stop::new());
     let (mut first, mut last) = (Loops::new(stop_first.clone()), Loops::new(stop_last.clone()));
@@ -79,7 +79,14 @@ pub async fn run(
         let (cluster, board, host) = (Arc::clone(&cluster), Arc::clone(&board), config.host.clone());
         last.spawn(
             "node",
-            node::publish(cluster, host, (settings.lease, settings.on_exit), told, board, stop_last.clone()),
+            node::publish(
+                cluster,
+                host,
+                (settings.lease, settings.on_exit),
+                published,
+                board,
+                stop_last.clone(),
+            ),
         );
     }
     let (news, updates) = mpsc::channel(EVENT_QUEUE_CAPACITY);
@@ -203,7 +210,7 @@ struct Worker {
     inspections: JoinSet<Inspected>,
     facts: facts::Facts,
     wanted: watch::Sender<WantedKeys>,
-    told: watch::Sender<Option<placement::Node>>,
+    published: watch::Sender<Option<placement::Node>>,
     /// When to compute the node's record next, and when that was done last.
     record: (Option<Instant>, Option<Instant>),
     /// When a one-time run stops waiting; set once everything has been inspected.
@@ -219,7 +226,7 @@ impl Worker {
         (node_config, places): (NodeConfig, start::CheckPlaces),
         status_board: Arc<StatusBoard>,
         wanted: watch::Sender<WantedKeys>,
-        told: watch::Sender<Option<placement::Node>>,
+        published: watch::Sender<Option<placement::Node>>,
     ) -> Self {
         let facts = facts::Facts::new(settings, &node_config, info);
         status_board.write(|status| {
@@ -235,7 +242,7 @@ impl Worker {
             inspections: JoinSet::new(),
             facts,
             wanted,
-            told,
+            published,
             record: (None, None),
             once: (settings.once || settings.dry_run).then_some(None),
             dry_run: settings.dry_run,
@@ -367,7 +374,7 @@ impl Worker {
         if self.record.0.is_some_and(|at| now >= at) {
             self.record = (None, Some(now));
             let record = self.facts.record(&self.model);
-            self.told.send_if_modified(|old| {
+            self.published.send_if_modified(|old| {
                 let changed = old.as_ref() != Some(&record);
                 *old = Some(record);
                 changed

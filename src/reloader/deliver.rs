@@ -20,7 +20,8 @@ use super::manifest::Manifest;
 use super::outcome::{DestOutcome, FailedStep, Report, ReportLine};
 use super::pending::PendingReload;
 use super::place::{CheckedFile, Gone, SwapBatch, place_all, waits_for};
-use super::prepare::{Depth, Prepared, prepare_all};
+use super::prepare::{Depth, Prepared, ReadyFile, prepare_all};
+use super::probe::Verify;
 use super::redact::Redactor;
 use super::reload::{Action, run_command};
 use super::request::{ReloadRequest, line};
@@ -59,6 +60,40 @@ pub(super) struct Deliverer {
 pub(super) struct PassOutcome {
     pub(super) report: Report,
     pub(super) reads: BTreeMap<usize, Reads>,
+}
+
+/// What a rendering means for its destination.
+enum Verdict {
+    InSync,
+    WouldChange,
+    /// It cannot be written, and why.
+    Refused {
+        step: FailedStep,
+        text: String,
+    },
+    /// It goes in service if its check passes.
+    Deliver {
+        digest: String,
+    },
+}
+
+/// Decides about one rendering. `held` is the digest of the content that failed its verification before.
+fn judge(settings: &Settings, ready: &ReadyFile, held: Option<&String>) -> Verdict {
+    if ready.difference.none() {
+        return Verdict::InSync;
+    }
+    if let Some(obstacle) = &ready.obstacle {
+        return Verdict::Refused { step: FailedStep::Stage, text: obstacle.clone() };
+    }
+    if settings.noop {
+        return Verdict::WouldChange;
+    }
+    let digest = digest(&ready.bytes);
+    if held == Some(&digest) {
+        let text = "the same content failed its verification before; waiting for another".to_owned();
+        return Verdict::Refused { step: FailedStep::Verify, text };
+    }
+    Verdict::Deliver { digest }
 }
 
 /// What to do with a prepared file.
@@ -125,7 +160,7 @@ impl Deliverer {
                 passed.report.lines.push(one.line_for(DestOutcome::Skipped { why }));
                 continue;
             }
-            match self.judge(one).await {
+            match self.accept(one).await {
                 Decision::Deliver(placing) => accepted.push(*placing),
                 Decision::Done(line) => passed.report.lines.push(line),
             }
@@ -154,8 +189,8 @@ impl Deliverer {
         tokio::task::spawn_blocking(work).await.expect("rendering does not panic")
     }
 
-    /// Decides about one prepared file: it is either finished or has to be delivered.
-    async fn judge(&mut self, prepared: Prepared) -> Decision {
+    /// Carries out the verdict on one prepared file: it is either finished or has to be delivered.
+    async fn accept(&mut self, prepared: Prepared) -> Decision {
         let Prepared { job, result, .. } = prepared;
         let done = |outcome| Decision::Done(line(job.index, &job.resource, &job.dest, outcome));
         let ready = match result {
@@ -169,60 +204,53 @@ impl Deliverer {
             }
         };
         let dest = job.dest.display();
-        if ready.difference.none() {
-            tracing::debug!("Target config {dest} in sync");
-            self.record_owned(&job);
-            self.learn(&job.dest, ready.verify.as_ref());
-            // The wanted content differs from the refused one: if that one comes back later, it is tried again.
-            self.held.remove(&job.dest);
-            if self.settings.force_reload && !self.settings.noop {
-                self.record(
-                    ReloadRequest {
-                        verify: ready.verify,
-                        ..ReloadRequest::present(job.index, &job.resource, &job.dest)
-                    },
-                    action,
-                );
+        match judge(&self.settings, &ready, self.held.get(&job.dest)) {
+            Verdict::InSync => {
+                tracing::debug!("Target config {dest} in sync");
+                self.in_sync(&job, ready.verify, action);
+                done(DestOutcome::InSync)
             }
-            return done(DestOutcome::InSync);
-        }
-        if let Some(obstacle) = ready.obstacle {
-            return done(DestOutcome::failed(FailedStep::Stage, obstacle));
-        }
-        if self.settings.noop {
-            tracing::warn!("Noop mode enabled. {dest} will not be modified");
-            tracing::info!("Target config {dest} out of sync ({})", ready.difference);
-            if let Some(staged) = ready.staged {
-                // Outside the macro: its arguments are not evaluated when the level is off.
-                let kept = staged.keep();
-                tracing::info!("Keeping staged file: {}", kept.display());
+            Verdict::Refused { step, text } => done(DestOutcome::failed(step, text)),
+            Verdict::WouldChange => {
+                tracing::warn!("Noop mode enabled. {dest} will not be modified");
+                tracing::info!("Target config {dest} out of sync ({})", ready.difference);
+                if let Some(staged) = ready.staged {
+                    // Outside the macro: its arguments are not evaluated when the level is off.
+                    let kept = staged.keep();
+                    tracing::info!("Keeping staged file: {}", kept.display());
+                }
+                done(DestOutcome::WouldChange)
             }
-            return done(DestOutcome::WouldChange);
+            Verdict::Deliver { digest } => {
+                tracing::info!("Target config {dest} out of sync ({})", ready.difference);
+                let staged =
+                    ready.staged.expect("what differs was staged, unless only a comparison was asked for");
+                if let Err(text) = self.check(&job, staged.path()).await {
+                    let advice = if self.settings.keep_stage_file {
+                        format!("the staged file is kept: {}", staged.keep().display())
+                    } else {
+                        "to look at the staged file, render with --keep-stage-file".to_owned()
+                    };
+                    return done(DestOutcome::failed(FailedStep::Check, refused(&text, &advice)));
+                }
+                let (target, verify) = (ready.target, ready.verify);
+                let keep_previous = false;
+                let file = CheckedFile { job, target, staged, digest, verify, action, keep_previous };
+                Decision::Deliver(Box::new(file))
+            }
         }
-        let content = digest(&ready.bytes);
-        if self.held.get(&job.dest) == Some(&content) {
-            let text = "the same content failed its verification before; waiting for another";
-            return done(DestOutcome::failed(FailedStep::Verify, text));
+    }
+
+    /// Notes that a destination has the wanted content, and requests a reload where one is forced.
+    fn in_sync(&mut self, job: &Job, verify: Option<Arc<Verify>>, action: Option<Action>) {
+        self.record_owned(job);
+        self.learn(&job.dest, verify.as_ref());
+        // The wanted content differs from the refused one: if that one comes back later, it is tried again.
+        self.held.remove(&job.dest);
+        if self.settings.force_reload && !self.settings.noop {
+            let present = ReloadRequest::present(job.index, &job.resource, &job.dest);
+            self.record(ReloadRequest { verify, ..present }, action);
         }
-        tracing::info!("Target config {dest} out of sync ({})", ready.difference);
-        let staged = ready.staged.expect("what differs was staged, unless only a comparison was asked for");
-        if let Err(text) = self.check(&job, staged.path()).await {
-            let advice = if self.settings.keep_stage_file {
-                format!("the staged file is kept: {}", staged.keep().display())
-            } else {
-                "to look at the staged file, render with --keep-stage-file".to_owned()
-            };
-            return done(DestOutcome::failed(FailedStep::Check, refused(&text, &advice)));
-        }
-        Decision::Deliver(Box::new(CheckedFile {
-            job,
-            target: ready.target,
-            staged,
-            digest: content,
-            verify: ready.verify,
-            action,
-            keep_previous: false,
-        }))
     }
 
     /// Records a `for_each` file that is already in sync as ours, whoever wrote it first.

@@ -6,6 +6,15 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::stop::{Signal, Signals, Stop};
 
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In good order.
+    Stopped,
+    /// Cut off by a second signal or by its deadline; pending reloads are in the journal.
+    CutOff,
+}
+
 /// Stands for "no deadline".
 const NO_DEADLINE: Duration = Duration::from_secs(86_400 * 365);
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::nearest::nearest;
 use crate::scalar;
 
 /// The longest duration accepted; adding much more to a clock overflows.
@@ -164,7 +165,7 @@ impl<'t> Fields<'t> {
     /// Ends the table: returns the wrong values and the unknown fields, each with the nearest known name.
     pub(super) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
         let unknown = self.left.iter().map(|(name, (line, _))| {
-            let hint = match nearest(name, &self.known) {
+            let hint = match nearest(name, self.known.iter().copied()) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("known here: {}", self.known.join(", ")),
             };
@@ -183,13 +184,6 @@ fn line_at<T>(text: &str, spanned: &Spanned<T>) -> usize {
 /// Returns the line, counted from one, that holds byte `offset` of `text`.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count()
-}
-
-/// Returns the candidate most likely meant by `name`, or `None` when none is near.
-pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
-    let limit = (name.len() / 3).max(2);
-    let near = candidates.iter().map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate));
-    near.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)
 }
 
 /// Parses a duration as Go spells it (`1h30m`, `250ms`) or as a plain number of seconds.

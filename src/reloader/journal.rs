@@ -5,7 +5,7 @@
 //! entry and runs the reload, although the file on disk is already in sync.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -157,8 +157,7 @@ impl ReloadJournal {
 
 fn write(entry: &JournalEntry, temporary: &Path, path: &Path) -> io::Result<()> {
     let bytes = serde_json::to_vec(entry).map_err(io::Error::other)?;
-    let written = fs::write(temporary, bytes).and_then(|()| fs::File::open(temporary)?.sync_all());
-    written.and_then(|()| fs::rename(temporary, path)).map_err(disk::at(path))
+    disk::write_whole(path, temporary, 0o666, |file| file.write_all(&bytes)).map_err(disk::at(path))
 }
 
 fn make(dir: &Path) -> io::Result<()> {

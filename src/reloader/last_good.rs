@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,11 +73,10 @@ impl SnapshotCache {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         }
         let temporary = path.with_extension(format!("new.{}", std::process::id()));
-        fs::remove_file(&temporary).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => Ok(()),
-            _ => Err(error),
-        })?;
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        disk::write_whole(path, &temporary, 0o600, |file| self.write_to(file, roots, values))
+    }
+
+    fn write_to(&self, file: &mut fs::File, roots: &[String], values: &Values) -> io::Result<()> {
         let mut out = BufWriter::new(file);
         let taken =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_secs());
@@ -98,9 +97,7 @@ impl SnapshotCache {
             };
             line(&mut out, &entry)?;
         }
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
+        out.flush()
     }
 
     /// Returns the snapshot kept for this source, if it is intact and covers all of `roots`.

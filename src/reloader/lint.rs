@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::confdir::Confdir;
-use super::fields::{Problem, nearest};
+use super::fields::Problem;
 use super::findings::{Findings, Golden, Severity};
 use super::generation::Generation;
 use super::lint_pattern::near_pattern;
@@ -16,6 +16,7 @@ use super::resource::{Reload, Resource};
 use super::settings::Settings;
 use crate::command;
 use crate::key;
+use crate::nearest::nearest;
 use crate::template::{expand_command, known_names, made_names};
 use crate::values::Values;
 
@@ -143,7 +144,7 @@ fn judge_template(
         }
     }
     for (path, one) in unknown.into_iter().filter(|(_, one)| !made.contains(&one.name)) {
-        let near = nearest(&one.name, &known_names(one.used_as));
+        let near = nearest(&one.name, known_names(one.used_as).iter().map(|name| &**name));
         let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         let text = format!("there is no {} {}{hint}", one.used_as, one.name);
         all.add(Severity::Error, "unknown_name", &resource.name, (&path, one.line), text);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,8 +88,7 @@ impl Manifest {
         }
         let temporary = path.with_extension(format!("new.{}", std::process::id()));
         let bytes = serde_json::to_vec(files).map_err(io::Error::other)?;
-        let written = fs::write(&temporary, bytes).and_then(|()| fs::File::open(&temporary)?.sync_all());
-        written.and_then(|()| fs::rename(&temporary, path)).map_err(disk::at(path))
+        disk::write_whole(path, &temporary, 0o666, |file| file.write_all(&bytes)).map_err(disk::at(path))
     }
 }
 

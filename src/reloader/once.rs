@@ -7,12 +7,12 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::deliver::Deliverer;
+use super::ending::Ending;
 use super::ending::to_the_end;
 use super::error::ReloaderError;
 use super::generation::Generation;
 use super::housekeeping::sweep_stage_files;
 use super::outcome::{DestOutcome, FailedStep, Report, ReportLine};
-use super::phase::Ending;
 use super::settings::Settings;
 
 use crate::source::{Source, SourceError};

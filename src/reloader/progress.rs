@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::deliver::Deliverer;
 use super::outcome::{DestOutcome, Report, ReportLine};
-use super::phase::DaemonPhase;
 use super::settings::{Ready, Settings};
+use crate::readiness::Readiness;
 
 /// The status names at most this many failing resources.
 const MAX_NAMED_RESOURCES: usize = 5;
@@ -20,7 +20,7 @@ pub(super) struct Progress {
     served: BTreeSet<usize>,
     /// By name, as the status text names them.
     failing: BTreeMap<usize, String>,
-    phase: watch::Sender<DaemonPhase>,
+    readiness: watch::Sender<Readiness>,
     rule: Ready,
     ready: bool,
     /// When the daemon stops waiting for files in service.
@@ -37,12 +37,12 @@ pub(super) enum Verdict {
 }
 
 impl Progress {
-    pub(super) fn new(phase: watch::Sender<DaemonPhase>, settings: &Settings, now: Instant) -> Self {
+    pub(super) fn new(readiness: watch::Sender<Readiness>, settings: &Settings, now: Instant) -> Self {
         Self {
             rendered: BTreeSet::new(),
             served: BTreeSet::new(),
             failing: BTreeMap::new(),
-            phase,
+            readiness,
             rule: settings.ready,
             ready: false,
             ready_by: settings.ready_timeout.and_then(|time| now.checked_add(time)),
@@ -129,9 +129,9 @@ impl Progress {
             return;
         }
         self.ready = true;
-        let text = match &*self.phase.borrow() {
-            DaemonPhase::Starting(text) | DaemonPhase::Ready(text) => text.clone(),
-            DaemonPhase::Stopping => return,
+        let text = match &*self.readiness.borrow() {
+            Readiness::Starting(text) | Readiness::Ready(text) => text.clone(),
+            Readiness::Stopping => return,
         };
         tracing::warn!(
             "--ready-timeout is over: ready, although not every resource has a file in service ({text})"
@@ -141,17 +141,17 @@ impl Progress {
 
     /// Returns a function that publishes the stop, for use while something else runs.
     pub(super) fn stopper(&self) -> impl Fn() + use<> {
-        let phase = self.phase.clone();
+        let readiness = self.readiness.clone();
         move || {
-            phase.send_replace(DaemonPhase::Stopping);
+            readiness.send_replace(Readiness::Stopping);
         }
     }
 
     fn set(&self, text: String) {
-        let phase = if self.ready { DaemonPhase::Ready(text) } else { DaemonPhase::Starting(text) };
-        self.phase.send_if_modified(|present| {
-            let changed = *present != phase;
-            *present = phase;
+        let readiness = if self.ready { Readiness::Ready(text) } else { Readiness::Starting(text) };
+        self.readiness.send_if_modified(|present| {
+            let changed = *present != readiness;
+            *present = readiness;
             changed
         });
     }
@@ -159,7 +159,7 @@ impl Progress {
     /// Logs the status (SIGUSR1).
     pub(super) fn dump(&self) {
         let (rendered, failing) = (self.rendered.len(), self.failing.len());
-        tracing::info!(rendered, failing, "status: {}", *self.phase.borrow());
+        tracing::info!(rendered, failing, "status: {}", *self.readiness.borrow());
     }
 }
 

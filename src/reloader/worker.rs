@@ -16,6 +16,7 @@ use super::background_read::BackgroundRead;
 use super::deliver::{Deliverer, PassOutcome};
 use super::dependents::Dependents;
 use super::due::{Debounce, Due};
+use super::ending::Ending;
 use super::ending::to_the_end;
 use super::error::ReloaderError;
 use super::follower::Follower;
@@ -24,10 +25,10 @@ use super::housekeeping::sweep_stage_files;
 use super::last_good::SnapshotCache;
 use super::lock::Lock;
 use super::once::problems_of;
-use super::phase::{DaemonPhase, Ending};
 use super::progress::{Progress, Verdict};
 use super::settings::{Settings, UnknownFields};
 use super::value_cache::ValueCache;
+use crate::readiness::Readiness;
 use crate::source::{FileWatcher, Follow, Source, SourceEvent};
 use crate::stop::{Signal, Signals, Stop};
 use crate::values::Touched;
@@ -67,11 +68,11 @@ pub async fn run(
     source: Source,
     follow: Follow,
     mut signals: Signals,
-    phase: watch::Sender<DaemonPhase>,
+    readiness: watch::Sender<Readiness>,
 ) -> Result<Ending, ReloaderError> {
     let mut file_watcher = FileWatcher::new();
     let _lock = only_one(&settings)?;
-    let mut worker = Worker::start(settings, source, follow, phase)?;
+    let mut worker = Worker::start(settings, source, follow, readiness)?;
     loop {
         // A folder that is watched only from now on may have changed since it was read.
         if std::mem::take(&mut worker.looked) && file_watcher.arm(worker.generation.folders()) {
@@ -117,7 +118,7 @@ impl Worker {
         settings: Arc<Settings>,
         source: Source,
         follow: Follow,
-        phase: watch::Sender<DaemonPhase>,
+        readiness: watch::Sender<Readiness>,
     ) -> Result<Self, ReloaderError> {
         let generation = Generation::load_to_follow(&settings);
         // A broken resource is reported and left out; a missing folder of resources is a mistake in the settings.
@@ -131,7 +132,7 @@ impl Worker {
         let source = Arc::new(source);
         let follower = Follower::start(&source, roots.clone(), follow);
         let now = Instant::now();
-        let progress = Progress::new(phase, &settings, now);
+        let progress = Progress::new(readiness, &settings, now);
         Ok(Self {
             settings,
             source,

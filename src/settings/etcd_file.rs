@@ -7,12 +7,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::file;
+use super::invocation::CommandId;
 use super::layers::{Layers, OptionValue, Rank};
 use super::options;
 use super::problem::Problem;
-use super::row::{ETCD, Row, Support, ValueKind};
-use super::suggest::nearest;
+use super::row::{Row, Support, ValueKind};
 use crate::document::{Node, parse_yaml};
+use crate::nearest::nearest;
 
 /// The keys of the certificate sections, with the prefix of the flags' names.
 const SECTIONS: [(&str, &str); 2] = [("client-transport-security", ""), ("peer-transport-security", "peer-")];
@@ -65,7 +66,8 @@ fn load(path: &Path, layers: &mut Layers) {
             (Some((_, start)), Node::Map(files)) => {
                 for (key, node) in files {
                     let known = FILES.iter().find(|name| name.eq_ignore_ascii_case(&key));
-                    let row = known.and_then(|name| options::flag_of(ETCD, &format!("{start}{name}")));
+                    let row = known
+                        .and_then(|name| options::flag_of(Some(CommandId::Etcd), &format!("{start}{name}")));
                     take(layers, format!("{place}: {key}"), row.ok_or_else(|| unknown(&key, &FILES)), &node);
                 }
             }
@@ -85,7 +87,8 @@ fn top(key: &str) -> Result<&'static Row, String> {
             || bare.ends_with("crl-file")
             || bare.contains("cert-allowed")
     };
-    let flags = || options::rows().filter(|row| row.commands & ETCD != 0 && !FLAGS_ONLY.contains(&row.name));
+    let flags =
+        || options::rows().filter(|row| row.belongs_to(CommandId::Etcd) && !FLAGS_ONLY.contains(&row.name));
     match flags().find(|row| row.name.eq_ignore_ascii_case(key)) {
         Some(row) if of_section(row.name) => {
             Err(format!("belongs below {} or {}, and has no effect here", SECTIONS[0].0, SECTIONS[1].0))

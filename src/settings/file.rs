@@ -7,11 +7,12 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::invocation::CommandId;
 use super::options;
 use super::problem::Problem;
-use super::row::{CONFD, Commands, Row, Support, ValueKind};
-use super::suggest::nearest;
+use super::row::{Row, Support, ValueKind};
 use crate::document::toml_message;
+use crate::nearest::nearest;
 
 /// A larger file is not a settings file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -35,7 +36,7 @@ pub(super) struct Contents {
 }
 
 /// Reads the file; if the user `named` it, it must exist.
-pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
+pub(super) fn load(path: &Path, named: bool, command: CommandId) -> Contents {
     let mut contents = Contents::default();
     let shown = path.display();
     let text = match read(path) {
@@ -44,7 +45,8 @@ pub(super) fn load(path: &Path, named: bool, command: Commands) -> Contents {
             if named {
                 let message = "no such settings file; write it, or name another with --config-file";
                 // confd continues without a file, even if one was requested.
-                let list = if command == CONFD { &mut contents.idle } else { &mut contents.problems };
+                let list =
+                    if command == CommandId::Confd { &mut contents.idle } else { &mut contents.problems };
                 list.push(Problem::new(shown.to_string(), message));
             }
             return contents;
@@ -88,12 +90,12 @@ fn line_of(text: &str, at: usize) -> usize {
     1 + text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count()
 }
 
-fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, command: Commands) {
+fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, command: CommandId) {
     let Some(row) = options::key(key) else {
         contents.idle.push(Problem::new(place, unknown(key, command)));
         return;
     };
-    if command != CONFD && row.commands == CONFD {
+    if command != CommandId::Confd && row.commands == [CommandId::Confd] {
         let message = match row.support {
             Support::Refused(reason) | Support::Idle(reason) | Support::Ignored(reason) => reason.to_owned(),
             Support::Used => "only confd's command line has it; here the command decides".to_owned(),
@@ -113,9 +115,9 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
     contents.entries.push(Entry { row, place, words: words(row.kind, value) });
 }
 
-fn unknown(key: &str, command: Commands) -> String {
+fn unknown(key: &str, command: CommandId) -> String {
     let known = options::rows().filter(|row| row.support == Support::Used && row.name != "config-file");
-    let known = known.filter(|row| command == CONFD || row.commands != CONFD);
+    let known = known.filter(|row| command == CommandId::Confd || row.commands != [CommandId::Confd]);
     match nearest(&key.replace('_', "-"), known.flat_map(Row::names)) {
         Some(near) => format!("no such setting; did you mean {near}?"),
         None => "no such setting; the flags' names are the names here too".to_owned(),

@@ -2,30 +2,31 @@
 
 use std::path::{Path, PathBuf};
 
-use super::layers::{Layers, OptionValue, Rank, split, start};
+use super::invocation::CommandId;
+use super::layers::{Layers, OptionValue, Rank, split};
 use super::problem::Problem;
-use super::row::{CONFD, Commands, ETCD, MEMBER, Row, Support, ValueKind};
+use super::row::{Row, Support, ValueKind};
 use super::words::TypedOption;
 use super::{Host, etcd_file, file, inherited, options, units};
 
 /// Merges flags, environment and file.
 pub(super) fn gather(
-    host: &Host,
-    command: Commands,
+    host: &Host<'_>,
+    command: CommandId,
     typed: Vec<TypedOption>,
-    env: &dyn Fn(&str) -> Option<String>,
+    problems: Vec<Problem>,
 ) -> Layers {
-    let mut layers = Layers::default();
+    let mut layers = Layers { problems, ..Layers::default() };
     take_flags(&mut layers, typed);
-    for row in options::rows().filter(|row| row.commands & command != 0) {
-        take_variable(&mut layers, command, row, env);
+    for row in options::rows().filter(|row| row.belongs_to(command)) {
+        take_variable(&mut layers, host, command, row);
     }
-    if command == ETCD {
+    if command == CommandId::Etcd {
         layers = etcd_file::instead(layers);
     }
-    inherited::take(&mut layers, command, env);
+    inherited::take(&mut layers, host, command);
     inherited::unread(&mut layers, host, command);
-    if command != ETCD {
+    if command != CommandId::Etcd {
         take_file(&mut layers, host, command);
     }
     refuse_foreign(&mut layers, command);
@@ -46,16 +47,9 @@ fn take_flags(layers: &mut Layers, typed: Vec<TypedOption>) {
     }
 }
 
-fn take_variable(
-    layers: &mut Layers,
-    command: Commands,
-    row: &'static Row,
-    env: &dyn Fn(&str) -> Option<String>,
-) {
-    let variables = row.names().map(|name| options::variable(start(command), name));
-    let set =
-        variables.filter_map(|name| env(&name).filter(|value| !value.is_empty()).map(|value| (name, value)));
-    let mut set = set.into_iter();
+fn take_variable(layers: &mut Layers, host: &Host<'_>, command: CommandId, row: &'static Row) {
+    let variables = row.names().map(|name| options::variable(command, name));
+    let mut set = variables.filter_map(|name| host.variable(&name).map(|value| (name, value)));
     if let Some((place, value)) = set.next() {
         // Warn when two names of one option have different values.
         for (other, _) in set.filter(|(_, second)| *second != value) {
@@ -64,32 +58,32 @@ fn take_variable(
         // A variable cannot be repeated, so a comma separates in lists of every kind.
         let words = Ok(split(row.kind, value.into(), row.kind.many()));
         // etcd itself does not start with such a pair.
-        if let Some(other) = layers.outvoting(row, &words).filter(|_| command == ETCD) {
+        if let Some(other) = layers.outvoting(row, &words).filter(|_| command == CommandId::Etcd) {
             layers.warnings.push(format!("{place} is not used: {other} overrides it"));
         }
         layers.offer(OptionValue { row, rank: Rank::Environment, place, words });
     }
 }
 
-fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
+fn take_file(layers: &mut Layers, host: &Host<'_>, command: CommandId) {
     let named = layers
         .get("config-file")
         .and_then(|given| given.words.as_ref().ok())
         .and_then(|words| words.first())
         .map(PathBuf::from);
-    let default = host.etc.join(if command == CONFD { "confd/confd.toml" } else { "retune/retune.toml" });
+    let default =
+        host.etc.join(if command == CommandId::Confd { "confd/confd.toml" } else { "retune/retune.toml" });
     let path: &Path = named.as_deref().unwrap_or(&default);
     let contents = file::load(path, named.is_some(), command);
     layers.problems.extend(contents.problems);
-    if command == CONFD {
+    if command == CommandId::Confd {
         let lines = contents.idle.iter().map(|problem| format!("{problem} (no effect)"));
         layers.warnings.extend(lines);
     } else {
         layers.problems.extend(contents.idle);
     }
     let foreign = |row: &Row| {
-        let same = |own: &&Row| own.name == row.name && own.commands & command != 0;
-        row.commands & command == 0 && options::rows().any(|own| same(&own))
+        !row.belongs_to(command) && options::rows().any(|own| own.name == row.name && own.belongs_to(command))
     };
     // A key of another command's option does not apply to an option of the same name with another meaning.
     for file::Entry { row, place, words } in contents.entries.into_iter().filter(|entry| !foreign(entry.row))
@@ -100,7 +94,7 @@ fn take_file(layers: &mut Layers, host: &Host, command: Commands) {
 }
 
 /// Reports values of options that have no meaning here, so that they are not silently ignored.
-fn refuse_foreign(layers: &mut Layers, command: Commands) {
+fn refuse_foreign(layers: &mut Layers, command: CommandId) {
     for given in &layers.given {
         let asked = match &given.words {
             Ok(words) => words.first().is_some_and(|word| {
@@ -111,8 +105,9 @@ fn refuse_foreign(layers: &mut Layers, command: Commands) {
         };
         match given.row.support {
             // The file serves all commands: values for another command are checked by that command.
-            _ if given.row.commands & (MEMBER | ETCD) != 0 && given.row.commands & command == 0 => {}
-            Support::Refused(reason) if asked && command == ETCD => {
+            _ if !given.row.belongs_to(command)
+                && (given.row.belongs_to(CommandId::Store) || given.row.belongs_to(CommandId::Etcd)) => {}
+            Support::Refused(reason) if asked && command == CommandId::Etcd => {
                 layers.problems.push(Problem::of_sense(&given.place, reason));
             }
             Support::Ignored(reason) if !reason.is_empty() => {

@@ -4,46 +4,27 @@
 //! where flags and `RETUNE_*` are not given. Each variable that is used, overridden or without effect is logged by
 //! name: it may be meant for another program.
 
+use super::invocation::{CommandId, Dialect};
 use super::layers::{Layers, OptionValue, Rank, split};
 use super::options;
-use super::row::{
-    CHECK, CONFD, Commands, DIFF, ETCD, MEMBER, RENDER, RESTORE, Row, Support, ValueKind, WATCH,
-};
-use super::suggest::nearest;
+use super::row::{Row, Support, ValueKind};
 use super::{Host, units};
-
-/// The program whose settings a command takes over.
-#[derive(Clone, Copy)]
-struct Origin {
-    prefix: &'static str,
-    /// The command line that the variables belong to.
-    commands: Commands,
-}
-
-const ETCDS: Origin = Origin { prefix: "ETCD", commands: ETCD };
-const CONFDS: Origin = Origin { prefix: "CONFD", commands: CONFD };
-const OURS: Origin = Origin { prefix: "RETUNE", commands: Commands::MAX };
+use crate::nearest::nearest;
 
 /// Variables that this program sets for the commands it runs, which may run it again.
 const SET_FOR_COMMANDS: &[&str] = &["RETUNE_DEST", "RETUNE_GENERATION"];
-
-const fn origin(command: Commands) -> Option<Origin> {
-    match command {
-        MEMBER | RESTORE => Some(ETCDS),
-        RENDER | WATCH | DIFF | CHECK => Some(CONFDS),
-        _ => None,
-    }
-}
+/// Any of our commands: they share one prefix.
+const OURS: CommandId = CommandId::Render;
 
 /// Takes over the environment variables of the program that `command` replaces.
-pub(super) fn take(layers: &mut Layers, command: Commands, env: &dyn Fn(&str) -> Option<String>) {
-    let Some(origin) = origin(command) else { return };
+pub(super) fn take(layers: &mut Layers, host: &Host<'_>, command: CommandId) {
+    let Some(origin) = command.spec().replaces else { return };
     let (mut taken, mut idle) = (Vec::new(), Vec::new());
-    for row in options::rows().filter(|row| row.commands & origin.commands != 0) {
-        for variable in row.names().map(|name| options::variable(origin.prefix, name)) {
-            let Some(value) = env(&variable).filter(|value| !value.is_empty()) else { continue };
+    for row in options::rows().filter(|row| row.belongs_to(origin)) {
+        for variable in row.names().map(|name| options::variable(origin, name)) {
+            let Some(value) = host.variable(&variable) else { continue };
             // Another program's settings file has another format.
-            if row.commands & command == 0 || row.name == "config-file" {
+            if !row.belongs_to(command) || row.name == "config-file" {
                 if changes_behaviour(row, command, &value) {
                     idle.push(variable);
                 }
@@ -58,7 +39,7 @@ pub(super) fn take(layers: &mut Layers, command: Commands, env: &dyn Fn(&str) ->
             }
         }
     }
-    let title = options::title(command);
+    let title = command.title();
     if !taken.is_empty() {
         layers.notices.push(format!(
             "`retune {title}` takes {} from the environment; flags and RETUNE_ variables come first",
@@ -72,30 +53,26 @@ pub(super) fn take(layers: &mut Layers, command: Commands, env: &dyn Fn(&str) ->
 }
 
 /// Returns whether a variable asks for something beyond the command's normal behaviour.
-fn changes_behaviour(row: &Row, command: Commands, value: &str) -> bool {
+fn changes_behaviour(row: &Row, command: CommandId, value: &str) -> bool {
     let on = row.kind != ValueKind::Switch || units::switch(value) != Ok(false);
     // The settings of a running member go beyond those of a restore.
-    let more = command == RESTORE && row.commands & MEMBER != 0;
-    on && !more && !matches!((row.name, command), ("watch", WATCH) | ("onetime", RENDER))
+    let more = command == CommandId::StoreRestore && row.belongs_to(CommandId::Store);
+    on && !more
+        && !matches!((row.name, command), ("watch", CommandId::Watch) | ("onetime", CommandId::Render))
 }
 
 /// Warns about variables with our prefix that are no settings: a mistyped one has no effect, and nothing else would
 /// report it. Container images set `CONFD_VERSION` and the like, so only names close to a setting count; except
 /// etcd's, where etcd warns about each one too.
-pub(super) fn unread(layers: &mut Layers, host: &Host, command: Commands) {
-    let own = match command {
-        ETCD => ETCDS,
-        CONFD => CONFDS,
-        _ => OURS,
-    };
-    for origin in [Some(own), origin(command)].into_iter().flatten() {
-        let start = format!("{}_", origin.prefix);
+pub(super) fn unread(layers: &mut Layers, host: &Host<'_>, command: CommandId) {
+    for origin in [Some(command), command.spec().replaces].into_iter().flatten() {
         for variable in &host.variables {
-            let Some(rest) = variable.strip_prefix(&start) else { continue };
+            let rest = variable.strip_prefix(origin.prefix()).and_then(|rest| rest.strip_prefix('_'));
+            let Some(rest) = rest else { continue };
             match near(origin, variable, rest) {
                 Some(near) if near == *variable => {}
                 Some(near) => layers.warnings.push(unrecognized(variable, &near)),
-                None if origin.commands == ETCD => {
+                None if origin == CommandId::Etcd => {
                     layers.warnings.push(format!("unrecognized environment variable {variable}"));
                 }
                 None => {}
@@ -119,17 +96,18 @@ pub(super) fn is_setting(variable: &str) -> bool {
     is_of(OURS, variable)
 }
 
-fn rows_of(origin: Origin) -> impl Iterator<Item = &'static Row> {
-    options::rows().filter(move |row| row.commands & origin.commands != 0)
+fn rows_of(origin: CommandId) -> impl Iterator<Item = &'static Row> {
+    let ours = origin.dialect() == Dialect::Retune;
+    options::rows().filter(move |row| ours || row.belongs_to(origin))
 }
 
-fn is_of(origin: Origin, variable: &str) -> bool {
-    rows_of(origin).flat_map(Row::names).any(|name| options::variable(origin.prefix, name) == variable)
+fn is_of(origin: CommandId, variable: &str) -> bool {
+    rows_of(origin).flat_map(Row::names).any(|name| options::variable(origin, name) == variable)
 }
 
-/// Returns the variable itself if it is a setting, or the nearest setting.
-fn near(origin: Origin, variable: &str, rest: &str) -> Option<String> {
-    let of_ctl = if origin.commands == Commands::MAX { super::ctl::VARIABLES } else { &[] };
+/// Returns the variable itself if it is a setting, or the nearest setting. All our commands share one prefix.
+fn near(origin: CommandId, variable: &str, rest: &str) -> Option<String> {
+    let of_ctl = if origin.dialect() == Dialect::Retune { super::ctl::VARIABLES } else { &[] };
     if of_ctl.contains(&rest) || SET_FOR_COMMANDS.contains(&variable) || is_of(origin, variable) {
         return Some(variable.to_owned());
     }
@@ -137,5 +115,5 @@ fn near(origin: Origin, variable: &str, rest: &str) -> Option<String> {
     let of_ctl = of_ctl.iter().map(|name| name.replace('_', "-").to_lowercase());
     let names: Vec<String> = used.map(str::to_owned).chain(of_ctl).collect();
     let near = nearest(&rest.replace('_', "-"), names.iter().map(String::as_str))?;
-    Some(options::variable(origin.prefix, near))
+    Some(options::variable(origin, near))
 }

@@ -9,6 +9,46 @@ use crate::placement::{self, Filter, Request, Strategy};
 use crate::registrar::{self, EngineAt};
 use crate::{consensus, ctl, reloader, source};
 
+/// A command line with a table of options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommandId {
+    Render,
+    Watch,
+    Diff,
+    Check,
+    /// confd's command line, which has no commands.
+    Confd,
+    Store,
+    /// etcd's command line, which has no commands either.
+    Etcd,
+    StoreBackup,
+    StoreRestore,
+    Register,
+    RegisterStatus,
+    RegisterStop,
+    Place,
+}
+
+impl CommandId {
+    /// Returns the program whose command line it is.
+    pub(super) const fn dialect(self) -> Dialect {
+        match self {
+            Self::Confd => Dialect::Confd,
+            Self::Etcd => Dialect::Etcd,
+            _ => Dialect::Retune,
+        }
+    }
+
+    /// Returns the prefix of the environment variables.
+    pub(super) const fn prefix(self) -> &'static str {
+        match self {
+            Self::Confd => "CONFD",
+            Self::Etcd => "ETCD",
+            _ => "RETUNE",
+        }
+    }
+}
+
 /// The program whose command line was used. It also decides the format of the text log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -73,6 +113,12 @@ pub struct Log {
     pub format: LogFormat,
     /// When to colour, logs and results alike.
     pub colour: Colour,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: Level::Info, format: LogFormat::Text, colour: Colour::Auto }
+    }
 }
 
 /// The format of `check`'s report.
@@ -174,6 +220,22 @@ pub struct Invocation {
     pub warnings: Vec<String>,
     /// Decisions made for the user, one sentence each; logged as information.
     pub notices: Vec<String>,
+}
+
+impl Invocation {
+    /// Returns a call with the default of everything but its task.
+    pub(super) fn new(task: Task) -> Self {
+        Self {
+            task,
+            dialect: Dialect::Retune,
+            log: Log::default(),
+            source: source::Settings::default(),
+            reloader: reloader::Settings::default(),
+            output: Output::Text,
+            warnings: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
 }
 
 /// The result of parsing a command line.

@@ -2,9 +2,8 @@
 
 use std::ffi::OsString;
 
-use super::options;
 use super::problem::Problem;
-use super::row::{CONFD, Commands, ETCD, Row, ValueKind};
+use super::row::{Row, ValueKind};
 
 /// Where a value came from, the strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +38,6 @@ pub(super) struct Layers {
 impl Layers {
     /// Returns the value of an option, by its name in the table.
     pub(super) fn get(&self, name: &str) -> Option<&OptionValue> {
-        debug_assert!(options::flag(name).is_some_and(|row| row.name == name), "no option {name}");
         self.given.iter().find(|given| given.row.name == name)
     }
 
@@ -58,15 +56,6 @@ impl Layers {
         if self.get(given.row.name).is_none() {
             self.given.push(given);
         }
-    }
-}
-
-/// Returns the prefix of a dialect's environment variables.
-pub(super) const fn start(command: Commands) -> &'static str {
-    match command {
-        CONFD => "CONFD",
-        ETCD => "ETCD",
-        _ => "RETUNE",
     }
 }
 

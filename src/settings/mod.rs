@@ -6,9 +6,10 @@
 //!    (`-onetime`, `-watch=false`) is understood here, in both dialects.
 //! 2. `gather`: for each option the one value that counts, and where it came from (`Layers`). Flags win over the
 //!    environment, which wins over the file, which wins over the defaults.
-//! 3. `build`: words to durations, sizes, choices and paths, and those into an [`Invocation`].
+//! 3. `build`: words to durations, sizes, choices and paths, and those into an [`Invocation`]. Each command has its own
+//!    builder (`resources`, `member`, `register`, `place`), named in its `CommandSpec`.
 //!
-//! All three read one table, `options`: a new option is a row there and a line in `build`. Help, completions and man
+//! All three read one table, `options`: a new option is a row there and a line in its builder. Help, completions and man
 //! pages (`pages`) come from the same rows, so they cannot list a flag that does not exist.
 //!
 //! Promises: all bad settings are reported at once, each with the flag, variable or file line it came from and what to
@@ -22,7 +23,6 @@
 //! output; `app` prints and picks the exit status.
 
 mod build;
-mod common;
 mod ctl;
 mod etcd_file;
 mod file;
@@ -37,9 +37,10 @@ mod place;
 mod problem;
 mod reader;
 mod register;
+mod resources;
 mod row;
+mod spec;
 mod store;
-mod suggest;
 mod units;
 mod words;
 
@@ -71,22 +72,32 @@ pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Resul
         etc: PathBuf::from("/etc"),
         root,
         variables,
+        env,
         there: Box::new(Path::exists),
         address: Box::new(address),
     };
-    parse_on(&host, args, env)
+    parse_on(&host, args)
 }
 
 /// What the machine adds to the arguments; a value, so that tests can have their own `/etc`.
-struct Host {
+struct Host<'e> {
     etc: PathBuf,
     root: bool,
+    /// Looks up an environment variable.
+    env: &'e dyn Fn(&str) -> Option<String>,
     /// The names of the environment variables.
     variables: Vec<String>,
     /// Returns whether a file exists, where a default depends on it.
     there: Box<dyn Fn(&Path) -> bool>,
     /// Returns the source address of packets to the internet.
     address: Box<dyn Fn() -> Option<IpAddr>>,
+}
+
+impl Host<'_> {
+    /// Returns the value of an environment variable; an empty one counts as unset.
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.env)(name).filter(|value| !value.is_empty())
+    }
 }
 
 /// Asks the system's routing table; no packet is sent.
@@ -97,31 +108,19 @@ fn address() -> Option<IpAddr> {
     socket.local_addr().ok().map(|at| at.ip()).filter(|ip| !ip.is_unspecified())
 }
 
-fn parse_on(
-    host: &Host,
-    args: Vec<OsString>,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Parsed, Problems> {
-    if let Some(invocation) = ctl::called(&args, &host.variables, env) {
+fn parse_on(host: &Host<'_>, args: Vec<OsString>) -> Result<Parsed, Problems> {
+    if let Some(invocation) = ctl::called(&args, &host.variables, host.env) {
         return Ok(Parsed::Ctl(Box::new(invocation)));
     }
-    if let Some(parsed) = register::called(host, &args, env) {
+    if let Some(parsed) = register::called(host, &args) {
         return parsed;
     }
-    let parsed = words::read(args);
-    match parsed.command {
-        words::Command::Page(page) => pages::text(&page).map(|text| Parsed::Print { text }),
-        words::Command::Run(command) => {
-            let layers = gather::gather(host, command, parsed.typed, env);
-            let mut problems = parsed.problems;
-            let built = build::invocation(host, command, &layers, env);
-            problems.extend(built.problems);
-            if problems.is_empty() {
-                Ok(Parsed::Run(Box::new(built.invocation)))
-            } else {
-                Err(Problems(problems))
-            }
+    match words::read(args) {
+        words::ParsedArgs::Page(page) => pages::text(&page).map(|text| Parsed::Print { text }),
+        words::ParsedArgs::Run { command, typed, problems } => {
+            let layers = gather::gather(host, command, typed, problems);
+            build::invocation(host, command, &layers).map(|invocation| Parsed::Run(Box::new(invocation)))
         }
-        words::Command::Nothing => Err(Problems(parsed.problems)),
+        words::ParsedArgs::Invalid(problems) => Err(Problems(problems)),
     }
 }

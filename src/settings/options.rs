@@ -1,49 +1,88 @@
-//! The table of options. Flags, environment names, file keys, help and completions all come from these rows.
+//! The tables of commands and options. Flags, environment names, file keys, help and completions all come from these
+//! rows.
 
-use super::row::{
-    BACKUP, CHECK, CONFD, Commands, DIFF, ETCD, MEMBER, PLACE, REGISTER, REGISTER_STATUS, REGISTER_STOP,
-    RENDER, RESTORE, Row, Support, ValueKind, WATCH, row,
+use super::invocation::CommandId::{
+    self, Check, Confd, Diff, Etcd, Place, Register, RegisterStatus, RegisterStop, Render, Store,
+    StoreBackup, StoreRestore, Watch,
 };
+use super::row::{Row, Support, ValueKind, row};
+use super::spec::CommandSpec;
+use super::{member, place, register, resources};
 
-const STORE: Commands = RENDER | WATCH | DIFF | CONFD;
-const ALL: Commands = STORE | CHECK;
-/// All commands that handle a store of our own.
-const SERVED: Commands = MEMBER | ETCD | BACKUP | RESTORE;
-/// All commands that handle containers and nodes.
-const CONTAINERS: Commands = REGISTER | REGISTER_STATUS | REGISTER_STOP | PLACE;
+/// The commands that read values.
+const RENDERING: &[CommandId] = &[Render, Watch, Diff, Confd];
+/// The commands that handle resources.
+const RESOURCES: &[CommandId] = &[Render, Watch, Diff, Confd, Check];
+/// The commands that write files of resources.
+const WRITING: &[CommandId] = &[Render, Watch, Confd];
 /// The commands that are clients of a store.
-const ASKING: Commands = STORE | BACKUP | REGISTER | PLACE;
-/// The commands that log.
-const LOGGED: Commands = ALL | SERVED | CONTAINERS;
-const RUN: Commands = RENDER | WATCH | CONFD;
-
-/// The commands with their names, in the order of the help.
-pub(super) const COMMANDS: &[(&str, Commands, &str)] = &[
-    ("render", RENDER, "Render every resource once and exit"),
-    ("watch", WATCH, "Keep files rendered: follow the store, check, swap, reload"),
-    ("diff", DIFF, "Show what would change, as a unified diff; touch nothing"),
-    ("check", CHECK, "Find mistakes in resources and templates; no store needed"),
-    ("store", MEMBER, "Host one member of the store that etcd's v2 clients speak to"),
-    ("store backup", BACKUP, "Back up a store to one file, while it runs or from a stopped member's folder"),
-    ("store restore", RESTORE, "Make a member of a new cluster from a backup, in an empty folder"),
-    (
-        "register",
-        REGISTER,
-        "Register the running containers of this host in a store, each with its health and a lease",
-    ),
-    ("register status", REGISTER_STATUS, "Show every container, key and check of the running registrar"),
-    ("register stop", REGISTER_STOP, "Remove a container's keys, wait for its consumers, then stop it"),
-    ("place", PLACE, "Choose the node for a container, from what the registrars publish"),
+const ASKING: &[CommandId] = &[Render, Watch, Diff, Confd, StoreBackup, Register, Place];
+/// The commands that print a result.
+const PRINTING: &[CommandId] = &[Render, Diff, RegisterStatus, Place];
+const EVERY: [CommandId; 13] = [
+    Etcd,
+    Confd,
+    Render,
+    Watch,
+    Diff,
+    Check,
+    Store,
+    StoreBackup,
+    StoreRestore,
+    Register,
+    RegisterStatus,
+    RegisterStop,
+    Place,
 ];
+const ALL: &[CommandId] = &EVERY;
+/// All but etcd, whose settings file has another format.
+const WITH_FILE: &[CommandId] = EVERY.split_at(1).1;
+/// The commands of `retune`, in the order of the help.
+pub(super) const COMMANDS: &[CommandId] = EVERY.split_at(2).1;
+
+impl CommandId {
+    /// Returns what the command has of its own.
+    pub(super) const fn spec(self) -> &'static CommandSpec {
+        match self {
+            Render => &resources::RENDER,
+            Watch => &resources::WATCH,
+            Diff => &resources::DIFF,
+            Check => &resources::CHECK,
+            Confd => &resources::CONFD,
+            Store => &member::STORE,
+            Etcd => &member::ETCD,
+            StoreBackup => &member::BACKUP,
+            StoreRestore => &member::RESTORE,
+            Register => &register::REGISTER,
+            RegisterStatus => &register::STATUS,
+            RegisterStop => &register::STOP,
+            Place => &place::PLACE,
+        }
+    }
+
+    /// Returns the command of `retune` with this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        COMMANDS.iter().copied().find(|command| command.spec().name == name)
+    }
+
+    /// Returns the command's name in messages.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Confd => "confd's command line",
+            Etcd => "etcd's command line",
+            own => own.spec().name,
+        }
+    }
+}
 
 const fn refused(name: &'static str, kind: ValueKind, reason: &'static str) -> Row {
-    let mut row = row(name, kind, CONFD, "Refused: needs a backend that this version does not read");
+    let mut row = row(name, kind, &[Confd], "Refused: needs a backend that this version does not read");
     row.support = Support::Refused(reason);
     row
 }
 
 const fn idle(name: &'static str, kind: ValueKind, reason: &'static str) -> Row {
-    let mut row = row(name, kind, CONFD, "");
+    let mut row = row(name, kind, &[Confd], "");
     row.support = Support::Idle(reason);
     row
 }
@@ -57,52 +96,58 @@ const READY: ValueKind = ValueKind::Choice(&["in-service", "rendered"]);
 const SCHEMES: ValueKind = ValueKind::Choice(&["http", "https"]);
 
 const MODE: &[Row] = &[
-    row("onetime", ValueKind::Switch, CONFD, "Render once and exit"),
-    row("watch", ValueKind::Switch, CONFD, "Follow the store instead of asking at intervals"),
-    row("poll", ValueKind::Switch, WATCH, "Do not follow the store; only look every --interval"),
+    row("onetime", ValueKind::Switch, &[Confd], "Render once and exit"),
+    row("watch", ValueKind::Switch, &[Confd], "Follow the store instead of asking at intervals"),
+    row("poll", ValueKind::Switch, &[Watch], "Do not follow the store; only look every --interval"),
     row(
         "interval",
         ValueKind::Span,
-        WATCH | CONFD,
+        &[Watch, Confd],
         "How often everything is checked again; 0: never, while following",
     )
     .default("600"),
-    row("noop", ValueKind::Switch, RUN, "Change nothing and run nothing; only report what is out of sync"),
-    row("sync-only", ValueKind::Switch, RUN, "Write files, but run neither check nor reload commands"),
-    row("keep-stage-file", ValueKind::Switch, RUN, "Leave staged files beside their destination"),
-    row("force", ValueKind::Switch, RENDER, "Run every reload command, also when nothing changed"),
+    row(
+        "noop",
+        ValueKind::Switch,
+        WRITING,
+        "Change nothing and run nothing; only report what is out of sync",
+    ),
+    row("sync-only", ValueKind::Switch, WRITING, "Write files, but run neither check nor reload commands"),
+    row("keep-stage-file", ValueKind::Switch, WRITING, "Leave staged files beside their destination"),
+    row("force", ValueKind::Switch, &[Render], "Run every reload command, also when nothing changed"),
     row(
         "root",
         ValueKind::Path,
-        RENDER | DIFF,
+        &[Render, Diff],
         "Put destinations below this folder (/etc/app.conf is PATH/etc/app.conf), and their folders too; no check, reload \
          or state of this host",
     ),
 ];
 
 const WHAT: &[Row] = &[
-    row("confdir", ValueKind::Path, ALL, "Folder that holds conf.d and templates"),
-    row("config-file", ValueKind::Path, ALL | MEMBER | BACKUP | RESTORE | CONTAINERS, "Settings file"),
+    row("confdir", ValueKind::Path, RESOURCES, "Folder that holds conf.d and templates"),
+    row("config-file", ValueKind::Path, WITH_FILE, "Settings file"),
     row(
         "prefix",
         ValueKind::Text,
-        ALL | REGISTER,
+        &[Render, Watch, Diff, Confd, Check, Register],
         "Key prefix: replaces that of each resource, or is the directory of all registered keys",
     )
     .takes("KEY"),
-    row("resource", ValueKind::List, ALL, "Only this resource, by file name; may be repeated").takes("NAME"),
+    row("resource", ValueKind::List, RESOURCES, "Only this resource, by file name; may be repeated")
+        .takes("NAME"),
     row(
         "state-dir",
         ValueKind::Path,
-        RUN | DIFF,
+        &[Render, Watch, Confd, Diff],
         "Folder for pending reloads and the last good values; none keeps nothing",
     ),
-    row("redact", ValueKind::Repeat, ALL, "Keys whose values are never shown; may be repeated")
+    row("redact", ValueKind::Repeat, RESOURCES, "Keys whose values are never shown; may be repeated")
         .takes("KEYGLOB"),
 ];
 
 const SOURCE: &[Row] = &[
-    row("backend", BACKENDS, STORE, "Where values come from").default("etcd"),
+    row("backend", BACKENDS, RENDERING, "Where values come from").default("etcd"),
     row(
         "endpoints",
         ValueKind::List,
@@ -113,10 +158,10 @@ const SOURCE: &[Row] = &[
     .short('n')
     .also(&["endpoint", "peers", "node", "nodes", "etcd"])
     .default("http://127.0.0.1:2379"),
-    row("scheme", SCHEMES, STORE, "Scheme of nodes that are given or found without one").default("http"),
-    row("srv-domain", ValueKind::Text, STORE, "Find the nodes through SRV record _BACKEND._tcp.DOMAIN.")
+    row("scheme", SCHEMES, RENDERING, "Scheme of nodes that are given or found without one").default("http"),
+    row("srv-domain", ValueKind::Text, RENDERING, "Find the nodes through SRV record _BACKEND._tcp.DOMAIN.")
         .takes("DOMAIN"),
-    row("srv-record", ValueKind::Text, STORE, "Find the nodes through this SRV record").takes("RECORD"),
+    row("srv-record", ValueKind::Text, RENDERING, "Find the nodes through this SRV record").takes("RECORD"),
     row(
         "no-sync",
         ValueKind::Switch,
@@ -143,53 +188,64 @@ const SOURCE: &[Row] = &[
         ASKING,
         "Log in with --username; on when that is given, off with =false",
     ),
-    row("file", ValueKind::Paths, STORE, "File or folder of the file backend; may be repeated"),
-    row("filter", ValueKind::Text, STORE, "Which files of a folder count").takes("GLOB").default("*"),
+    row("file", ValueKind::Paths, RENDERING, "File or folder of the file backend; may be repeated"),
+    row("filter", ValueKind::Text, RENDERING, "Which files of a folder count").takes("GLOB").default("*"),
 ];
 
 const BOUNDS: &[Row] = &[
-    row("backend-timeout", ValueKind::Span, STORE | REGISTER | PLACE, "Time limit of one request")
-        .default("5s"),
-    row("timeout", ValueKind::Span, RENDER | DIFF | CONFD, "Time limit of the whole run").default("30s"),
-    row("debounce", ValueKind::Span, WATCH | CONFD, "How long a change waits for the next one").default("0"),
-    row("max-wait", ValueKind::Span, WATCH | CONFD, "How long it waits at most").default("10s"),
-    row("check-timeout", ValueKind::Span, RUN, "Time limit of a check command")
+    row(
+        "backend-timeout",
+        ValueKind::Span,
+        &[Render, Watch, Diff, Confd, Register, Place],
+        "Time limit of one request",
+    )
+    .default("5s"),
+    row("timeout", ValueKind::Span, &[Render, Diff, Confd], "Time limit of the whole run").default("30s"),
+    row("debounce", ValueKind::Span, &[Watch, Confd], "How long a change waits for the next one")
+        .default("0"),
+    row("max-wait", ValueKind::Span, &[Watch, Confd], "How long it waits at most").default("10s"),
+    row("check-timeout", ValueKind::Span, WRITING, "Time limit of a check command")
         .default("30s")
         .also(&["check-cmd-timeout"]),
-    row("reload-timeout", ValueKind::Span, RUN, "Time limit of a reload command")
+    row("reload-timeout", ValueKind::Span, WRITING, "Time limit of a reload command")
         .default("60s")
         .also(&["reload-cmd-timeout"]),
     row(
         "shutdown-timeout",
         ValueKind::Span,
-        RUN,
+        WRITING,
         "How long a running command may continue after a stop signal",
     )
     .default("30s"),
-    row("ready", READY, WATCH, "Send READY once every resource has a file in service, or has rendered")
+    row("ready", READY, &[Watch], "Send READY once every resource has a file in service, or has rendered")
         .default("in-service"),
-    row("ready-timeout", ValueKind::Span, WATCH, "Send READY after this time in any case; 0 waits for ever")
-        .default("0"),
-    row("fuel", ValueKind::Number, ALL, "Steps that one template may take").default("100000000"),
-    row("max-output", ValueKind::Bytes, ALL, "Bytes that one template may write").default("64m"),
+    row(
+        "ready-timeout",
+        ValueKind::Span,
+        &[Watch],
+        "Send READY after this time in any case; 0 waits for ever",
+    )
+    .default("0"),
+    row("fuel", ValueKind::Number, RESOURCES, "Steps that one template may take").default("100000000"),
+    row("max-output", ValueKind::Bytes, RESOURCES, "Bytes that one template may write").default("64m"),
 ];
 
 const REPORT: &[Row] = &[
-    row("data", ValueKind::Path, CHECK, "Render with the values of this file"),
+    row("data", ValueKind::Path, &[Check], "Render with the values of this file"),
     row(
         "expect",
         ValueKind::Path,
-        CHECK,
+        &[Check],
         "Compare with the expected files in this folder: /etc/app.conf as PATH/etc/app.conf, or as \
          PATH/app.conf where only that is there; needs --data",
     ),
-    row("update", ValueKind::Switch, CHECK, "Write the files of --expect instead of comparing with them"),
-    row("format", REPORTS, CHECK, "Format of the report").default("text"),
-    row("output", FORMATS, RENDER | DIFF | REGISTER_STATUS | PLACE, "Format of the result").default("text"),
-    row("context", ValueKind::Number, DIFF, "Unchanged lines around each change").default("3"),
-    row("log-level", LEVELS, LOGGED, "Least urgent log line to write").default("info"),
-    row("log-format", FORMATS, LOGGED, "Format of log lines").default("text"),
-    row("color", COLOURS, LOGGED, "When to colour").also(&["colour"]).default("auto"),
+    row("update", ValueKind::Switch, &[Check], "Write the files of --expect instead of comparing with them"),
+    row("format", REPORTS, &[Check], "Format of the report").default("text"),
+    row("output", FORMATS, PRINTING, "Format of the result").default("text"),
+    row("context", ValueKind::Number, &[Diff], "Unchanged lines around each change").default("3"),
+    row("log-level", LEVELS, ALL, "Least urgent log line to write").default("info"),
+    row("log-format", FORMATS, ALL, "Format of log lines").default("text"),
+    row("color", COLOURS, ALL, "When to colour").also(&["colour"]).default("auto"),
 ];
 
 const VAULT: &str = "it belongs to the vault backend, which this version does not read; remove it";
@@ -241,42 +297,27 @@ const FOREIGN: &[Row] = &[
     idle("metrics-addr", ValueKind::Text, "this version serves no metrics"),
 ];
 
-/// Backends of the other tools, so that they can be refused by name.
-pub(super) const FOREIGN_BACKENDS: &[&str] = &[
-    "consul",
-    "vault",
-    "zookeeper",
-    "redis",
-    "dynamodb",
-    "rancher",
-    "ssm",
-    "secretsmanager",
-    "acm",
-    "imds",
-    "nats",
-];
-
 /// The rows under the headings of the help.
 pub(super) const GROUPS: &[(&str, &[Row])] = &[
     ("Mode", MODE),
     ("Resources", WHAT),
     ("Source", SOURCE),
     ("Bounds", BOUNDS),
-    ("Backup", super::member::BACKUP_ROWS),
-    ("Engine", super::register::ENGINE_ROWS),
-    ("Registrar", super::register::REGISTRAR_ROWS),
-    ("Keys", super::register::KEY_ROWS),
-    ("Health", super::register::HEALTH_ROWS),
-    ("Own container", super::register::OWN_ROWS),
-    ("Stopping", super::register::STOP_ROWS),
-    ("Wishes", super::place::WISH_ROWS),
-    ("Answer", super::place::ANSWER_ROWS),
-    ("Member", super::member::MEMBER_ROWS),
-    ("Cluster", super::member::CLUSTER_ROWS),
-    ("Transport", super::member::TRANSPORT_ROWS),
+    ("Backup", member::BACKUP_ROWS),
+    ("Engine", register::ENGINE_ROWS),
+    ("Registrar", register::REGISTRAR_ROWS),
+    ("Keys", register::KEY_ROWS),
+    ("Health", register::HEALTH_ROWS),
+    ("Own container", register::OWN_ROWS),
+    ("Stopping", register::STOP_ROWS),
+    ("Wishes", place::WISH_ROWS),
+    ("Answer", place::ANSWER_ROWS),
+    ("Member", member::MEMBER_ROWS),
+    ("Cluster", member::CLUSTER_ROWS),
+    ("Transport", member::TRANSPORT_ROWS),
     ("Report", REPORT),
     ("Foreign to this version", FOREIGN),
-    ("Without effect", super::member::IGNORED_ROWS),
+    ("Without effect", member::IGNORED_ROWS),
 ];
 
 /// Returns every row.
@@ -284,9 +325,9 @@ pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     GROUPS.iter().flat_map(|(_, rows)| rows.iter())
 }
 
-/// Returns the row of a flag, by any of its names; if there are several, the one of these commands.
-pub(super) fn flag_of(commands: Commands, name: &str) -> Option<&'static Row> {
-    let mut own = rows().filter(|row| row.commands & commands != 0);
+/// Returns the row of a flag, by any of its names; if there are several, the one of this command.
+pub(super) fn flag_of(command: Option<CommandId>, name: &str) -> Option<&'static Row> {
+    let mut own = rows().filter(|row| command.is_some_and(|command| row.belongs_to(command)));
     own.find(|row| row.names().any(|own| own == name)).or_else(|| flag(name))
 }
 
@@ -311,28 +352,18 @@ pub(super) fn plain(name: &str) -> String {
 }
 
 /// Returns the environment variable of an option.
-pub(super) fn variable(start: &str, name: &str) -> String {
-    format!("{start}_{}", name.replace('-', "_").to_ascii_uppercase())
+pub(super) fn variable(command: CommandId, name: &str) -> String {
+    format!("{}_{}", command.prefix(), name.replace('-', "_").to_ascii_uppercase())
 }
 
 /// Returns the option that a word without a flag belongs to, and its name in usage lines.
-pub(super) fn operand(command: Commands) -> Option<(&'static Row, &'static str)> {
-    let (name, called) = match command {
-        BACKUP | RESTORE => ("backup-file", "FILE"),
-        REGISTER_STOP => ("container", "CONTAINER"),
-        _ => return None,
-    };
-    Some((flag_of(command, name)?, called))
+pub(super) fn operand(command: CommandId) -> Option<(&'static Row, &'static str)> {
+    let (name, called) = command.spec().operand?;
+    Some((flag_of(Some(command), name)?, called))
 }
 
 /// Returns the name in usage lines of an option that is a word without a flag.
 pub(super) fn operand_word(name: &str) -> Option<&'static str> {
-    let mut operands = COMMANDS.iter().filter_map(|(_, command, _)| operand(*command));
-    operands.find(|(row, _)| row.name == name).map(|(_, called)| called)
-}
-
-/// Returns a command's name in messages.
-pub(super) fn title(command: Commands) -> &'static str {
-    let without = if command == ETCD { "etcd's command line" } else { "confd's command line" };
-    COMMANDS.iter().find(|(_, own, _)| *own == command).map_or(without, |(name, _, _)| name)
+    let mut operands = COMMANDS.iter().filter_map(|command| command.spec().operand);
+    operands.find(|(row, _)| *row == name).map(|(_, called)| called)
 }

@@ -5,11 +5,12 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
 
 use super::ctl;
+use super::invocation::CommandId;
 use super::member;
 use super::options::{COMMANDS, GROUPS, operand};
 use super::problem::{Problem, Problems};
 use super::register;
-use super::row::{CONFD, Commands, DIFF, ETCD, PLACE, REGISTER, REGISTER_STATUS, Row, Support, ValueKind};
+use super::row::{Row, Support, ValueKind};
 use super::words::{Page, command_names, no_command};
 
 const ABOUT: &str = "Keeps configuration files in step with a key/value store";
@@ -23,27 +24,16 @@ const LAYERS_CONFD: &str = "Settings come from flags, then the environment (CONF
 const LAYERS_ETCD: &str = "Settings come from flags, then the environment (ETCD_DATA_DIR for --data-dir), then the \
                            defaults.\nExit status: 0 stopped by a signal, 1 it could not run, 2 a flag is wrong.";
 
-const REGISTER_TELLS: &str = "SIGUSR1 writes the status to the log. Over --listen it serves GET /status (JSON), /metrics and \
-                              /health, and on its own host POST /drain?container=NAME and /undrain.";
-const STATUS_TELLS: &str = "Exit status 0 means that every service passes and is in the store, and that engine and store \
-                            respond; 1 that this is not so; 2 that no registrar responds.";
-const PLACE_TELLS: &str = "Exit status 1 means that no node fits; stderr says why.\nWith --output json, a stable interface: \
-                           {\"nodes\": [{\"name\", \"address\"}]}, the best first; with --why {\"nodes\": [{\"name\", \"fits\", \
-                           \"refused_by\"}]}; when none fits {\"nodes\": [], \"refusal\"}.";
-
-const DIFF_TELLS: &str =
-    "Of diff: 1 something differs or a reload is pending, 3 a resource failed, so its difference is unknown.";
-
-/// Returns the text after a command's flags.
-fn after(command: Commands) -> String {
-    let own = match command {
-        REGISTER => REGISTER_TELLS,
-        REGISTER_STATUS => STATUS_TELLS,
-        PLACE => PLACE_TELLS,
-        DIFF => DIFF_TELLS,
-        _ => return LAYERS.to_owned(),
+/// Returns a command as clap describes it: `name` is the last of its words.
+fn described(command: CommandId, name: &'static str) -> Command {
+    let spec = command.spec();
+    let layers = match command {
+        CommandId::Confd => LAYERS_CONFD,
+        CommandId::Etcd => LAYERS_ETCD,
+        _ => LAYERS,
     };
-    format!("{LAYERS}\n{own}")
+    let after = [layers, spec.notes].join("\n");
+    with_options(Command::new(name).about(spec.about), command).after_help(after.trim_end().to_owned())
 }
 
 /// Returns the whole command line as a clap command: for help, completions and man pages.
@@ -58,15 +48,13 @@ pub fn command() -> Command {
              `retune help confd`; called by the name etcd, it takes etcd's: `retune help etcd`; called by the name \
              registrator, it takes Registrator's: `retune help registrator`.",
         );
-    for (name, bit, about) in COMMANDS {
-        let (parent, own) = match name.split_once(' ') {
-            Some((parent, own)) => (Some(parent), own),
-            None => (None, *name),
-        };
-        let command = with_options(Command::new(own).about(*about), *bit).after_help(after(*bit));
-        root = match parent {
-            Some(parent) => root.mut_subcommand(parent, |parent| parent.subcommand(command)),
-            None => root.subcommand(command),
+    for command in COMMANDS {
+        let name = command.spec().name;
+        root = match name.split_once(' ') {
+            Some((parent, own)) => {
+                root.mut_subcommand(parent, |parent| parent.subcommand(described(*command, own)))
+            }
+            None => root.subcommand(described(*command, name)),
         };
     }
     root = root.subcommand(ctl::described());
@@ -83,55 +71,47 @@ pub fn command() -> Command {
         .subcommand(Command::new("man").about("Print a man page").arg(topic))
 }
 
-fn confd() -> Command {
-    let about =
-        "Takes confd's command line: follows the store, or checks it every -interval, or once with -onetime";
-    let root = Command::new("confd").version(env!("CARGO_PKG_VERSION")).about(about);
-    with_options(root, CONFD).after_help(LAYERS_CONFD)
+/// Returns another program's command line.
+fn of_program(command: CommandId) -> Command {
+    described(command, command.spec().name).version(env!("CARGO_PKG_VERSION"))
 }
 
-fn etcd() -> Command {
-    let about = "Takes etcd's command line: hosts one member of a store with etcd's v2 API";
-    let root = Command::new("etcd").version(env!("CARGO_PKG_VERSION")).about(about);
-    with_options(root, ETCD).after_help(LAYERS_ETCD)
-}
-
-fn with_options(mut command: Command, bit: Commands) -> Command {
+fn with_options(mut page: Command, command: CommandId) -> Command {
     for (heading, rows) in GROUPS {
         let shown = rows.iter().filter(|row| {
-            row.commands & bit != 0 && !matches!(row.support, Support::Idle(_) | Support::Ignored(_))
+            row.belongs_to(command) && !matches!(row.support, Support::Idle(_) | Support::Ignored(_))
         });
         for row in shown {
-            command = command.arg(arg(row, bit).help_heading(*heading));
+            page = page.arg(arg(row, command).help_heading(*heading));
         }
     }
-    if let Some((row, called)) = operand(bit) {
+    if let Some((row, called)) = operand(command) {
         let help = format!("What --{} names", row.name);
-        command = command.arg(Arg::new("operand").value_name(called).required(true).help(help));
+        page = page.arg(Arg::new("operand").value_name(called).required(true).help(help));
     }
-    if bit == CONFD {
+    if command == CommandId::Confd {
         let help = "What -backend names, as the maintained fork takes it";
-        command = command.arg(Arg::new("operand").value_name("BACKEND").help(help));
+        page = page.arg(Arg::new("operand").value_name("BACKEND").help(help));
     }
-    command
+    page
 }
 
-fn arg(row: &'static Row, bit: Commands) -> Arg {
-    let default = match (row.name, bit) {
-        ("confdir", CONFD) => "/etc/confd",
+fn arg(row: &'static Row, command: CommandId) -> Arg {
+    let default = match (row.name, command) {
+        ("confdir", CommandId::Confd) => "/etc/confd",
         ("confdir", _) => "/etc/retune, or /etc/confd when only that exists",
-        ("config-file", CONFD) => "/etc/confd/confd.toml",
-        ("config-file", ETCD) => "",
+        ("config-file", CommandId::Confd) => "/etc/confd/confd.toml",
+        ("config-file", CommandId::Etcd) => "",
         ("config-file", _) => "/etc/retune/retune.toml",
         ("data-dir", _) => "NAME.etcd in the working folder",
         ("initial-cluster", _) => "NAME with --initial-advertise-peer-urls",
-        ("endpoints", CONFD) => "http://127.0.0.1:4001 for etcd, else http://127.0.0.1:2379",
+        ("endpoints", CommandId::Confd) => "http://127.0.0.1:4001 for etcd, else http://127.0.0.1:2379",
         ("state-dir", _) => "/var/lib/retune for root, else ~/.local/state/retune",
         _ => row.default,
     };
     let help =
         if default.is_empty() { row.help.to_owned() } else { format!("{} [default: {default}]", row.help) };
-    let shown = row.shown(bit);
+    let shown = row.shown(command);
     let others = row.names().filter(|name| *name != shown);
     let arg = Arg::new(row.name).long(shown).help(help).visible_aliases(others);
     let arg = match row.short {
@@ -177,8 +157,8 @@ fn help(topic: Option<&str>, long: bool) -> String {
 /// Returns a command by its name, with a complete usage line; without a name, the whole program.
 fn find(topic: Option<&str>) -> Option<Command> {
     match topic {
-        Some("confd") => return Some(confd()),
-        Some("etcd") => return Some(etcd()),
+        Some("confd") => return Some(of_program(CommandId::Confd)),
+        Some("etcd") => return Some(of_program(CommandId::Etcd)),
         Some("registrator") => return Some(register::described()),
         _ => {}
     }

@@ -4,21 +4,20 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::invocation::Invocation;
+use super::Host;
+use super::invocation::{CommandId, Invocation, Log, Output};
 use super::layers::{Layers, Rank};
-use super::problem::Problem;
-use super::row::{CONFD, Commands};
+use super::problem::{Problem, Problems};
 use super::{options, units};
 
-/// The structs, and every problem found; with problems, the invocation must not run.
-pub(super) struct Built {
-    pub(super) invocation: Invocation,
-    pub(super) problems: Vec<Problem>,
-}
-
-/// Reads options by name and collects their problems.
+/// Reads the options of one call by name and collects their problems.
 pub(super) struct Reader<'l> {
+    pub(super) command: CommandId,
+    pub(super) host: &'l Host<'l>,
+    pub(super) log: Log,
     layers: &'l Layers,
+    /// Returns whether the table has an option of this name.
+    known: fn(&str) -> bool,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
     /// Logged as information.
@@ -26,24 +25,35 @@ pub(super) struct Reader<'l> {
 }
 
 impl<'l> Reader<'l> {
-    pub(super) fn new(layers: &'l Layers) -> Self {
-        Self { layers, problems: Vec::new(), warnings: Vec::new(), notices: Vec::new() }
+    pub(super) fn new(
+        command: CommandId,
+        host: &'l Host<'l>,
+        layers: &'l Layers,
+        known: fn(&str) -> bool,
+    ) -> Self {
+        let (problems, warnings, notices) = (Vec::new(), Vec::new(), Vec::new());
+        Self { command, host, log: Log::default(), layers, known, problems, warnings, notices }
     }
 
-    /// Returns the whole call, with everything that was found.
-    pub(super) fn finish(&mut self, mut invocation: Invocation) -> Built {
-        let filed = self.layers.filed;
-        self.problems.iter_mut().for_each(|problem| problem.of_sense |= filed);
-        let mut problems = self.layers.problems.clone();
-        problems.append(&mut self.problems);
-        invocation.warnings.clone_from(&self.layers.warnings);
-        invocation.warnings.append(&mut self.warnings);
-        invocation.notices.clone_from(&self.layers.notices);
-        invocation.notices.append(&mut self.notices);
-        Built { invocation, problems }
+    /// Returns the whole call, or every problem that was found.
+    pub(super) fn finish(mut self, mut invocation: Invocation) -> Result<Invocation, Problems> {
+        self.problems.iter_mut().for_each(|problem| problem.of_sense |= self.layers.filed);
+        let problems = [&self.layers.problems[..], &self.problems].concat();
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        (invocation.dialect, invocation.log) = (self.command.dialect(), self.log);
+        invocation.warnings = [&self.layers.warnings[..], &self.warnings].concat();
+        invocation.notices = [&self.layers.notices[..], &self.notices].concat();
+        Ok(invocation)
+    }
+
+    pub(super) fn is_etcd(&self) -> bool {
+        self.command == CommandId::Etcd
     }
 
     fn words(&mut self, name: &str) -> &'l [OsString] {
+        debug_assert!((self.known)(name), "no option {name}");
         match self.layers.get(name).map(|given| (given, &given.words)) {
             Some((_, Ok(words))) => words,
             Some((given, Err(message))) => {
@@ -61,8 +71,8 @@ impl<'l> Reader<'l> {
     }
 
     /// Reports what confd has always accepted: a warning for its users, an error for everyone else.
-    pub(super) fn object_unless_confd(&mut self, command: Commands, name: &str, message: &str) {
-        if command == CONFD {
+    pub(super) fn object_unless_confd(&mut self, name: &str, message: &str) {
+        if self.command == CommandId::Confd {
             let line = format!("{}: {message} (no effect)", self.place(name));
             self.warnings.push(line);
         } else {
@@ -133,6 +143,11 @@ impl<'l> Reader<'l> {
             other => other,
         };
         self.parsed(name, read).unwrap_or(default)
+    }
+
+    /// Returns the format of a result.
+    pub(super) fn output(&mut self) -> Output {
+        self.choice("output", &[("text", Output::Text), ("json", Output::Json)], Output::Text)
     }
 
     /// Returns one of a few words.

@@ -1,5 +1,7 @@
 //! One option: its names, the form of its value, and the commands that have it.
 
+use super::invocation::CommandId;
+
 /// The form of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueKind {
@@ -31,31 +33,6 @@ impl ValueKind {
     }
 }
 
-/// A set of commands, one bit each, so that a row can belong to several.
-pub(super) type Commands = u16;
-pub(super) const RENDER: Commands = 1;
-pub(super) const WATCH: Commands = 2;
-pub(super) const DIFF: Commands = 4;
-pub(super) const CHECK: Commands = 8;
-/// confd's command line, which has no commands.
-pub(super) const CONFD: Commands = 16;
-/// `retune store`: one member of the store.
-pub(super) const MEMBER: Commands = 64;
-/// etcd's command line, which has no commands either.
-pub(super) const ETCD: Commands = 128;
-/// `retune store backup`.
-pub(super) const BACKUP: Commands = 256;
-/// `retune store restore`.
-pub(super) const RESTORE: Commands = 512;
-/// `retune register`.
-pub(super) const REGISTER: Commands = 1024;
-/// `retune place`.
-pub(super) const PLACE: Commands = 4096;
-/// `retune register status`.
-pub(super) const REGISTER_STATUS: Commands = 8192;
-/// `retune register stop`.
-pub(super) const REGISTER_STOP: Commands = 16384;
-
 /// One option.
 pub(super) struct Row {
     /// The flag without dashes; the names in the environment and file are derived from it.
@@ -70,7 +47,7 @@ pub(super) struct Row {
     pub(super) help: &'static str,
     /// Shown in the help; a test proves that giving it changes nothing.
     pub(super) default: &'static str,
-    pub(super) commands: Commands,
+    pub(super) commands: &'static [CommandId],
     pub(super) support: Support,
 }
 
@@ -89,7 +66,12 @@ pub(super) enum Support {
     Ignored(&'static str),
 }
 
-pub(super) const fn row(name: &'static str, kind: ValueKind, commands: Commands, help: &'static str) -> Row {
+pub(super) const fn row(
+    name: &'static str,
+    kind: ValueKind,
+    commands: &'static [CommandId],
+    help: &'static str,
+) -> Row {
     let value = match kind {
         ValueKind::Path | ValueKind::Paths => "PATH",
         ValueKind::Span => "SPAN",
@@ -121,8 +103,13 @@ impl Row {
     }
 
     /// Returns the name that a command's help shows first: confd's own where it has one.
-    pub(super) const fn shown(&self, command: Commands) -> &'static str {
-        if command == CONFD && matches!(self.name.as_bytes(), b"endpoints") { "node" } else { self.name }
+    pub(super) fn shown(&self, command: CommandId) -> &'static str {
+        if command == CommandId::Confd && self.name == "endpoints" { "node" } else { self.name }
+    }
+
+    /// Returns whether the command has the option.
+    pub(super) fn belongs_to(&self, command: CommandId) -> bool {
+        self.commands.contains(&command)
     }
 
     /// Returns every spelling, the main name first.

@@ -4,22 +4,32 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use super::invocation::CommandId;
 use super::layers::Rank;
-use super::options::FOREIGN_BACKENDS;
 use super::reader::Reader;
-use super::row::{CONFD, Commands};
-use super::suggest::nearest;
+use crate::nearest::nearest;
 use crate::source::{Backend, Login, Secret, Settings, Tls};
 
 /// A longer file is not a password file.
 const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
 
+/// Backends of the other tools, so that they can be refused by name.
+pub(super) const FOREIGN_BACKENDS: &[&str] = &[
+    "consul",
+    "vault",
+    "zookeeper",
+    "redis",
+    "dynamodb",
+    "rancher",
+    "ssm",
+    "secretsmanager",
+    "acm",
+    "imds",
+    "nats",
+];
+
 /// Returns the settings of the source of values.
-pub(super) fn settings(
-    read: &mut Reader<'_>,
-    command: Commands,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Settings {
+pub(super) fn settings(read: &mut Reader<'_>) -> Settings {
     let base = Settings::default();
     let backend = read.parsed("backend", backend).unwrap_or(base.backend);
     let stored = matches!(backend, Backend::Etcd | Backend::EtcdV3);
@@ -30,7 +40,7 @@ pub(super) fn settings(
     }
     let given = nodes(read);
     let nodes = match (stored, given.is_empty(), &srv_record) {
-        (true, true, None) => default_nodes(read, backend, command, env),
+        (true, true, None) => default_nodes(read, backend),
         _ => given,
     };
     Settings {
@@ -38,8 +48,8 @@ pub(super) fn settings(
         nodes,
         srv_record,
         scheme: read.choice("scheme", &[("http", "http"), ("https", "https")], "http").to_owned(),
-        tls: if stored { tls(read, command) } else { base.tls },
-        login: if stored { login(read, command) } else { None },
+        tls: if stored { tls(read) } else { base.tls },
+        login: if stored { login(read) } else { None },
         sync: !read.on("no-sync"),
         files,
         filter: read.text("filter").unwrap_or(base.filter),
@@ -90,14 +100,10 @@ fn nodes(read: &mut Reader<'_>) -> Vec<String> {
 
 /// Returns the default nodes of a store. confd's etcd has its historic port, and only that backend reads
 /// `ETCDCTL_PEERS`.
-fn default_nodes(
-    read: &mut Reader<'_>,
-    backend: Backend,
-    command: Commands,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Vec<String> {
-    if command != CONFD || backend == Backend::Etcd {
-        let peers = env("ETCDCTL_PEERS").unwrap_or_default();
+fn default_nodes(read: &mut Reader<'_>, backend: Backend) -> Vec<String> {
+    let confd = read.command == CommandId::Confd;
+    if !confd || backend == Backend::Etcd {
+        let peers = (read.host.env)("ETCDCTL_PEERS").unwrap_or_default();
         let peers: Vec<String> =
             peers.split(',').map(str::trim).filter(|peer| !peer.is_empty()).map(str::to_owned).collect();
         if !peers.is_empty() {
@@ -105,12 +111,12 @@ fn default_nodes(
             return peers;
         }
     }
-    let port = if command == CONFD && backend == Backend::Etcd { 4001 } else { 2379 };
+    let port = if confd && backend == Backend::Etcd { 4001 } else { 2379 };
     vec![format!("http://127.0.0.1:{port}")]
 }
 
 /// TLS to the store.
-pub(super) fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
+pub(super) fn tls(read: &mut Reader<'_>) -> Tls {
     let mut tls = Tls {
         ca: read.path("client-ca-keys"),
         cert: read.path("client-cert"),
@@ -123,14 +129,14 @@ pub(super) fn tls(read: &mut Reader<'_>, command: Commands) -> Tls {
         } else {
             ("client-key", "a key is of no use without its certificate; add --client-cert FILE")
         };
-        read.object_unless_confd(command, name, message);
+        read.object_unless_confd(name, message);
         (tls.cert, tls.key) = (None, None);
     }
     tls
 }
 
 /// Returns the login at the store.
-pub(super) fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
+pub(super) fn login(read: &mut Reader<'_>) -> Option<Login> {
     let wanted = read.switch("basic-auth");
     let username = read.text("username");
     let given = read.rank("password-file").is_some() || read.rank("password").is_some();
@@ -144,12 +150,12 @@ pub(super) fn login(read: &mut Reader<'_>, command: Commands) -> Option<Login> {
         (Some(_), None) if given => None,
         (Some(_), None) => {
             let message = "a user needs a password; add --password-file FILE";
-            read.object_unless_confd(command, "username", message);
+            read.object_unless_confd("username", message);
             None
         }
         (None, _) if wanted == Some(true) => {
             let message = "there is no user to log in as; add --username NAME";
-            read.object_unless_confd(command, "basic-auth", message);
+            read.object_unless_confd("basic-auth", message);
             None
         }
         (None, _) => None,
@@ -191,7 +197,7 @@ fn password_file(path: &Path) -> Result<String, String> {
 }
 
 /// Returns the settings of the store that holds registered keys and nodes.
-pub(super) fn asked(read: &mut Reader<'_>, command: Commands) -> Settings {
+pub(super) fn asked(read: &mut Reader<'_>) -> Settings {
     let base = Settings::default();
     let texts = read.texts("endpoints");
     let nodes = match texts.iter().map(|text| endpoint(text)).collect::<Result<Vec<_>, _>>() {
@@ -204,8 +210,8 @@ pub(super) fn asked(read: &mut Reader<'_>, command: Commands) -> Settings {
     };
     Settings {
         nodes,
-        tls: tls(read, command),
-        login: login(read, command),
+        tls: tls(read),
+        login: login(read),
         sync: !read.on("no-sync"),
         timeout: read.limit("backend-timeout", base.timeout),
         ..base

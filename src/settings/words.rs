@@ -7,24 +7,24 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use super::invocation::CommandId;
 use super::options::{self, COMMANDS};
 use super::problem::Problem;
-use super::row::{CONFD, Commands, ETCD, Row, Support, ValueKind};
-use super::suggest::nearest;
+use super::row::{Row, Support, ValueKind};
+use super::store::FOREIGN_BACKENDS;
+use crate::nearest::nearest;
 
 /// The parsed command line.
-pub(super) struct ParsedArgs {
-    pub(super) command: Command,
-    pub(super) typed: Vec<TypedOption>,
-    pub(super) problems: Vec<Problem>,
-}
-
-/// The command to run.
-pub(super) enum Command {
-    Run(Commands),
+pub(super) enum ParsedArgs {
+    /// Run a command with these options; the problems are about other words.
+    Run {
+        command: CommandId,
+        typed: Vec<TypedOption>,
+        problems: Vec<Problem>,
+    },
     Page(Page),
-    /// The words are invalid; the problems say why.
-    Nothing,
+    /// The words are invalid.
+    Invalid(Vec<Problem>),
 }
 
 /// A text to print, whatever else is wrong.
@@ -64,7 +64,7 @@ const PAGES: &[&str] = &["ctl", "completions", "man", "help"];
 
 /// Returns every name that can follow `retune`.
 pub(super) fn command_names() -> impl Iterator<Item = &'static str> {
-    COMMANDS.iter().map(|(name, ..)| *name).chain(PAGES.iter().copied())
+    COMMANDS.iter().map(|command| command.spec().name).chain(PAGES.iter().copied())
 }
 
 /// Parses the command line, the program's name first.
@@ -74,13 +74,13 @@ pub(super) fn read(args: Vec<OsString>) -> ParsedArgs {
     let called = Path::new(&program).file_name();
     let called_confd = called == Some(OsStr::new("confd"));
     if called == Some(OsStr::new("etcd")) {
-        return run(ETCD, scan(args, ETCD), None);
+        return run(CommandId::Etcd, scan(args, Some(CommandId::Etcd)), None);
     }
     let args: Vec<OsString> = args.collect();
     if let Some((command, words)) = leading(&args).filter(|_| !called_confd) {
-        return run(command, scan(args.into_iter().skip(words), command), None);
+        return run(command, scan(args.into_iter().skip(words), Some(command)), None);
     }
-    let scanned = scan(args.into_iter(), 0);
+    let scanned = scan(args.into_iter(), None);
     let first = scanned.iter().position(|arg| matches!(arg, Arg::Word { .. }));
     let first_word = first.and_then(|at| match &scanned[at] {
         Arg::Word { word, .. } => word.to_str(),
@@ -89,32 +89,28 @@ pub(super) fn read(args: Vec<OsString>) -> ParsedArgs {
     let named = first_word.and_then(|word| command_names().find(|name| *name == word));
     let flags = scanned.iter().take(first.unwrap_or(scanned.len())).any(is_flag);
     match (called_confd, named, first) {
-        (true, ..) => run(CONFD, scanned, None),
-        (false, Some(name), Some(at)) => match COMMANDS.iter().find(|(own, ..)| *own == name) {
-            Some((_, command, _)) => run(*command, scanned, Some(at)),
+        (true, ..) => run(CommandId::Confd, scanned, None),
+        (false, Some(name), Some(at)) => match CommandId::named(name) {
+            Some(command) => run(command, scanned, Some(at)),
             None => page(name, scanned, at),
         },
-        _ if flags => run(CONFD, scanned, None),
+        _ if flags => run(CommandId::Confd, scanned, None),
         _ => bare(&scanned, first_word),
     }
 }
 
 /// Returns the command at the start of a command line, and its number of words: the longest match. Knowing it first
 /// lets its own rows decide which flags take a value; a command after flags is found later.
-fn leading(words: &[OsString]) -> Option<(Commands, usize)> {
+fn leading(words: &[OsString]) -> Option<(CommandId, usize)> {
     let typed: Vec<&str> = words.iter().take(2).map_while(|word| word.to_str()).collect();
-    (1..=typed.len()).rev().find_map(|length| {
-        let name = typed[..length].join(" ");
-        let (_, command, _) = COMMANDS.iter().find(|(own, ..)| *own == name)?;
-        Some((*command, length))
-    })
+    (1..=typed.len()).rev().find_map(|length| Some((CommandId::named(&typed[..length].join(" "))?, length)))
 }
 
 fn is_flag(arg: &Arg) -> bool {
     matches!(arg, Arg::Option(_) | Arg::Unknown { .. } | Arg::NoValue { .. })
 }
 
-fn scan(words: impl Iterator<Item = OsString>, commands: Commands) -> Vec<Arg> {
+fn scan(words: impl Iterator<Item = OsString>, command: Option<CommandId>) -> Vec<Arg> {
     let mut words = words.peekable();
     let mut scanned: Vec<Arg> = Vec::new();
     while let Some(word) = words.next() {
@@ -134,7 +130,7 @@ fn scan(words: impl Iterator<Item = OsString>, commands: Commands) -> Vec<Arg> {
         };
         let spelled = String::from_utf8_lossy(head).into_owned();
         let name = spelled.strip_prefix("--").or_else(|| spelled.strip_prefix('-')).unwrap_or(&spelled);
-        scanned.push(match (options::flag_of(commands, name), name) {
+        scanned.push(match (options::flag_of(command, name), name) {
             (Some(row), _) => match tail.or_else(|| value_of(row, &mut words)) {
                 Some(value) => Arg::Option(TypedOption { row, spelled, value }),
                 None => Arg::NoValue { spelled },
@@ -154,75 +150,72 @@ fn value_of(row: &Row, words: &mut impl Iterator<Item = OsString>) -> Option<OsS
 
 /// Returns the page that some word asks for; it takes precedence over all errors.
 fn wanted_page(scanned: &[Arg], topic: Option<&'static str>) -> Option<ParsedArgs> {
-    let page = scanned.iter().find_map(|arg| match arg {
-        Arg::Help { long } => Some(Page::Help { topic, long: *long }),
-        Arg::Version if topic == Some("etcd") => Some(Page::EtcdVersion),
-        Arg::Version => Some(Page::Version),
-        _ => None,
-    })?;
-    Some(ParsedArgs { command: Command::Page(page), typed: Vec::new(), problems: Vec::new() })
+    scanned
+        .iter()
+        .find_map(|arg| match arg {
+            Arg::Help { long } => Some(Page::Help { topic, long: *long }),
+            Arg::Version if topic == Some("etcd") => Some(Page::EtcdVersion),
+            Arg::Version => Some(Page::Version),
+            _ => None,
+        })
+        .map(ParsedArgs::Page)
 }
 
-fn run(command: Commands, scanned: Vec<Arg>, own_name_at: Option<usize>) -> ParsedArgs {
-    let topic = match command {
-        CONFD => "confd",
-        ETCD => "etcd",
-        _ => options::title(command),
-    };
-    if let Some(parsed) = wanted_page(&scanned, Some(topic)) {
-        return parsed;
+fn run(command: CommandId, scanned: Vec<Arg>, own_name_at: Option<usize>) -> ParsedArgs {
+    if let Some(page) = wanted_page(&scanned, Some(command.spec().name)) {
+        return page;
     }
-    let mut parsed = ParsedArgs { command: Command::Run(command), typed: Vec::new(), problems: Vec::new() };
+    let (mut typed, mut problems) = (Vec::<TypedOption>::new(), Vec::new());
     for (at, arg) in scanned.into_iter().enumerate() {
         match arg {
-            Arg::Option(typed) if typed.row.commands & command != 0 => parsed.typed.push(typed),
-            Arg::Option(typed) => parsed.problems.extend(misplaced(command, &typed)),
-            Arg::Unknown { spelled } => parsed.problems.push(unknown(command, &spelled)),
-            Arg::NoValue { spelled } => parsed.problems.push(Problem::new(spelled, "needs a value after it")),
+            Arg::Option(option) if option.row.belongs_to(command) => typed.push(option),
+            Arg::Option(option) => problems.extend(misplaced(command, &option)),
+            Arg::Unknown { spelled } => problems.push(unknown(command, &spelled)),
+            Arg::NoValue { spelled } => problems.push(Problem::new(spelled, "needs a value after it")),
             Arg::Word { .. } if Some(at) == own_name_at => {}
             // It may be the value of an unknown flag, perhaps a password: that flag is already reported.
             Arg::Word { maybe_value: true, .. } => {}
             Arg::Word { word, .. } => {
                 let bare = options::operand(command)
                     .map(|(row, _)| row)
-                    .filter(|row| parsed.typed.iter().all(|typed| typed.row.name != row.name));
+                    .filter(|row| typed.iter().all(|typed| typed.row.name != row.name));
                 let spelled = word.to_string_lossy().into_owned();
-                let typed = match bare {
+                let option = match bare {
                     Some(row) => Some(TypedOption { row, spelled, value: word.clone() }),
                     None => backend_word(command, &word),
                 };
-                match typed {
-                    Some(typed) => parsed.typed.push(typed),
-                    None => parsed.problems.push(stray(command, &word)),
+                match option {
+                    Some(option) => typed.push(option),
+                    None => problems.push(stray(command, &word)),
                 }
             }
             Arg::Help { .. } | Arg::Version => {}
         }
     }
-    parsed
+    ParsedArgs::Run { command, typed, problems }
 }
 
 /// The maintained fork takes the backend as a word: `confd etcd --onetime`.
-fn backend_word(command: Commands, word: &OsStr) -> Option<TypedOption> {
-    let row = options::flag("backend").filter(|_| command == CONFD)?;
+fn backend_word(command: CommandId, word: &OsStr) -> Option<TypedOption> {
+    let row = options::flag("backend").filter(|_| command == CommandId::Confd)?;
     let known = matches!(row.kind, ValueKind::Choice(names) if names.iter().any(|name| word == *name))
-        || options::FOREIGN_BACKENDS.iter().any(|name| word == *name);
+        || FOREIGN_BACKENDS.iter().any(|name| word == *name);
     let spelled = word.to_str().filter(|_| known)?.to_owned();
     Some(TypedOption { row, spelled, value: word.to_owned() })
 }
 
-fn misplaced(command: Commands, typed: &TypedOption) -> Option<Problem> {
+fn misplaced(command: CommandId, typed: &TypedOption) -> Option<Problem> {
     if let Support::Refused(reason) | Support::Idle(reason) = typed.row.support {
         return (!typed.value.is_empty()).then(|| Problem::new(&typed.spelled, reason));
     }
     let homes: Vec<&str> = COMMANDS
         .iter()
-        .filter(|(_, own, _)| typed.row.commands & own != 0)
-        .map(|(name, ..)| *name)
-        .chain((typed.row.commands & CONFD != 0).then_some("confd's command line"))
-        .chain((typed.row.commands == ETCD).then_some("etcd's command line"))
+        .filter(|own| typed.row.belongs_to(**own))
+        .chain(typed.row.belongs_to(CommandId::Confd).then_some(&CommandId::Confd))
+        .chain((typed.row.commands == [CommandId::Etcd]).then_some(&CommandId::Etcd))
+        .map(|own| own.title())
         .collect();
-    let message = format!("{} does not take it; it belongs to {}", options::title(command), homes.join(", "));
+    let message = format!("{} does not take it; it belongs to {}", command.title(), homes.join(", "));
     let hint = match typed.row.name {
         "onetime" => " (`retune render` renders once)",
         "watch" => " (`retune watch` follows the store)",
@@ -231,20 +224,20 @@ fn misplaced(command: Commands, typed: &TypedOption) -> Option<Problem> {
     Some(Problem::new(&typed.spelled, message + hint))
 }
 
-fn unknown(command: Commands, spelled: &str) -> Problem {
+fn unknown(command: CommandId, spelled: &str) -> Problem {
     let name = spelled.trim_start_matches('-');
-    let known = options::rows().filter(|row| row.commands & command != 0 && row.support == Support::Used);
+    let known = options::rows().filter(|row| row.belongs_to(command) && row.support == Support::Used);
     let help = match command {
         // `retune --typo` is handled here as well.
-        CONFD => "-h".to_owned(),
-        ETCD => "`etcd -h`".to_owned(),
-        _ => format!("`retune {} -h`", options::title(command)),
+        CommandId::Confd => "-h".to_owned(),
+        CommandId::Etcd => "`etcd -h`".to_owned(),
+        _ => format!("`retune {} -h`", command.title()),
     };
     let message = match nearest(name, known.flat_map(Row::names).chain(["help", "version"])) {
         Some(near) => format!("no such flag; did you mean --{near}?"),
         None => format!("no such flag; {help} lists them"),
     };
-    let place = if command == ETCD {
+    let place = if command == CommandId::Etcd {
         // Go's message, which scripts look for.
         format!("flag provided but not defined: -{name}")
     } else {
@@ -253,15 +246,15 @@ fn unknown(command: Commands, spelled: &str) -> Problem {
     Problem::new(place, message)
 }
 
-fn stray(command: Commands, word: &OsStr) -> Problem {
+fn stray(command: CommandId, word: &OsStr) -> Problem {
     let word = word.to_string_lossy();
-    if command == ETCD {
+    if command == CommandId::Etcd {
         return Problem::of_sense("etcd", format!("'{word}' is not a valid flag"));
     }
     let message = if matches!(&*word, "true" | "false") {
         format!("no flag takes this word; a switch's value is written with an equals sign: --noop={word}")
     } else {
-        let near = nearest(&word, command_names()).filter(|_| command == CONFD);
+        let near = nearest(&word, command_names()).filter(|_| command == CommandId::Confd);
         match near {
             Some(near) => format!("no flag takes this word; did you mean `retune {near}`?"),
             None => "no flag takes this word; remove it, or write the flag before it".to_owned(),
@@ -319,8 +312,7 @@ fn page(name: &'static str, scanned: Vec<Arg>, own_name_at: usize) -> ParsedArgs
             None
         }
     };
-    let command = page.filter(|_| problems.is_empty()).map_or(Command::Nothing, Command::Page);
-    ParsedArgs { command, typed: Vec::new(), problems }
+    page.filter(|_| problems.is_empty()).map_or(ParsedArgs::Invalid(problems), ParsedArgs::Page)
 }
 
 /// Handles `retune` without a known command.
@@ -335,7 +327,7 @@ fn bare(scanned: &[Arg], word: Option<&str>) -> ParsedArgs {
         }
         None => Problem::new("retune", format!("the first word is not text; it must be one of {}", listed())),
     };
-    ParsedArgs { command: Command::Nothing, typed: Vec::new(), problems: vec![problem] }
+    ParsedArgs::Invalid(vec![problem])
 }
 
 pub(super) fn no_command(word: &str) -> Problem {

@@ -48,16 +48,16 @@ impl SourceError {
 
 impl From<ClientError> for SourceError {
     fn from(error: ClientError) -> Self {
-        let said = error.to_string();
+        let text = error.to_string();
         match error {
-            ClientError::Refused { .. } => Self::Refused(said),
-            ClientError::NotServed { .. } => Self::NotServed(said),
-            ClientError::Invalid { .. } => Self::Invalid(said),
-            ClientError::Settings(_) => Self::Settings(said),
+            ClientError::Refused { .. } => Self::Refused(text),
+            ClientError::NotServed { .. } => Self::NotServed(text),
+            ClientError::Invalid { .. } => Self::Invalid(text),
+            ClientError::Settings(_) => Self::Settings(text),
             ClientError::File { path, why } => Self::File { path, line: None, message: why },
             // For the last two, the next request finds the current state.
             ClientError::Unavailable { .. } | ClientError::Cleared { .. } | ClientError::Behind { .. } => {
-                Self::Unavailable(said)
+                Self::Unavailable(text)
             }
         }
     }

@@ -32,8 +32,8 @@ struct RenewedState<T> {
     current: Arc<T>,
     /// The hash of the contents of `current`.
     digest: [u8; 32],
-    /// The last error, as long as it persists.
-    said: Option<String>,
+    /// The last error that was logged, as long as it persists.
+    logged: Option<String>,
     looked: Instant,
     looking: bool,
 }
@@ -46,7 +46,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         let state = RenewedState {
             current: Arc::new(make(files, &contents)?),
             digest: contents.digest(),
-            said: None,
+            logged: None,
             looked: Instant::now(),
             looking: false,
         };
@@ -88,22 +88,22 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         match made {
             Ok(None) => {
                 let says = replaced_outside(&self.files);
-                if says.is_some() && state.said != says {
+                if says.is_some() && state.logged != says {
                     tracing::warn!("{}", says.as_deref().unwrap_or_default());
                 }
-                state.said = says;
+                state.logged = says;
             }
             Ok(Some((made, digest))) => {
                 state.current = Arc::new(made);
                 state.digest = digest;
-                state.said = None;
+                state.logged = None;
                 tracing::info!(flag = self.files.flag("cert-file"), "TLS files were read again: {cert}");
             }
             Err(error) => {
                 let says = error.to_string();
-                if state.said.as_ref() != Some(&says) {
+                if state.logged.as_ref() != Some(&says) {
                     tracing::warn!("{says}; the previous files stay in use");
-                    state.said = Some(says);
+                    state.logged = Some(says);
                 }
             }
         }
@@ -201,16 +201,16 @@ mod tests {
         let first = *renewed.lock().current;
         std::fs::write(&path, "bad").unwrap();
         renewed.check_files();
-        assert_eq!(renewed.lock().said.as_deref(), Some("bad"));
+        assert_eq!(renewed.lock().logged.as_deref(), Some("bad"));
         std::fs::remove_file(&path).unwrap();
         renewed.check_files();
-        let said = renewed.lock().said.clone().unwrap();
+        let said = renewed.lock().logged.clone().unwrap();
         assert!(said.contains("cert.pem: cannot be read") && said.contains("--cert-file"), "{said}");
         assert_eq!(*renewed.lock().current, first);
         std::fs::write(&path, "two").unwrap();
         renewed.check_files();
         assert_ne!(*renewed.lock().current, first);
-        assert_eq!(renewed.lock().said, None);
+        assert_eq!(renewed.lock().logged, None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use raft_engine::env::{FileSystem, Handle, Permission, WriteExt};
 
-use super::super::figures::Counters;
+use super::super::metrics::Counters;
 use super::super::wal_guard::{Tail, WalMarks, judge};
 use crate::disk;
 

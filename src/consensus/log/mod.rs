@@ -17,9 +17,9 @@ use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize, R
 
 use super::entry::Reader;
 use super::error::OpenError;
-use super::figures::Counters;
 use super::folder;
 use super::library;
+use super::metrics::Counters;
 #[cfg(test)]
 use super::tests::simulation::plant::{Plant, planted};
 use super::wal_guard::WalMarks;

@@ -252,7 +252,7 @@ enum Stored {
 
 /// Writes the body to the file and returns the file's length. Received bytes are kept even on failure.
 async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: u64) -> Result<u64, Stored> {
-    let (mut at, mut told) = (have, have * 10 / total.max(1));
+    let (mut at, mut logged_tenths) = (have, have * 10 / total.max(1));
     let ended = loop {
         let data = match timeout(IDLE_TIMEOUT, body.frame()).await {
             Err(_) => break Err("no more data arrives".to_owned()),
@@ -263,8 +263,8 @@ async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: 
         file.write_all(&data).await.map_err(Stored::Disk)?;
         at += data.len() as u64;
         let tenths = at * 10 / total.max(1);
-        if tenths > told {
-            told = tenths;
+        if tenths > logged_tenths {
+            logged_tenths = tenths;
             tracing::debug!("{}0 % of the snapshot are fetched: {at} of {total} bytes", tenths);
         }
     };

@@ -15,10 +15,10 @@ mod directory;
 mod discovery;
 mod fetch;
 mod fetch_request;
-mod figures;
 mod form;
 mod frame;
 mod hub;
+mod metrics;
 mod pace;
 mod part;
 mod peer_queue;
@@ -51,8 +51,8 @@ use crate::stop::{EndedLoop, Loops, Stop};
 use crate::tls::Connector;
 
 pub(super) use self::directory::{Known, PeerDirectory};
-pub use self::figures::{Latency, PeerFigures};
 pub(super) use self::hub::{Deliver, Now};
+pub use self::metrics::{Latency, PeerMetrics};
 pub(super) use self::pins::Pins;
 pub use self::server::PeerServer;
 pub use self::survey::{Survey, survey};
@@ -155,11 +155,11 @@ impl PeerSender {
         });
     }
 
-    /// Returns the figures of the others, ordered by id.
-    pub(super) fn figures(&self) -> Vec<PeerFigures> {
+    /// Returns the metrics of the others, ordered by id.
+    pub(super) fn metrics(&self) -> Vec<PeerMetrics> {
         let Some(hub) = &self.hub else { return Vec::new() };
         let peer_queues = hub.peer_queues.read().unwrap_or_else(PoisonError::into_inner);
-        peer_queues.values().map(|peer_queue| peer_queue.figures.read(peer_queue.id)).collect()
+        peer_queues.values().map(|peer_queue| peer_queue.metrics.read(peer_queue.id)).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use raft::prelude::{Message, MessageType};
 use tokio::sync::Notify;
 
-use super::figures::Counters;
+use super::metrics::Counters;
 use super::{form, frame};
 use crate::stop::Stop;
 
@@ -27,7 +27,7 @@ const MAX_FAILED_SNAPSHOTS: usize = 16;
 #[derive(Debug)]
 pub(super) struct PeerQueue {
     pub(super) id: u64,
-    pub(super) figures: Counters,
+    pub(super) metrics: Counters,
     /// Wakes the queue's task.
     pub(super) wake: Notify,
     /// Requested when its member is removed.
@@ -76,7 +76,7 @@ impl PeerQueue {
     pub(super) fn new(id: u64, urls: Vec<String>) -> Self {
         Self {
             id,
-            figures: Counters::default(),
+            metrics: Counters::default(),
             wake: Notify::new(),
             end: Stop::new(),
             started: AtomicBool::new(false),
@@ -109,7 +109,7 @@ impl PeerQueue {
                 }
                 queue.early.push_back((Instant::now(), message));
             } else {
-                self.figures.dropped.fetch_add(1, Relaxed);
+                self.metrics.dropped.fetch_add(1, Relaxed);
             }
             return;
         }
@@ -125,14 +125,14 @@ impl PeerQueue {
             || count >= MAX_QUEUED_MESSAGES
             || (count > 0 && queue.bytes + size > MAX_QUEUED_BYTES)
         {
-            self.figures.dropped.fetch_add(1, Relaxed);
+            self.metrics.dropped.fetch_add(1, Relaxed);
             if queue.overflow == Overflow::None {
                 queue.overflow = Overflow::Untold;
-                self.figures.fail.fetch_add(1, Relaxed);
+                self.metrics.fail.fetch_add(1, Relaxed);
             }
         } else {
             queue.bytes += size;
-            self.figures.queued.store(queue.bytes as u64, Relaxed);
+            self.metrics.queued.store(queue.bytes as u64, Relaxed);
             if is_urgent(&message) { queue.urgent.push_back(message) } else { queue.bulk.push_back(message) }
         }
         drop(queue);
@@ -160,7 +160,7 @@ impl PeerQueue {
             batch.messages.push(message);
         }
         queue.bytes = queue.bytes.saturating_sub(bytes);
-        self.figures.queued.store(queue.bytes as u64, Relaxed);
+        self.metrics.queued.store(queue.bytes as u64, Relaxed);
         match queue.overflow {
             Overflow::Untold => {
                 queue.overflow = Overflow::Told;
@@ -183,7 +183,7 @@ impl PeerQueue {
             }
         }
         self.gone.store(false, Relaxed);
-        self.figures.connected.store(true, Relaxed);
+        self.metrics.connected.store(true, Relaxed);
     }
 
     /// The stream is lost, and what waited for it.
@@ -195,10 +195,10 @@ impl PeerQueue {
         let lost = queue.urgent.len() + queue.bulk.len();
         // Failed snapshots must still be reported.
         *queue = Queue { failed: std::mem::take(&mut queue.failed), ..Queue::default() };
-        self.figures.dropped.fetch_add(lost as u64, Relaxed);
-        self.figures.queued.store(0, Relaxed);
-        self.figures.fail.fetch_add(1, Relaxed);
-        self.figures.connected.store(false, Relaxed);
+        self.metrics.dropped.fetch_add(lost as u64, Relaxed);
+        self.metrics.queued.store(0, Relaxed);
+        self.metrics.fail.fetch_add(1, Relaxed);
+        self.metrics.connected.store(false, Relaxed);
     }
 }
 

@@ -56,7 +56,7 @@ where
             return "it is not a member any more".to_owned();
         }
         if let Some(peer_queue) = hub.peer_queue(from) {
-            peer_queue.figures.received_bytes.fetch_add(size as u64, Relaxed);
+            peer_queue.metrics.received_bytes.fetch_add(size as u64, Relaxed);
         }
         match frame {
             Frame::Ping(nonce) => {
@@ -107,13 +107,13 @@ fn take(hub: &Arc<PeerHub>, from: u64, time: crate::keyspace::Time, mut messages
     let count = messages.len();
     if count == 0 || (hub.deliver)(Inbound::Messages { from, time, messages }).is_ok() {
         if let Some(peer_queue) = peer_queue {
-            peer_queue.figures.received_appends.fetch_add(appends as u64, Relaxed);
+            peer_queue.metrics.received_appends.fetch_add(appends as u64, Relaxed);
         }
         return;
     }
     // Raft repeats what matters.
     if let Some(peer_queue) = peer_queue {
-        peer_queue.figures.dropped.fetch_add(count as u64, Relaxed);
+        peer_queue.metrics.dropped.fetch_add(count as u64, Relaxed);
     }
     if hub.log_throttle.due_exact("driver full") {
         tracing::warn!("messages of other members were dropped: this member does not keep up");

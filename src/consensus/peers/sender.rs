@@ -236,7 +236,7 @@ async fn listen(
             Some((Frame::Pong(nonce), _)) => {
                 let now = u64::try_from(asked.at.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 if nonce > asked.nonce.swap(nonce, Relaxed) && nonce <= now {
-                    peer_queue.figures.took(Duration::from_nanos(now - nonce));
+                    peer_queue.metrics.took(Duration::from_nanos(now - nonce));
                 }
             }
             Some(_) => {
@@ -272,7 +272,7 @@ async fn write(
             frame::put_messages(&mut buffer, (hub.now)(), &batch.messages);
             let appends = |kind| kind == MessageType::MsgAppend;
             let count = batch.messages.iter().filter(|message| appends(message.get_msg_type())).count();
-            peer_queue.figures.sent_appends.fetch_add(count as u64, Relaxed);
+            peer_queue.metrics.sent_appends.fetch_add(count as u64, Relaxed);
         }
         if Instant::now() >= next_ping {
             next_ping = Instant::now() + PING_INTERVAL;
@@ -284,7 +284,7 @@ async fn write(
         if !buffer.is_empty() {
             writer.write_all(&buffer).await?;
             writer.flush().await?;
-            peer_queue.figures.sent_bytes.fetch_add(buffer.len() as u64, Relaxed);
+            peer_queue.metrics.sent_bytes.fetch_add(buffer.len() as u64, Relaxed);
             buffer.clear();
             // Release the space that a long append needed.
             buffer.shrink_to(2 * frame::TARGET_FRAME_BYTES);

@@ -7,9 +7,9 @@ use raft::prelude::{Entry, HardState};
 use tempfile::TempDir;
 
 use super::super::entry::Order;
-use super::super::figures::Counters;
 use super::super::folder::{Before, Folder};
 use super::super::identity::Identity;
+use super::super::metrics::Counters;
 use super::super::recover::{FOUNDING, begin};
 use super::super::roster::Roster;
 use super::super::state::State;

@@ -89,7 +89,7 @@ async fn the_log_is_cut_back_and_what_remains_is_enough() {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
-    let snapshot = node.handle.figures().snapshot_index;
+    let snapshot = node.handle.metrics().snapshot_index;
     assert!(snapshot > 100, "snapshots were taken: {snapshot}");
     node.stop().await;
     let snapshots = fs::read_dir(folder.path().join("member/snapshots")).unwrap().count();

@@ -45,17 +45,17 @@ async fn large_values_bring_a_snapshot_by_their_bytes_and_the_log_stays_bounded(
     }
     // On a disk with other users a snapshot may be late, and the last bytes alone cause none: then it takes some
     // more.
-    let mut figures = node.handle.figures();
+    let mut metrics = node.handle.metrics();
     for round in 0..60 {
-        if figures.snapshot_index > 60 && figures.log_bytes < 400 << 20 {
+        if metrics.snapshot_index > 60 && metrics.log_bytes < 400 << 20 {
             break;
         }
         node.set(&format!("/k{}", round % 3), &value).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        figures = node.handle.figures();
+        metrics = node.handle.metrics();
     }
-    assert!(figures.snapshot_index > 60, "no snapshot but {}", figures.snapshot_index);
-    assert!(figures.log_bytes < 400 << 20, "the log has {} bytes of the 480 MiB written", figures.log_bytes);
+    assert!(metrics.snapshot_index > 60, "no snapshot but {}", metrics.snapshot_index);
+    assert!(metrics.log_bytes < 400 << 20, "the log has {} bytes of the 480 MiB written", metrics.log_bytes);
     node.stop().await;
 }
 

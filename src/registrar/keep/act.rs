@@ -46,27 +46,59 @@ pub(super) enum WriteEffect {
     Found,
 }
 
-/// The result of an action.
+/// What became of a key that was to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ActionOutcome {
+pub(super) enum WriteOutcome {
     /// The key has the wanted value, last written at this index.
-    Stands { index: u64, how: WriteEffect },
-    /// The key has this value of ours, last written at this index, and its lease is renewed.
-    Holds { value: String, index: u64 },
+    Written { index: u64, how: WriteEffect },
     /// The key has another owner's value.
     Taken { value: String },
+}
+
+/// What became of a key whose lease was to be renewed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RenewOutcome {
+    /// The key has this value of ours, last written at this index, and its lease is renewed.
+    Renewed { value: String, index: u64 },
+    /// The key is gone, or has another owner's value.
+    Lost,
+}
+
+/// What became of a key that was to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RemoveOutcome {
     /// No value of ours is left.
     Gone,
-    /// To be deleted, but the key has another owner's value by now.
+    /// The key has another owner's value by now.
     Successor,
+}
+
+/// Why an action did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ActionError {
     /// The store rejects the request.
     Refused { why: String },
     /// No response; whether the store applied the request is unknown.
     Failed(RequestError),
 }
 
+impl ActionError {
+    fn refused(why: &str) -> Self {
+        Self::Refused { why: why.to_owned() }
+    }
+}
+
+impl From<RequestError> for ActionError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Etcd(error) => Self::Refused { why: refusal(&error) },
+            error => Self::Failed(error),
+        }
+    }
+}
+
 /// Writes a value, unless the key has another owner's value.
-pub(super) async fn write(cluster: &Cluster, write: &Write) -> ActionOutcome {
+pub(super) async fn write(cluster: &Cluster, write: &Write) -> Result<WriteOutcome, ActionError> {
     let (mut step, mut how) = (
         write.first,
         match write.first {
@@ -98,23 +130,23 @@ pub(super) async fn write(cluster: &Cluster, write: &Write) -> ActionOutcome {
                 if step == WriteStep::Look
                     || (matches!(step, WriteStep::Renew(_)) && write.ttl.is_none()) =>
             {
-                (step, how) = match decide(write, &event.node, how) {
+                (step, how) = match decide(write, &event.node, how)? {
                     ObservedKey::Go(step, how) => (step, how),
-                    ObservedKey::End(outcome) => return outcome,
+                    ObservedKey::End(outcome) => return Ok(outcome),
                 };
             }
-            Ok(event) => return ActionOutcome::Stands { index: event.node.modified, how },
+            Ok(event) => return Ok(WriteOutcome::Written { index: event.node.modified, how }),
             Err(error) => match error.code() {
                 Some(EXISTS | OTHER) => step = WriteStep::Look,
                 Some(NOT_FOUND) => {
                     (step, how) =
                         (WriteStep::Create, if known { WriteEffect::AddedAgain } else { WriteEffect::Added });
                 }
-                _ => return refused_or_failed(error),
+                _ => return Err(error.into()),
             },
         }
     }
-    ActionOutcome::Refused { why: KEEPS_CHANGING.to_owned() }
+    Err(ActionError::refused(KEEPS_CHANGING))
 }
 
 fn renewal(write: &Write, guard: u64) -> Option<Set> {
@@ -124,25 +156,25 @@ fn renewal(write: &Write, guard: u64) -> Option<Set> {
 
 enum ObservedKey {
     Go(WriteStep, WriteEffect),
-    End(ActionOutcome),
+    End(WriteOutcome),
 }
 
 /// Decides what to do about the node that was read at the key.
-fn decide(write: &Write, node: &Node, how: WriteEffect) -> ObservedKey {
+fn decide(write: &Write, node: &Node, how: WriteEffect) -> Result<ObservedKey, ActionError> {
     if node.dir {
-        return ObservedKey::End(ActionOutcome::Refused { why: "the key is a directory".to_owned() });
+        return Err(ActionError::refused("the key is a directory"));
     }
     if node.value == write.value {
         let how = if how == WriteEffect::Renewed || write.tried { how } else { WriteEffect::Found };
-        return match write.ttl {
+        return Ok(match write.ttl {
             Some(_) => ObservedKey::Go(WriteStep::Renew(node.modified), how),
-            None => ObservedKey::End(ActionOutcome::Stands { index: node.modified, how }),
-        };
+            None => ObservedKey::End(WriteOutcome::Written { index: node.modified, how }),
+        });
     }
     if write.mine.contains(&node.value) {
-        return ObservedKey::Go(WriteStep::Swap(node.modified), WriteEffect::Changed);
+        return Ok(ObservedKey::Go(WriteStep::Swap(node.modified), WriteEffect::Changed));
     }
-    ObservedKey::End(ActionOutcome::Taken { value: node.value.clone() })
+    Ok(ObservedKey::End(WriteOutcome::Taken { value: node.value.clone() }))
 }
 
 /// Reads which value of ours a key holds, and renews its lease if it has one.
@@ -151,26 +183,28 @@ pub(super) async fn tend(
     key: &str,
     mine: &BTreeSet<String>,
     ttl: Option<u64>,
-) -> ActionOutcome {
+) -> Result<RenewOutcome, ActionError> {
     for _ in 0..MAX_ATTEMPTS {
         let node = match soon(cluster).get(key.as_bytes(), NEWEST).await {
             Ok(event) if !event.node.dir && mine.contains(&event.node.value) => event.node,
-            Ok(_) => return ActionOutcome::Successor,
+            Ok(_) => return Ok(RenewOutcome::Lost),
             Err(error) if matches!(error.code(), Some(NOT_FOUND | NO_DIRECTORY)) => {
-                return ActionOutcome::Gone;
+                return Ok(RenewOutcome::Lost);
             }
-            Err(error) => return refused_or_failed(error),
+            Err(error) => return Err(error.into()),
         };
-        let Some(ttl) = ttl else { return ActionOutcome::Holds { value: node.value, index: node.modified } };
+        let Some(ttl) = ttl else {
+            return Ok(RenewOutcome::Renewed { value: node.value, index: node.modified });
+        };
         let set =
             Set { refresh: true, exists: Some(true), previous_index: node.modified, ttl, ..Set::default() };
         match soon(cluster).set(key.as_bytes(), b"", &set).await {
-            Ok(event) => return ActionOutcome::Holds { value: node.value, index: event.node.modified },
+            Ok(event) => return Ok(RenewOutcome::Renewed { value: node.value, index: event.node.modified }),
             Err(error) if matches!(error.code(), Some(OTHER | NOT_FOUND)) => {}
-            Err(error) => return refused_or_failed(error),
+            Err(error) => return Err(error.into()),
         }
     }
-    ActionOutcome::Refused { why: KEEPS_CHANGING.to_owned() }
+    Err(ActionError::refused(KEEPS_CHANGING))
 }
 
 /// Deletes a key if it is unchanged or holds a value of ours; then the directories that become empty, up to `prefix`.
@@ -180,7 +214,7 @@ pub(super) async fn remove(
     guard: Option<u64>,
     mine: &BTreeSet<String>,
     prefix: &str,
-) -> ActionOutcome {
+) -> Result<RemoveOutcome, ActionError> {
     let mut guard = guard;
     for _ in 0..MAX_ATTEMPTS {
         let answer = match guard {
@@ -193,32 +227,25 @@ pub(super) async fn remove(
         match answer {
             Ok(None) => {
                 dirs::remove_empty(cluster, key, prefix).await;
-                return ActionOutcome::Gone;
+                return Ok(RemoveOutcome::Gone);
             }
             Ok(Some(event)) if !event.node.dir && mine.contains(&event.node.value) => {
                 guard = Some(event.node.modified);
             }
-            Ok(Some(_)) => return ActionOutcome::Successor,
+            Ok(Some(_)) => return Ok(RemoveOutcome::Successor),
             Err(error) => match error.code() {
                 Some(OTHER) => guard = None,
                 Some(NOT_FOUND) => {
                     dirs::remove_empty(cluster, key, prefix).await;
-                    return ActionOutcome::Gone;
+                    return Ok(RemoveOutcome::Gone);
                 }
                 // A file replaced the directory, so our key was deleted before.
-                Some(NO_DIRECTORY) => return ActionOutcome::Gone,
+                Some(NO_DIRECTORY) => return Ok(RemoveOutcome::Gone),
                 // We never write directories.
-                Some(DIRECTORY) => return ActionOutcome::Successor,
-                _ => return refused_or_failed(error),
+                Some(DIRECTORY) => return Ok(RemoveOutcome::Successor),
+                _ => return Err(error.into()),
             },
         }
     }
-    ActionOutcome::Refused { why: KEEPS_CHANGING.to_owned() }
-}
-
-fn refused_or_failed(error: RequestError) -> ActionOutcome {
-    match error {
-        RequestError::Etcd(error) => ActionOutcome::Refused { why: refusal(&error) },
-        error => ActionOutcome::Failed(error),
-    }
+    Err(ActionError::refused(KEEPS_CHANGING))
 }

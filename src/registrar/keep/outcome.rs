@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::act::{ActionOutcome, Write, WriteEffect};
+use super::act::{ActionError, RemoveOutcome, RenewOutcome, Write, WriteEffect, WriteOutcome};
 use super::held::{KeyState, Owner};
 use super::owned::{Entry, OwnedListState, Reading, Writing};
 use super::reconciler::{Done, Reconciler};
@@ -64,15 +64,20 @@ impl Reconciler {
         self.stuck = None;
     }
 
-    fn written(&mut self, write: &Write, outcome: ActionOutcome, sent: Instant) {
-        let Write { key, value, .. } = write;
+    /// Ends the action on a key.
+    fn ended<T>(&mut self, key: &str, outcome: &Result<T, ActionError>) {
         self.busy.remove(key);
-        if !matches!(outcome, ActionOutcome::Failed(_)) {
+        if !matches!(outcome, Err(ActionError::Failed(_))) {
             self.answered();
         }
+    }
+
+    fn written(&mut self, write: &Write, outcome: Result<WriteOutcome, ActionError>, sent: Instant) {
+        let Write { key, value, .. } = write;
+        self.ended(key, &outcome);
         match outcome {
-            ActionOutcome::Stands { index, how } => self.key_written(key, value, index, how, sent),
-            ActionOutcome::Taken { value: theirs } => {
+            Ok(WriteOutcome::Written { index, how }) => self.key_written(key, value, index, how, sent),
+            Ok(WriteOutcome::Taken { value: theirs }) => {
                 self.count(Count::Conflicts);
                 let shown: String = theirs.chars().take(MAX_EXCERPT_CHARS).collect();
                 let why = format!("held by another owner with value {}", quoted(&shown));
@@ -82,8 +87,8 @@ impl Reconciler {
                 }
                 self.list_at = None;
             }
-            ActionOutcome::Refused { why } => self.blocked(key, value, why),
-            ActionOutcome::Failed(error) => {
+            Err(ActionError::Refused { why }) => self.blocked(key, value, why),
+            Err(ActionError::Failed(error)) => {
                 self.failed(&error, Some(key));
                 let Some(held) = self.held.get_mut(key) else { return };
                 let now = Instant::now();
@@ -98,8 +103,6 @@ impl Reconciler {
                     }
                 }
             }
-            // Results of other actions.
-            ActionOutcome::Holds { .. } | ActionOutcome::Gone | ActionOutcome::Successor => {}
         }
     }
 
@@ -145,45 +148,40 @@ impl Reconciler {
         held.key_state = KeyState::Blocked { desired: desired.to_owned(), why };
     }
 
-    fn removed(&mut self, key: &str, outcome: ActionOutcome) {
-        self.busy.remove(key);
-        if !matches!(outcome, ActionOutcome::Failed(_)) {
-            self.answered();
-        }
+    fn removed(&mut self, key: &str, outcome: Result<RemoveOutcome, ActionError>) {
+        self.ended(key, &outcome);
         match outcome {
-            ActionOutcome::Gone | ActionOutcome::Successor => {
+            Ok(outcome) => {
                 self.list_at = None;
                 self.status_board.key(key, None);
                 let Some(held) = self.held.remove(key) else { return };
                 let Owner { id, service, .. } = held.owner;
-                if outcome == ActionOutcome::Gone {
-                    self.count(Count::Removed);
-                    tracing::info!("removed: {id} {service}");
-                } else {
-                    tracing::warn!("left alone: {id} {service}: the key {key} belongs to another owner now");
+                match outcome {
+                    RemoveOutcome::Gone => {
+                        self.count(Count::Removed);
+                        tracing::info!("removed: {id} {service}");
+                    }
+                    RemoveOutcome::Successor => tracing::warn!(
+                        "left alone: {id} {service}: the key {key} belongs to another owner now"
+                    ),
                 }
             }
-            ActionOutcome::Refused { why } => self.blocked(key, "", why),
-            ActionOutcome::Failed(error) => {
+            Err(ActionError::Refused { why }) => self.blocked(key, "", why),
+            Err(ActionError::Failed(error)) => {
                 self.failed(&error, Some(key));
                 if let Some(held) = self.held.get_mut(key) {
                     // Whether the key is gone is unknown, which matters if it becomes wanted again meanwhile.
                     held.lost_sight(Instant::now());
                 }
             }
-            // Results of other actions.
-            ActionOutcome::Holds { .. } | ActionOutcome::Stands { .. } | ActionOutcome::Taken { .. } => {}
         }
     }
 
-    fn tended(&mut self, key: &str, outcome: ActionOutcome, sent: Instant) {
-        self.busy.remove(key);
-        if !matches!(outcome, ActionOutcome::Failed(_)) {
-            self.answered();
-        }
+    fn tended(&mut self, key: &str, outcome: Result<RenewOutcome, ActionError>, sent: Instant) {
+        self.ended(key, &outcome);
         let due = sent + self.period(key);
         match outcome {
-            ActionOutcome::Holds { value, index } => {
+            Ok(RenewOutcome::Renewed { value, index }) => {
                 self.count(Count::Refreshed);
                 let held =
                     self.held.get_mut(key).filter(|held| !matches!(held.key_state, KeyState::Blocked { .. }));
@@ -191,14 +189,12 @@ impl Reconciler {
                     held.key_state = KeyState::Kept { value, index };
                 }
             }
-            ActionOutcome::Gone | ActionOutcome::Successor => {
+            Ok(RenewOutcome::Lost) => {
                 self.forget(key);
                 self.list_at = None;
             }
-            ActionOutcome::Failed(error) => return self.failed(&error, Some(key)),
-            ActionOutcome::Refused { why } => tracing::warn!("cannot renew the lease of {key}: {why}"),
-            // Results of other actions.
-            ActionOutcome::Stands { .. } | ActionOutcome::Taken { .. } => {}
+            Err(ActionError::Failed(error)) => return self.failed(&error, Some(key)),
+            Err(ActionError::Refused { why }) => tracing::warn!("cannot renew the lease of {key}: {why}"),
         }
         if let Some(held) = self.held.get_mut(key) {
             held.due = due;

@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::act::{self, ActionOutcome, Write, WriteStep};
+use super::act::{self, ActionError, RemoveOutcome, RenewOutcome, Write, WriteOutcome, WriteStep};
 use super::availability::StoreAvailability;
 use super::handover;
 use super::held::{HeldKey, KeyState, Owner};
@@ -32,16 +32,16 @@ pub(super) const MAX_CONCURRENT_REQUESTS: usize = 32;
 pub(super) enum Done {
     Written {
         write: Write,
-        outcome: ActionOutcome,
+        outcome: Result<WriteOutcome, ActionError>,
         sent: Instant,
     },
     Removed {
         key: String,
-        outcome: ActionOutcome,
+        outcome: Result<RemoveOutcome, ActionError>,
     },
     Tended {
         key: String,
-        outcome: ActionOutcome,
+        outcome: Result<RenewOutcome, ActionError>,
         sent: Instant,
     },
     ListRead(Result<Reading, RequestError>),

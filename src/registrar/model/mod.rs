@@ -95,7 +95,7 @@ pub(super) struct Model {
     /// Keys that are left to their leases, and until when.
     released: BTreeMap<String, Option<Instant>>,
     /// Collisions that were logged.
-    told: BTreeSet<(String, ServiceId)>,
+    logged_collisions: BTreeSet<(String, ServiceId)>,
     /// The containers of the first list; `None`: nothing was listed yet.
     first: Option<BTreeSet<String>>,
     /// When those are no longer waited for.
@@ -116,7 +116,7 @@ impl Model {
             entries: BTreeMap::new(),
             owners: BTreeMap::new(),
             released: BTreeMap::new(),
-            told: BTreeSet::new(),
+            logged_collisions: BTreeSet::new(),
             first: None,
             settled: None,
             complete: false,

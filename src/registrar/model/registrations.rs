@@ -68,11 +68,11 @@ impl Model {
     }
 
     fn log_collisions(&mut self, beaten: &[(String, ServiceId, ServiceId)]) {
-        self.told.retain(|(key, service_id)| {
+        self.logged_collisions.retain(|(key, service_id)| {
             beaten.iter().any(|(other, loser, _)| other == key && loser == service_id)
         });
         for (key, loser, owner) in beaten {
-            if self.told.insert((key.clone(), loser.clone())) {
+            if self.logged_collisions.insert((key.clone(), loser.clone())) {
                 let (loser, owner) = (self.called(loser), self.called(owner));
                 tracing::error!(
                     "refused: {loser}: its key {key} already belongs to {owner}; give one of them another SERVICE_ID"

@@ -5,22 +5,26 @@
 
 use clap::{Arg, ArgAction, Command};
 
+use super::super::row::{Row, ValueKind};
 use super::ABOUT;
-use super::row::{Cmd, Name, Opt, OptKind};
+use super::row::{Action, Cmd};
 use super::table::{COMMANDS, GLOBAL};
 
 /// Returns the commands as clap commands: for the man page, and for shells without a script of our own.
 pub(in crate::settings) fn described() -> Command {
     let root = Command::new("ctl").about(ABOUT).disable_help_flag(true).disable_help_subcommand(true);
     let root = GLOBAL.iter().fold(root, |root, option| root.arg(arg(option)));
-    COMMANDS.iter().filter(|row| row.job != Name::Help).fold(root, |root, row| root.subcommand(command(row)))
+    COMMANDS
+        .iter()
+        .filter(|row| !matches!(row.action, Action::Help))
+        .fold(root, |root, row| root.subcommand(command(row)))
 }
 
 fn command(row: &Cmd) -> Command {
     let own = Command::new(row.name).about(row.usage).disable_help_flag(true).disable_help_subcommand(true);
     let own = row.options.iter().fold(own, |own, option| own.arg(arg(option)));
     let own = row.args.split_whitespace().fold(own, |own, word| own.arg(operand(word)));
-    row.sub.iter().fold(own, |own, sub| own.subcommand(command(sub)))
+    row.sub().iter().fold(own, |own, sub| own.subcommand(command(sub)))
 }
 
 /// Returns an argument of a command from its form on the help page: `<key>`, `[key]` or `[args...]`.
@@ -31,54 +35,26 @@ fn operand(shown: &'static str) -> Arg {
     arg.required(shown.starts_with('<'))
 }
 
-fn arg(option: &'static Opt) -> Arg {
-    let mut arg = Arg::new(option.names[0]).help(option.usage.replace('`', ""));
-    for name in option.names {
+fn arg(option: &'static Row) -> Arg {
+    let mut arg = Arg::new(option.name).help(option.help.replace('`', ""));
+    for name in option.names() {
         arg = match name.chars().next() {
             Some(letter) if name.len() == 1 => arg.short(letter),
-            _ => arg.long(*name),
+            _ => arg.long(name),
         };
     }
     match option.kind {
-        OptKind::Switch => arg.action(ArgAction::SetTrue),
+        ValueKind::Switch => arg.action(ArgAction::SetTrue),
         _ => arg.value_name("VALUE"),
     }
 }
 
-/// Returns the position of the first word that is a key, counted from 0; all later words are keys too.
-const fn keys_from(job: Name) -> Option<usize> {
-    match job {
-        Name::Make
-        | Name::MakeDir
-        | Name::Remove
-        | Name::RemoveDir
-        | Name::Get
-        | Name::List
-        | Name::Set
-        | Name::SetDir
-        | Name::Update
-        | Name::UpdateDir
-        | Name::Watch
-        | Name::ExecWatch
-        | Name::Export
-        | Name::Edit => Some(0),
-        Name::Import | Name::Diff => Some(1),
-        Name::Backup | Name::ClusterHealth | Name::Group | Name::Help | Name::CompleteKeys => None,
-        Name::MemberList | Name::MemberAdd | Name::MemberRemove | Name::MemberUpdate => None,
-        Name::AuthEnable | Name::AuthDisable => None,
-        Name::UserAdd | Name::UserGet | Name::UserList | Name::UserRemove => None,
-        Name::UserGrant | Name::UserRevoke | Name::UserPasswd => None,
-        Name::RoleAdd | Name::RoleGet | Name::RoleList => None,
-        Name::RoleRemove | Name::RoleGrant | Name::RoleRevoke => None,
-    }
+fn spelled(option: &Row) -> Vec<String> {
+    let dashes = |name: &str| if name.len() == 1 { format!("-{name}") } else { format!("--{name}") };
+    option.names().map(dashes).collect()
 }
 
-fn spelled(option: &Opt) -> Vec<String> {
-    let dashes = |name: &&str| if name.len() == 1 { format!("-{name}") } else { format!("--{name}") };
-    option.names.iter().map(dashes).collect()
-}
-
-fn words(options: &[Opt]) -> String {
+fn words(options: &[Row]) -> String {
     options.iter().flat_map(spelled).collect::<Vec<_>>().join(" ")
 }
 
@@ -88,15 +64,15 @@ fn names(rows: &[Cmd]) -> String {
 
 /// Returns the global options that take a value, in every spelling, as alternatives of a `case`.
 fn valued() -> String {
-    let with_value = GLOBAL.iter().filter(|option| option.kind != OptKind::Switch);
-    let both = |name: &&str| {
+    let with_value = GLOBAL.iter().filter(|option| option.kind != ValueKind::Switch);
+    let both = |name: &str| {
         if name.len() == 1 { vec![format!("-{name}")] } else { vec![format!("--{name}"), format!("-{name}")] }
     };
-    with_value.flat_map(|option| option.names.iter().flat_map(both)).collect::<Vec<_>>().join("|")
+    with_value.flat_map(|option| option.names().flat_map(both)).collect::<Vec<_>>().join("|")
 }
 
 fn of_keys(from: usize) -> String {
-    let rows = COMMANDS.iter().filter(|row| keys_from(row.job) == Some(from));
+    let rows = COMMANDS.iter().filter(|row| row.keys_from() == Some(from));
     rows.map(|row| row.name).collect::<Vec<_>>().join("|")
 }
 
@@ -113,7 +89,10 @@ fn filled(script: &str) -> String {
         .replace("@COMMANDS@", &names(COMMANDS))
         .replace(
             "@MEMBER@",
-            &COMMANDS.iter().find(|row| row.name == "member").map_or_else(String::new, |row| names(row.sub)),
+            &COMMANDS
+                .iter()
+                .find(|row| row.name == "member")
+                .map_or_else(String::new, |row| names(row.sub())),
         )
         .replace("@KEYS@", &of_keys(0))
         .replace("@FILE_AND_KEY@", &of_keys(1))

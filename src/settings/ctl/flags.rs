@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::protocol::quoted;
 use crate::scalar;
 
-use super::row::{Opt, OptKind};
+use super::super::row::{Row, ValueKind};
 
 /// The options with their values, and the other words.
 #[derive(Debug, Default)]
@@ -49,6 +49,17 @@ impl Flags {
         self.last(name).and_then(OsStr::to_str).and_then(|text| number(text).ok())
     }
 
+    /// Returns the time to live in seconds; 0 when absent.
+    pub(super) fn ttl(&self) -> i64 {
+        self.number("ttl").unwrap_or(0)
+    }
+
+    /// Returns an index; 0 when absent. Go converts the signed number it reads to the unsigned one it sends without a
+    /// check.
+    pub(super) fn index(&self, name: &str) -> u64 {
+        self.number(name).unwrap_or(0).cast_unsigned()
+    }
+
     /// Returns the duration, when given.
     pub(super) fn span(&self, name: &str) -> Option<Duration> {
         self.last(name).and_then(OsStr::to_str).and_then(span)
@@ -60,9 +71,9 @@ impl Flags {
     }
 
     /// Returns the error for an option given by two of its names.
-    pub(super) fn twice(&self, options: &[&'static [Opt]]) -> Option<String> {
+    pub(super) fn twice(&self, options: &[&'static [Row]]) -> Option<String> {
         options.iter().flat_map(|options| options.iter()).find_map(|option| {
-            let mut used = option.names.iter().filter(|name| self.spelled.contains(name));
+            let mut used = option.names().filter(|name| self.spelled.contains(name));
             let first = used.next()?;
             let second = used.next()?;
             Some(format!("Cannot use two forms of the same flag: {second} {first}"))
@@ -71,7 +82,7 @@ impl Flags {
 }
 
 /// Reads options up to the first other word. Options before a mistake are returned with the error.
-pub(super) fn read(words: &[OsString], options: &[&'static [Opt]]) -> (Flags, Option<String>) {
+pub(super) fn read(words: &[OsString], options: &[&'static [Row]]) -> (Flags, Option<String>) {
     let mut flags = Flags::default();
     let mut at = 0;
     while at < words.len() {
@@ -95,7 +106,7 @@ pub(super) fn read(words: &[OsString], options: &[&'static [Opt]]) -> (Flags, Op
 fn one(
     words: &[OsString],
     at: &mut usize,
-    options: &[&'static [Opt]],
+    options: &[&'static [Row]],
     flags: &mut Flags,
 ) -> Result<(), String> {
     let word = words[*at].as_bytes();
@@ -109,14 +120,14 @@ fn one(
     };
     let shown = String::from_utf8_lossy(name).into_owned();
     let found = options.iter().flat_map(|options| options.iter()).find_map(|option| {
-        option.names.iter().find(|own| own.as_bytes() == name).map(|spelled| (option, *spelled))
+        option.names().find(|own| own.as_bytes() == name).map(|spelled| (option, spelled))
     });
     let Some((option, spelled)) = found else {
         return Err(format!("flag provided but not defined: -{shown}"));
     };
     let value = match (option.kind, value) {
         (_, Some(value)) => value,
-        (OptKind::Switch, None) => OsString::from("true"),
+        (ValueKind::Switch, None) => OsString::from("true"),
         (_, None) => {
             *at += 1;
             words.get(*at).cloned().ok_or_else(|| format!("flag needs an argument: -{shown}"))?
@@ -125,30 +136,30 @@ fn one(
     if let Err(why) = check(option.kind, &value) {
         let value = quoted(&value.to_string_lossy());
         return Err(match option.kind {
-            OptKind::Switch => format!("invalid boolean value {value} for -{shown}: {why}"),
+            ValueKind::Switch => format!("invalid boolean value {value} for -{shown}: {why}"),
             _ => format!("invalid value {value} for flag -{shown}: {why}"),
         });
     }
-    flags.given.push((option.names[0], value));
+    flags.given.push((option.name, value));
     flags.spelled.push(spelled);
     Ok(())
 }
 
-fn check(kind: OptKind, value: &OsStr) -> Result<(), &'static str> {
+fn check(kind: ValueKind, value: &OsStr) -> Result<(), &'static str> {
     const SYNTAX: &str = "parse error";
     let text = value.to_str().unwrap_or("\u{fffd}");
     match kind {
-        OptKind::Switch => scalar::go_truth(text).map(|_| ()).ok_or(SYNTAX),
-        OptKind::Number(_) => number(text).map(|_| ()),
-        OptKind::Span(_) => span(text).map(|_| ()).ok_or(SYNTAX),
-        OptKind::Text(_) | OptKind::Many => Ok(()),
+        ValueKind::Switch => scalar::go_truth(text).map(|_| ()).ok_or(SYNTAX),
+        ValueKind::Number => number(text).map(|_| ()),
+        ValueKind::Span => span(text).map(|_| ()).ok_or(SYNTAX),
+        _ => Ok(()),
     }
 }
 
 /// Returns the words of one command with its options moved to the front, as urfave/cli does: only names that the
 /// command knows count as options (`-1` may be a value), and the word after an option moves with it even when that
 /// option is a switch, which ends the options. A `--` comes before all words.
-pub(super) fn reordered(words: &[OsString], options: &[&'static [Opt]]) -> Vec<OsString> {
+pub(super) fn reordered(words: &[OsString], options: &[&'static [Row]]) -> Vec<OsString> {
     let (mut moved, mut rest) = (Vec::new(), Vec::new());
     let mut may_be_value = false;
     for (at, word) in words.iter().enumerate() {
@@ -171,14 +182,14 @@ pub(super) fn reordered(words: &[OsString], options: &[&'static [Opt]]) -> Vec<O
     moved
 }
 
-fn is_option(word: &OsStr, options: &[&'static [Opt]]) -> bool {
+fn is_option(word: &OsStr, options: &[&'static [Row]]) -> bool {
     let bytes = word.as_bytes();
     let Some(body) = bytes.strip_prefix(b"--").or_else(|| bytes.strip_prefix(b"-")) else { return false };
     let name = body.split(|byte| *byte == b'=').next().unwrap_or(body);
     options
         .iter()
         .flat_map(|options| options.iter())
-        .any(|option| option.names.iter().any(|own| own.as_bytes() == name))
+        .any(|option| option.names().any(|own| own.as_bytes() == name))
 }
 
 /// Parses a number as Go does: in base 2, 8, 10 or 16 by its prefix, with underscores between the digits of a prefixed
@@ -220,6 +231,7 @@ fn span(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::row::{number as number_row, switch};
     use super::*;
 
     fn words(text: &str) -> Vec<OsString> {
@@ -228,10 +240,7 @@ mod tests {
 
     #[test]
     fn options_may_come_last_and_what_follows_two_dashes_is_left_alone() {
-        const OPTIONS: &[Opt] = &[
-            Opt { names: &["ttl"], kind: OptKind::Number(0), usage: "" },
-            Opt { names: &["recursive", "r"], kind: OptKind::Switch, usage: "" },
-        ];
+        const OPTIONS: &[Row] = &[number_row(&["ttl"], ""), switch(&["recursive", "r"], "")];
         for (typed, read) in [
             ("/a 1 --ttl 5", "--ttl 5 /a 1"),
             ("/a --ttl 5 1", "--ttl 5 /a 1"),

@@ -1,6 +1,7 @@
 //! Help pages in urfave/cli's layout.
 
-use super::row::{Cmd, Opt, OptKind};
+use super::super::row::{Row, ValueKind};
+use super::row::Cmd;
 use super::table::{COMMANDS, GLOBAL, HELP};
 
 /// Returns the main help: `program` is the name it was called by.
@@ -37,7 +38,7 @@ pub(super) fn group(full_name: &str, command: &Cmd) -> String {
         "NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name} command [command options] [arguments...]\n\n\
          COMMANDS:\n{}\nOPTIONS:\n{}   \n",
         command.usage,
-        commands(command.sub, false),
+        commands(command.sub(), false),
         options(&[HELP])
     )
 }
@@ -48,7 +49,7 @@ pub(super) fn group_as_whole(full_name: &str, command: &Cmd, version: &str) -> S
         "NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name} [global options] command [command options] \
          [arguments...]\n\nVERSION:\n   {version}\n\nCOMMANDS:\n{}\nGLOBAL OPTIONS:\n{}",
         command.usage,
-        commands(command.sub, false),
+        commands(command.sub(), false),
         options(&[HELP])
     )
 }
@@ -60,36 +61,34 @@ fn commands(commands: &[Cmd], whole: bool) -> String {
     }))
 }
 
-fn options(options: &[Opt]) -> String {
+fn options(options: &[Row]) -> String {
     columns(options.iter().map(|option| {
         let (called, usage) = placeholder(option);
         let names: Vec<String> = option
-            .names
-            .iter()
+            .names()
             .map(|name| {
                 let dashes = if name.len() == 1 { "-" } else { "--" };
                 if called.is_empty() { format!("{dashes}{name}") } else { format!("{dashes}{name} {called}") }
             })
             .collect();
         let default = match option.kind {
-            OptKind::Text(default) if !default.is_empty() => format!(" (default: \"{default}\")"),
-            OptKind::Number(default) => format!(" (default: {default})"),
-            OptKind::Span(default) => format!(" (default: {default})"),
-            _ => String::new(),
+            _ if option.default.is_empty() => String::new(),
+            ValueKind::Text => format!(" (default: \"{}\")", option.default),
+            _ => format!(" (default: {})", option.default),
         };
         (names.join(", "), usage + &default)
     }))
 }
 
 /// Returns the value's name, and the usage without the backquotes that mark it.
-fn placeholder(option: &Opt) -> (String, String) {
-    if option.kind == OptKind::Switch {
-        return (String::new(), option.usage.to_owned());
+fn placeholder(option: &Row) -> (String, String) {
+    if option.kind == ValueKind::Switch {
+        return (String::new(), option.help.to_owned());
     }
-    let mut parts = option.usage.splitn(3, '`');
+    let mut parts = option.help.splitn(3, '`');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(before), Some(name), Some(after)) => (name.to_owned(), format!("{before}{name}{after}")),
-        _ => ("value".to_owned(), option.usage.to_owned()),
+        _ => ("value".to_owned(), option.help.to_owned()),
     }
 }
 

@@ -4,12 +4,13 @@
 use std::ffi::{OsStr, OsString};
 
 use super::super::inherited;
-use super::super::suggest::nearest;
+use super::super::row::Row;
 use super::access::{NO_SYNC, VARIABLES};
 use super::flags::Flags;
-use super::row::{Cmd, Opt};
+use super::row::Cmd;
 use super::table::GLOBAL;
 use super::{OURS, Program};
+use crate::nearest::nearest;
 
 /// Options of our other commands, and the option of `ctl` that does the same.
 const SAME: &[(&str, &str)] = &[
@@ -32,8 +33,8 @@ fn same(name: &str) -> Option<&'static str> {
     SAME.iter().find(|(other, _)| *other == name).map(|(_, own)| *own)
 }
 
-fn names(options: &[&'static [Opt]]) -> impl Iterator<Item = &'static str> {
-    options.iter().flat_map(|options| options.iter()).flat_map(|option| option.names).copied()
+fn names(options: &[&'static [Row]]) -> impl Iterator<Item = &'static str> {
+    options.iter().flat_map(|options| options.iter()).flat_map(Row::names)
 }
 
 /// Returns the end of a sentence about an unknown command: the nearest one, if any is near.
@@ -43,7 +44,7 @@ pub(super) fn command(program: Program, word: &OsStr, commands: &[Cmd]) -> Strin
 }
 
 /// Adds to the error about an unknown option what was probably meant.
-pub(super) fn option(program: Program, why: String, options: &[&'static [Opt]]) -> String {
+pub(super) fn option(program: Program, why: String, options: &[&'static [Row]]) -> String {
     let unknown = why.strip_prefix("flag provided but not defined: -").filter(|_| program == OURS);
     match unknown.and_then(|name| meant(name, options)) {
         Some(hint) => format!("{why}; {hint}"),
@@ -51,7 +52,7 @@ pub(super) fn option(program: Program, why: String, options: &[&'static [Opt]]) 
     }
 }
 
-fn meant(name: &str, options: &[&'static [Opt]]) -> Option<String> {
+fn meant(name: &str, options: &[&'static [Row]]) -> Option<String> {
     let own = same(name).unwrap_or(name);
     if names(&[GLOBAL]).any(|known| known == own) && !names(options).any(|known| known == own) {
         let dashes = if own.len() == 1 { "-" } else { "--" };

@@ -24,15 +24,16 @@ use std::path::Path;
 
 use crate::ctl;
 
+use super::row::Row;
 use flags::Flags;
-use row::{Cmd, Name, Opt};
+use row::{Action, Cmd};
 use table::{COMMANDS, GLOBAL, HELP, HIDDEN};
 
 pub(super) use access::VARIABLES;
 pub(super) use complete::{bash, described, fish, zsh};
 
 const ABOUT: &str = "A simple command line client for etcd, with export, import, diff and edit.";
-const HELP_ONLY: &[Opt] = &[HELP];
+const HELP_ONLY: &[Row] = &[HELP];
 
 /// The program whose command line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,10 +111,9 @@ fn read(
     };
     let full_name = format!("{} {}", program.name, command.name);
     let context = CtlContext { program, variables, env, globals: &globals };
-    if command.sub.is_empty() {
-        context.command(&full_name, command, rest)
-    } else {
-        context.group(&full_name, command, rest)
+    match command.action {
+        Action::Group(sub) => context.group(&full_name, command, sub, rest),
+        Action::Run(_) | Action::Help => context.command(&full_name, command, rest),
     }
 }
 
@@ -133,7 +133,7 @@ struct CtlContext<'c> {
 
 impl CtlContext<'_> {
     fn command(&self, full_name: &str, command: &'static Cmd, words: &[OsString]) -> ctl::Invocation {
-        let all: [&'static [Opt]; 2] = [command.options, HELP_ONLY];
+        let all: [&'static [Row]; 2] = [command.options, HELP_ONLY];
         let (flags, wrong) = flags::read(&flags::reordered(words, &all), &all);
         if let Some(why) = wrong.or_else(|| flags.twice(&all)) {
             let why = hints::option(self.program, why, &all);
@@ -142,13 +142,13 @@ impl CtlContext<'_> {
         if flags.on("help") {
             return show(help::command(full_name, command));
         }
-        if command.job == Name::Help {
+        let Action::Run(job) = command.action else {
             return match flags.words.first() {
                 None => show(help::whole(self.program.name, ABOUT, env!("CARGO_PKG_VERSION"))),
                 Some(topic) => self.topic(COMMANDS, self.program.name, topic),
             };
-        }
-        let mut job = job::of(command, &flags);
+        };
+        let mut job = job(&flags);
         if let ctl::Job::ImportFrom(from) = &mut job {
             let names = self.program.prefixes.iter().map(|prefix| format!("{prefix}FROM_USER"));
             let given = || names.filter_map(|name| (self.env)(&name)).find(|user| !user.is_empty());
@@ -165,7 +165,13 @@ impl CtlContext<'_> {
         ctl::Invocation { job, words: flags.words, access, output, notes }
     }
 
-    fn group(&self, full_name: &str, command: &'static Cmd, words: &[OsString]) -> ctl::Invocation {
+    fn group(
+        &self,
+        full_name: &str,
+        command: &'static Cmd,
+        sub: &'static [Cmd],
+        words: &[OsString],
+    ) -> ctl::Invocation {
         let (flags, wrong) = flags::read(words, &[HELP_ONLY]);
         if let Some(why) = flags.twice(&[HELP_ONLY]) {
             return misused("", &why, &format!("\n{}", help::group(full_name, command)));
@@ -180,12 +186,12 @@ impl CtlContext<'_> {
         if name == "help" || name == "h" {
             return match rest.first() {
                 None => show(help::group_as_whole(full_name, command, env!("CARGO_PKG_VERSION"))),
-                Some(topic) => self.topic(command.sub, full_name, topic),
+                Some(topic) => self.topic(sub, full_name, topic),
             };
         }
-        match find(command.sub, name) {
+        match find(sub, name) {
             Some(sub) => self.command(&format!("{full_name} {}", sub.name), sub, rest),
-            None => no_topic(self.program, name, command.sub),
+            None => no_topic(self.program, name, command.sub()),
         }
     }
 

@@ -1,39 +1,42 @@
 //! The part of the table about users, roles and whether authentication is on.
 
-use super::row::{Cmd, NONE, Name, Opt, OptKind, switch, text};
+use crate::ctl::Job;
 
-const ROLES: &[Opt] =
-    &[Opt { names: &["roles"], kind: OptKind::Many, usage: "List of roles to grant or revoke" }];
+use super::super::row::Row;
+use super::flags::Flags;
+use super::job::{permissions, roles};
+use super::row::{Cmd, cmd, many, switch, text};
 
-const fn user(name: &'static str, job: Name, usage: &'static str, options: &'static [Opt]) -> Cmd {
-    Cmd { name, job, usage, args: "<user>", options, ..NONE }
+const ROLES: &[Row] = &[many(&["roles"], "List of roles to grant or revoke")];
+
+const fn user(name: &'static str, usage: &'static str, job: fn(&Flags) -> Job) -> Cmd {
+    cmd(name, usage, "<user>", job)
 }
 
 /// `user …`
 pub(super) const USER: &[Cmd] = &[
-    user("add", Name::UserAdd, "add a new user for the etcd cluster", &[]),
-    user("get", Name::UserGet, "get details for a user", &[]),
-    user("list", Name::UserList, "list all current users", &[]),
-    user("remove", Name::UserRemove, "remove a user for the etcd cluster", &[]),
-    user("grant", Name::UserGrant, "grant roles to an etcd user", ROLES),
-    user("revoke", Name::UserRevoke, "revoke roles for an etcd user", ROLES),
-    user("passwd", Name::UserPasswd, "change password for a user", &[]),
+    user("add", "add a new user for the etcd cluster", |_| Job::UserAdd),
+    user("get", "get details for a user", |_| Job::UserGet),
+    user("list", "list all current users", |_| Job::UserList),
+    user("remove", "remove a user for the etcd cluster", |_| Job::UserRemove),
+    user("grant", "grant roles to an etcd user", |flags| Job::UserGrant { roles: roles(flags) })
+        .options(ROLES),
+    user("revoke", "revoke roles for an etcd user", |flags| Job::UserRevoke { roles: roles(flags) })
+        .options(ROLES),
+    user("passwd", "change password for a user", |_| Job::UserPasswd),
 ];
 
-const fn role(name: &'static str, job: Name, usage: &'static str, options: &'static [Opt]) -> Cmd {
-    Cmd { name, job, usage, args: "<role>", options, ..NONE }
+const fn role(name: &'static str, usage: &'static str, job: fn(&Flags) -> Job) -> Cmd {
+    cmd(name, usage, "<role>", job)
 }
 
 /// `role …`
 pub(super) const ROLE: &[Cmd] = &[
-    Cmd { args: "<role> ", ..role("add", Name::RoleAdd, "add a new role for the etcd cluster", &[]) },
-    role("get", Name::RoleGet, "get details for a role", &[]),
-    Cmd { args: " ", ..role("list", Name::RoleList, "list all roles", &[]) },
-    role("remove", Name::RoleRemove, "remove a role from the etcd cluster", &[]),
-    role(
-        "grant",
-        Name::RoleGrant,
-        "grant path matches to an etcd role",
+    cmd("add", "add a new role for the etcd cluster", "<role> ", |_| Job::RoleAdd),
+    role("get", "get details for a role", |_| Job::RoleGet),
+    cmd("list", "list all roles", " ", |_| Job::RoleList),
+    role("remove", "remove a role from the etcd cluster", |_| Job::RoleRemove),
+    role("grant", "grant path matches to an etcd role", |flags| Job::RoleGrant(permissions(flags))).options(
         &[
             text(&["path"], "Path granted for the role to access"),
             switch(&["read"], "Grant read-only access"),
@@ -41,21 +44,17 @@ pub(super) const ROLE: &[Cmd] = &[
             switch(&["readwrite", "rw"], "Grant read-write access"),
         ],
     ),
-    role(
-        "revoke",
-        Name::RoleRevoke,
-        "revoke path matches for an etcd role",
-        &[
+    role("revoke", "revoke path matches for an etcd role", |flags| Job::RoleRevoke(permissions(flags)))
+        .options(&[
             text(&["path"], "Path revoked for the role to access"),
             switch(&["read"], "Revoke read access"),
             switch(&["write"], "Revoke write access"),
             switch(&["readwrite", "rw"], "Revoke read-write access"),
-        ],
-    ),
+        ]),
 ];
 
 /// `auth …`
 pub(super) const AUTH: &[Cmd] = &[
-    Cmd { name: "enable", job: Name::AuthEnable, usage: "enable auth access controls", args: " ", ..NONE },
-    Cmd { name: "disable", job: Name::AuthDisable, usage: "disable auth access controls", args: " ", ..NONE },
+    cmd("enable", "enable auth access controls", " ", |_| Job::AuthEnable),
+    cmd("disable", "disable auth access controls", " ", |_| Job::AuthDisable),
 ];

@@ -1,101 +1,104 @@
-//! A row of the table: a command, its options, and its job.
+//! A row of the table: a command, its options, and what it does.
 
-/// The form of an option's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OptKind {
-    /// On or off; takes a value only as `--x=false`.
-    Switch,
-    /// One word, with its default.
-    Text(&'static str),
-    /// An integer, with its default.
-    Number(i64),
-    /// A duration in Go's form, with its default.
-    Span(&'static str),
-    /// May be repeated; one word each time.
-    Many,
-}
+use crate::ctl::Job;
 
-/// One option.
-#[derive(Debug)]
-pub(super) struct Opt {
-    /// Without dashes; the first is its main name.
-    pub(super) names: &'static [&'static str],
-    pub(super) kind: OptKind,
-    /// A word in backquotes is the value's name in the help.
-    pub(super) usage: &'static str,
-}
+use super::super::row::{Row, ValueKind, row};
+use super::flags::Flags;
 
-/// The job of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
-    Backup,
-    ClusterHealth,
-    Make,
-    MakeDir,
-    Remove,
-    RemoveDir,
-    Get,
-    List,
-    Set,
-    SetDir,
-    Update,
-    UpdateDir,
-    Watch,
-    ExecWatch,
-    /// Only subcommands.
-    Group,
-    MemberList,
-    MemberAdd,
-    MemberRemove,
-    MemberUpdate,
-    AuthEnable,
-    AuthDisable,
-    UserAdd,
-    UserGet,
-    UserList,
-    UserRemove,
-    UserGrant,
-    UserRevoke,
-    UserPasswd,
-    RoleAdd,
-    RoleGet,
-    RoleList,
-    RoleRemove,
-    RoleGrant,
-    RoleRevoke,
-    Export,
-    Import,
-    Diff,
-    Edit,
-    CompleteKeys,
+/// What a command does.
+#[derive(Clone, Copy)]
+pub(super) enum Action {
+    /// It runs the job that its options describe.
+    Run(fn(&Flags) -> Job),
+    /// It has only subcommands.
+    Group(&'static [Cmd]),
+    /// It prints help pages.
     Help,
 }
 
 /// One command.
-#[derive(Debug)]
 pub(super) struct Cmd {
     pub(super) name: &'static str,
-    pub(super) job: Name,
+    pub(super) action: Action,
     pub(super) usage: &'static str,
     /// Empty where the help shows the general text.
     pub(super) args: &'static str,
     pub(super) description: &'static str,
-    pub(super) options: &'static [Opt],
-    pub(super) sub: &'static [Self],
+    pub(super) options: &'static [Row],
 }
 
-/// The base of every row.
-pub(super) const NONE: Cmd =
-    Cmd { name: "", job: Name::Group, usage: "", args: "", description: "", options: &[], sub: &[] };
+impl Cmd {
+    pub(super) const fn options(mut self, options: &'static [Row]) -> Self {
+        self.options = options;
+        self
+    }
 
-pub(super) const fn switch(names: &'static [&'static str], usage: &'static str) -> Opt {
-    Opt { names, kind: OptKind::Switch, usage }
+    pub(super) const fn described(mut self, text: &'static str) -> Self {
+        self.description = text;
+        self
+    }
+
+    /// Returns the position of the first word that is a key, counted from 0; all later words are keys too.
+    pub(super) fn keys_from(&self) -> Option<usize> {
+        self.args.split_whitespace().position(|word| matches!(word, "<key>" | "[key]"))
+    }
+
+    /// Returns the subcommands.
+    pub(super) const fn sub(&self) -> &'static [Self] {
+        match self.action {
+            Action::Group(sub) => sub,
+            Action::Run(_) | Action::Help => &[],
+        }
+    }
 }
 
-pub(super) const fn number(names: &'static [&'static str], usage: &'static str) -> Opt {
-    Opt { names, kind: OptKind::Number(0), usage }
+/// Returns a command without options.
+pub(super) const fn cmd(
+    name: &'static str,
+    usage: &'static str,
+    args: &'static str,
+    job: fn(&Flags) -> Job,
+) -> Cmd {
+    with_action(name, usage, args, Action::Run(job))
 }
 
-pub(super) const fn text(names: &'static [&'static str], usage: &'static str) -> Opt {
-    Opt { names, kind: OptKind::Text(""), usage }
+/// Returns a command that has only subcommands.
+pub(super) const fn group(name: &'static str, usage: &'static str, sub: &'static [Cmd]) -> Cmd {
+    with_action(name, usage, "", Action::Group(sub))
+}
+
+pub(super) const fn with_action(
+    name: &'static str,
+    usage: &'static str,
+    args: &'static str,
+    action: Action,
+) -> Cmd {
+    Cmd { name, action, usage, args, description: "", options: &[] }
+}
+
+/// Returns an option. A word in backquotes in `usage` is the value's name in the help.
+const fn option(names: &'static [&'static str], kind: ValueKind, usage: &'static str) -> Row {
+    let Some((name, also)) = names.split_first() else { panic!("an option has a name") };
+    row(name, kind, &[], usage).also(also)
+}
+
+pub(super) const fn switch(names: &'static [&'static str], usage: &'static str) -> Row {
+    option(names, ValueKind::Switch, usage)
+}
+
+pub(super) const fn number(names: &'static [&'static str], usage: &'static str) -> Row {
+    option(names, ValueKind::Number, usage).default("0")
+}
+
+pub(super) const fn span(name: &'static [&'static str], usage: &'static str) -> Row {
+    option(name, ValueKind::Span, usage)
+}
+
+pub(super) const fn text(names: &'static [&'static str], usage: &'static str) -> Row {
+    option(names, ValueKind::Text, usage)
+}
+
+/// Returns an option that may be given several times, one word each time.
+pub(super) const fn many(names: &'static [&'static str], usage: &'static str) -> Row {
+    option(names, ValueKind::Repeat, usage)
 }

@@ -73,24 +73,13 @@ fn a_bad_option_shows_help_and_an_unknown_command_does_not() {
 }
 
 #[test]
-fn every_command_has_a_job_or_commands_of_its_own() {
-    use super::row::{Cmd, Name};
-    use super::table::{COMMANDS, HIDDEN};
-    let all = || COMMANDS.iter().chain(HIDDEN);
-    let lost = |command: &&Cmd| command.sub.is_empty() == (command.job == Name::Group);
-    let lost: Vec<&str> =
-        all().chain(all().flat_map(|command| command.sub)).filter(lost).map(|command| command.name).collect();
-    assert!(lost.is_empty(), "{lost:?}");
-}
-
-#[test]
 fn no_two_commands_and_no_two_options_share_a_name() {
     use super::table::{COMMANDS, GLOBAL, HIDDEN};
     let mut names: Vec<&str> = COMMANDS.iter().chain(HIDDEN).map(|command| command.name).collect();
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
     for options in COMMANDS.iter().map(|command| command.options).chain([GLOBAL]) {
-        let mut names: Vec<&str> = options.iter().flat_map(|option| option.names).copied().collect();
+        let mut names: Vec<&str> = options.iter().flat_map(|option| option.names()).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
     }

@@ -3,22 +3,40 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::Host;
-use super::super::common::CommonOptions;
-use super::super::invocation::{Backup, Restore, Task};
+use super::super::invocation::{Backup, CommandId, Invocation, Restore, Task};
 use super::super::layers::Rank;
-use super::super::reader::Built;
 use super::super::reader::Reader;
-use super::super::row::{BACKUP, RESTORE};
+use super::super::spec::CommandSpec;
 use super::super::store;
 use super::cluster::{self, Cluster};
 use super::urls::texts;
-use super::{CLUSTER_VERSION, consensus, source};
+use super::{CLUSTER_VERSION, consensus};
+use crate::source;
 
 const LOCAL: &str = "http://127.0.0.1:2379";
 
-/// `retune store backup`.
-pub(in crate::settings) fn backup(read: &mut Reader<'_>, common: CommonOptions) -> Built {
+const OPERAND: Option<(&str, &str)> = Some(("backup-file", "FILE"));
+
+pub(in crate::settings) const BACKUP: CommandSpec = CommandSpec {
+    operand: OPERAND,
+    ..CommandSpec::new(
+        "store backup",
+        "Back up a store to one file, while it runs or from a stopped member's folder",
+        backup,
+    )
+};
+
+pub(in crate::settings) const RESTORE: CommandSpec = CommandSpec {
+    operand: OPERAND,
+    replaces: Some(CommandId::Etcd),
+    ..CommandSpec::new(
+        "store restore",
+        "Make a member of a new cluster from a backup, in an empty folder",
+        restore,
+    )
+};
+
+fn backup(read: &mut Reader<'_>) -> Invocation {
     let file = file(read);
     // The settings file names the data folder of this host's member; that does not ask for a backup from it.
     let data_dir = if read.rank("data-dir") > Some(Rank::File) { read.path("data-dir") } else { None };
@@ -35,20 +53,19 @@ pub(in crate::settings) fn backup(read: &mut Reader<'_>, common: CommonOptions) 
     }
     let source = source::Settings {
         nodes,
-        tls: store::tls(read, BACKUP),
-        login: store::login(read, BACKUP),
+        tls: store::tls(read),
+        login: store::login(read),
         sync: !read.on("no-sync"),
         ..source::Settings::default()
     };
     let task = Task::Backup(Box::new(Backup { file, force: read.on("force"), data_dir }));
-    common.built(read, task, source)
+    Invocation { source, ..Invocation::new(task) }
 }
 
-/// `retune store restore`.
-pub(in crate::settings) fn restore(host: &Host, read: &mut Reader<'_>, common: CommonOptions) -> Built {
+fn restore(read: &mut Reader<'_>) -> Invocation {
     let file = file(read);
     let name = read.text("name").unwrap_or_else(|| "default".to_owned());
-    let Cluster { members, peer_urls, .. } = cluster::read(host, read, RESTORE, &name, false);
+    let Cluster { members, peer_urls, .. } = cluster::read(read, &name, false);
     let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
     let member = consensus::Settings {
         name,
@@ -66,8 +83,7 @@ pub(in crate::settings) fn restore(host: &Host, read: &mut Reader<'_>, common: C
         quota: None,
         version: CLUSTER_VERSION.to_owned(),
     };
-    let task = Task::Restore(Box::new(Restore { file, member }));
-    common.built(read, task, source::Settings::default())
+    Invocation::new(Task::Restore(Box::new(Restore { file, member })))
 }
 
 fn file(read: &mut Reader<'_>) -> PathBuf {

@@ -1,9 +1,7 @@
 //! The client port: where a member listens, and the URLs that it advertises to clients.
 
-use super::super::Host;
 use super::super::layers::Rank;
 use super::super::reader::Reader;
-use super::super::row::{Commands, ETCD};
 use super::urls::HostUrl;
 use super::{bindable, default_listener, detected, object, reachable, warn_if_apart};
 
@@ -18,45 +16,43 @@ pub(super) struct Clients {
 }
 
 /// Reads both; one that is missing is derived from the other where possible.
-pub(super) fn read(host: &Host, read: &mut Reader<'_>, command: Commands) -> Clients {
-    let told = read.parsed(LISTEN, HostUrl::read_list);
+pub(super) fn read(read: &mut Reader<'_>) -> Clients {
+    let listen_urls = read.parsed(LISTEN, HostUrl::read_list);
     let advertised = read.parsed(ADVERTISE, HostUrl::read_list);
-    reachable(read, command, ADVERTISE, advertised.as_deref().unwrap_or_default());
-    let listen = bindable(read, command, LISTEN, told.as_deref());
-    let advertise = advertise(host, read, command, told, advertised);
+    reachable(read, ADVERTISE, advertised.as_deref().unwrap_or_default());
+    let listen = bindable(read, LISTEN, listen_urls.as_deref());
+    let advertise = advertise(read, listen_urls, advertised);
     let listen = listen.unwrap_or_else(|| vec![default_listener()]);
     warn_if_apart(read, (LISTEN, &listen), (ADVERTISE, &advertise));
     Clients { listen, advertise }
 }
 
 fn advertise(
-    host: &Host,
     read: &mut Reader<'_>,
-    command: Commands,
-    told: Option<Vec<HostUrl>>,
+    listen_urls: Option<Vec<HostUrl>>,
     advertised: Option<Vec<HostUrl>>,
 ) -> Vec<HostUrl> {
     let local = HostUrl::read_list(LOCAL_CLIENT).expect("the default is a URL");
     let given = read.rank(ADVERTISE).is_some();
     // In its settings file, etcd accepts one without the other.
     let filed = read.rank(LISTEN) == Some(Rank::File);
-    match (advertised, told) {
+    match (advertised, listen_urls) {
         // etcd treats its default as not given, even if it was given.
-        (Some(urls), Some(listen)) if command == ETCD && urls == local => {
-            detected(host, read, ADVERTISE, &listen).unwrap_or(urls)
+        (Some(urls), Some(listen)) if read.is_etcd() && urls == local => {
+            detected(read, ADVERTISE, &listen).unwrap_or(urls)
         }
         (Some(urls), _) => urls,
         // An invalid value was already reported.
         (None, Some(urls)) if given => urls,
-        (None, Some(listen)) if command == ETCD && filed => {
-            detected(host, read, ADVERTISE, &listen).unwrap_or(local)
+        (None, Some(listen)) if read.is_etcd() && filed => {
+            detected(read, ADVERTISE, &listen).unwrap_or(local)
         }
         // etcd always requires both; here the second is derived from the first where possible.
-        (None, Some(urls)) if command != ETCD && !urls.iter().any(HostUrl::is_everywhere) => urls,
+        (None, Some(urls)) if !read.is_etcd() && !urls.iter().any(HostUrl::is_everywhere) => urls,
         (None, Some(_)) => {
             let message = "--advertise-client-urls is required when --listen-client-urls is set explicitly: clients \
                         must be told a URL that they can reach";
-            object(read, command, LISTEN, message);
+            object(read, LISTEN, message);
             local
         }
         (None, None) => local,

@@ -1,8 +1,7 @@
 //! The initial members of the cluster, and how this member joins.
 
-use super::super::Host;
+use super::super::invocation::CommandId;
 use super::super::reader::Reader;
-use super::super::row::{Commands, ETCD, RESTORE};
 use super::urls::{HostUrl, texts};
 use super::{bindable, detected, object, reachable, warn_if_apart};
 use crate::client::Discovery;
@@ -27,46 +26,40 @@ pub(super) struct Cluster {
 
 /// Reads the cluster. Contradictions are reported, unless the member is `settled`: its data is more recent than its
 /// command line, and etcd does not check these flags again either.
-pub(super) fn read(
-    host: &Host,
-    read: &mut Reader<'_>,
-    command: Commands,
-    name: &str,
-    settled: bool,
-) -> Cluster {
+pub(super) fn read(read: &mut Reader<'_>, name: &str, settled: bool) -> Cluster {
     let start = start(read);
-    let told = read.parsed(LISTEN, HostUrl::read_list);
-    let listen = bindable(read, command, LISTEN, told.as_deref());
+    let listen_urls = read.parsed(LISTEN, HostUrl::read_list);
+    let listen = bindable(read, LISTEN, listen_urls.as_deref());
     let given = read.parsed(ADVERTISE, HostUrl::read_list);
-    reachable(read, command, ADVERTISE, given.as_deref().unwrap_or_default());
+    reachable(read, ADVERTISE, given.as_deref().unwrap_or_default());
     let advertised = given.is_some();
     // A restored cluster is founded by its list.
-    let looked_up = command != RESTORE && read.rank("discovery-srv").is_some();
-    let discovery = if looked_up { discovery(read, command) } else { None };
-    let members = members(read, command).filter(|_| !looked_up);
+    let looked_up = read.command != CommandId::StoreRestore && read.rank("discovery-srv").is_some();
+    let discovery = if looked_up { discovery(read) } else { None };
+    let members = members(read).filter(|_| !looked_up);
     // A store without other members opens no peer port; etcd always does.
-    let alone = command != ETCD && !advertised && members.is_none() && !looked_up;
+    let alone = !read.is_etcd() && !advertised && members.is_none() && !looked_up;
     let listen = listen.unwrap_or_else(|| {
         let default = HostUrl::read(LOCAL_PEER).ok().filter(|_| !alone);
         default.and_then(|url| url.bindable()).into_iter().collect()
     });
     let alone = alone && listen.is_empty() && !settled;
-    let own = given.unwrap_or_else(|| default_own(host, read, command, told));
+    let own = given.unwrap_or_else(|| default_own(read, listen_urls));
     let members = match members {
         Some(members) => members,
         None if looked_up => Vec::new(),
-        None => default_members(command, name, &own),
+        None => default_members(read, name, &own),
     };
     let mut mine: Vec<HostUrl> =
         members.iter().filter(|(member, _)| member == name).map(|(_, url)| url.clone()).collect();
     mine.sort_by_key(HostUrl::text);
     mine.dedup();
     if !settled && !looked_up {
-        check_consistency(read, command, (name, advertised, start), &members, &mine, &own);
+        check_consistency(read, (name, advertised, start), &members, &mine, &own);
     }
     // Once settled, the list is not used any more, so this member's URLs in it may be out of date.
     let peer_urls = if mine.is_empty() || settled && advertised { own } else { mine };
-    if !settled && command != RESTORE && !listen.is_empty() {
+    if !settled && read.command != CommandId::StoreRestore && !listen.is_empty() {
         warn_if_apart(read, (LISTEN, &listen), (ADVERTISE, &peer_urls));
     }
     Cluster { members, peer_urls, listen, start, discovery, alone }
@@ -75,18 +68,17 @@ pub(super) fn read(
 /// Reports contradictions, and which URL is advertised when only the list has it.
 fn check_consistency(
     read: &mut Reader<'_>,
-    command: Commands,
     (name, advertised, start): (&str, bool, Start),
     members: &[(String, HostUrl)],
     mine: &[HostUrl],
     own: &[HostUrl],
 ) {
     // Only etcd counts a default that contradicts the list.
-    let compared = start != Start::Join && (advertised || command == ETCD);
+    let compared = start != Start::Join && (advertised || read.is_etcd());
     let message = cluster_problem(name, members, mine)
-        .or_else(|| if compared { url_mismatch(read, command, name, mine, own) } else { None });
+        .or_else(|| if compared { url_mismatch(read, name, mine, own) } else { None });
     if let Some(message) = message {
-        object(read, command, "initial-cluster", message);
+        object(read, "initial-cluster", message);
     } else if !advertised && !compared && mine != own {
         read.notices.push(format!(
             "--{ADVERTISE} is not given: this member advertises {}, as in --initial-cluster",
@@ -102,7 +94,7 @@ fn start(read: &mut Reader<'_>) -> Start {
 }
 
 /// Returns the domain whose records name the members. The list and the domain exclude each other.
-pub(super) fn discovery(read: &mut Reader<'_>, command: Commands) -> Option<Discovery> {
+pub(super) fn discovery(read: &mut Reader<'_>) -> Option<Discovery> {
     let service_name = read.text("discovery-srv-name");
     let domain = read.text("discovery-srv")?;
     let message = match domain.trim_end_matches('.') {
@@ -117,35 +109,30 @@ pub(super) fn discovery(read: &mut Reader<'_>, command: Commands) -> Option<Disc
         }
         bare => return Some(Discovery { domain: bare.to_owned(), service_name }),
     };
-    object(read, command, "discovery-srv", message);
+    object(read, "discovery-srv", message);
     None
 }
 
 /// Returns the peer URLs of a member that has no explicit ones. Under our own name they are the URLs it listens on, if
 /// others can use them. Under both names, this host's address replaces a wildcard.
-fn default_own(
-    host: &Host,
-    read: &mut Reader<'_>,
-    command: Commands,
-    listen: Option<Vec<HostUrl>>,
-) -> Vec<HostUrl> {
+fn default_own(read: &mut Reader<'_>, listen: Option<Vec<HostUrl>>) -> Vec<HostUrl> {
     let local = || HostUrl::read_list(LOCAL_PEER).expect("the default is a URL");
     let Some(listen) = listen else { return local() };
     let tells = |urls: &[HostUrl]| urls.iter().all(|url| !url.is_everywhere() && url.port != 0);
-    if command != ETCD && tells(&listen) {
+    if !read.is_etcd() && tells(&listen) {
         return listen;
     }
     // The list has it, if there is one.
-    if command != ETCD && read.rank("initial-cluster").is_some() {
+    if !read.is_etcd() && read.rank("initial-cluster").is_some() {
         return local();
     }
-    detected(host, read, ADVERTISE, &listen).unwrap_or_else(local)
+    detected(read, ADVERTISE, &listen).unwrap_or_else(local)
 }
 
 /// Returns the members without a list: this one. Under its own default name etcd expects the default URL.
-fn default_members(command: Commands, name: &str, own: &[HostUrl]) -> Vec<(String, HostUrl)> {
+fn default_members(read: &Reader<'_>, name: &str, own: &[HostUrl]) -> Vec<(String, HostUrl)> {
     let local = HostUrl::read_list(LOCAL_PEER).expect("the default is a URL");
-    let urls = if command == ETCD && name == DEFAULT_NAME { &local } else { own };
+    let urls = if read.is_etcd() && name == DEFAULT_NAME { &local } else { own };
     urls.iter().map(|url| (name.to_owned(), url.clone())).collect()
 }
 
@@ -167,13 +154,7 @@ fn cluster_problem(name: &str, members: &[(String, HostUrl)], mine: &[HostUrl]) 
 }
 
 /// Returns the difference between two flags on this member's URLs, in etcd's words.
-fn url_mismatch(
-    read: &mut Reader<'_>,
-    command: Commands,
-    name: &str,
-    mine: &[HostUrl],
-    own: &[HostUrl],
-) -> Option<String> {
+fn url_mismatch(read: &mut Reader<'_>, name: &str, mine: &[HostUrl], own: &[HostUrl]) -> Option<String> {
     let missing = |from: &[HostUrl], to: &[HostUrl]| -> Vec<HostUrl> {
         from.iter().filter(|url| !to.contains(url)).cloned().collect()
     };
@@ -184,7 +165,7 @@ fn url_mismatch(
     let pairs = |urls: &[HostUrl]| urls.iter().map(|url| pair(name, url)).collect::<Vec<_>>().join(",");
     let both = mine.len() == own.len();
     let met =
-        |url: &HostUrl, others: &[HostUrl]| others.iter().any(|other| url.may_be(other, command == ETCD));
+        |url: &HostUrl, others: &[HostUrl]| others.iter().any(|other| url.may_be(other, read.is_etcd()));
     if both
         && only_mine.iter().all(|url| met(url, &only_own))
         && only_own.iter().all(|url| met(url, &only_mine))
@@ -219,7 +200,7 @@ fn pair(name: &str, url: &HostUrl) -> String {
 }
 
 /// Parses `n0=url,n1=url`; a name may be repeated with another URL.
-fn members(read: &mut Reader<'_>, command: Commands) -> Option<Vec<(String, HostUrl)>> {
+fn members(read: &mut Reader<'_>) -> Option<Vec<(String, HostUrl)>> {
     let text = read.text("initial-cluster")?;
     let pair = |part: &str| match part.split_once('=') {
         Some((name, url)) if !name.is_empty() && !url.is_empty() => {
@@ -232,7 +213,7 @@ fn members(read: &mut Reader<'_>, command: Commands) -> Option<Vec<(String, Host
     match parts.map(pair).collect::<Result<Vec<_>, String>>() {
         Ok(members) => Some(members).filter(|members| !members.is_empty()),
         Err(message) => {
-            object(read, command, "initial-cluster", message);
+            object(read, "initial-cluster", message);
             None
         }
     }

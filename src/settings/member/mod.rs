@@ -11,16 +11,13 @@ mod urls;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Host;
-use super::common::CommonOptions;
-use super::invocation::{Dialect, Level, Member, Task};
-use super::reader::Built;
+use super::invocation::{CommandId, Invocation, Level, Member, Task};
 use super::reader::Reader;
-use super::row::{Commands, ETCD};
+use super::spec::CommandSpec;
 use super::units;
-use crate::{api, consensus, source};
+use crate::{api, consensus};
 
-pub(super) use backup::{backup, restore};
+pub(super) use backup::{BACKUP, RESTORE};
 use cluster::Cluster;
 pub(super) use rows::{BACKUP_ROWS, CLUSTER_ROWS, IGNORED_ROWS, MEMBER_ROWS, TRANSPORT_ROWS};
 use transport::Own;
@@ -57,37 +54,44 @@ pub(super) fn version_lines() -> String {
     )
 }
 
-/// Builds the invocation.
-pub(super) fn invocation(
-    host: &Host,
-    read: &mut Reader<'_>,
-    command: Commands,
-    mut common: CommonOptions,
-) -> Built {
+pub(super) const STORE: CommandSpec = CommandSpec {
+    replaces: Some(CommandId::Etcd),
+    ..CommandSpec::new(
+        "store",
+        "Host one member of the store that etcd's v2 clients speak to",
+        member_or_proxy,
+    )
+};
+
+pub(super) const ETCD: CommandSpec = CommandSpec::new(
+    "etcd",
+    "Takes etcd's command line: hosts one member of a store with etcd's v2 API",
+    member_or_proxy,
+);
+
+fn member_or_proxy(read: &mut Reader<'_>) -> Invocation {
     if read.on("debug") {
-        common.log.level = Level::Debug;
+        read.log.level = Level::Debug;
     }
-    let task = match proxy::read(read, command) {
+    Invocation::new(match proxy::read(read) {
         Some(proxy) => Task::Proxy(Box::new(proxy)),
-        None => Task::Store(Box::new(member(host, read, command))),
-    };
-    let dialect = if command == ETCD { Dialect::Etcd } else { Dialect::Retune };
-    common.typed_as(dialect, read, task, source::Settings::default())
+        None => Task::Store(Box::new(member(read))),
+    })
 }
 
-fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
-    accept_or_refuse(read, command);
+fn member(read: &mut Reader<'_>) -> Member {
+    accept_or_refuse(read);
     let name = read.text("name").unwrap_or_else(|| "default".to_owned());
-    let (heartbeat, election) = clock(read, command);
-    let client_urls = clients::read(host, read, command);
+    let (heartbeat, election) = clock(read);
+    let client_urls = clients::read(read);
     let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
     let settled = data_dir.join("member/identity").exists();
-    let cluster = cluster::read(host, read, command, &name, settled);
-    let peer_tls = transport::of_peers(read, command, &cluster, &data_dir);
+    let cluster = cluster::read(read, &name, settled);
+    let peer_tls = transport::of_peers(read, &cluster, &data_dir);
     let Cluster { members, peer_urls, listen, start, discovery, .. } = cluster;
-    let snapshot_count = count(read, command, "snapshot-count", 100_000);
+    let snapshot_count = count(read, "snapshot-count", 100_000);
     let own = Own { data_dir: &data_dir, advertised: &client_urls.advertise };
-    let tls = transport::of_clients(read, command, &client_urls.listen, &own);
+    let tls = transport::of_clients(read, &client_urls.listen, &own);
     let consensus = consensus::Settings {
         data_dir,
         name,
@@ -109,22 +113,23 @@ fn member(host: &Host, read: &mut Reader<'_>, command: Commands) -> Member {
         listen_client_urls: texts(&client_urls.listen),
         cors: transport::cors(read),
         host_whitelist: transport::hosts(read),
-        max_request_bytes: largest_request(read, command),
+        max_request_bytes: largest_request(read),
     };
-    let workers = count(read, command, "workers", 2).min(1024);
+    let workers = count(read, "workers", 2).min(1024);
     Member { consensus, api, discovery, workers: usize::try_from(workers).unwrap_or(1024) }
 }
 
 /// Reports a problem for which etcd exits with status 1, because every word was valid.
-fn object(read: &mut Reader<'_>, command: Commands, name: &str, message: impl Into<String>) {
+fn object(read: &mut Reader<'_>, name: &str, message: impl Into<String>) {
     read.object(name, message);
+    let of_sense = read.is_etcd();
     if let Some(problem) = read.problems.last_mut() {
-        problem.of_sense = command == ETCD;
+        problem.of_sense = of_sense;
     }
 }
 
 /// Checks options with only one acceptable value in this version.
-fn accept_or_refuse(read: &mut Reader<'_>, command: Commands) {
+fn accept_or_refuse(read: &mut Reader<'_>) {
     if read.switch("enable-v2") == Some(false) {
         read.warnings
             .push("--enable-v2=false has no effect: the v2 API is the one that is served".to_owned());
@@ -132,47 +137,47 @@ fn accept_or_refuse(read: &mut Reader<'_>, command: Commands) {
     read.choice("logger", &[("capnslog", ()), ("zap", ())], ());
     let outputs = read.text("log-outputs").unwrap_or_default();
     if outputs.split(',').any(|word| !matches!(word.trim(), "" | "default" | "stderr" | "systemd/journal")) {
-        object(read, command, "log-outputs", "logs go to stderr; redirect it to a file if needed");
+        object(read, "log-outputs", "logs go to stderr; redirect it to a file if needed");
     }
 }
 
 /// Returns the heartbeat interval and the election timeout.
-fn clock(read: &mut Reader<'_>, command: Commands) -> (Duration, Duration) {
+fn clock(read: &mut Reader<'_>) -> (Duration, Duration) {
     let heartbeat = read.parsed("heartbeat-interval", units::number).unwrap_or(100);
     let election = read.parsed("election-timeout", units::number).unwrap_or(1000);
     if heartbeat == 0 {
-        object(read, command, "heartbeat-interval", "--heartbeat-interval must be >0 (set to 0ms)");
+        object(read, "heartbeat-interval", "--heartbeat-interval must be >0 (set to 0ms)");
     } else if heartbeat.saturating_mul(5) > election {
         let message = format!(
             "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
         );
-        object(read, command, "election-timeout", message);
+        object(read, "election-timeout", message);
     } else if election > MAX_ELECTION_TIMEOUT_MS {
         let message = format!(
             "--election-timeout[{election}ms] is too long, and should be set less than {MAX_ELECTION_TIMEOUT_MS}ms"
         );
-        object(read, command, "election-timeout", message);
+        object(read, "election-timeout", message);
     }
     (Duration::from_millis(heartbeat), Duration::from_millis(election))
 }
 
 /// Returns the largest request. A larger one would not fit a message between members, and the first such write would
 /// stop the cluster.
-fn largest_request(read: &mut Reader<'_>, command: Commands) -> usize {
+fn largest_request(read: &mut Reader<'_>) -> usize {
     let bytes = read.parsed("max-request-bytes", units::bytes).unwrap_or(DEFAULT_REQUEST_BYTES);
     if bytes > MAX_REQUEST_BYTES {
         let message = format!("{bytes} bytes are too many; the limit is {} MiB", MAX_REQUEST_BYTES >> 20);
-        object(read, command, "max-request-bytes", message);
+        object(read, "max-request-bytes", message);
         return DEFAULT_REQUEST_BYTES;
     }
     bytes
 }
 
 /// Reads a number that cannot be 0.
-fn count(read: &mut Reader<'_>, command: Commands, name: &str, default: u64) -> u64 {
+fn count(read: &mut Reader<'_>, name: &str, default: u64) -> u64 {
     let count = read.parsed(name, units::number).unwrap_or(default);
     if count == 0 {
-        object(read, command, name, "0 is too few; write at least 1");
+        object(read, name, "0 is too few; write at least 1");
         return default;
     }
     count
@@ -193,27 +198,22 @@ fn default_listener() -> HostUrl {
 }
 
 /// Returns the URLs with addresses in place of names; `None` when there are none.
-fn bindable(
-    read: &mut Reader<'_>,
-    command: Commands,
-    name: &str,
-    urls: Option<&[HostUrl]>,
-) -> Option<Vec<HostUrl>> {
+fn bindable(read: &mut Reader<'_>, name: &str, urls: Option<&[HostUrl]>) -> Option<Vec<HostUrl>> {
     let urls = urls?;
     // Under our own name an empty host means every address, as in Go.
-    let bad = |url: &&HostUrl| url.bindable().is_none() || (command == ETCD && url.host.is_empty());
+    let bad = |url: &&HostUrl| url.bindable().is_none() || (read.is_etcd() && url.host.is_empty());
     if let Some(url) = urls.iter().find(bad) {
         let message = format!("expected IP in URL for binding ({})", url.text());
-        object(read, command, name, message);
+        object(read, name, message);
     }
     Some(urls.iter().filter_map(HostUrl::bindable).collect())
 }
 
 /// Reports advertised URLs that name no host.
-fn reachable(read: &mut Reader<'_>, command: Commands, name: &str, urls: &[HostUrl]) {
+fn reachable(read: &mut Reader<'_>, name: &str, urls: &[HostUrl]) {
     if let Some(url) = urls.iter().find(|url| url.host.is_empty()) {
         let message = format!("must be \"host:port\" (unexpected empty host ({}))", url.text());
-        object(read, command, name, message);
+        object(read, name, message);
     } else if let Some(url) = urls.iter().find(|url| url.is_everywhere()) {
         let message = format!(
             "--{name}: {} is not an address that others can reach; write one of this host's own addresses or names",
@@ -225,9 +225,9 @@ fn reachable(read: &mut Reader<'_>, command: Commands, name: &str, urls: &[HostU
 
 /// Returns the URL that etcd advertises in place of its default when its first listener is a wildcard: this host's own
 /// address there.
-fn detected(host: &Host, read: &mut Reader<'_>, name: &str, listen: &[HostUrl]) -> Option<Vec<HostUrl>> {
+fn detected(read: &mut Reader<'_>, name: &str, listen: &[HostUrl]) -> Option<Vec<HostUrl>> {
     let first = listen.first().filter(|url| url.host == "0.0.0.0")?;
-    let address = (host.address)()?;
+    let address = (read.host.address)()?;
     let url = HostUrl { https: false, host: address.to_string(), port: first.port };
     read.notices.push(format!(
         "advertising using detected default host \"{address}\": {} is advertised; set --{name} to change it",

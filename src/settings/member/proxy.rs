@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::super::invocation::Proxy;
 use super::super::reader::Reader;
-use super::super::row::Commands;
 use super::super::units;
 use super::transport::Own;
 use super::urls::{HostUrl, texts};
@@ -16,7 +15,7 @@ use crate::tls::Files;
 const LOCAL_PEER: &str = "http://localhost:2380";
 
 /// Reads the proxy's settings, if a proxy is to be started: the data folder overrides the flag.
-pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
+pub(super) fn read(read: &mut Reader<'_>) -> Option<Proxy> {
     let asked = [("off", None), ("readonly", Some(ProxyMode::Reads)), ("on", Some(ProxyMode::All))];
     let asked = read.choice("proxy", &asked, None);
     let name = read.text("name").unwrap_or_else(|| "default".to_owned());
@@ -28,7 +27,7 @@ pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
                 "invalid datadir. Both member and proxy directories exist in {shown}; move the one away that does not \
                  belong there"
             );
-            object(read, command, "data-dir", message);
+            object(read, "data-dir", message);
             asked?
         }
         (FolderOwner::Member, Some(_)) => {
@@ -47,17 +46,17 @@ pub(super) fn read(read: &mut Reader<'_>, command: Commands) -> Option<Proxy> {
         }
         (_, asked) => asked?,
     };
-    Some(proxy(read, command, way, data_dir))
+    Some(proxy(read, way, data_dir))
 }
 
-fn proxy(read: &mut Reader<'_>, command: Commands, way: ProxyMode, data_dir: PathBuf) -> Proxy {
+fn proxy(read: &mut Reader<'_>, way: ProxyMode, data_dir: PathBuf) -> Proxy {
     let listen_urls = read.parsed("listen-client-urls", HostUrl::read_list);
-    let listen = bindable(read, command, "listen-client-urls", listen_urls.as_deref());
+    let listen = bindable(read, "listen-client-urls", listen_urls.as_deref());
     let listen = listen.unwrap_or_else(|| vec![default_listener()]);
     // Its files are also used for the members' client ports, so they are valid without a TLS port of its own.
     let secure = listen.iter().any(|url| url.https);
     let own = Own { data_dir: &data_dir, advertised: &[] };
-    let tls = if secure { transport::of_clients(read, command, &listen, &own) } else { None };
+    let tls = if secure { transport::of_clients(read, &listen, &own) } else { None };
     let api = api::Settings {
         tls,
         listen_client_urls: texts(&listen),
@@ -85,21 +84,21 @@ fn proxy(read: &mut Reader<'_>, command: Commands, way: ProxyMode, data_dir: Pat
     let none = own.cert.is_none() && own.key.is_none() && own.trusted_ca.is_none();
     let unverified = own.unverified && !peer_tls.any();
     let client_tls = if none { Files { unverified, ..peer_tls.clone() } } else { own };
-    let discovery = cluster::discovery(read, command);
+    let discovery = cluster::discovery(read);
     let proxy = ProxySettings {
         api,
         way,
         peer_urls: if discovery.is_some() { Vec::new() } else { peer_urls(read) },
         data_dir,
         failure_wait: millis(read, "proxy-failure-wait", 5000).unwrap_or_default(),
-        refresh_interval: Duration::from_millis(count(read, command, "proxy-refresh-interval", 30_000)),
+        refresh_interval: Duration::from_millis(count(read, "proxy-refresh-interval", 30_000)),
         dial_timeout: millis(read, "proxy-dial-timeout", 1000),
         write_timeout: millis(read, "proxy-write-timeout", 5000),
         read_timeout: millis(read, "proxy-read-timeout", 0),
         client_tls,
         peer_tls,
     };
-    let workers = count(read, command, "workers", 2).min(1024);
+    let workers = count(read, "workers", 2).min(1024);
     Proxy { proxy, discovery, workers: usize::try_from(workers).unwrap_or(1024) }
 }
 

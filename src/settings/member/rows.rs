@@ -1,10 +1,11 @@
 //! The options of a member: etcd's names, etcd's defaults.
 
-use super::super::row::{BACKUP, Commands, ETCD, MEMBER, RESTORE, Row, Support, ValueKind, row};
+use super::super::invocation::CommandId::{self, Etcd, Store, StoreBackup, StoreRestore};
+use super::super::row::{Row, Support, ValueKind, row};
 
-const BOTH: Commands = MEMBER | ETCD;
+const BOTH: &[CommandId] = &[Store, Etcd];
 /// The options of a new cluster also apply when it is created from a backup.
-const FOUNDING: Commands = BOTH | RESTORE;
+const FOUNDING: &[CommandId] = &[Store, Etcd, StoreRestore];
 const PROXY: ValueKind = ValueKind::Choice(&["off", "readonly", "on"]);
 const STATE: ValueKind = ValueKind::Choice(&["new", "existing"]);
 const LOGGER: ValueKind = ValueKind::Choice(&["capnslog", "zap"]);
@@ -25,7 +26,7 @@ const fn ignored(name: &'static str, kind: ValueKind, reason: &'static str) -> R
 /// Returns the row of a flag that etcd itself has ignored since 2.0.
 const fn old(name: &'static str) -> Row {
     let mut row = ignored(name, ValueKind::Switch, "it is no longer supported - ignoring");
-    row.commands = ETCD;
+    row.commands = &[Etcd];
     row
 }
 
@@ -34,7 +35,12 @@ pub(in crate::settings) const MEMBER_ROWS: &[Row] = &[
     row("name", ValueKind::Text, FOUNDING, "Name of this member, for people")
         .takes("NAME")
         .default("default"),
-    row("data-dir", ValueKind::Path, FOUNDING | BACKUP, "Folder for all of the member's data"),
+    row(
+        "data-dir",
+        ValueKind::Path,
+        &[Store, Etcd, StoreRestore, StoreBackup],
+        "Folder for all of the member's data",
+    ),
     row("listen-client-urls", ValueKind::Text, BOTH, "Client URLs to listen on, separated by commas")
         .takes("URLS")
         .default(LOCALHOST),
@@ -61,20 +67,25 @@ pub(in crate::settings) const MEMBER_ROWS: &[Row] = &[
     row("log-outputs", ValueKind::Text, BOTH, "Accepted only as stderr, where logs go")
         .takes("WORD")
         .default("stderr"),
-    row("workers", ValueKind::Number, MEMBER, "Threads that serve clients").default("2"),
+    row("workers", ValueKind::Number, &[Store], "Threads that serve clients").default("2"),
     row("enable-v2", ValueKind::Switch, BOTH, "Accepted; the v2 API is always served"),
     row(
         "config-file",
         ValueKind::Path,
-        ETCD,
+        &[Etcd],
         "Settings file in YAML; all other flags and variables are then ignored",
     ),
 ];
 
 /// Backup and restore of a store.
 pub(in crate::settings) const BACKUP_ROWS: &[Row] = &[
-    row("backup-file", ValueKind::Path, BACKUP | RESTORE, "The file; the last word alone means the same"),
-    row("force", ValueKind::Switch, BACKUP, "Replace an existing file"),
+    row(
+        "backup-file",
+        ValueKind::Path,
+        &[StoreBackup, StoreRestore],
+        "The file; the last word alone means the same",
+    ),
+    row("force", ValueKind::Switch, &[StoreBackup], "Replace an existing file"),
 ];
 
 /// The cluster of the member.

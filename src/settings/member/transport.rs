@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::super::reader::Reader;
-use super::super::row::Commands;
 use super::cluster::Cluster;
 use super::object;
 use super::urls::HostUrl;
@@ -62,14 +61,9 @@ pub(super) struct Own<'o> {
 }
 
 /// Returns the TLS files of the client port, if they are used: they only serve `https` listeners.
-pub(super) fn of_clients(
-    read: &mut Reader<'_>,
-    command: Commands,
-    listen: &[HostUrl],
-    own: &Own<'_>,
-) -> Option<Files> {
-    let files = files(read, command, &CLIENTS, listen, own);
-    let secure = served(read, command, &CLIENTS, listen, &files);
+pub(super) fn of_clients(read: &mut Reader<'_>, listen: &[HostUrl], own: &Own<'_>) -> Option<Files> {
+    let files = files(read, &CLIENTS, listen, own);
+    let secure = served(read, &CLIENTS, listen, &files);
     if !secure && (files.any() || files.client_auth) {
         let message = format!("TLS files have no effect: no URL in --{} begins with https", CLIENTS.listen);
         read.warnings.push(message);
@@ -79,16 +73,11 @@ pub(super) fn of_clients(
 
 /// Returns the TLS files for other members. The member also uses them to call others, whatever it listens on: members
 /// move to `https` and back one at a time, and each has to reach those that have moved and those that have not.
-pub(super) fn of_peers(
-    read: &mut Reader<'_>,
-    command: Commands,
-    cluster: &Cluster,
-    data_dir: &Path,
-) -> Files {
+pub(super) fn of_peers(read: &mut Reader<'_>, cluster: &Cluster, data_dir: &Path) -> Files {
     let listen = &cluster.listen;
     let own = Own { data_dir, advertised: &cluster.peer_urls };
-    let files = files(read, command, &PEERS, listen, &own);
-    let secure = served(read, command, &PEERS, listen, &files);
+    let files = files(read, &PEERS, listen, &own);
+    let secure = served(read, &PEERS, listen, &files);
     if !secure && (files.any() || files.client_auth) {
         if let Some(url) = listen.first() {
             read.warnings.push(format!(
@@ -106,7 +95,7 @@ pub(super) fn of_peers(
 }
 
 /// Returns the files given for a port; reports inconsistencies.
-fn files(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUrl], own: &Own<'_>) -> Files {
+fn files(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], own: &Own<'_>) -> Files {
     let (mut cert, mut key) = (read.path(port.cert), read.path(port.key));
     let old_authority = read.path(port.old_ca);
     let trusted_ca = read.path(port.trusted_ca).or(old_authority);
@@ -116,10 +105,10 @@ fn files(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUr
             "client certificates can only be verified with their authorities; add --{} FILE",
             port.trusted_ca
         );
-        object(read, command, port.auth, message);
+        object(read, port.auth, message);
     }
-    pair(read, command, port, (cert.is_some(), key.is_some()));
-    let self_made = self_made(read, command, port, cert.is_some(), &[listen, own.advertised].concat());
+    pair(read, port, (cert.is_some(), key.is_some()));
+    let self_made = self_made(read, port, cert.is_some(), &[listen, own.advertised].concat());
     if self_made.is_some() {
         let folder = own.data_dir.join(port.fixtures);
         (cert, key) = (Some(folder.join("cert.pem")), Some(folder.join("key.pem")));
@@ -132,13 +121,7 @@ fn files(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUr
 }
 
 /// Returns the hosts of a self-made certificate; `None` when there is to be none.
-fn self_made(
-    read: &mut Reader<'_>,
-    command: Commands,
-    port: &Port,
-    given: bool,
-    urls: &[HostUrl],
-) -> Option<Vec<String>> {
+fn self_made(read: &mut Reader<'_>, port: &Port, given: bool, urls: &[HostUrl]) -> Option<Vec<String>> {
     if !read.on(port.auto) {
         return None;
     }
@@ -154,7 +137,7 @@ fn self_made(
              --{}, or give --{} and --{}",
             port.auth, port.trusted_ca, port.cert, port.key
         );
-        object(read, command, port.auto, message);
+        object(read, port.auto, message);
     }
     let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let advertised = urls.iter().filter(|url| !url.is_everywhere()).map(|url| url.host.clone());
@@ -165,7 +148,7 @@ fn self_made(
 }
 
 /// Returns whether some listener is `https`; reports a missing certificate for it, and any listeners without TLS.
-fn served(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostUrl], files: &Files) -> bool {
+fn served(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], files: &Files) -> bool {
     let Some(url) = listen.iter().find(|url| url.https) else { return false };
     if files.cert.is_none() && files.key.is_none() {
         let message = format!(
@@ -175,7 +158,7 @@ fn served(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostU
             port.whose,
             url.text()
         );
-        object(read, command, port.listen, message);
+        object(read, port.listen, message);
     } else if let Some(url) = listen.iter().find(|url| !url.https) {
         let url = url.text();
         read.warnings.push(format!("{url} is served without TLS, although --{} is given", port.cert));
@@ -184,7 +167,7 @@ fn served(read: &mut Reader<'_>, command: Commands, port: &Port, listen: &[HostU
 }
 
 /// Reports a certificate without a key, or a key without a certificate.
-fn pair(read: &mut Reader<'_>, command: Commands, port: &Port, given: (bool, bool)) {
+fn pair(read: &mut Reader<'_>, port: &Port, given: (bool, bool)) {
     let (name, message) = match given {
         (true, false) => {
             (port.cert, format!("a certificate is of no use without its key; add --{} FILE", port.key))
@@ -194,7 +177,7 @@ fn pair(read: &mut Reader<'_>, command: Commands, port: &Port, given: (bool, boo
         }
         (true, true) | (false, false) => return,
     };
-    object(read, command, name, message);
+    object(read, name, message);
 }
 
 /// Reads the origins; etcd requires each to be a URL.

@@ -93,15 +93,15 @@ impl HostUrl {
         host && (self.https, self.port) == (other.https, other.port)
     }
 
-    /// Returns whether a client of `told` can reach this listener, as far as the URLs show.
-    pub(super) fn serves(&self, told: &Self) -> bool {
+    /// Returns whether a client of `advertised` can reach this listener, as far as the URLs show.
+    pub(super) fn serves(&self, advertised: &Self) -> bool {
         let local = self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        let host = match told.bindable() {
+        let host = match advertised.bindable() {
             _ if self.is_everywhere() => true,
-            Some(told) => told.host == self.host,
+            Some(advertised) => advertised.host == self.host,
             None => !local,
         };
-        host && (self.port == told.port || self.port == 0)
+        host && (self.port == advertised.port || self.port == 0)
     }
 
     /// Returns whether it is a wildcard address, which cannot be advertised.

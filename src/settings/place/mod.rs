@@ -3,21 +3,25 @@
 mod ports;
 mod rows;
 
-use super::common::{CommonOptions, OUTPUTS};
-use super::invocation::{Output, PlaceSettings, Task};
-use super::reader::Built;
+use super::invocation::{Invocation, PlaceSettings, Task};
 use super::reader::Reader;
-use super::row::PLACE;
+use super::spec::CommandSpec;
 use super::{store, units};
 use crate::placement::{Dialect, Filter, Request, Strategy};
 
 use ports::Published;
 pub(super) use rows::{ANSWER_ROWS, WISH_ROWS};
 
-/// `retune place`.
-pub(super) fn place(read: &mut Reader<'_>, common: CommonOptions) -> Built {
-    let output = read.choice("output", OUTPUTS, Output::Text);
-    let source = store::asked(read, PLACE);
+pub(super) const PLACE: CommandSpec = CommandSpec {
+    notes: "Exit status 1 means that no node fits; stderr says why.\nWith --output json, a stable interface: \
+            {\"nodes\": [{\"name\", \"address\"}]}, the best first; with --why {\"nodes\": [{\"name\", \"fits\", \
+            \"refused_by\"}]}; when none fits {\"nodes\": [], \"refusal\"}.",
+    ..CommandSpec::new("place", "Choose the node for a container, from what the registrars publish", place)
+};
+
+fn place(read: &mut Reader<'_>) -> Invocation {
+    let output = read.output();
+    let source = store::asked(read);
     let dialect = read.choice("compat", &[("swarm", Dialect::Swarm)], Dialect::Plain);
     let strategies = [
         ("spread", Strategy::Spread),
@@ -37,7 +41,7 @@ pub(super) fn place(read: &mut Reader<'_>, common: CommonOptions) -> Built {
     if place.why && (place.all || place.address) {
         read.object("why", "reports every node by its name, so --all and --address do not go with it");
     }
-    CommonOptions { output, ..common }.built(read, Task::Place(Box::new(place)), source)
+    Invocation { source, output, ..Invocation::new(Task::Place(Box::new(place))) }
 }
 
 fn request(read: &mut Reader<'_>) -> Request {

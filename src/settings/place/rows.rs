@@ -1,6 +1,9 @@
 //! The options of `retune place`: docker's names for what a container needs.
 
-use super::super::row::{PLACE, Row, ValueKind, row};
+use super::super::invocation::CommandId;
+use super::super::row::{Row, ValueKind, row};
+
+const PLACE: &[CommandId] = &[CommandId::Place];
 
 const STRATEGIES: ValueKind = ValueKind::Choice(&["spread", "binpack", "binpacking", "random"]);
 const COMPAT: ValueKind = ValueKind::Choice(&["swarm"]);

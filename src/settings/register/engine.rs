@@ -15,12 +15,9 @@ const CUSTOM: &str = "/tmp/docker.sock";
 const SCHEMES: &str =
     "write unix:///PATH, tcp://HOST:PORT, http://HOST:PORT, https://HOST:PORT or the path of a socket";
 
-/// Looks up an environment variable.
-pub(super) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
-
 /// Returns the engine of the flags, else of docker's variables, else the first socket that exists.
-pub(super) fn read(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> EngineAt {
-    let given = read.rank("engine").is_some();
+pub(super) fn read(read: &mut Reader<'_>) -> EngineAt {
+    let (host, given) = (read.host, read.rank("engine").is_some());
     let url = read.parsed("engine", url);
     let own = Trust {
         ca: read.path("engine-ca"),
@@ -37,20 +34,20 @@ pub(super) fn read(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> EngineAt
         read.object(name, message);
     }
     let named = own != Trust::default();
-    let (trust, tls) = if named { (own, true) } else { docker_tls(host, env) };
+    let (trust, tls) = if named { (own, true) } else { docker_tls(host) };
     let url = url.unwrap_or_else(|| {
-        let found = if given { Ok(None) } else { docker_host(env) };
+        let found = if given { Ok(None) } else { docker_host(host) };
         let found = found.map_err(|message| read.problems.push(super::Problem::new("DOCKER_HOST", message)));
-        found.ok().flatten().unwrap_or_else(|| socket(host, env))
+        found.ok().flatten().unwrap_or_else(|| socket(host))
     });
     EngineAt { url, trust, tls }
 }
 
 /// Returns the engine as Registrator finds it.
-pub(super) fn customary(host: &Host, env: Env<'_>) -> Result<EngineAt, String> {
-    let (trust, tls) = docker_tls(host, env);
+pub(super) fn customary(host: &Host<'_>) -> Result<EngineAt, String> {
+    let (trust, tls) = docker_tls(host);
     let at = |path: &str| format!("unix://{path}");
-    let url = match docker_host(env)? {
+    let url = match docker_host(host)? {
         Some(url) => url,
         None if !(host.there)(Path::new(CUSTOM)) && (host.there)(Path::new(DOCKER)) => at(DOCKER),
         None => at(CUSTOM),
@@ -58,13 +55,13 @@ pub(super) fn customary(host: &Host, env: Env<'_>) -> Result<EngineAt, String> {
     Ok(EngineAt { url, trust, tls })
 }
 
-fn docker_host(env: Env<'_>) -> Result<Option<String>, String> {
-    env("DOCKER_HOST").filter(|text| !text.trim().is_empty()).map(|text| url(&text)).transpose()
+fn docker_host(host: &Host<'_>) -> Result<Option<String>, String> {
+    (host.env)("DOCKER_HOST").filter(|text| !text.trim().is_empty()).map(|text| url(&text)).transpose()
 }
 
 /// Returns the socket of an engine that exists; docker's when there is none.
-fn socket(host: &Host, env: Env<'_>) -> String {
-    let own = env("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+fn socket(host: &Host<'_>) -> String {
+    let own = (host.env)("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let own = own.map(|path| path.join("podman/podman.sock"));
     let all = [Some(PathBuf::from(DOCKER)), Some(PathBuf::from(PODMAN)), own];
     let found = all.into_iter().flatten().find(|path| (host.there)(path));
@@ -72,13 +69,13 @@ fn socket(host: &Host, env: Env<'_>) -> String {
 }
 
 /// Returns the TLS settings of docker's own variables. Servers are verified even where docker would not.
-fn docker_tls(host: &Host, env: Env<'_>) -> (Trust, bool) {
-    let on = |name: &str| env(name).is_some_and(|value| !value.is_empty());
+fn docker_tls(host: &Host<'_>) -> (Trust, bool) {
+    let on = |name: &str| (host.env)(name).is_some_and(|value| !value.is_empty());
     if !on("DOCKER_TLS_VERIFY") && !on("DOCKER_TLS") {
         return (Trust::default(), false);
     }
-    let folder = env("DOCKER_CERT_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let folder = folder.or_else(|| Some(PathBuf::from(env("HOME")?).join(".docker")));
+    let folder = (host.env)("DOCKER_CERT_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let folder = folder.or_else(|| Some(PathBuf::from((host.env)("HOME")?).join(".docker")));
     let file = |name: &str| Some(folder.as_ref()?.join(name)).filter(|path| (host.there)(path));
     let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
     let both = cert.is_some() && key.is_some();

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::super::Host;
 use super::super::invocation::Listen;
 use super::super::reader::Reader;
-use super::engine::Env;
 
 const SHAPE: &str = "write unix:///PATH or HOST:PORT, or none";
 
@@ -19,19 +18,20 @@ impl std::fmt::Display for Listen {
 }
 
 /// Returns the addresses to listen on, and whether they were requested, so that a failure is an error.
-pub(super) fn places(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: bool) -> (Vec<Listen>, bool) {
+pub(super) fn places(read: &mut Reader<'_>, own: bool) -> (Vec<Listen>, bool) {
     match given(read) {
         Some(places) => (places, true),
         None if own => (Vec::new(), false),
-        None => (customary(host, env).into_iter().collect(), false),
+        None => (customary(read.host).into_iter().collect(), false),
     }
 }
 
 /// Returns the address to send requests to.
-pub(super) fn asked(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> Listen {
+pub(super) fn asked(read: &mut Reader<'_>) -> Listen {
     let nowhere = || Listen::Unix(PathBuf::new());
     let Some(places) = given(read) else {
-        let found = customary(host, env).filter(|place| match place {
+        let host = read.host;
+        let found = customary(host).filter(|place| match place {
             Listen::Unix(path) => host.root || (host.there)(path),
             Listen::Tcp(_) => true,
         });
@@ -46,11 +46,11 @@ pub(super) fn asked(host: &Host, read: &mut Reader<'_>, env: Env<'_>) -> Listen 
 }
 
 /// Returns the default address, if there is one.
-pub(super) fn customary(host: &Host, env: Env<'_>) -> Option<Listen> {
+pub(super) fn customary(host: &Host<'_>) -> Option<Listen> {
     if host.root {
         return Some(system());
     }
-    let folder = env("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())?;
+    let folder = (host.env)("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())?;
     Some(Listen::Unix(folder.join("retune/register.sock")))
 }
 

@@ -10,65 +10,77 @@ mod uri;
 
 use std::time::Duration;
 
-use super::Host;
-use super::common::CommonOptions;
-use super::invocation::{Output, Register, RegisterStatus, RegisterStop, Task};
+use super::invocation::{Invocation, Register, RegisterStatus, RegisterStop, Task};
 use super::layers::Rank;
 use super::problem::Problem;
-use super::reader::Built;
 use super::reader::Reader;
-use super::row::REGISTER;
+use super::spec::CommandSpec;
 use super::{store, units};
 use crate::registrar::{CheckAddress, Checks, Deregister, Health, OnExit, OwnContainer, Settings};
-use crate::source;
 
 pub(super) use registrator::{called, described};
 pub(super) use rows::{ENGINE_ROWS, HEALTH_ROWS, KEY_ROWS, OWN_ROWS, REGISTRAR_ROWS, STOP_ROWS};
 
-use engine::Env;
+pub(super) const REGISTER: CommandSpec = CommandSpec {
+    notes: "SIGUSR1 writes the status to the log. Over --listen it serves GET /status (JSON), /metrics and /health, and on \
+            its own host POST /drain?container=NAME and /undrain.",
+    ..CommandSpec::new(
+        "register",
+        "Register the running containers of this host in a store, each with its health and a lease",
+        |read| {
+            let own = own(read);
+            let (listen, must_listen) = listen::places(read, own.is_some());
+            let source = store::asked(read);
+            let registrar = settings(read, own);
+            let task = Register { registrar, listen, must_listen, adapter: None };
+            Invocation { source, ..Invocation::new(Task::Register(Box::new(task))) }
+        },
+    )
+};
 
-/// `retune register`.
-pub(super) fn register(host: &Host, read: &mut Reader<'_>, common: CommonOptions, env: Env<'_>) -> Built {
-    let own = own(read);
-    let (listen, must_listen) = listen::places(host, read, env, own.is_some());
-    let source = store::asked(read, REGISTER);
-    let registrar = settings(host, read, env, own);
-    let task = Register { registrar, listen, must_listen, adapter: None };
-    common.built(read, Task::Register(Box::new(task)), source)
-}
+pub(super) const STATUS: CommandSpec = CommandSpec {
+    notes: "Exit status 0 means that every service passes and is in the store, and that engine and store respond; 1 that \
+            this is not so; 2 that no registrar responds.",
+    ..CommandSpec::new(
+        "register status",
+        "Show every container, key and check of the running registrar",
+        |read| {
+            let task = RegisterStatus { at: listen::asked(read) };
+            Invocation { output: read.output(), ..Invocation::new(Task::RegisterStatus(Box::new(task))) }
+        },
+    )
+};
 
-/// `retune register status`.
-pub(super) fn status(host: &Host, read: &mut Reader<'_>, common: CommonOptions, env: Env<'_>) -> Built {
-    let at = listen::asked(host, read, env);
-    let common =
-        CommonOptions { output: read.choice("output", super::common::OUTPUTS, Output::Text), ..common };
-    let task = Task::RegisterStatus(Box::new(RegisterStatus { at }));
-    common.built(read, task, source::Settings::default())
-}
+pub(super) const STOP: CommandSpec = CommandSpec {
+    operand: Some(("container", "CONTAINER")),
+    ..CommandSpec::new(
+        "register stop",
+        "Remove a container's keys, wait for its consumers, then stop it",
+        |read| Invocation::new(Task::RegisterStop(Box::new(stop(read)))),
+    )
+};
 
-/// `retune register stop`.
-pub(super) fn stop(host: &Host, read: &mut Reader<'_>, common: CommonOptions, env: Env<'_>) -> Built {
+fn stop(read: &mut Reader<'_>) -> RegisterStop {
     let container = read.text("container").unwrap_or_else(|| {
         read.object("container", "which one? write its id or name as the last word");
         String::new()
     });
-    let task = RegisterStop {
-        at: listen::asked(host, read, env),
-        engine: engine::read(host, read, env),
+    RegisterStop {
+        at: listen::asked(read),
+        engine: engine::read(read),
         container,
         drain: read.span("drain").unwrap_or(Duration::from_secs(10)),
         grace: read.span("stop-timeout"),
-    };
-    common.built(read, Task::RegisterStop(Box::new(task)), source::Settings::default())
+    }
 }
 
-fn settings(host: &Host, read: &mut Reader<'_>, env: Env<'_>, own: Option<OwnContainer>) -> Settings {
+fn settings(read: &mut Reader<'_>, own: Option<OwnContainer>) -> Settings {
     let base = Settings::default();
     let publish = read.switch("publish-node").unwrap_or(own.is_none());
     let exits = [("keep", OnExit::Keep), ("remove", OnExit::Remove)];
     let on_exit = if own.is_some() { OnExit::Remove } else { base.on_exit };
     Settings {
-        engine: engine::read(host, read, env),
+        engine: engine::read(read),
         node: read.parsed("node-name", node_name),
         labels: labels(read),
         engine_address: read.text("engine-address"),

@@ -9,48 +9,53 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command};
 
-use super::super::invocation::{
-    Colour, Dialect, Invocation, Level, Log, LogFormat, Output, Parsed, Register, Task,
-};
+use super::super::invocation::{Colour, Dialect, Invocation, Level, Log, LogFormat, Parsed, Register, Task};
 use super::super::problem::{Problem, Problems};
+use super::super::row::{Row, ValueKind, row};
 use super::super::{Host, units};
-use super::engine::{self, Env};
+use super::engine;
 use super::uri::Uri;
 use super::{DEREGISTER, attempts, listen, rules};
 use crate::registrar::{Lease, Rules, Settings};
-use crate::{reloader, source};
+use crate::source;
 
 const NAME: &str = "registrator";
 const USAGE: &str = "registrator [options] <registry URI>";
 
-/// The form of a flag's value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum FlagKind {
-    Switch,
-    Int,
-    Text,
-}
-
-/// One flag with its help.
-type Flag = (&'static str, FlagKind, &'static str);
-
-const FLAGS: &[Flag] = &[
-    ("cleanup", FlagKind::Switch, "Accepted; keys that no container backs are always removed"),
-    (
+/// The flags; no command of ours has them.
+const FLAGS: &[Row] = &[
+    row("cleanup", ValueKind::Switch, &[], "Accepted; keys that no container backs are always removed"),
+    row(
         "deregister",
-        FlagKind::Text,
+        ValueKind::Text,
+        &[],
         "Deregister exited services \"always\" or \"on-success\" (default \"always\")",
     ),
-    ("explicit", FlagKind::Switch, "Only register containers that set SERVICE_NAME"),
-    ("internal", FlagKind::Switch, "Use internal ports and addresses instead of published ones"),
-    ("ip", FlagKind::Text, "IP of every service, instead of the detected one"),
-    ("resync", FlagKind::Int, "Seconds between lists of all containers; 0 is the default of 30 here"),
-    ("retry-attempts", FlagKind::Int, "How often the store is tried at the start; 0 and -1: for ever"),
-    ("retry-interval", FlagKind::Int, "Milliseconds between those tries (default 2000)"),
-    ("tags", FlagKind::Text, "Tags of every service, separated by commas"),
-    ("ttl", FlagKind::Int, "Seconds that keys outlive their registrar; 20 when not given, 0 is for ever"),
-    ("ttl-refresh", FlagKind::Int, "Seconds from one renewal of the leases to the next"),
-    ("useIpFromLabel", FlagKind::Text, "Container label that holds the IP of its services"),
+    row("explicit", ValueKind::Switch, &[], "Only register containers that set SERVICE_NAME"),
+    row("internal", ValueKind::Switch, &[], "Use internal ports and addresses instead of published ones"),
+    row("ip", ValueKind::Text, &[], "IP of every service, instead of the detected one"),
+    row(
+        "resync",
+        ValueKind::Number,
+        &[],
+        "Seconds between lists of all containers; 0 is the default of 30 here",
+    ),
+    row(
+        "retry-attempts",
+        ValueKind::Number,
+        &[],
+        "How often the store is tried at the start; 0 and -1: for ever",
+    ),
+    row("retry-interval", ValueKind::Number, &[], "Milliseconds between those tries (default 2000)"),
+    row("tags", ValueKind::Text, &[], "Tags of every service, separated by commas"),
+    row(
+        "ttl",
+        ValueKind::Number,
+        &[],
+        "Seconds that keys outlive their registrar; 20 when not given, 0 is for ever",
+    ),
+    row("ttl-refresh", ValueKind::Number, &[], "Seconds from one renewal of the leases to the next"),
+    row("useIpFromLabel", ValueKind::Text, &[], "Container label that holds the IP of its services"),
 ];
 
 /// The text after the list of flags.
@@ -62,13 +67,9 @@ const AFTER: &str = "The registry URI is etcd://HOST:PORT/PREFIX or skydns2://HO
 /// Returns the command as a clap command: for help and man page.
 pub(in crate::settings) fn described() -> Command {
     let about = "Takes Registrator's command line: keeps the running containers of this host in a store";
-    let args = FLAGS.iter().map(|(name, kind, help)| {
-        let arg = Arg::new(*name).long(*name).help(*help);
-        match kind {
-            FlagKind::Switch => arg.action(ArgAction::SetTrue),
-            FlagKind::Int => arg.value_name("N"),
-            FlagKind::Text => arg.value_name("WORD"),
-        }
+    let args = FLAGS.iter().map(|row| {
+        let arg = Arg::new(row.name).long(row.name).help(row.help);
+        if row.kind == ValueKind::Switch { arg.action(ArgAction::SetTrue) } else { arg.value_name(row.value) }
     });
     let uri = Arg::new("uri").value_name("REGISTRY_URI").required(true).help("The store to register in");
     Command::new(NAME)
@@ -82,11 +83,7 @@ pub(in crate::settings) fn described() -> Command {
 }
 
 /// Returns the parsed call, if the program was called by that name.
-pub(in crate::settings) fn called(
-    host: &Host,
-    args: &[OsString],
-    env: Env<'_>,
-) -> Option<Result<Parsed, Problems>> {
+pub(in crate::settings) fn called(host: &Host<'_>, args: &[OsString]) -> Option<Result<Parsed, Problems>> {
     let (program, words) = args.split_first()?;
     if Path::new(program).file_name() != Some(OsStr::new(NAME)) {
         return None;
@@ -101,7 +98,7 @@ pub(in crate::settings) fn called(
     }
     Some(match scan(&words) {
         Ok(None) => Ok(Parsed::Print { text: usage() }),
-        Ok(Some(typed)) => built(host, &typed, env).map(|invocation| Parsed::Run(Box::new(invocation))),
+        Ok(Some(typed)) => built(host, &typed).map(|invocation| Parsed::Run(Box::new(invocation))),
         Err(problem) => Err(Problems(vec![problem])),
     })
 }
@@ -119,7 +116,7 @@ struct RegistratorArgs<'w> {
 impl RegistratorArgs<'_> {
     /// Returns the value of a flag; if it is repeated, the last one.
     fn get(&self, name: &str) -> Option<&str> {
-        debug_assert!(FLAGS.iter().any(|(own, ..)| *own == name), "no flag {name}");
+        debug_assert!(FLAGS.iter().any(|row| row.name == name), "no flag {name}");
         self.flags.iter().rev().find(|(own, _)| *own == name).map(|(_, word)| *word)
     }
 
@@ -144,7 +141,7 @@ fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
         if name.is_empty() || name.starts_with('-') {
             return Err(Problem::new(format!("bad flag syntax: {word}"), "`registrator -h` lists the flags"));
         }
-        let Some((own, kind, _)) = FLAGS.iter().find(|(own, ..)| *own == name) else {
+        let Some(row) = FLAGS.iter().find(|row| row.name == name) else {
             if matches!(name, "h" | "help") {
                 return Ok(None);
             }
@@ -153,7 +150,7 @@ fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
         };
         let value = match (value, rest.split_first()) {
             (Some(value), _) => value,
-            (None, _) if *kind == FlagKind::Switch => "true",
+            (None, _) if row.kind == ValueKind::Switch => "true",
             (None, Some((next, after))) => {
                 rest = after;
                 next
@@ -165,18 +162,18 @@ fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
                 ));
             }
         };
-        match kind {
-            FlagKind::Switch if units::switch(value).is_err() => {
+        match row.kind {
+            ValueKind::Switch if units::switch(value).is_err() => {
                 let place = format!("invalid boolean value {value:?} for -{name}");
                 return Err(Problem::new(place, "it is true or false"));
             }
-            FlagKind::Int if value.parse::<i64>().is_err() => {
+            ValueKind::Number if value.parse::<i64>().is_err() => {
                 let place = format!("invalid value {value:?} for flag -{name}");
                 return Err(Problem::new(place, "it is a whole number"));
             }
             _ => {}
         }
-        flags.push((*own, value));
+        flags.push((row.name, value));
     }
     match rest {
         [uri] => Ok(Some(RegistratorArgs { flags, uri })),
@@ -192,9 +189,9 @@ fn scan(words: &[String]) -> Result<Option<RegistratorArgs<'_>>, Problem> {
     }
 }
 
-fn built(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>) -> Result<Invocation, Problems> {
+fn built(host: &Host<'_>, typed: &RegistratorArgs<'_>) -> Result<Invocation, Problems> {
     let mut wrong = Vec::new();
-    let settings = settings(host, typed, env, &mut wrong);
+    let settings = settings(host, typed, &mut wrong);
     let uri =
         Uri::read(typed.uri).map_err(|message| wrong.push(Problem::of_sense("registry URI", message))).ok();
     let (Some(uri), true) = (uri, wrong.is_empty()) else {
@@ -204,23 +201,19 @@ fn built(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>) -> Result<Invoc
     let rules = Rules { layout, prefix, ..settings.rules };
     let register = Register {
         registrar: Settings { rules, ..settings },
-        listen: listen::customary(host, env).into_iter().collect(),
+        listen: listen::customary(host).into_iter().collect(),
         must_listen: false,
         adapter: Some((scheme, shown)),
     };
     Ok(Invocation {
-        task: Task::Register(Box::new(register)),
         dialect: Dialect::Registrator,
         log: Log { level: Level::Info, format: LogFormat::Text, colour: Colour::Never },
         source: source::Settings { nodes, login, ..source::Settings::default() },
-        reloader: reloader::Settings::default(),
-        output: Output::Text,
-        warnings: Vec::new(),
-        notices: Vec::new(),
+        ..Invocation::new(Task::Register(Box::new(register)))
     })
 }
 
-fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut Vec<Problem>) -> Settings {
+fn settings(host: &Host<'_>, typed: &RegistratorArgs<'_>, wrong: &mut Vec<Problem>) -> Settings {
     let base = Settings::default();
     let on = |name: &str| typed.get(name).is_some_and(|word| units::switch(word) == Ok(true));
     let ip = typed.filled("ip").map(rules::ip).transpose();
@@ -249,7 +242,7 @@ fn settings(host: &Host, typed: &RegistratorArgs<'_>, env: Env<'_>, wrong: &mut 
         ..Rules::default()
     };
     let engine =
-        engine::customary(host, env).map_err(|message| wrong.push(Problem::of_sense("DOCKER_HOST", message)));
+        engine::customary(host).map_err(|message| wrong.push(Problem::of_sense("DOCKER_HOST", message)));
     Settings {
         engine: engine.unwrap_or_else(|()| base.engine.clone()),
         // The original writes only services.

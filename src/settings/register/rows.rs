@@ -1,8 +1,11 @@
 //! The options of a registrar: Registrator's names where it has one, and dockreg's.
 
-use super::super::row::{Commands, REGISTER, REGISTER_STATUS, REGISTER_STOP, Row, ValueKind, row};
+use super::super::invocation::CommandId::{self, Register, RegisterStatus, RegisterStop};
+use super::super::row::{Row, ValueKind, row};
 
-const ENGINE: Commands = REGISTER | REGISTER_STOP;
+const REGISTER: &[CommandId] = &[Register];
+const STOP: &[CommandId] = &[RegisterStop];
+const ENGINE: &[CommandId] = &[Register, RegisterStop];
 const LAYOUTS: ValueKind = ValueKind::Choice(&["registrator", "dockreg", "skydns"]);
 const SUFFIXES: ValueKind = ValueKind::Choice(&["exposed", "published", "always", "never"]);
 const VALUES: ValueKind = ValueKind::Choice(&["address", "json"]);
@@ -34,7 +37,7 @@ pub(in crate::settings) const ENGINE_ROWS: &[Row] = &[
     row(
         "listen",
         ValueKind::List,
-        REGISTER | REGISTER_STATUS | REGISTER_STOP,
+        &[Register, RegisterStatus, RegisterStop],
         "Where the registrar serves status and metrics: unix:///PATH or HOST:PORT, or none; may be repeated; \
          retune/register.sock in /run for root, else in XDG_RUNTIME_DIR, when not given",
     )
@@ -178,21 +181,21 @@ pub(in crate::settings) const STOP_ROWS: &[Row] = &[
     row(
         "container",
         ValueKind::Text,
-        REGISTER_STOP,
+        STOP,
         "Id or name of the container; the last word alone means the same",
     )
     .takes("ID"),
     row(
         "drain",
         ValueKind::Span,
-        REGISTER_STOP,
+        STOP,
         "How long consumers have between the removal of the keys and the stop",
     )
     .default("10s"),
     row(
         "stop-timeout",
         ValueKind::Span,
-        REGISTER_STOP,
+        STOP,
         "How long the container has before it is killed; the engine decides when not given",
     ),
 ];

@@ -169,19 +169,19 @@ fn the_password_comes_from_the_stronger_layer_be_it_file_or_word() {
 }
 
 /// Returns a command with its required words.
-fn whole(name: &str, bit: row::Commands) -> String {
-    let word = bit & (row::BACKUP | row::RESTORE | row::REGISTER_STOP) != 0;
-    format!("{name}{}", if word { " saved" } else { "" })
+fn whole(command: invocation::CommandId) -> String {
+    let spec = command.spec();
+    format!("{}{}", spec.name, if spec.operand.is_some() { " saved" } else { "" })
 }
 
 #[test]
 fn every_default_the_help_shows_is_the_default_that_holds() {
     let machine = Machine::new();
-    for (name, bit, _) in options::COMMANDS {
-        let name = whole(name, *bit);
+    for command in options::COMMANDS {
+        let name = whole(*command);
         let plain = format!("{:?}", machine.run(&format!("retune {name}")));
         for row in options::rows() {
-            if row.commands & bit != 0 && !row.default.is_empty() {
+            if row.belongs_to(*command) && !row.default.is_empty() {
                 let line = format!("retune {name} --{} {}", row.name, row.default);
                 assert_eq!(format!("{:?}", machine.run(&line)), plain, "{line}");
             }
@@ -193,9 +193,9 @@ fn every_default_the_help_shows_is_the_default_that_holds() {
 #[test]
 fn every_word_the_help_offers_is_understood() {
     let machine = Machine::new();
-    for (name, bit, _) in options::COMMANDS {
-        let name = whole(name, *bit);
-        for row in options::rows().filter(|row| row.commands & bit != 0) {
+    for command in options::COMMANDS {
+        let name = whole(*command);
+        for row in options::rows().filter(|row| row.belongs_to(*command)) {
             if let row::ValueKind::Choice(words) = row.kind {
                 for word in words {
                     let needs = match *word {
@@ -224,10 +224,8 @@ fn a_settings_file_without_end_or_text_is_refused_not_swallowed() {
 #[test]
 fn every_command_has_a_task_of_its_own() {
     let mut tasks = Vec::new();
-    for (name, ..) in options::COMMANDS {
-        let word =
-            if matches!(*name, "store backup" | "store restore" | "register stop") { " x" } else { "" };
-        tasks.push(std::mem::discriminant(&run(&format!("retune {name}{word}")).task));
+    for command in options::COMMANDS {
+        tasks.push(std::mem::discriminant(&run(&format!("retune {}", whole(*command))).task));
     }
     assert!(tasks.iter().all(|task| tasks.iter().filter(|other| *other == task).count() == 1), "{tasks:?}");
 }

@@ -48,15 +48,16 @@ impl Machine {
 
     fn parse(&self, words: &[&str]) -> Result<Parsed, Problems> {
         let there = self.there.clone();
+        let env = |name: &str| self.env.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
         let host = Host {
             etc: self.dir.path().to_owned(),
             root: self.root,
             variables: self.variables.clone(),
+            env: &env,
             there: Box::new(move |path| there.iter().any(|own| Path::new(own) == path)),
             address: Box::new(|| Some(IpAddr::from([192, 0, 2, 2]))),
         };
-        let env = |name: &str| self.env.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
-        parse_on(&host, words.iter().map(OsString::from).collect(), &env)
+        parse_on(&host, words.iter().map(OsString::from).collect())
     }
 
     /// Returns the invocation of a command line, split at blanks.

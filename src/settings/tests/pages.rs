@@ -1,20 +1,25 @@
 //! Help, version, completions and man pages.
 
 use super::*;
+use crate::settings::invocation::CommandId::{self, Confd, Etcd};
 use crate::settings::options::{COMMANDS, rows};
-use crate::settings::row::{CONFD, ETCD, Support};
+use crate::settings::row::Support;
+
+fn help_line(command: &CommandId) -> (String, CommandId) {
+    (format!("retune {} -h", command.spec().name), *command)
+}
 
 #[test]
 fn help_of_each_command_lists_each_of_its_flags_and_no_other() {
     let machine = Machine::new();
-    let pages = COMMANDS.iter().map(|(name, bit, _)| (format!("retune {name} -h"), *bit));
-    for (line, bit) in pages.chain([("confd -h".to_owned(), CONFD), ("etcd -h".to_owned(), ETCD)]) {
+    let pages = COMMANDS.iter().map(help_line);
+    for (line, command) in pages.chain([("confd -h".to_owned(), Confd), ("etcd -h".to_owned(), Etcd)]) {
         let text = machine.page(&line);
         for row in rows() {
             let shown = text
                 .lines()
-                .any(|l| l.split_whitespace().any(|word| word == format!("--{}", row.shown(bit))));
-            let named = rows().filter(|other| other.name == row.name && other.commands & bit != 0);
+                .any(|l| l.split_whitespace().any(|word| word == format!("--{}", row.shown(command))));
+            let named = rows().filter(|other| other.name == row.name && other.belongs_to(command));
             let wanted =
                 named.into_iter().any(|row| !matches!(row.support, Support::Idle(_) | Support::Ignored(_)));
             assert_eq!(shown, wanted, "{line}: --{}", row.name);
@@ -107,7 +112,7 @@ fn every_flag_of_etcds_that_is_refused_stands_in_the_documentation() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/store.md")).unwrap();
     let table =
         page.split("Refused, with a message").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
-    let refused = rows().filter(|row| row.commands & ETCD != 0 && matches!(row.support, Support::Refused(_)));
+    let refused = rows().filter(|row| row.belongs_to(Etcd) && matches!(row.support, Support::Refused(_)));
     let names: Vec<String> = refused.map(|row| format!("`--{}`", row.name)).collect();
     assert!(names.len() > 5);
     let missing: Vec<&String> = names.iter().filter(|name| !table.contains(name.as_str())).collect();
@@ -136,7 +141,8 @@ fn usage_lines_show_what_a_command_wants_behind_its_name() {
         assert!(text.contains(usage), "{line}: {:?}", text.lines().find(|line| line.contains("sage:")));
     }
     // Every command that takes a word shows one, new commands included.
-    for (name, bit, _) in COMMANDS {
+    for command in COMMANDS {
+        let name = command.spec().name;
         let text = machine.page(&format!("retune {name} -h"));
         let usage = text.lines().find(|line| line.starts_with("Usage:")).unwrap();
         let taken =
@@ -144,17 +150,17 @@ fn usage_lines_show_what_a_command_wants_behind_its_name() {
         let refused =
             taken.is_err_and(|problems| problems.to_string().contains("word: no flag takes this word"));
         let bare = usage.ends_with("[OPTIONS]") || usage.ends_with("[COMMAND]");
-        assert_eq!(bare, refused, "{usage} ({bit})");
+        assert_eq!(bare, refused, "{usage} ({command:?})");
     }
 }
 
 #[test]
 fn every_other_name_of_an_option_stands_in_the_help() {
     let machine = Machine::new();
-    let pages = COMMANDS.iter().map(|(name, bit, _)| (format!("retune {name} -h"), *bit));
-    for (line, bit) in pages.chain([("confd -h".to_owned(), CONFD)]) {
+    let pages = COMMANDS.iter().map(help_line);
+    for (line, command) in pages.chain([("confd -h".to_owned(), Confd)]) {
         let text = machine.page(&line);
-        for row in rows().filter(|row| row.commands & bit != 0 && row.support == Support::Used) {
+        for row in rows().filter(|row| row.belongs_to(command) && row.support == Support::Used) {
             for name in row.names() {
                 let words = text.split(|c: char| !(c.is_alphanumeric() || c == '-'));
                 assert!(words.into_iter().any(|word| word == format!("--{name}")), "{line}: --{name}");

@@ -140,6 +140,7 @@ fn words_that_are_not_utf8_pass_as_paths_and_are_refused_elsewhere() {
     use std::os::unix::ffi::OsStringExt;
     let odd = OsString::from_vec(b"/x\xff".to_vec());
     let host = || Host {
+        env: &|_| None,
         etc: PathBuf::from("/nowhere"),
         root: false,
         variables: Vec::new(),
@@ -147,12 +148,12 @@ fn words_that_are_not_utf8_pass_as_paths_and_are_refused_elsewhere() {
         address: Box::new(|| None),
     };
     let words = |flag: &str| vec!["retune".into(), "render".into(), flag.into(), odd.clone()];
-    let Ok(Parsed::Run(got)) = parse_on(&host(), words("--confdir"), &|_| None) else { panic!() };
+    let Ok(Parsed::Run(got)) = parse_on(&host(), words("--confdir")) else { panic!() };
     assert_eq!(got.reloader.confdir.as_os_str(), odd);
-    let Err(problems) = parse_on(&host(), words("--prefix"), &|_| None) else { panic!() };
+    let Err(problems) = parse_on(&host(), words("--prefix")) else { panic!() };
     assert_eq!(problems.to_string(), "--prefix: is not UTF-8 text");
-    assert!(parse_on(&host(), vec!["retune".into(), odd.clone()], &|_| None).is_err());
-    assert!(parse_on(&host(), Vec::new(), &|_| None).is_err());
+    assert!(parse_on(&host(), vec!["retune".into(), odd.clone()]).is_err());
+    assert!(parse_on(&host(), Vec::new()).is_err());
 }
 
 #[test]

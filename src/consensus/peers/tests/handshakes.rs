@@ -82,7 +82,7 @@ async fn a_second_process_of_a_member_waits_until_the_first_is_gone() {
     let second = start(PeerDirectory { process: 6, ..directory }, bind("http://127.0.0.1:0"));
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(second.take().is_empty());
-    assert!(first.post.figures()[0].connected, "the stranger took the first one's stream");
+    assert!(first.post.metrics()[0].connected, "the stranger took the first one's stream");
     first.kill().await;
     second.until("it may speak", |inbound| matches!(inbound, Inbound::Connected(1))).await;
     eventually("the other side heard it", || one.hub.peer_queue(2).is_some()).await;

@@ -23,11 +23,11 @@ async fn messages_arrive_in_order_with_the_senders_time() {
     assert!(two.has(times));
     two.post.send(vec![message(MessageType::MsgAppendResponse, 2, 1)]);
     one.until("the answer", |inbound| matches!(inbound, Inbound::Messages { from: 2, .. })).await;
-    let figures = &one.post.figures()[0];
-    assert!(figures.id == 2 && figures.connected && figures.sent_appends == 2000, "{figures:?}");
-    assert_eq!(two.post.figures()[0].received_appends, 2000);
-    eventually("a ping was answered", || one.post.figures()[0].success > 0).await;
-    let latency = one.post.figures()[0].latency;
+    let metrics = &one.post.metrics()[0];
+    assert!(metrics.id == 2 && metrics.connected && metrics.sent_appends == 2000, "{metrics:?}");
+    assert_eq!(two.post.metrics()[0].received_appends, 2000);
+    eventually("a ping was answered", || one.post.metrics()[0].success > 0).await;
+    let latency = one.post.metrics()[0].latency;
     assert!(
         latency.minimum > 0.0 && latency.minimum <= latency.average && latency.average <= latency.maximum
     );
@@ -90,12 +90,12 @@ async fn a_full_queue_drops_and_reports_it_once() {
     for index in 0..(MAX_QUEUED_MESSAGES + surplus) as u64 {
         one.post.send(vec![append(1, 2, index, 10)]);
     }
-    assert_eq!(one.post.figures()[0].dropped, surplus as u64);
+    assert_eq!(one.post.metrics()[0].dropped, surplus as u64);
     one.until("it is told", |inbound| matches!(inbound, Inbound::Unreachable(2))).await;
     eventually("the rest comes", || two.appends().len() == MAX_QUEUED_MESSAGES).await;
     assert_eq!(one.take().len(), 1);
     one.post.send((0..70).map(|index| append(1, 2, index, 1 << 20)).collect());
-    let dropped = one.post.figures()[0].dropped - surplus as u64;
+    let dropped = one.post.metrics()[0].dropped - surplus as u64;
     assert!((6..10).contains(&dropped), "{dropped} of 70 MiB were dropped at {MAX_QUEUED_BYTES}");
 }
 
@@ -105,9 +105,9 @@ async fn a_driver_that_does_not_keep_up_loses_messages_but_no_news() {
     one.take();
     one.full.store(true, Relaxed);
     two.post.send(vec![append(2, 1, 1, 1)]);
-    eventually("it is dropped", || one.post.figures()[0].dropped == 1).await;
+    eventually("it is dropped", || one.post.metrics()[0].dropped == 1).await;
     two.kill().await;
-    eventually("the stream broke", || !one.post.figures()[0].connected).await;
+    eventually("the stream broke", || !one.post.metrics()[0].connected).await;
     one.full.store(false, Relaxed);
     one.until("it is told late", |inbound| matches!(inbound, Inbound::Unreachable(2))).await;
     assert!(one.appends().is_empty());
@@ -132,7 +132,7 @@ async fn three_members_speak_and_one_that_leaves_is_left_alone() {
     let group: Vec<_> = (1..).zip(urls.iter().map(String::as_str)).collect();
     let sides: Vec<_> = (1..).zip(servers).map(|(id, server)| start(directory(id, &group), server)).collect();
     for side in &sides {
-        eventually("all are connected", || side.post.figures().iter().all(|figures| figures.connected)).await;
+        eventually("all are connected", || side.post.metrics().iter().all(|metrics| metrics.connected)).await;
     }
     sides[0].post.send(vec![append(1, 3, 8, 1), append(1, 2, 9, 1), append(1, 7, 9, 1)]);
     eventually("2 has its own", || sides[1].appends() == [9]).await;
@@ -153,7 +153,7 @@ async fn three_members_speak_and_one_that_leaves_is_left_alone() {
         side.post.set_directory(directory);
     }
     sides[2].until("it is told", |inbound| matches!(inbound, Inbound::Removed)).await;
-    assert_eq!(sides[0].post.figures().len(), 1);
+    assert_eq!(sides[0].post.metrics().len(), 1);
     PeerSender::default().send(vec![append(1, 2, 1, 1)]);
 }
 

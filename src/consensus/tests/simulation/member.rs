@@ -9,10 +9,10 @@ use raft::prelude::Message;
 
 use super::super::super::driver::{Driver, Outbox, Parts, PublishAttributes};
 use super::super::super::error::{Failure, OpenError};
-use super::super::super::figures::Counters;
 use super::super::super::folder::Folder;
 use super::super::super::identity::Identity;
 use super::super::super::log::SnapshotOffer;
+use super::super::super::metrics::Counters;
 use super::super::super::peers::Survey;
 use super::super::super::recover::{Recovered, belongs, recover};
 use super::super::super::replica::Replica;

@@ -9,7 +9,7 @@ const BOUNDS: [f64; 14] =
 
 /// Counters and gauges for `/metrics` and `/v2/stats/self`.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct ReplicaMetrics {
     /// Changes of leader seen since the start.
     pub leader_changes: u64,
     /// Entries committed (highest index).
@@ -81,13 +81,13 @@ impl Syncs {
 
 impl Counters {
     /// Returns the current values; fields that are not counted here stay zero.
-    pub(super) fn read(&self) -> Figures {
+    pub(super) fn read(&self) -> ReplicaMetrics {
         let mut below = 0;
         let buckets = BOUNDS.iter().zip(&self.syncs.buckets).map(|(bound, bucket)| {
             below += bucket.load(Relaxed);
             (*bound, below)
         });
-        Figures {
+        ReplicaMetrics {
             leader_changes: self.leader_changes.load(Relaxed),
             pending: self.pending.load(Relaxed),
             failed: self.failed.load(Relaxed),
@@ -98,7 +98,7 @@ impl Counters {
             led_since: self.led_since.load(Relaxed),
             leads: self.leads.load(Relaxed),
             snapshot_index: self.snapshot_index.load(Relaxed),
-            ..Figures::default()
+            ..ReplicaMetrics::default()
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The figures of each other member.
+//! The metrics of each other member.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The figures of the connection to another member.
+/// The metrics of the connection to another member.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct PeerFigures {
+pub struct PeerMetrics {
     /// Its id.
     pub id: u64,
     /// Whether the stream to it is open.
@@ -81,11 +81,11 @@ impl Counters {
         sums.current = took;
     }
 
-    pub(super) fn read(&self, id: u64) -> PeerFigures {
+    pub(super) fn read(&self, id: u64) -> PeerMetrics {
         let sums = *self.latency.lock().unwrap_or_else(PoisonError::into_inner);
         let count = (sums.count.max(1)) as f64;
         let average = sums.sum / count;
-        PeerFigures {
+        PeerMetrics {
             id,
             connected: self.connected.load(Relaxed),
             latency: Latency {

@@ -1,9 +1,15 @@
-//! The nearest known name to an unknown one.
+//! The known name that a mistyped one probably means.
+//!
+//! Owns: comparing names, and how many edits are still a typo. The case of the mistyped name does not count.
+//! Promises: a word of any length is compared quickly or not at all.
+//! Leaves out: the names, and the sentence that suggests one.
 
-/// Returns the candidate with the fewest edits, if these are few enough for a typo.
-pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    // A very long word would make the comparison slow and is not a typo.
-    if name.chars().count() > 64 {
+/// A longer word is no typo, and comparing it would be slow.
+const MAX_CHARS: usize = 64;
+
+/// Returns the candidate with the fewest edits, if these are few enough for a typo; of equal ones the first.
+pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    if name.chars().count() > MAX_CHARS {
         return None;
     }
     let name = name.to_lowercase();
