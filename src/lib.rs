@@ -13,12 +13,12 @@
 //! | 0 | [`stop`] | signals as one stop token; named loops, of which the first to end early is a failure |
 //! | 0 | [`command`] | running a shell command with a time limit, in its own process group |
 //! | 0 | [`tcp`] | how ports listen, and how soon a dead peer is noticed |
+//! | 0 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
 //! | 0 | [`placement`] | expressions, filters and strategies over facts of nodes; pure |
 //! | 0 | [`document`] | JSON, YAML and TOML as one tree in which every scalar keeps its own spelling |
 //! | 0 | [`scalar`] | parsing time spans and booleans |
 //! | 0 | [`nearest`] | the known name that a mistyped one probably means |
 //! | 0 | [`readiness`] | whether a long-running part of the program is ready |
-//! | 1 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
 //! | 1 | [`values`] | the content of a source: every key with its value, in memory, ordered by key |
 //! | 1 | [`replace`] | replacing a file atomically, with mode and owner |
 //! | 1 | [`keyspace`] | the store's state machine: tree, history, watchers; no network, no clock |

@@ -361,9 +361,3 @@ pub(super) fn operand(command: CommandId) -> Option<(&'static Row, &'static str)
     let (name, called) = command.spec().operand?;
     Some((flag_of(Some(command), name)?, called))
 }
-
-/// Returns the name in usage lines of an option that is a word without a flag.
-pub(super) fn operand_word(name: &str) -> Option<&'static str> {
-    let mut operands = COMMANDS.iter().filter_map(|command| command.spec().operand);
-    operands.find(|(row, _)| *row == name).map(|(_, called)| called)
-}

@@ -8,7 +8,7 @@ use super::Host;
 use super::invocation::{CommandId, Invocation, Log, Output};
 use super::layers::{Layers, Rank};
 use super::problem::{Problem, Problems};
-use super::{options, units};
+use super::units;
 
 /// Reads the options of one call by name and collects their problems.
 pub(super) struct Reader<'l> {
@@ -81,7 +81,10 @@ impl<'l> Reader<'l> {
     }
 
     fn place(&self, name: &str) -> String {
-        let unset = || options::operand_word(name).map_or_else(|| format!("--{name}"), str::to_owned);
+        let unset = || match self.command.spec().operand {
+            Some((row, called)) if row == name => called.to_owned(),
+            _ => format!("--{name}"),
+        };
         self.layers.get(name).map_or_else(unset, |given| given.place.clone())
     }
 

@@ -1,16 +1,15 @@
 //! Self-signed certificates of a member (`--auto-tls`, `--peer-auto-tls`). They encrypt; only clients that were
 //! given the certificate can verify the server.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
 
 use super::{Files, TlsError};
-use crate::disk;
 
 /// The validity in years. Nothing renews the certificate, so it must not expire in an unattended member.
 const VALIDITY_YEARS: i16 = 10;
@@ -90,8 +89,15 @@ fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     }
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let temporary = PathBuf::from(format!("{}.new", path.display()));
-    disk::write_whole(path, &temporary, mode, |file| file.write_all(text.as_bytes()))?;
-    disk::sync_folder_of(path)
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
