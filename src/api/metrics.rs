@@ -35,7 +35,7 @@ pub(super) fn page(page: Page) -> ApiResponse {
     respond::typed(StatusCode::OK, kind, page.out)
 }
 
-/// ReplicaMetrics in Prometheus' text format.
+/// Figures in Prometheus' text format.
 pub(super) struct Page {
     out: String,
 }

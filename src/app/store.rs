@@ -87,7 +87,8 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
     outer.spawn("announce", announce(handle.clone(), readiness.clone(), stop));
     let ended = tokio::select! {
         ended = outer.first_failure() => failed(&ended),
-        ended = inner.first_failure() => failed(&ended),
+        // A member that the group removed has not failed.
+        ended = inner.first_failure() => if handle.removed() { Exit::Done } else { failed(&ended) },
         () = handle_signals(&mut signals, &handle) => Exit::Done,
     };
     readiness.send_replace(Readiness::Stopping);

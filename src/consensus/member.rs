@@ -64,7 +64,7 @@ impl fmt::Display for MemberRefusal {
             Self::UrlTaken => f.write_str("another member has one of its URLs"),
             Self::Unsafe => f.write_str("the members that are left and can be reached would be no majority"),
             Self::NoListener => f.write_str(
-                "this member listens for no other; start it with --listen-peer-urls and --initial-advertise-peer-urls, \
+                "this member does not listen for other members; start it with --listen-peer-urls and --initial-advertise-peer-urls, \
                  and tell the cluster of them (ctl member update)",
             ),
             Self::NotStarted(id) => {

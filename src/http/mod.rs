@@ -5,9 +5,9 @@
 //! serving connections ([`server`]), and the causes of errors ([`error`]).
 //!
 //! Promises: heads, bodies, connections and half-sent requests are bounded; what is beyond a limit is refused, never
-//! queued without limit. A connection costs one task. Who stalls is given up after its time limit.
+//! queued without limit. A connection costs one task. A peer that stalls is dropped after its time limit.
 //!
-//! Leaves out: routes and what they mean, and the client of a store (`client`), which is a library's.
+//! Leaves out: routes and what they mean, and the client of a store (`client`), which uses the connections of a library.
 
 pub(crate) mod client;
 mod endpoint;

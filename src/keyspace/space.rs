@@ -130,6 +130,17 @@ impl Keyspace {
         }
     }
 
+    /// Returns whether memory of dropped watches can be freed.
+    #[must_use]
+    pub fn has_departed(&self) -> bool {
+        self.hub.has_departed()
+    }
+
+    /// Frees what dropped watches left. Each change and each new watch does so too; without them, nothing else would.
+    pub fn forget_departed(&mut self) {
+        self.hub.forget_departed();
+    }
+
     /// Returns the counters.
     #[must_use]
     pub fn counts(&self) -> Counts {

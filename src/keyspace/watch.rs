@@ -59,6 +59,10 @@ impl WatchReturns {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    pub(super) fn has_departed(&self) -> bool {
+        !lock(&self.departed).is_empty()
+    }
+
     pub(super) fn take_departed(&self) -> Vec<(Key, u64)> {
         std::mem::take(&mut *lock(&self.departed))
     }

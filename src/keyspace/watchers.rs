@@ -139,8 +139,13 @@ impl Hub {
         });
     }
 
+    /// Returns whether it still holds watches that were dropped.
+    pub(super) fn has_departed(&self) -> bool {
+        self.returns.has_departed()
+    }
+
     /// Removes the watches that were dropped.
-    fn forget_departed(&mut self) {
+    pub(super) fn forget_departed(&mut self) {
         let mut departed = self.returns.take_departed();
         // Thousands of clients of one key may leave at once when their network fails: make one pass per key.
         departed.sort_unstable();

@@ -168,7 +168,6 @@ impl Deliverer {
         if !self.stop.requested() {
             let gone = keep_until_replaced(gone, &mut passed.report);
             let requests = self.place(accepted, gone, &mut passed.report).await;
-            requests.iter().for_each(|request| self.faults.is_over(&request.resource.name, &request.dest));
             self.record_all(requests, &mut passed.report);
         }
         self.log_failures(&mut passed.report);
@@ -222,7 +221,11 @@ impl Deliverer {
                 done(DestOutcome::WouldChange)
             }
             Verdict::Deliver { digest } => {
-                tracing::info!("Target config {dest} out of sync ({})", ready.difference);
+                if self.faults.fails(&job.resource.name, &job.dest) {
+                    tracing::debug!("Target config {dest} out of sync ({})", ready.difference);
+                } else {
+                    tracing::info!("Target config {dest} out of sync ({})", ready.difference);
+                }
                 let staged =
                     ready.staged.expect("what differs was staged, unless only a comparison was asked for");
                 if let Err(text) = self.check(&job, staged.path()).await {
@@ -231,6 +234,7 @@ impl Deliverer {
                     } else {
                         "to look at the staged file, render with --keep-stage-file".to_owned()
                     };
+                    self.faults.refused(&job.dest, digest);
                     return done(DestOutcome::failed(FailedStep::Check, refused(&text, &advice)));
                 }
                 let (target, verify) = (ready.target, ready.verify);
@@ -276,6 +280,7 @@ impl Deliverer {
     fn log_failures(&mut self, report: &mut Report) {
         for line in &mut report.lines {
             let (resource, dest) = (&line.resource, line.dest.display());
+            self.faults.tried(resource);
             match &mut line.outcome {
                 DestOutcome::Failed { step, text } => {
                     *text = self.redactor.mask(text);
@@ -300,9 +305,10 @@ impl Deliverer {
                 | DestOutcome::WouldChange
                 | DestOutcome::Updated
                 | DestOutcome::Removed
-                | DestOutcome::Pending { .. } => self.faults.is_over(&line.resource, &line.dest),
+                | DestOutcome::Pending { .. } => {}
             }
         }
+        self.faults.end_pass();
     }
 
     /// Swaps in everything that was accepted. Returns the destinations that need a reload.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::Request;
-use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -23,19 +23,19 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 /// Asks until the service responds as expected. The error is its last response.
 pub(super) async fn verify(verify: &Verify) -> Result<(), String> {
     let deadline = Instant::now() + verify.timeout;
+    let mut last = "no response".to_owned();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let answer = match timeout(left, probe_once(&verify.probe, left)).await {
-            Ok(answer) => answer,
-            Err(_) => Err("no response".to_owned()),
-        };
-        match answer {
-            Ok(()) => return Ok(()),
-            Err(text) if Instant::now() + verify.interval >= deadline => {
-                return Err(format!("{} within {:?}: {text}", describe(&verify.probe), verify.timeout));
-            }
-            Err(_) => sleep(verify.interval).await,
+        match timeout(left, probe_once(&verify.probe, left)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(text)) => last = text,
+            // The last try may have had a moment only: what an earlier one found says more.
+            Err(_) => {}
         }
+        if Instant::now() + verify.interval >= deadline {
+            return Err(format!("{} within {:?}: {last}", describe(&verify.probe), verify.timeout));
+        }
+        sleep(verify.interval).await;
     }
 }
 
@@ -53,17 +53,8 @@ async fn probe_once(probe: &Probe, left: Duration) -> Result<(), String> {
         Probe::Tcp { address, contains } => listen(address, contains.as_deref()).await,
         Probe::Command { line, env } => run_command(line, env, left.max(Duration::from_millis(1))).await,
         Probe::Http { url, headers, status, contains } => {
-            let Response { status: got, head, body } = get(url, headers).await?;
-            let wanted = status.map_or((200..400).contains(&got), |status| status == got);
-            if !wanted {
-                return Err(format!("status {got}"));
-            }
-            match contains {
-                Some(text) if !body.contains(text.as_str()) && !head.contains(&text.to_ascii_lowercase()) => {
-                    Err(format!("status {got}, without {text:?} in it"))
-                }
-                _ => Ok(()),
-            }
+            let is_wanted = |got| status.map_or((200..400).contains(&got), |status| status == got);
+            get(url, headers, is_wanted, contains.as_deref()).await
         }
     }
 }
@@ -88,34 +79,46 @@ async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// A response.
-struct Response {
-    status: u16,
-    /// In lower case: the client does not keep how the names of headers were written.
-    head: String,
-    /// Decoded.
-    body: String,
-}
-
-/// Sends one GET over a connection of its own: a worker of the old file might still hold a pooled one.
-async fn get(url: &str, headers: &[String]) -> Result<Response, String> {
+/// Sends one GET over a connection of its own, since a worker of the old file might still hold a pooled one, and judges the
+/// response. The body is read only when a text is wanted.
+async fn get(
+    url: &str,
+    headers: &[String],
+    is_wanted: impl Fn(u16) -> bool,
+    contains: Option<&str>,
+) -> Result<(), String> {
     let endpoint = Endpoint::parse(url).map_err(|error| error.to_string())?;
     let request = request(&endpoint, url, headers)?;
     let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
     let stream = connecting.await.map_err(|error| error.to_string())?;
     let asked = exchange(stream, MAX_HEAD_BYTES, request, async |response| {
         let (parts, body) = response.into_parts();
-        let mut head = format!("{:?} {}\n", parts.version, parts.status);
-        for (name, value) in &parts.headers {
-            head += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+        let status = parts.status.as_u16();
+        if !is_wanted(status) {
+            return Err(format!("status {status}"));
         }
-        head.make_ascii_lowercase();
+        let Some(wanted) = contains.filter(|wanted| !has_header(&parts.headers, wanted)) else {
+            return Ok(());
+        };
         let body = beginning(body, MAX_RESPONSE_BYTES).await;
         let body = body.map_err(|error| format!("its response broke off: {}", innermost(&error)))?;
-        let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(Response { status: parts.status.as_u16(), head, body })
+        if String::from_utf8_lossy(&body).contains(wanted) {
+            return Ok(());
+        }
+        Err(format!("status {status}, without {wanted:?} in it"))
     });
     asked.await.map_err(|error| format!("no HTTP response: {}", innermost(&error)))?
+}
+
+/// Returns whether a line of the head contains the text. How a server writes a header's name does not matter. The status
+/// line is left out: its `OK` says nothing about the service.
+fn has_header(headers: &HeaderMap, wanted: &str) -> bool {
+    let any_case =
+        wanted.split_once(':').map(|(name, value)| format!("{}:{value}", name.to_ascii_lowercase()));
+    headers.iter().any(|(name, value)| {
+        let line = format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        line.contains(wanted) || any_case.as_ref().is_some_and(|wanted| line.contains(wanted))
+    })
 }
 
 fn request(endpoint: &Endpoint, url: &str, headers: &[String]) -> Result<Request<Empty<Bytes>>, String> {
@@ -188,5 +191,25 @@ mod tests {
         let url = serve(Box::leak(vec![chunked; 2].into_boxed_slice())).await;
         assert_eq!(verify(&http(url.clone(), Some("version7"))).await, Ok(()));
         assert_eq!(verify(&http(url, Some("X-Version: 7"))).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn the_status_line_and_the_case_of_a_value_prove_nothing() {
+        let old = "HTTP/1.1 200 OK\r\nX-State: Old\r\nContent-Length: 8\r\n\r\nthe file";
+        for wanted in ["ok", "OK", "200", "X-State: old", "The file"] {
+            let url = serve(Box::leak(vec![old; 100].into_boxed_slice())).await;
+            let error = verify(&http(url, Some(wanted))).await.unwrap_err();
+            assert!(error.contains("status 200, without"), "{wanted}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_wanted_text_needs_the_whole_body() {
+        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nthe";
+        let url = serve(Box::leak(Box::new([cut]))).await;
+        assert_eq!(verify(&http(url, None)).await, Ok(()));
+        let url = serve(Box::leak(vec![cut; 100].into_boxed_slice())).await;
+        let error = verify(&http(url, Some("file"))).await.unwrap_err();
+        assert!(error.contains("broke off"), "{error}");
     }
 }

@@ -17,7 +17,13 @@ pub(super) fn flatten(
     into: &mut BTreeMap<Arc<str>, Datum>,
 ) -> Result<(), String> {
     let own_key = own_key(&mut node)?.unwrap_or_default();
-    if matches!(node, Node::Bool(_) | Node::Number(_) | Node::Text(_)) {
+    let has_key = !key::join("/", &own_key).trim_matches('/').is_empty();
+    let is_value = match &node {
+        Node::Map(entries) => !has_key && file_with_ttl(entries).is_some(),
+        Node::Bool(_) | Node::Number(_) | Node::Text(_) => true,
+        Node::Null | Node::List(_) => false,
+    };
+    if is_value {
         return Err("holds a single value; a map or a list is needed".into());
     }
     below(&key::join("/", &own_key), &node, wanted, into);

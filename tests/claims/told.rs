@@ -81,6 +81,7 @@ fn a_lasting_failure_is_logged_once_by_a_daemon_and_again_after_its_end() {
     once(&daemon.log(), "exit status 1");
     dir.write("values.yaml", "x: one\n");
     eventually("good", WAIT_TIMEOUT, || dir.has("a.conf", "one\n"));
+    daemon.eventually_says("has been updated");
     once(&daemon.log(), "has been updated");
     dir.write("values.yaml", "x: bad\n");
     eventually("it is new again", WAIT_TIMEOUT, || daemon.log().matches("exit status 1").count() == 2);

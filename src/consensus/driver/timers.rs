@@ -49,9 +49,18 @@ impl Driver {
             self.publish(now);
             self.promote(now);
             self.retry_offered(now);
+            self.forget_departed();
         }
         self.campaign_early(now);
         self.expire(now);
+    }
+
+    fn forget_departed(&self) {
+        // Asked first: the lock for writing would make readers wait at each heartbeat.
+        let departed = self.shared.read().keyspace.has_departed();
+        if departed {
+            self.shared.write().keyspace.forget_departed();
+        }
     }
 
     fn expire(&mut self, now: Instant) {

@@ -113,7 +113,7 @@ pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
     let mut head = [0; HEADER_BYTES];
     match from.read(&mut head[..1]).await {
         Ok(0) => Ok(None),
-        // A process that ends does not close TLS in words of its own.
+        // A process that exits sends no close_notify.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
         Ok(_) => match timeout(FRAME_TIMEOUT, read_rest(from, head)).await {

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::{Pin, pin};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
@@ -54,7 +54,11 @@ pub(crate) async fn driven<T>(
 /// Reads a body of at most `most` bytes.
 pub(crate) async fn whole(response: Response<Incoming>, most: usize) -> io::Result<Bytes> {
     let body = Limited::new(response.into_body(), most).collect().await;
-    Ok(body.map_err(io::Error::other)?.to_bytes())
+    let body = body.map_err(|error| match error.downcast::<LengthLimitError>() {
+        Ok(_) => io::Error::other(format!("its body is longer than {most} bytes")),
+        Err(error) => io::Error::other(error),
+    });
+    Ok(body?.to_bytes())
 }
 
 /// Reads a body to its end or until `most` bytes have arrived.

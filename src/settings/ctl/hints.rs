@@ -94,6 +94,8 @@ pub(super) fn variables(
     let value = |name: &str| env(name).filter(|value| !value.is_empty());
     let variable_of = |name: &str| format!("RETUNE_{}", name.replace('-', "_").to_ascii_uppercase());
     let is_set = |name: &str| globals.given(name) || value(&variable_of(name)).is_some();
+    let has_password =
+        || globals.given("username") || value("RETUNE_USERNAME").is_some_and(|name| name.contains(':'));
     let note = |variable: &String| {
         let rest = variable.strip_prefix("RETUNE_").filter(|_| value(variable).is_some())?;
         if rest == NO_SYNC || VARIABLES.contains(&rest) {
@@ -102,6 +104,7 @@ pub(super) fn variables(
         let name = rest.replace('_', "-").to_ascii_lowercase();
         let idle = format!("{variable} has no effect on `retune ctl`");
         match same(&name) {
+            Some("username") if has_password() => None,
             Some("username") => Some(format!("{idle}; RETUNE_USERNAME takes NAME:PASSWORD")),
             Some("endpoints") if STORE.iter().any(|name| is_set(name)) => None,
             Some(own) if is_set(own) => None,
