@@ -80,7 +80,7 @@ async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
 }
 
 /// Sends one GET over a connection of its own, since a worker of the old file might still hold a pooled one, and judges the
-/// response. The body is read only when a text is wanted.
+/// response. A body that ends early is that of a service that is not in order.
 async fn get(
     url: &str,
     headers: &[String],
@@ -97,15 +97,17 @@ async fn get(
         if !is_wanted(status) {
             return Err(format!("status {status}"));
         }
-        let Some(wanted) = contains.filter(|wanted| !has_header(&parts.headers, wanted)) else {
-            return Ok(());
-        };
         let body = beginning(body, MAX_RESPONSE_BYTES).await;
         let body = body.map_err(|error| format!("its response broke off: {}", innermost(&error)))?;
-        if String::from_utf8_lossy(&body).contains(wanted) {
-            return Ok(());
+        match contains {
+            Some(wanted)
+                if !String::from_utf8_lossy(&body).contains(wanted)
+                    && !has_header(&parts.headers, wanted) =>
+            {
+                Err(format!("status {status}, without {wanted:?} in it"))
+            }
+            _ => Ok(()),
         }
-        Err(format!("status {status}, without {wanted:?} in it"))
     });
     asked.await.map_err(|error| format!("no HTTP response: {}", innermost(&error)))?
 }
@@ -204,12 +206,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_wanted_text_needs_the_whole_body() {
-        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nthe";
-        let url = serve(Box::leak(Box::new([cut]))).await;
-        assert_eq!(verify(&http(url, None)).await, Ok(()));
-        let url = serve(Box::leak(vec![cut; 100].into_boxed_slice())).await;
-        let error = verify(&http(url, Some("file"))).await.unwrap_err();
-        assert!(error.contains("broke off"), "{error}");
+    async fn a_body_that_ends_early_fails_and_does_not_hide_the_status() {
+        for (answer, says) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nthe", "broke off"),
+            ("HTTP/1.1 503 Gone\r\nContent-Length: 10\r\n\r\nthe", "status 503"),
+        ] {
+            let url = serve(Box::leak(vec![answer; 100].into_boxed_slice())).await;
+            let error = verify(&http(url, None)).await.unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }
