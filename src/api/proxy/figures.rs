@@ -49,11 +49,11 @@ struct Counts {
 
 /// All counters.
 #[derive(Debug, Default)]
-pub(super) struct Figures {
+pub(super) struct ProxyMetrics {
     counts: Mutex<Counts>,
 }
 
-impl Figures {
+impl ProxyMetrics {
     pub(super) fn received(&self, method: &Method) {
         *self.lock().received.entry(label(method)).or_default() += 1;
     }

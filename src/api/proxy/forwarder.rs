@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::cors::Origins;
 use super::super::error::ApiError;
 use super::directory::Directory;
-use super::figures::Figures;
+use super::figures::ProxyMetrics;
 use super::hops::Hops;
 use super::settings::{ProxyMode, ProxySettings};
 use crate::http::client::Pool;
@@ -22,7 +22,7 @@ pub(super) struct Forwarder {
     pub(super) way: ProxyMode,
     pub(super) directory: Directory,
     pub(super) pool: Pool,
-    pub(super) figures: Figures,
+    pub(super) figures: ProxyMetrics,
     pub(super) hops: Hops,
     pub(super) longest_body: usize,
 }
@@ -37,7 +37,7 @@ impl Forwarder {
             way: settings.way,
             directory: Directory::new(settings.failure_wait),
             pool: Pool::new(dialer),
-            figures: Figures::default(),
+            figures: ProxyMetrics::default(),
             hops: Hops::new(),
             longest_body: settings.api.max_request_bytes.saturating_add(MAX_EXCESS_BODY_BYTES),
         })
