@@ -37,5 +37,6 @@ pub use download::Downloaded;
 pub use error::ClientError;
 pub(crate) use error_text::{excerpt, no_answer};
 pub use http::{Client, Config, Credentials};
-pub(crate) use tls::config as tls_config;
+
 pub use tls::{SetBy, Trust};
+pub(crate) use tls::{config as tls_config, http_client};

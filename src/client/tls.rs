@@ -1,15 +1,13 @@
 //! TLS settings towards a store: trusted authorities and the client certificate.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::ClientError;
 use crate::tls::advice::{self, Flags};
 use crate::tls::identity::{Unusable, pair};
-use crate::tls::{AnyCertificate, pem};
+use crate::tls::{TlsError, client_config, pem, system_roots};
 
 /// The TLS files and options; all empty means the system's trust roots and no client certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,62 +53,44 @@ impl Trust {
 /// Returns the configuration for nodes with TLS. Always loads the named files, so that a bad one is found at start;
 /// loads the system's trust roots only when `https` says that a node needs them, because that takes milliseconds.
 pub(crate) fn config(trust: &Trust, https: bool) -> Result<ClientConfig, ClientError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ClientError::Settings(format!("TLS cannot be set up: {error}")))?;
-    let (roots, flags) = (roots(trust, https)?, trust.flags());
-    let builder = if trust.insecure {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-    } else {
-        builder.with_root_certificates(roots)
+    let (flags, unusable) = (trust.flags(), |error: TlsError| ClientError::Settings(error.0));
+    let roots = match &trust.ca {
+        Some(ca) => contents(ca, &flags.ca)
+            .and_then(|pem| pem::authorities(&pem).map_err(|why| bad(ca, &flags.ca, &why)))?,
+        None if https && !trust.insecure => system_roots(&flags.ca).map_err(unusable)?,
+        None => RootCertStore::empty(),
     };
-    match (&trust.cert, &trust.key) {
+    let identity = match (&trust.cert, &trust.key) {
         (Some(cert), Some(key)) => {
-            let chain = certificates(cert, &flags.cert)?;
-            let paired = pair(chain, &private_key(key, &flags.key)?).map_err(|unusable| match unusable {
+            let paired = pair(&contents(cert, &flags.cert)?, &contents(key, &flags.key)?);
+            Some(paired.map_err(|unusable| match unusable {
                 Unusable::Cert(why) => bad(cert, &flags.cert, &why),
-                Unusable::Key(why) => bad(key, &flags.key, why),
+                Unusable::Key(why) => bad(key, &flags.key, &why),
                 Unusable::Mismatch => {
                     bad(cert, &flags.cert, &format!("does not go with the key {}", key.display()))
                 }
-            })?;
-            Ok(builder.with_client_cert_resolver(paired.shown))
+            })?)
         }
-        (None, None) => Ok(builder.with_no_client_auth()),
-        (Some(_), None) => Err(ClientError::Settings("a client certificate needs its client key".into())),
-        (None, Some(_)) => Err(ClientError::Settings("a client key needs its client certificate".into())),
-    }
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(ClientError::Settings("a client certificate needs its client key".into()));
+        }
+        (None, Some(_)) => {
+            return Err(ClientError::Settings("a client key needs its client certificate".into()));
+        }
+    };
+    let identity = identity.map(|identity| identity.shown);
+    client_config((!trust.insecure).then_some(roots), identity).map_err(unusable)
 }
 
-fn roots(trust: &Trust, https: bool) -> Result<RootCertStore, ClientError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(ca) = &trust.ca {
-        let flag = trust.flags().ca;
-        for certificate in certificates(ca, &flag)? {
-            roots
-                .add(certificate)
-                .map_err(|error| bad(ca, &flag, &format!("holds a bad certificate: {error}")))?;
-        }
-    } else if https && !trust.insecure {
-        let native = rustls_native_certs::load_native_certs();
-        let (added, _) = roots.add_parsable_certificates(native.certs);
-        if added == 0 {
-            let flag = trust.flags().ca;
-            return Err(ClientError::Settings(format!(
-                "this system has no trusted certificate authorities; name a PEM file of them by {flag} FILE"
-            )));
-        }
-    }
-    Ok(roots)
+/// Returns what the HTTP clients have in common.
+pub(crate) fn http_client(trust: &Trust, https: bool) -> Result<reqwest::ClientBuilder, ClientError> {
+    let http = reqwest::Client::builder().use_preconfigured_tls(config(trust, https)?);
+    Ok(http.no_proxy().redirect(reqwest::redirect::Policy::none()))
 }
 
-fn certificates(path: &Path, flag: &str) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-    pem::contents(path).and_then(|bytes| pem::certificates(&bytes)).map_err(|why| bad(path, flag, &why))
-}
-
-fn private_key(path: &Path, flag: &str) -> Result<PrivateKeyDer<'static>, ClientError> {
-    pem::contents(path).and_then(|bytes| pem::private_key(&bytes)).map_err(|why| bad(path, flag, &why))
+fn contents(path: &Path, flag: &str) -> Result<Vec<u8>, ClientError> {
+    pem::contents(path).map_err(|why| bad(path, flag, &why))
 }
 
 fn bad(path: &Path, flag: &str, why: &str) -> ClientError {

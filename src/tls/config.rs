@@ -5,10 +5,12 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use super::any::AnyCertificate;
 use super::contents::{CA, CERT, Contents, KEY, bad};
-use super::{AnyCertificate, Files, TlsError};
+use super::{Files, TlsError};
 
 const HTTP: &[u8] = b"http/1.1";
 
@@ -34,20 +36,32 @@ pub(super) fn server(files: &Files, contents: &Contents) -> Result<ServerConfig,
 pub(super) fn client(files: &Files, contents: &Contents) -> Result<ClientConfig, TlsError> {
     let identity = contents.identity(files)?;
     let roots = contents.roots(files)?;
+    let roots = match roots {
+        _ if files.unverified => None,
+        None => Some(system_roots(&files.flag(CA))?),
+        roots => roots,
+    };
+    let mut config = client_config(roots, identity)?;
+    config.alpn_protocols = vec![HTTP.to_vec()];
+    Ok(config)
+}
+
+/// Makes a client's configuration. Without `roots`, every server certificate is accepted.
+pub(crate) fn client_config(
+    roots: Option<RootCertStore>,
+    identity: Option<Arc<SingleCertAndKey>>,
+) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| no_tls(&error))?;
-    let builder = if files.unverified {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
-    } else {
-        builder.with_root_certificates(roots.map_or_else(|| system_roots(files), Ok)?)
+    let builder = match roots {
+        Some(roots) => builder.with_root_certificates(roots),
+        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider()))),
     };
-    let mut config = match identity {
+    Ok(match identity {
         Some(identity) => builder.with_client_cert_resolver(identity),
         None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![HTTP.to_vec()];
-    Ok(config)
+    })
 }
 
 /// Makes the verifier of client certificates. An authority alone does not require certificates, but those presented
@@ -69,14 +83,14 @@ fn verifier(
     Ok(Some(verifier))
 }
 
-fn system_roots(files: &Files) -> Result<RootCertStore, TlsError> {
+/// Returns the system's authorities; `flag` names others.
+pub(crate) fn system_roots(flag: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     let (added, _) = roots.add_parsable_certificates(native.certs);
     if added == 0 {
         return Err(TlsError(format!(
-            "this system has no trusted certificate authorities; name a PEM file of them by {}",
-            files.flag(CA)
+            "this system has no trusted certificate authorities; name a PEM file of them by {flag} FILE"
         )));
     }
     Ok(roots)

@@ -47,11 +47,9 @@ impl Contents {
             (Some(_), None) => return Err(lone_file_error(files, CERT, KEY)),
             (None, Some(_)) => return Err(lone_file_error(files, KEY, CERT)),
         };
-        let chain = pem::certificates(cert).map_err(|why| bad(files, CERT, &why))?;
-        let key = pem::private_key(key).map_err(|why| bad(files, KEY, &why))?;
-        let paired = identity::pair(chain, &key).map_err(|unusable| match unusable {
+        let paired = identity::pair(cert, key).map_err(|unusable| match unusable {
             Unusable::Cert(why) => bad(files, CERT, &why),
-            Unusable::Key(why) => bad(files, KEY, why),
+            Unusable::Key(why) => bad(files, KEY, &why),
             Unusable::Mismatch => {
                 let key = files.key.as_deref().unwrap_or(Path::new("")).display();
                 bad(files, CERT, &format!("does not go with the key {key}"))
@@ -70,13 +68,8 @@ impl Contents {
 
     /// Returns the authorities; `None` when no file of them is configured.
     pub(super) fn roots(&self, files: &Files) -> Result<Option<RootCertStore>, TlsError> {
-        let Some(pem) = &self.trusted_ca else { return Ok(None) };
-        let bad = |why: &str| bad(files, CA, why);
-        let mut roots = RootCertStore::empty();
-        for certificate in pem::certificates(pem).map_err(|why| bad(&why))? {
-            roots.add(certificate).map_err(|error| bad(&format!("holds a bad certificate: {error}")))?;
-        }
-        Ok(Some(roots))
+        let roots = self.trusted_ca.as_deref().map(pem::authorities).transpose();
+        roots.map_err(|why| bad(files, CA, &why))
     }
 }
 

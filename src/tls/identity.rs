@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, Error, InconsistentKeys};
+
+use super::pem;
 
 /// The doubt about our certificate, with advice.
 const DOUBT: &str = "is of X.509 version 1: curl and other programs on OpenSSL accept it, those in Go or Rust (etcdctl, \
@@ -21,7 +23,7 @@ pub(crate) enum Unusable {
     /// The certificate cannot be read.
     Cert(String),
     /// The key cannot be used.
-    Key(&'static str),
+    Key(String),
     /// Each is valid, but the certificate belongs to another key.
     Mismatch,
 }
@@ -35,17 +37,17 @@ pub(crate) struct Identity {
     pub(crate) doubt: Option<&'static str>,
 }
 
-/// Pairs a chain with its key.
+/// Pairs a chain with its key, both in PEM.
 ///
 /// # Errors
 /// The certificate or the key cannot be read, or they do not belong together.
-pub(crate) fn pair(
-    chain: Vec<CertificateDer<'static>>,
-    key: &PrivateKeyDer<'static>,
-) -> Result<Identity, Unusable> {
-    let key = ring::sign::any_supported_type(key).map_err(|_| {
+pub(crate) fn pair(cert: &[u8], key: &[u8]) -> Result<Identity, Unusable> {
+    let chain = pem::certificates(cert).map_err(Unusable::Cert)?;
+    let key = pem::private_key(key).map_err(Unusable::Key)?;
+    let key = ring::sign::any_supported_type(&key).map_err(|_| {
         Unusable::Key(
-            "holds a key of a kind that cannot be used; RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, and Ed25519 can",
+            "holds a key of a kind that cannot be used; RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, and Ed25519 can"
+                .to_owned(),
         )
     })?;
     let certified = CertifiedKey::new(chain, key);

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use acceptor::{Acceptor, refuse_tls};
-pub(crate) use any::AnyCertificate;
+pub(crate) use config::{client_config, system_roots};
 pub use connector::Connector;
 
 /// The files of one port.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -31,6 +32,15 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("is not a PEM file of certificates: {error}"))?;
     if all.is_empty() { Err(lacks(pem, "certificate")) } else { Ok(all) }
+}
+
+/// Returns all certificates as authorities.
+pub(crate) fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots.add(certificate).map_err(|error| format!("holds a bad certificate: {error}"))?;
+    }
+    Ok(roots)
 }
 
 /// Returns the first private key. The parser's errors may quote the secret file, so they are not repeated.

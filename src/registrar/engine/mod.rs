@@ -31,7 +31,7 @@ use self::send::{Bound, EngineRequest, REQUEST_TIMEOUT, RequestContext};
 use self::version::Version;
 use super::container::{Container, ListedContainer};
 use super::settings::EngineAt;
-use crate::client::{SetBy, Trust, tls_config};
+use crate::client::{SetBy, Trust, http_client};
 use crate::placement::Image;
 use crate::tcp::Liveness;
 
@@ -134,12 +134,9 @@ impl Engine {
         let secure = address.base.scheme() == "https";
         // Without TLS, missing certificate files do not matter.
         let trust = if secure { at.trust.clone() } else { Trust::default() };
-        let tls =
-            tls_config(&Trust { set_by: SetBy::Engine, ..trust }, secure).map_err(|error| wrong(&error))?;
-        let mut http = reqwest::Client::builder()
-            .use_preconfigured_tls(tls)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
+        let http = http_client(&Trust { set_by: SetBy::Engine, ..trust }, secure);
+        let mut http = http
+            .map_err(|error| wrong(&error))?
             .connect_timeout(Duration::from_secs(5))
             .pool_idle_timeout(Duration::from_secs(15));
         // Keepalive probes detect a dead connection, also under a quiet event stream.
