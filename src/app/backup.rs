@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::commands::could_not_run;
 use super::exit::Exit;
 use super::print;
-use crate::client::{Client, ClientError, Config, Credentials, Trust};
+use crate::client::{ClientError, Credentials};
 use crate::consensus::{self, BackupWriter, OpenError};
 use crate::settings::{Backup, Restore};
 use crate::source;
@@ -50,13 +50,7 @@ enum FetchError {
 }
 
 async fn fetch(source: source::Settings, what: &Backup) -> anyhow::Result<String> {
-    let source::Settings { nodes, scheme, tls, login, timeout, sync, .. } = source;
-    let source::Tls { ca, cert, key, insecure } = tls;
-    let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
-    let client = Client::new(&Config { nodes, srv_record: None, scheme, trust, timeout, sync })?;
-    let login = login.map(|login| {
-        Credentials { name: login.username, password: login.password.expose().to_owned() }.basic()
-    });
+    let (client, login) = (source.client()?, source.login.as_ref().map(Credentials::basic));
     let mut saving = BackupWriter::begin(&what.file, what.force)?;
     let terminal = std::io::stderr().is_terminal();
     let (mut got, mut shown) = (0_u64, 0_u64);
@@ -68,7 +62,7 @@ async fn fetch(source: source::Settings, what: &Backup) -> anyhow::Result<String
         }
         Ok(saving.write(bytes)?)
     };
-    let fetched = client.download(PATH, login.as_ref(), take).await;
+    let fetched = client.download(PATH, login, take).await;
     if shown > 0 {
         eprint!("\r");
     }

@@ -3,20 +3,14 @@
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
-use tokio::time::timeout;
 
-use super::endpoints::Pass;
-use super::error_text::{excerpt, no_answer, reason};
-use super::http::index;
-use super::learn::cluster_id;
+use super::request::{Attempts, Fault, HttpRequest, within};
 use super::{Client, ClientError};
 
 /// How long a node may take until its response begins: it may have to write it to disk first.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long the response may stall.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// How much of an error response is read.
-const MAX_ERROR_BYTES: usize = 64 << 10;
 
 /// The result of a download.
 #[derive(Debug)]
@@ -36,56 +30,29 @@ impl Client {
     pub async fn download<E: From<ClientError>>(
         &self,
         path: &str,
-        authorization: Option<&HeaderValue>,
+        authorization: Option<HeaderValue>,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Downloaded, E> {
-        let (mut pass, mut faults) = (Pass::new(), Vec::new());
-        while let Some(node) = self.endpoints.next(&mut pass).await? {
-            if let Err(unproven) = self.endpoints.prove(&node).await {
-                faults.push(format!("{node}: {}", unproven.why));
-                continue;
-            }
-            let mut request = self.http(&node)?.get(format!("{node}{path}"));
-            if let Some(value) = authorization {
-                request = request.header(reqwest::header::AUTHORIZATION, value);
-            }
-            let mut response = match timeout(FIRST_BYTE_TIMEOUT, request.send()).await {
-                Err(_) => {
-                    faults.push(format!("{node}: {}", no_answer(FIRST_BYTE_TIMEOUT)));
-                    continue;
-                }
-                Ok(Err(error)) => {
-                    faults.push(format!("{node}: {}", reason(&error)));
-                    continue;
-                }
-                Ok(Ok(response)) => response,
+        let limit = Some(FIRST_BYTE_TIMEOUT);
+        let request = HttpRequest { authorization, limit, stream: true, ..HttpRequest::get(path.to_owned()) };
+        let mut attempts = Attempts::new();
+        let (reply, mut response) = loop {
+            let Some(mut reply) = self.run(&request, &mut attempts).await else {
+                return Err(self.unavailable(&attempts.faults).into());
             };
-            if let Err(why) = self.endpoints.admit(&node, cluster_id(&response)) {
-                faults.push(format!("{node}: {why}"));
-                continue;
+            match reply.rest.take() {
+                Some(response) => break (reply, response),
+                None => attempts.faults.push((reply.node.clone(), Fault::Status(Box::new(reply)))),
             }
-            let status = response.status();
-            let index = index(&response);
-            let unavailable = |why: String| ClientError::Unavailable { why: format!("{node}: {why}") };
-            let mut body = Vec::new();
-            loop {
-                let chunk = timeout(STALL_TIMEOUT, response.chunk()).await;
-                let chunk = chunk.map_err(|_| unavailable(no_answer(STALL_TIMEOUT)))?;
-                let chunk = chunk
-                    .map_err(|error| unavailable(format!("the response broke off: {}", reason(&error))))?;
-                match chunk {
-                    Some(chunk) if status.is_success() => take(&chunk)?,
-                    Some(chunk) if body.len() + chunk.len() <= MAX_ERROR_BYTES => {
-                        body.extend_from_slice(&chunk);
-                    }
-                    _ => break,
-                }
+        };
+        loop {
+            let chunk = within(Some(STALL_TIMEOUT), response.chunk()).await;
+            match chunk.and_then(|chunk| chunk.map_err(Fault::Broken)) {
+                Ok(Some(chunk)) => take(&chunk)?,
+                Ok(None) => break,
+                Err(fault) => return Err(self.unavailable(&[(reply.node, fault)]).into()),
             }
-            if status.is_success() {
-                return Ok(Downloaded { node: node.to_string(), index });
-            }
-            faults.push(format!("{node}: status {}: {}", status.as_u16(), excerpt(&body)));
         }
-        Err(ClientError::Unavailable { why: faults.join("; ") }.into())
+        Ok(Downloaded { index: reply.index(), node: reply.node.to_string() })
     }
 }

@@ -168,6 +168,11 @@ impl Pass {
     pub(crate) fn new() -> Self {
         Self { begun: Instant::now(), tried: Vec::new(), extended: false }
     }
+
+    /// Returns the node that was tried last.
+    pub(crate) fn last(&self) -> Option<&NodeUrl> {
+        self.tried.last()
+    }
 }
 
 impl Endpoints {
@@ -242,9 +247,7 @@ impl Endpoints {
         let Some(record) = self.record.as_ref().filter(|_| stale) else { return Ok(order) };
         match srv::look_up(record, self.timeout).await {
             Ok(targets) => {
-                let nodes = targets
-                    .iter()
-                    .map(|at| NodeUrl::from(format!("{}://{}:{}", self.scheme, at.host, at.port)));
+                let nodes = targets.iter().map(|at| NodeUrl::from(at.url(&self.scheme)));
                 let mut state = self.lock();
                 (state.given, state.stale) = (nodes.collect(), false);
                 state.forget_unknown();

@@ -10,6 +10,8 @@ use std::thread;
 pub(crate) enum Reply {
     /// A complete response: status, `X-Etcd-Index`, body.
     Whole(u16, u64, String),
+    /// The same with other headers, each with its line end.
+    With(u16, String, String),
     /// The same with status 200, from this cluster.
     Of(u64, u64, String),
     /// Status 503 from this cluster.
@@ -25,6 +27,7 @@ pub(crate) enum Reply {
 }
 
 /// One request as received.
+#[derive(Clone)]
 pub(crate) struct Request {
     /// Method and path.
     pub(crate) line: String,
@@ -35,7 +38,7 @@ pub(crate) struct Request {
 /// A running server; closes its connections when dropped.
 pub(crate) struct Fake {
     pub(crate) url: String,
-    seen: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Vec<Request>>>,
     held: Arc<Mutex<Vec<TcpStream>>>,
     refuses: Arc<AtomicBool>,
 }
@@ -44,7 +47,7 @@ impl Fake {
     pub(crate) fn new(script: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (seen, held) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<TcpStream>>>::default());
+        let (seen, held) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::<Mutex<Vec<TcpStream>>>::default());
         let script = Arc::new(script);
         let shared = (Arc::clone(&seen), Arc::clone(&held));
         let refuses = Arc::<AtomicBool>::default();
@@ -65,6 +68,11 @@ impl Fake {
 
     /// Returns all request lines so far.
     pub(crate) fn seen(&self) -> Vec<String> {
+        self.requests().into_iter().map(|request| request.line).collect()
+    }
+
+    /// Returns all requests so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 
@@ -96,51 +104,45 @@ impl Drop for Fake {
 fn serve(
     mut stream: TcpStream,
     script: &dyn Fn(usize, &Request) -> Reply,
-    seen: &Mutex<Vec<String>>,
+    seen: &Mutex<Vec<Request>>,
     held: &Mutex<Vec<TcpStream>>,
 ) {
     let Some(request) = read(&stream) else { return };
     let number = {
         let mut seen = seen.lock().unwrap();
-        seen.push(request.line.clone());
+        seen.push(request.clone());
         seen.len() - 1
     };
-    let head = |status: u16, index: u64| {
-        format!("HTTP/1.1 {status} X\r\nX-Etcd-Index: {index}\r\nConnection: close\r\n")
-    };
+    let at = |index: u64| format!("X-Etcd-Index: {index}\r\n");
+    let of = |cluster: u64, index| format!("{}X-Etcd-Cluster-Id: {cluster:x}\r\n", at(index));
     match script(number, &request) {
-        Reply::Whole(status, index, body) => {
-            let text = format!("{}Content-Length: {}\r\n\r\n{body}", head(status, index), body.len());
-            stream.write_all(text.as_bytes()).ok();
-        }
-        Reply::Ill(cluster) => {
-            write!(stream, "{}X-Etcd-Cluster-Id: {cluster:x}\r\nContent-Length: 0\r\n\r\n", head(503, 0))
-                .ok();
-        }
-        Reply::Of(cluster, index, body) => {
-            let head = format!("{}X-Etcd-Cluster-Id: {cluster:x}\r\n", head(200, index));
-            write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok();
-        }
+        Reply::Whole(status, index, body) => whole(&mut stream, status, &at(index), &body),
+        Reply::With(status, headers, body) => whole(&mut stream, status, &headers, &body),
+        Reply::Of(cluster, index, body) => whole(&mut stream, 200, &of(cluster, index), &body),
+        Reply::Ill(cluster) => whole(&mut stream, 503, &of(cluster, 0), ""),
         Reply::Open(index, lines) => {
-            write!(stream, "{}Transfer-Encoding: chunked\r\n\r\n", head(200, index)).ok();
-            chunks(&mut stream, &lines);
+            chunks(&mut stream, &at(index), &lines);
             held.lock().unwrap().push(stream);
         }
         Reply::OpenOf(cluster, index, lines) => {
-            let head = format!("{}X-Etcd-Cluster-Id: {cluster:x}\r\n", head(200, index));
-            write!(stream, "{head}Transfer-Encoding: chunked\r\n\r\n").ok();
-            chunks(&mut stream, &lines);
+            chunks(&mut stream, &of(cluster, index), &lines);
             held.lock().unwrap().push(stream);
         }
         Reply::Silent => held.lock().unwrap().push(stream),
-        Reply::Cut(index, lines) => {
-            write!(stream, "{}Transfer-Encoding: chunked\r\n\r\n", head(200, index)).ok();
-            chunks(&mut stream, &lines);
-        }
+        Reply::Cut(index, lines) => chunks(&mut stream, &at(index), &lines),
     }
 }
 
-fn chunks(stream: &mut TcpStream, lines: &[String]) {
+fn whole(stream: &mut TcpStream, status: u16, headers: &str, body: &str) {
+    let length = body.len();
+    let text = format!(
+        "HTTP/1.1 {status} X\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).ok();
+}
+
+fn chunks(stream: &mut TcpStream, headers: &str, lines: &[String]) {
+    write!(stream, "HTTP/1.1 200 X\r\n{headers}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n").ok();
     // In one write: pieces would come with delays on a busy machine.
     let text: String = lines.iter().map(|line| format!("{:x}\r\n{line}\n\r\n", line.len() + 1)).collect();
     stream.write_all(text.as_bytes()).ok();

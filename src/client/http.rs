@@ -3,26 +3,24 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Response, StatusCode};
-use tokio::time::timeout;
+use reqwest::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::{Method, Response, StatusCode};
 
-use super::endpoints::{Endpoints, NodeUrl, Pass};
+use super::address::Address;
+use super::endpoints::{Endpoints, NodeUrl, Unproven};
 use super::error_text::{excerpt, no_answer, reason};
 use super::learn::cluster_id;
-use super::lines::Lines;
+use super::request::{Attempts, Fault, HttpRequest, Reply, within};
 use super::{ClientError, Trust, tls};
+use crate::protocol::quoted;
 use crate::tcp::Liveness;
 
 /// The longest accepted response; no snapshot of configuration values is larger.
 const MAX_RESPONSE_BYTES: usize = 512 << 20;
-/// How much of an error response is read.
-const MAX_ERROR_BYTES: usize = 64 << 10;
 /// How many timeouts a large response may take while bytes keep coming.
 const MAX_BODY_TIMEOUTS: u32 = 12;
+/// How many redirects are followed; the same as Go's client.
+const MAX_REDIRECTS: usize = 10;
 
 /// The address of a store and how to connect to it.
 #[derive(Clone, Debug)]
@@ -41,62 +39,18 @@ pub struct Config {
     pub sync: bool,
 }
 
-/// Name and password; never shown.
-#[derive(Clone)]
-pub struct Credentials {
-    /// The user's name.
-    pub name: String,
-    /// The user's password.
-    pub password: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credentials(hidden)")
-    }
-}
-
-impl Credentials {
-    /// Returns the `Authorization` header for basic auth.
-    #[must_use]
-    pub fn basic(&self) -> HeaderValue {
-        secret(&format!("Basic {}", STANDARD.encode(format!("{}:{}", self.name, self.password))))
-            .unwrap_or_else(|| HeaderValue::from_static("Basic"))
-    }
-}
-
-/// Returns a header value that no log of the HTTP library prints.
-pub(crate) fn secret(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// One request, for any node. With a body it is a POST of JSON, without one a GET.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct HttpRequest {
-    pub(crate) path: String,
-    pub(crate) body: Option<Bytes>,
-    pub(crate) authorization: Option<HeaderValue>,
-}
-
-/// A complete response with a status below 500.
-#[derive(Debug)]
-pub(crate) struct HttpResponse {
-    pub(crate) node: NodeUrl,
-    pub(crate) status: StatusCode,
-    /// etcd v2's `X-Etcd-Index`.
-    pub(crate) index: Option<u64>,
-    pub(crate) body: Vec<u8>,
-}
-
-/// A response whose headers have arrived.
-#[derive(Debug)]
-pub(crate) enum Opened {
-    /// A success, to be read line by line.
-    Stream { node: NodeUrl, index: Option<u64>, lines: Lines },
-    /// A rejection with a status below 500.
-    Answer(HttpResponse),
+/// How a client behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    /// How long a connection may take.
+    pub(super) connect: Duration,
+    /// How long a node may take to begin its response, and to continue it.
+    pub(super) timeout: Duration,
+    /// Does as etcd's own client: follows redirects, gives a response all the time that the whole request has, and sends
+    /// a read without credentials to any node.
+    pub(super) etcdctl: bool,
+    /// Receives a line about each request, as a `curl` command.
+    pub(super) trace: Option<fn(&str)>,
 }
 
 /// A client of a store, with all its nodes.
@@ -106,8 +60,10 @@ pub struct Client {
     /// Created for the first request to an `https` node: loading the system's authorities takes milliseconds.
     secure: OnceLock<reqwest::Client>,
     trust: Trust,
+    policy: Policy,
     pub(super) endpoints: Endpoints,
-    timeout: Duration,
+    #[cfg(test)]
+    pub(super) wire: Option<super::wire::Wire>,
 }
 
 impl Client {
@@ -116,27 +72,36 @@ impl Client {
     /// # Errors
     /// `Settings` for a node or a combination that cannot work, `File` for a certificate file.
     pub fn new(config: &Config) -> Result<Self, ClientError> {
+        let Config { nodes, srv_record, scheme, trust, timeout, sync } = config;
         let endpoints =
-            Endpoints::new(&config.nodes, config.srv_record.as_deref(), &config.scheme, config.timeout)?
-                .learning(config.sync, &config.trust);
-        let plain = http(&config.trust, false, config.timeout)?;
-        let (trust, secure) = (config.trust.clone(), OnceLock::new());
-        let client = Self { plain, secure, trust, endpoints, timeout: config.timeout };
-        if client.endpoints.https() {
-            client.http("https:")?;
-        }
+            Endpoints::new(nodes, srv_record.as_deref(), scheme, *timeout)?.learning(*sync, trust);
+        let policy = Policy { connect: *timeout, timeout: *timeout, etcdctl: false, trace: None };
+        let client = Self::with(endpoints, trust, policy)?;
+        client.http(client.endpoints.https())?;
         Ok(client)
     }
 
-    /// Returns the HTTP client for this node: one for `http`, and one for `https` that is created on first use.
-    pub(super) fn http(&self, node: &str) -> Result<&reqwest::Client, ClientError> {
-        if !node.starts_with("https:") {
+    pub(super) fn with(endpoints: Endpoints, trust: &Trust, policy: Policy) -> Result<Self, ClientError> {
+        Ok(Self {
+            plain: http(trust, false, policy)?,
+            secure: OnceLock::new(),
+            trust: trust.clone(),
+            policy,
+            endpoints,
+            #[cfg(test)]
+            wire: None,
+        })
+    }
+
+    /// Returns the HTTP client for nodes without TLS, or the one for nodes with it, which is created on first use.
+    pub(super) fn http(&self, https: bool) -> Result<&reqwest::Client, ClientError> {
+        if !https {
             return Ok(&self.plain);
         }
         if let Some(secure) = self.secure.get() {
             return Ok(secure);
         }
-        let made = http(&self.trust, true, self.timeout)?;
+        let made = http(&self.trust, true, self.policy)?;
         Ok(self.secure.get_or_init(|| made))
     }
 
@@ -155,7 +120,7 @@ impl Client {
     /// Returns the time limit of one step of a request.
     #[must_use]
     pub fn timeout(&self) -> Duration {
-        self.timeout
+        self.policy.timeout
     }
 
     /// Returns which of the successive clusters of this store is in use.
@@ -163,126 +128,174 @@ impl Client {
         self.endpoints.epoch()
     }
 
-    /// Notes that a node failed in the middle of a response, so that another is tried first.
-    pub(crate) fn failed(&self, node: &str) {
-        self.endpoints.failed(node);
+    /// Returns the response of the first node that serves the request.
+    pub(super) async fn request(&self, request: &HttpRequest) -> Result<Reply, ClientError> {
+        let mut attempts = Attempts::new();
+        let served = self.run(request, &mut attempts).await;
+        served.ok_or_else(|| self.unavailable(&attempts.faults))
     }
 
-    /// Returns the complete response of the first node with a status below 500.
-    pub(crate) async fn request(&self, call: &HttpRequest) -> Result<HttpResponse, ClientError> {
-        let (mut pass, mut faults) = (Pass::new(), Vec::new());
-        while let Some(node) = self.endpoints.next(&mut pass).await? {
-            match self.request_at(&node, call).await {
-                Ok(response) => {
-                    self.endpoints.served(&node);
-                    return Ok(response);
-                }
+    /// Does the same with the nodes that `attempts` has not tried yet. `None`: `attempts` has the reasons.
+    pub(super) async fn run(&self, request: &HttpRequest, attempts: &mut Attempts) -> Option<Reply> {
+        loop {
+            let node = match self.endpoints.next(&mut attempts.pass).await {
+                Ok(node) => node?,
                 Err(why) => {
+                    attempts.faults.push((self.describe().into(), Fault::Other(why.to_string())));
+                    return None;
+                }
+            };
+            match self.request_at(&node, request).await {
+                Ok(reply) => {
+                    self.endpoints.served(&node);
+                    return Some(reply);
+                }
+                Err(fault) => {
                     self.endpoints.failed(&node);
-                    faults.push(format!("{node}: {why}"));
+                    let sent = !matches!(fault, Fault::Unproven(_));
+                    attempts.faults.push((node, fault));
+                    if request.once && sent {
+                        return None;
+                    }
                 }
             }
         }
-        Err(ClientError::Unavailable { why: faults.join("; ") })
     }
 
-    /// Returns the complete response of one node. The error is the reason as text.
-    pub(crate) async fn request_at(
+    /// Returns the response of one node.
+    pub(super) async fn request_at(&self, node: &NodeUrl, request: &HttpRequest) -> Result<Reply, Fault> {
+        let response = self.head(node, request).await?;
+        let (node, status, headers) = (NodeUrl::clone(node), response.status(), response.headers().clone());
+        if request.stream && status.is_success() {
+            return Ok(Reply { node, status, headers, body: Vec::new(), rest: Some(response) });
+        }
+        let reply = Reply { node, status, headers, body: self.whole(response).await?, rest: None };
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Fault::Status(Box::new(reply)));
+        }
+        Ok(reply)
+    }
+
+    /// Returns the head of the response of a node, or of the target of its redirect.
+    async fn head(&self, node: &NodeUrl, request: &HttpRequest) -> Result<Response, Fault> {
+        // A node of another cluster must not get a write or a password, and is not waited for.
+        if !self.policy.etcdctl || request.method != Method::GET || request.authorization.is_some() {
+            self.endpoints.prove(node).await.map_err(Fault::Unproven)?;
+        }
+        let address = Address::parse(node).map_err(|why| Fault::Unproven(Unproven { why, answers: true }))?;
+        let mut url = address.base() + &request.path;
+        for hop in 0..=MAX_REDIRECTS {
+            if let Some(trace) = self.policy.trace {
+                trace(&curl(&url, request));
+            }
+            if let Some(why) = address.hopeless() {
+                return Err(Fault::Other(why));
+            }
+            // A redirect may lead anywhere, so only a known node gets the password.
+            let authorization = request.authorization.as_ref().filter(|_| hop == 0 || self.knows(&url));
+            let response = self.send(node, &url, request, authorization).await?;
+            if !response.status().is_redirection() || !self.policy.etcdctl {
+                return Ok(response);
+            }
+            let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+            url = location.ok_or_else(|| Fault::Other("location header not set".into()))?.to_owned();
+            if !url.starts_with("http://") && !url.starts_with("https://") {
+                return Err(Fault::Other(format!("location header not valid URL: {url}")));
+            }
+        }
+        Err(Fault::Other("client: too many redirects".into()))
+    }
+
+    async fn send(
         &self,
         node: &NodeUrl,
-        call: &HttpRequest,
-    ) -> Result<HttpResponse, String> {
-        let response = self.head(node, call, false).await?;
-        let whole = self.timeout.saturating_mul(MAX_BODY_TIMEOUTS);
-        timeout(whole, self.finish(node, response)).await.map_err(|_| no_answer(whole))?
-    }
-
-    /// Returns the headers of the first response with a status below 500; its connection serves nothing else.
-    pub(crate) async fn open(&self, call: &HttpRequest) -> Result<Opened, ClientError> {
-        let (mut pass, mut faults) = (Pass::new(), Vec::new());
-        while let Some(node) = self.endpoints.next(&mut pass).await? {
-            match self.open_at(&node, call).await {
-                Ok(opened) => {
-                    self.endpoints.served(&node);
-                    return Ok(opened);
-                }
-                Err(why) => {
-                    self.endpoints.failed(&node);
-                    faults.push(format!("{node}: {why}"));
-                }
-            }
+        url: &str,
+        request: &HttpRequest,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, Fault> {
+        #[cfg(test)]
+        if let Some(wire) = &self.wire {
+            return wire.send(url, request).await.ok_or_else(|| Fault::Other("EOF".into()));
         }
-        Err(ClientError::Unavailable { why: faults.join("; ") })
-    }
-
-    async fn open_at(&self, node: &NodeUrl, call: &HttpRequest) -> Result<Opened, String> {
-        let response = self.head(node, call, call.body.is_some()).await?;
-        if response.status().is_success() {
-            let index = index(&response);
-            return Ok(Opened::Stream { node: NodeUrl::clone(node), index, lines: Lines::new(response) });
+        let http = self.http(url.starts_with("https:")).map_err(|error| Fault::Other(error.to_string()))?;
+        let mut sent = http.request(request.method.clone(), url);
+        if let Some((kind, content)) = &request.body {
+            sent = sent.header(CONTENT_TYPE, *kind).body(content.clone());
+        } else if request.method == Method::DELETE {
+            sent = sent.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
-        Ok(Opened::Answer(self.finish(node, response).await?))
-    }
-
-    async fn head(&self, node: &NodeUrl, call: &HttpRequest, alone: bool) -> Result<Response, String> {
-        // A node of another cluster must not get the password, and is not waited for.
-        self.endpoints.prove(node).await.map_err(|unproven| unproven.why)?;
-        let url = format!("{node}{}", call.path);
-        let http = self.http(node).map_err(|error| error.to_string())?;
-        let mut request = match &call.body {
-            Some(body) => http.post(url).header(CONTENT_TYPE, "application/json").body(Bytes::clone(body)),
-            None => http.get(url),
-        };
-        if let Some(value) = &call.authorization {
-            request = request.header(AUTHORIZATION, value);
+        if let Some(value) = authorization {
+            sent = sent.header(AUTHORIZATION, value);
         }
-        if alone {
+        if request.stream && request.body.is_some() {
             // Go's server discards the unread rest of a request body when its response begins, unless the connection
             // closes afterwards: the second half of a long list of watches would be lost silently.
-            request = request.header(CONNECTION, "close");
+            sent = sent.header(CONNECTION, "close");
         }
-        let limit = self.timeout;
-        let response = timeout(limit, request.send())
-            .await
-            .map_err(|_| no_answer(limit))?
-            .map_err(|error| if error.is_timeout() { no_answer(limit) } else { reason(&error) })?;
-        self.endpoints.admit(node, cluster_id(&response))?;
+        let response = within(request.limit, sent.send()).await?.map_err(Fault::Http)?;
+        self.endpoints.admit(node, cluster_id(response.headers())).map_err(Fault::Foreign)?;
         Ok(response)
     }
 
-    async fn finish(&self, node: &NodeUrl, mut response: Response) -> Result<HttpResponse, String> {
-        let status = response.status();
-        let limit = if status.is_success() { MAX_RESPONSE_BYTES } else { MAX_ERROR_BYTES };
-        let index = index(&response);
-        let known = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-        let mut body = Vec::with_capacity(known.min(limit).min(1 << 20));
-        while let Some(chunk) = timeout(self.timeout, response.chunk())
-            .await
-            .map_err(|_| no_answer(self.timeout))?
-            .map_err(|error| format!("the response broke off: {}", reason(&error)))?
-        {
-            if body.len() + chunk.len() > limit {
-                if status.is_success() {
-                    return Err(format!("the response is larger than {} MiB", limit >> 20));
+    /// Reads a response to its end.
+    pub(super) async fn whole(&self, mut response: Response) -> Result<Vec<u8>, Fault> {
+        let stall = (!self.policy.etcdctl).then_some(self.policy.timeout);
+        let read = async {
+            let known = response.content_length().and_then(|length| usize::try_from(length).ok());
+            let mut body = Vec::with_capacity(known.unwrap_or(0).min(1 << 20));
+            while let Some(chunk) = within(stall, response.chunk()).await?.map_err(Fault::Broken)? {
+                if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+                    let text = format!("the response is larger than {} MiB", MAX_RESPONSE_BYTES >> 20);
+                    return Err(Fault::Other(text));
                 }
-                break;
+                body.extend_from_slice(&chunk);
             }
-            body.extend_from_slice(&chunk);
+            Ok(body)
+        };
+        within(stall.map(|stall| stall.saturating_mul(MAX_BODY_TIMEOUTS)), read).await?
+    }
+
+    fn knows(&self, url: &str) -> bool {
+        self.endpoints.known().iter().filter_map(|node| Address::parse(node).ok()).any(|node| {
+            let base = format!("{}://{}", node.scheme, node.host);
+            url.strip_prefix(&base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+        })
+    }
+
+    /// Returns the error for a watch that ended early.
+    pub(super) fn watch_broke_off(&self, node: &NodeUrl, why: &str) -> ClientError {
+        self.lost(node, &format!("the watch broke off: {why}"))
+    }
+
+    /// Returns the error for a node that failed in the middle of a response; another is tried first from now on.
+    pub(super) fn lost(&self, node: &NodeUrl, why: &str) -> ClientError {
+        self.endpoints.failed(node);
+        ClientError::Unavailable { why: format!("{node}: {why}") }
+    }
+
+    /// Returns the error for nodes that failed.
+    pub(super) fn unavailable(&self, faults: &[(NodeUrl, Fault)]) -> ClientError {
+        let faults = faults.iter().map(|(node, fault)| format!("{node}: {}", self.why(fault)));
+        ClientError::Unavailable { why: faults.collect::<Vec<_>>().join("; ") }
+    }
+
+    pub(super) fn why(&self, fault: &Fault) -> String {
+        match fault {
+            Fault::Unproven(Unproven { why, .. }) | Fault::Foreign(why) | Fault::Other(why) => why.clone(),
+            Fault::Late(limit) => no_answer(*limit),
+            Fault::Http(error) if error.is_timeout() => no_answer(self.policy.connect),
+            Fault::Http(error) => reason(error),
+            Fault::Broken(error) => format!("the response broke off: {}", reason(error)),
+            Fault::Status(reply) => format!("status {}: {}", reply.status.as_u16(), excerpt(&reply.body)),
         }
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(format!("status {}: {}", status.as_u16(), excerpt(&body)));
-        }
-        Ok(HttpResponse { node: NodeUrl::clone(node), status, index, body })
     }
 }
 
-fn http(trust: &Trust, https: bool, timeout: Duration) -> Result<reqwest::Client, ClientError> {
-    let http = reqwest::Client::builder()
-        .use_preconfigured_tls(tls::config(trust, https)?)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(timeout)
-        .pool_idle_timeout(Duration::from_secs(15));
+fn http(trust: &Trust, https: bool, policy: Policy) -> Result<reqwest::Client, ClientError> {
+    let mut http = tls::http_client(trust, https)?.connect_timeout(policy.connect);
+    if !policy.etcdctl {
+        http = http.pool_idle_timeout(Duration::from_secs(15));
+    }
     // Keepalive probes detect a dead connection within seconds, also under an idle watch.
     Liveness::TO_STORE
         .of_client(http)
@@ -290,6 +303,11 @@ fn http(trust: &Trust, https: bool, timeout: Duration) -> Result<reqwest::Client
         .map_err(|error| ClientError::Settings(format!("cannot set up the HTTP client: {}", reason(&error))))
 }
 
-pub(super) fn index(response: &Response) -> Option<u64> {
-    response.headers().get("x-etcd-index")?.to_str().ok()?.parse().ok()
+fn curl(url: &str, request: &HttpRequest) -> String {
+    let content = |(_, content): &(_, bytes::Bytes)| match request.secret {
+        true => quoted("(hidden: it holds a password)"),
+        false => quoted(&String::from_utf8_lossy(content)),
+    };
+    let data = request.body.as_ref().map(content).map_or_else(String::new, |data| format!(" -d {data}"));
+    format!("cURL Command: curl -X {} {url}{data}", request.method)
 }

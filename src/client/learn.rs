@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use rand::RngExt as _;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -60,12 +60,31 @@ pub(crate) struct Learner {
 
 #[derive(Debug, Default)]
 struct LearnerState {
-    /// Members that did not respond, and when each is tried again.
-    unresponsive: HashMap<NodeUrl, (Backoff, Instant)>,
-    /// The same for given nodes that did not report their cluster.
-    unlisted: HashMap<NodeUrl, (Backoff, Instant)>,
+    /// Members that did not respond.
+    unresponsive: Retries,
+    /// Given nodes that did not report their cluster.
+    unlisted: Retries,
     /// The last warning.
     warned: String,
+}
+
+/// Nodes that failed, and when each is tried again.
+#[derive(Debug, Default)]
+struct Retries(HashMap<NodeUrl, (Backoff, Instant)>);
+
+impl Retries {
+    fn is_due(&self, node: &NodeUrl) -> bool {
+        self.0.get(node).is_none_or(|(_, due)| Instant::now() >= *due)
+    }
+
+    /// Notes a failure; returns whether it is the first.
+    fn failed(&mut self, node: &NodeUrl) -> bool {
+        let fresh = || (Backoff::new(REFRESH_INTERVAL, MAX_RETRY_DELAY), Instant::now());
+        let (backoff, due) = self.0.entry(NodeUrl::clone(node)).or_insert_with(fresh);
+        let first = backoff.attempts() == 0;
+        *due = Instant::now() + backoff.next();
+        first
+    }
 }
 
 /// A node's information about its cluster, from either API.
@@ -161,18 +180,15 @@ impl Learner {
     /// at the start, and are not mistaken for a restored store later.
     async fn check_given_nodes(&self, endpoints: &Endpoints) {
         let unknown = endpoints.unknown().into_iter().map(|node| async move {
-            if self.lock().unlisted.get(&node).is_some_and(|(_, due)| Instant::now() < *due) {
+            if !self.lock().unlisted.is_due(&node) {
                 return;
             }
             if let Ok(Some(id)) = self.cluster_of(&node).await {
-                self.lock().unlisted.remove(&node);
+                self.lock().unlisted.0.remove(&node);
                 endpoints.is_own(&node, Some(id));
                 return;
             }
-            let mut state = self.lock();
-            let fresh = || (Backoff::new(REFRESH_INTERVAL, MAX_RETRY_DELAY), Instant::now());
-            let (backoff, due) = state.unlisted.entry(node).or_insert_with(fresh);
-            *due = Instant::now() + backoff.next();
+            self.lock().unlisted.failed(&node);
         });
         let asked = futures_util::stream::iter(unknown).buffer_unordered(MAX_CONCURRENT_REQUESTS);
         asked.collect::<()>().await;
@@ -207,18 +223,18 @@ impl Learner {
         urls: Vec<NodeUrl>,
         urgent: bool,
     ) -> Vec<NodeUrl> {
-        self.lock().unresponsive.retain(|node, _| urls.contains(node));
+        self.lock().unresponsive.0.retain(|node, _| urls.contains(node));
         let checks = urls.into_iter().map(|url| async move {
             if url == *teacher || endpoints.is_trusted(&url) {
                 return Some(url);
             }
-            if !urgent && self.lock().unresponsive.get(&url).is_some_and(|(_, due)| Instant::now() < *due) {
+            if !urgent && !self.lock().unresponsive.is_due(&url) {
                 return endpoints.is_learnt(&url).then_some(url);
             }
             match self.list(&url).await {
                 Ok(MemberReply { cluster: None, .. }) => None,
                 Ok(listed) => {
-                    self.lock().unresponsive.remove(&url);
+                    self.lock().unresponsive.0.remove(&url);
                     if !endpoints.is_own(&url, listed.cluster) {
                         return None;
                     }
@@ -226,22 +242,16 @@ impl Learner {
                     Some(url)
                 }
                 Err(why) => {
-                    self.record_failure(&url, &why);
+                    if self.lock().unresponsive.failed(&url) {
+                        tracing::debug!(
+                            "member {url} does not respond here ({why}): it is not used until it does"
+                        );
+                    }
                     endpoints.is_learnt(&url).then_some(url)
                 }
             }
         });
         join_all(checks).await.into_iter().flatten().collect()
-    }
-
-    fn record_failure(&self, url: &NodeUrl, why: &str) {
-        let mut state = self.lock();
-        let fresh = || (Backoff::new(REFRESH_INTERVAL, MAX_RETRY_DELAY), Instant::now());
-        let (backoff, due) = state.unresponsive.entry(NodeUrl::clone(url)).or_insert_with(fresh);
-        if backoff.attempts() == 0 {
-            tracing::debug!("member {url} does not respond here ({why}): it is not used until it does");
-        }
-        *due = Instant::now() + backoff.next();
     }
 
     /// Returns the id of the cluster of `node`, if it serves a list of members with it.
@@ -287,7 +297,7 @@ impl Learner {
         if !response.status().is_success() {
             return Err(format!("status {}", response.status().as_u16()));
         }
-        let cluster = cluster_id(&response);
+        let cluster = cluster_id(response.headers());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
             if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
@@ -319,17 +329,11 @@ impl Learner {
 
 /// Returns a client that keeps no connection open, so that learning takes no connection slot at the store.
 fn http(trust: &Trust, secure: bool) -> Option<reqwest::Client> {
-    reqwest::Client::builder()
-        .use_preconfigured_tls(tls::config(trust, secure).ok()?)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .pool_max_idle_per_host(0)
-        .timeout(REQUEST_TIMEOUT)
-        .build()
-        .ok()
+    let http = tls::http_client(trust, secure).ok()?.pool_max_idle_per_host(0);
+    http.timeout(REQUEST_TIMEOUT).build().ok()
 }
 
 /// Returns the cluster of a node, if it reports one.
-pub(super) fn cluster_id(response: &reqwest::Response) -> Option<u64> {
-    u64::from_str_radix(response.headers().get("x-etcd-cluster-id")?.to_str().ok()?, 16).ok()
+pub(super) fn cluster_id(headers: &HeaderMap) -> Option<u64> {
+    u64::from_str_radix(headers.get("x-etcd-cluster-id")?.to_str().ok()?, 16).ok()
 }

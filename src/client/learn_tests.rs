@@ -143,7 +143,7 @@ async fn a_given_node_of_another_cluster_never_serves_once_it_was_seen_beside_th
     let client = learning(&[&own.url, &foreign.url]);
     let v2 = V2::new(Arc::clone(&client), None);
     assert_eq!(v2.list("/a").await.unwrap().index, 7);
-    client.failed(&own.url);
+    client.endpoints.failed(&own.url);
     // The other node would be tried first now, but gets no request.
     assert_eq!(v2.list("/a").await.unwrap().index, 7);
     assert_eq!(foreign.seen(), ["GET /v2/members"]);
@@ -363,7 +363,7 @@ fn cluster(url: &str) -> Cluster {
 }
 
 fn cluster_at(urls: &[&str]) -> Cluster {
-    let login = Some(Credentials { name: "root".into(), password: "hunter2".into() });
+    let login = Some(Credentials::new("root", "hunter2"));
     Cluster::new(Options {
         endpoints: urls.iter().map(|url| (*url).to_owned()).collect(),
         trust: Trust::default(),

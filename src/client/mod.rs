@@ -2,14 +2,16 @@
 //!
 //! Owns: the nodes and the order in which they are tried ([`endpoints`]), learning the members of a store ([`learn`]),
 //! DNS SRV ([`srv`]) and the members that it names ([`discovery`]), TLS ([`tls`]), requests with failover and bounded
-//! responses ([`http`]), streamed responses ([`lines`]), and two APIs on top: etcd's v2 keys ([`v2`]) and etcd's v3
-//! JSON gateway ([`v3`]). Beside them [`cluster`]: the complete v2 keys and members APIs, with the failover and the
-//! messages of etcd's own command line client.
+//! responses ([`http`], [`request`]), streamed responses ([`lines`]), and three APIs on top: snapshots and watches of
+//! etcd's v2 keys ([`v2`]) and of etcd's v3 JSON gateway ([`v3`]), and the complete v2 API with the behaviour and the
+//! messages of etcd's own command line client ([`cluster`]).
 //! Promises: every wait and every buffer has a limit; a request fails only after every node was tried; no error and no
 //! log line contains a password. Dropping a future stops its work.
 //! Leaves out: how to handle an error, when to retry, and what keys mean (`source`).
 
+mod address;
 pub mod cluster;
+mod credentials;
 mod discovery;
 mod download;
 mod endpoints;
@@ -24,19 +26,23 @@ mod learn;
 #[cfg(test)]
 mod learn_tests;
 mod lines;
+mod request;
 mod srv;
 #[cfg(test)]
 mod tests;
 mod tls;
 pub mod v2;
+mod v2_wire;
 pub mod v3;
 mod v3_wire;
+#[cfg(test)]
+pub(crate) mod wire;
 
+pub use credentials::{Credentials, Secret};
 pub use discovery::{Discovery, DiscoveryError};
 pub use download::Downloaded;
 pub use error::ClientError;
 pub(crate) use error_text::{excerpt, no_answer};
-pub use http::{Client, Config, Credentials};
-
+pub use http::{Client, Config};
 pub use tls::{SetBy, Trust};
 pub(crate) use tls::{config as tls_config, http_client};

@@ -96,7 +96,7 @@ async fn a_missing_api_a_missing_key_and_a_refusal_are_three_things() {
     let locked = Fake::new(|_, _| {
         Reply::Whole(401, 0, r#"{"errorCode":110,"message":"The request requires user authentication","cause":"Insufficient credentials","index":0}"#.into())
     });
-    let login = Credentials { name: "root".into(), password: "hunter2".into() };
+    let login = Credentials::new("root", "hunter2");
     let said = V2::new(client(&[&locked.url]), Some(&login)).list("/a").await.unwrap_err();
     assert!(matches!(&said, ClientError::Refused { .. }) && !said.to_string().contains("hunter2"), "{said}");
 }
@@ -129,7 +129,7 @@ async fn a_token_that_ran_out_is_fetched_again_once() {
         _ if request.authorization == "t2" => Reply::Whole(200, 0, TXN.into()),
         _ => Reply::Whole(401, 0, r#"{"error":"etcdserver: invalid auth token","code":16}"#.into()),
     });
-    let login = Credentials { name: "root".into(), password: "hunter2".into() };
+    let login = Credentials::new("root", "hunter2");
     let v3 = V3::new(client(&[&store.url]), Some(login));
     assert_eq!(v3.ranges(&root(), None).await.unwrap().revision, 7);
     let (auth, txn) = ("POST /v3/auth/authenticate", "POST /v3/kv/txn");
@@ -147,7 +147,7 @@ async fn a_token_does_not_outlive_an_outage() {
             Reply::Whole(200, 0, TXN.into())
         }
     });
-    let login = Credentials { name: "root".into(), password: "hunter2".into() };
+    let login = Credentials::new("root", "hunter2");
     let v3 = V3::new(client(&[&store.url]), Some(login));
     v3.ranges(&root(), None).await.unwrap();
     assert!(matches!(v3.ranges(&root(), None).await, Err(ClientError::Unavailable { .. })));
@@ -164,7 +164,7 @@ async fn a_wrong_password_is_a_refusal() {
             r#"{"error":"etcdserver: authentication failed, invalid user ID or password","code":3}"#.into(),
         )
     });
-    let login = Credentials { name: "root".into(), password: "hunter2".into() };
+    let login = Credentials::new("root", "hunter2");
     let said = V3::new(client(&[&store.url]), Some(login)).ranges(&root(), None).await.unwrap_err();
     assert!(matches!(said, ClientError::Refused { .. }), "{said}");
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
-use serde::Deserialize;
 
-use super::endpoints::NodeUrl as Url;
-use super::error_text::excerpt;
-use super::http::{HttpRequest, HttpResponse, Opened};
+use super::endpoints::NodeUrl;
 use super::lines::Lines;
+use super::request::{HttpRequest, Reply, parse};
+use super::v2_wire::EtcdError;
 use super::{Client, ClientError, Credentials};
 use crate::protocol::{percent_encoded, unreserved};
+
+pub use super::v2_wire::{Event, Node};
 
 const API: &str = "the etcd v2 API";
 /// A watch that the store ends without an event before this time is an error.
@@ -25,25 +25,6 @@ pub struct V2 {
     authorization: Option<HeaderValue>,
 }
 
-/// A file or a directory of the store.
-#[derive(Debug, Default, Deserialize)]
-pub struct Node {
-    /// Absolute; the root has none.
-    #[serde(default)]
-    pub key: String,
-    /// The value of a file.
-    pub value: Option<String>,
-    /// Whether it is a directory.
-    #[serde(default)]
-    pub dir: bool,
-    /// A directory's entries.
-    #[serde(default)]
-    pub nodes: Vec<Self>,
-    /// The index of the last write.
-    #[serde(default, rename = "modifiedIndex")]
-    pub modified: u64,
-}
-
 /// The result of a recursive read.
 #[derive(Debug)]
 pub struct Listing {
@@ -53,43 +34,14 @@ pub struct Listing {
     pub node: Option<Node>,
 }
 
-/// One event of a watch.
-#[derive(Debug, Deserialize)]
-pub struct Event {
-    /// `set`, `create`, `update`, `compareAndSwap`, `delete`, `compareAndDelete` or `expire`.
-    pub action: String,
-    /// The node after the event.
-    pub node: Node,
-    /// The node before the event.
-    #[serde(rename = "prevNode")]
-    pub before: Option<Node>,
-}
-
 /// A watch that the store accepted.
 #[derive(Debug)]
 pub struct Watch {
     /// The store's index when it accepted. Until an event comes, the watch has missed nothing up to this index.
     pub index: u64,
-    node: Url,
+    node: NodeUrl,
     lines: Lines,
     since: Instant,
-}
-
-#[derive(Deserialize)]
-struct Read {
-    node: Node,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    #[serde(rename = "errorCode")]
-    code: u32,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    cause: String,
-    #[serde(default)]
-    index: u64,
 }
 
 impl V2 {
@@ -110,19 +62,17 @@ impl V2 {
     /// # Errors
     /// Any but `Cleared` and `Behind`; a missing key is not an error.
     pub async fn list(&self, key: &str) -> Result<Listing, ClientError> {
-        let response = self.client.request(&self.call(key, "recursive=true&quorum=false")).await?;
-        if response.status.is_success() {
-            let node = parse::<Read>(&response.node, &response.body)?.node;
-            return match response.index {
-                Some(index) => Ok(Listing { index, node: Some(node) }),
-                None => Err(invalid(&response.node, "it has no X-Etcd-Index header")),
-            };
+        let reply = self.request(key, "recursive=true&quorum=false", false).await?;
+        if reply.status.is_success() {
+            let node = Some(reply.parse::<Event>(API)?.node);
+            let index = reply.index().ok_or_else(|| reply.invalid(API, "it has no X-Etcd-Index header"))?;
+            return Ok(Listing { index, node });
         }
-        let failure = failure(&response)?;
-        match failure.code {
+        let error = rejection(&reply)?;
+        match error.code {
             // 104: a parent of the key is a file, so the key does not exist.
-            100 | 104 => Ok(Listing { index: response.index.unwrap_or(failure.index), node: None }),
-            _ => Err(refusal(&response, &failure, 0)),
+            100 | 104 => Ok(Listing { index: reply.index().unwrap_or(error.index), node: None }),
+            _ => Err(refusal(&reply, error, 0)),
         }
     }
 
@@ -133,21 +83,13 @@ impl V2 {
     /// otherwise as `list`.
     pub async fn watch(&self, key: &str, from: u64) -> Result<Watch, ClientError> {
         let query = format!("wait=true&recursive=true&waitIndex={from}");
-        match self.client.open(&self.call(key, &query)).await? {
-            Opened::Stream { node, index: Some(index), lines } => {
-                if index + 1 < from {
-                    return Err(ClientError::Behind { node: node.to_string(), index, seen: from - 1 });
-                }
-                Ok(Watch { index, node, lines, since: Instant::now() })
-            }
-            Opened::Stream { node, index: None, .. } => {
-                Err(invalid(&node, "a watch has no X-Etcd-Index header"))
-            }
-            Opened::Answer(response) => {
-                let failure = failure(&response)?;
-                Err(refusal(&response, &failure, from))
-            }
+        let mut reply = self.request(key, &query, true).await?;
+        let Some(rest) = reply.rest.take() else { return Err(refusal(&reply, rejection(&reply)?, from)) };
+        let index = reply.index().ok_or_else(|| reply.invalid(API, "a watch has no X-Etcd-Index header"))?;
+        if index + 1 < from {
+            return Err(ClientError::Behind { node: reply.node.to_string(), index, seen: from - 1 });
         }
+        Ok(Watch { index, node: reply.node, lines: Lines::new(rest), since: Instant::now() })
     }
 
     /// Returns the event of an accepted watch, or `None` when none came in time or the store ended the watch without
@@ -158,23 +100,20 @@ impl V2 {
     pub async fn event(&self, watch: &mut Watch, within: Duration) -> Result<Option<Event>, ClientError> {
         match tokio::time::timeout(within, watch.lines.next()).await {
             Err(_) => Ok(None),
-            Ok(Ok(Some(line))) => parse(&watch.node, &line).map(Some),
+            Ok(Ok(Some(line))) => parse(&watch.node, API, &line).map(Some),
             // A proxy may end idle watches; the error prevents a tight loop when it does so at once.
             Ok(Ok(None)) if watch.since.elapsed() >= MIN_WATCH_DURATION => Ok(None),
-            Ok(Ok(None)) => Err(self.broken(watch, "it ended without an event")),
-            Ok(Err(why)) => Err(self.broken(watch, &why)),
+            Ok(Ok(None)) => Err(self.client.watch_broke_off(&watch.node, "it ended without an event")),
+            Ok(Err(why)) => Err(self.client.watch_broke_off(&watch.node, &why)),
         }
     }
 
-    fn broken(&self, watch: &Watch, why: &str) -> ClientError {
-        self.client.failed(&watch.node);
-        ClientError::Unavailable { why: format!("{}: the watch broke off: {why}", watch.node) }
-    }
-
-    fn call(&self, key: &str, query: &str) -> HttpRequest {
+    async fn request(&self, key: &str, query: &str, stream: bool) -> Result<Reply, ClientError> {
         let key = if key == "/" { "" } else { key };
         let path = format!("/v2/keys{}?{query}", escape(key));
-        HttpRequest { path, body: None, authorization: self.authorization.clone() }
+        let (authorization, limit) = (self.authorization.clone(), Some(self.client.timeout()));
+        let request = HttpRequest { authorization, limit, stream, ..HttpRequest::get(path) };
+        self.client.request(&request).await
     }
 }
 
@@ -183,43 +122,18 @@ fn escape(key: &str) -> String {
     percent_encoded(key.as_bytes(), |byte| unreserved(byte) || byte == b'/')
 }
 
-fn parse<'a, T: Deserialize<'a>>(node: &Url, body: &'a [u8]) -> Result<T, ClientError> {
-    serde_json::from_slice(body)
-        .map_err(|error| invalid(node, &format!("{error}; it begins: {}", excerpt(body))))
+fn rejection(reply: &Reply) -> Result<EtcdError, ClientError> {
+    let error: Option<EtcdError> = serde_json::from_slice(&reply.body).ok();
+    error.filter(|error| error.code != 0).ok_or_else(|| reply.foreign(API))
 }
 
-fn invalid(node: &Url, why: &str) -> ClientError {
-    ClientError::Invalid { node: node.to_string(), api: API, why: why.to_owned() }
-}
-
-fn failure(response: &HttpResponse) -> Result<Failure, ClientError> {
-    if let Ok(failure) = serde_json::from_slice(&response.body) {
-        return Ok(failure);
-    }
-    let node = response.node.to_string();
-    match response.status {
-        StatusCode::NOT_FOUND => Err(ClientError::NotServed { node, api: API }),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Err(ClientError::Refused { node, why: excerpt(&response.body) })
-        }
-        status => Err(invalid(
-            &response.node,
-            &format!("status {} with {}", status.as_u16(), excerpt(&response.body)),
-        )),
-    }
-}
-
-fn refusal(response: &HttpResponse, failure: &Failure, from: u64) -> ClientError {
-    let node = response.node.to_string();
-    let message = if failure.cause.is_empty() {
-        failure.message.clone()
-    } else {
-        format!("{} ({})", failure.message, failure.cause)
-    };
-    match failure.code {
-        110 => ClientError::Refused { node, why: message },
+fn refusal(reply: &Reply, error: EtcdError, from: u64) -> ClientError {
+    let EtcdError { code, message, cause, .. } = error;
+    let why = if cause.is_empty() { message } else { format!("{message} ({cause})") };
+    match code {
+        110 => ClientError::Refused { node: reply.node.to_string(), why },
         401 => ClientError::Cleared { from },
-        code => invalid(&response.node, &format!("error {code}: {message}")),
+        code => reply.invalid(API, &format!("error {code}: {why}")),
     }
 }
 

@@ -8,14 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
-use serde::Deserialize;
+use reqwest::{Method, StatusCode};
 
+use super::credentials::header;
 use super::endpoints::NodeUrl;
-use super::error_text::excerpt;
-use super::http::{HttpRequest, HttpResponse, Opened, secret};
 use super::lines::Lines;
+use super::request::{HttpRequest, Reply, invalid, parse};
 use super::v3_wire::{
     Authenticated, Failure, Header, Probed, StreamError, TxnResponse, WatchLine, WatchResult,
 };
@@ -137,12 +136,12 @@ impl V3 {
             body.push_str("}}");
         }
         body.push_str("]}");
-        let response = self.post("/kv/txn", body.into(), revision.unwrap_or(0)).await?;
-        let txn: TxnResponse = parse(&response.node, &response.body)?;
-        self.admit(&response.node, &txn.header)?;
+        let reply = self.post("/kv/txn", body.into(), revision.unwrap_or(0), false).await?;
+        let txn: TxnResponse = reply.parse(API)?;
+        self.admit(&reply.node, &txn.header)?;
         // An empty store is at revision 1, so 0 means that the response is not of this API.
         if txn.header.revision == 0 || txn.responses.len() != ranges.len() {
-            return Err(invalid(&response.node, "a transaction's response is incomplete"));
+            return Err(reply.invalid(API, "a transaction's response is incomplete"));
         }
         let pairs = txn.responses.into_iter().map(|response| response.response_range.kvs).collect();
         Ok(Ranges { revision: revision.unwrap_or(txn.header.revision), pairs })
@@ -171,7 +170,8 @@ impl V3 {
     }
 
     async fn start(&self, body: &Bytes, wanted: usize, from: u64) -> Result<Watch, ClientError> {
-        let (node, lines) = self.open("/watch", body, from).await?;
+        let Reply { node, rest, .. } = self.post("/watch", Bytes::clone(body), from, true).await?;
+        let lines = Lines::new(rest.ok_or_else(|| invalid(&node, API, "a watch without a stream"))?);
         let mut watch = Watch { node, lines, from, wanted, accepted: HashMap::with_capacity(wanted) };
         let line = watch.lines.within(self.client.timeout()).await;
         let Some(line) = line.map_err(|why| self.broken(&watch, &why))? else {
@@ -226,23 +226,23 @@ impl V3 {
             r#"{{"key":"{}","count_only":true,"limit":"1","serializable":true}}"#,
             STANDARD.encode(key)
         );
-        let call = self.call("/kv/range", body.into());
-        let node = NodeUrl::from(node);
-        let response = self.client.request_at(&node, &call).await.map_err(|why| self.lost(&node, &why))?;
+        let (node, call) = (NodeUrl::from(node), self.call("/kv/range", body.into(), false));
+        let reply = self.client.request_at(&node, &call).await;
+        let reply = reply.map_err(|fault| self.client.lost(&node, &self.client.why(&fault)))?;
         // A rejection counts as a response: this checks that the node is alive, not its data.
-        if response.status.is_success() {
-            parse::<Probed>(&response.node, &response.body)?;
+        if reply.status.is_success() {
+            reply.parse::<Probed>(API)?;
         }
         Ok(())
     }
 
     /// Parses a line; returns `None` for an acceptance.
     fn read(&self, watch: &mut Watch, line: &[u8]) -> Result<Option<Message>, ClientError> {
-        let parsed: WatchLine = parse(&watch.node, line)?;
+        let parsed: WatchLine = parse(&watch.node, API, line)?;
         if let Some(error) = parsed.error {
             return Err(self.stream_error(watch, error));
         }
-        let result = parsed.result.ok_or_else(|| invalid(&watch.node, "a message without a result"))?;
+        let result = parsed.result.ok_or_else(|| invalid(&watch.node, API, "a message without a result"))?;
         if result.canceled {
             return Err(cancelled(watch, result));
         }
@@ -259,7 +259,7 @@ impl V3 {
             Some(range) => {
                 Ok(Some(Message { range: *range, revision: result.header.revision, events: result.events }))
             }
-            None => Err(invalid(&watch.node, "an event of an unknown watch")),
+            None => Err(invalid(&watch.node, API, "an event of an unknown watch")),
         }
     }
 
@@ -271,77 +271,60 @@ impl V3 {
     }
 
     fn broken(&self, watch: &Watch, why: &str) -> ClientError {
-        self.lost(&watch.node, &format!("the watch broke off: {why}"))
+        self.client.watch_broke_off(&watch.node, why)
     }
 
     /// Checks the cluster; the gateway reports it in the response itself.
     fn admit(&self, node: &NodeUrl, header: &Header) -> Result<(), ClientError> {
         let id = Some(header.cluster_id).filter(|id| *id != 0);
-        self.client.endpoints.admit(node, id).map_err(|why| self.lost(node, &why))
-    }
-
-    fn lost(&self, node: &NodeUrl, why: &str) -> ClientError {
-        self.client.failed(node);
-        ClientError::Unavailable { why: format!("{node}: {why}") }
+        self.client.endpoints.admit(node, id).map_err(|why| self.client.lost(node, &why))
     }
 
     /// Posts to the gateway at its known path, with a new token when the current one has expired.
-    async fn post(&self, path: &str, body: Bytes, revision: u64) -> Result<HttpResponse, ClientError> {
+    async fn post(&self, path: &str, body: Bytes, revision: u64, stream: bool) -> Result<Reply, ClientError> {
         self.log_in().await?;
-        let mut response = self.find(path, &body).await?;
-        if response.status == StatusCode::UNAUTHORIZED && self.forget_token() {
+        let mut reply = self.find(path, &body, stream).await?;
+        if reply.status == StatusCode::UNAUTHORIZED && self.forget_token() {
             self.log_in().await?;
-            response = self.find(path, &body).await?;
+            reply = self.find(path, &body, stream).await?;
         }
-        if response.status.is_success() { Ok(response) } else { Err(refusal(&response, revision)) }
+        if reply.status.is_success() { Ok(reply) } else { Err(refusal(&reply, revision)) }
     }
 
     /// Posts to the gateway's current path, and to its other paths if that does not exist.
-    async fn find(&self, path: &str, body: &Bytes) -> Result<HttpResponse, ClientError> {
-        let first = self.prefix.load(Ordering::Relaxed);
-        let mut response = self.send(path, body).await?;
-        for _ in 1..PREFIXES.len() {
-            if response.status != StatusCode::NOT_FOUND {
-                return Ok(response);
+    async fn find(&self, path: &str, body: &Bytes, stream: bool) -> Result<Reply, ClientError> {
+        let mut missing = 0;
+        loop {
+            let reply = self.client.request(&self.call(path, Bytes::clone(body), stream)).await;
+            let reply = reply.inspect_err(|error| {
+                // etcd does not respond to a request whose token is newer than its data, as after a restore: it waits
+                // until its data has caught up.
+                if matches!(error, ClientError::Unavailable { .. }) {
+                    self.forget_token();
+                }
+            })?;
+            if reply.status != StatusCode::NOT_FOUND {
+                return Ok(reply);
             }
+            // After the last path comes the first again.
             self.prefix.store((self.prefix.load(Ordering::Relaxed) + 1) % PREFIXES.len(), Ordering::Relaxed);
-            response = self.send(path, body).await?;
-        }
-        if response.status == StatusCode::NOT_FOUND {
-            self.prefix.store(first, Ordering::Relaxed);
-            return Err(ClientError::NotServed { node: response.node.to_string(), api: API });
-        }
-        Ok(response)
-    }
-
-    async fn send(&self, path: &str, body: &Bytes) -> Result<HttpResponse, ClientError> {
-        let response = self.client.request(&self.call(path, Bytes::clone(body))).await;
-        response.inspect_err(|error| self.drop_token_after_outage(error))
-    }
-
-    /// Drops the token after an outage. etcd does not respond to a request whose token is newer than its data, as after
-    /// a restore: it waits until its data has caught up.
-    fn drop_token_after_outage(&self, error: &ClientError) {
-        if matches!(error, ClientError::Unavailable { .. }) {
-            self.forget_token();
-        }
-    }
-
-    async fn open(&self, path: &str, body: &Bytes, from: u64) -> Result<(NodeUrl, Lines), ClientError> {
-        self.log_in().await?;
-        let opened = self.client.open(&self.call(path, Bytes::clone(body))).await;
-        match opened.inspect_err(|error| self.drop_token_after_outage(error))? {
-            Opened::Stream { node, lines, .. } => Ok((node, lines)),
-            Opened::Answer(response) if response.status == StatusCode::NOT_FOUND => {
-                Err(ClientError::NotServed { node: response.node.to_string(), api: API })
+            missing += 1;
+            if missing == PREFIXES.len() {
+                return Err(reply.foreign(API));
             }
-            Opened::Answer(response) => Err(refusal(&response, from)),
         }
     }
 
-    fn call(&self, path: &str, body: Bytes) -> HttpRequest {
+    fn call(&self, path: &str, body: Bytes, stream: bool) -> HttpRequest {
         let prefix = PREFIXES[self.prefix.load(Ordering::Relaxed) % PREFIXES.len()];
-        HttpRequest { path: format!("{prefix}{path}"), body: Some(body), authorization: self.token() }
+        HttpRequest {
+            method: Method::POST,
+            body: Some(("application/json", body)),
+            authorization: self.token(),
+            limit: Some(self.client.timeout()),
+            stream,
+            ..HttpRequest::get(format!("{prefix}{path}"))
+        }
     }
 
     /// Gets a token if there is a login and no token yet.
@@ -350,16 +333,16 @@ impl V3 {
         if self.token().is_some() {
             return Ok(());
         }
-        let body = serde_json::json!({ "name": login.name, "password": login.password }).to_string();
-        let response = self.find("/auth/authenticate", &body.into()).await?;
-        if response.status.is_success() {
-            let token = parse::<Authenticated>(&response.node, &response.body)?.token;
-            let value = secret(&token)
-                .ok_or_else(|| invalid(&response.node, "its token does not fit into a header"))?;
-            *self.lock() = Some(value);
+        let body = serde_json::json!({ "name": login.username, "password": login.password.expose() });
+        let reply = self.find("/auth/authenticate", &body.to_string().into(), false).await?;
+        if reply.status.is_success() {
+            let token = reply.parse::<Authenticated>(API)?.token;
+            let token = header(&token);
+            let token = token.ok_or_else(|| reply.invalid(API, "its token does not fit into a header"))?;
+            *self.lock() = Some(token);
             return Ok(());
         }
-        match refusal(&response, 0) {
+        match refusal(&reply, 0) {
             // A store without authentication needs no token.
             ClientError::Invalid { why, .. } if why.contains("authentication is not enabled") => Ok(()),
             ClientError::Invalid { node, why, .. } => Err(ClientError::Refused { node, why }),
@@ -393,33 +376,13 @@ fn cancelled(watch: &Watch, result: WatchResult) -> ClientError {
     ClientError::Unavailable { why: format!("{node}: the store cancelled the watch: {why}") }
 }
 
-fn refusal(response: &HttpResponse, from: u64) -> ClientError {
-    let node = response.node.to_string();
-    let Ok(failure) = serde_json::from_slice::<Failure>(&response.body) else {
-        return match response.status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                ClientError::Refused { node, why: excerpt(&response.body) }
-            }
-            status => invalid(
-                &response.node,
-                &format!("status {} with {}", status.as_u16(), excerpt(&response.body)),
-            ),
-        };
-    };
-    let why = failure.text();
-    match response.status {
+fn refusal(reply: &Reply, from: u64) -> ClientError {
+    let Ok(failure) = serde_json::from_slice::<Failure>(&reply.body) else { return reply.foreign(API) };
+    let (node, why) = (reply.node.to_string(), failure.text());
+    match reply.status {
         _ if why.contains("has been compacted") => ClientError::Cleared { from },
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ClientError::Refused { node, why },
         _ if why.contains("user name is empty") => ClientError::Refused { node, why },
-        status => invalid(&response.node, &format!("status {}: {why}", status.as_u16())),
+        status => reply.invalid(API, &format!("status {}: {why}", status.as_u16())),
     }
-}
-
-fn parse<'a, T: Deserialize<'a>>(node: &NodeUrl, body: &'a [u8]) -> Result<T, ClientError> {
-    serde_json::from_slice(body)
-        .map_err(|error| invalid(node, &format!("{error}; it begins: {}", excerpt(body))))
-}
-
-fn invalid(node: &NodeUrl, why: &str) -> ClientError {
-    ClientError::Invalid { node: node.to_string(), api: API, why: why.to_owned() }
 }

@@ -10,15 +10,16 @@ use serde::de::{Deserializer, Error, Visitor};
 
 /// One key with its value.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct Pair {
     /// Any bytes.
-    #[serde(default, deserialize_with = "bytes")]
+    #[serde(deserialize_with = "bytes")]
     pub key: Vec<u8>,
     /// Any bytes; none in a delete event.
-    #[serde(default, deserialize_with = "bytes")]
+    #[serde(deserialize_with = "bytes")]
     pub value: Vec<u8>,
     /// The revision of the last write, or of the delete.
-    #[serde(default, rename = "mod_revision", deserialize_with = "number")]
+    #[serde(rename = "mod_revision", deserialize_with = "number")]
     pub modified: u64,
 }
 
@@ -50,17 +51,18 @@ enum EventKind {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Header {
     /// 0 if it is not reported.
-    #[serde(default, deserialize_with = "number")]
+    #[serde(deserialize_with = "number")]
     pub(super) cluster_id: u64,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(deserialize_with = "number")]
     pub(super) revision: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct RangeResponse {
-    #[serde(default)]
     pub(super) kvs: Vec<Pair>,
 }
 
@@ -90,10 +92,9 @@ pub(super) struct Authenticated {
 
 /// The error text: `message` in releases that have it, `error` in all of them.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Failure {
-    #[serde(default)]
     pub(super) error: String,
-    #[serde(default)]
     pub(super) message: String,
 }
 
@@ -128,49 +129,40 @@ pub(super) struct WatchResult {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct StreamError {
-    #[serde(default)]
     pub(super) message: String,
-    #[serde(default)]
     pub(super) http_code: u16,
 }
 
-fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-    struct Base64;
-    impl Visitor<'_> for Base64 {
-        type Value = Vec<u8>;
+/// A text that `.1` parses; `.0` says what it is. Unlike a `Cow`, it is not copied first.
+struct Parsed<T, E>(&'static str, fn(&str) -> Result<T, E>);
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("base64")
-        }
+impl<T, E: fmt::Display> Visitor<'_> for Parsed<T, E> {
+    type Value = T;
 
-        fn visit_str<E: Error>(self, text: &str) -> Result<Vec<u8>, E> {
-            STANDARD.decode(text).map_err(E::custom)
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
     }
-    from.deserialize_str(Base64)
+
+    fn visit_str<E2: Error>(self, text: &str) -> Result<T, E2> {
+        self.1(text).map_err(E2::custom)
+    }
+}
+
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    from.deserialize_str(Parsed("base64", |text| STANDARD.decode(text)))
 }
 
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    struct Number;
-    impl Visitor<'_> for Number {
-        type Value = u64;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a number as text")
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
-            text.parse().map_err(E::custom)
-        }
-    }
-    from.deserialize_str(Number)
+    from.deserialize_str(Parsed("a number as text", str::parse::<u64>))
 }
 
 /// Reads a watch number. A rejected watch has number -1, which becomes a number that no watch has.
 fn watch_number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
-    Ok(text.parse().unwrap_or(u64::MAX))
+    from.deserialize_str(Parsed("a number as text", |text| {
+        Ok::<_, fmt::Error>(text.parse().unwrap_or(u64::MAX))
+    }))
 }
 
 #[cfg(test)]

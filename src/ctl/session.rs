@@ -184,7 +184,7 @@ async fn endpoints(access: &Access) -> Result<Vec<String>, String> {
 /// Returns the credentials in `name:password`; prompts for a missing password.
 pub(super) async fn login(typed: &str) -> Result<Credentials, End> {
     if let Some((name, password)) = typed.split_once(':') {
-        return Ok(Credentials { name: name.to_owned(), password: password.to_owned() });
+        return Ok(Credentials::new(name, password));
     }
-    Ok(Credentials { name: typed.to_owned(), password: prompt::secret("Password: ").await? })
+    Ok(Credentials::new(typed, prompt::secret("Password: ").await?))
 }

@@ -119,18 +119,9 @@ impl Etcd2 {
         };
         loop {
             let started = Instant::now();
-            match self.rounds(&mut watched_roots, roots, link).await {
-                RoundEnd::Closed(closed) => return Err(closed),
-                RoundEnd::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
-                RoundEnd::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
-                RoundEnd::Store(error) => {
-                    // An upgraded store may have lost this API; the listing finds out which API it has.
-                    let moved = matches!(error, ClientError::NotServed { .. });
-                    link.down(error.into(), started.elapsed()).await?;
-                    if moved {
-                        return Ok(End::Relist);
-                    }
-                }
+            let end = self.rounds(&mut watched_roots, roots, link).await;
+            if let Some(end) = link.ended(end, started.elapsed()).await? {
+                return Ok(end);
             }
         }
     }
@@ -234,20 +225,17 @@ fn shared(roots: &[String], most: usize) -> Option<String> {
 
 /// Collects files only: a directory is just part of the path of its files.
 fn gather(node: Node, wanted: &dyn Fn(&str) -> bool, into: &mut Vec<(Arc<str>, Datum)>) {
-    for child in node.nodes {
+    for child in node.nodes.into_iter().flatten() {
         gather(child, wanted, into);
     }
-    if let Some(value) = node.value
-        && !node.dir
-        && wanted(&node.key)
-    {
-        into.push((node.key.into(), Datum::Text(value.into())));
+    if !node.dir && wanted(&node.key) {
+        into.push((node.key.into(), Datum::Text(node.value.into())));
     }
 }
 
 /// Converts an event of a watch on `watched_root` to a change of the values, if it causes one.
 fn change(event: Event, watched_root: &str, roots: &[String]) -> Option<Change> {
-    let Event { action, node, before } = event;
+    let Event { action, node, before, .. } = event;
     let key = if node.key.is_empty() { "/" } else { node.key.as_str() };
     let gone = matches!(action.as_str(), "delete" | "expire" | "compareAndDelete");
     let was_dir = node.dir || before.as_ref().is_some_and(|before| before.dir);
@@ -266,7 +254,7 @@ fn change(event: Event, watched_root: &str, roots: &[String]) -> Option<Change> 
         // A directory may replace a file; a new or touched directory has no value of its own.
         return before.is_some_and(|before| !before.dir).then_some(Change::Delete(name));
     }
-    Some(Change::Set(name, Datum::Text(node.value.unwrap_or_default().into())))
+    Some(Change::Set(name, Datum::Text(node.value.into())))
 }
 
 fn idle() -> Duration {

@@ -146,11 +146,9 @@ impl Etcd3 {
         };
         loop {
             let started = Instant::now();
-            match self.stream(roots, (&mut ranges, epoch), link).await {
-                RoundEnd::Closed(closed) => return Err(closed),
-                RoundEnd::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
-                RoundEnd::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
-                RoundEnd::Store(error) => link.down(error.into(), started.elapsed()).await?,
+            let end = self.stream(roots, (&mut ranges, epoch), link).await;
+            if let Some(end) = link.ended(end, started.elapsed()).await? {
+                return Ok(end);
             }
         }
     }

@@ -70,6 +70,22 @@ impl Link {
         self.news.send(news).await.map_err(|_| Closed)
     }
 
+    /// Handles the end of a round that took this long: returns why the watch ends, or waits and returns `None` to try
+    /// again.
+    pub(super) async fn ended(&mut self, end: RoundEnd, took: Duration) -> Result<Option<End>, Closed> {
+        match end {
+            RoundEnd::Closed(closed) => Err(closed),
+            RoundEnd::Store(ClientError::Cleared { .. }) => Ok(Some(End::Relist)),
+            RoundEnd::Store(ClientError::Behind { seen, .. }) => Ok(Some(End::Behind(seen))),
+            RoundEnd::Store(error) => {
+                // An upgraded store may have lost this API; the listing finds out which API it has.
+                let moved = matches!(error, ClientError::NotServed { .. });
+                self.down(error.into(), took).await?;
+                Ok(moved.then_some(End::Relist))
+            }
+        }
+    }
+
     /// Reports an outage when it is new, then waits until the next try is due. The duration of the failed try counts
     /// towards the wait, so that slow failures and waits do not add up.
     pub(super) async fn down(&mut self, error: SourceError, took: Duration) -> Result<(), Closed> {

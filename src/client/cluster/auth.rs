@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::error::RequestError;
-use super::request::{Cluster, ClusterRequest, Reply};
+use super::request::{Cluster, parse};
+use crate::client::request::{HttpRequest, Reply};
 
 const USERS: &[u8] = b"/v2/auth/users";
 const ROLES: &[u8] = b"/v2/auth/roles";
@@ -185,10 +186,8 @@ impl<'c> Auth<'c> {
             #[serde(default)]
             roles: Option<Vec<SeenRole>>,
         }
-        let reply = self.cluster.execute(&ClusterRequest::get(ROLES), self.deadline).await?;
-        if reply.status != 200 {
-            return Err(RequestError::Status(reply.status));
-        }
+        let request = self.cluster.request(Method::GET, ROLES, "");
+        let reply = self.cluster.expect(&request, self.deadline, &[200]).await?;
         let listed: Listed = parse(&reply)?;
         Ok(listed.roles.into_iter().flatten().map(|role| role.role).collect())
     }
@@ -255,10 +254,10 @@ impl<'c> Auth<'c> {
         wanted: &[u16],
     ) -> Result<Reply, RequestError> {
         let secret = body.as_ref().is_some_and(|body| body.contains("\"password\""));
-        let body = body.map(|body| ("application/json", body));
-        let outgoing = ClusterRequest { method, body, secret, ..ClusterRequest::get(&path) };
-        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
-        if wanted.contains(&reply.status) { Ok(reply) } else { Err(refusal(&reply)) }
+        let body = body.map(|body| ("application/json", body.into()));
+        let request = HttpRequest { body, secret, ..self.cluster.request(method, &path, "") };
+        let reply = self.cluster.execute(&request, self.deadline).await?;
+        if wanted.contains(&reply.status.as_u16()) { Ok(reply) } else { Err(refusal(&reply)) }
     }
 }
 
@@ -273,10 +272,6 @@ fn below(folder: &[u8], name: &str) -> Vec<u8> {
 fn role_of(reply: &Reply) -> Result<Role, RequestError> {
     let received: SeenRole = parse(reply)?;
     Ok(Role { name: received.role, permissions: received.permissions.kv })
-}
-
-fn parse<T: for<'d> Deserialize<'d>>(reply: &Reply) -> Result<T, RequestError> {
-    serde_json::from_slice(&reply.body).map_err(|_| RequestError::NotJson)
 }
 
 /// Returns the error of a response; a response of an unexpected status may have no message.

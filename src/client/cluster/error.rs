@@ -1,31 +1,6 @@
 //! Why a request to a cluster failed, in the words of etcd's own client.
 
-use std::fmt;
-
-use serde::Deserialize;
-
-/// An error of the v2 keys API.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct EtcdError {
-    /// The v2 error code, such as 100.
-    #[serde(default, rename = "errorCode")]
-    pub code: i64,
-    /// What the code means.
-    #[serde(default)]
-    pub message: String,
-    /// Usually the key.
-    #[serde(default)]
-    pub cause: String,
-    /// The store's index.
-    #[serde(default)]
-    pub index: u64,
-}
-
-impl fmt::Display for EtcdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ({}) [{}]", self.code, self.message, self.cause, self.index)
-    }
-}
+use crate::client::v2_wire::EtcdError;
 
 /// Why a request to one endpoint failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,74 +1,16 @@
 //! The v2 keys API, with typed responses.
 
-use std::time::Duration;
-
 use reqwest::Method;
-use serde::Deserialize;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::error::RequestError;
 use super::escape;
-use super::request::{Cluster, ClusterRequest, Reply};
-use super::waiting::WatchPosition;
-use crate::protocol::quoted;
+use super::request::Cluster;
+use super::watch::{KeyWatch, event};
+use crate::client::request::HttpRequest;
+use crate::client::v2_wire::Event;
 
 const FORM: &str = "application/x-www-form-urlencoded";
-
-/// The delay before a watch that ended without an event is opened again.
-const WATCH_RETRY_DELAY: Duration = Duration::from_millis(200);
-
-/// A watch without events is reopened after this time at the index it has reached, so that its position is still in
-/// the history when it must move to another member.
-const IDLE_WATCH_INTERVAL: Duration =
-    if cfg!(test) { Duration::from_millis(600) } else { Duration::from_secs(50) };
-
-/// A file or a directory of the store.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Node {
-    /// Absolute; the root has none.
-    #[serde(default)]
-    pub key: String,
-    /// Whether it is a directory.
-    #[serde(default)]
-    pub dir: bool,
-    /// A file's text; invalid UTF-8 is replaced by replacement characters.
-    #[serde(default)]
-    pub value: String,
-    /// A directory's entries; missing where the store does not list them.
-    #[serde(default)]
-    pub nodes: Option<Vec<Self>>,
-    /// The index of the write that created it.
-    #[serde(default, rename = "createdIndex")]
-    pub created: u64,
-    /// The index of the last write.
-    #[serde(default, rename = "modifiedIndex")]
-    pub modified: u64,
-    /// When it expires, as the store wrote it.
-    #[serde(default)]
-    pub expiration: Option<String>,
-    /// Seconds left; 0: no expiry.
-    #[serde(default)]
-    pub ttl: i64,
-}
-
-/// The result of a request, or an event of a watch.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Event {
-    /// `get`, `set`, `create`, `update`, `compareAndSwap`, `delete`, `compareAndDelete` or `expire`.
-    #[serde(default)]
-    pub action: String,
-    /// The node after the event.
-    pub node: Node,
-    /// The node before the event.
-    #[serde(default, rename = "prevNode")]
-    pub before: Option<Node>,
-    /// The store's index at the response.
-    #[serde(skip)]
-    pub index: u64,
-    /// The id of the responding cluster, if it reports one.
-    #[serde(skip)]
-    pub cluster: Option<u64>,
-}
 
 /// Options of a read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -218,28 +160,10 @@ impl<'c> Keys<'c> {
     pub async fn next_of(
         &self,
         key: &[u8],
-        (from, epoch): (u64, u64),
+        from: (u64, u64),
         recursive: bool,
     ) -> Result<Event, RequestError> {
-        let wait = Some(WatchPosition::new(from, epoch, recursive));
-        let outgoing = ClusterRequest { wait, ..ClusterRequest::get(&path(key)) };
-        loop {
-            let asked = self.cluster.execute(&outgoing, None);
-            let reply = if self.cluster.learns() {
-                let Ok(reply) = timeout(IDLE_WATCH_INTERVAL, asked).await else {
-                    outgoing.wait.as_ref().inspect(|waiting| waiting.quiet());
-                    continue;
-                };
-                reply
-            } else {
-                asked.await
-            };
-            match event(&reply?) {
-                // A proxy ended an idle watch; the delay prevents a tight loop when it does so at once.
-                Err(RequestError::Empty) => tokio::time::sleep(WATCH_RETRY_DELAY).await,
-                answer => return answer,
-            }
-        }
+        KeyWatch::new(self.cluster, path(key), from, recursive).next().await
     }
 
     async fn execute(
@@ -250,46 +174,13 @@ impl<'c> Keys<'c> {
         form: Option<Vec<(&'static str, Vec<u8>)>>,
         once: bool,
     ) -> Result<Event, RequestError> {
-        let body = form.map(|form| (FORM, escape::pairs(form)));
-        let outgoing = ClusterRequest {
-            method,
-            path: path(key),
-            query: escape::pairs(query),
-            body,
-            once,
-            wait: None,
-            secret: false,
-        };
-        event(&self.cluster.execute(&outgoing, self.deadline).await?)
+        let body = form.map(|form| (FORM, escape::pairs(form).into()));
+        let request = self.cluster.request(method, &path(key), &escape::pairs(query));
+        event(&self.cluster.execute(&HttpRequest { body, once, ..request }, self.deadline).await?)
     }
 }
 
 fn path(key: &[u8]) -> Vec<u8> {
     let slash: &[u8] = if key.is_empty() || key.starts_with(b"/") { b"" } else { b"/" };
     [b"/v2/keys", slash, key].concat()
-}
-
-fn event(reply: &Reply) -> Result<Event, RequestError> {
-    if !matches!(reply.status, 200 | 201) {
-        return Err(serde_json::from_slice(&reply.body).map_or(RequestError::NotJson, RequestError::Etcd));
-    }
-    if reply.body.is_empty() {
-        return Err(RequestError::Empty);
-    }
-    let mut event: Event = serde_json::from_slice(&reply.body).map_err(|error| {
-        // The parser's own limit; serde_json has no other way to recognise it.
-        if error.to_string().starts_with("recursion limit") {
-            RequestError::TooDeep
-        } else {
-            RequestError::NotJson
-        }
-    })?;
-    event.cluster = reply.cluster;
-    event.index = match reply.index.as_deref() {
-        None | Some("") => 0,
-        Some(text) => text.parse().map_err(|_| {
-            RequestError::Refused(format!("strconv.ParseUint: parsing {}: invalid syntax", quoted(text)))
-        })?,
-    };
-    Ok(event)
 }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::Method;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::address::Address;
 use super::error::RequestError;
-use super::request::{Cluster, ClusterRequest, Reply};
+use super::request::{Cluster, parse};
+use crate::client::address::Address;
+use crate::client::request::{HttpRequest, Reply};
 
 const PATH: &[u8] = b"/v2/members";
 
@@ -67,8 +68,7 @@ impl<'c> Members<'c> {
     /// # Errors
     /// Any.
     pub async fn list(&self) -> Result<Vec<Member>, RequestError> {
-        let reply = self.cluster.execute(&ClusterRequest::get(PATH), self.deadline).await?;
-        expect(&reply, &[200])?;
+        let reply = self.send(Method::GET, PATH, None, &[200]).await?;
         Ok(parse::<Listed>(&reply)?.members.unwrap_or_default())
     }
 
@@ -77,9 +77,7 @@ impl<'c> Members<'c> {
     /// # Errors
     /// Any.
     pub async fn leader(&self) -> Result<Member, RequestError> {
-        let reply = self.cluster.execute(&ClusterRequest::get(b"/v2/members/leader"), self.deadline).await?;
-        expect(&reply, &[200])?;
-        parse(&reply)
+        parse(&self.send(Method::GET, b"/v2/members/leader", None, &[200]).await?)
     }
 
     /// Adds a member with this peer URL.
@@ -87,10 +85,7 @@ impl<'c> Members<'c> {
     /// # Errors
     /// `Refused` before anything is sent if the URL is bad, or when the store rejects the request.
     pub async fn add(&self, peer: &str) -> Result<Member, RequestError> {
-        let outgoing =
-            ClusterRequest { method: Method::POST, body: Some(body(&[peer])?), ..ClusterRequest::get(PATH) };
-        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
-        expect(&reply, &[201, 409])?;
+        let reply = self.send(Method::POST, PATH, Some(body(&[peer])?), &[201, 409]).await?;
         if reply.status == 201 { parse(&reply) } else { Err(refusal(&reply)) }
     }
 
@@ -99,10 +94,7 @@ impl<'c> Members<'c> {
     /// # Errors
     /// As [`Members::add`].
     pub async fn update(&self, id: &str, peers: &[&str]) -> Result<(), RequestError> {
-        let outgoing =
-            ClusterRequest { method: Method::PUT, body: Some(body(peers)?), ..ClusterRequest::get(&one(id)) };
-        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
-        expect(&reply, &[204, 404, 409])?;
+        let reply = self.send(Method::PUT, &one(id), Some(body(peers)?), &[204, 404, 409]).await?;
         if reply.status == 204 { Ok(()) } else { Err(refusal(&reply)) }
     }
 
@@ -111,9 +103,18 @@ impl<'c> Members<'c> {
     /// # Errors
     /// Any.
     pub async fn remove(&self, id: &str) -> Result<(), RequestError> {
-        let outgoing = ClusterRequest { method: Method::DELETE, ..ClusterRequest::get(&one(id)) };
-        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
-        expect(&reply, &[204, 410])
+        self.send(Method::DELETE, &one(id), None, &[204, 410]).await.map(drop)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[u8],
+        body: Option<(&'static str, Bytes)>,
+        wanted: &[u16],
+    ) -> Result<Reply, RequestError> {
+        let request = HttpRequest { body, ..self.cluster.request(method, path, "") };
+        self.cluster.expect(&request, self.deadline, wanted).await
     }
 
     /// Replaces the endpoints of the cluster value by the client URLs that the members publish.
@@ -150,14 +151,14 @@ fn one(id: &str) -> Vec<u8> {
     [PATH, b"/", id.as_bytes()].concat()
 }
 
-fn body(peers: &[&str]) -> Result<(&'static str, String), RequestError> {
+fn body(peers: &[&str]) -> Result<(&'static str, Bytes), RequestError> {
     let mut urls =
         peers.iter().map(|url| checked(url).map_err(RequestError::Refused)).collect::<Result<Vec<_>, _>>()?;
     if urls.is_empty() {
         return Err(RequestError::Refused("no valid URLs given".into()));
     }
     urls.sort();
-    Ok(("application/json", json!({ "peerURLs": urls }).to_string()))
+    Ok(("application/json", json!({ "peerURLs": urls }).to_string().into()))
 }
 
 /// Checks a peer URL as a store does; error messages are the store's.
@@ -180,14 +181,6 @@ fn checked(url: &str) -> Result<String, String> {
         return Err(format!("URL must not contain a path: {url}"));
     }
     Ok(base)
-}
-
-fn expect(reply: &Reply, wanted: &[u16]) -> Result<(), RequestError> {
-    if wanted.contains(&reply.status) { Ok(()) } else { Err(RequestError::Status(reply.status)) }
-}
-
-fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, RequestError> {
-    serde_json::from_slice(&reply.body).map_err(|_| RequestError::NotJson)
 }
 
 fn refusal(reply: &Reply) -> RequestError {

@@ -1,15 +1,13 @@
 //! A client of the v2 API that behaves like etcd's own command line client.
 //!
-//! Owns: endpoints as they were typed ([`address`]), failover with one error per endpoint (`execute`), the v2 keys,
-//! members and auth APIs with typed responses ([`keys`], [`members`], [`auth`]), and error messages ([`error`],
-//! [`reason`]).
+//! Owns: the v2 keys, members and auth APIs with typed responses ([`keys`], [`watch`], [`members`], [`auth`]), and error
+//! messages with one reason per endpoint ([`error`], [`reason`]).
 //! Promises: error messages are those that scripts around etcdctl match, including Go's; parameters go where etcdctl
 //! puts them, value and TTL in the body and the rest in the query; a request that must not be repeated is sent to one
 //! endpoint only; every wait except a watch has a deadline. No error contains a password.
-//! Leaves out: output, exit codes and what a command does with a response (`ctl`); snapshots with watches for a
-//! reloader (`v2`); proxies from the environment, so that no store is reached through one by accident.
+//! Leaves out: requests with failover (`http`); output, exit codes and what a command does with a response (`ctl`);
+//! snapshots with watches for a reloader (`v2`); proxies from the environment, so that no store is reached through one by accident.
 
-mod address;
 mod auth;
 mod error;
 mod escape;
@@ -19,17 +17,17 @@ mod reason;
 mod request;
 #[cfg(test)]
 mod tests;
-mod waiting;
-#[cfg(test)]
-pub(crate) mod wire;
+mod watch;
 
 use std::time::Duration;
 
 pub use auth::{Auth, Permissions, Role, User};
-pub use error::{EndpointError, EtcdError, RequestError};
-pub use keys::{Delete, Event, Get, Keys, Node, Set};
+pub use error::{EndpointError, RequestError};
+pub use keys::{Delete, Get, Keys, Set};
 pub use members::{Health, Member, Members};
 pub use request::{Cluster, Options};
+
+pub use super::v2_wire::{EtcdError, Event, Node};
 
 /// Returns the endpoints in the SRV records of `domain`, those with TLS first; the error is the reason as text.
 pub(crate) async fn discover(domain: &str, limit: Duration) -> Result<Vec<String>, String> {

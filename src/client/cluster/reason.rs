@@ -6,17 +6,60 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 use rustls::AlertDescription;
 
-use super::address::Address;
 use super::error::EndpointError;
-use crate::client::{SetBy, Trust};
+use crate::client::address::Address;
+use crate::client::endpoints::{NodeUrl, Unproven};
+use crate::client::request::{Fault, Reply};
+use crate::client::{SetBy, Trust, excerpt};
 use crate::http::error::causes;
 use crate::tls::advice;
 use crate::tls::identity::version_1;
 
-/// Returns why the request to `address` failed.
-pub(super) async fn of(error: &reqwest::Error, address: &Address, trust: &Trust) -> EndpointError {
+/// Loop Detected.
+const LOOP_DETECTED: u16 = 508;
+
+/// Returns why `node` did not serve a request.
+pub(super) async fn of(node: &NodeUrl, fault: Fault, trust: &Trust) -> EndpointError {
+    let text = match fault {
+        Fault::Unproven(Unproven { why, answers }) => {
+            return EndpointError { text: format!("client: {node}: {why}"), connection: !answers };
+        }
+        Fault::Foreign(why) => format!("client: {node}: {why}"),
+        Fault::Late(_) => format!("client: endpoint {node} exceeded header timeout"),
+        Fault::Http(error) | Fault::Broken(error) => match Address::parse(node) {
+            Ok(address) => return of_http(error, &address, trust).await,
+            Err(why) => why,
+        },
+        Fault::Status(reply) => server_error(&reply),
+        Fault::Other(text) => {
+            let connection = text.starts_with("dial");
+            return EndpointError { text, connection };
+        }
+    };
+    EndpointError { text, connection: false }
+}
+
+fn server_error(reply: &Reply) -> String {
+    let node = &reply.node;
+    if matches!(reply.status.as_u16(), 500 | 503) {
+        return format!("client: etcd member {node} has no leader");
+    }
+    let reason = reply.status.canonical_reason().unwrap_or_default();
+    let text = format!("client: etcd member {node} returns server error [{reason}]");
+    // Only our own proxy returns this status, and its message says which address to change.
+    if reply.status.as_u16() == LOOP_DETECTED { format!("{text}: {}", message(&reply.body)) } else { text }
+}
+
+/// Returns the `message` of a body, or the body's beginning.
+fn message(body: &[u8]) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let reported = json.as_ref().and_then(|json| json["message"].as_str());
+    excerpt(reported.map_or(body, str::as_bytes))
+}
+
+async fn of_http(error: reqwest::Error, address: &Address, trust: &Trust) -> EndpointError {
     // The causes are not `Send`, so nothing may be awaited while they are borrowed.
-    match explain(error, address, trust) {
+    match explain(&error, address, trust) {
         Explanation::Whole(fault) => fault,
         Explanation::Connection { what, why } => {
             EndpointError { text: format!("{what} tcp {}: {why}", target(address).await), connection: true }

@@ -1,56 +1,16 @@
 //! A cluster client against small scripted servers.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Cluster, Delete, Get, Keys, Members, Options, RequestError, Set};
+use crate::client::fake::{Fake, Reply, Request};
 use crate::client::{Credentials, Trust};
 
-/// A server that sends the same head and body to every request, and records the requests' heads.
-struct Scripted {
-    url: String,
-    heads: Arc<Mutex<Vec<String>>>,
-}
-
-impl Scripted {
-    fn new(status: &str, more: &str, body: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let heads = Arc::<Mutex<Vec<String>>>::default();
-        let answer = format!(
-            "HTTP/1.1 {status}\r\n{more}Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let seen = Arc::clone(&heads);
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                let (mut head, mut length) = (String::new(), 0);
-                loop {
-                    let mut line = String::new();
-                    if reader.read_line(&mut line).unwrap() == 0 || line == "\r\n" {
-                        break;
-                    }
-                    let lower = line.to_ascii_lowercase();
-                    if let Some(value) = lower.strip_prefix("content-length:") {
-                        length = value.trim().parse().unwrap();
-                    }
-                    head.push_str(&lower);
-                }
-                let mut text = vec![0; length];
-                reader.read_exact(&mut text).unwrap();
-                seen.lock().unwrap().push(head + &String::from_utf8(text).unwrap());
-                stream.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        Self { url, heads }
-    }
-
-    fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
-    }
+/// A server that sends the same response to every request.
+fn scripted(status: u16, headers: &str, body: &str) -> Fake {
+    let (headers, body) = (headers.to_owned(), body.to_owned());
+    Fake::new(move |_, _| Reply::With(status, headers.clone(), body.clone()))
 }
 
 const NODE: &str = r#"{"action":"get","node":{"key":"/a","value":"1","modifiedIndex":4,"createdIndex":4}}"#;
@@ -59,7 +19,7 @@ fn cluster(urls: &[&str]) -> Cluster {
     Cluster::new(Options {
         endpoints: urls.iter().map(|url| (*url).to_owned()).collect(),
         trust: Trust::default(),
-        login: Some(Credentials { name: "root".into(), password: "canary".into() }),
+        login: Some(Credentials::new("root", "canary")),
         timeout: Duration::from_secs(5),
         dial: Duration::from_secs(5),
         trace: None,
@@ -70,8 +30,7 @@ fn cluster(urls: &[&str]) -> Cluster {
 
 #[tokio::test]
 async fn an_endpoint_without_a_leader_is_passed_over_and_the_good_one_is_remembered() {
-    let (bad, good) =
-        (Scripted::new("503 X", "", "{}"), Scripted::new("200 OK", "X-Etcd-Index: 7\r\n", NODE));
+    let (bad, good) = (scripted(503, "", "{}"), scripted(200, "X-Etcd-Index: 7\r\n", NODE));
     // The order is random; with twenty clusters, both orders occur.
     for _ in 0..20 {
         let cluster = cluster(&[&bad.url, &good.url]);
@@ -80,13 +39,13 @@ async fn an_endpoint_without_a_leader_is_passed_over_and_the_good_one_is_remembe
             assert_eq!((event.node.value.as_str(), event.index), ("1", 7));
         }
     }
-    assert_eq!(good.heads().len(), 60);
-    assert!((1..20).contains(&bad.heads().len()), "{} times the bad one came first", bad.heads().len());
+    assert_eq!(good.seen().len(), 60);
+    assert!((1..20).contains(&bad.seen().len()), "{} times the bad one came first", bad.seen().len());
 }
 
 #[tokio::test]
 async fn a_store_that_names_its_reason_is_not_said_to_have_no_leader() {
-    let store = Scripted::new("500 X", "X-Retune-Reason: nothing listens here\r\n", "{}");
+    let store = scripted(500, "X-Retune-Reason: nothing listens here\r\n", "{}");
     let cluster = cluster(&[&store.url]);
     let error = Members::new(&cluster, None).add("http://h:1").await.unwrap_err().to_string();
     assert_eq!(error, format!("{} refused: nothing listens here", store.url));
@@ -94,7 +53,7 @@ async fn a_store_that_names_its_reason_is_not_said_to_have_no_leader() {
 
 #[tokio::test]
 async fn every_endpoint_has_its_line_when_all_fail_and_a_thing_to_do_once_stops_at_the_first() {
-    let (one, two) = (Scripted::new("500 X", "", ""), Scripted::new("502 Bad Gateway", "", ""));
+    let (one, two) = (scripted(500, "", ""), scripted(502, "", ""));
     let cluster = cluster(&[&one.url, &two.url]);
     let keys = Keys::new(&cluster, None);
     let error = keys.set(b"/a", b"1", &Set::default()).await.unwrap_err();
@@ -106,34 +65,33 @@ async fn every_endpoint_has_its_line_when_all_fail_and_a_thing_to_do_once_stops_
     );
     assert_eq!(error.detail().unwrap().lines().count(), 2);
     assert!(!error.is_connection());
-    let before = one.heads().len() + two.heads().len();
+    let before = one.seen().len() + two.seen().len();
     for once in [
         keys.delete(b"/a", &Delete::default()).await.unwrap_err(),
         keys.set(b"/a", b"1", &Set { exists: Some(false), ..Set::default() }).await.unwrap_err(),
     ] {
         assert!(matches!(once, RequestError::One(_)), "{once}");
     }
-    assert_eq!(one.heads().len() + two.heads().len(), before + 2);
+    assert_eq!(one.seen().len() + two.seen().len(), before + 2);
 }
 
 #[tokio::test]
 async fn a_redirect_is_followed_but_a_stranger_is_not_told_the_password() {
-    let stranger = Scripted::new("200 OK", "", NODE);
-    let known = Scripted::new("307 X", &format!("Location: {}/v2/keys/a\r\n", stranger.url), "");
+    let stranger = scripted(200, "", NODE);
+    let known = scripted(307, &format!("Location: {}/v2/keys/a\r\n", stranger.url), "");
     let event = Keys::new(&cluster(&[&known.url]), None).set(b"/a", b"1 2", &Set::default()).await.unwrap();
     assert_eq!(event.node.value, "1");
-    assert!(known.heads()[0].contains("authorization: basic"));
-    let explain = &stranger.heads()[0];
-    assert!(explain.starts_with("put /v2/keys/a http/1.1") && explain.ends_with("value=1+2"), "{explain}");
-    assert!(!explain.contains("authorization"), "{explain}");
-    let spinning = Scripted::new("307 X", "Location: /v2/keys/a\r\n", "");
+    assert!(known.requests()[0].authorization.starts_with("Basic "));
+    let Request { line, authorization, body } = stranger.requests().remove(0);
+    assert_eq!((&*line, &*authorization, &*body), ("PUT /v2/keys/a", "", "value=1+2"));
+    let spinning = scripted(307, "Location: /v2/keys/a\r\n", "");
     let error = Keys::new(&cluster(&[&spinning.url]), None).get(b"/a", Get::default()).await.unwrap_err();
     assert!(error.to_string().contains("location header not valid URL"), "{error}");
 }
 
 #[tokio::test]
 async fn a_page_that_is_no_store_is_told_as_such_and_no_password_is_shown() {
-    let page = Scripted::new("404 Not Found", "", "404 page not found\n");
+    let page = scripted(404, "", "404 page not found\n");
     let cluster = cluster(&[&page.url]);
     let error = Keys::new(&cluster, None).get(b"/a", Get::default()).await.unwrap_err();
     assert_eq!(error, RequestError::NotJson);

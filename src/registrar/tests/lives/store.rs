@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::judge::Judge;
 use crate::client::Trust;
-use crate::client::cluster::wire::{RawReply, Request, Wire};
 use crate::client::cluster::{Cluster, Options};
+use crate::client::wire::{RawReply, Request, Wire};
 use crate::keyspace::{Command, Error, Key, Keyspace, NodeKind, Operation, Time, View, expiry};
 
 /// 2026, in nanoseconds since 1970.

@@ -56,11 +56,10 @@ impl Address {
         }
     }
 
-    /// Returns the URL of `path` below this address.
-    pub(super) fn below(&self, path: &[u8], query: &str) -> String {
-        let whole = cleaned(&[self.path.as_bytes(), path].concat());
-        let mark = if query.is_empty() { "" } else { "?" };
-        format!("{}://{}{}{mark}{query}", self.scheme, self.host, escape(&whole))
+    /// Returns the URL without a final slash, to which a path can be added.
+    pub(super) fn base(&self) -> String {
+        let path = escape(&cleaned(self.path.as_bytes()));
+        format!("{}://{}{}", self.scheme, self.host, path.trim_end_matches('/'))
     }
 
     /// Returns why no request can ever be sent to this address, if that is so.
@@ -137,7 +136,7 @@ mod tests {
         );
         assert_eq!(Address::parse("").unwrap().hopeless().unwrap(), "http: no Host in request URL");
         let address = Address::parse("https://[::1]:2379/base/").unwrap();
-        assert_eq!(address.below(b"/v2/members", "x=1"), "https://[::1]:2379/base/v2/members?x=1");
+        assert_eq!(address.base() + "/v2/members?x=1", "https://[::1]:2379/base/v2/members?x=1");
         assert_eq!(address.dialled(), ("::1".into(), 2379));
         assert_eq!(address.text(), "https://[::1]:2379/base/");
         let far = Address::parse("http://127.0.0.1:99999").unwrap();

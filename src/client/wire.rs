@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::request::{ClusterRequest, Reply};
+use super::request::HttpRequest;
+use crate::protocol::unescaped;
 
 /// A request as the store receives it.
 #[derive(Clone, Debug)]
@@ -39,23 +40,18 @@ impl Wire {
         Self(Arc::new(serve))
     }
 
-    pub(super) async fn execute(&self, outgoing: &ClusterRequest) -> Option<Reply> {
-        let body = outgoing.body.as_ref().map_or("", |(_, text)| text);
-        let url = format!("http://store/?{}&{body}", outgoing.query);
-        let url = reqwest::Url::parse(&url).expect("a query of our own making");
-        let path = String::from_utf8_lossy(&outgoing.path).into_owned();
+    pub(super) async fn send(&self, url: &str, outgoing: &HttpRequest) -> Option<reqwest::Response> {
+        let mut url = reqwest::Url::parse(url).expect("a URL of our own making");
+        let form = outgoing.body.as_ref().map_or("".into(), |(_, form)| String::from_utf8_lossy(form));
+        url.set_query(Some(&format!("{}&{form}", url.query().unwrap_or_default())));
+        let path = unescaped(url.path());
         let request = Request {
             method: outgoing.method.to_string(),
             key: path.strip_prefix("/v2/keys").unwrap_or(&path).to_owned(),
             words: url.query_pairs().into_owned().collect(),
         };
         let (status, index, body) = (self.0)(request).await?;
-        Some(Reply {
-            status,
-            index: Some(index.to_string()),
-            reason: None,
-            cluster: None,
-            body: body.into_bytes(),
-        })
+        let response = hyper::Response::builder().status(status).header("x-etcd-index", index).body(body);
+        response.ok().map(reqwest::Response::from)
     }
 }

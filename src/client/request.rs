@@ -1,0 +1,149 @@
+//! A request for any node, a node's response, and why a node has none.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, Response, StatusCode};
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::ClientError;
+use super::endpoints::{NodeUrl, Pass, Unproven};
+use super::error_text::excerpt;
+use super::learn::cluster_id;
+
+/// One request, for any node.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpRequest {
+    pub(crate) method: Method,
+    /// Path and query, percent-encoded.
+    pub(crate) path: String,
+    /// Content type and content.
+    pub(crate) body: Option<(&'static str, Bytes)>,
+    pub(crate) authorization: Option<HeaderValue>,
+    /// How long a node may take to begin its response; `None`: no limit.
+    pub(crate) limit: Option<Duration>,
+    /// Whether the body of a success is left to the caller.
+    pub(crate) stream: bool,
+    /// Must go to one node only, because a repetition would have another result.
+    pub(crate) once: bool,
+    /// The body must not be shown.
+    pub(crate) secret: bool,
+}
+
+impl HttpRequest {
+    pub(crate) fn get(path: String) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            body: None,
+            authorization: None,
+            limit: None,
+            stream: false,
+            once: false,
+            secret: false,
+        }
+    }
+}
+
+/// A response with a status that no other node would improve.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) node: NodeUrl,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Empty when `rest` has it.
+    pub(crate) body: Vec<u8>,
+    /// The response of a stream.
+    pub(crate) rest: Option<Response>,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Returns etcd v2's index.
+    pub(crate) fn index(&self) -> Option<u64> {
+        self.header("x-etcd-index")?.parse().ok()
+    }
+
+    /// Returns the id of the cluster, if the node reports it.
+    pub(crate) fn cluster(&self) -> Option<u64> {
+        cluster_id(&self.headers)
+    }
+
+    pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self, api: &'static str) -> Result<T, ClientError> {
+        parse(&self.node, api, &self.body)
+    }
+
+    pub(super) fn invalid(&self, api: &'static str, why: &str) -> ClientError {
+        invalid(&self.node, api, why)
+    }
+
+    /// Returns the error for a rejection whose body is not of this API.
+    pub(super) fn foreign(&self, api: &'static str) -> ClientError {
+        let (node, why) = (self.node.to_string(), excerpt(&self.body));
+        match self.status {
+            StatusCode::NOT_FOUND => ClientError::NotServed { node, api },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ClientError::Refused { node, why },
+            status => self.invalid(api, &format!("status {} with {why}", status.as_u16())),
+        }
+    }
+}
+
+pub(super) fn parse<'a, T: Deserialize<'a>>(
+    node: &NodeUrl,
+    api: &'static str,
+    body: &'a [u8],
+) -> Result<T, ClientError> {
+    serde_json::from_slice(body)
+        .map_err(|error| invalid(node, api, &format!("{error}; it begins: {}", excerpt(body))))
+}
+
+pub(super) fn invalid(node: &NodeUrl, api: &'static str, why: &str) -> ClientError {
+    ClientError::Invalid { node: node.to_string(), api, why: why.to_owned() }
+}
+
+/// Why one node did not serve a request.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It is unknown whether it belongs to the store, so nothing was sent to it.
+    Unproven(Unproven),
+    /// It responded for another cluster.
+    Foreign(String),
+    /// The response did not begin or continue in time.
+    Late(Duration),
+    /// The connection failed, or ended without a response.
+    Http(reqwest::Error),
+    /// The connection ended within the response.
+    Broken(reqwest::Error),
+    /// It cannot serve now.
+    Status(Box<Reply>),
+    Other(String),
+}
+
+/// The nodes that a request was sent to, and why each failed.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    pub(super) pass: Pass,
+    pub(super) faults: Vec<(NodeUrl, Fault)>,
+}
+
+impl Attempts {
+    pub(super) fn new() -> Self {
+        Self { pass: Pass::new(), faults: Vec::new() }
+    }
+}
+
+/// Runs `work` until the limit. The timer is coarser than the shortest possible limit, so the clock decides.
+pub(super) async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Fault> {
+    match limit.and_then(|limit| Some((limit, Instant::now().checked_add(limit)?))) {
+        Some((limit, by)) => {
+            let done = timeout_at(by, work).await.ok().filter(|_| Instant::now() < by);
+            done.ok_or(Fault::Late(limit))
+        }
+        None => Ok(work.await),
+    }
+}
