@@ -4,22 +4,16 @@ use std::path::PathBuf;
 
 use crate::client::ClientError;
 
-/// An error of a source; the caller acts differently on each variant.
+/// An error of a source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// No node responds now; this may pass.
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] ClientError),
+    /// The values did not come in time, or reading them was interrupted.
     #[error("{0}")]
     Unavailable(String),
-    /// The store refuses the read: check the login, the certificate and the user's role.
-    #[error("{0}")]
-    Refused(String),
-    /// The store does not have the API: check the backend's name and the address.
-    #[error("{0}")]
-    NotServed(String),
-    /// The server is not the expected store, or its response is damaged.
-    #[error("{0}")]
-    Invalid(String),
     /// The settings are invalid.
     #[error("{0}")]
     Settings(String),
@@ -33,32 +27,4 @@ pub enum SourceError {
         /// What is wrong.
         message: String,
     },
-}
-
-impl SourceError {
-    /// Returns whether a later try may succeed without a change of the settings.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        match self {
-            Self::Unavailable(_) | Self::Invalid(_) | Self::File { .. } => true,
-            Self::Refused(_) | Self::NotServed(_) | Self::Settings(_) => false,
-        }
-    }
-}
-
-impl From<ClientError> for SourceError {
-    fn from(error: ClientError) -> Self {
-        let text = error.to_string();
-        match error {
-            ClientError::Refused { .. } => Self::Refused(text),
-            ClientError::NotServed { .. } => Self::NotServed(text),
-            ClientError::Invalid { .. } => Self::Invalid(text),
-            ClientError::Settings(_) => Self::Settings(text),
-            ClientError::File { path, why } => Self::File { path, line: None, message: why },
-            // For the last two, the next request finds the current state.
-            ClientError::Unavailable { .. } | ClientError::Cleared { .. } | ClientError::Behind { .. } => {
-                Self::Unavailable(text)
-            }
-        }
-    }
 }

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::*;
+use crate::client::ClientError;
+use crate::source::SourceError;
 
 fn dir(index: u64, files: &[(&str, &str)]) -> Reply {
     let nodes: Vec<String> = files
@@ -120,7 +122,10 @@ async fn an_outage_is_told_once_and_nothing_is_missed_after_it() {
     });
     following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
         snapshot(&mut news).await;
-        assert!(matches!(next(&mut news).await, SourceEvent::Down(error) if error.is_retryable()));
+        assert!(matches!(
+            next(&mut news).await,
+            SourceEvent::Down(SourceError::Store(ClientError::Unavailable { .. }))
+        ));
         assert!(matches!(next(&mut news).await, SourceEvent::Up));
         assert_eq!(changes(&mut news).await, [set("/app/a", "1")]);
     })
