@@ -1,21 +1,10 @@
 //! The causes of errors. Libraries wrap them in layers, and the innermost is usually the one that helps.
 
-use std::error::Error;
 use std::io;
 use std::iter::successors;
 use std::time::Duration;
 
-/// A borrowed error of any type.
-pub(crate) type AnyError<'e> = &'e (dyn Error + 'static);
-
-/// Returns the error and its causes, outermost first, including those that `source()` of an I/O error skips.
-pub(crate) fn causes<'e>(error: AnyError<'e>) -> impl Iterator<Item = AnyError<'e>> {
-    successors(Some(error), |cause: &AnyError<'e>| {
-        let cause = *cause;
-        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        wrapped.map(|inner| inner as AnyError<'_>).or_else(|| cause.source())
-    })
-}
+pub(crate) use crate::tls::advice::{AnyError, causes};
 
 /// Returns the innermost cause, which is the shortest and most specific.
 pub(crate) fn innermost(error: AnyError<'_>) -> AnyError<'_> {

@@ -58,13 +58,15 @@ fn is_plain_end(error: &io::Error) -> bool {
     })
 }
 
-/// Returns the chain of causes. An I/O error does not return its wrapped error as source.
-fn causes<'e>(
-    error: &'e (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |cause| {
+/// A borrowed error of any type.
+pub(crate) type AnyError<'e> = &'e (dyn std::error::Error + 'static);
+
+/// Returns the error and its causes, outermost first, including those that `source()` of an I/O error skips.
+pub(crate) fn causes<'e>(error: AnyError<'e>) -> impl Iterator<Item = AnyError<'e>> {
+    std::iter::successors(Some(error), |cause: &AnyError<'e>| {
+        let cause = *cause;
         let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| cause.source())
+        wrapped.map(|inner| inner as AnyError<'_>).or_else(|| cause.source())
     })
 }
 
