@@ -17,6 +17,8 @@ use crate::tcp::Liveness;
 
 /// The longest accepted response; no snapshot of configuration values is larger.
 const MAX_RESPONSE_BYTES: usize = 512 << 20;
+/// How much of an error response is read, except with [`Policy::etcdctl`]: those errors may quote a whole value.
+const MAX_ERROR_BYTES: usize = 64 << 10;
 /// How many timeouts a large response may take while bytes keep coming.
 const MAX_BODY_TIMEOUTS: u32 = 12;
 /// How many redirects are followed; the same as Go's client.
@@ -46,8 +48,8 @@ pub(super) struct Policy {
     pub(super) connect: Duration,
     /// How long a node may take to begin its response, and to continue it.
     pub(super) timeout: Duration,
-    /// Does as etcd's own client: follows redirects, gives a response all the time that the whole request has, and sends
-    /// a read without credentials to any node.
+    /// Does as etcd's own client: follows redirects, reads every body to its end, with no deadline but that of the whole
+    /// request, and sends a read without credentials to any node.
     pub(super) etcdctl: bool,
     /// Receives a line about each request, as a `curl` command.
     pub(super) trace: Option<fn(&str)>,
@@ -240,10 +242,14 @@ impl Client {
     /// Reads a response to its end.
     pub(super) async fn whole(&self, mut response: Response) -> Result<Vec<u8>, Fault> {
         let stall = (!self.policy.etcdctl).then_some(self.policy.timeout);
+        let brief = !self.policy.etcdctl && !response.status().is_success();
         let read = async {
             let known = response.content_length().and_then(|length| usize::try_from(length).ok());
             let mut body = Vec::with_capacity(known.unwrap_or(0).min(1 << 20));
             while let Some(chunk) = within(stall, response.chunk()).await?.map_err(Fault::Broken)? {
+                if brief && body.len() + chunk.len() > MAX_ERROR_BYTES {
+                    break;
+                }
                 if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
                     let text = format!("the response is larger than {} MiB", MAX_RESPONSE_BYTES >> 20);
                     return Err(Fault::Other(text));
