@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::link::{Closed, End, Link, RoundEnd};
 use super::roots::Roots;
-use super::{Listing, Snapshot, SourceEvent, Start};
+use super::{Listing, Snapshot, SourceEvent, WatchStart};
 use crate::client::ClientError;
-use crate::client::v2::{Event, Node, V2, Watch};
+use crate::client::v2::{self, Event, Node, V2, Watch};
 use crate::key;
 use crate::values::{Change, Datum};
 
@@ -69,19 +69,18 @@ impl Etcd2 {
             let snapshot = Snapshot { entries, revision: found.index };
             return Ok(Listing { snapshot, indexes: vec![found.index; roots.len()] });
         }
-        let mut found: Vec<Option<(u64, Option<Node>)>> = roots.iter().map(|_| None).collect();
+        let mut found: Vec<Option<v2::Listing>> = roots.iter().map(|_| None).collect();
         for _ in 0..MAX_LEVELLING_ROUNDS {
-            let newest = found.iter().flatten().map(|(index, _)| *index).max();
-            let behind: Vec<usize> = (0..roots.len())
-                .filter(|at| found[*at].as_ref().map(|(index, _)| *index) != newest || newest.is_none())
-                .collect();
+            let index = |found: &Option<v2::Listing>| found.as_ref().map(|listing| listing.index);
+            let newest = found.iter().filter_map(index).max();
+            let behind: Vec<usize> =
+                (0..roots.len()).filter(|at| newest.is_none() || index(&found[*at]) != newest).collect();
             if behind.is_empty() {
                 break;
             }
-            let reads = behind.into_iter().map(|at| async move {
-                let listing = self.api.list(&roots[at]).await?;
-                Ok::<_, ClientError>((at, (listing.index, listing.node)))
-            });
+            let reads = behind
+                .into_iter()
+                .map(|at| async move { Ok::<_, ClientError>((at, self.api.list(&roots[at]).await?)) });
             let mut reads = futures_util::stream::iter(reads).buffer_unordered(MAX_SEPARATE_LISTS);
             while let Some((at, read)) = reads.try_next().await? {
                 found[at] = Some(read);
@@ -89,7 +88,7 @@ impl Etcd2 {
         }
         let mut entries = Vec::new();
         let mut indexes = Vec::with_capacity(roots.len());
-        for (root, (index, node)) in roots.iter().zip(found.into_iter().flatten()) {
+        for (root, v2::Listing { index, node }) in roots.iter().zip(found.into_iter().flatten()) {
             indexes.push(index);
             if let Some(node) = node {
                 gather(node, &|key| key::contains(root, key), &mut entries);
@@ -99,22 +98,26 @@ impl Etcd2 {
         Ok(Listing { snapshot: Snapshot { entries, revision }, indexes })
     }
 
-    /// Sends every change after the listing of `start`, until the position in the history is lost.
+    /// Sends every change after a listing, until the position in the history is lost.
     pub(super) async fn watch(
         &self,
         roots: &[String],
-        Start { indexes, epoch }: Start<'_>,
+        WatchStart { indexes, epoch, .. }: &WatchStart,
         link: &mut Link,
     ) -> Result<End, Closed> {
         let mut watched_roots: Vec<WatchedRoot> = match shared(roots, MAX_SEPARATE_WATCHES) {
             // Some roots get events a second time; applying them twice gives the same values.
             Some(dir) => {
-                vec![WatchedRoot { key: dir, next: indexes.iter().copied().min().unwrap_or(0) + 1, epoch }]
+                vec![WatchedRoot {
+                    key: dir,
+                    next: indexes.iter().copied().min().unwrap_or(0) + 1,
+                    epoch: *epoch,
+                }]
             }
             None => roots
                 .iter()
                 .zip(indexes)
-                .map(|(root, index)| WatchedRoot { key: root.clone(), next: index + 1, epoch })
+                .map(|(root, index)| WatchedRoot { key: root.clone(), next: index + 1, epoch: *epoch })
                 .collect(),
         };
         loop {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::link::{Closed, End, Link, RoundEnd};
 use super::roots::Roots;
-use super::{Listing, Snapshot, SourceEvent, Start};
+use super::{Listing, Snapshot, SourceEvent, WatchStart};
 use crate::client::ClientError;
 use crate::client::v3::{Event, MAX_OPERATIONS, Message, Pair, Range, Ranges, V3, Watch};
 use crate::key;
@@ -131,11 +131,11 @@ impl Etcd3 {
         Ok(taken.listing(revision, roots))
     }
 
-    /// Sends every change after the listing of `start`, until the position in the history is lost.
+    /// Sends every change after a listing, until the position in the history is lost.
     pub(super) async fn watch(
         &self,
         roots: &[String],
-        Start { indexes, epoch }: Start<'_>,
+        WatchStart { indexes, epoch, .. }: &WatchStart,
         link: &mut Link,
     ) -> Result<End, Closed> {
         let mut ranges: Vec<(Range, u64)> = if self.together.load(Ordering::Relaxed) {
@@ -146,7 +146,7 @@ impl Etcd3 {
         };
         loop {
             let started = Instant::now();
-            let end = self.stream(roots, (&mut ranges, epoch), link).await;
+            let end = self.stream(roots, (&mut ranges, *epoch), link).await;
             if let Some(end) = link.ended(end, started.elapsed()).await? {
                 return Ok(end);
             }

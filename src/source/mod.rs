@@ -80,15 +80,6 @@ struct Listing {
     indexes: Vec<u64>,
 }
 
-/// Where a watch of a store starts.
-#[derive(Clone, Copy, Debug)]
-struct Start<'i> {
-    /// The index at which each root was read.
-    indexes: &'i [u64],
-    /// The cluster they belong to; the number grows when the store is replaced by another cluster.
-    epoch: u64,
-}
-
 /// One source of values.
 #[derive(Debug)]
 pub struct Source {
@@ -203,9 +194,9 @@ impl Source {
     async fn watch(&self, roots: &[String], from: &WatchStart, link: &mut Link) -> Result<End, Closed> {
         match &self.kind {
             SourceKind::Etcd { v2, switched, .. } if !switched.load(Ordering::Relaxed) => {
-                v2.watch(roots, from.start(), link).await
+                v2.watch(roots, from, link).await
             }
-            SourceKind::Etcd { v3, .. } | SourceKind::EtcdV3(v3) => v3.watch(roots, from.start(), link).await,
+            SourceKind::Etcd { v3, .. } | SourceKind::EtcdV3(v3) => v3.watch(roots, from, link).await,
             SourceKind::Env => std::future::pending().await,
             SourceKind::File(files) => files.watch(roots, &from.entries, link).await,
         }
@@ -215,7 +206,9 @@ impl Source {
 /// What a watch needs to know of its listing.
 #[derive(Debug)]
 struct WatchStart {
+    /// The index at which each root was read.
     indexes: Vec<u64>,
+    /// The cluster they belong to; the number grows when the store is replaced by another cluster.
     epoch: u64,
     /// Only for sources without a history, which compare.
     entries: Vec<(Arc<str>, Datum)>,
@@ -226,10 +219,6 @@ impl WatchStart {
         let indexes = listing.indexes.clone();
         let entries = if indexes.is_empty() { listing.snapshot.entries.clone() } else { Vec::new() };
         Self { indexes, epoch, entries }
-    }
-
-    fn start(&self) -> Start<'_> {
-        Start { indexes: &self.indexes, epoch: self.epoch }
     }
 }
 

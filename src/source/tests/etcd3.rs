@@ -95,6 +95,20 @@ async fn a_compacted_watch_is_listed_again() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_moved_in_an_upgrade_is_found_by_the_watch() {
+    let fake = Fake::new(|number, request| match (number, request.line.as_str()) {
+        (1, "POST /v3beta/kv/txn") => txn(7, &[&[], &[]]),
+        (2.., "POST /v3/watch") => Reply::Open(0, vec![created(0, 7), put(0, 8, "/a/x", "1")]),
+        _ => Reply::Whole(404, 0, "404 page not found\n".into()),
+    });
+    following(&etcd(Backend::EtcdV3, &fake), &["/a"], |mut news| async move {
+        snapshot(&mut news).await;
+        assert_eq!(changes(&mut news).await, [set("/a/x", "1")]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_broken_stream_resumes_each_range_where_it_was() {
     let fake = Fake::new(|number, request| match number {
         0 => txn(7, &[&[], &[], &[], &[]]),
