@@ -242,10 +242,10 @@ async fn a_watch_on_an_index_of_a_store_that_was_replaced_ends() {
         // The idle watch is reopened soon.
         id.store(8, Ordering::Relaxed);
     };
-    let (ended, ()) = tokio::join!(keys.next(b"/a", 700, true), restored);
+    let (ended, ()) = tokio::join!(keys.next(b"/a", (700, 0), true), restored);
     assert_eq!(ended.unwrap_err(), RequestError::Replaced);
     // The caller may keep the index for longer than a request lasts.
-    assert_eq!(keys.next_of(b"/a", (700, 0), true).await.unwrap_err(), RequestError::Replaced);
+    assert_eq!(keys.next(b"/a", (700, 0), true).await.unwrap_err(), RequestError::Replaced);
 }
 
 #[tokio::test]
@@ -396,7 +396,7 @@ async fn a_watch_from_now_on_goes_on_at_the_next_member_where_it_was() {
         |fake: &Fake| fake.seen().into_iter().filter(|line| line.contains("wait=true")).collect::<Vec<_>>();
     let keys = Keys::new(&cluster, None);
     tokio::select! {
-        _ = keys.next(b"/a", 0, true) => panic!("nothing happens there"),
+        _ = keys.next(b"/a", (0, 0), true) => panic!("nothing happens there"),
         never = cluster.follow_members() => match never {},
         () = async {
             eventually("it watches", || !watch(&old).is_empty()).await;
@@ -407,7 +407,7 @@ async fn a_watch_from_now_on_goes_on_at_the_next_member_where_it_was() {
     }
     // A watch that was idle for long is not reopened at the old index.
     tokio::select! {
-        _ = keys.next(b"/a", 30, true) => panic!("nothing happens there"),
+        _ = keys.next(b"/a", (30, 0), true) => panic!("nothing happens there"),
         () = eventually("it asks anew", || watch(&new).iter().any(|line| line.ends_with("waitIndex=61"))) => {}
     }
     assert!(watch(&new).iter().any(|line| line.ends_with("waitIndex=30")), "{:?}", watch(&new));

@@ -3,12 +3,10 @@
 use super::end::End;
 use super::job::Invocation;
 use super::print;
-use super::session::Session;
+use super::session::{Session, no_words};
 
 pub(super) async fn enable(call: &Invocation, on: bool) -> Result<(), End> {
-    if !call.words.is_empty() {
-        return Err(End::usage("No arguments accepted\n"));
-    }
+    no_words(call)?;
     let session = Session::open(call).await?;
     session.auth().enable(on).await.map_err(|error| End::bare(&error))?;
     print::out(if on { b"Authentication Enabled\n" } else { b"Authentication Disabled\n" });

@@ -57,7 +57,7 @@ async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
     loop {
         let watch = Keys::new(one.source, None);
         let done = tokio::select! {
-            event = watch.next_of(one.key.as_bytes(), followed.from, true) => match event {
+            event = watch.next(one.key.as_bytes(), followed.from, true) => match event {
                 Ok(event) => copy_change(&one, &mut followed, &event).await,
                 Err(RequestError::Etcd(error)) if error.code == 401 => compare_all(&one, &mut followed).await,
                 Err(RequestError::Replaced) => compare_all(&one, &mut followed).await,

@@ -5,12 +5,10 @@ use crate::protocol::quoted;
 use super::end::End;
 use super::job::Invocation;
 use super::print;
-use super::session::{Session, texts};
+use super::session::{Session, no_words, texts};
 
 pub(super) async fn list(call: &Invocation) -> Result<(), End> {
-    if !call.words.is_empty() {
-        return Err(End::usage("No arguments accepted\n"));
-    }
+    no_words(call)?;
     let session = Session::open(call).await?;
     let members = session.members();
     let all = members.list().await.map_err(|error| End::bare(&error))?;

@@ -1,16 +1,15 @@
 //! `role add`, `get`, `list`, `remove`, `grant` and `revoke`.
 
 use crate::client::cluster::Permissions;
+use crate::protocol::cleaned;
 
 use super::end::End;
 use super::job::{Invocation, PermissionChange};
 use super::print;
-use super::session::{Session, texts};
+use super::session::{Session, no_words, texts};
 
 pub(super) async fn list(call: &Invocation) -> Result<(), End> {
-    if !call.words.is_empty() {
-        return Err(End::usage("No arguments accepted\n"));
-    }
+    no_words(call)?;
     let session = Session::open(call).await?;
     let roles = session.auth().roles().await.map_err(|error| End::bare(&error))?;
     print::out(roles.iter().map(|role| format!("{role}\n")).collect::<String>().as_bytes());
@@ -68,11 +67,7 @@ pub(super) async fn regrant(call: &Invocation, what: &PermissionChange, grant: b
     let before = auth.role(&name).await.map_err(|error| End::bare(&error))?;
     let list = |wanted: bool| (wanted || what.both).then(|| vec![path.clone()]);
     let permissions = Permissions { read: list(what.read), write: list(what.write) };
-    let after = if grant {
-        auth.grant_role(&name, permissions).await
-    } else {
-        auth.revoke_role(&name, permissions).await
-    };
+    let after = auth.regrant_role(&name, permissions, grant).await;
     if after.map_err(|error| End::bare(&error))? == before {
         let word = if grant { "granted" } else { "revoked" };
         // No newline here: etcdctl prints none.
@@ -91,16 +86,7 @@ fn name(call: &Invocation) -> Result<String, End> {
 
 /// Returns the path in canonical form: absolute, without empty, `.` or `..` parts; keeps a final slash.
 fn canonical(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    let slash = if path.ends_with('/') && !parts.is_empty() { "/" } else { "" };
-    format!("/{}{slash}", parts.join("/"))
+    String::from_utf8_lossy(&cleaned(path.as_bytes())).into_owned()
 }
 
 #[cfg(test)]

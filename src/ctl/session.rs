@@ -161,6 +161,11 @@ pub(super) fn ttl(seconds: i64) -> u64 {
     u64::try_from(seconds.wrapping_mul(1_000_000_000)).map_or(0, |nanoseconds| nanoseconds / 1_000_000_000)
 }
 
+/// Refuses words for a command that takes none.
+pub(super) fn no_words(call: &Invocation) -> Result<(), End> {
+    if call.words.is_empty() { Ok(()) } else { Err(End::usage("No arguments accepted\n")) }
+}
+
 /// Returns words as text for output.
 pub(super) fn texts(words: &[OsString]) -> Vec<String> {
     words.iter().map(|word| word.to_string_lossy().into_owned()).collect()

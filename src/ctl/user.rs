@@ -4,12 +4,10 @@ use super::end::End;
 use super::job::Invocation;
 use super::print;
 use super::prompt;
-use super::session::{Session, texts};
+use super::session::{Session, no_words, texts};
 
 pub(super) async fn list(call: &Invocation) -> Result<(), End> {
-    if !call.words.is_empty() {
-        return Err(End::usage("No arguments accepted\n"));
-    }
+    no_words(call)?;
     let session = Session::open(call).await?;
     let users = session.auth().users().await.map_err(|error| End::bare(&error))?;
     print::out(users.iter().map(|user| format!("{user}\n")).collect::<String>().as_bytes());
@@ -51,9 +49,7 @@ pub(super) async fn regrant(call: &Invocation, roles: &[String], grant: bool) ->
     }
     let name = name(call)?;
     let session = Session::open(call).await?;
-    let auth = session.auth();
-    let done = if grant { auth.grant(&name, roles).await } else { auth.revoke(&name, roles).await };
-    done.map_err(|error| End::bare(&error))?;
+    session.auth().regrant(&name, roles, grant).await.map_err(|error| End::bare(&error))?;
     print::out(format!("User {name} updated\n").as_bytes());
     Ok(())
 }

@@ -69,7 +69,7 @@ impl Position {
     ) -> Result<Event, End> {
         loop {
             let place = (self.from, self.epoch);
-            match Keys::new(&session.cluster, None).next_of(key, place, recursive).await {
+            match Keys::new(&session.cluster, None).next(key, place, recursive).await {
                 Ok(event) => {
                     self.from = event.node.modified + 1;
                     return Ok(event);

@@ -152,20 +152,13 @@ impl<'c> Auth<'c> {
         self.put_user(&SentUser { user: name, password, ..SentUser::default() }, &[200]).await
     }
 
-    /// Grants roles to a user.
+    /// Grants roles to a user, or revokes them.
     ///
     /// # Errors
     /// Any.
-    pub async fn grant(&self, name: &str, roles: &[String]) -> Result<(), RequestError> {
-        self.put_user(&SentUser { user: name, grant: roles, ..SentUser::default() }, &[200]).await
-    }
-
-    /// Revokes roles from a user.
-    ///
-    /// # Errors
-    /// Any.
-    pub async fn revoke(&self, name: &str, roles: &[String]) -> Result<(), RequestError> {
-        self.put_user(&SentUser { user: name, revoke: roles, ..SentUser::default() }, &[200]).await
+    pub async fn regrant(&self, name: &str, roles: &[String], grant: bool) -> Result<(), RequestError> {
+        let (grant, revoke): (&[String], &[String]) = if grant { (roles, &[]) } else { (&[], roles) };
+        self.put_user(&SentUser { user: name, grant, revoke, ..SentUser::default() }, &[200]).await
     }
 
     /// Deletes a user.
@@ -209,21 +202,13 @@ impl<'c> Auth<'c> {
         self.put_role(&SentRole { role: name, ..SentRole::default() }, &[200, 201]).await.map(drop)
     }
 
-    /// Grants permissions to a role.
+    /// Grants permissions to a role, or revokes them.
     ///
     /// # Errors
     /// Any.
-    pub async fn grant_role(&self, name: &str, kv: Permissions) -> Result<Role, RequestError> {
-        let sent = SentRole { role: name, grant: Some(Kv { kv }), ..SentRole::default() };
-        role_of(&self.put_role(&sent, &[200]).await?)
-    }
-
-    /// Revokes permissions from a role.
-    ///
-    /// # Errors
-    /// Any.
-    pub async fn revoke_role(&self, name: &str, kv: Permissions) -> Result<Role, RequestError> {
-        let sent = SentRole { role: name, revoke: Some(Kv { kv }), ..SentRole::default() };
+    pub async fn regrant_role(&self, name: &str, kv: Permissions, grant: bool) -> Result<Role, RequestError> {
+        let (grant, revoke) = if grant { (Some(Kv { kv }), None) } else { (None, Some(Kv { kv })) };
+        let sent = SentRole { role: name, grant, revoke, ..SentRole::default() };
         role_of(&self.put_role(&sent, &[200]).await?)
     }
 

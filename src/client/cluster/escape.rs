@@ -2,8 +2,11 @@
 
 use crate::protocol::{percent_encoded, unreserved};
 
+/// Names and values of a query or a form.
+pub(super) type Parameters = Vec<(&'static str, Vec<u8>)>;
+
 /// Returns pairs as a query or a form body, sorted by name.
-pub(super) fn pairs(mut pairs: Vec<(&'static str, Vec<u8>)>) -> String {
+pub(super) fn pairs(mut pairs: Parameters) -> String {
     pairs.sort_by_key(|(name, _)| *name);
     let mut out = String::new();
     for (name, value) in pairs {

@@ -4,7 +4,7 @@ use reqwest::Method;
 use tokio::time::Instant;
 
 use super::error::RequestError;
-use super::escape;
+use super::escape::{Parameters, pairs};
 use super::request::Cluster;
 use super::watch::{KeyWatch, event};
 use crate::client::request::HttpRequest;
@@ -86,21 +86,14 @@ impl<'c> Keys<'c> {
     /// # Errors
     /// Any; `One` when the key must not exist, because a second attempt could find the key of the first.
     pub async fn set(&self, key: &[u8], value: &[u8], how: &Set) -> Result<Event, RequestError> {
-        let (mut query, mut form) = (Vec::new(), Vec::new());
+        let previous: &[u8] = if how.dir { b"" } else { &how.previous_value };
+        let (mut query, mut form) = (conditions(previous, how.previous_index), Vec::new());
         if how.dir {
             query.push(("dir", b"true".to_vec()));
+        } else if how.refresh {
+            query.push(("refresh", b"true".to_vec()));
         } else {
-            if !how.previous_value.is_empty() {
-                query.push(("prevValue", how.previous_value.clone()));
-            }
-            if how.refresh {
-                query.push(("refresh", b"true".to_vec()));
-            } else {
-                form.push(("value", value.to_vec()));
-            }
-        }
-        if how.previous_index != 0 {
-            query.push(("prevIndex", how.previous_index.to_string().into_bytes()));
+            form.push(("value", value.to_vec()));
         }
         if let Some(exists) = how.exists {
             query.push(("prevExist", exists.to_string().into_bytes()));
@@ -128,13 +121,7 @@ impl<'c> Keys<'c> {
     /// # Errors
     /// Any; `One` when an endpoint failed, because a second attempt could miss what the first deleted.
     pub async fn delete(&self, key: &[u8], how: &Delete) -> Result<Event, RequestError> {
-        let mut query = Vec::new();
-        if !how.previous_value.is_empty() {
-            query.push(("prevValue", how.previous_value.clone()));
-        }
-        if how.previous_index != 0 {
-            query.push(("prevIndex", how.previous_index.to_string().into_bytes()));
-        }
+        let mut query = conditions(&how.previous_value, how.previous_index);
         if how.dir {
             query.push(("dir", b"true".to_vec()));
         }
@@ -144,40 +131,39 @@ impl<'c> Keys<'c> {
         self.execute(Method::DELETE, key, query, None, true).await
     }
 
-    /// Waits for the first event at (`recursive`: or below) `key` from index `from` on; 0: from now on. A watch that
-    /// moves to another endpoint continues at its position.
-    ///
-    /// # Errors
-    /// Any; `Replaced` when another cluster replaces this one.
-    pub async fn next(&self, key: &[u8], from: u64, recursive: bool) -> Result<Event, RequestError> {
-        self.next_of(key, (from, self.cluster.epoch()), recursive).await
-    }
-
-    /// Does the same from an index that was obtained at [`Cluster::epoch`] `epoch`.
+    /// Waits for the first event at (`recursive`: or below) `key` from an index on (0: from now on) that was obtained at
+    /// [`Cluster::epoch`] `epoch`. A watch that moves to another endpoint continues at its position.
     ///
     /// # Errors
     /// Any; `Replaced` when another cluster has replaced that one.
-    pub async fn next_of(
+    pub async fn next(
         &self,
         key: &[u8],
-        from: (u64, u64),
+        (from, epoch): (u64, u64),
         recursive: bool,
     ) -> Result<Event, RequestError> {
-        KeyWatch::new(self.cluster, path(key), from, recursive).next().await
+        KeyWatch::new(self.cluster, path(key), (from, epoch), recursive).next().await
     }
 
     async fn execute(
         &self,
         method: Method,
         key: &[u8],
-        query: Vec<(&'static str, Vec<u8>)>,
-        form: Option<Vec<(&'static str, Vec<u8>)>>,
+        query: Parameters,
+        form: Option<Parameters>,
         once: bool,
     ) -> Result<Event, RequestError> {
-        let body = form.map(|form| (FORM, escape::pairs(form).into()));
-        let request = self.cluster.request(method, &path(key), &escape::pairs(query));
+        let body = form.map(|form| (FORM, pairs(form).into()));
+        let request = self.cluster.request(method, &path(key), &pairs(query));
         event(&self.cluster.execute(&HttpRequest { body, once, ..request }, self.deadline).await?)
     }
+}
+
+/// Returns the conditions of a write; an empty value and 0 are none.
+fn conditions(previous_value: &[u8], previous_index: u64) -> Parameters {
+    let value = (!previous_value.is_empty()).then(|| ("prevValue", previous_value.to_vec()));
+    let index = (previous_index != 0).then(|| ("prevIndex", previous_index.to_string().into_bytes()));
+    value.into_iter().chain(index).collect()
 }
 
 fn path(key: &[u8]) -> Vec<u8> {

@@ -64,7 +64,7 @@ async fn a_record_stands_under_its_lease_follows_the_facts_and_goes_at_the_end()
     assert!(stands(&store, "\"host\":\"machine-1\""));
     let first = store.get(PLACE).await.node;
     let keys = store.keys();
-    let watch = keys.next(PLACE.as_bytes(), first.modified + 1, false);
+    let watch = keys.next(PLACE.as_bytes(), (first.modified + 1, 0), false);
     assert!(tokio::time::timeout(Duration::from_secs(3), watch).await.is_err(), "a renewal woke a watcher");
     assert!(store.get(PLACE).await.node.ttl >= 1);
     for cpus in 2..10 {

@@ -16,7 +16,7 @@ async fn a_renewal_keeps_the_key_beyond_its_lease_and_wakes_no_watcher() {
     until("the key is there", || store.value("/web/a").is_some()).await;
     let begun = store.get("/web/a").await;
     let keys = store.keys();
-    let watch = keys.next(b"/web", begun.node.modified + 1, true);
+    let watch = keys.next(b"/web", (begun.node.modified + 1, 0), true);
     let beyond = Duration::from_secs(3);
     assert!(timeout(beyond, watch).await.is_err(), "a watcher was woken");
     assert!(reconciler.count("keys_refreshed_total") >= 5);
@@ -35,7 +35,7 @@ async fn values_change_by_one_write_and_emptied_directories_go_but_not_the_prefi
     until("both are there", || store.all().len() == 2).await;
     let from = store.index() + 1;
     reconciler.desired(&[("/svc/web/a", "2"), ("/svc/web/b", "1")]);
-    let event = store.keys().next(b"/svc", from, true).await.unwrap();
+    let event = store.keys().next(b"/svc", (from, 0), true).await.unwrap();
     assert_eq!((event.action.as_str(), event.node.value.as_str()), ("compareAndSwap", "2"));
     reconciler.desired(&[("/svc/web/b", "1")]);
     until("one is gone", || store.all() == map(&[("/svc/web/b", "1")])).await;

@@ -60,7 +60,7 @@ async fn a_key_that_has_the_right_value_already_is_taken_for_ours_without_waking
     let reconciler = Running::start(&store, config(), desired(&[("/web/a", "1")]));
     until("it is held", || reconciler.kept("/web/a").is_some_and(|(held, _)| held)).await;
     let keys = store.keys();
-    let watch = keys.next(b"/web/a", before.modified + 1, false);
+    let watch = keys.next(b"/web/a", (before.modified + 1, 0), false);
     assert!(tokio::time::timeout(Duration::from_millis(500), watch).await.is_err(), "a watcher was woken");
     assert_eq!(store.get("/web/a").await.node.created, before.created);
     assert_eq!(reconciler.count("keys_added_total"), 0);
