@@ -18,13 +18,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
     session.key()?;
     let format = Format::find(format, None).map_err(|why| End::mistake(&why))?;
     let key = live::key(session, 0)?;
-    let Some(item) = live::read(session, &key, true).await? else {
-        return Err(End {
-            code: EXIT_SERVER_ERROR,
-            message: format!("Error:  {key}: the key does not exist\n"),
-        });
-    };
-    live::whole(&item, &key)?;
+    let item = live::read_text(session, &key, true).await?;
     let (text, end) = match &item.kind {
         ItemKind::File(value) => (value.clone(), "txt"),
         ItemKind::Dir(_) => {

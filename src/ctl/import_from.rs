@@ -219,8 +219,7 @@ impl Migration<'_> {
 
     /// Returns the target's keys, with the timeout of one command.
     pub(super) fn keys(&self) -> Keys<'_> {
-        let session = self.session;
-        Keys::new(&session.cluster, Some(Instant::now() + session.call.access.total_timeout))
+        self.session.keys()
     }
 }
 

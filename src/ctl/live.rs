@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use crate::client::cluster::{Get, Node};
 
 use super::document::{Item, ItemKind};
-use super::end::End;
+use super::end::{EXIT_SERVER_ERROR, End};
 use super::session::Session;
 
 /// Returns the key in the word at `position`, or `/` without one: no empty segments, no final slash.
@@ -35,6 +35,16 @@ pub(super) async fn read(session: &Session<'_>, key: &str, quorum: bool) -> Resu
     }
 }
 
+/// Reads everything at and below `key`, which must exist and consist of text.
+pub(super) async fn read_text(session: &Session<'_>, key: &str, quorum: bool) -> Result<Item, End> {
+    let item = read(session, key, quorum).await?.ok_or_else(|| End {
+        code: EXIT_SERVER_ERROR,
+        message: format!("Error:  {key}: the key does not exist\n"),
+    })?;
+    whole(&item, key)?;
+    Ok(item)
+}
+
 fn item(node: Node) -> Item {
     let ttl = u64::try_from(node.ttl).ok().filter(|ttl| *ttl > 0);
     let index = node.modified;
@@ -49,7 +59,7 @@ fn item(node: Node) -> Item {
 }
 
 /// Collects the keys whose values the store cannot return byte for byte.
-pub(super) fn unreadable(item: &Item, key: &str, found: &mut Vec<String>) {
+fn unreadable(item: &Item, key: &str, found: &mut Vec<String>) {
     match &item.kind {
         ItemKind::File(value) if value.contains('\u{fffd}') => found.push(key.to_owned()),
         ItemKind::File(_) => {}
@@ -67,7 +77,7 @@ pub(super) fn below(key: &str, name: &str) -> String {
 }
 
 /// Rejects a tree with values that the store did not return completely.
-pub(super) fn whole(item: &Item, key: &str) -> Result<(), End> {
+fn whole(item: &Item, key: &str) -> Result<(), End> {
     let mut found = Vec::new();
     unreadable(item, key, &mut found);
     let Some(first) = found.first() else { return Ok(()) };

@@ -1,6 +1,7 @@
 //! `import --from`: copies the keys of another running store, then follows it if that is asked for.
 
 use crate::client::cluster::{Cluster, Options};
+use crate::key;
 
 use super::end::End;
 use super::import_from::{LISTING_START_TIMEOUT, Migration};
@@ -25,7 +26,7 @@ pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
         sync: from.follow && session.call.access.sync,
     };
     let source = Cluster::new(options).map_err(|error| plain(error.to_string()))?;
-    let keys = std::iter::once(key).chain(from.hidden.iter().map(|key| clean(key)));
+    let keys = std::iter::once(key).chain(from.hidden.iter().map(|key| key::clean(key)));
     let mut moves = Vec::new();
     for key in keys {
         let one = Migration { session, source: &source, key, clients: from.clients };
@@ -43,9 +44,4 @@ pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
             }
         })
         .await
-}
-
-fn clean(key: &str) -> String {
-    let segments: Vec<&str> = key.split('/').filter(|segment| !segment.is_empty()).collect();
-    format!("/{}", segments.join("/"))
 }

@@ -110,9 +110,9 @@ async fn dispatch(call: &Invocation) -> Result<(), End> {
         Job::SetDir { ttl } => dirs::make(&session().await?, *ttl, None).await,
         Job::UpdateDir { ttl } => dirs::make(&session().await?, *ttl, Some(true)).await,
         Job::Remove { dir, recursive, with_value, with_index } => {
-            remove::any(&session().await?, *dir, *recursive, with_value, *with_index).await
+            remove::run(&session().await?, *dir, *recursive, with_value, *with_index).await
         }
-        Job::RemoveDir => remove::dir(&session().await?).await,
+        Job::RemoveDir => remove::run(&session().await?, true, false, b"", 0).await,
         Job::Watch { forever, after, recursive } => {
             watch::run(&session().await?, *forever, *after, *recursive).await
         }

@@ -6,7 +6,7 @@ use super::end::End;
 use super::print;
 use super::session::Session;
 
-pub(super) async fn any(
+pub(super) async fn run(
     session: &Session<'_>,
     dir: bool,
     recursive: bool,
@@ -14,16 +14,8 @@ pub(super) async fn any(
     index: u64,
 ) -> Result<(), End> {
     let how = Delete { dir, recursive, previous_value: value.to_vec(), previous_index: index };
-    delete(session, &how).await
-}
-
-pub(super) async fn dir(session: &Session<'_>) -> Result<(), End> {
-    delete(session, &Delete { dir: true, ..Delete::default() }).await
-}
-
-async fn delete(session: &Session<'_>, how: &Delete) -> Result<(), End> {
     let key = session.key()?;
-    let event = session.keys().delete(key, how).await.map_err(|error| End::server(&error))?;
+    let event = session.keys().delete(key, &how).await.map_err(|error| End::server(&error))?;
     if !event.node.dir || session.output() != "simple" {
         print::event(&event, session.output());
     }

@@ -11,9 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use crate::client::cluster::Set;
+use crate::key;
 
 use super::end::End;
 use super::print;
@@ -78,8 +78,7 @@ pub(super) async fn run(
     for key in hidden {
         let found = find(&root, key)
             .ok_or_else(|| End::usage(&format!("the snapshot has no key {key}; nothing was written\n")))?;
-        let path: Vec<&str> = key.split('/').filter(|segment| !segment.is_empty()).collect();
-        collect(found, &format!("/{}", path.join("/")), now, &mut keys);
+        collect(found, &key::clean(key), now, &mut keys);
     }
     let count = keys.len();
     let mut sets =
@@ -94,11 +93,7 @@ pub(super) async fn run(
 async fn set(session: &Session<'_>, copied: SnapshotKey) -> Result<(), End> {
     let how = Set { ttl: copied.ttl, ..Set::default() };
     // Each key gets the timeout of a whole command, from when its turn comes.
-    let keys = crate::client::cluster::Keys::new(
-        &session.cluster,
-        Some(Instant::now() + session.call.access.total_timeout),
-    );
-    let done = keys.set(copied.key.as_bytes(), copied.value.as_bytes(), &how).await;
+    let done = session.keys().set(copied.key.as_bytes(), copied.value.as_bytes(), &how).await;
     print::error(&format!("copying key: {}\n", copied.key));
     done.map_err(|error| {
         let end = End::server(&error);
