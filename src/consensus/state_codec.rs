@@ -166,7 +166,7 @@ pub(super) struct Builder {
 
 impl Builder {
     pub(super) fn new() -> Self {
-        Self { loader: Loader::new(), tally: SetChecksum::default() }
+        Self { loader: Loader::default(), tally: SetChecksum::default() }
     }
 
     pub(super) fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), Undecodable> {
