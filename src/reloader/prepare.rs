@@ -187,7 +187,7 @@ fn fill(
         Err(failure) => {
             let Failure { error, reads: more } = *failure;
             reads.merge(more);
-            Err(failed(resource, &error, place(&format!("{field}: {}", error.what()))))
+            Err(failed(resource, &error, place(&format!("{field}: {}", error.what))))
         }
     };
     verify.filled(generation, &job.dest, fill, |text| DestOutcome::failed(FailedStep::Template, place(&text)))
@@ -195,7 +195,7 @@ fn fill(
 
 /// A missing key leaves the file of an optional resource as it is.
 fn failed(resource: &Resource, error: &TemplateError, text: String) -> DestOutcome {
-    if resource.optional && error.kind() == TemplateErrorKind::MissingKey {
+    if resource.optional && error.kind == TemplateErrorKind::MissingKey {
         DestOutcome::Skipped { why: text }
     } else {
         DestOutcome::failed(FailedStep::Template, text)
