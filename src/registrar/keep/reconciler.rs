@@ -17,8 +17,6 @@ use super::held::{HeldKey, KeyState, Owner};
 use super::owned::{self, Entry, OwnedListState, Reading, Writing};
 use super::reconcile::{Action, dues, go_on_after, reconcile};
 use super::request::one_line;
-#[cfg(test)]
-use super::{Planted, is_planted};
 use super::{ReconcilerConfig, WantedKeys};
 use crate::backoff::Backoff;
 use crate::client::cluster::{Cluster, RequestError};
@@ -289,11 +287,13 @@ impl Reconciler {
 
     /// Renews the lease of a key of an earlier run, until it is known whether the key is wanted.
     fn tend(&mut self, key: String) {
-        #[cfg(test)]
-        if is_planted(Planted::NotRenewed) && self.held.get(&key).is_some_and(|held| !held.waits.is_empty()) {
-            return;
-        }
         let Some(held) = self.held.get_mut(&key) else { return };
+        fault!(
+            NotRenewed,
+            if !held.waits.is_empty() {
+                return;
+            }
+        );
         let sent = Instant::now();
         let ttl = self.config.lease.ttl.map(|ttl| ttl.as_secs().max(1));
         let unclear = held.mine.len() > 1 && held.key_state == KeyState::Unknown;
