@@ -185,18 +185,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<State, Undecodable> {
     let body =
         body.strip_prefix(FORMAT).ok_or(Undecodable("it has a format that this version does not know"))?;
     let mut read = Reader::new(body);
-    let number = |read: &mut Reader<'_>| -> Result<u32, Undecodable> {
-        read.take(4).map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes were taken")))
-    };
-    let length = number(&mut read)? as usize;
-    let head = Head::decode(read.take(length)?)?;
-    let mut builder = Builder::new();
+    let head = Head::decode(read.bytes()?)?;
+    let mut builder = Builder::default();
     loop {
-        let key = number(&mut read)?;
+        let key = read.length()?;
         if key == END_MARKER {
             break;
         }
-        let value = number(&mut read)? as usize;
+        let value = read.length()? as usize;
         let key = read.take(key as usize)?;
         builder.pair(key, read.take(value)?)?;
     }
