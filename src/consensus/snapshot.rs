@@ -15,6 +15,7 @@ use super::error::OpenError;
 use super::folder;
 use super::state::State;
 use super::state_codec::{Builder, Head};
+use crate::disk;
 
 pub(super) const FORMAT: &[u8] = b"retune snapshot 1\n";
 const END_MARKER: u32 = u32::MAX;
@@ -87,7 +88,7 @@ impl Writing {
         file.write_all(&sum.to_le_bytes())?;
         file.sync_all()?;
         fs::rename(&self.temporary, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        disk::sync_folder_of(&self.path)
     }
 
     /// Removes the unfinished file.
@@ -108,7 +109,7 @@ pub(super) const FETCHED: &str = "fetched";
 pub(super) fn adopt(path: &Path) -> Result<(), OpenError> {
     fs::rename(path, path.with_extension("snapshot"))
         .map_err(OpenError::io(path, "giving the fetched snapshot its name"))?;
-    folder::sync(path.parent().unwrap_or(Path::new(".")))
+    folder::sync_parent(path)
 }
 
 /// Handles a snapshot fetched before a crash: if the log continues from it, it becomes this member's own; any other
