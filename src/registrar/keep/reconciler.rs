@@ -15,7 +15,7 @@ use super::availability::StoreAvailability;
 use super::handover;
 use super::held::{HeldKey, KeyState, Owner};
 use super::owned::{self, Entry, OwnedListState, Reading, Writing};
-use super::reconcile::{Action, dues, go_on_after, reconcile};
+use super::reconcile::{Action, ActionKind, dues, go_on_after, reconcile};
 use super::request::one_line;
 use super::{ReconcilerConfig, WantedKeys};
 use crate::backoff::Backoff;
@@ -94,7 +94,7 @@ impl Reconciler {
             desired: WantedKeys::default(),
             held: BTreeMap::new(),
             owned_list: OwnedListState::Unread { from: Instant::now() },
-            availability: StoreAvailability::fair(),
+            availability: StoreAvailability::default(),
             running: FuturesUnordered::new(),
             stand_ins: Vec::new(),
             busy: BTreeSet::new(),
@@ -176,15 +176,12 @@ impl Reconciler {
     fn plan(&mut self) {
         self.planned = Instant::now();
         self.hand_over(self.planned);
-        let actions = reconcile(&self.desired, &self.held, self.planned);
-        self.queue.clear();
-        for action in actions {
-            match action {
-                Action::Forget { key } if !self.busy.contains(&key) => self.forget(&key),
-                Action::Leave { key } if !self.busy.contains(&key) => self.leave(&key),
-                Action::Forget { .. } | Action::Leave { .. } => {}
-                other => self.queue.push_back(other),
-            }
+        let (now, later) = reconcile(&self.desired, &self.held, self.planned)
+            .into_iter()
+            .partition::<Vec<_>, _>(|action| matches!(action.what, ActionKind::Forget | ActionKind::Leave));
+        self.queue = later.into();
+        for action in now {
+            self.start_one(action);
         }
         if let Some(stuck) = &self.stuck {
             go_on_after(stuck, self.queue.make_contiguous(), &self.held, self.planned);
@@ -245,19 +242,20 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn start_one(&mut self, action: Action) {
-        if self.busy.contains(action.key()) {
+    pub(super) fn start_one(&mut self, Action { key, what }: Action) {
+        if self.busy.contains(&key) {
             return;
         }
-        let (key, first) = match action {
-            Action::Create { key } => (key, WriteStep::Create),
-            Action::Replace { key, guard } => (key, WriteStep::Swap(guard)),
-            Action::Renew { key, guard } => (key, WriteStep::Renew(guard)),
-            Action::Remove { key, guard } => return self.start_removal(key, guard),
-            Action::Tend { key } => return self.tend(key),
-            Action::Forget { key } => return self.forget(&key),
-            Action::Leave { key } => return self.leave(&key),
-        };
+        match what {
+            ActionKind::Write(first) => self.start_write(key, first),
+            ActionKind::Remove(guard) => self.start_removal(key, guard),
+            ActionKind::Tend => self.tend(key),
+            ActionKind::Forget => self.forget(&key),
+            ActionKind::Leave => self.leave(&key),
+        }
+    }
+
+    fn start_write(&mut self, key: String, first: WriteStep) {
         let Some(registration) = self.desired.keys.get(&key) else { return };
         let value = registration.value.clone();
         if !matches!(first, WriteStep::Renew(_)) && !self.owned_list.covers(&key, &value) {
