@@ -14,12 +14,12 @@ use super::act::{self, ActionError, RemoveOutcome, RenewOutcome, Write, WriteOut
 use super::availability::StoreAvailability;
 use super::handover;
 use super::held::{HeldKey, KeyState, Owner};
-use super::owned::{self, Entry, OwnedListState, Reading, Writing};
+use super::owned::{self, Entry, OwnedListState, Reading};
 use super::reconcile::{Action, ActionKind, dues, go_on_after, reconcile};
 use super::request::one_line;
 use super::{ReconcilerConfig, WantedKeys};
 use crate::backoff::Backoff;
-use crate::client::cluster::{Cluster, RequestError};
+use crate::client::cluster::Cluster;
 use crate::registrar::status_board::{Count, KeyStatus, StatusBoard};
 use crate::stop::Stop;
 
@@ -42,13 +42,13 @@ pub(super) enum Done {
         outcome: Result<RenewOutcome, ActionError>,
         sent: Instant,
     },
-    ListRead(Result<Reading, RequestError>),
+    ListRead(Result<Reading, ActionError>),
     ListWritten {
         keys: BTreeMap<String, Entry>,
-        result: Result<Writing, RequestError>,
+        result: Result<Option<u64>, ActionError>,
     },
     /// Sent only to see whether the store responds.
-    Pinged(Option<RequestError>),
+    Pinged(Result<Reading, ActionError>),
 }
 
 type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -112,15 +112,14 @@ impl Reconciler {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             let error = match owned::read(&self.cluster, &self.config).await {
-                Ok(reading) => {
-                    self.availability.answered(&self.status_board);
-                    if let Reading::Ours { keys, .. } = &reading {
+                Err(ActionError::Failed(error)) => error,
+                read => {
+                    if let Ok(Reading::Ours { keys, .. }) = &read {
                         self.adopt(keys);
                     }
-                    self.list_read(reading);
+                    self.list_read(read);
                     return Ok(());
                 }
-                Err(error) => error,
             };
             self.availability.failed(&error, &self.status_board);
             let pause = backoff.next();
@@ -237,8 +236,7 @@ impl Reconciler {
         }
         if self.availability.is_down() && self.running.is_empty() {
             let (cluster, config) = (Arc::clone(&self.cluster), Arc::clone(&self.config));
-            self.running
-                .push(Box::pin(async move { Done::Pinged(owned::read(&cluster, &config).await.err()) }));
+            self.running.push(Box::pin(async move { Done::Pinged(owned::read(&cluster, &config).await) }));
         }
     }
 
