@@ -176,16 +176,21 @@ impl Page {
         let name = "etcd_http_successful_duration_seconds";
         self.head(name, "histogram", "How long requests to keys took, watches aside.");
         for (kind, row) in rows() {
-            let mut sum = 0;
-            for (at, count) in row.within.iter().enumerate() {
-                sum += get(count);
-                let bound = if at < BUCKET_COUNT { seconds(at).to_string() } else { "+Inf".to_owned() };
-                self.line(format_args!("{name}_bucket{{method=\"{kind}\",le=\"{bound}\"}} {sum}"));
-            }
-            let took = get(&row.nanoseconds) as f64 / 1e9;
-            self.line(format_args!("{name}_sum{{method=\"{kind}\"}} {took}"));
-            self.line(format_args!("{name}_count{{method=\"{kind}\"}} {sum}"));
+            self.durations(name, kind, row.within.each_ref().map(get), get(&row.nanoseconds) as f64 / 1e9);
         }
+    }
+
+    /// Writes the row of a histogram of requests. `within` counts them by the lowest bound that covers them; the last
+    /// element counts those beyond all.
+    pub(super) fn durations(&mut self, name: &str, method: &str, within: [u64; BUCKET_COUNT + 1], took: f64) {
+        let mut sum = 0;
+        for (at, count) in within.into_iter().enumerate() {
+            sum += count;
+            let bound = if at < BUCKET_COUNT { seconds(at).to_string() } else { "+Inf".to_owned() };
+            self.line(format_args!("{name}_bucket{{method=\"{method}\",le=\"{bound}\"}} {sum}"));
+        }
+        self.line(format_args!("{name}_sum{{method=\"{method}\"}} {took}"));
+        self.line(format_args!("{name}_count{{method=\"{method}\"}} {sum}"));
     }
 
     fn store(&mut self, conn: &ConnState) {

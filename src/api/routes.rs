@@ -19,35 +19,31 @@ impl Service for Shared {
         &self.context
     }
 
+    /// Does the checks for every request in etcd's order: host, origin, OPTIONS, then the path.
     async fn response(conn: &Arc<ConnState>, head: Parts, body: Incoming) -> ApiResponse {
-        checked(conn, &head, body).await
+        // etcd's router never sees such a request, so neither OPTIONS nor an origin applies.
+        if !is_clean(head.uri.path().as_bytes()) && clean(head.uri.path()) == CleanPath::Bad {
+            return respond::malformed("400 Bad Request");
+        }
+        if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) {
+            return respond::malformed("400 Bad Request: missing required Host header");
+        }
+        if !conn.secure
+            && let Some(refusal) = conn.shared.hosts.refuse(&head.headers)
+        {
+            return refusal;
+        }
+        let origin = conn.shared.origins.allow(&head.headers);
+        let mut response = if head.method == Method::OPTIONS {
+            respond::empty(StatusCode::OK)
+        } else {
+            cleaned(conn, &head, body).await
+        };
+        if let Some(origin) = origin {
+            cors::mark(&mut response, origin);
+        }
+        response
     }
-}
-
-/// Does the checks for every request in etcd's order: host, origin, OPTIONS, then the path.
-async fn checked(conn: &Arc<ConnState>, head: &Parts, body: Incoming) -> ApiResponse {
-    // etcd's router never sees such a request, so neither OPTIONS nor an origin applies.
-    if !is_clean(head.uri.path().as_bytes()) && clean(head.uri.path()) == CleanPath::Bad {
-        return respond::malformed("400 Bad Request");
-    }
-    if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) {
-        return respond::malformed("400 Bad Request: missing required Host header");
-    }
-    if !conn.secure
-        && let Some(refusal) = conn.shared.hosts.refuse(&head.headers)
-    {
-        return refusal;
-    }
-    let origin = conn.shared.origins.allow(&head.headers);
-    let mut response = if head.method == Method::OPTIONS {
-        respond::empty(StatusCode::OK)
-    } else {
-        cleaned(conn, head, body).await
-    };
-    if let Some(origin) = origin {
-        cors::mark(&mut response, origin);
-    }
-    response
 }
 
 /// Cleans the path, or redirects the client to the clean one.

@@ -97,8 +97,7 @@ impl BackupWriter {
         self.file.sync_all().map_err(OpenError::io(&self.temporary, "syncing"))?;
         fs::rename(&self.temporary, &self.path).map_err(OpenError::io(&self.path, "giving it its name"))?;
         self.kept = true;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        super::folder::sync(folder.unwrap_or(Path::new(".")))?;
+        super::folder::sync_parent(&self.path)?;
         Ok((self.length, taken))
     }
 }

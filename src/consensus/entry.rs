@@ -168,17 +168,31 @@ impl<'b> Reader<'b> {
         Ok(taken)
     }
 
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Undecodable> {
+        self.take(N).map(|bytes| bytes.try_into().expect("as many bytes as were asked for"))
+    }
+
     pub(super) fn byte(&mut self) -> Result<u8, Undecodable> {
         Ok(self.take(1)?[0])
     }
 
     pub(super) fn number(&mut self) -> Result<u64, Undecodable> {
-        self.take(8).map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes were taken")))
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn length(&mut self) -> Result<u32, Undecodable> {
+        self.array().map(u32::from_le_bytes)
     }
 
     pub(super) fn count(&mut self) -> Result<u32, Undecodable> {
-        let count = self.take(4).map(|b| u32::from_le_bytes(b.try_into().expect("four bytes were taken")))?;
+        let count = self.length()?;
         if count > MAX_LENGTH { Err(Undecodable("an invalid length")) } else { Ok(count) }
+    }
+
+    /// Returns bytes that follow their length.
+    pub(super) fn bytes(&mut self) -> Result<&'b [u8], Undecodable> {
+        let length = self.length()?;
+        self.take(length as usize)
     }
 
     pub(super) fn text(&mut self) -> Result<String, Undecodable> {
@@ -190,6 +204,11 @@ impl<'b> Reader<'b> {
 
     pub(super) fn texts(&mut self) -> Result<Vec<String>, Undecodable> {
         (0..self.count()?).map(|_| self.text()).collect()
+    }
+
+    /// Returns how many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn rest(&mut self) -> &'b [u8] {

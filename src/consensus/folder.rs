@@ -170,28 +170,29 @@ impl Before {
 }
 
 fn make(path: &Path) -> Result<(), OpenError> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => {
-            sync(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+    let make = || DirBuilder::new().mode(0o700).create(path);
+    let made = match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Only the last folder is this member's own; its parents get the usual mode.
             let above = path.parent().unwrap_or(Path::new("/"));
             fs::create_dir_all(above).map_err(OpenError::io(above, "making the data folder"))?;
-            DirBuilder::new()
-                .mode(0o700)
-                .create(path)
-                .map_err(OpenError::io(path, "making the data folder"))?;
-            sync(above)
+            make()
         }
-        Err(error) => Err(OpenError::io(path, "making the data folder")(error)),
-    }
+        made => made,
+    };
+    made.map_err(OpenError::io(path, "making the data folder"))?;
+    sync_parent(path)
 }
 
 /// Makes the names in a folder durable.
 pub(super) fn sync(path: &Path) -> Result<(), OpenError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(OpenError::io(path, "syncing the folder"))
+}
+
+/// Makes the name `path` durable.
+pub(super) fn sync_parent(path: &Path) -> Result<(), OpenError> {
+    sync(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 fn lock(path: &Path) -> Result<Flock<File>, OpenError> {
@@ -224,7 +225,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     let temporary = path.with_extension("new");
     disk::write_whole(path, &temporary, 0o600, |file| file.write_all(bytes))
         .map_err(OpenError::io(path, "writing"))?;
-    sync(path.parent().unwrap_or(Path::new(".")))
+    sync_parent(path)
 }
 
 /// Moves something aside for later inspection and returns its new path. An older such copy is removed.
@@ -236,6 +237,6 @@ pub(super) fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
         fs::remove_dir_all(&aside).map_err(OpenError::io(&aside, "removing what was moved aside before"))?;
     }
     fs::rename(path, &aside).map_err(OpenError::io(path, "moving it aside"))?;
-    sync(path.parent().unwrap_or(Path::new(".")))?;
+    sync_parent(path)?;
     Ok(aside)
 }

@@ -112,7 +112,7 @@ impl Mirror {
             let head = db.get(HEAD)?.ok_or(Undecodable("it has no head"))?;
             let head = Head::decode(&head)?;
             let mirror = Self { db, path, head };
-            let mut builder = Builder::new();
+            let mut builder = Builder::default();
             mirror.each(|key, value| builder.pair(key, value).map_err(MirrorError::from))?;
             let state = builder.finish(&mirror.head)?;
             Ok(Some((mirror, state)))

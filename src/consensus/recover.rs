@@ -14,8 +14,6 @@ use super::roster::Roster;
 use super::settings::Settings;
 use super::snapshot;
 use super::state::State;
-#[cfg(test)]
-use super::tests::simulation::plant::{Plant, planted};
 use super::wal_guard::WalMarks;
 use crate::keyspace::Keyspace;
 
@@ -62,12 +60,11 @@ pub(super) fn recover(
     snapshot::sort_fetched(&folder.snapshots(), log.start().index)?;
     let snapshots = snapshot::list(&folder.snapshots())?;
     let newest = snapshots.first().map_or(0, |path| snapshot::index_of(path));
-    let state = match state {
+    let found = match state {
         Some(state) => state,
         None => from_snapshot(folder, &snapshots, &log)?,
     };
-    #[cfg(test)]
-    let state = if planted(Plant::AppliedTwice) { state.one_back(log.start().index) } else { state };
+    let state = fault!(AppliedTwice, found.one_back(log.start().index), found);
     if state.applied.index > log.last().index {
         if had_log {
             // Acknowledged entries are missing, and what followed them as well.

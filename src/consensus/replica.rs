@@ -1,7 +1,7 @@
 //! A member of the raft group as a value: ticks, messages and proposals in, effects out. No socket, no clock.
 
 use protobuf::Message as _;
-use raft::prelude::{ConfChange, Entry, EntryType, Message, MessageType};
+use raft::prelude::{ConfChange, Entry, EntryType, HardState, Message, MessageType};
 use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
 use slog::{Drain, Logger};
 
@@ -9,8 +9,6 @@ use super::entry::Order;
 use super::error::Failure;
 use super::library;
 use super::log::{Log, LogId};
-#[cfg(test)]
-use super::tests::simulation::plant::{Plant, planted};
 
 /// Ticks per heartbeat; the driver ticks at the heartbeat's pace.
 const HEARTBEAT_TICKS: usize = 1;
@@ -112,10 +110,7 @@ impl Replica {
         if !self.leads() {
             let term = self.raw.raft.term;
             self.raw.raft.become_follower(term, raft::INVALID_ID);
-            #[cfg(test)]
-            if planted(Plant::VoteWithLeader) {
-                self.raw.raft.vote = raft::INVALID_ID;
-            }
+            fault!(VoteWithLeader, self.raw.raft.vote = raft::INVALID_ID);
         }
     }
 
@@ -312,10 +307,12 @@ impl Replica {
         let mut entry = Entry { context: context.into(), data: data.into(), ..Entry::default() };
         entry.set_entry_type(EntryType::EntryConfChange);
         let put = self.put(vec![entry]);
-        #[cfg(test)]
-        if planted(Plant::EarlyChange) && self.leads() && put == Put::Taken {
-            self.raw.apply_conf_change(change).map(|_| self.raw.raft.pending_conf_index = 0).ok();
-        }
+        fault!(
+            EarlyChange,
+            if self.leads() && put == Put::Taken {
+                self.raw.apply_conf_change(change).map(|_| self.raw.raft.pending_conf_index = 0).ok();
+            }
+        );
         put
     }
 
@@ -384,10 +381,7 @@ impl Replica {
         }
         send_all(send, ready.take_messages());
         self.note();
-        #[cfg(test)]
-        if planted(Plant::SentBeforeSync) {
-            send_all(send, ready.take_persisted_messages());
-        }
+        fault!(SentBeforeSync, send_all(send, ready.take_persisted_messages()));
         if !ready.snapshot().is_empty() {
             let about = ready.snapshot().get_metadata();
             let mark = LogId { index: about.index, term: about.term };
@@ -421,9 +415,8 @@ impl Replica {
     /// The next write saves raft's term, vote and commit index.
     fn note(&mut self) {
         let hard = self.raw.raft.hard_state();
-        #[cfg(test)]
-        let hard = self.raw.store().forgetting_commit(hard);
-        self.raw.mut_store().note(hard);
+        let commit = fault!(CommitForgotten, self.raw.store().commit(), hard.commit);
+        self.raw.mut_store().note(HardState { commit, ..hard });
     }
 
     /// Saves the commit index. After a restart, this member must not count votes by a list of members from before a

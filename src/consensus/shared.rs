@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize}
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::watch;
 
 use super::backups::Backups;
@@ -15,8 +15,7 @@ use super::member::Members;
 use super::metrics::Counters;
 use super::outcome::{Position, ProposeError};
 use super::peers::{PeerMetrics, PeerSender};
-use super::request::Hint;
-use super::request::Request;
+use super::request::{Hint, Request};
 use super::roster::Roster;
 use super::state::State;
 use crate::keyspace::Time;
@@ -200,9 +199,18 @@ impl Shared {
         }
     }
 
+    /// Passes a request to the driver. Never blocks.
+    pub(super) fn send(&self, request: Request) -> Result<(), ProposeError> {
+        self.requests.try_send(request).map_err(|refused| match refused {
+            TrySendError::Full(_) => ProposeError::Overloaded,
+            TrySendError::Disconnected(_) => ProposeError::Stopping,
+        })
+    }
+
     /// Takes `bytes` from the credit until the next check of the free space; a burst could otherwise fill a small
     /// disk between two checks.
     pub(super) fn spend(&self, bytes: usize) -> Result<(), ProposeError> {
+        self.room()?;
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX / 2) + CHANGE_OVERHEAD_BYTES;
         if self.credit.fetch_sub(bytes, Relaxed) >= bytes {
             return Ok(());

@@ -15,6 +15,7 @@ use super::error::OpenError;
 use super::folder;
 use super::state::State;
 use super::state_codec::{Builder, Head};
+use crate::disk;
 
 pub(super) const FORMAT: &[u8] = b"retune snapshot 1\n";
 const END_MARKER: u32 = u32::MAX;
@@ -87,7 +88,7 @@ impl Writing {
         file.write_all(&sum.to_le_bytes())?;
         file.sync_all()?;
         fs::rename(&self.temporary, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        disk::sync_folder_of(&self.path)
     }
 
     /// Removes the unfinished file.
@@ -108,7 +109,7 @@ pub(super) const FETCHED: &str = "fetched";
 pub(super) fn adopt(path: &Path) -> Result<(), OpenError> {
     fs::rename(path, path.with_extension("snapshot"))
         .map_err(OpenError::io(path, "giving the fetched snapshot its name"))?;
-    folder::sync(path.parent().unwrap_or(Path::new(".")))
+    folder::sync_parent(path)
 }
 
 /// Handles a snapshot fetched before a crash: if the log continues from it, it becomes this member's own; any other
@@ -185,18 +186,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<State, Undecodable> {
     let body =
         body.strip_prefix(FORMAT).ok_or(Undecodable("it has a format that this version does not know"))?;
     let mut read = Reader::new(body);
-    let number = |read: &mut Reader<'_>| -> Result<u32, Undecodable> {
-        read.take(4).map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes were taken")))
-    };
-    let length = number(&mut read)? as usize;
-    let head = Head::decode(read.take(length)?)?;
-    let mut builder = Builder::new();
+    let head = Head::decode(read.bytes()?)?;
+    let mut builder = Builder::default();
     loop {
-        let key = number(&mut read)?;
+        let key = read.length()?;
         if key == END_MARKER {
             break;
         }
-        let value = number(&mut read)? as usize;
+        let value = read.length()? as usize;
         let key = read.take(key as usize)?;
         builder.pair(key, read.take(value)?)?;
     }

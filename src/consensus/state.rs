@@ -11,8 +11,6 @@ use super::log::LogId;
 use super::member::MemberRefusal;
 use super::roster::Roster;
 use super::session::Sessions;
-#[cfg(test)]
-use super::tests::simulation::plant::{Plant, planted};
 use crate::keyspace::auth::{Auth, ChangeError, Changed};
 use crate::keyspace::{Error, Event, Keyspace, Operation, Time};
 
@@ -51,16 +49,6 @@ impl State {
         if self.applied.index == 0 { ConfState::default() } else { self.roster.conf_state() }
     }
 
-    /// Returns the state as after a member lost track of the last applied entry and of the proposals' ids.
-    #[cfg(test)]
-    pub(super) fn one_back(mut self, least: u64) -> Self {
-        if self.applied.index > least {
-            self.applied.index -= 1;
-            self.sessions = Sessions::default();
-        }
-        self
-    }
-
     /// Applies a committed entry. `known` saves decoding an order that this process proposed itself. Raft needs the
     /// result of every entry that concerns its own list of members.
     pub(super) fn apply(
@@ -69,12 +57,9 @@ impl State {
         known: Option<&Order>,
     ) -> Result<(Applied, Option<ConfChange>), Failure> {
         debug_assert_eq!(entry.index, self.applied.index + 1, "entries come one by one");
-        let fresh = match ProposalId::decode(&entry.context) {
-            Some(proposal_id) => self.sessions.admit(proposal_id, entry.index),
-            None => true,
-        };
-        #[cfg(test)]
-        let fresh = fresh || planted(Plant::AlwaysAdmitted);
+        let id = ProposalId::decode(&entry.context);
+        let admitted = id.is_none_or(|id| self.sessions.admit(id, entry.index));
+        let fresh = fault!(AlwaysAdmitted, true, admitted);
         self.applied = LogId { index: entry.index, term: entry.term };
         let failure = |error: Undecodable| Failure::Entry { index: entry.index, what: error.to_string() };
         match entry.get_entry_type() {

@@ -159,16 +159,13 @@ pub(super) fn event_value(entry: &HistoryEntry) -> Vec<u8> {
 }
 
 /// Builds a state from pairs in any order.
+#[derive(Default)]
 pub(super) struct Builder {
     loader: Loader,
     tally: SetChecksum,
 }
 
 impl Builder {
-    pub(super) fn new() -> Self {
-        Self { loader: Loader::new(), tally: SetChecksum::default() }
-    }
-
     pub(super) fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), Undecodable> {
         self.tally.add(weigh(key, value));
         match key.split_first() {

@@ -4,6 +4,11 @@
 
 use super::{Time, Undecodable};
 
+/// Returns `flag` if it is set, no flag otherwise.
+pub(super) const fn bit(flag: u8, set: bool) -> u8 {
+    if set { flag } else { 0 }
+}
+
 pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);

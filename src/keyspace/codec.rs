@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::bytes::{Reader, put_bytes, put_signed, put_time, put_varint};
+use super::bytes::{Reader, bit, put_bytes, put_signed, put_time, put_varint};
 use super::{
     Action, ClearedEvent, Command, Event, HistoryEntry, Key, Operation, Record, Shape, Time, Undecodable,
     Value, is_key,
@@ -42,8 +42,10 @@ struct Parts<'c> {
     prev_index: Option<u64>,
 }
 
-const fn bit(flag: u8, set: bool) -> u8 {
-    if set { flag } else { 0 }
+impl<'c> Parts<'c> {
+    fn of(tag: u8, flags: u8, key: &'c Key) -> Self {
+        Self { tag, flags, key: Some(key), ..Self::default() }
+    }
 }
 
 impl Command {
@@ -136,51 +138,32 @@ const fn known_flags(operation: u8) -> Option<u8> {
 impl Operation {
     fn parts(&self) -> Parts<'_> {
         match self {
-            Self::Set { key, dir, value, expires, refresh } => Parts {
-                tag: tag::SET,
-                flags: bit(flag::DIR, *dir) | bit(flag::REFRESH, *refresh),
-                key: Some(key),
-                value: Some(value),
-                expires: *expires,
-                ..Parts::default()
-            },
-            Self::Create { key, dir, value, expires, in_order } => Parts {
-                tag: tag::CREATE,
-                flags: bit(flag::DIR, *dir) | bit(flag::IN_ORDER, *in_order),
-                key: Some(key),
-                value: Some(value),
-                expires: *expires,
-                ..Parts::default()
-            },
-            Self::Update { key, value, expires, refresh } => Parts {
-                tag: tag::UPDATE,
-                flags: bit(flag::REFRESH, *refresh),
-                key: Some(key),
-                value: Some(value),
-                expires: *expires,
-                ..Parts::default()
-            },
+            Self::Set { key, dir, value, expires, refresh } => {
+                let flags = bit(flag::DIR, *dir) | bit(flag::REFRESH, *refresh);
+                Parts { value: Some(value), expires: *expires, ..Parts::of(tag::SET, flags, key) }
+            }
+            Self::Create { key, dir, value, expires, in_order } => {
+                let flags = bit(flag::DIR, *dir) | bit(flag::IN_ORDER, *in_order);
+                Parts { value: Some(value), expires: *expires, ..Parts::of(tag::CREATE, flags, key) }
+            }
+            Self::Update { key, value, expires, refresh } => {
+                let flags = bit(flag::REFRESH, *refresh);
+                Parts { value: Some(value), expires: *expires, ..Parts::of(tag::UPDATE, flags, key) }
+            }
             Self::CompareAndSwap { key, prev_value, prev_index, value, expires, refresh } => Parts {
-                tag: tag::COMPARE_AND_SWAP,
-                flags: bit(flag::REFRESH, *refresh),
-                key: Some(key),
                 value: Some(value),
                 expires: *expires,
                 prev_value: prev_value.as_ref(),
                 prev_index: *prev_index,
+                ..Parts::of(tag::COMPARE_AND_SWAP, bit(flag::REFRESH, *refresh), key)
             },
-            Self::Delete { key, dir, recursive } => Parts {
-                tag: tag::DELETE,
-                flags: bit(flag::DIR, *dir) | bit(flag::RECURSIVE, *recursive),
-                key: Some(key),
-                ..Parts::default()
-            },
+            Self::Delete { key, dir, recursive } => {
+                Parts::of(tag::DELETE, bit(flag::DIR, *dir) | bit(flag::RECURSIVE, *recursive), key)
+            }
             Self::CompareAndDelete { key, prev_value, prev_index } => Parts {
-                tag: tag::COMPARE_AND_DELETE,
-                key: Some(key),
                 prev_value: prev_value.as_ref(),
                 prev_index: *prev_index,
-                ..Parts::default()
+                ..Parts::of(tag::COMPARE_AND_DELETE, 0, key)
             },
             Self::Expire => Parts { tag: tag::EXPIRE, ..Parts::default() },
         }
@@ -190,29 +173,11 @@ impl Operation {
 impl Record {
     /// Appends the record's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(FORMAT_VERSION);
-        self.put(out);
-    }
-
-    /// Decodes a record.
-    ///
-    /// # Errors
-    /// The bytes are not exactly one record.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let reader = &mut Reader::new(bytes);
-        reader.version(FORMAT_VERSION)?;
-        let record = Self::read(reader)?;
-        reader.end()?;
-        Ok(record)
-    }
-
-    /// Appends the record without a version, as part of a larger form.
-    pub(super) fn put(&self, out: &mut Vec<u8>) {
         let (flags, value) = match &self.value {
             Some(value) if !self.dir => (0, Some(value)),
             _ => (flag::DIR, None),
         };
-        out.push(flags | bit(flag::EXPIRES, self.expires.is_some()));
+        out.extend_from_slice(&[FORMAT_VERSION, flags | bit(flag::EXPIRES, self.expires.is_some())]);
         put_varint(out, self.created);
         put_varint(out, self.modified);
         if let Some(time) = self.expires {
@@ -223,12 +188,19 @@ impl Record {
         }
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Undecodable> {
+    /// Decodes a record.
+    ///
+    /// # Errors
+    /// The bytes are not exactly one record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let reader = &mut Reader::new(bytes);
+        reader.version(FORMAT_VERSION)?;
         let flags = reader.flags(flag::DIR | flag::EXPIRES)?;
         let (created, modified) = (reader.varint()?, reader.varint()?);
         let expires = reader.when(flags & flag::EXPIRES != 0, Reader::time)?;
         let dir = flags & flag::DIR != 0;
         let value = reader.when(!dir, value)?;
+        reader.end()?;
         Ok(Self { dir, value, created, modified, expires })
     }
 }

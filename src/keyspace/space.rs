@@ -6,12 +6,12 @@ use super::counts::RunningCounts;
 use super::expiry::Expiry;
 use super::history::History;
 use super::touched::Gathering;
-use super::tree::{Node, NodeMeta, Walk};
+use super::tree::{Node, Walk};
 use super::watchers::Hub;
 use super::{Changes, Code, Counts, Error, HistoryEntry, Key, Record, Time, View, Watch, WatchFor, path};
 
 /// The store's state.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Keyspace {
     pub(super) root: Node,
     pub(super) history: History,
@@ -21,23 +21,11 @@ pub struct Keyspace {
     pub(super) changes: Gathering,
 }
 
-impl Default for Keyspace {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Keyspace {
     /// Returns the empty state with index 0.
     #[must_use]
     pub fn new() -> Self {
-        Self::restored(Node::dir(NodeMeta::default()), History::default(), Expiry::default())
-    }
-
-    /// Returns a state with the given tree and window; `expiry` has the tree's TTLs.
-    pub(super) fn restored(root: Node, history: History, expiry: Expiry) -> Self {
-        let (hub, tally, changes) = (Hub::default(), RunningCounts::default(), Gathering::default());
-        Self { root, history, expiry, hub, tally, changes }
+        Self::default()
     }
 
     /// Returns the number of changes so far.

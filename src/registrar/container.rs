@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// A port of a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Port {
     pub(super) number: u16,
     pub(super) protocol: Protocol,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::container::Port;
 
 /// One port of one container, and all its attributes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Service {
     /// The container's id.
     pub(super) container: String,

@@ -105,7 +105,7 @@ pub async fn run(
     first.drain(Duration::from_secs(1)).await;
     // After an error, report that, not a plan that covers only half of the containers.
     let planned = if settings.dry_run && ended.is_ok() {
-        let plan = keep::difference(&cluster, &config, &worker.wanted()).await;
+        let plan = keep::difference(&cluster, &config, &worker.model.wanted()).await;
         Some(plan.map_err(RegistrarError::Store)?)
     } else {
         None
@@ -197,6 +197,15 @@ async fn tend_until(
     started
 }
 
+/// Sends a value if it differs from the last one.
+fn send_change<T: PartialEq>(to: &watch::Sender<T>, value: T) {
+    to.send_if_modified(|old| {
+        let changed = *old != value;
+        *old = value;
+        changed
+    });
+}
+
 /// The result of an inspection.
 type Inspected = (String, Result<Option<Container>, ()>);
 
@@ -248,11 +257,6 @@ impl Worker {
             dry_run: settings.dry_run,
             patience: settings.checks.timeout + settings.checks.interval,
         }
-    }
-
-    /// Returns the keys that are wanted now.
-    fn wanted(&mut self) -> WantedKeys {
-        self.model.wanted()
     }
 
     /// Runs until a one-time run is done; returns whether everything is as it should be.
@@ -374,11 +378,7 @@ impl Worker {
         if self.record.0.is_some_and(|at| now >= at) {
             self.record = (None, Some(now));
             let record = self.facts.record(&self.model);
-            self.published.send_if_modified(|old| {
-                let changed = old.as_ref() != Some(&record);
-                *old = Some(record);
-                changed
-            });
+            send_change(&self.published, Some(record));
         }
     }
 
@@ -387,11 +387,7 @@ impl Worker {
         self.probing.should(&self.model.probes());
         let wanted = self.model.wanted();
         let complete = wanted.complete;
-        self.wanted.send_if_modified(|old| {
-            let changed = *old != wanted;
-            *old = wanted;
-            changed
-        });
+        send_change(&self.wanted, wanted);
         let containers = self.model.status();
         self.status_board.write(|status| {
             status.complete = complete;

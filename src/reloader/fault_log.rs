@@ -22,9 +22,7 @@ pub(super) struct FaultLog {
 impl FaultLog {
     /// Notes that a resource was tried.
     pub(super) fn tried(&mut self, resource: &str) {
-        if !self.now.contains_key(resource) {
-            self.now.insert(resource.to_owned(), BTreeSet::new());
-        }
+        self.now.entry(resource.to_owned()).or_default();
     }
 
     /// Notes which rendering a check refused: another one that fails in the same way is a new failure.
@@ -54,9 +52,7 @@ impl FaultLog {
         }
         let fault = (dest.to_owned(), fault);
         let known = self.last.get(resource).is_some_and(|faults| faults.contains(&fault));
-        self.tried(resource);
-        let added = self.now.get_mut(resource).is_some_and(|faults| faults.insert(fault));
-        added && !known
+        self.now.entry(resource.to_owned()).or_default().insert(fault) && !known
     }
 
     /// Ends a pass.

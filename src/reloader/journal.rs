@@ -6,13 +6,12 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::log_text::{named, one_line};
+use super::state_file::{self, make_folder, name_of, name_of_confdir};
 use crate::disk;
 
 /// One pending reload, as kept on disk.
@@ -67,7 +66,7 @@ impl ReloadJournal {
     /// When the folder cannot be created.
     pub(super) fn open(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
         let journal = Self::peek(state_dir, confdir)?;
-        journal.dir.as_deref().map_or(Ok(()), make)?;
+        journal.dir.as_deref().map_or(Ok(()), make_folder)?;
         Ok(journal)
     }
 
@@ -77,9 +76,7 @@ impl ReloadJournal {
     /// When the confdir's path cannot be made absolute.
     pub(super) fn peek(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
         let Some(state_dir) = state_dir else { return Ok(Self { dir: None }) };
-        let confdir = std::path::absolute(confdir)?;
-        let name = &digest(confdir.as_os_str().as_encoded_bytes())[..32];
-        Ok(Self { dir: Some(state_dir.join("pending").join(name)) })
+        Ok(Self { dir: Some(state_dir.join("pending").join(name_of_confdir(confdir)?)) })
     }
 
     /// Writes a journal entry. The files of an earlier entry for the same action are merged into it: if this run dies
@@ -89,10 +86,7 @@ impl ReloadJournal {
     /// When it cannot be made durable; the file must then not be swapped.
     pub(super) fn record(&self, entry: &JournalEntry) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
-        // The state folder may have been deleted meanwhile.
-        make(dir)?;
         let path = dir.join(file_name(&entry.action));
-        let temporary = path.with_extension(format!("new.{}", std::process::id()));
         let mut entry = entry.clone();
         // All files of one action share one entry.
         for file in read(&path).into_iter().flat_map(|earlier| earlier.files) {
@@ -100,7 +94,7 @@ impl ReloadJournal {
                 entry.files.push(file);
             }
         }
-        write(&entry, &temporary, &path)?;
+        write(&entry, &path)?;
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(disk::at(dir))
     }
 
@@ -117,7 +111,7 @@ impl ReloadJournal {
         if entry.files.is_empty() {
             return self.finish(&entry);
         }
-        write(&entry, &path.with_extension(format!("new.{}", std::process::id())), &path)
+        write(&entry, &path)
     }
 
     /// Removes a journal entry, unless another run has taken it over since.
@@ -155,13 +149,9 @@ impl ReloadJournal {
     }
 }
 
-fn write(entry: &JournalEntry, temporary: &Path, path: &Path) -> io::Result<()> {
+fn write(entry: &JournalEntry, path: &Path) -> io::Result<()> {
     let bytes = serde_json::to_vec(entry).map_err(io::Error::other)?;
-    disk::write_whole(path, temporary, 0o666, |file| file.write_all(&bytes)).map_err(disk::at(path))
-}
-
-fn make(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk::at(dir))
+    state_file::write(path, 0o666, |file| file.write_all(&bytes))
 }
 
 fn read(path: &Path) -> Option<JournalEntry> {
@@ -169,23 +159,14 @@ fn read(path: &Path) -> Option<JournalEntry> {
 }
 
 fn file_name(action: &str) -> String {
-    format!("{}.json", &digest(action.as_bytes())[..32])
-}
-
-/// Returns the SHA-256 of some bytes in hexadecimal.
-pub(super) fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("{}.json", name_of(action.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use super::super::state_file::digest;
     use super::*;
 
     fn entry(dest: &Path, content: &[u8], token: &str) -> JournalEntry {

@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::journal::digest;
-use crate::disk;
+use super::state_file;
 use crate::key;
 use crate::values::{Datum, Values};
 
@@ -58,22 +56,14 @@ impl SnapshotCache {
     pub(super) fn new(state_dir: Option<&Path>, confdir: &Path, source: &str) -> Self {
         let name = format!("{} {source}", confdir.display());
         let path = state_dir
-            .map(|dir| dir.join("last-good").join(format!("{}.jsonl", &digest(name.as_bytes())[..32])));
+            .map(|dir| dir.join("last-good").join(format!("{}.jsonl", state_file::name_of(name.as_bytes()))));
         Self { path, source: source.to_owned() }
     }
 
     /// Writes a snapshot. Blocking.
     pub(super) fn put(&self, roots: &[String], values: &Values) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        self.write(path, roots, values).map_err(disk::at(path))
-    }
-
-    fn write(&self, path: &Path, roots: &[String], values: &Values) -> io::Result<()> {
-        if let Some(dir) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        }
-        let temporary = path.with_extension(format!("new.{}", std::process::id()));
-        disk::write_whole(path, &temporary, 0o600, |file| self.write_to(file, roots, values))
+        state_file::write(path, 0o600, |file| self.write_to(file, roots, values))
     }
 
     fn write_to(&self, file: &mut fs::File, roots: &[String], values: &Values) -> io::Result<()> {

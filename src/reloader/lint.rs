@@ -127,7 +127,7 @@ fn judge_template(
             continue;
         }
         if let Err(error) = generation.engine.check(&name) {
-            let at = error.line().map_or((resource.file.as_path(), 0), |line| (path.as_path(), line));
+            let at = error.line.map_or((resource.file.as_path(), 0), |line| (path.as_path(), line));
             all.add(Severity::Error, "template", &resource.name, at, error.to_string());
             continue;
         }

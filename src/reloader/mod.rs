@@ -53,6 +53,7 @@ mod request;
 mod resource;
 mod settings;
 mod settle;
+mod state_file;
 mod value_cache;
 mod verify;
 mod worker;

@@ -12,7 +12,7 @@ use super::manifest::Manifest;
 use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::probe::Verify;
 use super::reload::Action;
-use super::request::{Before, Content, ReloadRequest, line, unrendered};
+use super::request::{Before, Content, ReloadRequest, line};
 use super::resource::Resource;
 use crate::replace::{Staged, Target, WriteMethod, sync_folder};
 
@@ -115,17 +115,8 @@ pub(super) fn place_all(swap: SwapBatch) -> SwapResult {
         folders.extend(dest.parent().map(Path::to_owned));
         match remove(&resource, &dest, &manifest) {
             Ok(previous) => {
-                let content = Content::Removed;
-                let verify = unrendered(&resource);
-                swapped.requests.push(ReloadRequest {
-                    index: Some(index),
-                    resource,
-                    dest,
-                    content,
-                    verify,
-                    is_unchanged: false,
-                    previous,
-                });
+                let request = ReloadRequest::unrendered(index, &resource, dest, Content::Removed);
+                swapped.requests.push(ReloadRequest { is_unchanged: false, previous, ..request });
             }
             Err(text) => {
                 swapped.failed.push(unplaced(index, &resource, &dest, &text));
@@ -178,11 +169,8 @@ fn place(one: CheckedFile, keep_staged: bool) -> Result<(ReloadRequest, WriteMet
         tracing::info!("Keeping staged file: {}", copy.display());
     }
     let placed = staged.place().map_err(|error| error.to_string())?;
-    let content = Content::Swapped(digest);
-    let index = Some(job.index);
-    let (resource, dest) = (job.resource, job.dest);
-    let request = ReloadRequest { index, resource, dest, content, verify, is_unchanged: false, previous };
-    Ok((request, placed))
+    let request = ReloadRequest::unrendered(job.index, &job.resource, job.dest, Content::Swapped(digest));
+    Ok((ReloadRequest { verify, is_unchanged: false, previous, ..request }, placed))
 }
 
 /// Returns a name that no later run removes as a leftover staged file.

@@ -3,6 +3,7 @@
 //! This only reads, or writes a new file beside the destination: no service sees a change, and dropping a prepared
 //! file removes its staged copy.
 
+use std::fmt;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -82,7 +83,7 @@ pub(super) fn prepare_all(
         prepared.iter().filter_map(|p| p.result.as_ref().ok()?.staged.as_ref()).collect();
     if let Err(error) = sync_all(&staged) {
         for p in prepared.iter_mut().filter(|p| p.result.as_ref().is_ok_and(|ready| ready.staged.is_some())) {
-            p.result = Err(DestOutcome::failed(FailedStep::Stage, &error));
+            p.result = Err(unstaged(&error));
         }
     }
     prepared
@@ -187,7 +188,7 @@ fn fill(
         Err(failure) => {
             let Failure { error, reads: more } = *failure;
             reads.merge(more);
-            Err(failed(resource, &error, place(&format!("{field}: {}", error.what()))))
+            Err(failed(resource, &error, place(&format!("{field}: {}", error.what))))
         }
     };
     verify.filled(generation, &job.dest, fill, |text| DestOutcome::failed(FailedStep::Template, place(&text)))
@@ -195,37 +196,30 @@ fn fill(
 
 /// A missing key leaves the file of an optional resource as it is.
 fn failed(resource: &Resource, error: &TemplateError, text: String) -> DestOutcome {
-    if resource.optional && error.kind() == TemplateErrorKind::MissingKey {
+    if resource.optional && error.kind == TemplateErrorKind::MissingKey {
         DestOutcome::Skipped { why: text }
     } else {
         DestOutcome::failed(FailedStep::Template, text)
     }
 }
 
+fn unstaged(error: impl fmt::Display) -> DestOutcome {
+    DestOutcome::failed(FailedStep::Stage, error)
+}
+
 fn compare(job: &Job, output: Output, depth: Depth) -> Result<ReadyFile, DestOutcome> {
     let Output { bytes, verify, .. } = output;
     if depth == Depth::Stage && job.resource.makes_folders {
         let made = job.dest.parent().map_or(Ok(()), fs::create_dir_all);
-        made.map_err(|error| {
-            DestOutcome::failed(FailedStep::Stage, format!("cannot make its folder: {error}"))
-        })?;
+        made.map_err(|error| unstaged(format!("cannot make its folder: {error}")))?;
     }
-    let target = Target::resolve(&job.dest).map_err(|error| DestOutcome::failed(FailedStep::Stage, error))?;
+    let target = Target::resolve(&job.dest).map_err(unstaged)?;
     let attributes = &job.resource.attributes;
-    let difference =
-        target.compare(&bytes, attributes).map_err(|error| DestOutcome::failed(FailedStep::Stage, error))?;
+    let difference = target.compare(&bytes, attributes).map_err(unstaged)?;
     let new = depth == Depth::Compare && difference.missing && !job.resource.makes_folders;
     let obstacle = new.then(|| target.check_folder().err()).flatten().map(|error| error.to_string());
     let wanted = depth == Depth::Stage && !difference.none();
-    let staged = if wanted {
-        Some(
-            target
-                .stage(&bytes, attributes)
-                .map_err(|error| DestOutcome::failed(FailedStep::Stage, error))?,
-        )
-    } else {
-        None
-    };
+    let staged = wanted.then(|| target.stage(&bytes, attributes)).transpose().map_err(unstaged)?;
     Ok(ReadyFile { target, bytes, verify, difference, obstacle, staged })
 }
 

@@ -106,7 +106,7 @@ impl Verify {
         refuse: impl Fn(String) -> E,
     ) -> Result<Self, E> {
         let mut filled = self.clone();
-        match &mut filled.probe {
+        let contains = match &mut filled.probe {
             Probe::Http { url, headers, contains, .. } => {
                 *url = fill("verify.http", url)?;
                 check_url(url).map_err(&refuse)?;
@@ -114,29 +114,23 @@ impl Verify {
                     *header = fill("verify.headers", header)?;
                     check_header(header).map_err(&refuse)?;
                 }
-                if let Some(text) = contains {
-                    *text = fill("verify.contains", text)?;
-                    if text.is_empty() {
-                        return Err(refuse(
-                            "verify.contains came out empty: every response contains that".to_owned(),
-                        ));
-                    }
-                }
+                contains
             }
             Probe::Tcp { address, contains } => {
                 *address = fill("verify.tcp", address)?;
-                if let Some(text) = contains {
-                    *text = fill("verify.contains", text)?;
-                    if text.is_empty() {
-                        return Err(refuse(
-                            "verify.contains came out empty: every response contains that".to_owned(),
-                        ));
-                    }
-                }
+                contains
             }
             Probe::Command { env, .. } => {
                 env.push((GENERATION.to_owned(), generation.to_owned()));
                 env.push((DEST.to_owned(), dest.to_string_lossy().into_owned()));
+                return Ok(filled);
+            }
+        };
+        if let Some(text) = contains {
+            *text = fill("verify.contains", text)?;
+            if text.is_empty() {
+                let why = "verify.contains came out empty: every response contains that";
+                return Err(refuse(why.to_owned()));
             }
         }
         Ok(filled)

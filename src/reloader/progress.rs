@@ -27,15 +27,6 @@ pub(super) struct Progress {
     ready_by: Option<Instant>,
 }
 
-/// What to do with a resource after a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Nothing: it is up to date, or its reload is retried separately.
-    Settled,
-    /// Render it again after a wait.
-    Retry,
-}
-
 impl Progress {
     pub(super) fn new(readiness: watch::Sender<Readiness>, settings: &Settings, now: Instant) -> Self {
         Self {
@@ -56,21 +47,21 @@ impl Progress {
         self.failing.clear();
     }
 
-    /// Decides on a resource that was due from its report. A file whose reload failed is in place: the resource has
+    /// Returns whether a resource that was due has to be rendered again. A file whose reload failed is in place: the resource has
     /// rendered, and the reload is retried separately. (A reload can need the very service that waits for us to be
     /// ready.)
-    pub(super) fn judge(&mut self, index: usize, report: &Report) -> Verdict {
+    pub(super) fn failed(&mut self, index: usize, report: &Report) -> bool {
         let lines = report.lines.iter().filter(|line| line.index == Some(index));
         let retried = |line: &&ReportLine| matches!(&line.outcome, DestOutcome::Failed { step, .. } if step.is_retried());
         let mut failed = lines.filter(retried).peekable();
         if failed.peek().is_none() {
             self.rendered.insert(index);
-            return Verdict::Settled;
+            return false;
         }
         if !self.ready && self.rule == Ready::InService && failed.all(has_file) {
             self.served.insert(index);
         }
-        Verdict::Retry
+        true
     }
 
     /// Adds the outcomes of a pass and publishes the status.

@@ -53,17 +53,12 @@ impl Deliverer {
         let resources = &generation.confdir.resources;
         let mut left = Vec::new();
         for mut entry in std::mem::take(&mut self.left_over) {
-            let (mine, others): (Vec<_>, Vec<_>) = entry
-                .files
-                .drain(..)
-                .partition(|file| due.iter().any(|index| is_of(file, &resources[*index])));
-            for file in mine {
-                let owner = due.iter().find(|index| is_of(&file, &resources[**index]));
-                if let Some(&index) = owner {
-                    self.adopt_file(&entry, file, index, &resources[index]);
+            for file in std::mem::take(&mut entry.files) {
+                match due.iter().find(|index| is_of(&file, &resources[**index])) {
+                    Some(&index) => self.adopt_file(&entry, file, index, &resources[index]),
+                    None => entry.files.push(file),
                 }
             }
-            entry.files = others;
             if !entry.files.is_empty() {
                 left.push(entry);
             }

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::journal::{JournalFile, digest};
+use super::journal::JournalFile;
 use super::outcome::{DestOutcome, ReportLine};
 use super::probe::Verify;
 use super::resource::Resource;
+use super::state_file::digest;
 use crate::replace::{Previous, Target};
 
 /// The file at a destination before the swap, for a rollback: `None` inside when there was none.

@@ -184,7 +184,13 @@ impl Deliverer {
                         Some((_, None)) => "there was no file before, so it was removed again",
                         _ => "the previous file is back in service",
                     };
-                    let (dest, held) = (request.dest.display(), tried_anew(self.one_shot));
+                    // A daemon remembers a content that failed its verification, a one-shot ends.
+                    let held = if self.one_shot {
+                        "the next render tries the new content again"
+                    } else {
+                        "the new content is not tried again until its input changes"
+                    };
+                    let dest = request.dest.display();
                     tracing::warn!(resource = %request.resource.name, %dest, "{back}; {held}");
                     format!("{text}; {back}")
                 }
@@ -233,15 +239,6 @@ impl Deliverer {
                 self.pending.insert(key, pending);
             }
         }
-    }
-}
-
-/// Describes when a content that failed its verification is tried again: a daemon remembers it, a one-shot ends.
-const fn tried_anew(one_shot: bool) -> &'static str {
-    if one_shot {
-        "the next render tries the new content again"
-    } else {
-        "the new content is not tried again until its input changes"
     }
 }
 

@@ -128,16 +128,13 @@ impl ValueCache {
 
     /// Writes the snapshot now, if it is out of date. Blocking; for the end.
     pub(super) fn save_now(&mut self) {
-        if self.unsaved_since.is_none() {
-            return;
-        }
         if let Some(save) = self.saving() {
             save();
         }
     }
 
     fn saving(&mut self) -> Option<impl FnOnce() + Send + 'static> {
-        self.unsaved_since = None;
+        self.unsaved_since.take()?;
         if self.freshness != Freshness::Live {
             return None;
         }

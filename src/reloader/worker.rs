@@ -25,7 +25,7 @@ use super::housekeeping::sweep_stage_files;
 use super::last_good::SnapshotCache;
 use super::lock::Lock;
 use super::once::problems_of;
-use super::progress::{Progress, Verdict};
+use super::progress::Progress;
 use super::settings::{Settings, UnknownFields};
 use super::value_cache::ValueCache;
 use crate::readiness::Readiness;
@@ -338,12 +338,11 @@ impl Worker {
             self.dependents.record(index, reads);
         }
         for &index in ready {
-            match self.progress.judge(index, &passed.report) {
-                Verdict::Retry => {
-                    let wait = self.due.failed(index, now);
-                    tracing::debug!(resource = index, ?wait, "tried again later");
-                }
-                Verdict::Settled => self.due.succeeded(index),
+            if self.progress.failed(index, &passed.report) {
+                let wait = self.due.failed(index, now);
+                tracing::debug!(resource = index, ?wait, "tried again later");
+            } else {
+                self.due.succeeded(index);
             }
         }
         self.report_pass(&passed);

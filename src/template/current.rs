@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,11 +76,7 @@ impl Guard {
 
     /// Takes what the render left in the slot.
     pub(super) fn finish(self) -> Option<Current> {
-        let mut current = SLOT.take();
-        if let Some(current) = &mut current {
-            current.left = LEFT.get();
-        }
-        current
+        take()
     }
 }
 
@@ -170,4 +167,36 @@ pub(super) fn fits_items(items: usize, what: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(over_limit(&format!("{what} would make more than {MAX_ITEMS} items")))
+}
+
+/// A buffer that does not grow past its limit.
+pub(super) struct Capped {
+    pub(super) bytes: Vec<u8>,
+    limit: usize,
+    pub(super) full: bool,
+}
+
+impl Capped {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, full: false }
+    }
+}
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.limit {
+            self.full = true;
+            return Err(io::Error::other("the output is full"));
+        }
+        // Plain text between tags only passes here, so this stops a loop that prints nothing else.
+        if tick().is_err() {
+            return Err(io::Error::other("out of time"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

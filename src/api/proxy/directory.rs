@@ -89,6 +89,11 @@ impl Directory {
         self.list.borrow().iter().filter(|endpoint| endpoint.aside(now).is_none()).map(Arc::clone).collect()
     }
 
+    /// Returns the URLs of those.
+    pub(super) fn usable_urls(&self) -> Vec<String> {
+        self.usable().iter().map(|endpoint| endpoint.endpoint.url.clone()).collect()
+    }
+
     /// Suspends one for the failure wait.
     pub(super) fn failed(&self, endpoint: &MemberEndpoint, why: &str) {
         let url = &endpoint.endpoint.url;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 
-use super::super::counters::{BUCKET_COUNT, bound, seconds};
+use super::super::counters::{BUCKET_COUNT, bound};
 use super::super::metrics::{self, Page};
 use super::super::respond::ApiResponse;
 
@@ -107,15 +107,7 @@ impl Counts {
         let help = "Bucketed histogram of handling time of successful events (non-watches), by method (GET/PUT etc.).";
         page.head(name, "histogram", help);
         for (method, durations) in &self.durations {
-            let mut sum = 0;
-            for (at, count) in durations.within.iter().enumerate() {
-                sum += count;
-                let bound = if at < BUCKET_COUNT { seconds(at).to_string() } else { "+Inf".to_owned() };
-                page.line(format_args!("{name}_bucket{{method=\"{method}\",le=\"{bound}\"}} {sum}"));
-            }
-            let took = durations.seconds;
-            page.line(format_args!("{name}_sum{{method=\"{method}\"}} {took}"));
-            page.line(format_args!("{name}_count{{method=\"{method}\"}} {sum}"));
+            page.durations(name, method, durations.within, durations.seconds);
         }
     }
 }

@@ -104,7 +104,7 @@ impl ProxyHandle {
     /// Returns the members' client URLs in the order in which they are tried, without suspended ones.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.forwarder.directory.usable().iter().map(|endpoint| endpoint.endpoint.url.clone()).collect()
+        self.forwarder.directory.usable_urls()
     }
 
     /// Waits until the list of members was read again, since the last call or since the handle was made.

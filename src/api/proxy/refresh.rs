@@ -53,8 +53,6 @@ impl Refresh {
                 settings.peer_urls.clone()
             }
         };
-        let interval = settings.refresh_interval;
-        let client_urls = Vec::new();
         Ok(Self {
             forwarder,
             dialer,
@@ -62,8 +60,8 @@ impl Refresh {
             kept,
             unkept: None,
             peer_urls,
-            client_urls,
-            interval,
+            client_urls: Vec::new(),
+            interval: settings.refresh_interval,
             announced: false,
             silent: false,
         })

@@ -8,8 +8,6 @@ use super::super::entry::Order;
 use super::super::error::Failure;
 use super::super::log::LogId;
 use super::super::peers::Inbound;
-#[cfg(test)]
-use super::super::tests::simulation::plant::{Plant, planted};
 use super::Driver;
 
 /// Returns whether a message asks to remove `id`. Such a proposal comes alone.
@@ -67,9 +65,7 @@ impl Driver {
                 }
                 about.set_conf_state(state.roster.conf_state());
                 self.replica.step(*message)?;
-                let wanted = self.replica.pending_snapshot() == Some(mark);
-                #[cfg(test)]
-                let wanted = wanted || planted(Plant::FetchedReplaced);
+                let wanted = fault!(FetchedReplaced, true, self.replica.pending_snapshot() == Some(mark));
                 // A snapshot that raft does not want must not replace one that it waits for.
                 if wanted {
                     self.fetched = Some((mark, state, path));

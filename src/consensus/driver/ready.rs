@@ -13,8 +13,6 @@ use super::super::replica::Effects;
 use super::super::request::Hint;
 use super::super::snapshot;
 use super::super::state::Applied;
-#[cfg(test)]
-use super::super::tests::simulation::plant::{Plant, planted};
 use super::{Driver, answer};
 
 /// With this many unmirrored keys, the mirror must hurry: they take memory.
@@ -150,10 +148,7 @@ impl Driver {
             tracing::warn!("{error}; the next start tries again");
         }
         let mut state = self.shared.write();
-        #[cfg(test)]
-        if planted(Plant::KeysKept) {
-            std::mem::swap(&mut state.keyspace, &mut fresh.keyspace);
-        }
+        fault!(KeysKept, std::mem::swap(&mut state.keyspace, &mut fresh.keyspace));
         let old = state.keyspace.replace(std::mem::take(&mut fresh.keyspace));
         fresh.keyspace = std::mem::take(&mut state.keyspace);
         *state = *fresh;

@@ -20,8 +20,6 @@ use super::error::OpenError;
 use super::folder;
 use super::library;
 use super::metrics::Counters;
-#[cfg(test)]
-use super::tests::simulation::plant::{Plant, planted};
 use super::wal_guard::WalMarks;
 use crate::disk;
 use files::{Files, Finding};
@@ -292,23 +290,12 @@ impl Log {
 
     /// Makes the next round drop the entries up to `to` (they are in a durable snapshot).
     pub(super) fn cut_to(&mut self, to: u64) {
-        #[cfg(test)]
-        let to = if planted(Plant::CutTooFar) { u64::MAX } else { to };
-        let to = to.min(self.last.index);
+        let to = fault!(CutTooFar, u64::MAX, to).min(self.last.index);
         if to > self.start.index
             && let Ok(term) = self.term(to)
         {
             self.cut = Some(LogId { index: to, term });
         }
-    }
-
-    /// Returns `hard` without its new commit index if that bug is planted.
-    #[cfg(test)]
-    pub(super) fn forgetting_commit(&self, mut hard: HardState) -> HardState {
-        if planted(Plant::CommitForgotten) {
-            hard.commit = self.hard.commit;
-        }
-        hard
     }
 
     /// Sets term, vote and commit index, to be saved with the next write.
@@ -408,9 +395,7 @@ impl Log {
     }
 
     fn position(&self) -> Vec<u8> {
-        let vote = self.hard.vote;
-        #[cfg(test)]
-        let vote = if planted(Plant::VoteForgotten) { 0 } else { vote };
+        let vote = fault!(VoteForgotten, 0, self.hard.vote);
         let numbers = [self.hard.term, vote, self.hard.commit, self.start.index, self.start.term];
         numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
     }

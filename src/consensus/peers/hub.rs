@@ -54,7 +54,7 @@ pub(super) struct PeerHub {
     pub(super) peer_queues_changed: Notify,
     /// Bytes of snapshots sent.
     pub(super) served: AtomicU64,
-    directory: RwLock<Arc<PeerDirectory>>,
+    pub(super) directory: RwLock<Arc<PeerDirectory>>,
     sessions: Mutex<BTreeMap<u64, PeerSession>>,
     born: Instant,
 }
@@ -110,11 +110,6 @@ impl PeerHub {
 
     pub(super) fn directory(&self) -> Arc<PeerDirectory> {
         Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    #[cfg(test)]
-    pub(super) fn set_directory(&self, directory: PeerDirectory) {
-        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
     }
 
     /// Changes the directory, and the streams that follow from it.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Auth, Change, Role, User};
 use crate::keyspace::Undecodable;
-use crate::keyspace::bytes::{Reader, put_bytes, put_varint};
+use crate::keyspace::bytes::{Reader, bit, put_bytes, put_varint};
 
 const STATE_VERSION: u8 = 1;
 const CHANGE_VERSION: u8 = 1;
@@ -25,7 +25,7 @@ impl Auth {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + self.weight());
         out.push(STATE_VERSION);
-        out.push(flag(self.enabled, ENABLED) | flag(self.begun, BEGUN));
+        out.push(bit(ENABLED, self.enabled) | bit(BEGUN, self.begun));
         put_varint(&mut out, self.users.len() as u64);
         for (name, user) in &self.users {
             put_bytes(&mut out, name.as_bytes());
@@ -65,7 +65,7 @@ impl Change {
             Self::PutUser { name, hash, roles, grant, revoke } => {
                 out.push(2);
                 put_bytes(out, name.as_bytes());
-                out.push(flag(hash.is_some(), WITH_HASH));
+                out.push(bit(WITH_HASH, hash.is_some()));
                 if let Some(hash) = hash {
                     put_bytes(out, hash.as_bytes());
                 }
@@ -81,7 +81,7 @@ impl Change {
                 out.push(4);
                 put_bytes(out, name.as_bytes());
                 put_role(out, permissions);
-                out.push(flag(grant.is_some(), WITH_GRANT) | flag(revoke.is_some(), WITH_REVOKE));
+                out.push(bit(WITH_GRANT, grant.is_some()) | bit(WITH_REVOKE, revoke.is_some()));
                 for part in [grant, revoke].into_iter().flatten() {
                     put_role(out, part);
                 }
@@ -124,10 +124,6 @@ impl Change {
         read.end()?;
         Ok(change)
     }
-}
-
-const fn flag(set: bool, bit: u8) -> u8 {
-    if set { bit } else { 0 }
 }
 
 fn put_texts(out: &mut Vec<u8>, texts: &[String]) {

@@ -25,6 +25,8 @@ use super::service::Service;
 use super::settings::{CheckAddress, Checks, Health};
 use net::CheckStage;
 
+pub(super) use spec::{of, unknown_words};
+
 /// A check: what it does, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Check {
@@ -65,17 +67,6 @@ pub(super) enum Finding {
     Ill(String),
     /// The engine did not run the command, and why. The service's health is unknown.
     Unknown(String),
-}
-
-/// Returns the check that a service's attributes define; `None`: they define none. An error says what is wrong with
-/// them.
-pub(super) fn of(service: &Service, defaults: &Checks) -> Result<Option<Check>, String> {
-    spec::read(service, defaults)
-}
-
-/// Lists the service's unknown `SERVICE_CHECK_*` attributes: a typo would leave the service unchecked, silently.
-pub(super) fn unknown_words(service: &Service) -> Vec<String> {
-    spec::unknown_words(service)
 }
 
 /// Returns the check of a service that has neither a check nor a HEALTHCHECK; `None`: a running container is enough.

@@ -119,8 +119,12 @@ fn key_of(prefix: &str, path: &str) -> Result<String, String> {
     Ok(key)
 }
 
-/// Checks that the rules make valid keys, and different ones for different services.
-pub(super) fn check(rules: &Rules) -> Result<(), String> {
+/// Checks that the rules make valid keys, and different ones for different services, so that a broken template is
+/// reported before any container runs.
+///
+/// # Errors
+/// What is wrong with the template, directory, domain or prefix.
+pub(in crate::registrar) fn check(rules: &Rules) -> Result<(), String> {
     let layouts = Layouts::new(rules)?;
     if let Some(templates) = &layouts.templates {
         templates.check()?;

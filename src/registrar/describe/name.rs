@@ -35,10 +35,6 @@ fn is_id(image: &str) -> bool {
 
 /// Returns `<node>:<container>:<port>`, with the protocol when it is not TCP.
 pub(super) fn id(node: &str, container: &Container, port: Port) -> String {
-    let tail = match port.protocol {
-        Protocol::Tcp => "",
-        Protocol::Udp => ":udp",
-        Protocol::Sctp => ":sctp",
-    };
-    format!("{node}:{}:{}{tail}", container.name, port.number)
+    let id = format!("{node}:{}:{}", container.name, port.number);
+    if port.protocol == Protocol::Tcp { id } else { format!("{id}:{}", port.protocol.word()) }
 }

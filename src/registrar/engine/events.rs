@@ -8,8 +8,8 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::send::{EngineRequest, REQUEST_TIMEOUT, whole};
-use super::{Engine, EngineError, Event, EventSubject, Events, signal};
+use super::send::{EngineRequest, REQUEST_TIMEOUT, RequestContext, whole};
+use super::{Engine, EngineError, Event, EventSubject, signal};
 use crate::client::no_answer;
 
 /// Old Podman sends nothing, not even a status, before the first event; every other engine responds sooner than this.
@@ -20,8 +20,16 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 
 type Head = Pin<Box<dyn Future<Output = Result<Response, EngineError>> + Send>>;
 
+/// An event stream that the engine has accepted.
+#[derive(Debug)]
+pub(in crate::registrar) struct Events {
+    place: RequestContext,
+    phase: StreamPhase,
+    objects: Objects,
+}
+
 /// How far the response has come.
-pub(super) enum StreamPhase {
+enum StreamPhase {
     /// The status has not arrived.
     Asked(Head),
     Open(Response),
@@ -39,7 +47,10 @@ impl fmt::Debug for StreamPhase {
 }
 
 impl Engine {
-    pub(super) async fn subscribe(&self, since: Option<i64>) -> Result<Events, EngineError> {
+    /// Subscribes to events of containers, images, networks and the engine itself, from `since` on: nanoseconds since
+    /// 1970 by the engine's clock. Returns when the engine has accepted, or after 2 seconds, because some engines send
+    /// nothing before the first event; a later error then comes from [`Events::next`].
+    pub(in crate::registrar) async fn events(&self, since: Option<i64>) -> Result<Events, EngineError> {
         let filters = r#"{"type":["container","image","network","daemon"]}"#;
         let since = since.map(|at| {
             let at = at.max(0);
@@ -66,8 +77,8 @@ impl Engine {
 }
 
 impl Events {
-    /// Returns the next relevant event.
-    pub(super) async fn following(&mut self) -> Result<Option<Event>, EngineError> {
+    /// Returns the next relevant event; `None`: the engine ended the stream. Has no timeout. Cancel-safe.
+    pub(in crate::registrar) async fn next(&mut self) -> Result<Option<Event>, EngineError> {
         loop {
             while let Some(object) = self.objects.next().map_err(|why| self.place.fault(why))? {
                 if let Some(event) = serde_json::from_slice(&object).ok().and_then(|reply| read(&reply)) {
@@ -100,7 +111,7 @@ impl Events {
 
 /// Splits a byte stream into JSON objects by their braces: some engines write a newline after each, some nothing.
 #[derive(Debug, Default)]
-pub(super) struct Objects {
+struct Objects {
     buffer: Vec<u8>,
     /// How much of the buffer's front was already returned.
     taken: usize,

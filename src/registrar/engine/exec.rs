@@ -14,7 +14,8 @@ const MAX_OUTPUT_BYTES: usize = 4096;
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 impl Engine {
-    pub(super) async fn run(
+    /// Runs a command in a container. A timeout is an error; the command may keep running inside.
+    pub(in crate::registrar) async fn exec(
         &self,
         id: &str,
         argv: &[String],

@@ -27,7 +27,8 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use self::address::Address;
-use self::send::{Bound, EngineRequest, REQUEST_TIMEOUT, RequestContext};
+pub(super) use self::events::Events;
+use self::send::{Bound, EngineRequest, REQUEST_TIMEOUT};
 use self::version::Version;
 use super::container::{Container, ListedContainer};
 use super::settings::EngineAt;
@@ -118,14 +119,6 @@ pub(super) struct Engine {
     version: Mutex<Option<Version>>,
 }
 
-/// An event stream that the engine has accepted.
-#[derive(Debug)]
-pub(super) struct Events {
-    place: RequestContext,
-    phase: events::StreamPhase,
-    objects: events::Objects,
-}
-
 impl Engine {
     /// Parses the address and loads the certificate files; sends nothing yet.
     pub(super) fn new(at: &EngineAt) -> Result<Self, EngineError> {
@@ -197,23 +190,6 @@ impl Engine {
         Ok(lines.into_iter().map(|line| line.0).collect())
     }
 
-    /// Subscribes to events of containers, images, networks and the engine itself, from `since` on: nanoseconds since
-    /// 1970 by the engine's clock. Returns when the engine has accepted, or after 2 seconds, because some engines send
-    /// nothing before the first event; a later error then comes from [`Events::next`].
-    pub(super) async fn events(&self, since: Option<i64>) -> Result<Events, EngineError> {
-        self.subscribe(since).await
-    }
-
-    /// Runs a command in a container. A timeout is an error; the command may keep running inside.
-    pub(super) async fn exec(
-        &self,
-        id: &str,
-        argv: &[String],
-        within: Duration,
-    ) -> Result<ExecResult, EngineError> {
-        self.run(id, argv, within).await
-    }
-
     /// Stops a container; `grace` is the time between its stop signal and the kill, `None` the container's own.
     /// Succeeds for a container that does not run.
     pub(super) async fn stop(&self, id: &str, grace: Option<Duration>) -> Result<(), EngineError> {
@@ -246,11 +222,4 @@ fn is_missing_container(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     let names_container = message.contains("container") || message.contains("no such id");
     names_container && (message.contains("no such") || message.contains("no container"))
-}
-
-impl Events {
-    /// Returns the next event; `None`: the engine ended the stream. Has no timeout. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Result<Option<Event>, EngineError> {
-        self.following().await
-    }
 }

@@ -27,8 +27,11 @@ pub(super) struct Write {
 /// One request of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteStep {
+    /// Write the key if it does not exist; if it does, decide by its value.
     Create,
+    /// Write another value, if the key was last written at this index.
     Swap(u64),
+    /// Renew the lease, if the key was last written at this index; without a lease, check that it still exists.
     Renew(u64),
     /// Read the key, then decide.
     Look,

@@ -2,6 +2,7 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::act::ActionError;
 use super::owned::{self, Reading};
 use super::request::{NEWEST, NOT_FOUND, one_line, refusal, soon};
 use super::{ReconcilerConfig, WantedKeys};
@@ -21,9 +22,10 @@ pub(in crate::registrar) async fn difference(
     config: &ReconcilerConfig,
     wanted: &WantedKeys,
 ) -> Result<Vec<String>, String> {
-    let list = match owned::read(cluster, config).await.map_err(|error| one_line(&error))? {
-        Reading::Ours { keys, .. } => keys,
-        Reading::Foreign { .. } | Reading::Refused { .. } => BTreeMap::new(),
+    let list = match owned::read(cluster, config).await {
+        Ok(Reading::Ours { keys, .. }) => keys,
+        Ok(Reading::Foreign { .. }) | Err(ActionError::Refused { .. }) => BTreeMap::new(),
+        Err(ActionError::Failed(error)) => return Err(one_line(&error)),
     };
     let keys: BTreeSet<String> = wanted.keys.keys().chain(list.keys()).cloned().collect();
     let reads = keys.into_iter().map(|key| async move {

@@ -12,8 +12,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::held::{HeldKey, KeyState, Owner, Service};
-#[cfg(test)]
-use super::{Planted, is_planted};
 use super::{Registration, WantedKeys};
 use crate::registrar::container::short;
 
@@ -66,10 +64,13 @@ impl Present<'_> {
             return Vec::new();
         }
         let desired = self.wanted.keys.get(key);
-        #[cfg(test)]
-        if is_planted(Planted::NoWait) || (desired.is_some() && is_planted(Planted::NoWaitForAnothers)) {
-            return Vec::new();
-        }
+        fault!(NoWait, return Vec::new());
+        fault!(
+            NoWaitForAnothers,
+            if desired.is_some() {
+                return Vec::new();
+            }
+        );
         let others = known
             .possible()
             .filter(|(_, owner)| desired.is_none_or(|registration| registration.by() != owner.by()));
@@ -86,9 +87,8 @@ impl Present<'_> {
             return Some(UNKNOWN_HANDOVER_TIMEOUT);
         }
         let Some((new_key, registration)) = places.get(&owner.by()) else {
-            let unplaced = wanted.unplaced.contains(&(owner.id.clone(), owner.port.clone()));
-            #[cfg(test)]
-            let unplaced = unplaced && !is_planted(Planted::NoWaitForUnplaced);
+            let beaten = (owner.id.clone(), owner.port.clone());
+            let unplaced = fault!(NoWaitForUnplaced, false, wanted.unplaced.contains(&beaten));
             // Another configuration may describe the same container with other ports.
             let unknown = known.before && missing.contains(owner.id.as_str());
             return (unplaced || unknown).then_some(HANDOVER_TIMEOUT);

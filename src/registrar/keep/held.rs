@@ -80,9 +80,7 @@ pub(super) struct HeldKey {
 
 impl HeldKey {
     /// Returns a key about which nothing is known.
-    pub(super) const fn new(due: Instant) -> Self {
-        let nobody =
-            Owner { id: String::new(), port: String::new(), address: String::new(), service: String::new() };
+    pub(super) fn new(due: Instant) -> Self {
         Self {
             key_state: KeyState::Unknown,
             mine: BTreeMap::new(),
@@ -90,7 +88,7 @@ impl HeldKey {
             before: false,
             left: None,
             waits: BTreeMap::new(),
-            owner: nobody,
+            owner: Owner::default(),
         }
     }
 

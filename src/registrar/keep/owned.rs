@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::ReconcilerConfig;
+use super::act::ActionError;
 use super::held::Owner;
-use super::request::{EXISTS, NEWEST, NOT_FOUND, OTHER, refusal, soon};
-use crate::client::cluster::{Cluster, Delete, RequestError, Set};
+use super::request::{EXISTS, NEWEST, NOT_FOUND, OTHER, soon};
+use crate::client::cluster::{Cluster, Delete, Set};
 use crate::registrar::node;
 
 /// The directory of all nodes' lists. Hidden: a listing of the root does not show it.
@@ -54,23 +55,16 @@ pub(super) enum Reading {
     Ours { index: Option<u64>, keys: BTreeMap<String, Entry> },
     /// Another running host uses this node's name.
     Foreign { host: String },
-    /// The store denies it.
-    Refused { why: String },
 }
 
 /// Reads the list and determines its owner.
-pub(super) async fn read(cluster: &Cluster, config: &ReconcilerConfig) -> Result<Reading, RequestError> {
+pub(super) async fn read(cluster: &Cluster, config: &ReconcilerConfig) -> Result<Reading, ActionError> {
     let event = match soon(cluster).get(place(config).as_bytes(), NEWEST).await {
         Ok(event) => event,
-        Err(error) => {
-            return match error {
-                RequestError::Etcd(error) if error.code == NOT_FOUND => {
-                    Ok(Reading::Ours { index: None, keys: BTreeMap::new() })
-                }
-                RequestError::Etcd(error) => Ok(Reading::Refused { why: refusal(&error) }),
-                error => Err(error),
-            };
+        Err(error) if error.code() == Some(NOT_FOUND) => {
+            return Ok(Reading::Ours { index: None, keys: BTreeMap::new() });
         }
+        Err(error) => return Err(error.into()),
     };
     let index = Some(event.node.modified);
     let list: List = serde_json::from_str(&event.node.value).unwrap_or_else(|error| {
@@ -92,30 +86,17 @@ pub(super) async fn read(cluster: &Cluster, config: &ReconcilerConfig) -> Result
     Ok(Reading::Ours { index, keys })
 }
 
-/// The result of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Writing {
-    Done {
-        index: u64,
-    },
-    /// The list was changed by somebody else.
-    Changed,
-    Refused {
-        why: String,
-    },
-}
-
-/// Writes the list, if nobody else changed it.
+/// Writes the list, if nobody else changed it; returns its new index. `None`: somebody changed it.
 pub(super) async fn write(
     cluster: &Cluster,
     config: &ReconcilerConfig,
     guard: Option<u64>,
     keys: &BTreeMap<String, Entry>,
-) -> Result<Writing, RequestError> {
+) -> Result<Option<u64>, ActionError> {
     let list = List { host: config.host.clone(), keys: keys.clone() };
     let body = serde_json::to_string(&list).unwrap_or_default();
     if body.len() > MAX_LIST_BYTES {
-        return Ok(Writing::Refused { why: format!("it is longer than {} KiB", MAX_LIST_BYTES >> 10) });
+        return Err(ActionError::Refused { why: format!("it is longer than {} KiB", MAX_LIST_BYTES >> 10) });
     }
     let ttl = config.lease.ttl.map_or(0, |ttl| (ttl * 10).max(MIN_LIST_TTL).as_secs());
     let how = match guard {
@@ -123,12 +104,9 @@ pub(super) async fn write(
         None => Set { exists: Some(false), ttl, ..Set::default() },
     };
     match soon(cluster).set(place(config).as_bytes(), body.as_bytes(), &how).await {
-        Ok(event) => Ok(Writing::Done { index: event.node.modified }),
-        Err(RequestError::Etcd(error)) => Ok(match error.code {
-            NOT_FOUND | OTHER | EXISTS => Writing::Changed,
-            _ => Writing::Refused { why: refusal(&error) },
-        }),
-        Err(error) => Err(error),
+        Ok(event) => Ok(Some(event.node.modified)),
+        Err(error) if matches!(error.code(), Some(NOT_FOUND | OTHER | EXISTS)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

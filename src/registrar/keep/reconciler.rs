@@ -14,14 +14,12 @@ use super::act::{self, ActionError, RemoveOutcome, RenewOutcome, Write, WriteOut
 use super::availability::StoreAvailability;
 use super::handover;
 use super::held::{HeldKey, KeyState, Owner};
-use super::owned::{self, Entry, OwnedListState, Reading, Writing};
-use super::reconcile::{Action, dues, go_on_after, reconcile};
+use super::owned::{self, Entry, OwnedListState, Reading};
+use super::reconcile::{Action, ActionKind, dues, go_on_after, reconcile};
 use super::request::one_line;
-#[cfg(test)]
-use super::{Planted, is_planted};
 use super::{ReconcilerConfig, WantedKeys};
 use crate::backoff::Backoff;
-use crate::client::cluster::{Cluster, RequestError};
+use crate::client::cluster::Cluster;
 use crate::registrar::status_board::{Count, KeyStatus, StatusBoard};
 use crate::stop::Stop;
 
@@ -44,13 +42,13 @@ pub(super) enum Done {
         outcome: Result<RenewOutcome, ActionError>,
         sent: Instant,
     },
-    ListRead(Result<Reading, RequestError>),
+    ListRead(Result<Reading, ActionError>),
     ListWritten {
         keys: BTreeMap<String, Entry>,
-        result: Result<Writing, RequestError>,
+        result: Result<Option<u64>, ActionError>,
     },
     /// Sent only to see whether the store responds.
-    Pinged(Option<RequestError>),
+    Pinged(Result<Reading, ActionError>),
 }
 
 type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -96,7 +94,7 @@ impl Reconciler {
             desired: WantedKeys::default(),
             held: BTreeMap::new(),
             owned_list: OwnedListState::Unread { from: Instant::now() },
-            availability: StoreAvailability::fair(),
+            availability: StoreAvailability::default(),
             running: FuturesUnordered::new(),
             stand_ins: Vec::new(),
             busy: BTreeSet::new(),
@@ -114,15 +112,14 @@ impl Reconciler {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             let error = match owned::read(&self.cluster, &self.config).await {
-                Ok(reading) => {
-                    self.availability.answered(&self.status_board);
-                    if let Reading::Ours { keys, .. } = &reading {
+                Err(ActionError::Failed(error)) => error,
+                read => {
+                    if let Ok(Reading::Ours { keys, .. }) = &read {
                         self.adopt(keys);
                     }
-                    self.list_read(reading);
+                    self.list_read(read);
                     return Ok(());
                 }
-                Err(error) => error,
             };
             self.availability.failed(&error, &self.status_board);
             let pause = backoff.next();
@@ -178,15 +175,12 @@ impl Reconciler {
     fn plan(&mut self) {
         self.planned = Instant::now();
         self.hand_over(self.planned);
-        let actions = reconcile(&self.desired, &self.held, self.planned);
-        self.queue.clear();
-        for action in actions {
-            match action {
-                Action::Forget { key } if !self.busy.contains(&key) => self.forget(&key),
-                Action::Leave { key } if !self.busy.contains(&key) => self.leave(&key),
-                Action::Forget { .. } | Action::Leave { .. } => {}
-                other => self.queue.push_back(other),
-            }
+        let (now, later) = reconcile(&self.desired, &self.held, self.planned)
+            .into_iter()
+            .partition::<Vec<_>, _>(|action| matches!(action.what, ActionKind::Forget | ActionKind::Leave));
+        self.queue = later.into();
+        for action in now {
+            self.start_one(action);
         }
         if let Some(stuck) = &self.stuck {
             go_on_after(stuck, self.queue.make_contiguous(), &self.held, self.planned);
@@ -242,24 +236,24 @@ impl Reconciler {
         }
         if self.availability.is_down() && self.running.is_empty() {
             let (cluster, config) = (Arc::clone(&self.cluster), Arc::clone(&self.config));
-            self.running
-                .push(Box::pin(async move { Done::Pinged(owned::read(&cluster, &config).await.err()) }));
+            self.running.push(Box::pin(async move { Done::Pinged(owned::read(&cluster, &config).await) }));
         }
     }
 
-    pub(super) fn start_one(&mut self, action: Action) {
-        if self.busy.contains(action.key()) {
+    pub(super) fn start_one(&mut self, Action { key, what }: Action) {
+        if self.busy.contains(&key) {
             return;
         }
-        let (key, first) = match action {
-            Action::Create { key } => (key, WriteStep::Create),
-            Action::Replace { key, guard } => (key, WriteStep::Swap(guard)),
-            Action::Renew { key, guard } => (key, WriteStep::Renew(guard)),
-            Action::Remove { key, guard } => return self.start_removal(key, guard),
-            Action::Tend { key } => return self.tend(key),
-            Action::Forget { key } => return self.forget(&key),
-            Action::Leave { key } => return self.leave(&key),
-        };
+        match what {
+            ActionKind::Write(first) => self.start_write(key, first),
+            ActionKind::Remove(guard) => self.start_removal(key, guard),
+            ActionKind::Tend => self.tend(key),
+            ActionKind::Forget => self.forget(&key),
+            ActionKind::Leave => self.leave(&key),
+        }
+    }
+
+    fn start_write(&mut self, key: String, first: WriteStep) {
         let Some(registration) = self.desired.keys.get(&key) else { return };
         let value = registration.value.clone();
         if !matches!(first, WriteStep::Renew(_)) && !self.owned_list.covers(&key, &value) {
@@ -289,11 +283,13 @@ impl Reconciler {
 
     /// Renews the lease of a key of an earlier run, until it is known whether the key is wanted.
     fn tend(&mut self, key: String) {
-        #[cfg(test)]
-        if is_planted(Planted::NotRenewed) && self.held.get(&key).is_some_and(|held| !held.waits.is_empty()) {
-            return;
-        }
         let Some(held) = self.held.get_mut(&key) else { return };
+        fault!(
+            NotRenewed,
+            if !held.waits.is_empty() {
+                return;
+            }
+        );
         let sent = Instant::now();
         let ttl = self.config.lease.ttl.map(|ttl| ttl.as_secs().max(1));
         let unclear = held.mine.len() > 1 && held.key_state == KeyState::Unknown;

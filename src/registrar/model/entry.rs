@@ -55,7 +55,7 @@ pub(super) struct Draining {
 }
 
 /// One service of a container.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ServiceState {
     pub(super) service: Service,
     pub(super) health_source: HealthSource,
@@ -217,18 +217,7 @@ impl Entry {
 
 impl ServiceState {
     pub(super) fn new(service: Service, health_source: HealthSource) -> Self {
-        Self {
-            service,
-            health_source,
-            well: false,
-            was_well: false,
-            passes: 0,
-            failures: 0,
-            why: String::new(),
-            since: None,
-            is_told: false,
-            is_judged: false,
-        }
+        Self { service, health_source, ..Self::default() }
     }
 
     fn is_known(&self) -> bool {

@@ -46,7 +46,7 @@ const INSPECTION_WAIT_TIMEOUT: Duration = Duration::from_secs(15);
 const FIRST_PASS: Duration = Duration::from_secs(60);
 
 /// The configuration, constant for the whole run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct NodeConfig {
     pub(super) rules: Rules,
     pub(super) node: String,
@@ -87,6 +87,7 @@ pub(super) type ServiceId = (String, Port);
 pub(super) type ByService<T> = BTreeMap<ServiceId, T>;
 
 /// The state of all containers.
+#[derive(Default)]
 pub(super) struct Model {
     node_config: NodeConfig,
     entries: BTreeMap<String, Entry>,
@@ -111,19 +112,7 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn new(node_config: NodeConfig) -> Self {
-        Self {
-            node_config,
-            entries: BTreeMap::new(),
-            owners: BTreeMap::new(),
-            released: BTreeMap::new(),
-            logged_collisions: BTreeSet::new(),
-            first: None,
-            settled: None,
-            complete: false,
-            lost: None,
-            alone: false,
-            touched: true,
-        }
+        Self { node_config, touched: true, ..Self::default() }
     }
 
     /// Returns whether keys, checks or status may have changed since the last call.
@@ -192,8 +181,7 @@ impl Model {
     pub(super) fn set_host(&mut self, host: Option<IpAddr>) {
         if host.is_some() && host != self.node_config.host {
             self.node_config.host = host;
-            let ids: Vec<String> = self.entries.keys().cloned().collect();
-            ids.iter().for_each(|id| self.describe(id, false));
+            self.describe_where(|_, _| true);
             self.touched = true;
         }
     }
@@ -309,7 +297,8 @@ impl Model {
         }
         if changed || new_life {
             self.describe(id, new_life);
-            self.describe_guests(id);
+            // The containers that share its network are reached through it.
+            self.describe_where(|guest, entry| guest != id && entry.is_guest());
         }
     }
 
@@ -385,17 +374,10 @@ impl Model {
         Ok(check.map_or(HealthSource::Running, |check| HealthSource::Check { check, target }))
     }
 
-    /// Describes the containers that share this one's network again: they are reached through it.
-    fn describe_guests(&mut self, host: &str) {
-        let guests: Vec<String> = self
-            .entries
-            .iter()
-            .filter(|(id, entry)| *id != host && entry.is_guest())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in guests {
-            self.describe(&id, false);
-        }
+    fn describe_where(&mut self, wanted: impl Fn(&str, &Entry) -> bool) {
+        let chosen = self.entries.iter().filter(|(id, entry)| wanted(id, entry));
+        let ids: Vec<String> = chosen.map(|(id, _)| id.clone()).collect();
+        ids.iter().for_each(|id| self.describe(id, false));
     }
 
     fn container(&self, asked: &str) -> Option<&Container> {
@@ -437,8 +419,7 @@ impl Model {
     pub(super) fn tick(&mut self, now: Instant) {
         if !self.alone && self.lost.is_some_and(|since| now >= since + self.node_config.grace) {
             (self.alone, self.touched) = (true, true);
-            let ids: Vec<String> = self.entries.keys().cloned().collect();
-            ids.iter().for_each(|id| self.describe(id, false));
+            self.describe_where(|_, _| true);
         }
         self.entries.values_mut().for_each(|entry| entry.outlive(now));
         for line in self.first_failures() {
@@ -476,13 +457,14 @@ impl Model {
 }
 
 /// Where a service's health comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum HealthSource {
     /// A check of our own.
     Check { check: Check, target: Target },
     /// The HEALTHCHECK of the image or container, which the engine runs.
     Engine,
     /// Nothing but that it runs.
+    #[default]
     Running,
 }
 

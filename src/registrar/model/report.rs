@@ -32,18 +32,14 @@ impl Model {
     pub(in crate::registrar) fn first_failures(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         for (id, entry) in &mut self.entries {
-            let Some(container) = entry.container.as_ref().map(|container| container.name.clone()) else {
-                continue;
-            };
-            let open = entry.services.iter().filter(|(_, state)| !state.is_judged);
-            let judged: Vec<_> = open.map(|(port, state)| (*port, entry.judge(state))).collect();
-            for (port, (phase, why)) in judged {
-                let Some(state) = entry.services.get_mut(&port) else { continue };
+            let Some(container) = &entry.container else { continue };
+            for (port, state) in entry.services.iter_mut().filter(|(_, state)| !state.is_judged) {
+                let (phase, why) = state.judge(container, entry.draining.as_ref());
                 let fails =
                     phase == ServicePhase::Failing || (phase == ServicePhase::Starting && state.has_failed());
                 state.is_judged = fails || phase == ServicePhase::Passing;
                 if fails {
-                    let named = named(&container, id, &state.service.name, &port.to_string());
+                    let named = named(&container.name, id, &state.service.name, &port.to_string());
                     lines.push(format!("{named}, is not healthy yet, so it gets no key: {why}"));
                 }
             }
@@ -55,23 +51,18 @@ impl Model {
     pub(in crate::registrar) fn overdue(&mut self, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
         for (id, entry) in &mut self.entries {
-            let starting: Vec<Port> = entry
-                .services
-                .iter()
-                .filter(|(_, state)| entry.judge(state).0 == ServicePhase::Starting)
-                .map(|(port, _)| *port)
-                .collect();
             let Some(container) = &entry.container else { continue };
-            let name = container.name.clone();
-            for port in starting {
-                let Some(state) = entry.services.get_mut(&port) else { continue };
+            for (port, state) in &mut entry.services {
+                if state.judge(container, entry.draining.as_ref()).0 != ServicePhase::Starting {
+                    continue;
+                }
                 let since = *state.since.get_or_insert(now);
                 if state.is_told || now < since + FIRST_PASS {
                     continue;
                 }
                 state.is_told = true;
                 let last = if state.why.is_empty() { String::new() } else { format!(": {}", state.why) };
-                let named = named(&name, id, &state.service.name, &port.to_string());
+                let named = named(&container.name, id, &state.service.name, &port.to_string());
                 let seconds = FIRST_PASS.as_secs();
                 lines.push(format!("{named}, has passed no check in {seconds} s, so it has no key{last}"));
             }

@@ -62,6 +62,11 @@ impl Side {
         }
     }
 
+    /// Changes from whom this member accepts streams.
+    fn set_directory(&self, directory: PeerDirectory) {
+        *self.hub.directory.write().unwrap() = Arc::new(directory);
+    }
+
     /// Returns the indexes of the received appends, in order.
     fn appends(&self) -> Vec<u64> {
         let seen = self.seen.lock().unwrap();
@@ -132,7 +137,7 @@ fn start(directory: PeerDirectory, server: PeerServer) -> Side {
         pins: Pins::default(),
     });
     let others = members.into_iter().filter(|(id, _)| *id != own);
-    post.set_addresses(others.map(|(id, known)| (id, known.member.peer_urls)).collect());
+    peers.hub.set_addresses(others.map(|(id, known)| (id, known.member.peer_urls)).collect());
     let (stop, url) = (Stop::new(), server.urls()[0].clone());
     let hub = Arc::clone(&peers.hub);
     let mut running = JoinSet::new();

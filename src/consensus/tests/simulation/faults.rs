@@ -15,7 +15,6 @@ use super::super::super::snapshot;
 use super::checks::Check;
 use super::member::{Member, settings, url};
 use super::network::{Notice, Packet};
-use super::plant::{Plant, planted};
 use super::world::{STEP_MS, World};
 
 /// The operator, who changes the list of members, one change after the other.
@@ -191,7 +190,7 @@ impl World {
 
     /// A snapshot was fetched.
     fn take_over(&mut self, to: u64, (message, bytes): (raft::prelude::Message, Vec<u8>)) -> Check {
-        let ending = if planted(Plant::FetchedCounts) { "snapshot" } else { snapshot::FETCHED };
+        let ending = fault!(FetchedCounts, "snapshot", snapshot::FETCHED);
         let index = message.get_snapshot().get_metadata().index;
         let path = self.members[&to].snapshots().join(format!("{index:016x}.{ending}"));
         fs::write(&path, bytes).map_err(|error| error.to_string())?;
