@@ -49,9 +49,11 @@ impl Flags {
         self.last(name).and_then(OsStr::to_str).and_then(|text| number(text).ok())
     }
 
-    /// Returns the time to live in seconds; 0 when absent.
-    pub(super) fn ttl(&self) -> i64 {
-        self.number("ttl").unwrap_or(0)
+    /// Returns the time to live in seconds; 0 when absent. As in etcdctl, which counts nanoseconds: these overflow, and
+    /// count only if positive.
+    pub(super) fn ttl(&self) -> u64 {
+        let nanoseconds = self.number("ttl").unwrap_or(0).wrapping_mul(1_000_000_000);
+        u64::try_from(nanoseconds).unwrap_or(0) / 1_000_000_000
     }
 
     /// Returns an index; 0 when absent. Go converts the signed number it reads to the unsigned one it sends without a
@@ -231,7 +233,7 @@ fn span(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::{number as number_row, switch};
+    use super::super::super::row::row;
     use super::*;
 
     fn words(text: &str) -> Vec<OsString> {
@@ -240,7 +242,10 @@ mod tests {
 
     #[test]
     fn options_may_come_last_and_what_follows_two_dashes_is_left_alone() {
-        const OPTIONS: &[Row] = &[number_row(&["ttl"], ""), switch(&["recursive", "r"], "")];
+        const OPTIONS: &[Row] = &[
+            row("ttl", ValueKind::Number, &[], ""),
+            row("recursive", ValueKind::Switch, &[], "").also(&["r"]),
+        ];
         for (typed, read) in [
             ("/a 1 --ttl 5", "--ttl 5 /a 1"),
             ("/a --ttl 5 1", "--ttl 5 /a 1"),

@@ -7,7 +7,7 @@ use super::super::inherited;
 use super::super::row::Row;
 use super::access::{NO_SYNC, VARIABLES};
 use super::flags::Flags;
-use super::row::Cmd;
+use super::row::{Cmd, dashed};
 use super::table::GLOBAL;
 use super::{OURS, Program};
 use crate::nearest::nearest;
@@ -55,8 +55,7 @@ pub(super) fn option(program: Program, why: String, options: &[&'static [Row]]) 
 fn meant(name: &str, options: &[&'static [Row]]) -> Option<String> {
     let own = same(name).unwrap_or(name);
     if names(&[GLOBAL]).any(|known| known == own) && !names(options).any(|known| known == own) {
-        let dashes = if own.len() == 1 { "-" } else { "--" };
-        return Some(format!("write {dashes}{own} before the command"));
+        return Some(format!("write {} before the command", dashed(own)));
     }
     let known = names(options).filter(|known| known.len() > 1);
     let near = same(name).or_else(|| nearest(name, known))?;
