@@ -27,6 +27,7 @@ mod ctl;
 mod etcd_file;
 mod file;
 mod gather;
+mod go_flags;
 mod inherited;
 mod invocation;
 mod layers;

@@ -3,10 +3,10 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::super::go_flags::{Flags, UNDEFINED};
 use super::super::inherited;
 use super::super::row::Row;
 use super::access::{NO_SYNC, VARIABLES};
-use super::flags::Flags;
 use super::row::{Cmd, dashed};
 use super::table::GLOBAL;
 use super::{OURS, Program};
@@ -45,7 +45,7 @@ pub(super) fn command(program: Program, word: &OsStr, commands: &[Cmd]) -> Strin
 
 /// Adds to the error about an unknown option what was probably meant.
 pub(super) fn option(program: Program, why: String, options: &[&'static [Row]]) -> String {
-    let unknown = why.strip_prefix("flag provided but not defined: -").filter(|_| program == OURS);
+    let unknown = why.strip_prefix(UNDEFINED).filter(|_| program == OURS);
     match unknown.and_then(|name| meant(name, options)) {
         Some(hint) => format!("{why}; {hint}"),
         None => why,

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use crate::client::cluster::{Delete, Get, Set};
 use crate::ctl::{Backup, From, Job, PermissionChange};
 
+use super::super::go_flags::Flags;
 use super::access::with_scheme;
-use super::flags::Flags;
 
 /// The most connections that are useful for parallel writes.
 const MAX_CONNECTIONS: usize = 32;
@@ -69,7 +69,7 @@ pub(super) fn import(flags: &Flags) -> Job {
     if flags.given("from") {
         return Job::ImportFrom(From {
             endpoints: flags.text("from").split(',').map(with_scheme).collect(),
-            user: Some(flags.text("from-user")).filter(|user| !user.is_empty()),
+            user: flags.filled("from-user"),
             hidden: texts(flags, "hidden"),
             merge: flags.on("merge"),
             follow: flags.on("follow"),

@@ -2,13 +2,12 @@
 //!
 //! etcdctl parses its arguments with urfave/cli on top of Go's `flag` package. Scripts depend on what these two allow
 //! (single dashes, options after the arguments) and on their errors, so both are followed to the letter: `table` is
-//! the one list of commands and options (`people` a part of it), `flags` parses arguments by it, `help` prints its
+//! the one list of commands and options (`people` a part of it), `go_flags` parses arguments by it, `help` prints its
 //! pages from it, `access` and `job` build the settings, `hints` names what a
 //! mistyped word probably stands for, `complete` makes the shell completions.
 
 mod access;
 mod complete;
-mod flags;
 mod help;
 mod hints;
 mod job;
@@ -24,8 +23,8 @@ use std::path::Path;
 
 use crate::ctl;
 
+use super::go_flags::{self as flags, Flags};
 use super::row::Row;
-use flags::Flags;
 use row::{Action, Cmd};
 use table::{COMMANDS, GLOBAL, HELP, HIDDEN};
 

@@ -2,9 +2,9 @@
 
 use crate::ctl::Job;
 
+use super::super::go_flags::Flags;
 use super::super::row::Row;
 use super::super::row::ValueKind::{Repeat, Switch, Text};
-use super::flags::Flags;
 use super::job::{permissions, roles};
 use super::row::{Cmd, cmd, option};
 

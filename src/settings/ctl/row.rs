@@ -2,8 +2,8 @@
 
 use crate::ctl::Job;
 
+use super::super::go_flags::Flags;
 use super::super::row::{Row, ValueKind, row};
-use super::flags::Flags;
 
 /// What a command does.
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! Parses options like Go's `flag` package, in the word order that urfave/cli allows.
+//! Parses options like Go's `flag` package, which etcdctl and Registrator use, and the word order that urfave/cli allows.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,7 +7,10 @@ use std::time::Duration;
 use crate::protocol::quoted;
 use crate::scalar;
 
-use super::super::row::{Row, ValueKind};
+use super::row::{Row, ValueKind};
+
+/// How the error about an unknown flag begins.
+pub(super) const UNDEFINED: &str = "flag provided but not defined: -";
 
 /// The options with their values, and the other words.
 #[derive(Debug, Default)]
@@ -42,6 +45,11 @@ impl Flags {
     /// Returns the value as text; empty when absent.
     pub(super) fn text(&self, name: &str) -> String {
         self.last(name).map_or_else(String::new, |value| value.to_string_lossy().into_owned())
+    }
+
+    /// Returns the value as text, if it is not empty.
+    pub(super) fn filled(&self, name: &str) -> Option<String> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
     /// Returns the number, when given.
@@ -125,7 +133,7 @@ fn one(
         option.names().find(|own| own.as_bytes() == name).map(|spelled| (option, spelled))
     });
     let Some((option, spelled)) = found else {
-        return Err(format!("flag provided but not defined: -{shown}"));
+        return Err(format!("{UNDEFINED}{shown}"));
     };
     let value = match (option.kind, value) {
         (_, Some(value)) => value,
@@ -233,7 +241,7 @@ fn span(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::row::row;
+    use super::super::row::row;
     use super::*;
 
     fn words(text: &str) -> Vec<OsString> {
