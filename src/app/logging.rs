@@ -104,6 +104,15 @@ fn filter(level: LevelFilter) -> Targets {
     ["raft_engine", "sled"].iter().fold(targets, |targets, disk| targets.with_target(*disk, LevelFilter::OFF))
 }
 
+/// Returns whether to colour what is written to `out`.
+pub(super) fn wants_colour(colour: Colour, out: &impl IsTerminal) -> bool {
+    match colour {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => out.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
 struct Lines {
     colour: bool,
     shape: LineStyle,
@@ -120,11 +129,7 @@ enum LineStyle {
 
 impl Lines {
     fn new(colour: Colour, dialect: Dialect, program: &str) -> Self {
-        let colour = match colour {
-            Colour::Always => true,
-            Colour::Never => false,
-            Colour::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        };
+        let colour = wants_colour(colour, &io::stderr());
         let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
         let host = host.unwrap_or_else(|_| "localhost".to_owned());
         let shape = match dialect {
