@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::exit::Exit;
 use super::print;
-use crate::client::{Client, ClientError, Config, Credentials, Trust};
+use crate::client::{Client, ClientError, Config, Credentials};
 use crate::consensus::{self, BackupWriter, OpenError};
 use crate::settings::{Backup, Restore};
 use crate::source;
@@ -41,13 +41,9 @@ enum FetchError {
 }
 
 async fn fetch(source: source::Settings, what: &Backup) -> anyhow::Result<String> {
-    let source::Settings { nodes, scheme, tls, login, timeout, sync, .. } = source;
-    let source::Tls { ca, cert, key, insecure } = tls;
-    let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
+    let source::Settings { nodes, scheme, tls: trust, login, timeout, sync, .. } = source;
     let client = Client::new(&Config { nodes, srv_record: None, scheme, trust, timeout, sync })?;
-    let login = login.map(|login| {
-        Credentials { name: login.username, password: login.password.expose().to_owned() }.basic()
-    });
+    let login = login.as_ref().map(Credentials::basic);
     let mut saving = BackupWriter::begin(&what.file, what.force)?;
     let terminal = std::io::stderr().is_terminal();
     let (mut got, mut shown) = (0_u64, 0_u64);

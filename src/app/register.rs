@@ -14,7 +14,6 @@ use super::status_page::Page;
 use super::status_table as table;
 use super::{json, notify, print, store};
 use crate::client::cluster::{Cluster, Options};
-use crate::client::{Credentials, Trust};
 use crate::readiness::Readiness;
 use crate::registrar::{self, Ending, RegistrarError, Status, StatusBoard};
 use crate::settings::{Listen, Output, Register, RegisterStatus, RegisterStop};
@@ -33,11 +32,7 @@ const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns the client of the store that holds the registered keys and the nodes.
 pub(super) fn cluster(source: source::Settings) -> anyhow::Result<Cluster> {
-    let source::Settings { nodes: endpoints, tls, login, timeout, sync, .. } = source;
-    let login =
-        login.map(|login| Credentials { name: login.username, password: login.password.expose().to_owned() });
-    let source::Tls { ca, cert, key, insecure } = tls;
-    let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
+    let source::Settings { nodes: endpoints, tls: trust, login, timeout, sync, .. } = source;
     // One of several endpoints that does not respond must leave time for the others within the deadline of a request.
     let timeout = if endpoints.len() > 1 { timeout.min(ENDPOINT_TIMEOUT) } else { timeout };
     Ok(Cluster::new(Options { endpoints, trust, login, timeout, dial: timeout, trace: None, sync })?)

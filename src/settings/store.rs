@@ -7,8 +7,9 @@ use std::path::Path;
 use super::invocation::CommandId;
 use super::layers::Rank;
 use super::reader::Reader;
+use crate::client::{Credentials, Trust};
 use crate::nearest::nearest;
-use crate::source::{Backend, Login, Secret, Settings, Tls};
+use crate::source::{Backend, Settings};
 
 /// A longer file is not a password file.
 const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
@@ -116,12 +117,13 @@ fn default_nodes(read: &mut Reader<'_>, backend: Backend) -> Vec<String> {
 }
 
 /// TLS to the store.
-pub(super) fn tls(read: &mut Reader<'_>) -> Tls {
-    let mut tls = Tls {
+pub(super) fn tls(read: &mut Reader<'_>) -> Trust {
+    let mut tls = Trust {
         ca: read.path("client-ca-keys"),
         cert: read.path("client-cert"),
         key: read.path("client-key"),
         insecure: read.on("client-insecure"),
+        ..Trust::default()
     };
     if tls.cert.is_some() != tls.key.is_some() {
         let (name, message) = if tls.cert.is_some() {
@@ -136,16 +138,16 @@ pub(super) fn tls(read: &mut Reader<'_>) -> Tls {
 }
 
 /// Returns the login at the store.
-pub(super) fn login(read: &mut Reader<'_>) -> Option<Login> {
+pub(super) fn login(read: &mut Reader<'_>) -> Option<Credentials> {
     let wanted = read.switch("basic-auth");
-    let username = read.text("username");
+    let name = read.text("username");
     let given = read.rank("password-file").is_some() || read.rank("password").is_some();
     let password = password(read);
     if wanted == Some(false) {
         return None;
     }
-    match (username, password) {
-        (Some(username), Some(password)) => Some(Login { username, password: Secret::new(password) }),
+    match (name, password) {
+        (Some(name), Some(password)) => Some(Credentials { name, password }),
         // A password that could not be read was already reported.
         (Some(_), None) if given => None,
         (Some(_), None) => {

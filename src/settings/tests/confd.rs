@@ -199,7 +199,7 @@ fn confd_toml_knows_every_key_in_every_spelling() {
     assert_eq!(got.source.srv_record.as_deref(), Some("r."));
     assert_eq!(got.source.tls.ca, Some(PathBuf::from("/ca")));
     assert!(got.source.tls.insecure && got.source.tls.cert.is_some() && got.source.tls.key.is_some());
-    assert_eq!(got.source.login.unwrap().password.expose(), "pw");
+    assert_eq!(got.source.login.unwrap().password, "pw");
     assert_eq!((got.source.files, got.source.filter.as_str()), (vec![PathBuf::from("/f")], "*.yml"));
     for spelling in ["sync-only", "sync_only", "SyncOnly", "syncOnly"] {
         let file = format!("{spelling} = true\nonetime = true");
