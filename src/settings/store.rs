@@ -125,13 +125,8 @@ pub(super) fn tls(read: &mut Reader<'_>) -> Trust {
         insecure: read.on("client-insecure"),
         ..Trust::default()
     };
-    if tls.cert.is_some() != tls.key.is_some() {
-        let (name, message) = if tls.cert.is_some() {
-            ("client-cert", "a certificate is of no use without its key; add --client-key FILE")
-        } else {
-            ("client-key", "a key is of no use without its certificate; add --client-cert FILE")
-        };
-        read.object_unless_confd(name, message);
+    if let Some((name, message)) = read.half_pair("client-cert", "client-key") {
+        read.object_unless_confd(name, &message);
         (tls.cert, tls.key) = (None, None);
     }
     tls
@@ -201,15 +196,10 @@ fn password_file(path: &Path) -> Result<String, String> {
 /// Returns the settings of the store that holds registered keys and nodes.
 pub(super) fn asked(read: &mut Reader<'_>) -> Settings {
     let base = Settings::default();
-    let texts = read.texts("endpoints");
-    let nodes = match texts.iter().map(|text| endpoint(text)).collect::<Result<Vec<_>, _>>() {
-        Ok(nodes) if nodes.is_empty() => vec!["http://127.0.0.1:2379".to_owned()],
-        Ok(nodes) => nodes,
-        Err(message) => {
-            read.object("endpoints", message);
-            Vec::new()
-        }
-    };
+    let mut nodes = read.parsed_all("endpoints", endpoint);
+    if nodes.is_empty() {
+        nodes.push("http://127.0.0.1:2379".to_owned());
+    }
     Settings {
         nodes,
         tls: tls(read),
