@@ -25,7 +25,7 @@ use tracing_subscriber::{Registry, reload};
 
 use crate::consensus;
 use crate::log_queue::{self, LogWriter};
-use crate::settings::{Colour, Dialect, Level, Log, LogFormat};
+use crate::settings::{Colour, Dialect, Level, Log, Output};
 
 /// The handle to change the filter of the running log.
 static CHANGER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
@@ -61,10 +61,8 @@ pub(super) fn start(log: Log, dialect: Dialect, program: &str) -> Started {
     CHANGER.set(changer).ok();
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
-        LogFormat::Json => registry.with(fmt.json().flatten_event(true).with_target(false)).try_init(),
-        LogFormat::Text => {
-            registry.with(fmt.event_format(Lines::new(log.colour, dialect, program))).try_init()
-        }
+        Output::Json => registry.with(fmt.json().flatten_event(true).with_target(false)).try_init(),
+        Output::Text => registry.with(fmt.event_format(Lines::new(log.colour, dialect, program))).try_init(),
     };
     // Only a test that calls it twice can fail here, and its first log is good enough.
     if started.is_ok() {

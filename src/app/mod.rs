@@ -44,7 +44,7 @@ const THREAD_STACK_BYTES: usize = 64 << 20;
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let program = args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match settings::parse(args, &|name| env::var(name).ok()) {
-        Ok(Parsed::Print { text }) => print(&text).into(),
+        Ok(Parsed::Print(text)) => print(&text).into(),
         Ok(Parsed::Ctl(invocation)) => ctl::run(*invocation),
         Ok(Parsed::Run(invocation)) => run(&program, *invocation).into(),
         Err(problems) => {
@@ -88,7 +88,7 @@ fn execute(invocation: Invocation) -> anyhow::Result<Exit> {
             Task::Backup(what) => backup::backup(source, *what).await,
             Task::Restore(what) => backup::restore(*what).await,
             Task::Register(what) => register::register(source, *what).await,
-            Task::RegisterStatus(what) => register::status(*what, output).await,
+            Task::RegisterStatus(at) => register::status(&at, output).await,
             Task::RegisterStop(what) => register::stop(*what).await,
             Task::Place(what) => place::place(source, *what, output).await,
             Task::Store(member) => store::store(*member, dialect).await,

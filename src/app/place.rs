@@ -11,7 +11,7 @@ use super::register::cluster;
 use super::status_table::plain;
 use super::{print, print_error};
 use crate::client::cluster::{Event, Get, Keys, RequestError};
-use crate::placement::{Node, NodeRefusal, PlaceError, Rules};
+use crate::placement::{Node, NodeRefusal, PlaceError};
 use crate::registrar::NODES;
 use crate::settings::{Output, PlaceSettings};
 use crate::source;
@@ -30,7 +30,7 @@ pub(super) async fn place(
     // Each member may take as long as one request.
     let limit = source.timeout.saturating_mul(u32::try_from(source.nodes.len()).unwrap_or(u32::MAX).max(1));
     let nodes = nodes(source, limit).await.context("cannot read the nodes from the store")?;
-    let rules = Rules { filters: what.filters.clone(), strategy: what.strategy, dialect: what.dialect };
+    let rules = &what.rules;
     let printed = if what.why {
         rules.why(&what.request, &nodes).map(|why| reasons(&why, output))
     } else {

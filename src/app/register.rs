@@ -16,7 +16,7 @@ use super::{json, notify, print, store};
 use crate::client::cluster::{Cluster, Options};
 use crate::readiness::Readiness;
 use crate::registrar::{self, Ending, RegistrarError, Status, StatusBoard};
-use crate::settings::{Listen, Output, Register, RegisterStatus, RegisterStop};
+use crate::settings::{Listen, Output, Register, RegisterStop};
 use crate::source;
 use crate::stop::{Loops, Signal, Signals, Stop};
 
@@ -201,8 +201,8 @@ async fn announce(
 }
 
 /// `retune register status`.
-pub(super) async fn status(what: RegisterStatus, output: Output) -> anyhow::Result<Exit> {
-    let status = fetch_status(&what.at).await?;
+pub(super) async fn status(at: &Listen, output: Output) -> anyhow::Result<Exit> {
+    let status = fetch_status(at).await?;
     let text = match output {
         Output::Text => table::text(&status),
         Output::Json => json(&status)?,

@@ -69,7 +69,7 @@ pub struct NodeRefusal {
 }
 
 /// The rules of a choice.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The filters, in the order in which they apply.
     pub filters: Vec<Filter>,

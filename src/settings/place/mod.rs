@@ -7,7 +7,7 @@ use super::invocation::{Invocation, PlaceSettings, Task};
 use super::reader::Reader;
 use super::spec::CommandSpec;
 use super::{store, units};
-use crate::placement::{Dialect, Filter, Request, Strategy};
+use crate::placement::{Dialect, Filter, Request, Rules, Strategy};
 
 use ports::Published;
 pub(super) use rows::{ANSWER_ROWS, WISH_ROWS};
@@ -25,9 +25,11 @@ fn place(read: &mut Reader<'_>) -> Invocation {
     let dialect = read.choice("compat", &[("swarm", Dialect::Swarm)], Dialect::Plain);
     let place = PlaceSettings {
         request: request(read),
-        strategy: read.choice("strategy", &Strategy::NAMES, Strategy::default()),
-        filters: filters(read),
-        dialect,
+        rules: Rules {
+            strategy: read.choice("strategy", &Strategy::NAMES, Strategy::default()),
+            filters: filters(read),
+            dialect,
+        },
         all: read.on("all"),
         why: read.on("why"),
         address: read.on("address"),

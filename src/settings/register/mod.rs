@@ -10,7 +10,7 @@ mod uri;
 
 use std::time::Duration;
 
-use super::invocation::{Invocation, Register, RegisterStatus, RegisterStop, Task};
+use super::invocation::{Invocation, Register, RegisterStop, Task};
 use super::layers::Rank;
 use super::problem::Problem;
 use super::reader::Reader;
@@ -45,7 +45,7 @@ pub(super) const STATUS: CommandSpec = CommandSpec {
         "register status",
         "Show every container, key and check of the running registrar",
         |read| {
-            let task = Task::RegisterStatus(Box::new(RegisterStatus { at: listen::asked(read) }));
+            let task = Task::RegisterStatus(listen::asked(read));
             Invocation { output: read.format("output"), ..Invocation::new(task) }
         },
     )

@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, Command};
 
 use super::super::Host;
 use super::super::go_flags::{self as flags, Flags};
-use super::super::invocation::{Colour, Dialect, Invocation, Level, Log, LogFormat, Parsed, Register, Task};
+use super::super::invocation::{Colour, Dialect, Invocation, Level, Log, Output, Parsed, Register, Task};
 use super::super::problem::{Problem, Problems};
 use super::super::row::ValueKind::{Number, Switch, Text};
 use super::super::row::{Row, row};
@@ -80,12 +80,12 @@ pub(in crate::settings) fn called(host: &Host<'_>, args: &[OsString]) -> Option<
         && only == "--version"
     {
         let text = format!("v7 (retune {})\n", env!("CARGO_PKG_VERSION"));
-        return Some(Ok(Parsed::Print { text }));
+        return Some(Ok(Parsed::Print(text)));
     }
     let (typed, wrong) = flags::read(words, &[FLAGS]);
     Some(match wrong {
         Some(why) if matches!(why.strip_prefix(flags::UNDEFINED), Some("h" | "help")) => {
-            Ok(Parsed::Print { text: usage() })
+            Ok(Parsed::Print(usage()))
         }
         Some(why) => Err(Problems(vec![Problem::new(why, "`registrator -h` lists the flags")])),
         None => built(host, &typed).map(|invocation| Parsed::Run(Box::new(invocation))),
@@ -129,7 +129,7 @@ fn built(host: &Host<'_>, typed: &Flags) -> Result<Invocation, Problems> {
     };
     Ok(Invocation {
         dialect: Dialect::Registrator,
-        log: Log { level: Level::Info, format: LogFormat::Text, colour: Colour::Never },
+        log: Log { level: Level::Info, format: Output::Text, colour: Colour::Never },
         source: source::Settings { nodes, login, ..source::Settings::default() },
         ..Invocation::new(Task::Register(Box::new(register)))
     })
