@@ -20,6 +20,11 @@ impl Exit {
     pub(super) const fn clean(clean: bool) -> Self {
         if clean { Self::Done } else { Self::NotAsWished }
     }
+
+    /// Returns `next`, unless this is a failure.
+    pub(super) fn and(self, next: Self) -> Self {
+        if self == Self::Done { next } else { self }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::commands::could_not_run;
 use super::exit::Exit;
 use super::register::cluster;
 use super::status_table::plain;
 use super::{print, print_error};
-use crate::client::cluster::{Cluster, Event, Get, Keys, RequestError};
-use crate::placement::{Node, NodeRefusal, PlaceError, Rules};
+use crate::client::cluster::{Event, Get, Keys, RequestError};
+use crate::placement::{Node, NodeRefusal, PlaceError};
 use crate::registrar::NODES;
 use crate::settings::{Output, PlaceSettings};
 use crate::source;
@@ -22,18 +22,15 @@ const NOBODY: &str = "No nodes available in the cluster";
 const KEY_NOT_FOUND: i64 = 100;
 
 /// Chooses a node, or reports for each what refuses it.
-pub(super) async fn place(source: source::Settings, what: PlaceSettings, output: Output) -> Exit {
+pub(super) async fn place(
+    source: source::Settings,
+    what: PlaceSettings,
+    output: Output,
+) -> anyhow::Result<Exit> {
     // Each member may take as long as one request.
     let limit = source.timeout.saturating_mul(u32::try_from(source.nodes.len()).unwrap_or(u32::MAX).max(1));
-    let nodes = match cluster(source) {
-        Ok(cluster) => nodes(&cluster, limit).await,
-        Err(error) => Err(error),
-    };
-    let nodes = match nodes {
-        Ok(nodes) => nodes,
-        Err(error) => return could_not_run(&error.context("cannot read the nodes from the store")),
-    };
-    let rules = Rules { filters: what.filters.clone(), strategy: what.strategy, dialect: what.dialect };
+    let nodes = nodes(source, limit).await.context("cannot read the nodes from the store")?;
+    let rules = &what.rules;
     let printed = if what.why {
         rules.why(&what.request, &nodes).map(|why| reasons(&why, output))
     } else {
@@ -44,7 +41,7 @@ pub(super) async fn place(source: source::Settings, what: PlaceSettings, output:
         PlaceError::NoNode(_) if nodes.is_empty() => PlaceError::NoNode(NOBODY.to_owned()),
         refusal => refusal,
     });
-    match printed {
+    Ok(match printed {
         Ok(PlaceOutput { text, clean }) => match print(&text) {
             Exit::Done => {
                 if nodes.is_empty() {
@@ -56,7 +53,7 @@ pub(super) async fn place(source: source::Settings, what: PlaceSettings, output:
             exit => exit,
         },
         Err(refusal) => refused(&refusal, nodes.is_empty(), output),
-    }
+    })
 }
 
 /// What to print to stdout, and whether a node was found.
@@ -147,8 +144,9 @@ fn lines(value: &serde_json::Value) -> String {
 }
 
 /// Returns every node that publishes itself, by name.
-async fn nodes(cluster: &Cluster, limit: Duration) -> anyhow::Result<Vec<Node>> {
-    let keys = Keys::new(cluster, Some(Instant::now() + limit));
+async fn nodes(source: source::Settings, limit: Duration) -> anyhow::Result<Vec<Node>> {
+    let cluster = cluster(source)?;
+    let keys = Keys::new(&cluster, Some(Instant::now() + limit));
     let how = Get { recursive: true, sorted: true, quorum: false };
     match keys.get(NODES.as_bytes(), how).await {
         Ok(event) => Ok(records(event)),

@@ -7,8 +7,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::exit::Exit;
-use super::notify::Notifier;
-use super::{logging, print};
+use super::{logging, notify, print};
 use crate::api::{self, Server};
 use crate::consensus::{self, Handle, Node, OpenError, PeerServer, Start, Survey};
 use crate::readiness::Readiness;
@@ -30,32 +29,7 @@ const NEW_CLUSTER_TIMEOUT: Duration = Duration::from_millis(700);
 const LEADER_WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Hosts a member until a signal or a failure.
-pub(super) fn store(member: Member, dialect: Dialect) -> Exit {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(member.workers)
-        .thread_name("serve")
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return failed_to_start(&error.into(), dialect),
-    };
-    let exit = match runtime.block_on(serve(member, dialect)) {
-        Ok(exit) => exit,
-        Err(error) => failed_to_start(&error, dialect),
-    };
-    runtime.shutdown_background();
-    exit
-}
-
-/// etcd has no special status for this.
-pub(super) fn failed_to_start(error: &anyhow::Error, dialect: Dialect) -> Exit {
-    tracing::error!("{error:#}");
-    if dialect == Dialect::Etcd { Exit::NotAsWished } else { Exit::CouldNotRun }
-}
-
-/// Starts everything and waits for its end.
-async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
+pub(super) async fn store(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     // Bind the ports first: a used port fails at once, before a long log is replayed.
     let server = Server::bind(&member.api).context("cannot listen for clients")?;
@@ -78,10 +52,7 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
     let handle = node.handle();
     let (stop, stop_node) = (Stop::new(), Stop::new());
     let (mut outer, mut inner) = (Loops::new(stop.clone()), Loops::new(stop_node.clone()));
-    let (readiness, announced) = watch::channel(Readiness::Starting("waiting for a leader".to_owned()));
-    if let Some(notifier) = Notifier::from_environment() {
-        outer.spawn("notify", notifier.follow(announced, stop.clone()));
-    }
+    let readiness = notify::readiness("waiting for a leader", &mut outer, &stop);
     inner.spawn(CONSENSUS, node.run(peers, stop_node));
     outer.spawn("api", serve_clients(server, handle.clone(), info(&member), stop.clone()));
     outer.spawn("announce", announce(handle.clone(), readiness.clone(), stop));

@@ -42,7 +42,7 @@ pub struct Config {
 }
 
 /// Name and password; never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The user's name.
     pub name: String,

@@ -1,24 +1,18 @@
 //! `export`: prints a subtree as a document.
 
 use super::document::{Format, Item, ItemKind, write_at};
-use super::end::{EXIT_SERVER_ERROR, End};
+use super::end::End;
 use super::session::Session;
 use super::{live, print};
 
 pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: bool) -> Result<(), End> {
     let format = if format.is_empty() { "json" } else { format };
-    let format = Format::find(format, None).map_err(|why| End::mistake(&why))?;
+    let format = Format::find(format, None).map_err(End::mistake)?;
     let key = live::key(session, 0)?;
-    let Some(item) = live::read(session, &key, quorum).await? else {
-        return Err(End {
-            code: EXIT_SERVER_ERROR,
-            message: format!("Error:  {key}: the key does not exist\n"),
-        });
-    };
-    live::whole(&item, &key)?;
+    let item = live::whole(session, &key, quorum).await?;
     let item = if ttl { item } else { lasting(item) };
-    let text = write_at(&item, &key, format).map_err(|why| End::mistake(&format!("{key}: {why}")))?;
-    print::result(text.as_bytes())
+    let text = write_at(&item, &key, format).map_err(|why| End::mistake(format_args!("{key}: {why}")))?;
+    print::result(&text)
 }
 
 /// Returns the item without any TTL.

@@ -11,13 +11,12 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use crate::client::cluster::Set;
 
 use super::end::End;
-use super::print;
 use super::session::Session;
+use super::{live, print};
 
 /// The shortest TTL of an imported key, as in etcd's own import.
 const MIN_TTL_SECS: u64 = 300;
@@ -58,28 +57,24 @@ pub(super) async fn run(
     path: &Path,
     hidden: &[String],
     clients: usize,
-) -> Result<(), End> {
+) -> Result<String, End> {
     let shown = path.display();
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     if size > MAX_FILE_BYTES {
-        return Err(End::usage(&format!(
-            "snapshot file {shown} is larger than {} MiB\n",
-            MAX_FILE_BYTES >> 20
-        )));
+        let limit = MAX_FILE_BYTES >> 20;
+        return Err(End::usage(format!("snapshot file {shown} is larger than {limit} MiB\n")));
     }
-    let file =
-        std::fs::read(path).map_err(|_| End::usage(&format!("cannot read snapshot file {shown}\n")))?;
-    let root =
-        decode(&file).map_err(|why| End::usage(&format!("cannot decode snapshot file {shown}: {why}\n")))?;
-    print::out(format!("starting to import snapshot {shown} with {clients} clients\n").as_bytes());
+    let file = std::fs::read(path).map_err(|_| End::usage(format!("cannot read snapshot file {shown}\n")))?;
+    let undecoded = |why| End::usage(format!("cannot decode snapshot file {shown}: {why}\n"));
+    let root = decode(&file).map_err(undecoded)?;
+    print::out(&format!("starting to import snapshot {shown} with {clients} clients\n"));
     let now = Timestamp::now();
     let mut keys = Vec::new();
     collect(&root, "", now, &mut keys);
     for key in hidden {
         let found = find(&root, key)
-            .ok_or_else(|| End::usage(&format!("the snapshot has no key {key}; nothing was written\n")))?;
-        let path: Vec<&str> = key.split('/').filter(|segment| !segment.is_empty()).collect();
-        collect(found, &format!("/{}", path.join("/")), now, &mut keys);
+            .ok_or_else(|| End::usage(format!("the snapshot has no key {key}; nothing was written\n")))?;
+        collect(found, &live::slashed(key), now, &mut keys);
     }
     let count = keys.len();
     let mut sets =
@@ -87,24 +82,18 @@ pub(super) async fn run(
     while let Some(done) = sets.next().await {
         done?;
     }
-    print::out(format!("finished importing {count} keys\n").as_bytes());
-    Ok(())
+    Ok(format!("finished importing {count} keys\n"))
 }
 
 async fn set(session: &Session<'_>, copied: SnapshotKey) -> Result<(), End> {
     let how = Set { ttl: copied.ttl, ..Set::default() };
     // Each key gets the timeout of a whole command, from when its turn comes.
-    let keys = crate::client::cluster::Keys::new(
-        &session.cluster,
-        Some(Instant::now() + session.call.access.total_timeout),
-    );
-    let done = keys.set(copied.key.as_bytes(), copied.value.as_bytes(), &how).await;
+    let done = session.keys().set(copied.key.as_bytes(), copied.value.as_bytes(), &how).await;
     print::error(&format!("copying key: {}\n", copied.key));
-    done.map_err(|error| {
-        let end = End::server(&error);
+    done.map(drop).map_err(|error| {
+        let end = End::from(error);
         End { message: format!("failed to copy key {}\n{}", copied.key, end.message), ..end }
-    })?;
-    Ok(())
+    })
 }
 
 fn decode(file: &[u8]) -> Result<Saved, String> {

@@ -113,11 +113,7 @@ fn arg(row: &'static Row, command: CommandId) -> Arg {
         if default.is_empty() { row.help.to_owned() } else { format!("{} [default: {default}]", row.help) };
     let shown = row.shown(command);
     let others = row.names().filter(|name| *name != shown);
-    let arg = Arg::new(row.name).long(shown).help(help).visible_aliases(others);
-    let arg = match row.short {
-        Some(letter) => arg.short(letter),
-        None => arg,
-    };
+    let arg = Arg::new(row.name).short(row.short).long(shown).help(help).visible_aliases(others);
     match row.kind {
         ValueKind::Switch => arg.action(ArgAction::SetTrue),
         ValueKind::Choice(words) => arg.value_name(row.value).value_parser(PossibleValuesParser::new(words)),

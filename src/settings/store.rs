@@ -7,8 +7,9 @@ use std::path::Path;
 use super::invocation::CommandId;
 use super::layers::Rank;
 use super::reader::Reader;
+use crate::client::{Credentials, Trust};
 use crate::nearest::nearest;
-use crate::source::{Backend, Login, Secret, Settings, Tls};
+use crate::source::{Backend, Settings};
 
 /// A longer file is not a password file.
 const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
@@ -116,36 +117,32 @@ fn default_nodes(read: &mut Reader<'_>, backend: Backend) -> Vec<String> {
 }
 
 /// TLS to the store.
-pub(super) fn tls(read: &mut Reader<'_>) -> Tls {
-    let mut tls = Tls {
+pub(super) fn tls(read: &mut Reader<'_>) -> Trust {
+    let mut tls = Trust {
         ca: read.path("client-ca-keys"),
         cert: read.path("client-cert"),
         key: read.path("client-key"),
         insecure: read.on("client-insecure"),
+        ..Trust::default()
     };
-    if tls.cert.is_some() != tls.key.is_some() {
-        let (name, message) = if tls.cert.is_some() {
-            ("client-cert", "a certificate is of no use without its key; add --client-key FILE")
-        } else {
-            ("client-key", "a key is of no use without its certificate; add --client-cert FILE")
-        };
-        read.object_unless_confd(name, message);
+    if let Some((name, message)) = read.half_pair("client-cert", "client-key") {
+        read.object_unless_confd(name, &message);
         (tls.cert, tls.key) = (None, None);
     }
     tls
 }
 
 /// Returns the login at the store.
-pub(super) fn login(read: &mut Reader<'_>) -> Option<Login> {
+pub(super) fn login(read: &mut Reader<'_>) -> Option<Credentials> {
     let wanted = read.switch("basic-auth");
-    let username = read.text("username");
+    let name = read.text("username");
     let given = read.rank("password-file").is_some() || read.rank("password").is_some();
     let password = password(read);
     if wanted == Some(false) {
         return None;
     }
-    match (username, password) {
-        (Some(username), Some(password)) => Some(Login { username, password: Secret::new(password) }),
+    match (name, password) {
+        (Some(name), Some(password)) => Some(Credentials { name, password }),
         // A password that could not be read was already reported.
         (Some(_), None) if given => None,
         (Some(_), None) => {
@@ -199,15 +196,10 @@ fn password_file(path: &Path) -> Result<String, String> {
 /// Returns the settings of the store that holds registered keys and nodes.
 pub(super) fn asked(read: &mut Reader<'_>) -> Settings {
     let base = Settings::default();
-    let texts = read.texts("endpoints");
-    let nodes = match texts.iter().map(|text| endpoint(text)).collect::<Result<Vec<_>, _>>() {
-        Ok(nodes) if nodes.is_empty() => vec!["http://127.0.0.1:2379".to_owned()],
-        Ok(nodes) => nodes,
-        Err(message) => {
-            read.object("endpoints", message);
-            Vec::new()
-        }
-    };
+    let mut nodes = read.parsed_all("endpoints", endpoint);
+    if nodes.is_empty() {
+        nodes.push("http://127.0.0.1:2379".to_owned());
+    }
     Settings {
         nodes,
         tls: tls(read),

@@ -34,12 +34,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::v2::V2;
 use crate::client::v3::V3;
-use crate::client::{Client, ClientError, Config, Credentials, Trust};
+use crate::client::{Client, ClientError, Config, Credentials};
 use crate::values::{Change, Datum};
 
 pub use error::SourceError;
 pub use fswatch::FileWatcher;
-pub use settings::{Backend, Follow, Login, Secret, Settings, Tls};
+pub use settings::{Backend, Follow, Settings};
 
 use etcd2::Etcd2;
 use etcd3::Etcd3;
@@ -234,14 +234,10 @@ impl WatchStart {
 }
 
 fn client(settings: Settings) -> Result<(Arc<Client>, Option<Credentials>), SourceError> {
-    let Settings { nodes, srv_record, scheme, tls, login, timeout, sync, .. } = settings;
-    let Tls { ca, cert, key, insecure } = tls;
-    if insecure {
+    let Settings { nodes, srv_record, scheme, tls: trust, login, timeout, sync, .. } = settings;
+    if trust.insecure {
         tracing::warn!("the store's certificate is not verified: any server is accepted");
     }
-    let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
     let client = Client::new(&Config { nodes, srv_record, scheme, trust, timeout, sync })?;
-    let login =
-        login.map(|login| Credentials { name: login.username, password: login.password.expose().to_owned() });
     Ok((Arc::new(client), login))
 }

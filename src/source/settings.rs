@@ -1,8 +1,9 @@
 //! A source's settings; filled by `settings`.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::client::{Credentials, Trust};
 
 /// The kind of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,52 +32,6 @@ impl Backend {
     }
 }
 
-/// Secret text: `Debug` prints a placeholder, and there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Returns the text itself, for the one place that sends it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(hidden)")
-    }
-}
-
-/// Name and password for a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
-    /// The user's name.
-    pub username: String,
-    /// The user's password.
-    pub password: Secret,
-}
-
-/// TLS to a store; all empty means the system's trust roots and no client certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// PEM file of certificate authorities to trust instead of the system's.
-    pub ca: Option<PathBuf>,
-    /// PEM file of the client certificate chain; needs `key`.
-    pub cert: Option<PathBuf>,
-    /// PEM file of the client's private key; needs `cert`.
-    pub key: Option<PathBuf>,
-    /// Accept any server certificate. For tests on a trusted network only; logged at each start.
-    pub insecure: bool,
-}
-
 /// Where values come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -89,11 +44,11 @@ pub struct Settings {
     /// The scheme of SRV targets and of nodes given without one: `http` or `https`.
     pub scheme: String,
     /// TLS for `https` nodes.
-    pub tls: Tls,
+    pub tls: Trust,
     /// Whether the members are learnt from the store; the given nodes stay as a fallback.
     pub sync: bool,
     /// Basic auth for etcd v2, name and password for etcd v3.
-    pub login: Option<Login>,
+    pub login: Option<Credentials>,
     /// Files or folders of the file source; later ones win.
     pub files: Vec<PathBuf>,
     /// Which files of a folder are read, as a glob over the file name (`*.yaml`); `*` means all.
@@ -109,7 +64,7 @@ impl Default for Settings {
             nodes: Vec::new(),
             srv_record: None,
             scheme: "http".to_owned(),
-            tls: Tls::default(),
+            tls: Trust::default(),
             sync: true,
             login: None,
             files: Vec::new(),

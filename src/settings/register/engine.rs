@@ -25,12 +25,7 @@ pub(super) fn read(read: &mut Reader<'_>) -> EngineAt {
         key: read.path("engine-key"),
         ..Trust::default()
     };
-    if own.cert.is_some() != own.key.is_some() {
-        let (name, message) = if own.cert.is_some() {
-            ("engine-cert", "a certificate is of no use without its key; add --engine-key FILE")
-        } else {
-            ("engine-key", "a key is of no use without its certificate; add --engine-cert FILE")
-        };
+    if let Some((name, message)) = read.half_pair("engine-cert", "engine-key") {
         read.object(name, message);
     }
     let named = own != Trust::default();

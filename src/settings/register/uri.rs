@@ -1,10 +1,10 @@
 //! The registry URI of Registrator's command line.
 
 use super::rules;
+use crate::client::Credentials;
 use crate::key;
 use crate::protocol::unescaped;
 use crate::registrar::Layout;
-use crate::source::{Login, Secret};
 
 /// The store's host when the URI names none.
 const LOCAL: &str = "127.0.0.1";
@@ -14,7 +14,7 @@ const PORT: &str = "2379";
 #[derive(Debug)]
 pub(super) struct Uri {
     pub(super) nodes: Vec<String>,
-    pub(super) login: Option<Login>,
+    pub(super) login: Option<Credentials>,
     pub(super) layout: Layout,
     pub(super) prefix: String,
     /// The adapter's name.
@@ -47,7 +47,7 @@ impl Uri {
         } else {
             (Layout::Registrator, key::clean(path))
         };
-        let name = login.as_ref().map_or_else(String::new, |login| format!("{}:…@", login.username));
+        let name = login.as_ref().map_or_else(String::new, |login| format!("{}:…@", login.name));
         let shown = format!("{scheme}://{name}{hosts}{path}");
         Ok(Self { nodes, login, layout, prefix, scheme: scheme.to_owned(), shown })
     }
@@ -70,10 +70,10 @@ fn foreign(scheme: &str) -> String {
     }
 }
 
-fn login(user: &str) -> Result<Login, String> {
+fn login(user: &str) -> Result<Credentials, String> {
     match user.split_once(':') {
         Some((name, password)) if !name.is_empty() && !password.is_empty() => {
-            Ok(Login { username: unescaped(name), password: Secret::new(unescaped(password)) })
+            Ok(Credentials { name: unescaped(name), password: unescaped(password) })
         }
         _ => Err("a user needs a password: etcd://NAME:PASSWORD@HOST:PORT/PREFIX".to_owned()),
     }

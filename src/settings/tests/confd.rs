@@ -199,7 +199,7 @@ fn confd_toml_knows_every_key_in_every_spelling() {
     assert_eq!(got.source.srv_record.as_deref(), Some("r."));
     assert_eq!(got.source.tls.ca, Some(PathBuf::from("/ca")));
     assert!(got.source.tls.insecure && got.source.tls.cert.is_some() && got.source.tls.key.is_some());
-    assert_eq!(got.source.login.unwrap().password.expose(), "pw");
+    assert_eq!(got.source.login.unwrap().password, "pw");
     assert_eq!((got.source.files, got.source.filter.as_str()), (vec![PathBuf::from("/f")], "*.yml"));
     for spelling in ["sync-only", "sync_only", "SyncOnly", "syncOnly"] {
         let file = format!("{spelling} = true\nonetime = true");
@@ -242,7 +242,7 @@ fn confds_variables_count_and_the_forks_too() {
     assert_eq!(got.task, Task::Render);
     assert_eq!(got.reloader.check_timeout, Duration::from_secs(7));
     assert_eq!(got.reloader.reload_timeout, Duration::from_secs(8));
-    assert_eq!(got.log.format, LogFormat::Json);
+    assert_eq!(got.log.format, Output::Json);
     assert_eq!(got.reloader.prefix, None, "an empty variable is unset");
     assert!(!got.reloader.noop, "the other dialect's variables do not count");
     assert_eq!(got.warnings.len(), 1);

@@ -132,7 +132,7 @@ fn every_mistake_in_a_broken_file_is_told_by_line_and_none_quotes_a_value() {
 fn a_password_shows_in_neither_problems_nor_debug() {
     let machine = Machine::new().with("RETUNE_PASSWORD", "hunter2");
     let got = machine.run("retune render --username u");
-    assert_eq!(got.source.login.as_ref().unwrap().password.expose(), "hunter2");
+    assert_eq!(got.source.login.as_ref().unwrap().password, "hunter2");
     assert!(!format!("{got:?}").contains("hunter2"));
     for line in [
         "retune render --pasword hunter2",
@@ -154,8 +154,7 @@ fn a_password_shows_in_neither_problems_nor_debug() {
 fn the_password_comes_from_the_stronger_layer_be_it_file_or_word() {
     let machine = Machine::new().file("pw", "from-file\n").with("RETUNE_PASSWORD", "from-env");
     let path = machine.dir.path().join("pw").display().to_string();
-    let password =
-        |machine: &Machine, line: &str| machine.run(line).source.login.unwrap().password.expose().to_owned();
+    let password = |machine: &Machine, line: &str| machine.run(line).source.login.unwrap().password;
     assert_eq!(
         password(&machine, &format!("retune render --username u --password-file {path}")),
         "from-file"

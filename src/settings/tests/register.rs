@@ -307,7 +307,7 @@ fn it_answers_on_a_socket_of_its_user_unless_told_otherwise() {
 fn the_running_one_is_asked_where_it_answers() {
     let at =
         |machine: &Machine, words: &str| match machine.run(&format!("retune register status {words}")).task {
-            Task::RegisterStatus(what) => what.at.to_string(),
+            Task::RegisterStatus(at) => at.to_string(),
             other => panic!("{other:?}"),
         };
     let user = || Machine::new().with("XDG_RUNTIME_DIR", "/run/user/7");
