@@ -170,12 +170,20 @@ impl Client {
 
     /// Returns the complete response of the first node with a status below 500.
     pub(crate) async fn request(&self, call: &HttpRequest) -> Result<HttpResponse, ClientError> {
+        self.first(|node| async move { self.request_at(&node, call).await }).await
+    }
+
+    /// Asks one node after the other, and returns what the first gives that does not fail.
+    async fn first<T, F>(&self, ask: impl Fn(NodeUrl) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, String>>,
+    {
         let (mut pass, mut faults) = (Pass::new(), Vec::new());
         while let Some(node) = self.endpoints.next(&mut pass).await? {
-            match self.request_at(&node, call).await {
-                Ok(response) => {
+            match ask(NodeUrl::clone(&node)).await {
+                Ok(found) => {
                     self.endpoints.served(&node);
-                    return Ok(response);
+                    return Ok(found);
                 }
                 Err(why) => {
                     self.endpoints.failed(&node);
@@ -199,20 +207,7 @@ impl Client {
 
     /// Returns the headers of the first response with a status below 500; its connection serves nothing else.
     pub(crate) async fn open(&self, call: &HttpRequest) -> Result<Opened, ClientError> {
-        let (mut pass, mut faults) = (Pass::new(), Vec::new());
-        while let Some(node) = self.endpoints.next(&mut pass).await? {
-            match self.open_at(&node, call).await {
-                Ok(opened) => {
-                    self.endpoints.served(&node);
-                    return Ok(opened);
-                }
-                Err(why) => {
-                    self.endpoints.failed(&node);
-                    faults.push(format!("{node}: {why}"));
-                }
-            }
-        }
-        Err(ClientError::Unavailable { why: faults.join("; ") })
+        self.first(|node| async move { self.open_at(&node, call).await }).await
     }
 
     async fn open_at(&self, node: &NodeUrl, call: &HttpRequest) -> Result<Opened, String> {

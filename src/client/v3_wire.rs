@@ -135,36 +135,28 @@ pub(super) struct StreamError {
     pub(super) http_code: u16,
 }
 
-fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-    struct Base64;
-    impl Visitor<'_> for Base64 {
-        type Value = Vec<u8>;
+/// Reads a string without a copy of it: what it should be, and the function that parses it.
+struct Parsed<T>(&'static str, fn(&str) -> Result<T, String>);
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("base64")
-        }
+impl<T> Visitor<'_> for Parsed<T> {
+    type Value = T;
 
-        fn visit_str<E: Error>(self, text: &str) -> Result<Vec<u8>, E> {
-            STANDARD.decode(text).map_err(E::custom)
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
     }
-    from.deserialize_str(Base64)
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.1)(text).map_err(E::custom)
+    }
+}
+
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    from.deserialize_str(Parsed("base64", |text| STANDARD.decode(text).map_err(|error| error.to_string())))
 }
 
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    struct Number;
-    impl Visitor<'_> for Number {
-        type Value = u64;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a number as text")
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
-            text.parse().map_err(E::custom)
-        }
-    }
-    from.deserialize_str(Number)
+    let read = |text: &str| text.parse().map_err(|error: std::num::ParseIntError| error.to_string());
+    from.deserialize_str(Parsed("a number as text", read))
 }
 
 /// Reads a watch number. A rejected watch has number -1, which becomes a number that no watch has.

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::error::RequestError;
-use super::request::{Cluster, ClusterRequest, Reply};
+use super::reply::Reply;
+use super::request::{Cluster, ClusterRequest};
 
 const USERS: &[u8] = b"/v2/auth/users";
 const ROLES: &[u8] = b"/v2/auth/roles";
@@ -120,7 +121,7 @@ impl<'c> Auth<'c> {
             users: Option<Vec<SeenUser>>,
         }
         let reply = self.send(Method::GET, USERS.to_vec(), None, &[200]).await?;
-        let listed: Listed = parse(&reply)?;
+        let listed: Listed = reply.parse()?;
         Ok(listed.users.into_iter().flatten().map(|user| user.user).collect())
     }
 
@@ -130,7 +131,7 @@ impl<'c> Auth<'c> {
     /// Any.
     pub async fn user(&self, name: &str) -> Result<User, RequestError> {
         let reply = self.send(Method::GET, below(USERS, name), None, &[200]).await?;
-        let received: SeenUser = parse(&reply)?;
+        let received: SeenUser = reply.parse()?;
         let roles = received.roles.into_iter().flatten().map(|role| role.role).collect();
         Ok(User { name: received.user, roles })
     }
@@ -186,10 +187,7 @@ impl<'c> Auth<'c> {
             roles: Option<Vec<SeenRole>>,
         }
         let reply = self.cluster.execute(&ClusterRequest::get(ROLES), self.deadline).await?;
-        if reply.status != 200 {
-            return Err(RequestError::Status(reply.status));
-        }
-        let listed: Listed = parse(&reply)?;
+        let listed: Listed = reply.expect(&[200])?.parse()?;
         Ok(listed.roles.into_iter().flatten().map(|role| role.role).collect())
     }
 
@@ -271,12 +269,8 @@ fn below(folder: &[u8], name: &str) -> Vec<u8> {
 }
 
 fn role_of(reply: &Reply) -> Result<Role, RequestError> {
-    let received: SeenRole = parse(reply)?;
+    let received: SeenRole = reply.parse()?;
     Ok(Role { name: received.role, permissions: received.permissions.kv })
-}
-
-fn parse<T: for<'d> Deserialize<'d>>(reply: &Reply) -> Result<T, RequestError> {
-    serde_json::from_slice(&reply.body).map_err(|_| RequestError::NotJson)
 }
 
 /// Returns the error of a response; a response of an unexpected status may have no message.

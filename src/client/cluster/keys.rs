@@ -8,7 +8,8 @@ use tokio::time::{Instant, timeout};
 
 use super::error::RequestError;
 use super::escape;
-use super::request::{Cluster, ClusterRequest, Reply};
+use super::reply::Reply;
+use super::request::{Cluster, ClusterRequest};
 use super::waiting::WatchPosition;
 use crate::protocol::quoted;
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::address::Address;
 use super::error::RequestError;
-use super::request::{Cluster, ClusterRequest, Reply};
+use super::reply::Reply;
+use super::request::{Cluster, ClusterRequest};
 
 const PATH: &[u8] = b"/v2/members";
 
@@ -67,9 +67,8 @@ impl<'c> Members<'c> {
     /// # Errors
     /// Any.
     pub async fn list(&self) -> Result<Vec<Member>, RequestError> {
-        let reply = self.cluster.execute(&ClusterRequest::get(PATH), self.deadline).await?;
-        expect(&reply, &[200])?;
-        Ok(parse::<Listed>(&reply)?.members.unwrap_or_default())
+        let reply = self.send(Method::GET, PATH, None, &[200]).await?;
+        Ok(reply.parse::<Listed>()?.members.unwrap_or_default())
     }
 
     /// Returns the leader.
@@ -77,9 +76,7 @@ impl<'c> Members<'c> {
     /// # Errors
     /// Any.
     pub async fn leader(&self) -> Result<Member, RequestError> {
-        let reply = self.cluster.execute(&ClusterRequest::get(b"/v2/members/leader"), self.deadline).await?;
-        expect(&reply, &[200])?;
-        parse(&reply)
+        self.send(Method::GET, &one("leader"), None, &[200]).await?.parse()
     }
 
     /// Adds a member with this peer URL.
@@ -87,11 +84,8 @@ impl<'c> Members<'c> {
     /// # Errors
     /// `Refused` before anything is sent if the URL is bad, or when the store rejects the request.
     pub async fn add(&self, peer: &str) -> Result<Member, RequestError> {
-        let outgoing =
-            ClusterRequest { method: Method::POST, body: Some(body(&[peer])?), ..ClusterRequest::get(PATH) };
-        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
-        expect(&reply, &[201, 409])?;
-        if reply.status == 201 { parse(&reply) } else { Err(refusal(&reply)) }
+        let reply = self.send(Method::POST, PATH, Some(body(&[peer])?), &[201, 409]).await?;
+        if reply.status == 201 { reply.parse() } else { Err(refusal(&reply)) }
     }
 
     /// Changes a member's peer URLs.
@@ -99,10 +93,7 @@ impl<'c> Members<'c> {
     /// # Errors
     /// As [`Members::add`].
     pub async fn update(&self, id: &str, peers: &[&str]) -> Result<(), RequestError> {
-        let outgoing =
-            ClusterRequest { method: Method::PUT, body: Some(body(peers)?), ..ClusterRequest::get(&one(id)) };
-        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
-        expect(&reply, &[204, 404, 409])?;
+        let reply = self.send(Method::PUT, &one(id), Some(body(peers)?), &[204, 404, 409]).await?;
         if reply.status == 204 { Ok(()) } else { Err(refusal(&reply)) }
     }
 
@@ -111,9 +102,18 @@ impl<'c> Members<'c> {
     /// # Errors
     /// Any.
     pub async fn remove(&self, id: &str) -> Result<(), RequestError> {
-        let outgoing = ClusterRequest { method: Method::DELETE, ..ClusterRequest::get(&one(id)) };
-        let reply = self.cluster.execute(&outgoing, self.deadline).await?;
-        expect(&reply, &[204, 410])
+        self.send(Method::DELETE, &one(id), None, &[204, 410]).await.map(drop)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[u8],
+        body: Option<(&'static str, String)>,
+        wanted: &[u16],
+    ) -> Result<Reply, RequestError> {
+        let outgoing = ClusterRequest { method, body, ..ClusterRequest::get(path) };
+        self.cluster.execute(&outgoing, self.deadline).await?.expect(wanted)
     }
 
     /// Replaces the endpoints of the cluster value by the client URLs that the members publish.
@@ -180,14 +180,6 @@ fn checked(url: &str) -> Result<String, String> {
         return Err(format!("URL must not contain a path: {url}"));
     }
     Ok(base)
-}
-
-fn expect(reply: &Reply, wanted: &[u16]) -> Result<(), RequestError> {
-    if wanted.contains(&reply.status) { Ok(()) } else { Err(RequestError::Status(reply.status)) }
-}
-
-fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, RequestError> {
-    serde_json::from_slice(&reply.body).map_err(|_| RequestError::NotJson)
 }
 
 fn refusal(reply: &Reply) -> RequestError {

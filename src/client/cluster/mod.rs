@@ -16,6 +16,7 @@ mod escape;
 mod keys;
 mod members;
 mod reason;
+mod reply;
 mod request;
 #[cfg(test)]
 mod tests;

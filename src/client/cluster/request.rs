@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::address::Address;
 use super::error::{EndpointError, RequestError};
 use super::reason;
+use super::reply::Reply;
 use super::waiting::WatchPosition;
 use crate::client::endpoints::{Endpoints, NodeUrl, Pass};
 use crate::client::learn::cluster_id;
@@ -67,18 +68,6 @@ impl ClusterRequest {
         let (path, query) = (path.to_vec(), String::new());
         Self { method: Method::GET, path, query, body: None, once: false, wait: None, secret: false }
     }
-}
-
-/// A complete response of one endpoint.
-#[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) index: Option<String>,
-    /// Why the request was refused, if the store says so.
-    pub(super) reason: Option<String>,
-    /// The id of the responding cluster, if it reports one.
-    pub(super) cluster: Option<u64>,
-    pub(super) body: Vec<u8>,
 }
 
 /// A v2 cluster.

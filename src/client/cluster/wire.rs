@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::request::{ClusterRequest, Reply};
+use super::reply::Reply;
+use super::request::ClusterRequest;
 
 /// A request as the store receives it.
 #[derive(Clone, Debug)]
