@@ -55,7 +55,7 @@ impl PeerServer {
         // The outgoing side is created later, after the data folder: bad files must be found before anything is
         // created there.
         Connector::open(&settings.peer_tls).map_err(|error| OpenError::Settings(error.to_string()))?;
-        let secure = settings.listen_peer_urls.iter().any(|url| url.starts_with("https://"));
+        let secure = ListenUrl::any_secure(&settings.listen_peer_urls);
         let acceptor = secure.then(|| Acceptor::open(&settings.peer_tls)).transpose();
         let acceptor = acceptor.map_err(|error| OpenError::Settings(error.to_string()))?;
         Self::bind(&settings.listen_peer_urls, acceptor.as_ref()).map_err(OpenError::Settings)
